@@ -1,0 +1,56 @@
+"""What can go wrong for a user, and the exit code that each kind gives.
+
+    SitegenError            base; never raised itself
+    ├── TargetError      1  a figure, a page or another target could not be made
+    ├── ConfigError      2  the command line, site.toml or a page asks for what cannot be
+    ├── RefusedError     3  an input is unsafe, damaged or does not fit
+    ├── PlatformError    4  the machine lacks something: an encoder, disk, memory, a device
+    ├── LockedError      5  another sitegen is at work in this site
+    └── PublishError     6  publishing was refused
+
+A message says what is wrong, where (file and line when there is one) and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class SitegenError(Exception):
+    """Base of every error that is shown to the user without a traceback."""
+
+    exit_code = 1
+
+
+class TargetError(SitegenError):
+    """A figure, a page or another target could not be made."""
+
+    exit_code = 1
+
+
+class ConfigError(SitegenError):
+    """The command line, `site.toml` or a page asks for something that cannot be."""
+
+    exit_code = 2
+
+
+class RefusedError(SitegenError):
+    """An input file is unsafe, damaged, or belongs to something else."""
+
+    exit_code = 3
+
+
+class PlatformError(SitegenError):
+    """The machine lacks something: an encoder, disk space, memory, a device."""
+
+    exit_code = 4
+
+
+class LockedError(SitegenError):
+    """Another sitegen holds the lock of this site."""
+
+    exit_code = 5
+
+
+class PublishError(SitegenError):
+    """Publishing was refused before anything was changed."""
+
+    exit_code = 6
