@@ -1,7 +1,37 @@
+"""The card of a model: everything that must be known to build and sample it, but its weights.
+
+A card is a frozen `ModelCard`, written as `model.toml` beside the weights. This module does not
+need torch.
+"""
+
 from __future__ import annotations
-from dataclasses import dataclass
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from importlib import resources
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from sitegen.errors import ConfigError
+from sitegen.ihdm import cardrules, rules
+from sitegen.ihdm.inputs import read_text
+from sitegen.ihdm.schedule import BlurSchedule
+
+CARD_NAME = "model.toml"
+_NOTES = ("training", "quality", "known_faults")
+
+
 @dataclass(frozen=True)
 class UNetConfig:
+    """The U-Net's hyperparameters, under their published names.
+
+    Raises ConfigError that names every value that is wrong.
+    """
+
     model_channels: int
     channel_mult: tuple[int, ...]
     num_res_blocks: int = 2
@@ -13,5 +43,176 @@ class UNetConfig:
     resblock_updown: bool = False
     use_scale_shift_norm: bool = False
     use_new_attention_order: bool = True
-    def heads(self, channels):
-        return self.num_heads if self.num_head_channels == -1 else channels // self.num_head_channels
+
+    def __post_init__(self) -> None:
+        rules.refuse(cardrules.unet_problems(vars(self)), "U-Net")
+        _keep(self, cardrules.UNET)
+
+    def heads(self, channels: int) -> int:
+        """How many attention heads a block of `channels` has."""
+        fixed = self.num_head_channels
+        return self.num_heads if fixed == -1 else channels // fixed
+
+
+@dataclass(frozen=True)
+class BlurRange:
+    """Blur scales, in pixels, of level 1 and level K; those between are evenly spaced in log."""
+
+    sigma_min: float
+    sigma_max: float
+
+    def __post_init__(self) -> None:
+        rules.refuse(cardrules.range_problems(vars(self)), "blur")
+        _keep(self, cardrules.RANGE)
+
+
+@dataclass(frozen=True)
+class FileRef:
+    """A file that belongs to a card: its path from the card's folder, and its digest if pinned."""
+
+    file: str
+    sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        rules.refuse(cardrules.file_problems(_plain(self)), "file of a card")
+
+
+WeightsRef = FileRef
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """A model without its weights.
+
+    Sizes are in pixels, noise levels are standard deviations in [0, 1] pixel units. A DDPM has no
+    blur (None) and makes no use of the noise levels. `training` and `quality` are free notes.
+
+    Raises ConfigError that names every value that is wrong.
+    """
+
+    image_size: int
+    channels: int
+    levels: int
+    unet: UNetConfig
+    blur: BlurRange | BlurSchedule | None = None
+    kind: str = "ihdm"
+    training_noise_std: float = 0.01
+    sampling_noise_std: float = 0.0125
+    parameterization: str = "difference"
+    weights: FileRef | None = None
+    prior: FileRef | None = None
+    training: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    quality: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    known_faults: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        rules.refuse(cardrules.card_problems(_plain(self)), "card")
+        _keep(self, cardrules.CARD)
+
+    @property
+    def schedule(self) -> BlurSchedule:
+        """σ_B of the levels 0 … K. Raises ConfigError for a model that does not blur."""
+        if isinstance(self.blur, BlurRange):
+            return BlurSchedule.log_spaced(self.levels, self.blur.sigma_min, self.blur.sigma_max)
+        if self.blur is None:
+            raise ConfigError(f'a card of kind "{self.kind}" has no blur schedule')
+        return self.blur
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one image."""
+        return (self.channels, self.image_size, self.image_size)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what decides the pictures: neither file names nor notes count."""
+        values = {key: value for key, value in _plain(self).items() if key not in _NOTES}
+        for key in ("weights", "prior"):
+            values[key] = values.get(key, {}).get("sha256")
+        text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @classmethod
+    def from_toml(cls, text: str, where: str = CARD_NAME) -> ModelCard:
+        """Read a card; ConfigError tells all that is wrong, with `where` and the line."""
+        tables = _parse(text, where)
+        rules.refuse(cardrules.card_problems(tables), where, rules.locate(text))
+        return cls(**{**tables, **_built(tables)})
+
+    def to_toml(self) -> str:
+        """The card as TOML; `from_toml` gives an equal card back."""
+        import tomlkit
+
+        document = tomlkit.document()
+        pairs = [(key, value) for key, value in _plain(self).items() if value not in ({}, [])]
+        for key, value in sorted(pairs, key=lambda pair: isinstance(pair[1], Mapping)):
+            item = tomlkit.item(value)
+            document.add(
+                key, item.multiline(True) if isinstance(item, tomlkit.items.Array) else item
+            )
+        return tomlkit.dumps(document)
+
+
+def read_card(path: Path | str) -> ModelCard:
+    """Read a card from a `model.toml`, or from a folder that holds one.
+
+    Raises RefusedError if the file cannot be read, ConfigError if it says what cannot be.
+    """
+    file = Path(path)
+    file = file / CARD_NAME if file.is_dir() else file
+    return ModelCard.from_toml(read_text(file, "model card"), str(file))
+
+
+def presets() -> tuple[str, ...]:
+    """The names of the published configurations, sorted."""
+    folder = resources.files("sitegen.ihdm") / "presets"
+    found = (PurePosixPath(item.name) for item in folder.iterdir())
+    return tuple(sorted(item.stem for item in found if item.suffix == ".toml"))
+
+
+def preset(name: str) -> ModelCard:
+    """The card, without weights, of a published configuration. ConfigError if there is none."""
+    rules.refuse(rules.unknown([name], presets(), (), "preset"), "presets")
+    file = resources.files("sitegen.ihdm") / "presets" / f"{name}.toml"
+    return ModelCard.from_toml(file.read_text(encoding="utf-8"), f"{name}.toml")
+
+
+def _keep(instance: Any, table: Mapping[str, rules.Rule]) -> None:
+    for name, value in rules.kept(vars(instance), table).items():
+        object.__setattr__(instance, name, value)
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses as tables without their None; tuples as lists."""
+    if isinstance(value, BlurSchedule):
+        return {"schedule": list(value.sigmas)}
+    if isinstance(value, UNetConfig | BlurRange | FileRef | ModelCard):
+        pairs = ((item.name, getattr(value, item.name)) for item in fields(value))
+        return {key: _plain(item) for key, item in pairs if item is not None}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+def _parse(text: str, where: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        message = str(error)
+        at = re.search(r" \(at line (\d+), column (\d+)\)$", message)
+        place = f"{where}:{at[1]}:{at[2]}" if at else where
+        words = message[: at.start()] if at else message
+        raise ConfigError(f"{place}: this is not TOML: {words}") from None
+
+
+def _built(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """The tables that have a class of their own, built; they have been checked."""
+    built: dict[str, Any] = {"unet": UNetConfig(**tables["unet"])}
+    for key in ("weights", "prior"):
+        if key in tables:
+            built[key] = FileRef(**tables[key])
+    blur = tables.get("blur")
+    if blur is not None:
+        explicit = "schedule" in blur
+        built["blur"] = BlurSchedule.explicit(blur["schedule"]) if explicit else BlurRange(**blur)
+    return built

@@ -1,0 +1,207 @@
+"""What the values of a model card must be, alone and together.
+
+Cards are checked in their plain form: tables of values as in `model.toml`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from sitegen.errors import ConfigError
+from sitegen.ihdm import rules
+from sitegen.ihdm.rules import Problem, Rule
+from sitegen.ihdm.schedule import BlurSchedule
+
+Table = Mapping[str, Any]
+
+_COUNT = rules.integer(1, 4096)
+_NOISE = rules.number("a finite number above 0", lambda v: v > 0)
+_BLUR = rules.number("a number above 0, at most 1e6 (pixels)", lambda v: 0 < v <= 1e6)
+_TABLE = Rule("a table", lambda v: isinstance(v, Mapping))
+
+CARD: dict[str, Rule] = {
+    "kind": rules.choice("ihdm", "ddpm"),
+    "image_size": _COUNT,
+    "channels": Rule("1 (grey) or 3 (colour)", lambda v: rules.is_integer(v) and v in (1, 3)),
+    "levels": rules.integer(1, 100_000),
+    "training_noise_std": _NOISE,
+    "sampling_noise_std": _NOISE,
+    "parameterization": rules.choice("difference", "preconditioned"),
+    "known_faults": Rule(
+        "a list of texts",
+        lambda v: isinstance(v, list | tuple) and all(isinstance(item, str) for item in v),
+        tuple,
+    ),
+}
+TABLES = dict.fromkeys(("blur", "unet", "weights", "prior", "training", "quality"), _TABLE)
+UNET: dict[str, Rule] = {
+    "model_channels": _COUNT,
+    "channel_mult": rules.integers(1, 64, least=1, most=16),
+    "num_res_blocks": rules.integer(1, 64),
+    "attention_levels": rules.integers(0, 15, least=0, most=16),
+    "num_heads": _COUNT,
+    "num_head_channels": Rule(
+        "-1 (then num_heads counts) or a whole number from 1 to 4096",
+        lambda v: rules.is_integer(v) and (v == -1 or _COUNT.holds(v)),
+    ),
+    "dropout": rules.number("a number from 0 up to, not including, 1", lambda v: 0 <= v < 1),
+    "conv_resample": rules.FLAG,
+    "resblock_updown": rules.FLAG,
+    "use_scale_shift_norm": rules.FLAG,
+    "use_new_attention_order": rules.FLAG,
+}
+RANGE: dict[str, Rule] = {"sigma_min": _BLUR, "sigma_max": _BLUR}
+SCHEDULE: dict[str, Rule] = {
+    "schedule": Rule(
+        "a list of finite numbers, level 0 first",
+        lambda v: isinstance(v, list | tuple) and all(map(rules.is_number, v)),
+        lambda v: tuple(map(float, v)),
+    )
+}
+FILE: dict[str, Rule] = {
+    "file": Rule(
+        "a path inside the card's own folder, such as weights.safetensors",
+        lambda v: isinstance(v, str) and _is_inside(v),
+    ),
+    "sha256": Rule(
+        "64 hexadecimal digits in lower case",
+        lambda v: isinstance(v, str) and len(v) == 64 and set(v) <= set("0123456789abcdef"),
+    ),
+}
+
+
+def card_problems(card: Table) -> list[Problem]:
+    """All that is wrong with a card in plain form; empty if it is right."""
+    found = [
+        *rules.unknown(card, (*CARD, *TABLES), ()),
+        *rules.broken(card, {**CARD, **TABLES}, ()),
+        *rules.missing(card, ("image_size", "channels", "levels", "unet"), ()),
+        *_noise_problems(card),
+    ]
+    tables = {key: card[key] for key in TABLES if _TABLE.holds(card.get(key))}
+    if "unet" in tables:
+        found += unet_problems(tables["unet"], ("unet",)) + _size_problems(card, tables["unet"])
+    for key in ("weights", "prior"):
+        if key in tables:
+            found += file_problems(tables[key], (key,))
+    return found + _blur_problems(card, tables.get("blur"))
+
+
+def unet_problems(unet: Table, path: rules.KeyPath = ()) -> list[Problem]:
+    """All that is wrong with the `[unet]` table."""
+    alone = [
+        *rules.unknown(unet, UNET, path),
+        *rules.broken(unet, UNET, path),
+        *rules.missing(unet, ("model_channels", "channel_mult"), path),
+    ]
+    good = rules.kept(unet, UNET)
+    if "model_channels" not in good or "channel_mult" not in good:
+        return alone
+    widths = [good["model_channels"] * factor for factor in good["channel_mult"]]
+    return alone + _width_problems(good, widths, path) + _head_problems(good, widths, path)
+
+
+def _width_problems(unet: Table, widths: list[int], path: rules.KeyPath) -> list[Problem]:
+    found = []
+    if any(width % 32 for width in widths):
+        rule = f"times channel_mult must give multiples of 32 (norms have 32 groups), not {widths}"
+        found.append(Problem((*path, "model_channels"), rule, unet["model_channels"]))
+    levels = unet.get("attention_levels", ())
+    if any(level >= len(widths) for level in levels) or len(set(levels)) < len(levels):
+        rule = f"must be different levels of channel_mult, from 0 to {len(widths) - 1}"
+        found.append(Problem((*path, "attention_levels"), rule, levels))
+    return found
+
+
+def _head_problems(unet: Table, widths: list[int], path: rules.KeyPath) -> list[Problem]:
+    key = "num_head_channels" if unet.get("num_head_channels", -1) != -1 else "num_heads"
+    divisor = unet.get(key, 1)
+    levels = unet.get("attention_levels", ())
+    attended = {widths[-1], *(widths[level] for level in levels if level < len(widths))}
+    if not any(width % divisor for width in attended):
+        return []
+    rule = f"must divide the channels of every attention block, {sorted(attended)}"
+    return [Problem((*path, key), rule, divisor)]
+
+
+def range_problems(blur: Table, path: rules.KeyPath = ()) -> list[Problem]:
+    """All that is wrong with `sigma_min` and `sigma_max`."""
+    found = [
+        *rules.unknown(blur, (*RANGE, *SCHEDULE), path),
+        *rules.broken(blur, RANGE, path),
+        *rules.missing(blur, RANGE, path),
+    ]
+    if not found and blur["sigma_min"] > blur["sigma_max"]:
+        rule = f"must be at least sigma_min, {blur['sigma_min']}"
+        found.append(Problem((*path, "sigma_max"), rule, blur["sigma_max"]))
+    return found
+
+
+def file_problems(file: Table, path: rules.KeyPath = ()) -> list[Problem]:
+    """All that is wrong with a `[weights]` or `[prior]` table."""
+    return [
+        *rules.unknown(file, FILE, path),
+        *rules.broken(file, FILE, path),
+        *rules.missing(file, ("file",), path),
+    ]
+
+
+def _noise_problems(card: Table) -> list[Problem]:
+    if "training_noise_std" in card and "sampling_noise_std" not in card:
+        rule = "missing beside training_noise_std; 1.25 times that is a good value"
+        return [Problem(("sampling_noise_std",), rule)]
+    return []
+
+
+def _size_problems(card: Table, unet: Table) -> list[Problem]:
+    size, multipliers = card.get("image_size"), unet.get("channel_mult")
+    if not _COUNT.holds(size) or not UNET["channel_mult"].holds(multipliers):
+        return []
+    halvings = len(multipliers or ()) - 1
+    if (size or 0) % 2**halvings == 0:
+        return []
+    times = f"with this channel_mult the U-Net halves it {halvings} times"
+    rule = f"must be divisible by {2**halvings}: {times}"
+    return [Problem(("image_size",), rule, size)]
+
+
+def _blur_problems(card: Table, blur: Table | None) -> list[Problem]:
+    if card.get("kind") == "ddpm":
+        given = [key for key in ("blur", "prior") if key in card]
+        return [Problem((key,), "a DDPM has none; leave it out") for key in given]
+    if blur is None:
+        return rules.missing(card, ("blur",), ())
+    levels = card.get("levels")
+    if "schedule" in blur:
+        return _schedule_problems(blur, levels)
+    found = range_problems(blur, ("blur",))
+    if not found and levels != 1 and blur["sigma_min"] == blur["sigma_max"]:
+        found.append(Problem(("blur", "sigma_max"), "must be above sigma_min", blur["sigma_max"]))
+    return found
+
+
+def _schedule_problems(blur: Table, levels: object) -> list[Problem]:
+    path = ("blur", "schedule")
+    both = [key for key in RANGE if key in blur]
+    found = [Problem(("blur", key), "give this or a schedule, not both", blur[key]) for key in both]
+    found += rules.unknown(blur, (*RANGE, *SCHEDULE), ("blur",))
+    found += rules.broken(blur, SCHEDULE, ("blur",))
+    values = rules.kept(blur, SCHEDULE).get("schedule")
+    if values is None:
+        return found
+    if rules.is_integer(levels) and len(values) != int(str(levels)) + 1:
+        rule = f"has {len(values)} values; level 0 and {levels} levels make {int(str(levels)) + 1}"
+        found.append(Problem(path, rule))
+    try:
+        BlurSchedule(values)
+    except ConfigError as error:
+        found.append(Problem(path, str(error)))
+    return found
+
+
+def _is_inside(path: str) -> bool:
+    parts = PurePosixPath(path).parts
+    plain = bool(parts) and not {"..", "/"} & set(parts)
+    return plain and path.isprintable() and "\\" not in path and len(path) <= 255

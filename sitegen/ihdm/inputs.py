@@ -1,0 +1,72 @@
+"""Opening files that people name: only regular ones, of a sane size, and never by surprise."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import stat
+from pathlib import Path
+
+from sitegen.errors import RefusedError
+
+_TEXT_LIMIT = 1 << 20
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+def regular_size(path: Path, what: str) -> int:
+    """The size in bytes of a regular, readable file that is not empty.
+
+    `what` names its part in messages ("checkpoint"). Raises RefusedError for anything else; a
+    path that is not there is answered with the nearest names that are.
+    """
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise RefusedError(f"{path}: there is no such {what}{_nearest(path)}") from None
+    except (OSError, ValueError) as error:
+        raise RefusedError(f"{path}: cannot look at this {what}: {_reason(error)}") from None
+    if not stat.S_ISREG(status.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "not a file")
+        raise RefusedError(f"{path}: this is {kind}, not a {what}; give a regular file")
+    if not os.access(path, os.R_OK):
+        raise RefusedError(f"{path}: this {what} may not be read; check its permissions")
+    if status.st_size == 0:
+        raise RefusedError(f"{path}: this {what} is empty")
+    return status.st_size
+
+
+def read_text(path: Path, what: str) -> str:
+    """The text of a small UTF-8 file. Raises RefusedError if it is anything else."""
+    if regular_size(path, what) > _TEXT_LIMIT:
+        raise RefusedError(f"{path}: far too large for a {what}, at most 1 MiB")
+    try:
+        return path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise RefusedError(f"{path}: this {what} is not UTF-8 text (byte {error.start})") from None
+    except OSError as error:
+        raise RefusedError(f"{path}: cannot read this {what}: {_reason(error)}") from None
+
+
+def _nearest(path: Path) -> str:
+    """Names beside a missing `path` that resemble it, as the end of a sentence."""
+    folder = next((parent for parent in path.parents if parent.is_dir()), None)
+    if folder is None:
+        return ""
+    if folder != path.parent:
+        return f"; the folder {path.parent} is not there either"
+    try:
+        names = sorted(entry.name for entry in folder.iterdir())
+    except OSError:
+        return ""
+    close = difflib.get_close_matches(path.name, names, n=3, cutoff=0.4)
+    return f"; did you mean {' or '.join(close)}?" if close else ""
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return getattr(error, "strerror", None) or str(error)
