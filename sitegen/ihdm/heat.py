@@ -51,12 +51,12 @@ def laplacian_eigenvalues(height: int, width: int) -> Tensor:
 
 
 def dissipation_time(sigma_b: Tensor) -> Tensor:
-    """t = σ_B²/2, the time that the heat equation takes for a blur of σ_B pixels."""
+    """Time t = σ_B²/2 that the heat equation takes for a blur of σ_B pixels."""
     return sigma_b**2 / 2
 
 
 def attenuation(sigma_b: Tensor, height: int, width: int) -> Tensor:
-    """exp(Λt), float64 (N, H, W): what is left of each cosine after a blur of σ_B (N,) pixels."""
+    """What is left, exp(Λt), float64 (N, H, W), of each cosine after a blur of σ_B (N,) pixels."""
     time = dissipation_time(sigma_b.to(torch.float64))
     eigenvalues = laplacian_eigenvalues(height, width).to(sigma_b.device)
     return torch.exp(-eigenvalues * time[:, None, None])

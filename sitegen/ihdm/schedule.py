@@ -26,7 +26,9 @@ class BlurSchedule:
         if len(self.sigmas) < 2:
             raise ConfigError("a blur schedule needs level 0 and at least one level more")
         if self.sigmas[0] != 0:
-            raise ConfigError(f"blur schedule: level 0 is the sharp image, so 0, not {self.sigmas[0]}")
+            raise ConfigError(
+                f"blur schedule: level 0 is the sharp image, so 0, not {self.sigmas[0]}"
+            )
         for level, (below, here) in enumerate(zip(self.sigmas, self.sigmas[1:], strict=False), 1):
             if not math.isfinite(here):
                 raise ConfigError(f"blur schedule: level {level} is {here}; give a finite number")
@@ -43,7 +45,8 @@ class BlurSchedule:
             raise ConfigError(f"levels must be at least 1, not {levels}")
         if not 0 < sigma_min < math.inf or not sigma_min <= sigma_max < math.inf:
             raise ConfigError(
-                f"blur scales must be finite with 0 < sigma_min <= sigma_max, not {sigma_min} and {sigma_max}"
+                "blur scales must be finite with 0 < sigma_min <= sigma_max, "
+                f"not {sigma_min} and {sigma_max}"
             )
         span = math.log(sigma_max / sigma_min)
         steps = [i / (levels - 1) if levels > 1 else 1.0 for i in range(levels)]

@@ -36,7 +36,7 @@ class GroupNorm(nn.GroupNorm):
 
 
 def _group_norm_channels_last(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-    count, channels, height, width = x.shape
+    count, channels = x.shape[:2]
     values = x.float()
     group = (count, GROUPS, channels // GROUPS)
     mean = values.mean((2, 3)).view(group).mean(2, keepdim=True)
@@ -65,7 +65,8 @@ class Upsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) → (N, C, 2H, 2W)."""
-        return self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))
+        doubled: Tensor = self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))
+        return doubled
 
 
 class Downsample(nn.Module):
@@ -73,17 +74,26 @@ class Downsample(nn.Module):
 
     def __init__(self, channels: int, *, learned: bool) -> None:
         super().__init__()
-        self.op = nn.Conv2d(channels, channels, 3, stride=2, padding=1) if learned else nn.AvgPool2d(2)
+        self.op = (
+            nn.Conv2d(channels, channels, 3, stride=2, padding=1) if learned else nn.AvgPool2d(2)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) → (N, C, H/2, W/2)."""
-        return self.op(x)
+        halved: Tensor = self.op(x)
+        return halved
 
 
 class ResBlock(nn.Module):
     """Two convolutions around the level embedding, with a skip; it may resample on the way."""
 
-    def __init__(self, config: UNetConfig, channels: int, out_channels: int, resample: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        config: UNetConfig,
+        channels: int,
+        out_channels: int,
+        resample: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         width = config.model_channels * 4
         self.scale_shift = config.use_scale_shift_norm
@@ -116,7 +126,8 @@ class ResBlock(nn.Module):
             h = self.out_layers[1:](self.out_layers[0](h) * (1 + scale) + shift)
         else:
             h = self.out_layers(h + level)
-        return self.skip_connection(x) + h
+        total: Tensor = self.skip_connection(x) + h
+        return total
 
 
 class AttentionBlock(nn.Module):
@@ -143,10 +154,11 @@ class AttentionBlock(nn.Module):
         else:
             q, k, v = qkv.view(count, self.heads, 3, -1, pixels).unbind(2)
         h = F.scaled_dot_product_attention(q.mT, k.mT, v.mT).mT.reshape(count, width // 3, pixels)
-        return x + self.proj_out(h).view_as(x)
+        answer: Tensor = self.proj_out(h)
+        return x + answer.view_as(x)
 
 
-class Block(nn.Sequential):
+class Block(nn.ModuleList):
     """Layers in a row, handing the level embedding to those that want it."""
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
@@ -174,7 +186,11 @@ class UNet(nn.Module):
         skips = [out for _, out in down]
         middle = skips[-1]
         self.middle_block = Block(
-            ResBlock(config, middle, middle), AttentionBlock(config, middle), ResBlock(config, middle, middle)
+            [
+                ResBlock(config, middle, middle),
+                AttentionBlock(config, middle),
+                ResBlock(config, middle, middle),
+            ]
         )
         self.output_blocks = nn.ModuleList(_up_blocks(config, skips))
         last = width * config.channel_mult[0]
@@ -192,23 +208,24 @@ class UNet(nn.Module):
         x = self.middle_block(x, embedding)
         for block in self.output_blocks:
             x = block(torch.cat([x, skips.pop()], dim=1), embedding)
-        return self.out(x)
+        answer: Tensor = self.out(x)
+        return answer
 
 
 def _down_blocks(config: UNetConfig, channels: int) -> Iterator[tuple[Block, int]]:
     """The blocks of the way down, each with the number of channels that it gives."""
     width = config.model_channels * config.channel_mult[0]
-    yield Block(nn.Conv2d(channels, width, 3, padding=1)), width
+    yield Block([nn.Conv2d(channels, width, 3, padding=1)]), width
     for level, multiplier in enumerate(config.channel_mult):
         out = config.model_channels * multiplier
         for _ in range(config.num_res_blocks):
             layers: list[nn.Module] = [ResBlock(config, width, out)]
             if level in config.attention_levels:
                 layers.append(AttentionBlock(config, out))
-            yield Block(*layers), out
+            yield Block(layers), out
             width = out
         if level + 1 < len(config.channel_mult):
-            yield Block(_resampler(config, width, Downsample)), width
+            yield Block([_resampler(config, width, Downsample)]), width
 
 
 def _up_blocks(config: UNetConfig, skips: list[int]) -> Iterator[Block]:
@@ -223,10 +240,12 @@ def _up_blocks(config: UNetConfig, skips: list[int]) -> Iterator[Block]:
                 layers.append(AttentionBlock(config, out))
             if level > 0 and index == config.num_res_blocks:
                 layers.append(_resampler(config, width, Upsample))
-            yield Block(*layers)
+            yield Block(layers)
 
 
-def _resampler(config: UNetConfig, channels: int, kind: type[Upsample] | type[Downsample]) -> nn.Module:
+def _resampler(
+    config: UNetConfig, channels: int, kind: type[Upsample] | type[Downsample]
+) -> nn.Module:
     if config.resblock_updown:
         return ResBlock(config, channels, channels, kind(channels, learned=False))
     return kind(channels, learned=config.conv_resample)

@@ -1,0 +1,127 @@
+"""A trained model as one callable: (u_k, level k) → the mean of u_{k−1}.
+
+Two parameterizations of the network's answer:
+
+- "difference", as published: mean = u + f(u, k).
+- "preconditioned": what is linear is done in closed form, the network does the rest. In the
+  cosine basis let m and S be mean and variance of the data's coefficients, A_k what level k leaves
+  of them and σ the training noise. The linear estimate of the sharp image is
+  x̂_0 = m + G_k (u_k − A_k m) with G_k = A_k S / (A_k² S + σ²), and leaves the variance
+  R_k = S σ² / (A_k² S + σ²) unknown. The network sees x̂_0 standardised and answers r; then
+  û_0 = x̂_0 + √R_k r coefficient by coefficient and mean = A_{k−1} û_0, exact because the heat
+  equation is linear. It is the preconditioning of Karras et al. 2022 with one factor a frequency.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from sitegen.ihdm.card import ModelCard
+from sitegen.ihdm.heat import attenuation, dct2, idct2
+from sitegen.ihdm.unet import UNet
+
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Mean and variance (C, H, W) of the training images' cosine coefficients."""
+
+    mean: Tensor
+    variance: Tensor
+
+    def to(self, device: torch.device | str) -> Statistics:
+        """The same numbers on another device."""
+        return Statistics(self.mean.to(device), self.variance.to(device))
+
+    def pixel_scale(self) -> tuple[float, float]:
+        """Mean and standard deviation of a pixel over all images, positions and channels."""
+        _, height, width = self.mean.shape
+        mean = float(self.mean[:, 0, 0].mean()) / (height * width) ** 0.5
+        square = float((self.variance + self.mean**2).mean())
+        return mean, max(square - mean**2, 1e-12) ** 0.5
+
+
+class Model(nn.Module):
+    """A U-Net with its card; the only thing that a sampler needs to know.
+
+    `precision` says what the network computes in; states and the arithmetic around the network
+    stay float32.
+    """
+
+    def __init__(
+        self,
+        card: ModelCard,
+        unet: UNet,
+        statistics: Statistics | None = None,
+        precision: Precision = "float32",
+    ) -> None:
+        super().__init__()
+        if (statistics is None) == (card.parameterization == "preconditioned"):
+            raise ValueError(f"a {card.parameterization} model and these statistics do not match")
+        self.card = card
+        self.unet = unet
+        self.statistics = statistics
+        self.precision = precision
+        if precision == "bfloat16":
+            unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.register_buffer(
+            "sigmas", torch.tensor(card.schedule.sigmas, dtype=torch.float64), False
+        )
+        self.sigmas: Tensor
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return self.sigmas.device
+
+    def forward(self, u: Tensor, level: int | Tensor) -> Tensor:
+        """Mean of u_{k−1} given u_k.
+
+        `u` (N, C, H, W) float32 in [0, 1] pixel units, unclipped; `level` k from 1 to K, an int or
+        integers (N,). Returns (N, C, H, W) float32.
+        """
+        levels = torch.as_tensor(level, device=u.device).reshape(-1).expand(len(u))
+        if self.statistics is None:
+            return u + self.network(u, levels)
+        # One factor serves the whole batch when the level is the same for all.
+        return self._preconditioned(u, levels, levels[:1] if isinstance(level, int) else levels)
+
+    def network(self, x: Tensor, levels: Tensor) -> Tensor:
+        """The raw answer of the U-Net, float32, computed in the model's precision."""
+        if self.precision == "float32":
+            answer: Tensor = self.unet(x, levels)
+            return answer
+        x = x.to(memory_format=torch.channels_last)
+        with torch.autocast(x.device.type, torch.bfloat16):
+            half: Tensor = self.unet(x, levels)
+        return half.float()
+
+    def _preconditioned(self, u: Tensor, levels: Tensor, factor_levels: Tensor) -> Tensor:
+        assert self.statistics is not None
+        statistics = self.statistics.to(u.device)
+        here = self.attenuation(factor_levels)
+        gain, unknown = linear_estimate(statistics, here, self.card.training_noise_std)
+        coefficients = statistics.mean + gain * (dct2(u) - here * statistics.mean)
+        mean, std = statistics.pixel_scale()
+        answer = self.network((idct2(coefficients) - mean) / std, levels)
+        sharp = coefficients + unknown.sqrt() * dct2(answer)
+        return idct2(self.attenuation(factor_levels - 1) * sharp)
+
+    def attenuation(self, levels: Tensor) -> Tensor:
+        """A_k (N, 1, H, W) float32 of levels (N,)."""
+        size = self.card.image_size
+        return attenuation(self.sigmas[levels], size, size).float()[:, None]
+
+
+def linear_estimate(
+    statistics: Statistics, here: Tensor, noise_std: float
+) -> tuple[Tensor, Tensor]:
+    """Gain G_k and unknown variance R_k (N, C, H, W) where A_k = `here` (N, 1, H, W)."""
+    variance = statistics.variance
+    total = here**2 * variance + noise_std**2
+    return here * variance / total, variance * noise_std**2 / total
