@@ -1,0 +1,93 @@
+"""Frames: uint8 pictures made from images, laid out in grids, and enlarged by whole numbers.
+
+A frame is an (H, W, 3) uint8 array in RGB. Everything here is exact: no picture is resampled.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Frame = NDArray[np.uint8]
+Colour = tuple[int, int, int]
+
+_WIDE_ENOUGH = 320
+_TOO_TALL = 1280
+
+
+def to_uint8(images: NDArray[np.floating]) -> Frame:
+    """Turn (N, C, H, W) images with [0, 1] as black to white, unclipped, into (N, H, W, 3) frames.
+
+    C is 1, grey, or 3. Values are clipped, then rounded to the nearest level, halves away from
+    zero. Raises ValueError for another shape or kind of number and where a value is NaN.
+    """
+    if images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise ValueError(f"images must be (N, 1 or 3, H, W), not {images.shape}")
+    if not np.issubdtype(images.dtype, np.floating):
+        raise ValueError(f"images must be floating-point, not {images.dtype}")
+    count, _, height, width = images.shape
+    frames = np.empty((count, height, width, 3), np.uint8)
+    for index, image in enumerate(images):  # one at a time: float64 of all would weigh much
+        frames[index] = _quantize(image).transpose(1, 2, 0)
+    return frames
+
+
+def grid(images: Frame, columns: int, background: Colour) -> Frame:
+    """Lay (N, H, W, 3) pictures out row by row, edge to edge, into one (rows·H, columns·W, 3).
+
+    An incomplete last row stands in the middle, on `background`, to the nearest pixel on the left.
+    Raises ValueError if there is no picture or no column.
+    """
+    if images.ndim != 4 or images.shape[0] < 1 or images.shape[3] != 3:
+        raise ValueError(f"images must be (N, H, W, 3) with N above 0, not {images.shape}")
+    if columns < 1:
+        raise ValueError(f"a grid needs a column, not {columns}")
+    count, height, width, _ = images.shape
+    sheet = _blank(-(-count // columns) * height, columns * width, background)
+    for start in range(0, count, columns):
+        row = np.concatenate(list(images[start : start + columns]), axis=1)
+        top, left = start // columns * height, (columns * width - row.shape[1]) // 2
+        sheet[top : top + height, left : left + row.shape[1]] = row
+    return sheet
+
+
+def scale_factor(width: int, height: int) -> int:
+    """The whole number that brings a small clip to 320 to 640 pixels of width; 1 for a wide one.
+
+    The smallest even one: video keeps one colour for 2 × 2 pixels, so even factors keep colours
+    sharp. A clip that would become taller than 1280 pixels is enlarged less.
+    """
+    if width < 1 or height < 1:
+        raise ValueError(f"a clip must have a size, not {width} × {height}")
+    wanted = 1 if width >= _WIDE_ENOUGH else 2 * -(-_WIDE_ENOUGH // (2 * width))
+    return max(1, min(wanted, _TOO_TALL // height // 2 * 2))
+
+
+def upscale(frame: Frame, factor: int) -> Frame:
+    """Enlarge (H, W, 3) to (H·factor, W·factor, 3), each pixel a square. Always a new array."""
+    if factor < 1:
+        raise ValueError(f"the factor must be 1 or more, not {factor}")
+    return frame.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def pad_to_even(frame: Frame, background: Colour) -> Frame:
+    """Add a row below and a column on the right, in `background`, where H or W is odd."""
+    height, width, _ = frame.shape
+    if height % 2 == 0 and width % 2 == 0:
+        return frame
+    padded = _blank(height + height % 2, width + width % 2, background)
+    padded[:height, :width] = frame
+    return padded
+
+
+def _quantize(image: NDArray[np.floating]) -> Frame:
+    """Any shape in [0, 1] units to the nearest of 256 levels, without an error of rounding."""
+    if np.isnan(image).any():
+        raise ValueError("an image holds NaN: the model's output is not a number")
+    scaled = np.clip(image.astype(np.float64), 0.0, 1.0) * 255.0
+    lower = np.floor(scaled)
+    return (lower + (scaled - lower >= 0.5)).astype(np.uint8)
+
+
+def _blank(height: int, width: int, background: Colour) -> Frame:
+    return np.full((height, width, 3), background, np.uint8)

@@ -1,0 +1,176 @@
+"""Frames: exact numbers, whole-number geometry, and the same pixels in the right places."""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from sitegen.frames import grid, pad_to_even, scale_factor, to_uint8, upscale
+
+RED = (255, 0, 7)
+pictures = arrays.arrays(
+    np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 4), st.integers(1, 4), st.just(3))
+)
+
+
+@given(
+    arrays.arrays(
+        np.float32,
+        (1, 1, 2, 3),
+        elements=st.floats(-2, 2, width=32) | st.sampled_from([np.inf, -np.inf]),
+    )
+)
+def test_rounding_is_exact(images: Any) -> None:
+    """Each value is what decimal arithmetic makes of it: clipped, nearest, halves up."""
+    expected = [
+        int((Decimal(min(max(float(value), 0), 1)) * 255).quantize(Decimal(1), ROUND_HALF_UP))
+        for value in images.ravel()
+    ]
+    frames = to_uint8(images)
+    assert frames.dtype == np.uint8
+    assert frames.shape == (1, 2, 3, 3)
+    for channel in range(3):
+        assert frames[..., channel].ravel().tolist() == expected
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_every_level_and_half(kind: Any) -> None:
+    """The 256 levels come back, in every float type; halves go up."""
+    levels = np.arange(256) / 255
+    assert to_uint8(levels.astype(kind).reshape(1, 1, 16, 16))[0, ..., 0].ravel().tolist() == list(
+        range(256)
+    )
+    halves = np.array([0.5 / 255, 1.5 / 255, 0.4999999 / 255]).reshape(1, 1, 1, 3)
+    assert to_uint8(halves)[0, 0, :, 0].tolist() == [1, 2, 0]
+
+
+def test_colours_stay_in_order() -> None:
+    """Channel 0 is red, and rows stay rows."""
+    image = np.zeros((2, 3, 4, 5), np.float32)
+    image[1, 0, 2, 3] = 1
+    frames = to_uint8(image)
+    assert frames.shape == (2, 4, 5, 3)
+    assert frames[1, 2, 3].tolist() == [255, 0, 0]
+    assert frames.sum() == 255
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        (np.zeros((1, 2, 4, 4), np.float32), "images must be"),
+        (np.zeros((1, 4, 4), np.float32), "images must be"),
+        (np.zeros((1, 1, 4, 4), np.uint8), "floating-point"),
+        (np.full((1, 1, 4, 4), np.nan), "NaN"),
+    ],
+)
+def test_what_is_no_image(images: Any, words: str) -> None:
+    """Wrong shapes, whole numbers and NaN are refused by a clear error."""
+    with pytest.raises(ValueError, match=words):
+        to_uint8(images)
+
+
+@given(pictures, st.integers(1, 11))
+def test_grid_geometry(images: Any, columns: int) -> None:
+    """Each picture stands in its cell, the last row in the middle, and the rest is background."""
+    count, height, width, _ = images.shape
+    sheet = grid(images, columns, RED)
+    rows = -(-count // columns)
+    assert sheet.shape == (rows * height, columns * width, 3)
+    covered = np.zeros(sheet.shape[:2], bool)
+    for index in range(count):
+        row, column = divmod(index, columns)
+        missing = columns - min(columns, count - row * columns)
+        top, left = row * height, column * width + missing * width // 2
+        assert (sheet[top : top + height, left : left + width] == images[index]).all()
+        covered[top : top + height, left : left + width] = True
+    assert covered.sum() == count * height * width
+    assert (sheet[~covered] == RED).all()
+
+
+def test_grid_centres_the_last_row() -> None:
+    """Three pictures in two columns: the third is in the middle below."""
+    images = np.arange(1, 4, dtype=np.uint8)[:, None, None, None] * np.ones((3, 1, 2, 3), np.uint8)
+    assert grid(images, 2, (0, 0, 0))[..., 0].tolist() == [[1, 1, 2, 2], [0, 3, 3, 0]]
+
+
+@pytest.mark.parametrize(("count", "columns"), [(0, 3), (3, 0), (3, -1)])
+def test_empty_grid(count: int, columns: int) -> None:
+    """No pictures or no columns is an error, not an empty sheet."""
+    with pytest.raises(ValueError, match=r"images must|column"):
+        grid(np.zeros((count, 2, 2, 3), np.uint8), columns, RED)
+
+
+@pytest.mark.parametrize(
+    ("width", "factor"),
+    [
+        (168, 2),
+        (160, 2),
+        (28, 12),
+        (32, 10),
+        (64, 6),
+        (128, 4),
+        (319, 2),
+        (320, 1),
+        (640, 1),
+        (9, 36),
+    ],
+)
+def test_known_factors(width: int, factor: int) -> None:
+    """The sizes of the paper's clips and their single images."""
+    assert scale_factor(width, width) == factor
+
+
+@given(st.integers(1, 2000), st.integers(1, 3000))
+def test_factor_reaches_its_range(width: int, height: int) -> None:
+    """1, or even and within 320 to 640 pixels of width, unless the clip would be too tall."""
+    factor = scale_factor(width, height)
+    assert factor == 1 or factor % 2 == 0
+    if width >= 320:
+        assert factor == 1
+    elif height <= width:
+        assert 320 <= width * factor < 960
+        assert width < 160 or width * factor < 640
+    assert factor == 1 or height * factor <= 1280
+
+
+def test_factor_of_nothing() -> None:
+    """A clip without a size has no factor."""
+    with pytest.raises(ValueError, match="size"):
+        scale_factor(0, 5)
+
+
+@given(pictures, st.integers(1, 5))
+def test_upscale_makes_squares(images: Any, factor: int) -> None:
+    """Every pixel becomes a square of its colour."""
+    frame = images[0]
+    large = upscale(frame, factor)
+    assert large.shape == (frame.shape[0] * factor, frame.shape[1] * factor, 3)
+    for row in range(factor):
+        for column in range(factor):
+            assert (large[row::factor, column::factor] == frame).all()
+    assert not np.shares_memory(large, frame)
+
+
+def test_upscale_by_nothing() -> None:
+    """A factor below 1 is an error."""
+    with pytest.raises(ValueError, match="factor"):
+        upscale(np.zeros((2, 2, 3), np.uint8), 0)
+
+
+@given(pictures)
+def test_padding_is_even_and_minimal(images: Any) -> None:
+    """At most one row and one column of background come, below and on the right."""
+    frame = images[0]
+    height, width, _ = frame.shape
+    padded = pad_to_even(frame, RED)
+    assert padded.shape[0] == height + height % 2
+    assert padded.shape[1] == width + width % 2
+    assert (padded[:height, :width] == frame).all()
+    assert (padded[height:] == RED).all()
+    assert (padded[:, width:] == RED).all()

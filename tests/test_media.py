@@ -1,0 +1,232 @@
+"""Media: what is written is read back equal, in the contracted shape; damage is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sitegen.errors import RefusedError
+from sitegen.media import (
+    Manifest,
+    Media,
+    MediaFile,
+    ModelRef,
+    Record,
+    record_from_json,
+    record_to_json,
+)
+
+DIGEST = "0123456789abcdef" * 4
+CLIP = MediaFile("media/a.mp4", 1000, DIGEST, 336, 336, 100, 24.0)
+POSTER = MediaFile("media/a.webp", 10, DIGEST, 336, 336)
+RECORD = Record(
+    kind="trajectories",
+    models=(ModelRef("mnist", DIGEST),),
+    seed=0,
+    parameters={"count": 36, "delta": 0.0125, "show": "state", "columns": None, "list": [1, [2]]},
+    levels=(99, 98, 0),
+    files={"mp4": CLIP, "poster": POSTER},
+)
+MEDIA = Media("mnist-trajectories", "index.html", "36 samples", "Ziffern – ≤ 数字 “ ”", RECORD)
+MANIFEST = Manifest((MEDIA, replace(MEDIA, id="second")))
+
+words = st.text(st.characters(codec="utf-8"))
+names = st.text("abcdefghij-", min_size=1, max_size=8)
+digests = st.binary(min_size=32, max_size=32).map(bytes.hex)
+sizes = st.integers(1, 10**12)
+rates = st.none() | st.floats(1e-3, 1e3) | st.integers(1, 240)
+parameters = st.recursive(
+    st.none() | st.booleans() | st.integers() | words | st.floats(allow_nan=False).filter(abs),
+    lambda inner: st.lists(inner) | st.dictionaries(words, inner),
+    max_leaves=6,
+)
+media_files = st.builds(
+    MediaFile,
+    path=st.lists(names, min_size=1, max_size=3).map("/".join),
+    bytes=sizes,
+    sha256=digests,
+    width=sizes,
+    height=sizes,
+    frames=st.none() | sizes,
+    fps=rates,
+)
+records = st.builds(
+    Record,
+    kind=words,
+    models=st.lists(st.builds(ModelRef, words, digests), max_size=2).map(tuple),
+    seed=st.integers(),
+    parameters=st.dictionaries(words, parameters.filter(lambda value: value != float("inf"))),
+    levels=st.lists(st.integers(0, 1000), max_size=4).map(tuple),
+    files=st.dictionaries(words, media_files, max_size=2),
+)
+
+
+def finite(record: Record) -> bool:
+    """Whether no infinity hides in the parameters."""
+    return "Infinity" not in json.dumps(record.parameters)
+
+
+@given(records.filter(finite))
+def test_record_comes_back_equal(record: Record) -> None:
+    """Reading what was written gives the same value, and writing that the same bytes."""
+    text = record_to_json(record)
+    again = record_from_json(text)
+    assert again == record
+    assert record_to_json(again) == text
+
+
+@given(st.lists(st.builds(Media, words, words, words, words, records.filter(finite)), max_size=2))
+def test_manifest_comes_back_equal(figures: list[Media]) -> None:
+    """The same for a manifest, whose figures keep their order."""
+    manifest = Manifest(tuple(figures))
+    text = manifest.to_json()
+    assert Manifest.from_json(text) == manifest
+    assert Manifest.from_json(text).to_json() == text
+
+
+def test_manifest_has_the_contracted_shape() -> None:
+    """`media.json` is flat: one entry a figure with just the fields that DESIGN names."""
+    value = json.loads(MANIFEST.to_json())
+    assert set(value) == {"version", "figures"}
+    assert value["version"] == 1
+    fields = "id kind models seed parameters levels files alt caption page"
+    assert set(value["figures"][0]) == set(fields.split())
+    clip = value["figures"][0]["files"]["mp4"]
+    assert clip == vars(CLIP)
+    assert "frames" not in value["figures"][0]["files"]["poster"]
+    assert "数字" in MANIFEST.to_json()
+
+
+def test_order_of_keys_does_not_show() -> None:
+    """Dictionaries filled in another order give the same bytes."""
+    turned = replace(
+        RECORD,
+        parameters=dict(reversed(list(RECORD.parameters.items()))),
+        files=dict(reversed(list(RECORD.files.items()))),
+    )
+    assert record_to_json(turned) == record_to_json(RECORD)
+
+
+def test_every_prefix_is_refused() -> None:
+    """A file cut anywhere is refused; only the last line break may be missing."""
+    for text, read in (
+        (record_to_json(RECORD), record_from_json),
+        (MANIFEST.to_json(), Manifest.from_json),
+    ):
+        for length in range(len(text) - 1):
+            with pytest.raises(RefusedError):
+                read(text[:length])
+
+
+def mutants(value: Any) -> list[Any]:
+    """Copies of a JSON value, each with one thing in it of another type, or gone, or new."""
+    result: list[Any] = [[], 1.5, None, True]
+    if isinstance(value, dict):
+        for name in value:
+            rest = {key: each for key, each in value.items() if key != name}
+            result.append(rest)
+            if name != "parameters":
+                result += [{**rest, name: mutant} for mutant in mutants(value[name])]
+        result.append({**value, "unknown": 1})
+    elif isinstance(value, list) and value:
+        result += [[mutant] for mutant in mutants(value[0])]
+    return result
+
+
+def test_nothing_is_dropped_or_guessed() -> None:
+    """Each field missing, unknown or of another type: refused in a line, or kept as it stands."""
+    changed = mutants(json.loads(Manifest((MEDIA,)).to_json()))
+    messages = []
+    for mutant in changed:
+        try:
+            again = Manifest.from_json(json.dumps(mutant)).to_json()
+        except RefusedError as error:
+            messages.append(str(error))
+        else:
+            assert json.loads(again) == mutant
+    assert len(messages) > 0.8 * len(changed) > 100
+    assert all("media.json is damaged" in each for each in messages)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[" * 100_000,
+        '{"version": 1, "figures": [], "figures": []}',
+        '{"version": 0, "figures": []}',
+        '{"version": "1", "figures": []}',
+        '{"version": 1, "figures": [1]}',
+        "\ud800",
+        "null",
+    ],
+)
+def test_odd_texts_are_refused(text: str) -> None:
+    """Deep nesting, doubled keys, other types: refused."""
+    with pytest.raises(RefusedError):
+        Manifest.from_json(text)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", '"\\ud800"'])
+def test_what_cannot_be_written_again_is_refused(number: str) -> None:
+    """Numbers that are none and halves of a character do not come in."""
+    text = record_to_json(RECORD).replace("0.0125", number)
+    with pytest.raises(RefusedError):
+        record_from_json(text)
+
+
+def test_newer_version_says_so() -> None:
+    """A manifest of a later sitegen asks for an upgrade instead of calling itself damaged."""
+    text = MANIFEST.to_json().replace('"version": 1', '"version": 2')
+    with pytest.raises(RefusedError, match=r"newer sitegen \(format 2"):
+        Manifest.from_json(text)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "/etc/passwd", "../a", "a/../b", "a//b", "./a", "a\\b", "http:x", "a?b", "a#b", "a\n"],
+)
+def test_path_must_stay_inside(path: str) -> None:
+    """A path that leaves the build folder, or means something else in a link, is no path."""
+    with pytest.raises(ValueError, match="path"):
+        replace(CLIP, path=path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("sha256", "../../etc"),
+        ("sha256", DIGEST.upper()),
+        ("bytes", 0),
+        ("width", -1),
+        ("fps", 0.0),
+    ],
+)
+def test_fields_are_checked(field: str, value: Any) -> None:
+    """Digests are digests and sizes are sizes, so that others need not look."""
+    with pytest.raises(ValueError, match=field):
+        replace(CLIP, **{field: value})
+
+
+def test_not_a_number_is_not_written() -> None:
+    """NaN in the parameters is a mistake of ours and stops at the border."""
+    with pytest.raises(ValueError, match="JSON"):
+        record_to_json(replace(RECORD, parameters={"a": float("nan")}))
+
+
+def test_import_is_light() -> None:
+    """The border, the store and the files come without numpy, pillow, imageio or torch."""
+    heavy = ["numpy", "PIL", "imageio_ffmpeg", "imageio", "torch", "pydantic", "jinja2"]
+    code = f"""
+import sys
+for name in {heavy}: sys.modules[name] = None
+import sitegen.media, sitegen.store, sitegen.files
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
