@@ -1,0 +1,75 @@
+"""What may stand in a link or become a path, and how links are written relative to a page."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from urllib.parse import unquote, urlsplit
+
+_SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+_RESERVED = re.compile(r"con|prn|aux|nul|com\d|lpt\d")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_FORBIDDEN = re.compile(r"[\s\x00-\x20\x7f-\x9f\\<>\"`{}|^]")
+
+
+def slug_fault(text: str) -> str | None:
+    """Say which rule for a name the text breaks, or None; a name becomes part of a path."""
+    if not _SLUG.fullmatch(text):
+        return "should be 1 to 64 of a-z, 0-9 and -, and not begin with -"
+    if _RESERVED.fullmatch(text):
+        return "is a reserved name on Windows"
+    return None
+
+
+def url_fault(url: str) -> str | None:
+    """Say which rule for a link the URL breaks, or None.
+
+    Allowed are http and https, mailto, and a path from the site's root without a leading slash.
+    """
+    if not url:
+        return "should not be empty"
+    if _FORBIDDEN.search(url):
+        return 'should hold no spaces, control characters, \\, <, >, ", `, {, }, | or ^'
+    scheme = _SCHEME.match(url)
+    if scheme is None:
+        return _path_fault(url)
+    if scheme[1].lower() == "mailto":
+        return None if "@" in url else "should name an address: mailto:name@example.org"
+    return web_url_fault(url)
+
+
+def web_url_fault(url: str) -> str | None:
+    """Say why the URL is not a whole http or https address, or None."""
+    if _FORBIDDEN.search(url) or not url.lower().startswith(("http://", "https://")):
+        return "should begin with https://, http:// or mailto:, or be a path in the site"
+    try:
+        parts = urlsplit(url)
+        host, _port = parts.hostname, parts.port
+    except ValueError as error:
+        return f"is not a web address: {error}"
+    if not host:
+        return "should name a host"
+    return "should hold no user name or password" if "@" in parts.netloc else None
+
+
+def _path_fault(url: str) -> str | None:
+    """Say why a reference without a scheme would not work under every address of the site."""
+    if url.startswith("/"):
+        return "should be a path from the site's root without a leading slash"
+    if any(unquote(part) in {".", ".."} for part in re.split(r"[?#]", url)[0].split("/")):
+        return "should be a path from the site's root, without ./ and ../"
+    return None
+
+
+def relative(target: str, page: str) -> str:
+    """Write the link from a page to a target; both are paths from the site's root.
+
+    Whole addresses and fragments are returned as they are. A folder's link names its
+    `index.html`, so that it also works where the site is opened from the file system.
+    """
+    if _SCHEME.match(target) or target.startswith("#"):
+        return target
+    path, rest = re.fullmatch(r"([^?#]*)(.*)", target, re.DOTALL).groups()  # type: ignore[union-attr]
+    if path == "" or path.endswith("/"):
+        path += "index.html"
+    return posixpath.relpath(path, posixpath.dirname(page) or ".") + rest

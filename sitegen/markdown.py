@@ -1,0 +1,181 @@
+"""Markdown to HTML parts, with the figures' places left open between them.
+
+CommonMark with tables, footnotes, strikethrough and formulas between dollars; raw HTML is text.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Literal
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from markupsafe import Markup
+from mdit_py_plugins.dollarmath import dollarmath_plugin
+from mdit_py_plugins.footnote import footnote_plugin
+
+from sitegen.links import relative, url_fault
+from sitegen.maths import MathsError, to_mathml
+from sitegen.problems import quoted
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that is wrong in the Markdown; the line counts from 1 in the text given."""
+
+    line: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Document:
+    """A page's text: HTML and, between, the numbers of the slots that stood there."""
+
+    title: str | None
+    parts: tuple[Markup | int, ...]
+    faults: tuple[Fault, ...]
+
+
+def parse(text: str, slot: re.Pattern[str], uri: str) -> Document:
+    """Turn Markdown into HTML for the page at `uri`, a path from the site's root.
+
+    A paragraph that is nothing but a match of `slot` becomes the number in the pattern's group 1.
+    A heading of level 1 at the beginning is the title and leaves the text. Links are made relative
+    to the page, headings get ids that begin with `h-`.
+    """
+    env: dict[str, Any] = {}
+    tokens = _parser().parse(text, env)
+    title = _plain(tokens[1]) if tokens and tokens[0].tag == "h1" else None
+    walk = _Walk(uri)
+    walk.run(tokens if title is None else tokens[3:])
+    return Document(title or None, tuple(_parts(walk.kept, slot, env)), tuple(walk.faults))
+
+
+class _Parser(MarkdownIt):
+    """A parser that reads every link as one, so that bad ones can be told instead of passed by."""
+
+    def validateLink(self, url: str) -> bool:
+        """Accept it here; `_Walk` refuses it with the line that it stands in."""
+        return True
+
+
+@cache
+def _parser() -> MarkdownIt:
+    parser = _Parser("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    parser.use(footnote_plugin)
+    parser.use(dollarmath_plugin, allow_labels=False, allow_space=False, allow_digits=False)
+    return parser
+
+
+def _parts(tokens: Sequence[Token], slot: re.Pattern[str], env: Any) -> Iterator[Markup | int]:
+    """Cut the tokens at the paragraphs that are slots, and render what lies between."""
+    parser, start = _parser(), 0
+    for at, token in enumerate(tokens):
+        found = slot.fullmatch(token.content) if token.type == "inline" else None
+        alone = at and [t.type for t in tokens[at - 1 : at + 2 : 2]] == _PARAGRAPH
+        if found is not None and alone:
+            yield Markup(parser.renderer.render(tokens[start : at - 1], parser.options, env))
+            yield int(found[1])
+            start = at + 2
+    yield Markup(parser.renderer.render(tokens[start:], parser.options, env))
+
+
+_PARAGRAPH = ["paragraph_open", "paragraph_close"]
+
+
+def _plain(inline: Token) -> str:
+    """The text of an inline token without its markup."""
+    return "".join(child.content or " " * (child.tag == "br") for child in inline.children or ())
+
+
+_SCROLL = '<div class="scroll" tabindex="0" role="group" aria-label="{}">'
+_BACK = ' <a href="#fnref{}" class="footnote-backref" aria-label="Back to the text">↩\ufe0e</a>'
+
+
+def _raw(html: str) -> Token:
+    return Token("html_block", "", 0, content=html, block=True)
+
+
+@dataclass
+class _Walk:
+    """One walk over the tokens that mends them and notes what is wrong."""
+
+    uri: str
+    kept: list[Token] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    ids: set[str] = field(default_factory=set)
+    level: int = 1
+    line: int = 1
+
+    def run(self, tokens: Sequence[Token]) -> None:
+        for at, token in enumerate(tokens):
+            self.line = token.map[0] + 1 if token.map else self.line
+            if token.type == "heading_open":
+                self._heading(token, _plain(tokens[at + 1]))
+            for child in token.children or ():
+                self._inline(child)
+            self.kept += self._block(token)
+
+    def _fault(self, text: str) -> None:
+        self.faults.append(Fault(self.line, text))
+
+    def _heading(self, token: Token, text: str) -> None:
+        """Give the heading an id of its own, and see that no level is left out."""
+        level = int(token.tag[1:])
+        if level == 1:
+            self._fault("a heading of level 1 is the page's title and comes first; write ##")
+        elif level > self.level + 1:
+            marks = "#" * (self.level + 1)
+            self._fault(f"a heading of level {level} follows one of {self.level}; write {marks}")
+        self.level = level
+        base = "h-" + (re.sub(r"[\W_]+", "-", text.lower()).strip("-") or "section")
+        count = (f"{base}-{number}" for number in itertools.count(2))
+        name = next(name for name in itertools.chain([base], count) if name not in self.ids)
+        self.ids.add(name)
+        token.attrs["id"] = name
+
+    def _block(self, token: Token) -> list[Token]:
+        """Make of a block what is kept of it: what may be too wide scrolls by itself."""
+        match token.type:
+            case "table_open":
+                return [_raw(_SCROLL.format("Table")), token]
+            case "table_close":
+                return [token, _raw("</div>\n")]
+            case "fence" | "code_block":
+                return [_raw(_SCROLL.format("Code")), token, _raw("</div>\n")]
+            case "math_block":
+                maths = self._formula(token.content, "block")
+                return [_raw(_SCROLL.format("Formula") + maths + "</div>\n")]
+            case "th_open" | "td_open":
+                style = str(token.attrs.pop("style", ""))  # the pages allow no style attributes
+                token.attrs |= {"class": style.replace("text-align:", "align-")} if style else {}
+            case "footnote_anchor":
+                again = f":{token.meta['subId']}" if token.meta["subId"] > 0 else ""
+                return [_raw(_BACK.format(f"{token.meta['id'] + 1}{again}"))]
+        return [token]
+
+    def _inline(self, token: Token) -> None:
+        if token.type == "math_inline":
+            token.content = self._formula(token.content, "inline")
+            token.type = "html_inline"
+        elif token.type == "image":
+            self._fault(
+                f"the picture {token.attrs['src']}: pages hold no pictures of their own yet"
+            )
+        elif token.type == "link_open":
+            url = str(token.attrs["href"])
+            fault = None if url.startswith("#") else url_fault(url)
+            if fault is not None:
+                self._fault(f"the link {quoted(url)} {fault}")
+            token.attrs["href"] = relative(url, self.uri)
+
+    def _formula(self, latex: str, display: Literal["inline", "block"]) -> str:
+        try:
+            return str(to_mathml(latex.strip(), display))
+        except MathsError as error:
+            self._fault(f"the formula {quoted(latex.strip())}: {error}")
+            return ""

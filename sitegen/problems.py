@@ -1,0 +1,83 @@
+"""Telling what is wrong: one line a problem, with the place, the value, the rule and a hint."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import reprlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sitegen.errors import ConfigError
+
+_LONGEST = 60  # characters of a value that a message shows
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong in a file; the line is None where it is not known."""
+
+    file: str
+    line: int | None
+    text: str
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        return f"{place}: {self.text}"
+
+
+def told(problems: Iterable[object]) -> ConfigError:
+    """Make one error out of everything that is wrong, to be raised: one line a problem."""
+    return ConfigError("\n".join(map(str, problems)))
+
+
+def close_match(word: str, known: Iterable[str]) -> str:
+    """Write `, did you mean "x"?` where one of the known words is close, else nothing."""
+    found = difflib.get_close_matches(word[:100], list(known), n=1, cutoff=0.6)
+    return f', did you mean "{found[0]}"?' if found else ""
+
+
+def known_words(word: str, known: Iterable[str]) -> str:
+    """Hint at the words that would be right: the closest one, or else all of them."""
+    names = sorted(known)
+    listed = f"; known: {', '.join(names)}" if names else "; there is none"
+    return close_match(word, names) or listed
+
+
+def quoted(value: object) -> str:
+    """Write a value that was found, short and on one line."""
+    if isinstance(value, str):
+        cut = value if len(value) <= _LONGEST else value[: _LONGEST - 1] + "…"
+        return f'"{cut}"' if cut.isprintable() else json.dumps(cut)
+    return str(value).lower() if isinstance(value, bool) else reprlib.repr(value)
+
+
+def rule(error: Mapping[str, Any], known: Mapping[str, str]) -> str:
+    """Write in our words what an error of pydantic says about one key, to follow the key.
+
+    `known` maps the keys that are allowed beside it to what each of them means.
+    """
+    name, kind, context = str(error["loc"][-1]), error["type"], error.get("ctx", {})
+    if kind in {"extra_forbidden", "unexpected_keyword_argument"}:
+        return f": unknown key{known_words(name, known)}"
+    if kind in {"missing", "missing_argument"}:
+        return f" is missing: {known.get(name, '')}"
+    value = "" if isinstance(error["input"], Mapping) else f" = {quoted(error['input'])}"
+    if kind == "value_error":
+        return f"{value}: {context['error']}"
+    if kind == "literal_error":
+        return f"{value}: should be {_choices(str(error['input']), context['expected'])}"
+    subject, should, rest = error["msg"].partition(" should ")
+    return f"{value}: should {rest}" if should else f"{value}: {subject}"
+
+
+def _choices(word: str, expected: str) -> str:
+    """Write the choices that pydantic lists, and the one that the author may have meant."""
+    choices = [choice.strip("'") for choice in expected.replace(" or ", ", ").split(", ")]
+    return f"{_either(choices)}{close_match(word, choices)}"
+
+
+def _either(words: Sequence[str]) -> str:
+    marked = [f'"{word}"' for word in words]
+    return " or ".join(filter(None, [", ".join(marked[:-1]), marked[-1]]))
