@@ -63,6 +63,11 @@ class Store:
         whole = [self._is_whole(file) for file in record.files.values()]
         return record if all(whole) else None
 
+    def keys(self, prefix: str) -> tuple[str, ...]:
+        """The keys that start with `prefix`, sorted; their records may still prove damaged."""
+        paths = (self._root / "records").glob(f"{prefix}*.json")
+        return tuple(sorted(path.stem for path in paths if _KEY.fullmatch(path.stem)))
+
     def put(self, key: str, record: Record, sources: Mapping[str, Path]) -> None:
         """Keep `record` under `key`, with a copy of the file `sources[name]` for each of its files.
 
