@@ -1,0 +1,1 @@
+"""Benchmarks: how good the samples are, and what a build costs."""

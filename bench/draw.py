@@ -1,0 +1,73 @@
+"""Draws samples from a model's folder and measures their states as they pass."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+import torch
+from sitegen.ihdm.checkpoint import load_model
+from sitegen.ihdm.noise import independent
+from sitegen.ihdm.prior import Prior, read_prior
+from sitegen.ihdm.reverse import reverse_process
+from torch import Tensor
+
+from bench.judge import Samples
+from bench.samples import grey
+from bench.spectra import Floats, Images, power, watched_levels
+from sitegen.ihdm.model import Model
+from sitegen.models import ModelSource
+
+BATCH = 250
+
+
+class StateSpectra:
+    """Sums the power of the watched levels over the first `limit` samples."""
+
+    def __init__(self, levels: int, limit: int) -> None:
+        self.watched, self.limit = watched_levels(levels), limit
+        self.sums: dict[int, Floats | float] = defaultdict(float)
+
+    def add(self, level: int, states: Tensor, first: int) -> None:
+        """Count the states (N, 1, H, W) of samples `first` and following at `level`."""
+        kept = states[: max(0, self.limit - first)]
+        if level in self.watched and len(kept):
+            self.sums[level] += len(kept) * power(grey(kept.cpu().numpy()))
+
+    def means(self) -> dict[int, Floats]:
+        """Mean power (H, W) of each watched level."""
+        return {level: np.asarray(total / self.limit) for level, total in self.sums.items()}
+
+
+def draw_samples(
+    source: ModelSource, count: int, trajectories: int, seed: int, device: str
+) -> Samples:
+    """Draw `count` samples; the states of the first `trajectories` are measured, none is kept."""
+    if source.prior is None:
+        raise SystemExit(f"{source.name}: its card names no prior to start sampling from")
+    card = source.card
+    model = load_model(source.weights, card, device)
+    prior = read_prior(source.prior, card)
+    spectra = StateSpectra(card.levels, min(count, trajectories))
+    drawn = [
+        _draw(model, prior, seed, list(range(first, min(first + BATCH, count))), spectra)
+        for first in range(0, count, BATCH)
+    ]
+    final, initial = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
+    return Samples(
+        *(final, initial, card.sampling_noise_std, card.schedule.sigmas),
+        states=spectra.means(),
+        watched=spectra.limit,
+    )
+
+
+@torch.inference_mode()
+def _draw(
+    model: Model, prior: Prior, seed: int, samples: list[int], spectra: StateSpectra
+) -> tuple[Images, Images]:
+    initial = prior.initial_states(seed, samples)
+    noise = independent(seed, samples, tuple(initial.shape[1:]))
+    spectra.add(model.card.levels, initial, samples[0])
+    for step in reverse_process(model, initial, noise):
+        spectra.add(step.level, step.state, samples[0])
+    return grey(step.mean.cpu().numpy()), grey(initial.cpu().numpy())

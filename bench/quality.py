@@ -1,0 +1,68 @@
+"""Measures how good samples of an MNIST-format model are.
+
+    python -m bench.quality models/mnist --data .data/mnist
+    python -m bench.quality --samples x.npz --card models/mnist/model.toml --data .data/mnist
+
+Prints Markdown; `--json FILE` writes the same numbers. README.md beside this file defines them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from bench.classifier import classifier_for
+from bench.judge import Samples, judge_samples
+from bench.mnist import read_dataset
+from bench.report import markdown
+from bench.samples import read_samples
+from sitegen.ihdm.card import read_card
+from sitegen.models import model_source
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse the command line, measure, print and write."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    options = _parser().parse_args(arguments)
+    data = read_dataset(options.data)
+    quality = judge_samples(_samples(options), data, classifier_for(data, options.cache))
+    print(markdown(quality))
+    if options.json:
+        text = json.dumps(asdict(quality), indent=2, sort_keys=True)
+        options.json.write_text(text + "\n", encoding="utf-8")
+
+
+def _samples(options: argparse.Namespace) -> Samples:
+    if options.samples:
+        card = read_card(options.card) if options.card else None
+        return read_samples(options.samples, card.schedule.sigmas if card else None)
+    if options.model is None:
+        raise SystemExit("give a model's folder, or --samples FILE.npz")
+    from bench.draw import draw_samples  # a file of samples is measured without the sampler
+
+    source = model_source(options.model.name, options.model, options.card)
+    return draw_samples(source, options.count, options.trajectories, options.seed, options.device)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bench.quality", description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("model", type=Path, nargs="?", help="folder with model.toml, weights and prior")
+    add("--samples", type=Path, metavar="FILE", help=".npz of `sitegen sample` to measure instead")
+    add("--card", type=Path, metavar="FILE", help="model.toml that the samples were made with")
+    add("--data", type=Path, required=True, metavar="DIR", help="idx files, plain or .gz")
+    add("--count", type=int, default=2000, help="samples to draw from a model (2000)")
+    add("--trajectories", type=int, default=500, help="of them, how many to watch (500)")
+    add("--seed", type=int, default=0, help="seed of the drawn samples (0)")
+    add("--device", default="cpu", help="where to sample (cpu)")
+    add("--cache", type=Path, default=Path(".data"), help="where the classifier is kept (.data)")
+    add("--json", type=Path, metavar="FILE", help="also write the numbers there")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

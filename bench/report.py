@@ -1,0 +1,79 @@
+"""The table that is printed, with what is asked of a shipped model beside what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bench.judge import Quality
+from bench.spectra import BANDS, LevelDeviation
+
+# name, field of Measures, what a shipped model must reach, what it aims at
+_ROWS = (
+    ("share with max-prob > 0.9", "confident_share", "≥ 0.75", "≥ 0.92"),
+    ("mean max-prob", "mean_max_probability", "", ""),
+    ("mean entropy", "mean_entropy", "", "≤ 0.10"),
+    ("label entropy", "label_entropy", "≥ 2.15", "≥ 2.20"),
+    ("feature FID", "feature_fid", "", ""),
+    ("precision", "precision", "", ""),
+    ("recall", "recall", "", ""),
+    ("density", "density", "", ""),
+    ("coverage", "coverage", "≥ 0.60", "≥ 0.75"),
+    ("nearest-neighbour ratio", "nearest_neighbour_ratio", "0.7 to 1.3", "0.7 to 1.3"),
+    ("log-spectral distance", "log_spectral_distance", "", "≤ 0.25"),
+    ("total variance ratio", "variance_ratio", "0.75 to 1.25", "0.9 to 1.1"),
+)
+
+
+def markdown(quality: Quality) -> str:
+    """The report as Markdown."""
+    real, samples = quality.real, quality.samples
+    rows = [
+        (name, f"{getattr(samples, field):.3f}", f"{getattr(real, field):.3f}", bar, goal)
+        for name, field, bar, goal in _ROWS
+    ]
+    ratio = samples.feature_fid / real.feature_fid
+    rows.insert(5, ("feature FID ÷ its floor", f"{ratio:.1f}", "1", "≤ 20", "≤ 10"))
+    head = ("measure", f"{quality.count} samples", "real images", "bar", "goal")
+    parts = [_table(head, rows), _levels(quality.levels, quality.watched), *_remarks(quality)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _levels(levels: Iterable[LevelDeviation], seen: int) -> str:
+    head = ("level", "shown", *(f"{low:g}–{high:g}" for low, high in BANDS), "largest")
+    rows = [
+        (str(each.level), each.shown, *map(_signed, each.bands), f"{each.largest:.3f}")
+        for each in levels
+    ]
+    return (
+        "log10 of band power over that of dissipated held-out images, by DCT radius "
+        f"(states of {seen} samples; – where noise hides the band). Bar 0.20, goal 0.10.\n\n"
+        f"{_table(head, rows)}"
+    )
+
+
+def _remarks(quality: Quality) -> Iterable[str]:
+    if drift := quality.drift:
+        yield (
+            f"Mass: mean intensity of the final mean less that of u_K is {drift.mean:+.4f} ± "
+            f"{drift.std:.4f}; noise alone gives ± {drift.predicted_std:.4f}."
+        )
+    if seeds := quality.seeds:
+        yield (
+            f"Seeds: of {seeds.known} samples whose training image is known, "
+            f"{seeds.nearest_is_seed:.1%} are nearest to it in pixels and {seeds.same_class:.1%} "
+            "are classified as it is labelled."
+        )
+    yield (
+        f"Classifier: {quality.classifier_accuracy:.2%} on held-out images, sha256 "
+        f"{quality.classifier_digest[:16]}. Its features make the FID, which is not comparable "
+        "with an Inception FID."
+    )
+
+
+def _signed(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.3f}"
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

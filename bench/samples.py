@@ -1,0 +1,48 @@
+"""Reads samples in the .npz of `sitegen sample`, one level at a time."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.judge import Samples
+from bench.spectra import Floats, Images, power, watched_levels
+
+
+def read_samples(path: Path, sigmas: tuple[float, ...] | None) -> Samples:
+    """The samples in `path`; its states count only with the blur schedule `sigmas` of its model."""
+    with np.load(path) as arrays:
+        missing = {"final", "initial", "sampling_noise_std"} - set(arrays)
+        if missing:
+            raise SystemExit(f"{path}: no array {', '.join(sorted(missing))}")
+        final, initial = grey(arrays["final"]), grey(arrays["initial"])
+        std = float(arrays["sampling_noise_std"])
+        has_states = "states" in arrays
+    spectra = dict(_spectra(path, sigmas)) if has_states and sigmas else {}
+    return Samples(final, initial, std, sigmas, spectra, len(final) if spectra else 0)
+
+
+def grey(images: NDArray[Any]) -> Images:
+    """Images (N, H, W) of (N, 1, H, W); SystemExit for more channels."""
+    if images.ndim != 4 or images.shape[1] != 1:
+        raise SystemExit(f"samples have shape {images.shape}; one channel (N, 1, H, W) is needed")
+    return np.ascontiguousarray(images[:, 0], dtype=np.float32)
+
+
+def _spectra(path: Path, sigmas: tuple[float, ...]) -> Iterator[tuple[int, Floats]]:
+    """Level and mean power of the watched states u_K … u_0, without holding them all."""
+    levels = len(sigmas) - 1
+    with zipfile.ZipFile(path) as archive, archive.open("states.npy") as stream:
+        np.lib.format.read_magic(stream)
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+        if fortran or shape[0] != levels + 1:
+            raise SystemExit(f"{path}: states {shape}, where the card has {levels} levels")
+        for level in range(levels, -1, -1):
+            data = stream.read(int(np.prod(shape[1:])) * dtype.itemsize)
+            if level in watched_levels(levels):
+                yield level, power(grey(np.frombuffer(data, dtype).reshape(shape[1:])))
