@@ -166,7 +166,9 @@ class Site(_Table):
     authors: tuple[Author, ...] = Field((), description="The authors, in the order printed.")
     links: tuple[Link, ...] = Field((), description="The buttons under the title.")
     models: Annotated[Mapping[Slug, ModelEntry], AfterValidator(_frozen)] = Field(
-        MappingProxyType({}), description="The models that pages can call, by name."
+        default_factory=dict,
+        validate_default=True,
+        description="The models that pages can call, by name.",
     )
     citation: Citation | None = Field(None, description="How to cite the paper.")
     theme: Literal["paper"] = Field("paper", description="The look of the pages.")
@@ -198,9 +200,10 @@ def load_site(path: Path) -> Site:
         return Site.model_validate(data, context={"root": path.absolute().parent})
     except ValidationError as error:
         lines = toml_lines(text)
-        errors = error.errors(include_url=False)
+        errors = error.errors(include_url=False)[:1000]  # nobody reads more
         found = [_problem(item, lines, shown(path)) for item in errors]
-        raise told(sorted(found, key=lambda problem: problem.line or 0)) from error
+        found.sort(key=lambda problem: problem.line or 0)
+        raise told(found) from error
 
 
 def _parse(text: str, file: str) -> dict[str, Any]:

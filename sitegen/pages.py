@@ -30,7 +30,9 @@ from sitegen.source import read_text, shown
 from sitegen.templates import TemplateFault, calling_line, run_template
 
 _OURS = frozenset({"assets", "index", "media"})  # what the build folder has at its root
-_FIXED_ID = re.compile(r"h-.*|fn(ref)?\d.*|content|top")  # what the theme and footnotes use
+_FIXED_ID = re.compile(
+    r"h-.*|fn(ref)?\d.*|citation|content|top"
+)  # what the theme and footnotes use
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ def read_page(path: Path, site: Site, available: Callable[[str], bool]) -> Page:
         for fault in document.faults
     ]
     if problems:
-        raise told(sorted(problems, key=lambda problem: problem.line or 0))
+        problems.sort(key=lambda problem: problem.line or 0)
+        raise told(problems)
     placed = [part for part in document.parts if isinstance(part, int)]
     named = _with_ids([calls.figures[number] for number in placed])
     figures = dict(zip(placed, named, strict=True))

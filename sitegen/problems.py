@@ -11,6 +11,7 @@ from typing import Any
 
 from sitegen.errors import ConfigError
 
+_MOST = 50  # problems that one message tells
 _LONGEST = 60  # characters of a value that a message shows
 
 
@@ -29,7 +30,9 @@ class Problem:
 
 def told(problems: Iterable[object]) -> ConfigError:
     """Make one error out of everything that is wrong, to be raised: one line a problem."""
-    return ConfigError("\n".join(map(str, problems)))
+    lines = [str(problem) for problem in problems]
+    more = [f"… and {len(lines) - _MOST} problems more"] if len(lines) > _MOST else []
+    return ConfigError("\n".join([*lines[:_MOST], *more]))
 
 
 def close_match(word: str, known: Iterable[str]) -> str:

@@ -118,7 +118,8 @@ class _LineScan:
         path = self._inside(self._key())
         self._skip()
         self.at += 2 if many else 1
-        self._note(path, start)
+        for end in range(1, len(path) + 1):
+            self._note(path[:end], start)
         if many:
             count = self.tables.get(path, 0)
             self.tables[path] = count + 1

@@ -1,0 +1,72 @@
+"""A site and its media made up for tests: nothing here was sampled."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from sitegen.config import Site, load_site
+from sitegen.media import Manifest, Media, MediaFile, ModelRef, Record
+from sitegen.pages import Page
+
+SITE = """
+title = "A title"
+[models.mnist]
+path = "models/mnist"
+"""
+
+
+def write_site(
+    folder: Path, site: str = SITE, index: str = "Words.\n", models: Iterable[str] = ("mnist",)
+) -> Path:
+    """Write a site with one page and models that are empty cards; return its `site.toml`."""
+    for model in models:
+        (folder / "models" / model).mkdir(parents=True, exist_ok=True)
+        (folder / "models" / model / "model.toml").touch()
+    (folder / "pages").mkdir(parents=True, exist_ok=True)
+    (folder / "pages" / "index.md").write_text(index, encoding="utf-8")
+    (folder / "site.toml").write_text(site, encoding="utf-8")
+    return folder / "site.toml"
+
+
+def make_site(folder: Path, site: str = SITE, index: str = "Words.\n") -> Site:
+    """Write a site and read it."""
+    return load_site(write_site(folder, site, index))
+
+
+def media_file(uri: str, size: int, frames: int | None = None) -> MediaFile:
+    """Describe a square file that is `size` pixels wide."""
+    digest = hashlib.sha256(uri.encode()).hexdigest()
+    return MediaFile(uri, 123_456, digest, size, size, frames, 24.0 if frames else None)
+
+
+def manifest_for(pages: Iterable[Page]) -> Manifest:
+    """Describe media for every figure of the pages, as filming them would."""
+    figures = []
+    for page in pages:
+        for figure in page.figures:
+            stem = f"media/{page.uri.removesuffix('/index.html').removesuffix('.html')}-{figure.id}"
+            files = {
+                "mp4": media_file(f"{stem}.mp4", 504, 101),
+                "gif": media_file(f"{stem}.gif", 168, 51),
+                "poster": media_file(f"{stem}.webp", 504),
+            }
+            models = tuple(ModelRef(name, "0" * 64) for name in figure.models)
+            record = Record(figure.kind, models, 0, {}, tuple(range(100, -1, -1)), files)
+            alt = figure.alt or figure.spec.describe(100)
+            figures.append(Media(figure.id, page.uri, alt, figure.caption, record))
+    return Manifest(tuple(figures))
+
+
+def draw_poster(path: Path, size: int = 504, cells: int = 6, colour: str = "white") -> None:
+    """Draw a grid of digits, or of squares of one colour, where a poster belongs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.new("L", (size, size), "black")
+    pen, cell = ImageDraw.Draw(image), size // cells
+    for at in range(cells * cells):
+        corner = (at % cells * cell, at // cells * cell)
+        pen.text((corner[0] + cell // 4, corner[1]), str(at % 10), fill=colour, font_size=cell - 8)
+    image.convert("RGB").save(path, "WEBP")

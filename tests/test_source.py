@@ -1,0 +1,144 @@
+"""Reading what an author wrote: files that are not text are refused, and keys have lines."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+import pytest
+import tomlkit
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sitegen.errors import ConfigError
+from sitegen.source import KeyPath, odd_character, read_text, toml_lines
+
+DOCUMENT = '''title = "a" # [not.a.table]
+lead = """
+[not]
+a = 1 \\" """
+raw = \'\'\'
+b = 2 '' \'\'\'
+[[authors]]
+name = "A"
+  [authors.more]
+  x = 1
+[[authors]]
+name = 'B # not a comment'
+tags = [
+  1, # one ]
+  [2, 3], "]",
+]
+
+[models.mnist]
+path="m"
+"q.x".y = {a=1, b = {c = 2}, d = [{e = 3}]}
+[models."b\\u0020c"]
+date = 1979-05-27T07:32:00Z
+'''
+LINES: dict[KeyPath, int] = {
+    ("title",): 1,
+    ("lead",): 2,
+    ("raw",): 5,
+    ("authors",): 7,
+    ("authors", 0, "name"): 8,
+    ("authors", 0, "more"): 9,
+    ("authors", 0, "more", "x"): 10,
+    ("authors", 1): 11,
+    ("authors", 1, "name"): 12,
+    ("authors", 1, "tags", 0): 14,
+    ("authors", 1, "tags", 1, 1): 15,
+    ("authors", 1, "tags", 2): 15,
+    ("models", "mnist", "path"): 19,
+    ("models", "mnist", "q.x", "y", "b", "c"): 20,
+    ("models", "mnist", "q.x", "y", "d", 0, "e"): 20,
+    ("models", "b c", "date"): 22,
+}
+
+
+def test_lines_of_every_form() -> None:
+    """Tables, arrays of tables, dotted and quoted keys, inline tables and long strings."""
+    found = toml_lines(DOCUMENT)
+    assert {path: found.get(path) for path in LINES} == LINES
+
+
+LETTERS = st.characters(codec="utf-8", min_codepoint=32, exclude_characters="\x7f")
+KEYS = st.text(LETTERS, min_size=1, max_size=4)
+VALUES = st.recursive(
+    st.integers(-9, 9) | st.booleans() | st.text(LETTERS),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def _paths(value: object, path: KeyPath = ()) -> set[KeyPath]:
+    items: list[tuple[str | int, object]] = []
+    if isinstance(value, dict | list):
+        items = list(value.items() if isinstance(value, dict) else enumerate(value))
+    found = {path} if path else set()
+    return found.union(*(_paths(inner, (*path, key)) for key, inner in items))
+
+
+@given(st.dictionaries(KEYS, VALUES, max_size=4))
+def test_every_key_has_a_line(data: dict[str, object]) -> None:
+    """Whatever the document, every key of it has a line that is in the document."""
+    text = tomlkit.dumps(data)
+    lines = toml_lines(text)
+    assert _paths(tomllib.loads(text)) <= lines.keys()
+    assert all(1 <= line <= text.count("\n") + 1 for line in lines.values())
+
+
+def test_long_document_is_quick() -> None:
+    """A hundred thousand keys do not take the scan beyond a second or two."""
+    lines = toml_lines("\n".join(f"k{number} = [{number}]" for number in range(100_000)))
+    assert lines["k99999",] == 100_000
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"\xef\xbb\xbftitle = 1", "x.toml:1: begins with a byte order mark"),
+        (b"a\nb\n\xff", "x.toml:3: is not UTF-8"),
+        (b"a\nb\x00", r"x.toml:2: holds the character U\+0000"),
+        ("a\u202eb".encode(), r"x.toml:1: holds the character U\+202E"),
+        (b"a" * 2_000_001, "x.toml: is larger than 2 MB"),
+    ],
+)
+def test_not_text(tmp_path: Path, data: bytes, message: str) -> None:
+    """What is not a text file of sensible size is refused with its line."""
+    path = tmp_path / "x.toml"
+    path.write_bytes(data)
+    with pytest.raises(ConfigError, match=message):
+        read_text(path)
+
+
+def test_not_a_file(tmp_path: Path) -> None:
+    """A folder, a pipe and a file that is not there are refused without waiting for them."""
+    os.mkfifo(tmp_path / "pipe")
+    for path, message in [
+        (tmp_path, "is a folder"),
+        (tmp_path / "none", "no such file"),
+        (tmp_path / "pipe", "not a regular file"),
+        (Path("/dev/zero"), "not a regular file"),
+    ]:
+        with pytest.raises(ConfigError, match=message):
+            read_text(path)
+
+
+def test_line_ends(tmp_path: Path) -> None:
+    """Lines may end as on Windows."""
+    (tmp_path / "x").write_bytes(b"a\r\nb\r\n")
+    assert read_text(tmp_path / "x") == "a\nb\n"
+
+
+@pytest.mark.parametrize("text", ["\x00", "\x1b", "\x7f", "\x85", "\ufffe", "\U0010ffff", "\ud800"])
+def test_odd_characters(text: str) -> None:
+    """Characters that no HTML page may hold are found where they stand."""
+    assert odd_character(f"ok{text}") == (2, f"U+{ord(text):04X}")
+
+
+@pytest.mark.parametrize("text", ["", "a\tb\nc", "é", "数字", "\U0001f600", "\ufffd", "\u200f"])
+def test_ordinary_characters(text: str) -> None:
+    """Other languages, emoji and the marks of text written from the right are ordinary."""
+    assert odd_character(text) is None
