@@ -1,0 +1,48 @@
+"""Inverse heat dissipation: generate images by running the heat equation backwards.
+
+    from sitegen.ihdm import load_model, reverse_process
+
+Names are imported when they are first used, so that this package, and the model cards in it,
+cost nothing where no model is run.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sitegen.ihdm.card import ModelCard
+    from sitegen.ihdm.checkpoint import load_model
+    from sitegen.ihdm.heat import dissipate
+    from sitegen.ihdm.noise import interpolate_noise
+    from sitegen.ihdm.reverse import reverse_process
+    from sitegen.ihdm.schedule import BlurSchedule
+
+__all__ = [
+    "BlurSchedule",
+    "ModelCard",
+    "dissipate",
+    "interpolate_noise",
+    "load_model",
+    "reverse_process",
+]
+
+_HOMES = {
+    "BlurSchedule": "schedule",
+    "ModelCard": "card",
+    "dissipate": "heat",
+    "interpolate_noise": "noise",
+    "load_model": "checkpoint",
+    "reverse_process": "reverse",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -6,8 +6,12 @@ import difflib
 import os
 import stat
 from pathlib import Path
+from typing import Literal
 
 from sitegen.errors import RefusedError
+from sitegen.files import digest
+
+Format = Literal["pth", "safetensors"]
 
 _TEXT_LIMIT = 1 << 20
 _KINDS = {
@@ -39,6 +43,34 @@ def regular_size(path: Path, what: str) -> int:
     if status.st_size == 0:
         raise RefusedError(f"{path}: this {what} is empty")
     return status.st_size
+
+
+def sniff(path: Path) -> Format:
+    """The format of a checkpoint by its first bytes. RefusedError for any other file."""
+    size = regular_size(path, "checkpoint")
+    try:
+        with path.open("rb") as file:
+            start = file.read(10)
+    except OSError as error:
+        raise RefusedError(f"{path}: cannot be read: {error.strerror}") from None
+    if start.startswith(b"PK\x03\x04"):
+        return "pth"
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= size - 8:
+        return "safetensors"
+    if start[:1] == b"\x80" and start[1:2] in b"\x01\x02\x03\x04\x05":
+        raise RefusedError(
+            f"{path}: a bare pickle, as torch.save wrote before version 1.6, which cannot be "
+            "checked before it is read; save it again with torch.save of a newer PyTorch"
+        )
+    raise RefusedError(f"{path}: damaged or not a checkpoint: neither a .pth nor safetensors")
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal. Raises RefusedError if it cannot be read."""
+    try:
+        return digest(path)
+    except OSError as error:
+        raise RefusedError(f"{path}: cannot be read: {_reason(error)}") from None
 
 
 def read_text(path: Path, what: str) -> str:

@@ -1,0 +1,129 @@
+"""What can be told of a checkpoint without building its network; no torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from math import prod
+from pathlib import Path
+
+from sitegen.errors import RefusedError
+from sitegen.ihdm.architecture import Architecture, Shapes, infer, matching_presets
+from sitegen.ihdm.archive import Published, open_archive
+from sitegen.ihdm.card import CARD_NAME, read_card
+from sitegen.ihdm.inputs import Format, regular_size, sniff
+from sitegen.ihdm.weights import STATISTICS, read_header
+
+_DTYPES = {
+    "Double": "float64",
+    "Float": "float32",
+    "Half": "float16",
+    "BFloat16": "bfloat16",
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+}
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """What `inspect_checkpoint` tells of a file.
+
+    `parameters` counts the numbers of the network; `ema_*` are None where there are no averages.
+    `architecture` is None when the names and shapes are not those of a U-Net that we know, and
+    `presets` are the published configurations that it fits.
+    """
+
+    format: Format
+    bytes: int
+    step: int | None
+    tensors: int
+    parameters: int
+    dtypes: tuple[str, ...]
+    ema_tensors: int | None
+    ema_decay: float | None
+    ema_updates: int | None
+    preconditioned: bool
+    architecture: Architecture | None
+    presets: tuple[str, ...]
+
+    def to_json(self) -> str:
+        """Everything as JSON."""
+        return json.dumps(asdict(self), indent=2)
+
+    def to_text(self) -> str:
+        """Everything in a few lines for people."""
+        ema = "no averaged weights"
+        if self.ema_tensors is not None:
+            ema = f"{self.ema_tensors} tensors, decay {self.ema_decay}, {self.ema_updates} updates"
+        looks = self.architecture.text() if self.architecture else "not a U-Net that sitegen knows"
+        pairs = {
+            "format": f"{self.format}, {self.bytes:,} bytes",
+            "step": "not told" if self.step is None else f"{self.step:,}",
+            "parameters": f"{self.parameters:,} ({', '.join(self.dtypes)}), {self.tensors} tensors",
+            "ema": ema,
+            "parameterization": "preconditioned" if self.preconditioned else "difference",
+            "architecture": looks,
+            "fits presets": ", ".join(self.presets) or "none",
+        }
+        return "\n".join(f"{key:17} {value}" for key, value in pairs.items())
+
+
+def inspect_checkpoint(path: Path | str) -> CheckpointInfo:
+    """What is in a checkpoint, or in the weights of a model's folder; no network is built.
+
+    Raises RefusedError for a file that is missing, damaged or unsafe.
+    """
+    file = weights_file(Path(path))
+    size = regular_size(file, "checkpoint")
+    if sniff(file) == "pth":
+        with open_archive(file) as archive:
+            archive.verify()
+            return _published_info(archive.published, size)
+    entries = read_header(file).entries
+    shapes = {name: entry.shape for name, entry in entries.items() if name not in STATISTICS}
+    dtypes = {entry.dtype for name, entry in entries.items() if name in shapes}
+    info = _info("safetensors", size, shapes, dtypes)
+    return replace(info, preconditioned=all(name in entries for name in STATISTICS))
+
+
+def weights_file(path: Path) -> Path:
+    """The weights that a model's folder means; a file means itself.
+
+    Raises RefusedError if the folder's card names none.
+    """
+    if not path.is_dir():
+        return path
+    card = read_card(path)
+    if card.weights is None:
+        raise RefusedError(f"{path / CARD_NAME}: names no weights; give the checkpoint's file")
+    return path / card.weights.file
+
+
+def _published_info(published: Published, size: int) -> CheckpointInfo:
+    shapes = {name: tensor.shape for name, tensor in published.weights.items()}
+    dtypes = {tensor.storage.dtype for tensor in published.weights.values()}
+    info = replace(_info("pth", size, shapes, dtypes), step=published.step)
+    ema = published.averages
+    if ema is None:
+        return info
+    return replace(info, ema_tensors=len(ema.tensors), ema_decay=ema.decay, ema_updates=ema.updates)
+
+
+def _info(kind: Format, size: int, shapes: Shapes, dtypes: set[str]) -> CheckpointInfo:
+    looks = infer(shapes)
+    return CheckpointInfo(
+        format=kind,
+        bytes=size,
+        step=None,
+        tensors=len(shapes),
+        parameters=sum(map(prod, shapes.values())),
+        dtypes=tuple(sorted(_DTYPES.get(dtype, dtype) for dtype in dtypes)),
+        ema_tensors=None,
+        ema_decay=None,
+        ema_updates=None,
+        preconditioned=False,
+        architecture=looks,
+        presets=matching_presets(looks),
+    )

@@ -1,0 +1,141 @@
+"""Where the randomness of a sample comes from.
+
+A sample's noise belongs to the sample: the numbers of (seed, purpose, sample, level) come from a
+counter-based generator (Philox of Salmon et al. 2011) on the CPU, in float32. They depend neither
+on the other samples asked for, nor on their order, nor on batches or devices.
+
+A noise source is called with the level that a step leaves, k = K … 1, and gives standard normal
+numbers (N, C, H, W).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+NoiseSource = Callable[[int], Tensor]
+Shape = tuple[int, ...]
+Device = torch.device | str
+
+LAST_SEED = 2**63 - 1
+
+
+class Purpose(IntEnum):
+    """What random numbers are drawn for; different purposes never share any."""
+
+    STEP = 0
+    INITIAL_STATE = 1
+    PRIOR_NOISE = 2
+    BRANCH = 3
+
+
+def generator(seed: int, purpose: Purpose, sample: int = 0, level: int = 0) -> np.random.Generator:
+    """The random numbers of one sample, level and purpose. Raises ValueError for a bad seed."""
+    if not 0 <= seed <= LAST_SEED or sample < 0 or level < 0:
+        raise ValueError(f"seed {seed}, sample {sample}, level {level}: must be from 0 to 2^63 - 1")
+    key = np.array([seed, purpose], dtype=np.uint64)
+    counter = np.array([0, 0, sample, level], dtype=np.uint64)  # the first words count the draws
+    return np.random.Generator(np.random.Philox(key=key, counter=counter))
+
+
+def normal(seed: int, purpose: Purpose, samples: Sequence[int], level: int, shape: Shape) -> Tensor:
+    """Standard normal numbers (N, *shape) float32 of N `samples` at one level, on the CPU."""
+    numbers = np.empty((len(samples), *shape), dtype=np.float32)
+    for row, sample in zip(numbers, samples, strict=True):
+        generator(seed, purpose, sample, level).standard_normal(out=row, dtype=np.float32)
+    return torch.from_numpy(numbers)
+
+
+def independent(
+    seed: int, samples: Sequence[int], shape: Shape, device: Device = "cpu"
+) -> NoiseSource:
+    """Noise of its own for each of the `samples`, counted from 0; `shape` is (C, H, W)."""
+    chosen = tuple(samples)
+
+    def noise(level: int) -> Tensor:
+        return normal(seed, Purpose.STEP, chosen, level, shape).to(device)
+
+    return noise
+
+
+def shared(
+    seed: int, count: int, shape: Shape, device: Device = "cpu", sample: int = 0
+) -> NoiseSource:
+    """One noise for all `count` samples: the one that `independent` gives to `sample`."""
+    own = independent(seed, (sample,), shape, device)
+
+    def noise(level: int) -> Tensor:
+        return own(level).expand(count, *shape)
+
+    return noise
+
+
+def interpolate_noise(noise_a: Tensor, noise_b: Tensor, theta: float | Tensor) -> Tensor:
+    """Cos θ · a + sin θ · b: from `noise_a` at θ = 0 to `noise_b` at θ = π/2.
+
+    On this great circle the numbers stay standard normal. `noise_a` and `noise_b` have one shape,
+    (C, H, W) or (N, C, H, W) with N or 1 of them; `theta` is a number or N angles (N,), which give
+    (N, C, H, W).
+    """
+    angle = torch.as_tensor(theta, dtype=torch.float64, device=noise_a.device)
+    if angle.dim():
+        angle = angle.reshape(-1, 1, 1, 1)
+    return angle.cos().to(noise_a.dtype) * noise_a + angle.sin().to(noise_b.dtype) * noise_b
+
+
+def interpolated(first: NoiseSource, second: NoiseSource, points: int) -> NoiseSource:
+    """Noise of `points` samples on the great circle from one source of one sample to another."""
+    angles = torch.linspace(0, math.pi / 2, points, dtype=torch.float64)
+
+    def noise(level: int) -> Tensor:
+        return interpolate_noise(first(level), second(level), angles)
+
+    return noise
+
+
+@dataclass(frozen=True)
+class Branching:
+    """Noise of a tree: shared along each branch, split in two at each of the levels `splits`.
+
+    A split at level s parts what follows u_s: steps that leave level s or below have a noise for
+    each child. The source gives one noise for each branch that there is below `level`, so that
+    `reverse_process` from a single u_K computes every distinct state once. Branches are in the
+    order of their leaves: branch b splits into 2b and 2b + 1.
+    """
+
+    seed: int
+    splits: tuple[int, ...]
+    shape: Shape
+    device: Device = "cpu"
+
+    def __post_init__(self) -> None:
+        falling = all(above > below for above, below in pairwise(self.splits))
+        if not falling or min(self.splits, default=1) < 1:
+            raise ValueError(f"splits {self.splits}: must be levels that fall, each at least 1")
+
+    def depth(self, level: int) -> int:
+        """How many splits there are at or above `level`."""
+        return sum(split >= level for split in self.splits)
+
+    def branches(self, level: int) -> int:
+        """How many branches go down from `level`."""
+        return int(2 ** self.depth(level))
+
+    def __call__(self, level: int) -> Tensor:
+        """Noise (branches(level), C, H, W) of the step that leaves `level`."""
+        # Counting from the root as node 1, the branches of depth d are the nodes 2^d … 2^(d+1) - 1.
+        count = self.branches(level)
+        nodes = range(count, 2 * count)
+        return normal(self.seed, Purpose.BRANCH, nodes, level, self.shape).to(self.device)
+
+
+def branching(seed: int, splits: Sequence[int], shape: Shape, device: Device = "cpu") -> Branching:
+    """The noise of a tree that splits in two at each of the levels `splits`, flattest first."""
+    return Branching(seed, tuple(splits), shape, device)

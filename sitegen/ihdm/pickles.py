@@ -1,0 +1,191 @@
+"""Reading the pickle inside a `.pth` file as data, without a pickle machine.
+
+`torch.save` writes few of pickle's instructions: dicts, lists, numbers, texts, and calls of a
+handful of constructors. `read_pickle` knows these and nothing else. A call never reaches a
+function that the file names: it is matched against `CALLS`, whose values are ours and build inert
+records. Tensors come out as descriptions of where their numbers lie (`StoredTensor`), so that
+shapes and types can be checked before a byte of them is read. NumPy's scalars, which the published
+training leaves in the optimizer's state, become plain Python numbers.
+"""
+
+from __future__ import annotations
+
+import pickletools
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sitegen.ihdm.stored import (
+    CALLS,
+    STORAGES,
+    ForbiddenError,
+    Name,
+    NumpyType,
+    PickleError,
+    Storage,
+)
+
+
+@dataclass
+class _Machine:
+    stack: list[Any] = field(default_factory=list)
+    marks: list[list[Any]] = field(default_factory=list)
+    memo: dict[int, Any] = field(default_factory=dict)
+
+    def pop_mark(self) -> list[Any]:
+        """The items since the last mark."""
+        items, self.stack = self.stack, self.marks.pop()
+        return items
+
+
+def read_pickle(data: bytes) -> object:
+    """The value that a pickle of `torch.save` (protocol 2) holds, tensors as `StoredTensor`.
+
+    Raises ForbiddenError for a global that is not allowed and PickleError for anything else that
+    is not understood. No code of the file, or named by it, is run.
+    """
+    machine = _Machine()
+    try:
+        for opcode, argument, _ in pickletools.genops(data):
+            if opcode.name == "STOP":
+                return machine.stack.pop()
+            _step(machine, opcode.name, argument)
+    except PickleError:
+        raise
+    except (IndexError, KeyError, ValueError, TypeError, AttributeError, struct.error) as error:
+        raise PickleError(
+            f"the pickle inside makes no sense ({error or 'it ends early'})"
+        ) from None
+    raise PickleError("the pickle inside has no end")
+
+
+def _step(machine: _Machine, name: str, argument: Any) -> None:
+    if name in _PUSH_ARGUMENT:
+        machine.stack.append(argument)
+    elif name in _PUSH_NEW:
+        machine.stack.append(_PUSH_NEW[name]())
+    elif name in _INSTRUCTIONS:
+        _INSTRUCTIONS[name](machine, argument)
+    else:
+        raise PickleError(f"the pickle inside uses {name}, which torch.save does not write")
+
+
+def _protocol(_machine: _Machine, argument: int) -> None:
+    if argument != 2:
+        raise PickleError(f"the pickle inside has protocol {argument}; torch.save writes 2")
+
+
+def _global(machine: _Machine, argument: str) -> None:
+    name = argument.replace(" ", ".", 1)
+    if name not in CALLS and name not in STORAGES:
+        raise ForbiddenError(
+            f"it asks for {name[:100]}, which no checkpoint needs; nothing of it was run"
+        )
+    machine.stack.append(Name(name))
+
+
+def _reduce(machine: _Machine, _argument: None) -> None:
+    arguments = machine.stack.pop()
+    called = machine.stack.pop()
+    if not isinstance(called, Name) or called.name not in CALLS:
+        raise PickleError("the pickle inside calls what cannot be called")
+    machine.stack.append(CALLS[called.name](*arguments))
+
+
+def _build(machine: _Machine, _argument: None) -> None:
+    """Apply the state of an object; only the byte order of a NumPy type matters to us."""
+    state = machine.stack.pop()
+    target = machine.stack[-1]
+    if isinstance(target, NumpyType) and state[1] in ("<", ">", "|", "="):
+        target.order = {"|": "<", "=": "<"}.get(state[1], state[1])
+    elif not isinstance(target, dict):  # state dicts carry version numbers of modules: not needed
+        raise PickleError("the pickle inside sets the state of what has none")
+
+
+def _storage(machine: _Machine, _argument: None) -> None:
+    match machine.stack.pop():
+        case ("storage", Name(name), str(key), str(), int(count)) if name in STORAGES:
+            if count < 0:
+                raise PickleError("a storage has a negative size")
+            machine.stack.append(Storage(STORAGES[name], key, count))
+        case _:
+            raise PickleError("the pickle inside refers to what is not a storage")
+
+
+def _set_items(machine: _Machine, _argument: None) -> None:
+    items = machine.pop_mark()
+    for key, value in zip(items[::2], items[1::2], strict=True):
+        _set_item(machine.stack[-1], key, value)
+
+
+def _set_item(target: object, key: object, value: object) -> None:
+    if type(target) is not dict or not isinstance(key, str | int):
+        raise PickleError("the pickle inside fills what is not a dict, or under odd keys")
+    target[key] = value
+
+
+def _set_one(machine: _Machine, _argument: None) -> None:
+    value, key = machine.stack.pop(), machine.stack.pop()
+    _set_item(machine.stack[-1], key, value)
+
+
+def _extend(machine: _Machine, items: list[Any]) -> None:
+    if type(machine.stack[-1]) is not list:
+        raise PickleError("the pickle inside appends to what is not a list")
+    machine.stack[-1].extend(items)
+
+
+def _tuple(length: int) -> Callable[[_Machine, None], None]:
+    def make(machine: _Machine, _argument: None) -> None:
+        items = [machine.stack.pop() for _ in range(length)]
+        machine.stack.append(tuple(reversed(items)))
+
+    return make
+
+
+def _mark(machine: _Machine, _argument: None) -> None:
+    machine.marks.append(machine.stack)
+    machine.stack = []
+
+
+def _mark_tuple(machine: _Machine, _argument: None) -> None:
+    items = tuple(machine.pop_mark())
+    machine.stack.append(items)
+
+
+def _put(machine: _Machine, argument: int) -> None:
+    machine.memo[argument] = machine.stack[-1]
+
+
+_PUSH_ARGUMENT = frozenset(
+    {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINSTRING"}
+)
+_PUSH_NEW: Mapping[str, Callable[[], Any]] = {
+    "NONE": lambda: None,
+    "NEWTRUE": lambda: True,
+    "NEWFALSE": lambda: False,
+    "EMPTY_DICT": dict,
+    "EMPTY_LIST": list,
+    "EMPTY_TUPLE": tuple,
+}
+_INSTRUCTIONS: Mapping[str, Callable[[_Machine, Any], None]] = {
+    "PROTO": _protocol,
+    "GLOBAL": _global,
+    "REDUCE": _reduce,
+    "BUILD": _build,
+    "BINPERSID": _storage,
+    "MARK": _mark,
+    "TUPLE": _mark_tuple,
+    "TUPLE1": _tuple(1),
+    "TUPLE2": _tuple(2),
+    "TUPLE3": _tuple(3),
+    "SETITEM": _set_one,
+    "SETITEMS": _set_items,
+    "APPEND": lambda machine, _: _extend(machine, [machine.stack.pop()]),
+    "APPENDS": lambda machine, _: _extend(machine, machine.pop_mark()),
+    "BINPUT": _put,
+    "LONG_BINPUT": _put,
+    "BINGET": lambda machine, index: machine.stack.append(machine.memo[index]),
+    "LONG_BINGET": lambda machine, index: machine.stack.append(machine.memo[index]),
+}

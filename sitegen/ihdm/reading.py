@@ -1,0 +1,143 @@
+"""From a checkpoint's file to the checked weights of a card's model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sitegen.errors import RefusedError
+from sitegen.ihdm.architecture import Shapes, differences, mismatch
+from sitegen.ihdm.archive import Archive, open_archive
+from sitegen.ihdm.card import ModelCard
+from sitegen.ihdm.inputs import sha256, sniff
+from sitegen.ihdm.stored import StoredTensor
+from sitegen.ihdm.weights import STATISTICS, Entry, read_header, read_tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sitegen.ihdm.unet import UNet
+
+_FLOATS = {"Float": "float32", "Half": "float16", "BFloat16": "bfloat16"}
+_OUR_FLOATS = ("F32", "F16", "BF16")
+
+
+def read_weights(path: Path, card: ModelCard) -> dict[str, Tensor]:
+    """All weights of the card's model by name, float32, on the CPU, checked.
+
+    Raises RefusedError as `load_model` does.
+    """
+    wanted = network_shapes(card)
+    if sniff(path) == "pth":
+        with open_archive(path) as archive:
+            weights = _read_published(archive, card, wanted)
+    else:
+        weights = _read_ours(path, card, wanted)
+    for name, tensor in weights.items():
+        if not bool(tensor.isfinite().all()):
+            raise RefusedError(f"{path}: {name} holds numbers that are not finite")
+    return weights
+
+
+def network_shapes(card: ModelCard) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the card's U-Net, in its order; no memory is taken for it."""
+    return {name: tuple(tensor.shape) for name, tensor in empty_unet(card).state_dict().items()}
+
+
+def empty_unet(card: ModelCard) -> UNet:
+    """The card's U-Net on the meta device: names and shapes, no memory, no weights."""
+    import torch
+
+    from sitegen.ihdm.unet import UNet
+
+    with torch.device("meta"):
+        return UNet(card.unet, card.channels)
+
+
+def _read_published(
+    archive: Archive, card: ModelCard, wanted: Mapping[str, tuple[int, ...]]
+) -> dict[str, Tensor]:
+    import torch
+
+    if card.parameterization != "difference":
+        raise RefusedError(f"{archive.path}: a .pth has no statistics; a preconditioned card needs")
+    stored = _stored_weights(archive, card, wanted)
+    for name, tensor in stored.items():
+        if tensor.storage.dtype not in _FLOATS:
+            raise RefusedError(f"{archive.path}: {name} holds {tensor.storage.dtype}, not floats")
+    _check_digest(archive.path, card)
+    archive.verify()
+    weights = {}
+    for name, tensor in stored.items():
+        kind = getattr(torch, _FLOATS[tensor.storage.dtype])
+        flat = torch.frombuffer(archive.numbers(tensor), dtype=kind)
+        weights[name] = flat.float().view(tensor.shape)
+    return weights
+
+
+def _stored_weights(
+    archive: Archive, card: ModelCard, wanted: Mapping[str, tuple[int, ...]]
+) -> dict[str, StoredTensor]:
+    """The tensors to sample with: the averages, named by their position, or a bare state dict."""
+    published = archive.published
+    found = {name: tensor.shape for name, tensor in published.weights.items()}
+    _check_shapes(archive.path, found, wanted, card)
+    if published.bare:
+        return {name: published.weights[name] for name in wanted}
+    if published.averages is None:
+        raise RefusedError(
+            f"{archive.path}: has no averaged weights (ema), which sampling needs; to use the raw "
+            'ones all the same, save checkpoint["model"] alone as a file and give that'
+        )
+    if list(found) != list(wanted):
+        raise RefusedError(
+            f"{archive.path}: its parameters stand in another order than the published ones, so "
+            "the averaged weights, a list without names, cannot be told apart"
+        )
+    tensors = published.averages.tensors
+    if len(tensors) != len(wanted):
+        raise RefusedError(
+            f"{archive.path}: its ema has {len(tensors)} tensors, the network has {len(wanted)}"
+        )
+    named = dict(zip(wanted, tensors, strict=True))
+    _check_shapes(archive.path, {name: t.shape for name, t in named.items()}, wanted, card, "ema: ")
+    return named
+
+
+def _read_ours(
+    path: Path, card: ModelCard, wanted: Mapping[str, tuple[int, ...]]
+) -> dict[str, Tensor]:
+    entries = read_header(path).entries
+    extra = {}
+    if card.parameterization == "preconditioned":
+        extra = dict.fromkeys(STATISTICS, card.shape)
+    found = {name: entry.shape for name, entry in entries.items()}
+    _check_shapes(path, found, {**wanted, **extra}, card)
+    for name, entry in entries.items():
+        _check_dtype(path, name, entry)
+    _check_digest(path, card)
+    tensors = read_tensors(path)
+    return {name: tensors[name].float() for name in (*wanted, *extra)}
+
+
+def _check_dtype(path: Path, name: str, entry: Entry) -> None:
+    allowed = ("F32",) if name in STATISTICS else _OUR_FLOATS
+    if entry.dtype not in allowed:
+        raise RefusedError(f"{path}: {name} holds {entry.dtype}; should be {' or '.join(allowed)}")
+
+
+def _check_shapes(
+    path: Path, found: Shapes, wanted: Shapes, card: ModelCard, part: str = ""
+) -> None:
+    lines = differences(found, wanted)
+    if lines:
+        raise RefusedError(f"{path}: {part}{mismatch(lines, found, card)}")
+
+
+def _check_digest(path: Path, card: ModelCard) -> None:
+    pinned = card.weights.sha256 if card.weights else None
+    if pinned is not None and sha256(path) != pinned:
+        raise RefusedError(
+            f"{path}: damaged, or not the file that its card means: its SHA-256 is not {pinned}"
+        )
