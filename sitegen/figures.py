@@ -72,18 +72,21 @@ class Trajectories(Spec):
     """Independent samples in a grid, from their flat initial states to the finished images."""
 
     model: ModelName = Field(description="The name of the model in site.toml.")
-    count: StrictInt = Field(36, ge=1, le=10_000, description="How many samples.")
+    count: StrictInt = Field(default=36, ge=1, le=10_000, description="How many samples.")
     columns: StrictInt | None = Field(
-        None, ge=1, validate_default=True, description="Samples in a row; a square if not given."
+        default=None,
+        ge=1,
+        validate_default=True,
+        description="Samples in a row; a square if not given.",
     )
-    seed: StrictInt = Field(0, ge=0, lt=2**63, description="The seed of everything random.")
+    seed: StrictInt = Field(default=0, ge=0, lt=2**63, description="The seed of everything random.")
     show: Literal["state", "mean"] = Field(
-        "state", description="Whether the clip shows the noisy state or the mean."
+        default="state", description="Whether the clip shows the noisy state or the mean."
     )
     sampling_noise_std: StrictFloat | None = Field(
-        None, ge=0, le=1, description="The sampling noise; the model card's if not given."
+        default=None, ge=0, le=1, description="The sampling noise; the model card's if not given."
     )
-    fps: StrictFloat | None = Field(None, ge=1, le=60, description="Frames a second.")
+    fps: StrictFloat | None = Field(default=None, ge=1, le=60, description="Frames a second.")
 
     @check("columns")
     @classmethod
@@ -116,9 +119,9 @@ KINDS: Mapping[str, type[Spec]] = MappingProxyType({"trajectories": Trajectories
 class _Words:
     """What every figure call may say beside its spec."""
 
-    caption: Caption = Field("", description="The words under the figure.")
-    alt: Text | None = Field(None, description="What is to be seen, in words.")
-    id: Slug | None = Field(None, description="The figure's name in files and links.")
+    caption: Caption = Field(default="", description="The words under the figure.")
+    alt: Text | None = Field(default=None, description="What is to be seen, in words.")
+    id: Slug | None = Field(default=None, description="The figure's name in files and links.")
 
 
 @dataclass(frozen=True)

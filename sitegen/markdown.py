@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any, Literal
 
 from markdown_it import MarkdownIt
+from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from markupsafe import Markup
 from mdit_py_plugins.dollarmath import dollarmath_plugin
@@ -21,6 +22,8 @@ from mdit_py_plugins.footnote import footnote_plugin
 from sitegen.links import relative, url_fault
 from sitegen.maths import MathsError, to_mathml
 from sitegen.problems import quoted
+
+_FORMULA = re.compile(r"\$(?=[^\s$])((?:\\.|[^\\$])+)(?<!\s)\$(?!\d)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,20 @@ class _Parser(MarkdownIt):
 def _parser() -> MarkdownIt:
     parser = _Parser("commonmark", {"html": False}).enable(["table", "strikethrough"])
     parser.use(footnote_plugin)
-    parser.use(dollarmath_plugin, allow_labels=False, allow_space=False, allow_digits=False)
+    parser.use(dollarmath_plugin, allow_labels=False)
+    parser.inline.ruler.at("math_inline", _inline_formula)
     return parser
+
+
+def _inline_formula(state: StateInline, silent: bool) -> bool:
+    """Read a formula between dollars as pandoc does, so that prices stay prices."""
+    found = _FORMULA.match(state.src, state.pos)
+    if found is None:
+        return False
+    if not silent:
+        state.push("math_inline", "math", 0).content = found[1]
+    state.pos = found.end()
+    return True
 
 
 def _parts(tokens: Sequence[Token], slot: re.Pattern[str], env: Any) -> Iterator[Markup | int]:

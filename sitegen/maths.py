@@ -9,6 +9,8 @@ from xml.etree.ElementTree import Element
 
 from markupsafe import Markup
 
+from sitegen.source import odd_character
+
 _ELEMENTS = re.compile(
     "math|menclose|merror|mfrac|mi|mmultiscripts|mn|mo|mover|mpadded|mphantom|mprescripts|mroot"
     "|mrow|mspace|msqrt|mstyle|msub|msubsup|msup|mtable|mtd|mtext|mtr|munder|munderover|none"
@@ -41,6 +43,8 @@ def to_mathml(latex: str, display: Literal["inline", "block"]) -> Markup:
     Elements and attributes outside MathML's own, such as the links and styles that LaTeX commands
     can ask for, are refused.
     """
+    if not latex.strip() or odd_character(latex):
+        raise MathsError("it is empty" if not latex.strip() else "it holds an odd character")
     if latex.count("{") > _MOST_BRACES:
         raise MathsError(f"it has more than {_MOST_BRACES} braces")
     row = "".join(_markup(child) for child in _tree(latex, display))

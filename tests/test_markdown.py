@@ -1,0 +1,171 @@
+"""Markdown becomes safe HTML in parts, with the places of figures between them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import html5lib
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sitegen.markdown import Document, parse
+
+SLOT = re.compile(r"SLOT(\d+)x")
+
+
+def read(text: str, uri: str = "index.html") -> Document:
+    """Parse a page's Markdown."""
+    return parse(text, SLOT, uri)
+
+
+def html(text: str, uri: str = "index.html") -> str:
+    """Parse Markdown that is right and has no figures."""
+    document = read(text, uri)
+    assert document.faults == ()
+    return "".join(str(part) for part in document.parts).strip()
+
+
+def test_title() -> None:
+    """A heading of level 1 at the beginning is the title, without its markup."""
+    document = read("# A *b* `c`\n\nText")
+    assert document.title == "A b c"
+    assert "h1" not in str(document.parts)
+    assert read("Text").title is None
+    assert read("").parts == ("",)
+
+
+def test_slots() -> None:
+    """A slot that is a paragraph of its own is taken out, wherever it stands."""
+    document = read("a\n\nSLOT0x\n\n- SLOT1x\n- b\n\n> SLOT12x\n")
+    assert [part for part in document.parts if isinstance(part, int)] == [0, 1, 12]
+    joined = "".join("[]" if isinstance(part, int) else part for part in document.parts)
+    assert re.sub(r"\s", "", joined) == (
+        "<p>a</p>[]<ul><li>[]</li><li>b</li></ul><blockquote>[]</blockquote>"
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["a SLOT0x", "`SLOT0x`", "    SLOT0x", "# T\n\n## SLOT0x", "**SLOT0x**", "[a](SLOT0x)"]
+)
+def test_slots_inside_other_text(text: str) -> None:
+    """Inside a sentence, code, a heading or a link a slot is no place for a figure."""
+    assert all(isinstance(part, str) for part in read(text).parts)
+
+
+def test_headings_have_ids() -> None:
+    """Each heading has an id of its own that collides with nothing else."""
+    found = re.findall(r'<h\d id="([^"]*)"', html("## A *b*!\n\n## A b\n\n## …\n\n## Größe 数\n"))
+    assert found == ["h-a-b", "h-a-b-2", "h-section", "h-größe-数"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "reason"),
+    [
+        ("a\n\n# B", 3, "a heading of level 1 is the page's title and comes first; write ##"),
+        ("# A\n\n# B", 3, "a heading of level 1 is the page's title and comes first; write ##"),
+        ("### A", 1, "a heading of level 3 follows one of 1; write ##"),
+        ("## A\n\n#### B", 3, "a heading of level 4 follows one of 2; write ###"),
+        ("a\n\n[x](javascript:alert)", 3, 'the link "javascript:alert" should begin with https'),
+        ("[x](/about)", 1, 'the link "/about" should be a path from the site\'s root'),
+        ("[x](../a)", 1, "without ./ and ../"),
+        ("<javascript:x>", 1, 'the link "javascript:x" should begin with https'),
+        ("[x]()", 1, 'the link "" should not be empty'),
+        ("[x][y]\n\n[y]: data:text/html,x", 1, 'the link "data:text/html,x" should begin'),
+        ("![x](https://example.org/x.png)", 1, "the picture https://example.org/x.png: pages hold"),
+        ("a\n\n$\\nope$", 3, 'the formula "\\nope": the command \\nope is not known'),
+        ("a\n\n$$\n\\href{a}{b}\n$$", 3, "the attribute href is not allowed"),
+        ("a[^1]\n\n[^1]: [x](/y)", 3, "the link"),
+    ],
+)
+def test_faults(text: str, line: int, reason: str) -> None:
+    """What cannot be shown is told with its line."""
+    (fault,) = read(text).faults
+    assert fault.line == line
+    assert reason in fault.text
+
+
+def test_levels_may_fall() -> None:
+    """From a deep heading back to a shallow one no level is left out."""
+    assert read("## A\n\n### B\n\n#### C\n\n## D\n\n### E").faults == ()
+
+
+def test_links_are_relative_to_the_page() -> None:
+    """Links are written from the site's root and work from every page."""
+    text = "[a](about/) [b](index.html#x) [c](#h-a) [d](https://example.org/) <a@b.c>"
+    assert re.findall('href="([^"]*)"', html(text, "more/index.html")) == [
+        "../about/index.html",
+        "../index.html#x",
+        "#h-a",
+        "https://example.org/",
+        "mailto:a@b.c",
+    ]
+
+
+def test_raw_html_is_text() -> None:
+    """Tags in a page are shown, not obeyed."""
+    assert html("<script>x</script>\n\na <b>b</b>") == (
+        "<p>&lt;script&gt;x&lt;/script&gt;</p>\n<p>a &lt;b&gt;b&lt;/b&gt;</p>"
+    )
+
+
+def test_tables() -> None:
+    """Columns are set by classes, since the pages allow no style attributes; wide ones scroll."""
+    text = html("| a | b | c |\n|:-:|--:|---|\n| 1 | 2 | 3 |")
+    assert 'style="' not in text
+    assert '<td class="align-center">1</td>\n<td class="align-right">2</td>\n<td>3</td>' in text
+    assert text.startswith(
+        '<div class="scroll" tabindex="0" role="group" aria-label="Table"><table>'
+    )
+
+
+def test_code() -> None:
+    """Code is shown as it is and scrolls by itself."""
+    assert html("```py\na < b\n```") == (
+        '<div class="scroll" tabindex="0" role="group" aria-label="Code"><pre>'
+        '<code class="language-py">a &lt; b\n</code></pre>\n</div>'
+    )
+
+
+def test_footnotes() -> None:
+    """A footnote leads there and back, and the way back has a name."""
+    text = html("a[^1] b[^1]\n\n[^1]: Note.")
+    assert re.findall('href="#([^"]*)"', text) == ["fn1", "fn1", "fnref1", "fnref1:1"]
+    assert set(re.findall('id="([^"]*)"', text)) == {"fnref1", "fnref1:1", "fn1"}
+    assert text.count('aria-label="Back to the text"') == 2
+
+
+def test_formulas() -> None:
+    """A formula stands in a sentence, or as a block of its own between double dollars."""
+    text = html("$u_K$ and $a$, ($b$)\n\n$$\nx^2\n$$")
+    assert text.count('<math display="inline">') == 3
+    assert text.count('<math display="block">') == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["$5 and $6", "5$ or 6$", "a $ b $ c", r"\$a$", "$", "$$", "costs $5", "`$a$`", "$a$5"]
+)
+def test_dollars(text: str) -> None:
+    """Dollars before digits and between spaces are money."""
+    assert "<math" not in html(text)
+
+
+LINES = st.sampled_from(
+    [
+        "# T", "## A", "### B", "text *a* **b** ~~c~~ `d`", "- x", "  1. y", "> q", "| a | b |",
+        "|---|--:|", "```", "    code", "$$", "$x<y$", "[a](b)", "[^1]", "[^1]: n", "^[inline]",
+        "<b>", "&lt;", "&#0;", "SLOT0x", "***", "===", "", "<a@b.c>", "\\", "![](x)", "[x]: y 'z'",
+    ]
+)  # fmt: skip
+
+
+@given(st.lists(LINES, max_size=12).map("\n".join))
+def test_html_is_valid(text: str) -> None:
+    """Whatever the page, what comes out is valid HTML without styles and scripts."""
+    parts = read(text).parts
+    body = "".join("<hr>" if isinstance(part, int) else part for part in parts)
+    parser: Any = html5lib.HTMLParser(strict=True)
+    tree = parser.parse(f"<!DOCTYPE html><title>T</title>{body}")
+    attributes = {name for element in tree.iter() for name in element.attrib}
+    assert not [name for name in attributes if name == "style" or name.startswith("on")]

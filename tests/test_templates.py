@@ -1,0 +1,124 @@
+"""The template pass: data stays data, and every error has its line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from sitegen.templates import TemplateFault, as_markdown, calling_line, run_template
+
+
+def fault(text: str, **names: object) -> tuple[int, str]:
+    """Run a template that is wrong; its line and reason."""
+    with pytest.raises(TemplateFault) as caught:
+        run_template(text, names)
+    return caught.value.line, caught.value.reason
+
+
+def test_text_is_left_alone() -> None:
+    """Without braces the text comes out as it went in, to the last line end."""
+    text = "# A & B <c>\n\n* x\n\n    code\n\n\n"
+    assert run_template(text, {}) == text
+
+
+def test_blocks_leave_no_lines() -> None:
+    """A line that holds only a block is gone, so that Markdown sees no gap in a list."""
+    assert run_template("a\n{% if true %}\nb\n{% endif %}\nc\n", {}) == "a\nb\nc\n"
+
+
+def test_raw_shows_braces() -> None:
+    """Between raw and endraw a page shows a call instead of making it."""
+    text = "{% raw %}`{{ trajectories(1) }}` {# x #}{% endraw %}"
+    assert run_template(text, {}) == "`{{ trajectories(1) }}` {# x #}"
+
+
+@given(st.text())
+def test_data_is_one_line_of_text(value: str) -> None:
+    """Markdown shows a value as the words that it is, whatever is in it."""
+    html = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    shown = html.renderInline(run_template("{{ value }}", {"value": value}))
+    plain = MarkdownIt("zero").renderInline(" ".join(value.split()))
+    assert shown == plain.replace("\x00", "\ufffd")
+
+
+@given(st.sampled_from("#*-+>1=|`~$:"), st.text(" #*-+>1.=|`~$:[]<a\n", max_size=8))
+def test_data_begins_no_block(first: str, rest: str) -> None:
+    """At the beginning of a line a value is still a paragraph."""
+    text = run_template("words\n\n{{ value }}", {"value": first + rest})
+    tokens = MarkdownIt("commonmark").enable("table").parse(text)
+    assert {token.type for token in tokens} == {"paragraph_open", "inline", "paragraph_close"}
+
+
+def test_nothing_and_numbers() -> None:
+    """A value that is not set shows nothing, a number its digits."""
+    assert run_template("[{{ a }}|{{ b }}]", {"a": None, "b": 36}) == "[|36]"
+    assert as_markdown(Markup("*x*")) == "*x*"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "reason"),
+    [
+        (
+            "a\n{{ trajectoris(1) }}",
+            2,
+            "'trajectoris' is undefined, did you mean \"trajectories\"?",
+        ),
+        ("a\n\n{{ site.titel }}", 3, "has no attribute 'titel', did you mean \"title\"?"),
+        ("{% if x %}\na\n{% endif %}", 1, "'x' is undefined; to show braces themselves"),
+        ("a\n{% if %}", 2, "Expected an expression"),
+        ("a\n\n{% endif %}", 3, "Encountered unknown tag 'endif'"),
+        (r"$\frac{{a}}{b}$", 1, "'a' is undefined; to show braces themselves, write {% raw %}"),
+        (r"\text{#1}", 1, "Missing end of comment tag; to show braces themselves"),
+        ("a\n{{ 1 / 0 }}", 2, "division by zero"),
+        ("\n\n{{ 'a' + 1 }}", 3, "can only concatenate"),
+        ("{{ 'a' | nofilter }}", 1, "No filter named 'nofilter'"),
+        ("{% for i in range(10) %}\n{{ i / (i - 3) }}\n{% endfor %}", 2, "division by zero"),
+        ("{% include 'x' %}", 1, "no loader"),
+        ("{{ range(9999999) }}", 1, "Range too big"),
+        ("{{ ''.__class__.__mro__ }}", 1, "unsafe"),
+        ("{{ trajectories.__globals__ }}", 1, "unsafe"),
+        ("{{ site.pop('title') }}", 1, "unsafe"),
+        ("{{ lipsum() }}", 1, "'lipsum' is undefined"),
+        ("{% set site = 1 %}{{ site.x.y }}", 1, "has no attribute 'x'"),
+    ],
+)
+def test_faults(text: str, line: int, reason: str) -> None:
+    """What an author can get wrong has its line, the reason and a hint."""
+    at, why = fault(text, trajectories=lambda *args: "", site={"title": "T"})
+    assert at == line
+    assert reason in why
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("{{ f() }}", [1]),
+        ("a\n{{ f() }} {{ f() }}\nb\n{{ f() }}", [2, 2, 4]),
+        ("\n{{ f(\n  1,\n  2) }}", [2]),
+        ("{% for i in range(2) %}\n\n{{ f() }}\n{% endfor %}", [3, 3]),
+        ("{% macro m() %}\n{{ f() }}\n{% endmacro %}\n{{ m() }}", [2]),
+        ("\n{% set x = f() %}", [2]),
+        ("\n{% if f() %}\n{% endif %}", [2]),
+        ("\n{% set x %}\na\n{{ f() }}\nb\n{% endset %}", [4]),
+    ],
+)
+def test_calling_line(text: str, lines: list[int]) -> None:
+    """A function knows the line of the page that calls it."""
+    found: list[int] = []
+
+    def f(*args: Any) -> Markup:
+        found.append(calling_line())
+        return Markup("")
+
+    run_template(text, {"f": f})
+    assert found == lines
+
+
+def test_calling_line_outside() -> None:
+    """Called from no template, it is the first line."""
+    assert calling_line() == 1
