@@ -46,8 +46,12 @@ class Page:
     source: Path
 
 
-def read_pages(site: Site) -> tuple[Page, ...]:
-    """Read every page of the site, the front page first; ConfigError tells all that is wrong."""
+def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tuple[Page, ...]:
+    """Read every page of the site, the front page first; ConfigError tells all that is wrong.
+
+    `available` says whether a model can be sampled; without it, every model of the site can.
+    """
+    available = available or site.models.__contains__
     folder = site.root / "pages"
     sources = sorted(folder.glob("*.md"), key=lambda path: (path.stem != "index", path.name))
     if not sources or sources[0].stem != "index":
@@ -55,7 +59,7 @@ def read_pages(site: Site) -> tuple[Page, ...]:
     pages, faults = [], []
     for source in sources:
         try:
-            pages.append(read_page(source, site, site.models.__contains__))
+            pages.append(read_page(source, site, available))
         except ConfigError as error:
             faults.append(str(error))
     if faults:

@@ -38,6 +38,10 @@ class Statistics:
         """The same numbers on another device."""
         return Statistics(self.mean.to(device), self.variance.to(device))
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Under the names that they have in a file of weights."""
+        return {"statistics.mean": self.mean, "statistics.variance": self.variance}
+
     def pixel_scale(self) -> tuple[float, float]:
         """Mean and standard deviation of a pixel over all images, positions and channels."""
         _, height, width = self.mean.shape

@@ -160,6 +160,12 @@ class Run:
         """The file that a killed run resumes from."""
         return self.folder / STATE_NAME
 
+    def weights(self) -> dict[str, Tensor]:
+        """What a trained model is made of: the averaged weights and the data's statistics."""
+        statistics = self.model.statistics
+        extra = {} if statistics is None else statistics.tensors()
+        return {**self.ema, **extra}
+
     def save(self) -> None:
         """Write the whole state, all or nothing."""
         state = {

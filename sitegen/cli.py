@@ -1,0 +1,224 @@
+"""The command line: parse, load, call one function, map errors to exit codes."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+from sitegen.console import Console
+from sitegen.errors import SitegenError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from sitegen.models import ModelSource
+    from sitegen.plan import Equipment
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+TERMINATED = 143
+INTERRUPTED = 130
+
+DEVICE = "Where the network runs: auto, cpu, cuda or cuda:N."
+PRECISION = "What the network computes in; auto is float32."
+
+
+def equipment_options(command: F) -> F:
+    """Add --device and --precision."""
+    device = click.option("--device", default="auto", show_default=True, help=DEVICE)
+    precision = click.option(
+        "--precision",
+        type=click.Choice(["auto", "float32", "bfloat16"]),
+        default="auto",
+        show_default=True,
+        help=PRECISION,
+    )
+    return device(precision(command))
+
+
+def config_option(command: F) -> F:
+    """Add --config."""
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        default=Path("site.toml"),
+        show_default=True,
+        help="The site's file.",
+    )(command)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="sitegen")
+def cli() -> None:
+    """Turn trained checkpoints of an image model into the website of its paper.
+
+    \b
+    Examples:
+      sitegen build                          build the site of ./site.toml into build/
+      sitegen sample mnist --count 36 --output digits.npz
+      sitegen inspect checkpoint_130000.pth
+      sitegen train mnist --data .data/mnist
+    """
+
+
+@cli.command()
+@config_option
+@click.option("--output", type=click.Path(path_type=Path), help="The folder to build in.")
+@equipment_options
+@click.option("--only", multiple=True, metavar="FIGURE", help="Film only this figure; repeatable.")
+@click.option("--offline", is_flag=True, help="Film nothing; fail if a clip is not in the store.")
+@click.option("--strict", is_flag=True, help="Fail on a warning.")
+@click.option("--dry-run", is_flag=True, help="Say what would be filmed, and do nothing.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="How many figures to film at the same time.",
+)
+def build(
+    config: Path,
+    output: Path | None,
+    device: str,
+    precision: str,
+    only: tuple[str, ...],
+    offline: bool,
+    strict: bool,
+    dry_run: bool,
+    jobs: int,
+) -> None:
+    """Film what the pages ask for, render them, and put the site in the output folder.
+
+    A clip that was made before is used again; a build that would change nothing touches nothing.
+
+    \b
+    Examples:
+      sitegen build
+      sitegen build --config paper/site.toml --output /tmp/site
+      sitegen build --dry-run
+      sitegen build --only mnist-trajectories --device cuda
+    """
+    from sitegen.build import Options, build
+
+    options = Options(_equipment(device, precision), output, only, offline, strict, dry_run, jobs)
+    summary = build(config, options, _studio, Console())
+    for line in summary.lines():
+        click.echo(line)
+
+
+@cli.command()
+@click.argument("model")
+@click.option("--count", type=click.IntRange(1), default=36, show_default=True, help="How many.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Their seed.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="A file in .npz, or a folder for PNGs.",
+)
+@click.option("--trajectory", is_flag=True, help="Keep the states and means of all levels.")
+@click.option("--card", type=click.Path(path_type=Path), help="The card of a checkpoint file.")
+@click.option(
+    "--sampling-noise-std",
+    type=click.FloatRange(0, 1),
+    help="The noise added at each step; the card's if not given.",
+)
+@equipment_options
+@config_option
+def sample(
+    model: str,
+    count: int,
+    seed: int,
+    output: Path,
+    trajectory: bool,
+    card: Path | None,
+    sampling_noise_std: float | None,
+    device: str,
+    precision: str,
+    config: Path,
+) -> None:
+    """Draw samples from MODEL: a name in site.toml, a shipped model, a folder or a checkpoint.
+
+    \b
+    Examples:
+      sitegen sample mnist --count 36 --output digits/
+      sitegen sample mnist --count 2000 --seed 1 --output samples.npz
+      sitegen sample checkpoint_130000.pth --card cifar10.toml --count 8 --output cifar.npz
+    """
+    from sitegen.sampling import Request, sample
+    from sitegen.studio import load_actor, require_device
+
+    source = _model(model, card, config)
+    equipment = _equipment(device, precision)
+    require_device(equipment.device)
+    request = Request(count, seed, sampling_noise_std, trajectory)
+    path = sample(load_actor(source, equipment), request, output, Console())
+    click.echo(f"{count} samples of {source.name} in {path}")
+
+
+@cli.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def inspect(checkpoint: Path, as_json: bool) -> None:
+    """Show what CHECKPOINT is: format, step, parameters, averaged weights, architecture.
+
+    Nothing in the file is executed.
+
+    \b
+    Examples:
+      sitegen inspect checkpoint_130000.pth
+      sitegen inspect models/mnist --json
+    """
+    from sitegen.ihdm.inspection import inspect_checkpoint
+
+    found = inspect_checkpoint(checkpoint)
+    click.echo(found.to_json() if as_json else found.to_text())
+
+
+def main() -> NoReturn:
+    """Run the command line; every failure has one message and its exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = cli.main(standalone_mode=False)
+    except SitegenError as error:
+        click.echo(f"error: {error}", err=True)
+        code = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted; what was finished is kept", err=True)
+        code = INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = 1
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    click.echo("terminated; what was finished is kept", err=True)
+    raise SystemExit(TERMINATED)
+
+
+def _studio(sources: Any, equipment: Equipment) -> Any:
+    """Import torch only when something is to be filmed."""
+    from sitegen.studio import Studio
+
+    return Studio(sources, equipment)
+
+
+def _equipment(device: str, precision: str) -> Equipment:
+    from sitegen.plan import Equipment, resolve_device, resolve_precision
+
+    return Equipment(resolve_device(device), resolve_precision(precision))
+
+
+def _model(name: str, card: Path | None, config: Path) -> ModelSource:
+    from sitegen.models import find_model
+
+    return find_model(name, card, config)
