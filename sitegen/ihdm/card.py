@@ -198,7 +198,7 @@ def _parse(text: str, where: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        message = str(error)
+        message = str(error).replace("end of document", f"line {text.count(chr(10)) + 1}, column 1")
         at = re.search(r" \(at line (\d+), column (\d+)\)$", message)
         place = f"{where}:{at[1]}:{at[2]}" if at else where
         words = message[: at.start()] if at else message
