@@ -6,16 +6,16 @@ from collections import defaultdict
 
 import numpy as np
 import torch
-from sitegen.ihdm.checkpoint import load_model
-from sitegen.ihdm.noise import independent
-from sitegen.ihdm.prior import Prior, read_prior
-from sitegen.ihdm.reverse import reverse_process
 from torch import Tensor
 
 from bench.judge import Samples
 from bench.samples import grey
 from bench.spectra import Floats, Images, power, watched_levels
+from sitegen.ihdm.checkpoint import load_model
 from sitegen.ihdm.model import Model
+from sitegen.ihdm.noise import independent
+from sitegen.ihdm.prior import Prior, read_prior
+from sitegen.ihdm.reverse import reverse_process
 from sitegen.models import ModelSource
 
 BATCH = 250

