@@ -56,6 +56,8 @@ def _path_fault(url: str) -> str | None:
     """Say why a reference without a scheme would not work under every address of the site."""
     if url.startswith("/"):
         return "should be a path from the site's root without a leading slash"
+    if ":" in re.split(r"[/?#]", url)[0]:
+        return "should begin with https://, http:// or mailto:, or be a path in the site"
     if any(unquote(part) in {".", ".."} for part in re.split(r"[?#]", url)[0].split("/")):
         return "should be a path from the site's root, without ./ and ../"
     return None

@@ -46,6 +46,8 @@ BAD = [
     "https://[::1",
     "https:example.org",
     "mailto:nobody",
+    "[x](javascript:alert(1))",
+    "1:2",
     "a b",
     'x"onclick="y',
     "x<y>",

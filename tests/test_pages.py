@@ -1,0 +1,286 @@
+"""Pages: where they go, what their figures are, and what is told when one is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from markupsafe import Markup
+
+from sitegen.config import Site, load_site
+from sitegen.errors import ConfigError
+from sitegen.figures import Figure, Place, Trajectories
+from sitegen.pages import Page, read_page, read_pages
+from tests.fabricated import SITE, make_site, write_site
+
+ROOT = Path(__file__).resolve().parent.parent
+ALL_MODELS = ("mnist", "cifar10", "afhq-256", "ffhq-256", "lsun-church-128")
+
+
+def read(folder: Path, index: str, *available: str) -> Page:
+    """Read a front page on which the models named are available."""
+    site = make_site(folder, index=index)
+    return read_page(folder / "pages" / "index.md", site, {"mnist", *available}.__contains__)
+
+
+def fault(folder: Path, index: str) -> str:
+    """Say what is wrong with a front page."""
+    with pytest.raises(ConfigError) as caught:
+        read(folder, index)
+    return str(caught.value).replace(f"{folder}/", "")
+
+
+def html(page: Page) -> str:
+    """The body as text, with the figures' ids in brackets."""
+    return "".join(f"[{p.id}]" if isinstance(p, Figure) else str(p) for p in page.body)
+
+
+def test_page(tmp_path: Path) -> None:
+    """Text and a figure, in the order of the page, with the place of the call."""
+    page = read(tmp_path, 'A *b*.\n\n{{ trajectories("mnist", count=4, caption="C") }}\n\nD.\n')
+    place = Place(str(tmp_path / "pages/index.md"), 3)
+    spec = Trajectories("mnist", count=4)
+    figure = Figure("trajectories", "mnist-trajectories", spec, "C", None, place)
+    assert page.body == ("<p>A <em>b</em>.</p>\n", figure, "<p>D.</p>\n")
+    assert all(isinstance(part, Markup | Figure) for part in page.body)
+    assert (page.uri, page.title, page.figures) == ("index.html", "A title", (figure,))
+
+
+def test_title(tmp_path: Path) -> None:
+    """The first heading is the title; it does not stand in the text again."""
+    page = read(tmp_path, "# A *page*\n\nText.")
+    assert (page.title, html(page)) == ("A page", "<p>Text.</p>\n")
+
+
+def test_ids(tmp_path: Path) -> None:
+    """Figures without an id are numbered around those that have one, in page order."""
+    call = '{{ trajectories("mnist"%s) }}\n\n'
+    page = read(tmp_path, call % "" + call % "" + call % ', id="mnist-trajectories"' + call % "")
+    assert [figure.id for figure in page.figures] == [
+        "mnist-trajectories-2",
+        "mnist-trajectories-3",
+        "mnist-trajectories",
+        "mnist-trajectories-4",
+    ]
+
+
+def test_order_is_that_of_the_page(tmp_path: Path) -> None:
+    """A call kept in a variable stands where it is written out."""
+    page = read(
+        tmp_path,
+        '{% set last = trajectories("mnist", count=1) %}\n'
+        '{{ trajectories("mnist", count=2) }}\n\n{{ last }}\n',
+    )
+    assert [figure.spec.count for figure in page.figures] == [2, 1]  # type: ignore[attr-defined]
+    assert html(page) == "[mnist-trajectories][mnist-trajectories-2]"
+
+
+def test_loops_and_macros(tmp_path: Path) -> None:
+    """Pages may compute their figures."""
+    page = read(
+        tmp_path,
+        "{% for seed in range(3) %}\n{{ trajectories('mnist', seed=seed) }}\n\n{% endfor %}\n",
+    )
+    assert [figure.spec.seed for figure in page.figures] == [0, 1, 2]  # type: ignore[attr-defined]
+    assert {figure.place.line for figure in page.figures} == {2}
+
+
+def test_available(tmp_path: Path) -> None:
+    """What needs a model that is not there is left out, and so is its figure."""
+    text = '{% if available("mnist") %}\nA\n{% endif %}\n{% if available("x") %}\nB\n{% endif %}\n'
+    assert html(read(tmp_path, text)) == "<p>A</p>\n"
+    assert html(read(tmp_path, text, "x")) == "<p>A\nB</p>\n"
+
+
+def test_code_shows_calls(tmp_path: Path) -> None:
+    """Between raw and endraw a call is shown, in a sentence and in a block."""
+    page = read(
+        tmp_path, '{% raw %}`{{ trajectories("x") }}`\n\n    {{ trajectories("y") }}\n{% endraw %}'
+    )
+    assert page.figures == ()
+    assert html(page).count("{{ trajectories(&quot;") == 2
+
+
+def test_data_is_not_markup(tmp_path: Path) -> None:
+    """What the site says of itself is shown in a page as words."""
+    title = "*a* <b>c</b> {{ 7*7 }} [x](https://e.org) # & `d`"
+    site = make_site(tmp_path, f"title = '{title}'", "{{ site.title }}\n\n{{ site.venue }}\n")
+    page = read_pages(site)[0]
+    shown = title.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    assert html(page) == f"<p>{shown}</p>\n"
+
+
+def test_paths_are_not_shown(tmp_path: Path) -> None:
+    """A page cannot ask where its site lies or what else it reads."""
+    for name in ("root", "output", "cache_dir", "models"):
+        assert f"has no attribute '{name}'" in fault(tmp_path, f"{{{{ site.{name} }}}}")
+
+
+MESSAGES = [
+    (
+        'A\n\n{{ trajectories("mnits", cuont=3) }}\n\n{{ trajectories("mnist", count=0) }}\n',
+        'pages/index.md:3: trajectories(…): model = "mnits": no such model in site.toml, '
+        'did you mean "mnist"?\n'
+        'pages/index.md:3: trajectories(…): cuont: unknown key, did you mean "count"?\n'
+        "pages/index.md:5: trajectories(…): count = 0: should be greater than or equal to 1",
+    ),
+    (
+        '{{ trajectories("x") }}\n\n{{ trajectry("mnist") }}\n',
+        'pages/index.md:1: trajectories(…): model = "x": no such model in site.toml; known: mnist\n'
+        "pages/index.md:3: 'trajectry' is undefined, did you mean \"trajectories\"?",
+    ),
+    (
+        'A\n{{ trajectories("mnist") }}\n',
+        "pages/index.md:2: trajectories(…): the figure needs a paragraph of its own, outside code; "
+        "to show the call itself, write {% raw %} before and {% endraw %} after it",
+    ),
+    (
+        '{% set x = trajectories("mnist") %}\n{{ x }}\n\n{{ x }}\n',
+        "pages/index.md:1: trajectories(…): the figure is shown 2 times; call it once for each",
+    ),
+    (
+        '{{ trajectories("mnist", id="a") }}\n\n{{ trajectories("mnist", id="a") }}\n\n'
+        '{{ trajectories("mnist", id="h-a") }}\n',
+        'pages/index.md:3: trajectories(…): id = "a" is taken; choose another\n'
+        'pages/index.md:5: trajectories(…): id = "h-a" is taken; choose another',
+    ),
+    (
+        '{% if available("x") %}\n## A\n\nB\n\n{% endif %}\n\n### C\n\n[d](javascript:e)\n',
+        "pages/index.md:8: a heading of level 3 follows one of 1; write ##\n"
+        'pages/index.md:10: the link "javascript:e" should begin with https://, http:// or '
+        "mailto:, or be a path in the site",
+    ),
+    (
+        "{% for i in range(3) %}\n## A\n\n{% endfor %}\n\n#### B\n",
+        "pages/index.md:6: a heading of level 4 follows one of 2; write ###",
+    ),
+    ("a\x00", "pages/index.md:1: holds the character U+0000; remove it"),
+    ("\ufeffa", "pages/index.md:1: begins with a byte order mark; save it without one"),
+    ("a\n{{ trajectories(site.x) }}", "pages/index.md:2: 'dict object' has no attribute 'x'"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), MESSAGES)
+def test_messages(tmp_path: Path, text: str, message: str) -> None:
+    """Everything that is wrong with a page at once, with file and line."""
+    assert fault(tmp_path, text) == message
+
+
+STRAYS = [
+    "`{{ %s }}`",
+    "    {{ %s }}",
+    "```\n{{ %s }}\n```",
+    "## {{ %s }}",
+    "| a |\n|---|\n| {{ %s }} |",
+    "[a]({{ %s }})",
+    "a[^1]\n\n[^1]: {{ %s }}",
+    "{{ %s | upper }}",
+    "{{ %s ~ 'x' }}",
+    "{%% set x = %s %%}",
+    "{%% if %s %%}a{%% endif %%}",
+    "{{ %s[4:] }}",
+]
+
+
+@pytest.mark.parametrize("text", STRAYS)
+def test_strays(tmp_path: Path, text: str) -> None:
+    """A figure that would not be shown as one is told; its placeholder never reaches a page."""
+    assert "trajectories(…): the figure needs a paragraph of its own" in fault(
+        tmp_path, text % "trajectories('mnist')"
+    )
+
+
+def test_placeholder_in_a_caption(tmp_path: Path) -> None:
+    """A figure inside another one's words is told too."""
+    text = (
+        "{% set x %}{{ trajectories('mnist') }}{% endset %}{{ trajectories('mnist', caption=x) }}"
+    )
+    assert "the figure needs a paragraph of its own" in fault(tmp_path, text)
+
+
+def test_placeholders_cannot_be_forged(tmp_path: Path) -> None:
+    """A page that writes the placeholder of an earlier reading writes text."""
+    page = read(
+        tmp_path,
+        "slot0x\n\nslotaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaan0x\n\n{{ trajectories('mnist') }}\n",
+    )
+    assert len(page.figures) == 1
+    assert html(page).startswith("<p>slot0x</p>\n<p>slotaaa")
+
+
+def more(folder: Path, name: str, text: str = "# More\n\n{{ trajectories('mnist') }}\n") -> Site:
+    """Add a page to a site, and read the site."""
+    path = write_site(folder, SITE)
+    (folder / "pages" / name).write_text(text, encoding="utf-8")
+    return load_site(path)
+
+
+def test_further_pages(tmp_path: Path) -> None:
+    """A page has a folder of its own; ids are unique on each page."""
+    site = more(tmp_path, "about.md")
+    (tmp_path / "pages" / "notes.txt").write_text("no page")
+    front, about = read_pages(site)
+    assert (front.uri, about.uri, about.title) == ("index.html", "about/index.html", "More")
+    assert about.figures[0].id == "mnist-trajectories"
+    assert about.source == tmp_path / "pages" / "about.md"
+
+
+@pytest.mark.parametrize("name", ["About.md", "a b.md", "media.md", "assets.md", "con.md", "ä.md"])
+def test_bad_names(tmp_path: Path, name: str) -> None:
+    """A page's name is a good name of a folder, and none that sitegen uses."""
+    with pytest.raises(ConfigError, match=f'the page\'s name "{name[:-3]}"'):
+        read_pages(more(tmp_path, name))
+
+
+def test_faults_of_all_pages_at_once(tmp_path: Path) -> None:
+    """Two wrong pages are told together."""
+    site = more(tmp_path, "b.md", "{{ x }}")
+    more(tmp_path, "a.md", "# A\n\n# B")
+    with pytest.raises(ConfigError) as caught:
+        read_pages(site)
+    assert [line.partition(": ")[0][-7:] for line in str(caught.value).split("\n")] == [
+        "/a.md:3",
+        "/b.md:1",
+    ]
+
+
+def test_front_page_is_needed(tmp_path: Path) -> None:
+    """A site without a front page is told which file is missing."""
+    site = more(tmp_path, "a.md")
+    (tmp_path / "pages" / "index.md").unlink()
+    with pytest.raises(ConfigError, match=r"pages/index.md: is missing; it is the front page"):
+        read_pages(site)
+
+
+def test_unreadable_page(tmp_path: Path) -> None:
+    """A page that is a folder is told as one."""
+    site = make_site(tmp_path)
+    (tmp_path / "pages" / "a.md").mkdir()
+    with pytest.raises(ConfigError, match="is a folder"):
+        read_pages(site)
+
+
+def paper(folder: Path, *models: str) -> Page:
+    """The paper's own page, with models made up for it."""
+    config = (ROOT / "site.toml").read_text(encoding="utf-8")
+    index = (ROOT / "pages" / "index.md").read_text(encoding="utf-8")
+    tables = "".join(f'[models.{name}]\npath = "models/{name}"\n' for name in models[1:])
+    return read_pages(load_site(write_site(folder, config + tables, index, models)))[0]
+
+
+def test_the_papers_page(tmp_path: Path) -> None:
+    """With the digits alone it has one clip, and says nothing of clips that are not there."""
+    page = paper(tmp_path, "mnist")
+    assert page.title == "Generative Modelling With Inverse Heat Dissipation"
+    assert [figure.models for figure in page.figures] == [("mnist",)]
+    text = html(page)
+    assert "CIFAR" not in text
+    assert "different data sets" not in text
+    assert "Here are examples" not in text
+
+
+def test_the_papers_page_with_every_model(tmp_path: Path) -> None:
+    """Each section that waits for a model is right as it stands."""
+    page = paper(tmp_path, *ALL_MODELS)
+    assert [figure.models[0] for figure in page.figures] == list(ALL_MODELS)
+    assert "We provide generation sequences for different data sets." in html(page)

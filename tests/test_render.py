@@ -1,0 +1,476 @@
+"""Rendering: valid pages that say what they are given, and in which data never become markup."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import html5lib
+import pytest
+from jinja2 import UndefinedError
+from pydantic import BaseModel
+
+from sitegen import render, views
+from sitegen.config import Author, Citation, Link, Site, load_site
+from sitegen.errors import ConfigError, TargetError
+from sitegen.media import Manifest
+from sitegen.pages import Page, read_pages
+from sitegen.render import assets, render_site
+from tests.fabricated import manifest_for, write_site
+
+ROOT = Path(__file__).resolve().parent.parent
+INDEX = """Words.[^1]
+
+## A section
+
+{{ trajectories("mnist", caption="A caption", alt="What is to be seen") }}
+
+### Deeper
+
+| a |
+|--:|
+| $x^2$ |
+
+[^1]: A note.
+"""
+FULL = """
+title = "A title"
+description = "What it is."
+lead = "How it opens."
+venue = "A conference"
+base_url = "https://example.org/paper/"
+
+[[authors]]
+name = "Ana"
+url = "https://example.org/~ana/"
+affiliation = "A university"
+
+[[authors]]
+name = "Bo"
+affiliation = "A school"
+
+[[links]]
+label = "Code"
+url = "https://example.org/code"
+icon = "code"
+
+[[links]]
+label = "Slides"
+url = "slides.pdf"
+
+[citation]
+key = "ana2023"
+type = "article"
+journal = "A journal"
+booktitle = "A book"
+year = 2023
+
+[models.mnist]
+path = "models/mnist"
+"""
+
+
+def rendered(folder: Path, site: str = FULL, index: str = INDEX) -> str:
+    """The front page of a site whose figures are made up."""
+    read = load_site(write_site(folder, site, index))
+    pages = read_pages(read)
+    return render_site(read, pages, manifest_for(pages))["index.html"]
+
+
+def parse(html: str) -> Any:
+    """Parse a page as strictly as html5lib can."""
+    parser: Any = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False)
+    return parser.parse(html)
+
+
+def structure(html: str) -> list[tuple[str, tuple[str, ...]]]:
+    """The elements of a page in order, each with the names of its attributes."""
+    return [(str(e.tag), tuple(sorted(map(str, e.attrib)))) for e in parse(html).iter()]
+
+
+def test_golden_head(tmp_path: Path) -> None:
+    """The policy comes first, then what search engines read; nothing is fetched from elsewhere."""
+    head = re.findall(r"<(?:meta|link|title).*", rendered(tmp_path))
+    files = {path.name: uri for uri, path in assets(load_site(tmp_path / "site.toml")).items()}
+    assert head[0] == '<meta charset="utf-8">'
+    assert head[1].startswith('<meta http-equiv="Content-Security-Policy" content="default-src ')
+    assert head[2:] == [
+        "<title>A title</title>",
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        '<meta name="color-scheme" content="light dark">',
+        '<meta name="generator" content="sitegen">',
+        '<meta name="description" content="What it is.">',
+        '<meta property="og:description" content="What it is.">',
+        '<meta property="og:title" content="A title">',
+        '<meta property="og:type" content="website">',
+        '<link rel="canonical" href="https://example.org/paper/">',
+        '<meta property="og:url" content="https://example.org/paper/">',
+        f'<link rel="icon" type="image/svg+xml" href="{files["icon.svg"]}">',
+        f'<link rel="stylesheet" href="{files["style.css"]}">',
+    ]
+
+
+def test_structure(tmp_path: Path) -> None:
+    """Language, one h1, headings without gaps, landmarks, a way to skip, ids given once."""
+    tree = parse(rendered(tmp_path))
+    assert tree.get("lang") == "en"
+    levels = [int(e.tag[1]) for e in tree.iter() if re.fullmatch(r"h[1-6]", str(e.tag))]
+    assert levels.count(1) == 1
+    assert all(below <= above + 1 for above, below in zip([0, *levels], levels, strict=False))
+    for landmark in ("header", "main", "footer"):
+        assert len(list(tree.iter(landmark))) == 1
+    first = next(tree.iter("a"))
+    assert first.get("href") == "#content"
+    ids = [e.get("id") for e in tree.iter() if e.get("id")]
+    assert len(ids) == len(set(ids))
+    assert set(re.findall('href="#([^"]+)"', rendered(tmp_path))) <= set(ids)
+
+
+def test_figure(tmp_path: Path) -> None:
+    """A clip has controls, a poster, a size, a text alternative and downloads, and waits."""
+    figure = next(parse(rendered(tmp_path)).iter("figure"))
+    assert figure.get("id") == "mnist-trajectories"
+    video = figure.find("video")
+    assert dict(video.attrib) == {
+        "class": "clip pixelated",
+        "controls": "",
+        "muted": "",
+        "loop": "",
+        "playsinline": "",
+        "preload": "none",
+        "poster": "media/index-mnist-trajectories.webp",
+        "width": "504",
+        "height": "504",
+        "aria-label": "What is to be seen",
+    }
+    source = video.find("source")
+    assert (source.get("src"), source.get("type")) == (
+        "media/index-mnist-trajectories.mp4",
+        "video/mp4",
+    )
+    caption = " ".join("".join(figure.find("figcaption").itertext()).split())
+    assert caption == "A caption Download: MP4 (123 kB), GIF (123 kB)"
+    links = [(a.get("href"), "download" in a.attrib) for a in figure.iter("a")]
+    assert links == [
+        ("media/index-mnist-trajectories.mp4", True),
+        ("media/index-mnist-trajectories.gif", True),
+    ]
+
+
+def test_banner(tmp_path: Path) -> None:
+    """The samples behind the title are decoration; authors, venue and buttons stand over them."""
+    banner = next(parse(rendered(tmp_path)).iter("header"))
+    picture = banner.find("img")
+    assert (picture.get("alt"), picture.get("src")) == ("", "media/index-mnist-trajectories.webp")
+    text = " ".join("".join(banner.itertext()).split())
+    assert text == "A title Ana1 Bo2 1A university 2A school A conference Code Slides"
+    assert [a.get("href") for a in banner.iter("a")] == [
+        "https://example.org/~ana/",
+        "https://example.org/code",
+        "slides.pdf",
+    ]
+
+
+def test_without_figures_and_words(tmp_path: Path) -> None:
+    """A site that has only a title is a page too, without empty elements around nothing."""
+    html = rendered(tmp_path, 'title = "T"', "")
+    tree = parse(html)
+    assert not [*tree.iter("img"), *tree.iter("ul"), *tree.iter("nav"), *tree.iter("pre")]
+    assert "media.json" not in html
+    assert not [e.tag for e in tree.iter("p") if not "".join(e.itertext()).strip()]
+
+
+def test_further_page(tmp_path: Path) -> None:
+    """A further page has a menu, links that lead up, and none of the front page's words."""
+    path = write_site(tmp_path, FULL, INDEX)
+    text = "# More <\n\n[up](index.html) {{ site.title }}\n"
+    (tmp_path / "pages" / "more.md").write_text(text, encoding="utf-8")
+    site = load_site(path)
+    pages = read_pages(site)
+    html = render_site(site, pages, manifest_for(pages))
+    more = parse(html["more/index.html"])
+    assert next(more.iter("title")).text == "More < – A title"
+    assert next(more.iter("h1")).text == "More <"
+    assert next(more.iter("img")).get("src") == "../media/index-mnist-trajectories.webp"
+    menu = next(more.iter("nav"))
+    assert [(a.get("href"), a.get("aria-current")) for a in menu.iter("a")] == [
+        ("../index.html", None),
+        ("index.html", "page"),
+    ]
+    assert "How it opens" not in html["more/index.html"]
+    assert "How it opens" in html["index.html"]
+    assert 'href="https://example.org/paper/more/"' in html["more/index.html"]
+    own = [link for e in more.iter() for link in (e.get("href"), e.get("src")) if link]
+    assert all(link.startswith(("../", "#", "index.html", "https://")) for link in own)
+
+
+def test_same_input_same_text(tmp_path: Path) -> None:
+    """Rendering depends on nothing but what it is given."""
+    assert rendered(tmp_path) == rendered(tmp_path)
+
+
+def test_figure_that_was_not_filmed(tmp_path: Path) -> None:
+    """A figure without media is told with its place in the page."""
+    site = load_site(write_site(tmp_path, FULL, INDEX))
+    with pytest.raises(TargetError, match=r"index.md:5: the figure mnist-trajectories has not"):
+        render_site(site, read_pages(site), Manifest(()))
+
+
+def test_pixelated_only_where_enlarged(tmp_path: Path) -> None:
+    """A clip at the model's own size is smoothed where the screen enlarges it."""
+    site = load_site(write_site(tmp_path, FULL, INDEX))
+    pages = read_pages(site)
+    media = manifest_for(pages).figures[0]
+    files = dict(media.record.files)
+    for missing in (True, False):
+        files["gif"] = dataclasses.replace(files["mp4"], path="media/x.gif")
+        kept = {k: v for k, v in files.items() if not (missing and k == "gif")}
+        record = dataclasses.replace(media.record, files=kept)
+        manifest = Manifest((dataclasses.replace(media, record=record),))
+        html = render_site(site, pages, manifest)["index.html"]
+        assert 'class="clip"' in html
+        assert ("GIF" in html) is not missing
+
+
+def test_templates_are_strict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that a template has wrong stops the build instead of showing nothing."""
+    environment = render._environment()
+    assert environment.autoescape is True
+    with pytest.raises(UndefinedError):
+        environment.from_string("{{ page.nothing }}").render(page=object())
+
+
+@pytest.mark.parametrize("name", [n for n in vars(views) if n[0].isupper() and n != "Markup"])
+def test_views_are_frozen(name: str) -> None:
+    """What a template is given cannot be changed by it."""
+    view: Any = getattr(views, name)
+    assert view.__dataclass_params__.frozen
+
+
+def test_assets(tmp_path: Path) -> None:
+    """The theme is a stylesheet of less than 20 kB and an icon, named after their content."""
+    files = assets(load_site(write_site(tmp_path)))
+    assert {path.name for path in files.values()} == {"style.css", "icon.svg"}
+    assert all(re.fullmatch(r"assets/(style|icon)-[0-9a-f]{8}\.(css|svg)", uri) for uri in files)
+    style = (ROOT / "static" / "style.css").read_text(encoding="utf-8")
+    assert len(style) < 20_000
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_templates_hold_no_code() -> None:
+    """No template asks for a script, an inline style, or turns escaping off."""
+    for path in (ROOT / "templates").iterdir():
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"<script|style=|\son\w+=|\|\s*safe|autoescape", text), path.name
+
+
+def test_the_papers_page(tmp_path: Path) -> None:
+    """The paper's own site renders to a valid page."""
+    site = (ROOT / "site.toml").read_text(encoding="utf-8")
+    tree = parse(rendered(tmp_path, site, (ROOT / "pages" / "index.md").read_text("utf-8")))
+    assert len(list(tree.iter("figure"))) == 1
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</title><script>alert(1)</script>",
+    "</textarea></style></noscript></template><img src=x onerror=alert(1)>",
+    "<img src=x onerror=alert(1)>",
+    "<svg onload=alert(1)>",
+    "<svg><style><img src=x onerror=alert(1)></style></svg>",
+    "<math><mtext></mtext><mglyph><style><img src=x onerror=alert(1)>",
+    "<iframe srcdoc='<script>alert(1)</script>'>",
+    "<a href='javascript:alert(1)'>x</a>",
+    "<base href='https://example.org/'>",
+    "<meta http-equiv=refresh content='0;url=https://example.org'>",
+    "<link rel=stylesheet href=https://example.org/x.css>",
+    "<!-- comment",
+    "-->",
+    "--!>",
+    "<![CDATA[x]]>",
+    "]]>",
+    "<?xml version='1.0'?>",
+    "<!DOCTYPE html>",
+    "</main></body></html>",
+    "</p></figure></video>",
+    "<plaintext>",
+    "<h1>another</h1>",
+    '"',
+    "'",
+    "`",
+    '" onmouseover="alert(1)',
+    "' onmouseover='alert(1)",
+    '"><script>alert(1)</script>',
+    "'><script>alert(1)</script>",
+    '" autofocus onfocus=alert(1) x="',
+    "x onload=alert(1)",
+    "javascript:alert(1)",
+    "JaVaScRiPt:alert(1)",
+    "java\tscript:alert(1)",
+    "java\nscript:alert(1)",
+    "javascript&colon;alert(1)",
+    "&#106;avascript:alert(1)",
+    " javascript:alert(1)",
+    "data:text/html,<script>alert(1)</script>",
+    "vbscript:x",
+    "//example.org",
+    "https://example.org/\"onclick='x'",
+    "https://user:secret@example.org/",
+    "&lt;script&gt;",
+    "&amp;lt;",
+    "&",
+    "&#60;script&#62;",
+    "<",
+    ">",
+    "{{ 7*7 }}",
+    "{{ ''.__class__ }}",
+    "{% raw %}",
+    "{% for i in range(9) %}x{% endfor %}",
+    "{# comment",
+    "}}",
+    "${7*7}",
+    "# heading",
+    "* item",
+    "![x](https://example.org/x.png)",
+    "[x](javascript:alert(1))",
+    "<https://example.org>",
+    "| a | b |\n|---|---|",
+    "```\ncode",
+    "$$x$$",
+    "$\\href{javascript:alert(1)}{x}$",
+    "[^1]",
+    "[^1]: x",
+    "    code",
+    "***\n\n---",
+    "a\n\nb",
+    "\\",
+    "\\\\<b>",
+    "../../etc/passwd",
+    "\u202eabc",
+    "a\u0000b",
+    "a\u0085b",
+    "a\u2028b",
+    "\ufeff",
+    "é 数字 \U0001f600",
+    "a" * 9_000,
+    "</" + "script" * 300,
+]
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """The types that a field's type is made of, however deep inside."""
+    yield annotation
+    for inner in get_args(annotation):
+        yield from _kinds(inner)
+
+
+def _strings(table: type[BaseModel], at: tuple[str | int, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of every field of the config that holds words."""
+    inner: dict[Any, tuple[int, ...]] = {Author: (0,), Link: (0,), Citation: ()}
+    for name, field in table.model_fields.items():
+        kinds = [*_kinds(field.annotation)]
+        tables = [kind for kind in kinds if kind in (Author, Link, Citation)]
+        if tables:
+            yield from _strings(tables[0], (*at, name, *inner[tables[0]]))
+        elif str in kinds and name != "models":
+            yield (*at, name)
+
+
+FIELDS = [*_strings(Site)]
+
+
+def test_every_string_is_attacked() -> None:
+    """The reflection finds the strings that it should find."""
+    assert FIELDS == [
+        ("title",),
+        ("description",),
+        ("lead",),
+        ("venue",),
+        ("language",),
+        ("base_url",),
+        ("authors", 0, "name"),
+        ("authors", 0, "url"),
+        ("authors", 0, "affiliation"),
+        ("links", 0, "label"),
+        ("links", 0, "url"),
+        ("citation", "key"),
+        ("citation", "booktitle"),
+        ("citation", "journal"),
+    ]
+
+
+FREE = {"title", "description", "lead", "venue", "name", "affiliation", "label", "booktitle"}
+FREE |= {"journal"}
+ATTACKED = """{{ site.title }} and {{ site.venue }}
+
+{{ site.lead }}
+
+- {{ site.description }}
+
+{{ trajectories("mnist", caption="A caption", alt="What is to be seen") }}
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A site with a value in every field, as plain data, and the folder that it stands in."""
+    folder = tmp_path_factory.mktemp("attacked")
+    site = load_site(write_site(folder, FULL, ATTACKED))
+    return {
+        "root": folder,
+        "site": site.model_dump(exclude={"models", "output", "cache_dir"}, exclude_none=True),
+    }
+
+
+def attacked(data: dict[str, Any], path: tuple[Any, ...], value: str) -> str:
+    """Render the site with one string replaced."""
+    root = data["root"]
+    values: Any = copy.deepcopy(data["site"]) | {"models": {"mnist": {"path": "models/mnist"}}}
+    table = values
+    for part in path[:-1]:
+        table = table[part]
+    table[path[-1]] = value
+    site = Site.model_validate(values, context={"root": root})
+    pages: tuple[Page, ...] = read_pages(site)
+    return render_site(site, pages, manifest_for(pages))["index.html"]
+
+
+@pytest.mark.parametrize("path", FIELDS, ids=lambda path: ".".join(map(str, path)))
+def test_hostile_config(data: dict[str, Any], path: tuple[Any, ...]) -> None:
+    """No string of the config changes the structure of a page; what could is refused."""
+    harmless = "https://example.org/harmless" if path[-1] in {"url", "base_url"} else "en"
+    expected = structure(attacked(data, path, harmless))
+    refused = []
+    for value in HOSTILE:
+        try:
+            html = attacked(data, path, value)
+        except ValueError:  # pydantic's error is one
+            refused.append(value)
+            continue
+        assert structure(html) == expected, value
+        assert "javascript:" not in " ".join(re.findall(r'(?:href|src)="([^"]*)"', html))
+    if path[-1] in FREE:
+        assert refused == ["\u202eabc", "a\u0000b", "a\u0085b"]
+    elif path[-1] in {"url", "base_url"}:
+        assert {v for v in HOSTILE if v.strip().lower().startswith("javascript:")} <= set(refused)
+
+
+@pytest.mark.parametrize("word", ["caption", "alt"])
+def test_hostile_words_of_a_figure(tmp_path: Path, word: str) -> None:
+    """The words of a figure call cannot become markup either."""
+    call = '{{ trajectories("mnist", caption="c", alt="a") }}'
+    expected = structure(rendered(tmp_path, FULL, call))
+    for value in HOSTILE:
+        text = value.encode("unicode_escape").decode().replace('"', '\\"').replace("'", "\\'")
+        index = call.replace(f'{word}="{word[0]}"', f'{word}="{text}"')
+        try:
+            html = rendered(tmp_path, FULL, "{% set x = 1 %}" + index)
+        except ConfigError as error:
+            assert "should not hold the character" in str(error), value
+            continue
+        assert structure(html) == expected, value
