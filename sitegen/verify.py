@@ -17,7 +17,7 @@ from sitegen.frames import Frame
 from sitegen.media import MediaFile
 
 _GOOD_PSNR = 30.0  # dB, at CRF 23 or better
-_GOOD_SHARE = 0.1  # of the contrast between neighbours: noise is coded worse than pictures
+_GOOD_SHARE = 0.2  # of the contrast between neighbours: noise is coded worse than pictures
 
 
 def verified_mp4(

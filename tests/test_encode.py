@@ -143,6 +143,7 @@ def test_mp4_is_what_browsers_play(clip: Clip) -> None:
     assert 0 < data.index(b"moov") < data.index(b"mdat")
     assert b"Lavf" not in data
     assert b"x264" in data
+    assert b" threads=1 " in data
 
 
 def test_keyframes_are_close(clip: Clip) -> None:
@@ -175,6 +176,17 @@ def test_small_pictures_stay_crisp(tmp_path: Path) -> None:
             sampled = decoded[row::2, column::2]
             assert sampled[board == 255].min() > 240
             assert sampled[board == 0].max() < 15
+
+
+def test_colours_are_exact(tmp_path: Path) -> None:
+    """The purest colours come back within two levels: the right matrix, range and channels."""
+    corners = [tuple(value >> bit & 1 for bit in range(3)) for value in range(8)]
+    row = np.repeat(np.array(corners, np.uint8) * 255, 8, axis=0)
+    frame = np.repeat(row[None], 16, axis=0)
+    files = encode_clip([frame] * 2, ClipSpec(10, 12, 2, BACKGROUND), tmp_path)
+    decoded = decode(tmp_path / "clip.mp4", files["mp4"])[-1]
+    middles = decoded[16, 8::16].astype(int)
+    assert np.abs(middles - row[4::8]).max() <= 2
 
 
 def test_odd_size_is_padded(tmp_path: Path) -> None:
@@ -238,6 +250,14 @@ def test_gif_drops_frames_to_be_light(tmp_path: Path, monkeypatch: pytest.Monkey
     assert likeness(decoded[-1], picture(COUNT - 1)) > 28
     monkeypatch.setattr(encode, "GIF_BYTES", 10)
     assert encode_clip(film(), spec, tmp_path)["gif"].frames == 1
+
+
+def test_fast_clip_makes_a_slow_gif(tmp_path: Path) -> None:
+    """The last frame does not hurry the GIF above 15 frames a second."""
+    file = encode_clip(film(2), ClipSpec(60, 30, 1, BACKGROUND), tmp_path)["gif"]
+    assert file.frames == 2
+    assert file.fps is not None
+    assert file.fps < 15
 
 
 @given(st.integers(1, 60), st.integers(1, 9), st.integers(1, 12))

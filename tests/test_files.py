@@ -148,6 +148,42 @@ def test_impossible_path_is_a_platform_error(tmp_path: Path, name: str) -> None:
         files.write_atomic(tmp_path / name, b"new")
 
 
+def record_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Record what is flushed, by name, and what is renamed, in order."""
+    calls: list[str] = []
+    flush, replace = os.fsync, Path.replace
+
+    def noted_flush(handle: int) -> None:
+        calls.append(f"flush {Path(os.readlink(f'/proc/self/fd/{handle}')).name[:9]}")
+        flush(handle)
+
+    def noted_replace(self: Path, target: Path) -> Path:
+        calls.append(f"rename to {target.name}")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", noted_flush)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    return calls
+
+
+def test_write_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bytes reach the disk before the name does, and the name before the return."""
+    (tmp_path / "folder").mkdir()
+    calls = record_calls(monkeypatch)
+    files.write_atomic(tmp_path / "folder" / "a", b"new")
+    assert calls == ["flush .sitegen-", "rename to a", "flush folder"]
+
+
+def test_exchange_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every file and folder of the new site reaches the disk before it takes its place."""
+    (tmp_path / "out").mkdir()
+    make_folder(tmp_path / "out" / "new", "new")
+    calls = record_calls(monkeypatch)
+    files.exchange(tmp_path / "out" / "new", tmp_path / "out" / "site")
+    assert sorted(calls[:-1]) == ["flush a", "flush deep", "flush new"]
+    assert calls[-1] == "flush out"
+
+
 @pytest.mark.parametrize("call", [1, 2, 3])
 def test_kill_leaves_old_or_new(tmp_path: Path, call: int) -> None:
     """Killed at the flush, the rename or the clean-up: old or new content, and sweep clears up."""

@@ -46,6 +46,8 @@ def test_every_level_and_half(kind: Any) -> None:
     assert to_uint8(levels.astype(kind).reshape(1, 1, 16, 16))[0, ..., 0].ravel().tolist() == list(
         range(256)
     )
+    below = np.array([0.5039215683937073, 0.998039186000824], np.float32).reshape(1, 1, 1, 2)
+    assert to_uint8(below)[0, 0, :, 0].tolist() == [128, 254]
     halves = np.array([0.5 / 255, 1.5 / 255, 0.4999999 / 255]).reshape(1, 1, 1, 3)
     assert to_uint8(halves)[0, 0, :, 0].tolist() == [1, 2, 0]
 

@@ -189,6 +189,15 @@ def test_newer_version_says_so() -> None:
         Manifest.from_json(text)
 
 
+@pytest.mark.parametrize("old", ['"seed": 0', '"frames": 100', '"fps": 24.0'])
+def test_true_is_no_number(old: str) -> None:
+    """JSON's true and false, numbers to Python, are refused where a number is due."""
+    text = record_to_json(RECORD)
+    assert old in text
+    with pytest.raises(RefusedError, match="True"):
+        record_from_json(text.replace(old, old.split(":")[0] + ": true"))
+
+
 @pytest.mark.parametrize(
     "path",
     ["", "/etc/passwd", "../a", "a/../b", "a//b", "./a", "a\\b", "http:x", "a?b", "a#b", "a\n"],
