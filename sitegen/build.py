@@ -6,41 +6,33 @@ one step. A build that would change nothing touches nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
+from sitegen.assembly import assemble
 from sitegen.config import Site, load_site
-from sitegen.encode import encode_clip, preflight
-from sitegen.errors import ConfigError, LockedError, TargetError
-from sitegen.figures import Figure, default_alt
-from sitegen.files import digest, exchange, lock, platform_errors, sweep, temporary_folder
-from sitegen.frames import Frame
-from sitegen.media import Manifest, Media, MediaFile, Record
+from sitegen.encode import preflight
+from sitegen.errors import ConfigError, LockedError, PlatformError, TargetError
+from sitegen.files import lock, sweep
+from sitegen.filming import CameraFactory, Crew, naming
+from sitegen.media import Record
 from sitegen.models import ModelSource, site_models
 from sitegen.pages import Page, read_pages
-from sitegen.plan import Equipment, Job, Shot, plan_figure
+from sitegen.plan import Equipment, Job, environment, plan_figure, require_environment
 from sitegen.problems import known_words
-from sitegen.render import assets, render_site
-from sitegen.report import Advance, Reporter
+from sitegen.report import Reporter
 from sitegen.store import Store
-
-MANIFEST_NAME = "media.json"
-Tree = Mapping[str, bytes | Path]
-"""What a built folder holds: content, or the file to copy it from, by relative URI."""
-
-
-class Camera(Protocol):
-    """What a build needs of a studio."""
-
-    def shoot(self, figure: Figure) -> Shot:
-        """Prepare a figure to be filmed."""
-
-
-CameraFactory = Callable[[Mapping[str, ModelSource], Equipment], Camera]
+from sitegen.tree import (
+    Tree,
+    holds,
+    put,
+    require_room,
+    require_writable,
+    weight,
+)
 
 
 @dataclass(frozen=True)
@@ -66,6 +58,7 @@ class Summary:
     missing: tuple[str, ...]
     changed: bool
     bytes: int
+    rehearsed: bool = False
 
     def lines(self) -> list[str]:
         """The summary as the command line prints it."""
@@ -75,33 +68,15 @@ class Summary:
             *([f"{len(self.missing)} missing: {', '.join(self.missing)}"] if self.missing else []),
         ]
         figures = f"figures: {', '.join(counts)}"
-        if self.missing:
+        if self.missing or self.rehearsed:
             return [figures, f"{self.output}: left as it was"]
         state = "written" if self.changed else "already up to date"
         page = (self.output / "index.html").as_uri()
         return [figures, f"site: {self.bytes / 1e6:.1f} MB, {state}", f"look at it: {page}"]
 
 
-def build(config: Path, options: Options, camera: CameraFactory, report: Reporter) -> Summary:
-    """Build the site of `config`, or with `dry_run` tell what would be filmed.
-
-    Raises ConfigError for mistakes of the author, RefusedError for models that cannot be used,
-    TargetError for figures that cannot be made, LockedError while another build is at work here.
-    """
-    site = load_site(config)
-    sources = site_models(site)
-    usable = {name for name, source in sources.items() if source.available}
-    pages = read_pages(site, usable.__contains__)
-    jobs = _plan(pages, sources, options)
-    work = _Work(site, pages, jobs, Store(site.cache_dir, report.warn), _output(site, options))
-    if options.dry_run:
-        return _rehearse(work, report)
-    if (summary := _unchanged(work)) is not None:
-        return summary
-    with _locked(site):
-        filmed = _film_missing(work, sources, options, camera, report)
-        _refuse_warnings(report, options)
-        return _finish(work, filmed)
+Records = Mapping[str, Record]
+"""What there is of the figures, by request."""
 
 
 @dataclass(frozen=True)
@@ -110,107 +85,124 @@ class _Work:
 
     site: Site
     pages: tuple[Page, ...]
-    jobs: list[Job]
-    store: Store
+    sources: Mapping[str, ModelSource]
+    jobs: tuple[Job, ...]
+    options: Options
     output: Path
 
-    def records(self) -> dict[str, Record]:
-        """What the store has of the figures, by request."""
-        found = ((job.request, _stored(self.store, job)) for job in self.jobs)
-        return {request: record for request, record in found if record is not None}
+    def missing(self, records: Records) -> list[Job]:
+        """The figures that there is no record of."""
+        return [job for job in self.jobs if job.request not in records]
 
-    def tree(self, records: Mapping[str, Record]) -> Tree:
+    def tree(self, records: Records) -> Tree:
         """The whole site, when every figure has its record."""
-        manifest = Manifest(tuple(_place(job, records[job.request]) for job in self.jobs))
-        return _tree(self.site, self.pages, manifest, self.store)
+        return assemble(self.site, self.pages, self.jobs, records)
 
-    def summary(self, filmed: Collection[Job], missing: Collection[Job], changed: bool) -> Summary:
-        """What to tell at the end."""
-        made = tuple(job.figure.id for job in filmed)
-        lacking = tuple(job.figure.id for job in missing)
-        reused = tuple(job.figure.id for job in self.jobs if job not in (*filmed, *missing))
-        size = 0 if missing else _weight(self.output)
-        return Summary(self.output, made, reused, lacking, changed, size)
-
-
-def _unchanged(work: _Work) -> Summary | None:
-    """The summary where the site is already as it should be; reads only."""
-    records = work.records()
-    if len(records) < len({job.request for job in work.jobs}):
-        return None
-    return work.summary((), (), False) if _holds(work.output, work.tree(records)) else None
+    def summary(self, filmed: Collection[str], records: Records, size: int = 0) -> Summary:
+        """What to tell at the end; `filmed` are requests, `size` is that of the site."""
+        kept = [job for job in self.jobs if job.request in records]
+        return Summary(
+            self.output,
+            filmed=tuple(job.figure.id for job in kept if job.request in filmed),
+            reused=tuple(job.figure.id for job in kept if job.request not in filmed),
+            missing=tuple(job.figure.id for job in self.missing(records)),
+            changed=False,
+            bytes=size,
+        )
 
 
-def _film_missing(
-    work: _Work,
-    sources: Mapping[str, ModelSource],
-    options: Options,
-    camera: CameraFactory,
-    report: Reporter,
-) -> list[Job]:
-    """Film what the store lacks and the command line did not leave out; the figures filmed."""
-    records = work.records()
-    missing = {job.request: job for job in work.jobs if job.request not in records}
-    chosen = [job for job in missing.values() if not options.only or job.figure.id in options.only]
-    if chosen:
-        _refuse_offline(chosen, options)
-        preflight()
-        _film_all(chosen, camera(sources, options.equipment), work.store, options.jobs, report)
-    return chosen
+def build(config: Path, options: Options, camera: CameraFactory, report: Reporter) -> Summary:
+    """Build the site of `config`, or with `dry_run` tell what would be filmed.
+
+    Raises ConfigError for mistakes of the author, RefusedError for models that cannot be used,
+    TargetError for figures that cannot be made, PlatformError for what the machine lacks,
+    LockedError while another build is at work here. Whatever is raised, the old site stays.
+    """
+    work = _prepare(config, options)
+    records = _found(work.jobs, Store(work.site.cache_dir, report.warn), options)
+    if options.dry_run:
+        return _rehearse(work, records, report)
+    if (summary := _unchanged(work, records)) is not None:
+        _refuse_warnings(report, options)
+        return summary
+    with _locked(work.site):
+        return _work_on(work, records, camera, report)
 
 
-def _finish(work: _Work, filmed: list[Job]) -> Summary:
-    """Put the site in place, or tell which figures it still lacks."""
-    records = work.records()
-    missing = [job for job in work.jobs if job.request not in records]
-    if missing:
-        return work.summary(filmed, missing, False)
-    return work.summary(filmed, (), _put(work.tree(records), work.output))
+def _prepare(config: Path, options: Options) -> _Work:
+    """Read everything that the author wrote, and key every figure."""
+    site = load_site(config)
+    sources = site_models(site)
+    usable = {name for name, source in sources.items() if source.available}
+    pages = read_pages(site, usable.__contains__)
+    # Links are followed now: the folder that is exchanged must be the real one.
+    output = Path(os.path.realpath(options.output or site.output))
+    return _Work(site, pages, sources, _plan(pages, sources, options), options, output)
 
 
 def _plan(
     pages: tuple[Page, ...], sources: Mapping[str, ModelSource], options: Options
-) -> list[Job]:
-    jobs = [
-        plan_figure(figure, page.uri, sources, options.equipment)
-        for page in pages
-        for figure in page.figures
-    ]
+) -> tuple[Job, ...]:
+    known_environment = environment(options.equipment)
+    jobs = []
+    for page in pages:
+        for figure in page.figures:
+            with naming(figure):
+                jobs.append(plan_figure(figure, page.uri, sources, known_environment))
     known = [job.figure.id for job in jobs]
     for name in options.only:
         if name not in known:
             raise ConfigError(f"--only {name}: no page has such a figure{known_words(name, known)}")
-    return jobs
+    return tuple(jobs)
 
 
-def _rehearse(work: _Work, report: Reporter) -> Summary:
-    """Tell what would be filmed."""
-    records = work.records()
-    missing = [job for job in work.jobs if job.request not in records]
-    for job in missing:
-        place = job.figure.place
-        report.note(f"would film {job.figure.id} ({place.file}:{place.line}), {job.levels} steps")
-    return work.summary((), missing, False)
+def _found(jobs: Sequence[Job], store: Store, options: Options) -> dict[str, Record]:
+    """What the store has of the figures, each read whole."""
+    requests = {job.request: job for job in jobs}
+    found = ((request, _stored(store, job, options)) for request, job in requests.items())
+    return {request: record for request, record in found if record is not None}
 
 
-def _stored(store: Store, job: Job) -> Record | None:
-    """The record of a figure: of this machine's key, or of any where the machine only renders."""
-    keys = [job.key] if job.key else store.keys(f"{job.request}-")
+def _stored(store: Store, job: Job, options: Options) -> Record | None:
+    """The record of a figure: this machine's, or any one where nothing can be filmed."""
+    keys = [job.key] if job.key else []
+    if options.offline or not keys:
+        keys += [key for key in store.keys(f"{job.request}-") if key not in keys]
     return next((record for key in keys if (record := store.get(key)) is not None), None)
 
 
-def _refuse_offline(chosen: Collection[Job], options: Options) -> None:
-    wanting = [job for job in chosen if options.offline or job.key is None]
-    if not wanting:
-        return
-    why = "--offline films nothing" if options.offline else "torch or ffmpeg is not installed here"
-    lines = [
-        f"{job.figure.place.file}:{job.figure.place.line}: {job.figure.id} is not in the store"
-        for job in wanting
-    ]
-    raise TargetError(
-        "\n".join(lines) + f"\n{why}; build once where sitegen can film, and bring its cache_dir"
-    )
+def _unchanged(work: _Work, records: Records) -> Summary | None:
+    """The summary where the site is as it should be; what killed builds left goes."""
+    if work.missing(records):
+        return None
+    tree = work.tree(records)
+    if not holds(work.output, tree):
+        return None
+    _sweep(work)
+    return work.summary((), records, weight(tree))
+
+
+def _work_on(work: _Work, records: Records, camera: CameraFactory, report: Reporter) -> Summary:
+    """Film what is missing and put the site in place; the lock is held."""
+    require_room(work.output)
+    require_writable(work.site.cache_dir)
+    _sweep(work)
+    # Another build may have filmed some of it before this one had the lock.
+    store = Store(work.site.cache_dir)
+    records = {**records, **_found(work.missing(records), store, work.options)}
+    filmed = _film(work, records, camera, report)
+    records = {**records, **filmed}
+    _refuse_warnings(report, work.options)
+    if work.missing(records):
+        return work.summary(filmed, records)
+    tree = work.tree(records)
+    changed = put(tree, work.output)
+    return replace(work.summary(filmed, records, weight(tree)), changed=changed)
+
+
+def _sweep(work: _Work) -> None:
+    Store(work.site.cache_dir).sweep()
+    sweep(work.output.parent)
 
 
 def _refuse_warnings(report: Reporter, options: Options) -> None:
@@ -220,117 +212,47 @@ def _refuse_warnings(report: Reporter, options: Options) -> None:
         )
 
 
-def _film_all(jobs: list[Job], crew: Camera, store: Store, workers: int, report: Reporter) -> None:
-    """Film every job, several at a time if asked, and keep each as soon as it is done."""
-    if workers == 1 or len(jobs) == 1:
-        for job in jobs:
-            _film(job, crew, store, report)
+def _film(work: _Work, records: Records, camera: CameraFactory, report: Reporter) -> Records:
+    """Film what is missing and the command line did not leave out."""
+    options = work.options
+    missing = work.missing(records)
+    wanted = [job for job in missing if not options.only or job.figure.id in options.only]
+    chosen = list({job.request: job for job in wanted}.values())  # one of those that are alike
+    if not chosen:
+        return {}
+    _refuse_unfilmable(chosen, options)
+    for job in chosen:
+        with naming(job.figure):
+            for name in job.figure.models:
+                work.sources[name].require_usable()
+    preflight()
+    crew = Crew(camera(work.sources, options.equipment), Store(work.site.cache_dir), report)
+    return crew.film(chosen, options.jobs)
+
+
+def _rehearse(work: _Work, records: Records, report: Reporter) -> Summary:
+    """Tell what would be filmed."""
+    for job in work.missing(records):
+        place = job.figure.place
+        report.note(f"would film {job.figure.id} ({place.file}:{place.line}), {job.levels} steps")
+    return replace(work.summary((), records), rehearsed=True)
+
+
+def _refuse_unfilmable(chosen: Collection[Job], options: Options) -> None:
+    """Name the figures that are wanted where nothing may or can be filmed."""
+    if not options.offline and all(job.key for job in chosen):
         return
-    with ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(_film, job, crew, store, report) for job in jobs]
-        try:
-            for future in futures:
-                future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _film(job: Job, crew: Camera, store: Store, report: Reporter) -> None:
-    """Film one figure into the store."""
-    shot = crew.shoot(job.figure)
-    assert job.key is not None
-    with store.workspace() as folder, report.filming(job.figure.id, len(shot.levels)) as advance:
-        files = encode_clip(_counted(shot, advance), shot.clip, folder)
-        _refuse_length(job, shot, files["mp4"])
-        seed = int(shot.parameters.get("seed", 0))
-        record = Record(job.figure.kind, job.models, seed, shot.parameters, shot.levels, files)
-        store.put(job.key, record, {name: folder / file.path for name, file in files.items()})
-
-
-def _counted(shot: Shot, advance: Advance) -> Iterator[Frame]:
-    for frame in shot.frames:
-        yield frame
-        advance()
-
-
-def _refuse_length(job: Job, shot: Shot, clip: MediaFile) -> None:
-    if clip.frames != len(shot.levels):
-        raise TargetError(f"{job.figure.id}: {clip.frames} frames for {len(shot.levels)} levels")
-
-
-def _place(job: Job, record: Record) -> Media:
-    """A record on its page: files get the figure's name and the start of their digest."""
-    figure = job.figure
-    files = {
-        name: replace(file, path=f"media/{figure.id}-{file.sha256[:8]}{Path(file.path).suffix}")
-        for name, file in record.files.items()
-    }
-    alt = figure.alt or default_alt(figure, job.levels)
-    # The models' names are the page's; the store may know the same weights by another one.
-    placed = replace(record, files=files, models=job.models)
-    return Media(figure.id, job.page, alt, figure.caption, placed)
-
-
-def _tree(site: Site, pages: tuple[Page, ...], manifest: Manifest, store: Store) -> Tree:
-    tree: dict[str, bytes | Path] = {
-        file.path: store.object(file)
-        for media in manifest.figures
-        for file in media.record.files.values()
-    }
-    tree |= assets(site)
-    html = render_site(site, pages, manifest)
-    tree |= {uri: text.encode() for uri, text in html.items()}
-    tree[MANIFEST_NAME] = manifest.to_json().encode()
-    tree[".nojekyll"] = b""
-    return tree
-
-
-def _put(tree: Tree, output: Path) -> bool:
-    """Make `output` hold exactly `tree`, in one step; False if it does already."""
-    _refuse_foreign(output)
-    if _holds(output, tree):
-        return False
-    sweep(output.parent)
-    with platform_errors(output), temporary_folder(output.parent) as folder:
-        for uri, content in tree.items():
-            target = folder / uri
-            target.parent.mkdir(parents=True, exist_ok=True)
-            data = content.read_bytes() if isinstance(content, Path) else content
-            target.write_bytes(data)
-        exchange(folder, output)
-    return True
-
-
-def _holds(output: Path, tree: Tree) -> bool:
-    there = {path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file()}
-    return there == set(tree) and all(_same(output / uri, tree[uri]) for uri in tree)
-
-
-def _same(path: Path, content: bytes | Path) -> bool:
-    if isinstance(content, bytes):
-        return path.read_bytes() == content
-    return path.stat().st_size == content.stat().st_size and digest(path) == digest(content)
-
-
-def _refuse_foreign(output: Path) -> None:
-    """Refuse to replace a folder that sitegen did not build."""
-    if not output.exists():
-        return
-    if not output.is_dir():
-        raise ConfigError(f"{output}: is not a folder; choose another --output")
-    if any(output.iterdir()) and not (output / MANIFEST_NAME).is_file():
-        raise ConfigError(
-            f"{output}: holds files, and no {MANIFEST_NAME} of sitegen's; "
-            "it would be replaced whole, so choose an empty or new folder"
-        )
-
-
-def _output(site: Site, options: Options) -> Path:
-    return (options.output or site.output).absolute()
-
-
-def _weight(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    lines = [
+        f"{job.figure.place.file}:{job.figure.place.line}: {job.figure.id} is not in the store"
+        for job in chosen
+    ]
+    bring = "; film it where sitegen can, and bring the cache_dir from there"
+    if options.offline:
+        raise TargetError("\n".join([*lines, f"--offline films nothing{bring}"]))
+    try:
+        require_environment()
+    except PlatformError as error:
+        raise PlatformError("\n".join([*lines, f"{error}{bring}"])) from error
 
 
 @contextmanager

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -11,20 +9,17 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from sitegen.console import Console
-from sitegen.errors import SitegenError
+from sitegen.exits import run
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from sitegen.models import ModelSource
     from sitegen.plan import Equipment
+    from sitegen.studio import Actor
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-TERMINATED = 143
-INTERRUPTED = 130
-
 DEVICE = "Where the network runs: auto, cpu, cuda or cuda:N."
+SEED = click.IntRange(0, 2**63 - 1)
 PRECISION = "What the network computes in; auto is float32."
 
 
@@ -114,7 +109,7 @@ def build(
 @cli.command()
 @click.argument("model")
 @click.option("--count", type=click.IntRange(1), default=36, show_default=True, help="How many.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Their seed.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Their seed.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
@@ -123,6 +118,11 @@ def build(
 )
 @click.option("--trajectory", is_flag=True, help="Keep the states and means of all levels.")
 @click.option("--card", type=click.Path(path_type=Path), help="The card of a checkpoint file.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Training images to start from, where the model has no prior.",
+)
 @click.option(
     "--sampling-noise-std",
     type=click.FloatRange(0, 1),
@@ -137,6 +137,7 @@ def sample(
     output: Path,
     trajectory: bool,
     card: Path | None,
+    data: Path | None,
     sampling_noise_std: float | None,
     device: str,
     precision: str,
@@ -144,20 +145,22 @@ def sample(
 ) -> None:
     """Draw samples from MODEL: a name in site.toml, a shipped model, a folder or a checkpoint.
 
+    The same seed gives the same samples, however many are asked for. An .npz file holds float32
+    arrays (N, C, H, W): final and initial, with --trajectory also states, means and levels.
+
     \b
     Examples:
       sitegen sample mnist --count 36 --output digits/
       sitegen sample mnist --count 2000 --seed 1 --output samples.npz
-      sitegen sample checkpoint_130000.pth --card cifar10.toml --count 8 --output cifar.npz
+      sitegen sample checkpoint_130000.pth --card cifar10.toml --data cifar/ --output cifar.npz
     """
-    from sitegen.sampling import Request, sample
-    from sitegen.studio import load_actor, require_device
+    from sitegen.sampling import Request, check_output, sample
 
+    check_output(output)
     source = _model(model, card, config)
-    equipment = _equipment(device, precision)
-    require_device(equipment.device)
+    actor = _actor(source, data, _equipment(device, precision))
     request = Request(count, seed, sampling_noise_std, trajectory)
-    path = sample(load_actor(source, equipment), request, output, Console())
+    path = sample(actor, request, output, Console())
     click.echo(f"{count} samples of {source.name} in {path}")
 
 
@@ -182,27 +185,7 @@ def inspect(checkpoint: Path, as_json: bool) -> None:
 
 def main() -> NoReturn:
     """Run the command line; every failure has one message and its exit code."""
-    signal.signal(signal.SIGTERM, _terminate)
-    try:
-        code = cli.main(standalone_mode=False)
-    except SitegenError as error:
-        click.echo(f"error: {error}", err=True)
-        code = error.exit_code
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted; what was finished is kept", err=True)
-        code = INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()
-        code = 1
-    sys.exit(code if isinstance(code, int) else 0)
-
-
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    click.echo("terminated; what was finished is kept", err=True)
-    raise SystemExit(TERMINATED)
+    run(lambda: cli.main(standalone_mode=False))
 
 
 def _studio(sources: Any, equipment: Equipment) -> Any:
@@ -216,6 +199,22 @@ def _equipment(device: str, precision: str) -> Equipment:
     from sitegen.plan import Equipment, resolve_device, resolve_precision
 
     return Equipment(resolve_device(device), resolve_precision(precision))
+
+
+def _actor(source: ModelSource, data: Path | None, equipment: Equipment) -> Actor:
+    """A model with its prior: its own, or made from `data`."""
+    from sitegen.errors import RefusedError
+
+    if data is None and source.prior is None:
+        raise RefusedError(
+            f"the model {source.name} has no prior, so there is nothing to start from; "
+            "give a folder of training images: --data DIR"
+        )
+    from sitegen.priors import prior_from_data
+    from sitegen.studio import load_actor
+
+    prior = None if data is None else prior_from_data(source.card, data)
+    return load_actor(source, equipment, prior)
 
 
 def _model(name: str, card: Path | None, config: Path) -> ModelSource:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -27,6 +28,7 @@ class Console:
         self._quiet = quiet
         self._terminal = sys.stderr.isatty() if terminal is None else terminal
         self._running = 0
+        self._guard = threading.Lock()
 
     def note(self, line: str) -> None:
         """Tell something that the user asked to know."""
@@ -64,16 +66,21 @@ class Console:
 
     @contextlib.contextmanager
     def _bar(self, title: str, steps: int) -> Iterator[Advance]:
-        progress = self._progress
-        self._running += 1
-        progress.start()
-        task = progress.add_task(title, total=steps)
+        """One line of the display, which is shown while there is any; several threads have one."""
+        with self._guard:
+            progress = self._progress
+            self._running += 1
+            progress.start()
+            task = progress.add_task(title, total=steps)
         try:
             yield lambda: progress.advance(task)
         finally:
-            self._running -= 1
-            if not self._running:
-                progress.stop()
+            with self._guard:
+                self._running -= 1
+                if not self._running:
+                    progress.stop()
+                    for shown in progress.task_ids:  # what is on the screen stays there
+                        progress.remove_task(shown)
 
 
 def plain_steps(

@@ -4,97 +4,144 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from sitegen.config import ModelEntry, Site, load_site
+from sitegen.config import Site, load_site
 from sitegen.errors import RefusedError
-from sitegen.files import digest
 from sitegen.ihdm.card import CARD_NAME, FileRef, ModelCard, read_card
+from sitegen.ihdm.inputs import regular_size, sha256
+from sitegen.ihdm.inspection import inspect_checkpoint
 from sitegen.problems import known_words
 from sitegen.resources import resource
 
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where a model's parts lie; `prior` is None when its card names none."""
+    """Where a model's parts lie; `prior` is None when its card names none.
+
+    The digests are of the files as they were when first asked for.
+    """
 
     name: str
     card: ModelCard
     weights: Path
     prior: Path | None
+    card_path: Path | None = None
 
     @property
     def available(self) -> bool:
         """Whether the weights, and the prior that the card names, are there."""
         return self.weights.is_file() and (self.prior is None or self.prior.is_file())
 
-    @property
+    @cached_property
     def weights_sha256(self) -> str:
         """The digest of the weights; the one that the card pins where the file is elsewhere."""
-        return _digest(self.weights, self.card.weights)
+        return _digest(self.weights, self.card.weights, "checkpoint")
 
-    @property
+    @cached_property
     def prior_sha256(self) -> str | None:
         """The digest of the prior, likewise."""
-        return None if self.prior is None else _digest(self.prior, self.card.prior)
+        return None if self.prior is None else _digest(self.prior, self.card.prior, "prior")
+
+    def require_usable(self) -> None:
+        """Raise RefusedError, saying what to do, unless there is all that sampling takes."""
+        regular_size(self.weights, "checkpoint")
+        if self.prior is not None:
+            regular_size(self.prior, "prior")
+            return
+        card = self.card_path or Path(CARD_NAME)
+        raise RefusedError(
+            f"the model {self.name} has no prior: its card {card} names none, so there is nothing "
+            "to start from. Make one from a folder of training images, DIR, with\n"
+            f"    python -c \"from sitegen.priors import *; add_prior('{card}', 'DIR')\"\n"
+            "which also adds it to the card"
+        )
 
 
 def model_source(name: str, path: Path, card_path: Path | None = None) -> ModelSource:
     """A model from a folder with `model.toml`, or from a checkpoint file and its card.
 
-    Raises RefusedError when a checkpoint file comes without a card or the card names no weights.
+    Without `card_path`, the `model.toml` beside a checkpoint is its card if it names that file.
+    Raises RefusedError when there is no card or the card names no weights.
     """
     if path.is_dir():
-        card_path = card_path or path / CARD_NAME
-    if card_path is None:
-        raise RefusedError(f"{path}: a checkpoint file needs its model card; name it with --card")
+        return _from_folder(name, path, card_path or path / CARD_NAME)
+    card_path = card_path or _card_beside(path)
     card = read_card(card_path)
-    if path.is_dir():
-        if card.weights is None:
-            raise RefusedError(f"{card_path}: names no weights; add [weights] with file and sha256")
-        weights = path / card.weights.file
-    else:
-        weights = path
-    prior = card_path.parent / card.prior.file if card.prior is not None else None
-    return ModelSource(name, card, weights, prior)
+    return ModelSource(name, card, path, _prior(card, card_path), card_path)
 
 
 def find_model(name: str, card: Path | None, config: Path) -> ModelSource:
-    """The model that a command line names: a path, else a name in `config`, else a shipped one.
+    """The model that a command line names: a name in `config`, a shipped one, or a path.
 
+    `card` is used instead of the model's own. What looks like a path is taken for one at once.
     Raises RefusedError when there is none of that name, with the names that there are.
     """
-    if Path(name).exists():
-        return model_source(Path(name).stem, Path(name), card)
-    known = dict(shipped_models())
-    if config.exists():
-        site = load_site(config)
-        if name in site.models:
-            return _from_entry(site.models[name])
-        known |= {entry.name: entry.path for entry in site.models.values()}
+    path = Path(name)
+    if path.is_file() or path.name != name:
+        if not path.exists():
+            regular_size(path, "checkpoint")
+        return model_source(path.stem, path, card)
+    known = {**_shipped(), **_configured(config)}
     if name in known:
-        return model_source(name, known[name], card)
+        place, own_card = known[name]
+        return model_source(name, place, card or own_card)
+    if path.exists():
+        return model_source(path.name, path, card)
     raise RefusedError(f"{name}: neither a file nor a model's name{known_words(name, known)}")
 
 
 def site_models(site: Site) -> Mapping[str, ModelSource]:
     """The models that `site.toml` names, by name."""
-    return {name: _from_entry(entry) for name, entry in site.models.items()}
+    return {
+        name: model_source(name, entry.path, entry.card_path) for name, entry in site.models.items()
+    }
 
 
-def shipped_models() -> Mapping[str, Path]:
-    """The folders of the models that travel with sitegen, by name."""
-    folder = resource("models")
-    return {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{CARD_NAME}"))}
+def _shipped() -> Mapping[str, tuple[Path, Path]]:
+    """The folders and cards of the models that travel with sitegen, by name."""
+    cards = sorted(resource("models").glob(f"*/{CARD_NAME}"))
+    return {card.parent.name: (card.parent, card) for card in cards}
 
 
-def _from_entry(entry: ModelEntry) -> ModelSource:
-    return model_source(entry.name, entry.path, entry.card_path)
+def _configured(config: Path) -> Mapping[str, tuple[Path, Path]]:
+    """The paths and cards of the site's models, by name; none where there is no site."""
+    if not config.exists():
+        return {}
+    models = load_site(config).models
+    return {name: (entry.path, entry.card_path) for name, entry in models.items()}
 
 
-def _digest(path: Path, pinned: FileRef | None) -> str:
-    if path.is_file():
-        return digest(path)
-    if pinned is not None and pinned.sha256 is not None:
+def _from_folder(name: str, folder: Path, card_path: Path) -> ModelSource:
+    card = read_card(card_path)
+    if card.weights is None:
+        raise RefusedError(f"{card_path}: names no weights; add [weights] with file and sha256")
+    weights = folder / card.weights.file
+    return ModelSource(name, card, weights, _prior(card, card_path), card_path)
+
+
+def _prior(card: ModelCard, card_path: Path) -> Path | None:
+    return None if card.prior is None else card_path.parent / card.prior.file
+
+
+def _card_beside(path: Path) -> Path:
+    """The card in the folder of a checkpoint; RefusedError unless it names this file."""
+    beside = path.parent / CARD_NAME
+    if beside.is_file():
+        weights = read_card(beside).weights
+        if weights is not None and path.parent / weights.file == path:
+            return beside
+    fits = inspect_checkpoint(path).presets
+    start = f"; it fits the preset {' and '.join(fits)}, whose card is a start" if fits else ""
+    raise RefusedError(
+        f"{path}: a checkpoint does not say its image size, levels or blur, so it needs its model "
+        f"card; name it with --card{start}"
+    )
+
+
+def _digest(path: Path, pinned: FileRef | None, what: str) -> str:
+    if not path.exists() and pinned is not None and pinned.sha256 is not None:
         return pinned.sha256
-    raise RefusedError(f"{path}: not there, and the model card pins no digest of it")
+    regular_size(path, what)
+    return sha256(path)

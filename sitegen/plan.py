@@ -9,6 +9,8 @@ that was asked for in the same words.
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -16,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sitegen.encode import ClipSpec, encoder_version
-from sitegen.errors import PlatformError
+from sitegen.errors import ConfigError, PlatformError
 from sitegen.figures import Figure, canonical_json, spec_json
 from sitegen.files import digest_bytes
 from sitegen.frames import Frame
@@ -27,6 +29,7 @@ RECIPES: Mapping[str, int] = {"trajectories": 1}
 """Raised by hand when the code that films a kind changes its pixels."""
 
 Device = str
+DEVICE = re.compile(r"cpu|cuda(:\d{1,3})?")
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -71,9 +74,13 @@ class Job:
 
 
 def plan_figure(
-    figure: Figure, page: str, sources: Mapping[str, ModelSource], equipment: Equipment
+    figure: Figure, page: str, sources: Mapping[str, ModelSource], known: str | None
 ) -> Job:
-    """Key a figure. Reads and hashes the weights, imports neither torch nor an encoder."""
+    """Key a figure; `known` is its `environment`.
+
+    Reads and hashes the weights, imports neither torch nor an encoder. Raises RefusedError for
+    weights or a prior that are missing or cannot be read.
+    """
     models = [sources[name] for name in figure.models]
     asked = {
         "spec": spec_json(figure),
@@ -86,34 +93,51 @@ def plan_figure(
         tuple(ModelRef(model.name, model.weights_sha256) for model in models),
         models[0].card.levels,
         _digest(asked),
-        environment(equipment),
+        known,
     )
 
 
 def environment(equipment: Equipment) -> str | None:
     """Digest of what beside the request changes pixels; None where something is not installed."""
     try:
-        versions = {name: metadata.version(name) for name in ("torch", "numpy")}
-        versions["encoder"] = encoder_version()
-    except (metadata.PackageNotFoundError, PlatformError):
+        versions = require_environment()
+    except PlatformError:
         return None
     device = equipment.device.partition(":")[0]
     return _digest({"device": device, "precision": equipment.precision, **versions})[:16]
+
+
+def require_environment() -> Mapping[str, str]:
+    """The versions of what films; imports none of it.
+
+    Raises PlatformError, saying what is missing, on a machine that can only render.
+    """
+    versions = {}
+    for name in ("torch", "numpy"):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            raise PlatformError(f"{name} is not installed here: `pip install {name}`") from None
+    return {**versions, "encoder": encoder_version()}
 
 
 def resolve_device(asked: str) -> Device:
     """Turn "auto" into "cuda" where a GPU and a torch that can use it are there, else "cpu".
 
     Looks only at what is installed, so that a build that films nothing does not import torch.
+    Raises ConfigError for what is no device.
     """
     if asked != "auto":
+        if not DEVICE.fullmatch(asked):
+            raise ConfigError(f"--device {asked}: there is auto, cpu, cuda and cuda:N")
         return asked
-    driver = Path("/proc/driver/nvidia/version").exists()
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1")
+    if hidden or not Path("/proc/driver/nvidia/version").exists():
+        return "cpu"
     try:
-        local = metadata.version("torch").partition("+")[2]
+        return "cpu" if metadata.version("torch").endswith("+cpu") else "cuda"
     except metadata.PackageNotFoundError:
         return "cpu"
-    return "cuda" if driver and local != "cpu" else "cpu"
 
 
 def resolve_precision(asked: str) -> Precision:

@@ -1,26 +1,37 @@
-"""Samples as arrays or pictures, for whoever wants to do more with them than look."""
+"""Samples as arrays or pictures, for whoever wants to do more with them than look.
+
+Some are drawn at a time and written at once, so memory does not grow with how many are asked for.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sitegen import npz
 from sitegen.errors import ConfigError
 from sitegen.files import platform_errors, temporary_path
 from sitegen.frames import to_uint8
 from sitegen.report import Advance, Reporter
 from sitegen.studio import Actor
+from sitegen.tree import require_writable
 
 Array = NDArray[np.float32]
 AT_ONCE = 64
 """Samples whose steps are taken together; the pictures do not depend on it."""
+
+_FILES = frozenset(
+    {".npy", ".zip", ".pt", ".pth", ".safetensors", ".h5", ".mat", ".csv", ".json"}
+    | {".png", ".jpg", ".jpeg", ".webp", ".gif", ".mp4", ".bmp", ".tif", ".tiff", ".pdf"}
+)
 
 
 @dataclass(frozen=True)
@@ -38,99 +49,139 @@ def sample(actor: Actor, request: Request, output: Path, report: Reporter) -> Pa
 
     The arrays: `final` (N, C, H, W) float32, the last means, unclipped; `initial` u_K; with
     `trajectory` also `states` (K+1, N, C, H, W), `means` (K, N, C, H, W) and `levels` (K+1,);
-    scalars `seed` and `sampling_noise_std`. Raises ConfigError if the output cannot be that.
+    scalars `seed` and `sampling_noise_std`. The pictures: one of each sample, and with
+    `trajectory` a folder for each with its states. Raises ConfigError if the output cannot be
+    that, PlatformError if it cannot be written, both before anything is sampled.
     """
-    if output.suffix == ".npz":
-        arrays = sample_arrays(actor, request, report)
-        _write_npz(output, arrays)
-    else:
-        _refuse_file(output)
-        arrays = sample_arrays(actor, request, report)
-        _write_pictures(output, arrays)
+    check_output(output)
+    noise_std = request.sampling_noise_std
+    if noise_std is None:
+        noise_std = actor.model.card.sampling_noise_std
+    levels = actor.model.card.levels
+    chunks = math.ceil(request.count / AT_ONCE)
+    with _sink(actor, request, output, noise_std) as sink:
+        title = f"sampling {request.count}"
+        with report.filming(title, chunks * levels) as advance:
+            for start in range(0, request.count, AT_ONCE):
+                chosen = range(start, min(start + AT_ONCE, request.count))
+                _draw(actor, request.seed, chosen, noise_std, sink, advance)
     return output
 
 
-def sample_arrays(actor: Actor, request: Request, report: Reporter) -> dict[str, Array]:
-    """The arrays of `sample`."""
-    card = actor.model.card
-    noise_std = card.sampling_noise_std
-    if request.sampling_noise_std is not None:
-        noise_std = request.sampling_noise_std
-    arrays = _empty(request, card.levels, card.shape)
-    chunks = math.ceil(request.count / AT_ONCE)
-    title = f"sampling {request.count}"
-    with report.filming(title, chunks * card.levels) as advance:
-        for start in range(0, request.count, AT_ONCE):
-            chosen = range(start, min(start + AT_ONCE, request.count))
-            _fill(arrays, actor, chosen, request.seed, noise_std, advance)
-    scalars = {"seed": np.int64(request.seed), "sampling_noise_std": np.float64(noise_std)}
-    return {**arrays, **scalars}  # type: ignore[dict-item]
+def check_output(output: Path) -> None:
+    """Raise ConfigError unless `output` names an .npz file or a folder; costs nothing."""
+    if _is_npz(output):
+        if output.is_dir():
+            raise ConfigError(f"--output {output}: is a folder; choose another name")
+    elif output.exists() and not output.is_dir():
+        raise ConfigError(f"--output {output}: is a file; give a folder for PNGs, or an .npz file")
+    elif output.suffix.lower() in _FILES and not output.is_dir():
+        raise ConfigError(
+            f"--output {output}: samples go to an .npz file, or as PNGs to a folder, whose name "
+            f"must not end in {output.suffix}"
+        )
 
 
-def _empty(request: Request, levels: int, shape: tuple[int, ...]) -> dict[str, Array]:
-    count = request.count
-    shapes: dict[str, tuple[int, ...]] = {"final": (count, *shape), "initial": (count, *shape)}
-    if request.trajectory:
-        shapes |= {"states": (levels + 1, count, *shape), "means": (levels, count, *shape)}
-    arrays: dict[str, Any] = {name: np.empty(size, np.float32) for name, size in shapes.items()}
-    if request.trajectory:
-        arrays["levels"] = np.arange(levels, -1, -1)
-    return arrays
+class _Sink(Protocol):
+    """Where states go, as soon as they are there."""
+
+    def begin(self, chosen: range, u_K: Array) -> None:
+        """Take the initial states of some samples."""
+
+    def step(self, chosen: range, level: int, state: Array, mean: Array) -> None:
+        """Take what a step has reached."""
 
 
-def _fill(
-    arrays: Mapping[str, Array],
-    actor: Actor,
-    chosen: range,
-    seed: int,
-    noise_std: float,
-    advance: Advance,
+def _is_npz(output: Path) -> bool:
+    return output.suffix.lower() == ".npz"
+
+
+@contextmanager
+def _sink(actor: Actor, request: Request, output: Path, noise_std: float) -> Iterator[_Sink]:
+    """Open the output; it is complete at the end of the block."""
+    if not _is_npz(output):
+        require_writable(output)
+        yield _Pictures(output, request, actor.model.card.levels)
+        return
+    with npz.writing(output) as file:
+        file.keep("seed", np.int64(request.seed))
+        file.keep("sampling_noise_std", np.float64(noise_std))
+        yield _Arrays(file, request, actor.model.card.levels, actor.model.card.shape)
+
+
+def _draw(
+    actor: Actor, seed: int, chosen: range, noise_std: float, sink: _Sink, advance: Advance
 ) -> None:
-    """Run some samples down to level 0, writing each into its place."""
-    here = slice(chosen.start, chosen.stop)
+    """Take some samples down to level 0."""
     take = actor.begin(seed, chosen, noise_std)
-    arrays["initial"][here] = take.u_K.cpu().numpy()
-    if "states" in arrays:
-        arrays["states"][0, here] = arrays["initial"][here]
+    sink.begin(chosen, take.u_K.cpu().numpy())
     for step in take.steps:
-        if "states" in arrays:
-            arrays["states"][take.levels - step.level, here] = step.state.cpu().numpy()
-            arrays["means"][take.levels - step.level - 1, here] = step.mean.cpu().numpy()
-        if step.level == 0:
-            arrays["final"][here] = step.mean.cpu().numpy()
+        sink.step(chosen, step.level, step.state.cpu().numpy(), step.mean.cpu().numpy())
         advance()
 
 
-def _write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
+class _Arrays:
+    """Samples into an .npz file."""
+
+    def __init__(
+        self, file: npz.Npz, request: Request, levels: int, shape: tuple[int, ...]
+    ) -> None:
+        self._file, self._levels = file, levels
+        self._trajectory = request.trajectory
+        count = request.count
+        file.declare("final", (count, *shape))
+        file.declare("initial", (count, *shape))
+        if request.trajectory:
+            file.keep("levels", np.arange(levels, -1, -1))
+            file.declare("states", (levels + 1, count, *shape))
+            file.declare("means", (levels, count, *shape))
+
+    def begin(self, chosen: range, u_K: Array) -> None:
+        """Write the initial states."""
+        self._file.fill("initial", (chosen.start,), u_K)
+        if self._trajectory:
+            self._file.fill("states", (0, chosen.start), u_K)
+
+    def step(self, chosen: range, level: int, state: Array, mean: Array) -> None:
+        """Write what is asked for of a step."""
+        if self._trajectory:
+            self._file.fill("states", (self._levels - level, chosen.start), state)
+            self._file.fill("means", (self._levels - level - 1, chosen.start), mean)
+        if level == 0:
+            self._file.fill("final", (chosen.start,), mean)
+
+
+class _Pictures:
+    """Samples into a folder of PNGs, named after seed and sample."""
+
+    def __init__(self, folder: Path, request: Request, levels: int) -> None:
+        self._folder, self._seed, self._levels = folder, request.seed, levels
+        self._trajectory = request.trajectory
+
+    def begin(self, chosen: range, u_K: Array) -> None:
+        """Write the initial states, if the trajectory is asked for."""
+        if self._trajectory:
+            self._write(chosen, u_K, f"/level-{self._levels:04d}.png")
+
+    def step(self, chosen: range, level: int, state: Array, mean: Array) -> None:
+        """Write the states, if asked for, and the last mean."""
+        if self._trajectory:
+            self._write(chosen, state, f"/level-{level:04d}.png")
+        if level == 0:
+            self._write(chosen, mean, ".png")
+
+    def _write(self, chosen: range, images: Array, ending: str) -> None:
+        for index, picture in zip(chosen, to_uint8(images), strict=True):
+            write_png(self._folder / f"sample-{self._seed}-{index:05d}{ending}", picture)
+
+
+def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
+    """Write an (H, W, 3) picture, all or nothing. Raises PlatformError if it cannot be."""
     with platform_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = temporary_path(path.parent)
         try:
-            with temporary.open("wb") as file:
-                np.savez(file, **arrays)  # type: ignore[arg-type]
+            Image.fromarray(picture).save(temporary, "PNG")
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-
-
-def _refuse_file(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder}: is a file; give a folder for PNGs, or a name in .npz")
-
-
-def _write_pictures(folder: Path, arrays: Mapping[str, Array]) -> None:
-    with platform_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, picture in _pictures(arrays):
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture).save(path)
-
-
-def _pictures(arrays: Mapping[str, Array]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    seed = int(arrays["seed"])
-    for index, picture in enumerate(to_uint8(arrays["final"])):
-        yield f"sample-{seed}-{index:05d}.png", picture
-    for level, states in zip(arrays.get("levels", ()), arrays.get("states", ()), strict=True):
-        for index, picture in enumerate(to_uint8(states)):
-            yield f"sample-{seed}-{index:05d}/level-{int(level):04d}.png", picture

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -18,16 +20,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sitegen.encode import ClipSpec
-from sitegen.errors import PlatformError, RefusedError
+from sitegen.errors import ConfigError, PlatformError, RefusedError
 from sitegen.figures import Figure, Trajectories, spec_json
 from sitegen.frames import Colour, grid, scale_factor, to_uint8
 from sitegen.ihdm.checkpoint import load_model
+from sitegen.ihdm.inputs import sha256
 from sitegen.ihdm.model import Model
 from sitegen.ihdm.noise import independent
 from sitegen.ihdm.prior import Prior, read_prior
 from sitegen.ihdm.reverse import Step, reverse_process
 from sitegen.models import ModelSource
-from sitegen.plan import Equipment, Shot
+from sitegen.plan import DEVICE, Equipment, Shot
 
 BACKGROUND: Colour = (32, 36, 48)
 PIXELS_AT_ONCE = 40 * 28 * 28
@@ -87,28 +90,62 @@ class Studio:
             return self._actors[name]
 
 
-def load_actor(source: ModelSource, equipment: Equipment) -> Actor:
-    """Load a model and its prior. Raises RefusedError when there is no prior to start from."""
-    if source.prior is None:
-        raise RefusedError(
-            f"{source.name}: its card names no prior, so there is nothing to start from; make one "
-            "with `sitegen train` or from data, and add [prior] with file and sha256"
-        )
-    model = load_model(source.weights, source.card, equipment.device, equipment.precision)
-    return Actor(model, read_prior(source.prior, source.card))
+def load_actor(source: ModelSource, equipment: Equipment, prior: Prior | None = None) -> Actor:
+    """Load a model with its own prior, or with the one given.
+
+    Raises RefusedError when there is no prior to start from, or a file is missing, damaged or
+    changes while it is read; PlatformError for a device that is not there.
+    """
+    require_device(equipment.device)
+    model = _load(source, equipment)
+    if prior is not None:
+        return Actor(model, prior)
+    source.require_usable()
+    assert source.prior is not None
+    prior = read_prior(source.prior, source.card)
+    _refuse_change(source.prior, source.prior_sha256)
+    return Actor(model, prior)
+
+
+def _load(source: ModelSource, equipment: Equipment) -> Model:
+    known = source.weights_sha256
+    with memory_errors(f"loading {source.name}"):
+        model = load_model(source.weights, source.card, equipment.device, equipment.precision)
+    _refuse_change(source.weights, known)
+    return model
+
+
+def _refuse_change(path: Path, known: str | None) -> None:
+    """What was read must be what the figure's key says."""
+    if sha256(path) != known:
+        raise RefusedError(f"{path}: changed while it was read; try again when it is finished")
 
 
 def require_device(device: str) -> None:
-    """Raise PlatformError unless torch can compute on `device`."""
+    """Raise ConfigError unless `device` is one, PlatformError unless torch can compute on it."""
+    if not DEVICE.fullmatch(device):
+        raise ConfigError(f"device {device}: there is auto, cpu, cuda and cuda:N")
     kind, _, index = device.partition(":")
-    if kind == "cpu" and not index:
+    if kind == "cpu":
         return
-    if kind != "cuda" or (index and not index.isdigit()):
-        raise PlatformError(f"device {device}: there is auto, cpu, cuda and cuda:N")
     if not torch.cuda.is_available():
         raise PlatformError(f"device {device}: torch finds no GPU here; use --device cpu")
     if index and int(index) >= torch.cuda.device_count():
         raise PlatformError(f"device {device}: there are only {torch.cuda.device_count()} GPUs")
+
+
+@contextmanager
+def memory_errors(doing: str) -> Iterator[None]:
+    """Turn torch's ways to say that memory is full into a PlatformError."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        full = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not full and "not enough memory" not in str(error):
+            raise
+        raise PlatformError(
+            f"out of memory while {doing}; close other programs, or ask for fewer samples"
+        ) from error
 
 
 def in_chunks(model: Model) -> Model:
@@ -128,7 +165,9 @@ class _InChunks:
         return self.model.card
 
     def __call__(self, u: Tensor, level: int) -> Tensor:
-        return torch.cat([self.model(part, level) for part in u.split(self.size)])  # type: ignore[no-untyped-call]
+        with memory_errors(f"computing level {level}"):
+            parts = [self.model(part, level) for part in u.split(self.size)]  # type: ignore[no-untyped-call]
+            return torch.cat(parts)
 
 
 def _trajectories(studio: Studio, figure: Figure) -> Shot:

@@ -1,0 +1,110 @@
+"""How a run ends: every failure has one message and its exit code, and signals end it cleanly.
+
+A signal becomes an exception, so that every `with` block tidies up on the way out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from sitegen.errors import PlatformError, SitegenError
+
+INTERRUPTED = 128 + signal.SIGINT
+TERMINATED = 128 + signal.SIGTERM
+GRACE_SECONDS = 2.0
+"""Impatience is not heard for so long after the first signal, while temporaries are removed."""
+
+_WORDS = {
+    INTERRUPTED: "interrupted; what was finished is kept",
+    TERMINATED: "terminated; what was finished is kept",
+}
+
+
+def run(command: Callable[[], object]) -> NoReturn:
+    """Run a command of click's, and end the process as it deserves.
+
+    Mistakes and failures are told in words. An error that is none of ours is a bug, and shown
+    whole.
+    """
+    _catch_signals()
+    code = _outcome(command)
+    _flush()
+    sys.exit(code)
+
+
+def _outcome(command: Callable[[], object]) -> int:
+    """The exit code of a command, having told what went wrong."""
+    try:
+        result = command()
+    except SitegenError as error:
+        return _told(f"error: {error}", error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return _told(_WORDS[INTERRUPTED], INTERRUPTED)
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else 1
+        return _told(_WORDS[code], code) if code in _WORDS else code
+    except BrokenPipeError:  # whoever read our words has left, as `head` does
+        return 1
+    except (OSError, MemoryError) as error:
+        return _told(f"error: {_of_machine(error)}", PlatformError.exit_code)
+    return result if isinstance(result, int) else 0
+
+
+def _of_machine(error: OSError | MemoryError) -> str:
+    """The words for what the system refused in a place that has none of its own."""
+    if isinstance(error, MemoryError):
+        return "out of memory; close other programs and try again"
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{error.strerror or error}; check the file and the disk"
+
+
+def _told(line: str, code: int) -> int:
+    with contextlib.suppress(OSError):
+        click.echo(line, err=True)
+    return code
+
+
+def _flush() -> None:
+    """Let go of pipes that nobody reads any more, without a word."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _catch_signals() -> None:
+    """Let SIGINT and SIGTERM raise SystemExit with their exit code in the main thread.
+
+    A signal that this process was started to ignore, as by nohup, stays ignored.
+    """
+    handler = _Handler()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
+class _Handler:
+    """Raises at the first signal, and again at one that comes when the grace is over."""
+
+    def __init__(self) -> None:
+        self._deaf_until = 0.0
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if now < self._deaf_until:
+            return
+        self._deaf_until = now + GRACE_SECONDS
+        raise SystemExit(128 + number)

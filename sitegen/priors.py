@@ -1,0 +1,41 @@
+"""Priors for models that come without one, as published checkpoints do: made from their data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tomlkit
+
+from sitegen.files import write_atomic
+from sitegen.ihdm.card import CARD_NAME, ModelCard, read_card
+from sitegen.ihdm.data import read_images
+from sitegen.ihdm.inputs import read_text
+from sitegen.ihdm.prior import PRIOR_NAME, Prior, make_prior
+
+COUNT = 1000
+"""How many training images a bank keeps, which is as many starts as there are."""
+
+
+def prior_from_data(card: ModelCard, data: Path) -> Prior:
+    """A prior of training images: a folder of pictures, or MNIST-format files.
+
+    Raises RefusedError when no usable images are there, or they do not fit the card.
+    """
+    return make_prior(read_images(data, card.image_size), card, COUNT, data.name)
+
+
+def add_prior(card_path: Path | str, data: Path | str) -> Path:
+    """Make a prior from training images, write it beside a model's card, and name it in there.
+
+    The card's comments stay. Returns the path of the prior. Raises RefusedError as
+    `prior_from_data` does, PlatformError if the folder cannot be written.
+    """
+    card_path = Path(card_path)
+    card = read_card(card_path)
+    own = card_path.name == CARD_NAME  # cards of several models may lie in one folder
+    path = card_path.with_name(PRIOR_NAME if own else f"{card_path.stem}-{PRIOR_NAME}")
+    sha256 = prior_from_data(card, Path(data)).write(path)
+    document = tomlkit.parse(read_text(card_path, "model card"))
+    document["prior"] = tomlkit.item({"file": path.name, "sha256": sha256})
+    write_atomic(card_path, tomlkit.dumps(document).encode())
+    return path

@@ -1,0 +1,171 @@
+"""The built folder: compared with what it should hold, and replaced whole, in one step.
+
+Nothing is ever changed inside it. What must be different is built beside it, and the two folders
+are exchanged, so that a reader sees the old site or the new one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from sitegen.errors import ConfigError, PlatformError, TargetError
+from sitegen.files import (
+    digest,
+    digest_bytes,
+    exchange,
+    platform_errors,
+    temporary_folder,
+    temporary_path,
+)
+from sitegen.media import MediaFile
+
+MANIFEST_NAME = "media.json"
+
+_FOLDER_MODE, _FILE_MODE = 0o755, 0o644  # whatever the umask, so that a web server can read it
+_PROBE = bytes(4096)
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A file of the store to copy, and what it must be."""
+
+    source: Path
+    file: MediaFile
+
+    def read(self) -> bytes:
+        """The content. Raises TargetError if it is not what the store promised."""
+        with platform_errors(self.source, "read"):
+            data = self.source.read_bytes()
+        if digest_bytes(data) != self.file.sha256:
+            raise TargetError(f"{self.source} changed while it was copied; build again")
+        return data
+
+
+Tree = Mapping[str, bytes | Copy]
+"""What a built folder holds, by relative URI."""
+
+
+def holds(output: Path, tree: Tree) -> bool:
+    """Whether `output` has exactly the files and folders of `tree`. Reads only.
+
+    Raises PlatformError if something in it cannot be read.
+    """
+    with platform_errors(output, "read"):
+        there = {path.relative_to(output).as_posix() for path in output.rglob("*")}
+        return there == _names(tree) and all(_same(output / uri, tree[uri]) for uri in tree)
+
+
+def put(tree: Tree, output: Path) -> bool:
+    """Make `output` hold exactly `tree`, in one step; False, and nothing touched, if it does.
+
+    Raises ConfigError as `require_ours` does; PlatformError and TargetError with the old folder
+    still in place.
+    """
+    require_ours(output)
+    if holds(output, tree):
+        return False
+    with platform_errors(output), temporary_folder(output.parent) as folder:
+        folder.chmod(_FOLDER_MODE)
+        for uri, content in tree.items():
+            _write(folder, uri, content if isinstance(content, bytes) else content.read())
+        exchange(folder, output)
+    return True
+
+
+def weight(tree: Tree) -> int:
+    """How many bytes the files of `tree` have together."""
+    return sum(
+        len(content) if isinstance(content, bytes) else content.file.bytes
+        for content in tree.values()
+    )
+
+
+def require_ours(output: Path) -> None:
+    """Raise ConfigError unless `output` is free, empty, or a folder that sitegen built.
+
+    Such a folder is replaced whole, so one that holds a git repository is refused as well.
+    """
+    with platform_errors(output, "read"):
+        if not output.exists():
+            return
+        if not output.is_dir():
+            raise ConfigError(f"{output}: is not a folder; choose another --output")
+        names = {path.name for path in output.iterdir()}
+        if names and not _is_manifest(output / MANIFEST_NAME):
+            raise ConfigError(
+                f"{output}: holds files, and no {MANIFEST_NAME} of sitegen's; "
+                "it would be replaced whole, so choose an empty or new folder"
+            )
+        if ".git" in names:
+            raise ConfigError(
+                f"{output}: holds a git repository, which would be lost, since this folder is "
+                "replaced whole; choose another --output"
+            )
+
+
+def require_room(output: Path) -> None:
+    """Raise, before anything is sampled, unless a new folder can take the place of `output`.
+
+    Raises ConfigError as `require_ours` does, PlatformError where the disk refuses.
+    """
+    require_ours(output)
+    if os.path.ismount(output):
+        raise PlatformError(
+            f"{output}: a file system is mounted here, and the folder must be replaced whole; "
+            "choose a folder inside it"
+        )
+    require_writable(output.parent, output)
+    if output.exists() and not os.access(output, os.W_OK | os.X_OK):
+        raise PlatformError(
+            f"cannot replace {output}: it belongs to somebody else or is read-only; "
+            "give yourself permission to write there, or choose another folder"
+        )
+
+
+def require_writable(folder: Path, wanted: Path | None = None) -> None:
+    """Raise PlatformError, naming `wanted` or else `folder`, unless files can be made in there."""
+    with platform_errors(wanted or folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = temporary_path(folder)
+        try:
+            probe.write_bytes(_PROBE)
+        finally:
+            probe.unlink(missing_ok=True)
+
+
+def _names(tree: Tree) -> set[str]:
+    """The URIs of the files and of the folders that they lie in."""
+    folders = {str(parent) for uri in tree for parent in PurePosixPath(uri).parents}
+    return {*tree, *folders} - {"."}
+
+
+def _same(path: Path, content: bytes | Copy) -> bool:
+    if path.is_symlink() or not path.is_file():
+        return False
+    if isinstance(content, bytes):
+        return path.stat().st_size == len(content) and path.read_bytes() == content
+    return path.stat().st_size == content.file.bytes and digest(path) == content.file.sha256
+
+
+def _write(folder: Path, uri: str, data: bytes) -> None:
+    """Write a file below `folder`, with the folders that it needs."""
+    target = folder / uri
+    for parent in reversed(target.relative_to(folder).parents[:-1]):
+        if not (folder / parent).is_dir():
+            (folder / parent).mkdir()
+            (folder / parent).chmod(_FOLDER_MODE)
+    target.write_bytes(data)
+    target.chmod(_FILE_MODE)
+
+
+def _is_manifest(path: Path) -> bool:
+    """Whether the file is a manifest of sitegen's, of whatever version."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (FileNotFoundError, IsADirectoryError, ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and {"version", "figures"} <= value.keys()
