@@ -468,9 +468,16 @@ def test_hostile_words_of_a_figure(tmp_path: Path, word: str) -> None:
     for value in HOSTILE:
         text = value.encode("unicode_escape").decode().replace('"', '\\"').replace("'", "\\'")
         index = call.replace(f'{word}="{word[0]}"', f'{word}="{text}"')
-        try:
-            html = rendered(tmp_path, FULL, "{% set x = 1 %}" + index)
-        except ConfigError as error:
-            assert "should not hold the character" in str(error), value
-            continue
-        assert structure(html) == expected, value
+        html = rendered_or_told(tmp_path, index)
+        if html.startswith("<!DOCTYPE"):
+            assert structure(html) == expected, value
+        else:
+            assert "should not hold the character" in html, value
+
+
+def rendered_or_told(folder: Path, index: str) -> str:
+    """The page, or what is wrong with it."""
+    try:
+        return rendered(folder, FULL, index)
+    except ConfigError as error:
+        return str(error)

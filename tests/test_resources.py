@@ -30,8 +30,10 @@ def test_installed(tmp_path: Path) -> None:
 def test_wheel_puts_them_there() -> None:
     """The wheel is told to put every folder where `resource` looks for it."""
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    included = pyproject["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
-    assert included == {name: f"sitegen/_data/{name}" for name in ("models", "templates", "static")}
+    wheel = pyproject["tool"]["hatch"]["build"]["targets"]["wheel"]
+    folders = ("models", "templates", "static")
+    assert wheel["sources"] == {name: f"sitegen/_data/{name}" for name in folders}
+    assert set(wheel["only-include"]) == {"sitegen", *folders}
 
 
 def test_incomplete_installation(tmp_path: Path) -> None:
