@@ -17,7 +17,7 @@ from typing import Any
 
 from sitegen.errors import RefusedError
 from sitegen.ihdm.pickles import read_pickle
-from sitegen.ihdm.stored import ForbiddenError, PickleError, StoredTensor
+from sitegen.ihdm.stored import ForbiddenError, PickleError, Storage, StoredTensor
 
 _PICKLE_LIMIT = 64 << 20
 _DAMAGE = (
@@ -69,7 +69,8 @@ class Archive:
 
     def _entry(self, name: str) -> bytes | None:
         full = f"{self._root}{name}"
-        return self._zip.read(full) if full in self._zip.NameToInfo else None
+        with _damage(self.path):
+            return self._zip.read(full) if full in self._zip.NameToInfo else None
 
     def _pickle(self) -> object:
         try:
@@ -80,7 +81,10 @@ class Archive:
             raise RefusedError(f"{self.path}: damaged or not a checkpoint: {error}") from None
 
     def verify(self) -> None:
-        """Check the checksum of every entry, those that are not used, too."""
+        """Check that every tensor is there, and the checksum of every entry, used or not."""
+        averages = self.published.averages
+        for tensor in (*self.published.weights.values(), *(averages.tensors if averages else ())):
+            self._find(tensor.storage)
         with _damage(self.path):
             broken = self._zip.testzip()
         if broken:
@@ -89,14 +93,18 @@ class Archive:
     def numbers(self, tensor: StoredTensor) -> bytearray:
         """The bytes of a tensor's numbers, little-endian, row by row."""
         storage = tensor.storage
-        name = f"{self._root}data/{storage.key}"
-        info = self._zip.NameToInfo.get(name)
-        if info is None or info.file_size != storage.bytes:
-            raise _damaged(self.path, f"{name[:100]} is missing or not of the size told")
+        info = self._find(storage)
         with _damage(self.path):
             data = bytearray(self._zip.read(info))
         width = storage.bytes // max(storage.count, 1)
         return data[tensor.offset * width : (tensor.offset + tensor.count) * width]
+
+    def _find(self, storage: Storage) -> zipfile.ZipInfo:
+        name = f"{self._root}data/{storage.key}"
+        info = self._zip.NameToInfo.get(name)
+        if info is None or info.file_size != storage.bytes:
+            raise _damaged(self.path, f"{name[:100]} is missing or not of the size told")
+        return info
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from typing import Any
 
 from sitegen.errors import ConfigError
 from sitegen.ihdm import cardrules, rules
-from sitegen.ihdm.inputs import read_text
+from sitegen.ihdm.inputs import is_folder, read_text
 from sitegen.ihdm.schedule import BlurSchedule
 
 CARD_NAME = "model.toml"
@@ -159,7 +159,7 @@ def read_card(path: Path | str) -> ModelCard:
     Raises RefusedError if the file cannot be read, ConfigError if it says what cannot be.
     """
     file = Path(path)
-    file = file / CARD_NAME if file.is_dir() else file
+    file = file / CARD_NAME if is_folder(file) else file
     return ModelCard.from_toml(read_text(file, "model card"), str(file))
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from sitegen.errors import ConfigError, PlatformError, RefusedError
 from sitegen.files import write_atomic
 from sitegen.ihdm.card import CARD_NAME, FileRef, ModelCard, presets, read_card
-from sitegen.ihdm.inputs import regular_size
+from sitegen.ihdm.inputs import is_folder, regular_size
 from sitegen.ihdm.inspection import CheckpointInfo, inspect_checkpoint, weights_file
 from sitegen.ihdm.model import Model, Precision, Statistics
 from sitegen.ihdm.reading import empty_unet, read_weights
@@ -62,7 +62,7 @@ def load_model(
 def locate(path: Path, card: ModelCard | Path | str | None = None) -> tuple[Path, ModelCard]:
     """The weights file and the card that `path` and `card` mean, as `load_model` describes."""
     known = card if isinstance(card, ModelCard) or card is None else read_card(card)
-    if path.is_dir():
+    if is_folder(path):
         return weights_file(path), known or read_card(path)
     regular_size(path, "checkpoint")
     known = known or _card_beside(path)

@@ -65,6 +65,14 @@ def sniff(path: Path) -> Format:
     raise RefusedError(f"{path}: damaged or not a checkpoint: neither a .pth nor safetensors")
 
 
+def is_folder(path: Path) -> bool:
+    """Whether `path` is a folder; False, too, for what cannot be looked at."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def sha256(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal. Raises RefusedError if it cannot be read."""
     try:

@@ -11,7 +11,7 @@ from sitegen.errors import RefusedError
 from sitegen.ihdm.architecture import Architecture, Shapes, infer, matching_presets
 from sitegen.ihdm.archive import Published, open_archive
 from sitegen.ihdm.card import CARD_NAME, read_card
-from sitegen.ihdm.inputs import Format, regular_size, sniff
+from sitegen.ihdm.inputs import Format, is_folder, regular_size, sniff
 from sitegen.ihdm.weights import STATISTICS, read_header
 
 _DTYPES = {
@@ -93,7 +93,7 @@ def weights_file(path: Path) -> Path:
 
     Raises RefusedError if the folder's card names none.
     """
-    if not path.is_dir():
+    if not is_folder(path):
         return path
     card = read_card(path)
     if card.weights is None:

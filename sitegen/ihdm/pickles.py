@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import pickletools
 import struct
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,18 +46,24 @@ def read_pickle(data: bytes) -> object:
     Raises ForbiddenError for a global that is not allowed and PickleError for anything else that
     is not understood. No code of the file, or named by it, is run.
     """
-    machine = _Machine()
     try:
-        for opcode, argument, _ in pickletools.genops(data):
-            if opcode.name == "STOP":
-                return machine.stack.pop()
-            _step(machine, opcode.name, argument)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of odd escapes in odd texts
+            return _run(data)
     except PickleError:
         raise
     except (IndexError, KeyError, ValueError, TypeError, AttributeError, struct.error) as error:
         raise PickleError(
             f"the pickle inside makes no sense ({error or 'it ends early'})"
         ) from None
+
+
+def _run(data: bytes) -> object:
+    machine = _Machine()
+    for opcode, argument, _ in pickletools.genops(data):
+        if opcode.name == "STOP":
+            return machine.stack.pop()
+        _step(machine, opcode.name, argument)
     raise PickleError("the pickle inside has no end")
 
 

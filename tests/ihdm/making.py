@@ -53,10 +53,11 @@ def expected(reference: Path) -> dict[str, Tensor]:
 
 def random_unet(card: ModelCard, seed: int = 0) -> UNet:
     """A network with no weight at zero, in evaluation mode."""
-    unet = UNet(card.unet, card.channels).eval().requires_grad_(False)
-    generator = torch.Generator().manual_seed(seed)
-    for tensor in unet.parameters():
-        tensor.add_(0.05 * torch.randn(tensor.shape, generator=generator))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        unet = UNet(card.unet, card.channels).eval().requires_grad_(False)
+        for tensor in unet.parameters():
+            tensor.add_(0.05 * torch.randn(tensor.shape))
     return unet
 
 

@@ -1,0 +1,156 @@
+"""Noise belongs to the sample: it depends on nothing but seed, sample, level and purpose."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sitegen.ihdm import interpolate_noise
+from sitegen.ihdm.noise import (
+    LAST_SEED,
+    Purpose,
+    branching,
+    generator,
+    independent,
+    interpolated,
+    normal,
+    shared,
+)
+
+_SHAPE = (1, 6, 5)
+_SAMPLES = st.lists(st.integers(0, 10_000), min_size=1, max_size=6)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.integers(0, LAST_SEED), _SAMPLES, st.integers(1, 400))
+def test_company_does_not_matter(seed: int, samples: list[int], level: int) -> None:
+    """A sample's noise is bit-equal alone, in a batch, in another order, and asked for again."""
+    together = independent(seed, samples, _SHAPE)(level)
+    alone = [independent(seed, [sample], _SHAPE)(level)[0] for sample in samples]
+    turned = independent(seed, samples[::-1], _SHAPE)(level).flip(0)
+    assert torch.equal(together, torch.stack(alone))
+    assert torch.equal(together, turned)
+    assert together.dtype == torch.float32
+
+
+def test_order_of_levels_does_not_matter() -> None:
+    """A level's noise does not depend on the levels asked for before."""
+    noise = independent(3, [0, 1], _SHAPE)
+    down = {level: noise(level) for level in (8, 7, 6)}
+    assert all(torch.equal(noise(level), down[level]) for level in (6, 8, 7))
+
+
+def test_nothing_is_used_twice() -> None:
+    """Another seed, sample, level or purpose has other numbers, uncorrelated with these."""
+    shape = (1, 40, 40)
+    base = (5, Purpose.STEP, [2], 7)
+    others = [
+        (6, Purpose.STEP, [2], 7),
+        (5, Purpose.BRANCH, [2], 7),
+        (5, Purpose.PRIOR_NOISE, [2], 7),
+        (5, Purpose.STEP, [3], 7),
+        (5, Purpose.STEP, [2], 8),
+        (5, Purpose.STEP, [7], 2),
+        (2, Purpose.STEP, [5], 7),
+        (LAST_SEED, Purpose.STEP, [2], 7),
+    ]
+    first = normal(*base, shape).flatten()
+    for other in others:
+        assert abs(float((first * normal(*other, shape).flatten()).mean())) < 0.1
+
+
+def test_standard_normal() -> None:
+    """Mean 0, standard deviation 1, and the tails of a normal distribution."""
+    numbers = independent(0, range(50), (1, 64, 64))(1)
+    assert abs(float(numbers.mean())) < 0.01
+    assert abs(float(numbers.std()) - 1) < 0.01
+    assert abs(float((numbers.abs() > 2).float().mean()) - 0.0455) < 0.002
+
+
+def test_numbers_stay_what_they_are() -> None:
+    """The same sample is the same picture in the next version, too: recorded numbers."""
+    found = normal(1, Purpose.STEP, [2], 3, (4,))[0]
+    assert found.tolist() == pytest.approx(_RECORDED, abs=1e-6)
+    assert (
+        generator(1, Purpose.INITIAL_STATE, 2).integers(400, size=4).tolist() == _RECORDED_INDICES
+    )
+
+
+_RECORDED = [0.27475792, 0.37948388, 0.04645855, -1.53139305]
+_RECORDED_INDICES = [310, 392, 351, 16]
+
+
+@pytest.mark.parametrize("seed", [-1, LAST_SEED + 1])
+def test_seeds_out_of_range(seed: int) -> None:
+    """Seeds go from 0 to 2^63 - 1."""
+    with pytest.raises(ValueError, match="must be from 0"):
+        independent(seed, [0], _SHAPE)(1)
+
+
+def test_shared() -> None:
+    """All samples have the noise of one."""
+    noise = shared(4, 3, _SHAPE)(2)
+    assert noise.shape == (3, *_SHAPE)
+    assert torch.equal(noise, independent(4, [0, 0, 0], _SHAPE)(2))
+
+
+def test_great_circle() -> None:
+    """From a to b, through (a + b)/√2; and for several angles at once."""
+    a, b = independent(0, [0], _SHAPE)(1), independent(0, [1], _SHAPE)(1)
+    assert torch.equal(interpolate_noise(a, b, 0.0), a)
+    assert torch.allclose(interpolate_noise(a, b, math.pi / 2), b, atol=1e-6)
+    assert torch.allclose(interpolate_noise(a, b, math.pi / 4), (a + b) / math.sqrt(2))
+    angles = torch.linspace(0, math.pi / 2, 7)
+    found = interpolate_noise(a, b, angles)
+    assert found.shape == (7, *_SHAPE)
+    assert torch.equal(found, interpolate_noise(a[0], b[0], angles))
+    for theta, row in zip(angles.tolist(), found, strict=True):
+        assert torch.allclose(row, math.cos(theta) * a[0] + math.sin(theta) * b[0], atol=1e-6)
+
+
+def test_great_circle_keeps_the_variance() -> None:
+    """What lies between is standard normal, too: a straight line would shrink to a half."""
+    noise = interpolated(independent(0, [0], (1, 128, 128)), independent(0, [1], (1, 128, 128)), 9)(
+        5
+    )
+    assert noise.flatten(1).std(dim=1).tolist() == pytest.approx([1] * 9, abs=0.03)
+
+
+def test_interpolation_ends_in_plain_samples() -> None:
+    """The first and the last point have the noise of the two samples."""
+    first, second = (independent(7, [sample], _SHAPE) for sample in (0, 1))
+    for level in (3, 1):
+        noise = interpolated(first, second, 5)(level)
+        assert torch.equal(noise[:1], first(level))
+        assert torch.allclose(noise[-1:], second(level), atol=1e-6)
+
+
+def test_branching_counts() -> None:
+    """One branch above the first split, twice as many from each split on."""
+    tree = branching(0, (6, 3, 2), _SHAPE)
+    assert [tree.branches(level) for level in (8, 7, 6, 5, 4, 3, 2, 1)] == [1, 1, 2, 2, 2, 4, 8, 8]
+    assert all(tree(level).shape == (tree.branches(level), *_SHAPE) for level in range(1, 9))
+
+
+def test_branches_differ() -> None:
+    """Every branch has noise of its own at every level; seeds differ, too."""
+    tree, other = branching(0, (6, 3), _SHAPE), branching(1, (6, 3), _SHAPE)
+    rows = torch.cat([source(level) for source in (tree, other) for level in range(1, 9)])
+    assert len(set(map(tuple, rows.flatten(1).tolist()))) == len(rows)
+
+
+def test_a_branch_does_not_depend_on_later_splits() -> None:
+    """Splitting once more below changes nothing above."""
+    short, long = branching(0, (6,), _SHAPE), branching(0, (6, 3), _SHAPE)
+    assert all(torch.equal(short(level), long(level)) for level in (8, 7, 6, 5, 4))
+
+
+@pytest.mark.parametrize("splits", [(3, 6), (6, 6), (6, 0)])
+def test_senseless_splits(splits: tuple[int, ...]) -> None:
+    """Splits fall from the flattest level to the sharpest."""
+    with pytest.raises(ValueError, match="levels that fall"):
+        branching(0, splits, _SHAPE)
