@@ -1,19 +1,17 @@
-"""The types of the values that an author writes, shared by the config and the figure calls."""
+"""The types of the values that an author writes, shared by the config and the figure calls.
+
+Pydantic makes a plain str of each, also of the marked-up text of a template.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, StringConstraints
+from pydantic import AfterValidator, StringConstraints
 
 from sitegen.links import slug_fault, url_fault, web_url_fault
 from sitegen.source import odd_character
-
-
-def _plain(value: object) -> object:
-    """Turn subclasses of str, such as marked-up text of a template, into plain text."""
-    return str.__str__(value) if isinstance(value, str) else value
 
 
 def _readable(text: str) -> str:
@@ -35,28 +33,24 @@ def unless(fault: Callable[[str], str | None]) -> AfterValidator:
     return AfterValidator(check)
 
 
-_PLAIN = BeforeValidator(_plain)
 _READABLE = AfterValidator(_readable)
 _SHORT = StringConstraints(max_length=2000)
 
 Text = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000),
-    _PLAIN,
     _READABLE,
 ]
 """Words for a reader: not empty, at most 10,000 characters, nothing that a page cannot show."""
 
-Caption = Annotated[
-    str, StringConstraints(strip_whitespace=True, max_length=10_000), _PLAIN, _READABLE
-]
+Caption = Annotated[str, StringConstraints(strip_whitespace=True, max_length=10_000), _READABLE]
 """Words for a reader that may be left empty."""
 
-Slug = Annotated[str, _SHORT, _PLAIN, unless(slug_fault)]
+Slug = Annotated[str, _SHORT, unless(slug_fault)]
 """A name that becomes part of a path: a-z, 0-9 and -."""
 
-Url = Annotated[str, _SHORT, _PLAIN, unless(url_fault)]
+Url = Annotated[str, _SHORT, unless(url_fault)]
 """Where a link leads: https, http, mailto, or a path from the site's root."""
 
-WebUrl = Annotated[str, _SHORT, _PLAIN, unless(web_url_fault)]
+WebUrl = Annotated[str, _SHORT, unless(web_url_fault)]
 """A whole http or https address."""

@@ -178,7 +178,7 @@ def test_banner_height(browser: Browser, built: Path) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.goto(f"{built.as_uri()}/index.html")
     height = page.evaluate("document.querySelector('.banner').getBoundingClientRect().height")
-    assert 440 <= height <= 480
+    assert 455 <= height <= 480
     page.close()
 
 

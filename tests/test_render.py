@@ -187,7 +187,7 @@ def test_without_figures_and_words(tmp_path: Path) -> None:
 def test_further_page(tmp_path: Path) -> None:
     """A further page has a menu, links that lead up, and none of the front page's words."""
     path = write_site(tmp_path, FULL, INDEX)
-    text = "# More <\n\n[up](index.html) {{ site.title }}\n"
+    text = "# More <\n\n[up](index.html)\n\n{{ trajectories('mnist', count=1) }}\n"
     (tmp_path / "pages" / "more.md").write_text(text, encoding="utf-8")
     site = load_site(path)
     pages = read_pages(site)
@@ -195,7 +195,9 @@ def test_further_page(tmp_path: Path) -> None:
     more = parse(html["more/index.html"])
     assert next(more.iter("title")).text == "More < – A title"
     assert next(more.iter("h1")).text == "More <"
-    assert next(more.iter("img")).get("src") == "../media/index-mnist-trajectories.webp"
+    assert next(more.iter("img")).get("src") == "../media/more-mnist-trajectories.webp"
+    assert next(more.iter("video")).get("poster") == "../media/more-mnist-trajectories.webp"
+    assert next(more.iter("source")).get("src") == "../media/more-mnist-trajectories.mp4"
     menu = next(more.iter("nav"))
     assert [(a.get("href"), a.get("aria-current")) for a in menu.iter("a")] == [
         ("../index.html", None),
@@ -263,10 +265,10 @@ def test_assets(tmp_path: Path) -> None:
 
 
 def test_templates_hold_no_code() -> None:
-    """No template asks for a script, an inline style, or turns escaping off."""
+    """No template asks for a script or an inline style, turns escaping off, or forgets quotes."""
     for path in (ROOT / "templates").iterdir():
         text = path.read_text(encoding="utf-8")
-        assert not re.search(r"<script|style=|\son\w+=|\|\s*safe|autoescape", text), path.name
+        assert not re.search(r"<script|style=|\son\w+=|\|\s*safe|autoescape|=\{\{", text), path.name
 
 
 def test_the_papers_page(tmp_path: Path) -> None:

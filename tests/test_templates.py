@@ -28,7 +28,7 @@ def test_text_is_left_alone() -> None:
 
 def test_blocks_leave_no_lines() -> None:
     """A line that holds only a block is gone, so that Markdown sees no gap in a list."""
-    assert run_template("a\n{% if true %}\nb\n{% endif %}\nc\n", {}) == "a\nb\nc\n"
+    assert run_template("a\n{% if true %}\nb\n  {% endif %}\nc\n", {}) == "a\nb\nc\n"
 
 
 def test_raw_shows_braces() -> None:
