@@ -127,6 +127,7 @@ class _Walk:
     line: int = 1
 
     def run(self, tokens: Sequence[Token]) -> None:
+        """Walk over all tokens; `kept` and `faults` are then complete."""
         for at, token in enumerate(tokens):
             self.line = token.map[0] + 1 if token.map else self.line
             if token.type == "heading_open":

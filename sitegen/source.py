@@ -95,6 +95,7 @@ class _LineScan:
         self.tables: dict[KeyPath, int] = {}  # arrays of tables: how many so far
 
     def run(self) -> dict[KeyPath, int]:
+        """Walk over the whole document; return the lines."""
         table: KeyPath = ()
         while self._skip():
             if self.text[self.at] == "[":
