@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -94,8 +95,8 @@ def _deviation(
 ) -> LevelDeviation:
     signal = band_power(dissipated_power(data, sigmas[level]))
     noise = 0.0 if level == len(sigmas) - 1 else std**2
-    ratio = np.log10(band_power(measured) / (signal + noise))
-    seen = signal > std**2
-    return LevelDeviation(
-        level, "state", tuple(float(r) if s else None for r, s in zip(ratio, seen, strict=True))
+    bands = tuple(
+        math.log10(found / (expected + noise)) if expected > std**2 else None
+        for found, expected in zip(band_power(measured), signal, strict=True)
     )
+    return LevelDeviation(level, "state", bands)

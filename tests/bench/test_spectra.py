@@ -20,7 +20,7 @@ from bench.spectra import (
 )
 from sitegen.ihdm.heat import dissipate
 
-SIGMAS = (0.0, 0.5, 3.0, 8.0)
+SIGMAS = (0.0, 0.5, 3.0, 20.0)
 STD = 0.0125
 
 

@@ -1,0 +1,85 @@
+"""Samples drawn for measuring are those of `sitegen sample`, whatever the batch, and stream."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import bench.draw
+from bench.draw import draw_samples
+from bench.judge import Samples
+from bench.spectra import power
+from sitegen.ihdm.card import BlurRange, ModelCard, UNetConfig
+from sitegen.models import ModelSource
+
+CARD = ModelCard(28, 1, 3, UNetConfig(32, (1,)), BlurRange(0.5, 20.0), sampling_noise_std=0.1)
+SOURCE = ModelSource("still", CARD, Path("weights"), Path("prior"))
+
+
+@dataclass(frozen=True)
+class Still:
+    """A model that predicts what it is given, so that only the noise moves a state."""
+
+    card: ModelCard = CARD
+
+    def __call__(self, u: Tensor, level: int) -> Tensor:
+        """The state itself."""
+        return u
+
+
+class Ramp:
+    """A prior whose state is as grey as the sample's number says."""
+
+    def initial_states(self, seed: int, samples: Sequence[int]) -> Tensor:
+        """Flat (N, 1, 28, 28) images."""
+        return torch.tensor(samples).float()[:, None, None, None].expand(-1, 1, 28, 28) / 10
+
+
+@pytest.fixture(autouse=True)
+def _model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench.draw, "load_model", lambda *_: Still())
+    monkeypatch.setattr(bench.draw, "read_prior", lambda *_: Ramp())
+
+
+def draw(count: int, trajectories: int) -> Samples:
+    """Samples of the still model."""
+    return draw_samples(SOURCE, count, trajectories, seed=0, device="cpu")
+
+
+def test_the_last_mean_has_all_noise_but_the_last() -> None:
+    """The final mean is u_K plus the noise of K − 1 steps, and never the noise of the last."""
+    samples = draw(40, 0)
+    assert samples.initial[7] == pytest.approx(0.7)
+    assert np.std(samples.final - samples.initial) == pytest.approx(0.1 * 2**0.5, rel=0.02)
+    assert samples.states == {}
+
+
+def test_states_are_those_of_the_first_samples() -> None:
+    """Power is watched of as many samples as asked for, at each level with its noise."""
+    samples = draw(40, 10)
+    assert samples.watched == 10
+    assert list(samples.states) == [3, 2, 1]
+    np.testing.assert_allclose(samples.states[3], power(samples.initial[:10]), atol=1e-5)
+    assert samples.states[1][5:, 5:].mean() == pytest.approx(2 * 0.1**2, rel=0.05)
+
+
+def test_batches_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In batches of three, with the border of the watched ones inside a batch: the same."""
+    whole = draw(8, 5)
+    monkeypatch.setattr(bench.draw, "BATCH", 3)
+    parts = draw(8, 5)
+    np.testing.assert_array_equal(whole.final, parts.final)
+    for level, spectrum in whole.states.items():
+        np.testing.assert_allclose(spectrum, parts.states[level], rtol=1e-6)
+
+
+def test_a_model_without_prior_is_refused() -> None:
+    """There is nothing to start from, and the message says so."""
+    with pytest.raises(SystemExit, match="still: its card names no prior"):
+        draw_samples(ModelSource("still", CARD, Path("weights"), None), 1, 0, 0, "cpu")
