@@ -202,7 +202,8 @@ def _work_on(work: _Work, records: Records, camera: CameraFactory, report: Repor
 
 def _sweep(work: _Work) -> None:
     Store(work.site.cache_dir).sweep()
-    sweep(work.output.parent)
+    for folder in (work.site.cache_dir, work.output.parent):
+        sweep(folder)
 
 
 def _refuse_warnings(report: Reporter, options: Options) -> None:

@@ -37,6 +37,8 @@ def run(command: Callable[[], object]) -> NoReturn:
     """
     _catch_signals()
     code = _outcome(command)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the exit code is decided
     _flush()
     sys.exit(code)
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from sitegen.files import flush_folder, platform_errors, temporary_folder
+from sitegen.files import flush_folder, platform_errors, sweep, temporary_folder
 from sitegen.tree import require_writable
 
 _COPY_BYTES = 1 << 20
@@ -83,6 +83,7 @@ def writing(path: Path) -> Iterator[Npz]:
     PlatformError, naming `path`, when the disk is full or cannot be written.
     """
     require_writable(path.parent, path)
+    sweep(path.parent)
     with temporary_folder(path.parent) as folder:
         arrays = Npz(folder, path)
         yield arrays
