@@ -22,7 +22,7 @@ def test_time_and_memory_of_children_count(tmp_path: Path) -> None:
 
 def test_a_failing_command_is_not_a_measurement(tmp_path: Path) -> None:
     """Its exit code and words are told."""
-    with pytest.raises(SystemExit, match=r"exit code 3\nbroken"):
+    with pytest.raises(SystemExit, match=r"exit 3\nbroken"):
         run([sys.executable, "-c", "print('broken'); raise SystemExit(3)"], tmp_path)
 
 
