@@ -59,10 +59,10 @@ def independent(
     """Noise of its own for each of the `samples`, counted from 0; `shape` is (C, H, W)."""
     chosen = tuple(samples)
 
-    def noise(level: int) -> Tensor:
+    def _noise(level: int) -> Tensor:
         return normal(seed, Purpose.STEP, chosen, level, shape).to(device)
 
-    return noise
+    return _noise
 
 
 def shared(
@@ -71,10 +71,10 @@ def shared(
     """One noise for all `count` samples: the one that `independent` gives to `sample`."""
     own = independent(seed, (sample,), shape, device)
 
-    def noise(level: int) -> Tensor:
+    def _noise(level: int) -> Tensor:
         return own(level).expand(count, *shape)
 
-    return noise
+    return _noise
 
 
 def interpolate_noise(noise_a: Tensor, noise_b: Tensor, theta: float | Tensor) -> Tensor:
@@ -94,10 +94,10 @@ def interpolated(first: NoiseSource, second: NoiseSource, points: int) -> NoiseS
     """Noise of `points` samples on the great circle from one source of one sample to another."""
     angles = torch.linspace(0, math.pi / 2, points, dtype=torch.float64)
 
-    def noise(level: int) -> Tensor:
+    def _noise(level: int) -> Tensor:
         return interpolate_noise(first(level), second(level), angles)
 
-    return noise
+    return _noise
 
 
 @dataclass(frozen=True)

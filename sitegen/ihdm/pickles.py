@@ -144,11 +144,11 @@ def _extend(machine: _Machine, items: list[Any]) -> None:
 
 
 def _tuple(length: int) -> Callable[[_Machine, None], None]:
-    def make(machine: _Machine, _argument: None) -> None:
+    def _make(machine: _Machine, _argument: None) -> None:
         items = [machine.stack.pop() for _ in range(length)]
         machine.stack.append(tuple(reversed(items)))
 
-    return make
+    return _make
 
 
 def _mark(machine: _Machine, _argument: None) -> None:

@@ -62,13 +62,6 @@ def read_header(path: Path) -> Header:
     return Header(entries, metadata)
 
 
-def read_tensor(path: Path, name: str) -> Tensor:
-    """One tensor of a file, of its own type and in memory of its own."""
-    with _damage(path), safe_open(path, framework="pt") as file:
-        tensor: Tensor = file.get_tensor(name)
-        return tensor.clone()
-
-
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """All tensors of a file, each of its own type and in memory of its own."""
     with _damage(path), safe_open(path, framework="pt") as file:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -27,7 +28,9 @@ from sitegen.ihdm.checkpoint import (
 )
 from sitegen.ihdm.inputs import sha256
 from sitegen.ihdm.model import Model, Statistics
+from sitegen.ihdm.pickles import read_pickle
 from sitegen.ihdm.reading import network_shapes
+from sitegen.ihdm.stored import PickleError
 from tests.ihdm.making import closeness, published, random_unet, rezip, save, small_card
 
 _ARCHITECTURES: list[dict[str, Any]] = [
@@ -102,16 +105,33 @@ def test_numpy_1(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:
     assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
 
 
-@pytest.mark.parametrize("kind", [np.float64, np.float32, np.int64, np.bool_, np.dtype(">f8").type])
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.float16, np.int64, np.uint8, np.bool_])
 def test_numpy_numbers(kind: Any, tmp_path: Path) -> None:
-    """NumPy's numbers of other kinds in the optimizer do no harm."""
+    """NumPy's numbers of any kind become plain ones, as the number of steps here."""
     card = small_card()
     value = published(card)
     value["optimizer"]["param_groups"][0]["lr"] = kind(1)
-    value["step"] = 12
+    value["ema"]["decay"] = kind(1)
+    value["step"] = np.int64(12)
     path = save(value, tmp_path / "c.pth")
-    assert inspect_checkpoint(path).step == 12
+    found = inspect_checkpoint(path)
+    assert (found.step, found.ema_decay) == (12, 1.0)
     assert load_model(path, card)
+
+
+def test_numpy_numbers_of_big_machines() -> None:
+    """The byte order that a NumPy type tells is kept to."""
+    scalar = (
+        b"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\n(X\x02\x00\x00\x00f8K\x00K\x01tR(K\x03"
+    )
+    order = b"X\x01\x00\x00\x00>NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    number = b"U\x08" + struct.pack(">d", 0.75)
+    with pytest.raises(PickleError):
+        read_pickle(b"\x80\x02" + scalar + order + number + b"\x86R.")
+    encoded = struct.pack(">d", 0.75).decode("latin1").encode()
+    text = b"X" + struct.pack("<I", len(encoded)) + encoded
+    data = b"c_codecs\nencode\n" + text + b"X\x06\x00\x00\x00latin1\x86R"
+    assert read_pickle(b"\x80\x02" + scalar + order + data + b"\x86R.") == 0.75
 
 
 def test_without_parallel_prefix_and_in_half_precision(tmp_path: Path) -> None:
@@ -211,6 +231,10 @@ def test_preconditioned(tmp_path: Path) -> None:
     assert torch.equal(found.statistics.variance, statistics.variance)
     assert torch.equal(_output(found, card), _output(Model(card, unet, statistics), card))
     assert inspect_checkpoint(path).preconditioned
+    save_weights(path, weights, torch.float16)
+    again = load_model(path, replace(card, weights=None))
+    assert again.statistics is not None
+    assert torch.equal(again.statistics.variance, statistics.variance)
 
 
 def test_bfloat16(tiny: Path, tiny_card: ModelCard) -> None:

@@ -1,0 +1,263 @@
+"""Training images come out as they lie in the files, or are refused with the file's name."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import pickle
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from sitegen.errors import RefusedError
+from sitegen.ihdm.data import read_idx, read_images, require_enough
+
+Picture = NDArray[np.uint8]
+IDX = "train-images-idx3-ubyte"
+
+
+def random(*shape: int) -> Picture:
+    """Random bytes of a shape."""
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+def idx(images: Picture) -> bytes:
+    """Images (N, H, W) in MNIST's format."""
+    return bytes((0, 0, 8, 3)) + struct.pack(">3I", *images.shape) + images.tobytes()
+
+
+def save(picture: NDArray[np.uint8] | NDArray[np.uint16], path: Path) -> Path:
+    """Write a picture with its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(path)
+    return path
+
+
+@pytest.mark.parametrize("name", [IDX, "train-images.idx3-ubyte"])
+@pytest.mark.parametrize("folder", ["", "raw", "MNIST/raw"])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_mnist_format(tmp_path: Path, name: str, folder: str, zipped: bool) -> None:
+    """Plain or gzipped, named as a file, and found in a folder and where torchvision puts it."""
+    images = random(5, 8, 8)
+    path = tmp_path / folder / f"{name}{'.gz' if zipped else ''}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(idx(images)) if zipped else idx(images))
+    for asked in (path, tmp_path):
+        found = read_images(asked)
+        assert found.dtype == np.uint8
+        assert np.array_equal(found, images[:, None])
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (idx(random(5, 8, 8))[:-1], "319 bytes of pixels, but its header says 5 images of 8×8"),
+        (idx(random(5, 8, 8)) + b"!", "321 bytes"),
+        (idx(random(5, 8, 8))[:15], "not a file of images in the MNIST format"),
+        (bytes((0, 0, 8, 1)) + struct.pack(">I", 16) + bytes(16), "not a file of images"),
+        (bytes((0, 0, 13, 3)) + idx(random(5, 8, 8))[4:], "not a file of images"),
+        (bytes((0, 0, 8, 3)) + b"\xff" * 12, "0 bytes"),
+        (gzip.compress(idx(random(5, 8, 8)))[:-9], "cannot be read"),
+        (gzip.compress(idx(random(5, 8, 8)))[:30] + bytes(400), "cannot be read"),
+        (b"\x1f\x8b", "cannot be read"),
+        (b"", "is empty"),
+        (idx(random(0, 8, 8)), "holds no images"),
+        (idx(random(3, 8, 9)), "9×8 pixels"),
+    ],
+)
+def test_damaged_mnist_format(tmp_path: Path, data: bytes, words: str) -> None:
+    """Cut, longer, of another kind, broken gzip, empty: refused with the file's name."""
+    path = tmp_path / "digits"
+    path.write_bytes(data)
+    with pytest.raises(RefusedError, match=words) as caught:
+        read_images(path)
+    assert str(path) in str(caught.value)
+
+
+def test_read_idx_owns_its_memory(tmp_path: Path) -> None:
+    """The array can be written to and handed to torch."""
+    (tmp_path / IDX).write_bytes(idx(random(2, 8, 8)))
+    assert read_idx(tmp_path / IDX).flags.writeable
+
+
+def test_several_data_sets(tmp_path: Path) -> None:
+    """With two of them in a folder, none is picked."""
+    for name in ("MNIST", "FashionMNIST"):
+        (tmp_path / name / "raw").mkdir(parents=True)
+        (tmp_path / name / "raw" / IDX).write_bytes(idx(random(2, 8, 8)))
+    with pytest.raises(RefusedError, match=r"several data sets \(FashionMNIST/raw/.*MNIST/raw"):
+        read_images(tmp_path)
+
+
+def cifar(folder: Path, name: str, batch: object, protocol: int = 4) -> Path:
+    """Write one batch of CIFAR as torchvision keeps it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(pickle.dumps(batch, protocol))
+    return folder
+
+
+def old_batch(pixels: Picture) -> bytes:
+    """A batch as Python 2 and the NumPy of its time pickled it."""
+    count, width = pixels.shape
+    raw = pixels.tobytes()
+    return (
+        b"\x80\x02}(U\x0bbatch_labelU\x05trainU\x04data"
+        b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85U\x01btR"
+        b"(K\x01" + b"K" + bytes([count]) + b"M" + struct.pack("<H", width) + b"\x86"
+        b"cnumpy\ndtype\n(U\x02u1K\x00K\x01tR(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+        b"\x89T" + struct.pack("<i", len(raw)) + raw + b"tbu."
+    )
+
+
+def test_cifar(tmp_path: Path) -> None:
+    """Batches in their order, of today's pickles and of the published ones; the test set stays."""
+    pixels = random(3, 3072)
+    folder = cifar(tmp_path / "cifar-10-batches-py", "data_batch_2", {b"data": pixels})
+    (folder / "data_batch_1").write_bytes(old_batch(pixels[::-1].copy()))
+    cifar(folder, "test_batch", {b"data": random(9, 3072)})
+    wanted = np.concatenate([pixels[::-1], pixels]).reshape(6, 3, 32, 32)
+    for asked in (tmp_path, folder):
+        assert np.array_equal(read_images(asked), wanted)
+
+
+def test_cifar_100(tmp_path: Path) -> None:
+    """Its training images are in one file."""
+    pixels = random(2, 3072)
+    cifar(tmp_path / "cifar-100-python", "train", {b"data": pixels, b"fine_labels": [1, 2]})
+    assert np.array_equal(read_images(tmp_path), pixels.reshape(2, 3, 32, 32))
+
+
+class _Hostile:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (str(self.path),)
+
+
+def test_cifar_runs_no_code(tmp_path: Path) -> None:
+    """A pickle that would make a folder makes none, and is refused."""
+    trap = tmp_path / "trap"
+    cifar(tmp_path / "cifar-10-batches-py", "data_batch_1", {b"data": _Hostile(trap)})
+    with pytest.raises(RefusedError, match=r"data_batch_1: .*mkdir, which is not allowed"):
+        read_images(tmp_path)
+    assert not trap.exists()
+
+
+@pytest.mark.parametrize(
+    "batch", [{}, [], {b"data": random(2, 3071)}, {b"data": [1]}, {b"data": np.zeros((2, 3072))}]
+)
+def test_damaged_cifar(tmp_path: Path, batch: object) -> None:
+    """Batches of anything else are refused by name."""
+    cifar(tmp_path / "cifar-10-batches-py", "data_batch_1", batch)
+    with pytest.raises(RefusedError, match="data_batch_1"):
+        read_images(tmp_path)
+
+
+def test_cut_or_absent_cifar(tmp_path: Path) -> None:
+    """At whatever byte a batch is cut, or when there is none, it is refused."""
+    folder = cifar(tmp_path / "cifar-10-batches-py", "data_batch_1", {b"data": random(1, 3072)})
+    whole = (folder / "data_batch_1").read_bytes()
+    for length in [*range(1, 200), *range(200, len(whole), 97)]:
+        (folder / "data_batch_1").write_bytes(whole[:length])
+        with pytest.raises(RefusedError, match="data_batch_1"):
+            read_images(tmp_path)
+    (folder / "data_batch_1").unlink()
+    with pytest.raises(RefusedError, match="holds no data_batch"):
+        read_images(tmp_path)
+
+
+def test_grey_folder(tmp_path: Path) -> None:
+    """Grey pictures in folders below, in the order of their paths; other files do not count."""
+    images = random(3, 8, 8)
+    for picture, name in zip(images, ("b/1.png", "a/2.png", "c.PNG"), strict=True):
+        save(picture, tmp_path / name)
+    (tmp_path / "._c.png").write_bytes(b"a finder's note")
+    save(images[0], tmp_path / ".thumbnails/c.png")
+    (tmp_path / "readme.txt").write_text("words")
+    (tmp_path / "folder.png").mkdir()
+    found = read_images(tmp_path)
+    assert np.array_equal(found, images[[1, 0, 2], None])
+
+
+def test_colour_and_grey_mixed(tmp_path: Path) -> None:
+    """One colour picture makes all of them colour ones."""
+    colour, grey = random(8, 8, 3), random(8, 8)
+    save(colour, tmp_path / "a.png")
+    save(grey, tmp_path / "b.png")
+    found = read_images(tmp_path)
+    assert found.shape == (2, 3, 8, 8)
+    assert np.array_equal(found[0], colour.transpose(2, 0, 1))
+    assert all(np.array_equal(channel, grey) for channel in found[1])
+
+
+def test_grey_saved_as_colour(tmp_path: Path) -> None:
+    """Pictures whose three channels are equal have no colour."""
+    grey = random(8, 8)
+    save(np.repeat(grey[:, :, None], 3, 2), tmp_path / "a.png")
+    Image.fromarray(grey).convert("P").save(tmp_path / "b.png")
+    assert read_images(tmp_path).shape == (2, 1, 8, 8)
+
+
+def test_channels_asked_for(tmp_path: Path) -> None:
+    """Grey serves a colour model; colour does not serve a grey one."""
+    save(random(8, 8), tmp_path / "a.png")
+    grey = read_images(tmp_path, channels=3)
+    assert grey.shape == (1, 3, 8, 8)
+    save(random(8, 8, 3), tmp_path / "b.png")
+    with pytest.raises(RefusedError, match="have colour"):
+        read_images(tmp_path, channels=1)
+
+
+@pytest.mark.parametrize("source", ["pictures", "idx", "cifar"])
+def test_scaled(tmp_path: Path, source: str) -> None:
+    """A size asked for: blocks are averaged, whatever the source."""
+    if source == "pictures":
+        save(random(8, 8), tmp_path / "a.png")
+    elif source == "idx":
+        (tmp_path / IDX).write_bytes(idx(random(1, 8, 8)))
+    else:
+        cifar(tmp_path / "cifar-100-python", "train", {b"data": random(1, 3072)})
+    whole = read_images(tmp_path).astype(float)
+    factor = whole.shape[-1] // 4
+    blocks = whole.reshape(*whole.shape[:2], 4, factor, 4, factor).mean((3, 5))
+    assert np.abs(read_images(tmp_path, 4) - blocks).max() <= 1
+
+
+def test_mixed_sizes(tmp_path: Path) -> None:
+    """The picture that does not fit the first is named; scaled, all of them do."""
+    save(random(8, 8), tmp_path / "a.png")
+    odd = save(random(9, 9), tmp_path / "b.png")
+    with pytest.raises(RefusedError, match="is 9×9 pixels, the first image 8×8") as caught:
+        read_images(tmp_path)
+    assert str(odd) in str(caught.value)
+    assert read_images(tmp_path, 8).shape == (2, 1, 8, 8)
+
+
+def test_not_square(tmp_path: Path) -> None:
+    """Pictures that are no squares are refused, unless a size is asked for."""
+    path = save(random(8, 10), tmp_path / "a.png")
+    with pytest.raises(RefusedError, match="10×8") as caught:
+        read_images(tmp_path)
+    assert str(path) in str(caught.value)
+    assert np.array_equal(read_images(tmp_path, 8)[0, 0], np.asarray(Image.open(path))[:, 1:9])
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    """A path that is not there, and a folder without images, are told apart."""
+    with pytest.raises(RefusedError, match="not there"):
+        read_images(tmp_path / "absent")
+    with pytest.raises(RefusedError, match="holds no pictures"):
+        read_images(tmp_path)
+
+
+def test_enough() -> None:
+    """Two pictures of 4×4 are the least."""
+    require_enough(random(2, 1, 4, 4), "here")
+    for images, words in ((random(1, 1, 8, 8), "one image"), (random(9, 1, 3, 3), "3×3")):
+        with pytest.raises(RefusedError, match=f"here: .*{words}"):
+            require_enough(images, "here")

@@ -1,0 +1,113 @@
+"""The options of a run: their rules, the learning rate, and what may change in a resumed run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from sitegen.errors import ConfigError
+from sitegen.ihdm.options import TrainingOptions
+
+SHORT = TrainingOptions(
+    images=1000, batch_size=10, learning_rate=2.0, warmup_steps=10, decay_share=0.4
+)
+
+
+def test_rate_rises_stays_and_falls_to_nothing() -> None:
+    """A straight rise to the top, flat, and a straight fall whose end would be 0."""
+    rates = [SHORT.rate(step) for step in range(SHORT.steps)]
+    assert SHORT.steps == 100
+    assert rates[:10] == pytest.approx([0.2 * (step + 1) for step in range(10)])
+    assert rates[10:61] == pytest.approx([2.0] * 51)
+    assert rates[60:] == pytest.approx([2.0 - 0.05 * step for step in range(40)])
+    assert SHORT.rate(100) == 0
+
+
+def test_rate_without_rise_or_fall() -> None:
+    """Both can be left out; a fall over the whole run multiplies the rise."""
+    flat = TrainingOptions(images=100, batch_size=10, warmup_steps=0, decay_share=0)
+    assert {flat.rate(step) for step in range(10)} == {1e-3}
+    both = TrainingOptions(images=40, batch_size=10, warmup_steps=4, decay_share=1)
+    assert [both.rate(step) for step in range(4)] == pytest.approx(
+        [1e-3 * share for share in (1 / 4, 2 / 4 * 3 / 4, 3 / 4 * 2 / 4, 1 / 4)]
+    )
+
+
+def test_averages_follow_quickly_at_first() -> None:
+    """(1 + n) / (10 + n) after n steps, until that reaches the decay."""
+    shares = [SHORT.ema_share(step) for step in range(30_000)]
+    assert shares[:3] == pytest.approx([2 / 11, 3 / 12, 4 / 13])
+    assert shares == sorted(shares)
+    assert shares[17_000] < 0.9995
+    assert shares[-1] == 0.9995
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("images", 0),
+        ("images", 63),
+        ("images", 1.5),
+        ("batch_size", 0),
+        ("batch_size", True),
+        ("learning_rate", 0),
+        ("learning_rate", float("nan")),
+        ("learning_rate", float("inf")),
+        ("warmup_steps", -1),
+        ("decay_share", 1.1),
+        ("ema_decay", 1),
+        ("gradient_clip", 0),
+        ("level_focus", -1),
+        ("seed", -1),
+        ("save_every_s", -1),
+    ],
+)
+def test_rules(name: str, value: Any) -> None:
+    """Each option that cannot be is refused by name."""
+    with pytest.raises(ConfigError, match=name):
+        TrainingOptions(**{name: value})
+
+
+def test_all_problems_at_once() -> None:
+    """Two mistakes, two lines."""
+    with pytest.raises(ConfigError) as caught:
+        TrainingOptions(batch_size=-1, seed=-2)
+    assert len(str(caught.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("batch_size", 20),
+        ("learning_rate", 1.0),
+        ("warmup_steps", 11),
+        ("decay_share", 0.3),
+        ("ema_decay", 0.9),
+        ("gradient_clip", 2.0),
+        ("level_focus", 0.0),
+        ("seed", 12_345_678),
+    ],
+)
+def test_what_changes_the_result_conflicts(name: str, value: Any) -> None:
+    """An option of another value is named with both."""
+    saved = asdict(SHORT)
+    changed = TrainingOptions(**{**saved, name: value})
+    assert changed.conflicts(saved, 5) == [f"{name} was {saved[name]} and is {value} now"]
+
+
+def test_images_may_grow() -> None:
+    """More images, or another time between saves, are no conflict; fewer are until the end."""
+    saved = asdict(SHORT)
+    more = TrainingOptions(**{**saved, "images": 2000, "save_every_s": 1.0})
+    fewer = TrainingOptions(**{**saved, "images": 500})
+    assert more.conflicts(saved, 5) == []
+    assert fewer.conflicts(saved, 99) == ["images was 1000 and is 500 now; it may only grow"]
+    assert fewer.conflicts(saved, 100) == []
+
+
+def test_older_states_lack_newer_options() -> None:
+    """What a state does not say was the default."""
+    saved = {key: value for key, value in asdict(SHORT).items() if key != "level_focus"}
+    assert SHORT.conflicts(saved, 5) == []
