@@ -1,116 +1,107 @@
-"""Training images: a folder of pictures, MNIST-format files, or a torchvision dataset.
+"""Training images: a folder of pictures, MNIST-format files, or CIFAR's batches.
 
 Everything becomes one uint8 array (N, C, H, W), which is how these small sets are used.
 """
 
 from __future__ import annotations
 
-import gzip
-import struct
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from sitegen.errors import RefusedError
+from sitegen.ihdm.datasets import Images, find_dataset, read_idx
+from sitegen.ihdm.pictures import SUFFIXES, Picture, find_pictures, read_picture, scaled
 
-Images = NDArray[np.uint8]
+__all__ = ["Images", "read_idx", "read_images"]
 
-PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
-IDX_UINT8 = 0x08
+SMALLEST = 4
+"""Pixels a side that an image must have."""
 
 
-def read_images(path: Path, image_size: int | None = None) -> Images:
-    """Images (N, C, H, W) uint8 from a file or folder.
+def read_images(path: Path, image_size: int | None = None, channels: int | None = None) -> Images:
+    """Images (N, C, H, W) uint8, N at least 1 and H = W, from a file or folder.
 
-    `path` is an MNIST-format file, a folder holding `train-images-idx3-ubyte` (also gzipped), or a
-    folder of square pictures, searched below, too. `image_size` scales pictures of another size.
+    `path` is an MNIST-format file, a folder that holds `train-images-idx3-ubyte` (also gzipped) or
+    CIFAR's batches as torchvision keeps them, or a folder of square pictures, searched below, too.
+    `image_size` scales images of another size (their middle square). Images have one channel when
+    none has colour; `channels` = 3 makes grey images colour ones.
+
     Raises RefusedError when nothing usable is there, or an image does not fit the others.
     """
     if not path.exists():
         raise RefusedError(f"{path}: not there; give a folder of images or an MNIST-format file")
-    if path.is_file():
-        return read_idx(path)
-    for name in ("train-images-idx3-ubyte", "train-images.idx3-ubyte"):
-        for candidate in (path / name, path / f"{name}.gz"):
-            if candidate.is_file():
-                return read_idx(candidate)
-    return _read_pictures(path, image_size)
+    images = _with_channels(path, _read(path, image_size), channels)
+    count, _, height, width = images.shape
+    if not count:
+        raise RefusedError(f"{path}: holds no images")
+    if height != width:
+        raise RefusedError(f"{path}: its images are {width}×{height} pixels; use squares")
+    return np.ascontiguousarray(images)
 
 
-def read_idx(path: Path) -> Images:
-    """The images (N, 1, H, W) of one MNIST-format file, gzipped or not.
-
-    The format is a header of big-endian integers (0, 0, type 8 for uint8, number of axes, the
-    lengths of the axes) and then the bytes.
-    """
-    try:
-        data = path.read_bytes()
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
-    except (OSError, EOFError) as error:
-        raise RefusedError(f"{path}: cannot be read: {error}") from error
-    shape = _idx_shape(path, data)
-    pixels = np.frombuffer(data, np.uint8, offset=4 + 4 * len(shape))
-    if pixels.size != np.prod(shape):
-        raise RefusedError(f"{path}: holds {pixels.size} bytes of pixels, its header says {shape}")
-    return pixels.reshape(shape[0], 1, *shape[1:])
-
-
-def _idx_shape(path: Path, data: bytes) -> tuple[int, int, int]:
-    if len(data) < 16 or data[:4] != bytes((0, 0, IDX_UINT8, 3)):
+def require_enough(images: Images, where: Path | str) -> None:
+    """Refuse images (N, C, H, W) that nothing can be learnt from: one alone, or tiny ones."""
+    count, side = len(images), images.shape[-1]
+    if count < 2:
+        raise RefusedError(f"{where}: holds one image; a model learns from hundreds at least")
+    if side < SMALLEST:
         raise RefusedError(
-            f"{path}: not a file of images in the MNIST format (uint8, three axes); "
-            "give the file that ends in images-idx3-ubyte"
+            f"{where}: its images are {side}×{side} pixels; use at least {SMALLEST}×{SMALLEST}"
         )
-    count, height, width = struct.unpack(">3I", data[4:16])
-    return count, height, width
+
+
+def _read(path: Path, image_size: int | None) -> Images:
+    dataset = find_dataset(path) if path.is_dir() else lambda: read_idx(path)
+    if dataset is None:
+        return _read_pictures(path, image_size)
+    images = dataset()
+    if image_size is None or images.shape[2:] == (image_size, image_size) or not len(images):
+        return images
+    grey = images.shape[1] == 1
+    pictures = images[:, 0] if grey else images.transpose(0, 2, 3, 1)
+    return _stacked([scaled(picture, image_size) for picture in pictures])
 
 
 def _read_pictures(folder: Path, image_size: int | None) -> Images:
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in PICTURES)
+    files = find_pictures(folder)
     if not files:
         raise RefusedError(
-            f"{folder}: holds no images ({', '.join(sorted(PICTURES))}) and no MNIST-format files"
+            f"{folder}: holds no pictures ({', '.join(sorted(SUFFIXES))}), no MNIST-format "
+            "training images and no CIFAR batches"
         )
-    images = [_read_picture(file, image_size) for file in files]
-    if any(image.ndim == 3 for image in images):
-        images = [_as_colour(image) for image in images]
-    _refuse_mixed(files, images)
-    stack = np.stack(images)
-    return stack[:, None] if stack.ndim == 3 else np.ascontiguousarray(stack.transpose(0, 3, 1, 2))
+    pictures = [read_picture(file, image_size) for file in files]
+    _refuse_mixed(files, pictures)
+    return _stacked(pictures)
 
 
-def _read_picture(file: Path, image_size: int | None) -> Images:
-    """One picture, (H, W) when it is grey, else (H, W, 3)."""
-    try:
-        with Image.open(file) as opened:
-            grey = opened.mode in ("1", "L", "LA", "I;16")
-            picture = opened.convert("L" if grey else "RGB")
-            if image_size is not None and picture.size != (image_size, image_size):
-                picture = _square(picture).resize((image_size, image_size), Image.Resampling.BOX)
-            return np.asarray(picture)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise RefusedError(f"{file}: cannot be read as an image: {error}") from error
+def _stacked(pictures: list[Picture]) -> Images:
+    """Pictures (H, W) or (H, W, 3) of one size as (N, C, H, W); C is 1 where all are grey."""
+    if all(picture.ndim == 2 for picture in pictures):
+        return np.stack(pictures)[:, None]
+    colour = [
+        picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
+        for picture in pictures
+    ]
+    return np.stack(colour).transpose(0, 3, 1, 2)
 
 
-def _square(picture: Image.Image) -> Image.Image:
-    side = min(picture.size)
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    return picture.crop((left, top, left + side, top + side))
-
-
-def _as_colour(image: Images) -> Images:
-    return image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
-
-
-def _refuse_mixed(files: Iterable[Path], images: list[Images]) -> None:
-    height, width = images[0].shape[:2]
-    for file, image in zip(files, images, strict=True):
-        if image.shape[:2] != (height, width) or image.shape[0] != image.shape[1]:
+def _refuse_mixed(files: Sequence[Path], pictures: Sequence[Picture]) -> None:
+    height, width = pictures[0].shape[:2]
+    for file, picture in zip(files, pictures, strict=True):
+        if picture.shape[:2] != (height, width) or height != width:
+            size = f"{picture.shape[1]}×{picture.shape[0]}"
             raise RefusedError(
-                f"{file}: is {image.shape[1]}×{image.shape[0]} pixels, the first image "
-                f"{width}×{height}; use squares of one size, or give --image-size"
+                f"{file}: is {size} pixels, the first image {width}×{height}; use squares of one "
+                "size, or say which size to scale them to (--image-size)"
             )
+
+
+def _with_channels(path: Path, images: Images, channels: int | None) -> Images:
+    own = images.shape[1]
+    if channels is None or channels == own:
+        return images
+    if own == 1:
+        return np.repeat(images, channels, axis=1)
+    raise RefusedError(f"{path}: its images have colour; this model is for grey ones")

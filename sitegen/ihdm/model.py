@@ -35,7 +35,7 @@ class Statistics:
     variance: Tensor
 
     def to(self, device: torch.device | str) -> Statistics:
-        """The same numbers on another device."""
+        """The same numbers on `device`; no copy where they are there already."""
         return Statistics(self.mean.to(device), self.variance.to(device))
 
     def tensors(self) -> dict[str, Tensor]:
@@ -70,6 +70,7 @@ class Model(nn.Module):
         self.card = card
         self.unet = unet
         self.statistics = statistics
+        self._pixel_scale = (0.0, 1.0) if statistics is None else statistics.pixel_scale()
         self.precision = precision
         if precision == "bfloat16":
             unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -107,11 +108,11 @@ class Model(nn.Module):
 
     def _preconditioned(self, u: Tensor, levels: Tensor, factor_levels: Tensor) -> Tensor:
         assert self.statistics is not None
-        statistics = self.statistics.to(u.device)
+        self.statistics = statistics = self.statistics.to(u.device)
         here = self.attenuation(factor_levels)
         gain, unknown = linear_estimate(statistics, here, self.card.training_noise_std)
         coefficients = statistics.mean + gain * (dct2(u) - here * statistics.mean)
-        mean, std = statistics.pixel_scale()
+        mean, std = self._pixel_scale
         answer = self.network((idct2(coefficients) - mean) / std, levels)
         sharp = coefficients + unknown.sqrt() * dct2(answer)
         return idct2(self.attenuation(factor_levels - 1) * sharp)

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from sitegen.errors import PlatformError
-from sitegen.ihdm.card import CARD_NAME, BlurRange, FileRef, ModelCard, UNetConfig
-from sitegen.ihdm.checkpoint import save_weights
-from sitegen.ihdm.data import Images
+from sitegen.errors import ConfigError, PlatformError, RefusedError
+from sitegen.files import lock, platform_errors, sweep, write_atomic
+from sitegen.ihdm.card import CARD_NAME, BlurRange, FileRef, ModelCard, UNetConfig, read_card
+from sitegen.ihdm.checkpoint import WEIGHTS_NAME, save_weights
+from sitegen.ihdm.data import Images, require_enough
 from sitegen.ihdm.inputs import sha256
 from sitegen.ihdm.model import Precision
-from sitegen.ihdm.prior import make_prior
-from sitegen.ihdm.train import Progress, Run, TrainingOptions
+from sitegen.ihdm.prior import PRIOR_NAME, make_prior
+from sitegen.ihdm.train import STATE_NAME, Progress, Run, TrainingOptions
 
-WEIGHTS_NAME = "weights.safetensors"
-PRIOR_NAME = "prior.safetensors"
+LOCK_NAME = ".training.lock"
 PRIOR_IMAGES = 1000
 
 
@@ -65,36 +66,110 @@ def small_card(
     )
 
 
-def train(card: ModelCard, training: Training, report: Callable[[Progress], None]) -> ModelCard:
-    """Train, or go on where a killed run stopped, and write weights, prior and card.
+def train(
+    card: ModelCard,
+    training: Training,
+    report: Callable[[Progress], None],
+    stop: Callable[[], bool] = lambda: False,
+) -> ModelCard | None:
+    """Train, or go on where an earlier run stopped, and write weights, prior and card.
 
-    Returns the card as written. Raises TargetError when training diverges, RefusedError when the
-    folder holds another run, PlatformError when the disk fails.
+    Returns the card as written, or None when `stop()` became true before the end: the state is
+    saved then. A run that is complete is left as it is. Raises TargetError when training diverges,
+    RefusedError when the folder holds another run, LockedError when another process is at it,
+    PlatformError when the disk fails.
     """
+    with opened(card, training) as run:
+        return finished_card(run) or go_on(run, training, report, stop)
+
+
+@contextmanager
+def opened(card: ModelCard, training: Training) -> Iterator[Run]:
+    """The run of a folder, nobody else's for the block: new, or as its last session left it.
+
+    Of a run that is finished nothing is touched, not even a lock.
+    """
+    _refuse_unfit(card, training)
+    _refuse_foreign(training.folder)
+    run = Run(
+        card,
+        torch.from_numpy(training.images),
+        training.options,
+        training.folder,
+        training.device,
+        training.precision,
+    )
+    run.restore()
+    if finished_card(run) is not None:
+        yield run
+        return
+    with lock(training.folder / LOCK_NAME):
+        sweep(training.folder)
+        run.restore()  # again, because another process may have been at it until now
+        yield run
+
+
+def finished_card(run: Run) -> ModelCard | None:
+    """The card on disk if the run has taken all its steps and the model in its folder is of them.
+
+    Otherwise None, also where a file of that model is missing or damaged.
+    """
+    if run.step < run.options.steps:
+        return None
     try:
-        training.folder.mkdir(parents=True, exist_ok=True)
-        run = Run(
-            card,
-            torch.from_numpy(training.images),
-            training.options,
-            training.folder,
-            training.device,
-            training.precision,
-        )
-        run.restore()
-        started = time.monotonic()
-        run.advance_to_end(report)
-        return write_model(run, training, time.monotonic() - started)
-    except OSError as error:
-        raise PlatformError(f"{training.folder}: cannot be written: {error}") from error
+        card = read_card(run.folder)
+        whole = all(_is_whole(run.folder, part) for part in (card.weights, card.prior))
+    except (RefusedError, ConfigError):
+        return None
+    seen = run.step * run.options.batch_size
+    return card if whole and card.training.get("images_seen") == seen else None
+
+
+def go_on(
+    run: Run,
+    training: Training,
+    report: Callable[[Progress], None],
+    stop: Callable[[], bool] = lambda: False,
+) -> ModelCard | None:
+    """Take the steps that are left and write the model; None if `stop()` came first."""
+    started = time.monotonic()
+    try:
+        if not run.advance_to_end(report, stop):
+            return None
+    except torch.OutOfMemoryError as error:
+        raise PlatformError(
+            f"{training.device} has not enough memory to train this; use a smaller batch size"
+        ) from error
+    return write_model(run, training, time.monotonic() - started)
 
 
 def write_model(run: Run, training: Training, seconds: float) -> ModelCard:
-    """Write the averaged weights, the prior, and last the card that names both."""
+    """Write the averaged weights, the prior, and last the card that names both.
+
+    `seconds` is how long the last session took. Raises PlatformError when the disk fails.
+    """
     folder, card = training.folder, run.model.card
-    save_weights(folder / WEIGHTS_NAME, run.weights(), torch.float16)
-    make_prior(training.images, card, PRIOR_IMAGES).write(folder / PRIOR_NAME)
-    recipe: dict[str, Any] = {
+    prior = make_prior(training.images, card, PRIOR_IMAGES, training.source)
+    with platform_errors(folder):
+        weights_sha256 = save_weights(folder / WEIGHTS_NAME, run.weights(), torch.float16)
+        prior_sha256 = prior.write(folder / PRIOR_NAME)
+        card = replace(
+            card,
+            weights=FileRef(WEIGHTS_NAME, weights_sha256),
+            prior=FileRef(PRIOR_NAME, prior_sha256),
+            training=_recipe(run, training, seconds),
+        )
+        write_atomic(folder / CARD_NAME, card.to_toml().encode())
+    return card
+
+
+def model_sizes(folder: Path) -> dict[str, int]:
+    """Bytes of each file that a model consists of, by name."""
+    return {name: (folder / name).stat().st_size for name in (WEIGHTS_NAME, PRIOR_NAME, CARD_NAME)}
+
+
+def _recipe(run: Run, training: Training, seconds: float) -> dict[str, Any]:
+    return {
         "data": training.source,
         "images": len(training.images),
         "images_seen": run.step * training.options.batch_size,
@@ -104,11 +179,25 @@ def write_model(run: Run, training: Training, seconds: float) -> ModelCard:
         "seconds_last_session": round(seconds),
         "options": asdict(training.options),
     }
-    card = replace(
-        card,
-        weights=FileRef(WEIGHTS_NAME, sha256(folder / WEIGHTS_NAME)),
-        prior=FileRef(PRIOR_NAME, sha256(folder / PRIOR_NAME)),
-        training=recipe,
-    )
-    (folder / CARD_NAME).write_text(card.to_toml(), encoding="utf-8")
-    return card
+
+
+def _refuse_unfit(card: ModelCard, training: Training) -> None:
+    shape = training.images.shape[1:]
+    if shape != card.shape:
+        raise RefusedError(
+            f"{training.source}: images of {shape} do not fit the card's {card.shape}"
+        )
+    require_enough(training.images, training.source)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuse a folder with a model that came there in another way than by a run of ours."""
+    if (folder / CARD_NAME).exists() and not (folder / STATE_NAME).exists():
+        raise RefusedError(
+            f"{folder}: holds a model but no {STATE_NAME} to go on from; choose another folder, "
+            "or delete this one to train anew"
+        )
+
+
+def _is_whole(folder: Path, part: FileRef | None) -> bool:
+    return part is not None and sha256(folder / part.file) == part.sha256

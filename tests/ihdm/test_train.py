@@ -138,7 +138,7 @@ def test_seed_decides_everything(tmp_path: Path) -> None:
 
 def test_steps_draw_different_batches(tmp_path: Path) -> None:
     """Two steps, and a step with the next seed, have nothing in common."""
-    seeds = {train._step_seed(seed, step) for seed in range(40) for step in range(200)}
+    seeds = {train.mixed_seed(seed, step) for seed in range(40) for step in range(200)}
     assert len(seeds) > 7990
     run = start(tmp_path / "run")
     assert not torch.equal(run.advance()[0], run.advance()[0])
@@ -166,7 +166,7 @@ def test_steps_by_hand(tmp_path: Path) -> None:
     for step in range(3):
         unet.load_state_dict(run.model.unet.state_dict())  # rounding would grow from step to step
         levels, losses = run.advance()
-        generator = torch.Generator().manual_seed(train._step_seed(0, step))
+        generator = torch.Generator().manual_seed(train.mixed_seed(0, step))
         chosen = torch.randint(64, (8,), generator=generator)
         drawn = train.draw_levels(8, 8, 1.0, generator)
         noise = torch.randn(8, 1, 8, 8, generator=generator)
