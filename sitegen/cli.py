@@ -10,6 +10,7 @@ import click
 
 from sitegen.console import Console
 from sitegen.exits import run
+from sitegen.training import train_options
 
 if TYPE_CHECKING:
     from sitegen.models import ModelSource
@@ -181,6 +182,26 @@ def inspect(checkpoint: Path, as_json: bool) -> None:
 
     found = inspect_checkpoint(checkpoint)
     click.echo(found.to_json() if as_json else found.to_text())
+
+
+@cli.command()
+@click.argument("name")
+@train_options
+def train(name: str, **wishes: Any) -> None:
+    """Train a model on images, and write its weights, prior and card into a folder of that NAME.
+
+    Killed or stopped by Ctrl-C, the same command goes on where the last saved state was. A finished
+    run goes on when it is asked for more --images.
+
+    \b
+    Examples:
+      sitegen train mnist --data .data/mnist
+      sitegen train faces --data pictures/ --image-size 64 --images 3000000
+      sitegen train mnist --data .data/mnist --preset mnist-small --output runs/published
+    """
+    from sitegen.training import Wishes, train_model
+
+    train_model(name, Wishes(**wishes), Console())
 
 
 def main() -> NoReturn:
