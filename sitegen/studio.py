@@ -203,8 +203,8 @@ def displayed(take: Take, show: str) -> Iterator[NDArray[np.float32]]:
 
 
 def default_fps(levels: int) -> float:
-    """Frames a second: a clip lasts about four to five seconds, never slower than 24."""
-    return max(24.0, float(round(levels / 5)))
+    """Frames a second: a clip lasts about five seconds, as far as 24 to 60 frames a second allow."""
+    return min(60.0, max(24.0, float(round(levels / 5))))
 
 
 def clip_spec(width: int, height: int, image_size: int, fps: float) -> ClipSpec:
