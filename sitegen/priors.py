@@ -6,6 +6,7 @@ from pathlib import Path
 
 import tomlkit
 
+from sitegen.errors import RefusedError
 from sitegen.files import write_atomic
 from sitegen.ihdm.card import CARD_NAME, ModelCard, read_card
 from sitegen.ihdm.data import read_images
@@ -21,7 +22,15 @@ def prior_from_data(card: ModelCard, data: Path) -> Prior:
 
     Raises RefusedError when no usable images are there, or they do not fit the card.
     """
-    return make_prior(read_images(data, card.image_size), card, COUNT, data.name)
+    channels = 3 if card.channels == 3 else None  # colour ones are not made grey in silence
+    images = read_images(data, card.image_size, channels)
+    if images.shape[1:] != card.shape:
+        found, wanted = (f"{c} × {h} × {w}" for c, h, w in (images.shape[1:], card.shape))
+        raise RefusedError(
+            f"{data}: its images are {found} (channels × height × width) and do not fit the "
+            f"model, which has {wanted}; give the images that it was trained on"
+        )
+    return make_prior(images, card, COUNT, data.name)
 
 
 def add_prior(card_path: Path | str, data: Path | str) -> Path:

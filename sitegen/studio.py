@@ -203,7 +203,7 @@ def displayed(take: Take, show: str) -> Iterator[NDArray[np.float32]]:
 
 
 def default_fps(levels: int) -> float:
-    """Frames a second: a clip lasts about five seconds, as far as 24 to 60 frames a second allow."""
+    """Frames a second: a clip lasts about five seconds, where 24 to 60 of them allow it."""
     return min(60.0, max(24.0, float(round(levels / 5))))
 
 
