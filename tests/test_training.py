@@ -1,0 +1,358 @@
+"""The command `train`: wishes become a run, which tells about itself, stops, and goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+
+from sitegen import cli, training
+from sitegen.errors import ConfigError, PlatformError, RefusedError
+from sitegen.ihdm.card import read_card
+from sitegen.ihdm.checkpoint import load_model
+from sitegen.ihdm.options import TrainingOptions
+from sitegen.ihdm.train import Run
+from sitegen.report import Silent
+from sitegen.training import (
+    Wishes,
+    prepare,
+    stop_on_signals,
+    train_model,
+    training_options,
+    training_precision,
+)
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Small tensors are quicker on one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder of twelve pictures of 7×7, for which our network is smallest."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for place, picture in enumerate(np.random.default_rng(0).integers(0, 256, (12, 7, 7))):
+        Image.fromarray(picture.astype(np.uint8)).save(folder / f"{place}.png")
+    return folder
+
+
+def wishes(pictures: Path, **changes: Any) -> Wishes:
+    """A run of three steps beside the pictures."""
+    short: dict[str, Any] = {"images": 12, "batch_size": 4, "levels": 3, "precision": "float32"}
+    return Wishes(pictures, pictures.parent / "run", **{**short, **changes})
+
+
+def test_trains_and_tells(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder of PNGs becomes a model that loads; it tells what it did, and how large that is."""
+    report = Silent()
+    train_model("dots", wishes(pictures), report)
+    folder = pictures.parent / "run"
+    assert load_model(folder).card.training["data"] == "pictures"
+    bytes_in_all = sum(
+        (folder / name).stat().st_size
+        for name in ("weights.safetensors", "prior.safetensors", "model.toml")
+    )
+    told = "\n".join(report.lines)
+    for words in (
+        "warning: only 12 images",
+        "12 images of 7×7 in grey",
+        "3 levels, preconditioned",
+        "training on cpu in float32, 3 steps of 4 images",
+        "trained on 12 images",
+        f"{folder}: {bytes_in_all / 1e6:.2f} MB (weights.safetensors ",
+        f"sitegen sample {folder}",
+    ):
+        assert words in told
+    assert "dots: step 3 of 3, loss" in capsys.readouterr().err
+
+
+def test_finished_and_more(pictures: Path) -> None:
+    """Asked for again it says that it is finished; asked for more, that it goes on."""
+    train_model("dots", wishes(pictures), Silent())
+    before = {path: path.stat() for path in (pictures.parent / "run").iterdir()}
+    again, more = Silent(), Silent()
+    train_model("dots", wishes(pictures), again)
+    assert "dots is finished" in again.lines[-1]
+    assert "has seen 12 images; give a larger --images" in again.lines[-1]
+    assert {path: path.stat() for path in (pictures.parent / "run").iterdir()} == before
+    train_model("dots", wishes(pictures, images=20), more)
+    assert any(line.startswith("going on after step 3 of 5") for line in more.lines)
+    assert read_card(pictures.parent / "run").training["images_seen"] == 20
+
+
+def test_other_options_are_refused(pictures: Path) -> None:
+    """The same folder with another recipe is not gone on with."""
+    train_model("dots", wishes(pictures), Silent())
+    for changes in ({"batch_size": 2}, {"seed": 1}, {"learning_rate": 0.1}, {"levels": 4}):
+        with pytest.raises(RefusedError, match="another run"):
+            train_model("dots", wishes(pictures, **changes), Silent())
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_save_first(
+    pictures: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: int,
+    code: int,
+) -> None:
+    """A signal in the middle of a step waits for its end; the state is saved, and goes on."""
+    advance = Run.advance
+
+    def interrupted(run: Run) -> Any:
+        if run.step == 1:
+            os.kill(os.getpid(), number)
+        return advance(run)
+
+    handler = signal.getsignal(number)
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "advance", interrupted)
+        with pytest.raises(SystemExit) as left:
+            train_model("dots", wishes(pictures), Silent())
+    assert left.value.code == code
+    assert signal.getsignal(number) == handler
+    told = capsys.readouterr().err
+    assert "stopped after step 2 of 3" in told
+    assert "the same command goes on from there" in told
+    report = Silent()
+    train_model("dots", wishes(pictures), report)
+    assert any(line.startswith("going on after step 2 of 3") for line in report.lines)
+
+
+def test_second_signal_acts_at_once() -> None:
+    """Whoever is impatient is heard: the handlers from before are back after the first."""
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: heard.append(number))
+    try:
+        with stop_on_signals() as stop:
+            assert not stop.asked()
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stop.asked()
+            assert heard == []
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert heard == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_ignored_signals_stay_ignored() -> None:
+    """A run that was started to ignore Ctrl-C does."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with stop_on_signals() as stop:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert not stop.asked()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_other_threads_have_no_signals() -> None:
+    """A thread may train, and leaves the signals to the main one."""
+    handler, seen = signal.getsignal(signal.SIGINT), list[object]()
+
+    def work() -> None:
+        with stop_on_signals() as stop:
+            seen.extend((stop.asked(), signal.getsignal(signal.SIGINT)))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [False, handler]
+
+
+def test_process_killed_and_terminated(pictures: Path) -> None:
+    """The real command: killed with -9 it goes on; on SIGTERM it leaves with 143."""
+    run = pictures.parent / "run"
+    command = [sys.executable, "-m", "sitegen", "train", "dots", "--data", str(pictures)]
+    command += ["--output", str(run), "--images", "4000000", "--batch-size", "4", "--levels", "3"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for number, code in ((signal.SIGTERM, 143), (signal.SIGKILL, -9), (signal.SIGINT, 130)):
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+        )
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "step" in line:
+                break
+        process.send_signal(number)
+        assert process.wait(300) == code
+        rest = process.stderr.read()
+        process.stderr.close()
+        assert "Traceback" not in rest
+        assert ("the same command goes on" in rest) == (number != signal.SIGKILL)
+    with_state = torch.load(run / "training.pt")
+    assert with_state["step"] > 1
+
+
+def test_every_option_reaches_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line's options are the fields of the wishes, with the same defaults."""
+    asked: list[tuple[str, Wishes]] = []
+    monkeypatch.setattr(
+        training, "train_model", lambda name, wishes, _: asked.append((name, wishes))
+    )
+    given: dict[str, Any] = {
+        "data": Path("here"),
+        "output": Path("there"),
+        "image_size": 32,
+        "levels": 50,
+        "blur_sigma_max": 9.5,
+        "preset": "mnist",
+        "parameterization": "difference",
+        "images": 640,
+        "batch_size": 32,
+        "learning_rate": 0.01,
+        "warmup_steps": 5,
+        "decay_share": 0.5,
+        "ema_decay": 0.99,
+        "gradient_clip": 2.0,
+        "seed": 7,
+        "device": "cuda:1",
+        "precision": "bfloat16",
+    }
+    words = [
+        word
+        for name, value in given.items()
+        for word in (f"--{name.replace('_', '-')}", str(value))
+    ]
+    runner = CliRunner()
+    for arguments in (["train", "dots", *words], ["train", "dots", "--data", "here"]):
+        done = runner.invoke(cli.cli, arguments)
+        assert done.exit_code == 0, done.output
+    assert asked == [("dots", Wishes(**given)), ("dots", Wishes(Path("here")))]
+    assert runner.invoke(cli.cli, ["train", "dots"]).exit_code == 2
+
+
+def test_small_model_by_default(pictures: Path) -> None:
+    """What is not wished for: K = 100, 5/7 of the side, preconditioned, a folder in runs."""
+    card, made = prepare("dots", Wishes(pictures))
+    assert (card.levels, card.image_size, card.channels) == (100, 7, 1)
+    assert card.parameterization == "preconditioned"
+    assert card.schedule[100] == pytest.approx(5)
+    assert made.folder == Path("runs/dots")
+    assert made.options == TrainingOptions()
+    assert made.device == "cpu"
+
+
+def test_wishes_for_the_model(pictures: Path) -> None:
+    """Size, levels, blur and parameterization come into the card."""
+    card, made = prepare(
+        "dots",
+        Wishes(
+            pictures, image_size=14, levels=20, blur_sigma_max=3.0, parameterization="difference"
+        ),
+    )
+    assert made.images.shape == (12, 1, 14, 14)
+    assert (card.image_size, card.levels, card.parameterization) == (14, 20, "difference")
+    assert card.schedule[20] == pytest.approx(3)
+
+
+def test_preset(pictures: Path) -> None:
+    """A preset gives network, size and channels; its notes are about other weights."""
+    card, made = prepare("dots", Wishes(pictures, preset="cifar10"))
+    assert made.images.shape == (12, 3, 32, 32)
+    assert card.unet.model_channels == 128
+    assert (card.training, card.quality, card.known_faults) == ({}, {}, ())
+    other, _ = prepare(
+        "dots",
+        Wishes(
+            pictures,
+            preset="mnist-small",
+            image_size=16,
+            levels=9,
+            blur_sigma_max=5.0,
+            parameterization="preconditioned",
+        ),
+    )
+    assert (other.image_size, other.levels, other.parameterization) == (16, 9, "preconditioned")
+    assert (other.schedule[1], other.schedule[9]) == pytest.approx((0.5, 5))
+
+
+def test_published_loss_draws_all_levels_alike(pictures: Path) -> None:
+    """Only our own parameterization prefers the middle levels."""
+    assert training_options(Wishes(pictures), "difference").level_focus == 0
+    assert training_options(Wishes(pictures), "preconditioned").level_focus == 1
+    assert prepare("dots", Wishes(pictures, preset="mnist"))[1].options.level_focus == 0
+
+
+@pytest.mark.parametrize(
+    ("able", "precision"),
+    [
+        ({"amx_bf16": True}, "bfloat16"),
+        ({"amx_bf16": False, "avx512_bf16": True}, "bfloat16"),
+        ({"amx_bf16": False, "avx512_bf16": False}, "float32"),
+        ({"bf16": False}, "float32"),
+        (None, "float32"),
+    ],
+)
+def test_precision_by_the_processor(
+    monkeypatch: pytest.MonkeyPatch, able: dict[str, bool] | None, precision: str
+) -> None:
+    """Auto follows what torch says of the processor; where torch cannot tell, it is float32."""
+    if able is None:
+        monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    else:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
+    assert training_precision("auto", "cpu") == precision
+    assert training_precision("float32", "cpu") == "float32"
+    assert training_precision("bfloat16", "cpu") == "bfloat16"
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_precision_by_the_gpu(monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
+    """On a GPU it is what the GPU computes in itself, not what it can imitate."""
+
+    def supported(including_emulation: bool = True) -> bool:
+        return native or including_emulation
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    assert training_precision("auto", "cuda:0") == ("bfloat16" if native else "float32")
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", "-x", "a b", "é"])
+def test_names(pictures: Path, name: str) -> None:
+    """A name is a folder's name, and no path."""
+    with pytest.raises(ConfigError, match="a model's name has"):
+        train_model(name, wishes(pictures), Silent())
+
+
+def test_mistakes_before_the_data_are_read(tmp_path: Path) -> None:
+    """Options, presets and devices that cannot be are told first."""
+    absent = tmp_path / "absent"
+    for changes, error, words in (
+        ({"images": 3, "batch_size": 4}, ConfigError, "images = 3: must be at least batch_size"),
+        ({"preset": "mnits"}, ConfigError, 'did you mean "mnist"'),
+        ({"device": "cuda:7"}, PlatformError, "cuda:7"),
+        ({}, RefusedError, "absent: not there"),
+    ):
+        with pytest.raises(error, match=words):
+            prepare("dots", Wishes(absent, **changes))
+
+
+def test_data_that_cannot_be_used(pictures: Path) -> None:
+    """One picture alone, and colour for a grey preset, are refused by the data's path."""
+    Image.new("RGB", (7, 7), (9, 99, 255)).save(pictures / "z.png")
+    with pytest.raises(RefusedError, match=r"pictures: .*have colour"):
+        prepare("dots", Wishes(pictures, preset="mnist"))
+    for path in list(pictures.iterdir())[1:]:
+        path.unlink()
+    with pytest.raises(RefusedError, match="pictures: holds one image"):
+        prepare("dots", Wishes(pictures))
