@@ -46,3 +46,15 @@ def tiny_model(tiny: Path, tiny_card: ModelCard) -> Model:
 def expected(reference: Path) -> dict[str, Tensor]:
     """What the paper's own code computed with it."""
     return making.expected(reference)
+
+
+@pytest.fixture
+def card() -> ModelCard:
+    """The smallest network."""
+    return making.small_card()
+
+
+@pytest.fixture
+def good(card: ModelCard, tmp_path: Path) -> Path:
+    """A checkpoint of it, in order."""
+    return making.save(making.published(card), tmp_path / "good.pth")

@@ -13,8 +13,20 @@ import pytest
 import torch
 from torch import Tensor
 
+from sitegen.errors import RefusedError
 from sitegen.ihdm.card import BlurRange, ModelCard, UNetConfig
+from sitegen.ihdm.checkpoint import inspect_checkpoint, load_model
 from sitegen.ihdm.unet import UNet
+
+ARCHITECTURES: list[dict[str, Any]] = [
+    {},
+    {"channels": 3, "channel_mult": (1, 2), "attention_levels": (0,), "num_heads": 4},
+    {"channel_mult": (2, 1, 1), "num_res_blocks": 2, "conv_resample": False},
+    {"channel_mult": (1, 1), "resblock_updown": True, "use_scale_shift_norm": True},
+    {"channel_mult": (1, 1), "attention_levels": (0, 1), "use_new_attention_order": False},
+    {"use_scale_shift_norm": True, "num_res_blocks": 3, "attention_levels": (0,)},
+]
+"""Options of networks that are in no preset."""
 
 
 def small_card(**changes: Any) -> ModelCard:
@@ -101,3 +113,32 @@ def rezip(source: Path, target: Path, edit: Callable[[str, bytes], bytes]) -> Pa
 def closeness(found: Tensor, wanted: Tensor) -> float:
     """The largest difference, as a share of the largest magnitude."""
     return float((found - wanted).abs().max() / wanted.abs().max())
+
+
+def refused(path: Path, card: ModelCard, told: str) -> None:
+    """Loading and inspecting both refuse."""
+    with pytest.raises(RefusedError, match=told) as caught:
+        load_model(path, card)
+    assert str(caught.value).startswith(str(path))
+    assert len(str(caught.value)) < 2000
+    with pytest.raises(RefusedError):
+        inspect_checkpoint(path)
+
+
+def zipped(path: Path, entries: dict[str, bytes]) -> Path:
+    """Write a zip of these entries."""
+    with zipfile.ZipFile(path, "w") as file:
+        for name, data in entries.items():
+            file.writestr(name, data)
+    return path
+
+
+def pickled(*parts: bytes) -> bytes:
+    """A pickle of protocol 2 with these instructions."""
+    return b"\x80\x02" + b"".join(parts) + b"."
+
+
+def entries_of(path: Path) -> dict[str, bytes]:
+    """The entries of a zip by name."""
+    with zipfile.ZipFile(path) as file:
+        return {name: file.read(name) for name in file.namelist()}

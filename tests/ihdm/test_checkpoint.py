@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 import struct
-import subprocess
-import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +14,7 @@ from torch import Tensor
 
 from sitegen.errors import ConfigError, PlatformError, RefusedError
 from sitegen.ihdm import load_model
-from sitegen.ihdm.architecture import Architecture, infer
-from sitegen.ihdm.card import CARD_NAME, FileRef, ModelCard, preset, presets, read_card
+from sitegen.ihdm.card import CARD_NAME, FileRef, ModelCard, preset, read_card
 from sitegen.ihdm.checkpoint import (
     convert_checkpoint,
     inspect_checkpoint,
@@ -31,7 +26,15 @@ from sitegen.ihdm.model import Model, Statistics
 from sitegen.ihdm.pickles import read_pickle
 from sitegen.ihdm.reading import network_shapes
 from sitegen.ihdm.stored import PickleError
-from tests.ihdm.making import closeness, published, random_unet, rezip, save, small_card
+from tests.ihdm.making import (
+    ARCHITECTURES,
+    closeness,
+    published,
+    random_unet,
+    rezip,
+    save,
+    small_card,
+)
 
 _ARCHITECTURES: list[dict[str, Any]] = [
     {},
@@ -79,7 +82,7 @@ def test_same_numbers_as_torch(tiny: Path, tiny_card: ModelCard) -> None:
     assert not torch.equal(ours["time_embed.0.weight"], raw)
 
 
-@pytest.mark.parametrize("options", _ARCHITECTURES, ids=str)
+@pytest.mark.parametrize("options", ARCHITECTURES, ids=str)
 def test_other_architectures(
     options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -291,62 +294,3 @@ def test_card_beside_must_name_the_file(tiny: Path, tiny_card: ModelCard, tmp_pa
     card.write_text(tiny_card.to_toml())
     with pytest.raises(RefusedError, match="names no weights"):
         load_model(tmp_path)
-
-
-def test_inspect_published(tiny: Path) -> None:
-    """Everything that the recorded file tells, as data, text and JSON."""
-    found = inspect_checkpoint(tiny)
-    assert (found.format, found.step, found.tensors, found.parameters) == ("pth", 4, 126, 284_513)
-    assert (found.ema_tensors, found.ema_decay, found.ema_updates) == (126, 0.999, 4)
-    assert (found.dtypes, found.presets, found.preconditioned) == (("float32",), (), False)
-    assert found.architecture == Architecture(1, 32, (1, 1), 1, (1,), "convolution", False)
-    assert json.loads(found.to_json()) == json.loads(json.dumps(asdict(found)))
-    assert "284,513" in found.to_text()
-    assert "channel_mult [1, 1]" in found.to_text()
-
-
-@pytest.mark.parametrize("name", presets())
-def test_presets_are_recognised(name: str, reference: Path) -> None:
-    """Names and shapes alone tell the architecture of all eight."""
-    entry = json.loads((reference / "official_models.json").read_text())[name]
-    found = infer({key: tuple(shape) for key, shape in entry["state_dict"]})
-    card = preset(name)
-    assert found == Architecture.of(card.channels, card.unet)
-
-
-@pytest.mark.parametrize("options", _ARCHITECTURES, ids=str)
-def test_odd_architectures_are_recognised(options: dict[str, Any]) -> None:
-    """Those of no preset, too."""
-    card = small_card(**options)
-    assert infer(network_shapes(card)) == Architecture.of(card.channels, card.unet)
-
-
-def test_strangers_are_not_recognised() -> None:
-    """Other networks have no architecture that we could tell."""
-    assert infer({}) is None
-    assert infer({"conv.weight": (3, 3)}) is None
-    shapes = network_shapes(small_card(channel_mult=(1, 1)))
-    assert infer({**shapes, "time_embed.0.weight": (128,)}) is None
-    assert infer({**shapes, "input_blocks.9.0.op.weight": (32, 32, 3, 3)}) is None
-
-
-def test_inspect_our_files(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:
-    """A folder, and weights as another program would write them."""
-    convert_checkpoint(tiny, tiny_card, tmp_path)
-    found = inspect_checkpoint(tmp_path)
-    assert (found.format, found.dtypes, found.step) == ("safetensors", ("float16",), None)
-    assert (found.tensors, found.ema_tensors) == (126, None)
-    assert found.architecture == inspect_checkpoint(tiny).architecture
-
-
-def test_inspect_needs_no_torch(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:
-    """Both formats can be looked at where torch cannot be imported."""
-    convert_checkpoint(tiny, tiny_card, tmp_path)
-    code = (
-        "import sys; sys.modules['torch'] = None\n"
-        "from sitegen.ihdm.inspection import inspect_checkpoint\n"
-        "for path in sys.argv[1:]: inspect_checkpoint(path).to_text()\n"
-    )
-    command = [sys.executable, "-c", code, os.fspath(tiny), os.fspath(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
