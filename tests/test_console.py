@@ -1,0 +1,144 @@
+"""What a command shows: bars on a terminal, plain lines in a log, and silence when asked."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from sitegen.console import Console, plain_steps
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal, and keeps what it is given."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
+        self._monkeypatch = monkeypatch
+
+    def console(self) -> Console:
+        """A console that finds it as standard error, from within the test's own call."""
+        self._monkeypatch.setattr(sys, "stderr", self)
+        return Console()
+
+    def isatty(self) -> bool:
+        """As a terminal."""
+        return True
+
+    def shown(self) -> str:
+        """What was written, without colours and cursor movements."""
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.getvalue()).replace("\r", "\n")
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """A terminal 80 columns wide."""
+    for name, value in {"TERM": "xterm", "COLUMNS": "80", "NO_COLOR": "1"}.items():
+        monkeypatch.setenv(name, value)
+    return Terminal(monkeypatch)
+
+
+def test_streams(capsys: pytest.CaptureFixture[str]) -> None:
+    """Notes go to standard output, warnings to standard error, and warnings are counted."""
+    console = Console()
+    console.note("a note")
+    console.warn("careful")
+    console.warn("very careful")
+    said = capsys.readouterr()
+    assert said.out == "a note\n"
+    assert said.err == "warning: careful\nwarning: very careful\n"
+    assert console.warnings == 2
+
+
+def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    """Not a terminal: a line at the start and one at the end, no control characters."""
+    with Console().filming("filming x", 3) as advance:
+        for _ in range(3):
+            advance()
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "filming x: 3 steps\nfilming x: done in 0 s\n"
+
+
+def test_plain_lines_of_a_long_run() -> None:
+    """Every five seconds: which step of how many, and about how long it will take."""
+    seconds, lines = iter(range(0, 1000, 2)), list[str]()
+    advance = plain_steps("x", 6, lines.append, clock=lambda: float(next(seconds)))
+    for _ in range(6):
+        advance()
+    assert lines == [
+        "x: 6 steps",
+        "x: step 3 of 6, about 6 s left",
+        "x: done in 12 s",
+    ]
+
+
+def test_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    """Progress can be left out."""
+    with Console(quiet=True).filming("x", 1) as advance:
+        advance()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_bar(terminal: Terminal) -> None:
+    """On a terminal: what is filmed, step of steps, and the time."""
+    console = terminal.console()
+    with console.filming("filming x", 3) as advance:
+        for _ in range(3):
+            advance()
+    last = [line for line in terminal.shown().splitlines() if line.strip()][-1]
+    assert re.search(r"filming x .* 3/3 00:00", last)
+
+
+def test_bars_one_after_the_other(terminal: Terminal) -> None:
+    """Each is shown once, under the ones before it; a finished one is not drawn again."""
+    console = terminal.console()
+    for name in ("first", "second"):
+        with console.filming(name, 1) as advance:
+            advance()
+        terminal.write("|")
+    assert "first" in terminal.shown().partition("|")[0]
+    assert "first" not in terminal.shown().partition("|")[2]
+    assert "second" in terminal.shown().partition("|")[2]
+
+
+def test_bars_at_the_same_time(terminal: Terminal) -> None:
+    """Several threads have a bar each."""
+    console = terminal.console()
+
+    def film(name: str) -> None:
+        with console.filming(name, 50) as advance:
+            for _ in range(50):
+                advance()
+
+    names = [f"figure-{number}" for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(film, names))
+    for name in names:
+        assert re.search(rf"{name} .* 50/50", terminal.shown())
+
+
+def test_bar_goes_away_on_failure(terminal: Terminal) -> None:
+    """An error leaves the cursor visible and the display stopped."""
+    console = terminal.console()
+
+    def fail() -> None:
+        with console.filming("x", 2) as advance:
+            advance()
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert terminal.getvalue().rstrip("\n").endswith("\x1b[?25h")
+
+
+def test_warning_beside_a_bar(terminal: Terminal) -> None:
+    """A warning is a line of its own, not a part of the bar."""
+    console = terminal.console()
+    with console.filming("x", 1) as advance:
+        console.warn("careful")
+        advance()
+    assert "warning: careful" in [line.strip() for line in terminal.shown().splitlines()]
