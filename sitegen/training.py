@@ -5,11 +5,8 @@ Torch is imported only inside functions, because the command line needs the opti
 
 from __future__ import annotations
 
-import contextlib
 import re
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import reduce
@@ -21,11 +18,10 @@ import click
 from sitegen.errors import ConfigError
 from sitegen.ihdm.options import TrainingOptions
 from sitegen.report import Reporter
+from sitegen.stopping import Stop, stop_on_signals
 from sitegen.trainview import duration, training_shown
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from sitegen.ihdm.card import ModelCard
     from sitegen.ihdm.data import Images
     from sitegen.ihdm.model import Precision
@@ -192,47 +188,6 @@ def training_precision(asked: str, device: str) -> Precision:
         able: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
         has = any(able.get(name, False) for name in _BFLOAT16)
     return "bfloat16" if has else "float32"
-
-
-class Stop:
-    """The signal that asked to stop, if one did."""
-
-    def __init__(self) -> None:
-        self.signal: int | None = None
-
-    def asked(self) -> bool:
-        """Whether one did."""
-        return self.signal is not None
-
-
-@contextlib.contextmanager
-def stop_on_signals() -> Iterator[Stop]:
-    """For the block, let the first SIGINT or SIGTERM ask to stop, and the second act at once.
-
-    A step that was cut in the middle would leave weights that cannot be saved. A signal that is
-    ignored, as by nohup, stays ignored.
-    """
-    stop = Stop()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    both = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    before = {number: handler for number, handler in both.items() if handler != signal.SIG_IGN}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def ask(number: int, _frame: FrameType | None) -> None:
-        stop.signal = number
-        restore()
-
-    for number in before:
-        signal.signal(number, ask)
-    try:
-        yield stop
-    finally:
-        restore()
 
 
 def _leave(run: Run, folder: Path, stop: Stop) -> NoReturn:

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,6 @@ from sitegen.report import Silent
 from sitegen.training import (
     Wishes,
     prepare,
-    stop_on_signals,
     train_model,
     training_options,
     training_precision,
@@ -136,47 +134,6 @@ def test_signals_save_first(
     report = Silent()
     train_model("dots", wishes(pictures), report)
     assert any(line.startswith("going on after step 2 of 3") for line in report.lines)
-
-
-def test_second_signal_acts_at_once() -> None:
-    """Whoever is impatient is heard: the handlers from before are back after the first."""
-    heard: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, _frame: heard.append(number))
-    try:
-        with stop_on_signals() as stop:
-            assert not stop.asked()
-            os.kill(os.getpid(), signal.SIGTERM)
-            assert stop.asked()
-            assert heard == []
-            os.kill(os.getpid(), signal.SIGTERM)
-            assert heard == [signal.SIGTERM]
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def test_ignored_signals_stay_ignored() -> None:
-    """A run that was started to ignore Ctrl-C does."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with stop_on_signals() as stop:
-            os.kill(os.getpid(), signal.SIGINT)
-            assert not stop.asked()
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def test_other_threads_have_no_signals() -> None:
-    """A thread may train, and leaves the signals to the main one."""
-    handler, seen = signal.getsignal(signal.SIGINT), list[object]()
-
-    def work() -> None:
-        with stop_on_signals() as stop:
-            seen.extend((stop.asked(), signal.getsignal(signal.SIGINT)))
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert seen == [False, handler]
 
 
 def test_process_killed_and_terminated(pictures: Path) -> None:

@@ -1,0 +1,57 @@
+"""A signal asks to stop and does not tear; the second one does, and ignored ones do nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from sitegen.exits import GRACE_SECONDS
+from sitegen.stopping import stop_on_signals
+
+
+def test_impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal that comes with the first is not heard; one that comes later acts as before."""
+    now, heard = [100.0], list[int]()
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: heard.append(number))
+    try:
+        with stop_on_signals() as stop:
+            assert not stop.asked()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                os.kill(os.getpid(), number)
+                assert stop.signal == signal.SIGINT
+            assert heard == []
+            now[0] += GRACE_SECONDS
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert heard == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_ignored_signals_stay_ignored() -> None:
+    """A run that was started to ignore Ctrl-C does."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with stop_on_signals() as stop:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert not stop.asked()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_other_threads_have_no_signals() -> None:
+    """A thread may train, and leaves the signals to the main one."""
+    handler, seen = signal.getsignal(signal.SIGINT), list[object]()
+
+    def work() -> None:
+        with stop_on_signals() as stop:
+            seen.extend((stop.asked(), signal.getsignal(signal.SIGINT)))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [False, handler]
