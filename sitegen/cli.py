@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from sitegen.console import Console
 from sitegen.exits import run
@@ -46,6 +48,13 @@ def config_option(command: F) -> F:
         show_default=True,
         help="The site's file.",
     )(command)
+
+
+def _number(_context: click.Context, _parameter: click.Parameter, value: float | None) -> Any:
+    """Refuse NaN, which is neither below nor above a range."""
+    if value is not None and math.isnan(value):
+        raise click.BadParameter("NaN is not a number to compute with.")
+    return value
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -127,6 +136,7 @@ def build(
 @click.option(
     "--sampling-noise-std",
     type=click.FloatRange(0, 1),
+    callback=_number,
     help="The noise added at each step; the card's if not given.",
 )
 @equipment_options
@@ -239,6 +249,10 @@ def _actor(source: ModelSource, data: Path | None, equipment: Equipment) -> Acto
 
 
 def _model(name: str, card: Path | None, config: Path) -> ModelSource:
+    from sitegen.config import load_site
     from sitegen.models import find_model
 
+    source = click.get_current_context().get_parameter_source("config")
+    if source is ParameterSource.COMMANDLINE:
+        load_site(config)  # a site that was named must be there, whether it is needed or not
     return find_model(name, card, config)
