@@ -200,11 +200,9 @@ def test_learns_more_than_a_linear_filter(tmp_path: Path) -> None:
     blur = BlurRange(0.5, 2)
     plain = small_card(parameterization="preconditioned", training_noise_std=0.03, blur=blur)
     run = Run(plain, blots, options, tmp_path)
-    seen: list[Progress] = []
-    assert run.advance_to_end(seen.append)
-    assert seen[-1].step == seen[-1].steps == 60
-    assert seen[0].loss > 0.8
-    assert seen[-1].loss < 0.7
+    losses = [float(run.advance()[1].mean()) for _ in range(60)]
+    assert sum(losses[:3]) / 3 > 0.8
+    assert sum(losses[-20:]) / 20 < 0.6
 
 
 def test_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
