@@ -125,6 +125,7 @@ def build(config: Path, options: Options, camera: CameraFactory, report: Reporte
     if (summary := _unchanged(work, records)) is not None:
         _refuse_warnings(report, options)
         return summary
+    require_ours(work.output)
     with _locked(work.site):
         return _work_on(work, records, camera, report)
 

@@ -57,8 +57,28 @@ def _number(_context: click.Context, _parameter: click.Parameter, value: float |
     return value
 
 
+def _tell_version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
+    """Print the version; a checkout that was not installed has none."""
+    if not asked or context.resilient_parsing:
+        return
+    from importlib import metadata
+
+    try:
+        click.echo(f"sitegen, version {metadata.version('sitegen')}")
+    except metadata.PackageNotFoundError:
+        click.echo("sitegen, a checkout that is not installed")
+    context.exit()
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="sitegen")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_tell_version,
+    help="Show the version and exit.",
+)
 def cli() -> None:
     """Turn trained checkpoints of an image model into the website of its paper.
 
