@@ -29,6 +29,7 @@ from sitegen.tree import (
     Tree,
     holds,
     put,
+    require_ours,
     require_room,
     require_writable,
     weight,
