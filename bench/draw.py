@@ -12,7 +12,7 @@ from bench.judge import Samples
 from bench.samples import grey
 from bench.spectra import Floats, Images, power, watched_levels
 from sitegen.ihdm.checkpoint import load_model
-from sitegen.ihdm.model import Model
+from sitegen.ihdm.model import Model, Precision
 from sitegen.ihdm.noise import independent
 from sitegen.ihdm.prior import Prior, read_prior
 from sitegen.ihdm.reverse import reverse_process
@@ -40,13 +40,18 @@ class StateSpectra:
 
 
 def draw_samples(
-    source: ModelSource, count: int, trajectories: int, seed: int, device: str
+    source: ModelSource,
+    count: int,
+    trajectories: int,
+    seed: int,
+    device: str,
+    precision: Precision = "float32",
 ) -> Samples:
     """Draw `count` samples; the states of the first `trajectories` are measured, none is kept."""
     if source.prior is None:
         raise SystemExit(f"{source.name}: its card names no prior to start sampling from")
     card = source.card
-    model = load_model(source.weights, card, device)
+    model = load_model(source.weights, card, device, precision)
     prior = read_prior(source.prior, card)
     spectra = StateSpectra(card.levels, min(count, trajectories))
     drawn = [

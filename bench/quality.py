@@ -45,7 +45,14 @@ def _samples(options: argparse.Namespace) -> Samples:
     from bench.draw import draw_samples  # a file of samples is measured without the sampler
 
     source = model_source(options.model.name, options.model, options.card)
-    return draw_samples(source, options.count, options.trajectories, options.seed, options.device)
+    return draw_samples(
+        source,
+        options.count,
+        options.trajectories,
+        options.seed,
+        options.device,
+        options.precision,
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -59,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--trajectories", type=int, default=500, help="of them, how many to watch (500)")
     add("--seed", type=int, default=0, help="seed of the drawn samples (0)")
     add("--device", default="cpu", help="where to sample (cpu)")
+    add("--precision", choices=["float32", "bfloat16"], default="float32", help="(float32)")
     add("--cache", type=Path, default=Path(".data"), help="where the classifier is kept (.data)")
     add("--json", type=Path, metavar="FILE", help="also write the numbers there")
     return parser

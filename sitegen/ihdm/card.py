@@ -16,8 +16,9 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import sitegen.ihdm.cardrules as cardrules
+import sitegen.ihdm.rules as rules
 from sitegen.errors import ConfigError
-from sitegen.ihdm import cardrules, rules
 from sitegen.ihdm.inputs import is_folder, read_text
 from sitegen.ihdm.schedule import BlurSchedule
 

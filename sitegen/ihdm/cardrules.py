@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+import sitegen.ihdm.rules as rules
 from sitegen.errors import ConfigError
-from sitegen.ihdm import rules
 from sitegen.ihdm.rules import Problem, Rule
 from sitegen.ihdm.schedule import BlurSchedule
 

@@ -71,5 +71,6 @@ def dissipate(images: Tensor, sigma_b: float | Tensor) -> Tensor:
     scales = torch.as_tensor(sigma_b, dtype=torch.float64, device=images.device).reshape(-1)
     if bool((scales < 0).any()) or not bool(torch.isfinite(scales).all()):
         raise ValueError(f"sigma_b must be finite and at least 0, not {sigma_b}")
-    factor = attenuation(scales, images.shape[-2], images.shape[-1]).to(images.dtype)
-    return idct2(factor[:, None] * dct2(images))
+    factor = attenuation(scales, images.shape[-2], images.shape[-1])
+    # In float32 the sums over a row of 256 pixels would cost more than 1e-6.
+    return idct2(factor[:, None] * dct2(images.double())).to(images.dtype)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sitegen.ihdm import rules
+import sitegen.ihdm.rules as rules
 from sitegen.ihdm.rules import Problem, Rule
 
 _COUNT = rules.integer(1, 10**12)
@@ -47,7 +47,7 @@ class TrainingOptions:
     decay_share: float = 0.3
     ema_decay: float = 0.9995
     gradient_clip: float = 1.0
-    level_focus: float = 1.0
+    level_focus: float = 1.5
     seed: int = 0
     save_every_s: float = 120.0
 

@@ -168,7 +168,7 @@ def test_steps_by_hand(tmp_path: Path) -> None:
         levels, losses = run.advance()
         generator = torch.Generator().manual_seed(train.mixed_seed(0, step))
         chosen = torch.randint(64, (8,), generator=generator)
-        drawn = train.draw_levels(8, 8, 1.0, generator)
+        drawn = train.draw_levels(8, 8, options.level_focus, generator)
         noise = torch.randn(8, 1, 8, 8, generator=generator)
         found = loss_per_image(other.model, images()[chosen].float() / 255, drawn, noise)
         assert torch.equal(levels, drawn)
