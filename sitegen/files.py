@@ -217,11 +217,10 @@ def _swap(new: Path, current: Path) -> None:
         return
     aside = temporary_path(current.parent)
     current.rename(aside)
-    try:
+    with contextlib.ExitStack() as undo:
+        undo.callback(aside.rename, current)
         new.rename(current)
-    except BaseException:
-        aside.rename(current)
-        raise
+        undo.pop_all()
     aside.rename(new)
 
 
