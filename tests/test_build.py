@@ -9,7 +9,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -443,6 +444,59 @@ def test_two_builds_at_once(site: Builder) -> None:
     site()
     with lock(site.root / ".sitegen/lock"):
         assert site().changed is False
+
+
+def test_other_build_finished_first(site: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What another has filmed between our look at the store and the lock is not filmed again."""
+
+    @contextmanager
+    def late(path: Path) -> Iterator[None]:
+        monkeypatch.setattr(building, "lock", lock)
+        assert Builder(site.config)().filmed == ("tiny-trajectories",)
+        with lock(path):
+            yield
+
+    monkeypatch.setattr(building, "lock", late)
+    summary = site()
+    assert (summary.filmed, summary.changed, site.camera.shots) == ((), False, [])
+
+
+def test_encoder_is_tried_before_sampling(site: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ffmpeg without libx264 is found before the first step."""
+
+    def lacking() -> None:
+        raise PlatformError("no encoder libx264")
+
+    monkeypatch.setattr(building, "preflight", lacking)
+    with pytest.raises(PlatformError, match="libx264"):
+        site()
+    assert site.camera.shots == []
+
+
+@pytest.mark.parametrize("folder", [".", ".sitegen"])
+def test_full_disk_is_found_before_sampling(
+    site: Builder, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside the output, or in the store: nothing is filmed that could not be kept."""
+    write = Path.write_bytes
+
+    def full(self: Path, data: bytes) -> int:
+        if self.parent == site.root / folder:
+            raise OSError(28, os.strerror(28))
+        return write(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(PlatformError, match="No space left"):
+        site()
+    assert site.camera.shots == []
+
+
+def test_linked_output_is_built_where_it_leads(site: Builder) -> None:
+    """The new folder is made beside the real one: the link may lead to another disk."""
+    target = site.root / "disk" / "site"
+    site.output.symlink_to(target)
+    assert site().output == target
+    assert site.output.is_symlink()
 
 
 def test_stale_lock_is_no_obstacle(site: Builder) -> None:

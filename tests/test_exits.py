@@ -46,13 +46,20 @@ def start(site: Builder, *words: str, **changes: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.fakecli", "build", "--config", str(site.config), *words]
     env = environment(FAKE_PAUSE="2", **changes)
     pipe = subprocess.PIPE
-    process = subprocess.Popen(command, env=env, stdout=pipe, stderr=pipe, text=True)
+    process = subprocess.Popen(
+        command, env=env, stdout=pipe, stderr=pipe, text=True, preexec_fn=hear_signals
+    )
     deadline = time.monotonic() + 30
     while not list(site.root.glob(".sitegen/work/.sitegen-tmp-*/.sitegen-tmp-*/clip.mp4")):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)
     return process
+
+
+def hear_signals() -> None:
+    """Tests that run in the background would hand down a SIGINT that is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def children(pid: int) -> list[str]:

@@ -103,9 +103,9 @@ def test_file_system_that_reserves_nothing(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(os, "posix_fallocate", unable)
     with npz.writing(tmp_path / "x.npz") as file:
         file.declare("a", (2,))
-        file.fill("a", (1,), np.ones(1, np.float32))
+        file.fill("a", (0,), np.ones(1, np.float32))
     with np.load(tmp_path / "x.npz") as found:
-        assert found["a"].tolist() == [0.0, 1.0]
+        assert found["a"].tolist() == [1.0, 0.0]
 
 
 def test_folder_that_cannot_be(tmp_path: Path) -> None:

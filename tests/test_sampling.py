@@ -165,6 +165,14 @@ def test_output_that_cannot_be(tmp_path: Path, name: str, words: str) -> None:
         check_output(tmp_path / name)
 
 
+def test_output_is_checked_before_sampling(actor: Actor, tmp_path: Path) -> None:
+    """Also where it is called from Python."""
+    report = Silent()
+    with pytest.raises(ConfigError, match="must not end in"):
+        sample(actor, Request(1), tmp_path / "x.png", report)
+    assert report.lines == []
+
+
 @pytest.mark.parametrize("name", ["x.npz", "x.NPZ", "out", "v1.2", "there.png"])
 def test_output_that_can_be(tmp_path: Path, name: str) -> None:
     """An .npz file, a new folder, or one that is there."""
