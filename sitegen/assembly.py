@@ -42,6 +42,4 @@ def _place(job: Job, record: Record) -> Media:
         for name, file in record.files.items()
     }
     alt = figure.alt or default_alt(figure, job.levels)
-    # The models' names are the page's; the store may know the same weights by another one.
-    placed = replace(record, files=files, models=job.models)
-    return Media(figure.id, job.page, alt, figure.caption, placed)
+    return Media(figure.id, job.page, alt, figure.caption, replace(record, files=files))

@@ -22,7 +22,7 @@ from PIL import Image
 from sitegen import build as building
 from sitegen.build import Options
 from sitegen.errors import ConfigError, LockedError, PlatformError, RefusedError, TargetError
-from sitegen.files import digest, lock
+from sitegen.files import digest, lock, temporary_path
 from tests.builders import (
     CARD,
     CPU,
@@ -497,6 +497,18 @@ def test_linked_output_is_built_where_it_leads(site: Builder) -> None:
     site.output.symlink_to(target)
     assert site().output == target
     assert site.output.is_symlink()
+
+
+@pytest.mark.parametrize("folder", [".", ".sitegen", ".sitegen/work", ".sitegen/records"])
+def test_warm_build_removes_what_the_dead_left(built: Builder, folder: str) -> None:
+    """Wherever a killed build had something under way; what is alive stays."""
+    dead = built.root / folder / ".sitegen-tmp-999999999-1-abc"
+    dead.mkdir()
+    (dead / "clip.mp4").touch()
+    live = temporary_path(built.root / folder)
+    live.touch()
+    assert built().changed is False
+    assert temporaries(built.root) == [live]
 
 
 def test_stale_lock_is_no_obstacle(site: Builder) -> None:
