@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -135,13 +136,19 @@ def test_build(fake: Path, run: Run) -> None:
     assert not (fake.parent / "build").exists()
 
 
-def test_build_for_real(real: Path, run: Run) -> None:
-    """Page to clip with the real studio, and a second build at rest."""
+def test_build_for_real(real: Path, run: Run, tmp_path: Path) -> None:
+    """Page to clip with the real studio, a second build at rest, another process: same bytes."""
     assert run("build", "--config", real).code == 0
     again = run("build", "--config", real, "--strict", "--offline")
     assert "already up to date" in again.out
     entry = json.loads((real.parent / "build/media.json").read_text())["figures"][0]
     assert entry["parameters"]["sampling_noise_std"] == 0.0125
+    other = tmp_path / "elsewhere" / "site"
+    shutil.copytree(real.parent, other, ignore=shutil.ignore_patterns("build", ".sitegen"))
+    command = [sys.executable, "-m", "sitegen", "build", "--jobs", "2"]
+    changes = environment(PYTHONHASHSEED="7", TZ="Asia/Tokyo")
+    subprocess.run(command, env=changes, cwd=other, capture_output=True, check=True)
+    assert tree_hash(other / "build") == tree_hash(real.parent / "build")
 
 
 @pytest.mark.parametrize("slash", ["", "/", "/.", "//"])
