@@ -6,6 +6,7 @@ Every test runs the command line in a process of its own, with a camera that tak
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from tests.builders import (
     write_site,
 )
 
+FAKE = f"{shlex.quote(sys.executable)} -m tests.fakecli build --config"
 SECOND = '\n{{ trajectories("tiny", seed=3, id="second") }}\n'
 
 
@@ -177,7 +179,7 @@ def test_kill_at_any_moment_of_rendering(built: Builder, tmp_path: Path) -> None
 
 def test_reader_leaves(built: Builder) -> None:
     """`sitegen build 2>&1 | head -1` stops without another word or a traceback."""
-    command = f"{sys.executable} -m tests.fakecli build --config {built.config} 2>&1 | head -1"
+    command = f"{FAKE} {shlex.quote(str(built.config))} 2>&1 | head -1"
     shell = subprocess.run(
         ["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"],
         env=environment(FAKE_FAIL="second", FAKE_PAUSE="0.1"),
@@ -194,7 +196,7 @@ def test_reader_leaves(built: Builder) -> None:
 def test_nobody_reads_the_summary(built: Builder) -> None:
     """A closed standard output is no reason for a traceback."""
     built()
-    command = f"{sys.executable} -m tests.fakecli build --config {built.config} | true"
+    command = f"{FAKE} {shlex.quote(str(built.config))} | true"
     shell = ["bash", "-c", command]
     done = subprocess.run(shell, env=environment(), capture_output=True, text=True, check=False)
     assert done.stderr == ""
