@@ -92,8 +92,9 @@ def _refuse_mixed(files: Sequence[Path], pictures: Sequence[Picture]) -> None:
     for file, picture in zip(files, pictures, strict=True):
         if picture.shape[:2] != (height, width) or height != width:
             size = f"{picture.shape[1]}×{picture.shape[0]}"
+            other = "" if height != width else f", the first image {width}×{height}"
             raise RefusedError(
-                f"{file}: is {size} pixels, the first image {width}×{height}; use squares of one "
+                f"{file}: is {size} pixels{other}; use squares of one "
                 "size, or say which size to scale them to (--image-size)"
             )
 

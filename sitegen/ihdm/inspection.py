@@ -10,7 +10,7 @@ from pathlib import Path
 from sitegen.errors import RefusedError
 from sitegen.ihdm.architecture import Architecture, Shapes, infer, matching_presets
 from sitegen.ihdm.archive import Published, open_archive
-from sitegen.ihdm.card import CARD_NAME, read_card
+from sitegen.ihdm.card import CARD_NAME, ModelCard, read_card
 from sitegen.ihdm.inputs import Format, is_folder, regular_size, sniff
 from sitegen.ihdm.weights import STATISTICS, read_header
 
@@ -85,7 +85,8 @@ def inspect_checkpoint(path: Path | str) -> CheckpointInfo:
     shapes = {name: entry.shape for name, entry in entries.items() if name not in STATISTICS}
     dtypes = {entry.dtype for name, entry in entries.items() if name in shapes}
     info = _info("safetensors", size, shapes, dtypes)
-    return replace(info, preconditioned=all(name in entries for name in STATISTICS))
+    info = replace(info, preconditioned=all(name in entries for name in STATISTICS))
+    return _with_recipe(info, read_card(path)) if is_folder(Path(path)) else info
 
 
 def weights_file(path: Path) -> Path:
@@ -99,6 +100,15 @@ def weights_file(path: Path) -> Path:
     if card.weights is None:
         raise RefusedError(f"{path / CARD_NAME}: names no weights; give the checkpoint's file")
     return path / card.weights.file
+
+
+def _with_recipe(info: CheckpointInfo, card: ModelCard) -> CheckpointInfo:
+    """What the card of our own model tells about the run; its weights are the averages."""
+    step = card.training.get("steps")
+    decay = card.training.get("options", {}).get("ema_decay")
+    if not isinstance(step, int) or not isinstance(decay, float):
+        return info
+    return replace(info, step=step, ema_tensors=info.tensors, ema_decay=decay, ema_updates=step)
 
 
 def _published_info(published: Published, size: int) -> CheckpointInfo:

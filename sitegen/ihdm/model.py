@@ -88,13 +88,32 @@ class Model(nn.Module):
         """Mean of u_{k−1} given u_k.
 
         `u` (N, C, H, W) float32 in [0, 1] pixel units, unclipped; `level` k from 1 to K, an int or
-        integers (N,). Returns (N, C, H, W) float32.
+        integers (N,). Returns (N, C, H, W) float32. Raises ValueError for states of another shape
+        or type, and for levels outside of 1 … K.
         """
-        levels = torch.as_tensor(level, device=u.device).reshape(-1).expand(len(u))
+        levels = torch.as_tensor(level, device=u.device).reshape(-1)
+        self._require_fit(u, levels)
+        levels = levels.expand(len(u))
         if self.statistics is None:
             return u + self.network(u, levels)
         # One factor serves the whole batch when the level is the same for all.
         return self._preconditioned(u, levels, levels[:1] if isinstance(level, int) else levels)
+
+    def _require_fit(self, u: Tensor, levels: Tensor) -> None:
+        if u.dim() != 4 or tuple(u.shape[1:]) != self.card.shape or u.dtype != torch.float32:
+            raise ValueError(
+                f"u is {tuple(u.shape)} {u.dtype}; must be float32 (N, C, H, W) with "
+                f"(C, H, W) = {self.card.shape}"
+            )
+        if levels.is_floating_point() or levels.dtype == torch.bool:
+            raise ValueError(f"level must be an integer, not {levels.dtype}")
+        if len(levels) not in (1, len(u)):
+            raise ValueError(f"{len(levels)} levels for {len(u)} states; give one, or one each")
+        low, high = (int(end) for end in levels.aminmax())
+        if low < 1 or high > self.card.levels:
+            raise ValueError(
+                f"level must be 1 … {self.card.levels}, not {low if low < 1 else high}"
+            )
 
     def network(self, x: Tensor, levels: Tensor) -> Tensor:
         """The raw answer of the U-Net, float32, computed in the model's precision."""

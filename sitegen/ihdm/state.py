@@ -98,6 +98,8 @@ def read_state(path: Path, device: torch.device) -> dict[str, Any] | None:
 def damaged(path: Path, why: object) -> RefusedError:
     """The refusal of a state that cannot be used."""
     reason = str(why).partition("\n")[0]
+    if isinstance(why, pickle.UnpicklingError):  # torch's words would advise to load it anyway
+        reason = "it holds what no training state holds"
     return RefusedError(
         f"{path}: this training state is damaged ({reason}); delete it to start anew"
     )

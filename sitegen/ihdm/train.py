@@ -7,6 +7,7 @@ that was never stopped.
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -38,6 +39,10 @@ __all__ = [
 ]
 
 STATE_NAME = "training.pt"
+FIRST_SAVE_S = 10.0
+"""When a session saves first, so that an early kill costs little."""
+LARGEST_WEIGHT = 60_000.0
+"""Weights are stored as float16, which ends at 65,504."""
 REPORT_EVERY_S = 0.5
 
 
@@ -100,6 +105,8 @@ class Run:
     def save(self) -> None:
         """Write the whole state, all or nothing. TargetError if it is not worth keeping."""
         self._require_finite()
+        if any(float(value.abs().max()) > LARGEST_WEIGHT for value in self.ema.values()):
+            raise self._diverged("a weight is beyond what a trained network has")
         state = {
             "step": self.step,
             "options": asdict(self.options),
@@ -188,7 +195,8 @@ class Run:
         self.log.cut(self.step)
         recent: deque[Batch] = deque(maxlen=LOG_EVERY)
         pace = _Pace(self.step, self.options)
-        save_due, report_due = _Timer(self.options.save_every_s), _Timer(REPORT_EVERY_S)
+        save_due = _Timer(self.options.save_every_s, FIRST_SAVE_S)
+        report_due = _Timer(REPORT_EVERY_S)
         while self.step < self.options.steps and not stop():
             recent.append(self.advance())
             at_end = self.step == self.options.steps
@@ -204,10 +212,13 @@ class Run:
 
     def _require_finite(self) -> None:
         if not bool(self._finite):
-            raise TargetError(
-                f"training diverged before step {self.step}: a gradient is not finite; begin "
-                "anew in another folder with a lower learning rate"
-            )
+            raise self._diverged("a gradient is not finite")
+
+    def _diverged(self, how: str) -> TargetError:
+        return TargetError(
+            f"training diverged before step {self.step}: {how}; begin anew in another folder with "
+            "a lower learning rate"
+        )
 
 
 class _Pace:
@@ -227,11 +238,11 @@ class _Pace:
 
 
 class _Timer:
-    """True at the first call after each `every_s` seconds."""
+    """True at the first call after each `every_s` seconds, and once after `first_s`, if sooner."""
 
-    def __init__(self, every_s: float) -> None:
+    def __init__(self, every_s: float, first_s: float = math.inf) -> None:
         self._every_s = every_s
-        self._last = time.monotonic()
+        self._last = time.monotonic() - max(every_s - first_s, 0)
 
     def __call__(self) -> bool:
         now = time.monotonic()

@@ -6,14 +6,14 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sitegen.ihdm.architecture import Architecture, infer
-from sitegen.ihdm.card import ModelCard, preset, presets
+from sitegen.ihdm.card import ModelCard, preset, presets, read_card
 from sitegen.ihdm.checkpoint import (
     convert_checkpoint,
     inspect_checkpoint,
@@ -91,3 +91,15 @@ def test_inspect_needs_no_torch(tiny: Path, tiny_card: ModelCard, tmp_path: Path
     command = [sys.executable, "-c", code, os.fspath(tiny), os.fspath(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_inspect_tells_the_recipe_of_our_own(
+    tiny: Path, tiny_card: ModelCard, tmp_path: Path
+) -> None:
+    """A folder whose card tells of its training: the step, and that the weights are averages."""
+    convert_checkpoint(tiny, tiny_card, tmp_path)
+    card = read_card(tmp_path)
+    recipe = {"steps": 7, "options": {"ema_decay": 0.5}}
+    (tmp_path / "model.toml").write_text(replace(card, training=recipe).to_toml())
+    found = inspect_checkpoint(tmp_path)
+    assert (found.step, found.ema_decay, found.ema_tensors) == (7, 0.5, found.tensors)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -119,3 +121,24 @@ def test_linear_estimate_in_the_limits() -> None:
     gain, unknown = linear_estimate(statistics, here, 1e-3)
     assert torch.allclose(gain, torch.tensor([1.0, 4e-3]), rtol=1e-5)
     assert torch.allclose(unknown, torch.tensor([1e-6, 4.0]), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind", "level", "words"),
+    [
+        ((2, 1, 8, 8), torch.float32, 0, "level must be 1 … "),
+        ((2, 1, 8, 8), torch.float32, -1, "level must be 1 … "),
+        ((2, 1, 8, 8), torch.float32, 5000, "level must be 1 … "),
+        ((2, 1, 8, 8), torch.float32, 2.5, "must be an integer"),
+        ((2, 1, 8, 8), torch.float32, torch.tensor([1, 2, 3]), "3 levels for 2 states"),
+        ((2, 3, 8, 8), torch.float32, 1, "must be float32"),
+        ((2, 1, 8, 8), torch.float64, 1, "must be float32"),
+    ],
+)
+def test_refuses_what_it_was_not_trained_on(
+    shape: tuple[int, ...], kind: torch.dtype, level: Any, words: str
+) -> None:
+    """A level outside of 1 … K, or states of another shape or type, give a message, no numbers."""
+    card = small_card()
+    with pytest.raises(ValueError, match=words):
+        Model(card, random_unet(card))(torch.zeros(shape, dtype=kind), level)

@@ -244,6 +244,23 @@ def test_saves_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert steps == wanted
 
 
+def test_saves_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first time comes early, the next ones at their distance."""
+    now = iter([0.0, 9.0, 10.0, 100.0, 129.0, 130.0])
+    monkeypatch.setattr("sitegen.ihdm.train.time.monotonic", lambda: next(now))
+    due = train._Timer(120, 10)
+    assert [due() for _ in range(5)] == [False, True, False, False, True]
+
+
+def test_weights_that_ran_away(tmp_path: Path) -> None:
+    """What float16 cannot hold is told as a run that diverged, and not saved."""
+    run = start(tmp_path / "run")
+    next(iter(run.ema.values())).fill_(1e6)
+    with pytest.raises(TargetError, match="diverged"):
+        run.save()
+    assert not run.state_path.exists()
+
+
 def test_diverged(tmp_path: Path) -> None:
     """A gradient that is lost ends the run, and the last good state stays."""
     run = start(tmp_path / "run")
