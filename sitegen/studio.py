@@ -1,8 +1,8 @@
 """The bridge to the model: a figure becomes a stream of frames.
 
-The only room of the site that imports torch. States stream through it a level at a time, so memory
-does not grow with the number of levels; the network sees a few samples at a time, so it hardly
-grows with the number of samples either.
+With `sampling`, `priors` and `training` the only room of the site that needs torch. States stream
+through it a level at a time, so memory does not grow with the number of levels; the network sees a
+few samples at a time, so it hardly grows with the number of samples either.
 """
 
 from __future__ import annotations
