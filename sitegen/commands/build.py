@@ -1,0 +1,55 @@
+"""`sitegen build`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sitegen.commands.shared import config_option, equipment, equipment_options, studio
+from sitegen.console import Console
+
+
+@click.command()
+@config_option
+@click.option("--output", type=click.Path(path_type=Path), help="The folder to build in.")
+@equipment_options
+@click.option("--only", multiple=True, metavar="FIGURE", help="Film only this figure; repeatable.")
+@click.option("--offline", is_flag=True, help="Film nothing; fail if a clip is not in the store.")
+@click.option("--strict", is_flag=True, help="Fail on a warning.")
+@click.option("--dry-run", is_flag=True, help="Say what would be filmed, and do nothing.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="How many figures to film at the same time.",
+)
+def build(
+    config: Path,
+    output: Path | None,
+    device: str,
+    precision: str,
+    only: tuple[str, ...],
+    offline: bool,
+    strict: bool,
+    dry_run: bool,
+    jobs: int,
+) -> None:
+    """Film what the pages ask for, render them, and put the site in the output folder.
+
+    A clip that was made before is used again; a build that would change nothing touches nothing.
+
+    \b
+    Examples:
+      sitegen build
+      sitegen build --config paper/site.toml --output /tmp/site
+      sitegen build --dry-run
+      sitegen build --only mnist-trajectories --device cuda
+    """
+    from sitegen.build import Options, build
+
+    options = Options(equipment(device, precision), output, only, offline, strict, dry_run, jobs)
+    summary = build(config, options, studio, Console())
+    for line in summary.lines():
+        click.echo(line)

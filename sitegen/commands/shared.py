@@ -1,0 +1,64 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from sitegen.plan import Equipment
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEVICE = "Where the network runs: auto, cpu, cuda or cuda:N."
+SEED = click.IntRange(0, 2**63 - 1)
+PRECISION = "What the network computes in; auto is float32."
+
+
+def equipment_options(command: F) -> F:
+    """Add --device and --precision."""
+    device = click.option("--device", default="auto", show_default=True, help=DEVICE)
+    precision = click.option(
+        "--precision",
+        type=click.Choice(["auto", "float32", "bfloat16"]),
+        default="auto",
+        show_default=True,
+        help=PRECISION,
+    )
+    return device(precision(command))
+
+
+def config_option(command: F) -> F:
+    """Add --config."""
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        default=Path("site.toml"),
+        show_default=True,
+        help="The site's file.",
+    )(command)
+
+
+def finite(_context: click.Context, _parameter: click.Parameter, value: float | None) -> Any:
+    """Refuse NaN, which is neither below nor above a range."""
+    if value is not None and math.isnan(value):
+        raise click.BadParameter("NaN is not a number to compute with.")
+    return value
+
+
+def equipment(device: str, precision: str) -> Equipment:
+    """What the two options ask for. ConfigError for a device that is none."""
+    from sitegen.plan import Equipment, resolve_device, resolve_precision
+
+    return Equipment(resolve_device(device), resolve_precision(precision))
+
+
+def studio(sources: Any, equipment: Equipment) -> Any:
+    """Import torch only when something is to be filmed."""
+    from sitegen.studio import Studio
+
+    return Studio(sources, equipment)

@@ -1,0 +1,30 @@
+"""`sitegen train`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from sitegen.console import Console
+from sitegen.training import train_options
+
+
+@click.command()
+@click.argument("name")
+@train_options
+def train(name: str, **wishes: Any) -> None:
+    """Train a model on images, and write its weights, prior and card into a folder of that NAME.
+
+    Killed or stopped by Ctrl-C, the same command goes on where the last saved state was. A finished
+    run goes on when it is asked for more --images.
+
+    \b
+    Examples:
+      sitegen train mnist --data .data/mnist
+      sitegen train faces --data pictures/ --image-size 64 --images 3000000
+      sitegen train mnist --data .data/mnist --preset mnist-small --output runs/published
+    """
+    from sitegen.training import Wishes, train_model
+
+    train_model(name, Wishes(**wishes), Console())
