@@ -15,10 +15,11 @@ def main() -> None:
     for name in os.environ.get("FAKE_BLOCK", "").split():
         sys.modules[name] = None  # type: ignore[assignment]  # makes the import fail
     import sitegen.cli
+    from sitegen.commands import shared
     from tests.builders import FakeCamera
 
     camera = FakeCamera(os.environ.get("FAKE_FAIL"), float(os.environ.get("FAKE_PAUSE", "0")))
-    sitegen.cli._studio = camera
+    shared.studio = camera
     sitegen.cli.main()
 
 

@@ -21,6 +21,7 @@ from PIL import Image
 
 import sitegen.cli
 from sitegen import exits
+from sitegen.commands import shared
 from tests.builders import (
     INDEX,
     SITE,
@@ -79,7 +80,7 @@ def real(tmp_path: Path) -> Path:
 @pytest.fixture
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A site that the fake camera films; its `site.toml`."""
-    monkeypatch.setattr(sitegen.cli, "_studio", FakeCamera())
+    monkeypatch.setattr(shared, "studio", FakeCamera())
     return write_site(tmp_path / "site")
 
 

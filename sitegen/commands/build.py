@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from sitegen.commands.shared import config_option, equipment, equipment_options, studio
+from sitegen.commands import shared
+from sitegen.commands.shared import config_option, equipment, equipment_options
 from sitegen.console import Console
 
 
@@ -50,6 +51,6 @@ def build(
     from sitegen.build import Options, build
 
     options = Options(equipment(device, precision), output, only, offline, strict, dry_run, jobs)
-    summary = build(config, options, studio, Console())
+    summary = build(config, options, shared.studio, Console())
     for line in summary.lines():
         click.echo(line)
