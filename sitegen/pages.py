@@ -24,14 +24,14 @@ from sitegen.config import Site
 from sitegen.errors import ConfigError
 from sitegen.figures import KINDS, Figure, Place, make_figure
 from sitegen.links import slug_fault
-from sitegen.markdown import parse
+from sitegen.markdown import Heading, parse
 from sitegen.problems import Problem, quoted, told
 from sitegen.source import read_text, shown
 from sitegen.templates import TemplateFault, calling_line, run_template
 
 _OURS = frozenset({"assets", "index", "media"})  # what the build folder has at its root
 _FIXED_ID = re.compile(
-    r"h-.*|fn(ref)?\d.*|citation|content|top"
+    r"h-.*|fn(ref)?\d.*|citation|content|top|viewer.*"
 )  # what the theme and footnotes use
 
 
@@ -44,6 +44,7 @@ class Page:
     figures: tuple[Figure, ...]
     body: tuple[Markup | Figure, ...]
     source: Path
+    headings: tuple[Heading, ...] = ()
 
 
 def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tuple[Page, ...]:
@@ -89,7 +90,8 @@ def read_page(path: Path, site: Site, available: Callable[[str], bool]) -> Page:
     named = _with_ids([calls.figures[number] for number in placed])
     figures = dict(zip(placed, named, strict=True))
     body = tuple(figures[part] if isinstance(part, int) else part for part in document.parts)
-    return Page(uri, document.title or site.title, named, body, path)
+    title = document.title or site.title
+    return Page(uri, title, named, body, path, document.headings)
 
 
 def _public(site: Site) -> dict[str, object]:

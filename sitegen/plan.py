@@ -22,6 +22,7 @@ from sitegen.errors import ConfigError, PlatformError
 from sitegen.figures import Figure, canonical_json, spec_json
 from sitegen.files import digest_bytes
 from sitegen.frames import Frame
+from sitegen.ihdm.card import ModelCard
 from sitegen.media import ModelRef
 from sitegen.models import ModelSource
 
@@ -58,7 +59,11 @@ class Shot:
 
 @dataclass(frozen=True)
 class Job:
-    """A figure of a page with its key."""
+    """A figure of a page with its key.
+
+    levels, sigmas: K of the figure's first model, and its blur scales σ_B in pixels of levels
+        0 … K; none for a model that does not blur
+    """
 
     figure: Figure
     page: str
@@ -66,6 +71,7 @@ class Job:
     levels: int
     request: str
     environment: str | None
+    sigmas: tuple[float, ...] = ()
 
     @property
     def key(self) -> str | None:
@@ -94,7 +100,13 @@ def plan_figure(
         models[0].card.levels,
         _digest(asked),
         known,
+        _sigmas(models[0].card),
     )
+
+
+def _sigmas(card: ModelCard) -> tuple[float, ...]:
+    """σ_B of the levels 0 … K, rounded so that every machine writes the same digits."""
+    return () if card.blur is None else tuple(round(sigma, 4) for sigma in card.schedule.sigmas)
 
 
 def environment(equipment: Equipment) -> str | None:
