@@ -183,8 +183,9 @@ class Clip {
   }
 
   toggle() {
-    this.held = this.running;
-    this.asked = !this.running;
+    if (this.running) return this.scrub(this.shown); // what is seen is what is said, to the frame
+    this.held = false;
+    this.asked = true;
     schedule();
   }
 
@@ -203,7 +204,6 @@ class Clip {
       });
     } else {
       video.pause();
-      if (this.held) this.aim = this.shown;
     }
   }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -33,8 +34,8 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def opened(browser: Browser, address: str, **options: Any) -> Iterator[Page]:
-    """A page at an address, in a context of its own, once its script has run.
+def opened(browser: Browser, address: str, before: str = "", **options: Any) -> Iterator[Page]:
+    """A page at an address, in a context of its own, once its script has run, and `before` it.
 
     At the end there must have been no message on its console, no failed request, and none to a
     place outside the site.
@@ -42,13 +43,22 @@ def opened(browser: Browser, address: str, **options: Any) -> Iterator[Page]:
     context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
     page = context.new_page()
     troubles, asked = watch(page)
+    page.add_init_script(before)
     page.goto(address)
     page.wait_for_load_state("load")
     yield page
     root = address.partition("/sub/")[0]
-    assert troubles == []
+    assert not troubles, troubles
     assert [url for url in asked if not url.startswith(root)] == []
     context.close()
+
+
+def until(page: Page, expression: str, argument: object = None, seconds: float = 15) -> None:
+    """Wait until a JavaScript expression is true; the pages' policy forbids Playwright's way."""
+    end = time.monotonic() + seconds
+    while not page.evaluate(expression, argument):
+        assert time.monotonic() < end, f"not after {seconds} s: {expression}"
+        page.wait_for_timeout(30)
 
 
 def watch(page: Page) -> tuple[list[str], list[str]]:

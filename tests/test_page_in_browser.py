@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser
 
-from tests.browsing import opened, watch
+from tests.browsing import opened, until, watch
 from tests.conftest import Exhibition
 from tests.exhibition import exhibit
 
@@ -35,7 +35,7 @@ def test_nothing_goes_wrong(browser: Browser, exhibition: Exhibition, place: str
     if uri == "index.html":
         assert not [url for url in asked if url.endswith((".mp4", ".gif"))]
     page.evaluate("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
-    page.wait_for_function("[...document.images].every(image => image.naturalWidth > 0)")
+    until(page, "[...document.images].every(image => image.naturalWidth > 0)")
     assert page.evaluate("getComputedStyle(document.querySelector('.skip')).position") == "absolute"
     assert troubles == []
     assert all(url.startswith(start) for url in asked)
