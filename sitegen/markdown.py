@@ -79,9 +79,8 @@ class _Parser(MarkdownIt):
 
 @cache
 def _parser() -> MarkdownIt:
-    parser = _Parser("commonmark", {"html": False, "xhtmlOut": False}).enable(
-        ["table", "strikethrough"]
-    )
+    options = {"html": False, "xhtmlOut": False}
+    parser = _Parser("commonmark", options).enable(["table", "strikethrough"])
     parser.use(footnote_plugin)
     parser.use(dollarmath_plugin, allow_labels=False)
     parser.inline.ruler.at("math_inline", _inline_formula)

@@ -177,6 +177,7 @@ class Clip {
   arrive() {
     const { video } = this;
     if (!this.held || video.seeking || video.readyState < 1) return;
+    if (this.aimed !== undefined) this.show(this.aimed);
     if (this.aimed === this.aim) return;
     this.aimed = this.aim;
     video.currentTime = (this.aim + 0.5) / this.fps;

@@ -31,11 +31,11 @@ class Exhibition:
 @pytest.fixture(scope="session")
 def exhibition(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exhibition]:
     """The site that tests of the page look at, served as GitHub Pages would."""
+    from bench.serving import serving
     from tests.exhibition import exhibit
-    from tests.serving import serving
 
     root = tmp_path_factory.mktemp("exhibition")
-    with serving(root / "site") as address:
+    with serving(root / "site" / "sub") as address:
         yield Exhibition(exhibit(root, address), address)
 
 

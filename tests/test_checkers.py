@@ -42,8 +42,11 @@ def violations(page: Page, axe: str) -> list[str]:
 def test_axe_finds_nothing(
     browser: Browser, exhibition: Exhibition, axe: str, scheme: Any, width: int
 ) -> None:
-    """No violation on any page, in light and in dark, narrow and wide."""
-    options = {"viewport": {"width": width, "height": 900}, "reduced_motion": "reduce"}
+    """No violation, in light and in dark, narrow and wide, the viewer included."""
+    options: dict[str, Any] = {
+        "viewport": {"width": width, "height": 900},
+        "reduced_motion": "reduce",
+    }
     for uri in PAGES:
         address = exhibition.address + uri
         with opened(browser, address, color_scheme=scheme, **options) as page:
