@@ -93,8 +93,9 @@ class Theme:
             return environment.get_template(name).render(values)
         except _FAILURES as error:
             place = _place(error, folder)
-            if place is None:
+            if place is None and not folder.is_dir():
                 raise
+            place = place or shown(folder)  # ours asked for something that the author's lacks
             raise ConfigError(f"{place}: {_reason(error)}") from error
 
 

@@ -54,6 +54,14 @@ def test_words_are_not_pixels(source: ModelSource) -> None:
     assert (job.request, job.page, job.levels) == (key, "other/index.html", 4)
 
 
+def test_blur_scales(source: ModelSource) -> None:
+    """A job knows σ_B of every level, and of none where its model does not blur."""
+    job = plan_figure(figure(), "index.html", {"tiny": source}, "env")
+    assert job.sigmas == (0.0, 0.5, 1.2599, 3.1748, 8.0)
+    flat = replace(source, card=replace(source.card, kind="ddpm", blur=None, prior=None))
+    assert plan_figure(figure(), "index.html", {"tiny": flat}, "env").sigmas == ()
+
+
 @pytest.mark.parametrize(
     "spec",
     [
