@@ -61,7 +61,7 @@ class Controls {
   /* What is said of the frame that is seen. */
   read(frame) {
     const words = this.clip.words(frame);
-    for (const slot of this.slots) slot.textContent = words[slot.dataset.slot];
+    for (const slot of this.slots) slot.textContent = fill(slot.dataset.slot, words);
   }
 
   state(running) {
@@ -394,8 +394,8 @@ function veiled(clip, nodes) {
   };
   const all = { width: clip.width, height: clip.height };
   const id = `${clip.figure.id}-veil`;
-  const holes = make("g", {});
-  const mask = make("mask", { id, maskUnits: "userSpaceOnUse", ...all }, make("rect", { fill: "#fff", ...all }), holes);
+  const holes = make("g", { fill: "#000" });
+  const mask = make("mask", { id, maskUnits: "userSpaceOnUse", x: 0, y: 0, ...all }, make("rect", { fill: "#fff", ...all }), holes);
   const viewBox = `0 0 ${clip.width} ${clip.height}`;
   const svg = make("svg", { class: "veil", viewBox, "aria-hidden": true }, mask, make("rect", { ...all, mask: `url(#${id})` }));
   clip.stage.insertBefore(svg, clip.stage.querySelector(".tree"));
