@@ -66,3 +66,7 @@ class Studio:
             if name not in self._diffusion:
                 self._diffusion[name] = load_diffusion(self._sources[name], self._equipment)
             return self._diffusion[name]
+
+    def source(self, name: str) -> ModelSource:
+        """The files of the model of that name."""
+        return self._sources[name]

@@ -35,7 +35,9 @@ CARD: dict[str, Rule] = {
         tuple,
     ),
 }
-TABLES = dict.fromkeys(("blur", "unet", "weights", "prior", "training", "quality"), _TABLE)
+FILES = ("weights", "prior", "example")
+"""The tables that name a file beside the card."""
+TABLES = dict.fromkeys(("blur", "unet", *FILES, "training", "quality"), _TABLE)
 UNET: dict[str, Rule] = {
     "model_channels": _COUNT,
     "channel_mult": rules.integers(1, 64, least=1, most=16),
@@ -83,7 +85,7 @@ def card_problems(card: Table) -> list[Problem]:
     tables = {key: card[key] for key in TABLES if _TABLE.holds(card.get(key))}
     if "unet" in tables:
         found += unet_problems(tables["unet"], ("unet",)) + _size_problems(card, tables["unet"])
-    for key in ("weights", "prior"):
+    for key in FILES:
         if key in tables:
             found += file_problems(tables[key], (key,))
     return found + _blur_problems(card, tables.get("blur"))
@@ -140,7 +142,7 @@ def range_problems(blur: Table, path: rules.KeyPath = ()) -> list[Problem]:
 
 
 def file_problems(file: Table, path: rules.KeyPath = ()) -> list[Problem]:
-    """All that is wrong with a `[weights]` or `[prior]` table."""
+    """All that is wrong with a table that names a file."""
     return [
         *rules.unknown(file, FILE, path),
         *rules.broken(file, FILE, path),
