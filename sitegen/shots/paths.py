@@ -72,12 +72,11 @@ def straight(first: Tensor, last: Tensor, points: int) -> Tensor:
 
 def noise_of(paths: Paths, shape: Shape, device: Device = "cpu") -> NoiseSource:
     """The noise (paths · points, C, H, W) of every level, on a great circle between the ends'."""
-    sources = [
-        interpolated(
-            *(independent(paths.seed, (end,), shape, device) for end in pair), paths.points
-        )
-        for pair in paths.pairs
-    ]
+
+    def own(sample: int) -> NoiseSource:
+        return independent(paths.seed, (sample,), shape, device)
+
+    sources = [interpolated(own(first), own(last), paths.points) for first, last in paths.pairs]
 
     def _noise(level: int) -> Tensor:
         return torch.cat([source(level) for source in sources])
