@@ -22,11 +22,13 @@ from sitegen.figures import Figure
 from sitegen.models import ModelSource
 from sitegen.plan import Equipment, Shot
 from sitegen.shots.grids import shared_initial_state, trajectories
+from sitegen.shots.process import process
 
 SHOTS: Mapping[str, Callable[[Cast, Figure], Shot]] = MappingProxyType(
     {
         "trajectories": trajectories,
         "shared_initial_state": shared_initial_state,
+        "process": process,
     }
 )
 """How each kind of figure is filmed."""
