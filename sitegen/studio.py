@@ -23,12 +23,16 @@ from sitegen.models import ModelSource
 from sitegen.plan import Equipment, Shot
 from sitegen.shots.grids import shared_initial_state, trajectories
 from sitegen.shots.process import process
+from sitegen.shots.smoothness import smoothness
+from sitegen.shots.spectra import spectra
 
 SHOTS: Mapping[str, Callable[[Cast, Figure], Shot]] = MappingProxyType(
     {
         "trajectories": trajectories,
         "shared_initial_state": shared_initial_state,
         "process": process,
+        "spectra": spectra,
+        "smoothness": smoothness,
     }
 )
 """How each kind of figure is filmed."""
