@@ -3,11 +3,13 @@
 A path of n images has n − 1 steps, each as large as the root mean square difference of the pixels
 of two neighbours. Its peak is the largest step over the mean step, 1 where all steps are equal. Its
 tortuosity is the sum of the steps over the distance of the ends, 1 for a straight line. The
-perceptual path length of Karras et al. 2019 is the same idea for infinitely small steps. A straight blend of two images has 1 and 1 and shows nothing but two ghosts,
-so neither number says whether what lies between the ends are good images.
+perceptual path length of Karras et al. 2019 is the same idea for infinitely small steps.
 
-Intervals are of the percentile bootstrap over paths (Efron and Tibshirani 1993, ch. 13): medians of
-resampled paths, of which the middle 95 % are told. Differences are taken within each pair first.
+A straight blend of two images has 1 and 1 and shows nothing but two ghosts, so neither number says
+whether what lies between the ends are good images.
+
+Intervals are of the percentile bootstrap over paths (Efron and Tibshirani 1993, ch. 13): of the
+medians of resampled paths the middle 95 % are told. Differences are taken within each pair first.
 """
 
 from __future__ import annotations

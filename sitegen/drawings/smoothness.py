@@ -54,7 +54,8 @@ def summary(found: Mapping[str, Evenness]) -> str:
     told[0] = f"{peaks['IHDM']} times the mean step for IHDM"
     pairs = len(found["IHDM"].peak)
     measured = f"In these {pairs} pairs the largest step is {_listed(told)}"
-    return f"{measured} (medians with 95 % bootstrap intervals). " + " ".join(_verdicts(found))
+    sentences = [f"{measured} (medians with 95 % bootstrap intervals).", *_verdicts(found)]
+    return " ".join(sentences)
 
 
 def _verdicts(found: Mapping[str, Evenness]) -> Iterator[str]:

@@ -45,7 +45,7 @@ def spectra(crew: Cast, figure: Figure) -> Shot:
             yield from _watch(_begin(baseline, spec), spec.show, noise)
 
     def curves() -> Curves:
-        data = _data(actor)
+        data = data_spectrum(actor)
         shown = even_levels(card.levels, min(spec.levels, card.levels + 1))
         return Curves(
             frequencies(card.image_size),
@@ -85,7 +85,7 @@ def _watch(take: Take, show: str, powers: Powers) -> Iterator[None]:
         yield
 
 
-def _data(actor: Actor) -> list[float] | None:
+def data_spectrum(actor: Actor) -> list[float] | None:
     """The mean spectrum of the data: from the weights, exactly, or from the prior, or unknown."""
     statistics = actor.model.statistics
     if statistics is not None:
