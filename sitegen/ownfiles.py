@@ -7,6 +7,7 @@ because a page names it.
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -83,8 +84,14 @@ class Folder:
                 raise ValueError(f"lies in {shown(folder)}, which sitegen fills; keep it elsewhere")
 
     def _close(self, name: str, others: Iterable[str]) -> str:
-        """Hint at the file beside it, or the other thing, that has nearly this name."""
-        return close_match(name, [*self._beside(PurePosixPath(name).parent), *others])
+        """Hint at the file beside it, or the other thing, that has nearly this name.
+
+        Else at the file of this name in one of the folders of the site.
+        """
+        near = close_match(name, [*self._beside(PurePosixPath(name).parent), *others])
+        elsewhere = sorted(self.root.glob(f"[!.]*/{glob.escape(PurePosixPath(name).name)}"))
+        names = (path.relative_to(self.root).as_posix() for path in elsewhere)
+        return near or next((f', did you mean "{found}"?' for found in names), "")
 
     def _beside(self, parent: PurePosixPath) -> Iterator[str]:
         """The files in a folder, or where it is not there those in the folders beside it."""

@@ -49,5 +49,6 @@ class PageFiles:
         """Read a file that a page links to."""
         if re.fullmatch(r"pages/.*\.md", target):
             raise ValueError(f'is the text of a page; link to the page: "{target[6:-3]}/"')
-        path, data = self.folder.read(target, self.uris)
+        pages = [uri.removesuffix("index.html") or uri for uri in self.uris]
+        path, data = self.folder.read(target, pages)
         return own_file(target, path, data)

@@ -15,7 +15,7 @@ from xml.parsers import expat
 _SVG = "http://www.w3.org/2000/svg"
 _ACTIVE = frozenset({"script", "foreignobject", "iframe", "embed", "object", "handler", "listener"})
 _LINKS = frozenset({"href", "src", "action", "formaction", "data"})
-_OUTSIDE = re.compile(r"@import|url\(\s*['\"]?(?!\s*(?:#|data:))|expression\(", re.IGNORECASE)
+_OUTSIDE = re.compile(r"@import|url\((?!\s*['\"]?\s*(?:#|data:))|expression\(", re.IGNORECASE)
 _LENGTH = re.compile(r"\s*([0-9.]+(?:[eE][+-]?\d+)?)\s*(px|pt|pc|mm|cm|in|q|)\s*", re.IGNORECASE)
 _PIXELS = {"": 1, "px": 1, "pt": 4 / 3, "pc": 16, "in": 96, "cm": 96 / 2.54, "mm": 96 / 25.4}
 _PIXELS |= {"q": 96 / 101.6}
