@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from urllib.parse import unquote
 
+from sitegen.config import Site
+from sitegen.links import is_whole
 from sitegen.ownfiles import Folder, OwnFile, own_file
 from sitegen.photos import Photo, read_photo
+from sitegen.problems import quoted
 
 _GENERATED = re.compile(r"(media|assets)/.*|media\.json")
 
@@ -52,3 +55,15 @@ class PageFiles:
         pages = [uri.removesuffix("index.html") or uri for uri in self.uris]
         path, data = self.folder.read(target, pages)
         return own_file(target, path, data)
+
+
+def link_faults(site: Site, files: PageFiles) -> Iterator[str]:
+    """See that the links of `site.toml` inside the site lead somewhere; say which do not."""
+    urls = {f"authors[{at}].url": author.url for at, author in enumerate(site.authors)}
+    urls |= {f"links[{at}].url": link.url for at, link in enumerate(site.links)}
+    for key, url in urls.items():
+        if url is not None and not is_whole(url) and not url.startswith("#"):
+            try:
+                files.link(url)
+            except ValueError as error:
+                yield f"{key} = {quoted(url)}: {error}"

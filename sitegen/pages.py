@@ -29,7 +29,7 @@ from sitegen.figures import KINDS, Figure, Place, make_figure
 from sitegen.links import slug_fault
 from sitegen.markdown import parse
 from sitegen.ownfiles import Folder, OwnFile
-from sitegen.pagefiles import PageFiles
+from sitegen.pagefiles import PageFiles, link_faults
 from sitegen.problems import Problem, quoted, told
 from sitegen.source import read_text, shown
 from sitegen.templates import TemplateFault, calling_line, run_template
@@ -75,9 +75,12 @@ def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tu
             pages.append(read_page(source, site, available))
         except ConfigError as error:
             faults.append(str(error))
+    files = _page_files(site)
+    faults += [str(Problem("site.toml", None, fault)) for fault in link_faults(site, files)]
     if faults:
         raise ConfigError("\n".join(faults))
-    return tuple(pages)
+    front = replace(pages[0], files=_sorted(*pages[0].files, *files.used.values()))
+    return (front, *pages[1:])
 
 
 def read_page(path: Path, site: Site, available: Callable[[str], bool]) -> Page:
@@ -87,9 +90,8 @@ def read_page(path: Path, site: Site, available: Callable[[str], bool]) -> Page:
     """
     uri = _uri(path)
     source = read_text(path)
-    folder = Folder(site.root, (site.output, site.cache_dir))
-    files = PageFiles(folder, {_folder(each) for each in path.parent.glob("*.md")})
-    calls = _Calls(shown(path), site, folder)
+    files = _page_files(site)
+    calls = _Calls(shown(path), site, files.folder)
     text = _filled(source, calls, {"available": available, "site": _public(site)})
     document = parse(text, calls.slot, uri, files)
     problems = [*calls.strays(text, document.parts), *calls.bad_ids()]
@@ -115,10 +117,21 @@ def read_page(path: Path, site: Site, available: Callable[[str], bool]) -> Page:
     )
 
 
+def _page_files(site: Site) -> PageFiles:
+    """What a page may show and link to."""
+    uris = {_address(each) for each in (site.root / "pages").glob("*.md")}
+    return PageFiles(Folder(site.root, (site.output, site.cache_dir)), uris)
+
+
 def _files(shown: Sequence[Shown], files: PageFiles) -> tuple[OwnFile, ...]:
-    """All of the author's files on a page, each once, by their paths."""
+    """All of the author's files on a page."""
     calls = (file for thing in shown if not isinstance(thing, Figure) for file in thing.files)
-    return tuple(sorted({*calls, *files.used.values()}, key=lambda file: file.uri))
+    return _sorted(*calls, *files.used.values())
+
+
+def _sorted(*files: OwnFile) -> tuple[OwnFile, ...]:
+    """The files, each once, by their paths in the built folder."""
+    return tuple(sorted(set(files), key=lambda file: file.uri))
 
 
 def _public(site: Site) -> dict[str, object]:
@@ -226,7 +239,7 @@ def _source_line(line: int, text: str, source: str) -> int:
     return nearest
 
 
-def _folder(path: Path) -> str:
+def _address(path: Path) -> str:
     """The path in the built folder that a page has by its name."""
     return "index.html" if path.stem == "index" else f"{path.stem}/index.html"
 
@@ -236,4 +249,4 @@ def _uri(path: Path) -> str:
     fault = "is a name that sitegen uses itself" if path.stem in _OURS else slug_fault(path.stem)
     if fault is not None and path.stem != "index":
         raise told([Problem(shown(path), None, f"the page's name {quoted(path.stem)} {fault}")])
-    return _folder(path)
+    return _address(path)

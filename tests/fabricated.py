@@ -28,12 +28,13 @@ MP4 = (
 def write_site(
     folder: Path, site: str = SITE, index: str = "Words.\n", models: Iterable[str] = ("mnist",)
 ) -> Path:
-    """Write a site with one page and models that are empty cards; return its `site.toml`."""
+    """Write a site with one page, slides, and models that are empty cards; return its config."""
     for model in models:
         (folder / "models" / model).mkdir(parents=True, exist_ok=True)
         (folder / "models" / model / "model.toml").touch()
     (folder / "pages").mkdir(parents=True, exist_ok=True)
     (folder / "pages" / "index.md").write_text(index, encoding="utf-8")
+    (folder / "slides.pdf").write_bytes(b"%PDF")
     (folder / "site.toml").write_text(site, encoding="utf-8")
     return folder / "site.toml"
 

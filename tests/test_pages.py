@@ -280,6 +280,22 @@ def test_faults_of_pictures_and_links(tmp_path: Path) -> None:
     )
 
 
+def test_links_of_the_config(tmp_path: Path) -> None:
+    """A button to a file of the site copies it, and one that leads nowhere is told."""
+    button = "[[links]]\nlabel = 'A'\nurl = '{}'\n"
+    author = "[[authors]]\nname = 'B'\nurl = '{}'\n"
+    good = button.format("slides.pdf#a") + author.format("#x") + button.format("index.html")
+    page = read_pages(make_site(tmp_path, f"title = 'T'\n{good}"))[0]
+    assert [file.uri for file in page.files] == ["slides.pdf"]
+    bad = button.format("slide.pdf") + author.format("zzz") + button.format("https://e.org/")
+    with pytest.raises(ConfigError) as caught:
+        read_pages(make_site(tmp_path, f"title = 'T'\n{bad}", "[x](y)"))
+    assert str(caught.value).split("\n")[1:] == [
+        'site.toml: authors[0].url = "zzz": there is no such file',
+        'site.toml: links[0].url = "slide.pdf": there is no such file, did you mean "slides.pdf"?',
+    ]
+
+
 def test_pictures_need_a_paragraph(tmp_path: Path) -> None:
     """A call in the middle of a sentence is told as one of a figure is."""
     with_files(tmp_path)
