@@ -89,16 +89,16 @@ def _elements(data: bytes, kind: int, start: int, end: int) -> Iterator[tuple[in
     while start < end:
         name, at = _number(data, start, marked=True)
         size, at = _number(data, at, marked=False)
-        stop = end if size is None else min(at + size, end)  # None says that it is the last one
-        if name is None or stop <= start:
+        if name is None or size is None:
             return
+        stop = min(at + size, end)  # a size that was not known is the largest number there is
         if name == kind:
             yield at, stop
         start = stop
 
 
 def _number(data: bytes, at: int, marked: bool) -> tuple[int | None, int]:
-    """Read a number of 1 to 8 bytes, with its length marker for an id; None where it is unknown.
+    """Read a number of 1 to 8 bytes, with its length marker for an id; None where there is none.
 
     The count of leading zero bits says how many bytes follow the first.
     """
@@ -109,6 +109,4 @@ def _number(data: bytes, at: int, marked: bool) -> tuple[int | None, int]:
     value = int.from_bytes(data[at : at + length], "big")
     if marked:
         return value, at + length
-    most = (1 << 7 * length) - 1
-    value &= most
-    return (None if value == most else value), at + length
+    return value & ((1 << 7 * length) - 1), at + length

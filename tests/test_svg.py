@@ -86,7 +86,7 @@ def test_what_drawing_programs_write() -> None:
     <rdf:Description rdf:about="http://example.org"/></rdf:RDF></metadata>
     <style>text { font: 3px serif; fill: url(#a) }</style>
     <a href="https://example.org/"><text>url of @home</text></a>
-    <use xlink:href="#b"/><image href="data:image/png;base64,AAAA"/>
+    <use xlink:href=" #b"/><image href="data:image/png;base64,AAAA"/>
     <path d="M0 0" clip-path="url('#c')" style="fill: url(data:image/png;base64,AA)"/>
     """
     text = f'<?xml version="1.0"?>{DOCTYPE}{HEAD}viewBox="0 0 3 4">{content}</svg>'
