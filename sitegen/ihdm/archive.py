@@ -7,13 +7,12 @@ one by one, only those that are asked for.
 from __future__ import annotations
 
 import contextlib
+import struct
 import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-
-import numpy as np
 
 from sitegen.errors import ConfigError, RefusedError
 from sitegen.ihdm.contents import contents
@@ -83,10 +82,10 @@ class Archive:
         """The blur schedule that the file has inside, if it has one."""
         values = self.published.schedule
         if isinstance(values, StoredTensor):
-            kind = {"Double": "<f8", "Float": "<f4"}.get(values.storage.dtype)
-            if kind is None:
+            code = {"Double": "d", "Float": "f"}.get(values.storage.dtype)
+            if code is None:
                 raise RefusedError(f"{self.path}: its schedule holds {values.storage.dtype}")
-            values = tuple(np.frombuffer(self.numbers(values), kind).tolist())
+            values = struct.unpack(f"<{values.count}{code}", self.numbers(values))
         try:
             return None if values is None else BlurSchedule.explicit(values)
         except ConfigError as error:

@@ -25,7 +25,7 @@ from sitegen.ihdm.schedule import BlurSchedule
 
 CARD_NAME = "model.toml"
 _CLASS = ("_class_name",)
-_NOTES = ("training", "quality", "known_faults")
+_NOTES = ("training", "quality", "known_faults", "example")
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,8 @@ class DiffusionConfig:
 
     `beta_schedule` is "linear", from `beta_start` to `beta_end`, or "cosine" (Nichol and Dhariwal
     2021), which has neither. `variance` is "fixed_small" (the posterior's) or "fixed_large" (β);
-    `clip_sample` keeps predicted images in [-1, 1].
+    `clip_sample` keeps predicted images in [-1, 1]. `rescale_timesteps` says that the network knows
+    timesteps as if there were 1000 of them, as improved-diffusion trains it unless told.
 
     Raises ConfigError that names every value that is wrong.
     """
@@ -130,6 +131,7 @@ class DiffusionConfig:
     beta_end: float | None = None
     variance: str = "fixed_small"
     clip_sample: bool = True
+    rescale_timesteps: bool = False
 
     def __post_init__(self) -> None:
         rules.refuse(cardrules.diffusion_problems(_plain(self)), "diffusion")
@@ -142,7 +144,7 @@ class ModelCard:
 
     Sizes are in pixels, noise levels are standard deviations in [0, 1] pixel units. A DDPM has
     `diffusion` and no blur, prior, noise levels or parameterization. `training` and `quality` are
-    free notes.
+    free notes. `example` is a picture of the kind that the model makes, and was not trained on.
 
     Raises ConfigError that names every value that is wrong.
     """
@@ -158,6 +160,7 @@ class ModelCard:
     parameterization: str = "difference"
     weights: FileRef | None = None
     prior: FileRef | None = None
+    example: FileRef | None = None
     training: Mapping[str, Any] = field(default_factory=dict, hash=False)
     quality: Mapping[str, Any] = field(default_factory=dict, hash=False)
     known_faults: tuple[str, ...] = ()
@@ -183,7 +186,7 @@ class ModelCard:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what decides the pictures: neither file names nor notes count."""
+        """SHA-256 of what decides samples: neither file names nor notes count, nor the example."""
         values = {key: value for key, value in _plain(self).items() if key not in _NOTES}
         for key in ("weights", "prior"):
             values[key] = values.get(key, {}).get("sha256")
@@ -282,7 +285,7 @@ def _network(unet: Mapping[str, Any]) -> UNetConfig:
 def _built(tables: Mapping[str, Any]) -> dict[str, Any]:
     """The tables that have a class of their own, built; they have been checked."""
     built: dict[str, Any] = {"unet": _network(tables["unet"])}
-    for key in ("weights", "prior"):
+    for key in cardrules.FILES:
         if key in tables:
             built[key] = FileRef(**tables[key])
     if "diffusion" in tables:

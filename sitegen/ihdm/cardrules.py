@@ -36,9 +36,9 @@ CARD: dict[str, Rule] = {
         tuple,
     ),
 }
-TABLES = dict.fromkeys(
-    ("blur", "diffusion", "unet", "weights", "prior", "training", "quality"), _TABLE
-)
+FILES = ("weights", "prior", "example")
+"""The tables that name a file beside the card."""
+TABLES = dict.fromkeys(("blur", "diffusion", "unet", *FILES, "training", "quality"), _TABLE)
 HEAT = ("blur", "prior", "training_noise_std", "sampling_noise_std", "parameterization")
 """What only a model that blurs has."""
 UNET: dict[str, Rule] = {
@@ -64,6 +64,7 @@ DIFFUSION: dict[str, Rule] = {
     **_ENDS,
     "variance": rules.choice("fixed_small", "fixed_large"),
     "clip_sample": rules.FLAG,
+    "rescale_timesteps": rules.FLAG,
 }
 WIDTHS = rules.integers(1, 65536, least=1, most=16)
 _JSON = Rule(
@@ -103,7 +104,7 @@ def card_problems(card: Table) -> list[Problem]:
         found.append(Problem(("unet", "diffusers"), 'only for a card of kind "ddpm"'))
     if "unet" in tables:
         found += unet_problems(tables["unet"], ("unet",)) + _size_problems(card, tables["unet"])
-    for key in ("weights", "prior"):
+    for key in FILES:
         if key in tables:
             found += file_problems(tables[key], (key,))
     if card.get("kind") == "ddpm":
@@ -194,7 +195,7 @@ def range_problems(blur: Table, path: rules.KeyPath = ()) -> list[Problem]:
 
 
 def file_problems(file: Table, path: rules.KeyPath = ()) -> list[Problem]:
-    """All that is wrong with a `[weights]` or `[prior]` table."""
+    """All that is wrong with a table that names a file."""
     return [
         *rules.unknown(file, FILE, path),
         *rules.broken(file, FILE, path),

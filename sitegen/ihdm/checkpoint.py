@@ -144,6 +144,6 @@ def _no_card(path: Path) -> ConfigError:
         f"it fits the preset {' or '.join(fits)}" if fits else f"presets: {', '.join(presets())}"
     )
     return ConfigError(
-        f"{path}: a checkpoint does not say its image size, levels, blur or heads; give its model card "
+        f"{path}: a checkpoint does not say its image size, levels, blur or heads; give its card "
         f"(a {CARD_NAME}) or a preset ({known})"
     )

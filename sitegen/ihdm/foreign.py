@@ -40,6 +40,12 @@ def foreign_model(path: Path) -> tuple[Path, ModelCard] | None:
     return None if schedule is None else (path, _spectral_card(path, schedule))
 
 
+def tells_itself(path: Path) -> bool:
+    """Whether a model has a configuration of another program with it, so that no card is missed."""
+    places = (path, path / "unet") if is_folder(path) else (path.parent,)
+    return any((place / CONFIG_NAME).is_file() for place in places)
+
+
 def _is_named(path: Path) -> bool:
     """Whether the card in the folder of a file names it."""
     if not (path.parent / CARD_NAME).is_file():

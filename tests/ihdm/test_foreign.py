@@ -14,6 +14,7 @@ import pytest
 import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
+from sitegen.config import load_site
 from sitegen.errors import ConfigError, PlatformError, RefusedError
 from sitegen.ihdm.card import DiffusionConfig, ModelCard
 from sitegen.ihdm.checkpoint import inspect_checkpoint, load_model
@@ -21,7 +22,7 @@ from sitegen.ihdm.diffusion import DiffusionModel, ddpm_process, initial_noise
 from sitegen.ihdm.noise import independent
 from sitegen.ihdm.recipe import as_ddpm
 from sitegen.ihdm.schedule import BlurSchedule
-from sitegen.models import model_source
+from sitegen.models import model_source, site_models
 from tests.ihdm.making import closeness, load_heat, random_unet, save, small_card
 
 SIGMAS = [0.0, 0.4, 0.9, 2.5, 3.0, 7.25]
@@ -140,7 +141,7 @@ def test_guided_diffusion_refusals(tmp_path: Path) -> None:
     ):
         with pytest.raises(RefusedError, match=told):
             load_model(save(content, tmp_path / "x.pt"), card)
-    with pytest.raises(ConfigError, match="give its model card"):
+    with pytest.raises(ConfigError, match="give its card"):
         load_model(save(weights, tmp_path / "model250000.pt"))
 
 
@@ -231,6 +232,23 @@ def test_diffusers_has_a_card(tmp_path: Path) -> None:
         replace(small, unet=card.unet)
     info = inspect_checkpoint(tmp_path / "a")
     assert (info.layout, info.format, info.architecture) == ("diffusers", "safetensors", None)
+
+
+def test_a_site_names_it(tmp_path: Path) -> None:
+    """`site.toml` takes its folder, or the checkpoint of IHDM-spectral, without a card."""
+    saved(tmp_path / "theirs")
+    (tmp_path / "brains").mkdir()
+    spectral(tmp_path / "brains")
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages/index.md").write_text("Words.\n")
+    (tmp_path / "site.toml").write_text(
+        'title = "A title"\n[models.theirs]\npath = "theirs"\n'
+        '[models.brains]\npath = "brains/ema_iter_007000.pt"\n'
+    )
+    models = site_models(load_site(tmp_path / "site.toml"))
+    assert models["theirs"].card.kind == "ddpm"
+    assert models["brains"].card == SPECTRAL
+    assert models["theirs"].available
 
 
 def test_diffusers_old_names(tmp_path: Path) -> None:
