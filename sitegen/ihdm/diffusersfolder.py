@@ -61,7 +61,10 @@ def diffusers_model(folder: Path) -> tuple[Path, ModelCard] | None:
     levels, diffusion = _diffusion(scheduler)
     reference = FileRef(weights.relative_to(folder).as_posix(), sha256(weights))
     kind: dict[str, Any] = {"kind": "ddpm", "diffusion": diffusion, "weights": reference}
-    return weights, ModelCard(size, channels, levels, unet, **kind)
+    try:
+        return weights, ModelCard(size, channels, levels, unet, **kind)
+    except ConfigError as error:
+        raise RefusedError(f"{place / CONFIG_NAME}: {error}") from None
 
 
 def _refuse_code(folder: Path, place: Path) -> None:

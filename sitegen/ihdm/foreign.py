@@ -62,11 +62,17 @@ def _spectral_card(path: Path, schedule: BlurSchedule) -> ModelCard:
             f"{path}: an IHDM-spectral checkpoint says its blur, but not its network; put its "
             f"{CONFIG_NAME} beside it, or give its model card"
         )
-    values = _flat(read_json(place))
+    try:
+        return _card(_flat(read_json(place)), schedule)
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error}") from None
+
+
+def _card(values: Mapping[str, Any], schedule: BlurSchedule) -> ModelCard:
     names = ("image_size", "num_channels", "model_channels", "channel_mult")
     missing = [name for name in names if name not in values]
     if missing:
-        raise ConfigError(f"{place}: lacks {', '.join(missing)}; give a model card instead")
+        raise ConfigError(f"lacks {', '.join(missing)}; give a model card instead")
     unet = {key: values[key] for key in UNetConfig.__dataclass_fields__ if key in values}
     training = values.get("training_noise_std", values.get("sigma")) or _NOISE
     sampling = values.get("sampling_noise_std", values.get("delta")) or _RATIO * training

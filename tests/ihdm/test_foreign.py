@@ -94,12 +94,13 @@ def test_spectral_schedule_is_authoritative(tmp_path: Path) -> None:
         (SIGMAS, None, "put its config.json beside it"),
         (SIGMAS, {"image_size": 8}, "lacks num_channels, model_channels, channel_mult"),
         (SIGMAS, [], "holds no table"),
+        (SIGMAS, {**CONFIG, "image_size": "8"}, r"config\.json: card: image_size = "),
         (SIGMAS[::-1], CONFIG, "level 0 is the sharp image"),
         ("log", CONFIG, "no list of values"),
         (torch.zeros(2, 3), CONFIG, "no list of values"),
         (torch.arange(6), CONFIG, "its schedule holds Long"),
     ],
-    ids=range(7),
+    ids=range(8),
 )
 def test_spectral_refusals(values: Any, config: Any, told: str, tmp_path: Path) -> None:
     """Without its configuration, or with a schedule that is none, it is refused in words."""
@@ -293,7 +294,7 @@ def _as_pickle(folder: Path) -> None:
         (_edit("unet/config.json", out_channels=2), "in_channels and out_channels differ"),
         (_edit("unet/config.json", block_out_channels=[32, 32]), "do not fit the card's network"),
         (_edit("unet/config.json", down_block_types=["x", "y"]), "makes no network"),
-        (_edit("unet/config.json", sample_size=[8, 9]), "image_size = "),
+        (_edit("unet/config.json", sample_size=[8, 9]), r"config\.json: card: image_size = "),
         (_edit("scheduler/scheduler_config.json", beta_schedule="sigmoid"), "known are linear"),
         (_edit("scheduler/scheduler_config.json", prediction_type="v_prediction"), "v_prediction"),
         (_edit("scheduler/scheduler_config.json", variance_type="learned"), "known are fixed"),
