@@ -26,12 +26,20 @@ def _in_site(name: str, info: ValidationInfo) -> str:
     ):
         raise ValueError("should be a path inside the site's folder, with / between folders")
     root = (info.context or {}).get("root")
-    if root is not None and not (Path(root) / path).is_file():
-        folder = (Path(root) / path).parent
-        beside = (each.name for each in sorted(folder.glob("*")) if each.is_file())
+    if root is not None:
+        _require_there(Path(root), path)
+    return name
+
+
+def _require_there(root: Path, path: PurePosixPath) -> None:
+    """Raise ValueError, with a name that is close, unless `path` is a file that lies in `root`."""
+    file = root / path
+    if not file.is_file():
+        beside = (each.name for each in sorted(file.parent.glob("*")) if each.is_file())
         near = close_match(path.name, beside)
         raise ValueError(f"there is no such file in the site's folder{near}")
-    return name
+    if not file.resolve().is_relative_to(root.resolve()):
+        raise ValueError("is a link out of the site's folder; put the file itself there")
 
 
 OwnPicture = Annotated[str, AfterValidator(_in_site)]
@@ -127,7 +135,7 @@ class Smoothness(Spec):
     ddpm: Baseline = None
     pairs: StrictInt = Field(default=16, ge=2, le=1000, description="How many pairs of samples.")
     points: StrictInt = Field(
-        default=7, ge=3, le=200, description="Images on the way from one to the other, with both."
+        default=6, ge=3, le=200, description="Images on the way from one to the other, with both."
     )
     seed: Seed = 0
     ddim_steps: StrictInt = Field(

@@ -144,6 +144,14 @@ def test_wrong_arguments(
         call(sources, tmp_path, asked.pop("kind"), "heat", **dict(asked))
 
 
+def test_link_out_of_the_site(sources: Mapping[str, ModelSource], tmp_path: Path) -> None:
+    """A site shows nothing that a link brings in from elsewhere."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "one.png").symlink_to(tmp_path / "one.png")
+    with pytest.raises(ConfigError, match="is a link out of the site's folder"):
+        call(sources, tmp_path / "site", "process", "heat", image="one.png")
+
+
 def test_the_picture_decides_pixels(sources: Mapping[str, ModelSource], tmp_path: Path) -> None:
     """Its content, whatever its name: the author's, or else the example's, and no other figure."""
 
