@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field, StrictInt, ValidationInfo
@@ -11,35 +11,15 @@ from pydantic.dataclasses import dataclass as validated
 
 from sitegen.ihdm.card import ModelCard
 from sitegen.kinds.base import RULES, Model, ModelName, NoiseStd, Seed, Show, Spec
-from sitegen.problems import close_match
+from sitegen.ownfiles import Folder
 
 
 def _in_site(name: str, info: ValidationInfo) -> str:
-    """Refuse what names no file below the folder of the site, which is pydantic's context."""
-    path = PurePosixPath(name)
-    if (
-        not name
-        or path.is_absolute()
-        or ".." in path.parts
-        or "\\" in name
-        or not name.isprintable()
-    ):
-        raise ValueError("should be a path inside the site's folder, with / between folders")
+    """Refuse what names no file in the folder of the site, which is pydantic's context."""
     root = (info.context or {}).get("root")
     if root is not None:
-        _require_there(Path(root), path)
+        Folder(Path(root)).find(name)
     return name
-
-
-def _require_there(root: Path, path: PurePosixPath) -> None:
-    """Raise ValueError, with a name that is close, unless `path` is a file that lies in `root`."""
-    file = root / path
-    if not file.is_file():
-        beside = (each.name for each in sorted(file.parent.glob("*")) if each.is_file())
-        near = close_match(path.name, beside)
-        raise ValueError(f"there is no such file in the site's folder{near}")
-    if not file.resolve().is_relative_to(root.resolve()):
-        raise ValueError("is a link out of the site's folder; put the file itself there")
 
 
 OwnPicture = Annotated[str, AfterValidator(_in_site)]

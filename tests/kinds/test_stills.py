@@ -32,6 +32,7 @@ beta_schedule = "cosine"
 @pytest.fixture
 def sources(tmp_path: Path) -> Mapping[str, ModelSource]:
     """Models of made-up bytes: `heat`, `noise`, a `large` DDPM and one that `shows` a picture."""
+    (tmp_path / "dir").mkdir()
     for name in ("weights", "prior", "one.png", "two.png"):
         (tmp_path / name).write_bytes(name.encode())
     heat, noise = ModelCard.from_toml(CARD), ModelCard.from_toml(DDPM)
@@ -127,11 +128,17 @@ _WRONG = {
     "columns": ({"kind": "process", "columns": 13}, "columns = 13: should be"),
     "no such picture": (
         {"kind": "process", "image": "onee.png"},
-        'image = "onee.png": there is no such file .* did you mean "one.png"',
+        'image = "onee.png": there is no such file, did you mean "one.png"',
     ),
-    "absolute": ({"kind": "process", "image": "/etc/passwd"}, "should be a path inside the site"),
-    "outside": ({"kind": "process", "image": "../one.png"}, "should be a path inside the site"),
-    "folder": ({"kind": "process", "image": "."}, "there is no such file"),
+    "absolute": (
+        {"kind": "process", "image": "/etc/passwd"},
+        "should be a path from the folder of site.toml",
+    ),
+    "outside": (
+        {"kind": "process", "image": "../one.png"},
+        "should be a path from the folder of site.toml",
+    ),
+    "folder": ({"kind": "process", "image": "dir"}, "is a folder; name the file inside it"),
 }
 
 
