@@ -15,11 +15,13 @@ from sitegen.figures import Figure
 from sitegen.models import ModelSource
 from sitegen.plan import Equipment, Shot
 from sitegen.shots.grids import shared_initial_state, trajectories
+from sitegen.shots.trees import hierarchy
 
 SHOTS: Mapping[str, Callable[[Cast, Figure], Shot]] = MappingProxyType(
     {
         "trajectories": trajectories,
         "shared_initial_state": shared_initial_state,
+        "hierarchy": hierarchy,
     }
 )
 """How each kind of figure is filmed."""

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sitegen.actors import Take
+from sitegen.actors import Actor, Take
 from sitegen.encode import ClipSpec
 from sitegen.frames import Colour, scale_factor
 
 BACKGROUND: Colour = (32, 36, 48)
+
+
+class _Sampled(Protocol):
+    """A figure that may have a δ of its own."""
+
+    @property
+    def sampling_noise_std(self) -> float | None: ...
+
+
+def noise_std_of(spec: _Sampled, actor: Actor) -> float:
+    """δ: the figure's own, or the card's."""
+    own = spec.sampling_noise_std
+    return actor.model.card.sampling_noise_std if own is None else own
 
 
 def displayed(take: Take, show: str) -> Iterator[NDArray[np.float32]]:
