@@ -41,5 +41,11 @@ def _place(job: Job, record: Record) -> Media:
         name: replace(file, path=f"media/{figure.id}-{file.sha256[:8]}{Path(file.path).suffix}")
         for name, file in record.files.items()
     }
-    alt = figure.alt or default_alt(figure, job.levels)
+    alt = figure.alt or _described(default_alt(figure, job.levels), record)
     return Media(figure.id, job.page, alt, figure.caption, replace(record, files=files))
+
+
+def _described(words: str, record: Record) -> str:
+    """What is to be seen, and what was measured."""
+    summary = record.results.get("summary")
+    return f"{words}. {summary}" if isinstance(summary, str) else words

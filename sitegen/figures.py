@@ -22,6 +22,7 @@ from pydantic_core import ArgsKwargs
 from sitegen.fields import Caption, Slug, Text
 from sitegen.kinds.base import RULES, Spec
 from sitegen.kinds.grids import SharedInitialState, Trajectories
+from sitegen.kinds.stills import Process, Smoothness, Spectra
 from sitegen.kinds.trees import Hierarchy
 from sitegen.problems import Problem, quoted, rule, told
 
@@ -39,6 +40,9 @@ KINDS: Mapping[str, type[Spec]] = MappingProxyType(
         "trajectories": Trajectories,
         "shared_initial_state": SharedInitialState,
         "hierarchy": Hierarchy,
+        "process": Process,
+        "spectra": Spectra,
+        "smoothness": Smoothness,
     }
 )
 

@@ -33,6 +33,7 @@ from sitegen.views import (
     Paper,
     Picture,
     Prose,
+    Still,
 )
 
 POLICY = (
@@ -100,7 +101,7 @@ class _Book:
             manifest=relative("media.json", page.uri) if self.media else None,
         )
 
-    def _parts(self, page: Page) -> Iterator[Prose | Clip]:
+    def _parts(self, page: Page) -> Iterator[Prose | Clip | Still]:
         for part in page.body:
             if isinstance(part, Figure):
                 yield _clip(self._media(page, part), page)
@@ -115,11 +116,12 @@ class _Book:
             raise TargetError(f"{place}: the figure {figure.id} has not been filmed") from error
 
     def _backdrop(self, page: Page) -> Picture | None:
-        """The samples behind the title: those of the page's first figure, or the front page's."""
+        """The samples behind the title: those of the page's first clip, or the front page's."""
         for place in (page, *self.pages):
-            for figure in place.figures[:1]:
-                poster = self._media(place, figure).record.files["poster"]
-                return Picture(relative(poster.path, page.uri), poster.width, poster.height)
+            for figure in place.figures:
+                poster = self._media(place, figure).record.files.get("poster")
+                if poster is not None:
+                    return Picture(relative(poster.path, page.uri), poster.width, poster.height)
         return None
 
     def _menu(self, page: Page) -> tuple[MenuEntry, ...]:
@@ -162,8 +164,22 @@ def _paper(site: Site, page: Page) -> Paper:
     )
 
 
-def _clip(media: Media, page: Page) -> Clip:
+def _still(media: Media, image: MediaFile, page: Page) -> Still:
+    uri = relative(image.path, page.uri)
+    label = image.path.rpartition(".")[2].upper()
+    return Still(
+        id=media.id,
+        alt=media.alt,
+        caption=media.caption,
+        picture=Picture(uri, image.width, image.height),
+        downloads=(Download(label, uri, _size(image)),),
+    )
+
+
+def _clip(media: Media, page: Page) -> Clip | Still:
     files = media.record.files
+    if (image := files.get("image")) is not None:
+        return _still(media, image, page)
     mp4, gif = files["mp4"], files.get("gif")
     downloads = {"MP4": mp4} | ({"GIF": gif} if gif else {})
     return Clip(

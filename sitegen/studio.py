@@ -10,11 +10,19 @@ import threading
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from sitegen.actors import Actor, Cast, load_actor, require_device
+from sitegen.actors import (
+    Actor,
+    Cast,
+    DiffusionActor,
+    load_actor,
+    load_diffusion,
+    require_device,
+)
 from sitegen.figures import Figure
 from sitegen.models import ModelSource
 from sitegen.plan import Equipment, Shot
 from sitegen.shots.grids import shared_initial_state, trajectories
+from sitegen.shots.process import process
 from sitegen.shots.trees import hierarchy
 
 SHOTS: Mapping[str, Callable[[Cast, Figure], Shot]] = MappingProxyType(
@@ -22,6 +30,7 @@ SHOTS: Mapping[str, Callable[[Cast, Figure], Shot]] = MappingProxyType(
         "trajectories": trajectories,
         "shared_initial_state": shared_initial_state,
         "hierarchy": hierarchy,
+        "process": process,
     }
 )
 """How each kind of figure is filmed."""
@@ -38,6 +47,7 @@ class Studio:
         self._sources = sources
         self._equipment = equipment
         self._actors: dict[str, Actor] = {}
+        self._diffusion: dict[str, DiffusionActor] = {}
         self._loading = threading.Lock()
 
     def shoot(self, figure: Figure) -> Shot:
@@ -53,3 +63,14 @@ class Studio:
             if name not in self._actors:
                 self._actors[name] = load_actor(self._sources[name], self._equipment)
             return self._actors[name]
+
+    def diffusion(self, name: str) -> DiffusionActor:
+        """The DDPM of that name, likewise."""
+        with self._loading:
+            if name not in self._diffusion:
+                self._diffusion[name] = load_diffusion(self._sources[name], self._equipment)
+            return self._diffusion[name]
+
+    def source(self, name: str) -> ModelSource:
+        """The files of the model of that name."""
+        return self._sources[name]

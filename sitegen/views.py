@@ -97,6 +97,17 @@ class Clip:
 
 
 @dataclass(frozen=True)
+class Still:
+    """A figure that stands still, as the page shows it."""
+
+    id: str
+    alt: str
+    caption: str
+    picture: Picture
+    downloads: tuple[Download, ...]
+
+
+@dataclass(frozen=True)
 class PageView:
     """A whole page; `paper`, `lead` and `bibtex` are the front page's, `manifest` is a link."""
 
@@ -107,6 +118,6 @@ class PageView:
     paper: Paper | None
     menu: tuple[MenuEntry, ...]
     lead: str | None
-    parts: tuple[Prose | Clip, ...]
+    parts: tuple[Prose | Clip | Still, ...]
     bibtex: str | None
     manifest: str | None
