@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import ClassVar, Literal
 
@@ -9,6 +10,7 @@ from pydantic import Field, StrictInt, ValidationInfo
 from pydantic import field_validator as check
 from pydantic.dataclasses import dataclass as validated
 
+from sitegen.ihdm.card import ModelCard
 from sitegen.kinds.base import RULES, Fps, Model, NoiseStd, Seed, Show, Spec
 from sitegen.kinds.grids import steps
 
@@ -68,6 +70,15 @@ class Hierarchy(Spec):
     def models(self) -> tuple[str, ...]:
         """The one model that is sampled."""
         return (self.model,)
+
+    def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+        """Splits that the model has no level for."""
+        levels = cards[0].levels
+        flattest = levels if self.splits is None else self.splits[0]
+        if flattest > levels:
+            yield f"splits: the model {self.model} has {levels} levels, and none is {flattest}"
+        if self.leaves is not None and levels < self.leaves.bit_length() - 1:
+            yield f"leaves: the model {self.model} has only {levels} levels to split at"
 
     def describe(self, levels: int) -> str:
         """Say how the tree grows, and out of what."""

@@ -9,7 +9,6 @@ from typing import Any, cast
 
 from sitegen.actors import Actor, Cast
 from sitegen.encode import ClipSpec
-from sitegen.errors import ConfigError
 from sitegen.figures import Figure, spec_json
 from sitegen.frames import Colour, Frame, to_uint8
 from sitegen.hierarchy import Layout, default_splits, tree_frames
@@ -78,13 +77,10 @@ def pace(levels: int, fps: float | None) -> tuple[int, float]:
 
 
 def _layout(spec: Hierarchy, actor: Actor) -> Layout:
-    """The tree on a light page. Raises ConfigError for splits that the model has no level for."""
+    """The tree on a light page."""
     card, (background, ink) = actor.model.card, LIGHT
-    try:
-        splits = spec.splits or default_splits(card.levels, cast(int, spec.leaves))
-        return Layout(card.levels, splits, card.image_size, background, ink)
-    except ValueError as error:
-        raise ConfigError(f"hierarchy(…): {error}") from None
+    splits = spec.splits or default_splits(card.levels, cast(int, spec.leaves))
+    return Layout(card.levels, splits, card.image_size, background, ink)
 
 
 def _drawn(spec: Hierarchy, layout: Layout) -> dict[str, Layout]:

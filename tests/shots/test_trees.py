@@ -205,15 +205,21 @@ def test_default_splits_are_told(source: ModelSource) -> None:
     assert json.loads(json.dumps(made.parameters)) == made.parameters
 
 
-def test_levels_that_the_model_lacks(tmp_path: Path) -> None:
-    """A split above K is a mistake in the page, told with file and line."""
-    write_model(tmp_path / "models" / "tiny", levels=K)
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        ("splits=[9, 4]", "splits: the model tiny has 8 levels, and none is 9"),
+        ("leaves=16", "leaves: the model tiny has only 3 levels to split at"),
+    ],
+)
+def test_levels_that_the_model_lacks(tmp_path: Path, call: str, told: str) -> None:
+    """They are a mistake in the page, told with file and line before anything is filmed."""
+    write_model(tmp_path / "models" / "tiny", levels=8 if "splits" in call else 3)
     config = tmp_path / "site.toml"
     config.write_text('title = "A title"\n[models.tiny]\npath = "models/tiny"\n')
     (tmp_path / "pages").mkdir()
-    write_page(config, 'Words.\n\n{{ hierarchy("tiny", splits=[9, 4]) }}\n')
-    told = r"index\.md:3: tiny-hierarchy: hierarchy\(…\): splits \(9, 4\): .* levels from 8 to 1"
-    with pytest.raises(ConfigError, match=told):
+    write_page(config, f'Words.\n\n{{{{ hierarchy("tiny", {call}) }}}}\n')
+    with pytest.raises(ConfigError, match=rf"index\.md:3: .*hierarchy\(…\): {told}"):
         build(config, Options(CPU), Studio, Silent())
 
 
