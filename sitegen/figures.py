@@ -22,6 +22,7 @@ from pydantic_core import ArgsKwargs
 from sitegen.fields import Caption, Slug, Text
 from sitegen.kinds.base import RULES, Spec
 from sitegen.kinds.grids import SharedInitialState, Trajectories
+from sitegen.kinds.latents import Interpolation, SharedNoise
 from sitegen.kinds.stills import Process, Smoothness, Spectra
 from sitegen.kinds.trees import Hierarchy
 from sitegen.problems import Problem, quoted, rule, told
@@ -40,6 +41,8 @@ KINDS: Mapping[str, type[Spec]] = MappingProxyType(
         "trajectories": Trajectories,
         "shared_initial_state": SharedInitialState,
         "hierarchy": Hierarchy,
+        "interpolation": Interpolation,
+        "shared_noise": SharedNoise,
         "process": Process,
         "spectra": Spectra,
         "smoothness": Smoothness,

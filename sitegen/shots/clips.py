@@ -13,6 +13,11 @@ from sitegen.encode import ClipSpec
 from sitegen.frames import Colour, scale_factor
 
 BACKGROUND: Colour = (32, 36, 48)
+INK: Colour = (228, 231, 241)
+"""What stands behind pictures, and the words on it, on pages of any colour."""
+LIGHT: tuple[Colour, Colour] = (255, 255, 255), (29, 33, 48)
+DARK: tuple[Colour, Colour] = (18, 21, 31), INK
+"""Paper and ink of the theme (static/style.css), for light pages and for dark ones."""
 
 
 class _Sampled(Protocol):

@@ -10,17 +10,13 @@ from typing import Any, cast
 from sitegen.actors import Actor, Cast
 from sitegen.encode import ClipSpec
 from sitegen.figures import Figure, spec_json
-from sitegen.frames import Colour, Frame, to_uint8
+from sitegen.frames import Frame, to_uint8
 from sitegen.hierarchy import Layout, default_splits, tree_frames
 from sitegen.ihdm.noise import branching
 from sitegen.kinds.trees import Hierarchy
 from sitegen.plan import Footage, Shot
-from sitegen.shots.clips import displayed, noise_std_of
+from sitegen.shots.clips import DARK, LIGHT, displayed, noise_std_of
 from sitegen.shots.replay import Replay
-
-LIGHT: tuple[Colour, Colour] = (255, 255, 255), (29, 33, 48)
-DARK: tuple[Colour, Colour] = (18, 21, 31), (228, 231, 241)
-"""Paper and ink of the theme (static/style.css)."""
 
 _SECONDS = 8.0  # that the tree takes to grow
 _SLOWEST, _FASTEST = 24.0, 60.0  # frames a second

@@ -24,7 +24,8 @@ from sitegen.kinds.trees import Hierarchy
 from sitegen.models import ModelSource, model_source
 from sitegen.plan import Shot
 from sitegen.report import Silent
-from sitegen.shots.trees import DARK, LIGHT, pace
+from sitegen.shots.clips import DARK, LIGHT
+from sitegen.shots.trees import pace
 from sitegen.studio import Studio
 from tests.builders import CPU, write_page
 from tests.tinymodel import on_one_thread, write_model
