@@ -117,10 +117,13 @@ class Interpolation(Spec):
 
     def describe(self, levels: int) -> str:
         """Say what changes into what, in which panels."""
-        many = "a sample changes" if len(self.samples) == 2 else f"{len(self.pairs)} samples change"
+        rows = len(self.pairs)
+        many = (
+            "a sample changes into another" if rows == 1 else f"{rows} samples change into others"
+        )
         where = (
-            f"Three panels side by side: in each {many} into another and back, with the model "
+            f"Three panels side by side: in each {many} and back, with the model "
             f"{self.model}, with the full latent of the DDPM {self.ddpm}, and with DDIM"
         )
-        alone = f"With the model {self.model} {many} into another and back"
+        alone = f"With the model {self.model} {many} and back"
         return f"{where if self.ddpm else alone}, in {self.points} images"
