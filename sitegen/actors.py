@@ -67,6 +67,11 @@ class DiffusionActor:
         """x_K (N, C, H, W) of some samples, standard normal, on the model's device."""
         return initial_noise(seed, samples, self.model.card.shape).to(self.model.device)
 
+    def begin(self, seed: int, samples: Sequence[int], _noise_std: float | None = None) -> Take:
+        """The noise of some samples, and their way down; a DDPM has no δ to choose."""
+        noise = independent(seed, samples, self.model.card.shape, self.model.device)
+        return self.ddpm(self.initial_noise(seed, samples), noise)
+
     def ddpm(self, x_K: Tensor, noise: NoiseSource) -> Take:
         """The way down from `x_K` (N, C, H, W) by ancestral sampling, as the card says."""
         return self._take(x_K, ddpm_process(in_chunks(self.model), x_K, noise))

@@ -1,4 +1,4 @@
-"""The site as a value: pages rendered, clips under their names, and the manifest."""
+"""The site as a value: pages rendered, clips and the author's files, and the manifest."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def assemble(
         for media in manifest.figures
         for file in media.record.files.values()
     }
+    tree |= {own.uri: Copy(own.source, own) for page in pages for own in page.files}
     tree |= {uri: path.read_bytes() for uri, path in assets(site).items()}
     tree |= {uri: text.encode() for uri, text in render_site(site, pages, manifest).items()}
     tree[MANIFEST_NAME] = manifest.to_json().encode()

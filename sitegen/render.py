@@ -13,9 +13,11 @@ from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from sitegen.bibtex import bibtex
 from sitegen.config import Site
+from sitegen.embedviews import embed_view, frames_policy
 from sitegen.errors import TargetError
 from sitegen.figures import Figure
 from sitegen.links import relative
@@ -29,18 +31,21 @@ from sitegen.views import (
     Head,
     MenuEntry,
     Named,
+    OwnVideo,
     PageView,
     Paper,
+    Photograph,
     Picture,
     Prose,
+    Screen,
     Still,
 )
 
 POLICY = (
-    "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'self'; "
+    "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'self'; script-src 'self'; "
     "base-uri 'none'; form-action 'none'"
 )
-"""What a page may load: files of its own site, and no script."""
+"""What a page may load: files of its own site."""
 
 FRONT = "index.html"
 """Where the front page goes."""
@@ -101,10 +106,12 @@ class _Book:
             manifest=relative("media.json", page.uri) if self.media else None,
         )
 
-    def _parts(self, page: Page) -> Iterator[Prose | Clip | Still]:
+    def _parts(self, page: Page) -> Iterator[Prose | Clip | Still | Photograph | Screen | OwnVideo]:
         for part in page.body:
             if isinstance(part, Figure):
                 yield _clip(self._media(page, part), page)
+            elif not isinstance(part, Markup):
+                yield embed_view(part, page.uri, self._backdrop(page))
             elif part:
                 yield Prose(part)
 
@@ -137,11 +144,12 @@ def _head(site: Site, page: Page) -> Head:
     folder = page.uri.removesuffix("index.html")
     return Head(
         title=page.title if page.title == site.title else f"{page.title} – {site.title}",
-        policy=POLICY,
+        policy=f"{POLICY}{frames_policy(page.body)}",
         description=site.description,
         address=f"{site.base_url.rstrip('/')}/{folder}" if site.base_url else None,
         icon=files["icon.svg"],
         stylesheet=files["style.css"],
+        script=files["script.js"],
     )
 
 

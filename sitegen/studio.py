@@ -25,6 +25,8 @@ from sitegen.shots.grids import shared_initial_state, trajectories
 from sitegen.shots.interpolations import interpolation
 from sitegen.shots.process import process
 from sitegen.shots.shared_noise import shared_noise
+from sitegen.shots.smoothness import smoothness
+from sitegen.shots.spectra import spectra
 from sitegen.shots.trees import hierarchy
 
 SHOTS: Mapping[str, Callable[[Cast, Figure], Shot]] = MappingProxyType(
@@ -35,6 +37,8 @@ SHOTS: Mapping[str, Callable[[Cast, Figure], Shot]] = MappingProxyType(
         "interpolation": interpolation,
         "shared_noise": shared_noise,
         "process": process,
+        "spectra": spectra,
+        "smoothness": smoothness,
     }
 )
 """How each kind of figure is filmed."""

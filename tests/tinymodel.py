@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from safetensors.torch import save
 
 from sitegen.files import digest
@@ -57,6 +58,16 @@ def write_model(folder: Path, *, pinned: bool = True, spoil: float = 0.0, **chan
         weights=FileRef(WEIGHTS_NAME, weights if pinned else None),
         prior=FileRef(PRIOR_NAME, prior if pinned else None),
     )
+    (folder / "model.toml").write_text(card.to_toml())
+    return folder
+
+
+def add_example(folder: Path) -> Path:
+    """Give a model of grey images a picture of its own, and name it in its card."""
+    card = card_of(folder)
+    picture = pictures(21, card.image_size)[20, 0]
+    Image.fromarray(picture).save(folder / "example.png")
+    card = replace(card, example=FileRef("example.png", digest(folder / "example.png")))
     (folder / "model.toml").write_text(card.to_toml())
     return folder
 
