@@ -161,7 +161,7 @@ class _Check:
             return
         text = self.folder.read(name).decode("utf-8", "replace")
         for line, path in local_paths(text, self.place.private, generic=suffix == ".json"):
-            self._error(name, line, f"names {quoted(path)}, a path of this machine; remove it")
+            self._error(name, line, f"names {path}, a path of this machine; remove it")
         readers: dict[str, Callable[[str], Iterator[tuple[int, str]]]] = {
             ".css": css_uris,
             ".xml": sitemap_uris,

@@ -159,7 +159,9 @@ class _Scanner(HTMLParser):
             self._name(values["alt"])
         clips = [each for each in (*self._open, element) if each.tag in {"video", "audio"}]
         for uri, role in _references(element.tag, values, clips[-1].attributes if clips else None):
-            self.found.references.append(Reference(uri, element.line, role, element.group))
+            alone = -len(self.found.references) - 1
+            group = element.group if element.tag in {"img", "source"} and not clips else alone
+            self.found.references.append(Reference(uri, element.line, role, group))
 
     def _judge(self, element: _Open) -> None:
         fault = None if element.hidden else _nameless(element)

@@ -1,5 +1,4 @@
-"""What keeps browsers from playing a clip is found in its boxes, as ffprobe and clips made wrong on
-purpose have it."""
+"""What keeps browsers from playing a clip is found in its boxes, and ffprobe agrees."""
 
 from __future__ import annotations
 
@@ -92,10 +91,11 @@ def test_the_way_to_mend_it_mends_it(folder: Path, tmp_path: Path) -> None:
 def test_sound_is_no_fault_but_no_pictures_are(folder: Path, tmp_path: Path) -> None:
     """A track of sound beside the pictures plays; alone it is no clip."""
     ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error"]
-    silence = ["-f", "lavfi", "-i", "anullsrc", "-t", "0.5", "-c:a", "aac", *FRONT]
+    silence = ["-f", "lavfi", "-i", "anullsrc"]
+    encode = ["-t", "0.5", "-c:a", "aac", *FRONT]
     both, only = tmp_path / "both.mp4", tmp_path / "only.mp4"
     pictures = ["-i", str(made("high", folder)), "-c:v", "copy"]
-    for words in ([*pictures, *silence, str(both)], [*silence, str(only)]):
+    for words in ([*silence, *pictures, *encode, str(both)], [*silence, *encode, str(only)]):
         subprocess.run([*ffmpeg, *words], check=True, capture_output=True)
     assert clip_faults(both) == []
     assert "no pictures" in clip_faults(only)[0]
