@@ -91,14 +91,17 @@ class Store:
         path = self._record_path(key)
         if set(sources) != set(record.files):
             raise ValueError(f"the record has {sorted(record.files)}, sources {sorted(sources)}")
-        for name, data in _FOR_GIT.items():
-            write_atomic(self._root / name, data)
         for name, file in record.files.items():
             self._keep(file, sources[name])
         write_atomic(path, _seal(record, key))
 
     def remember(self, asked: str) -> None:
-        """Keep what was asked for, so that a later build can tell what has changed since."""
+        """Keep what was asked for, so that a later build can tell what has changed since.
+
+        Comes before the record of it; tells git how to keep the store, too.
+        """
+        for name, rules in _FOR_GIT.items():
+            write_atomic(self._root / name, rules)
         data = asked.encode()
         write_atomic(self._root / "asked" / f"{digest_bytes(data)}.json", data)
 

@@ -89,7 +89,6 @@ def test_layout_is_the_contracted_one(filled: Filled) -> None:
     """Objects by digest, records by key, and no temporary left."""
     digests = [file.sha256 for file in filled.record.files.values()]
     expected = {filled.root / "objects" / each[:2] / each for each in digests} | {filled.path}
-    expected |= {filled.root / ".gitignore", filled.root / ".gitattributes"}
     assert {each for each in filled.root.rglob("*") if each.is_file()} == expected
 
 
