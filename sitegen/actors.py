@@ -88,7 +88,7 @@ def _load(source: ModelSource, equipment: Equipment) -> Model:
     with memory_errors(f"loading {source.name}"):
         model = load_model(source.weights, source.card, equipment.device, equipment.precision)
     _refuse_change(source.weights, known)
-    return model
+    return cast(Model, model)
 
 
 def _refuse_change(path: Path, known: str | None) -> None:

@@ -23,6 +23,7 @@ from sitegen.ihdm.reverse import reverse_process
 from sitegen.ihdm.train import Progress, Run, TrainingOptions
 from tests.ihdm import making
 from tests.ihdm.lessons import images
+from tests.ihdm.making import load_heat
 
 OPTIONS = TrainingOptions(images=24, batch_size=8, warmup_steps=2)
 
@@ -79,7 +80,7 @@ def test_weights_are_the_averages_in_float16(tmp_path: Path) -> None:
         kind = torch.float32 if name.startswith("statistics.") else torch.float16
         assert stored[name].dtype == kind
         assert torch.equal(stored[name], tensor.to(kind))
-    loaded = load_model(tmp_path)
+    loaded = load_heat(tmp_path)
     assert loaded.statistics is not None
     assert run.model.statistics is not None
     assert torch.equal(loaded.statistics.variance, run.model.statistics.variance)
