@@ -42,7 +42,7 @@ PARTS = ("objects", "records", "asked", "quarantine", "work", ".gitignore", ".gi
 
 _FOR_GIT = {
     # Whoever tracks the store with git tracks what is filmed, and git changes none of it.
-    ".gitignore": b"/lock\n/work/\n/quarantine/\n.sitegen-tmp-*\n",
+    ".gitignore": b"/lock\n/speeds.json\n/work/\n/quarantine/\n.sitegen-tmp-*\n",
     ".gitattributes": b"* -text\n",
 }
 _KEY = re.compile(r"[0-9a-z][0-9a-z_-]{0,127}")
