@@ -54,12 +54,17 @@ def test_clone_on_a_runner_builds_the_same_site(built: Builder, tmp_path: Path) 
     for name in ("lock", "work/x", "quarantine/x"):
         (built.root / ".sitegen" / name).parent.mkdir(exist_ok=True)
         (built.root / ".sitegen" / name).write_text("not to be tracked")
+    drawing = built.root / ".sitegen/objects/00/a-drawing"
+    drawing.parent.mkdir()
+    drawing.write_bytes(b"<svg>\n</svg>\n")
     git(built.root, "init", "--quiet")
     git(built.root, "add", "--all")
     git(built.root, "commit", "--quiet", "-m", "With its clips")
     git(tmp_path, "clone", "--quiet", str(built.root), "runner")
     tracked = {path.name for path in (tmp_path / "runner/.sitegen").iterdir()}
     assert tracked == {"asked", "objects", "records", ".gitattributes", ".gitignore"}
+    copy = tmp_path / "runner/.sitegen/objects/00/a-drawing"
+    assert copy.read_bytes() == drawing.read_bytes()
     done = runner(tmp_path / "runner", "--strict")
     assert (done.returncode, done.stderr) == (0, "")
     assert tree_hash(tmp_path / "runner/build") == tree_hash(built.output)

@@ -20,7 +20,7 @@ from sitegen.errors import LockedError, PlatformError, PublishError
 from sitegen.files import lock
 from sitegen.publish import Published, Wishes, pages_address, publish
 from sitegen.report import Silent
-from sitegen.repository import public
+from sitegen.repository import Repository, public
 from tests.builders import Builder, environment, traces, write_site
 
 SITE = 'title = "A title"\n{}[models.tiny]\npath = "models/tiny"\n'
@@ -231,7 +231,35 @@ def test_branch_that_was_removed(paper: Paper) -> None:
     assert paper.files() == paper.built()
 
 
-def test_push_between_our_look_and_our_push(paper: Paper) -> None:
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_push_while_the_commit_is_made(
+    paper: Paper, monkeypatch: pytest.MonkeyPatch, overwrite: bool
+) -> None:
+    """Whoever pushes after our look at the remote is not overwritten, told to or not."""
+    paper.publish()
+    paper.rebuild("Other words.")
+    theirs: list[str] = []
+    identity = Repository.identity
+
+    def slow(repository: Repository) -> dict[str, str]:
+        theirs.append(paper.push_of_somebody())
+        return identity(repository)
+
+    monkeypatch.setattr(Repository, "identity", slow)
+    with pytest.raises(PublishError, match="stale info"):
+        paper.publish(overwrite=overwrite)
+    assert [paper.tip()] == theirs
+
+
+def test_settings_of_another_repository(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within a hook of git, its variables speak of a repository that is not the site's."""
+    for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"):
+        monkeypatch.setenv(name, "/nowhere")
+    site = load_site(paper.site.config)
+    assert publish(site, site.output, Wishes(), Silent()).changed
+
+
+def test_push_during_our_push(paper: Paper) -> None:
     """Whoever comes between is not overwritten, not even with --overwrite."""
     paper.publish()
     theirs = paper.push_of_somebody()
@@ -491,14 +519,17 @@ def test_stopped_in_the_middle(paper: Paper, number: int, code: int) -> None:
 def test_stopped_while_the_commit_is_made(
     paper: Paper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C while git reads the files ends git as well, and leaves no branch and no report."""
+    """Ctrl-C while git reads the files ends git as well, and leaves no branch and no report.
+
+    A shell stands between, which would go on if only ghp-import were stopped.
+    """
     slow = tmp_path / "bin/git"
     slow.parent.mkdir()
     real = subprocess.run(["which", "git"], capture_output=True, text=True, check=True).stdout
-    started = tmp_path / "started"
-    script = (
-        f'case "$*" in *fast-import*) touch {started}; sleep 1 ;; esac; exec {real.strip()} "$@"'
-    )
+    started, ended = tmp_path / "started", tmp_path / "ended"
+    git_then = f'{real.strip()} "$@"'
+    case = f"*fast-import*) touch {started}; sleep 0.3; {git_then}; touch {ended} ;;"
+    script = f'case "$*" in {case} *) exec {git_then} ;; esac'
     slow.write_text(f"#!/bin/sh\n{script}\n")
     slow.chmod(0o755)
     before = paper.condition()
@@ -510,6 +541,7 @@ def test_stopped_while_the_commit_is_made(
     _, error = process.communicate(timeout=30)
     assert (process.returncode, error.count("\n")) == (130, 1)
     assert paper.condition() == before
-    time.sleep(1.2)
+    time.sleep(1.5)
+    assert not ended.exists()
     assert paper.condition() == before
     assert list((paper.root / ".git").glob("fast_import_crash*")) == []
