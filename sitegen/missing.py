@@ -75,6 +75,9 @@ def _changes(
             yield f"{name} went from {_shown(old.get(name))} to {_shown(new.get(name))}"
     if then.get("recipe") != now["recipe"]:
         yield f"sitegen's recipe for it went from {then.get('recipe')} to {now['recipe']}"
+    first, second = then.get("example"), now.get("example")
+    if first != second:
+        yield f"the example of {names[0]} went from {_short(first)} to {_short(second)}"
     models = then.get("models", [])
     if len(models) != len(names):
         yield "it shows other models"

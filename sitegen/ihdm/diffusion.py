@@ -24,11 +24,11 @@ from itertools import pairwise
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sitegen.errors import ConfigError
 from sitegen.ihdm.card import DiffusionConfig, ModelCard
-from sitegen.ihdm.model import CardModel
+from sitegen.ihdm.model import CardModel, Precision
 from sitegen.ihdm.noise import NoiseSource, Purpose, Shape, normal
 from sitegen.ihdm.reverse import Step, require_sane, scatter
 
@@ -90,7 +90,11 @@ def diffusion_of(card: ModelCard) -> DiffusionConfig:
 
 
 class DiffusionModel(CardModel):
-    """A network that predicts the noise in a state."""
+    """A network that predicts the noise in a state. Raises ConfigError for a card of no DDPM."""
+
+    def __init__(self, card: ModelCard, unet: nn.Module, precision: Precision = "float32") -> None:
+        super().__init__(card, unet, precision)
+        self.schedule = DiffusionSchedule.of(card)
 
     def forward(self, x: Tensor, level: int | Tensor) -> Tensor:
         """ε in x_k.

@@ -57,6 +57,8 @@ class CardModel(nn.Module):
     stay float32.
     """
 
+    statistics: Statistics | None = None
+
     def __init__(self, card: ModelCard, unet: nn.Module, precision: Precision = "float32") -> None:
         super().__init__()
         self.card = card

@@ -159,6 +159,25 @@ def test_bare_state_dict(tmp_path: Path) -> None:
         assert all(torch.equal(weights[name], t) for name, t in unet.state_dict().items())
 
 
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_saved_in_other_ways(protocol: int, tmp_path: Path) -> None:
+    """Channels-last tensors, transposed ones, newer pickles, arrays in the optimizer: the same."""
+    card = small_card()
+    value = published(card)
+    averages = value["ema"]["shadow_params"]
+    value["ema"]["shadow_params"] = [
+        tensor.movedim(0, -1).contiguous().movedim(-1, 0) for tensor in averages
+    ]
+    value["optimizer"]["history"] = {"losses": np.arange(5.0), "names": np.array(["a", "b"])}
+    path = tmp_path / "c.pth"
+    torch.save(value, path, pickle_protocol=protocol)
+    found = load_heat(path, card).unet.state_dict()
+    for name, tensor in random_unet(card).state_dict().items():
+        assert torch.equal(found[name], tensor)
+        assert found[name].is_contiguous()
+    assert inspect_checkpoint(path).ema_tensors == len(found)
+
+
 def test_views_of_one_storage(tmp_path: Path) -> None:
     """Averages that lie side by side in one block of memory are told apart."""
     card = small_card()
