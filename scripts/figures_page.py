@@ -12,7 +12,7 @@ from sitegen.figures import KINDS
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "pages" / "figures.md"
 EXAMPLES = {"NAME": "mnist", "FILE.png": "pictures/digit.png"}
 EMBEDS = {
-    "image": '"pictures/digit.png", alt="A seven", width=112',
+    "image": '"pictures/digit.png", alt="A handwritten eight", width=112',
     "video": '"https://youtu.be/qY1juqIDT10", title="The video abstract of the paper"',
 }
 """The calls of a page that nothing is sampled for."""
