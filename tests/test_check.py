@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from sitegen.check import Findings, Place, check_folder
+from sitegen.check import Findings, Place, check_folder, check_site
+from sitegen.config import load_site
 from sitegen.errors import TargetError
 from tests.builders import Builder, environment, traces, write_page, write_site
 
@@ -336,6 +337,19 @@ def test_command(tmp_path: Path) -> None:
     assert strict.stderr.startswith("error: the site is not fit to be published: 0 errors, 1 warn")
     (site.output / "x.html").write_text('<a href="nothing">')
     assert command(folder=tmp_path).returncode == 1
+
+
+def test_domain_and_address_agree(tmp_path: Path) -> None:
+    """Two hosts in site.toml are a warning; a domain alone is the address."""
+    hosts = 'domain = "paper.example.org"\n'
+    config = write_site(tmp_path, site=hosts + SITE_TEXT)
+    Builder(config)()
+    page = tmp_path / "build/index.html"
+    page.write_text(page.read_text().replace("</main>", '<a href="/media.json">x</a></main>'))
+    assert check_site(load_site(config), tmp_path / "build").errors == ()
+    config.write_text('base_url = "https://you.github.io/"\n' + hosts + SITE_TEXT)
+    (warning,) = check_site(load_site(config), tmp_path / "build").warnings
+    assert "the host you.github.io, and domain is paper.example.org" in warning.text
 
 
 def test_command_without_a_site(tmp_path: Path) -> None:
