@@ -59,7 +59,7 @@ def _manifest_problems(folder: Folder) -> Iterator[Found]:
     try:
         manifest = Manifest.from_json(folder.read(MANIFEST).decode("utf-8", "replace"))
     except RefusedError as error:
-        yield True, MANIFEST, str(error)
+        yield True, MANIFEST, str(error).removeprefix(f"{MANIFEST} ")
         return
     files = {file.path: file for media in manifest.figures for file in media.record.files.values()}
     for path, file in files.items():

@@ -6,8 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.parse import urljoin
+from urllib.request import urlopen
 
 import pytest
 
@@ -122,6 +128,57 @@ def test_what_a_page_says(tmp_path: Path, name: str) -> None:
         assert any(fault in problem.text for problem in found.errors), found.errors
         assert {problem.line for problem in found.errors} == {LINE + 1}
         assert str(found.errors[0]).startswith(f"{tmp_path}/index.html:{LINE + 1}: ")
+
+
+def test_server_agrees(tmp_path: Path) -> None:
+    """What a web server answers under a sub-path is what is told of the links of a page."""
+    root = folder(tmp_path / "paper")
+    urls = [
+        "data.zip",
+        "about/",
+        "about",
+        "a%20b.txt?x",
+        "/paper/data.zip",
+        "/paper",
+        "./about/../",
+    ]
+    urls += [
+        "nothing.html",
+        "Media/dot.gif",
+        "/data.zip",
+        "../data.zip",
+        "about/data.zip",
+        "%2e%2e",
+    ]
+    handler = partial(Quiet, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page = f"http://127.0.0.1:{server.server_port}/paper/index.html"
+        for url in urls:
+            (root / "index.html").write_text(PAGE.format(body=f'<a href="{url}">x</a>'))
+            found = look(root, Place(page.removesuffix("index.html"))).errors
+            assert answers(urljoin(page, url)) == (found == ()), (url, found)
+        server.shutdown()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Python's own web server, without its log, and without lists of what is in a folder."""
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def list_directory(self, path: object) -> None:
+        """Answer as a server that has no index there."""
+        self.send_error(404)
+
+
+def answers(url: str) -> bool:
+    """Whether a server has something there."""
+    try:
+        with urlopen(url, timeout=10) as answer:
+            return bool(answer.status == 200)
+    except HTTPError:
+        return False
 
 
 def test_built_site_is_good(tmp_path: Path) -> None:
@@ -306,7 +363,7 @@ def test_manifest_and_files_agree(tmp_path: Path) -> None:
     assert "is spelled" in texts
     assert f"{poster.name}: is not the file that media.json tells of" in texts
     (site.output / "media.json").write_text("{}")
-    assert "media.json is damaged" in "\n".join(map(str, look(site.output).errors))
+    assert "media.json: is damaged" in "\n".join(map(str, look(site.output).errors))
 
 
 def test_no_folder(tmp_path: Path) -> None:
