@@ -1,4 +1,4 @@
-"""The site as a value: pages rendered, clips under their names, and the manifest."""
+"""The site as a value: pages rendered, clips and the author's files, and the manifest."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ def furnish(
         for media in manifest.figures
         for file in media.record.files.values()
     }
+    tree |= {own.uri: Copy(own.source, own) for page in pages for own in page.files}
     tree |= {file.path: Copy(store.object(file), file) for file in drawn.files}
     tree |= {asset.uri: asset.data for asset in theme.assets.values()}
     texts = render_site(site, pages, manifest, theme, drawn)
@@ -64,6 +65,13 @@ def _place(job: Job, record: Record) -> Media:
         name: replace(file, path=f"media/{figure.id}-{file.sha256[:8]}{Path(file.path).suffix}")
         for name, file in record.files.items()
     }
-    alt = figure.alt or default_alt(figure, job.levels)
-    sigmas = tuple(job.sigmas[level] for level in record.levels) if job.sigmas else ()
+    alt = figure.alt or _described(default_alt(figure, job.levels), record)
+    known = all(level < len(job.sigmas) for level in record.levels)
+    sigmas = tuple(job.sigmas[level] for level in record.levels) if known else ()
     return Media(figure.id, job.page, alt, figure.caption, replace(record, files=files), sigmas)
+
+
+def _described(words: str, record: Record) -> str:
+    """What is to be seen, and what was measured."""
+    summary = record.results.get("summary")
+    return f"{words}. {summary}" if isinstance(summary, str) else words

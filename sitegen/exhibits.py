@@ -208,7 +208,7 @@ def _sequence(value: JSON) -> Sequence[JSON]:
 
 def _results(record: Record) -> Results | None:
     noted = record.results
-    if noted is None:
+    if not noted:
         return None
     tables = [_table(each) for each in _sequence(noted.get("tables")) if isinstance(each, Mapping)]
     return Results(str(noted.get("summary") or ""), tuple(tables))

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from sitegen.config import Site
+from sitegen.embedviews import frames_policy
+from sitegen.headviews import Button, Card, Head, Named, Paper
 from sitegen.links import relative
 from sitegen.media import MediaFile
 from sitegen.pages import Page
 from sitegen.theme import ICON, SCRIPT, STYLESHEET, Theme
-from sitegen.views import Button, Card, Head, Named, Paper
 
 POLICY = (
     "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'self'; script-src 'self'; "
@@ -29,7 +30,7 @@ def head(site: Site, page: Page, theme: Theme, card: MediaFile | None) -> Head:
     names = {name: relative(asset.uri, page.uri) for name, asset in theme.assets.items()}
     return Head(
         title=_title(site, page),
-        policy=POLICY,
+        policy=f"{POLICY}{frames_policy(page.body)}",
         description=site.description,
         site=site.title,
         address=address(site, page.uri),

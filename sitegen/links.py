@@ -9,6 +9,9 @@ from urllib.parse import unquote, urlsplit
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _RESERVED = re.compile(r"con|prn|aux|nul|com\d|lpt\d")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_HOST = re.compile(
+    r"(?=.{4,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]"
+)
 _FORBIDDEN = re.compile(r"[\s\x00-\x20\x7f-\x9f\\<>\"`{}|^]")
 
 
@@ -52,6 +55,15 @@ def web_url_fault(url: str) -> str | None:
     return "should hold no user name or password" if "@" in parts.netloc else None
 
 
+def host_fault(text: str) -> str | None:
+    """Say why the text is not the name of a host on the web, or None."""
+    if "/" in text or ":" in text:
+        return "should be a bare host name such as paper.example.org, without https:// and path"
+    if not _HOST.fullmatch(text):
+        return "should be a host name in small letters of English, such as paper.example.org"
+    return None
+
+
 def _path_fault(url: str) -> str | None:
     """Say why a reference without a scheme would not work under every address of the site."""
     if url.startswith("/"):
@@ -63,13 +75,18 @@ def _path_fault(url: str) -> str | None:
     return None
 
 
+def is_whole(url: str) -> bool:
+    """Whether the URL leads out of the site, by its scheme."""
+    return _SCHEME.match(url) is not None
+
+
 def relative(target: str, page: str) -> str:
     """Write the link from a page to a target; both are paths from the site's root.
 
     Whole addresses and fragments are returned as they are. A folder's link names its
     `index.html`, so that it also works where the site is opened from the file system.
     """
-    if _SCHEME.match(target) or target.startswith("#"):
+    if is_whole(target) or target.startswith("#"):
         return target
     path, rest = re.fullmatch(r"([^?#]*)(.*)", target, re.DOTALL).groups()  # type: ignore[union-attr]
     if path == "" or path.endswith("/"):

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -20,14 +20,11 @@ from typing import Any, Literal
 from sitegen.encode import ClipSpec, encoder_version
 from sitegen.errors import ConfigError, PlatformError
 from sitegen.figures import Figure, canonical_json, spec_json
-from sitegen.files import digest_bytes
+from sitegen.files import digest, digest_bytes, platform_errors
 from sitegen.frames import Frame
 from sitegen.ihdm.card import ModelCard
-from sitegen.media import ModelRef
+from sitegen.media import MediaFile, ModelRef
 from sitegen.models import ModelSource
-
-RECIPES: Mapping[str, int] = {"trajectories": 1}
-"""Raised by hand when the code that films a kind changes its pixels."""
 
 Device = str
 DEVICE = re.compile(r"cpu|cuda(:\d{1,3})?")
@@ -43,23 +40,42 @@ class Equipment:
 
 
 @dataclass(frozen=True)
-class Shot:
-    """A figure ready to be filmed: what its frames show, how to encode them, and their stream.
+class Footage:
+    """A clip to be filmed: how to encode it, and its frames, uint8 (H, W, 3), made when taken."""
 
-    levels: the level that each frame shows
-    parameters: everything that the figure was made with, for the manifest
-    frames: uint8 (H, W, 3) at native size, one a level, made when asked for
-    """
-
-    levels: tuple[int, ...]
-    clip: ClipSpec
-    parameters: Mapping[str, Any]
+    spec: ClipSpec
     frames: Iterator[Frame]
 
 
 @dataclass(frozen=True)
+class Shot:
+    """A figure ready to be filmed.
+
+    levels: the level that each frame of a clip shows; empty for a figure that stands still
+    parameters: everything that the figure was made with, for the manifest
+    steps, work: how much there is to compute before any frame, and the doing of it, a step a turn
+    clips: "" the clip, "dark" its version for dark pages; filmed in this order, one after the other
+    stills: what is written when all that is done, by name: each into the folder that it is given
+    results: what was measured, for the manifest; asked for in the end
+    """
+
+    levels: tuple[int, ...]
+    parameters: Mapping[str, Any]
+    clips: Mapping[str, Footage] = field(default_factory=dict)
+    steps: int = 0
+    work: Iterable[None] = ()
+    stills: Mapping[str, Callable[[Path], MediaFile]] = field(default_factory=dict)
+    results: Callable[[], Mapping[str, Any]] = dict
+
+    @property
+    def length(self) -> int:
+        """How many steps of progress there are: frames of all clips, and the work beside."""
+        return len(self.levels) * len(self.clips) + self.steps
+
+
+@dataclass(frozen=True)
 class Job:
-    """A figure of a page with its key.
+    """A figure of a page with its key; `request` is the digest of what is `asked`.
 
     levels, sigmas: K of the figure's first model, and its blur scales σ_B in pixels of levels
         0 … K; none for a model that does not blur
@@ -71,6 +87,7 @@ class Job:
     levels: int
     request: str
     environment: str | None
+    asked: str = ""
     sigmas: tuple[float, ...] = ()
 
     @property
@@ -84,22 +101,28 @@ def plan_figure(
 ) -> Job:
     """Key a figure; `known` is its `environment`.
 
-    Reads and hashes the weights, imports neither torch nor an encoder. Raises RefusedError for
-    weights or a prior that are missing or cannot be read.
+    Reads and hashes the weights, imports neither torch nor an encoder. Raises ConfigError for
+    models that do not fit the figure, RefusedError for weights or a prior that are missing or
+    cannot be read.
     """
     models = [sources[name] for name in figure.models]
-    asked = {
-        "spec": spec_json(figure),
-        "recipe": RECIPES[figure.kind],
-        "models": [[m.card.digest, m.weights_sha256, m.prior_sha256] for m in models],
-    }
+    require_fit(figure, sources)
+    asked = canonical_json(
+        {
+            "spec": {**spec_json(figure), **_contents(figure)},
+            "recipe": figure.spec.recipe,
+            "models": [[m.card.digest, m.weights_sha256, m.prior_sha256] for m in models],
+            **({"example": models[0].example_sha256} if figure.spec.needs_example else {}),
+        }
+    )
     return Job(
         figure,
         page,
         tuple(ModelRef(model.name, model.weights_sha256) for model in models),
         models[0].card.levels,
-        _digest(asked),
+        digest_bytes(asked.encode()),
         known,
+        asked,
         _sigmas(models[0].card),
     )
 
@@ -107,6 +130,49 @@ def plan_figure(
 def _sigmas(card: ModelCard) -> tuple[float, ...]:
     """σ_B of the levels 0 … K, rounded so that every machine writes the same digits."""
     return () if card.blur is None else tuple(round(sigma, 4) for sigma in card.schedule.sigmas)
+
+
+def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:
+    """Raise ConfigError, naming the models that would do, where the figure's are of a wrong kind.
+
+    Likewise where they make images of different sizes, or a card rules something else out.
+    """
+    spec, models = figure.spec, [sources[name] for name in figure.models]
+    faults = []
+    for model, kind in zip(models, spec.model_kinds, strict=True):
+        if model.card.kind != kind:
+            fit = sorted(name for name, each in sources.items() if each.card.kind == kind)
+            words = (
+                f'the model {model.name} is of kind "{model.card.kind}", and this needs "{kind}"'
+            )
+            faults.append(f"{words}: {', '.join(fit) or 'the site has none'}")
+    first = models[0]
+    for model in models[1:]:
+        if model.card.shape != first.card.shape:
+            sizes = " and ".join(f"{each.name} {_shape(each)}" for each in (first, model))
+            faults.append(f"the models make images of different sizes: {sizes}")
+    if spec.needs_example and first.example is None:
+        faults.append(
+            f"image is missing: the card of {first.name} names no example; name a picture of yours"
+        )
+    faults += [] if faults else spec.misfits([model.card for model in models])
+    if faults:
+        raise ConfigError("; ".join(f"{figure.kind}(…): {fault}" for fault in faults))
+
+
+def _shape(model: ModelSource) -> str:
+    return " × ".join(map(str, model.card.shape))
+
+
+def _contents(figure: Figure) -> dict[str, str]:
+    """The digests of the author's files that the figure shows, by the field that names them."""
+    named = {name: getattr(figure.spec, name) for name in figure.spec.files}
+    contents = {}
+    for name, file in named.items():
+        if file is not None:
+            with platform_errors(figure.root / file, "read"):
+                contents[name] = digest(figure.root / file)
+    return contents
 
 
 def environment(equipment: Equipment) -> str | None:

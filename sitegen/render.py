@@ -10,9 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from markupsafe import Markup
+
 from sitegen.bibtex import bibtex
 from sitegen.config import Site
 from sitegen.drawn import Drawn
+from sitegen.embedviews import embed_view
 from sitegen.errors import TargetError
 from sitegen.exhibits import exhibit, front_picture
 from sitegen.figures import Figure
@@ -22,7 +25,19 @@ from sitegen.markdown import Heading
 from sitegen.media import Manifest, Media, MediaFile
 from sitegen.pages import Page
 from sitegen.theme import ICON, STYLESHEET, Theme, site_theme
-from sitegen.views import Clip, MenuEntry, MissingView, PageView, Picture, Prose, Section, Still
+from sitegen.views import (
+    Clip,
+    MenuEntry,
+    MissingView,
+    OwnVideo,
+    PageView,
+    Photograph,
+    Picture,
+    Prose,
+    Screen,
+    Section,
+    Still,
+)
 
 MISSING = "404.html"
 """The page that a host shows for addresses that lead nowhere."""
@@ -95,10 +110,12 @@ class _Book:
             manifest=relative("media.json", page.uri) if self.media else None,
         )
 
-    def _parts(self, page: Page) -> Iterator[Prose | Clip | Still]:
+    def _parts(self, page: Page) -> Iterator[Prose | Clip | Still | Photograph | Screen | OwnVideo]:
         for part in page.body:
             if isinstance(part, Figure):
                 yield exhibit(self._media(page, part), page.uri)
+            elif not isinstance(part, Markup):
+                yield embed_view(part, page.uri, self._backdrop(page))
             elif part:
                 yield Prose(part)
 

@@ -7,63 +7,7 @@ from typing import ClassVar
 
 from markupsafe import Markup
 
-
-@dataclass(frozen=True)
-class Card:
-    """The picture that previews of a link show, under its whole address; sizes in pixels."""
-
-    address: str
-    width: int
-    height: int
-    alt: str
-
-
-@dataclass(frozen=True)
-class Head:
-    """What stands in the head of a page.
-
-    address: where the page is published, where that is known
-    citation: names and contents of the `citation_*` meta elements, for search engines of papers
-    """
-
-    title: str
-    policy: str
-    description: str | None
-    site: str
-    address: str | None
-    card: Card | None
-    citation: tuple[tuple[str, str], ...]
-    icon: str
-    stylesheet: str
-    script: str
-
-
-@dataclass(frozen=True)
-class Named:
-    """An author or an affiliation, and the mark that ties the one to the other."""
-
-    name: str
-    uri: str | None
-    mark: str
-
-
-@dataclass(frozen=True)
-class Button:
-    """A button under the title."""
-
-    label: str
-    uri: str
-    icon: str | None
-
-
-@dataclass(frozen=True)
-class Paper:
-    """What stands under the title of the front page."""
-
-    authors: tuple[Named, ...]
-    affiliations: tuple[Named, ...]
-    venue: str | None
-    buttons: tuple[Button, ...]
+from sitegen.headviews import Head, Paper
 
 
 @dataclass(frozen=True)
@@ -246,6 +190,55 @@ class Clip:
 
 
 @dataclass(frozen=True)
+class Photograph:
+    """A picture of the author's; `lazy` says that it can wait until it comes into sight."""
+
+    shape: ClassVar[str] = "photograph"
+
+    id: str
+    alt: str
+    caption: str
+    picture: Picture
+    lazy: bool
+
+
+@dataclass(frozen=True)
+class Screen:
+    """A video of another host: the page loads its `player` when a reader asks for it.
+
+    host: what the host is called
+    link: the page of the video there
+    poster: a picture of the site's own, to stand there until then
+    """
+
+    shape: ClassVar[str] = "screen"
+
+    id: str
+    title: str
+    caption: str
+    host: str
+    player: str
+    link: str
+    poster: Picture | None
+
+
+@dataclass(frozen=True)
+class OwnVideo:
+    """A video of the author's; `type` is that of its file, width and height in pixels."""
+
+    shape: ClassVar[str] = "video"
+
+    id: str
+    title: str
+    caption: str
+    uri: str
+    type: str
+    width: int
+    height: int
+    poster: str | None
+
+
+@dataclass(frozen=True)
 class PageView:
     """A whole page; `paper`, `lead` and `bibtex` are the front page's, `manifest` is a link."""
 
@@ -257,7 +250,7 @@ class PageView:
     menu: tuple[MenuEntry, ...]
     contents: tuple[Section, ...]
     lead: str | None
-    parts: tuple[Prose | Clip | Still, ...]
+    parts: tuple[Prose | Clip | Still | Photograph | Screen | OwnVideo, ...]
     moving: bool
     viewer: bool
     bibtex: str | None

@@ -1,10 +1,9 @@
-/* What the page does beyond HTML: clips play while they are in view, their steps can be scrubbed,
-   samples looked at, trees walked, and BibTeX copied. Without this script every clip still plays
-   by the browser's own controls. All words come from the page. */
+/* What the page does beyond HTML. Without this script every clip still plays by the browser's own
+   controls, and links lead where they say. All words come from the page. */
 "use strict";
 
 const AT_ONCE = 4; // clips that play at the same time
-const REST = 1500; // milliseconds that the finished samples stay before a clip starts again
+const REST = 1500; // milliseconds that the finished samples stay in sight
 const KEY = "sitegen-motion";
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const clips = [];
@@ -18,21 +17,21 @@ const memory = {
     try {
       return localStorage.getItem(KEY);
     } catch {
-      return null; // some browsers keep nothing for files
+      return null;
     }
   },
   write(value) {
     try {
       localStorage.setItem(KEY, value);
     } catch {
-      // it holds for this page only
+      // some browsers keep nothing for files; then it holds for this page only
     }
   },
 };
 
 let moving = !calm.matches && memory.read() !== "stopped" && !navigator.connection?.saveData;
 
-/* A play button, a slider and a readout that show a clip; the viewer has a copy of them. */
+/* Play button, slider and readout of a clip; the viewer has a copy of them. */
 class Controls {
   constructor(element, clip) {
     this.clip = clip;
@@ -51,7 +50,7 @@ class Controls {
     this.clip.scrub(this.clip.next(this.clip.aim, way));
   }
 
-  /* Where the slider stands: at once, also while the frame is still being fetched. */
+  /* Where the slider stands: at once, before the frame is there. */
   point(frame) {
     const { clip, slider } = this;
     slider.value = clip.valueAt(frame);
@@ -86,7 +85,7 @@ class Clip {
     this.sigmas = list(data.sigmas);
     [this.points, this.hold] = numbers(data.points ?? "0 0");
     this.shown = this.last; // the frame that is seen; the poster is the last one
-    this.aim = this.last; // the frame that was asked for
+    this.aim = this.last; // the frame that is wanted
     this.ratio = 0; // how much of it is in view
     this.held = false; // the visitor stopped this one
     this.asked = false; // the visitor started this one
@@ -114,7 +113,7 @@ class Clip {
     return clamp(Math.min(frame, back), 0, this.points - 1);
   }
 
-  /* The next frame that shows another level, or another point. */
+  /* The next frame of another level or point. */
   next(frame, way) {
     if (this.points) return clamp(this.valueAt(frame) + way, 0, this.points - 1);
     let to = frame + way;
@@ -128,7 +127,7 @@ class Clip {
     if (this.video.networkState !== HTMLMediaElement.NETWORK_LOADING) this.video.load();
   }
 
-  /* Day has become night, or the other way round: a clip with two films takes the other one. */
+  /* Night has come, or gone: a clip with two films takes the other one. */
   choose() {
     const { video } = this;
     if (!video.querySelector("source[media]") || video.preload !== "auto") return;
@@ -216,7 +215,7 @@ class Clip {
   }
 }
 
-/* Who plays: what the visitor started, then what is most in view, and never too many. */
+/* Who plays: what the visitor started, then what is most in view. */
 function schedule() {
   const wanted = clips.filter((clip) => {
     const here = viewer.clip ? viewer.clip === clip : clip.ratio > 0;
@@ -256,7 +255,7 @@ function observe() {
   document.addEventListener("visibilitychange", schedule);
 }
 
-/* One button for all motion. The visitor's choice is remembered; a wish for calm comes first. */
+/* One button for all motion, whose state is remembered; a wish for calm comes first. */
 function motion(button) {
   const words = button.querySelector("span");
   const tell = () => {
@@ -282,13 +281,13 @@ function motion(button) {
 
 /* Put an element over a part of the film; x, y, width and height are in pixels of the film. */
 function place(element, clip, { x, y, width, height }) {
-  element.style.left = `${(100 * x) / clip.width}%`;
-  element.style.top = `${(100 * y) / clip.height}%`;
-  element.style.width = `${(100 * width) / clip.width}%`;
-  element.style.height = `${(100 * height) / clip.height}%`;
+  const share = (part, whole) => `${(100 * part) / whole}%`;
+  const [left, top] = [share(x, clip.width), share(y, clip.height)];
+  const [across, down] = [share(width, clip.width), share(height, clip.height)];
+  Object.assign(element.style, { left, top, width: across, height: down });
 }
 
-/* Samples in a grid: one button, the lens, lies over the sample that it opens. */
+/* Samples in a grid: one button, the lens, lies over the one that it opens. */
 function grid(clip) {
   const [columns, count, width, height] = numbers(clip.video.dataset.cells);
   const lens = clip.stage.querySelector(".lens");
@@ -335,7 +334,7 @@ function grid(clip) {
   move(0);
 }
 
-/* A tree: every picture is a button; the branch of the one in focus stands out. */
+/* A tree: every picture is a button, and shows its branch. */
 function tree(clip) {
   const buttons = [...clip.stage.querySelectorAll(".node")];
   const nodes = buttons.map((button, number) => {
@@ -388,7 +387,7 @@ function tree(clip) {
 function veiled(clip, nodes) {
   const make = (name, attributes, ...inside) => {
     const element = document.createElementNS("http://www.w3.org/2000/svg", name);
-    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+    for (const key in attributes) element.setAttribute(key, attributes[key]);
     element.append(...inside);
     return element;
   };
@@ -415,7 +414,7 @@ function veiled(clip, nodes) {
   };
 }
 
-/* The dialog that shows one sample large, drawn from the film of the page itself. */
+/* The dialog that shows one sample large, drawn from the clip's own film. */
 const viewer = {
   clip: null,
 
@@ -463,9 +462,10 @@ const viewer = {
     const { x, y, width, height } = this.boxes[this.at];
     const film = video.readyState >= 2;
     const times = film ? 1 : poster.naturalWidth / whole;
+    const from = [x, y, width, height].map((value) => value * times);
     const pen = this.canvas.getContext("2d");
     pen.imageSmoothingEnabled = false;
-    pen.drawImage(film ? video : poster, x * times, y * times, width * times, height * times, 0, 0, width, height);
+    pen.drawImage(film ? video : poster, ...from, 0, 0, width, height);
   },
 
   closed() {
@@ -481,18 +481,28 @@ const viewer = {
 function copying(box) {
   const text = box.querySelector("code");
   const status = box.querySelector("[role=status]");
-  const select = () => getSelection().selectAllChildren(text);
   box.querySelector(".copy").addEventListener("click", async () => {
     status.textContent = "";
     let copied = true;
     try {
       await navigator.clipboard.writeText(text.textContent);
     } catch {
-      select();
+      getSelection().selectAllChildren(text);
       copied = document.execCommand("copy");
     }
     status.textContent = copied ? status.dataset.copied : status.dataset.failed;
   });
+}
+
+/* A video of another host: its player comes when the button is pressed. */
+function playElsewhere(screen, button) {
+  const player = document.createElement("iframe");
+  player.title = screen.dataset.title;
+  player.allow = "autoplay; fullscreen; picture-in-picture; encrypted-media";
+  player.referrerPolicy = "strict-origin-when-cross-origin"; // YouTube plays to no unknown page
+  player.src = screen.dataset.player;
+  button.replaceWith(player);
+  player.focus();
 }
 
 for (const figure of document.querySelectorAll(".clip-figure")) clips.push(new Clip(figure));
@@ -505,4 +515,13 @@ document.querySelectorAll("dialog.viewer").forEach((dialog) => viewer.setUp(dial
 document.querySelectorAll(".motion").forEach(motion);
 document.querySelectorAll(".bibtex").forEach(copying);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => clips.forEach((clip) => clip.choose()));
+for (const screen of document.querySelectorAll("[data-player]")) {
+  const link = screen.querySelector("a");
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = link.className;
+  button.append(...link.childNodes);
+  button.addEventListener("click", () => playElsewhere(screen, button));
+  link.replaceWith(button);
+}
 observe();

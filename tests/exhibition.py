@@ -22,10 +22,11 @@ from PIL import Image, ImageDraw
 from sitegen.assembly import furnish
 from sitegen.config import load_site
 from sitegen.encode import ClipSpec, encode_clip
-from sitegen.figures import Figure, Place, Trajectories
+from sitegen.figures import Figure, Place
 from sitegen.files import digest
 from sitegen.frames import Colour, Frame, grid
 from sitegen.hierarchy import Layout, tree_frames
+from sitegen.kinds.grids import Trajectories
 from sitegen.media import Manifest, Media, MediaFile, ModelRef, Record
 from sitegen.pages import Page, read_pages
 from sitegen.store import Store
@@ -180,7 +181,7 @@ def media_of(kind: str, id: str, page: str) -> tuple[Media, dict[str, Path]]:
         placed[name] = dataclasses.replace(file, path=f"media/{kind}-{file.sha256[:8]}{suffix}")
     moving = "mp4" in files
     levels = tuple(range(LEVELS, -1, -1)) if moving and kind != "interpolation" else ()
-    results = None if moving else RESULTS
+    results = {} if moving else RESULTS
     record = Record(kind, (ModelRef("mnist", "0" * 64),), 0, parameters, levels, placed, results)
     sigmas = tuple(SIGMAS[level] for level in levels) if kind != "single" else ()
     alt, caption = f"The {kind} in words", f"The {kind}."

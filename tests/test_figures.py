@@ -12,19 +12,19 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 from pydantic.dataclasses import dataclass
 
-from sitegen import figures
+from sitegen import calls, figures
 from sitegen.errors import ConfigError
 from sitegen.figures import (
     KINDS,
     Figure,
     Place,
-    Spec,
-    Trajectories,
     canonical_json,
     default_alt,
     make_figure,
     spec_json,
 )
+from sitegen.kinds.base import ModelName, Spec
+from sitegen.kinds.grids import Trajectories
 
 PLACE = Place("pages/index.md", 14)
 
@@ -191,7 +191,7 @@ def test_descriptions() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_argument_is_explained(kind: str) -> None:
     """Each argument has one sentence, which an author is shown where it is missing."""
-    meanings = figures._meanings(KINDS[kind])
+    meanings = calls.meanings(KINDS[kind])
     assert meanings.keys() == {field.name for field in dataclasses.fields(KINDS[kind])}
     assert all(text.endswith(".") for text in meanings.values())
 
@@ -201,8 +201,8 @@ def test_another_kind(monkeypatch: pytest.MonkeyPatch) -> None:
 
     @dataclass(frozen=True)
     class Pair(Spec):
-        left: figures.ModelName
-        right: figures.ModelName
+        left: ModelName
+        right: ModelName
 
         @property
         def models(self) -> tuple[str, ...]:

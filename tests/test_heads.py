@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from sitegen.heads import address, head
+from sitegen.headviews import Card
 from sitegen.media import MediaFile
 from sitegen.pages import read_pages
 from sitegen.theme import site_theme
-from sitegen.views import Card
 from tests.fabricated import make_site
 
 PAPER = """
@@ -56,6 +56,7 @@ def test_titles(tmp_path: Path, own: str, whole: str) -> None:
 
 def test_citation_elements(tmp_path: Path) -> None:
     """They name the paper and where it is; a relative link needs the site's address."""
+    (tmp_path / "paper.pdf").write_bytes(b"%PDF")
     site = make_site(tmp_path, 'title = "T"\n' + PAPER)
     (page,) = read_pages(site)
     found = head(site, page, site_theme(site), None).citation

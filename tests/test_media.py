@@ -65,7 +65,7 @@ records = st.builds(
     parameters=st.dictionaries(words, parameters.filter(lambda value: value != float("inf"))),
     levels=st.lists(st.integers(0, 1000), max_size=4).map(tuple),
     files=st.dictionaries(words, media_files, max_size=2),
-    results=st.none() | st.dictionaries(words, parameters.filter(lambda v: v != float("inf"))),
+    results=st.dictionaries(words, parameters.filter(lambda v: v != float("inf"))),
 )
 
 

@@ -8,15 +8,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from sitegen import plan
 from sitegen.errors import ConfigError, PlatformError, RefusedError
-from sitegen.figures import Figure, Place, Trajectories
+from sitegen.figures import Figure, Place
 from sitegen.files import digest
 from sitegen.ihdm.card import FileRef, ModelCard
+from sitegen.kinds.grids import Trajectories
 from sitegen.models import ModelSource
 from sitegen.plan import Equipment, environment, plan_figure, resolve_device, resolve_precision
 from tests.builders import CARD, CPU
@@ -58,8 +60,8 @@ def test_blur_scales(source: ModelSource) -> None:
     """A job knows σ_B of every level, and of none where its model does not blur."""
     job = plan_figure(figure(), "index.html", {"tiny": source}, "env")
     assert job.sigmas == (0.0, 0.5, 1.2599, 3.1748, 8.0)
-    flat = replace(source, card=replace(source.card, kind="ddpm", blur=None, prior=None))
-    assert plan_figure(figure(), "index.html", {"tiny": flat}, "env").sigmas == ()
+    unblurred: Any = SimpleNamespace(blur=None)
+    assert plan._sigmas(unblurred) == ()
 
 
 @pytest.mark.parametrize(
@@ -93,7 +95,7 @@ def test_card_is_pixels(source: ModelSource, change: Mapping[str, Any]) -> None:
 def test_recipe_is_pixels(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> None:
     """Raising the recipe of a kind by hand films its figures again."""
     key = request(figure(), source)
-    monkeypatch.setattr(plan, "RECIPES", {"trajectories": 2})
+    monkeypatch.setattr(Trajectories, "recipe", 2)
     assert request(figure(), source) != key
 
 

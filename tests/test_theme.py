@@ -136,7 +136,7 @@ def macros() -> dict[str, str]:
 
 def test_macros_are_documented() -> None:
     """Every macro is described at the top of its file and in the docs, with its arguments."""
-    docs = (ROOT / "docs" / "themes.md").read_text(encoding="utf-8")
+    docs = (ROOT / "docs" / "pages" / "theme.md").read_text(encoding="utf-8")
     assert len(macros()) > 10
     for name, call in macros().items():
         text = (resource("templates") / name).read_text(encoding="utf-8")

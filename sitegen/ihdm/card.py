@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib import resources
+from math import gcd
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -23,7 +24,8 @@ from sitegen.ihdm.inputs import is_folder, read_text
 from sitegen.ihdm.schedule import BlurSchedule
 
 CARD_NAME = "model.toml"
-_NOTES = ("training", "quality", "known_faults")
+_CLASS = ("_class_name",)
+_NOTES = ("training", "quality", "known_faults", "example")
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,37 @@ class UNetConfig:
 
 
 @dataclass(frozen=True)
+class DiffusersUNet(UNetConfig):
+    """The network of a model that diffusers saved: `config` is that of its UNet2DModel, as JSON.
+
+    What a `UNetConfig` says besides is told by it, `model_channels` being the widest that all
+    widths are a multiple of.
+    """
+
+    config: str = ""
+
+    def __post_init__(self) -> None:
+        """What it must be is for diffusers to say."""
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> DiffusersUNet:
+        """The network of a configuration. ConfigError if that has no widths and blocks."""
+        widths = tuple(config.get("block_out_channels") or ())
+        blocks = config.get("layers_per_block", 2)
+        if not cardrules.WIDTHS.holds(widths) or not rules.is_integer(blocks):
+            raise ConfigError("block_out_channels and layers_per_block must be whole numbers")
+        base = gcd(*widths)
+        kept = {key: value for key, value in config.items() if key[:1] != "_" or key in _CLASS}
+        text = json.dumps(kept, sort_keys=True)
+        return cls(base, tuple(width // base for width in widths), blocks, config=text)
+
+    def values(self) -> dict[str, Any]:
+        """The configuration by name."""
+        values: dict[str, Any] = json.loads(self.config)
+        return values
+
+
+@dataclass(frozen=True)
 class BlurRange:
     """Blur scales, in pixels, of level 1 and level K; those between are evenly spaced in log."""
 
@@ -82,11 +115,36 @@ WeightsRef = FileRef
 
 
 @dataclass(frozen=True)
+class DiffusionConfig:
+    """How a DDPM adds noise, and how it is sampled unless told otherwise.
+
+    `beta_schedule` is "linear", from `beta_start` to `beta_end`, or "cosine" (Nichol and Dhariwal
+    2021), which has neither. `variance` is "fixed_small" (the posterior's) or "fixed_large" (β);
+    `clip_sample` keeps predicted images in [-1, 1]. `rescale_timesteps` says that the network knows
+    timesteps as if there were 1000 of them, as improved-diffusion trains it unless told.
+
+    Raises ConfigError that names every value that is wrong.
+    """
+
+    beta_schedule: str
+    beta_start: float | None = None
+    beta_end: float | None = None
+    variance: str = "fixed_small"
+    clip_sample: bool = True
+    rescale_timesteps: bool = False
+
+    def __post_init__(self) -> None:
+        rules.refuse(cardrules.diffusion_problems(_plain(self)), "diffusion")
+        _keep(self, cardrules.DIFFUSION)
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """A model without its weights.
 
-    Sizes are in pixels, noise levels are standard deviations in [0, 1] pixel units. A DDPM has no
-    blur (None) and makes no use of the noise levels. `training` and `quality` are free notes.
+    Sizes are in pixels, noise levels are standard deviations in [0, 1] pixel units. A DDPM has
+    `diffusion` and no blur, prior, noise levels or parameterization. `training` and `quality` are
+    free notes. `example` is a picture of the kind that the model makes, and was not trained on.
 
     Raises ConfigError that names every value that is wrong.
     """
@@ -102,9 +160,11 @@ class ModelCard:
     parameterization: str = "difference"
     weights: FileRef | None = None
     prior: FileRef | None = None
+    example: FileRef | None = None
     training: Mapping[str, Any] = field(default_factory=dict, hash=False)
     quality: Mapping[str, Any] = field(default_factory=dict, hash=False)
     known_faults: tuple[str, ...] = ()
+    diffusion: DiffusionConfig | None = None
 
     def __post_init__(self) -> None:
         rules.refuse(cardrules.card_problems(_plain(self)), "card")
@@ -126,7 +186,7 @@ class ModelCard:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what decides the pictures: neither file names nor notes count."""
+        """SHA-256 of what decides samples: neither file names nor notes count, nor the example."""
         values = {key: value for key, value in _plain(self).items() if key not in _NOTES}
         for key in ("weights", "prior"):
             values[key] = values.get(key, {}).get("sha256")
@@ -185,14 +245,24 @@ def _keep(instance: Any, table: Mapping[str, rules.Rule]) -> None:
 
 def _plain(value: Any) -> Any:
     """Dataclasses as tables without their None; tuples as lists."""
+    if isinstance(value, DiffusersUNet):
+        return {"diffusers": value.config}
     if isinstance(value, BlurSchedule):
         return {"schedule": list(value.sigmas)}
-    if isinstance(value, UNetConfig | BlurRange | FileRef | ModelCard):
+    if isinstance(value, UNetConfig | BlurRange | FileRef | DiffusionConfig | ModelCard):
         pairs = ((item.name, getattr(value, item.name)) for item in fields(value))
-        return {key: _plain(item) for key, item in pairs if item is not None}
+        found = {key: _plain(item) for key, item in pairs if item is not None}
+        return _without_heat(found) if isinstance(value, ModelCard) else found
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+def _without_heat(card: dict[str, Any]) -> dict[str, Any]:
+    """A DDPM's card says nothing of what only a model that blurs has."""
+    unused = cardrules.HEAT if card["kind"] == "ddpm" else ()
+    defaults = {item.name: item.default for item in fields(ModelCard)}
+    return {k: v for k, v in card.items() if k not in unused or v != defaults[k]}
 
 
 def _parse(text: str, where: str) -> dict[str, Any]:
@@ -206,12 +276,20 @@ def _parse(text: str, where: str) -> dict[str, Any]:
         raise ConfigError(f"{place}: this is not TOML: {words}") from None
 
 
+def _network(unet: Mapping[str, Any]) -> UNetConfig:
+    if "diffusers" in unet:
+        return DiffusersUNet.of(json.loads(unet["diffusers"]))
+    return UNetConfig(**unet)
+
+
 def _built(tables: Mapping[str, Any]) -> dict[str, Any]:
     """The tables that have a class of their own, built; they have been checked."""
-    built: dict[str, Any] = {"unet": UNetConfig(**tables["unet"])}
-    for key in ("weights", "prior"):
+    built: dict[str, Any] = {"unet": _network(tables["unet"])}
+    for key in cardrules.FILES:
         if key in tables:
             built[key] = FileRef(**tables[key])
+    if "diffusion" in tables:
+        built["diffusion"] = DiffusionConfig(**tables["diffusion"])
     blur = tables.get("blur")
     if blur is not None:
         explicit = "schedule" in blur
