@@ -69,6 +69,7 @@ class Crew:
             record = _record(job, shot, files)
             assert job.key is not None
             sources = {name: folder / file.path for name, file in files.items()}
+            self.store.remember(job.asked)
             self.store.put(job.key, record, sources)
             return record
 

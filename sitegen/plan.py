@@ -74,7 +74,7 @@ class Shot:
 
 @dataclass(frozen=True)
 class Job:
-    """A figure of a page with its key."""
+    """A figure of a page with its key; `request` is the digest of what is `asked`."""
 
     figure: Figure
     page: str
@@ -82,6 +82,7 @@ class Job:
     levels: int
     request: str
     environment: str | None
+    asked: str = ""
 
     @property
     def key(self) -> str | None:
@@ -100,19 +101,22 @@ def plan_figure(
     """
     models = [sources[name] for name in figure.models]
     require_fit(figure, sources)
-    asked = {
-        "spec": {**spec_json(figure), **_contents(figure)},
-        "recipe": figure.spec.recipe,
-        "models": [[m.card.digest, m.weights_sha256, m.prior_sha256] for m in models],
-        **({"example": models[0].example_sha256} if figure.spec.needs_example else {}),
-    }
+    asked = canonical_json(
+        {
+            "spec": {**spec_json(figure), **_contents(figure)},
+            "recipe": figure.spec.recipe,
+            "models": [[m.card.digest, m.weights_sha256, m.prior_sha256] for m in models],
+            **({"example": models[0].example_sha256} if figure.spec.needs_example else {}),
+        }
+    )
     return Job(
         figure,
         page,
         tuple(ModelRef(model.name, model.weights_sha256) for model in models),
         models[0].card.levels,
-        _digest(asked),
+        digest_bytes(asked.encode()),
         known,
+        asked,
     )
 
 
