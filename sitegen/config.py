@@ -27,6 +27,7 @@ from pydantic import (
 )
 
 from sitegen.fields import HostName, Slug, Text, Url, WebUrl, unless
+from sitegen.ihdm.foreign import tells_itself
 from sitegen.problems import Problem, rule, told
 from sitegen.resources import resource
 from sitegen.source import KeyPath, odd_character, read_text, shown, toml_lines
@@ -142,7 +143,7 @@ class ModelEntry(_Table):
 
     @model_validator(mode="after")
     def _has_card(self) -> Self:
-        if not self.card_path.is_file():
+        if not self.card_path.is_file() and not tells_itself(self.path):
             lack = "the folder holds no model.toml" if self.path.is_dir() else "no model card"
             raise ValueError(f'{lack}; name one: card = "FILE.toml"')
         return self

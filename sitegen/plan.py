@@ -52,8 +52,8 @@ class Shot:
 
     levels: the level that each frame of a clip shows; empty for a figure that stands still
     parameters: everything that the figure was made with, for the manifest
+    steps, work: how much there is to compute before any frame, and the doing of it, a step a turn
     clips: "" the clip, "dark" its version for dark pages; filmed in this order, one after the other
-    steps, work: how much there is to compute beside the frames, and the doing of it, a step a turn
     stills: what is written when all that is done, by name: each into the folder that it is given
     results: what was measured, for the manifest; asked for in the end
     """
