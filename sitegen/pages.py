@@ -25,7 +25,7 @@ from sitegen.errors import ConfigError
 from sitegen.figures import KINDS, Figure, Place, make_figure
 from sitegen.links import slug_fault
 from sitegen.markdown import parse
-from sitegen.problems import Problem, quoted, told
+from sitegen.problems import Problem, known_words, quoted, told
 from sitegen.source import read_text, shown
 from sitegen.templates import TemplateFault, calling_line, run_template
 
@@ -75,7 +75,7 @@ def read_page(path: Path, site: Site, available: Callable[[str], bool]) -> Page:
     uri = _uri(path)
     source = read_text(path)
     calls = _Calls(shown(path), frozenset(site.models))
-    text = _filled(source, calls, {"available": available, "site": _public(site)})
+    text = _filled(source, calls, {"available": calls.asking(available), "site": _public(site)})
     document = parse(text, calls.slot, uri)
     problems = [*calls.strays(text, document.parts), *calls.bad_ids()]
     problems += [
@@ -124,6 +124,19 @@ class _Calls:
     def functions(self) -> dict[str, Callable[..., Markup]]:
         """The functions that a page can call, one a kind."""
         return {kind: self._function(kind) for kind in KINDS}
+
+    def asking(self, available: Callable[[str], bool]) -> Callable[[str], bool]:
+        """The function `available` of a page, which knows the models of the site only."""
+
+        def ask(name: str) -> bool:
+            if name not in self.models:
+                raise ValueError(
+                    f"available({quoted(name)}): no such model in site.toml"
+                    f"{known_words(name, self.models)}"
+                )
+            return available(name)
+
+        return ask
 
     def _function(self, kind: str) -> Callable[..., Markup]:
         def call(*args: object, **kwargs: object) -> Markup:

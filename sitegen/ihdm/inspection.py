@@ -14,6 +14,9 @@ from sitegen.ihdm.card import CARD_NAME, ModelCard, read_card
 from sitegen.ihdm.inputs import Format, is_folder, regular_size, sniff
 from sitegen.ihdm.weights import STATISTICS, read_header
 
+SUFFIXES = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})
+"""How the names of checkpoints end."""
+
 _DTYPES = {
     "Double": "float64",
     "Float": "float32",
@@ -86,16 +89,39 @@ def inspect_checkpoint(path: Path | str) -> CheckpointInfo:
     dtypes = {entry.dtype for name, entry in entries.items() if name in shapes}
     info = _info("safetensors", size, shapes, dtypes)
     info = replace(info, preconditioned=all(name in entries for name in STATISTICS))
-    return _with_recipe(info, read_card(path)) if is_folder(Path(path)) else info
+    own = is_folder(Path(path)) and (Path(path) / CARD_NAME).exists()
+    return _with_recipe(info, read_card(path)) if own else info
+
+
+def only_checkpoint(folder: Path) -> Path | None:
+    """The one checkpoint in a folder, by the endings that such files have; None if none is there.
+
+    Raises RefusedError, with their names, if there are several.
+    """
+    try:
+        files = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
+    except OSError as error:
+        raise RefusedError(f"{folder}: cannot look into it: {error.strerror}") from None
+    found = sorted(path for path in files if path.is_file() and not path.name.startswith("."))
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found[:5])
+        raise RefusedError(
+            f"{folder}: holds {len(found)} checkpoints ({names}{', …' if found[5:] else ''}); "
+            "name one of them, or keep only one there"
+        )
+    return found[0] if found else None
 
 
 def weights_file(path: Path) -> Path:
     """The weights that a model's folder means; a file means itself.
 
-    Raises RefusedError if the folder's card names none.
+    A folder without a card means the one checkpoint in it. Raises RefusedError if the folder's
+    card names no weights, or it has neither.
     """
     if not is_folder(path):
         return path
+    if not (path / CARD_NAME).exists() and (file := only_checkpoint(path)):
+        return file
     card = read_card(path)
     if card.weights is None:
         raise RefusedError(f"{path / CARD_NAME}: names no weights; give the checkpoint's file")
