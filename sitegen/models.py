@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,6 @@ from sitegen.ihdm.inputs import regular_size, sha256
 from sitegen.ihdm.inspection import inspect_checkpoint, only_checkpoint
 from sitegen.presets import is_approximate, preset_prior
 from sitegen.problems import known_words
-from sitegen.source import shown
 from sitegen.resources import resource
 
 
@@ -45,8 +45,8 @@ class ModelSource:
     @cached_property
     def weights_sha256(self) -> str:
         """The digest of the weights; the one that the card pins where the file is elsewhere."""
-        self._require_there(or_pinned=True)
-        return _digest(self.weights, self.card.weights, "checkpoint")
+        with self._telling_what_to_do():
+            return _digest(self.weights, self.card.weights, "checkpoint")
 
     @cached_property
     def prior_sha256(self) -> str | None:
@@ -55,8 +55,8 @@ class ModelSource:
 
     def require_usable(self) -> None:
         """Raise RefusedError, saying what to do, unless there is all that sampling takes."""
-        self._require_there()
-        regular_size(self.weights, "checkpoint")
+        with self._telling_what_to_do():
+            regular_size(self.weights, "checkpoint")
         if self.prior is not None:
             regular_size(self.prior, "prior")
             return
@@ -73,16 +73,18 @@ class ModelSource:
         """Whether the starts are not made of the model's training images, as its card says."""
         return is_approximate(self.card)
 
-    def _require_there(self, *, or_pinned: bool = False) -> None:
-        """Refuse a checkpoint that is not there yet, unless its digest is known all the same."""
-        pinned = self.card.weights is not None and self.card.weights.sha256 is not None
-        if self.weights.exists() or (or_pinned and pinned):
-            return
-        guard = f'{{% if available("{self.name}") %}} … {{% endif %}}'
-        raise RefusedError(
-            f"{shown(self.weights)}: there is no such checkpoint; put it there, or keep what needs "
-            f"the model {self.name} in {guard}, which leaves it out of the page"
-        )
+    @contextmanager
+    def _telling_what_to_do(self) -> Iterator[None]:
+        """Add to the refusal of a checkpoint that is not there what can be done about it."""
+        try:
+            yield
+        except RefusedError as error:
+            if self.weights.exists():
+                raise
+            guard = f'{{% if available("{self.name}") %}} … {{% endif %}}'
+            raise RefusedError(
+                f"{error}\nput it there, or leave out of the page what needs {self.name}: {guard}"
+            ) from None
 
 
 def model_source(name: str, path: Path, card_path: Path | None = None) -> ModelSource:

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sitegen import npz
+from sitegen.actors import Actor
 from sitegen.errors import ConfigError
 from sitegen.files import platform_errors, temporary_path
 from sitegen.frames import to_uint8
 from sitegen.report import Advance, Reporter
-from sitegen.studio import Actor
 from sitegen.tree import require_writable
 
 Array = NDArray[np.float32]

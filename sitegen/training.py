@@ -144,10 +144,10 @@ def prepare(name: str, wishes: Wishes) -> tuple[ModelCard, Training]:
     Raises ConfigError for wishes that cannot be, RefusedError for data that cannot be used,
     PlatformError for a device that is not there.
     """
+    from sitegen.actors import require_device
     from sitegen.ihdm.data import read_images, require_enough
     from sitegen.ihdm.recipe import Training
     from sitegen.plan import resolve_device
-    from sitegen.studio import require_device
 
     base = _preset(wishes)
     kind = wishes.parameterization or (base.parameterization if base else "preconditioned")

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sitegen import sampling
+from sitegen.actors import Actor, load_actor
 from sitegen.errors import ConfigError, PlatformError, TargetError
 from sitegen.files import temporary_path
 from sitegen.frames import to_uint8
 from sitegen.models import model_source
 from sitegen.report import Silent
 from sitegen.sampling import Request, check_output, sample
-from sitegen.studio import Actor, load_actor
 from tests.builders import CPU, temporaries, tree_hash
 from tests.tinymodel import LEVELS, on_one_thread, write_model
 

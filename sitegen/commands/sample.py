@@ -12,9 +12,9 @@ from sitegen.commands.shared import SEED, config_option, equipment, equipment_op
 from sitegen.console import Console
 
 if TYPE_CHECKING:
+    from sitegen.actors import Actor
     from sitegen.models import ModelSource
     from sitegen.plan import Equipment
-    from sitegen.studio import Actor
 
 
 @click.command()
@@ -85,8 +85,8 @@ def _actor(source: ModelSource, data: Path | None, equipment: Equipment) -> Acto
             f"the model {source.name} has no prior, so there is nothing to start from; "
             "give a folder of training images: --data DIR"
         )
+    from sitegen.actors import load_actor
     from sitegen.priors import prior_from_data
-    from sitegen.studio import load_actor
 
     prior = None if data is None else prior_from_data(source.card, data)
     return load_actor(source, equipment, prior)
