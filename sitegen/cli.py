@@ -6,6 +6,7 @@ from typing import NoReturn
 
 import click
 
+from sitegen.commands.add import add
 from sitegen.commands.build import build
 from sitegen.commands.inspect import inspect
 from sitegen.commands.sample import sample
@@ -41,13 +42,14 @@ def cli() -> None:
     \b
     Examples:
       sitegen build                          build the site of ./site.toml into build/
+      sitegen add birds --checkpoint runs/birds/checkpoint.pth --data data/birds
       sitegen sample mnist --count 36 --output digits.npz
       sitegen inspect checkpoint_130000.pth
       sitegen train mnist --data .data/mnist
     """
 
 
-for command in (build, inspect, sample, train):
+for command in (add, build, inspect, sample, train):
     cli.add_command(command)
 
 

@@ -11,7 +11,7 @@ from sitegen.files import write_atomic
 from sitegen.ihdm.card import CARD_NAME, ModelCard, read_card
 from sitegen.ihdm.data import read_images
 from sitegen.ihdm.inputs import read_text
-from sitegen.ihdm.prior import PRIOR_NAME, Prior, make_prior
+from sitegen.ihdm.prior import PRIOR_NAME, Prior, draw_places, make_prior
 
 COUNT = 1000
 """How many training images a bank keeps, which is as many starts as there are."""
@@ -20,10 +20,11 @@ COUNT = 1000
 def prior_from_data(card: ModelCard, data: Path) -> Prior:
     """A prior of training images: a folder of pictures, or MNIST-format files.
 
-    Raises RefusedError when no usable images are there, or they do not fit the card.
+    Of pictures no more are read than a bank keeps. Raises RefusedError when no usable images are
+    there, or they do not fit the card.
     """
     channels = 3 if card.channels == 3 else None  # colour ones are not made grey in silence
-    images = read_images(data, card.image_size, channels)
+    images = read_images(data, card.image_size, channels, lambda many: draw_places(many, COUNT))
     if images.shape[1:] != card.shape:
         found, wanted = (f"{c} × {h} × {w}" for c, h, w in (images.shape[1:], card.shape))
         raise RefusedError(

@@ -35,7 +35,8 @@ class CheckpointInfo:
 
     `parameters` counts the numbers of the network; `ema_*` are None where there are no averages.
     `architecture` is None when the names and shapes are not those of a U-Net that we know, and
-    `presets` are the published configurations that it fits.
+    `presets` are the published configurations that it fits. `card` is that of a model's folder,
+    where it is known what a checkpoint does not tell.
     """
 
     format: Format
@@ -50,10 +51,12 @@ class CheckpointInfo:
     preconditioned: bool
     architecture: Architecture | None
     presets: tuple[str, ...]
+    file: str = ""
+    card: ModelCard | None = None
 
     def to_json(self) -> str:
         """Everything as JSON."""
-        return json.dumps(asdict(self), indent=2)
+        return json.dumps(asdict(self), indent=2, default=str)
 
     def to_text(self) -> str:
         """Everything in a few lines for people."""
@@ -62,6 +65,7 @@ class CheckpointInfo:
             ema = f"{self.ema_tensors} tensors, decay {self.ema_decay}, {self.ema_updates} updates"
         looks = self.architecture.text() if self.architecture else "not a U-Net that sitegen knows"
         pairs = {
+            "file": self.file,
             "format": f"{self.format}, {self.bytes:,} bytes",
             "step": "not told" if self.step is None else f"{self.step:,}",
             "parameters": f"{self.parameters:,} ({', '.join(self.dtypes)}), {self.tensors} tensors",
@@ -69,8 +73,22 @@ class CheckpointInfo:
             "parameterization": "preconditioned" if self.preconditioned else "difference",
             "architecture": looks,
             "fits presets": ", ".join(self.presets) or "none",
+            "card": _about(self.card) if self.card else "none; sitegen add writes one",
         }
         return "\n".join(f"{key:17} {value}" for key, value in pairs.items())
+
+
+def _about(card: ModelCard) -> str:
+    """What a card knows that a checkpoint does not tell, in one line."""
+    size = f"{card.image_size}×{card.image_size} pixels, {card.levels} levels"
+    if card.kind != "ihdm":
+        return f"{card.kind}, {size}"
+    sigmas = card.schedule.sigmas
+    blur = f"blur {sigmas[1]:g} to {sigmas[-1]:g} pixels"
+    noise = (
+        f"noise {card.training_noise_std:g} in training, {card.sampling_noise_std:g} in sampling"
+    )
+    return f"{size}, {blur}, {noise}, {card.unet.num_heads} heads"
 
 
 def inspect_checkpoint(path: Path | str) -> CheckpointInfo:
@@ -79,6 +97,12 @@ def inspect_checkpoint(path: Path | str) -> CheckpointInfo:
     Raises RefusedError for a file that is missing, damaged or unsafe.
     """
     file = weights_file(Path(path))
+    info = replace(_inspected(file), file=str(file))
+    own = is_folder(Path(path)) and (Path(path) / CARD_NAME).exists()
+    return _with_recipe(info, read_card(path)) if own else info
+
+
+def _inspected(file: Path) -> CheckpointInfo:
     size = regular_size(file, "checkpoint")
     if sniff(file) == "pth":
         with open_archive(file) as archive:
@@ -88,9 +112,7 @@ def inspect_checkpoint(path: Path | str) -> CheckpointInfo:
     shapes = {name: entry.shape for name, entry in entries.items() if name not in STATISTICS}
     dtypes = {entry.dtype for name, entry in entries.items() if name in shapes}
     info = _info("safetensors", size, shapes, dtypes)
-    info = replace(info, preconditioned=all(name in entries for name in STATISTICS))
-    own = is_folder(Path(path)) and (Path(path) / CARD_NAME).exists()
-    return _with_recipe(info, read_card(path)) if own else info
+    return replace(info, preconditioned=all(name in entries for name in STATISTICS))
 
 
 def only_checkpoint(folder: Path) -> Path | None:
@@ -102,7 +124,7 @@ def only_checkpoint(folder: Path) -> Path | None:
         files = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
     except OSError as error:
         raise RefusedError(f"{folder}: cannot look into it: {error.strerror}") from None
-    found = sorted(path for path in files if path.is_file() and not path.name.startswith("."))
+    found = sorted(path for path in files if path.is_file() and _may_be_weights(path.name))
     if len(found) > 1:
         names = ", ".join(path.name for path in found[:5])
         raise RefusedError(
@@ -112,24 +134,31 @@ def only_checkpoint(folder: Path) -> Path | None:
     return found[0] if found else None
 
 
+def _may_be_weights(name: str) -> bool:
+    return not name.startswith(".") and not name.endswith("prior.safetensors")
+
+
 def weights_file(path: Path) -> Path:
     """The weights that a model's folder means; a file means itself.
 
-    A folder without a card means the one checkpoint in it. Raises RefusedError if the folder's
-    card names no weights, or it has neither.
+    A folder without a card, or whose card names no weights, means the one checkpoint in it.
+    Raises RefusedError if there is none.
     """
     if not is_folder(path):
         return path
-    if not (path / CARD_NAME).exists() and (file := only_checkpoint(path)):
-        return file
-    card = read_card(path)
-    if card.weights is None:
-        raise RefusedError(f"{path / CARD_NAME}: names no weights; give the checkpoint's file")
-    return path / card.weights.file
+    card = read_card(path) if (path / CARD_NAME).exists() else None
+    if card is not None and card.weights is not None:
+        return path / card.weights.file
+    file = only_checkpoint(path)
+    if file is None:
+        lack = "holds no checkpoint" if card is None else f"its {CARD_NAME} names no weights"
+        raise RefusedError(f"{path}: {lack}; give the checkpoint's file")
+    return file
 
 
 def _with_recipe(info: CheckpointInfo, card: ModelCard) -> CheckpointInfo:
     """What the card of our own model tells about the run; its weights are the averages."""
+    info = replace(info, card=card)
     step = card.training.get("steps")
     decay = card.training.get("options", {}).get("ema_decay")
     if not isinstance(step, int) or not isinstance(decay, float):

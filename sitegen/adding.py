@@ -1,0 +1,223 @@
+"""`sitegen add`: a checkpoint becomes a model of the site.
+
+Nothing is written before the checkpoint has been read and fits. Card and prior are made aside and
+moved into `models/NAME` at once; `site.toml` is changed last, and if that fails they go again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sitegen.config import Site, load_site, parse_site
+from sitegen.errors import ConfigError
+from sitegen.figures import KINDS, Place, make_figure
+from sitegen.files import write_atomic
+from sitegen.ihdm.card import CARD_NAME, ModelCard, read_card
+from sitegen.ihdm.inputs import is_folder
+from sitegen.ihdm.inspection import inspect_checkpoint, weights_file
+from sitegen.links import slug_fault
+from sitegen.modelfolder import WritePrior, model_folder
+from sitegen.newcard import Ask, Wishes, complete, new_card, notes, with_images
+from sitegen.presets import preset_prior
+from sitegen.siteedit import with_model
+from sitegen.source import read_text, shown, toml_lines
+from sitegen.templates import run_template
+
+LARGE = 64
+"""Of larger images than this, in pixels, a grid shows only four."""
+
+
+@dataclass(frozen=True)
+class Added:
+    """What was done: the model's card, the files that were written, and what to tell of it."""
+
+    name: str
+    card: ModelCard
+    files: tuple[Path, ...]
+    notes: tuple[str, ...]
+    config: Path
+
+    def lines(self) -> list[str]:
+        """What the command line prints."""
+        channels, size, _ = self.card.shape
+        colour = "colour" if channels == 3 else "grey"
+        about = f"{size}×{size} pixels, {colour}, {self.card.levels} levels"
+        written = [f"wrote {shown(file)}" for file in self.files]
+        calls = [f"    {call}" for call in figure_calls(self.name, self.card, self.config.parent)]
+        return [
+            f"{self.name}: {about}",
+            *self.notes,
+            *written,
+            f"added [models.{self.name}] to {shown(self.config)}",
+            "To show it, paste what you like of this into a page:",
+            "",
+            *calls,
+        ]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is to be added: the model, the file of its weights, and its table in `site.toml`.
+
+    `prior` is the prior that it has, `data` the images that one is to be made of.
+    """
+
+    card: ModelCard
+    weights: Path
+    entry: Mapping[str, str]
+    prior: Path | None
+    data: Path | None
+
+
+def add_model(config: Path, name: str, wishes: Wishes, ask: Ask | None) -> Added:
+    """Add a checkpoint to the site of `config` under a name.
+
+    `ask` is asked for what is missing; None where nobody can be. Raises ConfigError for a name
+    that is taken, for what is missing and for values that cannot be, RefusedError for a file that
+    is unsafe, damaged or does not fit, PlatformError if the disk fails. Whatever is raised, the
+    site is as it was.
+    """
+    site = load_site(config)
+    _refuse_name(name, site, config)
+    own = _own_card(wishes.checkpoint)
+    if own is not None:
+        wishes = with_images(wishes, read_card(own), own, ask)
+        plan, told = _plan_own(site, name, wishes, own), []
+    else:
+        found = inspect_checkpoint(wishes.checkpoint)
+        wishes = complete(wishes, found, ask)
+        card = new_card(wishes, found)
+        plan, told = _plan_new(site, name, wishes, card), notes(wishes, card)
+    _require_fit(plan)
+    files = _carry_out(site, config, name, plan)
+    return Added(name, plan.card, files, tuple(told), config)
+
+
+def _plan_own(site: Site, name: str, wishes: Wishes, own: Path) -> _Plan:
+    """One of our own models: its folder is all that `site.toml` names, unless images are given."""
+    card, weights = read_card(own), weights_file(wishes.checkpoint)
+    if wishes.data is not None:
+        entry = {"path": _written(weights, site), "card": _card_path(name)}
+        return _Plan(card, weights, entry, None, wishes.data)
+    prior = own.parent / card.prior.file if card.prior else None
+    return _Plan(card, weights, {"path": _written(own.parent, site)}, prior, None)
+
+
+def _plan_new(site: Site, name: str, wishes: Wishes, card: ModelCard) -> _Plan:
+    """A checkpoint as published: a preset says it all, or a card is written."""
+    weights = weights_file(wishes.checkpoint)
+    prior = preset_prior(wishes.preset) if wishes.preset and not wishes.data else None
+    entry = {"path": _written(weights, site), "card": _card_path(name)}
+    if wishes.preset and prior and wishes.given() == ("--preset",):
+        entry = {"path": entry["path"], "preset": wishes.preset}
+    return _Plan(card, weights, entry, prior, wishes.data)
+
+
+def _card_path(name: str) -> str:
+    return f"models/{name}/{CARD_NAME}"
+
+
+def _written(path: Path, site: Site) -> str:
+    """A path as `site.toml` has it: from the site's folder, unless it was given whole elsewhere."""
+    whole = Path(os.path.abspath(path))
+    if path.is_absolute() and not whole.is_relative_to(site.root):
+        return str(whole)
+    return Path(os.path.relpath(whole, site.root)).as_posix()
+
+
+def _require_fit(plan: _Plan) -> None:
+    """Read weights and prior as sampling will. RefusedError if they do not fit the card."""
+    from sitegen.ihdm.prior import read_prior
+    from sitegen.ihdm.reading import read_weights
+
+    read_weights(plan.weights, plan.card)
+    if plan.prior is not None:
+        read_prior(plan.prior, plan.card)
+
+
+def _carry_out(site: Site, config: Path, name: str, plan: _Plan) -> tuple[Path, ...]:
+    """Write the model's folder, if it needs one, and the site's table; the files written."""
+
+    def entered() -> bool:
+        return name in tomllib.loads(read_text(config)).get("models", {})
+
+    if "card" not in plan.entry:
+        _enter(config, name, plan.entry)
+        return ()
+    folder = site.root / "models" / name
+    with model_folder(folder, plan.card, _prior_writer(plan), entered) as files:
+        _enter(config, name, plan.entry)
+    return files
+
+
+def _prior_writer(plan: _Plan) -> WritePrior:
+    """What writes the prior: made of the images, or a copy of the one that there is."""
+    from sitegen.ihdm.prior import read_prior
+    from sitegen.priors import prior_from_data
+
+    if plan.data is not None:
+        return prior_from_data(plan.card, plan.data).write
+    assert plan.prior is not None
+    return read_prior(plan.prior, plan.card).write
+
+
+def _enter(config: Path, name: str, entry: Mapping[str, str]) -> None:
+    """Add the table to `site.toml` as it is now, once it is known to be right."""
+    text = config.read_bytes().decode()
+    changed = with_model(text, name, entry)
+    parse_site(changed, config)
+    write_atomic(config, changed.encode())
+
+
+def figure_calls(name: str, card: ModelCard, root: Path) -> list[str]:
+    """Calls, one a kind of figure, that show the model: what its author may paste into a page."""
+    calls = []
+    for kind, spec in KINDS.items():
+        example = spec.example.replace("NAME", name)
+        if card.image_size > LARGE:
+            example = re.sub(r"count=\d+", "count=4", re.sub(r", columns=\d+", "", example))
+        call = f"{{{{ {kind}({example}) }}}}"
+        if _is_call(call, kind, name, root):
+            calls.append(call)
+    return calls
+
+
+def _is_call(call: str, kind: str, name: str, root: Path) -> bool:
+    """Whether this model alone serves for the call."""
+
+    def make(*args: object, **kwargs: object) -> str:
+        return make_figure(kind, args, kwargs, Place("", 1), {name}, root).kind
+
+    try:
+        run_template(call, {kind: make})
+    except ConfigError:
+        return False
+    return True
+
+
+def _refuse_name(name: str, site: Site, config: Path) -> None:
+    fault = slug_fault(name)
+    if fault is not None:
+        raise ConfigError(f"the name {name[:80]} {fault}")
+    if name in site.models:
+        line = toml_lines(read_text(config)).get(("models", name), 1)
+        raise ConfigError(
+            f"{shown(config)}:{line}: there is a model {name} already; choose another name, or "
+            f"remove its table first"
+        )
+
+
+def _own_card(checkpoint: Path) -> Path | None:
+    """The card of one of our own models: in its folder, or beside weights that it names."""
+    folder = checkpoint if is_folder(checkpoint) else checkpoint.parent
+    card = folder / CARD_NAME
+    if not card.is_file():
+        return None
+    weights = read_card(card).weights
+    names_it = weights is not None and folder / weights.file == checkpoint
+    return card if folder == checkpoint or names_it else None
