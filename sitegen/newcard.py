@@ -148,11 +148,8 @@ class _Answers:
         if not self.missing:
             return
         rows = [f"  {option(each.field):22} {each.words}" for each in self.missing]
-        fits = self._found.presets
-        if fits:
-            rows.append(
-                f"or, if it was trained like that: {' or '.join(f'--preset {x}' for x in fits)}"
-            )
+        if fits := " or ".join(f"--preset {name}" for name in self._found.presets):
+            rows.append(f"or, if it was trained like that, {fits}")
         raise ConfigError(
             f"{self.wishes.checkpoint}: a checkpoint does not say all that sampling takes; give\n"
             + "\n".join(rows)

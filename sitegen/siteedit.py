@@ -46,8 +46,7 @@ def _after_the_models(text: str, table: str) -> str:
 
 
 def _at_the_end(text: str, table: str) -> str:
-    between = "" if not text else "\n" if text.endswith("\n") else "\n\n"
-    return f"{text}{between}{table}"
+    return text.rstrip("\n") + f"\n\n{table}"
 
 
 def _is_only_added(text: str, changed: str, name: str, entry: Mapping[str, str]) -> bool:
