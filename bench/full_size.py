@@ -102,9 +102,9 @@ def write_checkpoint(name: str, path: Path) -> int:
 
 def sampled(file: Path, name: str) -> dict[str, float]:
     """Load a checkpoint as a site does and sample two levels of one image; what that took."""
+    from sitegen.actors import load_actor
     from sitegen.models import preset_source
     from sitegen.plan import Equipment
-    from sitegen.actors import load_actor
 
     torch.set_num_threads(1)
     start = time.process_time()

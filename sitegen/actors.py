@@ -9,13 +9,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from sitegen.errors import ConfigError, PlatformError, RefusedError
 from sitegen.ihdm.checkpoint import load_model
+from sitegen.ihdm.diffusion import (
+    DiffusionModel,
+    ddim_process,
+    ddpm_process,
+    initial_noise,
+    to_pixels,
+)
 from sitegen.ihdm.inputs import sha256
 from sitegen.ihdm.model import Model
 from sitegen.ihdm.noise import NoiseSource, independent
@@ -51,6 +58,34 @@ class Actor:
 
 
 @dataclass(frozen=True)
+class DiffusionActor:
+    """A loaded DDPM, whose takes are in [0, 1] pixel units like those of the other models."""
+
+    model: DiffusionModel
+
+    def initial_noise(self, seed: int, samples: Sequence[int]) -> Tensor:
+        """x_K (N, C, H, W) of some samples, standard normal, on the model's device."""
+        return initial_noise(seed, samples, self.model.card.shape).to(self.model.device)
+
+    def begin(self, seed: int, samples: Sequence[int], _noise_std: float | None = None) -> Take:
+        """The noise of some samples, and their way down; a DDPM has no δ to choose."""
+        noise = independent(seed, samples, self.model.card.shape, self.model.device)
+        return self.ddpm(self.initial_noise(seed, samples), noise)
+
+    def ddpm(self, x_K: Tensor, noise: NoiseSource) -> Take:
+        """The way down from `x_K` (N, C, H, W) by ancestral sampling, as the card says."""
+        return self._take(x_K, ddpm_process(in_chunks(self.model), x_K, noise))
+
+    def ddim(self, x_K: Tensor, steps: int) -> Take:
+        """The deterministic way down from `x_K` (N, C, H, W) in that many steps."""
+        return self._take(x_K, ddim_process(in_chunks(self.model), x_K, steps))
+
+    def _take(self, x_K: Tensor, steps: Iterator[Step]) -> Take:
+        shown = (Step(s.level, to_pixels(s.state), to_pixels(s.mean)) for s in steps)
+        return Take(self.model.card.levels, to_pixels(x_K), shown)
+
+
+@dataclass(frozen=True)
 class Take:
     """A reverse process about to run: the flattest level, its states, and the steps below."""
 
@@ -65,6 +100,12 @@ class Cast(Protocol):
     def actor(self, name: str) -> Actor:
         """The model of that name, loaded now or before."""
 
+    def diffusion(self, name: str) -> DiffusionActor:
+        """The DDPM of that name, likewise."""
+
+    def source(self, name: str) -> ModelSource:
+        """The files of the model of that name."""
+
 
 def load_actor(source: ModelSource, equipment: Equipment, prior: Prior | None = None) -> Actor:
     """Load a model with its own prior, or with the one given.
@@ -72,8 +113,9 @@ def load_actor(source: ModelSource, equipment: Equipment, prior: Prior | None = 
     Raises RefusedError when there is no prior to start from, or a file is missing, damaged or
     changes while it is read; PlatformError for a device that is not there.
     """
-    require_device(equipment.device)
     model = _load(source, equipment)
+    if not isinstance(model, Model):
+        raise _wrong_kind(source, "ihdm")
     if prior is not None:
         return Actor(model, prior)
     source.require_usable()
@@ -83,12 +125,27 @@ def load_actor(source: ModelSource, equipment: Equipment, prior: Prior | None = 
     return Actor(model, prior)
 
 
-def _load(source: ModelSource, equipment: Equipment) -> Model:
+def load_diffusion(source: ModelSource, equipment: Equipment) -> DiffusionActor:
+    """Load a DDPM. Raises as `load_actor` does; it needs no prior."""
+    model = _load(source, equipment)
+    if not isinstance(model, DiffusionModel):
+        raise _wrong_kind(source, "ddpm")
+    return DiffusionActor(model)
+
+
+def _wrong_kind(source: ModelSource, wanted: str) -> ConfigError:
+    return ConfigError(
+        f'the model {source.name} is of kind "{source.card.kind}", and this needs "{wanted}"'
+    )
+
+
+def _load(source: ModelSource, equipment: Equipment) -> Model | DiffusionModel:
+    require_device(equipment.device)
     known = source.weights_sha256
     with memory_errors(f"loading {source.name}"):
         model = load_model(source.weights, source.card, equipment.device, equipment.precision)
     _refuse_change(source.weights, known)
-    return model
+    return cast(Model, model)
 
 
 def _refuse_change(path: Path, known: str | None) -> None:
@@ -124,16 +181,19 @@ def memory_errors(doing: str) -> Iterator[None]:
         ) from error
 
 
-def in_chunks(model: Model) -> Model:
+AnyModel = TypeVar("AnyModel", Model, DiffusionModel)
+
+
+def in_chunks(model: AnyModel) -> AnyModel:
     """The same model, seeing a fixed number of pixels at a time."""
     _, height, width = model.card.shape
     size = max(1, PIXELS_AT_ONCE // (height * width))
-    return cast(Model, _InChunks(model, size))
+    return cast(AnyModel, _InChunks(model, size))
 
 
 @dataclass(frozen=True)
 class _InChunks:
-    model: Model
+    model: Model | DiffusionModel
     size: int
 
     @property

@@ -22,7 +22,6 @@ from sitegen.encode import encode_clip
 from sitegen.errors import ConfigError, PlatformError, RefusedError, TargetError
 from sitegen.figures import Figure, Place
 from sitegen.frames import grid, to_uint8, upscale
-from sitegen.ihdm.checkpoint import load_model
 from sitegen.ihdm.model import Model
 from sitegen.kinds.grids import Trajectories
 from sitegen.models import ModelSource, model_source
@@ -30,6 +29,7 @@ from sitegen.report import Silent
 from sitegen.shots.clips import BACKGROUND, default_fps, displayed
 from sitegen.studio import Studio
 from tests.builders import CPU, decode, write_page
+from tests.ihdm.making import load_heat
 from tests.tinymodel import LEVELS, on_one_thread, write_model
 
 PLACE = Place("pages/index.md", 3)
@@ -152,7 +152,7 @@ def test_each_model_is_loaded_once(source: ModelSource, monkeypatch: pytest.Monk
 
     def counted(path: Path, *rest: object) -> Model:
         loaded.append(path)
-        return load_model(path, *rest)  # type: ignore[arg-type]
+        return load_heat(path, *rest)
 
     monkeypatch.setattr(actors, "load_model", counted)
     camera = Studio({"tiny": source}, CPU)

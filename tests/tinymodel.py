@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from safetensors.torch import save
 
 from sitegen.files import digest
-from sitegen.ihdm.card import FileRef, ModelCard
+from sitegen.ihdm.card import DiffusionConfig, FileRef, ModelCard
 from sitegen.ihdm.prior import PRIOR_NAME, make_prior
 from tests.ihdm.making import random_unet, small_card
 
@@ -57,6 +58,27 @@ def write_model(folder: Path, *, pinned: bool = True, spoil: float = 0.0, **chan
         weights=FileRef(WEIGHTS_NAME, weights if pinned else None),
         prior=FileRef(PRIOR_NAME, prior if pinned else None),
     )
+    (folder / "model.toml").write_text(card.to_toml())
+    return folder
+
+
+def add_example(folder: Path) -> Path:
+    """Give a model of grey images a picture of its own, and name it in its card."""
+    card = card_of(folder)
+    picture = pictures(21, card.image_size)[20, 0]
+    Image.fromarray(picture).save(folder / "example.png")
+    card = replace(card, example=FileRef("example.png", digest(folder / "example.png")))
+    (folder / "model.toml").write_text(card.to_toml())
+    return folder
+
+
+def write_ddpm(folder: Path, **changes: Any) -> Path:
+    """Write the folder of a DDPM with the same network; `changes` go to its card."""
+    folder.mkdir(parents=True, exist_ok=True)
+    diffusion = {"kind": "ddpm", "blur": None, "diffusion": DiffusionConfig("cosine")}
+    card = small_card(**{"levels": LEVELS, **diffusion, **changes})
+    weights = _save(folder / WEIGHTS_NAME, random_unet(card).state_dict())
+    card = replace(card, weights=FileRef(WEIGHTS_NAME, weights))
     (folder / "model.toml").write_text(card.to_toml())
     return folder
 

@@ -12,7 +12,7 @@ from sitegen.commands.shared import SEED, config_option, equipment, equipment_op
 from sitegen.console import Console
 
 if TYPE_CHECKING:
-    from sitegen.actors import Actor
+    from sitegen.actors import Actor, DiffusionActor
     from sitegen.models import ModelSource
     from sitegen.plan import Equipment
 
@@ -59,6 +59,7 @@ def sample(
 
     The same seed gives the same samples, however many are asked for. An .npz file holds float32
     arrays (N, C, H, W): final and initial, with --trajectory also states, means and levels.
+    Pixels are in [0, 1], not clipped, also of a DDPM, whose initial states are its noise.
 
     \b
     Examples:
@@ -76,10 +77,16 @@ def sample(
     click.echo(f"{count} samples of {source.name} in {path}")
 
 
-def _actor(source: ModelSource, data: Path | None, equipment: Equipment) -> Actor:
-    """A model with its prior: its own, or made from `data`."""
-    from sitegen.errors import RefusedError
+def _actor(source: ModelSource, data: Path | None, equipment: Equipment) -> Actor | DiffusionActor:
+    """A model with its prior: its own, or made from `data`; a DDPM starts from noise."""
+    from sitegen.errors import ConfigError, RefusedError
 
+    if source.card.kind == "ddpm":
+        if data is not None:
+            raise ConfigError("--data: a DDPM starts from noise; leave it out")
+        from sitegen.actors import load_diffusion
+
+        return load_diffusion(source, equipment)
     if data is None and source.prior is None:
         raise RefusedError(
             f"the model {source.name} has no prior, so there is nothing to start from; "

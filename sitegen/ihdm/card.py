@@ -23,7 +23,7 @@ from sitegen.ihdm.inputs import is_folder, read_text
 from sitegen.ihdm.schedule import BlurSchedule
 
 CARD_NAME = "model.toml"
-_NOTES = ("training", "quality", "known_faults")
+_NOTES = ("training", "quality", "known_faults", "example")
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,34 @@ WeightsRef = FileRef
 
 
 @dataclass(frozen=True)
+class DiffusionConfig:
+    """How a DDPM adds noise, and how it is sampled unless told otherwise.
+
+    `beta_schedule` is "linear", from `beta_start` to `beta_end`, or "cosine" (Nichol and Dhariwal
+    2021), which has neither. `variance` is "fixed_small" (the posterior's) or "fixed_large" (β);
+    `clip_sample` keeps predicted images in [-1, 1].
+
+    Raises ConfigError that names every value that is wrong.
+    """
+
+    beta_schedule: str
+    beta_start: float | None = None
+    beta_end: float | None = None
+    variance: str = "fixed_small"
+    clip_sample: bool = True
+
+    def __post_init__(self) -> None:
+        rules.refuse(cardrules.diffusion_problems(_plain(self)), "diffusion")
+        _keep(self, cardrules.DIFFUSION)
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """A model without its weights.
 
-    Sizes are in pixels, noise levels are standard deviations in [0, 1] pixel units. A DDPM has no
-    blur (None) and makes no use of the noise levels. `training` and `quality` are free notes.
+    Sizes are in pixels, noise levels are standard deviations in [0, 1] pixel units. A DDPM has
+    `diffusion` and no blur, prior, noise levels or parameterization. `training` and `quality` are
+    free notes. `example` is a picture of the kind that the model makes, and was not trained on.
 
     Raises ConfigError that names every value that is wrong.
     """
@@ -102,9 +125,11 @@ class ModelCard:
     parameterization: str = "difference"
     weights: FileRef | None = None
     prior: FileRef | None = None
+    example: FileRef | None = None
     training: Mapping[str, Any] = field(default_factory=dict, hash=False)
     quality: Mapping[str, Any] = field(default_factory=dict, hash=False)
     known_faults: tuple[str, ...] = ()
+    diffusion: DiffusionConfig | None = None
 
     def __post_init__(self) -> None:
         rules.refuse(cardrules.card_problems(_plain(self)), "card")
@@ -126,7 +151,7 @@ class ModelCard:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what decides the pictures: neither file names nor notes count."""
+        """SHA-256 of what decides samples: neither file names nor notes count, nor the example."""
         values = {key: value for key, value in _plain(self).items() if key not in _NOTES}
         for key in ("weights", "prior"):
             values[key] = values.get(key, {}).get("sha256")
@@ -187,12 +212,20 @@ def _plain(value: Any) -> Any:
     """Dataclasses as tables without their None; tuples as lists."""
     if isinstance(value, BlurSchedule):
         return {"schedule": list(value.sigmas)}
-    if isinstance(value, UNetConfig | BlurRange | FileRef | ModelCard):
+    if isinstance(value, UNetConfig | BlurRange | FileRef | DiffusionConfig | ModelCard):
         pairs = ((item.name, getattr(value, item.name)) for item in fields(value))
-        return {key: _plain(item) for key, item in pairs if item is not None}
+        found = {key: _plain(item) for key, item in pairs if item is not None}
+        return _without_heat(found) if isinstance(value, ModelCard) else found
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+def _without_heat(card: dict[str, Any]) -> dict[str, Any]:
+    """A DDPM's card says nothing of what only a model that blurs has."""
+    unused = cardrules.HEAT if card["kind"] == "ddpm" else ()
+    defaults = {item.name: item.default for item in fields(ModelCard)}
+    return {k: v for k, v in card.items() if k not in unused or v != defaults[k]}
 
 
 def _parse(text: str, where: str) -> dict[str, Any]:
@@ -209,9 +242,11 @@ def _parse(text: str, where: str) -> dict[str, Any]:
 def _built(tables: Mapping[str, Any]) -> dict[str, Any]:
     """The tables that have a class of their own, built; they have been checked."""
     built: dict[str, Any] = {"unet": UNetConfig(**tables["unet"])}
-    for key in ("weights", "prior"):
+    for key in cardrules.FILES:
         if key in tables:
             built[key] = FileRef(**tables[key])
+    if "diffusion" in tables:
+        built["diffusion"] = DiffusionConfig(**tables["diffusion"])
     blur = tables.get("blur")
     if blur is not None:
         explicit = "schedule" in blur
