@@ -10,24 +10,27 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sitegen.config import Site, load_site, parse_site
 from sitegen.errors import ConfigError
 from sitegen.figures import KINDS, Place, make_figure
 from sitegen.files import write_atomic
-from sitegen.ihdm.card import CARD_NAME, ModelCard, read_card
+from sitegen.ihdm.card import CARD_NAME, FileRef, ModelCard, read_card
 from sitegen.ihdm.inputs import is_folder
 from sitegen.ihdm.inspection import inspect_checkpoint, weights_file
+from sitegen.kinds.base import Spec
 from sitegen.links import slug_fault
-from sitegen.modelfolder import WritePrior, model_folder
+from sitegen.modelfolder import Parts, model_folder
 from sitegen.newcard import Ask, Wishes, complete, new_card, notes, with_images
 from sitegen.presets import preset_prior
 from sitegen.siteedit import with_model
 from sitegen.source import read_text, shown, toml_lines
 from sitegen.templates import run_template
 
+EXAMPLE_NAME = "example.png"
+_PICTURE = ', image="FILE.png"'
 LARGE = 64
 """Of larger images than this, in pixels, a grid shows only four."""
 
@@ -95,7 +98,8 @@ def add_model(config: Path, name: str, wishes: Wishes, ask: Ask | None) -> Added
         plan, told = _plan_new(site, name, wishes, card), notes(wishes, card)
     _require_fit(plan)
     files = _carry_out(site, config, name, plan)
-    return Added(name, plan.card, files, tuple(told), config)
+    card = read_card(files[-1]) if files else plan.card
+    return Added(name, card, files, tuple(told), config)
 
 
 def _plan_own(site: Site, name: str, wishes: Wishes, own: Path) -> _Plan:
@@ -149,21 +153,33 @@ def _carry_out(site: Site, config: Path, name: str, plan: _Plan) -> tuple[Path, 
     if "card" not in plan.entry:
         _enter(config, name, plan.entry)
         return ()
-    folder = site.root / "models" / name
-    with model_folder(folder, plan.card, _prior_writer(plan), entered) as files:
+    with model_folder(site.root / "models" / name, _parts(plan), entered) as files:
         _enter(config, name, plan.entry)
     return files
 
 
-def _prior_writer(plan: _Plan) -> WritePrior:
-    """What writes the prior: made of the images, or a copy of the one that there is."""
-    from sitegen.ihdm.prior import read_prior
-    from sitegen.priors import prior_from_data
+def _parts(plan: _Plan) -> Parts:
+    """What writes the prior, made of the images or a copy of the one that there is.
 
-    if plan.data is not None:
-        return prior_from_data(plan.card, plan.data).write
-    assert plan.prior is not None
-    return read_prior(plan.prior, plan.card).write
+    The first of the images becomes the card's example.
+    """
+    from sitegen.ihdm.prior import PRIOR_NAME, read_prior
+    from sitegen.priors import prior_from_data, write_example
+
+    def write(folder: Path) -> ModelCard:
+        if plan.data is None:
+            assert plan.prior is not None
+            prior = read_prior(plan.prior, plan.card).write(folder / PRIOR_NAME)
+            return replace(plan.card, prior=FileRef(PRIOR_NAME, prior))
+        prior = prior_from_data(plan.card, plan.data).write(folder / PRIOR_NAME)
+        example = write_example(plan.card, plan.data, folder / EXAMPLE_NAME)
+        return replace(
+            plan.card,
+            prior=FileRef(PRIOR_NAME, prior),
+            example=FileRef(EXAMPLE_NAME, example),
+        )
+
+    return write
 
 
 def _enter(config: Path, name: str, entry: Mapping[str, str]) -> None:
@@ -178,26 +194,30 @@ def figure_calls(name: str, card: ModelCard, root: Path) -> list[str]:
     """Calls, one a kind of figure, that show the model: what its author may paste into a page."""
     calls = []
     for kind, spec in KINDS.items():
-        example = spec.example.replace("NAME", name)
+        example = spec.example.replace("NAME", name).replace(_PICTURE, "")
         if card.image_size > LARGE:
             example = re.sub(r"count=\d+", "count=4", re.sub(r", columns=\d+", "", example))
         call = f"{{{{ {kind}({example}) }}}}"
-        if _is_call(call, kind, name, root):
+        if _serves(card, call, kind, name, root):
             calls.append(call)
     return calls
 
 
-def _is_call(call: str, kind: str, name: str, root: Path) -> bool:
-    """Whether this model alone serves for the call."""
+def _serves(card: ModelCard, call: str, kind: str, name: str, root: Path) -> bool:
+    """Whether this model alone is enough for the call."""
+    made: list[Spec] = []
 
     def make(*args: object, **kwargs: object) -> str:
-        return make_figure(kind, args, kwargs, Place("", 1), {name}, root).kind
+        made.append(make_figure(kind, args, kwargs, Place("", 1), {name}, root).spec)
+        return ""
 
     try:
         run_template(call, {kind: make})
     except ConfigError:
         return False
-    return True
+    (spec,) = made
+    fits = set(spec.model_kinds) == {card.kind} and not list(spec.misfits([card]))
+    return fits and (card.example is not None or not spec.needs_example)
 
 
 def _refuse_name(name: str, site: Site, config: Path) -> None:

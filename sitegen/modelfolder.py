@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from sitegen.errors import ConfigError
 from sitegen.files import flush_folder, platform_errors, sweep, temporary_folder, write_atomic
-from sitegen.ihdm.card import CARD_NAME, FileRef, ModelCard
+from sitegen.ihdm.card import CARD_NAME, ModelCard
 from sitegen.source import shown
 
-PRIOR_NAME = "prior.safetensors"
-
-WritePrior = Callable[[Path], str]
-"""Writes a prior into a file and returns its SHA-256."""
+Parts = Callable[[Path], ModelCard]
+"""Writes what belongs to a card into a folder, and returns the card that names it."""
 
 
 @contextlib.contextmanager
 def model_folder(
-    folder: Path, card: ModelCard, write_prior: WritePrior, wanted: Callable[[], bool]
+    folder: Path, parts: Parts, wanted: Callable[[], bool]
 ) -> Iterator[tuple[Path, ...]]:
-    """Card and prior of a model in `folder` for the block; their paths.
+    """Card and parts of a model in `folder` for the block; their paths, the card's last.
 
     They stay if the block ends well, or if they are `wanted` all the same; otherwise there is what
     was there before. Raises ConfigError if other files of these names are there, PlatformError if
@@ -33,7 +30,7 @@ def model_folder(
     try:
         with temporary_folder(folder.parent) as aside:
             stage = aside / folder.name
-            _write(stage, card, write_prior)
+            write_atomic(stage / CARD_NAME, parts(stage).to_toml().encode())
             files = [folder / path.name for path in _sorted(stage)]
             made = [*_missing(stage, folder), *made]
             _move(stage, folder)
@@ -44,15 +41,9 @@ def model_folder(
         raise
 
 
-def _write(stage: Path, card: ModelCard, write_prior: WritePrior) -> None:
-    sha256 = write_prior(stage / PRIOR_NAME)
-    card = replace(card, prior=FileRef(PRIOR_NAME, sha256))
-    write_atomic(stage / CARD_NAME, card.to_toml().encode())
-
-
 def _sorted(stage: Path) -> list[Path]:
     """The files of a model, its card last."""
-    return sorted(stage.iterdir(), key=lambda path: path.name == CARD_NAME)
+    return sorted(stage.iterdir(), key=lambda path: (path.name == CARD_NAME, path.name))
 
 
 def _missing(stage: Path, folder: Path) -> list[Path]:

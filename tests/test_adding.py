@@ -26,8 +26,8 @@ from sitegen.build import Options, build
 from sitegen.config import load_site
 from sitegen.errors import ConfigError, PlatformError, RefusedError
 from sitegen.figures import KINDS
-from sitegen.files import write_atomic
-from sitegen.ihdm.card import ModelCard, preset, read_card
+from sitegen.files import digest, write_atomic
+from sitegen.ihdm.card import FileRef, ModelCard, preset, read_card
 from sitegen.ihdm.checkpoint import load_model
 from sitegen.ihdm.prior import read_prior
 from sitegen.models import site_models
@@ -161,10 +161,8 @@ def test_the_network_is_read_off_the_file(site: Path, options: dict[str, Any]) -
 def test_the_prior_is_of_the_images(site: Path) -> None:
     """It is dissipated to level K and pinned; the model can be sampled."""
     written = add(data=DATA, **TOLD)
-    assert written.files == (
-        site / "models/birds/prior.safetensors",
-        site / "models/birds/model.toml",
-    )
+    names = [path.name for path in written.files]
+    assert names == ["example.png", "prior.safetensors", "model.toml"]
     source = site_models(load_site(Path("site.toml")))["birds"]
     assert source.available
     assert not source.approximate
@@ -526,13 +524,26 @@ def test_damaged_weights(site: Path, untouched_but: Callable[[str], None]) -> No
         add("own", checkpoint=Path("runs/own"))
 
 
+def test_the_first_image_is_the_example(site: Path) -> None:
+    """As the model sees it, pinned by the card, so that the forward process can be shown."""
+    card = add(data=DATA, **TOLD).card
+    assert card.example is not None
+    assert card.example.sha256 == digest(Path("models/birds/example.png"))
+    shown, given = (np.asarray(Image.open(p)) for p in ("models/birds/example.png", DATA / "0.png"))
+    assert np.array_equal(shown, given)
+    Path("pages/index.md").write_text('{{ process("birds", columns=2) }}\n')
+    assert build(Path("site.toml"), Options(CPU), Studio, Silent()).filmed
+
+
 @pytest.mark.parametrize("size", [8, 256])
 def test_calls_to_paste(site: Path, size: int) -> None:
-    """Every kind that a model alone serves for is there; large images are shown a few at a time."""
-    card = small_card(image_size=size)
+    """Every kind that the model alone is enough for; large images are shown a few at a time."""
+    card = small_card(image_size=size, example=FileRef("example.png"))
     calls = figure_calls("birds", card, site)
     kinds = [re.match(r"\{\{ (\w+)\(", call)[1] for call in calls]  # type: ignore[index]
     assert kinds[:2] == ["trajectories", "shared_initial_state"]
     assert set(kinds) <= set(KINDS)
-    assert all('"birds"' in call for call in calls)
-    assert all(("count=36" in calls[0], "count=4" not in calls[0])) == (size == 8)
+    assert '{{ process("birds") }}' in calls
+    assert ("count=36" if size == 8 else "count=4)") in calls[0].replace(" }}", "")
+    plain = figure_calls("birds", replace(card, example=None), site)
+    assert [call for call in calls if call not in plain] == ['{{ process("birds") }}']
