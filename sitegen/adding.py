@@ -18,6 +18,7 @@ from sitegen.errors import ConfigError
 from sitegen.figures import KINDS, Place, make_figure
 from sitegen.files import write_atomic
 from sitegen.ihdm.card import CARD_NAME, FileRef, ModelCard, read_card
+from sitegen.ihdm.foreign import foreign_model
 from sitegen.ihdm.inputs import is_folder
 from sitegen.ihdm.inspection import inspect_checkpoint, weights_file
 from sitegen.kinds.base import Spec
@@ -87,10 +88,11 @@ def add_model(config: Path, name: str, wishes: Wishes, ask: Ask | None) -> Added
     """
     site = load_site(config)
     _refuse_name(name, site, config)
-    own = _own_card(wishes.checkpoint)
-    if own is not None:
-        wishes = with_images(wishes, read_card(own), own, ask)
-        plan, told = _plan_own(site, name, wishes, own), []
+    known = _known(wishes.checkpoint)
+    if known is not None:
+        where, card = known
+        wishes = with_images(wishes, card, where, ask)
+        plan, told = _plan_known(site, name, wishes, where, card), []
     else:
         found = inspect_checkpoint(wishes.checkpoint)
         wishes = complete(wishes, found, ask)
@@ -102,14 +104,16 @@ def add_model(config: Path, name: str, wishes: Wishes, ask: Ask | None) -> Added
     return Added(name, card, files, tuple(told), config)
 
 
-def _plan_own(site: Site, name: str, wishes: Wishes, own: Path) -> _Plan:
-    """One of our own models: its folder is all that `site.toml` names, unless images are given."""
-    card, weights = read_card(own), weights_file(wishes.checkpoint)
+def _plan_known(site: Site, name: str, wishes: Wishes, where: Path, card: ModelCard) -> _Plan:
+    """A model that says all of itself: `site.toml` names just that, unless images are given."""
+    weights = weights_file(wishes.checkpoint)
     if wishes.data is not None:
         entry = {"path": _written(weights, site), "card": _card_path(name)}
         return _Plan(card, weights, entry, None, wishes.data)
-    prior = own.parent / card.prior.file if card.prior else None
-    return _Plan(card, weights, {"path": _written(own.parent, site)}, prior, None)
+    own = where.name == CARD_NAME
+    prior = where.parent / card.prior.file if card.prior else None
+    path = _written(where.parent if own else wishes.checkpoint, site)
+    return _Plan(card, weights, {"path": path}, prior, None)
 
 
 def _plan_new(site: Site, name: str, wishes: Wishes, card: ModelCard) -> _Plan:
@@ -230,6 +234,15 @@ def _refuse_name(name: str, site: Site, config: Path) -> None:
             f"{shown(config)}:{line}: there is a model {name} already; choose another name, or "
             f"remove its table first"
         )
+
+
+def _known(checkpoint: Path) -> tuple[Path, ModelCard] | None:
+    """The card of a model that has one, ours or another program's, and where that stands."""
+    own = _own_card(checkpoint)
+    if own is not None:
+        return own, read_card(own)
+    foreign = foreign_model(checkpoint) if checkpoint.exists() else None
+    return None if foreign is None else (checkpoint, foreign[1])
 
 
 def _own_card(checkpoint: Path) -> Path | None:

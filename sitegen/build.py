@@ -15,14 +15,15 @@ from pathlib import Path
 from sitegen.assembly import assemble
 from sitegen.config import Site, load_site
 from sitegen.encode import preflight
-from sitegen.errors import ConfigError, LockedError, PlatformError, TargetError
+from sitegen.errors import ConfigError, LockedError, TargetError
 from sitegen.files import lock, sweep
 from sitegen.filming import CameraFactory, Crew, naming
 from sitegen.media import Record
+from sitegen.missing import refuse_unfilmable
 from sitegen.models import ModelSource, site_models
 from sitegen.pages import Page, read_pages
-from sitegen.plan import Equipment, Job, environment, plan_figure, require_environment
-from sitegen.problems import known_words
+from sitegen.plan import Equipment, Job, environment, plan_figure
+from sitegen.problems import known_words, told
 from sitegen.report import Reporter
 from sitegen.source import shown
 from sitegen.store import Store
@@ -175,11 +176,15 @@ def _plan(
     pages: tuple[Page, ...], sources: Mapping[str, ModelSource], options: Options
 ) -> tuple[Job, ...]:
     known_environment = environment(options.equipment)
-    jobs = []
-    for page in pages:
-        for figure in page.figures:
+    jobs, faults = [], []
+    for uri, figure in [(page.uri, figure) for page in pages for figure in page.figures]:
+        try:
             with naming(figure):
-                jobs.append(plan_figure(figure, page.uri, sources, known_environment))
+                jobs.append(plan_figure(figure, uri, sources, known_environment))
+        except ConfigError as error:
+            faults.append(error)
+    if faults:
+        raise told(faults)
     known = [job.figure.id for job in jobs]
     for name in options.only:
         if name not in known:
@@ -252,7 +257,7 @@ def _film(work: _Work, records: Records, camera: CameraFactory, report: Reporter
     chosen = list({job.request: job for job in wanted}.values())  # one of those that are alike
     if not chosen:
         return {}
-    _refuse_unfilmable(chosen, options)
+    refuse_unfilmable(chosen, Store(work.site.cache_dir), offline=options.offline)
     for job in chosen:
         with naming(job.figure):
             for name in job.figure.models:
@@ -268,23 +273,6 @@ def _rehearse(work: _Work, records: Records, report: Reporter) -> Summary:
         place = job.figure.place
         report.note(f"would film {job.figure.id} ({place.file}:{place.line}), {job.levels} steps")
     return replace(work.summary((), records), rehearsed=True)
-
-
-def _refuse_unfilmable(chosen: Collection[Job], options: Options) -> None:
-    """Name the figures that are wanted where nothing may or can be filmed."""
-    if not options.offline and all(job.key for job in chosen):
-        return
-    lines = [
-        f"{job.figure.place.file}:{job.figure.place.line}: {job.figure.id} is not in the store"
-        for job in chosen
-    ]
-    bring = "; film it where sitegen can, and bring the cache_dir from there"
-    if options.offline:
-        raise TargetError("\n".join([*lines, f"--offline films nothing{bring}"]))
-    try:
-        require_environment()
-    except PlatformError as error:
-        raise PlatformError("\n".join([*lines, f"{error}{bring}"])) from error
 
 
 @contextmanager

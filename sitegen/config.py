@@ -26,8 +26,9 @@ from pydantic import (
     model_validator,
 )
 
-from sitegen.fields import Slug, Text, Url, WebUrl, unless
+from sitegen.fields import HostName, Slug, Text, Url, WebUrl, unless
 from sitegen.ihdm.card import presets
+from sitegen.ihdm.foreign import tells_itself
 from sitegen.problems import Problem, known_words, rule, told
 from sitegen.resources import resource
 from sitegen.source import KeyPath, odd_character, read_text, shown, toml_lines
@@ -161,7 +162,8 @@ class ModelEntry(_Table):
     def _has_card(self) -> Self:
         if self.card and self.preset:
             raise ValueError("give a card or a preset, not both")
-        if not self.preset and not self.card_path.is_file():
+        there = self.preset or self.card_path.is_file() or tells_itself(self.path)
+        if not there:
             lack = "the folder holds no model.toml" if self.path.is_dir() else "no model card"
             raise ValueError(f'{lack}; name one: card = "FILE.toml"')
         return self
@@ -182,6 +184,12 @@ class Site(_Table):
     venue: Text | None = Field(None, description="Where the paper appeared.")
     language: Language = Field("en", description="The language of the pages, as in en or pt-BR.")
     base_url: WebUrl | None = Field(None, description="The address that the site is published at.")
+    domain: HostName | None = Field(
+        None, description="The domain of your own that GitHub Pages serves the site at."
+    )
+    page_budget: StrictInt = Field(
+        300, ge=1, le=1_000_000, description="The kB that a page may fetch before a clip is played."
+    )
     authors: tuple[Author, ...] = Field((), description="The authors, in the order printed.")
     links: tuple[Link, ...] = Field((), description="The buttons under the title.")
     models: Annotated[Mapping[Slug, ModelEntry], AfterValidator(_frozen)] = Field(
