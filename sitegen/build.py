@@ -25,6 +25,7 @@ from sitegen.pages import Page, read_pages
 from sitegen.plan import Equipment, Job, environment, plan_figure
 from sitegen.problems import known_words, told
 from sitegen.report import Reporter
+from sitegen.source import shown
 from sitegen.store import Store
 from sitegen.tree import (
     Tree,
@@ -61,6 +62,8 @@ class Summary:
     changed: bool
     bytes: int
     rehearsed: bool = False
+    left_out: tuple[str, ...] = ()
+    approximate: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """The summary as the command line prints it."""
@@ -69,12 +72,20 @@ class Summary:
             f"{len(self.reused)} reused",
             *([f"{len(self.missing)} missing: {', '.join(self.missing)}"] if self.missing else []),
         ]
-        figures = f"figures: {', '.join(counts)}"
+        told = [f"figures: {', '.join(counts)}", *self._models()]
         if self.missing or self.rehearsed:
-            return [figures, f"{self.output}: left as it was"]
+            return [*told, f"{self.output}: left as it was"]
         state = "written" if self.changed else "already up to date"
         page = (self.output / "index.html").as_uri()
-        return [figures, f"site: {self.bytes / 1e6:.1f} MB, {state}", f"look at it: {page}"]
+        return [*told, f"site: {self.bytes / 1e6:.1f} MB, {state}", f"look at it: {page}"]
+
+    def _models(self) -> list[str]:
+        """What to know of the models: which are not there, and which start from guesses."""
+        about = {
+            "left out, because a file is not there": self.left_out,
+            "starting from approximate flat images": self.approximate,
+        }
+        return [f"{words}: {', '.join(names)}" for words, names in about.items() if names]
 
 
 Records = Mapping[str, Record]
@@ -100,6 +111,18 @@ class _Work:
         """The whole site, when every figure has its record."""
         return assemble(self.site, self.pages, self.jobs, records)
 
+    def left_out(self) -> tuple[str, ...]:
+        """The models that no figure can show, each with the file that it lacks."""
+        lack = {name: source.lacking for name, source in self.sources.items()}
+        return tuple(
+            f"{name} ({shown(path)})"
+            for name, path in lack.items()
+            if path is not None and name not in self._used()
+        )
+
+    def _used(self) -> set[str]:
+        return {name for job in self.jobs for name in job.figure.models}
+
     def summary(self, filmed: Collection[str], records: Records, size: int = 0) -> Summary:
         """What to tell at the end; `filmed` are requests, `size` is that of the site."""
         kept = [job for job in self.jobs if job.request in records]
@@ -110,6 +133,10 @@ class _Work:
             missing=tuple(job.figure.id for job in self.missing(records)),
             changed=False,
             bytes=size,
+            left_out=self.left_out(),
+            approximate=tuple(
+                name for name in sorted(self._used()) if self.sources[name].approximate
+            ),
         )
 
 
@@ -121,6 +148,8 @@ def build(config: Path, options: Options, camera: CameraFactory, report: Reporte
     LockedError while another build is at work here. Whatever is raised, the old site stays.
     """
     work = _prepare(config, options)
+    if options.strict and (absent := work.left_out()):
+        raise TargetError(f"--strict: models of site.toml are not there: {', '.join(absent)}")
     records = _found(work.jobs, Store(work.site.cache_dir, report.warn), options)
     if options.dry_run:
         return _rehearse(work, records, report)

@@ -6,6 +6,7 @@ from typing import NoReturn
 
 import click
 
+from sitegen.commands.add import add
 from sitegen.commands.build import build
 from sitegen.commands.check import check
 from sitegen.commands.clean import clean
@@ -44,6 +45,7 @@ def cli() -> None:
     \b
     Examples:
       sitegen build                          build the site of ./site.toml into build/
+      sitegen add birds --checkpoint runs/birds/checkpoint.pth --data data/birds
       sitegen check                          look it over before others do
       sitegen publish                        put it on GitHub Pages
       sitegen sample mnist --count 36 --output digits.npz
@@ -52,7 +54,7 @@ def cli() -> None:
     """
 
 
-for command in (build, check, publish, clean, inspect, sample, train):
+for command in (add, build, check, publish, clean, inspect, sample, train):
     cli.add_command(command)
 
 
