@@ -15,15 +15,17 @@ from pathlib import Path
 from sitegen.assembly import assemble
 from sitegen.config import Site, load_site
 from sitegen.encode import preflight
-from sitegen.errors import ConfigError, LockedError, PlatformError, TargetError
+from sitegen.errors import ConfigError, LockedError, TargetError
 from sitegen.files import lock, sweep
 from sitegen.filming import CameraFactory, Crew, naming
 from sitegen.media import Record
+from sitegen.missing import refuse_unfilmable
 from sitegen.models import ModelSource, site_models
 from sitegen.pages import Page, read_pages
-from sitegen.plan import Equipment, Job, environment, plan_figure, require_environment
-from sitegen.problems import known_words
+from sitegen.plan import Equipment, Job, environment, plan_figure
+from sitegen.problems import known_words, told
 from sitegen.report import Reporter
+from sitegen.source import shown
 from sitegen.store import Store
 from sitegen.tree import (
     Tree,
@@ -60,6 +62,8 @@ class Summary:
     changed: bool
     bytes: int
     rehearsed: bool = False
+    left_out: tuple[str, ...] = ()
+    approximate: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """The summary as the command line prints it."""
@@ -68,12 +72,20 @@ class Summary:
             f"{len(self.reused)} reused",
             *([f"{len(self.missing)} missing: {', '.join(self.missing)}"] if self.missing else []),
         ]
-        figures = f"figures: {', '.join(counts)}"
+        told = [f"figures: {', '.join(counts)}", *self._models()]
         if self.missing or self.rehearsed:
-            return [figures, f"{self.output}: left as it was"]
+            return [*told, f"{self.output}: left as it was"]
         state = "written" if self.changed else "already up to date"
         page = (self.output / "index.html").as_uri()
-        return [figures, f"site: {self.bytes / 1e6:.1f} MB, {state}", f"look at it: {page}"]
+        return [*told, f"site: {self.bytes / 1e6:.1f} MB, {state}", f"look at it: {page}"]
+
+    def _models(self) -> list[str]:
+        """What to know of the models: which are not there, and which start from guesses."""
+        about = {
+            "left out, because a file is not there": self.left_out,
+            "starting from approximate flat images": self.approximate,
+        }
+        return [f"{words}: {', '.join(names)}" for words, names in about.items() if names]
 
 
 Records = Mapping[str, Record]
@@ -99,6 +111,18 @@ class _Work:
         """The whole site, when every figure has its record."""
         return assemble(self.site, self.pages, self.jobs, records)
 
+    def left_out(self) -> tuple[str, ...]:
+        """The models that no figure can show, each with the file that it lacks."""
+        lack = {name: source.lacking for name, source in self.sources.items()}
+        return tuple(
+            f"{name} ({shown(path)})"
+            for name, path in lack.items()
+            if path is not None and name not in self._used()
+        )
+
+    def _used(self) -> set[str]:
+        return {name for job in self.jobs for name in job.figure.models}
+
     def summary(self, filmed: Collection[str], records: Records, size: int = 0) -> Summary:
         """What to tell at the end; `filmed` are requests, `size` is that of the site."""
         kept = [job for job in self.jobs if job.request in records]
@@ -109,6 +133,10 @@ class _Work:
             missing=tuple(job.figure.id for job in self.missing(records)),
             changed=False,
             bytes=size,
+            left_out=self.left_out(),
+            approximate=tuple(
+                name for name in sorted(self._used()) if self.sources[name].approximate
+            ),
         )
 
 
@@ -120,6 +148,8 @@ def build(config: Path, options: Options, camera: CameraFactory, report: Reporte
     LockedError while another build is at work here. Whatever is raised, the old site stays.
     """
     work = _prepare(config, options)
+    if options.strict and (absent := work.left_out()):
+        raise TargetError(f"--strict: models of site.toml are not there: {', '.join(absent)}")
     records = _found(work.jobs, Store(work.site.cache_dir, report.warn), options)
     if options.dry_run:
         return _rehearse(work, records, report)
@@ -146,11 +176,15 @@ def _plan(
     pages: tuple[Page, ...], sources: Mapping[str, ModelSource], options: Options
 ) -> tuple[Job, ...]:
     known_environment = environment(options.equipment)
-    jobs = []
-    for page in pages:
-        for figure in page.figures:
+    jobs, faults = [], []
+    for uri, figure in [(page.uri, figure) for page in pages for figure in page.figures]:
+        try:
             with naming(figure):
-                jobs.append(plan_figure(figure, page.uri, sources, known_environment))
+                jobs.append(plan_figure(figure, uri, sources, known_environment))
+        except ConfigError as error:
+            faults.append(error)
+    if faults:
+        raise told(faults)
     known = [job.figure.id for job in jobs]
     for name in options.only:
         if name not in known:
@@ -223,7 +257,7 @@ def _film(work: _Work, records: Records, camera: CameraFactory, report: Reporter
     chosen = list({job.request: job for job in wanted}.values())  # one of those that are alike
     if not chosen:
         return {}
-    _refuse_unfilmable(chosen, options)
+    refuse_unfilmable(chosen, Store(work.site.cache_dir), offline=options.offline)
     for job in chosen:
         with naming(job.figure):
             for name in job.figure.models:
@@ -239,23 +273,6 @@ def _rehearse(work: _Work, records: Records, report: Reporter) -> Summary:
         place = job.figure.place
         report.note(f"would film {job.figure.id} ({place.file}:{place.line}), {job.levels} steps")
     return replace(work.summary((), records), rehearsed=True)
-
-
-def _refuse_unfilmable(chosen: Collection[Job], options: Options) -> None:
-    """Name the figures that are wanted where nothing may or can be filmed."""
-    if not options.offline and all(job.key for job in chosen):
-        return
-    lines = [
-        f"{job.figure.place.file}:{job.figure.place.line}: {job.figure.id} is not in the store"
-        for job in chosen
-    ]
-    bring = "; film it where sitegen can, and bring the cache_dir from there"
-    if options.offline:
-        raise TargetError("\n".join([*lines, f"--offline films nothing{bring}"]))
-    try:
-        require_environment()
-    except PlatformError as error:
-        raise PlatformError("\n".join([*lines, f"{error}{bring}"])) from error
 
 
 @contextmanager

@@ -6,8 +6,12 @@ from typing import NoReturn
 
 import click
 
+from sitegen.commands.add import add
 from sitegen.commands.build import build
+from sitegen.commands.check import check
+from sitegen.commands.clean import clean
 from sitegen.commands.inspect import inspect
+from sitegen.commands.publish import publish
 from sitegen.commands.sample import sample
 from sitegen.commands.train import train
 from sitegen.exits import run
@@ -41,13 +45,16 @@ def cli() -> None:
     \b
     Examples:
       sitegen build                          build the site of ./site.toml into build/
+      sitegen add birds --checkpoint runs/birds/checkpoint.pth --data data/birds
+      sitegen check                          look it over before others do
+      sitegen publish                        put it on GitHub Pages
       sitegen sample mnist --count 36 --output digits.npz
       sitegen inspect checkpoint_130000.pth
       sitegen train mnist --data .data/mnist
     """
 
 
-for command in (build, inspect, sample, train):
+for command in (add, build, check, publish, clean, inspect, sample, train):
     cli.add_command(command)
 
 

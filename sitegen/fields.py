@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, StringConstraints
 
-from sitegen.links import slug_fault, url_fault, web_url_fault
+from sitegen.links import host_fault, slug_fault, url_fault, web_url_fault
 from sitegen.source import odd_character
 
 
@@ -54,3 +54,6 @@ Url = Annotated[str, _SHORT, unless(url_fault)]
 
 WebUrl = Annotated[str, _SHORT, unless(web_url_fault)]
 """A whole http or https address."""
+
+HostName = Annotated[str, _SHORT, unless(host_fault)]
+"""The name of a host, as paper.example.org."""

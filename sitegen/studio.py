@@ -19,17 +19,24 @@ from sitegen.actors import (
     require_device,
 )
 from sitegen.figures import Figure
+from sitegen.memory import keep_freed_memory
 from sitegen.models import ModelSource
 from sitegen.plan import Equipment, Shot
 from sitegen.shots.grids import shared_initial_state, trajectories
+from sitegen.shots.interpolations import interpolation
 from sitegen.shots.process import process
+from sitegen.shots.shared_noise import shared_noise
 from sitegen.shots.smoothness import smoothness
 from sitegen.shots.spectra import spectra
+from sitegen.shots.trees import hierarchy
 
 SHOTS: Mapping[str, Callable[[Cast, Figure], Shot]] = MappingProxyType(
     {
         "trajectories": trajectories,
         "shared_initial_state": shared_initial_state,
+        "hierarchy": hierarchy,
+        "interpolation": interpolation,
+        "shared_noise": shared_noise,
         "process": process,
         "spectra": spectra,
         "smoothness": smoothness,
@@ -46,6 +53,7 @@ class Studio:
 
     def __init__(self, sources: Mapping[str, ModelSource], equipment: Equipment) -> None:
         require_device(equipment.device)
+        keep_freed_memory()
         self._sources = sources
         self._equipment = equipment
         self._actors: dict[str, Actor] = {}

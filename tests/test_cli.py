@@ -202,7 +202,7 @@ MISTAKES: dict[str, tuple[list[str], int, str]] = {
     "no card": (["sample", "tiny", "--output", "x", "--card", "no.toml"], 3, "no such model card"),
     "inspect nothing": (["inspect", "no.pth"], 3, "no.pth: there is no such checkpoint"),
     "inspect a page": (["inspect", "pages/index.md"], 3, "neither a .pth nor safetensors"),
-    "inspect an empty folder": (["inspect", "pages"], 3, "no such model card"),
+    "inspect an empty folder": (["inspect", "pages"], 3, "holds no checkpoint"),
 }
 
 

@@ -116,6 +116,17 @@ def test_shipped_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_site(tmp_path / "site" / "site.toml").models["t"].path == own
 
 
+def test_checkpoints_may_come_later(tmp_path: Path) -> None:
+    """Where a preset or a card says what it will be, the file need not be there."""
+    text = 'title = "T"\n[models.a]\npath = "checkpoints/a.pth"\npreset = "cifar10"\n'
+    site = make_site(
+        tmp_path, f'{text}[models.b]\npath = "b.pth"\ncard = "models/mnist/model.toml"'
+    )
+    a, b = site.models.values()
+    assert (a.path, a.preset, a.card) == (tmp_path / "checkpoints/a.pth", "cifar10", None)
+    assert (b.path, b.card_path) == (tmp_path / "b.pth", tmp_path / "models/mnist/model.toml")
+
+
 MESSAGES = [
     ("", "site.toml: title is missing: The title of the paper."),
     ('titel = "x"\ntitle = "T"', 'site.toml:1: titel: unknown key, did you mean "title"?'),
@@ -167,6 +178,20 @@ MESSAGES = [
     (
         'title = "T"\n[models.m]\npath = "pages/index.md"',
         'site.toml:2: models.m: no model card; name one: card = "FILE.toml"',
+    ),
+    (
+        'title = "T"\n[models.m]\npath = "x.pth"\npreset = "cifar1"',
+        'site.toml:3: models.m.path = "x.pth": is not there; looked for x.pth\n'
+        'site.toml:4: models.m.preset = "cifar1": no such preset, did you mean "cifar10"?',
+    ),
+    (
+        'title = "T"\n[models.m]\npath = "x.pth"\npreset = "cifar10"\ncard = "pages/index.md"',
+        "site.toml:2: models.m: give a card or a preset, not both",
+    ),
+    (
+        'title = "T"\n[models.m]\npath = "x.pth"\ncard = "no.toml"',
+        'site.toml:3: models.m.path = "x.pth": is not there; looked for x.pth\n'
+        'site.toml:4: models.m.card = "no.toml": is not there; looked for no.toml',
     ),
     (
         'title = "T"\n[models.m]\npath = 3',

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
+    from sitegen.config import Site
     from sitegen.plan import Equipment
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -41,6 +43,20 @@ def config_option(command: F) -> F:
         show_default=True,
         help="The site's file.",
     )(command)
+
+
+def built_site(config: Path, output: Path | None) -> tuple[Site | None, Path]:
+    """The site of `config` and its built folder; no site where only the folder is named.
+
+    Raises ConfigError for a site that is named or needed and cannot be read.
+    """
+    from sitegen.config import load_site
+
+    source = click.get_current_context().get_parameter_source("config")
+    if output is not None and source is not ParameterSource.COMMANDLINE and not config.exists():
+        return None, output
+    site = load_site(config)
+    return site, output or site.output
 
 
 def finite(_context: click.Context, _parameter: click.Parameter, value: float | None) -> Any:
