@@ -66,6 +66,13 @@ class Spec:
         """Say in one sentence what is to be seen, for those who cannot see it."""
         raise NotImplementedError
 
+    def evaluations(self, levels: int) -> int:
+        """Count the images that the network sees, for an estimate of the time that filming takes.
+
+        As they stand here: `count` samples, if the kind counts any, at each of `levels` steps.
+        """
+        return levels * int(getattr(self, "count", 1))
+
 
 @validated(frozen=True, config=_RULES)
 class Trajectories(Spec):

@@ -7,6 +7,7 @@ under way stop at their next frame and leave nothing behind.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -36,11 +37,12 @@ CameraFactory = Callable[[Mapping[str, ModelSource], Equipment], Camera]
 
 @dataclass(frozen=True)
 class Crew:
-    """Who films, where the clips go, and where progress is told."""
+    """Who films, where the clips go, where progress is told, and who is told the seconds."""
 
     camera: Camera
     store: Store
     report: Reporter
+    timed: Callable[[Job, float], None] = lambda job, seconds: None
 
     def film(self, jobs: Sequence[Job], workers: int) -> dict[str, Record]:
         """Film every job, `workers` at a time; the records by request.
@@ -63,6 +65,7 @@ class Crew:
         with naming(job.figure), self.store.workspace() as folder:
             shot = self.camera.shoot(job.figure)
             title = f"filming {job.figure.id}"
+            started = time.monotonic()
             with self.report.filming(title, len(shot.levels)) as advance:
                 files = encode_clip(_counted(shot, advance, stop), shot.clip, folder)
             _refuse_length(shot, files["mp4"])
@@ -70,6 +73,7 @@ class Crew:
             assert job.key is not None
             sources = {name: folder / file.path for name, file in files.items()}
             self.store.put(job.key, record, sources)
+            self.timed(job, time.monotonic() - started)
             return record
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sitegen.ihdm.train import Progress
-from sitegen.trainview import duration, line, plain_lines, training_shown
+from sitegen.report import duration
+from sitegen.trainview import line, plain_lines, training_shown
 
 
 def progress(step: int, steps: int = 100) -> Progress:
