@@ -9,6 +9,7 @@ import click
 from sitegen.commands.build import build
 from sitegen.commands.inspect import inspect
 from sitegen.commands.sample import sample
+from sitegen.commands.serve import serve
 from sitegen.commands.train import train
 from sitegen.exits import run
 
@@ -40,14 +41,15 @@ def cli() -> None:
 
     \b
     Examples:
-      sitegen build                          build the site of ./site.toml into build/
+      sitegen serve                          show the site of ./site.toml while you write it
+      sitegen build                          build it into build/
       sitegen sample mnist --count 36 --output digits.npz
       sitegen inspect checkpoint_130000.pth
       sitegen train mnist --data .data/mnist
     """
 
 
-for command in (build, inspect, sample, train):
+for command in (build, inspect, sample, serve, train):
     cli.add_command(command)
 
 
