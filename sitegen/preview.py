@@ -81,6 +81,11 @@ class Preview:
             self._closed = True
             self._changed.notify_all()
 
+    @property
+    def settled(self) -> bool:
+        """Whether all is filmed, and the built folder is as after a build."""
+        return self._settled
+
     def wants(self, job: Job) -> bool:
         """Whether the figure is still asked for."""
         work = self.work
