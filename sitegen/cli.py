@@ -8,6 +8,7 @@ import click
 
 from sitegen.commands.build import build
 from sitegen.commands.inspect import inspect
+from sitegen.commands.new import new
 from sitegen.commands.sample import sample
 from sitegen.commands.serve import serve
 from sitegen.commands.train import train
@@ -41,6 +42,7 @@ def cli() -> None:
 
     \b
     Examples:
+      sitegen new paper                      write a small site that builds at once
       sitegen serve                          show the site of ./site.toml while you write it
       sitegen build                          build it into build/
       sitegen sample mnist --count 36 --output digits.npz
@@ -49,7 +51,7 @@ def cli() -> None:
     """
 
 
-for command in (build, inspect, sample, serve, train):
+for command in (build, inspect, new, sample, serve, train):
     cli.add_command(command)
 
 
