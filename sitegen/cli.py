@@ -1,18 +1,17 @@
-"""The command line: the group of all commands, and how a run of it ends."""
+"""The command line: the group of all commands."""
 
 from __future__ import annotations
-
-from typing import NoReturn
 
 import click
 
 from sitegen.commands.build import build
+from sitegen.commands.completion import completion
 from sitegen.commands.inspect import inspect
 from sitegen.commands.new import new
 from sitegen.commands.sample import sample
+from sitegen.commands.schema import schema
 from sitegen.commands.serve import serve
 from sitegen.commands.train import train
-from sitegen.exits import run
 
 
 def _tell_version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
@@ -51,10 +50,5 @@ def cli() -> None:
     """
 
 
-for command in (build, inspect, new, sample, serve, train):
+for command in (build, completion, inspect, new, sample, schema, serve, train):
     cli.add_command(command)
-
-
-def main() -> NoReturn:
-    """Run the command line; every failure has one message and its exit code."""
-    run(lambda: cli.main(standalone_mode=False))

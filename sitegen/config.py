@@ -26,8 +26,8 @@ from pydantic import (
     model_validator,
 )
 
-from sitegen.fields import Slug, Text, Url, WebUrl, unless
-from sitegen.problems import Problem, rule, told
+from sitegen.fields import Slug, Text, Url, WebUrl, told_as, unless
+from sitegen.problems import Problem, close_match, rule, told
 from sitegen.resources import resource
 from sitegen.source import KeyPath, odd_character, read_text, shown, toml_lines
 
@@ -52,11 +52,18 @@ def _existing(value: object, info: ValidationInfo) -> Path:
     if own.is_dir() or own.is_file():
         return own
     if path.parts[0] != "models":
-        raise ValueError(f"is not there; looked for {shown(own)}")
+        raise ValueError(f"is not there; looked for {shown(own)}{_nearest(own)}")
     shipped = resource("models").parent / path
     if shipped.is_dir() or shipped.is_file():
         return shipped
-    raise ValueError(f"is not there; looked for {shown(own)} and {shown(shipped)}")
+    looked = f"{shown(own)} and {shown(shipped)}"
+    raise ValueError(f"is not there; looked for {looked}{_nearest(own, shipped)}")
+
+
+def _nearest(*paths: Path) -> str:
+    """Hint at a file or folder that lies where one of these should, with a name like its own."""
+    beside = {each.name for path in paths if path.parent.is_dir() for each in path.parent.iterdir()}
+    return close_match(paths[0].name, sorted(beside))
 
 
 def _own_folder(value: object, info: ValidationInfo) -> Path:
@@ -82,8 +89,11 @@ def _citation_key(text: str) -> str | None:
     return None if key else "should be 1 to 64 letters of English, digits, :, _ and -"
 
 
-Language = Annotated[str, unless(_language)]
-CitationKey = Annotated[str, unless(_citation_key)]
+_TAG = told_as("a language tag", "^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")
+_KEY = told_as("letters of English, digits, :, _ and -", "^[A-Za-z0-9:_-]{1,64}$")
+
+Language = Annotated[str, unless(_language), _TAG]
+CitationKey = Annotated[str, unless(_citation_key), _KEY]
 Existing = Annotated[Path, BeforeValidator(_existing)]
 OwnFolder = Annotated[Path, BeforeValidator(_own_folder)]
 Icon = Literal["code", "data", "page", "paper", "video"]
