@@ -12,10 +12,11 @@ from bench.judge import Samples
 from bench.samples import grey
 from bench.spectra import Floats, Images, power, watched_levels
 from sitegen.ihdm.checkpoint import load_model
-from sitegen.ihdm.model import Model, Precision
+from sitegen.ihdm.diffusion import NoisePredictor, ddpm_process, initial_noise, to_pixels
+from sitegen.ihdm.model import Precision
 from sitegen.ihdm.noise import independent
 from sitegen.ihdm.prior import Prior, read_prior
-from sitegen.ihdm.reverse import reverse_process
+from sitegen.ihdm.reverse import Denoiser, reverse_process
 from sitegen.models import ModelSource
 
 BATCH = 250
@@ -48,10 +49,12 @@ def draw_samples(
     precision: Precision = "float32",
 ) -> Samples:
     """Draw `count` samples; the states of the first `trajectories` are measured, none is kept."""
-    if source.prior is None:
-        raise SystemExit(f"{source.name}: its card names no prior to start sampling from")
     card = source.card
     model = load_model(source.weights, card, device, precision)
+    if card.kind == "ddpm":
+        return _draw_diffusion(model, count, seed)
+    if source.prior is None:
+        raise SystemExit(f"{source.name}: its card names no prior to start sampling from")
     prior = read_prior(source.prior, card)
     spectra = StateSpectra(card.levels, min(count, trajectories))
     drawn = [
@@ -67,8 +70,22 @@ def draw_samples(
 
 
 @torch.inference_mode()
+def _draw_diffusion(model: NoisePredictor, count: int, seed: int) -> Samples:
+    """Samples of a DDPM in [0, 1]; what noise hides is not measured level by level."""
+    shape = model.card.shape
+    parts = []
+    for first in range(0, count, BATCH):
+        samples = range(first, min(first + BATCH, count))
+        initial = initial_noise(seed, samples, shape)
+        *_, last = ddpm_process(model, initial, independent(seed, samples, shape))
+        parts.append([grey(to_pixels(x).cpu().numpy()) for x in (last.mean, initial)])
+    final, initials = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return Samples(final, initials, sampling_noise_std=0.0)
+
+
+@torch.inference_mode()
 def _draw(
-    model: Model, prior: Prior, seed: int, samples: list[int], spectra: StateSpectra
+    model: Denoiser, prior: Prior, seed: int, samples: list[int], spectra: StateSpectra
 ) -> tuple[Images, Images]:
     initial = prior.initial_states(seed, samples)
     noise = independent(seed, samples, tuple(initial.shape[1:]))

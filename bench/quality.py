@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _samples(options: argparse.Namespace) -> Samples:
     if options.samples:
         card = read_card(options.card) if options.card else None
-        return read_samples(options.samples, card.schedule.sigmas if card else None)
+        return read_samples(options.samples, card.schedule.sigmas if card and card.blur else None)
     if options.model is None:
         raise SystemExit("give a model's folder, or --samples FILE.npz")
     from bench.draw import draw_samples  # a file of samples is measured without the sampler

@@ -1,48 +1,28 @@
 """The kinds of figures that a page can call, as frozen and validated values.
 
-A kind is one frozen dataclass that derives from `Spec`, and one entry in `KINDS`.
+A kind is one frozen dataclass that derives from `Spec`, in `sitegen.kinds`, one entry in `KINDS`,
+and one in `SHOTS` of `sitegen.studio`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    ConfigDict,
-    Field,
-    StrictFloat,
-    StrictInt,
-    TypeAdapter,
-    ValidationError,
-    ValidationInfo,
-)
-from pydantic import field_validator as check
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
 from pydantic.fields import FieldInfo
 from pydantic_core import ArgsKwargs
 
 from sitegen.fields import Caption, Slug, Text
-from sitegen.problems import Problem, known_words, quoted, rule, told
-
-_RULES = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-
-def _known_model(name: str, info: ValidationInfo) -> str:
-    """Refuse a model that the site has not; which it has travels as pydantic's context."""
-    models = (info.context or {}).get("models")
-    if models is not None and name not in models:
-        raise ValueError(f"no such model in site.toml{known_words(name, models)}")
-    return name
-
-
-ModelName = Annotated[Slug, AfterValidator(_known_model)]
+from sitegen.kinds.base import RULES, Spec
+from sitegen.kinds.grids import SharedInitialState, Trajectories
+from sitegen.problems import Problem, quoted, rule, told
 
 
 @dataclass(frozen=True)
@@ -53,76 +33,15 @@ class Place:
     line: int
 
 
-@validated(frozen=True, config=_RULES)
-class Spec:
-    """What every kind answers about itself; all its fields decide pixels."""
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """The names of the models that the figure needs, in the order of their parts in it."""
-        raise NotImplementedError
-
-    def describe(self, levels: int) -> str:
-        """Say in one sentence what is to be seen, for those who cannot see it."""
-        raise NotImplementedError
-
-    def evaluations(self, levels: int) -> int:
-        """Count the images that the network sees, for an estimate of the time that filming takes.
-
-        As they stand here: `count` samples, if the kind counts any, at each of `levels` steps.
-        """
-        return levels * int(getattr(self, "count", 1))
+KINDS: Mapping[str, type[Spec]] = MappingProxyType(
+    {
+        "trajectories": Trajectories,
+        "shared_initial_state": SharedInitialState,
+    }
+)
 
 
-@validated(frozen=True, config=_RULES)
-class Trajectories(Spec):
-    """Independent samples in a grid, from their flat initial states to the finished images."""
-
-    model: ModelName = Field(description="The name of the model in site.toml.")
-    count: StrictInt = Field(default=36, ge=1, le=10_000, description="How many samples.")
-    columns: StrictInt | None = Field(
-        default=None,
-        ge=1,
-        validate_default=True,
-        description="Samples in a row; a square if not given.",
-    )
-    seed: StrictInt = Field(default=0, ge=0, lt=2**63, description="The seed of everything random.")
-    show: Literal["state", "mean"] = Field(
-        default="state", description="Whether the clip shows the noisy state or the mean."
-    )
-    sampling_noise_std: StrictFloat | None = Field(
-        default=None, ge=0, le=1, description="The sampling noise; the model card's if not given."
-    )
-    fps: StrictFloat | None = Field(default=None, ge=1, le=60, description="Frames a second.")
-
-    @check("columns")
-    @classmethod
-    def _fit(cls, columns: int | None, info: ValidationInfo) -> int | None:
-        """Fill in the number of columns, so that two ways to write a grid are one figure."""
-        count = info.data.get("count")
-        if columns is None or count is None:
-            return columns if count is None else math.ceil(math.sqrt(count))
-        if columns > count:
-            raise ValueError(f"should be at most the count, {count}")
-        return columns
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """The one model that is sampled."""
-        return (self.model,)
-
-    def describe(self, levels: int) -> str:
-        """Say how many samples form, and over how many steps."""
-        many = f"{self.count} samples" if self.count > 1 else "One sample"
-        flat = "flat squares" if self.count > 1 else "a flat square"
-        steps = f"{levels} steps" if levels > 1 else "one step"
-        return f"{many} of the model {self.model} forming out of {flat} over {steps}"
-
-
-KINDS: Mapping[str, type[Spec]] = MappingProxyType({"trajectories": Trajectories})
-
-
-@validated(frozen=True, config=_RULES)
+@validated(frozen=True, config=RULES)
 class _Words:
     """What every figure call may say beside its spec."""
 
@@ -133,7 +52,10 @@ class _Words:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure that a page asks for; an empty id means that the page chooses one."""
+    """A figure that a page asks for; an empty id means that the page chooses one.
+
+    `root` is the folder of the site, where the files that the spec names are found.
+    """
 
     kind: str
     id: str
@@ -141,6 +63,7 @@ class Figure:
     caption: str
     alt: str | None
     place: Place
+    root: Path = Path()
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -154,20 +77,21 @@ def make_figure(
     kwargs: Mapping[str, object],
     place: Place,
     models: Collection[str] | None = None,
+    root: Path = Path(),
 ) -> Figure:
     """Check a figure call; ConfigError tells everything that is wrong with it at once.
 
-    `models` are the names of the site's models, where they are known.
+    `models` are the names of the site's models, where they are known; `root` is the site's folder.
     """
     spec_class = KINDS[kind]
     faults: list[str] = []
     given = _named(spec_class, args, kwargs, faults)
     words = {name: given.pop(name) for name in _meanings(_Words) if name in given}
-    spec = _checked(spec_class, given, {"models": models}, faults)
+    spec = _checked(spec_class, given, {"models": models, "root": root}, faults)
     said = _checked(_Words, words, {}, faults)
     if spec is None or said is None or faults:
         raise told(Problem(place.file, place.line, f"{kind}(…): {fault}") for fault in faults)
-    return Figure(kind, said.id or "", spec, said.caption, said.alt, place)
+    return Figure(kind, said.id or "", spec, said.caption, said.alt, place, root)
 
 
 def _named(

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol, TypeVar
 
 from sitegen.encode import encode_clip
 from sitegen.errors import SitegenError, TargetError
 from sitegen.figures import Figure
-from sitegen.frames import Frame
 from sitegen.media import MediaFile, Record
 from sitegen.models import ModelSource
-from sitegen.plan import Equipment, Job, Shot
+from sitegen.plan import Equipment, Footage, Job, Shot
 from sitegen.report import Advance, Reporter
 from sitegen.store import Store
+
+T = TypeVar("T")
 
 
 class Camera(Protocol):
@@ -64,17 +66,67 @@ class Crew:
         """Film one figure into the store."""
         with naming(job.figure), self.store.workspace() as folder:
             shot = self.camera.shoot(job.figure)
-            title = f"filming {job.figure.id}"
             started = time.monotonic()
-            with self.report.filming(title, len(shot.levels)) as advance:
-                files = encode_clip(_counted(shot, advance, stop), shot.clip, folder)
-            _refuse_length(shot, files["mp4"])
+            with self.report.filming(f"filming {job.figure.id}", shot.length) as advance:
+                files = _develop(shot, folder, _Pace(advance, stop))
             record = _record(job, shot, files)
             assert job.key is not None
             sources = {name: folder / file.path for name, file in files.items()}
             self.store.put(job.key, record, sources)
             self.timed(job, time.monotonic() - started)
             return record
+
+
+@dataclass(frozen=True)
+class _Pace:
+    """Tells each step that is taken, and takes no more when the build is stopped."""
+
+    advance: Advance
+    stop: threading.Event
+
+    def counted(self, steps: Iterable[T]) -> Iterator[T]:
+        """The steps, until the build is stopped."""
+        for step in steps:
+            if self.stop.is_set():
+                raise TargetError(
+                    "stopped, because another figure failed or the build was interrupted"
+                )
+            yield step
+            self.advance()
+
+
+def _develop(shot: Shot, folder: Path, pace: _Pace) -> dict[str, MediaFile]:
+    """Make all files of a shot in `folder`, by name."""
+    files: dict[str, MediaFile] = {}
+    for variant, footage in shot.clips.items():
+        files |= _clip(shot, variant, footage, folder, pace)
+    for _ in pace.counted(shot.work):
+        pass
+    return files | {name: draw(folder) for name, draw in shot.stills.items()}
+
+
+def _clip(
+    shot: Shot, variant: str, footage: Footage, folder: Path, pace: _Pace
+) -> dict[str, MediaFile]:
+    """Encode one clip; the files of a variant carry it in their names."""
+    if not variant:
+        files = encode_clip(pace.counted(footage.frames), footage.spec, folder)
+        _refuse_length(shot, files["mp4"])
+        return files
+    (folder / variant).mkdir()
+    files = encode_clip(pace.counted(footage.frames), footage.spec, folder / variant)
+    _refuse_length(shot, files["mp4"])
+    return {
+        f"{name}-{variant}": _renamed(file, folder / variant, folder, variant)
+        for name, file in files.items()
+    }
+
+
+def _renamed(file: MediaFile, source: Path, folder: Path, variant: str) -> MediaFile:
+    name = Path(file.path)
+    renamed = f"{name.stem}-{variant}{name.suffix}"
+    (source / file.path).replace(folder / renamed)
+    return replace(file, path=renamed)
 
 
 @contextmanager
@@ -87,20 +139,18 @@ def naming(figure: Figure) -> Iterator[None]:
         raise type(error)(f"{place.file}:{place.line}: {figure.id}: {error}") from error
 
 
-def _counted(shot: Shot, advance: Advance, stop: threading.Event) -> Iterator[Frame]:
-    """The frames, until the build is stopped."""
-    for frame in shot.frames:
-        if stop.is_set():
-            raise TargetError("stopped, because another figure failed or the build was interrupted")
-        yield frame
-        advance()
-
-
 def _refuse_length(shot: Shot, clip: MediaFile) -> None:
     if clip.frames != len(shot.levels):
         raise TargetError(f"{clip.frames} frames for {len(shot.levels)} levels")
 
 
 def _record(job: Job, shot: Shot, files: Mapping[str, MediaFile]) -> Record:
-    seed = int(shot.parameters.get("seed", 0))
-    return Record(job.figure.kind, job.models, seed, shot.parameters, shot.levels, files)
+    return Record(
+        kind=job.figure.kind,
+        models=job.models,
+        seed=int(shot.parameters.get("seed", 0)),
+        parameters=shot.parameters,
+        levels=shot.levels,
+        files=files,
+        results=shot.results(),
+    )

@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
 from sitegen.errors import RefusedError
@@ -71,8 +71,11 @@ class Record:
     """What filming a figure made; the store keeps it under the key of the figure.
 
     parameters: JSON values with lists, not tuples, so that they come back equal
-    levels: the level that each frame of the clip shows
-    files: "mp4", "gif", "poster", …
+    levels: the level that each frame of the clip shows; empty for a figure that stands still
+    files: "mp4", "gif" and "poster" of a clip, with "-dark" where dark pages have their own;
+    "image" of a figure that stands still; …
+    results: what was measured: "summary", a sentence, and "tables", each with "caption", "columns"
+    and "rows"; JSON values as in parameters
     """
 
     kind: str
@@ -81,6 +84,7 @@ class Record:
     parameters: Mapping[str, JSON]
     levels: tuple[int, ...]
     files: Mapping[str, MediaFile]
+    results: Mapping[str, JSON] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -169,6 +173,7 @@ def _record_value(record: Record) -> dict[str, JSON]:
         "parameters": record.parameters,
         "levels": list(record.levels),
         "files": {name: _file_value(file) for name, file in record.files.items()},
+        **({"results": record.results} if record.results else {}),
     }
 
 
@@ -269,6 +274,7 @@ def _record(entry: _Object) -> Record:
         parameters=_take(entry, "parameters", dict),
         levels=tuple(_typed(each, int, "levels") for each in _take(entry, "levels", list)),
         files={name: _file(_object(file)) for name, file in files.items()},
+        results=_take(entry, "results", dict) if "results" in entry else {},
     )
 
 

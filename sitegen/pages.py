@@ -74,7 +74,7 @@ def read_page(path: Path, site: Site, available: Callable[[str], bool]) -> Page:
     """
     uri = _uri(path)
     source = read_text(path)
-    calls = _Calls(shown(path), frozenset(site.models))
+    calls = _Calls(shown(path), site)
     text = _filled(source, calls, {"available": available, "site": _public(site)})
     document = parse(text, calls.slot, uri)
     problems = [*calls.strays(text, document.parts), *calls.bad_ids()]
@@ -113,9 +113,9 @@ def _filled(source: str, calls: _Calls, names: Mapping[str, object]) -> str:
 class _Calls:
     """The figure calls of one page, in the order in which its template made them."""
 
-    def __init__(self, file: str, models: frozenset[str]) -> None:
+    def __init__(self, file: str, site: Site) -> None:
         self.file = file
-        self.models = models
+        self.site = site
         self.figures: list[Figure] = []
         self.faults: list[str] = []
         self.mark = f"slot{secrets.token_hex(16)}n"  # unknown to the page, so it cannot be forged
@@ -132,7 +132,8 @@ class _Calls:
                     str(value)  # raises, and names what is undefined
             place = Place(self.file, calling_line())
             try:
-                self.figures.append(make_figure(kind, args, kwargs, place, self.models))
+                models, root = self.site.models, self.site.root
+                self.figures.append(make_figure(kind, args, kwargs, place, models, root))
             except ConfigError as error:
                 self.faults.append(str(error))
             return Markup(f"{self.mark}{len(self.figures) - 1}x")

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -20,13 +20,10 @@ from typing import Any, Literal
 from sitegen.encode import ClipSpec, encoder_version
 from sitegen.errors import ConfigError, PlatformError
 from sitegen.figures import Figure, canonical_json, spec_json
-from sitegen.files import digest_bytes
+from sitegen.files import digest, digest_bytes, platform_errors
 from sitegen.frames import Frame
-from sitegen.media import ModelRef
+from sitegen.media import MediaFile, ModelRef
 from sitegen.models import ModelSource
-
-RECIPES: Mapping[str, int] = {"trajectories": 1}
-"""Raised by hand when the code that films a kind changes its pixels."""
 
 Device = str
 DEVICE = re.compile(r"cpu|cuda(:\d{1,3})?")
@@ -42,18 +39,37 @@ class Equipment:
 
 
 @dataclass(frozen=True)
-class Shot:
-    """A figure ready to be filmed: what its frames show, how to encode them, and their stream.
+class Footage:
+    """A clip to be filmed: how to encode it, and its frames, uint8 (H, W, 3), made when taken."""
 
-    levels: the level that each frame shows
+    spec: ClipSpec
+    frames: Iterator[Frame]
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A figure ready to be filmed.
+
+    levels: the level that each frame of a clip shows; empty for a figure that stands still
     parameters: everything that the figure was made with, for the manifest
-    frames: uint8 (H, W, 3) at native size, one a level, made when asked for
+    clips: "" the clip, "dark" its version for dark pages; filmed in this order, one after the other
+    steps, work: how much there is to compute beside the frames, and the doing of it, a step a turn
+    stills: what is written when all that is done, by name: each into the folder that it is given
+    results: what was measured, for the manifest; asked for in the end
     """
 
     levels: tuple[int, ...]
-    clip: ClipSpec
     parameters: Mapping[str, Any]
-    frames: Iterator[Frame]
+    clips: Mapping[str, Footage] = field(default_factory=dict)
+    steps: int = 0
+    work: Iterable[None] = ()
+    stills: Mapping[str, Callable[[Path], MediaFile]] = field(default_factory=dict)
+    results: Callable[[], Mapping[str, Any]] = dict
+
+    @property
+    def length(self) -> int:
+        """How many steps of progress there are: frames of all clips, and the work beside."""
+        return len(self.levels) * len(self.clips) + self.steps
 
 
 @dataclass(frozen=True)
@@ -83,8 +99,8 @@ def plan_figure(
     """
     models = [sources[name] for name in figure.models]
     asked = {
-        "spec": spec_json(figure),
-        "recipe": RECIPES[figure.kind],
+        "spec": {**spec_json(figure), **_contents(figure)},
+        "recipe": figure.spec.recipe,
         "models": [[m.card.digest, m.weights_sha256, m.prior_sha256] for m in models],
     }
     return Job(
@@ -95,6 +111,17 @@ def plan_figure(
         _digest(asked),
         known,
     )
+
+
+def _contents(figure: Figure) -> dict[str, str]:
+    """The digests of the author's files that the figure shows, by the field that names them."""
+    named = {name: getattr(figure.spec, name) for name in figure.spec.files}
+    contents = {}
+    for name, file in named.items():
+        if file is not None:
+            with platform_errors(figure.root / file, "read"):
+                contents[name] = digest(figure.root / file)
+    return contents
 
 
 def environment(equipment: Equipment) -> str | None:

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sitegen import npz
+from sitegen.actors import Actor, DiffusionActor
 from sitegen.errors import ConfigError
 from sitegen.files import platform_errors, temporary_path
 from sitegen.frames import to_uint8
 from sitegen.report import Advance, Reporter
-from sitegen.studio import Actor
 from sitegen.tree import require_writable
 
 Array = NDArray[np.float32]
@@ -44,19 +44,22 @@ class Request:
     trajectory: bool = False
 
 
-def sample(actor: Actor, request: Request, output: Path, report: Reporter) -> Path:
+AnyActor = Actor | DiffusionActor
+
+
+def sample(actor: AnyActor, request: Request, output: Path, report: Reporter) -> Path:
     """Draw samples into `output`, an .npz file or a folder of PNGs.
 
     The arrays: `final` (N, C, H, W) float32, the last means, unclipped; `initial` u_K; with
     `trajectory` also `states` (K+1, N, C, H, W), `means` (K, N, C, H, W) and `levels` (K+1,);
-    scalars `seed` and `sampling_noise_std`. The pictures: one of each sample, and with
-    `trajectory` a folder for each with its states. Raises ConfigError if the output cannot be
-    that, PlatformError if it cannot be written, both before anything is sampled.
+    scalars `seed` and `sampling_noise_std`. Of a DDPM, whose images are in [-1, 1] by nature, all
+    are in [0, 1] pixel units as well, `initial` is x_K, and `sampling_noise_std` is 0. The
+    pictures: one of each sample, and with `trajectory` a folder for each with its states. Raises
+    ConfigError if the output cannot be that, PlatformError if it cannot be written, both before
+    anything is sampled.
     """
     check_output(output)
-    noise_std = request.sampling_noise_std
-    if noise_std is None:
-        noise_std = actor.model.card.sampling_noise_std
+    noise_std = _noise_std(actor, request)
     levels = actor.model.card.levels
     chunks = math.ceil(request.count / AT_ONCE)
     with _sink(actor, request, output, noise_std) as sink:
@@ -66,6 +69,16 @@ def sample(actor: Actor, request: Request, output: Path, report: Reporter) -> Pa
                 chosen = range(start, min(start + AT_ONCE, request.count))
                 _draw(actor, request.seed, chosen, noise_std, sink, advance)
     return output
+
+
+def _noise_std(actor: AnyActor, request: Request) -> float:
+    """δ: the request's own, or the card's."""
+    own = request.sampling_noise_std
+    if isinstance(actor, Actor):
+        return actor.model.card.sampling_noise_std if own is None else own
+    if own is not None:
+        raise ConfigError("--sampling-noise-std: a DDPM has none; leave it out")
+    return 0.0
 
 
 def check_output(output: Path) -> None:
@@ -97,7 +110,7 @@ def _is_npz(output: Path) -> bool:
 
 
 @contextmanager
-def _sink(actor: Actor, request: Request, output: Path, noise_std: float) -> Iterator[_Sink]:
+def _sink(actor: AnyActor, request: Request, output: Path, noise_std: float) -> Iterator[_Sink]:
     """Open the output; it is complete at the end of the block."""
     if not _is_npz(output):
         require_writable(output)
@@ -110,7 +123,7 @@ def _sink(actor: Actor, request: Request, output: Path, noise_std: float) -> Ite
 
 
 def _draw(
-    actor: Actor, seed: int, chosen: range, noise_std: float, sink: _Sink, advance: Advance
+    actor: AnyActor, seed: int, chosen: range, noise_std: float, sink: _Sink, advance: Advance
 ) -> None:
     """Take some samples down to level 0."""
     take = actor.begin(seed, chosen, noise_std)

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from sitegen.errors import ConfigError
 from sitegen.figures import KINDS
 from sitegen.files import platform_errors
+from sitegen.kinds.base import Spec
 from sitegen.requirements import own_requirement, render_requirements
 from sitegen.resources import resource
 
 WORKFLOW = ".github/workflows/pages.yml"
+MODEL = "mnist"
+"""The model that travels with sitegen, which the pages of a new site call."""
+
+FEW = 16
+"""Samples in a figure of a new site; the examples of the kinds may have more."""
 
 
 def new_site(folder: Path) -> tuple[str, ...]:
@@ -39,15 +47,33 @@ def scaffold() -> Mapping[str, str]:
     templates = {
         "site.toml": "site.toml",
         ".gitignore": "gitignore",
-        ".gitattributes": "gitattributes",
         WORKFLOW: "pages.yml",
     }
     files = {name: (source / file).read_text("utf-8") for name, file in templates.items()}
     files[WORKFLOW] = files[WORKFLOW].replace("@SITEGEN@", own_requirement())
-    examples = [source / "index.md", *(source / "figures" / f"{kind}.md" for kind in KINDS)]
-    files["pages/index.md"] = "\n".join(path.read_text("utf-8") for path in examples)
+    start = (source / "index.md").read_text("utf-8")
+    files["pages/index.md"] = "\n".join([start, *map(_section, KINDS)])
     files["requirements-render.txt"] = render_requirements()
     return files
+
+
+def _section(kind: str) -> str:
+    """What a page says of a kind, and its call; only shown, where the call needs a file."""
+    spec = KINDS[kind]
+    sentence = inspect.getdoc(spec) or ""
+    call = f"{{{{ {kind}({_small(spec.example).replace('NAME', MODEL)}) }}}}"
+    if spec.files is not Spec.files:
+        call = f"{{% raw %}}\n    {call}\n{{% endraw %}}"
+    words = kind.replace("_", " ").capitalize()
+    return f"## {words}\n\n{sentence.partition(chr(10))[0]}\n\n{call}\n"
+
+
+def _small(example: str) -> str:
+    """The arguments of an example, with few enough samples that a laptop films them at once."""
+    count = re.search(r"\bcount=(\d+)", example)
+    if count is None or int(count[1]) <= FEW:
+        return example
+    return re.sub(r", columns=\d+", "", example.replace(count[0], f"count={FEW}"))
 
 
 def _refuse_overwriting(folder: Path, files: Mapping[str, str]) -> None:

@@ -38,7 +38,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sitegen.errors import PlatformError
 from sitegen.inject import CLIENT, PLAIN_POLICY, PREFIX, client_file, plain_page, with_client
-from sitegen.preview import Preview
+from sitegen.live import Preview
 from sitegen.scene import Scene
 from sitegen.stopping import Stop
 from sitegen.tree import Copy

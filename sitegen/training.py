@@ -1,17 +1,16 @@
 """The bridge between the command line and the trainer: wishes become a card, options and a run.
 
-Torch is imported only inside functions, because the command line needs the options here for help.
+Torch is imported only inside functions.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
-from functools import reduce
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -20,93 +19,20 @@ from sitegen.ihdm.options import TrainingOptions
 from sitegen.report import Reporter, duration
 from sitegen.stopping import Stop, stop_on_signals
 from sitegen.trainview import training_shown
+from sitegen.wishes import Wishes
 
 if TYPE_CHECKING:
     from sitegen.ihdm.card import ModelCard
     from sitegen.ihdm.data import Images
     from sitegen.ihdm.model import Precision
     from sitegen.ihdm.recipe import Training
-    from sitegen.ihdm.train import Run
-
-F = TypeVar("F", bound=Callable[..., Any])
+    from sitegen.ihdm.train import Beginning, Run
 
 FEW_IMAGES = 1000
 """With fewer than that, a warning: a model knows them by heart."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_DEFAULTS = TrainingOptions()
 _BFLOAT16 = ("amx_bf16", "avx512_bf16")
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What the command line says; None is what the preset, the data or our small model has."""
-
-    data: Path
-    output: Path | None = None
-    image_size: int | None = None
-    levels: int | None = None
-    blur_sigma_max: float | None = None
-    preset: str | None = None
-    parameterization: str | None = None
-    images: int = _DEFAULTS.images
-    batch_size: int = _DEFAULTS.batch_size
-    learning_rate: float = _DEFAULTS.learning_rate
-    warmup_steps: int = _DEFAULTS.warmup_steps
-    decay_share: float = _DEFAULTS.decay_share
-    ema_decay: float = _DEFAULTS.ema_decay
-    gradient_clip: float = _DEFAULTS.gradient_clip
-    seed: int = _DEFAULTS.seed
-    device: str = "auto"
-    precision: str = "auto"
-
-
-def train_options(command: F) -> F:
-    """Add the options of `sitegen train`, one for each field of `Wishes`."""
-    options = (_option(*row) for row in reversed(_OPTIONS))
-    return reduce(lambda wrapped, option: option(wrapped), options, command)
-
-
-_PATH = click.Path(path_type=Path)
-_POSITIVE = click.FloatRange(0, min_open=True)
-_SHARE = click.FloatRange(0, 1)
-_OPTIONS: tuple[tuple[str, click.ParamType[Any] | type, str], ...] = (
-    ("data", _PATH, "A folder of pictures, or a file or folder of MNIST's or CIFAR's format."),
-    ("output", _PATH, "The model's folder.  [default: runs/NAME]"),
-    ("image-size", click.IntRange(4, 4096), "Scale the images to N pixels a side."),
-    ("levels", click.IntRange(1, 100_000), "K, the steps from flat to sharp.  [default: 100]"),
-    ("blur-sigma-max", _POSITIVE, "Blur of level K in pixels.  [default: 5/7 of the side]"),
-    ("preset", str, "A published network instead of our small one."),
-    (
-        "parameterization",
-        click.Choice(["difference", "preconditioned"]),
-        "What the network answers.  [default: preconditioned; a preset's own]",
-    ),
-    ("images", click.IntRange(1), "How many images to see, each again and again."),
-    ("batch-size", click.IntRange(1), "Images a step."),
-    ("learning-rate", _POSITIVE, "The highest learning rate."),
-    ("warmup-steps", click.IntRange(0), "Steps that the learning rate takes to rise."),
-    ("decay-share", _SHARE, "Share of the steps, the last, in which it falls to 0."),
-    ("ema-decay", click.FloatRange(0, 1, max_open=True), "Of the averaged weights, a step."),
-    ("gradient-clip", _POSITIVE, "The largest norm of a gradient."),
-    (
-        "seed",
-        click.IntRange(0, 2**63 - 1),
-        "Decides the first weights, and what is drawn in each step.",
-    ),
-    ("device", str, "Where to train: auto, cpu, cuda or cuda:N."),
-    (
-        "precision",
-        click.Choice(["auto", "float32", "bfloat16"]),
-        "What the network computes in; auto is bfloat16 where the processor has it.",
-    ),
-)
-
-
-def _option(name: str, kind: click.ParamType[Any] | type, words: str) -> Callable[[F], F]:
-    default = getattr(Wishes, name.replace("-", "_"), None)
-    known = {} if default is None else {"default": default, "show_default": True}
-    return click.option(f"--{name}", type=kind, help=words, required=name == "data", **known)
 
 
 def train_model(name: str, wishes: Wishes, report: Reporter) -> None:
@@ -145,19 +71,23 @@ def prepare(name: str, wishes: Wishes) -> tuple[ModelCard, Training]:
     Raises ConfigError for wishes that cannot be, RefusedError for data that cannot be used,
     PlatformError for a device that is not there.
     """
+    from sitegen.actors import require_device
     from sitegen.ihdm.data import read_images, require_enough
-    from sitegen.ihdm.recipe import Training
+    from sitegen.ihdm.recipe import Training, as_ddpm
     from sitegen.plan import resolve_device
-    from sitegen.studio import require_device
 
+    _refuse_heat(wishes)
     base = _preset(wishes)
-    kind = wishes.parameterization or (base.parameterization if base else "preconditioned")
+    kind = _parameterization(wishes, base)
     options = training_options(wishes, kind)
     device = resolve_device(wishes.device)
     require_device(device)
     size, channels = (base.image_size, base.channels) if base else (wishes.image_size, None)
     images = read_images(wishes.data, size, channels)
     require_enough(images, wishes.data)
+    card = base or _small_card(wishes, kind, images)
+    if wishes.kind == "ddpm":
+        card = as_ddpm(card)
     training = Training(
         images=images,
         source=wishes.data.resolve().name,
@@ -165,8 +95,34 @@ def prepare(name: str, wishes: Wishes) -> tuple[ModelCard, Training]:
         options=options,
         device=device,
         precision=training_precision(wishes.precision, device),
+        beginning=None if wishes.init is None else _weights_of(wishes.init, card),
     )
-    return base or _small_card(wishes, kind, images), training
+    return card, training
+
+
+def _parameterization(wishes: Wishes, base: ModelCard | None) -> str:
+    """What the network answers; a DDPM, which has no choice, draws levels as "difference" does."""
+    if wishes.kind == "ddpm":
+        return "difference"
+    return wishes.parameterization or (base.parameterization if base else "preconditioned")
+
+
+def _refuse_heat(wishes: Wishes) -> None:
+    for option in ("blur_sigma_max", "parameterization"):
+        if wishes.kind == "ddpm" and getattr(wishes, option) is not None:
+            raise ConfigError(f"--{option.replace('_', '-')}: a DDPM has none; leave it out")
+
+
+def _weights_of(name: str, card: ModelCard) -> Beginning:
+    """The weights of the model `name`, a name, folder or file, for the network of `card`.
+
+    Raises RefusedError when there are none, or the networks differ.
+    """
+    from sitegen.ihdm.recipe import beginning
+    from sitegen.models import find_model
+
+    source = find_model(name, None, Path("site.toml"))
+    return beginning(source.name, source.weights, source.card, card)
 
 
 def training_options(wishes: Wishes, parameterization: str) -> TrainingOptions:
@@ -244,7 +200,7 @@ def _beginning(name: str, run: Run, training: Training) -> Iterator[str]:
     yield (
         f"{name}: {len(training.images):,} images of {card.image_size}×{card.image_size} in "
         f"{'grey' if card.channels == 1 else 'colour'}; {parameters:,} parameters, "
-        f"{card.levels} levels, {card.parameterization}"
+        f"{card.levels} levels, {'DDPM' if card.kind == 'ddpm' else card.parameterization}"
     )
     if run.step:
         yield f"going on after step {run.step:,} of {options.steps:,}, in {training.folder}"
@@ -254,6 +210,8 @@ def _beginning(name: str, run: Run, training: Training) -> Iterator[str]:
     )
     if run.model.statistics is not None:
         yield "a loss of 1 is what a linear filter reaches"
+    if card.kind == "ddpm":
+        yield "a loss of 1 is what a network reaches that sees no noise"
 
 
 def _finished(name: str, folder: Path, card: ModelCard) -> str:

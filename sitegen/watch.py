@@ -17,7 +17,7 @@ from sitegen.work import Work
 DEBOUNCE_MS, STEP_MS = 400, 40
 """A change is told after one step without another one, or when the debounce is over."""
 
-THEME_FOLDERS = ("static", "templates", "theme")
+THEME_FOLDERS = ("theme",)
 """What an author may have beside `site.toml` to change the look."""
 
 

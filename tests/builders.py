@@ -21,7 +21,7 @@ from sitegen.errors import TargetError
 from sitegen.figures import Figure, spec_json
 from sitegen.frames import Frame
 from sitegen.models import ModelSource
-from sitegen.plan import Equipment, Shot
+from sitegen.plan import Equipment, Footage, Shot
 from sitegen.report import Silent
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -95,7 +95,8 @@ class FakeCamera:
         self.shots.append(figure.id)
         spec = spec_json(figure)
         levels = tuple(range(self.sources[spec["model"]].card.levels, -1, -1))
-        return Shot(levels, ClipSpec(24.0, 18, 2, (32, 36, 48)), spec, self._frames(figure, levels))
+        clip = Footage(ClipSpec(24.0, 18, 2, (32, 36, 48)), self._frames(figure, levels))
+        return Shot(levels, spec, {"": clip})
 
     def _frames(self, figure: Figure, levels: tuple[int, ...]) -> Iterator[Frame]:
         source = self.sources[figure.models[0]]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sitegen.build import Options
-from sitegen.preview import Preview
+from sitegen.live import Preview
 from sitegen.report import Silent
 from sitegen.serve import listening, serve
 from sitegen.stopping import Stop

@@ -18,13 +18,13 @@ from sitegen.figures import (
     KINDS,
     Figure,
     Place,
-    Spec,
-    Trajectories,
     canonical_json,
     default_alt,
     make_figure,
     spec_json,
 )
+from sitegen.kinds.base import ModelName, Spec
+from sitegen.kinds.grids import Trajectories
 
 PLACE = Place("pages/index.md", 14)
 
@@ -201,8 +201,8 @@ def test_another_kind(monkeypatch: pytest.MonkeyPatch) -> None:
 
     @dataclass(frozen=True)
     class Pair(Spec):
-        left: figures.ModelName
-        right: figures.ModelName
+        left: ModelName
+        right: ModelName
 
         @property
         def models(self) -> tuple[str, ...]:

@@ -13,11 +13,12 @@ import pytest
 
 from sitegen.encode import ClipSpec
 from sitegen.errors import LockedError, RefusedError, SitegenError, TargetError
-from sitegen.figures import Figure, Place, Trajectories, spec_json
+from sitegen.figures import Figure, Place, spec_json
 from sitegen.filming import Crew, naming
 from sitegen.frames import Frame
+from sitegen.kinds.grids import Trajectories
 from sitegen.media import ModelRef
-from sitegen.plan import Job, Shot
+from sitegen.plan import Footage, Job, Shot
 from sitegen.report import Silent
 from sitegen.store import Store
 from tests.builders import temporaries
@@ -42,7 +43,8 @@ class Camera:
     def shoot(self, figure: Figure) -> Shot:
         """Prepare two frames of noise, and a third."""
         spec = spec_json(figure)
-        return Shot((2, 1, 0), ClipSpec(24.0, 18, 2, (0, 0, 0)), spec, self._frames(figure, spec))
+        clip = Footage(ClipSpec(24.0, 18, 2, (0, 0, 0)), self._frames(figure, spec))
+        return Shot((2, 1, 0), spec, {"": clip})
 
     def _frames(self, figure: Figure, spec: dict[str, int]) -> Iterator[Frame]:
         with self.guard:

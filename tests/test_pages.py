@@ -9,7 +9,8 @@ from markupsafe import Markup
 
 from sitegen.config import Site, load_site
 from sitegen.errors import ConfigError
-from sitegen.figures import Figure, Place, Trajectories
+from sitegen.figures import Figure, Place
+from sitegen.kinds.grids import Trajectories
 from sitegen.pages import Page, read_page, read_pages
 from tests.fabricated import SITE, make_site, write_site
 
@@ -40,7 +41,7 @@ def test_page(tmp_path: Path) -> None:
     page = read(tmp_path, 'A *b*.\n\n{{ trajectories("mnist", count=4, caption="C") }}\n\nD.\n')
     place = Place(str(tmp_path / "pages/index.md"), 3)
     spec = Trajectories("mnist", count=4)
-    figure = Figure("trajectories", "mnist-trajectories", spec, "C", None, place)
+    figure = Figure("trajectories", "mnist-trajectories", spec, "C", None, place, tmp_path)
     assert page.body == ("<p>A <em>b</em>.</p>\n", figure, "<p>D.</p>\n")
     assert all(isinstance(part, Markup | Figure) for part in page.body)
     assert (page.uri, page.title, page.figures) == ("index.html", "A title", (figure,))

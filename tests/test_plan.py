@@ -14,9 +14,10 @@ import pytest
 
 from sitegen import plan
 from sitegen.errors import ConfigError, PlatformError, RefusedError
-from sitegen.figures import Figure, Place, Trajectories
+from sitegen.figures import Figure, Place
 from sitegen.files import digest
 from sitegen.ihdm.card import FileRef, ModelCard
+from sitegen.kinds.grids import Trajectories
 from sitegen.models import ModelSource
 from sitegen.plan import Equipment, environment, plan_figure, resolve_device, resolve_precision
 from tests.builders import CARD, CPU
@@ -85,7 +86,7 @@ def test_card_is_pixels(source: ModelSource, change: Mapping[str, Any]) -> None:
 def test_recipe_is_pixels(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> None:
     """Raising the recipe of a kind by hand films its figures again."""
     key = request(figure(), source)
-    monkeypatch.setattr(plan, "RECIPES", {"trajectories": 2})
+    monkeypatch.setattr(Trajectories, "recipe", 2)
     assert request(figure(), source) != key
 
 

@@ -9,19 +9,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from numpy.typing import NDArray
 from PIL import Image
 
 from sitegen import sampling
+from sitegen.actors import Actor, DiffusionActor, load_actor, load_diffusion
+from sitegen.cli import cli
 from sitegen.errors import ConfigError, PlatformError, TargetError
 from sitegen.files import temporary_path
 from sitegen.frames import to_uint8
+from sitegen.ihdm.diffusion import ddpm_process, initial_noise, to_pixels
+from sitegen.ihdm.noise import independent
 from sitegen.models import model_source
 from sitegen.report import Silent
 from sitegen.sampling import Request, check_output, sample
-from sitegen.studio import Actor, load_actor
 from tests.builders import CPU, temporaries, tree_hash
-from tests.tinymodel import LEVELS, on_one_thread, write_model
+from tests.tinymodel import LEVELS, on_one_thread, write_ddpm, write_model
 
 one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
 
@@ -33,11 +37,45 @@ def actor(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     return load_actor(model_source("tiny", write_model(folder, channels=request.param)), CPU)
 
 
-def draw(actor: Actor, folder: Path, **wishes: Any) -> Mapping[str, NDArray[np.float32]]:
+def draw(
+    actor: Actor | DiffusionActor, folder: Path, **wishes: Any
+) -> Mapping[str, NDArray[np.float32]]:
     """The arrays of a request."""
     path = sample(actor, Request(**wishes), folder / "x.npz", Silent())
     with np.load(path, allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays}
+
+
+def test_ddpm(tmp_path: Path) -> None:
+    """A DDPM's arrays are in [0, 1], as its process makes them from its noise; it has no δ."""
+    folder = write_ddpm(tmp_path / "noise")
+    actor = load_diffusion(model_source("noise", folder), CPU)
+    arrays = draw(actor, tmp_path, count=3, seed=7, trajectory=True)
+    shape = actor.model.card.shape
+    x_K = initial_noise(7, range(3), shape)
+    steps = list(ddpm_process(actor.model, x_K, independent(7, range(3), shape)))
+    np.testing.assert_allclose(arrays["initial"], to_pixels(x_K), atol=1e-6)
+    np.testing.assert_allclose(arrays["final"], to_pixels(steps[-1].mean), atol=1e-5)
+    np.testing.assert_allclose(arrays["states"][1], to_pixels(steps[0].state), atol=1e-5)
+    assert arrays["final"].min() >= 0
+    assert arrays["final"].max() <= 1
+    assert arrays["sampling_noise_std"] == 0
+    with pytest.raises(ConfigError, match="a DDPM has none"):
+        draw(actor, tmp_path, count=1, sampling_noise_std=0.1)
+    with pytest.raises(ConfigError, match='of kind "ddpm", and this needs "ihdm"'):
+        load_actor(model_source("noise", folder), CPU)
+
+
+def test_ddpm_on_the_command_line(tmp_path: Path) -> None:
+    """`sitegen sample` takes the folder; images to start from are refused."""
+    command = ["sample", str(write_ddpm(tmp_path / "noise")), "--count", "2"]
+    done = CliRunner().invoke(cli, [*command, "--output", str(tmp_path / "x.npz")])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "x.npz").exists()
+    command += ["--data", str(tmp_path), "--output", str(tmp_path / "y.npz")]
+    error = CliRunner().invoke(cli, command).exception
+    assert isinstance(error, ConfigError)
+    assert "--data: a DDPM starts from noise" in str(error)
 
 
 def test_arrays(actor: Actor, tmp_path: Path) -> None:

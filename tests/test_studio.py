@@ -15,18 +15,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sitegen import studio as studios
+from sitegen import actors
+from sitegen.actors import Actor, load_actor, require_device
 from sitegen.build import Options, build
 from sitegen.encode import encode_clip
 from sitegen.errors import ConfigError, PlatformError, RefusedError, TargetError
-from sitegen.figures import Figure, Place, Trajectories
+from sitegen.figures import Figure, Place
 from sitegen.frames import grid, to_uint8, upscale
-from sitegen.ihdm.checkpoint import load_model
 from sitegen.ihdm.model import Model
+from sitegen.kinds.grids import Trajectories
 from sitegen.models import ModelSource, model_source
 from sitegen.report import Silent
-from sitegen.studio import BACKGROUND, Actor, Studio, displayed, load_actor, require_device
+from sitegen.shots.clips import BACKGROUND, default_fps, displayed
+from sitegen.studio import Studio
 from tests.builders import CPU, decode, write_page
+from tests.ihdm.making import load_heat
 from tests.tinymodel import LEVELS, on_one_thread, write_model
 
 PLACE = Place("pages/index.md", 3)
@@ -63,7 +66,7 @@ def test_a_sample_is_the_same_picture_in_any_company(
 ) -> None:
     """Alone, among 36, in chunks of 5, after others, in any order, whatever the network's batch."""
     whole = finals(actor, range(36))
-    monkeypatch.setattr(studios, "PIXELS_AT_ONCE", pixels)
+    monkeypatch.setattr(actors, "PIXELS_AT_ONCE", pixels)
     chunks = [finals(actor, range(start, min(start + 5, 36))) for start in range(0, 36, 5)]
     scale = np.abs(whole).max()
     assert np.abs(np.concatenate(chunks) - whole).max() < 1e-5 * scale
@@ -101,7 +104,7 @@ def test_shot(source: ModelSource, actor: Actor) -> None:
     assert shot.parameters["sampling_noise_std"] == actor.model.card.sampling_noise_std
     assert shot.parameters["seed"] == 2
     assert json.loads(json.dumps(shot.parameters)) == shot.parameters
-    frames = list(shot.frames)
+    frames = list(shot.clips[""].frames)
     assert {frame.shape for frame in frames} == {(2 * 8, 3 * 8, 3)}
     first = grid(to_uint8(actor.begin(2, range(5), None).u_K.numpy()), 3, BACKGROUND)
     np.testing.assert_array_equal(frames[0], first)
@@ -114,14 +117,14 @@ def test_noise_of_the_figure_beats_the_card(source: ModelSource) -> None:
         camera.shoot(figure(count=1, sampling_noise_std=0.0, show=s)) for s in ("state", "mean")
     ]
     assert still[0].parameters["sampling_noise_std"] == 0.0
-    for one, other in zip(*(shot.frames for shot in still), strict=True):
+    for one, other in zip(*(shot.clips[""].frames for shot in still), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize(("levels", "fps"), [(1, 24.0), (100, 24.0), (200, 40.0), (1000, 60.0)])
 def test_default_rate(levels: int, fps: float) -> None:
     """A clip lasts about five seconds, where 24 to 60 frames a second allow it."""
-    assert studios.default_fps(levels) == fps
+    assert default_fps(levels) == fps
 
 
 def test_first_and_last_frame_of_a_built_clip(tmp_path: Path, source: ModelSource) -> None:
@@ -149,9 +152,9 @@ def test_each_model_is_loaded_once(source: ModelSource, monkeypatch: pytest.Monk
 
     def counted(path: Path, *rest: object) -> Model:
         loaded.append(path)
-        return load_model(path, *rest)  # type: ignore[arg-type]
+        return load_heat(path, *rest)
 
-    monkeypatch.setattr(studios, "load_model", counted)
+    monkeypatch.setattr(actors, "load_model", counted)
     camera = Studio({"tiny": source}, CPU)
     barrier = threading.Barrier(4)
 
@@ -255,7 +258,7 @@ def test_out_of_memory(
     shot = Studio({"tiny": source}, CPU).shoot(figure(count=1))
     monkeypatch.setattr(Model, "forward", fail)
     with pytest.raises(PlatformError, match="out of memory while computing level 4"):
-        list(shot.frames)
+        list(shot.clips[""].frames)
 
 
 def test_other_errors_of_torch_stay(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,7 +270,7 @@ def test_other_errors_of_torch_stay(source: ModelSource, monkeypatch: pytest.Mon
     shot = Studio({"tiny": source}, CPU).shoot(figure(count=1))
     monkeypatch.setattr(Model, "forward", fail)
     with pytest.raises(RuntimeError, match="shapes do not match"):
-        list(shot.frames)
+        list(shot.clips[""].frames)
 
 
 def test_same_clip_again(source: ModelSource, tmp_path: Path) -> None:
@@ -276,6 +279,6 @@ def test_same_clip_again(source: ModelSource, tmp_path: Path) -> None:
     for name in "ab":
         shot = Studio({"tiny": source}, CPU).shoot(figure(count=4))
         (tmp_path / name).mkdir()
-        files = encode_clip(shot.frames, shot.clip, tmp_path / name)
+        files = encode_clip(shot.clips[""].frames, shot.clips[""].spec, tmp_path / name)
         digests.append({kind: file.sha256 for kind, file in files.items()})
     assert digests[0] == digests[1]

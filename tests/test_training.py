@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,20 @@ from PIL import Image
 
 from sitegen import cli, training
 from sitegen.errors import ConfigError, PlatformError, RefusedError
-from sitegen.ihdm.card import read_card
+from sitegen.ihdm.card import DiffusionConfig, read_card
 from sitegen.ihdm.checkpoint import load_model
+from sitegen.ihdm.diffusion import DiffusionModel
 from sitegen.ihdm.options import TrainingOptions
 from sitegen.ihdm.train import Run
 from sitegen.report import Silent
 from sitegen.training import (
-    Wishes,
     prepare,
     train_model,
     training_options,
     training_precision,
 )
+from sitegen.wishes import Wishes
+from tests.builders import traces
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -86,12 +89,12 @@ def test_trains_and_tells(pictures: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_finished_and_more(pictures: Path) -> None:
     """Asked for again it says that it is finished; asked for more, that it goes on."""
     train_model("dots", wishes(pictures), Silent())
-    before = {path: path.stat() for path in (pictures.parent / "run").iterdir()}
+    before = traces(pictures.parent / "run")
     again, more = Silent(), Silent()
     train_model("dots", wishes(pictures), again)
     assert "dots is finished" in again.lines[-1]
     assert "has seen 12 images; give a larger --images" in again.lines[-1]
-    assert {path: path.stat() for path in (pictures.parent / "run").iterdir()} == before
+    assert traces(pictures.parent / "run") == before
     train_model("dots", wishes(pictures, images=20), more)
     assert any(line.startswith("going on after step 3 of 5") for line in more.lines)
     assert read_card(pictures.parent / "run").training["images_seen"] == 20
@@ -169,14 +172,18 @@ def test_every_option_reaches_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, Any] = {
         "data": Path("here"),
         "output": Path("there"),
+        "kind": "ddpm",
         "image_size": 32,
         "levels": 50,
         "blur_sigma_max": 9.5,
         "preset": "mnist",
         "parameterization": "difference",
+        "init": "mnist",
         "images": 640,
         "batch_size": 32,
         "learning_rate": 0.01,
+        "optimizer": "muon",
+        "muon_learning_rate": 0.02,
         "warmup_steps": 5,
         "decay_share": 0.5,
         "ema_decay": 0.99,
@@ -241,6 +248,41 @@ def test_preset(pictures: Path) -> None:
     )
     assert (other.image_size, other.levels, other.parameterization) == (16, 9, "preconditioned")
     assert (other.schedule[1], other.schedule[9]) == pytest.approx((0.5, 5))
+
+
+def test_ddpm(pictures: Path) -> None:
+    """The same network with the cosine schedule, or a preset's; levels are drawn alike."""
+    card, made = prepare("dots", Wishes(pictures, kind="ddpm"))
+    assert (card.kind, card.levels, card.blur) == ("ddpm", 100, None)
+    assert card.diffusion == DiffusionConfig("cosine")
+    assert card.unet == prepare("dots", Wishes(pictures))[0].unet
+    assert made.options == replace(TrainingOptions(), level_focus=0.0)
+    other, _ = prepare("dots", Wishes(pictures, kind="ddpm", preset="cifar10", levels=50))
+    assert (other.kind, other.levels, other.unet.model_channels) == ("ddpm", 50, 128)
+    for changes, option in (
+        ({"blur_sigma_max": 3.0}, "--blur-sigma-max"),
+        ({"parameterization": "difference"}, "--parameterization"),
+    ):
+        with pytest.raises(ConfigError, match=f"{option}: a DDPM has none"):
+            prepare("dots", Wishes(pictures, kind="ddpm", **changes))
+
+
+def test_ddpm_trains_and_tells(pictures: Path) -> None:
+    """By Muon, from the weights of another run: a folder without a prior."""
+    train_model("dots", wishes(pictures), Silent())
+    parent, folder, report = pictures.parent / "run", pictures.parent / "noise", Silent()
+    asked = wishes(pictures, kind="ddpm", optimizer="muon", init=str(parent))
+    train_model("noise", replace(asked, output=folder), report)
+    told = "\n".join(report.lines)
+    assert "3 levels, DDPM" in told
+    assert "sees no noise" in told
+    card = read_card(folder)
+    assert isinstance(load_model(folder), DiffusionModel)
+    assert not (folder / "prior.safetensors").exists()
+    assert card.training["initial_weights"] == "run"
+    assert card.training["options"]["optimizer"] == "muon"
+    with pytest.raises(RefusedError, match="there is no such"):
+        prepare("noise", wishes(pictures, init=str(parent / "absent")))
 
 
 def test_published_loss_draws_all_levels_alike(pictures: Path) -> None:

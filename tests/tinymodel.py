@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 
 from sitegen.files import digest
-from sitegen.ihdm.card import FileRef, ModelCard
+from sitegen.ihdm.card import DiffusionConfig, FileRef, ModelCard
 from sitegen.ihdm.prior import PRIOR_NAME, make_prior
 from tests.ihdm.making import random_unet, small_card
 
@@ -57,6 +57,18 @@ def write_model(folder: Path, *, pinned: bool = True, spoil: float = 0.0, **chan
         weights=FileRef(WEIGHTS_NAME, weights if pinned else None),
         prior=FileRef(PRIOR_NAME, prior if pinned else None),
     )
+    (folder / "model.toml").write_text(card.to_toml())
+    return folder
+
+
+def write_ddpm(folder: Path, **changes: Any) -> Path:
+    """Write the folder of a DDPM; `changes` go to its card."""
+    folder.mkdir(parents=True, exist_ok=True)
+    cosine = DiffusionConfig("cosine")
+    own = {"levels": LEVELS, "kind": "ddpm", "blur": None, "diffusion": cosine}
+    card = small_card(**{**own, **changes})
+    weights = _save(folder / WEIGHTS_NAME, random_unet(card).state_dict())
+    card = replace(card, weights=FileRef(WEIGHTS_NAME, weights))
     (folder / "model.toml").write_text(card.to_toml())
     return folder
 

@@ -19,9 +19,9 @@ from sitegen.commands.shared import (
 )
 
 if TYPE_CHECKING:
+    from sitegen.actors import Actor, DiffusionActor
     from sitegen.models import ModelSource
     from sitegen.plan import Equipment
-    from sitegen.studio import Actor
 
 
 @click.command()
@@ -67,6 +67,7 @@ def sample(
 
     The same seed gives the same samples, however many are asked for. An .npz file holds float32
     arrays (N, C, H, W): final and initial, with --trajectory also states, means and levels.
+    Pixels are in [0, 1], not clipped, also of a DDPM, whose initial states are its noise.
 
     \b
     Examples:
@@ -85,17 +86,23 @@ def sample(
     report.note(f"{count} samples of {source.name} in {path}")
 
 
-def _actor(source: ModelSource, data: Path | None, equipment: Equipment) -> Actor:
-    """A model with its prior: its own, or made from `data`."""
-    from sitegen.errors import RefusedError
+def _actor(source: ModelSource, data: Path | None, equipment: Equipment) -> Actor | DiffusionActor:
+    """A model with its prior: its own, or made from `data`; a DDPM starts from noise."""
+    from sitegen.errors import ConfigError, RefusedError
 
+    if source.card.kind == "ddpm":
+        if data is not None:
+            raise ConfigError("--data: a DDPM starts from noise; leave it out")
+        from sitegen.actors import load_diffusion
+
+        return load_diffusion(source, equipment)
     if data is None and source.prior is None:
         raise RefusedError(
             f"the model {source.name} has no prior, so there is nothing to start from; "
             "give a folder of training images: --data DIR"
         )
+    from sitegen.actors import load_actor
     from sitegen.priors import prior_from_data
-    from sitegen.studio import load_actor
 
     prior = None if data is None else prior_from_data(source.card, data)
     return load_actor(source, equipment, prior)

@@ -38,7 +38,7 @@ def serve(
       sitegen serve --config paper/site.toml --port 0 --open
     """
     from sitegen.config import load_site
-    from sitegen.preview import Preview
+    from sitegen.live import Preview
     from sitegen.serve import HOST, listening, serve
     from sitegen.stopping import stop_on_signals
     from sitegen.work import Options

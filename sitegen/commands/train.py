@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from sitegen.commands.shared import console, talk_options
-from sitegen.training import train_options
+from sitegen.wishes import train_options
 
 
 @click.command()
@@ -25,7 +25,9 @@ def train(name: str, **wishes: Any) -> None:
       sitegen train mnist --data .data/mnist
       sitegen train faces --data pictures/ --image-size 64 --images 3000000
       sitegen train mnist --data .data/mnist --preset mnist-small --output runs/published
+      sitegen train mnist-ddpm --kind ddpm --data .data/mnist
     """
-    from sitegen.training import Wishes, train_model
+    from sitegen.training import train_model
+    from sitegen.wishes import Wishes
 
     train_model(name, Wishes(**wishes), console())

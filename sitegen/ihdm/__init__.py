@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sitegen.ihdm.card import ModelCard
     from sitegen.ihdm.checkpoint import load_model
+    from sitegen.ihdm.diffusion import ddim_process, ddpm_process
     from sitegen.ihdm.heat import dissipate
     from sitegen.ihdm.noise import interpolate_noise
     from sitegen.ihdm.reverse import reverse_process
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = [
     "BlurSchedule",
     "ModelCard",
+    "ddim_process",
+    "ddpm_process",
     "dissipate",
     "interpolate_noise",
     "load_model",
@@ -31,6 +34,8 @@ __all__ = [
 _HOMES = {
     "BlurSchedule": "schedule",
     "ModelCard": "card",
+    "ddim_process": "diffusion",
+    "ddpm_process": "diffusion",
     "dissipate": "heat",
     "interpolate_noise": "noise",
     "load_model": "checkpoint",

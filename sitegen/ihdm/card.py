@@ -82,11 +82,34 @@ WeightsRef = FileRef
 
 
 @dataclass(frozen=True)
+class DiffusionConfig:
+    """How a DDPM adds noise, and how it is sampled unless told otherwise.
+
+    `beta_schedule` is "linear", from `beta_start` to `beta_end`, or "cosine" (Nichol and Dhariwal
+    2021), which has neither. `variance` is "fixed_small" (the posterior's) or "fixed_large" (β);
+    `clip_sample` keeps predicted images in [-1, 1].
+
+    Raises ConfigError that names every value that is wrong.
+    """
+
+    beta_schedule: str
+    beta_start: float | None = None
+    beta_end: float | None = None
+    variance: str = "fixed_small"
+    clip_sample: bool = True
+
+    def __post_init__(self) -> None:
+        rules.refuse(cardrules.diffusion_problems(_plain(self)), "diffusion")
+        _keep(self, cardrules.DIFFUSION)
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """A model without its weights.
 
-    Sizes are in pixels, noise levels are standard deviations in [0, 1] pixel units. A DDPM has no
-    blur (None) and makes no use of the noise levels. `training` and `quality` are free notes.
+    Sizes are in pixels, noise levels are standard deviations in [0, 1] pixel units. A DDPM has
+    `diffusion` and no blur, prior, noise levels or parameterization. `training` and `quality` are
+    free notes.
 
     Raises ConfigError that names every value that is wrong.
     """
@@ -105,6 +128,7 @@ class ModelCard:
     training: Mapping[str, Any] = field(default_factory=dict, hash=False)
     quality: Mapping[str, Any] = field(default_factory=dict, hash=False)
     known_faults: tuple[str, ...] = ()
+    diffusion: DiffusionConfig | None = None
 
     def __post_init__(self) -> None:
         rules.refuse(cardrules.card_problems(_plain(self)), "card")
@@ -187,12 +211,20 @@ def _plain(value: Any) -> Any:
     """Dataclasses as tables without their None; tuples as lists."""
     if isinstance(value, BlurSchedule):
         return {"schedule": list(value.sigmas)}
-    if isinstance(value, UNetConfig | BlurRange | FileRef | ModelCard):
+    if isinstance(value, UNetConfig | BlurRange | FileRef | DiffusionConfig | ModelCard):
         pairs = ((item.name, getattr(value, item.name)) for item in fields(value))
-        return {key: _plain(item) for key, item in pairs if item is not None}
+        found = {key: _plain(item) for key, item in pairs if item is not None}
+        return _without_heat(found) if isinstance(value, ModelCard) else found
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+def _without_heat(card: dict[str, Any]) -> dict[str, Any]:
+    """A DDPM's card says nothing of what only a model that blurs has."""
+    unused = cardrules.HEAT if card["kind"] == "ddpm" else ()
+    defaults = {item.name: item.default for item in fields(ModelCard)}
+    return {k: v for k, v in card.items() if k not in unused or v != defaults[k]}
 
 
 def _parse(text: str, where: str) -> dict[str, Any]:
@@ -212,6 +244,8 @@ def _built(tables: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("weights", "prior"):
         if key in tables:
             built[key] = FileRef(**tables[key])
+    if "diffusion" in tables:
+        built["diffusion"] = DiffusionConfig(**tables["diffusion"])
     blur = tables.get("blur")
     if blur is not None:
         explicit = "schedule" in blur

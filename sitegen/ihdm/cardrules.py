@@ -35,7 +35,11 @@ CARD: dict[str, Rule] = {
         tuple,
     ),
 }
-TABLES = dict.fromkeys(("blur", "unet", "weights", "prior", "training", "quality"), _TABLE)
+TABLES = dict.fromkeys(
+    ("blur", "diffusion", "unet", "weights", "prior", "training", "quality"), _TABLE
+)
+HEAT = ("blur", "prior", "training_noise_std", "sampling_noise_std", "parameterization")
+"""What only a model that blurs has."""
 UNET: dict[str, Rule] = {
     "model_channels": _COUNT,
     "channel_mult": rules.integers(1, 64, least=1, most=16),
@@ -51,6 +55,14 @@ UNET: dict[str, Rule] = {
     "resblock_updown": rules.FLAG,
     "use_scale_shift_norm": rules.FLAG,
     "use_new_attention_order": rules.FLAG,
+}
+_BETA = rules.number("a number above 0 and below 1", lambda v: 0 < v < 1)
+_ENDS: dict[str, Rule] = {"beta_start": _BETA, "beta_end": _BETA}
+DIFFUSION: dict[str, Rule] = {
+    "beta_schedule": rules.choice("linear", "cosine"),
+    **_ENDS,
+    "variance": rules.choice("fixed_small", "fixed_large"),
+    "clip_sample": rules.FLAG,
 }
 RANGE: dict[str, Rule] = {"sigma_min": _BLUR, "sigma_max": _BLUR}
 SCHEDULE: dict[str, Rule] = {
@@ -86,6 +98,10 @@ def card_problems(card: Table) -> list[Problem]:
     for key in ("weights", "prior"):
         if key in tables:
             found += file_problems(tables[key], (key,))
+    if card.get("kind") == "ddpm":
+        return found + _ddpm_problems(card, tables.get("diffusion"))
+    if "diffusion" in card:
+        found.append(Problem(("diffusion",), 'only a card of kind "ddpm" has that; leave it out'))
     return found + _blur_problems(card, tables.get("blur"))
 
 
@@ -124,6 +140,32 @@ def _head_problems(unet: Table, widths: list[int], path: rules.KeyPath) -> list[
         return []
     rule = f"must divide the channels of every attention block, {sorted(attended)}"
     return [Problem((*path, key), rule, divisor)]
+
+
+def diffusion_problems(diffusion: Table, path: rules.KeyPath = ()) -> list[Problem]:
+    """All that is wrong with the `[diffusion]` table."""
+    found = [
+        *rules.unknown(diffusion, DIFFUSION, path),
+        *rules.broken(diffusion, DIFFUSION, path),
+        *rules.missing(diffusion, ("beta_schedule",), path),
+    ]
+    if diffusion.get("beta_schedule") == "linear":
+        found += rules.missing(diffusion, _ENDS, path)
+    if diffusion.get("beta_schedule") == "cosine":
+        given = [key for key in _ENDS if key in diffusion]
+        found += [Problem((*path, key), "the cosine schedule has none") for key in given]
+    if not found and diffusion.get("beta_start", 0) > diffusion.get("beta_end", 1):
+        rule = f"must be at least beta_start, {diffusion['beta_start']}"
+        found.append(Problem((*path, "beta_end"), rule, diffusion["beta_end"]))
+    return found
+
+
+def _ddpm_problems(card: Table, diffusion: Table | None) -> list[Problem]:
+    given = [key for key in HEAT if key in card]
+    found = [Problem((key,), "a DDPM has none; leave it out") for key in given]
+    if diffusion is not None:
+        return found + diffusion_problems(diffusion, ("diffusion",))
+    return found + rules.missing(card, ("diffusion",), ())
 
 
 def range_problems(blur: Table, path: rules.KeyPath = ()) -> list[Problem]:
@@ -168,9 +210,6 @@ def _size_problems(card: Table, unet: Table) -> list[Problem]:
 
 
 def _blur_problems(card: Table, blur: Table | None) -> list[Problem]:
-    if card.get("kind") == "ddpm":
-        given = [key for key in ("blur", "prior") if key in card]
-        return [Problem((key,), "a DDPM has none; leave it out") for key in given]
     if blur is None:
         return rules.missing(card, ("blur",), ())
     levels = card.get("levels")

@@ -17,6 +17,7 @@ from torch import Tensor
 from sitegen.errors import ConfigError, PlatformError, RefusedError
 from sitegen.files import write_atomic
 from sitegen.ihdm.card import CARD_NAME, FileRef, ModelCard, presets, read_card
+from sitegen.ihdm.diffusion import DiffusionModel
 from sitegen.ihdm.inputs import is_folder, regular_size
 from sitegen.ihdm.inspection import CheckpointInfo, inspect_checkpoint, weights_file
 from sitegen.ihdm.model import Model, Precision, Statistics
@@ -41,8 +42,9 @@ def load_model(
     card: ModelCard | Path | str | None = None,
     device: str = "cpu",
     precision: Precision = "float32",
-) -> Model:
-    """A model ready to sample from, in evaluation mode, on `device`.
+) -> Model | DiffusionModel:
+    """A model ready to sample from, in evaluation mode, on `device`: a `DiffusionModel` for a card
+    of kind "ddpm", else a `Model`.
 
     `path` is a checkpoint file, or a folder whose `model.toml` names one. `card` is a card or the
     path of one; without it, the `model.toml` beside the weights is used if it names them. Averaged
@@ -54,8 +56,6 @@ def load_model(
     """
     place = _device(device, precision)
     file, known = locate(Path(path), card)
-    if known.kind != "ihdm":
-        raise ConfigError(f'the card of {file} is of kind "{known.kind}"; this loads "ihdm"')
     return _assemble(known, read_weights(file, known), precision).to(place)
 
 
@@ -86,11 +86,17 @@ def convert_checkpoint(
     return written
 
 
-def _assemble(card: ModelCard, weights: Mapping[str, Tensor], precision: Precision) -> Model:
+def _assemble(
+    card: ModelCard, weights: Mapping[str, Tensor], precision: Precision
+) -> Model | DiffusionModel:
     unet = empty_unet(card)
     network = {name: tensor for name, tensor in weights.items() if name not in STATISTICS}
     unet.load_state_dict(network, strict=True, assign=True)
-    model = Model(card, unet, _statistics(card, weights), precision)
+    model: Model | DiffusionModel
+    if card.kind == "ddpm":
+        model = DiffusionModel(card, unet, precision)
+    else:
+        model = Model(card, unet, _statistics(card, weights), precision)
     return model.eval().requires_grad_(False)
 
 

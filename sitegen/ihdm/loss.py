@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sitegen.ihdm.diffusion import DiffusionModel
 from sitegen.ihdm.heat import dct2, dissipate
 from sitegen.ihdm.model import Model, Statistics, linear_estimate
 
@@ -41,11 +42,26 @@ def draw_levels(count: int, levels: int, focus: float, generator: torch.Generato
     return drawn.clamp_max(levels)[torch.randperm(count, generator=generator)]
 
 
-def loss_per_image(model: Model, images: Tensor, levels: Tensor, noise: Tensor) -> Tensor:
+def loss_per_image(
+    model: Model | DiffusionModel, images: Tensor, levels: Tensor, noise: Tensor
+) -> Tensor:
+    """What a model is trained to make small (N,), for each of `images` (N, C, H, W) in [0, 1].
+
+    `levels` are k (N,), `noise` standard normal. For a DDPM the mean squared error of the noise
+    that it predicts (Ho et al. 2020, eq. 14), otherwise `heat_loss`.
+    """
+    if isinstance(model, Model):
+        return heat_loss(model, images, levels, noise)
+    x = model.schedule.diffuse(2 * images - 1, levels, noise)
+    error: Tensor = model(x, levels) - noise
+    return error.square().mean((1, 2, 3))
+
+
+def heat_loss(model: Model, images: Tensor, levels: Tensor, noise: Tensor) -> Tensor:
     """Squared error (N,) of the predicted mean of u_{k−1}, summed over pixels.
 
-    `images` (N, C, H, W) in [0, 1], `levels` k (N,), `noise` standard normal. As published for the
-    "difference" parameterization; for "preconditioned" divided by Σ A_{k−1}² R_k, the error of the
+    The arguments are those of `loss_per_image`. As published for the "difference"
+    parameterization; for "preconditioned" divided by Σ A_{k−1}² R_k, the error of the
     linear estimate, so that every level counts the same.
     """
     card = model.card

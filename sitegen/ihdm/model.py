@@ -50,12 +50,70 @@ class Statistics:
         return mean, max(square - mean**2, 1e-12) ** 0.5
 
 
-class Model(nn.Module):
-    """A U-Net with its card; the only thing that a sampler needs to know.
+class CardModel(nn.Module):
+    """A network with its card: what every kind of model has.
 
     `precision` says what the network computes in; states and the arithmetic around the network
     stay float32.
     """
+
+    statistics: Statistics | None = None
+
+    def __init__(self, card: ModelCard, unet: nn.Module, precision: Precision = "float32") -> None:
+        super().__init__()
+        self.card = card
+        self.unet = unet
+        self.precision = precision
+        if precision == "bfloat16":
+            unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return next(self.unet.parameters()).device
+
+    def levels_of(self, states: Tensor, level: int | Tensor) -> Tensor:
+        """`level` as a tensor (1,) or (N,), once it and `states` (N, C, H, W) are what they must.
+
+        Raises ValueError for states of another shape or type, and levels outside of 1 … K.
+        """
+        levels = torch.as_tensor(level, device=states.device).reshape(-1)
+        _require_states(states, self.card)
+        _require_levels(levels, len(states), self.card.levels)
+        return levels
+
+    def network(self, x: Tensor, levels: Tensor) -> Tensor:
+        """The raw answer of the network, float32, computed in the model's precision."""
+        if self.precision == "float32":
+            answer: Tensor = self.unet(x, levels)
+            return answer
+        x = x.to(memory_format=torch.channels_last)
+        with torch.autocast(x.device.type, torch.bfloat16):
+            half: Tensor = self.unet(x, levels)
+        return half.float()
+
+
+def _require_states(states: Tensor, card: ModelCard) -> None:
+    shape = tuple(states.shape)
+    if states.dim() != 4 or shape[1:] != card.shape or states.dtype != torch.float32:
+        raise ValueError(
+            f"the state is {shape} {states.dtype}; must be float32 (N, C, H, W) with "
+            f"(C, H, W) = {card.shape}"
+        )
+
+
+def _require_levels(levels: Tensor, count: int, highest: int) -> None:
+    if levels.is_floating_point() or levels.dtype == torch.bool:
+        raise ValueError(f"level must be an integer, not {levels.dtype}")
+    if len(levels) not in (1, count):
+        raise ValueError(f"{len(levels)} levels for {count} states; give one, or one each")
+    low, high = (int(end) for end in levels.aminmax())
+    if low < 1 or high > highest:
+        raise ValueError(f"level must be 1 … {highest}, not {low if low < 1 else high}")
+
+
+class Model(CardModel):
+    """A model that undoes heat dissipation; the only thing that a sampler needs to know."""
 
     def __init__(
         self,
@@ -64,25 +122,15 @@ class Model(nn.Module):
         statistics: Statistics | None = None,
         precision: Precision = "float32",
     ) -> None:
-        super().__init__()
+        super().__init__(card, unet, precision)
         if (statistics is None) == (card.parameterization == "preconditioned"):
             raise ValueError(f"a {card.parameterization} model and these statistics do not match")
-        self.card = card
-        self.unet = unet
         self.statistics = statistics
         self._pixel_scale = (0.0, 1.0) if statistics is None else statistics.pixel_scale()
-        self.precision = precision
-        if precision == "bfloat16":
-            unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.register_buffer(
             "sigmas", torch.tensor(card.schedule.sigmas, dtype=torch.float64), False
         )
         self.sigmas: Tensor
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights lie."""
-        return self.sigmas.device
 
     def forward(self, u: Tensor, level: int | Tensor) -> Tensor:
         """Mean of u_{k−1} given u_k.
@@ -91,39 +139,11 @@ class Model(nn.Module):
         integers (N,). Returns (N, C, H, W) float32. Raises ValueError for states of another shape
         or type, and for levels outside of 1 … K.
         """
-        levels = torch.as_tensor(level, device=u.device).reshape(-1)
-        self._require_fit(u, levels)
-        levels = levels.expand(len(u))
+        levels = self.levels_of(u, level).expand(len(u))
         if self.statistics is None:
             return u + self.network(u, levels)
         # One factor serves the whole batch when the level is the same for all.
         return self._preconditioned(u, levels, levels[:1] if isinstance(level, int) else levels)
-
-    def _require_fit(self, u: Tensor, levels: Tensor) -> None:
-        if u.dim() != 4 or tuple(u.shape[1:]) != self.card.shape or u.dtype != torch.float32:
-            raise ValueError(
-                f"u is {tuple(u.shape)} {u.dtype}; must be float32 (N, C, H, W) with "
-                f"(C, H, W) = {self.card.shape}"
-            )
-        if levels.is_floating_point() or levels.dtype == torch.bool:
-            raise ValueError(f"level must be an integer, not {levels.dtype}")
-        if len(levels) not in (1, len(u)):
-            raise ValueError(f"{len(levels)} levels for {len(u)} states; give one, or one each")
-        low, high = (int(end) for end in levels.aminmax())
-        if low < 1 or high > self.card.levels:
-            raise ValueError(
-                f"level must be 1 … {self.card.levels}, not {low if low < 1 else high}"
-            )
-
-    def network(self, x: Tensor, levels: Tensor) -> Tensor:
-        """The raw answer of the U-Net, float32, computed in the model's precision."""
-        if self.precision == "float32":
-            answer: Tensor = self.unet(x, levels)
-            return answer
-        x = x.to(memory_format=torch.channels_last)
-        with torch.autocast(x.device.type, torch.bfloat16):
-            half: Tensor = self.unet(x, levels)
-        return half.float()
 
     def _preconditioned(self, u: Tensor, levels: Tensor, factor_levels: Tensor) -> Tensor:
         assert self.statistics is not None

@@ -34,6 +34,7 @@ class Purpose(IntEnum):
     INITIAL_STATE = 1
     PRIOR_NOISE = 2
     BRANCH = 3
+    INITIAL_NOISE = 4
 
 
 def generator(seed: int, purpose: Purpose, sample: int = 0, level: int = 0) -> np.random.Generator:

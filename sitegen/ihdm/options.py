@@ -16,6 +16,8 @@ OPTIONS: dict[str, Rule] = {
     "images": _COUNT,
     "batch_size": rules.integer(1, 1_000_000),
     "learning_rate": _POSITIVE,
+    "optimizer": rules.choice("adam", "muon"),
+    "muon_learning_rate": _POSITIVE,
     "warmup_steps": rules.integer(0, 10**12),
     "decay_share": rules.number("a number from 0 to 1", lambda v: 0 <= v <= 1),
     "ema_decay": rules.number("a number from 0 up to, not including, 1", lambda v: 0 <= v < 1),
@@ -33,6 +35,8 @@ class TrainingOptions:
 
     `images` counts the images seen, repetitions included. The learning rate rises over
     `warmup_steps`, stays, and falls linearly to 0 over the last `decay_share` of the steps.
+    `optimizer` is "adam", or "muon" for most matrices and Adam for the rest (`optimizers.py`);
+    `muon_learning_rate` is for the former.
     `gradient_clip` is the largest norm of a gradient. `level_focus` adds that much probability
     density, relative to the uniform one, around the middle levels, where shape is decided; 0 is
     uniform as published.
@@ -43,6 +47,8 @@ class TrainingOptions:
     images: int = 1_000_000
     batch_size: int = 64
     learning_rate: float = 1e-3
+    optimizer: str = "adam"
+    muon_learning_rate: float = 1e-3
     warmup_steps: int = 300
     decay_share: float = 0.3
     ema_decay: float = 0.9995
@@ -65,10 +71,17 @@ class TrainingOptions:
 
     def rate(self, step: int) -> float:
         """Learning rate of a step, 0 … steps − 1."""
+        return self.learning_rate * self._share_of_rate(step)
+
+    def muon_rate(self, step: int) -> float:
+        """The same for what Muon trains."""
+        return self.muon_learning_rate * self._share_of_rate(step)
+
+    def _share_of_rate(self, step: int) -> float:
         rise = min(1.0, (step + 1) / max(self.warmup_steps, 1))
         decay_steps = self.decay_share * self.steps
         fall = min(1.0, (self.steps - step) / decay_steps) if decay_steps else 1.0
-        return self.learning_rate * rise * fall
+        return rise * fall
 
     def ema_share(self, step: int) -> float:
         """How much of the averages stays at the end of a step, 0 …: less while they are young."""

@@ -1,11 +1,12 @@
 """Reading the pickle inside a `.pth` file as data, without a pickle machine.
 
-`torch.save` writes few of pickle's instructions: dicts, lists, numbers, texts, and calls of a
-handful of constructors. `read_pickle` knows these and nothing else. A call never reaches a
-function that the file names: it is matched against `CALLS`, whose values are ours and build inert
-records. Tensors come out as descriptions of where their numbers lie (`StoredTensor`), so that
+`torch.save` writes few of pickle's instructions, whatever the protocol that it is asked for:
+dicts, lists, numbers, texts, and calls of a handful of constructors. `read_pickle` knows these and
+nothing else. A call never reaches a function that the file names: it is matched against `CALLS`,
+whose values are ours and build inert records. Tensors come out as descriptions of where their numbers lie (`StoredTensor`), so that
 shapes and types can be checked before a byte of them is read. NumPy's scalars, which the published
-training leaves in the optimizer's state, become plain Python numbers.
+training leaves in the optimizer's state, become plain Python numbers, and its arrays records that
+say no more than that they are arrays.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from typing import Any
 from sitegen.ihdm.stored import (
     CALLS,
     STORAGES,
+    TYPES,
     ForbiddenError,
     Name,
+    NumpyArray,
     NumpyType,
     PickleError,
     Storage,
@@ -41,7 +44,7 @@ class _Machine:
 
 
 def read_pickle(data: bytes) -> object:
-    """The value that a pickle of `torch.save` (protocol 2) holds, tensors as `StoredTensor`.
+    """The value that a pickle of `torch.save` holds, tensors as `StoredTensor`.
 
     Raises ForbiddenError for a global that is not allowed and PickleError for anything else that
     is not understood. No code of the file, or named by it, is run.
@@ -79,13 +82,23 @@ def _step(machine: _Machine, name: str, argument: Any) -> None:
 
 
 def _protocol(_machine: _Machine, argument: int) -> None:
-    if argument != 2:
-        raise PickleError(f"the pickle inside has protocol {argument}; torch.save writes 2")
+    if not 2 <= argument <= 5:
+        raise PickleError(f"the pickle inside has protocol {argument}; torch.save writes 2 to 5")
 
 
 def _global(machine: _Machine, argument: str) -> None:
-    name = argument.replace(" ", ".", 1)
-    if name not in CALLS and name not in STORAGES:
+    _push_name(machine, argument.replace(" ", ".", 1))
+
+
+def _stack_global(machine: _Machine, _argument: None) -> None:
+    name, module = machine.stack.pop(), machine.stack.pop()
+    if not isinstance(name, str) or not isinstance(module, str):
+        raise PickleError("the pickle inside names a global by what is not a text")
+    _push_name(machine, f"{module}.{name}")
+
+
+def _push_name(machine: _Machine, name: str) -> None:
+    if name not in CALLS and name not in STORAGES and name not in TYPES:
         raise ForbiddenError(
             f"it asks for {name[:100]}, which no checkpoint needs; nothing of it was run"
         )
@@ -104,6 +117,8 @@ def _build(machine: _Machine, _argument: None) -> None:
     """Apply the state of an object; only the byte order of a NumPy type matters to us."""
     state = machine.stack.pop()
     target = machine.stack[-1]
+    if isinstance(target, NumpyArray):
+        return
     if isinstance(target, NumpyType) and state[1] in ("<", ">", "|", "="):
         target.order = {"|": "<", "=": "<"}.get(state[1], state[1])
     elif not isinstance(target, dict):  # state dicts carry version numbers of modules: not needed
@@ -165,8 +180,17 @@ def _put(machine: _Machine, argument: int) -> None:
     machine.memo[argument] = machine.stack[-1]
 
 
+def _memoize(machine: _Machine, _argument: None) -> None:
+    _put(machine, len(machine.memo))
+
+
+def _nothing(_machine: _Machine, _argument: object) -> None:
+    """How long a frame is does not matter where all of it is in memory."""
+
+
 _PUSH_ARGUMENT = frozenset(
     {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINSTRING"}
+    | {"SHORT_BINUNICODE", "BINUNICODE8", "SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8"}
 )
 _PUSH_NEW: Mapping[str, Callable[[], Any]] = {
     "NONE": lambda: None,
@@ -178,7 +202,10 @@ _PUSH_NEW: Mapping[str, Callable[[], Any]] = {
 }
 _INSTRUCTIONS: Mapping[str, Callable[[_Machine, Any], None]] = {
     "PROTO": _protocol,
+    "FRAME": _nothing,
     "GLOBAL": _global,
+    "STACK_GLOBAL": _stack_global,
+    "MEMOIZE": _memoize,
     "REDUCE": _reduce,
     "BUILD": _build,
     "BINPERSID": _storage,

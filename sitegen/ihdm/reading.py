@@ -71,8 +71,11 @@ def _read_published(
     weights = {}
     for name, tensor in stored.items():
         kind = getattr(torch, _FLOATS[tensor.storage.dtype])
-        flat = torch.frombuffer(archive.numbers(tensor), dtype=kind)
-        weights[name] = flat.float().view(tensor.shape)
+        flat = torch.frombuffer(archive.numbers(tensor), dtype=kind).float()
+        if tensor.strides is None:
+            weights[name] = flat.view(tensor.shape)
+        else:
+            weights[name] = flat.as_strided(tensor.shape, tensor.strides).contiguous()
     return weights
 
 

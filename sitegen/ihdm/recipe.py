@@ -13,13 +13,24 @@ import torch
 
 from sitegen.errors import ConfigError, PlatformError, RefusedError
 from sitegen.files import lock, platform_errors, sweep, write_atomic
-from sitegen.ihdm.card import CARD_NAME, BlurRange, FileRef, ModelCard, UNetConfig, read_card
+from sitegen.ihdm.architecture import Architecture
+from sitegen.ihdm.card import (
+    CARD_NAME,
+    BlurRange,
+    DiffusionConfig,
+    FileRef,
+    ModelCard,
+    UNetConfig,
+    read_card,
+)
 from sitegen.ihdm.checkpoint import WEIGHTS_NAME, save_weights
 from sitegen.ihdm.data import Images, require_enough
 from sitegen.ihdm.inputs import sha256
 from sitegen.ihdm.model import Precision
 from sitegen.ihdm.prior import PRIOR_NAME, make_prior
-from sitegen.ihdm.train import STATE_NAME, Progress, Run, TrainingOptions
+from sitegen.ihdm.reading import read_weights
+from sitegen.ihdm.train import STATE_NAME, Beginning, Progress, Run, TrainingOptions
+from sitegen.ihdm.weights import STATISTICS
 
 LOCK_NAME = ".training.lock"
 PRIOR_IMAGES = 1000
@@ -35,6 +46,7 @@ class Training:
     options: TrainingOptions
     device: str = "cpu"
     precision: Precision = "float32"
+    beginning: Beginning | None = None
 
 
 def small_card(
@@ -49,21 +61,46 @@ def small_card(
     The flattest level is blurred by 5/7 of the image's side unless told, as published for MNIST:
     8 % of the lowest cosine is left.
     """
-    halvings = 0
-    while halvings < 2 and image_size % 2 ** (halvings + 1) == 0:
-        halvings += 1
-    unet = UNetConfig(model_channels=32, channel_mult=(1, 2, 4)[: halvings + 1], num_res_blocks=2)
     sigma_max = image_size * 5 / 7 if sigma_max is None else sigma_max
     return ModelCard(
         image_size=image_size,
         channels=channels,
         levels=levels,
-        unet=unet,
+        unet=_small_unet(image_size),
         blur=BlurRange(0.5, sigma_max),
         training_noise_std=0.01,
         sampling_noise_std=0.0125,
         parameterization=parameterization,
     )
+
+
+def as_ddpm(card: ModelCard) -> ModelCard:
+    """The card of a DDPM with the network and the levels of `card`, and the cosine schedule."""
+    size = (card.image_size, card.channels, card.levels)
+    return ModelCard(*size, card.unet, kind="ddpm", diffusion=DiffusionConfig("cosine"))
+
+
+def _small_unet(image_size: int) -> UNetConfig:
+    halvings = 0
+    while halvings < 2 and image_size % 2 ** (halvings + 1) == 0:
+        halvings += 1
+    return UNetConfig(model_channels=32, channel_mult=(1, 2, 4)[: halvings + 1], num_res_blocks=2)
+
+
+def beginning(name: str, weights: Path, own: ModelCard, card: ModelCard) -> Beginning:
+    """The `weights` file of the model `name` with the card `own`, to start a run of `card` from.
+
+    Raises RefusedError when the networks differ, or as `load_model` does.
+    """
+    ours, theirs = ((each.channels, replace(each.unet, dropout=0.0)) for each in (card, own))
+    if ours != theirs:
+        raise RefusedError(
+            f"{weights}: the weights of {name} are of another network than the one to train; "
+            f"that has {Architecture.of(card.channels, card.unet).text()}"
+        )
+    tensors = read_weights(weights, own)
+    network = {key: tensor for key, tensor in tensors.items() if key not in STATISTICS}
+    return Beginning(name, sha256(weights), network)
 
 
 def train(
@@ -98,6 +135,7 @@ def opened(card: ModelCard, training: Training) -> Iterator[Run]:
         training.folder,
         training.device,
         training.precision,
+        training.beginning,
     )
     run.restore()
     if finished_card(run) is not None:
@@ -118,7 +156,7 @@ def finished_card(run: Run) -> ModelCard | None:
         return None
     try:
         card = read_card(run.folder)
-        whole = all(_is_whole(run.folder, part) for part in (card.weights, card.prior))
+        whole = all(_is_whole(run.folder, part) for part in _parts(card))
     except (RefusedError, ConfigError):
         return None
     seen = run.step * run.options.batch_size
@@ -149,14 +187,12 @@ def write_model(run: Run, training: Training, seconds: float) -> ModelCard:
     `seconds` is how long the last session took. Raises PlatformError when the disk fails.
     """
     folder, card = training.folder, run.model.card
-    prior = make_prior(training.images, card, PRIOR_IMAGES, training.source)
     with platform_errors(folder):
         weights_sha256 = save_weights(folder / WEIGHTS_NAME, run.weights(), torch.float16)
-        prior_sha256 = prior.write(folder / PRIOR_NAME)
         card = replace(
             card,
             weights=FileRef(WEIGHTS_NAME, weights_sha256),
-            prior=FileRef(PRIOR_NAME, prior_sha256),
+            prior=_write_prior(card, training),
             training=_recipe(run, training, seconds),
         )
         write_atomic(folder / CARD_NAME, card.to_toml().encode())
@@ -165,10 +201,26 @@ def write_model(run: Run, training: Training, seconds: float) -> ModelCard:
 
 def model_sizes(folder: Path) -> dict[str, int]:
     """Bytes of each file that a model consists of, by name."""
-    return {name: (folder / name).stat().st_size for name in (WEIGHTS_NAME, PRIOR_NAME, CARD_NAME)}
+    names = (part.file for part in _parts(read_card(folder)) if part)
+    return {name: (folder / name).stat().st_size for name in (*names, CARD_NAME)}
+
+
+def _write_prior(card: ModelCard, training: Training) -> FileRef | None:
+    """A prior of the training images; a DDPM starts from noise and has none."""
+    if card.kind == "ddpm":
+        return None
+    prior = make_prior(training.images, card, PRIOR_IMAGES, training.source)
+    return FileRef(PRIOR_NAME, prior.write(training.folder / PRIOR_NAME))
+
+
+def _parts(card: ModelCard) -> tuple[FileRef | None, ...]:
+    """The files that a card of this kind names."""
+    return (card.weights,) if card.kind == "ddpm" else (card.weights, card.prior)
 
 
 def _recipe(run: Run, training: Training, seconds: float) -> dict[str, Any]:
+    first = training.beginning
+    begun = {"initial_weights": first.name, "initial_weights_sha256": first.sha256} if first else {}
     return {
         "data": training.source,
         "images": len(training.images),
@@ -177,6 +229,7 @@ def _recipe(run: Run, training: Training, seconds: float) -> dict[str, Any]:
         "precision": training.precision,
         "device": training.device,
         "seconds_last_session": round(seconds),
+        **begun,
         "options": asdict(training.options),
     }
 

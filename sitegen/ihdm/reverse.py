@@ -66,7 +66,7 @@ def reverse_process(
     state = u_K.to(getattr(model, "device", u_K.device), torch.float32)
     for level in range(card.levels, 0, -1):
         mean, state = _step(model, state, level, noise, delta)
-        _check(state, level - 1, limit)
+        require_sane(state, level - 1, limit)
         yield Step(level - 1, state, mean)
 
 
@@ -75,18 +75,31 @@ def _step(
     model: Denoiser, state: Tensor, level: int, noise: NoiseSource, delta: float
 ) -> tuple[Tensor, Tensor]:
     """The mean and the state one level below."""
-    mean = model(state, level)
+    return scatter(model(state, level), noise, level, delta)
+
+
+def scatter(mean: Tensor, noise: NoiseSource, level: int, std: float) -> tuple[Tensor, Tensor]:
+    """A mean and the state `std` · noise(level) away from it; both for each branch of a tree.
+
+    Raises ValueError when the noise is for another number of samples.
+    """
     fresh = noise(level).to(mean.device, mean.dtype)
     if len(fresh) != len(mean):
         splits, rest = divmod(len(fresh), len(mean))
         if rest or not splits:
             raise ValueError(f"noise for {len(fresh)} samples at level {level}, not {len(mean)}")
         mean = mean.repeat_interleave(splits, dim=0)
-    return mean, mean + delta * fresh
+    return mean, mean + std * fresh
 
 
-def _check(state: Tensor, level: int, limit: float) -> None:
-    """Stop before nonsense is shown."""
+_HEAT = "[0, 1]. Check that the card fits the weights, and that sampling_noise_std is not too large"
+
+
+def require_sane(state: Tensor, level: int, limit: float = DIVERGED, pixels: str = _HEAT) -> None:
+    """Stop before nonsense is shown: TargetError for values beyond ±`limit`.
+
+    `pixels` is the end of the message: where pixels belong, and what to check.
+    """
     low, high = state.flatten(1).aminmax(dim=1)
     bad = ~((low >= -limit) & (high <= limit))  # true for NaN, too
     if bool(bad.any()):
@@ -99,6 +112,5 @@ def _check(state: Tensor, level: int, limit: float) -> None:
         raise TargetError(
             f"sampling broke down on the way to level {level}: sample {sample} of the batch has "
             f"{broken} values that are not finite, and the others are {span}; pixels belong in "
-            "[0, 1]. Check that the card fits the weights, and that sampling_noise_std is not "
-            "too large"
+            f"{pixels}"
         )

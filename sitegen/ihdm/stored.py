@@ -51,11 +51,15 @@ class Storage:
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A tensor that has not been read: a part of a storage, contiguous and inside of it."""
+    """A tensor that has not been read: a part of a storage without gaps, and inside of it.
+
+    `strides` say how far apart neighbours along each axis lie; None if row by row.
+    """
 
     storage: Storage
     offset: int
     shape: tuple[int, ...]
+    strides: tuple[int, ...] | None = None
 
     @property
     def count(self) -> int:
@@ -68,6 +72,11 @@ class Name:
     """A global that the pickle names; nothing is imported for it."""
 
     name: str
+
+
+@dataclass(frozen=True)
+class NumpyArray:
+    """An array of NumPy, of which nothing is kept."""
 
 
 @dataclass
@@ -85,27 +94,32 @@ def _ordered_dict(*items: object) -> dict[str | int, Any]:
 
 
 def _tensor(storage: object, offset: object, shape: object, strides: object, *_: object) -> Any:
-    """A tensor's record; strides that repeat or skip numbers are refused.
-
-    So is a tensor that is larger than its storage.
+    """A tensor's record. Strides that repeat or skip numbers are refused, other orders of the axes
+    than the usual one are not; so is a tensor that is larger than its storage.
     """
     if not isinstance(storage, Storage) or not _is_size((offset,)) or not _is_size(shape):
         raise PickleError("a tensor is described by what is not a storage and numbers")
     assert isinstance(offset, int)
     assert isinstance(shape, tuple)
-    steps = tuple(prod(shape[axis + 1 :]) for axis in range(len(shape)))
-    matters = [size > 1 for size in shape]
-    if not _is_size(strides) or len(_only(strides, matters)) != sum(matters):
+    if not isinstance(strides, tuple) or not _is_size(strides) or len(strides) != len(shape):
         raise PickleError("a tensor has strides that do not fit its shape")
-    if prod(shape) and _only(strides, matters) != _only(steps, matters):
+    if prod(shape) and not _is_dense(shape, strides):
         raise PickleError(f"a tensor of shape {shape} is not contiguous: strides {strides}")
     if offset + prod(shape) > storage.count:
         raise PickleError(f"a tensor of shape {shape} is larger than its storage")
-    return StoredTensor(storage, offset, shape)
+    steps = tuple(prod(shape[axis + 1 :]) for axis in range(len(shape)))
+    plain = all(a == b for a, b, size in zip(strides, steps, shape, strict=True) if size > 1)
+    return StoredTensor(storage, offset, shape, None if plain or not prod(shape) else strides)
 
 
-def _only(values: Any, wanted: list[bool]) -> list[int]:
-    return [value for value, want in zip(values, wanted, strict=True) if want]
+def _is_dense(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
+    """Whether each number has a place of its own and there are no gaps, in any order of axes."""
+    step = 1
+    for stride, size in sorted(zip(strides, shape, strict=True)):
+        if size > 1 and stride != step:
+            return False
+        step *= size
+    return True
 
 
 def _is_size(values: object) -> bool:
@@ -123,7 +137,7 @@ def _encode(text: str, encoding: str = "latin1") -> bytes:
 
 
 def _numpy_type(code: str, *_: object) -> NumpyType:
-    if code not in _NUMPY_FORMATS:
+    if not isinstance(code, str):
         raise PickleError("a NumPy number has an odd type")
     return NumpyType(code)
 
@@ -131,10 +145,22 @@ def _numpy_type(code: str, *_: object) -> NumpyType:
 def _scalar(kind: object, data: bytes) -> int | float | bool:
     if not isinstance(kind, NumpyType):
         raise PickleError("a NumPy number has no type")
+    if kind.code not in _NUMPY_FORMATS:
+        raise PickleError("a NumPy number has an odd type")
     value: int | float | bool = struct.unpack(kind.order + _NUMPY_FORMATS[kind.code], data)[0]
     return value
 
 
+def _array(*_: object) -> NumpyArray:
+    return NumpyArray()
+
+
+_ARRAYS = (
+    "numpy.core.multiarray._reconstruct",
+    "numpy._core.multiarray._reconstruct",
+    "numpy.core.numeric._frombuffer",
+    "numpy._core.numeric._frombuffer",
+)
 STORAGES: Mapping[str, str] = {f"torch.{dtype}Storage": dtype for dtype in DTYPES}
 CALLS: Mapping[str, Callable[..., object]] = {
     "collections.OrderedDict": _ordered_dict,
@@ -144,4 +170,7 @@ CALLS: Mapping[str, Callable[..., object]] = {
     "numpy.dtype": _numpy_type,
     "numpy.core.multiarray.scalar": _scalar,
     "numpy._core.multiarray.scalar": _scalar,
+    **dict.fromkeys(_ARRAYS, _array),
 }
+TYPES = frozenset({"numpy.ndarray"})
+"""Types that may be named, but not called."""

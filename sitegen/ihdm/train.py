@@ -7,10 +7,8 @@ that was never stopped.
 from __future__ import annotations
 
 import hashlib
-import math
-import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,14 +20,18 @@ from torch import Tensor
 
 from sitegen.errors import RefusedError, TargetError
 from sitegen.ihdm.card import ModelCard
+from sitegen.ihdm.diffusion import DiffusionModel
 from sitegen.ihdm.log import LOG_EVERY, LOG_NAME, Batch, TrainingLog
 from sitegen.ihdm.loss import draw_levels, image_statistics, loss_per_image
 from sitegen.ihdm.model import Model, Precision
+from sitegen.ihdm.optimizers import Optimizers
 from sitegen.ihdm.options import TrainingOptions
+from sitegen.ihdm.pace import Pace, Progress, Timer
 from sitegen.ihdm.state import damaged, read_state, write_state
 from sitegen.ihdm.unet import UNet
 
 __all__ = [
+    "Beginning",
     "Progress",
     "Run",
     "TrainingOptions",
@@ -47,23 +49,19 @@ REPORT_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Where a run stands, for whoever shows it; speed and time left are those of this session.
+class Beginning:
+    """Weights of a network to start from: the name of their model, their digest, and they."""
 
-    loss: the mean over the last steps, in the units of `loss_per_image`
-    """
-
-    step: int
-    steps: int
-    loss: float
-    images_per_second: float
-    seconds_left: float
+    name: str
+    sha256: str
+    weights: Mapping[str, Tensor]
 
 
 class Run:
     """The state of a training run in memory and on disk.
 
-    `images` are uint8 (N, C, H, W); `folder` holds the state and the log.
+    `images` are uint8 (N, C, H, W); `folder` holds the state and the log. The first weights are
+    those of `beginning`, or random.
     """
 
     def __init__(
@@ -74,18 +72,20 @@ class Run:
         folder: Path,
         device: str = "cpu",
         precision: Precision = "float32",
+        beginning: Beginning | None = None,
     ) -> None:
-        preconditioned = card.parameterization == "preconditioned"
-        statistics = image_statistics(images) if preconditioned else None
         with _seeded(mixed_seed(options.seed), torch.device("cpu")):
             unet = UNet(card.unet, card.channels)
-        self.model = Model(card, unet, statistics, precision).to(device).train()
+        if beginning is not None:
+            unet.load_state_dict(beginning.weights)
+        self.model = _model(card, unet, images, precision).to(device).train()
         self.images = images
         self.options = options
         self.folder = folder
+        self.beginning = beginning
         self.parameters = dict(unet.named_parameters())
         self.ema = {name: value.detach().clone() for name, value in self.parameters.items()}
-        self.optimizer = torch.optim.Adam(unet.parameters(), options.learning_rate, fused=True)
+        self.optimizers = Optimizers(self.parameters, options)
         self.step = 0
         self.log = TrainingLog(folder / LOG_NAME, card.levels)
         self._finite = torch.tensor(True, device=device)
@@ -95,6 +95,10 @@ class Run:
     def state_path(self) -> Path:
         """The file that a killed run resumes from."""
         return self.folder / STATE_NAME
+
+    @property
+    def _beginning(self) -> str | None:
+        return None if self.beginning is None else self.beginning.sha256
 
     def weights(self) -> dict[str, Tensor]:
         """What a trained model is made of: the averaged weights and the data's statistics."""
@@ -114,7 +118,8 @@ class Run:
             "data": self._data,
             "unet": self.model.unet.state_dict(),
             "ema": self.ema,
-            "optimizer": self.optimizer.state_dict(),
+            "beginning": self._beginning,
+            **self.optimizers.state(),
         }
         write_state(self.state_path, state)
 
@@ -129,7 +134,7 @@ class Run:
         self._refuse_other(state)
         try:
             self.model.unet.load_state_dict(state["unet"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            self.optimizers.restore(state)
             self.ema = {name: state["ema"][name] for name in self.parameters}
         except (RuntimeError, KeyError, ValueError, TypeError) as error:
             raise damaged(self.state_path, error) from error
@@ -143,6 +148,8 @@ class Run:
             conflicts = self.options.conflicts(state["options"], state["step"])
         if state.get("data", self._data) != self._data:
             conflicts.append("it trains on other images")
+        if state.get("beginning") != self._beginning:
+            conflicts.append("it began from other weights")
         if conflicts:
             raise RefusedError(
                 f"{self.state_path}: belongs to another run: {'; '.join(conflicts)}. Ask for the "
@@ -169,15 +176,13 @@ class Run:
         return levels, losses.detach()
 
     def _descend(self, loss: Tensor) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.options.rate(self.step)
-        self.optimizer.zero_grad()
+        self.model.unet.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(
             self.model.unet.parameters(), self.options.gradient_clip
         )
         self._finite &= norm.isfinite()
-        self.optimizer.step()
+        self.optimizers.step(self.step)
         with torch.no_grad():
             current: list[Tensor] = [self.parameters[name] for name in self.ema]
             share = self.options.ema_share(self.step)
@@ -194,9 +199,9 @@ class Run:
         """
         self.log.cut(self.step)
         recent: deque[Batch] = deque(maxlen=LOG_EVERY)
-        pace = _Pace(self.step, self.options)
-        save_due = _Timer(self.options.save_every_s, FIRST_SAVE_S)
-        report_due = _Timer(REPORT_EVERY_S)
+        pace = Pace(self.step, self.options)
+        save_due = Timer(self.options.save_every_s, FIRST_SAVE_S)
+        report_due = Timer(REPORT_EVERY_S)
         while self.step < self.options.steps and not stop():
             recent.append(self.advance())
             at_end = self.step == self.options.steps
@@ -221,35 +226,13 @@ class Run:
         )
 
 
-class _Pace:
-    """How fast this session is."""
-
-    def __init__(self, first: int, options: TrainingOptions) -> None:
-        self._first = first
-        self._options = options
-        self._started = time.monotonic()
-
-    def progress(self, step: int, recent: deque[Batch]) -> Progress:
-        """Where the run stands after `step` steps."""
-        per_step = (time.monotonic() - self._started) / max(step - self._first, 1)
-        steps, size = self._options.steps, self._options.batch_size
-        loss = float(torch.cat([losses for _, losses in recent]).mean())
-        return Progress(step, steps, loss, size / max(per_step, 1e-9), (steps - step) * per_step)
-
-
-class _Timer:
-    """True at the first call after each `every_s` seconds, and once after `first_s`, if sooner."""
-
-    def __init__(self, every_s: float, first_s: float = math.inf) -> None:
-        self._every_s = every_s
-        self._last = time.monotonic() - max(every_s - first_s, 0)
-
-    def __call__(self) -> bool:
-        now = time.monotonic()
-        if now - self._last < self._every_s:
-            return False
-        self._last = now
-        return True
+def _model(
+    card: ModelCard, unet: UNet, images: Tensor, precision: Precision
+) -> Model | DiffusionModel:
+    if card.kind == "ddpm":
+        return DiffusionModel(card, unet, precision)
+    preconditioned = card.parameterization == "preconditioned"
+    return Model(card, unet, image_statistics(images) if preconditioned else None, precision)
 
 
 def mixed_seed(*numbers: int) -> int:

@@ -15,7 +15,8 @@ import bench.draw
 from bench.draw import draw_samples
 from bench.judge import Samples
 from bench.spectra import power
-from sitegen.ihdm.card import BlurRange, ModelCard, UNetConfig
+from sitegen.ihdm.card import BlurRange, DiffusionConfig, ModelCard, UNetConfig
+from sitegen.ihdm.diffusion import initial_noise
 from sitegen.models import ModelSource
 
 CARD = ModelCard(28, 1, 3, UNetConfig(32, (1,)), BlurRange(0.5, 20.0), sampling_noise_std=0.1)
@@ -77,6 +78,22 @@ def test_batches_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(whole.final, parts.final)
     for level, spectrum in whole.states.items():
         np.testing.assert_allclose(spectrum, parts.states[level], rtol=1e-6)
+
+
+def test_a_ddpm_starts_from_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its samples are in [0, 1], begin as standard normal noise, and show no levels."""
+    cosine = DiffusionConfig("cosine")
+    card = ModelCard(28, 1, 3, UNetConfig(32, (1,)), kind="ddpm", diffusion=cosine)
+    monkeypatch.setattr(bench.draw, "load_model", lambda *_: Still(card))
+    monkeypatch.setattr(bench.draw, "BATCH", 15)
+    samples = draw_samples(ModelSource("noise", card, Path("weights"), None), 40, 10, 0, "cpu")
+    assert samples.final.shape == (40, 28, 28)
+    assert samples.final.min() >= 0
+    assert samples.final.max() <= 1
+    np.testing.assert_array_equal(
+        samples.initial, (initial_noise(0, range(40), card.shape)[:, 0].numpy() + 1) / 2
+    )
+    assert (samples.states, samples.watched, samples.sigmas) == ({}, 0, None)
 
 
 def test_a_model_without_prior_is_refused() -> None:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from sitegen.ihdm.card import ModelCard
-from sitegen.ihdm.checkpoint import load_model
 from sitegen.ihdm.model import Model
 from tests.ihdm import making
 
@@ -39,7 +38,7 @@ def tiny_card(reference: Path) -> ModelCard:
 @pytest.fixture(scope="session")
 def tiny_model(tiny: Path, tiny_card: ModelCard) -> Model:
     """The model in it."""
-    return load_model(tiny, tiny_card)
+    return making.load_heat(tiny, tiny_card)
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from torch import Tensor
 from sitegen.errors import RefusedError
 from sitegen.ihdm.card import BlurRange, ModelCard, UNetConfig
 from sitegen.ihdm.checkpoint import inspect_checkpoint, load_model
+from sitegen.ihdm.model import Model
 from sitegen.ihdm.unet import UNet
 
 ARCHITECTURES: list[dict[str, Any]] = [
@@ -113,6 +114,13 @@ def rezip(source: Path, target: Path, edit: Callable[[str, bytes], bytes]) -> Pa
 def closeness(found: Tensor, wanted: Tensor) -> float:
     """The largest difference, as a share of the largest magnitude."""
     return float((found - wanted).abs().max() / wanted.abs().max())
+
+
+def load_heat(*arguments: Any, **options: Any) -> Model:
+    """`load_model` of a model that blurs."""
+    model = load_model(*arguments, **options)
+    assert isinstance(model, Model)
+    return model
 
 
 def refused(path: Path, card: ModelCard, told: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from sitegen.errors import ConfigError, RefusedError
 from sitegen.ihdm.card import (
     BlurRange,
+    DiffusionConfig,
     FileRef,
     ModelCard,
     UNetConfig,
@@ -40,6 +42,23 @@ sigma_max = 20
 model_channels = 32
 channel_mult = [1, 2, 2]
 attention_levels = [2]
+"""
+
+
+_DDPM = """
+kind = "ddpm"
+image_size = 28
+channels = 1
+levels = 100
+
+[unet]
+model_channels = 32
+channel_mult = [1, 2, 2]
+
+[diffusion]
+beta_schedule = "linear"
+beta_start = 1e-4
+beta_end = 0.02
 """
 
 
@@ -228,6 +247,17 @@ _WRONG = {
     ),
     "faults": ("known_faults = [1]\n" + _CARD, "known_faults = .*: must be a list of texts"),
     "ddpm with blur": ('kind = "ddpm"\n' + _CARD, "blur: a DDPM has none"),
+    "ddpm with noise": ('kind = "ddpm"\n' + _CARD, "training_noise_std: a DDPM has none"),
+    "ddpm without noise": ('kind = "ddpm"\n' + _CARD, "diffusion: missing"),
+    "blur with noise": (_CARD + "[diffusion]\n", 'only a card of kind "ddpm" has that'),
+    "beta schedule": (_DDPM.replace("linear", "linea"), 'did you mean "linear"'),
+    "no beta": (_DDPM.replace("beta_end = 0.02", ""), r"\[diffusion\] beta_end: missing"),
+    "betas": (_DDPM.replace("0.02", "1.5"), "beta_end = 1.5: must be a number above 0 and below"),
+    "beta order": (_DDPM.replace("1e-4", "0.5"), r"must be at least beta_start, 0\.5"),
+    "cosine": (_DDPM.replace("linear", "cosine"), "beta_start: the cosine schedule has none"),
+    "variance": (_DDPM + 'variance = "small"', "variance = .*: must be"),
+    "clip": (_DDPM + "clip_sample = 1", "clip_sample = 1: must be true or false"),
+    "diffusion": (_DDPM + "prediction = 1", r"\[diffusion\] prediction: unknown key"),
 }
 
 
@@ -304,13 +334,26 @@ def test_digest_counts_what_decides_pictures() -> None:
 
 
 def test_ddpm() -> None:
-    """A DDPM has a card as well, but no blur."""
-    blur = "[blur]\nsigma_min = 0.5\nsigma_max = 20\n"
-    card = ModelCard.from_toml('kind = "ddpm"\n' + _without(blur))
+    """A DDPM has a card as well: a noise schedule, but no blur, and nothing that goes with it."""
+    card = ModelCard.from_toml(_DDPM)
     assert card.blur is None
-    assert ModelCard.from_toml(card.to_toml()) == card
+    assert card.diffusion == DiffusionConfig("linear", 1e-4, 0.02, "fixed_small", True)
+    for diffusion in (card.diffusion, DiffusionConfig("cosine", variance="fixed_large")):
+        other = replace(card, diffusion=diffusion)
+        assert ModelCard.from_toml(other.to_toml()) == other
+        assert not {"training_noise_std", "parameterization"} & set(tomllib.loads(other.to_toml()))
+    assert replace(card, diffusion=DiffusionConfig("cosine")).digest != card.digest
+    with pytest.raises(ConfigError, match="sampling_noise_std: a DDPM has none"):
+        replace(card, sampling_noise_std=0.5)
     with pytest.raises(ConfigError, match="no blur schedule"):
         _ = card.schedule
+
+
+def test_digests_stay() -> None:
+    """What is kept under a card's digest is found again after an update."""
+    assert preset("mnist-small").digest == (
+        "26bd8272eb62bde2ac00d8c59202848f96f797ce6e32f806cb03cf68a290f911"
+    )
 
 
 def test_read_card(tmp_path: Path) -> None:

@@ -25,6 +25,13 @@ def test_rate_rises_stays_and_falls_to_nothing() -> None:
     assert SHORT.rate(100) == 0
 
 
+def test_both_rates_have_one_schedule() -> None:
+    """Muon's rate is another height of the same rise and fall."""
+    both = TrainingOptions(learning_rate=2.0, muon_learning_rate=0.5, optimizer="muon")
+    for step in (0, 100, both.steps // 2, both.steps - 5):
+        assert both.muon_rate(step) == pytest.approx(both.rate(step) / 4)
+
+
 def test_rate_without_rise_or_fall() -> None:
     """Both can be left out; a fall over the whole run multiplies the rise."""
     flat = TrainingOptions(images=100, batch_size=10, warmup_steps=0, decay_share=0)
@@ -55,6 +62,8 @@ def test_averages_follow_quickly_at_first() -> None:
         ("learning_rate", 0),
         ("learning_rate", float("nan")),
         ("learning_rate", float("inf")),
+        ("optimizer", "sgd"),
+        ("muon_learning_rate", 0),
         ("warmup_steps", -1),
         ("decay_share", 1.1),
         ("ema_decay", 1),

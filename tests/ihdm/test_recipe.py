@@ -16,6 +16,7 @@ from sitegen.files import digest, lock
 from sitegen.ihdm import recipe
 from sitegen.ihdm.card import ModelCard, read_card
 from sitegen.ihdm.checkpoint import load_model
+from sitegen.ihdm.diffusion import DiffusionModel, ddpm_process, initial_noise
 from sitegen.ihdm.noise import independent
 from sitegen.ihdm.prior import read_prior
 from sitegen.ihdm.recipe import Training, small_card
@@ -23,6 +24,7 @@ from sitegen.ihdm.reverse import reverse_process
 from sitegen.ihdm.train import Progress, Run, TrainingOptions
 from tests.ihdm import making
 from tests.ihdm.lessons import images
+from tests.ihdm.making import load_heat
 
 OPTIONS = TrainingOptions(images=24, batch_size=8, warmup_steps=2)
 
@@ -79,7 +81,7 @@ def test_weights_are_the_averages_in_float16(tmp_path: Path) -> None:
         kind = torch.float32 if name.startswith("statistics.") else torch.float16
         assert stored[name].dtype == kind
         assert torch.equal(stored[name], tensor.to(kind))
-    loaded = load_model(tmp_path)
+    loaded = load_heat(tmp_path)
     assert loaded.statistics is not None
     assert run.model.statistics is not None
     assert torch.equal(loaded.statistics.variance, run.model.statistics.variance)
@@ -103,6 +105,42 @@ def test_recipe_is_in_the_card(tmp_path: Path) -> None:
         "device": "cpu",
     }
     assert ModelCard.from_toml(written.to_toml()) == written
+
+
+def test_ddpm_folder_is_a_model(tmp_path: Path) -> None:
+    """A DDPM has weights and a card, no prior, and is finished without one; sampling works."""
+    asked = recipe.as_ddpm(making.small_card())
+    written = recipe.train(asked, training(tmp_path), nothing)
+    assert written == read_card(tmp_path)
+    assert replace(written, weights=None, training={}) == asked
+    assert recipe.model_sizes(tmp_path).keys() == {"weights.safetensors", "model.toml"}
+    before = contents(tmp_path)
+    assert recipe.train(asked, training(tmp_path), nothing) == written
+    assert contents(tmp_path) == before
+    model = load_model(tmp_path)
+    assert isinstance(model, DiffusionModel)
+    *_, last = ddpm_process(
+        model, initial_noise(0, [0], asked.shape), lambda _: torch.ones(1, 1, 8, 8)
+    )
+    assert bool(last.mean.isfinite().all())
+
+
+def test_beginning_is_in_the_card(tmp_path: Path) -> None:
+    """A run may start from another kind of model with the same network; the card names it."""
+    parent = recipe.train(card(), training(tmp_path / "parent"), nothing)
+    assert parent is not None
+    assert parent.weights is not None
+    asked = recipe.as_ddpm(card(dropout=0.1))
+    path = tmp_path / "parent" / parent.weights.file
+    begun = recipe.beginning("parent", path, parent, asked)
+    assert begun.weights.keys() == making.random_unet(asked).state_dict().keys()
+    written = recipe.train(asked, replace(training(tmp_path / "child"), beginning=begun), nothing)
+    assert written is not None
+    assert written.training["initial_weights"] == "parent"
+    assert written.training["initial_weights_sha256"] == parent.weights.sha256
+    for other in (card(model_channels=64), card(channels=3), card(num_heads=2)):
+        with pytest.raises(RefusedError, match="parent are of another network"):
+            recipe.beginning("parent", path, parent, other)
 
 
 def test_finished_is_left_alone(tmp_path: Path) -> None:

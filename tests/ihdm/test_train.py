@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from diffusers import DDPMScheduler
 from torch import Tensor
 
 from sitegen.errors import RefusedError, TargetError
@@ -21,9 +23,11 @@ from sitegen.ihdm import train
 from sitegen.ihdm.card import BlurRange, ModelCard
 from sitegen.ihdm.loss import loss_per_image
 from sitegen.ihdm.model import Precision
-from sitegen.ihdm.train import Progress, Run, TrainingOptions
+from sitegen.ihdm.pace import Timer
+from sitegen.ihdm.recipe import as_ddpm
+from sitegen.ihdm.train import Beginning, Progress, Run, TrainingOptions
 from tests.ihdm.lessons import images
-from tests.ihdm.making import small_card
+from tests.ihdm.making import random_unet, small_card
 
 OPTIONS = TrainingOptions(images=48, batch_size=8, warmup_steps=2)
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,6 +36,11 @@ ROOT = Path(__file__).resolve().parents[2]
 def card(**changes: Any) -> ModelCard:
     """A small preconditioned card with dropout, which is random, too."""
     return small_card(**{"parameterization": "preconditioned", "dropout": 0.2, **changes})
+
+
+def ddpm() -> ModelCard:
+    """A small DDPM with the same network."""
+    return as_ddpm(small_card(dropout=0.2))
 
 
 def start(folder: Path, options: TrainingOptions = OPTIONS, **changes: Any) -> Run:
@@ -68,17 +77,23 @@ def same(first: Path, second: Path) -> bool:
     return one.keys() == other.keys() and len(equal) > 50 and all(equal)
 
 
+@pytest.mark.parametrize("kind", ["ihdm", "ddpm"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_resumed_is_uninterrupted(tmp_path: Path, precision: Precision) -> None:
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_resumed_is_uninterrupted(
+    tmp_path: Path, precision: Precision, optimizer: str, kind: str
+) -> None:
     """Stopped twice and gone on in new runs, it ends with the same bits and the same log."""
     folders = [tmp_path / "whole", tmp_path / "parts"]
     for folder in folders:
         folder.mkdir()
-    whole = Run(card(), images(), OPTIONS, folders[0], precision=precision)
+    asked = card() if kind == "ihdm" else ddpm()
+    options = replace(OPTIONS, optimizer=optimizer)
+    whole = Run(asked, images(), options, folders[0], precision=precision)
     assert not whole.restore()
     assert whole.advance_to_end(nothing)
     for part, done in ((1, False), (3, False), (9, True)):
-        run = Run(card(), images(), OPTIONS, folders[1], precision=precision)
+        run = Run(asked, images(), options, folders[1], precision=precision)
         assert run.restore() == (part > 1)
         assert run.advance_to_end(nothing, after(part)) == done
     assert same(*folders)
@@ -186,6 +201,57 @@ def test_steps_by_hand(tmp_path: Path) -> None:
             assert torch.allclose(run.ema[name], averages[name], atol=1e-5)
 
 
+def test_ddpm_step_by_hand(tmp_path: Path) -> None:
+    """The loss of a DDPM is the error of the noise, at levels that are drawn alike."""
+    options = replace(OPTIONS, level_focus=0.0)
+    run = Run(replace(ddpm(), unet=small_card().unet), images(), options, tmp_path)
+    levels, losses = run.advance()
+    generator = torch.Generator().manual_seed(train.mixed_seed(0, 0))
+    chosen = torch.randint(64, (8,), generator=generator)
+    drawn = train.draw_levels(8, 8, 0.0, generator)
+    noise = torch.randn(8, 1, 8, 8, generator=generator)
+    assert torch.equal(levels, drawn)
+    assert sorted(levels.tolist()) == list(range(1, 9))
+    fresh = Run(run.model.card, images(), options, tmp_path / "other")
+    alphas = DDPMScheduler(8, beta_schedule="squaredcos_cap_v2").alphas_cumprod  # type: ignore
+    left = alphas[drawn - 1].view(-1, 1, 1, 1)
+    x = left.sqrt() * (images()[chosen].float() / 127.5 - 1) + (1 - left).sqrt() * noise
+    found = fresh.model.unet(x, drawn - 1) - noise
+    assert torch.allclose(losses, found.square().mean((1, 2, 3)), rtol=1e-4)
+
+
+def test_begins_with_other_weights(tmp_path: Path) -> None:
+    """The given weights are the first ones, also of the averages; others are another run."""
+    weights = random_unet(card(), seed=9).state_dict()
+    begun = Beginning("parent", "a" * 64, weights)
+
+    def run(beginning: Beginning | None) -> Run:
+        return Run(card(), images(), OPTIONS, tmp_path, beginning=beginning)
+
+    first = run(begun)
+    assert all(torch.equal(value, weights[name]) for name, value in first.parameters.items())
+    assert all(torch.equal(value, weights[name]) for name, value in first.ema.items())
+    first.advance_to_end(nothing, after(2))
+    assert run(begun).restore()
+    for other in (None, Beginning("parent", "b" * 64, weights)):
+        with pytest.raises(RefusedError, match="it began from other weights"):
+            run(other).restore()
+
+
+def test_states_from_before(tmp_path: Path) -> None:
+    """A state of an earlier version, without the newer options, goes on; not with Muon."""
+    start(tmp_path).advance_to_end(nothing, after(2))
+    path = tmp_path / "training.pt"
+    state = torch.load(path)
+    for name in ("optimizer", "muon_learning_rate"):
+        del state["options"][name]
+    del state["beginning"]
+    torch.save(state, path)
+    assert start(tmp_path).restore()
+    with pytest.raises(RefusedError, match="optimizer was adam and is muon now"):
+        start(tmp_path, replace(OPTIONS, optimizer="muon")).restore()
+
+
 def test_learns_more_than_a_linear_filter(tmp_path: Path) -> None:
     """On blots, whose edges no linear filter sees, the loss soon falls well below 1."""
     blots = torch.zeros(256, 1, 8, 8, dtype=torch.uint8)
@@ -247,8 +313,8 @@ def test_saves_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_saves_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first time comes early, the next ones at their distance."""
     now = iter([0.0, 9.0, 10.0, 100.0, 129.0, 130.0])
-    monkeypatch.setattr("sitegen.ihdm.train.time.monotonic", lambda: next(now))
-    due = train._Timer(120, 10)
+    monkeypatch.setattr(time, "monotonic", lambda: next(now))
+    due = Timer(120, 10)
     assert [due() for _ in range(5)] == [False, True, False, False, True]
 
 

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader
 
 from sitegen.build import Options
 from sitegen.files import lock
-from sitegen.preview import Preview
+from sitegen.live import Preview
 from sitegen.report import Silent
 from sitegen.scene import words
 from tests.builders import (

@@ -1,0 +1,200 @@
+"""Models ready to act: loaded on a device, with the prior that their samples start from.
+
+With what imports it one of the few rooms that need torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, cast
+
+import torch
+from torch import Tensor
+
+from sitegen.errors import ConfigError, PlatformError, RefusedError
+from sitegen.ihdm.checkpoint import load_model
+from sitegen.ihdm.diffusion import (
+    DiffusionModel,
+    ddim_process,
+    ddpm_process,
+    initial_noise,
+    to_pixels,
+)
+from sitegen.ihdm.inputs import sha256
+from sitegen.ihdm.model import Model
+from sitegen.ihdm.noise import NoiseSource, independent
+from sitegen.ihdm.prior import Prior, read_prior
+from sitegen.ihdm.reverse import Step, reverse_process
+from sitegen.models import ModelSource
+from sitegen.plan import DEVICE, Equipment
+
+PIXELS_AT_ONCE = 40 * 28 * 28
+"""How many pixels the network sees at a time; fixed, so that pictures do not depend on memory."""
+
+
+@dataclass(frozen=True)
+class Actor:
+    """A loaded model with its prior."""
+
+    model: Model
+    prior: Prior
+
+    def initial_states(self, seed: int, samples: Sequence[int]) -> Tensor:
+        """u_K (N, C, H, W) of some samples, on the model's device."""
+        return self.prior.initial_states(seed, samples).to(self.model.device)
+
+    def begin(self, seed: int, samples: Sequence[int], noise_std: float | None) -> Take:
+        """The initial states of some samples, and their way down."""
+        noise = independent(seed, samples, self.model.card.shape, self.model.device)
+        return self.take(self.initial_states(seed, samples), noise, noise_std)
+
+    def take(self, u_K: Tensor, noise: NoiseSource, noise_std: float | None = None) -> Take:
+        """The way down from `u_K` (N, C, H, W) with that noise; δ is the card's if not given."""
+        steps = reverse_process(in_chunks(self.model), u_K, noise, noise_std)
+        return Take(self.model.card.levels, u_K, steps)
+
+
+@dataclass(frozen=True)
+class DiffusionActor:
+    """A loaded DDPM, whose takes are in [0, 1] pixel units like those of the other models."""
+
+    model: DiffusionModel
+
+    def initial_noise(self, seed: int, samples: Sequence[int]) -> Tensor:
+        """x_K (N, C, H, W) of some samples, standard normal, on the model's device."""
+        return initial_noise(seed, samples, self.model.card.shape).to(self.model.device)
+
+    def begin(self, seed: int, samples: Sequence[int], _noise_std: float | None = None) -> Take:
+        """The noise of some samples, and their way down; a DDPM has no δ to choose."""
+        noise = independent(seed, samples, self.model.card.shape, self.model.device)
+        return self.ddpm(self.initial_noise(seed, samples), noise)
+
+    def ddpm(self, x_K: Tensor, noise: NoiseSource) -> Take:
+        """The way down from `x_K` (N, C, H, W) by ancestral sampling, as the card says."""
+        return self._take(x_K, ddpm_process(in_chunks(self.model), x_K, noise))
+
+    def ddim(self, x_K: Tensor, steps: int) -> Take:
+        """The deterministic way down from `x_K` (N, C, H, W) in that many steps."""
+        return self._take(x_K, ddim_process(in_chunks(self.model), x_K, steps))
+
+    def _take(self, x_K: Tensor, steps: Iterator[Step]) -> Take:
+        shown = (Step(s.level, to_pixels(s.state), to_pixels(s.mean)) for s in steps)
+        return Take(self.model.card.levels, to_pixels(x_K), shown)
+
+
+@dataclass(frozen=True)
+class Take:
+    """A reverse process about to run: the flattest level, its states, and the steps below."""
+
+    levels: int
+    u_K: Tensor
+    steps: Iterator[Step]
+
+
+class Cast(Protocol):
+    """Where a shot gets its models from."""
+
+    def actor(self, name: str) -> Actor:
+        """The model of that name, loaded now or before."""
+
+
+def load_actor(source: ModelSource, equipment: Equipment, prior: Prior | None = None) -> Actor:
+    """Load a model with its own prior, or with the one given.
+
+    Raises RefusedError when there is no prior to start from, or a file is missing, damaged or
+    changes while it is read; PlatformError for a device that is not there.
+    """
+    model = _load(source, equipment)
+    if not isinstance(model, Model):
+        raise _wrong_kind(source, "ihdm")
+    if prior is not None:
+        return Actor(model, prior)
+    source.require_usable()
+    assert source.prior is not None
+    prior = read_prior(source.prior, source.card)
+    _refuse_change(source.prior, source.prior_sha256)
+    return Actor(model, prior)
+
+
+def load_diffusion(source: ModelSource, equipment: Equipment) -> DiffusionActor:
+    """Load a DDPM. Raises as `load_actor` does; it needs no prior."""
+    model = _load(source, equipment)
+    if not isinstance(model, DiffusionModel):
+        raise _wrong_kind(source, "ddpm")
+    return DiffusionActor(model)
+
+
+def _wrong_kind(source: ModelSource, wanted: str) -> ConfigError:
+    return ConfigError(
+        f'the model {source.name} is of kind "{source.card.kind}", and this needs "{wanted}"'
+    )
+
+
+def _load(source: ModelSource, equipment: Equipment) -> Model | DiffusionModel:
+    require_device(equipment.device)
+    known = source.weights_sha256
+    with memory_errors(f"loading {source.name}"):
+        model = load_model(source.weights, source.card, equipment.device, equipment.precision)
+    _refuse_change(source.weights, known)
+    return cast(Model, model)
+
+
+def _refuse_change(path: Path, known: str | None) -> None:
+    """What was read must be what the figure's key says."""
+    if sha256(path) != known:
+        raise RefusedError(f"{path}: changed while it was read; try again when it is finished")
+
+
+def require_device(device: str) -> None:
+    """Raise ConfigError unless `device` is one, PlatformError unless torch can compute on it."""
+    if not DEVICE.fullmatch(device):
+        raise ConfigError(f"device {device}: there is auto, cpu, cuda and cuda:N")
+    kind, _, index = device.partition(":")
+    if kind == "cpu":
+        return
+    if not torch.cuda.is_available():
+        raise PlatformError(f"device {device}: torch finds no GPU here; use --device cpu")
+    if index and int(index) >= torch.cuda.device_count():
+        raise PlatformError(f"device {device}: there are only {torch.cuda.device_count()} GPUs")
+
+
+@contextmanager
+def memory_errors(doing: str) -> Iterator[None]:
+    """Turn torch's ways to say that memory is full into a PlatformError."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        full = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not full and "not enough memory" not in str(error):
+            raise
+        raise PlatformError(
+            f"out of memory while {doing}; close other programs, or ask for fewer samples"
+        ) from error
+
+
+AnyModel = TypeVar("AnyModel", Model, DiffusionModel)
+
+
+def in_chunks(model: AnyModel) -> AnyModel:
+    """The same model, seeing a fixed number of pixels at a time."""
+    _, height, width = model.card.shape
+    size = max(1, PIXELS_AT_ONCE // (height * width))
+    return cast(AnyModel, _InChunks(model, size))
+
+
+@dataclass(frozen=True)
+class _InChunks:
+    model: Model | DiffusionModel
+    size: int
+
+    @property
+    def card(self) -> Any:
+        return self.model.card
+
+    def __call__(self, u: Tensor, level: int) -> Tensor:
+        with memory_errors(f"computing level {level}"):
+            parts = [self.model(part, level) for part in u.split(self.size)]  # type: ignore[no-untyped-call]
+            return torch.cat(parts)

@@ -1,0 +1,68 @@
+"""What all kinds of figures share: their base, and the arguments that several of them take."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, StrictFloat, StrictInt, ValidationInfo
+from pydantic.dataclasses import dataclass as validated
+
+from sitegen.fields import Slug
+from sitegen.problems import known_words
+
+RULES = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+def _known_model(name: str, info: ValidationInfo) -> str:
+    """Refuse a model that the site has not; which it has travels as pydantic's context."""
+    models = (info.context or {}).get("models")
+    if models is not None and name not in models:
+        raise ValueError(f"no such model in site.toml{known_words(name, models)}")
+    return name
+
+
+ModelName = Annotated[Slug, AfterValidator(_known_model)]
+Model = Annotated[ModelName, Field(description="The name of the model in site.toml.")]
+Seed = Annotated[StrictInt, Field(ge=0, lt=2**63, description="The seed of everything random.")]
+Show = Annotated[
+    Literal["state", "mean"],
+    Field(description="Whether the clip shows the noisy state or the mean."),
+]
+NoiseStd = Annotated[
+    StrictFloat | None,
+    Field(ge=0, le=1, description="The sampling noise; the model card's if not given."),
+]
+Fps = Annotated[StrictFloat | None, Field(ge=1, le=60, description="Frames a second.")]
+
+
+@validated(frozen=True, config=RULES)
+class Spec:
+    """What every kind answers about itself; all its fields decide pixels.
+
+    `recipe` is raised by hand when the code that films a kind changes its pixels. `example` are
+    the arguments, as in a call, that show the kind at its best with a model named NAME.
+    """
+
+    recipe: ClassVar[int] = 1
+    example: ClassVar[str] = '"NAME"'
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The names of the models that the figure needs, in the order of their parts in it."""
+        raise NotImplementedError
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The fields, if any, that name a file in the site; its content counts, not its name."""
+        return ()
+
+    def describe(self, levels: int) -> str:
+        """Say in one sentence what is to be seen, for those who cannot see it."""
+        raise NotImplementedError
+
+    def evaluations(self, levels: int) -> int:
+        """Count the images that the network sees, for an estimate of the time that filming takes.
+
+        As it stands here: `count` samples, if the kind counts any, at each of `levels` steps.
+        """
+        return levels * int(getattr(self, "count", 1))

@@ -1,0 +1,40 @@
+"""What the shots of all clips share: what is seen of a level, and how a clip is encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sitegen.actors import Take
+from sitegen.encode import ClipSpec
+from sitegen.frames import Colour, scale_factor
+
+BACKGROUND: Colour = (32, 36, 48)
+
+
+def displayed(take: Take, show: str) -> Iterator[NDArray[np.float32]]:
+    """What is seen of each level K … 0 (N, C, H, W): states or means, and last always the mean."""
+    yield take.u_K.cpu().numpy()
+    for step in take.steps:
+        seen = step.mean if show == "mean" or step.level == 0 else step.state
+        yield seen.cpu().numpy()
+
+
+def default_fps(levels: int) -> float:
+    """Frames a second: a clip lasts about five seconds, where 24 to 60 of them allow it."""
+    return min(60.0, max(24.0, float(round(levels / 5))))
+
+
+def clip_spec(width: int, height: int, image_size: int, fps: float) -> ClipSpec:
+    """How a clip of that native size, in pixels, is encoded (quality by the size of its images)."""
+    crf = 18 if image_size <= 64 else 20
+    return ClipSpec(fps, crf, scale_factor(width, height), BACKGROUND)
+
+
+def cells(count: int, columns: int, width: int, height: int) -> dict[str, Any]:
+    """Where the samples of a grid stand, for the manifest; `width` and `height` are of one."""
+    rows = -(-count // columns)
+    return {"count": count, "columns": columns, "rows": rows, "width": width, "height": height}
