@@ -130,12 +130,16 @@ class Preview:
         )
 
     def _clip(self, work: Work, job: Job) -> Record | None:
-        """The clip that the figure asks for, or the last that it showed if that is of its kind."""
+        """The clip that the figure asks for, or the last that it showed.
+
+        That must be of its kind, and show no level that the model has no more.
+        """
         if job.request in self._records:
             return self._records[job.request]
         old = self._last.get(_place(job))
-        fits = old is not None and old.kind == job.figure.kind
-        return old if fits and old and _there(old, Store(work.site.cache_dir)) else None
+        if old is None or old.kind != job.figure.kind or max(old.levels, default=0) > job.levels:
+            return None
+        return old if _there(old, Store(work.site.cache_dir)) else None
 
     def _await_work(self) -> Work | None:
         """Wait until there is something to film or to put in place; None when closed."""

@@ -133,6 +133,13 @@ def test_two_hosts_are_refused(served: Running) -> None:
         assert re.match(rb"HTTP/1.1 4\d\d ", wire.recv(1000))
 
 
+def test_no_host_is_refused(served: Running) -> None:
+    """A request of an old kind, which names no host at all."""
+    with socket.create_connection(("127.0.0.1", served.port), timeout=WAIT_S) as wire:
+        wire.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert b" 421 " in wire.recv(1000).splitlines()[0]
+
+
 @pytest.mark.parametrize(
     "path",
     [
