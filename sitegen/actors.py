@@ -100,6 +100,12 @@ class Cast(Protocol):
     def actor(self, name: str) -> Actor:
         """The model of that name, loaded now or before."""
 
+    def diffusion(self, name: str) -> DiffusionActor:
+        """The DDPM of that name, likewise."""
+
+    def source(self, name: str) -> ModelSource:
+        """The files of the model of that name."""
+
 
 def load_actor(source: ModelSource, equipment: Equipment, prior: Prior | None = None) -> Actor:
     """Load a model with its own prior, or with the one given.

@@ -1,4 +1,4 @@
-"""The site as a value: pages rendered, clips under their names, and the manifest."""
+"""The site as a value: pages rendered, clips and the author's files, and the manifest."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def assemble(
         for media in manifest.figures
         for file in media.record.files.values()
     }
+    tree |= {own.uri: Copy(own.source, own) for page in pages for own in page.files}
     tree |= {uri: path.read_bytes() for uri, path in assets(site).items()}
     tree |= {uri: text.encode() for uri, text in render_site(site, pages, manifest).items()}
     tree[MANIFEST_NAME] = manifest.to_json().encode()
@@ -41,5 +42,11 @@ def _place(job: Job, record: Record) -> Media:
         name: replace(file, path=f"media/{figure.id}-{file.sha256[:8]}{Path(file.path).suffix}")
         for name, file in record.files.items()
     }
-    alt = figure.alt or default_alt(figure, job.levels)
+    alt = figure.alt or _described(default_alt(figure, job.levels), record)
     return Media(figure.id, job.page, alt, figure.caption, replace(record, files=files))
+
+
+def _described(words: str, record: Record) -> str:
+    """What is to be seen, and what was measured."""
+    summary = record.results.get("summary")
+    return f"{words}. {summary}" if isinstance(summary, str) else words

@@ -12,17 +12,17 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
-from pydantic.fields import FieldInfo
-from pydantic_core import ArgsKwargs
 
+from sitegen.calls import checked, meanings, named
 from sitegen.fields import Caption, Slug, Text
 from sitegen.kinds.base import RULES, Spec
 from sitegen.kinds.grids import SharedInitialState, Trajectories
-from sitegen.problems import Problem, quoted, rule, told
+from sitegen.kinds.stills import Process, Smoothness, Spectra
+from sitegen.problems import Problem, told
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,9 @@ KINDS: Mapping[str, type[Spec]] = MappingProxyType(
     {
         "trajectories": Trajectories,
         "shared_initial_state": SharedInitialState,
+        "process": Process,
+        "spectra": Spectra,
+        "smoothness": Smoothness,
     }
 )
 
@@ -70,6 +73,11 @@ class Figure:
         """The names of the models that the figure needs."""
         return self.spec.models
 
+    @property
+    def base(self) -> str:
+        """The id that it has if its author gives none, and if nothing else has it."""
+        return f"{'-'.join(self.models)[:40]}-{self.kind.replace('_', '-')}"
+
 
 def make_figure(
     kind: str,
@@ -85,51 +93,14 @@ def make_figure(
     """
     spec_class = KINDS[kind]
     faults: list[str] = []
-    given = _named(spec_class, args, kwargs, faults)
-    words = {name: given.pop(name) for name in _meanings(_Words) if name in given}
-    spec = _checked(spec_class, given, {"models": models, "root": root}, faults)
-    said = _checked(_Words, words, {}, faults)
+    given = named(spec_class, args, kwargs, faults)
+    words = {name: given.pop(name) for name in meanings(_Words) if name in given}
+    known = meanings(spec_class) | meanings(_Words)
+    spec = checked(spec_class, given, {"models": models, "root": root}, faults, known)
+    said = checked(_Words, words, {}, faults, known)
     if spec is None or said is None or faults:
         raise told(Problem(place.file, place.line, f"{kind}(…): {fault}") for fault in faults)
     return Figure(kind, said.id or "", spec, said.caption, said.alt, place, root)
-
-
-def _named(
-    kind: type[Spec], args: tuple[object, ...], kwargs: Mapping[str, object], faults: list[str]
-) -> dict[str, object]:
-    """Give the arguments that stand without a name the names of the required fields."""
-    needed = [name for name, field in _arguments(kind).items() if field.is_required()]
-    faults += [f"{quoted(value)} needs a name, as in count=36" for value in args[len(needed) :]]
-    given = dict(zip(needed, args, strict=False))
-    faults += [f"{name} is given twice" for name in given if name in kwargs]
-    return {**given, **kwargs}
-
-
-_T = TypeVar("_T", Spec, _Words)
-
-
-def _checked(
-    kind: type[_T], values: Mapping[str, object], context: Mapping[str, Any], faults: list[str]
-) -> _T | None:
-    """Make the frozen value, or add to the faults and return None."""
-    adapter: TypeAdapter[_T] = TypeAdapter(kind)
-    try:
-        return adapter.validate_python(ArgsKwargs((), dict(values)), context=dict(context))
-    except ValidationError as error:
-        known = _meanings(kind) | _meanings(_Words)
-        for item in error.errors(include_url=False):
-            faults.append(f"{item['loc'][0]}{rule(item, known)}")
-        return None
-
-
-def _arguments(kind: Any) -> Mapping[str, FieldInfo]:
-    fields: Mapping[str, FieldInfo] = kind.__pydantic_fields__
-    return fields
-
-
-def _meanings(kind: type[Spec] | type[_Words]) -> dict[str, str]:
-    """Map the arguments of a kind to the sentences that say what they are for."""
-    return {name: field.description or "" for name, field in _arguments(kind).items()}
 
 
 def spec_json(figure: Figure) -> dict[str, Any]:

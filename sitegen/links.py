@@ -66,13 +66,18 @@ def _path_fault(url: str) -> str | None:
     return None
 
 
+def is_whole(url: str) -> bool:
+    """Whether the URL leads out of the site, by its scheme."""
+    return _SCHEME.match(url) is not None
+
+
 def relative(target: str, page: str) -> str:
     """Write the link from a page to a target; both are paths from the site's root.
 
     Whole addresses and fragments are returned as they are. A folder's link names its
     `index.html`, so that it also works where the site is opened from the file system.
     """
-    if _SCHEME.match(target) or target.startswith("#"):
+    if is_whole(target) or target.startswith("#"):
         return target
     path, rest = re.fullmatch(r"([^?#]*)(.*)", target, re.DOTALL).groups()  # type: ignore[union-attr]
     if path == "" or path.endswith("/"):

@@ -38,6 +38,7 @@ class Preview:
     config: the path of its `site.toml`
     scene: what is to be seen now; read it whenever you like
     work: what was read last without a mistake
+    reads: how often everything was read
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Preview:
     ) -> None:
         self.scene = Scene()
         self.work: Work | None = None
+        self.reads = 0
         self.report = report
         self.config = config
         self._options = options
@@ -57,14 +59,16 @@ class Preview:
 
     def refresh(self) -> None:
         """Read everything again and show it; a mistake is shown with the last good page."""
-        started = time.monotonic()
+        started, before = time.monotonic(), self.scene
+        self.reads += 1
         with self._showing_errors("reading"):
             work = prepare(self.config, self._options)
             require_ours(work.output)
             with self._changed:
                 self._take(work)
                 self._show()
-            self.report.note(f"rendered in {time.monotonic() - started:.2f} s")
+            if (self.scene.version, self.scene.error) != (before.version, before.error):
+                self.report.note(f"rendered in {time.monotonic() - started:.2f} s")
 
     def run(self) -> None:
         """Film what is missing, and put what is whole in place, until closed."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_inline import StateInline
@@ -19,8 +19,9 @@ from markupsafe import Markup
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from mdit_py_plugins.footnote import footnote_plugin
 
-from sitegen.links import relative, url_fault
+from sitegen.links import is_whole, relative, url_fault
 from sitegen.maths import MathsError, to_mathml
+from sitegen.photos import Photo
 from sitegen.problems import quoted
 
 _FORMULA = re.compile(r"\$(?=[^\s$])((?:\\.|[^\\$])+)(?<!\s)\$(?!\d)", re.DOTALL)
@@ -43,17 +44,28 @@ class Document:
     faults: tuple[Fault, ...]
 
 
-def parse(text: str, slot: re.Pattern[str], uri: str) -> Document:
+class Files(Protocol):
+    """What the author brings along; its methods raise ValueError for what cannot be shown."""
+
+    def picture(self, src: str) -> Photo:
+        """Find the picture that Markdown names, percent-encoded as in a link."""
+
+    def link(self, url: str) -> None:
+        """See that the page or file is there that a link inside the site leads to."""
+
+
+def parse(text: str, slot: re.Pattern[str], uri: str, files: Files) -> Document:
     """Turn Markdown into HTML for the page at `uri`, a path from the site's root.
 
     A paragraph that is nothing but a match of `slot` becomes the number in the pattern's group 1.
     A heading of level 1 at the beginning is the title and leaves the text. Links are made relative
-    to the page, headings get ids that begin with `h-`.
+    to the page, headings get ids that begin with `h-`, pictures their size. `files` knows what
+    links and pictures lead to.
     """
     env: dict[str, Any] = {}
     tokens = _parser().parse(text, env)
     title = _plain(tokens[1]) if tokens and tokens[0].tag == "h1" else None
-    walk = _Walk(uri)
+    walk = _Walk(uri, files)
     walk.run(tokens if title is None else tokens[3:])
     return Document(title or None, tuple(_parts(walk.kept, slot, env)), tuple(walk.faults))
 
@@ -107,6 +119,13 @@ def _plain(inline: Token) -> str:
     return "".join(child.content or " " * (child.tag == "br") for child in inline.children or ())
 
 
+NEAR_TOP = 10
+"""Pictures up to this line of a page are loaded at once, later ones when they come into sight."""
+
+_NO_ALT = (
+    "say between the brackets what is to be seen, for those who cannot see it; "
+    'decoration is {{ image("…", alt="") }}'
+)
 _SCROLL = '<div class="scroll" tabindex="0" role="group" aria-label="{}">'
 _BACK = ' <a href="#fnref{}" class="footnote-backref" aria-label="Back to the text">↩\ufe0e</a>'
 
@@ -120,6 +139,7 @@ class _Walk:
     """One walk over the tokens that mends them and notes what is wrong."""
 
     uri: str
+    files: Files
     kept: list[Token] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     ids: set[str] = field(default_factory=set)
@@ -179,15 +199,37 @@ class _Walk:
             token.content = self._formula(token.content, "inline")
             token.type = "html_inline"
         elif token.type == "image":
-            self._fault(
-                f"the picture {token.attrs['src']}: pages hold no pictures of their own yet"
-            )
+            self._picture(token)
         elif token.type == "link_open":
-            url = str(token.attrs["href"])
-            fault = None if url.startswith("#") else url_fault(url)
-            if fault is not None:
-                self._fault(f"the link {quoted(url)} {fault}")
-            token.attrs["href"] = relative(url, self.uri)
+            token.attrs["href"] = self._link(str(token.attrs["href"]))
+
+    def _link(self, url: str) -> str:
+        """Write a link as it works from this page; note what is wrong with it."""
+        if url.startswith("#"):
+            return url
+        fault = url_fault(url)
+        if fault is not None:
+            self._fault(f"the link {quoted(url)} {fault}")
+        elif not is_whole(url):
+            try:
+                self.files.link(url)
+            except ValueError as error:
+                self._fault(f"the link {quoted(url)}: {error}")
+        return relative(url, self.uri)
+
+    def _picture(self, token: Token) -> None:
+        """Give a picture the address and the size of the author's file."""
+        src = str(token.attrs["src"])
+        if not _plain(token).strip():
+            self._fault(f"the picture {quoted(src)}: {_NO_ALT}")
+        try:
+            photo = self.files.picture(src)
+        except ValueError as error:
+            self._fault(f"the picture {quoted(src)}: {error}")
+            return
+        token.attrs |= {"src": relative(photo.file.uri, self.uri), "width": photo.width}
+        token.attrs |= {"height": photo.height, "decoding": "async"}
+        token.attrs |= {} if self.line <= NEAR_TOP else {"loading": "lazy"}
 
     def _formula(self, latex: str, display: Literal["inline", "block"]) -> str:
         try:

@@ -18,7 +18,7 @@ from sitegen.resources import resource
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where a model's parts lie; `prior` is None when its card names none.
+    """Where a model's parts lie; `prior` and `example` are None when its card names none.
 
     The digests are of the files as they were when first asked for.
     """
@@ -28,6 +28,7 @@ class ModelSource:
     weights: Path
     prior: Path | None
     card_path: Path | None = None
+    example: Path | None = None
 
     @property
     def available(self) -> bool:
@@ -44,11 +45,17 @@ class ModelSource:
         """The digest of the prior, likewise."""
         return None if self.prior is None else _digest(self.prior, self.card.prior, "prior")
 
+    @cached_property
+    def example_sha256(self) -> str | None:
+        """The digest of the example, likewise."""
+        return None if self.example is None else _digest(self.example, self.card.example, "example")
+
     def require_usable(self) -> None:
         """Raise RefusedError, saying what to do, unless there is all that sampling takes."""
         regular_size(self.weights, "checkpoint")
         if self.prior is not None:
             regular_size(self.prior, "prior")
+        if self.prior is not None or self.card.kind == "ddpm":
             return
         card = self.card_path or Path(CARD_NAME)
         raise RefusedError(
@@ -69,7 +76,7 @@ def model_source(name: str, path: Path, card_path: Path | None = None) -> ModelS
         return _from_folder(name, path, card_path or path / CARD_NAME)
     card_path = card_path or _card_beside(path)
     card = read_card(card_path)
-    return ModelSource(name, card, path, _prior(card, card_path), card_path)
+    return _source(name, card, path, card_path)
 
 
 def find_model(name: str, card: Path | None, config: Path) -> ModelSource:
@@ -117,12 +124,15 @@ def _from_folder(name: str, folder: Path, card_path: Path) -> ModelSource:
     card = read_card(card_path)
     if card.weights is None:
         raise RefusedError(f"{card_path}: names no weights; add [weights] with file and sha256")
-    weights = folder / card.weights.file
-    return ModelSource(name, card, weights, _prior(card, card_path), card_path)
+    return _source(name, card, folder / card.weights.file, card_path)
 
 
-def _prior(card: ModelCard, card_path: Path) -> Path | None:
-    return None if card.prior is None else card_path.parent / card.prior.file
+def _source(name: str, card: ModelCard, weights: Path, card_path: Path) -> ModelSource:
+    prior, example = (
+        None if file is None else card_path.parent / file.file
+        for file in (card.prior, card.example)
+    )
+    return ModelSource(name, card, weights, prior, card_path, example)
 
 
 def _card_beside(path: Path) -> Path:

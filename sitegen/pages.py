@@ -2,7 +2,8 @@
 
 `pages/index.md` is the front page, `pages/NAME.md` becomes `NAME/index.html`. A page needs no
 front matter: its title is its first heading when that is of level 1, else the site's. A figure
-call such as `{{ trajectories("mnist", count=36, caption="…") }}` stands in a paragraph of its own;
+call such as `{{ trajectories("mnist", count=36, caption="…") }}` stands in a paragraph of its own,
+and so do `{{ image("setup.png", alt="…") }}` and `{{ video("https://youtu.be/…") }}`.
 `{% if available("cifar10") %}` … `{% endif %}` keeps what needs a model that may not be there.
 """
 
@@ -16,15 +17,19 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from jinja2 import Undefined
 from markupsafe import Markup
 
 from sitegen.config import Site
+from sitegen.embeds import EMBEDS, Embed, Image, make_embed
 from sitegen.errors import ConfigError
 from sitegen.figures import KINDS, Figure, Place, make_figure
 from sitegen.links import slug_fault
 from sitegen.markdown import parse
+from sitegen.ownfiles import Folder, OwnFile
+from sitegen.pagefiles import PageFiles, link_faults
 from sitegen.problems import Problem, quoted, told
 from sitegen.source import read_text, shown
 from sitegen.templates import TemplateFault, calling_line, run_template
@@ -35,15 +40,23 @@ _FIXED_ID = re.compile(
 )  # what the theme and footnotes use
 
 
+Shown: TypeAlias = Figure | Image | Embed
+"""What a page shows in a place of its own."""
+
+
 @dataclass(frozen=True)
 class Page:
-    """A page to be rendered at `uri`; its body is safe HTML and figures in reading order."""
+    """A page to be rendered at `uri`; its body is safe HTML and what stands between, in order.
+
+    `files` are the author's own that the page shows or links to.
+    """
 
     uri: str
     title: str
     figures: tuple[Figure, ...]
-    body: tuple[Markup | Figure, ...]
+    body: tuple[Markup | Shown, ...]
     source: Path
+    files: tuple[OwnFile, ...] = ()
 
 
 def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tuple[Page, ...]:
@@ -62,9 +75,12 @@ def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tu
             pages.append(read_page(source, site, available))
         except ConfigError as error:
             faults.append(str(error))
+    files = _page_files(site)
+    faults += [str(Problem("site.toml", None, fault)) for fault in link_faults(site, files)]
     if faults:
         raise ConfigError("\n".join(faults))
-    return tuple(pages)
+    front = replace(pages[0], files=_sorted(*pages[0].files, *files.used.values()))
+    return (front, *pages[1:])
 
 
 def read_page(path: Path, site: Site, available: Callable[[str], bool]) -> Page:
@@ -74,22 +90,48 @@ def read_page(path: Path, site: Site, available: Callable[[str], bool]) -> Page:
     """
     uri = _uri(path)
     source = read_text(path)
-    calls = _Calls(shown(path), site)
+    files = _page_files(site)
+    calls = _Calls(shown(path), site, files.folder)
     text = _filled(source, calls, {"available": available, "site": _public(site)})
-    document = parse(text, calls.slot, uri)
+    document = parse(text, calls.slot, uri, files)
     problems = [*calls.strays(text, document.parts), *calls.bad_ids()]
     problems += [
         Problem(calls.file, _source_line(fault.line, text, source), fault.text)
         for fault in document.faults
+        if calls.mark not in fault.text  # a figure where a link belongs, which is told already
     ]
     if problems:
         problems.sort(key=lambda problem: problem.line or 0)
         raise told(problems)
     placed = [part for part in document.parts if isinstance(part, int)]
-    named = _with_ids([calls.figures[number] for number in placed])
-    figures = dict(zip(placed, named, strict=True))
-    body = tuple(figures[part] if isinstance(part, int) else part for part in document.parts)
-    return Page(uri, document.title or site.title, named, body, path)
+    named = _with_ids([calls.made[number] for number in placed])
+    things = dict(zip(placed, named, strict=True))
+    body = tuple(things[part] if isinstance(part, int) else part for part in document.parts)
+    return Page(
+        uri,
+        document.title or site.title,
+        tuple(thing for thing in named if isinstance(thing, Figure)),
+        body,
+        path,
+        _files(named, files),
+    )
+
+
+def _page_files(site: Site) -> PageFiles:
+    """What a page may show and link to."""
+    uris = {_address(each) for each in (site.root / "pages").glob("*.md")}
+    return PageFiles(Folder(site.root, (site.output, site.cache_dir)), uris)
+
+
+def _files(shown: Sequence[Shown], files: PageFiles) -> tuple[OwnFile, ...]:
+    """All of the author's files on a page."""
+    calls = (file for thing in shown if not isinstance(thing, Figure) for file in thing.files)
+    return _sorted(*calls, *files.used.values())
+
+
+def _sorted(*files: OwnFile) -> tuple[OwnFile, ...]:
+    """The files, each once, by their paths in the built folder."""
+    return tuple(sorted(set(files), key=lambda file: file.uri))
 
 
 def _public(site: Site) -> dict[str, object]:
@@ -111,19 +153,20 @@ def _filled(source: str, calls: _Calls, names: Mapping[str, object]) -> str:
 
 
 class _Calls:
-    """The figure calls of one page, in the order in which its template made them."""
+    """The calls of one page, in the order in which its template made them."""
 
-    def __init__(self, file: str, site: Site) -> None:
+    def __init__(self, file: str, site: Site, folder: Folder) -> None:
         self.file = file
         self.site = site
-        self.figures: list[Figure] = []
+        self.folder = folder
+        self.made: list[Shown] = []
         self.faults: list[str] = []
         self.mark = f"slot{secrets.token_hex(16)}n"  # unknown to the page, so it cannot be forged
         self.slot = re.compile(rf"{self.mark}(\d+)x")
 
     def functions(self) -> dict[str, Callable[..., Markup]]:
         """The functions that a page can call, one a kind."""
-        return {kind: self._function(kind) for kind in KINDS}
+        return {kind: self._function(kind) for kind in (*KINDS, *EMBEDS)}
 
     def _function(self, kind: str) -> Callable[..., Markup]:
         def call(*args: object, **kwargs: object) -> Markup:
@@ -132,22 +175,29 @@ class _Calls:
                     str(value)  # raises, and names what is undefined
             place = Place(self.file, calling_line())
             try:
-                models, root = self.site.models, self.site.root
-                self.figures.append(make_figure(kind, args, kwargs, place, models, root))
+                self.made.append(self._make(kind, args, kwargs, place))
             except ConfigError as error:
                 self.faults.append(str(error))
-            return Markup(f"{self.mark}{len(self.figures) - 1}x")
+            return Markup(f"{self.mark}{len(self.made) - 1}x")
 
         return call
+
+    def _make(
+        self, kind: str, args: tuple[object, ...], kwargs: Mapping[str, object], place: Place
+    ) -> Shown:
+        if kind in EMBEDS:
+            return make_embed(kind, args, kwargs, place, self.folder)
+        return make_figure(kind, args, kwargs, place, self.site.models, self.site.root)
 
     def strays(self, text: str, parts: Sequence[Markup | int]) -> Iterator[Problem]:
         """Name the figures that are not shown exactly once, in a paragraph of their own."""
         printed = Counter(int(found[1]) for found in self.slot.finditer(text))
-        for number, figure in enumerate(self.figures):
+        for number, figure in enumerate(self.made):
+            noun = "figure" if isinstance(figure, Figure) else figure.kind
             if printed[number] > 1:
-                text = f"the figure is shown {printed[number]} times; call it once for each"
+                text = f"the {noun} is shown {printed[number]} times; call it once for each"
             elif number not in parts:
-                text = "the figure needs a paragraph of its own, outside code; to show the call "
+                text = f"the {noun} needs a paragraph of its own, outside code; to show the call "
                 text += "itself, write {% raw %} before and {% endraw %} after it"
             else:
                 continue
@@ -156,7 +206,7 @@ class _Calls:
     def bad_ids(self) -> Iterator[Problem]:
         """Name the ids that authors gave twice, or that the page itself uses."""
         seen: set[str] = set()
-        for figure in self.figures:
+        for figure in self.made:
             taken = figure.id in seen or _FIXED_ID.fullmatch(figure.id)
             if figure.id and taken:
                 text = f"{figure.kind}(…): id = {quoted(figure.id)} is taken; choose another"
@@ -164,12 +214,12 @@ class _Calls:
             seen.add(figure.id)
 
 
-def _with_ids(figures: Sequence[Figure]) -> tuple[Figure, ...]:
+def _with_ids(figures: Sequence[Shown]) -> tuple[Shown, ...]:
     """Name the figures whose authors gave no id: `mnist-trajectories`, `mnist-trajectories-2`, …"""
     taken = {figure.id for figure in figures}
-    named = []
+    named: list[Shown] = []
     for figure in figures:
-        base = f"{'-'.join(figure.models)[:40]}-{figure.kind.replace('_', '-')}"
+        base = figure.base
         names = itertools.chain([base], (f"{base}-{number}" for number in itertools.count(2)))
         name = figure.id or next(name for name in names if name not in taken)
         taken.add(name)
@@ -189,11 +239,14 @@ def _source_line(line: int, text: str, source: str) -> int:
     return nearest
 
 
+def _address(path: Path) -> str:
+    """The path in the built folder that a page has by its name."""
+    return "index.html" if path.stem == "index" else f"{path.stem}/index.html"
+
+
 def _uri(path: Path) -> str:
     """Where a page goes: a folder of its own, except for the front page."""
-    if path.stem == "index":
-        return "index.html"
     fault = "is a name that sitegen uses itself" if path.stem in _OURS else slug_fault(path.stem)
-    if fault is not None:
+    if fault is not None and path.stem != "index":
         raise told([Problem(shown(path), None, f"the page's name {quoted(path.stem)} {fault}")])
-    return f"{path.stem}/index.html"
+    return _address(path)

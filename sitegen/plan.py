@@ -94,14 +94,17 @@ def plan_figure(
 ) -> Job:
     """Key a figure; `known` is its `environment`.
 
-    Reads and hashes the weights, imports neither torch nor an encoder. Raises RefusedError for
-    weights or a prior that are missing or cannot be read.
+    Reads and hashes the weights, imports neither torch nor an encoder. Raises ConfigError for
+    models that do not fit the figure, RefusedError for weights or a prior that are missing or
+    cannot be read.
     """
     models = [sources[name] for name in figure.models]
+    require_fit(figure, sources)
     asked = {
         "spec": {**spec_json(figure), **_contents(figure)},
         "recipe": figure.spec.recipe,
         "models": [[m.card.digest, m.weights_sha256, m.prior_sha256] for m in models],
+        **({"example": models[0].example_sha256} if figure.spec.needs_example else {}),
     }
     return Job(
         figure,
@@ -111,6 +114,38 @@ def plan_figure(
         _digest(asked),
         known,
     )
+
+
+def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:
+    """Raise ConfigError, naming the models that would do, where the figure's are of a wrong kind.
+
+    Likewise where they make images of different sizes, or a card rules something else out.
+    """
+    spec, models = figure.spec, [sources[name] for name in figure.models]
+    faults = []
+    for model, kind in zip(models, spec.model_kinds, strict=True):
+        if model.card.kind != kind:
+            fit = sorted(name for name, each in sources.items() if each.card.kind == kind)
+            words = (
+                f'the model {model.name} is of kind "{model.card.kind}", and this needs "{kind}"'
+            )
+            faults.append(f"{words}: {', '.join(fit) or 'the site has none'}")
+    first = models[0]
+    for model in models[1:]:
+        if model.card.shape != first.card.shape:
+            sizes = " and ".join(f"{each.name} {_shape(each)}" for each in (first, model))
+            faults.append(f"the models make images of different sizes: {sizes}")
+    if spec.needs_example and first.example is None:
+        faults.append(
+            f"image is missing: the card of {first.name} names no example; name a picture of yours"
+        )
+    faults += [] if faults else spec.misfits([model.card for model in models])
+    if faults:
+        raise ConfigError("; ".join(f"{figure.kind}(…): {fault}" for fault in faults))
+
+
+def _shape(model: ModelSource) -> str:
+    return " × ".join(map(str, model.card.shape))
 
 
 def _contents(figure: Figure) -> dict[str, str]:

@@ -13,9 +13,11 @@ from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from sitegen.bibtex import bibtex
 from sitegen.config import Site
+from sitegen.embedviews import embed_view, frames_policy
 from sitegen.errors import TargetError
 from sitegen.figures import Figure
 from sitegen.links import relative
@@ -29,17 +31,21 @@ from sitegen.views import (
     Head,
     MenuEntry,
     Named,
+    OwnVideo,
     PageView,
     Paper,
+    Photograph,
     Picture,
     Prose,
+    Screen,
+    Still,
 )
 
 POLICY = (
-    "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'self'; "
+    "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'self'; script-src 'self'; "
     "base-uri 'none'; form-action 'none'"
 )
-"""What a page may load: files of its own site, and no script."""
+"""What a page may load: files of its own site."""
 
 FRONT = "index.html"
 """Where the front page goes."""
@@ -100,10 +106,12 @@ class _Book:
             manifest=relative("media.json", page.uri) if self.media else None,
         )
 
-    def _parts(self, page: Page) -> Iterator[Prose | Clip]:
+    def _parts(self, page: Page) -> Iterator[Prose | Clip | Still | Photograph | Screen | OwnVideo]:
         for part in page.body:
             if isinstance(part, Figure):
                 yield _clip(self._media(page, part), page)
+            elif not isinstance(part, Markup):
+                yield embed_view(part, page.uri, self._backdrop(page))
             elif part:
                 yield Prose(part)
 
@@ -115,11 +123,12 @@ class _Book:
             raise TargetError(f"{place}: the figure {figure.id} has not been filmed") from error
 
     def _backdrop(self, page: Page) -> Picture | None:
-        """The samples behind the title: those of the page's first figure, or the front page's."""
+        """The samples behind the title: those of the page's first clip, or the front page's."""
         for place in (page, *self.pages):
-            for figure in place.figures[:1]:
-                poster = self._media(place, figure).record.files["poster"]
-                return Picture(relative(poster.path, page.uri), poster.width, poster.height)
+            for figure in place.figures:
+                poster = self._media(place, figure).record.files.get("poster")
+                if poster is not None:
+                    return Picture(relative(poster.path, page.uri), poster.width, poster.height)
         return None
 
     def _menu(self, page: Page) -> tuple[MenuEntry, ...]:
@@ -135,11 +144,12 @@ def _head(site: Site, page: Page) -> Head:
     folder = page.uri.removesuffix("index.html")
     return Head(
         title=page.title if page.title == site.title else f"{page.title} – {site.title}",
-        policy=POLICY,
+        policy=f"{POLICY}{frames_policy(page.body)}",
         description=site.description,
         address=f"{site.base_url.rstrip('/')}/{folder}" if site.base_url else None,
         icon=files["icon.svg"],
         stylesheet=files["style.css"],
+        script=files["script.js"],
     )
 
 
@@ -162,8 +172,22 @@ def _paper(site: Site, page: Page) -> Paper:
     )
 
 
-def _clip(media: Media, page: Page) -> Clip:
+def _still(media: Media, image: MediaFile, page: Page) -> Still:
+    uri = relative(image.path, page.uri)
+    label = image.path.rpartition(".")[2].upper()
+    return Still(
+        id=media.id,
+        alt=media.alt,
+        caption=media.caption,
+        picture=Picture(uri, image.width, image.height),
+        downloads=(Download(label, uri, _size(image)),),
+    )
+
+
+def _clip(media: Media, page: Page) -> Clip | Still:
     files = media.record.files
+    if (image := files.get("image")) is not None:
+        return _still(media, image, page)
     mp4, gif = files["mp4"], files.get("gif")
     downloads = {"MP4": mp4} | ({"GIF": gif} if gif else {})
     return Clip(

@@ -12,7 +12,6 @@ from pathlib import Path
 from sitegen.errors import ConfigError
 from sitegen.figures import KINDS
 from sitegen.files import platform_errors
-from sitegen.kinds.base import Spec
 from sitegen.requirements import own_requirement, render_requirements
 from sitegen.resources import resource
 
@@ -20,7 +19,7 @@ WORKFLOW = ".github/workflows/pages.yml"
 MODEL = "mnist"
 """The model that travels with sitegen, which the pages of a new site call."""
 
-FEW = 16
+FEW = {"count": 16, "pairs": 2}
 """Samples in a figure of a new site; the examples of the kinds may have more."""
 
 
@@ -51,29 +50,31 @@ def scaffold() -> Mapping[str, str]:
     }
     files = {name: (source / file).read_text("utf-8") for name, file in templates.items()}
     files[WORKFLOW] = files[WORKFLOW].replace("@SITEGEN@", own_requirement())
-    start = (source / "index.md").read_text("utf-8")
-    files["pages/index.md"] = "\n".join([start, *map(_section, KINDS)])
+    start, end = ((source / name).read_text("utf-8") for name in ("index.md", "own.md"))
+    files["pages/index.md"] = "\n".join([start, *map(_section, KINDS), end])
     files["requirements-render.txt"] = render_requirements()
     return files
 
 
 def _section(kind: str) -> str:
     """What a page says of a kind, and its call; only shown, where the call needs a file."""
-    spec = KINDS[kind]
-    sentence = inspect.getdoc(spec) or ""
-    call = f"{{{{ {kind}({_small(spec.example).replace('NAME', MODEL)}) }}}}"
-    if spec.files is not Spec.files:
+    arguments = _small(KINDS[kind].example).replace("NAME", MODEL)
+    call = f"{{{{ {kind}({arguments}) }}}}"
+    if "FILE" in arguments:
         call = f"{{% raw %}}\n    {call}\n{{% endraw %}}"
+    sentence = (inspect.getdoc(KINDS[kind]) or "").partition("\n")[0]
     words = kind.replace("_", " ").capitalize()
-    return f"## {words}\n\n{sentence.partition(chr(10))[0]}\n\n{call}\n"
+    return f"## {words}\n\n{sentence}\n\n{call}\n"
 
 
 def _small(example: str) -> str:
-    """The arguments of an example, with few enough samples that a laptop films them at once."""
-    count = re.search(r"\bcount=(\d+)", example)
-    if count is None or int(count[1]) <= FEW:
-        return example
-    return re.sub(r", columns=\d+", "", example.replace(count[0], f"count={FEW}"))
+    """The arguments of an example, without a file that may be left out, and with few samples."""
+    arguments = re.sub(r', \w+="FILE[^"]*"', "", example)
+    for name, most in FEW.items():
+        found = re.search(rf"\b{name}=(\d+)", arguments)
+        if found is not None and int(found[1]) > most:
+            arguments = re.sub(r", columns=\d+", "", arguments.replace(found[0], f"{name}={most}"))
+    return arguments
 
 
 def _refuse_overwriting(folder: Path, files: Mapping[str, str]) -> None:

@@ -245,7 +245,7 @@ async def _serve(preview: Preview, listener: socket.socket, stop: Stop) -> None:
         timeout_graceful_shutdown=1,
     )
     running = _Uvicorn(config)
-    sources = Sources(preview.config, lambda: preview.work)
+    sources = Sources(preview)
     tasks = [
         asyncio.create_task(running.serve([listener])),
         asyncio.create_task(watch(sources, preview.refresh, closing)),

@@ -10,16 +10,29 @@ import threading
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from sitegen.actors import Actor, Cast, load_actor, require_device
+from sitegen.actors import (
+    Actor,
+    Cast,
+    DiffusionActor,
+    load_actor,
+    load_diffusion,
+    require_device,
+)
 from sitegen.figures import Figure
 from sitegen.models import ModelSource
 from sitegen.plan import Equipment, Shot
 from sitegen.shots.grids import shared_initial_state, trajectories
+from sitegen.shots.process import process
+from sitegen.shots.smoothness import smoothness
+from sitegen.shots.spectra import spectra
 
 SHOTS: Mapping[str, Callable[[Cast, Figure], Shot]] = MappingProxyType(
     {
         "trajectories": trajectories,
         "shared_initial_state": shared_initial_state,
+        "process": process,
+        "spectra": spectra,
+        "smoothness": smoothness,
     }
 )
 """How each kind of figure is filmed."""
@@ -36,6 +49,7 @@ class Studio:
         self._sources = sources
         self._equipment = equipment
         self._actors: dict[str, Actor] = {}
+        self._diffusion: dict[str, DiffusionActor] = {}
         self._loading = threading.Lock()
 
     def shoot(self, figure: Figure) -> Shot:
@@ -51,3 +65,14 @@ class Studio:
             if name not in self._actors:
                 self._actors[name] = load_actor(self._sources[name], self._equipment)
             return self._actors[name]
+
+    def diffusion(self, name: str) -> DiffusionActor:
+        """The DDPM of that name, likewise."""
+        with self._loading:
+            if name not in self._diffusion:
+                self._diffusion[name] = load_diffusion(self._sources[name], self._equipment)
+            return self._diffusion[name]
+
+    def source(self, name: str) -> ModelSource:
+        """The files of the model of that name."""
+        return self._sources[name]

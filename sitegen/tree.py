@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 from sitegen.errors import ConfigError, PlatformError, TargetError
 from sitegen.files import (
@@ -21,7 +22,6 @@ from sitegen.files import (
     temporary_folder,
     temporary_path,
 )
-from sitegen.media import MediaFile
 
 MANIFEST_NAME = "media.json"
 
@@ -29,15 +29,27 @@ _FOLDER_MODE, _FILE_MODE = 0o755, 0o644  # whatever the umask, so that a web ser
 _PROBE = bytes(4096)
 
 
+class Promised(Protocol):
+    """What is known of a file before it is read."""
+
+    @property
+    def bytes(self) -> int:
+        """Its size."""
+
+    @property
+    def sha256(self) -> str:
+        """Its digest, 64 hexadecimal digits."""
+
+
 @dataclass(frozen=True)
 class Copy:
-    """A file of the store to copy, and what it must be."""
+    """A file of the store or the author's to copy, and what it must be."""
 
     source: Path
-    file: MediaFile
+    file: Promised
 
     def read(self) -> bytes:
-        """The content. Raises TargetError if it is not what the store promised."""
+        """The content. Raises TargetError if it is not what was promised."""
         with platform_errors(self.source, "read"):
             data = self.source.read_bytes()
         if digest_bytes(data) != self.file.sha256:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from markupsafe import Markup
 
@@ -17,6 +18,7 @@ class Head:
     address: str | None
     icon: str
     stylesheet: str
+    script: str
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,66 @@ class Clip:
 
 
 @dataclass(frozen=True)
+class Still:
+    """A figure that stands still, as the page shows it."""
+
+    id: str
+    alt: str
+    caption: str
+    picture: Picture
+    downloads: tuple[Download, ...]
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A picture of the author's; `lazy` says that it can wait until it comes into sight."""
+
+    shape: ClassVar[str] = "photograph"
+
+    id: str
+    alt: str
+    caption: str
+    picture: Picture
+    lazy: bool
+
+
+@dataclass(frozen=True)
+class Screen:
+    """A video of another host: the page loads its `player` when a reader asks for it.
+
+    host: what the host is called
+    link: the page of the video there
+    poster: a picture of the site's own, to stand there until then
+    """
+
+    shape: ClassVar[str] = "screen"
+
+    id: str
+    title: str
+    caption: str
+    host: str
+    player: str
+    link: str
+    poster: Picture | None
+
+
+@dataclass(frozen=True)
+class OwnVideo:
+    """A video of the author's; `type` is that of its file, width and height in pixels."""
+
+    shape: ClassVar[str] = "video"
+
+    id: str
+    title: str
+    caption: str
+    uri: str
+    type: str
+    width: int
+    height: int
+    poster: str | None
+
+
+@dataclass(frozen=True)
 class PageView:
     """A whole page; `paper`, `lead` and `bibtex` are the front page's, `manifest` is a link."""
 
@@ -107,6 +169,6 @@ class PageView:
     paper: Paper | None
     menu: tuple[MenuEntry, ...]
     lead: str | None
-    parts: tuple[Prose | Clip, ...]
+    parts: tuple[Prose | Clip | Still | Photograph | Screen | OwnVideo, ...]
     bibtex: str | None
     manifest: str | None

@@ -18,16 +18,23 @@ title = "A title"
 path = "models/mnist"
 """
 
+MP4 = (
+    b"\0\0\0\x08ftyp\0\0\0\x6cmoov\0\0\0\x64trak\0\0\0\x5ctkhd" + bytes(40)
+    + b"\0\1\0\0" + bytes(12) + b"\0\1\0\0" + bytes(12) + b"\x40\0\0\0" + b"\0\x40\0\0\0\x24\0\0"
+)  # fmt: skip
+"""The head of a video of 64×36 pixels, and nothing else of it."""
+
 
 def write_site(
     folder: Path, site: str = SITE, index: str = "Words.\n", models: Iterable[str] = ("mnist",)
 ) -> Path:
-    """Write a site with one page and models that are empty cards; return its `site.toml`."""
+    """Write a site with one page, slides, and models that are empty cards; return its config."""
     for model in models:
         (folder / "models" / model).mkdir(parents=True, exist_ok=True)
         (folder / "models" / model / "model.toml").touch()
     (folder / "pages").mkdir(parents=True, exist_ok=True)
     (folder / "pages" / "index.md").write_text(index, encoding="utf-8")
+    (folder / "slides.pdf").write_bytes(b"%PDF")
     (folder / "site.toml").write_text(site, encoding="utf-8")
     return folder / "site.toml"
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 from pydantic.dataclasses import dataclass
 
-from sitegen import figures
+from sitegen import calls, figures
 from sitegen.errors import ConfigError
 from sitegen.figures import (
     KINDS,
@@ -191,7 +191,7 @@ def test_descriptions() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_argument_is_explained(kind: str) -> None:
     """Each argument has one sentence, which an author is shown where it is missing."""
-    meanings = figures._meanings(KINDS[kind])
+    meanings = calls.meanings(KINDS[kind])
     assert meanings.keys() == {field.name for field in dataclasses.fields(KINDS[kind])}
     assert all(text.endswith(".") for text in meanings.values())
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from jinja2 import Environment, FileSystemLoader
+from PIL import Image
 
 from sitegen.build import Options
 from sitegen.files import lock
@@ -288,18 +289,21 @@ def test_folder_of_somebody_else(config: Path) -> None:
 
 def test_nothing_is_rebuilt_without_a_reason(server: Running, config: Path) -> None:
     """Neither its own writing nor files of others set off a build."""
+    wait_for(lambda: server.preview.reads == 2, "watching")
     (config.parent / "notes.txt").write_text("mine")
     (config.parent / "pages/.index.md.swp").write_text("an editor's")
     (config.parent / "pages/index.md~").write_text("an editor's")
     (config.parent / ".sitegen/other").write_text("mine")
+    (config.parent / "build/other").write_text("mine")
     time.sleep(1)
-    assert server.report.lines == []
+    assert server.preview.reads == 2
     (config.parent / "theme/static").mkdir(parents=True)
-    wait_for(lambda: server.report.lines, "noticing")
+    wait_for(lambda: server.preview.reads > 2, "noticing")
     time.sleep(1)
-    server.report.lines.clear()
+    before = server.preview.reads
     (config.parent / "theme/static/style.css~").write_text("an editor's")
     time.sleep(1)
+    assert server.preview.reads == before
     assert server.report.lines == []
 
 
@@ -320,9 +324,9 @@ def test_what_is_noticed(server: Running, config: Path, how: str) -> None:
         for name in ("theme", "theme/static"):
             (root / name).mkdir()
             time.sleep(0.5)
-        server.report.lines.clear()
+        before = server.preview.reads
         (root / "theme/static/style.css").write_text("/* Noticed */")
-        wait_for(lambda: server.report.lines, "reading")
+        wait_for(lambda: server.preview.reads > before, "reading")
         return
     elif how == "card":
         card = (model / "model.toml").read_text().replace("levels = 4", "levels = 6")
@@ -334,6 +338,20 @@ def test_what_is_noticed(server: Running, config: Path, how: str) -> None:
         wait_for(lambda: server.camera.shots, "filming")
         return
     wait_for(lambda: "Noticed" in server.page(), "rendering")
+
+
+def test_a_picture_that_comes_later(server: Running, config: Path) -> None:
+    """A page that names a missing picture is mended by the picture; a new one is noticed, too."""
+    (config.parent / "pictures").mkdir()
+    write_page(config, INDEX + '\n{{ image("pictures/a.png", alt="A square") }}\n')
+    wait_for(lambda: server.preview.scene.error, "telling")
+    time.sleep(0.5)
+    Image.new("RGB", (32, 32), "red").save(config.parent / "pictures/a.png")
+    wait_for(lambda: "A square" in server.page() and not server.preview.scene.error, "mending")
+    version = server.preview.scene.version
+    Image.new("RGB", (64, 64), "blue").save(config.parent / "pictures/a.png")
+    wait_for(lambda: server.preview.scene.version > version, "noticing")
+    server.wait_until_settled()
 
 
 def test_models_stay_loaded(server: Running, config: Path) -> None:

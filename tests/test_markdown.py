@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import html5lib
@@ -11,13 +12,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sitegen.markdown import Document, parse
+from sitegen.ownfiles import OwnFile
+from sitegen.photos import Photo
 
 SLOT = re.compile(r"SLOT(\d+)x")
 
 
+class Shelf:
+    """Stands for the author's files: one picture, and everything that is linked to but `gone`."""
+
+    def picture(self, src: str) -> Photo:
+        """Know `a.png` alone, also with a space in its name."""
+        if src not in {"a.png", "a%20b.png"}:
+            raise ValueError("there is no such file")
+        return Photo(OwnFile("media/a-01234567.png", Path("a.png"), 1, "0" * 64), 30, 20)
+
+    def link(self, url: str) -> None:
+        """Know everything else."""
+        if url == "gone":
+            raise ValueError("there is no such file")
+
+
 def read(text: str, uri: str = "index.html") -> Document:
     """Parse a page's Markdown."""
-    return parse(text, SLOT, uri)
+    return parse(text, SLOT, uri, Shelf())
 
 
 def html(text: str, uri: str = "index.html") -> str:
@@ -73,7 +91,9 @@ def test_headings_have_ids() -> None:
         ("<javascript:x>", 1, 'the link "javascript:x" should begin with https'),
         ("[x]()", 1, 'the link "" should not be empty'),
         ("[x][y]\n\n[y]: data:text/html,x", 1, 'the link "data:text/html,x" should begin'),
-        ("![x](https://example.org/x.png)", 1, "the picture https://example.org/x.png: pages hold"),
+        ("a\n\n![x](b.png)", 3, 'the picture "b.png": there is no such file'),
+        ("![ ](a.png)", 1, 'the picture "a.png": say between the brackets what is to be seen'),
+        ("a\n\n[b](gone)", 3, 'the link "gone": there is no such file'),
         ("a\n\n$\\nope$", 3, 'the formula "\\nope": the command \\nope is not known'),
         ("a\n\n$$\n\\href{a}{b}\n$$", 3, "the attribute href is not allowed"),
         ("a[^1]\n\n[^1]: [x](/y)", 3, "the link"),
@@ -101,6 +121,15 @@ def test_links_are_relative_to_the_page() -> None:
         "https://example.org/",
         "mailto:a@b.c",
     ]
+
+
+def test_pictures() -> None:
+    """A picture has its place before it is there; far down a page it waits to come into sight."""
+    size = 'width="30" height="20" decoding="async"'
+    assert html("![*A* b](<a b.png> 'T')", "more/index.html") == (
+        f'<p><img src="../media/a-01234567.png" alt="A b" title="T" {size} /></p>'
+    )
+    assert f'{size} loading="lazy" />' in html("a\n" * 10 + "\n![A](a.png)")
 
 
 def test_raw_html_is_text() -> None:

@@ -10,6 +10,7 @@ import pytest
 from sitegen import models
 from sitegen.config import load_site
 from sitegen.errors import ConfigError, RefusedError
+from sitegen.files import digest
 from sitegen.models import find_model, model_source, site_models
 from tests.builders import CARD, write_site
 
@@ -52,6 +53,37 @@ def test_file_missing(config: Path, name: str) -> None:
     path.unlink()
     assert not source.available
     with pytest.raises(RefusedError, match=f"{path}: there is no such"):
+        source.require_usable()
+
+
+def test_example(config: Path) -> None:
+    """A card's picture is found beside it; where it is not there its pinned digest is known."""
+    folder = config.parent / "models/tiny"
+    assert model_source("tiny", folder).example is None
+    assert model_source("tiny", folder).example_sha256 is None
+    pinned = f'[example]\nfile = "one.png"\nsha256 = "{"a" * 64}"\n'
+    (folder / "model.toml").write_text(CARD + pinned)
+    source = model_source("tiny", folder)
+    assert source.example == folder / "one.png"
+    assert source.example_sha256 == "a" * 64
+    (folder / "one.png").write_bytes(b"picture")
+    assert model_source("tiny", folder).example_sha256 == digest(folder / "one.png")
+    assert source.available
+
+
+def test_ddpm_needs_no_prior(config: Path) -> None:
+    """It starts from noise."""
+    folder = config.parent / "models/tiny"
+    (folder / "model.toml").write_text(
+        'kind = "ddpm"\n'
+        + CARD.partition("[blur]")[0].replace("sampling_noise_std = 0.0125\n", "")
+        + '[diffusion]\nbeta_schedule = "cosine"\n[weights]\nfile = "weights.safetensors"\n'
+    )
+    source = model_source("tiny", folder)
+    assert source.prior is None
+    source.require_usable()
+    (folder / "weights.safetensors").unlink()
+    with pytest.raises(RefusedError, match="there is no such checkpoint"):
         source.require_usable()
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from markupsafe import Markup
+from PIL import Image as Pillow
 
 from sitegen.config import Site, load_site
 from sitegen.errors import ConfigError
@@ -207,6 +209,109 @@ def test_placeholders_cannot_be_forged(tmp_path: Path) -> None:
     )
     assert len(page.figures) == 1
     assert html(page).startswith("<p>slot0x</p>\n<p>slotaaa")
+
+
+def with_files(folder: Path) -> None:
+    """Put pictures and slides beside the pages."""
+    for name in ("setup.png", "lab/setup.png", "lab/early.png"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        Pillow.new("RGB", (30, 20), f"#{len(name):06}").save(folder / name)
+    (folder / "talk.pdf").write_bytes(b"%PDF")
+
+
+def test_pictures_and_videos(tmp_path: Path) -> None:
+    """They stand between the words, have ids of their own, and their files are the page's."""
+    with_files(tmp_path)
+    page = read(
+        tmp_path,
+        "{{ image('lab/setup.png', alt='B') }}\n\nA ![C](lab/early.png) and [slides](talk.pdf).\n\n"
+        "{{ image('setup.png', alt='D') }}\n\n{{ video('https://vimeo.com/1') }}\n\n"
+        "{{ trajectories('mnist') }}\n\n{{ image('setup.png', alt='', id='video-2') }}\n\n"
+        "{{ video('https://vimeo.com/2') }}\n\n{{ video('https://vimeo.com/3') }}\n",
+    )
+    things = [part for part in page.body if not isinstance(part, Markup)]
+    assert [thing.id for thing in things] == [
+        "image-setup",
+        "image-setup-2",
+        "video",
+        "mnist-trajectories",
+        "video-2",
+        "video-3",
+        "video-4",
+    ]
+    assert [figure.id for figure in page.figures] == ["mnist-trajectories"]
+    assert [re.sub(r"-[0-9a-f]{8}", "", file.uri) for file in page.files] == [
+        "media/early.png",
+        "media/setup.png",
+        "media/setup.png",
+        "talk.pdf",
+    ]
+    assert len({file.uri for file in page.files}) == 4
+    assert f'src="{page.files[0].uri}" alt="C"' in html(page)
+    assert 'href="talk.pdf"' in html(page)
+
+
+def test_pictures_from_further_pages(tmp_path: Path) -> None:
+    """A further page names files from the folder of the site as well, and links lead up."""
+    with_files(tmp_path)
+    site = more(tmp_path, "about.md", "# A\n\n![C](setup.png) [s](talk.pdf) [t](index.html)\n")
+    about = read_pages(site)[1]
+    assert f'src="../{about.files[0].uri}"' in html(about)
+    assert 'href="../talk.pdf"' in html(about)
+    assert 'href="../index.html"' in html(about)
+
+
+def test_faults_of_pictures_and_links(tmp_path: Path) -> None:
+    """What is wrong with them is told at once, with the line of each."""
+    with_files(tmp_path)
+    assert fault(tmp_path, "{{ image('x.png') }}\n\n{{ video('https://e.org/') }}\n") == (
+        'pages/index.md:1: image(…): file = "x.png": there is no such file\n'
+        "pages/index.md:1: image(…): alt is missing: What is to be seen, in words; "
+        'alt="" if it is decoration.\n'
+        'pages/index.md:3: video(…): url = "https://e.org/": should be a video on YouTube or '
+        "Vimeo, or a file in the site; to videos elsewhere write a link"
+    )
+    assert fault(tmp_path, "![](setup.png)\n\n![a](https://e.org/x.png)\n\n[b](tlak.pdf)\n") == (
+        'pages/index.md:1: the picture "setup.png": say between the brackets what is to be seen, '
+        'for those who cannot see it; decoration is {{ image("…", alt="") }}\n'
+        'pages/index.md:3: the picture "https://e.org/x.png": pages take nothing from other hosts; '
+        "save it in the site's folder, and name the file\n"
+        'pages/index.md:5: the link "tlak.pdf": there is no such file, did you mean "talk.pdf"?'
+    )
+
+
+def test_links_of_the_config(tmp_path: Path) -> None:
+    """A button to a file of the site copies it, and one that leads nowhere is told."""
+    button = "[[links]]\nlabel = 'A'\nurl = '{}'\n"
+    author = "[[authors]]\nname = 'B'\nurl = '{}'\n"
+    good = button.format("slides.pdf#a") + author.format("#x") + button.format("index.html")
+    page = read_pages(make_site(tmp_path, f"title = 'T'\n{good}"))[0]
+    assert [file.uri for file in page.files] == ["slides.pdf"]
+    bad = button.format("slide.pdf") + author.format("zzz") + button.format("https://e.org/")
+    with pytest.raises(ConfigError) as caught:
+        read_pages(make_site(tmp_path, f"title = 'T'\n{bad}", "[x](y)"))
+    assert str(caught.value).split("\n")[1:] == [
+        'site.toml: authors[0].url = "zzz": there is no such file',
+        'site.toml: links[0].url = "slide.pdf": there is no such file, did you mean "slides.pdf"?',
+    ]
+
+
+def test_pictures_need_a_paragraph(tmp_path: Path) -> None:
+    """A call in the middle of a sentence is told as one of a figure is."""
+    with_files(tmp_path)
+    text = "a {{ image('setup.png', alt='') }}\n\n[b]({{ video('https://vimeo.com/1') }})\n"
+    lines = fault(tmp_path, text).split("\n")
+    assert len(lines) == 2
+    assert lines[0].startswith("pages/index.md:1: image(…): the image needs a paragraph of its own")
+    assert lines[1].startswith("pages/index.md:3: video(…): the video needs a paragraph of its own")
+
+
+def test_what_sitegen_made_is_no_picture(tmp_path: Path) -> None:
+    """A page cannot show what an earlier build left, since the next one need not make it."""
+    with_files(tmp_path)
+    (tmp_path / "build").mkdir()
+    (tmp_path / "setup.png").rename(tmp_path / "build" / "x.png")
+    assert "which sitegen fills" in fault(tmp_path, "![a](build/x.png)")
 
 
 def more(folder: Path, name: str, text: str = "# More\n\n{{ trajectories('mnist') }}\n") -> Site:

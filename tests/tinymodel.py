@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from safetensors.torch import save
 
 from sitegen.files import digest
@@ -61,12 +62,21 @@ def write_model(folder: Path, *, pinned: bool = True, spoil: float = 0.0, **chan
     return folder
 
 
+def add_example(folder: Path) -> Path:
+    """Give a model of grey images a picture of its own, and name it in its card."""
+    card = card_of(folder)
+    picture = pictures(21, card.image_size)[20, 0]
+    Image.fromarray(picture).save(folder / "example.png")
+    card = replace(card, example=FileRef("example.png", digest(folder / "example.png")))
+    (folder / "model.toml").write_text(card.to_toml())
+    return folder
+
+
 def write_ddpm(folder: Path, **changes: Any) -> Path:
-    """Write the folder of a DDPM; `changes` go to its card."""
+    """Write the folder of a DDPM with the same network; `changes` go to its card."""
     folder.mkdir(parents=True, exist_ok=True)
-    cosine = DiffusionConfig("cosine")
-    own = {"levels": LEVELS, "kind": "ddpm", "blur": None, "diffusion": cosine}
-    card = small_card(**{**own, **changes})
+    diffusion = {"kind": "ddpm", "blur": None, "diffusion": DiffusionConfig("cosine")}
+    card = small_card(**{"levels": LEVELS, **diffusion, **changes})
     weights = _save(folder / WEIGHTS_NAME, random_unet(card).state_dict())
     card = replace(card, weights=FileRef(WEIGHTS_NAME, weights))
     (folder / "model.toml").write_text(card.to_toml())

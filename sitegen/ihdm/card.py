@@ -23,7 +23,7 @@ from sitegen.ihdm.inputs import is_folder, read_text
 from sitegen.ihdm.schedule import BlurSchedule
 
 CARD_NAME = "model.toml"
-_NOTES = ("training", "quality", "known_faults")
+_NOTES = ("training", "quality", "known_faults", "example")
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class ModelCard:
 
     Sizes are in pixels, noise levels are standard deviations in [0, 1] pixel units. A DDPM has
     `diffusion` and no blur, prior, noise levels or parameterization. `training` and `quality` are
-    free notes.
+    free notes. `example` is a picture of the kind that the model makes, and was not trained on.
 
     Raises ConfigError that names every value that is wrong.
     """
@@ -125,6 +125,7 @@ class ModelCard:
     parameterization: str = "difference"
     weights: FileRef | None = None
     prior: FileRef | None = None
+    example: FileRef | None = None
     training: Mapping[str, Any] = field(default_factory=dict, hash=False)
     quality: Mapping[str, Any] = field(default_factory=dict, hash=False)
     known_faults: tuple[str, ...] = ()
@@ -150,7 +151,7 @@ class ModelCard:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what decides the pictures: neither file names nor notes count."""
+        """SHA-256 of what decides samples: neither file names nor notes count, nor the example."""
         values = {key: value for key, value in _plain(self).items() if key not in _NOTES}
         for key in ("weights", "prior"):
             values[key] = values.get(key, {}).get("sha256")
@@ -241,7 +242,7 @@ def _parse(text: str, where: str) -> dict[str, Any]:
 def _built(tables: Mapping[str, Any]) -> dict[str, Any]:
     """The tables that have a class of their own, built; they have been checked."""
     built: dict[str, Any] = {"unet": UNetConfig(**tables["unet"])}
-    for key in ("weights", "prior"):
+    for key in cardrules.FILES:
         if key in tables:
             built[key] = FileRef(**tables[key])
     if "diffusion" in tables:

@@ -35,9 +35,9 @@ CARD: dict[str, Rule] = {
         tuple,
     ),
 }
-TABLES = dict.fromkeys(
-    ("blur", "diffusion", "unet", "weights", "prior", "training", "quality"), _TABLE
-)
+FILES = ("weights", "prior", "example")
+"""The tables that name a file beside the card."""
+TABLES = dict.fromkeys(("blur", "diffusion", "unet", *FILES, "training", "quality"), _TABLE)
 HEAT = ("blur", "prior", "training_noise_std", "sampling_noise_std", "parameterization")
 """What only a model that blurs has."""
 UNET: dict[str, Rule] = {
@@ -95,7 +95,7 @@ def card_problems(card: Table) -> list[Problem]:
     tables = {key: card[key] for key in TABLES if _TABLE.holds(card.get(key))}
     if "unet" in tables:
         found += unet_problems(tables["unet"], ("unet",)) + _size_problems(card, tables["unet"])
-    for key in ("weights", "prior"):
+    for key in FILES:
         if key in tables:
             found += file_problems(tables[key], (key,))
     if card.get("kind") == "ddpm":
@@ -182,7 +182,7 @@ def range_problems(blur: Table, path: rules.KeyPath = ()) -> list[Problem]:
 
 
 def file_problems(file: Table, path: rules.KeyPath = ()) -> list[Problem]:
-    """All that is wrong with a `[weights]` or `[prior]` table."""
+    """All that is wrong with a table that names a file."""
     return [
         *rules.unknown(file, FILE, path),
         *rules.broken(file, FILE, path),

@@ -25,6 +25,8 @@ Shape = tuple[int, ...]
 Device = torch.device | str
 
 LAST_SEED = 2**63 - 1
+_NOTHING = 1e-15
+"""What the cosine of π/2 is below in floating point."""
 
 
 class Purpose(IntEnum):
@@ -81,14 +83,16 @@ def shared(
 def interpolate_noise(noise_a: Tensor, noise_b: Tensor, theta: float | Tensor) -> Tensor:
     """Cos θ · a + sin θ · b: from `noise_a` at θ = 0 to `noise_b` at θ = π/2.
 
-    On this great circle the numbers stay standard normal. `noise_a` and `noise_b` have one shape,
-    (C, H, W) or (N, C, H, W) with N or 1 of them; `theta` is a number or N angles (N,), which give
-    (N, C, H, W).
+    On this great circle the numbers stay standard normal; its ends are exact. `noise_a` and
+    `noise_b` have one shape, (C, H, W) or (N, C, H, W) with N or 1 of them; `theta` is a number or
+    N angles (N,), which give (N, C, H, W).
     """
     angle = torch.as_tensor(theta, dtype=torch.float64, device=noise_a.device)
     if angle.dim():
         angle = angle.reshape(-1, 1, 1, 1)
-    return angle.cos().to(noise_a.dtype) * noise_a + angle.sin().to(noise_b.dtype) * noise_b
+    cosine, sine = angle.cos(), angle.sin()
+    cosine = cosine.where(cosine.abs() > _NOTHING, 0.0)
+    return cosine.to(noise_a.dtype) * noise_a + sine.to(noise_b.dtype) * noise_b
 
 
 def interpolated(first: NoiseSource, second: NoiseSource, points: int) -> NoiseSource:

@@ -1,7 +1,8 @@
 """The prior p(u_K): blurred training images, kept in a small bank so that no data are needed.
 
 At the flattest level only the lowest cosines are left of an image, so the bank keeps a few
-coefficients of each. The file, `prior.safetensors`, holds them as float32 (count, C, low, low).
+coefficients of each. The file, `prior.safetensors`, holds them as float32 (count, C, low, low), and
+in its header what the images were, sharp: the mean power in each ring of their spectrum.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isclose, isfinite
+from math import inf, isclose, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from sitegen.ihdm.card import ModelCard
 from sitegen.ihdm.heat import attenuation, cosine_basis, dct2
 from sitegen.ihdm.inputs import regular_size, sha256, sniff
 from sitegen.ihdm.noise import Purpose, generator, normal
+from sitegen.ihdm.spectrum import ring_means, rings
 from sitegen.ihdm.weights import Header, read_header, read_tensors
 
 PRIOR_NAME = "prior.safetensors"
@@ -39,13 +41,16 @@ _CHUNK = 256
 class Prior:
     """A bank of flat states u_K: their low cosine coefficients (count, C, low, low), float32.
 
-    `sigma` is the blur in pixels that they have seen, `data` the name of what they were made of.
+    `sigma` is the blur in pixels that they have seen, `data` the name of what they were made of;
+    `power` is the mean power of each ring of `spectrum.py` before the blur, empty where the bank
+    was made without it.
     """
 
     coefficients: Tensor
     image_size: int
     sigma: float
     data: str = ""
+    power: tuple[float, ...] = ()
 
     def __len__(self) -> int:
         return len(self.coefficients)
@@ -74,7 +79,12 @@ class Prior:
 
     def write(self, path: Path) -> str:
         """Write the bank and return the file's SHA-256; the same bank gives the same bytes."""
-        about = {"image_size": self.image_size, "sigma": self.sigma, "data": self.data}
+        about: dict[str, Any] = {
+            "image_size": self.image_size,
+            "sigma": self.sigma,
+            "data": self.data,
+        }
+        about |= {"power": list(self.power)} if self.power else {}
         text = json.dumps({"count": len(self), **about}, sort_keys=True)
         # One key only: safetensors writes several in an order that changes.
         write_atomic(path, save({_COEFFICIENTS: self.coefficients.contiguous()}, {"prior": text}))
@@ -95,10 +105,15 @@ def make_prior(
     chosen = np.sort(draw.permutation(len(images))[:count])
     sigma = card.schedule[card.levels]
     kept = attenuation(torch.tensor([sigma]), card.image_size, card.image_size)
-    parts = (images[chosen[start : start + _CHUNK]] for start in range(0, len(chosen), _CHUNK))
-    whole = torch.cat([_coefficients(part, kept) for part in parts])
+    parts, power = [], torch.zeros(rings(card.image_size), dtype=torch.float64)
+    for start in range(0, len(chosen), _CHUNK):
+        sharp = dct2(torch.from_numpy(images[chosen[start : start + _CHUNK]]).double() / 255)
+        power += len(sharp) * ring_means(sharp.square())
+        parts.append((kept * sharp).float())
+    whole = torch.cat(parts)
     low = _how_many(whole)
-    return Prior(whole[..., :low, :low].contiguous(), card.image_size, sigma, data)
+    few = whole[..., :low, :low].contiguous()
+    return Prior(few, card.image_size, sigma, data, _rounded(power / len(chosen)))
 
 
 def read_prior(path: Path, card: ModelCard) -> Prior:
@@ -116,12 +131,22 @@ def read_prior(path: Path, card: ModelCard) -> Prior:
     coefficients = read_tensors(path)[_COEFFICIENTS]
     if not bool(coefficients.isfinite().all()):
         raise RefusedError(f"{path}: damaged: it holds numbers that are not finite")
-    return Prior(coefficients, card.image_size, float(about["sigma"]), str(about.get("data", "")))
+    sigma, data = float(about["sigma"]), str(about.get("data", ""))
+    return Prior(coefficients, card.image_size, sigma, data, _power(path, about))
 
 
-def _coefficients(images: NDArray[np.uint8], kept: Tensor) -> Tensor:
-    """Cosine coefficients (N, C, H, W) float32 of images after the blur."""
-    return (kept * dct2(torch.from_numpy(images).double() / 255)).float()
+def _rounded(power: Tensor) -> tuple[float, ...]:
+    """To six digits, so that the bank is the same bytes on every machine."""
+    return tuple(float(f"{value:.6g}") for value in power.tolist())
+
+
+def _power(path: Path, about: dict[str, Any]) -> tuple[float, ...]:
+    """The power that a bank's header tells; none in one that was made before there was any."""
+    power = about.get("power", [])
+    good = isinstance(power, list) and len(power) in (0, rings(int(about["image_size"])))
+    if not good or not all(type(v) in (int, float) and 0 <= v < inf for v in power):
+        raise RefusedError(f"{path}: not a prior: the power of its images is none")
+    return tuple(map(float, power))
 
 
 def _how_many(coefficients: Tensor) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, StrictFloat, StrictInt, ValidationInfo
 from pydantic.dataclasses import dataclass as validated
 
 from sitegen.fields import Slug
+from sitegen.ihdm.card import ModelCard
 from sitegen.problems import known_words
 
 RULES = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -52,9 +54,23 @@ class Spec:
         raise NotImplementedError
 
     @property
+    def model_kinds(self) -> tuple[str, ...]:
+        """What each of `models` must be, as its card says: after the first come the baselines."""
+        return ("ihdm", *("ddpm" for _ in self.models[1:]))
+
+    @property
     def files(self) -> tuple[str, ...]:
         """The fields, if any, that name a file in the site; its content counts, not its name."""
         return ()
+
+    @property
+    def needs_example(self) -> bool:
+        """Whether the figure shows the picture that the card of its first model names."""
+        return False
+
+    def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+        """What in the call the cards of `models` rule out, each fault in words of its own."""
+        yield from ()
 
     def describe(self, levels: int) -> str:
         """Say in one sentence what is to be seen, for those who cannot see it."""

@@ -250,6 +250,7 @@ _WRONG = {
     "ddpm with noise": ('kind = "ddpm"\n' + _CARD, "training_noise_std: a DDPM has none"),
     "ddpm without noise": ('kind = "ddpm"\n' + _CARD, "diffusion: missing"),
     "blur with noise": (_CARD + "[diffusion]\n", 'only a card of kind "ddpm" has that'),
+    "example": (_CARD + '[example]\nfile = "../x.png"\n', r"\[example\] file = .*: must be a path"),
     "beta schedule": (_DDPM.replace("linear", "linea"), 'did you mean "linear"'),
     "no beta": (_DDPM.replace("beta_end = 0.02", ""), r"\[diffusion\] beta_end: missing"),
     "betas": (_DDPM.replace("0.02", "1.5"), "beta_end = 1.5: must be a number above 0 and below"),
@@ -347,6 +348,14 @@ def test_ddpm() -> None:
         replace(card, sampling_noise_std=0.5)
     with pytest.raises(ConfigError, match="no blur schedule"):
         _ = card.schedule
+
+
+def test_example_is_no_part_of_a_sample() -> None:
+    """A card may name a picture; that leaves its digest alone, and is written and read again."""
+    card = ModelCard.from_toml(_CARD + '[example]\nfile = "one.png"\n')
+    assert card.example == FileRef("one.png")
+    assert card.digest == ModelCard.from_toml(_CARD).digest
+    assert ModelCard.from_toml(card.to_toml()) == card
 
 
 def test_digests_stay() -> None:

@@ -16,6 +16,7 @@ from sitegen.errors import RefusedError
 from sitegen.ihdm import dissipate
 from sitegen.ihdm.card import BlurRange, FileRef, ModelCard
 from sitegen.ihdm.prior import Prior, make_prior, read_prior
+from sitegen.ihdm.spectrum import spectrum
 from tests.ihdm.making import small_card
 
 
@@ -65,6 +66,28 @@ def test_round_trip(card: ModelCard, tmp_path: Path) -> None:
     assert torch.equal(again.initial_states(3, range(9)), prior.initial_states(3, range(9)))
     assert again.write(other) == digest
     assert other.read_bytes() == path.read_bytes()
+
+
+def test_power_of_the_sharp_images(card: ModelCard, tmp_path: Path) -> None:
+    """The bank keeps the spectrum that its images had before the blur, to six digits."""
+    images = _images(600)
+    prior = make_prior(images, card, 600)
+    wanted = spectrum(torch.from_numpy(images) / 255)
+    assert prior.power == pytest.approx(wanted.tolist(), rel=1e-5)
+    prior.write(tmp_path / "prior.safetensors")
+    assert read_prior(tmp_path / "prior.safetensors", card).power == prior.power
+
+
+def test_bank_without_power(card: ModelCard, tmp_path: Path) -> None:
+    """Banks that were made before there was any are read, and written again as they were."""
+    path = tmp_path / "prior.safetensors"
+    replace(make_prior(_images(5), card, 5), power=()).write(path)
+    data = path.read_bytes()
+    assert b"power" not in data
+    prior = read_prior(path, card)
+    assert prior.power == ()
+    prior.write(path)
+    assert path.read_bytes() == data
 
 
 def test_initial_states_belong_to_the_sample(card: ModelCard) -> None:
@@ -142,6 +165,12 @@ _STRANGE: dict[str, tuple[dict[str, torch.Tensor], dict[str, str]]] = {
     "metadata is no JSON": ({"coefficients": _LOW}, {"prior": "{"}),
     "sigma is a text": ({"coefficients": _LOW}, {"prior": _ABOUT.replace("20.0", '"x"')}),
     "sigma is nan": ({"coefficients": _LOW}, {"prior": _ABOUT.replace("20.0", "NaN")}),
+    "few powers": ({"coefficients": _LOW}, {"prior": _ABOUT[:-1] + ', "power": [1.0]}'}),
+    "power is nan": (
+        {"coefficients": _LOW},
+        {"prior": _ABOUT[:-1] + f', "power": [NaN{", 1" * 38}]}}'},
+    ),
+    "power is a text": ({"coefficients": _LOW}, {"prior": _ABOUT[:-1] + ', "power": ""}'}),
     "other tensor": ({"weights": _LOW}, {"prior": _ABOUT}),
     "two tensors": ({"coefficients": _LOW, "more": _LOW.clone()}, {"prior": _ABOUT}),
     "half precision": ({"coefficients": _LOW.half()}, {"prior": _ABOUT}),

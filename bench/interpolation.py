@@ -1,0 +1,181 @@
+"""Measures how even interpolations are, and whether what lies on the way are good images.
+
+    python -m bench.interpolation models/mnist models/mnist-ddpm --data .data/mnist
+
+Prints Markdown; `--json FILE` writes the same numbers. README.md beside this file defines them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.classifier import Classifier, classifier_for
+from bench.mnist import read_dataset
+from sitegen.actors import Take, load_actor, load_diffusion
+from sitegen.models import model_source
+from sitegen.plan import Equipment
+from sitegen.shots.paths import Paths, ddim_paths, ddpm_paths, heat_paths
+from sitegen.shots.smoothness import pairs_of
+from sitegen.smoothness import Evenness, Floats, Interval, evenness, median_interval
+
+log = logging.getLogger(__name__)
+
+Images = NDArray[np.float32]
+CONTROL = "blend"
+"""The straight blend of the ends of IHDM's paths: perfectly even, and made of ghosts."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """What is measured of the paths of one model, each (paths,).
+
+    peak, tortuosity: in pixels, as `sitegen.smoothness` defines them
+    feature_peak, feature_tortuosity: the same between the classifier's features
+    spread: the 95th percentile of a path's steps over their median, in pixels
+    confident_share: of a path's images, that the classifier is sure of by more than 0.9
+    foreign_share: of a path's images, that it takes for neither of what it takes the ends for
+    """
+
+    peak: Floats
+    tortuosity: Floats
+    feature_peak: Floats
+    feature_tortuosity: Floats
+    spread: Floats
+    confident_share: Floats
+    foreign_share: Floats
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse the command line, sample the paths, measure, print and write."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    options = _parser().parse_args(arguments)
+    classifier = classifier_for(read_dataset(options.data), options.cache)
+    ways = {name: measure(images, classifier) for name, images in sample_paths(options)}
+    print(markdown(ways, options.points))
+    if options.json:
+        text = json.dumps(numbers(ways), indent=2, sort_keys=True)
+        options.json.write_text(text + "\n", encoding="utf-8")
+
+
+def sample_paths(options: argparse.Namespace) -> Iterator[tuple[str, Images]]:
+    """The finished paths (pairs, points, H, W) of each model, by name, and of the control."""
+    equipment = Equipment(options.device, options.precision)
+    paths = Paths(options.seed, pairs_of(options.pairs), options.points)
+    actor = load_actor(model_source(options.model.name, options.model), equipment)
+    begin: dict[str, Callable[[], Take]] = {"IHDM": lambda: heat_paths(actor, paths)}
+    if options.ddpm:
+        baseline = load_diffusion(model_source(options.ddpm.name, options.ddpm), equipment)
+        begin["DDPM"] = lambda: ddpm_paths(baseline, paths)
+        begin["DDIM"] = lambda: ddim_paths(baseline, paths, options.ddim_steps)
+    for name, start in begin.items():
+        log.info("sampling %s paths of %s points: %s", options.pairs, options.points, name)
+        *_, last = start().steps
+        images = (
+            last.mean.cpu()
+            .numpy()
+            .mean(1)
+            .reshape(options.pairs, options.points, *last.mean.shape[2:])
+        )
+        yield name, images
+        if name == "IHDM":
+            yield CONTROL, blend(images)
+
+
+def blend(images: Images) -> Images:
+    """Straight blends between the ends of paths (pairs, points, H, W)."""
+    share = np.linspace(0, 1, images.shape[1], dtype=np.float32)[None, :, None, None]
+    return np.asarray((1 - share) * images[:, :1] + share * images[:, -1:])
+
+
+def measure(images: Images, classifier: Classifier) -> Way:
+    """Measure paths (pairs, points, H, W) in [0, 1], unclipped in pixels and clipped to judge."""
+    pairs, points = images.shape[:2]
+    features, probabilities = classifier.judge(images.reshape(-1, *images.shape[2:]).clip(0, 1))
+    pixels = evenness(images)
+    felt = evenness(features.reshape(pairs, points, -1))
+    labels = probabilities.argmax(1).reshape(pairs, points)
+    foreign = (labels != labels[:, :1]) & (labels != labels[:, -1:])
+    return Way(
+        peak=pixels.peak,
+        tortuosity=pixels.tortuosity,
+        feature_peak=felt.peak,
+        feature_tortuosity=felt.tortuosity,
+        spread=_spread(pixels),
+        confident_share=(probabilities.max(1) > 0.9).reshape(pairs, points).mean(1),
+        foreign_share=foreign.mean(1),
+    )
+
+
+def _spread(pixels: Evenness) -> Floats:
+    high, middle = np.percentile(pixels.steps, [95, 50], axis=1)
+    return np.asarray(high / np.maximum(middle, 1e-12))
+
+
+def numbers(ways: Mapping[str, Way]) -> dict[str, object]:
+    """Medians with intervals, and the paired differences IHDM − another, for JSON."""
+    found: dict[str, object] = {
+        name: {key: asdict(interval) for key, interval in _intervals(way).items()}
+        for name, way in ways.items()
+    }
+    for name, way in ways.items():
+        if name not in ("IHDM", CONTROL):
+            less = {key: asdict(each) for key, each in _differences(ways["IHDM"], way).items()}
+            found[f"IHDM - {name}"] = less
+    return found
+
+
+def _intervals(way: Way) -> dict[str, Interval]:
+    return {key: median_interval(np.asarray(values)) for key, values in vars(way).items()}
+
+
+def _differences(first: Way, second: Way) -> dict[str, Interval]:
+    return {
+        key: median_interval(np.asarray(values) - getattr(second, key))
+        for key, values in vars(first).items()
+    }
+
+
+def markdown(ways: Mapping[str, Way], points: int) -> str:
+    """The table, a column a model, with the paired differences."""
+    columns = {name: _intervals(way) for name, way in ways.items()}
+    for name, way in ways.items():
+        if name not in ("IHDM", CONTROL):
+            columns[f"IHDM − {name}"] = _differences(ways["IHDM"], way)
+    measures = list(vars(ways["IHDM"]))
+    rows = [
+        (key.replace("_", " "), *(str(each[key]) for each in columns.values())) for key in measures
+    ]
+    head = (f"{len(ways['IHDM'].peak)} pairs, {points} points", *columns)
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bench.interpolation", description=(__doc__ or "").splitlines()[0]
+    )
+    add = parser.add_argument
+    add("model", type=Path, help="folder of the model, with model.toml, weights and prior")
+    add("ddpm", type=Path, nargs="?", help="folder of the DDPM to compare with")
+    add("--data", type=Path, required=True, metavar="DIR", help="idx files, plain or .gz")
+    add("--pairs", type=int, default=64, help="pairs of samples (64)")
+    add("--points", type=int, default=10, help="images on each path, with its ends (10)")
+    add("--ddim-steps", type=int, default=20, help="steps of the DDIM (20)")
+    add("--seed", type=int, default=0, help="seed of the samples (0)")
+    add("--device", default="cpu", help="where to sample (cpu)")
+    add("--precision", choices=["float32", "bfloat16"], default="float32", help="(float32)")
+    add("--cache", type=Path, default=Path(".data"), help="where the classifier is kept (.data)")
+    add("--json", type=Path, metavar="FILE", help="also write the numbers there")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""SVG pictures of an author's: their size, and whether they are nothing but pictures.
+
+A browser runs no script of an SVG that stands in an `<img>`, but it does when a reader opens the
+file by itself, on the site's own address. And it loads nothing that such a picture refers to
+outside itself, so the picture would lack it. Both are refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NoReturn
+from xml.parsers import expat
+
+_SVG = "http://www.w3.org/2000/svg"
+_ACTIVE = frozenset({"script", "foreignobject", "iframe", "embed", "object", "handler", "listener"})
+_LINKS = frozenset({"href", "src", "action", "formaction", "data"})
+_OUTSIDE = re.compile(r"@import|url\((?!\s*['\"]?\s*(?:#|data:))|expression\(", re.IGNORECASE)
+_LENGTH = re.compile(r"\s*([0-9.]+(?:[eE][+-]?\d+)?)\s*(px|pt|pc|mm|cm|in|q|)\s*", re.IGNORECASE)
+_PIXELS = {"": 1, "px": 1, "pt": 4 / 3, "pc": 16, "in": 96, "cm": 96 / 2.54, "mm": 96 / 25.4}
+_PIXELS |= {"q": 96 / 101.6}
+
+
+def svg_size(data: bytes) -> tuple[int, int]:
+    """The width and height of an SVG picture in pixels, at least 1.
+
+    From `width` and `height` in absolute units (CSS Values 4, §6.2: 96 pixels an inch), else from
+    the `viewBox`. Raises ValueError for what is no SVG, has no size, or is more than a picture.
+    """
+    reading = _Reading()
+    try:
+        reading.parser.Parse(data, True)
+    except expat.ExpatError as error:
+        raise ValueError(f"is not well-formed SVG: {error}") from error
+    return _size(reading.root)
+
+
+class _Reading:
+    """One pass over the file, which stops at the first thing that a picture has no need of."""
+
+    def __init__(self) -> None:
+        self.root: Mapping[str, str] = {}
+        self.started = False
+        self.parser = expat.ParserCreate(namespace_separator=" ")
+        self.parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
+        self.parser.StartElementHandler = self._element
+        self.parser.CharacterDataHandler = self._text
+        self.parser.EntityDeclHandler = self._entity
+        self.parser.ProcessingInstructionHandler = self._instruction
+        self.parser.buffer_text = True
+
+    def _element(self, name: str, attributes: Mapping[str, str]) -> None:
+        space, _, local = name.rpartition(" ")
+        if not self.started:
+            if (space, local) != (_SVG, "svg"):
+                raise ValueError(
+                    f'is not SVG: it begins with <{local}>, not with <svg xmlns="{_SVG}">'
+                )
+            self.root, self.started = attributes, True
+        if local.lower() in _ACTIVE:
+            _refuse(f"<{local}>", "remove it")
+        for key, value in attributes.items():
+            _attribute(local.lower(), key.rpartition(" ")[2].lower(), value)
+
+    def _text(self, text: str) -> None:
+        """Text between elements; what imports from outside can only be meant as style."""
+        if _OUTSIDE.search(text):
+            _refuse("a style that loads from outside the file", "put it inside")
+
+    def _entity(self, name: str, *_: object) -> None:
+        _refuse(f"the entity {name}", "save it without entities, as plain SVG")
+
+    def _instruction(self, target: str, _: str) -> None:
+        _refuse(f"<?{target} …?>", "remove it")
+
+
+def _attribute(element: str, name: str, value: str) -> None:
+    """Refuse an attribute that acts or that refers outside the file."""
+    if name.startswith("on"):
+        _refuse(f"{name}=…, which is a script", "remove it")
+    plain = re.sub(r"[\x00-\x20]", "", value).lower()
+    web = element == "a" and plain.startswith(("https://", "http://"))
+    if name in _LINKS and not web and plain and not plain.startswith(("#", "data:image/")):
+        _refuse(f"{name}={value[:40]!r}, which leads out of the file", "put it inside")
+    if name == "attributename" and re.sub(r".*:", "", plain) in _LINKS:
+        _refuse("an animated link", "remove it")
+    if name != "d" and _OUTSIDE.search(value):
+        _refuse(f"{name}={value[:40]!r}, which loads from outside the file", "put it inside")
+
+
+def _refuse(what: str, remedy: str) -> NoReturn:
+    raise ValueError(f"is SVG with {what}; {remedy}, or save the picture as PNG")
+
+
+def _size(root: Mapping[str, str]) -> tuple[int, int]:
+    width, height = (_pixels(root.get(name, "")) for name in ("width", "height"))
+    box = re.split(r"[\s,]+", root.get("viewBox", "").strip())
+    try:
+        _, _, across, down = (float(number) for number in box)
+    except ValueError:
+        across = down = 0.0
+    if across > 0 and down > 0:
+        width, height = _completed(width, height, across, down)
+    if not (width and height and width < 1e5 and height < 1e5):
+        raise ValueError("has no size: give its <svg> a viewBox, or width and height in pixels")
+    return max(1, round(width)), max(1, round(height))
+
+
+def _completed(
+    width: float | None, height: float | None, across: float, down: float
+) -> tuple[float, float]:
+    """Fill in a side that is missing from the shape of the viewBox."""
+    if width is None and height is None:
+        return across, down
+    if width is None or height is None:
+        return (height or 0) * across / down if width is None else width, (
+            (width or 0) * down / across if height is None else height
+        )
+    return width, height
+
+
+def _pixels(length: str) -> float | None:
+    """A length in absolute units in pixels; None where it is missing or relative, as in 100%."""
+    found = _LENGTH.fullmatch(length)
+    try:
+        return float(found[1]) * _PIXELS[found[2].lower()] if found else None
+    except ValueError:
+        return None

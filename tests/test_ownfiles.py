@@ -1,0 +1,111 @@
+"""The author's files: found inside the site's folder, and nothing else is ever read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sitegen import ownfiles
+from sitegen.ownfiles import Folder, OwnFile, content_name, own_file
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    """A site with a few files, a secret, what was built, and something beside it."""
+    root = tmp_path / "site"
+    for name in ("pictures/setup.png", "pictures/b c.png", "build/x.png", ".git/config", ".env"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"abc")
+    (tmp_path / "outside.png").write_bytes(b"abc")
+    return Folder(root, (root / "build",))
+
+
+@pytest.mark.parametrize("name", ["pictures/setup.png", "pictures/b c.png"])
+def test_found(folder: Folder, name: str) -> None:
+    """A file is found from the folder of the site, wherever the command was started."""
+    assert folder.find(name) == folder.root / name
+    assert folder.read(name) == (folder.root / name, b"abc")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("pictures/setpu.png", 'there is no such file, did you mean "pictures/setup.png"?'),
+        ("picture/setup.png", 'there is no such file, did you mean "pictures/setup.png"?'),
+        ("setup.png", 'there is no such file, did you mean "pictures/setup.png"?'),
+        ("zzz", "there is no such file"),
+        ("pictures", "is a folder; name the file inside it"),
+        ("../outside.png", "should be a path from the folder of site.toml, without ./ and ../"),
+        ("pictures/../.env", "should be a path from the folder of site.toml, without ./ and ../"),
+        ("./pictures/setup.png", "should be a path from the folder of site.toml"),
+        ("/etc/passwd", "should be a path from the folder of site.toml"),
+        ("pictures//setup.png", "should be a path from the folder of site.toml"),
+        ("", "should be a path of at most 500 characters"),
+        ("a\x00b", "should be a path of at most 500 characters"),
+        ("pictures\\setup.png", "should be a path of at most 500 characters"),
+        ("a" * 501, "should be a path of at most 500 characters"),
+        ("a" * 400, "cannot be read: File name too long"),
+        (".env", "is hidden"),
+        (".git/config", "is hidden"),
+        ("build/x.png", "which sitegen fills; keep it elsewhere"),
+        ("https://example.org/x.png", "pages take nothing from other hosts"),
+        ("//example.org/x.png", "pages take nothing from other hosts"),
+        ("data:image/png;base64,AAAA", "pages take nothing from other hosts"),
+    ],
+)
+def test_refused(folder: Folder, name: str, reason: str) -> None:
+    """What is no file of the site's is told with the reason, and a close match where one is."""
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        folder.read(name)
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("../outside.png", "is a link out of the site's folder"),
+        ("/etc/hostname", "is a link out of the site's folder"),
+        (".env", "is hidden"),
+        ("build/x.png", "which sitegen fills"),
+    ],
+)
+def test_links_of_the_file_system(folder: Folder, target: str, reason: str) -> None:
+    """A symbolic link is followed, and does not bring in what could not be named."""
+    (folder.root / "a.png").symlink_to(target)
+    with pytest.raises(ValueError, match=reason):
+        folder.find("a.png")
+    (folder.root / "b.png").symlink_to("pictures/setup.png")
+    assert folder.read("b.png")[1] == b"abc"
+
+
+def test_folder_that_is_itself_a_link(folder: Folder, tmp_path: Path) -> None:
+    """The site's own folder may lie anywhere, also behind a link and in a hidden folder."""
+    hidden = tmp_path / ".hidden"
+    folder.root.rename(hidden)
+    (tmp_path / "link").symlink_to(hidden)
+    assert Folder(tmp_path / "link").read("pictures/setup.png")[1] == b"abc"
+
+
+def test_pipes_and_empty_files(folder: Folder) -> None:
+    """What is no regular file, holds nothing or is too large is refused without reading it."""
+    os.mkfifo(folder.root / "pipe")
+    with pytest.raises(ValueError, match="is not a regular file"):
+        folder.find("pipe")
+    (folder.root / "empty.png").touch()
+    with pytest.raises(ValueError, match="is empty"):
+        folder.read("empty.png")
+    with (folder.root / "large.png").open("wb") as file:
+        file.truncate(ownfiles.LARGEST + 1)
+    with pytest.raises(ValueError, match="is larger than 100 MB"):
+        folder.find("large.png")
+
+
+def test_names(tmp_path: Path) -> None:
+    """A copy is named after the file and its content, in letters that every system has."""
+    assert content_name(Path("a/Set up (1).PNG"), b"abc", ".png") == "media/set-up-1-ba7816bf.png"
+    assert content_name(Path("数.png"), b"abc", ".png") == "media/file-ba7816bf.png"
+    assert len(content_name(Path("a" * 200), b"abc", ".png")) == 6 + 40 + 13
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert own_file("a", tmp_path, b"abc") == OwnFile("a", tmp_path, 3, digest)
