@@ -6,7 +6,7 @@ installed := .venv/installed
 developing := .venv/developing
 caches := .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-.PHONY: help site test check data bench clean
+.PHONY: help site docs test check data bench clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -15,6 +15,10 @@ help: ## Show this list
 site: $(installed) ## Build the page into build/ and print where it is
 	@$(python) -m sitegen build
 	@$(python) -c 'from pathlib import Path; print("The page:", Path("build/index.html").resolve().as_uri())'
+
+docs: $(installed) ## Build the manual into docs/build/ and print where it is
+	@$(python) -m scripts.figures_page
+	@$(python) -m sitegen build --config docs/site.toml
 
 test: check ## Run all checks and tests (ARGS="tests/test_files.py -x" goes to pytest)
 	@sh scripts/browser-needs.sh
@@ -31,7 +35,7 @@ bench: data ## Measure the cost of builds and the quality of models/mnist
 	@$(python) -m bench.quality models/mnist --data .data/mnist
 
 clean: ## Remove what was built, and caches; .venv and .data stay
-	rm -rf build dist .sitegen $(caches)
+	rm -rf build dist .sitegen docs/build docs/.sitegen $(caches)
 
 $(installed): pyproject.toml scripts/make-venv.sh
 	@sh scripts/make-venv.sh

@@ -6,17 +6,17 @@ one step. A build that would change nothing touches nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from sitegen.config import Site
 from sitegen.encode import preflight
-from sitegen.errors import LockedError, PlatformError, TargetError
+from sitegen.errors import LockedError, TargetError
 from sitegen.files import lock, sweep
 from sitegen.filming import CameraFactory, Crew, naming
-from sitegen.plan import Job, require_environment
+from sitegen.missing import refuse_unfilmable
 from sitegen.report import Reporter, duration
 from sitegen.speed import Speeds
 from sitegen.store import Store
@@ -103,7 +103,7 @@ def film(work: Work, records: Records, camera: CameraFactory, report: Reporter) 
     chosen = list({job.request: job for job in wanted}.values())  # one of those that are alike
     if not chosen:
         return {}
-    _refuse_unfilmable(chosen, options)
+    refuse_unfilmable(chosen, Store(work.site.cache_dir), offline=options.offline)
     for job in chosen:
         with naming(job.figure):
             for name in job.figure.models:
@@ -131,23 +131,6 @@ def _rehearse(work: Work, records: Records, report: Reporter) -> Summary:
         more = f", and {rest} not measured yet" if rest else ""
         report.note(f"one after the other: about {duration(sum(known))}{more}")
     return replace(summarise(work, (), records), rehearsed=True)
-
-
-def _refuse_unfilmable(chosen: Collection[Job], options: Options) -> None:
-    """Name the figures that are wanted where nothing may or can be filmed."""
-    if not options.offline and all(job.key for job in chosen):
-        return
-    lines = [
-        f"{job.figure.place.file}:{job.figure.place.line}: {job.figure.id} is not in the store"
-        for job in chosen
-    ]
-    bring = "; film it where sitegen can, and bring the cache_dir from there"
-    if options.offline:
-        raise TargetError("\n".join([*lines, f"--offline films nothing{bring}"]))
-    try:
-        require_environment()
-    except PlatformError as error:
-        raise PlatformError("\n".join([*lines, f"{error}{bring}"])) from error
 
 
 @contextmanager

@@ -5,9 +5,12 @@ from __future__ import annotations
 import click
 
 from sitegen.commands.build import build
+from sitegen.commands.check import check
+from sitegen.commands.clean import clean
 from sitegen.commands.completion import completion
 from sitegen.commands.inspect import inspect
 from sitegen.commands.new import new
+from sitegen.commands.publish import publish
 from sitegen.commands.sample import sample
 from sitegen.commands.schema import schema
 from sitegen.commands.serve import serve
@@ -44,11 +47,26 @@ def cli() -> None:
       sitegen new paper                      write a small site that builds at once
       sitegen serve                          show the site of ./site.toml while you write it
       sitegen build                          build it into build/
+      sitegen check                          look it over before others do
+      sitegen publish                        put it on GitHub Pages
       sitegen sample mnist --count 36 --output digits.npz
       sitegen inspect checkpoint_130000.pth
       sitegen train mnist --data .data/mnist
     """
 
 
-for command in (build, completion, inspect, new, sample, schema, serve, train):
+COMMANDS = (
+    new,
+    serve,
+    build,
+    check,
+    publish,
+    clean,
+    inspect,
+    sample,
+    train,
+    schema,
+    completion,
+)
+for command in COMMANDS:
     cli.add_command(command)

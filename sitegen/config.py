@@ -26,7 +26,8 @@ from pydantic import (
     model_validator,
 )
 
-from sitegen.fields import Slug, Text, Url, WebUrl, told_as, unless
+from sitegen.fields import HostName, Slug, Text, Url, WebUrl, told_as, unless
+from sitegen.ihdm.foreign import tells_itself
 from sitegen.problems import Problem, close_match, rule, told
 from sitegen.resources import resource
 from sitegen.source import KeyPath, odd_character, read_text, shown, toml_lines
@@ -152,7 +153,7 @@ class ModelEntry(_Table):
 
     @model_validator(mode="after")
     def _has_card(self) -> Self:
-        if not self.card_path.is_file():
+        if not self.card_path.is_file() and not tells_itself(self.path):
             lack = "the folder holds no model.toml" if self.path.is_dir() else "no model card"
             raise ValueError(f'{lack}; name one: card = "FILE.toml"')
         return self
@@ -173,6 +174,12 @@ class Site(_Table):
     venue: Text | None = Field(None, description="Where the paper appeared.")
     language: Language = Field("en", description="The language of the pages, as in en or pt-BR.")
     base_url: WebUrl | None = Field(None, description="The address that the site is published at.")
+    domain: HostName | None = Field(
+        None, description="The domain of your own that GitHub Pages serves the site at."
+    )
+    page_budget: StrictInt = Field(
+        300, ge=1, le=1_000_000, description="The kB that a page may fetch before a clip is played."
+    )
     authors: tuple[Author, ...] = Field((), description="The authors, in the order printed.")
     links: tuple[Link, ...] = Field((), description="The buttons under the title.")
     models: Annotated[Mapping[Slug, ModelEntry], AfterValidator(_frozen)] = Field(

@@ -94,7 +94,7 @@ def encode_clip(frames: Iterable[Frame], spec: ClipSpec, folder: Path) -> dict[s
         files = {
             "mp4": verified_mp4(work / _NAMES["mp4"], take.ends, take.count, spec.fps, spec.crf),
             "gif": _gif(reel, take.count / spec.fps, work),
-            "poster": _poster(take.ends[1], work / _NAMES["poster"]),
+            "poster": write_still(take.ends[1], work / _NAMES["poster"]),
         }
         with platform_errors(folder):
             for file in files.values():
@@ -265,8 +265,11 @@ def _gif_arguments(reel: _Reel, rate: Fraction) -> list[str]:
     ]
 
 
-def _poster(frame: Frame, path: Path) -> MediaFile:
-    """Write a frame as WebP: without loss, or nearly so if that is smaller and looks the same."""
+def write_still(frame: Frame, path: Path) -> MediaFile:
+    """Write an (H, W, 3) frame as WebP: without loss, or nearly so if that looks the same.
+
+    Raises TargetError if the encoder failed, PlatformError if the file cannot be written.
+    """
     from PIL import Image
 
     picture, choices = Image.fromarray(frame), []

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, StringConstraints, WithJsonSchema
 
-from sitegen.links import slug_fault, url_fault, web_url_fault
+from sitegen.links import host_fault, slug_fault, url_fault, web_url_fault
 from sitegen.source import odd_character
 
 
@@ -56,6 +56,7 @@ Caption = Annotated[str, StringConstraints(strip_whitespace=True, max_length=10_
 """Words for a reader that may be left empty."""
 
 _SLUG = told_as("a name of a-z, 0-9 and -", "^[a-z0-9][a-z0-9-]{0,63}$")
+_HOST = told_as("a domain", r"^[a-z0-9.-]+\.[a-z0-9-]+$")
 _URL = told_as("a link (`https://…`, `mailto:…`, or a path in the site)", r"^[^\s/]\S*$")
 _WEB_URL = told_as("a web address (`https://…`)", r"^[hH][tT][tT][pP][sS]?://\S+$")
 
@@ -67,3 +68,6 @@ Url = Annotated[str, _SHORT, unless(url_fault), _URL]
 
 WebUrl = Annotated[str, _SHORT, unless(web_url_fault), _WEB_URL]
 """A whole http or https address."""
+
+HostName = Annotated[str, _SHORT, unless(host_fault), _HOST]
+"""The name of a host, as paper.example.org."""

@@ -21,7 +21,9 @@ from sitegen.calls import checked, meanings, named
 from sitegen.fields import Caption, Slug, Text
 from sitegen.kinds.base import RULES, Spec
 from sitegen.kinds.grids import SharedInitialState, Trajectories
+from sitegen.kinds.latents import Interpolation, SharedNoise
 from sitegen.kinds.stills import Process, Smoothness, Spectra
+from sitegen.kinds.trees import Hierarchy
 from sitegen.problems import Problem, told
 
 
@@ -37,6 +39,9 @@ KINDS: Mapping[str, type[Spec]] = MappingProxyType(
     {
         "trajectories": Trajectories,
         "shared_initial_state": SharedInitialState,
+        "hierarchy": Hierarchy,
+        "interpolation": Interpolation,
+        "shared_noise": SharedNoise,
         "process": Process,
         "spectra": Spectra,
         "smoothness": Smoothness,

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from sitegen.errors import LockedError, PlatformError
 
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _TEMPORARY = re.compile(r"\.sitegen-tmp-(\d+)-(\d+)-[0-9a-f]+")
 _REMEDIES = {
     errno.ENOSPC: "free some disk space and run sitegen again",
@@ -49,6 +50,12 @@ def digest(path: Path) -> str:
     """Sha256 of a file in 64 hexadecimal digits, read in pieces. Raises OSError as `open` does."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_lfs_pointer(path: Path) -> bool:
+    """Whether Git LFS has put a pointer in the place of the file. Raises OSError as `open` does."""
+    with path.open("rb") as file:
+        return file.read(len(_LFS_POINTER)) == _LFS_POINTER
 
 
 def digest_bytes(data: bytes) -> str:

@@ -72,6 +72,7 @@ class Crew:
             record = _record(job, shot, files)
             assert job.key is not None
             sources = {name: folder / file.path for name, file in files.items()}
+            self.store.remember(job.asked)
             self.store.put(job.key, record, sources)
             self.timed(job, time.monotonic() - started)
             return record
@@ -98,10 +99,10 @@ class _Pace:
 def _develop(shot: Shot, folder: Path, pace: _Pace) -> dict[str, MediaFile]:
     """Make all files of a shot in `folder`, by name."""
     files: dict[str, MediaFile] = {}
-    for variant, footage in shot.clips.items():
-        files |= _clip(shot, variant, footage, folder, pace)
     for _ in pace.counted(shot.work):
         pass
+    for variant, footage in shot.clips.items():
+        files |= _clip(shot, variant, footage, folder, pace)
     return files | {name: draw(folder) for name, draw in shot.stills.items()}
 
 

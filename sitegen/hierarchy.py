@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from math import ceil
+from math import ceil, floor
 
 import numpy as np
 
@@ -147,12 +147,13 @@ class Layout:
         red, green, blue = mix(self.background, self.ink, 48).tolist()
         return red, green, blue
 
-    def reveal(self, level: int) -> tuple[float, float]:
+    def reveal(self, level: float) -> tuple[float, float]:
         """How much there is at `level` of the arrows to the youngest nodes, and of their pictures.
 
         Both go from 0 to 1 while a branch goes down its first levels, and are 1 at its last one.
+        A level between two whole ones belongs to the lower, on the way to it.
         """
-        generation = self.generation(level)
+        generation = self.generation(floor(level))
         if generation == 0:
             return 1.0, 1.0
         begin, end = (*self.splits, 0)[generation - 1 : generation + 1]
@@ -191,8 +192,13 @@ class Layout:
         return (self.size[1] - tree) // 4 * 2
 
 
-def tree_frames(layout: Layout, states: Iterable[tuple[int, Frame]]) -> Iterator[Frame]:
-    """Draw the tree as it grows: a frame (H, W, 3) of `layout.size` for each of the levels K … 0.
+def tree_frames(
+    layout: Layout, states: Iterable[tuple[int, Frame]], frames_a_level: int = 1
+) -> Iterator[Frame]:
+    """Draw the tree as it grows: frames (H, W, 3) of `layout.size` for each of the levels K … 0.
+
+    Of the frames of one level only the last is there in full; in those before it the tree is on
+    its way there from the level above.
 
     `states` gives (level, pictures) for these levels in turn, with the distinct pictures alive
     there, uint8 (layout.alive(level), side, side, 3), as Branching and `reverse_process` order
@@ -204,13 +210,15 @@ def tree_frames(layout: Layout, states: Iterable[tuple[int, Frame]]) -> Iterator
     drawn, expected = (0, 0.0), layout.levels
     for level, pictures in states:
         _check(layout, expected, level, pictures)
-        generation, (arrows, visible) = layout.generation(level), layout.reveal(level)
-        if generation and drawn != (generation, arrows):
-            _draw_forks(canvas, layout, generation - 1, arrows)
-            drawn = (generation, arrows)
-        for index, picture in enumerate(pictures):
-            _draw_node(canvas, layout, layout.place(generation, index), picture, visible)
-        yield canvas.copy()
+        generation = layout.generation(level)
+        for left in range(frames_a_level - 1, -1, -1):
+            arrows, visible = layout.reveal(level + left / frames_a_level)
+            if generation and drawn != (generation, arrows):
+                _draw_forks(canvas, layout, generation - 1, arrows)
+                drawn = (generation, arrows)
+            for index, picture in enumerate(pictures):
+                _draw_node(canvas, layout, layout.place(generation, index), picture, visible)
+            yield canvas.copy()
         expected -= 1
     if expected >= 0:
         raise ValueError(f"the states stop before level {expected}; a tree needs all down to 0")

@@ -10,6 +10,9 @@ _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _RESERVED = re.compile(r"con|prn|aux|nul|com\d|lpt\d")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _BEGINNINGS = "should begin with https://, http:// or mailto:, or be a path in the site"
+_HOST = re.compile(
+    r"(?=.{4,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]"
+)
 _FORBIDDEN = re.compile(r"[\s\x00-\x20\x7f-\x9f\\<>\"`{}|^]")
 
 
@@ -53,6 +56,15 @@ def web_url_fault(url: str) -> str | None:
     if not host:
         return "should name a host"
     return "should hold no user name or password" if "@" in parts.netloc else None
+
+
+def host_fault(text: str) -> str | None:
+    """Say why the text is not the name of a host on the web, or None."""
+    if "/" in text or ":" in text:
+        return "should be a bare host name such as paper.example.org, without https:// and path"
+    if not _HOST.fullmatch(text):
+        return "should be a host name in small letters of English, such as paper.example.org"
+    return None
 
 
 def _path_fault(url: str) -> str | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from sitegen.config import Site, load_site
 from sitegen.errors import RefusedError
 from sitegen.ihdm.card import CARD_NAME, FileRef, ModelCard, read_card
+from sitegen.ihdm.foreign import foreign_model
 from sitegen.ihdm.inputs import regular_size, sha256
 from sitegen.ihdm.inspection import inspect_checkpoint
 from sitegen.problems import known_words
@@ -69,9 +70,15 @@ class ModelSource:
 def model_source(name: str, path: Path, card_path: Path | None = None) -> ModelSource:
     """A model from a folder with `model.toml`, or from a checkpoint file and its card.
 
-    Without `card_path`, the `model.toml` beside a checkpoint is its card if it names that file.
+    Without `card_path`, the `model.toml` beside a checkpoint is its card if it names that file, and
+    what diffusers or IHDM-spectral saved needs none.
     Raises RefusedError when there is no card or the card names no weights.
     """
+    uncarded = path.exists() and card_path in (None, path / CARD_NAME)
+    found = foreign_model(path) if uncarded else None
+    if found is not None:
+        weights, card = found
+        return ModelSource(name, card, weights, None)
     if path.is_dir():
         return _from_folder(name, path, card_path or path / CARD_NAME)
     card_path = card_path or _card_beside(path)

@@ -52,8 +52,8 @@ class Shot:
 
     levels: the level that each frame of a clip shows; empty for a figure that stands still
     parameters: everything that the figure was made with, for the manifest
+    steps, work: how much there is to compute before any frame, and the doing of it, a step a turn
     clips: "" the clip, "dark" its version for dark pages; filmed in this order, one after the other
-    steps, work: how much there is to compute beside the frames, and the doing of it, a step a turn
     stills: what is written when all that is done, by name: each into the folder that it is given
     results: what was measured, for the manifest; asked for in the end
     """
@@ -74,7 +74,7 @@ class Shot:
 
 @dataclass(frozen=True)
 class Job:
-    """A figure of a page with its key."""
+    """A figure of a page with its key; `request` is the digest of what is `asked`."""
 
     figure: Figure
     page: str
@@ -82,6 +82,7 @@ class Job:
     levels: int
     request: str
     environment: str | None
+    asked: str = ""
 
     @property
     def key(self) -> str | None:
@@ -100,19 +101,22 @@ def plan_figure(
     """
     models = [sources[name] for name in figure.models]
     require_fit(figure, sources)
-    asked = {
-        "spec": {**spec_json(figure), **_contents(figure)},
-        "recipe": figure.spec.recipe,
-        "models": [[m.card.digest, m.weights_sha256, m.prior_sha256] for m in models],
-        **({"example": models[0].example_sha256} if figure.spec.needs_example else {}),
-    }
+    asked = canonical_json(
+        {
+            "spec": {**spec_json(figure), **_contents(figure)},
+            "recipe": figure.spec.recipe,
+            "models": [[m.card.digest, m.weights_sha256, m.prior_sha256] for m in models],
+            **({"example": models[0].example_sha256} if figure.spec.needs_example else {}),
+        }
+    )
     return Job(
         figure,
         page,
         tuple(ModelRef(model.name, model.weights_sha256) for model in models),
         models[0].card.levels,
-        _digest(asked),
+        digest_bytes(asked.encode()),
         known,
+        asked,
     )
 
 

@@ -19,7 +19,7 @@ WORKFLOW = ".github/workflows/pages.yml"
 MODEL = "mnist"
 """The model that travels with sitegen, which the pages of a new site call."""
 
-FEW = {"count": 16, "pairs": 2}
+FEW = {"count": 16, "pairs": 2, "points": 24}
 """Samples in a figure of a new site; the examples of the kinds may have more."""
 
 

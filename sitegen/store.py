@@ -2,8 +2,12 @@
 
     objects/ab/<sha256>   the bytes of an encoded file, read-only, named by their content
     records/<key>.json    what a figure's key stands for; written last
+    asked/<sha256>.json   what was asked for in the first half of a key, named by its content
     quarantine/           what was found damaged
     work/                 temporary folders
+
+Nothing but the last two holds times, paths or the order of events, so that the store may be
+tracked by git and travel to a machine that films nothing.
 
 A record carries its own key and digest, and every object is read again before it counts: anything
 truncated, changed, swapped or missing is a miss and a warning, and the figure is filmed again.
@@ -24,6 +28,7 @@ from sitegen.files import (
     digest,
     digest_bytes,
     flush_folder,
+    is_lfs_pointer,
     platform_errors,
     sweep,
     temporary_folder,
@@ -32,6 +37,14 @@ from sitegen.files import (
 )
 from sitegen.media import MediaFile, Record, record_from_json, record_to_json
 
+PARTS = ("objects", "records", "asked", "quarantine", "work", ".gitignore", ".gitattributes")
+"""Everything that a store makes in its folder."""
+
+_FOR_GIT = {
+    # Whoever tracks the store with git tracks what is filmed, and git changes none of it.
+    ".gitignore": b"/lock\n/speeds.json\n/work/\n/quarantine/\n.sitegen-tmp-*\n",
+    ".gitattributes": b"* -text\n",
+}
 _KEY = re.compile(r"[0-9a-z][0-9a-z_-]{0,127}")
 _CHUNK = 1 << 20
 
@@ -82,6 +95,25 @@ class Store:
             self._keep(file, sources[name])
         write_atomic(path, _seal(record, key))
 
+    def remember(self, asked: str) -> None:
+        """Keep what was asked for, so that a later build can tell what has changed since.
+
+        Comes before the record of it; tells git how to keep the store, too.
+        """
+        for name, rules in _FOR_GIT.items():
+            write_atomic(self._root / name, rules)
+        data = asked.encode()
+        write_atomic(self._root / "asked" / f"{digest_bytes(data)}.json", data)
+
+    def remembered(self) -> tuple[str, ...]:
+        """Everything that was asked for and is still as it was written, in order."""
+        found = []
+        for path in sorted((self._root / "asked").glob("*.json")):
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                data = path.read_bytes()
+                found += [data.decode()] if digest_bytes(data) == path.stem else []
+        return tuple(found)
+
     def object(self, file: MediaFile) -> Path:
         """Where the bytes of `file` lie. Read-only: copy it, never link it."""
         return self._root / "objects" / file.sha256[:2] / file.sha256
@@ -109,6 +141,9 @@ class Store:
         try:
             if digest(path) == file.sha256:
                 return True
+            if is_lfs_pointer(path):
+                self._warn(f"{path} is a pointer of Git LFS; `git lfs pull` brings its clip")
+                return False
         except FileNotFoundError:
             self._warn(f"{path} is missing from the store; its clip is made again")
             return False

@@ -22,14 +22,20 @@ from sitegen.figures import Figure
 from sitegen.models import ModelSource
 from sitegen.plan import Equipment, Shot
 from sitegen.shots.grids import shared_initial_state, trajectories
+from sitegen.shots.interpolations import interpolation
 from sitegen.shots.process import process
+from sitegen.shots.shared_noise import shared_noise
 from sitegen.shots.smoothness import smoothness
 from sitegen.shots.spectra import spectra
+from sitegen.shots.trees import hierarchy
 
 SHOTS: Mapping[str, Callable[[Cast, Figure], Shot]] = MappingProxyType(
     {
         "trajectories": trajectories,
         "shared_initial_state": shared_initial_state,
+        "hierarchy": hierarchy,
+        "interpolation": interpolation,
+        "shared_noise": shared_noise,
         "process": process,
         "spectra": spectra,
         "smoothness": smoothness,

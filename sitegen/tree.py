@@ -119,6 +119,12 @@ def require_ours(output: Path) -> None:
             )
 
 
+def is_built(output: Path) -> bool:
+    """Whether `output` is a folder that sitegen built, and no git repository."""
+    with platform_errors(output, "read"):
+        return _is_manifest(output / MANIFEST_NAME) and not (output / ".git").exists()
+
+
 def require_room(output: Path) -> None:
     """Raise, before anything is sampled, unless a new folder can take the place of `output`.
 
@@ -178,6 +184,6 @@ def _is_manifest(path: Path) -> bool:
     """Whether the file is a manifest of sitegen's, of whatever version."""
     try:
         value = json.loads(path.read_bytes())
-    except (FileNotFoundError, IsADirectoryError, ValueError, RecursionError):
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError, RecursionError):
         return False
     return isinstance(value, dict) and {"version", "figures"} <= value.keys()

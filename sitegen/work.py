@@ -15,7 +15,7 @@ from sitegen.media import Record
 from sitegen.models import ModelSource, site_models
 from sitegen.pages import Page, read_pages
 from sitegen.plan import Equipment, Job, environment, plan_figure
-from sitegen.problems import known_words
+from sitegen.problems import known_words, told
 from sitegen.store import Store
 from sitegen.tree import Tree
 
@@ -75,11 +75,15 @@ def _plan(
     pages: tuple[Page, ...], sources: Mapping[str, ModelSource], options: Options
 ) -> tuple[Job, ...]:
     known_environment = environment(options.equipment)
-    jobs = []
-    for page in pages:
-        for figure in page.figures:
+    jobs, faults = [], []
+    for uri, figure in [(page.uri, figure) for page in pages for figure in page.figures]:
+        try:
             with naming(figure):
-                jobs.append(plan_figure(figure, page.uri, sources, known_environment))
+                jobs.append(plan_figure(figure, uri, sources, known_environment))
+        except ConfigError as error:
+            faults.append(error)
+    if faults:
+        raise told(faults)
     known = [job.figure.id for job in jobs]
     for name in options.only:
         if name not in known:

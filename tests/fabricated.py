@@ -61,6 +61,8 @@ def manifest_for(pages: Iterable[Page]) -> Manifest:
                 "gif": media_file(f"{stem}.gif", 168, 51),
                 "poster": media_file(f"{stem}.webp", 504),
             }
+            if figure.kind in ("process", "spectra", "smoothness"):
+                files = {"image": media_file(f"{stem}.svg", 640)}
             models = tuple(ModelRef(name, "0" * 64) for name in figure.models)
             record = Record(figure.kind, models, 0, {}, tuple(range(100, -1, -1)), files)
             alt = figure.alt or figure.spec.describe(100)

@@ -437,6 +437,16 @@ def test_model_with_a_file_missing(site: Builder, name: str) -> None:
     assert site.camera.shots == []
 
 
+def test_every_figure_that_does_not_fit_its_models_is_told(site: Builder) -> None:
+    """Not one build after the other: all of them at once, each with its line."""
+    write_page(site.config, '{{ process("tiny") }}\n\n{{ process("tiny", columns=3) }}\n')
+    with pytest.raises(ConfigError) as caught:
+        site()
+    first, second = str(caught.value).splitlines()
+    assert "index.md:1: tiny-process: process(…): image is missing" in first
+    assert "index.md:3: tiny-process-2: process(…): image is missing" in second
+
+
 def test_two_builds_at_once(site: Builder) -> None:
     """While another has the lock: exit 5 and its process; a site that is done needs no lock."""
     with lock(site.root / ".sitegen/lock"), pytest.raises(LockedError, match=r"process \d+"):

@@ -257,6 +257,19 @@ def test_the_tree_grows_from_left_to_right() -> None:
     assert reached == LAYOUT.place(3, 1)[1] + LAYOUT.picture  # the outline of the last leaves
 
 
+def test_several_frames_a_level() -> None:
+    """The last of them is the level as it is; the others are on the way, in steps of a share."""
+    layout = Layout(12, (12, 7), side=28, background=PAPER, ink=INK, width=300)
+    once, thrice = film(layout), list(tree_frames(layout, states(layout), frames_a_level=3))
+    assert len(thrice) == 3 * 13
+    for level, frames in zip(once, zip(*[iter(thrice)] * 3, strict=True), strict=True):
+        assert np.array_equal(frames[-1], once[level])
+        shares = [layout.reveal(level + left / 3) for left in (2, 1, 0)]
+        assert shares == sorted(shares)
+    first = [np.flatnonzero((frame != PAPER).any(axis=(0, 2)))[-1] for frame in thrice[2:6]]
+    assert first == sorted(set(first))
+
+
 def test_pictures_fade_in() -> None:
     """A picture that is half there is mixed with the background."""
     layout = Layout(40, (40,), 28, PAPER, INK, width=400)

@@ -162,6 +162,30 @@ def test_figure(tmp_path: Path) -> None:
     ]
 
 
+def test_still(tmp_path: Path) -> None:
+    """A figure that stands still is a picture with its words; the banner takes the next clip's."""
+    index = "{{ spectra('mnist', caption='Words', alt='Curves') }}\n\n" + INDEX
+    tree = parse(rendered(tmp_path, index=index))
+    figure = next(tree.iter("figure"))
+    assert dict(figure.find("img").attrib) == {
+        "class": "still",
+        "src": "media/index-mnist-spectra.svg",
+        "alt": "Curves",
+        "width": "640",
+        "height": "640",
+    }
+    caption = " ".join("".join(figure.find("figcaption").itertext()).split())
+    assert caption == "Words Download: SVG (123 kB)"
+    banner = next(tree.iter("header")).find("img")
+    assert banner.get("src") == "media/index-mnist-trajectories.webp"
+
+
+def test_stills_alone_leave_the_banner_plain(tmp_path: Path) -> None:
+    """Where no figure has a poster there is no picture behind the title."""
+    tree = parse(rendered(tmp_path, index="{{ smoothness('mnist') }}\n"))
+    assert next(tree.iter("header")).find("img") is None
+
+
 def test_banner(tmp_path: Path) -> None:
     """The samples behind the title are decoration; authors, venue and buttons stand over them."""
     banner = next(parse(rendered(tmp_path)).iter("header"))

@@ -157,4 +157,4 @@ def test_browser_needs_that_are_there_cost_nothing(machine: Machine) -> None:
 def test_help_lists_every_target(machine: Machine) -> None:
     """`make` alone lists the targets with what they do."""
     listed = {line.split()[1] for line in machine.run("make").stdout.splitlines()}
-    assert listed == {"help", "site", "test", "check", "data", "bench", "clean"}
+    assert listed == {"help", "site", "docs", "test", "check", "data", "bench", "clean"}

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from sitegen.console import Console
 
 if TYPE_CHECKING:
+    from sitegen.config import Site
     from sitegen.plan import Equipment
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -77,6 +79,20 @@ def _keep(context: click.Context, parameter: click.Parameter, value: bool) -> No
 def console() -> Console:
     """The console that the running command was asked for."""
     return Console(**click.get_current_context().meta.get("sitegen.talk", {}))
+
+
+def built_site(config: Path, output: Path | None) -> tuple[Site | None, Path]:
+    """The site of `config` and its built folder; no site where only the folder is named.
+
+    Raises ConfigError for a site that is named or needed and cannot be read.
+    """
+    from sitegen.config import load_site
+
+    source = click.get_current_context().get_parameter_source("config")
+    if output is not None and source is not ParameterSource.COMMANDLINE and not config.exists():
+        return None, output
+    site = load_site(config)
+    return site, output or site.output
 
 
 def finite(_context: click.Context, _parameter: click.Parameter, value: float | None) -> Any:

@@ -93,5 +93,6 @@ def _flow(lower: float) -> Markup:
 
 
 def _level(level: int, levels: Sequence[int]) -> str:
-    """The first and last column say what the numbers are."""
-    return f"level {level}" if level in (levels[0], levels[-1]) else str(level)
+    """The first column, and the last where there is room, say what the numbers are."""
+    told = levels[:1] if len(levels) > 8 else (levels[0], levels[-1])
+    return f"level {level}" if level in told else str(level)

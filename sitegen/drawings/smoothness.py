@@ -20,6 +20,7 @@ _STYLE = """\
 .model-1 { fill: #c2401c; stroke: #c2401c; }
 .model-2 { fill: #8a6100; stroke: #8a6100; }
 circle.dot { stroke: none; fill-opacity: 0.45; }
+path.bar { fill: none; }
 """
 _DARK = """\
 .model-0 { fill: #8cc4ff; stroke: #8cc4ff; }
@@ -147,6 +148,6 @@ def _row(axis: Axis, name: str, values: Floats, y: float, number: int) -> Markup
     return group(
         label(_LEFT - 10, y + 5, name, size=15, anchor="end"),
         *dots,
-        path(bar, class_=own, stroke_width=2, fill="none"),
+        path(bar, class_=f"{own} bar", stroke_width=2),
         path(diamond, class_=own),
     )

@@ -143,7 +143,7 @@ def _floor(panel: Panel, curves: Curves) -> Markup:
     line = panel.curve(ends, [curves.floor] * 2, class_="floor", stroke_dasharray="1 3")
     x, y = panel.at(ends[0], curves.floor)
     words = "sampling noise δ²"
-    return group(line, label(x + 4, y + 15, words, size=13, anchor="start", class_="soft"))
+    return group(line, label(x + 40, y + 15, words, size=13, anchor="start", class_="soft"))
 
 
 def _legend(curves: Curves) -> Markup:

@@ -7,16 +7,17 @@ one by one, only those that are asked for.
 from __future__ import annotations
 
 import contextlib
+import struct
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from sitegen.errors import RefusedError
+from sitegen.errors import ConfigError, RefusedError
+from sitegen.ihdm.contents import contents
 from sitegen.ihdm.pickles import read_pickle
+from sitegen.ihdm.schedule import BlurSchedule
 from sitegen.ihdm.stored import ForbiddenError, PickleError, Storage, StoredTensor
 
 _PICKLE_LIMIT = 64 << 20
@@ -33,28 +34,6 @@ _DAMAGE = (
 )
 
 
-@dataclass(frozen=True)
-class Averages:
-    """The running average of the weights, an unnamed list in the order of the parameters."""
-
-    tensors: tuple[StoredTensor, ...]
-    decay: float | None
-    updates: int | None
-
-
-@dataclass(frozen=True)
-class Published:
-    """What a checkpoint holds: the weights by name (without `module.`), and their averages.
-
-    `bare` says that the file is a state dict and nothing else; then the weights are all there is.
-    """
-
-    weights: Mapping[str, StoredTensor]
-    averages: Averages | None
-    step: int | None
-    bare: bool
-
-
 class Archive:
     """An open checkpoint. Every method raises RefusedError for a damaged file."""
 
@@ -65,7 +44,7 @@ class Archive:
         order = self._entry("byteorder") or b"little"
         if order.strip() != b"little":
             raise RefusedError(f"{path}: written on a big-endian machine, which is not supported")
-        self.published = _published(path, self._pickle())
+        self.published = contents(path, self._pickle())
 
     def _entry(self, name: str) -> bytes | None:
         full = f"{self._root}{name}"
@@ -98,6 +77,19 @@ class Archive:
             data = bytearray(self._zip.read(info))
         width = storage.bytes // max(storage.count, 1)
         return data[tensor.offset * width : (tensor.offset + tensor.count) * width]
+
+    def schedule(self) -> BlurSchedule | None:
+        """The blur schedule that the file has inside, if it has one."""
+        values = self.published.schedule
+        if isinstance(values, StoredTensor):
+            code = {"Double": "d", "Float": "f"}.get(values.storage.dtype)
+            if code is None:
+                raise RefusedError(f"{self.path}: its schedule holds {values.storage.dtype}")
+            values = struct.unpack(f"<{values.count}{code}", self.numbers(values))
+        try:
+            return None if values is None else BlurSchedule.explicit(values)
+        except ConfigError as error:
+            raise RefusedError(f"{self.path}: {error}") from None
 
     def _find(self, storage: Storage) -> zipfile.ZipInfo:
         name = f"{self._root}data/{storage.key}"
@@ -147,48 +139,3 @@ def _check_entries(path: Path, zipped: zipfile.ZipFile) -> str:
     if f"{root}constants.pkl" in zipped.NameToInfo:
         raise RefusedError(f"{path}: a TorchScript program, not a checkpoint; save a state dict")
     return root
-
-
-def _published(path: Path, value: object) -> Published:
-    if not isinstance(value, dict):
-        raise _damaged(path, f"it holds a {type(value).__name__}, not a dict")
-    bare = bool(value) and all(isinstance(item, StoredTensor) for item in value.values())
-    weights = value if bare else value.get("model")
-    if not isinstance(weights, dict) or not weights:
-        names = ", ".join(str(key)[:40] for key in list(value)[:8])
-        why = f"it holds {names or 'nothing'}; a published checkpoint has model and ema"
-        raise RefusedError(f"{path}: not a checkpoint of this kind: {why}")
-    step = value.get("step")
-    return Published(
-        weights=_named(path, weights),
-        averages=None if bare else _averages(path, value.get("ema")),
-        step=step if isinstance(step, int) else None,
-        bare=bare,
-    )
-
-
-def _named(path: Path, weights: Mapping[Any, Any]) -> dict[str, StoredTensor]:
-    """The state dict, without the prefix that DataParallel puts before every name."""
-    for name, tensor in weights.items():
-        if not isinstance(name, str) or not isinstance(tensor, StoredTensor):
-            raise RefusedError(
-                f"{path}: {str(name)[:100]} in its model is not a tensor with a name"
-            )
-    prefix = "module." if all(name.startswith("module.") for name in weights) else ""
-    return {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
-
-
-def _averages(path: Path, ema: object) -> Averages | None:
-    if ema is None:
-        return None
-    tensors = ema.get("shadow_params") if isinstance(ema, dict) else None
-    if not isinstance(ema, dict) or not isinstance(tensors, list | tuple):
-        raise RefusedError(f"{path}: its ema has no list shadow_params, as published ones have")
-    if not all(isinstance(tensor, StoredTensor) for tensor in tensors):
-        raise RefusedError(f"{path}: its ema.shadow_params holds what is not a tensor")
-    decay, updates = ema.get("decay"), ema.get("num_updates")
-    return Averages(
-        tuple(tensors),
-        float(decay) if isinstance(decay, int | float) else None,
-        updates if isinstance(updates, int) else None,
-    )

@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib import resources
+from math import gcd
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -23,6 +24,7 @@ from sitegen.ihdm.inputs import is_folder, read_text
 from sitegen.ihdm.schedule import BlurSchedule
 
 CARD_NAME = "model.toml"
+_CLASS = ("_class_name",)
 _NOTES = ("training", "quality", "known_faults", "example")
 
 
@@ -53,6 +55,37 @@ class UNetConfig:
         """How many attention heads a block of `channels` has."""
         fixed = self.num_head_channels
         return self.num_heads if fixed == -1 else channels // fixed
+
+
+@dataclass(frozen=True)
+class DiffusersUNet(UNetConfig):
+    """The network of a model that diffusers saved: `config` is that of its UNet2DModel, as JSON.
+
+    What a `UNetConfig` says besides is told by it, `model_channels` being the widest that all
+    widths are a multiple of.
+    """
+
+    config: str = ""
+
+    def __post_init__(self) -> None:
+        """What it must be is for diffusers to say."""
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> DiffusersUNet:
+        """The network of a configuration. ConfigError if that has no widths and blocks."""
+        widths = tuple(config.get("block_out_channels") or ())
+        blocks = config.get("layers_per_block", 2)
+        if not cardrules.WIDTHS.holds(widths) or not rules.is_integer(blocks):
+            raise ConfigError("block_out_channels and layers_per_block must be whole numbers")
+        base = gcd(*widths)
+        kept = {key: value for key, value in config.items() if key[:1] != "_" or key in _CLASS}
+        text = json.dumps(kept, sort_keys=True)
+        return cls(base, tuple(width // base for width in widths), blocks, config=text)
+
+    def values(self) -> dict[str, Any]:
+        """The configuration by name."""
+        values: dict[str, Any] = json.loads(self.config)
+        return values
 
 
 @dataclass(frozen=True)
@@ -87,7 +120,8 @@ class DiffusionConfig:
 
     `beta_schedule` is "linear", from `beta_start` to `beta_end`, or "cosine" (Nichol and Dhariwal
     2021), which has neither. `variance` is "fixed_small" (the posterior's) or "fixed_large" (β);
-    `clip_sample` keeps predicted images in [-1, 1].
+    `clip_sample` keeps predicted images in [-1, 1]. `rescale_timesteps` says that the network knows
+    timesteps as if there were 1000 of them, as improved-diffusion trains it unless told.
 
     Raises ConfigError that names every value that is wrong.
     """
@@ -97,6 +131,7 @@ class DiffusionConfig:
     beta_end: float | None = None
     variance: str = "fixed_small"
     clip_sample: bool = True
+    rescale_timesteps: bool = False
 
     def __post_init__(self) -> None:
         rules.refuse(cardrules.diffusion_problems(_plain(self)), "diffusion")
@@ -210,6 +245,8 @@ def _keep(instance: Any, table: Mapping[str, rules.Rule]) -> None:
 
 def _plain(value: Any) -> Any:
     """Dataclasses as tables without their None; tuples as lists."""
+    if isinstance(value, DiffusersUNet):
+        return {"diffusers": value.config}
     if isinstance(value, BlurSchedule):
         return {"schedule": list(value.sigmas)}
     if isinstance(value, UNetConfig | BlurRange | FileRef | DiffusionConfig | ModelCard):
@@ -239,9 +276,15 @@ def _parse(text: str, where: str) -> dict[str, Any]:
         raise ConfigError(f"{place}: this is not TOML: {words}") from None
 
 
+def _network(unet: Mapping[str, Any]) -> UNetConfig:
+    if "diffusers" in unet:
+        return DiffusersUNet.of(json.loads(unet["diffusers"]))
+    return UNetConfig(**unet)
+
+
 def _built(tables: Mapping[str, Any]) -> dict[str, Any]:
     """The tables that have a class of their own, built; they have been checked."""
-    built: dict[str, Any] = {"unet": UNetConfig(**tables["unet"])}
+    built: dict[str, Any] = {"unet": _network(tables["unet"])}
     for key in cardrules.FILES:
         if key in tables:
             built[key] = FileRef(**tables[key])

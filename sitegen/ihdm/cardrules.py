@@ -5,6 +5,7 @@ Cards are checked in their plain form: tables of values as in `model.toml`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -63,7 +64,13 @@ DIFFUSION: dict[str, Rule] = {
     **_ENDS,
     "variance": rules.choice("fixed_small", "fixed_large"),
     "clip_sample": rules.FLAG,
+    "rescale_timesteps": rules.FLAG,
 }
+WIDTHS = rules.integers(1, 65536, least=1, most=16)
+_JSON = Rule(
+    "the configuration of a UNet2DModel as JSON, with block_out_channels",
+    lambda v: isinstance(v, str) and _is_configuration(v),
+)
 RANGE: dict[str, Rule] = {"sigma_min": _BLUR, "sigma_max": _BLUR}
 SCHEDULE: dict[str, Rule] = {
     "schedule": Rule(
@@ -93,6 +100,8 @@ def card_problems(card: Table) -> list[Problem]:
         *_noise_problems(card),
     ]
     tables = {key: card[key] for key in TABLES if _TABLE.holds(card.get(key))}
+    if "diffusers" in tables.get("unet", {}) and card.get("kind") != "ddpm":
+        found.append(Problem(("unet", "diffusers"), 'only for a card of kind "ddpm"'))
     if "unet" in tables:
         found += unet_problems(tables["unet"], ("unet",)) + _size_problems(card, tables["unet"])
     for key in FILES:
@@ -107,6 +116,10 @@ def card_problems(card: Table) -> list[Problem]:
 
 def unet_problems(unet: Table, path: rules.KeyPath = ()) -> list[Problem]:
     """All that is wrong with the `[unet]` table."""
+    if "diffusers" in unet:
+        others = [key for key in unet if key != "diffusers"]
+        beside = [Problem((*path, key), "leave it out beside diffusers") for key in others]
+        return beside + rules.broken(unet, {"diffusers": _JSON}, path)
     alone = [
         *rules.unknown(unet, UNET, path),
         *rules.broken(unet, UNET, path),
@@ -238,6 +251,14 @@ def _schedule_problems(blur: Table, levels: object) -> list[Problem]:
     except ConfigError as error:
         found.append(Problem(path, str(error)))
     return found
+
+
+def _is_configuration(text: str) -> bool:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and WIDTHS.holds(value.get("block_out_channels"))
 
 
 def _is_inside(path: str) -> bool:

@@ -17,11 +17,14 @@ from torch import Tensor
 from sitegen.errors import ConfigError, PlatformError, RefusedError
 from sitegen.files import write_atomic
 from sitegen.ihdm.card import CARD_NAME, FileRef, ModelCard, presets, read_card
+from sitegen.ihdm.diffusersnet import CalledLikeOurs
 from sitegen.ihdm.diffusion import DiffusionModel
+from sitegen.ihdm.foreign import foreign_model
 from sitegen.ihdm.inputs import is_folder, regular_size
 from sitegen.ihdm.inspection import CheckpointInfo, inspect_checkpoint, weights_file
 from sitegen.ihdm.model import Model, Precision, Statistics
-from sitegen.ihdm.reading import empty_unet, read_weights
+from sitegen.ihdm.reading import empty_network, read_weights
+from sitegen.ihdm.unet import UNet
 from sitegen.ihdm.weights import STATISTICS, save_weights
 
 __all__ = [
@@ -62,6 +65,9 @@ def load_model(
 def locate(path: Path, card: ModelCard | Path | str | None = None) -> tuple[Path, ModelCard]:
     """The weights file and the card that `path` and `card` mean, as `load_model` describes."""
     known = card if isinstance(card, ModelCard) or card is None else read_card(card)
+    found = foreign_model(path) if known is None and path.exists() else None
+    if found is not None:
+        return found
     if is_folder(path):
         return weights_file(path), known or read_card(path)
     regular_size(path, "checkpoint")
@@ -89,14 +95,15 @@ def convert_checkpoint(
 def _assemble(
     card: ModelCard, weights: Mapping[str, Tensor], precision: Precision
 ) -> Model | DiffusionModel:
-    unet = empty_unet(card)
+    unet = empty_network(card)
     network = {name: tensor for name, tensor in weights.items() if name not in STATISTICS}
     unet.load_state_dict(network, strict=True, assign=True)
     model: Model | DiffusionModel
-    if card.kind == "ddpm":
-        model = DiffusionModel(card, unet, precision)
-    else:
+    if isinstance(unet, UNet) and card.kind != "ddpm":
         model = Model(card, unet, _statistics(card, weights), precision)
+    else:
+        own = unet if isinstance(unet, UNet) else CalledLikeOurs(unet)
+        model = DiffusionModel(card, own, precision)
     return model.eval().requires_grad_(False)
 
 
@@ -137,6 +144,6 @@ def _no_card(path: Path) -> ConfigError:
         f"it fits the preset {' or '.join(fits)}" if fits else f"presets: {', '.join(presets())}"
     )
     return ConfigError(
-        f"{path}: a checkpoint does not say its image size, levels or blur; give its model card "
+        f"{path}: a checkpoint does not say its image size, levels, blur or heads; give its card "
         f"(a {CARD_NAME}) or a preset ({known})"
     )

@@ -100,10 +100,13 @@ class DiffusionModel(CardModel):
         """ε in x_k.
 
         `x` (N, C, H, W) float32, images in [-1, 1] with their noise; `level` k from 1 to K, an int
-        or integers (N,); the network is given the timestep k − 1. Returns (N, C, H, W) float32.
+        or integers (N,); the network is given the timestep k − 1, in units of K / 1000 levels where
+        the card says `rescale_timesteps`. Returns (N, C, H, W) float32.
         Raises ValueError for states of another shape or type, and for levels outside of 1 … K.
         """
         levels = self.levels_of(x, level).expand(len(x))
+        if diffusion_of(self.card).rescale_timesteps:
+            return self.network(x, (levels - 1) * (1000 / self.card.levels))
         return self.network(x, levels - 1)
 
 

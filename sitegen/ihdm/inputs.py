@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sitegen.errors import RefusedError
 from sitegen.files import digest
@@ -91,6 +93,17 @@ def read_text(path: Path, what: str) -> str:
         raise RefusedError(f"{path}: this {what} is not UTF-8 text (byte {error.start})") from None
     except OSError as error:
         raise RefusedError(f"{path}: cannot read this {what}: {_reason(error)}") from None
+
+
+def read_json(path: Path) -> Mapping[str, Any]:
+    """The table in a JSON file. Raises RefusedError if there is none."""
+    try:
+        value = json.loads(read_text(path, "configuration"))
+    except (ValueError, RecursionError) as error:
+        raise RefusedError(f"{path}: not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise RefusedError(f"{path}: holds no table")
+    return value
 
 
 def _nearest(path: Path) -> str:

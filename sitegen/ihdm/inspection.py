@@ -9,8 +9,10 @@ from pathlib import Path
 
 from sitegen.errors import RefusedError
 from sitegen.ihdm.architecture import Architecture, Shapes, infer, matching_presets
-from sitegen.ihdm.archive import Published, open_archive
+from sitegen.ihdm.archive import open_archive
 from sitegen.ihdm.card import CARD_NAME, ModelCard, read_card
+from sitegen.ihdm.contents import Published, has_learned_variance
+from sitegen.ihdm.foreign import foreign_model
 from sitegen.ihdm.inputs import Format, is_folder, regular_size, sniff
 from sitegen.ihdm.weights import STATISTICS, read_header
 
@@ -32,7 +34,9 @@ class CheckpointInfo:
 
     `parameters` counts the numbers of the network; `ema_*` are None where there are no averages.
     `architecture` is None when the names and shapes are not those of a U-Net that we know, and
-    `presets` are the published configurations that it fits.
+    `presets` are the published configurations that it fits. `layout` is one of `contents.Layout`,
+    "weights" for safetensors, or "diffusers". `schedule_levels` is K where the blur schedule lies
+    in the file.
     """
 
     format: Format
@@ -47,6 +51,9 @@ class CheckpointInfo:
     preconditioned: bool
     architecture: Architecture | None
     presets: tuple[str, ...]
+    layout: str = "weights"
+    learned_variance: bool = False
+    schedule_levels: int | None = None
 
     def to_json(self) -> str:
         """Everything as JSON."""
@@ -59,7 +66,7 @@ class CheckpointInfo:
             ema = f"{self.ema_tensors} tensors, decay {self.ema_decay}, {self.ema_updates} updates"
         looks = self.architecture.text() if self.architecture else "not a U-Net that sitegen knows"
         pairs = {
-            "format": f"{self.format}, {self.bytes:,} bytes",
+            "format": f"{self.format} ({self.layout}), {self.bytes:,} bytes",
             "step": "not told" if self.step is None else f"{self.step:,}",
             "parameters": f"{self.parameters:,} ({', '.join(self.dtypes)}), {self.tensors} tensors",
             "ema": ema,
@@ -67,6 +74,10 @@ class CheckpointInfo:
             "architecture": looks,
             "fits presets": ", ".join(self.presets) or "none",
         }
+        if self.learned_variance:
+            pairs["kind"] = "a DDPM with a learned variance, which is not used"
+        if self.schedule_levels is not None:
+            pairs["blur schedule"] = f"{self.schedule_levels} levels, inside of the file"
         return "\n".join(f"{key:17} {value}" for key, value in pairs.items())
 
 
@@ -80,13 +91,18 @@ def inspect_checkpoint(path: Path | str) -> CheckpointInfo:
     if sniff(file) == "pth":
         with open_archive(file) as archive:
             archive.verify()
-            return _published_info(archive.published, size)
+            schedule = archive.schedule()
+            info = _published_info(archive.published, size)
+            return replace(info, schedule_levels=schedule.levels if schedule else None)
     entries = read_header(file).entries
     shapes = {name: entry.shape for name, entry in entries.items() if name not in STATISTICS}
     dtypes = {entry.dtype for name, entry in entries.items() if name in shapes}
     info = _info("safetensors", size, shapes, dtypes)
     info = replace(info, preconditioned=all(name in entries for name in STATISTICS))
-    return _with_recipe(info, read_card(path)) if is_folder(Path(path)) else info
+    if not is_folder(Path(path)):
+        return info
+    own = (Path(path) / CARD_NAME).exists()
+    return _with_recipe(info, read_card(path)) if own else replace(info, layout="diffusers")
 
 
 def weights_file(path: Path) -> Path:
@@ -96,6 +112,9 @@ def weights_file(path: Path) -> Path:
     """
     if not is_folder(path):
         return path
+    foreign = foreign_model(path)
+    if foreign is not None:
+        return foreign[0]
     card = read_card(path)
     if card.weights is None:
         raise RefusedError(f"{path / CARD_NAME}: names no weights; give the checkpoint's file")
@@ -114,7 +133,14 @@ def _with_recipe(info: CheckpointInfo, card: ModelCard) -> CheckpointInfo:
 def _published_info(published: Published, size: int) -> CheckpointInfo:
     shapes = {name: tensor.shape for name, tensor in published.weights.items()}
     dtypes = {tensor.storage.dtype for tensor in published.weights.values()}
-    info = replace(_info("pth", size, shapes, dtypes), step=published.step)
+    info = replace(
+        _info("pth", size, shapes, dtypes),
+        step=published.step,
+        layout=published.layout,
+        learned_variance=has_learned_variance(shapes),
+    )
+    if published.layout == "spectral":
+        return replace(info, ema_tensors=info.tensors)
     ema = published.averages
     if ema is None:
         return info

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isclose
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sitegen.errors import RefusedError
 from sitegen.ihdm.architecture import Shapes, differences, mismatch
 from sitegen.ihdm.archive import Archive, open_archive
-from sitegen.ihdm.card import ModelCard
+from sitegen.ihdm.card import DiffusersUNet, ModelCard
+from sitegen.ihdm.contents import HEAD, has_learned_variance
 from sitegen.ihdm.inputs import sha256, sniff
 from sitegen.ihdm.stored import StoredTensor
 from sitegen.ihdm.weights import STATISTICS, Entry, read_header, read_tensors
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from sitegen.ihdm.unet import UNet
+    from torch import Tensor, nn
 
 _FLOATS = {"Float": "float32", "Half": "float16", "BFloat16": "bfloat16"}
 _OUR_FLOATS = ("F32", "F16", "BF16")
@@ -42,16 +42,19 @@ def read_weights(path: Path, card: ModelCard) -> dict[str, Tensor]:
 
 def network_shapes(card: ModelCard) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the card's U-Net, in its order; no memory is taken for it."""
-    return {name: tuple(tensor.shape) for name, tensor in empty_unet(card).state_dict().items()}
+    return {name: tuple(tensor.shape) for name, tensor in empty_network(card).state_dict().items()}
 
 
-def empty_unet(card: ModelCard) -> UNet:
-    """The card's U-Net on the meta device: names and shapes, no memory, no weights."""
+def empty_network(card: ModelCard) -> nn.Module:
+    """The card's network on the meta device: names and shapes, no memory, no weights."""
     import torch
 
+    from sitegen.ihdm.diffusersnet import build
     from sitegen.ihdm.unet import UNet
 
     with torch.device("meta"):
+        if isinstance(card.unet, DiffusersUNet):
+            return build(card.unet)
         return UNet(card.unet, card.channels)
 
 
@@ -62,6 +65,7 @@ def _read_published(
 
     if card.parameterization != "difference":
         raise RefusedError(f"{archive.path}: a .pth has no statistics; a preconditioned card needs")
+    _check_schedule(archive, card)
     stored = _stored_weights(archive, card, wanted)
     for name, tensor in stored.items():
         if tensor.storage.dtype not in _FLOATS:
@@ -76,7 +80,23 @@ def _read_published(
             weights[name] = flat.view(tensor.shape)
         else:
             weights[name] = flat.as_strided(tensor.shape, tensor.strides).contiguous()
+        if name in HEAD:  # the first channels; the others are of a learned variance
+            weights[name] = weights[name][: wanted[name][0]]
     return weights
+
+
+def _check_schedule(archive: Archive, card: ModelCard) -> None:
+    """A schedule inside of the file is the one that its weights were trained with."""
+    own = archive.schedule()
+    if own is None:
+        return
+    told = card.schedule.sigmas
+    if len(told) != len(own.sigmas) or not all(map(isclose, told, own.sigmas)):
+        raise RefusedError(
+            f"{archive.path}: holds a blur schedule of {own.levels} levels up to "
+            f"{own.sigmas[-1]:g} pixels, which is not the card's; give the card its values, as "
+            "[blur] schedule"
+        )
 
 
 def _stored_weights(
@@ -85,8 +105,11 @@ def _stored_weights(
     """The tensors to sample with: the averages, named by their position, or a bare state dict."""
     published = archive.published
     found = {name: tensor.shape for name, tensor in published.weights.items()}
+    _refuse_conditional(archive.path, found)
+    if card.kind == "ddpm" and has_learned_variance(found):
+        found |= {name: wanted[name] for name in HEAD if name in found and name in wanted}
     _check_shapes(archive.path, found, wanted, card)
-    if published.bare:
+    if published.layout != "published":
         return {name: published.weights[name] for name in wanted}
     if published.averages is None:
         raise RefusedError(
@@ -108,10 +131,20 @@ def _stored_weights(
     return named
 
 
+def _refuse_conditional(path: Path, found: Shapes) -> None:
+    if "label_emb.weight" in found:
+        raise RefusedError(
+            f"{path}: a class-conditional model, whose pictures depend on a class that sitegen "
+            "does not give; use an unconditional one"
+        )
+
+
 def _read_ours(
     path: Path, card: ModelCard, wanted: Mapping[str, tuple[int, ...]]
 ) -> dict[str, Tensor]:
-    entries = read_header(path).entries
+    stored = read_header(path).entries
+    now = _names(card, stored)
+    entries = {now[name]: entry for name, entry in stored.items()}
     extra = {}
     if card.parameterization == "preconditioned":
         extra = dict.fromkeys(STATISTICS, card.shape)
@@ -120,8 +153,17 @@ def _read_ours(
     for name, entry in entries.items():
         _check_dtype(path, name, entry)
     _check_digest(path, card)
-    tensors = read_tensors(path)
+    tensors = {now[name]: tensor for name, tensor in read_tensors(path).items()}
     return {name: tensors[name].float() for name in (*wanted, *extra)}
+
+
+def _names(card: ModelCard, stored: Mapping[str, Entry]) -> dict[str, str]:
+    """What the network calls each tensor of a file."""
+    if not isinstance(card.unet, DiffusersUNet):
+        return {name: name for name in stored}
+    from sitegen.ihdm.diffusersnet import renamed
+
+    return renamed(stored)
 
 
 def _check_dtype(path: Path, name: str, entry: Entry) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Annotated, ClassVar, Literal
 
@@ -79,6 +80,8 @@ class Spec:
     def evaluations(self, levels: int) -> int:
         """Count the images that the network sees, for an estimate of the time that filming takes.
 
-        As it stands here: `count` samples, if the kind counts any, at each of `levels` steps.
+        At each of `levels` steps as many as the product of what the kind counts; a tree, which
+        computes what its branches share but once, sees fewer.
         """
-        return levels * int(getattr(self, "count", 1))
+        counted = ("count", "rows", "leaves", "pairs", "points")
+        return levels * math.prod(int(getattr(self, name, None) or 1) for name in counted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field, StrictInt, ValidationInfo
@@ -11,26 +11,14 @@ from pydantic.dataclasses import dataclass as validated
 
 from sitegen.ihdm.card import ModelCard
 from sitegen.kinds.base import RULES, Model, ModelName, NoiseStd, Seed, Show, Spec
-from sitegen.problems import close_match
+from sitegen.ownfiles import Folder
 
 
 def _in_site(name: str, info: ValidationInfo) -> str:
-    """Refuse what names no file below the folder of the site, which is pydantic's context."""
-    path = PurePosixPath(name)
-    if (
-        not name
-        or path.is_absolute()
-        or ".." in path.parts
-        or "\\" in name
-        or not name.isprintable()
-    ):
-        raise ValueError("should be a path inside the site's folder, with / between folders")
+    """Refuse what names no file in the folder of the site, which is pydantic's context."""
     root = (info.context or {}).get("root")
-    if root is not None and not (Path(root) / path).is_file():
-        folder = (Path(root) / path).parent
-        beside = (each.name for each in sorted(folder.glob("*")) if each.is_file())
-        near = close_match(path.name, beside)
-        raise ValueError(f"there is no such file in the site's folder{near}")
+    if root is not None:
+        Folder(Path(root)).find(name)
     return name
 
 
@@ -127,7 +115,7 @@ class Smoothness(Spec):
     ddpm: Baseline = None
     pairs: StrictInt = Field(default=16, ge=2, le=1000, description="How many pairs of samples.")
     points: StrictInt = Field(
-        default=7, ge=3, le=200, description="Images on the way from one to the other, with both."
+        default=6, ge=3, le=200, description="Images on the way from one to the other, with both."
     )
     seed: Seed = 0
     ddim_steps: StrictInt = Field(
@@ -139,10 +127,6 @@ class Smoothness(Spec):
     def models(self) -> tuple[str, ...]:
         """The model, and the DDPM if there is one."""
         return (self.model,) if self.ddpm is None else (self.model, self.ddpm)
-
-    def evaluations(self, levels: int) -> int:
-        """Every image on every way."""
-        return levels * self.pairs * self.points
 
     def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """More steps of DDIM than there are levels."""

@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sitegen.actors import Take
+from sitegen.actors import Actor, Take
 from sitegen.encode import ClipSpec
 from sitegen.frames import Colour, scale_factor
 
 BACKGROUND: Colour = (32, 36, 48)
+INK: Colour = (228, 231, 241)
+"""What stands behind pictures, and the words on it, on pages of any colour."""
+LIGHT: tuple[Colour, Colour] = (255, 255, 255), (29, 33, 48)
+DARK: tuple[Colour, Colour] = (18, 21, 31), INK
+"""Paper and ink of the theme (static/style.css), for light pages and for dark ones."""
+
+
+class _Sampled(Protocol):
+    """A figure that may have a δ of its own."""
+
+    @property
+    def sampling_noise_std(self) -> float | None: ...
+
+
+def noise_std_of(spec: _Sampled, actor: Actor) -> float:
+    """δ: the figure's own, or the card's."""
+    own = spec.sampling_noise_std
+    return actor.model.card.sampling_noise_std if own is None else own
 
 
 def displayed(take: Take, show: str) -> Iterator[NDArray[np.float32]]:

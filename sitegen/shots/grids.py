@@ -10,14 +10,14 @@ from sitegen.frames import grid, to_uint8
 from sitegen.ihdm.noise import independent
 from sitegen.kinds.grids import Grid
 from sitegen.plan import Footage, Shot
-from sitegen.shots.clips import BACKGROUND, cells, clip_spec, default_fps, displayed
+from sitegen.shots.clips import BACKGROUND, cells, clip_spec, default_fps, displayed, noise_std_of
 
 
 def trajectories(crew: Cast, figure: Figure) -> Shot:
     """Samples that have nothing in common."""
     spec = cast(Grid, figure.spec)
     actor = crew.actor(spec.model)
-    noise_std = _noise_std(spec, actor)
+    noise_std = noise_std_of(spec, actor)
     return _shot(figure, actor, noise_std, actor.begin(spec.seed, range(spec.count), noise_std))
 
 
@@ -25,16 +25,10 @@ def shared_initial_state(crew: Cast, figure: Figure) -> Shot:
     """Samples with noise of their own that all begin from the initial state of the first."""
     spec = cast(Grid, figure.spec)
     actor = crew.actor(spec.model)
-    noise_std = _noise_std(spec, actor)
+    noise_std = noise_std_of(spec, actor)
     u_K = actor.initial_states(spec.seed, [0]).expand(spec.count, -1, -1, -1)
     noise = independent(spec.seed, range(spec.count), actor.model.card.shape, actor.model.device)
     return _shot(figure, actor, noise_std, actor.take(u_K, noise, noise_std))
-
-
-def _noise_std(spec: Grid, actor: Actor) -> float:
-    """δ: the figure's own, or the card's."""
-    own = spec.sampling_noise_std
-    return actor.model.card.sampling_noise_std if own is None else own
 
 
 def _shot(figure: Figure, actor: Actor, noise_std: float, take: Take) -> Shot:

@@ -17,7 +17,6 @@ from sitegen.actors import Actor, Cast, DiffusionActor, Take
 from sitegen.drawings.spectra import Curves, Spectrum, spectra_drawing, spectra_table
 from sitegen.figures import Figure, spec_json
 from sitegen.ihdm.diffusion import DiffusionSchedule
-from sitegen.ihdm.noise import independent
 from sitegen.ihdm.spectrum import frequencies, spectrum, spectrum_of
 from sitegen.kinds.stills import Spectra
 from sitegen.media import MediaFile
@@ -42,7 +41,7 @@ def spectra(crew: Cast, figure: Figure) -> Shot:
     def work() -> Iterator[None]:
         yield from _watch(actor.begin(spec.seed, range(spec.count), noise_std), spec.show, heat)
         if baseline is not None:
-            yield from _watch(_begin(baseline, spec), spec.show, noise)
+            yield from _watch(baseline.begin(spec.seed, range(spec.count)), spec.show, noise)
 
     def curves() -> Curves:
         data = data_spectrum(actor)
@@ -68,12 +67,6 @@ def spectra(crew: Cast, figure: Figure) -> Shot:
         stills={"image": draw},
         results=lambda: spectra_table(curves(), spec.count),
     )
-
-
-def _begin(baseline: DiffusionActor, spec: Spectra) -> Take:
-    model, samples = baseline.model, range(spec.count)
-    noise = independent(spec.seed, samples, model.card.shape, model.device)
-    return baseline.ddpm(baseline.initial_noise(spec.seed, samples), noise)
 
 
 def _watch(take: Take, show: str, powers: Powers) -> Iterator[None]:

@@ -287,7 +287,7 @@ def test_devices(
 
 def test_card_is_needed(tiny: Path, tmp_path: Path) -> None:
     """Without a card the message says how to give one, and which preset fits."""
-    with pytest.raises(ConfigError, match=r"give its model card \(a model\.toml\) or a preset"):
+    with pytest.raises(ConfigError, match=r"give its card \(a model\.toml\) or a preset"):
         load_model(tiny)
     card = preset("mnist-small")
     shapes = network_shapes(card)
@@ -312,7 +312,7 @@ def test_card_beside_must_name_the_file(tiny: Path, tiny_card: ModelCard, tmp_pa
     (tmp_path / "c.pth").write_bytes(tiny.read_bytes())
     card = tmp_path / CARD_NAME
     card.write_text(replace(tiny_card, weights=FileRef("other.pth")).to_toml())
-    with pytest.raises(ConfigError, match="give its model card"):
+    with pytest.raises(ConfigError, match="give its card"):
         load_model(tmp_path / "c.pth")
     card.write_text(replace(tiny_card, weights=FileRef("c.pth", sha256(tiny))).to_toml())
     assert load_model(tmp_path / "c.pth")

@@ -126,7 +126,16 @@ def test_interpolation_ends_in_plain_samples() -> None:
     for level in (3, 1):
         noise = interpolated(first, second, 5)(level)
         assert torch.equal(noise[:1], first(level))
-        assert torch.allclose(noise[-1:], second(level), atol=1e-6)
+        assert torch.equal(noise[-1:], second(level))
+
+
+def test_ends_of_a_great_circle_are_exact() -> None:
+    """Bit for bit, also where one number is far smaller than the other: cos(π/2) counts as 0."""
+    large, small = torch.full(_SHAPE, 1e10), torch.full(_SHAPE, 1e-10)
+    ends = torch.tensor([0, math.pi / 2], dtype=torch.float64)
+    assert torch.equal(interpolate_noise(large, small, ends), torch.stack([large, small]))
+    assert torch.equal(interpolate_noise(small, large, ends), torch.stack([small, large]))
+    assert torch.equal(interpolate_noise(large, small, math.pi / 2), small)
 
 
 def test_branching_counts() -> None:

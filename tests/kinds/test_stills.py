@@ -32,6 +32,7 @@ beta_schedule = "cosine"
 @pytest.fixture
 def sources(tmp_path: Path) -> Mapping[str, ModelSource]:
     """Models of made-up bytes: `heat`, `noise`, a `large` DDPM and one that `shows` a picture."""
+    (tmp_path / "dir").mkdir()
     for name in ("weights", "prior", "one.png", "two.png"):
         (tmp_path / name).write_bytes(name.encode())
     heat, noise = ModelCard.from_toml(CARD), ModelCard.from_toml(DDPM)
@@ -127,11 +128,17 @@ _WRONG = {
     "columns": ({"kind": "process", "columns": 13}, "columns = 13: should be"),
     "no such picture": (
         {"kind": "process", "image": "onee.png"},
-        'image = "onee.png": there is no such file .* did you mean "one.png"',
+        'image = "onee.png": there is no such file, did you mean "one.png"',
     ),
-    "absolute": ({"kind": "process", "image": "/etc/passwd"}, "should be a path inside the site"),
-    "outside": ({"kind": "process", "image": "../one.png"}, "should be a path inside the site"),
-    "folder": ({"kind": "process", "image": "."}, "there is no such file"),
+    "absolute": (
+        {"kind": "process", "image": "/etc/passwd"},
+        "should be a path from the folder of site.toml",
+    ),
+    "outside": (
+        {"kind": "process", "image": "../one.png"},
+        "should be a path from the folder of site.toml",
+    ),
+    "folder": ({"kind": "process", "image": "dir"}, "is a folder; name the file inside it"),
 }
 
 
@@ -142,6 +149,14 @@ def test_wrong_arguments(
     """Each is told with file and line, and a close match where there is one."""
     with pytest.raises(ConfigError, match=rf"^index\.md:3: .*{told}"):
         call(sources, tmp_path, asked.pop("kind"), "heat", **dict(asked))
+
+
+def test_link_out_of_the_site(sources: Mapping[str, ModelSource], tmp_path: Path) -> None:
+    """A site shows nothing that a link brings in from elsewhere."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "one.png").symlink_to(tmp_path / "one.png")
+    with pytest.raises(ConfigError, match="is a link out of the site's folder"):
+        call(sources, tmp_path / "site", "process", "heat", image="one.png")
 
 
 def test_the_picture_decides_pixels(sources: Mapping[str, ModelSource], tmp_path: Path) -> None:

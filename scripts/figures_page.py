@@ -1,0 +1,59 @@
+"""Write docs/pages/figures.md from the kinds of figures that there are: `make docs` runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sitegen.embeds import _MAKERS
+from sitegen.figures import KINDS
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "pages" / "figures.md"
+EXAMPLES = {"NAME": "mnist", "FILE.png": "pictures/digit.png"}
+EMBEDS = {
+    "image": '"pictures/digit.png", alt="A handwritten eight", width=112',
+    "video": '"https://youtu.be/qY1juqIDT10", title="The video abstract of the paper"',
+}
+"""The calls of a page that nothing is sampled for."""
+
+_INTRO = """\
+# Figures
+
+Every kind of figure that a page can call, with its picture and its arguments. This page is written
+from the code by `make docs`. The first argument stands without a name, all others have theirs;
+`caption`, `alt` and `id` can be given to every figure.
+
+"""
+
+
+def figures_page() -> str:
+    """The text of the page."""
+    sections = ["\n".join(_section(name, kind, kind.example)) for name, kind in KINDS.items()]
+    sections += [
+        "\n".join(_section(name, call, EMBEDS[name])) for name, (call, _) in _MAKERS.items()
+    ]
+    return _INTRO + "\n".join(sections)
+
+
+def _section(name: str, kind: Any, arguments: str) -> Iterator[str]:
+    """What a kind shows, its call, the figure itself and a table of its arguments."""
+    for placeholder, value in EXAMPLES.items():
+        arguments = arguments.replace(placeholder, value)
+    call = f"{{{{ {name}({arguments}) }}}}"
+    yield f"## `{name}`\n"
+    if name in KINDS:
+        yield f"{(kind.__doc__ or '').splitlines()[0]}\n"
+    else:
+        yield f"Nothing is sampled for {name}: it is something of your own.\n"
+    yield f"{{% raw %}}\n```markdown\n{call}\n```\n{{% endraw %}}\n"
+    yield f"{call}\n"
+    yield "| argument | default | meaning |\n| --- | --- | --- |"
+    for argument, field in kind.__pydantic_fields__.items():
+        default = "needed" if field.is_required() else f"`{field.default!r}`".replace("'", '"')
+        yield f"| `{argument}` | {default} | {field.description} |"
+    yield ""
+
+
+if __name__ == "__main__":
+    PAGE.write_text(figures_page(), encoding="utf-8")

@@ -1,0 +1,263 @@
+"""A look at the built folder as GitHub Pages will serve it; nothing is fetched or changed.
+
+What would not work there is an error; what works and had better be otherwise is a warning.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sitegen.config import Site
+from sitegen.contents import content_problems, css_uris, local_paths, sitemap_uris
+from sitegen.errors import TargetError
+from sitegen.folder import Address, Folder, Target, missing, read_folder
+from sitegen.htmlscan import Document, Reference, scan
+from sitegen.problems import Problem, quoted
+from sitegen.source import shown
+from sitegen.weight import PAGE_BUDGET_KB, page_weight, size_problems
+
+NOT_FOUND = "404.html"
+"""What GitHub Pages answers with where there is no page, whatever the address."""
+
+
+_NEEDED = {
+    "index.html": "it is the front page",
+    ".nojekyll": "without it GitHub leaves out files whose names begin with _",
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the site is published, and what must not stand in it.
+
+    base_url: the address, as in site.toml
+    budget_kb: what a page may weigh before somebody plays or opens something
+    private: folders of this machine that no page should name
+    """
+
+    base_url: str | None = None
+    budget_kb: int = PAGE_BUDGET_KB
+    private: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a look at the folder found; `external` maps addresses to where they first stand."""
+
+    errors: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+    external: dict[str, str]
+    pages: int
+    files: int
+    bytes: int
+
+    def lines(self) -> list[str]:
+        """Everything that was found, a line each, with a summary at the end."""
+        lines = self.problems()
+        if self.external:
+            lines.append(f"links to elsewhere, not followed: {len(self.external)}")
+            lines += [f"  {uri}  ({where})" for uri, where in self.external.items()]
+        return [*lines, self.summary()]
+
+    def problems(self) -> list[str]:
+        """What is wrong, a line each."""
+        errors = [f"error: {problem}" for problem in self.errors]
+        return [*errors, *(f"warning: {problem}" for problem in self.warnings)]
+
+    def summary(self) -> str:
+        """One line of numbers."""
+        return (
+            f"checked {_many(self.pages, 'page')} and {_many(self.files, 'file')} of "
+            f"{self.bytes / 1e6:.1f} MB: {self.counts()}"
+        )
+
+    def counts(self) -> str:
+        """How much is wrong."""
+        return f"{_many(len(self.errors), 'error')}, {_many(len(self.warnings), 'warning')}"
+
+    def require_good(self, *, strict: bool) -> None:
+        """Raise TargetError if there are errors, or with `strict` warnings."""
+        if self.errors or (strict and self.warnings):
+            raise TargetError(f"the site is not fit to be published: {self.counts()}, see above")
+
+
+def check_site(site: Site | None, root: Path) -> Findings:
+    """Look the built folder of a site over; without a site, its address is not known.
+
+    Raises as `check_folder` does.
+    """
+    home = [Path.home()] if len(Path.home().parts) > 1 else []
+    if site is None:
+        return check_folder(root, Place(private=tuple(home)))
+    base_url = site.base_url or (f"https://{site.domain}/" if site.domain else None)
+    found = check_folder(root, Place(base_url, site.page_budget, (site.root, *home)))
+    return replace(found, warnings=(*_two_hosts(site), *found.warnings))
+
+
+def _two_hosts(site: Site) -> Iterator[Problem]:
+    """Tell where base_url and domain contradict each other."""
+    host = urlsplit(site.base_url or "").hostname
+    if site.domain and host not in {site.domain, None}:
+        text = f"base_url has the host {host}, and domain is {site.domain}; write one of them"
+        yield Problem(shown(site.root / "site.toml"), None, text)
+
+
+def check_folder(root: Path, place: Place | None = None) -> Findings:
+    """Look the folder over. Raises PlatformError for what cannot be read, TargetError for none."""
+    if not root.is_dir():
+        raise TargetError(f"{shown(root)}: there is no such folder; run `sitegen build` first")
+    return _Check(read_folder(root), place or Place()).run()
+
+
+@dataclass
+class _Check:
+    """One look at a folder; it collects what is found."""
+
+    folder: Folder
+    place: Place
+    errors: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+    external: dict[str, str] = field(default_factory=dict)
+    documents: dict[str, Document] = field(default_factory=dict)
+
+    def run(self) -> Findings:
+        """Look at every file."""
+        folder = self.folder
+        for name in folder.files:
+            if name.endswith(".html"):
+                self.documents[name] = scan(folder.read(name).decode("utf-8", "replace"))
+        for name, what in folder.others.items():
+            self._error(name, None, f"is {what}, which GitHub Pages refuses; copy the file instead")
+        self._add(size_problems(folder))
+        self._add(content_problems(folder))
+        for needed, why in _NEEDED.items():
+            if needed not in folder.files:
+                self._error(needed, None, f"is missing; {why}; run `sitegen build`")
+        for name in folder.files:
+            self._texts(name)
+        for name, document in self.documents.items():
+            self._page(name, document)
+        return self._findings()
+
+    def _findings(self) -> Findings:
+        total = sum(self.folder.files.values())
+        return Findings(
+            tuple(sorted(self.errors, key=_order)),
+            tuple(sorted(self.warnings, key=_order)),
+            dict(sorted(self.external.items())),
+            len(self.documents),
+            len(self.folder.files),
+            total,
+        )
+
+    def _error(self, name: str, line: int | None, text: str) -> None:
+        self.errors.append(Problem(shown(self.folder.root / name), line, text))
+
+    def _warn(self, name: str, line: int | None, text: str) -> None:
+        self.warnings.append(Problem(shown(self.folder.root / name), line, text))
+
+    def _add(self, found: Iterator[tuple[bool, str, str]]) -> None:
+        for serious, name, text in found:
+            (self._error if serious else self._warn)(name, None, text)
+
+    def _texts(self, name: str) -> None:
+        """Look for what a text file refers to, and for paths of this machine."""
+        suffix = posixpath.splitext(name)[1].lower()
+        if suffix not in {".html", ".css", ".js", ".json", ".svg", ".xml", ".txt", ".webmanifest"}:
+            return
+        text = self.folder.read(name).decode("utf-8", "replace")
+        for line, path in local_paths(text, self.place.private, generic=suffix == ".json"):
+            self._error(name, line, f"names {path}, a path of this machine; remove it")
+        readers: dict[str, Callable[[str], Iterator[tuple[int, str]]]] = {
+            ".css": css_uris,
+            ".xml": sitemap_uris,
+        }
+        for line, uri in readers[suffix](text) if suffix in readers else ():
+            self._follow(name, Reference(uri, line, "load" if suffix == ".css" else "address", 0))
+
+    def _page(self, name: str, document: Document) -> None:
+        for reference in document.references:
+            self._follow(name, reference)
+        for nameless in document.nameless:
+            self._error(name, nameless.line, nameless.text)
+        for double in (each for each, count in document.ids.items() if count > 1):
+            self._warn(name, None, f"has the id {quoted(double)} more than once; links find one")
+        if not document.language:
+            self._error(name, None, 'does not tell its language; write <html lang="en">')
+        if not document.title:
+            self._error(name, None, "has no title; write one into its <title>")
+        self._weigh(name, document)
+
+    def _weigh(self, name: str, document: Document) -> None:
+        address = Address(self.place.base_url)
+        weight = page_weight(self.folder, address, name, document)
+        if weight > self.place.budget_kb * 1000:
+            text = (
+                f"fetches {weight / 1000:.0f} kB before anything is played, more than its budget "
+                f"of {self.place.budget_kb} kB; use fewer or smaller pictures, or set page_budget"
+            )
+            self._warn(name, None, text)
+
+    def _follow(self, name: str, reference: Reference) -> None:
+        """See where a reference leads."""
+        if reference.uri.startswith("data:"):
+            return
+        target = Address(self.place.base_url).target(name, reference.uri)
+        fault = target.fault or self._fault(name, reference, target)
+        if fault is not None:
+            self._error(
+                name, reference.line, f"{_TOLD[reference.role]} {quoted(reference.uri)} {fault}"
+            )
+        elif target.path is None:
+            self._outside(name, reference)
+
+    def _fault(self, name: str, reference: Reference, target: Target) -> str | None:
+        """Why the site has not what is meant, or None."""
+        if target.path is None:
+            return None
+        found = self.folder.served(target.path)
+        if found is None:
+            return missing(self.folder, target.path)
+        if name == NOT_FOUND and not _is_rooted(reference.uri):
+            return f"is relative, and {NOT_FOUND} answers at every address; write it whole"
+        return self._anchor_fault(found, target.fragment)
+
+    def _anchor_fault(self, found: str, fragment: str) -> str | None:
+        document = self.documents.get(found)
+        fragment = fragment.partition(":~:")[0]
+        if document is None or fragment in {"", "top"} or fragment in document.ids:
+            return None
+        return f"leads to no anchor of {found}; give an element there this id, or mend the link"
+
+    def _outside(self, name: str, reference: Reference) -> None:
+        where = f"{shown(self.folder.root / name)}:{reference.line}"
+        self.external.setdefault(reference.uri, where)
+        if reference.role in {"load", "play"}:
+            text = f"{_TOLD[reference.role]} {quoted(reference.uri)} comes from another server, "
+            text += "which may be slow, watch visitors or vanish; copy the file into the site"
+            self._warn(name, reference.line, text)
+
+
+_TOLD = {
+    "link": "the link",
+    "load": "the file",
+    "play": "the clip",
+    "address": "the address",
+    "label": "the name of an element, by id",
+}
+
+
+def _is_rooted(uri: str) -> bool:
+    return uri.startswith(("/", "#")) or "://" in uri
+
+
+def _order(problem: Problem) -> tuple[str, int, str]:
+    return problem.file, problem.line or 0, problem.text
+
+
+def _many(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"

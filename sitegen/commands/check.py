@@ -1,0 +1,35 @@
+"""`sitegen check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sitegen.commands.shared import built_site, config_option
+
+
+@click.command()
+@config_option
+@click.option("--output", type=click.Path(path_type=Path), help="The built folder.")
+@click.option("--strict", is_flag=True, help="Fail on a warning.")
+def check(config: Path, output: Path | None, strict: bool) -> None:
+    """Look the built folder over as GitHub Pages will serve it. Nothing is fetched or changed.
+
+    Errors are links, anchors and files that lead nowhere (upper and lower case count), clips that
+    browsers do not play, what has no text alternative, and what GitHub refuses. Warnings are what
+    is heavy or comes from another server. Links to elsewhere are listed, not followed.
+
+    \b
+    Examples:
+      sitegen check
+      sitegen check --strict
+      sitegen check --output /tmp/site
+    """
+    from sitegen.check import check_site
+
+    site, folder = built_site(config, output)
+    findings = check_site(site, folder)
+    for line in findings.lines():
+        click.echo(line)
+    findings.require_good(strict=strict)

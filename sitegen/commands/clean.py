@@ -1,0 +1,32 @@
+"""`sitegen clean`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sitegen.commands.shared import config_option
+
+
+@click.command()
+@config_option
+@click.option("--store", is_flag=True, help="Also remove the filmed clips in cache_dir.")
+def clean(config: Path, store: bool) -> None:
+    """Remove what sitegen made: the built folder, and what interrupted runs have left.
+
+    Clips stay in the store, so that the next build films nothing, unless --store is given.
+
+    \b
+    Examples:
+      sitegen clean
+      sitegen clean --store
+    """
+    from sitegen.clean import clean
+    from sitegen.config import load_site
+
+    removed = clean(load_site(config), store=store)
+    for path in removed:
+        click.echo(f"removed {path}")
+    if not removed:
+        click.echo("there was nothing to remove")

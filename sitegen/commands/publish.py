@@ -1,0 +1,49 @@
+"""`sitegen publish`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sitegen.commands.shared import config_option
+from sitegen.console import Console
+
+
+@click.command()
+@config_option
+@click.option("--output", type=click.Path(path_type=Path), help="The built folder.")
+@click.option("--remote", default="origin", show_default=True, help="The git remote to push to.")
+@click.option("--branch", default="gh-pages", show_default=True, help="The branch to put it on.")
+@click.option(
+    "--overwrite", is_flag=True, help="Also replace what was not published from this clone."
+)
+@click.option("--strict", is_flag=True, help="Refuse on a warning of `sitegen check`.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+def publish(
+    config: Path,
+    output: Path | None,
+    remote: str,
+    branch: str,
+    overwrite: bool,
+    strict: bool,
+    dry_run: bool,
+) -> None:
+    """Put the built site on a branch that GitHub Pages serves, after `sitegen check`.
+
+    The branch then holds one commit: the built folder, .nojekyll, and CNAME where site.toml names a
+    domain. Your files, your index and your branches are left alone.
+
+    \b
+    Examples:
+      sitegen publish
+      sitegen publish --dry-run
+      sitegen publish --remote fork --overwrite
+    """
+    from sitegen.config import load_site
+    from sitegen.publish import Wishes, publish
+
+    site = load_site(config)
+    wishes = Wishes(remote, branch, overwrite, strict, dry_run)
+    for line in publish(site, output or site.output, wishes, Console()).lines():
+        click.echo(line)

@@ -1,0 +1,244 @@
+"""Publishing: the built folder becomes the one commit of a branch that GitHub Pages serves.
+
+The commit is made by ghp-import beside everything else in the repository: no file, no index and no
+branch of the author's is touched. A ref of our own remembers what was published, so that the work
+of others is never overwritten unseen: the push goes through only if the remote's branch still is
+what we have seen there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sitegen.check import check_site
+from sitegen.config import Site
+from sitegen.errors import PublishError, TargetError
+from sitegen.files import lock
+from sitegen.folder import Folder, read_folder
+from sitegen.report import Reporter
+from sitegen.repository import Remote, Repository, execute, public
+from sitegen.source import shown
+from sitegen.tree import is_built
+
+_STAGED = "sitegen-unfinished-publish"
+"""The branch that a commit stands on while it is made; gone at the end."""
+
+_GITHUB = re.compile(r"(?:.*[@/])?github\.com(?::\d+)?[:/](?P<user>[^/]+)/(?P<name>[^/]+?)/?")
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the command line says: where to publish to, and how boldly."""
+
+    remote: str = "origin"
+    branch: str = "gh-pages"
+    overwrite: bool = False
+    strict: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class Published:
+    """What was done, or would be; `commit` is None in a rehearsal."""
+
+    remote: Remote
+    branch: str
+    commit: str | None
+    changed: bool
+    address: str | None
+
+    def lines(self) -> list[str]:
+        """The summary as the command line prints it."""
+        where = f"{self.branch} of {self.remote.name} ({public(self.remote.url)})"
+        if self.commit is None:
+            return [f"nothing was pushed to {where}", *self._visit("it would be at")]
+        if not self.changed:
+            return [f"{where} holds this site already", *self._visit("it is at")]
+        waiting = (
+            "GitHub needs a minute or two. The first time, choose this branch and / (root) under "
+            "Settings, Pages, Deploy from a branch."
+        )
+        lines = [f"published to {where}, commit {self.commit[:10]}", *self._visit("it is at")]
+        return [*lines, waiting] if _GITHUB.fullmatch(_bare(self.remote.url)) else lines
+
+    def _visit(self, words: str) -> list[str]:
+        return [f"{words} {self.address}"] if self.address else []
+
+
+def publish(site: Site, output: Path, wishes: Wishes, report: Reporter) -> Published:
+    """Put the built folder on the branch, or with `dry_run` tell what would be done.
+
+    Raises PublishError with nothing changed on the remote, PlatformError where git is missing,
+    LockedError while a build is at work.
+    """
+    _require_built(output)
+    repository = Repository(site.root)
+    with _alone(site, repository):
+        _check(site, output, wishes, report)
+        remote = _remote(repository, wishes)
+        _keep_domain(repository, remote, site, wishes)
+        folder = read_folder(output)
+        _tell(folder, remote, site, wishes, report)
+        address = pages_address(site, remote.url)
+        if wishes.dry_run:
+            return Published(remote, wishes.branch, None, False, address)
+        with _committed(repository, folder, site, wishes) as commit:
+            changed = _push(repository, commit, remote, wishes)
+        return Published(remote, wishes.branch, commit, changed, address)
+
+
+def pages_address(site: Site, url: str) -> str | None:
+    """Where the site can be visited: as `site.toml` says, or as GitHub derives it."""
+    if site.domain:
+        return f"https://{site.domain}/"
+    if site.base_url:
+        return site.base_url
+    found = _GITHUB.fullmatch(_bare(url))
+    if found is None:
+        return None
+    host = f"{found['user'].lower()}.github.io"
+    return (
+        f"https://{host}/" if found["name"].lower() == host else f"https://{host}/{found['name']}/"
+    )
+
+
+def _bare(url: str) -> str:
+    return url.removesuffix("/").removesuffix(".git")
+
+
+def _require_built(output: Path) -> None:
+    if not output.is_dir():
+        raise PublishError(f"{shown(output)}: there is no such folder; run `sitegen build` first")
+    if not is_built(output):
+        raise PublishError(
+            f"{shown(output)}: is not a folder that sitegen built (it has no media.json of "
+            "sitegen's, or a git repository in it); name the built one with --output"
+        )
+
+
+@contextlib.contextmanager
+def _alone(site: Site, repository: Repository) -> Iterator[None]:
+    """Keep builds from exchanging the folder, and others from publishing, for the block."""
+    with contextlib.ExitStack() as held:
+        if site.cache_dir.is_dir():  # a build made it; without one there is no build to fear
+            held.enter_context(lock(site.cache_dir / "lock"))
+        held.enter_context(lock(repository.common / "sitegen.lock"))
+        yield
+
+
+def _check(site: Site, output: Path, wishes: Wishes, report: Reporter) -> None:
+    findings = check_site(site, output)
+    for line in findings.problems():
+        report.note(line)
+    try:
+        findings.require_good(strict=wishes.strict)
+    except TargetError as error:
+        raise PublishError(str(error)) from None
+    report.note(findings.summary())
+
+
+def _remote(repository: Repository, wishes: Wishes) -> Remote:
+    """The remote, if it and its branch may be published to."""
+    branch = wishes.branch
+    if repository.run("check-ref-format", f"refs/heads/{branch}").code or branch.startswith("-"):
+        raise PublishError(f"--branch {branch}: is no name of a branch; the usual one is gh-pages")
+    if branch in repository.checked_out():
+        raise PublishError(
+            f"{branch} is a branch that is being worked on here, and publishing would replace all "
+            "that is on it; name another one with --branch, or check out the one of your sources"
+        )
+    remote = repository.remote(wishes.remote, branch)
+    if remote.tip in _ours(repository, wishes):
+        return remote
+    if remote.main == branch:
+        raise PublishError(
+            f"{branch} is the main branch of {public(remote.url)}, and publishing would replace "
+            "all that is on it; name another one with --branch"
+        )
+    if not wishes.overwrite:
+        raise PublishError(
+            f"{branch} of {public(remote.url)} is at {str(remote.tip)[:10]}, which was not "
+            "published from here; somebody else has pushed there. Look at it with "
+            f"`git fetch {remote.name} {branch}` and `git log FETCH_HEAD`; to put this site in its "
+            "place, add --overwrite"
+        )
+    return remote
+
+
+def _keep_domain(repository: Repository, remote: Remote, site: Site, wishes: Wishes) -> None:
+    """Refuse to lose a domain that stands on the branch, where it was not us who put it there."""
+    if site.domain is not None or remote.tip in _ours(repository, wishes):
+        return
+    domain = repository.file_there(remote, wishes.branch, "CNAME")
+    if domain:
+        raise PublishError(
+            f"{wishes.branch} of {public(remote.url)} has the domain {domain.strip()[:253]}, which "
+            f'GitHub would forget; write domain = "{domain.strip()[:253]}" into site.toml'
+        )
+
+
+def _ours(repository: Repository, wishes: Wishes) -> set[str | None]:
+    """What the remote's branch may be without being somebody else's work."""
+    return {None, *(repository.commit(_ref(wishes, state)) for state in ("published", "attempted"))}
+
+
+def _ref(wishes: Wishes, state: str) -> str:
+    """Where we remember a commit: `published`, or `attempted` before its push has returned."""
+    return f"refs/sitegen/{state}/{wishes.remote}/{wishes.branch}"
+
+
+def _tell(folder: Folder, remote: Remote, site: Site, wishes: Wishes, report: Reporter) -> None:
+    """Say what is going to be done, or would be."""
+    count, size = len(folder.files), sum(folder.files.values())
+    verb = "would put" if wishes.dry_run else "putting"
+    place = f"{wishes.branch} of {public(remote.url)}"
+    then = f"in the place of {remote.tip[:10]}" if remote.tip else "a new branch"
+    domain = f", with the domain {site.domain}" if site.domain else ""
+    report.note(f"{verb} {count} files of {size / 1e6:.1f} MB on {place}, {then}{domain}")
+
+
+@contextlib.contextmanager
+def _committed(repository: Repository, folder: Folder, site: Site, wishes: Wishes) -> Iterator[str]:
+    """The folder as a commit without parents, for the block; no branch of it stays."""
+    drop = ("update-ref", "-d", f"refs/heads/{_STAGED}")
+    repository.run(*drop)  # what a killed run left
+    try:
+        yield _import(repository, folder, site, wishes)
+    finally:
+        repository.run(*drop)
+
+
+def _import(repository: Repository, folder: Folder, site: Site, wishes: Wishes) -> str:
+    """Let ghp-import make the commit, and see that all files are in it."""
+    words = ["--no-jekyll", "--branch", _STAGED, "--remote", wishes.remote]
+    words += ["--message", f"Publish {site.title}"]
+    words += ["--cname", site.domain] if site.domain else []
+    command = [sys.executable, "-m", "ghp_import", *words, "--", str(folder.root)]
+    done = execute(command, site.root, repository.identity(), apart=True)
+    commit = repository.commit(f"refs/heads/{_STAGED}")
+    wanted = {*folder.files, ".nojekyll", *(["CNAME"] if site.domain else [])}
+    if done.code or commit is None or repository.files(commit) != wanted:
+        raise PublishError(f"git could not make a commit of {folder.root}: {done.words}")
+    return commit
+
+
+def _push(repository: Repository, commit: str, remote: Remote, wishes: Wishes) -> bool:
+    """Push the commit, if the branch is what it was; False if it holds the same files already."""
+    known = remote.tip if remote.tip in _ours(repository, wishes) else None
+    if known is not None and repository.tree(known) == repository.tree(commit):
+        repository.ask("update-ref", _ref(wishes, "published"), known)
+        return False
+    repository.ask("update-ref", _ref(wishes, "attempted"), commit)
+    branch = f"refs/heads/{wishes.branch}"
+    lease = f"--force-with-lease={branch}:{remote.tip or ''}"
+    quiet = ("--no-follow-tags", "--recurse-submodules=no")
+    done = repository.run("push", *quiet, lease, remote.name, f"{commit}:{branch}")
+    if done.code:
+        raise PublishError(f"git push to {public(remote.url)} was refused:\n{done.words}")
+    repository.ask("update-ref", _ref(wishes, "published"), commit)
+    return True

@@ -1,0 +1,69 @@
+"""Labels and strips: words where they belong, and pictures untouched."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sitegen.frames import Frame, upscale
+from sitegen.labels import label_width, strip, write_label
+
+PAPER, INK = (250, 251, 252), (9, 8, 7)
+
+
+def blank(height: int = 60, width: int = 200) -> Frame:
+    """Nothing but paper."""
+    return np.full((height, width, 3), PAPER, np.uint8)
+
+
+def inked(frame: Frame) -> tuple[int, int, int, int]:
+    """Top, bottom, left and right of what is not paper."""
+    rows, columns = np.nonzero((frame != PAPER).any(-1))
+    return int(rows.min()), int(rows.max()), int(columns.min()), int(columns.max())
+
+
+@pytest.mark.parametrize("words", ["IHDM", "Full DDPM latent"])
+def test_a_label_stands_on_its_place(words: str) -> None:
+    """Its middle is at x, its baseline at y; the frame that was given stays as it was."""
+    before = blank()
+    frame = write_label(before, words, (100, 40), 20, INK)
+    top, bottom, left, right = inked(frame)
+    assert abs((left + right) / 2 - 100) <= 2
+    assert bottom in (39, 40)
+    assert 10 <= 40 - top <= 20
+    assert abs(right - left - label_width(words, 20)) <= 6
+    assert (frame == INK).all(-1).any()
+    assert (before == PAPER).all()
+
+
+def test_an_index_is_small_and_low() -> None:
+    """What follows an underscore is, and the underscore itself is not written."""
+    whole = [write_label(blank(), words, (100, 40), 30, INK) for words in ("u", "u_K")]
+    plain, indexed = map(inked, whole)
+    assert indexed[1] > plain[1]
+    assert label_width("u", 30) < label_width("u_K", 30) < label_width("uK", 30)
+
+
+def test_strip() -> None:
+    """Pictures stand in rows, enlarged by a whole number, after names that do not touch them."""
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 3, 20, 20, 3), np.uint8)
+    sheet = strip([("u_K", list(pictures[0])), ("Longer", list(pictures[1]))], PAPER, INK)
+    factor = 920 // 3 // 20
+    pitch = 20 * factor + 4
+    left = sheet.shape[1] - (3 * pitch - 4)
+    assert sheet.shape[0] == 2 * pitch - 4
+    for row in range(2):
+        for column in range(3):
+            top, start = row * pitch, left + column * pitch
+            seen = sheet[top : top + 20 * factor, start : start + 20 * factor]
+            np.testing.assert_array_equal(seen, upscale(pictures[row, column], factor))
+    names = sheet[:, : left - 2]
+    assert inked(names)[2] >= 0
+    assert inked(names)[3] < left - 8
+    assert (sheet[pitch - 4 : pitch] == PAPER).all()
+
+
+def test_large_pictures_stay_as_they_are() -> None:
+    """They are never made smaller."""
+    sheet = strip([("a", [np.zeros((256, 256, 3), np.uint8)] * 5)], PAPER, INK)
+    assert sheet.shape[0] == 256
