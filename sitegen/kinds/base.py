@@ -84,4 +84,5 @@ class Spec:
         computes what its branches share but once, sees fewer.
         """
         counted = ("count", "rows", "leaves", "pairs", "points")
-        return levels * math.prod(int(getattr(self, name, None) or 1) for name in counted)
+        many = (getattr(self, name, None) for name in counted)
+        return levels * math.prod(each for each in many if isinstance(each, int))
