@@ -26,10 +26,10 @@ from pydantic import (
     model_validator,
 )
 
-from sitegen.fields import HostName, Slug, Text, Url, WebUrl, unless
+from sitegen.fields import HostName, Slug, Text, Url, WebUrl, told_as, unless
 from sitegen.ihdm.card import presets
 from sitegen.ihdm.foreign import tells_itself
-from sitegen.problems import Problem, known_words, rule, told
+from sitegen.problems import Problem, close_match, known_words, rule, told
 from sitegen.resources import resource
 from sitegen.source import KeyPath, odd_character, read_text, shown, toml_lines
 
@@ -56,11 +56,18 @@ def _existing(value: object, info: ValidationInfo) -> Path:
     if info.field_name == "path" and (info.data.get("card") or info.data.get("preset")):
         return own  # a checkpoint whose card is known may come later
     if path.parts[0] != "models":
-        raise ValueError(f"is not there; looked for {shown(own)}")
+        raise ValueError(f"is not there; looked for {shown(own)}{_nearest(own)}")
     shipped = resource("models").parent / path
     if shipped.is_dir() or shipped.is_file():
         return shipped
-    raise ValueError(f"is not there; looked for {shown(own)} and {shown(shipped)}")
+    looked = f"{shown(own)} and {shown(shipped)}"
+    raise ValueError(f"is not there; looked for {looked}{_nearest(own, shipped)}")
+
+
+def _nearest(*paths: Path) -> str:
+    """Hint at a file or folder that lies where one of these should, with a name like its own."""
+    beside = {each.name for path in paths if path.parent.is_dir() for each in path.parent.iterdir()}
+    return close_match(paths[0].name, sorted(beside))
 
 
 def _own_folder(value: object, info: ValidationInfo) -> Path:
@@ -90,8 +97,11 @@ def _preset_fault(name: str) -> str | None:
     return None if name in presets() else f"no such preset{known_words(name, presets())}"
 
 
-Language = Annotated[str, unless(_language)]
-CitationKey = Annotated[str, unless(_citation_key)]
+_TAG = told_as("a language tag", "^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")
+_KEY = told_as("letters of English, digits, :, _ and -", "^[A-Za-z0-9:_-]{1,64}$")
+
+Language = Annotated[str, unless(_language), _TAG]
+CitationKey = Annotated[str, unless(_citation_key), _KEY]
 PresetName = Annotated[str, unless(_preset_fault)]
 Existing = Annotated[Path, BeforeValidator(_existing)]
 OwnFolder = Annotated[Path, BeforeValidator(_own_folder)]

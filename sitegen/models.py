@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from sitegen.config import ModelEntry, Site, load_site
@@ -213,4 +213,12 @@ def _digest(path: Path, pinned: FileRef | None, what: str) -> str:
     if not path.exists() and pinned is not None and pinned.sha256 is not None:
         return pinned.sha256
     regular_size(path, what)
+    status = path.stat()
+    times = status.st_mtime_ns, status.st_ctime_ns
+    return _known_digest(path, status.st_dev, status.st_ino, status.st_size, *times)
+
+
+@lru_cache(maxsize=256)
+def _known_digest(path: Path, *_traces: int) -> str:
+    """The digest of a file that was not touched since; a preview asks for it at every change."""
     return sha256(path)

@@ -142,8 +142,7 @@ MESSAGES = [
     ),
     (
         'title = "T"\nbase_url = "example.org"',
-        'site.toml:2: base_url = "example.org": '
-        "should begin with https://, http:// or mailto:, or be a path in the site",
+        'site.toml:2: base_url = "example.org": should begin with https:// or http://',
     ),
     (
         'title = "T"\n[[authors]]\nname = "A"\n[[authors]]\nurl = "javascript:alert(1)"',
@@ -151,7 +150,10 @@ MESSAGES = [
         'site.toml:5: authors[1].url = "javascript:alert(1)": '
         "should begin with https://, http:// or mailto:, or be a path in the site",
     ),
-    ('title = "T"\nauthors = "A"', 'site.toml:2: authors = "A": should be a valid tuple'),
+    ('title = "T"\nauthors = "A"', 'site.toml:2: authors = "A": should be a list'),
+    ('title = "T"\nauthors = ["A"]', 'site.toml:2: authors[0] = "A": should be a table'),
+    ('title = "T"\ncitation = 1', "site.toml:2: citation = 1: should be a table"),
+    ('title = "T"\nmodels = 1', "site.toml:2: models = 1: should be a table"),
     (
         'title = "T"\n[[links]]\nlabel = "P"\nurl = "p.pdf"\nicon = "papr"',
         'site.toml:5: links[0].icon = "papr": should be "code", "data", "page", "paper", '
@@ -170,6 +172,10 @@ MESSAGES = [
     (
         'title = "T"\n[models.m]\npath = "nowhere"',
         'site.toml:3: models.m.path = "nowhere": is not there; looked for nowhere',
+    ),
+    (
+        'title = "T"\n[models.m]\npath = "page"',
+        'site.toml:3: models.m.path = "page": is not there; looked for page, did you mean "pages"?',
     ),
     (
         'title = "T"\n[models.m]\npath = "pages"',
