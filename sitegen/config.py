@@ -68,7 +68,7 @@ def _own_folder(value: object, info: ValidationInfo) -> Path:
     path, root = _path(value), _root(info)
     if path.is_absolute() or ".." in path.parts or not path.parts or "\\" in str(path):
         raise ValueError("should be a folder inside the site's own folder")
-    used = [root / "pages", root / "site.toml", info.data.get("output")]
+    used = [root / "pages", root / "theme", root / "site.toml", info.data.get("output")]
     used += [entry.path for entry in info.data.get("models", {}).values()]
     for other in filter(None, used):
         if root / path in (other, *other.parents) or other in (root / path).parents:
@@ -95,7 +95,7 @@ CitationKey = Annotated[str, unless(_citation_key)]
 PresetName = Annotated[str, unless(_preset_fault)]
 Existing = Annotated[Path, BeforeValidator(_existing)]
 OwnFolder = Annotated[Path, BeforeValidator(_own_folder)]
-Icon = Literal["code", "data", "page", "paper", "video"]
+Icon = Literal["code", "data", "page", "paper", "poster", "video"]
 
 
 class _Table(BaseModel):

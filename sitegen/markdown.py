@@ -36,12 +36,22 @@ class Fault:
 
 
 @dataclass(frozen=True)
+class Heading:
+    """A heading below the title: its level, from 2, its text and its id."""
+
+    level: int
+    title: str
+    id: str
+
+
+@dataclass(frozen=True)
 class Document:
     """A page's text: HTML and, between, the numbers of the slots that stood there."""
 
     title: str | None
     parts: tuple[Markup | int, ...]
     faults: tuple[Fault, ...]
+    headings: tuple[Heading, ...]
 
 
 class Files(Protocol):
@@ -59,15 +69,16 @@ def parse(text: str, slot: re.Pattern[str], uri: str, files: Files) -> Document:
 
     A paragraph that is nothing but a match of `slot` becomes the number in the pattern's group 1.
     A heading of level 1 at the beginning is the title and leaves the text. Links are made relative
-    to the page, headings get ids that begin with `h-`, pictures their size. `files` knows what
-    links and pictures lead to.
+    to the page; headings get ids that begin with `h-`, and those without links lead to themselves;
+    pictures get their size. `files` knows what links and pictures lead to.
     """
     env: dict[str, Any] = {}
     tokens = _parser().parse(text, env)
     title = _plain(tokens[1]) if tokens and tokens[0].tag == "h1" else None
     walk = _Walk(uri, files)
     walk.run(tokens if title is None else tokens[3:])
-    return Document(title or None, tuple(_parts(walk.kept, slot, env)), tuple(walk.faults))
+    parts = tuple(_parts(walk.kept, slot, env))
+    return Document(title or None, parts, tuple(walk.faults), tuple(walk.headings))
 
 
 class _Parser(MarkdownIt):
@@ -80,7 +91,8 @@ class _Parser(MarkdownIt):
 
 @cache
 def _parser() -> MarkdownIt:
-    parser = _Parser("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    options = {"html": False, "xhtmlOut": False}
+    parser = _Parser("commonmark", options).enable(["table", "strikethrough"])
     parser.use(footnote_plugin)
     parser.use(dollarmath_plugin, allow_labels=False)
     parser.inline.ruler.at("math_inline", _inline_formula)
@@ -142,6 +154,7 @@ class _Walk:
     files: Files
     kept: list[Token] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    headings: list[Heading] = field(default_factory=list)
     ids: set[str] = field(default_factory=set)
     level: int = 1
     line: int = 1
@@ -151,7 +164,7 @@ class _Walk:
         for at, token in enumerate(tokens):
             self.line = token.map[0] + 1 if token.map else self.line
             if token.type == "heading_open":
-                self._heading(token, _plain(tokens[at + 1]))
+                self._heading(token, tokens[at + 1])
             for child in token.children or ():
                 self._inline(child)
             self.kept += self._block(token)
@@ -159,9 +172,9 @@ class _Walk:
     def _fault(self, text: str) -> None:
         self.faults.append(Fault(self.line, text))
 
-    def _heading(self, token: Token, text: str) -> None:
-        """Give the heading an id of its own, and see that no level is left out."""
-        level = int(token.tag[1:])
+    def _heading(self, token: Token, inline: Token) -> None:
+        """Give the heading an id and a link to itself, and see that no level is left out."""
+        level, text = int(token.tag[1:]), _plain(inline)
         if level == 1:
             self._fault("a heading of level 1 is the page's title and comes first; write ##")
         elif level > self.level + 1:
@@ -173,6 +186,11 @@ class _Walk:
         name = next(name for name in itertools.chain([base], count) if name not in self.ids)
         self.ids.add(name)
         token.attrs["id"] = name
+        self.headings.append(Heading(level, text, name))
+        children = inline.children or []
+        if text.strip() and not any(child.type == "link_open" for child in children):
+            start = Token("link_open", "a", 1, attrs={"href": f"#{name}", "class": "anchor"})
+            inline.children = [start, *children, Token("link_close", "a", -1)]
 
     def _block(self, token: Token) -> list[Token]:
         """Make of a block what is kept of it: what may be too wide scrolls by itself."""

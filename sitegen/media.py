@@ -72,10 +72,8 @@ class Record:
 
     parameters: JSON values with lists, not tuples, so that they come back equal
     levels: the level that each frame of the clip shows; empty for a figure that stands still
-    files: "mp4", "gif" and "poster" of a clip, with "-dark" where dark pages have their own;
-    "image" of a figure that stands still; …
-    results: what was measured: "summary", a sentence, and "tables", each with "caption", "columns"
-    and "rows"; JSON values as in parameters
+    files: "mp4", "gif" and "poster" of a clip, with "-dark" for dark pages; "image" of a still; …
+    results: what was measured: "summary", a sentence, "tables" of "caption", "columns" and "rows"
     """
 
     kind: str
@@ -89,13 +87,18 @@ class Record:
 
 @dataclass(frozen=True)
 class Media:
-    """A record placed on a page, under an id and with the author's words."""
+    """A record placed on a page, under an id and with the author's words.
+
+    sigmas: the blur scale σ_B in pixels of each of the record's levels; empty where its model
+        does not blur
+    """
 
     id: str
     page: str
     alt: str
     caption: str
     record: Record
+    sigmas: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -179,7 +182,8 @@ def _record_value(record: Record) -> dict[str, JSON]:
 
 def _media_value(media: Media) -> dict[str, JSON]:
     words = {"id": media.id, "page": media.page, "alt": media.alt, "caption": media.caption}
-    return {**_record_value(media.record), **words}
+    blur = {"sigmas": list(media.sigmas)} if media.sigmas else {}
+    return {**_record_value(media.record), **words, **blur}
 
 
 def _versioned(text: str) -> _Object:
@@ -229,6 +233,10 @@ def _take(entry: _Object, name: str, kind: type[_T]) -> _T:
     return _typed(entry.pop(name), kind, name)
 
 
+def _maybe(entry: _Object, name: str, kind: type[_T]) -> _T | None:
+    return _take(entry, name, kind) if name in entry else None
+
+
 def _typed(value: object, kind: type[_T], name: str) -> _T:
     if not isinstance(value, kind) or isinstance(value, bool):
         raise ValueError(f"{name!r} is {value!r:.40}, not of type {kind.__name__}")
@@ -247,15 +255,15 @@ def _file(entry: _Object) -> MediaFile:
         sha256=_take(entry, "sha256", str),
         width=_take(entry, "width", int),
         height=_take(entry, "height", int),
-        frames=_take(entry, "frames", int) if "frames" in entry else None,
-        fps=_rate(entry.pop("fps")) if "fps" in entry else None,
+        frames=_maybe(entry, "frames", int),
+        fps=_number(entry.pop("fps"), "fps") if "fps" in entry else None,
     )
     _nothing_left(entry)
     return file
 
 
-def _rate(value: object) -> float:
-    return value if isinstance(value, float) else _typed(value, int, "fps")
+def _number(value: object, name: str) -> float:
+    return value if isinstance(value, float) else _typed(value, int, name)
 
 
 def _model(entry: _Object) -> ModelRef:
@@ -286,6 +294,7 @@ def _media(entry: _Object) -> Media:
         alt=_take(entry, "alt", str),
         caption=_take(entry, "caption", str),
         record=record,
+        sigmas=tuple(_number(each, "sigmas") for each in _maybe(entry, "sigmas", list) or ()),
     )
     _nothing_left(entry)
     return media

@@ -27,7 +27,7 @@ from sitegen.embeds import EMBEDS, Embed, Image, make_embed
 from sitegen.errors import ConfigError
 from sitegen.figures import KINDS, Figure, Place, make_figure
 from sitegen.links import slug_fault
-from sitegen.markdown import parse
+from sitegen.markdown import Heading, parse
 from sitegen.ownfiles import Folder, OwnFile
 from sitegen.pagefiles import PageFiles, link_faults
 from sitegen.problems import Problem, known_words, quoted, told
@@ -36,7 +36,7 @@ from sitegen.templates import TemplateFault, calling_line, run_template
 
 _OURS = frozenset({"assets", "index", "media"})  # what the build folder has at its root
 _FIXED_ID = re.compile(
-    r"h-.*|fn(ref)?\d.*|citation|content|top"
+    r"h-.*|fn(ref)?\d.*|citation|content|top|viewer.*"
 )  # what the theme and footnotes use
 
 
@@ -57,6 +57,7 @@ class Page:
     body: tuple[Markup | Shown, ...]
     source: Path
     files: tuple[OwnFile, ...] = ()
+    headings: tuple[Heading, ...] = ()
 
 
 def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tuple[Page, ...]:
@@ -114,6 +115,7 @@ def read_page(path: Path, site: Site, available: Callable[[str], bool]) -> Page:
         body,
         path,
         _files(named, files),
+        document.headings,
     )
 
 

@@ -22,6 +22,7 @@ from sitegen.errors import ConfigError, PlatformError
 from sitegen.figures import Figure, canonical_json, spec_json
 from sitegen.files import digest, digest_bytes, platform_errors
 from sitegen.frames import Frame
+from sitegen.ihdm.card import ModelCard
 from sitegen.media import MediaFile, ModelRef
 from sitegen.models import ModelSource
 
@@ -74,7 +75,11 @@ class Shot:
 
 @dataclass(frozen=True)
 class Job:
-    """A figure of a page with its key; `request` is the digest of what is `asked`."""
+    """A figure of a page with its key; `request` is the digest of what is `asked`.
+
+    levels, sigmas: K of the figure's first model, and its blur scales σ_B in pixels of levels
+        0 … K; none for a model that does not blur
+    """
 
     figure: Figure
     page: str
@@ -83,6 +88,7 @@ class Job:
     request: str
     environment: str | None
     asked: str = ""
+    sigmas: tuple[float, ...] = ()
 
     @property
     def key(self) -> str | None:
@@ -117,7 +123,13 @@ def plan_figure(
         digest_bytes(asked.encode()),
         known,
         asked,
+        _sigmas(models[0].card),
     )
+
+
+def _sigmas(card: ModelCard) -> tuple[float, ...]:
+    """σ_B of the levels 0 … K, rounded so that every machine writes the same digits."""
+    return () if card.blur is None else tuple(round(sigma, 4) for sigma in card.schedule.sigmas)
 
 
 def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:

@@ -6,80 +6,77 @@ the `Markup` of a page's body, which `sitegen.markdown` has made safe.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from urllib.parse import urlsplit
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from sitegen.bibtex import bibtex
 from sitegen.config import Site
-from sitegen.embedviews import embed_view, frames_policy
+from sitegen.drawn import Drawn
+from sitegen.embedviews import embed_view
 from sitegen.errors import TargetError
+from sitegen.exhibits import exhibit, front_picture
 from sitegen.figures import Figure
+from sitegen.heads import FRONT, POLICY, base_address, head, paper
 from sitegen.links import relative
+from sitegen.markdown import Heading
 from sitegen.media import Manifest, Media, MediaFile
 from sitegen.pages import Page
-from sitegen.resources import resource
+from sitegen.theme import ICON, STYLESHEET, Theme, site_theme
 from sitegen.views import (
-    Button,
     Clip,
-    Download,
-    Head,
     MenuEntry,
-    Named,
+    MissingView,
     OwnVideo,
     PageView,
-    Paper,
     Photograph,
     Picture,
     Prose,
     Screen,
+    Section,
     Still,
 )
 
-POLICY = (
-    "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'self'; script-src 'self'; "
-    "base-uri 'none'; form-action 'none'"
-)
-"""What a page may load: files of its own site."""
+MISSING = "404.html"
+"""The page that a host shows for addresses that lead nowhere."""
 
-FRONT = "index.html"
-"""Where the front page goes."""
+_LONG = 4  # sections from which on a page has a table of contents
 
 
-def render_site(site: Site, pages: tuple[Page, ...], manifest: Manifest) -> dict[str, str]:
+def render_site(
+    site: Site,
+    pages: tuple[Page, ...],
+    manifest: Manifest,
+    theme: Theme | None = None,
+    drawn: Drawn | None = None,
+) -> dict[str, str]:
     """Render every page: its path in the build folder to its HTML text.
 
-    Raises TargetError when a figure of a page is not in the manifest.
+    Raises TargetError when a figure of a page is not in the manifest, ConfigError where a template
+    of the author's goes wrong.
     """
-    book = _Book(site, pages, {(each.page, each.id): each for each in manifest.figures})
-    template = _environment().get_template("page.html")
-    return {page.uri: template.render(page=book.view(page)) for page in pages}
+    theme = theme or site_theme(site)
+    media = {(each.page, each.id): each for each in manifest.figures}
+    book = _Book(site, pages, media, theme, drawn or Drawn())
+    texts = {page.uri: theme.render("page.html", page=book.view(page)) for page in pages}
+    return texts | {MISSING: theme.render(MISSING, page=_missing(site, theme))}
 
 
-def assets(site: Site) -> dict[str, Path]:
-    """The theme's files: the path in the build folder, named after the content, to the source."""
-    return {f"assets/{_content_name(path)}": path for path in sorted(resource("static").iterdir())}
+def posters_behind(pages: Sequence[Page], manifest: Manifest) -> dict[str, MediaFile]:
+    """The poster that lies behind the title of each page that has one, by the page's path.
 
-
-def _content_name(path: Path) -> str:
-    return f"{path.stem}-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}{path.suffix}"
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(resource("templates")),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    It is the first that is a picture in pixels: the page's own, else the site's first.
+    """
+    found = [(media.page, front_picture(media)) for media in manifest.figures]
+    fit = [(uri, poster) for uri, poster in found if poster is not None]
+    chosen = {}
+    for page in pages:
+        own = [poster for uri, poster in fit if uri == page.uri]
+        for poster in [*own, *(poster for _, poster in fit)][:1]:
+            chosen[page.uri] = poster
+    return chosen
 
 
 @dataclass(frozen=True)
@@ -89,19 +86,26 @@ class _Book:
     site: Site
     pages: Sequence[Page]
     media: Mapping[tuple[str, str], Media]
+    theme: Theme
+    drawn: Drawn
 
     def view(self, page: Page) -> PageView:
         """Everything that the template shows of a page."""
         front = page.uri == FRONT
+        parts = tuple(self._parts(page))
+        clips = [part for part in parts if isinstance(part, Clip)]
         return PageView(
             language=self.site.language,
-            head=_head(self.site, page),
+            head=head(self.site, page, self.theme, self.drawn.card),
             title=page.title,
             backdrop=self._backdrop(page),
-            paper=_paper(self.site, page) if front else None,
+            paper=paper(self.site, page) if front else None,
             menu=self._menu(page),
+            contents=contents(page.headings),
             lead=self.site.lead if front else None,
-            parts=tuple(self._parts(page)),
+            parts=parts,
+            moving=bool(clips),
+            viewer=any(clip.cells or clip.nodes for clip in clips),
             bibtex=bibtex(self.site) if front else None,
             manifest=relative("media.json", page.uri) if self.media else None,
         )
@@ -109,7 +113,7 @@ class _Book:
     def _parts(self, page: Page) -> Iterator[Prose | Clip | Still | Photograph | Screen | OwnVideo]:
         for part in page.body:
             if isinstance(part, Figure):
-                yield _clip(self._media(page, part), page)
+                yield exhibit(self._media(page, part), page.uri)
             elif not isinstance(part, Markup):
                 yield embed_view(part, page.uri, self._backdrop(page))
             elif part:
@@ -123,13 +127,12 @@ class _Book:
             raise TargetError(f"{place}: the figure {figure.id} has not been filmed") from error
 
     def _backdrop(self, page: Page) -> Picture | None:
-        """The samples behind the title: those of the page's first clip, or the front page's."""
-        for place in (page, *self.pages):
-            for figure in place.figures:
-                poster = self._media(place, figure).record.files.get("poster")
-                if poster is not None:
-                    return Picture(relative(poster.path, page.uri), poster.width, poster.height)
-        return None
+        """The samples behind the title, drawn small where that was done."""
+        poster = posters_behind([page], Manifest(tuple(self.media.values()))).get(page.uri)
+        if poster is None:
+            return None
+        small = self.drawn.backdrops.get(poster.sha256, poster)
+        return Picture(relative(small.path, page.uri), small.width, small.height)
 
     def _menu(self, page: Page) -> tuple[MenuEntry, ...]:
         if len(self.pages) == 1:
@@ -139,75 +142,26 @@ class _Book:
         )
 
 
-def _head(site: Site, page: Page) -> Head:
-    files = {path.name: relative(uri, page.uri) for uri, path in assets(site).items()}
-    folder = page.uri.removesuffix("index.html")
-    return Head(
-        title=page.title if page.title == site.title else f"{page.title} – {site.title}",
-        policy=f"{POLICY}{frames_policy(page.body)}",
-        description=site.description,
-        address=f"{site.base_url.rstrip('/')}/{folder}" if site.base_url else None,
-        icon=files["icon.svg"],
-        stylesheet=files["style.css"],
-        script=files["script.js"],
+def contents(headings: Sequence[Heading]) -> tuple[Section, ...]:
+    """The table of contents, two levels deep; empty where a page has few sections."""
+    found: list[tuple[Heading, list[Section]]] = []
+    for heading in headings:
+        if heading.level == 2:
+            found.append((heading, []))
+        elif heading.level == 3 and found:
+            found[-1][1].append(Section(heading.title, heading.id, ()))
+    sections = (Section(top.title, top.id, tuple(below)) for top, below in found)
+    return tuple(sections) if len(found) >= _LONG else ()
+
+
+def _missing(site: Site, theme: Theme) -> MissingView:
+    """The page for wrong addresses: shown at any depth, so its links begin at the host's root."""
+    root = urlsplit(base_address(site.base_url)).path if site.base_url else None
+    return MissingView(
+        language=site.language,
+        title=site.title,
+        policy=POLICY,
+        icon=None if root is None else root + theme.assets[ICON].uri,
+        stylesheet=None if root is None else root + theme.assets[STYLESHEET].uri,
+        home=root,
     )
-
-
-def _paper(site: Site, page: Page) -> Paper:
-    named = dict.fromkeys(author.affiliation for author in site.authors if author.affiliation)
-    marks = {name: str(number) for number, name in enumerate(named, 1)} if len(named) > 1 else {}
-    authors = [
-        Named(
-            author.name,
-            relative(author.url, page.uri) if author.url else None,
-            marks.get(author.affiliation or "", ""),
-        )
-        for author in site.authors
-    ]
-    return Paper(
-        authors=tuple(authors),
-        affiliations=tuple(Named(name, None, marks.get(name, "")) for name in named),
-        venue=site.venue,
-        buttons=tuple(Button(b.label, relative(b.url, page.uri), b.icon) for b in site.links),
-    )
-
-
-def _still(media: Media, image: MediaFile, page: Page) -> Still:
-    uri = relative(image.path, page.uri)
-    label = image.path.rpartition(".")[2].upper()
-    return Still(
-        id=media.id,
-        alt=media.alt,
-        caption=media.caption,
-        picture=Picture(uri, image.width, image.height),
-        downloads=(Download(label, uri, _size(image)),),
-    )
-
-
-def _clip(media: Media, page: Page) -> Clip | Still:
-    files = media.record.files
-    if (image := files.get("image")) is not None:
-        return _still(media, image, page)
-    mp4, gif = files["mp4"], files.get("gif")
-    downloads = {"MP4": mp4} | ({"GIF": gif} if gif else {})
-    return Clip(
-        id=media.id,
-        alt=media.alt,
-        caption=media.caption,
-        width=mp4.width,
-        height=mp4.height,
-        pixelated=gif is not None and mp4.width >= 2 * gif.width,  # the GIF has the model's size
-        poster=relative(files["poster"].path, page.uri),
-        mp4=relative(mp4.path, page.uri),
-        downloads=tuple(
-            Download(label, relative(file.path, page.uri), _size(file))
-            for label, file in downloads.items()
-        ),
-    )
-
-
-def _size(file: MediaFile) -> str:
-    """Write the size of a file for a reader, in steps of a thousand."""
-    if file.bytes < 1_000_000:
-        return f"{max(1, round(file.bytes / 1000))} kB"
-    return f"{file.bytes / 1_000_000:.1f} MB"

@@ -7,46 +7,7 @@ from typing import ClassVar
 
 from markupsafe import Markup
 
-
-@dataclass(frozen=True)
-class Head:
-    """What stands in the head of a page; `address` is where the page is published."""
-
-    title: str
-    policy: str
-    description: str | None
-    address: str | None
-    icon: str
-    stylesheet: str
-    script: str
-
-
-@dataclass(frozen=True)
-class Named:
-    """An author or an affiliation, and the mark that ties the one to the other."""
-
-    name: str
-    uri: str | None
-    mark: str
-
-
-@dataclass(frozen=True)
-class Button:
-    """A button under the title."""
-
-    label: str
-    uri: str
-    icon: str | None
-
-
-@dataclass(frozen=True)
-class Paper:
-    """What stands under the title of the front page."""
-
-    authors: tuple[Named, ...]
-    affiliations: tuple[Named, ...]
-    venue: str | None
-    buttons: tuple[Button, ...]
+from sitegen.headviews import Head, Paper
 
 
 @dataclass(frozen=True)
@@ -59,12 +20,22 @@ class MenuEntry:
 
 
 @dataclass(frozen=True)
+class Section:
+    """A heading in the table of contents, with the sections inside it."""
+
+    title: str
+    id: str
+    sections: tuple[Section, ...]
+
+
+@dataclass(frozen=True)
 class Picture:
-    """A still picture, its size in pixels."""
+    """A still picture and its size in pixels; `dark` is shown on dark pages instead."""
 
     uri: str
     width: int
     height: int
+    dark: str | None = None
 
 
 @dataclass(frozen=True)
@@ -77,36 +48,145 @@ class Download:
 
 
 @dataclass(frozen=True)
+class Table:
+    """Numbers that a figure shows, as words; the first column names the row."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a figure measured."""
+
+    summary: str
+    tables: tuple[Table, ...]
+
+
+@dataclass(frozen=True)
+class Maker:
+    """A model that a figure was made with, and the sha256 of its checkpoint."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How a figure was made: with what, from which seed, and the command that makes it again."""
+
+    models: tuple[Maker, ...]
+    seed: int
+    sampling_noise_std: str | None
+    command: str
+    parameters: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
 class Prose:
     """A stretch of the page's text, as safe HTML."""
+
+    shape: ClassVar[str] = "prose"
 
     prose: Markup
 
 
 @dataclass(frozen=True)
-class Clip:
-    """A figure as the page shows it; width and height are the film's, in pixels."""
-
-    id: str
-    alt: str
-    caption: str
-    width: int
-    height: int
-    pixelated: bool
-    poster: str
-    mp4: str
-    downloads: tuple[Download, ...]
-
-
-@dataclass(frozen=True)
 class Still:
-    """A figure that stands still, as the page shows it."""
+    """A figure that does not move."""
+
+    shape: ClassVar[str] = "still"
 
     id: str
     alt: str
     caption: str
     picture: Picture
+    wide: bool
     downloads: tuple[Download, ...]
+    results: Results | None
+    origin: Origin
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What the scrubber of a clip says of each frame; texts hold one word a frame.
+
+    fps: frames a second
+    last: the number of the last frame
+    levels, sigmas: k and σ_B of each frame; either may be empty
+    level, sigma: those of the last frame, which the poster shows
+    points, hold: of an interpolation: how many points lie on the way, and how many frames the
+        clip rests at either end; 0 for other clips
+    """
+
+    fps: str
+    last: int
+    levels: str
+    sigmas: str
+    level: str
+    sigma: str
+    points: int = 0
+    hold: int = 0
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Where the samples of a grid stand, in pixels of the film; the last row is centred."""
+
+    columns: int
+    count: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Node:
+    """A picture of a tree: its place in the tree, and in the film in pixels."""
+
+    depth: int
+    index: int
+    x: int
+    y: int
+    size: int
+    from_level: int
+    to_level: int
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A figure that moves.
+
+    width, height: at which it is shown, in CSS pixels; film_width, film_height: its own
+    pixelated: whether its pixels stay squares where it is enlarged
+    dark: the film for dark pages, if it has one
+    strip: some of its moments side by side
+    panels: the names of the parts that stand side by side in it
+    """
+
+    shape: ClassVar[str] = "clip"
+
+    id: str
+    kind: str
+    alt: str
+    caption: str
+    width: int
+    height: int
+    film_width: int
+    film_height: int
+    pixelated: bool
+    wide: bool
+    poster: Picture
+    mp4: str
+    dark: str | None
+    strip: Picture | None
+    downloads: tuple[Download, ...]
+    steps: Steps
+    cells: Cells | None
+    nodes: tuple[Node, ...]
+    panels: tuple[str, ...]
+    results: Results | None
+    origin: Origin
 
 
 @dataclass(frozen=True)
@@ -168,7 +248,22 @@ class PageView:
     backdrop: Picture | None
     paper: Paper | None
     menu: tuple[MenuEntry, ...]
+    contents: tuple[Section, ...]
     lead: str | None
     parts: tuple[Prose | Clip | Still | Photograph | Screen | OwnVideo, ...]
+    moving: bool
+    viewer: bool
     bibtex: str | None
     manifest: str | None
+
+
+@dataclass(frozen=True)
+class MissingView:
+    """The page for addresses that lead nowhere; its links are whole paths, or there are none."""
+
+    language: str
+    title: str
+    policy: str
+    icon: str | None
+    stylesheet: str | None
+    home: str | None

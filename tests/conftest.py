@@ -1,9 +1,12 @@
-"""What every test may use: the recorded reference of the paper's own code."""
+"""What every test may use: the recorded reference, a browser, and a site to look at in it."""
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,3 +18,30 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def reference() -> Path:
     """The folder of recorded outputs; its README says what they are."""
     return Path(__file__).resolve().parent / "reference"
+
+
+@dataclass(frozen=True)
+class Exhibition:
+    """A built site with figures of every shape: its folder, and its address under a sub-path."""
+
+    folder: Path
+    address: str
+
+
+@pytest.fixture(scope="session")
+def exhibition(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exhibition]:
+    """The site that tests of the page look at, served as GitHub Pages would."""
+    from bench.serving import serving
+    from tests.exhibition import exhibit
+
+    root = tmp_path_factory.mktemp("exhibition")
+    with serving(root / "site" / "sub") as address:
+        yield Exhibition(exhibit(root, address), address)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium; one a module, since there can be only one at a time."""
+    from tests.browsing import chromium
+
+    yield from chromium()

@@ -154,8 +154,8 @@ MESSAGES = [
     ('title = "T"\nauthors = "A"', 'site.toml:2: authors = "A": should be a valid tuple'),
     (
         'title = "T"\n[[links]]\nlabel = "P"\nurl = "p.pdf"\nicon = "papr"',
-        'site.toml:5: links[0].icon = "papr": should be "code", "data", "page", "paper" or '
-        '"video", did you mean "paper"?',
+        'site.toml:5: links[0].icon = "papr": should be "code", "data", "page", "paper", '
+        '"poster" or "video", did you mean "paper"?',
     ),
     (
         'title = "T"\n[models.Big]\npath = "models/mnist"',

@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Request, Route
 
 from sitegen.config import load_site
 from sitegen.pages import read_pages
-from sitegen.render import assets, render_site
+from sitegen.render import render_site
+from sitegen.theme import site_theme
 from tests.fabricated import draw_poster, manifest_for, write_site
-from tests.test_page_in_browser import FLAGS
 
 SITE = "https://project.example/paper/"
 PLAYER = "https://www.youtube-nocookie.com/embed/qY1juqIDT10?autoplay=1&rel=0&start=5"
@@ -40,18 +40,6 @@ SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 30 20"><circle r="9"
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium with a profile of its own."""
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.fail("Chromium is missing; install it: apt-get install chromium", pytrace=False)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A site with pictures of every kind, each also turned by its EXIF, and a video."""
     folder = tmp_path_factory.mktemp("embeds")
@@ -63,12 +51,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pages = read_pages(site)
     manifest = manifest_for(pages)
     output = folder / "built"
-    for uri, source in {
-        **assets(site),
-        **{file.uri: file.source for page in pages for file in page.files},
-    }.items():
-        (output / uri).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(source, output / uri)
+    for asset in site_theme(site).assets.values():
+        (output / asset.uri).parent.mkdir(parents=True, exist_ok=True)
+        (output / asset.uri).write_bytes(asset.data)
+    for file in (file for page in pages for file in page.files):
+        (output / file.uri).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file.source, output / file.uri)
     for uri, html in render_site(site, pages, manifest).items():
         (output / uri).parent.mkdir(exist_ok=True)
         (output / uri).write_text(html, encoding="utf-8")

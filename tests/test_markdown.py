@@ -129,7 +129,7 @@ def test_pictures() -> None:
     assert html("![*A* b](<a b.png> 'T')", "more/index.html") == (
         f'<p><img src="../media/a-01234567.png" alt="A b" title="T" {size} /></p>'
     )
-    assert f'{size} loading="lazy" />' in html("a\n" * 10 + "\n![A](a.png)")
+    assert f'{size} loading="lazy">' in html("a\n" * 10 + "\n![A](a.png)")
 
 
 def test_raw_html_is_text() -> None:

@@ -65,12 +65,13 @@ records = st.builds(
     parameters=st.dictionaries(words, parameters.filter(lambda value: value != float("inf"))),
     levels=st.lists(st.integers(0, 1000), max_size=4).map(tuple),
     files=st.dictionaries(words, media_files, max_size=2),
+    results=st.dictionaries(words, parameters.filter(lambda v: v != float("inf"))),
 )
 
 
 def finite(record: Record) -> bool:
     """Whether no infinity hides in the parameters."""
-    return "Infinity" not in json.dumps(record.parameters)
+    return "Infinity" not in json.dumps([record.parameters, record.results])
 
 
 @given(records.filter(finite))
@@ -82,7 +83,14 @@ def test_record_comes_back_equal(record: Record) -> None:
     assert record_to_json(again) == text
 
 
-@given(st.lists(st.builds(Media, words, words, words, words, records.filter(finite)), max_size=2))
+sigmas = st.lists(st.floats(0, 100), max_size=4).map(tuple)
+
+
+@given(
+    st.lists(
+        st.builds(Media, words, words, words, words, records.filter(finite), sigmas), max_size=2
+    )
+)
 def test_manifest_comes_back_equal(figures: list[Media]) -> None:
     """The same for a manifest, whose figures keep their order."""
     manifest = Manifest(tuple(figures))
@@ -102,6 +110,15 @@ def test_manifest_has_the_contracted_shape() -> None:
     assert clip == vars(CLIP)
     assert "frames" not in value["figures"][0]["files"]["poster"]
     assert "数字" in MANIFEST.to_json()
+
+
+def test_what_a_figure_has_not_is_not_written() -> None:
+    """Results and blur scales stand in `media.json` only where there are any."""
+    results = {"summary": "Less power.", "tables": []}
+    more = replace(MEDIA, record=replace(RECORD, results=results), sigmas=(20.0, 19.5, 0.0))
+    (entry,) = json.loads(Manifest((more,)).to_json())["figures"]
+    assert (entry["results"], entry["sigmas"]) == (results, [20.0, 19.5, 0.0])
+    assert Manifest.from_json(Manifest((more,)).to_json()) == Manifest((more,))
 
 
 def test_order_of_keys_does_not_show() -> None:

@@ -1,171 +1,109 @@
 """The page in Chromium: from the file system and under a sub-path, narrow and wide, light and dark.
 
-The media are made up, and the clips are not played: what is proved is the page around them.
+What moves is the matter of `test_script.py`; what is proved here is the page around it.
 """
 
 from __future__ import annotations
 
-import functools
 import io
-import shutil
-import threading
-from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser
 
-from sitegen.config import load_site
-from sitegen.pages import read_pages
-from sitegen.render import assets, render_site
-from tests.fabricated import draw_poster, manifest_for, write_site
+from tests.browsing import opened, until, watch
+from tests.conftest import Exhibition
+from tests.exhibition import exhibit
 
-ROOT = Path(__file__).resolve().parent.parent
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-MORE = """
-## Everything else
-
-A formula $u_K$, `code`, a [link](https://example.org/) and a note.[^1]
-
-$$u_K = u_0 + u_1 + u_2 + u_3 + u_4 + u_5 + u_6 + u_7 + u_8 + u_9 + u_{10} + u_{11} + u_{12}$$
-
-| Model | A long heading | Another long heading | One more long heading |
-|:------|---------------:|:--------------------:|-----------------------|
-| a     | 1              | b                    | aaaaaaaaaaaaaaaaaaaaa |
-
-```
-a line of code that is much too long for a small screen and for the column of a large one as well
-```
-
-> Averyveryveryveryveryveryveryveryveryveryveryveryveryveryveryveryverylongwordthatcannotbebroken
-
-[^1]: A note.
-"""
-SECOND = "# A further page\n\nIts words.\n\n{{ trajectories('mnist', count=4) }}\n"
+PAGES = ("index.html", "second/index.html")
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium with a profile of its own."""
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.fail("Chromium is missing; install it: apt-get install chromium", pytrace=False)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield chromium
-        chromium.close()
-
-
-def build(folder: Path, colour: str = "white") -> Path:
-    """Render the paper's own site and more, with made-up media, into `folder/site/sub`."""
-    config = (ROOT / "site.toml").read_text(encoding="utf-8")
-    index = (ROOT / "pages" / "index.md").read_text(encoding="utf-8")
-    path = write_site(folder / "source", config, index + MORE)
-    (folder / "source" / "pages" / "second.md").write_text(SECOND, encoding="utf-8")
-    site = load_site(path)
-    pages = read_pages(site)
-    manifest = manifest_for(pages)
-    output = folder / "site" / "sub"
-    for uri, html in render_site(site, pages, manifest).items():
-        (output / uri).parent.mkdir(parents=True, exist_ok=True)
-        (output / uri).write_text(html, encoding="utf-8")
-    (output / "assets").mkdir()
-    for uri, source in assets(site).items():
-        shutil.copy(source, output / uri)
-    for media in manifest.figures:
-        draw_poster(output / media.record.files["poster"].path, colour=colour)
-    return output
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site that most tests look at."""
-    return build(tmp_path_factory.mktemp("built"))
-
-
-@pytest.fixture(scope="module")
-def served(built: Path) -> Iterator[str]:
-    """The address of the site, under a sub-path of a local server."""
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
-
-    handler = functools.partial(Quiet, directory=str(built.parent))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/sub/"
-        server.shutdown()
-        thread.join()
-
-
-@pytest.mark.parametrize("uri", ["index.html", "second/index.html"])
+@pytest.mark.parametrize("uri", PAGES)
 @pytest.mark.parametrize("place", ["file", "http"])
-def test_nothing_goes_wrong(
-    browser: Browser, built: Path, served: str, place: str, uri: str
-) -> None:
-    """No message on the console, no request that fails, and none to elsewhere."""
-    start = served if place == "http" else f"{built.as_uri()}/"
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    page = context.new_page()
+def test_nothing_goes_wrong(browser: Browser, exhibition: Exhibition, place: str, uri: str) -> None:
+    """No message on the console, no request that fails, none to elsewhere, and no film at once."""
+    start = exhibition.address if place == "http" else f"{exhibition.folder.as_uri()}/"
+    page = browser.new_page(viewport={"width": 1280, "height": 500})
     troubles, asked = watch(page)
     page.goto(start + uri)
     page.wait_for_load_state("networkidle")
+    if uri == "index.html":
+        assert not [url for url in asked if url.endswith((".mp4", ".gif"))]
+    page.evaluate("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
+    until(page, "[...document.images].every(image => image.naturalWidth > 0)")
+    assert page.evaluate("getComputedStyle(document.querySelector('.skip')).position") == "absolute"
     assert troubles == []
     assert all(url.startswith(start) for url in asked)
-    assert not [url for url in asked if url.endswith((".mp4", ".gif"))]  # until it is played
-    assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
-    assert page.evaluate("getComputedStyle(document.querySelector('.skip')).position") == "absolute"
-    context.close()
-
-
-def watch(page: Page) -> tuple[list[str], list[str]]:
-    """Collect whatever goes wrong on a page, and the addresses that it asks for."""
-    troubles: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda message: troubles.append(message.text))
-    page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.on("requestfailed", lambda request: troubles.append(request.url))
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("response", lambda answer: troubles.extend([answer.url] * (answer.status >= 400)))
-    return troubles, asked
-
-
-def test_links_arrive(browser: Browser, built: Path) -> None:
-    """Every link inside the site leads to something that is there, except to media made up."""
-    page = browser.new_page()
-    for uri in ("index.html", "second/index.html"):
-        page.goto(f"{built.as_uri()}/{uri}")
-        links = page.evaluate("[...document.links].map(link => link.href)")
-        inside = [link for link in links if link.startswith("file:")]
-        for link in inside:
-            path = Path(link.removeprefix("file://").partition("#")[0])
-            assert path.is_file() or path.parent.name == "media" or path.name == "media.json", link
     page.close()
 
 
-@pytest.mark.parametrize("width", [320, 390, 1280, 2560])
-def test_fits_the_screen(browser: Browser, built: Path, width: int) -> None:
+def test_links_arrive(browser: Browser, exhibition: Exhibition) -> None:
+    """Every link inside the site leads to something that is there, also to a place in a page."""
+    page = browser.new_page()
+    for uri in PAGES:
+        page.goto(f"{exhibition.folder.as_uri()}/{uri}")
+        links = page.evaluate("[...document.links].map(link => link.href)")
+        for link in links:
+            path, _, place = link.partition("#")
+            if path.startswith("file:"):
+                target = Path(unquote(path.removeprefix("file://")))
+                assert target.is_file(), link
+                assert not place or f'id="{unquote(place)}"' in target.read_text(), link
+    page.close()
+
+
+@pytest.mark.parametrize("path", ["nothing", "a/b/c/", "second/nothing.html"])
+def test_missing_page_at_any_depth(browser: Browser, exhibition: Exhibition, path: str) -> None:
+    """The page for wrong addresses has its look, and leads home, wherever it is shown."""
+    page = browser.new_page()
+    asked: list[str] = []
+    page.on("response", lambda answer: asked.append(f"{answer.status} {answer.url}"))
+    page.goto(exhibition.address + path)
+    assert page.title() == "Page not found"
+    assert page.locator(".banner").evaluate("e => getComputedStyle(e).display") == "grid"
+    assert asked[0].startswith("404 ")
+    assert all(line.startswith("200 ") for line in asked[1:])
+    page.get_by_role("link").click()
+    assert page.url == exhibition.address
+    page.close()
+
+
+def test_addresses_are_whole(exhibition: Exhibition) -> None:
+    """Sitemap, robots, canonical links and the card name addresses that answer."""
+    robots = (exhibition.folder / "robots.txt").read_text()
+    assert f"Sitemap: {exhibition.address}sitemap.xml" in robots
+    sitemap = (exhibition.folder / "sitemap.xml").read_text()
+    assert re.findall("<loc>(.*)</loc>", sitemap) == [
+        exhibition.address,
+        f"{exhibition.address}second/",
+    ]
+    for uri in PAGES:
+        html = (exhibition.folder / uri).read_text()
+        canonical = re.search('rel="canonical" href="([^"]+)"', html)
+        card = re.search('property="og:image" content="([^"]+)"', html)
+        assert canonical is not None
+        assert card is not None
+        assert canonical[1] == exhibition.address + uri.removesuffix("index.html")
+        local = exhibition.folder / card[1].removeprefix(exhibition.address)
+        with Image.open(local) as picture:
+            assert picture.size == (1200, 630)
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1280, 2560])
+def test_fits_the_screen(browser: Browser, exhibition: Exhibition, width: int) -> None:
     """Nothing is wider than the screen, and a line of text is not too long to read."""
     page = browser.new_page(viewport={"width": width, "height": 800})
-    for uri in ("index.html", "second/index.html"):
-        page.goto(f"{built.as_uri()}/{uri}")
+    for uri in PAGES:
+        page.goto(f"{exhibition.folder.as_uri()}/{uri}")
+        page.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true })")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate(
-            "[...document.querySelectorAll('main > *, .clip')]"
+            "[...document.querySelectorAll('main > *, .clip, .scrubber > *, .still img')]"
             ".every(e => e.getBoundingClientRect().right <= innerWidth)"
         )
         column = page.evaluate("document.querySelector('main > p').getBoundingClientRect().width")
@@ -173,20 +111,37 @@ def test_fits_the_screen(browser: Browser, built: Path, width: int) -> None:
     page.close()
 
 
-def test_banner_height(browser: Browser, built: Path) -> None:
+def test_banner_height(browser: Browser, exhibition: Exhibition) -> None:
     """At 1280 pixels the banner is as high as the paper's."""
     page = browser.new_page(viewport={"width": 1280, "height": 800})
-    page.goto(f"{built.as_uri()}/index.html")
+    page.goto(f"{exhibition.folder.as_uri()}/index.html")
     height = page.evaluate("document.querySelector('.banner').getBoundingClientRect().height")
     assert 455 <= height <= 480
     page.close()
 
 
-def test_no_layout_shift(browser: Browser, built: Path) -> None:
+SHIFTS = """
+new Promise(resolve => new PerformanceObserver(list => resolve(
+  list.getEntries().reduce((sum, entry) => sum + entry.value, 0)
+)).observe({type: 'layout-shift', buffered: true}) || setTimeout(() => resolve(0), 1000))
+"""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_layout_shift(browser: Browser, exhibition: Exhibition, width: int) -> None:
+    """Nothing moves while the page loads, clips start, and the visitor reads down to the end."""
+    with opened(browser, exhibition.address, viewport={"width": width, "height": 800}) as page:
+        for _ in range(12):
+            page.mouse.wheel(0, 600)
+            page.wait_for_timeout(60)
+        assert page.evaluate(SHIFTS) == 0
+
+
+def test_room_before_the_poster(browser: Browser, exhibition: Exhibition) -> None:
     """The clip has its place before its poster is there, at its own shape."""
     page = browser.new_page(viewport={"width": 390, "height": 800})
-    page.route("**/*.webp", lambda route: route.abort())
-    page.goto(f"{built.as_uri()}/index.html")
+    page.route("**/*.{webp,mp4}", lambda route: route.abort())
+    page.goto(exhibition.address)
     box = page.locator(".clip").first.bounding_box()
     assert box is not None
     assert box["width"] == pytest.approx(box["height"], abs=0.1)
@@ -194,10 +149,10 @@ def test_no_layout_shift(browser: Browser, built: Path) -> None:
     page.close()
 
 
-def test_skip_link(browser: Browser, built: Path) -> None:
+def test_skip_link(browser: Browser, exhibition: Exhibition) -> None:
     """The first stop of the keyboard is the way past the banner, and it can then be seen."""
     page = browser.new_page()
-    page.goto(f"{built.as_uri()}/index.html")
+    page.goto(f"{exhibition.folder.as_uri()}/index.html")
     page.keyboard.press("Tab")
     skip = page.locator(":focus")
     assert skip.inner_text() == "Skip to the content"
@@ -239,12 +194,12 @@ CONTRASTS = """
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_contrast_of_the_text(browser: Browser, built: Path, scheme: Any) -> None:
+def test_contrast_of_the_text(browser: Browser, exhibition: Exhibition, scheme: Any) -> None:
     """Every text can be read against what lies behind it, by day and by night."""
     page = browser.new_page(color_scheme=scheme)
-    page.goto(f"{built.as_uri()}/second/index.html")
+    page.goto(f"{exhibition.folder.as_uri()}/second/index.html")
     found = page.evaluate(CONTRASTS)
-    page.goto(f"{built.as_uri()}/index.html")
+    page.goto(f"{exhibition.folder.as_uri()}/index.html")
     found |= page.evaluate(CONTRASTS)
     assert len(found) > 10
     assert {name: ratio for name, ratio in found.items() if ratio < 4.5} == {}
@@ -263,9 +218,9 @@ def luminance(shot: Image.Image) -> float:
 @pytest.mark.parametrize("width", [320, 1280])
 def test_contrast_of_the_banner(browser: Browser, tmp_path: Path, width: int) -> None:
     """White words stand on enough darkness even where the samples are all white."""
-    output = build(tmp_path)
-    poster = output / "media" / "index-mnist-trajectories.webp"
-    Image.new("RGB", (504, 504), "white").save(poster, "WEBP")
+    output = exhibit(tmp_path)
+    for backdrop in (output / "assets").glob("backdrop-*.webp"):
+        Image.new("RGB", (288, 288), "white").save(backdrop, "WEBP")
     page = browser.new_page(viewport={"width": width, "height": 800})
     page.goto(f"{output.as_uri()}/index.html")
     page.locator(".banner-text > *").evaluate_all(

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -53,6 +54,14 @@ def test_words_are_not_pixels(source: ModelSource) -> None:
     assert request(figure(), replace(source, card=noted, card_path=Path("elsewhere"))) == key
     job = plan_figure(figure(), "other/index.html", {"tiny": source}, "env")
     assert (job.request, job.page, job.levels) == (key, "other/index.html", 4)
+
+
+def test_blur_scales(source: ModelSource) -> None:
+    """A job knows σ_B of every level, and of none where its model does not blur."""
+    job = plan_figure(figure(), "index.html", {"tiny": source}, "env")
+    assert job.sigmas == (0.0, 0.5, 1.2599, 3.1748, 8.0)
+    unblurred: Any = SimpleNamespace(blur=None)
+    assert plan._sigmas(unblurred) == ()
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ case "$*" in
     *"-m venv"*) mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
 esac
 """
-TOOLS = ("sh", "echo", "sed", "expand", "mkdir", "cp", "touch", "rm", "make")
+TOOLS = ("sh", "echo", "sed", "expand", "mkdir", "cp", "touch", "rm", "make", "cmp")
 
 
 class Machine:
@@ -33,6 +33,9 @@ class Machine:
             source = ROOT / name
             copy = shutil.copytree if source.is_dir() else shutil.copy
             copy(source, self.checkout / name)
+        (self.checkout / "tests" / "npm").mkdir(parents=True)
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(ROOT / "tests" / "npm" / name, self.checkout / "tests" / "npm")
         for name in TOOLS:
             (self.bin / name).symlink_to(str(shutil.which(name)))
 
@@ -44,6 +47,12 @@ class Machine:
     def give_python(self, name: str = "python3", *, version: int = 0, ensurepip: int = 0) -> None:
         """Give a Python whose checks end with these exit codes."""
         self.give(name, PYTHON.format(version=version, ensurepip=ensurepip))
+
+    def give_tools(self) -> None:
+        """Give what the tests of the page need; npm notes how it is called."""
+        for name in ("chromium", "ffprobe", "node"):
+            self.give(name)
+        self.give("npm", '#!/bin/sh\necho "$@" >> "$LOG"\nmkdir -p node_modules\n')
 
     def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the checkout."""
@@ -138,20 +147,33 @@ def test_failed_install_is_tried_again(machine: Machine) -> None:
 def test_browser_needs_are_told_in_one_line(machine: Machine) -> None:
     """Not root: what is missing is named, once, and it fails."""
     machine.give("id", "#!/bin/sh\necho 1000\n")
-    machine.give("ffprobe")
+    for name in ("ffprobe", "node"):
+        machine.give(name)
     done = machine.run("sh", "scripts/browser-needs.sh")
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert "chromium" in line
-    assert "ffmpeg" not in line
+    assert line.endswith(": chromium fonts-dejavu-core npm")
 
 
 def test_browser_needs_that_are_there_cost_nothing(machine: Machine) -> None:
-    """Chromium and ffprobe are there: nothing is said or installed."""
-    machine.give("chromium")
-    machine.give("ffprobe")
+    """Where all is there nothing is said or installed, npm's packages included."""
+    machine.give_tools()
+    assert machine.run("sh", "scripts/browser-needs.sh").returncode == 0
+    assert machine.calls("ci ") == ["ci --silent --no-audit --no-fund --ignore-scripts"]
+    machine.log.unlink()
     done = machine.run("sh", "scripts/browser-needs.sh")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert machine.calls("ci") == []
+
+
+def test_changed_lockfile_is_installed(machine: Machine) -> None:
+    """After the lockfile has changed, npm installs again."""
+    machine.give_tools()
+    machine.run("sh", "scripts/browser-needs.sh")
+    machine.log.unlink()
+    (machine.checkout / "tests" / "npm" / "package-lock.json").write_text("{}")
+    machine.run("sh", "scripts/browser-needs.sh")
+    assert len(machine.calls("ci ")) == 1
 
 
 def test_help_lists_every_target(machine: Machine) -> None:

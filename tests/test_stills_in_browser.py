@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import io
-import shutil
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -18,13 +17,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from sitegen.build import Options, build
 from sitegen.report import Silent
 from sitegen.studio import Studio
 from tests.builders import CPU
-from tests.test_page_in_browser import FLAGS
 from tests.tinymodel import add_example, on_one_thread, write_ddpm, write_model
 
 PAGE = """
@@ -43,18 +41,6 @@ path = "models/noise"
 """
 
 one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium with a profile of its own."""
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.fail("Chromium is missing; install it: apt-get install chromium", pytrace=False)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
@@ -108,8 +94,7 @@ def pictures(browser: Browser, address: str, scheme: Any, width: int) -> list[ND
     return [np.asarray(Image.open(io.BytesIO(shot)).convert("L")) for shot in shots]
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("place", ["file", "http"])
+@pytest.mark.parametrize(("place", "width"), [("file", 1280), ("http", 390)])
 def test_light_and_dark(browser: Browser, built: Path, served: str, place: str, width: int) -> None:
     """Dark words on the light page, light words on the dark one; nothing is blocked."""
     address = served if place == "http" else (built / "index.html").as_uri()

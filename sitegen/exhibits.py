@@ -1,0 +1,253 @@
+"""Media to what a page shows of them: clips with their scrubbers, stills, numbers, and origins.
+
+What filming noted in a record's `parameters` about places in the picture is read here: `cells` of
+a grid in native pixels, `nodes` of a tree in pixels of the film, `panels`, `points` and `hold` of
+an interpolation. Whatever of it is missing or odd only leaves its control out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+from sitegen.links import relative
+from sitegen.media import JSON, Media, MediaFile, Record
+from sitegen.views import (
+    Cells,
+    Clip,
+    Download,
+    Maker,
+    Node,
+    Origin,
+    Picture,
+    Results,
+    Steps,
+    Still,
+    Table,
+)
+
+_COMFORTABLE = 520  # CSS pixels: small clips are shown at most this wide
+_WIDE = 680  # CSS pixels: what is wider may leave the column of the text
+_LAYOUT = {"cells", "nodes", "panels"}  # parameters that say where things are, not how made
+_TOLD = {"kind", "seed", "sampling_noise_std", "model", "models"}  # told on lines of their own
+_LABELS = {
+    "mp4": "MP4",
+    "mp4-dark": "MP4, dark",
+    "gif": "GIF",
+    "gif-dark": "GIF, dark",
+    "poster": "Poster",
+    "poster-dark": "Poster, dark",
+    "strip": "Strip",
+}
+
+
+def exhibit(media: Media, page: str) -> Clip | Still:
+    """What the page at `page`, a path from the site's root, shows of a figure."""
+    return _clip(media, page) if "mp4" in media.record.files else _still(media, page)
+
+
+def front_picture(media: Media) -> MediaFile | None:
+    """The picture that stands for a figure: its poster, or itself where it is in pixels."""
+    files = media.record.files
+    still = files.get("image")
+    if "poster" in files or still is None or still.path.endswith(".svg"):
+        return files.get("poster")
+    return still
+
+
+def _still(media: Media, page: str) -> Still:
+    picture = _picture(media.record.files, "image", page)
+    assert picture is not None
+    return Still(
+        id=media.id,
+        alt=media.alt,
+        caption=media.caption,
+        picture=picture,
+        wide=picture.width > _WIDE,
+        downloads=_downloads(media, page),
+        results=_results(media.record),
+        origin=_origin(media),
+    )
+
+
+def _clip(media: Media, page: str) -> Clip:
+    record = media.record
+    mp4 = record.files["mp4"]
+    cells = _cells(record)
+    native = cells.columns * cells.width // _factor(record, cells) if cells else None
+    width = _shown_width(mp4, native or record.files.get("gif", mp4).width)
+    poster = _picture(record.files, "poster", page)
+    assert poster is not None
+    return Clip(
+        id=media.id,
+        kind=record.kind,
+        alt=media.alt,
+        caption=media.caption,
+        width=width,
+        height=max(1, round(width * mp4.height / mp4.width)),
+        film_width=mp4.width,
+        film_height=mp4.height,
+        pixelated=width > mp4.width or mp4.width >= 2 * record.files.get("gif", mp4).width,
+        wide=width > _WIDE,
+        poster=poster,
+        mp4=relative(mp4.path, page),
+        dark=_uri(record.files, "mp4-dark", page),
+        strip=_picture(record.files, "strip", page),
+        downloads=_downloads(media, page),
+        steps=_steps(media),
+        cells=cells,
+        nodes=tuple(_nodes(record)),
+        panels=tuple(str(each) for each in _sequence(record.parameters.get("panels"))),
+        results=_results(record),
+        origin=_origin(media),
+    )
+
+
+def _shown_width(mp4: MediaFile, native: int) -> int:
+    """The width in CSS pixels at which every pixel of the model is as wide as the next."""
+    times = max(1, _COMFORTABLE // native)
+    return mp4.width if mp4.width >= _COMFORTABLE or mp4.width < native else times * native
+
+
+def _picture(files: Mapping[str, MediaFile], name: str, page: str) -> Picture | None:
+    file = files.get(name)
+    if file is None:
+        return None
+    dark = _uri(files, f"{name}-dark", page)
+    return Picture(relative(file.path, page), file.width, file.height, dark)
+
+
+def _uri(files: Mapping[str, MediaFile], name: str, page: str) -> str | None:
+    return relative(files[name].path, page) if name in files else None
+
+
+def _downloads(media: Media, page: str) -> tuple[Download, ...]:
+    files = media.record.files
+    still = {"image": files["image"].path.rpartition(".")[2].upper()} if "image" in files else {}
+    return tuple(
+        Download(label, relative(files[name].path, page), size(files[name]))
+        for name, label in (_LABELS | still).items()
+        if name in files
+    )
+
+
+def size(file: MediaFile) -> str:
+    """Write the size of a file for a reader, in steps of a thousand."""
+    if file.bytes < 1_000_000:
+        return f"{max(1, round(file.bytes / 1000))} kB"
+    return f"{file.bytes / 1_000_000:.1f} MB"
+
+
+def _steps(media: Media) -> Steps:
+    """What the scrubber says; levels and scales only where there is one for each frame."""
+    mp4, record = media.record.files["mp4"], media.record
+    frames = mp4.frames or 1
+    points, hold = _whole(record.parameters, "points"), _whole(record.parameters, "hold")
+    there_and_back = points > 1 and 2 * (points + hold) == frames
+    levels = record.levels if len(record.levels) == frames and not there_and_back else ()
+    sigmas = media.sigmas if len(media.sigmas) == len(levels) else ()
+    said = [scale(sigma) for sigma in sigmas]
+    return Steps(
+        fps=f"{mp4.fps or 24.0:g}",
+        last=frames - 1,
+        levels=" ".join(map(str, levels)),
+        sigmas=" ".join(said),
+        level=str(levels[-1]) if levels else "",
+        sigma=said[-1] if said else "",
+        points=points if there_and_back else 0,
+        hold=hold if there_and_back else 0,
+    )
+
+
+def scale(sigma: float) -> str:
+    """Write a blur scale in pixels for a reader: two digits below 1, one after the point above."""
+    return "0" if sigma == 0 else f"{sigma:.2f}" if sigma < 1 else f"{sigma:.1f}"
+
+
+def _cells(record: Record) -> Cells | None:
+    """The cells of a grid in pixels of the film."""
+    noted = record.parameters.get("cells")
+    if isinstance(noted, Mapping):
+        names = ("columns", "count", "width", "height")
+        columns, count, width, height = (_whole(noted, name) for name in names)
+    else:
+        columns, count = _whole(record.parameters, "columns"), _whole(record.parameters, "count")
+        native = record.files.get("gif", record.files["mp4"]).width
+        width = height = native // columns if columns else 0
+    if min(columns, count, width, height) < 1:
+        return None
+    factor = record.files["mp4"].width // (columns * width)
+    return Cells(columns, count, width * factor, height * factor) if factor else None
+
+
+def _factor(record: Record, cells: Cells) -> int:
+    """How often the film enlarges each pixel of the model."""
+    gif = record.files.get("gif")
+    noted = record.parameters.get("cells")
+    native = _whole(noted, "width") if isinstance(noted, Mapping) else 0
+    native = native or (gif.width // cells.columns if gif else cells.width)
+    return max(1, cells.width // max(1, native))
+
+
+def _nodes(record: Record) -> Iterator[Node]:
+    names = ("depth", "index", "x", "y", "size", "from_level", "to_level")
+    for noted in _sequence(record.parameters.get("nodes")):
+        if isinstance(noted, Mapping) and all(name in noted for name in names):
+            yield Node(*(_whole(noted, name) for name in names))
+
+
+def _whole(values: Mapping[str, JSON], name: str) -> int:
+    """The whole number of that name, 0 where there is none."""
+    value = values.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def _sequence(value: JSON) -> Sequence[JSON]:
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _results(record: Record) -> Results | None:
+    noted = record.results
+    if not noted:
+        return None
+    tables = [_table(each) for each in _sequence(noted.get("tables")) if isinstance(each, Mapping)]
+    return Results(str(noted.get("summary") or ""), tuple(tables))
+
+
+def _table(noted: Mapping[str, JSON]) -> Table:
+    rows = [_sequence(row) for row in _sequence(noted.get("rows"))]
+    return Table(
+        caption=str(noted.get("caption") or ""),
+        columns=tuple(str(each) for each in _sequence(noted.get("columns"))),
+        rows=tuple(tuple(_said(value) for value in row) for row in rows),
+    )
+
+
+def _origin(media: Media) -> Origin:
+    record = media.record
+    noise = record.parameters.get("sampling_noise_std")
+    told = {
+        name: _said(value)
+        for name, value in sorted(record.parameters.items())
+        if name not in _LAYOUT | _TOLD and value is not None
+    }
+    return Origin(
+        models=tuple(Maker(model.name, model.sha256) for model in record.models),
+        seed=record.seed,
+        sampling_noise_std=None if noise is None else _said(noise),
+        command=f"sitegen build --only {media.id}",
+        parameters=tuple(told.items()),
+    )
+
+
+def _said(value: JSON) -> str:
+    """Write a value for a reader."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "–"}[value]
+    if isinstance(value, int | float):
+        return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, Sequence):
+        return ", ".join(_said(each) for each in value)
+    return json.dumps(dict(value), ensure_ascii=False, sort_keys=True)

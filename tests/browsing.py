@@ -1,0 +1,79 @@
+"""Debian's Chromium for tests, and what tests ask of a page in it."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, Request, sync_playwright
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium with a profile of its own."""
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.fail("Chromium is missing; install it: apt-get install chromium", pytrace=False)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def opened(browser: Browser, address: str, before: str = "", **options: Any) -> Iterator[Page]:
+    """A page at an address, in a context of its own, once its script has run, and `before` it.
+
+    At the end there must have been no message on its console, no failed request, and none to a
+    place outside the site.
+    """
+    context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
+    page = context.new_page()
+    troubles, asked = watch(page)
+    page.add_init_script(before)
+    page.goto(address)
+    page.wait_for_load_state("load")
+    yield page
+    root = address.partition("/sub/")[0]
+    assert not troubles, troubles
+    assert [url for url in asked if not url.startswith(root)] == []
+    context.close()
+
+
+def until(page: Page, expression: str, argument: object = None, seconds: float = 15) -> None:
+    """Wait until a JavaScript expression is true; the pages' policy forbids Playwright's way."""
+    end = time.monotonic() + seconds
+    while not page.evaluate(expression, argument):
+        assert time.monotonic() < end, f"not after {seconds} s: {expression}"
+        page.wait_for_timeout(30)
+
+
+def watch(page: Page) -> tuple[list[str], list[str]]:
+    """Collect whatever goes wrong on a page, and the addresses that it asks for."""
+    troubles: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: troubles.append(message.text))
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on("requestfailed", lambda request: troubles.extend(_failure(request)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("response", lambda answer: troubles.extend([answer.url] * (answer.status >= 400)))
+    return troubles, asked
+
+
+def _failure(request: Request) -> list[str]:
+    """What failed; a film that is no longer wanted is broken off, and that is no failure."""
+    broken_off = request.url.endswith(".mp4") and request.failure == "net::ERR_ABORTED"
+    return [] if broken_off else [f"{request.url}: {request.failure}"]

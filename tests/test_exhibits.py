@@ -1,0 +1,184 @@
+"""What a page shows of media: sizes that keep pixels square, levels and scales, places, origins."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from sitegen.exhibits import exhibit, front_picture, scale, size
+from sitegen.media import Media, MediaFile, ModelRef, Record
+from sitegen.views import Cells, Clip, Maker, Node, Picture, Still
+
+
+def file(path: str, width: int, height: int, frames: int | None = None) -> MediaFile:
+    """Describe a file of that size in pixels."""
+    fps = 24.0 if frames else None
+    return MediaFile(f"media/{path}", 1_234_567, "0" * 64, width, height, frames, fps)
+
+
+def clip(
+    parameters: dict[str, Any] | None = None,
+    native: tuple[int, int] = (168, 168),
+    factor: int = 2,
+    frames: int = 3,
+    **more: Any,
+) -> Clip:
+    """What the front page shows of a clip with that native size."""
+    width, height = native[0] * factor, native[1] * factor
+    files = {
+        "mp4": file("a.mp4", width, height, frames),
+        "gif": file("a.gif", *native, frames),
+        "poster": file("a.webp", width, height),
+        **more.pop("files", {}),
+    }
+    levels = more.pop("levels", (2, 1, 0))
+    model = ModelRef("mnist", "1" * 64)
+    record = Record("trajectories", (model,), 7, parameters or {}, levels, files)
+    shown = exhibit(Media("a", "index.html", "Alt", "Caption", record, **more), "index.html")
+    assert isinstance(shown, Clip)
+    return shown
+
+
+@pytest.mark.parametrize(
+    ("native", "factor", "width", "pixelated", "wide"),
+    [
+        ((168, 168), 2, 504, True, False),
+        ((160, 160), 2, 480, True, False),
+        ((84, 28), 4, 504, True, False),
+        ((576, 704), 1, 576, False, False),
+        ((1280, 700), 1, 1280, False, True),
+        ((512, 256), 1, 512, False, False),
+    ],
+)
+def test_size_keeps_pixels_square(
+    native: tuple[int, int], factor: int, width: int, pixelated: bool, wide: bool
+) -> None:
+    """Small clips are shown at a whole multiple of the model's pixels, large ones as they are."""
+    shown = clip(native=native, factor=factor)
+    assert (shown.width, shown.pixelated, shown.wide) == (width, pixelated, wide)
+    assert shown.height == round(width * native[1] / native[0])
+    assert (shown.film_width, shown.film_height) == (native[0] * factor, native[1] * factor)
+
+
+def test_levels_and_scales() -> None:
+    """The scrubber has a level and a scale for each frame, and starts with those of the poster."""
+    steps = clip(sigmas=(20.04, 0.515, 0.0)).steps
+    assert (steps.levels, steps.sigmas) == ("2 1 0", "20.0 0.52 0")
+    assert (steps.level, steps.sigma, steps.last, steps.fps) == ("0", "0", 2, "24")
+
+
+def test_without_scales_there_are_levels() -> None:
+    """A model that does not blur has levels only; where frames lack a level there is nothing."""
+    steps = clip().steps
+    assert (steps.levels, steps.sigmas, steps.sigma) == ("2 1 0", "", "")
+    assert clip(levels=(1, 0)).steps.levels == ""
+
+
+@pytest.mark.parametrize(
+    ("sigma", "text"), [(0.0, "0"), (0.5, "0.50"), (0.996, "1.00"), (5.14, "5.1"), (20.0, "20.0")]
+)
+def test_scale(sigma: float, text: str) -> None:
+    """Scales are written so that neighbours differ."""
+    assert scale(sigma) == text
+
+
+def test_interpolation_has_points() -> None:
+    """A clip that goes there and back is scrubbed by its points, if they fit its frames."""
+    way = {"points": 5, "hold": 2, "panels": ["DDPM", "IHDM"]}
+    shown = clip(way, frames=14)
+    assert (shown.steps.points, shown.steps.hold, shown.steps.levels) == (5, 2, "")
+    assert shown.panels == ("DDPM", "IHDM")
+    assert clip({**way, "hold": 3}, frames=14).steps.points == 0
+
+
+def test_cells_in_pixels_of_the_film() -> None:
+    """Cells are noted in native pixels, and read from count and columns where they are not."""
+    noted = {"columns": 6, "rows": 6, "count": 36, "width": 28, "height": 28}
+    assert clip({"cells": noted}).cells == Cells(6, 36, 56, 56)
+    assert clip({"columns": 6, "count": 36}).cells == Cells(6, 36, 56, 56)
+
+
+@pytest.mark.parametrize(
+    "odd", [{}, {"cells": {"columns": 0}}, {"cells": "x"}, {"columns": True, "count": 4}]
+)
+def test_odd_places_leave_the_control_out(odd: dict[str, Any]) -> None:
+    """Whatever is noted amiss makes no page fail."""
+    assert clip(odd).cells is None
+    assert clip({"nodes": [odd, 3], "panels": 4}).nodes == ()
+
+
+def test_nodes() -> None:
+    """The pictures of a tree stand where they were noted."""
+    node = {"depth": 1, "index": 0, "x": 2, "y": 4, "size": 84, "from_level": 9, "to_level": 5}
+    assert clip({"nodes": [node]}).nodes == (Node(1, 0, 2, 4, 84, 9, 5),)
+
+
+def test_dark_and_strip() -> None:
+    """A clip for dark pages, its poster and a strip are found by their names."""
+    files = {
+        "mp4-dark": file("b.mp4", 336, 336, 3),
+        "poster-dark": file("b.webp", 336, 336),
+        "strip": file("s.webp", 280, 28),
+    }
+    shown = clip(files=files)
+    assert shown.dark == "media/b.mp4"
+    assert shown.poster == Picture("media/a.webp", 336, 336, "media/b.webp")
+    assert shown.strip == Picture("media/s.webp", 280, 28)
+    labels = [download.label for download in shown.downloads]
+    assert labels == ["MP4", "MP4, dark", "GIF", "Poster", "Poster, dark", "Strip"]
+    assert {download.size for download in shown.downloads} == {"1.2 MB"}
+
+
+def test_origin() -> None:
+    """How it was made: models, seed, noise, the command, and every other parameter in words."""
+    noted = {
+        "kind": "trajectories",
+        "model": "mnist",
+        "seed": 7,
+        "sampling_noise_std": 0.0125,
+        "show": "state",
+        "fps": 24.0,
+        "splits": [100, 67],
+        "cells": {},
+        "nothing": None,
+    }
+    origin = clip(noted).origin
+    assert origin.models == (Maker("mnist", "1" * 64),)
+    assert (origin.seed, origin.sampling_noise_std) == (7, "0.0125")
+    assert origin.command == "sitegen build --only a"
+    assert origin.parameters == (("fps", "24"), ("show", "state"), ("splits", "100, 67"))
+
+
+def test_still_with_numbers() -> None:
+    """A still shows its picture, and what was measured as words."""
+    image = {"image": file("p.svg", 900, 400)}
+    table: Any = {"caption": "T", "columns": ["r", "a"], "rows": [["1", 0.123456], ["2", None]]}
+    record = Record("spectra", (), 0, {}, (), image, {"tables": [table, 3], "summary": "S."})
+    shown = exhibit(Media("p", "more/index.html", "Alt", "", record), "more/index.html")
+    assert isinstance(shown, Still)
+    assert shown.picture == Picture("../media/p.svg", 900, 400)
+    assert shown.wide
+    assert [download.label for download in shown.downloads] == ["SVG"]
+    assert shown.results is not None
+    assert shown.results.summary == "S."
+    assert [t.rows for t in shown.results.tables] == [(("1", "0.1235"), ("2", "–"))]
+
+
+def test_front_picture() -> None:
+    """A figure is stood for by its poster, or by a still in pixels; a drawing in SVG is neither."""
+    poster, still = file("a.webp", 4, 4), file("b.webp", 4, 4)
+    media = Media("a", "index.html", "", "", Record("k", (), 0, {}, (), {"poster": poster}))
+    assert front_picture(media) == poster
+    for image, expected in [(still, still), (file("b.svg", 4, 4), None)]:
+        record = dataclasses.replace(media.record, files={"image": image})
+        assert front_picture(dataclasses.replace(media, record=record)) == expected
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(10, "1 kB"), (123_456, "123 kB"), (999_999, "1000 kB"), (10**6, "1.0 MB")]
+)
+def test_sizes(count: int, text: str) -> None:
+    """Sizes of files are written in steps of a thousand."""
+    assert size(MediaFile("a.mp4", count, "0" * 64, 2, 2)) == text

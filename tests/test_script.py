@@ -1,0 +1,379 @@
+"""The script in Chromium: who plays and when, scrubbing to the frame, samples, trees and points.
+
+Frame n of every film shows the brightness `shade(n)`, so what is seen tells which frame it is.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.browsing import opened, until
+from tests.conftest import Exhibition
+from tests.exhibition import COUNT, LEVELS, MANY, POINTS, SIGMAS, shade
+
+CALM: dict[str, Any] = {"reduced_motion": "reduce"}
+PLAYING = "[...document.querySelectorAll('video')].filter(video => !video.paused).length"
+SEEN = """
+(picture, x, y) => {
+  const canvas = Object.assign(document.createElement('canvas'), {width: 1, height: 1});
+  const pen = canvas.getContext('2d', {willReadFrequently: true});
+  pen.drawImage(picture, x, y, 1, 1, 0, 0, 1, 1);
+  return pen.getImageData(0, 0, 1, 1).data[0];
+}
+"""
+FOCUS = """
+() => {
+  const focus = document.activeElement;
+  return [Number(focus.dataset.stop), getComputedStyle(focus).outlineStyle, focus.outerHTML];
+}
+"""
+LARGE = f"({SEEN})(document.querySelector('canvas'), 4, 100)"
+
+
+def film(page: Page, name: str) -> Locator:
+    """The video of a figure."""
+    return page.locator(f"#{name} video")
+
+
+def slide(page: Page, name: str, value: int) -> None:
+    """Move a figure's slider, as a mouse or a finger does."""
+    page.locator(f"#{name} .slider").evaluate(
+        "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input')) }",
+        value,
+    )
+
+
+def wait_for_shade(page: Page, name: str, frame: int) -> None:
+    """Wait until a figure shows that frame, to be told by its brightness."""
+    test = f"([id, wanted]) => Math.abs(({SEEN})(document.querySelector(id), 30, 100) - wanted) < 5"
+    until(page, test, [f"#{name} video", shade(frame)])
+
+
+def said(level: int) -> str:
+    """What the slider says at a level."""
+    sigma = SIGMAS[level]
+    words = "0" if sigma == 0 else f"{sigma:.2f}" if sigma < 1 else f"{sigma:.1f}"
+    return f"k = {level}, σ_B = {words} px"
+
+
+def test_scrubber_is_exact(browser: Browser, exhibition: Exhibition) -> None:
+    """Whatever frame is asked for is the one that is seen, with its own level and blur scale."""
+    with opened(browser, exhibition.address, **CALM) as page:
+        figure = page.locator("#trajectories")
+        figure.scroll_into_view_if_needed()
+        for frame in (0, 20, 1, 19, 7, 8, 13, 12):
+            slide(page, "trajectories", frame)
+            wait_for_shade(page, "trajectories", frame)
+            level = LEVELS - frame
+            text = " ".join(figure.locator(".readout").inner_text().split())
+            assert text.replace("σB", "σ_B").replace(" σ_B", ", σ_B") == said(level)
+            assert figure.locator(".slider").get_attribute("aria-valuetext") == said(level)
+
+
+def test_scrubber_by_keyboard(browser: Browser, exhibition: Exhibition) -> None:
+    """Arrows go one level, Home and End to the ends, and the clip follows."""
+    with opened(browser, exhibition.address, **CALM) as page:
+        slider = page.locator("#trajectories .slider")
+        slider.focus()
+        for key, frame in [
+            ("Home", 0),
+            ("ArrowRight", 1),
+            ("ArrowUp", 2),
+            ("ArrowLeft", 1),
+            ("ArrowDown", 0),
+            ("ArrowLeft", 0),
+            ("End", 20),
+            ("ArrowRight", 20),
+        ]:
+            slider.press(key)
+            expect(slider).to_have_attribute("aria-valuetext", said(LEVELS - frame))
+            wait_for_shade(page, "trajectories", frame)
+
+
+def test_readout_while_it_plays(browser: Browser, exhibition: Exhibition) -> None:
+    """While a clip plays, readout and slider tell of the frame that was shown last."""
+    with opened(browser, exhibition.address, **CALM) as page:
+        button = page.locator("#trajectories .play")
+        assert button.get_attribute("aria-label") == "Play"
+        button.click()
+        expect(button).to_have_attribute("aria-label", "Pause")
+        until(page, "document.querySelector('#trajectories video').currentTime > 0.5")
+        button.click()
+        expect(button).to_have_attribute("aria-label", "Play")
+        page.wait_for_timeout(200)
+        value = int(page.locator("#trajectories .slider").input_value())
+        assert 0 < value < LEVELS
+        wait_for_shade(page, "trajectories", value)
+
+
+def test_clips_play_while_in_view(browser: Browser, exhibition: Exhibition) -> None:
+    """No film is fetched before it is near; in view it plays, out of view it rests."""
+    with opened(browser, exhibition.address) as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        assert page.evaluate(PLAYING) == 0
+        page.locator("#trajectories").scroll_into_view_if_needed()
+        until(page, f"{PLAYING} > 0")
+        assert [url for url in asked if "/trajectories-" in url and url.endswith(".mp4")]
+        assert not [url for url in asked if "/hierarchy-" in url and url.endswith(".mp4")]
+        page.evaluate("scrollTo(0, 0)")
+        until(page, f"{PLAYING} === 0")
+
+
+def test_at_most_four_play(browser: Browser, exhibition: Exhibition) -> None:
+    """Of six clips in view, four play."""
+    address = f"{exhibition.address}second/"
+    with opened(browser, address, viewport={"width": 1280, "height": 6000}) as page:
+        until(page, f"{PLAYING} === 4")
+        page.wait_for_timeout(500)
+        assert page.evaluate(PLAYING) == 4 < MANY
+
+
+def test_clip_starts_again(browser: Browser, exhibition: Exhibition) -> None:
+    """A clip that has come to its end shows the samples for a while, and starts anew."""
+    with opened(browser, exhibition.address) as page:
+        video = film(page, "trajectories")
+        video.scroll_into_view_if_needed()
+        until(page, "document.querySelector('#trajectories video').ended")
+        expect(page.locator("#trajectories .play")).to_have_attribute("aria-label", "Pause")
+        until(page, "document.querySelector('#trajectories video').currentTime < 1")
+        assert video.evaluate("video => video.paused") is False
+
+
+def test_hidden_page_rests(browser: Browser, exhibition: Exhibition) -> None:
+    """In a tab that cannot be seen nothing plays, and it goes on when the tab is back."""
+    with opened(browser, f"{exhibition.address}second/") as page:
+        until(page, f"{PLAYING} > 0")
+        hide = "yes => { Object.defineProperty(document, 'hidden', {value: yes, writable: true,"
+        hide += " configurable: true}); document.dispatchEvent(new Event('visibilitychange')) }"
+        page.evaluate(hide, True)
+        until(page, f"{PLAYING} === 0")
+        page.evaluate(hide, False)
+        until(page, f"{PLAYING} > 0")
+
+
+def test_one_button_stops_all(browser: Browser, exhibition: Exhibition) -> None:
+    """One button stops every clip, also on the next page; a single clip can still be played."""
+    with opened(browser, f"{exhibition.address}second/") as page:
+        until(page, f"{PLAYING} > 0")
+        button = page.get_by_role("button", name="Stop all motion")
+        button.click()
+        until(page, f"{PLAYING} === 0")
+        page.reload()
+        expect(page.get_by_role("button", name="Let clips play")).to_be_visible()
+        page.wait_for_timeout(500)
+        assert page.evaluate(PLAYING) == 0
+        page.locator(".play").first.click()
+        until(page, f"{PLAYING} === 1")
+        page.get_by_role("button", name="Let clips play").click()
+        until(page, f"{PLAYING} > 1")
+
+
+def test_reduced_motion(browser: Browser, exhibition: Exhibition) -> None:
+    """Whoever asks for little motion gets none, and no film, until a button is pressed."""
+    with opened(browser, exhibition.address, **CALM) as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        for _ in range(10):
+            page.mouse.wheel(0, 500)
+            page.wait_for_timeout(50)
+        assert page.evaluate(PLAYING) == 0
+        assert not [url for url in asked if url.endswith(".mp4")]
+        page.locator("#hierarchy .play").click()
+        until(page, f"{PLAYING} === 1")
+
+
+def test_storage_that_throws(browser: Browser, exhibition: Exhibition) -> None:
+    """Where nothing may be remembered, the button works for the page."""
+    thrower = "Object.defineProperty(window, 'localStorage', {get() { throw new Error('no') }})"
+    with opened(browser, f"{exhibition.address}second/", thrower) as page:
+        until(page, f"{PLAYING} > 0")
+        page.get_by_role("button", name="Stop all motion").click()
+        until(page, f"{PLAYING} === 0")
+
+
+def test_without_javascript(browser: Browser, exhibition: Exhibition) -> None:
+    """Without the script, clips have the browser's controls over posters, and no dead ones."""
+    with opened(browser, exhibition.address, java_script_enabled=False) as page:
+        for name in ("trajectories", "interpolation", "hierarchy"):
+            assert film(page, name).get_attribute("controls") == ""
+            expect(page.locator(f"#{name} .scrubber")).to_be_hidden()
+            expect(page.locator(f"#{name} .stage img")).to_be_visible()
+            expect(page.locator(f"#{name} .downloads a").first).to_be_visible()
+        expect(page.locator(".motion")).to_be_hidden()
+        expect(page.locator(".copy")).to_be_hidden()
+        expect(page.locator(".lens")).to_be_hidden()
+
+
+def test_from_the_file_system(browser: Browser, exhibition: Exhibition) -> None:
+    """Opened from a disk, clips play and can be scrubbed."""
+    address = f"{exhibition.folder.as_uri()}/index.html"
+    with opened(browser, address) as page:
+        page.locator("#trajectories").scroll_into_view_if_needed()
+        until(page, f"{PLAYING} > 0")
+        slide(page, "trajectories", 13)
+        level = page.locator("#trajectories [data-slot='{level}']")
+        expect(level).to_have_text(str(LEVELS - 13))
+        time = film(page, "trajectories").evaluate("video => video.currentTime")
+        assert int(time * 10) == 13
+
+
+def test_sample_is_shown_large(browser: Browser, exhibition: Exhibition) -> None:
+    """A click opens the sample under it, drawn from the film; its scrubber moves both."""
+    with opened(browser, exhibition.address, **CALM) as page:
+        stage = page.locator("#trajectories .stage")
+        box = stage.bounding_box()
+        assert box is not None
+        x, y = box["width"] * 0.4, box["height"] * 0.9  # the first of the centred row
+        stage.click(position={"x": x, "y": y})
+        dialog = page.get_by_role("dialog", name="Sample 13 of 14")
+        expect(dialog).to_be_visible()
+        assert page.evaluate(LARGE) == pytest.approx(shade(LEVELS), abs=5)
+        dialog.locator(".slider").press("Home")
+        expect(dialog.locator("[data-slot='{level}']")).to_have_text(str(LEVELS))
+        until(page, f"Math.abs({LARGE} - {shade(0)}) < 5")
+        wait_for_shade(page, "trajectories", 0)
+        dialog.get_by_role("button", name="The one after").click()
+        dialog = page.get_by_role("dialog", name=f"Sample {COUNT} of {COUNT}")
+        expect(dialog).to_be_visible()
+        dialog.get_by_role("button", name="Close").click()
+        expect(dialog).to_be_hidden()
+        expect(page.locator("#trajectories .lens")).to_be_focused()
+        expect(page.locator("#trajectories .slider")).to_have_value("0")
+
+
+def test_outside_the_samples_nothing_opens(browser: Browser, exhibition: Exhibition) -> None:
+    """A click beside the last row's samples opens nothing."""
+    with opened(browser, exhibition.address, **CALM) as page:
+        page.locator("#trajectories .stage").click(position={"x": 10, "y": 430})
+        expect(page.locator("#viewer")).to_be_hidden()
+
+
+def test_sample_by_keyboard(browser: Browser, exhibition: Exhibition) -> None:
+    """The lens moves by the arrow keys, Enter opens the sample, Escape leads back to it."""
+    with opened(browser, exhibition.address, **CALM) as page:
+        lens = page.locator("#trajectories .lens")
+        lens.focus()
+        for key, number in [("ArrowRight", 2), ("ArrowDown", 6), ("End", 14), ("ArrowLeft", 13)]:
+            lens.press(key)
+            start = f"Look at sample {number} of {COUNT};"
+            assert str(lens.get_attribute("aria-label")).startswith(start)
+        lens.press("Enter")
+        expect(page.get_by_role("dialog", name="Sample 13 of 14")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page.locator("#viewer")).to_be_hidden()
+        expect(lens).to_be_focused()
+
+
+def test_tree_is_walked(browser: Browser, exhibition: Exhibition) -> None:
+    """Arrow keys walk from picture to picture, the branch stands out, Enter shows one large."""
+    with opened(browser, exhibition.address, **CALM) as page:
+        nodes = page.locator("#hierarchy .node")
+        nodes.first.focus()
+        veil = page.locator("#hierarchy .veil")
+        for key, node in [
+            ("ArrowRight", "1 0"),
+            ("ArrowDown", "1 1"),
+            ("ArrowRight", "2 2"),
+            ("ArrowRight", "3 4"),
+            ("ArrowUp", "3 3"),
+            ("ArrowLeft", "2 1"),
+        ]:
+            page.keyboard.press(key)
+            focus = page.locator(":focus")
+            assert str(focus.get_attribute("data-node")).startswith(f"{node} ")
+        expect(veil).to_be_visible()
+        holes = veil.locator("mask rect, mask path")
+        assert holes.count() == 1 + 5 + 4  # the cover; root to leaves, and the arrows between
+        assert [nodes.nth(i).get_attribute("tabindex") for i in range(15)].count("0") == 1
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("dialog", name="Picture 5 of 15")).to_be_visible()
+        page.get_by_role("dialog").get_by_role("button", name="The one after").click()
+        page.keyboard.press("Escape")
+        assert str(page.locator(":focus").get_attribute("data-node")).startswith("2 2 ")
+        page.locator("#hierarchy .slider").focus()
+        expect(veil).to_be_hidden()
+
+
+def test_interpolation_goes_by_points(browser: Browser, exhibition: Exhibition) -> None:
+    """Its slider runs over the points; on the way back it runs back."""
+    with opened(browser, exhibition.address, **CALM) as page:
+        slider = page.locator("#interpolation .slider")
+        assert slider.get_attribute("max") == str(POINTS - 1)
+        slider.press("End")
+        expect(slider).to_have_attribute("aria-valuetext", f"point {POINTS} of {POINTS}")
+        wait_for_shade(page, "interpolation", POINTS - 1)
+        slider.press("ArrowLeft")
+        readout = page.locator("#interpolation .readout")
+        expect(readout).to_have_text(f"point {POINTS - 1} of {POINTS}")
+        wait_for_shade(page, "interpolation", POINTS - 2)
+        page.reload()
+        page.locator("#interpolation .play").click()
+        video = film(page, "interpolation")
+        until(page, "document.querySelector('#interpolation video').currentTime > 0")
+        video.evaluate("video => { video.pause(); video.currentTime = 1.85 }")  # frame 18
+        expect(slider).to_have_value("6")
+        wait_for_shade(page, "interpolation", 6)
+
+
+def test_film_for_dark_pages(browser: Browser, exhibition: Exhibition) -> None:
+    """On a dark page only the dark film and the dark poster of a tree are fetched, and on change
+    the other.
+    """
+    with opened(browser, exhibition.address, color_scheme="dark", **CALM) as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.locator("#hierarchy").scroll_into_view_if_needed()
+        page.locator("#hierarchy .play").click()
+        until(page, f"{PLAYING} === 1")
+        html = page.locator("#hierarchy")
+        dark = html.locator("source[media][src]").get_attribute("src")
+        light = html.locator("source:not([media])").get_attribute("src")
+        assert [url for url in asked if url.endswith(str(dark))]
+        assert not [url for url in asked if url.endswith(str(light))]
+        page.emulate_media(color_scheme="light")
+        until(
+            page,
+            "name => document.querySelector('#hierarchy video').currentSrc.endsWith(name)",
+            light,
+        )
+
+
+def test_bibtex_is_copied(browser: Browser, exhibition: Exhibition) -> None:
+    """The button copies the entry and says so, where screen readers hear it."""
+    with opened(browser, exhibition.address, permissions=["clipboard-read"]) as page:
+        page.get_by_role("button", name="Copy BibTeX").click()
+        expect(page.get_by_role("status")).to_have_text("Copied.")
+        text = page.evaluate("navigator.clipboard.readText()")
+        assert text.startswith("@inproceedings{rissanen2023generative,")
+        assert text == page.locator(".bibtex code").inner_text()
+
+
+def test_keyboard_reaches_everything(browser: Browser, exhibition: Exhibition) -> None:
+    """Tab stops at every control and link that is seen, in their order, and each can be seen."""
+    with opened(browser, exhibition.address, **CALM) as page:
+        wanted = page.evaluate(
+            "[...document.querySelectorAll('a, button, input, summary, [tabindex=\"0\"]')]"
+            ".filter(e => e.tabIndex >= 0 && e.checkVisibility()).map((e, i) => e.dataset.stop = i)"
+        )
+        visited = []
+        for _ in wanted:
+            page.keyboard.press("Tab")
+            number, outline, html = page.evaluate(FOCUS)
+            assert outline != "none", html
+            visited.append(number)
+        assert visited == wanted
+
+
+def test_print(browser: Browser, exhibition: Exhibition, tmp_path: Path) -> None:
+    """On paper there are words, posters and captions, and nothing that only works on a screen."""
+    with opened(browser, exhibition.address) as page:
+        page.emulate_media(media="print")
+        for name in (".scrubber", ".motion", ".contents", ".menu", ".downloads"):
+            expect(page.locator(name).first).to_be_hidden()
+        expect(page.locator("figcaption p").first).to_be_visible()
+        assert len(page.pdf()) > 10_000
