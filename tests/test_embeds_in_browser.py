@@ -81,7 +81,7 @@ def _pictures(folder: Path) -> Iterator[str]:
 @pytest.fixture
 def visit(browser: Browser, built: Path) -> Iterator[Visit]:
     """A reader with scripts."""
-    context = browser.new_context(viewport={"width": 800, "height": 1400})
+    context = browser.new_context(reduced_motion="reduce", viewport={"width": 800, "height": 1400})
     yield Visit(context, built)
     context.close()
 
@@ -210,7 +210,7 @@ def test_pictures_are_shown_at_the_size_that_was_kept(visit: Visit) -> None:
 
 def test_pictures_keep_their_place(browser: Browser, built: Path) -> None:
     """Before a picture is there, its box has the shape that it will have, and fits the column."""
-    context = browser.new_context(viewport={"width": 390, "height": 800})
+    context = browser.new_context(reduced_motion="reduce", viewport={"width": 390, "height": 800})
     visit = Visit(context, built)
     context.route("**/media/**", lambda route: route.abort())
     visit.page.reload()

@@ -127,7 +127,7 @@ def test_pictures() -> None:
     """A picture has its place before it is there; far down a page it waits to come into sight."""
     size = 'width="30" height="20" decoding="async"'
     assert html("![*A* b](<a b.png> 'T')", "more/index.html") == (
-        f'<p><img src="../media/a-01234567.png" alt="A b" title="T" {size} /></p>'
+        f'<p><img src="../media/a-01234567.png" alt="A b" title="T" {size}></p>'
     )
     assert f'{size} loading="lazy">' in html("a\n" * 10 + "\n![A](a.png)")
 
