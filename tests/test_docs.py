@@ -128,6 +128,8 @@ class Shell:
     def _sitegen(self, words: list[str]) -> None:
         if words[0] == "train":
             words += [word for name in SHORT if name not in words for word in (name, SHORT[name])]
+        if ">" in words:  # what is printed is of no use here
+            words = words[: words.index(">")]
         self._monkeypatch.setattr(sys, "argv", ["sitegen", *words])
         assert exits._outcome(lambda: sitegen.cli.cli.main(standalone_mode=False)) == 0, words
 
