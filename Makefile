@@ -17,7 +17,7 @@ site: $(installed) ## Build the page into build/ and print where it is
 	@$(python) -c 'from pathlib import Path; print("The page:", Path("build/index.html").resolve().as_uri())'
 
 docs: $(installed) ## Build the manual into docs/build/ and print where it is
-	@$(python) -m scripts.figures_page
+	@$(python) -m scripts.manual
 	@$(python) -m sitegen build --config docs/site.toml
 
 test: check ## Run all checks and tests (ARGS="tests/test_files.py -x" goes to pytest)

@@ -6,111 +6,25 @@ one step. A build that would change nothing touches nothing.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from sitegen.assembly import assemble
-from sitegen.config import Site, load_site
+from sitegen.config import Site
 from sitegen.encode import preflight
-from sitegen.errors import ConfigError, LockedError, TargetError
+from sitegen.errors import LockedError, TargetError
 from sitegen.files import lock, sweep
 from sitegen.filming import CameraFactory, Crew, naming
-from sitegen.media import Record
 from sitegen.missing import refuse_unfilmable
-from sitegen.models import ModelSource, site_models
-from sitegen.pages import Page, read_pages
-from sitegen.plan import Equipment, Job, environment, plan_figure
-from sitegen.problems import known_words, told
-from sitegen.report import Reporter
+from sitegen.report import Reporter, duration
+from sitegen.speed import Speeds
 from sitegen.store import Store
-from sitegen.tree import (
-    Tree,
-    holds,
-    put,
-    require_ours,
-    require_room,
-    require_writable,
-    weight,
-)
+from sitegen.summary import Summary, summarise
+from sitegen.tree import holds, put, require_ours, require_room, require_writable, weight
+from sitegen.work import Options, Records, Work, found, prepare
 
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line adds to `site.toml`."""
-
-    equipment: Equipment
-    output: Path | None = None
-    only: tuple[str, ...] = ()
-    offline: bool = False
-    strict: bool = False
-    dry_run: bool = False
-    jobs: int = 1
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What a build did; `changed` is False when the site was already as it should be."""
-
-    output: Path
-    filmed: tuple[str, ...]
-    reused: tuple[str, ...]
-    missing: tuple[str, ...]
-    changed: bool
-    bytes: int
-    rehearsed: bool = False
-
-    def lines(self) -> list[str]:
-        """The summary as the command line prints it."""
-        counts = [
-            f"{len(self.filmed)} filmed",
-            f"{len(self.reused)} reused",
-            *([f"{len(self.missing)} missing: {', '.join(self.missing)}"] if self.missing else []),
-        ]
-        figures = f"figures: {', '.join(counts)}"
-        if self.missing or self.rehearsed:
-            return [figures, f"{self.output}: left as it was"]
-        state = "written" if self.changed else "already up to date"
-        page = (self.output / "index.html").as_uri()
-        return [figures, f"site: {self.bytes / 1e6:.1f} MB, {state}", f"look at it: {page}"]
-
-
-Records = Mapping[str, Record]
-"""What there is of the figures, by request."""
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What a build has read, and where it reads and writes."""
-
-    site: Site
-    pages: tuple[Page, ...]
-    sources: Mapping[str, ModelSource]
-    jobs: tuple[Job, ...]
-    options: Options
-    output: Path
-
-    def missing(self, records: Records) -> list[Job]:
-        """The figures that there is no record of."""
-        return [job for job in self.jobs if job.request not in records]
-
-    def tree(self, records: Records) -> Tree:
-        """The whole site, when every figure has its record."""
-        return assemble(self.site, self.pages, self.jobs, records)
-
-    def summary(self, filmed: Collection[str], records: Records, size: int = 0) -> Summary:
-        """What to tell at the end; `filmed` are requests, `size` is that of the site."""
-        kept = [job for job in self.jobs if job.request in records]
-        return Summary(
-            self.output,
-            filmed=tuple(job.figure.id for job in kept if job.request in filmed),
-            reused=tuple(job.figure.id for job in kept if job.request not in filmed),
-            missing=tuple(job.figure.id for job in self.missing(records)),
-            changed=False,
-            bytes=size,
-        )
+__all__ = ["Options", "Summary", "build", "film", "locked"]
 
 
 def build(config: Path, options: Options, camera: CameraFactory, report: Reporter) -> Summary:
@@ -120,65 +34,25 @@ def build(config: Path, options: Options, camera: CameraFactory, report: Reporte
     TargetError for figures that cannot be made, PlatformError for what the machine lacks,
     LockedError while another build is at work here. Whatever is raised, the old site stays.
     """
-    work = _prepare(config, options)
-    records = _found(work.jobs, Store(work.site.cache_dir, report.warn), options)
+    work = prepare(config, options)
+    if options.strict and (absent := work.left_out()):
+        raise TargetError(f"--strict: models of site.toml are not there: {', '.join(absent)}")
+    records = found(work.jobs, Store(work.site.cache_dir, report.warn), options)
+    report.detail(f"{work.site.root}: {len(work.pages)} page(s), {len(work.jobs)} figure(s)")
+    for job in work.jobs:
+        state = "in the store" if job.request in records else "to be filmed"
+        report.detail(f"{job.figure.id}: {state}, key {job.key or job.request}")
     if options.dry_run:
         return _rehearse(work, records, report)
     if (summary := _unchanged(work, records)) is not None:
         _refuse_warnings(report, options)
         return summary
     require_ours(work.output)
-    with _locked(work.site):
+    with locked(work.site):
         return _work_on(work, records, camera, report)
 
 
-def _prepare(config: Path, options: Options) -> _Work:
-    """Read everything that the author wrote, and key every figure."""
-    site = load_site(config)
-    sources = site_models(site)
-    usable = {name for name, source in sources.items() if source.available}
-    pages = read_pages(site, usable.__contains__)
-    # Links are followed now: the folder that is exchanged must be the real one.
-    output = Path(os.path.realpath(options.output or site.output))
-    return _Work(site, pages, sources, _plan(pages, sources, options), options, output)
-
-
-def _plan(
-    pages: tuple[Page, ...], sources: Mapping[str, ModelSource], options: Options
-) -> tuple[Job, ...]:
-    known_environment = environment(options.equipment)
-    jobs, faults = [], []
-    for uri, figure in [(page.uri, figure) for page in pages for figure in page.figures]:
-        try:
-            with naming(figure):
-                jobs.append(plan_figure(figure, uri, sources, known_environment))
-        except ConfigError as error:
-            faults.append(error)
-    if faults:
-        raise told(faults)
-    known = [job.figure.id for job in jobs]
-    for name in options.only:
-        if name not in known:
-            raise ConfigError(f"--only {name}: no page has such a figure{known_words(name, known)}")
-    return tuple(jobs)
-
-
-def _found(jobs: Sequence[Job], store: Store, options: Options) -> dict[str, Record]:
-    """What the store has of the figures, each read whole."""
-    requests = {job.request: job for job in jobs}
-    found = ((request, _stored(store, job, options)) for request, job in requests.items())
-    return {request: record for request, record in found if record is not None}
-
-
-def _stored(store: Store, job: Job, options: Options) -> Record | None:
-    """The record of a figure: this machine's, or any one where nothing can be filmed."""
-    keys = [job.key] if job.key else []
-    if options.offline or not keys:
-        keys += [key for key in store.keys(f"{job.request}-") if key not in keys]
-    return next((record for key in keys if (record := store.get(key)) is not None), None)
-
-
-def _unchanged(work: _Work, records: Records) -> Summary | None:
+def _unchanged(work: Work, records: Records) -> Summary | None:
     """The summary where the site is as it should be; what killed builds left goes."""
     if work.missing(records):
         return None
@@ -186,28 +60,28 @@ def _unchanged(work: _Work, records: Records) -> Summary | None:
     if not holds(work.output, tree):
         return None
     _sweep(work)
-    return work.summary((), records, weight(tree))
+    return summarise(work, (), records, weight(tree))
 
 
-def _work_on(work: _Work, records: Records, camera: CameraFactory, report: Reporter) -> Summary:
+def _work_on(work: Work, records: Records, camera: CameraFactory, report: Reporter) -> Summary:
     """Film what is missing and put the site in place; the lock is held."""
     require_room(work.output)
     require_writable(work.site.cache_dir)
     _sweep(work)
     # Another build may have filmed some of it before this one had the lock.
     store = Store(work.site.cache_dir)
-    records = {**records, **_found(work.missing(records), store, work.options)}
-    filmed = _film(work, records, camera, report)
+    records = {**records, **found(work.missing(records), store, work.options)}
+    filmed = film(work, records, camera, report)
     records = {**records, **filmed}
     _refuse_warnings(report, work.options)
     if work.missing(records):
-        return work.summary(filmed, records)
+        return summarise(work, filmed, records)
     tree = work.tree(records)
     changed = put(tree, work.output)
-    return replace(work.summary(filmed, records, weight(tree)), changed=changed)
+    return replace(summarise(work, filmed, records, weight(tree)), changed=changed)
 
 
-def _sweep(work: _Work) -> None:
+def _sweep(work: Work) -> None:
     Store(work.site.cache_dir).sweep()
     for folder in (work.site.cache_dir, work.output.parent):
         sweep(folder)
@@ -220,8 +94,11 @@ def _refuse_warnings(report: Reporter, options: Options) -> None:
         )
 
 
-def _film(work: _Work, records: Records, camera: CameraFactory, report: Reporter) -> Records:
-    """Film what is missing and the command line did not leave out."""
+def film(work: Work, records: Records, camera: CameraFactory, report: Reporter) -> Records:
+    """Film what is missing and the command line did not leave out; the lock is held.
+
+    Raises as `build` does. What was finished before is kept.
+    """
     options = work.options
     missing = work.missing(records)
     wanted = [job for job in missing if not options.only or job.figure.id in options.only]
@@ -234,20 +111,33 @@ def _film(work: _Work, records: Records, camera: CameraFactory, report: Reporter
             for name in job.figure.models:
                 work.sources[name].require_usable()
     preflight()
-    crew = Crew(camera(work.sources, options.equipment), Store(work.site.cache_dir), report)
+    store = Store(work.site.cache_dir)
+    speeds = Speeds(work.site.cache_dir, options.equipment)
+    crew = Crew(camera(work.sources, options.equipment), store, report, speeds.note)
     return crew.film(chosen, options.jobs)
 
 
-def _rehearse(work: _Work, records: Records, report: Reporter) -> Summary:
-    """Tell what would be filmed."""
-    for job in work.missing(records):
-        place = job.figure.place
-        report.note(f"would film {job.figure.id} ({place.file}:{place.line}), {job.levels} steps")
-    return replace(work.summary((), records), rehearsed=True)
+def _rehearse(work: Work, records: Records, report: Reporter) -> Summary:
+    """Tell what would be filmed, and how long that takes by what was measured here."""
+    speeds = Speeds(work.site.cache_dir, work.options.equipment)
+    wanted = list({job.request: job for job in work.missing(records)}.values())
+    estimates = {job.request: speeds.estimate(job) for job in wanted}
+    for job in wanted:
+        place, seconds = job.figure.place, estimates[job.request]
+        takes = "not measured yet" if seconds is None else f"about {duration(seconds)}"
+        where = f"{place.file}:{place.line}"
+        report.note(f"would film {job.figure.id} ({where}), {job.levels} steps, {takes}")
+    known = [seconds for seconds in estimates.values() if seconds is not None]
+    if len(wanted) > 1 and known:
+        rest = len(wanted) - len(known)
+        more = f", and {rest} not measured yet" if rest else ""
+        report.note(f"one after the other: about {duration(sum(known))}{more}")
+    return replace(summarise(work, (), records), rehearsed=True)
 
 
 @contextmanager
-def _locked(site: Site) -> Iterator[None]:
+def locked(site: Site) -> Iterator[None]:
+    """Hold the site for the block; LockedError, naming the site, while another sitegen does."""
     try:
         with lock(site.cache_dir / "lock"):
             yield

@@ -55,12 +55,11 @@ class Findings:
     files: int
     bytes: int
 
-    def lines(self) -> list[str]:
-        """Everything that was found, a line each, with a summary at the end."""
-        lines = self.problems()
-        if self.external:
-            lines.append(f"links to elsewhere, not followed: {len(self.external)}")
-            lines += [f"  {uri}  ({where})" for uri, where in self.external.items()]
+    def notes(self) -> list[str]:
+        """What is no fault, a line each: links to elsewhere, and a summary."""
+        lines = [f"  {uri}  ({where})" for uri, where in self.external.items()]
+        if lines:
+            lines.insert(0, f"links to elsewhere, not followed: {len(lines)}")
         return [*lines, self.summary()]
 
     def problems(self) -> list[str]:

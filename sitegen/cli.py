@@ -1,19 +1,21 @@
-"""The command line: the group of all commands, and how a run of it ends."""
+"""The command line: the group of all commands."""
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 import click
 
+from sitegen.commands.add import add
 from sitegen.commands.build import build
 from sitegen.commands.check import check
 from sitegen.commands.clean import clean
+from sitegen.commands.completion import completion
 from sitegen.commands.inspect import inspect
+from sitegen.commands.new import new
 from sitegen.commands.publish import publish
 from sitegen.commands.sample import sample
+from sitegen.commands.schema import schema
+from sitegen.commands.serve import serve
 from sitegen.commands.train import train
-from sitegen.exits import run
 
 
 def _tell_version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
@@ -43,7 +45,10 @@ def cli() -> None:
 
     \b
     Examples:
-      sitegen build                          build the site of ./site.toml into build/
+      sitegen new paper                      write a small site that builds at once
+      sitegen serve                          show the site of ./site.toml while you write it
+      sitegen build                          build it into build/
+      sitegen add birds --checkpoint runs/birds/checkpoint.pth --data data/birds
       sitegen check                          look it over before others do
       sitegen publish                        put it on GitHub Pages
       sitegen sample mnist --count 36 --output digits.npz
@@ -52,10 +57,19 @@ def cli() -> None:
     """
 
 
-for command in (build, check, publish, clean, inspect, sample, train):
+COMMANDS = (
+    new,
+    add,
+    serve,
+    build,
+    check,
+    publish,
+    clean,
+    inspect,
+    sample,
+    train,
+    schema,
+    completion,
+)
+for command in COMMANDS:
     cli.add_command(command)
-
-
-def main() -> NoReturn:
-    """Run the command line; every failure has one message and its exit code."""
-    run(lambda: cli.main(standalone_mode=False))

@@ -26,9 +26,10 @@ from pydantic import (
     model_validator,
 )
 
-from sitegen.fields import HostName, Slug, Text, Url, WebUrl, unless
+from sitegen.fields import HostName, Slug, Text, Url, WebUrl, told_as, unless
+from sitegen.ihdm.card import presets
 from sitegen.ihdm.foreign import tells_itself
-from sitegen.problems import Problem, rule, told
+from sitegen.problems import Problem, close_match, known_words, rule, told
 from sitegen.resources import resource
 from sitegen.source import KeyPath, odd_character, read_text, shown, toml_lines
 
@@ -52,12 +53,21 @@ def _existing(value: object, info: ValidationInfo) -> Path:
     own = _root(info) / path
     if own.is_dir() or own.is_file():
         return own
+    if info.field_name == "path" and (info.data.get("card") or info.data.get("preset")):
+        return own  # a checkpoint whose card is known may come later
     if path.parts[0] != "models":
-        raise ValueError(f"is not there; looked for {shown(own)}")
+        raise ValueError(f"is not there; looked for {shown(own)}{_nearest(own)}")
     shipped = resource("models").parent / path
     if shipped.is_dir() or shipped.is_file():
         return shipped
-    raise ValueError(f"is not there; looked for {shown(own)} and {shown(shipped)}")
+    looked = f"{shown(own)} and {shown(shipped)}"
+    raise ValueError(f"is not there; looked for {looked}{_nearest(own, shipped)}")
+
+
+def _nearest(*paths: Path) -> str:
+    """Hint at a file or folder that lies where one of these should, with a name like its own."""
+    beside = {each.name for path in paths if path.parent.is_dir() for each in path.parent.iterdir()}
+    return close_match(paths[0].name, sorted(beside))
 
 
 def _own_folder(value: object, info: ValidationInfo) -> Path:
@@ -83,8 +93,16 @@ def _citation_key(text: str) -> str | None:
     return None if key else "should be 1 to 64 letters of English, digits, :, _ and -"
 
 
-Language = Annotated[str, unless(_language)]
-CitationKey = Annotated[str, unless(_citation_key)]
+def _preset_fault(name: str) -> str | None:
+    return None if name in presets() else f"no such preset{known_words(name, presets())}"
+
+
+_TAG = told_as("a language tag", "^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")
+_KEY = told_as("letters of English, digits, :, _ and -", "^[A-Za-z0-9:_-]{1,64}$")
+
+Language = Annotated[str, unless(_language), _TAG]
+CitationKey = Annotated[str, unless(_citation_key), _KEY]
+PresetName = Annotated[str, unless(_preset_fault)]
 Existing = Annotated[Path, BeforeValidator(_existing)]
 OwnFolder = Annotated[Path, BeforeValidator(_own_folder)]
 Icon = Literal["code", "data", "page", "paper", "poster", "video"]
@@ -125,10 +143,16 @@ class Citation(_Table):
 
 
 class ModelEntry(_Table):
-    """`[models.NAME]`: a model that pages can call by that name."""
+    """`[models.NAME]`: a model that pages can call by that name.
 
-    path: Existing = Field(description="A folder with a model.toml, or a checkpoint file.")
+    A checkpoint with a card or a preset need not be there yet.
+    """
+
     card: Existing | None = Field(None, description="The model card of a checkpoint file.")
+    preset: PresetName | None = Field(
+        None, description="The published configuration that a checkpoint file has."
+    )
+    path: Existing = Field(description="A folder with a model.toml, or a checkpoint file.")
     _name: str = PrivateAttr("")
 
     @property
@@ -138,12 +162,18 @@ class ModelEntry(_Table):
 
     @property
     def card_path(self) -> Path:
-        """The model card: the one named, or the `model.toml` in the model's folder."""
+        """The model card: the one named, or the `model.toml` in the model's folder.
+
+        Where there is a preset, that is the card.
+        """
         return self.card or self.path / "model.toml"
 
     @model_validator(mode="after")
     def _has_card(self) -> Self:
-        if not self.card_path.is_file() and not tells_itself(self.path):
+        if self.card and self.preset:
+            raise ValueError("give a card or a preset, not both")
+        there = self.preset or self.card_path.is_file() or tells_itself(self.path)
+        if not there:
             lack = "the folder holds no model.toml" if self.path.is_dir() else "no model card"
             raise ValueError(f'{lack}; name one: card = "FILE.toml"')
         return self
@@ -201,7 +231,11 @@ class Site(_Table):
 
 def load_site(path: Path) -> Site:
     """Read `site.toml`; ConfigError names everything that is wrong, one line a problem."""
-    text = read_text(path)
+    return parse_site(read_text(path), path)
+
+
+def parse_site(text: str, path: Path) -> Site:
+    """Read the text of a `site.toml` that stands, or is to stand, at `path`; as `load_site`."""
     data = _parse(text, shown(path))
     try:
         return Site.model_validate(data, context={"root": path.absolute().parent})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 import time
@@ -15,24 +16,40 @@ import click
 from sitegen.report import Advance
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, ProgressColumn, Task
 
 PLAIN_EVERY_S = 5.0
+ROOM_FOR_A_BAR = 60
+"""Columns of a terminal; a narrower one shows title, steps and time only."""
 
 
 class Console:
-    """Notes on standard output, warnings and progress on standard error."""
+    """Notes on standard output, warnings and progress on standard error.
 
-    def __init__(self, *, quiet: bool = False, terminal: bool | None = None) -> None:
+    quiet: warnings only
+    verbose: details as well, which are left out otherwise
+    terminal: whether progress may move; found out from standard error if not given
+    """
+
+    def __init__(
+        self, *, quiet: bool = False, verbose: bool = False, terminal: bool | None = None
+    ) -> None:
         self.warnings = 0
-        self._quiet = quiet
-        self._terminal = sys.stderr.isatty() if terminal is None else terminal
+        self.quiet = quiet
+        self._verbose = verbose
+        self._terminal = _moves() if terminal is None else terminal
         self._running = 0
         self._guard = threading.Lock()
 
     def note(self, line: str) -> None:
         """Tell something that the user asked to know."""
-        click.echo(line)
+        if not self.quiet:
+            click.echo(line)
+
+    def detail(self, line: str) -> None:
+        """Tell something that only a user who wants to know more reads."""
+        if self._verbose:
+            click.echo(line, err=True)
 
     def warn(self, line: str) -> None:
         """Tell something that is probably not as it should be, and count it."""
@@ -42,7 +59,7 @@ class Console:
     @contextlib.contextmanager
     def filming(self, title: str, steps: int) -> Iterator[Advance]:
         """Show a task of `steps` steps: the title, step of steps, and the time left."""
-        if self._quiet:
+        if self.quiet:
             yield lambda: None
         elif self._terminal:
             with self._bar(title, steps) as advance:
@@ -53,15 +70,18 @@ class Console:
     @cached_property
     def _progress(self) -> Progress:
         from rich.console import Console as RichConsole
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress
         from rich.progress import TimeRemainingColumn as TimeLeft
+        from rich.table import Column
 
+        console = RichConsole(stderr=True)
+        bar = [BarColumn(bar_width=24)] if console.width >= ROOM_FOR_A_BAR else []
         return Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeLeft(compact=True, elapsed_when_finished=True),
-            console=RichConsole(stderr=True),
+            _title_column(),
+            *bar,
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            TimeLeft(compact=True, elapsed_when_finished=True, table_column=Column(no_wrap=True)),
+            console=console,
         )
 
     @contextlib.contextmanager
@@ -81,6 +101,23 @@ class Console:
                     progress.stop()
                     for shown in progress.task_ids:  # what is on the screen stays there
                         progress.remove_task(shown)
+
+
+def _moves() -> bool:
+    """Whether standard error is a terminal whose cursor can be moved."""
+    return sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+def _title_column() -> ProgressColumn:
+    """The title on one line, cut with an ellipsis where the terminal is too narrow for it."""
+    from rich.progress import ProgressColumn
+    from rich.text import Text
+
+    class Title(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(task.description, no_wrap=True, overflow="ellipsis")
+
+    return Title()
 
 
 def plain_steps(

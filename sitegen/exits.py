@@ -14,8 +14,6 @@ from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
-import click
-
 from sitegen.errors import PlatformError, SitegenError
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -47,21 +45,30 @@ def _outcome(command: Callable[[], object]) -> int:
     """The exit code of a command, having told what went wrong."""
     try:
         result = command()
-    except SitegenError as error:
+    except BaseException as error:
+        return _ending(error)
+    return result if isinstance(result, int) else 0
+
+
+def _ending(error: BaseException) -> int:
+    """Tell what went wrong, and how the process ends; what is none of ours is raised again."""
+    import click  # not before: this module is there to catch signals while others are imported
+
+    if isinstance(error, SitegenError):
         return _told(f"error: {error}", error.exit_code)
-    except click.ClickException as error:
+    if isinstance(error, click.ClickException):
         error.show()
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    if isinstance(error, KeyboardInterrupt | click.Abort):
         return _told(_WORDS[INTERRUPTED], INTERRUPTED)
-    except SystemExit as stop:
-        code = stop.code if isinstance(stop.code, int) else 1
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else 1
         return _told(_WORDS[code], code) if code in _WORDS else code
-    except BrokenPipeError:  # whoever read our words has left, as `head` does
+    if isinstance(error, BrokenPipeError):  # whoever read our words has left, as `head` does
         return 1
-    except (OSError, MemoryError) as error:
+    if isinstance(error, OSError | MemoryError):
         return _told(f"error: {_of_machine(error)}", PlatformError.exit_code)
-    return result if isinstance(result, int) else 0
+    raise error
 
 
 def _of_machine(error: OSError | MemoryError) -> str:
@@ -74,7 +81,7 @@ def _of_machine(error: OSError | MemoryError) -> str:
 
 def _told(line: str, code: int) -> int:
     with contextlib.suppress(OSError):
-        click.echo(line, err=True)
+        print(line, file=sys.stderr, flush=True)  # noqa: T201
     return code
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, StringConstraints, WithJsonSchema
 
 from sitegen.links import host_fault, slug_fault, url_fault, web_url_fault
 from sitegen.source import odd_character
@@ -33,6 +33,15 @@ def unless(fault: Callable[[str], str | None]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def told_as(what: str, pattern: str) -> WithJsonSchema:
+    """Say in JSON Schema, for editors and the reference, what a text of this type is.
+
+    what: in words, after "is"
+    pattern: a regular expression that good texts match; the validators know better than it
+    """
+    return WithJsonSchema({"type": "string", "pattern": pattern, "x-what": what})
+
+
 _READABLE = AfterValidator(_readable)
 _SHORT = StringConstraints(max_length=2000)
 
@@ -46,14 +55,19 @@ Text = Annotated[
 Caption = Annotated[str, StringConstraints(strip_whitespace=True, max_length=10_000), _READABLE]
 """Words for a reader that may be left empty."""
 
-Slug = Annotated[str, _SHORT, unless(slug_fault)]
+_SLUG = told_as("a name of a-z, 0-9 and -", "^[a-z0-9][a-z0-9-]{0,63}$")
+_HOST = told_as("a domain", r"^[a-z0-9.-]+\.[a-z0-9-]+$")
+_URL = told_as("a link (`https://…`, `mailto:…`, or a path in the site)", r"^[^\s/]\S*$")
+_WEB_URL = told_as("a web address (`https://…`)", r"^[hH][tT][tT][pP][sS]?://\S+$")
+
+Slug = Annotated[str, _SHORT, unless(slug_fault), _SLUG]
 """A name that becomes part of a path: a-z, 0-9 and -."""
 
-Url = Annotated[str, _SHORT, unless(url_fault)]
+Url = Annotated[str, _SHORT, unless(url_fault), _URL]
 """Where a link leads: https, http, mailto, or a path from the site's root."""
 
-WebUrl = Annotated[str, _SHORT, unless(web_url_fault)]
+WebUrl = Annotated[str, _SHORT, unless(web_url_fault), _WEB_URL]
 """A whole http or https address."""
 
-HostName = Annotated[str, _SHORT, unless(host_fault)]
+HostName = Annotated[str, _SHORT, unless(host_fault), _HOST]
 """The name of a host, as paper.example.org."""

@@ -7,6 +7,7 @@ under way stop at their next frame and leave nothing behind.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -38,11 +39,12 @@ CameraFactory = Callable[[Mapping[str, ModelSource], Equipment], Camera]
 
 @dataclass(frozen=True)
 class Crew:
-    """Who films, where the clips go, and where progress is told."""
+    """Who films, where the clips go, where progress is told, and who is told the seconds."""
 
     camera: Camera
     store: Store
     report: Reporter
+    timed: Callable[[Job, float], None] = lambda job, seconds: None
 
     def film(self, jobs: Sequence[Job], workers: int) -> dict[str, Record]:
         """Film every job, `workers` at a time; the records by request.
@@ -64,6 +66,7 @@ class Crew:
         """Film one figure into the store."""
         with naming(job.figure), self.store.workspace() as folder:
             shot = self.camera.shoot(job.figure)
+            started = time.monotonic()
             with self.report.filming(f"filming {job.figure.id}", shot.length) as advance:
                 files = _develop(shot, folder, _Pace(advance, stop))
             record = _record(job, shot, files)
@@ -71,6 +74,7 @@ class Crew:
             sources = {name: folder / file.path for name, file in files.items()}
             self.store.remember(job.asked)
             self.store.put(job.key, record, sources)
+            self.timed(job, time.monotonic() - started)
             return record
 
 

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _RESERVED = re.compile(r"con|prn|aux|nul|com\d|lpt\d")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_BEGINNINGS = "should begin with https://, http:// or mailto:, or be a path in the site"
 _HOST = re.compile(
     r"(?=.{4,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]"
 )
@@ -38,13 +39,15 @@ def url_fault(url: str) -> str | None:
         return _path_fault(url)
     if scheme[1].lower() == "mailto":
         return None if "@" in url else "should name an address: mailto:name@example.org"
+    if scheme[1].lower() not in ("http", "https"):
+        return _BEGINNINGS
     return web_url_fault(url)
 
 
 def web_url_fault(url: str) -> str | None:
     """Say why the URL is not a whole http or https address, or None."""
     if _FORBIDDEN.search(url) or not url.lower().startswith(("http://", "https://")):
-        return "should begin with https://, http:// or mailto:, or be a path in the site"
+        return "should begin with https:// or http://"
     try:
         parts = urlsplit(url)
         host, _port = parts.hostname, parts.port
@@ -69,7 +72,7 @@ def _path_fault(url: str) -> str | None:
     if url.startswith("/"):
         return "should be a path from the site's root without a leading slash"
     if ":" in re.split(r"[/?#]", url)[0]:
-        return "should begin with https://, http:// or mailto:, or be a path in the site"
+        return _BEGINNINGS
     if any(unquote(part) in {".", ".."} for part in re.split(r"[?#]", url)[0].split("/")):
         return "should be a path from the site's root, without ./ and ../"
     return None

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
-from sitegen.config import Site, load_site
+from sitegen.config import ModelEntry, Site, load_site
 from sitegen.errors import RefusedError
-from sitegen.ihdm.card import CARD_NAME, FileRef, ModelCard, read_card
+from sitegen.ihdm.card import CARD_NAME, FileRef, ModelCard, preset, read_card
 from sitegen.ihdm.foreign import foreign_model
 from sitegen.ihdm.inputs import regular_size, sha256
-from sitegen.ihdm.inspection import inspect_checkpoint
+from sitegen.ihdm.inspection import inspect_checkpoint, only_checkpoint
+from sitegen.presets import is_approximate, preset_prior
 from sitegen.problems import known_words
 from sitegen.resources import resource
 
@@ -34,12 +36,19 @@ class ModelSource:
     @property
     def available(self) -> bool:
         """Whether the weights, and the prior that the card names, are there."""
-        return self.weights.is_file() and (self.prior is None or self.prior.is_file())
+        return self.lacking is None
+
+    @property
+    def lacking(self) -> Path | None:
+        """The file, weights or prior, that is not there; None where the model is available."""
+        files = (self.weights, *([self.prior] if self.prior is not None else []))
+        return next((file for file in files if not file.is_file()), None)
 
     @cached_property
     def weights_sha256(self) -> str:
         """The digest of the weights; the one that the card pins where the file is elsewhere."""
-        return _digest(self.weights, self.card.weights, "checkpoint")
+        with self._telling_what_to_do():
+            return _digest(self.weights, self.card.weights, "checkpoint")
 
     @cached_property
     def prior_sha256(self) -> str | None:
@@ -53,7 +62,8 @@ class ModelSource:
 
     def require_usable(self) -> None:
         """Raise RefusedError, saying what to do, unless there is all that sampling takes."""
-        regular_size(self.weights, "checkpoint")
+        with self._telling_what_to_do():
+            regular_size(self.weights, "checkpoint")
         if self.prior is not None:
             regular_size(self.prior, "prior")
         if self.prior is not None or self.card.kind == "ddpm":
@@ -65,6 +75,24 @@ class ModelSource:
             f"    python -c \"from sitegen.priors import *; add_prior('{card}', 'DIR')\"\n"
             "which also adds it to the card"
         )
+
+    @property
+    def approximate(self) -> bool:
+        """Whether the starts are not made of the model's training images, as its card says."""
+        return is_approximate(self.card)
+
+    @contextmanager
+    def _telling_what_to_do(self) -> Iterator[None]:
+        """Add to the refusal of a checkpoint that is not there what can be done about it."""
+        try:
+            yield
+        except RefusedError as error:
+            if self.weights.exists():
+                raise
+            guard = f'{{% if available("{self.name}") %}} … {{% endif %}}'
+            raise RefusedError(
+                f"{error}\nput it there, or leave out of the page what needs {self.name}: {guard}"
+            ) from None
 
 
 def model_source(name: str, path: Path, card_path: Path | None = None) -> ModelSource:
@@ -86,6 +114,16 @@ def model_source(name: str, path: Path, card_path: Path | None = None) -> ModelS
     return _source(name, card, path, card_path)
 
 
+def preset_source(name: str, path: Path, configuration: str) -> ModelSource:
+    """A checkpoint that has a published configuration, with the prior that travels with that.
+
+    `path` is the checkpoint; where there is none, a folder of that name, without its ending, in
+    which a single checkpoint lies. RefusedError if several lie there.
+    """
+    card = preset(configuration)
+    return ModelSource(name, card, _dropped(path), preset_prior(configuration))
+
+
 def find_model(name: str, card: Path | None, config: Path) -> ModelSource:
     """The model that a command line names: a name in `config`, a shipped one, or a path.
 
@@ -97,34 +135,48 @@ def find_model(name: str, card: Path | None, config: Path) -> ModelSource:
         if not path.exists():
             regular_size(path, "checkpoint")
         return model_source(path.stem, path, card)
-    known = {**_shipped(), **_configured(config)}
-    if name in known:
-        place, own_card = known[name]
-        return model_source(name, place, card or own_card)
+    site, shipped = _configured(config), _shipped()
+    if name in site:
+        return _entry_source(name, site[name], card)
+    if name in shipped:
+        return model_source(name, shipped[name], card)
     if path.exists():
         return model_source(path.name, path, card)
-    raise RefusedError(f"{name}: neither a file nor a model's name{known_words(name, known)}")
+    raise RefusedError(
+        f"{name}: neither a file nor a model's name{known_words(name, {**shipped, **site})}"
+    )
 
 
 def site_models(site: Site) -> Mapping[str, ModelSource]:
     """The models that `site.toml` names, by name."""
-    return {
-        name: model_source(name, entry.path, entry.card_path) for name, entry in site.models.items()
-    }
+    return {name: _entry_source(name, entry) for name, entry in site.models.items()}
 
 
-def _shipped() -> Mapping[str, tuple[Path, Path]]:
-    """The folders and cards of the models that travel with sitegen, by name."""
+def _entry_source(name: str, entry: ModelEntry, card: Path | None = None) -> ModelSource:
+    """A model of `site.toml`; `card` is used instead of its own."""
+    if card is None and entry.preset is not None:
+        return preset_source(name, entry.path, entry.preset)
+    path = entry.path if entry.preset is None else _dropped(entry.path)
+    return model_source(name, path, card or entry.card_path)
+
+
+def _dropped(path: Path) -> Path:
+    """The checkpoint that was dropped at a path, or into a folder there; else the path itself."""
+    if path.is_file():
+        return path
+    folders = (folder for folder in (path, path.with_suffix("")) if folder.is_dir())
+    return next(filter(None, map(only_checkpoint, folders)), path)
+
+
+def _shipped() -> Mapping[str, Path]:
+    """The folders of the models that travel with sitegen, by name."""
     cards = sorted(resource("models").glob(f"*/{CARD_NAME}"))
-    return {card.parent.name: (card.parent, card) for card in cards}
+    return {card.parent.name: card.parent for card in cards}
 
 
-def _configured(config: Path) -> Mapping[str, tuple[Path, Path]]:
-    """The paths and cards of the site's models, by name; none where there is no site."""
-    if not config.exists():
-        return {}
-    models = load_site(config).models
-    return {name: (entry.path, entry.card_path) for name, entry in models.items()}
+def _configured(config: Path) -> Mapping[str, ModelEntry]:
+    """The site's models, by name; none where there is no site."""
+    return load_site(config).models if config.exists() else {}
 
 
 def _from_folder(name: str, folder: Path, card_path: Path) -> ModelSource:
@@ -161,4 +213,12 @@ def _digest(path: Path, pinned: FileRef | None, what: str) -> str:
     if not path.exists() and pinned is not None and pinned.sha256 is not None:
         return pinned.sha256
     regular_size(path, what)
+    status = path.stat()
+    times = status.st_mtime_ns, status.st_ctime_ns
+    return _known_digest(path, status.st_dev, status.st_ino, status.st_size, *times)
+
+
+@lru_cache(maxsize=256)
+def _known_digest(path: Path, *_traces: int) -> str:
+    """The digest of a file that was not touched since; a preview asks for it at every change."""
     return sha256(path)

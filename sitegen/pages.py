@@ -30,7 +30,7 @@ from sitegen.links import slug_fault
 from sitegen.markdown import Heading, parse
 from sitegen.ownfiles import Folder, OwnFile
 from sitegen.pagefiles import PageFiles, link_faults
-from sitegen.problems import Problem, quoted, told
+from sitegen.problems import Problem, known_words, quoted, told
 from sitegen.source import read_text, shown
 from sitegen.templates import TemplateFault, calling_line, run_template
 
@@ -93,7 +93,7 @@ def read_page(path: Path, site: Site, available: Callable[[str], bool]) -> Page:
     source = read_text(path)
     files = _page_files(site)
     calls = _Calls(shown(path), site, files.folder)
-    text = _filled(source, calls, {"available": available, "site": _public(site)})
+    text = _filled(source, calls, {"available": calls.asking(available), "site": _public(site)})
     document = parse(text, calls.slot, uri, files)
     problems = [*calls.strays(text, document.parts), *calls.bad_ids()]
     problems += [
@@ -169,6 +169,19 @@ class _Calls:
     def functions(self) -> dict[str, Callable[..., Markup]]:
         """The functions that a page can call, one a kind."""
         return {kind: self._function(kind) for kind in (*KINDS, *EMBEDS)}
+
+    def asking(self, available: Callable[[str], bool]) -> Callable[[str], bool]:
+        """The function `available` of a page, which knows the models of the site only."""
+
+        def ask(name: str) -> bool:
+            if name not in self.site.models:
+                raise ValueError(
+                    f"available({quoted(name)}): no such model in site.toml"
+                    f"{known_words(str(name), self.site.models)}"
+                )
+            return available(name)
+
+        return ask
 
     def _function(self, kind: str) -> Callable[..., Markup]:
         def call(*args: object, **kwargs: object) -> Markup:

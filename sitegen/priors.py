@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import tomlkit
+from PIL import Image
 
 from sitegen.errors import RefusedError
-from sitegen.files import write_atomic
+from sitegen.files import digest_bytes, write_atomic
 from sitegen.ihdm.card import CARD_NAME, ModelCard, read_card
 from sitegen.ihdm.data import read_images
 from sitegen.ihdm.inputs import read_text
-from sitegen.ihdm.prior import PRIOR_NAME, Prior, make_prior
+from sitegen.ihdm.prior import PRIOR_NAME, Prior, draw_places, make_prior
 
 COUNT = 1000
 """How many training images a bank keeps, which is as many starts as there are."""
@@ -20,10 +22,11 @@ COUNT = 1000
 def prior_from_data(card: ModelCard, data: Path) -> Prior:
     """A prior of training images: a folder of pictures, or MNIST-format files.
 
-    Raises RefusedError when no usable images are there, or they do not fit the card.
+    Of pictures no more are read than a bank keeps. Raises RefusedError when no usable images are
+    there, or they do not fit the card.
     """
     channels = 3 if card.channels == 3 else None  # colour ones are not made grey in silence
-    images = read_images(data, card.image_size, channels)
+    images = read_images(data, card.image_size, channels, lambda many: draw_places(many, COUNT))
     if images.shape[1:] != card.shape:
         found, wanted = (f"{c} × {h} × {w}" for c, h, w in (images.shape[1:], card.shape))
         raise RefusedError(
@@ -31,6 +34,20 @@ def prior_from_data(card: ModelCard, data: Path) -> Prior:
             f"model, which has {wanted}; give the images that it was trained on"
         )
     return make_prior(images, card, COUNT, data.name)
+
+
+def write_example(card: ModelCard, data: Path, path: Path) -> str:
+    """Write the first of the training images, as the model sees it, as a PNG; its SHA-256.
+
+    Raises RefusedError as `prior_from_data` does, PlatformError if it cannot be written.
+    """
+    channels = 3 if card.channels == 3 else None
+    (image, *_) = read_images(data, card.image_size, channels, lambda _: [0])
+    planes = image[0] if card.channels == 1 else image.transpose(1, 2, 0)
+    file = io.BytesIO()
+    Image.fromarray(planes).save(file, "PNG")
+    write_atomic(path, file.getvalue())
+    return digest_bytes(file.getvalue())
 
 
 def add_prior(card_path: Path | str, data: Path | str) -> Path:

@@ -13,6 +13,13 @@ from sitegen.errors import ConfigError
 
 _MOST = 50  # problems that one message tells
 _LONGEST = 60  # characters of a value that a message shows
+_HOLDS = {
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a table",
+    "mapping_type": "a table",
+    "model_type": "a table",
+}  # what an author knows by other names than Python
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,8 @@ def rule(error: Mapping[str, Any], known: Mapping[str, str]) -> str:
         return f"{value}: {context['error']}"
     if kind == "literal_error":
         return f"{value}: should be {_choices(str(error['input']), context['expected'])}"
+    if kind in _HOLDS:
+        return f"{value}: should be {_HOLDS[kind]}"
     subject, should, rest = error["msg"].partition(" should ")
     return f"{value}: should {rest}" if should else f"{value}: {subject}"
 

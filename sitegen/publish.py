@@ -133,12 +133,12 @@ def _alone(site: Site, repository: Repository) -> Iterator[None]:
 
 def _check(site: Site, output: Path, wishes: Wishes, report: Reporter) -> None:
     findings = check_site(site, output)
-    for line in findings.problems():
-        report.note(line)
+    for warning in findings.warnings:
+        report.warn(str(warning))
     try:
         findings.require_good(strict=wishes.strict)
     except TargetError as error:
-        raise PublishError(str(error)) from None
+        raise PublishError("\n".join([*map(str, findings.errors), str(error)])) from None
     report.note(findings.summary())
 
 

@@ -1,4 +1,4 @@
-"""Where the files that travel with sitegen lie: `models`, `templates` and `static`."""
+"""Where the files that travel with sitegen lie: `models`, `scaffold`, `static`, `templates`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from sitegen.errors import PlatformError
 _PACKAGE = Path(__file__).resolve().parent
 
 
-def resource(name: Literal["models", "templates", "static"], package: Path = _PACKAGE) -> Path:
+def resource(
+    name: Literal["models", "scaffold", "static", "templates"], package: Path = _PACKAGE
+) -> Path:
     """Find a folder of shipped files, in a checkout and in an installed package alike.
 
     `package` is the folder of the package itself. An installed package holds them in `_data`; in a

@@ -19,6 +19,7 @@ from sitegen.actors import (
     require_device,
 )
 from sitegen.figures import Figure
+from sitegen.memory import keep_freed_memory
 from sitegen.models import ModelSource
 from sitegen.plan import Equipment, Shot
 from sitegen.shots.grids import shared_initial_state, trajectories
@@ -52,6 +53,7 @@ class Studio:
 
     def __init__(self, sources: Mapping[str, ModelSource], equipment: Equipment) -> None:
         require_device(equipment.device)
+        keep_freed_memory()
         self._sources = sources
         self._equipment = equipment
         self._actors: dict[str, Actor] = {}

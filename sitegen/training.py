@@ -16,9 +16,9 @@ import click
 
 from sitegen.errors import ConfigError
 from sitegen.ihdm.options import TrainingOptions
-from sitegen.report import Reporter
+from sitegen.report import Reporter, duration
 from sitegen.stopping import Stop, stop_on_signals
-from sitegen.trainview import duration, training_shown
+from sitegen.trainview import training_shown
 from sitegen.wishes import Wishes
 
 if TYPE_CHECKING:
@@ -55,8 +55,9 @@ def train_model(name: str, wishes: Wishes, report: Reporter) -> None:
             return
         for line in _beginning(name, run, training):
             report.note(line)
-        terminal = sys.stderr.isatty()
-        with training_shown(name, run.step, run.options.steps, terminal=terminal) as show:
+        steps, terminal = run.options.steps, sys.stderr.isatty()
+        quiet = report.quiet
+        with training_shown(name, run.step, steps, terminal=terminal, quiet=quiet) as show:
             written = recipe.go_on(run, training, show, stop.asked)
         if written is None:
             _leave(run, training.folder, stop)

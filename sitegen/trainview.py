@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sitegen.report import duration
+
 if TYPE_CHECKING:
     from sitegen.ihdm.train import Progress
 
@@ -18,12 +20,16 @@ LINE_EVERY_S = 10.0
 
 
 @contextlib.contextmanager
-def training_shown(title: str, first: int, steps: int, *, terminal: bool) -> Iterator[Show]:
+def training_shown(
+    title: str, first: int, steps: int, *, terminal: bool, quiet: bool = False
+) -> Iterator[Show]:
     """Show a run that goes from step `first` to `steps`; the block calls what it is given.
 
-    Everything goes to standard error.
+    Everything goes to standard error; nothing does where it should be `quiet`.
     """
-    if terminal:
+    if quiet:
+        yield lambda progress: None
+    elif terminal:
         with _bar(title, first, steps) as show:
             yield show
     else:
@@ -59,14 +65,6 @@ def line(progress: Progress) -> str:
 def measures(progress: Progress) -> str:
     """Loss and speed."""
     return f"loss {progress.loss:.4g}, {progress.images_per_second:.3g} images/s"
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people: "40 s", "12 min" or "3 h 05 min"."""
-    if seconds < 99.5:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
 @contextlib.contextmanager

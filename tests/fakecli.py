@@ -14,13 +14,13 @@ def main() -> None:
     """Run the command line; the studio is never the real one."""
     for name in os.environ.get("FAKE_BLOCK", "").split():
         sys.modules[name] = None  # type: ignore[assignment]  # makes the import fail
-    import sitegen.cli
+    from sitegen.__main__ import main as run
     from sitegen.commands import shared
     from tests.builders import FakeCamera
 
     camera = FakeCamera(os.environ.get("FAKE_FAIL"), float(os.environ.get("FAKE_PAUSE", "0")))
     shared.studio = camera
-    sitegen.cli.main()
+    run()
 
 
 if __name__ == "__main__":

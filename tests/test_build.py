@@ -21,8 +21,10 @@ from PIL import Image
 
 from sitegen import build as building
 from sitegen.build import Options
+from sitegen.config import load_site
 from sitegen.errors import ConfigError, LockedError, PlatformError, RefusedError, TargetError
 from sitegen.files import digest, lock, temporary_path
+from sitegen.pages import read_pages
 from tests.builders import (
     CARD,
     CPU,
@@ -532,3 +534,73 @@ def test_version_of_an_encoder_films_again(built: Builder, monkeypatch: pytest.M
     """Another ffmpeg may make other bytes, so its version is part of the key."""
     monkeypatch.setattr("sitegen.plan.encoder_version", lambda: "another")
     assert built().filmed == ("tiny-trajectories",)
+
+
+WAITING = (
+    SITE
+    + """
+[models.cifar]
+path = "checkpoints/cifar.pth"
+preset = "cifar10"
+"""
+)
+GUARDED = (
+    INDEX
+    + """
+{% if available("cifar") %}
+## CIFAR-10
+
+{{ trajectories("cifar", count=1) }}
+
+{% endif %}
+"""
+)
+
+
+def test_model_that_is_not_there(tmp_path: Path) -> None:
+    """Its section is left out and it is named; `--strict` fails; dropped, the section appears."""
+    site = Builder(write_site(tmp_path / "site", GUARDED, WAITING))
+    checkpoint = site.root / "checkpoints/cifar.pth"
+    first = site()
+    lines = first.lines()
+    assert lines[1] == f"left out, because a file is not there: cifar ({checkpoint})"
+    assert "CIFAR-10" not in (site.output / "index.html").read_text()
+    with pytest.raises(TargetError, match=r"--strict: models of site\.toml are not there: cifar"):
+        site(strict=True)
+    checkpoint.parent.mkdir()
+    checkpoint.write_bytes(b"weights")
+    second = site(strict=True)
+    assert second.filmed == ("cifar-trajectories",)
+    assert second.lines()[1] == "starting from approximate flat images: cifar"
+    assert "CIFAR-10" in (site.output / "index.html").read_text()
+
+
+def test_figure_of_a_model_that_is_not_there(tmp_path: Path) -> None:
+    """Outside of `available` it is refused with its place and what to do."""
+    index = 'Words.\n\n{{ trajectories("cifar", count=1) }}\n'
+    site = Builder(write_site(tmp_path / "site", index, WAITING))
+    with pytest.raises(RefusedError, match=r"pages/index\.md:3: .*no such checkpoint") as caught:
+        site()
+    assert "put it there, or leave out of the page what needs cifar" in str(caught.value)
+    assert not site.output.exists()
+
+
+def test_the_papers_site_with_all_checkpoints(tmp_path: Path) -> None:
+    """Dropping all six makes every section appear, and nothing else is to be done."""
+    root = tmp_path / "site"
+    shutil.copytree(ROOT / "pages", root / "pages")
+    shutil.copy(ROOT / "site.toml", root)
+    site = Builder(root / "site.toml")
+    assert len(site(dry_run=True).left_out) == 6
+    entries = load_site(site.config).models.items()
+    for name, entry in entries:
+        if entry.preset:
+            entry.path.parent.mkdir(exist_ok=True)
+            entry.path.write_bytes(name.encode())
+    summary = site(strict=True, dry_run=True)
+    assert summary.left_out == ()
+    assert {"cifar10", "afhq-64", "afhq-256", "ffhq-256"} <= set(summary.approximate)
+    (page,) = read_pages(load_site(site.config))
+    html = "".join(part for part in page.body if isinstance(part, str))
+    for name in ("CIFAR-10", "AFHQ 256×256", "FFHQ 256×256", "LSUN-Churches 128×128", "(64×64)"):
+        assert name in html

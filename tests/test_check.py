@@ -228,7 +228,7 @@ def test_links_to_elsewhere_are_listed(tmp_path: Path) -> None:
         "https://arxiv.org/abs/1": f"{tmp_path}/index.html:{LINE}",
         "//cdn.example.org/x.png": f"{tmp_path}/index.html:{LINE + 1}",
     }
-    assert "  https://arxiv.org/abs/1  (" in "\n".join(found.lines())
+    assert "  https://arxiv.org/abs/1  (" in "\n".join(found.notes())
     assert found.errors == ()
     (warning,) = found.warnings
     assert "comes from another server" in warning.text

@@ -137,6 +137,32 @@ def test_build(fake: Path, run: Run) -> None:
     assert not (fake.parent / "build").exists()
 
 
+def test_quiet_and_verbose(fake: Path, run: Run) -> None:
+    """Nothing at all but warnings; or what was found, and under which key; never both."""
+    done = run("build", "--config", fake, "--quiet")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    done = run("build", "--config", fake, "--verbose")
+    assert "1 figure(s)" in done.err
+    assert "tiny-trajectories: in the store, key " in done.err
+    assert "already up to date" in done.out
+    done = run("build", "--config", fake, "-q", "-v")
+    assert done.code == 2
+    assert "contradict" in done.err
+
+
+def test_new(tmp_path: Path, run: Run) -> None:
+    """It tells what it wrote and what to do next; a second time it refuses, and says why."""
+    folder = tmp_path / "my paper"
+    done = run("new", folder)
+    assert (done.code, done.err) == (0, "")
+    assert f"wrote {folder / 'site.toml'}" in done.out
+    assert f"cd '{folder}'" in done.out
+    assert "sitegen serve" in done.out
+    again = run("new", folder)
+    assert again.code == 2
+    assert f"{folder / 'pages/index.md'}: is there already" in again.err
+
+
 def test_build_for_real(real: Path, run: Run, tmp_path: Path) -> None:
     """Page to clip with the real studio, a second build at rest, another process: same bytes."""
     assert run("build", "--config", real).code == 0
@@ -200,9 +226,13 @@ MISTAKES: dict[str, tuple[list[str], int, str]] = {
     "no such site": (["sample", "tiny", "--output", "x", "--config", "no.toml"], 2, "no.toml"),
     "no data": (["sample", "tiny", "--output", "x", "--data", "no"], 3, "no: not there"),
     "no card": (["sample", "tiny", "--output", "x", "--card", "no.toml"], 3, "no such model card"),
+    "no folder": (["new"], 2, "Missing argument 'DIR'"),
+    "new in a file": (["new", "site.toml"], 2, "site.toml: is a file"),
+    "no port": (["serve", "--port", "70000"], 2, "70000 is not in the range"),
+    "nothing to serve": (["serve", "--config", "no.toml"], 2, "no.toml"),
     "inspect nothing": (["inspect", "no.pth"], 3, "no.pth: there is no such checkpoint"),
     "inspect a page": (["inspect", "pages/index.md"], 3, "neither a .pth nor safetensors"),
-    "inspect an empty folder": (["inspect", "pages"], 3, "no such model card"),
+    "inspect an empty folder": (["inspect", "pages"], 3, "holds no checkpoint"),
 }
 
 

@@ -116,6 +116,17 @@ def test_shipped_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_site(tmp_path / "site" / "site.toml").models["t"].path == own
 
 
+def test_checkpoints_may_come_later(tmp_path: Path) -> None:
+    """Where a preset or a card says what it will be, the file need not be there."""
+    text = 'title = "T"\n[models.a]\npath = "checkpoints/a.pth"\npreset = "cifar10"\n'
+    site = make_site(
+        tmp_path, f'{text}[models.b]\npath = "b.pth"\ncard = "models/mnist/model.toml"'
+    )
+    a, b = site.models.values()
+    assert (a.path, a.preset, a.card) == (tmp_path / "checkpoints/a.pth", "cifar10", None)
+    assert (b.path, b.card_path) == (tmp_path / "b.pth", tmp_path / "models/mnist/model.toml")
+
+
 MESSAGES = [
     ("", "site.toml: title is missing: The title of the paper."),
     ('titel = "x"\ntitle = "T"', 'site.toml:1: titel: unknown key, did you mean "title"?'),
@@ -131,8 +142,7 @@ MESSAGES = [
     ),
     (
         'title = "T"\nbase_url = "example.org"',
-        'site.toml:2: base_url = "example.org": '
-        "should begin with https://, http:// or mailto:, or be a path in the site",
+        'site.toml:2: base_url = "example.org": should begin with https:// or http://',
     ),
     (
         'title = "T"\n[[authors]]\nname = "A"\n[[authors]]\nurl = "javascript:alert(1)"',
@@ -140,7 +150,10 @@ MESSAGES = [
         'site.toml:5: authors[1].url = "javascript:alert(1)": '
         "should begin with https://, http:// or mailto:, or be a path in the site",
     ),
-    ('title = "T"\nauthors = "A"', 'site.toml:2: authors = "A": should be a valid tuple'),
+    ('title = "T"\nauthors = "A"', 'site.toml:2: authors = "A": should be a list'),
+    ('title = "T"\nauthors = ["A"]', 'site.toml:2: authors[0] = "A": should be a table'),
+    ('title = "T"\ncitation = 1', "site.toml:2: citation = 1: should be a table"),
+    ('title = "T"\nmodels = 1', "site.toml:2: models = 1: should be a table"),
     (
         'title = "T"\n[[links]]\nlabel = "P"\nurl = "p.pdf"\nicon = "papr"',
         'site.toml:5: links[0].icon = "papr": should be "code", "data", "page", "paper", '
@@ -161,12 +174,30 @@ MESSAGES = [
         'site.toml:3: models.m.path = "nowhere": is not there; looked for nowhere',
     ),
     (
+        'title = "T"\n[models.m]\npath = "page"',
+        'site.toml:3: models.m.path = "page": is not there; looked for page, did you mean "pages"?',
+    ),
+    (
         'title = "T"\n[models.m]\npath = "pages"',
         'site.toml:2: models.m: the folder holds no model.toml; name one: card = "FILE.toml"',
     ),
     (
         'title = "T"\n[models.m]\npath = "pages/index.md"',
         'site.toml:2: models.m: no model card; name one: card = "FILE.toml"',
+    ),
+    (
+        'title = "T"\n[models.m]\npath = "x.pth"\npreset = "cifar1"',
+        'site.toml:3: models.m.path = "x.pth": is not there; looked for x.pth\n'
+        'site.toml:4: models.m.preset = "cifar1": no such preset, did you mean "cifar10"?',
+    ),
+    (
+        'title = "T"\n[models.m]\npath = "x.pth"\npreset = "cifar10"\ncard = "pages/index.md"',
+        "site.toml:2: models.m: give a card or a preset, not both",
+    ),
+    (
+        'title = "T"\n[models.m]\npath = "x.pth"\ncard = "no.toml"',
+        'site.toml:3: models.m.path = "x.pth": is not there; looked for x.pth\n'
+        'site.toml:4: models.m.card = "no.toml": is not there; looked for no.toml',
     ),
     (
         'title = "T"\n[models.m]\npath = 3',

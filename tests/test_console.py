@@ -77,10 +77,65 @@ def test_plain_lines_of_a_long_run() -> None:
 
 
 def test_quiet(capsys: pytest.CaptureFixture[str]) -> None:
-    """Progress can be left out."""
-    with Console(quiet=True).filming("x", 1) as advance:
+    """Progress, notes and details can be left out; warnings cannot."""
+    console = Console(quiet=True)
+    with console.filming("x", 1) as advance:
         advance()
+    console.note("a note")
+    console.detail("a detail")
     assert capsys.readouterr() == ("", "")
+    console.warn("careful")
+    assert capsys.readouterr() == ("", "warning: careful\n")
+
+
+def test_verbose(capsys: pytest.CaptureFixture[str]) -> None:
+    """Details go to standard error, and only where they are asked for."""
+    Console().detail("a detail")
+    assert capsys.readouterr() == ("", "")
+    Console(verbose=True).detail("a detail")
+    assert capsys.readouterr() == ("", "a detail\n")
+
+
+@pytest.mark.parametrize("width", [40, 24])
+def test_narrow_terminal(terminal: Terminal, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No line is longer than the terminal; the title is cut, the steps and the time are whole."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    with terminal.console().filming("filming church-128-shared-initial-state", 1000) as advance:
+        for _ in range(1000):
+            advance()
+    lines = [line for line in terminal.shown().splitlines() if line.strip()]
+    assert max(map(len, lines)) <= width
+    assert all(line.startswith("filming") and "…" in line for line in lines)
+    assert re.search(r"1000/1000 \d\d:\d\d", lines[-1])
+    moves_up = re.findall(r"\x1b\[1A", terminal.getvalue())
+    assert moves_up == []  # each step is drawn in one and the same line
+
+
+def test_titles_are_not_markup(terminal: Terminal) -> None:
+    """What looks like rich's markup is shown as it is."""
+    with terminal.console().filming("filming [red]x[/red]", 1) as advance:
+        advance()
+    assert "filming [red]x[/red]" in terminal.shown()
+
+
+@pytest.mark.parametrize(("variable", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_no_colours(
+    terminal: Terminal, variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With NO_COLOR nothing is coloured; a terminal that cannot move its cursor gets lines."""
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    with terminal.console().filming("x", 2) as advance:
+        advance()
+    coloured = re.compile(r"\x1b\[[0-9;]*[345]\d[0-9;]*m")
+    assert coloured.search(terminal.getvalue())
+    terminal.truncate(0)
+    monkeypatch.setenv(variable, value)
+    with terminal.console().filming("x", 2) as advance:
+        advance()
+    assert not coloured.search(terminal.getvalue())
+    assert ("\x1b" in terminal.getvalue()) is (variable == "NO_COLOR")
 
 
 def test_bar(terminal: Terminal) -> None:

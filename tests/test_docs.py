@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 import sitegen.cli
-from scripts.figures_page import PAGE, figures_page
+from scripts.manual import made_pages
 from sitegen import exits
 from sitegen.check import check_site
 from sitegen.commands import shared
@@ -128,6 +128,8 @@ class Shell:
     def _sitegen(self, words: list[str]) -> None:
         if words[0] == "train":
             words += [word for name in SHORT if name not in words for word in (name, SHORT[name])]
+        if ">" in words:  # what is printed is of no use here
+            words = words[: words.index(">")]
         self._monkeypatch.setattr(sys, "argv", ["sitegen", *words])
         assert exits._outcome(lambda: sitegen.cli.cli.main(standalone_mode=False)) == 0, words
 
@@ -202,9 +204,10 @@ def test_every_command_is_in_the_manual() -> None:
         assert f"sitegen {name} " in typed or f"sitegen {name}\n" in typed, name
 
 
-def test_page_of_figures_is_of_this_code() -> None:
-    """Every kind with its arguments and its picture; `make docs` writes the page anew."""
-    assert PAGE.read_text() == figures_page(), "run `make docs` and commit docs/pages/figures.md"
+def test_pages_that_are_made_from_this_code() -> None:
+    """Every kind of figure, and every key of site.toml; `make docs` writes the pages anew."""
+    for name, text in made_pages().items():
+        assert (DOCS / f"pages/{name}.md").read_text() == text, "run `make docs` and commit it"
     listed = (DOCS / "pages/write.md").read_text()
     for kind in KINDS:
         assert f"`{kind}`" in listed, kind
@@ -224,10 +227,10 @@ def test_manual_is_a_good_site(tmp_path: Path) -> None:
 
 
 def test_make_docs() -> None:
-    """`make docs` writes the page of figures and builds the manual."""
+    """`make docs` writes what is made from the code and builds the manual."""
     told = subprocess.run(
         ["make", "-n", "docs"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert "scripts.figures_page" in told.stdout
+    assert "scripts.manual" in told.stdout
     assert "sitegen build --config docs/site.toml" in told.stdout
     assert os.access(DOCS / "site.toml", os.R_OK)

@@ -260,3 +260,36 @@ def test_ignored_signal_stays_ignored() -> None:
         assert outcome(lambda: os.kill(os.getpid(), signal.SIGINT)) == 0
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+EARLY = """
+import os, signal, sys
+
+wanted, config = sys.argv[1:]
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == wanted:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+from sitegen.__main__ import main
+sys.argv[1:] = ["build", "--config", config]
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["click", "sitegen.cli", "sitegen.build", "pydantic", "jinja2"])
+def test_interrupted_while_starting(built: Builder, module: str) -> None:
+    """Ctrl-C while Python still reads the program: one line, 130, and no traceback."""
+    command = [sys.executable, "-c", EARLY, module, str(built.config)]
+    done = subprocess.run(
+        command,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=hear_signals,
+    )
+    assert done.returncode == 130
+    assert done.stderr == "interrupted; what was finished is kept\n"

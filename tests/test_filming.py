@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sitegen.encode import ClipSpec
+from sitegen.encode import ClipSpec, write_still
 from sitegen.errors import LockedError, RefusedError, SitegenError, TargetError
 from sitegen.figures import Figure, Place, spec_json
 from sitegen.filming import Crew, naming
 from sitegen.frames import Frame
 from sitegen.kinds.grids import Trajectories
-from sitegen.media import ModelRef
+from sitegen.media import MediaFile, ModelRef
 from sitegen.plan import Footage, Job, Shot
 from sitegen.report import Silent
 from sitegen.store import Store
@@ -75,6 +75,41 @@ def test_records_and_store(tmp_path: Path, workers: int) -> None:
         assert records[each.request].files["mp4"].frames == 3
     assert camera.most == workers
     assert temporaries(tmp_path) == []
+
+
+def test_work_comes_before_frames_and_stills_after_them(tmp_path: Path) -> None:
+    """So frames can show what was computed, and a still what the frames have shown."""
+    told: list[str] = []
+
+    class Painter:
+        """Tells what it is asked for."""
+
+        def shoot(self, figure: Figure) -> Shot:
+            """Two steps of work, a clip of two frames for each page, and a still."""
+            clip = ClipSpec(24.0, 18, 2, (0, 0, 0))
+            clips = {name: Footage(clip, self._frames(name)) for name in ("", "dark")}
+            stills = {"strip": self._draw}
+            return Shot(
+                (0, 0), {}, clips, 2, self._work(), stills, lambda: {"summary": " ".join(told)}
+            )
+
+        def _work(self) -> Iterator[None]:
+            for _ in range(2):
+                told.append("work")
+                yield
+
+        def _frames(self, name: str) -> Iterator[Frame]:
+            for _ in range(2):
+                told.append(name or "light")
+                yield np.zeros((8, 8, 3), np.uint8)
+
+        def _draw(self, folder: Path) -> MediaFile:
+            told.append("still")
+            return write_still(np.zeros((8, 8, 3), np.uint8), folder / "strip.webp")
+
+    (record,) = Crew(Painter(), Store(tmp_path), Silent()).film([job(1)], 1).values()
+    assert record.results == {"summary": "work work light light dark dark still"}
+    assert {"mp4", "mp4-dark", "strip"} <= set(record.files)
 
 
 def test_what_was_finished_is_kept(tmp_path: Path) -> None:

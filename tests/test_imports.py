@@ -21,7 +21,7 @@ LAYERS = (
     {"config", "figures", "media", "files"},
     {"pages", "frames", "encode", "store", "render"},
     {"studio"},
-    {"build", "serve", "publish", "scaffold", "check"},
+    {"adding", "build", "serve", "publish", "scaffold", "check"},
     {"cli", "__main__"},
 )
 # What the model may know of the rest, and what of the rest needs torch as soon as it is imported.
@@ -176,7 +176,7 @@ def test_only_bridges_need_torch() -> None:
 def test_help_of_every_command_without_torch() -> None:
     """`sitegen --help` and that of every command work where torch and the encoder are missing."""
     found = json.loads(run(BLOCK + HELP))
-    assert {"", "build", "sample", "inspect", "train"} <= set(found)
+    assert {"", "add", "build", "sample", "inspect", "train"} <= set(found)
     for path, text in found.items():
         assert text.startswith(f"Usage: sitegen {path}".rstrip()), path
 

@@ -11,7 +11,9 @@ from sitegen import models
 from sitegen.config import load_site
 from sitegen.errors import ConfigError, RefusedError
 from sitegen.files import digest
-from sitegen.models import find_model, model_source, site_models
+from sitegen.ihdm.card import preset
+from sitegen.ihdm.prior import read_prior
+from sitegen.models import ModelSource, find_model, model_source, site_models
 from tests.builders import CARD, write_site
 
 NOWHERE = Path("nowhere/site.toml")
@@ -209,3 +211,71 @@ def test_digests_are_of_the_bytes(config: Path) -> None:
     moved = replace(source, weights=source.weights.rename(source.weights.with_name("moved")))
     assert moved.weights_sha256 == model_source("x", moved.weights, moved.card_path).weights_sha256
     assert moved.weights_sha256 != moved.prior_sha256
+
+
+PRESET = """
+title = "A title"
+[models.cifar]
+path = "checkpoints/cifar.pth"
+preset = "cifar10"
+"""
+
+
+@pytest.fixture
+def dropped(tmp_path: Path) -> Path:
+    """Where the checkpoint of a site's preset belongs; nothing is there."""
+    write_site(tmp_path / "waiting", site=PRESET)
+    return tmp_path / "waiting/checkpoints/cifar.pth"
+
+
+def cifar(dropped: Path) -> ModelSource:
+    """The model of that checkpoint."""
+    return site_models(load_site(dropped.parent.parent / "site.toml"))["cifar"]
+
+
+def test_preset_without_its_checkpoint(dropped: Path) -> None:
+    """It is not available, and what asks for it is told where to put it or how to leave it out."""
+    source = cifar(dropped)
+    assert (source.available, source.lacking) == (False, dropped)
+    for use in (source.require_usable, lambda: source.weights_sha256):
+        with pytest.raises(RefusedError, match="there is no such checkpoint") as caught:
+            use()
+        assert "\nput it there, or leave out" in str(caught.value)
+        assert '{% if available("cifar") %}' in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["cifar.pth", "cifar/checkpoint_130000.pth", "cifar.pth/a.pt"])
+def test_preset_with_its_checkpoint(dropped: Path, name: str) -> None:
+    """The file itself, or the one in a folder of its name; card and prior are the preset's."""
+    file = dropped.parent / name
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"weights")
+    (file.parent / ".checkpoint.pth").write_bytes(b"being written")
+    source = cifar(dropped)
+    assert (source.weights, source.available, source.approximate) == (file, True, True)
+    assert source.card == preset("cifar10")
+    assert source.prior is not None
+    assert read_prior(source.prior, source.card).image_size == 32
+    source.require_usable()
+    found = find_model("cifar", None, dropped.parent.parent / "site.toml")
+    assert (found.weights, found.prior) == (file, source.prior)
+
+
+def test_several_checkpoints_in_a_folder(dropped: Path) -> None:
+    """Which one is meant cannot be known."""
+    folder = dropped.with_suffix("")
+    folder.mkdir(parents=True)
+    for name in ("checkpoint_1.pth", "checkpoint_2.pth"):
+        (folder / name).write_bytes(b"weights")
+    with pytest.raises(RefusedError, match=r"holds 2 checkpoints \(checkpoint_1\.pth, c"):
+        cifar(dropped)
+
+
+def test_card_of_the_command_line_for_a_preset(dropped: Path, config: Path) -> None:
+    """It is used instead of the preset, for the checkpoint that was dropped."""
+    file = dropped.with_suffix("") / "a.pth"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"weights")
+    card = config.parent / "models/tiny/model.toml"
+    found = find_model("cifar", card, dropped.parent.parent / "site.toml")
+    assert (found.weights, found.card.levels) == (file, 4)

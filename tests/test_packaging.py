@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SHIPPED = ("models", "templates", "static")
+SHIPPED = ("models", "scaffold", "templates", "static")
 
 
 @pytest.fixture(scope="module")

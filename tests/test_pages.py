@@ -17,12 +17,13 @@ from sitegen.pages import Page, read_page, read_pages
 from tests.fabricated import SITE, make_site, write_site
 
 ROOT = Path(__file__).resolve().parent.parent
-ALL_MODELS = ("mnist", "cifar10", "afhq-256", "ffhq-256", "lsun-church-128")
+ALL_MODELS = ("mnist", "cifar10", "afhq-256", "ffhq-256", "lsun-church-128", "afhq-64")
 
 
 def read(folder: Path, index: str, *available: str) -> Page:
-    """Read a front page on which the models named are available."""
-    site = make_site(folder, index=index)
+    """Read a front page on which the models named are available; `x` may or may not be."""
+    waits = '[models.x]\npath = "x.pth"\npreset = "cifar10"\n'
+    site = make_site(folder, SITE + (waits if 'available("x")' in index else ""), index)
     return read_page(folder / "pages" / "index.md", site, {"mnist", *available}.__contains__)
 
 
@@ -93,6 +94,21 @@ def test_available(tmp_path: Path) -> None:
     text = '{% if available("mnist") %}\nA\n{% endif %}\n{% if available("x") %}\nB\n{% endif %}\n'
     assert html(read(tmp_path, text)) == "<p>A</p>\n"
     assert html(read(tmp_path, text, "x")) == "<p>A\nB</p>\n"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ('"mnst"', 'available("mnst"): no such model in site.toml, did you mean "mnist"?'),
+        ('"zz"', 'available("zz"): no such model in site.toml; known: mnist'),
+        ("3", "available(3): no such model in site.toml; known: mnist"),
+        ("nobody", "'nobody' is undefined"),
+    ],
+)
+def test_available_knows_the_models_of_the_site(tmp_path: Path, call: str, message: str) -> None:
+    """A name that is none of them is a mistake, with its line and a close match."""
+    text = f"A\n\n{{% if available({call}) %}}\nB\n{{% endif %}}\n"
+    assert fault(tmp_path, text).startswith(f"pages/index.md:3: {message}")
 
 
 def test_code_shows_calls(tmp_path: Path) -> None:
@@ -367,11 +383,10 @@ def test_unreadable_page(tmp_path: Path) -> None:
 
 
 def paper(folder: Path, *models: str) -> Page:
-    """The paper's own page, with models made up for it."""
+    """The paper's own page where these of its models can be sampled."""
     config = (ROOT / "site.toml").read_text(encoding="utf-8")
     index = (ROOT / "pages" / "index.md").read_text(encoding="utf-8")
-    tables = "".join(f'[models.{name}]\npath = "models/{name}"\n' for name in models[1:])
-    return read_pages(load_site(write_site(folder, config + tables, index, models)))[0]
+    return read_pages(load_site(write_site(folder, config, index)), models.__contains__)[0]
 
 
 def test_the_papers_page(tmp_path: Path) -> None:
@@ -388,5 +403,6 @@ def test_the_papers_page(tmp_path: Path) -> None:
 def test_the_papers_page_with_every_model(tmp_path: Path) -> None:
     """Each section that waits for a model is right as it stands."""
     page = paper(tmp_path, *ALL_MODELS)
-    assert [figure.models[0] for figure in page.figures] == list(ALL_MODELS)
-    assert "We provide generation sequences for different data sets." in html(page)
+    assert list(dict.fromkeys(figure.models[0] for figure in page.figures)) == list(ALL_MODELS)
+    for words in ("different data sets", "LSUN-Churches 128×128", "Here are examples"):
+        assert words in html(page)

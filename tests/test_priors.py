@@ -7,12 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from sitegen import priors
 from sitegen.errors import RefusedError
-from sitegen.ihdm.prior import read_prior
+from sitegen.files import digest
+from sitegen.ihdm.data import read_images
+from sitegen.ihdm.prior import draw_places, make_prior, read_prior
 from sitegen.models import model_source
-from sitegen.priors import add_prior, prior_from_data
+from sitegen.priors import add_prior, prior_from_data, write_example
 from tests.tinymodel import card_of, pictures, write_model
 
 
@@ -83,3 +87,25 @@ def test_images_that_do_not_fit(tmp_path: Path) -> None:
         add_prior(card, tmp_path / "nowhere")
     assert card.read_bytes() == before
     assert not card.with_name("prior.safetensors").exists()
+
+
+def test_only_what_a_bank_keeps_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bank is the one of all images, though most of a large folder is never opened."""
+    card = card_of(write_model(tmp_path / "tiny"))
+    folder = data(tmp_path / "data")
+    wanted = make_prior(read_images(folder), card, 3)
+    for number in set(range(6)) - set(draw_places(6, 3)):
+        (folder / f"{number}.png").write_bytes(b"not opened")
+    monkeypatch.setattr(priors, "COUNT", 3)
+    assert torch.equal(prior_from_data(card, folder).coefficients, wanted.coefficients)
+
+
+def test_example(tmp_path: Path) -> None:
+    """The first of the images, at the size of the model's and in its colours."""
+    card = card_of(write_model(tmp_path / "tiny", channels=3))
+    folder = data(tmp_path / "data")
+    sha256 = write_example(card, folder, tmp_path / "example.png")
+    assert sha256 == digest(tmp_path / "example.png")
+    with Image.open(tmp_path / "example.png") as shown, Image.open(folder / "0.png") as given:
+        assert (shown.mode, shown.size) == ("RGB", (8, 8))
+        assert np.array_equal(np.asarray(shown)[..., 0], np.asarray(given))

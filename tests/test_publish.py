@@ -416,13 +416,14 @@ def test_check_comes_first(paper: Paper) -> None:
     page = paper.site.output / "index.html"
     good = page.read_text()
     page.write_text(good.replace("</main>", '<a href="nothing">x</a></main>'))
-    with pytest.raises(PublishError, match="not fit to be published: 1 error"):
+    with pytest.raises(PublishError, match="not fit to be published: 1 error") as told:
         paper.publish()
-    assert any('"nothing" leads to nothing' in line for line in paper.report.lines)
+    assert '"nothing" leads to nothing' in str(told.value)
     assert paper.tip() == ""
     page.write_text(good.replace("</main>", '<p id="x"></p><p id="x"></p></main>'))
     with pytest.raises(PublishError, match="0 errors, 1 warning"):
         paper.publish(strict=True)
+    assert any('the id "x" more than once' in line for line in paper.report.lines)
     assert paper.publish().changed
 
 

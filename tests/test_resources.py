@@ -31,7 +31,7 @@ def test_wheel_puts_them_there() -> None:
     """The wheel is told to put every folder where `resource` looks for it."""
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     wheel = pyproject["tool"]["hatch"]["build"]["targets"]["wheel"]
-    folders = ("models", "templates", "static")
+    folders = ("models", "scaffold", "templates", "static")
     assert wheel["sources"] == {name: f"sitegen/_data/{name}" for name in folders}
     assert set(wheel["only-include"]) == {"sitegen", *folders}
 

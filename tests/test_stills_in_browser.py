@@ -94,8 +94,7 @@ def pictures(browser: Browser, address: str, scheme: Any, width: int) -> list[ND
     return [np.asarray(Image.open(io.BytesIO(shot)).convert("L")) for shot in shots]
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("place", ["file", "http"])
+@pytest.mark.parametrize(("place", "width"), [("file", 1280), ("http", 390)])
 def test_light_and_dark(browser: Browser, built: Path, served: str, place: str, width: int) -> None:
     """Dark words on the light page, light words on the dark one; nothing is blocked."""
     address = served if place == "http" else (built / "index.html").as_uri()

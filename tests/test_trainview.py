@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sitegen.ihdm.train import Progress
-from sitegen.trainview import duration, line, plain_lines, training_shown
+from sitegen.report import duration
+from sitegen.trainview import line, plain_lines, training_shown
 
 
 def progress(step: int, steps: int = 100) -> Progress:
@@ -67,3 +68,11 @@ def test_bar(capsys: pytest.CaptureFixture[str]) -> None:
     assert out == ""
     for words in ("digits", "50/100", "loss 0.1235", "64 images/s", "50 s left"):
         assert words in err
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_quiet(capsys: pytest.CaptureFixture[str], terminal: bool) -> None:
+    """Nothing is shown where nothing should be."""
+    with training_shown("digits", 0, 100, terminal=terminal, quiet=True) as show:
+        show(progress(1))
+    assert capsys.readouterr() == ("", "")

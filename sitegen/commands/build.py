@@ -7,8 +7,7 @@ from pathlib import Path
 import click
 
 from sitegen.commands import shared
-from sitegen.commands.shared import config_option, equipment, equipment_options
-from sitegen.console import Console
+from sitegen.commands.shared import config_option, equipment, equipment_options, talk_options
 
 
 @click.command()
@@ -26,6 +25,7 @@ from sitegen.console import Console
     show_default=True,
     help="How many figures to film at the same time.",
 )
+@talk_options
 def build(
     config: Path,
     output: Path | None,
@@ -51,6 +51,7 @@ def build(
     from sitegen.build import Options, build
 
     options = Options(equipment(device, precision), output, only, offline, strict, dry_run, jobs)
-    summary = build(config, options, shared.studio, Console())
+    console = shared.console()
+    summary = build(config, options, shared.studio, console)
     for line in summary.lines():
-        click.echo(line)
+        console.note(line)

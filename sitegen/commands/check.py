@@ -6,13 +6,15 @@ from pathlib import Path
 
 import click
 
-from sitegen.commands.shared import built_site, config_option
+from sitegen.commands import shared
+from sitegen.commands.shared import built_site, config_option, talk_options
 
 
 @click.command()
 @config_option
 @click.option("--output", type=click.Path(path_type=Path), help="The built folder.")
 @click.option("--strict", is_flag=True, help="Fail on a warning.")
+@talk_options
 def check(config: Path, output: Path | None, strict: bool) -> None:
     """Look the built folder over as GitHub Pages will serve it. Nothing is fetched or changed.
 
@@ -30,6 +32,8 @@ def check(config: Path, output: Path | None, strict: bool) -> None:
 
     site, folder = built_site(config, output)
     findings = check_site(site, folder)
-    for line in findings.lines():
-        click.echo(line)
+    for problem in findings.problems():
+        click.echo(problem)
+    for line in findings.notes():
+        shared.console().note(line)
     findings.require_good(strict=strict)

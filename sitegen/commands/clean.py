@@ -6,12 +6,14 @@ from pathlib import Path
 
 import click
 
-from sitegen.commands.shared import config_option
+from sitegen.commands import shared
+from sitegen.commands.shared import config_option, talk_options
 
 
 @click.command()
 @config_option
 @click.option("--store", is_flag=True, help="Also remove the filmed clips in cache_dir.")
+@talk_options
 def clean(config: Path, store: bool) -> None:
     """Remove what sitegen made: the built folder, and what interrupted runs have left.
 
@@ -26,7 +28,8 @@ def clean(config: Path, store: bool) -> None:
     from sitegen.config import load_site
 
     removed = clean(load_site(config), store=store)
+    console = shared.console()
     for path in removed:
-        click.echo(f"removed {path}")
+        console.note(f"removed {path}")
     if not removed:
-        click.echo("there was nothing to remove")
+        console.note("there was nothing to remove")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from sitegen.commands.shared import config_option
-from sitegen.console import Console
+from sitegen.commands import shared
+from sitegen.commands.shared import config_option, talk_options
 
 
 @click.command()
@@ -20,6 +20,7 @@ from sitegen.console import Console
 )
 @click.option("--strict", is_flag=True, help="Refuse on a warning of `sitegen check`.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@talk_options
 def publish(
     config: Path,
     output: Path | None,
@@ -45,5 +46,6 @@ def publish(
 
     site = load_site(config)
     wishes = Wishes(remote, branch, overwrite, strict, dry_run)
-    for line in publish(site, output or site.output, wishes, Console()).lines():
-        click.echo(line)
+    console = shared.console()
+    for line in publish(site, output or site.output, wishes, console).lines():
+        console.note(line)

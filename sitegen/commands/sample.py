@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from sitegen.commands.shared import SEED, config_option, equipment, equipment_options, finite
-from sitegen.console import Console
+from sitegen.commands.shared import (
+    SEED,
+    config_option,
+    console,
+    equipment,
+    equipment_options,
+    finite,
+    talk_options,
+)
 
 if TYPE_CHECKING:
     from sitegen.actors import Actor, DiffusionActor
@@ -42,6 +49,7 @@ if TYPE_CHECKING:
 )
 @equipment_options
 @config_option
+@talk_options
 def sample(
     model: str,
     count: int,
@@ -73,8 +81,9 @@ def sample(
     source = _model(model, card, config)
     actor = _actor(source, data, equipment(device, precision))
     request = Request(count, seed, sampling_noise_std, trajectory)
-    path = sample(actor, request, output, Console())
-    click.echo(f"{count} samples of {source.name} in {path}")
+    report = console()
+    path = sample(actor, request, output, report)
+    report.note(f"{count} samples of {source.name} in {path}")
 
 
 def _actor(source: ModelSource, data: Path | None, equipment: Equipment) -> Actor | DiffusionActor:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from sitegen.console import Console
+
 if TYPE_CHECKING:
     from sitegen.config import Site
     from sitegen.plan import Equipment
@@ -43,6 +45,40 @@ def config_option(command: F) -> F:
         show_default=True,
         help="The site's file.",
     )(command)
+
+
+def talk_options(command: F) -> F:
+    """Add --quiet and --verbose; `console` is then made as they say."""
+    quiet = click.option(
+        "--quiet",
+        "-q",
+        is_flag=True,
+        expose_value=False,
+        callback=_keep,
+        help="Say nothing but warnings and errors.",
+    )
+    verbose = click.option(
+        "--verbose",
+        "-v",
+        is_flag=True,
+        expose_value=False,
+        callback=_keep,
+        help="Say more: what was found, kept and read, and where.",
+    )
+    return quiet(verbose(command))
+
+
+def _keep(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    """Remember --quiet or --verbose for `console`; both at once contradict each other."""
+    said: dict[str, bool] = context.meta.setdefault("sitegen.talk", {})
+    said[str(parameter.name)] = value
+    if said.get("quiet") and said.get("verbose"):
+        raise click.UsageError("--quiet and --verbose contradict each other; give one of them.")
+
+
+def console() -> Console:
+    """The console that the running command was asked for."""
+    return Console(**click.get_current_context().meta.get("sitegen.talk", {}))
 
 
 def built_site(config: Path, output: Path | None) -> tuple[Site | None, Path]:

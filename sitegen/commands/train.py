@@ -6,13 +6,14 @@ from typing import Any
 
 import click
 
-from sitegen.console import Console
+from sitegen.commands.shared import console, talk_options
 from sitegen.wishes import train_options
 
 
 @click.command()
 @click.argument("name")
 @train_options
+@talk_options
 def train(name: str, **wishes: Any) -> None:
     """Train a model on images, and write its weights, prior and card into a folder of that NAME.
 
@@ -29,4 +30,4 @@ def train(name: str, **wishes: Any) -> None:
     from sitegen.training import train_model
     from sitegen.wishes import Wishes
 
-    train_model(name, Wishes(**wishes), Console())
+    train_model(name, Wishes(**wishes), console())

@@ -43,6 +43,22 @@ class Architecture:
             unet.use_scale_shift_norm,
         )
 
+    def unet(self, heads: int = 1) -> UNetConfig:
+        """The configuration that has these dimensions, `heads` in each attention, no dropout.
+
+        Raises ConfigError for a number of heads that does not divide the channels.
+        """
+        return UNetConfig(
+            model_channels=self.model_channels,
+            channel_mult=self.channel_mult,
+            num_res_blocks=self.num_res_blocks,
+            attention_levels=self.attention_levels,
+            num_heads=heads,
+            conv_resample=self.resampling != "pooling",
+            resblock_updown=self.resampling == "residual",
+            use_scale_shift_norm=self.use_scale_shift_norm,
+        )
+
     def text(self) -> str:
         """The dimensions in one line."""
         return (

@@ -5,34 +5,50 @@ Everything becomes one uint8 array (N, C, H, W), which is how these small sets a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from sitegen.errors import RefusedError
 from sitegen.ihdm.datasets import Images, find_dataset, read_idx
-from sitegen.ihdm.pictures import SUFFIXES, Picture, find_pictures, read_picture, scaled
+from sitegen.ihdm.pictures import (
+    SUFFIXES,
+    Picture,
+    find_pictures,
+    picture_size,
+    read_picture,
+    scaled,
+)
 
-__all__ = ["Images", "read_idx", "read_images"]
+__all__ = ["Images", "image_side", "read_idx", "read_images"]
 
 SMALLEST = 4
 """Pixels a side that an image must have."""
 
 
-def read_images(path: Path, image_size: int | None = None, channels: int | None = None) -> Images:
+Choice = Callable[[int], Sequence[int]]
+
+
+def read_images(
+    path: Path,
+    image_size: int | None = None,
+    channels: int | None = None,
+    choose: Choice | None = None,
+) -> Images:
     """Images (N, C, H, W) uint8, N at least 1 and H = W, from a file or folder.
 
     `path` is an MNIST-format file, a folder that holds `train-images-idx3-ubyte` (also gzipped) or
     CIFAR's batches as torchvision keeps them, or a folder of square pictures, searched below, too.
     `image_size` scales images of another size (their middle square). Images have one channel when
-    none has colour; `channels` = 3 makes grey images colour ones.
+    none has colour; `channels` = 3 makes grey images colour ones. Of a folder of pictures only
+    those are read whose places `choose` gives, told how many there are.
 
     Raises RefusedError when nothing usable is there, or an image does not fit the others.
     """
     if not path.exists():
         raise RefusedError(f"{path}: not there; give a folder of images or an MNIST-format file")
-    images = _with_channels(path, _read(path, image_size), channels)
+    images = _with_channels(path, _read(path, image_size, choose), channels)
     count, _, height, width = images.shape
     if not count:
         raise RefusedError(f"{path}: holds no images")
@@ -52,10 +68,30 @@ def require_enough(images: Images, where: Path | str) -> None:
         )
 
 
-def _read(path: Path, image_size: int | None) -> Images:
-    dataset = find_dataset(path) if path.is_dir() else lambda: read_idx(path)
+def image_side(path: Path) -> int | None:
+    """The side in pixels of the images in a file or folder; None unless all are squares of one.
+
+    Of pictures only the headers are read. Raises RefusedError as `read_images` does.
+    """
+    if not path.exists():
+        raise RefusedError(f"{path}: not there; give a folder of images or an MNIST-format file")
+    dataset = _dataset(path)
+    files = find_pictures(path) if dataset is None else []
+    sizes = {dataset().shape[2:]} if dataset else {picture_size(file) for file in files}
+    if not sizes:
+        raise _nothing(path)
+    height, width = sizes.pop()
+    return height if height == width and not sizes else None
+
+
+def _dataset(path: Path) -> Callable[[], Images] | None:
+    return find_dataset(path) if path.is_dir() else lambda: read_idx(path)
+
+
+def _read(path: Path, image_size: int | None, choose: Choice | None) -> Images:
+    dataset = _dataset(path)
     if dataset is None:
-        return _read_pictures(path, image_size)
+        return _read_pictures(path, image_size, choose)
     images = dataset()
     if image_size is None or images.shape[2:] == (image_size, image_size) or not len(images):
         return images
@@ -64,16 +100,22 @@ def _read(path: Path, image_size: int | None) -> Images:
     return _stacked([scaled(picture, image_size) for picture in pictures])
 
 
-def _read_pictures(folder: Path, image_size: int | None) -> Images:
+def _read_pictures(folder: Path, image_size: int | None, choose: Choice | None) -> Images:
     files = find_pictures(folder)
     if not files:
-        raise RefusedError(
-            f"{folder}: holds no pictures ({', '.join(sorted(SUFFIXES))}), no MNIST-format "
-            "training images and no CIFAR batches"
-        )
+        raise _nothing(folder)
+    if choose is not None:
+        files = [files[place] for place in choose(len(files))]
     pictures = [read_picture(file, image_size) for file in files]
     _refuse_mixed(files, pictures)
     return _stacked(pictures)
+
+
+def _nothing(folder: Path) -> RefusedError:
+    return RefusedError(
+        f"{folder}: holds no pictures ({', '.join(sorted(SUFFIXES))}), no MNIST-format "
+        "training images and no CIFAR batches"
+    )
 
 
 def _stacked(pictures: list[Picture]) -> Images:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Protocol
 
@@ -69,7 +70,7 @@ class DiffusionSchedule:
         assert config.beta_end is not None
         return cls.linear(card.levels, config.beta_start, config.beta_end)
 
-    @property
+    @cached_property
     def alphas_bar(self) -> Tensor:
         """ᾱ of the levels 0 … K, (K + 1,) float64: 1 at level 0, near 0 at level K."""
         products = torch.cumprod(1 - self.betas, 0)

@@ -16,6 +16,9 @@ from sitegen.ihdm.foreign import foreign_model
 from sitegen.ihdm.inputs import Format, is_folder, regular_size, sniff
 from sitegen.ihdm.weights import STATISTICS, read_header
 
+SUFFIXES = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})
+"""How the names of checkpoints end."""
+
 _DTYPES = {
     "Double": "float64",
     "Float": "float32",
@@ -36,7 +39,8 @@ class CheckpointInfo:
     `architecture` is None when the names and shapes are not those of a U-Net that we know, and
     `presets` are the published configurations that it fits. `layout` is one of `contents.Layout`,
     "weights" for safetensors, or "diffusers". `schedule_levels` is K where the blur schedule lies
-    in the file.
+    in the file. `card` is that of a model's folder, where it is known what a checkpoint does not
+    tell.
     """
 
     format: Format
@@ -54,10 +58,12 @@ class CheckpointInfo:
     layout: str = "weights"
     learned_variance: bool = False
     schedule_levels: int | None = None
+    file: str = ""
+    card: ModelCard | None = None
 
     def to_json(self) -> str:
         """Everything as JSON."""
-        return json.dumps(asdict(self), indent=2)
+        return json.dumps(asdict(self), indent=2, default=str)
 
     def to_text(self) -> str:
         """Everything in a few lines for people."""
@@ -66,6 +72,7 @@ class CheckpointInfo:
             ema = f"{self.ema_tensors} tensors, decay {self.ema_decay}, {self.ema_updates} updates"
         looks = self.architecture.text() if self.architecture else "not a U-Net that sitegen knows"
         pairs = {
+            "file": self.file,
             "format": f"{self.format} ({self.layout}), {self.bytes:,} bytes",
             "step": "not told" if self.step is None else f"{self.step:,}",
             "parameters": f"{self.parameters:,} ({', '.join(self.dtypes)}), {self.tensors} tensors",
@@ -73,6 +80,7 @@ class CheckpointInfo:
             "parameterization": "preconditioned" if self.preconditioned else "difference",
             "architecture": looks,
             "fits presets": ", ".join(self.presets) or "none",
+            "card": _about(self.card) if self.card else "none; sitegen add writes one",
         }
         if self.learned_variance:
             pairs["kind"] = "a DDPM with a learned variance, which is not used"
@@ -81,12 +89,35 @@ class CheckpointInfo:
         return "\n".join(f"{key:17} {value}" for key, value in pairs.items())
 
 
+def _about(card: ModelCard) -> str:
+    """What a card knows that a checkpoint does not tell, in one line."""
+    size = f"{card.image_size}×{card.image_size} pixels, {card.levels} levels"
+    if card.kind != "ihdm":
+        return f"{card.kind}, {size}"
+    sigmas = card.schedule.sigmas
+    blur = f"blur {sigmas[1]:g} to {sigmas[-1]:g} pixels"
+    noise = (
+        f"noise {card.training_noise_std:g} in training, {card.sampling_noise_std:g} in sampling"
+    )
+    return f"{size}, {blur}, {noise}, attention heads {card.unet.num_heads}"
+
+
 def inspect_checkpoint(path: Path | str) -> CheckpointInfo:
     """What is in a checkpoint, or in the weights of a model's folder; no network is built.
 
     Raises RefusedError for a file that is missing, damaged or unsafe.
     """
     file = weights_file(Path(path))
+    info = replace(_inspected(file), file=str(file))
+    if not is_folder(Path(path)):
+        return info
+    if (Path(path) / CARD_NAME).exists():
+        return _with_recipe(info, read_card(path))
+    foreign = foreign_model(Path(path))
+    return info if foreign is None else replace(info, layout="diffusers", card=foreign[1])
+
+
+def _inspected(file: Path) -> CheckpointInfo:
     size = regular_size(file, "checkpoint")
     if sniff(file) == "pth":
         with open_archive(file) as archive:
@@ -98,31 +129,56 @@ def inspect_checkpoint(path: Path | str) -> CheckpointInfo:
     shapes = {name: entry.shape for name, entry in entries.items() if name not in STATISTICS}
     dtypes = {entry.dtype for name, entry in entries.items() if name in shapes}
     info = _info("safetensors", size, shapes, dtypes)
-    info = replace(info, preconditioned=all(name in entries for name in STATISTICS))
-    if not is_folder(Path(path)):
-        return info
-    own = (Path(path) / CARD_NAME).exists()
-    return _with_recipe(info, read_card(path)) if own else replace(info, layout="diffusers")
+    return replace(info, preconditioned=all(name in entries for name in STATISTICS))
+
+
+def only_checkpoint(folder: Path) -> Path | None:
+    """The one checkpoint in a folder, by the endings that such files have; None if none is there.
+
+    Raises RefusedError, with their names, if there are several.
+    """
+    try:
+        files = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
+    except OSError as error:
+        raise RefusedError(f"{folder}: cannot look into it: {error.strerror}") from None
+    found = sorted(path for path in files if path.is_file() and _may_be_weights(path.name))
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found[:5])
+        raise RefusedError(
+            f"{folder}: holds {len(found)} checkpoints ({names}{', …' if found[5:] else ''}); "
+            "name one of them, or keep only one there"
+        )
+    return found[0] if found else None
+
+
+def _may_be_weights(name: str) -> bool:
+    return not name.startswith(".") and not name.endswith("prior.safetensors")
 
 
 def weights_file(path: Path) -> Path:
     """The weights that a model's folder means; a file means itself.
 
-    Raises RefusedError if the folder's card names none.
+    A folder without a card, or whose card names no weights, means the one checkpoint in it.
+    Raises RefusedError if there is none.
     """
     if not is_folder(path):
         return path
     foreign = foreign_model(path)
     if foreign is not None:
         return foreign[0]
-    card = read_card(path)
-    if card.weights is None:
-        raise RefusedError(f"{path / CARD_NAME}: names no weights; give the checkpoint's file")
-    return path / card.weights.file
+    card = read_card(path) if (path / CARD_NAME).exists() else None
+    if card is not None and card.weights is not None:
+        return path / card.weights.file
+    file = only_checkpoint(path)
+    if file is None:
+        lack = "holds no checkpoint" if card is None else f"its {CARD_NAME} names no weights"
+        raise RefusedError(f"{path}: {lack}; give the checkpoint's file")
+    return file
 
 
 def _with_recipe(info: CheckpointInfo, card: ModelCard) -> CheckpointInfo:
     """What the card of our own model tells about the run; its weights are the averages."""
+    info = replace(info, card=card)
     step = card.training.get("steps")
     decay = card.training.get("options", {}).get("ema_decay")
     if not isinstance(step, int) or not isinstance(decay, float):

@@ -4,9 +4,9 @@
 dicts, lists, numbers, texts, and calls of a handful of constructors. `read_pickle` knows these and
 nothing else. A call never reaches a function that the file names: it is matched against `CALLS`,
 whose values are ours and build inert records. Tensors come out as descriptions of where their
-numbers lie (`StoredTensor`), so that shapes and types can be checked before a byte of them is read.
-NumPy's scalars, which the published training leaves in the optimizer's state, become plain Python
-numbers, and its arrays records that say no more than that they are arrays.
+numbers lie (`StoredTensor`), so that shapes and types can be checked before a byte of them is
+read. NumPy's scalars, which the published training leaves in the optimizer's state, become plain
+Python numbers, and its arrays records that say no more than that they are arrays.
 """
 
 from __future__ import annotations

@@ -42,6 +42,20 @@ def _is_hidden(path: Path, folder: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
+def picture_size(file: Path) -> tuple[int, int]:
+    """Height and width of a picture as it is stored, from its header alone.
+
+    Raises RefusedError for a file that is no picture.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(file) as opened:
+                return opened.height, opened.width
+    except _DAMAGE as error:
+        raise RefusedError(f"{file}: cannot be read as an image: {error}") from error
+
+
 def read_picture(file: Path, image_size: int | None = None) -> Picture:
     """A picture, (H, W) when it has no colour, else (H, W, 3).
 

@@ -101,8 +101,7 @@ def make_prior(
     """
     if images.ndim != 4 or tuple(images.shape[1:]) != card.shape or not len(images):
         raise RefusedError(f"images of shape {images.shape} do not fit the card's {card.shape}")
-    draw = generator(seed, Purpose.INITIAL_STATE)
-    chosen = np.sort(draw.permutation(len(images))[:count])
+    chosen = draw_places(len(images), count, seed)
     sigma = card.schedule[card.levels]
     kept = attenuation(torch.tensor([sigma]), card.image_size, card.image_size)
     parts, power = [], torch.zeros(rings(card.image_size), dtype=torch.float64)
@@ -114,6 +113,12 @@ def make_prior(
     low = _how_many(whole)
     few = whole[..., :low, :low].contiguous()
     return Prior(few, card.image_size, sigma, data, _rounded(power / len(chosen)))
+
+
+def draw_places(images: int, count: int, seed: int = 0) -> list[int]:
+    """Which of so many images a bank of `count` is made of, rising: all where there are fewer."""
+    draw = generator(seed, Purpose.INITIAL_STATE)
+    return sorted(draw.permutation(images)[:count].tolist())
 
 
 def read_prior(path: Path, card: ModelCard) -> Prior:

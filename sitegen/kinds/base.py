@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Annotated, ClassVar, Literal
 
@@ -75,3 +76,13 @@ class Spec:
     def describe(self, levels: int) -> str:
         """Say in one sentence what is to be seen, for those who cannot see it."""
         raise NotImplementedError
+
+    def evaluations(self, levels: int) -> int:
+        """Count the images that the network sees, for an estimate of the time that filming takes.
+
+        At each of `levels` steps as many as the product of what the kind counts; a tree, which
+        computes what its branches share but once, sees fewer.
+        """
+        counted = ("count", "rows", "leaves", "pairs", "points")
+        many = (getattr(self, name, None) for name in counted)
+        return levels * math.prod(each for each in many if isinstance(each, int))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sitegen.errors import RefusedError
-from sitegen.ihdm.data import read_idx, read_images, require_enough
+from sitegen.ihdm.data import image_side, read_idx, read_images, require_enough
 
 Picture = NDArray[np.uint8]
 IDX = "train-images-idx3-ubyte"
@@ -263,3 +263,52 @@ def test_enough() -> None:
     for images, words in ((random(1, 1, 8, 8), "one image"), (random(9, 1, 3, 3), "3×3")):
         with pytest.raises(RefusedError, match=f"here: .*{words}"):
             require_enough(images, "here")
+
+
+def test_side_of_pictures(tmp_path: Path) -> None:
+    """It is told from the headers where all are squares of one size; else there is none."""
+    save(random(8, 8), tmp_path / "a.png")
+    save(random(8, 8, 3), tmp_path / "below/b.png")
+    assert image_side(tmp_path) == 8
+    save(random(9, 9), tmp_path / "c.png")
+    assert image_side(tmp_path) is None
+
+
+def test_side_of_what_is_not_square(tmp_path: Path) -> None:
+    """Oblongs have none, even if they are all alike."""
+    save(random(8, 9), tmp_path / "a.png")
+    assert image_side(tmp_path) is None
+
+
+def test_side_of_a_data_set(tmp_path: Path) -> None:
+    """MNIST's format tells it as well, as a file and as a folder."""
+    (tmp_path / IDX).write_bytes(idx(random(5, 8, 8)))
+    assert image_side(tmp_path) == image_side(tmp_path / IDX) == 8
+
+
+def test_side_of_nothing(tmp_path: Path) -> None:
+    """What is not there, holds nothing, or is no picture is refused."""
+    with pytest.raises(RefusedError, match="not there"):
+        image_side(tmp_path / "no")
+    with pytest.raises(RefusedError, match="holds no pictures"):
+        image_side(tmp_path)
+    (tmp_path / "a.png").write_bytes(b"\x89PNG")
+    with pytest.raises(RefusedError, match=r"a\.png: cannot be read as an image"):
+        image_side(tmp_path)
+
+
+def test_some_of_the_pictures(tmp_path: Path) -> None:
+    """Only those chosen are opened; the choice is told how many there are."""
+    pictures = [random(8, 8) + number for number in range(3)]
+    for number, picture in enumerate(pictures):
+        save(picture.astype(np.uint8), tmp_path / f"{number}.png")
+    (tmp_path / "3.png").write_bytes(b"broken")
+    seen: list[int] = []
+
+    def choose(many: int) -> list[int]:
+        seen.append(many)
+        return [0, 2]
+
+    found = read_images(tmp_path, choose=choose)
+    assert seen == [4]
+    assert np.array_equal(found[:, 0], np.stack(pictures)[[0, 2]].astype(np.uint8))

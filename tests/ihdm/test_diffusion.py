@@ -50,10 +50,13 @@ class Predictor:
     answer: Callable[[Tensor, float, float], Tensor]
     levels: list[int] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._left = DiffusionSchedule.of(self.card).alphas_bar.tolist()
+
     def __call__(self, x: Tensor, level: int) -> Tensor:
         """What a model answers."""
         self.levels.append(level)
-        left = float(DiffusionSchedule.of(self.card).alphas_bar[level])
+        left = self._left[level]
         return self.answer(x, left**0.5, (1 - left) ** 0.5)
 
 

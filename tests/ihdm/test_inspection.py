@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from sitegen.errors import RefusedError
 from sitegen.ihdm.architecture import Architecture, infer
 from sitegen.ihdm.card import ModelCard, preset, presets, read_card
 from sitegen.ihdm.checkpoint import (
@@ -103,3 +105,44 @@ def test_inspect_tells_the_recipe_of_our_own(
     (tmp_path / "model.toml").write_text(replace(card, training=recipe).to_toml())
     found = inspect_checkpoint(tmp_path)
     assert (found.step, found.ema_decay, found.ema_tensors) == (7, 0.5, found.tensors)
+
+
+def test_folder_with_one_checkpoint(tiny: Path, tmp_path: Path) -> None:
+    """A folder without a card means the checkpoint in it; not a prior, nor a hidden file."""
+    shutil.copy(tiny, tmp_path / "checkpoint_4.pth")
+    (tmp_path / "prior.safetensors").touch()
+    (tmp_path / ".new.pth").touch()
+    (tmp_path / "log.txt").touch()
+    found = inspect_checkpoint(tmp_path)
+    assert found == replace(inspect_checkpoint(tiny), file=str(tmp_path / "checkpoint_4.pth"))
+    shutil.copy(tiny, tmp_path / "checkpoint_8.pt")
+    with pytest.raises(RefusedError, match=r"holds 2 checkpoints \(checkpoint_4\.pth, c"):
+        inspect_checkpoint(tmp_path)
+
+
+def test_folder_whose_card_names_no_weights(
+    tiny: Path, tiny_card: ModelCard, tmp_path: Path
+) -> None:
+    """The one checkpoint beside the card is meant; without one that is told."""
+    (tmp_path / "model.toml").write_text(tiny_card.to_toml())
+    with pytest.raises(RefusedError, match=r"its model\.toml names no weights"):
+        inspect_checkpoint(tmp_path)
+    shutil.copy(tiny, tmp_path / "best.pth")
+    found = inspect_checkpoint(tmp_path)
+    assert (found.file, found.card) == (str(tmp_path / "best.pth"), tiny_card)
+    size, blur = tiny_card.image_size, tiny_card.schedule.sigmas[-1]
+    assert (
+        f"{size}×{size} pixels, {tiny_card.levels} levels, blur 0.5 to {blur:g}" in found.to_text()
+    )
+    assert json.loads(found.to_json())["card"]["levels"] == tiny_card.levels
+
+
+def test_what_an_architecture_tells(tiny: Path, tiny_card: ModelCard) -> None:
+    """All of the network but heads and dropout; a checkpoint alone has no card."""
+    found = inspect_checkpoint(tiny)
+    assert found.architecture is not None
+    unet = replace(tiny_card.unet, dropout=0.0)
+    assert replace(found.architecture.unet(), num_heads=unet.num_heads) == unet
+    assert found.architecture.unet(2).num_heads == 2
+    assert found.card is None
+    assert "none; sitegen add writes one" in found.to_text()

@@ -1,4 +1,4 @@
-"""Write docs/pages/figures.md from the kinds of figures that there are: `make docs` runs it."""
+"""Write what of the manual comes from the code, figures.md and config.md: `make docs` runs it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 from sitegen.embeds import _MAKERS
 from sitegen.figures import KINDS
+from sitegen.schema import reference
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "pages" / "figures.md"
+PAGES = Path(__file__).resolve().parent.parent / "docs" / "pages"
 EXAMPLES = {"NAME": "mnist", "FILE.png": "pictures/digit.png"}
 EMBEDS = {
     "image": '"pictures/digit.png", alt="A handwritten eight", width=112',
@@ -27,8 +28,13 @@ from the code by `make docs`. The first argument stands without a name, all othe
 """
 
 
+def made_pages() -> dict[str, str]:
+    """The pages by name: every kind of figure, and every key of site.toml."""
+    return {"figures": figures_page(), "config": reference()}
+
+
 def figures_page() -> str:
-    """The text of the page."""
+    """Every kind of figure, with its picture and its arguments."""
     sections = ["\n".join(_section(name, kind, kind.example)) for name, kind in KINDS.items()]
     sections += [
         "\n".join(_section(name, call, EMBEDS[name])) for name, (call, _) in _MAKERS.items()
@@ -56,4 +62,5 @@ def _section(name: str, kind: Any, arguments: str) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(figures_page(), encoding="utf-8")
+    for name, text in made_pages().items():
+        (PAGES / f"{name}.md").write_text(text, encoding="utf-8")

@@ -1,0 +1,110 @@
+// What `sitegen serve` adds to a page: it listens to the server, reloads when there is a new
+// site, and shows what is wrong and what is being filmed. Nothing of it is in the built folder.
+"use strict";
+
+(() => {
+  const page = document.currentScript.dataset;
+  let stream = null;
+  let overlay = null;
+  let told = null;
+  let pill = null;
+
+  const make = (name, className, text = "") => {
+    const element = document.createElement(name);
+    element.className = className;
+    element.textContent = text;
+    return element;
+  };
+
+  // "pages/index.md:5: what is wrong" becomes the place and the words; other lines are words.
+  const problem = (line) => {
+    const item = make("li", "");
+    const found = /^(\S[^:]*:\d+): (.*)$/.exec(line);
+    if (found) item.append(make("code", "", found[1]));
+    item.append(found ? found[2] : line);
+    return item;
+  };
+
+  const hide = () => {
+    if (overlay) overlay.remove();
+    overlay = null;
+  };
+
+  const show = (error) => {
+    hide();
+    overlay = make("div", "sitegen-overlay");
+    overlay.setAttribute("role", "alertdialog");
+    overlay.setAttribute("aria-label", "The site cannot be built");
+    const panel = make("div", "sitegen-panel");
+    const list = make("ul", "");
+    list.append(...error.split("\n").map(problem));
+    const button = make("button", "", "Hide this");
+    button.type = "button";
+    button.addEventListener("click", hide);
+    panel.append(
+      make("h2", "", "The site cannot be built"),
+      list,
+      make("p", "", "The page behind this is the last good one. It is replaced when this is mended."),
+      button,
+    );
+    overlay.append(panel);
+    document.body.append(overlay);
+    button.focus({ preventScroll: true });
+  };
+
+  const progress = (words) => {
+    if (pill) pill.remove();
+    pill = null;
+    if (!words) return;
+    pill = make("div", "sitegen-progress", words);
+    pill.setAttribute("role", "status");
+    document.body.append(pill);
+  };
+
+  const mark = (ids) => {
+    for (const element of document.querySelectorAll(".sitegen-outdated")) {
+      element.classList.toggle("sitegen-outdated", ids.includes(element.id));
+    }
+    for (const id of ids) {
+      const element = document.getElementById(id);
+      if (element) element.classList.add("sitegen-outdated");
+    }
+  };
+
+  const update = (state) => {
+    const stale = state.version !== page.version;
+    if (stale || (page.plain !== undefined && state.error !== told && told !== null)) {
+      location.reload();
+      return;
+    }
+    if (state.error !== told && page.plain === undefined) {
+      if (state.error) show(state.error);
+      else hide();
+    }
+    told = state.error;
+    progress(state.progress);
+    mark(state.outdated[page.uri] || []);
+  };
+
+  // A tab that nobody sees gives its connection back: a browser has only six for one server.
+  const listen = () => {
+    if (document.hidden) {
+      if (stream) stream.close();
+      stream = null;
+    } else if (!stream) {
+      stream = new EventSource("/_sitegen/events");
+      stream.addEventListener("message", (event) => update(JSON.parse(event.data)));
+    }
+  };
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") hide();
+  });
+  document.addEventListener("visibilitychange", listen);
+  window.addEventListener("pagehide", () => stream && stream.close());
+  window.addEventListener("pageshow", (event) => {
+    if (event.persisted) location.reload();
+  });
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", listen);
+  else listen();
+})();

@@ -1,0 +1,251 @@
+"""The card of a checkpoint that comes without one: what the file tells, what the images tell, and
+what only its author knows.
+
+Names and shapes of the weights tell the network, the images their size. Nothing tells the number
+of levels, the blur and the noise: those are asked for. The number of heads is taken to be 1, which
+all published configurations have, unless told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sitegen.errors import ConfigError, RefusedError
+from sitegen.ihdm.card import BlurRange, ModelCard, preset
+from sitegen.ihdm.data import image_side
+from sitegen.ihdm.inspection import CheckpointInfo
+from sitegen.presets import is_approximate, measured
+
+HEADS = 1
+NOISE_RATIO = 1.25
+"""Sampling noise over training noise, where the author does not say: the published advice."""
+
+_HEADS_FAULT = (
+    "The number of attention heads leaves no trace in a checkpoint; it was taken to be 1, as in "
+    "every published configuration."
+)
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the author says of a checkpoint; None is what was left open.
+
+    Sizes are in pixels, noise levels in [0, 1] pixel units.
+    """
+
+    checkpoint: Path
+    data: Path | None = None
+    preset: str | None = None
+    image_size: int | None = None
+    levels: int | None = None
+    blur_sigma_min: float | None = None
+    blur_sigma_max: float | None = None
+    heads: int | None = None
+    training_noise_std: float | None = None
+    sampling_noise_std: float | None = None
+
+    def given(self) -> tuple[str, ...]:
+        """The options, beside the checkpoint and its images, that say something."""
+        said = (name for name, value in vars(self).items() if value is not None)
+        return tuple(option(name) for name in said if name not in ("checkpoint", "data"))
+
+
+@dataclass(frozen=True)
+class Question:
+    """What only the author knows: a field of `Wishes`, and what to offer on a terminal."""
+
+    field: str
+    words: str
+    offer: Any = None
+
+
+Ask = Callable[[Question], Any]
+
+_DATA = Question("data", "its training images: a folder, or files of MNIST's or CIFAR's format")
+_SIZE = Question("image_size", "side of its images in pixels, to which these are scaled")
+_HEADS = Question("heads", "number of attention heads (published: 1)", HEADS)
+_TRAINING = (
+    Question("levels", "K, the number of levels it was trained with (published: 50 to 400)"),
+    Question("blur_sigma_min", "blur of level 1 in pixels (published: 0.5)", 0.5),
+    Question("blur_sigma_max", "blur of level K in pixels (published: 16 to 128; side/2 to side)"),
+    Question("training_noise_std", "standard deviation of the training noise", 0.01),
+)
+
+
+def option(field: str) -> str:
+    """The command line's name of a field."""
+    return f"--{field.replace('_', '-')}"
+
+
+def complete(wishes: Wishes, found: CheckpointInfo, ask: Ask | None) -> Wishes:
+    """The wishes with nothing left open that decides pictures.
+
+    What is missing is asked for one by one, or, where nobody can be asked, told all at once by a
+    ConfigError. Raises RefusedError for images or a network that cannot be used.
+    """
+    if wishes.preset is None and found.architecture is None:
+        raise RefusedError(
+            f"{wishes.checkpoint}: not a U-Net that sitegen knows by the names of its weights; "
+            "`sitegen inspect` shows what it is"
+        )
+    if wishes.preset is None and found.presets and ask is not None and not wishes.given():
+        fits = " or ".join(found.presets)
+        words = f"it has the network of {fits}; the preset, if it was trained like that, or nothing"
+        wishes = replace(wishes, preset=ask(Question("preset", words, "")) or None)
+    answers = _Answers(wishes, found, ask)
+    if wishes.preset is None or not _serves(wishes):
+        answers.get(_DATA)
+    if wishes.preset is None:
+        answers.measure_side()
+        for question in _TRAINING:
+            answers.get(question)
+    answers.refuse_missing()
+    if wishes.preset is None and ask is not None:
+        answers.get(
+            Question("sampling_noise_std", "noise added in sampling", _noise(answers.wishes))
+        )
+        answers.get(_HEADS)
+    return answers.wishes
+
+
+def _noise(wishes: Wishes) -> float:
+    """The sampling noise: the author's, or in its usual ratio to the training noise."""
+    if wishes.sampling_noise_std is not None:
+        return wishes.sampling_noise_std
+    assert wishes.training_noise_std is not None
+    return float(round(NOISE_RATIO * wishes.training_noise_std, 9))
+
+
+class _Answers:
+    """Wishes that are being completed, and the questions that nobody could be asked."""
+
+    def __init__(self, wishes: Wishes, found: CheckpointInfo, ask: Ask | None) -> None:
+        self.wishes = wishes
+        self.missing: list[Question] = []
+        self._found = found
+        self._ask = ask
+
+    def get(self, question: Question) -> None:
+        """Have a field filled, unless it is already."""
+        if getattr(self.wishes, question.field) is not None:
+            return
+        if self._ask is None:
+            self.missing.append(question)
+        else:
+            self.wishes = _with(self.wishes, question.field, self._ask(question))
+
+    def measure_side(self) -> None:
+        """Take the size of the images from them, or from the author where they differ."""
+        if self.wishes.image_size is None and self.wishes.data is not None:
+            self.wishes = replace(self.wishes, image_size=image_side(self.wishes.data))
+            self.get(_SIZE)
+
+    def refuse_missing(self) -> None:
+        """Raise a ConfigError that tells every option that is missing."""
+        if not self.missing:
+            return
+        rows = [f"  {option(each.field):22} {each.words}" for each in self.missing]
+        if fits := " or ".join(f"--preset {name}" for name in self._found.presets):
+            rows.append(f"or, if it was trained like that, {fits}")
+        raise ConfigError(
+            f"{self.wishes.checkpoint}: a checkpoint does not say all that sampling takes; give\n"
+            + "\n".join(rows)
+        )
+
+
+def _with(wishes: Wishes, field: str, value: Any) -> Wishes:
+    changes: dict[str, Any] = {field: value}
+    return replace(wishes, **changes)
+
+
+def _serves(wishes: Wishes) -> bool:
+    """Whether the prior that travels with the preset is one for this model."""
+    assert wishes.preset is not None
+    card = preset(wishes.preset)
+    return wishes.image_size in (None, card.image_size) and (
+        wishes.blur_sigma_max in (None, _blur(card).sigma_max)
+    )
+
+
+def notes(wishes: Wishes, card: ModelCard) -> list[str]:
+    """What was settled without the author's word, to be told to them."""
+    lines = []
+    if wishes.data is not None and (side := image_side(wishes.data)) != card.image_size:
+        own = f"are {side}×{side} pixels" if side else "are not squares of one size"
+        size = f"{card.image_size}×{card.image_size}"
+        lines.append(f"the images {own}: their middle squares, scaled to {size}, were measured")
+    if is_approximate(card):
+        lines.append("it starts from approximate flat images; --data DIR measures the real ones")
+    if wishes.preset is None and wishes.heads is None:
+        lines.append("attention heads: 1, as published; --heads N if it was trained with others")
+    if (wishes.heads or 1) > 1:
+        lines.append("the heads are split as published: use_new_attention_order in the card")
+    if wishes.preset is None and wishes.sampling_noise_std is None:
+        lines.append(f"sampling noise: {card.sampling_noise_std:g}, 1.25 times the training noise")
+    return lines
+
+
+def with_images(wishes: Wishes, own: ModelCard, where: Path, ask: Ask | None) -> Wishes:
+    """The wishes for a model that has its `own` card, which leaves open at most its images.
+
+    Raises ConfigError for what the card says already, and for images that nobody can be asked for.
+    """
+    if wishes.given():
+        said = ", ".join(wishes.given())
+        raise ConfigError(f"{where}: this card says all of it; leave out {said}")
+    if own.kind != "ihdm" or own.prior is not None or wishes.data is not None:
+        return wishes
+    if ask is None:
+        raise ConfigError(f"{where}: names no prior to start from; --data: {_DATA.words}")
+    return replace(wishes, data=ask(_DATA))
+
+
+def new_card(wishes: Wishes, found: CheckpointInfo) -> ModelCard:
+    """The card that complete wishes make, without weights and prior.
+
+    Raises ConfigError, in the words of the card, for values that cannot be.
+    """
+    card = _from_preset(wishes) if wishes.preset is not None else _from_file(wishes, found)
+    return measured(card) if wishes.data is not None else card
+
+
+def _from_preset(wishes: Wishes) -> ModelCard:
+    assert wishes.preset is not None
+    card = preset(wishes.preset)
+    blur, unet = _blur(card), card.unet
+    if wishes.heads is not None:
+        unet = replace(unet, num_heads=wishes.heads, num_head_channels=-1)
+    changes: dict[str, Any] = {
+        "image_size": wishes.image_size,
+        "levels": wishes.levels,
+        "training_noise_std": wishes.training_noise_std,
+        "sampling_noise_std": wishes.sampling_noise_std,
+    }
+    changes = {key: value for key, value in changes.items() if value is not None}
+    low, high = wishes.blur_sigma_min, wishes.blur_sigma_max
+    sigmas = BlurRange(low or blur.sigma_min, high or blur.sigma_max)
+    return replace(card, unet=unet, blur=sigmas, **changes)
+
+
+def _blur(card: ModelCard) -> BlurRange:
+    assert isinstance(card.blur, BlurRange)  # those of all presets are
+    return card.blur
+
+
+def _from_file(wishes: Wishes, found: CheckpointInfo) -> ModelCard:
+    assert found.architecture is not None
+    values: Any = wishes  # complete, so that only heads and sampling noise may be None
+    return ModelCard(
+        image_size=values.image_size,
+        channels=found.architecture.channels,
+        levels=values.levels,
+        unet=found.architecture.unet(values.heads or HEADS),
+        blur=BlurRange(values.blur_sigma_min, values.blur_sigma_max),
+        training_noise_std=values.training_noise_std,
+        sampling_noise_std=_noise(wishes),
+        parameterization="preconditioned" if found.preconditioned else "difference",
+        known_faults=(_HEADS_FAULT,) if values.heads is None else (),
+    )

@@ -1,0 +1,106 @@
+"""A new site: a few small files that build at once, with what else there is shown in comments."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from sitegen.errors import ConfigError
+from sitegen.figures import KINDS
+from sitegen.files import platform_errors
+from sitegen.requirements import own_requirement, render_requirements
+from sitegen.resources import resource
+
+WORKFLOW = ".github/workflows/pages.yml"
+MODEL = "mnist"
+"""The model that travels with sitegen, which the pages of a new site call."""
+
+FEW = {"count": 16, "pairs": 2, "points": 24}
+"""Samples in a figure of a new site; the examples of the kinds may have more."""
+
+
+def new_site(folder: Path) -> tuple[str, ...]:
+    """Write a new site into `folder`, which is made if need be; the paths written, sorted.
+
+    Never touches a file that is there: raises ConfigError, naming all of them, and writes nothing.
+    Raises PlatformError where the disk refuses; what was written before goes again.
+    """
+    files = scaffold()
+    _refuse_overwriting(folder, files)
+    with contextlib.ExitStack() as undo:
+        for name, text in files.items():
+            with platform_errors(folder / name):
+                _make_folders(folder, (folder / name).parent, undo)
+                _write_new(folder / name, text, undo)
+        undo.pop_all()
+    return tuple(sorted(files))
+
+
+def scaffold() -> Mapping[str, str]:
+    """The files of a new site: paths in its folder to their texts."""
+    source = resource("scaffold")
+    templates = {
+        "site.toml": "site.toml",
+        ".gitignore": "gitignore",
+        WORKFLOW: "pages.yml",
+    }
+    files = {name: (source / file).read_text("utf-8") for name, file in templates.items()}
+    files[WORKFLOW] = files[WORKFLOW].replace("@SITEGEN@", own_requirement())
+    start, end = ((source / name).read_text("utf-8") for name in ("index.md", "own.md"))
+    files["pages/index.md"] = "\n".join([start, *map(_section, KINDS), end])
+    files["requirements-render.txt"] = render_requirements()
+    return files
+
+
+def _section(kind: str) -> str:
+    """What a page says of a kind, and its call; only shown, where the call needs a file."""
+    arguments = _small(KINDS[kind].example).replace("NAME", MODEL)
+    call = f"{{{{ {kind}({arguments}) }}}}"
+    if "FILE" in arguments:
+        call = f"{{% raw %}}\n    {call}\n{{% endraw %}}"
+    sentence = (inspect.getdoc(KINDS[kind]) or "").partition("\n")[0]
+    words = kind.replace("_", " ").capitalize()
+    return f"## {words}\n\n{sentence}\n\n{call}\n"
+
+
+def _small(example: str) -> str:
+    """The arguments of an example, without a file that may be left out, and with few samples."""
+    arguments = re.sub(r', \w+="FILE[^"]*"', "", example)
+    for name, most in FEW.items():
+        found = re.search(rf"\b{name}=(\d+)", arguments)
+        if found is not None and int(found[1]) > most:
+            arguments = re.sub(r", columns=\d+", "", arguments.replace(found[0], f"{name}={most}"))
+    return arguments
+
+
+def _refuse_overwriting(folder: Path, files: Mapping[str, str]) -> None:
+    with platform_errors(folder, "read"):
+        if os.path.lexists(folder) and not folder.is_dir():
+            raise ConfigError(f"{folder}: is a file; name a folder, new or not")
+        there = [name for name in sorted(files) if os.path.lexists(folder / name)]
+    if there:
+        lines = [f"{folder / name}: is there already" for name in there]
+        raise ConfigError("\n".join([*lines, "nothing was written; choose another folder"]))
+
+
+def _make_folders(root: Path, folder: Path, undo: contextlib.ExitStack) -> None:
+    """Make `folder` and what it lies in; those that are new go again if it comes to that."""
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in reversed(new):
+        path.mkdir()
+        undo.callback(_remove_folder, path)
+
+
+def _remove_folder(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.rmdir()
+
+
+def _write_new(path: Path, text: str, undo: contextlib.ExitStack) -> None:
+    with path.open("x", encoding="utf-8") as file:
+        undo.callback(path.unlink, missing_ok=True)
+        file.write(text)

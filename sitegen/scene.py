@@ -1,0 +1,80 @@
+"""What a preview shows: a whole site, or one in which clips are old or still to come."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from markupsafe import Markup
+
+from sitegen.errors import RefusedError, SitegenError
+from sitegen.figures import Figure
+from sitegen.media import Manifest, Record
+from sitegen.pages import Page
+from sitegen.tree import MANIFEST_NAME, Tree
+
+Place = tuple[str, str]
+"""Where a figure stands: the uri of its page, and its id."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What there is to be seen; a new one replaces the old whenever something changes.
+
+    version: counts the trees
+    tree: what is served; None until a build has worked
+    error: what is wrong with what the author wrote, or with a figure
+    outdated, awaited: figures that show an old clip, and those that have none yet
+    progress: what is being done, in words
+    """
+
+    version: int = 0
+    tree: Tree | None = None
+    error: str | None = None
+    outdated: tuple[Place, ...] = ()
+    awaited: tuple[Place, ...] = ()
+    progress: str | None = None
+
+
+_AWAITED = Markup(
+    '<div id="{id}" class="sitegen-awaited">\n'
+    '<p class="sitegen-awaited-what">{what}</p>\n'
+    "<p>There is no clip of this figure yet. It appears here when it is filmed.</p>\n"
+    "</div>"
+)
+
+
+def without(page: Page, awaited: Collection[Place]) -> Page:
+    """The page with words in the places of the figures that have no clip yet."""
+    body = tuple(
+        _AWAITED.format(id=part.id, what=part.caption or part.id)
+        if isinstance(part, Figure) and (page.uri, part.id) in awaited
+        else part
+        for part in page.body
+    )
+    figures = tuple(part for part in body if isinstance(part, Figure))
+    return replace(page, figures=figures, body=body)
+
+
+def published(output: Path) -> Mapping[Place, Record]:
+    """The records of the folder that was built last; none where there is none, or it is damaged."""
+    try:
+        manifest = Manifest.from_json((output / MANIFEST_NAME).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, RefusedError):
+        return {}
+    return {(media.page, media.id): media.record for media in manifest.figures}
+
+
+def words(error: Exception, root: Path) -> str:
+    """Say what went wrong: as a command would, or for what it would not with a place below `root`.
+
+    The last place of the author's in the traceback is named: templates of a theme are in it.
+    """
+    if isinstance(error, SitegenError):
+        return str(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(root)]
+    place = f"{own[-1].filename}:{own[-1].lineno}: " if own else ""
+    return f"{place}{type(error).__name__}: {error}"

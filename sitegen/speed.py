@@ -1,0 +1,94 @@
+"""How long filming takes: what was measured here tells what the next figure will take.
+
+Each figure that is filmed leaves its time in `speeds.json` of the store, by the models, the device
+and the precision. An estimate scales the measured figure that is nearest in size.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sitegen.errors import PlatformError
+from sitegen.files import write_atomic
+from sitegen.plan import Equipment, Job
+
+FILE_NAME = "speeds.json"
+_KEPT = 8  # measurements of one model on one device; the latest count
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One filming: how many images the network saw, and the seconds from first frame to last."""
+
+    evaluations: int
+    seconds: float
+
+
+class Speeds:
+    """The measurements of the store in `root`, for one kind of equipment.
+
+    A file that cannot be read or written is no measurement, and never an error.
+    """
+
+    def __init__(self, root: Path, equipment: Equipment) -> None:
+        self._path = root / FILE_NAME
+        self._equipment = equipment
+        self._guard = threading.Lock()
+
+    def note(self, job: Job, seconds: float) -> None:
+        """Keep how long a figure took."""
+        seen = _evaluations(job)
+        if not seen or not math.isfinite(seconds):
+            return
+        with self._guard, contextlib.suppress(PlatformError):
+            known = _read(self._path)
+            kept = [*known.get(self._key(job), []), Measured(seen, round(seconds, 3))][-_KEPT:]
+            write_atomic(self._path, _dump({**known, self._key(job): kept}))
+
+    def estimate(self, job: Job) -> float | None:
+        """About how many seconds a figure will take; None where its models were not measured."""
+        seen = _evaluations(job)
+        known = _read(self._path).get(self._key(job), []) if seen else []
+        if not known:
+            return None
+        nearest = min(reversed(known), key=lambda each: abs(math.log(each.evaluations / seen)))
+        return nearest.seconds * seen / nearest.evaluations
+
+    def _key(self, job: Job) -> str:
+        models = "+".join(model.sha256[:16] for model in job.models)
+        device = self._equipment.device.partition(":")[0]
+        return f"{models} {device} {self._equipment.precision}"
+
+
+def _evaluations(job: Job) -> int:
+    return job.figure.spec.evaluations(job.levels) if job.models else 0
+
+
+def _read(path: Path) -> dict[str, list[Measured]]:
+    """The file's measurements; none where it is missing, damaged or not ours."""
+    try:
+        value = json.loads(path.read_bytes())
+        return {key: [_measured(each) for each in entries] for key, entries in value.items()}
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        return {}
+
+
+def _measured(entry: Mapping[str, float]) -> Measured:
+    measured = Measured(int(entry["evaluations"]), float(entry["seconds"]))
+    if measured.evaluations < 1 or not 0 <= measured.seconds < math.inf:
+        raise ValueError("out of range")
+    return measured
+
+
+def _dump(known: Mapping[str, list[Measured]]) -> bytes:
+    value = {
+        key: [{"evaluations": each.evaluations, "seconds": each.seconds} for each in entries]
+        for key, entries in known.items()
+    }
+    return (json.dumps(value, sort_keys=True, indent=1) + "\n").encode()
