@@ -65,7 +65,7 @@ def _place(job: Job, record: Record) -> Media:
         name: replace(file, path=f"media/{figure.id}-{file.sha256[:8]}{Path(file.path).suffix}")
         for name, file in record.files.items()
     }
-    alt = figure.alt or _described(default_alt(figure, job.levels), record)
+    alt = figure.alt or _described(default_alt(figure, job.levels, job.subject), record)
     known = all(level < len(job.sigmas) for level in record.levels)
     sigmas = tuple(job.sigmas[level] for level in record.levels) if known else ()
     return Media(figure.id, job.page, alt, figure.caption, replace(record, files=files), sigmas)

@@ -121,9 +121,9 @@ def canonical_json(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def default_alt(figure: Figure, levels: int) -> str:
+def default_alt(figure: Figure, levels: int, subject: str = "") -> str:
     """Describe the clip in words: the author's where there are some, else made from the spec.
 
     `levels` is the number of steps that the figure's model takes.
     """
-    return figure.alt or figure.spec.describe(levels)
+    return figure.alt or figure.spec.describe(levels, subject)

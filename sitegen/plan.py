@@ -79,6 +79,7 @@ class Job:
 
     levels, sigmas: K of the figure's first model, and its blur scales σ_B in pixels of levels
         0 … K; none for a model that does not blur
+    subject: what that model's samples are, where its card says it
     """
 
     figure: Figure
@@ -89,6 +90,7 @@ class Job:
     environment: str | None
     asked: str = ""
     sigmas: tuple[float, ...] = ()
+    subject: str = ""
 
     @property
     def key(self) -> str | None:
@@ -124,6 +126,7 @@ def plan_figure(
         known,
         asked,
         _sigmas(models[0].card),
+        models[0].card.subject,
     )
 
 

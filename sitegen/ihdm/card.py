@@ -25,7 +25,7 @@ from sitegen.ihdm.schedule import BlurSchedule
 
 CARD_NAME = "model.toml"
 _CLASS = ("_class_name",)
-_NOTES = ("training", "quality", "known_faults", "example")
+_NOTES = ("training", "quality", "known_faults", "example", "subject")
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,8 @@ class ModelCard:
 
     Sizes are in pixels, noise levels are standard deviations in [0, 1] pixel units. A DDPM has
     `diffusion` and no blur, prior, noise levels or parameterization. `training` and `quality` are
-    free notes. `example` is a picture of the kind that the model makes, and was not trained on.
+    free notes. `example` is a picture of the kind that the model makes; `subject` says what those
+    are, in the plural ("handwritten digits").
 
     Raises ConfigError that names every value that is wrong.
     """
@@ -164,6 +165,7 @@ class ModelCard:
     training: Mapping[str, Any] = field(default_factory=dict, hash=False)
     quality: Mapping[str, Any] = field(default_factory=dict, hash=False)
     known_faults: tuple[str, ...] = ()
+    subject: str = ""
     diffusion: DiffusionConfig | None = None
 
     def __post_init__(self) -> None:
@@ -205,7 +207,7 @@ class ModelCard:
         import tomlkit
 
         document = tomlkit.document()
-        pairs = [(key, value) for key, value in _plain(self).items() if value not in ({}, [])]
+        pairs = [(key, value) for key, value in _plain(self).items() if value not in ({}, [], "")]
         for key, value in sorted(pairs, key=lambda pair: isinstance(pair[1], Mapping)):
             item = tomlkit.item(value)
             document.add(

@@ -30,6 +30,10 @@ CARD: dict[str, Rule] = {
     "training_noise_std": _NOISE,
     "sampling_noise_std": _NOISE,
     "parameterization": rules.choice("difference", "preconditioned"),
+    "subject": Rule(
+        "a text of at most 100 characters on one line",
+        lambda v: isinstance(v, str) and len(v) <= 100 and (v == "" or v.isprintable()),
+    ),
     "known_faults": Rule(
         "a list of texts",
         lambda v: isinstance(v, list | tuple) and all(isinstance(item, str) for item in v),

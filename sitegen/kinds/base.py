@@ -73,8 +73,11 @@ class Spec:
         """What in the call the cards of `models` rule out, each fault in words of its own."""
         yield from ()
 
-    def describe(self, levels: int) -> str:
-        """Say in one sentence what is to be seen, for those who cannot see it."""
+    def describe(self, levels: int, subject: str = "") -> str:
+        """Say in one sentence what is to be seen, for those who cannot see it.
+
+        `subject` is what the samples of the first model are, in the plural, where its card says it.
+        """
         raise NotImplementedError
 
     def evaluations(self, levels: int) -> int:
@@ -83,6 +86,13 @@ class Spec:
         At each of `levels` steps as many as the product of what the kind counts; a tree, which
         computes what its branches share but once, sees fewer.
         """
-        counted = ("count", "rows", "leaves", "pairs", "points")
-        many = (getattr(self, name, None) for name in counted)
+        names = ("count", "rows", "leaves", "pairs", "points")
+        many = (getattr(self, name, None) for name in names)
         return levels * math.prod(each for each in many if isinstance(each, int))
+
+
+def counted(count: int, model: str, subject: str) -> str:
+    """Say how many samples there are, and of what: "36 handwritten digits", where that is known."""
+    if subject and count > 1:
+        return f"{count} {subject}"
+    return f"{f'{count} samples' if count > 1 else 'One sample'} of the model {model}"

@@ -9,7 +9,7 @@ from pydantic import Field, StrictInt, ValidationInfo
 from pydantic import field_validator as check
 from pydantic.dataclasses import dataclass as validated
 
-from sitegen.kinds.base import RULES, Fps, Model, NoiseStd, Seed, Show, Spec
+from sitegen.kinds.base import RULES, Fps, Model, NoiseStd, Seed, Show, Spec, counted
 
 
 @validated(frozen=True, config=RULES)
@@ -52,11 +52,11 @@ class Trajectories(Grid):
 
     example: ClassVar[str] = '"NAME", count=36'
 
-    def describe(self, levels: int) -> str:
+    def describe(self, levels: int, subject: str = "") -> str:
         """Say how many samples form, and over how many steps."""
-        many = f"{self.count} samples" if self.count > 1 else "One sample"
+        many = counted(self.count, self.model, subject)
         flat = "flat squares" if self.count > 1 else "a flat square"
-        return f"{many} of the model {self.model} forming out of {flat} over {steps(levels)}"
+        return f"{many} forming out of {flat} over {steps(levels)}"
 
 
 @validated(frozen=True, config=RULES)
@@ -65,13 +65,10 @@ class SharedInitialState(Grid):
 
     example: ClassVar[str] = '"NAME", count=96, columns=9, show="mean"'
 
-    def describe(self, levels: int) -> str:
+    def describe(self, levels: int, subject: str = "") -> str:
         """Say how many samples grow out of the one state, and over how many steps."""
-        many = f"{self.count} samples" if self.count > 1 else "One sample"
-        return (
-            f"{many} of the model {self.model} forming out of one and the same flat square over "
-            f"{steps(levels)}"
-        )
+        many = counted(self.count, self.model, subject)
+        return f"{many} forming out of one and the same flat square over {steps(levels)}"
 
 
 def steps(levels: int) -> str:

@@ -10,7 +10,7 @@ from pydantic import field_validator as check
 from pydantic.dataclasses import dataclass as validated
 
 from sitegen.ihdm.card import ModelCard
-from sitegen.kinds.base import RULES, Fps, Model, NoiseStd, Seed, Show, Spec
+from sitegen.kinds.base import RULES, Fps, Model, NoiseStd, Seed, Show, Spec, counted
 from sitegen.kinds.grids import steps
 from sitegen.kinds.stills import Baseline
 
@@ -47,16 +47,13 @@ class SharedNoise(Spec):
         if self.vary == "colour" and cards[0].channels == 1:
             yield f'vary = "colour": the model {self.model} makes grey images'
 
-    def describe(self, levels: int) -> str:
+    def describe(self, levels: int, subject: str = "") -> str:
         """Say what is shared, and what is not."""
-        many = (
-            f"{self.rows} rows of {self.count} samples"
-            if self.rows > 1
-            else f"{self.count} samples"
-        )
+        many = counted(self.count, self.model, subject)
+        many = f"{self.rows} rows of {many}" if self.rows > 1 else many
         each = "those of a row share" if self.rows > 1 else "all share"
         return (
-            f"{many} of the model {self.model} forming over {steps(levels)}; {each} their noise, "
+            f"{many} forming over {steps(levels)}; {each} their noise, "
             f"and begin from flat squares of different {self.vary or 'brightness or colour'}"
         )
 
@@ -115,7 +112,7 @@ class Interpolation(Spec):
                 has = f"the model {self.ddpm} has {card.levels} levels"
                 yield f"ddim_steps = {self.ddim_steps}: {has}"
 
-    def describe(self, levels: int) -> str:
+    def describe(self, levels: int, subject: str = "") -> str:
         """Say what changes into what, in which panels."""
         rows = len(self.pairs)
         many = (

@@ -65,7 +65,7 @@ class Process(Spec):
         if self.columns > levels:
             yield f"columns = {self.columns}: the model {self.model} has {levels} levels to show"
 
-    def describe(self, levels: int) -> str:
+    def describe(self, levels: int, subject: str = "") -> str:
         """Say what the two rows show."""
         return (
             f"Two rows of {self.columns} pictures. In the upper one, from left to right, heat "
@@ -95,7 +95,7 @@ class Spectra(Spec):
         """The model, and the DDPM if there is one."""
         return (self.model,) if self.ddpm is None else (self.model, self.ddpm)
 
-    def describe(self, levels: int) -> str:
+    def describe(self, levels: int, subject: str = "") -> str:
         """Say what is drawn over what."""
         other = f", and those of the DDPM {self.ddpm} from a floor of noise" if self.ddpm else ""
         return (
@@ -135,7 +135,7 @@ class Smoothness(Spec):
                 has = f"the model {self.ddpm} has {card.levels} levels"
                 yield f"ddim_steps = {self.ddim_steps}: {has}"
 
-    def describe(self, levels: int) -> str:
+    def describe(self, levels: int, subject: str = "") -> str:
         """Say what is drawn."""
         others = " and with its DDPM and DDIM baselines" if self.ddpm else ""
         return (

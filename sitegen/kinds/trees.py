@@ -80,7 +80,7 @@ class Hierarchy(Spec):
         if self.leaves is not None and levels < self.leaves.bit_length() - 1:
             yield f"leaves: the model {self.model} has only {levels} levels to split at"
 
-    def describe(self, levels: int) -> str:
+    def describe(self, levels: int, subject: str = "") -> str:
         """Say how the tree grows, and out of what."""
         assert self.leaves is not None
         generations = [str(2**depth) for depth in range(1, self.leaves.bit_length())]
@@ -88,6 +88,6 @@ class Hierarchy(Spec):
         branches = f"{', '.join(first)} and then {last}" if first else last
         return (
             f"A tree that grows from left to right over {steps(levels)}: one flat square of the "
-            f"model {self.model} splits into {branches} pictures, which share their coarse shape "
-            "as long as they share their branch"
+            f"model {self.model} splits into {branches} {subject or 'pictures'}, which share their "
+            "coarse shape as long as they share their branch"
         )

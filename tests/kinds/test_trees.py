@@ -37,7 +37,7 @@ def test_one_tree_written_in_two_ways() -> None:
         ("splits", [50, 0], "should be 1 to 4 levels that fall, each at least 1"),
         ("splits", [], "should be 1 to 4 levels that fall, each at least 1"),
         ("splits", [5, 4, 3, 2, 1], "should be 1 to 4 levels that fall, each at least 1"),
-        ("splits", 50, "should be a valid tuple"),
+        ("splits", 50, "should be a list"),
         ("splits", [50.5], "should be a valid integer"),
         ("leaves", 6, "should be 2, 4, 8 or 16"),
         ("leaves", 1, "should be 2, 4, 8 or 16"),
