@@ -1,7 +1,7 @@
 """Media and the manifest: the border between what makes pictures and what shows them.
 
 `Record` is what filming a figure made, as the store keeps it; `Media` is a record placed on a
-page; `Manifest` is all of them in page order, written as `media.json`. Text is sorted JSON, so the
+page; `Manifest` is all of them in page order, the text of `media.json`: sorted JSON, so that the
 same values are the same bytes. Reading trusts nothing: whatever does not fit is a RefusedError.
 """
 
@@ -31,7 +31,7 @@ class MediaFile:
     """One encoded file: where it lies, what it weighs, what it shows.
 
     path: relative uri in the build folder, or a plain file name while in the store
-    bytes, width, height: > 0, sizes in pixels
+    bytes, width, height: above 0, sizes in pixels
     sha256: of the content, 64 hexadecimal digits
     frames, fps: of a moving picture, None for a still one
     """
@@ -48,8 +48,8 @@ class MediaFile:
         """Raise ValueError where a field is out of its range."""
         _check(_is_relative(self.path), "path", self.path, "must be a relative path inside")
         _check(bool(_DIGEST.fullmatch(self.sha256)), "sha256", self.sha256, "must be 64 hex digits")
-        numbers = {"bytes": self.bytes, "width": self.width, "height": self.height}
-        for name, value in (numbers | {"frames": self.frames, "fps": self.fps}).items():
+        for name in ("bytes", "width", "height", "frames", "fps"):
+            value = getattr(self, name)
             valid = value is None or (value > 0 and math.isfinite(value))
             _check(valid, name, value, "must be above 0")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -12,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests.browsing import FLAGS
+from tests.browsing import chromium
 from tests.builders import INDEX, FakeCamera, write_page, write_site
 from tests.previewing import Running, running
 
@@ -22,16 +21,7 @@ OTHER = INDEX.replace("count=4", "count=5")
 BROKEN = INDEX.replace("count=4", "cuont=4")
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium with a profile of its own."""
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.fail("Chromium is missing; install it: apt-get install chromium", pytrace=False)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield chromium
-        chromium.close()
+browser = pytest.fixture(scope="module")(chromium)
 
 
 @pytest.fixture
