@@ -67,7 +67,7 @@ def _existing(value: object, info: ValidationInfo) -> Path:
 def _nearest(*paths: Path) -> str:
     """Hint at a file or folder that lies where one of these should, with a name like its own."""
     beside = {each.name for path in paths if path.parent.is_dir() for each in path.parent.iterdir()}
-    return close_match(paths[0].name, sorted(beside))
+    return close_match(paths[0].name, sorted(beside - {"site.toml"}))
 
 
 def _own_folder(value: object, info: ValidationInfo) -> Path:

@@ -37,7 +37,10 @@ from sitegen.files import (
 )
 from sitegen.media import MediaFile, Record, record_from_json, record_to_json
 
-PARTS = ("objects", "records", "asked", "quarantine", "work", ".gitignore", ".gitattributes")
+PARTS = (
+    *("objects", "records", "asked", "quarantine", "work", "speeds.json"),
+    *(".gitignore", ".gitattributes"),
+)
 """Everything that a store makes in its folder."""
 
 _FOR_GIT = {

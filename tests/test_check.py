@@ -388,7 +388,7 @@ def test_command(tmp_path: Path) -> None:
     done = command(folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "warning: build/index.html: fetches" in done.stdout
-    assert "checked 1 page" in done.stdout
+    assert "checked 2 pages" in done.stdout  # with 404.html
     strict = command("--strict", folder=tmp_path)
     assert strict.returncode == 1
     assert strict.stderr.startswith("error: the site is not fit to be published: 0 errors, 1 warn")

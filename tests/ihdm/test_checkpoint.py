@@ -318,5 +318,7 @@ def test_card_beside_must_name_the_file(tiny: Path, tiny_card: ModelCard, tmp_pa
     assert load_model(tmp_path / "c.pth")
     assert load_model(tmp_path)
     card.write_text(tiny_card.to_toml())
-    with pytest.raises(RefusedError, match="names no weights"):
+    assert load_model(tmp_path)  # the one checkpoint beside it
+    (tmp_path / "d.pth").write_bytes(tiny.read_bytes())
+    with pytest.raises(RefusedError, match=r"c\.pth.*d\.pth"):
         load_model(tmp_path)
