@@ -310,17 +310,17 @@ def test_pointers_of_git_lfs(tmp_path: Path) -> None:
 
 def test_paths_of_this_machine(tmp_path: Path) -> None:
     """The site's own folder and the home are private; JSON has no business with anybody's home."""
-    secret = tmp_path / "secret place"
+    secret, home = tmp_path / "secret place", Path("/home") / "ann"
     place = Place(PUBLISHED.base_url, private=(secret,))
     files = {
-        "a.json": json.dumps({"a": "/home/ann/x.pth", "b": "C:\\Users\\ann", "c": "/homework"}),
+        "a.json": json.dumps({"a": f"{home}/x.pth", "b": "C:\\Users\\ann", "c": "/homework"}),
         "b.txt": f"words\nsee {secret}/notes.txt",
         "c.svg": "<svg>file:///etc/hosts</svg>",
     }
-    site = folder(tmp_path / "site", f"<p>/home/ann is an example</p><p>{secret}s</p>", files)
+    site = folder(tmp_path / "site", f"<p>{home} is an example</p><p>{secret}s</p>", files)
     told = [str(problem).partition(", a path")[0] for problem in look(site, place).errors]
     assert told == [
-        f"{site}/a.json:1: names /home/ann/x.pth",
+        f"{site}/a.json:1: names {home}/x.pth",
         f"{site}/a.json:1: names C:\\\\Users\\\\ann",
         f"{site}/b.txt:2: names {secret}/notes.txt",
         f"{site}/c.svg:1: names file:///etc/hosts",
