@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sitegen.embeds import _MAKERS
+from sitegen.embeds import MAKERS
 from sitegen.figures import KINDS
 from sitegen.schema import reference
 
@@ -37,7 +37,7 @@ def figures_page() -> str:
     """Every kind of figure, with its picture and its arguments."""
     sections = ["\n".join(_section(name, kind, kind.example)) for name, kind in KINDS.items()]
     sections += [
-        "\n".join(_section(name, call, EMBEDS[name])) for name, (call, _) in _MAKERS.items()
+        "\n".join(_section(name, call, EMBEDS[name])) for name, (call, _) in MAKERS.items()
     ]
     return _INTRO + "\n".join(sections)
 

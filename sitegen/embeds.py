@@ -128,10 +128,11 @@ def _embed(call: _VideoCall, place: Place) -> Embed:
     return Embed(call.id or "", call.url, call.title, call.caption, call.poster, place)
 
 
-_MAKERS: Mapping[str, tuple[type[Any], Callable[[Any, Place], Image | Embed]]] = MappingProxyType(
+MAKERS: Mapping[str, tuple[type[Any], Callable[[Any, Place], Image | Embed]]] = MappingProxyType(
     {"image": (_ImageCall, _image), "video": (_VideoCall, _embed)}
 )
-EMBEDS = tuple(_MAKERS)
+"""What a call takes and what it makes, by its name."""
+EMBEDS = tuple(MAKERS)
 """The names of the calls."""
 
 
@@ -143,7 +144,7 @@ def make_embed(
     folder: Folder,
 ) -> Image | Embed:
     """Check a call and read its files; ConfigError tells everything that is wrong with it."""
-    call_class, make = _MAKERS[kind]
+    call_class, make = MAKERS[kind]
     faults: list[str] = []
     given = named(call_class, args, kwargs, faults)
     call = checked(call_class, given, {"folder": folder}, faults, meanings(call_class))
