@@ -226,6 +226,7 @@ def _table(noted: Mapping[str, JSON]) -> Table:
 def _origin(media: Media) -> Origin:
     record = media.record
     noise = record.parameters.get("sampling_noise_std")
+    precision = record.parameters.get("precision")
     told = {
         name: _said(value)
         for name, value in sorted(record.parameters.items())
@@ -235,7 +236,8 @@ def _origin(media: Media) -> Origin:
         models=tuple(Maker(model.name, model.sha256) for model in record.models),
         seed=record.seed,
         sampling_noise_std=None if noise is None else _said(noise),
-        command=f"sitegen build --only {media.id}",
+        command=f"sitegen build --only {media.id}"
+        + (f" --precision {_said(precision)}" if precision else ""),
         parameters=tuple(told.items()),
     )
 

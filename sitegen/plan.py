@@ -29,6 +29,7 @@ from sitegen.models import ModelSource
 Device = str
 DEVICE = re.compile(r"cpu|cuda(:\d{1,3})?")
 Precision = Literal["float32", "bfloat16"]
+CPUINFO = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True)
@@ -221,9 +222,19 @@ def resolve_device(asked: str) -> Device:
         return "cpu"
 
 
-def resolve_precision(asked: str) -> Precision:
-    """Turn "auto" into float32, whose pictures are the same on every machine to a grey level."""
-    return "bfloat16" if asked == "bfloat16" else "float32"
+def resolve_precision(asked: str, device: Device, cpuinfo: Path = CPUINFO) -> Precision:
+    """Turn "auto" into "bfloat16" on a processor with matrix units for it, else "float32".
+
+    With such units bfloat16 takes about half the time, without them more than float32. Looks only
+    at what the system tells of its processors, and imports nothing.
+    """
+    if asked != "auto":
+        return "bfloat16" if asked == "bfloat16" else "float32"
+    try:
+        flags = cpuinfo.read_text(encoding="ascii", errors="replace").split()
+    except OSError:
+        return "float32"
+    return "bfloat16" if device == "cpu" and "amx_bf16" in flags else "float32"
 
 
 def _digest(value: object) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from sitegen.actors import (
@@ -65,7 +66,8 @@ class Studio:
 
         Raises RefusedError for weights or priors that are missing, damaged or do not fit.
         """
-        return SHOTS[figure.kind](self, figure)
+        shot = SHOTS[figure.kind](self, figure)
+        return replace(shot, parameters={**shot.parameters, "precision": self._equipment.precision})
 
     def actor(self, name: str) -> Actor:
         """The model of that name, loaded now or before."""

@@ -149,6 +149,8 @@ def test_origin() -> None:
     assert (origin.seed, origin.sampling_noise_std) == (7, "0.0125")
     assert origin.command == "sitegen build --only a"
     assert origin.parameters == (("fps", "24"), ("show", "state"), ("splits", "100, 67"))
+    half = clip({**noted, "precision": "bfloat16"}).origin
+    assert half.command == "sitegen build --only a --precision bfloat16"
 
 
 def test_still_with_numbers() -> None:

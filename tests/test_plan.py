@@ -215,10 +215,22 @@ def test_auto_device(
     assert resolve_device("auto") == device
 
 
-def test_precision() -> None:
-    """Only bfloat16 is bfloat16."""
-    found = [resolve_precision(asked) for asked in ("auto", "float32", "bfloat16")]
-    assert found == ["float32", "float32", "bfloat16"]
+@pytest.mark.parametrize(
+    ("flags", "device", "auto"),
+    [
+        ("flags : fpu amx_bf16 amx_tile", "cpu", "bfloat16"),
+        ("flags : fpu amx_bf16 amx_tile", "cuda", "float32"),
+        ("flags : fpu avx512_bf16", "cpu", "float32"),
+        (None, "cpu", "float32"),
+    ],
+)
+def test_auto_precision(flags: str | None, device: str, auto: str, tmp_path: Path) -> None:
+    """By itself bfloat16 only where the processor has matrix units; what is asked for is done."""
+    cpuinfo = tmp_path / "cpuinfo"
+    if flags is not None:
+        cpuinfo.write_text(flags)
+    found = [resolve_precision(a, device, cpuinfo) for a in ("auto", "float32", "bfloat16")]
+    assert found == [auto, "float32", "bfloat16"]
 
 
 def test_planning_imports_nothing_heavy() -> None:

@@ -103,6 +103,7 @@ def test_shot(source: ModelSource, actor: Actor) -> None:
     assert shot.levels == (4, 3, 2, 1, 0)
     assert shot.parameters["sampling_noise_std"] == actor.model.card.sampling_noise_std
     assert shot.parameters["seed"] == 2
+    assert shot.parameters["precision"] == CPU.precision
     assert json.loads(json.dumps(shot.parameters)) == shot.parameters
     frames = list(shot.clips[""].frames)
     assert {frame.shape for frame in frames} == {(2 * 8, 3 * 8, 3)}

@@ -13,7 +13,7 @@ from sitegen.commands.shared import config_option, equipment, equipment_options,
 @click.command()
 @config_option
 @click.option("--output", type=click.Path(path_type=Path), help="The folder to build in.")
-@equipment_options
+@equipment_options()
 @click.option("--only", multiple=True, metavar="FIGURE", help="Film only this figure; repeatable.")
 @click.option("--offline", is_flag=True, help="Film nothing; fail if a clip is not in the store.")
 @click.option("--strict", is_flag=True, help="Fail on a warning.")

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     callback=finite,
     help="The noise added at each step; the card's if not given.",
 )
-@equipment_options
+@equipment_options("float32")
 @config_option
 @talk_options
 def sample(

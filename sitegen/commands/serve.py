@@ -21,7 +21,7 @@ from sitegen.commands.shared import config_option, equipment, equipment_options,
 )
 @click.option("--open", "open_browser", is_flag=True, help="Open the page in the browser.")
 @click.option("--offline", is_flag=True, help="Film nothing; show what there is.")
-@equipment_options
+@equipment_options()
 @talk_options
 def serve(
     config: Path, port: int, open_browser: bool, offline: bool, device: str, precision: str

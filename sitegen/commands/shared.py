@@ -20,20 +20,21 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 DEVICE = "Where the network runs: auto, cpu, cuda or cuda:N."
 SEED = click.IntRange(0, 2**63 - 1)
-PRECISION = "What the network computes in; auto is float32."
+PRECISION = "What the network computes in; auto is the faster one on this processor."
 
 
-def equipment_options(command: F) -> F:
-    """Add --device and --precision."""
-    device = click.option("--device", default="auto", show_default=True, help=DEVICE)
-    precision = click.option(
-        "--precision",
-        type=click.Choice(["auto", "float32", "bfloat16"]),
-        default="auto",
-        show_default=True,
-        help=PRECISION,
-    )
-    return device(precision(command))
+def equipment_options(precision: str = "auto") -> Callable[[F], F]:
+    """Add --device, and --precision with that default."""
+
+    def add(command: F) -> F:
+        device = click.option("--device", default="auto", show_default=True, help=DEVICE)
+        choice = click.Choice(["auto", "float32", "bfloat16"])
+        wanted = click.option(
+            "--precision", type=choice, default=precision, show_default=True, help=PRECISION
+        )
+        return device(wanted(command))
+
+    return add
 
 
 def config_option(command: F) -> F:
@@ -106,7 +107,8 @@ def equipment(device: str, precision: str) -> Equipment:
     """What the two options ask for. ConfigError for a device that is none."""
     from sitegen.plan import Equipment, resolve_device, resolve_precision
 
-    return Equipment(resolve_device(device), resolve_precision(precision))
+    resolved = resolve_device(device)
+    return Equipment(resolved, resolve_precision(precision, resolved))
 
 
 def studio(sources: Any, equipment: Equipment) -> Any:
