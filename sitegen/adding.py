@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sitegen.calls import meanings
 from sitegen.config import Site, load_site, parse_site
 from sitegen.errors import ConfigError
 from sitegen.figures import KINDS, Place, make_figure
@@ -20,11 +21,13 @@ from sitegen.files import write_atomic
 from sitegen.ihdm.card import CARD_NAME, FileRef, ModelCard, read_card
 from sitegen.ihdm.foreign import foreign_model
 from sitegen.ihdm.inputs import is_folder
-from sitegen.ihdm.inspection import inspect_checkpoint, weights_file
+from sitegen.ihdm.inspection import CheckpointInfo, inspect_checkpoint, weights_file
 from sitegen.kinds.base import Spec
 from sitegen.links import slug_fault
 from sitegen.modelfolder import Parts, model_folder
+from sitegen.models import site_models
 from sitegen.newcard import Ask, Wishes, complete, new_card, notes, with_images
+from sitegen.newddpm import complete_ddpm, ddpm_card, ddpm_notes, is_ddpm, without_ddpm
 from sitegen.presets import preset_prior
 from sitegen.siteedit import with_model
 from sitegen.source import read_text, shown, toml_lines
@@ -52,7 +55,8 @@ class Added:
         colour = "colour" if channels == 3 else "grey"
         about = f"{size}×{size} pixels, {colour}, {self.card.levels} levels"
         written = [f"wrote {shown(file)}" for file in self.files]
-        calls = [f"    {call}" for call in figure_calls(self.name, self.card, self.config.parent)]
+        shown_as = figure_calls(self.name, self.card, self.config.parent)
+        calls = [f"    {call}" for call in shown_as or self._comparisons()]
         return [
             f"{self.name}: {about}",
             *self.notes,
@@ -62,6 +66,18 @@ class Added:
             "",
             *calls,
         ]
+
+    def _comparisons(self) -> list[str]:
+        """Calls that show a DDPM beside a model of the site, or one to come."""
+        sources = site_models(load_site(self.config))
+        fits = (
+            name
+            for name, source in sources.items()
+            if source.card.kind == "ihdm" and source.card.shape == self.card.shape
+        )
+        partner = next(fits, "MODEL")
+        kinds = (kind for kind, spec in KINDS.items() if "ddpm" in meanings(spec))
+        return [f'{{{{ {kind}("{partner}", ddpm="{self.name}") }}}}' for kind in kinds]
 
 
 @dataclass(frozen=True)
@@ -92,16 +108,28 @@ def add_model(config: Path, name: str, wishes: Wishes, ask: Ask | None) -> Added
     if known is not None:
         where, card = known
         wishes = with_images(wishes, card, where, ask)
-        plan, told = _plan_known(site, name, wishes, where, card), []
+        plan, told = _plan_known(site, name, wishes, where, card), list[str]()
     else:
         found = inspect_checkpoint(wishes.checkpoint)
-        wishes = complete(wishes, found, ask)
-        card = new_card(wishes, found)
-        plan, told = _plan_new(site, name, wishes, card), notes(wishes, card)
+        wishes, card, told = _settled(wishes, found, ask)
+        plan = _plan_new(site, name, wishes, card)
     _require_fit(plan)
     files = _carry_out(site, config, name, plan)
     card = read_card(files[-1]) if files else plan.card
     return Added(name, card, files, tuple(told), config)
+
+
+def _settled(
+    wishes: Wishes, found: CheckpointInfo, ask: Ask | None
+) -> tuple[Wishes, ModelCard, list[str]]:
+    """The wishes completed, the card that they make, and what to tell of it."""
+    if is_ddpm(wishes, found):
+        wishes = complete_ddpm(wishes, found, ask)
+        card = ddpm_card(wishes, found)
+        return wishes, card, ddpm_notes(wishes, card)
+    wishes = complete(without_ddpm(wishes), found, ask)
+    card = new_card(wishes, found)
+    return wishes, card, notes(wishes, card)
 
 
 def _plan_known(site: Site, name: str, wishes: Wishes, where: Path, card: ModelCard) -> _Plan:
@@ -165,12 +193,15 @@ def _carry_out(site: Site, config: Path, name: str, plan: _Plan) -> tuple[Path, 
 def _parts(plan: _Plan) -> Parts:
     """What writes the prior, made of the images or a copy of the one that there is.
 
-    The first of the images becomes the card's example.
+    The first of the images becomes the card's example. A DDPM starts from noise, and its figures
+    show no example.
     """
     from sitegen.ihdm.prior import PRIOR_NAME, read_prior
     from sitegen.priors import prior_from_data, write_example
 
     def write(folder: Path) -> ModelCard:
+        if plan.card.kind == "ddpm":
+            return plan.card
         if plan.data is None:
             assert plan.prior is not None
             prior = read_prior(plan.prior, plan.card).write(folder / PRIOR_NAME)

@@ -23,7 +23,7 @@ HEADS = 1
 NOISE_RATIO = 1.25
 """Sampling noise over training noise, where the author does not say: the published advice."""
 
-_HEADS_FAULT = (
+HEADS_FAULT = (
     "The number of attention heads leaves no trace in a checkpoint; it was taken to be 1, as in "
     "every published configuration."
 )
@@ -33,7 +33,8 @@ _HEADS_FAULT = (
 class Wishes:
     """What the author says of a checkpoint; None is what was left open.
 
-    Sizes are in pixels, noise levels in [0, 1] pixel units.
+    Sizes are in pixels, noise levels in [0, 1] pixel units. `kind` is "ihdm" or "ddpm";
+    `noise_schedule` is a DDPM's.
     """
 
     checkpoint: Path
@@ -46,6 +47,8 @@ class Wishes:
     heads: int | None = None
     training_noise_std: float | None = None
     sampling_noise_std: float | None = None
+    kind: str | None = None
+    noise_schedule: str | None = None
 
     def given(self) -> tuple[str, ...]:
         """The options, beside the checkpoint and its images, that say something."""
@@ -95,11 +98,11 @@ def complete(wishes: Wishes, found: CheckpointInfo, ask: Ask | None) -> Wishes:
         fits = " or ".join(found.presets)
         words = f"it has the network of {fits}; the preset, if it was trained like that, or nothing"
         wishes = replace(wishes, preset=ask(Question("preset", words, "")) or None)
-    answers = _Answers(wishes, found, ask)
+    answers = Answers(wishes, found, ask)
     if wishes.preset is None or not _serves(wishes):
         answers.get(_DATA)
     if wishes.preset is None:
-        answers.measure_side()
+        answers.measure_side(_SIZE)
         for question in _TRAINING:
             answers.get(question)
     answers.refuse_missing()
@@ -119,7 +122,7 @@ def _noise(wishes: Wishes) -> float:
     return float(round(NOISE_RATIO * wishes.training_noise_std, 9))
 
 
-class _Answers:
+class Answers:
     """Wishes that are being completed, and the questions that nobody could be asked."""
 
     def __init__(self, wishes: Wishes, found: CheckpointInfo, ask: Ask | None) -> None:
@@ -129,19 +132,19 @@ class _Answers:
         self._ask = ask
 
     def get(self, question: Question) -> None:
-        """Have a field filled, unless it is already."""
-        if getattr(self.wishes, question.field) is not None:
+        """Have a field filled, unless it is already or cannot be."""
+        if getattr(self.wishes, question.field) is not None or question in self.missing:
             return
         if self._ask is None:
             self.missing.append(question)
         else:
             self.wishes = _with(self.wishes, question.field, self._ask(question))
 
-    def measure_side(self) -> None:
+    def measure_side(self, question: Question) -> None:
         """Take the size of the images from them, or from the author where they differ."""
         if self.wishes.image_size is None and self.wishes.data is not None:
             self.wishes = replace(self.wishes, image_size=image_side(self.wishes.data))
-            self.get(_SIZE)
+            self.get(question)
 
     def refuse_missing(self) -> None:
         """Raise a ConfigError that tells every option that is missing."""
@@ -247,5 +250,5 @@ def _from_file(wishes: Wishes, found: CheckpointInfo) -> ModelCard:
         training_noise_std=values.training_noise_std,
         sampling_noise_std=_noise(wishes),
         parameterization="preconditioned" if found.preconditioned else "difference",
-        known_faults=(_HEADS_FAULT,) if values.heads is None else (),
+        known_faults=(HEADS_FAULT,) if values.heads is None else (),
     )

@@ -19,6 +19,7 @@ _BLUR = click.FloatRange(0, 1e6, min_open=True)
 _NOISE = click.FloatRange(0, 1, min_open=True)
 _OPTIONS: tuple[tuple[str, Any, str], ...] = (
     ("data", _PATH, "Its training images, which tell their size and what sampling starts from."),
+    ("kind", click.Choice(["ihdm", "ddpm"]), "What it is, where the file does not tell."),
     ("preset", str, "The published configuration that it was trained with."),
     ("image-size", click.IntRange(4, 4096), "Pixels a side, where the images do not tell."),
     ("levels", click.IntRange(1, 100_000), "K, how many levels it was trained with."),
@@ -27,6 +28,7 @@ _OPTIONS: tuple[tuple[str, Any, str], ...] = (
     ("heads", click.IntRange(1, 4096), "Attention heads, if not 1."),
     ("training-noise-std", _NOISE, "The noise that it was trained with."),
     ("sampling-noise-std", _NOISE, "The noise of sampling.  [default: 1.25 times that]"),
+    ("noise-schedule", click.Choice(["linear", "cosine"]), "The schedule of a DDPM."),
 )
 _TYPES = {name.replace("-", "_"): kind for name, kind, _ in _OPTIONS}
 
@@ -56,6 +58,7 @@ def add(name: str, config: Path, **wishes: Any) -> None:
       sitegen add birds --checkpoint runs/birds/checkpoint.pth --data data/birds
       sitegen add cifar --checkpoint checkpoint_130000.pth --preset cifar10
       sitegen add digits --checkpoint runs/digits
+      sitegen add birds-ddpm --kind ddpm --checkpoint ema_0.9999_200000.pt --data data/birds
     """
     from sitegen.adding import add_model
     from sitegen.newcard import Wishes
