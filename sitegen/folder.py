@@ -112,7 +112,8 @@ class Address:
         if f"{path}/" == base:
             path = base
         if not path.startswith(base):
-            return Target(None, fault=self._outside(uri))
+            neighbour = bool(parts.netloc)  # another site of the same host, written whole
+            return Target(None, fault=None if neighbour else self._outside(uri))
         return Target(unquote(path[len(base) :]), unquote(parts.fragment))
 
     def _is_own(self, scheme: str, host: str) -> bool:

@@ -58,10 +58,8 @@ BODIES: dict[str, tuple[str, str | None]] = {
     "anchor elsewhere": ('<a href="about/#there">x</a>', "leads to no anchor of about/index.html"),
     "root of the host": ('<a href="/data.zip">x</a>', "leads out of /paper/"),
     "over the root": ('<a href="../data.zip">x</a>', "leads out of /paper/"),
-    "another of our sites": (
-        '<a href="https://name.github.io/other/">x</a>',
-        "leads out of /paper/",
-    ),
+    "another of our sites": ('<a href="https://name.github.io/other/">x</a>', None),
+    "home of our host": ('<a href="https://name.github.io/">x</a>', None),
     "own and missing": ('<a href="https://name.github.io/paper/x.zip">x</a>', "leads to nothing"),
     "file of this machine": ('<a href="file:///data/x.zip">x</a>', "names a file of this machine"),
     "script": ('<a href="javascript:alert(1)">x</a>', "is a script"),
