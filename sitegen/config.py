@@ -197,6 +197,9 @@ class Site(_Table):
     domain: HostName | None = Field(
         None, description="The domain of your own that GitHub Pages serves the site at."
     )
+    menu: tuple[Slug, ...] = Field(
+        (), description="The pages in the order of the menu; the others follow by name."
+    )
     page_budget: StrictInt = Field(
         300, ge=1, le=1_000_000, description="The kB that a page may fetch before a clip is played."
     )

@@ -41,6 +41,10 @@ _LABELS = {
 }
 
 
+_NAMES = {"ddim_steps": "DDIM steps", "ddpm": "DDPM", "fps": "Frames a second", "vary": "Varies"}
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
 def exhibit(media: Media, page: str) -> Clip | Still:
     """What the page at `page`, a path from the site's root, shows of a figure."""
     return _clip(media, page) if "mp4" in media.record.files else _still(media, page)
@@ -228,7 +232,7 @@ def _origin(media: Media) -> Origin:
     noise = record.parameters.get("sampling_noise_std")
     precision = record.parameters.get("precision")
     told = {
-        name: _said(value)
+        _NAMES.get(name, name.replace("_", " ").capitalize()): _said(value)
         for name, value in sorted(record.parameters.items())
         if name not in _LAYOUT | _TOLD and value is not None
     }
@@ -248,8 +252,11 @@ def _said(value: JSON) -> str:
         return value
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "–"}[value]
-    if isinstance(value, int | float):
-        return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        digits, _, power = f"{value:.4g}".partition("e")
+        return f"{digits} × 10{str(int(power)).translate(_RAISED)}" if power else digits
+    if isinstance(value, int):
+        return str(value)
     if isinstance(value, Sequence):
         return ", ".join(_said(each) for each in value)
     return json.dumps(dict(value), ensure_ascii=False, sort_keys=True)

@@ -67,9 +67,7 @@ def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tu
     """
     available = available or site.models.__contains__
     folder = site.root / "pages"
-    sources = sorted(folder.glob("*.md"), key=lambda path: (path.stem != "index", path.name))
-    if not sources or sources[0].stem != "index":
-        raise ConfigError(f"{shown(folder / 'index.md')}: is missing; it is the front page")
+    sources = _in_order(folder, site.menu)
     pages, faults = [], []
     for source in sources:
         try:
@@ -82,6 +80,18 @@ def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tu
         raise ConfigError("\n".join(faults))
     front = replace(pages[0], files=_sorted(*pages[0].files, *files.used.values()))
     return (front, *pages[1:])
+
+
+def _in_order(folder: Path, menu: Sequence[str]) -> list[Path]:
+    """The sources of the pages: the front page, those of the menu, the others by name."""
+    sources = {path.stem: path for path in sorted(folder.glob("*.md"))}
+    if "index" not in sources:
+        raise ConfigError(f"{shown(folder / 'index.md')}: is missing; it is the front page")
+    for name in menu:
+        if name not in sources:
+            fault = f'menu: there is no page "{name}"{known_words(name, sources)}'
+            raise ConfigError(str(Problem("site.toml", None, fault)))
+    return [sources[name] for name in dict.fromkeys(("index", *menu, *sources))]
 
 
 def read_page(path: Path, site: Site, available: Callable[[str], bool]) -> Page:

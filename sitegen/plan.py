@@ -222,7 +222,7 @@ def resolve_device(asked: str) -> Device:
         return "cpu"
 
 
-def resolve_precision(asked: str, device: Device, cpuinfo: Path = CPUINFO) -> Precision:
+def resolve_precision(asked: str, device: Device, cpuinfo: Path | None = None) -> Precision:
     """Turn "auto" into "bfloat16" on a processor with matrix units for it, else "float32".
 
     With such units bfloat16 takes about half the time, without them more than float32. Looks only
@@ -231,7 +231,7 @@ def resolve_precision(asked: str, device: Device, cpuinfo: Path = CPUINFO) -> Pr
     if asked != "auto":
         return "bfloat16" if asked == "bfloat16" else "float32"
     try:
-        flags = cpuinfo.read_text(encoding="ascii", errors="replace").split()
+        flags = (cpuinfo or CPUINFO).read_text(encoding="ascii", errors="replace").split()
     except OSError:
         return "float32"
     return "bfloat16" if device == "cpu" and "amx_bf16" in flags else "float32"

@@ -33,6 +33,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from sitegen.config import Site
 from sitegen.errors import ConfigError
 from sitegen.files import digest_bytes, platform_errors
+from sitegen.problems import close_match
 from sitegen.resources import resource
 from sitegen.source import read_text, shown
 
@@ -88,6 +89,7 @@ class Theme:
     def render(self, name: str, **values: Any) -> str:
         """The text of a template; ConfigError tells where one of the author's goes wrong."""
         folder = self.own / "templates"
+        _refuse_misspelt(folder)
         environment = _environment(folder if folder.is_dir() else None)
         try:
             return environment.get_template(name).render(values)
@@ -109,6 +111,20 @@ def _files(folder: Path) -> list[Path]:
     with platform_errors(folder, "read"):
         found = sorted(folder.iterdir()) if folder.is_dir() else []
         return [path for path in found if path.is_file() and not path.name.startswith(".")]
+
+
+def _refuse_misspelt(folder: Path) -> None:
+    """ConfigError for a template that nothing asks for and whose name is nearly one of ours."""
+    known = {path.name for path in _files(resource("templates"))}
+    own = _files(folder)
+    for path in own:
+        hint = close_match(path.name, known)
+        others = (other for other in own if other != path)
+        if path.name in known or not hint or any(path.name in read_text(o) for o in others):
+            continue
+        raise ConfigError(
+            f"{shown(path)}: there is no template of that name to take the place of{hint}"
+        )
 
 
 def _read(path: Path) -> bytes:

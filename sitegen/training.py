@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -32,7 +32,6 @@ FEW_IMAGES = 1000
 """With fewer than that, a warning: a model knows them by heart."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_BFLOAT16 = ("amx_bf16", "avx512_bf16")
 
 
 def train_model(name: str, wishes: Wishes, report: Reporter) -> None:
@@ -126,25 +125,24 @@ def _weights_of(name: str, card: ModelCard) -> Beginning:
 
 
 def training_options(wishes: Wishes, parameterization: str) -> TrainingOptions:
-    """The options of the run; for "difference" all levels are drawn equally often, as published."""
+    """The options of the run; "difference" draws all levels equally often unless told, as published."""
     names = {item.name for item in fields(TrainingOptions)} & vars(wishes).keys()
-    options = TrainingOptions(**{name: getattr(wishes, name) for name in names})
-    return replace(options, level_focus=0.0) if parameterization == "difference" else options
+    wished = {name: getattr(wishes, name) for name in names}
+    if wishes.level_focus is None:
+        own = TrainingOptions().level_focus
+        wished["level_focus"] = 0.0 if parameterization == "difference" else own
+    return TrainingOptions(**wished)
 
 
 def training_precision(asked: str, device: str) -> Precision:
-    """Turn "auto" into bfloat16 where the processor or GPU computes in it, else float32."""
-    if asked != "auto":
-        return "bfloat16" if asked == "bfloat16" else "float32"
+    """Turn "auto" into bfloat16 where the processor or GPU computes in it fast, else float32."""
+    from sitegen.plan import resolve_precision
+
+    if asked != "auto" or device == "cpu":
+        return resolve_precision(asked, device)
     import torch
 
-    if device != "cpu":
-        has = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        # Older versions of torch cannot tell.
-        able: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-        has = any(able.get(name, False) for name in _BFLOAT16)
-    return "bfloat16" if has else "float32"
+    return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
 
 
 def _leave(run: Run, folder: Path, stop: Stop) -> NoReturn:

@@ -39,6 +39,8 @@ class Wishes:
     decay_share: float = _DEFAULTS.decay_share
     ema_decay: float = _DEFAULTS.ema_decay
     gradient_clip: float = _DEFAULTS.gradient_clip
+    level_focus: float | None = None
+    focus_centre: float = _DEFAULTS.focus_centre
     seed: int = _DEFAULTS.seed
     device: str = "auto"
     precision: str = "auto"
@@ -85,6 +87,12 @@ _OPTIONS: tuple[tuple[str, click.ParamType[Any] | type, str], ...] = (
     ("ema-decay", click.FloatRange(0, 1, max_open=True), "Of the averaged weights, a step."),
     ("gradient-clip", _POSITIVE, "The largest norm of a gradient."),
     (
+        "level-focus",
+        click.FloatRange(0),
+        "How much more often some levels are drawn.  [default: 1.5; as published, 0]",
+    ),
+    ("focus-centre", _SHARE, "Where those levels lie, as a share of K."),
+    (
         "seed",
         click.IntRange(0, 2**63 - 1),
         "Decides the first weights, and what is drawn in each step.",
@@ -93,7 +101,7 @@ _OPTIONS: tuple[tuple[str, click.ParamType[Any] | type, str], ...] = (
     (
         "precision",
         click.Choice(["auto", "float32", "bfloat16"]),
-        "What the network computes in; auto is bfloat16 where the processor has it.",
+        "What the network computes in; auto is bfloat16 where that is fast.",
     ),
 )
 

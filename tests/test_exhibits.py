@@ -131,6 +131,19 @@ def test_dark_and_strip() -> None:
     assert {download.size for download in shown.downloads} == {"1.2 MB"}
 
 
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(7.094e-09, "7.094 × 10⁻⁹"), (1e20, "1 × 10²⁰"), (0.12345, "0.1235"), (0.5, "0.5"), (3, "3")],
+)
+def test_numbers_for_readers(value: float, words: str) -> None:
+    """No number is written as a computer would."""
+    table = {"caption": "T", "columns": ["N"], "rows": [[value]]}
+    record = Record("spectra", (), 0, {}, (), {"image": file("p.svg", 9, 4)}, {"tables": [table]})
+    shown = exhibit(Media("p", "index.html", "Alt", "", record), "index.html")
+    assert shown.results is not None
+    assert shown.results.tables[0].rows == ((words,),)
+
+
 def test_origin() -> None:
     """How it was made: models, seed, noise, the command, and every other parameter in words."""
     noted = {
@@ -148,7 +161,11 @@ def test_origin() -> None:
     assert origin.models == (Maker("mnist", "1" * 64),)
     assert (origin.seed, origin.sampling_noise_std) == (7, "0.0125")
     assert origin.command == "sitegen build --only a"
-    assert origin.parameters == (("fps", "24"), ("show", "state"), ("splits", "100, 67"))
+    assert origin.parameters == (
+        ("Frames a second", "24"),
+        ("Show", "state"),
+        ("Splits", "100, 67"),
+    )
     half = clip({**noted, "precision": "bfloat16"}).origin
     assert half.command == "sitegen build --only a --precision bfloat16"
 

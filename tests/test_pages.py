@@ -348,6 +348,17 @@ def test_further_pages(tmp_path: Path) -> None:
     assert about.source == tmp_path / "pages" / "about.md"
 
 
+def test_order_of_the_menu(tmp_path: Path) -> None:
+    """The front page, what the menu names, then the rest by name; a wrong name is told."""
+    for name in ("a", "b", "c"):
+        more(tmp_path, f"{name}.md", f"# {name}\n\nWords.\n")
+    path = write_site(tmp_path, 'menu = ["c", "a"]\n' + SITE)
+    assert [page.source.stem for page in read_pages(load_site(path))] == ["index", "c", "a", "b"]
+    path = write_site(tmp_path, 'menu = ["cc"]\n' + SITE)
+    with pytest.raises(ConfigError, match='menu: there is no page "cc", did you mean "c"'):
+        read_pages(load_site(path))
+
+
 @pytest.mark.parametrize("name", ["About.md", "a b.md", "media.md", "assets.md", "con.md", "ä.md"])
 def test_bad_names(tmp_path: Path, name: str) -> None:
     """A page's name is a good name of a folder, and none that sitegen uses."""

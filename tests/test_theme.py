@@ -89,6 +89,15 @@ def test_own_building_block(tmp_path: Path) -> None:
     assert "<p>By us.</p><p>Made with sitegen." in page(tmp_path)
 
 
+def test_misspelt_template(tmp_path: Path) -> None:
+    """A name that is nearly one of ours, and that nothing asks for, is a mistake."""
+    write(tmp_path, "templates/fotter.html", "x")
+    with pytest.raises(ConfigError, match=r'fotter\.html: .*, did you mean "footer\.html"\?'):
+        page(tmp_path)
+    write(tmp_path, "templates/page.html", '{% extends "sitegen/page.html" %}{# fotter.html #}')
+    assert "<h1" in page(tmp_path)
+
+
 def test_missing_building_block(tmp_path: Path) -> None:
     """A file that lacks the macro it is asked for is told."""
     write(tmp_path, "templates/colophon.html", "")

@@ -27,8 +27,9 @@ _DARK = """\
 .model-1 { fill: #ff9a7a; stroke: #ff9a7a; }
 .model-2 { fill: #e6bb53; stroke: #e6bb53; }
 """
-_KEY = "1 is perfectly even; a dot is a pair; ◆ median, 95 % interval"
+_KEY = "a dot is a pair; ◆ median, 95 % interval"
 PEAK, TORTUOSITY = "Largest step / mean step", "Length of the way / distance of the ends"
+_BEST = {PEAK: "1 is perfectly even", TORTUOSITY: "1 is the straight way"}
 
 
 def smoothness_drawing(found: Mapping[str, Evenness], description: str) -> Drawing:
@@ -39,7 +40,7 @@ def smoothness_drawing(found: Mapping[str, Evenness], description: str) -> Drawi
         (TORTUOSITY, {name: each.tortuosity for name, each in found.items()}),
     )
     body = group(*(_panel(words, values, n * height) for n, (words, values) in enumerate(panels)))
-    title = "How even interpolations are: 1 is perfectly even"
+    title = "How even interpolations are"
     return Drawing(WIDTH, 2 * height, 640, title, description, body, _STYLE, _DARK)
 
 
@@ -119,7 +120,9 @@ def _panel(title: str, values: Mapping[str, Floats], top: float) -> Markup:
         parts.append(label(x, last + 18, words, size=13, class_="soft"))
     for number, (name, each) in enumerate(values.items()):
         parts.append(_row(axis, name, each, first + _ROW * (number + 0.5), number))
-    parts.append(label(_LEFT, last + 36, _KEY, size=13, anchor="start", class_="soft"))
+    parts.append(
+        label(_LEFT, last + 36, f"{_BEST[title]}; {_KEY}", size=13, anchor="start", class_="soft")
+    )
     return group(*parts)
 
 

@@ -9,9 +9,8 @@ from sitegen.ihdm.diffusion import DiffusionModel
 from sitegen.ihdm.heat import dct2, dissipate
 from sitegen.ihdm.model import Model, Statistics, linear_estimate
 
-_FOCUS_CENTRE = 0.48
 _FOCUS_WIDTH = 0.18
-"""Where the focus on the middle levels lies, and its standard deviation, as shares of K."""
+"""The standard deviation of the focus on some levels, as a share of K."""
 
 
 def image_statistics(images: Tensor, chunk: int = 4096) -> Statistics:
@@ -28,15 +27,18 @@ def image_statistics(images: Tensor, chunk: int = 4096) -> Statistics:
     return Statistics(mean.float(), variance.float())
 
 
-def level_density(levels: int, focus: float) -> Tensor:
-    """How often each level 1 … K is drawn, float64 (K,), up to a factor: 1 plus the focus."""
+def level_density(levels: int, focus: float, centre: float) -> Tensor:
+    """How often each level 1 … K is drawn, float64 (K,), up to a factor: 1 plus the focus.
+
+    `focus` is how much there is of it, `centre` where it lies, as a share of K.
+    """
     place = torch.arange(1, levels + 1, dtype=torch.float64) / levels
-    return 1 + focus * torch.exp(-0.5 * ((place - _FOCUS_CENTRE) / _FOCUS_WIDTH) ** 2)
+    return 1 + focus * torch.exp(-0.5 * ((place - centre) / _FOCUS_WIDTH) ** 2)
 
 
-def draw_levels(count: int, levels: int, focus: float, generator: torch.Generator) -> Tensor:
+def draw_levels(count: int, density: Tensor, generator: torch.Generator) -> Tensor:
     """Levels (count,) from 1 … K inclusive, stratified: each batch covers the whole range."""
-    cumulative = level_density(levels, focus).cumsum(0)
+    levels, cumulative = len(density), density.cumsum(0)
     places = (torch.arange(count) + torch.rand(count, generator=generator)) / count
     drawn = torch.searchsorted(cumulative, places.double() * cumulative[-1], right=True) + 1
     return drawn.clamp_max(levels)[torch.randperm(count, generator=generator)]

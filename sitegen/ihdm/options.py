@@ -23,6 +23,7 @@ OPTIONS: dict[str, Rule] = {
     "ema_decay": rules.number("a number from 0 up to, not including, 1", lambda v: 0 <= v < 1),
     "gradient_clip": _POSITIVE,
     "level_focus": rules.number("a finite number, at least 0", lambda v: v >= 0),
+    "focus_centre": rules.number("a number from 0 to 1", lambda v: 0 <= v <= 1),
     "seed": rules.integer(0, 2**63 - 1),
     "save_every_s": rules.number("a finite number, at least 0", lambda v: v >= 0),
 }
@@ -38,8 +39,8 @@ class TrainingOptions:
     `optimizer` is "adam", or "muon" for most matrices and Adam for the rest (`optimizers.py`);
     `muon_learning_rate` is for the former.
     `gradient_clip` is the largest norm of a gradient. `level_focus` adds that much probability
-    density, relative to the uniform one, around the middle levels, where shape is decided; 0 is
-    uniform as published.
+    density, relative to the uniform one, around the level `focus_centre` · K, by default in the
+    middle, where shape is decided; 0 is uniform as published.
 
     Raises ConfigError that names every value that is wrong.
     """
@@ -54,6 +55,7 @@ class TrainingOptions:
     ema_decay: float = 0.9995
     gradient_clip: float = 1.0
     level_focus: float = 1.5
+    focus_centre: float = 0.48
     seed: int = 0
     save_every_s: float = 120.0
 

@@ -22,7 +22,12 @@ from sitegen.errors import RefusedError, TargetError
 from sitegen.ihdm.card import ModelCard
 from sitegen.ihdm.diffusion import DiffusionModel
 from sitegen.ihdm.log import LOG_EVERY, LOG_NAME, Batch, TrainingLog
-from sitegen.ihdm.loss import draw_levels, image_statistics, loss_per_image
+from sitegen.ihdm.loss import (
+    draw_levels,
+    image_statistics,
+    level_density,
+    loss_per_image,
+)
 from sitegen.ihdm.model import Model, Precision
 from sitegen.ihdm.optimizers import Optimizers
 from sitegen.ihdm.options import TrainingOptions
@@ -90,6 +95,7 @@ class Run:
         self.log = TrainingLog(folder / LOG_NAME, card.levels)
         self._finite = torch.tensor(True, device=device)
         self._data = _fingerprint(images)
+        self._density = level_density(card.levels, options.level_focus, options.focus_centre)
 
     @property
     def state_path(self) -> Path:
@@ -162,9 +168,7 @@ class Run:
         seed = mixed_seed(options.seed, self.step)
         generator = torch.Generator().manual_seed(seed)
         chosen = torch.randint(len(self.images), (options.batch_size,), generator=generator)
-        levels = draw_levels(
-            options.batch_size, self.model.card.levels, options.level_focus, generator
-        )
+        levels = draw_levels(options.batch_size, self._density, generator)
         images = self.images[chosen].float() / 255
         noise = torch.randn(images.shape, generator=generator)
         device = self.model.device

@@ -21,6 +21,7 @@ Sample = Annotated[StrictInt, Field(ge=0, lt=2**31)]
 class SharedNoise(Spec):
     """The same noises from different initial states: shapes stay, brightness or colour changes."""
 
+    recipe: ClassVar[int] = 2
     example: ClassVar[str] = '"NAME", count=5, rows=3'
 
     model: Model

@@ -32,6 +32,7 @@ Baseline = Annotated[
 class Process(Spec):
     """The forward process on a real image above the inverse process, level by level."""
 
+    recipe: ClassVar[int] = 2
     example: ClassVar[str] = '"NAME", image="FILE.png"'
 
     model: Model
@@ -109,6 +110,7 @@ class Spectra(Spec):
 class Smoothness(Spec):
     """How even interpolations are: the largest step over the mean step, and how long the way is."""
 
+    recipe: ClassVar[int] = 2
     example: ClassVar[str] = '"NAME", pairs=16'
 
     model: Model

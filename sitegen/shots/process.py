@@ -49,7 +49,11 @@ def process(crew: Cast, figure: Figure) -> Shot:
         )
 
     rows = [[level, float(sigma)] for level, sigma in zip(levels, sigmas.tolist(), strict=True)]
-    table = {"caption": "The levels shown", "columns": ["Level", "Blur σ_B, pixels"], "rows": rows}
+    table = {
+        "caption": "The levels shown",
+        "columns": ["Level", "Blur scale, pixels"],
+        "rows": rows,
+    }
     return Shot(
         levels=(),
         parameters={**spec_json(figure), "sampling_noise_std": noise_std, "shown": list(levels)},

@@ -128,10 +128,13 @@ def measured(u_K: Images, u_0: Images, vary: str) -> dict[str, Any]:
         _likeness(*pair) for column in shapes.swapaxes(0, 1) for pair in combinations(column, 2)
     ]
     words = (
-        f"The mean {vary} of u_0 follows that of u_K with a slope of {_slope(means, found):.2f}. "
+        f"The mean {vary} of a finished image follows that of its initial state with a slope of "
+        f"{_slope(means, found):.2f}. "
         f"Two images with the same noise correlate by {np.mean(same_noise):.2f} on average"
     )
-    words += f", two with the same u_K by {np.mean(same_state):.2f}." if same_state else "."
+    words += (
+        f", two with the same initial state by {np.mean(same_state):.2f}." if same_state else "."
+    )
     table = {
         "caption": f"Mean {vary}, 0 to 1, in the order of the columns",
         "columns": ["Initial state", "Finished images"],

@@ -89,7 +89,7 @@ def test_levels_within_1_and_k(count: int, levels: int) -> None:
     """Every level lies in 1 … K, and there are as many as asked for."""
     generator = torch.Generator().manual_seed(9)
     for _ in range(50):
-        drawn = draw_levels(count, levels, 1.5, generator)
+        drawn = draw_levels(count, level_density(levels, 1.5, 0.48), generator)
         assert drawn.shape == (count,)
         assert int(drawn.min()) >= 1
         assert int(drawn.max()) <= levels
@@ -99,25 +99,26 @@ def test_levels_within_1_and_k(count: int, levels: int) -> None:
 def test_levels_follow_the_density(focus: float) -> None:
     """Both ends are reached, and each level is drawn as often as the density says."""
     generator = torch.Generator().manual_seed(10)
-    drawn = torch.cat([draw_levels(64, 20, focus, generator) for _ in range(2000)])
+    density = level_density(20, focus, 0.48)
+    drawn = torch.cat([draw_levels(64, density, generator) for _ in range(2000)])
     shares = torch.bincount(drawn, minlength=21)[1:].double() / len(drawn)
-    density = level_density(20, focus)
     assert float(shares.min()) > 0
     assert torch.allclose(shares, density / density.sum(), rtol=0.03)
 
 
-def test_density_is_flat_or_highest_in_the_middle() -> None:
-    """Without focus all levels count the same; with it, the middle 1 + focus times the ends."""
-    assert torch.equal(level_density(10, 0), torch.ones(10, dtype=torch.float64))
-    density = level_density(100, 2.0)
+def test_density_is_flat_or_highest_at_the_centre() -> None:
+    """Without focus all levels count the same; with it, the centre 1 + focus times the ends."""
+    assert torch.equal(level_density(10, 0, 0.5), torch.ones(10, dtype=torch.float64))
+    density = level_density(100, 2.0, 0.48)
     assert int(density.argmax()) + 1 == 48
     assert float(density.max()) == pytest.approx(3)
     assert float(density[[0, -1]].max()) < 1.1
+    assert int(level_density(100, 2.0, 0.7).argmax()) + 1 == 70
 
 
 def test_levels_are_stratified_and_shuffled() -> None:
     """One batch of K covers all levels evenly, and not in order."""
-    drawn = draw_levels(100, 10, 0.0, torch.Generator().manual_seed(11))
+    drawn = draw_levels(100, level_density(10, 0.0, 0.5), torch.Generator().manual_seed(11))
     counts = torch.bincount(drawn, minlength=11)[1:]
     assert int(counts.min()) >= 9
     assert int(counts.max()) <= 11

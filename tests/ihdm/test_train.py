@@ -21,7 +21,7 @@ from torch import Tensor
 from sitegen.errors import RefusedError, TargetError
 from sitegen.ihdm import train
 from sitegen.ihdm.card import BlurRange, ModelCard
-from sitegen.ihdm.loss import loss_per_image
+from sitegen.ihdm.loss import level_density, loss_per_image
 from sitegen.ihdm.model import Precision
 from sitegen.ihdm.pace import Timer
 from sitegen.ihdm.recipe import as_ddpm
@@ -183,7 +183,7 @@ def test_steps_by_hand(tmp_path: Path) -> None:
         levels, losses = run.advance()
         generator = torch.Generator().manual_seed(train.mixed_seed(0, step))
         chosen = torch.randint(64, (8,), generator=generator)
-        drawn = train.draw_levels(8, 8, options.level_focus, generator)
+        drawn = train.draw_levels(8, level_density(8, options.level_focus, 0.48), generator)
         noise = torch.randn(8, 1, 8, 8, generator=generator)
         found = loss_per_image(other.model, images()[chosen].float() / 255, drawn, noise)
         assert torch.equal(levels, drawn)
@@ -210,7 +210,7 @@ def test_ddpm_step_by_hand(tmp_path: Path) -> None:
     levels, losses = run.advance()
     generator = torch.Generator().manual_seed(train.mixed_seed(0, 0))
     chosen = torch.randint(64, (8,), generator=generator)
-    drawn = train.draw_levels(8, 8, 0.0, generator)
+    drawn = train.draw_levels(8, level_density(8, 0.0, 0.48), generator)
     noise = torch.randn(8, 1, 8, 8, generator=generator)
     assert torch.equal(levels, drawn)
     assert sorted(levels.tolist()) == list(range(1, 9))

@@ -134,8 +134,9 @@ def test_what_is_measured() -> None:
     found = measured(u_K, u_0, "brightness")
     across = np.corrcoef(shapes[0].ravel(), shapes[1].ravel())[0, 1]
     assert found["summary"] == (
-        "The mean brightness of u_0 follows that of u_K with a slope of 0.90. Two images with the "
-        f"same noise correlate by 1.00 on average, two with the same u_K by {across:.2f}."
+        "The mean brightness of a finished image follows that of its initial state with a slope of "
+        "0.90. Two images with the same noise correlate by 1.00 on average, two with the same "
+        f"initial state by {across:.2f}."
     )
     assert found["tables"][0]["rows"] == [[0.1, 0.09], [0.3, 0.27], [0.6, 0.54]]
     alone = measured(u_K, u_0[:3], "colour")["summary"]
