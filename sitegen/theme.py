@@ -122,9 +122,7 @@ def _refuse_misspelt(folder: Path) -> None:
         others = (other for other in own if other != path)
         if path.name in known or not hint or any(path.name in read_text(o) for o in others):
             continue
-        raise ConfigError(
-            f"{shown(path)}: there is no template of that name to take the place of{hint}"
-        )
+        raise ConfigError(f"{shown(path)}: takes the place of no template{hint}")
 
 
 def _read(path: Path) -> bytes:

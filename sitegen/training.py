@@ -125,7 +125,7 @@ def _weights_of(name: str, card: ModelCard) -> Beginning:
 
 
 def training_options(wishes: Wishes, parameterization: str) -> TrainingOptions:
-    """The options of the run; "difference" draws all levels equally often unless told, as published."""
+    """The options of the run; "difference" draws all levels alike, as published, unless told."""
     names = {item.name for item in fields(TrainingOptions)} & vars(wishes).keys()
     wished = {name: getattr(wishes, name) for name in names}
     if wishes.level_focus is None:

@@ -137,7 +137,7 @@ def test_dark_and_strip() -> None:
 )
 def test_numbers_for_readers(value: float, words: str) -> None:
     """No number is written as a computer would."""
-    table = {"caption": "T", "columns": ["N"], "rows": [[value]]}
+    table: Any = {"caption": "T", "columns": ["N"], "rows": [[value]]}
     record = Record("spectra", (), 0, {}, (), {"image": file("p.svg", 9, 4)}, {"tables": [table]})
     shown = exhibit(Media("p", "index.html", "Alt", "", record), "index.html")
     assert shown.results is not None

@@ -91,10 +91,10 @@ def test_own_building_block(tmp_path: Path) -> None:
 
 def test_misspelt_template(tmp_path: Path) -> None:
     """A name that is nearly one of ours, and that nothing asks for, is a mistake."""
-    write(tmp_path, "templates/fotter.html", "x")
-    with pytest.raises(ConfigError, match=r'fotter\.html: .*, did you mean "footer\.html"\?'):
+    write(tmp_path, "templates/moton.html", "x")
+    with pytest.raises(ConfigError, match=r'moton\.html: .*, did you mean "motion\.html"\?'):
         page(tmp_path)
-    write(tmp_path, "templates/page.html", '{% extends "sitegen/page.html" %}{# fotter.html #}')
+    write(tmp_path, "templates/page.html", '{% extends "sitegen/page.html" %}{# moton.html #}')
     assert "<h1" in page(tmp_path)
 
 

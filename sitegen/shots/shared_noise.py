@@ -132,9 +132,8 @@ def measured(u_K: Images, u_0: Images, vary: str) -> dict[str, Any]:
         f"{_slope(means, found):.2f}. "
         f"Two images with the same noise correlate by {np.mean(same_noise):.2f} on average"
     )
-    words += (
-        f", two with the same initial state by {np.mean(same_state):.2f}." if same_state else "."
-    )
+    if same_state:
+        words += f", two with the same initial state by {np.mean(same_state):.2f}"
     table = {
         "caption": f"Mean {vary}, 0 to 1, in the order of the columns",
         "columns": ["Initial state", "Finished images"],
@@ -143,7 +142,7 @@ def measured(u_K: Images, u_0: Images, vary: str) -> dict[str, Any]:
             for pair in zip(means.mean(1), found.mean((0, 2)), strict=True)
         ],
     }
-    return {"summary": words, "tables": [table]}
+    return {"summary": f"{words}.", "tables": [table]}
 
 
 def _slope(means: NDArray[np.float64], found: NDArray[np.float64]) -> float:
