@@ -50,26 +50,40 @@ def smoothness_results(found: Mapping[str, Evenness]) -> dict[str, Any]:
 
 
 def summary(found: Mapping[str, Evenness]) -> str:
-    """The peaks with their intervals, and what follows from the paired differences."""
-    peaks = {name: median_interval(each.peak) for name, each in found.items()}
-    told = [f"{peak} for {name}" for name, peak in peaks.items()]
-    told[0] = f"{peaks['IHDM']} times the mean step for IHDM"
+    """Both measures with their intervals, and what follows from the paired differences."""
     pairs = len(found["IHDM"].peak)
-    measured = f"In these {pairs} pairs the largest step is {_listed(told)}"
-    sentences = [f"{measured} (medians with 95 % bootstrap intervals).", *_verdicts(found)]
+    sentences = [
+        f"In these {pairs} pairs the largest step over the mean step is "
+        f"{_medians_of(found, 'peak')} (medians with 95 % bootstrap intervals).",
+        *_verdicts(found, "peak", "the steps of IHDM are", ("more even", "less even")),
+        "The length of the way over the distance of its ends is "
+        f"{_medians_of(found, 'tortuosity')}.",
+        *_verdicts(found, "tortuosity", "the ways of IHDM are", ("straighter", "less straight")),
+    ]
     return " ".join(sentences)
 
 
-def _verdicts(found: Mapping[str, Evenness]) -> Iterator[str]:
-    """What the differences of IHDM and each other model say, a sentence each."""
-    for name, difference in _differences(found, "peak").items():
-        start = f"IHDM − {name}, pair by pair, is {difference}: the interpolations of IHDM are"
+def _medians_of(found: Mapping[str, Evenness], measure: str) -> str:
+    medians = {name: median_interval(getattr(each, measure)) for name, each in found.items()}
+    return _listed([f"{median} for {name}" for name, median in medians.items()])
+
+
+def _verdicts(
+    found: Mapping[str, Evenness], measure: str, subject: str, words: tuple[str, str]
+) -> Iterator[str]:
+    """What the differences of IHDM and each other model say, a sentence each.
+
+    `words` are for what is smaller and for what is larger.
+    """
+    smaller, larger = words
+    for name, difference in _differences(found, measure).items():
+        start = f"IHDM − {name}, pair by pair, is {difference}: {subject}"
         if difference.high < 0:
-            yield f"{start} smoother than those of {name}."
+            yield f"{start} {smaller} than those of {name}."
         elif difference.low > 0:
-            yield f"{start} less smooth than those of {name}."
+            yield f"{start} {larger} than those of {name}."
         else:
-            yield f"{start} not shown to be smoother or less smooth than those of {name}."
+            yield f"{start} not shown to be {smaller} or {larger} than those of {name}."
 
 
 def _differences(found: Mapping[str, Evenness], measure: str) -> dict[str, Interval]:

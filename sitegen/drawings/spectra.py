@@ -15,7 +15,7 @@ WIDTH, HEIGHT = 480.0, 452.0
 _LOWEST = 1e-9
 _HEAT, _NOISE = ("#69abdb", "#08306b"), ("#ee8a6c", "#7f0000")
 _HEAT_DARK, _NOISE_DARK = ("#2d6794", "#b3dcff"), ("#93402c", "#ffc3b0")
-_TOLD = (0.5, 1.0, 2.0, 4.0, 8.0)
+_TOLD = (0.5, 1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 32.0, 64.0, 128.0)
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ def spectra_drawing(curves: Curves, description: str) -> Drawing:
 
 def spectra_table(curves: Curves, count: int) -> dict[str, Any]:
     """The numbers as results: what they show in a sentence, and the power at some frequencies."""
-    told = [f for f in _TOLD if f < curves.frequencies[-1]]
+    last = curves.frequencies[-1]
+    told = [*(f for f in _TOLD if f < last), last]
     rings = [curves.frequencies.index(f) for f in told]
     rows = [["IHDM", each.level, *_some(each.power, rings)] for each in curves.heat]
     rows += [["DDPM", each.level, *_some(each.power, rings)] for each in curves.noise]
@@ -75,13 +76,13 @@ def _summary(curves: Curves) -> str:
     """How near the finished images are to the data, and what is not known."""
     if curves.data is None:
         return (
-            "The spectrum of the data is not known here: neither the weights nor the prior hold it"
+            "The spectrum of the data is not known here: neither the weights nor the prior hold it."
         )
     words = [f"IHDM {_distance(curves.heat[-1].power, curves.data):.2f}"]
     words += [f"DDPM {_distance(curves.noise[-1].power, curves.data):.2f}"] if curves.noise else []
     return (
         "Root mean square distance of the finished images' spectrum from that of the data, in "
-        f"decades of power: {', '.join(words)}"
+        f"decades of power: {', '.join(words)}."
     )
 
 

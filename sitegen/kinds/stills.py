@@ -79,6 +79,8 @@ class Process(Spec):
 class Spectra(Spec):
     """Radially averaged power spectra of the states along the generation."""
 
+    recipe: ClassVar[int] = 2
+
     model: Model
     ddpm: Baseline = None
     count: StrictInt = Field(
@@ -98,11 +100,12 @@ class Spectra(Spec):
 
     def describe(self, levels: int, subject: str = "") -> str:
         """Say what is drawn over what."""
-        other = f", and those of the DDPM {self.ddpm} from a floor of noise" if self.ddpm else ""
+        other = f", those of the DDPM {self.ddpm}" if self.ddpm else ""
+        many = "one sample" if self.count == 1 else f"{self.count} samples"
         return (
-            f"Power spectra, power over frequency, both logarithmic, of {self.count} samples at "
-            f"several levels: those of the model {self.model} fill in from low frequencies to "
-            f"high ones{other}"
+            f"Power spectra of {many} at several levels, from the first state to the finished "
+            f"image, power over frequency, both logarithmic: those of the model {self.model}"
+            f"{other} and that of the data"
         )
 
 

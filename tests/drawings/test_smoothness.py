@@ -16,17 +16,26 @@ def measured(peak: float, scatter: float = 0.01) -> Evenness:
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "words"),
+    ("first", "second", "of_steps", "of_ways"),
     [
-        (1.2, 1.9, "are smoother than those of DDPM"),
-        (1.9, 1.2, "are less smooth than those of DDPM"),
-        (1.5, 1.5, "are not shown to be smoother or less smooth than those of DDPM"),
+        (1.2, 1.9, "are more even than those of DDPM", "are straighter than those of DDPM"),
+        (1.9, 1.2, "are less even than those of DDPM", "are less straight than those of DDPM"),
+        (1.5, 1.5, "not shown to be more even or less even", "to be straighter or less straight"),
     ],
 )
-def test_verdict(first: float, second: float, words: str) -> None:
-    """By the interval of the paired differences."""
+def test_verdict(first: float, second: float, of_steps: str, of_ways: str) -> None:
+    """By the intervals of the paired differences, of both measures."""
     found = {"IHDM": measured(first), "DDPM": measured(second, -0.2)}
     text = summary(found)
-    assert words in text
-    assert f"is {first:.2f} [" in text
-    assert "times the mean step for IHDM and" in text
+    assert of_steps in text
+    assert of_ways in text
+    assert text.count(f"is {first:.2f} [") == 2
+
+
+def test_one_measure_may_differ_alone() -> None:
+    """Steps as even as the other's, on ways that are longer: both are told."""
+    even, crooked = measured(1.5), measured(2.0)
+    longer = Evenness(even.peak, crooked.tortuosity, even.steps)
+    text = summary({"IHDM": longer, "DDPM": measured(1.5, -0.2)})
+    assert "not shown to be more even or less even" in text
+    assert "are less straight than those of DDPM" in text

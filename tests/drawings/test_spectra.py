@@ -39,8 +39,8 @@ def test_summary_and_table() -> None:
         ["DDPM", 0],
         ["data", None],
     ]
-    assert table["columns"] == ["Of", "Level", "0.5", "1", "2", "4"]
-    assert table["rows"][-1][2:] == [1, 0.25, 0.0625, 0.0156]
+    assert table["columns"] == ["Of", "Level", "0.5", "1", "2", "4", "5.5"]
+    assert table["rows"][-1][2:] == [1, 0.25, 0.0625, 0.0156, float(f"{DATA[-1]:.3g}")]
     assert "mean of 7 samples" in table["caption"]
 
 
