@@ -49,23 +49,39 @@ class Crew:
     def film(self, jobs: Sequence[Job], workers: int) -> dict[str, Record]:
         """Film every job, `workers` at a time; the records by request.
 
-        Raises the error of the first figure that fails, with its place on the page.
+        Raises what is wrong with any of them, model or call, before the first is filmed; later the
+        error of the first figure that fails. Each is told with its place on the page.
         """
         stop = threading.Event()
+        shots = self._prepared(jobs)
         if workers == 1 or len(jobs) == 1:
-            return {job.request: self._film(job, stop) for job in jobs}
+            return {job.request: self._film(job, shots, stop) for job in jobs}
         with ThreadPoolExecutor(workers) as pool:
-            futures = {pool.submit(self._film, job, stop): job for job in jobs}
+            futures = {pool.submit(self._film, job, shots, stop): job for job in jobs}
             try:
                 return {futures[done].request: done.result() for done in as_completed(futures)}
             finally:
                 stop.set()
                 pool.shutdown(cancel_futures=True)
 
-    def _film(self, job: Job, stop: threading.Event) -> Record:
-        """Film one figure into the store."""
+    def _prepared(self, jobs: Sequence[Job]) -> dict[str, Shot]:
+        """The shots of all jobs, by request: their models are loaded, nothing is sampled yet."""
+        shots: dict[str, Shot] = {}
+        faults: list[SitegenError] = []
+        for job in jobs:
+            try:
+                with naming(job.figure):
+                    shots[job.request] = self.camera.shoot(job.figure)
+            except SitegenError as error:
+                faults.append(error)
+        if faults:
+            raise type(faults[0])("\n".join(map(str, faults)))
+        return shots
+
+    def _film(self, job: Job, shots: dict[str, Shot], stop: threading.Event) -> Record:
+        """Film one figure into the store; its shot is used up."""
+        shot = shots.pop(job.request)
         with naming(job.figure), self.store.workspace() as folder:
-            shot = self.camera.shoot(job.figure)
             started = time.monotonic()
             with self.report.filming(f"filming {job.figure.id}", shot.length) as advance:
                 files = _develop(shot, folder, _Pace(advance, stop))

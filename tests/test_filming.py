@@ -77,6 +77,27 @@ def test_records_and_store(tmp_path: Path, workers: int) -> None:
     assert temporaries(tmp_path) == []
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_is_wrong_is_told_before_the_first_is_filmed(tmp_path: Path, workers: int) -> None:
+    """A model that does not fit, far down the page, costs no minutes; all faults are told."""
+
+    class Strict(Camera):
+        """Refuses odd seeds."""
+
+        def shoot(self, figure: Figure) -> Shot:
+            """As its parent, of even seeds only."""
+            if spec_json(figure)["seed"] % 2:
+                raise RefusedError("does not fit")
+            return super().shoot(figure)
+
+    camera = Strict()
+    with pytest.raises(RefusedError) as caught:
+        Crew(camera, Store(tmp_path), Silent()).film([job(seed) for seed in range(4)], workers)
+    told = str(caught.value).splitlines()
+    assert told == [f"index.md:{n}: figure-{n}: does not fit" for n in (1, 3)]
+    assert camera.frames == {}
+
+
 def test_work_comes_before_frames_and_stills_after_them(tmp_path: Path) -> None:
     """So frames can show what was computed, and a still what the frames have shown."""
     told: list[str] = []
