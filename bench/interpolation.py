@@ -53,37 +53,54 @@ class Way:
     foreign_share: Floats
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared: the folders of a model and, if any, of a DDPM, and on which paths."""
+
+    model: Path
+    equipment: Equipment
+    ddpm: Path | None = None
+    pairs: int = 64
+    points: int = 10
+    ddim_steps: int = 20
+    seed: int = 0
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, sample the paths, measure, print and write."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = _parser().parse_args(arguments)
     classifier = classifier_for(read_dataset(options.data), options.cache)
-    ways = {name: measure(images, classifier) for name, images in sample_paths(options)}
+    equipment = Equipment(options.device, options.precision)
+    paths = (options.pairs, options.points, options.ddim_steps, options.seed)
+    wanted = Comparison(options.model, equipment, options.ddpm, *paths)
+    ways = compare(wanted, classifier)
     print(markdown(ways, options.points))
     if options.json:
         text = json.dumps(numbers(ways), indent=2, sort_keys=True)
         options.json.write_text(text + "\n", encoding="utf-8")
 
 
-def sample_paths(options: argparse.Namespace) -> Iterator[tuple[str, Images]]:
+def compare(wanted: Comparison, classifier: Classifier) -> dict[str, Way]:
+    """Sample the paths of each model and measure them, by name."""
+    return {name: measure(images, classifier) for name, images in sample_paths(wanted)}
+
+
+def sample_paths(wanted: Comparison) -> Iterator[tuple[str, Images]]:
     """The finished paths (pairs, points, H, W) of each model, by name, and of the control."""
-    equipment = Equipment(options.device, options.precision)
-    paths = Paths(options.seed, pairs_of(options.pairs), options.points)
-    actor = load_actor(model_source(options.model.name, options.model), equipment)
+    paths = Paths(wanted.seed, pairs_of(wanted.pairs), wanted.points)
+    actor = load_actor(model_source(wanted.model.name, wanted.model), wanted.equipment)
     begin: dict[str, Callable[[], Take]] = {"IHDM": lambda: heat_paths(actor, paths)}
-    if options.ddpm:
-        baseline = load_diffusion(model_source(options.ddpm.name, options.ddpm), equipment)
+    if wanted.ddpm:
+        source = model_source(wanted.ddpm.name, wanted.ddpm)
+        baseline = load_diffusion(source, wanted.equipment)
         begin["DDPM"] = lambda: ddpm_paths(baseline, paths)
-        begin["DDIM"] = lambda: ddim_paths(baseline, paths, options.ddim_steps)
+        begin["DDIM"] = lambda: ddim_paths(baseline, paths, wanted.ddim_steps)
     for name, start in begin.items():
-        log.info("sampling %s paths of %s points: %s", options.pairs, options.points, name)
+        log.info("sampling %s paths of %s points: %s", wanted.pairs, wanted.points, name)
         *_, last = start().steps
-        images = (
-            last.mean.cpu()
-            .numpy()
-            .mean(1)
-            .reshape(options.pairs, options.points, *last.mean.shape[2:])
-        )
+        shape = (wanted.pairs, wanted.points, *last.mean.shape[2:])
+        images = last.mean.cpu().numpy().mean(1).reshape(shape)
         yield name, images
         if name == "IHDM":
             yield CONTROL, blend(images)

@@ -1,6 +1,7 @@
 """Measures how good samples of an MNIST-format model are.
 
     python -m bench.quality models/mnist --data .data/mnist
+    python -m bench.quality models/mnist --ddpm models/mnist-ddpm --data .data/mnist
     python -m bench.quality --samples x.npz --card models/mnist/model.toml --data .data/mnist
 
 Prints Markdown; `--json FILE` writes the same numbers. README.md beside this file defines them.
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from bench.classifier import classifier_for
+from bench.classifier import Classifier, classifier_for
 from bench.judge import Samples, judge_samples
 from bench.mnist import read_dataset
 from bench.report import markdown
@@ -28,12 +29,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, measure, print and write."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = _parser().parse_args(arguments)
+    if options.ddpm and options.model is None:
+        raise SystemExit("--ddpm compares with a model; give that model's folder, too")
     data = read_dataset(options.data)
-    quality = judge_samples(_samples(options), data, classifier_for(data, options.cache))
+    classifier = classifier_for(data, options.cache)
+    quality = judge_samples(_samples(options), data, classifier)
     print(markdown(quality))
+    found = asdict(quality)
+    if options.ddpm:
+        found["interpolation"] = _interpolation(options, classifier)
     if options.json:
-        text = json.dumps(asdict(quality), indent=2, sort_keys=True)
+        text = json.dumps(found, indent=2, sort_keys=True)
         options.json.write_text(text + "\n", encoding="utf-8")
+
+
+def _interpolation(options: argparse.Namespace, classifier: Classifier) -> dict[str, object]:
+    """How even the interpolations of the model are beside those of the DDPM, printed and told."""
+    from bench import interpolation
+    from sitegen.plan import Equipment
+
+    equipment = Equipment(options.device, options.precision)
+    wanted = interpolation.Comparison(
+        options.model, equipment, options.ddpm, options.pairs, seed=options.seed
+    )
+    ways = interpolation.compare(wanted, classifier)
+    print(f"\n{interpolation.markdown(ways, wanted.points)}")
+    return interpolation.numbers(ways)
 
 
 def _samples(options: argparse.Namespace) -> Samples:
@@ -68,6 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--device", default="cpu", help="where to sample (cpu)")
     add("--precision", choices=["float32", "bfloat16"], default="float32", help="(float32)")
     add("--cache", type=Path, default=Path(".data"), help="where the classifier is kept (.data)")
+    add("--ddpm", type=Path, metavar="DIR", help="a DDPM to compare the interpolations with")
+    add("--pairs", type=int, default=64, help="pairs of samples to interpolate between (64)")
     add("--json", type=Path, metavar="FILE", help="also write the numbers there")
     return parser
 

@@ -18,6 +18,7 @@ from bench.samples import read_samples
 from bench.spectra import Images, dissipated_power, power
 from sitegen.ihdm.heat import dissipate
 from sitegen.ihdm.schedule import BlurSchedule
+from tests.tinymodel import write_ddpm, write_model
 
 SIGMAS = BlurSchedule.log_spaced(4, 0.5, 20).sigmas
 Judging = Callable[[Samples], Quality]
@@ -165,6 +166,23 @@ def test_report_and_json(
     assert "| final mean |" in printed
     assert "not comparable with an Inception FID" in " ".join(printed.split())
     assert numbers["count"] == 100
+
+
+def test_interpolations_are_measured_beside_a_ddpm(
+    tmp_path: Path, data_folder: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a baseline the report goes on with the pairs, and the numbers are in the file."""
+    heat = write_model(tmp_path / "heat", image_size=28)
+    noise = write_ddpm(tmp_path / "noise", image_size=28, levels=20)
+    output = tmp_path / "quality.json"
+    asked = [str(heat), "--ddpm", str(noise), "--pairs", "2", "--count", "60"]
+    asked += ["--data", str(data_folder), "--cache", str(cache), "--json", str(output)]
+    main(asked)
+    assert "| 2 pairs, 10 points | IHDM | blend | DDPM | DDIM |" in capsys.readouterr().out
+    found = json.loads(output.read_text())["interpolation"]
+    assert {"IHDM", "IHDM - DDPM", "IHDM - DDIM"} <= set(found)
+    with pytest.raises(SystemExit, match="give that model's folder, too"):
+        main(["--samples", "x.npz", *asked[1:]])
 
 
 def test_command_needs_something_to_measure(data_folder: Path, cache: Path) -> None:
