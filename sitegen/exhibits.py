@@ -231,10 +231,11 @@ def _origin(media: Media) -> Origin:
     record = media.record
     noise = record.parameters.get("sampling_noise_std")
     precision = record.parameters.get("precision")
+    silent = _LAYOUT | _TOLD | (set() if record.parameters.get("ddpm") else {"ddim_steps"})
     told = {
         _NAMES.get(name, name.replace("_", " ").capitalize()): _said(value)
         for name, value in sorted(record.parameters.items())
-        if name not in _LAYOUT | _TOLD and value is not None
+        if name not in silent and value is not None
     }
     return Origin(
         models=tuple(Maker(model.name, model.sha256) for model in record.models),

@@ -21,6 +21,7 @@ LARGEST = 100_000_000
 """Bytes; hosts of static sites take no larger file."""
 
 _ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\\:?#*<>|\"]")
+_HOST = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}/")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|//")
 
 
@@ -52,7 +53,10 @@ class Folder:
             raise ValueError(fault)
         path = self.root / name
         if not path.exists():
-            raise ValueError(f"there is no such file{self._close(name, others)}")
+            hint = self._close(name, others)
+            if not hint and _HOST.match(name):
+                hint = "; the address of another site begins with https://"
+            raise ValueError(f"there is no such file{hint}")
         if not path.is_file():
             inside = "is a folder; name the file inside it"
             raise ValueError(inside if path.is_dir() else "is not a regular file")

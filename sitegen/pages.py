@@ -72,6 +72,8 @@ def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tu
     for source in sources:
         try:
             pages.append(read_page(source, site, available))
+            if not all(map(available, site.models)):
+                read_page(source, site, lambda _: True)  # what is hidden must be right, too
         except ConfigError as error:
             faults.append(str(error))
     files = _page_files(site)

@@ -44,7 +44,9 @@ def told(problems: Iterable[object]) -> ConfigError:
 
 def close_match(word: str, known: Iterable[str]) -> str:
     """Write `, did you mean "x"?` where one of the known words is close, else nothing."""
-    found = difflib.get_close_matches(word[:100], list(known), n=1, cutoff=0.6)
+    names = list(known)
+    same = [name for name in names if name.casefold() == word.casefold()]
+    found = same or difflib.get_close_matches(word[:100], names, n=1, cutoff=0.6)
     return f', did you mean "{found[0]}"?' if found else ""
 
 

@@ -33,6 +33,8 @@ def test_found(folder: Folder, name: str) -> None:
     ("name", "reason"),
     [
         ("pictures/setpu.png", 'there is no such file, did you mean "pictures/setup.png"?'),
+        ("pictures/SETUP.png", 'there is no such file, did you mean "pictures/setup.png"?'),
+        ("youtu.be/x", "there is no such file; the address of another site begins with https://"),
         ("picture/setup.png", 'there is no such file, did you mean "pictures/setup.png"?'),
         ("setup.png", 'there is no such file, did you mean "pictures/setup.png"?'),
         ("zzz", "there is no such file"),

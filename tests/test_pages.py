@@ -18,7 +18,7 @@ from tests.fabricated import SITE, make_site, write_site
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = ("mnist", "fashion-mnist", "mnist-ddpm")
-WAITING = ("cifar10", "afhq-256", "ffhq-256", "lsun-church-128", "afhq-64")
+WAITING = ("cifar10", "afhq-256", "ffhq-256", "lsun-church-128", "ffhq-128", "afhq-64")
 
 
 def read(folder: Path, index: str, *available: str) -> Page:
@@ -346,6 +346,17 @@ def test_further_pages(tmp_path: Path) -> None:
     assert (front.uri, about.uri, about.title) == ("index.html", "about/index.html", "More")
     assert about.figures[0].id == "mnist-trajectories"
     assert about.source == tmp_path / "pages" / "about.md"
+
+
+def test_what_is_hidden_is_checked(tmp_path: Path) -> None:
+    """A call that waits for a checkpoint is told of today, not on the day that it comes."""
+    hidden = '{% if available("x") %}\n{{ trajectoris("x") }}\n{% endif %}\n'
+    site = make_site(tmp_path, SITE + '[models.x]\npath = "x.pth"\npreset = "cifar10"\n', hidden)
+    with pytest.raises(ConfigError, match=r'index.md:2: .*did you mean "trajectories"'):
+        read_pages(site, {"mnist"}.__contains__)
+    (tmp_path / "pages" / "index.md").write_text(hidden.replace("toris", "tories"))
+    (page,) = read_pages(site, {"mnist"}.__contains__)
+    assert page.figures == ()
 
 
 def test_order_of_the_menu(tmp_path: Path) -> None:

@@ -114,10 +114,10 @@ def _nearest(path: Path) -> str:
     if folder != path.parent:
         return f"; the folder {path.parent} is not there either"
     try:
-        names = sorted(entry.name for entry in folder.iterdir())
+        names = sorted(entry.name for entry in folder.iterdir() if entry.name[0] != ".")
     except OSError:
         return ""
-    close = difflib.get_close_matches(path.name, names, n=3, cutoff=0.4)
+    close = difflib.get_close_matches(path.name, names, n=3, cutoff=0.7)
     return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
