@@ -147,6 +147,17 @@ def find_model(name: str, card: Path | None, config: Path) -> ModelSource:
     )
 
 
+def named_folder(path: Path, config: Path = Path("site.toml")) -> Path:
+    """Where the model lies that is called `path`; anything else is left as it is.
+
+    A name is that of a model in `config` or of a shipped one.
+    """
+    if path.exists() or len(path.parts) != 1:
+        return path
+    site, shipped = _configured(config), _shipped()
+    return site[path.name].path if path.name in site else shipped.get(path.name, path)
+
+
 def site_models(site: Site) -> Mapping[str, ModelSource]:
     """The models that `site.toml` names, by name."""
     return {name: _entry_source(name, entry) for name, entry in site.models.items()}
@@ -166,6 +177,11 @@ def _dropped(path: Path) -> Path:
         return path
     folders = (folder for folder in (path, path.with_suffix("")) if folder.is_dir())
     return next(filter(None, map(only_checkpoint, folders)), path)
+
+
+def known_models(config: Path = Path("site.toml")) -> set[str]:
+    """The names of the models of `config` and of those that travel with sitegen."""
+    return {*_configured(config), *_shipped()}
 
 
 def _shipped() -> Mapping[str, Path]:

@@ -34,6 +34,9 @@ def program(tmp_path: Path) -> Path:
         ("sitegen build --o", ["--output", "--only", "--offline"]),
         ("sitegen build --precision ", ["auto", "float32", "bfloat16"]),
         ("sitegen completion ", ["bash", "zsh", "fish"]),
+        ("sitegen sample mn", ["mnist", "mnist-ddpm"]),
+        ("sitegen add x --preset ci", ["cifar10"]),
+        ("sitegen build --only mnist-t", ["mnist-trajectories"]),
     ],
 )
 def test_bash(program: Path, line: str, offered: list[str]) -> None:

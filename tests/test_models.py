@@ -13,7 +13,8 @@ from sitegen.errors import ConfigError, RefusedError
 from sitegen.files import digest
 from sitegen.ihdm.card import preset
 from sitegen.ihdm.prior import read_prior
-from sitegen.models import ModelSource, find_model, model_source, site_models
+from sitegen.models import ModelSource, find_model, model_source, named_folder, site_models
+from sitegen.resources import resource
 from tests.builders import CARD, write_site
 
 NOWHERE = Path("nowhere/site.toml")
@@ -34,6 +35,16 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (folder / "model.toml").write_text(CARD)
     monkeypatch.setattr(models, "resource", lambda name: tmp_path / "shipped")
     return tmp_path / "shipped"
+
+
+def test_names_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model of the site or a shipped one by its name; a path, there or not, is itself."""
+    monkeypatch.chdir(tmp_path)
+    assert named_folder(Path("mnist")) == resource("models") / "mnist"
+    for path in (Path("nothing"), Path("models/mnist"), tmp_path / "mnist"):
+        assert named_folder(path) == path
+    Path("mnist").touch()
+    assert named_folder(Path("mnist")) == Path("mnist")
 
 
 def test_folder(config: Path) -> None:

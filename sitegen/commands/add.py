@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sitegen.commands.shared import F, config_option, finite
+from sitegen.commands.shared import F, config_option, finite, preset_names
 
 if TYPE_CHECKING:
     from sitegen.newcard import Question
@@ -37,7 +37,10 @@ def _options(command: F) -> F:
     def wrap(wrapped: F, row: tuple[str, Any, str]) -> F:
         name, kind, words = row
         check = finite if isinstance(kind, click.FloatRange) else None
-        return click.option(f"--{name}", type=kind, help=words, callback=check)(wrapped)
+        known = preset_names if name == "preset" else None
+        return click.option(
+            f"--{name}", type=kind, help=words, callback=check, shell_complete=known
+        )(wrapped)
 
     return reduce(wrap, reversed(_OPTIONS), command)
 

@@ -7,14 +7,26 @@ from pathlib import Path
 import click
 
 from sitegen.commands import shared
-from sitegen.commands.shared import config_option, equipment, equipment_options, talk_options
+from sitegen.commands.shared import (
+    config_option,
+    equipment,
+    equipment_options,
+    figure_names,
+    talk_options,
+)
 
 
 @click.command()
 @config_option
 @click.option("--output", type=click.Path(path_type=Path), help="The folder to build in.")
 @equipment_options()
-@click.option("--only", multiple=True, metavar="FIGURE", help="Film only this figure; repeatable.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="FIGURE",
+    help="Film only this figure; repeatable.",
+    shell_complete=figure_names,
+)
 @click.option("--offline", is_flag=True, help="Film nothing; fail if a clip is not in the store.")
 @click.option("--strict", is_flag=True, help="Fail on a warning.")
 @click.option("--dry-run", is_flag=True, help="Say what would be filmed, and do nothing.")

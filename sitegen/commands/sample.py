@@ -15,6 +15,7 @@ from sitegen.commands.shared import (
     equipment,
     equipment_options,
     finite,
+    model_names,
     talk_options,
 )
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", shell_complete=model_names)
 @click.option("--count", type=click.IntRange(1), default=36, show_default=True, help="How many.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Their seed.")
 @click.option(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 
 from sitegen.console import Console
 
@@ -35,6 +36,44 @@ def equipment_options(precision: str = "auto") -> Callable[[F], F]:
         return device(wanted(command))
 
     return add
+
+
+def model_names(
+    _context: click.Context, _parameter: click.Parameter, start: str
+) -> list[str | CompletionItem]:
+    """For the shell: models of the site and shipped ones whose names begin so, else files."""
+    from sitegen.models import known_models
+
+    return [*_beginning(start, known_models)] or [CompletionItem(start, type="file")]
+
+
+def preset_names(_context: click.Context, _parameter: click.Parameter, start: str) -> list[str]:
+    """For the shell: published configurations whose names begin so."""
+    from sitegen.ihdm.card import presets
+
+    return _beginning(start, presets)
+
+
+def figure_names(_context: click.Context, _parameter: click.Parameter, start: str) -> list[str]:
+    """For the shell: figures of the site in this folder whose names begin so."""
+    from sitegen.config import load_site
+    from sitegen.pages import read_pages
+
+    def names() -> list[str]:
+        pages = read_pages(load_site(Path("site.toml")))
+        return [figure.id for page in pages for figure in page.figures]
+
+    return _beginning(start, names)
+
+
+def _beginning(start: str, names: Callable[[], Iterable[str]]) -> list[str]:
+    """The names that begin so; none where a site is broken, which is not the moment to tell."""
+    from sitegen.errors import SitegenError
+
+    try:
+        return sorted(name for name in names() if name.startswith(start))
+    except SitegenError:
+        return []
 
 
 def config_option(command: F) -> F:

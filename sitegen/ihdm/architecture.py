@@ -64,7 +64,8 @@ class Architecture:
         return (
             f"channels {self.channels}, model_channels {self.model_channels}, "
             f"channel_mult {list(self.channel_mult)}, num_res_blocks {self.num_res_blocks}, "
-            f"attention_levels {list(self.attention_levels)}, resampling {self.resampling}, "
+            f"attention_levels {list(self.attention_levels)}, "
+            f"resampling {self.resampling or 'none'}, "
             f"use_scale_shift_norm {str(self.use_scale_shift_norm).lower()}"
         )
 

@@ -68,6 +68,8 @@ class CheckpointInfo:
     def to_text(self) -> str:
         """Everything in a few lines for people."""
         ema = "no averaged weights"
+        if self.layout == "state dict":
+            ema = "not told: one set of weights, averaged or not, as its name may say"
         if self.ema_tensors is not None:
             ema = f"{self.ema_tensors} tensors, decay {self.ema_decay}, {self.ema_updates} updates"
         looks = self.architecture.text() if self.architecture else "not a U-Net that sitegen knows"
@@ -109,8 +111,11 @@ def inspect_checkpoint(path: Path | str) -> CheckpointInfo:
     """
     file = weights_file(Path(path))
     info = replace(_inspected(file), file=str(file))
+    beside = file.parent / CARD_NAME
     if not is_folder(Path(path)):
-        return info
+        card = read_card(beside) if beside.is_file() else None
+        own = card is not None and card.weights is not None and card.weights.file == file.name
+        return _with_recipe(info, card) if card and own else info
     if (Path(path) / CARD_NAME).exists():
         return _with_recipe(info, read_card(path))
     foreign = foreign_model(Path(path))

@@ -105,6 +105,7 @@ def test_inspect_tells_the_recipe_of_our_own(
     (tmp_path / "model.toml").write_text(replace(card, training=recipe).to_toml())
     found = inspect_checkpoint(tmp_path)
     assert (found.step, found.ema_decay, found.ema_tensors) == (7, 0.5, found.tensors)
+    assert inspect_checkpoint(Path(found.file)) == found  # its card names the file
 
 
 def test_folder_with_one_checkpoint(tiny: Path, tmp_path: Path) -> None:
