@@ -12,7 +12,8 @@ clipped to [-1, 1] where the card says `clip_sample`.
 
 Both are diffusers' schedulers step by step, with ᾱ in float64 where those have float32. Their
 DDIM starts at a timestep below the last one unless told (`timestep_spacing="leading"`); ours
-always starts at level K, as with "trailing".
+always starts at level K, as with "trailing". Where the number of steps does not divide K, each of
+ours goes to the level that the next one starts from; theirs go ⌊K / steps⌋ down, which may miss it.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -158,6 +160,29 @@ def test_ddim_is_theirs(schedule: dict[str, Any], steps: int, eta: float) -> Non
     ours = ddim_process(model, start(), steps, eta=eta, noise=noise)
     assert step_by_step(ours, start(), card, step) <= 1e-5
     assert [level - 1 for level in model.levels] == scheduler.timesteps.tolist()
+
+
+@pytest.mark.parametrize("steps", [3, 7, 99, 999])
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_ddim_of_uneven_steps_is_theirs_when_told_where_to_go(steps: int, eta: float) -> None:
+    """By themselves theirs would miss the level that the next step starts from."""
+    card = diffusion_card(1000, **LINEAR)
+    scheduler = theirs(DDIMScheduler, card, timestep_spacing="trailing")
+    scheduler.alphas_cumprod = DiffusionSchedule.of(card).alphas_bar[1:]
+    scheduler.set_timesteps(steps)
+    way = [*scheduler.timesteps.tolist(), -1]
+    below = dict(pairwise(way))
+    noise = independent(0, [0, 1], SHAPE)
+
+    def step(predicted: Tensor, timestep: int, state: Tensor) -> Any:
+        scheduler.num_inference_steps = Fraction(1000, timestep - below[timestep])
+        given = {"eta": eta, "variance_noise": noise(timestep + 1) if eta else None}
+        return scheduler.step(predicted.double(), timestep, state.double(), **given).prev_sample
+
+    model = Predictor(card, guess)
+    ours = ddim_process(model, start(), steps, eta=eta, noise=noise)
+    assert step_by_step(ours, start(), card, step) <= 1e-5
+    assert [level - 1 for level in model.levels] == way[:-1]
 
 
 @pytest.mark.parametrize("clip", [True, False])
