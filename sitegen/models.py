@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from sitegen.config import ModelEntry, Site, load_site
+from sitegen.config import Site, load_site
 from sitegen.errors import RefusedError
 from sitegen.ihdm.card import CARD_NAME, FileRef, ModelCard, preset, read_card
 from sitegen.ihdm.foreign import foreign_model
@@ -17,6 +17,7 @@ from sitegen.ihdm.inspection import inspect_checkpoint, only_checkpoint
 from sitegen.presets import is_approximate, preset_prior
 from sitegen.problems import known_words
 from sitegen.resources import resource
+from sitegen.tables import ModelEntry
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from sitegen.config import Site
 from sitegen.links import is_whole
 from sitegen.ownfiles import Folder, OwnFile, own_file
 from sitegen.photos import Photo, read_photo
-from sitegen.problems import quoted
+from sitegen.problems import Problem, quoted
+from sitegen.source import KeyPath
 
 _GENERATED = re.compile(r"(media|assets)/.*|media\.json")
 
@@ -57,13 +58,15 @@ class PageFiles:
         return own_file(target, path, data)
 
 
-def link_faults(site: Site, files: PageFiles) -> Iterator[str]:
+def link_faults(site: Site, files: PageFiles) -> Iterator[Problem]:
     """See that the links of `site.toml` inside the site lead somewhere; say which do not."""
-    urls = {f"authors[{at}].url": author.url for at, author in enumerate(site.authors)}
-    urls |= {f"links[{at}].url": link.url for at, link in enumerate(site.links)}
+    urls: dict[KeyPath, str | None] = {
+        ("authors", at, "url"): author.url for at, author in enumerate(site.authors)
+    }
+    urls |= {("links", at, "url"): link.url for at, link in enumerate(site.links)}
     for key, url in urls.items():
         if url is not None and not is_whole(url) and not url.startswith("#"):
             try:
                 files.link(url)
             except ValueError as error:
-                yield f"{key} = {quoted(url)}: {error}"
+                yield site.problem(key, f" = {quoted(url)}: {error}")

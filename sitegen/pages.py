@@ -67,7 +67,7 @@ def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tu
     """
     available = available or site.models.__contains__
     folder = site.root / "pages"
-    sources = _in_order(folder, site.menu)
+    sources = _in_order(folder, site)
     pages, faults = [], []
     for source in sources:
         try:
@@ -77,23 +77,23 @@ def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tu
         except ConfigError as error:
             faults.append(str(error))
     files = _page_files(site)
-    faults += [str(Problem("site.toml", None, fault)) for fault in link_faults(site, files)]
+    faults += map(str, link_faults(site, files))
     if faults:
         raise ConfigError("\n".join(faults))
     front = replace(pages[0], files=_sorted(*pages[0].files, *files.used.values()))
     return (front, *pages[1:])
 
 
-def _in_order(folder: Path, menu: Sequence[str]) -> list[Path]:
+def _in_order(folder: Path, site: Site) -> list[Path]:
     """The sources of the pages: the front page, those of the menu, the others by name."""
     sources = {path.stem: path for path in sorted(folder.glob("*.md"))}
     if "index" not in sources:
         raise ConfigError(f"{shown(folder / 'index.md')}: is missing; it is the front page")
-    for name in menu:
+    for name in site.menu:
         if name not in sources:
-            fault = f'menu: there is no page "{name}"{known_words(name, sources)}'
-            raise ConfigError(str(Problem("site.toml", None, fault)))
-    return [sources[name] for name in dict.fromkeys(("index", *menu, *sources))]
+            fault = f': there is no page "{name}"{known_words(name, sources)}'
+            raise ConfigError(str(site.problem(("menu",), fault)))
+    return [sources[name] for name in dict.fromkeys(("index", *site.menu, *sources))]
 
 
 def read_page(path: Path, site: Site, available: Callable[[str], bool]) -> Page:

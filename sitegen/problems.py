@@ -7,6 +7,7 @@ import json
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from sitegen.errors import ConfigError
@@ -62,6 +63,8 @@ def quoted(value: object) -> str:
     if isinstance(value, str):
         cut = value if len(value) <= _LONGEST else value[: _LONGEST - 1] + "…"
         return f'"{cut}"' if cut.isprintable() else json.dumps(cut)
+    if isinstance(value, PurePath):
+        return quoted(str(value))
     return str(value).lower() if isinstance(value, bool) else reprlib.repr(value)
 
 

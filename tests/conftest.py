@@ -9,6 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says nothing on a machine that others use, too.
+settings.register_profile("shared", deadline=None)
+settings.load_profile("shared")
 
 # A run in the background inherits that Ctrl-C is ignored; tests and what they start are not.
 signal.signal(signal.SIGINT, signal.default_int_handler)

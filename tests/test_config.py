@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from sitegen import config
+from sitegen import config, tables
 from sitegen.config import Site, load_site
 from sitegen.errors import ConfigError
 from tests.fabricated import make_site, write_site
@@ -107,7 +107,7 @@ def test_shipped_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shipped = tmp_path / "shipped" / "models"
     (shipped / "tiny").mkdir(parents=True)
     (shipped / "tiny" / "model.toml").touch()
-    monkeypatch.setattr(config, "resource", lambda name: shipped)
+    monkeypatch.setattr(tables, "resource", lambda name: shipped)
     site = make_site(tmp_path / "site", 'title="T"\n[models.t]\npath = "models/tiny"')
     assert site.models["t"].path == shipped / "tiny"
     own = tmp_path / "site" / "models" / "tiny"
@@ -218,10 +218,17 @@ MESSAGES = [
     ),
     (
         'title = "T"\noutput = "a"\ncache_dir = "a/b"',
-        'site.toml:3: cache_dir = "a/b": should not overlap with a',
+        'site.toml:3: cache_dir = "a/b": should not overlap with output = "a"',
     ),
     ('title = "T"\ntheme = "dark"', 'site.toml:2: theme = "dark": should be "paper"'),
-    ('title = "T"\ntitle = "U"', "site.toml:2: is not TOML: cannot overwrite a value"),
+    (
+        'title = "T"\ntitle = "U"',
+        "site.toml:2: is not TOML: cannot overwrite a value; the key stands in this table already",
+    ),
+    (
+        'title = "T"\n[citation]\nkey = "k"\nyear = 2026\ntype = "article"\nbooktitle = "B"',
+        'site.toml:2: citation: type = "article" needs journal = "…"',
+    ),
     ('title = "T', "site.toml:1: is not TOML: unterminated string"),
     ("a = 1\n[x\n", "site.toml:2: is not TOML: expected ']' at the end of a table declaration"),
     (
@@ -249,7 +256,7 @@ def test_output_is_not_a_model(tmp_path: Path) -> None:
     """The build does not go where a model lies, above it or below it."""
     for path in ("models", "models/mnist", "models/mnist/build"):
         text = f'title = "T"\ncache_dir = "{path}"\n[models.mnist]\npath = "models/mnist"'
-        assert "should not overlap with models/mnist" in fault(tmp_path, text)
+        assert "should not overlap with the model mnist" in fault(tmp_path, text)
 
 
 def test_huge_integer(tmp_path: Path) -> None:
