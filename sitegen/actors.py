@@ -5,6 +5,8 @@ With what imports it one of the few rooms that need torch.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -184,11 +186,27 @@ def memory_errors(doing: str) -> Iterator[None]:
 AnyModel = TypeVar("AnyModel", Model, DiffusionModel)
 
 
+@torch.inference_mode()
+def seconds_an_image(model: Model | DiffusionModel) -> float:
+    """What the network takes for one image at one level, in the chunks that filming has."""
+    size = _chunk(model.card.shape)
+    states = torch.zeros(size, *model.card.shape, device=model.device)
+    seconds = math.inf
+    for _ in range(3):
+        started = time.perf_counter()
+        model(states, 1).cpu()  # which waits for the device
+        seconds = min(seconds, time.perf_counter() - started)
+    return seconds / size
+
+
 def in_chunks(model: AnyModel) -> AnyModel:
     """The same model, seeing a fixed number of pixels at a time."""
-    _, height, width = model.card.shape
-    size = max(1, PIXELS_AT_ONCE // (height * width))
-    return cast(AnyModel, _InChunks(model, size))
+    return cast(AnyModel, _InChunks(model, _chunk(model.card.shape)))
+
+
+def _chunk(shape: tuple[int, int, int]) -> int:
+    """How many images of a shape (C, H, W) the network sees at a time."""
+    return max(1, PIXELS_AT_ONCE // (shape[1] * shape[2]))
 
 
 @dataclass(frozen=True)

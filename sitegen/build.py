@@ -6,9 +6,10 @@ one step. A build that would change nothing touches nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from sitegen.config import Site
@@ -17,6 +18,7 @@ from sitegen.errors import LockedError, TargetError
 from sitegen.files import lock, sweep
 from sitegen.filming import CameraFactory, Crew, naming
 from sitegen.missing import refuse_unfilmable
+from sitegen.plan import Job
 from sitegen.report import Reporter, duration
 from sitegen.speed import Speeds
 from sitegen.store import Store
@@ -43,7 +45,7 @@ def build(config: Path, options: Options, camera: CameraFactory, report: Reporte
         state = "in the store" if job.request in records else "to be filmed"
         report.detail(f"{job.figure.id}: {state}, key {job.key or job.request}")
     if options.dry_run:
-        return _rehearse(work, records, report)
+        return _rehearse(work, records, camera, report)
     if (summary := _unchanged(work, records)) is not None:
         _refuse_warnings(report, options)
         return summary
@@ -117,11 +119,10 @@ def film(work: Work, records: Records, camera: CameraFactory, report: Reporter) 
     return crew.film(chosen, options.jobs)
 
 
-def _rehearse(work: Work, records: Records, report: Reporter) -> Summary:
+def _rehearse(work: Work, records: Records, camera: CameraFactory, report: Reporter) -> Summary:
     """Tell what would be filmed, and how long that takes by what was measured here."""
-    speeds = Speeds(work.site.cache_dir, work.options.equipment)
     wanted = list({job.request: job for job in work.missing(records)}.values())
-    estimates = {job.request: speeds.estimate(job) for job in wanted}
+    estimates = _estimates(work, wanted, camera)
     for job in wanted:
         place, seconds = job.figure.place, estimates[job.request]
         takes = "not measured yet" if seconds is None else f"about {duration(seconds)}"
@@ -133,6 +134,20 @@ def _rehearse(work: Work, records: Records, report: Reporter) -> Summary:
         more = f", and {rest} not measured yet" if rest else ""
         report.note(f"one after the other: about {duration(sum(known))}{more}")
     return replace(summarise(work, (), records), rehearsed=True)
+
+
+def _estimates(work: Work, jobs: Sequence[Job], camera: CameraFactory) -> dict[str, float | None]:
+    """The seconds that each figure takes, by request: as such figures did, or by a trial now."""
+    speeds = Speeds(work.site.cache_dir, work.options.equipment)
+    found = {job.request: speeds.estimate(job) for job in jobs}
+    new = [job for job in jobs if found[job.request] is None and job.key is not None]
+    if not new:
+        return found
+    pace = cache(camera(work.sources, work.options.equipment).pace)
+    for job in new:
+        with naming(job.figure):
+            found[job.request] = speeds.first_estimate(job, pace)
+    return found
 
 
 @contextmanager

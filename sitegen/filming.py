@@ -33,6 +33,9 @@ class Camera(Protocol):
     def shoot(self, figure: Figure) -> Shot:
         """Prepare a figure to be filmed."""
 
+    def pace(self, model: str) -> float:
+        """Seconds that a model takes for one image at one level, measured now."""
+
 
 CameraFactory = Callable[[Mapping[str, ModelSource], Equipment], Camera]
 

@@ -10,7 +10,7 @@ import contextlib
 import json
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +59,17 @@ class Speeds:
             return None
         nearest = min(reversed(known), key=lambda each: abs(math.log(each.evaluations / seen)))
         return nearest.seconds * seen / nearest.evaluations
+
+    def first_estimate(self, job: Job, pace: Callable[[str], float]) -> float | None:
+        """About how many seconds a figure will take by the `pace` of its models, measured now.
+
+        A pace is in seconds for one image at one level. None for a figure that no network makes,
+        and where nothing can be filmed.
+        """
+        seen = _evaluations(job)
+        if not seen or job.key is None:
+            return None
+        return seen * sum(pace(name) for name in job.figure.models)
 
     def _key(self, job: Job) -> str:
         models = "+".join(model.sha256[:16] for model in job.models)

@@ -18,6 +18,7 @@ from sitegen.actors import (
     load_actor,
     load_diffusion,
     require_device,
+    seconds_an_image,
 )
 from sitegen.figures import Figure
 from sitegen.memory import keep_freed_memory
@@ -68,6 +69,14 @@ class Studio:
         """
         shot = SHOTS[figure.kind](self, figure)
         return replace(shot, parameters={**shot.parameters, "precision": self._equipment.precision})
+
+    def pace(self, model: str) -> float:
+        """Seconds that a model takes for one image at one level, measured now.
+
+        Raises as `shoot` does.
+        """
+        load = self.diffusion if self._sources[model].card.kind == "ddpm" else self.actor
+        return seconds_an_image(load(model).model)
 
     def actor(self, name: str) -> Actor:
         """The model of that name, loaded now or before."""

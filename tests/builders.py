@@ -98,6 +98,10 @@ class FakeCamera:
         clip = Footage(ClipSpec(24.0, 18, 2, (32, 36, 48)), self._frames(figure, levels))
         return Shot(levels, spec, {"": clip})
 
+    def pace(self, model: str) -> float:
+        """A hundredth of a second for an image and level."""
+        return 0.01
+
     def _frames(self, figure: Figure, levels: tuple[int, ...]) -> Iterator[Frame]:
         source = self.sources[figure.models[0]]
         about = [spec_json(figure), source.card.digest, source.weights_sha256, source.prior_sha256]

@@ -46,6 +46,10 @@ class Camera:
         clip = Footage(ClipSpec(24.0, 18, 2, (0, 0, 0)), self._frames(figure, spec))
         return Shot((2, 1, 0), spec, {"": clip})
 
+    def pace(self, model: str) -> float:
+        """Nobody asks."""
+        raise NotImplementedError
+
     def _frames(self, figure: Figure, spec: dict[str, int]) -> Iterator[Frame]:
         with self.guard:
             self.now += 1
@@ -102,13 +106,13 @@ def test_work_comes_before_frames_and_stills_after_them(tmp_path: Path) -> None:
     """So frames can show what was computed, and a still what the frames have shown."""
     told: list[str] = []
 
-    class Painter:
+    class Painter(Camera):
         """Tells what it is asked for."""
 
         def shoot(self, figure: Figure) -> Shot:
             """Two steps of work, a clip of two frames for each page, and a still."""
             clip = ClipSpec(24.0, 18, 2, (0, 0, 0))
-            clips = {name: Footage(clip, self._frames(name)) for name in ("", "dark")}
+            clips = {name: Footage(clip, self._pages(name)) for name in ("", "dark")}
             stills = {"strip": self._draw}
             return Shot(
                 (0, 0), {}, clips, 2, self._work(), stills, lambda: {"summary": " ".join(told)}
@@ -119,7 +123,7 @@ def test_work_comes_before_frames_and_stills_after_them(tmp_path: Path) -> None:
                 told.append("work")
                 yield
 
-        def _frames(self, name: str) -> Iterator[Frame]:
+        def _pages(self, name: str) -> Iterator[Frame]:
             for _ in range(2):
                 told.append(name or "light")
                 yield np.zeros((8, 8, 3), np.uint8)

@@ -111,6 +111,11 @@ def test_shot(source: ModelSource, actor: Actor) -> None:
     np.testing.assert_array_equal(frames[0], first)
 
 
+def test_pace(source: ModelSource) -> None:
+    """Seconds for one image at one level: more than nothing, and less than a second here."""
+    assert 0 < Studio({"tiny": source}, CPU).pace("tiny") < 1
+
+
 def test_noise_of_the_figure_beats_the_card(source: ModelSource) -> None:
     """δ = 0 in the call is δ = 0: state and mean are then the same."""
     camera = Studio({"tiny": source}, CPU)
