@@ -1,0 +1,47 @@
+"""The look of the pages where it is easily lost: veils, colours, large type, paper, small screens."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from playwright.sync_api import Browser, Locator
+
+from tests.browsing import opened
+from tests.conftest import Exhibition
+
+CALM: dict[str, Any] = {"reduced_motion": "reduce"}
+
+
+def pixels(place: Locator) -> NDArray[np.float64]:
+    """What is seen of an element, (H, W, 3)."""
+    shot = Image.open(io.BytesIO(place.screenshot()))
+    return np.asarray(shot.convert("RGB"), dtype=np.float64)
+
+
+def test_veil_over_a_tree(browser: Browser, exhibition: Exhibition) -> None:
+    """What a branch shares stays as it is; over all else lies one even veil, also on the arrows."""
+    with opened(browser, exhibition.address, **CALM) as page:
+        stage = page.locator("#hierarchy .stage")
+        before = pixels(stage)
+        page.locator("#hierarchy .node").nth(7).evaluate("e => e.focus({focusVisible: false})")
+        after = pixels(stage)
+        boxes: list[list[int]] = page.locator("#hierarchy .node").evaluate_all(
+            """nodes => nodes.map(node => {
+                const [box, all] = [node, node.parentElement].map(e => e.getBoundingClientRect());
+                return [box.left - all.left, box.top - all.top, box.width].map(Math.round);
+            })"""
+        )
+
+        def seen(number: int, picture: NDArray[np.float64]) -> NDArray[np.float64]:
+            left, top, side = boxes[number]
+            return picture[top + 4 : top + side - 4, left + 4 : left + side - 4]
+
+        for shared in (0, 1, 3):  # the root, and its way to the first leaf
+            assert np.abs(seen(shared, after) - seen(shared, before)).max() < 3
+        veiled = 0.22 * before + 0.78 * 255
+        for other in (2, 4, 8, 9, 10, 14):
+            assert np.abs(seen(other, after) - seen(other, veiled)).max() < 3
