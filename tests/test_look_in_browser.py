@@ -1,4 +1,4 @@
-"""The look of the pages where it is easily lost: veils, colours, large type, paper, small screens."""
+"""The look of pages where it is easily lost: veils, colours, large type, paper, small screens."""
 
 from __future__ import annotations
 

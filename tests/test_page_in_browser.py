@@ -215,10 +215,12 @@ def luminance(shot: Image.Image) -> float:
     return float((linear @ [0.2126, 0.7152, 0.0722]).max())
 
 
-@pytest.mark.parametrize("width", [320, 1280])
-def test_contrast_of_the_banner(browser: Browser, tmp_path: Path, width: int) -> None:
-    """White words stand on enough darkness even where the samples are all white."""
+@pytest.mark.parametrize(("width", "accent"), [(320, ""), (1280, ""), (1280, "#00ffcc")])
+def test_contrast_of_the_banner(browser: Browser, tmp_path: Path, width: int, accent: str) -> None:
+    """White words stand on enough darkness even where the samples and the accent are glaring."""
     output = exhibit(tmp_path)
+    for sheet in (output / "assets").glob("style-*.css") if accent else ():
+        sheet.write_text(sheet.read_text() + f":root {{ --accent: {accent}; }}")
     for backdrop in (output / "assets").glob("backdrop-*.webp"):
         Image.new("RGB", (288, 288), "white").save(backdrop, "WEBP")
     page = browser.new_page(viewport={"width": width, "height": 800})
