@@ -6,6 +6,7 @@ import io
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, Locator
@@ -45,3 +46,13 @@ def test_veil_over_a_tree(browser: Browser, exhibition: Exhibition) -> None:
         veiled = 0.22 * before + 0.78 * 255
         for other in (2, 4, 8, 9, 10, 14):
             assert np.abs(seen(other, after) - seen(other, veiled)).max() < 3
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_slider_in_forced_colours(browser: Browser, exhibition: Exhibition, scheme: Any) -> None:
+    """Where the system chooses the colours, a slider still has its track, from end to end."""
+    options: dict[str, Any] = {"color_scheme": scheme, "forced_colors": "active", **CALM}
+    with opened(browser, exhibition.address, **options) as page:
+        picture = pixels(page.locator("#trajectories .slider"))
+    track = picture[len(picture) // 2, 4:-4].mean(axis=1)
+    assert (np.abs(track - picture[2].mean()) > 100).all()
