@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser, Locator
+from playwright.sync_api import Browser, Locator, Page
 
 from tests.browsing import opened
 from tests.conftest import Exhibition
@@ -56,3 +58,41 @@ def test_slider_in_forced_colours(browser: Browser, exhibition: Exhibition, sche
         picture = pixels(page.locator("#trajectories .slider"))
     track = picture[len(picture) // 2, 4:-4].mean(axis=1)
     assert (np.abs(track - picture[2].mean()) > 100).all()
+
+
+@contextmanager
+def enlarged(browser: Browser, address: str, width: int, way: str) -> Iterator[Page]:
+    """A page whose reader has doubled the size of the type, and nothing else."""
+    options: dict[str, Any] = {"viewport": {"width": width, "height": 800}, **CALM}
+    with opened(browser, address, **options) as page:
+        if way == "setting":
+            sizes = {"fontSizes": {"standard": 32, "fixed": 26}}
+            page.context.new_cdp_session(page).send("Page.setFontSizes", sizes)
+        else:
+            page.evaluate("document.documentElement.style.fontSize = '200%'")
+        yield page
+
+
+@pytest.mark.parametrize("way", ["setting", "style"])
+@pytest.mark.parametrize("width", [320, 390, 768])
+def test_type_of_twice_the_size(
+    browser: Browser, exhibition: Exhibition, width: int, way: str
+) -> None:
+    """Nothing leaves the screen, no word of the banner is cut, and icons grow along."""
+    with enlarged(browser, exhibition.address, width, way) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(
+            "[...document.querySelectorAll('.banner-text, .banner-text *, .readout span')]"
+            ".every(e => { const box = e.getBoundingClientRect();"
+            " return box.left >= 0 && box.right <= innerWidth })"
+        )
+        assert page.evaluate("document.querySelector('.skip').getBoundingClientRect().bottom") <= 0
+        for icon in (".play .icon", ".button .icon"):
+            box = page.locator(icon).first.bounding_box()
+            assert box is not None
+            assert box["width"] == pytest.approx(40, abs=2)
+        page.locator(".lens").first.focus()
+        page.keyboard.press("Enter")
+        assert page.locator("#viewer").evaluate(
+            "e => e.scrollWidth <= e.clientWidth && e.getBoundingClientRect().right <= innerWidth"
+        )
