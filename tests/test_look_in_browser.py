@@ -96,3 +96,46 @@ def test_type_of_twice_the_size(
         assert page.locator("#viewer").evaluate(
             "e => e.scrollWidth <= e.clientWidth && e.getBoundingClientRect().right <= innerWidth"
         )
+
+
+BOX = """
+(element) => {
+  const range = document.createRange();
+  range.selectNodeContents(element);
+  return ['left', 'right', 'top', 'bottom'].map(side => range.getBoundingClientRect()[side]);
+}
+"""
+"""Where the words of an element are."""
+
+
+def words(page: Page, selector: str) -> list[float]:
+    """The left, right, top and bottom of an element's words."""
+    box: list[float] = page.locator(selector).first.evaluate(BOX)
+    return box
+
+
+def test_what_stands_in_line(browser: Browser, exhibition: Exhibition) -> None:
+    """Rules, tables, readouts and code keep to the lines that the eye draws."""
+    with opened(browser, exhibition.address, **CALM) as page:
+        page.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true })")
+        left, right = words(page, "main > p")[:2]
+        rule = page.locator("footer").bounding_box()
+        assert rule is not None
+        assert rule["x"] == pytest.approx(left, abs=1)
+        assert rule["x"] + rule["width"] >= right
+        table = words(page, ".numbers table")
+        assert sum(table[:2]) == pytest.approx(1280, abs=2)
+        assert words(page, ".result")[2] > words(page, "#chart .downloads")[3] + 20
+        code = page.locator(".bibtex .scroll").bounding_box()
+        assert code is not None
+        assert words(page, ".bibtex code")[1] < code["x"] + code["width"] - 15
+        frame = page.locator("#trajectories .scrubber").bounding_box()
+        level, sigma = (
+            words(page, f"#trajectories .readout span:nth-of-type({n})") for n in (1, 2)
+        )
+        assert frame is not None
+        assert sigma[1] == pytest.approx(frame["x"] + frame["width"], abs=1)
+        assert 5 < sigma[0] - level[1] < 20
+        names = page.locator("#interpolation .panels").bounding_box()
+        assert names is not None
+        assert names["width"] <= 1  # the film has them in it
