@@ -32,6 +32,7 @@ Baseline = Annotated[
 class Process(Spec):
     """The forward process on a real image above the inverse process, level by level."""
 
+    recipe: ClassVar[int] = 2
     example: ClassVar[str] = '"NAME", image="FILE.png"'
 
     model: Model
@@ -77,6 +78,8 @@ class Process(Spec):
 @validated(frozen=True, config=RULES)
 class Spectra(Spec):
     """Radially averaged power spectra of the states along the generation."""
+
+    recipe: ClassVar[int] = 2
 
     model: Model
     ddpm: Baseline = None
