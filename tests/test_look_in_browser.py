@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page
 
-from tests.browsing import opened
+from tests.browsing import opened, until
 from tests.conftest import Exhibition
 
 CALM: dict[str, Any] = {"reduced_motion": "reduce"}
@@ -139,3 +139,101 @@ def test_what_stands_in_line(browser: Browser, exhibition: Exhibition) -> None:
         names = page.locator("#interpolation .panels").bounding_box()
         assert names is not None
         assert names["width"] <= 1  # the film has them in it
+
+
+NARROW: dict[str, Any] = {"viewport": {"width": 390, "height": 800}, **CALM}
+
+
+def test_menu_of_many_pages(browser: Browser, exhibition: Exhibition) -> None:
+    """A dozen pages take one line of a phone, the one that is open in sight, and two of a desk."""
+    fill = """list => {
+        const other = list.lastElementChild.cloneNode(true);
+        other.firstElementChild.removeAttribute('aria-current');
+        for (let n = 1; n < 11; n++) list.prepend(other.cloneNode(true));
+    }"""
+    with opened(browser, f"{exhibition.address}second/", **NARROW) as page:
+        page.locator(".menu ul").evaluate(fill)
+        menu = page.locator(".menu")
+        box = menu.bounding_box()
+        assert box is not None
+        assert box["height"] < 60
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        here = page.locator(".menu [aria-current]").bounding_box()
+        assert here is not None
+        assert here["x"] >= 0
+        assert here["x"] + here["width"] <= 390
+        for _ in range(6):
+            page.keyboard.press("Tab")
+        focused = page.locator(":focus").bounding_box()
+        assert page.locator(".menu a:focus").count() == 1
+        assert focused is not None
+        assert 0 <= focused["x"] < here["x"]
+        page.set_viewport_size({"width": 1280, "height": 800})
+        box = menu.bounding_box()
+        assert box is not None
+        assert box["height"] < 90
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1279, 1280])
+def test_button_for_motion_covers_nothing(
+    browser: Browser, exhibition: Exhibition, width: int
+) -> None:
+    """It stands between other things, or beside the column: never over words or figures."""
+    options: dict[str, Any] = {"viewport": {"width": width, "height": 700}, **CALM}
+    with opened(browser, exhibition.address, **options) as page:
+        assert page.locator(".motion").inner_text()
+        height: int = page.evaluate("document.body.scrollHeight")
+        for top in range(0, height, 640):
+            page.evaluate("top => scrollTo(0, top)", top)
+            covered = page.evaluate("""() => {
+                const over = document.querySelector('.motion').getBoundingClientRect();
+                return [...document.querySelectorAll('main *, nav *, footer *, header *')]
+                    .filter(e => !e.closest('.motion')).filter(e => {
+                        const box = e.getBoundingClientRect();
+                        return box.width && box.left < over.right && over.left < box.right
+                            && box.top < over.bottom && over.top < box.bottom;
+                    }).map(e => e.outerHTML.slice(0, 100));
+            }""")
+            assert covered == []
+
+
+def test_words_in_drawings_on_a_phone(browser: Browser, exhibition: Exhibition) -> None:
+    """A drawing keeps a size at which its words can be read, and scrolls by keyboard, too."""
+    with opened(browser, exhibition.address, **NARROW) as page:
+        box = page.locator(".still img").bounding_box()
+        assert box is not None
+        assert box["width"] >= 480
+        scroll = page.locator(".scroll:has(> .still)")
+        assert scroll.evaluate("e => e.scrollWidth > e.clientWidth")
+        page.locator(".still").focus()
+        page.keyboard.press("ArrowRight")
+        until(page, "document.querySelector('.scroll:has(> .still)').scrollLeft > 0")
+
+
+def test_formulas_are_of_one_kind(browser: Browser, exhibition: Exhibition) -> None:
+    """Digits of a formula stand in the fonts of its letters, not in those of the text."""
+    with opened(browser, exhibition.address, **CALM) as page:
+        family = page.locator("math").first.evaluate("e => getComputedStyle(e).fontFamily")
+        assert family.startswith("math,")
+        assert family.endswith("serif")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_paper(browser: Browser, exhibition: Exhibition, scheme: Any) -> None:
+    """Dark words and figures on white, whatever the screen is, and nothing that needs a hand."""
+    with opened(browser, exhibition.address, color_scheme=scheme, **CALM) as page:
+        page.emulate_media(media="print", color_scheme=scheme, reduced_motion="reduce")
+        page.evaluate("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
+        until(page, "[...document.images].every(image => image.complete)")
+        colours = page.evaluate(
+            "['body', 'h1', '.lead'].map(name => getComputedStyle(document.querySelector(name)))"
+            ".map(style => [style.color, style.backgroundColor])"
+        )
+        assert colours[0] == ["rgb(29, 33, 48)", "rgb(255, 255, 255)"]
+        assert colours[1:] == [["rgb(29, 33, 48)", "rgba(0, 0, 0, 0)"]] * 2
+        for name in (".numbers", ".origin", ".scrubber", ".motion", ".downloads"):
+            assert not page.locator(name).first.is_visible(), name
+        stage = page.locator("#hierarchy .stage")
+        assert pixels(stage)[2, 2].min() > 240
+        assert stage.evaluate("e => e.getBoundingClientRect().height") < 260
+        assert len(page.pdf()) > 1000
