@@ -170,7 +170,11 @@ def test_still_with_numbers() -> None:
 
 def test_numbers_on_the_point() -> None:
     """Columns of numbers alone are told, and have blanks behind them; words stay as they are."""
-    rows = [["IHDM", 0, 1.25, "1 [0, 2]", 1e-9], ["DDPM", 20, 10, "–", 0.5], ["d", 3, None, "", 1]]
+    rows: Any = [
+        ["IHDM", 0, 1.25, "1 [0, 2]", 1e-9],
+        ["DDPM", 20, 10, "–", 0.5],
+        ["d", 3, None, "", 1],
+    ]
     record = Record(
         "spectra", (), 0, {}, (), {"image": file("p.svg", 9, 4)}, {"tables": [{"rows": rows}]}
     )

@@ -29,6 +29,8 @@ def test_veil_over_a_tree(browser: Browser, exhibition: Exhibition) -> None:
     """What a branch shares stays as it is; over all else lies one even veil, also on the arrows."""
     with opened(browser, exhibition.address, **CALM) as page:
         stage = page.locator("#hierarchy .stage")
+        stage.scroll_into_view_if_needed()
+        until(page, "document.querySelector('#hierarchy .stage img').naturalWidth > 0")
         before = pixels(stage)
         page.locator("#hierarchy .node").nth(7).evaluate("e => e.focus({focusVisible: false})")
         after = pixels(stage)
