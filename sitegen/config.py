@@ -40,7 +40,11 @@ class Site(Table):
     lead: Text | None = Field(None, description="The sentence that the front page opens with.")
     venue: Text | None = Field(None, description="Where the paper appeared.")
     language: Language = Field("en", description="The language of the pages, as in en or pt-BR.")
-    base_url: WebUrl | None = Field(None, description="The address that the site is published at.")
+    base_url: WebUrl | None = Field(
+        None,
+        description="The address that the site is published at: canonical links, previews, the "
+        "sitemap, and look and links of the page for wrong addresses need it.",
+    )
     domain: HostName | None = Field(
         None, description="The domain of your own that GitHub Pages serves the site at."
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 
 from sitegen.links import relative
 from sitegen.media import JSON, Media, MediaFile, Record
@@ -26,6 +27,7 @@ from sitegen.views import (
     Table,
 )
 
+_DIGIT_BLANK, _POINT_BLANK = "\u2007", "\u2008"  # as wide as a digit, and as a point
 _COMFORTABLE = 520  # CSS pixels: small clips are shown at most this wide
 _WIDE = 680  # CSS pixels: what is wider may leave the column of the text
 _LAYOUT = {"cells", "nodes", "panels"}  # parameters that say where things are, not how made
@@ -220,11 +222,34 @@ def _results(record: Record) -> Results | None:
 
 def _table(noted: Mapping[str, JSON]) -> Table:
     rows = [_sequence(row) for row in _sequence(noted.get("rows"))]
+    columns = list(zip_longest(*rows))
+    numeric = tuple(at for at, column in enumerate(columns) if all(map(_is_number, column)))
+    said = [[_said(value) for value in column] for column in columns]
+    said = [on_the_point(words) if at in numeric else words for at, words in enumerate(said)]
     return Table(
         caption=str(noted.get("caption") or ""),
         columns=tuple(str(each) for each in _sequence(noted.get("columns"))),
-        rows=tuple(tuple(_said(value) for value in row) for row in rows),
+        rows=tuple(zip(*said, strict=True)),
+        numeric=numeric,
     )
+
+
+def _is_number(value: JSON) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def on_the_point(words: Sequence[str]) -> list[str]:
+    """Numbers of a column with blanks behind them, so that, set right, their points are in line."""
+    parts = [word.partition(".") for word in words]
+    longest = max((len(after) for _, _, after in parts), default=0)
+    if longest == 0 or any("e" in word for word in words):
+        return list(words)
+    return [
+        word + (not point) * _POINT_BLANK + (longest - len(after)) * _DIGIT_BLANK
+        if word[-1:].isdigit()
+        else word
+        for word, (_, point, after) in zip(words, parts, strict=True)
+    ]
 
 
 def _origin(media: Media) -> Origin:

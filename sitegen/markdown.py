@@ -94,9 +94,15 @@ def _parser() -> MarkdownIt:
     options = {"html": False, "xhtmlOut": False}
     parser = _Parser("commonmark", options).enable(["table", "strikethrough"])
     parser.use(footnote_plugin)
+    parser.renderer.rules["footnote_caption"] = _footnote_number  # type: ignore[attr-defined]
     parser.use(dollarmath_plugin, allow_labels=False)
     parser.inline.ruler.at("math_inline", _inline_formula)
     return parser
+
+
+def _footnote_number(tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
+    """What stands for a note in the text: its number, the same wherever it is named."""
+    return f"[{tokens[at].meta['id'] + 1}]"
 
 
 def _inline_formula(state: StateInline, silent: bool) -> bool:

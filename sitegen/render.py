@@ -155,8 +155,13 @@ def contents(headings: Sequence[Heading]) -> tuple[Section, ...]:
 
 
 def _missing(site: Site, theme: Theme) -> MissingView:
-    """The page for wrong addresses: shown at any depth, so its links begin at the host's root."""
-    root = urlsplit(base_address(site.base_url)).path if site.base_url else None
+    """The page for wrong addresses: shown at any depth, so its links begin at the host's root.
+
+    Where neither address nor domain is known, nor is where the site begins, and it has no links.
+    """
+    root = "/" if site.domain else None
+    if site.base_url:
+        root = urlsplit(base_address(site.base_url)).path
     return MissingView(
         language=site.language,
         title=site.title,

@@ -49,11 +49,15 @@ class Download:
 
 @dataclass(frozen=True)
 class Table:
-    """Numbers that a figure shows, as words; the first column names the row."""
+    """Numbers that a figure shows, as words; the first column names the row.
+
+    numeric: the columns, from 0, that hold numbers alone, which align on the point when set right
+    """
 
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    numeric: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ They see figures of every shape, with everything unfolded and with the dialog op
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
+from bench.serving import serving
 from tests.browsing import opened
 from tests.conftest import Exhibition
 
-NPM = Path(__file__).resolve().parent / "npm"
+ROOT = Path(__file__).resolve().parent.parent
+NPM = ROOT / "tests" / "npm"
 MODULES = NPM / "node_modules"
 PAGES = ("index.html", "second/index.html", "404.html")
 
@@ -57,6 +61,34 @@ def test_axe_finds_nothing(
                 button.press("Enter")
                 assert page.locator("#viewer").is_visible()
                 assert violations(page, axe) == [], "the viewer"
+
+
+def recipe() -> str:
+    """The colours that the manual proposes."""
+    text = (ROOT / "docs" / "pages" / "theme.md").read_text(encoding="utf-8")
+    found = re.search(r"printf '(.*)\\n' > theme/colours\.css", text)
+    assert found is not None
+    return found[1]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("colours", [recipe(), ":root { --accent: #ffd400; }"])
+def test_axe_finds_nothing_in_own_colours(
+    browser: Browser, exhibition: Exhibition, axe: str, tmp_path: Path, scheme: Any, colours: str
+) -> None:
+    """One accent, dark or glaring, can be read by day and by night, and it colours the banner."""
+    site = shutil.copytree(exhibition.folder, tmp_path / "site" / "sub")
+    calm: dict[str, Any] = {"color_scheme": scheme, "reduced_motion": "reduce"}
+    banners = []
+    for own in ("", colours):
+        for sheet in (site / "assets").glob("style-*.css"):
+            sheet.write_text(sheet.read_text(encoding="utf-8") + own, encoding="utf-8")
+        with serving(site) as address, opened(browser, address, **calm) as page:
+            page.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true })")
+            assert violations(page, axe) == []
+            veil = "e => getComputedStyle(e, '::before').backgroundImage"
+            banners.append(page.locator(".banner").evaluate(veil))
+    assert banners[0] != banners[1]
 
 
 def test_html_validate_finds_nothing(exhibition: Exhibition) -> None:

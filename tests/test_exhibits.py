@@ -185,6 +185,26 @@ def test_still_with_numbers() -> None:
     assert [t.rows for t in shown.results.tables] == [(("1", "0.1235"), ("2", "–"))]
 
 
+def test_numbers_on_the_point() -> None:
+    """Columns of numbers alone are told, and have blanks behind them; words stay as they are."""
+    rows: Any = [
+        ["IHDM", 0, 1.25, "1 [0, 2]", 1e-9],
+        ["DDPM", 20, 10, "–", 0.5],
+        ["d", 3, None, "", 1],
+    ]
+    record = Record(
+        "spectra", (), 0, {}, (), {"image": file("p.svg", 9, 4)}, {"tables": [{"rows": rows}]}
+    )
+    shown = exhibit(Media("p", "index.html", "Alt", "", record), "index.html")
+    assert isinstance(shown, Still)
+    assert shown.results is not None
+    (table,) = shown.results.tables
+    assert table.numeric == (1, 2, 4)
+    assert [row[1] for row in table.rows] == ["0", "20", "3"]
+    assert [row[2] for row in table.rows] == ["1.25", "10\u2008\u2007\u2007", "–"]
+    assert [row[4] for row in table.rows] == ["1e-09", "0.5", "1"]
+
+
 def test_front_picture() -> None:
     """A figure is stood for by its poster, or by a still in pixels; a drawing in SVG is neither."""
     poster, still = file("a.webp", 4, 4), file("b.webp", 4, 4)

@@ -163,6 +163,7 @@ def test_footnotes() -> None:
     assert re.findall('href="#([^"]*)"', text) == ["fn1", "fn1", "fnref1", "fnref1:1"]
     assert set(re.findall('id="([^"]*)"', text)) == {"fnref1", "fnref1:1", "fn1"}
     assert text.count('aria-label="Back to the text"') == 2
+    assert text.count(">[1]<") == 2
 
 
 def test_formulas() -> None:

@@ -64,7 +64,7 @@ def test_missing_page_at_any_depth(browser: Browser, exhibition: Exhibition, pat
     asked: list[str] = []
     page.on("response", lambda answer: asked.append(f"{answer.status} {answer.url}"))
     page.goto(exhibition.address + path)
-    assert page.title() == "Page not found"
+    assert page.title().startswith("Page not found")
     assert page.locator(".banner").evaluate("e => getComputedStyle(e).display") == "grid"
     assert asked[0].startswith("404 ")
     assert all(line.startswith("200 ") for line in asked[1:])
@@ -103,7 +103,7 @@ def test_fits_the_screen(browser: Browser, exhibition: Exhibition, width: int) -
         page.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true })")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate(
-            "[...document.querySelectorAll('main > *, .clip, .scrubber > *, .still img')]"
+            "[...document.querySelectorAll('main > *, main .scroll, .clip, .scrubber > *')]"
             ".every(e => e.getBoundingClientRect().right <= innerWidth)"
         )
         column = page.evaluate("document.querySelector('main > p').getBoundingClientRect().width")
@@ -215,10 +215,12 @@ def luminance(shot: Image.Image) -> float:
     return float((linear @ [0.2126, 0.7152, 0.0722]).max())
 
 
-@pytest.mark.parametrize("width", [320, 1280])
-def test_contrast_of_the_banner(browser: Browser, tmp_path: Path, width: int) -> None:
-    """White words stand on enough darkness even where the samples are all white."""
+@pytest.mark.parametrize(("width", "accent"), [(320, ""), (1280, ""), (1280, "#00ffcc")])
+def test_contrast_of_the_banner(browser: Browser, tmp_path: Path, width: int, accent: str) -> None:
+    """White words stand on enough darkness even where the samples and the accent are glaring."""
     output = exhibit(tmp_path)
+    for sheet in (output / "assets").glob("style-*.css") if accent else ():
+        sheet.write_text(sheet.read_text() + f":root {{ --accent: {accent}; }}")
     for backdrop in (output / "assets").glob("backdrop-*.webp"):
         Image.new("RGB", (288, 288), "white").save(backdrop, "WEBP")
     page = browser.new_page(viewport={"width": width, "height": 800})

@@ -323,6 +323,17 @@ def test_missing_page_without_an_address(tmp_path: Path) -> None:
     html = render_site(site, pages, Manifest(()))[MISSING]
     assert not re.search("(href|src)=", html)
     assert "noindex" in html
+    for plain in ('lang="en"', "<title>Page not found – T</title>", '"color-scheme"', '"viewport"'):
+        assert plain in html  # it is read as it is, in the browser's own look
+    assert "The first page is at the beginning of the address" in html
+
+
+def test_missing_page_of_a_domain(tmp_path: Path) -> None:
+    """A site with a domain of its own begins at the root of it."""
+    site = load_site(write_site(tmp_path, 'title = "T"\ndomain = "paper.example.org"'))
+    html = render_site(site, read_pages(site), Manifest(()))[MISSING]
+    assert '<a href="/">' in html
+    assert 'href="/assets/style-' in html
 
 
 def test_missing_page_under_a_sub_path(tmp_path: Path) -> None:

@@ -202,7 +202,7 @@ def test_without_javascript(browser: Browser, exhibition: Exhibition) -> None:
         for name in ("trajectories", "interpolation", "hierarchy"):
             assert film(page, name).get_attribute("controls") == ""
             expect(page.locator(f"#{name} .scrubber")).to_be_hidden()
-            expect(page.locator(f"#{name} .stage img")).to_be_visible()
+            expect(page.locator(f"#{name} .stage img").first).to_be_visible()
             expect(page.locator(f"#{name} .downloads a").first).to_be_visible()
         expect(page.locator(".motion")).to_be_hidden()
         expect(page.locator(".copy")).to_be_hidden()

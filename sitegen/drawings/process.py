@@ -13,7 +13,7 @@ WIDTH = 640.0
 _LEFT, _RIGHT, _GAP = 18.0, 66.0, 3.0
 _BAND = 15.0
 _LARGEST_TILE = 190.0
-_TITLE, _SMALL = 22.0, 14.0
+_TITLE, _SMALL = 22.0, 17.0
 _UPPER_BAND, _ROWS = 62.0, 96.0
 _STYLE = """\
 .pixels { image-rendering: pixelated; }

@@ -15,6 +15,7 @@ WIDTH, HEIGHT = 480.0, 452.0
 _LOWEST = 1e-9
 _HEAT, _NOISE = ("#69abdb", "#08306b"), ("#ee8a6c", "#7f0000")
 _HEAT_DARK, _NOISE_DARK = ("#2d6794", "#b3dcff"), ("#93402c", "#ffc3b0")
+_DOTS = "1 3"
 _TOLD = (0.5, 1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 32.0, 64.0, 128.0)
 
 
@@ -141,10 +142,7 @@ def _floor(panel: Panel, curves: Curves) -> Markup:
     if not curves.floor:
         return Markup()
     ends = (curves.frequencies[1], curves.frequencies[-1])
-    line = panel.curve(ends, [curves.floor] * 2, class_="floor", stroke_dasharray="1 3")
-    x, y = panel.at(ends[0], curves.floor)
-    words = "sampling noise δ²"
-    return group(line, label(x + 40, y + 15, words, size=13, anchor="start", class_="soft"))
+    return panel.curve(ends, [curves.floor] * 2, class_="floor", stroke_dasharray=_DOTS)
 
 
 def _legend(curves: Curves) -> Markup:
@@ -157,6 +155,11 @@ def _legend(curves: Curves) -> Markup:
         y = 18.0 + 20 * number
         count = len(curves.heat if kind == "heat" else curves.noise)
         parts += [_sample(kind, count, y - 4.5), label(126, y, words, size=14, anchor="start")]
+    if curves.floor:
+        rows = len(entries)
+        x, y = (250, 20 * rows - 2) if curves.data else (66, 20 * rows + 18)
+        dots = path(f"M{x} {y - 4.5}h52", class_="floor", stroke_dasharray=_DOTS, stroke_width=2)
+        parts += [dots, label(x + 60, y, "sampling noise δ²", size=14, anchor="start")]
     return group(*parts)
 
 

@@ -53,6 +53,18 @@ def test_legend() -> None:
     assert not [word for word in fewer if "DDPM" in word or word in ("data", "sampling noise δ²")]
 
 
+@pytest.mark.parametrize("data", [DATA, None])
+def test_no_words_among_the_curves(data: list[float] | None) -> None:
+    """Inside the axes, where a curve could cross them, there are no words; none lie on others."""
+    root = ElementTree.fromstring(spectra_drawing(replace(CURVES, data=data), "Words").text())
+    names = "{http://www.w3.org/2000/svg}"
+    (frame,) = (e for e in root.iter(f"{names}rect") if e.get("class") == "frame")
+    left, top, width, height = (float(frame.get(n, 0)) for n in ("x", "y", "width", "height"))
+    places = [(float(e.get("x", 0)), float(e.get("y", 0))) for e in root.iter(f"{names}text")]
+    assert not [(x, y) for x, y in places if left < x < left + width and top < y < top + height]
+    assert len(set(places)) == len(places)
+
+
 def test_dashes() -> None:
     """Red and blue are told apart by more than their colour."""
     root = ElementTree.fromstring(spectra_drawing(CURVES, "Words").text())
