@@ -242,7 +242,7 @@ def on_the_point(words: Sequence[str]) -> list[str]:
     """Numbers of a column with blanks behind them, so that, set right, their points are in line."""
     parts = [word.partition(".") for word in words]
     longest = max((len(after) for _, _, after in parts), default=0)
-    if longest == 0 or any("e" in word for word in words):
+    if longest == 0 or any("×" in word for word in words):
         return list(words)
     return [
         word + (not point) * _POINT_BLANK + (longest - len(after)) * _DIGIT_BLANK

@@ -202,7 +202,7 @@ def test_numbers_on_the_point() -> None:
     assert table.numeric == (1, 2, 4)
     assert [row[1] for row in table.rows] == ["0", "20", "3"]
     assert [row[2] for row in table.rows] == ["1.25", "10\u2008\u2007\u2007", "–"]
-    assert [row[4] for row in table.rows] == ["1e-09", "0.5", "1"]
+    assert [row[4] for row in table.rows] == ["1 × 10⁻⁹", "0.5", "1"]
 
 
 def test_front_picture() -> None:
