@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from sitegen.links import relative
 from sitegen.media import JSON, Media, MediaFile, Record
@@ -28,6 +29,7 @@ from sitegen.views import (
 
 _COMFORTABLE = 520  # CSS pixels: small clips are shown at most this wide
 _WIDE = 680  # CSS pixels: what is wider may leave the column of the text
+_GROWTH = 0.35  # share of its levels in which a branch of a tree grows, as films draw it
 _LAYOUT = {"cells", "nodes", "panels"}  # parameters that say where things are, not how made
 _TOLD = {"kind", "seed", "sampling_noise_std", "model", "models"}  # told on lines of their own
 _LABELS = {
@@ -96,7 +98,7 @@ def _clip(media: Media, page: str) -> Clip:
         downloads=_downloads(media, page),
         steps=_steps(media),
         cells=cells,
-        nodes=tuple(_nodes(record)),
+        nodes=tuple(_joined(list(_nodes(record)), record)),
         panels=tuple(str(each) for each in _sequence(record.parameters.get("panels"))),
         results=_results(record),
         origin=_origin(media),
@@ -194,6 +196,31 @@ def _nodes(record: Record) -> Iterator[Node]:
     for noted in _sequence(record.parameters.get("nodes")):
         if isinstance(noted, Mapping) and all(name in noted for name in names):
             yield Node(*(_whole(noted, name) for name in names))
+
+
+def _joined(nodes: Sequence[Node], record: Record) -> Iterator[Node]:
+    """The nodes with their arrows, and the frames at which their pictures are there in full."""
+    frames = record.files["mp4"].frames or 1
+    places = {(node.depth, node.index): node for node in nodes}
+    for node in nodes:
+        node = replace(node, arrow=_arrow(places.get((node.depth - 1, node.index // 2)), node))
+        if len(record.levels) != frames:
+            yield replace(node, last=frames - 1)
+            continue
+        begin, end = node.from_level + 1, node.to_level
+        whole = begin - max(1, round(_GROWTH * (begin - end)))
+        first = sum(level >= whole for level in record.levels) - 1 if node.depth else 0
+        last = sum(level >= end for level in record.levels) - 1
+        yield replace(node, first=first, last=max(first, last))
+
+
+def _arrow(parent: Node | None, node: Node) -> str:
+    """The way of the arrow that leads to a node, as a path of SVG; nothing leads to the root."""
+    if parent is None:
+        return ""
+    start, middle = parent.x + parent.size, (parent.x + parent.size + node.x) / 2
+    y0, y1 = parent.y + parent.size / 2, node.y + node.size / 2
+    return f"M{start},{y0:g}C{middle:g},{y0:g} {middle:g},{y1:g} {node.x},{y1:g}"
 
 
 def _whole(values: Mapping[str, JSON], name: str) -> int:

@@ -116,13 +116,14 @@ def states(tree: Layout) -> Iterator[tuple[int, Frame]]:
 
 def nodes(tree: Layout) -> list[dict[str, int]]:
     """Where its pictures stand, as a record notes it."""
-    bounds = (tree.levels, *tree.splits, 0)
+    first = (tree.levels, *(split - 1 for split in tree.splits))
+    last = (*tree.splits, 0)
     found = []
     for depth in range(tree.depth + 1):
         for index in range(2**depth):
             top, left = tree.place(depth, index)
             spot = {"depth": depth, "index": index, "x": left, "y": top, "size": tree.picture}
-            found.append({**spot, "from_level": bounds[depth], "to_level": bounds[depth + 1]})
+            found.append({**spot, "from_level": first[depth], "to_level": last[depth]})
     return found
 
 
