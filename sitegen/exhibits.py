@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 
 from sitegen.links import relative
@@ -30,6 +31,7 @@ from sitegen.views import (
 _DIGIT_BLANK, _POINT_BLANK = "\u2007", "\u2008"  # as wide as a digit, and as a point
 _COMFORTABLE = 520  # CSS pixels: small clips are shown at most this wide
 _WIDE = 680  # CSS pixels: what is wider may leave the column of the text
+_GROWTH = 0.35  # share of its levels in which a branch of a tree grows, as films draw it
 _LAYOUT = {"cells", "nodes", "panels"}  # parameters that say where things are, not how made
 _TOLD = {"kind", "seed", "sampling_noise_std", "model", "models"}  # told on lines of their own
 _LABELS = {
@@ -102,7 +104,7 @@ def _clip(media: Media, page: str) -> Clip:
         downloads=_downloads(media, page),
         steps=_steps(media),
         cells=cells,
-        nodes=tuple(_nodes(record)),
+        nodes=tuple(_joined(list(_nodes(record)), record)),
         panels=tuple(str(each) for each in _sequence(record.parameters.get("panels"))),
         results=_results(record),
         origin=_origin(media),
@@ -199,7 +201,39 @@ def _nodes(record: Record) -> Iterator[Node]:
     names = ("depth", "index", "x", "y", "size", "from_level", "to_level")
     for noted in _sequence(record.parameters.get("nodes")):
         if isinstance(noted, Mapping) and all(name in noted for name in names):
-            yield Node(*(_whole(noted, name) for name in names))
+            depth, index, x, y, size, start, end = (_whole(noted, name) for name in names)
+            yield Node(depth, index, x, y, size, start, end)
+
+
+def _joined(nodes: Sequence[Node], record: Record) -> Iterator[Node]:
+    """The nodes with their arrows, and the frames at which their pictures are there in full."""
+    frames = record.files["mp4"].frames or 1
+    places = {(node.depth, node.index): node for node in nodes}
+    for node in nodes:
+        column = min(other.x for other in nodes if other.depth == node.depth)
+        above = places.get((node.depth - 1, node.index // 2))
+        node = replace(node, arrow=_arrow(above, node, column))
+        if len(record.levels) != frames:
+            yield replace(node, last=frames - 1)
+            continue
+        begin, end = node.from_level + 1, node.to_level
+        whole = begin - max(1, round(_GROWTH * (begin - end)))
+        first = max(sum(level >= whole for level in record.levels) - 1, 0) if node.depth else 0
+        last = sum(level >= end for level in record.levels) - 1
+        yield replace(node, first=first, last=max(first, last))
+
+
+def _arrow(parent: Node | None, node: Node, column: int) -> str:
+    """The way of the arrow that leads to a node, as a path of SVG; nothing leads to the root.
+
+    It bends as far as the `column` where the first of the node's generation begin, and goes
+    straight on to those that stand behind.
+    """
+    if parent is None:
+        return ""
+    start, middle = parent.x + parent.size, (parent.x + parent.size + column) / 2
+    y0, y1 = parent.y + parent.size / 2, node.y + node.size / 2
+    return f"M{start},{y0:g}C{middle:g},{y0:g} {middle:g},{y1:g} {column},{y1:g}H{node.x}"
 
 
 def _whole(values: Mapping[str, JSON], name: str) -> int:

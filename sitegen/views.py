@@ -146,7 +146,11 @@ class Cells:
 
 @dataclass(frozen=True)
 class Node:
-    """A picture of a tree: its place in the tree, and in the film in pixels."""
+    """A picture of a tree: its place in the tree, and in the film in pixels.
+
+    first, last: the frames between which it forms, and is there in full
+    arrow: the way of the arrow that leads to it, as a path of SVG
+    """
 
     depth: int
     index: int
@@ -155,6 +159,9 @@ class Node:
     size: int
     from_level: int
     to_level: int
+    first: int = 0
+    last: int = 0
+    arrow: str = ""
 
 
 @dataclass(frozen=True)

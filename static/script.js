@@ -10,26 +10,33 @@ const clips = [];
 const clamp = (value, least, most) => Math.min(Math.max(value, least), most);
 const list = (text) => (text ?? "").split(" ").filter(Boolean);
 const numbers = (text) => list(text).map(Number);
+const WAYS = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 };
+const arrow = (event) => (event.ctrlKey || event.altKey || event.metaKey ? 0 : WAYS[event.key]);
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
 
-const memory = {
-  read() {
-    try {
-      return localStorage.getItem(KEY);
-    } catch {
-      return null;
-    }
-  },
-  write(value) {
-    try {
-      localStorage.setItem(KEY, value);
-    } catch {
-      // some browsers keep nothing for files; then it holds for this page only
-    }
-  },
-};
+/* The visitor's wish, after it was changed; some browsers keep nothing for files. */
+function wish(value) {
+  try {
+    if (value) localStorage.setItem(KEY, value);
+    return localStorage.getItem(KEY);
+  } catch {
+    return null;
+  }
+}
 
-let moving = !calm.matches && memory.read() !== "stopped" && !navigator.connection?.saveData;
+/* Set things up. Only what is ready is shown, and what goes wrong loses its own function only. */
+function prepare(selector, setUp) {
+  for (const element of document.querySelectorAll(selector)) {
+    try {
+      setUp(element);
+      element.classList.add("live");
+    } catch (fault) {
+      console.error(fault);
+    }
+  }
+}
+
+let moving = !calm.matches && wish() !== "stopped" && !navigator.connection?.saveData;
 
 /* Play button, slider and readout of a clip; the viewer has a copy of them. */
 class Controls {
@@ -37,36 +44,30 @@ class Controls {
     this.clip = clip;
     this.button = element.querySelector(".play");
     this.slider = element.querySelector(".slider");
-    this.slots = [...element.querySelectorAll("[data-slot]")];
+    this.slots = element.querySelectorAll("[data-slot]");
+    this.trouble = element.querySelector(".trouble") ?? {};
     this.button.addEventListener("click", () => clip.toggle());
     this.slider.addEventListener("input", () => clip.scrub(this.slider.valueAsNumber));
     this.slider.addEventListener("keydown", (event) => this.key(event));
   }
 
   key(event) {
-    const way = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
-    if (!way || event.ctrlKey || event.altKey || event.metaKey) return;
+    const way = arrow(event);
+    if (!way) return;
     event.preventDefault();
-    this.clip.scrub(this.clip.next(this.clip.aim, way));
+    this.clip.scrub(this.clip.next(way));
   }
 
-  /* Where the slider stands: at once, before the frame is there. */
-  point(frame) {
-    const { clip, slider } = this;
-    slider.value = clip.valueAt(frame);
-    slider.setAttribute("aria-valuetext", fill(slider.dataset.text, clip.words(frame)));
-  }
-
-  /* What is said of the frame that is seen. */
-  read(frame) {
-    const words = this.clip.words(frame);
+  /* The slider stands where it was put, at once; the words are of the frame that is seen. */
+  update() {
+    const { clip, button, slider } = this;
+    slider.value = clip.valueAt(clip.aim);
+    slider.setAttribute("aria-valuetext", fill(slider.dataset.text, clip.words(clip.aim)));
+    const words = clip.words(clip.shown);
     for (const slot of this.slots) slot.textContent = fill(slot.dataset.slot, words);
-  }
-
-  state(running) {
-    const { button } = this;
-    button.classList.toggle("running", running);
-    button.setAttribute("aria-label", running ? button.dataset.pause : button.dataset.play);
+    button.classList.toggle("running", clip.running);
+    button.setAttribute("aria-label", clip.running ? button.dataset.pause : button.dataset.play);
+    this.trouble.hidden = !clip.lost;
   }
 }
 
@@ -74,36 +75,51 @@ class Clip {
   constructor(figure) {
     const video = figure.querySelector("video");
     const data = video.dataset;
-    this.figure = figure;
-    this.video = video;
-    this.stage = video.parentElement;
-    this.poster = this.stage.querySelector("img");
-    [this.width, this.height] = numbers(data.size);
-    this.fps = Number(data.fps);
-    this.last = Number(data.last);
+    Object.assign(this, { figure, video, stage: video.parentElement });
+    this.poster = this.stage.querySelector("img") ?? new Image();
+    [this.width, this.height, this.fps, this.last, this.points, this.hold] = numbers(data.film);
+    this.whole = [{ first: 0, last: this.last }];
+    this.line = this.whole; // what is looked at: all, or a branch of a tree
     this.levels = list(data.levels);
     this.sigmas = list(data.sigmas);
-    [this.points, this.hold] = numbers(data.points ?? "0 0");
     this.shown = this.last; // the frame that is seen; the poster is the last one
     this.aim = this.last; // the frame that is wanted
     this.ratio = 0; // how much of it is in view
     this.held = false; // the visitor stopped this one
     this.asked = false; // the visitor started this one
     this.running = false;
-    this.seen = []; // who else wants to know of a new frame
-    video.removeAttribute("controls");
-    video.loop = false;
+    this.lost = false; // its film did not come
     this.controls = [new Controls(figure.querySelector(".scrubber"), this)];
     video.addEventListener("ended", () => this.rest());
     video.addEventListener("seeked", () => this.arrive());
     video.addEventListener("loadedmetadata", () => this.arrive());
-    video.addEventListener("error", () => this.run(false), true);
+    video.addEventListener("error", (event) => this.lose(event), true);
+    for (const event of ["load", "error"]) this.poster.addEventListener(event, () => viewer.paint(this));
     this.watch();
   }
 
+  update() {
+    for (const each of this.controls) each.update();
+  }
+
+  get end() {
+    return this.line.at(-1).last;
+  }
+
+  /* What is seen of the line at a frame. */
+  part(frame) {
+    return this.line.findLast((part) => part.first <= frame) ?? this.line[0];
+  }
+
+  /* A picture of a tree stays as it was at its own last frame. */
+  own(frame) {
+    return Math.min(frame, this.part(frame).last);
+  }
+
   words(frame) {
-    const point = this.valueAt(frame) + 1;
-    return { level: this.levels[frame], sigma: this.sigmas[frame], frame: frame + 1, point };
+    const own = this.own(frame);
+    const point = this.valueAt(own) + 1;
+    return { level: this.levels[own], sigma: this.sigmas[own], frame: own + 1, point };
   }
 
   /* An interpolation goes there and back, so its slider runs over its points: the first frames. */
@@ -114,16 +130,20 @@ class Clip {
   }
 
   /* The next frame of another level or point. */
-  next(frame, way) {
-    if (this.points) return clamp(this.valueAt(frame) + way, 0, this.points - 1);
-    let to = frame + way;
-    while (this.levels[to] !== undefined && this.levels[to] === this.levels[frame]) to += way;
-    return clamp(to, 0, this.last);
+  next(way) {
+    const from = Math.min(this.aim, this.end);
+    if (this.points) return this.valueAt(from) + way;
+    const level = (frame) => this.levels[this.own(frame)];
+    let to = from + way;
+    while (this.levels[to] !== undefined && level(to) === level(from)) to += way;
+    return to;
   }
 
   load() {
     if (this.video.preload === "auto") return;
     this.video.preload = "auto";
+    this.lost = false;
+    this.update();
     if (this.video.networkState !== HTMLMediaElement.NETWORK_LOADING) this.video.load();
   }
 
@@ -132,8 +152,18 @@ class Clip {
     const { video } = this;
     if (!video.querySelector("source[media]") || video.preload !== "auto") return;
     this.run(false);
+    this.aimed = undefined;
     video.load();
     schedule();
+  }
+
+  /* The film does not come: go back to what is seen, and say so. The next press tries again. */
+  lose(event) {
+    if (event.target.nextElementSibling?.localName === "source") return; // there is another film
+    this.run(false);
+    this.video.preload = "none";
+    Object.assign(this, { lost: true, held: true, asked: false, aim: this.shown });
+    this.update();
   }
 
   /* Hear of every frame that is shown, while it plays and after a jump alike. */
@@ -153,11 +183,9 @@ class Clip {
   show(frame) {
     this.shown = clamp(frame, 0, this.last);
     if (!this.held) this.aim = this.shown;
-    for (const each of this.controls) {
-      if (!this.held) each.point(this.shown);
-      each.read(this.shown);
-    }
-    for (const tell of this.seen) tell();
+    this.update();
+    viewer.paint(this);
+    if (this.running && !this.video.paused && this.shown > this.end) this.rest();
   }
 
   /* Stop, and go to a frame. Its middle is aimed at, so that rounding cannot miss it. */
@@ -165,8 +193,8 @@ class Clip {
     this.held = true;
     this.asked = false;
     this.run(false);
-    this.aim = clamp(frame, 0, this.last);
-    for (const each of this.controls) each.point(this.aim);
+    this.aim = clamp(frame, 0, this.end);
+    this.update();
     this.load();
     this.arrive();
     schedule();
@@ -194,20 +222,22 @@ class Clip {
     const { video } = this;
     this.running = on;
     this.aimed = undefined;
-    for (const each of this.controls) each.state(on);
+    this.update();
     clearTimeout(this.timer);
     if (on) {
       this.load();
-      if (video.ended) video.currentTime = 0;
+      if (this.aim >= this.end) video.currentTime = 0;
       video.play().catch(() => {
         if (this.running && video.paused) this.run(false);
       });
     } else {
       video.pause();
     }
+    tell();
   }
 
   rest() {
+    this.video.pause();
     this.timer = setTimeout(() => {
       this.running = false;
       schedule();
@@ -222,45 +252,35 @@ function schedule() {
     return here && !document.hidden && !clip.held && (moving || clip.asked);
   });
   wanted.sort((a, b) => b.asked - a.asked || b.ratio - a.ratio);
-  const chosen = new Set(wanted.slice(0, AT_ONCE));
-  for (const clip of clips) if (!chosen.has(clip)) clip.run(false);
-  for (const clip of chosen) clip.run(true);
+  const chosen = wanted.slice(0, AT_ONCE);
+  for (const clip of clips) clip.run(chosen.includes(clip));
+  tell();
 }
 
 function observe() {
-  const find = (entry) => clips.find((clip) => clip.stage === entry.target);
-  const view = new IntersectionObserver(
-    (entries) => {
-      for (const entry of entries) {
-        const { height } = entry.intersectionRect;
-        const enough = entry.intersectionRatio >= 0.25 || height > innerHeight / 2;
-        find(entry).ratio = enough ? entry.intersectionRatio : 0;
-      }
-      schedule();
-    },
-    { threshold: [0, 0.25, 0.5, 0.75, 1] },
-  );
-  const near = new IntersectionObserver(
-    (entries) => {
-      for (const entry of entries) {
-        if (entry.isIntersecting && moving) find(entry).load();
-      }
-    },
-    { rootMargin: "200px 0px" },
-  );
-  for (const clip of clips) {
-    view.observe(clip.stage);
-    near.observe(clip.stage);
-  }
+  const watch = (task, options) => {
+    const each = (entry) => task(clips.find((clip) => clip.stage === entry.target), entry);
+    const observer = new IntersectionObserver((entries) => entries.forEach(each), options);
+    for (const clip of clips) observer.observe(clip.stage);
+  };
+  const view = (clip, { intersectionRatio, intersectionRect }) => {
+    const enough = intersectionRatio >= 0.25 || intersectionRect.height > innerHeight / 2;
+    clip.ratio = enough ? intersectionRatio : 0;
+    schedule();
+  };
+  watch(view, { threshold: [0, 0.25, 0.5, 0.75, 1] });
+  watch((clip, entry) => entry.isIntersecting && moving && clip.load(), { rootMargin: "200px 0px" });
   document.addEventListener("visibilitychange", schedule);
 }
 
 /* One button for all motion, whose state is remembered; a wish for calm comes first. */
+let tell = () => {};
 function motion(button) {
-  const words = button.querySelector("span");
-  const tell = () => {
-    words.textContent = moving ? button.dataset.stop : button.dataset.go;
-    button.classList.toggle("running", moving);
+  const words = button.querySelector("span") ?? {};
+  const stops = () => moving || clips.some((clip) => clip.running);
+  tell = () => {
+    button.classList.toggle("running", stops());
+    words.textContent = stops() ? button.dataset.stop : button.dataset.go;
   };
   const set = (on) => {
     moving = on;
@@ -268,14 +288,13 @@ function motion(button) {
       clip.asked = false;
       if (on) clip.held = false;
     }
-    tell();
     schedule();
   };
   button.addEventListener("click", () => {
-    set(!moving);
-    memory.write(moving ? "moving" : "stopped");
+    set(!stops());
+    wish(moving ? "moving" : "stopped");
   });
-  calm.addEventListener("change", () => set(!calm.matches && memory.read() !== "stopped"));
+  calm.addEventListener("change", () => set(!calm.matches && wish() !== "stopped"));
   tell();
 }
 
@@ -283,22 +302,20 @@ function motion(button) {
 function place(element, clip, { x, y, width, height }) {
   const share = (part, whole) => `${(100 * part) / whole}%`;
   const [left, top] = [share(x, clip.width), share(y, clip.height)];
-  const [across, down] = [share(width, clip.width), share(height, clip.height)];
-  Object.assign(element.style, { left, top, width: across, height: down });
+  Object.assign(element.style, { left, top, width: share(width, clip.width), height: share(height, clip.height) });
 }
 
 /* Samples in a grid: one button, the lens, lies over the one that it opens. */
 function grid(clip) {
-  const [columns, count, width, height] = numbers(clip.video.dataset.cells);
-  const lens = clip.stage.querySelector(".lens");
-  const rows = Math.ceil(count / columns);
-  const box = (index) => {
+  const { stage, video } = clip;
+  const [columns, count, width, height] = numbers(video.dataset.cells);
+  const lens = stage.querySelector(".lens");
+  const boxes = Array.from({ length: count }, (_, index) => {
     const row = Math.floor(index / columns);
-    const inRow = row === rows - 1 ? count - row * columns : columns;
-    const left = Math.floor(((columns - inRow) * width) / 2);
-    return { x: left + (index % columns) * width, y: row * height, width, height };
-  };
-  const boxes = Array.from({ length: count }, (_, index) => box(index));
+    const free = Math.max(0, (row + 1) * columns - count); // the last row is centred
+    const x = Math.floor((free * width) / 2) + (index % columns) * width;
+    return { x, y: row * height, width, height };
+  });
   let at = 0;
   const move = (index) => {
     at = index;
@@ -306,30 +323,30 @@ function grid(clip) {
     lens.setAttribute("aria-label", fill(lens.dataset.text, { n: at + 1, count }));
   };
   const under = (event) => {
-    const area = clip.stage.getBoundingClientRect();
+    const area = stage.getBoundingClientRect();
     const x = ((event.clientX - area.left) / area.width) * clip.width;
     const y = ((event.clientY - area.top) / area.height) * clip.height;
     return boxes.findIndex((b) => x >= b.x && x < b.x + width && y >= b.y && y < b.y + height);
   };
-  clip.stage.addEventListener("pointermove", (event) => {
+  stage.addEventListener("pointermove", (event) => {
     const index = under(event);
     if (index >= 0) move(index);
-    clip.stage.classList.toggle("pointed", index >= 0);
+    stage.classList.toggle("pointed", index >= 0);
   });
-  clip.stage.addEventListener("pointerleave", () => clip.stage.classList.remove("pointed"));
-  clip.stage.addEventListener("click", (event) => {
+  stage.addEventListener("pointerleave", () => stage.classList.remove("pointed"));
+  stage.addEventListener("click", (event) => {
     const index = event.detail ? under(event) : at; // a click of the keyboard has no place
     if (index < 0) return;
     move(index);
     lens.focus({ preventScroll: true });
-    viewer.open(clip, boxes, at, "sample", move);
+    viewer.open(clip, boxes, at, move);
   });
   lens.addEventListener("keydown", (event) => {
-    const ways = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns };
-    const to = { Home: 0, End: count - 1 }[event.key] ?? at + (ways[event.key] ?? NaN);
-    if (Number.isNaN(to)) return;
+    const [left, right, up, down] = [at - 1, at + 1, at - columns, at + columns];
+    const keys = { Home: 0, End: count - 1, ArrowLeft: left, ArrowRight: right, ArrowUp: up, ArrowDown: down };
+    if (!(event.key in keys)) return;
     event.preventDefault();
-    if (to >= 0 && to < count) move(to);
+    if (boxes[keys[event.key]]) move(keys[event.key]);
   });
   move(0);
 }
@@ -337,24 +354,23 @@ function grid(clip) {
 /* A tree: every picture is a button, and shows its branch. */
 function tree(clip) {
   const buttons = [...clip.stage.querySelectorAll(".node")];
-  const nodes = buttons.map((button, number) => {
-    const [depth, index, x, y, size] = numbers(button.dataset.node);
-    return { button, number, depth, index, x, y, width: size, height: size };
+  const nodes = buttons.map((button) => {
+    const [depth, index, x, y, size, first = 0, last = clip.last] = numbers(button.dataset.node);
+    return { button, depth, index, x, y, width: size, height: size, first, last };
   });
   const find = (depth, index) => nodes.find((n) => n.depth === depth && n.index === index);
-  const within = (inner, outer) =>
-    inner.depth >= outer.depth && inner.index >> (inner.depth - outer.depth) === outer.index;
-  const veil = veiled(clip, nodes);
+  for (const node of nodes) node.line = [...(find(node.depth - 1, node.index >> 1)?.line ?? []), node];
+  const holes = clip.stage.querySelectorAll(".veil g"); // one a node: its picture and the arrow to it
   const mark = (node) => {
-    veil(node && nodes.filter((other) => within(node, other) || within(other, node)));
+    nodes.forEach((other, number) => {
+      const branch = node && (node.line.includes(other) || other.line.includes(node));
+      holes[number].classList.toggle("cut", Boolean(branch));
+      other.button.classList.toggle("marked", other === node);
+    });
   };
   const go = (node) => {
     for (const each of nodes) each.button.tabIndex = each === node ? 0 : -1;
     node.button.focus();
-  };
-  const beside = (node, way) => {
-    const same = nodes.filter((other) => other.depth === node.depth).sort((a, b) => a.y - b.y);
-    return same[same.indexOf(node) + way];
   };
   for (const node of nodes) {
     const { button, depth, index } = node;
@@ -365,53 +381,22 @@ function tree(clip) {
     button.addEventListener("pointerleave", () => mark(nodes.find((n) => n.button === document.activeElement)));
     button.addEventListener("click", () => {
       go(node);
-      viewer.open(clip, nodes, node.number, "node", (number) => go(nodes[number]));
+      viewer.open(clip, nodes, nodes.indexOf(node), (number) => go(nodes[number]));
     });
     button.addEventListener("keydown", (event) => {
       const to = {
-        ArrowLeft: () => find(depth - 1, index >> 1),
-        ArrowRight: () => find(depth + 1, index * 2),
-        ArrowUp: () => beside(node, -1),
-        ArrowDown: () => beside(node, 1),
-        Home: () => nodes[0],
-        End: () => nodes.at(-1),
-      }[event.key];
-      if (!to) return;
+        ArrowLeft: find(depth - 1, index >> 1),
+        ArrowRight: find(depth + 1, index * 2),
+        ArrowUp: find(depth, index - 1),
+        ArrowDown: find(depth, index + 1),
+        Home: nodes[0],
+        End: nodes.at(-1),
+      };
+      if (!(event.key in to)) return;
       event.preventDefault();
-      if (to()) go(to());
+      if (to[event.key]) go(to[event.key]);
     });
   }
-}
-
-/* A veil over a tree with holes for a branch: its pictures and the arrows between them. */
-function veiled(clip, nodes) {
-  const make = (name, attributes, ...inside) => {
-    const element = document.createElementNS("http://www.w3.org/2000/svg", name);
-    for (const key in attributes) element.setAttribute(key, attributes[key]);
-    element.append(...inside);
-    return element;
-  };
-  const all = { width: clip.width, height: clip.height };
-  const id = `${clip.figure.id}-veil`;
-  const holes = make("g", { fill: "#000" });
-  const mask = make("mask", { id, maskUnits: "userSpaceOnUse", x: 0, y: 0, ...all }, make("rect", { fill: "#fff", ...all }), holes);
-  const viewBox = `0 0 ${clip.width} ${clip.height}`;
-  const svg = make("svg", { class: "veil", viewBox, "aria-hidden": true }, mask, make("rect", { ...all, mask: `url(#${id})` }));
-  clip.stage.insertBefore(svg, clip.stage.querySelector(".tree"));
-  return (branch) => {
-    svg.classList.toggle("drawn", Boolean(branch));
-    if (!branch) return;
-    const cut = branch.flatMap((node) => {
-      const { x, y, width, height, depth, index } = node;
-      const hole = make("rect", { x: x - 4, y: y - 4, width: width + 8, height: height + 8 });
-      const parent = branch.find((n) => n.depth === depth - 1 && n.index === index >> 1);
-      if (!parent) return [hole];
-      const [x0, y0, y1] = [parent.x + width, parent.y + height / 2, y + height / 2];
-      const d = `M${x0},${y0}C${(x0 + x) / 2},${y0} ${(x0 + x) / 2},${y1} ${x},${y1}`;
-      return [hole, make("path", { d, fill: "none", stroke: "#000", "stroke-width": width / 2.5 })];
-    });
-    holes.replaceChildren(...cut);
-  };
 }
 
 /* The dialog that shows one sample large, drawn from the clip's own film. */
@@ -419,60 +404,77 @@ const viewer = {
   clip: null,
 
   setUp(dialog) {
-    this.dialog = dialog;
-    this.title = dialog.querySelector("h2");
-    this.canvas = dialog.querySelector("canvas");
-    this.room = dialog.querySelector(".viewer-place");
-    dialog.querySelector(".close").addEventListener("click", () => dialog.close());
-    dialog.querySelector(".earlier").addEventListener("click", () => this.turn(-1));
-    dialog.querySelector(".later").addEventListener("click", () => this.turn(1));
+    const find = (selector) => dialog.querySelector(selector);
+    this.title = find("h2");
+    this.canvas = find("canvas");
+    this.pen = this.canvas.getContext("2d");
+    this.room = find(".viewer-place");
+    this.wait = find(".wait") ?? {};
+    find(".close").addEventListener("click", () => dialog.close());
+    find(".earlier").addEventListener("click", () => this.turn(-1));
+    find(".later").addEventListener("click", () => this.turn(1));
     dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
     dialog.addEventListener("close", () => this.closed());
+    dialog.addEventListener("keydown", (event) => {
+      const way = /Left|Right/.test(event.key) && arrow(event);
+      if (way && !event.defaultPrevented) this.turn(way); // the slider has used its own
+    });
+    this.dialog = dialog;
   },
 
-  open(clip, boxes, at, what, tell) {
-    Object.assign(this, { clip, boxes, at, what, tell });
+  open(clip, boxes, at, tell) {
+    if (!this.dialog) return;
+    const { held, asked } = clip;
+    Object.assign(this, { clip, boxes, at, tell, before: { held, asked } });
     const copy = clip.figure.querySelector(".scrubber").cloneNode(true);
     this.room.replaceChildren(copy);
     this.controls = new Controls(copy, clip);
     clip.controls.push(this.controls);
-    this.draw = () => this.paint();
-    clip.seen.push(this.draw);
-    this.controls.point(clip.aim);
-    this.controls.read(clip.shown);
-    this.controls.state(clip.running);
     this.turn(0);
     this.dialog.showModal();
     this.title.focus();
     schedule();
   },
 
+  /* A sample has the whole clip; a picture of a tree has its branch, and opens as it ends. */
   turn(way) {
-    this.at = (this.at + way + this.boxes.length) % this.boxes.length;
-    const { width, height } = this.boxes[this.at];
-    Object.assign(this.canvas, { width, height });
-    const words = { n: this.at + 1, count: this.boxes.length };
-    this.title.textContent = fill(this.title.dataset[this.what], words);
-    this.canvas.setAttribute("aria-label", `${this.title.textContent}: ${this.clip.video.getAttribute("aria-label")}`);
-    this.paint();
+    const { clip, boxes, canvas, title } = this;
+    const count = boxes.length;
+    this.at = (this.at + way + count) % count;
+    const box = boxes[this.at];
+    clip.line = box.line ?? [{ ...box, ...clip.whole[0] }];
+    if (box.line) {
+      this.controls.slider.max = clip.end;
+      if (clip.running || clip.shown < clip.end) clip.scrub(clip.end);
+    }
+    const name = box.button?.getAttribute("aria-label");
+    title.textContent = name ?? fill(title.dataset.sample, { n: this.at + 1, count });
+    Object.assign(canvas, { width: box.width, height: box.height });
+    clip.show(clip.shown);
   },
 
-  paint() {
-    const { video, poster, width: whole } = this.clip;
-    const { x, y, width, height } = this.boxes[this.at];
+  /* The film is drawn, or the poster until it is there; if that is missing, the film is fetched. */
+  paint(clip) {
+    if (clip !== this.clip) return;
+    const { canvas, pen } = this;
+    const { video, poster } = clip;
     const film = video.readyState >= 2;
-    const times = film ? 1 : poster.naturalWidth / whole;
-    const from = [x, y, width, height].map((value) => value * times);
-    const pen = this.canvas.getContext("2d");
+    const wide = film ? video.videoWidth : poster.naturalWidth;
+    this.wait.hidden = wide > 0;
+    if (!wide) return poster.complete && clip.scrub(clip.aim);
+    const { x, y, width, height } = clip.part(film ? clip.shown : clip.last);
+    const from = [x, y, width, height].map((value) => (value * wide) / clip.width);
     pen.imageSmoothingEnabled = false;
-    pen.drawImage(film ? video : poster, ...from, 0, 0, width, height);
+    pen.drawImage(film ? video : poster, ...from, 0, 0, canvas.width, canvas.height);
   },
 
   closed() {
     const { clip } = this;
-    clip.controls = clip.controls.filter((each) => each !== this.controls);
-    clip.seen = clip.seen.filter((each) => each !== this.draw);
     this.clip = null;
+    clip.controls.pop();
+    if (this.boxes[0].line) Object.assign(clip, this.before);
+    clip.line = clip.whole;
+    clip.show(clip.shown);
     this.tell(this.at);
     schedule();
   },
@@ -495,33 +497,34 @@ function copying(box) {
 }
 
 /* A video of another host: its player comes when the button is pressed. */
-function playElsewhere(screen, button) {
-  const player = document.createElement("iframe");
-  player.title = screen.dataset.title;
-  player.allow = "autoplay; fullscreen; picture-in-picture; encrypted-media";
-  player.referrerPolicy = "strict-origin-when-cross-origin"; // YouTube plays to no unknown page
-  player.src = screen.dataset.player;
-  button.replaceWith(player);
-  player.focus();
+function elsewhere(screen) {
+  const link = screen.querySelector("a");
+  const button = Object.assign(document.createElement("button"), { type: "button", className: link.className });
+  button.append(...link.childNodes);
+  link.replaceWith(button);
+  button.addEventListener("click", () => {
+    const player = Object.assign(document.createElement("iframe"), {
+      title: screen.dataset.title,
+      allow: "autoplay; fullscreen; picture-in-picture; encrypted-media",
+      referrerPolicy: "strict-origin-when-cross-origin", // YouTube plays to no unknown page
+      src: screen.dataset.player,
+    });
+    button.replaceWith(player);
+    player.focus();
+  });
 }
 
-for (const figure of document.querySelectorAll(".clip-figure")) clips.push(new Clip(figure));
-for (const clip of clips) {
+prepare(".clip-figure", (figure) => {
+  const clip = new Clip(figure);
   if (clip.stage.querySelector(".lens")) grid(clip);
   else if (clip.stage.querySelector(".tree")) tree(clip);
   else clip.video.addEventListener("click", () => clip.toggle());
-}
-document.querySelectorAll("dialog.viewer").forEach((dialog) => viewer.setUp(dialog));
-document.querySelectorAll(".motion").forEach(motion);
-document.querySelectorAll(".bibtex").forEach(copying);
+  clip.video.controls = clip.video.loop = false;
+  clips.push(clip);
+});
+prepare("dialog.viewer", (dialog) => viewer.setUp(dialog));
+prepare(".motion", motion);
+prepare(".bibtex", copying);
+prepare("[data-player]", elsewhere);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => clips.forEach((clip) => clip.choose()));
-for (const screen of document.querySelectorAll("[data-player]")) {
-  const link = screen.querySelector("a");
-  const button = document.createElement("button");
-  button.type = "button";
-  button.className = link.className;
-  button.append(...link.childNodes);
-  button.addEventListener("click", () => playElsewhere(screen, button));
-  link.replaceWith(button);
-}
 observe();

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import dataclasses
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -116,13 +117,14 @@ def states(tree: Layout) -> Iterator[tuple[int, Frame]]:
 
 def nodes(tree: Layout) -> list[dict[str, int]]:
     """Where its pictures stand, as a record notes it."""
-    bounds = (tree.levels, *tree.splits, 0)
+    first = (tree.levels, *(split - 1 for split in tree.splits))
+    last = (*tree.splits, 0)
     found = []
     for depth in range(tree.depth + 1):
         for index in range(2**depth):
             top, left = tree.place(depth, index)
             spot = {"depth": depth, "index": index, "x": left, "y": top, "size": tree.picture}
-            found.append({**spot, "from_level": bounds[depth], "to_level": bounds[depth + 1]})
+            found.append({**spot, "from_level": first[depth], "to_level": last[depth]})
     return found
 
 
@@ -192,6 +194,7 @@ def pages_of(folder: Path, base_url: str | None = None) -> tuple[Path, tuple[Pag
     """The paper's own pages and one more, with a figure of every shape instead of their own."""
     config = (ROOT / "site.toml").read_text(encoding="utf-8")
     index = (ROOT / "pages" / "index.md").read_text(encoding="utf-8")
+    config = re.sub("^base_url = .*\n", "", config, flags=re.MULTILINE)
     config = (f'base_url = "{base_url}"\n' if base_url else "") + config
     path = write_site(folder, config, index + MORE)
     (folder / "pages" / "second.md").write_text(SECOND, encoding="utf-8")

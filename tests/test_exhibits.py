@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from sitegen.exhibits import exhibit, front_picture, scale, size
+from sitegen.hierarchy import Layout
 from sitegen.media import Media, MediaFile, ModelRef, Record
+from sitegen.shots.trees import nodes
 from sitegen.views import Cells, Clip, Maker, Node, Picture, Still
 
 
@@ -110,9 +112,29 @@ def test_odd_places_leave_the_control_out(odd: dict[str, Any]) -> None:
 
 
 def test_nodes() -> None:
-    """The pictures of a tree stand where they were noted."""
+    """The pictures of a tree stand where they were noted, and have arrows from their parents."""
     node = {"depth": 1, "index": 0, "x": 2, "y": 4, "size": 84, "from_level": 9, "to_level": 5}
+    root = {**node, "depth": 0, "x": -200, "y": 104, "from_level": 9, "to_level": 9}
     assert clip({"nodes": [node]}).nodes == (Node(1, 0, 2, 4, 84, 9, 5),)
+    arrows = [each.arrow for each in clip({"nodes": [root, node]}).nodes]
+    assert arrows == ["", "M-116,146C-57,146 -57,46 2,46H2"]
+
+
+def test_nodes_know_their_frames() -> None:
+    """A picture of a tree is there in full from its first frame on, and is finished at its last."""
+    tree = Layout(40, (40, 27, 18), 28, (0, 0, 0), (255, 255, 255))
+    levels = (40, 40, *(level for level in range(40, -1, -1) for _ in range(2)), 0, 0)
+    shown = clip({"nodes": nodes(tree)}, frames=len(levels), levels=levels)
+    assert len(shown.nodes) == 15
+    for node in shown.nodes:
+        assert tree.generation(levels[node.last]) == node.depth
+        assert levels[node.last] == node.to_level
+        assert node.last == len(levels) - 1 or levels[node.last + 1] == node.to_level - 1
+        if node.depth:
+            assert tree.reveal(levels[node.first])[1] == 1
+            assert tree.reveal(levels[node.first] + 1)[1] < 1
+        else:
+            assert node.first == 0
 
 
 def test_dark_and_strip() -> None:

@@ -5,15 +5,32 @@ Frame n of every film shows the brightness `shade(n)`, so what is seen tells whi
 
 from __future__ import annotations
 
+import io
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from numpy.typing import NDArray
+from PIL import Image
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
+from sitegen.exhibits import scale
 from tests.browsing import opened, until
 from tests.conftest import Exhibition
-from tests.exhibition import COUNT, LEVELS, MANY, POINTS, SIGMAS, shade
+from tests.exhibition import (
+    COUNT,
+    DARK,
+    LEVELS,
+    LIGHT,
+    MANY,
+    POINTS,
+    SIGMAS,
+    exhibit,
+    layout,
+    shade,
+)
 
 CALM: dict[str, Any] = {"reduced_motion": "reduce"}
 PLAYING = "[...document.querySelectorAll('video')].filter(video => !video.paused).length"
@@ -53,11 +70,19 @@ def wait_for_shade(page: Page, name: str, frame: int) -> None:
     until(page, test, [f"#{name} video", shade(frame)])
 
 
-def said(level: int) -> str:
+def spoken(level: int) -> str:
     """What the slider says at a level."""
-    sigma = SIGMAS[level]
-    words = "0" if sigma == 0 else f"{sigma:.2f}" if sigma < 1 else f"{sigma:.1f}"
-    return f"k = {level}, σ_B = {words} px"
+    return f"level {level}, blur {scale(SIGMAS[level])} pixels"
+
+
+def words_of(place: Locator) -> str:
+    """What is written beside a slider."""
+    return " ".join(place.locator(".readout").inner_text().split())
+
+
+def bright(shot: bytes) -> NDArray[np.uint8]:
+    """The brightness of each pixel of a picture that was taken of the page."""
+    return np.asarray(Image.open(io.BytesIO(shot)).convert("L"))
 
 
 def test_scrubber_is_exact(browser: Browser, exhibition: Exhibition) -> None:
@@ -69,9 +94,8 @@ def test_scrubber_is_exact(browser: Browser, exhibition: Exhibition) -> None:
             slide(page, "trajectories", frame)
             wait_for_shade(page, "trajectories", frame)
             level = LEVELS - frame
-            text = " ".join(figure.locator(".readout").inner_text().split())
-            assert text.replace("σB", "σ_B").replace(" σ_B", ", σ_B") == said(level)
-            assert figure.locator(".slider").get_attribute("aria-valuetext") == said(level)
+            assert words_of(figure) == f"k = {level} σB = {scale(SIGMAS[level])} px"
+            assert figure.locator(".slider").get_attribute("aria-valuetext") == spoken(level)
 
 
 def test_scrubber_by_keyboard(browser: Browser, exhibition: Exhibition) -> None:
@@ -90,7 +114,7 @@ def test_scrubber_by_keyboard(browser: Browser, exhibition: Exhibition) -> None:
             ("ArrowRight", 20),
         ]:
             slider.press(key)
-            expect(slider).to_have_attribute("aria-valuetext", said(LEVELS - frame))
+            expect(slider).to_have_attribute("aria-valuetext", spoken(LEVELS - frame))
             wait_for_shade(page, "trajectories", frame)
 
 
@@ -98,12 +122,12 @@ def test_readout_while_it_plays(browser: Browser, exhibition: Exhibition) -> Non
     """While a clip plays, readout and slider tell of the frame that was shown last."""
     with opened(browser, exhibition.address, **CALM) as page:
         button = page.locator("#trajectories .play")
-        assert button.get_attribute("aria-label") == "Play"
+        assert button.get_attribute("aria-label") == "Play: The trajectories."
         button.click()
-        expect(button).to_have_attribute("aria-label", "Pause")
+        expect(button).to_have_attribute("aria-label", "Pause: The trajectories.")
         until(page, "document.querySelector('#trajectories video').currentTime > 0.5")
         button.click()
-        expect(button).to_have_attribute("aria-label", "Play")
+        expect(button).to_have_attribute("aria-label", "Play: The trajectories.")
         page.wait_for_timeout(200)
         value = int(page.locator("#trajectories .slider").input_value())
         assert 0 < value < LEVELS
@@ -139,7 +163,9 @@ def test_clip_starts_again(browser: Browser, exhibition: Exhibition) -> None:
         video = film(page, "trajectories")
         video.scroll_into_view_if_needed()
         until(page, "document.querySelector('#trajectories video').ended")
-        expect(page.locator("#trajectories .play")).to_have_attribute("aria-label", "Pause")
+        expect(page.locator("#trajectories .play")).to_have_attribute(
+            "aria-label", "Pause: The trajectories."
+        )
         until(page, "document.querySelector('#trajectories video').currentTime < 1")
         assert video.evaluate("video => video.paused") is False
 
@@ -169,8 +195,33 @@ def test_one_button_stops_all(browser: Browser, exhibition: Exhibition) -> None:
         assert page.evaluate(PLAYING) == 0
         page.locator(".play").first.click()
         until(page, f"{PLAYING} === 1")
+        page.get_by_role("button", name="Stop all motion").click()
+        until(page, f"{PLAYING} === 0")
         page.get_by_role("button", name="Let clips play").click()
         until(page, f"{PLAYING} > 1")
+
+
+def test_the_button_for_motion_comes_early(browser: Browser, exhibition: Exhibition) -> None:
+    """It is the second stop of the keyboard, though it is seen in a corner."""
+    with opened(browser, exhibition.address) as page:
+        page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        expect(page.locator(".motion")).to_be_focused()
+        box = page.locator(".motion").bounding_box()
+        assert box is not None
+        assert box["x"] > 1000
+        assert box["y"] > 700
+
+
+def test_reduced_motion_can_be_stopped(browser: Browser, exhibition: Exhibition) -> None:
+    """Where one clip plays by itself, the button stops it, and starts nothing else."""
+    with opened(browser, f"{exhibition.address}second/", **CALM) as page:
+        expect(page.get_by_role("button", name="Let clips play")).to_be_visible()
+        page.locator(".play").first.click()
+        until(page, f"{PLAYING} === 1")
+        page.get_by_role("button", name="Stop all motion").click()
+        until(page, f"{PLAYING} === 0")
+        expect(page.get_by_role("button", name="Let clips play")).to_be_visible()
 
 
 def test_reduced_motion(browser: Browser, exhibition: Exhibition) -> None:
@@ -196,17 +247,71 @@ def test_storage_that_throws(browser: Browser, exhibition: Exhibition) -> None:
         until(page, f"{PLAYING} === 0")
 
 
-def test_without_javascript(browser: Browser, exhibition: Exhibition) -> None:
-    """Without the script, clips have the browser's controls over posters, and no dead ones."""
-    with opened(browser, exhibition.address, java_script_enabled=False) as page:
-        for name in ("trajectories", "interpolation", "hierarchy"):
-            assert film(page, name).get_attribute("controls") == ""
-            expect(page.locator(f"#{name} .scrubber")).to_be_hidden()
-            expect(page.locator(f"#{name} .stage img").first).to_be_visible()
-            expect(page.locator(f"#{name} .downloads a").first).to_be_visible()
-        expect(page.locator(".motion")).to_be_hidden()
-        expect(page.locator(".copy")).to_be_hidden()
-        expect(page.locator(".lens")).to_be_hidden()
+@pytest.mark.parametrize("way", ["off", "blocked"])
+def test_without_the_script(browser: Browser, exhibition: Exhibition, way: str) -> None:
+    """Where no script runs, or it does not arrive, clips have the browser's own controls, and
+    nothing that is dead: not a button is seen or lies over those controls.
+    """
+    context = browser.new_context(java_script_enabled=way != "off")
+    page = context.new_page()
+    page.route("**/script-*.js", lambda route: route.abort())
+    page.goto(exhibition.address)
+    for name in ("trajectories", "interpolation", "hierarchy"):
+        assert film(page, name).get_attribute("controls") == ""
+        for dead in (".play", ".slider", ".hint", ".lens", ".node"):
+            for element in page.locator(f"#{name} {dead}").all():
+                expect(element).to_be_hidden()
+        expect(page.locator(f"#{name} .downloads a").first).to_be_visible()
+    expect(page.locator(".motion")).to_be_hidden()
+    expect(page.locator(".copy")).to_be_hidden()
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_posters_without_the_script(browser: Browser, exhibition: Exhibition, scheme: Any) -> None:
+    """The poster is seen under the browser's own controls, that of a dark page on a dark one."""
+    context = browser.new_context(java_script_enabled=False, color_scheme=scheme)
+    page = context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(exhibition.address)
+    for name, x, y in [("trajectories", 30, 100), ("hierarchy", 200, 20)]:
+        page.locator(f"#{name} .stage").scroll_into_view_if_needed()
+        page.wait_for_timeout(600)
+        seen = int(bright(page.locator(f"#{name} .stage").screenshot())[y, x])
+        day = LIGHT[0] if scheme == "light" else DARK[0]
+        assert abs(seen - (shade(LEVELS) if name == "trajectories" else day)) < 8
+    posters = [url for url in asked if "/hierarchy-" in url]
+    assert len(posters) == 1
+    assert not [url for url in asked if url.endswith(".mp4")]
+    context.close()
+
+
+TEMPLATES = {
+    "motion.html": "{% macro motion() %}<button class='motion'>X</button>{% endmacro %}",
+    "viewer.html": "{% macro viewer() %}<dialog class='viewer'></dialog>{% endmacro %}",
+    "scrubber.html": "{% macro scrubber(steps, name) %}{% endmacro %}",
+}
+
+
+@pytest.mark.parametrize("name", list(TEMPLATES))
+def test_own_templates_may_lack_something(browser: Browser, tmp_path: Path, name: str) -> None:
+    """What a template of the author's leaves out loses its own function, and nothing else."""
+    own = tmp_path / "source" / "theme" / "templates"
+    own.mkdir(parents=True)
+    (own / name).write_text(TEMPLATES[name])
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.goto(f"{exhibit(tmp_path).as_uri()}/index.html")
+    page.locator("#trajectories .stage").scroll_into_view_if_needed()
+    if name == "scrubber.html":
+        assert film(page, "trajectories").get_attribute("controls") == ""
+    else:
+        until(page, f"{PLAYING} > 0")
+        page.locator("#trajectories .stage").click(position={"x": 30, "y": 100})
+        page.locator("#trajectories .play").click()
+        until(page, f"{PLAYING} === 0")
+    expect(page.locator(".copy")).to_be_visible()
+    page.close()
 
 
 def test_from_the_file_system(browser: Browser, exhibition: Exhibition) -> None:
@@ -229,6 +334,7 @@ def test_sample_is_shown_large(browser: Browser, exhibition: Exhibition) -> None
         box = stage.bounding_box()
         assert box is not None
         x, y = box["width"] * 0.4, box["height"] * 0.9  # the first of the centred row
+        until(page, "document.querySelector('#trajectories img').complete")
         stage.click(position={"x": x, "y": y})
         dialog = page.get_by_role("dialog", name="Sample 13 of 14")
         expect(dialog).to_be_visible()
@@ -244,6 +350,71 @@ def test_sample_is_shown_large(browser: Browser, exhibition: Exhibition) -> None
         expect(dialog).to_be_hidden()
         expect(page.locator("#trajectories .lens")).to_be_focused()
         expect(page.locator("#trajectories .slider")).to_have_value("0")
+
+
+def test_viewer_by_keyboard(browser: Browser, exhibition: Exhibition) -> None:
+    """Arrows turn to the next sample and back, except on the slider; the page behind rests."""
+    with opened(browser, exhibition.address, **CALM) as page:
+        page.locator("#trajectories .lens").press("Enter")
+        for key, number in [("ArrowRight", 2), ("ArrowLeft", 1), ("ArrowLeft", COUNT)]:
+            page.keyboard.press(key)
+            name = f"Sample {number} of {COUNT}"
+            expect(page.get_by_role("dialog", name=name)).to_be_visible()
+            expect(page.get_by_role("img", name=name, exact=True)).to_be_visible()
+        page.locator("#viewer .slider").press("ArrowLeft")
+        expect(page.get_by_role("dialog", name=f"Sample {COUNT} of {COUNT}")).to_be_visible()
+        top = page.evaluate("scrollY")
+        page.keyboard.press("Escape")
+        page.locator("#trajectories .lens").press("Enter")
+        page.mouse.move(5, 5)
+        page.mouse.wheel(0, 500)
+        page.wait_for_timeout(200)
+        assert page.evaluate("scrollY") == top
+
+
+def test_viewer_waits_for_the_poster(browser: Browser, exhibition: Exhibition) -> None:
+    """Where the poster comes late, the viewer says so, and shows it when it is there."""
+    with opened(browser, exhibition.address, **CALM) as page:
+        waiting: list[Route] = []
+        page.route("**/trajectories-*.webp", waiting.append)
+        page.locator("#trajectories .lens").press("Enter")
+        expect(page.locator("#viewer .wait")).to_be_visible()
+        assert page.evaluate(LARGE) == 0
+        page.wait_for_timeout(300)
+        for route in waiting:
+            route.continue_()
+        until(page, f"Math.abs({LARGE} - {shade(LEVELS)}) < 5")
+        expect(page.locator("#viewer .wait")).to_be_hidden()
+
+
+def test_viewer_without_a_poster(browser: Browser, exhibition: Exhibition) -> None:
+    """Where the poster does not come, the film is fetched."""
+    page = browser.new_page(**CALM)
+    page.route("**/trajectories-*.webp", lambda route: route.abort())
+    page.goto(exhibition.address)
+    page.locator("#trajectories .lens").press("Enter")
+    until(page, f"Math.abs({LARGE} - {shade(LEVELS)}) < 5")
+    page.close()
+
+
+def test_film_that_does_not_come(browser: Browser, exhibition: Exhibition) -> None:
+    """Slider and words go back to what is seen, and it is said; the next press tries again."""
+    page = browser.new_page(**CALM)
+    page.goto(exhibition.address)
+    page.route("**/*.mp4", lambda route: route.abort())
+    figure = page.locator("#trajectories")
+    slide(page, "trajectories", 0)
+    trouble = figure.get_by_role("alert")
+    expect(trouble).to_have_text(re.compile("could not be loaded"))
+    slider = figure.locator(".slider")
+    expect(slider).to_have_value(str(LEVELS))
+    expect(slider).to_have_attribute("aria-valuetext", spoken(0))
+    assert words_of(figure) == "k = 0 σB = 0 px"
+    page.unroute("**/*.mp4")
+    figure.locator(".play").click()
+    until(page, f"{PLAYING} === 1")
+    expect(trouble).to_be_hidden()
+    page.close()
 
 
 def test_outside_the_samples_nothing_opens(browser: Browser, exhibition: Exhibition) -> None:
@@ -287,16 +458,94 @@ def test_tree_is_walked(browser: Browser, exhibition: Exhibition) -> None:
             focus = page.locator(":focus")
             assert str(focus.get_attribute("data-node")).startswith(f"{node} ")
         expect(veil).to_be_visible()
-        holes = veil.locator("mask rect, mask path")
-        assert holes.count() == 1 + 5 + 4  # the cover; root to leaves, and the arrows between
+        holes = veil.locator(".cut > *")
+        assert holes.count() == 5 + 4  # root to leaves, and the arrows between
         assert [nodes.nth(i).get_attribute("tabindex") for i in range(15)].count("0") == 1
         page.keyboard.press("Enter")
-        expect(page.get_by_role("dialog", name="Picture 5 of 15")).to_be_visible()
+        name = "Generation 2, picture 2: levels 12 to 8"
+        expect(page.get_by_role("dialog", name=name)).to_be_visible()
         page.get_by_role("dialog").get_by_role("button", name="The one after").click()
         page.keyboard.press("Escape")
         assert str(page.locator(":focus").get_attribute("data-node")).startswith("2 2 ")
         page.locator("#hierarchy .slider").focus()
         expect(veil).to_be_hidden()
+
+
+def test_one_node_is_marked(browser: Browser, exhibition: Exhibition) -> None:
+    """The node that was pointed at or walked to last is marked, and no other one."""
+    marked = """[...document.querySelectorAll('.node')]
+      .filter(node => getComputedStyle(node).outlineStyle !== 'none')
+      .map(node => node.dataset.node)"""
+    with opened(browser, exhibition.address, **CALM) as page:
+        nodes = page.locator("#hierarchy .node")
+        nodes.first.focus()
+        page.keyboard.press("ArrowRight")
+        nodes.nth(8).hover()
+        assert page.evaluate(marked) == [nodes.nth(8).get_attribute("data-node")]
+        page.keyboard.press("ArrowDown")
+        assert page.evaluate(marked) == [nodes.nth(2).get_attribute("data-node")]
+
+
+def test_picture_of_a_tree_is_shown_large(browser: Browser, exhibition: Exhibition) -> None:
+    """A node's viewer goes through its branch, from the root to the node's last level: at every
+    frame it shows a picture that is there, and says the level of that picture.
+    """
+    tree = layout(LIGHT, (0, 0, 0))
+    with opened(browser, exhibition.address, **CALM) as page:
+        page.locator("#hierarchy .stage").scroll_into_view_if_needed()
+        until(page, "document.querySelector('#hierarchy img').complete")
+        page.locator("#hierarchy .node").nth(4).click()  # of the second generation
+        dialog = page.get_by_role("dialog", name="Generation 2, picture 2: levels 12 to 8")
+        slider = dialog.locator(".slider")
+        assert words_of(dialog).startswith("k = 8 ")
+        assert slider.get_attribute("max") == slider.input_value() == str(LEVELS - 8)
+        assert abs(page.evaluate(LARGE) - shade(LEVELS - 8)) < 5
+        seen = []
+        for frame in range(LEVELS - 8, -1, -1):
+            slide(page, "viewer", frame)
+            whole = tree.reveal(LEVELS - frame)[1] == 1
+            level = LEVELS - frame if whole else tree.splits[tree.generation(LEVELS - frame) - 1]
+            expect(dialog.locator(".readout")).to_contain_text(f"k = {level} ")
+            until(page, f"Math.abs({LARGE} - {shade(LEVELS - level)}) < 8")
+            seen.append(level)
+        assert len(set(seen)) > 8
+        slider.press("ArrowRight")
+        expect(slider).to_have_attribute("aria-valuetext", spoken(seen[-1] - 2))
+        dialog.get_by_role("button", name="The one after").click()
+        expect(page.get_by_role("dialog", name="Generation 2, picture 3")).to_be_visible()
+        expect(slider).to_have_value(str(LEVELS - 8))
+
+
+def test_branch_plays_to_its_end(browser: Browser, exhibition: Exhibition) -> None:
+    """Played in the viewer, a branch comes to its last level, rests there and starts anew."""
+    with opened(browser, exhibition.address) as page:
+        page.locator("#hierarchy .stage").scroll_into_view_if_needed()
+        until(page, "document.querySelector('#hierarchy video').currentTime > 0.3")
+        page.locator("#hierarchy .node").nth(1).click()
+        dialog = page.get_by_role("dialog", name="Generation 1, picture 1: levels 19 to 13")
+        expect(dialog.locator(".readout")).to_contain_text("k = 13 ")
+        until(page, f"Math.abs({LARGE} - {shade(LEVELS - 13)}) < 5")
+        dialog.locator(".play").click()
+        expect(dialog.locator(".readout")).to_contain_text("k = 20 ")
+        expect(dialog.locator(".readout")).to_contain_text("k = 13 ")
+        until(page, f"{PLAYING} === 0")
+        until(page, f"{PLAYING} === 1")
+        page.keyboard.press("Escape")
+        until(page, "document.querySelector('#hierarchy video').currentTime > 1.2")
+
+
+def test_names_tell_which_figure(browser: Browser, exhibition: Exhibition) -> None:
+    """Out of their place, buttons, downloads and what unfolds say which figure is theirs."""
+    with opened(browser, exhibition.address, **CALM) as page:
+        figures = page.locator(".exhibit:has(#trajectories), .exhibit:has(#chart)")
+        names = figures.locator("button.play, .downloads a, summary").evaluate_all(
+            "all => all.map(element => element.getAttribute('aria-label'))"
+        )
+        assert names == [
+            *(f"{word}: The trajectories." for word in ("Play", "MP4", "GIF", "Poster")),
+            "How this was made: The trajectories.",
+            *(f"{word}: The chart." for word in ("SVG", "The numbers", "How this was made")),
+        ]
 
 
 def test_interpolation_goes_by_points(browser: Browser, exhibition: Exhibition) -> None:
