@@ -377,17 +377,19 @@ def test_viewer_by_keyboard(browser: Browser, exhibition: Exhibition) -> None:
 
 def test_viewer_waits_for_the_poster(browser: Browser, exhibition: Exhibition) -> None:
     """Where the poster comes late, the viewer says so, and shows it when it is there."""
-    with opened(browser, exhibition.address, **CALM) as page:
-        waiting: list[Route] = []
-        page.route("**/trajectories-*.webp", lambda route: waiting.extend([route]))
-        page.locator("#trajectories .lens").press("Enter")
-        expect(page.locator("#viewer .wait")).to_be_visible()
-        assert page.evaluate(LARGE) == 0
-        page.wait_for_timeout(300)
-        for route in waiting:
-            route.continue_()
-        until(page, f"Math.abs({LARGE} - {shade(LEVELS)}) < 5")
-        expect(page.locator("#viewer .wait")).to_be_hidden()
+    waiting: list[Route] = []
+    page = browser.new_page(**CALM)
+    page.route("**/trajectories-*.webp", lambda route: waiting.extend([route]))
+    page.goto(exhibition.address, wait_until="domcontentloaded")
+    page.locator("#trajectories .lens").press("Enter")
+    expect(page.locator("#viewer .wait")).to_be_visible()
+    assert page.evaluate(LARGE) == 0
+    until(page, "document.querySelector('#trajectories img').complete === false")
+    for route in waiting:
+        route.continue_()
+    until(page, f"Math.abs({LARGE} - {shade(LEVELS)}) < 5")
+    expect(page.locator("#viewer .wait")).to_be_hidden()
+    page.close()
 
 
 def test_viewer_without_a_poster(browser: Browser, exhibition: Exhibition) -> None:
@@ -469,7 +471,7 @@ def test_tree_is_walked(browser: Browser, exhibition: Exhibition) -> None:
         expect(page.get_by_role("dialog", name=name)).to_be_visible()
         page.get_by_role("dialog").get_by_role("button", name="The one after").click()
         page.keyboard.press("Escape")
-        assert str(page.locator(":focus").get_attribute("data-node")).startswith("2 2 ")
+        expect(page.locator(":focus")).to_have_attribute("data-node", re.compile("^2 2 "))
         page.locator("#hierarchy .slider").focus()
         expect(veil).to_be_hidden()
 
