@@ -55,10 +55,10 @@ def summary(found: Mapping[str, Evenness]) -> str:
     sentences = [
         f"In these {pairs} pairs the largest step over the mean step is "
         f"{_medians_of(found, 'peak')} (medians with 95 % bootstrap intervals).",
-        *_verdicts(found, "peak", "the steps of IHDM are", ("more even", "less even")),
+        *_verdict(found, "peak", ("more even", "less even")),
         "The length of the way over the distance of its ends is "
         f"{_medians_of(found, 'tortuosity')}.",
-        *_verdicts(found, "tortuosity", "the ways of IHDM are", ("straighter", "less straight")),
+        *_verdict(found, "tortuosity", ("straighter", "less straight")),
     ]
     return " ".join(sentences)
 
@@ -68,22 +68,20 @@ def _medians_of(found: Mapping[str, Evenness], measure: str) -> str:
     return _listed([f"{median} for {name}" for name, median in medians.items()])
 
 
-def _verdicts(
-    found: Mapping[str, Evenness], measure: str, subject: str, words: tuple[str, str]
-) -> Iterator[str]:
-    """What the differences of IHDM and each other model say, a sentence each.
+def _verdict(found: Mapping[str, Evenness], measure: str, words: tuple[str, str]) -> Iterator[str]:
+    """What the differences of IHDM and the other models say, in one sentence if there are any.
 
     `words` are for what is smaller and for what is larger.
     """
     smaller, larger = words
+    parts: dict[str, list[str]] = {}
     for name, difference in _differences(found, measure).items():
-        start = f"IHDM − {name}, pair by pair, is {difference}: {subject}"
-        if difference.high < 0:
-            yield f"{start} {smaller} than those of {name}."
-        elif difference.low > 0:
-            yield f"{start} {larger} than those of {name}."
-        else:
-            yield f"{start} not shown to be {smaller} or {larger} than those of {name}."
+        said = f"not shown to be {smaller} or {larger}"
+        said = smaller if difference.high < 0 else larger if difference.low > 0 else said
+        parts.setdefault(said, []).append(name)
+    if parts:
+        told = [f"{said} than {_listed(names)}" for said, names in parts.items()]
+        yield f"Pair by pair, IHDM is {_listed(told)}."
 
 
 def _differences(found: Mapping[str, Evenness], measure: str) -> dict[str, Interval]:

@@ -18,8 +18,8 @@ def measured(peak: float, scatter: float = 0.01) -> Evenness:
 @pytest.mark.parametrize(
     ("first", "second", "of_steps", "of_ways"),
     [
-        (1.2, 1.9, "are more even than those of DDPM", "are straighter than those of DDPM"),
-        (1.9, 1.2, "are less even than those of DDPM", "are less straight than those of DDPM"),
+        (1.2, 1.9, "IHDM is more even than DDPM.", "IHDM is straighter than DDPM."),
+        (1.9, 1.2, "IHDM is less even than DDPM.", "IHDM is less straight than DDPM."),
         (1.5, 1.5, "not shown to be more even or less even", "to be straighter or less straight"),
     ],
 )
@@ -29,7 +29,7 @@ def test_verdict(first: float, second: float, of_steps: str, of_ways: str) -> No
     text = summary(found)
     assert of_steps in text
     assert of_ways in text
-    assert text.count(f"is {first:.2f} [") == 2
+    assert text.count(f" is {first:.2f} [") == 2
 
 
 def test_one_measure_may_differ_alone() -> None:
@@ -38,4 +38,14 @@ def test_one_measure_may_differ_alone() -> None:
     longer = Evenness(even.peak, crooked.tortuosity, even.steps)
     text = summary({"IHDM": longer, "DDPM": measured(1.5, -0.2)})
     assert "not shown to be more even or less even" in text
-    assert "are less straight than those of DDPM" in text
+    assert "IHDM is less straight than DDPM." in text
+
+
+def test_several_models_in_a_sentence() -> None:
+    """Those that fare alike are told together."""
+    others = {"DDPM": measured(1.9, -0.2), "DDIM": measured(1.8, -0.2)}
+    assert "IHDM is more even than DDPM and DDIM." in summary({"IHDM": measured(1.2), **others})
+    others["DDIM"] = measured(1.2, -0.2)
+    text = summary({"IHDM": measured(1.2), **others})
+    told = "IHDM is more even than DDPM and not shown to be more even or less even than DDIM."
+    assert told in text
