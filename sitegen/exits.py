@@ -21,6 +21,14 @@ TERMINATED = 128 + signal.SIGTERM
 GRACE_SECONDS = 2.0
 """Impatience is not heard for so long after the first signal, while temporaries are removed."""
 
+_PACKAGES = {
+    "PIL": "pillow",
+    "imageio_ffmpeg": "imageio-ffmpeg",
+    "markdown_it": "markdown-it-py",
+    "mdit_py_plugins": "mdit-py-plugins",
+}
+"""What a module's package is called, where it has another name."""
+
 _WORDS = {
     INTERRUPTED: "interrupted; what was finished is kept",
     TERMINATED: "terminated; what was finished is kept",
@@ -64,6 +72,11 @@ def _ending(error: BaseException) -> int:
     if isinstance(error, SystemExit):
         code = error.code if isinstance(error.code, int) else 1
         return _told(_WORDS[code], code) if code in _WORDS else code
+    missing = error.name.partition(".")[0] if isinstance(error, ImportError) and error.name else ""
+    if isinstance(error, ModuleNotFoundError) and missing != "sitegen":
+        name = _PACKAGES.get(missing, missing)
+        told = f"error: {name} is not installed here, and this needs it: `pip install {name}`"
+        return _told(told, PlatformError.exit_code)
     if isinstance(error, BrokenPipeError):  # whoever read our words has left, as `head` does
         return 1
     if isinstance(error, OSError | MemoryError):

@@ -31,7 +31,7 @@ from sitegen.markdown import Heading, parse
 from sitegen.ownfiles import Folder, OwnFile
 from sitegen.pagefiles import PageFiles, link_faults
 from sitegen.problems import Problem, known_words, quoted, told
-from sitegen.source import read_text, shown
+from sitegen.source import read_text, require_inside, shown
 from sitegen.templates import TemplateFault, calling_line, run_template
 
 _OURS = frozenset({"assets", "index", "media"})  # what the build folder has at its root
@@ -102,6 +102,7 @@ def read_page(path: Path, site: Site, available: Callable[[str], bool]) -> Page:
     `available` says whether a model can be sampled; the page asks it by that name.
     """
     uri = _uri(path)
+    require_inside(path, site.root)
     source = read_text(path)
     files = _page_files(site)
     calls = _Calls(shown(path), site, files.folder)

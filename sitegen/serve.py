@@ -24,6 +24,7 @@ from urllib.parse import quote
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import (
@@ -100,19 +101,19 @@ class Server:
         asked = request.path_params["uri"]
         uri = f"{asked}index.html" if asked == "" or asked.endswith("/") else asked
         if uri in scene.tree:
-            return self._file(scene, uri)
+            return await run_in_threadpool(self._file, scene, uri)
         if f"{uri}/index.html" in scene.tree:
             return RedirectResponse(f"/{quote(uri)}/", 307)
         if "404.html" in scene.tree:
-            return self._file(scene, "404.html", 404)
+            return await run_in_threadpool(self._file, scene, "404.html", 404)
         return self._plain(scene, "There is no such page in this site.", 404)
 
     def _file(self, scene: Scene, uri: str, status: int = 200) -> Response:
         assert scene.tree is not None
         content, kind = scene.tree[uri], media_type(uri)
         if isinstance(content, Copy):
-            if not content.source.is_file():
-                return PlainTextResponse("It is gone from the store.", 404)
+            if not content.intact():
+                return PlainTextResponse("It has gone or changed since it was built.", 404)
             return FileResponse(content.source, status, media_type=kind)
         if uri.endswith(".html"):
             content = with_client(content.decode(), uri, self._version(scene)).encode()

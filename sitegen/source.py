@@ -53,6 +53,14 @@ def read_text(path: Path) -> str:
     return text.replace("\r\n", "\n")
 
 
+def require_inside(path: Path, root: Path) -> None:
+    """Refuse a link that leads out of the site's folder `root`: ConfigError, with what to do."""
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise ConfigError(
+            f"{shown(path)}: is a link out of the site's folder; put the file itself there"
+        )
+
+
 def _read(path: Path) -> bytes:
     """Read the bytes of a regular file of sensible size."""
     if path.is_dir():

@@ -35,7 +35,7 @@ from sitegen.errors import ConfigError
 from sitegen.files import digest_bytes, platform_errors
 from sitegen.problems import close_match
 from sitegen.resources import resource
-from sitegen.source import read_text, shown
+from sitegen.source import read_text, require_inside, shown
 
 FOLDER = "theme"
 """Where an author's own theme lies, beside `site.toml`."""
@@ -75,6 +75,7 @@ class Theme:
         Raises ConfigError for a name that could not be a link, PlatformError for a file that
         cannot be read.
         """
+        _refuse_links(self.own)
         paths = {path.name: path for path in _files(resource("static"))}
         paths |= {path.name: path for path in _files(self.own / "static")}
         for name, path in paths.items():
@@ -89,6 +90,7 @@ class Theme:
     def render(self, name: str, **values: Any) -> str:
         """The text of a template; ConfigError tells where one of the author's goes wrong."""
         folder = self.own / "templates"
+        _refuse_links(self.own)
         _refuse_misspelt(folder)
         environment = _environment(folder if folder.is_dir() else None)
         try:
@@ -111,6 +113,13 @@ def _files(folder: Path) -> list[Path]:
     with platform_errors(folder, "read"):
         found = sorted(folder.iterdir()) if folder.is_dir() else []
         return [path for path in found if path.is_file() and not path.name.startswith(".")]
+
+
+def _refuse_links(own: Path) -> None:
+    """ConfigError for what in an author's theme is a link out of the site's folder."""
+    with platform_errors(own, "read"):
+        for path in sorted(own.rglob("*")) if own.is_dir() else []:
+            require_inside(path, own.parent)
 
 
 def _refuse_misspelt(folder: Path) -> None:

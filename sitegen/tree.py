@@ -10,7 +10,9 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from stat import S_ISREG
 from typing import Protocol
 
 from sitegen.errors import ConfigError, PlatformError, TargetError
@@ -55,6 +57,21 @@ class Copy:
         if digest_bytes(data) != self.file.sha256:
             raise TargetError(f"{self.source} changed while it was copied; build again")
         return data
+
+    def intact(self) -> bool:
+        """Whether it is still the file that was promised: no link, and with that content."""
+        try:
+            found = self.source.lstat()
+            known = (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
+            return S_ISREG(found.st_mode) and _digest(self.source, known) == self.file.sha256
+        except OSError:
+            return False
+
+
+@lru_cache(maxsize=1024)
+def _digest(path: Path, _known: tuple[int, ...]) -> str:
+    """The digest of a file, read again only where what is `known` of it has changed."""
+    return digest(path)
 
 
 Tree = Mapping[str, bytes | Copy]

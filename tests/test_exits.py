@@ -293,3 +293,47 @@ def test_interrupted_while_starting(built: Builder, module: str) -> None:
     )
     assert done.returncode == 130
     assert done.stderr == "interrupted; what was finished is kept\n"
+
+
+WITHOUT = """
+import sys
+
+missing = sys.argv[1]
+
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == missing:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Block())
+sys.argv[:] = ["sitegen", *sys.argv[2:]]
+from sitegen.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "words", "package"),
+    [
+        ("torch", ["sample", "mnist", "--output", "x.npz"], "torch"),
+        ("torch", ["train", "x", "--data", "data"], "torch"),
+        ("uvicorn", ["serve"], "uvicorn"),
+        ("uvicorn", ["serve", "--offline"], "uvicorn"),
+        ("markdown_it", ["build"], "markdown-it-py"),
+    ],
+)
+def test_what_is_not_installed(tmp_path: Path, module: str, words: list[str], package: str) -> None:
+    """A machine that only renders lacks some packages: one line says which, and no traceback."""
+    config = write_site(tmp_path)
+    (tmp_path / "data").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, module, *words],
+        env=environment(),
+        cwd=config.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    told = f"error: {package} is not installed here, and this needs it: `pip install {package}`\n"
+    assert (done.returncode, done.stderr) == (PlatformError.exit_code, told)

@@ -360,6 +360,16 @@ def test_what_is_hidden_is_checked(tmp_path: Path) -> None:
     assert page.figures == ()
 
 
+def test_a_page_is_no_link_out_of_the_site(tmp_path: Path) -> None:
+    """It would publish a file of the machine."""
+    (tmp_path / "secret").write_text("secret")
+    site = more(tmp_path / "site", "about.md")
+    (tmp_path / "site/pages/about.md").unlink()
+    (tmp_path / "site/pages/about.md").symlink_to(tmp_path / "secret")
+    with pytest.raises(ConfigError, match=r"pages/about\.md: is a link out of the site's folder"):
+        read_pages(site)
+
+
 def test_order_of_the_menu(tmp_path: Path) -> None:
     """The front page, what the menu names, then the rest by name; a wrong name is told."""
     for name in ("a", "b", "c"):

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from sitegen.errors import PlatformError
 from sitegen.serve import listening, media_type
@@ -361,3 +362,22 @@ def test_a_store_that_loses_a_clip(tmp_path: Path) -> None:
         wait_for(lambda: "4 of them" in server.page(), "rendering")
         server.wait_until_settled()
         assert server.ask(clip(server)[0]).status == 200
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    """A picture of the page that becomes a link out of the site, or another file, is not sent."""
+    config = write_site(tmp_path / "site", INDEX + "\n\n![A dot](dot.png)\n")
+    picture, secret = config.parent / "dot.png", tmp_path / "secret"
+    Image.new("L", (4, 4)).save(picture)
+    secret.write_text("secret")
+    with running(config) as server:
+        server.wait_until_settled()
+        (path,) = re.findall(r'src="(media/dot-[^"]*)"', server.page())
+        assert server.ask(f"/{path}").status == 200
+        picture.unlink()
+        picture.symlink_to(secret)
+        for _ in range(3):
+            assert server.ask(f"/{path}").status == 404
+        picture.unlink()
+        picture.write_bytes(b"another")
+        assert server.ask(f"/{path}").status == 404

@@ -89,6 +89,17 @@ def test_own_building_block(tmp_path: Path) -> None:
     assert "<p>By us.</p><p>Made with sitegen." in page(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["static/x.txt", "templates/page.html", "colours.css"])
+def test_links_out_of_the_site(tmp_path: Path, name: str) -> None:
+    """What a link shows lies elsewhere, and was perhaps never meant for the public."""
+    (tmp_path / "secret").write_text("secret")
+    link = write(tmp_path / "site", name, "")
+    link.unlink()
+    link.symlink_to(tmp_path / "secret")
+    with pytest.raises(ConfigError, match=f"theme/{name}: is a link out of the site's folder"):
+        page(tmp_path / "site")
+
+
 def test_misspelt_template(tmp_path: Path) -> None:
     """A name that is nearly one of ours, and that nothing asks for, is a mistake."""
     write(tmp_path, "templates/moton.html", "x")
