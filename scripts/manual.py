@@ -49,7 +49,7 @@ by field; a macro of the theme gets one of these values, too. This page is writt
 
 def views_page() -> str:
     """Every value that a template can meet, with its fields."""
-    found = [
+    found: list[Any] = [
         value
         for module in (views, headviews, embedviews)
         for _, value in inspect.getmembers(module, dataclasses.is_dataclass)
