@@ -84,7 +84,11 @@ def prepare(config: Path, options: Options) -> Work:
 
     Raises ConfigError for mistakes of the author, RefusedError for models that cannot be used.
     """
-    site = load_site(config)
+    return prepare_site(load_site(config), options)
+
+
+def prepare_site(site: Site, options: Options) -> Work:
+    """The same for a site whose `site.toml` was read."""
     store = Store(site.cache_dir)
     sources = recalled(site, store)
     pages = read_pages(site, usable(sources, store).__contains__)
