@@ -47,7 +47,7 @@ def furnish(
         for media in manifest.figures
         for file in media.record.files.values()
     }
-    tree |= {own.uri: Copy(own.source, own) for page in pages for own in page.files}
+    tree |= {own.uri: Copy(own.source.resolve(), own) for page in pages for own in page.files}
     tree |= {file.path: Copy(store.object(file), file) for file in drawn.files}
     tree |= {asset.uri: asset.data for asset in theme.assets.values()}
     texts = render_site(site, pages, manifest, theme, drawn)

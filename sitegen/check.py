@@ -24,6 +24,8 @@ NOT_FOUND = "404.html"
 """What GitHub Pages answers with where there is no page, whatever the address."""
 
 
+_MARKED_UP = {".html", ".htm", ".svg"}
+_TEXTS = _MARKED_UP | {".css", ".js", ".json", ".xml", ".txt", ".webmanifest"}
 _NEEDED = {
     "index.html": "it is the front page",
     ".nojekyll": "without it GitHub leaves out files whose names begin with _",
@@ -122,13 +124,15 @@ class _Check:
     warnings: list[Problem] = field(default_factory=list)
     external: dict[str, str] = field(default_factory=dict)
     documents: dict[str, Document] = field(default_factory=dict)
+    drawings: dict[str, Document] = field(default_factory=dict)
 
     def run(self) -> Findings:
         """Look at every file."""
         folder = self.folder
         for name in folder.files:
-            if name.endswith(".html"):
-                self.documents[name] = scan(folder.read(name).decode("utf-8", "replace"))
+            if (suffix := _suffix(name)) in _MARKED_UP:
+                kept = self.drawings if suffix == ".svg" else self.documents
+                kept[name] = scan(folder.read(name).decode("utf-8", "replace"))
         for name, what in folder.others.items():
             self._error(name, None, f"is {what}, which GitHub Pages refuses; copy the file instead")
         self._add(size_problems(folder))
@@ -140,6 +144,9 @@ class _Check:
             self._texts(name)
         for name, document in self.documents.items():
             self._page(name, document)
+        for name, drawing in self.drawings.items():
+            for reference in drawing.references:
+                self._follow(name, reference)
         return self._findings()
 
     def _findings(self) -> Findings:
@@ -165,8 +172,8 @@ class _Check:
 
     def _texts(self, name: str) -> None:
         """Look for what a text file refers to, and for paths of this machine."""
-        suffix = posixpath.splitext(name)[1].lower()
-        if suffix not in {".html", ".css", ".js", ".json", ".svg", ".xml", ".txt", ".webmanifest"}:
+        suffix = _suffix(name)
+        if suffix not in _TEXTS:
             return
         text = self.folder.read(name).decode("utf-8", "replace")
         for line, path in local_paths(text, self.place.private, generic=suffix == ".json"):
@@ -185,6 +192,9 @@ class _Check:
             self._error(name, nameless.line, nameless.text)
         for double in (each for each, count in document.ids.items() if count > 1):
             self._warn(name, None, f"has the id {quoted(double)} more than once; links find one")
+        if document.base:
+            text = f"has the base {quoted(document.base.uri)}, and its links lead elsewhere than "
+            self._error(name, document.base.line, f"{text}they say; remove it")
         if not document.language:
             self._error(name, None, 'does not tell its language; write <html lang="en">')
         if not document.title:
@@ -205,12 +215,18 @@ class _Check:
         """See where a reference leads."""
         if reference.uri.startswith("data:"):
             return
-        target = Address(self.place.base_url).target(name, reference.uri)
+        address = Address(self.place.base_url)
+        target = address.target(name, reference.uri)
         fault = target.fault or self._fault(name, reference, target)
         if fault is not None:
             self._error(
                 name, reference.line, f"{_TOLD[reference.role]} {quoted(reference.uri)} {fault}"
             )
+        elif address.is_unsafe(reference.uri):
+            text = (
+                f"{_TOLD[reference.role]} {quoted(reference.uri)} is not encrypted, and browsers "
+            )
+            self._warn(name, reference.line, f"{text}warn of it or refuse it; write https://")
         elif target.path is None:
             self._outside(name, reference)
 
@@ -226,16 +242,17 @@ class _Check:
         return self._anchor_fault(found, target.fragment)
 
     def _anchor_fault(self, found: str, fragment: str) -> str | None:
-        document = self.documents.get(found)
+        document = self.documents.get(found) or self.drawings.get(found)
         fragment = fragment.partition(":~:")[0]
-        if document is None or fragment in {"", "top"} or fragment in document.ids:
+        known = fragment in {"", "top"} or fragment.startswith("svgView(")
+        if document is None or known or fragment in document.ids:
             return None
         return f"leads to no anchor of {found}; give an element there this id, or mend the link"
 
     def _outside(self, name: str, reference: Reference) -> None:
         where = f"{shown(self.folder.root / name)}:{reference.line}"
         self.external.setdefault(reference.uri, where)
-        if reference.role in {"load", "play"}:
+        if reference.role in {"load", "play", "later"}:
             text = f"{_TOLD[reference.role]} {quoted(reference.uri)} comes from another server, "
             text += "which may be slow, watch visitors or vanish; copy the file into the site"
             self._warn(name, reference.line, text)
@@ -245,9 +262,14 @@ _TOLD = {
     "link": "the link",
     "load": "the file",
     "play": "the clip",
+    "later": "the file",
     "address": "the address",
     "label": "the name of an element, by id",
 }
+
+
+def _suffix(name: str) -> str:
+    return posixpath.splitext(name)[1].lower()
 
 
 def _is_rooted(uri: str) -> bool:

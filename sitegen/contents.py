@@ -19,6 +19,7 @@ MANIFEST = "media.json"
 
 _MP4 = {".mp4", ".m4v", ".mov"}
 _OTHER_CLIPS = {".avi", ".mkv", ".wmv", ".flv", ".mpg", ".mpeg", ".ogv"}
+_SHOWN = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".avif", ".svg", ".ico", ".webm", ".html"}
 _ODD_NAME = re.compile(r'[\x00-\x1f\x7f"*:<>?\\|]')
 _HOMES = r"(?:/(?:home|Users|root|tmp|private|mnt|scratch)/|[A-Za-z]:\\)"
 _STOP = r"[^\s\"'<>&)]*"
@@ -45,6 +46,8 @@ def _file_problems(folder: Folder, name: str) -> Iterator[Found]:
     if pointer:
         text = "is a pointer of Git LFS and not the file, and GitHub Pages would serve the pointer"
         yield True, name, f"{text}; run `git lfs pull` and build again"
+    elif suffix in _SHOWN and not folder.files[name]:
+        yield True, name, "is empty; put the file there, or build again"
     elif suffix in _MP4:
         with platform_errors(path, "read"):
             yield from ((True, name, fault) for fault in clip_faults(path))

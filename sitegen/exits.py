@@ -73,7 +73,7 @@ def _ending(error: BaseException) -> int:
         code = error.code if isinstance(error.code, int) else 1
         return _told(_WORDS[code], code) if code in _WORDS else code
     missing = error.name.partition(".")[0] if isinstance(error, ImportError) and error.name else ""
-    if isinstance(error, ModuleNotFoundError) and missing != "sitegen":
+    if isinstance(error, ModuleNotFoundError) and missing not in {"", "sitegen"}:
         name = _PACKAGES.get(missing, missing)
         told = f"error: {name} is not installed here, and this needs it: `pip install {name}`"
         return _told(told, PlatformError.exit_code)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from urllib.parse import quote, unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from sitegen.files import platform_errors
 from sitegen.problems import quoted
 
 _NOWHERE = "https://site.invalid"  # stands for the host, which nobody needs to know
+_THIS_MACHINE = re.compile(r"(.+\.)?localhost|127(\.\d+){1,3}|0\.0\.0\.0|::1", re.I)
 _UNKNOWN = "/-/"  # stands for the sub-path where nobody said which it is
 
 
@@ -103,7 +105,7 @@ class Address:
             parts = urlsplit(uri.strip())
             if parts.scheme or parts.netloc:
                 if not self._is_own(parts.scheme, parts.netloc):
-                    return Target(None, fault=_odd_scheme(parts.scheme))
+                    return Target(None, fault=_odd_scheme(parts.scheme) or _odd_host(parts))
                 path = parts.path or "/"
             else:
                 path = urlsplit(urljoin(f"{_NOWHERE}{base}{quote(page)}", uri.strip())).path
@@ -118,7 +120,14 @@ class Address:
 
     def _is_own(self, scheme: str, host: str) -> bool:
         own = urlsplit(self.base_url or "")
-        return scheme in {own.scheme, ""} and host.lower() == own.netloc.lower() != ""
+        return scheme in {"http", "https", ""} and host.lower() == own.netloc.lower() != ""
+
+    def is_unsafe(self, uri: str) -> bool:
+        """Whether it asks our own host, which knows better, for a page that is not encrypted."""
+        own, scheme, rest = self.base_url or "", *uri.strip().partition("://")[::2]
+        host = re.split(r"[/?#]", rest)[0].lower()
+        https = own.startswith("https://")
+        return https and scheme.lower() == "http" and host == urlsplit(own).netloc.lower()
 
     def _outside(self, uri: str) -> str:
         if self.path is None:
@@ -134,6 +143,13 @@ def _odd_scheme(scheme: str) -> str | None:
         return "names a file of this machine; copy the file into the site"
     if scheme == "javascript":
         return "is a script, which the pages do not run; link to a page"
+    return None
+
+
+def _odd_host(parts: SplitResult) -> str | None:
+    host = (parts.hostname or "").rstrip(".")
+    if parts.scheme in {"http", "https", ""} and _THIS_MACHINE.fullmatch(host):
+        return "leads to the machine of whoever reads it; name the address on the web, or a path"
     return None
 
 

@@ -6,23 +6,45 @@ line of each tag.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Literal
 
-Role = Literal["link", "load", "play", "address", "label"]
+from sitegen.contents import css_uris
+
+Role = Literal["link", "load", "play", "later", "address", "label"]
 """What a reference is for.
 
 link: somebody follows it; load: fetched with the page; play: a clip, fetched when it is played;
-address: told to machines as a whole address; label: the id of an element that names another
+later: another file, fetched when it is asked for; address: told to machines as a whole address;
+label: the id of an element that names another
 """
 
 _VOID = frozenset(
-    {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"}
+    {
+        "area",
+        "base",
+        "br",
+        "col",
+        "embed",
+        "hr",
+        "img",
+        "input",
+        "link",
+        "meta",
+        "source",
+        "track",
+        "wbr",
+    }
 )
 _LOADED_LINKS = {"stylesheet", "icon", "preload", "modulepreload", "manifest", "apple-touch-icon"}
+_PAINTS = ("style", "fill", "stroke", "filter", "mask", "clip-path")
+"""Attributes in which `url(…)` may stand."""
+
+_REFRESH = re.compile(r"""[\s\d.]*[;,]\s*(?:url\s*=\s*)?["']?(?P<uri>[^"']+)""", re.I)
 _ADDRESSES = {"og:image", "og:url", "og:video", "twitter:image"}
 _NEEDS_NAME = {
     "video": "the clip has no words",
@@ -34,6 +56,11 @@ _NEEDS_NAME = {
 }
 _NAMED_BY_CONTENT = {"a": "the link", "button": "the button", "summary": "the summary"}
 _SAY = 'say what is to be seen in aria-label="…"'
+
+
+_FOLLOWED = {"a": ("href", "xlink:href"), "area": ("href",), "form": ("action",)}
+_FOLLOWED |= dict.fromkeys(("button", "input"), ("formaction",))
+"""The attributes that lead elsewhere when somebody asks for it."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +86,15 @@ class Nameless:
 
 @dataclass
 class Document:
-    """What was found in a page; `ids` counts how often each is given."""
+    """What was found in a page; `ids` counts how often each is given.
+
+    base: what the page says that its links begin with
+    """
 
     references: list[Reference] = field(default_factory=list)
     ids: Counter[str] = field(default_factory=Counter)
     nameless: list[Nameless] = field(default_factory=list)
+    base: Reference | None = None
     language: bool = False
     title: bool = False
 
@@ -129,8 +160,11 @@ class _Scanner(HTMLParser):
                 return
 
     def handle_data(self, data: str) -> None:
-        """Words name everything that they stand in."""
-        if data.strip() and self._open and not self._open[-1].hidden:
+        """Words name everything that they stand in; a style sheet refers to files."""
+        if self._open and self._open[-1].tag == "style":
+            for line, uri in css_uris(data):
+                self._refer(uri, self.getpos()[0] + line - 1, "load")
+        elif data.strip() and self._open and not self._open[-1].hidden:
             self._name(data)
 
     def close(self) -> None:
@@ -159,9 +193,15 @@ class _Scanner(HTMLParser):
             self._name(values["alt"])
         clips = [each for each in (*self._open, element) if each.tag in {"video", "audio"}]
         for uri, role in _references(element.tag, values, clips[-1].attributes if clips else None):
-            alone = -len(self.found.references) - 1
-            group = element.group if element.tag in {"img", "source"} and not clips else alone
-            self.found.references.append(Reference(uri, element.line, role, group))
+            group = element.group if element.tag in {"img", "source"} and not clips else None
+            self._refer(uri, element.line, role, group)
+        if element.tag == "base" and "href" in values:
+            self.found.base = self.found.base or Reference(values["href"], element.line, "link", 0)
+
+    def _refer(self, uri: str, line: int, role: Role, group: int | None = None) -> None:
+        """Note a reference, in a group of its own unless one is given."""
+        found = self.found.references
+        found.append(Reference(uri, line, role, -len(found) - 1 if group is None else group))
 
     def _judge(self, element: _Open) -> None:
         fault = None if element.hidden else _nameless(element)
@@ -184,6 +224,8 @@ def _nameless(element: _Open) -> str | None:
         return 'the picture has no alt; say what is to be seen, or alt="" if it only decorates'
     if element.named:
         return None
+    if _is_picture_button(tag, values) and not values.get("alt", "").strip():
+        return 'the button has no words; write some into alt="…"'
     if tag in _NEEDS_NAME:
         return f"{_NEEDS_NAME[tag]}; {_SAY}"
     if tag == "svg" or values.get("role") == "img":
@@ -193,18 +235,25 @@ def _nameless(element: _Open) -> str | None:
     return None
 
 
+def _is_picture_button(tag: str, values: Mapping[str, str]) -> bool:
+    return tag == "input" and values.get("type", "").lower() == "image"
+
+
 def _references(
     tag: str, values: Mapping[str, str], clip: Mapping[str, str] | None
 ) -> Iterator[tuple[str, Role]]:
     """What the attributes of one element refer to; `clip` has those of the clip it belongs to."""
     for name in ("aria-labelledby", "aria-describedby"):
         yield from ((f"#{name_of}", "label") for name_of in values.get(name, "").split())
-    if tag in {"a", "area"} and "href" in values:
-        yield values["href"], "link"
-    elif tag == "link":
+    for name in _PAINTS:
+        yield from ((uri, "load") for _, uri in css_uris(values.get(name, "")))
+    for name in _FOLLOWED.get(tag, ()):
+        if values.get(name) or (name == "href" and name in values):
+            yield values[name], "link"
+    if tag == "link":
         yield from _of_link(values)
-    elif tag == "meta" and values.get("property", values.get("name")) in _ADDRESSES:
-        yield values.get("content", ""), "address"
+    elif tag == "meta":
+        yield from _of_meta(values)
     elif clip is not None and tag in {"video", "audio", "source"}:
         yield from _of_clip(values, clip)
     else:
@@ -219,6 +268,15 @@ def _of_link(values: Mapping[str, str]) -> Iterator[tuple[str, Role]]:
         yield values["href"], "load"
 
 
+def _of_meta(values: Mapping[str, str]) -> Iterator[tuple[str, Role]]:
+    content = values.get("content", "")
+    if values.get("property", values.get("name")) in _ADDRESSES:
+        yield content, "address"
+    refresh = _REFRESH.match(content) if values.get("http-equiv", "").lower() == "refresh" else None
+    if refresh:
+        yield refresh["uri"].strip(), "link"
+
+
 def _of_clip(values: Mapping[str, str], clip: Mapping[str, str]) -> Iterator[tuple[str, Role]]:
     if "poster" in values:
         yield values["poster"], "load"
@@ -231,6 +289,8 @@ def _of_content(tag: str, values: Mapping[str, str]) -> Iterator[tuple[str, Role
     for name in ("src", "data"):
         if name in values and tag in {"img", "script", "iframe", "embed", "object", "source"}:
             yield values[name], "load"
+    if "src" in values and (tag == "track" or _is_picture_button(tag, values)):
+        yield values["src"], "later" if tag == "track" else "load"
     if tag in {"image", "use"}:
         uri = values.get("href", values.get("xlink:href"))
         if uri:

@@ -23,7 +23,7 @@ from sitegen.media import Record
 from sitegen.models import ModelSource
 from sitegen.plan import Equipment, Job
 from sitegen.report import Advance, Reporter
-from sitegen.scene import Place, Scene, published, without, words
+from sitegen.scene import Place, Scene, last_built, published, without, words
 from sitegen.store import Store
 from sitegen.tree import put, require_ours, require_room
 from sitegen.work import Options, Work, found, prepare
@@ -209,7 +209,10 @@ class Preview:
             self.report.warn(text)
             with self._changed:
                 self._errors[doing] = text
-                self.scene = replace(self.scene, error=self._error(), progress=None)
+                tree = last_built(self.config) if self.scene.tree is None else self.scene.tree
+                version = self.scene.version + (tree is not self.scene.tree)
+                kept = replace(self.scene, version=version, tree=tree)
+                self.scene = replace(kept, error=self._error(), progress=None)
 
     def _error(self) -> str | None:
         return "\n".join(self._errors.values()) or None

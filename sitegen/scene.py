@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -9,11 +10,15 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from sitegen.config import load_site
 from sitegen.errors import RefusedError, SitegenError
 from sitegen.figures import Figure
+from sitegen.files import digest
+from sitegen.folder import read_folder
 from sitegen.media import Manifest, Record
+from sitegen.ownfiles import OwnFile
 from sitegen.pages import Page
-from sitegen.tree import MANIFEST_NAME, Tree
+from sitegen.tree import MANIFEST_NAME, Copy, Tree, is_built
 
 Place = tuple[str, str]
 """Where a figure stands: the uri of its page, and its id."""
@@ -65,6 +70,40 @@ def published(output: Path) -> Mapping[Place, Record]:
     except (OSError, UnicodeDecodeError, RefusedError):
         return {}
     return {(media.page, media.id): media.record for media in manifest.figures}
+
+
+def last_built(config: Path) -> Tree | None:
+    """What lies in the built folder of the site of `config`, if sitegen built it.
+
+    Where `site.toml` itself is broken, that is the usual folder.
+    """
+    try:
+        output = Path(os.path.realpath(_output(config)))
+        if not is_built(output):
+            return None
+        files = read_folder(output).files.items()
+        return {uri: _kept(output, uri, size) for uri, size in files if _is_public(uri)}
+    except (OSError, SitegenError):
+        return None
+
+
+def _output(config: Path) -> Path:
+    try:
+        return load_site(config).output
+    except SitegenError:
+        return config.absolute().parent / "build"
+
+
+def _is_public(uri: str) -> bool:
+    return uri == ".nojekyll" or all(not part.startswith(".") for part in uri.split("/"))
+
+
+def _kept(output: Path, uri: str, size: int) -> bytes | Copy:
+    """A file of the built folder as a tree has it: pages whole, the others by what they hold."""
+    path = output / uri
+    if uri.endswith(".html"):
+        return path.read_bytes()
+    return Copy(path, OwnFile(uri, path, size, digest(path)))
 
 
 def words(error: Exception, root: Path) -> str:

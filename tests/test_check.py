@@ -83,6 +83,26 @@ BODIES: dict[str, tuple[str, str | None]] = {
     "drawing with a title": ("<svg><title>spectra</title><path/></svg>", None),
     "drawing that decorates": ('<svg aria-hidden="true"><title>x</title></svg>', None),
     "words after a drawing": ('<button><svg aria-hidden="true"><path/></svg> Play</button>', None),
+    "base": ('<base href="/"><a href="data.zip">x</a>', 'has the base "/"'),
+    "subtitles": ('<video aria-label="x"><track src="no.vtt"></video>', 'the file "no.vtt"'),
+    "subtitles there": ('<video aria-label="x"><track src="data.zip"></video>', None),
+    "button of a picture": ('<input type="image" alt="x" src="no.png">', 'the file "no.png"'),
+    "button without alt": ('<input type="image" src="media/dot.gif">', "the button has no words"),
+    "other input": ('<input type="text">', None),
+    "style sheet in the page": ("<style>a { background: url(no.gif) }</style>", '"no.gif" leads'),
+    "style": ("<p style=\"background: url('no.gif')\">x</p>", 'the file "no.gif"'),
+    "styles there": ('<style>a{b:url(media/dot.gif)}</style><p style="b: url(data.zip)">', None),
+    "paint": ('<svg aria-hidden="true"><path fill="url(#no)"/></svg>', "leads to no anchor"),
+    "paint there": ('<svg aria-hidden="true"><g id="a"/><path fill="url(#a)"/></svg>', None),
+    "refresh": ('<meta http-equiv="refresh" content="0;url=no.html">', 'the link "no.html"'),
+    "refresh in quotes": ("<meta http-equiv=Refresh content=\"0; URL='no.html'\">", '"no.html"'),
+    "refresh itself": ('<meta http-equiv="refresh" content="30">', None),
+    "form": ('<form action="no.html"></form>', 'the link "no.html"'),
+    "form of the page": ('<form action=""><button>x</button></form>', None),
+    "button of a form": ('<button formaction="no.html">x</button>', 'the link "no.html"'),
+    "local server": ('<a href="http://localhost:8000/">x</a>', "the machine of whoever reads it"),
+    "local number": ('<a href="//127.0.0.1/x">x</a>', "the machine of whoever reads it"),
+    "like a local server": ('<a href="https://localhost.org/">x</a>', None),
     "what is never closed": ('<p><button><a href="data.zip">', "the link has no words"),
 }
 
@@ -232,6 +252,47 @@ def test_links_to_elsewhere_are_listed(tmp_path: Path) -> None:
     assert "comes from another server" in warning.text
 
 
+def test_own_host_without_encryption(tmp_path: Path) -> None:
+    """It works by a detour at best; the rest of the address is looked at as any other."""
+    links = (f'<a href="http://name.github.io/paper/{name}">x</a>' for name in ("about/", "no"))
+    found = look(folder(tmp_path, "".join(links)))
+    (error,), (warning,) = found.errors, found.warnings
+    assert 'paper/no" leads to nothing' in error.text
+    assert 'paper/about/" is not encrypted' in warning.text
+
+
+@pytest.mark.parametrize("name", ["old.htm", "old.HTML"])
+def test_pages_of_other_names(tmp_path: Path, name: str) -> None:
+    """They are pages all the same."""
+    (error,) = look(folder(tmp_path, "", {name: PAGE.format(body='<a href="no">x</a>')})).errors
+    assert 'the link "no" leads to nothing' in error.text
+
+
+def test_drawings_are_read(tmp_path: Path) -> None:
+    """What an SVG file shows and links to must be there, and it needs no language and title."""
+    drawing = """<?xml version="1.0"?>
+<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">
+<style><![CDATA[ .a { fill: url(#a) } ]]></style>
+<g id="a"/><use href="#a"/><image href="dot.gif"/>
+{}
+</svg>"""
+    bad = '<image href="no.png"/><a xlink:href="no.html"><use xlink:href="#no"/></a>'
+    files = {
+        "media/good.svg": drawing.replace("{}", ""),
+        "media/bad.svg": drawing.replace("{}", bad),
+    }
+    found = look(folder(tmp_path, "", files))
+    assert {problem.file for problem in found.errors} == {str(tmp_path / "media/bad.svg")}
+    told = [problem.text.split('"')[1] for problem in found.errors]
+    assert sorted(told) == ["#no", "no.html", "no.png"]
+
+
+def test_empty_pictures(tmp_path: Path) -> None:
+    """A picture without a byte is none."""
+    (error,) = look(folder(tmp_path, "", {"media/x.png": b""})).errors
+    assert error.text.startswith("is empty")
+
+
 def test_addresses_for_machines_are_followed(tmp_path: Path) -> None:
     """Cards, canonical links, sitemaps and stylesheets name files, too."""
     head = '<meta property="og:image" content="https://name.github.io/paper/card.png">'
@@ -294,7 +355,7 @@ def test_text_counts_as_it_travels(tmp_path: Path) -> None:
 
 def test_clip_that_browsers_do_not_play(tmp_path: Path) -> None:
     """A clip is looked into wherever it lies; formats that no browser plays are errors."""
-    found = look(folder(tmp_path, "", {"media/x.mp4": b"no clip", "y.avi": b"", "z.webm": b""}))
+    found = look(folder(tmp_path, "", {"media/x.mp4": b"no clip", "y.avi": b"", "z.webm": b"webm"}))
     assert [Path(problem.file).name for problem in found.errors] == ["x.mp4", "y.avi"]
     assert [Path(problem.file).name for problem in found.warnings] == ["z.webm"]
 

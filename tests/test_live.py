@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -71,6 +72,40 @@ def test_words_come_before_the_clip(config: Path) -> None:
         assert "<video" in server.page()
         assert "sitegen-awaited" not in server.page()
         assert server.preview.scene.progress is None
+
+
+@pytest.mark.parametrize("broken", ["pages/index.md", "site.toml"])
+def test_begun_with_a_mistake(config: Path, broken: str) -> None:
+    """The page that was built last is shown behind the mistake, with its clips."""
+    Builder(config)()
+    secret = config.parent / "secret"
+    secret.write_text("secret")
+    (config.parent / "build/link.txt").symlink_to(secret)
+    good = (config.parent / broken).read_text()
+    (config.parent / broken).write_text("{{ nothing( }}")
+    with running(config) as server:
+        page = server.page()
+        assert "Words." in page
+        assert "/reload.js" in page
+        assert broken in str(server.preview.scene.error)
+        (clip,) = set(re.findall(r'(media/[^"]*\.mp4)"', page))
+        assert server.ask(f"/{clip}").status == 200
+        assert server.ask("/link.txt").status == 404
+        (config.parent / broken).write_text(good)
+        wait_for(lambda: server.preview.scene.error is None, "mending")
+        server.wait_until_settled()
+        assert server.ask(f"/{clip}").status == 200
+        assert not (config.parent / "build/link.txt").exists()
+
+
+def test_begun_with_a_mistake_and_another_folder(config: Path) -> None:
+    """A folder that sitegen did not build is not shown."""
+    (config.parent / "build").mkdir()
+    (config.parent / "build/index.html").write_text("Words.")
+    write_page(config, "{{ nothing( }}")
+    with running(config) as server:
+        assert server.ask("/").status == 503
+        assert "Words." not in server.page()
 
 
 def test_same_folder_as_a_build(server: Running, tmp_path: Path) -> None:

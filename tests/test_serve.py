@@ -364,6 +364,16 @@ def test_a_store_that_loses_a_clip(tmp_path: Path) -> None:
         assert server.ask(clip(server)[0]).status == 200
 
 
+def test_a_link_inside_the_site(tmp_path: Path) -> None:
+    """What a link shows is sent where it lies in the site, too."""
+    config = write_site(tmp_path, INDEX + "\n\n![A dot](dot.png)\n")
+    Image.new("L", (4, 4)).save(tmp_path / "real.png")
+    (tmp_path / "dot.png").symlink_to("real.png")
+    with running(config) as server:
+        (path,) = re.findall(r'src="(media/dot-[^"]*)"', server.page())
+        assert server.ask(f"/{path}").status == 200
+
+
 def test_links_are_not_followed(tmp_path: Path) -> None:
     """A picture of the page that becomes a link out of the site, or another file, is not sent."""
     config = write_site(tmp_path / "site", INDEX + "\n\n![A dot](dot.png)\n")

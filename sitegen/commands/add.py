@@ -72,5 +72,9 @@ def add(name: str, config: Path, **wishes: Any) -> None:
 
 
 def _ask(question: Question) -> Any:
-    """Ask on the terminal, again until the answer is one."""
-    return click.prompt(question.words, default=question.offer, type=_TYPES[question.field])
+    """Ask on the terminal, again until the answer is one; a path must be there."""
+    from sitegen.asking import ask
+
+    kind = _TYPES[question.field]
+    kind = click.Path(exists=True, path_type=Path) if kind is _PATH else kind
+    return ask(question.words, kind, question.offer)
