@@ -54,9 +54,6 @@ def _to_do(folder: Path, written: Sequence[str]) -> Iterator[str]:
         yield f"\n{folder / IGNORED} was there and stays as it is; add these lines to it:"
         yield from (f"  {line}" for line in ignored())
     if own_requirement() is None:
-        yield (
-            f"\nOne line is yours to write, before you push: SITEGEN in {folder / WORKFLOW}, from "
-            "where GitHub's runner\ngets sitegen, such as"
-        )
+        yield f"\nBefore you push, write into {folder / WORKFLOW} where GitHub gets sitegen:"
         yield '  SITEGEN: "sitegen @ git+https://github.com/OWNER/sitegen@COMMIT"'
         yield "The sitegen of PyPI is another project. Until then the workflow stops and says so."
