@@ -133,6 +133,10 @@ class Store:
         sweep(self._root / "work")
         sweep(self._root / "records")
 
+    def leave(self) -> None:
+        """Remove what this process has begun and never will finish, before it ends at once."""
+        sweep(self._root / "work", leaving=True)
+
     def _record_path(self, key: str) -> Path:
         if not _KEY.fullmatch(key):
             raise ValueError(f"{key!r} is no key: digits, small letters, '-' and '_'")
