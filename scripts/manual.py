@@ -1,11 +1,15 @@
-"""Write what of the manual comes from the code, figures.md and config.md: `make docs` runs it."""
+"""Write what of the manual comes from the code, figures, config and views: `make docs` runs it."""
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sitegen import embedviews, headviews, views
 from sitegen.embeds import MAKERS
 from sitegen.figures import KINDS
 from sitegen.schema import reference
@@ -29,8 +33,47 @@ from the code by `make docs`. The first argument stands without a name, all othe
 
 
 def made_pages() -> dict[str, str]:
-    """The pages by name: every kind of figure, and every key of site.toml."""
-    return {"figures": figures_page(), "config": reference()}
+    """The pages by name: every kind of figure, every key of site.toml, all that templates get."""
+    return {"figures": figures_page(), "config": reference(), "views": views_page()}
+
+
+_VIEWS = """\
+# What templates are given
+
+`page.html` gets a `PageView` as `page`, `404.html` a `MissingView`. What they hold is below, field
+by field; a macro of the theme gets one of these values, too. This page is written from the code by
+`make docs`.
+
+"""
+
+
+def views_page() -> str:
+    """Every value that a template can meet, with its fields."""
+    found: list[Any] = [
+        value
+        for module in (views, headviews, embedviews)
+        for _, value in inspect.getmembers(module, dataclasses.is_dataclass)
+        if value.__module__ == module.__name__
+    ]
+    found.sort(key=lambda view: (view.__name__ not in ("PageView", "MissingView"), view.__name__))
+    return _VIEWS + "\n".join("\n".join(_view(view)) for view in found)
+
+
+def _view(view: Any) -> Iterator[str]:
+    """What a value is, and a table of its fields, with what its docstring says of them."""
+    about, _, more = (inspect.getdoc(view) or "").partition("\n\n")
+    said = re.findall(r"^([a-z_, ]+): (.*(?:\n    .*)*)$", more, re.MULTILINE)
+    meanings = {name: " ".join(text.split()) for names, text in said for name in names.split(", ")}
+    rest = [] if said else more.split()
+    yield f"## `{view.__name__}`\n"
+    yield f"{' '.join([*about.split(), *rest])}\n"
+    yield f"| field | type |{' meaning |' if said else ''}"
+    yield f"| --- | --- |{' --- |' if said else ''}"
+    for field in dataclasses.fields(view):
+        kind = str(field.type).replace("|", "\\|")
+        meaning = f" {meanings.get(field.name, '')} |" if said else ""
+        yield f"| `{field.name}` | {kind} |{meaning}"
+    yield ""
 
 
 def figures_page() -> str:

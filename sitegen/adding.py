@@ -20,7 +20,7 @@ from sitegen.figures import KINDS, Place, make_figure
 from sitegen.files import write_atomic
 from sitegen.ihdm.card import CARD_NAME, FileRef, ModelCard, read_card
 from sitegen.ihdm.foreign import foreign_model
-from sitegen.ihdm.inputs import is_folder
+from sitegen.ihdm.inputs import is_folder, sha256
 from sitegen.ihdm.inspection import CheckpointInfo, inspect_checkpoint, weights_file
 from sitegen.kinds.base import Spec
 from sitegen.links import slug_fault
@@ -62,10 +62,18 @@ class Added:
             *self.notes,
             *written,
             f"added [models.{self.name}] to {shown(self.config)}",
+            *self._travels(),
             "To show it, paste what you like of this into a page:",
             "",
             *calls,
         ]
+
+    def _travels(self) -> list[str]:
+        """What goes into git beside the store, where the checkpoint is to stay out of it."""
+        if not self.files:
+            return []
+        folder = shown(self.files[-1].parent)
+        return [f"for a machine without the checkpoint: commit {folder} and the clips (cache_dir)"]
 
     def _comparisons(self) -> list[str]:
         """Calls that show a DDPM beside a model of the site, or one to come."""
@@ -194,22 +202,24 @@ def _parts(plan: _Plan) -> Parts:
     """What writes the prior, made of the images or a copy of the one that there is.
 
     The first of the images becomes the card's example. A DDPM starts from noise, and its figures
-    show no example.
+    show no example. The card pins the weights, so that a machine without them knows which they are.
     """
     from sitegen.ihdm.prior import PRIOR_NAME, read_prior
     from sitegen.priors import prior_from_data, write_example
 
+    card = replace(plan.card, weights=FileRef(plan.weights.name, sha256(plan.weights)))
+
     def write(folder: Path) -> ModelCard:
-        if plan.card.kind == "ddpm":
-            return plan.card
+        if card.kind == "ddpm":
+            return card
         if plan.data is None:
             assert plan.prior is not None
-            prior = read_prior(plan.prior, plan.card).write(folder / PRIOR_NAME)
-            return replace(plan.card, prior=FileRef(PRIOR_NAME, prior))
-        prior = prior_from_data(plan.card, plan.data).write(folder / PRIOR_NAME)
-        example = write_example(plan.card, plan.data, folder / EXAMPLE_NAME)
+            prior = read_prior(plan.prior, card).write(folder / PRIOR_NAME)
+            return replace(card, prior=FileRef(PRIOR_NAME, prior))
+        prior = prior_from_data(card, plan.data).write(folder / PRIOR_NAME)
+        example = write_example(card, plan.data, folder / EXAMPLE_NAME)
         return replace(
-            plan.card,
+            card,
             prior=FileRef(PRIOR_NAME, prior),
             example=FileRef(EXAMPLE_NAME, example),
         )

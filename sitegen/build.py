@@ -19,6 +19,7 @@ from sitegen.files import lock, sweep
 from sitegen.filming import CameraFactory, Crew, naming
 from sitegen.missing import refuse_unfilmable
 from sitegen.plan import Job
+from sitegen.recall import keep_in_mind, out_of_mind
 from sitegen.report import Reporter, duration
 from sitegen.speed import Speeds
 from sitegen.store import Store
@@ -56,7 +57,7 @@ def build(config: Path, options: Options, camera: CameraFactory, report: Reporte
 
 def _unchanged(work: Work, records: Records) -> Summary | None:
     """The summary where the site is as it should be; what killed builds left goes."""
-    if work.missing(records):
+    if work.missing(records) or out_of_mind(work.site, work.used_sources):
         return None
     tree = work.tree(records)
     if not holds(work.output, tree):
@@ -99,8 +100,11 @@ def _refuse_warnings(report: Reporter, options: Options) -> None:
 def film(work: Work, records: Records, camera: CameraFactory, report: Reporter) -> Records:
     """Film what is missing and the command line did not leave out; the lock is held.
 
+    What the weights were is kept in mind for machines that have none.
+
     Raises as `build` does. What was finished before is kept.
     """
+    keep_in_mind(work.site, work.used_sources)
     options = work.options
     missing = work.missing(records)
     wanted = [job for job in missing if not options.only or job.figure.id in options.only]

@@ -7,13 +7,12 @@ an interpolation. Whatever of it is missing or odd only leaves its control out.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import zip_longest
 
 from sitegen.links import relative
 from sitegen.media import JSON, Media, MediaFile, Record
+from sitegen.results import results_of, said, sequence
 from sitegen.views import (
     Cells,
     Clip,
@@ -22,13 +21,10 @@ from sitegen.views import (
     Node,
     Origin,
     Picture,
-    Results,
     Steps,
     Still,
-    Table,
 )
 
-_DIGIT_BLANK, _POINT_BLANK = "\u2007", "\u2008"  # as wide as a digit, and as a point
 _COMFORTABLE = 520  # CSS pixels: small clips are shown at most this wide
 _WIDE = 680  # CSS pixels: what is wider may leave the column of the text
 _GROWTH = 0.35  # share of its levels in which a branch of a tree grows, as films draw it
@@ -46,7 +42,6 @@ _LABELS = {
 
 
 _NAMES = {"ddim_steps": "DDIM steps", "ddpm": "DDPM", "fps": "Frames a second", "vary": "Varies"}
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def exhibit(media: Media, page: str) -> Clip | Still:
@@ -73,7 +68,7 @@ def _still(media: Media, page: str) -> Still:
         picture=picture,
         wide=picture.width > _WIDE,
         downloads=_downloads(media, page),
-        results=_results(media.record),
+        results=results_of(media.record),
         origin=_origin(media),
     )
 
@@ -105,8 +100,8 @@ def _clip(media: Media, page: str) -> Clip:
         steps=_steps(media),
         cells=cells,
         nodes=tuple(_joined(list(_nodes(record)), record)),
-        panels=tuple(str(each) for each in _sequence(record.parameters.get("panels"))),
-        results=_results(record),
+        panels=tuple(str(each) for each in sequence(record.parameters.get("panels"))),
+        results=results_of(record),
         origin=_origin(media),
     )
 
@@ -199,7 +194,7 @@ def _factor(record: Record, cells: Cells) -> int:
 
 def _nodes(record: Record) -> Iterator[Node]:
     names = ("depth", "index", "x", "y", "size", "from_level", "to_level")
-    for noted in _sequence(record.parameters.get("nodes")):
+    for noted in sequence(record.parameters.get("nodes")):
         if isinstance(noted, Mapping) and all(name in noted for name in names):
             depth, index, x, y, size, start, end = (_whole(noted, name) for name in names)
             yield Node(depth, index, x, y, size, start, end)
@@ -242,81 +237,21 @@ def _whole(values: Mapping[str, JSON], name: str) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
-def _sequence(value: JSON) -> Sequence[JSON]:
-    return value if isinstance(value, list | tuple) else ()
-
-
-def _results(record: Record) -> Results | None:
-    noted = record.results
-    if not noted:
-        return None
-    tables = [_table(each) for each in _sequence(noted.get("tables")) if isinstance(each, Mapping)]
-    return Results(str(noted.get("summary") or ""), tuple(tables))
-
-
-def _table(noted: Mapping[str, JSON]) -> Table:
-    rows = [_sequence(row) for row in _sequence(noted.get("rows"))]
-    columns = list(zip_longest(*rows))
-    numeric = tuple(at for at, column in enumerate(columns) if all(map(_is_number, column)))
-    said = [[_said(value) for value in column] for column in columns]
-    said = [on_the_point(words) if at in numeric else words for at, words in enumerate(said)]
-    return Table(
-        caption=str(noted.get("caption") or ""),
-        columns=tuple(str(each) for each in _sequence(noted.get("columns"))),
-        rows=tuple(zip(*said, strict=True)),
-        numeric=numeric,
-    )
-
-
-def _is_number(value: JSON) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
-
-
-def on_the_point(words: Sequence[str]) -> list[str]:
-    """Numbers of a column with blanks behind them, so that, set right, their points are in line."""
-    parts = [word.partition(".") for word in words]
-    longest = max((len(after) for _, _, after in parts), default=0)
-    if longest == 0 or any("×" in word for word in words):
-        return list(words)
-    return [
-        word + (not point) * _POINT_BLANK + (longest - len(after)) * _DIGIT_BLANK
-        if word[-1:].isdigit()
-        else word
-        for word, (_, point, after) in zip(words, parts, strict=True)
-    ]
-
-
 def _origin(media: Media) -> Origin:
     record = media.record
     noise = record.parameters.get("sampling_noise_std")
     precision = record.parameters.get("precision")
     silent = _LAYOUT | _TOLD | (set() if record.parameters.get("ddpm") else {"ddim_steps"})
     told = {
-        _NAMES.get(name, name.replace("_", " ").capitalize()): _said(value)
+        _NAMES.get(name, name.replace("_", " ").capitalize()): said(value)
         for name, value in sorted(record.parameters.items())
         if name not in silent and value is not None
     }
     return Origin(
         models=tuple(Maker(model.name, model.sha256) for model in record.models),
         seed=record.seed,
-        sampling_noise_std=None if noise is None else _said(noise),
+        sampling_noise_std=None if noise is None else said(noise),
         command=f"sitegen build --only {media.id}"
-        + (f" --precision {_said(precision)}" if precision else ""),
+        + (f" --precision {said(precision)}" if precision else ""),
         parameters=tuple(told.items()),
     )
-
-
-def _said(value: JSON) -> str:
-    """Write a value for a reader."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "–"}[value]
-    if isinstance(value, float):
-        digits, _, power = f"{value:.4g}".partition("e")
-        return f"{digits} × 10{str(int(power)).translate(_RAISED)}" if power else digits
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, Sequence):
-        return ", ".join(_said(each) for each in value)
-    return json.dumps(dict(value), ensure_ascii=False, sort_keys=True)

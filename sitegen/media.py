@@ -19,7 +19,6 @@ from sitegen.errors import RefusedError
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 _Object: TypeAlias = dict[str, object]
 _T = TypeVar("_T")
-
 VERSION = 1
 """Version of `media.json` and of the records; raised when an old reader would misread a new one."""
 

@@ -24,7 +24,8 @@ from sitegen.tables import ModelEntry
 class ModelSource:
     """Where a model's parts lie; `prior` and `example` are None when its card names none.
 
-    The digests are of the files as they were when first asked for.
+    The digests are of the files as they were when first asked for. `remembered` is that of weights
+    which are not there and which the card does not pin, where the store knows it.
     """
 
     name: str
@@ -33,6 +34,7 @@ class ModelSource:
     prior: Path | None
     card_path: Path | None = None
     example: Path | None = None
+    remembered: str | None = None
 
     @property
     def available(self) -> bool:
@@ -47,9 +49,9 @@ class ModelSource:
 
     @cached_property
     def weights_sha256(self) -> str:
-        """The digest of the weights; the one that the card pins where the file is elsewhere."""
+        """The digest of the weights; where the file is elsewhere, the pinned or remembered one."""
         with self._telling_what_to_do():
-            return _digest(self.weights, self.card.weights, "checkpoint")
+            return _digest(self.weights, self._known_weights, "checkpoint")
 
     @cached_property
     def prior_sha256(self) -> str | None:
@@ -81,6 +83,15 @@ class ModelSource:
     def approximate(self) -> bool:
         """Whether the starts are not made of the model's training images, as its card says."""
         return is_approximate(self.card)
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the card says the digest of the weights."""
+        return self.card.weights is not None and self.card.weights.sha256 is not None
+
+    @property
+    def _known_weights(self) -> FileRef | None:
+        return self.card.weights if self.pinned else FileRef(self.weights.name, self.remembered)
 
     @contextmanager
     def _telling_what_to_do(self) -> Iterator[None]:

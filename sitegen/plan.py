@@ -81,6 +81,8 @@ class Job:
     levels, sigmas: K of the figure's first model, and its blur scales σ_B in pixels of levels
         0 … K; none for a model that does not blur
     subject: what that model's samples are, where its card says it
+    filmable: whether its models are here; where one is not, any clip that was asked for in the same
+        words will do
     """
 
     figure: Figure
@@ -92,6 +94,7 @@ class Job:
     asked: str = ""
     sigmas: tuple[float, ...] = ()
     subject: str = ""
+    filmable: bool = True
 
     @property
     def key(self) -> str | None:
@@ -128,6 +131,7 @@ def plan_figure(
         asked,
         _sigmas(models[0].card),
         models[0].card.subject,
+        all(model.available for model in models),
     )
 
 

@@ -10,25 +10,28 @@ from __future__ import annotations
 
 import contextlib
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from sitegen.check import check_site
+from sitegen.committing import committed
 from sitegen.config import Site
 from sitegen.errors import PublishError, TargetError
 from sitegen.files import lock
 from sitegen.folder import Folder, read_folder
+from sitegen.freshness import freshness
 from sitegen.report import Reporter
-from sitegen.repository import Remote, Repository, execute, public
+from sitegen.repository import Remote, Repository, public
 from sitegen.source import shown
 from sitegen.tree import is_built
 
-_STAGED = "sitegen-unfinished-publish"
-"""The branch that a commit stands on while it is made; gone at the end."""
+_NO_BRANCH = re.compile(r"@|([A-Z]+_)?HEAD|refs/.*|-.*|[0-9a-f]{40}")
+"""Names that git allows and that would be taken for something else sooner or later."""
 
 _GITHUB = re.compile(r"(?:.*[@/])?github\.com(?::\d+)?[:/](?P<user>[^/]+)/(?P<name>[^/]+?)/?")
+_ALIAS = re.compile(r"^(ssh://)?([^/@]+@)?github\.com-[\w.-]+(?=[:/])")
+"""A host of ~/.ssh/config by the usual name, of somebody with two accounts."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,12 @@ class Published:
         return [*lines, waiting] if _GITHUB.fullmatch(_bare(self.remote.url)) else lines
 
     def _visit(self, words: str) -> list[str]:
-        return [f"{words} {self.address}"] if self.address else []
+        if self.address:
+            return [f"{words} {self.address}"]
+        return [
+            f"its address is not known, since {self.remote.name} is not on github.com; write it "
+            "into site.toml: base_url"
+        ]
 
 
 def publish(site: Site, output: Path, wishes: Wishes, report: Reporter) -> Published:
@@ -80,15 +88,19 @@ def publish(site: Site, output: Path, wishes: Wishes, report: Reporter) -> Publi
     repository = Repository(site.root)
     with _alone(site, repository):
         _check(site, output, wishes, report)
+        _refuse_other(site, output, wishes, report)
         remote = _remote(repository, wishes)
         _keep_domain(repository, remote, site, wishes)
         folder = read_folder(output)
-        _tell(folder, remote, site, wishes, report)
         address = pages_address(site, remote.url)
         if wishes.dry_run:
+            _tell(folder, remote, site, wishes, report)
             return Published(remote, wishes.branch, None, False, address)
-        with _committed(repository, folder, site, wishes) as commit:
-            changed = _push(repository, commit, remote, wishes)
+        with committed(repository, folder, site) as commit:
+            changed = not _is_there(repository, commit, remote, wishes)
+            if changed:
+                _tell(folder, remote, site, wishes, report)
+                _push(repository, commit, remote, wishes)
         return Published(remote, wishes.branch, commit, changed, address)
 
 
@@ -108,7 +120,8 @@ def pages_address(site: Site, url: str) -> str | None:
 
 
 def _bare(url: str) -> str:
-    return url.removesuffix("/").removesuffix(".git")
+    """The address as one of GitHub's, where it is one, without what says nothing."""
+    return _ALIAS.sub("git@github.com", url).removesuffix("/").removesuffix(".git")
 
 
 def _require_built(output: Path) -> None:
@@ -142,10 +155,22 @@ def _check(site: Site, output: Path, wishes: Wishes, report: Reporter) -> None:
     report.note(findings.summary())
 
 
+def _refuse_other(site: Site, output: Path, wishes: Wishes, report: Reporter) -> None:
+    """Refuse a folder with files of others; warn of one that is older than its sources."""
+    fresh = freshness(site, output)
+    if refusal := fresh.refusal(output):
+        raise PublishError(refusal)
+    if warning := fresh.warning(output):
+        if wishes.strict:
+            raise PublishError(f"--strict: {warning}")
+        report.warn(warning)
+
+
 def _remote(repository: Repository, wishes: Wishes) -> Remote:
     """The remote, if it and its branch may be published to."""
     branch = wishes.branch
-    if repository.run("check-ref-format", f"refs/heads/{branch}").code or branch.startswith("-"):
+    odd = repository.run("check-ref-format", f"refs/heads/{branch}").code
+    if odd or _NO_BRANCH.fullmatch(branch):
         raise PublishError(f"--branch {branch}: is no name of a branch; the usual one is gh-pages")
     if branch in repository.checked_out():
         raise PublishError(
@@ -154,7 +179,7 @@ def _remote(repository: Repository, wishes: Wishes) -> Remote:
         )
     remote = repository.remote(wishes.remote, branch)
     if remote.tip in _ours(repository, wishes):
-        return remote
+        return _not_the_first(repository, remote, wishes)
     if remote.main == branch:
         raise PublishError(
             f"{branch} is the main branch of {public(remote.url)}, and publishing would replace "
@@ -163,11 +188,22 @@ def _remote(repository: Repository, wishes: Wishes) -> Remote:
     if not wishes.overwrite:
         raise PublishError(
             f"{branch} of {public(remote.url)} is at {str(remote.tip)[:10]}, which was not "
-            "published from here; somebody else has pushed there. Look at it with "
-            f"`git fetch {remote.name} {branch}` and `git log FETCH_HEAD`; to put this site in its "
-            "place, add --overwrite"
+            "published from this clone: somebody else has pushed there, or you from another one. "
+            f"Look at it with `git fetch {remote.name} {branch}` and `git log FETCH_HEAD`; to put "
+            "this site in its place, add --overwrite"
         )
     return remote
+
+
+def _not_the_first(repository: Repository, remote: Remote, wishes: Wishes) -> Remote:
+    """The remote; refused where the site would be its first branch, and so its main one."""
+    if wishes.overwrite or remote.main or remote.tip or repository.has_branches(remote):
+        return remote
+    raise PublishError(
+        f"{public(remote.url)} has no branch yet, and the first that comes becomes its main one: "
+        f"push your sources before (`git push {remote.name} HEAD`); if {wishes.branch} is to be "
+        "the main one, add --overwrite"
+    )
 
 
 def _keep_domain(repository: Repository, remote: Remote, site: Site, wishes: Wishes) -> None:
@@ -202,37 +238,17 @@ def _tell(folder: Folder, remote: Remote, site: Site, wishes: Wishes, report: Re
     report.note(f"{verb} {count} files of {size / 1e6:.1f} MB on {place}, {then}{domain}")
 
 
-@contextlib.contextmanager
-def _committed(repository: Repository, folder: Folder, site: Site, wishes: Wishes) -> Iterator[str]:
-    """The folder as a commit without parents, for the block; no branch of it stays."""
-    drop = ("update-ref", "-d", f"refs/heads/{_STAGED}")
-    repository.run(*drop)  # what a killed run left
-    try:
-        yield _import(repository, folder, site, wishes)
-    finally:
-        repository.run(*drop)
-
-
-def _import(repository: Repository, folder: Folder, site: Site, wishes: Wishes) -> str:
-    """Let ghp-import make the commit, and see that all files are in it."""
-    words = ["--no-jekyll", "--branch", _STAGED, "--remote", wishes.remote]
-    words += ["--message", f"Publish {site.title}"]
-    words += ["--cname", site.domain] if site.domain else []
-    command = [sys.executable, "-m", "ghp_import", *words, "--", str(folder.root)]
-    done = execute(command, site.root, repository.identity(), apart=True)
-    commit = repository.commit(f"refs/heads/{_STAGED}")
-    wanted = {*folder.files, ".nojekyll", *(["CNAME"] if site.domain else [])}
-    if done.code or commit is None or repository.files(commit) != wanted:
-        raise PublishError(f"git could not make a commit of {folder.root}: {done.words}")
-    return commit
-
-
-def _push(repository: Repository, commit: str, remote: Remote, wishes: Wishes) -> bool:
-    """Push the commit, if the branch is what it was; False if it holds the same files already."""
+def _is_there(repository: Repository, commit: str, remote: Remote, wishes: Wishes) -> bool:
+    """Whether the branch holds the same files already, by our hand."""
     known = remote.tip if remote.tip in _ours(repository, wishes) else None
-    if known is not None and repository.tree(known) == repository.tree(commit):
-        repository.ask("update-ref", _ref(wishes, "published"), known)
+    if known is None or repository.tree(known) != repository.tree(commit):
         return False
+    repository.ask("update-ref", _ref(wishes, "published"), known)
+    return True
+
+
+def _push(repository: Repository, commit: str, remote: Remote, wishes: Wishes) -> None:
+    """Push the commit, if the branch is what it was."""
     repository.ask("update-ref", _ref(wishes, "attempted"), commit)
     branch = f"refs/heads/{wishes.branch}"
     lease = f"--force-with-lease={branch}:{remote.tip or ''}"
@@ -241,4 +257,3 @@ def _push(repository: Repository, commit: str, remote: Remote, wishes: Wishes) -
     if done.code:
         raise PublishError(f"git push to {public(remote.url)} was refused:\n{done.words}")
     repository.ask("update-ref", _ref(wishes, "published"), commit)
-    return True

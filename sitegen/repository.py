@@ -61,13 +61,13 @@ class Repository:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        found = self.run("rev-parse", "--path-format=absolute", "--git-common-dir")
+        found = self.run("rev-parse", "--path-format=absolute", "--git-common-dir", "--git-dir")
         if found.code:
             raise PublishError(
                 f"{root}: is not in a git repository ({found.words}); "
                 "make one with `git init` and name its remote with `git remote add origin URL`"
             )
-        self.common = Path(found.out)
+        self.common, self.own = map(Path, found.out.splitlines())
 
     def run(self, *arguments: str, **changes: str) -> Done:
         """Run git; `changes` go to its environment."""
@@ -117,13 +117,21 @@ class Repository:
                 "or name another one with --remote"
             )
         url = self.ask("remote", "get-url", "--push", name).splitlines()[0]
-        asked = name if url == self.ask("remote", "get-url", name) else url
+        asked = self._asked(name, url)
         answer = self.run("ls-remote", "--symref", asked, "HEAD", f"refs/heads/{branch}")
         if answer.code:
             raise PublishError(f"{public(url)} does not answer: {answer.words}")
         tip = re.search(rf"^([0-9a-f]+)\trefs/heads/{re.escape(branch)}$", answer.out, re.MULTILINE)
         main = re.search(r"^ref: refs/heads/(.+)\tHEAD$", answer.out, re.MULTILINE)
         return Remote(name, url, tip[1] if tip else None, main[1] if main else None)
+
+    def has_branches(self, remote: Remote) -> bool:
+        """Whether there is any branch there; the remote has just answered."""
+        return bool(self.ask("ls-remote", "--heads", self._asked(remote.name, remote.url)))
+
+    def _asked(self, name: str, url: str) -> str:
+        """What git calls the place that is pushed to."""
+        return name if url == self.ask("remote", "get-url", name) else url
 
     def file_there(self, remote: Remote, branch: str, name: str) -> str | None:
         """A small text file on a branch of a remote, fetched into a repository that goes again."""

@@ -21,9 +21,11 @@ NOT_FOR_RENDERING = {
 """The requirements that building from the store does not import, and what each is for."""
 
 _CHECKOUT = Path(__file__).resolve().parent.parent / "pyproject.toml"
+_PUBLIC = re.compile(r"https://[^/@\s\"]+/[^\s\"]+")
 _HEAD = """\
 # What `sitegen build --offline` needs: the requirements of sitegen {version} but for those that
-# film, serve and publish. Install sitegen itself beside them with `pip install --no-deps`.
+# film, serve and publish. The workflow installs sitegen itself beside them with --no-deps, from
+# the address that is written there: the `sitegen` of PyPI is another project.
 """
 
 
@@ -40,17 +42,23 @@ def version() -> str:
     return str(project["version"]) if project else metadata.version("sitegen")
 
 
-def own_requirement() -> str:
-    """What pip installs this very sitegen from elsewhere: its git commit, else its version."""
+def own_requirement() -> str | None:
+    """What pip installs this very sitegen from elsewhere: a commit of a repository, or a file.
+
+    None where it did not come from a web address. Never a bare name: the `sitegen` of PyPI is
+    another project.
+    """
     try:
         text = metadata.distribution("sitegen").read_text("direct_url.json")
         origin = json.loads(text or "{}")
     except (metadata.PackageNotFoundError, ValueError):
-        origin = {}
+        return None
     revision, url = origin.get("vcs_info", {}), str(origin.get("url"))
-    if revision.get("vcs") == "git" and url.startswith("https://"):
+    if not _PUBLIC.fullmatch(url):
+        return None
+    if revision.get("vcs") == "git":
         return f"sitegen @ git+{url}@{revision['commit_id']}"
-    return f"sitegen=={version()}"
+    return f"sitegen @ {url}" if "archive_info" in origin else None
 
 
 def _requirements() -> list[str]:

@@ -16,6 +16,7 @@ from sitegen.requirements import own_requirement, render_requirements
 from sitegen.resources import resource
 
 WORKFLOW = ".github/workflows/pages.yml"
+IGNORED = ".gitignore"
 MODEL = "mnist"
 """The model that travels with sitegen, which the pages of a new site call."""
 
@@ -27,10 +28,13 @@ def new_site(folder: Path) -> tuple[str, ...]:
     """Write a new site into `folder`, which is made if need be; the paths written, sorted.
 
     Never touches a file that is there: raises ConfigError, naming all of them, and writes nothing.
+    Only a `.gitignore`, which GitHub puts into a new repository, may be there: it stays as it is.
     Raises PlatformError where the disk refuses; what was written before goes again.
     """
-    files = scaffold()
+    files = dict(scaffold())
     _refuse_overwriting(folder, files)
+    if (folder / IGNORED).exists():
+        del files[IGNORED]
     with contextlib.ExitStack() as undo:
         for name, text in files.items():
             with platform_errors(folder / name):
@@ -45,15 +49,21 @@ def scaffold() -> Mapping[str, str]:
     source = resource("scaffold")
     templates = {
         "site.toml": "site.toml",
-        ".gitignore": "gitignore",
+        IGNORED: "gitignore",
         WORKFLOW: "pages.yml",
     }
     files = {name: (source / file).read_text("utf-8") for name, file in templates.items()}
-    files[WORKFLOW] = files[WORKFLOW].replace("@SITEGEN@", own_requirement())
+    files[WORKFLOW] = files[WORKFLOW].replace("@SITEGEN@", own_requirement() or "")
     start, end = ((source / name).read_text("utf-8") for name in ("index.md", "own.md"))
     files["pages/index.md"] = "\n".join([start, *map(_section, KINDS), end])
     files["requirements-render.txt"] = render_requirements()
     return files
+
+
+def ignored() -> tuple[str, ...]:
+    """The rules of a new site's `.gitignore`, without its comments."""
+    lines = scaffold()[IGNORED].splitlines()
+    return tuple(line for line in lines if line and not line.startswith("#"))
 
 
 def _section(kind: str) -> str:
@@ -82,7 +92,8 @@ def _refuse_overwriting(folder: Path, files: Mapping[str, str]) -> None:
         if os.path.lexists(folder) and not folder.is_dir():
             raise ConfigError(f"{folder}: is a file; name a folder, new or not")
         there = [name for name in sorted(files) if os.path.lexists(folder / name)]
-    if there:
+        alone = there == [IGNORED] and (folder / IGNORED).is_file()
+    if there and not alone:
         lines = [f"{folder / name}: is there already" for name in there]
         raise ConfigError("\n".join([*lines, "nothing was written; choose another folder"]))
 

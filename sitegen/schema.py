@@ -30,7 +30,8 @@ prints.
 _EXAMPLE = """
 ## All of it
 
-What `sitegen new` writes. Without the `#`, each line is valid.
+What `sitegen new` writes. Without the `#`, each line is valid, once the files that it names are
+there.
 
 """
 

@@ -3,6 +3,7 @@
     objects/ab/<sha256>   the bytes of an encoded file, read-only, named by their content
     records/<key>.json    what a figure's key stands for; written last
     asked/<sha256>.json   what was asked for in the first half of a key, named by its content
+    weights/<name>.json   the digest of the weights that a model without a pinned one had last
     quarantine/           what was found damaged
     work/                 temporary folders
 
@@ -38,7 +39,7 @@ from sitegen.files import (
 from sitegen.media import MediaFile, Record, record_from_json, record_to_json
 
 PARTS = (
-    *("objects", "records", "asked", "quarantine", "work", "speeds.json"),
+    *("objects", "records", "asked", "weights", "quarantine", "work", "speeds.json"),
     *(".gitignore", ".gitattributes"),
 )
 """Everything that a store makes in its folder."""
@@ -117,6 +118,17 @@ class Store:
                 found += [data.decode()] if digest_bytes(data) == path.stem else []
         return tuple(found)
 
+    def note_weights(self, name: str, note: str) -> None:
+        """Keep a note on the weights of a model, in the place of the one before."""
+        write_atomic(self._weights_path(name), note.encode())
+
+    def weights_note(self, name: str) -> str | None:
+        """The note on the weights of a model; None if there is none that can be read."""
+        try:
+            return self._weights_path(name).read_text("utf-8")
+        except (OSError, UnicodeDecodeError):
+            return None
+
     def object(self, file: MediaFile) -> Path:
         """Where the bytes of `file` lie. Read-only: copy it, never link it."""
         return self._root / "objects" / file.sha256[:2] / file.sha256
@@ -136,6 +148,9 @@ class Store:
     def leave(self) -> None:
         """Remove what this process has begun and never will finish, before it ends at once."""
         sweep(self._root / "work", leaving=True)
+
+    def _weights_path(self, name: str) -> Path:
+        return self._root / "weights" / f"{name}.json"
 
     def _record_path(self, key: str) -> Path:
         if not _KEY.fullmatch(key):

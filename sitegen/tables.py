@@ -51,18 +51,25 @@ def _existing(value: object, info: ValidationInfo) -> Path:
     if info.field_name == "path" and (info.data.get("card") or info.data.get("preset")):
         return own  # a checkpoint whose card is known may come later
     if path.parts[0] != "models":
-        raise ValueError(f"is not there; looked for {shown(own)}{_nearest(own)}")
+        raise ValueError(f"is not there; looked for {shown(own)}{_nearest(own) or _card_of(own)}")
     shipped = resource("models").parent / path
     if shipped.is_dir() or shipped.is_file():
         return shipped
     looked = f"{shown(own)} and {shown(shipped)}"
-    raise ValueError(f"is not there; looked for {looked}{_nearest(own, shipped)}")
+    raise ValueError(f"is not there; looked for {looked}{_nearest(own, shipped) or _card_of(own)}")
 
 
 def _nearest(*paths: Path) -> str:
     """Hint at a file or folder that lies where one of these should, with a name like its own."""
     beside = {each.name for path in paths if path.parent.is_dir() for each in path.parent.iterdir()}
     return close_match(paths[0].name, sorted(beside - {"site.toml"}))
+
+
+def _card_of(path: Path) -> str:
+    """Hint at what has to travel of a model's folder that lies on another machine."""
+    if path.suffix:
+        return ""
+    return f"; where clips are only rendered {shown(path / 'model.toml')} is enough: add it to git"
 
 
 def _own_folder(value: object, info: ValidationInfo) -> Path:

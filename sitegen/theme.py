@@ -43,6 +43,9 @@ FOLDER = "theme"
 STYLESHEET, SCRIPT, ICON = "style.css", "script.js", "icon.svg"
 _COLOURS = "colours.css"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)+")
+_ATTRIBUTE = re.compile(
+    r"'sitegen\.[a-z.]*\.?(?P<what>\w+) object' has no attribute '(?P<name>\w+)'"
+)
 _FAILURES = (
     ArithmeticError,
     AttributeError,
@@ -176,4 +179,7 @@ def _place(error: Exception, folder: Path) -> str | None:
 def _reason(error: Exception) -> str:
     if isinstance(error, TemplateNotFound):
         return f'there is no template "{error.name}"'
+    lacking = _ATTRIBUTE.fullmatch(str(error))
+    if lacking is not None:
+        return f'{lacking["what"]} has no "{lacking["name"]}"; its fields are in the manual, views'
     return " ".join(str(error).split())[:300] or type(error).__name__

@@ -88,6 +88,18 @@ def holds(output: Path, tree: Tree) -> bool:
         return there == _names(tree) and all(_same(output / uri, tree[uri]) for uri in tree)
 
 
+def differences(output: Path, tree: Tree) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The URIs that are missing or other in `output`, and those of files that `tree` has not.
+
+    Reads only. Raises PlatformError if something in it cannot be read.
+    """
+    with platform_errors(output, "read"):
+        changed = (uri for uri in sorted(tree) if not _same(output / uri, tree[uri]))
+        files = (path for path in sorted(output.rglob("*")) if not path.is_dir())
+        names = (path.relative_to(output).as_posix() for path in files)
+        return tuple(changed), tuple(name for name in names if name not in tree)
+
+
 def put(tree: Tree, output: Path) -> bool:
     """Make `output` hold exactly `tree`, in one step; False, and nothing touched, if it does.
 

@@ -251,7 +251,16 @@ class OwnVideo:
 
 @dataclass(frozen=True)
 class PageView:
-    """A whole page; `paper`, `lead` and `bibtex` are the front page's, `manifest` is a link."""
+    """A whole page; `paper`, `lead` and `bibtex` are the front page's.
+
+    backdrop: the picture behind the title
+    menu: the pages of the site; empty where there is one
+    contents: the sections of the page; empty where there are few
+    parts: prose, figures and what else stands on the page, in its order
+    moving: whether it has clips
+    viewer: whether it has samples that open large
+    manifest: a link to `media.json`
+    """
 
     language: str
     head: Head

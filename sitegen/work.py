@@ -12,10 +12,11 @@ from sitegen.config import Site, load_site
 from sitegen.errors import ConfigError
 from sitegen.filming import naming
 from sitegen.media import Record
-from sitegen.models import ModelSource, site_models
+from sitegen.models import ModelSource
 from sitegen.pages import Page, read_pages
 from sitegen.plan import Equipment, Job, environment, plan_figure
 from sitegen.problems import known_words, told
+from sitegen.recall import recalled, usable
 from sitegen.source import shown
 from sitegen.store import Store
 from sitegen.tree import Tree
@@ -62,13 +63,19 @@ class Work:
         """The models that a figure shows."""
         return {name for job in self.jobs for name in job.figure.models}
 
+    @property
+    def used_sources(self) -> tuple[ModelSource, ...]:
+        """Where their parts lie."""
+        return tuple(self.sources[name] for name in sorted(self.used))
+
     def left_out(self) -> tuple[str, ...]:
         """The models that no figure can show, each with the file that it lacks."""
+        able = self.used | usable(self.sources, Store(self.site.cache_dir))
         lack = {name: source.lacking for name, source in self.sources.items()}
         return tuple(
             f"{name} ({shown(path)})"
             for name, path in lack.items()
-            if path is not None and name not in self.used
+            if path is not None and name not in able
         )
 
 
@@ -77,10 +84,14 @@ def prepare(config: Path, options: Options) -> Work:
 
     Raises ConfigError for mistakes of the author, RefusedError for models that cannot be used.
     """
-    site = load_site(config)
-    sources = site_models(site)
-    usable = {name for name, source in sources.items() if source.available}
-    pages = read_pages(site, usable.__contains__)
+    return prepare_site(load_site(config), options)
+
+
+def prepare_site(site: Site, options: Options) -> Work:
+    """The same for a site whose `site.toml` was read."""
+    store = Store(site.cache_dir)
+    sources = recalled(site, store)
+    pages = read_pages(site, usable(sources, store).__contains__)
     # Links are followed now: the folder that is exchanged must be the real one.
     output = Path(os.path.realpath(options.output or site.output))
     return Work(site, pages, sources, _plan(pages, sources, options), options, output)
@@ -114,8 +125,8 @@ def found(jobs: Sequence[Job], store: Store, options: Options) -> dict[str, Reco
 
 
 def _stored(store: Store, job: Job, options: Options) -> Record | None:
-    """The record of a figure: this machine's, or any one where nothing can be filmed."""
+    """The record of a figure: this machine's, or any one where it cannot be filmed."""
     keys = [job.key] if job.key else []
-    if options.offline or not keys:
+    if options.offline or not keys or not job.filmable:
         keys += [key for key in store.keys(f"{job.request}-") if key not in keys]
     return next((record for key in keys if (record := store.get(key)) is not None), None)

@@ -24,7 +24,7 @@ from sitegen import adding
 from sitegen.adding import add_model, figure_calls
 from sitegen.build import Options, build
 from sitegen.config import load_site
-from sitegen.errors import ConfigError, PlatformError, RefusedError
+from sitegen.errors import ConfigError, PlatformError, RefusedError, TargetError
 from sitegen.figures import KINDS
 from sitegen.files import digest, write_atomic
 from sitegen.ihdm.card import FileRef, ModelCard, preset, read_card
@@ -34,7 +34,7 @@ from sitegen.models import site_models
 from sitegen.newcard import Question, Wishes
 from sitegen.report import Silent
 from sitegen.studio import Studio
-from tests.builders import CPU, decode, environment, temporaries, tree_hash
+from tests.builders import CPU, Builder, decode, environment, temporaries, tree_hash
 from tests.ihdm.making import ARCHITECTURES, published, save, small_card
 from tests.tinymodel import card_of, on_one_thread, pictures, write_model
 
@@ -171,6 +171,38 @@ def test_the_prior_is_of_the_images(site: Path) -> None:
     assert (len(prior), prior.data, prior.sigma) == (6, "birds", 20.0)
     assert source.card.prior is not None
     assert source.card.prior.sha256 == source.prior_sha256
+
+
+@pytest.mark.parametrize("guard", [False, True], ids=["bare", "guarded"])
+def test_a_machine_without_the_checkpoint(site: Path, guard: bool) -> None:
+    """The card pins the weights, so that card and store are enough to render, prior or not."""
+    told = add(data=DATA, **TOLD)
+    assert told.card.weights == FileRef(CHECKPOINT.name, digest(CHECKPOINT))
+    assert "commit models/birds and the clips" in "\n".join(told.lines())
+    call = '{{ trajectories("birds", count=2) }}\n'
+    if guard:
+        call = f'{{% if available("birds") %}}\n{call}{{% endif %}}\n'
+    Path("pages/index.md").write_text(call)
+    builder = Builder(Path("site.toml"))
+    assert builder().filmed
+    before = tree_hash(Path("build"))
+    for gone in ("build", "runs", "data"):
+        shutil.rmtree(gone)
+    Path("models/birds/prior.safetensors").unlink()
+    assert builder(offline=True, strict=True).reused
+    assert tree_hash(Path("build")) == before
+    shutil.rmtree(".sitegen")
+    with pytest.raises((RefusedError, TargetError), match="birds"):
+        builder(offline=True, strict=True)
+
+
+def test_weights_that_were_trained_on(site: Path) -> None:
+    """Another file in the place of the one that was added is refused, with what to write."""
+    add(data=DATA, **TOLD)
+    later = published(read_card(Path("models/birds")))
+    save({**later, "step": later["step"] + 1}, CHECKPOINT)
+    with pytest.raises(RefusedError, match=f'write sha256 = "{digest(CHECKPOINT)}" into'):
+        load_model(CHECKPOINT, read_card(Path("models/birds")))
 
 
 def test_what_is_missing_is_told_at_once(site: Path, untouched: None) -> None:

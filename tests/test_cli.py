@@ -158,9 +158,16 @@ def test_new(tmp_path: Path, run: Run) -> None:
     assert f"wrote {folder / 'site.toml'}" in done.out
     assert f"cd '{folder}'" in done.out
     assert "sitegen serve" in done.out
+    assert 'SITEGEN: "sitegen @ git+https://' in done.out
+    assert ".gitignore was there" not in done.out
     again = run("new", folder)
     assert again.code == 2
     assert f"{folder / 'pages/index.md'}: is there already" in again.err
+    (tmp_path / "clone").mkdir()
+    (tmp_path / "clone/.gitignore").touch()
+    cloned = run("new", tmp_path / "clone")
+    assert ".gitignore was there and stays as it is; add these lines to it:\n" in cloned.out
+    assert "\n  training.pt\n" in cloned.out
 
 
 def test_build_for_real(real: Path, run: Run, tmp_path: Path) -> None:
@@ -227,6 +234,7 @@ MISTAKES: dict[str, tuple[list[str], int, str]] = {
     "no data": (["sample", "tiny", "--output", "x", "--data", "no"], 3, "no: not there"),
     "no card": (["sample", "tiny", "--output", "x", "--card", "no.toml"], 3, "no such model card"),
     "no folder": (["new"], 2, "Missing argument 'DIR'"),
+    "new without a name": (["new", ""], 2, "DIR is empty; name a folder"),
     "new in a file": (["new", "site.toml"], 2, "site.toml: is a file"),
     "no port": (["serve", "--port", "70000"], 2, "70000 is not in the range"),
     "nothing to serve": (["serve", "--config", "no.toml"], 2, "no.toml"),

@@ -171,7 +171,8 @@ MESSAGES = [
     ),
     (
         'title = "T"\n[models.m]\npath = "nowhere"',
-        'site.toml:3: models.m.path = "nowhere": is not there; looked for nowhere',
+        'site.toml:3: models.m.path = "nowhere": is not there; looked for nowhere; '
+        "where clips are only rendered nowhere/model.toml is enough: add it to git",
     ),
     (
         'title = "T"\n[models.m]\npath = "page"',

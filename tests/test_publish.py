@@ -6,6 +6,7 @@ The remotes are bare repositories beside the site, with hooks that refuse, are s
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 from sitegen.config import load_site
 from sitegen.errors import LockedError, PlatformError, PublishError
 from sitegen.files import lock
+from sitegen.freshness import freshness
 from sitegen.publish import Published, Wishes, pages_address, publish
 from sitegen.report import Silent
 from sitegen.repository import Repository, public
@@ -162,6 +164,7 @@ def test_again_is_one_commit_again(paper: Paper) -> None:
     again = paper.publish()
     assert (again.changed, paper.tip()) == (False, first)
     assert "holds this site already" in again.lines()[0]
+    assert not any("putting" in line for line in paper.report.lines)
     paper.rebuild("Other words.")
     assert paper.publish().changed
     assert paper.tip() != first
@@ -218,7 +221,8 @@ def test_work_of_others_is_not_overwritten(paper: Paper) -> None:
 def test_branch_of_somebody_before_the_first_time(paper: Paper) -> None:
     """A gh-pages branch that was there before is somebody's work, too."""
     theirs = paper.push_of_somebody()
-    with pytest.raises(PublishError, match="somebody else has pushed there"):
+    words = "somebody else has pushed there, or you from another one"
+    with pytest.raises(PublishError, match=words):
         paper.publish()
     assert paper.tip() == theirs
 
@@ -305,20 +309,114 @@ def test_main_branch_of_the_remote(paper: Paper) -> None:
 
 
 def test_first_branch_of_an_empty_remote(paper: Paper) -> None:
-    """Where nothing was pushed before, the site becomes the main branch, and is ours later on."""
+    """Where nothing was pushed before, sources come first, or the site would be the main branch.
+
+    With --overwrite it becomes that, and is ours later on.
+    """
     git(paper.bare, "update-ref", "-d", "refs/heads/main")
     git(paper.bare, "symbolic-ref", "HEAD", PAGES)
-    paper.publish()
+    for dry_run in (True, False):
+        with pytest.raises(PublishError, match=r"no branch yet.*`git push origin HEAD`"):
+            paper.publish(dry_run=dry_run)
+    assert paper.tip() == ""
+    paper.publish(overwrite=True)
     paper.rebuild("Other words.")
     paper.publish()
     assert paper.files() == paper.built()
 
 
-@pytest.mark.parametrize("branch", ["-x", "a b", "a..b", "", "x.lock"])
+def test_remote_whose_main_branch_is_not_there(paper: Paper) -> None:
+    """It has branches all the same, so the site is not the first."""
+    git(paper.bare, "symbolic-ref", "HEAD", "refs/heads/other")
+    assert paper.publish().changed
+
+
+ODD = ["-x", "a b", "a..b", "", "x.lock", "HEAD", "@", "FETCH_HEAD", "refs/heads/x", "0" * 40]
+
+
+@pytest.mark.parametrize("branch", ODD)
 def test_no_name_of_a_branch(paper: Paper, branch: str) -> None:
     """It is refused before git could take it for something else."""
-    with pytest.raises(PublishError, match="is no name of a branch"):
-        paper.publish(branch=branch)
+    for dry_run in (True, False):
+        with pytest.raises(PublishError, match="is no name of a branch"):
+            paper.publish(branch=branch, dry_run=dry_run)
+
+
+def test_older_than_its_sources(paper: Paper) -> None:
+    """It goes out with a warning that says what to run; with strict it does not."""
+    paper.publish()
+    assert not any("warning: " in line for line in paper.report.lines)
+    page = paper.root / "pages/index.md"
+    page.write_text("Other words.\n")
+    paper.publish()
+    (line,) = (line for line in paper.report.lines if "warning: " in line)
+    assert "is not what `sitegen build` would make now: index.html differs; run it first" in line
+    with pytest.raises(PublishError, match=r"--strict: .*run it first"):
+        paper.publish(strict=True)
+    page.write_text('{{ trajectories("tiny", count=4) }}\n')
+    paper.publish()
+    assert any("tiny-trajectories is not filmed" in line for line in paper.report.lines)
+    page.write_text("{{ nothing }}\n")
+    before = paper.condition()
+    paper.publish()
+    assert any("that stops, " in line and "index.md:1" in line for line in paper.report.lines)
+    assert paper.condition() == before
+
+
+def test_older_with_figures(paper: Paper) -> None:
+    """What an older build made is no file of others: clips and pages that would go."""
+    (paper.root / "pages/more.md").write_text("# More\n\nWords.\n")
+    paper.rebuild('{{ trajectories("tiny", count=4) }}')
+    (paper.root / "pages/more.md").unlink()
+    (paper.root / "pages/index.md").write_text("Words.\n")
+    found = freshness(load_site(paper.site.config), paper.site.output)
+    assert {"index.html differs", "more/index.html would go"} <= set(found.stale)
+    assert any(re.fullmatch(r"media/.*\.mp4 would go", words) for words in found.stale)
+    assert found.foreign == ()
+    assert paper.publish().changed
+    assert any(re.search(r" and \d+ more; run it first", line) for line in paper.report.lines)
+
+
+@pytest.mark.parametrize("stale", [False, True])
+def test_files_of_others(paper: Paper, stale: bool) -> None:
+    """What sitegen did not put there is refused; a build makes the folder without it."""
+    secret = paper.site.output / "secret.txt"
+    secret.write_text("mine")
+    if stale:
+        (paper.root / "pages/index.md").write_text("Other words.\n")
+    for dry_run in (True, False):
+        with pytest.raises(
+            PublishError, match=r"did not put there.*: secret\.txt; `sitegen build`"
+        ):
+            paper.publish(dry_run=dry_run)
+    assert paper.tip() == ""
+    paper.site()
+    assert not secret.exists()
+    assert paper.publish().changed
+
+
+def test_address_that_is_not_known(paper: Paper) -> None:
+    """Why, and which line tells it."""
+    for dry_run in (True, False):
+        assert any("not on github.com" in line for line in paper.publish(dry_run=dry_run).lines())
+    paper.site.config.write_text(SITE.format('base_url = "https://a.org/b/"\n'))
+    paper.site()
+    assert "it is at https://a.org/b/" in paper.publish().lines()
+
+
+def test_hook_of_git_itself(paper: Paper) -> None:
+    """Where the author's own hook keeps the commit from being made: its words, and no leavings."""
+    refuse = '[ "$1" = prepared ] && grep -q unfinished && echo "not today" >&2 && exit 1; exit 0'
+    paper.hook("reference-transaction", refuse, here=True)
+    old = paper.root / ".git/fast_import_crash_1"
+    old.write_text("of another day")
+    with pytest.raises(PublishError, match="could not make a commit of") as told:
+        paper.publish()
+    assert "not today" in str(told.value)
+    assert "Traceback" not in str(told.value)
+    assert "crash" not in str(told.value)
+    assert list((paper.root / ".git").glob("fast_import_crash*")) == [old]
+    assert paper.tip() == ""
 
 
 @pytest.mark.parametrize(
@@ -450,6 +548,9 @@ ADDRESSES = {
     "git@github.com:ann/paper.git": "https://ann.github.io/paper/",
     "github.com:ann/paper": "https://ann.github.io/paper/",
     "ssh://git@github.com:22/ann/paper.git": "https://ann.github.io/paper/",
+    "git@github.com-work:ann/paper.git": "https://ann.github.io/paper/",
+    "ssh://git@github.com-work:22/ann/paper": "https://ann.github.io/paper/",
+    "https://github.com-work/ann/paper.git": None,
     "git@github.com:Ann/Ann.github.io.git": "https://ann.github.io/",
     "https://gitlab.com/ann/paper.git": None,
     "../github.com": None,

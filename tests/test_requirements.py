@@ -71,37 +71,38 @@ def test_somebody_elses_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+WHEEL = "https://example.org/sitegen-0.1.0-py3-none-any.whl"
 GIT = {"url": "https://example.org/sitegen.git", "vcs_info": {"vcs": "git", "commit_id": COMMIT}}
 
 
 @pytest.mark.parametrize(
     ("origin", "expected"),
     [
-        (None, f"sitegen=={PROJECT['version']}"),
-        ("", f"sitegen=={PROJECT['version']}"),
-        ("not JSON", f"sitegen=={PROJECT['version']}"),
+        (None, None),
+        ("", None),
+        ("not JSON", None),
         (json.dumps(GIT), f"sitegen @ git+https://example.org/sitegen.git@{COMMIT}"),
-        (json.dumps({**GIT, "url": "ssh://example.org/x"}), f"sitegen=={PROJECT['version']}"),
-        (
-            json.dumps({"url": "file:///wheel", "archive_info": {}}),
-            f"sitegen=={PROJECT['version']}",
-        ),
+        (json.dumps({**GIT, "url": "ssh://example.org/x"}), None),
+        (json.dumps({**GIT, "url": "https://me:secret@example.org/x"}), None),
+        (json.dumps({"url": "file:///wheel", "archive_info": {}}), None),
+        (json.dumps({"url": "https://example.org/x", "dir_info": {}}), None),
+        (json.dumps({"url": WHEEL, "archive_info": {}}), f"sitegen @ {WHEEL}"),
     ],
 )
 def test_where_sitegen_comes_from(
-    origin: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
+    origin: str | None, expected: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A commit of a public repository is named exactly; all else by its version."""
+    """A commit of a repository or a file, where all can read it; nothing else is named at all."""
     installed: Any = Installed(origin)
     monkeypatch.setattr(metadata, "distribution", lambda name: installed)
     assert own_requirement() == expected
 
 
 def test_checkout_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has a version all the same."""
+    """Nobody knows where it is from."""
 
     def missing(name: str) -> Any:
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "distribution", missing)
-    assert own_requirement() == f"sitegen=={PROJECT['version']}"
+    assert own_requirement() is None

@@ -15,13 +15,15 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from sitegen import scaffold as module
 from sitegen.config import Site, load_site
 from sitegen.embeds import EMBEDS
 from sitegen.errors import ConfigError, PlatformError
 from sitegen.figures import KINDS
 from sitegen.pages import read_pages
 from sitegen.requirements import NOT_FOR_RENDERING
-from sitegen.scaffold import WORKFLOW, new_site, scaffold
+from sitegen.scaffold import IGNORED, WORKFLOW, ignored, new_site, scaffold
+from sitegen.tables import Icon
 from tests.builders import Builder, environment, tree_hash
 
 FILES = sorted(scaffold())
@@ -69,7 +71,8 @@ def test_page_shows_every_kind(new: Path) -> None:
 def test_config_has_every_key(new: Path) -> None:
     """Without the comment marks it is valid and says everything that a site can say."""
     config = new / "site.toml"
-    lines = config.read_text().splitlines()
+    text = config.read_text()
+    lines = text.splitlines()
     config.write_text("\n".join(re.sub(r"^# ", "", x) if COMMENTED.match(x) else x for x in lines))
     (new / "checkpoints").mkdir()
     for name in ("faces.pth", "faces.toml"):
@@ -77,6 +80,8 @@ def test_config_has_every_key(new: Path) -> None:
     site = load_site(config)
     assert site.citation is not None
     assert "faces" in site.models
+    for icon in get_args(Icon):
+        assert re.search(rf"[:,#] {icon}[,.]", text), icon
     assert keys(tomllib.loads(config.read_text())) == allowed(Site)
 
 
@@ -111,7 +116,10 @@ def tables(annotation: Any) -> Any:
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("how", ["file", "folder", "dangling link"])
 def test_never_overwrites(tmp_path: Path, name: str, how: str) -> None:
-    """One thing in the way is enough: nothing is written, and it is named."""
+    """One thing in the way is enough: nothing is written, and it is named.
+
+    Only a .gitignore may be there before, and stays.
+    """
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
     if how == "file":
@@ -121,6 +129,10 @@ def test_never_overwrites(tmp_path: Path, name: str, how: str) -> None:
     else:
         path.symlink_to("nowhere")
     before = sorted(tmp_path.rglob("*"))
+    if (name, how) == (IGNORED, "file"):
+        assert IGNORED not in new_site(tmp_path)
+        assert path.read_text() == "mine"
+        return
     with pytest.raises(ConfigError, match=re.escape(f"{path}: is there already")):
         new_site(tmp_path)
     assert sorted(tmp_path.rglob("*")) == before
@@ -138,9 +150,12 @@ def test_names_all_that_is_in_the_way(new: Path) -> None:
     assert tree_hash(new) == before
     for name in FILES:
         (new / name).unlink()
-    (new / "README.md").write_text("mine")
-    new_site(new)
-    assert (new / "README.md").read_text() == "mine"
+    theirs = ("README.md", "LICENSE", IGNORED)  # as GitHub makes a repository
+    for name in theirs:
+        (new / name).write_text("mine")
+    git(new, "init", "--quiet")
+    assert new_site(new) == tuple(name for name in FILES if name != IGNORED)
+    assert {(new / name).read_text() for name in theirs} == {"mine"}
 
 
 def test_a_file_instead_of_a_folder(tmp_path: Path) -> None:
@@ -190,7 +205,8 @@ def test_workflow_publishes() -> None:
     assert set(jobs) == {"build", "deploy"}
     runs = [step["run"] for step in jobs["build"]["steps"] if "run" in step]
     assert runs[-1] == "sitegen build --offline --strict"
-    assert runs[0] == "python -m pip install --requirement requirements-render.txt"
+    assert runs[1] == "python -m pip install --requirement requirements-render.txt"
+    assert runs[2] == 'python -m pip install --no-deps "$SITEGEN"'
     upload = jobs["build"]["steps"][-1]
     assert upload["uses"].startswith("actions/upload-pages-artifact@")
     assert upload["with"] == {"path": "build"}
@@ -200,6 +216,39 @@ def test_workflow_publishes() -> None:
     assert "pull_request" in jobs["deploy"]["if"]
     assert "default_branch" in jobs["deploy"]["if"]
     assert workflow()["permissions"] == {"contents": "read"}
+
+
+REQUIREMENTS = {
+    "": 1,
+    "sitegen": 1,
+    "sitegen==0.1.0": 1,
+    "sitegen>=0.1": 1,
+    "sitegen @ git+https://github.com/you/sitegen@0123": 0,
+    "sitegen @ https://example.org/sitegen-0.1.0-py3-none-any.whl": 0,
+    "./sitegen-0.1.0-py3-none-any.whl": 0,
+}
+
+
+@pytest.mark.parametrize("requirement", REQUIREMENTS)
+def test_workflow_installs_no_stranger(requirement: str) -> None:
+    """The sitegen of PyPI is another project: a bare name stops the workflow before pip."""
+    script = workflow()["jobs"]["build"]["steps"][0]["run"]
+    found = {"PATH": os.environ["PATH"], "SITEGEN": requirement}
+    command = ["bash", "-e", "-c", script]
+    done = subprocess.run(command, env=found, capture_output=True, text=True, check=False)
+    assert done.returncode == REQUIREMENTS[requirement]
+    assert ("::error file=" in done.stdout) == bool(done.returncode)
+
+
+@pytest.mark.parametrize("known", [None, "sitegen @ git+https://example.org/sitegen@0123"])
+def test_where_the_workflow_gets_sitegen(
+    known: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From where this one came; else the line is empty. No file names a bare sitegen."""
+    monkeypatch.setattr(module, "own_requirement", lambda: known)
+    assert workflow()["jobs"]["build"]["env"] == {"SITEGEN": known or ""}
+    for text in scaffold().values():
+        assert not re.search(r"^\s*sitegen\b|install sitegen|sitegen==", text, re.MULTILINE)
 
 
 def test_actions_are_pinned() -> None:
@@ -221,10 +270,18 @@ def test_workflow_says_what_to_set() -> None:
 def test_store_travels_by_git(new: Path, tmp_path: Path) -> None:
     """Committed here and cloned there, it is built again where nothing that films is installed."""
     Builder(new / "site.toml")()
+    (new / "runs/faces").mkdir(parents=True)
+    for name in ("model.toml", "prior.safetensors", "training.pt", ".training.lock"):
+        (new / "runs/faces" / name).write_text("x")
     git(new, "init", "--quiet")
     git(new, "add", "--all")
     tracked = git(new, "ls-files").splitlines()
     assert not [name for name in tracked if name.startswith("build/")]
+    assert {Path(name).name for name in tracked if name.startswith("runs/")} == {
+        "model.toml",
+        "prior.safetensors",
+    }
+    assert {"/build/", "training.pt", ".training.lock"} <= set(ignored())
     ours = {name.split("/")[1] for name in tracked if name.startswith(".sitegen/")}
     assert {"objects", "records"} <= ours
     assert not ours & {"lock", "quarantine", "speeds.json", "work"}

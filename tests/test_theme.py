@@ -100,6 +100,14 @@ def test_links_out_of_the_site(tmp_path: Path, name: str) -> None:
         page(tmp_path / "site")
 
 
+def test_misspelt_field(tmp_path: Path) -> None:
+    """What a template asks for and is not there is told without names of our insides."""
+    write(tmp_path, "templates/colophon.html", "{% macro colophon(x) %}{{ x.titel }}{% endmacro %}")
+    write(tmp_path, "templates/page.html", "{{ page.titel.x }}")
+    with pytest.raises(ConfigError, match=r'page\.html:1: PageView has no "titel"; its fields are'):
+        page(tmp_path)
+
+
 def test_misspelt_template(tmp_path: Path) -> None:
     """A name that is nearly one of ours, and that nothing asks for, is a mistake."""
     write(tmp_path, "templates/moton.html", "x")

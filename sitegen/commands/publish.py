@@ -16,7 +16,9 @@ from sitegen.commands.shared import config_option, talk_options
 @click.option("--remote", default="origin", show_default=True, help="The git remote to push to.")
 @click.option("--branch", default="gh-pages", show_default=True, help="The branch to put it on.")
 @click.option(
-    "--overwrite", is_flag=True, help="Also replace what was not published from this clone."
+    "--overwrite",
+    is_flag=True,
+    help="Also replace what was not published from this clone, or be the first branch of all.",
 )
 @click.option("--strict", is_flag=True, help="Refuse on a warning of `sitegen check`.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
@@ -31,6 +33,9 @@ def publish(
     dry_run: bool,
 ) -> None:
     """Put the built site on a branch that GitHub Pages serves, after `sitegen check`.
+
+    A warning tells where the folder is older than its sources; a file in it that sitegen did not
+    write is refused.
 
     The branch then holds one commit: the built folder, .nojekyll, and CNAME where site.toml names a
     domain. Your files, your index and your branches are left alone.

@@ -43,8 +43,7 @@ def build(unet: DiffusersUNet) -> nn.Module:
         import diffusers
     except ImportError:
         raise PlatformError(
-            "this model was saved by diffusers, which is not installed here: "
-            "pip install 'sitegen[diffusers]'"
+            "this model was saved by diffusers, which is not installed here: pip install diffusers"
         ) from None
     kind: Any = diffusers.UNet2DModel
     known = inspect.signature(kind.__init__).parameters

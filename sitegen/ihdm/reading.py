@@ -182,7 +182,9 @@ def _check_shapes(
 
 def _check_digest(path: Path, card: ModelCard) -> None:
     pinned = card.weights.sha256 if card.weights else None
-    if pinned is not None and sha256(path) != pinned:
+    found = None if pinned is None else sha256(path)
+    if found != pinned:
         raise RefusedError(
-            f"{path}: damaged, or not the file that its card means: its SHA-256 is not {pinned}"
+            f"{path}: damaged, or not the file that its card means: its SHA-256 is not {pinned}; "
+            f'if it was trained on, write sha256 = "{found}" into [weights] of its card'
         )
