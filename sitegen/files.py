@@ -142,12 +142,16 @@ def temporary_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def sweep(folder: Path) -> None:
-    """Remove the temporaries in `folder` (not deeper) of processes that are no longer alive."""
+def sweep(folder: Path, *, leaving: bool = False) -> None:
+    """Remove the temporaries in `folder` (not deeper) of processes that are no longer alive.
+
+    leaving: this process is about to end, and its own are removed as well
+    """
     with contextlib.suppress(OSError):
         for path in sorted(folder.iterdir()):
             match = _TEMPORARY.fullmatch(path.name)
-            if match and not _alive(int(match[1]), match[2]):
+            mine = leaving and match is not None and int(match[1]) == os.getpid()
+            if match and (mine or not _alive(int(match[1]), match[2])):
                 _remove(path)
 
 

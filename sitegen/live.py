@@ -85,6 +85,11 @@ class Preview:
             self._closed = True
             self._changed.notify_all()
 
+    def leave(self) -> None:
+        """Remove what the thread has begun, where it cannot be waited for."""
+        if self.work is not None:
+            Store(self.work.site.cache_dir).leave()
+
     @property
     def settled(self) -> bool:
         """Whether all is filmed, and the built folder is as after a build."""

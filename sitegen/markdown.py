@@ -36,6 +36,14 @@ class Fault:
 
 
 @dataclass(frozen=True)
+class Anchor:
+    """A link to a place in a page of the site, as it is written, and its line."""
+
+    line: int
+    url: str
+
+
+@dataclass(frozen=True)
 class Heading:
     """A heading below the title: its level, from 2, its text and its id."""
 
@@ -52,6 +60,7 @@ class Document:
     parts: tuple[Markup | int, ...]
     faults: tuple[Fault, ...]
     headings: tuple[Heading, ...]
+    anchors: tuple[Anchor, ...] = ()
 
 
 class Files(Protocol):
@@ -78,7 +87,9 @@ def parse(text: str, slot: re.Pattern[str], uri: str, files: Files) -> Document:
     walk = _Walk(uri, files)
     walk.run(tokens if title is None else tokens[3:])
     parts = tuple(_parts(walk.kept, slot, env))
-    return Document(title or None, parts, tuple(walk.faults), tuple(walk.headings))
+    return Document(
+        title or None, parts, tuple(walk.faults), tuple(walk.headings), tuple(walk.anchors)
+    )
 
 
 class _Parser(MarkdownIt):
@@ -161,6 +172,7 @@ class _Walk:
     kept: list[Token] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     headings: list[Heading] = field(default_factory=list)
+    anchors: list[Anchor] = field(default_factory=list)
     ids: set[str] = field(default_factory=set)
     level: int = 1
     line: int = 1
@@ -229,6 +241,8 @@ class _Walk:
 
     def _link(self, url: str) -> str:
         """Write a link as it works from this page; note what is wrong with it."""
+        if "#" in url and not is_whole(url):
+            self.anchors.append(Anchor(self.line, url))
         if url.startswith("#"):
             return url
         fault = url_fault(url)

@@ -22,12 +22,13 @@ from typing import TypeAlias
 from jinja2 import Undefined
 from markupsafe import Markup
 
+from sitegen.anchors import THEMED, anchor_faults
 from sitegen.config import Site
 from sitegen.embeds import EMBEDS, Embed, Image, make_embed
 from sitegen.errors import ConfigError
 from sitegen.figures import KINDS, Figure, Place, make_figure
 from sitegen.links import slug_fault
-from sitegen.markdown import Heading, parse
+from sitegen.markdown import Anchor, Heading, parse
 from sitegen.ownfiles import Folder, OwnFile
 from sitegen.pagefiles import PageFiles, link_faults
 from sitegen.problems import Problem, known_words, quoted, told
@@ -35,9 +36,7 @@ from sitegen.source import read_text, require_inside, shown
 from sitegen.templates import TemplateFault, calling_line, run_template
 
 _OURS = frozenset({"assets", "index", "media"})  # what the build folder has at its root
-_FIXED_ID = re.compile(
-    r"h-.*|fn(ref)?\d.*|citation|content|top|viewer.*"
-)  # what the theme and footnotes use
+_FIXED_ID = re.compile(rf"h-.*|{THEMED}")
 
 
 Shown: TypeAlias = Figure | Image | Embed
@@ -58,6 +57,13 @@ class Page:
     source: Path
     files: tuple[OwnFile, ...] = ()
     headings: tuple[Heading, ...] = ()
+    anchors: tuple[Anchor, ...] = ()
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """The ids of its headings and of what it shows."""
+        shown = (part.id for part in self.body if not isinstance(part, Markup))
+        return frozenset((*shown, *(heading.id for heading in self.headings)))
 
 
 def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tuple[Page, ...]:
@@ -68,16 +74,18 @@ def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tu
     available = available or site.models.__contains__
     folder = site.root / "pages"
     sources = _in_order(folder, site)
-    pages, faults = [], []
+    pages, whole, faults = [], list[Page](), list[str]()
     for source in sources:
         try:
             pages.append(read_page(source, site, available))
-            if not all(map(available, site.models)):
-                read_page(source, site, lambda _: True)  # what is hidden must be right, too
+            if all(map(available, site.models)):
+                whole.append(pages[-1])
+            else:  # what is hidden must be right, too
+                whole.append(read_page(source, site, lambda _: True))
         except ConfigError as error:
             faults.append(str(error))
     files = _page_files(site)
-    faults += map(str, link_faults(site, files))
+    faults += map(str, (*anchor_faults(whole, site.root), *link_faults(site, files)))
     if faults:
         raise ConfigError("\n".join(faults))
     front = replace(pages[0], files=_sorted(*pages[0].files, *files.used.values()))
@@ -129,6 +137,7 @@ def read_page(path: Path, site: Site, available: Callable[[str], bool]) -> Page:
         path,
         _files(named, files),
         document.headings,
+        tuple(Anchor(_source_line(each.line, text, source), each.url) for each in document.anchors),
     )
 
 

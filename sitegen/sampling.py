@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -113,13 +113,27 @@ def _is_npz(output: Path) -> bool:
 def _sink(actor: AnyActor, request: Request, output: Path, noise_std: float) -> Iterator[_Sink]:
     """Open the output; it is complete at the end of the block."""
     if not _is_npz(output):
-        require_writable(output)
-        yield _Pictures(output, request, actor.model.card.levels)
+        with _no_empty_folders(output):
+            require_writable(output)
+            yield _Pictures(output, request, actor.model.card.levels)
         return
-    with npz.writing(output) as file:
+    with _no_empty_folders(output.parent), npz.writing(output) as file:
         file.keep("seed", np.int64(request.seed))
         file.keep("sampling_noise_std", np.float64(noise_std))
         yield _Arrays(file, request, actor.model.card.levels, actor.model.card.shape)
+
+
+@contextmanager
+def _no_empty_folders(folder: Path) -> Iterator[None]:
+    """Where the block fails, remove the folders that it made, as far as nothing is in them."""
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            for each in new:
+                each.rmdir()
+        raise
 
 
 def _draw(

@@ -229,7 +229,12 @@ def serve(preview: Preview, listener: socket.socket, stop: Stop) -> None:
         thread.join(GRACE_S)
         if thread.is_alive():
             # It is deep in a computation. Python cannot end while one runs, but the process can.
-            atexit.register(os._exit, 128 + (stop.signal or 0))
+            atexit.register(_leave, preview, 128 + (stop.signal or 0))
+
+
+def _leave(preview: Preview, code: int) -> None:
+    preview.leave()
+    os._exit(code)
 
 
 async def _serve(preview: Preview, listener: socket.socket, stop: Stop) -> None:

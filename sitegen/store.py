@@ -145,6 +145,10 @@ class Store:
         sweep(self._root / "work")
         sweep(self._root / "records")
 
+    def leave(self) -> None:
+        """Remove what this process has begun and never will finish, before it ends at once."""
+        sweep(self._root / "work", leaving=True)
+
     def _weights_path(self, name: str) -> Path:
         return self._root / "weights" / f"{name}.json"
 

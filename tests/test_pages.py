@@ -360,6 +360,49 @@ def test_what_is_hidden_is_checked(tmp_path: Path) -> None:
     assert page.figures == ()
 
 
+@pytest.mark.parametrize(
+    ("link", "told"),
+    [
+        ("#h-reslts", 'this page, did you mean "#h-results"?'),
+        ("#results", 'this page, did you mean "#h-results"?'),
+        ("#nope", "this page; known: #h-results, #mnist-trajectories, #of-the-theme"),
+        ("about/#nope", "that page; known: #mnist-trajectories, #of-the-theme"),
+        ("#h-results", None),
+        ("#mnist-trajectories", None),
+        ("index.html?x#mnist%2Dtrajectories", None),
+        ("about/#top", None),
+        ("#", None),
+        ("#:~:text=word", None),
+        ("#of-the-theme", None),
+        ("data.txt#line", None),
+        ("https://example.org/#x", None),
+    ],
+)
+def test_places_in_pages(tmp_path: Path, link: str, told: str | None) -> None:
+    """A link to a heading or figure that is not there is told with its line and the nearest."""
+    site = more(tmp_path, "about.md")
+    (tmp_path / "theme/templates").mkdir(parents=True)
+    (tmp_path / "theme/templates/foot.html").write_text('<p id="of-the-theme">x</p>')
+    (tmp_path / "data.txt").write_text("words")
+    text = f'## Results\n\n{{{{ trajectories("mnist") }}}}\n\n{{# #}}\n\n[x]({link})\n'
+    (tmp_path / "pages/index.md").write_text(text)
+    if told is None:
+        read_pages(site)
+        return
+    with pytest.raises(ConfigError) as caught:
+        read_pages(site)
+    where = f'{tmp_path}/pages/index.md:7: the link "{link}" leads to no heading and no figure of '
+    assert str(caught.value) == where + told
+
+
+def test_a_place_that_is_hidden(tmp_path: Path) -> None:
+    """A link to a figure whose model is not there is right where the figure comes with it."""
+    site = more(tmp_path, "about.md")
+    text = '{% if available("mnist") %}\n{{ trajectories("mnist") }}\n{% endif %}\n\n'
+    (tmp_path / "pages/index.md").write_text(f"{text}[x](#mnist-trajectories)\n")
+    read_pages(site, lambda _: False)
+
+
 def test_a_page_is_no_link_out_of_the_site(tmp_path: Path) -> None:
     """It would publish a file of the machine."""
     (tmp_path / "secret").write_text("secret")

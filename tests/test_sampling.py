@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from sitegen.frames import to_uint8
 from sitegen.ihdm.diffusion import ddpm_process, initial_noise, to_pixels
 from sitegen.ihdm.noise import independent
 from sitegen.models import model_source
-from sitegen.report import Silent
+from sitegen.report import Advance, Silent
 from sitegen.sampling import Request, check_output, sample
 from tests.builders import CPU, temporaries, tree_hash
 from tests.tinymodel import LEVELS, on_one_thread, write_ddpm, write_model
@@ -241,6 +242,32 @@ def test_disk_that_fills_up(actor: Actor, tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(PlatformError, match=r"sample-0-00000\.png: No space left"):
         sample(actor, Request(1), tmp_path / "out", Silent())
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["new/deep", "new/x.npz"])
+def test_interrupted_before_the_first_sample(actor: Actor, tmp_path: Path, name: str) -> None:
+    """No empty folder stays; one that was there does, and so do pictures that were finished."""
+
+    class Stopping(Silent):
+        left = 2
+
+        @contextlib.contextmanager
+        def filming(self, title: str, steps: int) -> Iterator[Advance]:
+            def advance() -> None:
+                self.left -= 1
+                if not self.left:
+                    raise SystemExit(130)
+
+            yield advance
+
+    (tmp_path / "old").mkdir()
+    for folder in (tmp_path, tmp_path / "old"):
+        with pytest.raises(SystemExit):
+            sample(actor, Request(1), folder / name, Stopping())
+    assert [each.name for each in tmp_path.rglob("*")] == ["old"]
+    with pytest.raises(SystemExit):
+        sample(actor, Request(1, trajectory=True), tmp_path / "kept", Stopping())
+    assert list(tmp_path.glob("kept/*/*.png"))
 
 
 def test_diverging_model(tmp_path: Path) -> None:
