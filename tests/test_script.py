@@ -97,7 +97,8 @@ def test_scrubber_is_exact(browser: Browser, exhibition: Exhibition) -> None:
             slide(page, "trajectories", frame)
             wait_for_shade(page, "trajectories", frame)
             level = LEVELS - frame
-            assert words_of(figure) == f"k = {level} σB = {scale(SIGMAS[level])} px"
+            words = f"k = {level} σB = {scale(SIGMAS[level])} px"
+            expect(figure.locator(".readout")).to_have_text(words)  # a moment after the picture
             assert figure.locator(".slider").get_attribute("aria-valuetext") == spoken(level)
 
 
