@@ -12,13 +12,14 @@ const list = (text) => (text ?? "").split(" ").filter(Boolean);
 const numbers = (text) => list(text).map(Number);
 const WAYS = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 };
 const arrow = (event) => (event.ctrlKey || event.altKey || event.metaKey ? 0 : WAYS[event.key]);
+const when = (thing, event, task, early) => thing.addEventListener(event, task, early);
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
 
 /* The visitor's wish, after it was changed; some browsers keep nothing for files. */
 function wish(value) {
   try {
-    if (value) localStorage.setItem(KEY, value);
-    return localStorage.getItem(KEY);
+    if (value) localStorage[KEY] = value;
+    return localStorage[KEY];
   } catch {
     return null;
   }
@@ -46,9 +47,9 @@ class Controls {
     this.slider = element.querySelector(".slider");
     this.slots = element.querySelectorAll("[data-slot]");
     this.trouble = element.querySelector(".trouble") ?? {};
-    this.button.addEventListener("click", () => clip.toggle());
-    this.slider.addEventListener("input", () => clip.scrub(this.slider.valueAsNumber));
-    this.slider.addEventListener("keydown", (event) => this.key(event));
+    when(this.button, "click", () => clip.toggle());
+    when(this.slider, "input", () => clip.scrub(this.slider.valueAsNumber));
+    when(this.slider, "keydown", (event) => this.key(event));
   }
 
   key(event) {
@@ -90,11 +91,11 @@ class Clip {
     this.running = false;
     this.lost = false; // its film did not come
     this.controls = [new Controls(figure.querySelector(".scrubber"), this)];
-    video.addEventListener("ended", () => this.rest());
-    video.addEventListener("seeked", () => this.arrive());
-    video.addEventListener("loadedmetadata", () => this.arrive());
-    video.addEventListener("error", (event) => this.lose(event), true);
-    for (const event of ["load", "error"]) this.poster.addEventListener(event, () => viewer.paint(this));
+    when(video, "ended", () => this.rest());
+    when(video, "seeked", () => this.arrive());
+    when(video, "loadedmetadata", () => this.arrive());
+    when(video, "error", (event) => this.lose(event), true);
+    for (const event of ["load", "error"]) when(this.poster, event, () => viewer.paint(this));
     this.watch();
   }
 
@@ -170,7 +171,7 @@ class Clip {
   watch() {
     const { video } = this;
     if (!video.requestVideoFrameCallback) {
-      video.addEventListener("timeupdate", () => this.show(Math.floor(video.currentTime * this.fps + 0.01)));
+      when(video, "timeupdate", () => this.show(Math.floor(video.currentTime * this.fps + 0.01)));
       return;
     }
     const tick = (now, frame) => {
@@ -204,8 +205,11 @@ class Clip {
   arrive() {
     const { video } = this;
     if (!this.held || video.seeking || video.readyState < 1) return;
-    if (this.aimed !== undefined) this.show(this.aimed);
-    if (this.aimed === this.aim) return;
+    const here = clamp(Math.floor(video.currentTime * this.fps), 0, this.last);
+    const done = this.aimed === this.aim;
+    if (done) this.aimed = this.aim = here; // somewhere else where the host knows no ranges
+    if (this.aimed !== undefined) this.show(here);
+    if (done) return;
     this.aimed = this.aim;
     video.currentTime = (this.aim + 0.5) / this.fps;
   }
@@ -270,7 +274,7 @@ function observe() {
   };
   watch(view, { threshold: [0, 0.25, 0.5, 0.75, 1] });
   watch((clip, entry) => entry.isIntersecting && moving && clip.load(), { rootMargin: "200px 0px" });
-  document.addEventListener("visibilitychange", schedule);
+  when(document, "visibilitychange", schedule);
 }
 
 /* One button for all motion, whose state is remembered; a wish for calm comes first. */
@@ -290,11 +294,11 @@ function motion(button) {
     }
     schedule();
   };
-  button.addEventListener("click", () => {
+  when(button, "click", () => {
     set(!stops());
     wish(moving ? "moving" : "stopped");
   });
-  calm.addEventListener("change", () => set(!calm.matches && wish() !== "stopped"));
+  when(calm, "change", () => set(!calm.matches && wish() !== "stopped"));
   tell();
 }
 
@@ -328,20 +332,20 @@ function grid(clip) {
     const y = ((event.clientY - area.top) / area.height) * clip.height;
     return boxes.findIndex((b) => x >= b.x && x < b.x + width && y >= b.y && y < b.y + height);
   };
-  stage.addEventListener("pointermove", (event) => {
+  when(stage, "pointermove", (event) => {
     const index = under(event);
     if (index >= 0) move(index);
     stage.classList.toggle("pointed", index >= 0);
   });
-  stage.addEventListener("pointerleave", () => stage.classList.remove("pointed"));
-  stage.addEventListener("click", (event) => {
+  when(stage, "pointerleave", () => stage.classList.remove("pointed"));
+  when(stage, "click", (event) => {
     const index = event.detail ? under(event) : at; // a click of the keyboard has no place
     if (index < 0) return;
     move(index);
     lens.focus({ preventScroll: true });
     viewer.open(clip, boxes, at, move);
   });
-  lens.addEventListener("keydown", (event) => {
+  when(lens, "keydown", (event) => {
     const [left, right, up, down] = [at - 1, at + 1, at - columns, at + columns];
     const keys = { Home: 0, End: count - 1, ArrowLeft: left, ArrowRight: right, ArrowUp: up, ArrowDown: down };
     if (!(event.key in keys)) return;
@@ -375,15 +379,15 @@ function tree(clip) {
   for (const node of nodes) {
     const { button, depth, index } = node;
     place(button, clip, node);
-    button.addEventListener("focus", () => mark(node));
-    button.addEventListener("blur", () => mark(null));
-    button.addEventListener("pointerenter", () => mark(node));
-    button.addEventListener("pointerleave", () => mark(nodes.find((n) => n.button === document.activeElement)));
-    button.addEventListener("click", () => {
+    when(button, "focus", () => mark(node));
+    when(button, "blur", () => mark(null));
+    when(button, "pointerenter", () => mark(node));
+    when(button, "pointerleave", () => mark(nodes.find((n) => n.button === document.activeElement)));
+    when(button, "click", () => {
       go(node);
       viewer.open(clip, nodes, nodes.indexOf(node), (number) => go(nodes[number]));
     });
-    button.addEventListener("keydown", (event) => {
+    when(button, "keydown", (event) => {
       const to = {
         ArrowLeft: find(depth - 1, index >> 1),
         ArrowRight: find(depth + 1, index * 2),
@@ -410,12 +414,12 @@ const viewer = {
     this.pen = this.canvas.getContext("2d");
     this.room = find(".viewer-place");
     this.wait = find(".wait") ?? {};
-    find(".close").addEventListener("click", () => dialog.close());
-    find(".earlier").addEventListener("click", () => this.turn(-1));
-    find(".later").addEventListener("click", () => this.turn(1));
-    dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
-    dialog.addEventListener("close", () => this.closed());
-    dialog.addEventListener("keydown", (event) => {
+    when(find(".close"), "click", () => dialog.close());
+    when(find(".earlier"), "click", () => this.turn(-1));
+    when(find(".later"), "click", () => this.turn(1));
+    when(dialog, "click", (event) => event.target === dialog && dialog.close());
+    when(dialog, "close", () => this.closed());
+    when(dialog, "keydown", (event) => {
       const way = /Left|Right/.test(event.key) && arrow(event);
       if (way && !event.defaultPrevented) this.turn(way); // the slider has used its own
     });
@@ -483,7 +487,7 @@ const viewer = {
 function copying(box) {
   const text = box.querySelector("code");
   const status = box.querySelector("[role=status]");
-  box.querySelector(".copy").addEventListener("click", async () => {
+  when(box.querySelector(".copy"), "click", async () => {
     status.textContent = "";
     let copied = true;
     try {
@@ -502,7 +506,7 @@ function elsewhere(screen) {
   const button = Object.assign(document.createElement("button"), { type: "button", className: link.className });
   button.append(...link.childNodes);
   link.replaceWith(button);
-  button.addEventListener("click", () => {
+  when(button, "click", () => {
     const player = Object.assign(document.createElement("iframe"), {
       title: screen.dataset.title,
       allow: "autoplay; fullscreen; picture-in-picture; encrypted-media",
@@ -518,7 +522,7 @@ prepare(".clip-figure", (figure) => {
   const clip = new Clip(figure);
   if (clip.stage.querySelector(".lens")) grid(clip);
   else if (clip.stage.querySelector(".tree")) tree(clip);
-  else clip.video.addEventListener("click", () => clip.toggle());
+  else when(clip.video, "click", () => clip.toggle());
   clip.video.controls = clip.video.loop = false;
   clips.push(clip);
 });
@@ -526,5 +530,5 @@ prepare("dialog.viewer", (dialog) => viewer.setUp(dialog));
 prepare(".motion", motion);
 prepare(".bibtex", copying);
 prepare("[data-player]", elsewhere);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => clips.forEach((clip) => clip.choose()));
+when(matchMedia("(prefers-color-scheme: dark)"), "change", () => clips.forEach((clip) => clip.choose()));
 observe();

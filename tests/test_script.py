@@ -5,8 +5,11 @@ Frame n of every film shows the brightness `shade(n)`, so what is seen tells whi
 
 from __future__ import annotations
 
+import functools
 import io
 import re
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +97,8 @@ def test_scrubber_is_exact(browser: Browser, exhibition: Exhibition) -> None:
             slide(page, "trajectories", frame)
             wait_for_shade(page, "trajectories", frame)
             level = LEVELS - frame
-            assert words_of(figure) == f"k = {level} σB = {scale(SIGMAS[level])} px"
+            words = f"k = {level} σB = {scale(SIGMAS[level])} px"
+            expect(figure.locator(".readout")).to_have_text(words)  # a moment after the picture
             assert figure.locator(".slider").get_attribute("aria-valuetext") == spoken(level)
 
 
@@ -390,6 +394,34 @@ def test_viewer_waits_for_the_poster(browser: Browser, exhibition: Exhibition) -
     until(page, f"Math.abs({LARGE} - {shade(LEVELS)}) < 5")
     expect(page.locator("#viewer .wait")).to_be_hidden()
     page.close()
+
+
+def test_host_without_ranges(browser: Browser, exhibition: Exhibition) -> None:
+    """Where a host sends films only whole, no browser can jump in them: then the slider goes back,
+    and clip and viewer say and show what is really seen, which is not nothing.
+    """
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: Any) -> None:
+            """Say nothing."""
+
+    handler = functools.partial(Quiet, directory=str(exhibition.folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        page = browser.new_page(**CALM)
+        page.goto(f"http://127.0.0.1:{server.server_port}/index.html")
+        page.locator("#hierarchy .stage").scroll_into_view_if_needed()
+        page.locator("#hierarchy .node").last.click()
+        slider = page.locator("#viewer .slider")
+        slider.press("ArrowLeft")
+        expect(slider).to_have_value("0")
+        expect(slider).to_have_attribute("aria-valuetext", spoken(LEVELS))
+        assert words_of(page.locator("#viewer")).startswith(f"k = {LEVELS} ")
+        assert abs(page.evaluate(LARGE) - shade(0)) < 5
+        page.close()
+        server.shutdown()
+        thread.join()
 
 
 def test_viewer_without_a_poster(browser: Browser, exhibition: Exhibition) -> None:
