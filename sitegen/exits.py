@@ -72,16 +72,24 @@ def _ending(error: BaseException) -> int:
     if isinstance(error, SystemExit):
         code = error.code if isinstance(error.code, int) else 1
         return _told(_WORDS[code], code) if code in _WORDS else code
-    missing = error.name.partition(".")[0] if isinstance(error, ImportError) and error.name else ""
-    if isinstance(error, ModuleNotFoundError) and missing not in {"", "sitegen"}:
-        name = _PACKAGES.get(missing, missing)
-        told = f"error: {name} is not installed here, and this needs it: `pip install {name}`"
-        return _told(told, PlatformError.exit_code)
+    if (lacking := not_installed(error)) is not None:
+        return _told(f"error: {lacking}", PlatformError.exit_code)
     if isinstance(error, BrokenPipeError):  # whoever read our words has left, as `head` does
         return 1
     if isinstance(error, OSError | MemoryError):
         return _told(f"error: {_of_machine(error)}", PlatformError.exit_code)
     raise error
+
+
+def not_installed(error: BaseException) -> str | None:
+    """The words for a package that is missing; None for other errors, and for a module of ours."""
+    if not isinstance(error, ModuleNotFoundError):
+        return None
+    module = (error.name or "").partition(".")[0]
+    if module in {"", "sitegen"}:
+        return None
+    name = _PACKAGES.get(module, module)
+    return f"{name} is not installed here, and this needs it: `pip install {name}`"
 
 
 def _of_machine(error: OSError | MemoryError) -> str:

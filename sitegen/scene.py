@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from sitegen.config import load_site
 from sitegen.errors import RefusedError, SitegenError
+from sitegen.exits import not_installed
 from sitegen.figures import Figure
 from sitegen.files import digest
 from sitegen.folder import read_folder
@@ -113,6 +114,8 @@ def words(error: Exception, root: Path) -> str:
     """
     if isinstance(error, SitegenError):
         return str(error)
+    if (lacking := not_installed(error)) is not None:
+        return lacking
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).is_relative_to(root)]
     place = f"{own[-1].filename}:{own[-1].lineno}: " if own else ""

@@ -430,3 +430,11 @@ def test_words_of_a_bug(tmp_path: Path) -> None:
         template.render()
     assert words(caught.value, tmp_path) == f"{theme}:2: ZeroDivisionError: division by zero"
     assert words(KeyError("x"), tmp_path) == "KeyError: 'x'"
+
+
+def test_words_for_a_package_that_is_missing(tmp_path: Path) -> None:
+    """What to install, and no name of an exception."""
+    missing = ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn")
+    assert words(missing, tmp_path).endswith("this needs it: `pip install torch`")
+    ours = ModuleNotFoundError("No module named 'sitegen.x'", name="sitegen.x")
+    assert words(ours, tmp_path).startswith("ModuleNotFoundError")
