@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from types import FrameType
 from typing import NoReturn
 
@@ -23,11 +24,15 @@ GRACE_SECONDS = 2.0
 
 _PACKAGES = {
     "PIL": "pillow",
+    "ghp_import": "ghp-import",
     "imageio_ffmpeg": "imageio-ffmpeg",
     "markdown_it": "markdown-it-py",
     "mdit_py_plugins": "mdit-py-plugins",
 }
 """What a module's package is called, where it has another name."""
+
+_PREVIEW = ("starlette", "uvicorn", "watchfiles")
+"""What only `serve` needs, and a machine that only renders lacks together."""
 
 _WORDS = {
     INTERRUPTED: "interrupted; what was finished is kept",
@@ -60,6 +65,10 @@ def _outcome(command: Callable[[], object]) -> int:
 
 def _ending(error: BaseException) -> int:
     """Tell what went wrong, and how the process ends; what is none of ours is raised again."""
+    if isinstance(error, ModuleNotFoundError) and (names := _lacking(error)):
+        verb, them = ("is", "it") if len(names) == 1 else ("are", "them")
+        told = f"error: {', '.join(names)} {verb} not installed here, and this needs {them}: "
+        return _told(f"{told}`pip install {' '.join(names)}`", PlatformError.exit_code)
     import click  # not before: this module is there to catch signals while others are imported
 
     if isinstance(error, SitegenError):
@@ -72,16 +81,28 @@ def _ending(error: BaseException) -> int:
     if isinstance(error, SystemExit):
         code = error.code if isinstance(error.code, int) else 1
         return _told(_WORDS[code], code) if code in _WORDS else code
-    missing = error.name.partition(".")[0] if isinstance(error, ImportError) and error.name else ""
-    if isinstance(error, ModuleNotFoundError) and missing not in {"", "sitegen"}:
-        name = _PACKAGES.get(missing, missing)
-        told = f"error: {name} is not installed here, and this needs it: `pip install {name}`"
-        return _told(told, PlatformError.exit_code)
     if isinstance(error, BrokenPipeError):  # whoever read our words has left, as `head` does
         return 1
     if isinstance(error, OSError | MemoryError):
         return _told(f"error: {_of_machine(error)}", PlatformError.exit_code)
     raise error
+
+
+def _lacking(error: ModuleNotFoundError) -> list[str]:
+    """The packages to install, those of the preview together; none where the fault is ours."""
+    missing = (error.name or "").partition(".")[0]
+    if missing in {"", "sitegen"}:
+        return []
+    others = [name for name in _PREVIEW if name != missing and not _is_there(name)]
+    names = sorted([missing, *others]) if missing in _PREVIEW else [missing]
+    return [_PACKAGES.get(name, name) for name in names]
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ImportError:
+        return False
 
 
 def _of_machine(error: OSError | MemoryError) -> str:
