@@ -42,7 +42,7 @@ from sitegen.inject import CLIENT, PLAIN_POLICY, PREFIX, client_file, plain_page
 from sitegen.live import Preview
 from sitegen.scene import Scene
 from sitegen.stopping import Stop
-from sitegen.tree import Copy
+from sitegen.tree import Copy, open_path
 from sitegen.watch import Sources, watch
 
 HOST = "127.0.0.1"
@@ -112,9 +112,10 @@ class Server:
         assert scene.tree is not None
         content, kind = scene.tree[uri], media_type(uri)
         if isinstance(content, Copy):
-            if not content.intact():
+            handle = content.opened()
+            if handle is None:
                 return PlainTextResponse("It has gone or changed since it was built.", 404)
-            return FileResponse(content.source, status, media_type=kind)
+            return OpenFile(handle, status, kind)
         if uri.endswith(".html"):
             content = with_client(content.decode(), uri, self._version(scene)).encode()
         return Response(content, status, media_type=kind)
@@ -163,6 +164,22 @@ class Server:
 
     def _version(self, scene: Scene) -> str:
         return f"{self._session}-{scene.version}"
+
+
+class OpenFile(FileResponse):
+    """Sends an open file, whatever its name leads to meanwhile, and closes it."""
+
+    def __init__(self, handle: int, status: int, kind: str) -> None:
+        self._handle = handle
+        path, about = open_path(handle), os.fstat(handle)
+        super().__init__(path, status, media_type=kind, stat_result=about)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as for any file."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            os.close(self._handle)
 
 
 class Guard:

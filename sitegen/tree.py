@@ -6,11 +6,11 @@ are exchanged, so that a reader sees the old site or the new one.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from stat import S_ISREG
 from typing import Protocol
@@ -58,20 +58,43 @@ class Copy:
             raise TargetError(f"{self.source} changed while it was copied; build again")
         return data
 
-    def intact(self) -> bool:
-        """Whether it is still the file that was promised: no link, and with that content."""
+    def opened(self) -> int | None:
+        """A descriptor of the file while it is what was promised: no link, and of that content.
+
+        None otherwise. Whatever its name leads to later, this leads to what was looked at.
+        """
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
-            found = self.source.lstat()
-            known = (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
-            return S_ISREG(found.st_mode) and _digest(self.source, known) == self.file.sha256
+            handle = os.open(self.source, flags)
         except OSError:
-            return False
+            return None
+        if self._is_promised(handle):
+            return handle
+        os.close(handle)
+        return None
+
+    def _is_promised(self, handle: int) -> bool:
+        with contextlib.suppress(OSError):
+            found = os.fstat(handle)
+            return S_ISREG(found.st_mode) and _digest(handle, found) == self.file.sha256
+        return False
 
 
-@lru_cache(maxsize=1024)
-def _digest(path: Path, _known: tuple[int, ...]) -> str:
-    """The digest of a file, read again only where what is `known` of it has changed."""
-    return digest(path)
+_digests: dict[tuple[int, ...], str] = {}
+"""Digests of files that were sent, by all that changes with them: a film is asked for in pieces."""
+
+
+def _digest(handle: int, known: os.stat_result) -> str:
+    """The digest of an open file, read only where it is not known."""
+    key = (known.st_dev, known.st_ino, known.st_mtime_ns, known.st_ctime_ns, known.st_size)
+    if key not in _digests:
+        _digests[key] = digest(open_path(handle))
+    return _digests[key]
+
+
+def open_path(handle: int) -> Path:
+    """A path by which the file of a descriptor can be opened once more."""
+    return Path(f"/dev/fd/{handle}")
 
 
 Tree = Mapping[str, bytes | Copy]

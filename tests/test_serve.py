@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -390,3 +391,39 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
         picture.unlink()
         picture.write_bytes(b"another")
         assert server.ask(f"/{path}").status == 404
+
+
+def test_a_store_with_a_link(tmp_path: Path) -> None:
+    """A clip that became a link to the same clip elsewhere is not sent."""
+    config = write_site(tmp_path / "site")
+    with running(config) as server:
+        server.wait_until_settled()
+        path, film = clip(server)
+        (kept,) = (
+            each
+            for each in (config.parent / ".sitegen/objects").rglob("*")
+            if each.is_file() and each.read_bytes() == film
+        )
+        kept.rename(tmp_path / "elsewhere")
+        kept.symlink_to(tmp_path / "elsewhere")
+        assert server.ask(path).status == 404
+
+
+def test_files_are_closed(served: Running) -> None:
+    """Whatever is asked of a film, whole, in part, by its head or wrongly, no file stays open."""
+    path, film = clip(served)
+    served.ask(path)
+    before = open_films(film)
+    for asked in ("bytes=0-9", "bytes=0-1,5-9", f"bytes={len(film)}-", "bytes=x", "none"):
+        served.ask(path, Range=asked)
+    served.ask(path, "HEAD")
+    wait_for(lambda: open_films(film) <= before, "closing")
+
+
+def open_films(film: bytes) -> int:
+    """How many files of that size this process has open."""
+    found = 0
+    for each in Path("/dev/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found += each.stat().st_size == len(film)
+    return found

@@ -16,6 +16,7 @@ from sitegen.tree import (
     Copy,
     Tree,
     holds,
+    open_path,
     put,
     require_ours,
     require_room,
@@ -240,3 +241,27 @@ def test_require_writable(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(PlatformError, match=r"cannot write .*/file/b"):
         require_writable(tmp_path / "file" / "b")
+
+
+def test_opened_is_what_was_promised(tmp_path: Path, tree: Tree) -> None:
+    """It stays that when its name leads elsewhere; a link, another content and nothing are not."""
+    copy = tree["media/clip.mp4"]
+    assert isinstance(copy, Copy)
+    handle = copy.opened()
+    assert handle is not None
+    other = tmp_path / "other"
+    other.write_bytes(b"secret")
+    copy.source.unlink()
+    copy.source.symlink_to(other)
+    assert open_path(handle).read_bytes() == CLIP
+    os.close(handle)
+    assert copy.opened() is None
+    other.write_bytes(CLIP)  # what it leads to may be right: links are not followed
+    assert copy.opened() is None
+    copy.source.unlink()
+    assert copy.opened() is None
+    os.mkfifo(copy.source)
+    assert copy.opened() is None
+    copy.source.unlink()
+    copy.source.write_bytes(CLIP.upper())
+    assert copy.opened() is None
