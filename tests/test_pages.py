@@ -301,7 +301,7 @@ def test_links_of_the_config(tmp_path: Path) -> None:
     """A button to a file of the site copies it, and one that leads nowhere is told."""
     button = "[[links]]\nlabel = 'A'\nurl = '{}'\n"
     author = "[[authors]]\nname = 'B'\nurl = '{}'\n"
-    good = button.format("slides.pdf#a") + author.format("#x") + button.format("index.html")
+    good = button.format("slides.pdf#a") + author.format("#top") + button.format("index.html")
     page = read_pages(make_site(tmp_path, f"title = 'T'\n{good}"))[0]
     assert [file.uri for file in page.files] == ["slides.pdf"]
     bad = button.format("slide.pdf") + author.format("zzz") + button.format("https://e.org/")
