@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote
 
+from sitegen.config import Site
 from sitegen.markdown import Anchor
+from sitegen.pagefiles import site_links
 from sitegen.problems import Problem, known_words, quoted
-from sitegen.source import read_text, shown
+from sitegen.source import read_text, require_inside, shown
 
 THEMED = r"fn(ref)?\d.*|citation|content|top|viewer.*"
 """What the theme and footnotes use for ids."""
@@ -38,12 +40,13 @@ class Paged(Protocol):
         """The ids of its headings and figures."""
 
 
-def anchor_faults(pages: Sequence[Paged], root: Path) -> Iterator[Problem]:
-    """Name the links to places that no page of the site at `root` has.
+def anchor_faults(pages: Sequence[Paged], site: Site) -> Iterator[Problem]:
+    """Name the links to places that no page of the site has, those of `site.toml` included.
 
-    What the templates of the author's own theme name counts for every page.
+    What the templates of the author's own theme name counts for every page. Raises ConfigError for
+    a template that cannot be read, or is a link out of the site.
     """
-    extra = _own_ids(root / "theme" / "templates")
+    extra = _own_ids(site.root)
     known = {page.uri: page.ids | extra for page in pages}
     for page in pages:
         for anchor in page.anchors:
@@ -51,6 +54,10 @@ def anchor_faults(pages: Sequence[Paged], root: Path) -> Iterator[Problem]:
             if fault is not None:
                 text = f"the link {quoted(anchor.url)} {fault}"
                 yield Problem(shown(page.source), anchor.line, text)
+    for key, url in site_links(site).items():  # they stand on the front page
+        fault = _fault("index.html", url, known)
+        if fault is not None:
+            yield site.problem(key, f" = {quoted(url)}: {fault}")
 
 
 def _fault(uri: str, url: str, known: Mapping[str, frozenset[str]]) -> str | None:
@@ -66,7 +73,9 @@ def _fault(uri: str, url: str, known: Mapping[str, frozenset[str]]) -> str | Non
     return f"leads to no heading and no figure of {'this' if target == uri else 'that'} page{hint}"
 
 
-def _own_ids(folder: Path) -> frozenset[str]:
+def _own_ids(root: Path) -> frozenset[str]:
     """The ids that stand in an author's templates."""
-    texts = (read_text(path) for path in sorted(folder.glob("*.html")))
-    return frozenset(name for text in texts for name in _ID.findall(text))
+    paths = sorted((root / "theme" / "templates").glob("[!.]*.html"))
+    for path in paths:
+        require_inside(path, root)
+    return frozenset(name for path in paths for name in _ID.findall(read_text(path)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from urllib.parse import unquote
 
 from sitegen.config import Site
@@ -58,14 +58,19 @@ class PageFiles:
         return own_file(target, path, data)
 
 
-def link_faults(site: Site, files: PageFiles) -> Iterator[Problem]:
-    """See that the links of `site.toml` inside the site lead somewhere; say which do not."""
+def site_links(site: Site) -> Mapping[KeyPath, str]:
+    """The links of `site.toml` inside the site, by their keys."""
     urls: dict[KeyPath, str | None] = {
         ("authors", at, "url"): author.url for at, author in enumerate(site.authors)
     }
     urls |= {("links", at, "url"): link.url for at, link in enumerate(site.links)}
-    for key, url in urls.items():
-        if url is not None and not is_whole(url) and not url.startswith("#"):
+    return {key: url for key, url in urls.items() if url is not None and not is_whole(url)}
+
+
+def link_faults(site: Site, files: PageFiles) -> Iterator[Problem]:
+    """See that the links of `site.toml` inside the site lead somewhere; say which do not."""
+    for key, url in site_links(site).items():
+        if not url.startswith("#"):
             try:
                 files.link(url)
             except ValueError as error:

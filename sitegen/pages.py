@@ -85,7 +85,7 @@ def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tu
         except ConfigError as error:
             faults.append(str(error))
     files = _page_files(site)
-    faults += map(str, (*anchor_faults(whole, site.root), *link_faults(site, files)))
+    faults += map(str, (*anchor_faults(whole, site), *link_faults(site, files)))
     if faults:
         raise ConfigError("\n".join(faults))
     front = replace(pages[0], files=_sorted(*pages[0].files, *files.used.values()))
@@ -94,7 +94,7 @@ def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tu
 
 def _in_order(folder: Path, site: Site) -> list[Path]:
     """The sources of the pages: the front page, those of the menu, the others by name."""
-    sources = {path.stem: path for path in sorted(folder.glob("*.md"))}
+    sources = {path.stem: path for path in _sources(folder)}
     if "index" not in sources:
         raise ConfigError(f"{shown(folder / 'index.md')}: is missing; it is the front page")
     for name in site.menu:
@@ -102,6 +102,11 @@ def _in_order(folder: Path, site: Site) -> list[Path]:
             fault = f': there is no page "{name}"{known_words(name, sources)}'
             raise ConfigError(str(site.problem(("menu",), fault)))
     return [sources[name] for name in dict.fromkeys(("index", *site.menu, *sources))]
+
+
+def _sources(folder: Path) -> list[Path]:
+    """The Markdown in a folder, without the hidden files that editors and systems keep there."""
+    return sorted(folder.glob("[!.]*.md"))
 
 
 def read_page(path: Path, site: Site, available: Callable[[str], bool]) -> Page:
@@ -143,7 +148,7 @@ def read_page(path: Path, site: Site, available: Callable[[str], bool]) -> Page:
 
 def _page_files(site: Site) -> PageFiles:
     """What a page may show and link to."""
-    uris = {_address(each) for each in (site.root / "pages").glob("*.md")}
+    uris = {_address(each) for each in _sources(site.root / "pages")}
     return PageFiles(Folder(site.root, (site.output, site.cache_dir)), uris)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from bisect import bisect_left
@@ -54,11 +55,22 @@ def read_text(path: Path) -> str:
 
 
 def require_inside(path: Path, root: Path) -> None:
-    """Refuse a link that leads out of the site's folder `root`: ConfigError, with what to do."""
-    if not path.resolve().is_relative_to(root.resolve()):
-        raise ConfigError(
-            f"{shown(path)}: is a link out of the site's folder; put the file itself there"
-        )
+    """Refuse a link that leads out of the site's folder `root`, to a hidden file or nowhere.
+
+    Raises ConfigError, with what to do. A hidden link, as editors keep them, may lead nowhere.
+    """
+    real, whole = Path(os.path.realpath(path)), Path(os.path.realpath(root))
+    fault = None
+    if not real.is_relative_to(whole):
+        fault = "is a link out of the site's folder; put the file itself there"
+    elif path.name.startswith("."):
+        return
+    elif any(part.startswith(".") for part in real.relative_to(whole).parts):
+        fault = "is a link to a hidden file, and those are not published; put the file itself there"
+    elif path.is_symlink() and not path.exists():
+        fault = "is a link that leads nowhere; mend it, or remove it"
+    if fault is not None:
+        raise ConfigError(f"{shown(path)}: {fault}")
 
 
 def _read(path: Path) -> bytes:

@@ -403,14 +403,54 @@ def test_a_place_that_is_hidden(tmp_path: Path) -> None:
     read_pages(site, lambda _: False)
 
 
-def test_a_page_is_no_link_out_of_the_site(tmp_path: Path) -> None:
-    """It would publish a file of the machine."""
+def test_places_of_links_in_site_toml(tmp_path: Path) -> None:
+    """They stand on the front page."""
+    links = '[[links]]\nlabel = "x"\nurl = "#{}"\n[[links]]\nlabel = "y"\nurl = "about/#{}"\n'
+    more(tmp_path, "about.md")
+    (tmp_path / "pages/index.md").write_text("## Results\n")
+    with (tmp_path / "site.toml").open("a") as file:
+        file.write(links.format("h-result", "nope"))
+    with pytest.raises(ConfigError) as caught:
+        read_pages(load_site(tmp_path / "site.toml"))
+    first, second = str(caught.value).splitlines()
+    told = 'links[0].url = "#h-result": leads to no heading and no figure of this page, did you'
+    assert told in first
+    assert 'links[1].url = "about/#nope": leads to no heading and no figure of that page' in second
+    good = (tmp_path / "site.toml").read_text().replace("h-result", "h-results")
+    (tmp_path / "site.toml").write_text(good.replace("#nope", "#top"))
+    read_pages(load_site(tmp_path / "site.toml"))
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("../../secret", "is a link out of the site's folder; put"),
+        ("../.env", "is a link to a hidden file"),
+        ("about.md", "is a link that leads nowhere"),
+        ("nothing", "is a link that leads nowhere"),
+        ("index.md", None),
+    ],
+)
+def test_a_page_that_is_a_link(tmp_path: Path, target: str, told: str | None) -> None:
+    """It would publish a file of the machine, or one that is hidden."""
     (tmp_path / "secret").write_text("secret")
     site = more(tmp_path / "site", "about.md")
+    (tmp_path / "site/.env").write_text("secret")
     (tmp_path / "site/pages/about.md").unlink()
-    (tmp_path / "site/pages/about.md").symlink_to(tmp_path / "secret")
-    with pytest.raises(ConfigError, match=r"pages/about\.md: is a link out of the site's folder"):
+    (tmp_path / "site/pages/about.md").symlink_to(target)
+    if told is None:
+        assert len(read_pages(site)) == 2
+        return
+    with pytest.raises(ConfigError, match=rf"pages/about\.md: {told}"):
         read_pages(site)
+
+
+def test_what_editors_keep_beside_pages(tmp_path: Path) -> None:
+    """The lock of Emacs, a link that leads nowhere, and the twin of macOS are no pages."""
+    site = more(tmp_path, "about.md")
+    (tmp_path / "pages/.#about.md").symlink_to("somebody@machine.1:2")
+    (tmp_path / "pages/._about.md").write_bytes(bytes(9))
+    assert [page.uri for page in read_pages(site)] == ["index.html", "about/index.html"]
 
 
 def test_order_of_the_menu(tmp_path: Path) -> None:

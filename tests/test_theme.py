@@ -90,22 +90,31 @@ def test_own_building_block(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["static/x.txt", "templates/page.html", "colours.css"])
-def test_links_out_of_the_site(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("secret", "is a link out of the site's folder; put"),
+        ("site/.env", "is a link to a hidden file"),
+        ("site/nothing", "is a link that leads nowhere"),
+    ],
+)
+def test_links_that_are_refused(tmp_path: Path, name: str, target: str, told: str) -> None:
     """What a link shows lies elsewhere, and was perhaps never meant for the public."""
-    (tmp_path / "secret").write_text("secret")
     link = write(tmp_path / "site", name, "")
+    for secret in ("secret", "site/.env"):
+        (tmp_path / secret).write_text("secret")
     link.unlink()
-    link.symlink_to(tmp_path / "secret")
-    with pytest.raises(ConfigError, match=f"theme/{name}: is a link out of the site's folder"):
+    link.symlink_to(tmp_path / target)
+    with pytest.raises(ConfigError, match=f"theme/{name}: {told}"):
         page(tmp_path / "site")
 
 
-def test_misspelt_field(tmp_path: Path) -> None:
-    """What a template asks for and is not there is told without names of our insides."""
-    write(tmp_path, "templates/colophon.html", "{% macro colophon(x) %}{{ x.titel }}{% endmacro %}")
-    write(tmp_path, "templates/page.html", "{{ page.titel.x }}")
-    with pytest.raises(ConfigError, match=r'page\.html:1: PageView has no "titel"; its fields are'):
-        page(tmp_path)
+def test_locks_of_editors(tmp_path: Path) -> None:
+    """A hidden link that leads nowhere is how Emacs locks a file."""
+    link = write(tmp_path, "templates/.#page.html", "")
+    link.unlink()
+    link.symlink_to("somebody@machine.1:2")
+    assert "Made with sitegen." in page(tmp_path)
 
 
 def test_misspelt_template(tmp_path: Path) -> None:
