@@ -12,10 +12,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from sitegen.config import Site
-from sitegen.contents import content_problems, css_uris, local_paths, sitemap_uris
+from sitegen.contents import content_problems, css_uris, local_paths, sitemap_uris, webmanifest_uris
 from sitegen.errors import TargetError
 from sitegen.folder import Address, Folder, Target, missing, read_folder
-from sitegen.htmlscan import Document, Reference, scan
+from sitegen.htmlscan import Document, Reference, Role, scan
 from sitegen.problems import Problem, quoted
 from sitegen.source import shown
 from sitegen.weight import PAGE_BUDGET_KB, page_weight, size_problems
@@ -180,10 +180,12 @@ class _Check:
             self._error(name, line, f"names {path}, a path of this machine; remove it")
         readers: dict[str, Callable[[str], Iterator[tuple[int, str]]]] = {
             ".css": css_uris,
+            ".webmanifest": webmanifest_uris,
             ".xml": sitemap_uris,
         }
+        role: Role = "address" if suffix == ".xml" else "load"
         for line, uri in readers[suffix](text) if suffix in readers else ():
-            self._follow(name, Reference(uri, line, "load" if suffix == ".css" else "address", 0))
+            self._follow(name, Reference(uri, line, role, 0))
 
     def _page(self, name: str, document: Document) -> None:
         for reference in document.references:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
@@ -100,3 +102,10 @@ def sitemap_uris(text: str) -> Iterator[tuple[int, str]]:
     """What a sitemap refers to, each with its line."""
     for found in re.finditer(r"<loc>\s*(.*?)\s*</loc>", text, re.S):
         yield text.count("\n", 0, found.start()) + 1, unescape(found[1])
+
+
+def webmanifest_uris(text: str) -> Iterator[tuple[int, str]]:
+    """What the manifest of a web application shows and where it starts, each with its line."""
+    for found in re.finditer(r'"(?:src|start_url)"\s*:\s*("(?:[^"\\\n]|\\.)*")', text):
+        with contextlib.suppress(ValueError):  # an odd escape
+            yield text.count("\n", 0, found.start(1)) + 1, json.loads(found[1])

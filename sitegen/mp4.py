@@ -25,10 +25,18 @@ _PROFILES = {
 }
 _WIDE_PROFILES = frozenset({100, 110, 122, 144, 244})  # whose avcC tells the pixel format
 _SUBSAMPLING = {0: "grey", 1: "yuv420p", 2: "yuv422p", 3: "yuv444p"}
+_HEARD = frozenset({b"mp4a", b".mp3", b"Opus", b"fLaC"})
+"""The sounds that browsers play: AAC, MP3, Opus and FLAC."""
+
 _ENTRY = 78  # bytes of a picture's sample entry before its own boxes
 
 _ENCODE = "encode it again: ffmpeg -i IN.mp4 -c:v libx264 -pix_fmt yuv420p -movflags +faststart"
 _MOVE = "move it to the front: ffmpeg -i IN.mp4 -c copy -movflags +faststart OUT.mp4"
+
+_SOUND = (
+    "encode it again: ffmpeg -i IN.mp4 -c:v copy -c:a aac -movflags +faststart OUT.mp4, "
+    "or with -an instead of -c:a aac to leave it out"
+)
 
 
 @dataclass(frozen=True)
@@ -100,27 +108,36 @@ def _index(file: io.BufferedReader, box: _Box) -> bytes:
 
 
 def _index_faults(moov: bytes) -> list[str]:
-    """Look at each track that shows pictures."""
-    tracks = [entry for entry in _entries(moov) if entry is not None]
-    if not tracks:
+    """Look at each track that shows pictures, and at those of sound beside them."""
+    tracks = list(_entries(moov))
+    pictures = [(codec, entry) for handler, codec, entry in tracks if handler == b"vide"]
+    if not pictures:
         return ["has no pictures; give a clip, or leave it out"]
-    return [fault for kind, content in tracks for fault in _track_faults(kind, content)]
+    faults = [fault for codec, entry in pictures for fault in _track_faults(codec, entry)]
+    sounds = dict.fromkeys(codec for handler, codec, _ in tracks if handler == b"soun")
+    return faults + [_sound_fault(codec) for codec in sounds if codec not in _HEARD]
 
 
-def _entries(moov: bytes) -> Iterator[tuple[bytes, bytes] | None]:
-    """The codec and the sample entry of each track of pictures; None for other tracks."""
+def _sound_fault(codec: bytes) -> str:
+    name = codec.decode("ascii", "replace").strip()
+    return f"has sound in {name}, which not every browser plays; {_SOUND}"
+
+
+def _entries(moov: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Of each track of pictures or sound: which of them, the codec, and the sample entry."""
     for track in _boxes(moov, 0, len(moov)):
         if track.kind == b"trak":
             media = _inside(moov, track, b"mdia")
-            handler = _inside(moov, media, b"hdlr")
-            pictures = moov[handler.start + 8 : handler.start + 12] == b"vide"
-            table = _inside(moov, _inside(moov, media, b"minf"), b"stbl") if pictures else None
-            yield _first_entry(moov, _inside(moov, table, b"stsd")) if table else None
+            at = _inside(moov, media, b"hdlr").start + 8
+            handler = moov[at : at + 4]
+            if handler in (b"vide", b"soun"):
+                table = _inside(moov, _inside(moov, media, b"minf"), b"stbl")
+                yield handler, *_first_entry(moov, _inside(moov, table, b"stsd"))
 
 
 def _first_entry(moov: bytes, table: _Box) -> tuple[bytes, bytes]:
     entry = next(_boxes(moov, table.start + 8, table.end), None)
-    if entry is None or entry.end - entry.start < _ENTRY:
+    if entry is None:
         raise _Damaged
     return entry.kind, moov[entry.start : entry.end]
 
@@ -139,6 +156,8 @@ def _track_faults(kind: bytes, entry: bytes) -> list[str]:
     if kind not in (b"avc1", b"avc3"):
         codec = kind.decode("ascii", "replace")
         return [f"has the codec {codec}, and only H.264 (avc1) plays everywhere; {_ENCODE} OUT.mp4"]
+    if len(entry) < _ENTRY:
+        raise _Damaged
     setup = _inside(entry, _Box(kind, _ENTRY, len(entry)), b"avcC")
     faults = _format_faults(entry[setup.start : setup.end])
     width, height = (int.from_bytes(entry[at : at + 2], "big") for at in (24, 26))

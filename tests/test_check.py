@@ -313,6 +313,23 @@ def test_addresses_for_machines_are_followed(tmp_path: Path) -> None:
     ]
 
 
+def test_manifests_of_applications(tmp_path: Path) -> None:
+    """Their icons and where they start are relative to them; what else is in them is no matter."""
+    text = """{
+  "name": "no.png", "start_url": "../gone/",
+  "icons": [
+    {"src": "dot.gif", "sizes": "1x1"},
+    {"src" : "n\\u006f.png"}],
+  "odd": [{"src": "\\x"}, {"src": 1}]
+}"""
+    found = look(folder(tmp_path, "", {"media/x.webmanifest": text}))
+    told = [str(problem).split(" leads")[0] for problem in found.errors]
+    assert [line.removeprefix(f"{tmp_path}/media/x.webmanifest") for line in told] == [
+        ':2: the file "../gone/"',
+        ':5: the file "no.png"',
+    ]
+
+
 def test_sizes(tmp_path: Path) -> None:
     """A file above 50 MB is a warning, above 100 MB an error, and so is a site above 1 GB."""
     root = folder(tmp_path)

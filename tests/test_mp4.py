@@ -101,6 +101,28 @@ def test_sound_is_no_fault_but_no_pictures_are(folder: Path, tmp_path: Path) -> 
     assert "no pictures" in clip_faults(only)[0]
 
 
+@pytest.mark.parametrize(
+    ("codec", "told"),
+    [("ac3", "sound in ac-3"), ("eac3", "sound in ec-3"), ("aac", None), ("libmp3lame", None)],
+)
+def test_codecs_of_sound(folder: Path, tmp_path: Path, codec: str, told: str | None) -> None:
+    """What browsers do not play is named, and the command that is told mends it."""
+    ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error"]
+    words = ["-f", "lavfi", "-i", "anullsrc", "-i", str(made("high", folder)), "-t", "0.5"]
+    words += ["-c:v", "copy", "-c:a", codec, *FRONT]
+    before, after = tmp_path / "before.mp4", tmp_path / "after.mp4"
+    subprocess.run([*ffmpeg, *words, str(before)], check=True, capture_output=True)
+    faults = clip_faults(before)
+    if told is None:
+        assert faults == []
+        return
+    assert f"has {told}, which not every browser plays" in faults[0]
+    words = faults[0].partition(": ffmpeg ")[2].partition(", or")[0].split()
+    words[words.index("IN.mp4")], words[words.index("OUT.mp4")] = str(before), str(after)
+    subprocess.run([*ffmpeg, *words], check=True, capture_output=True)
+    assert clip_faults(after) == []
+
+
 def test_whatever_is_cut_or_changed_is_told(folder: Path, tmp_path: Path) -> None:
     """Cut anywhere or with any byte of its index changed, a clip never raises and never hangs."""
     whole = made("high", folder).read_bytes()
