@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from types import FrameType
 from typing import NoReturn
 
@@ -23,11 +24,15 @@ GRACE_SECONDS = 2.0
 
 _PACKAGES = {
     "PIL": "pillow",
+    "ghp_import": "ghp-import",
     "imageio_ffmpeg": "imageio-ffmpeg",
     "markdown_it": "markdown-it-py",
     "mdit_py_plugins": "mdit-py-plugins",
 }
 """What a module's package is called, where it has another name."""
+
+_PREVIEW = ("starlette", "uvicorn", "watchfiles")
+"""What only `serve` needs, and a machine that only renders lacks together."""
 
 _WORDS = {
     INTERRUPTED: "interrupted; what was finished is kept",
@@ -60,6 +65,8 @@ def _outcome(command: Callable[[], object]) -> int:
 
 def _ending(error: BaseException) -> int:
     """Tell what went wrong, and how the process ends; what is none of ours is raised again."""
+    if (lacking := not_installed(error)) is not None:  # click, perhaps
+        return _told(f"error: {lacking}", PlatformError.exit_code)
     import click  # not before: this module is there to catch signals while others are imported
 
     if isinstance(error, SitegenError):
@@ -72,8 +79,6 @@ def _ending(error: BaseException) -> int:
     if isinstance(error, SystemExit):
         code = error.code if isinstance(error.code, int) else 1
         return _told(_WORDS[code], code) if code in _WORDS else code
-    if (lacking := not_installed(error)) is not None:
-        return _told(f"error: {lacking}", PlatformError.exit_code)
     if isinstance(error, BrokenPipeError):  # whoever read our words has left, as `head` does
         return 1
     if isinstance(error, OSError | MemoryError):
@@ -88,8 +93,18 @@ def not_installed(error: BaseException) -> str | None:
     module = (error.name or "").partition(".")[0]
     if module in {"", "sitegen"}:
         return None
-    name = _PACKAGES.get(module, module)
-    return f"{name} is not installed here, and this needs it: `pip install {name}`"
+    lacking = [name for name in _PREVIEW if name == module or not _is_there(name)]
+    names = [_PACKAGES.get(name, name) for name in (lacking if module in _PREVIEW else [module])]
+    verb, them = ("is", "it") if len(names) == 1 else ("are", "them")
+    install = f"`pip install {' '.join(names)}`"
+    return f"{', '.join(names)} {verb} not installed here, and this needs {them}: {install}"
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def _of_machine(error: OSError | MemoryError) -> str:

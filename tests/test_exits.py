@@ -15,7 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from sitegen import exits
 from sitegen.errors import LockedError, PlatformError, RefusedError
@@ -298,11 +300,11 @@ def test_interrupted_while_starting(built: Builder, module: str) -> None:
 WITHOUT = """
 import sys
 
-missing = sys.argv[1]
+missing = sys.argv[1].split()
 
 class Block:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == missing:
+        if name.partition(".")[0] in missing:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Block())
@@ -313,21 +315,32 @@ main()
 
 
 @pytest.mark.parametrize(
-    ("module", "words", "package"),
+    ("modules", "words", "packages"),
     [
         ("torch", ["sample", "mnist", "--output", "x.npz"], "torch"),
         ("torch", ["train", "x", "--data", "data"], "torch"),
         ("uvicorn", ["serve"], "uvicorn"),
         ("uvicorn", ["serve", "--offline"], "uvicorn"),
+        ("torch", ["add", "x", "--checkpoint", "w.safetensors", "--preset", "mnist"], "torch"),
+        ("watchfiles uvicorn", ["serve", "--offline"], "uvicorn watchfiles"),
+        (
+            "torch imageio imageio_ffmpeg ghp_import starlette uvicorn watchfiles",
+            ["serve", "--offline"],
+            "starlette uvicorn watchfiles",
+        ),
+        ("click", ["build"], "click"),
         ("markdown_it", ["build"], "markdown-it-py"),
     ],
 )
-def test_what_is_not_installed(tmp_path: Path, module: str, words: list[str], package: str) -> None:
+def test_what_is_not_installed(
+    tmp_path: Path, modules: str, words: list[str], packages: str
+) -> None:
     """A machine that only renders lacks some packages: one line says which, and no traceback."""
     config = write_site(tmp_path)
     (tmp_path / "data").mkdir()
+    save_file({"w": np.zeros((4, 4), np.float32)}, tmp_path / "w.safetensors")
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT, module, *words],
+        [sys.executable, "-c", WITHOUT, modules, *words],
         env=environment(),
         cwd=config.parent,
         capture_output=True,
@@ -335,5 +348,8 @@ def test_what_is_not_installed(tmp_path: Path, module: str, words: list[str], pa
         check=False,
         timeout=60,
     )
-    told = f"error: {package} is not installed here, and this needs it: `pip install {package}`\n"
+    verb, them = ("are", "them") if " " in packages else ("is", "it")
+    names = packages.replace(" ", ", ")
+    told = f"error: {names} {verb} not installed here, and this needs {them}: "
+    told += f"`pip install {packages}`\n"
     assert (done.returncode, done.stderr) == (PlatformError.exit_code, told)
