@@ -62,7 +62,7 @@ def _unchanged(work: Work, records: Records) -> Summary | None:
     tree = work.tree(records)
     if not holds(work.output, tree):
         return None
-    _sweep(work)
+    tidy(work)
     return summarise(work, (), records, weight(tree))
 
 
@@ -70,7 +70,7 @@ def _work_on(work: Work, records: Records, camera: CameraFactory, report: Report
     """Film what is missing and put the site in place; the lock is held."""
     require_room(work.output)
     require_writable(work.site.cache_dir)
-    _sweep(work)
+    tidy(work)
     # Another build may have filmed some of it before this one had the lock.
     store = Store(work.site.cache_dir)
     records = {**records, **found(work.missing(records), store, work.options)}
@@ -84,10 +84,14 @@ def _work_on(work: Work, records: Records, camera: CameraFactory, report: Report
     return replace(summarise(work, filmed, records, weight(tree)), changed=changed)
 
 
-def _sweep(work: Work) -> None:
-    Store(work.site.cache_dir).sweep()
+def tidy(work: Work, *, leaving: bool = False) -> None:
+    """Remove what processes that were killed left of this site.
+
+    leaving: this process is about to end in the middle of its work, and its own goes as well
+    """
+    Store(work.site.cache_dir).sweep(leaving=leaving)
     for folder in (work.site.cache_dir, work.output.parent):
-        sweep(folder)
+        sweep(folder, leaving=leaving)
 
 
 def _refuse_warnings(report: Reporter, options: Options) -> None:

@@ -145,13 +145,16 @@ def temporary_folder(folder: Path) -> Iterator[Path]:
 def sweep(folder: Path, *, leaving: bool = False) -> None:
     """Remove the temporaries in `folder` (not deeper) of processes that are no longer alive.
 
-    leaving: this process is about to end, and its own are removed as well
+    leaving: this process is about to end, and its own are removed as well; a thread that is at work
+    in one finds nothing under its name, so it cannot put it in place half removed
     """
     with contextlib.suppress(OSError):
         for path in sorted(folder.iterdir()):
             match = _TEMPORARY.fullmatch(path.name)
-            mine = leaving and match is not None and int(match[1]) == os.getpid()
-            if match and (mine or not _alive(int(match[1]), match[2])):
+            if match and leaving and int(match[1]) == os.getpid():
+                with contextlib.suppress(OSError):  # it was done just now
+                    _remove(path.rename(temporary_path(folder)))
+            elif match and not _alive(int(match[1]), match[2]):
                 _remove(path)
 
 

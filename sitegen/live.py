@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sitegen.assembly import assemble
-from sitegen.build import film, locked
+from sitegen.build import film, locked, tidy
 from sitegen.errors import LockedError, SitegenError
 from sitegen.filming import Camera, CameraFactory
 from sitegen.media import Record
@@ -88,7 +88,7 @@ class Preview:
     def leave(self) -> None:
         """Remove what the thread has begun, where it cannot be waited for."""
         if self.work is not None:
-            Store(self.work.site.cache_dir).leave()
+            tidy(self.work, leaving=True)
 
     @property
     def settled(self) -> bool:
@@ -208,6 +208,8 @@ class Preview:
         try:
             yield
         except Exception as error:
+            if self._closed:
+                return  # it was cut off, which is no news
             if not isinstance(error, SitegenError):
                 self.report.detail("".join(traceback.format_exception(error)))
             text = words(error, self.config.absolute().parent)

@@ -48,7 +48,7 @@ from sitegen.watch import Sources, watch
 HOST = "127.0.0.1"
 NAMES = (HOST, "localhost")
 TICK_S = 0.1
-GRACE_S = 2.0
+GRACE_S = 1.0
 """How long filming may take to leave off when the server stops."""
 
 BEAT_S = 15.0
@@ -275,6 +275,7 @@ async def _serve(preview: Preview, listener: socket.socket, stop: Stop) -> None:
     ]
     while not stop.asked() and not any(task.done() for task in tasks):
         await asyncio.sleep(TICK_S)
+    preview.close()  # filming leaves off while the server does
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # who is cut off is no news
     closing.set()
     running.should_exit = True

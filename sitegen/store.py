@@ -140,14 +140,10 @@ class Store:
         with temporary_folder(self._root / "work") as folder:
             yield folder
 
-    def sweep(self) -> None:
-        """Remove what processes that were killed left behind."""
-        sweep(self._root / "work")
-        sweep(self._root / "records")
-
-    def leave(self) -> None:
-        """Remove what this process has begun and never will finish, before it ends at once."""
-        sweep(self._root / "work", leaving=True)
+    def sweep(self, *, leaving: bool = False) -> None:
+        """Remove what processes that were killed left behind; `leaving`, this one's as well."""
+        sweep(self._root / "work", leaving=leaving)
+        sweep(self._root / "records", leaving=leaving)
 
     def _weights_path(self, name: str) -> Path:
         return self._root / "weights" / f"{name}.json"

@@ -209,8 +209,9 @@ def test_sweep_removes_only_what_dead_processes_left(tmp_path: Path) -> None:
     files.sweep(tmp_path)
     left = {each.name for each in tmp_path.iterdir()}
     assert left == {mine.name, "kept", ".sitegen-tmp-notes"}
+    files.temporary_path(tmp_path).mkdir()
     files.sweep(tmp_path, leaving=True)
-    assert not mine.exists()
+    assert {each.name for each in tmp_path.iterdir()} == {"kept", ".sitegen-tmp-notes"}
 
 
 def test_sweep_of_nothing_is_quiet(tmp_path: Path) -> None:

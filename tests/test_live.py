@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader
 from PIL import Image
 
 from sitegen.build import Options
-from sitegen.files import lock
+from sitegen.files import lock, temporary_path
 from sitegen.live import Preview
 from sitegen.report import Silent
 from sitegen.scene import words
@@ -25,6 +25,7 @@ from tests.builders import (
     SITE,
     Builder,
     FakeCamera,
+    temporaries,
     traces,
     tree_hash,
     write_page,
@@ -438,3 +439,20 @@ def test_words_for_a_package_that_is_missing(tmp_path: Path) -> None:
     assert words(missing, tmp_path).endswith("this needs it: `pip install torch`")
     ours = ModuleNotFoundError("No module named 'sitegen.x'", name="sitegen.x")
     assert words(ours, tmp_path).startswith("ModuleNotFoundError")
+
+
+def test_leaving_at_once(config: Path) -> None:
+    """What was begun in the store and beside the built folder goes; how it fails is no news."""
+    report = Silent()
+    preview = Preview(config, Options(CPU), FakeCamera(), report)
+    preview.refresh()
+    cache, root = config.parent / ".sitegen", config.parent
+    for folder in (root, cache, cache / "work", cache / "records"):
+        folder.mkdir(exist_ok=True)
+        temporary_path(folder).mkdir()
+    preview.leave()
+    assert temporaries(root) == []
+    preview.close()
+    write_page(config, "{{ nothing( }}")
+    preview.refresh()
+    assert report.warnings == 0
