@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browsing import chromium
+from tests.browsing import chromium, until
 from tests.builders import INDEX, FakeCamera, write_page, write_site
 from tests.previewing import Running, running
 
@@ -51,17 +51,20 @@ def server(config: Path) -> Iterator[Running]:
 
 
 def test_new_words_reload_the_page(server: Running, config: Path, page: Page) -> None:
-    """An edit is in the browser at once."""
+    """An edit is in the browser at once, at the place that the reader had scrolled to."""
     long = INDEX + "\n" + "\n\n".join(f"Paragraph {number}." for number in range(200))
     write_page(config, long)
     page.goto(server.address)
     expect(page.get_by_text("Paragraph 199.")).to_be_attached()
+    page.wait_for_load_state("load")
+    page.evaluate("scrollTo(0, 2000)")
     waits = []
     for words in ("New words.", "More words.", "Other words."):  # a busy machine may be slow once
         started = time.monotonic()
         write_page(config, long.replace("Words.", words))
         expect(page.get_by_text(words)).to_be_attached()
         waits.append(time.monotonic() - started)
+        until(page, "Math.abs(scrollY - 2000) < 50")
     assert min(waits) < 3  # with a browser beside, on a machine that may be busy
 
 
@@ -115,10 +118,8 @@ def test_clip_appears_when_it_is_filmed(config: Path, page: Page) -> None:
         expect(page.get_by_role("status").last).to_contain_text("filming tiny-trajectories")
         video = page.locator("video")
         expect(video).to_have_count(1)
-        assert page.evaluate(
-            "async () => { const v = document.querySelector('video'); v.muted = true;"
-            " await v.play(); return v.currentSrc.endsWith('.mp4') && v.duration > 0 }"
-        )
+        until(page, "(v => v.currentTime > 0 && !v.paused)(document.querySelector('video'))")
+        assert page.evaluate("document.querySelector('video').currentSrc").endswith(".mp4")
         expect(page.get_by_role("status")).to_have_count(0)
         page.goto("about:blank")
 

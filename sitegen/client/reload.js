@@ -8,6 +8,7 @@
   let overlay = null;
   let told = null;
   let pill = null;
+  const PLACE = "sitegen-place";
 
   const make = (name, className, text = "") => {
     const element = document.createElement(name);
@@ -71,10 +72,29 @@
     }
   };
 
+  // A browser's own memory of the place forgets what was scrolled just before the reload.
+  const reload = () => {
+    const arriving = document.readyState !== "complete" && sessionStorage.getItem(PLACE);
+    if (!arriving) sessionStorage.setItem(PLACE, JSON.stringify([page.uri, scrollX, scrollY]));
+    history.scrollRestoration = "manual";
+    location.reload();
+  };
+
+  const returnToPlace = () => {
+    const [uri, left, top] = JSON.parse(sessionStorage.getItem(PLACE) || "[]");
+    if (uri && uri === page.uri) scrollTo({ left, top, behavior: "instant" });
+  };
+
+  const arrive = () => {
+    returnToPlace();
+    sessionStorage.removeItem(PLACE);
+    history.scrollRestoration = "auto";
+  };
+
   const update = (state) => {
     const stale = state.version !== page.version;
     if (stale || (page.plain !== undefined && state.error !== told && told !== null)) {
-      location.reload();
+      reload();
       return;
     }
     if (state.error !== told && page.plain === undefined) {
@@ -105,6 +125,8 @@
   window.addEventListener("pageshow", (event) => {
     if (event.persisted) location.reload();
   });
+  returnToPlace();
+  window.addEventListener("load", arrive);
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", listen);
   else listen();
 })();
