@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sitegen.calls import meanings
+from sitegen.calls import arguments
 from sitegen.config import Site, load_site, parse_site
 from sitegen.errors import ConfigError
 from sitegen.figures import KINDS, Place, make_figure
@@ -84,7 +84,7 @@ class Added:
             if source.card.kind == "ihdm" and source.card.shape == self.card.shape
         )
         partner = next(fits, "MODEL")
-        kinds = (kind for kind, spec in KINDS.items() if "ddpm" in meanings(spec))
+        kinds = (kind for kind, spec in KINDS.items() if "ddpm" in arguments(spec))
         return [f'{{{{ {kind}("{partner}", ddpm="{self.name}") }}}}' for kind in kinds]
 
 
@@ -121,7 +121,6 @@ def add_model(config: Path, name: str, wishes: Wishes, ask: Ask | None) -> Added
         found = inspect_checkpoint(wishes.checkpoint)
         wishes, card, told = _settled(wishes, found, ask)
         plan = _plan_new(site, name, wishes, card)
-    _require_fit(plan)
     files = _carry_out(site, config, name, plan)
     card = read_card(files[-1]) if files else plan.card
     return Added(name, card, files, tuple(told), config)
@@ -185,14 +184,21 @@ def _require_fit(plan: _Plan) -> None:
 
 
 def _carry_out(site: Site, config: Path, name: str, plan: _Plan) -> tuple[Path, ...]:
-    """Write the model's folder, if it needs one, and the site's table; the files written."""
+    """Write the model's folder, if it needs one, and the site's table; the files written.
+
+    The card pins the weights, so that a machine without them knows which they are.
+    """
 
     def entered() -> bool:
         return name in tomllib.loads(read_text(config)).get("models", {})
 
     if "card" not in plan.entry:
+        _require_fit(plan)
         _enter(config, name, plan.entry)
         return ()
+    pinned = FileRef(plan.weights.name, sha256(plan.weights))  # before they are read and fit
+    plan = replace(plan, card=replace(plan.card, weights=pinned))
+    _require_fit(plan)
     with model_folder(site.root / "models" / name, _parts(plan), entered) as files:
         _enter(config, name, plan.entry)
     return files
@@ -202,12 +208,12 @@ def _parts(plan: _Plan) -> Parts:
     """What writes the prior, made of the images or a copy of the one that there is.
 
     The first of the images becomes the card's example. A DDPM starts from noise, and its figures
-    show no example. The card pins the weights, so that a machine without them knows which they are.
+    show no example.
     """
     from sitegen.ihdm.prior import PRIOR_NAME, read_prior
     from sitegen.priors import prior_from_data, write_example
 
-    card = replace(plan.card, weights=FileRef(plan.weights.name, sha256(plan.weights)))
+    card = plan.card
 
     def write(folder: Path) -> ModelCard:
         if card.kind == "ddpm":

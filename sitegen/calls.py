@@ -21,7 +21,7 @@ def named(
 
     What cannot be named is added to the faults.
     """
-    needed = [name for name, field in _arguments(kind).items() if field.is_required()]
+    needed = [name for name, field in arguments(kind).items() if field.is_required()]
     faults += [f"{quoted(value)} needs a name, as in count=36" for value in args[len(needed) :]]
     given = dict(zip(needed, args, strict=False))
     faults += [f"{name} is given twice" for name in given if name in kwargs]
@@ -33,12 +33,12 @@ def checked(
     values: Mapping[str, object],
     context: Mapping[str, Any],
     faults: list[str],
-    known: Mapping[str, str],
+    known: Mapping[str, FieldInfo],
 ) -> _T | None:
     """Make the frozen value of a validated dataclass, or add to the faults and return None.
 
-    `context` is what its validators may ask for, `known` maps every argument of the call to what
-    it means.
+    `context` is what its validators may ask for, `known` maps every argument of the call to its
+    field.
     """
     adapter: TypeAdapter[_T] = TypeAdapter(kind)
     try:
@@ -49,11 +49,6 @@ def checked(
         return None
 
 
-def meanings(kind: type) -> dict[str, str]:
-    """Map the arguments of a validated dataclass to the sentences that say what they are for."""
-    return {name: field.description or "" for name, field in _arguments(kind).items()}
-
-
-def _arguments(kind: Any) -> Mapping[str, FieldInfo]:
-    fields: Mapping[str, FieldInfo] = kind.__pydantic_fields__
-    return fields
+def arguments(kind: Any) -> dict[str, FieldInfo]:
+    """Map the arguments of a validated dataclass to their fields, which say what they are for."""
+    return dict(kind.__pydantic_fields__)

@@ -128,8 +128,7 @@ def _problem(error: Mapping[str, Any], lines: Mapping[KeyPath, int], file: str) 
     """Put an error of pydantic into one line with the key and where it stands."""
     loc: KeyPath = tuple(part for part in error["loc"] if part != "[key]")
     at = next((lines[loc[:end]] for end in range(len(loc), 0, -1) if loc[:end] in lines), None)
-    known = {name: field.description or "" for name, field in _fields(loc).items()}
-    return Problem(file, at, f"{_dotted(loc)}{rule(error, known)}")
+    return Problem(file, at, f"{_dotted(loc)}{rule(error, _fields(loc))}")
 
 
 def _fields(loc: KeyPath) -> Mapping[str, Any]:

@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field, PlainValidator, StrictInt, ValidationInfo
 from pydantic.dataclasses import dataclass as validated
 
-from sitegen.calls import checked, meanings, named
+from sitegen.calls import arguments, checked, named
 from sitegen.fields import Caption, Slug, Text
 from sitegen.figures import Place
 from sitegen.films import Film, read_film
@@ -147,7 +147,7 @@ def make_embed(
     call_class, make = MAKERS[kind]
     faults: list[str] = []
     given = named(call_class, args, kwargs, faults)
-    call = checked(call_class, given, {"folder": folder}, faults, meanings(call_class))
+    call = checked(call_class, given, {"folder": folder}, faults, arguments(call_class))
     if call is None or faults:
         raise told(Problem(place.file, place.line, f"{kind}(…): {fault}") for fault in faults)
     return make(call, place)

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 
-from sitegen.calls import checked, meanings, named
+from sitegen.calls import arguments, checked, named
 from sitegen.fields import Caption, Slug, Text
 from sitegen.kinds.base import RULES, Spec
 from sitegen.kinds.grids import SharedInitialState, Trajectories
@@ -99,8 +99,8 @@ def make_figure(
     spec_class = KINDS[kind]
     faults: list[str] = []
     given = named(spec_class, args, kwargs, faults)
-    words = {name: given.pop(name) for name in meanings(_Words) if name in given}
-    known = meanings(spec_class) | meanings(_Words)
+    words = {name: given.pop(name) for name in arguments(_Words) if name in given}
+    known = arguments(spec_class) | arguments(_Words)
     spec = checked(spec_class, given, {"models": models, "root": root}, faults, known)
     said = checked(_Words, words, {}, faults, known)
     if spec is None or said is None or faults:

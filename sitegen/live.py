@@ -213,8 +213,9 @@ class Preview:
             if not isinstance(error, SitegenError):
                 self.report.detail("".join(traceback.format_exception(error)))
             text = words(error, self.config.absolute().parent)
-            self.report.warn(text)
             with self._changed:
+                if self._errors.get(doing) != text:  # it has been told where nothing has changed
+                    self.report.warn(text)
                 self._errors[doing] = text
                 tree = last_built(self.config) if self.scene.tree is None else self.scene.tree
                 version = self.scene.version + (tree is not self.scene.tree)

@@ -8,7 +8,9 @@ import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any
+from typing import Any, get_args
+
+from pydantic.fields import FieldInfo
 
 from sitegen.errors import ConfigError
 
@@ -21,6 +23,7 @@ _HOLDS = {
     "mapping_type": "a table",
     "model_type": "a table",
 }  # what an author knows by other names than Python
+_OF_NUMBERS = ("int_", "float_", "finite_", "greater_than", "less_than")
 
 
 @dataclass(frozen=True)
@@ -68,16 +71,16 @@ def quoted(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else reprlib.repr(value)
 
 
-def rule(error: Mapping[str, Any], known: Mapping[str, str]) -> str:
+def rule(error: Mapping[str, Any], known: Mapping[str, FieldInfo]) -> str:
     """Write in our words what an error of pydantic says about one key, to follow the key.
 
-    `known` maps the keys that are allowed beside it to what each of them means.
+    `known` maps the keys that are allowed beside it to their fields.
     """
     name, kind, context = str(error["loc"][-1]), error["type"], error.get("ctx", {})
     if kind in {"extra_forbidden", "unexpected_keyword_argument"}:
         return f": unknown key{known_words(name, known)}"
     if kind in {"missing", "missing_argument"}:
-        return f" is missing: {known.get(name, '')}"
+        return f" is missing: {known[name].description or ''}" if name in known else " is missing"
     value = "" if isinstance(error["input"], Mapping) else f" = {quoted(error['input'])}"
     if kind == "value_error":
         return f"{value}: {context['error']}"
@@ -85,8 +88,27 @@ def rule(error: Mapping[str, Any], known: Mapping[str, str]) -> str:
         return f"{value}: should be {_choices(str(error['input']), context['expected'])}"
     if kind in _HOLDS:
         return f"{value}: should be {_HOLDS[kind]}"
+    if kind.startswith(_OF_NUMBERS) and name in known:
+        return f"{value}: should be {_number(known[name])}"
     subject, should, rest = error["msg"].partition(" should ")
     return f"{value}: should {rest}" if should else f"{value}: {subject}"
+
+
+def _number(field: FieldInfo) -> str:
+    """Say which numbers a field takes: both bounds, so that the next try is right."""
+    bounds = {
+        name: getattr(each, name)
+        for each in field.metadata
+        for name in ("ge", "gt", "le", "lt")
+        if hasattr(each, name)
+    }
+    low, high = bounds.get("ge"), bounds.get("le", bounds["lt"] - 1 if "lt" in bounds else None)
+    kind = "a number" if _holds_float(field.annotation) else "a whole number"
+    return f"{kind} from {low} to {high}" if None not in (low, high) else kind
+
+
+def _holds_float(annotation: object) -> bool:
+    return annotation is float or any(map(_holds_float, get_args(annotation)))
 
 
 def _choices(word: str, expected: str) -> str:

@@ -207,11 +207,13 @@ MESSAGES = [
     (
         'title = "T"\n[citation]\nkey = "a b"\nyear = 2023.0',
         'site.toml:3: citation.key = "a b": should be 1 to 64 letters of English, digits, :, _ and '
-        "-\nsite.toml:4: citation.year = 2023.0: should be a valid integer",
+        "-\nsite.toml:4: citation.year = 2023.0: should be a whole number from "
+        "1900 to 2200",
     ),
     (
         'title = "T"\n[citation]\nkey = "a"\nyear = 99999999999999999999',
-        "site.toml:4: citation.year = 99999999999999999999: should be less than or equal to 2200",
+        "site.toml:4: citation.year = 99999999999999999999: should be a whole number from 1900 to "
+        "2200",
     ),
     (
         'title = "T"\noutput = "pages"',

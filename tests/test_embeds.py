@@ -76,7 +76,7 @@ def test_video_of_the_author(tmp_path: Path) -> None:
                 'file = "Set pu.png": there is no such file, did you mean "Set up.png"?',
                 'alt is missing: What is to be seen, in words; alt="" if it is decoration.',
                 'captoin: unknown key, did you mean "caption"?',
-                "width = 0: should be greater than or equal to 1",
+                "width = 0: should be a whole number from 1 to 4096",
             ],
         ),
         (

@@ -98,10 +98,10 @@ def test_every_fault_of_a_call_at_once() -> None:
     ) == [
         "7 needs a name, as in count=36",
         'model = "mnits": no such model in site.toml, did you mean "mnist"?',
-        "count = 0: should be greater than or equal to 1",
-        "seed = -1: should be greater than or equal to 0",
+        "count = 0: should be a whole number from 1 to 10000",
+        "seed = -1: should be a whole number from 0 to 9223372036854775807",
         'show = "sate": should be "state" or "mean", did you mean "state"?',
-        "fps = nan: should be a finite number",
+        "fps = nan: should be a number from 1 to 60",
         'cuont: unknown key, did you mean "count"?',
         "caption = 5: should be a valid string",
         'alt = "": should have at least 1 character',
@@ -191,9 +191,9 @@ def test_descriptions() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_argument_is_explained(kind: str) -> None:
     """Each argument has one sentence, which an author is shown where it is missing."""
-    meanings = calls.meanings(KINDS[kind])
-    assert meanings.keys() == {field.name for field in dataclasses.fields(KINDS[kind])}
-    assert all(text.endswith(".") for text in meanings.values())
+    fields = calls.arguments(KINDS[kind])
+    assert fields.keys() == {field.name for field in dataclasses.fields(KINDS[kind])}
+    assert all((field.description or "").endswith(".") for field in fields.values())
 
 
 def test_another_kind(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -266,6 +266,19 @@ def test_mistake_is_markup_for_nobody(config: Path) -> None:
         assert "<script>alert" not in page
 
 
+def test_mistake_is_told_once(config: Path) -> None:
+    """Read again without a change it is no news; another one is."""
+    write_page(config, "{{ nothing( }}")
+    report = Silent()
+    preview = Preview(config, Options(CPU), FakeCamera(), report)
+    preview.refresh()
+    preview.refresh()
+    assert report.warnings == 1
+    write_page(config, "{{ nothing() }}")
+    preview.refresh()
+    assert report.warnings == 2
+
+
 def test_figure_that_fails(server: Running, config: Path) -> None:
     """Its error is told with its place, the page and the other figures go on; a change retries."""
     server.camera.fail = "second"

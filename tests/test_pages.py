@@ -142,7 +142,7 @@ MESSAGES = [
         'pages/index.md:3: trajectories(…): model = "mnits": no such model in site.toml, '
         'did you mean "mnist"?\n'
         'pages/index.md:3: trajectories(…): cuont: unknown key, did you mean "count"?\n'
-        "pages/index.md:5: trajectories(…): count = 0: should be greater than or equal to 1",
+        "pages/index.md:5: trajectories(…): count = 0: should be a whole number from 1 to 10000",
     ),
     (
         '{{ trajectories("x") }}\n\n{{ trajectry("mnist") }}\n',
