@@ -1,16 +1,17 @@
 """Following the author: whatever decides the site is read again when it changes.
 
 Only the folders that hold such files are watched, none of them deeply, and only those files count.
-So neither the built folder nor the store can set off a build.
+So neither the built folder nor the store can set off a build. A watch stays with a folder that is
+moved away, so when another one takes its name, as after a change of branch, it is begun anew.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 
-from watchfiles import awatch
+from watchfiles import Change, awatch
 from watchfiles.main import FileChange
 
 from sitegen.live import Preview
@@ -36,7 +37,7 @@ class Sources:
         """The folders that such files lie in, as far as they are there."""
         root = self._config.parent
         theme = root / THEME_FOLDER
-        named = [path.parent for path in self._named()]
+        named = {folder for path in self._named() for folder in self._down_to(path)}
         found = {root, root / "pages", theme, *theme.rglob("*"), *named}
         if self._preview.scene.error:
             found |= {path for path in root.iterdir() if self._may_matter(path)}
@@ -64,6 +65,12 @@ class Sources:
         inside = path.relative_to(self._config.parent).parts
         hidden = any(part.startswith(".") for part in inside)
         return not hidden and not path.name.endswith("~") and path not in ours
+
+    def _down_to(self, path: Path) -> Iterator[Path]:
+        """The folder that a file lies in, and those between the site's own and it."""
+        yield path.parent
+        root = self._config.parent
+        yield from (each for each in path.parents if each.is_relative_to(root))
 
     def _named(self) -> set[Path]:
         """The cards, weights and priors of the models, and the author's files on the pages."""
@@ -94,12 +101,16 @@ async def _follow(
     refresh: Callable[[], None],
     closing: asyncio.Event,
 ) -> None:
-    """Watch these folders until others count."""
+    """Watch these folders until others count, or have taken their names."""
+
+    def matters(_: Change, path: str) -> bool:
+        return Path(path) in folders or sources.decide(Path(path))
+
     enough = asyncio.Event()
     passing_on = asyncio.create_task(_pass_on(closing, enough))
     changes = awatch(
         *sorted(folders),
-        watch_filter=lambda _, path: sources.decide(Path(path)),
+        watch_filter=matters,
         debounce=DEBOUNCE_MS,
         step=STEP_MS,
         stop_event=enough,
@@ -109,7 +120,9 @@ async def _follow(
     try:
         await asyncio.sleep(STANDING_S)
         await asyncio.to_thread(refresh)  # for what changed before this watch stood
-        while sources.folders() == folders and await told:
+        while sources.folders() == folders and (changed := await told):
+            if folders & changed:
+                return
             await asyncio.to_thread(refresh)
             told = asyncio.create_task(_next(changes))
     finally:
@@ -118,11 +131,11 @@ async def _follow(
         passing_on.cancel()
 
 
-async def _next(changes: AsyncGenerator[set[FileChange], None]) -> bool:
-    """Wait for a change; False when there will be no more."""
-    async for _ in changes:
-        return True
-    return False
+async def _next(changes: AsyncGenerator[set[FileChange], None]) -> set[Path]:
+    """Wait for a change and give the paths; none when there will be no more."""
+    async for changed in changes:
+        return {Path(path) for _, path in changed}
+    return set()
 
 
 async def _pass_on(first: asyncio.Event, second: asyncio.Event) -> None:

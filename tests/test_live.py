@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -326,6 +326,35 @@ def test_another_sitegen_is_at_work(config: Path) -> None:
             assert "Words." in server.page()
             other.close()
             server.wait_until_settled()
+
+
+@pytest.mark.parametrize("name", ["pages", "theme", "theme/templates", "pictures"])
+@pytest.mark.parametrize("removed", [False, True])
+def test_folder_that_another_takes_the_place_of(config: Path, name: str, removed: bool) -> None:
+    """A change of branch removes folders and makes them anew; what is in them is still followed."""
+    root = config.parent
+    (root / "theme/templates").mkdir(parents=True)
+    (root / "pictures").mkdir()
+    Image.new("L", (4, 4)).save(root / "pictures/setup.png")
+    write_page(config, INDEX + '\n{{ image("pictures/setup.png", alt="A setup") }}\n')
+    edits: dict[str, Callable[[], object]] = {
+        "pages": lambda: write_page(config, INDEX.replace("Words", "Later words")),
+        "theme": lambda: (root / "theme/colours.css").write_text(":root { --later: 1 }"),
+        "theme/templates": lambda: (root / "theme/templates/later.html").write_text("x"),
+        "pictures": lambda: Image.new("L", (5, 5)).save(root / "pictures/setup.png"),
+    }
+    with running(config) as server:
+        server.wait_until_settled()
+        shutil.copytree(root / name, root / "other")
+        if removed:
+            shutil.rmtree(root / name)
+        else:
+            (root / name).rename(root / "old")
+        (root / "other").rename(root / name)
+        time.sleep(0.8)
+        reads = server.preview.reads
+        edits[name]()
+        wait_for(lambda: server.preview.reads > reads, "reading")
 
 
 def test_folder_of_somebody_else(config: Path) -> None:
