@@ -110,9 +110,7 @@ def film(work: Work, records: Records, camera: CameraFactory, report: Reporter) 
     """
     keep_in_mind(work.site, work.used_sources)
     options = work.options
-    missing = work.missing(records)
-    wanted = [job for job in missing if not options.only or job.figure.id in options.only]
-    chosen = list({job.request: job for job in wanted}.values())  # one of those that are alike
+    chosen = _chosen(work, records)
     if not chosen:
         return {}
     refuse_unfilmable(chosen, Store(work.site.cache_dir), offline=options.offline)
@@ -127,9 +125,16 @@ def film(work: Work, records: Records, camera: CameraFactory, report: Reporter) 
     return crew.film(chosen, options.jobs)
 
 
+def _chosen(work: Work, records: Records) -> list[Job]:
+    """What is to be filmed: what is missing and asked for, one of those that are alike."""
+    only = work.options.only
+    wanted = [job for job in work.missing(records) if not only or job.figure.id in only]
+    return list({job.request: job for job in wanted}.values())
+
+
 def _rehearse(work: Work, records: Records, camera: CameraFactory, report: Reporter) -> Summary:
     """Tell what would be filmed, and how long that takes by what was measured here."""
-    wanted = list({job.request: job for job in work.missing(records)}.values())
+    wanted = _chosen(work, records)
     estimates = _estimates(work, wanted, camera)
     for job in wanted:
         place, seconds = job.figure.place, estimates[job.request]

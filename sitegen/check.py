@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from sitegen.config import Site
 from sitegen.contents import content_problems, css_uris, local_paths, sitemap_uris, webmanifest_uris
@@ -95,16 +94,7 @@ def check_site(site: Site | None, root: Path) -> Findings:
     if site is None:
         return check_folder(root, Place(private=tuple(home)))
     base_url = site.base_url or (f"https://{site.domain}/" if site.domain else None)
-    found = check_folder(root, Place(base_url, site.page_budget, (site.root, *home)))
-    return replace(found, warnings=(*_two_hosts(site), *found.warnings))
-
-
-def _two_hosts(site: Site) -> Iterator[Problem]:
-    """Tell where base_url and domain contradict each other."""
-    host = urlsplit(site.base_url or "").hostname
-    if site.domain and host not in {site.domain, None}:
-        text = f"base_url has the host {host}, and domain is {site.domain}; write one of them"
-        yield Problem(shown(site.root / "site.toml"), None, text)
+    return check_folder(root, Place(base_url, site.page_budget, (site.root, *home)))
 
 
 def check_folder(root: Path, place: Place | None = None) -> Findings:

@@ -12,13 +12,31 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, Field, PrivateAttr, StrictInt, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    PrivateAttr,
+    StrictInt,
+    ValidationError,
+    ValidationInfo,
+)
 
-from sitegen.fields import HostName, Slug, Text, WebUrl
-from sitegen.problems import Problem, rule, told
-from sitegen.source import KeyPath, read_text, shown, toml_lines
-from sitegen.tables import Author, Citation, Language, Link, ModelEntry, OwnFolder, Table
+from sitegen.fields import HostName, SiteUrl, Slug, Text
+from sitegen.problems import Problem, known_words, quoted, rule, told
+from sitegen.source import KeyPath, page_sources, read_text, shown, toml_lines
+from sitegen.tables import (
+    Author,
+    Citation,
+    Language,
+    Link,
+    ModelEntry,
+    OwnFolder,
+    Table,
+    site_root,
+)
 
 _HINTS = {
     "cannot overwrite a value": "; the key stands in this table already",
@@ -28,6 +46,29 @@ _HINTS = {
 
 def _frozen(models: Mapping[str, ModelEntry]) -> Mapping[str, ModelEntry]:
     return MappingProxyType(dict(models))
+
+
+def _own_host(domain: str | None, info: ValidationInfo) -> str | None:
+    """Refuse a domain that `base_url` contradicts."""
+    host = urlsplit(info.data.get("base_url") or "").hostname
+    if domain and host not in {domain, None}:
+        raise ValueError(f"base_url has the host {host}; leave one of them out")
+    return domain
+
+
+def _menu(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    """Refuse what is no page, and what stands there already."""
+    pages = {path.stem for path in page_sources(site_root(info) / "pages")}
+    others = pages - {"index"}
+    for place, name in enumerate(names):
+        if name == "index":
+            raise ValueError("should not name the front page, which comes first anyway")
+        if name in names[:place]:
+            raise ValueError(f"names {quoted(name)} twice")
+        if pages and name not in others:
+            hint = known_words(name, others) if others else " in pages/"
+            raise ValueError(f"there is no page {quoted(name)}{hint}")
+    return names
 
 
 class Site(Table):
@@ -40,15 +81,15 @@ class Site(Table):
     lead: Text | None = Field(None, description="The sentence that the front page opens with.")
     venue: Text | None = Field(None, description="Where the paper appeared.")
     language: Language = Field("en", description="The language of the pages, as in en or pt-BR.")
-    base_url: WebUrl | None = Field(
+    base_url: SiteUrl | None = Field(
         None,
         description="The address that the site is published at: canonical links, previews, the "
         "sitemap, and look and links of the page for wrong addresses need it.",
     )
-    domain: HostName | None = Field(
+    domain: Annotated[HostName | None, AfterValidator(_own_host)] = Field(
         None, description="The domain of your own that GitHub Pages serves the site at."
     )
-    menu: tuple[Slug, ...] = Field(
+    menu: Annotated[tuple[Slug, ...], AfterValidator(_menu)] = Field(
         (), description="The pages in the order of the menu; the others follow by name."
     )
     page_budget: StrictInt = Field(

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, StringConstraints, WithJsonSchema
 
-from sitegen.links import host_fault, slug_fault, url_fault, web_url_fault
+from sitegen.links import host_fault, site_url_fault, slug_fault, url_fault, web_url_fault
 from sitegen.source import odd_character
 
 
@@ -68,6 +68,9 @@ Url = Annotated[str, _SHORT, unless(url_fault), _URL]
 
 WebUrl = Annotated[str, _SHORT, unless(web_url_fault), _WEB_URL]
 """A whole http or https address."""
+
+SiteUrl = Annotated[str, _SHORT, unless(site_url_fault), _WEB_URL]
+"""A whole address that others can be written behind."""
 
 HostName = Annotated[str, _SHORT, unless(host_fault), _HOST]
 """The name of a host, as paper.example.org."""

@@ -10,6 +10,7 @@ _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _RESERVED = re.compile(r"con|prn|aux|nul|com\d|lpt\d")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _BEGINNINGS = "should begin with https://, http:// or mailto:, or be a path in the site"
+_ODD = 'should hold no spaces, control characters, \\, <, >, ", `, {, }, | or ^'
 _HOST = re.compile(
     r"(?=.{4,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]"
 )
@@ -33,7 +34,7 @@ def url_fault(url: str) -> str | None:
     if not url:
         return "should not be empty"
     if _FORBIDDEN.search(url):
-        return 'should hold no spaces, control characters, \\, <, >, ", `, {, }, | or ^'
+        return _ODD
     scheme = _SCHEME.match(url)
     if scheme is None:
         return _path_fault(url)
@@ -46,8 +47,10 @@ def url_fault(url: str) -> str | None:
 
 def web_url_fault(url: str) -> str | None:
     """Say why the URL is not a whole http or https address, or None."""
-    if _FORBIDDEN.search(url) or not url.lower().startswith(("http://", "https://")):
+    if not url.lower().startswith(("http://", "https://")):
         return "should begin with https:// or http://"
+    if _FORBIDDEN.search(url):
+        return _ODD
     try:
         parts = urlsplit(url)
         host, _port = parts.hostname, parts.port
@@ -56,6 +59,13 @@ def web_url_fault(url: str) -> str | None:
     if not host:
         return "should name a host"
     return "should hold no user name or password" if "@" in parts.netloc else None
+
+
+def site_url_fault(url: str) -> str | None:
+    """Say why the URL cannot be where a site begins, or None."""
+    if "?" in url or "#" in url:
+        return "should end where the site begins, without ? and #"
+    return web_url_fault(url)
 
 
 def host_fault(text: str) -> str | None:

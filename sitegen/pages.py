@@ -32,10 +32,11 @@ from sitegen.markdown import Anchor, Heading, parse
 from sitegen.ownfiles import Folder, OwnFile
 from sitegen.pagefiles import PageFiles, link_faults
 from sitegen.problems import Problem, known_words, quoted, told
-from sitegen.source import read_text, require_inside, shown
+from sitegen.source import page_sources, read_text, require_inside, shown
 from sitegen.templates import TemplateFault, calling_line, run_template
 
 _OURS = frozenset({"assets", "index", "media"})  # what the build folder has at its root
+_MARKDOWN = frozenset({".md", ".markdown", ".mdown"})
 _FIXED_ID = re.compile(rf"h-.*|{THEMED}")
 
 
@@ -94,19 +95,26 @@ def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tu
 
 def _in_order(folder: Path, site: Site) -> list[Path]:
     """The sources of the pages: the front page, those of the menu, the others by name."""
-    sources = {path.stem: path for path in _sources(folder)}
+    sources = {path.stem: path for path in page_sources(folder)}
     if "index" not in sources:
         raise ConfigError(f"{shown(folder / 'index.md')}: is missing; it is the front page")
-    for name in site.menu:
-        if name not in sources:
-            fault = f': there is no page "{name}"{known_words(name, sources)}'
-            raise ConfigError(str(site.problem(("menu",), fault)))
-    return [sources[name] for name in dict.fromkeys(("index", *site.menu, *sources))]
+    if misplaced := list(_misplaced(folder)):
+        raise told(misplaced)
+    return [
+        sources[name] for name in dict.fromkeys(("index", *site.menu, *sources)) if name in sources
+    ]
 
 
-def _sources(folder: Path) -> list[Path]:
-    """The Markdown in a folder, without the hidden files that editors and systems keep there."""
-    return sorted(folder.glob("[!.]*.md"))
+def _misplaced(folder: Path) -> Iterator[Problem]:
+    """Name what looks like a page and would never be one."""
+    for path in sorted(folder.rglob("[!.]*")):
+        inside = path.relative_to(folder)
+        if any(part.startswith(".") for part in inside.parts) or not path.is_file():
+            continue
+        if path.suffix.lower() in _MARKDOWN and (path.suffix != ".md" or len(inside.parts) > 1):
+            best = folder / f"{path.stem}.md"
+            text = f"is no page; make it {shown(best)}, or keep it outside of {shown(folder)}"
+            yield Problem(shown(path), None, text)
 
 
 def read_page(path: Path, site: Site, available: Callable[[str], bool]) -> Page:
@@ -148,7 +156,7 @@ def read_page(path: Path, site: Site, available: Callable[[str], bool]) -> Page:
 
 def _page_files(site: Site) -> PageFiles:
     """What a page may show and link to."""
-    uris = {_address(each) for each in _sources(site.root / "pages")}
+    uris = {_address(each) for each in page_sources(site.root / "pages")}
     return PageFiles(Folder(site.root, (site.output, site.cache_dir)), uris)
 
 

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from sitegen.errors import ConfigError
 
 _MOST = 50  # problems that one message tells
+_SHOWN = 6  # of a list
 _LONGEST = 60  # characters of a value that a message shows
 _HOLDS = {
     "list_type": "a list",
@@ -68,6 +69,9 @@ def quoted(value: object) -> str:
         return f'"{cut}"' if cut.isprintable() else json.dumps(cut)
     if isinstance(value, PurePath):
         return quoted(str(value))
+    if isinstance(value, list | tuple):
+        more = ", …" if len(value) > _SHOWN else ""
+        return f"[{', '.join(map(quoted, value[:_SHOWN]))}{more}]"
     return str(value).lower() if isinstance(value, bool) else reprlib.repr(value)
 
 

@@ -26,7 +26,7 @@ from sitegen.repository import Remote, Repository, public
 from sitegen.source import shown
 from sitegen.tree import is_built
 
-_NO_BRANCH = re.compile(r"@|([A-Z]+_)?HEAD|refs/.*|-.*|[0-9a-f]{40}")
+_NO_BRANCH = re.compile(r"@|([A-Z]+_)?HEAD|(refs|heads|tags|remotes)/.*|-.*|[0-9a-f]{40}")
 """Names that git allows and that would be taken for something else sooner or later."""
 
 _GITHUB = re.compile(r"(?:.*[@/])?github\.com(?::\d+)?[:/](?P<user>[^/]+)/(?P<name>[^/]+?)/?")
@@ -214,7 +214,8 @@ def _keep_domain(repository: Repository, remote: Remote, site: Site, wishes: Wis
     if domain:
         raise PublishError(
             f"{wishes.branch} of {public(remote.url)} has the domain {domain.strip()[:253]}, which "
-            f'GitHub would forget; write domain = "{domain.strip()[:253]}" into site.toml'
+            f'GitHub would forget; write domain = "{domain.strip()[:253]}" into site.toml, or '
+            "remove CNAME from that branch if the domain is to go"
         )
 
 

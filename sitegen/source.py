@@ -37,6 +37,11 @@ def odd_character(text: str) -> tuple[int, str] | None:
     return None if found is None else (found.start(), f"U+{ord(found[0]):04X}")
 
 
+def page_sources(folder: Path) -> list[Path]:
+    """The Markdown in a folder, without the hidden files that editors and systems keep there."""
+    return sorted(folder.glob("[!.]*.md"))
+
+
 def read_text(path: Path) -> str:
     """Read a UTF-8 text file; ConfigError says what is wrong with it, and in which line."""
     data = _read(path)

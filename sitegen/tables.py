@@ -29,7 +29,7 @@ from sitegen.resources import resource
 from sitegen.source import odd_character, shown
 
 
-def _root(info: ValidationInfo) -> Path:
+def site_root(info: ValidationInfo) -> Path:
     """The folder of `site.toml`, which travels beside the values as pydantic's context."""
     return Path((info.context or {}).get("root", Path.cwd()))
 
@@ -45,7 +45,7 @@ def _path(value: object) -> Path:
 def _existing(value: object, info: ValidationInfo) -> Path:
     """Find what a model's path names: beside `site.toml`, or among what travels with sitegen."""
     path = _path(value)
-    own = _root(info) / path
+    own = site_root(info) / path
     if own.is_dir() or own.is_file():
         return own
     if info.field_name == "path" and (info.data.get("card") or info.data.get("preset")):
@@ -74,7 +74,7 @@ def _card_of(path: Path) -> str:
 
 def _own_folder(value: object, info: ValidationInfo) -> Path:
     """Resolve a folder that sitegen fills, and keep it away from what the author wrote."""
-    path, root = _path(value), _root(info)
+    path, root = _path(value), site_root(info)
     if path.is_absolute() or ".." in path.parts or not path.parts or "\\" in str(path):
         raise ValueError("should be a folder inside the site's own folder")
     used = {str(name): root / name for name in ("pages", "theme", "site.toml")}
@@ -184,6 +184,8 @@ class ModelEntry(Table):
     def _has_card(self) -> Self:
         if self.card and self.preset:
             raise ValueError("give a card or a preset, not both")
+        if self.preset and (self.path / "model.toml").is_file():
+            raise ValueError("the folder has a model card of its own; leave the preset out")
         there = self.preset or self.card_path.is_file() or tells_itself(self.path)
         if not there:
             lack = "the folder holds no model.toml" if self.path.is_dir() else "no model card"

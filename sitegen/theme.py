@@ -79,6 +79,7 @@ class Theme:
         cannot be read.
         """
         _refuse_links(self.own)
+        _refuse_unknown(self.own)
         paths = {path.name: path for path in _files(resource("static"))}
         paths |= {path.name: path for path in _files(self.own / "static")}
         for name, path in paths.items():
@@ -123,6 +124,14 @@ def _refuse_links(own: Path) -> None:
     with platform_errors(own, "read"):
         for path in sorted(own.rglob("*")) if own.is_dir() else []:
             require_inside(path, own.parent)
+
+
+def _refuse_unknown(own: Path) -> None:
+    """ConfigError for what lies in an author's theme and has nearly a name that counts."""
+    for path in _files(own):
+        hint = close_match(path.name, [_COLOURS])
+        if path.name != _COLOURS and hint:
+            raise ConfigError(f"{shown(path)}: changes nothing{hint}")
 
 
 def _refuse_misspelt(folder: Path) -> None:

@@ -40,7 +40,8 @@ class Sources:
         named = {folder for path in self._named() for folder in self._down_to(path)}
         found = {root, root / "pages", theme, *theme.rglob("*"), *named}
         if self._preview.scene.error:
-            found |= {path for path in root.iterdir() if self._may_matter(path)}
+            beside = (*root.iterdir(), *(root / "pages").rglob("*"))
+            found |= {path for path in beside if self._may_matter(path)}
         return frozenset(path for path in found if path.is_dir())
 
     def decide(self, path: Path) -> bool:
@@ -54,9 +55,9 @@ class Sources:
         if not path.is_relative_to(root) or not self._may_matter(path):
             return False
         parts = path.relative_to(root).parts
-        if parts[:1] == ("pages",):
-            return len(parts) == 1 or (len(parts) == 2 and path.suffix == ".md")
-        return parts[:1] == (THEME_FOLDER,) or self._preview.scene.error is not None
+        page = parts[:1] == ("pages",) and path.suffix.lower() in (".md", ".markdown")
+        wrong = self._preview.scene.error is not None
+        return parts == ("pages",) or page or parts[:1] == (THEME_FOLDER,) or wrong
 
     def _may_matter(self, path: Path) -> bool:
         """Whether it is no hidden file, no editor's copy, and nothing that sitegen writes."""

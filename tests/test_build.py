@@ -376,6 +376,13 @@ def test_dry_run(site: Builder) -> None:
     assert traces(site.root) == before
 
 
+def test_dry_run_of_one_figure(site: Builder) -> None:
+    """It tells only what the same command would film."""
+    write_page(site.config, INDEX + '\n{{ trajectories("tiny", seed=3, id="second") }}\n')
+    site(dry_run=True, only=("second",))
+    assert [line.split()[2] for line in site.report.lines if "would film" in line] == ["second"]
+
+
 def test_offline(site: Builder) -> None:
     """Nothing is filmed; what is missing is named with its place; what is there is enough."""
     with pytest.raises(TargetError, match=r"index\.md:3: tiny-trajectories is not in the store"):

@@ -19,7 +19,7 @@ import pytest
 
 from sitegen.check import Findings, Place, check_folder, check_site
 from sitegen.config import load_site
-from sitegen.errors import TargetError
+from sitegen.errors import ConfigError, TargetError
 from tests.builders import Builder, environment, traces, write_page, write_site
 
 PUBLISHED = Place("https://name.github.io/paper/")
@@ -473,7 +473,7 @@ def test_command(tmp_path: Path) -> None:
 
 
 def test_domain_and_address_agree(tmp_path: Path) -> None:
-    """Two hosts in site.toml are a warning; a domain alone is the address."""
+    """Two hosts in site.toml are a mistake; a domain alone is the address."""
     hosts = 'domain = "paper.example.org"\n'
     config = write_site(tmp_path, site=hosts + SITE_TEXT)
     Builder(config)()
@@ -481,8 +481,8 @@ def test_domain_and_address_agree(tmp_path: Path) -> None:
     page.write_text(page.read_text().replace("</main>", '<a href="/media.json">x</a></main>'))
     assert check_site(load_site(config), tmp_path / "build").errors == ()
     config.write_text('base_url = "https://you.github.io/"\n' + hosts + SITE_TEXT)
-    (warning,) = check_site(load_site(config), tmp_path / "build").warnings
-    assert "the host you.github.io, and domain is paper.example.org" in warning.text
+    with pytest.raises(ConfigError, match=r"site.toml:2: domain = .* has the host you.github.io"):
+        load_site(config)
 
 
 def test_command_without_a_site(tmp_path: Path) -> None:

@@ -201,6 +201,29 @@ MESSAGES = [
         'site.toml:4: models.m.card = "no.toml": is not there; looked for no.toml',
     ),
     (
+        'title = "T"\n[models.m]\npath = "models/mnist"\npreset = "cifar10"',
+        "site.toml:2: models.m: the folder has a model card of its own; leave the preset out",
+    ),
+    (
+        'title = "T"\nmenu = ["idnex"]\npage_budget = 0',
+        'site.toml:2: menu = ["idnex"]: there is no page "idnex" in pages/\n'
+        "site.toml:3: page_budget = 0: should be a whole number from 1 to 1000000",
+    ),
+    (
+        'title = "T"\nmenu = ["index"]',
+        'site.toml:2: menu = ["index"]: should not name the front page, which comes first anyway',
+    ),
+    (
+        'title = "T"\nbase_url = "https://a.org/b?c"',
+        'site.toml:2: base_url = "https://a.org/b?c": should end where the site begins, without ? '
+        "and #",
+    ),
+    (
+        'title = "T"\nbase_url = "https://a b.org"',
+        'site.toml:2: base_url = "https://a b.org": should hold no spaces, control characters, \\, '
+        '<, >, ", `, {, }, | or ^',
+    ),
+    (
         'title = "T"\n[models.m]\npath = 3',
         "site.toml:3: models.m.path = 3: should be a path in quotes",
     ),

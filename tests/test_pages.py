@@ -460,8 +460,18 @@ def test_order_of_the_menu(tmp_path: Path) -> None:
     path = write_site(tmp_path, 'menu = ["c", "a"]\n' + SITE)
     assert [page.source.stem for page in read_pages(load_site(path))] == ["index", "c", "a", "b"]
     path = write_site(tmp_path, 'menu = ["cc"]\n' + SITE)
-    with pytest.raises(ConfigError, match='menu: there is no page "cc", did you mean "c"'):
-        read_pages(load_site(path))
+    with pytest.raises(ConfigError, match=r'1: menu = \["cc"\]: there is no page "cc", did'):
+        load_site(path)
+
+
+@pytest.mark.parametrize("name", ["sub/deep.md", "x.MD", "y.markdown"])
+def test_no_pages(tmp_path: Path, name: str) -> None:
+    """What looks like a page and would not become one is told, not left out."""
+    path = tmp_path / "pages" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("Words.")
+    with pytest.raises(ConfigError, match=rf"{name}: is no page; make it .*/pages/{path.stem}.md"):
+        read_pages(load_site(write_site(tmp_path, SITE)))
 
 
 @pytest.mark.parametrize("name", ["About.md", "a b.md", "media.md", "assets.md", "con.md", "ä.md"])

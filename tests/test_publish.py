@@ -331,7 +331,19 @@ def test_remote_whose_main_branch_is_not_there(paper: Paper) -> None:
     assert paper.publish().changed
 
 
-ODD = ["-x", "a b", "a..b", "", "x.lock", "HEAD", "@", "FETCH_HEAD", "refs/heads/x", "0" * 40]
+ODD = [
+    "-x",
+    "a b",
+    "a..b",
+    "",
+    "x.lock",
+    "HEAD",
+    "@",
+    "FETCH_HEAD",
+    "refs/heads/x",
+    "heads/x",
+    "0" * 40,
+]
 
 
 @pytest.mark.parametrize("branch", ODD)

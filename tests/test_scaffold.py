@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 import tomllib
 from pathlib import Path
 from typing import Any, get_args
@@ -69,9 +70,14 @@ def test_page_shows_every_kind(new: Path) -> None:
 
 
 def test_config_has_every_key(new: Path) -> None:
-    """Without the comment marks it is valid and says everything that a site can say."""
+    """Without the comment marks it is valid and says everything that a site can say.
+
+    Only the address must be that of the domain, and the pages of the menu must be there.
+    """
     config = new / "site.toml"
-    text = config.read_text()
+    text = config.read_text().replace("YOU.github.io/REPOSITORY/", "paper.example.org/")
+    for name in ("results", "data"):
+        (new / "pages" / f"{name}.md").write_text("Words.")
     lines = text.splitlines()
     config.write_text("\n".join(re.sub(r"^# ", "", x) if COMMENTED.match(x) else x for x in lines))
     (new / "checkpoints").mkdir()
@@ -83,6 +89,18 @@ def test_config_has_every_key(new: Path) -> None:
     for icon in get_args(Icon):
         assert re.search(rf"[:,#] {icon}[,.]", text), icon
     assert keys(tomllib.loads(config.read_text())) == allowed(Site)
+
+
+def test_calls_of_the_readme(new: Path) -> None:
+    """What the README shows of a page can be pasted into that of a new site."""
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    calls = [line.strip() for line in readme.splitlines() if line.startswith("    {{")]
+    assert len(calls) >= 4
+    first = readme.index("    " + calls[0])
+    block = readme[first : readme.index(calls[-1]) + len(calls[-1])]
+    (new / "pages/index.md").write_text(textwrap.dedent(block))
+    (page,) = read_pages(load_site(new / "site.toml"))
+    assert len(page.body) >= len(calls)
 
 
 def keys(table: Any, path: str = "") -> set[str]:

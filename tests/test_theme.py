@@ -117,6 +117,14 @@ def test_locks_of_editors(tmp_path: Path) -> None:
     assert "Made with sitegen." in page(tmp_path)
 
 
+def test_misspelt_colours(tmp_path: Path) -> None:
+    """A file that changes nothing and has nearly the name of the one that does is refused."""
+    write(tmp_path, "colors.css", ":root { --base: #731c2e; }\n")
+    write(tmp_path, "notes.txt", "Mine.")
+    with pytest.raises(ConfigError, match='changes nothing, did you mean "colours.css"'):
+        Theme(tmp_path / "theme").assets  # noqa: B018 - it is read when asked for
+
+
 def test_misspelt_template(tmp_path: Path) -> None:
     """A name that is nearly one of ours, and that nothing asks for, is a mistake."""
     write(tmp_path, "templates/moton.html", "x")
