@@ -92,7 +92,11 @@ def _papers(site: Site) -> Iterator[tuple[str, str]]:
         parts = urlsplit(link.url)
         if parts.hostname == "arxiv.org" and parts.path.startswith("/abs/"):
             yield "citation_arxiv_id", parts.path.removeprefix("/abs/")
-        if parts.path.endswith(".pdf") and (parts.scheme or site.base_url):
+        if (
+            parts.path.endswith(".pdf")
+            and link.icon in ("paper", None)
+            and (parts.scheme or site.base_url)
+        ):
             whole = link.url if parts.scheme else f"{base_address(site.base_url or '')}{link.url}"
             yield "citation_pdf_url", whole
 

@@ -121,7 +121,7 @@ def test_misspelt_colours(tmp_path: Path) -> None:
     """A file that changes nothing and has nearly the name of the one that does is refused."""
     write(tmp_path, "colors.css", ":root { --base: #731c2e; }\n")
     write(tmp_path, "notes.txt", "Mine.")
-    with pytest.raises(ConfigError, match='changes nothing, did you mean "colours.css"'):
+    with pytest.raises(ConfigError, match=r'changes nothing, did you mean "colours.css"'):
         Theme(tmp_path / "theme").assets  # noqa: B018 - it is read when asked for
 
 

@@ -55,7 +55,8 @@ class SharedNoise(Spec):
         each = "those of a row share" if self.rows > 1 else "all share"
         return (
             f"{many} forming over {steps(levels)}; {each} their noise, "
-            f"and begin from flat squares of different {self.vary or 'brightness or colour'}"
+            f"and begin from flat squares of different {self.vary or 'brightness or colour'}. "
+            "In the strip those squares, u_K, are the first row, and the samples, u_0, stand below"
         )
 
 

@@ -69,8 +69,9 @@ class Process(Spec):
     def describe(self, levels: int, subject: str = "") -> str:
         """Say what the two rows show."""
         return (
-            f"Two rows of {self.columns} pictures. In the upper one, from left to right, heat "
-            "dissipation blurs an image until it is flat; in the lower one, from right to left, "
+            f"Two rows of {self.columns} pictures. The upper one, from left to right, is the "
+            "forward process: heat dissipation, ∂u/∂t = Δu, blurs an image until it is flat. The "
+            "lower one, from right to left, is the inverse process, generation: "
             f"the model {self.model} turns that flat image into a new one in {levels} steps"
         )
 
@@ -100,12 +101,13 @@ class Spectra(Spec):
 
     def describe(self, levels: int, subject: str = "") -> str:
         """Say what is drawn over what."""
-        other = f", those of the DDPM {self.ddpm}" if self.ddpm else ""
+        other = f", those of the DDPM {self.ddpm}, dashed," if self.ddpm else ""
+        floor = ", and, dotted, the sampling noise δ²" if self.show == "state" else ""
         many = "one sample" if self.count == 1 else f"{self.count} samples"
         return (
             f"Power spectra of {many} at several levels, from the first state to the finished "
-            f"image, power over frequency, both logarithmic: those of the model {self.model}"
-            f"{other} and that of the data"
+            "image, which is drawn strongest; power over frequency, both logarithmic: those of the "
+            f"model {self.model}{other} and that of the data{floor}"
         )
 
 
@@ -145,6 +147,7 @@ class Smoothness(Spec):
         others = " and with its DDPM and DDIM baselines" if self.ddpm else ""
         return (
             f"How even interpolations between {self.pairs} pairs of samples are, with the model "
-            f"{self.model}{others}: for each pair the largest step over the mean step and the "
-            "length of the way over the distance of its ends, with medians and their intervals"
+            f"{self.model}{others}: for each pair the largest step over the mean step, where 1 is "
+            "perfectly even, and the length of the way over the distance of its ends, where 1 is "
+            "the straight way, with medians and their intervals"
         )

@@ -47,14 +47,14 @@ def test_rows_are_pairs() -> None:
         ("interpolation", "samples", [0, 1, 2], "two different samples for each row"),
         ("interpolation", "samples", [], "two different samples for each row"),
         ("interpolation", "samples", [0, -1], "greater than or equal to 0"),
-        ("interpolation", "points", 1, "greater than or equal to 2"),
-        ("interpolation", "points", 1001, "less than or equal to 1000"),
-        ("interpolation", "hold", -1, "greater than or equal to 0"),
-        ("interpolation", "ddim_steps", 0, "greater than or equal to 1"),
+        ("interpolation", "points", 1, "a whole number from 2 to 1000"),
+        ("interpolation", "points", 1001, "a whole number from 2 to 1000"),
+        ("interpolation", "hold", -1, "a whole number from 0 to 600"),
+        ("interpolation", "ddim_steps", 0, "a whole number from 1 to 1000"),
         ("interpolation", "ddpm", "mnist-dpm", 'did you mean "mnist-ddpm"?'),
-        ("interpolation", "fps", 61, "less than or equal to 60"),
-        ("shared_noise", "count", 1, "greater than or equal to 2"),
-        ("shared_noise", "rows", 0, "greater than or equal to 1"),
+        ("interpolation", "fps", 61, "a number from 1 to 60"),
+        ("shared_noise", "count", 1, "a whole number from 2 to 100"),
+        ("shared_noise", "rows", 0, "a whole number from 1 to 100"),
         ("shared_noise", "vary", "color", 'did you mean "colour"?'),
         ("shared_noise", "show", "noise", 'should be "state" or "mean"'),
     ],
@@ -72,12 +72,13 @@ def test_descriptions() -> None:
     """The text alternatives say what is to be seen."""
     assert default_alt(call("shared_noise"), 100) == (
         "5 samples of the model mnist forming over 100 steps; all share their noise, and begin "
-        "from flat squares of different brightness or colour"
+        "from flat squares of different brightness or colour. In the strip those squares, u_K, are "
+        "the first row, and the samples, u_0, stand below"
     )
     rows = default_alt(call("shared_noise", rows=3, vary="colour"), 100)
     assert rows.startswith("3 rows of 5 samples of the model mnist")
-    assert rows.endswith(
-        "those of a row share their noise, and begin from flat squares of different colour"
+    assert (
+        "those of a row share their noise, and begin from flat squares of different colour." in rows
     )
     assert default_alt(call("interpolation"), 100) == (
         "With the model mnist a sample changes into another and back, in 110 images"

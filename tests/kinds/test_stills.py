@@ -120,7 +120,10 @@ _WRONG = {
         {"kind": "spectra", "ddpm": "nois"},
         'ddpm = "nois": no such model .* "noise"',
     ),
-    "count": ({"kind": "spectra", "count": 0}, "count = 0: should be greater than or equal to 1"),
+    "count": (
+        {"kind": "spectra", "count": 0},
+        "count = 0: should be a whole number from 1",
+    ),
     "levels": ({"kind": "spectra", "levels": 1}, "levels = 1: should be"),
     "pairs": ({"kind": "smoothness", "pairs": 1}, "pairs = 1: should be"),
     "points": ({"kind": "smoothness", "points": 2}, "points = 2: should be"),

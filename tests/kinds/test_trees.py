@@ -43,8 +43,8 @@ def test_one_tree_written_in_two_ways() -> None:
         ("leaves", 1, "should be 2, 4, 8 or 16"),
         ("background", "drak", 'did you mean "dark"?'),
         ("show", "states", 'did you mean "state"?'),
-        ("seed", -1, "should be greater than or equal to 0"),
-        ("fps", 61, "should be less than or equal to 60"),
+        ("seed", -1, "should be a whole number from 0 to"),
+        ("fps", 61, "should be a number from 1 to 60"),
     ],
 )
 def test_bad_values(argument: str, value: object, told: str) -> None:
