@@ -51,7 +51,7 @@ def address(site: Site, uri: str) -> str | None:
 
 def base_address(base_url: str) -> str:
     """The address of the front page, which ends with a slash."""
-    return f"{base_url.partition('#')[0].partition('?')[0].rstrip('/')}/"
+    return f"{base_url.rstrip('/')}/"
 
 
 def _title(site: Site, page: Page) -> str:
@@ -92,11 +92,8 @@ def _papers(site: Site) -> Iterator[tuple[str, str]]:
         parts = urlsplit(link.url)
         if parts.hostname == "arxiv.org" and parts.path.startswith("/abs/"):
             yield "citation_arxiv_id", parts.path.removeprefix("/abs/")
-        if (
-            parts.path.endswith(".pdf")
-            and link.icon in ("paper", None)
-            and (parts.scheme or site.base_url)
-        ):
+        is_paper = parts.path.endswith(".pdf") and link.icon in ("paper", None)
+        if is_paper and (parts.scheme or site.base_url):
             whole = link.url if parts.scheme else f"{base_address(site.base_url or '')}{link.url}"
             yield "citation_pdf_url", whole
 

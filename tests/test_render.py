@@ -476,7 +476,7 @@ def test_every_string_is_attacked() -> None:
 
 
 WEB = "https://example.org/harmless"
-HARMLESS = {"url": WEB, "base_url": WEB, "domain": "paper.example.org"}
+HARMLESS = {"url": WEB, "base_url": WEB, "domain": "example.org"}
 FREE = {"title", "description", "lead", "venue", "name", "affiliation", "label", "booktitle"}
 FREE |= {"journal"}
 ATTACKED = """{{ site.title }} and {{ site.venue }}
