@@ -201,21 +201,32 @@ def _nodes(record: Record) -> Iterator[Node]:
 
 
 def _joined(nodes: Sequence[Node], record: Record) -> Iterator[Node]:
-    """The nodes with their arrows, and the frames at which their pictures are there in full."""
+    """The nodes with their arrows, and when their pictures are there in full."""
     frames = record.files["mp4"].frames or 1
-    places = {(node.depth, node.index): node for node in nodes}
-    for node in nodes:
-        column = min(other.x for other in nodes if other.depth == node.depth)
+    levels = record.levels if len(record.levels) == frames else ()
+    timed = [_timed(node, levels) if levels else replace(node, last=frames - 1) for node in nodes]
+    places = {(node.depth, node.index): node for node in timed}
+    for node in timed:
+        column = min(other.x for other in timed if other.depth == node.depth)
         above = places.get((node.depth - 1, node.index // 2))
-        node = replace(node, arrow=_arrow(above, node, column))
-        if len(record.levels) != frames:
-            yield replace(node, last=frames - 1)
-            continue
-        begin, end = node.from_level + 1, node.to_level
-        whole = begin - max(1, round(_GROWTH * (begin - end)))
-        first = max(sum(level >= whole for level in record.levels) - 1, 0) if node.depth else 0
-        last = sum(level >= end for level in record.levels) - 1
-        yield replace(node, first=first, last=max(first, last))
+        branch = _branch(node, places) if levels else ()
+        shown = tuple((levels[part.first], levels[part.last]) for part in branch)
+        yield replace(node, arrow=_arrow(above, node, column), shown=shown)
+
+
+def _branch(node: Node, places: Mapping[tuple[int, int], Node]) -> tuple[Node, ...]:
+    """The nodes on the way to one, from the root on."""
+    above = places.get((node.depth - 1, node.index // 2))
+    return (*(_branch(above, places) if above else ()), node)
+
+
+def _timed(node: Node, levels: Sequence[int]) -> Node:
+    """A node with the frames at which its picture is there in full, by the level of each frame."""
+    begin, end = node.from_level + 1, node.to_level
+    whole = begin - max(1, round(_GROWTH * (begin - end)))
+    first = max(sum(level >= whole for level in levels) - 1, 0) if node.depth else 0
+    last = sum(level >= end for level in levels) - 1
+    return replace(node, first=first, last=max(first, last))
 
 
 def _arrow(parent: Node | None, node: Node, column: int) -> str:

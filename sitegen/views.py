@@ -149,6 +149,8 @@ class Node:
     """A picture of a tree: its place in the tree, and in the film in pixels.
 
     first, last: the frames between which it forms, and is there in full
+    shown: the levels at these frames, of each picture on the way from the root to this one; empty
+        where frames have no levels
     arrow: the way of the arrow that leads to it, as a path of SVG
     """
 
@@ -161,6 +163,7 @@ class Node:
     to_level: int
     first: int = 0
     last: int = 0
+    shown: tuple[tuple[int, int], ...] = ()
     arrow: str = ""
 
 

@@ -10,9 +10,8 @@ const clips = [];
 const clamp = (value, least, most) => Math.min(Math.max(value, least), most);
 const list = (text) => (text ?? "").split(" ").filter(Boolean);
 const numbers = (text) => list(text).map(Number);
-const WAYS = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 };
-const arrow = (event) => (event.ctrlKey || event.altKey || event.metaKey ? 0 : WAYS[event.key]);
-const when = (thing, event, task, early) => thing.addEventListener(event, task, early);
+const when = (thing, events, task, early) =>
+  list(events).forEach((event) => thing.addEventListener(event, task, early));
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
 
 /* The visitor's wish, after it was changed; some browsers keep nothing for files. */
@@ -23,6 +22,13 @@ function wish(value) {
   } catch {
     return null;
   }
+}
+
+/* Where a key leads, if it is one of these. */
+function lead(event, ways) {
+  if (event.ctrlKey || event.altKey || event.metaKey || !(event.key in ways)) return;
+  event.preventDefault();
+  return ways[event.key];
 }
 
 /* Set things up. Only what is ready is shown, and what goes wrong loses its own function only. */
@@ -48,23 +54,17 @@ class Controls {
     this.slots = element.querySelectorAll("[data-slot]");
     this.trouble = element.querySelector(".trouble") ?? {};
     when(this.button, "click", () => clip.toggle());
-    when(this.slider, "input", () => clip.scrub(this.slider.valueAsNumber));
-    when(this.slider, "keydown", (event) => this.key(event));
-  }
-
-  key(event) {
-    const way = arrow(event);
-    if (!way) return;
-    event.preventDefault();
-    this.clip.scrub(this.clip.next(way));
+    when(this.slider, "input", () => clip.scrub(clip.stops[this.slider.value]));
   }
 
   /* The slider stands where it was put, at once; the words are of the frame that is seen. */
   update() {
     const { clip, button, slider } = this;
-    slider.value = clip.valueAt(clip.aim);
-    slider.setAttribute("aria-valuetext", fill(slider.dataset.text, clip.words(clip.aim)));
-    const words = clip.words(clip.shown);
+    const { aim, shown } = clip;
+    slider.max = clip.stops.length - 1;
+    slider.value = clip.valueAt(aim);
+    slider.setAttribute("aria-valuetext", fill(slider.dataset.text, clip.words(aim)));
+    const words = clip.words(shown);
     for (const slot of this.slots) slot.textContent = fill(slot.dataset.slot, words);
     button.classList.toggle("running", clip.running);
     button.setAttribute("aria-label", clip.running ? button.dataset.pause : button.dataset.play);
@@ -75,14 +75,14 @@ class Controls {
 class Clip {
   constructor(figure) {
     const video = figure.querySelector("video");
-    const data = video.dataset;
-    Object.assign(this, { figure, video, stage: video.parentElement });
-    this.poster = this.stage.querySelector("img") ?? new Image();
+    const { dataset: data, parentElement: stage } = video;
+    Object.assign(this, { figure, video, stage });
+    this.poster = stage.querySelector("img") ?? new Image();
     [this.width, this.height, this.fps, this.last, this.points, this.hold] = numbers(data.film);
-    this.whole = [{ first: 0, last: this.last }];
-    this.line = this.whole; // what is looked at: all, or a branch of a tree
     this.levels = list(data.levels);
     this.sigmas = list(data.sigmas);
+    this.whole = [{ first: 0, last: this.last }];
+    this.follow(this.whole);
     this.shown = this.last; // the frame that is seen; the poster is the last one
     this.aim = this.last; // the frame that is wanted
     this.ratio = 0; // how much of it is in view
@@ -92,15 +92,24 @@ class Clip {
     this.lost = false; // its film did not come
     this.controls = [new Controls(figure.querySelector(".scrubber"), this)];
     when(video, "ended", () => this.rest());
-    when(video, "seeked", () => this.arrive());
-    when(video, "loadedmetadata", () => this.arrive());
+    when(video, "seeked loadedmetadata", () => this.arrive());
     when(video, "error", (event) => this.lose(event), true);
-    for (const event of ["load", "error"]) when(this.poster, event, () => viewer.paint(this));
+    when(this.poster, "load error", () => viewer.paint(this));
     this.watch();
+    this.update();
   }
 
   update() {
     for (const each of this.controls) each.update();
+  }
+
+  /* Look at all, or at a branch of a tree. The slider has one stop for each level or point of it:
+     the last frame, where a tree is there in full. */
+  follow(line) {
+    this.line = line;
+    const level = (frame) => this.levels[frame] ?? frame;
+    const stop = (frame) => this.own(frame) === frame && level(frame) !== level(frame + 1);
+    this.stops = [...Array(this.end + 1).keys()].filter(stop);
   }
 
   get end() {
@@ -112,32 +121,21 @@ class Clip {
     return this.line.findLast((part) => part.first <= frame) ?? this.line[0];
   }
 
-  /* A picture of a tree stays as it was at its own last frame. */
+  /* The frame whose picture is seen: one of a tree stays as it was at its own last frame, and an
+     interpolation goes there and back. */
   own(frame) {
+    const back = 2 * this.points + this.hold - 1 - frame;
+    if (this.points) return clamp(Math.min(frame, back), 0, this.points - 1);
     return Math.min(frame, this.part(frame).last);
   }
 
-  words(frame) {
-    const own = this.own(frame);
-    const point = this.valueAt(own) + 1;
-    return { level: this.levels[own], sigma: this.sigmas[own], frame: own + 1, point };
-  }
-
-  /* An interpolation goes there and back, so its slider runs over its points: the first frames. */
   valueAt(frame) {
-    if (!this.points) return frame;
-    const back = 2 * this.points + this.hold - 1 - frame;
-    return clamp(Math.min(frame, back), 0, this.points - 1);
+    return this.stops.findIndex((stop) => stop >= this.own(frame));
   }
 
-  /* The next frame of another level or point. */
-  next(way) {
-    const from = Math.min(this.aim, this.end);
-    if (this.points) return this.valueAt(from) + way;
-    const level = (frame) => this.levels[this.own(frame)];
-    let to = from + way;
-    while (this.levels[to] !== undefined && level(to) === level(from)) to += way;
-    return to;
+  words(frame) {
+    const at = this.own(frame);
+    return { level: this.levels[at], sigma: this.sigmas[at], frame: at + 1, point: at + 1 };
   }
 
   load() {
@@ -288,10 +286,7 @@ function motion(button) {
   };
   const set = (on) => {
     moving = on;
-    for (const clip of clips) {
-      clip.asked = false;
-      if (on) clip.held = false;
-    }
+    for (const clip of clips) Object.assign(clip, { asked: false, held: clip.held && !on });
     schedule();
   };
   when(button, "click", () => {
@@ -304,9 +299,9 @@ function motion(button) {
 
 /* Put an element over a part of the film; x, y, width and height are in pixels of the film. */
 function place(element, clip, { x, y, width, height }) {
-  const share = (part, whole) => `${(100 * part) / whole}%`;
-  const [left, top] = [share(x, clip.width), share(y, clip.height)];
-  Object.assign(element.style, { left, top, width: share(width, clip.width), height: share(height, clip.height) });
+  const across = (part) => `${(100 * part) / clip.width}%`;
+  const down = (part) => `${(100 * part) / clip.height}%`;
+  Object.assign(element.style, { left: across(x), top: down(y), width: across(width), height: down(height) });
 }
 
 /* Samples in a grid: one button, the lens, lies over the one that it opens. */
@@ -328,8 +323,8 @@ function grid(clip) {
   };
   const under = (event) => {
     const area = stage.getBoundingClientRect();
-    const x = ((event.clientX - area.left) / area.width) * clip.width;
-    const y = ((event.clientY - area.top) / area.height) * clip.height;
+    const scale = clip.width / area.width;
+    const [x, y] = [(event.clientX - area.left) * scale, (event.clientY - area.top) * scale];
     return boxes.findIndex((b) => x >= b.x && x < b.x + width && y >= b.y && y < b.y + height);
   };
   when(stage, "pointermove", (event) => {
@@ -346,32 +341,31 @@ function grid(clip) {
     viewer.open(clip, boxes, at, move);
   });
   when(lens, "keydown", (event) => {
-    const [left, right, up, down] = [at - 1, at + 1, at - columns, at + columns];
-    const keys = { Home: 0, End: count - 1, ArrowLeft: left, ArrowRight: right, ArrowUp: up, ArrowDown: down };
-    if (!(event.key in keys)) return;
-    event.preventDefault();
-    if (boxes[keys[event.key]]) move(keys[event.key]);
+    const ways = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: count - 1 };
+    const to = lead(event, { ...ways, ArrowUp: at - columns, ArrowDown: at + columns });
+    if (boxes[to]) move(to);
   });
   move(0);
 }
 
 /* A tree: every picture is a button, and shows its branch. */
 function tree(clip) {
-  const buttons = [...clip.stage.querySelectorAll(".node")];
-  const nodes = buttons.map((button) => {
-    const [depth, index, x, y, size, first = 0, last = clip.last] = numbers(button.dataset.node);
+  const { stage } = clip;
+  const nodes = Array.from(stage.querySelectorAll(".node"), (button) => {
+    const [depth, index, x, y, size, first, last] = numbers(button.dataset.node);
     return { button, depth, index, x, y, width: size, height: size, first, last };
   });
   const find = (depth, index) => nodes.find((n) => n.depth === depth && n.index === index);
   for (const node of nodes) node.line = [...(find(node.depth - 1, node.index >> 1)?.line ?? []), node];
-  const holes = clip.stage.querySelectorAll(".veil g"); // one a node: its picture and the arrow to it
+  const holes = stage.querySelectorAll(".veil g"); // one a node: its picture and the arrow to it
   const mark = (node) => {
     nodes.forEach((other, number) => {
-      const branch = node && (node.line.includes(other) || other.line.includes(node));
-      holes[number].classList.toggle("cut", Boolean(branch));
+      const branch = node?.line.includes(other) || other.line.includes(node);
+      holes[number].classList.toggle("cut", branch);
       other.button.classList.toggle("marked", other === node);
     });
   };
+  const rest = () => mark(nodes.find((n) => n.button === document.activeElement));
   const go = (node) => {
     for (const each of nodes) each.button.tabIndex = each === node ? 0 : -1;
     node.button.focus();
@@ -379,26 +373,22 @@ function tree(clip) {
   for (const node of nodes) {
     const { button, depth, index } = node;
     place(button, clip, node);
-    when(button, "focus", () => mark(node));
-    when(button, "blur", () => mark(null));
     when(button, "pointerenter", () => mark(node));
-    when(button, "pointerleave", () => mark(nodes.find((n) => n.button === document.activeElement)));
+    when(button, "focus blur pointerleave", rest);
     when(button, "click", () => {
       go(node);
       viewer.open(clip, nodes, nodes.indexOf(node), (number) => go(nodes[number]));
     });
     when(button, "keydown", (event) => {
-      const to = {
+      const to = lead(event, {
         ArrowLeft: find(depth - 1, index >> 1),
         ArrowRight: find(depth + 1, index * 2),
         ArrowUp: find(depth, index - 1),
         ArrowDown: find(depth, index + 1),
         Home: nodes[0],
         End: nodes.at(-1),
-      };
-      if (!(event.key in to)) return;
-      event.preventDefault();
-      if (to[event.key]) go(to[event.key]);
+      });
+      if (to) go(to);
     });
   }
 }
@@ -420,8 +410,9 @@ const viewer = {
     when(dialog, "click", (event) => event.target === dialog && dialog.close());
     when(dialog, "close", () => this.closed());
     when(dialog, "keydown", (event) => {
-      const way = /Left|Right/.test(event.key) && arrow(event);
-      if (way && !event.defaultPrevented) this.turn(way); // the slider has used its own
+      if (event.target === this.controls.slider) return; // it has the same keys
+      const way = lead(event, { ArrowLeft: -1, ArrowRight: 1 });
+      if (way) this.turn(way);
     });
     this.dialog = dialog;
   },
@@ -446,13 +437,9 @@ const viewer = {
     const count = boxes.length;
     this.at = (this.at + way + count) % count;
     const box = boxes[this.at];
-    clip.line = box.line ?? [{ ...box, ...clip.whole[0] }];
-    if (box.line) {
-      this.controls.slider.max = clip.end;
-      if (clip.running || clip.shown < clip.end) clip.scrub(clip.end);
-    }
-    const name = box.button?.getAttribute("aria-label");
-    title.textContent = name ?? fill(title.dataset.sample, { n: this.at + 1, count });
+    clip.follow(box.line ?? [{ ...box, ...clip.whole[0] }]);
+    if (box.line && (clip.running || clip.shown < clip.end)) clip.scrub(clip.end);
+    title.textContent = box.button?.dataset.title ?? fill(title.dataset.sample, { n: this.at + 1, count });
     Object.assign(canvas, { width: box.width, height: box.height });
     clip.show(clip.shown);
   },
@@ -477,7 +464,7 @@ const viewer = {
     this.clip = null;
     clip.controls.pop();
     if (this.boxes[0].line) Object.assign(clip, this.before);
-    clip.line = clip.whole;
+    clip.follow(clip.whole);
     clip.show(clip.shown);
     this.tell(this.at);
     schedule();

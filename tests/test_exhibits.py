@@ -115,7 +115,7 @@ def test_nodes() -> None:
     """The pictures of a tree stand where they were noted, and have arrows from their parents."""
     node = {"depth": 1, "index": 0, "x": 2, "y": 4, "size": 84, "from_level": 9, "to_level": 5}
     root = {**node, "depth": 0, "x": -200, "y": 104, "from_level": 9, "to_level": 9}
-    assert clip({"nodes": [node]}).nodes == (Node(1, 0, 2, 4, 84, 9, 5),)
+    assert clip({"nodes": [node]}).nodes == (Node(1, 0, 2, 4, 84, 9, 5, shown=((2, 2),)),)
     arrows = [each.arrow for each in clip({"nodes": [root, node]}).nodes]
     assert arrows == ["", "M-116,146C-57,146 -57,46 2,46H2"]
 
@@ -133,7 +133,10 @@ def test_nodes_know_their_frames() -> None:
         if node.depth:
             assert tree.reveal(levels[node.first])[1] == 1
             assert tree.reveal(levels[node.first] + 1)[1] < 1
+            assert node.shown[-1] == (levels[node.first], node.to_level)
+            assert len(node.shown) == node.depth + 1
         else:
+            assert node.shown == ((40, 40),)
             assert node.first == 0
 
 

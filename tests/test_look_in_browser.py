@@ -52,6 +52,40 @@ def test_veil_over_a_tree(browser: Browser, exhibition: Exhibition) -> None:
             assert np.abs(seen(other, after) - seen(other, veiled)).max() < 3
 
 
+INSIDE = """
+(node) => {
+  const [box, stage] = [node, node.closest('.stage')].map(e => e.getBoundingClientRect());
+  return box.left >= stage.left && box.right <= stage.right
+    && box.top >= stage.top && box.bottom <= stage.bottom;
+}
+"""
+PRESSED = """
+(node, away) => {
+  const box = node.getBoundingClientRect();
+  const [x, y] = [(box.left + box.right) / 2, (box.top + box.bottom) / 2 - away];
+  return document.elementFromPoint(x, y) === node;
+}
+"""
+"""Whether a press so many pixels above the middle of a picture is one on it."""
+
+
+@pytest.mark.parametrize("width", [280, 320, 340, 360])
+def test_small_trees_do_not_scroll(browser: Browser, exhibition: Exhibition, width: int) -> None:
+    """Where pictures are smaller than a finger, none that is reached moves the stage, each is
+    framed as it is, and it is pressed also where a finger just misses it.
+    """
+    options: dict[str, Any] = {"viewport": {"width": width, "height": 700}, **CALM}
+    with opened(browser, exhibition.address, **options) as page:
+        stage = page.locator("#hierarchy .stage")
+        for node in page.locator("#hierarchy .node").all():
+            node.evaluate("node => { node.focus(); node.scrollIntoView() }")
+            assert stage.evaluate("stage => [stage.scrollLeft, stage.scrollTop]") == [0, 0]
+            assert node.evaluate(INSIDE)
+            assert node.evaluate(PRESSED, 0)
+        stage.evaluate("stage => stage.scrollIntoView()")
+        assert page.locator("#hierarchy .node").first.evaluate(PRESSED, 20)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_slider_in_forced_colours(browser: Browser, exhibition: Exhibition, scheme: Any) -> None:
     """Where the system chooses the colours, a slider still has its track, from end to end."""

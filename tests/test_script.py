@@ -78,6 +78,11 @@ def spoken(level: int) -> str:
     return f"level {level}, blur {scale(SIGMAS[level])} pixels"
 
 
+def slider_of(page: Page) -> Locator:
+    """The slider of the viewer."""
+    return page.locator("#viewer .slider")
+
+
 def words_of(place: Locator) -> str:
     """What is written beside a slider."""
     return " ".join(place.locator(".readout").inner_text().split())
@@ -499,7 +504,7 @@ def test_tree_is_walked(browser: Browser, exhibition: Exhibition) -> None:
         assert holes.count() == 5 + 4  # root to leaves, and the arrows between
         assert [nodes.nth(i).get_attribute("tabindex") for i in range(15)].count("0") == 1
         page.keyboard.press("Enter")
-        name = "Generation 2, picture 2: levels 12 to 8"
+        name = "Generation 2, picture 2: levels 20, 18 to 13, 11 to 8"
         expect(page.get_by_role("dialog", name=name)).to_be_visible()
         page.get_by_role("dialog").get_by_role("button", name="The one after").click()
         page.keyboard.press("Escape")
@@ -525,32 +530,55 @@ def test_one_node_is_marked(browser: Browser, exhibition: Exhibition) -> None:
 
 def test_picture_of_a_tree_is_shown_large(browser: Browser, exhibition: Exhibition) -> None:
     """A node's viewer goes through its branch, from the root to the node's last level: at every
-    frame it shows a picture that is there, and says the level of that picture.
+    stop it shows a picture that is there in full, and says the level of that picture.
     """
     tree = layout(LIGHT, (0, 0, 0))
+    whole = [level for level in range(LEVELS, 7, -1) if tree.reveal(level)[1] == 1]
     with opened(browser, exhibition.address, **CALM) as page:
         page.locator("#hierarchy .stage").scroll_into_view_if_needed()
         until(page, "document.querySelector('#hierarchy img').complete")
         page.locator("#hierarchy .node").nth(4).click()  # of the second generation
-        dialog = page.get_by_role("dialog", name="Generation 2, picture 2: levels 12 to 8")
+        name = "Generation 2, picture 2: levels 20, 18 to 13, 11 to 8"
+        dialog = page.get_by_role("dialog", name=name)
         slider = dialog.locator(".slider")
         assert words_of(dialog).startswith("k = 8 ")
-        assert slider.get_attribute("max") == slider.input_value() == str(LEVELS - 8)
+        assert slider.get_attribute("max") == slider.input_value() == str(len(whole) - 1)
         assert abs(page.evaluate(LARGE) - shade(LEVELS - 8)) < 5
-        seen = []
-        for frame in range(LEVELS - 8, -1, -1):
-            slide(page, "viewer", frame)
-            whole = tree.reveal(LEVELS - frame)[1] == 1
-            level = LEVELS - frame if whole else tree.splits[tree.generation(LEVELS - frame) - 1]
+        for stop, level in reversed(list(enumerate(whole))):
+            slide(page, "viewer", stop)
             expect(dialog.locator(".readout")).to_contain_text(f"k = {level} ")
             until(page, f"Math.abs({LARGE} - {shade(LEVELS - level)}) < 8")
-            seen.append(level)
-        assert len(set(seen)) > 8
-        slider.press("ArrowRight")
-        expect(slider).to_have_attribute("aria-valuetext", spoken(seen[-1] - 2))
         dialog.get_by_role("button", name="The one after").click()
         expect(page.get_by_role("dialog", name="Generation 2, picture 3")).to_be_visible()
-        expect(page.locator("#viewer .slider")).to_have_value(str(LEVELS - 8))
+        expect(slider_of(page)).to_have_value(str(len(whole) - 1))
+
+
+def test_branch_by_keyboard(browser: Browser, exhibition: Exhibition) -> None:
+    """In a tree's viewer each arrow leads to the next level that its heading names, no two stops
+    show the same one, and Home and End lead to the ends.
+    """
+    named = "levels 20, 18 to 13, 11 to 8, 5 to 0"
+    wanted = [20, *range(18, 12, -1), *range(11, 7, -1), *range(5, -1, -1)]
+    with opened(browser, exhibition.address, **CALM) as page:
+        page.locator("#hierarchy .node").last.focus()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("dialog", name=f"Generation 3, picture 8: {named}")).to_be_visible()
+        slider = slider_of(page)
+        slider.press("Home")
+        for level in wanted:
+            expect(slider).to_have_attribute("aria-valuetext", spoken(level))
+            slider.press("ArrowRight")
+        expect(slider).to_have_attribute("aria-valuetext", spoken(0))
+        for level in reversed(wanted):
+            expect(slider).to_have_attribute("aria-valuetext", spoken(level))
+            slider.press("ArrowDown")
+        slider.press("End")
+        expect(slider).to_have_attribute("aria-valuetext", spoken(0))
+        said = []
+        for stop in range(int(str(slider.get_attribute("max"))) + 1):
+            slide(page, "viewer", stop)
+            said.append(slider.get_attribute("aria-valuetext"))
+        assert said == [spoken(level) for level in wanted]
 
 
 def test_branch_plays_to_its_end(browser: Browser, exhibition: Exhibition) -> None:
@@ -559,7 +587,7 @@ def test_branch_plays_to_its_end(browser: Browser, exhibition: Exhibition) -> No
         page.locator("#hierarchy .stage").scroll_into_view_if_needed()
         until(page, "document.querySelector('#hierarchy video').currentTime > 0.3")
         page.locator("#hierarchy .node").nth(1).click()
-        dialog = page.get_by_role("dialog", name="Generation 1, picture 1: levels 19 to 13")
+        dialog = page.get_by_role("dialog", name="Generation 1, picture 1: levels 20, 18 to 13")
         expect(dialog.locator(".readout")).to_contain_text("k = 13 ")
         until(page, f"Math.abs({LARGE} - {shade(LEVELS - 13)}) < 5")
         dialog.locator(".play").click()
