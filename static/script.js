@@ -60,7 +60,7 @@ class Controls {
   /* The slider stands where it was put, at once; the words are of the frame that is seen. */
   update() {
     const { clip, button, slider } = this;
-    const { aim, shown } = clip;
+    const { aim, shown } = clip.walked ? { aim: clip.last, shown: clip.last } : clip;
     slider.max = clip.stops.length - 1;
     slider.value = clip.valueAt(aim);
     slider.setAttribute("aria-valuetext", fill(slider.dataset.text, clip.words(aim)));
@@ -88,6 +88,7 @@ class Clip {
     this.ratio = 0; // how much of it is in view
     this.held = false; // the visitor stopped this one
     this.asked = false; // the visitor started this one
+    this.walked = false; // the visitor walks in its tree
     this.running = false;
     this.lost = false; // its film did not come
     this.controls = [new Controls(figure.querySelector(".scrubber"), this)];
@@ -193,10 +194,9 @@ class Clip {
     this.asked = false;
     this.run(false);
     this.aim = clamp(frame, 0, this.end);
-    this.update();
+    this.walk(false);
     this.load();
     this.arrive();
-    schedule();
   }
 
   /* One jump at a time: while one is under way, the newest aim waits for its end. */
@@ -212,11 +212,19 @@ class Clip {
     video.currentTime = (this.aim + 0.5) / this.fps;
   }
 
+  /* While the visitor walks in a tree, its poster covers the film: there the tree is whole. */
+  walk(on) {
+    this.walked = on;
+    this.stage.classList.toggle("walked", on);
+    this.update();
+    schedule();
+  }
+
   toggle() {
     if (this.running) return this.scrub(this.shown); // what is seen is what is said, to the frame
     this.held = false;
     this.asked = true;
-    schedule();
+    this.walk(false);
   }
 
   run(on) {
@@ -251,7 +259,7 @@ class Clip {
 function schedule() {
   const wanted = clips.filter((clip) => {
     const here = viewer.clip ? viewer.clip === clip : clip.ratio > 0;
-    return here && !document.hidden && !clip.held && (moving || clip.asked);
+    return here && !document.hidden && !clip.held && !clip.walked && (moving || clip.asked);
   });
   wanted.sort((a, b) => b.asked - a.asked || b.ratio - a.ratio);
   const chosen = wanted.slice(0, AT_ONCE);
@@ -359,6 +367,7 @@ function tree(clip) {
   for (const node of nodes) node.line = [...(find(node.depth - 1, node.index >> 1)?.line ?? []), node];
   const holes = stage.querySelectorAll(".veil g"); // one a node: its picture and the arrow to it
   const mark = (node) => {
+    if (node) clip.walk(true);
     nodes.forEach((other, number) => {
       const branch = node?.line.includes(other) || other.line.includes(node);
       holes[number].classList.toggle("cut", branch);
@@ -366,6 +375,9 @@ function tree(clip) {
     });
   };
   const rest = () => mark(nodes.find((n) => n.button === document.activeElement));
+  when(stage, "focusout pointerleave", ({ relatedTarget }) => {
+    if (![relatedTarget, document.activeElement].some((e) => stage.contains(e))) clip.walk(false);
+  });
   const go = (node) => {
     for (const each of nodes) each.button.tabIndex = each === node ? 0 : -1;
     node.button.focus();
@@ -425,10 +437,10 @@ const viewer = {
     this.room.replaceChildren(copy);
     this.controls = new Controls(copy, clip);
     clip.controls.push(this.controls);
+    clip.walk(false);
     this.turn(0);
     this.dialog.showModal();
     this.title.focus();
-    schedule();
   },
 
   /* A sample has the whole clip; a picture of a tree has its branch, and opens as it ends. */

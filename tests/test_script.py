@@ -581,6 +581,93 @@ def test_branch_by_keyboard(browser: Browser, exhibition: Exhibition) -> None:
         assert said == [spoken(level) for level in wanted]
 
 
+@pytest.mark.parametrize("way", ["keyboard", "mouse"])
+def test_walked_tree_is_whole(browser: Browser, exhibition: Exhibition, way: str) -> None:
+    """Whoever walks in a tree that plays sees all of it, standing still, and is told so; then it
+    goes on from where it was.
+    """
+    time = "document.querySelector('#hierarchy video').currentTime"
+    with opened(browser, exhibition.address) as page:
+        figure = page.locator("#hierarchy")
+        stage, node = figure.locator(".stage"), figure.locator(".node").last
+        stage.scroll_into_view_if_needed()
+        until(page, f"{time} > 0.3 && {time} < 1")
+        if way == "mouse":
+            node.hover()
+        else:
+            figure.locator(".node").first.focus()
+            page.keyboard.press("End")
+        until(page, "document.querySelector('#hierarchy video').paused")
+        assert page.evaluate(time) < 1.6  # the last picture is not there yet in the film
+        box, area = node.bounding_box(), stage.bounding_box()
+        assert box is not None
+        assert area is not None
+        x, y = (round(box[axis] - area[axis] + box["width"] * 0.8) for axis in ("x", "y"))
+        assert abs(int(bright(stage.screenshot())[y, x]) - shade(LEVELS)) < 5
+        assert words_of(figure) == "k = 0 σB = 0 px"
+        expect(figure.locator(".slider")).to_have_attribute("aria-valuetext", spoken(0))
+        paused = page.evaluate(time)
+        page.wait_for_timeout(300)
+        assert page.evaluate(time) == paused
+        if way == "mouse":
+            page.mouse.move(1, 1)
+        else:
+            figure.locator(".slider").focus()
+        until(page, f"{time} > {paused}")
+        assert page.evaluate("!document.querySelector('.walked')")
+
+
+def test_walk_goes_back_to_a_frame(browser: Browser, exhibition: Exhibition) -> None:
+    """A tree that the visitor stopped at a level shows that one again after the walk."""
+    with opened(browser, exhibition.address) as page:
+        figure = page.locator("#hierarchy")
+        slide(page, "hierarchy", 6)
+        expect(figure.locator(".readout")).to_contain_text(f"k = {LEVELS - 6} ")
+        figure.locator(".node").last.hover()
+        expect(figure.locator(".readout")).to_contain_text("k = 0 ")
+        page.mouse.move(1, 1)
+        expect(figure.locator(".readout")).to_contain_text(f"k = {LEVELS - 6} ")
+        expect(figure.locator(".slider")).to_have_value("6")
+        assert page.evaluate("document.querySelector('#hierarchy video').paused")
+
+
+def test_walk_and_the_button_for_motion(browser: Browser, exhibition: Exhibition) -> None:
+    """What the button says while a tree is walked in holds afterwards, and after a reload."""
+    playing = "!document.querySelector('#hierarchy video').paused"
+    with opened(browser, exhibition.address) as page:
+        page.locator("#hierarchy .stage").scroll_into_view_if_needed()
+        until(page, playing)
+        page.locator("#hierarchy .node").nth(3).hover()
+        until(page, f"!({playing})")
+        page.locator(".motion").evaluate("button => button.click()")
+        expect(page.locator(".motion")).to_have_text("Let clips play")
+        page.mouse.move(1, 1)
+        page.wait_for_timeout(300)
+        assert page.evaluate(PLAYING) == 0
+        page.reload()
+        page.locator("#hierarchy .node").nth(3).hover()
+        page.mouse.move(1, 1)
+        page.wait_for_timeout(300)
+        assert page.evaluate(PLAYING) == 0
+        page.locator(".motion").click()
+        until(page, playing)
+
+
+def test_walk_where_nothing_moves(browser: Browser, exhibition: Exhibition) -> None:
+    """Under reduced motion a walk starts nothing and fetches no film."""
+    with opened(browser, exhibition.address, **CALM) as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.locator("#hierarchy .node").last.hover()
+        page.locator("#hierarchy .node").first.focus()
+        page.keyboard.press("ArrowRight")
+        page.mouse.move(1, 1)
+        page.locator("#hierarchy .slider").focus()
+        page.wait_for_timeout(300)
+        assert page.evaluate(PLAYING) == 0
+        assert not [url for url in asked if url.endswith(".mp4")]
+
+
 def test_branch_plays_to_its_end(browser: Browser, exhibition: Exhibition) -> None:
     """Played in the viewer, a branch comes to its last level, rests there and starts anew."""
     with opened(browser, exhibition.address) as page:
@@ -596,6 +683,9 @@ def test_branch_plays_to_its_end(browser: Browser, exhibition: Exhibition) -> No
         until(page, f"{PLAYING} === 0")
         until(page, f"{PLAYING} === 1")
         page.keyboard.press("Escape")
+        expect(page.locator("#hierarchy .readout")).to_contain_text("k = 0 ")  # it is walked in
+        page.mouse.move(1, 1)
+        page.locator("#hierarchy .slider").focus()
         until(page, "document.querySelector('#hierarchy video').currentTime > 1.2")
 
 
