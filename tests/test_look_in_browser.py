@@ -258,9 +258,11 @@ def test_formulas_are_of_one_kind(browser: Browser, exhibition: Exhibition) -> N
 def test_on_paper(browser: Browser, exhibition: Exhibition, scheme: Any) -> None:
     """Dark words and figures on white, whatever the screen is, and nothing that needs a hand."""
     with opened(browser, exhibition.address, color_scheme=scheme, **CALM) as page:
-        page.emulate_media(media="print", color_scheme=scheme, reduced_motion="reduce")
         page.evaluate("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
-        until(page, "[...document.images].every(image => image.complete)")
+        loaded = "[...document.images].every(image => image.complete)"
+        until(page, loaded)  # what is on its way would be broken off where paper needs another
+        page.emulate_media(media="print", color_scheme=scheme, reduced_motion="reduce")
+        until(page, loaded)
         colours = page.evaluate(
             "['body', 'h1', '.lead'].map(name => getComputedStyle(document.querySelector(name)))"
             ".map(style => [style.color, style.backgroundColor])"
