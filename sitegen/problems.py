@@ -99,7 +99,7 @@ def rule(error: Mapping[str, Any], known: Mapping[str, FieldInfo]) -> str:
 
 
 def _number(field: FieldInfo) -> str:
-    """Say which numbers a field takes: both bounds, so that the next try is right."""
+    """Say which numbers a field takes, by all of its bounds, so that the next try is right."""
     bounds = {
         name: getattr(each, name)
         for each in field.metadata
@@ -108,7 +108,9 @@ def _number(field: FieldInfo) -> str:
     }
     low, high = bounds.get("ge"), bounds.get("le", bounds["lt"] - 1 if "lt" in bounds else None)
     kind = "a number" if _holds_float(field.annotation) else "a whole number"
-    return f"{kind} from {low} to {high}" if None not in (low, high) else kind
+    if low is None:
+        return kind
+    return f"{kind} of at least {low}" if high is None else f"{kind} from {low} to {high}"
 
 
 def _holds_float(annotation: object) -> bool:

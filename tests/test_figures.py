@@ -188,6 +188,12 @@ def test_descriptions() -> None:
     )
 
 
+def test_number_with_one_bound() -> None:
+    """Where there is no upper bound the lower one is told."""
+    with pytest.raises(ConfigError, match="columns = 0: should be a whole number of at least 1"):
+        call("mnist", columns=0)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_argument_is_explained(kind: str) -> None:
     """Each argument has one sentence, which an author is shown where it is missing."""
