@@ -3,7 +3,7 @@
 Muon (Jordan et al. 2024) makes the step of a matrix orthogonal, and so moves all directions alike.
 Here it gets matrices and convolution kernels with at least 16 rows and columns, a kernel as the
 matrix (out, everything else), but not the first and the last convolution. Its steps are scaled to
-be as large as those of Adam (`match_rms_adamw`), so that its learning rate is of the same kind.
+be as large as those of Adam, so that its learning rate is of the same kind.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sitegen.ihdm.muon import Muon
 from sitegen.ihdm.options import TrainingOptions
 
 SMALLEST_SIDE = 16
@@ -34,25 +35,21 @@ class Optimizers:
         self._options = options
         self._adam = torch.optim.Adam(rest, options.learning_rate, fused=True)
         self._matrices = [_Matrix.of(parameters[name]) for name in parameters if name in wanted]
-        self._muon: torch.optim.Muon | None = None
+        self._muon: Muon | None = None
         if self._matrices:
-            self._muon = torch.optim.Muon(
-                [matrix.flat for matrix in self._matrices],
-                options.muon_learning_rate,
-                weight_decay=0.0,
-                momentum=MOMENTUM,
-                adjust_lr_fn="match_rms_adamw",
-            )
+            flat = [matrix.flat for matrix in self._matrices]
+            self._muon = Muon(flat, options.muon_learning_rate, MOMENTUM)
 
     def step(self, number: int) -> None:
         """Move all parameters by their gradients, at the rates of step `number`."""
-        _set_rate(self._adam, self._options.rate(number))
+        for group in self._adam.param_groups:
+            group["lr"] = self._options.rate(number)
         self._adam.step()
         if self._muon is not None:
-            _set_rate(self._muon, self._options.muon_rate(number))
+            self._muon.learning_rate = self._options.muon_rate(number)
             for matrix in self._matrices:
                 matrix.take_gradient()
-            self._muon.step()  # type: ignore[no-untyped-call]
+            self._muon.step()
 
     def state(self) -> dict[str, Any]:
         """What a run must save to go on, in tables by the name of each."""
@@ -98,8 +95,3 @@ class _Matrix:
 def _flattened(values: Tensor, like: Tensor) -> Tensor:
     """`values` as a matrix (out, rest), its columns in the order of `like`'s memory."""
     return (values if like.is_contiguous() else values.movedim(1, -1)).flatten(1)
-
-
-def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
