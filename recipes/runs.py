@@ -1,64 +1,112 @@
-"""What the runs of this package share: averaged weights, and the way to the end, saving."""
+"""A run that trains a network for coarse levels: steps, averages, saving, going on."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from sitegen.ihdm.card import CoarseConfig
+from sitegen.ihdm.coarse import CoarseNet
 from sitegen.ihdm.options import TrainingOptions
+from sitegen.ihdm.state import write_state
+from sitegen.ihdm.train import mixed_seed
 
 SAVE_EVERY_S = 120.0
-Result = TypeVar("Result", covariant=True)
+REPORT_EVERY = 500
+
+Loss = Callable[[CoarseNet, int, torch.Generator], Tensor]
+"""The loss (N,) of the network at a step; everything random of it comes from the generator."""
 
 
-class Run(Protocol[Result]):
-    """A run in memory that can be saved whole.
+class CoarseRun:
+    """A run in memory; the random numbers of a step come from (seed, step)."""
 
-    The random numbers of a step come from its number.
-    """
+    def __init__(
+        self, config: CoarseConfig, channels: int, loss: Loss, training: TrainingOptions
+    ) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(mixed_seed(training.seed))
+            self.net = CoarseNet(config, channels)
+        self.loss, self.training, self.channels = loss, training, channels
+        self.parameters = dict(self.net.named_parameters())
+        self.ema = {name: value.detach().clone() for name, value in self.parameters.items()}
+        self.optimizer = torch.optim.AdamW(self.net.parameters(), betas=(0.9, 0.98), fused=True)
+        self.step = 0
 
-    step: int
-    training: TrainingOptions
+    def advance(self) -> float:
+        """One step; gives its loss."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.training.rate(self.step)
+        generator = torch.Generator().manual_seed(mixed_seed(self.training.seed, self.step))
+        loss = self.loss(self.net, self.step, generator).mean()
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.training.gradient_clip)
+        self.optimizer.step()
+        with torch.no_grad():
+            current: list[Tensor] = [self.parameters[name] for name in self.ema]
+            share = self.training.ema_share(self.step)
+            torch._foreach_lerp_(list(self.ema.values()), current, 1 - share)
+        self.step += 1
+        return loss.item()
 
-    def advance(self) -> Result:
-        """Take one step."""
+    def averaged(self) -> CoarseNet:
+        """The network with the averaged weights, ready to answer."""
+        return _ready(self.net.config, self.channels, self.net.state_dict() | self.ema)
 
     def save(self, path: Path) -> None:
-        """Write the whole state."""
+        """Write the whole state, all or nothing."""
+        state = {
+            "step": self.step,
+            "config": asdict(self.net.config),
+            "channels": self.channels,
+            "options": asdict(self.training),
+            "net": self.net.state_dict(),
+            "ema": self.ema,
+            "optimizer": self.optimizer.state_dict(),
+        }
+        write_state(path, state)
+
+    def restore(self, path: Path) -> None:
+        """Go on from `path`."""
+        state = torch.load(path, weights_only=True)
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.ema = {name: state["ema"][name] for name in self.parameters}
+        self.step = state["step"]
+
+    def to_the_end(self, path: Path) -> None:
+        """Take all steps that are left, from `path` if it is there; save, and print the losses."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            self.restore(path)
+        saved, recent = time.monotonic(), []
+        while self.step < self.training.steps:
+            recent.append(self.advance())
+            if self.step % REPORT_EVERY == 0:
+                mean = sum(recent) / len(recent)
+                print(f"step {self.step} of {self.training.steps}: {mean:.5f}", flush=True)
+                recent.clear()
+            if time.monotonic() - saved > SAVE_EVERY_S:
+                self.save(path)
+                saved = time.monotonic()
+        self.save(path)
 
 
-class Averages:
-    """The averages of a network's parameters over the steps, by name."""
-
-    def __init__(self, parameters: Mapping[str, nn.Parameter], training: TrainingOptions) -> None:
-        self.parameters, self.training = parameters, training
-        self.values = {name: value.detach().clone() for name, value in parameters.items()}
-
-    @torch.no_grad()
-    def follow(self, step: int) -> None:
-        """Move a little towards the parameters as they are after `step`."""
-        current: list[Tensor] = [self.parameters[name] for name in self.values]
-        share = self.training.ema_share(step)
-        torch._foreach_lerp_(list(self.values.values()), current, 1 - share)
+def read_net(path: Path) -> CoarseNet:
+    """The averaged network that a run saved, ready to answer."""
+    state = torch.load(path, weights_only=True)
+    config = CoarseConfig(**state["config"])
+    return _ready(config, state["channels"], state["net"] | state["ema"])
 
 
-def to_the_end(
-    run: Run[Result], path: Path, describe: Callable[[list[Result]], str], every: int
-) -> None:
-    """Take all steps that are left, save now and then, and print what the last `every` gave."""
-    saved = time.monotonic()
-    recent: list[Result] = []
-    while run.step < run.training.steps:
-        recent.append(run.advance())
-        if run.step % every == 0:
-            print(f"step {run.step} of {run.training.steps}: {describe(recent)}", flush=True)
-            recent.clear()
-        if time.monotonic() - saved > SAVE_EVERY_S:
-            run.save(path)
-            saved = time.monotonic()
-    run.save(path)
+def _ready(config: CoarseConfig, channels: int, weights: Mapping[str, Any]) -> CoarseNet:
+    net = CoarseNet(config, channels)
+    net.load_state_dict(weights)
+    return net.eval().requires_grad_(False)

@@ -1,28 +1,30 @@
-"""Trains the network for the coarse levels: python -m recipes.train_coarse --help.
+"""Trains a network for the coarse levels of a model: python -m recipes.train_coarse --help.
 
-A run that was stopped goes on where it was saved.
+It is larger than a model should carry; `recipes.distil` makes a small one of it. A run that was
+stopped goes on where it was saved.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from recipes.coarse import CoarseConfig, CoarseNet, LowCosines, lowest
-from recipes.runs import Averages, to_the_end
+from recipes.coarse import LowCosines, draw_states, low_cosines
+from recipes.runs import CoarseRun, Loss
+from sitegen.ihdm.card import CoarseConfig
 from sitegen.ihdm.checkpoint import load_model
+from sitegen.ihdm.coarse import CoarseNet
 from sitegen.ihdm.data import read_images
-from sitegen.ihdm.heat import dct2
 from sitegen.ihdm.model import Model
 from sitegen.ihdm.options import TrainingOptions
-from sitegen.ihdm.state import write_state
-from sitegen.ihdm.train import mixed_seed
 from sitegen.models import model_source
 
+NETWORK = CoarseConfig(
+    lowest_level=54, side=10, width=768, blocks=4, features=384, level_features=32
+)
 TRAINING = TrainingOptions(
     images=12_000_000,
     batch_size=512,
@@ -32,128 +34,48 @@ TRAINING = TrainingOptions(
 )
 
 
-@dataclass(frozen=True)
-class CoarseOptions:
-    """What a run does: levels from `lowest_level` to K, each as often as another."""
+def coarse_loss(known: LowCosines, sharp: Tensor, training: TrainingOptions) -> Loss:
+    """The loss of `sitegen.ihdm.loss.heat_loss` on the lowest cosines alone.
 
-    lowest_level: int = 54
-    training: TrainingOptions = field(default=TRAINING)
-
-
-def coarse_loss(
-    net: CoarseNet, known: LowCosines, sharp: Tensor, levels: Tensor, noise: Tensor
-) -> Tensor:
-    """The loss (N,) of `sitegen.ihdm.loss.heat_loss` on the lowest cosines alone.
-
-    `sharp` (N, side²) are coefficients of images, `noise` those of the training noise, in pixel
-    units.
+    `sharp` (N, C·side²) are those of the data.
     """
-    states = known.attenuation[levels] * sharp + noise
-    r = net(known.standardised(states, levels), levels / known.levels)
-    weight = known.weight[levels]
-    wanted = (sharp - known.estimate(states, levels)) / known.unknown[levels]
-    loss: Tensor = (weight * (r - wanted).square()).sum(1) / weight.sum(1)
+
+    def loss(net: CoarseNet, _step: int, generator: torch.Generator) -> Tensor:
+        lowest_level = net.config.lowest_level
+        drawn = draw_states(known, sharp, training.batch_size, lowest_level, 1.0, generator)
+        return denoising_loss(known, net, *drawn)
+
     return loss
 
 
-class CoarseRun:
-    """A run in memory; `sharp` (N, side²) are the lowest coefficients of the data."""
-
-    def __init__(
-        self, model: Model, sharp: Tensor, config: CoarseConfig, options: CoarseOptions
-    ) -> None:
-        self.config, self.options, self.training = config, options, options.training
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(mixed_seed(self.training.seed))
-            self.net = CoarseNet(config)
-        self.known, self.sharp = LowCosines.of(model, config.side), sharp
-        self.noise_std = model.card.training_noise_std
-        self.ema = Averages(dict(self.net.named_parameters()), self.training)
-        self.optimizer = torch.optim.AdamW(self.net.parameters(), betas=(0.9, 0.98), fused=True)
-        self.step = 0
-
-    def batch(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Coefficients, levels and noise of this step."""
-        size = self.training.batch_size
-        generator = torch.Generator().manual_seed(mixed_seed(self.training.seed, self.step))
-        chosen = torch.randint(len(self.sharp), (size,), generator=generator)
-        lowest_level, beyond = self.options.lowest_level, self.known.levels + 1
-        levels = torch.randint(lowest_level, beyond, (size,), generator=generator)
-        noise = torch.randn(size, self.sharp.shape[1], generator=generator)
-        return self.sharp[chosen], levels, self.noise_std * noise
-
-    def advance(self) -> float:
-        """One step; gives its loss."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.training.rate(self.step)
-        loss = coarse_loss(self.net, self.known, *self.batch()).mean()
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.training.gradient_clip)
-        self.optimizer.step()
-        self.ema.follow(self.step)
-        self.step += 1
-        return loss.item()
-
-    def save(self, path: Path) -> None:
-        """Write the whole state, all or nothing."""
-        state = {
-            "step": self.step,
-            "config": asdict(self.config),
-            "options": asdict(self.options),
-            "net": self.net.state_dict(),
-            "ema": self.ema.values,
-            "optimizer": self.optimizer.state_dict(),
-        }
-        write_state(path, state)
-
-    def restore(self, path: Path) -> None:
-        """Go on from `path`."""
-        state = torch.load(path, weights_only=True)
-        self.net.load_state_dict(state["net"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.ema.values = state["ema"]
-        self.step = state["step"]
+def denoising_loss(
+    known: LowCosines, net: CoarseNet, sharp: Tensor, states: Tensor, levels: Tensor
+) -> Tensor:
+    """Squared error (N,) for the coefficients of images and of their states at `levels`."""
+    wanted = (sharp - known.estimate(states, levels)) / known.unknown[levels]
+    return known.cost(known.answer(net, states, levels) - wanted, levels)
 
 
-def read_net(path: Path) -> tuple[CoarseNet, CoarseConfig]:
-    """The averaged network that a run saved, ready to answer."""
-    state = torch.load(path, weights_only=True)
-    config = CoarseConfig(**state["config"])
-    net = CoarseNet(config)
-    net.load_state_dict(state["net"] | state["ema"])
-    return net.eval().requires_grad_(False), config
-
-
-def low_cosines(images: Tensor, side: int, chunk: int = 4096) -> Tensor:
-    """The lowest coefficients (N, side²) of uint8 images (N, 1, H, W)."""
-    return torch.cat(
-        [lowest(dct2(part.float() / 255), side) for part in torch.split(images, chunk)]
-    )
-
-
-def _mean(losses: list[float]) -> str:
-    return f"{sum(losses) / len(losses):.5f}"
+def read_model(folder: Path) -> Model:
+    """The preconditioned model in a folder. SystemExit if it is none."""
+    source = model_source(folder.name, folder, None)
+    model = load_model(source.weights, source.card)
+    if not isinstance(model, Model) or model.statistics is None:
+        raise SystemExit(f"{folder}: only a preconditioned model that blurs has coarse levels")
+    return model
 
 
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", type=Path, help="folder of a preconditioned model of grey images")
+    parser.add_argument("model", type=Path, help="folder of a preconditioned model")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True, help="file for the state of the run")
     arguments = parser.parse_args()
-    source = model_source(arguments.model.name, arguments.model, None)
-    model = load_model(source.weights, source.card)
-    if not isinstance(model, Model):
-        raise SystemExit(f"{arguments.model}: is a DDPM; only heat dissipation has coarse levels")
-    config = CoarseConfig()
-    sharp = low_cosines(torch.as_tensor(read_images(arguments.data)), config.side)
-    run = CoarseRun(model, sharp, config, CoarseOptions())
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    if arguments.output.exists():
-        run.restore(arguments.output)
-    to_the_end(run, arguments.output, _mean, every=500)
+    model = read_model(arguments.model)
+    sharp = low_cosines(torch.as_tensor(read_images(arguments.data)), NETWORK.side)
+    loss = coarse_loss(LowCosines.of(model, NETWORK.side), sharp, TRAINING)
+    CoarseRun(NETWORK, model.card.channels, loss, TRAINING).to_the_end(arguments.output)
 
 
 if __name__ == "__main__":

@@ -115,6 +115,28 @@ WeightsRef = FileRef
 
 
 @dataclass(frozen=True)
+class CoarseConfig:
+    """The network for the levels from `lowest_level` to K, which sees cosines (`coarse.py`).
+
+    It answers the lowest `side` × `side` cosines of each channel, all that those levels leave of an
+    image; `width` and `blocks` are the size of its MLP, `features` the number of its random
+    frequencies, `level_features` that of the frequencies which tell it the level.
+
+    Raises ConfigError that names every value that is wrong.
+    """
+
+    lowest_level: int
+    side: int
+    width: int
+    blocks: int
+    features: int
+    level_features: int = 16
+
+    def __post_init__(self) -> None:
+        rules.refuse(cardrules.coarse_problems(_plain(self)), "coarse")
+
+
+@dataclass(frozen=True)
 class DiffusionConfig:
     """How a DDPM adds noise, and how it is sampled unless told otherwise.
 
@@ -143,7 +165,8 @@ class ModelCard:
     """A model without its weights.
 
     Sizes are in pixels, noise levels are standard deviations in [0, 1] pixel units. A DDPM has
-    `diffusion` and no blur, prior, noise levels or parameterization. `training` and `quality` are
+    `diffusion` and no blur, prior, noise levels or parameterization. `coarse` is the network of a
+    "preconditioned" model for coarse levels, where it has one. `training` and `quality` are
     free notes. `example` is a picture of the kind that the model makes; `subject` says what those
     are, in the plural ("handwritten digits").
 
@@ -167,6 +190,7 @@ class ModelCard:
     known_faults: tuple[str, ...] = ()
     subject: str = ""
     diffusion: DiffusionConfig | None = None
+    coarse: CoarseConfig | None = None
 
     def __post_init__(self) -> None:
         rules.refuse(cardrules.card_problems(_plain(self)), "card")
@@ -245,13 +269,16 @@ def _keep(instance: Any, table: Mapping[str, rules.Rule]) -> None:
         object.__setattr__(instance, name, value)
 
 
+_TABLES = UNetConfig | BlurRange | FileRef | DiffusionConfig | CoarseConfig | ModelCard
+
+
 def _plain(value: Any) -> Any:
     """Dataclasses as tables without their None; tuples as lists."""
     if isinstance(value, DiffusersUNet):
         return {"diffusers": value.config}
     if isinstance(value, BlurSchedule):
         return {"schedule": list(value.sigmas)}
-    if isinstance(value, UNetConfig | BlurRange | FileRef | DiffusionConfig | ModelCard):
+    if isinstance(value, _TABLES):
         pairs = ((item.name, getattr(value, item.name)) for item in fields(value))
         found = {key: _plain(item) for key, item in pairs if item is not None}
         return _without_heat(found) if isinstance(value, ModelCard) else found
@@ -292,6 +319,8 @@ def _built(tables: Mapping[str, Any]) -> dict[str, Any]:
             built[key] = FileRef(**tables[key])
     if "diffusion" in tables:
         built["diffusion"] = DiffusionConfig(**tables["diffusion"])
+    if "coarse" in tables:
+        built["coarse"] = CoarseConfig(**tables["coarse"])
     blur = tables.get("blur")
     if blur is not None:
         explicit = "schedule" in blur

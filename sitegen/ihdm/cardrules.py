@@ -42,8 +42,10 @@ CARD: dict[str, Rule] = {
 }
 FILES = ("weights", "prior", "example")
 """The tables that name a file beside the card."""
-TABLES = dict.fromkeys(("blur", "diffusion", "unet", *FILES, "training", "quality"), _TABLE)
-HEAT = ("blur", "prior", "training_noise_std", "sampling_noise_std", "parameterization")
+TABLES = dict.fromkeys(
+    ("blur", "diffusion", "unet", "coarse", *FILES, "training", "quality"), _TABLE
+)
+HEAT = ("blur", "prior", "training_noise_std", "sampling_noise_std", "parameterization", "coarse")
 """What only a model that blurs has."""
 UNET: dict[str, Rule] = {
     "model_channels": _COUNT,
@@ -60,6 +62,14 @@ UNET: dict[str, Rule] = {
     "resblock_updown": rules.FLAG,
     "use_scale_shift_norm": rules.FLAG,
     "use_new_attention_order": rules.FLAG,
+}
+COARSE: dict[str, Rule] = {
+    "lowest_level": rules.integer(1, 100_000),
+    "side": _COUNT,
+    "width": _COUNT,
+    "blocks": rules.integer(1, 64),
+    "features": _COUNT,
+    "level_features": rules.integer(1, 256),
 }
 _BETA = rules.number("a number above 0 and below 1", lambda v: 0 < v < 1)
 _ENDS: dict[str, Rule] = {"beta_start": _BETA, "beta_end": _BETA}
@@ -111,6 +121,9 @@ def card_problems(card: Table) -> list[Problem]:
     for key in FILES:
         if key in tables:
             found += file_problems(tables[key], (key,))
+    if "coarse" in tables and card.get("kind") != "ddpm":
+        found += _misplaced_coarse(card) + coarse_problems(tables["coarse"], ("coarse",))
+        found += _coarse_limits(card, tables["coarse"])
     if card.get("kind") == "ddpm":
         return found + _ddpm_problems(card, tables.get("diffusion"))
     if "diffusion" in card:
@@ -205,6 +218,32 @@ def file_problems(file: Table, path: rules.KeyPath = ()) -> list[Problem]:
         *rules.broken(file, FILE, path),
         *rules.missing(file, ("file",), path),
     ]
+
+
+def coarse_problems(coarse: Table, path: rules.KeyPath = ()) -> list[Problem]:
+    """All that is wrong with the `[coarse]` table by itself."""
+    needed = [key for key in COARSE if key != "level_features"]
+    return [
+        *rules.unknown(coarse, COARSE, path),
+        *rules.broken(coarse, COARSE, path),
+        *rules.missing(coarse, needed, path),
+    ]
+
+
+def _misplaced_coarse(card: Table) -> list[Problem]:
+    if card.get("parameterization") == "preconditioned":
+        return []
+    return [Problem(("coarse",), 'only for the parameterization "preconditioned"; leave it out')]
+
+
+def _coarse_limits(card: Table, coarse: Table) -> list[Problem]:
+    """Neither a level nor cosines that the model does not have."""
+    found = []
+    for key, limit in (("lowest_level", "levels"), ("side", "image_size")):
+        value, most = coarse.get(key), card.get(limit)
+        if COARSE[key].holds(value) and CARD[limit].holds(most) and int(value) > int(most):  # type: ignore[arg-type]
+            found.append(Problem(("coarse", key), f"must be at most {limit}, {most}", value))
+    return found
 
 
 def _noise_problems(card: Table) -> list[Problem]:

@@ -17,15 +17,16 @@ from torch import Tensor
 from sitegen.errors import ConfigError, PlatformError, RefusedError
 from sitegen.files import write_atomic
 from sitegen.ihdm.card import CARD_NAME, FileRef, ModelCard, presets, read_card
+from sitegen.ihdm.coarse import CoarseNet
 from sitegen.ihdm.diffusersnet import CalledLikeOurs
 from sitegen.ihdm.diffusion import DiffusionModel
 from sitegen.ihdm.foreign import foreign_model
 from sitegen.ihdm.inputs import is_folder, regular_size
 from sitegen.ihdm.inspection import CheckpointInfo, inspect_checkpoint, weights_file
 from sitegen.ihdm.model import Model, Precision, Statistics
-from sitegen.ihdm.reading import empty_network, read_weights
+from sitegen.ihdm.reading import empty_network, of_the_unet, read_weights
 from sitegen.ihdm.unet import UNet
-from sitegen.ihdm.weights import STATISTICS, save_weights
+from sitegen.ihdm.weights import COARSE, STATISTICS, save_weights
 
 __all__ = [
     "CheckpointInfo",
@@ -96,15 +97,22 @@ def _assemble(
     card: ModelCard, weights: Mapping[str, Tensor], precision: Precision
 ) -> Model | DiffusionModel:
     unet = empty_network(card)
-    network = {name: tensor for name, tensor in weights.items() if name not in STATISTICS}
-    unet.load_state_dict(network, strict=True, assign=True)
+    unet.load_state_dict(of_the_unet(weights), strict=True, assign=True)
     model: Model | DiffusionModel
     if isinstance(unet, UNet) and card.kind != "ddpm":
-        model = Model(card, unet, _statistics(card, weights), precision)
+        model = Model(card, unet, _statistics(card, weights), precision, _coarse(card, weights))
     else:
         own = unet if isinstance(unet, UNet) else CalledLikeOurs(unet)
         model = DiffusionModel(card, own, precision)
     return model.eval().requires_grad_(False)
+
+
+def _coarse(card: ModelCard, weights: Mapping[str, Tensor]) -> CoarseNet | None:
+    if card.coarse is None:
+        return None
+    net = CoarseNet(card.coarse, card.channels)
+    net.load_state_dict({name: weights[COARSE + name] for name in net.state_dict()})
+    return net
 
 
 def _statistics(card: ModelCard, weights: Mapping[str, Tensor]) -> Statistics | None:

@@ -14,7 +14,7 @@ from sitegen.ihdm.card import CARD_NAME, ModelCard, read_card
 from sitegen.ihdm.contents import Published, has_learned_variance
 from sitegen.ihdm.foreign import foreign_model
 from sitegen.ihdm.inputs import Format, is_folder, regular_size, sniff
-from sitegen.ihdm.weights import STATISTICS, read_header
+from sitegen.ihdm.weights import COARSE, STATISTICS, is_of_unet, read_header
 
 SUFFIXES = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})
 """How the names of checkpoints end."""
@@ -39,7 +39,8 @@ class CheckpointInfo:
     `architecture` is None when the names and shapes are not those of a U-Net that we know, and
     `presets` are the published configurations that it fits. `layout` is one of `contents.Layout`,
     "weights" for safetensors, or "diffusers". `schedule_levels` is K where the blur schedule lies
-    in the file. `card` is that of a model's folder, where it is known what a checkpoint does not
+    in the file. `coarse` says that there is a network for coarse levels, too; it is not counted.
+    `card` is that of a model's folder, where it is known what a checkpoint does not
     tell.
     """
 
@@ -60,6 +61,7 @@ class CheckpointInfo:
     schedule_levels: int | None = None
     file: str = ""
     card: ModelCard | None = None
+    coarse: bool = False
 
     def to_json(self) -> str:
         """Everything as JSON."""
@@ -79,7 +81,7 @@ class CheckpointInfo:
             "step": "not told" if self.step is None else f"{self.step:,}",
             "parameters": f"{self.parameters:,} ({', '.join(self.dtypes)}), {self.tensors} tensors",
             "ema": ema,
-            "parameterization": "preconditioned" if self.preconditioned else "difference",
+            "parameterization": self._parameterization(),
             "architecture": looks,
             "fits presets": ", ".join(self.presets) or "none",
             "card": _about(self.card) if self.card else "none; sitegen add writes one",
@@ -89,6 +91,11 @@ class CheckpointInfo:
         if self.schedule_levels is not None:
             pairs["blur schedule"] = f"{self.schedule_levels} levels, inside of the file"
         return "\n".join(f"{key:17} {value}" for key, value in pairs.items())
+
+    def _parameterization(self) -> str:
+        if not self.preconditioned:
+            return "difference"
+        return f"preconditioned{', with a network for coarse levels' if self.coarse else ''}"
 
 
 def _about(card: ModelCard) -> str:
@@ -131,10 +138,14 @@ def _inspected(file: Path) -> CheckpointInfo:
             info = _published_info(archive.published, size)
             return replace(info, schedule_levels=schedule.levels if schedule else None)
     entries = read_header(file).entries
-    shapes = {name: entry.shape for name, entry in entries.items() if name not in STATISTICS}
+    shapes = {name: entry.shape for name, entry in entries.items() if is_of_unet(name)}
     dtypes = {entry.dtype for name, entry in entries.items() if name in shapes}
     info = _info("safetensors", size, shapes, dtypes)
-    return replace(info, preconditioned=all(name in entries for name in STATISTICS))
+    return replace(
+        info,
+        preconditioned=all(name in entries for name in STATISTICS),
+        coarse=any(name.startswith(COARSE) for name in entries),
+    )
 
 
 def only_checkpoint(folder: Path) -> Path | None:

@@ -10,6 +10,8 @@ Two parameterizations of the network's answer:
   R_k = S σ² / (A_k² S + σ²) unknown. The network sees x̂_0 standardised and answers r; then
   û_0 = x̂_0 + √R_k r coefficient by coefficient and mean = A_{k−1} û_0, exact because the heat
   equation is linear. It is the preconditioning of Karras et al. 2022 with one factor a frequency.
+  A model may have a second network for its coarse levels, which answers the cosines of r that are
+  left there (`coarse.py`).
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from sitegen.ihdm.card import ModelCard
+from sitegen.ihdm.coarse import CoarseNet, lowest, restored
 from sitegen.ihdm.heat import attenuation, dct2, idct2
 from sitegen.ihdm.unet import UNet
 
@@ -121,8 +124,12 @@ class Model(CardModel):
         unet: UNet,
         statistics: Statistics | None = None,
         precision: Precision = "float32",
+        coarse: CoarseNet | None = None,
     ) -> None:
         super().__init__(card, unet, precision)
+        if (None if coarse is None else coarse.config) != card.coarse:
+            raise ValueError("the card and the network for coarse levels do not match")
+        self.coarse = coarse
         if (statistics is None) == (card.parameterization == "preconditioned"):
             raise ValueError(f"a {card.parameterization} model and these statistics do not match")
         self.statistics = statistics
@@ -143,18 +150,46 @@ class Model(CardModel):
         if self.statistics is None:
             return u + self.network(u, levels)
         # One factor serves the whole batch when the level is the same for all.
-        return self._preconditioned(u, levels, levels[:1] if isinstance(level, int) else levels)
+        one = isinstance(level, int)
+        return self._preconditioned(u, levels, levels[:1] if one else levels)
 
     def _preconditioned(self, u: Tensor, levels: Tensor, factor_levels: Tensor) -> Tensor:
         assert self.statistics is not None
         self.statistics = statistics = self.statistics.to(u.device)
         here = self.attenuation(factor_levels)
         gain, unknown = linear_estimate(statistics, here, self.card.training_noise_std)
-        coefficients = statistics.mean + gain * (dct2(u) - here * statistics.mean)
+        away = dct2(u) - here * statistics.mean
+        estimate = statistics.mean + gain * away
+        if self.coarse is None:
+            answer = self._fine_answer(estimate, levels)
+        else:
+            total = (here**2 * statistics.variance + self.card.training_noise_std**2).sqrt()
+            answer = self._answer(estimate, away / total, levels, factor_levels)
+        return idct2(self.attenuation(factor_levels - 1) * (estimate + unknown.sqrt() * answer))
+
+    def _fine_answer(self, estimate: Tensor, levels: Tensor) -> Tensor:
+        """The cosines of the U-Net's r (N, C, H, W)."""
         mean, std = self._pixel_scale
-        answer = self.network((idct2(coefficients) - mean) / std, levels)
-        sharp = coefficients + unknown.sqrt() * dct2(answer)
-        return idct2(self.attenuation(factor_levels - 1) * sharp)
+        return dct2(self.network((idct2(estimate) - mean) / std, levels))
+
+    def _coarse_answer(self, z: Tensor, levels: Tensor) -> Tensor:
+        """Those of the other network's; in float32, as it is too small to be worth less."""
+        assert self.coarse is not None
+        side = self.coarse.config.side
+        return restored(self.coarse(lowest(z, side), levels / self.card.levels), z, side)
+
+    def _answer(self, estimate: Tensor, z: Tensor, levels: Tensor, factor_levels: Tensor) -> Tensor:
+        """Each state's by the network of its level."""
+        assert self.coarse is not None
+        coarse = factor_levels >= self.coarse.config.lowest_level
+        if bool(coarse.all()):
+            return self._coarse_answer(z, levels)
+        if not bool(coarse.any()):
+            return self._fine_answer(estimate, levels)
+        answer = torch.empty_like(z)
+        answer[coarse] = self._coarse_answer(z[coarse], levels[coarse])
+        answer[~coarse] = self._fine_answer(estimate[~coarse], levels[~coarse])
+        return answer
 
     def attenuation(self, levels: Tensor) -> Tensor:
         """A_k (N, 1, H, W) float32 of levels (N,)."""

@@ -14,7 +14,7 @@ from sitegen.ihdm.card import DiffusersUNet, ModelCard
 from sitegen.ihdm.contents import HEAD, has_learned_variance
 from sitegen.ihdm.inputs import sha256, sniff
 from sitegen.ihdm.stored import StoredTensor
-from sitegen.ihdm.weights import STATISTICS, Entry, read_header, read_tensors
+from sitegen.ihdm.weights import COARSE, STATISTICS, Entry, is_of_unet, read_header, read_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -38,6 +38,11 @@ def read_weights(path: Path, card: ModelCard) -> dict[str, Tensor]:
         if not bool(tensor.isfinite().all()):
             raise RefusedError(f"{path}: {name} holds numbers that are not finite")
     return weights
+
+
+def of_the_unet(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those of a model's tensors that are its U-Net's."""
+    return {name: tensor for name, tensor in weights.items() if is_of_unet(name)}
 
 
 def network_shapes(card: ModelCard) -> dict[str, tuple[int, ...]]:
@@ -147,7 +152,7 @@ def _read_ours(
     entries = {now[name]: entry for name, entry in stored.items()}
     extra = {}
     if card.parameterization == "preconditioned":
-        extra = dict.fromkeys(STATISTICS, card.shape)
+        extra = {**dict.fromkeys(STATISTICS, card.shape), **_coarse_shapes(path, card, stored)}
     found = {name: entry.shape for name, entry in entries.items()}
     _check_shapes(path, found, {**wanted, **extra}, card)
     for name, entry in entries.items():
@@ -155,6 +160,26 @@ def _read_ours(
     _check_digest(path, card)
     tensors = {now[name]: tensor for name, tensor in read_tensors(path).items()}
     return {name: tensors[name].float() for name in (*wanted, *extra)}
+
+
+def _coarse_shapes(
+    path: Path, card: ModelCard, stored: Mapping[str, Entry]
+) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the network for coarse levels, if the card has one."""
+    import torch
+
+    from sitegen.ihdm.coarse import CoarseNet
+
+    if card.coarse is None:
+        if any(name.startswith(COARSE) for name in stored):
+            raise RefusedError(
+                f"{path}: has a network for coarse levels, which its card does not describe; use "
+                "it with the card that it came with, which has a table [coarse]"
+            )
+        return {}
+    with torch.device("meta"):
+        tensors = CoarseNet(card.coarse, card.channels).state_dict()
+    return {COARSE + name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 def _names(card: ModelCard, stored: Mapping[str, Entry]) -> dict[str, str]:

@@ -28,9 +28,8 @@ from sitegen.ihdm.data import Images, require_enough
 from sitegen.ihdm.inputs import sha256
 from sitegen.ihdm.model import Precision
 from sitegen.ihdm.prior import PRIOR_NAME, make_prior
-from sitegen.ihdm.reading import read_weights
+from sitegen.ihdm.reading import of_the_unet, read_weights
 from sitegen.ihdm.train import STATE_NAME, Beginning, Progress, Run, TrainingOptions
-from sitegen.ihdm.weights import STATISTICS
 
 LOCK_NAME = ".training.lock"
 PRIOR_IMAGES = 1000
@@ -98,9 +97,7 @@ def beginning(name: str, weights: Path, own: ModelCard, card: ModelCard) -> Begi
             f"{weights}: the weights of {name} are of another network than the one to train; "
             f"that has {Architecture.of(card.channels, card.unet).text()}"
         )
-    tensors = read_weights(weights, own)
-    network = {key: tensor for key, tensor in tensors.items() if key not in STATISTICS}
-    return Beginning(name, sha256(weights), network)
+    return Beginning(name, sha256(weights), of_the_unet(read_weights(weights, own)))
 
 
 def train(

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 STATISTICS = ("statistics.mean", "statistics.variance")
 """Names of a preconditioned model's statistics, which are always stored as float32."""
+COARSE = "coarse."
+"""How the names of its network for coarse levels begin, if it has one."""
 
 _HEADER_LIMIT = 100 << 20
 _DAMAGE = (SafetensorError, OSError, ValueError, RecursionError, KeyError, TypeError, OverflowError)
@@ -43,6 +45,11 @@ class Header:
 
     entries: Mapping[str, Entry]
     metadata: Mapping[str, str]
+
+
+def is_of_unet(name: str) -> bool:
+    """Whether a tensor of this name is one of the U-Net's."""
+    return name not in STATISTICS and not name.startswith(COARSE)
 
 
 def read_header(path: Path) -> Header:

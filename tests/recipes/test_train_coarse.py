@@ -1,4 +1,4 @@
-"""A run of the coarse network learns, goes on where it was saved, and gives its averages."""
+"""The loss for cosines is that for pixels; a run learns, goes on where it was, gives averages."""
 
 from __future__ import annotations
 
@@ -10,22 +10,54 @@ import torch
 from PIL import Image
 
 from recipes import train_coarse
-from recipes.coarse import CoarseConfig
-from recipes.train_coarse import CoarseOptions, CoarseRun, low_cosines, read_net
+from recipes.coarse import LowCosines, low_cosines
+from recipes.runs import CoarseRun, read_net
+from recipes.train_coarse import coarse_loss, denoising_loss
+from sitegen.ihdm.card import CoarseConfig
+from sitegen.ihdm.coarse import CoarseNet, lowest
+from sitegen.ihdm.heat import dct2
+from sitegen.ihdm.loss import heat_loss
 from sitegen.ihdm.options import TrainingOptions
 from tests.ihdm.lessons import images
 from tests.recipes.test_coarse import model
 
-CONFIG = CoarseConfig(side=8, width=64, blocks=1, features=16)
+CONFIG = CoarseConfig(lowest_level=3, side=8, width=64, blocks=1, features=16)
 TRAINING = TrainingOptions(
     images=64 * 120, batch_size=64, learning_rate=3e-3, warmup_steps=10, ema_decay=0.9
 )
-OPTIONS = CoarseOptions(lowest_level=3, training=TRAINING)
+LEVELS = torch.tensor([1, 4, 7, 8])
 
 
-def run(options: CoarseOptions = OPTIONS) -> CoarseRun:
-    """A run over eight pictures, which can be learnt by heart."""
-    return CoarseRun(model(), low_cosines(images(8), CONFIG.side), CONFIG, options)
+def run(training: TrainingOptions = TRAINING) -> CoarseRun:
+    """A run over eight pictures."""
+    known, sharp = LowCosines.of(model(), CONFIG.side), low_cosines(images(8), CONFIG.side)
+    return CoarseRun(CONFIG, 1, coarse_loss(known, sharp, training), training)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_loss_is_that_of_the_network_over_pixels(channels: int) -> None:
+    """With all cosines and both networks silent it is `heat_loss` of the same images and noise."""
+    pictures = images(4, channels).float() / 255
+    noise = torch.randn(pictures.shape, generator=torch.Generator().manual_seed(4))
+    wanted = heat_loss(model(channels), pictures, LEVELS, noise)
+    known = LowCosines.of(model(channels), 8)
+    sharp = lowest(dct2(pictures), 8)
+    states = known.attenuation[LEVELS] * sharp + 0.05 * lowest(dct2(noise), 8)
+    found = denoising_loss(known, CoarseNet(CONFIG, channels), sharp, states, LEVELS)
+    assert found.detach().numpy() == pytest.approx(wanted.numpy(), rel=1e-3)
+
+
+def test_loss_is_least_for_the_truth() -> None:
+    """A network that knew the image would have no loss."""
+
+    class Oracle(CoarseNet):
+        def forward(self, z: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
+            return (sharp - known.estimate(states, LEVELS)) / known.unknown[LEVELS]
+
+    known, sharp = LowCosines.of(model(), 8), low_cosines(images(4), 8)
+    noise = torch.randn(sharp.shape, generator=torch.Generator().manual_seed(5))
+    states = known.attenuation[LEVELS] * sharp + 0.05 * noise
+    assert float(denoising_loss(known, Oracle(CONFIG, 1), sharp, states, LEVELS).max()) < 1e-6
 
 
 def test_learns() -> None:
@@ -35,35 +67,22 @@ def test_learns() -> None:
     assert sum(losses[-20:]) < 0.9 * sum(losses[:20])
 
 
-def test_batches() -> None:
-    """Levels from the lowest to K, all of them; noise of the card's strength; step by step anew."""
-    going = run(replace(OPTIONS, training=replace(TRAINING, batch_size=4096, images=10**6)))
-    sharp, levels, noise = going.batch()
-    assert set(levels.tolist()) == set(range(3, 9))
-    assert float(noise.std()) == pytest.approx(0.05, rel=0.01)
-    assert len({tuple(row.tolist()) for row in sharp}) == 8
-    assert all(
-        torch.equal(*pair) for pair in zip(going.batch(), (sharp, levels, noise), strict=True)
-    )
-    going.step = 1
-    assert not torch.equal(going.batch()[1], levels)
-
-
 def test_goes_on(tmp_path: Path) -> None:
     """Stopped and resumed, it has the weights of a run that was never stopped."""
-    whole, first, second = run(), run(), run()
+    short = replace(TRAINING, images=6 * 64)
+    whole, first = run(short), run(short)
     for _ in range(6):
         whole.advance()
     for _ in range(3):
         first.advance()
     first.save(tmp_path / "state.pt")
-    second.restore(tmp_path / "state.pt")
-    for _ in range(3):
-        second.advance()
+    second = run(short)
+    second.to_the_end(tmp_path / "state.pt")
+    assert second.step == 6
     for name, value in whole.net.state_dict().items():
         assert torch.equal(value, second.net.state_dict()[name]), name
-    for name, value in whole.ema.values.items():
-        assert torch.equal(value, second.ema.values[name]), name
+    for name, value in whole.ema.items():
+        assert torch.equal(value, second.ema[name]), name
 
 
 def test_averages_are_read(tmp_path: Path) -> None:
@@ -72,24 +91,23 @@ def test_averages_are_read(tmp_path: Path) -> None:
     for _ in range(4):
         going.advance()
     going.save(tmp_path / "state.pt")
-    net, config = read_net(tmp_path / "state.pt")
-    assert config == CONFIG
-    for name, value in net.named_parameters():
-        assert torch.equal(value, going.ema.values[name]), name
-        assert not value.requires_grad
-    assert not torch.equal(net.leave.weight, going.net.leave.weight)
+    for net in (read_net(tmp_path / "state.pt"), going.averaged()):
+        assert net.config == CONFIG
+        for name, value in net.named_parameters():
+            assert torch.equal(value, going.ema[name]), name
+            assert not value.requires_grad
+        assert not torch.equal(net.leave.weight, going.net.leave.weight)
 
 
 def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command reads a shipped model and images, trains and saves; a DDPM is refused."""
     for place in range(6):
         Image.new("L", (28, 28), 40 * place).save(tmp_path / f"{place}.png")
-    short = CoarseOptions(training=replace(TRAINING, images=3 * 64))
-    monkeypatch.setattr(train_coarse, "CoarseOptions", lambda: short)
+    monkeypatch.setattr(train_coarse, "TRAINING", replace(TRAINING, images=3 * 64))
     command = ["x", "models/mnist", "--data", str(tmp_path), "--output", str(tmp_path / "a/c.pt")]
     monkeypatch.setattr("sys.argv", command)
     train_coarse.main()
-    assert read_net(tmp_path / "a/c.pt")[1] == CoarseConfig()
+    assert read_net(tmp_path / "a/c.pt").config == train_coarse.NETWORK
     monkeypatch.setattr("sys.argv", [*command[:1], "models/mnist-ddpm", *command[2:]])
-    with pytest.raises(SystemExit, match="is a DDPM"):
+    with pytest.raises(SystemExit, match="only a preconditioned model"):
         train_coarse.main()
