@@ -186,15 +186,26 @@ def memory_errors(doing: str) -> Iterator[None]:
 AnyModel = TypeVar("AnyModel", Model, DiffusionModel)
 
 
-@torch.inference_mode()
 def seconds_an_image(model: Model | DiffusionModel) -> float:
-    """What the network takes for one image at one level, in the chunks that filming has."""
+    """What the networks take for one image at one level, on average over the levels.
+
+    Measured in the chunks that filming has.
+    """
+    coarse, levels = model.card.coarse, model.card.levels
+    if coarse is None:
+        return _seconds_at(model, 1)
+    share = (levels + 1 - coarse.lowest_level) / levels
+    return (1 - share) * _seconds_at(model, 1) + share * _seconds_at(model, levels)
+
+
+@torch.inference_mode()
+def _seconds_at(model: Model | DiffusionModel, level: int) -> float:
     size = _chunk(model.card.shape)
     states = torch.zeros(size, *model.card.shape, device=model.device)
     seconds = math.inf
     for _ in range(3):
         started = time.perf_counter()
-        model(states, 1).cpu()  # which waits for the device
+        model(states, level).cpu()  # which waits for the device
         seconds = min(seconds, time.perf_counter() - started)
     return seconds / size
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sitegen import actors
-from sitegen.actors import Actor, load_actor, require_device
+from sitegen.actors import Actor, load_actor, require_device, seconds_an_image
 from sitegen.build import Options, build
 from sitegen.encode import encode_clip
 from sitegen.errors import ConfigError, PlatformError, RefusedError, TargetError
@@ -30,6 +30,7 @@ from sitegen.shots.clips import BACKGROUND, default_fps, displayed
 from sitegen.studio import Studio
 from tests.builders import CPU, decode, write_page
 from tests.ihdm.making import load_heat
+from tests.ihdm.test_coarse import card as coarse_card
 from tests.tinymodel import LEVELS, on_one_thread, write_model
 
 PLACE = Place("pages/index.md", 3)
@@ -114,6 +115,22 @@ def test_shot(source: ModelSource, actor: Actor) -> None:
 def test_pace(source: ModelSource) -> None:
     """Seconds for one image at one level: more than nothing, and less than a second here."""
     assert 0 < Studio({"tiny": source}, CPU).pace("tiny") < 1
+
+
+def test_pace_of_two_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where coarse levels cost less, an image at a level costs the mean over all levels."""
+    now = [0.0]
+
+    class Slow:
+        card = coarse_card()
+        device = torch.device("cpu")
+
+        def __call__(self, states: torch.Tensor, level: int) -> torch.Tensor:
+            now[0] += len(states) * (3.0 if level < 5 else 1.0)
+            return states
+
+    monkeypatch.setattr("sitegen.actors.time.perf_counter", lambda: now[0])
+    assert seconds_an_image(Slow()) == pytest.approx(2.0)  # type: ignore[arg-type]
 
 
 def test_noise_of_the_figure_beats_the_card(source: ModelSource) -> None:
