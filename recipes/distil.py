@@ -17,10 +17,11 @@ from torch import Tensor
 from recipes.coarse import LowCosines, draw_states, low_cosines
 from recipes.runs import CoarseRun, Loss, read_net
 from recipes.train_coarse import read_model
-from sitegen.ihdm.card import CARD_NAME, CoarseConfig, FileRef, ModelCard
+from sitegen.ihdm.card import CARD_NAME, FileRef, ModelCard
 from sitegen.ihdm.checkpoint import WEIGHTS_NAME, read_weights
 from sitegen.ihdm.coarse import CoarseNet
 from sitegen.ihdm.data import read_images
+from sitegen.ihdm.networks import CoarseConfig
 from sitegen.ihdm.options import TrainingOptions
 from sitegen.ihdm.train import mixed_seed
 from sitegen.ihdm.weights import COARSE, save_weights

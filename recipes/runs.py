@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sitegen.ihdm.card import CoarseConfig
 from sitegen.ihdm.coarse import CoarseNet
+from sitegen.ihdm.networks import CoarseConfig
 from sitegen.ihdm.options import TrainingOptions
 from sitegen.ihdm.state import write_state
 from sitegen.ihdm.train import mixed_seed

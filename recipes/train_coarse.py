@@ -14,11 +14,11 @@ from torch import Tensor
 
 from recipes.coarse import LowCosines, draw_states, low_cosines
 from recipes.runs import CoarseRun, Loss
-from sitegen.ihdm.card import CoarseConfig
 from sitegen.ihdm.checkpoint import load_model
 from sitegen.ihdm.coarse import CoarseNet
 from sitegen.ihdm.data import read_images
 from sitegen.ihdm.model import Model
+from sitegen.ihdm.networks import CoarseConfig
 from sitegen.ihdm.options import TrainingOptions
 from sitegen.models import model_source
 

@@ -12,8 +12,9 @@ import torch
 from sitegen.adding import Added, add_model
 from sitegen.build import Options, build
 from sitegen.errors import ConfigError, RefusedError
-from sitegen.ihdm.card import ModelCard, UNetConfig, read_card
+from sitegen.ihdm.card import ModelCard, read_card
 from sitegen.ihdm.checkpoint import load_model
+from sitegen.ihdm.networks import UNetConfig
 from sitegen.ihdm.recipe import as_ddpm
 from sitegen.newcard import Question, Wishes
 from sitegen.report import Silent

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sitegen.ihdm.card import ModelCard, UNetConfig, preset, presets
+from sitegen.ihdm.card import ModelCard, preset, presets
+from sitegen.ihdm.networks import UNetConfig
 
 Shapes = Mapping[str, tuple[int, ...]]
 Resampling = Literal["convolution", "pooling", "residual"]

@@ -13,7 +13,6 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib import resources
-from math import gcd
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,71 +20,11 @@ import sitegen.ihdm.cardrules as cardrules
 import sitegen.ihdm.rules as rules
 from sitegen.errors import ConfigError
 from sitegen.ihdm.inputs import is_folder, read_text
+from sitegen.ihdm.networks import CoarseConfig, DiffusersUNet, UNetConfig, network
 from sitegen.ihdm.schedule import BlurSchedule
 
 CARD_NAME = "model.toml"
-_CLASS = ("_class_name",)
 _NOTES = ("training", "quality", "known_faults", "example", "subject")
-
-
-@dataclass(frozen=True)
-class UNetConfig:
-    """The U-Net's hyperparameters, under their published names.
-
-    Raises ConfigError that names every value that is wrong.
-    """
-
-    model_channels: int
-    channel_mult: tuple[int, ...]
-    num_res_blocks: int = 2
-    attention_levels: tuple[int, ...] = ()
-    num_heads: int = 1
-    num_head_channels: int = -1
-    dropout: float = 0.0
-    conv_resample: bool = True
-    resblock_updown: bool = False
-    use_scale_shift_norm: bool = False
-    use_new_attention_order: bool = True
-
-    def __post_init__(self) -> None:
-        rules.refuse(cardrules.unet_problems(vars(self)), "U-Net")
-        _keep(self, cardrules.UNET)
-
-    def heads(self, channels: int) -> int:
-        """How many attention heads a block of `channels` has."""
-        fixed = self.num_head_channels
-        return self.num_heads if fixed == -1 else channels // fixed
-
-
-@dataclass(frozen=True)
-class DiffusersUNet(UNetConfig):
-    """The network of a model that diffusers saved: `config` is that of its UNet2DModel, as JSON.
-
-    What a `UNetConfig` says besides is told by it, `model_channels` being the widest that all
-    widths are a multiple of.
-    """
-
-    config: str = ""
-
-    def __post_init__(self) -> None:
-        """What it must be is for diffusers to say."""
-
-    @classmethod
-    def of(cls, config: Mapping[str, Any]) -> DiffusersUNet:
-        """The network of a configuration. ConfigError if that has no widths and blocks."""
-        widths = tuple(config.get("block_out_channels") or ())
-        blocks = config.get("layers_per_block", 2)
-        if not cardrules.WIDTHS.holds(widths) or not rules.is_integer(blocks):
-            raise ConfigError("block_out_channels and layers_per_block must be whole numbers")
-        base = gcd(*widths)
-        kept = {key: value for key, value in config.items() if key[:1] != "_" or key in _CLASS}
-        text = json.dumps(kept, sort_keys=True)
-        return cls(base, tuple(width // base for width in widths), blocks, config=text)
-
-    def values(self) -> dict[str, Any]:
-        """The configuration by name."""
-        values: dict[str, Any] = json.loads(self.config)
-        return values
 
 
 @dataclass(frozen=True)
@@ -97,7 +36,7 @@ class BlurRange:
 
     def __post_init__(self) -> None:
         rules.refuse(cardrules.range_problems(vars(self)), "blur")
-        _keep(self, cardrules.RANGE)
+        rules.keep(self, cardrules.RANGE)
 
 
 @dataclass(frozen=True)
@@ -112,28 +51,6 @@ class FileRef:
 
 
 WeightsRef = FileRef
-
-
-@dataclass(frozen=True)
-class CoarseConfig:
-    """The network for the levels from `lowest_level` to K, which sees cosines (`coarse.py`).
-
-    It answers the lowest `side` × `side` cosines of each channel, all that those levels leave of an
-    image; `width` and `blocks` are the size of its MLP, `features` the number of its random
-    frequencies, `level_features` that of the frequencies which tell it the level.
-
-    Raises ConfigError that names every value that is wrong.
-    """
-
-    lowest_level: int
-    side: int
-    width: int
-    blocks: int
-    features: int
-    level_features: int = 16
-
-    def __post_init__(self) -> None:
-        rules.refuse(cardrules.coarse_problems(_plain(self)), "coarse")
 
 
 @dataclass(frozen=True)
@@ -157,7 +74,7 @@ class DiffusionConfig:
 
     def __post_init__(self) -> None:
         rules.refuse(cardrules.diffusion_problems(_plain(self)), "diffusion")
-        _keep(self, cardrules.DIFFUSION)
+        rules.keep(self, cardrules.DIFFUSION)
 
 
 @dataclass(frozen=True)
@@ -194,7 +111,7 @@ class ModelCard:
 
     def __post_init__(self) -> None:
         rules.refuse(cardrules.card_problems(_plain(self)), "card")
-        _keep(self, cardrules.CARD)
+        rules.keep(self, cardrules.CARD)
 
     @property
     def schedule(self) -> BlurSchedule:
@@ -264,11 +181,6 @@ def preset(name: str) -> ModelCard:
     return ModelCard.from_toml(file.read_text(encoding="utf-8"), f"{name}.toml")
 
 
-def _keep(instance: Any, table: Mapping[str, rules.Rule]) -> None:
-    for name, value in rules.kept(vars(instance), table).items():
-        object.__setattr__(instance, name, value)
-
-
 _TABLES = UNetConfig | BlurRange | FileRef | DiffusionConfig | CoarseConfig | ModelCard
 
 
@@ -305,15 +217,9 @@ def _parse(text: str, where: str) -> dict[str, Any]:
         raise ConfigError(f"{place}: this is not TOML: {words}") from None
 
 
-def _network(unet: Mapping[str, Any]) -> UNetConfig:
-    if "diffusers" in unet:
-        return DiffusersUNet.of(json.loads(unet["diffusers"]))
-    return UNetConfig(**unet)
-
-
 def _built(tables: Mapping[str, Any]) -> dict[str, Any]:
     """The tables that have a class of their own, built; they have been checked."""
-    built: dict[str, Any] = {"unet": _network(tables["unet"])}
+    built: dict[str, Any] = {"unet": network(tables["unet"])}
     for key in cardrules.FILES:
         if key in tables:
             built[key] = FileRef(**tables[key])

@@ -5,11 +5,11 @@ Cards are checked in their plain form: tables of values as in `model.toml`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+import sitegen.ihdm.networks as networks
 import sitegen.ihdm.rules as rules
 from sitegen.errors import ConfigError
 from sitegen.ihdm.rules import Problem, Rule
@@ -17,14 +17,13 @@ from sitegen.ihdm.schedule import BlurSchedule
 
 Table = Mapping[str, Any]
 
-_COUNT = rules.integer(1, 4096)
 _NOISE = rules.number("a finite number above 0", lambda v: v > 0)
 _BLUR = rules.number("a number above 0, at most 1e6 (pixels)", lambda v: 0 < v <= 1e6)
 _TABLE = Rule("a table", lambda v: isinstance(v, Mapping))
 
 CARD: dict[str, Rule] = {
     "kind": rules.choice("ihdm", "ddpm"),
-    "image_size": _COUNT,
+    "image_size": rules.COUNT,
     "channels": Rule("1 (grey) or 3 (colour)", lambda v: rules.is_integer(v) and v in (1, 3)),
     "levels": rules.integer(1, 100_000),
     "training_noise_std": _NOISE,
@@ -47,30 +46,6 @@ TABLES = dict.fromkeys(
 )
 HEAT = ("blur", "prior", "training_noise_std", "sampling_noise_std", "parameterization", "coarse")
 """What only a model that blurs has."""
-UNET: dict[str, Rule] = {
-    "model_channels": _COUNT,
-    "channel_mult": rules.integers(1, 64, least=1, most=16),
-    "num_res_blocks": rules.integer(1, 64),
-    "attention_levels": rules.integers(0, 15, least=0, most=16),
-    "num_heads": _COUNT,
-    "num_head_channels": Rule(
-        "-1 (then num_heads counts) or a whole number from 1 to 4096",
-        lambda v: rules.is_integer(v) and (v == -1 or _COUNT.holds(v)),
-    ),
-    "dropout": rules.number("a number from 0 up to, not including, 1", lambda v: 0 <= v < 1),
-    "conv_resample": rules.FLAG,
-    "resblock_updown": rules.FLAG,
-    "use_scale_shift_norm": rules.FLAG,
-    "use_new_attention_order": rules.FLAG,
-}
-COARSE: dict[str, Rule] = {
-    "lowest_level": rules.integer(1, 100_000),
-    "side": _COUNT,
-    "width": _COUNT,
-    "blocks": rules.integer(1, 64),
-    "features": _COUNT,
-    "level_features": rules.integer(1, 256),
-}
 _BETA = rules.number("a number above 0 and below 1", lambda v: 0 < v < 1)
 _ENDS: dict[str, Rule] = {"beta_start": _BETA, "beta_end": _BETA}
 DIFFUSION: dict[str, Rule] = {
@@ -80,11 +55,6 @@ DIFFUSION: dict[str, Rule] = {
     "clip_sample": rules.FLAG,
     "rescale_timesteps": rules.FLAG,
 }
-WIDTHS = rules.integers(1, 65536, least=1, most=16)
-_JSON = Rule(
-    "the configuration of a UNet2DModel as JSON, with block_out_channels",
-    lambda v: isinstance(v, str) and _is_configuration(v),
-)
 RANGE: dict[str, Rule] = {"sigma_min": _BLUR, "sigma_max": _BLUR}
 SCHEDULE: dict[str, Rule] = {
     "schedule": Rule(
@@ -117,59 +87,19 @@ def card_problems(card: Table) -> list[Problem]:
     if "diffusers" in tables.get("unet", {}) and card.get("kind") != "ddpm":
         found.append(Problem(("unet", "diffusers"), 'only for a card of kind "ddpm"'))
     if "unet" in tables:
-        found += unet_problems(tables["unet"], ("unet",)) + _size_problems(card, tables["unet"])
+        found += networks.unet_problems(tables["unet"], ("unet",))
+        found += _size_problems(card, tables["unet"])
     for key in FILES:
         if key in tables:
             found += file_problems(tables[key], (key,))
     if "coarse" in tables and card.get("kind") != "ddpm":
-        found += _misplaced_coarse(card) + coarse_problems(tables["coarse"], ("coarse",))
+        found += _misplaced_coarse(card) + networks.coarse_problems(tables["coarse"], ("coarse",))
         found += _coarse_limits(card, tables["coarse"])
     if card.get("kind") == "ddpm":
         return found + _ddpm_problems(card, tables.get("diffusion"))
     if "diffusion" in card:
         found.append(Problem(("diffusion",), 'only a card of kind "ddpm" has that; leave it out'))
     return found + _blur_problems(card, tables.get("blur"))
-
-
-def unet_problems(unet: Table, path: rules.KeyPath = ()) -> list[Problem]:
-    """All that is wrong with the `[unet]` table."""
-    if "diffusers" in unet:
-        others = [key for key in unet if key != "diffusers"]
-        beside = [Problem((*path, key), "leave it out beside diffusers") for key in others]
-        return beside + rules.broken(unet, {"diffusers": _JSON}, path)
-    alone = [
-        *rules.unknown(unet, UNET, path),
-        *rules.broken(unet, UNET, path),
-        *rules.missing(unet, ("model_channels", "channel_mult"), path),
-    ]
-    good = rules.kept(unet, UNET)
-    if "model_channels" not in good or "channel_mult" not in good:
-        return alone
-    widths = [good["model_channels"] * factor for factor in good["channel_mult"]]
-    return alone + _width_problems(good, widths, path) + _head_problems(good, widths, path)
-
-
-def _width_problems(unet: Table, widths: list[int], path: rules.KeyPath) -> list[Problem]:
-    found = []
-    if any(width % 32 for width in widths):
-        rule = f"times channel_mult must give multiples of 32 (norms have 32 groups), not {widths}"
-        found.append(Problem((*path, "model_channels"), rule, unet["model_channels"]))
-    levels = unet.get("attention_levels", ())
-    if any(level >= len(widths) for level in levels) or len(set(levels)) < len(levels):
-        rule = f"must be different levels of channel_mult, from 0 to {len(widths) - 1}"
-        found.append(Problem((*path, "attention_levels"), rule, levels))
-    return found
-
-
-def _head_problems(unet: Table, widths: list[int], path: rules.KeyPath) -> list[Problem]:
-    key = "num_head_channels" if unet.get("num_head_channels", -1) != -1 else "num_heads"
-    divisor = unet.get(key, 1)
-    levels = unet.get("attention_levels", ())
-    attended = {widths[-1], *(widths[level] for level in levels if level < len(widths))}
-    if not any(width % divisor for width in attended):
-        return []
-    rule = f"must divide the channels of every attention block, {sorted(attended)}"
-    return [Problem((*path, key), rule, divisor)]
 
 
 def diffusion_problems(diffusion: Table, path: rules.KeyPath = ()) -> list[Problem]:
@@ -220,16 +150,6 @@ def file_problems(file: Table, path: rules.KeyPath = ()) -> list[Problem]:
     ]
 
 
-def coarse_problems(coarse: Table, path: rules.KeyPath = ()) -> list[Problem]:
-    """All that is wrong with the `[coarse]` table by itself."""
-    needed = [key for key in COARSE if key != "level_features"]
-    return [
-        *rules.unknown(coarse, COARSE, path),
-        *rules.broken(coarse, COARSE, path),
-        *rules.missing(coarse, needed, path),
-    ]
-
-
 def _misplaced_coarse(card: Table) -> list[Problem]:
     if card.get("parameterization") == "preconditioned":
         return []
@@ -241,7 +161,7 @@ def _coarse_limits(card: Table, coarse: Table) -> list[Problem]:
     found = []
     for key, limit in (("lowest_level", "levels"), ("side", "image_size")):
         value, most = coarse.get(key), card.get(limit)
-        if COARSE[key].holds(value) and CARD[limit].holds(most) and int(value) > int(most):  # type: ignore[arg-type]
+        if networks.COARSE[key].holds(value) and CARD[limit].holds(most) and int(value) > int(most):  # type: ignore[arg-type]
             found.append(Problem(("coarse", key), f"must be at most {limit}, {most}", value))
     return found
 
@@ -255,7 +175,7 @@ def _noise_problems(card: Table) -> list[Problem]:
 
 def _size_problems(card: Table, unet: Table) -> list[Problem]:
     size, multipliers = card.get("image_size"), unet.get("channel_mult")
-    if not _COUNT.holds(size) or not UNET["channel_mult"].holds(multipliers):
+    if not rules.COUNT.holds(size) or not networks.UNET["channel_mult"].holds(multipliers):
         return []
     halvings = len(multipliers or ()) - 1
     if (size or 0) % 2**halvings == 0:
@@ -294,14 +214,6 @@ def _schedule_problems(blur: Table, levels: object) -> list[Problem]:
     except ConfigError as error:
         found.append(Problem(path, str(error)))
     return found
-
-
-def _is_configuration(text: str) -> bool:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(value, dict) and WIDTHS.holds(value.get("block_out_channels"))
 
 
 def _is_inside(path: str) -> bool:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sitegen.ihdm.card import CoarseConfig
+from sitegen.ihdm.networks import CoarseConfig
 
 FEATURE_SCALE = 0.5
 """Standard deviation of the random frequencies, in radians a unit of z."""

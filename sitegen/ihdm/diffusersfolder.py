@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from sitegen.errors import ConfigError, RefusedError
-from sitegen.ihdm.card import CARD_NAME, DiffusersUNet, DiffusionConfig, FileRef, ModelCard
+from sitegen.ihdm.card import CARD_NAME, DiffusionConfig, FileRef, ModelCard
 from sitegen.ihdm.inputs import read_json, sha256
+from sitegen.ihdm.networks import DiffusersUNet
 
 CONFIG_NAME = "config.json"
 SCHEDULER_NAME = "scheduler_config.json"

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from sitegen.errors import PlatformError, RefusedError
-from sitegen.ihdm.card import DiffusersUNet
+from sitegen.ihdm.networks import DiffusersUNet
 
 _OLD_NAMES = {
     ".query.": ".to_q.",

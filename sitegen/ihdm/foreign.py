@@ -12,9 +12,10 @@ from typing import Any
 
 from sitegen.errors import ConfigError
 from sitegen.ihdm.archive import open_archive
-from sitegen.ihdm.card import CARD_NAME, ModelCard, UNetConfig, read_card
+from sitegen.ihdm.card import CARD_NAME, ModelCard, read_card
 from sitegen.ihdm.diffusersfolder import diffusers_model
 from sitegen.ihdm.inputs import is_folder, read_json, sniff
+from sitegen.ihdm.networks import UNetConfig
 from sitegen.ihdm.schedule import BlurSchedule
 
 CONFIG_NAME = "config.json"

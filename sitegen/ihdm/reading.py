@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from sitegen.errors import RefusedError
 from sitegen.ihdm.architecture import Shapes, differences, mismatch
 from sitegen.ihdm.archive import Archive, open_archive
-from sitegen.ihdm.card import DiffusersUNet, ModelCard
+from sitegen.ihdm.card import ModelCard
 from sitegen.ihdm.contents import HEAD, has_learned_variance
 from sitegen.ihdm.inputs import sha256, sniff
+from sitegen.ihdm.networks import DiffusersUNet
 from sitegen.ihdm.stored import StoredTensor
 from sitegen.ihdm.weights import COARSE, STATISTICS, Entry, is_of_unet, read_header, read_tensors
 

@@ -14,19 +14,12 @@ import torch
 from sitegen.errors import ConfigError, PlatformError, RefusedError
 from sitegen.files import lock, platform_errors, sweep, write_atomic
 from sitegen.ihdm.architecture import Architecture
-from sitegen.ihdm.card import (
-    CARD_NAME,
-    BlurRange,
-    DiffusionConfig,
-    FileRef,
-    ModelCard,
-    UNetConfig,
-    read_card,
-)
+from sitegen.ihdm.card import CARD_NAME, BlurRange, DiffusionConfig, FileRef, ModelCard, read_card
 from sitegen.ihdm.checkpoint import WEIGHTS_NAME, save_weights
 from sitegen.ihdm.data import Images, require_enough
 from sitegen.ihdm.inputs import sha256
 from sitegen.ihdm.model import Precision
+from sitegen.ihdm.networks import UNetConfig
 from sitegen.ihdm.prior import PRIOR_NAME, make_prior
 from sitegen.ihdm.reading import of_the_unet, read_weights
 from sitegen.ihdm.train import STATE_NAME, Beginning, Progress, Run, TrainingOptions

@@ -91,6 +91,7 @@ def choice(*options: str) -> Rule:
 
 
 FLAG = Rule("true or false", lambda v: isinstance(v, bool))
+COUNT = integer(1, 4096)
 
 
 def broken(values: Mapping[str, Any], rules: Mapping[str, Rule], table: KeyPath) -> list[Problem]:
@@ -128,6 +129,12 @@ def kept(values: Mapping[str, Any], rules: Mapping[str, Rule]) -> dict[str, Any]
         for key, value in values.items()
         if key in rules and rules[key].holds(value)
     }
+
+
+def keep(instance: object, rules: Mapping[str, Rule]) -> None:
+    """Give the attributes of a frozen dataclass, as it is made, the form that their rules want."""
+    for name, value in kept(vars(instance), rules).items():
+        object.__setattr__(instance, name, value)
 
 
 def refuse(

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sitegen.ihdm.card import UNetConfig
+from sitegen.ihdm.networks import UNetConfig
 
 GROUPS = 32
 

@@ -15,8 +15,9 @@ import bench.draw
 from bench.draw import draw_samples
 from bench.judge import Samples
 from bench.spectra import power
-from sitegen.ihdm.card import BlurRange, DiffusionConfig, ModelCard, UNetConfig
+from sitegen.ihdm.card import BlurRange, DiffusionConfig, ModelCard
 from sitegen.ihdm.diffusion import initial_noise
+from sitegen.ihdm.networks import UNetConfig
 from sitegen.models import ModelSource
 
 CARD = ModelCard(28, 1, 3, UNetConfig(32, (1,)), BlurRange(0.5, 20.0), sampling_noise_std=0.1)

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from sitegen.errors import RefusedError
-from sitegen.ihdm.card import BlurRange, ModelCard, UNetConfig
+from sitegen.ihdm.card import BlurRange, ModelCard
 from sitegen.ihdm.checkpoint import inspect_checkpoint, load_model
 from sitegen.ihdm.model import Model
+from sitegen.ihdm.networks import UNetConfig
 from sitegen.ihdm.unet import UNet
 
 ARCHITECTURES: list[dict[str, Any]] = [

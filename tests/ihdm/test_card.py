@@ -20,11 +20,11 @@ from sitegen.ihdm.card import (
     DiffusionConfig,
     FileRef,
     ModelCard,
-    UNetConfig,
     preset,
     presets,
     read_card,
 )
+from sitegen.ihdm.networks import UNetConfig
 from sitegen.ihdm.schedule import BlurSchedule
 
 _CARD = """

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from sitegen.errors import ConfigError, RefusedError
-from sitegen.ihdm.card import CoarseConfig, FileRef, ModelCard
+from sitegen.ihdm.card import FileRef, ModelCard
 from sitegen.ihdm.coarse import CoarseNet, lowest, restored
 from sitegen.ihdm.inspection import inspect_checkpoint
 from sitegen.ihdm.loss import image_statistics
 from sitegen.ihdm.model import Model
+from sitegen.ihdm.networks import CoarseConfig
 from sitegen.ihdm.recipe import beginning
 from sitegen.ihdm.weights import COARSE, save_weights
 from tests.ihdm.lessons import dct, images, kept, preconditioned

@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sitegen.ihdm.card import UNetConfig, preset, presets
+from sitegen.ihdm.card import preset, presets
 from sitegen.ihdm.model import Model
+from sitegen.ihdm.networks import UNetConfig
 from sitegen.ihdm.unet import AttentionBlock, Downsample, UNet, Upsample
 from tests.ihdm.making import closeness, random_unet, small_card
 

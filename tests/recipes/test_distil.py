@@ -13,10 +13,10 @@ from recipes import distil
 from recipes.coarse import LowCosines, low_cosines
 from recipes.distil import Lessons, distillation_loss
 from recipes.runs import CoarseRun
-from sitegen.ihdm.card import CoarseConfig
 from sitegen.ihdm.checkpoint import load_model
 from sitegen.ihdm.coarse import CoarseNet
 from sitegen.ihdm.model import Model
+from sitegen.ihdm.networks import CoarseConfig
 from sitegen.ihdm.options import TrainingOptions
 from sitegen.models import model_source
 from tests.ihdm.lessons import images

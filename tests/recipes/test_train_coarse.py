@@ -13,10 +13,10 @@ from recipes import train_coarse
 from recipes.coarse import LowCosines, low_cosines
 from recipes.runs import CoarseRun, read_net
 from recipes.train_coarse import coarse_loss, denoising_loss
-from sitegen.ihdm.card import CoarseConfig
 from sitegen.ihdm.coarse import CoarseNet, lowest
 from sitegen.ihdm.heat import dct2
 from sitegen.ihdm.loss import heat_loss
+from sitegen.ihdm.networks import CoarseConfig
 from sitegen.ihdm.options import TrainingOptions
 from tests.ihdm.lessons import images
 from tests.recipes.test_coarse import model
