@@ -29,8 +29,8 @@ from sitegen.report import Silent
 from sitegen.shots.clips import BACKGROUND, default_fps, displayed
 from sitegen.studio import Studio
 from tests.builders import CPU, decode, write_page
+from tests.ihdm.hybrids import card as coarse_card
 from tests.ihdm.making import load_heat
-from tests.ihdm.test_coarse import card as coarse_card
 from tests.tinymodel import LEVELS, on_one_thread, write_model
 
 PLACE = Place("pages/index.md", 3)

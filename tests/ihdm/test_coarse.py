@@ -16,37 +16,13 @@ from sitegen.ihdm.coarse import CoarseNet, lowest, restored
 from sitegen.ihdm.inspection import inspect_checkpoint
 from sitegen.ihdm.loss import image_statistics
 from sitegen.ihdm.model import Model
-from sitegen.ihdm.networks import CoarseConfig
 from sitegen.ihdm.recipe import beginning
 from sitegen.ihdm.weights import COARSE, save_weights
+from tests.ihdm.hybrids import CONFIG, card, model, outspoken
 from tests.ihdm.lessons import dct, images, kept, preconditioned
 from tests.ihdm.making import load_heat, random_unet
 
-CONFIG = CoarseConfig(lowest_level=5, side=3, width=32, blocks=2, features=8, level_features=4)
 LEVELS = torch.tensor([1, 4, 5, 8])
-
-
-def outspoken(config: CoarseConfig = CONFIG, channels: int = 1) -> CoarseNet:
-    """A network that has an answer."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
-        net = CoarseNet(config, channels).requires_grad_(False)
-        for parameter in net.parameters():
-            parameter.add_(0.1 * torch.randn(parameter.shape))
-    return net
-
-
-def card(channels: int = 1) -> ModelCard:
-    """A card with a network for coarse levels."""
-    return replace(preconditioned(channels), coarse=CONFIG)
-
-
-def model(channels: int = 1) -> Model:
-    """Both networks have random weights."""
-    known = card(channels)
-    statistics = image_statistics(images(channels=channels))
-    net = outspoken(channels=channels)
-    return Model(known, random_unet(known), statistics, coarse=net).requires_grad_(False)
 
 
 def states(count: int, channels: int = 1) -> Tensor:

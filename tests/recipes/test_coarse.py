@@ -9,25 +9,15 @@ import torch
 from recipes.coarse import LowCosines, draw_states, low_cosines
 from sitegen.ihdm.coarse import lowest
 from sitegen.ihdm.heat import dct2
-from sitegen.ihdm.loss import image_statistics
-from sitegen.ihdm.model import Model
-from sitegen.ihdm.unet import UNet
+from tests.ihdm.hybrids import model as with_coarse
+from tests.ihdm.hybrids import outspoken, without_coarse
 from tests.ihdm.lessons import dct, images, kept, preconditioned
-from tests.ihdm.test_coarse import model as with_coarse
-from tests.ihdm.test_coarse import outspoken
-
-
-def model(channels: int = 1) -> Model:
-    """A preconditioned model whose network answers nothing yet."""
-    card = preconditioned(channels)
-    statistics = image_statistics(images(channels=channels))
-    return Model(card, UNet(card.unet, channels), statistics).requires_grad_(False)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_known_numbers(channels: int) -> None:
     """Mean and deviation of the coefficients of states are those of the data, by SciPy."""
-    known = LowCosines.of(model(channels), 3)
+    known = LowCosines.of(without_coarse(channels), 3)
     assert known.levels == 8
     cosines = dct(images(channels=channels).double().numpy() / 255)[..., :3, :3]
     card = preconditioned(channels)
@@ -42,7 +32,7 @@ def test_known_numbers(channels: int) -> None:
 
 def test_standardised() -> None:
     """The coefficients of the noisy blurred data have mean 0 and deviation 1."""
-    known, data = LowCosines.of(model(), 3), low_cosines(images(), 3)
+    known, data = LowCosines.of(without_coarse(), 3), low_cosines(images(), 3)
     noise = 0.05 * torch.randn(200, *data.shape, generator=torch.Generator().manual_seed(3))
     states = known.attenuation[4] * data + noise
     z = known.standardised(states.reshape(-1, 9), torch.tensor([4]))
@@ -64,7 +54,7 @@ def test_estimate_and_answer_are_the_model_s() -> None:
 
 def test_states() -> None:
     """Levels from the lowest to K, all of them; images of the data; noise of 1 to 1.5 times σ."""
-    known, data = LowCosines.of(model(), 3), low_cosines(images(8), 3)
+    known, data = LowCosines.of(without_coarse(), 3), low_cosines(images(8), 3)
     drawn = draw_states(known, data, 4096, 3, 1.5, torch.Generator().manual_seed(4))
     sharp, states, levels = drawn
     assert set(levels.tolist()) == set(range(3, 9))

@@ -19,9 +19,8 @@ from sitegen.ihdm.model import Model
 from sitegen.ihdm.networks import CoarseConfig
 from sitegen.ihdm.options import TrainingOptions
 from sitegen.models import model_source
+from tests.ihdm.hybrids import CONFIG, outspoken, without_coarse
 from tests.ihdm.lessons import images
-from tests.ihdm.test_coarse import CONFIG, outspoken
-from tests.recipes.test_coarse import model
 
 SMALL = CoarseConfig(lowest_level=6, side=3, width=16, blocks=1, features=4, level_features=4)
 TRAINING = TrainingOptions(
@@ -31,7 +30,7 @@ TRAINING = TrainingOptions(
 
 def lessons(size: int = 2048) -> Lessons:
     """Those of a network with random weights."""
-    known, sharp = LowCosines.of(model(), 3), low_cosines(images(), 3)
+    known, sharp = LowCosines.of(without_coarse(), 3), low_cosines(images(), 3)
     return Lessons(known, sharp, outspoken(), SMALL.lowest_level, size)
 
 

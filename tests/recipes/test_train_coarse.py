@@ -18,8 +18,8 @@ from sitegen.ihdm.heat import dct2
 from sitegen.ihdm.loss import heat_loss
 from sitegen.ihdm.networks import CoarseConfig
 from sitegen.ihdm.options import TrainingOptions
+from tests.ihdm.hybrids import without_coarse
 from tests.ihdm.lessons import images
-from tests.recipes.test_coarse import model
 
 CONFIG = CoarseConfig(lowest_level=3, side=8, width=64, blocks=1, features=16)
 TRAINING = TrainingOptions(
@@ -30,7 +30,7 @@ LEVELS = torch.tensor([1, 4, 7, 8])
 
 def run(training: TrainingOptions = TRAINING) -> CoarseRun:
     """A run over eight pictures."""
-    known, sharp = LowCosines.of(model(), CONFIG.side), low_cosines(images(8), CONFIG.side)
+    known, sharp = LowCosines.of(without_coarse(), CONFIG.side), low_cosines(images(8), CONFIG.side)
     return CoarseRun(CONFIG, 1, coarse_loss(known, sharp, training), training)
 
 
@@ -39,8 +39,8 @@ def test_loss_is_that_of_the_network_over_pixels(channels: int) -> None:
     """With all cosines and both networks silent it is `heat_loss` of the same images and noise."""
     pictures = images(4, channels).float() / 255
     noise = torch.randn(pictures.shape, generator=torch.Generator().manual_seed(4))
-    wanted = heat_loss(model(channels), pictures, LEVELS, noise)
-    known = LowCosines.of(model(channels), 8)
+    wanted = heat_loss(without_coarse(channels), pictures, LEVELS, noise)
+    known = LowCosines.of(without_coarse(channels), 8)
     sharp = lowest(dct2(pictures), 8)
     states = known.attenuation[LEVELS] * sharp + 0.05 * lowest(dct2(noise), 8)
     found = denoising_loss(known, CoarseNet(CONFIG, channels), sharp, states, LEVELS)
@@ -54,7 +54,7 @@ def test_loss_is_least_for_the_truth() -> None:
         def forward(self, z: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
             return (sharp - known.estimate(states, LEVELS)) / known.unknown[LEVELS]
 
-    known, sharp = LowCosines.of(model(), 8), low_cosines(images(4), 8)
+    known, sharp = LowCosines.of(without_coarse(), 8), low_cosines(images(4), 8)
     noise = torch.randn(sharp.shape, generator=torch.Generator().manual_seed(5))
     states = known.attenuation[LEVELS] * sharp + 0.05 * noise
     assert float(denoising_loss(known, Oracle(CONFIG, 1), sharp, states, LEVELS).max()) < 1e-6
