@@ -7,36 +7,28 @@ moved into `models/NAME` at once; `site.toml` is changed last, and if that fails
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sitegen.calls import arguments
 from sitegen.config import Site, load_site, parse_site
 from sitegen.errors import ConfigError
-from sitegen.figures import KINDS, Place, make_figure
 from sitegen.files import write_atomic
 from sitegen.ihdm.card import CARD_NAME, FileRef, ModelCard, read_card
 from sitegen.ihdm.foreign import foreign_model
 from sitegen.ihdm.inputs import is_folder, sha256
 from sitegen.ihdm.inspection import CheckpointInfo, inspect_checkpoint, weights_file
-from sitegen.kinds.base import Spec
 from sitegen.links import slug_fault
 from sitegen.modelfolder import Parts, model_folder
-from sitegen.models import site_models
 from sitegen.newcard import Ask, Wishes, complete, new_card, notes, with_images
 from sitegen.newddpm import complete_ddpm, ddpm_card, ddpm_notes, is_ddpm, without_ddpm
 from sitegen.presets import preset_prior
 from sitegen.siteedit import with_model
 from sitegen.source import read_text, shown, toml_lines
-from sitegen.templates import run_template
+from sitegen.suggestions import comparisons, figure_calls
 
 EXAMPLE_NAME = "example.png"
-_PICTURE = ', image="FILE.png"'
-LARGE = 64
-"""Of larger images than this, in pixels, a grid shows only four."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +48,9 @@ class Added:
         about = f"{size}×{size} pixels, {colour}, {self.card.levels} levels"
         written = [f"wrote {shown(file)}" for file in self.files]
         shown_as = figure_calls(self.name, self.card, self.config.parent)
-        calls = [f"    {call}" for call in shown_as or self._comparisons()]
+        calls = [
+            f"    {call}" for call in shown_as or comparisons(self.name, self.card, self.config)
+        ]
         return [
             f"{self.name}: {about}",
             *self.notes,
@@ -65,7 +59,7 @@ class Added:
             *self._travels(),
             "To show it, paste what you like of this into a page:",
             "",
-            *calls,
+            *(f"    {call}" for call in calls),
         ]
 
     def _travels(self) -> list[str]:
@@ -74,18 +68,6 @@ class Added:
             return []
         folder = shown(self.files[-1].parent)
         return [f"for a machine without the checkpoint: commit {folder} and the clips (cache_dir)"]
-
-    def _comparisons(self) -> list[str]:
-        """Calls that show a DDPM beside a model of the site, or one to come."""
-        sources = site_models(load_site(self.config))
-        fits = (
-            name
-            for name, source in sources.items()
-            if source.card.kind == "ihdm" and source.card.shape == self.card.shape
-        )
-        partner = next(fits, "MODEL")
-        kinds = (kind for kind, spec in KINDS.items() if "ddpm" in arguments(spec))
-        return [f'{{{{ {kind}("{partner}", ddpm="{self.name}") }}}}' for kind in kinds]
 
 
 @dataclass(frozen=True)
@@ -239,36 +221,6 @@ def _enter(config: Path, name: str, entry: Mapping[str, str]) -> None:
     changed = with_model(text, name, entry)
     parse_site(changed, config)
     write_atomic(config, changed.encode())
-
-
-def figure_calls(name: str, card: ModelCard, root: Path) -> list[str]:
-    """Calls, one a kind of figure, that show the model: what its author may paste into a page."""
-    calls = []
-    for kind, spec in KINDS.items():
-        example = spec.example.replace("NAME", name).replace(_PICTURE, "")
-        if card.image_size > LARGE:
-            example = re.sub(r"count=\d+", "count=4", re.sub(r", columns=\d+", "", example))
-        call = f"{{{{ {kind}({example}) }}}}"
-        if _serves(card, call, kind, name, root):
-            calls.append(call)
-    return calls
-
-
-def _serves(card: ModelCard, call: str, kind: str, name: str, root: Path) -> bool:
-    """Whether this model alone is enough for the call."""
-    made: list[Spec] = []
-
-    def make(*args: object, **kwargs: object) -> str:
-        made.append(make_figure(kind, args, kwargs, Place("", 1), {name}, root).spec)
-        return ""
-
-    try:
-        run_template(call, {kind: make})
-    except ConfigError:
-        return False
-    (spec,) = made
-    fits = set(spec.model_kinds) == {card.kind} and not list(spec.misfits([card]))
-    return fits and (card.example is not None or not spec.needs_example)
 
 
 def _refuse_name(name: str, site: Site, config: Path) -> None:

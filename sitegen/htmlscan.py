@@ -23,23 +23,8 @@ later: another file, fetched when it is asked for; address: told to machines as 
 label: the id of an element that names another
 """
 
-_VOID = frozenset(
-    {
-        "area",
-        "base",
-        "br",
-        "col",
-        "embed",
-        "hr",
-        "img",
-        "input",
-        "link",
-        "meta",
-        "source",
-        "track",
-        "wbr",
-    }
-)
+_VOID = {"area", "base", "br", "col", "embed", "hr", "img"}
+_VOID |= {"input", "link", "meta", "source", "track", "wbr"}
 _LOADED_LINKS = {"stylesheet", "icon", "preload", "modulepreload", "manifest", "apple-touch-icon"}
 _PAINTS = ("style", "fill", "stroke", "filter", "mask", "clip-path")
 """Attributes in which `url(…)` may stand."""

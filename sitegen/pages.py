@@ -10,38 +10,27 @@ and so do `{{ image("setup.png", alt="…") }}` and `{{ video("https://youtu.be/
 from __future__ import annotations
 
 import difflib
-import itertools
-import re
-import secrets
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
 
-from jinja2 import Undefined
 from markupsafe import Markup
 
-from sitegen.anchors import THEMED, anchor_faults
+from sitegen.anchors import anchor_faults
 from sitegen.config import Site
-from sitegen.embeds import EMBEDS, Embed, Image, make_embed
 from sitegen.errors import ConfigError
-from sitegen.figures import KINDS, Figure, Place, make_figure
+from sitegen.figures import Figure
 from sitegen.links import slug_fault
 from sitegen.markdown import Anchor, Heading, parse
 from sitegen.ownfiles import Folder, OwnFile
+from sitegen.pagecalls import Calls, Shown, with_ids
 from sitegen.pagefiles import PageFiles, link_faults
-from sitegen.problems import Problem, known_words, quoted, told
+from sitegen.problems import Problem, quoted, told
 from sitegen.source import page_sources, read_text, require_inside, shown
-from sitegen.templates import TemplateFault, calling_line, run_template
+from sitegen.templates import TemplateFault, run_template
 
 _OURS = frozenset({"assets", "index", "media"})  # what the build folder has at its root
 _MARKDOWN = frozenset({".md", ".markdown", ".mdown"})
-_FIXED_ID = re.compile(rf"h-.*|{THEMED}")
-
-
-Shown: TypeAlias = Figure | Image | Embed
-"""What a page shows in a place of its own."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +115,7 @@ def read_page(path: Path, site: Site, available: Callable[[str], bool]) -> Page:
     require_inside(path, site.root)
     source = read_text(path)
     files = _page_files(site)
-    calls = _Calls(shown(path), site, files.folder)
+    calls = Calls(shown(path), site, files.folder)
     text = _filled(source, calls, {"available": calls.asking(available), "site": _public(site)})
     document = parse(text, calls.slot, uri, files)
     problems = [*calls.strays(text, document.parts), *calls.bad_ids()]
@@ -139,7 +128,7 @@ def read_page(path: Path, site: Site, available: Callable[[str], bool]) -> Page:
         problems.sort(key=lambda problem: problem.line or 0)
         raise told(problems)
     placed = [part for part in document.parts if isinstance(part, int)]
-    named = _with_ids([calls.made[number] for number in placed])
+    named = with_ids([calls.made[number] for number in placed])
     things = dict(zip(placed, named, strict=True))
     body = tuple(things[part] if isinstance(part, int) else part for part in document.parts)
     return Page(
@@ -176,7 +165,7 @@ def _public(site: Site) -> dict[str, object]:
     return site.model_dump(exclude={"cache_dir", "models", "output", "theme"})
 
 
-def _filled(source: str, calls: _Calls, names: Mapping[str, object]) -> str:
+def _filled(source: str, calls: Calls, names: Mapping[str, object]) -> str:
     """Run the template of a page; the calls note the figures and leave slots in the text."""
     faults: list[Problem | str] = []
     try:
@@ -187,94 +176,6 @@ def _filled(source: str, calls: _Calls, names: Mapping[str, object]) -> str:
     if calls.faults or faults:
         raise told([*calls.faults, *faults])
     return text
-
-
-class _Calls:
-    """The calls of one page, in the order in which its template made them."""
-
-    def __init__(self, file: str, site: Site, folder: Folder) -> None:
-        self.file = file
-        self.site = site
-        self.folder = folder
-        self.made: list[Shown] = []
-        self.faults: list[str] = []
-        self.mark = f"slot{secrets.token_hex(16)}n"  # unknown to the page, so it cannot be forged
-        self.slot = re.compile(rf"{self.mark}(\d+)x")
-
-    def functions(self) -> dict[str, Callable[..., Markup]]:
-        """The functions that a page can call, one a kind."""
-        return {kind: self._function(kind) for kind in (*KINDS, *EMBEDS)}
-
-    def asking(self, available: Callable[[str], bool]) -> Callable[[str], bool]:
-        """The function `available` of a page, which knows the models of the site only."""
-
-        def ask(name: str) -> bool:
-            if name not in self.site.models:
-                raise ValueError(
-                    f"available({quoted(name)}): no such model in site.toml"
-                    f"{known_words(str(name), self.site.models)}"
-                )
-            return available(name)
-
-        return ask
-
-    def _function(self, kind: str) -> Callable[..., Markup]:
-        def call(*args: object, **kwargs: object) -> Markup:
-            for value in (*args, *kwargs.values()):
-                if isinstance(value, Undefined):
-                    str(value)  # raises, and names what is undefined
-            place = Place(self.file, calling_line())
-            try:
-                self.made.append(self._make(kind, args, kwargs, place))
-            except ConfigError as error:
-                self.faults.append(str(error))
-            return Markup(f"{self.mark}{len(self.made) - 1}x")
-
-        return call
-
-    def _make(
-        self, kind: str, args: tuple[object, ...], kwargs: Mapping[str, object], place: Place
-    ) -> Shown:
-        if kind in EMBEDS:
-            return make_embed(kind, args, kwargs, place, self.folder)
-        return make_figure(kind, args, kwargs, place, self.site.models, self.site.root)
-
-    def strays(self, text: str, parts: Sequence[Markup | int]) -> Iterator[Problem]:
-        """Name the figures that are not shown exactly once, in a paragraph of their own."""
-        printed = Counter(int(found[1]) for found in self.slot.finditer(text))
-        for number, figure in enumerate(self.made):
-            noun = "figure" if isinstance(figure, Figure) else figure.kind
-            if printed[number] > 1:
-                text = f"the {noun} is shown {printed[number]} times; call it once for each"
-            elif number not in parts:
-                text = f"the {noun} needs a paragraph of its own, outside code; to show the call "
-                text += "itself, write {% raw %} before and {% endraw %} after it"
-            else:
-                continue
-            yield Problem(figure.place.file, figure.place.line, f"{figure.kind}(…): {text}")
-
-    def bad_ids(self) -> Iterator[Problem]:
-        """Name the ids that authors gave twice, or that the page itself uses."""
-        seen: set[str] = set()
-        for figure in self.made:
-            taken = figure.id in seen or _FIXED_ID.fullmatch(figure.id)
-            if figure.id and taken:
-                text = f"{figure.kind}(…): id = {quoted(figure.id)} is taken; choose another"
-                yield Problem(figure.place.file, figure.place.line, text)
-            seen.add(figure.id)
-
-
-def _with_ids(figures: Sequence[Shown]) -> tuple[Shown, ...]:
-    """Name the figures whose authors gave no id: `mnist-trajectories`, `mnist-trajectories-2`, …"""
-    taken = {figure.id for figure in figures}
-    named: list[Shown] = []
-    for figure in figures:
-        base = figure.base
-        names = itertools.chain([base], (f"{base}-{number}" for number in itertools.count(2)))
-        name = figure.id or next(name for name in names if name not in taken)
-        taken.add(name)
-        named.append(replace(figure, id=name))
-    return tuple(named)
 
 
 def _source_line(line: int, text: str, source: str) -> int:

@@ -21,11 +21,10 @@ import torch
 from PIL import Image
 
 from sitegen import adding
-from sitegen.adding import add_model, figure_calls
+from sitegen.adding import add_model
 from sitegen.build import Options, build
 from sitegen.config import load_site
 from sitegen.errors import ConfigError, PlatformError, RefusedError, TargetError
-from sitegen.figures import KINDS
 from sitegen.files import digest, write_atomic
 from sitegen.ihdm.card import FileRef, ModelCard, preset, read_card
 from sitegen.ihdm.checkpoint import load_model
@@ -565,17 +564,3 @@ def test_the_first_image_is_the_example(site: Path) -> None:
     assert np.array_equal(shown, given)
     Path("pages/index.md").write_text('{{ process("birds", columns=2) }}\n')
     assert build(Path("site.toml"), Options(CPU), Studio, Silent()).filmed
-
-
-@pytest.mark.parametrize("size", [8, 256])
-def test_calls_to_paste(site: Path, size: int) -> None:
-    """Every kind that the model alone is enough for; large images are shown a few at a time."""
-    card = small_card(image_size=size, example=FileRef("example.png"))
-    calls = figure_calls("birds", card, site)
-    kinds = [re.match(r"\{\{ (\w+)\(", call)[1] for call in calls]  # type: ignore[index]
-    assert kinds[:2] == ["trajectories", "shared_initial_state"]
-    assert set(kinds) <= set(KINDS)
-    assert '{{ process("birds") }}' in calls
-    assert ("count=36" if size == 8 else "count=4)") in calls[0].replace(" }}", "")
-    plain = figure_calls("birds", replace(card, example=None), site)
-    assert [call for call in calls if call not in plain] == ['{{ process("birds") }}']
