@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from recipes.coarse import LowCosines, draw_states, low_cosines
-from recipes.runs import CoarseRun, Loss, read_net
+from recipes.runs import CoarseRun, Loss, read_net, read_recipe
 from recipes.train_coarse import read_model
 from sitegen.ihdm.card import CARD_NAME, FileRef, ModelCard
 from sitegen.ihdm.checkpoint import WEIGHTS_NAME, read_weights
@@ -38,6 +39,7 @@ TRAINING = TrainingOptions(
 )
 NOISIER = 1.3
 """How many times the noise of training a state has at most: a sampler adds more, and errs."""
+STATE_NAME = "distil.pt"
 POOL = 1 << 17
 FRESH = 1024
 FRESH_EVERY = 8
@@ -86,18 +88,20 @@ def distillation_loss(lessons: Lessons, training: TrainingOptions) -> Loss:
     return loss
 
 
-def write_model(folder: Path, source: ModelSource, run: CoarseRun) -> ModelCard:
-    """Put the model of `source` with the network of `run` into `folder`; gives its card."""
+def write_model(
+    folder: Path, source: ModelSource, net: CoarseNet, recipe: Mapping[str, object]
+) -> ModelCard:
+    """Put the model of `source` with that network into `folder`; gives its card."""
     own = read_weights(source.weights, source.card)
     weights = {name: value for name, value in own.items() if not name.startswith(COARSE)}
-    coarse = {COARSE + name: value for name, value in run.averaged().state_dict().items()}
+    coarse = {COARSE + name: value for name, value in net.state_dict().items()}
     folder.mkdir(parents=True, exist_ok=True)
     digest = save_weights(folder / WEIGHTS_NAME, {**weights, **coarse}, torch.float16)
     card = replace(
         source.card,
         weights=FileRef(WEIGHTS_NAME, digest),
-        coarse=run.net.config,
-        training={**source.card.training, "coarse": _recipe(run)},
+        coarse=net.config,
+        training={**source.card.training, "coarse": recipe},
         quality={},
         known_faults=(),
     )
@@ -106,11 +110,6 @@ def write_model(folder: Path, source: ModelSource, run: CoarseRun) -> ModelCard:
             shutil.copyfile(source.weights.parent / part.file, folder / part.file)
     (folder / CARD_NAME).write_text(card.to_toml(), encoding="utf-8")
     return card
-
-
-def _recipe(run: CoarseRun) -> dict[str, object]:
-    seen = run.step * run.training.batch_size
-    return {"states_seen": seen, "steps": run.step, "options": asdict(run.training)}
 
 
 def main() -> None:
@@ -130,9 +129,11 @@ def main() -> None:
     lessons = Lessons(known, sharp, teacher, network.lowest_level, POOL)
     loss = distillation_loss(lessons, TRAINING)
     run = CoarseRun(network, model.card.channels, loss, TRAINING)
-    run.to_the_end(arguments.output / "distil.pt")
+    run.to_the_end(arguments.output / STATE_NAME)
     source = model_source(arguments.model.name, arguments.model, None)
-    write_model(arguments.output, source, run)
+    recipe = read_recipe(arguments.output / STATE_NAME)
+    recipe["teacher"] = read_recipe(arguments.teacher)
+    write_model(arguments.output, source, run.averaged(), recipe)
 
 
 if __name__ == "__main__":

@@ -106,6 +106,17 @@ def read_net(path: Path) -> CoarseNet:
     return _ready(config, state["channels"], state["net"] | state["ema"])
 
 
+def read_recipe(path: Path) -> dict[str, Any]:
+    """What a run that was saved did, for a card: states, steps, network and options."""
+    state = torch.load(path, weights_only=True)
+    return {
+        "states_seen": state["step"] * state["options"]["batch_size"],
+        "steps": state["step"],
+        "network": state["config"],
+        "options": state["options"],
+    }
+
+
 def _ready(config: CoarseConfig, channels: int, weights: Mapping[str, Any]) -> CoarseNet:
     net = CoarseNet(config, channels)
     net.load_state_dict(weights)

@@ -93,7 +93,9 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = model_source("out", folder)
     assert made.prior is not None
     assert made.card.coarse == replace(distil.NETWORK, side=6)
-    assert made.card.training["coarse"]["states_seen"] == 128
+    recipe = made.card.training["coarse"]
+    assert (recipe["states_seen"], recipe["steps"], recipe["network"]["width"]) == (128, 2, 128)
+    assert recipe["teacher"]["network"]["lowest_level"] == 54
     found = load_model(made.weights, made.card)
     assert isinstance(found, Model)
     before, after = shipped.unet.state_dict(), found.unet.state_dict()
