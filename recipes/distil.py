@@ -39,7 +39,6 @@ TRAINING = TrainingOptions(
 )
 NOISIER = 1.3
 """How many times the noise of training a state has at most: a sampler adds more, and errs."""
-STATE_NAME = "distil.pt"
 POOL = 1 << 17
 FRESH = 1024
 FRESH_EVERY = 8
@@ -119,9 +118,16 @@ def main() -> None:
     parser.add_argument(
         "--teacher", type=Path, required=True, help="what recipes.train_coarse made"
     )
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--output", type=Path, required=True, help="folder of the new model")
+    parser.add_argument("--data", type=Path, required=True, help="the images it learned from")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        help="folder of the new model; the run is kept beside it, as FOLDER.pt",
+    )
     arguments = parser.parse_args()
+    if arguments.output.resolve() == arguments.model.resolve():
+        raise SystemExit(f"{arguments.output}: is the model itself; give another folder")
     model, teacher = read_model(arguments.model), read_net(arguments.teacher)
     known = LowCosines.of(model, teacher.config.side)
     sharp = low_cosines(torch.as_tensor(read_images(arguments.data)), teacher.config.side)
@@ -129,9 +135,16 @@ def main() -> None:
     lessons = Lessons(known, sharp, teacher, network.lowest_level, POOL)
     loss = distillation_loss(lessons, TRAINING)
     run = CoarseRun(network, model.card.channels, loss, TRAINING)
-    run.to_the_end(arguments.output / STATE_NAME)
+    state = arguments.output.with_name(f"{arguments.output.name}.pt")
+    run.to_the_end(state)
     source = model_source(arguments.model.name, arguments.model, None)
-    recipe = read_recipe(arguments.output / STATE_NAME)
+    recipe = read_recipe(state)
+    recipe["options"] |= {
+        "most_noise": NOISIER,
+        "pool": POOL,
+        "renewed": FRESH,
+        "renewed_every_steps": FRESH_EVERY,
+    }
     recipe["teacher"] = read_recipe(arguments.teacher)
     write_model(arguments.output, source, run.averaged(), recipe)
 

@@ -18,6 +18,13 @@ from sitegen.ihdm.state import write_state
 from sitegen.ihdm.train import mixed_seed
 
 SAVE_EVERY_S = 120.0
+BETAS = (0.9, 0.98)
+WEIGHT_DECAY = 0.01
+OPTIONS = (
+    *("images", "batch_size", "learning_rate", "warmup_steps", "decay_share", "ema_decay"),
+    *("gradient_clip", "seed"),
+)
+"""The training options that a run heeds."""
 REPORT_EVERY = 500
 
 Loss = Callable[[CoarseNet, int, torch.Generator], Tensor]
@@ -25,7 +32,7 @@ Loss = Callable[[CoarseNet, int, torch.Generator], Tensor]
 
 
 class CoarseRun:
-    """A run in memory; the random numbers of a step come from (seed, step)."""
+    """A run in memory; what its loss draws in a step comes from (seed, step)."""
 
     def __init__(
         self, config: CoarseConfig, channels: int, loss: Loss, training: TrainingOptions
@@ -36,7 +43,9 @@ class CoarseRun:
         self.loss, self.training, self.channels = loss, training, channels
         self.parameters = dict(self.net.named_parameters())
         self.ema = {name: value.detach().clone() for name, value in self.parameters.items()}
-        self.optimizer = torch.optim.AdamW(self.net.parameters(), betas=(0.9, 0.98), fused=True)
+        self.optimizer = torch.optim.AdamW(
+            self.net.parameters(), betas=BETAS, weight_decay=WEIGHT_DECAY, fused=True
+        )
         self.step = 0
 
     def advance(self) -> float:
@@ -64,18 +73,31 @@ class CoarseRun:
         """Write the whole state, all or nothing."""
         state = {
             "step": self.step,
-            "config": asdict(self.net.config),
+            **self._known(),
             "channels": self.channels,
-            "options": asdict(self.training),
             "net": self.net.state_dict(),
             "ema": self.ema,
             "optimizer": self.optimizer.state_dict(),
         }
         write_state(path, state)
 
+    def _known(self) -> dict[str, dict[str, Any]]:
+        """The network and the options that a run goes on with or not at all."""
+        options = asdict(self.training)
+        return {
+            "config": asdict(self.net.config),
+            "options": {name: options[name] for name in OPTIONS},
+        }
+
     def restore(self, path: Path) -> None:
-        """Go on from `path`."""
+        """Go on from `path`. SystemExit if it is the state of another run."""
         state = torch.load(path, weights_only=True)
+        for part, here in self._known().items():
+            if state[part] != here:
+                raise SystemExit(
+                    f"{path}: is the state of a run with other {part}, {state[part]}; this one "
+                    f"has {here}: remove the file, or write elsewhere"
+                )
         self.net.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.ema = {name: state["ema"][name] for name in self.parameters}
@@ -107,13 +129,21 @@ def read_net(path: Path) -> CoarseNet:
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
-    """What a run that was saved did, for a card: states, steps, network and options."""
+    """What a run that was saved did, for a card: states, steps, network and options.
+
+    States that were seen twice count twice.
+    """
     state = torch.load(path, weights_only=True)
     return {
         "states_seen": state["step"] * state["options"]["batch_size"],
         "steps": state["step"],
         "network": state["config"],
-        "options": state["options"],
+        "options": {
+            **state["options"],
+            "optimizer": "adamw",
+            "betas": list(BETAS),
+            "weight_decay": WEIGHT_DECAY,
+        },
     }
 
 

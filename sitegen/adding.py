@@ -47,10 +47,8 @@ class Added:
         colour = "colour" if channels == 3 else "grey"
         about = f"{size}×{size} pixels, {colour}, {self.card.levels} levels"
         written = [f"wrote {shown(file)}" for file in self.files]
-        shown_as = figure_calls(self.name, self.card, self.config.parent)
-        calls = [
-            f"    {call}" for call in shown_as or comparisons(self.name, self.card, self.config)
-        ]
+        calls = figure_calls(self.name, self.card, self.config.parent)
+        calls = calls or comparisons(self.name, self.card, self.config)
         return [
             f"{self.name}: {about}",
             *self.notes,

@@ -26,7 +26,7 @@ from sitegen.tree import require_writable
 
 Array = NDArray[np.float32]
 AT_ONCE = 64
-"""Samples whose steps are taken together; the pictures do not depend on it."""
+"""Samples whose steps are taken together; the pictures do not depend on it but for rounding."""
 
 _FILES = frozenset(
     {".npy", ".zip", ".pt", ".pth", ".safetensors", ".h5", ".mat", ".csv", ".json"}

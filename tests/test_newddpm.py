@@ -65,7 +65,9 @@ def test_from_checkpoint_to_page(site: Path, truth: ModelCard) -> None:
     card = read_card(Path("models/ddpm"))
     assert (card.kind, card.levels, card.shape) == ("ddpm", 4, truth.shape)
     assert card.prior is card.example is None
-    calls = [line.strip() for line in done.lines() if "{{" in line]
+    indented = [line for line in done.lines() if "{{" in line]
+    assert all(line.startswith("    {{") for line in indented)
+    calls = [line.strip() for line in indented]
     assert '{{ interpolation("tiny", ddpm="ddpm") }}' in calls
     call = next(call for call in calls if "interpolation" in call)
     Path("pages/index.md").write_text(call.replace(") }}", ", points=3, hold=1, ddim_steps=2) }}"))

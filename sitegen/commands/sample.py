@@ -66,9 +66,10 @@ def sample(
 ) -> None:
     """Draw samples from MODEL: a name in site.toml, a shipped model, a folder or a checkpoint.
 
-    The same seed gives the same samples, however many are asked for. An .npz file holds float32
-    arrays (N, C, H, W): final and initial, with --trajectory also states, means and levels.
-    Pixels are in [0, 1], not clipped, also of a DDPM, whose initial states are its noise.
+    The same seed gives the same samples, up to rounding of the arithmetic, however many are asked
+    for. An .npz file holds float32 arrays (N, C, H, W): final and initial, with --trajectory also
+    states, means and levels. Pixels are in [0, 1], not clipped, also of a DDPM, whose initial
+    states are its noise.
 
     \b
     Examples:

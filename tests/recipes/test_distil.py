@@ -90,11 +90,16 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     more = ["--data", str(tmp_path), "--output", str(folder)]
     monkeypatch.setattr("sys.argv", [*command, *more])
     distil.main()
+    assert {file.name for file in folder.iterdir()} == {
+        *("weights.safetensors", "model.toml", "prior.safetensors", "example.png")
+    }
     made = model_source("out", folder)
     assert made.prior is not None
     assert made.card.coarse == replace(distil.NETWORK, side=6)
     recipe = made.card.training["coarse"]
     assert (recipe["states_seen"], recipe["steps"], recipe["network"]["width"]) == (128, 2, 128)
+    assert (recipe["options"]["optimizer"], recipe["options"]["pool"]) == ("adamw", 256)
+    assert "level_focus" not in recipe["options"]
     assert recipe["teacher"]["network"]["lowest_level"] == 54
     found = load_model(made.weights, made.card)
     assert isinstance(found, Model)
@@ -104,3 +109,11 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", [*again, "--output", str(tmp_path / "twice")])
     distil.main()  # a model that has such a network gets another one
     assert (tmp_path / "twice/weights.safetensors").stat().st_size == made.weights.stat().st_size
+
+
+def test_not_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model is not written over, which is told before anything is read."""
+    command = ["x", "models/mnist", "--teacher", "none.pt", "--data", "none"]
+    monkeypatch.setattr("sys.argv", [*command, "--output", "models/../models/mnist"])
+    with pytest.raises(SystemExit, match="is the model itself"):
+        distil.main()

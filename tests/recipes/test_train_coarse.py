@@ -111,3 +111,12 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", [*command[:1], "models/mnist-ddpm", *command[2:]])
     with pytest.raises(SystemExit, match="only a preconditioned model"):
         train_coarse.main()
+
+
+@pytest.mark.parametrize("changed", [{"seed": 7}, {"learning_rate": 9.0}])
+def test_state_of_another_run(tmp_path: Path, changed: dict[str, float]) -> None:
+    """It is refused, and what differs is named; how often to save is nobody's business."""
+    run(replace(TRAINING, save_every_s=9.0)).save(tmp_path / "run.pt")
+    run().restore(tmp_path / "run.pt")
+    with pytest.raises(SystemExit, match=r"run\.pt: is the state of a run with other options"):
+        run(replace(TRAINING, **changed)).restore(tmp_path / "run.pt")  # type: ignore[arg-type]
