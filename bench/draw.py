@@ -11,13 +11,13 @@ from torch import Tensor
 from bench.judge import Samples
 from bench.samples import grey
 from bench.spectra import Floats, Images, power, watched_levels
-from sitegen.ihdm.checkpoint import load_model
-from sitegen.ihdm.diffusion import NoisePredictor, ddpm_process, initial_noise, to_pixels
-from sitegen.ihdm.model import Precision
-from sitegen.ihdm.noise import independent
-from sitegen.ihdm.prior import Prior, read_prior
-from sitegen.ihdm.reverse import Denoiser, reverse_process
-from sitegen.models import ModelSource
+from sitegen.ihdm.checkpoints.loading import load_model
+from sitegen.ihdm.data.prior import Prior, read_prior
+from sitegen.ihdm.process.diffusion import NoisePredictor, ddpm_process, initial_noise, to_pixels
+from sitegen.ihdm.process.model import Precision
+from sitegen.ihdm.process.noise import independent
+from sitegen.ihdm.process.reverse import Denoiser, reverse_process
+from sitegen.models.registry import ModelSource
 
 BATCH = 250
 

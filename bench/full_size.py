@@ -24,8 +24,8 @@ from typing import Any
 
 import torch
 
-from sitegen.ihdm.card import preset
-from sitegen.ihdm.reading import network_shapes
+from sitegen.ihdm.card.card import preset
+from sitegen.ihdm.checkpoints.reading import network_shapes
 
 NAMES = ("ffhq-128", "lsun-church-128", "afhq-256", "ffhq-256")
 LIMIT = 2_200_000_000
@@ -102,15 +102,15 @@ def write_checkpoint(name: str, path: Path) -> int:
 
 def sampled(file: Path, name: str) -> dict[str, float]:
     """Load a checkpoint as a site does and sample two levels of one image; what that took."""
-    from sitegen.actors import load_actor
-    from sitegen.models import preset_source
-    from sitegen.plan import Equipment
+    from sitegen.core.compute import ComputeTarget
+    from sitegen.models.registry import preset_source
+    from sitegen.sampling.models import load_heat_sampler
 
     torch.set_num_threads(1)
     start = time.process_time()
-    actor = load_actor(preset_source(name, file, name), Equipment("cpu", "float32"))
+    sampler = load_heat_sampler(preset_source(name, file, name), ComputeTarget("cpu", "float32"))
     loaded, held = time.process_time(), peak_memory()
-    for step in islice(actor.begin(0, [0], None).steps, LEVELS):
+    for step in islice(sampler.begin(0, [0], None).steps, LEVELS):
         assert bool(step.mean.isfinite().all())
     seconds = (time.process_time() - loaded) / LEVELS
     return {

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from bench.classifier import Classifier, classifier_for
 from bench.mnist import read_dataset
-from sitegen.actors import Take, load_actor, load_diffusion
-from sitegen.models import model_source
-from sitegen.plan import Equipment
-from sitegen.shots.paths import Paths, ddim_paths, ddpm_paths, heat_paths
-from sitegen.shots.smoothness import pairs_of
-from sitegen.smoothness import Evenness, Floats, Interval, evenness, median_interval
+from sitegen.core.compute import ComputeTarget
+from sitegen.figures.paths import Paths, ddim_paths, ddpm_paths, heat_paths
+from sitegen.figures.smoothness.measure import Evenness, Floats, Interval, evenness, median_interval
+from sitegen.figures.smoothness.sample import pairs_of
+from sitegen.models.registry import model_source
+from sitegen.sampling.models import Trajectory, load_ddpm_sampler, load_heat_sampler
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ CONTROL = "blend"
 class Way:
     """What is measured of the paths of one model, each (paths,).
 
-    peak, tortuosity: in pixels, as `sitegen.smoothness` defines them
+    peak, tortuosity: in pixels, as `sitegen.figures.smoothness.measure` defines them
     feature_peak, feature_tortuosity: the same between the classifier's features
     spread: the 95th percentile of a path's steps over their median, in pixels
     confident_share: of a path's images, that the classifier is sure of by more than 0.9
@@ -58,7 +58,7 @@ class Comparison:
     """What is compared: the folders of a model and, if any, of a DDPM, and on which paths."""
 
     model: Path
-    equipment: Equipment
+    compute_target: ComputeTarget
     ddpm: Path | None = None
     pairs: int = 64
     points: int = 10
@@ -71,9 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = _parser().parse_args(arguments)
     classifier = classifier_for(read_dataset(options.data), options.cache)
-    equipment = Equipment(options.device, options.precision)
+    compute_target = ComputeTarget(options.device, options.precision)
     paths = (options.pairs, options.points, options.ddim_steps, options.seed)
-    wanted = Comparison(options.model, equipment, options.ddpm, *paths)
+    wanted = Comparison(options.model, compute_target, options.ddpm, *paths)
     ways = compare(wanted, classifier)
     print(markdown(ways, options.points))
     if options.json:
@@ -89,11 +89,11 @@ def compare(wanted: Comparison, classifier: Classifier) -> dict[str, Way]:
 def sample_paths(wanted: Comparison) -> Iterator[tuple[str, Images]]:
     """The finished paths (pairs, points, H, W) of each model, by name, and of the control."""
     paths = Paths(wanted.seed, pairs_of(wanted.pairs), wanted.points)
-    actor = load_actor(model_source(wanted.model.name, wanted.model), wanted.equipment)
-    begin: dict[str, Callable[[], Take]] = {"IHDM": lambda: heat_paths(actor, paths)}
+    actor = load_heat_sampler(model_source(wanted.model.name, wanted.model), wanted.compute_target)
+    begin: dict[str, Callable[[], Trajectory]] = {"IHDM": lambda: heat_paths(actor, paths)}
     if wanted.ddpm:
         source = model_source(wanted.ddpm.name, wanted.ddpm)
-        baseline = load_diffusion(source, wanted.equipment)
+        baseline = load_ddpm_sampler(source, wanted.compute_target)
         begin["DDPM"] = lambda: ddpm_paths(baseline, paths)
         begin["DDIM"] = lambda: ddim_paths(baseline, paths, wanted.ddim_steps)
     for name, start in begin.items():

@@ -25,11 +25,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sitegen.ihdm.card import ModelCard, preset
-from sitegen.ihdm.data import read_images
-from sitegen.ihdm.heat import cosine_basis
-from sitegen.ihdm.prior import Prior, make_prior
-from sitegen.presets import preset_prior
+from sitegen.ihdm.card.card import ModelCard, preset
+from sitegen.ihdm.data.images import read_images
+from sitegen.ihdm.data.prior import Prior, make_prior
+from sitegen.ihdm.process.heat import cosine_basis
+from sitegen.models.presets import preset_prior
 
 COUNT = 256
 SOURCE = "a model of natural images"

@@ -21,8 +21,8 @@ from bench.judge import Samples, judge_samples
 from bench.mnist import read_dataset
 from bench.report import markdown
 from bench.samples import read_samples
-from sitegen.ihdm.card import read_card
-from sitegen.models import model_source
+from sitegen.ihdm.card.card import read_card
+from sitegen.models.registry import model_source
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -46,11 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _interpolation(options: argparse.Namespace, classifier: Classifier) -> dict[str, object]:
     """How even the interpolations of the model are beside those of the DDPM, printed and told."""
     from bench import interpolation
-    from sitegen.plan import Equipment
+    from sitegen.core.compute import ComputeTarget
 
-    equipment = Equipment(options.device, options.precision)
+    compute_target = ComputeTarget(options.device, options.precision)
     wanted = interpolation.Comparison(
-        options.model, equipment, options.ddpm, options.pairs, seed=options.seed
+        options.model, compute_target, options.ddpm, options.pairs, seed=options.seed
     )
     ways = interpolation.compare(wanted, classifier)
     print(f"\n{interpolation.markdown(ways, wanted.points)}")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sitegen.ihdm.coarse import CoarseNet, lowest
-from sitegen.ihdm.heat import dct2
-from sitegen.ihdm.model import Model, linear_estimate
+from sitegen.ihdm.nets.coarse import CoarseNet, lowest
+from sitegen.ihdm.process.heat import dct2
+from sitegen.ihdm.process.model import Model, linear_estimate
 
 
 @dataclass(frozen=True)

@@ -18,15 +18,15 @@ from torch import Tensor
 from recipes.coarse import LowCosines, draw_states, low_cosines
 from recipes.runs import CoarseRun, Loss, read_net, read_recipe
 from recipes.train_coarse import read_model
-from sitegen.ihdm.card import CARD_NAME, FileRef, ModelCard
-from sitegen.ihdm.checkpoint import WEIGHTS_NAME, read_weights
-from sitegen.ihdm.coarse import CoarseNet
-from sitegen.ihdm.data import read_images
-from sitegen.ihdm.networks import CoarseConfig
-from sitegen.ihdm.options import TrainingOptions
-from sitegen.ihdm.train import mixed_seed
-from sitegen.ihdm.weights import COARSE, save_weights
-from sitegen.models import ModelSource, model_source
+from sitegen.ihdm.card.card import CARD_NAME, FileRef, ModelCard
+from sitegen.ihdm.card.networks import CoarseConfig
+from sitegen.ihdm.checkpoints.loading import WEIGHTS_NAME, read_weights
+from sitegen.ihdm.checkpoints.weights import COARSE, save_weights
+from sitegen.ihdm.data.images import read_images
+from sitegen.ihdm.nets.coarse import CoarseNet
+from sitegen.ihdm.training.options import TrainingOptions
+from sitegen.ihdm.training.train import mixed_seed
+from sitegen.models.registry import ModelSource, model_source
 
 NETWORK = CoarseConfig(lowest_level=56, side=10, width=128, blocks=7, features=96)
 TRAINING = TrainingOptions(

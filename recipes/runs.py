@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sitegen.ihdm.coarse import CoarseNet
-from sitegen.ihdm.networks import CoarseConfig
-from sitegen.ihdm.options import TrainingOptions
-from sitegen.ihdm.state import write_state
-from sitegen.ihdm.train import mixed_seed
+from sitegen.ihdm.card.networks import CoarseConfig
+from sitegen.ihdm.nets.coarse import CoarseNet
+from sitegen.ihdm.training.options import TrainingOptions
+from sitegen.ihdm.training.state import write_state
+from sitegen.ihdm.training.train import mixed_seed
 
 SAVE_EVERY_S = 120.0
 BETAS = (0.9, 0.98)

@@ -14,13 +14,13 @@ from torch import Tensor
 
 from recipes.coarse import LowCosines, draw_states, low_cosines
 from recipes.runs import CoarseRun, Loss
-from sitegen.ihdm.checkpoint import load_model
-from sitegen.ihdm.coarse import CoarseNet
-from sitegen.ihdm.data import read_images
-from sitegen.ihdm.model import Model
-from sitegen.ihdm.networks import CoarseConfig
-from sitegen.ihdm.options import TrainingOptions
-from sitegen.models import model_source
+from sitegen.ihdm.card.networks import CoarseConfig
+from sitegen.ihdm.checkpoints.loading import load_model
+from sitegen.ihdm.data.images import read_images
+from sitegen.ihdm.nets.coarse import CoarseNet
+from sitegen.ihdm.process.model import Model
+from sitegen.ihdm.training.options import TrainingOptions
+from sitegen.models.registry import model_source
 
 NETWORK = CoarseConfig(
     lowest_level=54, side=10, width=768, blocks=4, features=384, level_features=32
@@ -35,7 +35,7 @@ TRAINING = TrainingOptions(
 
 
 def coarse_loss(known: LowCosines, sharp: Tensor, training: TrainingOptions) -> Loss:
-    """The loss of `sitegen.ihdm.loss.heat_loss` on the lowest cosines alone.
+    """The loss of `sitegen.ihdm.training.loss.heat_loss` on the lowest cosines alone.
 
     `sharp` (N, C·side²) are those of the data.
     """

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sitegen import embedviews, headviews, views
-from sitegen.embeds import MAKERS
-from sitegen.figures import KINDS
-from sitegen.schema import reference
+from sitegen.config.reference import reference
+from sitegen.content.embeds import MAKERS
+from sitegen.figures.registry import FIGURES
+from sitegen.html import embeds as embedviews
+from sitegen.html import views
+from sitegen.html import views as headviews
 
 PAGES = Path(__file__).resolve().parent.parent / "docs" / "pages"
 EXAMPLES = {"NAME": "mnist", "FILE.png": "pictures/digit.png"}
@@ -78,7 +80,7 @@ def _view(view: Any) -> Iterator[str]:
 
 def figures_page() -> str:
     """Every kind of figure, with its picture and its arguments."""
-    sections = ["\n".join(_section(name, kind, kind.example)) for name, kind in KINDS.items()]
+    sections = ["\n".join(_section(name, kind, kind.example)) for name, kind in FIGURES.items()]
     sections += [
         "\n".join(_section(name, call, EMBEDS[name])) for name, (call, _) in MAKERS.items()
     ]
@@ -91,7 +93,7 @@ def _section(name: str, kind: Any, arguments: str) -> Iterator[str]:
         arguments = arguments.replace(placeholder, value)
     call = f"{{{{ {name}({arguments}) }}}}"
     yield f"## `{name}`\n"
-    if name in KINDS:
+    if name in FIGURES:
         yield f"{(kind.__doc__ or '').splitlines()[0]}\n"
     else:
         yield f"Nothing is sampled for {name}: it is something of your own.\n"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from sitegen.exits import run
+from sitegen.cli.exits import run
 
 
 def main() -> NoReturn:
@@ -17,7 +17,7 @@ def main() -> NoReturn:
 
 
 def _command() -> object:
-    from sitegen.cli import cli
+    from sitegen.cli.main import cli
 
     return cli.main(prog_name="sitegen", standalone_mode=False)
 

@@ -15,17 +15,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sitegen.build import Options, Summary, build
-from sitegen.encode import ClipSpec
-from sitegen.errors import TargetError
-from sitegen.figures import Figure, spec_json
-from sitegen.frames import Frame
-from sitegen.models import ModelSource
-from sitegen.plan import Equipment, Footage, Shot
-from sitegen.report import Silent
+from sitegen.build.context import BuildOptions
+from sitegen.build.pipeline import Summary, build
+from sitegen.core.compute import ComputeTarget
+from sitegen.core.errors import TargetError
+from sitegen.core.progress import Silent
+from sitegen.figures.base import Figure, spec_json
+from sitegen.media.encoder import ClipSpec
+from sitegen.media.frames import Frame
+from sitegen.media.jobs import ClipSource, RenderJob
+from sitegen.models.registry import ModelSource
 
 ROOT = Path(__file__).resolve().parent.parent
-CPU = Equipment("cpu", "float32")
+CPU = ComputeTarget("cpu", "float32")
 LEVELS = 4
 CARD = """
 image_size = 16
@@ -83,20 +85,22 @@ class FakeCamera:
 
     fail: str | None = None
     pause: float = 0.0
-    shots: list[str] = field(default_factory=list)
+    jobs: list[str] = field(default_factory=list)
 
-    def __call__(self, sources: Mapping[str, ModelSource], equipment: Equipment) -> FakeCamera:
+    def __call__(
+        self, sources: Mapping[str, ModelSource], compute_target: ComputeTarget
+    ) -> FakeCamera:
         """Stand in for the class of the real studio as well."""
         self.sources = sources
         return self
 
-    def shoot(self, figure: Figure) -> Shot:
+    def render_job(self, figure: Figure) -> RenderJob:
         """Make frames as the real one does."""
-        self.shots.append(figure.id)
+        self.jobs.append(figure.id)
         spec = spec_json(figure)
         levels = tuple(range(self.sources[spec["model"]].card.levels, -1, -1))
-        clip = Footage(ClipSpec(24.0, 18, 2, (32, 36, 48)), self._frames(figure, levels))
-        return Shot(levels, spec, {"": clip})
+        clip = ClipSource(ClipSpec(24.0, 18, 2, (32, 36, 48)), self._frames(figure, levels))
+        return RenderJob(levels, spec, {"": clip})
 
     def pace(self, model: str) -> float:
         """A hundredth of a second for an image and level."""
@@ -119,14 +123,14 @@ class Builder:
     """Builds a site with the fake camera, and keeps what it told."""
 
     config: Path
-    camera: FakeCamera = field(default_factory=FakeCamera)
+    renderer: FakeCamera = field(default_factory=FakeCamera)
     report: Silent = field(default_factory=Silent)
 
     def __call__(self, **options: Any) -> Summary:
-        """Build; `options` are those of `Options`."""
-        self.camera.shots.clear()
+        """Build; `options` are those of `BuildOptions`."""
+        self.renderer.jobs.clear()
         self.report = Silent()
-        return build(self.config, Options(CPU, **options), self.camera, self.report)
+        return build(self.config, BuildOptions(CPU, **options), self.renderer, self.report)
 
     @property
     def root(self) -> Path:

@@ -20,18 +20,19 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image, ImageDraw
 
-from sitegen.assembly import furnish
-from sitegen.config import load_site
-from sitegen.encode import ClipSpec, encode_clip
-from sitegen.figures import Figure, Place
-from sitegen.files import digest
-from sitegen.frames import Colour, Frame, grid
-from sitegen.hierarchy import Layout, tree_frames
-from sitegen.kinds.grids import Trajectories
-from sitegen.media import Manifest, Media, MediaFile, ModelRef, Record
-from sitegen.pages import Page, read_pages
-from sitegen.store import Store
-from sitegen.tree import put
+from sitegen.build.assembly import assemble_output
+from sitegen.build.cache import Store
+from sitegen.build.output import replace_output
+from sitegen.config.loader import load_site
+from sitegen.content.pages import Page, read_pages
+from sitegen.core.diagnostics import SourceLocation
+from sitegen.core.files import digest
+from sitegen.figures.base import Figure
+from sitegen.figures.hierarchy.drawing import Layout, tree_frames
+from sitegen.figures.trajectories.spec import Trajectories
+from sitegen.media.encoder import ClipSpec, encode_clip
+from sitegen.media.frames import Colour, Frame, grid
+from sitegen.media.manifest import Manifest, Media, MediaFile, ModelRef, Record
 from tests.fabricated import write_site
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -212,7 +213,7 @@ def pages_of(folder: Path, base_url: str | None = None) -> tuple[Path, tuple[Pag
 
 def figure(kind: str, id: str | None = None) -> Figure:
     """A figure call that stands for that shape, whatever calls there are."""
-    return Figure(kind, id or kind, Trajectories("mnist"), "", None, Place("index.md", 1))
+    return Figure(kind, id or kind, Trajectories("mnist"), "", None, SourceLocation("index.md", 1))
 
 
 def exhibit(folder: Path, base_url: str | None = None) -> Path:
@@ -227,8 +228,8 @@ def exhibit(folder: Path, base_url: str | None = None) -> Path:
             files |= found
     site = load_site(path)
     manifest = Manifest(tuple(figures))
-    tree = furnish(site, pages, manifest, Store(site.cache_dir), lambda f: files[f.sha256])
+    tree = assemble_output(site, pages, manifest, Store(site.cache_dir), lambda f: files[f.sha256])
     output = folder / "site" / "sub"
     output.parent.mkdir(parents=True)
-    put(tree, output)
+    replace_output(tree, output)
     return output

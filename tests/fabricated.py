@@ -8,9 +8,10 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from sitegen.config import Site, load_site
-from sitegen.media import Manifest, Media, MediaFile, ModelRef, Record
-from sitegen.pages import Page
+from sitegen.config.loader import load_site
+from sitegen.config.schema import Site
+from sitegen.content.pages import Page
+from sitegen.media.manifest import Manifest, Media, MediaFile, ModelRef, Record
 
 SITE = """
 title = "A title"

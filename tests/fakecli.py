@@ -15,7 +15,7 @@ def main() -> None:
     for name in os.environ.get("FAKE_BLOCK", "").split():
         sys.modules[name] = None  # type: ignore[assignment]  # makes the import fail
     from sitegen.__main__ import main as run
-    from sitegen.commands import shared
+    from sitegen.cli import options as shared
     from tests.builders import FakeCamera
 
     camera = FakeCamera(os.environ.get("FAKE_FAIL"), float(os.environ.get("FAKE_PAUSE", "0")))

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sitegen.build import Options
-from sitegen.live import Preview
-from sitegen.report import Silent
-from sitegen.serve import listening, serve
-from sitegen.stopping import Stop
+from sitegen.build.context import BuildOptions
+from sitegen.core.progress import Silent
+from sitegen.core.signals import Stop
+from sitegen.server.app import listening, serve
+from sitegen.server.preview import Preview
 from tests.builders import CPU, FakeCamera
 
 WAIT_S = 20.0
@@ -43,7 +43,7 @@ class Running:
     """A preview, what answers for it, and who films."""
 
     preview: Preview
-    camera: FakeCamera
+    renderer: FakeCamera
     report: Silent
     port: int
 
@@ -74,17 +74,17 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(config: Path, camera: FakeCamera | None = None, port: int = 0) -> Iterator[Running]:
+def running(config: Path, renderer: FakeCamera | None = None, port: int = 0) -> Iterator[Running]:
     """Serve the site of `config` for the block, at a free port if none is named."""
-    camera, report, stop = camera or FakeCamera(), Silent(), Stop()
-    preview = Preview(config, Options(CPU), camera, report)
+    renderer, report, stop = renderer or FakeCamera(), Silent(), Stop()
+    preview = Preview(config, BuildOptions(CPU), renderer, report)
     with listening(port) as listener:
         port = listener.getsockname()[1]
         preview.refresh()
         thread = threading.Thread(target=serve, args=(preview, listener, stop))
         thread.start()
         try:
-            yield Running(preview, camera, report, port)
+            yield Running(preview, renderer, report, port)
         finally:
             stop.signal = signal.SIGTERM
             thread.join(WAIT_S)

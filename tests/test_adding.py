@@ -20,19 +20,21 @@ import pytest
 import torch
 from PIL import Image
 
-from sitegen import adding
-from sitegen.adding import add_model
-from sitegen.build import Options, build
-from sitegen.config import load_site
-from sitegen.errors import ConfigError, PlatformError, RefusedError, TargetError
-from sitegen.files import digest, write_atomic
-from sitegen.ihdm.card import FileRef, ModelCard, preset, read_card
-from sitegen.ihdm.checkpoint import load_model
-from sitegen.ihdm.prior import read_prior
-from sitegen.models import site_models
-from sitegen.newcard import Question, Wishes
-from sitegen.report import Silent
-from sitegen.studio import Studio
+from sitegen.build.context import BuildOptions
+from sitegen.build.pipeline import build
+from sitegen.build.renderer import FigureRenderer
+from sitegen.config.loader import load_site
+from sitegen.content.suggestions import added_lines
+from sitegen.core.errors import ConfigError, PlatformError, RefusedError, TargetError
+from sitegen.core.files import digest, write_atomic
+from sitegen.core.progress import Silent
+from sitegen.ihdm.card.card import FileRef, ModelCard, preset, read_card
+from sitegen.ihdm.checkpoints.loading import load_model
+from sitegen.ihdm.data.prior import read_prior
+from sitegen.models import add as adding
+from sitegen.models.add import add_model
+from sitegen.models.new_card import AddOptions, Question
+from sitegen.models.registry import site_models
 from tests.builders import CPU, Builder, decode, environment, temporaries, tree_hash
 from tests.ihdm.making import ARCHITECTURES, published, save, small_card
 from tests.tinymodel import card_of, on_one_thread, pictures, write_model
@@ -95,7 +97,9 @@ def draw(folder: Path, size: int = 8, channels: int = 3, count: int = 6) -> None
 
 def add(name: str = "birds", ask: Any = None, **wishes: Any) -> adding.Added:
     """Add the checkpoint of the birds to the site in the working folder."""
-    return add_model(Path("site.toml"), name, Wishes(**{"checkpoint": CHECKPOINT, **wishes}), ask)
+    return add_model(
+        Path("site.toml"), name, AddOptions(**{"checkpoint": CHECKPOINT, **wishes}), ask
+    )
 
 
 def sitegen(*words: str) -> subprocess.CompletedProcess[str]:
@@ -177,13 +181,13 @@ def test_a_machine_without_the_checkpoint(site: Path, guard: bool) -> None:
     """The card pins the weights, so that card and store are enough to render, prior or not."""
     told = add(data=DATA, **TOLD)
     assert told.card.weights == FileRef(CHECKPOINT.name, digest(CHECKPOINT))
-    assert "commit models/birds and the clips" in "\n".join(told.lines())
+    assert "commit models/birds and the clips" in "\n".join(added_lines(told))
     call = '{{ trajectories("birds", count=2) }}\n'
     if guard:
         call = f'{{% if available("birds") %}}\n{call}{{% endif %}}\n'
     Path("pages/index.md").write_text(call)
     builder = Builder(Path("site.toml"))
-    assert builder().filmed
+    assert builder().rendered
     before = tree_hash(Path("build"))
     for gone in ("build", "runs", "data"):
         shutil.rmtree(gone)
@@ -320,7 +324,7 @@ def test_options_change_a_preset(small: ModelCard) -> None:
     assert card.known_faults == small.known_faults
     assert len(done.files) == 2
     Path("pages/index.md").write_text('{{ trajectories("birds", count=1) }}\n')
-    assert build(Path("site.toml"), Options(CPU), Studio, Silent()).filmed
+    assert build(Path("site.toml"), BuildOptions(CPU), FigureRenderer, Silent()).rendered
 
 
 def test_preset_with_images(small: ModelCard) -> None:
@@ -458,7 +462,7 @@ def test_killed_before_the_last_write(site: Path) -> None:
     code = (
         "import os, signal; from sitegen import adding\n"
         "adding.write_atomic = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "from pathlib import Path; from sitegen.newcard import Wishes\n"
+        "from pathlib import Path; from sitegen.models.new_card import Wishes\n"
         f"wishes = Wishes(Path({str(CHECKPOINT)!r}), Path({str(DATA)!r}), **{TOLD!r})\n"
         "adding.add_model(Path('site.toml'), 'birds', wishes, None)\n"
     )
@@ -513,7 +517,7 @@ def test_another_working_folder(site: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """`--config` names the site; what is written lies there."""
     monkeypatch.chdir(CHECKPOINT.parent)
     config = Path("../../site.toml")
-    wishes = Wishes(Path(CHECKPOINT.name), Path("../../data/birds"), **TOLD)
+    wishes = AddOptions(Path(CHECKPOINT.name), Path("../../data/birds"), **TOLD)
     add_model(config, "birds", wishes, None)
     assert (site / "site.toml").read_text().count(ADDED) == 1
     assert (site / "models/birds/model.toml").is_file()
@@ -563,4 +567,4 @@ def test_the_first_image_is_the_example(site: Path) -> None:
     shown, given = (np.asarray(Image.open(p)) for p in ("models/birds/example.png", DATA / "0.png"))
     assert np.array_equal(shown, given)
     Path("pages/index.md").write_text('{{ process("birds", columns=2) }}\n')
-    assert build(Path("site.toml"), Options(CPU), Studio, Silent()).filmed
+    assert build(Path("site.toml"), BuildOptions(CPU), FigureRenderer, Silent()).rendered

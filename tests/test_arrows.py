@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sitegen.arrows import draw_arrows, mix, overhang, swing
-from sitegen.frames import Colour
+from sitegen.figures.hierarchy.drawing import draw_arrows, mix, overhang, swing
+from sitegen.media.frames import Colour
 
 calm = settings(deadline=None, derandomize=True)
 colours = st.tuples(*[st.integers(0, 255)] * 3)

@@ -14,8 +14,8 @@ ASK = """
 import sys
 from pathlib import Path
 import click
-from sitegen.asking import ask
-from sitegen.exits import run
+from sitegen.cli.asking import ask
+from sitegen.cli.exits import run
 kinds = {"path": click.Path(exists=True, path_type=Path), "float": click.FloatRange(0, 1)}
 kinds["choice"] = click.Choice(["ihdm", "ddpm"])
 run(lambda: print("got", ask("which", kinds.get(sys.argv[1], int), *sys.argv[2:])))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sitegen.errors import ConfigError, TargetError
+from sitegen.core.errors import ConfigError, TargetError
 from tests.builders import INDEX, Builder, traces, write_page, write_site
 from tests.fabricated import MP4
 
@@ -67,7 +67,7 @@ def test_changed_and_removed(site: Builder) -> None:
     site()
     before = brought(site)
     Image.new("RGB", (30, 20), "teal").save(site.root / "lab" / "setup.png")
-    assert site().filmed == ()
+    assert site().rendered == ()
     after = brought(site)
     assert len(after) == 3
     assert len(after.keys() & before.keys()) == 2
@@ -84,19 +84,19 @@ def test_missing(site: Builder) -> None:
     write_page(site.config, BROUGHT.replace("count=4", "count=9"))
     with pytest.raises(ConfigError, match=r"index.md:5: image\(…\): file = .* no such file"):
         site()
-    assert site.camera.shots == []
+    assert site.renderer.jobs == []
     assert traces(site.output) == before
 
 
 def test_changed_while_it_was_built(site: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that is not any more what was checked is not published."""
-    film = site.camera.shoot
+    film = site.renderer.render_job
 
-    def shoot(figure: object) -> object:
+    def render_job(figure: object) -> object:
         (site.root / "talk.mp4").write_bytes(b"other")
         return film(figure)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(site.camera, "shoot", shoot)
+    monkeypatch.setattr(site.renderer, "shoot", render_job)
     with pytest.raises(TargetError, match=r"talk.mp4 changed while it was copied; build again"):
         site()
     assert not site.output.exists()

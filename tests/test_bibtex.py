@@ -8,8 +8,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sitegen import bibtex as module
-from sitegen.bibtex import bibtex
+from sitegen.html import bibtex as module
+from sitegen.html.bibtex import bibtex
 from tests.fabricated import make_site
 
 SITE = """

@@ -19,12 +19,12 @@ import html5lib
 import pytest
 from PIL import Image
 
-from sitegen import build as building
-from sitegen.build import Options
-from sitegen.config import load_site
-from sitegen.errors import ConfigError, LockedError, PlatformError, RefusedError, TargetError
-from sitegen.files import digest, lock, temporary_path
-from sitegen.pages import read_pages
+from sitegen.build import pipeline as building
+from sitegen.build.context import BuildOptions
+from sitegen.config.loader import load_site
+from sitegen.content.pages import read_pages
+from sitegen.core.errors import ConfigError, LockedError, PlatformError, RefusedError, TargetError
+from sitegen.core.files import digest, lock, temporary_path
 from tests.builders import (
     CARD,
     CPU,
@@ -69,12 +69,12 @@ def built(prebuilt: Path, tmp_path: Path) -> Builder:
 def test_first_build_films_and_second_touches_nothing(site: Builder) -> None:
     """One film, one write; then no file or folder of site, store or sources is touched."""
     first = site()
-    assert (first.filmed, first.reused, first.changed) == (("tiny-trajectories",), (), True)
+    assert (first.rendered, first.reused, first.changed) == (("tiny-trajectories",), (), True)
     assert site.report.lines == ["filming tiny-trajectories: 5 steps"]
     before = traces(site.root)
     second = site()
-    assert (second.filmed, second.reused, second.changed) == ((), ("tiny-trajectories",), False)
-    assert site.camera.shots == []
+    assert (second.rendered, second.reused, second.changed) == ((), ("tiny-trajectories",), False)
+    assert site.renderer.jobs == []
     assert site.report.lines == []
     assert traces(site.root) == before
     assert second.bytes == sum(p.stat().st_size for p in site.output.rglob("*") if p.is_file())
@@ -97,7 +97,7 @@ def test_caption_only_renders(built: Builder) -> None:
     write_page(built.config, INDEX.replace("Four of them", "Another caption"))
     summary = built()
     assert summary.changed
-    assert built.camera.shots == []
+    assert built.renderer.jobs == []
     assert "Another caption" in (built.output / "index.html").read_text()
     assert json.loads((built.output / "media.json").read_text())["figures"][0]["caption"] == (
         "Another caption."
@@ -154,11 +154,11 @@ def test_what_decides_the_pixels_films_again(
     before = tree_hash(built.output)
     kept = {path: path.read_bytes() for path in built.root.glob("[mps]*/**/*") if path.is_file()}
     edit(built)
-    assert built().filmed == ("tiny-trajectories",)
+    assert built().rendered == ("tiny-trajectories",)
     assert tree_hash(built.output) != before
     for path, data in kept.items():
         path.write_bytes(data)
-    assert built().filmed == ()
+    assert built().rendered == ()
     assert tree_hash(built.output) == before
 
 
@@ -171,7 +171,7 @@ def test_what_does_not_decide_the_pixels(built: Builder) -> None:
     write_card(built, card + '[training]\ndata = "a note"\n')
     before = traces(built.output)
     summary = built()
-    assert (summary.filmed, summary.changed) == ((), False)
+    assert (summary.rendered, summary.changed) == ((), False)
     assert traces(built.output) == before
 
 
@@ -181,7 +181,7 @@ def test_other_words_of_the_same_figure(built: Builder) -> None:
     assert built().changed is False
     write_page(built.config, f"# More\n\n{CALL}\n", "more")
     summary = built()
-    assert (summary.filmed, len(summary.reused)) == ((), 2)
+    assert (summary.rendered, len(summary.reused)) == ((), 2)
 
 
 def test_alike_figures_are_filmed_once(site: Builder) -> None:
@@ -189,8 +189,8 @@ def test_alike_figures_are_filmed_once(site: Builder) -> None:
     twin = CALL.replace(")", ', id="twin")')
     write_page(site.config, f"{CALL}\n\n{twin}\n")
     summary = site(only=("tiny-trajectories",))
-    assert site.camera.shots == ["tiny-trajectories"]
-    assert summary.filmed == ("tiny-trajectories", "twin")
+    assert site.renderer.jobs == ["tiny-trajectories"]
+    assert summary.rendered == ("tiny-trajectories", "twin")
     assert len(list((site.output / "media").iterdir())) == 6
 
 
@@ -297,31 +297,31 @@ def test_failing_figure_leaves_the_old_site(built: Builder) -> None:
     """The error names page, line and figure; the site is untouched; what was filmed is kept."""
     before = traces(built.output)
     write_page(built.config, TWO.replace("count=4", "count=3"))
-    built.camera.fail = "second"
+    built.renderer.fail = "second"
     with pytest.raises(TargetError, match=r"index\.md:5: second: the third frame went wrong"):
         built()
     assert traces(built.output) == before
     assert temporaries(built.root) == []
-    built.camera.fail = None
-    assert built().filmed == ("second",)
+    built.renderer.fail = None
+    assert built().rendered == ("second",)
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 5])
-def test_jobs(site: Builder, jobs: int) -> None:
+def test_jobs(site: Builder, figures: int) -> None:
     """Several at a time make the same site."""
     index = "\n\n".join(f'{{{{ trajectories("tiny", seed={n}) }}}}' for n in range(4))
     write_page(site.config, index)
-    assert len(site(jobs=jobs).filmed) == 4
-    assert sorted(site.camera.shots) == sorted(site().reused)
+    assert len(site(figures=figures).rendered) == 4
+    assert sorted(site.renderer.jobs) == sorted(site().reused)
 
 
 def test_failure_among_jobs(built: Builder) -> None:
     """One of two at work fails: its error is told, the other stops, nothing is left behind."""
     before = traces(built.output)
     write_page(built.config, TWO.replace("count=4", "count=3"))
-    built.camera.fail, built.camera.pause = "second", 0.05
+    built.renderer.fail, built.renderer.pause = "second", 0.05
     with pytest.raises(TargetError, match="the third frame went wrong"):
-        built(jobs=2)
+        built(figures=2)
     assert traces(built.output) == before
     assert temporaries(built.root) == []
 
@@ -338,8 +338,8 @@ def test_damaged_object(built: Builder, strict: bool) -> None:
         with pytest.raises(TargetError, match=r"--strict: 1 warning\(s\)"):
             built(strict=True)
     else:
-        assert built().filmed == ("tiny-trajectories",)
-    assert built.camera.shots == ["tiny-trajectories"]
+        assert built().rendered == ("tiny-trajectories",)
+    assert built.renderer.jobs == ["tiny-trajectories"]
     warnings = [line for line in built.report.lines if line.startswith("warning")]
     assert len(warnings) == 1
     assert path.name in warnings[0]
@@ -351,10 +351,10 @@ def test_only(site: Builder) -> None:
     """One figure is filmed, the site waits for the other; then nothing is filmed twice."""
     write_page(site.config, TWO)
     summary = site(only=("second",))
-    assert (summary.filmed, summary.missing) == (("second",), ("tiny-trajectories",))
+    assert (summary.rendered, summary.missing) == (("second",), ("tiny-trajectories",))
     assert "left as it was" in summary.lines()[1]
     assert not site.output.exists()
-    assert site().filmed == ("tiny-trajectories",)
+    assert site().rendered == ("tiny-trajectories",)
 
 
 def test_only_must_be_known(built: Builder) -> None:
@@ -387,7 +387,7 @@ def test_offline(site: Builder) -> None:
     """Nothing is filmed; what is missing is named with its place; what is there is enough."""
     with pytest.raises(TargetError, match=r"index\.md:3: tiny-trajectories is not in the store"):
         site(offline=True)
-    assert site.camera.shots == []
+    assert site.renderer.jobs == []
     site()
     shutil.rmtree(site.output)
     assert site(offline=True).changed
@@ -396,8 +396,8 @@ def test_offline(site: Builder) -> None:
 def test_offline_takes_the_clips_of_another_machine(built: Builder) -> None:
     """Filmed on a GPU, rendered elsewhere: the request counts, not the machine."""
     shutil.rmtree(built.output)
-    options = Options(replace(CPU, device="cuda"), offline=True)
-    assert building.build(built.config, options, built.camera, built.report).changed
+    options = BuildOptions(replace(CPU, device="cuda"), offline=True)
+    assert building.build(built.config, options, built.renderer, built.report).changed
 
 
 def test_machine_without_torch(built: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -433,7 +433,7 @@ def test_model_without_prior(site: Builder) -> None:
     write_page(site.config, INDEX + '\n{{ trajectories("bare") }}\n')
     with pytest.raises(RefusedError, match=r"index\.md:5: .*no prior(?s:.*)add_prior"):
         site()
-    assert site.camera.shots == []
+    assert site.renderer.jobs == []
 
 
 @pytest.mark.parametrize("name", ["weights", "prior"])
@@ -443,7 +443,7 @@ def test_model_with_a_file_missing(site: Builder, name: str) -> None:
     path.rename(path.with_name(f"{name}2.safetensors"))
     with pytest.raises(RefusedError, match=rf"index\.md:3: .*did you mean {name}2"):
         site()
-    assert site.camera.shots == []
+    assert site.renderer.jobs == []
 
 
 def test_every_figure_that_does_not_fit_its_models_is_told(site: Builder) -> None:
@@ -471,13 +471,13 @@ def test_other_build_finished_first(site: Builder, monkeypatch: pytest.MonkeyPat
     @contextmanager
     def late(path: Path) -> Iterator[None]:
         monkeypatch.setattr(building, "lock", lock)
-        assert Builder(site.config)().filmed == ("tiny-trajectories",)
+        assert Builder(site.config)().rendered == ("tiny-trajectories",)
         with lock(path):
             yield
 
     monkeypatch.setattr(building, "lock", late)
     summary = site()
-    assert (summary.filmed, summary.changed, site.camera.shots) == ((), False, [])
+    assert (summary.rendered, summary.changed, site.renderer.jobs) == ((), False, [])
 
 
 def test_encoder_is_tried_before_sampling(site: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -489,7 +489,7 @@ def test_encoder_is_tried_before_sampling(site: Builder, monkeypatch: pytest.Mon
     monkeypatch.setattr(building, "preflight", lacking)
     with pytest.raises(PlatformError, match="libx264"):
         site()
-    assert site.camera.shots == []
+    assert site.renderer.jobs == []
 
 
 @pytest.mark.parametrize("folder", [".", ".sitegen"])
@@ -507,7 +507,7 @@ def test_full_disk_is_found_before_sampling(
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(PlatformError, match="No space left"):
         site()
-    assert site.camera.shots == []
+    assert site.renderer.jobs == []
 
 
 def test_linked_output_is_built_where_it_leads(site: Builder) -> None:
@@ -539,8 +539,8 @@ def test_stale_lock_is_no_obstacle(site: Builder) -> None:
 
 def test_version_of_an_encoder_films_again(built: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another ffmpeg may make other bytes, so its version is part of the key."""
-    monkeypatch.setattr("sitegen.plan.encoder_version", lambda: "another")
-    assert built().filmed == ("tiny-trajectories",)
+    monkeypatch.setattr("sitegen.build.plan.encoder_version", lambda: "another")
+    assert built().rendered == ("tiny-trajectories",)
 
 
 WAITING = (
@@ -577,7 +577,7 @@ def test_model_that_is_not_there(tmp_path: Path) -> None:
     checkpoint.parent.mkdir()
     checkpoint.write_bytes(b"weights")
     second = site(strict=True)
-    assert second.filmed == ("cifar-trajectories",)
+    assert second.rendered == ("cifar-trajectories",)
     assert second.lines()[1] == "starting from approximate flat images: cifar"
     assert "CIFAR-10" in (site.output / "index.html").read_text()
 

@@ -17,12 +17,12 @@ from urllib.request import urlopen
 
 import pytest
 
-from sitegen.check import Findings, Place, check_folder, check_site
-from sitegen.config import load_site
-from sitegen.errors import ConfigError, TargetError
+from sitegen.config.loader import load_site
+from sitegen.core.errors import ConfigError, TargetError
+from sitegen.deploy.check import Findings, PublishTarget, check_folder, check_site
 from tests.builders import Builder, environment, traces, write_page, write_site
 
-PUBLISHED = Place("https://name.github.io/paper/")
+PUBLISHED = PublishTarget("https://name.github.io/paper/")
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head><title>T</title></head>
@@ -126,7 +126,7 @@ def folder(root: Path, body: str = "", files: Mapping[str, bytes | str] | None =
     return root
 
 
-def look(root: Path, place: Place = PUBLISHED) -> Findings:
+def look(root: Path, place: PublishTarget = PUBLISHED) -> Findings:
     """Look a folder over, and see that nothing in it was touched."""
     before = traces(root)
     found = check_folder(root, place)
@@ -174,7 +174,7 @@ def test_server_agrees(tmp_path: Path) -> None:
         page = f"http://127.0.0.1:{server.server_port}/paper/index.html"
         for url in urls:
             (root / "index.html").write_text(PAGE.format(body=f'<a href="{url}">x</a>'))
-            found = look(root, Place(page.removesuffix("index.html"))).errors
+            found = look(root, PublishTarget(page.removesuffix("index.html"))).errors
             assert answers(urljoin(page, url)) == (found == ()), (url, found)
         server.shutdown()
 
@@ -204,7 +204,7 @@ def test_built_site_is_good(tmp_path: Path) -> None:
     site = Builder(write_site(tmp_path, site='base_url = "https://a.org/b/"\n' + SITE_TEXT))
     write_page(site.config, "# About\n\n[back](index.html#tiny-trajectories)\n", "about")
     site()
-    found = look(site.output, Place("https://a.org/b/"))
+    found = look(site.output, PublishTarget("https://a.org/b/"))
     assert (found.errors, found.warnings) == ((), ())
     assert found.pages >= 2
 
@@ -220,14 +220,14 @@ def test_case_counts_where_the_disk_forgives(tmp_path: Path) -> None:
 
 def test_without_an_address_rooted_links_are_errors(tmp_path: Path) -> None:
     """Where nobody said where the site goes, a link from the root of the host cannot be right."""
-    found = look(folder(tmp_path, '<a href="/data.zip">x</a>'), Place())
+    found = look(folder(tmp_path, '<a href="/data.zip">x</a>'), PublishTarget())
     assert "works only where the site is at the root" in found.errors[0].text
 
 
 def test_own_domain_is_the_root(tmp_path: Path) -> None:
     """At the root of a host, a link may begin with a slash."""
     root = folder(tmp_path, '<a href="/data.zip">x</a>')
-    assert look(root, Place("https://paper.example.org")).errors == ()
+    assert look(root, PublishTarget("https://paper.example.org")).errors == ()
 
 
 def test_page_for_what_is_not_there(tmp_path: Path) -> None:
@@ -357,11 +357,11 @@ def test_weight_of_a_page(tmp_path: Path) -> None:
     noise = {f"{name}.png": os.urandom(100_000) for name in "abcf"}
     noise |= {"d.bin": os.urandom(10**6), "e.css": b"p{background:url(f.png)}"}
     root = folder(tmp_path, body, noise)
-    (warning,) = look(root, Place(PUBLISHED.base_url, budget_kb=300)).warnings
+    (warning,) = look(root, PublishTarget(PUBLISHED.base_url, budget_kb=300)).warnings
     assert "fetches 401 kB" in warning.text or "fetches 400 kB" in warning.text
-    assert look(root, Place(PUBLISHED.base_url, budget_kb=500)).warnings == ()
+    assert look(root, PublishTarget(PUBLISHED.base_url, budget_kb=500)).warnings == ()
     (root / "index.html").write_text(PAGE.format(body=body.replace("preload", "autoplay preload")))
-    (warning,) = look(root, Place(PUBLISHED.base_url, budget_kb=500)).warnings
+    (warning,) = look(root, PublishTarget(PUBLISHED.base_url, budget_kb=500)).warnings
     assert "fetches 140" in warning.text
 
 
@@ -387,7 +387,7 @@ def test_pointers_of_git_lfs(tmp_path: Path) -> None:
 def test_paths_of_this_machine(tmp_path: Path) -> None:
     """The site's own folder and the home are private; JSON has no business with anybody's home."""
     secret, home = tmp_path / "secret place", Path("/home") / "ann"
-    place = Place(PUBLISHED.base_url, private=(secret,))
+    place = PublishTarget(PUBLISHED.base_url, private=(secret,))
     files = {
         "a.json": json.dumps({"a": f"{home}/x.pth", "b": "C:\\Users\\ann", "c": "/homework"}),
         "b.txt": f"words\nsee {secret}/notes.txt",

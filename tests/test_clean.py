@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from sitegen.clean import clean
-from sitegen.config import load_site
-from sitegen.errors import ConfigError, LockedError
-from sitegen.files import lock
+from sitegen.build.clean import clean
+from sitegen.config.loader import load_site
+from sitegen.core.errors import ConfigError, LockedError
+from sitegen.core.files import lock
 from tests.builders import Builder, environment, traces, write_site
 
 DEAD = ".sitegen-tmp-99999999-1-0a"
@@ -39,7 +39,7 @@ def test_built_folder_goes_and_the_store_stays(built: Builder) -> None:
     assert names(built.root) == {".sitegen", "models", "pages", "site.toml"}
     after = traces(built.root / ".sitegen/objects") | traces(built.root / ".sitegen/records")
     assert after == store
-    assert built().filmed == ()
+    assert built().rendered == ()
 
 
 def test_store_goes_when_asked(built: Builder) -> None:
@@ -51,7 +51,7 @@ def test_store_goes_when_asked(built: Builder) -> None:
     mine.unlink()
     clean(load_site(built.config), store=True)
     assert not mine.parent.exists()
-    assert built().filmed == ("tiny-trajectories",)
+    assert built().rendered == ("tiny-trajectories",)
 
 
 def test_leftovers_of_the_dead_go(built: Builder) -> None:

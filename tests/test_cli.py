@@ -19,9 +19,9 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-import sitegen.cli
-from sitegen import exits
-from sitegen.commands import shared
+import sitegen.cli.main
+from sitegen.cli import exits
+from sitegen.cli import options as shared
 from tests.builders import (
     INDEX,
     SITE,
@@ -38,7 +38,7 @@ one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
 
 PROBE = """
 import sys
-from sitegen.cli import cli
+from sitegen.cli.main import cli
 try:
     cli.main(sys.argv[1:], standalone_mode=False)
 finally:
@@ -63,7 +63,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
     def call(*words: str | Path) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["sitegen", *map(str, words)])
-        code = exits._outcome(lambda: sitegen.cli.cli.main(standalone_mode=False))
+        code = exits._outcome(lambda: sitegen.cli.main.cli.main(standalone_mode=False))
         return Outcome(code, *capsys.readouterr())
 
     return call
@@ -84,16 +84,16 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return write_site(tmp_path / "site")
 
 
-COMMANDS = sorted(sitegen.cli.cli.commands)
+COMMANDS = sorted(sitegen.cli.main.cli.commands)
 
 
 @pytest.mark.parametrize("words", [[], *([name] for name in COMMANDS)], ids=str)
 def test_help(words: list[str]) -> None:
     """Every command has help with examples, and every option says what it does."""
-    done = CliRunner().invoke(sitegen.cli.cli, [*words, "--help"])
+    done = CliRunner().invoke(sitegen.cli.main.cli, [*words, "--help"])
     assert done.exit_code == 0
     assert "Examples:" in done.output
-    command = sitegen.cli.cli.commands[words[0]] if words else sitegen.cli.cli
+    command = sitegen.cli.main.cli.commands[words[0]] if words else sitegen.cli.main.cli
     for parameter in command.params:
         told = getattr(parameter, "help", None)
         assert told or isinstance(parameter, click.Argument), parameter

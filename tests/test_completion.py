@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from sitegen.cli import cli
-from sitegen.commands.completion import SHELLS
+from sitegen.cli.commands.completion import SHELLS
+from sitegen.cli.main import cli
 from tests.builders import environment
 
 MAIN = "#!{python}\nfrom sitegen.__main__ import main\nmain()\n"

@@ -15,9 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from sitegen import config, tables
-from sitegen.config import Site, load_site
-from sitegen.errors import ConfigError
+from sitegen.config import loader as config
+from sitegen.config import schema as tables
+from sitegen.config.loader import load_site
+from sitegen.config.schema import Site
+from sitegen.core.errors import ConfigError
 from tests.fabricated import make_site, write_site
 
 FULL = """

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sitegen.console import Console, plain_steps
+from sitegen.cli.console import Console, plain_steps
 
 
 class Terminal(io.StringIO):
@@ -55,7 +55,7 @@ def test_streams(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     """Not a terminal: a line at the start and one at the end, no control characters."""
-    with Console().filming("filming x", 3) as advance:
+    with Console().rendering("filming x", 3) as advance:
         for _ in range(3):
             advance()
     said = capsys.readouterr()
@@ -79,7 +79,7 @@ def test_plain_lines_of_a_long_run() -> None:
 def test_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     """Progress, notes and details can be left out; warnings cannot."""
     console = Console(quiet=True)
-    with console.filming("x", 1) as advance:
+    with console.rendering("x", 1) as advance:
         advance()
     console.note("a note")
     console.detail("a detail")
@@ -100,7 +100,7 @@ def test_verbose(capsys: pytest.CaptureFixture[str]) -> None:
 def test_narrow_terminal(terminal: Terminal, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """No line is longer than the terminal; the title is cut, the steps and the time are whole."""
     monkeypatch.setenv("COLUMNS", str(width))
-    with terminal.console().filming("filming church-128-shared-initial-state", 1000) as advance:
+    with terminal.console().rendering("filming church-128-shared-initial-state", 1000) as advance:
         for _ in range(1000):
             advance()
     lines = [line for line in terminal.shown().splitlines() if line.strip()]
@@ -113,7 +113,7 @@ def test_narrow_terminal(terminal: Terminal, width: int, monkeypatch: pytest.Mon
 
 def test_titles_are_not_markup(terminal: Terminal) -> None:
     """What looks like rich's markup is shown as it is."""
-    with terminal.console().filming("filming [red]x[/red]", 1) as advance:
+    with terminal.console().rendering("filming [red]x[/red]", 1) as advance:
         advance()
     assert "filming [red]x[/red]" in terminal.shown()
 
@@ -126,13 +126,13 @@ def test_no_colours(
     monkeypatch.delenv("NO_COLOR")
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLORTERM", "truecolor")
-    with terminal.console().filming("x", 2) as advance:
+    with terminal.console().rendering("x", 2) as advance:
         advance()
     coloured = re.compile(r"\x1b\[[0-9;]*[345]\d[0-9;]*m")
     assert coloured.search(terminal.getvalue())
     terminal.truncate(0)
     monkeypatch.setenv(variable, value)
-    with terminal.console().filming("x", 2) as advance:
+    with terminal.console().rendering("x", 2) as advance:
         advance()
     assert not coloured.search(terminal.getvalue())
     assert ("\x1b" in terminal.getvalue()) is (variable == "NO_COLOR")
@@ -141,7 +141,7 @@ def test_no_colours(
 def test_bar(terminal: Terminal) -> None:
     """On a terminal: what is filmed, step of steps, and the time."""
     console = terminal.console()
-    with console.filming("filming x", 3) as advance:
+    with console.rendering("filming x", 3) as advance:
         for _ in range(3):
             advance()
     last = [line for line in terminal.shown().splitlines() if line.strip()][-1]
@@ -152,7 +152,7 @@ def test_bars_one_after_the_other(terminal: Terminal) -> None:
     """Each is shown once, under the ones before it; a finished one is not drawn again."""
     console = terminal.console()
     for name in ("first", "second"):
-        with console.filming(name, 1) as advance:
+        with console.rendering(name, 1) as advance:
             advance()
         terminal.write("|")
     assert "first" in terminal.shown().partition("|")[0]
@@ -165,7 +165,7 @@ def test_bars_at_the_same_time(terminal: Terminal) -> None:
     console = terminal.console()
 
     def film(name: str) -> None:
-        with console.filming(name, 50) as advance:
+        with console.rendering(name, 50) as advance:
             for _ in range(50):
                 advance()
 
@@ -181,7 +181,7 @@ def test_bar_goes_away_on_failure(terminal: Terminal) -> None:
     console = terminal.console()
 
     def fail() -> None:
-        with console.filming("x", 2) as advance:
+        with console.rendering("x", 2) as advance:
             advance()
             raise KeyError
 
@@ -193,7 +193,7 @@ def test_bar_goes_away_on_failure(terminal: Terminal) -> None:
 def test_warning_beside_a_bar(terminal: Terminal) -> None:
     """A warning is a line of its own, not a part of the bar."""
     console = terminal.console()
-    with console.filming("x", 1) as advance:
+    with console.rendering("x", 1) as advance:
         console.warn("careful")
         advance()
     assert "warning: careful" in [line.strip() for line in terminal.shown().splitlines()]

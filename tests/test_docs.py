@@ -19,15 +19,16 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-import sitegen.cli
+import sitegen.cli.main
 from scripts.manual import made_pages
-from sitegen import exits
-from sitegen.check import check_site
-from sitegen.commands import shared
-from sitegen.config import load_site
-from sitegen.figures import KINDS
-from sitegen.ihdm.card import ModelCard
-from sitegen.pages import read_pages
+from sitegen.cli import exits
+from sitegen.cli import options as shared
+from sitegen.config.loader import load_site
+from sitegen.content.pages import read_pages
+from sitegen.core import signals
+from sitegen.deploy.check import check_site
+from sitegen.figures.registry import FIGURES
+from sitegen.ihdm.card.card import ModelCard
 from tests.builders import ROOT, Builder, FakeCamera, environment
 from tests.tinymodel import on_one_thread, pictures, write_model
 
@@ -131,7 +132,7 @@ class Shell:
         if ">" in words:  # what is printed is of no use here
             words = words[: words.index(">")]
         self._monkeypatch.setattr(sys, "argv", ["sitegen", *words])
-        assert exits._outcome(lambda: sitegen.cli.cli.main(standalone_mode=False)) == 0, words
+        assert exits._outcome(lambda: sitegen.cli.main.cli.main(standalone_mode=False)) == 0, words
 
     def _preview(self, words: list[str]) -> None:
         """Start it, see that it tells an address, and stop it as the manual says."""
@@ -143,7 +144,7 @@ class Shell:
             told = next(line for line in process.stdout if "http://127.0.0.1:" in line)
             process.send_signal(signal.SIGINT)
             process.stdout.read()
-        assert (process.returncode, "Ctrl-C" in told) == (exits.INTERRUPTED, True)
+        assert (process.returncode, "Ctrl-C" in told) == (signals.INTERRUPTED, True)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +201,7 @@ def test_no_block_is_left_out() -> None:
 def test_every_command_is_in_the_manual() -> None:
     """Somewhere an author is told to type it."""
     typed = "\n".join(block.text for block in of("sh"))
-    for name in sitegen.cli.cli.commands:
+    for name in sitegen.cli.main.cli.commands:
         assert f"sitegen {name} " in typed or f"sitegen {name}\n" in typed, name
 
 
@@ -209,7 +210,7 @@ def test_pages_that_are_made_from_this_code() -> None:
     for name, text in made_pages().items():
         assert (DOCS / f"pages/{name}.md").read_text() == text, "run `make docs` and commit it"
     listed = (DOCS / "pages/write.md").read_text()
-    for kind in KINDS:
+    for kind in FIGURES:
         assert f"`{kind}`" in listed, kind
 
 

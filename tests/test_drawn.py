@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sitegen import preview
-from sitegen.drawn import draw
-from sitegen.store import Store
+from sitegen.build.cache import Store
+from sitegen.build.pictures import draw
+from sitegen.html import social_card as preview
 from tests.fabricated import draw_poster, make_site
 
 SITE = 'title = "Generative Modelling"\nbase_url = "https://example.org/"\n'

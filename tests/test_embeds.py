@@ -7,22 +7,21 @@ from pathlib import Path
 import pytest
 from PIL import Image as Pillow
 
-from sitegen.embeds import Embed, Image, make_embed
-from sitegen.errors import ConfigError
-from sitegen.figures import Place
-from sitegen.films import Film
-from sitegen.ownfiles import Folder
-from sitegen.videos import Player
+from sitegen.content.embeds import Embed, Image, make_embed
+from sitegen.content.video import Player, VideoFile
+from sitegen.core.diagnostics import SourceLocation
+from sitegen.core.errors import ConfigError
+from sitegen.core.site_files import SiteFolder
 from tests.fabricated import MP4
 
-PLACE = Place("pages/index.md", 3)
+PLACE = SourceLocation("pages/index.md", 3)
 
 
 def make(folder: Path, kind: str, *args: object, **kwargs: object) -> Image | Embed:
     """Call one in a site that has a picture and a video."""
     Pillow.new("RGB", (30, 20)).save(folder / "Set up.png")
     (folder / "talk.mp4").write_bytes(MP4)
-    return make_embed(kind, args, kwargs, PLACE, Folder(folder))
+    return make_embed(kind, args, kwargs, PLACE, SiteFolder(folder))
 
 
 def test_image(tmp_path: Path) -> None:
@@ -59,7 +58,7 @@ def test_video_of_the_author(tmp_path: Path) -> None:
     """A file is a video too."""
     embed = make(tmp_path, "video", url="talk.mp4")
     assert isinstance(embed, Embed)
-    assert isinstance(embed.video, Film)
+    assert isinstance(embed.video, VideoFile)
     assert (embed.video.width, embed.video.height) == (64, 36)
     assert embed.files == (embed.video.file,)
     assert embed.title == "Video"

@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, Request, Route
 
-from sitegen.config import load_site
-from sitegen.pages import read_pages
-from sitegen.render import render_site
-from sitegen.theme import site_theme
+from sitegen.config.loader import load_site
+from sitegen.content.pages import read_pages
+from sitegen.html.render import render_site
+from sitegen.html.theme import site_theme
 from tests.fabricated import draw_poster, manifest_for, write_site
 
 SITE = "https://project.example/paper/"

@@ -22,12 +22,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from sitegen import encode, ffmpeg
-from sitegen.encode import ClipSpec, encode_clip, encoder_version, preflight
-from sitegen.errors import PlatformError, SitegenError, TargetError
-from sitegen.files import digest
-from sitegen.frames import Frame, pad_to_even, upscale
-from sitegen.media import MediaFile
+from sitegen.core.errors import PlatformError, SitegenError, TargetError
+from sitegen.core.files import digest
+from sitegen.media import encoder as encode
+from sitegen.media import ffmpeg
+from sitegen.media.encoder import ClipSpec, encode_clip, encoder_version, preflight
+from sitegen.media.frames import Frame, pad_to_even, upscale
+from sitegen.media.manifest import MediaFile
 
 BACKGROUND = (20, 30, 40)
 SPEC = ClipSpec(fps=24, crf=18, factor=4, background=BACKGROUND)
@@ -483,8 +484,8 @@ def test_version_needs_no_encoder() -> None:
     code = """
 import sys
 for name in ("imageio_ffmpeg", "imageio", "torch", "PIL"): sys.modules[name] = None
-import sitegen.encode
-print(sitegen.encode.encoder_version())
+import sitegen.media.encoder
+print(sitegen.media.encoder.encoder_version())
 """
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     assert done.stdout.decode().strip() == encoder_version()

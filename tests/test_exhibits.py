@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from sitegen.exhibits import exhibit, front_picture, scale, size
-from sitegen.hierarchy import Layout
-from sitegen.media import Media, MediaFile, ModelRef, Record
-from sitegen.shots.trees import nodes
-from sitegen.views import Cells, Clip, Maker, Node, Picture, Still
+from sitegen.figures.hierarchy.drawing import Layout
+from sitegen.figures.hierarchy.sample import nodes
+from sitegen.figures.view_parts import figure_view, front_picture, scale, size
+from sitegen.figures.views import Cells, Clip, Maker, Node, Picture, Still
+from sitegen.media.manifest import Media, MediaFile, ModelRef, Record
 
 
 def file(path: str, width: int, height: int, frames: int | None = None) -> MediaFile:
@@ -38,7 +38,7 @@ def clip(
     levels = more.pop("levels", (2, 1, 0))
     model = ModelRef("mnist", "1" * 64)
     record = Record("trajectories", (model,), 7, parameters or {}, levels, files)
-    shown = exhibit(Media("a", "index.html", "Alt", "Caption", record, **more), "index.html")
+    shown = figure_view(Media("a", "index.html", "Alt", "Caption", record, **more), "index.html")
     assert isinstance(shown, Clip)
     return shown
 
@@ -164,7 +164,7 @@ def test_numbers_for_readers(value: float, words: str) -> None:
     """No number is written as a computer would."""
     table: Any = {"caption": "T", "columns": ["N"], "rows": [[value]]}
     record = Record("spectra", (), 0, {}, (), {"image": file("p.svg", 9, 4)}, {"tables": [table]})
-    shown = exhibit(Media("p", "index.html", "Alt", "", record), "index.html")
+    shown = figure_view(Media("p", "index.html", "Alt", "", record), "index.html")
     assert shown.results is not None
     assert shown.results.tables[0].rows == ((words,),)
 
@@ -200,7 +200,7 @@ def test_still_with_numbers() -> None:
     image = {"image": file("p.svg", 900, 400)}
     table: Any = {"caption": "T", "columns": ["r", "a"], "rows": [["1", 0.123456], ["2", None]]}
     record = Record("spectra", (), 0, {}, (), image, {"tables": [table, 3], "summary": "S."})
-    shown = exhibit(Media("p", "more/index.html", "Alt", "", record), "more/index.html")
+    shown = figure_view(Media("p", "more/index.html", "Alt", "", record), "more/index.html")
     assert isinstance(shown, Still)
     assert shown.picture == Picture("../media/p.svg", 900, 400)
     assert shown.wide
@@ -220,7 +220,7 @@ def test_numbers_on_the_point() -> None:
     record = Record(
         "spectra", (), 0, {}, (), {"image": file("p.svg", 9, 4)}, {"tables": [{"rows": rows}]}
     )
-    shown = exhibit(Media("p", "index.html", "Alt", "", record), "index.html")
+    shown = figure_view(Media("p", "index.html", "Alt", "", record), "index.html")
     assert isinstance(shown, Still)
     assert shown.results is not None
     (table,) = shown.results.tables

@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from sitegen import exits
-from sitegen.errors import LockedError, PlatformError, RefusedError
+from sitegen.cli import exits
+from sitegen.core.errors import LockedError, PlatformError, RefusedError
 from tests.builders import (
     INDEX,
     Builder,
@@ -135,8 +135,8 @@ def deadly(function):
             os.kill(os.getpid(), signal.SIGKILL)
         return function(*args, **kwargs)
     return call
-import sitegen.files
-sitegen.files._exchange_names = deadly(sitegen.files._exchange_names)
+import sitegen.core.files
+sitegen.core.files._exchange_names = deadly(sitegen.core.files._exchange_names)
 os.fsync = deadly(os.fsync)
 os.rmdir = deadly(os.rmdir)
 os.unlink = deadly(os.unlink)
@@ -281,7 +281,9 @@ main()
 """
 
 
-@pytest.mark.parametrize("module", ["click", "sitegen.cli", "sitegen.build", "pydantic", "jinja2"])
+@pytest.mark.parametrize(
+    "module", ["click", "sitegen.cli.main", "sitegen.build.pipeline", "pydantic", "jinja2"]
+)
 def test_interrupted_while_starting(built: Builder, module: str) -> None:
     """Ctrl-C while Python still reads the program: one line, 130, and no traceback."""
     command = [sys.executable, "-c", EARLY, module, str(built.config)]

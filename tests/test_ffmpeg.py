@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from sitegen import ffmpeg
-from sitegen.errors import PlatformError, SitegenError, TargetError
+from sitegen.core.errors import PlatformError, SitegenError, TargetError
+from sitegen.media import ffmpeg
 
 Stand = Callable[[str], None]
 FRAMES = [bytes(64 * 64 * 3)] * 40  # above what a pipe holds

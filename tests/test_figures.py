@@ -12,21 +12,16 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 from pydantic.dataclasses import dataclass
 
-from sitegen import calls, figures
-from sitegen.errors import ConfigError
-from sitegen.figures import (
-    KINDS,
-    Figure,
-    Place,
-    canonical_json,
-    default_alt,
-    make_figure,
-    spec_json,
-)
-from sitegen.kinds.base import ModelName, Spec
-from sitegen.kinds.grids import Trajectories
+from sitegen.core import validation as calls
+from sitegen.core.diagnostics import SourceLocation
+from sitegen.core.errors import ConfigError
+from sitegen.core.files import canonical_json
+from sitegen.figures import registry as figures
+from sitegen.figures.base import Figure, FigureSpec, ModelName, default_alt, spec_json
+from sitegen.figures.registry import FIGURES, make_figure
+from sitegen.figures.trajectories.spec import Trajectories
 
-PLACE = Place("pages/index.md", 14)
+PLACE = SourceLocation("pages/index.md", 14)
 
 
 def call(*args: object, **kwargs: object) -> Figure:
@@ -194,11 +189,11 @@ def test_number_with_one_bound() -> None:
         call("mnist", columns=0)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", FIGURES)
 def test_every_argument_is_explained(kind: str) -> None:
     """Each argument has one sentence, which an author is shown where it is missing."""
-    fields = calls.arguments(KINDS[kind])
-    assert fields.keys() == {field.name for field in dataclasses.fields(KINDS[kind])}
+    fields = calls.arguments(FIGURES[kind])
+    assert fields.keys() == {field.name for field in dataclasses.fields(FIGURES[kind])}
     assert all((field.description or "").endswith(".") for field in fields.values())
 
 
@@ -206,7 +201,7 @@ def test_another_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     """A kind is a dataclass and an entry; the call, its checks and its JSON follow."""
 
     @dataclass(frozen=True)
-    class Pair(Spec):
+    class Pair(FigureSpec):
         left: ModelName
         right: ModelName
 
@@ -214,7 +209,7 @@ def test_another_kind(monkeypatch: pytest.MonkeyPatch) -> None:
         def models(self) -> tuple[str, ...]:
             return (self.left, self.right)
 
-    monkeypatch.setattr(figures, "KINDS", {**KINDS, "pair": Pair})
+    monkeypatch.setattr(figures, "KINDS", {**FIGURES, "pair": Pair})
     figure = make_figure("pair", ("a", "b"), {"caption": "C"}, PLACE, {"a", "b"})
     assert figure.models == ("a", "b")
     assert spec_json(figure) == {"kind": "pair", "left": "a", "right": "b"}

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sitegen import files
-from sitegen.errors import LockedError, PlatformError
+from sitegen.core import files
+from sitegen.core.errors import LockedError, PlatformError
 
 KILL_AT = """
 import os, pathlib, signal, sys

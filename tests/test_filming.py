@@ -11,24 +11,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sitegen.encode import ClipSpec, write_still
-from sitegen.errors import LockedError, RefusedError, SitegenError, TargetError
-from sitegen.figures import Figure, Place, spec_json
-from sitegen.filming import Crew, naming
-from sitegen.frames import Frame
-from sitegen.kinds.grids import Trajectories
-from sitegen.media import MediaFile, ModelRef
-from sitegen.plan import Footage, Job, Shot
-from sitegen.report import Silent
-from sitegen.store import Store
+from sitegen.build.cache import Store
+from sitegen.build.executor import RenderExecutor, naming
+from sitegen.build.plan import PlannedFigure
+from sitegen.core.diagnostics import SourceLocation
+from sitegen.core.errors import LockedError, RefusedError, SitegenError, TargetError
+from sitegen.core.progress import Silent
+from sitegen.figures.base import Figure, spec_json
+from sitegen.figures.trajectories.spec import Trajectories
+from sitegen.media.encoder import ClipSpec, write_still
+from sitegen.media.frames import Frame
+from sitegen.media.jobs import ClipSource, RenderJob
+from sitegen.media.manifest import MediaFile, ModelRef
 from tests.builders import temporaries
 
 
-def job(seed: int) -> Job:
+def planned(seed: int) -> PlannedFigure:
     """A figure to film."""
     spec = Trajectories("tiny", count=1, seed=seed)
-    figure = Figure("trajectories", f"figure-{seed}", spec, "", None, Place("index.md", seed))
-    return Job(figure, "index.html", (ModelRef("tiny", "0" * 64),), 2, f"{seed:064x}", "cpu")
+    figure = Figure(
+        "trajectories", f"figure-{seed}", spec, "", None, SourceLocation("index.md", seed)
+    )
+    return PlannedFigure(
+        figure, "index.html", (ModelRef("tiny", "0" * 64),), 2, f"{seed:064x}", "cpu"
+    )
 
 
 class Camera:
@@ -40,11 +46,11 @@ class Camera:
         self.frames: dict[str, int] = {}
         self.guard = threading.Lock()
 
-    def shoot(self, figure: Figure) -> Shot:
+    def render_job(self, figure: Figure) -> RenderJob:
         """Prepare two frames of noise, and a third."""
         spec = spec_json(figure)
-        clip = Footage(ClipSpec(24.0, 18, 2, (0, 0, 0)), self._frames(figure, spec))
-        return Shot((2, 1, 0), spec, {"": clip})
+        clip = ClipSource(ClipSpec(24.0, 18, 2, (0, 0, 0)), self._frames(figure, spec))
+        return RenderJob((2, 1, 0), spec, {"": clip})
 
     def pace(self, model: str) -> float:
         """Nobody asks."""
@@ -68,16 +74,16 @@ class Camera:
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_records_and_store(tmp_path: Path, workers: int) -> None:
     """Every figure has its record, under its key; as many are filmed at a time as asked for."""
-    camera, store = Camera(pause=0.05), Store(tmp_path)
-    jobs = [job(seed) for seed in range(3)]
-    records = Crew(camera, store, Silent()).film(jobs, workers)
-    assert set(records) == {each.request for each in jobs}
-    for each in jobs:
+    renderer, store = Camera(pause=0.05), Store(tmp_path)
+    figures = [planned(seed) for seed in range(3)]
+    records = RenderExecutor(renderer, store, Silent()).render(figures, workers)
+    assert set(records) == {each.request_digest for each in figures}
+    for each in figures:
         assert each.key is not None
-        assert store.get(each.key) == records[each.request]
-        assert records[each.request].levels == (2, 1, 0)
-        assert records[each.request].files["mp4"].frames == 3
-    assert camera.most == workers
+        assert store.get(each.key) == records[each.request_digest]
+        assert records[each.request_digest].levels == (2, 1, 0)
+        assert records[each.request_digest].files["mp4"].frames == 3
+    assert renderer.most == workers
     assert temporaries(tmp_path) == []
 
 
@@ -88,18 +94,20 @@ def test_what_is_wrong_is_told_before_the_first_is_filmed(tmp_path: Path, worker
     class Strict(Camera):
         """Refuses odd seeds."""
 
-        def shoot(self, figure: Figure) -> Shot:
+        def render_job(self, figure: Figure) -> RenderJob:
             """As its parent, of even seeds only."""
             if spec_json(figure)["seed"] % 2:
                 raise RefusedError("does not fit")
-            return super().shoot(figure)
+            return super().render_job(figure)
 
-    camera = Strict()
+    renderer = Strict()
     with pytest.raises(RefusedError) as caught:
-        Crew(camera, Store(tmp_path), Silent()).film([job(seed) for seed in range(4)], workers)
+        RenderExecutor(renderer, Store(tmp_path), Silent()).render(
+            [planned(seed) for seed in range(4)], workers
+        )
     told = str(caught.value).splitlines()
     assert told == [f"index.md:{n}: figure-{n}: does not fit" for n in (1, 3)]
-    assert camera.frames == {}
+    assert renderer.frames == {}
 
 
 def test_work_comes_before_frames_and_stills_after_them(tmp_path: Path) -> None:
@@ -109,16 +117,16 @@ def test_work_comes_before_frames_and_stills_after_them(tmp_path: Path) -> None:
     class Painter(Camera):
         """Tells what it is asked for."""
 
-        def shoot(self, figure: Figure) -> Shot:
+        def render_job(self, figure: Figure) -> RenderJob:
             """Two steps of work, a clip of two frames for each page, and a still."""
             clip = ClipSpec(24.0, 18, 2, (0, 0, 0))
-            clips = {name: Footage(clip, self._pages(name)) for name in ("", "dark")}
+            clips = {name: ClipSource(clip, self._pages(name)) for name in ("", "dark")}
             stills = {"strip": self._draw}
-            return Shot(
-                (0, 0), {}, clips, 2, self._work(), stills, lambda: {"summary": " ".join(told)}
+            return RenderJob(
+                (0, 0), {}, clips, 2, self._context(), stills, lambda: {"summary": " ".join(told)}
             )
 
-        def _work(self) -> Iterator[None]:
+        def _context(self) -> Iterator[None]:
             for _ in range(2):
                 told.append("work")
                 yield
@@ -132,7 +140,9 @@ def test_work_comes_before_frames_and_stills_after_them(tmp_path: Path) -> None:
             told.append("still")
             return write_still(np.zeros((8, 8, 3), np.uint8), folder / "strip.webp")
 
-    (record,) = Crew(Painter(), Store(tmp_path), Silent()).film([job(1)], 1).values()
+    (record,) = (
+        RenderExecutor(Painter(), Store(tmp_path), Silent()).render([planned(1)], 1).values()
+    )
     assert record.results == {"summary": "work work light light dark dark still"}
     assert {"mp4", "mp4-dark", "strip"} <= set(record.files)
 
@@ -140,39 +150,41 @@ def test_work_comes_before_frames_and_stills_after_them(tmp_path: Path) -> None:
 def test_what_was_finished_is_kept(tmp_path: Path) -> None:
     """The figure before the failure is in the store; the error tells place, figure and cause."""
     store = Store(tmp_path)
-    crew = Crew(Camera(), store, Silent())
+    executor = RenderExecutor(Camera(), store, Silent())
     with pytest.raises(RefusedError, match=r"^index\.md:13: figure-13: broke down$"):
-        crew.film([job(1), job(13), job(2)], 1)
-    assert store.get(job(1).key or "") is not None
-    assert store.get(job(2).key or "") is None
+        executor.render([planned(1), planned(13), planned(2)], 1)
+    assert store.get(planned(1).key or "") is not None
+    assert store.get(planned(2).key or "") is None
     assert temporaries(tmp_path) == []
 
 
 def test_failure_stops_the_others(tmp_path: Path) -> None:
     """What is under way ends at its next frame, what has not begun does not begin."""
-    camera = Camera(pause=0.2)
+    renderer = Camera(pause=0.2)
     with pytest.raises(RefusedError, match="figure-13: broke down"):
-        Crew(camera, Store(tmp_path), Silent()).film([job(1), job(13), job(2), job(3)], 2)
-    assert camera.frames.get("figure-1", 0) < 3
-    assert "figure-3" not in camera.frames
+        RenderExecutor(renderer, Store(tmp_path), Silent()).render(
+            [planned(1), planned(13), planned(2), planned(3)], 2
+        )
+    assert renderer.frames.get("figure-1", 0) < 3
+    assert "figure-3" not in renderer.frames
     assert temporaries(tmp_path) == []
 
 
 def test_clip_that_lacks_a_frame(tmp_path: Path) -> None:
     """Fewer frames than levels is a failure, not a shorter clip."""
     with pytest.raises(TargetError, match="figure-7: 2 frames for 3 levels"):
-        Crew(Camera(), Store(tmp_path), Silent()).film([job(7)], 1)
-    assert Store(tmp_path).get(job(7).key or "") is None
+        RenderExecutor(Camera(), Store(tmp_path), Silent()).render([planned(7)], 1)
+    assert Store(tmp_path).get(planned(7).key or "") is None
 
 
 @pytest.mark.parametrize("kind", [RefusedError, TargetError, LockedError])
 def test_errors_keep_their_kind(kind: type[SitegenError]) -> None:
     """The exit code is that of the cause."""
-    with pytest.raises(kind, match=r"^index\.md:1: figure-1: cause$"), naming(job(1).figure):
+    with pytest.raises(kind, match=r"^index\.md:1: figure-1: cause$"), naming(planned(1).figure):
         raise kind("cause")
 
 
 def test_key_needs_an_environment() -> None:
     """A machine that only renders has no key to film under."""
-    assert job(1).key == f"{1:064x}-cpu"
-    assert replace(job(1), environment=None).key is None
+    assert planned(1).key == f"{1:064x}-cpu"
+    assert replace(planned(1), environment=None).key is None

@@ -8,8 +8,8 @@ from pathlib import Path
 import imageio_ffmpeg
 import pytest
 
-from sitegen.films import read_film
-from sitegen.ownfiles import Folder
+from sitegen.content.video import read_video
+from sitegen.core.site_files import SiteFolder
 
 INPUT = ["-f", "lavfi", "-i", "testsrc=size=64x36:rate=5:duration=1"]
 CODECS = {".mp4": ["-c:v", "libx264"], ".webm": ["-c:v", "libvpx", "-b:v", "100k"]}
@@ -40,20 +40,20 @@ def probe(path: Path) -> tuple[int, int]:
 def test_mp4(tmp_path: Path, more: list[str]) -> None:
     """An MP4 is measured wherever its index stands, and also where there is sound before it."""
     path = encode(tmp_path / "a.mp4", *more)
-    film = read_film(Folder(tmp_path), "a.mp4")
+    film = read_video(SiteFolder(tmp_path), "a.mp4")
     assert (film.width, film.height) == probe(path) == (64, 36)
     assert film.type == "video/mp4"
     assert film.file.uri == f"media/a-{film.file.sha256[:8]}.mp4"
     sound = ["-f", "lavfi", "-i", "sine=duration=1", "-i", str(path)]
     ffmpeg(*sound, "-map", "0", "-map", "1", "-c:v", "copy", str(tmp_path / "b.mp4"))
-    film = read_film(Folder(tmp_path), "b.mp4")
+    film = read_video(SiteFolder(tmp_path), "b.mp4")
     assert (film.width, film.height) == (64, 36)
 
 
 def test_webm(tmp_path: Path) -> None:
     """A WebM is measured."""
     path = encode(tmp_path / "A b.webm")
-    film = read_film(Folder(tmp_path), "A b.webm")
+    film = read_video(SiteFolder(tmp_path), "A b.webm")
     assert (film.width, film.height) == probe(path) == (64, 36)
     assert film.type == "video/webm"
     assert film.file.uri.startswith("media/a-b-")
@@ -62,7 +62,7 @@ def test_webm(tmp_path: Path) -> None:
 def test_webm_of_unknown_length(tmp_path: Path) -> None:
     """A recording that did not know its end when it began is measured too."""
     ffmpeg(*INPUT, *CODECS[".webm"], "-live", "1", "-f", "webm", str(tmp_path / "a.webm"))
-    film = read_film(Folder(tmp_path), "a.webm")
+    film = read_video(SiteFolder(tmp_path), "a.webm")
     assert (film.width, film.height) == (64, 36)
 
 
@@ -71,7 +71,7 @@ def test_turned(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.mp4")
     turned = tmp_path / "b.mp4"
     ffmpeg("-display_rotation", "90", "-i", str(path), "-c", "copy", str(turned))
-    film = read_film(Folder(tmp_path), "b.mp4")
+    film = read_video(SiteFolder(tmp_path), "b.mp4")
     assert (film.width, film.height) == (36, 64)
 
 
@@ -79,7 +79,7 @@ def fault(folder: Path, data: bytes) -> str:
     """Why a video with these bytes cannot be shown."""
     (folder / "x.mp4").write_bytes(data)
     with pytest.raises(ValueError) as caught:  # noqa: PT011
-        read_film(Folder(folder), "x.mp4")
+        read_video(SiteFolder(folder), "x.mp4")
     return str(caught.value)
 
 
@@ -97,7 +97,7 @@ def test_cut_short(tmp_path: Path, name: str) -> None:
     for length in range(8, len(data), 7):
         (tmp_path / "x.mp4").write_bytes(data[:length])
         try:
-            film = read_film(Folder(tmp_path), "x.mp4")
+            film = read_video(SiteFolder(tmp_path), "x.mp4")
         except ValueError:
             continue
         assert (film.width, film.height) == (64, 36)
@@ -107,4 +107,4 @@ def test_sound_alone(tmp_path: Path) -> None:
     """A file without pictures is no video."""
     ffmpeg("-f", "lavfi", "-i", "sine=duration=1", str(tmp_path / "a.mp4"))
     with pytest.raises(ValueError, match="shows no pictures"):
-        read_film(Folder(tmp_path), "a.mp4")
+        read_video(SiteFolder(tmp_path), "a.mp4")

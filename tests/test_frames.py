@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from sitegen.frames import grid, pad_to_even, scale_factor, to_uint8, upscale
+from sitegen.media.frames import grid, pad_to_even, scale_factor, to_uint8, upscale
 
 RED = (255, 0, 7)
 pictures = arrays.arrays(

@@ -20,15 +20,24 @@ from typing import Any
 
 import pytest
 
-from sitegen import preview
-from sitegen.figures import KINDS, Place, canonical_json, make_figure, spec_json
-from sitegen.files import digest, digest_bytes
-from sitegen.ihdm.card import preset, presets, read_card
-from sitegen.media import Manifest, Media, MediaFile, Record, record_from_json, record_to_json
-from sitegen.plan import Equipment
-from sitegen.store import Store
-from sitegen.tree import put
-from sitegen.work import Options, prepare
+from sitegen.build.cache import Store
+from sitegen.build.context import BuildOptions, prepare
+from sitegen.build.output import replace_output
+from sitegen.core.compute import ComputeTarget
+from sitegen.core.diagnostics import SourceLocation
+from sitegen.core.files import canonical_json, digest, digest_bytes
+from sitegen.figures.base import spec_json
+from sitegen.figures.registry import FIGURES, make_figure
+from sitegen.html import social_card as preview
+from sitegen.ihdm.card.card import preset, presets, read_card
+from sitegen.media.manifest import (
+    Manifest,
+    Media,
+    MediaFile,
+    Record,
+    record_from_json,
+    record_to_json,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = Path(__file__).resolve().parent / "golden"
@@ -60,9 +69,9 @@ def test_card_digests() -> None:
 def test_specs() -> None:
     """What decides the pixels of each kind is written in the same words, in every key."""
     found = {}
-    for kind in KINDS:
+    for kind in FIGURES:
         for name, arguments in (("plain", {}), ("full", ARGUMENTS.get(kind, {}))):
-            figure = make_figure(kind, ("digits",), arguments, Place("pages/index.md", 1))
+            figure = make_figure(kind, ("digits",), arguments, SourceLocation("pages/index.md", 1))
             recipe = figure.spec.recipe
             found[f"{kind} {name}"] = f"{recipe} {canonical_json(spec_json(figure))}"
     expect("specs", found)
@@ -108,19 +117,19 @@ def copy_site(source: Path, target: Path) -> Path:
 
 def build_from_records(config: Path) -> Path:
     """Fill a store with the golden records, and put the site that they make in its place."""
-    work = prepare(config, Options(Equipment("cpu", "float32"), offline=True))
-    store = Store(work.site.cache_dir)
+    context = prepare(config, BuildOptions(ComputeTarget("cpu", "float32"), offline=True))
+    store = Store(context.site.cache_dir)
     records = {}
-    for job in work.jobs:
-        record = golden_record(job.figure.kind, job.figure.id)
+    for planned in context.figures:
+        record = golden_record(planned.figure.kind, planned.figure.id)
         with store.workspace() as folder:
             sources = {key: folder / file.path for key, file in record.files.items()}
             for key, path in sources.items():
-                path.write_bytes(content(job.figure.id, key))
-            store.put(job.request, record, sources)
-        records[job.request] = record
-    put(work.tree(records), work.output)
-    return work.output
+                path.write_bytes(content(planned.figure.id, key))
+            store.put(planned.request_digest, record, sources)
+        records[planned.request_digest] = record
+    replace_output(context.tree(records), context.output)
+    return context.output
 
 
 def golden_record(kind: str, figure: str) -> Record:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from sitegen.heads import address, head
-from sitegen.headviews import Card
-from sitegen.media import MediaFile
-from sitegen.pages import read_pages
-from sitegen.theme import site_theme
+from sitegen.content.pages import read_pages
+from sitegen.html.heads import address, head
+from sitegen.html.theme import site_theme
+from sitegen.html.views import Card
+from sitegen.media.manifest import MediaFile
 from tests.fabricated import make_site
 
 PAPER = """

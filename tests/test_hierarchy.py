@@ -11,11 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sitegen import hierarchy
-from sitegen.arrows import Ink, Points, draw_arrows, mix
-from sitegen.frames import Frame, upscale
-from sitegen.hierarchy import Layout, default_splits, tree_frames
-from sitegen.ihdm.noise import branching
+from sitegen.figures.hierarchy import drawing as hierarchy
+from sitegen.figures.hierarchy.drawing import (
+    Ink,
+    Layout,
+    Points,
+    default_splits,
+    draw_arrows,
+    mix,
+    tree_frames,
+)
+from sitegen.ihdm.process.noise import branching
+from sitegen.media.frames import Frame, upscale
 
 calm = settings(deadline=None, derandomize=True)
 PAPER, INK = (254, 253, 251), (3, 5, 9)

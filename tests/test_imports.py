@@ -25,8 +25,13 @@ LAYERS = (
     {"cli", "__main__"},
 )
 # What the model may know of the rest, and what of the rest needs torch as soon as it is imported.
-BELOW_THE_MODEL = {"sitegen.errors", "sitegen.files"}
-BRIDGES = {"sitegen.actors", "sitegen.priors", "sitegen.sampling", "sitegen.studio"}
+BELOW_THE_MODEL = {"sitegen.core.errors", "sitegen.core.files"}
+BRIDGES = {
+    "sitegen.sampling.models",
+    "sitegen.models.priors",
+    "sitegen.sampling.export",
+    "sitegen.build.renderer",
+}
 
 BLOCK = """
 import sys
@@ -58,7 +63,7 @@ print(json.dumps([name for name in json.loads(sys.argv[1]) if not imports(name)]
 HELP = """
 import contextlib, io, json
 import click
-from sitegen.cli import cli
+from sitegen.cli.main import cli
 
 def helps(command, path):
     text = io.StringIO()

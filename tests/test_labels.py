@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sitegen.frames import Frame, upscale
-from sitegen.labels import label_width, strip, write_label
+from sitegen.media.frames import Frame, upscale
+from sitegen.media.labels import label_width, strip, write_label
 
 PAPER, INK = (250, 251, 252), (9, 8, 7)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sitegen.links import relative, slug_fault, url_fault, web_url_fault
+from sitegen.core.urls import relative, slug_fault, url_fault, web_url_fault
 
 GOOD = [
     "https://example.org",

@@ -14,11 +14,11 @@ import pytest
 from jinja2 import Environment, FileSystemLoader
 from PIL import Image
 
-from sitegen.build import Options
-from sitegen.files import lock, temporary_path
-from sitegen.live import Preview
-from sitegen.report import Silent
-from sitegen.scene import words
+from sitegen.build.context import BuildOptions
+from sitegen.core.files import lock, temporary_path
+from sitegen.core.progress import Silent
+from sitegen.server.preview import Preview
+from sitegen.server.state import words
 from tests.builders import (
     CPU,
     INDEX,
@@ -48,7 +48,7 @@ def server(config: Path) -> Iterator[Running]:
     """A preview of a site that is filmed."""
     with running(config) as server:
         server.wait_until_settled()
-        server.camera.shots.clear()
+        server.renderer.jobs.clear()
         server.report.lines.clear()
         yield server
 
@@ -128,13 +128,13 @@ def test_text_only_renders(server: Running, config: Path) -> None:
     assert min(waits) < 1
     assert server.preview.scene.version == version + 3
     wait_for(lambda: "Other words" in built(config), "placing")
-    assert server.camera.shots == []
+    assert server.renderer.jobs == []
 
 
 def test_old_clip_stays_until_the_new_one_is_ready(server: Running, config: Path) -> None:
     """A changed figure shows its last clip, marked, and the folder keeps the old page."""
     old = server.page()
-    server.camera.pause = 0.2
+    server.renderer.pause = 0.2
     write_page(config, OTHER.replace("Words", "New words"))
     wait_for(lambda: "New words" in server.page(), "rendering")
     assert clip_of(server.page()) == clip_of(old)
@@ -166,7 +166,7 @@ def test_old_clip_of_an_earlier_day(config: Path) -> None:
 def test_old_clip_of_levels_that_are_gone(server: Running, config: Path) -> None:
     """A model with fewer levels has no scales for those of the old clip, which is not shown."""
     card = config.parent / "models/tiny/model.toml"
-    server.camera.pause = 0.2
+    server.renderer.pause = 0.2
     card.write_text(card.read_text().replace("levels = 4", "levels = 3"))
     wait_for(lambda: "sitegen-awaited" in server.page(), "rendering")
     server.wait_until_settled()
@@ -190,13 +190,13 @@ def test_old_clip_that_is_gone(config: Path, spoil: str) -> None:
 
 def test_change_while_filming(server: Running, config: Path) -> None:
     """What is not wanted any more is dropped, and no trace of it stays."""
-    server.camera.pause = 0.3
+    server.renderer.pause = 0.3
     write_page(config, OTHER)
-    wait_for(lambda: server.camera.shots, "filming")
+    wait_for(lambda: server.renderer.jobs, "filming")
     write_page(config, INDEX.replace("count=4", "count=6"))
-    server.camera.pause = 0
+    server.renderer.pause = 0
     wait_for(lambda: "6 samples" in server.page() and server.preview.settled, "filming")
-    assert len(server.camera.shots) == 2
+    assert len(server.renderer.jobs) == 2
     records = (config.parent / ".sitegen/records").glob("*.json")
     assert len([path for path in records if not path.name.startswith("drawn-")]) == 2
 
@@ -205,10 +205,10 @@ def test_going_back_films_nothing(server: Running, config: Path) -> None:
     """An undone change finds the clip that is in the store."""
     write_page(config, OTHER)
     wait_for(lambda: "5 samples" in server.page() and server.preview.settled, "filming")
-    server.camera.shots.clear()
+    server.renderer.jobs.clear()
     write_page(config, INDEX)
     wait_for(lambda: "4 samples" in server.page() and server.preview.settled, "rendering")
-    assert server.camera.shots == []
+    assert server.renderer.jobs == []
 
 
 MISTAKES = {
@@ -270,7 +270,7 @@ def test_mistake_is_told_once(config: Path) -> None:
     """Read again without a change it is no news; another one is."""
     write_page(config, "{{ nothing( }}")
     report = Silent()
-    preview = Preview(config, Options(CPU), FakeCamera(), report)
+    preview = Preview(config, BuildOptions(CPU), FakeCamera(), report)
     preview.refresh()
     preview.refresh()
     assert report.warnings == 1
@@ -281,13 +281,13 @@ def test_mistake_is_told_once(config: Path) -> None:
 
 def test_figure_that_fails(server: Running, config: Path) -> None:
     """Its error is told with its place, the page and the other figures go on; a change retries."""
-    server.camera.fail = "second"
+    server.renderer.fail = "second"
     write_page(config, TWO)
     wait_for(lambda: server.preview.scene.error, "telling")
     assert "index.md:5: second: the third frame went wrong" in str(server.preview.scene.error)
     assert 'id="second" class="sitegen-awaited"' in server.page()
-    assert server.camera.shots == ["second"]
-    server.camera.fail = None
+    assert server.renderer.jobs == ["second"]
+    server.renderer.fail = None
     write_page(config, TWO.replace("Words", "More words"))
     wait_for(lambda: "More words" in server.page() and server.preview.settled, "filming")
     assert server.preview.scene.error is None
@@ -295,9 +295,9 @@ def test_figure_that_fails(server: Running, config: Path) -> None:
 
 def test_mistake_stays_while_a_film_ends(server: Running, config: Path) -> None:
     """A clip that is finished meanwhile does not hide that a page is wrong."""
-    server.camera.pause = 0.2
+    server.renderer.pause = 0.2
     write_page(config, OTHER)
-    wait_for(lambda: server.camera.shots, "filming")
+    wait_for(lambda: server.renderer.jobs, "filming")
     write_page(config, MISTAKES["call"][0])
     wait_for(lambda: server.preview.scene.error, "telling")
     wait_for(lambda: not server.preview.scene.outdated, "filming")
@@ -306,15 +306,15 @@ def test_mistake_stays_while_a_film_ends(server: Running, config: Path) -> None:
 
 def test_offline(config: Path) -> None:
     """Where nothing may be filmed, the page says which figures are not there."""
-    camera = FakeCamera()
-    preview = Preview(config, Options(CPU, offline=True), camera, Silent())
+    renderer = FakeCamera()
+    preview = Preview(config, BuildOptions(CPU, offline=True), renderer, Silent())
     preview.refresh()
-    job = preview.work and preview._next(preview.work)
-    assert preview.work is not None
-    assert job
-    preview._film(preview.work, job)
+    planned = preview.context and preview._next(preview.context)
+    assert preview.context is not None
+    assert planned
+    preview._film(preview.context, planned)
     assert "index.md:3: tiny-trajectories" in str(preview.scene.error)
-    assert camera.shots == []
+    assert renderer.jobs == []
 
 
 def test_another_sitegen_is_at_work(config: Path) -> None:
@@ -410,11 +410,11 @@ def test_what_is_noticed(server: Running, config: Path, how: str) -> None:
     elif how == "card":
         card = (model / "model.toml").read_text().replace("levels = 4", "levels = 6")
         (model / "model.toml").write_text(card)
-        wait_for(lambda: server.camera.shots, "filming")
+        wait_for(lambda: server.renderer.jobs, "filming")
         return
     else:
         (model / "weights.safetensors").write_bytes(b"others")
-        wait_for(lambda: server.camera.shots, "filming")
+        wait_for(lambda: server.renderer.jobs, "filming")
         return
     wait_for(lambda: "Noticed" in server.page(), "rendering")
 
@@ -436,18 +436,18 @@ def test_a_picture_that_comes_later(server: Running, config: Path) -> None:
 def test_models_stay_loaded(server: Running, config: Path) -> None:
     """The studio is made once, as long as the models' files are the same."""
     made: list[int] = []
-    make = type(server.camera).__call__
+    make = type(server.renderer).__call__
 
     class Counting(FakeCamera):
-        def __call__(self, sources: object, equipment: object) -> FakeCamera:
+        def __call__(self, sources: object, compute_target: object) -> FakeCamera:
             made.append(1)
-            return make(self, sources, equipment)  # type: ignore[arg-type]
+            return make(self, sources, compute_target)  # type: ignore[arg-type]
 
     with running(write_site(config.parent / "other"), Counting()) as other:
         other.wait_until_settled()
         write_page(other.preview.config, OTHER)
         wait_for(lambda: "5 samples" in other.page() and other.preview.settled, "filming")
-        assert len(other.camera.shots) == 2
+        assert len(other.renderer.jobs) == 2
         assert len(made) == 1
 
 
@@ -455,7 +455,7 @@ def test_state_says_which_page(server: Running, config: Path) -> None:
     """Two pages may have a figure of the same name; only the changed one is marked."""
     write_page(config, '# More\n\n{{ trajectories("tiny", count=4) }}\n', "more")
     wait_for(lambda: server.ask("/more/").status == 200 and server.preview.settled, "rendering")
-    server.camera.pause = 0.3
+    server.renderer.pause = 0.3
     write_page(config, '# More\n\n{{ trajectories("tiny", count=9) }}\n', "more")
     wait_for(lambda: server.preview.scene.outdated, "marking")
     assert server.preview.scene.outdated == (("more/index.html", "tiny-trajectories"),)
@@ -486,7 +486,7 @@ def test_words_for_a_package_that_is_missing(tmp_path: Path) -> None:
 def test_leaving_at_once(config: Path) -> None:
     """What was begun in the store and beside the built folder goes; how it fails is no news."""
     report = Silent()
-    preview = Preview(config, Options(CPU), FakeCamera(), report)
+    preview = Preview(config, BuildOptions(CPU), FakeCamera(), report)
     preview.refresh()
     cache, root = config.parent / ".sitegen", config.parent
     for folder in (root, cache, cache / "work", cache / "records"):

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sitegen.markdown import Document, parse
-from sitegen.ownfiles import OwnFile
-from sitegen.photos import Photo
+from sitegen.content.markdown import ParsedPage, parse
+from sitegen.content.photos import Photo
+from sitegen.core.site_files import OwnFile
 
 SLOT = re.compile(r"SLOT(\d+)x")
 
@@ -33,7 +33,7 @@ class Shelf:
             raise ValueError("there is no such file")
 
 
-def read(text: str, uri: str = "index.html") -> Document:
+def read(text: str, uri: str = "index.html") -> ParsedPage:
     """Parse a page's Markdown."""
     return parse(text, SLOT, uri, Shelf())
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sitegen.maths import MathsError, to_mathml
+from sitegen.content.maths import MathsError, to_mathml
 
 
 def test_formula() -> None:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sitegen.errors import RefusedError
-from sitegen.media import (
+from sitegen.core.errors import RefusedError
+from sitegen.media.manifest import (
     Manifest,
     Media,
     MediaFile,
@@ -253,6 +253,6 @@ def test_import_is_light() -> None:
     code = f"""
 import sys
 for name in {heavy}: sys.modules[name] = None
-import sitegen.media, sitegen.store, sitegen.files
+import sitegen.media.manifest, sitegen.build.cache, sitegen.core.files
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,13 +8,13 @@ import sys
 
 import pytest
 
-from sitegen import memory
+from sitegen.sampling import memory
 from tests.builders import ROOT, environment
 
 PROGRAM = """
 import resource, sys
 import numpy as np
-from sitegen.memory import keep_freed_memory
+from sitegen.sampling.memory import keep_freed_memory
 
 if sys.argv[1] == "keep":
     assert keep_freed_memory()

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from sitegen.errors import TargetError
-from sitegen.files import digest_bytes
-from sitegen.store import Store
+from sitegen.build.cache import Store
+from sitegen.core.errors import TargetError
+from sitegen.core.files import digest_bytes
 from tests.builders import CARD, Builder, environment, tree_hash, write_page, write_site
 
 NOT_INSTALLED = "torch torchvision imageio imageio_ffmpeg diffusers safetensors.torch"
@@ -152,12 +152,12 @@ def test_card_that_changed(built: Builder) -> None:
 def test_recipe_that_changed(built: Builder) -> None:
     """A newer sitegen makes other pixels of the same call."""
     (path,) = (built.root / ".sitegen/asked").iterdir()
-    asked = json.loads(path.read_text())
-    asked["recipe"] += 1
-    text = json.dumps(asked, sort_keys=True, separators=(",", ":"))
+    request_json = json.loads(path.read_text())
+    request_json["recipe"] += 1
+    text = json.dumps(request_json, sort_keys=True, separators=(",", ":"))
     shutil.rmtree(built.root / ".sitegen")
     Store(built.root / ".sitegen").remember(text)
-    words = f"sitegen's recipe for it went from {asked['recipe']} to {asked['recipe'] - 1}"
+    words = f"sitegen's recipe for it went from {request_json['recipe']} to {request_json['recipe'] - 1}"
     with pytest.raises(TargetError, match=words):
         built(offline=True)
 

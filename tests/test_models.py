@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from sitegen import models
-from sitegen.config import load_site
-from sitegen.errors import ConfigError, RefusedError
-from sitegen.files import digest
-from sitegen.ihdm.card import preset
-from sitegen.ihdm.prior import read_prior
-from sitegen.models import ModelSource, find_model, model_source, named_folder, site_models
-from sitegen.resources import resource
+from sitegen.config.loader import load_site
+from sitegen.core.errors import ConfigError, RefusedError
+from sitegen.core.files import digest
+from sitegen.core.resources import resource
+from sitegen.ihdm.card.card import preset
+from sitegen.ihdm.data.prior import read_prior
+from sitegen.models import registry as models
+from sitegen.models.registry import ModelSource, find_model, model_source, named_folder, site_models
 from tests.builders import CARD, write_site
 
 NOWHERE = Path("nowhere/site.toml")

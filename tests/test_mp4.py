@@ -10,7 +10,7 @@ from pathlib import Path
 import imageio_ffmpeg
 import pytest
 
-from sitegen.mp4 import clip_faults
+from sitegen.media.mp4 import clip_faults
 
 FRONT = ("-movflags", "+faststart")
 H264 = ("-c:v", "libx264", *FRONT)

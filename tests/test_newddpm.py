@@ -9,16 +9,18 @@ from typing import Any
 import pytest
 import torch
 
-from sitegen.adding import Added, add_model
-from sitegen.build import Options, build
-from sitegen.errors import ConfigError, RefusedError
-from sitegen.ihdm.card import ModelCard, read_card
-from sitegen.ihdm.checkpoint import load_model
-from sitegen.ihdm.networks import UNetConfig
-from sitegen.ihdm.recipe import as_ddpm
-from sitegen.newcard import Question, Wishes
-from sitegen.report import Silent
-from sitegen.studio import Studio
+from sitegen.build.context import BuildOptions
+from sitegen.build.pipeline import build
+from sitegen.build.renderer import FigureRenderer
+from sitegen.content.suggestions import added_lines
+from sitegen.core.errors import ConfigError, RefusedError
+from sitegen.core.progress import Silent
+from sitegen.ihdm.card.card import ModelCard, read_card
+from sitegen.ihdm.card.networks import UNetConfig
+from sitegen.ihdm.checkpoints.loading import load_model
+from sitegen.ihdm.training.recipe import as_ddpm
+from sitegen.models.add import Added, add_model
+from sitegen.models.new_card import AddOptions, Question
 from tests.builders import CPU
 from tests.ihdm.making import random_unet, save, small_card
 from tests.tinymodel import on_one_thread, write_model
@@ -56,7 +58,7 @@ def learned(truth: ModelCard) -> None:
 
 def add(name: str = "ddpm", ask: Any = None, **wishes: Any) -> Added:
     """Add the checkpoint to the site in the working folder."""
-    return add_model(Path("site.toml"), name, Wishes(CHECKPOINT, **wishes), ask)
+    return add_model(Path("site.toml"), name, AddOptions(CHECKPOINT, **wishes), ask)
 
 
 def test_from_checkpoint_to_page(site: Path, truth: ModelCard) -> None:
@@ -65,13 +67,13 @@ def test_from_checkpoint_to_page(site: Path, truth: ModelCard) -> None:
     card = read_card(Path("models/ddpm"))
     assert (card.kind, card.levels, card.shape) == ("ddpm", 4, truth.shape)
     assert card.prior is card.example is None
-    indented = [line for line in done.lines() if "{{" in line]
+    indented = [line for line in added_lines(done) if "{{" in line]
     assert all(line.startswith("    {{") for line in indented)
     calls = [line.strip() for line in indented]
     assert '{{ interpolation("tiny", ddpm="ddpm") }}' in calls
     call = next(call for call in calls if "interpolation" in call)
     Path("pages/index.md").write_text(call.replace(") }}", ", points=3, hold=1, ddim_steps=2) }}"))
-    build(Path("site.toml"), Options(CPU), Studio, Silent())
+    build(Path("site.toml"), BuildOptions(CPU), FigureRenderer, Silent())
     assert "<video" in Path("build/index.html").read_text()
 
 

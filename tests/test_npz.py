@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sitegen import npz
-from sitegen.errors import PlatformError
+from sitegen.core.errors import PlatformError
+from sitegen.sampling import npz
 from tests.builders import temporaries
 
 

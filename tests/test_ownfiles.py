@@ -7,23 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from sitegen import ownfiles
-from sitegen.ownfiles import Folder, OwnFile, content_name, own_file
+from sitegen.core import site_files as ownfiles
+from sitegen.core.site_files import OwnFile, SiteFolder, content_name, own_file
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Folder:
+def folder(tmp_path: Path) -> SiteFolder:
     """A site with a few files, a secret, what was built, and something beside it."""
     root = tmp_path / "site"
     for name in ("pictures/setup.png", "pictures/b c.png", "build/x.png", ".git/config", ".env"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(b"abc")
     (tmp_path / "outside.png").write_bytes(b"abc")
-    return Folder(root, (root / "build",))
+    return SiteFolder(root, (root / "build",))
 
 
 @pytest.mark.parametrize("name", ["pictures/setup.png", "pictures/b c.png"])
-def test_found(folder: Folder, name: str) -> None:
+def test_found(folder: SiteFolder, name: str) -> None:
     """A file is found from the folder of the site, wherever the command was started."""
     assert folder.find(name) == folder.root / name
     assert folder.read(name) == (folder.root / name, b"abc")
@@ -57,7 +57,7 @@ def test_found(folder: Folder, name: str) -> None:
         ("data:image/png;base64,AAAA", "pages take nothing from other hosts"),
     ],
 )
-def test_refused(folder: Folder, name: str, reason: str) -> None:
+def test_refused(folder: SiteFolder, name: str, reason: str) -> None:
     """What is no file of the site's is told with the reason, and a close match where one is."""
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         folder.read(name)
@@ -73,7 +73,7 @@ def test_refused(folder: Folder, name: str, reason: str) -> None:
         ("build/x.png", "which sitegen fills"),
     ],
 )
-def test_links_of_the_file_system(folder: Folder, target: str, reason: str) -> None:
+def test_links_of_the_file_system(folder: SiteFolder, target: str, reason: str) -> None:
     """A symbolic link is followed, and does not bring in what could not be named."""
     (folder.root / "a.png").symlink_to(target)
     with pytest.raises(ValueError, match=reason):
@@ -82,15 +82,15 @@ def test_links_of_the_file_system(folder: Folder, target: str, reason: str) -> N
     assert folder.read("b.png")[1] == b"abc"
 
 
-def test_folder_that_is_itself_a_link(folder: Folder, tmp_path: Path) -> None:
+def test_folder_that_is_itself_a_link(folder: SiteFolder, tmp_path: Path) -> None:
     """The site's own folder may lie anywhere, also behind a link and in a hidden folder."""
     hidden = tmp_path / ".hidden"
     folder.root.rename(hidden)
     (tmp_path / "link").symlink_to(hidden)
-    assert Folder(tmp_path / "link").read("pictures/setup.png")[1] == b"abc"
+    assert SiteFolder(tmp_path / "link").read("pictures/setup.png")[1] == b"abc"
 
 
-def test_pipes_and_empty_files(folder: Folder) -> None:
+def test_pipes_and_empty_files(folder: SiteFolder) -> None:
     """What is no regular file, holds nothing or is too large is refused without reading it."""
     os.mkfifo(folder.root / "pipe")
     with pytest.raises(ValueError, match="is not a regular file"):

@@ -44,9 +44,8 @@ def test_wheel_holds_code_and_shipped_files(wheel: Path) -> None:
 def test_unpacked_wheel_finds_its_files(wheel: Path, tmp_path: Path) -> None:
     """Without the checkout, shipped folders are found inside the package."""
     zipfile.ZipFile(wheel).extractall(tmp_path)
-    program = (
-        f"from sitegen.resources import resource\nfor name in {SHIPPED}: print(resource(name))\n"
-    )
+    program = "from sitegen.core.resources import resource\n"
+    program += f"for name in {SHIPPED}: print(resource(name))\n"
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=tmp_path,

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sitegen.ownfiles import Folder
-from sitegen.pagefiles import PageFiles
+from sitegen.content.links import PageFiles
+from sitegen.core.site_files import SiteFolder
 
 URIS = {"index.html", "about/index.html"}
 
@@ -20,7 +20,7 @@ def files(tmp_path: Path) -> PageFiles:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"abc")
     Image.new("L", (3, 2)).save(tmp_path / "a ü.png")
-    return PageFiles(Folder(tmp_path), URIS)
+    return PageFiles(SiteFolder(tmp_path), URIS)
 
 
 def test_picture(files: PageFiles) -> None:

@@ -9,11 +9,14 @@ import pytest
 from markupsafe import Markup
 from PIL import Image as Pillow
 
-from sitegen.config import Site, load_site
-from sitegen.errors import ConfigError
-from sitegen.figures import KINDS, Figure, Place
-from sitegen.kinds.grids import Trajectories
-from sitegen.pages import Page, read_page, read_pages
+from sitegen.config.loader import load_site
+from sitegen.config.schema import Site
+from sitegen.content.pages import Page, read_page, read_pages
+from sitegen.core.diagnostics import SourceLocation
+from sitegen.core.errors import ConfigError
+from sitegen.figures.base import Figure
+from sitegen.figures.registry import FIGURES
+from sitegen.figures.trajectories.spec import Trajectories
 from tests.fabricated import SITE, make_site, write_site
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,7 +46,7 @@ def html(page: Page) -> str:
 def test_page(tmp_path: Path) -> None:
     """Text and a figure, in the order of the page, with the place of the call."""
     page = read(tmp_path, 'A *b*.\n\n{{ trajectories("mnist", count=4, caption="C") }}\n\nD.\n')
-    place = Place(str(tmp_path / "pages/index.md"), 3)
+    place = SourceLocation(str(tmp_path / "pages/index.md"), 3)
     spec = Trajectories("mnist", count=4)
     figure = Figure("trajectories", "mnist-trajectories", spec, "C", None, place, tmp_path)
     assert page.body == ("<p>A <em>b</em>.</p>\n", figure, "<p>D.</p>\n")
@@ -520,7 +523,7 @@ def test_the_papers_page(tmp_path: Path) -> None:
     """With the models that travel with sitegen it has every kind, and no word of other clips."""
     page = paper(tmp_path, *SHIPPED)
     assert page.title == "Generative Modelling With Inverse Heat Dissipation"
-    assert {figure.kind for figure in page.figures} == set(KINDS)
+    assert {figure.kind for figure in page.figures} == set(FIGURES)
     assert {name for figure in page.figures for name in figure.models} == set(SHIPPED)
     text = html(page)
     assert "CIFAR" not in text

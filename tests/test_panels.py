@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sitegen.frames import upscale
-from sitegen.labels import label_width
-from sitegen.panels import Panels
+from sitegen.media.frames import upscale
+from sitegen.media.labels import label_width
+from sitegen.media.panels import Panels
 
 PAPER, INK = (32, 36, 48), (228, 231, 241)
 LABELS = ("IHDM", "Full DDPM latent", "DDIM")

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sitegen.ownfiles import Folder
-from sitegen.photos import read_photo
+from sitegen.content.photos import read_photo
+from sitegen.core.site_files import SiteFolder
 
 FORMATS = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "GIF": ".gif", "AVIF": ".avif"}
 ORIENTATION = 0x0112
@@ -29,7 +29,7 @@ def picture(form: str, mode: str = "RGB", size: tuple[int, int] = (40, 20), turn
 def read(folder: Path, data: bytes, name: str = "a.png") -> tuple[str, int, int]:
     """The path in the built folder and the size of a picture with these bytes."""
     (folder / name).write_bytes(data)
-    photo = read_photo(Folder(folder), name)
+    photo = read_photo(SiteFolder(folder), name)
     assert photo.file.source.read_bytes() == data
     return photo.file.uri, photo.width, photo.height
 

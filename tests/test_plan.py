@@ -13,14 +13,16 @@ from typing import Any
 
 import pytest
 
-from sitegen import plan
-from sitegen.errors import ConfigError, PlatformError, RefusedError
-from sitegen.figures import Figure, Place
-from sitegen.files import digest
-from sitegen.ihdm.card import FileRef, ModelCard
-from sitegen.kinds.grids import Trajectories
-from sitegen.models import ModelSource
-from sitegen.plan import Equipment, environment, plan_figure, resolve_device, resolve_precision
+from sitegen.build import plan
+from sitegen.build.plan import environment, plan_figure
+from sitegen.core.compute import ComputeTarget, resolve_device, resolve_precision
+from sitegen.core.diagnostics import SourceLocation
+from sitegen.core.errors import ConfigError, PlatformError, RefusedError
+from sitegen.core.files import digest
+from sitegen.figures.base import Figure
+from sitegen.figures.trajectories.spec import Trajectories
+from sitegen.ihdm.card.card import FileRef, ModelCard
+from sitegen.models.registry import ModelSource
 from tests.builders import CARD, CPU
 from tests.builders import environment as variables
 
@@ -36,30 +38,35 @@ def source(tmp_path: Path) -> ModelSource:
 
 def figure(**spec: Any) -> Figure:
     """A figure of that model."""
-    words = {"id": "an-id", "caption": "words", "alt": None, "place": Place("a.md", 1)}
+    words = {"id": "an-id", "caption": "words", "alt": None, "place": SourceLocation("a.md", 1)}
     words |= {name: spec.pop(name) for name in list(spec) if name in words}
     return Figure("trajectories", spec=Trajectories("tiny", **spec), **words)  # type: ignore[arg-type]
 
 
-def request(asked: Figure, source: ModelSource) -> str:
+def request_digest(request_json: Figure, source: ModelSource) -> str:
     """The first half of the key."""
-    return plan_figure(asked, "index.html", {"tiny": source}, "env").request
+    return plan_figure(request_json, "index.html", {"tiny": source}, "env").request_digest
 
 
 def test_words_are_not_pixels(source: ModelSource) -> None:
     """Caption, alt, id, place and page leave the key alone; so do file names and notes."""
-    key = request(figure(), source)
-    assert request(figure(caption="other", alt="x", id="y", place=Place("b.md", 9)), source) == key
+    key = request_digest(figure(), source)
+    assert (
+        request_digest(
+            figure(caption="other", alt="x", id="y", place=SourceLocation("b.md", 9)), source
+        )
+        == key
+    )
     noted = replace(source.card, training={"by": "me"}, known_faults=("none",))
-    assert request(figure(), replace(source, card=noted, card_path=Path("elsewhere"))) == key
-    job = plan_figure(figure(), "other/index.html", {"tiny": source}, "env")
-    assert (job.request, job.page, job.levels) == (key, "other/index.html", 4)
+    assert request_digest(figure(), replace(source, card=noted, card_path=Path("elsewhere"))) == key
+    planned = plan_figure(figure(), "other/index.html", {"tiny": source}, "env")
+    assert (planned.request_digest, planned.page, planned.levels) == (key, "other/index.html", 4)
 
 
 def test_blur_scales(source: ModelSource) -> None:
     """A job knows σ_B of every level, and of none where its model does not blur."""
-    job = plan_figure(figure(), "index.html", {"tiny": source}, "env")
-    assert job.sigmas == (0.0, 0.5, 1.2599, 3.1748, 8.0)
+    planned = plan_figure(figure(), "index.html", {"tiny": source}, "env")
+    assert planned.sigmas == (0.0, 0.5, 1.2599, 3.1748, 8.0)
     unblurred: Any = SimpleNamespace(blur=None)
     assert plan._sigmas(unblurred) == ()
 
@@ -78,7 +85,7 @@ def test_blur_scales(source: ModelSource) -> None:
 )
 def test_spec_is_pixels(source: ModelSource, spec: Mapping[str, Any]) -> None:
     """Every field of the spec counts."""
-    assert request(figure(**spec), source) != request(figure(), source)
+    assert request_digest(figure(**spec), source) != request_digest(figure(), source)
 
 
 @pytest.mark.parametrize(
@@ -89,14 +96,14 @@ def test_spec_is_pixels(source: ModelSource, spec: Mapping[str, Any]) -> None:
 def test_card_is_pixels(source: ModelSource, change: Mapping[str, Any]) -> None:
     """So do the numbers of the card."""
     changed = replace(source, card=replace(source.card, **change))
-    assert request(figure(), changed) != request(figure(), source)
+    assert request_digest(figure(), changed) != request_digest(figure(), source)
 
 
 def test_recipe_is_pixels(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> None:
     """Raising the recipe of a kind by hand films its figures again."""
-    key = request(figure(), source)
+    key = request_digest(figure(), source)
     monkeypatch.setattr(Trajectories, "recipe", 2)
-    assert request(figure(), source) != key
+    assert request_digest(figure(), source) != key
 
 
 def test_files_that_are_elsewhere(source: ModelSource) -> None:
@@ -104,13 +111,13 @@ def test_files_that_are_elsewhere(source: ModelSource) -> None:
     refs = {"weights": source.weights, "prior": source.prior}
     pins = {name: FileRef(name, digest(path)) for name, path in refs.items() if path}
     card = replace(source.card, **pins)  # type: ignore[arg-type]
-    key = request(figure(), replace(source, card=card))
+    key = request_digest(figure(), replace(source, card=card))
     for path in refs.values():
         assert path is not None
         path.unlink()
-    assert request(figure(), replace(source, card=card)) == key
+    assert request_digest(figure(), replace(source, card=card)) == key
     with pytest.raises(RefusedError, match="no such checkpoint"):
-        request(figure(), source)
+        request_digest(figure(), source)
 
 
 def test_weights_are_hashed_once(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,9 +128,9 @@ def test_weights_are_hashed_once(source: ModelSource, monkeypatch: pytest.Monkey
         hashed.append(path)
         return "0" * 64
 
-    monkeypatch.setattr("sitegen.models.sha256", counted)
+    monkeypatch.setattr("sitegen.models.registry.sha256", counted)
     for seed in range(3):
-        request(figure(seed=seed), source)
+        request_digest(figure(seed=seed), source)
     assert hashed == [source.weights, source.prior]
 
 
@@ -132,13 +139,15 @@ def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     known = environment(CPU)
     assert known is not None
     assert environment(CPU) == known
-    cuda = environment(Equipment("cuda", "float32"))
-    assert cuda == environment(Equipment("cuda:1", "float32"))
-    others = {known, cuda, environment(Equipment("cpu", "bfloat16"))}
+    cuda = environment(ComputeTarget("cuda", "float32"))
+    assert cuda == environment(ComputeTarget("cuda:1", "float32"))
+    others = {known, cuda, environment(ComputeTarget("cpu", "bfloat16"))}
     version = metadata.version
     for name in ("torch", "numpy", "pillow"):
         monkeypatch.setattr(
-            metadata, "version", lambda asked, name=name: "9" if asked == name else version(asked)
+            metadata,
+            "version",
+            lambda request_json, name=name: "9" if request_json == name else version(request_json),
         )
         others.add(environment(CPU))
     assert len(others) == 6
@@ -149,10 +158,10 @@ def test_environment_of_a_machine_that_renders(name: str, monkeypatch: pytest.Mo
     """It is unknown, and asking for it says what is missing."""
     version = metadata.version
 
-    def without(asked: str) -> str:
-        if asked == name:
-            raise metadata.PackageNotFoundError(asked)
-        return version(asked)
+    def without(request_json: str) -> str:
+        if request_json == name:
+            raise metadata.PackageNotFoundError(request_json)
+        return version(request_json)
 
     monkeypatch.setattr(metadata, "version", without)
     assert environment(CPU) is None
@@ -236,7 +245,7 @@ def test_auto_precision(flags: str | None, device: str, auto: str, tmp_path: Pat
 def test_planning_imports_nothing_heavy() -> None:
     """Neither torch nor the encoder nor Pillow: versions are read, not imported."""
     code = (
-        "import sys; from sitegen.plan import *\n"
+        "import sys; from sitegen.build.plan import *\n"
         "assert environment(Equipment(resolve_device('auto'), 'float32'))\n"
         "print({'torch', 'imageio_ffmpeg', 'PIL'} & set(sys.modules))"
     )

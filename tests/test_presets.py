@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sitegen.ihdm.card import preset, presets
-from sitegen.ihdm.prior import read_prior
-from sitegen.presets import APPROXIMATE, is_approximate, measured, preset_prior
+from sitegen.ihdm.card.card import preset, presets
+from sitegen.ihdm.data.prior import read_prior
+from sitegen.models.presets import APPROXIMATE, is_approximate, measured, preset_prior
 
 NATURAL = sorted(set(presets()) - {"mnist", "mnist-small"})
 

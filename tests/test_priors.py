@@ -10,13 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
-from sitegen import priors
-from sitegen.errors import RefusedError
-from sitegen.files import digest
-from sitegen.ihdm.data import read_images
-from sitegen.ihdm.prior import draw_places, make_prior, read_prior
-from sitegen.models import model_source
-from sitegen.priors import add_prior, prior_from_data, write_example
+from sitegen.core.errors import RefusedError
+from sitegen.core.files import digest
+from sitegen.ihdm.data.images import read_images
+from sitegen.ihdm.data.prior import draw_places, make_prior, read_prior
+from sitegen.models import priors
+from sitegen.models.priors import add_prior, prior_from_data, write_example
+from sitegen.models.registry import model_source
 from tests.tinymodel import card_of, pictures, write_model
 
 

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from sitegen.config import load_site
-from sitegen.errors import LockedError, PlatformError, PublishError
-from sitegen.files import lock
-from sitegen.freshness import freshness
-from sitegen.publish import Published, Wishes, pages_address, publish
-from sitegen.report import Silent
-from sitegen.repository import Repository, public
+from sitegen.config.loader import load_site
+from sitegen.core.errors import LockedError, PlatformError, PublishError
+from sitegen.core.files import lock
+from sitegen.core.progress import Silent
+from sitegen.deploy.freshness import freshness
+from sitegen.deploy.git import Repository, public
+from sitegen.deploy.publish import PublishOptions, PublishResult, pages_address, publish
 from tests.builders import Builder, environment, traces, write_site
 
 SITE = 'title = "A title"\n{}[models.tiny]\npath = "models/tiny"\n'
@@ -49,11 +49,11 @@ class Paper:
         """The clone."""
         return self.site.root
 
-    def publish(self, **wishes: object) -> Published:
+    def publish(self, **wishes: object) -> PublishResult:
         """Publish as the command does."""
         self.report = Silent()
         site = load_site(self.site.config)
-        return publish(site, site.output, Wishes(**wishes), self.report)  # type: ignore[arg-type]
+        return publish(site, site.output, PublishOptions(**wishes), self.report)  # type: ignore[arg-type]
 
     def tip(self, branch: str = PAGES) -> str:
         """The commit of a branch of the bare repository; empty if there is no such branch."""
@@ -260,7 +260,7 @@ def test_settings_of_another_repository(paper: Paper, monkeypatch: pytest.Monkey
     for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"):
         monkeypatch.setenv(name, "/nowhere")
     site = load_site(paper.site.config)
-    assert publish(site, site.output, Wishes(), Silent()).changed
+    assert publish(site, site.output, PublishOptions(), Silent()).changed
 
 
 def test_push_during_our_push(paper: Paper) -> None:
@@ -510,11 +510,11 @@ def test_folders_that_sitegen_did_not_build(paper: Paper) -> None:
     site = load_site(paper.site.config)
     other = paper.root / "other"
     with pytest.raises(PublishError, match="run `sitegen build` first"):
-        publish(site, other, Wishes(), Silent())
+        publish(site, other, PublishOptions(), Silent())
     other.mkdir()
     (other / "index.html").write_text("mine")
     with pytest.raises(PublishError, match="is not a folder that sitegen built"):
-        publish(site, other, Wishes(), Silent())
+        publish(site, other, PublishOptions(), Silent())
     (paper.site.output / ".git").mkdir()
     with pytest.raises(PublishError, match="is not a folder that sitegen built"):
         paper.publish()

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 import torch
 
-from sitegen.adding import add_model
-from sitegen.build import Options, build
-from sitegen.ihdm.inspection import inspect_checkpoint
-from sitegen.newcard import Wishes
-from sitegen.report import Silent
-from sitegen.studio import Studio
+from sitegen.build.context import BuildOptions
+from sitegen.build.pipeline import build
+from sitegen.build.renderer import FigureRenderer
+from sitegen.core.progress import Silent
+from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint
+from sitegen.models.add import add_model
+from sitegen.models.new_card import AddOptions
 from tests.builders import CPU, decode
 from tests.tinymodel import on_one_thread
 
@@ -64,10 +65,10 @@ def test_from_published_checkpoint_to_page(name: str, reference: Path, tmp_path:
     (tmp_path / "site/pages/index.md").write_text(PAGE)
     config = tmp_path / "site/site.toml"
     config.write_text('title = "T"\n')
-    added = add_model(config, "recorded", Wishes(file, preset=name, levels=3), None)
+    added = add_model(config, "recorded", AddOptions(file, preset=name, levels=3), None)
     file_of_the_site = added.card.image_size
-    summary = build(config, Options(CPU), Studio, Silent())
-    assert (summary.filmed, summary.approximate) == (("recorded-trajectories",), ("recorded",))
+    summary = build(config, BuildOptions(CPU), FigureRenderer, Silent())
+    assert (summary.rendered, summary.approximate) == (("recorded-trajectories",), ("recorded",))
     (clip,) = (summary.output / "media").glob("*.mp4")
     frames = decode(clip)
     assert len(frames) == 4

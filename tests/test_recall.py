@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sitegen import work
-from sitegen.errors import RefusedError, TargetError
-from sitegen.files import digest
+from sitegen.build import context as context
+from sitegen.core.errors import RefusedError, TargetError
+from sitegen.core.files import digest
 from tests.builders import Builder, traces, tree_hash, write_page, write_site
 
 SITE = """
@@ -61,7 +61,7 @@ def test_preset_without_its_checkpoint(built: Builder, page: str) -> None:
 def test_where_it_could_be_filmed(built: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the weights any clip will do that was asked for so, whatever machine made it."""
     leave(built)
-    monkeypatch.setattr(work, "environment", lambda equipment: "0" * 16)
+    monkeypatch.setattr(context, "environment", lambda compute_target: "0" * 16)
     assert built().reused
     write_page(built.config, CALL.replace("4", "9"))
     with pytest.raises(RefusedError, match="there is no such checkpoint"):
@@ -77,7 +77,7 @@ def test_the_last_weights_count(built: Builder) -> None:
     built()
     assert tree_hash(built.output) != first
     checkpoint(built).write_bytes(b"weights")
-    assert not built().filmed
+    assert not built().rendered
     leave(built)
     built(offline=True)
     assert tree_hash(built.output) == first
@@ -151,7 +151,7 @@ def test_a_card_alone(built: Builder) -> None:
     assert not built(offline=True).reused
     for part in ("weights", "prior"):
         (built.root / part).rename(folder / f"{part}.safetensors")
-    assert built().filmed
+    assert built().rendered
     for part in ("weights", "prior"):
         (folder / f"{part}.safetensors").unlink()
     assert built(offline=True, strict=True).reused

@@ -13,14 +13,14 @@ import html5lib
 import pytest
 from pydantic import BaseModel
 
-from sitegen import views
-from sitegen.config import Site, load_site
-from sitegen.errors import ConfigError, TargetError
-from sitegen.media import Manifest
-from sitegen.pages import Page, read_pages
-from sitegen.render import MISSING, render_site
-from sitegen.tables import Author, Citation, Link
-from sitegen.theme import site_theme
+from sitegen.config.loader import load_site
+from sitegen.config.schema import Author, Citation, Link, Site
+from sitegen.content.pages import Page, read_pages
+from sitegen.core.errors import ConfigError, TargetError
+from sitegen.html import views
+from sitegen.html.render import MISSING, render_site
+from sitegen.html.theme import site_theme
+from sitegen.media.manifest import Manifest
 from tests import exhibition
 from tests.fabricated import manifest_for, write_site
 

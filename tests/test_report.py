@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from sitegen.console import Console
-from sitegen.report import Reporter, Silent
+from sitegen.cli.console import Console
+from sitegen.core.progress import Reporter, Silent
 
 
 def test_silent() -> None:
     """Lines are kept in their order, warnings counted."""
     silent = Silent()
     silent.note("a note")
-    with silent.filming("x", 3) as advance:
+    with silent.rendering("x", 3) as advance:
         advance()
         silent.warn("careful")
     assert silent.lines == ["a note", "x: 3 steps", "warning: careful"]

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from sitegen import requirements
-from sitegen.requirements import (
+from sitegen.config import requirements
+from sitegen.config.requirements import (
     NOT_FOR_RENDERING,
     own_requirement,
     render_requirements,

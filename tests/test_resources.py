@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sitegen.errors import PlatformError
-from sitegen.resources import resource
+from sitegen.core.errors import PlatformError
+from sitegen.core.resources import resource
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -16,25 +16,26 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from sitegen import scaffold as module
-from sitegen.config import Site, load_site
-from sitegen.embeds import EMBEDS
-from sitegen.errors import ConfigError, PlatformError
-from sitegen.figures import KINDS
-from sitegen.pages import read_pages
-from sitegen.requirements import NOT_FOR_RENDERING
-from sitegen.scaffold import IGNORED, WORKFLOW, ignored, new_site, scaffold
-from sitegen.tables import Icon
+from sitegen.config import scaffold as module
+from sitegen.config.loader import load_site
+from sitegen.config.requirements import NOT_FOR_RENDERING
+from sitegen.config.scaffold import IGNORED, WORKFLOW, ignored, new_site, scaffold
+from sitegen.config.schema import Icon, Site
+from sitegen.content.embeds import EMBEDS
+from sitegen.content.pages import read_pages
+from sitegen.content.suggestions import new_page_sections
+from sitegen.core.errors import ConfigError, PlatformError
+from sitegen.figures.registry import FIGURES
 from tests.builders import Builder, environment, tree_hash
 
-FILES = sorted(scaffold())
+FILES = sorted(scaffold(new_page_sections()))
 COMMENTED = re.compile(r"# (\w+ = |\[)")
 
 
 @pytest.fixture
 def new(tmp_path: Path) -> Path:
     """A new site."""
-    new_site(tmp_path / "deep" / "paper")
+    new_site(tmp_path / "deep" / "paper", new_page_sections())
     return tmp_path / "deep" / "paper"
 
 
@@ -61,9 +62,9 @@ def test_builds_at_once(new: Path) -> None:
 def test_page_shows_every_kind(new: Path) -> None:
     """One call of each kind that there is, each of few samples; pictures are only told of."""
     text = (new / "pages/index.md").read_text()
-    assert re.findall(r"\{\{ (\w+)\(", text) == [*KINDS, *EMBEDS]
+    assert re.findall(r"\{\{ (\w+)\(", text) == [*FIGURES, *EMBEDS]
     (page,) = read_pages(load_site(new / "site.toml"))
-    made = [kind for kind in KINDS if f"    {{{{ {kind}(" not in text]
+    made = [kind for kind in FIGURES if f"    {{{{ {kind}(" not in text]
     assert [figure.kind for figure in page.figures] == made
     assert len(made) >= 5
     assert all(figure.spec.evaluations(100) <= 3200 for figure in page.figures)
@@ -148,11 +149,11 @@ def test_never_overwrites(tmp_path: Path, name: str, how: str) -> None:
         path.symlink_to("nowhere")
     before = sorted(tmp_path.rglob("*"))
     if (name, how) == (IGNORED, "file"):
-        assert IGNORED not in new_site(tmp_path)
+        assert IGNORED not in new_site(tmp_path, new_page_sections())
         assert path.read_text() == "mine"
         return
     with pytest.raises(ConfigError, match=re.escape(f"{path}: is there already")):
-        new_site(tmp_path)
+        new_site(tmp_path, new_page_sections())
     assert sorted(tmp_path.rglob("*")) == before
     assert how != "file" or path.read_text() == "mine"
 
@@ -161,7 +162,7 @@ def test_names_all_that_is_in_the_way(new: Path) -> None:
     """Every file, a line each; a folder that holds other things is welcome."""
     before = tree_hash(new)
     with pytest.raises(ConfigError) as caught:
-        new_site(new)
+        new_site(new, new_page_sections())
     assert [line.partition(":")[0] for line in str(caught.value).splitlines()[:-1]] == [
         str(new / name) for name in FILES
     ]
@@ -172,7 +173,7 @@ def test_names_all_that_is_in_the_way(new: Path) -> None:
     for name in theirs:
         (new / name).write_text("mine")
     git(new, "init", "--quiet")
-    assert new_site(new) == tuple(name for name in FILES if name != IGNORED)
+    assert new_site(new, new_page_sections()) == tuple(name for name in FILES if name != IGNORED)
     assert {(new / name).read_text() for name in theirs} == {"mine"}
 
 
@@ -180,11 +181,11 @@ def test_a_file_instead_of_a_folder(tmp_path: Path) -> None:
     """Told, and left alone, also where a folder of the site would have to be."""
     (tmp_path / "paper").write_text("mine")
     with pytest.raises(ConfigError, match="is a file"):
-        new_site(tmp_path / "paper")
+        new_site(tmp_path / "paper", new_page_sections())
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "pages").write_text("mine")
     with pytest.raises(PlatformError, match=r"pages"):
-        new_site(tmp_path / "site")
+        new_site(tmp_path / "site", new_page_sections())
     assert [path.name for path in (tmp_path / "site").iterdir()] == ["pages"]
 
 
@@ -207,14 +208,14 @@ def test_full_disk(tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(Path, "open", opening)
     with pytest.raises(PlatformError, match="No space left"):
-        new_site(tmp_path / "deep" / "paper")
+        new_site(tmp_path / "deep" / "paper", new_page_sections())
     monkeypatch.undo()
     assert list(tmp_path.iterdir()) == []
 
 
 def workflow() -> Any:
     """The workflow as GitHub reads it."""
-    return yaml.safe_load(scaffold()[WORKFLOW])
+    return yaml.safe_load(scaffold(new_page_sections())[WORKFLOW])
 
 
 def test_workflow_publishes() -> None:
@@ -265,13 +266,13 @@ def test_where_the_workflow_gets_sitegen(
     """From where this one came; else the line is empty. No file names a bare sitegen."""
     monkeypatch.setattr(module, "own_requirement", lambda: known)
     assert workflow()["jobs"]["build"]["env"] == {"SITEGEN": known or ""}
-    for text in scaffold().values():
+    for text in scaffold(new_page_sections()).values():
         assert not re.search(r"^\s*sitegen\b|install sitegen|sitegen==", text, re.MULTILINE)
 
 
 def test_actions_are_pinned() -> None:
     """Each by the digest of a commit, with its version beside it."""
-    text = scaffold()[WORKFLOW]
+    text = scaffold(new_page_sections())[WORKFLOW]
     used = re.findall(r"uses: (.*)", text)
     assert len(used) == 4
     for each in used:
@@ -280,7 +281,7 @@ def test_actions_are_pinned() -> None:
 
 def test_workflow_says_what_to_set() -> None:
     """What GitHub needs to be told once stands where an author looks, for forks as well."""
-    text = scaffold()[WORKFLOW]
+    text = scaffold(new_page_sections())[WORKFLOW]
     for words in ("Settings → Pages", "GitHub Actions", "In a fork", "git add .sitegen"):
         assert words in text
 

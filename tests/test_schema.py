@@ -14,11 +14,12 @@ import pytest
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
-from sitegen.cli import cli
-from sitegen.config import Site, load_site
-from sitegen.errors import ConfigError
-from sitegen.scaffold import scaffold
-from sitegen.schema import reference, site_schema
+from sitegen.cli.main import cli
+from sitegen.config.loader import load_site
+from sitegen.config.reference import reference, site_schema
+from sitegen.config.scaffold import scaffold
+from sitegen.config.schema import Site
+from sitegen.core.errors import ConfigError
 from tests.builders import environment
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
-from sitegen.exhibits import scale
+from sitegen.figures.view_parts import scale
 from tests.browsing import opened, until
 from tests.conftest import Exhibition
 from tests.exhibition import (

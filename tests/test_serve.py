@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sitegen.errors import PlatformError
-from sitegen.serve import listening, media_type
+from sitegen.core.errors import PlatformError
+from sitegen.server.app import listening, media_type
 from tests.builders import INDEX, environment, temporaries, write_page, write_site
 from tests.previewing import WAIT_S, Running, running, wait_for
 

@@ -129,7 +129,7 @@ def test_old_clip_is_marked(server: Running, config: Path, page: Page) -> None:
     page.goto(server.address)
     source = page.locator("video source")
     old = source.get_attribute("src")
-    server.camera.pause = 0.3
+    server.renderer.pause = 0.3
     write_page(config, OTHER)
     marked = page.locator(".sitegen-outdated")
     expect(marked).to_have_id("tiny-trajectories")

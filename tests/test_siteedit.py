@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sitegen.errors import ConfigError
-from sitegen.siteedit import with_model
+from sitegen.config.edit import with_model
+from sitegen.core.errors import ConfigError
 
 ENTRY = {"path": 'runs/a "b".pth', "card": "models/birds/model.toml"}
 TABLE = """[models.birds]

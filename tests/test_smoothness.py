@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sitegen.smoothness import Interval, evenness, median_interval
+from sitegen.figures.smoothness.measure import Interval, evenness, median_interval
 
 
 def test_straight_and_even() -> None:

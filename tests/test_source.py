@@ -11,8 +11,8 @@ import tomlkit
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sitegen.errors import ConfigError
-from sitegen.source import KeyPath, odd_character, read_text, toml_lines
+from sitegen.core.errors import ConfigError
+from sitegen.core.source import KeyPath, odd_character, read_text, toml_lines
 
 DOCUMENT = '''title = "a" # [not.a.table]
 lead = """

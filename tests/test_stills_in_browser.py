@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser
 
-from sitegen.build import Options, build
-from sitegen.report import Silent
-from sitegen.studio import Studio
+from sitegen.build.context import BuildOptions
+from sitegen.build.pipeline import build
+from sitegen.build.renderer import FigureRenderer
+from sitegen.core.progress import Silent
 from tests.builders import CPU
 from tests.tinymodel import add_example, on_one_thread, write_ddpm, write_model
 
@@ -52,7 +53,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "pages").mkdir()
     (root / "pages/index.md").write_text(PAGE)
     (root / "site.toml").write_text(SITE)
-    build(root / "site.toml", Options(CPU), Studio, Silent())
+    build(root / "site.toml", BuildOptions(CPU), FigureRenderer, Silent())
     return root / "build"
 
 
@@ -78,7 +79,7 @@ def pictures(browser: Browser, address: str, scheme: Any, width: int) -> list[ND
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     messages: list[str] = []
     page.on("console", lambda message: messages.append(message.text))
-    page.on("requestfailed", lambda request: messages.append(request.url))
+    page.on("requestfailed", lambda request_digest: messages.append(request_digest.url))
     page.goto(address)
     page.wait_for_load_state("load")
     images = page.locator("figure img")
@@ -88,10 +89,10 @@ def pictures(browser: Browser, address: str, scheme: Any, width: int) -> list[ND
         box = image.bounding_box()
         assert box is not None
         assert 480 <= box["width"] <= 640  # on a narrow page it scrolls
-    shots = [image.screenshot() for image in images.all()]
+    jobs = [image.screenshot() for image in images.all()]
     page.close()
     assert messages == []
-    return [np.asarray(Image.open(io.BytesIO(shot)).convert("L")) for shot in shots]
+    return [np.asarray(Image.open(io.BytesIO(job)).convert("L")) for job in jobs]
 
 
 @pytest.mark.parametrize(("place", "width"), [("file", 1280), ("http", 390)])

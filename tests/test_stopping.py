@@ -9,8 +9,7 @@ import time
 
 import pytest
 
-from sitegen.exits import GRACE_SECONDS
-from sitegen.stopping import stop_on_signals
+from sitegen.core.signals import GRACE_SECONDS, stop_on_signals
 
 
 def test_impatience(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from sitegen.errors import PlatformError, TargetError
-from sitegen.files import digest_bytes
-from sitegen.media import MediaFile, ModelRef, Record
-from sitegen.store import Store
+from sitegen.build.cache import Store
+from sitegen.core.errors import PlatformError, TargetError
+from sitegen.core.files import digest_bytes
+from sitegen.media.manifest import MediaFile, ModelRef, Record
 
 KEY = "ab" * 32
 CONTENT = {"mp4": b"moving" * 1000, "gif": b"moving too", "poster": b"still"}

@@ -15,25 +15,28 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sitegen import actors
-from sitegen.actors import Actor, load_actor, require_device, seconds_an_image
-from sitegen.build import Options, build
-from sitegen.encode import encode_clip
-from sitegen.errors import ConfigError, PlatformError, RefusedError, TargetError
-from sitegen.figures import Figure, Place
-from sitegen.frames import grid, to_uint8, upscale
-from sitegen.ihdm.model import Model
-from sitegen.kinds.grids import Trajectories
-from sitegen.models import ModelSource, model_source
-from sitegen.report import Silent
-from sitegen.shots.clips import BACKGROUND, default_fps, displayed
-from sitegen.studio import Studio
+from sitegen.build.context import BuildOptions
+from sitegen.build.pipeline import build
+from sitegen.build.renderer import FigureRenderer
+from sitegen.core.diagnostics import SourceLocation
+from sitegen.core.errors import ConfigError, PlatformError, RefusedError, TargetError
+from sitegen.core.progress import Silent
+from sitegen.figures.base import Figure
+from sitegen.figures.clips import BACKGROUND, default_fps, displayed
+from sitegen.figures.trajectories.spec import Trajectories
+from sitegen.ihdm.process.device import require_device
+from sitegen.ihdm.process.model import Model
+from sitegen.media.encoder import encode_clip
+from sitegen.media.frames import grid, to_uint8, upscale
+from sitegen.models.registry import ModelSource, model_source
+from sitegen.sampling import models as samplers
+from sitegen.sampling.models import HeatSampler, load_heat_sampler, seconds_an_image
 from tests.builders import CPU, decode, write_page
 from tests.ihdm.hybrids import card as coarse_card
 from tests.ihdm.making import load_heat
 from tests.tinymodel import LEVELS, on_one_thread, write_model
 
-PLACE = Place("pages/index.md", 3)
+PLACE = SourceLocation("pages/index.md", 3)
 
 one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
 
@@ -45,9 +48,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> ModelSource:
 
 
 @pytest.fixture(scope="module")
-def actor(source: ModelSource) -> Actor:
+def sampler(source: ModelSource) -> HeatSampler:
     """The tiny model."""
-    return load_actor(source, CPU)
+    return load_heat_sampler(source, CPU)
 
 
 def figure(**spec: object) -> Figure:
@@ -55,42 +58,42 @@ def figure(**spec: object) -> Figure:
     return Figure("trajectories", "tiny", Trajectories("tiny", **spec), "", None, PLACE)  # type: ignore[arg-type]
 
 
-def finals(actor: Actor, samples: Sequence[int], seed: int = 5) -> NDArray[np.float32]:
+def finals(sampler: HeatSampler, samples: Sequence[int], seed: int = 5) -> NDArray[np.float32]:
     """The finished images of some samples."""
-    *_, last = actor.begin(seed, samples, None).steps
+    *_, last = sampler.begin(seed, samples, None).steps
     return last.mean.numpy()
 
 
 @pytest.mark.parametrize("pixels", [40 * 28 * 28, 5 * 8 * 8, 2 * 8 * 8])
 def test_a_sample_is_the_same_picture_in_any_company(
-    actor: Actor, pixels: int, monkeypatch: pytest.MonkeyPatch
+    sampler: HeatSampler, pixels: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Alone, among 36, in chunks of 5, after others, in any order, whatever the network's batch."""
-    whole = finals(actor, range(36))
-    monkeypatch.setattr(actors, "PIXELS_AT_ONCE", pixels)
-    chunks = [finals(actor, range(start, min(start + 5, 36))) for start in range(0, 36, 5)]
+    whole = finals(sampler, range(36))
+    monkeypatch.setattr(samplers, "PIXELS_AT_ONCE", pixels)
+    chunks = [finals(sampler, range(start, min(start + 5, 36))) for start in range(0, 36, 5)]
     scale = np.abs(whole).max()
     assert np.abs(np.concatenate(chunks) - whole).max() < 1e-5 * scale
-    assert np.abs(finals(actor, [17])[0] - whole[17]).max() < 1e-5 * scale
-    assert np.abs(finals(actor, [30, 2, 17])[2] - whole[17]).max() < 1e-5 * scale
-    assert np.abs(finals(actor, range(36)) - whole).max() < 1e-5 * scale
-    assert np.abs(finals(actor, range(36), seed=6) - whole).min(axis=0).max() > 0.01
+    assert np.abs(finals(sampler, [17])[0] - whole[17]).max() < 1e-5 * scale
+    assert np.abs(finals(sampler, [30, 2, 17])[2] - whole[17]).max() < 1e-5 * scale
+    assert np.abs(finals(sampler, range(36)) - whole).max() < 1e-5 * scale
+    assert np.abs(finals(sampler, range(36), seed=6) - whole).min(axis=0).max() > 0.01
 
 
-def test_samples_differ(actor: Actor) -> None:
+def test_samples_differ(sampler: HeatSampler) -> None:
     """No two of 36 are the same."""
-    images = finals(actor, range(36)).reshape(36, -1)
+    images = finals(sampler, range(36)).reshape(36, -1)
     distances = np.abs(images[:, None] - images[None]).max(-1)
     assert (distances + np.eye(36)).min() > 0.01
 
 
 @pytest.mark.parametrize("show", ["state", "mean"])
-def test_what_is_displayed(actor: Actor, show: str) -> None:
+def test_what_is_displayed(sampler: HeatSampler, show: str) -> None:
     """First u_K, then states or means as asked for, and in the end the mean."""
-    seen = list(displayed(actor.begin(0, range(3), None), show))
-    take = actor.begin(0, range(3), None)
-    steps = list(take.steps)
-    wanted: list[Tensor] = [take.u_K]
+    seen = list(displayed(sampler.begin(0, range(3), None), show))
+    trajectory = sampler.begin(0, range(3), None)
+    steps = list(trajectory.steps)
+    wanted: list[Tensor] = [trajectory.u_K]
     wanted += [step.mean if show == "mean" else step.state for step in steps[:-1]]
     wanted.append(steps[-1].mean)
     assert len(seen) == LEVELS + 1
@@ -98,23 +101,23 @@ def test_what_is_displayed(actor: Actor, show: str) -> None:
         np.testing.assert_array_equal(one, other.numpy())
 
 
-def test_shot(source: ModelSource, actor: Actor) -> None:
+def test_shot(source: ModelSource, sampler: HeatSampler) -> None:
     """Levels K … 0; parameters with the card's δ filled in; frames of native size."""
-    shot = Studio({"tiny": source}, CPU).shoot(figure(count=5, seed=2))
-    assert shot.levels == (4, 3, 2, 1, 0)
-    assert shot.parameters["sampling_noise_std"] == actor.model.card.sampling_noise_std
-    assert shot.parameters["seed"] == 2
-    assert shot.parameters["precision"] == CPU.precision
-    assert json.loads(json.dumps(shot.parameters)) == shot.parameters
-    frames = list(shot.clips[""].frames)
+    job = FigureRenderer({"tiny": source}, CPU).render_job(figure(count=5, seed=2))
+    assert job.levels == (4, 3, 2, 1, 0)
+    assert job.parameters["sampling_noise_std"] == sampler.model.card.sampling_noise_std
+    assert job.parameters["seed"] == 2
+    assert job.parameters["precision"] == CPU.precision
+    assert json.loads(json.dumps(job.parameters)) == job.parameters
+    frames = list(job.clips[""].frames)
     assert {frame.shape for frame in frames} == {(2 * 8, 3 * 8, 3)}
-    first = grid(to_uint8(actor.begin(2, range(5), None).u_K.numpy()), 3, BACKGROUND)
+    first = grid(to_uint8(sampler.begin(2, range(5), None).u_K.numpy()), 3, BACKGROUND)
     np.testing.assert_array_equal(frames[0], first)
 
 
 def test_pace(source: ModelSource) -> None:
     """Seconds for one image at one level: more than nothing, and less than a second here."""
-    assert 0 < Studio({"tiny": source}, CPU).pace("tiny") < 1
+    assert 0 < FigureRenderer({"tiny": source}, CPU).pace("tiny") < 1
 
 
 def test_pace_of_two_networks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,18 +132,19 @@ def test_pace_of_two_networks(monkeypatch: pytest.MonkeyPatch) -> None:
             now[0] += len(states) * (3.0 if level < 5 else 1.0)
             return states
 
-    monkeypatch.setattr("sitegen.actors.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("sitegen.sampling.models.time.perf_counter", lambda: now[0])
     assert seconds_an_image(Slow()) == pytest.approx(2.0)  # type: ignore[arg-type]
 
 
 def test_noise_of_the_figure_beats_the_card(source: ModelSource) -> None:
     """δ = 0 in the call is δ = 0: state and mean are then the same."""
-    camera = Studio({"tiny": source}, CPU)
+    renderer = FigureRenderer({"tiny": source}, CPU)
     still = [
-        camera.shoot(figure(count=1, sampling_noise_std=0.0, show=s)) for s in ("state", "mean")
+        renderer.render_job(figure(count=1, sampling_noise_std=0.0, show=s))
+        for s in ("state", "mean")
     ]
     assert still[0].parameters["sampling_noise_std"] == 0.0
-    for one, other in zip(*(shot.clips[""].frames for shot in still), strict=True):
+    for one, other in zip(*(job.clips[""].frames for job in still), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
@@ -157,13 +161,13 @@ def test_first_and_last_frame_of_a_built_clip(tmp_path: Path, source: ModelSourc
     config.write_text('title = "A title"\n[models.tiny]\npath = "models/tiny"\n')
     (tmp_path / "pages").mkdir()
     write_page(config, '{{ trajectories("tiny", count=4) }}\n')
-    build(config, Options(CPU), Studio, Silent())
+    build(config, BuildOptions(CPU), FigureRenderer, Silent())
     entry = json.loads((tmp_path / "build/media.json").read_text())["figures"][0]
     frames = decode(tmp_path / "build" / entry["files"]["mp4"]["path"])
     assert len(frames) == len(entry["levels"]) == LEVELS + 1
-    actor = load_actor(model_source("tiny", model), CPU)
-    u_K = actor.begin(0, range(4), None).u_K.numpy()
-    for frame, images in ((frames[0], u_K), (frames[-1], finals(actor, range(4), seed=0))):
+    sampler = load_heat_sampler(model_source("tiny", model), CPU)
+    u_K = sampler.begin(0, range(4), None).u_K.numpy()
+    for frame, images in ((frames[0], u_K), (frames[-1], finals(sampler, range(4), seed=0))):
         sheet = grid(to_uint8(images), 2, BACKGROUND)
         wanted = upscale(sheet, frame.shape[0] // sheet.shape[0])
         assert np.abs(frame.astype(int) - wanted).mean() < 4
@@ -177,16 +181,16 @@ def test_each_model_is_loaded_once(source: ModelSource, monkeypatch: pytest.Monk
         loaded.append(path)
         return load_heat(path, *rest)
 
-    monkeypatch.setattr(actors, "load_model", counted)
-    camera = Studio({"tiny": source}, CPU)
+    monkeypatch.setattr(samplers, "load_model", counted)
+    renderer = FigureRenderer({"tiny": source}, CPU)
     barrier = threading.Barrier(4)
 
-    def shoot(seed: int) -> None:
+    def render_job(seed: int) -> None:
         barrier.wait()
-        camera.shoot(figure(seed=seed))
+        renderer.render_job(figure(seed=seed))
 
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(shoot, range(4)))
+        list(pool.map(render_job, range(4)))
     assert loaded == [source.weights]
 
 
@@ -202,7 +206,7 @@ def test_no_gpu(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPU that is not there is the machine's lack, told before anything is loaded."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(PlatformError, match="no GPU here; use --device cpu"):
-        Studio({}, replace(CPU, device=device))
+        FigureRenderer({}, replace(CPU, device=device))
 
 
 def test_too_few_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,7 +226,7 @@ def test_diverging_model(tmp_path: Path) -> None:
     (tmp_path / "pages").mkdir()
     write_page(config, '{{ trajectories("tiny", count=4) }}\n')
     with pytest.raises(TargetError, match=r"index\.md:1: tiny-trajectories: .*level 3: sample 0"):
-        build(config, Options(CPU), Studio, Silent())
+        build(config, BuildOptions(CPU), FigureRenderer, Silent())
     assert not (tmp_path / "build").exists()
 
 
@@ -233,7 +237,7 @@ def test_damaged_file(tmp_path: Path, name: str, pinned: bool) -> None:
     model = write_model(tmp_path / "tiny", pinned=pinned)
     (model / name).write_bytes((model / name).read_bytes()[:-9])
     with pytest.raises(RefusedError, match=name):
-        load_actor(model_source("tiny", model), CPU)
+        load_heat_sampler(model_source("tiny", model), CPU)
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "prior.safetensors"])
@@ -250,16 +254,16 @@ def test_file_that_changes_while_it_is_read(
         replacement = replacement.replace(b"blots", b"BLOTS")
     (model / name).write_bytes(replacement)
     with pytest.raises(RefusedError, match=rf"{name}: changed while it was read"):
-        load_actor(source, CPU)
+        load_heat_sampler(source, CPU)
 
 
-def test_model_without_prior(tmp_path: Path, actor: Actor) -> None:
+def test_model_without_prior(tmp_path: Path, sampler: HeatSampler) -> None:
     """Refused with what to do, unless a prior is given."""
     source = model_source("tiny", write_model(tmp_path / "tiny"))
     bare = replace(source, prior=None, card=replace(source.card, prior=None))
     with pytest.raises(RefusedError, match="no prior"):
-        load_actor(bare, CPU)
-    assert load_actor(bare, CPU, actor.prior).prior is actor.prior
+        load_heat_sampler(bare, CPU)
+    assert load_heat_sampler(bare, CPU, sampler.prior).prior is sampler.prior
 
 
 @pytest.mark.parametrize(
@@ -278,10 +282,10 @@ def test_out_of_memory(
     def fail(self: Model, u: Tensor, level: int) -> Tensor:
         raise error
 
-    shot = Studio({"tiny": source}, CPU).shoot(figure(count=1))
+    job = FigureRenderer({"tiny": source}, CPU).render_job(figure(count=1))
     monkeypatch.setattr(Model, "forward", fail)
     with pytest.raises(PlatformError, match="out of memory while computing level 4"):
-        list(shot.clips[""].frames)
+        list(job.clips[""].frames)
 
 
 def test_other_errors_of_torch_stay(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,18 +294,18 @@ def test_other_errors_of_torch_stay(source: ModelSource, monkeypatch: pytest.Mon
     def fail(self: Model, u: Tensor, level: int) -> Tensor:
         raise RuntimeError("shapes do not match")
 
-    shot = Studio({"tiny": source}, CPU).shoot(figure(count=1))
+    job = FigureRenderer({"tiny": source}, CPU).render_job(figure(count=1))
     monkeypatch.setattr(Model, "forward", fail)
     with pytest.raises(RuntimeError, match="shapes do not match"):
-        list(shot.clips[""].frames)
+        list(job.clips[""].frames)
 
 
 def test_same_clip_again(source: ModelSource, tmp_path: Path) -> None:
     """Filmed twice in one process, the bytes are the same."""
     digests: list[Mapping[str, str]] = []
     for name in "ab":
-        shot = Studio({"tiny": source}, CPU).shoot(figure(count=4))
+        job = FigureRenderer({"tiny": source}, CPU).render_job(figure(count=4))
         (tmp_path / name).mkdir()
-        files = encode_clip(shot.clips[""].frames, shot.clips[""].spec, tmp_path / name)
+        files = encode_clip(job.clips[""].frames, job.clips[""].spec, tmp_path / name)
         digests.append({kind: file.sha256 for kind, file in files.items()})
     assert digests[0] == digests[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sitegen.svg import svg_size
+from sitegen.media.svg import svg_size
 
 HEAD = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
 DOCTYPE = '<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/svg11.dtd">'

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from sitegen.templates import TemplateFault, as_markdown, calling_line, run_template
+from sitegen.content.templates import TemplateFault, as_markdown, calling_line, run_template
 
 
 def fault(text: str, **names: object) -> tuple[int, str]:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from jinja2 import Environment, nodes
 
-from sitegen.errors import ConfigError
-from sitegen.pages import read_pages
-from sitegen.render import render_site
-from sitegen.resources import resource
-from sitegen.theme import Theme
+from sitegen.content.pages import read_pages
+from sitegen.core.errors import ConfigError
+from sitegen.core.resources import resource
+from sitegen.html.render import render_site
+from sitegen.html.theme import Theme
 from tests.fabricated import make_site, manifest_for
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -17,21 +17,24 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from sitegen import cli, plan, training
-from sitegen.errors import ConfigError, PlatformError, RefusedError
-from sitegen.ihdm.card import DiffusionConfig, read_card
-from sitegen.ihdm.checkpoint import load_model
-from sitegen.ihdm.diffusion import DiffusionModel
-from sitegen.ihdm.options import TrainingOptions
-from sitegen.ihdm.train import Run
-from sitegen.report import Silent
-from sitegen.training import (
+from sitegen.build import plan
+from sitegen.cli import main as cli
+from sitegen.cli.train_view import training_shown
+from sitegen.core.errors import ConfigError, PlatformError, RefusedError
+from sitegen.core.progress import Silent
+from sitegen.ihdm.card.card import DiffusionConfig, read_card
+from sitegen.ihdm.checkpoints.loading import load_model
+from sitegen.ihdm.process.diffusion import DiffusionModel
+from sitegen.ihdm.training.options import TrainingOptions
+from sitegen.ihdm.training.train import Run
+from sitegen.models import training
+from sitegen.models.training import (
+    TrainOptions,
     prepare,
     train_model,
     training_options,
     training_precision,
 )
-from sitegen.wishes import Wishes
 from tests.builders import traces
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,16 +59,16 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
-def wishes(pictures: Path, **changes: Any) -> Wishes:
+def wishes(pictures: Path, **changes: Any) -> TrainOptions:
     """A run of three steps beside the pictures."""
     short: dict[str, Any] = {"images": 12, "batch_size": 4, "levels": 3, "precision": "float32"}
-    return Wishes(pictures, pictures.parent / "run", **{**short, **changes})
+    return TrainOptions(pictures, pictures.parent / "run", **{**short, **changes})
 
 
 def test_trains_and_tells(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A folder of PNGs becomes a model that loads; it tells what it did, and how large that is."""
     report = Silent()
-    train_model("dots", wishes(pictures), report)
+    train_model("dots", wishes(pictures), report, training_shown)
     folder = pictures.parent / "run"
     assert load_model(folder).card.training["data"] == "pictures"
     bytes_in_all = sum(
@@ -88,24 +91,24 @@ def test_trains_and_tells(pictures: Path, capsys: pytest.CaptureFixture[str]) ->
 
 def test_finished_and_more(pictures: Path) -> None:
     """Asked for again it says that it is finished; asked for more, that it goes on."""
-    train_model("dots", wishes(pictures), Silent())
+    train_model("dots", wishes(pictures), Silent(), training_shown)
     before = traces(pictures.parent / "run")
     again, more = Silent(), Silent()
-    train_model("dots", wishes(pictures), again)
+    train_model("dots", wishes(pictures), again, training_shown)
     assert "dots is finished" in again.lines[-1]
     assert "has seen 12 images; give a larger --images" in again.lines[-1]
     assert traces(pictures.parent / "run") == before
-    train_model("dots", wishes(pictures, images=20), more)
+    train_model("dots", wishes(pictures, images=20), more, training_shown)
     assert any(line.startswith("going on after step 3 of 5") for line in more.lines)
     assert read_card(pictures.parent / "run").training["images_seen"] == 20
 
 
 def test_other_options_are_refused(pictures: Path) -> None:
     """The same folder with another recipe is not gone on with."""
-    train_model("dots", wishes(pictures), Silent())
+    train_model("dots", wishes(pictures), Silent(), training_shown)
     for changes in ({"batch_size": 2}, {"seed": 1}, {"learning_rate": 0.1}, {"levels": 4}):
         with pytest.raises(RefusedError, match="another run"):
-            train_model("dots", wishes(pictures, **changes), Silent())
+            train_model("dots", wishes(pictures, **changes), Silent(), training_shown)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -128,14 +131,14 @@ def test_signals_save_first(
     with monkeypatch.context() as patch:
         patch.setattr(Run, "advance", interrupted)
         with pytest.raises(SystemExit) as left:
-            train_model("dots", wishes(pictures), Silent())
+            train_model("dots", wishes(pictures), Silent(), training_shown)
     assert left.value.code == code
     assert signal.getsignal(number) == handler
     told = capsys.readouterr().err
     assert "stopped after step 2 of 3" in told
     assert "the same command goes on from there" in told
     report = Silent()
-    train_model("dots", wishes(pictures), report)
+    train_model("dots", wishes(pictures), report, training_shown)
     assert any(line.startswith("going on after step 2 of 3") for line in report.lines)
 
 
@@ -165,7 +168,7 @@ def test_process_killed_and_terminated(pictures: Path) -> None:
 
 def test_every_option_reaches_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command line's options are the fields of the wishes, with the same defaults."""
-    asked: list[tuple[str, Wishes]] = []
+    asked: list[tuple[str, TrainOptions]] = []
     monkeypatch.setattr(
         training, "train_model", lambda name, wishes, _: asked.append((name, wishes))
     )
@@ -201,13 +204,13 @@ def test_every_option_reaches_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     for arguments in (["train", "dots", *words], ["train", "dots", "--data", "here"]):
         done = runner.invoke(cli.cli, arguments)
         assert done.exit_code == 0, done.output
-    assert asked == [("dots", Wishes(**given)), ("dots", Wishes(Path("here")))]
+    assert asked == [("dots", TrainOptions(**given)), ("dots", TrainOptions(Path("here")))]
     assert runner.invoke(cli.cli, ["train", "dots"]).exit_code == 2
 
 
 def test_small_model_by_default(pictures: Path) -> None:
     """What is not wished for: K = 100, 5/7 of the side, preconditioned, a folder in runs."""
-    card, made = prepare("dots", Wishes(pictures))
+    card, made = prepare("dots", TrainOptions(pictures))
     assert (card.levels, card.image_size, card.channels) == (100, 7, 1)
     assert card.parameterization == "preconditioned"
     assert card.schedule[100] == pytest.approx(5)
@@ -220,7 +223,7 @@ def test_wishes_for_the_model(pictures: Path) -> None:
     """Size, levels, blur and parameterization come into the card."""
     card, made = prepare(
         "dots",
-        Wishes(
+        TrainOptions(
             pictures, image_size=14, levels=20, blur_sigma_max=3.0, parameterization="difference"
         ),
     )
@@ -231,13 +234,13 @@ def test_wishes_for_the_model(pictures: Path) -> None:
 
 def test_preset(pictures: Path) -> None:
     """A preset gives network, size and channels; its notes are about other weights."""
-    card, made = prepare("dots", Wishes(pictures, preset="cifar10"))
+    card, made = prepare("dots", TrainOptions(pictures, preset="cifar10"))
     assert made.images.shape == (12, 3, 32, 32)
     assert card.unet.model_channels == 128
     assert (card.training, card.quality, card.known_faults) == ({}, {}, ())
     other, _ = prepare(
         "dots",
-        Wishes(
+        TrainOptions(
             pictures,
             preset="mnist-small",
             image_size=16,
@@ -252,27 +255,27 @@ def test_preset(pictures: Path) -> None:
 
 def test_ddpm(pictures: Path) -> None:
     """The same network with the cosine schedule, or a preset's; levels are drawn alike."""
-    card, made = prepare("dots", Wishes(pictures, kind="ddpm"))
+    card, made = prepare("dots", TrainOptions(pictures, kind="ddpm"))
     assert (card.kind, card.levels, card.blur) == ("ddpm", 100, None)
     assert card.diffusion == DiffusionConfig("cosine")
-    assert card.unet == prepare("dots", Wishes(pictures))[0].unet
+    assert card.unet == prepare("dots", TrainOptions(pictures))[0].unet
     assert made.options == replace(TrainingOptions(), level_focus=0.0)
-    other, _ = prepare("dots", Wishes(pictures, kind="ddpm", preset="cifar10", levels=50))
+    other, _ = prepare("dots", TrainOptions(pictures, kind="ddpm", preset="cifar10", levels=50))
     assert (other.kind, other.levels, other.unet.model_channels) == ("ddpm", 50, 128)
     for changes, option in (
         ({"blur_sigma_max": 3.0}, "--blur-sigma-max"),
         ({"parameterization": "difference"}, "--parameterization"),
     ):
         with pytest.raises(ConfigError, match=f"{option}: a DDPM has none"):
-            prepare("dots", Wishes(pictures, kind="ddpm", **changes))
+            prepare("dots", TrainOptions(pictures, kind="ddpm", **changes))
 
 
 def test_ddpm_trains_and_tells(pictures: Path) -> None:
     """By Muon, from the weights of another run: a folder without a prior."""
-    train_model("dots", wishes(pictures), Silent())
+    train_model("dots", wishes(pictures), Silent(), training_shown)
     parent, folder, report = pictures.parent / "run", pictures.parent / "noise", Silent()
     asked = wishes(pictures, kind="ddpm", optimizer="muon", init=str(parent))
-    train_model("noise", replace(asked, output=folder), report)
+    train_model("noise", replace(asked, output=folder), report, training_shown)
     told = "\n".join(report.lines)
     assert "3 levels, DDPM" in told
     assert "sees no noise" in told
@@ -287,11 +290,11 @@ def test_ddpm_trains_and_tells(pictures: Path) -> None:
 
 def test_published_loss_draws_all_levels_alike(pictures: Path) -> None:
     """Only our own parameterization prefers the middle levels."""
-    assert training_options(Wishes(pictures), "difference").level_focus == 0
-    focused = training_options(Wishes(pictures), "preconditioned").level_focus
+    assert training_options(TrainOptions(pictures), "difference").level_focus == 0
+    focused = training_options(TrainOptions(pictures), "preconditioned").level_focus
     assert focused == TrainingOptions().level_focus > 0
-    assert prepare("dots", Wishes(pictures, preset="mnist"))[1].options.level_focus == 0
-    told = training_options(Wishes(pictures, level_focus=6.0, focus_centre=0.7), "difference")
+    assert prepare("dots", TrainOptions(pictures, preset="mnist"))[1].options.level_focus == 0
+    told = training_options(TrainOptions(pictures, level_focus=6.0, focus_centre=0.7), "difference")
     assert (told.level_focus, told.focus_centre) == (6.0, 0.7)
 
 
@@ -319,7 +322,7 @@ def test_precision_by_the_gpu(monkeypatch: pytest.MonkeyPatch, native: bool) -> 
 def test_names(pictures: Path, name: str) -> None:
     """A name is a folder's name, and no path."""
     with pytest.raises(ConfigError, match="a model's name has"):
-        train_model(name, wishes(pictures), Silent())
+        train_model(name, wishes(pictures), Silent(), training_shown)
 
 
 def test_mistakes_before_the_data_are_read(tmp_path: Path) -> None:
@@ -332,15 +335,15 @@ def test_mistakes_before_the_data_are_read(tmp_path: Path) -> None:
         ({}, RefusedError, "absent: not there"),
     ):
         with pytest.raises(error, match=words):
-            prepare("dots", Wishes(absent, **changes))
+            prepare("dots", TrainOptions(absent, **changes))
 
 
 def test_data_that_cannot_be_used(pictures: Path) -> None:
     """One picture alone, and colour for a grey preset, are refused by the data's path."""
     Image.new("RGB", (7, 7), (9, 99, 255)).save(pictures / "z.png")
     with pytest.raises(RefusedError, match=r"pictures: .*have colour"):
-        prepare("dots", Wishes(pictures, preset="mnist"))
+        prepare("dots", TrainOptions(pictures, preset="mnist"))
     for path in list(pictures.iterdir())[1:]:
         path.unlink()
     with pytest.raises(RefusedError, match="pictures: holds one image"):
-        prepare("dots", Wishes(pictures))
+        prepare("dots", TrainOptions(pictures))

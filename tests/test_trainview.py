@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sitegen.ihdm.train import Progress
-from sitegen.report import duration
-from sitegen.trainview import line, plain_lines, training_shown
+from sitegen.cli.train_view import line, plain_lines, training_shown
+from sitegen.core.progress import duration
+from sitegen.ihdm.training.train import Progress
 
 
 def progress(step: int, steps: int = 100) -> Progress:

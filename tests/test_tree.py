@@ -9,20 +9,19 @@ from typing import Any
 
 import pytest
 
-from sitegen.errors import ConfigError, PlatformError, TargetError
-from sitegen.files import digest_bytes
-from sitegen.media import MediaFile
-from sitegen.tree import (
-    Copy,
+from sitegen.build.output import (
+    CopiedFile,
     Tree,
-    holds,
+    is_current,
     open_path,
-    put,
+    replace_output,
     require_ours,
     require_room,
-    require_writable,
     weight,
 )
+from sitegen.core.errors import ConfigError, PlatformError, TargetError
+from sitegen.core.files import digest_bytes, require_writable
+from sitegen.media.manifest import MediaFile
 from tests.builders import temporaries, traces, tree_hash
 
 CLIP = b"moving pictures"
@@ -39,7 +38,7 @@ def tree(tmp_path: Path) -> Tree:
     return {
         "index.html": b"<p>words",
         "more/index.html": b"<p>more",
-        "media/clip.mp4": Copy(source, file),
+        "media/clip.mp4": CopiedFile(source, file),
         "media.json": MANIFEST,
         ".nojekyll": b"",
     }
@@ -53,14 +52,14 @@ def output(tmp_path: Path) -> Path:
 
 def test_put(tree: Tree, output: Path) -> None:
     """Every file with its content, a second time nothing is touched, and the weight is right."""
-    assert not holds(output, tree)
-    assert put(tree, output)
-    assert holds(output, tree)
+    assert not is_current(output, tree)
+    assert replace_output(tree, output)
+    assert is_current(output, tree)
     files = {p.relative_to(output).as_posix() for p in output.rglob("*") if p.is_file()}
     assert files == set(tree)
     assert (output / "media/clip.mp4").read_bytes() == CLIP
     before = traces(output.parent)
-    assert not put(tree, output)
+    assert not replace_output(tree, output)
     assert traces(output.parent) == before
     assert weight(tree) == sum(p.stat().st_size for p in output.rglob("*") if p.is_file())
 
@@ -70,7 +69,7 @@ def test_everybody_may_read(tree: Tree, output: Path, umask: int) -> None:
     """A web server can, whatever the umask, and only the owner can write."""
     before = os.umask(umask)
     try:
-        put(tree, output)
+        replace_output(tree, output)
     finally:
         os.umask(before)
     for path in [output, *output.rglob("*")]:
@@ -113,12 +112,12 @@ def make_folder(output: Path) -> None:
     ids=lambda function: function.__name__,
 )
 def test_anything_else_is_noticed_and_mended(tree: Tree, output: Path, spoil: Any) -> None:
-    """A byte, a file too many or too few, a link: not the tree any more; `put` mends it."""
-    put(tree, output)
+    """A byte, a file too many or too few, a link: not the tree any more; `replace_output` mends it."""
+    replace_output(tree, output)
     whole = tree_hash(output)
     spoil(output)
-    assert not holds(output, tree)
-    assert put(tree, output)
+    assert not is_current(output, tree)
+    assert replace_output(tree, output)
     assert tree_hash(output) == whole
     assert temporaries(output.parent) == []
 
@@ -127,7 +126,7 @@ def test_file_that_cannot_be_written(
     tree: Tree, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever file it is, the old site stays whole and no temporary is left."""
-    put(tree, output)
+    replace_output(tree, output)
     before = tree_hash(output)
     write = Path.write_bytes
     for number in range(len(tree)):
@@ -140,23 +139,23 @@ def test_file_that_cannot_be_written(
 
         monkeypatch.setattr(Path, "write_bytes", fail)
         with pytest.raises(PlatformError, match=f"cannot write {output}: No space left"):
-            put({**tree, "index.html": b"<p>new"}, output)
+            replace_output({**tree, "index.html": b"<p>new"}, output)
         assert tree_hash(output) == before
         assert temporaries(output.parent) == []
 
 
 def test_object_that_changed(tree: Tree, output: Path) -> None:
     """A clip that is not what it was when it was planned never reaches the site."""
-    put({**tree, "index.html": b"old"}, output)
+    replace_output({**tree, "index.html": b"old"}, output)
     before = tree_hash(output)
     copy = tree["media/clip.mp4"]
-    assert isinstance(copy, Copy)
+    assert isinstance(copy, CopiedFile)
     copy.source.write_bytes(b"moving picturez")
     with pytest.raises(TargetError, match="changed while it was copied"):
-        put(tree, output)
+        replace_output(tree, output)
     copy.source.unlink()
     with pytest.raises(PlatformError, match="cannot read"):
-        put(tree, output)
+        replace_output(tree, output)
     assert tree_hash(output) == before
 
 
@@ -176,7 +175,7 @@ def test_folder_of_others(tmp_path: Path, tree: Tree, manifest: bytes) -> None:
     (folder / "chapter.tex").write_text("years of work")
     (folder / "media.json").write_bytes(manifest)
     before = traces(folder)
-    for refuse in (require_ours, require_room, lambda path: put(tree, path)):
+    for refuse in (require_ours, require_room, lambda path: replace_output(tree, path)):
         with pytest.raises(ConfigError, match=r"no media\.json of sitegen's"):
             refuse(folder)
     assert traces(folder) == before
@@ -197,10 +196,10 @@ def test_file_in_the_way(tmp_path: Path) -> None:
 
 def test_repository_in_the_output(tree: Tree, output: Path) -> None:
     """A git repository in there would be lost with the folder."""
-    put(tree, output)
+    replace_output(tree, output)
     (output / ".git").mkdir()
     with pytest.raises(ConfigError, match="git repository"):
-        put({**tree, "index.html": b"new"}, output)
+        replace_output({**tree, "index.html": b"new"}, output)
     assert (output / ".git").exists()
 
 
@@ -246,7 +245,7 @@ def test_require_writable(tmp_path: Path) -> None:
 def test_opened_is_what_was_promised(tmp_path: Path, tree: Tree) -> None:
     """It stays that when its name leads elsewhere; a link, another content and nothing are not."""
     copy = tree["media/clip.mp4"]
-    assert isinstance(copy, Copy)
+    assert isinstance(copy, CopiedFile)
     handle = copy.opened()
     assert handle is not None
     other = tmp_path / "other"

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sitegen import ffmpeg
-from sitegen.errors import TargetError
-from sitegen.frames import Frame
-from sitegen.verify import media_file, psnr, verified_gif, verified_mp4
+from sitegen.core.errors import TargetError
+from sitegen.media import ffmpeg
+from sitegen.media.frames import Frame
+from sitegen.media.verify import media_file, psnr, verified_gif, verified_mp4
 
 X264 = ("-c:v", "libx264", "-profile:v", "high", "-pix_fmt", "yuv420p", "-vf")
 CONVERT = "scale=out_color_matrix=bt709"

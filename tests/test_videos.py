@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sitegen.videos import find_player
+from sitegen.content.video import find_player
 
 ID = "qY1juqIDT10"
 

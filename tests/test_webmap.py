@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree
 
-from sitegen.webmap import webmap
+from sitegen.html.sitemap import webmap
 from tests.fabricated import make_site
 
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import save
 
-from sitegen.files import digest
-from sitegen.ihdm.card import DiffusionConfig, FileRef, ModelCard
-from sitegen.ihdm.prior import PRIOR_NAME, make_prior
+from sitegen.core.files import digest
+from sitegen.ihdm.card.card import DiffusionConfig, FileRef, ModelCard
+from sitegen.ihdm.data.prior import PRIOR_NAME, make_prior
 from tests.ihdm.making import random_unet, small_card
 
 WEIGHTS_NAME = "weights.safetensors"

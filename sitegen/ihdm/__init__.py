@@ -12,13 +12,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sitegen.ihdm.card import ModelCard
-    from sitegen.ihdm.checkpoint import load_model
-    from sitegen.ihdm.diffusion import ddim_process, ddpm_process
-    from sitegen.ihdm.heat import dissipate
-    from sitegen.ihdm.noise import interpolate_noise
-    from sitegen.ihdm.reverse import reverse_process
-    from sitegen.ihdm.schedule import BlurSchedule
+    from sitegen.ihdm.card.card import ModelCard
+    from sitegen.ihdm.card.schedule import BlurSchedule
+    from sitegen.ihdm.checkpoints.loading import load_model
+    from sitegen.ihdm.process.diffusion import ddim_process, ddpm_process
+    from sitegen.ihdm.process.heat import dissipate
+    from sitegen.ihdm.process.noise import interpolate_noise
+    from sitegen.ihdm.process.reverse import reverse_process
 
 __all__ = [
     "BlurSchedule",
@@ -32,14 +32,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "BlurSchedule": "schedule",
-    "ModelCard": "card",
-    "ddim_process": "diffusion",
-    "ddpm_process": "diffusion",
-    "dissipate": "heat",
-    "interpolate_noise": "noise",
-    "load_model": "checkpoint",
-    "reverse_process": "reverse",
+    "BlurSchedule": "card.schedule",
+    "ModelCard": "card.card",
+    "ddim_process": "process.diffusion",
+    "ddpm_process": "process.diffusion",
+    "dissipate": "process.heat",
+    "interpolate_noise": "process.noise",
+    "load_model": "checkpoints.loading",
+    "reverse_process": "process.reverse",
 }
 
 

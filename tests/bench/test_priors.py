@@ -10,10 +10,10 @@ import torch
 
 from bench import priors
 from bench.priors import COLOURS, natural_pictures, natural_prior
-from sitegen.ihdm.card import preset
-from sitegen.ihdm.heat import dct2
-from sitegen.ihdm.prior import read_prior
-from sitegen.presets import preset_prior
+from sitegen.ihdm.card.card import preset
+from sitegen.ihdm.data.prior import read_prior
+from sitegen.ihdm.process.heat import dct2
+from sitegen.models.presets import preset_prior
 
 
 @pytest.mark.parametrize("name", ["cifar10", "afhq-64"])

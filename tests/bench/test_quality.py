@@ -16,8 +16,8 @@ from bench.mnist import as_floats, read_dataset
 from bench.quality import main
 from bench.samples import read_samples
 from bench.spectra import Images, dissipated_power, power
-from sitegen.ihdm.heat import dissipate
-from sitegen.ihdm.schedule import BlurSchedule
+from sitegen.ihdm.card.schedule import BlurSchedule
+from sitegen.ihdm.process.heat import dissipate
 from tests.tinymodel import write_ddpm, write_model
 
 SIGMAS = BlurSchedule.log_spaced(4, 0.5, 20).sigmas

@@ -18,7 +18,7 @@ from bench.spectra import (
     sharp_deviation,
     watched_levels,
 )
-from sitegen.ihdm.heat import dissipate
+from sitegen.ihdm.process.heat import dissipate
 
 SIGMAS = (0.0, 0.5, 3.0, 20.0)
 STD = 0.0125

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sitegen.drawings.charts import Axis, Panel, decades, even_ticks, power_of_ten
+from sitegen.figures.charts import Axis, Panel, decades, even_ticks, power_of_ten
 
 
 def test_linear_and_logarithmic() -> None:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from sitegen.drawings.process import process_drawing
+from sitegen.figures.process.drawing import process_drawing
 
 SVG = "{http://www.w3.org/2000/svg}"
 

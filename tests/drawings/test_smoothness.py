@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sitegen.drawings.smoothness import summary
-from sitegen.smoothness import Evenness
+from sitegen.figures.smoothness.drawing import summary
+from sitegen.figures.smoothness.measure import Evenness
 
 
 def measured(peak: float, scatter: float = 0.01) -> Evenness:

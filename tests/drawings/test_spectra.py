@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from sitegen.drawings.spectra import Curves, Spectrum, spectra_drawing, spectra_table
+from sitegen.figures.spectra.drawing import Curves, Spectrum, spectra_drawing, spectra_table
 
 FREQUENCIES = [ring / 2 for ring in range(12)]
 DATA = [9.0, *(1 / ring**2 for ring in range(1, 12))]

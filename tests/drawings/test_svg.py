@@ -12,8 +12,8 @@ import pytest
 from markupsafe import Markup
 from PIL import Image
 
-from sitegen.drawings.svg import Drawing, element, label, picture, written
-from sitegen.errors import PlatformError, TargetError
+from sitegen.core.errors import PlatformError, TargetError
+from sitegen.figures.svg import Drawing, element, label, picture, written
 
 HOSTILE = "</title><script>alert(1)</script>&\"'\u2028"
 

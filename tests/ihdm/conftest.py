@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from sitegen.ihdm.card import ModelCard
-from sitegen.ihdm.model import Model
+from sitegen.ihdm.card.card import ModelCard
+from sitegen.ihdm.process.model import Model
 from tests.ihdm import making
 
 

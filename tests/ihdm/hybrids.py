@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import torch
 
-from sitegen.ihdm.card import ModelCard
-from sitegen.ihdm.coarse import CoarseNet
-from sitegen.ihdm.loss import image_statistics
-from sitegen.ihdm.model import Model
-from sitegen.ihdm.networks import CoarseConfig
-from sitegen.ihdm.unet import UNet
+from sitegen.ihdm.card.card import ModelCard
+from sitegen.ihdm.card.networks import CoarseConfig
+from sitegen.ihdm.nets.coarse import CoarseNet
+from sitegen.ihdm.nets.unet import UNet
+from sitegen.ihdm.process.model import Model
+from sitegen.ihdm.training.loss import image_statistics
 from tests.ihdm.lessons import images, preconditioned
 from tests.ihdm.making import random_unet
 

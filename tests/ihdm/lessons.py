@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.fft import dctn, idctn
 from torch import Tensor
 
-from sitegen.ihdm.card import ModelCard
+from sitegen.ihdm.card.card import ModelCard
 from tests.ihdm.making import small_card
 
 Array = NDArray[np.float64]

@@ -13,12 +13,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from sitegen.errors import RefusedError
-from sitegen.ihdm.card import BlurRange, ModelCard
-from sitegen.ihdm.checkpoint import inspect_checkpoint, load_model
-from sitegen.ihdm.model import Model
-from sitegen.ihdm.networks import UNetConfig
-from sitegen.ihdm.unet import UNet
+from sitegen.core.errors import RefusedError
+from sitegen.ihdm.card.card import BlurRange, ModelCard
+from sitegen.ihdm.card.networks import UNetConfig
+from sitegen.ihdm.checkpoints.loading import inspect_checkpoint, load_model
+from sitegen.ihdm.nets.unet import UNet
+from sitegen.ihdm.process.model import Model
 
 ARCHITECTURES: list[dict[str, Any]] = [
     {},

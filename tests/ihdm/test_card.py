@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sitegen.errors import ConfigError, RefusedError
-from sitegen.ihdm.card import (
+from sitegen.core.errors import ConfigError, RefusedError
+from sitegen.ihdm.card.card import (
     BlurRange,
     DiffusionConfig,
     FileRef,
@@ -24,8 +24,8 @@ from sitegen.ihdm.card import (
     presets,
     read_card,
 )
-from sitegen.ihdm.networks import UNetConfig
-from sitegen.ihdm.schedule import BlurSchedule
+from sitegen.ihdm.card.networks import UNetConfig
+from sitegen.ihdm.card.schedule import BlurSchedule
 
 _CARD = """
 image_size = 28
@@ -397,7 +397,7 @@ def test_cards_need_no_torch() -> None:
         "import sys; sys.modules['torch'] = None\n"
         "import sitegen.ihdm\n"
         "from sitegen.ihdm import BlurSchedule, ModelCard\n"
-        "from sitegen.ihdm.card import preset, presets\n"
+        "from sitegen.ihdm.card.card import preset, presets\n"
         "assert [preset(name).to_toml() for name in presets()]\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -12,21 +12,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from sitegen.errors import ConfigError, PlatformError, RefusedError
+from sitegen.core.errors import ConfigError, PlatformError, RefusedError
+from sitegen.core.inputs import sha256
 from sitegen.ihdm import load_model
-from sitegen.ihdm.card import CARD_NAME, DiffusionConfig, FileRef, ModelCard, preset, read_card
-from sitegen.ihdm.checkpoint import (
+from sitegen.ihdm.card.card import CARD_NAME, DiffusionConfig, FileRef, ModelCard, preset, read_card
+from sitegen.ihdm.checkpoints.loading import (
     convert_checkpoint,
     inspect_checkpoint,
     read_weights,
     save_weights,
 )
-from sitegen.ihdm.diffusion import DiffusionModel
-from sitegen.ihdm.inputs import sha256
-from sitegen.ihdm.model import Model, Statistics
-from sitegen.ihdm.pickles import read_pickle
-from sitegen.ihdm.reading import network_shapes
-from sitegen.ihdm.stored import PickleError
+from sitegen.ihdm.checkpoints.pickles import PickleError, read_pickle
+from sitegen.ihdm.checkpoints.reading import network_shapes
+from sitegen.ihdm.process.diffusion import DiffusionModel
+from sitegen.ihdm.process.model import Model, Statistics
 from tests.ihdm.making import (
     ARCHITECTURES,
     closeness,

@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from sitegen.errors import ConfigError, RefusedError
-from sitegen.ihdm.card import FileRef, ModelCard
-from sitegen.ihdm.coarse import CoarseNet, lowest, restored
-from sitegen.ihdm.inspection import inspect_checkpoint
-from sitegen.ihdm.loss import image_statistics
-from sitegen.ihdm.model import Model
-from sitegen.ihdm.recipe import beginning
-from sitegen.ihdm.weights import COARSE, save_weights
+from sitegen.core.errors import ConfigError, RefusedError
+from sitegen.ihdm.card.card import FileRef, ModelCard
+from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint
+from sitegen.ihdm.checkpoints.weights import COARSE, save_weights
+from sitegen.ihdm.nets.coarse import CoarseNet, lowest, restored
+from sitegen.ihdm.process.model import Model
+from sitegen.ihdm.training.loss import image_statistics
+from sitegen.ihdm.training.recipe import beginning
 from tests.ihdm.hybrids import CONFIG, card, model, outspoken
 from tests.ihdm.lessons import dct, images, kept, preconditioned
 from tests.ihdm.making import load_heat, random_unet

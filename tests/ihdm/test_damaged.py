@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from sitegen.errors import RefusedError
-from sitegen.ihdm.card import FileRef, ModelCard
-from sitegen.ihdm.checkpoint import load_model, read_weights, save_weights
-from sitegen.ihdm.inputs import sha256
+from sitegen.core.errors import RefusedError
+from sitegen.core.inputs import sha256
+from sitegen.ihdm.card.card import FileRef, ModelCard
+from sitegen.ihdm.checkpoints.loading import load_model, read_weights, save_weights
 from tests.ihdm.making import (
     entries_of,
     random_unet,

@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from sitegen.errors import RefusedError
-from sitegen.ihdm.data import image_side, read_idx, read_images, require_enough
+from sitegen.core.errors import RefusedError
+from sitegen.ihdm.data.images import image_side, read_idx, read_images, require_enough
 
 Picture = NDArray[np.uint8]
 IDX = "train-images-idx3-ubyte"

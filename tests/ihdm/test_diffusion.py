@@ -14,9 +14,9 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 from torch import Tensor
 
-from sitegen.errors import ConfigError, TargetError
-from sitegen.ihdm.card import DiffusionConfig, ModelCard
-from sitegen.ihdm.diffusion import (
+from sitegen.core.errors import ConfigError, TargetError
+from sitegen.ihdm.card.card import DiffusionConfig, ModelCard
+from sitegen.ihdm.process.diffusion import (
     DiffusionModel,
     DiffusionSchedule,
     ddim_levels,
@@ -25,8 +25,8 @@ from sitegen.ihdm.diffusion import (
     initial_noise,
     to_pixels,
 )
-from sitegen.ihdm.noise import branching, independent
-from sitegen.ihdm.reverse import Step
+from sitegen.ihdm.process.noise import branching, independent
+from sitegen.ihdm.process.reverse import Step
 from tests.ihdm.making import closeness, random_unet, small_card
 
 SHAPE = (1, 8, 8)

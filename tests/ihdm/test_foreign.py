@@ -14,15 +14,15 @@ import pytest
 import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
-from sitegen.config import load_site
-from sitegen.errors import ConfigError, PlatformError, RefusedError
-from sitegen.ihdm.card import DiffusionConfig, ModelCard
-from sitegen.ihdm.checkpoint import inspect_checkpoint, load_model
-from sitegen.ihdm.diffusion import DiffusionModel, ddpm_process, initial_noise
-from sitegen.ihdm.noise import independent
-from sitegen.ihdm.recipe import as_ddpm
-from sitegen.ihdm.schedule import BlurSchedule
-from sitegen.models import model_source, site_models
+from sitegen.config.loader import load_site
+from sitegen.core.errors import ConfigError, PlatformError, RefusedError
+from sitegen.ihdm.card.card import DiffusionConfig, ModelCard
+from sitegen.ihdm.card.schedule import BlurSchedule
+from sitegen.ihdm.checkpoints.loading import inspect_checkpoint, load_model
+from sitegen.ihdm.process.diffusion import DiffusionModel, ddpm_process, initial_noise
+from sitegen.ihdm.process.noise import independent
+from sitegen.ihdm.training.recipe import as_ddpm
+from sitegen.models.registry import model_source, site_models
 from tests.ihdm.making import closeness, load_heat, random_unet, save, small_card
 
 SIGMAS = [0.0, 0.4, 0.9, 2.5, 3.0, 7.25]
@@ -329,7 +329,7 @@ def test_cards_of_others_need_no_torch(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "from pathlib import Path\n"
-        "from sitegen.models import model_source\n"
+        "from sitegen.models.registry import model_source\n"
         "print([model_source('x', Path(each)).card.digest for each in sys.argv[1:]])\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "a"), str(path)]

@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from sitegen.ihdm import BlurSchedule, dissipate
-from sitegen.ihdm.heat import dct2, idct2, laplacian_eigenvalues
+from sitegen.ihdm.process.heat import dct2, idct2, laplacian_eigenvalues
 from tests.ihdm.making import closeness
 
 _SIGMAS = st.floats(0.05, 60)

@@ -22,10 +22,9 @@ import numpy as np
 import pytest
 import torch
 
-from sitegen.ihdm.card import ModelCard
-from sitegen.ihdm.checkpoint import load_model
-from sitegen.ihdm.pickles import read_pickle
-from sitegen.ihdm.stored import ForbiddenError, PickleError
+from sitegen.ihdm.card.card import ModelCard
+from sitegen.ihdm.checkpoints.loading import load_model
+from sitegen.ihdm.checkpoints.pickles import ForbiddenError, PickleError, read_pickle
 from tests.ihdm.making import (
     entries_of,
     pickled,

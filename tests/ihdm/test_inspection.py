@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from sitegen.errors import RefusedError
-from sitegen.ihdm.architecture import Architecture, infer
-from sitegen.ihdm.card import ModelCard, preset, presets, read_card
-from sitegen.ihdm.checkpoint import (
+from sitegen.core.errors import RefusedError
+from sitegen.ihdm.card.card import ModelCard, preset, presets, read_card
+from sitegen.ihdm.checkpoints.architecture import Architecture, infer
+from sitegen.ihdm.checkpoints.loading import (
     convert_checkpoint,
     inspect_checkpoint,
 )
-from sitegen.ihdm.reading import network_shapes
+from sitegen.ihdm.checkpoints.reading import network_shapes
 from tests.ihdm.making import (
     ARCHITECTURES,
     small_card,
@@ -87,7 +87,7 @@ def test_inspect_needs_no_torch(tiny: Path, tiny_card: ModelCard, tmp_path: Path
     convert_checkpoint(tiny, tiny_card, tmp_path)
     code = (
         "import sys; sys.modules['torch'] = None\n"
-        "from sitegen.ihdm.inspection import inspect_checkpoint\n"
+        "from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint\n"
         "for path in sys.argv[1:]: inspect_checkpoint(path).to_text()\n"
     )
     command = [sys.executable, "-c", code, os.fspath(tiny), os.fspath(tmp_path)]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from sitegen.errors import PlatformError
-from sitegen.ihdm.log import TrainingLog
+from sitegen.core.errors import PlatformError
+from sitegen.ihdm.training.log import TrainingLog
 
 
 def test_lines(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from sitegen.ihdm.loss import draw_levels, image_statistics, level_density, loss_per_image
-from sitegen.ihdm.model import Model
-from sitegen.ihdm.unet import UNet
+from sitegen.ihdm.nets.unet import UNet
+from sitegen.ihdm.process.model import Model
+from sitegen.ihdm.training.loss import draw_levels, image_statistics, level_density, loss_per_image
 from tests.ihdm.lessons import blur, dct, images, kept, preconditioned, wiener
 from tests.ihdm.making import random_unet, small_card
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors.torch import save as to_safetensors
 
-from sitegen.errors import RefusedError
-from sitegen.ihdm.card import FileRef, ModelCard
-from sitegen.ihdm.checkpoint import load_model, save_weights
+from sitegen.core.errors import RefusedError
+from sitegen.ihdm.card.card import FileRef, ModelCard
+from sitegen.ihdm.checkpoints.loading import load_model, save_weights
 from tests.ihdm.making import (
     pickled,
     published,

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from sitegen.ihdm.loss import image_statistics
-from sitegen.ihdm.model import Model, Statistics, linear_estimate
-from sitegen.ihdm.unet import UNet
+from sitegen.ihdm.nets.unet import UNet
+from sitegen.ihdm.process.model import Model, Statistics, linear_estimate
+from sitegen.ihdm.training.loss import image_statistics
 from tests.ihdm.lessons import blur, dct, images, kept, preconditioned, wiener
 from tests.ihdm.making import random_unet, small_card
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sitegen.ihdm.muon import Muon, orthogonalized
+from sitegen.ihdm.training.muon import Muon, orthogonalized
 
 SHAPES = [(16, 40), (40, 16), (16, 40), (32, 32), (16, 16)]
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sitegen.ihdm import interpolate_noise
-from sitegen.ihdm.noise import (
+from sitegen.ihdm.process.noise import (
     LAST_SEED,
     Purpose,
     branching,

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sitegen.ihdm.optimizers import Optimizers, muon_names
-from sitegen.ihdm.options import TrainingOptions
+from sitegen.ihdm.training.optimizers import Optimizers, muon_names
+from sitegen.ihdm.training.options import TrainingOptions
 from tests.ihdm.making import random_unet, small_card
 
 OPTIONS = TrainingOptions(

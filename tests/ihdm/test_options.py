@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from sitegen.errors import ConfigError
-from sitegen.ihdm.options import TrainingOptions
+from sitegen.core.errors import ConfigError
+from sitegen.ihdm.training.options import TrainingOptions
 
 SHORT = TrainingOptions(
     images=1000, batch_size=10, learning_rate=2.0, warmup_steps=10, decay_share=0.4

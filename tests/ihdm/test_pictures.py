@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sitegen.errors import RefusedError
-from sitegen.ihdm.pictures import read_picture, scaled
+from sitegen.core.errors import RefusedError
+from sitegen.ihdm.data.pictures import read_picture, scaled
 
 
 def noise(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from sitegen.errors import RefusedError
+from sitegen.core.errors import RefusedError
 from sitegen.ihdm import dissipate
-from sitegen.ihdm.card import BlurRange, FileRef, ModelCard
-from sitegen.ihdm.prior import Prior, make_prior, read_prior
-from sitegen.ihdm.spectrum import spectrum
+from sitegen.ihdm.card.card import BlurRange, FileRef, ModelCard
+from sitegen.ihdm.data.prior import Prior, make_prior, read_prior
+from sitegen.ihdm.process.spectrum import spectrum
 from tests.ihdm.making import small_card
 
 

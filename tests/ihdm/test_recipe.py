@@ -11,17 +11,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sitegen.errors import LockedError, PlatformError, RefusedError
-from sitegen.files import digest, lock
-from sitegen.ihdm import recipe
-from sitegen.ihdm.card import ModelCard, read_card
-from sitegen.ihdm.checkpoint import load_model
-from sitegen.ihdm.diffusion import DiffusionModel, ddpm_process, initial_noise
-from sitegen.ihdm.noise import independent
-from sitegen.ihdm.prior import read_prior
-from sitegen.ihdm.recipe import Training, small_card
-from sitegen.ihdm.reverse import reverse_process
-from sitegen.ihdm.train import Progress, Run, TrainingOptions
+from sitegen.core.errors import LockedError, PlatformError, RefusedError
+from sitegen.core.files import digest, lock
+from sitegen.ihdm.card.card import ModelCard, read_card
+from sitegen.ihdm.checkpoints.loading import load_model
+from sitegen.ihdm.data.prior import read_prior
+from sitegen.ihdm.process.diffusion import DiffusionModel, ddpm_process, initial_noise
+from sitegen.ihdm.process.noise import independent
+from sitegen.ihdm.process.reverse import reverse_process
+from sitegen.ihdm.training import recipe
+from sitegen.ihdm.training.recipe import Training, small_card
+from sitegen.ihdm.training.train import Progress, Run, TrainingOptions
 from tests.ihdm import making
 from tests.ihdm.lessons import images
 from tests.ihdm.making import load_heat

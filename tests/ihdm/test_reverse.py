@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from sitegen.errors import TargetError
+from sitegen.core.errors import TargetError
 from sitegen.ihdm import interpolate_noise, reverse_process
-from sitegen.ihdm.card import ModelCard
-from sitegen.ihdm.model import Model
-from sitegen.ihdm.noise import branching, independent, shared
+from sitegen.ihdm.card.card import ModelCard
+from sitegen.ihdm.process.model import Model
+from sitegen.ihdm.process.noise import branching, independent, shared
 from tests.ihdm.making import closeness, random_unet, small_card
 
 

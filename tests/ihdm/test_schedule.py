@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from torch import Tensor
 
-from sitegen.errors import ConfigError
+from sitegen.core.errors import ConfigError
 from sitegen.ihdm import BlurSchedule
 
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from scipy.fft import dctn
 
-from sitegen.ihdm.heat import dct2
-from sitegen.ihdm.model import Statistics
-from sitegen.ihdm.spectrum import (
+from sitegen.ihdm.process.heat import dct2
+from sitegen.ihdm.process.model import Statistics
+from sitegen.ihdm.process.spectrum import (
     frequencies,
     ring_means,
     ring_of,

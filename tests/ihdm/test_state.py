@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from sitegen.errors import PlatformError, RefusedError
-from sitegen.ihdm.state import KEYS, read_state, write_state
+from sitegen.core.errors import PlatformError, RefusedError
+from sitegen.ihdm.training.state import KEYS, read_state, write_state
 
 CPU = torch.device("cpu")
 

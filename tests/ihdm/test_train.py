@@ -18,14 +18,14 @@ import torch
 from diffusers import DDPMScheduler
 from torch import Tensor
 
-from sitegen.errors import RefusedError, TargetError
-from sitegen.ihdm import train
-from sitegen.ihdm.card import BlurRange, ModelCard
-from sitegen.ihdm.loss import level_density, loss_per_image
-from sitegen.ihdm.model import Precision
-from sitegen.ihdm.pace import Timer
-from sitegen.ihdm.recipe import as_ddpm
-from sitegen.ihdm.train import Beginning, Progress, Run, TrainingOptions
+from sitegen.core.errors import RefusedError, TargetError
+from sitegen.ihdm.card.card import BlurRange, ModelCard
+from sitegen.ihdm.process.model import Precision
+from sitegen.ihdm.training import train
+from sitegen.ihdm.training.loss import level_density, loss_per_image
+from sitegen.ihdm.training.pace import Timer
+from sitegen.ihdm.training.recipe import as_ddpm
+from sitegen.ihdm.training.train import InitialWeights, Progress, Run, TrainingOptions
 from tests.ihdm.lessons import images
 from tests.ihdm.making import random_unet, small_card
 
@@ -106,7 +106,7 @@ import sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from sitegen.ihdm.train import TrainingOptions
+from sitegen.ihdm.training.train import TrainingOptions
 from tests.ihdm.test_train import OPTIONS, start
 run = start(Path(sys.argv[1]))
 while run.step < run.options.steps - 1:
@@ -205,7 +205,7 @@ def test_ddpm_step_by_hand(tmp_path: Path) -> None:
     """The loss of a DDPM is the error of the noise, at levels that are drawn alike."""
     options = replace(OPTIONS, level_focus=0.0)
     card = replace(ddpm(), unet=small_card().unet)
-    begun = Beginning("any", "a" * 64, random_unet(card).state_dict())  # a new one answers 0
+    begun = InitialWeights("any", "a" * 64, random_unet(card).state_dict())  # a new one answers 0
     run = Run(card, images(), options, tmp_path, beginning=begun)
     levels, losses = run.advance()
     generator = torch.Generator().manual_seed(train.mixed_seed(0, 0))
@@ -224,9 +224,9 @@ def test_ddpm_step_by_hand(tmp_path: Path) -> None:
 def test_begins_with_other_weights(tmp_path: Path) -> None:
     """The given weights are the first ones, also of the averages; others are another run."""
     weights = random_unet(card(), seed=9).state_dict()
-    begun = Beginning("parent", "a" * 64, weights)
+    begun = InitialWeights("parent", "a" * 64, weights)
 
-    def run(beginning: Beginning | None) -> Run:
+    def run(beginning: InitialWeights | None) -> Run:
         return Run(card(), images(), OPTIONS, tmp_path, beginning=beginning)
 
     first = run(begun)
@@ -234,7 +234,7 @@ def test_begins_with_other_weights(tmp_path: Path) -> None:
     assert all(torch.equal(value, weights[name]) for name, value in first.ema.items())
     first.advance_to_end(nothing, after(2))
     assert run(begun).restore()
-    for other in (None, Beginning("parent", "b" * 64, weights)):
+    for other in (None, InitialWeights("parent", "b" * 64, weights)):
         with pytest.raises(RefusedError, match="it began from other weights"):
             run(other).restore()
 

@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sitegen.ihdm.card import preset, presets
-from sitegen.ihdm.model import Model
-from sitegen.ihdm.networks import UNetConfig
-from sitegen.ihdm.unet import AttentionBlock, Downsample, UNet, Upsample
+from sitegen.ihdm.card.card import preset, presets
+from sitegen.ihdm.card.networks import UNetConfig
+from sitegen.ihdm.nets.unet import AttentionBlock, Downsample, UNet, Upsample
+from sitegen.ihdm.process.model import Model
 from tests.ihdm.making import closeness, random_unet, small_card
 
 _ODD: list[dict[str, Any]] = [

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sitegen.kinds.grids import SharedInitialState, Trajectories
+from sitegen.figures.shared_initial_state.spec import SharedInitialState
+from sitegen.figures.trajectories.spec import Trajectories
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from sitegen.errors import ConfigError
-from sitegen.figures import Figure, Place, default_alt, make_figure
-from sitegen.kinds.latents import Interpolation, SharedNoise
+from sitegen.core.diagnostics import SourceLocation
+from sitegen.core.errors import ConfigError
+from sitegen.figures.base import Figure, default_alt
+from sitegen.figures.interpolation.spec import Interpolation
+from sitegen.figures.registry import make_figure
+from sitegen.figures.shared_noise.spec import SharedNoise
 
-PLACE = Place("pages/index.md", 9)
+PLACE = SourceLocation("pages/index.md", 9)
 MODELS = {"mnist", "mnist-ddpm"}
 
 

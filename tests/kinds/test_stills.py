@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from sitegen.errors import ConfigError
-from sitegen.figures import Figure, Place, make_figure
-from sitegen.ihdm.card import FileRef, ModelCard
-from sitegen.models import ModelSource
-from sitegen.plan import Job, plan_figure
+from sitegen.build.plan import PlannedFigure, plan_figure
+from sitegen.core.diagnostics import SourceLocation
+from sitegen.core.errors import ConfigError
+from sitegen.figures.base import Figure
+from sitegen.figures.registry import make_figure
+from sitegen.ihdm.card.card import FileRef, ModelCard
+from sitegen.models.registry import ModelSource
 from tests.builders import CARD
 
 DDPM = """
@@ -52,12 +54,12 @@ def call(
     sources: Mapping[str, ModelSource], root: Path, kind: str, *args: str, **kwargs: Any
 ) -> Figure:
     """A call in line 3 of the site in `root`."""
-    return make_figure(kind, args, kwargs, Place("index.md", 3), sources, root)
+    return make_figure(kind, args, kwargs, SourceLocation("index.md", 3), sources, root)
 
 
 def planned(
     sources: Mapping[str, ModelSource], root: Path, kind: str, *args: str, **kwargs: Any
-) -> Job:
+) -> PlannedFigure:
     """The same, planned."""
     return plan_figure(call(sources, root, kind, *args, **kwargs), "index.html", sources, "env")
 
@@ -73,7 +75,7 @@ def test_with_and_without_baseline(
     )
     assert [each.name for each in alone.models] == ["heat"]
     assert [each.name for each in both.models] == ["heat", "noise"]
-    assert alone.request != both.request
+    assert alone.request_digest != both.request_digest
     assert "DDPM" in both.figure.spec.describe(4)
     assert "DDPM" not in alone.figure.spec.describe(4)
 
@@ -107,10 +109,10 @@ _WRONG_MODELS = {
 
 @pytest.mark.parametrize(("asked", "told"), _WRONG_MODELS.values(), ids=_WRONG_MODELS.keys())
 def test_models_that_do_not_fit(
-    sources: Mapping[str, ModelSource], tmp_path: Path, asked: Any, told: str
+    sources: Mapping[str, ModelSource], tmp_path: Path, request_json: Any, told: str
 ) -> None:
     """A wrong kind, with the models that would do; other sizes; fewer levels than asked for."""
-    kind, model, kwargs = asked
+    kind, model, kwargs = request_json
     with pytest.raises(ConfigError, match=told):
         planned(sources, tmp_path, kind, model, **kwargs)
 
@@ -147,11 +149,11 @@ _WRONG = {
 
 @pytest.mark.parametrize(("asked", "told"), _WRONG.values(), ids=_WRONG.keys())
 def test_wrong_arguments(
-    sources: Mapping[str, ModelSource], tmp_path: Path, asked: dict[str, Any], told: str
+    sources: Mapping[str, ModelSource], tmp_path: Path, request_json: dict[str, Any], told: str
 ) -> None:
     """Each is told with file and line, and a close match where there is one."""
     with pytest.raises(ConfigError, match=rf"^index\.md:3: .*{told}"):
-        call(sources, tmp_path, asked.pop("kind"), "heat", **dict(asked))
+        call(sources, tmp_path, request_json.pop("kind"), "heat", **dict(request_json))
 
 
 def test_link_out_of_the_site(sources: Mapping[str, ModelSource], tmp_path: Path) -> None:
@@ -165,23 +167,23 @@ def test_link_out_of_the_site(sources: Mapping[str, ModelSource], tmp_path: Path
 def test_the_picture_decides_pixels(sources: Mapping[str, ModelSource], tmp_path: Path) -> None:
     """Its content, whatever its name: the author's, or else the example's, and no other figure."""
 
-    def request(kind: str = "process", **kwargs: Any) -> str:
+    def request_digest(kind: str = "process", **kwargs: Any) -> str:
         fresh = {
             name: ModelSource(**{k: v for k, v in vars(s).items() if k in _PARTS})
             for name, s in sources.items()
         }
         more = {"columns": 5} if kind == "process" else {}
-        return planned(fresh, tmp_path, kind, "shows", **more, **kwargs).request
+        return planned(fresh, tmp_path, kind, "shows", **more, **kwargs).request_digest
 
-    first, own, grid = request(), request(image="two.png"), request("spectra")
+    first, own, grid = request_digest(), request_digest(image="two.png"), request_digest("spectra")
     assert first != own
     (tmp_path / "three.png").write_bytes(b"two.png")
-    assert request(image="three.png") == own
+    assert request_digest(image="three.png") == own
     (tmp_path / "two.png").write_bytes(b"another")
-    assert request(image="two.png") != own
+    assert request_digest(image="two.png") != own
     (tmp_path / "one.png").write_bytes(b"another")
-    assert request() != first
-    assert request("spectra") == grid
+    assert request_digest() != first
+    assert request_digest("spectra") == grid
 
 
 _PARTS = ("name", "card", "weights", "prior", "card_path", "example")
@@ -193,4 +195,4 @@ def test_pinned_example(sources: Mapping[str, ModelSource], tmp_path: Path) -> N
     card = ModelCard.from_toml(CARD)
     pinned = FileRef("one.png", "a" * 64)
     source = replace(sources["shows"], card=replace(card, example=pinned))
-    assert planned({"shows": source}, tmp_path, "process", "shows", columns=5).request
+    assert planned({"shows": source}, tmp_path, "process", "shows", columns=5).request_digest

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from sitegen.errors import ConfigError
-from sitegen.figures import Figure, Place, default_alt, make_figure
-from sitegen.kinds.trees import Hierarchy
+from sitegen.core.diagnostics import SourceLocation
+from sitegen.core.errors import ConfigError
+from sitegen.figures.base import Figure, default_alt
+from sitegen.figures.hierarchy.spec import Hierarchy
+from sitegen.figures.registry import make_figure
 
-PLACE = Place("pages/index.md", 7)
+PLACE = SourceLocation("pages/index.md", 7)
 
 
 def call(**arguments: object) -> Figure:

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from recipes.coarse import LowCosines, draw_states, low_cosines
-from sitegen.ihdm.coarse import lowest
-from sitegen.ihdm.heat import dct2
+from sitegen.ihdm.nets.coarse import lowest
+from sitegen.ihdm.process.heat import dct2
 from tests.ihdm.hybrids import model as with_coarse
 from tests.ihdm.hybrids import outspoken, without_coarse
 from tests.ihdm.lessons import dct, images, kept, preconditioned

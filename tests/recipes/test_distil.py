@@ -13,12 +13,12 @@ from recipes import distil
 from recipes.coarse import LowCosines, low_cosines
 from recipes.distil import Lessons, distillation_loss
 from recipes.runs import CoarseRun
-from sitegen.ihdm.checkpoint import load_model
-from sitegen.ihdm.coarse import CoarseNet
-from sitegen.ihdm.model import Model
-from sitegen.ihdm.networks import CoarseConfig
-from sitegen.ihdm.options import TrainingOptions
-from sitegen.models import model_source
+from sitegen.ihdm.card.networks import CoarseConfig
+from sitegen.ihdm.checkpoints.loading import load_model
+from sitegen.ihdm.nets.coarse import CoarseNet
+from sitegen.ihdm.process.model import Model
+from sitegen.ihdm.training.options import TrainingOptions
+from sitegen.models.registry import model_source
 from tests.ihdm.hybrids import CONFIG, outspoken, without_coarse
 from tests.ihdm.lessons import images
 

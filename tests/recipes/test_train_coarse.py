@@ -13,11 +13,11 @@ from recipes import train_coarse
 from recipes.coarse import LowCosines, low_cosines
 from recipes.runs import CoarseRun, read_net
 from recipes.train_coarse import coarse_loss, denoising_loss
-from sitegen.ihdm.coarse import CoarseNet, lowest
-from sitegen.ihdm.heat import dct2
-from sitegen.ihdm.loss import heat_loss
-from sitegen.ihdm.networks import CoarseConfig
-from sitegen.ihdm.options import TrainingOptions
+from sitegen.ihdm.card.networks import CoarseConfig
+from sitegen.ihdm.nets.coarse import CoarseNet, lowest
+from sitegen.ihdm.process.heat import dct2
+from sitegen.ihdm.training.loss import heat_loss
+from sitegen.ihdm.training.options import TrainingOptions
 from tests.ihdm.hybrids import without_coarse
 from tests.ihdm.lessons import images
 

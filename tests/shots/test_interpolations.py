@@ -10,21 +10,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sitegen.actors import load_actor, load_diffusion
-from sitegen.figures import Place, make_figure
-from sitegen.frames import Frame, to_uint8, upscale
-from sitegen.ihdm.noise import independent
-from sitegen.models import ModelSource, model_source
-from sitegen.panels import Panels
-from sitegen.plan import Shot
-from sitegen.shots.clips import BACKGROUND, INK
-from sitegen.shots.interpolations import LABELS, turns
-from sitegen.studio import Studio
+from sitegen.build.renderer import FigureRenderer
+from sitegen.core.diagnostics import SourceLocation
+from sitegen.figures.clips import BACKGROUND, INK
+from sitegen.figures.interpolation.sample import LABELS, turns
+from sitegen.figures.registry import make_figure
+from sitegen.ihdm.process.noise import independent
+from sitegen.media.frames import Frame, to_uint8, upscale
+from sitegen.media.jobs import RenderJob
+from sitegen.media.panels import Panels
+from sitegen.models.registry import ModelSource, model_source
+from sitegen.sampling.models import load_ddpm_sampler, load_heat_sampler
 from tests.builders import CPU
 from tests.tinymodel import LEVELS, on_one_thread, write_ddpm, write_model
 
 SIDE = 8
-PLACE = Place("pages/index.md", 4)
+PLACE = SourceLocation("pages/index.md", 4)
 
 one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
 
@@ -37,14 +38,14 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, ModelSourc
     return {"tiny": heat, "noise": model_source("noise", write_ddpm(folder / "noise"))}
 
 
-def shot(sources: Mapping[str, ModelSource], **arguments: object) -> Shot:
+def job(sources: Mapping[str, ModelSource], **arguments: object) -> RenderJob:
     """Prepare an interpolation as a page asks for it."""
     given = {"ddpm": "noise", "points": 5, "hold": 2, "ddim_steps": 3, **arguments}
     figure = make_figure("interpolation", ("tiny",), given, PLACE, set(sources))
-    return Studio(sources, CPU).shoot(figure)
+    return FigureRenderer(sources, CPU).render_job(figure)
 
 
-def film(made: Shot) -> list[Frame]:
+def film(made: RenderJob) -> list[Frame]:
     """All frames, after the work that comes first."""
     assert len(list(made.work)) == made.steps
     return list(made.clips[""].frames)
@@ -76,19 +77,19 @@ def test_turns() -> None:
 
 def test_ends_are_plain_samples(sources: Mapping[str, ModelSource]) -> None:
     """Of the model, of the DDPM and of DDIM, in every row."""
-    frames = film(shot(sources, samples=[4, 1, 0, 7], seed=3))
-    heat, noise = load_actor(sources["tiny"], CPU), load_diffusion(sources["noise"], CPU)
+    frames = film(job(sources, samples=[4, 1, 0, 7], seed=3))
+    heat, noise = load_heat_sampler(sources["tiny"], CPU), load_ddpm_sampler(sources["noise"], CPU)
     layout = panels(2)
     for row, pair in enumerate([(4, 1), (0, 7)]):
         for sample, moments in zip(pair, ([0, -1], [4, 6]), strict=True):
             x_K = noise.initial_noise(3, [sample])
-            takes = (
+            ways_down = (
                 heat.begin(3, [sample], None),
                 noise.ddpm(x_K, independent(3, [sample], (1, SIDE, SIDE))),
                 noise.ddim(x_K, 3),
             )
-            for panel, take in enumerate(takes):
-                *_, last = take.steps
+            for panel, trajectory in enumerate(ways_down):
+                *_, last = trajectory.steps
                 wanted = to_uint8(last.mean.numpy())[0].astype(int)
                 for moment in moments:
                     seen = cut(frames[moment], layout, panel, row).astype(int)
@@ -97,7 +98,7 @@ def test_ends_are_plain_samples(sources: Mapping[str, ModelSource]) -> None:
 
 def test_there_and_back(sources: Mapping[str, ModelSource]) -> None:
     """Frames mirror each other, ends stand still, and every point differs from its neighbour."""
-    frames = film(shot(sources))
+    frames = film(job(sources))
     assert len(frames) == 2 * (5 + 2)
     for forth, back in zip(frames[:5], frames[11:6:-1], strict=True):
         np.testing.assert_array_equal(forth, back)
@@ -112,16 +113,16 @@ def test_there_and_back(sources: Mapping[str, ModelSource]) -> None:
 
 def test_without_a_ddpm(sources: Mapping[str, ModelSource]) -> None:
     """One panel alone, of the same pictures."""
-    alone, beside = film(shot(sources, ddpm=None)), film(shot(sources))
+    alone, beside = film(job(sources, ddpm=None)), film(job(sources))
     one, three = panels(1, LABELS[:1]), panels(1)
     for left, right in zip(alone, beside, strict=True):
         np.testing.assert_array_equal(cut(left, one, 0, 0), cut(right, three, 0, 0))
-    assert shot(sources, ddpm=None).parameters["panels"] == ["IHDM"]
+    assert job(sources, ddpm=None).parameters["panels"] == ["IHDM"]
 
 
 def test_manifest(sources: Mapping[str, ModelSource]) -> None:
     """What the page needs to name panels and points; all frames show finished images."""
-    made = shot(sources)
+    made = job(sources)
     assert made.parameters["panels"] == ["IHDM", "Full DDPM latent", "DDIM"]
     assert (made.parameters["points"], made.parameters["hold"]) == (5, 2)
     assert made.levels == (0,) * 14
@@ -132,7 +133,7 @@ def test_manifest(sources: Mapping[str, ModelSource]) -> None:
 
 def test_strip(sources: Mapping[str, ModelSource], tmp_path: Path) -> None:
     """A row of points for each way to sample, for light pages and for dark ones."""
-    made = shot(sources, points=12)
+    made = job(sources, points=12)
     film(made)
     files = [draw(tmp_path) for draw in made.stills.values()]
     assert [file.path for file in files] == ["strip.webp", "strip-dark.webp"]

@@ -10,16 +10,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from sitegen.actors import Actor, DiffusionActor, Take, load_actor, load_diffusion
-from sitegen.ihdm.noise import independent
-from sitegen.models import model_source
-from sitegen.shots.paths import (
+from sitegen.figures.paths import (
     Paths,
     ddim_paths,
     ddpm_paths,
     heat_paths,
     noise_of,
     straight,
+)
+from sitegen.ihdm.process.noise import independent
+from sitegen.models.registry import model_source
+from sitegen.sampling.models import (
+    DdpmSampler,
+    HeatSampler,
+    Trajectory,
+    load_ddpm_sampler,
+    load_heat_sampler,
 )
 from tests.builders import CPU
 from tests.tinymodel import on_one_thread, write_ddpm, write_model
@@ -32,20 +38,22 @@ one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
 
 
 @pytest.fixture(scope="module")
-def actor(tmp_path_factory: pytest.TempPathFactory) -> Actor:
+def sampler(tmp_path_factory: pytest.TempPathFactory) -> HeatSampler:
     """A tiny model."""
-    return load_actor(model_source("a", write_model(tmp_path_factory.mktemp("a") / "a")), CPU)
+    return load_heat_sampler(
+        model_source("a", write_model(tmp_path_factory.mktemp("a") / "a")), CPU
+    )
 
 
 @pytest.fixture(scope="module")
-def baseline(tmp_path_factory: pytest.TempPathFactory) -> DiffusionActor:
+def baseline(tmp_path_factory: pytest.TempPathFactory) -> DdpmSampler:
     """A tiny DDPM."""
-    return load_diffusion(model_source("b", write_ddpm(tmp_path_factory.mktemp("b") / "b")), CPU)
+    return load_ddpm_sampler(model_source("b", write_ddpm(tmp_path_factory.mktemp("b") / "b")), CPU)
 
 
-def final(take: Take) -> Tensor:
+def final(trajectory: Trajectory) -> Tensor:
     """The finished images."""
-    *_, last = take.steps
+    *_, last = trajectory.steps
     return last.mean
 
 
@@ -76,47 +84,47 @@ def test_straight_way_has_equal_steps() -> None:
     assert float((steps - steps.mean(0)).abs().max()) < 1
 
 
-def test_heat_paths(actor: Actor) -> None:
+def test_heat_paths(sampler: HeatSampler) -> None:
     """They start from exactly the plain samples' u_K, straight between, and end as these do."""
-    take = heat_paths(actor, PATHS)
-    plain = actor.initial_states(3, PATHS.ends)
-    assert torch.equal(ends(take.u_K), plain)
-    assert float((take.u_K[2] - plain[:2].mean(0)).abs().max()) < 1e-6
-    wanted = final(actor.begin(3, PATHS.ends, None))
-    found = final(take)
+    trajectory = heat_paths(sampler, PATHS)
+    plain = sampler.initial_states(3, PATHS.ends)
+    assert torch.equal(ends(trajectory.u_K), plain)
+    assert float((trajectory.u_K[2] - plain[:2].mean(0)).abs().max()) < 1e-6
+    wanted = final(sampler.begin(3, PATHS.ends, None))
+    found = final(trajectory)
     assert float((ends(found) - wanted).abs().max()) < 1e-5 * float(wanted.abs().max())
     assert float((found[2] - found[0]).abs().max()) > 0.01
 
 
-def test_noise_std_of_a_path(actor: Actor) -> None:
+def test_noise_std_of_a_path(sampler: HeatSampler) -> None:
     """δ = 0 leaves state and mean the same."""
-    step = next(iter(heat_paths(actor, PATHS, 0.0).steps))
+    step = next(iter(heat_paths(sampler, PATHS, 0.0).steps))
     assert torch.equal(step.state, step.mean)
 
 
-def test_ddpm_paths(baseline: DiffusionActor) -> None:
+def test_ddpm_paths(baseline: DdpmSampler) -> None:
     """Great circles in x_K and in every noise; the ends are plain DDPM samples."""
-    take = ddpm_paths(baseline, PATHS)
+    trajectory = ddpm_paths(baseline, PATHS)
     x_K = baseline.initial_noise(3, PATHS.ends)
-    assert torch.equal(ends(take.u_K), (x_K + 1) / 2)
+    assert torch.equal(ends(trajectory.u_K), (x_K + 1) / 2)
     half = (x_K[0] + x_K[1]) / math.sqrt(2)
-    assert float((take.u_K[2] - (half + 1) / 2).abs().max()) < 1e-6
+    assert float((trajectory.u_K[2] - (half + 1) / 2).abs().max()) < 1e-6
     wanted = final(baseline.ddpm(x_K, independent(3, PATHS.ends, SHAPE)))
-    found = final(take)
+    found = final(trajectory)
     assert float((ends(found) - wanted).abs().max()) < 1e-4
     assert float((found[2] - found[0]).abs().max()) > 0.01
 
 
-def test_ddim_paths(baseline: DiffusionActor) -> None:
+def test_ddim_paths(baseline: DdpmSampler) -> None:
     """Great circles in x_K alone, in as many steps as asked for."""
-    take = ddim_paths(baseline, PATHS, 2)
-    steps = list(take.steps)
+    trajectory = ddim_paths(baseline, PATHS, 2)
+    steps = list(trajectory.steps)
     assert [step.level for step in steps] == [2, 0]
     wanted = final(baseline.ddim(baseline.initial_noise(3, PATHS.ends), 2))
     assert float((ends(steps[-1].mean) - wanted).abs().max()) < 1e-4
 
 
-def test_takes_of_a_ddpm_are_in_pixels(baseline: DiffusionActor) -> None:
+def test_takes_of_a_ddpm_are_in_pixels(baseline: DdpmSampler) -> None:
     """Black is 0 and white is 1, as for the other models: clipped images are in [0, 1]."""
     images = final(ddpm_paths(baseline, PATHS))
     assert baseline.model.card.diffusion is not None
@@ -130,6 +138,6 @@ def test_wrong_kind(tmp_path: Path) -> None:
     heat = model_source("heat", write_model(tmp_path / "heat"))
     noise = model_source("noise", write_ddpm(tmp_path / "noise"))
     with pytest.raises(Exception, match='noise is of kind "ddpm", and this needs "ihdm"'):
-        load_actor(noise, CPU)
+        load_heat_sampler(noise, CPU)
     with pytest.raises(Exception, match='heat is of kind "ihdm", and this needs "ddpm"'):
-        load_diffusion(heat, CPU)
+        load_ddpm_sampler(heat, CPU)

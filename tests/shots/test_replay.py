@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sitegen.errors import PlatformError
-from sitegen.frames import Frame
-from sitegen.shots import replay
-from sitegen.shots.replay import Replay
+from sitegen.core.errors import PlatformError
+from sitegen.media.frames import Frame
+from sitegen.sampling import replay
+from sitegen.sampling.replay import Replay
 
 
 def pictures() -> Iterator[tuple[int, Frame]]:

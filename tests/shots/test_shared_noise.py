@@ -10,17 +10,19 @@ import pytest
 import torch
 from PIL import Image
 
-from sitegen.actors import Actor, load_actor
-from sitegen.errors import ConfigError
-from sitegen.figures import Place, make_figure
-from sitegen.frames import to_uint8
-from sitegen.ihdm.noise import independent
-from sitegen.ihdm.prior import Prior
-from sitegen.models import ModelSource, model_source
-from sitegen.plan import Shot, require_fit
-from sitegen.shots.clips import DARK, LIGHT
-from sitegen.shots.shared_noise import measured, spread
-from sitegen.studio import Studio
+from sitegen.build.plan import require_fit
+from sitegen.build.renderer import FigureRenderer
+from sitegen.core.diagnostics import SourceLocation
+from sitegen.core.errors import ConfigError
+from sitegen.figures.clips import DARK, LIGHT
+from sitegen.figures.registry import make_figure
+from sitegen.figures.shared_noise.sample import measured, spread
+from sitegen.ihdm.data.prior import Prior
+from sitegen.ihdm.process.noise import independent
+from sitegen.media.frames import to_uint8
+from sitegen.media.jobs import RenderJob
+from sitegen.models.registry import ModelSource, model_source
+from sitegen.sampling.models import HeatSampler, load_heat_sampler
 from tests.builders import CPU
 from tests.tinymodel import LEVELS, on_one_thread, write_model
 
@@ -36,15 +38,17 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> ModelSource:
 
 
 @pytest.fixture(scope="module")
-def actor(source: ModelSource) -> Actor:
+def sampler(source: ModelSource) -> HeatSampler:
     """The tiny model."""
-    return load_actor(source, CPU)
+    return load_heat_sampler(source, CPU)
 
 
-def shot(source: ModelSource, **arguments: object) -> Shot:
+def job(source: ModelSource, **arguments: object) -> RenderJob:
     """Prepare the figure as a page asks for it."""
-    figure = make_figure("shared_noise", ("tiny",), arguments, Place("index.md", 1), {"tiny"})
-    return Studio({"tiny": source}, CPU).shoot(figure)
+    figure = make_figure(
+        "shared_noise", ("tiny",), arguments, SourceLocation("index.md", 1), {"tiny"}
+    )
+    return FigureRenderer({"tiny": source}, CPU).render_job(figure)
 
 
 def bank(colours: list[tuple[float, ...]]) -> Prior:
@@ -53,23 +57,23 @@ def bank(colours: list[tuple[float, ...]]) -> Prior:
     return Prior(means[:, :, None, None] * SIDE, SIDE, 20.0)
 
 
-def test_states_are_the_noises_are_shared(source: ModelSource, actor: Actor) -> None:
+def test_states_are_the_noises_are_shared(source: ModelSource, sampler: HeatSampler) -> None:
     """Row r has the noise of sample r of the seed, and column c the c-th state, brightest last."""
-    made = shot(source, count=3, rows=2, seed=4)
+    made = job(source, count=3, rows=2, seed=4)
     *_, last = made.clips[""].frames
-    states = actor.prior.states(spread(actor.prior, 3, "brightness"))
+    states = sampler.prior.states(spread(sampler.prior, 3, "brightness"))
     assert states.mean((1, 2, 3)).diff().min() > 0
     for row in range(2):
-        noise = independent(4, [row], actor.model.card.shape)
+        noise = independent(4, [row], sampler.model.card.shape)
         for column in range(3):
-            *_, step = actor.take(states[column : column + 1], noise).steps
+            *_, step = sampler.trajectory(states[column : column + 1], noise).steps
             spot = last[row * SIDE : (row + 1) * SIDE, column * SIDE : (column + 1) * SIDE]
             assert np.abs(spot.astype(int) - to_uint8(step.mean.numpy())[0]).max() <= 1
 
 
 def test_manifest(source: ModelSource) -> None:
     """Places, what varies, and as many levels as frames; all of it JSON."""
-    made = shot(source, count=4, rows=2)
+    made = job(source, count=4, rows=2)
     assert made.parameters["vary"] == "brightness"
     place = {"count": 8, "columns": 4, "rows": 2, "width": SIDE, "height": SIDE}
     assert made.parameters["cells"] == place
@@ -78,9 +82,9 @@ def test_manifest(source: ModelSource) -> None:
     assert json.loads(json.dumps(made.results())) == made.results()
 
 
-def test_strip(source: ModelSource, actor: Actor, tmp_path: Path) -> None:
+def test_strip(source: ModelSource, sampler: HeatSampler, tmp_path: Path) -> None:
     """Above the initial states, below them the finished images, beside names in ink on paper."""
-    made = shot(source, count=3)
+    made = job(source, count=3)
     *_, last = made.clips[""].frames
     assert list(made.stills) == ["strip", "strip-dark"]
     for (name, draw), (paper, ink) in zip(made.stills.items(), (LIGHT, DARK), strict=True):
@@ -90,7 +94,7 @@ def test_strip(source: ModelSource, actor: Actor, tmp_path: Path) -> None:
         assert sheet.shape == (file.height, file.width, 3)
         factor = 920 // 3 // SIDE
         size = factor * SIDE
-        states = to_uint8(actor.prior.states(spread(actor.prior, 3, "brightness")).numpy())
+        states = to_uint8(sampler.prior.states(spread(sampler.prior, 3, "brightness")).numpy())
         rows = sheet[:size, -size:], sheet[size + 4 :, -size:]
         for seen, wanted in zip(rows, (states[2], last[:, -SIDE:]), strict=True):
             assert np.abs(seen[::factor, ::factor] - wanted).max() <= 8
@@ -116,11 +120,11 @@ def test_colours_are_spread_along_their_own_axis() -> None:
     assert np.abs(grey[chosen] - np.median(grey)).max() < 0.05
 
 
-def test_too_small_a_bank(actor: Actor) -> None:
+def test_too_small_a_bank(sampler: HeatSampler) -> None:
     """No state is shown twice."""
-    assert len(set(spread(actor.prior, len(actor.prior), "brightness"))) == len(actor.prior)
+    assert len(set(spread(sampler.prior, len(sampler.prior), "brightness"))) == len(sampler.prior)
     with pytest.raises(ConfigError, match="count = 21: the prior of the model has only 20 states"):
-        spread(actor.prior, 21, "brightness")
+        spread(sampler.prior, 21, "brightness")
 
 
 def test_what_is_measured() -> None:
@@ -145,6 +149,8 @@ def test_what_is_measured() -> None:
 
 def test_colour_of_a_grey_model(source: ModelSource) -> None:
     """It is a mistake in the call."""
-    figure = make_figure("shared_noise", ("tiny",), {"vary": "colour"}, Place("i", 1), {"tiny"})
+    figure = make_figure(
+        "shared_noise", ("tiny",), {"vary": "colour"}, SourceLocation("i", 1), {"tiny"}
+    )
     with pytest.raises(ConfigError, match='vary = "colour": the model tiny makes grey images'):
         require_fit(figure, {"tiny": source})

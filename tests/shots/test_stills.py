@@ -16,23 +16,25 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from sitegen.actors import Actor, load_actor, load_diffusion
-from sitegen.errors import RefusedError
-from sitegen.figures import KINDS, Figure, Place
-from sitegen.frames import to_uint8
-from sitegen.ihdm.diffusion import DiffusionSchedule
-from sitegen.ihdm.heat import dct2, dissipate
-from sitegen.ihdm.model import Model, Statistics
-from sitegen.ihdm.noise import independent
-from sitegen.ihdm.spectrum import rings, spectrum, spectrum_of
-from sitegen.models import ModelSource, model_source
-from sitegen.plan import Shot
-from sitegen.shots.clips import displayed
-from sitegen.shots.paths import Paths, ddim_paths, heat_paths
-from sitegen.shots.process import even_levels, read_image
-from sitegen.shots.spectra import data_spectrum
-from sitegen.smoothness import evenness
-from sitegen.studio import Studio
+from sitegen.build.renderer import FigureRenderer
+from sitegen.core.diagnostics import SourceLocation
+from sitegen.core.errors import RefusedError
+from sitegen.figures.base import Figure
+from sitegen.figures.clips import displayed
+from sitegen.figures.paths import Paths, ddim_paths, heat_paths
+from sitegen.figures.process.sample import even_levels, read_image
+from sitegen.figures.registry import FIGURES
+from sitegen.figures.smoothness.measure import evenness
+from sitegen.figures.spectra.sample import data_spectrum
+from sitegen.ihdm.process.diffusion import DiffusionSchedule
+from sitegen.ihdm.process.heat import dct2, dissipate
+from sitegen.ihdm.process.model import Model, Statistics
+from sitegen.ihdm.process.noise import independent
+from sitegen.ihdm.process.spectrum import rings, spectrum, spectrum_of
+from sitegen.media.frames import to_uint8
+from sitegen.media.jobs import RenderJob
+from sitegen.models.registry import ModelSource, model_source
+from sitegen.sampling.models import HeatSampler, load_ddpm_sampler, load_heat_sampler
 from tests.builders import CPU
 from tests.ihdm.making import random_unet, small_card
 from tests.tinymodel import LEVELS, add_example, on_one_thread, write_ddpm, write_model
@@ -50,18 +52,20 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
     return {name: model_source(name, folder / name) for name in ("heat", "noise")}
 
 
-def shoot(sources: Sources, kind: str, root: Path = Path(), **spec: Any) -> Shot:
+def render_job(sources: Sources, kind: str, root: Path = Path(), **spec: Any) -> RenderJob:
     """Prepare a figure of the model `heat`."""
-    made = KINDS[kind](model="heat", **spec)  # type: ignore[call-arg]
-    return Studio(sources, CPU).shoot(Figure(kind, "id", made, "", None, Place("a.md", 1), root))
+    made = FIGURES[kind](model="heat", **spec)  # type: ignore[call-arg]
+    return FigureRenderer(sources, CPU).render_job(
+        Figure(kind, "id", made, "", None, SourceLocation("a.md", 1), root)
+    )
 
 
-def finished(shot: Shot, folder: Path) -> tuple[ElementTree.Element, dict[str, Any]]:
+def finished(job: RenderJob, folder: Path) -> tuple[ElementTree.Element, dict[str, Any]]:
     """Do the work of a shot; the drawing and the results, which JSON can hold."""
-    assert sum(1 for _ in shot.work) == shot.steps == shot.length
-    file = shot.stills["image"](folder)
-    results = json.loads(json.dumps(shot.results(), allow_nan=False))
-    assert json.loads(json.dumps(shot.parameters)) == shot.parameters
+    assert sum(1 for _ in job.work) == job.steps == job.length
+    file = job.stills["image"](folder)
+    results = json.loads(json.dumps(job.results(), allow_nan=False))
+    assert json.loads(json.dumps(job.parameters)) == job.parameters
     return ElementTree.parse(folder / file.path).getroot(), results
 
 
@@ -77,16 +81,16 @@ def tiles(drawing: ElementTree.Element) -> list[NDArray[np.uint8]]:
 @pytest.mark.parametrize("show", ["state", "mean"])
 def test_process(sources: Sources, tmp_path: Path, show: str) -> None:
     """Above the example as heat dissipates it, below the way back from where that ends."""
-    shot = shoot(sources, "process", columns=3, seed=4, show=show)
-    drawing, results = finished(shot, tmp_path)
+    job = render_job(sources, "process", columns=3, seed=4, show=show)
+    drawing, results = finished(job, tmp_path)
     found = tiles(drawing)
-    actor = load_actor(sources["heat"], CPU)
+    sampler = load_heat_sampler(sources["heat"], CPU)
     assert sources["heat"].example is not None
     sharp = torch.from_numpy(np.array(Image.open(sources["heat"].example))).double() / 255
-    sigmas = torch.tensor([actor.model.card.schedule[level] for level in (0, 2, 4)])
+    sigmas = torch.tensor([sampler.model.card.schedule[level] for level in (0, 2, 4)])
     forward = dissipate(sharp.expand(3, 1, 8, 8), sigmas)
-    take = actor.take(forward[-1:].float(), independent(4, [0], (1, 8, 8)))
-    states = list(displayed(take, show))
+    trajectory = sampler.trajectory(forward[-1:].float(), independent(4, [0], (1, 8, 8)))
+    states = list(displayed(trajectory, show))
     inverse = [states[LEVELS - level][0] for level in (0, 2, 4)]
     wanted = to_uint8(np.concatenate([forward.numpy(), np.stack(inverse)]))
     np.testing.assert_array_equal(np.stack(found), wanted)
@@ -99,8 +103,8 @@ def test_process_of_an_own_picture(sources: Sources, tmp_path: Path) -> None:
     """A colour picture of twice the size becomes grey, block by block."""
     picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     Image.fromarray(picture).save(tmp_path / "own.png")
-    shot = shoot(sources, "process", tmp_path, columns=2, image="own.png")
-    first = tiles(finished(shot, tmp_path)[0])[0]
+    job = render_job(sources, "process", tmp_path, columns=2, image="own.png")
+    first = tiles(finished(job, tmp_path)[0])[0]
     blocks = picture.reshape(8, 2, 8, 2, 3).mean((1, 3)) @ [0.299, 0.587, 0.114]
     assert np.abs(first[..., 0] - blocks).max() < 1.5
 
@@ -136,24 +140,27 @@ def test_damaged_example(tmp_path: Path) -> None:
     assert source.example is not None
     Image.new("L", (8, 8), 99).save(source.example)
     with pytest.raises(RefusedError, match="is not the example that its card means"):
-        shoot({"heat": source}, "process", columns=2)
+        render_job({"heat": source}, "process", columns=2)
 
 
 def test_spectra(sources: Sources, tmp_path: Path) -> None:
     """The curves are those of the states themselves, unclipped; the DDPM's are over √ᾱ_k."""
-    shot = shoot(sources, "spectra", ddpm="noise", count=3, levels=3, seed=2)
-    drawing, results = finished(shot, tmp_path)
+    job = render_job(sources, "spectra", ddpm="noise", count=3, levels=3, seed=2)
+    drawing, results = finished(job, tmp_path)
     rows = {(row[0], row[1]): row[2:] for row in results["tables"][0]["rows"]}
-    actor, baseline = load_actor(sources["heat"], CPU), load_diffusion(sources["noise"], CPU)
-    states = [torch.from_numpy(u) for u in displayed(actor.begin(2, range(3), None), "state")]
+    sampler, baseline = (
+        load_heat_sampler(sources["heat"], CPU),
+        load_ddpm_sampler(sources["noise"], CPU),
+    )
+    states = [torch.from_numpy(u) for u in displayed(sampler.begin(2, range(3), None), "state")]
     told = [1, 2, 4, 8, -1]  # rings of 0.5, 1, 2 and 4 cycles an image, and the last
     for level in (4, 2, 0):
         assert rows["IHDM", level] == pytest.approx(
             spectrum(states[4 - level])[told].tolist(), rel=0.01
         )
     x_K = baseline.initial_noise(2, range(3))
-    take = baseline.ddpm(x_K, independent(2, range(3), (1, 8, 8)))
-    noisy = {step.level: step.state for step in take.steps} | {4: (x_K + 1) / 2}
+    trajectory = baseline.ddpm(x_K, independent(2, range(3), (1, 8, 8)))
+    noisy = {step.level: step.state for step in trajectory.steps} | {4: (x_K + 1) / 2}
     alphas_bar = DiffusionSchedule.of(baseline.model.card).alphas_bar
     shown = [level for kind, level in rows if kind == "DDPM"]
     assert shown[-1] == 0
@@ -161,7 +168,9 @@ def test_spectra(sources: Sources, tmp_path: Path) -> None:
     for level in shown:
         wanted = spectrum(noisy[level])[told] / alphas_bar[level]
         assert rows["DDPM", level] == pytest.approx(wanted.tolist(), rel=0.02)
-    assert rows["data", None] == pytest.approx(np.array(actor.prior.power)[told].tolist(), rel=0.01)
+    assert rows["data", None] == pytest.approx(
+        np.array(sampler.prior.power)[told].tolist(), rel=0.01
+    )
     assert "Root mean square distance" in results["summary"]
     curves = [each.get("class") for each in drawing.iter() if "M" in (each.get("d") or "")]
     assert {"heat-0", "heat-2", "noise-0", "data", "floor"} <= set(curves)
@@ -170,15 +179,15 @@ def test_spectra(sources: Sources, tmp_path: Path) -> None:
 def test_spectra_alone_and_without_data(sources: Sources, tmp_path: Path) -> None:
     """No DDPM, no red; no spectrum of the data, no black, and the words say so."""
     heat = sources["heat"]
-    actor = load_actor(heat, CPU)
+    sampler = load_heat_sampler(heat, CPU)
     assert heat.card.prior is not None
     assert heat.prior is not None
     (tmp_path / "model").mkdir()
-    pinned = replace(actor.prior, power=()).write(tmp_path / "model/prior.safetensors")
+    pinned = replace(sampler.prior, power=()).write(tmp_path / "model/prior.safetensors")
     card = replace(heat.card, prior=replace(heat.card.prior, sha256=pinned))
     bare = replace(heat, card=card, prior=tmp_path / "model/prior.safetensors")
-    shot = shoot({"heat": bare}, "spectra", count=2, levels=2, show="mean")
-    drawing, results = finished(shot, tmp_path)
+    job = render_job({"heat": bare}, "spectra", count=2, levels=2, show="mean")
+    drawing, results = finished(job, tmp_path)
     assert [row[0] for row in results["tables"][0]["rows"]] == ["IHDM", "IHDM"]
     assert "spectrum of the data is not known" in results["summary"]
     classes = {each.get("class") for each in drawing.iter()}
@@ -191,8 +200,8 @@ def test_data_of_a_preconditioned_model(sources: Sources) -> None:
     statistics = Statistics(images.mean(0), images.var(0, correction=0))
     card = small_card(parameterization="preconditioned")
     model = Model(card, random_unet(card), statistics)
-    prior = load_actor(sources["heat"], CPU).prior
-    found = data_spectrum(Actor(model, prior))
+    prior = load_heat_sampler(sources["heat"], CPU).prior
+    found = data_spectrum(HeatSampler(model, prior))
     assert found == pytest.approx(spectrum_of(statistics).tolist())
     assert found is not None
     assert len(found) == rings(8)
@@ -200,18 +209,18 @@ def test_data_of_a_preconditioned_model(sources: Sources) -> None:
 
 def test_smoothness(sources: Sources, tmp_path: Path) -> None:
     """Medians and steps are of the finished paths between samples 0 and 1, 2 and 3, 4 and 5."""
-    shot = shoot(sources, "smoothness", ddpm="noise", pairs=3, points=4, seed=1, ddim_steps=2)
-    drawing, results = finished(shot, tmp_path)
-    assert shot.steps == LEVELS + LEVELS + 2
+    job = render_job(sources, "smoothness", ddpm="noise", pairs=3, points=4, seed=1, ddim_steps=2)
+    drawing, results = finished(job, tmp_path)
+    assert job.steps == LEVELS + LEVELS + 2
     paths = Paths(1, ((0, 1), (2, 3), (4, 5)), 4)
-    takes = {
-        "IHDM": heat_paths(load_actor(sources["heat"], CPU), paths),
-        "DDIM": ddim_paths(load_diffusion(sources["noise"], CPU), paths, 2),
+    ways_down = {
+        "IHDM": heat_paths(load_heat_sampler(sources["heat"], CPU), paths),
+        "DDIM": ddim_paths(load_ddpm_sampler(sources["noise"], CPU), paths, 2),
     }
     medians, steps = ({row[0]: row[1:] for row in table["rows"]} for table in results["tables"])
     assert list(medians) == ["IHDM", "DDPM", "DDIM", "IHDM − DDPM", "IHDM − DDIM"]
-    for name, take in takes.items():
-        *_, last = take.steps
+    for name, trajectory in ways_down.items():
+        *_, last = trajectory.steps
         wanted = evenness(last.mean.numpy().reshape(3, 4, -1))
         assert medians[name][0].startswith(f"{np.median(wanted.peak):.2f} [")
         assert medians[name][1].startswith(f"{np.median(wanted.tortuosity):.2f} [")
@@ -223,7 +232,7 @@ def test_smoothness(sources: Sources, tmp_path: Path) -> None:
 
 def test_smoothness_alone(sources: Sources, tmp_path: Path) -> None:
     """Without a DDPM the model is measured by itself."""
-    shot = shoot(sources, "smoothness", pairs=2, points=3)
-    results = finished(shot, tmp_path)[1]
+    job = render_job(sources, "smoothness", pairs=2, points=3)
+    results = finished(job, tmp_path)[1]
     assert [row[0] for row in results["tables"][0]["rows"]] == ["IHDM"]
     assert "IHDM −" not in results["summary"]

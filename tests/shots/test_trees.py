@@ -12,27 +12,29 @@ import pytest
 import torch
 from torch import Tensor
 
-from sitegen.actors import Actor, load_actor
-from sitegen.build import Options, build
-from sitegen.errors import ConfigError
-from sitegen.figures import Figure, Place
-from sitegen.frames import Frame, to_uint8, upscale
-from sitegen.ihdm.model import Model
-from sitegen.ihdm.noise import branching
-from sitegen.ihdm.reverse import reverse_process
-from sitegen.kinds.trees import Hierarchy
-from sitegen.models import ModelSource, model_source
-from sitegen.plan import Shot
-from sitegen.report import Silent
-from sitegen.shots.clips import DARK, LIGHT
-from sitegen.shots.trees import pace
-from sitegen.studio import Studio
+from sitegen.build.context import BuildOptions
+from sitegen.build.pipeline import build
+from sitegen.build.renderer import FigureRenderer
+from sitegen.core.diagnostics import SourceLocation
+from sitegen.core.errors import ConfigError
+from sitegen.core.progress import Silent
+from sitegen.figures.base import Figure
+from sitegen.figures.clips import DARK, LIGHT
+from sitegen.figures.hierarchy.sample import pace
+from sitegen.figures.hierarchy.spec import Hierarchy
+from sitegen.ihdm.process.model import Model
+from sitegen.ihdm.process.noise import branching
+from sitegen.ihdm.process.reverse import reverse_process
+from sitegen.media.frames import Frame, to_uint8, upscale
+from sitegen.media.jobs import RenderJob
+from sitegen.models.registry import ModelSource, model_source
+from sitegen.sampling.models import HeatSampler, load_heat_sampler
 from tests.builders import CPU, write_page
 from tests.tinymodel import on_one_thread, write_model
 
 K = 8
 SPLITS = (K, K // 2, K // 4)
-PLACE = Place("pages/index.md", 3)
+PLACE = SourceLocation("pages/index.md", 3)
 
 one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
 
@@ -45,28 +47,30 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> ModelSource:
 
 
 @pytest.fixture(scope="module")
-def actor(source: ModelSource) -> Actor:
+def sampler(source: ModelSource) -> HeatSampler:
     """The tiny model."""
-    return load_actor(source, CPU)
+    return load_heat_sampler(source, CPU)
 
 
-def shot(source: ModelSource, **spec: object) -> Shot:
+def job(source: ModelSource, **spec: object) -> RenderJob:
     """Prepare a tree of the tiny model."""
     tree = Hierarchy("tiny", **{"splits": SPLITS, **spec})  # type: ignore[arg-type]
-    return Studio({"tiny": source}, CPU).shoot(Figure("hierarchy", "tree", tree, "", None, PLACE))
+    return FigureRenderer({"tiny": source}, CPU).render_job(
+        Figure("hierarchy", "tree", tree, "", None, PLACE)
+    )
 
 
-def film(made: Shot) -> dict[str, list[Frame]]:
+def film(made: RenderJob) -> dict[str, list[Frame]]:
     """All frames of every clip, in the order in which a build takes them."""
     return {variant: list(footage.frames) for variant, footage in made.clips.items()}
 
 
-def states(actor: Actor, seed: int = 0) -> dict[int, Tensor]:
+def states(sampler: HeatSampler, seed: int = 0) -> dict[int, Tensor]:
     """The states of the tree at each level, one of each branch, and in the end the means."""
-    noise = branching(seed, SPLITS, actor.model.card.shape)
-    take = actor.take(actor.initial_states(seed, [0]), noise)
-    found = {K: take.u_K}
-    for step in take.steps:
+    noise = branching(seed, SPLITS, sampler.model.card.shape)
+    trajectory = sampler.trajectory(sampler.initial_states(seed, [0]), noise)
+    found = {K: trajectory.u_K}
+    for step in trajectory.steps:
         found[step.level] = step.state if step.level else step.mean
     return found
 
@@ -89,13 +93,13 @@ def test_each_distinct_state_is_computed_once(
         return forward(self, u, level)
 
     monkeypatch.setattr(Model, "forward", counted)
-    film(shot(source, background=background))
+    film(job(source, background=background))
     assert [seen.count(level) for level in range(8, 0, -1)] == [1, 2, 2, 2, 2, 4, 4, 8]
 
 
-def test_leaves_share_all_states_above_their_common_node(actor: Actor) -> None:
+def test_leaves_share_all_states_above_their_common_node(sampler: HeatSampler) -> None:
     """Bit for bit, in the arrays; and below it they differ."""
-    tree = states(actor)
+    tree = states(sampler)
     assert [len(tree[level]) for level in range(K, -1, -1)] == [1, 2, 2, 2, 2, 4, 4, 8, 8]
     for one, other in combinations(range(8), 2):
         common = (one ^ other).bit_length()  # generations between the leaves and their node
@@ -106,25 +110,27 @@ def test_leaves_share_all_states_above_their_common_node(actor: Actor) -> None:
             assert same is (level >= SPLITS[3 - common]), (one, other, level)
 
 
-def test_each_leaf_is_what_it_would_be_alone(actor: Actor) -> None:
+def test_each_leaf_is_what_it_would_be_alone(sampler: HeatSampler) -> None:
     """Sampled from the root on its own, with the noise of its branches, a leaf is the same."""
-    tree, noise = states(actor), branching(0, SPLITS, actor.model.card.shape)
+    tree, noise = states(sampler), branching(0, SPLITS, sampler.model.card.shape)
     for leaf in range(8):
 
         def own(level: int, leaf: int = leaf) -> Tensor:
             return noise(level)[leaf >> (3 - noise.depth(level))][None]
 
-        for step in reverse_process(actor.model, actor.initial_states(0, [0]), own):
+        for step in reverse_process(sampler.model, sampler.initial_states(0, [0]), own):
             row = tree[step.level][leaf * alive(step.level) // 8]
             alone = step.state if step.level else step.mean
             assert float((row - alone[0]).abs().max()) < 1e-5 * float(row.abs().max())
 
 
 @pytest.mark.parametrize("show", ["state", "mean"])
-def test_nodes_are_where_the_manifest_says(source: ModelSource, actor: Actor, show: str) -> None:
+def test_nodes_are_where_the_manifest_says(
+    source: ModelSource, sampler: HeatSampler, show: str
+) -> None:
     """At the last level of each its picture stands at its place, and keeps standing there."""
-    made = shot(source, show=show, background="light")
-    tree = states(actor)
+    made = job(source, show=show, background="light")
+    tree = states(sampler)
     clips = film(made)
     nodes = made.parameters["nodes"]
     assert [(node["depth"], node["index"]) for node in nodes] == [
@@ -150,7 +156,7 @@ def cut(frame: Frame, node: dict[str, int]) -> Frame:
 
 def test_light_and_dark_are_one_tree(source: ModelSource) -> None:
     """The same pictures on the paper of light pages and on that of dark ones."""
-    made = shot(source)
+    made = job(source)
     clips = film(made)
     assert list(clips) == ["", "dark"]
     for frames, (paper, ink) in zip(clips.values(), (LIGHT, DARK), strict=True):
@@ -158,15 +164,15 @@ def test_light_and_dark_are_one_tree(source: ModelSource) -> None:
         assert (frames[-1] == ink).all(-1).any()
     for node in made.parameters["nodes"]:
         np.testing.assert_array_equal(cut(clips[""][-1], node), cut(clips["dark"][-1], node))
-    dark = film(shot(source, background="dark"))
+    dark = film(job(source, background="dark"))
     assert list(dark) == [""]
     np.testing.assert_array_equal(dark[""][-1], clips["dark"][-1])
-    assert list(shot(source, background="light").clips) == [""]
+    assert list(job(source, background="light").clips) == [""]
 
 
 def test_time(source: ModelSource) -> None:
     """The root is held, all levels take their turn, and the whole tree stays for two seconds."""
-    made = shot(source, background="light")
+    made = job(source, background="light")
     spec = made.clips[""].spec
     assert all(above - below in (0, 1) for above, below in pairwise(made.levels))
     held = made.levels.count(0), made.levels.count(K), made.levels.count(4)
@@ -189,7 +195,7 @@ def test_pace(levels: int, frames: int, fps: float) -> None:
 
 def test_wide_and_even(source: ModelSource) -> None:
     """1280 pixels wide, pictures enlarged by a whole number, and sides that video can have."""
-    made = shot(source, background="light")
+    made = job(source, background="light")
     frame = next(made.clips[""].frames)
     height, width, _ = frame.shape
     assert width == 1280
@@ -200,7 +206,7 @@ def test_wide_and_even(source: ModelSource) -> None:
 
 def test_default_splits_are_told(source: ModelSource) -> None:
     """The manifest has the levels at which the tree split, and is JSON."""
-    made = shot(source, splits=None, leaves=4)
+    made = job(source, splits=None, leaves=4)
     assert made.parameters["splits"] == [8, 5]
     assert made.parameters["leaves"] == 4
     assert json.loads(json.dumps(made.parameters)) == made.parameters
@@ -221,7 +227,7 @@ def test_levels_that_the_model_lacks(tmp_path: Path, call: str, told: str) -> No
     (tmp_path / "pages").mkdir()
     write_page(config, f'Words.\n\n{{{{ hierarchy("tiny", {call}) }}}}\n')
     with pytest.raises(ConfigError, match=rf"index\.md:3: .*hierarchy\(…\): {told}"):
-        build(config, Options(CPU), Studio, Silent())
+        build(config, BuildOptions(CPU), FigureRenderer, Silent())
 
 
 def test_frames_stream(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,6 +240,6 @@ def test_frames_stream(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> 
         return forward(self, u, level)
 
     monkeypatch.setattr(Model, "forward", watched)
-    frames: Iterator[Frame] = shot(source).clips[""].frames
+    frames: Iterator[Frame] = job(source).clips[""].frames
     next(frames)
     assert seen == []

@@ -1,0 +1,235 @@
+"""The store: what was filmed, by the key of the figure, and never trusted unseen.
+
+    objects/ab/<sha256>   the bytes of an encoded file, read-only, named by their content
+    records/<key>.json    what a figure's key stands for; written last
+    asked/<sha256>.json   what was asked for in the first half of a key, named by its content
+    weights/<name>.json   the digest of the weights that a model without a pinned one had last
+    quarantine/           what was found damaged
+    work/                 temporary folders
+
+Nothing but the last two holds times, paths or the order of events, so that the store may be
+tracked by git and travel to a machine that films nothing.
+
+A record carries its own key and digest, and every object is read again before it counts: anything
+truncated, changed, swapped or missing is a miss and a warning, and the figure is filmed again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from sitegen.core.errors import RefusedError, TargetError
+from sitegen.core.files import (
+    digest,
+    digest_bytes,
+    flush_folder,
+    is_lfs_pointer,
+    platform_errors,
+    sweep,
+    temporary_folder,
+    temporary_path,
+    write_atomic,
+)
+from sitegen.media.manifest import MediaFile, Record, record_from_json, record_to_json
+
+PARTS = (
+    *("objects", "records", "asked", "weights", "quarantine", "work", "speeds.json"),
+    *(".gitignore", ".gitattributes"),
+)
+"""Everything that a store makes in its folder."""
+
+_FOR_GIT = {
+    # Whoever tracks the store with git tracks what is filmed, and git changes none of it.
+    ".gitignore": b"/lock\n/speeds.json\n/work/\n/quarantine/\n.sitegen-tmp-*\n",
+    ".gitattributes": b"* -text\n",
+}
+_KEY = re.compile(r"[0-9a-z][0-9a-z_-]{0,127}")
+_CHUNK = 1 << 20
+
+
+class Store:
+    """Records and their files below the folder `root`, which is made when something is kept.
+
+    warn: called with one line for each record or object that was found damaged
+    """
+
+    def __init__(self, root: Path, warn: Callable[[str], None] = lambda line: None) -> None:
+        self._root = root
+        self._warn = warn
+
+    def get(self, key: str) -> Record | None:
+        """The record of `key`; None if there is none, or it or one of its objects is damaged.
+
+        Reads every object, and moves what is damaged to quarantine. Raises ValueError for a key
+        that is no key.
+        """
+        path = self._record_path(key)
+        try:
+            record = _unseal(path.read_bytes(), key)
+        except FileNotFoundError:
+            return None
+        except (OSError, RefusedError) as error:
+            self._quarantine(path, str(error))
+            return None
+        whole = [self._is_whole(file) for file in record.files.values()]
+        return record if all(whole) else None
+
+    def keys(self, prefix: str) -> tuple[str, ...]:
+        """The keys that start with `prefix`, sorted; their records may still prove damaged."""
+        paths = (self._root / "records").glob(f"{prefix}*.json")
+        return tuple(sorted(path.stem for path in paths if _KEY.fullmatch(path.stem)))
+
+    def put(self, key: str, record: Record, sources: Mapping[str, Path]) -> None:
+        """Keep `record` under `key`, with a copy of the file `sources[name]` for each of its files.
+
+        Raises ValueError if the names differ or `key` is no key, TargetError if a source is not
+        what the record says, PlatformError if the disk is full or unwritable. Whatever stops it,
+        `get` finds the old record or the new one.
+        """
+        path = self._record_path(key)
+        if set(sources) != set(record.files):
+            raise ValueError(f"the record has {sorted(record.files)}, sources {sorted(sources)}")
+        for name, file in record.files.items():
+            self._keep(file, sources[name])
+        write_atomic(path, _seal(record, key))
+
+    def remember(self, request_json: str) -> None:
+        """Keep what was asked for, so that a later build can tell what has changed since.
+
+        Comes before the record of it; tells git how to keep the store, too.
+        """
+        for name, rules in _FOR_GIT.items():
+            write_atomic(self._root / name, rules)
+        data = request_json.encode()
+        write_atomic(self._root / "asked" / f"{digest_bytes(data)}.json", data)
+
+    def remembered(self) -> tuple[str, ...]:
+        """Everything that was asked for and is still as it was written, in order."""
+        found = []
+        for path in sorted((self._root / "asked").glob("*.json")):
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                data = path.read_bytes()
+                found += [data.decode()] if digest_bytes(data) == path.stem else []
+        return tuple(found)
+
+    def note_weights(self, name: str, note: str) -> None:
+        """Keep a note on the weights of a model, in the place of the one before."""
+        write_atomic(self._weights_path(name), note.encode())
+
+    def weights_note(self, name: str) -> str | None:
+        """The note on the weights of a model; None if there is none that can be read."""
+        try:
+            return self._weights_path(name).read_text("utf-8")
+        except (OSError, UnicodeDecodeError):
+            return None
+
+    def object(self, file: MediaFile) -> Path:
+        """Where the bytes of `file` lie. Read-only: copy it, never link it."""
+        return self._root / "objects" / file.sha256[:2] / file.sha256
+
+    @contextlib.contextmanager
+    def workspace(self) -> Iterator[Path]:
+        """A new folder on the store's disk, gone at the end; what dead processes left goes too."""
+        self.sweep()
+        with temporary_folder(self._root / "work") as folder:
+            yield folder
+
+    def sweep(self, *, leaving: bool = False) -> None:
+        """Remove what processes that were killed left behind; `leaving`, this one's as well."""
+        sweep(self._root / "work", leaving=leaving)
+        sweep(self._root / "records", leaving=leaving)
+
+    def _weights_path(self, name: str) -> Path:
+        return self._root / "weights" / f"{name}.json"
+
+    def _record_path(self, key: str) -> Path:
+        if not _KEY.fullmatch(key):
+            raise ValueError(f"{key!r} is no key: digits, small letters, '-' and '_'")
+        return self._root / "records" / f"{key}.json"
+
+    def _is_whole(self, file: MediaFile) -> bool:
+        """Whether the object is there and its bytes are the ones it is named by."""
+        path = self.object(file)
+        try:
+            if digest(path) == file.sha256:
+                return True
+            if is_lfs_pointer(path):
+                self._warn(f"{path} is a pointer of Git LFS; `git lfs pull` brings its clip")
+                return False
+        except FileNotFoundError:
+            self._warn(f"{path} is missing from the store; its clip is made again")
+            return False
+        except OSError as error:
+            self._quarantine(path, str(error))
+            return False
+        self._quarantine(path, "its content has changed")
+        return False
+
+    def _quarantine(self, path: Path, why: str) -> None:
+        """Move a damaged file out of the way, if the disk lets us, and say so."""
+        aside = self._root / "quarantine" / path.name
+        with contextlib.suppress(OSError):
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(aside)
+        where = f"moved to {aside}" if not path.exists() else "left where it is"
+        self._warn(f"{path} is damaged ({why}); {where}, and its clip is made again")
+
+    def _keep(self, file: MediaFile, source: Path) -> None:
+        """Make sure that the object of `file` is there and whole."""
+        target = self.object(file)
+        with platform_errors(target):
+            if target.is_file() and digest(target) == file.sha256:
+                return
+            context = self._root / "work"
+            for folder in (context, target.parent):
+                folder.mkdir(parents=True, exist_ok=True)
+            temporary = temporary_path(context)
+            try:
+                if _copy_flushed(source, temporary) != file.sha256:
+                    raise TargetError(f"{source} changed while it was stored; build again")
+                temporary.replace(target)
+            finally:
+                temporary.unlink(missing_ok=True)
+            flush_folder(target.parent)
+
+
+def _copy_flushed(source: Path, target: Path) -> str:
+    """Copy a file onto the disk itself, read-only, and return the sha256 of what was copied."""
+    content = hashlib.sha256()
+    with source.open("rb") as reader, target.open("xb") as writer:
+        while piece := reader.read(_CHUNK):
+            content.update(piece)
+            writer.write(piece)
+        writer.flush()
+        os.fchmod(writer.fileno(), 0o444)
+        os.fsync(writer.fileno())
+    return content.hexdigest()
+
+
+def _seal(record: Record, key: str) -> bytes:
+    """The bytes of a record with its key and the digest of both."""
+    value = {**json.loads(record_to_json(record)), "key": key}
+    return _dump({**value, "sha256": digest_bytes(_dump(value))})
+
+
+def _unseal(data: bytes, key: str) -> Record:
+    """Read what `_seal` wrote. Raises RefusedError if anything differs from that."""
+    try:
+        value = json.loads(data)
+        seal = value.pop("sha256")
+        if seal != digest_bytes(_dump(value)) or value.pop("key") != key:
+            raise RefusedError("it is not the record that was written here")
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        raise RefusedError("it is cut short or not a record") from error
+    return record_from_json(_dump(value).decode("utf-8"))
+
+
+def _dump(value: object) -> bytes:
+    text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    return f"{text}\n".encode()

@@ -1,0 +1,229 @@
+"""The built folder: compared with what it should hold, and replaced whole, in one step.
+
+Nothing is ever changed inside it. What must be different is built beside it, and the two folders
+are exchanged, so that a reader sees the old site or the new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from stat import S_ISREG
+from typing import Protocol
+
+from sitegen.core.errors import ConfigError, PlatformError, TargetError
+from sitegen.core.files import (
+    digest,
+    digest_bytes,
+    exchange,
+    platform_errors,
+    require_writable,
+    temporary_folder,
+)
+
+MANIFEST_NAME = "media.json"
+
+_FOLDER_MODE, _FILE_MODE = 0o755, 0o644  # whatever the umask, so that a web server can read it
+
+
+class FileInfo(Protocol):
+    """What is known of a file before it is read."""
+
+    @property
+    def bytes(self) -> int:
+        """Its size."""
+
+    @property
+    def sha256(self) -> str:
+        """Its digest, 64 hexadecimal digits."""
+
+
+@dataclass(frozen=True)
+class CopiedFile:
+    """A file of the store or the author's to copy, and what it must be."""
+
+    source: Path
+    file: FileInfo
+
+    def read(self) -> bytes:
+        """The content. Raises TargetError if it is not what was promised."""
+        with platform_errors(self.source, "read"):
+            data = self.source.read_bytes()
+        if digest_bytes(data) != self.file.sha256:
+            raise TargetError(f"{self.source} changed while it was copied; build again")
+        return data
+
+    def opened(self) -> int | None:
+        """A descriptor of the file while it is what was promised: no link, and of that content.
+
+        None otherwise. Whatever its name leads to later, this leads to what was looked at.
+        """
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            handle = os.open(self.source, flags)
+        except OSError:
+            return None
+        if self._is_promised(handle):
+            return handle
+        os.close(handle)
+        return None
+
+    def _is_promised(self, handle: int) -> bool:
+        with contextlib.suppress(OSError):
+            found = os.fstat(handle)
+            return S_ISREG(found.st_mode) and _digest(handle, found) == self.file.sha256
+        return False
+
+
+_digests: dict[tuple[int, ...], str] = {}
+"""Digests of files that were sent, by all that changes with them: a film is asked for in pieces."""
+
+
+def _digest(handle: int, known: os.stat_result) -> str:
+    """The digest of an open file, read only where it is not known."""
+    key = (known.st_dev, known.st_ino, known.st_mtime_ns, known.st_ctime_ns, known.st_size)
+    if key not in _digests:
+        _digests[key] = digest(open_path(handle))
+    return _digests[key]
+
+
+def open_path(handle: int) -> Path:
+    """A path by which the file of a descriptor can be opened once more."""
+    return Path(f"/dev/fd/{handle}")
+
+
+Tree = Mapping[str, bytes | CopiedFile]
+"""What a built folder holds, by relative URI."""
+
+
+def is_current(output: Path, tree: Tree) -> bool:
+    """Whether `output` has exactly the files and folders of `tree`. Reads only.
+
+    Raises PlatformError if something in it cannot be read.
+    """
+    with platform_errors(output, "read"):
+        there = {path.relative_to(output).as_posix() for path in output.rglob("*")}
+        return there == _names(tree) and all(_same(output / uri, tree[uri]) for uri in tree)
+
+
+def differences(output: Path, tree: Tree) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The URIs that are missing or other in `output`, and those of files that `tree` has not.
+
+    Reads only. Raises PlatformError if something in it cannot be read.
+    """
+    with platform_errors(output, "read"):
+        changed = (uri for uri in sorted(tree) if not _same(output / uri, tree[uri]))
+        files = (path for path in sorted(output.rglob("*")) if not path.is_dir())
+        names = (path.relative_to(output).as_posix() for path in files)
+        return tuple(changed), tuple(name for name in names if name not in tree)
+
+
+def replace_output(tree: Tree, output: Path) -> bool:
+    """Make `output` hold exactly `tree`, in one step; False, and nothing touched, if it does.
+
+    Raises ConfigError as `require_ours` does; PlatformError and TargetError with the old folder
+    still in place.
+    """
+    require_ours(output)
+    if is_current(output, tree):
+        return False
+    with platform_errors(output), temporary_folder(output.parent) as folder:
+        folder.chmod(_FOLDER_MODE)
+        for uri, content in tree.items():
+            _write(folder, uri, content if isinstance(content, bytes) else content.read())
+        exchange(folder, output)
+    return True
+
+
+def weight(tree: Tree) -> int:
+    """How many bytes the files of `tree` have together."""
+    return sum(
+        len(content) if isinstance(content, bytes) else content.file.bytes
+        for content in tree.values()
+    )
+
+
+def require_ours(output: Path) -> None:
+    """Raise ConfigError unless `output` is free, empty, or a folder that sitegen built.
+
+    Such a folder is replaced whole, so one that holds a git repository is refused as well.
+    """
+    with platform_errors(output, "read"):
+        if not output.exists():
+            return
+        if not output.is_dir():
+            raise ConfigError(f"{output}: is not a folder; choose another --output")
+        names = {path.name for path in output.iterdir()}
+        if names and not _is_manifest(output / MANIFEST_NAME):
+            raise ConfigError(
+                f"{output}: holds files, and no {MANIFEST_NAME} of sitegen's; "
+                "it would be replaced whole, so choose an empty or new folder"
+            )
+        if ".git" in names:
+            raise ConfigError(
+                f"{output}: holds a git repository, which would be lost, since this folder is "
+                "replaced whole; choose another --output"
+            )
+
+
+def is_built(output: Path) -> bool:
+    """Whether `output` is a folder that sitegen built, and no git repository."""
+    with platform_errors(output, "read"):
+        return _is_manifest(output / MANIFEST_NAME) and not (output / ".git").exists()
+
+
+def require_room(output: Path) -> None:
+    """Raise, before anything is sampled, unless a new folder can take the place of `output`.
+
+    Raises ConfigError as `require_ours` does, PlatformError where the disk refuses.
+    """
+    require_ours(output)
+    if os.path.ismount(output):
+        raise PlatformError(
+            f"{output}: a file system is mounted here, and the folder must be replaced whole; "
+            "choose a folder inside it"
+        )
+    require_writable(output.parent, output)
+    if output.exists() and not os.access(output, os.W_OK | os.X_OK):
+        raise PlatformError(
+            f"cannot replace {output}: it belongs to somebody else or is read-only; "
+            "give yourself permission to write there, or choose another folder"
+        )
+
+
+def _names(tree: Tree) -> set[str]:
+    """The URIs of the files and of the folders that they lie in."""
+    folders = {str(parent) for uri in tree for parent in PurePosixPath(uri).parents}
+    return {*tree, *folders} - {"."}
+
+
+def _same(path: Path, content: bytes | CopiedFile) -> bool:
+    if path.is_symlink() or not path.is_file():
+        return False
+    if isinstance(content, bytes):
+        return path.stat().st_size == len(content) and path.read_bytes() == content
+    return path.stat().st_size == content.file.bytes and digest(path) == content.file.sha256
+
+
+def _write(folder: Path, uri: str, data: bytes) -> None:
+    """Write a file below `folder`, with the folders that it needs."""
+    target = folder / uri
+    for parent in reversed(target.relative_to(folder).parents[:-1]):
+        if not (folder / parent).is_dir():
+            (folder / parent).mkdir()
+            (folder / parent).chmod(_FOLDER_MODE)
+    target.write_bytes(data)
+    target.chmod(_FILE_MODE)
+
+
+def _is_manifest(path: Path) -> bool:
+    """Whether the file is a manifest of sitegen's, of whatever version."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and {"version", "figures"} <= value.keys()

@@ -1,0 +1,248 @@
+"""The build: plan, film what is missing, render, and put the new site in the place of the old.
+
+Nothing is written into the site's folder until all of it is ready; then the two are exchanged in
+one step. A build that would change nothing touches nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from sitegen.build.cache import Store
+from sitegen.build.context import BuildContext, BuildOptions, Records, found, prepare
+from sitegen.build.digests import digests_outdated, record_digests
+from sitegen.build.executor import RendererFactory, RenderExecutor, naming
+from sitegen.build.explain import refuse_unrenderable
+from sitegen.build.output import is_current, replace_output, require_ours, require_room, weight
+from sitegen.build.plan import PlannedFigure
+from sitegen.build.timings import Speeds
+from sitegen.config.schema import Site
+from sitegen.core.errors import LockedError, TargetError
+from sitegen.core.files import lock, require_writable, sweep
+from sitegen.core.progress import Reporter, duration
+from sitegen.media.encoder import preflight
+
+
+def build(
+    config: Path, options: BuildOptions, renderer: RendererFactory, report: Reporter
+) -> Summary:
+    """Build the site of `config`, or with `dry_run` tell what would be filmed.
+
+    Raises ConfigError for mistakes of the author, RefusedError for models that cannot be used,
+    TargetError for figures that cannot be made, PlatformError for what the machine lacks,
+    LockedError while another build is at work here. Whatever is raised, the old site stays.
+    """
+    context = prepare(config, options)
+    if options.strict and (absent := context.left_out()):
+        raise TargetError(f"--strict: models of site.toml are not there: {', '.join(absent)}")
+    records = found(context.figures, Store(context.site.cache_dir, report.warn), options)
+    report.detail(
+        f"{context.site.root}: {len(context.pages)} page(s), {len(context.figures)} figure(s)"
+    )
+    for planned in context.figures:
+        state = "in the store" if planned.request_digest in records else "to be filmed"
+        report.detail(f"{planned.figure.id}: {state}, key {planned.key or planned.request_digest}")
+    if options.dry_run:
+        return _rehearse(context, records, renderer, report)
+    if (summary := _unchanged(context, records)) is not None:
+        _refuse_warnings(report, options)
+        return summary
+    require_ours(context.output)
+    with locked(context.site):
+        return _work_on(context, records, renderer, report)
+
+
+def _unchanged(context: BuildContext, records: Records) -> Summary | None:
+    """The summary where the site is as it should be; what killed builds left goes."""
+    if context.missing(records) or digests_outdated(context.site, context.used_sources):
+        return None
+    tree = context.tree(records)
+    if not is_current(context.output, tree):
+        return None
+    remove_leftovers(context)
+    return summarise(context, (), records, weight(tree))
+
+
+def _work_on(
+    context: BuildContext, records: Records, renderer: RendererFactory, report: Reporter
+) -> Summary:
+    """Film what is missing and put the site in place; the lock is held."""
+    require_room(context.output)
+    require_writable(context.site.cache_dir)
+    remove_leftovers(context)
+    # Another build may have filmed some of it before this one had the lock.
+    store = Store(context.site.cache_dir)
+    records = {**records, **found(context.missing(records), store, context.options)}
+    rendered = render_missing(context, records, renderer, report)
+    records = {**records, **rendered}
+    _refuse_warnings(report, context.options)
+    if context.missing(records):
+        return summarise(context, rendered, records)
+    tree = context.tree(records)
+    changed = replace_output(tree, context.output)
+    return replace(summarise(context, rendered, records, weight(tree)), changed=changed)
+
+
+def remove_leftovers(context: BuildContext, *, leaving: bool = False) -> None:
+    """Remove what processes that were killed left of this site.
+
+    leaving: this process is about to end in the middle of its work, and its own goes as well
+    """
+    Store(context.site.cache_dir).sweep(leaving=leaving)
+    for folder in (context.site.cache_dir, context.output.parent):
+        sweep(folder, leaving=leaving)
+
+
+def _refuse_warnings(report: Reporter, options: BuildOptions) -> None:
+    if options.strict and report.warnings:
+        raise TargetError(
+            f"--strict: {report.warnings} warning(s), see above; the site is as it was"
+        )
+
+
+def render_missing(
+    context: BuildContext, records: Records, renderer: RendererFactory, report: Reporter
+) -> Records:
+    """Film what is missing and the command line did not leave out; the lock is held.
+
+    What the weights were is kept in mind for machines that have none.
+
+    Raises as `build` does. What was finished before is kept.
+    """
+    record_digests(context.site, context.used_sources)
+    options = context.options
+    chosen = _chosen(context, records)
+    if not chosen:
+        return {}
+    refuse_unrenderable(chosen, Store(context.site.cache_dir), offline=options.offline)
+    for planned in chosen:
+        with naming(planned.figure):
+            for name in planned.figure.models:
+                context.sources[name].require_usable()
+    preflight()
+    store = Store(context.site.cache_dir)
+    speeds = Speeds(context.site.cache_dir, options.compute_target)
+    executor = RenderExecutor(
+        renderer(context.sources, options.compute_target), store, report, speeds.note
+    )
+    return executor.render(chosen, options.jobs)
+
+
+def _chosen(context: BuildContext, records: Records) -> list[PlannedFigure]:
+    """What is to be filmed: what is missing and asked for, one of those that are alike."""
+    only = context.options.only
+    wanted = [
+        planned for planned in context.missing(records) if not only or planned.figure.id in only
+    ]
+    return list({planned.request_digest: planned for planned in wanted}.values())
+
+
+def _rehearse(
+    context: BuildContext, records: Records, renderer: RendererFactory, report: Reporter
+) -> Summary:
+    """Tell what would be filmed, and how long that takes by what was measured here."""
+    wanted = _chosen(context, records)
+    estimates = _estimates(context, wanted, renderer)
+    for planned in wanted:
+        place, seconds = planned.figure.place, estimates[planned.request_digest]
+        takes = "not measured yet" if seconds is None else f"about {duration(seconds)}"
+        where = f"{place.file}:{place.line}"
+        report.note(f"would film {planned.figure.id} ({where}), {planned.levels} steps, {takes}")
+    known = [seconds for seconds in estimates.values() if seconds is not None]
+    if len(wanted) > 1 and known:
+        rest = len(wanted) - len(known)
+        more = f", and {rest} not measured yet" if rest else ""
+        report.note(f"one after the other: about {duration(sum(known))}{more}")
+    return replace(summarise(context, (), records), rehearsed=True)
+
+
+def _estimates(
+    context: BuildContext, figures: Sequence[PlannedFigure], renderer: RendererFactory
+) -> dict[str, float | None]:
+    """The seconds that each figure takes, by request: as such figures did, or by a trial now."""
+    speeds = Speeds(context.site.cache_dir, context.options.compute_target)
+    found = {planned.request_digest: speeds.estimate(planned) for planned in figures}
+    new = [
+        planned
+        for planned in figures
+        if found[planned.request_digest] is None and planned.key is not None
+    ]
+    if not new:
+        return found
+    pace = cache(renderer(context.sources, context.options.compute_target).pace)
+    for planned in new:
+        with naming(planned.figure):
+            found[planned.request_digest] = speeds.first_estimate(planned, pace)
+    return found
+
+
+@contextmanager
+def locked(site: Site) -> Iterator[None]:
+    """Hold the site for the block; LockedError, naming the site, while another sitegen does."""
+    try:
+        with lock(site.cache_dir / "lock"):
+            yield
+    except LockedError as error:
+        raise LockedError(f"{site.root}: {error}") from None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a build did; `changed` is False when the site was already as it should be."""
+
+    output: Path
+    rendered: tuple[str, ...]
+    reused: tuple[str, ...]
+    missing: tuple[str, ...]
+    changed: bool
+    bytes: int
+    rehearsed: bool = False
+    left_out: tuple[str, ...] = ()
+    approximate: tuple[str, ...] = ()
+
+    def lines(self) -> list[str]:
+        """The summary as the command line prints it."""
+        counts = [
+            f"{len(self.rendered)} filmed",
+            f"{len(self.reused)} reused",
+            *([f"{len(self.missing)} missing: {', '.join(self.missing)}"] if self.missing else []),
+        ]
+        told = [f"figures: {', '.join(counts)}", *self._models()]
+        if self.missing or self.rehearsed:
+            return [*told, f"{self.output}: left as it was"]
+        state = "written" if self.changed else "already up to date"
+        page = (self.output / "index.html").as_uri()
+        return [*told, f"site: {self.bytes / 1e6:.1f} MB, {state}", f"look at it: {page}"]
+
+    def _models(self) -> list[str]:
+        """What to know of the models: which are not there, and which start from guesses."""
+        about = {
+            "left out, because a file is not there": self.left_out,
+            "starting from approximate flat images": self.approximate,
+        }
+        return [f"{words}: {', '.join(names)}" for words, names in about.items() if names]
+
+
+def summarise(
+    context: BuildContext, rendered: Collection[str], records: Records, size: int = 0
+) -> Summary:
+    """What to tell at the end; `filmed` are requests, `size` is that of the site in bytes."""
+    kept = [planned for planned in context.figures if planned.request_digest in records]
+    return Summary(
+        context.output,
+        rendered=tuple(planned.figure.id for planned in kept if planned.request_digest in rendered),
+        reused=tuple(
+            planned.figure.id for planned in kept if planned.request_digest not in rendered
+        ),
+        missing=tuple(planned.figure.id for planned in context.missing(records)),
+        changed=False,
+        bytes=size,
+        left_out=context.left_out(),
+        approximate=tuple(
+            name for name in sorted(context.used) if context.sources[name].approximate
+        ),
+    )

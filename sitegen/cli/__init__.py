@@ -1,0 +1,1 @@
+"""The command line: what is typed is parsed, one function is called, errors become exit codes."""

@@ -1,0 +1,1 @@
+"""One module a command: its options, its help, and the call of what does it."""

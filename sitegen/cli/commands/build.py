@@ -1,0 +1,72 @@
+"""`sitegen build`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sitegen.cli import options
+from sitegen.cli.options import (
+    compute_options,
+    compute_target,
+    config_option,
+    figure_names,
+    talk_options,
+)
+
+
+@click.command()
+@config_option
+@click.option("--output", type=click.Path(path_type=Path), help="The folder to build in.")
+@compute_options()
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="FIGURE",
+    help="Film only this figure; repeatable.",
+    shell_complete=figure_names,
+)
+@click.option("--offline", is_flag=True, help="Film nothing; fail if a clip is not in the store.")
+@click.option("--strict", is_flag=True, help="Fail on a warning.")
+@click.option("--dry-run", is_flag=True, help="Say what would be filmed, and do nothing.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="How many figures to film at the same time.",
+)
+@talk_options
+def build(
+    config: Path,
+    output: Path | None,
+    device: str,
+    precision: str,
+    only: tuple[str, ...],
+    offline: bool,
+    strict: bool,
+    dry_run: bool,
+    jobs: int,
+) -> None:
+    """Film what the pages ask for, render them, and put the site in the output folder.
+
+    A clip that was made before is used again; a build that would change nothing touches nothing.
+
+    \b
+    Examples:
+      sitegen build
+      sitegen build --config paper/site.toml --output /tmp/site
+      sitegen build --dry-run
+      sitegen build --only mnist-trajectories --device cuda
+    """
+    from sitegen.build.context import BuildOptions
+    from sitegen.build.pipeline import build
+
+    wanted = BuildOptions(
+        compute_target(device, precision), output, only, offline, strict, dry_run, jobs
+    )
+    console = options.console()
+    summary = build(config, wanted, options.studio, console)
+    for line in summary.lines():
+        console.note(line)

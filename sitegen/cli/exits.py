@@ -1,0 +1,91 @@
+"""How a run ends: every failure has one message and its exit code, and signals end it cleanly.
+
+A signal becomes an exception, so that every `with` block tidies up on the way out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from sitegen.core.errors import PlatformError, SitegenError
+from sitegen.core.installed import not_installed
+from sitegen.core.signals import INTERRUPTED, TERMINATED, catch_signals
+
+_WORDS = {
+    INTERRUPTED: "interrupted; what was finished is kept",
+    TERMINATED: "terminated; what was finished is kept",
+}
+
+
+def run(command: Callable[[], object]) -> NoReturn:
+    """Run a command of click's, and end the process as it deserves.
+
+    Mistakes and failures are told in words. An error that is none of ours is a bug, and shown
+    whole.
+    """
+    catch_signals()
+    code = _outcome(command)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the exit code is decided
+    _flush()
+    sys.exit(code)
+
+
+def _outcome(command: Callable[[], object]) -> int:
+    """The exit code of a command, having told what went wrong."""
+    try:
+        result = command()
+    except BaseException as error:
+        return _ending(error)
+    return result if isinstance(result, int) else 0
+
+
+def _ending(error: BaseException) -> int:
+    """Tell what went wrong, and how the process ends; what is none of ours is raised again."""
+    if (lacking := not_installed(error)) is not None:  # click, perhaps
+        return _told(f"error: {lacking}", PlatformError.exit_code)
+    import click  # not before: this module is there to catch signals while others are imported
+
+    if isinstance(error, SitegenError):
+        return _told(f"error: {error}", error.exit_code)
+    if isinstance(error, click.ClickException):
+        error.show()
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return _told(_WORDS[INTERRUPTED], INTERRUPTED)
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else 1
+        return _told(_WORDS[code], code) if code in _WORDS else code
+    if isinstance(error, BrokenPipeError):  # whoever read our words has left, as `head` does
+        return 1
+    if isinstance(error, OSError | MemoryError):
+        return _told(f"error: {_of_machine(error)}", PlatformError.exit_code)
+    raise error
+
+
+def _of_machine(error: OSError | MemoryError) -> str:
+    """The words for what the system refused in a place that has none of its own."""
+    if isinstance(error, MemoryError):
+        return "out of memory; close other programs and try again"
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{error.strerror or error}; check the file and the disk"
+
+
+def _told(line: str, code: int) -> int:
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)  # noqa: T201
+    return code
+
+
+def _flush() -> None:
+    """Let go of pipes that nobody reads any more, without a word."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

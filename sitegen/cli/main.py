@@ -1,0 +1,75 @@
+"""The command line: the group of all commands."""
+
+from __future__ import annotations
+
+import click
+
+from sitegen.cli.commands.add import add
+from sitegen.cli.commands.build import build
+from sitegen.cli.commands.check import check
+from sitegen.cli.commands.clean import clean
+from sitegen.cli.commands.completion import completion
+from sitegen.cli.commands.inspect import inspect
+from sitegen.cli.commands.new import new
+from sitegen.cli.commands.publish import publish
+from sitegen.cli.commands.sample import sample
+from sitegen.cli.commands.schema import schema
+from sitegen.cli.commands.serve import serve
+from sitegen.cli.commands.train import train
+
+
+def _tell_version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
+    """Print the version; a checkout that was not installed has none."""
+    if not asked or context.resilient_parsing:
+        return
+    from importlib import metadata
+
+    try:
+        click.echo(f"sitegen, version {metadata.version('sitegen')}")
+    except metadata.PackageNotFoundError:
+        click.echo("sitegen, a checkout that is not installed")
+    context.exit()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_tell_version,
+    help="Show the version and exit.",
+)
+def cli() -> None:
+    """Turn trained checkpoints of an image model into the website of its paper.
+
+    \b
+    Examples:
+      sitegen new paper                      write a small site that builds at once
+      sitegen serve                          show the site of ./site.toml while you write it
+      sitegen build                          build it into build/
+      sitegen add birds --checkpoint runs/birds/checkpoint.pth --data data/birds
+      sitegen check                          look it over before others do
+      sitegen publish                        put it on GitHub Pages
+      sitegen sample mnist --count 36 --output digits.npz
+      sitegen inspect checkpoint_130000.pth
+      sitegen train mnist --data .data/mnist
+    """
+
+
+COMMANDS = (
+    new,
+    add,
+    serve,
+    build,
+    check,
+    publish,
+    clean,
+    inspect,
+    sample,
+    train,
+    schema,
+    completion,
+)
+for command in COMMANDS:
+    cli.add_command(command)

@@ -1,1 +1,0 @@
-"""The commands, a module each: options, help, and one call."""

@@ -1,0 +1,289 @@
+"""The tables of `site.toml` beside the first one, and the kinds of values that they hold.
+
+A key is one field of a table, with one sentence that says what it is for: that sentence is what an
+author is shown. Paths start at the folder of `site.toml`, links at the root of the site.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    StrictInt,
+    ValidationInfo,
+    model_validator,
+)
+
+from sitegen.core.diagnostics import Diagnostic, close_match, known_words, quoted
+from sitegen.core.resources import resource
+from sitegen.core.source import KeyPath, odd_character, page_sources, shown
+from sitegen.core.validation import HostName, SiteUrl, Slug, Text, Url, reject_if, told_as
+from sitegen.ihdm.card.card import presets
+from sitegen.ihdm.checkpoints.foreign import has_foreign_config
+
+
+def site_root(info: ValidationInfo) -> Path:
+    """The folder of `site.toml`, which travels beside the values as pydantic's context."""
+    return Path((info.context or {}).get("root", Path.cwd()))
+
+
+def _path(value: object) -> Path:
+    if not isinstance(value, str | Path) or not str(value).strip():
+        raise ValueError("should be a path in quotes")
+    if len(str(value)) > 1000 or odd_character(str(value)) or "\n" in str(value):
+        raise ValueError("should be a path of at most 1000 characters on one line")
+    return Path(value)
+
+
+def _existing(value: object, info: ValidationInfo) -> Path:
+    """Find what a model's path names: beside `site.toml`, or among what travels with sitegen."""
+    path = _path(value)
+    own = site_root(info) / path
+    if own.is_dir() or own.is_file():
+        return own
+    if info.field_name == "path" and (info.data.get("card") or info.data.get("preset")):
+        return own  # a checkpoint whose card is known may come later
+    if path.parts[0] != "models":
+        raise ValueError(f"is not there; looked for {shown(own)}{_nearest(own) or _card_of(own)}")
+    shipped = resource("models").parent / path
+    if shipped.is_dir() or shipped.is_file():
+        return shipped
+    looked = f"{shown(own)} and {shown(shipped)}"
+    raise ValueError(f"is not there; looked for {looked}{_nearest(own, shipped) or _card_of(own)}")
+
+
+def _nearest(*paths: Path) -> str:
+    """Hint at a file or folder that lies where one of these should, with a name like its own."""
+    beside = {each.name for path in paths if path.parent.is_dir() for each in path.parent.iterdir()}
+    return close_match(paths[0].name, sorted(beside - {"site.toml"}))
+
+
+def _card_of(path: Path) -> str:
+    """Hint at what has to travel of a model's folder that lies on another machine."""
+    if path.suffix:
+        return ""
+    return f"; where clips are only rendered {shown(path / 'model.toml')} is enough: add it to git"
+
+
+def _own_folder(value: object, info: ValidationInfo) -> Path:
+    """Resolve a folder that sitegen fills, and keep it away from what the author wrote."""
+    path, root = _path(value), site_root(info)
+    if path.is_absolute() or ".." in path.parts or not path.parts or "\\" in str(path):
+        raise ValueError("should be a folder inside the site's own folder")
+    used = {str(name): root / name for name in ("pages", "theme", "site.toml")}
+    used |= {f"the model {name}": entry.path for name, entry in info.data.get("models", {}).items()}
+    if "output" in info.data:
+        output: Path = info.data["output"]
+        used[f"output = {quoted(output.relative_to(root))}"] = output
+    for name, other in used.items():
+        if root / path in (other, *other.parents) or other in (root / path).parents:
+            raise ValueError(f"should not overlap with {name}")
+    return root / path
+
+
+def _language(text: str) -> str | None:
+    tag = re.fullmatch(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}", text)
+    return None if tag else "should be a language tag such as en or pt-BR"
+
+
+def _citation_key(text: str) -> str | None:
+    key = re.fullmatch(r"[A-Za-z0-9:_-]{1,64}", text)
+    return None if key else "should be 1 to 64 letters of English, digits, :, _ and -"
+
+
+def _preset_fault(name: str) -> str | None:
+    return None if name in presets() else f"no such preset{known_words(name, presets())}"
+
+
+_TAG = told_as("a language tag", "^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")
+_KEY = told_as("letters of English, digits, :, _ and -", "^[A-Za-z0-9:_-]{1,64}$")
+
+Language = Annotated[str, reject_if(_language), _TAG]
+CitationKey = Annotated[str, reject_if(_citation_key), _KEY]
+PresetName = Annotated[str, reject_if(_preset_fault)]
+Existing = Annotated[Path, BeforeValidator(_existing)]
+OwnFolder = Annotated[Path, BeforeValidator(_own_folder)]
+Icon = Literal["code", "data", "page", "paper", "poster", "video"]
+
+
+class TomlTable(BaseModel):
+    """What holds for every table: no unknown keys, no changes afterwards, finite numbers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Author(TomlTable):
+    """One of `[[authors]]`."""
+
+    name: Text = Field(description="The author's name as printed.")
+    url: Url | None = Field(None, description="The author's own page.")
+    affiliation: Text | None = Field(None, description="Where the author works.")
+
+
+class Link(TomlTable):
+    """One of `[[links]]`: a button under the title."""
+
+    label: Text = Field(description="The words on the button.")
+    url: Url = Field(description="Where the button leads.")
+    icon: Icon | None = Field(None, description="The picture on the button.")
+
+
+class Citation(TomlTable):
+    """`[citation]`: how to cite the paper in BibTeX."""
+
+    key: CitationKey = Field(description="The key of the BibTeX entry.")
+    year: StrictInt = Field(ge=1900, le=2200, description="The year of publication.")
+    type: Literal["article", "inproceedings", "misc"] = Field(
+        "misc", description="The kind of BibTeX entry."
+    )
+    booktitle: Text | None = Field(None, description="The proceedings that the paper is in.")
+    journal: Text | None = Field(None, description="The journal that the paper is in.")
+
+    @model_validator(mode="after")
+    def _has_its_place(self) -> Self:
+        needed = {"article": "journal", "inproceedings": "booktitle"}.get(self.type)
+        if needed and getattr(self, needed) is None:
+            raise ValueError(f'type = "{self.type}" needs {needed} = "…"')
+        return self
+
+
+class ModelEntry(TomlTable):
+    """`[models.NAME]`: a model that pages can call by that name.
+
+    A checkpoint with a card or a preset need not be there yet.
+    """
+
+    card: Existing | None = Field(None, description="The model card of a checkpoint file.")
+    preset: PresetName | None = Field(
+        None, description="The published configuration that a checkpoint file has."
+    )
+    path: Existing = Field(description="A folder with a model.toml, or a checkpoint file.")
+    _name: str = PrivateAttr("")
+
+    @property
+    def name(self) -> str:
+        """The name that pages call the model by."""
+        return self._name
+
+    @property
+    def card_path(self) -> Path:
+        """The model card: the one named, or the `model.toml` in the model's folder.
+
+        Where there is a preset, that is the card.
+        """
+        return self.card or self.path / "model.toml"
+
+    @model_validator(mode="after")
+    def _has_card(self) -> Self:
+        if self.card and self.preset:
+            raise ValueError("give a card or a preset, not both")
+        if self.preset and (self.path / "model.toml").is_file():
+            raise ValueError("the folder has a model card of its own; leave the preset out")
+        there = self.preset or self.card_path.is_file() or has_foreign_config(self.path)
+        if not there:
+            lack = "the folder holds no model.toml" if self.path.is_dir() else "no model card"
+            raise ValueError(f'{lack}; name one: card = "FILE.toml"')
+        return self
+
+
+def _frozen(models: Mapping[str, ModelEntry]) -> Mapping[str, ModelEntry]:
+    return MappingProxyType(dict(models))
+
+
+def _own_host(domain: str | None, info: ValidationInfo) -> str | None:
+    """Refuse a domain that `base_url` contradicts."""
+    host = urlsplit(info.data.get("base_url") or "").hostname
+    if domain and host not in {domain, None}:
+        raise ValueError(f"base_url has the host {host}; leave one of them out")
+    return domain
+
+
+def _menu(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    """Refuse what is no page, and what stands there already."""
+    pages = {path.stem for path in page_sources(site_root(info) / "pages")}
+    others = pages - {"index"}
+    for place, name in enumerate(names):
+        if name == "index":
+            raise ValueError("should not name the front page, which comes first anyway")
+        if name in names[:place]:
+            raise ValueError(f"names {quoted(name)} twice")
+        if pages and name not in others:
+            hint = known_words(name, others) if others else " in pages/"
+            raise ValueError(f"there is no page {quoted(name)}{hint}")
+    return names
+
+
+class Site(TomlTable):
+    """The whole of `site.toml`."""
+
+    title: Text = Field(description="The title of the paper.")
+    description: Text | None = Field(
+        None, description="One sentence for search engines and previews of links."
+    )
+    lead: Text | None = Field(None, description="The sentence that the front page opens with.")
+    venue: Text | None = Field(None, description="Where the paper appeared.")
+    language: Language = Field("en", description="The language of the pages, as in en or pt-BR.")
+    base_url: SiteUrl | None = Field(
+        None,
+        description="The address that the site is published at: canonical links, previews, the "
+        "sitemap, and look and links of the page for wrong addresses need it.",
+    )
+    domain: Annotated[HostName | None, AfterValidator(_own_host)] = Field(
+        None, description="The domain of your own that GitHub Pages serves the site at."
+    )
+    menu: Annotated[tuple[Slug, ...], AfterValidator(_menu)] = Field(
+        (), description="The pages in the order of the menu; the others follow by name."
+    )
+    page_budget: StrictInt = Field(
+        300, ge=1, le=1_000_000, description="The kB that a page may fetch before a clip is played."
+    )
+    authors: tuple[Author, ...] = Field((), description="The authors, in the order printed.")
+    links: tuple[Link, ...] = Field((), description="The buttons under the title.")
+    models: Annotated[Mapping[Slug, ModelEntry], AfterValidator(_frozen)] = Field(
+        default_factory=dict,
+        validate_default=True,
+        description="The models that pages can call, by name.",
+    )
+    citation: Citation | None = Field(None, description="How to cite the paper.")
+    theme: Literal["paper"] = Field("paper", description="The look of the pages.")
+    output: OwnFolder = Field(
+        Path("build"), validate_default=True, description="The folder that the site is built in."
+    )
+    cache_dir: OwnFolder = Field(
+        Path(".sitegen"), validate_default=True, description="The folder that keeps filmed clips."
+    )
+    _root: Path = PrivateAttr(default_factory=Path.cwd)
+    _file: str = PrivateAttr("site.toml")
+    _lines: Mapping[KeyPath, int] = PrivateAttr(default_factory=dict)
+
+    @property
+    def root(self) -> Path:
+        """The folder of `site.toml`, absolute."""
+        return self._root
+
+    def problem(self, key: KeyPath, fault: str) -> Diagnostic:
+        """What is wrong with the value of a key, with the line that it stands in."""
+        return Diagnostic(self._file, self._lines.get(key), f"{dotted(key)}{fault}")
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Keep the folder of the site, and tell each model its name."""
+        self._root = Path((context or {}).get("root", Path.cwd()))
+        for name, entry in self.models.items():
+            entry._name = name
+
+
+def dotted(loc: KeyPath) -> str:
+    """Write a path of keys as TOML has it: `authors[1].url`."""
+    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc]
+    return "".join(parts).removeprefix(".")

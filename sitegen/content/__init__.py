@@ -1,0 +1,4 @@
+"""Pages in Markdown become documents, with the figures that they ask for, each with its place.
+
+It may know the config and what figures may be asked for; it renders and samples nothing.
+"""

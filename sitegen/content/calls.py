@@ -1,0 +1,121 @@
+"""The calls of a page: what its template asks for, noted in order, and slots left in the text."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeAlias
+
+from jinja2 import Undefined
+from markupsafe import Markup
+
+from sitegen.config.schema import Site
+from sitegen.content.embeds import EMBEDS, Embed, Image, make_embed
+from sitegen.content.links import THEMED
+from sitegen.content.templates import calling_line
+from sitegen.core.diagnostics import Diagnostic, SourceLocation, known_words, quoted
+from sitegen.core.errors import ConfigError
+from sitegen.core.site_files import SiteFolder
+from sitegen.figures.base import Figure
+from sitegen.figures.registry import FIGURES, make_figure
+
+_FIXED_ID = re.compile(rf"h-.*|{THEMED}")
+
+Shown: TypeAlias = Figure | Image | Embed
+"""What a page shows in a place of its own."""
+
+
+class Calls:
+    """The calls of one page, in the order in which its template made them."""
+
+    def __init__(self, file: str, site: Site, folder: SiteFolder) -> None:
+        self.file = file
+        self.site = site
+        self.folder = folder
+        self.made: list[Shown] = []
+        self.faults: list[str] = []
+        self.mark = f"slot{secrets.token_hex(16)}n"  # unknown to the page, so it cannot be forged
+        self.slot = re.compile(rf"{self.mark}(\d+)x")
+
+    def functions(self) -> dict[str, Callable[..., Markup]]:
+        """The functions that a page can call, one a kind."""
+        return {kind: self._function(kind) for kind in (*FIGURES, *EMBEDS)}
+
+    def asking(self, available: Callable[[str], bool]) -> Callable[[str], bool]:
+        """The function `available` of a page, which knows the models of the site only."""
+
+        def ask(name: str) -> bool:
+            if name not in self.site.models:
+                raise ValueError(
+                    f"available({quoted(name)}): no such model in site.toml"
+                    f"{known_words(str(name), self.site.models)}"
+                )
+            return available(name)
+
+        return ask
+
+    def _function(self, kind: str) -> Callable[..., Markup]:
+        def call(*args: object, **kwargs: object) -> Markup:
+            for value in (*args, *kwargs.values()):
+                if isinstance(value, Undefined):
+                    str(value)  # raises, and names what is undefined
+            place = SourceLocation(self.file, calling_line())
+            try:
+                self.made.append(self._make(kind, args, kwargs, place))
+            except ConfigError as error:
+                self.faults.append(str(error))
+            return Markup(f"{self.mark}{len(self.made) - 1}x")
+
+        return call
+
+    def _make(
+        self,
+        kind: str,
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
+        place: SourceLocation,
+    ) -> Shown:
+        if kind in EMBEDS:
+            return make_embed(kind, args, kwargs, place, self.folder)
+        return make_figure(kind, args, kwargs, place, self.site.models, self.site.root)
+
+    def strays(self, text: str, parts: Sequence[Markup | int]) -> Iterator[Diagnostic]:
+        """Name the figures that are not shown exactly once, in a paragraph of their own."""
+        printed = Counter(int(found[1]) for found in self.slot.finditer(text))
+        for number, figure in enumerate(self.made):
+            noun = "figure" if isinstance(figure, Figure) else figure.kind
+            if printed[number] > 1:
+                text = f"the {noun} is shown {printed[number]} times; call it once for each"
+            elif number not in parts:
+                text = f"the {noun} needs a paragraph of its own, outside code; to show the call "
+                text += "itself, write {% raw %} before and {% endraw %} after it"
+            else:
+                continue
+            yield Diagnostic(figure.place.file, figure.place.line, f"{figure.kind}(…): {text}")
+
+    def bad_ids(self) -> Iterator[Diagnostic]:
+        """Name the ids that authors gave twice, or that the page itself uses."""
+        seen: set[str] = set()
+        for figure in self.made:
+            taken = figure.id in seen or _FIXED_ID.fullmatch(figure.id)
+            if figure.id and taken:
+                text = f"{figure.kind}(…): id = {quoted(figure.id)} is taken; choose another"
+                yield Diagnostic(figure.place.file, figure.place.line, text)
+            seen.add(figure.id)
+
+
+def with_ids(figures: Sequence[Shown]) -> tuple[Shown, ...]:
+    """Name the figures whose authors gave no id: `mnist-trajectories`, `mnist-trajectories-2`, …"""
+    taken = {figure.id for figure in figures}
+    named: list[Shown] = []
+    for figure in figures:
+        base = figure.base
+        names = itertools.chain([base], (f"{base}-{number}" for number in itertools.count(2)))
+        name = figure.id or next(name for name in names if name not in taken)
+        taken.add(name)
+        named.append(replace(figure, id=name))
+    return tuple(named)

@@ -1,0 +1,277 @@
+"""Markdown to HTML parts, with the figures' places left open between them.
+
+CommonMark with tables, footnotes, strikethrough and formulas between dollars; raw HTML is text.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Literal, Protocol
+
+from markdown_it import MarkdownIt
+from markdown_it.rules_inline import StateInline
+from markdown_it.token import Token
+from markupsafe import Markup
+from mdit_py_plugins.dollarmath import dollarmath_plugin
+from mdit_py_plugins.footnote import footnote_plugin
+
+from sitegen.content.maths import MathsError, to_mathml
+from sitegen.content.photos import Photo
+from sitegen.core.diagnostics import quoted
+from sitegen.core.urls import is_whole, relative, url_fault
+
+_FORMULA = re.compile(r"\$(?=[^\s$])((?:\\.|[^\\$])+)(?<!\s)\$(?!\d)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that is wrong in the Markdown; the line counts from 1 in the text given."""
+
+    line: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """A link to a place in a page of the site, as it is written, and its line."""
+
+    line: int
+    url: str
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading below the title: its level, from 2, its text and its id."""
+
+    level: int
+    title: str
+    id: str
+
+
+@dataclass(frozen=True)
+class ParsedPage:
+    """A page's text: HTML and, between, the numbers of the slots that stood there."""
+
+    title: str | None
+    parts: tuple[Markup | int, ...]
+    faults: tuple[Fault, ...]
+    headings: tuple[Heading, ...]
+    anchors: tuple[Anchor, ...] = ()
+
+
+class Files(Protocol):
+    """What the author brings along; its methods raise ValueError for what cannot be shown."""
+
+    def picture(self, src: str) -> Photo:
+        """Find the picture that Markdown names, percent-encoded as in a link."""
+
+    def link(self, url: str) -> None:
+        """See that the page or file is there that a link inside the site leads to."""
+
+
+def parse(text: str, slot: re.Pattern[str], uri: str, files: Files) -> ParsedPage:
+    """Turn Markdown into HTML for the page at `uri`, a path from the site's root.
+
+    A paragraph that is nothing but a match of `slot` becomes the number in the pattern's group 1.
+    A heading of level 1 at the beginning is the title and leaves the text. Links are made relative
+    to the page; headings get ids that begin with `h-`, and those without links lead to themselves;
+    pictures get their size. `files` knows what links and pictures lead to.
+    """
+    env: dict[str, Any] = {}
+    tokens = _parser().parse(text, env)
+    title = _plain(tokens[1]) if tokens and tokens[0].tag == "h1" else None
+    walk = _Walk(uri, files)
+    walk.run(tokens if title is None else tokens[3:])
+    parts = tuple(_parts(walk.kept, slot, env))
+    return ParsedPage(
+        title or None, parts, tuple(walk.faults), tuple(walk.headings), tuple(walk.anchors)
+    )
+
+
+class _Parser(MarkdownIt):
+    """A parser that reads every link as one, so that bad ones can be told instead of passed by."""
+
+    def validateLink(self, url: str) -> bool:
+        """Accept it here; `_Walk` refuses it with the line that it stands in."""
+        return True
+
+
+@cache
+def _parser() -> MarkdownIt:
+    options = {"html": False, "xhtmlOut": False}
+    parser = _Parser("commonmark", options).enable(["table", "strikethrough"])
+    parser.use(footnote_plugin)
+    parser.renderer.rules["footnote_caption"] = _footnote_number  # type: ignore[attr-defined]
+    parser.use(dollarmath_plugin, allow_labels=False)
+    parser.inline.ruler.at("math_inline", _inline_formula)
+    return parser
+
+
+def _footnote_number(tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
+    """What stands for a note in the text: its number, the same wherever it is named."""
+    return f"[{tokens[at].meta['id'] + 1}]"
+
+
+def _inline_formula(state: StateInline, silent: bool) -> bool:
+    """Read a formula between dollars as pandoc does, so that prices stay prices."""
+    found = _FORMULA.match(state.src, state.pos)
+    if found is None:
+        return False
+    if not silent:
+        state.push("math_inline", "math", 0).content = found[1]
+    state.pos = found.end()
+    return True
+
+
+def _parts(tokens: Sequence[Token], slot: re.Pattern[str], env: Any) -> Iterator[Markup | int]:
+    """Cut the tokens at the paragraphs that are slots, and render what lies between."""
+    parser, start = _parser(), 0
+    for at, token in enumerate(tokens):
+        found = slot.fullmatch(token.content) if token.type == "inline" else None
+        alone = at and [t.type for t in tokens[at - 1 : at + 2 : 2]] == _PARAGRAPH
+        if found is not None and alone:
+            yield Markup(parser.renderer.render(tokens[start : at - 1], parser.options, env))
+            yield int(found[1])
+            start = at + 2
+    yield Markup(parser.renderer.render(tokens[start:], parser.options, env))
+
+
+_PARAGRAPH = ["paragraph_open", "paragraph_close"]
+
+
+def _plain(inline: Token) -> str:
+    """The text of an inline token without its markup."""
+    return "".join(child.content or " " * (child.tag == "br") for child in inline.children or ())
+
+
+NEAR_TOP = 10
+"""Pictures up to this line of a page are loaded at once, later ones when they come into sight."""
+
+_NO_ALT = (
+    "say between the brackets what is to be seen, for those who cannot see it; "
+    'decoration is {{ image("…", alt="") }}'
+)
+_SCROLL = '<div class="scroll" tabindex="0" role="group" aria-label="{}">'
+_BACK = ' <a href="#fnref{}" class="footnote-backref" aria-label="Back to the text">↩\ufe0e</a>'
+
+
+def _raw(html: str) -> Token:
+    return Token("html_block", "", 0, content=html, block=True)
+
+
+@dataclass
+class _Walk:
+    """One walk over the tokens that mends them and notes what is wrong."""
+
+    uri: str
+    files: Files
+    kept: list[Token] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    headings: list[Heading] = field(default_factory=list)
+    anchors: list[Anchor] = field(default_factory=list)
+    ids: set[str] = field(default_factory=set)
+    level: int = 1
+    line: int = 1
+
+    def run(self, tokens: Sequence[Token]) -> None:
+        """Walk over all tokens; `kept` and `faults` are then complete."""
+        for at, token in enumerate(tokens):
+            self.line = token.map[0] + 1 if token.map else self.line
+            if token.type == "heading_open":
+                self._heading(token, tokens[at + 1])
+            for child in token.children or ():
+                self._inline(child)
+            self.kept += self._block(token)
+
+    def _fault(self, text: str) -> None:
+        self.faults.append(Fault(self.line, text))
+
+    def _heading(self, token: Token, inline: Token) -> None:
+        """Give the heading an id and a link to itself, and see that no level is left out."""
+        level, text = int(token.tag[1:]), _plain(inline)
+        if level == 1:
+            self._fault("a heading of level 1 is the page's title and comes first; write ##")
+        elif level > self.level + 1:
+            marks = "#" * (self.level + 1)
+            self._fault(f"a heading of level {level} follows one of {self.level}; write {marks}")
+        self.level = level
+        base = "h-" + (re.sub(r"[\W_]+", "-", text.lower()).strip("-") or "section")
+        count = (f"{base}-{number}" for number in itertools.count(2))
+        name = next(name for name in itertools.chain([base], count) if name not in self.ids)
+        self.ids.add(name)
+        token.attrs["id"] = name
+        self.headings.append(Heading(level, text, name))
+        children = inline.children or []
+        if text.strip() and not any(child.type == "link_open" for child in children):
+            start = Token("link_open", "a", 1, attrs={"href": f"#{name}", "class": "anchor"})
+            inline.children = [start, *children, Token("link_close", "a", -1)]
+
+    def _block(self, token: Token) -> list[Token]:
+        """Make of a block what is kept of it: what may be too wide scrolls by itself."""
+        match token.type:
+            case "table_open":
+                return [_raw(_SCROLL.format("Table")), token]
+            case "table_close":
+                return [token, _raw("</div>\n")]
+            case "fence" | "code_block":
+                return [_raw(_SCROLL.format("Code")), token, _raw("</div>\n")]
+            case "math_block":
+                maths = self._formula(token.content, "block")
+                return [_raw(_SCROLL.format("Formula") + maths + "</div>\n")]
+            case "th_open" | "td_open":
+                style = str(token.attrs.pop("style", ""))  # the pages allow no style attributes
+                token.attrs |= {"class": style.replace("text-align:", "align-")} if style else {}
+            case "footnote_anchor":
+                again = f":{token.meta['subId']}" if token.meta["subId"] > 0 else ""
+                return [_raw(_BACK.format(f"{token.meta['id'] + 1}{again}"))]
+        return [token]
+
+    def _inline(self, token: Token) -> None:
+        if token.type == "math_inline":
+            token.content = self._formula(token.content, "inline")
+            token.type = "html_inline"
+        elif token.type == "image":
+            self._picture(token)
+        elif token.type == "link_open":
+            token.attrs["href"] = self._link(str(token.attrs["href"]))
+
+    def _link(self, url: str) -> str:
+        """Write a link as it works from this page; note what is wrong with it."""
+        if "#" in url and not is_whole(url):
+            self.anchors.append(Anchor(self.line, url))
+        if url.startswith("#"):
+            return url
+        fault = url_fault(url)
+        if fault is not None:
+            self._fault(f"the link {quoted(url)} {fault}")
+        elif not is_whole(url):
+            try:
+                self.files.link(url)
+            except ValueError as error:
+                self._fault(f"the link {quoted(url)}: {error}")
+        return relative(url, self.uri)
+
+    def _picture(self, token: Token) -> None:
+        """Give a picture the address and the size of the author's file."""
+        src = str(token.attrs["src"])
+        if not _plain(token).strip():
+            self._fault(f"the picture {quoted(src)}: {_NO_ALT}")
+        try:
+            photo = self.files.picture(src)
+        except ValueError as error:
+            self._fault(f"the picture {quoted(src)}: {error}")
+            return
+        token.attrs |= {"src": relative(photo.file.uri, self.uri), "width": photo.width}
+        token.attrs |= {"height": photo.height, "decoding": "async"}
+        token.attrs |= {} if self.line <= NEAR_TOP else {"loading": "lazy"}
+
+    def _formula(self, latex: str, display: Literal["inline", "block"]) -> str:
+        try:
+            return str(to_mathml(latex.strip(), display))
+        except MathsError as error:
+            self._fault(f"the formula {quoted(latex.strip())}: {error}")
+            return ""

@@ -1,0 +1,127 @@
+"""Which calls show a model that was added: what its author may paste into a page."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+from sitegen.config.loader import load_site
+from sitegen.content.templates import run_template
+from sitegen.core.diagnostics import SourceLocation
+from sitegen.core.errors import ConfigError
+from sitegen.core.source import shown
+from sitegen.core.validation import arguments
+from sitegen.figures.base import FigureSpec
+from sitegen.figures.registry import FIGURES, make_figure
+from sitegen.ihdm.card.card import ModelCard
+from sitegen.models.add import Added
+from sitegen.models.registry import site_models
+
+_PICTURE = ', image="FILE.png"'
+LARGE = 64
+"""Of larger images than this, in pixels, a grid shows only four."""
+
+
+def figure_calls(name: str, card: ModelCard, root: Path) -> list[str]:
+    """Calls, one a kind of figure, that show the model: what its author may paste into a page."""
+    calls = []
+    for kind, spec in FIGURES.items():
+        example = spec.example.replace("NAME", name).replace(_PICTURE, "")
+        if card.image_size > LARGE:
+            example = re.sub(r"count=\d+", "count=4", re.sub(r", columns=\d+", "", example))
+        call = f"{{{{ {kind}({example}) }}}}"
+        if _serves(card, call, kind, name, root):
+            calls.append(call)
+    return calls
+
+
+def _serves(card: ModelCard, call: str, kind: str, name: str, root: Path) -> bool:
+    """Whether this model alone is enough for the call."""
+    made: list[FigureSpec] = []
+
+    def make(*args: object, **kwargs: object) -> str:
+        made.append(make_figure(kind, args, kwargs, SourceLocation("", 1), {name}, root).spec)
+        return ""
+
+    try:
+        run_template(call, {kind: make})
+    except ConfigError:
+        return False
+    (spec,) = made
+    fits = set(spec.model_kinds) == {card.kind} and not list(spec.misfits([card]))
+    return fits and (card.example is not None or not spec.needs_example)
+
+
+def comparisons(name: str, card: ModelCard, config: Path) -> list[str]:
+    """Calls that show a DDPM beside a model of the site, or one to come."""
+    sources = site_models(load_site(config))
+    fits = (
+        other
+        for other, source in sources.items()
+        if source.card.kind == "ihdm" and source.card.shape == card.shape
+    )
+    partner = next(fits, "MODEL")
+    kinds = (kind for kind, spec in FIGURES.items() if "ddpm" in arguments(spec))
+    return [f'{{{{ {kind}("{partner}", ddpm="{name}") }}}}' for kind in kinds]
+
+
+MODEL = "mnist"
+"""The model that travels with sitegen, which the pages of a new site call."""
+
+FEW = {"count": 16, "pairs": 2, "points": 24}
+"""Samples in a figure of a new site; the examples of the kinds may have more."""
+
+
+def new_page_sections() -> tuple[str, ...]:
+    """What the page of a new site says of each kind of figure, with its call."""
+    return tuple(map(_section, FIGURES))
+
+
+def _section(kind: str) -> str:
+    """What a page says of a kind, and its call; only shown, where the call needs a file."""
+    arguments = _small(FIGURES[kind].example).replace("NAME", MODEL)
+    call = f"{{{{ {kind}({arguments}) }}}}"
+    if "FILE" in arguments:
+        call = f"{{% raw %}}\n    {call}\n{{% endraw %}}"
+    sentence = (inspect.getdoc(FIGURES[kind]) or "").partition("\n")[0]
+    words = kind.replace("_", " ").capitalize()
+    return f"## {words}\n\n{sentence}\n\n{call}\n"
+
+
+def _small(example: str) -> str:
+    """The arguments of an example, without a file that may be left out, and with few samples."""
+    arguments = re.sub(r', \w+="FILE[^"]*"', "", example)
+    for name, most in FEW.items():
+        found = re.search(rf"\b{name}=(\d+)", arguments)
+        if found is not None and int(found[1]) > most:
+            arguments = re.sub(r", columns=\d+", "", arguments.replace(found[0], f"{name}={most}"))
+    return arguments
+
+
+def added_lines(added: Added) -> list[str]:
+    """What to tell of a model that was added, and of the calls that show it."""
+    channels, size, _ = added.card.shape
+    colour = "colour" if channels == 3 else "grey"
+    about = f"{size}×{size} pixels, {colour}, {added.card.levels} levels"
+    written = [f"wrote {shown(file)}" for file in added.files]
+    calls = figure_calls(added.name, added.card, added.config.parent)
+    calls = calls or comparisons(added.name, added.card, added.config)
+    return [
+        f"{added.name}: {about}",
+        *added.notes,
+        *written,
+        f"added [models.{added.name}] to {shown(added.config)}",
+        *_travels(added),
+        "To show it, paste what you like of this into a page:",
+        "",
+        *(f"    {call}" for call in calls),
+    ]
+
+
+def _travels(added: Added) -> list[str]:
+    """What goes into git beside the store, where the checkpoint is to stay out of it."""
+    if not added.files:
+        return []
+    folder = shown(added.files[-1].parent)
+    return [f"for a machine without the checkpoint: commit {folder} and the clips (cache_dir)"]

@@ -1,0 +1,109 @@
+"""The template pass over a page: `{{ … }}` and `{% … %}` in its Markdown, run in a sandbox.
+
+What an expression yields is data: every mark that Markdown knows is escaped in it. Text between
+`{% raw %}` and `{% endraw %}` is left alone, which is how a page shows a figure call itself.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from functools import cache
+from types import TracebackType
+
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, UndefinedError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup
+
+from sitegen.core.diagnostics import close_match
+
+_FAILURES = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TemplateError,
+    TypeError,
+    ValueError,
+)  # what an expression of an author can run into
+_FILE = "<template>"  # the name that Jinja gives to a template made from a string
+_MARKS = re.compile(r"([!-/:-@\[-`{-~])")
+_RAW = "; to show braces themselves, write {% raw %} before and {% endraw %} after them"
+
+
+class TemplateFault(Exception):
+    """A template that cannot be run: the line, counted from 1, and the reason."""
+
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(reason)
+        self.line = line
+        self.reason = reason
+
+
+def as_markdown(value: object) -> Markup:
+    """Write a value so that Markdown shows it as the one line of text that it is."""
+    if isinstance(value, Markup):
+        return value
+    text = "" if value is None else " ".join(str(value).split())
+    return Markup(_MARKS.sub(r"\\\1", text))
+
+
+@cache
+def _environment() -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=as_markdown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.globals = {"range": environment.globals["range"]}
+    return environment
+
+
+def run_template(text: str, names: Mapping[str, object]) -> str:
+    """Run the template with the names given; TemplateFault says what is wrong, and where."""
+    try:
+        return _environment().from_string(text).render(names)
+    except TemplateSyntaxError as error:
+        raise TemplateFault(error.lineno, f"{error.message}{_RAW}") from error
+    except _FAILURES as error:
+        hint = _hint(str(error), names) if isinstance(error, UndefinedError) else ""
+        raise TemplateFault(_line(error.__traceback__), f"{_reason(error)}{hint}") from error
+
+
+def calling_line() -> int:
+    """The line of the template that called the function which asks."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename != _FILE:
+        frame = frame.f_back
+    template = frame.f_globals.get("__jinja_template__")
+    return 1 if template is None else int(template.get_corresponding_lineno(frame.f_lineno))
+
+
+def _line(trace: TracebackType | None) -> int:
+    """The innermost line of the template in a traceback, which Jinja has put in its terms."""
+    line = 1
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == _FILE:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def _hint(message: str, names: Mapping[str, object]) -> str:
+    """Name what the author may have meant by an undefined name or attribute."""
+    name = re.match(r"'(.*)' is undefined", message)
+    if name is not None:
+        return close_match(name[1], [*names, "range"]) or _RAW
+    attribute = re.search(r"has no attribute '(.*)'", message)
+    tables = [value for value in names.values() if isinstance(value, Mapping)]
+    return (
+        close_match(attribute[1], [key for table in tables for key in table]) if attribute else ""
+    )

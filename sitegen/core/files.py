@@ -1,0 +1,305 @@
+"""Files that survive a kill: atomic writes, digests, a lock, and folders swapped in one step.
+
+Whatever is written goes to a temporary name in the same folder first, is flushed to the disk and
+then renamed, so a reader sees the old content or the new and never a part. Temporaries carry the
+process that made them; `sweep` removes those whose process is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from sitegen.core.errors import LockedError, PlatformError
+
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+_TEMPORARY = re.compile(r"\.sitegen-tmp-(\d+)-(\d+)-[0-9a-f]+")
+_PROBE = bytes(4096)
+_REMEDIES = {
+    errno.ENOSPC: "free some disk space and run sitegen again",
+    errno.EDQUOT: "the disk quota is used up: free some space and run sitegen again",
+    errno.EFBIG: "the limit on the size of a file is too low (`ulimit -f`)",
+    errno.EACCES: "give yourself permission to write there, or choose another folder",
+    errno.EPERM: "give yourself permission to write there, or choose another folder",
+    errno.EROFS: "the file system is read-only: choose another folder",
+    errno.EXDEV: "both must lie on one file system: choose another folder",
+    errno.ENOLCK: "this file system has no locks: choose a folder on a local disk",
+    errno.EMFILE: "too many files are open: raise the limit (`ulimit -n`)",
+}
+
+
+@contextlib.contextmanager
+def platform_errors(path: Path, action: str = "write") -> Iterator[None]:
+    """Turn an OSError into a PlatformError: cannot `action` `path`, why, what to do."""
+    try:
+        yield
+    except OSError as error:
+        remedy = _REMEDIES.get(error.errno or 0, "check the folder and the disk")
+        why = error.strerror or str(error)
+        raise PlatformError(f"cannot {action} {path}: {why}; {remedy}") from error
+
+
+def digest(path: Path) -> str:
+    """Sha256 of a file in 64 hexadecimal digits, read in pieces. Raises OSError as `open` does."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_lfs_pointer(path: Path) -> bool:
+    """Whether Git LFS has put a pointer in the place of the file. Raises OSError as `open` does."""
+    with path.open("rb") as file:
+        return file.read(len(_LFS_POINTER)) == _LFS_POINTER
+
+
+def digest_bytes(data: bytes) -> str:
+    """Sha256 of `data` in 64 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def canonical_json(value: object) -> str:
+    """Write a value of JSON in the one way that is hashed: sorted, without spaces, ASCII.
+
+    Raises ValueError for NaN and infinity, TypeError for what JSON has not.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def write_atomic(path: Path, data: bytes) -> bool:
+    """Make `data` the content of `path`, all or nothing, and durable when this returns.
+
+    Missing folders are made, the permissions of an existing file stay, and a symbolic link is
+    written through. Returns False, and touches nothing, if the file holds `data` already.
+    Raises PlatformError, with the old content still in place, if the disk is full or unwritable.
+    """
+    with platform_errors(path):
+        target = Path(os.path.realpath(path))
+        if _holds(target, data):
+            return False
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = temporary_path(target.parent)
+        try:
+            _write_flushed(temporary, data, _mode(target))
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        flush_folder(target.parent)
+        return True
+
+
+@contextlib.contextmanager
+def lock(path: Path) -> Iterator[None]:
+    """Hold the lock file `path` for the block; the kernel frees it however this process ends.
+
+    The file itself is never deleted: only the kernel's lock on it counts, and the process number
+    in it serves the message. Raises LockedError, naming that process, if another one holds it.
+    """
+    with platform_errors(path, "lock"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        with platform_errors(path, "lock"):
+            _take(handle, path)
+        yield
+        with contextlib.suppress(OSError):
+            os.ftruncate(handle, 0)
+    finally:
+        os.close(handle)
+
+
+def exchange(new: Path, current: Path) -> None:
+    """Put the folder `new` in the place of the folder `current` in one step; remove the old one.
+
+    `new` is flushed to the disk first and its name is free afterwards. `current` need not exist,
+    and a symbolic link to it stays. Both must lie on one file system. What cannot be removed of
+    the old folder stays under the name `new`. Raises PlatformError with `current` untouched.
+    """
+    with platform_errors(current, "replace"):
+        target = Path(os.path.realpath(current))
+        flush_tree(new)
+        if target.exists():
+            _swap(new, target)
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            new.rename(target)
+        flush_folder(target.parent)
+    shutil.rmtree(new, ignore_errors=True)
+
+
+def temporary_path(folder: Path) -> Path:
+    """A free name in `folder` that `sweep` recognises once this process is gone."""
+    pid = os.getpid()
+    return folder / f".sitegen-tmp-{pid}-{_started(pid)}-{secrets.token_hex(6)}"
+
+
+@contextlib.contextmanager
+def temporary_folder(folder: Path) -> Iterator[Path]:
+    """A new folder inside `folder`, removed at the end of the block whatever happens in it."""
+    path = temporary_path(folder)
+    with platform_errors(path):
+        path.mkdir(parents=True)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def sweep(folder: Path, *, leaving: bool = False) -> None:
+    """Remove the temporaries in `folder` (not deeper) of processes that are no longer alive.
+
+    leaving: this process is about to end, and its own are removed as well; a thread that is at work
+    in one finds nothing under its name, so it cannot put it in place half removed
+    """
+    with contextlib.suppress(OSError):
+        for path in sorted(folder.iterdir()):
+            match = _TEMPORARY.fullmatch(path.name)
+            if match and leaving and int(match[1]) == os.getpid():
+                with contextlib.suppress(OSError):  # it was done just now
+                    _remove(path.rename(temporary_path(folder)))
+            elif match and not _alive(int(match[1]), match[2]):
+                _remove(path)
+
+
+def require_writable(folder: Path, wanted: Path | None = None) -> None:
+    """Raise PlatformError, naming `wanted` or else `folder`, unless files can be made in there."""
+    with platform_errors(wanted or folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = temporary_path(folder)
+        try:
+            probe.write_bytes(_PROBE)
+        finally:
+            probe.unlink(missing_ok=True)
+
+
+def flush_folder(folder: Path) -> None:
+    """Make the names in `folder` durable. Raises OSError if the disk refuses."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that cannot flush a folder
+            raise
+    finally:
+        os.close(handle)
+
+
+def flush_tree(folder: Path) -> None:
+    """Make everything below `folder` durable. Raises OSError if the disk refuses."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = Path(parent, name)
+            if not path.is_symlink():
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+        flush_folder(Path(parent))
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """Whether the file `path` is there and its content is `data`."""
+    try:
+        return path.stat().st_size == len(data) and path.read_bytes() == data
+    except FileNotFoundError:
+        return False
+
+
+def _mode(path: Path) -> int | None:
+    """The permissions of an existing file; None if there is none."""
+    try:
+        return path.stat().st_mode & 0o7777
+    except FileNotFoundError:
+        return None
+
+
+def _write_flushed(path: Path, data: bytes, mode: int | None) -> None:
+    """Create `path` with `data` on the disk itself, with permissions `mode` or the usual ones."""
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        if mode is not None:
+            os.fchmod(file.fileno(), mode)
+        os.fsync(file.fileno())
+
+
+def _take(handle: int, path: Path) -> None:
+    """Lock the open file, and write our process number into it if the disk lets us."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(handle, 32, 0).decode("ascii", "replace").strip()
+        who = f"process {holder}" if holder.isdigit() else "a process that has just started"
+        raise LockedError(
+            f"another sitegen ({who}) is at work here and holds {path}; "
+            "wait until it is done, or stop it"
+        ) from None
+    with contextlib.suppress(OSError):
+        size = os.pwrite(handle, f"{os.getpid():<20}\n".encode("ascii"), 0)
+        os.ftruncate(handle, size)
+
+
+def _swap(new: Path, current: Path) -> None:
+    """Exchange the names of two folders, in one step where the system can."""
+    if not current.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(current))
+    if _exchange_names(new, current):
+        return
+    aside = temporary_path(current.parent)
+    current.rename(aside)
+    with contextlib.ExitStack() as undo:
+        undo.callback(aside.rename, current)
+        new.rename(current)
+        undo.pop_all()
+    aside.rename(new)
+
+
+def _exchange_names(first: Path, second: Path) -> bool:
+    """Exchange two names in one step; False, and nothing changed, where that cannot be done."""
+    import ctypes
+
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):
+        return False
+    here, exchange_flag = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    if renameat2(here, os.fsencode(first), here, os.fsencode(second), exchange_flag) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
+        return False
+    raise OSError(code, os.strerror(code), str(second))
+
+
+def _started(pid: int) -> str:
+    """When a process started, in clock ticks since boot; "0" where that cannot be known."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        return text.rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return "0"
+
+
+def _alive(pid: int, started: str) -> bool:
+    """Whether the process that had this number and start is still there."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return started == "0" or _started(pid) in ("0", started)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, a link or a whole folder, as far as that is allowed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)

@@ -1,0 +1,38 @@
+"""Packages that a machine may lack: the words that say which, and how to install them."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+_PACKAGES = {
+    "PIL": "pillow",
+    "ghp_import": "ghp-import",
+    "imageio_ffmpeg": "imageio-ffmpeg",
+    "markdown_it": "markdown-it-py",
+    "mdit_py_plugins": "mdit-py-plugins",
+}
+"""What a module's package is called, where it has another name."""
+
+_PREVIEW = ("starlette", "uvicorn", "watchfiles")
+"""What only `serve` needs, and a machine that only renders lacks together."""
+
+
+def not_installed(error: BaseException) -> str | None:
+    """The words for a package that is missing; None for other errors, and for a module of ours."""
+    if not isinstance(error, ModuleNotFoundError):
+        return None
+    module = (error.name or "").partition(".")[0]
+    if module in {"", "sitegen"}:
+        return None
+    lacking = [name for name in _PREVIEW if name == module or not _is_there(name)]
+    names = [_PACKAGES.get(name, name) for name in (lacking if module in _PREVIEW else [module])]
+    verb, them = ("is", "it") if len(names) == 1 else ("are", "them")
+    install = f"`pip install {' '.join(names)}`"
+    return f"{', '.join(names)} {verb} not installed here, and this needs {them}: {install}"
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False

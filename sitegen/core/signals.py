@@ -1,0 +1,93 @@
+"""Signals: the first one ends a command in good order, or asks work to leave off where it can.
+
+A signal becomes an exception, so that every `with` block tidies up on the way out; or, in a block
+of `stop_on_signals`, a question that the work asks itself between two steps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+INTERRUPTED = 128 + signal.SIGINT
+TERMINATED = 128 + signal.SIGTERM
+GRACE_SECONDS = 2.0
+"""Impatience is not heard for so long after the first signal, while temporaries are removed."""
+
+
+def catch_signals() -> None:
+    """Let SIGINT and SIGTERM raise SystemExit with their exit code in the main thread.
+
+    A signal that this process was started to ignore, as by nohup, stays ignored.
+    """
+    handler = _Handler()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
+class _Handler:
+    """Raises at the first signal, and again at one that comes when the grace is over."""
+
+    def __init__(self) -> None:
+        self._deaf_until = 0.0
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if now < self._deaf_until:
+            return
+        self._deaf_until = now + GRACE_SECONDS
+        raise SystemExit(128 + number)
+
+
+class Stop:
+    """The signal that asked to stop, if one did."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self.since = 0.0
+
+    def asked(self) -> bool:
+        """Whether one did."""
+        return self.signal is not None
+
+
+@contextlib.contextmanager
+def stop_on_signals() -> Iterator[Stop]:
+    """For the block, let the first SIGINT or SIGTERM ask to stop, and a later one act at once.
+
+    A step that was cut in the middle would leave weights that cannot be saved. As at the end of
+    every command, impatience is not heard for the first two seconds, and a signal that is ignored,
+    as by nohup, stays ignored.
+    """
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    both = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: handler for number, handler in both.items() if handler != signal.SIG_IGN}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        if stop.signal is None:
+            stop.signal, stop.since = number, time.monotonic()
+        elif time.monotonic() - stop.since >= GRACE_SECONDS:
+            restore()
+            signal.raise_signal(number)
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield stop
+    finally:
+        restore()

@@ -1,0 +1,213 @@
+"""Reading what an author wrote: text files, odd characters, and the lines of TOML keys."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from bisect import bisect_left
+from pathlib import Path
+
+from sitegen.core.errors import ConfigError
+
+_LARGEST = 2_000_000  # bytes; a page or a config beyond this is a mistake
+_ENDS = (0xFFFE, 0xFFFF)
+_PLANE_ENDS = "".join(chr(plane + end) for plane in range(0, 0x110000, 0x10000) for end in _ENDS)
+_ODD = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef"
+    f"\u202a-\u202e\u2066-\u2069{_PLANE_ENDS}]"
+)
+
+
+def shown(path: Path) -> str:
+    """Write a path as short as a message can: from the working folder where it lies in it."""
+    try:
+        return str(path.absolute().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def odd_character(text: str) -> tuple[int, str] | None:
+    """Find the first character that no page may hold: its index and its name like `U+0000`.
+
+    Those are control characters, halves of surrogate pairs, non-characters and the marks that
+    reverse the direction of the text around them.
+    """
+    found = _ODD.search(text)
+    return None if found is None else (found.start(), f"U+{ord(found[0]):04X}")
+
+
+def page_sources(folder: Path) -> list[Path]:
+    """The Markdown in a folder, without the hidden files that editors and systems keep there."""
+    return sorted(folder.glob("[!.]*.md"))
+
+
+def read_text(path: Path) -> str:
+    """Read a UTF-8 text file; ConfigError says what is wrong with it, and in which line."""
+    data = _read(path)
+    if data.startswith(b"\xef\xbb\xbf"):
+        raise ConfigError(f"{shown(path)}:1: begins with a byte order mark; save it without one")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{shown(path)}:{line}: is not UTF-8 text; save it as UTF-8") from error
+    odd = odd_character(text)
+    if odd is not None:
+        line = text.count("\n", 0, odd[0]) + 1
+        raise ConfigError(f"{shown(path)}:{line}: holds the character {odd[1]}; remove it")
+    return text.replace("\r\n", "\n")
+
+
+def require_inside(path: Path, root: Path) -> None:
+    """Refuse a link that leads out of the site's folder `root`, to a hidden file or nowhere.
+
+    Raises ConfigError, with what to do. A hidden link, as editors keep them, may lead nowhere.
+    """
+    real, whole = Path(os.path.realpath(path)), Path(os.path.realpath(root))
+    fault = None
+    if not real.is_relative_to(whole):
+        fault = "is a link out of the site's folder; put the file itself there"
+    elif path.name.startswith("."):
+        return
+    elif any(part.startswith(".") for part in real.relative_to(whole).parts):
+        fault = "is a link to a hidden file, and those are not published; put the file itself there"
+    elif path.is_symlink() and not path.exists():
+        fault = "is a link that leads nowhere; mend it, or remove it"
+    if fault is not None:
+        raise ConfigError(f"{shown(path)}: {fault}")
+
+
+def _read(path: Path) -> bytes:
+    """Read the bytes of a regular file of sensible size."""
+    if path.is_dir():
+        raise ConfigError(f"{shown(path)}: is a folder; name the file inside it")
+    if not path.exists():
+        raise ConfigError(f"{shown(path)}: there is no such file")
+    if not path.is_file():
+        raise ConfigError(f"{shown(path)}: is not a regular file")
+    if path.stat().st_size > _LARGEST:
+        raise ConfigError(f"{shown(path)}: is larger than {_LARGEST // 1_000_000} MB")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{shown(path)}: cannot be read: {error.strerror}") from error
+
+
+KeyPath = tuple[str | int, ...]
+
+_SPACE = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
+_STRING = re.compile(
+    r'"""(?:\\.|[^\\])*?"{3,5}|' r"'''.*?'{3,5}|" r'"(?:\\.|[^"\\\n])*"|' r"'[^'\n]*'", re.DOTALL
+)
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_PLAIN = re.compile(r"[^,\]}#\n]*")
+
+
+def toml_lines(text: str) -> dict[KeyPath, int]:
+    """Map the path of every key of a valid TOML document to its line, counted from 1."""
+    return _LineScan(text).run()
+
+
+class _LineScan:
+    """One walk over a TOML document that `tomllib` has accepted, noting where the keys stand."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+        self.breaks = [found.start() for found in re.finditer("\n", text)]
+        self.lines: dict[KeyPath, int] = {}
+        self.tables: dict[KeyPath, int] = {}  # arrays of tables: how many so far
+
+    def run(self) -> dict[KeyPath, int]:
+        """Walk over the whole document; return the lines."""
+        table: KeyPath = ()
+        while self._skip():
+            if self.text[self.at] == "[":
+                table = self._header()
+            else:
+                self._pair(table)
+        return self.lines
+
+    def _skip(self) -> bool:
+        """Go to the next character that is neither space nor comment; False at the end."""
+        space = _SPACE.match(self.text, self.at)
+        self.at = space.end() if space else self.at
+        return self.at < len(self.text)
+
+    def _note(self, path: KeyPath, at: int) -> None:
+        self.lines.setdefault(path, bisect_left(self.breaks, at) + 1)
+
+    def _header(self) -> KeyPath:
+        start, many = self.at, self.text.startswith("[[", self.at)
+        self.at += 2 if many else 1
+        path = self._inside(self._key())
+        self._skip()
+        self.at += 2 if many else 1
+        for end in range(1, len(path) + 1):
+            self._note(path[:end], start)
+        if many:
+            count = self.tables.get(path, 0)
+            self.tables[path] = count + 1
+            path = (*path, count)
+            self._note(path, start)
+        return path
+
+    def _inside(self, key: KeyPath) -> KeyPath:
+        """Put the index of the newest table into a path through arrays of tables."""
+        path: KeyPath = ()
+        for part in key[:-1]:
+            path = (*path, part)
+            if path in self.tables:
+                path = (*path, self.tables[path] - 1)
+        return (*path, key[-1])
+
+    def _key(self) -> KeyPath:
+        parts: list[str] = []
+        while True:
+            self._skip()
+            found = _BARE_KEY.match(self.text, self.at) or _STRING.match(self.text, self.at)
+            if found is None:
+                return tuple(parts) or ("",)
+            self.at = found.end()
+            quoted = found[0][0] in "\"'"
+            parts.append(tomllib.loads(f"k = {found[0]}")["k"] if quoted else found[0])
+            self._skip()
+            if not self.text.startswith(".", self.at):
+                return tuple(parts)
+            self.at += 1
+
+    def _pair(self, table: KeyPath) -> None:
+        start = self.at
+        key = self._key()
+        for end in range(1, len(key) + 1):
+            self._note((*table, *key[:end]), start)
+        self._skip()
+        self.at += 1  # the equals sign
+        self._value((*table, *key))
+
+    def _value(self, path: KeyPath) -> None:
+        self._skip()
+        self._note(path, self.at)
+        mark = self.text[self.at : self.at + 1]
+        if mark == "[":
+            self._items(path, "]")
+        elif mark == "{":
+            self._items(path, "}")
+        else:
+            found = _STRING.match(self.text, self.at) or _PLAIN.match(self.text, self.at)
+            self.at = found.end() if found else len(self.text)
+
+    def _items(self, path: KeyPath, end: str) -> None:
+        """Walk over an array or an inline table up to its closing mark."""
+        self.at += 1
+        index = 0
+        while self._skip() and self.text[self.at] != end:
+            if self.text[self.at] == ",":
+                self.at += 1
+            elif end == "}":
+                self._pair(path)
+            else:
+                self._value((*path, index))
+                index += 1
+        self.at += 1

@@ -1,0 +1,1 @@
+"""The built folder as GitHub Pages will serve it: `sitegen check` and `sitegen publish`."""

@@ -1,0 +1,285 @@
+"""What a page of HTML refers to, which anchors it has, and what in it has no words.
+
+The page is read with Python's own parser, which forgives mistakes as browsers do and knows the
+line of each tag.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from typing import Literal
+
+from sitegen.deploy.file_checks import css_uris
+
+Role = Literal["link", "load", "play", "later", "address", "label"]
+"""What a reference is for.
+
+link: somebody follows it; load: fetched with the page; play: a clip, fetched when it is played;
+later: another file, fetched when it is asked for; address: told to machines as a whole address;
+label: the id of an element that names another
+"""
+
+_VOID = {"area", "base", "br", "col", "embed", "hr", "img"}
+_VOID |= {"input", "link", "meta", "source", "track", "wbr"}
+_LOADED_LINKS = {"stylesheet", "icon", "preload", "modulepreload", "manifest", "apple-touch-icon"}
+_PAINTS = ("style", "fill", "stroke", "filter", "mask", "clip-path")
+"""Attributes in which `url(…)` may stand."""
+
+_REFRESH = re.compile(r"""[\s\d.]*[;,]\s*(?:url\s*=\s*)?["']?(?P<uri>[^"']+)""", re.I)
+_ADDRESSES = {"og:image", "og:url", "og:video", "twitter:image"}
+_NEEDS_NAME = {
+    "video": "the clip has no words",
+    "audio": "the sound has no words",
+    "iframe": "the frame has no title",
+    "object": "the object has no words",
+    "canvas": "the canvas has no words",
+    "embed": "the object has no words",
+}
+_NAMED_BY_CONTENT = {"a": "the link", "button": "the button", "summary": "the summary"}
+_SAY = 'say what is to be seen in aria-label="…"'
+
+
+_FOLLOWED = {"a": ("href", "xlink:href"), "area": ("href",), "form": ("action",)}
+_FOLLOWED |= dict.fromkeys(("button", "input"), ("formaction",))
+"""The attributes that lead elsewhere when somebody asks for it."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Something that a page refers to.
+
+    group: references of one group are alternatives, of which a browser takes one
+    """
+
+    uri: str
+    line: int
+    role: Role
+    group: int
+
+
+@dataclass(frozen=True)
+class Nameless:
+    """Something that those who cannot see it are told nothing about; `text` says what to do."""
+
+    line: int
+    text: str
+
+
+@dataclass
+class HtmlScan:
+    """What was found in a page; `ids` counts how often each is given.
+
+    base: what the page says that its links begin with
+    """
+
+    references: list[Reference] = field(default_factory=list)
+    ids: Counter[str] = field(default_factory=Counter)
+    nameless: list[Nameless] = field(default_factory=list)
+    base: Reference | None = None
+    language: bool = False
+    title: bool = False
+
+
+def scan(html: str) -> HtmlScan:
+    """Read a page; whatever is in it, this gives what could be understood."""
+    scanner = _Scanner()
+    scanner.feed(html)
+    scanner.close()
+    return scanner.found
+
+
+@dataclass
+class _Open:
+    """An element that has not ended yet; `named` becomes true when something in it has words."""
+
+    tag: str
+    line: int
+    attributes: Mapping[str, str]
+    hidden: bool
+    named: bool
+    group: int
+
+
+class _Scanner(HTMLParser):
+    """One walk over the page."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.found = HtmlScan()
+        self._open: list[_Open] = []
+        self._count = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note what the element refers to and whether it has words."""
+        self._count += 1
+        values = {name: value or "" for name, value in reversed(attrs)}
+        outer = self._open[-1] if self._open else None
+        hidden = values.get("aria-hidden") == "true" or bool(outer and outer.hidden)
+        group = outer.group if outer and outer.tag == "picture" else self._count
+        line = self.getpos()[0]
+        element = _Open(tag, line, values, hidden, _has_label(values), group)
+        self._note(element)
+        if tag in _VOID:
+            self._judge(element)
+        else:
+            self._open.append(element)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Take `<path/>` as an element that ends at once; HTML's own do not, but SVG's do."""
+        self.handle_starttag(tag, attrs)
+        if tag not in _VOID and any(each.tag == "svg" for each in self._open):
+            self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Judge the element that ends, and those in it that were never closed."""
+        if all(each.tag != tag for each in self._open):
+            return
+        while self._open:
+            element = self._open.pop()
+            self._judge(element)
+            if element.tag == tag:
+                return
+
+    def handle_data(self, data: str) -> None:
+        """Words name everything that they stand in; a style sheet refers to files."""
+        if self._open and self._open[-1].tag == "style":
+            for line, uri in css_uris(data):
+                self._refer(uri, self.getpos()[0] + line - 1, "load")
+        elif data.strip() and self._open and not self._open[-1].hidden:
+            self._name(data)
+
+    def close(self) -> None:
+        """Judge what the page never closed."""
+        super().close()
+        while self._open:
+            self._judge(self._open.pop())
+
+    def _name(self, words: str) -> None:
+        tag = self._open[-1].tag
+        if tag == "title" and all(each.tag != "svg" for each in self._open):
+            self.found.title = True
+        for element in self._open:
+            if element.tag in _NAMED_BY_CONTENT or (element.tag == "svg" and tag == "title"):
+                element.named = True
+
+    def _note(self, element: _Open) -> None:
+        values = element.attributes
+        if "id" in values:
+            self.found.ids[values["id"]] += 1
+        elif element.tag == "a" and "name" in values:
+            self.found.ids[values["name"]] += 1
+        if element.tag == "html":
+            self.found.language = bool(values.get("lang"))
+        if element.tag == "img" and values.get("alt", "").strip() and not element.hidden:
+            self._name(values["alt"])
+        clips = [each for each in (*self._open, element) if each.tag in {"video", "audio"}]
+        for uri, role in _references(element.tag, values, clips[-1].attributes if clips else None):
+            group = element.group if element.tag in {"img", "source"} and not clips else None
+            self._refer(uri, element.line, role, group)
+        if element.tag == "base" and "href" in values:
+            self.found.base = self.found.base or Reference(values["href"], element.line, "link", 0)
+
+    def _refer(self, uri: str, line: int, role: Role, group: int | None = None) -> None:
+        """Note a reference, in a group of its own unless one is given."""
+        found = self.found.references
+        found.append(Reference(uri, line, role, -len(found) - 1 if group is None else group))
+
+    def _judge(self, element: _Open) -> None:
+        fault = None if element.hidden else _nameless(element)
+        if fault:
+            self.found.nameless.append(Nameless(element.line, fault))
+
+
+def _has_label(values: Mapping[str, str]) -> bool:
+    return any(values.get(name, "").strip() for name in ("aria-label", "aria-labelledby", "title"))
+
+
+def _nameless(element: _Open) -> str | None:
+    """Say what is missing, when the element has ended."""
+    tag, values = element.tag, element.attributes
+    if values.get("role") in {"presentation", "none"}:
+        return None
+    if tag == "img" or (tag == "area" and "href" in values):
+        if "alt" in values or element.named:
+            return None
+        return 'the picture has no alt; say what is to be seen, or alt="" if it only decorates'
+    if element.named:
+        return None
+    if _is_picture_button(tag, values) and not values.get("alt", "").strip():
+        return 'the button has no words; write some into alt="…"'
+    if tag in _NEEDS_NAME:
+        return f"{_NEEDS_NAME[tag]}; {_SAY}"
+    if tag == "svg" or values.get("role") == "img":
+        return f'the drawing has no words; {_SAY}, or aria-hidden="true" if it only decorates'
+    if tag in _NAMED_BY_CONTENT and (tag != "a" or "href" in values):
+        return f'{_NAMED_BY_CONTENT[tag]} has no words; write some, or aria-label="…"'
+    return None
+
+
+def _is_picture_button(tag: str, values: Mapping[str, str]) -> bool:
+    return tag == "input" and values.get("type", "").lower() == "image"
+
+
+def _references(
+    tag: str, values: Mapping[str, str], clip: Mapping[str, str] | None
+) -> Iterator[tuple[str, Role]]:
+    """What the attributes of one element refer to; `clip` has those of the clip it belongs to."""
+    for name in ("aria-labelledby", "aria-describedby"):
+        yield from ((f"#{name_of}", "label") for name_of in values.get(name, "").split())
+    for name in _PAINTS:
+        yield from ((uri, "load") for _, uri in css_uris(values.get(name, "")))
+    for name in _FOLLOWED.get(tag, ()):
+        if values.get(name) or (name == "href" and name in values):
+            yield values[name], "link"
+    if tag == "link":
+        yield from _of_link(values)
+    elif tag == "meta":
+        yield from _of_meta(values)
+    elif clip is not None and tag in {"video", "audio", "source"}:
+        yield from _of_clip(values, clip)
+    else:
+        yield from _of_content(tag, values)
+
+
+def _of_link(values: Mapping[str, str]) -> Iterator[tuple[str, Role]]:
+    kinds = set(values.get("rel", "").lower().split())
+    if "href" in values and kinds & {"canonical", "alternate"}:
+        yield values["href"], "address"
+    elif "href" in values and kinds & _LOADED_LINKS:
+        yield values["href"], "load"
+
+
+def _of_meta(values: Mapping[str, str]) -> Iterator[tuple[str, Role]]:
+    content = values.get("content", "")
+    if values.get("property", values.get("name")) in _ADDRESSES:
+        yield content, "address"
+    refresh = _REFRESH.match(content) if values.get("http-equiv", "").lower() == "refresh" else None
+    if refresh:
+        yield refresh["uri"].strip(), "link"
+
+
+def _of_clip(values: Mapping[str, str], clip: Mapping[str, str]) -> Iterator[tuple[str, Role]]:
+    if "poster" in values:
+        yield values["poster"], "load"
+    if "src" in values:
+        at_once = "autoplay" in clip or clip.get("preload") in {"auto", ""}
+        yield values["src"], "load" if at_once else "play"
+
+
+def _of_content(tag: str, values: Mapping[str, str]) -> Iterator[tuple[str, Role]]:
+    for name in ("src", "data"):
+        if name in values and tag in {"img", "script", "iframe", "embed", "object", "source"}:
+            yield values[name], "load"
+    if "src" in values and (tag == "track" or _is_picture_button(tag, values)):
+        yield values["src"], "later" if tag == "track" else "load"
+    if tag in {"image", "use"}:
+        uri = values.get("href", values.get("xlink:href"))
+        if uri:
+            yield uri, "load"
+    for candidate in values.get("srcset", values.get("imagesrcset", "")).split(","):
+        if candidate.strip():
+            yield candidate.split()[0], "load"

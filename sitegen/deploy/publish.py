@@ -1,0 +1,266 @@
+"""Publishing: the built folder becomes the one commit of a branch that GitHub Pages serves.
+
+The commit is made by ghp-import beside everything else in the repository: no file, no index and no
+branch of the author's is touched. A ref of our own remembers what was published, so that the work
+of others is never overwritten unseen: the push goes through only if the remote's branch still is
+what we have seen there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sitegen.build.output import is_built
+from sitegen.build.served_folder import ServedFolder, read_folder
+from sitegen.config.schema import Site
+from sitegen.core.errors import PublishError, TargetError
+from sitegen.core.files import lock
+from sitegen.core.progress import Reporter
+from sitegen.core.source import shown
+from sitegen.deploy.check import check_site
+from sitegen.deploy.freshness import freshness
+from sitegen.deploy.git import Remote, Repository, committed, public
+
+_NO_BRANCH = re.compile(r"@|([A-Z]+_)?HEAD|(refs|heads|tags|remotes)/.*|-.*|[0-9a-f]{40}")
+"""Names that git allows and that would be taken for something else sooner or later."""
+
+_GITHUB = re.compile(r"(?:.*[@/])?github\.com(?::\d+)?[:/](?P<user>[^/]+)/(?P<name>[^/]+?)/?")
+_ALIAS = re.compile(r"^(ssh://)?([^/@]+@)?github\.com-[\w.-]+(?=[:/])")
+"""A host of ~/.ssh/config by the usual name, of somebody with two accounts."""
+
+
+@dataclass(frozen=True)
+class PublishOptions:
+    """What the command line says: where to publish to, and how boldly."""
+
+    remote: str = "origin"
+    branch: str = "gh-pages"
+    overwrite: bool = False
+    strict: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class PublishResult:
+    """What was done, or would be; `commit` is None in a rehearsal."""
+
+    remote: Remote
+    branch: str
+    commit: str | None
+    changed: bool
+    address: str | None
+
+    def lines(self) -> list[str]:
+        """The summary as the command line prints it."""
+        where = f"{self.branch} of {self.remote.name} ({public(self.remote.url)})"
+        if self.commit is None:
+            return [f"nothing was pushed to {where}", *self._visit("it would be at")]
+        if not self.changed:
+            return [f"{where} holds this site already", *self._visit("it is at")]
+        waiting = (
+            "GitHub needs a minute or two. The first time, choose this branch and / (root) under "
+            "Settings, Pages, Deploy from a branch."
+        )
+        lines = [f"published to {where}, commit {self.commit[:10]}", *self._visit("it is at")]
+        return [*lines, waiting] if _GITHUB.fullmatch(_bare(self.remote.url)) else lines
+
+    def _visit(self, words: str) -> list[str]:
+        if self.address:
+            return [f"{words} {self.address}"]
+        return [
+            f"its address is not known, since {self.remote.name} is not on github.com; write it "
+            "into site.toml: base_url"
+        ]
+
+
+def publish(site: Site, output: Path, options: PublishOptions, report: Reporter) -> PublishResult:
+    """Put the built folder on the branch, or with `dry_run` tell what would be done.
+
+    Raises PublishError with nothing changed on the remote, PlatformError where git is missing,
+    LockedError while a build is at work.
+    """
+    _require_built(output)
+    repository = Repository(site.root)
+    with _alone(site, repository):
+        _check(site, output, options, report)
+        _refuse_other(site, output, options, report)
+        remote = _remote(repository, options)
+        _keep_domain(repository, remote, site, options)
+        folder = read_folder(output)
+        address = pages_address(site, remote.url)
+        if options.dry_run:
+            _tell(folder, remote, site, options, report)
+            return PublishResult(remote, options.branch, None, False, address)
+        with committed(repository, folder, site) as commit:
+            changed = not _is_there(repository, commit, remote, options)
+            if changed:
+                _tell(folder, remote, site, options, report)
+                _push(repository, commit, remote, options)
+        return PublishResult(remote, options.branch, commit, changed, address)
+
+
+def pages_address(site: Site, url: str) -> str | None:
+    """Where the site can be visited: as `site.toml` says, or as GitHub derives it."""
+    if site.domain:
+        return f"https://{site.domain}/"
+    if site.base_url:
+        return site.base_url
+    found = _GITHUB.fullmatch(_bare(url))
+    if found is None:
+        return None
+    host = f"{found['user'].lower()}.github.io"
+    return (
+        f"https://{host}/" if found["name"].lower() == host else f"https://{host}/{found['name']}/"
+    )
+
+
+def _bare(url: str) -> str:
+    """The address as one of GitHub's, where it is one, without what says nothing."""
+    return _ALIAS.sub("git@github.com", url).removesuffix("/").removesuffix(".git")
+
+
+def _require_built(output: Path) -> None:
+    if not output.is_dir():
+        raise PublishError(f"{shown(output)}: there is no such folder; run `sitegen build` first")
+    if not is_built(output):
+        raise PublishError(
+            f"{shown(output)}: is not a folder that sitegen built (it has no media.json of "
+            "sitegen's, or a git repository in it); name the built one with --output"
+        )
+
+
+@contextlib.contextmanager
+def _alone(site: Site, repository: Repository) -> Iterator[None]:
+    """Keep builds from exchanging the folder, and others from publishing, for the block."""
+    with contextlib.ExitStack() as held:
+        if site.cache_dir.is_dir():  # a build made it; without one there is no build to fear
+            held.enter_context(lock(site.cache_dir / "lock"))
+        held.enter_context(lock(repository.common / "sitegen.lock"))
+        yield
+
+
+def _check(site: Site, output: Path, options: PublishOptions, report: Reporter) -> None:
+    findings = check_site(site, output)
+    for warning in findings.warnings:
+        report.warn(str(warning))
+    try:
+        findings.require_good(strict=options.strict)
+    except TargetError as error:
+        raise PublishError("\n".join([*map(str, findings.errors), str(error)])) from None
+    report.note(findings.summary())
+
+
+def _refuse_other(site: Site, output: Path, options: PublishOptions, report: Reporter) -> None:
+    """Refuse a folder with files of others; warn of one that is older than its sources."""
+    fresh = freshness(site, output)
+    if refusal := fresh.refusal(output):
+        raise PublishError(refusal)
+    if warning := fresh.warning(output):
+        if options.strict:
+            raise PublishError(f"--strict: {warning}")
+        report.warn(warning)
+
+
+def _remote(repository: Repository, options: PublishOptions) -> Remote:
+    """The remote, if it and its branch may be published to."""
+    branch = options.branch
+    odd = repository.run("check-ref-format", f"refs/heads/{branch}").code
+    if odd or _NO_BRANCH.fullmatch(branch):
+        raise PublishError(f"--branch {branch}: is no name of a branch; the usual one is gh-pages")
+    if branch in repository.checked_out():
+        raise PublishError(
+            f"{branch} is a branch that is being worked on here, and publishing would replace all "
+            "that is on it; name another one with --branch, or check out the one of your sources"
+        )
+    remote = repository.remote(options.remote, branch)
+    if remote.tip in _ours(repository, options):
+        return _not_the_first(repository, remote, options)
+    if remote.main == branch:
+        raise PublishError(
+            f"{branch} is the main branch of {public(remote.url)}, and publishing would replace "
+            "all that is on it; name another one with --branch"
+        )
+    if not options.overwrite:
+        raise PublishError(
+            f"{branch} of {public(remote.url)} is at {str(remote.tip)[:10]}, which was not "
+            "published from this clone: somebody else has pushed there, or you from another one. "
+            f"Look at it with `git fetch {remote.name} {branch}` and `git log FETCH_HEAD`; to put "
+            "this site in its place, add --overwrite"
+        )
+    return remote
+
+
+def _not_the_first(repository: Repository, remote: Remote, options: PublishOptions) -> Remote:
+    """The remote; refused where the site would be its first branch, and so its main one."""
+    if options.overwrite or remote.main or remote.tip or repository.has_branches(remote):
+        return remote
+    raise PublishError(
+        f"{public(remote.url)} has no branch yet, and the first that comes becomes its main one: "
+        f"push your sources before (`git push {remote.name} HEAD`); if {options.branch} is to be "
+        "the main one, add --overwrite"
+    )
+
+
+def _keep_domain(
+    repository: Repository, remote: Remote, site: Site, options: PublishOptions
+) -> None:
+    """Refuse to lose a domain that stands on the branch, where it was not us who put it there."""
+    if site.domain is not None or remote.tip in _ours(repository, options):
+        return
+    domain = repository.file_there(remote, options.branch, "CNAME")
+    if domain:
+        raise PublishError(
+            f"{options.branch} of {public(remote.url)} has the domain {domain.strip()[:253]}, which "
+            f'GitHub would forget; write domain = "{domain.strip()[:253]}" into site.toml, or '
+            "remove CNAME from that branch if the domain is to go"
+        )
+
+
+def _ours(repository: Repository, options: PublishOptions) -> set[str | None]:
+    """What the remote's branch may be without being somebody else's work."""
+    return {
+        None,
+        *(repository.commit(_ref(options, state)) for state in ("published", "attempted")),
+    }
+
+
+def _ref(options: PublishOptions, state: str) -> str:
+    """Where we remember a commit: `published`, or `attempted` before its push has returned."""
+    return f"refs/sitegen/{state}/{options.remote}/{options.branch}"
+
+
+def _tell(
+    folder: ServedFolder, remote: Remote, site: Site, options: PublishOptions, report: Reporter
+) -> None:
+    """Say what is going to be done, or would be."""
+    count, size = len(folder.files), sum(folder.files.values())
+    verb = "would put" if options.dry_run else "putting"
+    place = f"{options.branch} of {public(remote.url)}"
+    then = f"in the place of {remote.tip[:10]}" if remote.tip else "a new branch"
+    domain = f", with the domain {site.domain}" if site.domain else ""
+    report.note(f"{verb} {count} files of {size / 1e6:.1f} MB on {place}, {then}{domain}")
+
+
+def _is_there(repository: Repository, commit: str, remote: Remote, options: PublishOptions) -> bool:
+    """Whether the branch holds the same files already, by our hand."""
+    known = remote.tip if remote.tip in _ours(repository, options) else None
+    if known is None or repository.tree(known) != repository.tree(commit):
+        return False
+    repository.ask("update-ref", _ref(options, "published"), known)
+    return True
+
+
+def _push(repository: Repository, commit: str, remote: Remote, options: PublishOptions) -> None:
+    """Push the commit, if the branch is what it was."""
+    repository.ask("update-ref", _ref(options, "attempted"), commit)
+    branch = f"refs/heads/{options.branch}"
+    lease = f"--force-with-lease={branch}:{remote.tip or ''}"
+    quiet = ("--no-follow-tags", "--recurse-submodules=no")
+    done = repository.run("push", *quiet, lease, remote.name, f"{commit}:{branch}")
+    if done.code:
+        raise PublishError(f"git push to {public(remote.url)} was refused:\n{done.words}")
+    repository.ask("update-ref", _ref(options, "published"), commit)

@@ -1,0 +1,114 @@
+"""The tree of a hierarchy: sampled once, drawn for light pages and for dark ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import chain, repeat
+from typing import Any, cast
+
+from sitegen.figures.base import Figure, spec_json
+from sitegen.figures.clips import DARK, LIGHT, displayed, noise_std_of
+from sitegen.figures.hierarchy.drawing import Layout, default_splits, tree_frames
+from sitegen.figures.hierarchy.spec import Hierarchy
+from sitegen.ihdm.process.noise import branching
+from sitegen.media.encoder import ClipSpec
+from sitegen.media.frames import Frame, to_uint8
+from sitegen.media.jobs import ClipSource, RenderJob
+from sitegen.sampling.models import HeatSampler, ModelProvider
+from sitegen.sampling.replay import Replay
+
+_SECONDS = 8.0  # that the tree takes to grow
+_SLOWEST, _FASTEST = 24.0, 60.0  # frames a second
+_AT_FIRST, _IN_THE_END = 0.75, 2.0  # seconds that the root and the whole tree are held
+
+
+def hierarchy(models: ModelProvider, figure: Figure) -> RenderJob:
+    """A tree from one initial state; each distinct state is computed once."""
+    spec = cast(Hierarchy, figure.spec)
+    sampler = models.heat_sampler(spec.model)
+    layout, noise_std = _layout(spec, sampler), noise_std_of(spec, sampler)
+    frames_a_level, fps = pace(layout.levels, spec.fps)
+    held = round(_AT_FIRST * fps), round(_IN_THE_END * fps)
+    replay = Replay(_pictures(sampler, spec, layout, noise_std))
+    known = {
+        "splits": list(layout.splits),
+        "sampling_noise_std": noise_std,
+        "fps": fps,
+        "factor": layout.factor,
+        "nodes": nodes(layout),
+    }
+    return RenderJob(
+        levels=tuple(_hold(_levels(layout.levels, frames_a_level), held)),
+        parameters={**spec_json(figure), **known},
+        clips={
+            variant: ClipSource(
+                ClipSpec(fps, 18 if layout.side <= 64 else 20, 1, drawn.background),
+                _hold(tree_frames(drawn, states, frames_a_level), held),
+            )
+            for (variant, drawn), states in zip(
+                _drawn(spec, layout).items(), (replay.first(), replay.again()), strict=False
+            )
+        },
+    )
+
+
+def nodes(layout: Layout) -> list[dict[str, Any]]:
+    """Where the pictures stand in the clip, in pixels, and the levels that each goes through."""
+    spans = [layout.levels, *(split - 1 for split in layout.splits)], [*layout.splits, 0]
+    found = []
+    for depth, (first, last) in enumerate(zip(*spans, strict=True)):
+        for index in range(2**depth):
+            top, left = layout.place(depth, index)
+            node = {"depth": depth, "index": index, "x": left, "y": top, "size": layout.picture}
+            found.append({**node, "from_level": first, "to_level": last})
+    return found
+
+
+def pace(levels: int, fps: float | None) -> tuple[int, float]:
+    """Frames a level, and frames a second, at which a tree grows in about eight seconds."""
+    frames_a_level = max(1, round(_SECONDS * _SLOWEST / (levels + 1)))
+    wanted = round((levels + 1) * frames_a_level / _SECONDS)
+    return frames_a_level, fps or min(_FASTEST, max(_SLOWEST, float(wanted)))
+
+
+def _layout(spec: Hierarchy, sampler: HeatSampler) -> Layout:
+    """The tree on a light page."""
+    card, (background, ink) = sampler.model.card, LIGHT
+    splits = spec.splits or default_splits(card.levels, cast(int, spec.leaves))
+    return Layout(card.levels, splits, card.image_size, background, ink)
+
+
+def _drawn(spec: Hierarchy, layout: Layout) -> dict[str, Layout]:
+    """The variants of the clip; the one without a name is the first."""
+    dark = replace(layout, background=DARK[0], ink=DARK[1])
+    chosen = {"both": {"": layout, "dark": dark}, "light": {"": layout}, "dark": {"": dark}}
+    return chosen[spec.background]
+
+
+def _pictures(
+    sampler: HeatSampler, spec: Hierarchy, layout: Layout, noise_std: float
+) -> Iterator[tuple[int, Frame]]:
+    """The distinct pictures alive at each level K … 0."""
+    card, device = sampler.model.card, sampler.model.device
+    noise = branching(spec.seed, layout.splits, card.shape, device)
+    trajectory = sampler.trajectory(sampler.initial_states(spec.seed, [0]), noise, noise_std)
+    for level, seen in zip(
+        range(card.levels, -1, -1), displayed(trajectory, spec.show), strict=True
+    ):
+        yield level, to_uint8(seen)
+
+
+def _levels(levels: int, frames_a_level: int) -> Iterator[int]:
+    """The level that each frame shows, before the first and the last are held."""
+    return chain.from_iterable(repeat(level, frames_a_level) for level in range(levels, -1, -1))
+
+
+def _hold(frames: Iterable[Any], held: tuple[int, int]) -> Iterator[Any]:
+    """The same frames, with the first and the last for so many more."""
+    stream = iter(frames)
+    last = next(stream)
+    yield from repeat(last, 1 + held[0])
+    for last in stream:
+        yield last
+    yield from repeat(last, held[1])

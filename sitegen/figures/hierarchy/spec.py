@@ -1,0 +1,92 @@
+"""The tree of a hierarchy: one flat state that splits, and what becomes of its branches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import ClassVar, Literal
+
+from pydantic import Field, StrictInt, ValidationInfo
+from pydantic import field_validator as check
+from pydantic.dataclasses import dataclass as validated
+
+from sitegen.figures.base import RULES, FigureSpec, Fps, Model, NoiseStd, Seed, Show, steps
+from sitegen.ihdm.card.card import ModelCard
+
+LEAVES = (2, 4, 8, 16)
+
+
+@validated(frozen=True, config=RULES)
+class Hierarchy(FigureSpec):
+    """A tree that grows out of one flat state: what is decided above a split, its leaves share."""
+
+    example: ClassVar[str] = '"NAME", leaves=8'
+
+    model: Model
+    splits: tuple[StrictInt, ...] | None = Field(
+        default=None,
+        description="The levels at which every branch splits in two, flattest first.",
+    )
+    leaves: StrictInt | None = Field(
+        default=None,
+        validate_default=True,
+        description="How many branches there are in the end: 2, 4, 8 or 16.",
+    )
+    seed: Seed = 0
+    show: Show = "state"
+    sampling_noise_std: NoiseStd = None
+    background: Literal["both", "light", "dark"] = Field(
+        default="both", description="The pages that the tree is drawn for."
+    )
+    fps: Fps = None
+
+    @check("splits")
+    @classmethod
+    def _falling(cls, splits: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        """Refuse what is no way from flat to sharp."""
+        if splits is None:
+            return None
+        falling = all(above > below for above, below in pairwise(splits))
+        if not 1 <= len(splits) <= len(LEAVES) or not falling or splits[-1] < 1:
+            raise ValueError(f"should be 1 to {len(LEAVES)} levels that fall, each at least 1")
+        return splits
+
+    @check("leaves")
+    @classmethod
+    def _branches(cls, leaves: int | None, info: ValidationInfo) -> int | None:
+        """Fill in the number of leaves, so that two ways to write a tree are one figure."""
+        splits = info.data.get("splits")
+        wanted = 8 if splits is None else int(2 ** len(splits))
+        if leaves is None:
+            return wanted
+        if leaves not in LEAVES:
+            raise ValueError(f"should be {', '.join(map(str, LEAVES[:-1]))} or {LEAVES[-1]}")
+        if splits is not None and leaves != wanted:
+            raise ValueError(f"should be {wanted}, which the splits make")
+        return leaves
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The one model that is sampled."""
+        return (self.model,)
+
+    def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+        """Splits that the model has no level for."""
+        levels = cards[0].levels
+        flattest = levels if self.splits is None else self.splits[0]
+        if flattest > levels:
+            yield f"splits: the model {self.model} has {levels} levels, and none is {flattest}"
+        if self.leaves is not None and levels < self.leaves.bit_length() - 1:
+            yield f"leaves: the model {self.model} has only {levels} levels to split at"
+
+    def describe(self, levels: int, subject: str = "") -> str:
+        """Say how the tree grows, and out of what."""
+        assert self.leaves is not None
+        generations = [str(2**depth) for depth in range(1, self.leaves.bit_length())]
+        *first, last = generations
+        branches = f"{', '.join(first)} and then {last}" if first else last
+        return (
+            f"A tree that grows from left to right over {steps(levels)}: one flat square of the "
+            f"model {self.model} splits into {branches} {subject or 'pictures'}, which share their "
+            "coarse shape as long as they share their branch"
+        )

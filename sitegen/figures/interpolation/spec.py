@@ -1,0 +1,91 @@
+"""What a page may ask of paths from one sample to another and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, ClassVar
+
+from pydantic import Field, StrictInt
+from pydantic import field_validator as check
+from pydantic.dataclasses import dataclass as validated
+
+from sitegen.figures.base import (
+    RULES,
+    Baseline,
+    FigureSpec,
+    Fps,
+    Model,
+    NoiseStd,
+    Seed,
+)
+from sitegen.ihdm.card.card import ModelCard
+
+Sample = Annotated[StrictInt, Field(ge=0, lt=2**31)]
+
+
+@validated(frozen=True, config=RULES)
+class Interpolation(FigureSpec):
+    """Paths from one sample to another and back, of a model and of a DDPM beside it."""
+
+    example: ClassVar[str] = '"NAME", points=110, hold=10'
+
+    model: Model
+    ddpm: Baseline = None
+    samples: tuple[Sample, ...] = Field(
+        default=(0, 1),
+        description="The samples of the seed that the rows begin and end with, two a row.",
+    )
+    points: StrictInt = Field(
+        default=110,
+        ge=2,
+        le=1000,
+        description="Images on the way from one to the other, with both.",
+    )
+    hold: StrictInt = Field(
+        default=10, ge=0, le=600, description="Frames for which each end is held."
+    )
+    seed: Seed = 0
+    ddim_steps: StrictInt = Field(
+        default=20, ge=1, le=1000, description="Steps of the DDIM that samples the DDPM."
+    )
+    sampling_noise_std: NoiseStd = None
+    fps: Fps = 30.0
+
+    @check("samples")
+    @classmethod
+    def _pairs(cls, samples: tuple[int, ...]) -> tuple[int, ...]:
+        """Refuse what is not pairs of different samples."""
+        same = any(samples[at] == samples[at + 1] for at in range(0, len(samples) - 1, 2))
+        if not samples or len(samples) % 2 or same:
+            raise ValueError("should be two different samples for each row, as in [0, 1]")
+        return samples
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The model, and the DDPM if there is one."""
+        return (self.model,) if self.ddpm is None else (self.model, self.ddpm)
+
+    @property
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """The samples that each row begins and ends with."""
+        return tuple(zip(self.samples[::2], self.samples[1::2], strict=True))
+
+    def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+        """More steps of DDIM than there are levels."""
+        for card in cards[1:]:
+            if self.ddim_steps > card.levels:
+                has = f"the model {self.ddpm} has {card.levels} levels"
+                yield f"ddim_steps = {self.ddim_steps}: {has}"
+
+    def describe(self, levels: int, subject: str = "") -> str:
+        """Say what changes into what, in which panels."""
+        rows = len(self.pairs)
+        many = (
+            "a sample changes into another" if rows == 1 else f"{rows} samples change into others"
+        )
+        where = (
+            f"Three panels side by side: in each {many} and back, with the model "
+            f"{self.model}, with the full latent of the DDPM {self.ddpm}, and with DDIM"
+        )
+        alone = f"With the model {self.model} {many} and back"
+        return f"{where if self.ddpm else alone}, in {self.points} images"

@@ -1,0 +1,98 @@
+"""Paths of samples from one to another: points between two latents, and the way down of each.
+
+A path's ends are two plain samples: their initial states and noises are the very numbers that
+`trajectories` uses for them. Between them
+
+- IHDM goes straight between the two u_K, and along a great circle in the noise of every level;
+- the full latent of a DDPM goes along great circles in x_K and in the noise of every level;
+- DDIM, which draws no noise on its way, goes along a great circle in x_K alone.
+
+Takes hold all paths at once, (paths · points, C, H, W), path after path.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sitegen.ihdm.process.noise import (
+    Device,
+    NoiseSource,
+    Shape,
+    independent,
+    interpolate_noise,
+    interpolated,
+)
+from sitegen.sampling.models import DdpmSampler, HeatSampler, Trajectory
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Paths of `points` samples each, at least 2, between pairs of a seed's samples."""
+
+    seed: int
+    pairs: tuple[tuple[int, int], ...]
+    points: int
+
+    @property
+    def ends(self) -> list[int]:
+        """The samples that the paths start and end at, (2 · paths), a pair after the other."""
+        return [sample for pair in self.pairs for sample in pair]
+
+
+def heat_paths(sampler: HeatSampler, paths: Paths, noise_std: float | None = None) -> Trajectory:
+    """The paths of a model that undoes heat dissipation; δ is the card's if not given."""
+    ends = sampler.initial_states(paths.seed, paths.ends)
+    u_K = torch.cat([straight(*pair, paths.points) for pair in _pairs(ends)])
+    return sampler.trajectory(
+        u_K, noise_of(paths, sampler.model.card.shape, sampler.model.device), noise_std
+    )
+
+
+def ddpm_paths(sampler: DdpmSampler, paths: Paths) -> Trajectory:
+    """The paths of a DDPM through everything random of it: x_K and the noise of every level."""
+    return sampler.ddpm(
+        _circles(sampler, paths), noise_of(paths, sampler.model.card.shape, sampler.model.device)
+    )
+
+
+def ddim_paths(sampler: DdpmSampler, paths: Paths, steps: int) -> Trajectory:
+    """The paths of a DDPM that is sampled without noise, in that many steps."""
+    return sampler.ddim(_circles(sampler, paths), steps)
+
+
+def straight(first: Tensor, last: Tensor, points: int) -> Tensor:
+    """Points (N, C, H, W) at equal distances from `first` to `last` (C, H, W), both included."""
+    share = torch.linspace(0, 1, points, dtype=torch.float64).reshape(-1, 1, 1, 1)
+    share = share.to(first.device, first.dtype)
+    return (1 - share) * first + share * last
+
+
+def noise_of(paths: Paths, shape: Shape, device: Device = "cpu") -> NoiseSource:
+    """The noise (paths · points, C, H, W) of every level, on a great circle between the ends'."""
+
+    def own(sample: int) -> NoiseSource:
+        return independent(paths.seed, (sample,), shape, device)
+
+    sources = [interpolated(own(first), own(last), paths.points) for first, last in paths.pairs]
+
+    def _noise(level: int) -> Tensor:
+        return torch.cat([source(level) for source in sources])
+
+    return _noise
+
+
+def _circles(sampler: DdpmSampler, paths: Paths) -> Tensor:
+    """x_K of every point, on great circles between those of the ends."""
+    angles = torch.linspace(0, math.pi / 2, paths.points, dtype=torch.float64)
+    ends = sampler.initial_noise(paths.seed, paths.ends)
+    return torch.cat([interpolate_noise(*pair, angles) for pair in _pairs(ends)])
+
+
+def _pairs(ends: Tensor) -> Sequence[tuple[Tensor, Tensor]]:
+    """Every two of (2 · paths, C, H, W) states, in their order."""
+    return list(zip(ends[::2], ends[1::2], strict=True))

@@ -1,0 +1,1 @@
+"""The kind `process`: heat melts an image above, a model makes a new one below."""

@@ -1,0 +1,112 @@
+"""The process: heat melts a real image, and from where that ends a model makes a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sitegen.core.errors import RefusedError
+from sitegen.core.inputs import sha256
+from sitegen.figures.base import Figure, spec_json
+from sitegen.figures.clips import displayed
+from sitegen.figures.process.drawing import process_drawing
+from sitegen.figures.process.spec import Process
+from sitegen.ihdm.card.card import ModelCard
+from sitegen.ihdm.data.pictures import read_picture
+from sitegen.ihdm.process.heat import dissipate
+from sitegen.ihdm.process.noise import independent
+from sitegen.media.frames import Frame, to_uint8
+from sitegen.media.jobs import RenderJob
+from sitegen.media.manifest import MediaFile
+from sitegen.models.registry import ModelSource
+from sitegen.sampling.models import ModelProvider, Trajectory
+
+
+def process(models: ModelProvider, figure: Figure) -> RenderJob:
+    """Both rows; the inverse process starts from the flat image that the forward one leaves."""
+    spec = cast(Process, figure.spec)
+    sampler = models.heat_sampler(spec.model)
+    card, device = sampler.model.card, sampler.model.device
+    file = figure.root / spec.image if spec.image else _example(models.source(spec.model))
+    levels = even_levels(card.levels, spec.columns)
+    sigmas = torch.tensor([card.schedule[level] for level in levels], dtype=torch.float64)
+    forward = dissipate(read_image(file, card).expand(len(levels), -1, -1, -1), sigmas)
+    own = spec.sampling_noise_std
+    noise_std = card.sampling_noise_std if own is None else own
+    noise = independent(spec.seed, [0], card.shape, device)
+    trajectory = sampler.trajectory(forward[-1:].float().to(device), noise, noise_std)
+    seen: dict[int, Frame] = {}
+
+    def draw(folder: Path) -> MediaFile:
+        rows = list(to_uint8(forward.numpy())), [seen[level] for level in levels]
+        return process_drawing(*rows, levels, figure.alt or spec.describe(card.levels)).write(
+            folder
+        )
+
+    rows = [[level, float(sigma)] for level, sigma in zip(levels, sigmas.tolist(), strict=True)]
+    table = {
+        "caption": "The levels shown",
+        "columns": ["Level", "Blur scale, pixels"],
+        "rows": rows,
+    }
+    return RenderJob(
+        levels=(),
+        parameters={**spec_json(figure), "sampling_noise_std": noise_std, "shown": list(levels)},
+        steps=card.levels + 1,
+        work=_watch(trajectory, spec.show, frozenset(levels), seen),
+        stills={"image": draw},
+        results=lambda: {"tables": [table]},
+    )
+
+
+def even_levels(levels: int, count: int) -> tuple[int, ...]:
+    """`count` levels from 0 to K, evenly spaced and rounded."""
+    return tuple(round(at * levels / (count - 1)) for at in range(count))
+
+
+def read_image(file: Path, card: ModelCard) -> Tensor:
+    """A picture as an image (1, C, H, W) float64 of a card's model, in [0, 1].
+
+    A larger square is scaled down, colour becomes grey where the model has none, and the other way
+    round. Raises RefusedError for what cannot be read, is no square or is too small.
+    """
+    pixels = read_picture(file)
+    height, width = pixels.shape[:2]
+    if height != width or height < card.image_size:
+        raise RefusedError(
+            f"{file}: is {width}×{height} pixels; give a square of at least {card.image_size}"
+        )
+    pixels = read_picture(file, card.image_size)
+    if pixels.ndim == 3 and card.channels == 1:
+        # Rec. 601, as Pillow turns colour into grey.
+        pixels = np.rint(pixels @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
+    planes = pixels.transpose(2, 0, 1) if pixels.ndim == 3 else pixels[None]
+    image = torch.from_numpy(planes.astype(np.float64)) / 255
+    return image.expand(card.shape)[None]
+
+
+def _example(source: ModelSource) -> Path:
+    """The picture that the model's card names, as it was when the figure was planned."""
+    assert source.example is not None  # or the plan has refused the figure
+    known = source.card.example.sha256 if source.card.example else None
+    found = sha256(source.example)
+    if found != source.example_sha256 or known not in (None, found):
+        raise RefusedError(f"{source.example}: is not the example that its card means (SHA-256)")
+    return source.example
+
+
+def _watch(
+    trajectory: Trajectory, show: str, wanted: frozenset[int], seen: dict[int, Frame]
+) -> Iterator[None]:
+    """Run the reverse process and keep the pictures of some levels."""
+    for level, images in zip(
+        range(trajectory.levels, -1, -1), displayed(trajectory, show), strict=True
+    ):
+        if level in wanted:
+            seen[level] = to_uint8(images)[0]
+        yield

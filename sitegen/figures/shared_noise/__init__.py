@@ -1,0 +1,1 @@
+"""The kind `shared_noise`: the same noises from different initial states."""

@@ -1,0 +1,157 @@
+"""The same noises from different initial states: what stays of an image, and what changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sitegen.core.errors import ConfigError
+from sitegen.figures.base import Figure, spec_json
+from sitegen.figures.clips import (
+    BACKGROUND,
+    DARK,
+    LIGHT,
+    cells,
+    clip_spec,
+    default_fps,
+    displayed,
+    noise_std_of,
+)
+from sitegen.figures.shared_noise.spec import SharedNoise
+from sitegen.ihdm.data.prior import Prior
+from sitegen.ihdm.process.noise import NoiseSource, shared
+from sitegen.media.encoder import write_still
+from sitegen.media.frames import Colour, Frame, grid, to_uint8
+from sitegen.media.jobs import ClipSource, RenderJob
+from sitegen.media.labels import strip
+from sitegen.media.manifest import MediaFile
+from sitegen.sampling.models import HeatSampler, ModelProvider
+
+Images = NDArray[np.float32]
+
+
+def shared_noise(models: ModelProvider, figure: Figure) -> RenderJob:
+    """A column for each initial state, a row for each noise."""
+    spec = cast(SharedNoise, figure.spec)
+    sampler = models.heat_sampler(spec.model)
+    card, noise_std = sampler.model.card, noise_std_of(spec, sampler)
+    vary = spec.vary or ("colour" if card.channels == 3 else "brightness")
+    chosen = spread(sampler.prior, spec.count, vary)
+    u_K = sampler.prior.states(chosen)
+    every = u_K.to(sampler.model.device).repeat(spec.rows, 1, 1, 1)
+    trajectory = sampler.trajectory(every, _noise(spec, sampler), noise_std)
+    fps, size = spec.fps or default_fps(card.levels), card.image_size
+    last: list[Images] = []
+
+    def frames() -> Iterator[Frame]:
+        for seen in displayed(trajectory, spec.show):
+            last[:] = [seen]
+            yield grid(to_uint8(seen), spec.count, BACKGROUND)
+
+    def draw(name: str, colours: tuple[Colour, Colour], folder: Path) -> MediaFile:
+        return write_still(_strip(u_K.numpy(), last[0], colours), folder / f"{name}.webp")
+
+    place = cells(len(every), spec.count, size, size)
+    known = {"vary": vary, "sampling_noise_std": noise_std, "fps": fps, "cells": place}
+    clip = clip_spec(spec.count * size, spec.rows * size, size, fps)
+    return RenderJob(
+        levels=tuple(range(card.levels, -1, -1)),
+        parameters={**spec_json(figure), **known},
+        clips={"": ClipSource(clip, frames())},
+        stills={
+            "strip": partial(draw, "strip", LIGHT),
+            "strip-dark": partial(draw, "strip-dark", DARK),
+        },
+        results=lambda: measured(u_K.numpy(), last[0], vary),
+    )
+
+
+def spread(prior: Prior, count: int, vary: str) -> list[int]:
+    """Where in the bank `count` states lie that differ as much as the prior does.
+
+    They stand in order of their mean brightness, or of their mean colour along the axis on which
+    that differs most, each in the middle of an equal share of the bank. Where colours vary, each
+    is the one of its share whose brightness is the most usual, so that nothing else stands out.
+    Raises ConfigError where the bank has fewer states.
+    """
+    if count > len(prior):
+        raise ConfigError(f"count = {count}: the prior of the model has only {len(prior)} states")
+    colours = prior.coefficients[:, :, 0, 0].double().numpy() / prior.image_size
+    brightness = colours.mean(1)
+    if vary == "brightness":
+        shares = np.array_split(np.argsort(brightness, kind="stable"), count)
+        return [int(share[len(share) // 2]) for share in shares]
+    hues = colours - brightness[:, None]
+    hues -= hues.mean(0)
+    axis = np.linalg.svd(hues, full_matrices=False)[2][0]
+    order = np.argsort(hues @ axis * (-1 if axis[0] < 0 else 1), kind="stable")
+    unusual = np.abs(brightness - np.median(brightness))
+    return [int(share[unusual[share].argmin()]) for share in np.array_split(order, count)]
+
+
+def _noise(spec: SharedNoise, sampler: HeatSampler) -> NoiseSource:
+    """The noise of a sample of the seed for each row, shared by all that stand in it."""
+    shape, device = sampler.model.card.shape, sampler.model.device
+    rows = [shared(spec.seed, spec.count, shape, device, row) for row in range(spec.rows)]
+
+    def all_rows(level: int) -> Tensor:
+        return torch.cat([row(level) for row in rows])
+
+    return all_rows
+
+
+def _strip(u_K: Images, u_0: Images, colours: tuple[Colour, Colour]) -> Frame:
+    """The initial states above what became of them with each noise."""
+    rows = [("u_K", to_uint8(u_K))]
+    rows += [("u_0", to_uint8(row)) for row in u_0.reshape(-1, *u_K.shape)]
+    return strip([(name, list(pictures)) for name, pictures in rows], *colours)
+
+
+def measured(u_K: Images, u_0: Images, vary: str) -> dict[str, Any]:
+    """How much of u_K (N, C, H, W) and of the noises is in u_0 (rows · N, C, H, W), in numbers.
+
+    Likeness is the correlation of two images whose mean colours have been taken off.
+    """
+    finals = u_0.reshape(-1, *u_K.shape).astype(np.float64)
+    means, found = u_K.mean((2, 3), dtype=np.float64), finals.mean((3, 4))
+    shapes = finals - found[..., None, None]
+    same_noise = [_likeness(*pair) for row in shapes for pair in combinations(row, 2)]
+    same_state = [
+        _likeness(*pair) for column in shapes.swapaxes(0, 1) for pair in combinations(column, 2)
+    ]
+    words = (
+        f"The mean {vary} of a finished image follows that of its initial state with a slope of "
+        f"{_slope(means, found):.2f}. "
+        f"Two images with the same noise correlate by {np.mean(same_noise):.2f} on average"
+    )
+    if same_state:
+        words += f", two with the same initial state by {np.mean(same_state):.2f}"
+    table = {
+        "caption": f"Mean {vary}, 0 to 1, in the order of the columns",
+        "columns": ["Initial state", "Finished images"],
+        "rows": [
+            [round(float(each), 4) for each in pair]
+            for pair in zip(means.mean(1), found.mean((0, 2)), strict=True)
+        ],
+    }
+    return {"summary": f"{words}.", "tables": [table]}
+
+
+def _slope(means: NDArray[np.float64], found: NDArray[np.float64]) -> float:
+    """The slope of the line of best fit of `found` (rows, N, C) over `means` (N, C)."""
+    x, y = means - means.mean(0), found - found.mean((0, 1))
+    return float((x * y).sum() / max(float((x * x).sum()) * len(y), 1e-30))
+
+
+def _likeness(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """The correlation of two images without their means; 0 where one of them is flat."""
+    sizes = float(np.linalg.norm(one) * np.linalg.norm(other))
+    return float((one * other).sum() / sizes) if sizes > 0 else 0.0

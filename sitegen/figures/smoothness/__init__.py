@@ -1,0 +1,1 @@
+"""The kind `smoothness`: how even interpolations are, measured and drawn."""

@@ -1,0 +1,168 @@
+"""The chart of smoothness: every pair a dot, and for each model the median with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from sitegen.figures.charts import Axis, even_ticks
+from sitegen.figures.smoothness.measure import Evenness, Floats, Interval, median_interval
+from sitegen.figures.svg import Drawing, element, group, label, path, written
+
+WIDTH = 480.0
+_LEFT, _RIGHT = 66.0, 16.0
+_ROW, _HEAD, _FOOT = 44.0, 34.0, 52.0
+_STYLE = """\
+.model-0 { fill: #08519c; stroke: #08519c; }
+.model-1 { fill: #c2401c; stroke: #c2401c; }
+.model-2 { fill: #8a6100; stroke: #8a6100; }
+circle.dot { stroke: none; fill-opacity: 0.45; }
+path.bar { fill: none; }
+"""
+_DARK = """\
+.model-0 { fill: #8cc4ff; stroke: #8cc4ff; }
+.model-1 { fill: #ff9a7a; stroke: #ff9a7a; }
+.model-2 { fill: #e6bb53; stroke: #e6bb53; }
+"""
+_KEY = "a dot is a pair; ◆ median, 95 % interval"
+PEAK, TORTUOSITY = "Largest step / mean step", "Length of the way / distance of the ends"
+_BEST = {PEAK: "1 is perfectly even", TORTUOSITY: "1 is the straight way"}
+
+
+def smoothness_drawing(found: Mapping[str, Evenness], description: str) -> Drawing:
+    """Two panels, one above the other: the peaks, and the tortuosities."""
+    height = _HEAD + _ROW * len(found) + _FOOT
+    panels = (
+        (PEAK, {name: each.peak for name, each in found.items()}),
+        (TORTUOSITY, {name: each.tortuosity for name, each in found.items()}),
+    )
+    body = group(*(_panel(words, values, n * height) for n, (words, values) in enumerate(panels)))
+    title = "How even interpolations are"
+    return Drawing(WIDTH, 2 * height, 640, title, description, body, _STYLE, _DARK)
+
+
+def smoothness_results(found: Mapping[str, Evenness]) -> dict[str, Any]:
+    """What was measured, whichever way it falls, in a sentence and two tables."""
+    return {"summary": summary(found), "tables": [_medians(found), _shapes(found)]}
+
+
+def summary(found: Mapping[str, Evenness]) -> str:
+    """Both measures with their intervals, and what follows from the paired differences."""
+    pairs = len(found["IHDM"].peak)
+    sentences = [
+        f"In these {pairs} pairs the largest step over the mean step is "
+        f"{_medians_of(found, 'peak')} (medians with 95 % bootstrap intervals).",
+        *_verdict(found, "peak", ("more even", "less even")),
+        "The length of the way over the distance of its ends is "
+        f"{_medians_of(found, 'tortuosity')}.",
+        *_verdict(found, "tortuosity", ("straighter", "less straight")),
+    ]
+    return " ".join(sentences)
+
+
+def _medians_of(found: Mapping[str, Evenness], measure: str) -> str:
+    medians = {name: median_interval(getattr(each, measure)) for name, each in found.items()}
+    return _listed([f"{median} for {name}" for name, median in medians.items()])
+
+
+def _verdict(found: Mapping[str, Evenness], measure: str, words: tuple[str, str]) -> Iterator[str]:
+    """What the differences of IHDM and the other models say, in one sentence if there are any.
+
+    `words` are for what is smaller and for what is larger.
+    """
+    smaller, larger = words
+    parts: dict[str, list[str]] = {}
+    for name, difference in _differences(found, measure).items():
+        said = f"not shown to be {smaller} or {larger}"
+        said = smaller if difference.high < 0 else larger if difference.low > 0 else said
+        parts.setdefault(said, []).append(name)
+    if parts:
+        told = [f"{said} than {_listed(names)}" for said, names in parts.items()]
+        yield f"Pair by pair, IHDM is {_listed(told)}."
+
+
+def _differences(found: Mapping[str, Evenness], measure: str) -> dict[str, Interval]:
+    """The median of IHDM less another model, taken in each pair, by the other's name."""
+    first = getattr(found["IHDM"], measure)
+    others = {name: getattr(each, measure) for name, each in found.items() if name != "IHDM"}
+    return {name: median_interval(first - values) for name, values in others.items()}
+
+
+def _listed(words: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def _medians(found: Mapping[str, Evenness]) -> dict[str, Any]:
+    rows = [
+        [name, str(median_interval(each.peak)), str(median_interval(each.tortuosity))]
+        for name, each in found.items()
+    ]
+    peaks, ways = _differences(found, "peak"), _differences(found, "tortuosity")
+    rows += [[f"IHDM − {name}", str(peaks[name]), str(ways[name])] for name in peaks]
+    return {
+        "caption": "Medians over the pairs with 95 % bootstrap intervals; steps are root mean "
+        "square differences of pixels, and differences are taken pair by pair",
+        "columns": ["Of", PEAK, TORTUOSITY],
+        "rows": rows,
+    }
+
+
+def _shapes(found: Mapping[str, Evenness]) -> dict[str, Any]:
+    count = len(found["IHDM"].shape)
+    rows = [[name, *(round(float(v), 3) for v in each.shape)] for name, each in found.items()]
+    return {
+        "caption": "Each step over the mean step of its path, from one end to the other: medians",
+        "columns": ["Of", *(str(step) for step in range(1, count + 1))],
+        "rows": rows,
+    }
+
+
+def _panel(title: str, values: Mapping[str, Floats], top: float) -> Markup:
+    """One measure of all models, a row each."""
+    high = max(float(each.max()) for each in values.values())
+    axis = Axis(title, 0.95, max(1.05 * high, 1.5), even_ticks(1.0, max(1.05 * high, 1.5)))
+    first, last = top + _HEAD, top + _HEAD + _ROW * len(values)
+    parts = [label(_LEFT, top + 22, title, size=15, anchor="start", font_weight="bold")]
+    for value, words in axis.ticks:
+        x = _across(axis, value)
+        parts.append(path(f"M{written(x)} {written(first)}V{written(last)}", class_="grid"))
+        parts.append(label(x, last + 18, words, size=13, class_="soft"))
+    for number, (name, each) in enumerate(values.items()):
+        parts.append(_row(axis, name, each, first + _ROW * (number + 0.5), number))
+    parts.append(
+        label(_LEFT, last + 36, f"{_BEST[title]}; {_KEY}", size=13, anchor="start", class_="soft")
+    )
+    return group(*parts)
+
+
+def _across(axis: Axis, value: float) -> float:
+    return _LEFT + (WIDTH - _LEFT - _RIGHT) * axis.share(value)
+
+
+def _row(axis: Axis, name: str, values: Floats, y: float, number: int) -> Markup:
+    """A dot for each pair, and over them the interval as a bar with the median as a diamond."""
+    own = f"model-{number}"
+    interval = median_interval(values)
+    lanes = np.argsort(np.argsort(values, kind="stable"), kind="stable") % 5 - 2
+    dots = [
+        element(
+            "circle",
+            cx=_across(axis, float(value)),
+            cy=y - 6 + 3.0 * float(lane),
+            r=2.6,
+            class_=f"{own} dot",
+        )
+        for value, lane in zip(values, lanes, strict=True)
+    ]
+    low, middle, high = (_across(axis, v) for v in (interval.low, interval.median, interval.high))
+    bar = f"M{written(low)} {written(y + 6)}v10v-5H{written(high)}v-5v10"
+    diamond = f"M{written(middle)} {written(y + 4)}l7 7l-7 7l-7 -7z"
+    return group(
+        label(_LEFT - 10, y + 5, name, size=15, anchor="end"),
+        *dots,
+        path(bar, class_=f"{own} bar", stroke_width=2),
+        path(diamond, class_=own),
+    )

@@ -1,0 +1,1 @@
+"""The kind `spectra`: power over frequency along the generation."""

@@ -1,0 +1,198 @@
+"""The chart of spectra: IHDM fills in from low frequencies, a DDPM sinks from a floor of noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from sitegen.figures.charts import Axis, Panel, decades
+from sitegen.figures.svg import Drawing, group, label, path
+
+WIDTH, HEIGHT = 480.0, 452.0
+_LOWEST = 1e-9
+_HEAT, _NOISE = ("#69abdb", "#08306b"), ("#ee8a6c", "#7f0000")
+_HEAT_DARK, _NOISE_DARK = ("#2d6794", "#b3dcff"), ("#93402c", "#ffc3b0")
+_DOTS = "1 3"
+_TOLD = (0.5, 1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 32.0, 64.0, 128.0)
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """The mean power in each ring at one level."""
+
+    level: int
+    power: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """All that is drawn: powers by ring, in the order of the generation.
+
+    frequencies: of the rings, in cycles an image; ring 0, the images' mean, is not drawn
+    data: of the data, None where it is not known
+    floor: δ², what the sampling noise adds to every ring of a state; 0 where it is not shown
+    """
+
+    frequencies: Sequence[float]
+    heat: Sequence[Spectrum]
+    noise: Sequence[Spectrum]
+    data: Sequence[float] | None
+    floor: float = 0.0
+
+
+def spectra_drawing(curves: Curves, description: str) -> Drawing:
+    """The chart, with the legend above it."""
+    panel = Panel(66, 74, WIDTH - 66 - 14, HEIGHT - 74 - 54, _across(curves), _up(curves))
+    body = group(panel.axes(), *_lines(panel, curves), _floor(panel, curves), _legend(curves))
+    title = "Radially averaged power spectra along the generation"
+    light = (
+        _shades(curves, _HEAT, _NOISE) + ".data { stroke: #000; }\n.floor { stroke: #565c70; }\n"
+    )
+    dark = _shades(curves, _HEAT_DARK, _NOISE_DARK)
+    dark += ".data { stroke: #fff; }\n.floor { stroke: #a3aac0; }\n"
+    return Drawing(WIDTH, HEIGHT, 640, title, description, body, light, dark)
+
+
+def spectra_table(curves: Curves, count: int) -> dict[str, Any]:
+    """The numbers as results: what they show in a sentence, and the power at some frequencies."""
+    last = curves.frequencies[-1]
+    told = [*(f for f in _TOLD if f < last), last]
+    rings = [curves.frequencies.index(f) for f in told]
+    rows = [["IHDM", each.level, *_some(each.power, rings)] for each in curves.heat]
+    rows += [["DDPM", each.level, *_some(each.power, rings)] for each in curves.noise]
+    rows += [["data", None, *_some(curves.data, rings)]] if curves.data else []
+    table = {
+        "caption": "Power per cosine at some frequencies, in cycles an image; pixels are in "
+        f"[0, 1], and each row of a model is the mean of {count} samples",
+        "columns": ["Of", "Level", *(f"{f:g}" for f in told)],
+        "rows": rows,
+    }
+    return {"summary": _summary(curves), "tables": [table]}
+
+
+def _summary(curves: Curves) -> str:
+    """How near the finished images are to the data, and what is not known."""
+    if curves.data is None:
+        return (
+            "The spectrum of the data is not known here: neither the weights nor the prior hold it."
+        )
+    words = [f"IHDM {_distance(curves.heat[-1].power, curves.data):.2f}"]
+    words += [f"DDPM {_distance(curves.noise[-1].power, curves.data):.2f}"] if curves.noise else []
+    return (
+        "Root mean square distance of the finished images' spectrum from that of the data, in "
+        f"decades of power: {', '.join(words)}."
+    )
+
+
+def _distance(power: Sequence[float], data: Sequence[float]) -> float:
+    """In decades, over all rings but the first."""
+    import numpy as np
+
+    ratio = np.log10(np.maximum(power[1:], _LOWEST)) - np.log10(np.maximum(data[1:], _LOWEST))
+    return float(np.sqrt(np.mean(ratio**2)))
+
+
+def _some(power: Sequence[float], rings: Sequence[int]) -> list[float]:
+    return [float(f"{power[ring]:.3g}") for ring in rings]
+
+
+def _across(curves: Curves) -> Axis:
+    """Cycles an image: all rings but the first."""
+    low, high = curves.frequencies[1], curves.frequencies[-1]
+    ticks = tuple(
+        (n * unit, f"{n * unit:g}")
+        for unit in (0.1, 1, 10, 100)
+        for n in (1, 2, 5)
+        if low * 0.999 <= n * unit <= high
+    )
+    return Axis("Frequency (cycles per image)", low * 0.92, high * 1.04, ticks, logarithmic=True)
+
+
+def _up(curves: Curves) -> Axis:
+    """Whole decades, from the least power of sharp images, or the floor, to the highest curve."""
+    sharp = [curves.heat[-1].power, *([curves.data] if curves.data else [])]
+    low = min(min(power[1:]) for power in sharp)
+    low = max(min(low, curves.floor / 3 or low), _LOWEST)
+    everything = [*(each.power for each in (*curves.heat, *curves.noise)), *sharp]
+    high = max(max(power[1:]) for power in everything)
+    return decades("Power", low, max(high, 10 * low))
+
+
+def _lines(panel: Panel, curves: Curves) -> Iterator[Markup]:
+    places = curves.frequencies[1:]
+    for kind, all_levels in (("noise", curves.noise), ("heat", curves.heat)):
+        for number, each in enumerate(all_levels):
+            dashes = "6 3" if kind == "noise" else None
+            yield panel.curve(
+                places,
+                each.power[1:],
+                class_=f"{kind}-{number}",
+                stroke_width=2.0,
+                stroke_dasharray=dashes,
+            )
+    if curves.data:
+        yield panel.curve(places, curves.data[1:], class_="data", stroke_width=3.2)
+
+
+def _floor(panel: Panel, curves: Curves) -> Markup:
+    """The power of the noise that is in every state of IHDM but the first and the last."""
+    if not curves.floor:
+        return Markup()
+    ends = (curves.frequencies[1], curves.frequencies[-1])
+    return panel.curve(ends, [curves.floor] * 2, class_="floor", stroke_dasharray=_DOTS)
+
+
+def _legend(curves: Curves) -> Markup:
+    """A sample of each kind of line with its name, and what the shades mean."""
+    entries = [("heat", f"IHDM, levels {_span(curves.heat)}")]
+    entries += [("noise", f"DDPM (dashed), levels {_span(curves.noise)}")] if curves.noise else []
+    entries += [("data", "data")] if curves.data else []
+    parts = []
+    for number, (kind, words) in enumerate(entries):
+        y = 18.0 + 20 * number
+        count = len(curves.heat if kind == "heat" else curves.noise)
+        parts += [_sample(kind, count, y - 4.5), label(126, y, words, size=14, anchor="start")]
+    if curves.floor:
+        rows = len(entries)
+        x, y = (250, 20 * rows - 2) if curves.data else (66, 20 * rows + 18)
+        dots = path(f"M{x} {y - 4.5}h52", class_="floor", stroke_dasharray=_DOTS, stroke_width=2)
+        parts += [dots, label(x + 60, y, "sampling noise δ²", size=14, anchor="start")]
+    return group(*parts)
+
+
+def _sample(kind: str, count: int, y: float) -> Markup:
+    """A line through all shades of a kind."""
+    if kind == "data":
+        return path(f"M66 {y}h52", class_="data", stroke_width=3.2)
+    width, gap = 52 / count, 1.0 if kind == "noise" else 0.0
+    return group(
+        *(
+            path(
+                f"M{66 + n * width:.2f} {y}h{width - gap:.2f}", class_=f"{kind}-{n}", stroke_width=4
+            )
+            for n in range(count)
+        )
+    )
+
+
+def _span(spectra: Sequence[Spectrum]) -> str:
+    return f"{spectra[0].level} (faint) to {spectra[-1].level}"
+
+
+def _shades(curves: Curves, heat: tuple[str, str], noise: tuple[str, str]) -> str:
+    """The style of every curve: from the first colour to the second."""
+    rules = []
+    for kind, spectra, ends in (("heat", curves.heat, heat), ("noise", curves.noise, noise)):
+        for number in range(len(spectra)):
+            colour = _between(*ends, number / max(len(spectra) - 1, 1))
+            rules.append(f".{kind}-{number} {{ stroke: {colour}; }}\n")
+    return "".join(rules)
+
+
+def _between(first: str, last: str, share: float) -> str:
+    """A colour between two, each #rrggbb."""
+    pairs = ((int(first[at : at + 2], 16), int(last[at : at + 2], 16)) for at in (1, 3, 5))
+    return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in pairs)

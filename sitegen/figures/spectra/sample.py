@@ -1,0 +1,108 @@
+"""Spectra: how the states of a generation fill in, or come out of noise, frequency by frequency.
+
+A state of IHDM is measured as it is. A state of a DDPM, x_k = √ᾱ_k x_0 + √(1 − ᾱ_k) ε, is divided
+by √ᾱ_k first, so that the image in it keeps its contrast and the noise sinks: over all frequencies
+alike from a floor of (1 − ᾱ_k)/ᾱ_k. Both are in [0, 1] pixel units, unclipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import torch
+
+from sitegen.figures.base import Figure, spec_json
+from sitegen.figures.process.sample import even_levels
+from sitegen.figures.spectra.drawing import Curves, Spectrum, spectra_drawing, spectra_table
+from sitegen.figures.spectra.spec import Spectra
+from sitegen.ihdm.process.diffusion import DiffusionSchedule
+from sitegen.ihdm.process.spectrum import frequencies, spectrum, spectrum_of
+from sitegen.media.jobs import RenderJob
+from sitegen.media.manifest import MediaFile
+from sitegen.sampling.models import DdpmSampler, HeatSampler, ModelProvider, Trajectory
+
+Powers = dict[int, list[float]]
+"""The mean power in each ring, by level."""
+
+
+def spectra(models: ModelProvider, figure: Figure) -> RenderJob:
+    """The spectra of a model's states, of a DDPM's, and of the data where they are known."""
+    spec = cast(Spectra, figure.spec)
+    sampler = models.heat_sampler(spec.model)
+    baseline = models.ddpm_sampler(spec.ddpm) if spec.ddpm else None
+    card = sampler.model.card
+    heat: Powers = {}
+    noise: Powers = {}
+    own = spec.sampling_noise_std
+    noise_std = card.sampling_noise_std if own is None else own
+
+    def work() -> Iterator[None]:
+        yield from _watch(sampler.begin(spec.seed, range(spec.count), noise_std), spec.show, heat)
+        if baseline is not None:
+            yield from _watch(baseline.begin(spec.seed, range(spec.count)), spec.show, noise)
+
+    def curves() -> Curves:
+        data = data_spectrum(sampler)
+        shown = even_levels(card.levels, min(spec.levels, card.levels + 1))
+        return Curves(
+            frequencies(card.image_size),
+            [Spectrum(level, heat[level]) for level in reversed(shown)],
+            _sinking(baseline, noise, spec.levels) if baseline else [],
+            data,
+            floor=noise_std**2 if spec.show == "state" else 0.0,
+        )
+
+    def draw(folder: Path) -> MediaFile:
+        words = figure.alt or spec.describe(card.levels)
+        return spectra_drawing(curves(), words).write(folder)
+
+    steps = card.levels + (baseline.model.card.levels if baseline else 0)
+    return RenderJob(
+        levels=(),
+        parameters={**spec_json(figure), "sampling_noise_std": noise_std},
+        steps=steps,
+        work=work(),
+        stills={"image": draw},
+        results=lambda: spectra_table(curves(), spec.count),
+    )
+
+
+def _watch(trajectory: Trajectory, show: str, powers: Powers) -> Iterator[None]:
+    """Run a process and measure every level; the last is always the mean."""
+    powers[trajectory.levels] = spectrum(trajectory.u_K).tolist()
+    for step in trajectory.steps:
+        seen = step.mean if show == "mean" or step.level == 0 else step.state
+        powers[step.level] = spectrum(seen).tolist()
+        yield
+
+
+def data_spectrum(sampler: HeatSampler) -> list[float] | None:
+    """The mean spectrum of the data: from the weights, exactly, or from the prior, or unknown."""
+    statistics = sampler.model.statistics
+    if statistics is not None:
+        return cast(list[float], spectrum_of(statistics).tolist())
+    return list(sampler.prior.power) or None
+
+
+def _sinking(baseline: DdpmSampler, powers: Powers, count: int) -> list[Spectrum]:
+    """Some levels of a DDPM whose floors of noise are evenly spaced, the highest first.
+
+    They begin where the noise is some times what the finished images have in any ring, for above
+    that there is nothing but noise to be seen; the last is the finished images themselves.
+    """
+    alphas_bar = DiffusionSchedule.of(baseline.model.card).alphas_bar
+    floors = (1 - alphas_bar) / alphas_bar / 4  # in [0, 1] units, half as large as [-1, 1]
+    most = max(powers[0][1:])
+    loud = (floors >= 3 * most).nonzero()
+    first = int(loud[0]) if len(loud) else len(floors) - 1
+    wanted = torch.logspace(
+        0, 1, max(count - 1, 1), float(floors[first] / floors[1]), dtype=torch.float64
+    )
+    nearest = (floors[1 : first + 1, None].log() - (floors[1] * wanted).log()).abs().argmin(0) + 1
+    levels = [*sorted(set(nearest.tolist()), reverse=True), 0]
+    return [
+        Spectrum(level, [power / float(alphas_bar[level]) for power in powers[level]])
+        for level in levels
+    ]

@@ -1,0 +1,1 @@
+"""The kind `trajectories`: independent samples in a grid, from flat to sharp."""

@@ -1,0 +1,4 @@
+"""Documents and the manifest become the text of the pages: captions, heads, theme, social card.
+
+It writes no file, and knows neither models nor the store.
+"""

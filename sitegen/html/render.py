@@ -1,0 +1,170 @@
+"""Pages and a manifest to HTML text. Nothing is written here, and the model is not known here.
+
+Templates are code and are trusted; everything that they are given is data and is escaped, except
+the `Markup` of a page's body, which `sitegen.content.markdown` has made safe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from markupsafe import Markup
+
+from sitegen.config.schema import Site
+from sitegen.content.markdown import Heading
+from sitegen.content.pages import Page
+from sitegen.core.errors import TargetError
+from sitegen.core.urls import relative
+from sitegen.figures.base import Figure
+from sitegen.figures.view_parts import figure_view, front_picture
+from sitegen.figures.views import Clip, Picture, Still
+from sitegen.html.bibtex import bibtex
+from sitegen.html.embeds import embed_view
+from sitegen.html.heads import FRONT, POLICY, base_address, head, paper
+from sitegen.html.theme import ICON, STYLESHEET, Theme, site_theme
+from sitegen.html.views import (
+    DrawnPictures,
+    MenuEntry,
+    MissingView,
+    OwnVideo,
+    PageView,
+    Photograph,
+    Prose,
+    Screen,
+    Section,
+)
+from sitegen.media.manifest import Manifest, Media, MediaFile
+
+MISSING = "404.html"
+"""The page that a host shows for addresses that lead nowhere."""
+
+_LONG = 4  # sections from which on a page has a table of contents
+
+
+def render_site(
+    site: Site,
+    pages: tuple[Page, ...],
+    manifest: Manifest,
+    theme: Theme | None = None,
+    drawn: DrawnPictures | None = None,
+) -> dict[str, str]:
+    """Render every page: its path in the build folder to its HTML text.
+
+    Raises TargetError when a figure of a page is not in the manifest, ConfigError where a template
+    of the author's goes wrong.
+    """
+    theme = theme or site_theme(site)
+    media = {(each.page, each.id): each for each in manifest.figures}
+    book = _Book(site, pages, media, theme, drawn or DrawnPictures())
+    texts = {page.uri: theme.render("page.html", page=book.view(page)) for page in pages}
+    return texts | {MISSING: theme.render(MISSING, page=_missing(site, theme))}
+
+
+def posters_behind(pages: Sequence[Page], manifest: Manifest) -> dict[str, MediaFile]:
+    """The poster that lies behind the title of each page that has one, by the page's path.
+
+    It is the first that is a picture in pixels: the page's own, else the site's first.
+    """
+    found = [(media.page, front_picture(media)) for media in manifest.figures]
+    fit = [(uri, poster) for uri, poster in found if poster is not None]
+    chosen = {}
+    for page in pages:
+        own = [poster for uri, poster in fit if uri == page.uri]
+        for poster in [*own, *(poster for _, poster in fit)][:1]:
+            chosen[page.uri] = poster
+    return chosen
+
+
+@dataclass(frozen=True)
+class _Book:
+    """All pages with all media; it makes the view of each page."""
+
+    site: Site
+    pages: Sequence[Page]
+    media: Mapping[tuple[str, str], Media]
+    theme: Theme
+    drawn: DrawnPictures
+
+    def view(self, page: Page) -> PageView:
+        """Everything that the template shows of a page."""
+        front = page.uri == FRONT
+        parts = tuple(self._parts(page))
+        clips = [part for part in parts if isinstance(part, Clip)]
+        return PageView(
+            language=self.site.language,
+            head=head(self.site, page, self.theme, self.drawn.card),
+            title=page.title,
+            backdrop=self._backdrop(page),
+            paper=paper(self.site, page) if front else None,
+            menu=self._menu(page),
+            contents=contents(page.headings),
+            lead=self.site.lead if front else None,
+            parts=parts,
+            moving=bool(clips),
+            viewer=any(clip.cells or clip.nodes for clip in clips),
+            bibtex=bibtex(self.site) if front else None,
+            manifest=relative("media.json", page.uri) if self.media else None,
+        )
+
+    def _parts(self, page: Page) -> Iterator[Prose | Clip | Still | Photograph | Screen | OwnVideo]:
+        for part in page.body:
+            if isinstance(part, Figure):
+                yield figure_view(self._media(page, part), page.uri)
+            elif not isinstance(part, Markup):
+                yield embed_view(part, page.uri, self._backdrop(page))
+            elif part:
+                yield Prose(part)
+
+    def _media(self, page: Page, figure: Figure) -> Media:
+        try:
+            return self.media[page.uri, figure.id]
+        except KeyError as error:
+            place = f"{figure.place.file}:{figure.place.line}"
+            raise TargetError(f"{place}: the figure {figure.id} has not been filmed") from error
+
+    def _backdrop(self, page: Page) -> Picture | None:
+        """The samples behind the title, drawn small where that was done."""
+        poster = posters_behind([page], Manifest(tuple(self.media.values()))).get(page.uri)
+        if poster is None:
+            return None
+        small = self.drawn.backdrops.get(poster.sha256, poster)
+        return Picture(relative(small.path, page.uri), small.width, small.height)
+
+    def _menu(self, page: Page) -> tuple[MenuEntry, ...]:
+        if len(self.pages) == 1:
+            return ()
+        return tuple(
+            MenuEntry(each.title, relative(each.uri, page.uri), each is page) for each in self.pages
+        )
+
+
+def contents(headings: Sequence[Heading]) -> tuple[Section, ...]:
+    """The table of contents, two levels deep; empty where a page has few sections."""
+    found: list[tuple[Heading, list[Section]]] = []
+    for heading in headings:
+        if heading.level == 2:
+            found.append((heading, []))
+        elif heading.level == 3 and found:
+            found[-1][1].append(Section(heading.title, heading.id, ()))
+    sections = (Section(top.title, top.id, tuple(below)) for top, below in found)
+    return tuple(sections) if len(found) >= _LONG else ()
+
+
+def _missing(site: Site, theme: Theme) -> MissingView:
+    """The page for wrong addresses: shown at any depth, so its links begin at the host's root.
+
+    Where neither address nor domain is known, nor is where the site begins, and it has no links.
+    """
+    root = "/" if site.domain else None
+    if site.base_url:
+        root = urlsplit(base_address(site.base_url)).path
+    return MissingView(
+        language=site.language,
+        title=site.title,
+        policy=POLICY,
+        icon=None if root is None else root + theme.assets[ICON].uri,
+        stylesheet=None if root is None else root + theme.assets[STYLESHEET].uri,
+        home=root,
+    )

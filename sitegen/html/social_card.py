@@ -1,0 +1,138 @@
+"""Pictures made of a figure's poster: what lies behind a page's title, and the card of its links.
+
+A card is what is shown where somebody shares the address: 1200×630 pixels, the model's own samples
+and, beside them, the title and the authors as far as the built-in font of Pillow can write them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+from sitegen.core.files import digest, platform_errors
+from sitegen.media.manifest import MediaFile
+
+Picture = Image.Image
+
+CARD_SIZE = (1200, 630)
+"""Pixels of a card, which every service that shows previews accepts."""
+
+_BACKDROP = 288  # pixels on the longer side: it is shown large and blurred
+_INK, _SOFT, _BASE, _DEEP = (255, 255, 255), (205, 212, 238), (51, 66, 121), (24, 31, 61)
+_MARGIN, _SAMPLES = 56, 518
+_FONT = ImageFont.FreeTypeFont
+
+
+def backdrop(poster: Path) -> Picture:
+    """A small, soft picture of a poster, to be enlarged behind a title."""
+    picture = _open(poster)
+    picture.thumbnail((_BACKDROP, _BACKDROP))
+    return picture.filter(ImageFilter.GaussianBlur(1.2))
+
+
+def card(poster: Path | None, title: str, authors: Iterable[str], venue: str | None) -> Picture:
+    """The card of a site; without a poster it holds the words alone."""
+    picture = Image.new("RGB", CARD_SIZE)
+    _shade(picture)
+    room = CARD_SIZE[0] - 2 * _MARGIN
+    if poster is not None:
+        samples = _fitted(_open(poster))
+        left = CARD_SIZE[0] - _MARGIN - samples.width
+        picture.paste(samples, (left, (CARD_SIZE[1] - samples.height) // 2))
+        room = left - 2 * _MARGIN
+    _write(picture, room, title, ", ".join(authors), venue or "")
+    return picture
+
+
+def save(picture: Picture, path: Path) -> MediaFile:
+    """Write a drawn picture as PNG or WebP, by the name of the file, and describe it."""
+    options: dict[str, Any] = (
+        {"compress_level": 9} if path.suffix == ".png" else {"quality": 50, "method": 4}
+    )
+    with platform_errors(path):
+        picture.save(path, **options)
+        size = path.stat().st_size
+    return MediaFile(path.name, size, digest(path), picture.width, picture.height)
+
+
+def _open(path: Path) -> Picture:
+    with platform_errors(path, "read"), Image.open(path) as picture:
+        return picture.convert("RGB")
+
+
+def _shade(picture: Picture) -> None:
+    """Fill it with the theme's colour, from dark at the top to light below."""
+    pen = ImageDraw.Draw(picture)
+    for y in range(picture.height):
+        at = y / (picture.height - 1)
+        colour = [round(deep + (base - deep) * at) for deep, base in zip(_DEEP, _BASE, strict=True)]
+        pen.line((0, y, picture.width, y), fill=(colour[0], colour[1], colour[2]))
+
+
+def _fitted(poster: Picture) -> Picture:
+    """The middle of a poster as a square of at most 518 pixels, enlarged by a whole number."""
+    side = min(poster.size)
+    left, top = (poster.width - side) // 2, (poster.height - side) // 2
+    square = poster.crop((left, top, left + side, top + side))
+    if side > _SAMPLES:
+        return square.resize((_SAMPLES, _SAMPLES), Image.Resampling.LANCZOS)
+    times = _SAMPLES // side
+    return square.resize((side * times, side * times), Image.Resampling.NEAREST)
+
+
+def _write(picture: Picture, room: int, title: str, authors: str, venue: str) -> None:
+    """Write the words that the font has, as large as they fit into `room` pixels."""
+    blocks = [
+        (_lines(title, room, sizes=(60, 54, 48, 42, 36, 30), most=5), _INK, 1.18, 0),
+        (_lines(authors, room, sizes=(28, 24), most=3), _SOFT, 1.3, 34),
+        (_lines(venue, room, sizes=(24, 20), most=3), _SOFT, 1.3, 12),
+    ]
+    drawn = [block for block in blocks if block[0][1]]
+    height = sum(len(lines) * font.size * lead + gap for (font, lines), _, lead, gap in drawn)
+    pen, y = ImageDraw.Draw(picture), (picture.height - height) / 2
+    for (font, lines), colour, lead, gap in drawn:
+        y += gap
+        for line in lines:
+            pen.text((_MARGIN, y), line, fill=colour, font=font)
+            y += font.size * lead
+
+
+def _lines(text: str, room: int, sizes: tuple[int, ...], most: int) -> tuple[_FONT, list[str]]:
+    """Break a text into lines at the largest of the sizes at which it fits; none if it cannot."""
+    font = _font(sizes[-1])
+    if not _has(font, text):
+        return font, []
+    for size in sizes:
+        font = _font(size)
+        lines = list(_wrapped(text, font, room))
+        if len(lines) <= most and all(font.getlength(line) <= room for line in lines):
+            return font, lines
+    return font, list(_wrapped(text, font, room))[:most]
+
+
+def _wrapped(text: str, font: _FONT, room: int) -> Iterator[str]:
+    line = ""
+    for word in text.split():
+        longer = f"{line} {word}".strip()
+        if line and font.getlength(longer) > room:
+            yield line
+            longer = word
+        line = longer
+    if line:
+        yield line
+
+
+def _font(size: int) -> _FONT:
+    """Pillow's own font at that size in pixels."""
+    font = ImageFont.load_default(size)
+    assert isinstance(font, _FONT)  # the smaller bitmap font comes only where no size is asked
+    return font
+
+
+def _has(font: _FONT, text: str) -> bool:
+    """Whether the font has all characters of a text: what it lacks it draws as one same box."""
+    box = bytes(font.getmask("\uffff"))
+    return all(bytes(font.getmask(mark)) != box for mark in set(text) if not mark.isspace())

@@ -1,0 +1,194 @@
+"""The theme: templates, stylesheet, script and icon, each of which an author can override.
+
+Beside `site.toml` an author may keep
+
+    theme/templates/NAME.html   instead of the template of that name; the original can be extended
+                                and imported as `sitegen/NAME.html`
+    theme/static/NAME           instead of the file of that name in `static/`, or beside it
+    theme/colours.css           rules that follow those of the stylesheet, in the same file
+
+Templates run in Jinja's sandbox: they see the views that they are given and nothing of Python.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import (
+    ChoiceLoader,
+    FileSystemLoader,
+    PrefixLoader,
+    StrictUndefined,
+    TemplateError,
+    TemplateNotFound,
+    TemplateSyntaxError,
+)
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from sitegen.config.schema import Site
+from sitegen.core.diagnostics import close_match
+from sitegen.core.errors import ConfigError
+from sitegen.core.files import digest_bytes, platform_errors
+from sitegen.core.resources import resource
+from sitegen.core.source import read_text, require_inside, shown
+
+FOLDER = "theme"
+"""Where an author's own theme lies, beside `site.toml`."""
+
+STYLESHEET, SCRIPT, ICON = "style.css", "script.js", "icon.svg"
+_COLOURS = "colours.css"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)+")
+_ATTRIBUTE = re.compile(
+    r"'sitegen\.[a-z.]*\.?(?P<what>\w+) object' has no attribute '(?P<name>\w+)'"
+)
+_FAILURES = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TemplateError,
+    TypeError,
+    ValueError,
+)  # what a template of an author can run into
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A file of the theme: its path in the built folder, named after its content."""
+
+    uri: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Theme:
+    """The shipped theme, and what lies in the author's folder `own` instead of its parts."""
+
+    own: Path
+
+    @cached_property
+    def assets(self) -> Mapping[str, Asset]:
+        """The files of the theme by name, the author's in the place of ours.
+
+        Raises ConfigError for a name that could not be a link, PlatformError for a file that
+        cannot be read.
+        """
+        _refuse_links(self.own)
+        _refuse_unknown(self.own)
+        paths = {path.name: path for path in _files(resource("static"))}
+        paths |= {path.name: path for path in _files(self.own / "static")}
+        for name, path in paths.items():
+            if not _NAME.fullmatch(name):
+                raise ConfigError(f"{shown(path)}: name it with a-z, 0-9, - and _, as in style.css")
+        found = {name: _read(path) for name, path in sorted(paths.items())}
+        colours = self.own / _COLOURS
+        if colours.exists():
+            found[STYLESHEET] += b"\n" + read_text(colours).encode()
+        return {name: Asset(_uri(name, data), data) for name, data in found.items()}
+
+    def render(self, name: str, **values: Any) -> str:
+        """The text of a template; ConfigError tells where one of the author's goes wrong."""
+        folder = self.own / "templates"
+        _refuse_links(self.own)
+        _refuse_misspelt(folder)
+        environment = _environment(folder if folder.is_dir() else None)
+        try:
+            return environment.get_template(name).render(values)
+        except _FAILURES as error:
+            place = _place(error, folder)
+            if place is None and not folder.is_dir():
+                raise
+            place = place or shown(folder)  # ours asked for something that the author's lacks
+            raise ConfigError(f"{place}: {_reason(error)}") from error
+
+
+def site_theme(site: Site) -> Theme:
+    """The theme of a site."""
+    return Theme(site.root / FOLDER)
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files in a folder, without hidden ones; none where there is no folder."""
+    with platform_errors(folder, "read"):
+        found = sorted(folder.iterdir()) if folder.is_dir() else []
+        return [path for path in found if path.is_file() and not path.name.startswith(".")]
+
+
+def _refuse_links(own: Path) -> None:
+    """ConfigError for what in an author's theme is a link out of the site's folder."""
+    with platform_errors(own, "read"):
+        for path in sorted(own.rglob("*")) if own.is_dir() else []:
+            require_inside(path, own.parent)
+
+
+def _refuse_unknown(own: Path) -> None:
+    """ConfigError for what lies in an author's theme and has nearly a name that counts."""
+    for path in _files(own):
+        hint = close_match(path.name, [_COLOURS])
+        if path.name != _COLOURS and hint:
+            raise ConfigError(f"{shown(path)}: changes nothing{hint}")
+
+
+def _refuse_misspelt(folder: Path) -> None:
+    """ConfigError for a template that nothing asks for and whose name is nearly one of ours."""
+    known = {path.name for path in _files(resource("templates"))}
+    own = _files(folder)
+    for path in own:
+        hint = close_match(path.name, known)
+        others = (other for other in own if other != path)
+        if path.name in known or not hint or any(path.name in read_text(o) for o in others):
+            continue
+        raise ConfigError(f"{shown(path)}: takes the place of no template{hint}")
+
+
+def _read(path: Path) -> bytes:
+    with platform_errors(path, "read"):
+        return path.read_bytes()
+
+
+def _uri(name: str, data: bytes) -> str:
+    stem, _, suffix = name.rpartition(".")
+    return f"assets/{stem}-{digest_bytes(data)[:8]}.{suffix}"
+
+
+@lru_cache(maxsize=8)
+def _environment(own: Path | None) -> ImmutableSandboxedEnvironment:
+    shipped = FileSystemLoader(resource("templates"))
+    loaders = [FileSystemLoader(own)] if own else []
+    environment = ImmutableSandboxedEnvironment(
+        loader=ChoiceLoader([*loaders, shipped, PrefixLoader({"sitegen": shipped})]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.globals = {"range": environment.globals["range"]}
+    return environment
+
+
+def _place(error: Exception, folder: Path) -> str | None:
+    """The innermost line of the author's templates that an error came through, as file:line."""
+    if isinstance(error, TemplateSyntaxError):
+        inside = error.filename is not None and folder in Path(error.filename).parents
+        return f"{shown(Path(str(error.filename)))}:{error.lineno}" if inside else None
+    found, trace = None, error.__traceback__
+    while trace is not None:
+        file = Path(trace.tb_frame.f_code.co_filename)
+        found = f"{shown(file)}:{trace.tb_lineno}" if folder in file.parents else found
+        trace = trace.tb_next
+    return found
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TemplateNotFound):
+        return f'there is no template "{error.name}"'
+    lacking = _ATTRIBUTE.fullmatch(str(error))
+    if lacking is not None:
+        return f'{lacking["what"]} has no "{lacking["name"]}"; its fields are in the manual, views'
+    return " ".join(str(error).split())[:300] or type(error).__name__

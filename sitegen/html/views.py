@@ -1,0 +1,203 @@
+"""What the theme's templates are given: frozen values; every link is relative to its page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from markupsafe import Markup
+
+from sitegen.figures.views import Clip, Picture, Still
+from sitegen.media.manifest import MediaFile
+
+
+@dataclass(frozen=True)
+class MenuEntry:
+    """A page in the menu."""
+
+    title: str
+    uri: str
+    current: bool
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading in the table of contents, with the sections inside it."""
+
+    title: str
+    id: str
+    sections: tuple[Section, ...]
+
+
+@dataclass(frozen=True)
+class Prose:
+    """A stretch of the page's text, as safe HTML."""
+
+    shape: ClassVar[str] = "prose"
+
+    prose: Markup
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A picture of the author's; `lazy` says that it can wait until it comes into sight."""
+
+    shape: ClassVar[str] = "photograph"
+
+    id: str
+    alt: str
+    caption: str
+    picture: Picture
+    lazy: bool
+
+
+@dataclass(frozen=True)
+class Screen:
+    """A video of another host: the page loads its `player` when a reader asks for it.
+
+    host: what the host is called
+    link: the page of the video there
+    poster: a picture of the site's own, to stand there until then
+    """
+
+    shape: ClassVar[str] = "screen"
+
+    id: str
+    title: str
+    caption: str
+    host: str
+    player: str
+    link: str
+    poster: Picture | None
+
+
+@dataclass(frozen=True)
+class OwnVideo:
+    """A video of the author's; `type` is that of its file, width and height in pixels."""
+
+    shape: ClassVar[str] = "video"
+
+    id: str
+    title: str
+    caption: str
+    uri: str
+    type: str
+    width: int
+    height: int
+    poster: str | None
+
+
+@dataclass(frozen=True)
+class PageView:
+    """A whole page; `paper`, `lead` and `bibtex` are the front page's.
+
+    backdrop: the picture behind the title
+    menu: the pages of the site; empty where there is one
+    contents: the sections of the page; empty where there are few
+    parts: prose, figures and what else stands on the page, in its order
+    moving: whether it has clips
+    viewer: whether it has samples that open large
+    manifest: a link to `media.json`
+    """
+
+    language: str
+    head: Head
+    title: str
+    backdrop: Picture | None
+    paper: Paper | None
+    menu: tuple[MenuEntry, ...]
+    contents: tuple[Section, ...]
+    lead: str | None
+    parts: tuple[Prose | Clip | Still | Photograph | Screen | OwnVideo, ...]
+    moving: bool
+    viewer: bool
+    bibtex: str | None
+    manifest: str | None
+
+
+@dataclass(frozen=True)
+class MissingView:
+    """The page for addresses that lead nowhere; its links are whole paths, or there are none."""
+
+    language: str
+    title: str
+    policy: str
+    icon: str | None
+    stylesheet: str | None
+    home: str | None
+
+
+@dataclass(frozen=True)
+class Card:
+    """The picture that previews of a link show, under its whole address; sizes in pixels."""
+
+    address: str
+    width: int
+    height: int
+    alt: str
+
+
+@dataclass(frozen=True)
+class Head:
+    """What stands in the head of a page.
+
+    address: where the page is published, where that is known
+    citation: names and contents of the `citation_*` meta elements, for search engines of papers
+    """
+
+    title: str
+    policy: str
+    description: str | None
+    site: str
+    address: str | None
+    card: Card | None
+    citation: tuple[tuple[str, str], ...]
+    icon: str
+    stylesheet: str
+    script: str
+
+
+@dataclass(frozen=True)
+class Named:
+    """An author or an affiliation, and the mark that ties the one to the other."""
+
+    name: str
+    uri: str | None
+    mark: str
+
+
+@dataclass(frozen=True)
+class Button:
+    """A button under the title."""
+
+    label: str
+    uri: str
+    icon: str | None
+
+
+@dataclass(frozen=True)
+class Paper:
+    """What stands under the title of the front page."""
+
+    authors: tuple[Named, ...]
+    affiliations: tuple[Named, ...]
+    venue: str | None
+    buttons: tuple[Button, ...]
+
+
+@dataclass(frozen=True)
+class DrawnPictures:
+    """Drawn pictures at their places in the built folder.
+
+    card: what previews of a link show; None where the site does not say where it is published
+    backdrops: what lies behind titles, by the sha256 of the poster that it was drawn from
+    """
+
+    card: MediaFile | None = None
+    backdrops: Mapping[str, MediaFile] = field(default_factory=dict)
+
+    @property
+    def files(self) -> tuple[MediaFile, ...]:
+        """All of them."""
+        return (*([self.card] if self.card else []), *self.backdrops.values())

@@ -1,0 +1,1 @@
+"""Training images, data sets, and the prior of flat states that sampling starts from."""

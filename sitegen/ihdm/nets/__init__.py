@@ -1,0 +1,1 @@
+"""The networks: the published U-Net, the small one for coarse levels, and those of diffusers."""

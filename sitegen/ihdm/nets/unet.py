@@ -1,0 +1,257 @@
+"""The U-Net of the published models: same names, shapes and order of parameters.
+
+The architecture is that of Dhariwal and Nichol 2021 ("Diffusion Models Beat GANs"), with
+attention chosen by level instead of by resolution. The level of the process enters as a
+sinusoidal embedding.
+
+Speed: bfloat16 convolutions want channels-last memory, and PyTorch's group norm is slow there, so
+`GroupNorm` computes channels-last activations by per-channel sums of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sitegen.ihdm.card.networks import UNetConfig
+
+GROUPS = 32
+
+
+class GroupNorm(nn.GroupNorm):
+    """Group norm with 32 groups, computed in float32, in the memory layout that it is given."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(GROUPS, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, …) → same shape, type and layout."""
+        if x.dim() != 4 or x.is_contiguous():
+            return super().forward(x.float()).to(x.dtype)
+        return _group_norm_channels_last(x, self.weight, self.bias, self.eps)
+
+
+def _group_norm_channels_last(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    count, channels = x.shape[:2]
+    values = x.float()
+    group = (count, GROUPS, channels // GROUPS)
+    mean = values.mean((2, 3)).view(group).mean(2, keepdim=True)
+    square = values.square().mean((2, 3)).view(group).mean(2, keepdim=True)
+    scale = torch.rsqrt((square - mean.square()).clamp_min(0) + eps) * weight.view(1, *group[1:])
+    shift = bias.view(1, *group[1:]) - mean * scale
+    folded = values * scale.view(count, channels, 1, 1) + shift.view(count, channels, 1, 1)
+    return folded.to(x.dtype)
+
+
+def level_embedding(level: Tensor, width: int) -> Tensor:
+    """Sinusoidal embedding (N, width) of levels (N,): cosines, then sines, period up to 10000."""
+    half = width // 2
+    frequency = torch.exp(-math.log(10000) * torch.arange(half, device=level.device) / half)
+    angle = level.float()[:, None] * frequency[None]
+    embedding = torch.cat([angle.cos(), angle.sin()], dim=1)
+    return F.pad(embedding, (0, width % 2))
+
+
+class Upsample(nn.Module):
+    """Twice the height and width by nearest neighbour, then a convolution if asked for."""
+
+    def __init__(self, channels: int, *, learned: bool) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1) if learned else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, C, 2H, 2W)."""
+        doubled: Tensor = self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))
+        return doubled
+
+
+class Downsample(nn.Module):
+    """Half the height and width by a strided convolution or by averaging."""
+
+    def __init__(self, channels: int, *, learned: bool) -> None:
+        super().__init__()
+        self.op = (
+            nn.Conv2d(channels, channels, 3, stride=2, padding=1) if learned else nn.AvgPool2d(2)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, C, H/2, W/2)."""
+        halved: Tensor = self.op(x)
+        return halved
+
+
+class ResBlock(nn.Module):
+    """Two convolutions around the level embedding, with a skip; it may resample on the way."""
+
+    def __init__(
+        self,
+        config: UNetConfig,
+        channels: int,
+        out_channels: int,
+        resample: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        width = config.model_channels * 4
+        self.scale_shift = config.use_scale_shift_norm
+        self.resample = resample
+        self.in_layers = nn.Sequential(
+            GroupNorm(channels), nn.SiLU(), nn.Conv2d(channels, out_channels, 3, padding=1)
+        )
+        self.emb_layers = nn.Sequential(
+            nn.SiLU(), nn.Linear(width, out_channels * (2 if self.scale_shift else 1))
+        )
+        self.out_layers = nn.Sequential(
+            GroupNorm(out_channels),
+            nn.SiLU(),
+            nn.Dropout(config.dropout),
+            _zero(nn.Conv2d(out_channels, out_channels, 3, padding=1)),
+        )
+        same = channels == out_channels
+        self.skip_connection = nn.Identity() if same else nn.Conv2d(channels, out_channels, 1)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """(N, C, H, W), (N, 4·model_channels) → (N, out_channels, H', W')."""
+        norm, activation, convolution = self.in_layers
+        h = activation(norm(x))
+        if self.resample is not None:
+            h, x = self.resample(h), self.resample(x)
+        h = convolution(h)
+        level = self.emb_layers(embedding).to(h.dtype)[:, :, None, None]
+        if self.scale_shift:
+            scale, shift = level.chunk(2, dim=1)
+            h = self.out_layers[1:](self.out_layers[0](h) * (1 + scale) + shift)
+        else:
+            h = self.out_layers(h + level)
+        total: Tensor = self.skip_connection(x) + h
+        return total
+
+
+class AttentionBlock(nn.Module):
+    """Self-attention over the pixels, added to its input."""
+
+    def __init__(self, config: UNetConfig, channels: int) -> None:
+        super().__init__()
+        self.heads = config.heads(channels)
+        self.new_order = config.use_new_attention_order
+        self.norm = GroupNorm(channels)
+        self.qkv = nn.Conv1d(channels, channels * 3, 1)
+        self.proj_out = _zero(nn.Conv1d(channels, channels, 1))
+
+    def forward(self, x: Tensor, _embedding: Tensor) -> Tensor:
+        """(N, C, H, W) → same shape. The published orders of the 3C channels of qkv differ:
+
+        new order (q|k|v, head, width), old order (head, q|k|v, width).
+        """
+        flat = x.flatten(2)
+        qkv = self.qkv(self.norm(flat))
+        count, width, pixels = qkv.shape
+        if self.new_order:
+            q, k, v = qkv.view(count, 3, self.heads, -1, pixels).unbind(1)
+        else:
+            q, k, v = qkv.view(count, self.heads, 3, -1, pixels).unbind(2)
+        h = F.scaled_dot_product_attention(q.mT, k.mT, v.mT).mT.reshape(count, width // 3, pixels)
+        answer: Tensor = self.proj_out(h)
+        return x + answer.view_as(x)
+
+
+class Block(nn.ModuleList):
+    """Layers in a row, handing the level embedding to those that want it."""
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """(N, C, H, W), embedding → (N, C', H', W')."""
+        for layer in self:
+            x = layer(x, embedding) if isinstance(layer, ResBlock | AttentionBlock) else layer(x)
+        return x
+
+
+class UNet(nn.Module):
+    """f(u, k): (N, C, H, W) float32 and levels (N,) → (N, C, H, W), built from a `UNetConfig`.
+
+    The last convolutions start at zero, so an untrained network answers 0.
+    """
+
+    def __init__(self, config: UNetConfig, channels: int) -> None:
+        super().__init__()
+        self.config = config
+        width = config.model_channels
+        self.time_embed = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.SiLU(), nn.Linear(4 * width, 4 * width)
+        )
+        down = list(_down_blocks(config, channels))
+        self.input_blocks = nn.ModuleList(block for block, _ in down)
+        skips = [out for _, out in down]
+        middle = skips[-1]
+        self.middle_block = Block(
+            [
+                ResBlock(config, middle, middle),
+                AttentionBlock(config, middle),
+                ResBlock(config, middle, middle),
+            ]
+        )
+        self.output_blocks = nn.ModuleList(_up_blocks(config, skips))
+        last = width * config.channel_mult[0]
+        self.out = nn.Sequential(
+            GroupNorm(last), nn.SiLU(), _zero(nn.Conv2d(last, channels, 3, padding=1))
+        )
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        """(N, C, H, W), (N,) → (N, C, H, W)."""
+        embedding = self.time_embed(level_embedding(level, self.config.model_channels))
+        skips = []
+        for block in self.input_blocks:
+            x = block(x, embedding)
+            skips.append(x)
+        x = self.middle_block(x, embedding)
+        for block in self.output_blocks:
+            x = block(torch.cat([x, skips.pop()], dim=1), embedding)
+        answer: Tensor = self.out(x)
+        return answer
+
+
+def _down_blocks(config: UNetConfig, channels: int) -> Iterator[tuple[Block, int]]:
+    """The blocks of the way down, each with the number of channels that it gives."""
+    width = config.model_channels * config.channel_mult[0]
+    yield Block([nn.Conv2d(channels, width, 3, padding=1)]), width
+    for level, multiplier in enumerate(config.channel_mult):
+        out = config.model_channels * multiplier
+        for _ in range(config.num_res_blocks):
+            layers: list[nn.Module] = [ResBlock(config, width, out)]
+            if level in config.attention_levels:
+                layers.append(AttentionBlock(config, out))
+            yield Block(layers), out
+            width = out
+        if level + 1 < len(config.channel_mult):
+            yield Block([_resampler(config, width, Downsample)]), width
+
+
+def _up_blocks(config: UNetConfig, skips: list[int]) -> Iterator[Block]:
+    """The blocks of the way up; each takes the matching skip beside what comes from below."""
+    width = skips[-1]
+    for level in reversed(range(len(config.channel_mult))):
+        out = config.model_channels * config.channel_mult[level]
+        for index in range(config.num_res_blocks + 1):
+            layers: list[nn.Module] = [ResBlock(config, width + skips.pop(), out)]
+            width = out
+            if level in config.attention_levels:
+                layers.append(AttentionBlock(config, out))
+            if level > 0 and index == config.num_res_blocks:
+                layers.append(_resampler(config, width, Upsample))
+            yield Block(layers)
+
+
+def _resampler(
+    config: UNetConfig, channels: int, kind: type[Upsample] | type[Downsample]
+) -> nn.Module:
+    if config.resblock_updown:
+        return ResBlock(config, channels, channels, kind(channels, learned=False))
+    return kind(channels, learned=config.conv_resample)
+
+
+def _zero(layer: nn.Module) -> nn.Module:
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer

@@ -1,0 +1,1 @@
+"""The mathematics: heat, noise, the model, and the reverse processes of IHDM, DDPM and DDIM."""

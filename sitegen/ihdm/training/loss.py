@@ -1,0 +1,78 @@
+"""What a network is trained for: the statistics, the levels drawn, and the loss."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sitegen.ihdm.process.diffusion import DiffusionModel
+from sitegen.ihdm.process.heat import dct2, dissipate
+from sitegen.ihdm.process.model import Model, Statistics, linear_estimate
+
+_FOCUS_WIDTH = 0.18
+"""The standard deviation of the focus on some levels, as a share of K."""
+
+
+def image_statistics(images: Tensor, chunk: int = 4096) -> Statistics:
+    """Mean and variance (C, H, W) of the cosine coefficients of uint8 images (N, C, H, W)."""
+    total = torch.zeros(images.shape[1:], dtype=torch.float64)
+    square = torch.zeros_like(total)
+    for start in range(0, len(images), chunk):
+        part = images[start : start + chunk]
+        coefficients = dct2(part.double() / 255)
+        total += coefficients.sum(0)
+        square += coefficients.square().sum(0)
+    mean = total / len(images)
+    variance = (square / len(images) - mean.square()).clamp_min(1e-10)
+    return Statistics(mean.float(), variance.float())
+
+
+def level_density(levels: int, focus: float, centre: float) -> Tensor:
+    """How often each level 1 … K is drawn, float64 (K,), up to a factor: 1 plus the focus.
+
+    `focus` is how much there is of it, `centre` where it lies, as a share of K.
+    """
+    place = torch.arange(1, levels + 1, dtype=torch.float64) / levels
+    return 1 + focus * torch.exp(-0.5 * ((place - centre) / _FOCUS_WIDTH) ** 2)
+
+
+def draw_levels(count: int, density: Tensor, generator: torch.Generator) -> Tensor:
+    """Levels (count,) from 1 … K inclusive, stratified: each batch covers the whole range."""
+    levels, cumulative = len(density), density.cumsum(0)
+    places = (torch.arange(count) + torch.rand(count, generator=generator)) / count
+    drawn = torch.searchsorted(cumulative, places.double() * cumulative[-1], right=True) + 1
+    return drawn.clamp_max(levels)[torch.randperm(count, generator=generator)]
+
+
+def loss_per_image(
+    model: Model | DiffusionModel, images: Tensor, levels: Tensor, noise: Tensor
+) -> Tensor:
+    """What a model is trained to make small (N,), for each of `images` (N, C, H, W) in [0, 1].
+
+    `levels` are k (N,), `noise` standard normal. For a DDPM the mean squared error of the noise
+    that it predicts (Ho et al. 2020, eq. 14), otherwise `heat_loss`.
+    """
+    if isinstance(model, Model):
+        return heat_loss(model, images, levels, noise)
+    x = model.schedule.diffuse(2 * images - 1, levels, noise)
+    error: Tensor = model(x, levels) - noise
+    return error.square().mean((1, 2, 3))
+
+
+def heat_loss(model: Model, images: Tensor, levels: Tensor, noise: Tensor) -> Tensor:
+    """Squared error (N,) of the predicted mean of u_{k−1}, summed over pixels.
+
+    The arguments are those of `loss_per_image`. As published for the "difference"
+    parameterization; for "preconditioned" divided by Σ A_{k−1}² R_k, the error of the
+    linear estimate, so that every level counts the same.
+    """
+    card = model.card
+    u = dissipate(images, model.sigmas[levels]) + card.training_noise_std * noise
+    target = dissipate(images, model.sigmas[levels - 1])
+    error: Tensor = (model(u, levels) - target).square().sum((1, 2, 3))
+    if model.statistics is None:
+        return error
+    statistics = model.statistics.to(u.device)
+    _, unknown = linear_estimate(statistics, model.attenuation(levels), card.training_noise_std)
+    scale: Tensor = (model.attenuation(levels - 1) ** 2 * unknown).sum((1, 2, 3))
+    return error / scale

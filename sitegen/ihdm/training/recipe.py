@@ -1,0 +1,253 @@
+"""From images to a model folder: the card that a run starts from, and the files that it leaves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sitegen.core.errors import ConfigError, PlatformError, RefusedError
+from sitegen.core.files import lock, platform_errors, sweep, write_atomic
+from sitegen.core.inputs import sha256
+from sitegen.ihdm.card.card import (
+    CARD_NAME,
+    BlurRange,
+    DiffusionConfig,
+    FileRef,
+    ModelCard,
+    read_card,
+)
+from sitegen.ihdm.card.networks import UNetConfig
+from sitegen.ihdm.checkpoints.architecture import Architecture
+from sitegen.ihdm.checkpoints.loading import WEIGHTS_NAME, save_weights
+from sitegen.ihdm.checkpoints.reading import of_the_unet, read_weights
+from sitegen.ihdm.data.images import Images, require_enough
+from sitegen.ihdm.data.prior import PRIOR_NAME, make_prior
+from sitegen.ihdm.process.model import Precision
+from sitegen.ihdm.training.train import STATE_NAME, InitialWeights, Progress, Run, TrainingOptions
+
+LOCK_NAME = ".training.lock"
+PRIOR_IMAGES = 1000
+
+
+@dataclass(frozen=True)
+class Training:
+    """A run: what to train on, and where; `source` is the data's name for the card."""
+
+    images: Images
+    source: str
+    folder: Path
+    options: TrainingOptions
+    device: str = "cpu"
+    precision: Precision = "float32"
+    beginning: InitialWeights | None = None
+
+
+def small_card(
+    image_size: int,
+    channels: int,
+    levels: int = 100,
+    sigma_max: float | None = None,
+    parameterization: str = "preconditioned",
+) -> ModelCard:
+    """The card of our small models: 3.6 M parameters for 28 × 28 images.
+
+    The flattest level is blurred by 5/7 of the image's side unless told, as published for MNIST:
+    8 % of the lowest cosine is left.
+    """
+    sigma_max = image_size * 5 / 7 if sigma_max is None else sigma_max
+    return ModelCard(
+        image_size=image_size,
+        channels=channels,
+        levels=levels,
+        unet=_small_unet(image_size),
+        blur=BlurRange(0.5, sigma_max),
+        training_noise_std=0.01,
+        sampling_noise_std=0.0125,
+        parameterization=parameterization,
+    )
+
+
+def as_ddpm(card: ModelCard) -> ModelCard:
+    """The card of a DDPM with the network and the levels of `card`, and the cosine schedule."""
+    size = (card.image_size, card.channels, card.levels)
+    return ModelCard(*size, card.unet, kind="ddpm", diffusion=DiffusionConfig("cosine"))
+
+
+def _small_unet(image_size: int) -> UNetConfig:
+    halvings = 0
+    while halvings < 2 and image_size % 2 ** (halvings + 1) == 0:
+        halvings += 1
+    return UNetConfig(model_channels=32, channel_mult=(1, 2, 4)[: halvings + 1], num_res_blocks=2)
+
+
+def beginning(name: str, weights: Path, own: ModelCard, card: ModelCard) -> InitialWeights:
+    """The `weights` file of the model `name` with the card `own`, to start a run of `card` from.
+
+    Raises RefusedError when the networks differ, or as `load_model` does.
+    """
+    ours, theirs = ((each.channels, replace(each.unet, dropout=0.0)) for each in (card, own))
+    if ours != theirs:
+        raise RefusedError(
+            f"{weights}: the weights of {name} are of another network than the one to train; "
+            f"that has {Architecture.of(card.channels, card.unet).text()}"
+        )
+    return InitialWeights(name, sha256(weights), of_the_unet(read_weights(weights, own)))
+
+
+def train(
+    card: ModelCard,
+    training: Training,
+    report: Callable[[Progress], None],
+    stop: Callable[[], bool] = lambda: False,
+) -> ModelCard | None:
+    """Train, or go on where an earlier run stopped, and write weights, prior and card.
+
+    Returns the card as written, or None when `stop()` became true before the end: the state is
+    saved then. A run that is complete is left as it is. Raises TargetError when training diverges,
+    RefusedError when the folder holds another run, LockedError when another process is at it,
+    PlatformError when the disk fails.
+    """
+    with opened(card, training) as run:
+        return finished_card(run) or go_on(run, training, report, stop)
+
+
+@contextmanager
+def opened(card: ModelCard, training: Training) -> Iterator[Run]:
+    """The run of a folder, nobody else's for the block: new, or as its last session left it.
+
+    Of a run that is finished nothing is touched, not even a lock.
+    """
+    _refuse_unfit(card, training)
+    _refuse_foreign(training.folder)
+    run = Run(
+        card,
+        torch.from_numpy(training.images),
+        training.options,
+        training.folder,
+        training.device,
+        training.precision,
+        training.beginning,
+    )
+    run.restore()
+    if finished_card(run) is not None:
+        yield run
+        return
+    with lock(training.folder / LOCK_NAME):
+        sweep(training.folder)
+        run.restore()  # again, because another process may have been at it until now
+        yield run
+
+
+def finished_card(run: Run) -> ModelCard | None:
+    """The card on disk if the run has taken all its steps and the model in its folder is of them.
+
+    Otherwise None, also where a file of that model is missing or damaged.
+    """
+    if run.step < run.options.steps:
+        return None
+    try:
+        card = read_card(run.folder)
+        whole = all(_is_whole(run.folder, part) for part in _parts(card))
+    except (RefusedError, ConfigError):
+        return None
+    seen = run.step * run.options.batch_size
+    return card if whole and card.training.get("images_seen") == seen else None
+
+
+def go_on(
+    run: Run,
+    training: Training,
+    report: Callable[[Progress], None],
+    stop: Callable[[], bool] = lambda: False,
+) -> ModelCard | None:
+    """Take the steps that are left and write the model; None if `stop()` came first."""
+    started = time.monotonic()
+    try:
+        if not run.advance_to_end(report, stop):
+            return None
+    except torch.OutOfMemoryError as error:
+        raise PlatformError(
+            f"{training.device} has not enough memory to train this; use a smaller batch size"
+        ) from error
+    return write_model(run, training, time.monotonic() - started)
+
+
+def write_model(run: Run, training: Training, seconds: float) -> ModelCard:
+    """Write the averaged weights, the prior, and last the card that names both.
+
+    `seconds` is how long the last session took. Raises PlatformError when the disk fails.
+    """
+    folder, card = training.folder, run.model.card
+    with platform_errors(folder):
+        weights_sha256 = save_weights(folder / WEIGHTS_NAME, run.weights(), torch.float16)
+        card = replace(
+            card,
+            weights=FileRef(WEIGHTS_NAME, weights_sha256),
+            prior=_write_prior(card, training),
+            training=_recipe(run, training, seconds),
+        )
+        write_atomic(folder / CARD_NAME, card.to_toml().encode())
+    return card
+
+
+def model_sizes(folder: Path) -> dict[str, int]:
+    """Bytes of each file that a model consists of, by name."""
+    names = (part.file for part in _parts(read_card(folder)) if part)
+    return {name: (folder / name).stat().st_size for name in (*names, CARD_NAME)}
+
+
+def _write_prior(card: ModelCard, training: Training) -> FileRef | None:
+    """A prior of the training images; a DDPM starts from noise and has none."""
+    if card.kind == "ddpm":
+        return None
+    prior = make_prior(training.images, card, PRIOR_IMAGES, training.source)
+    return FileRef(PRIOR_NAME, prior.write(training.folder / PRIOR_NAME))
+
+
+def _parts(card: ModelCard) -> tuple[FileRef | None, ...]:
+    """The files that a card of this kind names."""
+    return (card.weights,) if card.kind == "ddpm" else (card.weights, card.prior)
+
+
+def _recipe(run: Run, training: Training, seconds: float) -> dict[str, Any]:
+    first = training.beginning
+    begun = {"initial_weights": first.name, "initial_weights_sha256": first.sha256} if first else {}
+    return {
+        "data": training.source,
+        "images": len(training.images),
+        "images_seen": run.step * training.options.batch_size,
+        "steps": run.step,
+        "precision": training.precision,
+        "device": training.device,
+        "seconds_last_session": round(seconds),
+        **begun,
+        "options": asdict(training.options),
+    }
+
+
+def _refuse_unfit(card: ModelCard, training: Training) -> None:
+    shape = training.images.shape[1:]
+    if shape != card.shape:
+        raise RefusedError(
+            f"{training.source}: images of {shape} do not fit the card's {card.shape}"
+        )
+    require_enough(training.images, training.source)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuse a folder with a model that came there in another way than by a run of ours."""
+    if (folder / CARD_NAME).exists() and not (folder / STATE_NAME).exists():
+        raise RefusedError(
+            f"{folder}: holds a model but no {STATE_NAME} to go on from; choose another folder, "
+            "or delete this one to train anew"
+        )
+
+
+def _is_whole(folder: Path, part: FileRef | None) -> bool:
+    return part is not None and sha256(folder / part.file) == part.sha256

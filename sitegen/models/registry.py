@@ -1,0 +1,252 @@
+"""The models of a site as files: their cards, weights and priors, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+from sitegen.config.loader import load_site
+from sitegen.config.schema import ModelEntry, Site
+from sitegen.core.diagnostics import known_words
+from sitegen.core.errors import RefusedError
+from sitegen.core.inputs import regular_size, sha256
+from sitegen.core.resources import resource
+from sitegen.ihdm.card.card import CARD_NAME, FileRef, ModelCard, preset, read_card
+from sitegen.ihdm.checkpoints.foreign import foreign_model
+from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint, only_checkpoint
+from sitegen.models.presets import is_approximate, preset_prior
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a model's parts lie; `prior` and `example` are None when its card names none.
+
+    The digests are of the files as they were when first asked for. `remembered` is that of weights
+    which are not there and which the card does not pin, where the store knows it.
+    """
+
+    name: str
+    card: ModelCard
+    weights: Path
+    prior: Path | None
+    card_path: Path | None = None
+    example: Path | None = None
+    remembered: str | None = None
+
+    @property
+    def available(self) -> bool:
+        """Whether the weights, and the prior that the card names, are there."""
+        return self.lacking is None
+
+    @property
+    def lacking(self) -> Path | None:
+        """The file, weights or prior, that is not there; None where the model is available."""
+        files = (self.weights, *([self.prior] if self.prior is not None else []))
+        return next((file for file in files if not file.is_file()), None)
+
+    @cached_property
+    def weights_sha256(self) -> str:
+        """The digest of the weights; where the file is elsewhere, the pinned or remembered one."""
+        with self._telling_what_to_do():
+            return _digest(self.weights, self._known_weights, "checkpoint")
+
+    @cached_property
+    def prior_sha256(self) -> str | None:
+        """The digest of the prior, likewise."""
+        return None if self.prior is None else _digest(self.prior, self.card.prior, "prior")
+
+    @cached_property
+    def example_sha256(self) -> str | None:
+        """The digest of the example, likewise."""
+        return None if self.example is None else _digest(self.example, self.card.example, "example")
+
+    def require_usable(self) -> None:
+        """Raise RefusedError, saying what to do, unless there is all that sampling takes."""
+        with self._telling_what_to_do():
+            regular_size(self.weights, "checkpoint")
+        if self.prior is not None:
+            regular_size(self.prior, "prior")
+        if self.prior is not None or self.card.kind == "ddpm":
+            return
+        card = self.card_path or Path(CARD_NAME)
+        raise RefusedError(
+            f"the model {self.name} has no prior: its card {card} names none, so there is nothing "
+            "to start from. Make one from a folder of training images, DIR, with\n"
+            f"    python -c \"from sitegen.models.priors import *; add_prior('{card}', 'DIR')\"\n"
+            "which also adds it to the card"
+        )
+
+    @property
+    def approximate(self) -> bool:
+        """Whether the starts are not made of the model's training images, as its card says."""
+        return is_approximate(self.card)
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the card says the digest of the weights."""
+        return self.card.weights is not None and self.card.weights.sha256 is not None
+
+    @property
+    def _known_weights(self) -> FileRef | None:
+        return self.card.weights if self.pinned else FileRef(self.weights.name, self.remembered)
+
+    @contextmanager
+    def _telling_what_to_do(self) -> Iterator[None]:
+        """Add to the refusal of a checkpoint that is not there what can be done about it."""
+        try:
+            yield
+        except RefusedError as error:
+            if self.weights.exists():
+                raise
+            guard = f'{{% if available("{self.name}") %}} … {{% endif %}}'
+            raise RefusedError(
+                f"{error}\nput it there, or leave out of the page what needs {self.name}: {guard}"
+            ) from None
+
+
+def model_source(name: str, path: Path, card_path: Path | None = None) -> ModelSource:
+    """A model from a folder with `model.toml`, or from a checkpoint file and its card.
+
+    Without `card_path`, the `model.toml` beside a checkpoint is its card if it names that file, and
+    what diffusers or IHDM-spectral saved needs none.
+    Raises RefusedError when there is no card or the card names no weights.
+    """
+    uncarded = path.exists() and card_path in (None, path / CARD_NAME)
+    found = foreign_model(path) if uncarded else None
+    if found is not None:
+        weights, card = found
+        return ModelSource(name, card, weights, None)
+    if path.is_dir():
+        return _from_folder(name, path, card_path or path / CARD_NAME)
+    card_path = card_path or _card_beside(path)
+    card = read_card(card_path)
+    return _source(name, card, path, card_path)
+
+
+def preset_source(name: str, path: Path, configuration: str) -> ModelSource:
+    """A checkpoint that has a published configuration, with the prior that travels with that.
+
+    `path` is the checkpoint; where there is none, a folder of that name, without its ending, in
+    which a single checkpoint lies. RefusedError if several lie there.
+    """
+    card = preset(configuration)
+    return ModelSource(name, card, _dropped(path), preset_prior(configuration))
+
+
+def find_model(name: str, card: Path | None, config: Path) -> ModelSource:
+    """The model that a command line names: a name in `config`, a shipped one, or a path.
+
+    `card` is used instead of the model's own. What looks like a path is taken for one at once.
+    Raises RefusedError when there is none of that name, with the names that there are.
+    """
+    path = Path(name)
+    if path.is_file() or path.name != name:
+        if not path.exists():
+            regular_size(path, "checkpoint")
+        return model_source(path.stem, path, card)
+    site, shipped = _configured(config), _shipped()
+    if name in site:
+        return _entry_source(name, site[name], card)
+    if name in shipped:
+        return model_source(name, shipped[name], card)
+    if path.exists():
+        return model_source(path.name, path, card)
+    raise RefusedError(
+        f"{name}: neither a file nor a model's name{known_words(name, {**shipped, **site})}"
+    )
+
+
+def named_folder(path: Path, config: Path = Path("site.toml")) -> Path:
+    """Where the model lies that is called `path`; anything else is left as it is.
+
+    A name is that of a model in `config` or of a shipped one.
+    """
+    if path.exists() or len(path.parts) != 1:
+        return path
+    site, shipped = _configured(config), _shipped()
+    return site[path.name].path if path.name in site else shipped.get(path.name, path)
+
+
+def site_models(site: Site) -> Mapping[str, ModelSource]:
+    """The models that `site.toml` names, by name."""
+    return {name: _entry_source(name, entry) for name, entry in site.models.items()}
+
+
+def _entry_source(name: str, entry: ModelEntry, card: Path | None = None) -> ModelSource:
+    """A model of `site.toml`; `card` is used instead of its own."""
+    if card is None and entry.preset is not None:
+        return preset_source(name, entry.path, entry.preset)
+    path = entry.path if entry.preset is None else _dropped(entry.path)
+    return model_source(name, path, card or entry.card_path)
+
+
+def _dropped(path: Path) -> Path:
+    """The checkpoint that was dropped at a path, or into a folder there; else the path itself."""
+    if path.is_file():
+        return path
+    folders = (folder for folder in (path, path.with_suffix("")) if folder.is_dir())
+    return next(filter(None, map(only_checkpoint, folders)), path)
+
+
+def known_models(config: Path = Path("site.toml")) -> set[str]:
+    """The names of the models of `config` and of those that travel with sitegen."""
+    return {*_configured(config), *_shipped()}
+
+
+def _shipped() -> Mapping[str, Path]:
+    """The folders of the models that travel with sitegen, by name."""
+    cards = sorted(resource("models").glob(f"*/{CARD_NAME}"))
+    return {card.parent.name: card.parent for card in cards}
+
+
+def _configured(config: Path) -> Mapping[str, ModelEntry]:
+    """The site's models, by name; none where there is no site."""
+    return load_site(config).models if config.exists() else {}
+
+
+def _from_folder(name: str, folder: Path, card_path: Path) -> ModelSource:
+    card = read_card(card_path)
+    if card.weights is None:
+        raise RefusedError(f"{card_path}: names no weights; add [weights] with file and sha256")
+    return _source(name, card, folder / card.weights.file, card_path)
+
+
+def _source(name: str, card: ModelCard, weights: Path, card_path: Path) -> ModelSource:
+    prior, example = (
+        None if file is None else card_path.parent / file.file
+        for file in (card.prior, card.example)
+    )
+    return ModelSource(name, card, weights, prior, card_path, example)
+
+
+def _card_beside(path: Path) -> Path:
+    """The card in the folder of a checkpoint; RefusedError unless it names this file."""
+    beside = path.parent / CARD_NAME
+    if beside.is_file():
+        weights = read_card(beside).weights
+        if weights is not None and path.parent / weights.file == path:
+            return beside
+    fits = inspect_checkpoint(path).presets
+    start = f"; it fits the preset {' and '.join(fits)}, whose card is a start" if fits else ""
+    raise RefusedError(
+        f"{path}: a checkpoint does not say its image size, levels or blur, so it needs its model "
+        f"card; name it with --card{start}"
+    )
+
+
+def _digest(path: Path, pinned: FileRef | None, what: str) -> str:
+    if not path.exists() and pinned is not None and pinned.sha256 is not None:
+        return pinned.sha256
+    regular_size(path, what)
+    status = path.stat()
+    times = status.st_mtime_ns, status.st_ctime_ns
+    return _known_digest(path, status.st_dev, status.st_ino, status.st_size, *times)
+
+
+@lru_cache(maxsize=256)
+def _known_digest(path: Path, *_traces: int) -> str:
+    """The digest of a file that was not touched since; a preview asks for it at every change."""
+    return sha256(path)

@@ -1,0 +1,270 @@
+"""The bridge between the command line and the trainer: wishes become a card, options and a run.
+
+Torch is imported only inside functions.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from sitegen.core.errors import ConfigError
+from sitegen.core.progress import Reporter, duration
+from sitegen.core.signals import Stop, stop_on_signals
+from sitegen.ihdm.training.options import TrainingOptions
+
+if TYPE_CHECKING:
+    from sitegen.ihdm.card.card import ModelCard
+    from sitegen.ihdm.data.images import Images
+    from sitegen.ihdm.process.model import Precision
+    from sitegen.ihdm.training.recipe import Training
+    from sitegen.ihdm.training.train import InitialWeights, Progress, Run
+
+FEW_IMAGES = 1000
+"""With fewer than that, a warning: a model knows them by heart."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+_DEFAULTS = TrainingOptions()
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What the command line says; None is what the preset, the data or our small model has."""
+
+    data: Path
+    output: Path | None = None
+    kind: str = "ihdm"
+    image_size: int | None = None
+    levels: int | None = None
+    blur_sigma_max: float | None = None
+    preset: str | None = None
+    parameterization: str | None = None
+    init: str | None = None
+    images: int = _DEFAULTS.images
+    batch_size: int = _DEFAULTS.batch_size
+    learning_rate: float = _DEFAULTS.learning_rate
+    optimizer: str = _DEFAULTS.optimizer
+    muon_learning_rate: float = _DEFAULTS.muon_learning_rate
+    warmup_steps: int = _DEFAULTS.warmup_steps
+    decay_share: float = _DEFAULTS.decay_share
+    ema_decay: float = _DEFAULTS.ema_decay
+    gradient_clip: float = _DEFAULTS.gradient_clip
+    level_focus: float | None = None
+    focus_centre: float = _DEFAULTS.focus_centre
+    seed: int = _DEFAULTS.seed
+    device: str = "auto"
+    precision: str = "auto"
+
+
+ShowTraining = Callable[..., AbstractContextManager[Callable[["Progress"], None]]]
+"""Shows a run: from its title, first step and steps, with `terminal` and `quiet`, a function."""
+
+
+def train_model(
+    name: str, wanted: TrainOptions, report: Reporter, show_training: ShowTraining
+) -> None:
+    """Train the model that the command line wishes for, or go on with it, and tell about it.
+
+    Returns when the model is written. Raises SystemExit (130 or 143) after Ctrl-C or SIGTERM, once
+    the state is saved, and the errors of `sitegen.ihdm.training.recipe.train`.
+    """
+    from sitegen.ihdm.training import recipe
+
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"{name}: a model's name has letters, digits, dots, - and _")
+    card, training = prepare(name, wanted)
+    if len(training.images) < FEW_IMAGES:
+        report.warn(f"only {len(training.images)} images: the model may know them by heart")
+    with stop_on_signals() as stop, recipe.opened(card, training) as run:
+        done = recipe.finished_card(run)
+        if done is not None:
+            report.note(_finished(name, training.folder, done))
+            return
+        for line in _beginning(name, run, training):
+            report.note(line)
+        steps, terminal = run.options.steps, sys.stderr.isatty()
+        quiet = report.quiet
+        with show_training(name, run.step, steps, terminal=terminal, quiet=quiet) as show:
+            written = recipe.go_on(run, training, show, stop.asked)
+        if written is None:
+            _leave(run, training.folder, stop)
+    for line in _ending(name, training.folder, written):
+        report.note(line)
+
+
+def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
+    """Read the images and settle everything that the wishes leave open.
+
+    Raises ConfigError for wishes that cannot be, RefusedError for data that cannot be used,
+    PlatformError for a device that is not there.
+    """
+    from sitegen.core.compute import resolve_device
+    from sitegen.ihdm.data.images import read_images, require_enough
+    from sitegen.ihdm.process.device import require_device
+    from sitegen.ihdm.training.recipe import Training, as_ddpm
+
+    _refuse_heat(wanted)
+    base = _preset(wanted)
+    kind = _parameterization(wanted, base)
+    options = training_options(wanted, kind)
+    device = resolve_device(wanted.device)
+    require_device(device)
+    size, channels = (base.image_size, base.channels) if base else (wanted.image_size, None)
+    images = read_images(wanted.data, size, channels)
+    require_enough(images, wanted.data)
+    card = base or _small_card(wanted, kind, images)
+    if wanted.kind == "ddpm":
+        card = as_ddpm(card)
+    training = Training(
+        images=images,
+        source=wanted.data.resolve().name,
+        folder=wanted.output or Path("runs") / name,
+        options=options,
+        device=device,
+        precision=training_precision(wanted.precision, device),
+        beginning=None if wanted.init is None else _weights_of(wanted.init, card),
+    )
+    return card, training
+
+
+def _parameterization(wanted: TrainOptions, base: ModelCard | None) -> str:
+    """What the network answers; a DDPM, which has no choice, draws levels as "difference" does."""
+    if wanted.kind == "ddpm":
+        return "difference"
+    return wanted.parameterization or (base.parameterization if base else "preconditioned")
+
+
+def _refuse_heat(wanted: TrainOptions) -> None:
+    for option in ("blur_sigma_max", "parameterization"):
+        if wanted.kind == "ddpm" and getattr(wanted, option) is not None:
+            raise ConfigError(f"--{option.replace('_', '-')}: a DDPM has none; leave it out")
+
+
+def _weights_of(name: str, card: ModelCard) -> InitialWeights:
+    """The weights of the model `name`, a name, folder or file, for the network of `card`.
+
+    Raises RefusedError when there are none, or the networks differ.
+    """
+    from sitegen.ihdm.training.recipe import beginning
+    from sitegen.models.registry import find_model
+
+    source = find_model(name, None, Path("site.toml"))
+    return beginning(source.name, source.weights, source.card, card)
+
+
+def training_options(wanted: TrainOptions, parameterization: str) -> TrainingOptions:
+    """The options of the run; "difference" draws all levels alike, as published, unless told."""
+    names = {item.name for item in fields(TrainingOptions)} & vars(wanted).keys()
+    wished = {name: getattr(wanted, name) for name in names}
+    if wanted.level_focus is None:
+        own = TrainingOptions().level_focus
+        wished["level_focus"] = 0.0 if parameterization == "difference" else own
+    return TrainingOptions(**wished)
+
+
+def training_precision(asked: str, device: str) -> Precision:
+    """Turn "auto" into bfloat16 where the processor or GPU computes in it fast, else float32."""
+    from sitegen.core.compute import resolve_precision
+
+    if asked != "auto" or device == "cpu":
+        return resolve_precision(asked, device)
+    import torch
+
+    return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+
+
+def _leave(run: Run, folder: Path, stop: Stop) -> NoReturn:
+    click.echo(
+        f"stopped after step {run.step:,} of {run.options.steps:,}; the state is saved in "
+        f"{folder}: the same command goes on from there",
+        err=True,
+    )
+    raise SystemExit(128 + (stop.signal or 0))
+
+
+def _preset(wanted: TrainOptions) -> ModelCard | None:
+    """The preset's card without its notes, which are about the published weights."""
+    from sitegen.ihdm.card.card import preset
+
+    if wanted.preset is None:
+        return None
+    card = replace(preset(wanted.preset), training={}, quality={}, known_faults=())
+    changes = {
+        "image_size": wanted.image_size,
+        "levels": wanted.levels,
+        "parameterization": wanted.parameterization,
+        "blur": _blur(card, wanted.blur_sigma_max),
+    }
+    return replace(card, **{key: value for key, value in changes.items() if value is not None})
+
+
+def _blur(card: ModelCard, sigma_max: float | None) -> Any:
+    from sitegen.ihdm.card.card import BlurRange
+
+    if sigma_max is None:
+        return None
+    lowest = card.blur.sigma_min if isinstance(card.blur, BlurRange) else 0.5
+    return BlurRange(lowest, sigma_max)
+
+
+def _small_card(wanted: TrainOptions, parameterization: str, images: Images) -> ModelCard:
+    from sitegen.ihdm.training.recipe import small_card
+
+    _, channels, side, _ = images.shape
+    return small_card(
+        side,
+        channels,
+        levels=wanted.levels or 100,
+        sigma_max=wanted.blur_sigma_max,
+        parameterization=parameterization,
+    )
+
+
+def _beginning(name: str, run: Run, training: Training) -> Iterator[str]:
+    card, options = run.model.card, run.options
+    parameters = sum(tensor.numel() for tensor in run.parameters.values())
+    yield (
+        f"{name}: {len(training.images):,} images of {card.image_size}×{card.image_size} in "
+        f"{'grey' if card.channels == 1 else 'colour'}; {parameters:,} parameters, "
+        f"{card.levels} levels, {'DDPM' if card.kind == 'ddpm' else card.parameterization}"
+    )
+    if run.step:
+        yield f"going on after step {run.step:,} of {options.steps:,}, in {training.folder}"
+    yield (
+        f"training on {training.device} in {training.precision}, {options.steps:,} steps of "
+        f"{options.batch_size} images; Ctrl-C saves the state"
+    )
+    if run.model.statistics is not None:
+        yield "a loss of 1 is what a linear filter reaches"
+    if card.kind == "ddpm":
+        yield "a loss of 1 is what a network reaches that sees no noise"
+
+
+def _finished(name: str, folder: Path, card: ModelCard) -> str:
+    seen = card.training["images_seen"]
+    return (
+        f"{name} is finished: the model in {folder} has seen {seen:,} images; "
+        "give a larger --images to go on"
+    )
+
+
+def _ending(name: str, folder: Path, card: ModelCard) -> Iterator[str]:
+    from sitegen.ihdm.training.recipe import model_sizes
+
+    sizes = model_sizes(folder)
+    parts = ", ".join(f"{file} {size / 1e6:.2f} MB" for file, size in sizes.items())
+    yield (
+        f"{name}: trained on {card.training['images_seen']:,} images, the last session in "
+        f"{duration(card.training['seconds_last_session'])}"
+    )
+    yield f"{folder}: {sum(sizes.values()) / 1e6:.2f} MB ({parts})"
+    yield f"see it: sitegen sample {folder} --count 36 --output {folder}/samples"

@@ -1,0 +1,216 @@
+"""Models ready to act: loaded on a device, with the prior that their samples start from.
+
+With what imports it one of the few rooms that need torch.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, cast
+
+import torch
+from torch import Tensor
+
+from sitegen.core.compute import ComputeTarget
+from sitegen.core.errors import ConfigError, RefusedError
+from sitegen.core.inputs import sha256
+from sitegen.ihdm.checkpoints.loading import load_model
+from sitegen.ihdm.data.prior import Prior, read_prior
+from sitegen.ihdm.process.device import memory_errors, require_device
+from sitegen.ihdm.process.diffusion import (
+    DiffusionModel,
+    ddim_process,
+    ddpm_process,
+    initial_noise,
+    to_pixels,
+)
+from sitegen.ihdm.process.model import Model
+from sitegen.ihdm.process.noise import NoiseSource, independent
+from sitegen.ihdm.process.reverse import Step, reverse_process
+from sitegen.models.registry import ModelSource
+
+PIXELS_AT_ONCE = 40 * 28 * 28
+"""How many pixels the network sees at a time; fixed, so that pictures do not depend on memory."""
+
+
+@dataclass(frozen=True)
+class HeatSampler:
+    """A loaded model with its prior."""
+
+    model: Model
+    prior: Prior
+
+    def initial_states(self, seed: int, samples: Sequence[int]) -> Tensor:
+        """u_K (N, C, H, W) of some samples, on the model's device."""
+        return self.prior.initial_states(seed, samples).to(self.model.device)
+
+    def begin(self, seed: int, samples: Sequence[int], noise_std: float | None) -> Trajectory:
+        """The initial states of some samples, and their way down."""
+        noise = independent(seed, samples, self.model.card.shape, self.model.device)
+        return self.trajectory(self.initial_states(seed, samples), noise, noise_std)
+
+    def trajectory(
+        self, u_K: Tensor, noise: NoiseSource, noise_std: float | None = None
+    ) -> Trajectory:
+        """The way down from `u_K` (N, C, H, W) with that noise; δ is the card's if not given."""
+        steps = reverse_process(in_chunks(self.model), u_K, noise, noise_std)
+        return Trajectory(self.model.card.levels, u_K, steps)
+
+
+@dataclass(frozen=True)
+class DdpmSampler:
+    """A loaded DDPM, whose takes are in [0, 1] pixel units like those of the other models."""
+
+    model: DiffusionModel
+
+    def initial_noise(self, seed: int, samples: Sequence[int]) -> Tensor:
+        """x_K (N, C, H, W) of some samples, standard normal, on the model's device."""
+        return initial_noise(seed, samples, self.model.card.shape).to(self.model.device)
+
+    def begin(
+        self, seed: int, samples: Sequence[int], _noise_std: float | None = None
+    ) -> Trajectory:
+        """The noise of some samples, and their way down; a DDPM has no δ to choose."""
+        noise = independent(seed, samples, self.model.card.shape, self.model.device)
+        return self.ddpm(self.initial_noise(seed, samples), noise)
+
+    def ddpm(self, x_K: Tensor, noise: NoiseSource) -> Trajectory:
+        """The way down from `x_K` (N, C, H, W) by ancestral sampling, as the card says."""
+        return self._trajectory(x_K, ddpm_process(in_chunks(self.model), x_K, noise))
+
+    def ddim(self, x_K: Tensor, steps: int) -> Trajectory:
+        """The deterministic way down from `x_K` (N, C, H, W) in that many steps."""
+        return self._trajectory(x_K, ddim_process(in_chunks(self.model), x_K, steps))
+
+    def _trajectory(self, x_K: Tensor, steps: Iterator[Step]) -> Trajectory:
+        shown = (Step(s.level, to_pixels(s.state), to_pixels(s.mean)) for s in steps)
+        return Trajectory(self.model.card.levels, to_pixels(x_K), shown)
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """A reverse process about to run: the flattest level, its states, and the steps below."""
+
+    levels: int
+    u_K: Tensor
+    steps: Iterator[Step]
+
+
+class ModelProvider(Protocol):
+    """Where a shot gets its models from."""
+
+    def heat_sampler(self, name: str) -> HeatSampler:
+        """The model of that name, loaded now or before."""
+
+    def ddpm_sampler(self, name: str) -> DdpmSampler:
+        """The DDPM of that name, likewise."""
+
+    def source(self, name: str) -> ModelSource:
+        """The files of the model of that name."""
+
+
+def load_heat_sampler(
+    source: ModelSource, compute_target: ComputeTarget, prior: Prior | None = None
+) -> HeatSampler:
+    """Load a model with its own prior, or with the one given.
+
+    Raises RefusedError when there is no prior to start from, or a file is missing, damaged or
+    changes while it is read; PlatformError for a device that is not there.
+    """
+    model = _load(source, compute_target)
+    if not isinstance(model, Model):
+        raise _wrong_kind(source, "ihdm")
+    if prior is not None:
+        return HeatSampler(model, prior)
+    source.require_usable()
+    assert source.prior is not None
+    prior = read_prior(source.prior, source.card)
+    _refuse_change(source.prior, source.prior_sha256)
+    return HeatSampler(model, prior)
+
+
+def load_ddpm_sampler(source: ModelSource, compute_target: ComputeTarget) -> DdpmSampler:
+    """Load a DDPM. Raises as `load_heat_sampler` does; it needs no prior."""
+    model = _load(source, compute_target)
+    if not isinstance(model, DiffusionModel):
+        raise _wrong_kind(source, "ddpm")
+    return DdpmSampler(model)
+
+
+def _wrong_kind(source: ModelSource, wanted: str) -> ConfigError:
+    return ConfigError(
+        f'the model {source.name} is of kind "{source.card.kind}", and this needs "{wanted}"'
+    )
+
+
+def _load(source: ModelSource, compute_target: ComputeTarget) -> Model | DiffusionModel:
+    require_device(compute_target.device)
+    known = source.weights_sha256
+    with memory_errors(f"loading {source.name}"):
+        model = load_model(
+            source.weights, source.card, compute_target.device, compute_target.precision
+        )
+    _refuse_change(source.weights, known)
+    return cast(Model, model)
+
+
+def _refuse_change(path: Path, known: str | None) -> None:
+    """What was read must be what the figure's key says."""
+    if sha256(path) != known:
+        raise RefusedError(f"{path}: changed while it was read; try again when it is finished")
+
+
+AnyModel = TypeVar("AnyModel", Model, DiffusionModel)
+
+
+def seconds_an_image(model: Model | DiffusionModel) -> float:
+    """What the networks take for one image at one level, on average over the levels.
+
+    Measured in the chunks that filming has.
+    """
+    coarse, levels = model.card.coarse, model.card.levels
+    if coarse is None:
+        return _seconds_at(model, 1)
+    share = (levels + 1 - coarse.lowest_level) / levels
+    return (1 - share) * _seconds_at(model, 1) + share * _seconds_at(model, levels)
+
+
+@torch.inference_mode()
+def _seconds_at(model: Model | DiffusionModel, level: int) -> float:
+    size = _chunk(model.card.shape)
+    states = torch.zeros(size, *model.card.shape, device=model.device)
+    seconds = math.inf
+    for _ in range(3):
+        started = time.perf_counter()
+        model(states, level).cpu()  # which waits for the device
+        seconds = min(seconds, time.perf_counter() - started)
+    return seconds / size
+
+
+def in_chunks(model: AnyModel) -> AnyModel:
+    """The same model, seeing a fixed number of pixels at a time."""
+    return cast(AnyModel, _InChunks(model, _chunk(model.card.shape)))
+
+
+def _chunk(shape: tuple[int, int, int]) -> int:
+    """How many images of a shape (C, H, W) the network sees at a time."""
+    return max(1, PIXELS_AT_ONCE // (shape[1] * shape[2]))
+
+
+@dataclass(frozen=True)
+class _InChunks:
+    model: Model | DiffusionModel
+    size: int
+
+    @property
+    def card(self) -> Any:
+        return self.model.card
+
+    def __call__(self, u: Tensor, level: int) -> Tensor:
+        with memory_errors(f"computing level {level}"):
+            parts = [self.model(part, level) for part in u.split(self.size)]  # type: ignore[no-untyped-call]
+            return torch.cat(parts)

@@ -1,0 +1,1 @@
+"""`sitegen serve`: the preview on this machine, which watches, builds and reloads."""

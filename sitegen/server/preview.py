@@ -1,0 +1,315 @@
+"""The site while its author works on it, with or without all of its clips.
+
+The words are rendered at once. A figure that changed keeps its last clip, and a new one a place
+holder, until the film is there; filming is a thread of its own, and drops what is not wanted any
+more. When nothing is missing, the built folder is put in place, as `sitegen build` would.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from sitegen.build.assembly import assemble
+from sitegen.build.cache import Store
+from sitegen.build.context import BuildContext, BuildOptions, found, prepare
+from sitegen.build.executor import Renderer, RendererFactory
+from sitegen.build.output import replace_output, require_ours, require_room
+from sitegen.build.pipeline import locked, remove_leftovers, render_missing
+from sitegen.build.plan import PlannedFigure
+from sitegen.core.compute import ComputeTarget
+from sitegen.core.errors import LockedError, SitegenError
+from sitegen.core.progress import Advance, Reporter
+from sitegen.media.manifest import Record
+from sitegen.models.registry import ModelSource
+from sitegen.server.state import Place, PreviewState, built_records, last_built, without, words
+
+PATIENCE_S = 1.0
+"""How long to wait before another sitegen that is at work here is asked again."""
+
+
+class Preview:
+    """Keeps a scene of the site of `config`: `refresh` after each change, `run` in a thread.
+
+    config: the path of its `site.toml`
+    scene: what is to be seen now; read it whenever you like
+    work: what was read last without a mistake
+    reads: how often everything was read
+    """
+
+    def __init__(
+        self, config: Path, options: BuildOptions, renderer: RendererFactory, report: Reporter
+    ) -> None:
+        self.scene = PreviewState()
+        self.context: BuildContext | None = None
+        self.reads = 0
+        self.report = report
+        self.config = config
+        self._options = options
+        self._renderer = _KeptRenderer(renderer)
+        self._records: dict[str, Record] = {}
+        self._last: dict[Place, Record] = {}
+        self._errors: dict[str, str] = {}  # by the request that failed, or what else did
+        self._settled = self._closed = False
+        self._changed = threading.Condition(threading.RLock())
+
+    def refresh(self) -> None:
+        """Read everything again and show it; a mistake is shown with the last good page."""
+        started, before = time.monotonic(), self.scene
+        self.reads += 1
+        with self._showing_errors("reading"):
+            context = prepare(self.config, self._options)
+            require_ours(context.output)
+            with self._changed:
+                self._take(context)
+                self._show()
+            if (self.scene.version, self.scene.error) != (before.version, before.error):
+                self.report.note(f"rendered in {time.monotonic() - started:.2f} s")
+
+    def run(self) -> None:
+        """Film what is missing, and put what is whole in place, until closed."""
+        while (context := self._await_work()) is not None:
+            planned = self._next(context)
+            if planned is None:
+                self._settle(context)
+            else:
+                self._film(context, planned)
+
+    def close(self) -> None:
+        """Make `run` return, at the next frame where it films."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def leave(self) -> None:
+        """Remove what the thread has begun, where it cannot be waited for."""
+        if self.context is not None:
+            remove_leftovers(self.context, leaving=True)
+
+    @property
+    def settled(self) -> bool:
+        """Whether all is filmed, and the built folder is as after a build."""
+        return self._settled
+
+    def wants(self, planned: PlannedFigure) -> bool:
+        """Whether the figure is still asked for."""
+        context = self.context
+        request_json = context is not None and any(
+            each.request_digest == planned.request_digest for each in context.figures
+        )
+        return request_json and not self._closed
+
+    def progressed(self, progress: str | None) -> None:
+        """Show how far the work is."""
+        with self._changed:
+            self.scene = replace(self.scene, progress=progress)
+
+    def _take(self, context: BuildContext) -> None:
+        """Make `work` the one that is shown, with the records that there are for it."""
+        if not self._last:
+            self._last.update(built_records(context.output))
+        store = Store(context.site.cache_dir, self.report.warn)
+        self._records = {
+            request_digest: record
+            for request_digest, record in self._records.items()
+            if _there(record, store)
+        }
+        self._records |= found(context.missing(self._records), store, context.options)
+        self.context, self._settled = context, False
+        self._errors.clear()
+        self._changed.notify_all()
+
+    def _show(self) -> None:
+        """Render the work with the records that there are, and old ones for those that lack."""
+        context = self.context
+        assert context is not None
+        records = {
+            planned.request_digest: record
+            for planned in context.figures
+            if (record := self._clip(context, planned))
+        }
+        shown = [planned for planned in context.figures if planned.request_digest in records]
+        awaited = tuple(
+            _place(planned) for planned in context.figures if planned.request_digest not in records
+        )
+        pages = tuple(without(page, awaited) for page in context.pages)
+        tree = assemble(context.site, pages, shown, records)
+        self._last |= {_place(planned): records[planned.request_digest] for planned in shown}
+        self.scene = replace(
+            self.scene,
+            version=self.scene.version + (tree != self.scene.tree),
+            tree=tree,
+            error=self._error(),
+            outdated=tuple(
+                _place(planned) for planned in shown if planned.request_digest not in self._records
+            ),
+            awaited=awaited,
+        )
+
+    def _clip(self, context: BuildContext, planned: PlannedFigure) -> Record | None:
+        """The clip that the figure asks for, or the last that it showed.
+
+        That must be of its kind, and show no level that the model has no more.
+        """
+        if planned.request_digest in self._records:
+            return self._records[planned.request_digest]
+        old = self._last.get(_place(planned))
+        if (
+            old is None
+            or old.kind != planned.figure.kind
+            or max(old.levels, default=0) > planned.levels
+        ):
+            return None
+        return old if _there(old, Store(context.site.cache_dir)) else None
+
+    def _await_work(self) -> BuildContext | None:
+        """Wait until there is something to film or to put in place; None when closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._has_work())
+            return None if self._closed else self.context
+
+    def _has_work(self) -> bool:
+        if self.context is None:
+            return False
+        whole = not self.context.missing(self._records)
+        return self._next(self.context) is not None or (whole and not self._settled)
+
+    def _next(self, context: BuildContext) -> PlannedFigure | None:
+        """The first figure to film that has not failed since the last change."""
+        missing = context.missing(self._records)
+        return next(
+            (planned for planned in missing if planned.request_digest not in self._errors), None
+        )
+
+    def _film(self, context: BuildContext, planned: PlannedFigure) -> None:
+        """Film one figure and show it; one that fails is left until something changes."""
+        options = replace(context.options, only=(), strict=False)
+        alone = replace(context, figures=(planned,), options=options)
+        with self._showing_errors(planned.request_digest), contextlib.suppress(Dropped):
+            try:
+                with locked(context.site):
+                    made = render_missing(alone, {}, self._renderer, _Watched(self, planned))
+            except LockedError as error:
+                self._wait_for_lock(error)
+                return
+            with self._changed:
+                self._records |= made
+                self._show()
+        self.progressed(None)
+
+    def _settle(self, context: BuildContext) -> None:
+        """Put the whole site in the place of the built folder."""
+        with self._showing_errors("placing"):
+            try:
+                with locked(context.site):
+                    require_room(context.output)
+                    replace_output(context.tree(self._records), context.output)
+            except LockedError as error:
+                self._wait_for_lock(error)
+                return
+        with self._changed:
+            self._settled = self.context is context
+
+    def _wait_for_lock(self, error: LockedError) -> None:
+        with self._changed:
+            self.progressed(f"waiting: {error}")
+            self._changed.wait(PATIENCE_S)
+            self.progressed(None)
+
+    @contextlib.contextmanager
+    def _showing_errors(self, doing: str) -> Iterator[None]:
+        """Show what goes wrong in the block, before the last good page, until something changes."""
+        try:
+            yield
+        except Exception as error:
+            if self._closed:
+                return  # it was cut off, which is no news
+            if not isinstance(error, SitegenError):
+                self.report.detail("".join(traceback.format_exception(error)))
+            text = words(error, self.config.absolute().parent)
+            with self._changed:
+                if self._errors.get(doing) != text:  # it has been told where nothing has changed
+                    self.report.warn(text)
+                self._errors[doing] = text
+                tree = last_built(self.config) if self.scene.tree is None else self.scene.tree
+                version = self.scene.version + (tree is not self.scene.tree)
+                kept = replace(self.scene, version=version, tree=tree)
+                self.scene = replace(kept, error=self._error(), progress=None)
+
+    def _error(self) -> str | None:
+        return "\n".join(self._errors.values()) or None
+
+
+class Dropped(Exception):
+    """What is being filmed is not wanted any more."""
+
+
+class _Watched:
+    """A reporter that shows progress in the page, and drops what is not wanted any more."""
+
+    def __init__(self, preview: Preview, planned: PlannedFigure) -> None:
+        self._preview, self._job, self._report = preview, planned, preview.report
+        self.warnings, self.quiet = 0, self._report.quiet
+
+    def note(self, line: str) -> None:
+        self._report.note(line)
+
+    def detail(self, line: str) -> None:
+        self._report.detail(line)
+
+    def warn(self, line: str) -> None:
+        self._report.warn(line)
+
+    @contextlib.contextmanager
+    def rendering(self, title: str, steps: int) -> Iterator[Advance]:
+        done = 0
+        with self._report.rendering(title, steps) as forward:
+
+            def advance() -> None:
+                nonlocal done
+                done += 1
+                forward()
+                if not self._preview.wants(self._job):
+                    raise Dropped
+                self._preview.progressed(f"{title}, {done} of {steps}")
+
+            yield advance
+
+
+class _KeptRenderer:
+    """Makes a studio, and keeps it with its loaded models while their files stay the same."""
+
+    def __init__(self, make: RendererFactory) -> None:
+        self._make = make
+        self._of: object = None
+        self._renderer: Renderer | None = None
+
+    def __call__(
+        self, sources: Mapping[str, ModelSource], compute_target: ComputeTarget
+    ) -> Renderer:
+        of = (
+            compute_target,
+            {
+                name: (each.card.digest, each.weights_sha256, each.prior_sha256, each.weights)
+                for name, each in sources.items()
+                if each.available
+            },
+        )
+        if self._renderer is None or of != self._of:
+            self._renderer, self._of = None, None  # let go of the old models first
+            self._renderer, self._of = self._make(sources, compute_target), of
+        return self._renderer
+
+
+def _place(planned: PlannedFigure) -> Place:
+    return planned.page, planned.figure.id
+
+
+def _there(record: Record, store: Store) -> bool:
+    """Whether the files are in the store; a quick look, since they were read whole once."""
+    return all(store.object(file).is_file() for file in record.files.values())
