@@ -167,7 +167,7 @@ def _look(address: str, chromium: str) -> tuple[int, list[float]]:
             page.locator(".clip-figure").nth(number).scroll_into_view_if_needed()
             frames = [(7 * each + 3) % (last + 1) for each in range(SEEKS)]
             times = [float(page.evaluate(SEEK, [number, frame])) for frame in frames]
-            seeks += times[1:]  # the first one fetches the film
+            seeks += times[1:]  # the first one fetches the clip
         browser.close()
     return weight, seeks or [0.0]
 

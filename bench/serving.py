@@ -1,7 +1,7 @@
 """A server for tests and measurements that answers as GitHub Pages does.
 
 The site lies under the sub-path `/sub/`. There are byte ranges, without which no browser can jump
-in a film, gzip for text, and the site's `404.html` for every address that leads nowhere.
+in a clip, gzip for text, and the site's `404.html` for every address that leads nowhere.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class PagesHandler(SimpleHTTPRequestHandler):
         return io.BytesIO(body)
 
     def copyfile(self, source: Any, outputfile: Any) -> None:
-        """Send the body; browsers leave films half read."""
+        """Send the body; browsers leave renders half read."""
         try:
             outputfile.write(source.read())
         except (BrokenPipeError, ConnectionResetError):

@@ -77,7 +77,7 @@ def write_page(config: Path, text: str, name: str = "index") -> None:
 
 @dataclass
 class FakeCamera:
-    """Films noise that depends on the figure and its models' bytes only; remembers what it did.
+    """Renders noise that depends on the figure and its models' bytes only; remembers what it did.
 
     fail: the id of a figure that breaks down at its third frame
     pause: seconds before each frame

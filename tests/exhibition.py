@@ -1,6 +1,6 @@
-"""A site with a figure of every shape, its films made up and really encoded: nothing was sampled.
+"""A site with a figure of every shape, its renders made up and really encoded: nothing was sampled.
 
-What a film shows tells which frame it is: every sample of frame n has the brightness `shade(n)`,
+What a clip shows tells which frame it is: every sample of frame n has the brightness `shade(n)`,
 apart from a digit that makes the page look like one.
 """
 
@@ -142,7 +142,7 @@ def still(path: Path, width: int, height: int) -> MediaFile:
 
 @cache
 def studio() -> tuple[Path, Mapping[str, tuple[dict[str, MediaFile], dict[str, Any]]]]:
-    """The films of every shape, made once: their folder, and files and parameters by name."""
+    """The renders of every shape, made once: their folder, and files and parameters by name."""
     root = Path(tempfile.mkdtemp(prefix="sitegen-exhibition-"))
     atexit.register(shutil.rmtree, root, ignore_errors=True)
     light, dark = layout(LIGHT, (32, 36, 48)), layout(DARK, (228, 231, 241))
@@ -174,8 +174,8 @@ def studio() -> tuple[Path, Mapping[str, tuple[dict[str, MediaFile], dict[str, A
 
 def media_of(kind: str, id: str, page: str) -> tuple[Media, dict[str, Path]]:
     """A figure of that shape on a page, and where its files lie, by digest."""
-    root, films = studio()
-    files, parameters = films[kind]
+    root, renders = studio()
+    files, parameters = renders[kind]
     found, placed = {}, {}
     for name, file in files.items():
         folder = "dark" if name.endswith("-dark") else kind

@@ -52,7 +52,7 @@ def media_file(uri: str, size: int, frames: int | None = None) -> MediaFile:
 
 
 def manifest_for(pages: Iterable[Page]) -> Manifest:
-    """Describe media for every figure of the pages, as filming them would."""
+    """Describe media for every figure of the pages, as rendering them would."""
     figures = []
     for page in pages:
         for figure in page.figures:

@@ -19,7 +19,7 @@ def main() -> None:
     from tests.builders import FakeCamera
 
     camera = FakeCamera(os.environ.get("FAKE_FAIL"), float(os.environ.get("FAKE_PAUSE", "0")))
-    shared.studio = camera
+    shared.figure_renderer = camera
     run()
 
 

@@ -40,7 +40,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Running:
-    """A preview, what answers for it, and who films."""
+    """A preview, what answers for it, and who renders."""
 
     preview: Preview
     renderer: FakeCamera
@@ -69,7 +69,7 @@ class Running:
         return self.ask(path).body.decode()
 
     def wait_until_settled(self) -> None:
-        """Wait until all is filmed and the built folder is as after a build."""
+        """Wait until all is rendered and the built folder is as after a build."""
         wait_for(lambda: self.preview.settled, "settling")
 
 

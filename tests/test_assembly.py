@@ -77,7 +77,7 @@ def test_changed_and_removed(site: Builder) -> None:
 
 
 def test_missing(site: Builder) -> None:
-    """A picture that is gone stops the build before anything is filmed; the old site stays."""
+    """A picture that is gone stops the build before anything is rendered; the old site stays."""
     site()
     before = traces(site.output)
     (site.root / "lab" / "setup.png").unlink()

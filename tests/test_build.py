@@ -1,4 +1,4 @@
-"""The build: it films what changed and no more, replaces the site whole or leaves it, and an
+"""The build: it renders what changed and no more, replaces the site whole or leaves it, and an
 incremental build is the same as a clean one, whoever runs it and where.
 """
 
@@ -70,7 +70,7 @@ def test_first_build_films_and_second_touches_nothing(site: Builder) -> None:
     """One film, one write; then no file or folder of site, store or sources is touched."""
     first = site()
     assert (first.rendered, first.reused, first.changed) == (("tiny-trajectories",), (), True)
-    assert site.report.lines == ["filming tiny-trajectories: 5 steps"]
+    assert site.report.lines == ["rendering tiny-trajectories: 5 steps"]
     before = traces(site.root)
     second = site()
     assert (second.rendered, second.reused, second.changed) == ((), ("tiny-trajectories",), False)
@@ -163,7 +163,7 @@ def test_what_decides_the_pixels_films_again(
 
 
 def test_what_does_not_decide_the_pixels(built: Builder) -> None:
-    """Files renamed, new times, notes in the card: nothing is filmed, and nothing touched."""
+    """Files renamed, new times, notes in the card: nothing is rendered, and nothing touched."""
     model = built.root / "models/tiny"
     (model / "weights.safetensors").rename(model / "renamed.safetensors")
     (model / "prior.safetensors").touch()
@@ -294,7 +294,7 @@ def test_same_bytes_for_everybody(tmp_path: Path) -> None:
 
 
 def test_failing_figure_leaves_the_old_site(built: Builder) -> None:
-    """The error names page, line and figure; the site is untouched; what was filmed is kept."""
+    """The error names page, line and figure; the site is untouched; what was rendered is kept."""
     before = traces(built.output)
     write_page(built.config, TWO.replace("count=4", "count=3"))
     built.renderer.fail = "second"
@@ -307,11 +307,11 @@ def test_failing_figure_leaves_the_old_site(built: Builder) -> None:
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 5])
-def test_jobs(site: Builder, figures: int) -> None:
+def test_jobs(site: Builder, jobs: int) -> None:
     """Several at a time make the same site."""
     index = "\n\n".join(f'{{{{ trajectories("tiny", seed={n}) }}}}' for n in range(4))
     write_page(site.config, index)
-    assert len(site(figures=figures).rendered) == 4
+    assert len(site(jobs=jobs).rendered) == 4
     assert sorted(site.renderer.jobs) == sorted(site().reused)
 
 
@@ -321,14 +321,14 @@ def test_failure_among_jobs(built: Builder) -> None:
     write_page(built.config, TWO.replace("count=4", "count=3"))
     built.renderer.fail, built.renderer.pause = "second", 0.05
     with pytest.raises(TargetError, match="the third frame went wrong"):
-        built(figures=2)
+        built(jobs=2)
     assert traces(built.output) == before
     assert temporaries(built.root) == []
 
 
 @pytest.mark.parametrize("strict", [False, True])
 def test_damaged_object(built: Builder, strict: bool) -> None:
-    """A turned bit in the store: one warning, filmed again; `--strict` fails, then is content."""
+    """A turned bit in the store: one warning, rendered again; `--strict` fails, then is content."""
     before = tree_hash(built.output)
     path = max((built.root / ".sitegen/objects").rglob("*"), key=lambda path: path.stat().st_size)
     data = path.read_bytes()
@@ -348,7 +348,7 @@ def test_damaged_object(built: Builder, strict: bool) -> None:
 
 
 def test_only(site: Builder) -> None:
-    """One figure is filmed, the site waits for the other; then nothing is filmed twice."""
+    """One figure is rendered, the site waits for the other; then nothing is rendered twice."""
     write_page(site.config, TWO)
     summary = site(only=("second",))
     assert (summary.rendered, summary.missing) == (("second",), ("tiny-trajectories",))
@@ -364,7 +364,7 @@ def test_only_must_be_known(built: Builder) -> None:
 
 
 def test_dry_run(site: Builder) -> None:
-    """It says what it would film, and does nothing at all."""
+    """It says what it would render, and does nothing at all."""
     before = traces(site.root)
     summary = site(dry_run=True)
     assert summary.missing == ("tiny-trajectories",)
@@ -372,19 +372,19 @@ def test_dry_run(site: Builder) -> None:
     assert traces(site.root) == before
     site()
     before = traces(site.root)
-    assert "0 filmed, 1 reused" in site(dry_run=True).lines()[0]
+    assert "0 rendered, 1 reused" in site(dry_run=True).lines()[0]
     assert traces(site.root) == before
 
 
 def test_dry_run_of_one_figure(site: Builder) -> None:
-    """It tells only what the same command would film."""
+    """It tells only what the same command would render."""
     write_page(site.config, INDEX + '\n{{ trajectories("tiny", seed=3, id="second") }}\n')
     site(dry_run=True, only=("second",))
-    assert [line.split()[2] for line in site.report.lines if "would film" in line] == ["second"]
+    assert [line.split()[2] for line in site.report.lines if "would render" in line] == ["second"]
 
 
 def test_offline(site: Builder) -> None:
-    """Nothing is filmed; what is missing is named with its place; what is there is enough."""
+    """Nothing is rendered; what is missing is named with its place; what is there is enough."""
     with pytest.raises(TargetError, match=r"index\.md:3: tiny-trajectories is not in the store"):
         site(offline=True)
     assert site.renderer.jobs == []
@@ -394,14 +394,14 @@ def test_offline(site: Builder) -> None:
 
 
 def test_offline_takes_the_clips_of_another_machine(built: Builder) -> None:
-    """Filmed on a GPU, rendered elsewhere: the request counts, not the machine."""
+    """Rendered on a GPU, rendered elsewhere: the request counts, not the machine."""
     shutil.rmtree(built.output)
     options = BuildOptions(replace(CPU, device="cuda"), offline=True)
     assert building.build(built.config, options, built.renderer, built.report).changed
 
 
 def test_machine_without_torch(built: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It takes any clip of the same request, and names what it would have to film."""
+    """It takes any clip of the same request, and names what it would have to render."""
     version = metadata.version
 
     def without(name: str) -> str:
@@ -425,7 +425,7 @@ def digest_of(site: Builder) -> str:
 
 
 def test_model_without_prior(site: Builder) -> None:
-    """Told, with what to do, before anything else is filmed."""
+    """Told, with what to do, before anything else is rendered."""
     (site.root / "bare.toml").write_text(CARD.partition("[weights]")[0])
     (site.root / "checkpoint.pth").write_bytes(b"weights")
     entry = '[models.bare]\npath = "checkpoint.pth"\ncard = "bare.toml"\n'
@@ -438,7 +438,7 @@ def test_model_without_prior(site: Builder) -> None:
 
 @pytest.mark.parametrize("name", ["weights", "prior"])
 def test_model_with_a_file_missing(site: Builder, name: str) -> None:
-    """A file that is gone is refused with place and nearest name, and nothing is filmed."""
+    """A file that is gone is refused with place and nearest name, and nothing is rendered."""
     path = site.root / f"models/tiny/{name}.safetensors"
     path.rename(path.with_name(f"{name}2.safetensors"))
     with pytest.raises(RefusedError, match=rf"index\.md:3: .*did you mean {name}2"):
@@ -466,7 +466,7 @@ def test_two_builds_at_once(site: Builder) -> None:
 
 
 def test_other_build_finished_first(site: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What another has filmed between our look at the store and the lock is not filmed again."""
+    """What another rendered between our look at the store and the lock is not rendered again."""
 
     @contextmanager
     def late(path: Path) -> Iterator[None]:
@@ -496,7 +496,7 @@ def test_encoder_is_tried_before_sampling(site: Builder, monkeypatch: pytest.Mon
 def test_full_disk_is_found_before_sampling(
     site: Builder, folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Beside the output, or in the store: nothing is filmed that could not be kept."""
+    """Beside the output, or in the store: nothing is rendered that could not be kept."""
     write = Path.write_bytes
 
     def full(self: Path, data: bytes) -> int:

@@ -32,7 +32,7 @@ def names(folder: Path) -> set[str]:
 
 
 def test_built_folder_goes_and_the_store_stays(built: Builder) -> None:
-    """The next build films nothing."""
+    """The next build renders nothing."""
     store = traces(built.root / ".sitegen/objects") | traces(built.root / ".sitegen/records")
     removed = clean(load_site(built.config))
     assert removed == [str(built.output)]

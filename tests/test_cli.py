@@ -79,8 +79,8 @@ def real(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A site that the fake camera films; its `site.toml`."""
-    monkeypatch.setattr(shared, "studio", FakeCamera())
+    """A site that the fake camera renders; its `site.toml`."""
+    monkeypatch.setattr(shared, "figure_renderer", FakeCamera())
     return write_site(tmp_path / "site")
 
 
@@ -129,9 +129,9 @@ def test_build(fake: Path, run: Run) -> None:
     done = run("build", "--config", fake, "--output", output)
     assert (done.code, done.err) == (
         0,
-        "filming tiny-trajectories: 5 steps\nfilming tiny-trajectories: done in 0 s\n",
+        "rendering tiny-trajectories: 5 steps\nfilming tiny-trajectories: done in 0 s\n",
     )
-    assert "1 filmed, 0 reused" in done.out
+    assert "1 rendered, 0 reused" in done.out
     assert f"look at it: {(output / 'index.html').as_uri()}" in done.out
     assert (output / "index.html").is_file()
     assert not (fake.parent / "build").exists()
@@ -201,7 +201,7 @@ def test_output_as_a_link(fake: Path, run: Run, slash: str) -> None:
 
 
 def test_folders_of_others_are_left_alone(fake: Path, run: Run) -> None:
-    """The site's own folder, or the pages: exit 2, nothing filmed, nothing touched."""
+    """The site's own folder, or the pages: exit 2, nothing rendered, nothing touched."""
     before = tree_hash(fake.parent)
     for output in (fake.parent, fake.parent / "pages", fake):
         done = run("build", "--config", fake, "--output", output)
@@ -301,7 +301,7 @@ def test_no_encoder(real: Path, run: Run, executable: str, monkeypatch: pytest.M
     done = run("build", "--config", real)
     assert done.code == 4
     assert "ffmpeg" in done.err
-    assert "filming" not in done.err
+    assert "rendering" not in done.err
     monkeypatch.delenv("IMAGEIO_FFMPEG_EXE")
     assert run("build", "--config", real).code == 0
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", executable)
@@ -328,13 +328,13 @@ def test_full_disk_while_filming(fake: Path, run: Run, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("name", ["output", "cache_dir"])
 def test_unwritable_folder_is_found_before_sampling(fake: Path, run: Run, name: str) -> None:
-    """A file where a folder must be made: exit 4 with its path, nothing filmed."""
+    """A file where a folder must be made: exit 4 with its path, nothing rendered."""
     (fake.parent / "file").touch()
     fake.write_text(f'{name} = "file/inside"\n{SITE}')
     done = run("build", "--config", fake)
     assert done.code == 4
     assert f"{fake.parent}/file/inside" in done.err
-    assert "filming" not in done.err
+    assert "rendering" not in done.err
 
 
 def test_sample(real: Path, run: Run, tmp_path: Path) -> None:

@@ -55,12 +55,12 @@ def test_streams(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     """Not a terminal: a line at the start and one at the end, no control characters."""
-    with Console().rendering("filming x", 3) as advance:
+    with Console().rendering("rendering x", 3) as advance:
         for _ in range(3):
             advance()
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err == "filming x: 3 steps\nfilming x: done in 0 s\n"
+    assert said.err == "rendering x: 3 steps\nfilming x: done in 0 s\n"
 
 
 def test_plain_lines_of_a_long_run() -> None:
@@ -100,12 +100,12 @@ def test_verbose(capsys: pytest.CaptureFixture[str]) -> None:
 def test_narrow_terminal(terminal: Terminal, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """No line is longer than the terminal; the title is cut, the steps and the time are whole."""
     monkeypatch.setenv("COLUMNS", str(width))
-    with terminal.console().rendering("filming church-128-shared-initial-state", 1000) as advance:
+    with terminal.console().rendering("rendering church-128-shared-initial-state", 1000) as advance:
         for _ in range(1000):
             advance()
     lines = [line for line in terminal.shown().splitlines() if line.strip()]
     assert max(map(len, lines)) <= width
-    assert all(line.startswith("filming") and "…" in line for line in lines)
+    assert all(line.startswith("rendering") and "…" in line for line in lines)
     assert re.search(r"1000/1000 \d\d:\d\d", lines[-1])
     moves_up = re.findall(r"\x1b\[1A", terminal.getvalue())
     assert moves_up == []  # each step is drawn in one and the same line
@@ -113,9 +113,9 @@ def test_narrow_terminal(terminal: Terminal, width: int, monkeypatch: pytest.Mon
 
 def test_titles_are_not_markup(terminal: Terminal) -> None:
     """What looks like rich's markup is shown as it is."""
-    with terminal.console().rendering("filming [red]x[/red]", 1) as advance:
+    with terminal.console().rendering("rendering [red]x[/red]", 1) as advance:
         advance()
-    assert "filming [red]x[/red]" in terminal.shown()
+    assert "rendering [red]x[/red]" in terminal.shown()
 
 
 @pytest.mark.parametrize(("variable", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
@@ -139,13 +139,13 @@ def test_no_colours(
 
 
 def test_bar(terminal: Terminal) -> None:
-    """On a terminal: what is filmed, step of steps, and the time."""
+    """On a terminal: what is rendered, step of steps, and the time."""
     console = terminal.console()
-    with console.rendering("filming x", 3) as advance:
+    with console.rendering("rendering x", 3) as advance:
         for _ in range(3):
             advance()
     last = [line for line in terminal.shown().splitlines() if line.strip()][-1]
-    assert re.search(r"filming x .* 3/3 00:00", last)
+    assert re.search(r"rendering x .* 3/3 00:00", last)
 
 
 def test_bars_one_after_the_other(terminal: Terminal) -> None:

@@ -89,7 +89,7 @@ def desk(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     subprocess.run(["git", "init", "--quiet", "--bare", str(tmp_path / "github.git")], check=True)
     subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
-    monkeypatch.setattr(shared, "studio", FakeCamera())
+    monkeypatch.setattr(shared, "figure_renderer", FakeCamera())
     monkeypatch.chdir(folder)
     return folder
 

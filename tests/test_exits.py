@@ -46,7 +46,7 @@ def built(tmp_path: Path) -> Builder:
 
 
 def start(site: Builder, *words: str, **changes: str) -> subprocess.Popen[str]:
-    """Start a build that takes seconds, and wait until it films."""
+    """Start a build that takes seconds, and wait until it renders."""
     command = [sys.executable, "-m", "tests.fakecli", "build", "--config", str(site.config), *words]
     env = environment(FAKE_PAUSE="2", **changes)
     pipe = subprocess.PIPE
@@ -190,7 +190,7 @@ def test_reader_leaves(built: Builder) -> None:
         check=False,
     )
     assert shell.stderr == ""
-    assert shell.stdout.splitlines() == ["filming second: 5 steps"]
+    assert shell.stdout.splitlines() == ["rendering second: 5 steps"]
     assert shell.returncode == 1
     assert temporaries(built.root) == []
 

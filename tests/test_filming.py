@@ -1,4 +1,4 @@
-"""Filming: each clip kept at once, errors with their place, and several figures at a time."""
+"""Rendering: each clip kept at once, errors with their place, and several figures at a time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.builders import temporaries
 
 
 def planned(seed: int) -> PlannedFigure:
-    """A figure to film."""
+    """A figure to render."""
     spec = Trajectories("tiny", count=1, seed=seed)
     figure = Figure(
         "trajectories", f"figure-{seed}", spec, "", None, SourceLocation("index.md", seed)
@@ -38,7 +38,7 @@ def planned(seed: int) -> PlannedFigure:
 
 
 class Camera:
-    """Counts how many figures are filmed at a time; seed 13 breaks down, seed 7 is short."""
+    """Counts how many figures are rendered at a time; seed 13 breaks down, seed 7 is short."""
 
     def __init__(self, pause: float = 0.0) -> None:
         self.pause = pause
@@ -73,7 +73,7 @@ class Camera:
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_records_and_store(tmp_path: Path, workers: int) -> None:
-    """Every figure has its record, under its key; as many are filmed at a time as asked for."""
+    """Every figure has its record, under its key; as many are rendered at a time as asked for."""
     renderer, store = Camera(pause=0.05), Store(tmp_path)
     figures = [planned(seed) for seed in range(3)]
     records = RenderExecutor(renderer, store, Silent()).render(figures, workers)
@@ -185,6 +185,6 @@ def test_errors_keep_their_kind(kind: type[SitegenError]) -> None:
 
 
 def test_key_needs_an_environment() -> None:
-    """A machine that only renders has no key to film under."""
+    """A machine that only renders has no key to render under."""
     assert planned(1).key == f"{1:064x}-cpu"
     assert replace(planned(1), environment=None).key is None

@@ -45,7 +45,7 @@ def config(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server(config: Path) -> Iterator[Running]:
-    """A preview of a site that is filmed."""
+    """A preview of a site that is rendered."""
     with running(config) as server:
         server.wait_until_settled()
         server.renderer.jobs.clear()
@@ -59,7 +59,7 @@ def built(config: Path) -> str:
 
 
 def test_words_come_before_the_clip(config: Path) -> None:
-    """The page is there at once, with a place for the figure, and the folder when all is filmed."""
+    """The page is there at once, with a place for the figure; the folder when all is rendered."""
     with running(config, FakeCamera(pause=0.2)) as server:
         page = server.page()
         assert "Words." in page
@@ -67,7 +67,7 @@ def test_words_come_before_the_clip(config: Path) -> None:
         assert "<video" not in page
         assert not (config.parent / "build").exists()
         wait_for(lambda: server.preview.scene.progress, "progress")
-        words = "filming tiny-trajectories, "
+        words = "rendering tiny-trajectories, "
         assert str(server.preview.scene.progress).startswith(words)
         server.wait_until_settled()
         assert "<video" in server.page()
@@ -140,7 +140,7 @@ def test_old_clip_stays_until_the_new_one_is_ready(server: Running, config: Path
     assert clip_of(server.page()) == clip_of(old)
     assert server.preview.scene.outdated == (("index.html", "tiny-trajectories"),)
     assert "New words" not in built(config)
-    wait_for(lambda: server.preview.settled, "filming")
+    wait_for(lambda: server.preview.settled, "rendering")
     assert clip_of(server.page()) != clip_of(old)
     assert not server.preview.scene.outdated
     assert "New words" in built(config)
@@ -192,10 +192,10 @@ def test_change_while_filming(server: Running, config: Path) -> None:
     """What is not wanted any more is dropped, and no trace of it stays."""
     server.renderer.pause = 0.3
     write_page(config, OTHER)
-    wait_for(lambda: server.renderer.jobs, "filming")
+    wait_for(lambda: server.renderer.jobs, "rendering")
     write_page(config, INDEX.replace("count=4", "count=6"))
     server.renderer.pause = 0
-    wait_for(lambda: "6 samples" in server.page() and server.preview.settled, "filming")
+    wait_for(lambda: "6 samples" in server.page() and server.preview.settled, "rendering")
     assert len(server.renderer.jobs) == 2
     records = (config.parent / ".sitegen/records").glob("*.json")
     assert len([path for path in records if not path.name.startswith("drawn-")]) == 2
@@ -204,7 +204,7 @@ def test_change_while_filming(server: Running, config: Path) -> None:
 def test_going_back_films_nothing(server: Running, config: Path) -> None:
     """An undone change finds the clip that is in the store."""
     write_page(config, OTHER)
-    wait_for(lambda: "5 samples" in server.page() and server.preview.settled, "filming")
+    wait_for(lambda: "5 samples" in server.page() and server.preview.settled, "rendering")
     server.renderer.jobs.clear()
     write_page(config, INDEX)
     wait_for(lambda: "4 samples" in server.page() and server.preview.settled, "rendering")
@@ -289,7 +289,7 @@ def test_figure_that_fails(server: Running, config: Path) -> None:
     assert server.renderer.jobs == ["second"]
     server.renderer.fail = None
     write_page(config, TWO.replace("Words", "More words"))
-    wait_for(lambda: "More words" in server.page() and server.preview.settled, "filming")
+    wait_for(lambda: "More words" in server.page() and server.preview.settled, "rendering")
     assert server.preview.scene.error is None
 
 
@@ -297,15 +297,15 @@ def test_mistake_stays_while_a_film_ends(server: Running, config: Path) -> None:
     """A clip that is finished meanwhile does not hide that a page is wrong."""
     server.renderer.pause = 0.2
     write_page(config, OTHER)
-    wait_for(lambda: server.renderer.jobs, "filming")
+    wait_for(lambda: server.renderer.jobs, "rendering")
     write_page(config, MISTAKES["call"][0])
     wait_for(lambda: server.preview.scene.error, "telling")
-    wait_for(lambda: not server.preview.scene.outdated, "filming")
+    wait_for(lambda: not server.preview.scene.outdated, "rendering")
     assert "cuont" in str(server.preview.scene.error)
 
 
 def test_offline(config: Path) -> None:
-    """Where nothing may be filmed, the page says which figures are not there."""
+    """Where nothing may be rendered, the page says which figures are not there."""
     renderer = FakeCamera()
     preview = Preview(config, BuildOptions(CPU, offline=True), renderer, Silent())
     preview.refresh()
@@ -410,11 +410,11 @@ def test_what_is_noticed(server: Running, config: Path, how: str) -> None:
     elif how == "card":
         card = (model / "model.toml").read_text().replace("levels = 4", "levels = 6")
         (model / "model.toml").write_text(card)
-        wait_for(lambda: server.renderer.jobs, "filming")
+        wait_for(lambda: server.renderer.jobs, "rendering")
         return
     else:
         (model / "weights.safetensors").write_bytes(b"others")
-        wait_for(lambda: server.renderer.jobs, "filming")
+        wait_for(lambda: server.renderer.jobs, "rendering")
         return
     wait_for(lambda: "Noticed" in server.page(), "rendering")
 
@@ -446,7 +446,7 @@ def test_models_stay_loaded(server: Running, config: Path) -> None:
     with running(write_site(config.parent / "other"), Counting()) as other:
         other.wait_until_settled()
         write_page(other.preview.config, OTHER)
-        wait_for(lambda: "5 samples" in other.page() and other.preview.settled, "filming")
+        wait_for(lambda: "5 samples" in other.page() and other.preview.settled, "rendering")
         assert len(other.renderer.jobs) == 2
         assert len(made) == 1
 

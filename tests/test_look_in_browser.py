@@ -174,7 +174,7 @@ def test_what_stands_in_line(browser: Browser, exhibition: Exhibition) -> None:
         assert 5 < sigma[0] - level[1] < 20
         names = page.locator("#interpolation .panels").bounding_box()
         assert names is not None
-        assert names["width"] <= 1  # the film has them in it
+        assert names["width"] <= 1  # the clip has them in it
 
 
 NARROW: dict[str, Any] = {"viewport": {"width": 390, "height": 800}, **CALM}

@@ -1,6 +1,6 @@
 """Clips that travel: a store that git tracks builds the site where torch is not installed.
 
-Where a clip did not come along, the message says what has changed since it was filmed.
+Where a clip did not come along, the message says what has changed since it was rendered.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CALL = '{{{{ trajectories("tiny", {}) }}}}\n'
 
 @pytest.fixture
 def built(tmp_path: Path) -> Builder:
-    """A site that was filmed and built."""
+    """A site that was rendered and built."""
     site = Builder(write_site(tmp_path / "gpu machine"))
     site()
     return site
@@ -40,7 +40,7 @@ def git(folder: Path, *words: str) -> str:
 
 
 def runner(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Build where nothing that films can be imported."""
+    """Build where nothing that renders can be imported."""
     command = [sys.executable, "-m", "tests.fakecli", "build", "--offline", *words]
     blocked = environment(FAKE_BLOCK=NOT_INSTALLED)
     return subprocess.run(
@@ -100,7 +100,7 @@ def test_pointers_of_git_lfs_are_left_alone(built: Builder) -> None:
 
 
 CHANGES = {
-    "seed": ('"tiny", count=4, seed=1', "since it was filmed, seed went from 0 to 1"),
+    "seed": ('"tiny", count=4, seed=1', "since it was rendered, seed went from 0 to 1"),
     "two at once": (
         '"tiny", count=9, fps=12.0',
         "columns went from 2 to 3, count went from 4 to 9, fps went from none to 12.0",
@@ -123,11 +123,11 @@ def test_what_the_author_changed(built: Builder, name: str) -> None:
 
 
 def test_nearest_figure_is_compared(built: Builder) -> None:
-    """Of several that were filmed, the one that differs least."""
+    """Of several that were rendered, the one that differs least."""
     write_page(built.config, CALL.format("count=4, seed=7, fps=30.0"))
     built()
     write_page(built.config, CALL.format("count=4, seed=8, fps=30.0"))
-    with pytest.raises(TargetError, match="since it was filmed, seed went from 7 to 8\n"):
+    with pytest.raises(TargetError, match="since it was rendered, seed went from 7 to 8\n"):
         built(offline=True)
 
 
@@ -136,7 +136,7 @@ def test_model_that_changed(built: Builder, part: str) -> None:
     """New weights or a new prior: the digests that the store and the model have."""
     old, new = digest_bytes(part.encode()), digest_bytes(b"other")
     (built.root / f"models/tiny/{part}.safetensors").write_bytes(b"other")
-    words = f"since it was filmed, the {part} of tiny went from {old[:8]} to {new[:8]}\n"
+    words = f"since it was rendered, the {part} of tiny went from {old[:8]} to {new[:8]}\n"
     with pytest.raises(TargetError, match=words):
         built(offline=True)
 
@@ -145,7 +145,7 @@ def test_card_that_changed(built: Builder) -> None:
     """Sampling noise is the card's."""
     card = built.root / "models/tiny/model.toml"
     card.write_text(CARD.replace("0.0125", "0.01"))
-    with pytest.raises(TargetError, match="since it was filmed, the card of tiny went from"):
+    with pytest.raises(TargetError, match="since it was rendered, the card of tiny went from"):
         built(offline=True)
 
 
@@ -157,7 +157,8 @@ def test_recipe_that_changed(built: Builder) -> None:
     text = json.dumps(request_json, sort_keys=True, separators=(",", ":"))
     shutil.rmtree(built.root / ".sitegen")
     Store(built.root / ".sitegen").remember(text)
-    words = f"sitegen's recipe for it went from {request_json['recipe']} to {request_json['recipe'] - 1}"
+    recipe = request_json["recipe"]
+    words = f"sitegen's recipe for it went from {recipe} to {recipe - 1}"
     with pytest.raises(TargetError, match=words):
         built(offline=True)
 
@@ -165,7 +166,7 @@ def test_recipe_that_changed(built: Builder) -> None:
 def test_nothing_to_compare_with(built: Builder) -> None:
     """An empty store, one with other kinds only, and a figure that is new altogether."""
     write_page(built.config, CALL.format('count=9, seed=5, fps=9.0, show="mean"'))
-    with pytest.raises(TargetError, match="nothing like it was filmed"):
+    with pytest.raises(TargetError, match="nothing like it was rendered"):
         built(offline=True)
     shutil.rmtree(built.root / ".sitegen")
     with pytest.raises(TargetError, match="the store is empty"):

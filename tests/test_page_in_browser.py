@@ -26,7 +26,7 @@ PAGES = ("index.html", "second/index.html")
 @pytest.mark.parametrize("uri", PAGES)
 @pytest.mark.parametrize("place", ["file", "http"])
 def test_nothing_goes_wrong(browser: Browser, exhibition: Exhibition, place: str, uri: str) -> None:
-    """No message on the console, no request that fails, none to elsewhere, and no film at once."""
+    """No message on the console, no request that fails, none to elsewhere, and no clip at once."""
     start = exhibition.address if place == "http" else f"{exhibition.folder.as_uri()}/"
     page = browser.new_page(viewport={"width": 1280, "height": 500})
     troubles, asked = watch(page)

@@ -100,7 +100,7 @@ def test_card_is_pixels(source: ModelSource, change: Mapping[str, Any]) -> None:
 
 
 def test_recipe_is_pixels(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Raising the recipe of a kind by hand films its figures again."""
+    """Raising the recipe of a kind by hand renders its figures again."""
     key = request_digest(figure(), source)
     monkeypatch.setattr(Trajectories, "recipe", 2)
     assert request_digest(figure(), source) != key

@@ -367,7 +367,7 @@ def test_older_than_its_sources(paper: Paper) -> None:
         paper.publish(strict=True)
     page.write_text('{{ trajectories("tiny", count=4) }}\n')
     paper.publish()
-    assert any("tiny-trajectories is not filmed" in line for line in paper.report.lines)
+    assert any("tiny-trajectories is not rendered" in line for line in paper.report.lines)
     page.write_text("{{ nothing }}\n")
     before = paper.condition()
     paper.publish()

@@ -27,7 +27,7 @@ GUARDED = f'Words.\n\n{{% if available("cifar") %}}\n{CALL}{{% endif %}}\n'
 
 @pytest.fixture
 def built(tmp_path: Path) -> Builder:
-    """A site with the checkpoint of a preset, which was filmed."""
+    """A site with the checkpoint of a preset, which was rendered."""
     site = Builder(write_site(tmp_path, index=GUARDED, site=SITE))
     checkpoint(site).parent.mkdir()
     checkpoint(site).write_bytes(b"weights")
@@ -71,7 +71,7 @@ def test_where_it_could_be_filmed(built: Builder, monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_last_weights_count(built: Builder) -> None:
-    """Back at weights that were filmed before, the store knows that it is those again."""
+    """Back at weights that were rendered before, the store knows that it is those again."""
     first = tree_hash(built.output)
     checkpoint(built).write_bytes(b"others")
     built()
@@ -96,7 +96,7 @@ def test_a_note_that_is_old_is_written_anew(built: Builder) -> None:
 
 
 def test_another_path_is_another_model(built: Builder) -> None:
-    """Clips are not shown as those of a checkpoint that nobody has filmed."""
+    """Clips are not shown as those of a checkpoint that nobody has rendered."""
     leave(built)
     built.config.write_text(SITE.replace("cifar.pth", "longer.pth"))
     (absent,) = built(offline=True).left_out

@@ -292,7 +292,7 @@ def test_the_papers_page(tmp_path: Path) -> None:
 
 
 def test_every_shape_of_figure_is_valid(tmp_path: Path) -> None:
-    """Grids, trees, interpolations, films without blur and stills stand in valid pages."""
+    """Grids, trees, interpolations, renders without blur and stills stand in valid pages."""
     output = exhibition.exhibit(tmp_path)
     tree = parse((output / "index.html").read_text(encoding="utf-8"))
     classes = [e.get("class") for e in tree.iter("figure")]

@@ -29,7 +29,7 @@ def lines(text: str) -> list[str]:
 
 
 def test_in_step_with_the_project() -> None:
-    """Everything that pyproject.toml requires, as it requires it, but for what films or serves."""
+    """Everything that pyproject.toml requires, as it says, but for what renders or serves."""
     wanted = [
         line
         for line in PROJECT["dependencies"]

@@ -287,7 +287,7 @@ def test_workflow_says_what_to_set() -> None:
 
 
 def test_store_travels_by_git(new: Path, tmp_path: Path) -> None:
-    """Committed here and cloned there, it is built again where nothing that films is installed."""
+    """Committed here and cloned there, it is built where nothing that renders is installed."""
     Builder(new / "site.toml")()
     (new / "runs/faces").mkdir(parents=True)
     for name in ("model.toml", "prior.safetensors", "training.pt", ".training.lock"):

@@ -1,6 +1,6 @@
 """The script in Chromium: who plays and when, scrubbing to the frame, samples, trees and points.
 
-Frame n of every film shows the brightness `shade(n)`, so what is seen tells which frame it is.
+Frame n of every clip shows the brightness `shade(n)`, so what is seen tells which frame it is.
 """
 
 from __future__ import annotations
@@ -340,7 +340,7 @@ def test_from_the_file_system(browser: Browser, exhibition: Exhibition) -> None:
 
 
 def test_sample_is_shown_large(browser: Browser, exhibition: Exhibition) -> None:
-    """A click opens the sample under it, drawn from the film; its scrubber moves both."""
+    """A click opens the sample under it, drawn from the clip; its scrubber moves both."""
     with opened(browser, exhibition.address, **CALM) as page:
         stage = page.locator("#trajectories .stage")
         box = stage.bounding_box()
@@ -402,7 +402,7 @@ def test_viewer_waits_for_the_poster(browser: Browser, exhibition: Exhibition) -
 
 
 def test_host_without_ranges(browser: Browser, exhibition: Exhibition) -> None:
-    """Where a host sends films only whole, no browser can jump in them: then the slider goes back,
+    """Where a host sends clips only whole, no browser can jump in them: then the slider goes back,
     and clip and viewer say and show what is really seen, which is not nothing.
     """
 
@@ -430,7 +430,7 @@ def test_host_without_ranges(browser: Browser, exhibition: Exhibition) -> None:
 
 
 def test_viewer_without_a_poster(browser: Browser, exhibition: Exhibition) -> None:
-    """Where the poster does not come, the film is fetched."""
+    """Where the poster does not come, the clip is fetched."""
     page = browser.new_page(**CALM)
     page.route("**/trajectories-*.webp", lambda route: route.abort())
     page.goto(exhibition.address)
@@ -598,7 +598,7 @@ def test_walked_tree_is_whole(browser: Browser, exhibition: Exhibition, way: str
             figure.locator(".node").first.focus()
             page.keyboard.press("End")
         until(page, "document.querySelector('#hierarchy video').paused")
-        assert page.evaluate(time) < 1.6  # the last picture is not there yet in the film
+        assert page.evaluate(time) < 1.6  # the last picture is not there yet in the clip
         box, area = node.bounding_box(), stage.bounding_box()
         assert box is not None
         assert area is not None

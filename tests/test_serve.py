@@ -1,4 +1,4 @@
-"""The preview's server: films with ranges, this host and this site only, and a clean end."""
+"""The preview's server: renders with ranges, this host and this site only, and a clean end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.previewing import WAIT_S, Running, running, wait_for
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A site that is filmed, with two pages, beside a file and links that are nobody's business."""
+    """A rendered site with two pages, beside a file and links that are nobody's business."""
     folder = tmp_path_factory.mktemp("served") / "site"
     config = write_site(folder)
     write_page(config, "# More\n\nFurther words.\n", "more")
@@ -38,7 +38,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 def clip(served: Running) -> tuple[str, bytes]:
-    """The path of the film and its bytes."""
+    """The path of the clip and its bytes."""
     found = re.search(r'src="(media/[^"]+\.mp4)"', served.page())
     assert found is not None
     return f"/{found[1]}", served.ask(f"/{found[1]}").body
@@ -55,7 +55,7 @@ def clip(served: Running) -> tuple[str, bytes]:
     ],
 )
 def test_ranges(served: Running, asked: str, start: int, end: int | None) -> None:
-    """A part of a film comes as 206 with its place in the whole, and byte for byte."""
+    """A part of a clip comes as 206 with its place in the whole, and byte for byte."""
     path, whole = clip(served)
     part = served.ask(path, Range=asked)
     expected = whole[start:end]
@@ -301,7 +301,9 @@ def hear_signals() -> None:
     ("number", "code", "words"),
     [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
 )
-@pytest.mark.parametrize("pause", ["0", "0.5", "60"], ids=["at rest", "filming", "in a long frame"])
+@pytest.mark.parametrize(
+    "pause", ["0", "0.5", "60"], ids=["at rest", "rendering", "in a long frame"]
+)
 def test_stop(tmp_path: Path, number: signal.Signals, code: int, words: str, pause: str) -> None:
     """One line, its exit code, within seconds, with a page open; nothing half done stays."""
     config = write_site(tmp_path / "site")
@@ -313,11 +315,11 @@ def test_stop(tmp_path: Path, number: signal.Signals, code: int, words: str, pau
         if pause == "0":
             wait_for((config.parent / "build/index.html").exists, "building")
         else:
-            wait_for(lambda: list(config.parent.glob(".sitegen/work/*")), "filming")
+            wait_for(lambda: list(config.parent.glob(".sitegen/work/*")), "rendering")
         process.send_signal(number)
         _, errors = process.communicate(timeout=8)
     assert process.returncode == code
-    lines = [line for line in errors.splitlines() if not line.startswith("filming")]
+    lines = [line for line in errors.splitlines() if not line.startswith("rendering")]
     assert lines == [f"{words}; what was finished is kept"]
     assert temporaries(config.parent) == []
 
@@ -410,7 +412,7 @@ def test_a_store_with_a_link(tmp_path: Path) -> None:
 
 
 def test_files_are_closed(served: Running) -> None:
-    """Whatever is asked of a film, whole, in part, by its head or wrongly, no file stays open."""
+    """Whatever is asked of a clip, whole, in part, by its head or wrongly, no file stays open."""
     path, film = clip(served)
     served.ask(path)
     before = open_films(film)

@@ -44,7 +44,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def server(config: Path) -> Iterator[Running]:
-    """A preview of a site that is filmed."""
+    """A preview of a site that is rendered."""
     with running(config) as server:
         server.wait_until_settled()
         yield server
@@ -111,11 +111,11 @@ def test_first_build_fails(config: Path, page: Page) -> None:
 
 
 def test_clip_appears_when_it_is_filmed(config: Path, page: Page) -> None:
-    """A new figure has its place, then its film, which plays."""
+    """A new figure has its place, then its clip, which plays."""
     with running(config, FakeCamera(pause=0.3)) as server:
         page.goto(server.address)
         expect(page.get_by_text("There is no clip of this figure yet")).to_be_visible()
-        expect(page.get_by_role("status").last).to_contain_text("filming tiny-trajectories")
+        expect(page.get_by_role("status").last).to_contain_text("rendering tiny-trajectories")
         video = page.locator("video")
         expect(video).to_have_count(1)
         until(page, "(v => v.currentTime > 0 && !v.paused)(document.querySelector('video'))")

@@ -39,7 +39,7 @@ def test_scaled_by_the_number_of_evaluations(
 
 
 def test_nearest_and_latest(tmp_path: Path, figures: tuple[PlannedFigure, ...]) -> None:
-    """The figure that is nearest in size counts, of two of one size the one filmed last."""
+    """The figure that is nearest in size counts, of two of one size the one rendered last."""
     speeds = Speeds(tmp_path, CPU)
     speeds.note(figures[0], 8.0)  # a sample alone is dear
     speeds.note(figures[3], 64.0)
@@ -107,7 +107,7 @@ def test_several_at_a_time(tmp_path: Path, figures: tuple[PlannedFigure, ...]) -
 
 
 def test_dry_run_tells(tmp_path: Path) -> None:
-    """Before anything was filmed by a trial; afterwards by what it took, and the sum of all."""
+    """Before anything was rendered by a trial; afterwards by what it took, and the sum of all."""
     site = Builder(write_site(tmp_path / "site", INDEX.replace("count=4", "count=100")))
     site(dry_run=True)
     assert site.report.lines[0].endswith("4 steps, about 4 s")  # 100 · 4 · 0.01

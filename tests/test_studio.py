@@ -174,7 +174,7 @@ def test_first_and_last_frame_of_a_built_clip(tmp_path: Path, source: ModelSourc
 
 
 def test_each_model_is_loaded_once(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several figures of a model, also filmed at the same time, share it."""
+    """Several figures of a model, also rendered at the same time, share it."""
     loaded: list[Path] = []
 
     def counted(path: Path, *rest: object) -> Model:
@@ -301,7 +301,7 @@ def test_other_errors_of_torch_stay(source: ModelSource, monkeypatch: pytest.Mon
 
 
 def test_same_clip_again(source: ModelSource, tmp_path: Path) -> None:
-    """Filmed twice in one process, the bytes are the same."""
+    """Rendered twice in one process, the bytes are the same."""
     digests: list[Mapping[str, str]] = []
     for name in "ab":
         job = FigureRenderer({"tiny": source}, CPU).render_job(figure(count=4))

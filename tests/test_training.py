@@ -300,7 +300,7 @@ def test_published_loss_draws_all_levels_alike(pictures: Path) -> None:
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_precision_by_the_processor(monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
-    """Auto is what films are made in; what is asked for is done."""
+    """Auto is what renders are made in; what is asked for is done."""
     monkeypatch.setattr(plan, "CPUINFO", Path("nowhere"))
     assert training_precision("auto", "cpu") == "float32"
     monkeypatch.setattr(plan, "resolve_precision", lambda asked, device: precision)

@@ -112,7 +112,7 @@ def make_folder(output: Path) -> None:
     ids=lambda function: function.__name__,
 )
 def test_anything_else_is_noticed_and_mended(tree: Tree, output: Path, spoil: Any) -> None:
-    """A byte, a file too many or too few, a link: not the tree any more; `replace_output` mends it."""
+    """A byte, a file too many or too few, a link: not the tree; `replace_output` mends it."""
     replace_output(tree, output)
     whole = tree_hash(output)
     spoil(output)

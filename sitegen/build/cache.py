@@ -1,4 +1,4 @@
-"""The store: what was filmed, by the key of the figure, and never trusted unseen.
+"""The store: what was rendered, by the key of the figure, and never trusted unseen.
 
     objects/ab/<sha256>   the bytes of an encoded file, read-only, named by their content
     records/<key>.json    what a figure's key stands for; written last
@@ -8,10 +8,10 @@
     work/                 temporary folders
 
 Nothing but the last two holds times, paths or the order of events, so that the store may be
-tracked by git and travel to a machine that films nothing.
+tracked by git and travel to a machine that renders nothing.
 
 A record carries its own key and digest, and every object is read again before it counts: anything
-truncated, changed, swapped or missing is a miss and a warning, and the figure is filmed again.
+truncated, changed, swapped or missing is a miss and a warning, and the figure is rendered again.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ PARTS = (
 """Everything that a store makes in its folder."""
 
 _FOR_GIT = {
-    # Whoever tracks the store with git tracks what is filmed, and git changes none of it.
+    # Whoever tracks the store with git tracks what is rendered, and git changes none of it.
     ".gitignore": b"/lock\n/speeds.json\n/work/\n/quarantine/\n.sitegen-tmp-*\n",
     ".gitattributes": b"* -text\n",
 }

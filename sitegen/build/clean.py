@@ -18,7 +18,7 @@ _LOCK = "lock"
 
 
 def clean(site: Site, *, store: bool = False) -> list[str]:
-    """Remove the built folder and leftovers, with `store` the filmed clips too; say what went.
+    """Remove the built folder and leftovers, with `store` the rendered clips too; say what went.
 
     Raises ConfigError, with nothing removed, for an output folder that sitegen did not build,
     LockedError while a build is at work, PlatformError for what cannot be removed.

@@ -132,7 +132,7 @@ def found(
 
 
 def _stored(store: Store, planned: PlannedFigure, options: BuildOptions) -> Record | None:
-    """The record of a figure: this machine's, or any one where it cannot be filmed."""
+    """The record of a figure: this machine's, or any one where it cannot be rendered."""
     keys = [planned.key] if planned.key else []
     if options.offline or not keys or not planned.can_render:
         keys += [key for key in store.keys(f"{planned.request_digest}-") if key not in keys]

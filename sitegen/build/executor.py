@@ -1,4 +1,4 @@
-"""Filming: figures that the store lacks, one after the other or several at a time, into it.
+"""Rendering: figures that the store lacks, one after the other or several at a time, into it.
 
 Each clip is kept as soon as it is done. When one fails, or the user stops the build, the others
 under way stop at their next frame and leave nothing behind.
@@ -30,10 +30,10 @@ T = TypeVar("T")
 
 
 class Renderer(Protocol):
-    """What a build needs of a studio."""
+    """What a build needs of what renders its figures."""
 
     def render_job(self, figure: Figure) -> RenderJob:
-        """Prepare a figure to be filmed."""
+        """Prepare a figure to be rendered."""
 
     def pace(self, model: str) -> float:
         """Seconds that a model takes for one image at one level, measured now."""
@@ -44,7 +44,7 @@ RendererFactory = Callable[[Mapping[str, ModelSource], ComputeTarget], Renderer]
 
 @dataclass(frozen=True)
 class RenderExecutor:
-    """Who films, where the clips go, where progress is told, and who is told the seconds."""
+    """What renders, where the clips go, where progress is told, and who is told the seconds."""
 
     renderer: Renderer
     store: Store
@@ -52,10 +52,10 @@ class RenderExecutor:
     timed: Callable[[PlannedFigure, float], None] = lambda planned, seconds: None
 
     def render(self, figures: Sequence[PlannedFigure], workers: int) -> dict[str, Record]:
-        """Film every job, `workers` at a time; the records by request.
+        """Render every figure, `workers` at a time; the records by request.
 
-        Raises what is wrong with any of them, model or call, before the first is filmed; later the
-        error of the first figure that fails. Each is told with its place on the page.
+        Raises what is wrong with any of them, model or call, before the first is rendered; later
+        the error of the first figure that fails. Each is told with its place on the page.
         """
         stop = threading.Event()
         jobs = self._prepared(figures)
@@ -76,7 +76,7 @@ class RenderExecutor:
                 pool.shutdown(cancel_futures=True)
 
     def _prepared(self, figures: Sequence[PlannedFigure]) -> dict[str, RenderJob]:
-        """The shots of all jobs, by request: their models are loaded, nothing is sampled yet."""
+        """What is to be done, by request: the models are loaded, nothing is sampled yet."""
         jobs: dict[str, RenderJob] = {}
         faults: list[SitegenError] = []
         for planned in figures:
@@ -92,11 +92,11 @@ class RenderExecutor:
     def _render(
         self, planned: PlannedFigure, jobs: dict[str, RenderJob], stop: threading.Event
     ) -> Record:
-        """Film one figure into the store; its shot is used up."""
+        """Render one figure into the store; its job is used up."""
         job = jobs.pop(planned.request_digest)
         with naming(planned.figure), self.store.workspace() as folder:
             started = time.monotonic()
-            with self.report.rendering(f"filming {planned.figure.id}", job.length) as advance:
+            with self.report.rendering(f"rendering {planned.figure.id}", job.length) as advance:
                 files = _write_files(job, folder, _Pace(advance, stop))
             record = _record(planned, job, files)
             assert planned.key is not None
@@ -126,7 +126,7 @@ class _Pace:
 
 
 def _write_files(job: RenderJob, folder: Path, pace: _Pace) -> dict[str, MediaFile]:
-    """Make all files of a shot in `folder`, by name."""
+    """Make all files of a job in `folder`, by name."""
     files: dict[str, MediaFile] = {}
     for _ in pace.counted(job.work):
         pass

@@ -1,7 +1,7 @@
-"""Figures that are not in the store where nothing can be filmed, and what changed since they were.
+"""Figures that are missing where nothing can be rendered, and what changed since they were.
 
-The store keeps what was asked for beside what was filmed. A figure that is missing is compared with
-the figure of its kind that it has most in common with.
+The store keeps what was asked for beside what was rendered. A figure that is missing is compared
+with the figure of its kind that it has most in common with.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MOST = 4  # changes beyond which it is another figure
 
 
 def refuse_unrenderable(chosen: Collection[PlannedFigure], store: Store, *, offline: bool) -> None:
-    """Raise where nothing may or can be filmed, naming each figure and what has changed.
+    """Raise where nothing may or can be rendered, naming each figure and what has changed.
 
     Raises TargetError with `offline`, PlatformError where torch or an encoder is not installed.
     """
@@ -28,13 +28,14 @@ def refuse_unrenderable(chosen: Collection[PlannedFigure], store: Store, *, offl
         return
     known = store.remembered()
     lines = [
-        f"{planned.figure.place.file}:{planned.figure.place.line}: {planned.figure.id} is not in the store; "
+        f"{planned.figure.place.file}:{planned.figure.place.line}: {planned.figure.id} "
+        f"is not in the store; "
         f"{what_changed(planned, known)}"
         for planned in chosen
     ]
-    bring = "; film it where sitegen can, and bring the cache_dir from there"
+    bring = "; render it where sitegen can, and bring the cache_dir from there"
     if offline:
-        raise TargetError("\n".join([*lines, f"--offline films nothing{bring}"]))
+        raise TargetError("\n".join([*lines, f"--offline renders nothing{bring}"]))
     try:
         require_environment()
     except PlatformError as error:
@@ -42,7 +43,7 @@ def refuse_unrenderable(chosen: Collection[PlannedFigure], store: Store, *, offl
 
 
 def what_changed(planned: PlannedFigure, known: Sequence[str]) -> str:
-    """Say how the figure differs from what was filmed; `known` are the requests in the store."""
+    """Say how the figure differs from what was rendered; `known` are the requests in the store."""
     request_json = json.loads(planned.request_json)
     alike = [_read(text) for text in known]
     alike = [each for each in alike if each.get("spec", {}).get("kind") == planned.figure.kind]
@@ -51,10 +52,10 @@ def what_changed(planned: PlannedFigure, known: Sequence[str]) -> str:
     names = [model.name for model in planned.models]
     changes = min((list(_changes(each, request_json, names)) for each in alike), key=len)
     if not changes:
-        return "it was filmed, but its files are damaged or did not come with the store"
+        return "it was rendered, but its files are damaged or did not come with the store"
     if len(changes) > _MOST:
-        return "nothing like it was filmed"
-    return f"since it was filmed, {', '.join(changes)}"
+        return "nothing like it was rendered"
+    return f"since it was rendered, {', '.join(changes)}"
 
 
 def _read(text: str) -> dict[str, Any]:

@@ -80,7 +80,7 @@ class CopiedFile:
 
 
 _digests: dict[tuple[int, ...], str] = {}
-"""Digests of files that were sent, by all that changes with them: a film is asked for in pieces."""
+"""Digests of files that were sent, by all that changes with them: a clip is asked for in pieces."""
 
 
 def _digest(handle: int, known: os.stat_result) -> str:

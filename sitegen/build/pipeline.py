@@ -1,4 +1,4 @@
-"""The build: plan, film what is missing, render, and put the new site in the place of the old.
+"""The build: plan, render what is missing, lay out the pages, and exchange the folders.
 
 Nothing is written into the site's folder until all of it is ready; then the two are exchanged in
 one step. A build that would change nothing touches nothing.
@@ -30,7 +30,7 @@ from sitegen.media.encoder import preflight
 def build(
     config: Path, options: BuildOptions, renderer: RendererFactory, report: Reporter
 ) -> Summary:
-    """Build the site of `config`, or with `dry_run` tell what would be filmed.
+    """Build the site of `config`, or with `dry_run` tell what would be rendered.
 
     Raises ConfigError for mistakes of the author, RefusedError for models that cannot be used,
     TargetError for figures that cannot be made, PlatformError for what the machine lacks,
@@ -44,7 +44,7 @@ def build(
         f"{context.site.root}: {len(context.pages)} page(s), {len(context.figures)} figure(s)"
     )
     for planned in context.figures:
-        state = "in the store" if planned.request_digest in records else "to be filmed"
+        state = "in the store" if planned.request_digest in records else "to be rendered"
         report.detail(f"{planned.figure.id}: {state}, key {planned.key or planned.request_digest}")
     if options.dry_run:
         return _rehearse(context, records, renderer, report)
@@ -70,11 +70,11 @@ def _unchanged(context: BuildContext, records: Records) -> Summary | None:
 def _work_on(
     context: BuildContext, records: Records, renderer: RendererFactory, report: Reporter
 ) -> Summary:
-    """Film what is missing and put the site in place; the lock is held."""
+    """Render what is missing and put the site in place; the lock is held."""
     require_room(context.output)
     require_writable(context.site.cache_dir)
     remove_leftovers(context)
-    # Another build may have filmed some of it before this one had the lock.
+    # Another build may have rendered some of it before this one had the lock.
     store = Store(context.site.cache_dir)
     records = {**records, **found(context.missing(records), store, context.options)}
     rendered = render_missing(context, records, renderer, report)
@@ -107,7 +107,7 @@ def _refuse_warnings(report: Reporter, options: BuildOptions) -> None:
 def render_missing(
     context: BuildContext, records: Records, renderer: RendererFactory, report: Reporter
 ) -> Records:
-    """Film what is missing and the command line did not leave out; the lock is held.
+    """Render what is missing and the command line did not leave out; the lock is held.
 
     What the weights were is kept in mind for machines that have none.
 
@@ -133,7 +133,7 @@ def render_missing(
 
 
 def _chosen(context: BuildContext, records: Records) -> list[PlannedFigure]:
-    """What is to be filmed: what is missing and asked for, one of those that are alike."""
+    """What is to be rendered: what is missing and asked for, one of those that are alike."""
     only = context.options.only
     wanted = [
         planned for planned in context.missing(records) if not only or planned.figure.id in only
@@ -144,14 +144,14 @@ def _chosen(context: BuildContext, records: Records) -> list[PlannedFigure]:
 def _rehearse(
     context: BuildContext, records: Records, renderer: RendererFactory, report: Reporter
 ) -> Summary:
-    """Tell what would be filmed, and how long that takes by what was measured here."""
+    """Tell what would be rendered, and how long that takes by what was measured here."""
     wanted = _chosen(context, records)
     estimates = _estimates(context, wanted, renderer)
     for planned in wanted:
         place, seconds = planned.figure.place, estimates[planned.request_digest]
         takes = "not measured yet" if seconds is None else f"about {duration(seconds)}"
         where = f"{place.file}:{place.line}"
-        report.note(f"would film {planned.figure.id} ({where}), {planned.levels} steps, {takes}")
+        report.note(f"would render {planned.figure.id} ({where}), {planned.levels} steps, {takes}")
     known = [seconds for seconds in estimates.values() if seconds is not None]
     if len(wanted) > 1 and known:
         rest = len(wanted) - len(known)
@@ -207,7 +207,7 @@ class Summary:
     def lines(self) -> list[str]:
         """The summary as the command line prints it."""
         counts = [
-            f"{len(self.rendered)} filmed",
+            f"{len(self.rendered)} rendered",
             f"{len(self.reused)} reused",
             *([f"{len(self.missing)} missing: {', '.join(self.missing)}"] if self.missing else []),
         ]
@@ -230,7 +230,7 @@ class Summary:
 def summarise(
     context: BuildContext, rendered: Collection[str], records: Records, size: int = 0
 ) -> Summary:
-    """What to tell at the end; `filmed` are requests, `size` is that of the site in bytes."""
+    """What to tell at the end; `rendered` are requests, `size` is that of the site in bytes."""
     kept = [planned for planned in context.figures if planned.request_digest in records]
     return Summary(
         context.output,

@@ -143,7 +143,7 @@ def environment(compute_target: ComputeTarget) -> str | None:
 
 
 def require_environment() -> Mapping[str, str]:
-    """The versions of what films; imports none of it.
+    """The versions of what renders; imports none of it.
 
     Raises PlatformError, saying what is missing, on a machine that can only render.
     """

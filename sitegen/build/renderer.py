@@ -1,4 +1,4 @@
-"""The bridge to the model: a figure becomes a shot, whose frames are made as they are taken.
+"""The bridge to the model: a figure becomes a job, whose frames are made as they are taken.
 
 States stream through it a level at a time, so memory does not grow with the number of levels; the
 network sees a few samples at a time, so it hardly grows with the number of samples either.
@@ -46,11 +46,11 @@ SHOTS: Mapping[str, Callable[[ModelProvider, Figure], RenderJob]] = MappingProxy
         "smoothness": smoothness,
     }
 )
-"""How each kind of figure is filmed."""
+"""How each kind of figure is rendered."""
 
 
 class FigureRenderer:
-    """Films figures of the models `sources`, each loaded once, on one device.
+    """Renders figures of the models `sources`, each loaded once, on one device.
 
     Raises PlatformError when the device is not there.
     """

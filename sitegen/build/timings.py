@@ -1,7 +1,7 @@
-"""How long filming takes: what was measured here tells what the next figure will take.
+"""How long rendering takes: what was measured here tells what the next figure will take.
 
-Each figure that is filmed leaves its time in `speeds.json` of the store, by the models, the device
-and the precision. An estimate scales the measured figure that is nearest in size.
+Each figure that is rendered leaves its time in `speeds.json` of the store, by the models, the
+device and the precision. An estimate scales the measured figure that is nearest in size.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _KEPT = 8  # measurements of one model on one device; the latest count
 
 @dataclass(frozen=True)
 class Measured:
-    """One filming: how many images the network saw, and the seconds from first frame to last."""
+    """One rendering: how many images the network saw, and the seconds from first frame to last."""
 
     evaluations: int
     seconds: float
@@ -65,7 +65,7 @@ class Speeds:
         """About how many seconds a figure will take by the `pace` of its models, measured now.
 
         A pace is in seconds for one image at one level. None for a figure that no network makes,
-        and where nothing can be filmed.
+        and where nothing can be rendered.
         """
         seen = _evaluations(planned)
         if not seen or planned.key is None:

@@ -150,8 +150,8 @@ def compute_target(device: str, precision: str) -> ComputeTarget:
     return ComputeTarget(resolved, resolve_precision(precision, resolved))
 
 
-def studio(sources: Any, compute_target: ComputeTarget) -> Any:
-    """Import torch only when something is to be filmed."""
+def figure_renderer(sources: Any, compute_target: ComputeTarget) -> Any:
+    """Import torch only when something is to be rendered."""
     from sitegen.build.renderer import FigureRenderer
 
     return FigureRenderer(sources, compute_target)

@@ -261,7 +261,7 @@ class Site(TomlTable):
         Path("build"), validate_default=True, description="The folder that the site is built in."
     )
     cache_dir: OwnFolder = Field(
-        Path(".sitegen"), validate_default=True, description="The folder that keeps filmed clips."
+        Path(".sitegen"), validate_default=True, description="The folder that keeps rendered clips."
     )
     _root: Path = PrivateAttr(default_factory=Path.cwd)
     _file: str = PrivateAttr("site.toml")

@@ -19,7 +19,7 @@ CPUINFO = Path("/proc/cpuinfo")
 
 @dataclass(frozen=True)
 class ComputeTarget:
-    """What a figure is filmed on: "cpu", "cuda" or "cuda:N", and the network's precision."""
+    """What a figure is rendered on: "cpu", "cuda" or "cuda:N", and the network's precision."""
 
     device: Device
     precision: Precision
@@ -28,7 +28,7 @@ class ComputeTarget:
 def resolve_device(asked: str) -> Device:
     """Turn "auto" into "cuda" where a GPU and a torch that can use it are there, else "cpu".
 
-    Looks only at what is installed, so that a build that films nothing does not import torch.
+    Looks only at what is installed, so that a build that renders nothing does not import torch.
     Raises ConfigError for what is no device.
     """
     if asked != "auto":

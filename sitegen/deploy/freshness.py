@@ -55,12 +55,12 @@ def freshness(site: Site, output: Path) -> Freshness:
     compute_target = ComputeTarget(device, resolve_precision("auto", device))
     options = BuildOptions(
         compute_target, output, offline=True
-    )  # whatever was filmed, and wherever
+    )  # whatever was rendered, and wherever
     try:
         context = prepare_site(site, options)
         records = found(context.figures, Store(site.cache_dir), options)
         if missing := context.missing(records):
-            return Freshness(tuple(f"{planned.figure.id} is not filmed" for planned in missing))
+            return Freshness(tuple(f"{planned.figure.id} is not rendered" for planned in missing))
         changed, others = differences(output, context.tree(records))
     except SitegenError as error:
         return Freshness((f"that stops, {str(error).partition(chr(10))[0]}",))

@@ -214,8 +214,9 @@ def _keep_domain(
     domain = repository.file_there(remote, options.branch, "CNAME")
     if domain:
         raise PublishError(
-            f"{options.branch} of {public(remote.url)} has the domain {domain.strip()[:253]}, which "
-            f'GitHub would forget; write domain = "{domain.strip()[:253]}" into site.toml, or '
+            f"{options.branch} of {public(remote.url)} has the domain {domain.strip()[:253]}, "
+            "which GitHub would forget; write "
+            f'domain = "{domain.strip()[:253]}" into site.toml, or '
             "remove CNAME from that branch if the domain is to go"
         )
 

@@ -52,7 +52,7 @@ Fps = Annotated[StrictFloat | None, Field(ge=1, le=60, description="Frames a sec
 class FigureSpec:
     """What every kind answers about itself; all its fields decide pixels.
 
-    `recipe` is raised by hand when the code that films a kind changes its pixels. `example` are
+    `recipe` is raised by hand when the code that renders a kind changes its pixels. `example` are
     the arguments, as in a call, that show the kind at its best with a model named NAME.
     """
 
@@ -91,7 +91,7 @@ class FigureSpec:
         raise NotImplementedError
 
     def evaluations(self, levels: int) -> int:
-        """Count the images that the network sees, for an estimate of the time that filming takes.
+        """Count the images that the network sees, for an estimate of the time that rendering takes.
 
         At each of `levels` steps as many as the product of what the kind counts; a tree, which
         computes what its branches share but once, sees fewer.

@@ -1,7 +1,7 @@
 """The kinds of figures that a page can call, as frozen and validated values.
 
-A kind is one frozen dataclass that derives from `FigureSpec`, in `sitegen.kinds`, one entry in `FIGURES`,
-and one in `SHOTS` of `sitegen.build.renderer`.
+A kind is one frozen dataclass that derives from `FigureSpec`, one entry in `FIGURES`, and one in
+`SHOTS` of `sitegen.build.renderer`.
 """
 
 from __future__ import annotations

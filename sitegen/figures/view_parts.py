@@ -1,7 +1,7 @@
 """Media to what a page shows of them: clips with their scrubbers, stills, numbers, and origins.
 
-What filming noted in a record's `parameters` about places in the picture is read here: `cells` of
-a grid in native pixels, `nodes` of a tree in pixels of the film, `panels`, `points` and `hold` of
+What rendering noted in a record's `parameters` about places in the picture is read here: `cells` of
+a grid in native pixels, `nodes` of a tree in pixels of the clip, `panels`, `points` and `hold` of
 an interpolation. Whatever of it is missing or odd only leaves its control out.
 """
 
@@ -30,7 +30,7 @@ from sitegen.media.manifest import JSON, Media, MediaFile, Record
 
 _COMFORTABLE = 520  # CSS pixels: small clips are shown at most this wide
 _WIDE = 680  # CSS pixels: what is wider may leave the column of the text
-_GROWTH = 0.35  # share of its levels in which a branch of a tree grows, as films draw it
+_GROWTH = 0.35  # share of its levels in which a branch of a tree grows, as clips draw it
 _LAYOUT = {"cells", "nodes", "panels"}  # parameters that say where things are, not how made
 _TOLD = {"kind", "seed", "sampling_noise_std", "model", "models"}  # told on lines of their own
 _LABELS = {
@@ -171,7 +171,7 @@ def scale(sigma: float) -> str:
 
 
 def _cells(record: Record) -> Cells | None:
-    """The cells of a grid in pixels of the film."""
+    """The cells of a grid in pixels of the clip."""
     noted = record.parameters.get("cells")
     if isinstance(noted, Mapping):
         names = ("columns", "count", "width", "height")
@@ -187,7 +187,7 @@ def _cells(record: Record) -> Cells | None:
 
 
 def _factor(record: Record, cells: Cells) -> int:
-    """How often the film enlarges each pixel of the model."""
+    """How often the clip enlarges each pixel of the model."""
     gif = record.files.get("gif")
     noted = record.parameters.get("cells")
     native = _whole(noted, "width") if isinstance(noted, Mapping) else 0

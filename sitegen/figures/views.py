@@ -105,7 +105,7 @@ class Steps:
 
 @dataclass(frozen=True)
 class Cells:
-    """Where the samples of a grid stand, in pixels of the film; the last row is centred."""
+    """Where the samples of a grid stand, in pixels of the clip; the last row is centred."""
 
     columns: int
     count: int
@@ -115,7 +115,7 @@ class Cells:
 
 @dataclass(frozen=True)
 class Node:
-    """A picture of a tree: its place in the tree, and in the film in pixels.
+    """A picture of a tree: its place in the tree, and in the clip in pixels.
 
     first, last: the frames between which it forms, and is there in full
     shown: the levels at these frames, of each picture on the way from the root to this one; empty
@@ -142,7 +142,7 @@ class Clip:
 
     width, height: at which it is shown, in CSS pixels; film_width, film_height: its own
     pixelated: whether its pixels stay squares where it is enlarged
-    dark: the film for dark pages, if it has one
+    dark: the clip for dark pages, if it has one
     strip: some of its moments side by side
     panels: the names of the parts that stand side by side in it
     """

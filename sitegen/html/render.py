@@ -122,7 +122,7 @@ class _Book:
             return self.media[page.uri, figure.id]
         except KeyError as error:
             place = f"{figure.place.file}:{figure.place.line}"
-            raise TargetError(f"{place}: the figure {figure.id} has not been filmed") from error
+            raise TargetError(f"{place}: the figure {figure.id} has not been rendered") from error
 
     def _backdrop(self, page: Page) -> Picture | None:
         """The samples behind the title, drawn small where that was done."""

@@ -14,7 +14,7 @@ from sitegen.media.manifest import MediaFile
 
 @dataclass(frozen=True)
 class ClipSource:
-    """A clip to be filmed: how to encode it, and its frames, uint8 (H, W, 3), made when taken."""
+    """A clip to be rendered: how to encode it, and its frames, uint8 (H, W, 3), made when taken."""
 
     spec: ClipSpec
     frames: Iterator[Frame]
@@ -22,12 +22,12 @@ class ClipSource:
 
 @dataclass(frozen=True)
 class RenderJob:
-    """A figure ready to be filmed.
+    """A figure ready to be rendered.
 
     levels: the level that each frame of a clip shows; empty for a figure that stands still
     parameters: everything that the figure was made with, for the manifest
     steps, work: how much there is to compute before any frame, and the doing of it, a step a turn
-    clips: "" the clip, "dark" its version for dark pages; filmed in this order, one after the other
+    clips: "" the clip, "dark" its version for dark pages; rendered in this order, in turn
     stills: what is written when all that is done, by name: each into the folder that it is given
     results: what was measured, for the manifest; asked for in the end
     """

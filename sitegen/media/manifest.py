@@ -1,6 +1,6 @@
 """Media and the manifest: the border between what makes pictures and what shows them.
 
-`Record` is what filming a figure made, as the store keeps it; `Media` is a record placed on a
+`Record` is what rendering a figure made, as the store keeps it; `Media` is a record placed on a
 page; `Manifest` is all of them in page order, the text of `media.json`: sorted JSON, so that the
 same values are the same bytes. Reading trusts nothing: whatever does not fit is a RefusedError.
 """
@@ -67,7 +67,7 @@ class ModelRef:
 
 @dataclass(frozen=True)
 class Record:
-    """What filming a figure made; the store keeps it under the key of the figure.
+    """What rendering a figure made; the store keeps it under the key of the figure.
 
     parameters: JSON values with lists, not tuples, so that they come back equal
     levels: the level that each frame of the clip shows; empty for a figure that stands still

@@ -101,7 +101,7 @@ class Trajectory:
 
 
 class ModelProvider(Protocol):
-    """Where a shot gets its models from."""
+    """Where the sampler of a kind gets its models from."""
 
     def heat_sampler(self, name: str) -> HeatSampler:
         """The model of that name, loaded now or before."""
@@ -170,7 +170,7 @@ AnyModel = TypeVar("AnyModel", Model, DiffusionModel)
 def seconds_an_image(model: Model | DiffusionModel) -> float:
     """What the networks take for one image at one level, on average over the levels.
 
-    Measured in the chunks that filming has.
+    Measured in the chunks that rendering has.
     """
     coarse, levels = model.card.coarse, model.card.levels
     if coarse is None:

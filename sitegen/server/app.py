@@ -1,4 +1,4 @@
-"""The preview's server: the site on 127.0.0.1, with ranges for films, reloaded when it changes.
+"""The preview's server: the site on 127.0.0.1, with ranges for clips, reloaded when it changes.
 
 Pages come out of the scene, clips out of the store: a path is looked up in the list of what a
 build would write, so nothing else can be reached, whatever links lie about. A request must name
@@ -49,7 +49,7 @@ HOST = "127.0.0.1"
 NAMES = (HOST, "localhost")
 TICK_S = 0.1
 GRACE_S = 1.0
-"""How long filming may take to leave off when the server stops."""
+"""How long rendering may take to leave off when the server stops."""
 
 BEAT_S = 15.0
 """How often an open page is sent a sign of life, so that the server notices when it has gone."""
@@ -236,8 +236,8 @@ def listening(port: int) -> socket.socket:
 
 
 def serve(preview: Preview, listener: socket.socket, stop: Stop) -> None:
-    """Answer at the socket, follow the author's changes and film, until `stop` is asked for."""
-    thread = threading.Thread(target=preview.run, name="filming", daemon=True)
+    """Answer at the socket, follow the author's changes and render, until `stop` is asked for."""
+    thread = threading.Thread(target=preview.run, name="rendering", daemon=True)
     thread.start()
     try:
         asyncio.run(_serve(preview, listener, stop))
@@ -275,7 +275,7 @@ async def _serve(preview: Preview, listener: socket.socket, stop: Stop) -> None:
     ]
     while not stop.asked() and not any(task.done() for task in tasks):
         await asyncio.sleep(TICK_S)
-    preview.close()  # filming leaves off while the server does
+    preview.close()  # rendering leaves off while the server does
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # who is cut off is no news
     closing.set()
     running.should_exit = True

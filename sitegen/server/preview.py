@@ -1,7 +1,7 @@
 """The site while its author works on it, with or without all of its clips.
 
 The words are rendered at once. A figure that changed keeps its last clip, and a new one a place
-holder, until the film is there; filming is a thread of its own, and drops what is not wanted any
+holder, until the clip is there; rendering is a thread of its own, and drops what is not wanted any
 more. When nothing is missing, the built folder is put in place, as `sitegen build` would.
 """
 
@@ -72,7 +72,7 @@ class Preview:
                 self.report.note(f"rendered in {time.monotonic() - started:.2f} s")
 
     def run(self) -> None:
-        """Film what is missing, and put what is whole in place, until closed."""
+        """Render what is missing, and put what is whole in place, until closed."""
         while (context := self._await_work()) is not None:
             planned = self._next(context)
             if planned is None:
@@ -81,7 +81,7 @@ class Preview:
                 self._film(context, planned)
 
     def close(self) -> None:
-        """Make `run` return, at the next frame where it films."""
+        """Make `run` return, at the next frame where it renders."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -93,7 +93,7 @@ class Preview:
 
     @property
     def settled(self) -> bool:
-        """Whether all is filmed, and the built folder is as after a build."""
+        """Whether all is rendered, and the built folder is as after a build."""
         return self._settled
 
     def wants(self, planned: PlannedFigure) -> bool:
@@ -168,7 +168,7 @@ class Preview:
         return old if _there(old, Store(context.site.cache_dir)) else None
 
     def _await_work(self) -> BuildContext | None:
-        """Wait until there is something to film or to put in place; None when closed."""
+        """Wait until there is something to render or to put in place; None when closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._has_work())
             return None if self._closed else self.context
@@ -180,14 +180,14 @@ class Preview:
         return self._next(self.context) is not None or (whole and not self._settled)
 
     def _next(self, context: BuildContext) -> PlannedFigure | None:
-        """The first figure to film that has not failed since the last change."""
+        """The first figure to render that has not failed since the last change."""
         missing = context.missing(self._records)
         return next(
             (planned for planned in missing if planned.request_digest not in self._errors), None
         )
 
     def _film(self, context: BuildContext, planned: PlannedFigure) -> None:
-        """Film one figure and show it; one that fails is left until something changes."""
+        """Render one figure and show it; one that fails is left until something changes."""
         options = replace(context.options, only=(), strict=False)
         alone = replace(context, figures=(planned,), options=options)
         with self._showing_errors(planned.request_digest), contextlib.suppress(Dropped):
@@ -246,7 +246,7 @@ class Preview:
 
 
 class Dropped(Exception):
-    """What is being filmed is not wanted any more."""
+    """What is being rendered is not wanted any more."""
 
 
 class _Watched:
@@ -282,7 +282,7 @@ class _Watched:
 
 
 class _KeptRenderer:
-    """Makes a studio, and keeps it with its loaded models while their files stay the same."""
+    """Makes a renderer, and keeps it with its loaded models while their files stay the same."""
 
     def __init__(self, make: RendererFactory) -> None:
         self._make = make

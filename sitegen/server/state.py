@@ -47,7 +47,7 @@ class PreviewState:
 _AWAITED = Markup(
     '<div id="{id}" class="sitegen-awaited">\n'
     '<p class="sitegen-awaited-what">{what}</p>\n'
-    "<p>There is no clip of this figure yet. It appears here when it is filmed.</p>\n"
+    "<p>There is no clip of this figure yet. It appears here when it is rendered.</p>\n"
     "</div>"
 )
 

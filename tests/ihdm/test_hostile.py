@@ -66,7 +66,7 @@ class _Call:
         (np.load, "{}", "numpy"),
         (bytearray, "{}", "bytearray"),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_code_is_never_run(
     function: Callable[..., Any],

@@ -109,10 +109,10 @@ _WRONG_MODELS = {
 
 @pytest.mark.parametrize(("asked", "told"), _WRONG_MODELS.values(), ids=_WRONG_MODELS.keys())
 def test_models_that_do_not_fit(
-    sources: Mapping[str, ModelSource], tmp_path: Path, request_json: Any, told: str
+    sources: Mapping[str, ModelSource], tmp_path: Path, asked: Any, told: str
 ) -> None:
     """A wrong kind, with the models that would do; other sizes; fewer levels than asked for."""
-    kind, model, kwargs = request_json
+    kind, model, kwargs = asked
     with pytest.raises(ConfigError, match=told):
         planned(sources, tmp_path, kind, model, **kwargs)
 
@@ -149,11 +149,11 @@ _WRONG = {
 
 @pytest.mark.parametrize(("asked", "told"), _WRONG.values(), ids=_WRONG.keys())
 def test_wrong_arguments(
-    sources: Mapping[str, ModelSource], tmp_path: Path, request_json: dict[str, Any], told: str
+    sources: Mapping[str, ModelSource], tmp_path: Path, asked: dict[str, Any], told: str
 ) -> None:
     """Each is told with file and line, and a close match where there is one."""
     with pytest.raises(ConfigError, match=rf"^index\.md:3: .*{told}"):
-        call(sources, tmp_path, request_json.pop("kind"), "heat", **dict(request_json))
+        call(sources, tmp_path, asked.pop("kind"), "heat", **dict(asked))
 
 
 def test_link_out_of_the_site(sources: Mapping[str, ModelSource], tmp_path: Path) -> None:

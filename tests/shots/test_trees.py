@@ -1,4 +1,4 @@
-"""The filmed tree: distinct states once, shared states exactly, and every picture in its place."""
+"""The rendered tree: distinct states once, shared states exactly, every picture in its place."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ def test_default_splits_are_told(source: ModelSource) -> None:
     ],
 )
 def test_levels_that_the_model_lacks(tmp_path: Path, call: str, told: str) -> None:
-    """They are a mistake in the page, told with file and line before anything is filmed."""
+    """They are a mistake in the page, told with file and line before anything is rendered."""
     write_model(tmp_path / "models" / "tiny", levels=8 if "splits" in call else 3)
     config = tmp_path / "site.toml"
     config.write_text('title = "A title"\n[models.tiny]\npath = "models/tiny"\n')

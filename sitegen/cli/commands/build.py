@@ -24,18 +24,18 @@ from sitegen.cli.options import (
     "--only",
     multiple=True,
     metavar="FIGURE",
-    help="Film only this figure; repeatable.",
+    help="Render only this figure; repeatable.",
     shell_complete=figure_names,
 )
-@click.option("--offline", is_flag=True, help="Film nothing; fail if a clip is not in the store.")
+@click.option("--offline", is_flag=True, help="Render nothing; fail if a clip is not in the store.")
 @click.option("--strict", is_flag=True, help="Fail on a warning.")
-@click.option("--dry-run", is_flag=True, help="Say what would be filmed, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Say what would be rendered, and do nothing.")
 @click.option(
     "--jobs",
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="How many figures to film at the same time.",
+    help="How many figures to render at the same time.",
 )
 @talk_options
 def build(
@@ -49,7 +49,7 @@ def build(
     dry_run: bool,
     jobs: int,
 ) -> None:
-    """Film what the pages ask for, render them, and put the site in the output folder.
+    """Render the figures that pages ask for, lay the pages out, and put the site in its folder.
 
     A clip that was made before is used again; a build that would change nothing touches nothing.
 
@@ -67,6 +67,6 @@ def build(
         compute_target(device, precision), output, only, offline, strict, dry_run, jobs
     )
     console = options.console()
-    summary = build(config, wanted, options.studio, console)
+    summary = build(config, wanted, options.figure_renderer, console)
     for line in summary.lines():
         console.note(line)

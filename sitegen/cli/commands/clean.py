@@ -12,12 +12,12 @@ from sitegen.cli.options import config_option, talk_options
 
 @click.command()
 @config_option
-@click.option("--store", is_flag=True, help="Also remove the filmed clips in cache_dir.")
+@click.option("--store", is_flag=True, help="Also remove the rendered clips in cache_dir.")
 @talk_options
 def clean(config: Path, store: bool) -> None:
     """Remove what sitegen made: the built folder, and what interrupted runs have left.
 
-    Clips stay in the store, so that the next build films nothing, unless --store is given.
+    Clips stay in the store, so that the next build renders nothing, unless --store is given.
 
     \b
     Examples:

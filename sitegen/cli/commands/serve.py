@@ -20,7 +20,7 @@ from sitegen.cli.options import compute_options, compute_target, config_option, 
     help="Where to listen on this machine; 0 takes any port that is free.",
 )
 @click.option("--open", "open_browser", is_flag=True, help="Open the page in the browser.")
-@click.option("--offline", is_flag=True, help="Film nothing; show what there is.")
+@click.option("--offline", is_flag=True, help="Render nothing; show what there is.")
 @compute_options()
 @talk_options
 def serve(
@@ -28,9 +28,9 @@ def serve(
 ) -> None:
     """Show the site in the browser while you work on it, and reload when it changes.
 
-    Words are there at once; clips are filmed in the background, and the old ones stay until the
+    Words are there at once; clips are rendered in the background, and the old ones stay until the
     new ones are ready. A mistake is shown in the page, with file and line. Only this machine can
-    look at it. When all is filmed, the output folder is as after `sitegen build`. Ctrl-C stops.
+    look at it. When all is rendered, the output folder is as after `sitegen build`. Ctrl-C stops.
 
     \b
     Examples:
@@ -47,7 +47,7 @@ def serve(
         load_site(config)  # says what is wrong
     wanted = BuildOptions(compute_target(device, precision), offline=offline)
     console = options.console()
-    preview = Preview(config, wanted, options.studio, console)
+    preview = Preview(config, wanted, options.figure_renderer, console)
     with stop_on_signals() as stop, listening(port) as listener:
         preview.refresh()
         address = f"http://{HOST}:{listener.getsockname()[1]}/"

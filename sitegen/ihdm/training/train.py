@@ -36,7 +36,7 @@ from sitegen.ihdm.training.pace import Pace, Progress, Timer
 from sitegen.ihdm.training.state import damaged, read_state, write_state
 
 __all__ = [
-    "Beginning",
+    "InitialWeights",
     "Progress",
     "Run",
     "TrainingOptions",
