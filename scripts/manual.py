@@ -11,7 +11,7 @@ from typing import Any
 
 from sitegen.config.reference import reference
 from sitegen.content.embeds import MAKERS
-from sitegen.figures.registry import FIGURES
+from sitegen.figures.registry import figure_kinds
 from sitegen.html import embeds as embedviews
 from sitegen.html import views
 from sitegen.html import views as headviews
@@ -80,7 +80,10 @@ def _view(view: Any) -> Iterator[str]:
 
 def figures_page() -> str:
     """Every kind of figure, with its picture and its arguments."""
-    sections = ["\n".join(_section(name, kind, kind.example)) for name, kind in FIGURES.items()]
+    sections = [
+        "\n".join(_section(name, kind.spec, kind.spec.example))
+        for name, kind in figure_kinds().items()
+    ]
     sections += [
         "\n".join(_section(name, call, EMBEDS[name])) for name, (call, _) in MAKERS.items()
     ]
@@ -93,7 +96,7 @@ def _section(name: str, kind: Any, arguments: str) -> Iterator[str]:
         arguments = arguments.replace(placeholder, value)
     call = f"{{{{ {name}({arguments}) }}}}"
     yield f"## `{name}`\n"
-    if name in FIGURES:
+    if name in figure_kinds():
         yield f"{(kind.__doc__ or '').splitlines()[0]}\n"
     else:
         yield f"Nothing is sampled for {name}: it is something of your own.\n"

@@ -27,7 +27,7 @@ from sitegen.config.loader import load_site
 from sitegen.content.pages import read_pages
 from sitegen.core import signals
 from sitegen.deploy.check import check_site
-from sitegen.figures.registry import FIGURES
+from sitegen.figures.registry import figure_kinds
 from sitegen.ihdm.card.card import ModelCard
 from tests.builders import ROOT, Builder, FakeCamera, environment
 from tests.tinymodel import on_one_thread, pictures, write_model
@@ -210,7 +210,7 @@ def test_pages_that_are_made_from_this_code() -> None:
     for name, text in made_pages().items():
         assert (DOCS / f"pages/{name}.md").read_text() == text, "run `make docs` and commit it"
     listed = (DOCS / "pages/write.md").read_text()
-    for kind in FIGURES:
+    for kind in figure_kinds():
         assert f"`{kind}`" in listed, kind
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from sitegen.figures.hierarchy.drawing import Layout
 from sitegen.figures.hierarchy.sample import nodes
-from sitegen.figures.view_parts import figure_view, front_picture, scale, size
+from sitegen.figures.registry import figure_view
+from sitegen.figures.view_parts import front_picture, scale, size
 from sitegen.figures.views import Cells, Clip, Maker, Node, Picture, Still
 from sitegen.media.manifest import Media, MediaFile, ModelRef, Record
 

@@ -18,7 +18,7 @@ from sitegen.core.errors import ConfigError
 from sitegen.core.files import canonical_json
 from sitegen.figures import registry as figures
 from sitegen.figures.base import Figure, FigureSpec, ModelName, default_alt, spec_json
-from sitegen.figures.registry import FIGURES, make_figure
+from sitegen.figures.registry import figure_kinds, make_figure
 from sitegen.figures.trajectories.spec import Trajectories
 
 PLACE = SourceLocation("pages/index.md", 14)
@@ -189,11 +189,11 @@ def test_number_with_one_bound() -> None:
         call("mnist", columns=0)
 
 
-@pytest.mark.parametrize("kind", FIGURES)
+@pytest.mark.parametrize("kind", figure_kinds())
 def test_every_argument_is_explained(kind: str) -> None:
     """Each argument has one sentence, which an author is shown where it is missing."""
-    fields = calls.arguments(FIGURES[kind])
-    assert fields.keys() == {field.name for field in dataclasses.fields(FIGURES[kind])}
+    fields = calls.arguments(figure_kinds()[kind].spec)
+    assert fields.keys() == {field.name for field in dataclasses.fields(figure_kinds()[kind].spec)}
     assert all((field.description or "").endswith(".") for field in fields.values())
 
 
@@ -209,7 +209,7 @@ def test_another_kind(monkeypatch: pytest.MonkeyPatch) -> None:
         def models(self) -> tuple[str, ...]:
             return (self.left, self.right)
 
-    monkeypatch.setattr(figures, "KINDS", {**FIGURES, "pair": Pair})
+    monkeypatch.setattr(figures, "KINDS", {**figure_kinds(), "pair": Pair})
     figure = make_figure("pair", ("a", "b"), {"caption": "C"}, PLACE, {"a", "b"})
     assert figure.models == ("a", "b")
     assert spec_json(figure) == {"kind": "pair", "left": "a", "right": "b"}

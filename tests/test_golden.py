@@ -27,7 +27,7 @@ from sitegen.core.compute import ComputeTarget
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.files import canonical_json, digest, digest_bytes
 from sitegen.figures.base import spec_json
-from sitegen.figures.registry import FIGURES, make_figure
+from sitegen.figures.registry import figure_kinds, make_figure
 from sitegen.html import social_card as preview
 from sitegen.ihdm.card.card import preset, presets, read_card
 from sitegen.media.manifest import (
@@ -69,7 +69,7 @@ def test_card_digests() -> None:
 def test_specs() -> None:
     """What decides the pixels of each kind is written in the same words, in every key."""
     found = {}
-    for kind in FIGURES:
+    for kind in figure_kinds():
         for name, arguments in (("plain", {}), ("full", ARGUMENTS.get(kind, {}))):
             figure = make_figure(kind, ("digits",), arguments, SourceLocation("pages/index.md", 1))
             recipe = figure.spec.recipe

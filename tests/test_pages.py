@@ -15,7 +15,7 @@ from sitegen.content.pages import Page, read_page, read_pages
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError
 from sitegen.figures.base import Figure
-from sitegen.figures.registry import FIGURES
+from sitegen.figures.registry import figure_kinds
 from sitegen.figures.trajectories.spec import Trajectories
 from tests.fabricated import SITE, make_site, write_site
 
@@ -523,7 +523,7 @@ def test_the_papers_page(tmp_path: Path) -> None:
     """With the models that travel with sitegen it has every kind, and no word of other clips."""
     page = paper(tmp_path, *SHIPPED)
     assert page.title == "Generative Modelling With Inverse Heat Dissipation"
-    assert {figure.kind for figure in page.figures} == set(FIGURES)
+    assert {figure.kind for figure in page.figures} == set(figure_kinds())
     assert {name for figure in page.figures for name in figure.models} == set(SHIPPED)
     text = html(page)
     assert "CIFAR" not in text

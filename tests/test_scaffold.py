@@ -25,7 +25,7 @@ from sitegen.content.embeds import EMBEDS
 from sitegen.content.pages import read_pages
 from sitegen.content.suggestions import new_page_sections
 from sitegen.core.errors import ConfigError, PlatformError
-from sitegen.figures.registry import FIGURES
+from sitegen.figures.registry import figure_kinds
 from tests.builders import Builder, environment, tree_hash
 
 FILES = sorted(scaffold(new_page_sections()))
@@ -62,9 +62,9 @@ def test_builds_at_once(new: Path) -> None:
 def test_page_shows_every_kind(new: Path) -> None:
     """One call of each kind that there is, each of few samples; pictures are only told of."""
     text = (new / "pages/index.md").read_text()
-    assert re.findall(r"\{\{ (\w+)\(", text) == [*FIGURES, *EMBEDS]
+    assert re.findall(r"\{\{ (\w+)\(", text) == [*figure_kinds(), *EMBEDS]
     (page,) = read_pages(load_site(new / "site.toml"))
-    made = [kind for kind in FIGURES if f"    {{{{ {kind}(" not in text]
+    made = [kind for kind in figure_kinds() if f"    {{{{ {kind}(" not in text]
     assert [figure.kind for figure in page.figures] == made
     assert len(made) >= 5
     assert all(figure.spec.evaluations(100) <= 3200 for figure in page.figures)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sitegen.content.suggestions import comparisons, figure_calls
-from sitegen.figures.registry import FIGURES
+from sitegen.figures.registry import figure_kinds
 from sitegen.ihdm.card.card import FileRef
 from tests.ihdm.making import small_card
 from tests.tinymodel import write_model
@@ -22,7 +22,7 @@ def test_calls_to_paste(tmp_path: Path, size: int) -> None:
     calls = figure_calls("birds", card, tmp_path)
     kinds = [re.match(r"\{\{ (\w+)\(", call)[1] for call in calls]  # type: ignore[index]
     assert kinds[:2] == ["trajectories", "shared_initial_state"]
-    assert set(kinds) <= set(FIGURES)
+    assert set(kinds) <= set(figure_kinds())
     assert '{{ process("birds") }}' in calls
     assert ("count=36" if size == 8 else "count=4)") in calls[0].replace(" }}", "")
     plain = figure_calls("birds", replace(card, example=None), tmp_path)

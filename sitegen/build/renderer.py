@@ -7,20 +7,12 @@ network sees a few samples at a time, so it hardly grows with the number of samp
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from types import MappingProxyType
 
 from sitegen.core.compute import ComputeTarget
 from sitegen.figures.base import Figure
-from sitegen.figures.hierarchy.sample import hierarchy
-from sitegen.figures.interpolation.sample import interpolation
-from sitegen.figures.process.sample import process
-from sitegen.figures.shared_initial_state.sample import shared_initial_state
-from sitegen.figures.shared_noise.sample import shared_noise
-from sitegen.figures.smoothness.sample import smoothness
-from sitegen.figures.spectra.sample import spectra
-from sitegen.figures.trajectories.sample import trajectories
+from sitegen.figures.registry import figure_kinds
 from sitegen.ihdm.process.device import require_device
 from sitegen.media.jobs import RenderJob
 from sitegen.models.registry import ModelSource
@@ -28,25 +20,10 @@ from sitegen.sampling.memory import keep_freed_memory
 from sitegen.sampling.models import (
     DdpmSampler,
     HeatSampler,
-    ModelProvider,
     load_ddpm_sampler,
     load_heat_sampler,
     seconds_an_image,
 )
-
-SHOTS: Mapping[str, Callable[[ModelProvider, Figure], RenderJob]] = MappingProxyType(
-    {
-        "trajectories": trajectories,
-        "shared_initial_state": shared_initial_state,
-        "hierarchy": hierarchy,
-        "interpolation": interpolation,
-        "shared_noise": shared_noise,
-        "process": process,
-        "spectra": spectra,
-        "smoothness": smoothness,
-    }
-)
-"""How each kind of figure is rendered."""
 
 
 class FigureRenderer:
@@ -69,7 +46,7 @@ class FigureRenderer:
 
         Raises RefusedError for weights or priors that are missing, damaged or do not fit.
         """
-        job = SHOTS[figure.kind](self, figure)
+        job = figure_kinds()[figure.kind].sample(self, figure)
         return replace(
             job, parameters={**job.parameters, "precision": self._compute_target.precision}
         )
@@ -77,7 +54,7 @@ class FigureRenderer:
     def pace(self, model: str) -> float:
         """Seconds that a model takes for one image at one level, measured now.
 
-        Raises as `shoot` does.
+        Raises as `render_job` does.
         """
         load = self.ddpm_sampler if self._sources[model].card.kind == "ddpm" else self.heat_sampler
         return seconds_an_image(load(model).model)

@@ -21,7 +21,7 @@ from sitegen.core.diagnostics import Diagnostic, SourceLocation, known_words, qu
 from sitegen.core.errors import ConfigError
 from sitegen.core.site_files import SiteFolder
 from sitegen.figures.base import Figure
-from sitegen.figures.registry import FIGURES, make_figure
+from sitegen.figures.registry import figure_kinds, make_figure
 
 _FIXED_ID = re.compile(rf"h-.*|{THEMED}")
 
@@ -43,7 +43,7 @@ class Calls:
 
     def functions(self) -> dict[str, Callable[..., Markup]]:
         """The functions that a page can call, one a kind."""
-        return {kind: self._function(kind) for kind in (*FIGURES, *EMBEDS)}
+        return {kind: self._function(kind) for kind in (*figure_kinds(), *EMBEDS)}
 
     def asking(self, available: Callable[[str], bool]) -> Callable[[str], bool]:
         """The function `available` of a page, which knows the models of the site only."""

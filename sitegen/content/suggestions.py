@@ -13,7 +13,7 @@ from sitegen.core.errors import ConfigError
 from sitegen.core.source import shown
 from sitegen.core.validation import arguments
 from sitegen.figures.base import FigureSpec
-from sitegen.figures.registry import FIGURES, make_figure
+from sitegen.figures.registry import figure_kinds, make_figure
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.models.add import Added
 from sitegen.models.registry import site_models
@@ -23,10 +23,14 @@ LARGE = 64
 """Of larger images than this, in pixels, a grid shows only four."""
 
 
+def _specs() -> dict[str, type[FigureSpec]]:
+    return {name: kind.spec for name, kind in figure_kinds().items()}
+
+
 def figure_calls(name: str, card: ModelCard, root: Path) -> list[str]:
     """Calls, one a kind of figure, that show the model: what its author may paste into a page."""
     calls = []
-    for kind, spec in FIGURES.items():
+    for kind, spec in _specs().items():
         example = spec.example.replace("NAME", name).replace(_PICTURE, "")
         if card.image_size > LARGE:
             example = re.sub(r"count=\d+", "count=4", re.sub(r", columns=\d+", "", example))
@@ -62,7 +66,7 @@ def comparisons(name: str, card: ModelCard, config: Path) -> list[str]:
         if source.card.kind == "ihdm" and source.card.shape == card.shape
     )
     partner = next(fits, "MODEL")
-    kinds = (kind for kind, spec in FIGURES.items() if "ddpm" in arguments(spec))
+    kinds = (kind for kind, spec in _specs().items() if "ddpm" in arguments(spec))
     return [f'{{{{ {kind}("{partner}", ddpm="{name}") }}}}' for kind in kinds]
 
 
@@ -75,16 +79,16 @@ FEW = {"count": 16, "pairs": 2, "points": 24}
 
 def new_page_sections() -> tuple[str, ...]:
     """What the page of a new site says of each kind of figure, with its call."""
-    return tuple(map(_section, FIGURES))
+    return tuple(map(_section, figure_kinds()))
 
 
 def _section(kind: str) -> str:
     """What a page says of a kind, and its call; only shown, where the call needs a file."""
-    arguments = _small(FIGURES[kind].example).replace("NAME", MODEL)
+    arguments = _small(figure_kinds()[kind].spec.example).replace("NAME", MODEL)
     call = f"{{{{ {kind}({arguments}) }}}}"
     if "FILE" in arguments:
         call = f"{{% raw %}}\n    {call}\n{{% endraw %}}"
-    sentence = (inspect.getdoc(FIGURES[kind]) or "").partition("\n")[0]
+    sentence = (inspect.getdoc(figure_kinds()[kind].spec) or "").partition("\n")[0]
     words = kind.replace("_", " ").capitalize()
     return f"## {words}\n\n{sentence}\n\n{call}\n"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, StrictFloat, StrictInt, ValidationInfo
 from pydantic import field_validator as check
@@ -19,6 +19,12 @@ from sitegen.ihdm.card.card import ModelCard
 
 # RULES, Fps, Model, NoiseStd, Seed, Show, Spec, counted
 
+
+if TYPE_CHECKING:
+    from sitegen.figures.views import Clip, Still
+    from sitegen.media.jobs import RenderJob
+    from sitegen.media.manifest import Media
+    from sitegen.sampling.models import ModelProvider
 
 RULES = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -145,6 +151,22 @@ class Grid(FigureSpec):
     def models(self) -> tuple[str, ...]:
         """The one model that is sampled."""
         return (self.model,)
+
+
+@dataclass(frozen=True)
+class FigureKind:
+    """A kind of figure: all that sitegen knows of it.
+
+    name: what pages call; in media.json it is the `kind` of an entry
+    spec: what a page may ask for; needs no torch
+    sample: makes a figure ready to be rendered; imports its sampler, and torch, when it is called
+    view: what a page shows of its media; the second argument is the page's path in the site
+    """
+
+    name: str
+    spec: type[FigureSpec]
+    sample: Callable[[ModelProvider, Figure], RenderJob]
+    view: Callable[[Media, str], Clip | Still]
 
 
 @dataclass(frozen=True)

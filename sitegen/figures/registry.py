@@ -1,12 +1,14 @@
-"""The kinds of figures that a page can call, as frozen and validated values.
+"""The kinds of figures that a page can call: ours, and those of other packages.
 
-A kind is one frozen dataclass that derives from `FigureSpec`, one entry in `FIGURES`, and one in
-`SHOTS` of `sitegen.build.renderer`.
+Ours have a folder each, whose `KIND` stands in `_OURS`. A package adds one by an entry point of the
+group `sitegen.figures` that names a `FigureKind` (docs/pages/extend.md).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import MappingProxyType
 
@@ -14,29 +16,82 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 
 from sitegen.core.diagnostics import Diagnostic, SourceLocation, config_error
+from sitegen.core.errors import ConfigError
 from sitegen.core.validation import Caption, Slug, Text, arguments, checked, named
-from sitegen.figures.base import RULES, Figure, FigureSpec
-from sitegen.figures.hierarchy.spec import Hierarchy
-from sitegen.figures.interpolation.spec import Interpolation
-from sitegen.figures.process.spec import Process
-from sitegen.figures.shared_initial_state.spec import SharedInitialState
-from sitegen.figures.shared_noise.spec import SharedNoise
-from sitegen.figures.smoothness.spec import Smoothness
-from sitegen.figures.spectra.spec import Spectra
-from sitegen.figures.trajectories.spec import Trajectories
-
-FIGURES: Mapping[str, type[FigureSpec]] = MappingProxyType(
-    {
-        "trajectories": Trajectories,
-        "shared_initial_state": SharedInitialState,
-        "hierarchy": Hierarchy,
-        "interpolation": Interpolation,
-        "shared_noise": SharedNoise,
-        "process": Process,
-        "spectra": Spectra,
-        "smoothness": Smoothness,
-    }
+from sitegen.figures import (
+    hierarchy,
+    interpolation,
+    process,
+    shared_initial_state,
+    shared_noise,
+    smoothness,
+    spectra,
+    trajectories,
 )
+from sitegen.figures.base import RULES, Figure, FigureKind
+from sitegen.figures.view_parts import clip_view, still_view
+from sitegen.figures.views import Clip, Still
+from sitegen.media.manifest import Media
+
+GROUP = "sitegen.figures"
+"""The entry points by which other packages bring kinds."""
+
+_OURS = (
+    trajectories.KIND,
+    shared_initial_state.KIND,
+    hierarchy.KIND,
+    interpolation.KIND,
+    shared_noise.KIND,
+    process.KIND,
+    spectra.KIND,
+    smoothness.KIND,
+)
+
+
+@cache
+def figure_kinds() -> Mapping[str, FigureKind]:
+    """Every kind by its name: ours, then those of other packages by name.
+
+    Raises ConfigError, naming the package, for one that cannot be loaded or whose name is taken.
+    """
+    kinds = {kind.name: kind for kind in _OURS}
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        kind = _load(entry)
+        if kind.name in kinds:
+            raise ConfigError(f"{_origin(entry)}: there is a figure {kind.name} already; {_REMEDY}")
+        kinds[kind.name] = kind
+    return MappingProxyType(kinds)
+
+
+_REMEDY = "mend the package, or uninstall it"
+_FAULTS = (ImportError, AttributeError, NameError, SyntaxError, TypeError, ValueError)
+"""What importing somebody's module may end in."""
+
+
+def _load(entry: EntryPoint) -> FigureKind:
+    """The kind that an entry point names; whatever goes wrong in it is told as the package's."""
+    try:
+        kind = entry.load()
+    except _FAULTS as error:
+        why = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"{_origin(entry)}: cannot be loaded: {why}; {_REMEDY}") from error
+    if not isinstance(kind, FigureKind) or kind.name != entry.name or not kind.name.isidentifier():
+        raise ConfigError(
+            f"{_origin(entry)}: is no FigureKind whose name is {entry.name}; {_REMEDY}"
+        )
+    return kind
+
+
+def _origin(entry: EntryPoint) -> str:
+    package = entry.dist.name if entry.dist else "a package"
+    return f"the figure {entry.name} of {package} ({entry.value})"
+
+
+def figure_view(media: Media, page: str) -> Clip | Still:
+    """What the page at `page`, a path from the site's root, shows of a figure."""
+    kind = figure_kinds().get(media.record.kind)
+    view = clip_view if "mp4" in media.record.files else still_view
+    return (kind.view if kind else view)(media, page)
 
 
 @validated(frozen=True, config=RULES)
@@ -60,7 +115,7 @@ def make_figure(
 
     `models` are the names of the site's models, where they are known; `root` is the site's folder.
     """
-    spec_class = FIGURES[kind]
+    spec_class = figure_kinds()[kind].spec
     faults: list[str] = []
     given = named(spec_class, args, kwargs, faults)
     words = {name: given.pop(name) for name in arguments(_Words) if name in given}

@@ -1,15 +1,14 @@
 """Media to what a page shows of them: clips with their scrubbers, stills, numbers, and origins.
 
-What rendering noted in a record's `parameters` about places in the picture is read here: `cells` of
-a grid in native pixels, `nodes` of a tree in pixels of the clip, `panels`, `points` and `hold` of
-an interpolation. Whatever of it is missing or odd only leaves its control out.
+What rendering noted in a record's `parameters` about places in the picture, as the `cells` of a
+grid in native pixels, is read here and in the views of the kinds. Whatever of it is missing or odd
+only leaves its control out.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 
 from sitegen.core.urls import relative
@@ -18,7 +17,6 @@ from sitegen.figures.views import (
     Clip,
     Download,
     Maker,
-    Node,
     Origin,
     Picture,
     Results,
@@ -30,7 +28,6 @@ from sitegen.media.manifest import JSON, Media, MediaFile, Record
 
 _COMFORTABLE = 520  # CSS pixels: small clips are shown at most this wide
 _WIDE = 680  # CSS pixels: what is wider may leave the column of the text
-_GROWTH = 0.35  # share of its levels in which a branch of a tree grows, as clips draw it
 _LAYOUT = {"cells", "nodes", "panels"}  # parameters that say where things are, not how made
 _TOLD = {"kind", "seed", "sampling_noise_std", "model", "models"}  # told on lines of their own
 _LABELS = {
@@ -47,11 +44,6 @@ _LABELS = {
 _NAMES = {"ddim_steps": "DDIM steps", "ddpm": "DDPM", "fps": "Frames a second", "vary": "Varies"}
 
 
-def figure_view(media: Media, page: str) -> Clip | Still:
-    """What the page at `page`, a path from the site's root, shows of a figure."""
-    return _clip(media, page) if "mp4" in media.record.files else _still(media, page)
-
-
 def front_picture(media: Media) -> MediaFile | None:
     """The picture that stands for a figure: its poster, or itself where it is in pixels."""
     files = media.record.files
@@ -61,7 +53,8 @@ def front_picture(media: Media) -> MediaFile | None:
     return still
 
 
-def _still(media: Media, page: str) -> Still:
+def still_view(media: Media, page: str) -> Still:
+    """What the page at `page`, a path from the site's root, shows of a figure that stands still."""
     picture = _picture(media.record.files, "image", page)
     assert picture is not None
     return Still(
@@ -76,7 +69,8 @@ def _still(media: Media, page: str) -> Still:
     )
 
 
-def _clip(media: Media, page: str) -> Clip:
+def clip_view(media: Media, page: str) -> Clip:
+    """The same of a clip: its scrubber tells levels, and cells of a grid can be opened."""
     record = media.record
     mp4 = record.files["mp4"]
     cells = _cells(record)
@@ -102,8 +96,8 @@ def _clip(media: Media, page: str) -> Clip:
         downloads=_downloads(media, page),
         steps=_steps(media),
         cells=cells,
-        nodes=tuple(_joined(list(_nodes(record)), record)),
-        panels=tuple(str(each) for each in sequence(record.parameters.get("panels"))),
+        nodes=(),
+        panels=(),
         results=results_of(record),
         origin=_origin(media),
     )
@@ -148,20 +142,18 @@ def _steps(media: Media) -> Steps:
     """What the scrubber says; levels and scales only where there is one for each frame."""
     mp4, record = media.record.files["mp4"], media.record
     frames = mp4.frames or 1
-    points, hold = _whole(record.parameters, "points"), _whole(record.parameters, "hold")
-    there_and_back = points > 1 and 2 * (points + hold) == frames
-    levels = record.levels if len(record.levels) == frames and not there_and_back else ()
+    levels = record.levels if len(record.levels) == frames else ()
     sigmas = media.sigmas if len(media.sigmas) == len(levels) else ()
-    format_value = [scale(sigma) for sigma in sigmas]
+    said = [scale(sigma) for sigma in sigmas]
     return Steps(
         fps=f"{mp4.fps or 24.0:g}",
         last=frames - 1,
         levels=" ".join(map(str, levels)),
-        sigmas=" ".join(format_value),
+        sigmas=" ".join(said),
         level=str(levels[-1]) if levels else "",
-        sigma=format_value[-1] if format_value else "",
-        points=points if there_and_back else 0,
-        hold=hold if there_and_back else 0,
+        sigma=said[-1] if said else "",
+        points=0,
+        hold=0,
     )
 
 
@@ -175,9 +167,9 @@ def _cells(record: Record) -> Cells | None:
     noted = record.parameters.get("cells")
     if isinstance(noted, Mapping):
         names = ("columns", "count", "width", "height")
-        columns, count, width, height = (_whole(noted, name) for name in names)
+        columns, count, width, height = (whole(noted, name) for name in names)
     else:
-        columns, count = _whole(record.parameters, "columns"), _whole(record.parameters, "count")
+        columns, count = whole(record.parameters, "columns"), whole(record.parameters, "count")
         native = record.files.get("gif", record.files["mp4"]).width
         width = height = native // columns if columns else 0
     if min(columns, count, width, height) < 1:
@@ -190,62 +182,12 @@ def _factor(record: Record, cells: Cells) -> int:
     """How often the clip enlarges each pixel of the model."""
     gif = record.files.get("gif")
     noted = record.parameters.get("cells")
-    native = _whole(noted, "width") if isinstance(noted, Mapping) else 0
+    native = whole(noted, "width") if isinstance(noted, Mapping) else 0
     native = native or (gif.width // cells.columns if gif else cells.width)
     return max(1, cells.width // max(1, native))
 
 
-def _nodes(record: Record) -> Iterator[Node]:
-    names = ("depth", "index", "x", "y", "size", "from_level", "to_level")
-    for noted in sequence(record.parameters.get("nodes")):
-        if isinstance(noted, Mapping) and all(name in noted for name in names):
-            depth, index, x, y, size, start, end = (_whole(noted, name) for name in names)
-            yield Node(depth, index, x, y, size, start, end)
-
-
-def _joined(nodes: Sequence[Node], record: Record) -> Iterator[Node]:
-    """The nodes with their arrows, and when their pictures are there in full."""
-    frames = record.files["mp4"].frames or 1
-    levels = record.levels if len(record.levels) == frames else ()
-    timed = [_timed(node, levels) if levels else replace(node, last=frames - 1) for node in nodes]
-    places = {(node.depth, node.index): node for node in timed}
-    for node in timed:
-        column = min(other.x for other in timed if other.depth == node.depth)
-        above = places.get((node.depth - 1, node.index // 2))
-        branch = _branch(node, places) if levels else ()
-        shown = tuple((levels[part.first], levels[part.last]) for part in branch)
-        yield replace(node, arrow=_arrow(above, node, column), shown=shown)
-
-
-def _branch(node: Node, places: Mapping[tuple[int, int], Node]) -> tuple[Node, ...]:
-    """The nodes on the way to one, from the root on."""
-    above = places.get((node.depth - 1, node.index // 2))
-    return (*(_branch(above, places) if above else ()), node)
-
-
-def _timed(node: Node, levels: Sequence[int]) -> Node:
-    """A node with the frames at which its picture is there in full, by the level of each frame."""
-    begin, end = node.from_level + 1, node.to_level
-    whole = begin - max(1, round(_GROWTH * (begin - end)))
-    first = max(sum(level >= whole for level in levels) - 1, 0) if node.depth else 0
-    last = sum(level >= end for level in levels) - 1
-    return replace(node, first=first, last=max(first, last))
-
-
-def _arrow(parent: Node | None, node: Node, column: int) -> str:
-    """The way of the arrow that leads to a node, as a path of SVG; nothing leads to the root.
-
-    It bends as far as the `column` where the first of the node's generation begin, and goes
-    straight on to those that stand behind.
-    """
-    if parent is None:
-        return ""
-    start, middle = parent.x + parent.size, (parent.x + parent.size + column) / 2
-    y0, y1 = parent.y + parent.size / 2, node.y + node.size / 2
-    return f"M{start},{y0:g}C{middle:g},{y0:g} {middle:g},{y1:g} {column},{y1:g}H{node.x}"
-
-
-def _whole(values: Mapping[str, JSON], name: str) -> int:
+def whole(values: Mapping[str, JSON], name: str) -> int:
     """The whole number of that name, 0 where there is none."""
     value = values.get(name)
     return value if isinstance(value, int) and not isinstance(value, bool) else 0

@@ -18,7 +18,8 @@ from sitegen.content.pages import Page
 from sitegen.core.errors import TargetError
 from sitegen.core.urls import relative
 from sitegen.figures.base import Figure
-from sitegen.figures.view_parts import figure_view, front_picture
+from sitegen.figures.registry import figure_view
+from sitegen.figures.view_parts import front_picture
 from sitegen.figures.views import Clip, Picture, Still
 from sitegen.html.bibtex import bibtex
 from sitegen.html.embeds import embed_view

@@ -23,7 +23,7 @@ from sitegen.figures.base import Figure
 from sitegen.figures.clips import displayed
 from sitegen.figures.paths import Paths, ddim_paths, heat_paths
 from sitegen.figures.process.sample import even_levels, read_image
-from sitegen.figures.registry import FIGURES
+from sitegen.figures.registry import figure_kinds
 from sitegen.figures.smoothness.measure import evenness
 from sitegen.figures.spectra.sample import data_spectrum
 from sitegen.ihdm.process.diffusion import DiffusionSchedule
@@ -54,7 +54,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
 
 def render_job(sources: Sources, kind: str, root: Path = Path(), **spec: Any) -> RenderJob:
     """Prepare a figure of the model `heat`."""
-    made = FIGURES[kind](model="heat", **spec)  # type: ignore[call-arg]
+    made = figure_kinds()[kind].spec(model="heat", **spec)  # type: ignore[call-arg]
     return FigureRenderer(sources, CPU).render_job(
         Figure(kind, "id", made, "", None, SourceLocation("a.md", 1), root)
     )

@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from sitegen.figures.hierarchy.spec import GROWTH
 from sitegen.media.frames import Colour, Frame, upscale
 
 _DEEPEST = 4
 _GUTTER = 0.8  # least room between two generations, in pictures
 _STAGGER = 0.3  # room between the two columns of leaves, in pictures
 _OUTLINE = 1  # pixels
-_GROWTH = 0.35  # share of a branch's levels in which its arrow grows and its picture appears
 _ARROW, _PICTURE = 0.7, 0.55  # when in that time the arrow is whole, and the picture sets in
 
 
@@ -158,7 +158,7 @@ class Layout:
         if generation == 0:
             return 1.0, 1.0
         begin, end = (*self.splits, 0)[generation - 1 : generation + 1]
-        time = (begin - level) / max(1, round(_GROWTH * (begin - end)))
+        time = (begin - level) / max(1, round(GROWTH * (begin - end)))
         return _ease(time / _ARROW), _ease((time - _PICTURE) / (1 - _PICTURE))
 
     @property

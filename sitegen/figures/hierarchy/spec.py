@@ -14,6 +14,8 @@ from sitegen.figures.base import RULES, FigureSpec, Fps, Model, NoiseStd, Seed, 
 from sitegen.ihdm.card.card import ModelCard
 
 LEAVES = (2, 4, 8, 16)
+GROWTH = 0.35
+"""Share of a branch's levels in which its arrow grows and its picture appears."""
 
 
 @validated(frozen=True, config=RULES)
