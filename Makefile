@@ -6,7 +6,7 @@ installed := .venv/installed
 developing := .venv/developing
 caches := .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-.PHONY: help site docs test check data bench clean
+.PHONY: help site docs unit test check data bench clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -19,6 +19,9 @@ site: $(installed) ## Build the page into build/ and print where it is
 docs: $(installed) ## Build the manual into docs/build/ and print where it is
 	@$(python) -m scripts.manual
 	@$(python) -m sitegen build --config docs/site.toml
+
+unit: $(developing) ## Run the tests that start no process, in seconds (ARGS="-k heat" goes to pytest)
+	OMP_NUM_THREADS=1 $(python) -m pytest tests/unit -n 2 -q $(ARGS)
 
 test: check ## Run all checks and tests (ARGS="tests/test_files.py -x" goes to pytest)
 	@sh scripts/browser-needs.sh

@@ -11,6 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests.support.paths import TESTS
+
+pytest_plugins = ["tests.support.recorded"]
+
 # How long an example takes says nothing on a machine that others use, too.
 settings.register_profile("shared", deadline=None)
 settings.load_profile("shared")
@@ -22,7 +26,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 @pytest.fixture(scope="session")
 def reference() -> Path:
     """The folder of recorded outputs; its README says what they are."""
-    return Path(__file__).resolve().parent / "reference"
+    return TESTS / "reference"
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Exhibition:
 def exhibition(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exhibition]:
     """The site that tests of the page look at, served as GitHub Pages would."""
     from bench.serving import serving
-    from tests.exhibition import exhibit
+    from tests.support.exhibition import exhibit
 
     root = tmp_path_factory.mktemp("exhibition")
     with serving(root / "site" / "sub") as address:
@@ -47,6 +51,6 @@ def exhibition(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exhibition]
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Debian's Chromium; one a module, since there can be only one at a time."""
-    from tests.browsing import chromium
+    from tests.support.browsing import chromium
 
     yield from chromium()

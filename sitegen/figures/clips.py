@@ -43,6 +43,11 @@ def displayed(trajectory: Trajectory, show: str) -> Iterator[NDArray[np.float32]
         yield seen.cpu().numpy()
 
 
+def even_levels(levels: int, count: int) -> tuple[int, ...]:
+    """`count` levels from 0 to K, evenly spaced and rounded."""
+    return tuple(round(at * levels / (count - 1)) for at in range(count))
+
+
 def default_fps(levels: int) -> float:
     """Frames a second: a clip lasts about five seconds, where 24 to 60 of them allow it."""
     return min(60.0, max(24.0, float(round(levels / 5))))

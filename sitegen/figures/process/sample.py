@@ -13,7 +13,7 @@ from torch import Tensor
 from sitegen.core.errors import RefusedError
 from sitegen.core.inputs import sha256
 from sitegen.figures.base import Figure, spec_json
-from sitegen.figures.clips import displayed
+from sitegen.figures.clips import displayed, even_levels
 from sitegen.figures.process.drawing import process_drawing
 from sitegen.figures.process.spec import Process
 from sitegen.ihdm.card.card import ModelCard
@@ -62,11 +62,6 @@ def process(models: ModelProvider, figure: Figure) -> RenderJob:
         stills={"image": draw},
         results=lambda: {"tables": [table]},
     )
-
-
-def even_levels(levels: int, count: int) -> tuple[int, ...]:
-    """`count` levels from 0 to K, evenly spaced and rounded."""
-    return tuple(round(at * levels / (count - 1)) for at in range(count))
 
 
 def read_image(file: Path, card: ModelCard) -> Tensor:

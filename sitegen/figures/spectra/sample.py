@@ -14,7 +14,7 @@ from typing import cast
 import torch
 
 from sitegen.figures.base import Figure, spec_json
-from sitegen.figures.process.sample import even_levels
+from sitegen.figures.clips import even_levels
 from sitegen.figures.spectra.drawing import Curves, Spectrum, spectra_drawing, spectra_table
 from sitegen.figures.spectra.spec import Spectra
 from sitegen.ihdm.process.diffusion import DiffusionSchedule

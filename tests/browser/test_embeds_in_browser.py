@@ -1,0 +1,237 @@
+"""Pictures and videos in Chromium: nothing from elsewhere before the click, then the player alone.
+
+The site stands at a made-up address, and every request is answered here: there is no network.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, Page, Request, Route
+
+from sitegen.config.loader import load_site
+from sitegen.content.pages import read_pages
+from sitegen.html.render import render_site
+from sitegen.html.theme import site_theme
+from tests.support.fabricated import draw_poster, manifest_for, write_site
+
+SITE = "https://project.example/paper/"
+PLAYER = "https://www.youtube-nocookie.com/embed/qY1juqIDT10?autoplay=1&rel=0&start=5"
+FORMATS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp", "GIF": "gif", "AVIF": "avif"}
+INDEX = """Words.
+
+{{ video("https://youtu.be/qY1juqIDT10?t=5", title="A talk", caption="Words about it.") }}
+
+{{ trajectories("mnist", count=4) }}
+
+{{ image("wide.png", alt="Wide", caption="A wide picture.") }}
+
+![In a sentence](turned.jpg) and words.
+
+{{ image("drawn.svg", alt="Drawn", width=200) }}
+
+"""
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 30 20"><circle r="9"/></svg>'
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site with pictures of every kind, each also turned by its EXIF, and a video."""
+    folder = tmp_path_factory.mktemp("embeds")
+    calls = [*_pictures(folder / "source")]
+    config = write_site(folder / "source", index=INDEX)
+    more = folder / "source" / "pages" / "more.md"
+    more.write_text("\n\n".join(["# Pictures", *calls, *calls]), encoding="utf-8")
+    site = load_site(config)
+    pages = read_pages(site)
+    manifest = manifest_for(pages)
+    output = folder / "built"
+    for asset in site_theme(site).assets.values():
+        (output / asset.uri).parent.mkdir(parents=True, exist_ok=True)
+        (output / asset.uri).write_bytes(asset.data)
+    for file in (file for page in pages for file in page.files):
+        (output / file.uri).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file.source, output / file.uri)
+    for uri, html in render_site(site, pages, manifest).items():
+        (output / uri).parent.mkdir(exist_ok=True)
+        (output / uri).write_text(html, encoding="utf-8")
+    draw_poster(output / manifest.figures[0].record.files["poster"].path)
+    return output
+
+
+def _pictures(folder: Path) -> Iterator[str]:
+    """Draw the pictures, and call those of every format."""
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (1600, 400), "teal").save(folder / "wide.png")
+    (folder / "drawn.svg").write_text(SVG, encoding="utf-8")
+    for turn in (1, 6):
+        exif = Image.Exif()
+        exif[0x0112] = turn
+        for form, suffix in FORMATS.items():
+            name = f"{'turned' if turn > 1 else 'plain'}.{suffix}"
+            Image.new("RGB", (60, 40), "navy").save(folder / name, form, exif=exif)
+            yield f'{{{{ image("{name}", alt="{name}") }}}}'
+
+
+@pytest.fixture
+def visit(browser: Browser, built: Path) -> Iterator[Visit]:
+    """A reader with scripts."""
+    context = browser.new_context(reduced_motion="reduce", viewport={"width": 800, "height": 1400})
+    yield Visit(context, built)
+    context.close()
+
+
+class Visit:
+    """A page of the site, and every request that it made; hosts beside the site's answer a word."""
+
+    def __init__(self, context: BrowserContext, built: Path) -> None:
+        self.built = built
+        self.asked: list[Request] = []
+        self.troubles: list[str] = []
+        context.route("**/*", self._answer)
+        self.page: Page = context.new_page()
+        self.page.on("console", lambda message: self.troubles.append(message.text))
+        self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
+        self.page.goto(f"{SITE}index.html")
+
+    def _answer(self, route: Route) -> None:
+        self.asked.append(route.request)
+        if route.request.url.startswith(SITE):
+            route.fulfill(
+                path=self.built / urlsplit(route.request.url).path.removeprefix("/paper/")
+            )
+        else:
+            route.fulfill(body="<!DOCTYPE html><title>player</title>", content_type="text/html")
+
+    def elsewhere(self) -> list[Request]:
+        """What was asked of other hosts."""
+        return [request for request in self.asked if not request.url.startswith(SITE)]
+
+
+def test_the_player_comes_with_the_click(visit: Visit) -> None:
+    """Before it nothing is asked of another host; then the player's page alone, with a referrer."""
+    visit.page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    visit.page.wait_for_load_state("networkidle")
+    assert visit.elsewhere() == []
+    assert visit.page.locator("iframe").count() == 0
+    visit.page.get_by_role("button", name="A talk (YouTube)").click()
+    visit.page.wait_for_load_state("networkidle")
+    (request,) = visit.elsewhere()
+    assert request.url == PLAYER
+    assert request.all_headers()["referer"] == "https://project.example/"
+    player = visit.page.locator("iframe")
+    assert player.get_attribute("title") == "A talk"
+    assert player.get_attribute("referrerpolicy") == "strict-origin-when-cross-origin"
+    allowed = (player.get_attribute("allow") or "").split("; ")
+    assert {"fullscreen", "autoplay"} <= set(allowed)
+    assert visit.page.evaluate("document.activeElement.localName") == "iframe"
+    assert visit.page.locator(".screen button").count() == 0
+    assert visit.troubles == []
+
+
+def test_keyboard(visit: Visit) -> None:
+    """The button is reached and pressed by keys; the player has the focus, and one leaves it."""
+    button = visit.page.get_by_role("button", name="A talk")
+    for _ in range(5):
+        visit.page.keyboard.press("Tab")
+        if button.evaluate("element => element === document.activeElement"):
+            break
+    assert button.evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
+    visit.page.keyboard.press("Enter")
+    visit.page.wait_for_selector("iframe")
+    visit.page.wait_for_load_state("networkidle")
+    assert visit.page.evaluate("document.activeElement.localName") == "iframe"
+    assert [request.url for request in visit.elsewhere()] == [PLAYER]
+
+
+def test_no_shift(visit: Visit) -> None:
+    """The player takes the place of its poster to the pixel."""
+    before = visit.page.locator(".screen").bounding_box()
+    assert before is not None
+    assert before["width"] / before["height"] == pytest.approx(16 / 9, abs=0.01)
+    visit.page.locator(".start").click()
+    assert visit.page.locator("iframe").bounding_box() == before
+    assert visit.page.locator(".screen").bounding_box() == before
+
+
+def test_without_scripts(browser: Browser, built: Path) -> None:
+    """The poster is then a plain link to the video."""
+    context = browser.new_context(java_script_enabled=False)
+    visit = Visit(context, built)
+    link = visit.page.get_by_role("link", name="A talk (YouTube)")
+    assert link.get_attribute("href") == "https://www.youtube.com/watch?v=qY1juqIDT10&t=5s"
+    assert visit.page.locator(".screen button").count() == 0
+    assert visit.elsewhere() == []
+    context.close()
+
+
+def test_the_policy_holds(visit: Visit) -> None:
+    """The page frames no host but its video's, whatever is put into it."""
+    visit.page.evaluate("""() => {
+      for (const host of ["www.youtube.com", "player.vimeo.com", "project.example"]) {
+        const frame = document.createElement("iframe");
+        frame.src = `https://${host}/x`;
+        document.body.append(frame);
+      }
+    }""")
+    visit.page.wait_for_load_state("networkidle")
+    assert visit.elsewhere() == []
+    assert sum("frame-src" in trouble for trouble in visit.troubles) == 3
+
+
+SIZES = """async () => {
+  const images = [...document.querySelectorAll("main figure > img, main p img")];
+  images.forEach(image => { image.loading = "eager" });
+  await Promise.all(images.map(image => image.decode()));
+  return images.map(image => [image.alt, image.naturalWidth, image.naturalHeight,
+    ...["width", "height"].map(name => +image.getAttribute(name))]);
+}"""
+
+
+def test_pictures_are_shown_at_the_size_that_was_kept(visit: Visit) -> None:
+    """For every format, turned by EXIF or not, width and height are those that Chromium sees."""
+    sizes = visit.page.evaluate(SIZES)
+    assert len(sizes) == 3
+    visit.page.goto(f"{SITE}more/index.html")
+    sizes += visit.page.evaluate(SIZES)
+    assert len(sizes) == 3 + 4 * len(FORMATS)
+    for alt, *size in sizes:
+        if alt == "Drawn":
+            assert size[2:] == [200, 133]
+        else:
+            assert size[:2] == size[2:], alt
+    assert visit.page.evaluate("document.documentElement.scrollWidth") <= 800
+
+
+def test_pictures_keep_their_place(browser: Browser, built: Path) -> None:
+    """Before a picture is there, its box has the shape that it will have, and fits the column."""
+    context = browser.new_context(reduced_motion="reduce", viewport={"width": 390, "height": 800})
+    visit = Visit(context, built)
+    context.route("**/media/**", lambda route: route.abort())
+    visit.page.reload()
+    box = visit.page.locator("img[alt=Wide]").bounding_box()
+    assert box is not None
+    assert box["width"] <= 390
+    assert box["width"] / box["height"] == pytest.approx(4, abs=0.05)
+    context.close()
+
+
+def test_far_pictures_wait(visit: Visit) -> None:
+    """What stands far down is not asked for before a reader comes near."""
+    visit.page.goto(f"{SITE}more/index.html")
+    lazy = visit.page.evaluate("[...document.querySelectorAll('main img')].map(i => i.loading)")
+    assert lazy == ["auto"] * 4 + ["lazy"] * (len(lazy) - 4)
+
+
+def test_turned_pictures_are_turned(built: Path) -> None:
+    """The pictures of this test are what it says: on their sides, but for GIF, which cannot be."""
+    for suffix in FORMATS.values():
+        (path,) = (built / "media").glob(f"turned-*.{suffix}")
+        with Image.open(path) as image:
+            turn = image.getexif().get(0x0112)
+        assert turn == (None if suffix == "gif" else 6)

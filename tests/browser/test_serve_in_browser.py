@@ -1,0 +1,198 @@
+"""`sitegen serve` in Chromium: pages are edited, broken and mended, and the browser follows."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.support.browsing import chromium, until
+from tests.support.builders import INDEX, FakeCamera, write_page, write_site
+from tests.support.previewing import Running, running
+
+OTHER = INDEX.replace("count=4", "count=5")
+BROKEN = INDEX.replace("count=4", "cuont=4")
+
+
+browser = pytest.fixture(scope="module")(chromium)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A site that was never built."""
+    return write_site(tmp_path / "site")
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page on which nothing may go wrong, but for errors that the server means to tell."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    troubles: list[str] = []
+    page.on("console", lambda message: troubles.append(message.text))
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    yield page
+    page.close()
+    assert [trouble for trouble in troubles if "status of 503" not in trouble] == []
+
+
+@pytest.fixture
+def server(config: Path) -> Iterator[Running]:
+    """A preview of a site that is rendered."""
+    with running(config) as server:
+        server.wait_until_settled()
+        yield server
+
+
+def test_new_words_reload_the_page(server: Running, config: Path, page: Page) -> None:
+    """An edit is in the browser at once, at the place that the reader had scrolled to."""
+    long = INDEX + "\n" + "\n\n".join(f"Paragraph {number}." for number in range(200))
+    write_page(config, long)
+    page.goto(server.address)
+    expect(page.get_by_text("Paragraph 199.")).to_be_attached()
+    page.wait_for_load_state("load")
+    page.evaluate("scrollTo(0, 2000)")
+    waits = []
+    for words in ("New words.", "More words.", "Other words."):  # a busy machine may be slow once
+        started = time.monotonic()
+        write_page(config, long.replace("Words.", words))
+        expect(page.get_by_text(words)).to_be_attached()
+        waits.append(time.monotonic() - started)
+        until(page, "Math.abs(scrollY - 2000) < 50")
+    assert min(waits) < 3  # with a browser beside, on a machine that may be busy
+
+
+def test_mistake_and_its_mending(server: Running, config: Path, page: Page) -> None:
+    """File, line and hint stand over the last good page, and go when it is mended."""
+    page.goto(server.address)
+    write_page(config, BROKEN)
+    overlay = page.get_by_role("alertdialog")
+    expect(overlay).to_contain_text("index.md:3")
+    expect(overlay).to_contain_text('did you mean "count"?')
+    expect(overlay.locator("code")).to_have_text(f"{config.parent}/pages/index.md:3")
+    expect(page.get_by_text("Words.")).to_be_attached()
+    write_page(config, BROKEN.replace("cuont", "coumt"))
+    expect(overlay).to_contain_text("coumt")
+    write_page(config, INDEX)
+    expect(overlay).to_have_count(0)
+    assert server.preview.scene.error is None
+
+
+def test_overlay_can_be_put_away(server: Running, config: Path, page: Page) -> None:
+    """By Escape and by its button, to look at the page behind it."""
+    page.goto(server.address)
+    overlay = page.get_by_role("alertdialog")
+    write_page(config, BROKEN)
+    expect(overlay.get_by_role("button")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(overlay).to_have_count(0)
+    write_page(config, BROKEN.replace("cuont", "coumt"))
+    overlay.get_by_role("button").click()
+    expect(overlay).to_have_count(0)
+
+
+def test_first_build_fails(config: Path, page: Page) -> None:
+    """The mistake is a page, that of another mistake follows, and the site comes by itself."""
+    write_page(config, BROKEN)
+    with running(config) as server:
+        page.goto(server.address)
+        expect(page.get_by_text("cuont: unknown")).to_be_visible()
+        write_page(config, BROKEN.replace("cuont", "coumt"))
+        expect(page.get_by_text("coumt: unknown")).to_be_visible()
+        write_page(config, INDEX)
+        expect(page.get_by_text("Words.")).to_be_visible()
+        page.goto("about:blank")
+
+
+def test_clip_appears_when_it_is_filmed(config: Path, page: Page) -> None:
+    """A new figure has its place, then its clip, which plays."""
+    with running(config, FakeCamera(pause=0.3)) as server:
+        page.goto(server.address)
+        expect(page.get_by_text("There is no clip of this figure yet")).to_be_visible()
+        expect(page.get_by_role("status").last).to_contain_text("rendering tiny-trajectories")
+        video = page.locator("video")
+        expect(video).to_have_count(1)
+        until(page, "(v => v.currentTime > 0 && !v.paused)(document.querySelector('video'))")
+        assert page.evaluate("document.querySelector('video').currentSrc").endswith(".mp4")
+        expect(page.get_by_role("status")).to_have_count(0)
+        page.goto("about:blank")
+
+
+def test_old_clip_is_marked(server: Running, config: Path, page: Page) -> None:
+    """While the new clip is made the old one is there, says so, and is then replaced."""
+    page.goto(server.address)
+    source = page.locator("video source")
+    old = source.get_attribute("src")
+    server.renderer.pause = 0.3
+    write_page(config, OTHER)
+    marked = page.locator(".sitegen-outdated")
+    expect(marked).to_have_id("tiny-trajectories")
+    assert source.get_attribute("src") == old
+    expect(marked).to_have_count(0)
+    assert source.get_attribute("src") != old
+
+
+def test_server_that_comes_back(config: Path, page: Page) -> None:
+    """After a restart at the same port the open page finds it, and shows the new site."""
+    with running(config) as server:
+        server.wait_until_settled()
+        page.goto(server.address)
+        expect(page.get_by_text("Words.")).to_be_visible()
+        port = server.port
+    write_page(config, INDEX.replace("Words.", "Other words."))
+    with running(config, port=port):
+        expect(page.get_by_text("Other words.")).to_be_visible()
+        page.goto("about:blank")
+
+
+LOOK = """
+async url => {
+  const seen = [];
+  for (const mode of ["cors", "no-cors"]) {
+    try { seen.push(await (await fetch(url, {mode})).text()); } catch {}
+  }
+  return seen.join("");
+}
+"""
+
+SHOW = """
+url => new Promise(done => {
+  const picture = new Image();
+  picture.onload = () => done(true);
+  picture.onerror = () => done(false);
+  picture.src = url;
+})
+"""
+
+
+def test_other_pages_cannot_look(server: Running, browser: Browser, tmp_path: Path) -> None:
+    """A page of another origin reads nothing and shows nothing: no words, no clips, no poster."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/index.html").write_text("<!DOCTYPE html><title>Another site</title>")
+    handler = functools.partial(Quiet, directory=str(tmp_path / "other"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as other:
+        thread = threading.Thread(target=other.serve_forever)
+        thread.start()
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{other.server_port}/")
+        assert "Another" in page.evaluate(LOOK, page.url)
+        for path in ("", "media.json", "_sitegen/reload.js"):
+            assert page.evaluate(LOOK, server.address + path) == ""
+        poster = next((server.preview.config.parent / "build/media").glob("*.webp")).name
+        assert page.evaluate(SHOW, f"{server.address}media/{poster}") is False
+        page.close()
+        other.shutdown()
+        thread.join()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """A server that says nothing on the terminal."""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""

@@ -1,0 +1,111 @@
+"""`sitegen clean` removes what sitegen made, and nothing that an author did."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sitegen.build.clean import clean
+from sitegen.config.loader import load_site
+from sitegen.core.errors import ConfigError, LockedError
+from sitegen.core.files import lock
+from tests.support.builders import Builder, environment, traces, write_site
+
+DEAD = ".sitegen-tmp-99999999-1-0a"
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Builder:
+    """A site that was built."""
+    site = Builder(write_site(tmp_path / "site"))
+    site()
+    return site
+
+
+def names(folder: Path) -> set[str]:
+    """What lies in a folder."""
+    return {path.name for path in folder.iterdir()}
+
+
+def test_built_folder_goes_and_the_store_stays(built: Builder) -> None:
+    """The next build renders nothing."""
+    store = traces(built.root / ".sitegen/objects") | traces(built.root / ".sitegen/records")
+    removed = clean(load_site(built.config))
+    assert removed == [str(built.output)]
+    assert names(built.root) == {".sitegen", "models", "pages", "site.toml"}
+    after = traces(built.root / ".sitegen/objects") | traces(built.root / ".sitegen/records")
+    assert after == store
+    assert built().rendered == ()
+
+
+def test_store_goes_when_asked(built: Builder) -> None:
+    """What the author keeps in its folder stays, and the folder with it."""
+    mine = built.root / ".sitegen/mine.txt"
+    mine.write_text("mine")
+    clean(load_site(built.config), store=True)
+    assert names(mine.parent) == {"lock", "mine.txt"}
+    mine.unlink()
+    clean(load_site(built.config), store=True)
+    assert not mine.parent.exists()
+    assert built().rendered == ("tiny-trajectories",)
+
+
+def test_leftovers_of_the_dead_go(built: Builder) -> None:
+    """What killed builds left beside the output and in the store; that of the living stays."""
+    living = f".sitegen-tmp-{os.getpid()}-0-0a"
+    folders = (built.root, built.root / ".sitegen", built.root / ".sitegen/work")
+    for folder in folders:
+        (folder / DEAD).mkdir()
+        (folder / living).mkdir()
+    removed = clean(load_site(built.config))
+    assert {Path(path).name for path in removed} == {DEAD, "build"}
+    for folder in folders:
+        assert living in names(folder)
+        assert DEAD not in names(folder)
+
+
+def test_folder_that_sitegen_did_not_build(built: Builder) -> None:
+    """It is refused, and nothing at all is removed."""
+    (built.output / "media.json").write_text("{}")
+    before = traces(built.root)
+    with pytest.raises(ConfigError, match="it would be replaced whole"):
+        clean(load_site(built.config), store=True)
+    assert traces(built.root) == before
+
+
+def test_link_to_the_built_folder_stays(built: Builder, tmp_path: Path) -> None:
+    """Whoever made the link wants the next build there again."""
+    built.output.rename(tmp_path / "elsewhere")
+    built.output.symlink_to(tmp_path / "elsewhere")
+    clean(load_site(built.config))
+    assert built.output.is_symlink()
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_not_while_a_build_is_at_work(built: Builder) -> None:
+    """Nothing is taken from under its feet."""
+    with lock(built.root / ".sitegen/lock"), pytest.raises(LockedError):
+        clean(load_site(built.config))
+    assert built.output.exists()
+
+
+def test_nothing_to_remove(tmp_path: Path) -> None:
+    """A site that was never built: not even a lock is left there."""
+    config = write_site(tmp_path)
+    before = traces(tmp_path)
+    assert clean(load_site(config), store=True) == []
+    assert traces(tmp_path) == before
+
+
+def test_command(built: Builder) -> None:
+    """It says what went, or that there was nothing."""
+    command = [sys.executable, "-m", "sitegen", "clean"]
+    for said in ("removed build\n", "there was nothing to remove\n"):
+        done = subprocess.run(
+            command, cwd=built.root, env=environment(), capture_output=True, text=True, check=True
+        )
+        assert (done.stdout, done.stderr) == (said, "")

@@ -1,0 +1,190 @@
+"""Rendering: each clip kept at once, errors with their place, and several figures at a time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sitegen.build.cache import Store
+from sitegen.build.executor import RenderExecutor, naming
+from sitegen.build.plan import PlannedFigure
+from sitegen.core.diagnostics import SourceLocation
+from sitegen.core.errors import LockedError, RefusedError, SitegenError, TargetError
+from sitegen.core.progress import Silent
+from sitegen.figures.base import Figure, spec_json
+from sitegen.figures.trajectories.spec import Trajectories
+from sitegen.media.encoder import ClipSpec, write_still
+from sitegen.media.frames import Frame
+from sitegen.media.jobs import ClipSource, RenderJob
+from sitegen.media.manifest import MediaFile, ModelRef
+from tests.support.builders import temporaries
+
+
+def planned(seed: int) -> PlannedFigure:
+    """A figure to render."""
+    spec = Trajectories("tiny", count=1, seed=seed)
+    figure = Figure(
+        "trajectories", f"figure-{seed}", spec, "", None, SourceLocation("index.md", seed)
+    )
+    return PlannedFigure(
+        figure, "index.html", (ModelRef("tiny", "0" * 64),), 2, f"{seed:064x}", "cpu"
+    )
+
+
+class Camera:
+    """Counts how many figures are rendered at a time; seed 13 breaks down, seed 7 is short."""
+
+    def __init__(self, pause: float = 0.0) -> None:
+        self.pause = pause
+        self.most = self.now = 0
+        self.frames: dict[str, int] = {}
+        self.guard = threading.Lock()
+
+    def render_job(self, figure: Figure) -> RenderJob:
+        """Prepare two frames of noise, and a third."""
+        spec = spec_json(figure)
+        clip = ClipSource(ClipSpec(24.0, 18, 2, (0, 0, 0)), self._frames(figure, spec))
+        return RenderJob((2, 1, 0), spec, {"": clip})
+
+    def pace(self, model: str) -> float:
+        """Nobody asks."""
+        raise NotImplementedError
+
+    def _frames(self, figure: Figure, spec: dict[str, int]) -> Iterator[Frame]:
+        with self.guard:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        for number in range(2 if spec["seed"] == 7 else 3):
+            time.sleep(self.pause)
+            if spec["seed"] == 13:
+                raise RefusedError("broke down")
+            with self.guard:
+                self.frames[figure.id] = number + 1
+            yield np.full((8, 8, 3), 50 * number, np.uint8)
+        with self.guard:
+            self.now -= 1
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_records_and_store(tmp_path: Path, workers: int) -> None:
+    """Every figure has its record, under its key; as many are rendered at a time as asked for."""
+    renderer, store = Camera(pause=0.05), Store(tmp_path)
+    figures = [planned(seed) for seed in range(3)]
+    records = RenderExecutor(renderer, store, Silent()).render(figures, workers)
+    assert set(records) == {each.request_digest for each in figures}
+    for each in figures:
+        assert each.key is not None
+        assert store.get(each.key) == records[each.request_digest]
+        assert records[each.request_digest].levels == (2, 1, 0)
+        assert records[each.request_digest].files["mp4"].frames == 3
+    assert renderer.most == workers
+    assert temporaries(tmp_path) == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_is_wrong_is_told_before_the_first_is_filmed(tmp_path: Path, workers: int) -> None:
+    """A model that does not fit, far down the page, costs no minutes; all faults are told."""
+
+    class Strict(Camera):
+        """Refuses odd seeds."""
+
+        def render_job(self, figure: Figure) -> RenderJob:
+            """As its parent, of even seeds only."""
+            if spec_json(figure)["seed"] % 2:
+                raise RefusedError("does not fit")
+            return super().render_job(figure)
+
+    renderer = Strict()
+    with pytest.raises(RefusedError) as caught:
+        RenderExecutor(renderer, Store(tmp_path), Silent()).render(
+            [planned(seed) for seed in range(4)], workers
+        )
+    told = str(caught.value).splitlines()
+    assert told == [f"index.md:{n}: figure-{n}: does not fit" for n in (1, 3)]
+    assert renderer.frames == {}
+
+
+def test_work_comes_before_frames_and_stills_after_them(tmp_path: Path) -> None:
+    """So frames can show what was computed, and a still what the frames have shown."""
+    told: list[str] = []
+
+    class Painter(Camera):
+        """Tells what it is asked for."""
+
+        def render_job(self, figure: Figure) -> RenderJob:
+            """Two steps of work, a clip of two frames for each page, and a still."""
+            clip = ClipSpec(24.0, 18, 2, (0, 0, 0))
+            clips = {name: ClipSource(clip, self._pages(name)) for name in ("", "dark")}
+            stills = {"strip": self._draw}
+            return RenderJob(
+                (0, 0), {}, clips, 2, self._context(), stills, lambda: {"summary": " ".join(told)}
+            )
+
+        def _context(self) -> Iterator[None]:
+            for _ in range(2):
+                told.append("work")
+                yield
+
+        def _pages(self, name: str) -> Iterator[Frame]:
+            for _ in range(2):
+                told.append(name or "light")
+                yield np.zeros((8, 8, 3), np.uint8)
+
+        def _draw(self, folder: Path) -> MediaFile:
+            told.append("still")
+            return write_still(np.zeros((8, 8, 3), np.uint8), folder / "strip.webp")
+
+    (record,) = (
+        RenderExecutor(Painter(), Store(tmp_path), Silent()).render([planned(1)], 1).values()
+    )
+    assert record.results == {"summary": "work work light light dark dark still"}
+    assert {"mp4", "mp4-dark", "strip"} <= set(record.files)
+
+
+def test_what_was_finished_is_kept(tmp_path: Path) -> None:
+    """The figure before the failure is in the store; the error tells place, figure and cause."""
+    store = Store(tmp_path)
+    executor = RenderExecutor(Camera(), store, Silent())
+    with pytest.raises(RefusedError, match=r"^index\.md:13: figure-13: broke down$"):
+        executor.render([planned(1), planned(13), planned(2)], 1)
+    assert store.get(planned(1).key or "") is not None
+    assert store.get(planned(2).key or "") is None
+    assert temporaries(tmp_path) == []
+
+
+def test_failure_stops_the_others(tmp_path: Path) -> None:
+    """What is under way ends at its next frame, what has not begun does not begin."""
+    renderer = Camera(pause=0.2)
+    with pytest.raises(RefusedError, match="figure-13: broke down"):
+        RenderExecutor(renderer, Store(tmp_path), Silent()).render(
+            [planned(1), planned(13), planned(2), planned(3)], 2
+        )
+    assert renderer.frames.get("figure-1", 0) < 3
+    assert "figure-3" not in renderer.frames
+    assert temporaries(tmp_path) == []
+
+
+def test_clip_that_lacks_a_frame(tmp_path: Path) -> None:
+    """Fewer frames than levels is a failure, not a shorter clip."""
+    with pytest.raises(TargetError, match="figure-7: 2 frames for 3 levels"):
+        RenderExecutor(Camera(), Store(tmp_path), Silent()).render([planned(7)], 1)
+    assert Store(tmp_path).get(planned(7).key or "") is None
+
+
+@pytest.mark.parametrize("kind", [RefusedError, TargetError, LockedError])
+def test_errors_keep_their_kind(kind: type[SitegenError]) -> None:
+    """The exit code is that of the cause."""
+    with pytest.raises(kind, match=r"^index\.md:1: figure-1: cause$"), naming(planned(1).figure):
+        raise kind("cause")
+
+
+def test_key_needs_an_environment() -> None:
+    """A machine that only renders has no key to render under."""
+    assert planned(1).key == f"{1:064x}-cpu"
+    assert replace(planned(1), environment=None).key is None

@@ -1,0 +1,661 @@
+"""`sitegen publish` puts the built site on a branch, and can destroy nobody's work.
+
+The remotes are bare repositories beside the site, with hooks that refuse, are slow or interfere.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from sitegen.config.loader import load_site
+from sitegen.core.errors import LockedError, PlatformError, PublishError
+from sitegen.core.files import lock
+from sitegen.core.progress import Silent
+from sitegen.deploy.freshness import freshness
+from sitegen.deploy.git import Repository, public
+from sitegen.deploy.publish import PublishOptions, PublishResult, pages_address, publish
+from tests.support.builders import Builder, environment, traces, write_site
+
+SITE = 'title = "A title"\n{}[models.tiny]\npath = "models/tiny"\n'
+PAGES = "refs/heads/gh-pages"
+BOT = ("-c", "user.name=Somebody", "-c", "user.email=some@example.org")
+
+
+def git(folder: Path, *words: str, check: bool = True) -> str:
+    """What git says in a folder."""
+    done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=check)
+    return done.stdout.strip("\n")
+
+
+@dataclass
+class Paper:
+    """An author's clone with a built site, and the bare repository that it came from."""
+
+    site: Builder
+    bare: Path
+    report: Silent = field(default_factory=Silent)
+
+    @property
+    def root(self) -> Path:
+        """The clone."""
+        return self.site.root
+
+    def publish(self, **wishes: object) -> PublishResult:
+        """Publish as the command does."""
+        self.report = Silent()
+        site = load_site(self.site.config)
+        return publish(site, site.output, PublishOptions(**wishes), self.report)  # type: ignore[arg-type]
+
+    def tip(self, branch: str = PAGES) -> str:
+        """The commit of a branch of the bare repository; empty if there is no such branch."""
+        return git(self.bare, "for-each-ref", "--format=%(objectname)", branch)
+
+    def files(self) -> dict[str, bytes]:
+        """What the branch holds."""
+        names = git(self.bare, "ls-tree", "-r", "--name-only", PAGES).splitlines()
+        return {
+            name: subprocess.run(
+                ["git", "show", f"{PAGES}:{name}"], cwd=self.bare, capture_output=True, check=True
+            ).stdout
+            for name in names
+        }
+
+    def built(self) -> dict[str, bytes]:
+        """What the folder holds."""
+        paths = [path for path in self.site.output.rglob("*") if path.is_file()]
+        return {path.relative_to(self.site.output).as_posix(): path.read_bytes() for path in paths}
+
+    def rebuild(self, words: str) -> None:
+        """Build another text."""
+        (self.root / "pages/index.md").write_text(f"{words}\n")
+        self.site()
+
+    def hook(self, name: str, script: str, *, here: bool = False) -> None:
+        """Give the bare repository, or the clone, a hook."""
+        path = (self.root / ".git" if here else self.bare) / "hooks" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+
+    def push_of_somebody(self, branch: str = "gh-pages", **files: str) -> str:
+        """Another clone pushes a commit onto the branch."""
+        clone = self.bare.parent / f"clone-{time.monotonic_ns()}"
+        git(self.bare.parent, "clone", "--quiet", str(self.bare), str(clone))
+        git(clone, "checkout", "--quiet", "-B", branch, f"origin/{branch}", check=False)
+        git(clone, "checkout", "--quiet", "--orphan", branch, check=False)
+        for name, text in (files or {"hello": "hello"}).items():
+            (clone / name).write_text(text)
+        git(clone, "add", "--all")
+        git(clone, *BOT, "commit", "--quiet", "-m", "Somebody's work")
+        git(clone, "push", "--quiet", "origin", f"HEAD:refs/heads/{branch}")
+        return git(clone, "rev-parse", "HEAD")
+
+    def condition(self) -> tuple[object, ...]:
+        """All of the clone that an author sees: files, index, stashes, branches, where HEAD is."""
+        files = {
+            name: trace
+            for name, trace in traces(self.root).items()
+            if not name.startswith(str(self.root / ".git")) and "/.sitegen" not in name
+        }
+        told = ("status --porcelain", "stash list", "branch --list", "symbolic-ref HEAD")
+        index = (self.root / ".git/index").read_bytes()
+        return files, index, [git(self.root, *words.split()) for words in told]
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Git asks for no password and reads no settings of this machine."""
+    monkeypatch.setenv("GIT_TERMINAL_PROMPT", "0")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+
+
+@pytest.fixture
+def paper(tmp_path: Path) -> Paper:
+    """A committed, built site, whose work tree and index are dirty, with a stash."""
+    root, bare = tmp_path / "a clone", tmp_path / "a remote.git"
+    site = Builder(write_site(root, index="Words.\n", site=SITE.format("")))
+    git(tmp_path, "init", "--quiet", "--bare", "--initial-branch=main", str(bare))
+    git(root, "init", "--quiet", "--initial-branch=main")
+    git(root, "config", "user.name", "Ann")
+    git(root, "config", "user.email", "ann@example.org")
+    git(root, "remote", "add", "origin", str(bare))
+    (root / ".gitignore").write_text("/build/\n/.sitegen/\n")
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "-m", "First")
+    git(root, "push", "--quiet", "origin", "main")
+    site()
+    (root / "pages/draft.txt").write_text("to be stashed")
+    git(root, "stash", "--include-untracked")
+    (root / "pages/draft.txt").write_text("untracked")
+    (root / "staged.txt").write_text("staged")
+    git(root, "add", "staged.txt")
+    (root / ".gitignore").write_text("/build/\n/.sitegen/\n# changed\n")
+    return Paper(site, bare)
+
+
+def test_one_commit_with_the_built_folder(paper: Paper) -> None:
+    """The branch holds the folder, byte for byte, in a commit without parents by the author."""
+    before = paper.condition()
+    done = paper.publish()
+    assert paper.condition() == before
+    assert paper.files() == paper.built()
+    assert ".nojekyll" in paper.files()
+    log = git(paper.bare, "log", "--format=%P|%cn|%ce|%s", PAGES)
+    assert log == "|Ann|ann@example.org|Publish A title"
+    assert done.commit == paper.tip()
+    assert any("published to gh-pages of origin" in line for line in done.lines())
+    assert git(paper.bare, "fsck", "--strict") == ""
+
+
+def test_again_is_one_commit_again(paper: Paper) -> None:
+    """A changed site replaces the commit; the same one pushes nothing."""
+    paper.publish()
+    first = paper.tip()
+    again = paper.publish()
+    assert (again.changed, paper.tip()) == (False, first)
+    assert "holds this site already" in again.lines()[0]
+    assert not any("putting" in line for line in paper.report.lines)
+    paper.rebuild("Other words.")
+    assert paper.publish().changed
+    assert paper.tip() != first
+    assert git(paper.bare, "rev-list", "--count", PAGES) == "1"
+    assert paper.files() == paper.built()
+
+
+def test_nothing_stays_behind(paper: Paper) -> None:
+    """No branch is left in the clone; our own refs keep only what was published."""
+    paper.publish()
+    refs = git(paper.root, "for-each-ref", "--format=%(refname)").splitlines()
+    ours = [f"refs/sitegen/{state}/origin/gh-pages" for state in ("attempted", "published")]
+    known = ["refs/heads/main", "refs/remotes/origin/gh-pages", "refs/remotes/origin/main"]
+    assert refs == [*known, *ours, "refs/stash"]
+
+
+def test_domain_of_the_site(paper: Paper) -> None:
+    """CNAME is written each time from site.toml, and the address is told."""
+    paper.site.config.write_text(SITE.format('domain = "paper.example.org"\n'))
+    paper.site()
+    for words in ("One.", "Two."):
+        paper.rebuild(words)
+        done = paper.publish()
+        assert paper.files().pop("CNAME") == b"paper.example.org"
+        assert "it is at https://paper.example.org/" in done.lines()
+
+
+def test_dry_run_changes_nothing(paper: Paper) -> None:
+    """It says what would be put where, and neither repository is touched."""
+    everything = traces(paper.bare), git(paper.root, "for-each-ref"), paper.condition()
+    done = paper.publish(dry_run=True)
+    assert everything == (traces(paper.bare), git(paper.root, "for-each-ref"), paper.condition())
+    assert any(line.startswith("would put ") for line in paper.report.lines)
+    assert done.lines()[0].startswith("nothing was pushed")
+    with pytest.raises(PublishError, match="no remote is called fork"):
+        paper.publish(dry_run=True, remote="fork")
+
+
+def test_work_of_others_is_not_overwritten(paper: Paper) -> None:
+    """A branch that moved since we published stays, until --overwrite."""
+    paper.publish()
+    theirs = paper.push_of_somebody()
+    paper.rebuild("Other words.")
+    with pytest.raises(PublishError, match=f"is at {theirs[:10]}, which was not published from"):
+        paper.publish()
+    assert paper.tip() == theirs
+    git(paper.root, "fetch", "--quiet", "origin")  # that it was fetched does not make it ours
+    with pytest.raises(PublishError, match="add --overwrite"):
+        paper.publish()
+    assert paper.publish(overwrite=True).changed
+    assert paper.files() == paper.built()
+
+
+def test_branch_of_somebody_before_the_first_time(paper: Paper) -> None:
+    """A gh-pages branch that was there before is somebody's work, too."""
+    theirs = paper.push_of_somebody()
+    words = "somebody else has pushed there, or you from another one"
+    with pytest.raises(PublishError, match=words):
+        paper.publish()
+    assert paper.tip() == theirs
+
+
+def test_branch_that_was_removed(paper: Paper) -> None:
+    """It is made anew."""
+    paper.publish()
+    git(paper.bare, "update-ref", "-d", PAGES)
+    assert paper.publish().changed
+    assert paper.files() == paper.built()
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_push_while_the_commit_is_made(
+    paper: Paper, monkeypatch: pytest.MonkeyPatch, overwrite: bool
+) -> None:
+    """Whoever pushes after our look at the remote is not overwritten, told to or not."""
+    paper.publish()
+    paper.rebuild("Other words.")
+    theirs: list[str] = []
+    identity = Repository.identity
+
+    def slow(repository: Repository) -> dict[str, str]:
+        theirs.append(paper.push_of_somebody())
+        return identity(repository)
+
+    monkeypatch.setattr(Repository, "identity", slow)
+    with pytest.raises(PublishError, match="stale info"):
+        paper.publish(overwrite=overwrite)
+    assert [paper.tip()] == theirs
+
+
+def test_settings_of_another_repository(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within a hook of git, its variables speak of a repository that is not the site's."""
+    for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"):
+        monkeypatch.setenv(name, "/nowhere")
+    site = load_site(paper.site.config)
+    assert publish(site, site.output, PublishOptions(), Silent()).changed
+
+
+def test_push_during_our_push(paper: Paper) -> None:
+    """Whoever comes between is not overwritten, not even with --overwrite."""
+    paper.publish()
+    theirs = paper.push_of_somebody()
+    ours = git(paper.root, "rev-parse", "refs/sitegen/published/origin/gh-pages")
+    git(paper.bare, "update-ref", PAGES, ours)
+    paper.rebuild("Other words.")
+    paper.hook("pre-push", f"git -C '{paper.bare}' update-ref {PAGES} {theirs}", here=True)
+    for overwrite in (False, True):
+        git(paper.bare, "update-ref", PAGES, ours)
+        with pytest.raises(PublishError, match="was refused"):
+            paper.publish(overwrite=overwrite)
+        assert paper.tip() == theirs
+
+
+def test_domain_that_somebody_set_is_not_lost(paper: Paper) -> None:
+    """GitHub's settings write CNAME to the branch; --overwrite asks for it in site.toml."""
+    theirs = paper.push_of_somebody(CNAME="old.example.org\n")
+    with pytest.raises(PublishError, match=r'write domain = "old\.example\.org" into'):
+        paper.publish(overwrite=True)
+    assert paper.tip() == theirs
+    paper.site.config.write_text(SITE.format('domain = "new.example.org"\n'))
+    paper.site()
+    paper.publish(overwrite=True)
+    assert paper.files()["CNAME"] == b"new.example.org"
+
+
+@pytest.mark.parametrize("branch", ["main", "side"])
+def test_branches_that_are_worked_on(paper: Paper, branch: str) -> None:
+    """The branch that is checked out, here or in another work tree, is refused."""
+    git(paper.root, "worktree", "add", "--quiet", "-b", "side", "../side")
+    with pytest.raises(PublishError, match=f"^{branch} is a branch that is being worked on"):
+        paper.publish(branch=branch, overwrite=True)
+    assert paper.tip("refs/heads/side") == ""
+
+
+def test_main_branch_of_the_remote(paper: Paper) -> None:
+    """Refused even with --overwrite, where somebody works on another branch here."""
+    git(paper.root, "checkout", "--quiet", "-b", "work")
+    before = paper.tip("refs/heads/main")
+    with pytest.raises(PublishError, match="is the main branch of"):
+        paper.publish(branch="main", overwrite=True)
+    assert paper.tip("refs/heads/main") == before
+
+
+def test_first_branch_of_an_empty_remote(paper: Paper) -> None:
+    """Where nothing was pushed before, sources come first, or the site would be the main branch.
+
+    With --overwrite it becomes that, and is ours later on.
+    """
+    git(paper.bare, "update-ref", "-d", "refs/heads/main")
+    git(paper.bare, "symbolic-ref", "HEAD", PAGES)
+    for dry_run in (True, False):
+        with pytest.raises(PublishError, match=r"no branch yet.*`git push origin HEAD`"):
+            paper.publish(dry_run=dry_run)
+    assert paper.tip() == ""
+    paper.publish(overwrite=True)
+    paper.rebuild("Other words.")
+    paper.publish()
+    assert paper.files() == paper.built()
+
+
+def test_remote_whose_main_branch_is_not_there(paper: Paper) -> None:
+    """It has branches all the same, so the site is not the first."""
+    git(paper.bare, "symbolic-ref", "HEAD", "refs/heads/other")
+    assert paper.publish().changed
+
+
+ODD = [
+    "-x",
+    "a b",
+    "a..b",
+    "",
+    "x.lock",
+    "HEAD",
+    "@",
+    "FETCH_HEAD",
+    "refs/heads/x",
+    "heads/x",
+    "0" * 40,
+]
+
+
+@pytest.mark.parametrize("branch", ODD)
+def test_no_name_of_a_branch(paper: Paper, branch: str) -> None:
+    """It is refused before git could take it for something else."""
+    for dry_run in (True, False):
+        with pytest.raises(PublishError, match="is no name of a branch"):
+            paper.publish(branch=branch, dry_run=dry_run)
+
+
+def test_older_than_its_sources(paper: Paper) -> None:
+    """It goes out with a warning that says what to run; with strict it does not."""
+    paper.publish()
+    assert not any("warning: " in line for line in paper.report.lines)
+    page = paper.root / "pages/index.md"
+    page.write_text("Other words.\n")
+    paper.publish()
+    (line,) = (line for line in paper.report.lines if "warning: " in line)
+    assert "is not what `sitegen build` would make now: index.html differs; run it first" in line
+    with pytest.raises(PublishError, match=r"--strict: .*run it first"):
+        paper.publish(strict=True)
+    page.write_text('{{ trajectories("tiny", count=4) }}\n')
+    paper.publish()
+    assert any("tiny-trajectories is not rendered" in line for line in paper.report.lines)
+    page.write_text("{{ nothing }}\n")
+    before = paper.condition()
+    paper.publish()
+    assert any("that stops, " in line and "index.md:1" in line for line in paper.report.lines)
+    assert paper.condition() == before
+
+
+def test_older_with_figures(paper: Paper) -> None:
+    """What an older build made is no file of others: clips and pages that would go."""
+    (paper.root / "pages/more.md").write_text("# More\n\nWords.\n")
+    paper.rebuild('{{ trajectories("tiny", count=4) }}')
+    (paper.root / "pages/more.md").unlink()
+    (paper.root / "pages/index.md").write_text("Words.\n")
+    found = freshness(load_site(paper.site.config), paper.site.output)
+    assert {"index.html differs", "more/index.html would go"} <= set(found.stale)
+    assert any(re.fullmatch(r"media/.*\.mp4 would go", words) for words in found.stale)
+    assert found.foreign == ()
+    assert paper.publish().changed
+    assert any(re.search(r" and \d+ more; run it first", line) for line in paper.report.lines)
+
+
+@pytest.mark.parametrize("stale", [False, True])
+def test_files_of_others(paper: Paper, stale: bool) -> None:
+    """What sitegen did not put there is refused; a build makes the folder without it."""
+    secret = paper.site.output / "secret.txt"
+    secret.write_text("mine")
+    if stale:
+        (paper.root / "pages/index.md").write_text("Other words.\n")
+    for dry_run in (True, False):
+        with pytest.raises(
+            PublishError, match=r"did not put there.*: secret\.txt; `sitegen build`"
+        ):
+            paper.publish(dry_run=dry_run)
+    assert paper.tip() == ""
+    paper.site()
+    assert not secret.exists()
+    assert paper.publish().changed
+
+
+def test_address_that_is_not_known(paper: Paper) -> None:
+    """Why, and which line tells it."""
+    for dry_run in (True, False):
+        assert any("not on github.com" in line for line in paper.publish(dry_run=dry_run).lines())
+    paper.site.config.write_text(SITE.format('base_url = "https://a.org/b/"\n'))
+    paper.site()
+    assert "it is at https://a.org/b/" in paper.publish().lines()
+
+
+def test_hook_of_git_itself(paper: Paper) -> None:
+    """Where the author's own hook keeps the commit from being made: its words, and no leavings."""
+    refuse = '[ "$1" = prepared ] && grep -q unfinished && echo "not today" >&2 && exit 1; exit 0'
+    paper.hook("reference-transaction", refuse, here=True)
+    old = paper.root / ".git/fast_import_crash_1"
+    old.write_text("of another day")
+    with pytest.raises(PublishError, match="could not make a commit of") as told:
+        paper.publish()
+    assert "not today" in str(told.value)
+    assert "Traceback" not in str(told.value)
+    assert "crash" not in str(told.value)
+    assert list((paper.root / ".git").glob("fast_import_crash*")) == [old]
+    assert paper.tip() == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "here"), [("pre-receive", False), ("update", False), ("pre-push", True)]
+)
+def test_hooks_that_refuse(paper: Paper, name: str, here: bool) -> None:
+    """Git's words are told, nothing is published, and the next time all goes well."""
+    before = paper.condition()
+    paper.hook(name, "echo 'no sites on a Friday' >&2; exit 1", here=here)
+    with pytest.raises(PublishError, match="no sites on a Friday"):
+        paper.publish()
+    assert paper.tip() == ""
+    assert paper.condition() == before
+    paper.hook(name, "exit 0", here=here)
+    assert paper.publish().changed
+
+
+def test_hook_that_refuses_an_update(paper: Paper) -> None:
+    """What was published before stays, and is still known as ours."""
+    paper.publish()
+    first = paper.tip()
+    paper.rebuild("Other words.")
+    paper.hook("update", "exit 1")
+    with pytest.raises(PublishError):
+        paper.publish()
+    assert paper.tip() == first
+    paper.hook("update", "exit 0")
+    assert paper.publish().changed
+
+
+def test_remote_that_is_not_there(paper: Paper) -> None:
+    """Git's words, without anybody's password."""
+    git(paper.root, "remote", "set-url", "origin", str(paper.bare.parent / "gone.git"))
+    with pytest.raises(PublishError, match=r"gone\.git does not answer: .*not appear to be a git"):
+        paper.publish()
+    git(paper.root, "remote", "set-url", "origin", "https://ann:secret@127.0.0.1:9/paper.git")
+    with pytest.raises(PublishError, match=r"https://127\.0\.0\.1:9/paper\.git does") as told:
+        paper.publish()
+    assert "secret" not in str(told.value)
+    assert public("to ssh://ann:pw@host/x and a@b") == "to ssh://host/x and a@b"
+
+
+def test_address_of_a_file(paper: Paper) -> None:
+    """A file:// remote works as a path does."""
+    git(paper.root, "remote", "set-url", "origin", paper.bare.as_uri())
+    assert paper.publish().changed
+
+
+def test_no_remote(paper: Paper) -> None:
+    """The remotes that there are, or the command that adds one."""
+    with pytest.raises(PublishError, match="no remote is called fork, there is origin"):
+        paper.publish(remote="fork")
+    git(paper.root, "remote", "remove", "origin")
+    with pytest.raises(PublishError, match="there is none; add it with `git remote add origin URL"):
+        paper.publish()
+
+
+def test_no_repository(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A site that git does not know, or whose git cannot be run."""
+    (paper.root / ".git").rename(paper.root.parent / "away")
+    with pytest.raises(PublishError, match="make one with `git init`"):
+        paper.publish()
+    monkeypatch.setenv("PATH", str(paper.root))
+    with pytest.raises(PlatformError, match="git is not installed"):
+        paper.publish()
+
+
+def test_nobody_who_commits(paper: Paper) -> None:
+    """Git wants to know who commits, and says how to tell."""
+    git(paper.root, "config", "user.useConfigOnly", "true")
+    git(paper.root, "config", "--unset", "user.name")
+    git(paper.root, "config", "--unset", "user.email")
+    with pytest.raises(PublishError, match=r"user\.email"):
+        paper.publish()
+
+
+def test_folders_that_sitegen_did_not_build(paper: Paper) -> None:
+    """No folder, somebody's folder, and one that holds a repository."""
+    site = load_site(paper.site.config)
+    other = paper.root / "other"
+    with pytest.raises(PublishError, match="run `sitegen build` first"):
+        publish(site, other, PublishOptions(), Silent())
+    other.mkdir()
+    (other / "index.html").write_text("mine")
+    with pytest.raises(PublishError, match="is not a folder that sitegen built"):
+        publish(site, other, PublishOptions(), Silent())
+    (paper.site.output / ".git").mkdir()
+    with pytest.raises(PublishError, match="is not a folder that sitegen built"):
+        paper.publish()
+    assert paper.tip() == ""
+
+
+def test_check_comes_first(paper: Paper) -> None:
+    """Errors refuse, with their places; warnings refuse with strict only."""
+    page = paper.site.output / "index.html"
+    good = page.read_text()
+    page.write_text(good.replace("</main>", '<a href="nothing">x</a></main>'))
+    with pytest.raises(PublishError, match="not fit to be published: 1 error") as told:
+        paper.publish()
+    assert '"nothing" leads to nothing' in str(told.value)
+    assert paper.tip() == ""
+    page.write_text(good.replace("</main>", '<p id="x"></p><p id="x"></p></main>'))
+    with pytest.raises(PublishError, match="0 errors, 1 warning"):
+        paper.publish(strict=True)
+    assert any('the id "x" more than once' in line for line in paper.report.lines)
+    assert paper.publish().changed
+
+
+def test_not_while_a_build_is_at_work(paper: Paper) -> None:
+    """The folder could be exchanged in the middle."""
+    with lock(paper.root / ".sitegen/lock"), pytest.raises(LockedError):
+        paper.publish()
+
+
+def test_from_a_folder_below_the_top_and_a_detached_head(paper: Paper, tmp_path: Path) -> None:
+    """The site may lie anywhere in its repository, in a linked work tree, without a branch."""
+    git(paper.root, "worktree", "add", "--quiet", "--detach", str(tmp_path / "linked"))
+    site = Builder(write_site(tmp_path / "linked/docs/site", index="Words.\n"))
+    site()
+    linked = Paper(site, paper.bare)
+    assert linked.publish().changed
+    assert linked.files() == linked.built()
+
+
+ADDRESSES = {
+    "https://github.com/Ann/paper.git": "https://ann.github.io/paper/",
+    "https://github.com/Ann/paper": "https://ann.github.io/paper/",
+    "https://token@github.com/ann/paper/": "https://ann.github.io/paper/",
+    "git@github.com:ann/paper.git": "https://ann.github.io/paper/",
+    "github.com:ann/paper": "https://ann.github.io/paper/",
+    "ssh://git@github.com:22/ann/paper.git": "https://ann.github.io/paper/",
+    "git@github.com-work:ann/paper.git": "https://ann.github.io/paper/",
+    "ssh://git@github.com-work:22/ann/paper": "https://ann.github.io/paper/",
+    "https://github.com-work/ann/paper.git": None,
+    "git@github.com:Ann/Ann.github.io.git": "https://ann.github.io/",
+    "https://gitlab.com/ann/paper.git": None,
+    "../github.com": None,
+    "https://notgithub.com/ann/paper.git": None,
+}
+
+
+@pytest.mark.parametrize("url", ADDRESSES)
+def test_address(tmp_path: Path, url: str) -> None:
+    """As GitHub derives it; what site.toml says comes first."""
+    config = write_site(tmp_path)
+    assert pages_address(load_site(config), url) == ADDRESSES[url]
+    config.write_text(SITE.format('base_url = "https://a.org/b/"\n'))
+    assert pages_address(load_site(config), url) == "https://a.org/b/"
+
+
+def start(paper: Paper, *words: str) -> subprocess.Popen[str]:
+    """Start the command in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.support.fakecli", "publish", *words],
+        cwd=paper.root,
+        env=environment(GIT_TERMINAL_PROMPT="0"),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_command(paper: Paper) -> None:
+    """Exit 0 with the address or where it was put; exit 6 with one line of what was refused."""
+    process = start(paper)
+    out, error = process.communicate(timeout=60)
+    assert (process.returncode, error) == (0, "")
+    assert "published to gh-pages of origin" in out
+    process = start(paper, "--branch", "main")
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 6
+    assert error.startswith("error: main is a branch that is being worked on")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_stopped_in_the_middle(paper: Paper, number: int, code: int) -> None:
+    """Ctrl-C or a kill during the push leaves both repositories well, and the next one succeeds."""
+    paper.publish()
+    paper.rebuild("Other words.")
+    before = paper.condition()
+    started = paper.bare / "started"
+    paper.hook("pre-receive", f"touch '{started}'; sleep 1")
+    process = start(paper)
+    deadline = time.monotonic() + 30
+    while not started.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(number)
+    process.communicate(timeout=30)
+    assert process.returncode == code
+    time.sleep(1.2)  # the hook goes on to its end without us, and the push may succeed
+    git(paper.root, "fsck", "--strict")
+    git(paper.bare, "fsck", "--strict")
+    paper.hook("pre-receive", "exit 0")
+    if number == signal.SIGINT:
+        assert paper.condition() == before
+    paper.publish()
+    assert paper.files() == paper.built()
+    assert paper.condition() == before
+
+
+def test_stopped_while_the_commit_is_made(
+    paper: Paper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while git reads the files ends git as well, and leaves no branch and no report.
+
+    A shell stands between, which would go on if only ghp-import were stopped.
+    """
+    slow = tmp_path / "bin/git"
+    slow.parent.mkdir()
+    real = subprocess.run(["which", "git"], capture_output=True, text=True, check=True).stdout
+    started, ended = tmp_path / "started", tmp_path / "ended"
+    git_then = f'{real.strip()} "$@"'
+    case = f"*fast-import*) touch {started}; sleep 0.3; {git_then}; touch {ended} ;;"
+    script = f'case "$*" in {case} *) exec {git_then} ;; esac'
+    slow.write_text(f"#!/bin/sh\n{script}\n")
+    slow.chmod(0o755)
+    before = paper.condition()
+    monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
+    process = start(paper)
+    while not started.exists():
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+    assert (process.returncode, error.count("\n")) == (130, 1)
+    assert paper.condition() == before
+    time.sleep(1.5)
+    assert not ended.exists()
+    assert paper.condition() == before
+    assert list((paper.root / ".git").glob("fast_import_crash*")) == []

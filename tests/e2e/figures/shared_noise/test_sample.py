@@ -1,0 +1,156 @@
+"""The same noises from other initial states: which states, which noises, and what is measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sitegen.build.plan import require_fit
+from sitegen.build.renderer import FigureRenderer
+from sitegen.core.diagnostics import SourceLocation
+from sitegen.core.errors import ConfigError
+from sitegen.figures.clips import DARK, LIGHT
+from sitegen.figures.registry import make_figure
+from sitegen.figures.shared_noise.sample import measured, spread
+from sitegen.ihdm.data.prior import Prior
+from sitegen.ihdm.process.noise import independent
+from sitegen.media.frames import to_uint8
+from sitegen.media.jobs import RenderJob
+from sitegen.models.registry import ModelSource, model_source
+from sitegen.sampling.models import HeatSampler, load_heat_sampler
+from tests.support.builders import CPU
+from tests.support.tinymodel import LEVELS, on_one_thread, write_model
+
+SIDE = 8
+
+one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> ModelSource:
+    """The files of a tiny model."""
+    return model_source("tiny", write_model(tmp_path_factory.mktemp("models") / "tiny"))
+
+
+@pytest.fixture(scope="module")
+def sampler(source: ModelSource) -> HeatSampler:
+    """The tiny model."""
+    return load_heat_sampler(source, CPU)
+
+
+def job(source: ModelSource, **arguments: object) -> RenderJob:
+    """Prepare the figure as a page asks for it."""
+    figure = make_figure(
+        "shared_noise", ("tiny",), arguments, SourceLocation("index.md", 1), {"tiny"}
+    )
+    return FigureRenderer({"tiny": source}, CPU).render_job(figure)
+
+
+def bank(colours: list[tuple[float, ...]]) -> Prior:
+    """Flat states of these colours."""
+    means = torch.tensor(colours, dtype=torch.float32)
+    return Prior(means[:, :, None, None] * SIDE, SIDE, 20.0)
+
+
+def test_states_are_the_noises_are_shared(source: ModelSource, sampler: HeatSampler) -> None:
+    """Row r has the noise of sample r of the seed, and column c the c-th state, brightest last."""
+    made = job(source, count=3, rows=2, seed=4)
+    *_, last = made.clips[""].frames
+    states = sampler.prior.states(spread(sampler.prior, 3, "brightness"))
+    assert states.mean((1, 2, 3)).diff().min() > 0
+    for row in range(2):
+        noise = independent(4, [row], sampler.model.card.shape)
+        for column in range(3):
+            *_, step = sampler.trajectory(states[column : column + 1], noise).steps
+            spot = last[row * SIDE : (row + 1) * SIDE, column * SIDE : (column + 1) * SIDE]
+            assert np.abs(spot.astype(int) - to_uint8(step.mean.numpy())[0]).max() <= 1
+
+
+def test_manifest(source: ModelSource) -> None:
+    """Places, what varies, and as many levels as frames; all of it JSON."""
+    made = job(source, count=4, rows=2)
+    assert made.parameters["vary"] == "brightness"
+    place = {"count": 8, "columns": 4, "rows": 2, "width": SIDE, "height": SIDE}
+    assert made.parameters["cells"] == place
+    assert len(list(made.clips[""].frames)) == len(made.levels) == LEVELS + 1
+    assert json.loads(json.dumps(made.parameters)) == made.parameters
+    assert json.loads(json.dumps(made.results())) == made.results()
+
+
+def test_strip(source: ModelSource, sampler: HeatSampler, tmp_path: Path) -> None:
+    """Above the initial states, below them the finished images, beside names in ink on paper."""
+    made = job(source, count=3)
+    *_, last = made.clips[""].frames
+    assert list(made.stills) == ["strip", "strip-dark"]
+    for (name, draw), (paper, ink) in zip(made.stills.items(), (LIGHT, DARK), strict=True):
+        file = draw(tmp_path)
+        assert file.path == f"{name}.webp"
+        sheet = np.asarray(Image.open(tmp_path / file.path).convert("RGB")).astype(int)
+        assert sheet.shape == (file.height, file.width, 3)
+        factor = 920 // 3 // SIDE
+        size = factor * SIDE
+        states = to_uint8(sampler.prior.states(spread(sampler.prior, 3, "brightness")).numpy())
+        rows = sheet[:size, -size:], sheet[size + 4 :, -size:]
+        for seen, wanted in zip(rows, (states[2], last[:, -SIDE:]), strict=True):
+            assert np.abs(seen[::factor, ::factor] - wanted).max() <= 8
+        names = sheet[:, : file.width - 3 * (size + 4)]
+        assert np.abs(names[0, 0] - paper).max() <= 2
+        assert np.abs(names - np.array(ink)).sum(-1).min() <= 12
+
+
+def test_brightness_is_spread_over_the_prior() -> None:
+    """The states are the middles of equal shares of the bank, from dark to bright."""
+    values = np.random.default_rng(0).permutation(100) / 100
+    chosen = [values[at] for at in spread(bank([(v,) for v in values.tolist()]), 5, "brightness")]
+    assert chosen == [0.1, 0.3, 0.5, 0.7, 0.9]
+
+
+def test_colours_are_spread_along_their_own_axis() -> None:
+    """Brightness is kept as usual as it can be, however much more it varies in the bank."""
+    generator = np.random.default_rng(1)
+    warmth, grey = generator.uniform(-0.1, 0.1, 400), generator.uniform(0.2, 0.8, 400)
+    colours = np.stack([grey + warmth, grey, grey - warmth], 1)
+    chosen = spread(bank([tuple(each) for each in colours.tolist()]), 5, "colour")
+    assert np.abs(warmth[chosen] - [-0.08, -0.04, 0, 0.04, 0.08]).max() < 0.025
+    assert np.abs(grey[chosen] - np.median(grey)).max() < 0.05
+
+
+def test_too_small_a_bank(sampler: HeatSampler) -> None:
+    """No state is shown twice."""
+    assert len(set(spread(sampler.prior, len(sampler.prior), "brightness"))) == len(sampler.prior)
+    with pytest.raises(ConfigError, match="count = 21: the prior of the model has only 20 states"):
+        spread(sampler.prior, 21, "brightness")
+
+
+def test_what_is_measured() -> None:
+    """The slope of the means and both likenesses are those of images made to have them."""
+    generator = np.random.default_rng(2)
+    levels = np.array([0.1, 0.3, 0.6], np.float32)
+    u_K = np.broadcast_to(levels[:, None, None, None], (3, 1, 8, 8)).astype(np.float32)
+    shapes = generator.standard_normal((2, 1, 1, 8, 8))
+    shapes -= shapes.mean((3, 4), keepdims=True)
+    u_0 = (0.9 * u_K + shapes).reshape(6, 1, 8, 8).astype(np.float32)
+    found = measured(u_K, u_0, "brightness")
+    across = np.corrcoef(shapes[0].ravel(), shapes[1].ravel())[0, 1]
+    assert found["summary"] == (
+        "The mean brightness of a finished image follows that of its initial state with a slope of "
+        "0.90. Two images with the same noise correlate by 1.00 on average, two with the same "
+        f"initial state by {across:.2f}."
+    )
+    assert found["tables"][0]["rows"] == [[0.1, 0.09], [0.3, 0.27], [0.6, 0.54]]
+    alone = measured(u_K, u_0[:3], "colour")["summary"]
+    assert alone.endswith("correlate by 1.00 on average.")
+
+
+def test_colour_of_a_grey_model(source: ModelSource) -> None:
+    """It is a mistake in the call."""
+    figure = make_figure(
+        "shared_noise", ("tiny",), {"vary": "colour"}, SourceLocation("i", 1), {"tiny"}
+    )
+    with pytest.raises(ConfigError, match='vary = "colour": the model tiny makes grey images'):
+        require_fit(figure, {"tiny": source})

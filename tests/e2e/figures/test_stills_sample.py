@@ -1,0 +1,238 @@
+"""Figures that stand still are drawn from the very states that were sampled, and tell them all."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from sitegen.build.renderer import FigureRenderer
+from sitegen.core.diagnostics import SourceLocation
+from sitegen.core.errors import RefusedError
+from sitegen.figures.base import Figure
+from sitegen.figures.clips import displayed, even_levels
+from sitegen.figures.paths import Paths, ddim_paths, heat_paths
+from sitegen.figures.process.sample import read_image
+from sitegen.figures.registry import figure_kinds
+from sitegen.figures.smoothness.measure import evenness
+from sitegen.figures.spectra.sample import data_spectrum
+from sitegen.ihdm.process.diffusion import DiffusionSchedule
+from sitegen.ihdm.process.heat import dct2, dissipate
+from sitegen.ihdm.process.model import Model, Statistics
+from sitegen.ihdm.process.noise import independent
+from sitegen.ihdm.process.spectrum import rings, spectrum, spectrum_of
+from sitegen.media.frames import to_uint8
+from sitegen.media.jobs import RenderJob
+from sitegen.models.registry import ModelSource, model_source
+from sitegen.sampling.models import HeatSampler, load_ddpm_sampler, load_heat_sampler
+from tests.support.builders import CPU
+from tests.support.making import random_unet, small_card
+from tests.support.tinymodel import LEVELS, add_example, on_one_thread, write_ddpm, write_model
+
+one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
+Sources = dict[str, ModelSource]
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
+    """A tiny model with an example, and a tiny DDPM."""
+    folder = tmp_path_factory.mktemp("models")
+    add_example(write_model(folder / "heat"))
+    write_ddpm(folder / "noise")
+    return {name: model_source(name, folder / name) for name in ("heat", "noise")}
+
+
+def render_job(sources: Sources, kind: str, root: Path = Path(), **spec: Any) -> RenderJob:
+    """Prepare a figure of the model `heat`."""
+    made = figure_kinds()[kind].spec(model="heat", **spec)  # type: ignore[call-arg]
+    return FigureRenderer(sources, CPU).render_job(
+        Figure(kind, "id", made, "", None, SourceLocation("a.md", 1), root)
+    )
+
+
+def finished(job: RenderJob, folder: Path) -> tuple[ElementTree.Element, dict[str, Any]]:
+    """Do the work of a shot; the drawing and the results, which JSON can hold."""
+    assert sum(1 for _ in job.work) == job.steps == job.length
+    file = job.stills["image"](folder)
+    results = json.loads(json.dumps(job.results(), allow_nan=False))
+    assert json.loads(json.dumps(job.parameters)) == job.parameters
+    return ElementTree.parse(folder / file.path).getroot(), results
+
+
+def tiles(drawing: ElementTree.Element) -> list[NDArray[np.uint8]]:
+    """The pictures in a drawing."""
+    found = []
+    for each in drawing.iter("{http://www.w3.org/2000/svg}image"):
+        data = base64.b64decode((each.get("href") or "").removeprefix("data:image/png;base64,"))
+        found.append(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
+    return found
+
+
+@pytest.mark.parametrize("show", ["state", "mean"])
+def test_process(sources: Sources, tmp_path: Path, show: str) -> None:
+    """Above the example as heat dissipates it, below the way back from where that ends."""
+    job = render_job(sources, "process", columns=3, seed=4, show=show)
+    drawing, results = finished(job, tmp_path)
+    found = tiles(drawing)
+    sampler = load_heat_sampler(sources["heat"], CPU)
+    assert sources["heat"].example is not None
+    sharp = torch.from_numpy(np.array(Image.open(sources["heat"].example))).double() / 255
+    sigmas = torch.tensor([sampler.model.card.schedule[level] for level in (0, 2, 4)])
+    forward = dissipate(sharp.expand(3, 1, 8, 8), sigmas)
+    trajectory = sampler.trajectory(forward[-1:].float(), independent(4, [0], (1, 8, 8)))
+    states = list(displayed(trajectory, show))
+    inverse = [states[LEVELS - level][0] for level in (0, 2, 4)]
+    wanted = to_uint8(np.concatenate([forward.numpy(), np.stack(inverse)]))
+    np.testing.assert_array_equal(np.stack(found), wanted)
+    np.testing.assert_array_equal(found[2], found[5])
+    assert [row[0] for row in results["tables"][0]["rows"]] == [0, 2, 4]
+    assert [row[1] for row in results["tables"][0]["rows"]] == pytest.approx(sigmas.tolist())
+
+
+def test_process_of_an_own_picture(sources: Sources, tmp_path: Path) -> None:
+    """A colour picture of twice the size becomes grey, block by block."""
+    picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    Image.fromarray(picture).save(tmp_path / "own.png")
+    job = render_job(sources, "process", tmp_path, columns=2, image="own.png")
+    first = tiles(finished(job, tmp_path)[0])[0]
+    blocks = picture.reshape(8, 2, 8, 2, 3).mean((1, 3)) @ [0.299, 0.587, 0.114]
+    assert np.abs(first[..., 0] - blocks).max() < 1.5
+
+
+@pytest.mark.parametrize(
+    ("levels", "count", "wanted"),
+    [(100, 6, (0, 20, 40, 60, 80, 100)), (4, 2, (0, 4)), (5, 4, (0, 2, 3, 5))],
+)
+def test_even_levels(levels: int, count: int, wanted: tuple[int, ...]) -> None:
+    """From the sharp level to the flattest."""
+    assert even_levels(levels, count) == wanted
+
+
+@pytest.mark.parametrize("size", [(8, 9), (7, 7)])
+def test_pictures_that_do_not_fit(tmp_path: Path, size: tuple[int, int]) -> None:
+    """No square, or too small: refused with both sizes."""
+    Image.new("L", size).save(tmp_path / "odd.png")
+    with pytest.raises(RefusedError, match=rf"odd\.png: is {size[0]}×{size[1]} pixels; .* least 8"):
+        read_image(tmp_path / "odd.png", small_card())
+
+
+def test_grey_picture_for_a_colour_model(tmp_path: Path) -> None:
+    """All three channels are the same."""
+    Image.new("L", (8, 8), 51).save(tmp_path / "grey.png")
+    image = read_image(tmp_path / "grey.png", small_card(channels=3))
+    assert image.shape == (1, 3, 8, 8)
+    assert set(image.flatten().tolist()) == {0.2}
+
+
+def test_damaged_example(tmp_path: Path) -> None:
+    """Another picture under the example's name is refused."""
+    source = model_source("heat", add_example(write_model(tmp_path / "heat")))
+    assert source.example is not None
+    Image.new("L", (8, 8), 99).save(source.example)
+    with pytest.raises(RefusedError, match="is not the example that its card means"):
+        render_job({"heat": source}, "process", columns=2)
+
+
+def test_spectra(sources: Sources, tmp_path: Path) -> None:
+    """The curves are those of the states themselves, unclipped; the DDPM's are over √ᾱ_k."""
+    job = render_job(sources, "spectra", ddpm="noise", count=3, levels=3, seed=2)
+    drawing, results = finished(job, tmp_path)
+    rows = {(row[0], row[1]): row[2:] for row in results["tables"][0]["rows"]}
+    sampler, baseline = (
+        load_heat_sampler(sources["heat"], CPU),
+        load_ddpm_sampler(sources["noise"], CPU),
+    )
+    states = [torch.from_numpy(u) for u in displayed(sampler.begin(2, range(3), None), "state")]
+    told = [1, 2, 4, 8, -1]  # rings of 0.5, 1, 2 and 4 cycles an image, and the last
+    for level in (4, 2, 0):
+        assert rows["IHDM", level] == pytest.approx(
+            spectrum(states[4 - level])[told].tolist(), rel=0.01
+        )
+    x_K = baseline.initial_noise(2, range(3))
+    trajectory = baseline.ddpm(x_K, independent(2, range(3), (1, 8, 8)))
+    noisy = {step.level: step.state for step in trajectory.steps} | {4: (x_K + 1) / 2}
+    alphas_bar = DiffusionSchedule.of(baseline.model.card).alphas_bar
+    shown = [level for kind, level in rows if kind == "DDPM"]
+    assert shown[-1] == 0
+    assert shown == sorted(shown, reverse=True)
+    for level in shown:
+        wanted = spectrum(noisy[level])[told] / alphas_bar[level]
+        assert rows["DDPM", level] == pytest.approx(wanted.tolist(), rel=0.02)
+    assert rows["data", None] == pytest.approx(
+        np.array(sampler.prior.power)[told].tolist(), rel=0.01
+    )
+    assert "Root mean square distance" in results["summary"]
+    curves = [each.get("class") for each in drawing.iter() if "M" in (each.get("d") or "")]
+    assert {"heat-0", "heat-2", "noise-0", "data", "floor"} <= set(curves)
+
+
+def test_spectra_alone_and_without_data(sources: Sources, tmp_path: Path) -> None:
+    """No DDPM, no red; no spectrum of the data, no black, and the words say so."""
+    heat = sources["heat"]
+    sampler = load_heat_sampler(heat, CPU)
+    assert heat.card.prior is not None
+    assert heat.prior is not None
+    (tmp_path / "model").mkdir()
+    pinned = replace(sampler.prior, power=()).write(tmp_path / "model/prior.safetensors")
+    card = replace(heat.card, prior=replace(heat.card.prior, sha256=pinned))
+    bare = replace(heat, card=card, prior=tmp_path / "model/prior.safetensors")
+    job = render_job({"heat": bare}, "spectra", count=2, levels=2, show="mean")
+    drawing, results = finished(job, tmp_path)
+    assert [row[0] for row in results["tables"][0]["rows"]] == ["IHDM", "IHDM"]
+    assert "spectrum of the data is not known" in results["summary"]
+    classes = {each.get("class") for each in drawing.iter()}
+    assert not {"data", "noise-0", "floor"} & classes
+
+
+def test_data_of_a_preconditioned_model(sources: Sources) -> None:
+    """Its weights know the data exactly; the bank of a few images is not asked."""
+    images = dct2(torch.rand(9, 1, 8, 8, dtype=torch.float64)).float()
+    statistics = Statistics(images.mean(0), images.var(0, correction=0))
+    card = small_card(parameterization="preconditioned")
+    model = Model(card, random_unet(card), statistics)
+    prior = load_heat_sampler(sources["heat"], CPU).prior
+    found = data_spectrum(HeatSampler(model, prior))
+    assert found == pytest.approx(spectrum_of(statistics).tolist())
+    assert found is not None
+    assert len(found) == rings(8)
+
+
+def test_smoothness(sources: Sources, tmp_path: Path) -> None:
+    """Medians and steps are of the finished paths between samples 0 and 1, 2 and 3, 4 and 5."""
+    job = render_job(sources, "smoothness", ddpm="noise", pairs=3, points=4, seed=1, ddim_steps=2)
+    drawing, results = finished(job, tmp_path)
+    assert job.steps == LEVELS + LEVELS + 2
+    paths = Paths(1, ((0, 1), (2, 3), (4, 5)), 4)
+    ways_down = {
+        "IHDM": heat_paths(load_heat_sampler(sources["heat"], CPU), paths),
+        "DDIM": ddim_paths(load_ddpm_sampler(sources["noise"], CPU), paths, 2),
+    }
+    medians, steps = ({row[0]: row[1:] for row in table["rows"]} for table in results["tables"])
+    assert list(medians) == ["IHDM", "DDPM", "DDIM", "IHDM − DDPM", "IHDM − DDIM"]
+    for name, trajectory in ways_down.items():
+        *_, last = trajectory.steps
+        wanted = evenness(last.mean.numpy().reshape(3, 4, -1))
+        assert medians[name][0].startswith(f"{np.median(wanted.peak):.2f} [")
+        assert medians[name][1].startswith(f"{np.median(wanted.tortuosity):.2f} [")
+        assert steps[name] == pytest.approx(wanted.shape, abs=0.002)
+    assert "In these 3 pairs the largest step over the mean step is" in results["summary"]
+    dots = [each for each in drawing.iter() if each.tag.endswith("circle")]
+    assert len(dots) == 2 * 3 * 3
+
+
+def test_smoothness_alone(sources: Sources, tmp_path: Path) -> None:
+    """Without a DDPM the model is measured by itself."""
+    job = render_job(sources, "smoothness", pairs=2, points=3)
+    results = finished(job, tmp_path)[1]
+    assert [row[0] for row in results["tables"][0]["rows"]] == ["IHDM"]
+    assert "IHDM −" not in results["summary"]

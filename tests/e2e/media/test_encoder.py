@@ -1,0 +1,494 @@
+"""Encoding: what comes out is, by an independent look, exactly the clip that went in.
+
+The independent look is Debian's ffprobe and ffmpeg, another build than the one that encodes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from sitegen.core.errors import PlatformError, SitegenError, TargetError
+from sitegen.core.files import digest
+from sitegen.media import encoder as encode
+from sitegen.media import ffmpeg
+from sitegen.media.encoder import ClipSpec, encode_clip, encoder_version, preflight
+from sitegen.media.frames import Frame, pad_to_even, upscale
+from sitegen.media.manifest import MediaFile
+from tests.support.paths import TESTS
+
+BACKGROUND = (20, 30, 40)
+SPEC = ClipSpec(fps=24, crf=18, factor=4, background=BACKGROUND)
+COUNT = 25
+
+
+def picture(step: int, height: int = 57, width: int = 83) -> Frame:
+    """Sharp squares and letters' worth of edges, in colour, over a ramp; each step differs."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    frame = np.stack([columns * 2, rows * 3, (rows + columns + step) % 200], axis=-1)
+    frame[(rows // 4 + columns // 4 + step // 5) % 7 == 0] = (255, 255, 255)
+    frame[(rows + 2 * columns) % 23 == 0] = (0, 0, 0)
+    return frame.astype(np.uint8)
+
+
+def film(count: int = COUNT, height: int = 57, width: int = 83) -> Iterator[Frame]:
+    """Frames that can be had once, in one array that is overwritten, as a sampler may do."""
+    shared = np.empty((height, width, 3), np.uint8)
+    for step in range(count):
+        shared[:] = picture(step, height, width)
+        yield shared
+        shared[:] = 99
+
+
+def probe(path: Path, *arguments: str) -> Any:
+    """What ffprobe says of the picture in a file."""
+    program = shutil.which("ffprobe")
+    if program is None:
+        pytest.fail("ffprobe is missing; `apt-get install ffmpeg` brings it")
+    command = [program, "-v", "error", "-of", "json", *arguments, str(path)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+
+
+def stream(path: Path) -> dict[str, Any]:
+    """The only stream of a file, its frames counted by decoding."""
+    (only,) = probe(path, "-show_streams", "-count_frames")["streams"]
+    assert isinstance(only, dict)
+    return only
+
+
+def decode(path: Path, file: MediaFile) -> Any:
+    """All frames of a file in RGB, each pixel taken as it stands, by the independent ffmpeg."""
+    convert = "scale=in_color_matrix=bt709:flags=neighbor+accurate_rnd+full_chroma_int"
+    command = ["ffmpeg", "-v", "error", "-i", str(path), "-fps_mode", "passthrough"]
+    command += ["-vf", convert, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    data = subprocess.run(command, check=True, capture_output=True).stdout
+    return np.frombuffer(data, np.uint8).reshape(-1, file.height, file.width, 3)
+
+
+def likeness(first: Any, second: Any) -> float:
+    """PSNR in dB."""
+    error = np.mean((first.astype(float) - second) ** 2)
+    return float(10 * np.log10(255**2 / error)) if error else np.inf
+
+
+def shown(frame: Frame, factor: int) -> Frame:
+    """A frame as the MP4 should show it."""
+    return pad_to_even(upscale(frame, factor), BACKGROUND)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """An encoded clip and its folder."""
+
+    folder: Path
+    files: dict[str, MediaFile]
+
+    def path(self, name: str) -> Path:
+        """Where a file of the clip lies."""
+        return self.folder / self.files[name].path
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+    """25 frames of 83 × 57 pixels, enlarged four times."""
+    folder = tmp_path_factory.mktemp("clip")
+    return Clip(folder, encode_clip(film(), SPEC, folder))
+
+
+def test_files_are_described(clip: Clip) -> None:
+    """Three files and no more, with their weight, digest, size, frames and rate."""
+    assert sorted(os.listdir(clip.folder)) == ["clip.gif", "clip.mp4", "clip.webp"]
+    for name, file in clip.files.items():
+        path = clip.path(name)
+        assert (file.bytes, file.sha256) == (path.stat().st_size, digest(path))
+    sizes = {name: (file.width, file.height) for name, file in clip.files.items()}
+    assert sizes == {"mp4": (332, 228), "gif": (83, 57), "poster": (332, 228)}
+    assert (clip.files["mp4"].frames, clip.files["mp4"].fps) == (COUNT, 24)
+    assert (clip.files["poster"].frames, clip.files["poster"].fps) == (None, None)
+
+
+def test_mp4_is_what_browsers_play(clip: Clip) -> None:
+    """H.264 High in avc1, yuv420p in full BT.709 dress, its size, count and rate, and no sound."""
+    found = stream(clip.path("mp4"))
+    expected = {
+        "codec_name": "h264",
+        "codec_tag_string": "avc1",
+        "profile": "High",
+        "pix_fmt": "yuv420p",
+        "width": 332,
+        "height": 228,
+        "color_range": "tv",
+        "color_space": "bt709",
+        "color_transfer": "bt709",
+        "color_primaries": "bt709",
+        "avg_frame_rate": "24/1",
+        "nb_read_frames": str(COUNT),
+        "start_time": "0.000000",
+    }
+    assert {name: found[name] for name in expected} == expected
+    assert float(found["duration"]) == pytest.approx(COUNT / 24, abs=1e-3)
+    data = clip.path("mp4").read_bytes()
+    assert 0 < data.index(b"moov") < data.index(b"mdat")
+    assert b"Lavf" not in data
+    assert b"x264" in data
+    assert b" threads=1 " in data
+
+
+def test_keyframes_are_close(clip: Clip) -> None:
+    """At most ten frames from one keyframe to the next, so that scrubbing is exact."""
+    packets = probe(clip.path("mp4"), "-show_entries", "packet=pts,flags")["packets"]
+    ordered = sorted((packet["pts"], packet["flags"]) for packet in packets)
+    keys = [index for index, (_, flags) in enumerate(ordered) if "K" in flags]
+    assert keys[0] == 0
+    assert max(np.diff([*keys, COUNT])) <= 10
+
+
+def test_mp4_shows_the_frames(clip: Clip) -> None:
+    """Every frame, decoded elsewhere, is its source; above 30 dB in RGB, all in order."""
+    decoded = decode(clip.path("mp4"), clip.files["mp4"])
+    assert len(decoded) == COUNT
+    for step in range(COUNT):
+        assert likeness(decoded[step], shown(picture(step), 4)) > 30
+        other = shown(picture((step + 5) % COUNT), 4)
+        assert likeness(decoded[step], other) < 30
+
+
+def test_small_pictures_stay_crisp(tmp_path: Path) -> None:
+    """A checkerboard of single pixels keeps its full contrast at the factor of a small clip."""
+    board = np.indices((28, 28)).sum(axis=0)[..., None].repeat(3, 2) % 2 * 255
+    spec = ClipSpec(10, 18, 2, BACKGROUND)
+    files = encode_clip([board.astype(np.uint8)] * 3, spec, tmp_path)
+    decoded = decode(tmp_path / "clip.mp4", files["mp4"])[-1].astype(int)
+    for row in range(2):
+        for column in range(2):
+            sampled = decoded[row::2, column::2]
+            assert sampled[board == 255].min() > 240
+            assert sampled[board == 0].max() < 15
+
+
+def test_colours_are_exact(tmp_path: Path) -> None:
+    """The purest colours come back within two levels: the right matrix, range and channels."""
+    corners = [tuple(value >> bit & 1 for bit in range(3)) for value in range(8)]
+    row = np.repeat(np.array(corners, np.uint8) * 255, 8, axis=0)
+    frame = np.repeat(row[None], 16, axis=0)
+    files = encode_clip([frame] * 2, ClipSpec(10, 12, 2, BACKGROUND), tmp_path)
+    decoded = decode(tmp_path / "clip.mp4", files["mp4"])[-1]
+    middles = decoded[16, 8::16].astype(int)
+    assert np.abs(middles - row[4::8]).max() <= 2
+
+
+def test_odd_size_is_padded(tmp_path: Path) -> None:
+    """An odd clip gets a row and a column of background and keeps all its own pixels."""
+    spec = ClipSpec(10, 12, 1, BACKGROUND)
+    files = encode_clip(film(2), spec, tmp_path)
+    assert (files["mp4"].width, files["mp4"].height) == (84, 58)
+    poster = np.asarray(Image.open(tmp_path / "clip.webp").convert("RGB"))
+    assert (poster == shown(picture(1), 1)).all()
+
+
+def test_poster_is_the_last_frame(clip: Clip) -> None:
+    """WebP of exactly the MP4's size, and no eye can tell it from the last frame."""
+    with Image.open(clip.path("poster")) as image:
+        assert image.format == "WEBP"
+        assert image.size == (332, 228)
+        assert likeness(np.asarray(image.convert("RGB")), shown(picture(COUNT - 1), 4)) > 40
+
+
+def test_gif_is_native_and_slow_enough(clip: Clip) -> None:
+    """Native size, at most 15 frames a second at every frame, endless, about as long as the MP4."""
+    file = clip.files["gif"]
+    found = stream(clip.path("gif"))
+    assert (found["codec_name"], found["width"], found["height"]) == ("gif", 83, 57)
+    assert int(found["nb_read_frames"]) == file.frames == 13
+    with Image.open(clip.path("gif")) as image:
+        pauses = []
+        for index in range(file.frames):
+            image.seek(index)
+            pauses.append(image.info["duration"])
+        assert image.info["loop"] == 0
+    assert min(pauses) >= 1000 / 15
+    assert set(pauses) == {1000 / (file.fps or 0)}
+    assert sum(pauses) == pytest.approx(1000 * COUNT / 24, rel=0.05)
+
+
+def test_gif_ends_with_the_last_frame(clip: Clip, tmp_path: Path) -> None:
+    """The last frame is kept whether or not it is its turn; the first is kept too."""
+    decoded = decode(clip.path("gif"), clip.files["gif"])
+    assert likeness(decoded[0], picture(0)) > 28
+    assert likeness(decoded[-1], picture(COUNT - 1)) > 28
+    files = encode_clip(film(COUNT + 1), SPEC, tmp_path)
+    decoded = decode(tmp_path / "clip.gif", files["gif"])
+    assert len(decoded) == files["gif"].frames == 14
+    assert likeness(decoded[-1], picture(COUNT)) > 28
+
+
+def test_gif_drops_frames_to_be_light(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above its weight it loses frames, no more than it must; it keeps its length and its end."""
+    spec = ClipSpec(10, 30, 1, BACKGROUND)
+    whole = encode_clip(film(), spec, tmp_path)["gif"]
+    limit = int(0.6 * whole.bytes)
+    monkeypatch.setattr(encode, "GIF_BYTES", limit)
+    file = encode_clip(film(), spec, tmp_path)["gif"]
+    assert file.frames is not None
+    assert file.fps is not None
+    assert 0.75 * limit < file.bytes <= limit
+    assert file.frames / file.fps == pytest.approx(2.5, rel=0.05)
+    decoded = decode(tmp_path / "clip.gif", file)
+    assert likeness(decoded[0], picture(0)) > 28
+    assert likeness(decoded[-1], picture(COUNT - 1)) > 28
+    monkeypatch.setattr(encode, "GIF_BYTES", 10)
+    assert encode_clip(film(), spec, tmp_path)["gif"].frames == 1
+
+
+def test_fast_clip_makes_a_slow_gif(tmp_path: Path) -> None:
+    """The last frame does not hurry the GIF above 15 frames a second."""
+    file = encode_clip(film(2), ClipSpec(60, 30, 1, BACKGROUND), tmp_path)["gif"]
+    assert file.frames == 2
+    assert file.fps is not None
+    assert file.fps < 15
+
+
+@given(st.integers(1, 60), st.integers(1, 9), st.integers(1, 12))
+def test_reel_keeps_its_share(
+    tmp_path_factory: pytest.TempPathFactory, count: int, stride: int, room: int
+) -> None:
+    """Evenly spaced frames and the last, in bounded room, however many there are."""
+    path = tmp_path_factory.mktemp("reel") / "reel"
+    reel = encode._Reel(path, (1, 1), stride)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encode, "REEL_BYTES", 3 * room)
+        for step in range(count):
+            reel.add(np.full((1, 1, 3), step, np.uint8))
+        reel.end()
+    steps = [frame[0] for frame in reel.evenly(reel.count)]
+    assert path.stat().st_size == 3 * len(steps) == 3 * reel.count
+    assert len(steps) <= max(room, 2) + 1
+    assert (steps[0], steps[-1]) == (0, count - 1)
+    gaps = np.diff(steps)
+    assert (gaps > 0).all()
+    if len(steps) > 2:
+        assert len(set(gaps[:-1])) == 1
+        assert gaps[-1] <= gaps[0]
+        assert gaps[0] % stride == 0
+
+
+@given(st.integers(1, 200), st.data())
+def test_even_indices(count: int, data: st.DataObject) -> None:
+    """As many as wanted, rising, the last among them, gaps that differ by one at most."""
+    kept = data.draw(st.integers(1, count))
+    indices = list(encode._even_indices(count, kept))
+    assert len(indices) == kept
+    assert indices[-1] == count - 1
+    if kept > 1:
+        assert indices[0] == 0
+        assert np.ptp(np.diff(indices)) <= 1
+        assert min(np.diff(indices)) >= 1
+
+
+@pytest.mark.parametrize(("height", "width", "count"), [(1, 1, 1), (2, 2, 2), (1, 9, 3)])
+def test_tiny_clips(tmp_path: Path, height: int, width: int, count: int) -> None:
+    """The smallest sizes and a single frame are clips too."""
+    files = encode_clip(film(count, height, width), ClipSpec(10, 18, 1, BACKGROUND), tmp_path)
+    assert int(stream(tmp_path / "clip.mp4")["nb_read_frames"]) == count
+    assert files["gif"].frames == count
+
+
+def test_unchanging_clip_keeps_every_frame(tmp_path: Path) -> None:
+    """Equal frames are not merged: a flat clip has as many frames as any other."""
+    files = encode_clip([picture(0)] * 12, ClipSpec(12, 18, 1, BACKGROUND), tmp_path)
+    assert (files["mp4"].frames, files["gif"].frames) == (12, 12)
+
+
+ENCODE_HERE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+import test_encode as t
+files = t.encode_clip(t.film(), t.SPEC, Path(sys.argv[2]))
+print(*(file.sha256 for file in files.values()))
+"""
+
+
+def test_two_encodes_are_equal(clip: Clip, tmp_path: Path) -> None:
+    """Other processes, folders, hash seeds, time zones and languages give the same bytes."""
+    expected = [file.sha256 for file in clip.files.values()]
+    for number, zone in enumerate(("UTC", "Asia/Tokyo")):
+        folder = tmp_path / f"% {number}"
+        folder.mkdir()
+        command = [sys.executable, "-c", ENCODE_HERE, str(TESTS), str(folder)]
+        places = {"TZ": zone, "PYTHONHASHSEED": str(number), "LC_ALL": "C", "COLUMNS": "9"}
+        done = subprocess.run(command, check=True, capture_output=True, env=os.environ | places)
+        assert done.stdout.decode().split() == expected
+
+
+MEMORY = """
+import resource, sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+import numpy as np, test_encode as t
+spec = t.ClipSpec(60, 40, 1, t.BACKGROUND)
+def film(count):
+    for step in range(count):
+        yield np.full((160, 160, 3), step * 200 // count, np.uint8)
+def peak():
+    whom = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return [resource.getrusage(each).ru_maxrss for each in whom]
+t.encode_clip(film(60), spec, Path(sys.argv[2]))
+short = peak()
+t.encode_clip(film(600), spec, Path(sys.argv[2]))
+print(*(long - each for long, each in zip(peak(), short)))
+"""
+
+
+def test_memory_does_not_grow(tmp_path: Path) -> None:
+    """Ten times the frames, 46 MB of them, take no more memory, neither here nor in ffmpeg."""
+    command = [sys.executable, "-c", MEMORY, str(TESTS), str(tmp_path)]
+    done = subprocess.run(command, check=True, capture_output=True)
+    here, children = map(int, done.stdout.split())
+    assert here < 6_000  # KiB
+    assert children < 12_000
+
+
+def broken() -> Iterator[Frame]:
+    """A sampler that fails half way."""
+    yield from film(10)
+    raise ZeroDivisionError("half way")
+
+
+def frames_then(last: Any) -> list[Any]:
+    """Two good frames and another one."""
+    return [picture(0), picture(1), last]
+
+
+@pytest.mark.parametrize(
+    ("frames", "error", "words"),
+    [
+        ([], TargetError, "at least one frame"),
+        (frames_then(picture(2, 57, 84)), TargetError, r"frame 3 is \(57, 84, 3\)"),
+        (frames_then(picture(2).astype(float)), TargetError, "frame 3 is .* of float64"),
+        (frames_then(picture(2)[..., :1]), TargetError, "frame 3"),
+        (frames_then(picture(2)[0]), TargetError, "frame 3"),
+        ([np.zeros((0, 5, 3), np.uint8)], TargetError, "frame 1"),
+        ([np.zeros((2, 16384, 3), np.uint8)], TargetError, "16384 × 2.*fewer images"),
+        (broken(), ZeroDivisionError, "half way"),
+    ],
+)
+def test_bad_frames_leave_nothing(
+    tmp_path: Path, frames: Any, error: type[Exception], words: str
+) -> None:
+    """No frames, odd ones, or a failing sampler: the right error and an empty folder."""
+    with pytest.raises(error, match=words):
+        encode_clip(frames, ClipSpec(10, 18, 1, BACKGROUND), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> Path:
+    """Put a shell script before the real ffmpeg, $real, and return an empty folder."""
+    path, folder = tmp_path / "stand-in", tmp_path / "out"
+    path.write_text(f"#!/bin/sh\nreal='{ffmpeg.executable()}'\n{script}\n")
+    path.chmod(0o755)
+    folder.mkdir()
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(path))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("script", "error", "words"),
+    [
+        (
+            'exec "$real" "$@" -c:v libnothing out.mp4',
+            PlatformError,
+            "lacks an encoder[^$]*libnothing",
+        ),
+        ('exec "$real" -badly "$@"', TargetError, "Unrecognized option 'badly'"),
+        ('head -c 60000 | "$real" "$@"', TargetError, "frames, not 25|every frame"),
+        ("cat > /dev/null", TargetError, r"clip\.mp4"),
+        (
+            'case "$*" in *palette*) cat >/dev/null;; *) exec "$real" "$@";; esac',
+            TargetError,
+            "gif",
+        ),
+        ('"$real" "$@"; case "$*" in *faststart*) exit 228;; esac', PlatformError, "No space"),
+    ],
+)
+def test_failing_ffmpeg_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, error: Any, words: str
+) -> None:
+    """Whatever ffmpeg does wrong is told in its own words, and no part of a file is left."""
+    folder = stand_in(tmp_path, monkeypatch, script)
+    with pytest.raises(error, match=words):
+        encode_clip(film(), ClipSpec(10, 18, 1, BACKGROUND), folder)
+    assert list(folder.iterdir()) == []
+
+
+def test_no_room_leaves_nothing(tmp_path: Path) -> None:
+    """A real limit on the size of files, met by the encoder or by us, is a PlatformError."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(PlatformError, match=r"too large|too low|disk enough"):
+            encode_clip(film(), ClipSpec(10, 18, 2, BACKGROUND), tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_that_is_none(tmp_path: Path) -> None:
+    """A file in the place of the folder is a PlatformError that names it."""
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(PlatformError, match="file"):
+        encode_clip(film(2), SPEC, tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("fps", 0),
+        ("fps", float("nan")),
+        ("crf", 0),
+        ("crf", 52),
+        ("factor", 0),
+        ("background", (0, 256, 0)),
+    ],
+)
+def test_spec_is_checked(field: str, value: Any) -> None:
+    """A rate, quality, factor or colour that cannot be is a ValueError that names it."""
+    with pytest.raises(ValueError, match=field):
+        ClipSpec(**{**vars(SPEC), field: value})
+
+
+def test_preflight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wheel's ffmpeg passes; without one, sampling never begins."""
+    preflight()
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "missing"))
+    with pytest.raises(SitegenError, match="missing") as caught:
+        preflight()
+    assert caught.value.exit_code == 4
+
+
+def test_version_needs_no_encoder() -> None:
+    """A build whose clips are all there asks the version where nothing heavy can be imported."""
+    code = """
+import sys
+for name in ("imageio_ffmpeg", "imageio", "torch", "PIL"): sys.modules[name] = None
+import sitegen.media.encoder
+print(sitegen.media.encoder.encoder_version())
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    assert done.stdout.decode().strip() == encoder_version()
+    assert "ffmpeg" in encoder_version()
+    assert "pillow" in encoder_version()

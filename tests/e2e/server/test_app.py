@@ -1,0 +1,431 @@
+"""The preview's server: renders with ranges, this host and this site only, and a clean end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from sitegen.core.errors import PlatformError
+from sitegen.server.app import listening, media_type
+from tests.support.builders import INDEX, environment, temporaries, write_page, write_site
+from tests.support.previewing import WAIT_S, Running, running, wait_for
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A rendered site with two pages, beside a file and links that are nobody's business."""
+    folder = tmp_path_factory.mktemp("served") / "site"
+    config = write_site(folder)
+    write_page(config, "# More\n\nFurther words.\n", "more")
+    with running(config) as server:
+        server.wait_until_settled()
+        (folder / "build/passwd").symlink_to("/etc/passwd")
+        (folder / "build/outside").symlink_to("/etc")
+        (folder / "build/own.txt").write_text("not of the site")
+        yield server
+
+
+def clip(served: Running) -> tuple[str, bytes]:
+    """The path of the clip and its bytes."""
+    found = re.search(r'src="(media/[^"]+\.mp4)"', served.page())
+    assert found is not None
+    return f"/{found[1]}", served.ask(f"/{found[1]}").body
+
+
+@pytest.mark.parametrize(
+    ("asked", "start", "end"),
+    [
+        ("bytes=0-1", 0, 2),  # what Safari asks first
+        ("bytes=0-", 0, None),
+        ("bytes=100-199", 100, 200),
+        ("bytes=-7", -7, None),
+        ("bytes=5-999999999", 5, None),
+    ],
+)
+def test_ranges(served: Running, asked: str, start: int, end: int | None) -> None:
+    """A part of a clip comes as 206 with its place in the whole, and byte for byte."""
+    path, whole = clip(served)
+    part = served.ask(path, Range=asked)
+    expected = whole[start:end]
+    first = start % len(whole)
+    assert part.status == 206
+    assert part.body == expected
+    assert part.headers["content-type"] == "video/mp4"
+    assert part.headers["content-length"] == str(len(expected))
+    place = f"bytes {first}-{first + len(expected) - 1}/{len(whole)}"
+    assert part.headers["content-range"] == place
+
+
+def test_whole_film(served: Running) -> None:
+    """Without a range: 200, the size, and the promise that ranges work; HEAD says the same."""
+    path, whole = clip(served)
+    answer = served.ask(path)
+    head = served.ask(path, "HEAD")
+    assert (answer.status, head.status, head.body) == (200, 200, b"")
+    for each in (answer, head):
+        assert each.headers["accept-ranges"] == "bytes"
+        assert each.headers["content-length"] == str(len(whole))
+    assert head.headers["content-type"] == "video/mp4"
+
+
+def test_range_beyond_the_end(served: Running) -> None:
+    """416 with the size, so that the browser can ask better."""
+    path, whole = clip(served)
+    answer = served.ask(path, Range=f"bytes={len(whole)}-")
+    assert answer.status == 416
+    assert answer.headers["content-range"] == f"bytes */{len(whole)}"
+
+
+def test_many_probes(served: Running) -> None:
+    """Hundreds of ranges, as players ask them: each is right, and no handle is lost."""
+    path, whole = clip(served)
+    handles = len(os.listdir("/proc/self/fd"))
+    for number in range(300):
+        start = number * 7 % (len(whole) - 2)
+        part = served.ask(path, Range=f"bytes={start}-{start + 1}")
+        assert (part.status, part.body) == (206, whole[start : start + 2])
+    wait_for(lambda: len(os.listdir("/proc/self/fd")) <= handles + 2, "closing")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:{port}",
+        "127.0.0.1",
+        "127.0.0.1:1",
+        "localhost:",
+        "0.0.0.0:{port}",
+        "127.0.0.1.evil.example:{port}",
+        "user@127.0.0.1:{port}",
+        "",
+    ],
+)
+def test_other_hosts_are_refused(served: Running, host: str) -> None:
+    """Under any name but its own it says nothing of the site, not even to its own script."""
+    for path in ("/", "/media.json", "/_sitegen/events"):
+        answer = served.ask(path, Host=host.format(port=served.port))
+        assert answer.status in (400, 421)
+        assert b"tiny" not in answer.body
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:{port}", "localhost:{port}", "LOCALHOST:{port}"])
+def test_own_hosts(served: Running, host: str) -> None:
+    """Its address and the name that every machine has for itself."""
+    assert served.ask(Host=host.format(port=served.port)).status == 200
+
+
+def test_two_hosts_are_refused(served: Running) -> None:
+    """A request that names two hosts is nobody's."""
+    with socket.create_connection(("127.0.0.1", served.port)) as wire:
+        own = f"127.0.0.1:{served.port}"
+        wire.sendall(f"GET / HTTP/1.1\r\nHost: {own}\r\nHost: evil.example\r\n\r\n".encode())
+        assert re.match(rb"HTTP/1.1 4\d\d ", wire.recv(1000))
+
+
+def test_no_host_is_refused(served: Running) -> None:
+    """A request of an old kind, which names no host at all."""
+    with socket.create_connection(("127.0.0.1", served.port), timeout=WAIT_S) as wire:
+        wire.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert b" 421 " in wire.recv(1000).splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/passwd", "/outside/hostname", "/own.txt", "/media/", "/media", "/assets/", "/nothing",
+        "/../site.toml", "/..%2fsite.toml", "/%2e%2e/site.toml", "/media/../../site.toml",
+        "//etc/passwd", "/%00", "/index.html%00", "/index.html/", "/pages/index.md",
+        "/.sitegen/lock",
+        "/_sitegen/../site.toml", "/_sitegen/preview.py", "/_sitegen/", "/%ff%fe", "/more/more/",
+        "/" + "a" * 5000,
+    ],
+)  # fmt: skip
+def test_nothing_else_is_served(served: Running, path: str) -> None:
+    """No folder's list, nothing beside the site, nothing through a link, and no traceback."""
+    answer = served.ask(path)
+    assert answer.status == 404
+    assert b"root:" not in answer.body
+    assert b"Traceback" not in answer.body
+
+
+def test_a_page_without_its_slash(served: Running) -> None:
+    """As on GitHub Pages: sent on to the folder."""
+    answer = served.ask("/more")
+    assert (answer.status, answer.headers["location"]) == (307, "/more/")
+    assert "Further words" in served.page("/more/")
+    assert "Further words" in served.page("/more/index.html?query=1")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
+def test_reading_only(served: Running, method: str) -> None:
+    """Nothing can be sent to it."""
+    assert served.ask("/", method).status == 405
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/", "text/html; charset=utf-8"),
+        ("/media.json", "application/json"),
+        ("/_sitegen/reload.js", "text/javascript; charset=utf-8"),
+        ("/_sitegen/preview.css", "text/css; charset=utf-8"),
+    ],
+)
+def test_headers(served: Running, path: str, kind: str) -> None:
+    """The right type, which is not to be guessed, nothing kept, nothing for other sites."""
+    headers = served.ask(path).headers
+    assert headers["content-type"] == kind
+    assert headers["cache-control"] == "no-store"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+    assert "access-control-allow-origin" not in headers
+    assert "server" not in headers
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("a.MP4", "video/mp4"), ("a.webm", "video/webm"), ("a.webp", "image/webp"),
+        ("a.gif", "image/gif"), ("a.svg", "image/svg+xml"), ("a.css", "text/css; charset=utf-8"),
+        ("a.js", "text/javascript; charset=utf-8"), ("robots.txt", "text/plain; charset=utf-8"),
+        ("sitemap.xml", "application/xml"), (".nojekyll", "application/octet-stream"),
+        ("a.pdf", "application/pdf"),
+    ],
+)  # fmt: skip
+def test_media_types(name: str, kind: str) -> None:
+    """By the name, and not by what this machine happens to know."""
+    assert media_type(name) == kind
+
+
+def test_not_in_the_built_folder(served: Running) -> None:
+    """What is sent has the preview's script; what is built has nothing of it."""
+    output = served.preview.config.parent / "build"
+    assert "/_sitegen/reload.js" in served.page()
+    for path in output.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            assert b"_sitegen" not in path.read_bytes(), path
+
+
+def test_events(served: Running) -> None:
+    """The stream tells at once how things are, in words that the page's script can read."""
+    with socket.create_connection(("127.0.0.1", served.port), timeout=WAIT_S) as wire:
+        own = f"127.0.0.1:{served.port}"
+        wire.sendall(f"GET /_sitegen/events HTTP/1.1\r\nHost: {own}\r\n\r\n".encode())
+        text = b""
+        while b"\n\n" not in text.partition(b"\r\n\r\n")[2]:
+            text += wire.recv(4096)
+    assert b"content-type: text/event-stream" in text
+    found = re.search(rb"data: (\{.*\})", text)
+    assert found is not None
+    state = json.loads(found[1])
+    assert state["error"] is None
+    assert state["progress"] is None
+    assert f'data-version="{state["version"]}"' in served.page()
+
+
+def test_slow_clients_do_not_block(served: Running) -> None:
+    """Connections that say nothing, or half a request, leave the others alone."""
+    wires = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(50)]
+    for wire in wires[::2]:
+        wire.sendall(b"GET / HTTP/1.1\r\nHost: ")
+    started = time.monotonic()
+    assert served.ask().status == 200
+    assert time.monotonic() - started < 2
+    for wire in wires:
+        wire.close()
+
+
+def test_huge_header(served: Running) -> None:
+    """Refused, without harm to the next request."""
+    with socket.create_connection(("127.0.0.1", served.port), timeout=WAIT_S) as wire:
+        wire.sendall(b"GET / HTTP/1.1\r\nX: " + b"a" * 200_000)
+        assert wire.recv(100)[:12] in (b"HTTP/1.1 400", b"HTTP/1.1 431")
+    assert served.ask().status == 200
+
+
+def test_only_this_machine(served: Running) -> None:
+    """It listens at the loopback address and at no other."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    mine = [line.split()[1] for line in lines if line.split()[3] == "0A"]
+    port = f":{served.port:04X}"
+    assert [address for address in mine if address.endswith(port)] == [f"0100007F{port}"]
+    lines = Path("/proc/net/tcp6").read_text().splitlines()[1:]
+    assert not [line for line in lines if line.split()[1].endswith(port) and " 0A " in line]
+
+
+def test_port_taken() -> None:
+    """Told, with what to do, and without a traceback."""
+    with listening(0) as first:
+        port = first.getsockname()[1]
+        with pytest.raises(PlatformError, match=rf"port {port} is taken.*--port {port + 1}"):
+            listening(port)
+
+
+def start(config: Path, *words: str, **changes: str) -> tuple[subprocess.Popen[str], str]:
+    """Start `sitegen serve` and wait until it tells its address."""
+    command = [sys.executable, "-m", "tests.support.fakecli", "serve", "--config", str(config)]
+    process = subprocess.Popen(
+        [*command, "--port", "0", *words],
+        env=environment(**changes),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_signals,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if found := re.search(r"http://127\.0\.0\.1:\d+/", line):
+            return process, found[0]
+    raise AssertionError(process.communicate())
+
+
+def hear_signals() -> None:
+    """Tests that run in the background would hand down a SIGINT that is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "words"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+@pytest.mark.parametrize(
+    "pause", ["0", "0.5", "60"], ids=["at rest", "rendering", "in a long frame"]
+)
+def test_stop(tmp_path: Path, number: signal.Signals, code: int, words: str, pause: str) -> None:
+    """One line, its exit code, within seconds, with a page open; nothing half done stays."""
+    config = write_site(tmp_path / "site")
+    process, address = start(config, FAKE_PAUSE=pause)
+    port = int(address.split(":")[2].rstrip("/"))
+    with socket.create_connection(("127.0.0.1", port)) as wire:
+        wire.sendall(f"GET /_sitegen/events HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+        wire.recv(100)
+        if pause == "0":
+            wait_for((config.parent / "build/index.html").exists, "building")
+        else:
+            wait_for(lambda: list(config.parent.glob(".sitegen/work/*")), "rendering")
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=8)
+    assert process.returncode == code
+    lines = [line for line in errors.splitlines() if not line.startswith("rendering")]
+    assert lines == [f"{words}; what was finished is kept"]
+    assert temporaries(config.parent) == []
+
+
+def test_port_taken_on_the_command_line(tmp_path: Path, served: Running) -> None:
+    """Exit 4 and one line; the built folder is not touched."""
+    config = write_site(tmp_path / "site")
+    command = [sys.executable, "-m", "tests.support.fakecli", "serve", "--config", str(config)]
+    done = subprocess.run(
+        [*command, "--port", str(served.port)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 4
+    assert len(done.stderr.splitlines()) == 1
+    assert not (config.parent / "build").exists()
+
+
+def test_no_site_here(tmp_path: Path) -> None:
+    """In a folder without a site there is nothing to serve: exit 2, naming the file."""
+    command = [sys.executable, "-m", "tests.support.fakecli", "serve", "--port", "0"]
+    done = subprocess.run(
+        command, env=environment(), capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 2
+    assert "site.toml" in done.stderr
+
+
+def test_a_store_that_loses_a_clip(tmp_path: Path) -> None:
+    """A file that somebody removed is missing, and the server goes on."""
+    config = write_site(tmp_path / "site")
+    with running(config) as server:
+        server.wait_until_settled()
+        path, _ = clip(server)
+        for each in (config.parent / ".sitegen/objects").rglob("*"):
+            if each.is_file():
+                each.unlink()
+        assert server.ask(path).status == 404
+        write_page(config, INDEX.replace("Four", "4"))
+        wait_for(lambda: "4 of them" in server.page(), "rendering")
+        server.wait_until_settled()
+        assert server.ask(clip(server)[0]).status == 200
+
+
+def test_a_link_inside_the_site(tmp_path: Path) -> None:
+    """What a link shows is sent where it lies in the site, too."""
+    config = write_site(tmp_path, INDEX + "\n\n![A dot](dot.png)\n")
+    Image.new("L", (4, 4)).save(tmp_path / "real.png")
+    (tmp_path / "dot.png").symlink_to("real.png")
+    with running(config) as server:
+        (path,) = re.findall(r'src="(media/dot-[^"]*)"', server.page())
+        assert server.ask(f"/{path}").status == 200
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    """A picture of the page that becomes a link out of the site, or another file, is not sent."""
+    config = write_site(tmp_path / "site", INDEX + "\n\n![A dot](dot.png)\n")
+    picture, secret = config.parent / "dot.png", tmp_path / "secret"
+    Image.new("L", (4, 4)).save(picture)
+    secret.write_text("secret")
+    with running(config) as server:
+        server.wait_until_settled()
+        (path,) = re.findall(r'src="(media/dot-[^"]*)"', server.page())
+        assert server.ask(f"/{path}").status == 200
+        picture.unlink()
+        picture.symlink_to(secret)
+        for _ in range(3):
+            assert server.ask(f"/{path}").status == 404
+        picture.unlink()
+        picture.write_bytes(b"another")
+        assert server.ask(f"/{path}").status == 404
+
+
+def test_a_store_with_a_link(tmp_path: Path) -> None:
+    """A clip that became a link to the same clip elsewhere is not sent."""
+    config = write_site(tmp_path / "site")
+    with running(config) as server:
+        server.wait_until_settled()
+        path, film = clip(server)
+        (kept,) = (
+            each
+            for each in (config.parent / ".sitegen/objects").rglob("*")
+            if each.is_file() and each.read_bytes() == film
+        )
+        kept.rename(tmp_path / "elsewhere")
+        kept.symlink_to(tmp_path / "elsewhere")
+        assert server.ask(path).status == 404
+
+
+def test_files_are_closed(served: Running) -> None:
+    """Whatever is asked of a clip, whole, in part, by its head or wrongly, no file stays open."""
+    path, film = clip(served)
+    served.ask(path)
+    before = open_films(film)
+    for asked in ("bytes=0-9", "bytes=0-1,5-9", f"bytes={len(film)}-", "bytes=x", "none"):
+        served.ask(path, Range=asked)
+    served.ask(path, "HEAD")
+    wait_for(lambda: open_films(film) <= before, "closing")
+
+
+def open_films(film: bytes) -> int:
+    """How many files of that size this process has open."""
+    found = 0
+    for each in Path("/dev/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found += each.stat().st_size == len(film)
+    return found

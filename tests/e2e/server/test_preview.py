@@ -1,0 +1,500 @@
+"""The preview: words at once, old clips until there are new ones, mistakes beside the last page."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from jinja2 import Environment, FileSystemLoader
+from PIL import Image
+
+from sitegen.build.context import BuildOptions
+from sitegen.core.files import lock, temporary_path
+from sitegen.core.progress import Silent
+from sitegen.server.preview import Preview
+from sitegen.server.state import words
+from tests.support.builders import (
+    CPU,
+    INDEX,
+    SITE,
+    Builder,
+    FakeCamera,
+    temporaries,
+    traces,
+    tree_hash,
+    write_page,
+    write_site,
+)
+from tests.support.previewing import Running, running, wait_for
+
+OTHER = INDEX.replace("count=4", "count=5")
+TWO = INDEX + '\n{{ trajectories("tiny", seed=3, id="second") }}\n'
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A site that was never built."""
+    return write_site(tmp_path / "site")
+
+
+@pytest.fixture
+def server(config: Path) -> Iterator[Running]:
+    """A preview of a site that is rendered."""
+    with running(config) as server:
+        server.wait_until_settled()
+        server.renderer.jobs.clear()
+        server.report.lines.clear()
+        yield server
+
+
+def built(config: Path) -> str:
+    """The front page in the built folder."""
+    return (config.parent / "build/index.html").read_text()
+
+
+def test_words_come_before_the_clip(config: Path) -> None:
+    """The page is there at once, with a place for the figure; the folder when all is rendered."""
+    with running(config, FakeCamera(pause=0.2)) as server:
+        page = server.page()
+        assert "Words." in page
+        assert 'id="tiny-trajectories" class="sitegen-awaited"' in page
+        assert "<video" not in page
+        assert not (config.parent / "build").exists()
+        wait_for(lambda: server.preview.scene.progress, "progress")
+        words = "rendering tiny-trajectories, "
+        assert str(server.preview.scene.progress).startswith(words)
+        server.wait_until_settled()
+        assert "<video" in server.page()
+        assert "sitegen-awaited" not in server.page()
+        assert server.preview.scene.progress is None
+
+
+@pytest.mark.parametrize("broken", ["pages/index.md", "site.toml"])
+def test_begun_with_a_mistake(config: Path, broken: str) -> None:
+    """The page that was built last is shown behind the mistake, with its clips."""
+    Builder(config)()
+    secret = config.parent / "secret"
+    secret.write_text("secret")
+    (config.parent / "build/link.txt").symlink_to(secret)
+    good = (config.parent / broken).read_text()
+    (config.parent / broken).write_text("{{ nothing( }}")
+    with running(config) as server:
+        page = server.page()
+        assert "Words." in page
+        assert "/reload.js" in page
+        assert broken in str(server.preview.scene.error)
+        (clip,) = set(re.findall(r'(media/[^"]*\.mp4)"', page))
+        assert server.ask(f"/{clip}").status == 200
+        assert server.ask("/link.txt").status == 404
+        (config.parent / broken).write_text(good)
+        wait_for(lambda: server.preview.scene.error is None, "mending")
+        server.wait_until_settled()
+        assert server.ask(f"/{clip}").status == 200
+        assert not (config.parent / "build/link.txt").exists()
+
+
+def test_begun_with_a_mistake_and_another_folder(config: Path) -> None:
+    """A folder that sitegen did not build is not shown."""
+    (config.parent / "build").mkdir()
+    (config.parent / "build/index.html").write_text("Words.")
+    write_page(config, "{{ nothing( }}")
+    with running(config) as server:
+        assert server.ask("/").status == 503
+        assert "Words." not in server.page()
+
+
+def test_same_folder_as_a_build(server: Running, tmp_path: Path) -> None:
+    """When it has settled, the built folder is byte for byte what `sitegen build` makes."""
+    clean = Builder(write_site(tmp_path / "clean"))
+    clean()
+    assert tree_hash(server.preview.config.parent / "build") == tree_hash(clean.output)
+
+
+def test_text_only_renders(server: Running, config: Path) -> None:
+    """Other words are served in under a second, no clip is made, and the folder follows."""
+    version = server.preview.scene.version
+    waits = []
+    for text in ("New words", "More words", "Other words"):  # a busy machine may be slow once
+        started = time.monotonic()
+        write_page(config, INDEX.replace("Words", text))
+        wait_for(lambda text=text: text in server.page(), "rendering")  # type: ignore[misc]
+        waits.append(time.monotonic() - started)
+    assert min(waits) < 1
+    assert server.preview.scene.version == version + 3
+    wait_for(lambda: "Other words" in built(config), "placing")
+    assert server.renderer.jobs == []
+
+
+def test_old_clip_stays_until_the_new_one_is_ready(server: Running, config: Path) -> None:
+    """A changed figure shows its last clip, marked, and the folder keeps the old page."""
+    old = server.page()
+    server.renderer.pause = 0.2
+    write_page(config, OTHER.replace("Words", "New words"))
+    wait_for(lambda: "New words" in server.page(), "rendering")
+    assert clip_of(server.page()) == clip_of(old)
+    assert server.preview.scene.outdated == (("index.html", "tiny-trajectories"),)
+    assert "New words" not in built(config)
+    wait_for(lambda: server.preview.settled, "rendering")
+    assert clip_of(server.page()) != clip_of(old)
+    assert not server.preview.scene.outdated
+    assert "New words" in built(config)
+
+
+def clip_of(page: str) -> str:
+    """The film that a page shows."""
+    return page.partition('src="media/')[2].partition('"')[0]
+
+
+def test_old_clip_of_an_earlier_day(config: Path) -> None:
+    """A preview that starts after the figure has changed shows the clip of the built folder."""
+    Builder(config)()
+    old = clip_of(built(config))
+    write_page(config, OTHER)
+    with running(config, FakeCamera(pause=0.2)) as server:
+        assert clip_of(server.page()) == old
+        assert server.preview.scene.outdated == (("index.html", "tiny-trajectories"),)
+        server.wait_until_settled()
+        assert clip_of(server.page()) != old
+
+
+def test_old_clip_of_levels_that_are_gone(server: Running, config: Path) -> None:
+    """A model with fewer levels has no scales for those of the old clip, which is not shown."""
+    card = config.parent / "models/tiny/model.toml"
+    server.renderer.pause = 0.2
+    card.write_text(card.read_text().replace("levels = 4", "levels = 3"))
+    wait_for(lambda: "sitegen-awaited" in server.page(), "rendering")
+    server.wait_until_settled()
+    assert server.preview.scene.error is None
+
+
+@pytest.mark.parametrize("spoil", ["media.json", "objects"])
+def test_old_clip_that_is_gone(config: Path, spoil: str) -> None:
+    """A damaged manifest or a lost file: the figure waits like a new one."""
+    Builder(config)()
+    if spoil == "media.json":
+        (config.parent / "build/media.json").write_text('{"version": 1, "figures": [{}]}')
+    else:
+        shutil.rmtree(config.parent / ".sitegen/objects")
+    write_page(config, OTHER)
+    with running(config, FakeCamera(pause=0.2)) as server:
+        assert "sitegen-awaited" in server.page()
+        server.wait_until_settled()
+        assert "<video" in server.page()
+
+
+def test_change_while_filming(server: Running, config: Path) -> None:
+    """What is not wanted any more is dropped, and no trace of it stays."""
+    server.renderer.pause = 0.3
+    write_page(config, OTHER)
+    wait_for(lambda: server.renderer.jobs, "rendering")
+    write_page(config, INDEX.replace("count=4", "count=6"))
+    server.renderer.pause = 0
+    wait_for(lambda: "6 samples" in server.page() and server.preview.settled, "rendering")
+    assert len(server.renderer.jobs) == 2
+    records = (config.parent / ".sitegen/records").glob("*.json")
+    assert len([path for path in records if not path.name.startswith("drawn-")]) == 2
+
+
+def test_going_back_films_nothing(server: Running, config: Path) -> None:
+    """An undone change finds the clip that is in the store."""
+    write_page(config, OTHER)
+    wait_for(lambda: "5 samples" in server.page() and server.preview.settled, "rendering")
+    server.renderer.jobs.clear()
+    write_page(config, INDEX)
+    wait_for(lambda: "4 samples" in server.page() and server.preview.settled, "rendering")
+    assert server.renderer.jobs == []
+
+
+MISTAKES = {
+    "call": (INDEX.replace("count=4", "cuont=4"), "index.md:3: trajectories(…): cuont: unknown"),
+    "template": ("Words.\n\n{% if %}\n", "index.md:3: "),
+    "model": (INDEX.replace('"tiny"', '"tini"'), 'did you mean "tiny"?'),
+}
+
+
+@pytest.mark.parametrize(("text", "told"), MISTAKES.values(), ids=MISTAKES)
+def test_mistake_and_its_mending(server: Running, config: Path, text: str, told: str) -> None:
+    """A mistake is told with file, line and hint; the last good page stays; mended, it goes."""
+    before = traces(config.parent / "build")
+    page = server.page()
+    write_page(config, text)
+    wait_for(lambda: server.preview.scene.error, "telling")
+    assert told in str(server.preview.scene.error)
+    assert server.page() == page
+    write_page(config, INDEX.replace("Words", "Mended"))
+    wait_for(lambda: "Mended" in server.page(), "mending")
+    assert server.preview.scene.error is None
+    server.wait_until_settled()
+    assert traces(config.parent / "build") != before
+
+
+@pytest.mark.parametrize("text", ["title = ", "titel = 'x'\n", "\x00"])
+def test_mistake_in_the_config(server: Running, config: Path, text: str) -> None:
+    """Whatever is wrong in site.toml, the page stays, and the file is named."""
+    config.write_text(text)
+    wait_for(lambda: server.preview.scene.error, "telling")
+    assert "site.toml" in str(server.preview.scene.error)
+    config.write_text(SITE.replace("A title", "Another"))
+    wait_for(lambda: "Another" in server.page(), "mending")
+
+
+def test_first_build_fails(config: Path) -> None:
+    """Before there is any page, the mistake is a page of its own; then comes the site."""
+    write_page(config, MISTAKES["call"][0])
+    with running(config) as server:
+        for path in ("/", "/more/"):
+            answer = server.ask(path)
+            assert answer.status == 503
+            assert "cuont: unknown" in answer.body.decode()
+            assert "script-src 'self'" in answer.headers["content-security-policy"]
+        write_page(config, INDEX)
+        wait_for(lambda: "Words." in server.page(), "mending")
+
+
+def test_mistake_is_markup_for_nobody(config: Path) -> None:
+    """What an author wrote is shown as it was written."""
+    write_page(config, INDEX.replace("count=4", 'count="<script>alert(1)</script>"'))
+    with running(config) as server:
+        page = server.page()
+        assert "&lt;script&gt;alert(1)" in page
+        assert "<script>alert" not in page
+
+
+def test_mistake_is_told_once(config: Path) -> None:
+    """Read again without a change it is no news; another one is."""
+    write_page(config, "{{ nothing( }}")
+    report = Silent()
+    preview = Preview(config, BuildOptions(CPU), FakeCamera(), report)
+    preview.refresh()
+    preview.refresh()
+    assert report.warnings == 1
+    write_page(config, "{{ nothing() }}")
+    preview.refresh()
+    assert report.warnings == 2
+
+
+def test_figure_that_fails(server: Running, config: Path) -> None:
+    """Its error is told with its place, the page and the other figures go on; a change retries."""
+    server.renderer.fail = "second"
+    write_page(config, TWO)
+    wait_for(lambda: server.preview.scene.error, "telling")
+    assert "index.md:5: second: the third frame went wrong" in str(server.preview.scene.error)
+    assert 'id="second" class="sitegen-awaited"' in server.page()
+    assert server.renderer.jobs == ["second"]
+    server.renderer.fail = None
+    write_page(config, TWO.replace("Words", "More words"))
+    wait_for(lambda: "More words" in server.page() and server.preview.settled, "rendering")
+    assert server.preview.scene.error is None
+
+
+def test_mistake_stays_while_a_film_ends(server: Running, config: Path) -> None:
+    """A clip that is finished meanwhile does not hide that a page is wrong."""
+    server.renderer.pause = 0.2
+    write_page(config, OTHER)
+    wait_for(lambda: server.renderer.jobs, "rendering")
+    write_page(config, MISTAKES["call"][0])
+    wait_for(lambda: server.preview.scene.error, "telling")
+    wait_for(lambda: not server.preview.scene.outdated, "rendering")
+    assert "cuont" in str(server.preview.scene.error)
+
+
+def test_offline(config: Path) -> None:
+    """Where nothing may be rendered, the page says which figures are not there."""
+    renderer = FakeCamera()
+    preview = Preview(config, BuildOptions(CPU, offline=True), renderer, Silent())
+    preview.refresh()
+    planned = preview.context and preview._next(preview.context)
+    assert preview.context is not None
+    assert planned
+    preview._film(preview.context, planned)
+    assert "index.md:3: tiny-trajectories" in str(preview.scene.error)
+    assert renderer.jobs == []
+
+
+def test_another_sitegen_is_at_work(config: Path) -> None:
+    """It waits, says for whom, and goes on when the other is done."""
+    with ExitStack() as other:
+        other.enter_context(lock(config.parent / ".sitegen/lock"))
+        with running(config) as server:
+            wait_for(lambda: "another sitegen" in str(server.preview.scene.progress), "waiting")
+            assert "Words." in server.page()
+            other.close()
+            server.wait_until_settled()
+
+
+@pytest.mark.parametrize("name", ["pages", "theme", "theme/templates", "pictures"])
+@pytest.mark.parametrize("removed", [False, True])
+def test_folder_that_another_takes_the_place_of(config: Path, name: str, removed: bool) -> None:
+    """A change of branch removes folders and makes them anew; what is in them is still followed."""
+    root = config.parent
+    (root / "theme/templates").mkdir(parents=True)
+    (root / "pictures").mkdir()
+    Image.new("L", (4, 4)).save(root / "pictures/setup.png")
+    write_page(config, INDEX + '\n{{ image("pictures/setup.png", alt="A setup") }}\n')
+    edits: dict[str, Callable[[], object]] = {
+        "pages": lambda: write_page(config, INDEX.replace("Words", "Later words")),
+        "theme": lambda: (root / "theme/colours.css").write_text(":root { --later: 1 }"),
+        "theme/templates": lambda: (root / "theme/templates/later.html").write_text("x"),
+        "pictures": lambda: Image.new("L", (5, 5)).save(root / "pictures/setup.png"),
+    }
+    with running(config) as server:
+        server.wait_until_settled()
+        shutil.copytree(root / name, root / "other")
+        if removed:
+            shutil.rmtree(root / name)
+        else:
+            (root / name).rename(root / "old")
+        (root / "other").rename(root / name)
+        time.sleep(0.8)
+        reads = server.preview.reads
+        edits[name]()
+        wait_for(lambda: server.preview.reads > reads, "reading")
+
+
+def test_folder_of_somebody_else(config: Path) -> None:
+    """A built folder that holds other things is left alone, and that is told."""
+    (config.parent / "build").mkdir()
+    (config.parent / "build/thesis.tex").write_text("years of work")
+    with running(config) as server:
+        assert "holds files" in str(server.preview.scene.error)
+        assert (config.parent / "build/thesis.tex").read_text() == "years of work"
+
+
+def test_nothing_is_rebuilt_without_a_reason(server: Running, config: Path) -> None:
+    """Neither its own writing nor files of others set off a build."""
+    wait_for(lambda: server.preview.reads == 2, "watching")
+    (config.parent / "notes.txt").write_text("mine")
+    (config.parent / "pages/.index.md.swp").write_text("an editor's")
+    (config.parent / "pages/index.md~").write_text("an editor's")
+    (config.parent / ".sitegen/other").write_text("mine")
+    (config.parent / "build/other").write_text("mine")
+    time.sleep(1)
+    assert server.preview.reads == 2
+    (config.parent / "theme/static").mkdir(parents=True)
+    wait_for(lambda: server.preview.reads > 2, "noticing")
+    time.sleep(1)
+    before = server.preview.reads
+    (config.parent / "theme/static/style.css~").write_text("an editor's")
+    time.sleep(1)
+    assert server.preview.reads == before
+    assert server.report.lines == []
+
+
+@pytest.mark.parametrize("how", ["rename", "twice", "page", "card", "weights", "theme"])
+def test_what_is_noticed(server: Running, config: Path, how: str) -> None:
+    """A file put in place, one that changes again, new pages, cards, weights, a new theme."""
+    root, model = config.parent, config.parent / "models/tiny"
+    if how == "rename":
+        (root / "pages/new").write_text(INDEX.replace("Words", "Noticed"))
+        (root / "pages/new").replace(root / "pages/index.md")
+    elif how == "twice":
+        write_page(config, INDEX.replace("Words", "First"))
+        time.sleep(0.03)
+        write_page(config, INDEX.replace("Words", "Noticed"))
+    elif how == "page":
+        write_page(config, "# Noticed\n", "more")
+    elif how == "theme":
+        for name in ("theme", "theme/static"):
+            (root / name).mkdir()
+            time.sleep(0.5)
+        before = server.preview.reads
+        (root / "theme/static/style.css").write_text("/* Noticed */")
+        wait_for(lambda: server.preview.reads > before, "reading")
+        return
+    elif how == "card":
+        card = (model / "model.toml").read_text().replace("levels = 4", "levels = 6")
+        (model / "model.toml").write_text(card)
+        wait_for(lambda: server.renderer.jobs, "rendering")
+        return
+    else:
+        (model / "weights.safetensors").write_bytes(b"others")
+        wait_for(lambda: server.renderer.jobs, "rendering")
+        return
+    wait_for(lambda: "Noticed" in server.page(), "rendering")
+
+
+def test_a_picture_that_comes_later(server: Running, config: Path) -> None:
+    """A page that names a missing picture is mended by the picture; a new one is noticed, too."""
+    (config.parent / "pictures").mkdir()
+    write_page(config, INDEX + '\n{{ image("pictures/a.png", alt="A square") }}\n')
+    wait_for(lambda: server.preview.scene.error, "telling")
+    time.sleep(0.5)
+    Image.new("RGB", (32, 32), "red").save(config.parent / "pictures/a.png")
+    wait_for(lambda: "A square" in server.page() and not server.preview.scene.error, "mending")
+    version = server.preview.scene.version
+    Image.new("RGB", (64, 64), "blue").save(config.parent / "pictures/a.png")
+    wait_for(lambda: server.preview.scene.version > version, "noticing")
+    server.wait_until_settled()
+
+
+def test_models_stay_loaded(server: Running, config: Path) -> None:
+    """The studio is made once, as long as the models' files are the same."""
+    made: list[int] = []
+    make = type(server.renderer).__call__
+
+    class Counting(FakeCamera):
+        def __call__(self, sources: object, compute_target: object) -> FakeCamera:
+            made.append(1)
+            return make(self, sources, compute_target)  # type: ignore[arg-type]
+
+    with running(write_site(config.parent / "other"), Counting()) as other:
+        other.wait_until_settled()
+        write_page(other.preview.config, OTHER)
+        wait_for(lambda: "5 samples" in other.page() and other.preview.settled, "rendering")
+        assert len(other.renderer.jobs) == 2
+        assert len(made) == 1
+
+
+def test_state_says_which_page(server: Running, config: Path) -> None:
+    """Two pages may have a figure of the same name; only the changed one is marked."""
+    write_page(config, '# More\n\n{{ trajectories("tiny", count=4) }}\n', "more")
+    wait_for(lambda: server.ask("/more/").status == 200 and server.preview.settled, "rendering")
+    server.renderer.pause = 0.3
+    write_page(config, '# More\n\n{{ trajectories("tiny", count=9) }}\n', "more")
+    wait_for(lambda: server.preview.scene.outdated, "marking")
+    assert server.preview.scene.outdated == (("more/index.html", "tiny-trajectories"),)
+    listed = json.loads(server.page("/media.json"))["figures"]
+    assert [figure["page"] for figure in listed] == ["index.html", "more/index.html"]
+
+
+def test_words_of_a_bug(tmp_path: Path) -> None:
+    """An error that is none of ours is told with the author's file and line, if one is in it."""
+    theme = tmp_path / "templates" / "page.html"
+    theme.parent.mkdir()
+    theme.write_text("one\n{{ 1 / 0 }}\n")
+    template = Environment(loader=FileSystemLoader(theme.parent)).get_template("page.html")
+    with pytest.raises(ZeroDivisionError) as caught:
+        template.render()
+    assert words(caught.value, tmp_path) == f"{theme}:2: ZeroDivisionError: division by zero"
+    assert words(KeyError("x"), tmp_path) == "KeyError: 'x'"
+
+
+def test_words_for_a_package_that_is_missing(tmp_path: Path) -> None:
+    """What to install, and no name of an exception."""
+    missing = ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn")
+    assert words(missing, tmp_path).endswith("this needs it: `pip install torch`")
+    ours = ModuleNotFoundError("No module named 'sitegen.x'", name="sitegen.x")
+    assert words(ours, tmp_path).startswith("ModuleNotFoundError")
+
+
+def test_leaving_at_once(config: Path) -> None:
+    """What was begun in the store and beside the built folder goes; how it fails is no news."""
+    report = Silent()
+    preview = Preview(config, BuildOptions(CPU), FakeCamera(), report)
+    preview.refresh()
+    cache, root = config.parent / ".sitegen", config.parent
+    for folder in (root, cache, cache / "work", cache / "records"):
+        folder.mkdir(exist_ok=True)
+        temporary_path(folder).mkdir()
+    preview.leave()
+    assert temporaries(root) == []
+    preview.close()
+    write_page(config, "{{ nothing( }}")
+    preview.refresh()
+    assert report.warnings == 0

@@ -1,0 +1,161 @@
+"""Each module stands alone, and help needs neither torch nor the encoder; layers: import-linter."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import ROOT
+
+PACKAGE = ROOT / "sitegen"
+
+# What needs torch as soon as it is imported, beside the model and the samplers of the kinds.
+BRIDGES = {
+    "sitegen.build.renderer",
+    "sitegen.figures.clips",
+    "sitegen.figures.paths",
+    "sitegen.models.priors",
+    "sitegen.sampling.export",
+    "sitegen.sampling.models",
+}
+
+BLOCK = """
+import sys
+
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"torch", "torchvision", "imageio", "imageio_ffmpeg"}:
+            raise ImportError(f"{name} is blocked")
+
+sys.meta_path.insert(0, Block())
+"""
+IMPORT_EACH = """
+import importlib, json, os, sys
+import click, jinja2, markdown_it, numpy, PIL.Image, pydantic, rich.progress, tomlkit
+
+def imports(name):
+    child = os.fork()
+    if child:
+        return os.waitpid(child, 0)[1] == 0
+    try:
+        importlib.import_module(name)
+    except BaseException as error:
+        print(f"{name}: {error!r}", file=sys.stderr, flush=True)
+        os._exit(1)
+    os._exit(0)
+
+print(json.dumps([name for name in json.loads(sys.argv[1]) if not imports(name)]))
+"""
+HELP = """
+import contextlib, io, json
+import click
+from sitegen.cli.main import cli
+
+def helps(command, path):
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        command.main([*path, "--help"], prog_name="sitegen", standalone_mode=False)
+    return text.getvalue()
+
+def paths(command, path=()):
+    yield path
+    if isinstance(command, click.Group):
+        for name in command.list_commands(click.Context(command)):
+            yield from paths(command.get_command(click.Context(command), name), (*path, name))
+
+print(json.dumps({" ".join(path): helps(cli, path) for path in paths(cli)}))
+"""
+
+
+def run(program: str, *arguments: str) -> str:
+    """Run `program` in a fresh interpreter and return what it prints; fail with what it says."""
+    command = [sys.executable, "-c", program, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    sys.stderr.write(done.stderr)
+    return done.stdout
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Every module of the package with its file."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imported(node: ast.AST) -> list[str]:
+    """The names that an import statement may stand for; none for other statements."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        assert node.level == 0, "imports are absolute"
+        inside = [f"{node.module}.{alias.name}" for alias in node.names]
+        return inside if all(name in modules() for name in inside) else [str(node.module), *inside]
+    return []
+
+
+@cache
+def graph() -> dict[str, set[str]]:
+    """Which modules of the package each module imports anywhere, also inside functions."""
+    return {
+        name: {
+            target
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            for target in imported(node)
+            if target in modules() and target != name
+        }
+        for name, path in modules().items()
+    }
+
+
+def reachable(name: str) -> set[str]:
+    """All modules of the package that `name` imports, directly or not."""
+    found: set[str] = set()
+    waiting = {name}
+    while waiting:
+        new = graph()[waiting.pop()] - found
+        found |= new
+        waiting |= new
+    return found
+
+
+def test_no_cycles() -> None:
+    """No module reaches itself, counting imports inside functions."""
+    assert [name for name in modules() if name in reachable(name)] == []
+
+
+def test_each_module_imports_alone() -> None:
+    """In whatever order: each module is imported in a process that has seen no other of ours."""
+    names = json.dumps([name for name in modules() if not name.endswith("__main__")])
+    assert json.loads(run("import torch\n" + IMPORT_EACH, names)) == []
+
+
+def test_only_bridges_need_torch() -> None:
+    """Outside the model, everything but its bridges is imported where torch is missing."""
+    skipped = ("sitegen.ihdm", "sitegen.__main__")
+    names = [name for name in modules() if not name.startswith(skipped)]
+    lacking = json.loads(run(BLOCK + IMPORT_EACH, json.dumps(names)))
+    assert {name for name in lacking if not name.endswith(".sample")} <= BRIDGES
+
+
+def test_help_of_every_command_without_torch() -> None:
+    """`sitegen --help` and that of every command work where torch and the encoder are missing."""
+    found = json.loads(run(BLOCK + HELP))
+    assert {"", "add", "build", "sample", "inspect", "train"} <= set(found)
+    for path, text in found.items():
+        assert text.startswith(f"Usage: sitegen {path}".rstrip()), path
+
+
+def test_the_block_blocks() -> None:
+    """The tests above mean something: with the block in place torch cannot be imported."""
+    with pytest.raises(AssertionError, match="torch is blocked"):
+        run(BLOCK + "import torch")

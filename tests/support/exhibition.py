@@ -1,0 +1,235 @@
+"""A site with a figure of every shape, its renders made up and really encoded: nothing was sampled.
+
+What a clip shows tells which frame it is: every sample of frame n has the brightness `shade(n)`,
+apart from a digit that makes the page look like one.
+"""
+
+from __future__ import annotations
+
+import atexit
+import dataclasses
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+from PIL import Image, ImageDraw
+
+from sitegen.build.assembly import assemble_output
+from sitegen.build.cache import Store
+from sitegen.build.output import replace_output
+from sitegen.config.loader import load_site
+from sitegen.content.pages import Page, read_pages
+from sitegen.core.diagnostics import SourceLocation
+from sitegen.core.files import digest
+from sitegen.figures.base import Figure
+from sitegen.figures.hierarchy.drawing import Layout, tree_frames
+from sitegen.figures.trajectories.spec import Trajectories
+from sitegen.media.encoder import ClipSpec, encode_clip
+from sitegen.media.frames import Colour, Frame, grid
+from sitegen.media.manifest import Manifest, Media, MediaFile, ModelRef, Record
+from tests.support.fabricated import write_site
+from tests.support.paths import ROOT
+
+LEVELS = 20
+COUNT, COLUMNS, SIDE = 14, 4, 28
+POINTS, HOLD = 11, 3
+MANY = 6  # clips on the second page
+LIGHT, DARK = (250, 250, 252), (18, 21, 31)
+SIGMAS = (0.0, *(0.5 * 1.2**level for level in range(LEVELS)))
+CHART = """<svg xmlns="http://www.w3.org/2000/svg" width="640" height="300" viewBox="0 0 640 300">
+<style>path{fill:none;stroke:#334279;stroke-width:3}
+@media(prefers-color-scheme:dark){path{stroke:#aebcf5}}</style>
+<path d="M40 20v240h580M40 40C160 60 240 180 620 240"/></svg>
+"""
+RESULTS: dict[str, Any] = {
+    "summary": "Power falls with frequency.",
+    "tables": [
+        {"caption": "Power", "columns": ["Radius", "Real", "Samples"], "rows": [["1", 0.5, 0.25]]}
+    ],
+}
+MORE = """
+## Everything else
+
+A formula $u_K$, `code`, a [link](https://example.org/) and a note.[^1]
+
+$$u_K = u_0 + u_1 + u_2 + u_3 + u_4 + u_5 + u_6 + u_7 + u_8 + u_9 + u_{10} + u_{11} + u_{12}$$
+
+| Model | A long heading | Another long heading | One more long heading |
+|:------|---------------:|:--------------------:|-----------------------|
+| a     | 1              | b                    | aaaaaaaaaaaaaaaaaaaaa |
+
+```
+a line of code that is much too long for a small screen and for the column of a large one as well
+```
+
+> Averyveryveryveryveryveryveryveryveryveryveryveryveryveryveryveryverylongwordthatcannotbebroken
+
+[^1]: A note.
+"""
+SECOND = "# A further page\n\nIts words.\n"
+
+
+def shade(frame: int) -> int:
+    """The brightness of every sample in a frame."""
+    return 25 + 10 * frame
+
+
+def sample(number: int, frame: int) -> Frame:
+    """A sample (28, 28, 3) of one brightness with a digit in its upper half."""
+    image = Image.new("L", (SIDE, SIDE), shade(frame))
+    ImageDraw.Draw(image).text((10, 0), str(number % 10), fill=255, font_size=14)
+    return np.asarray(image.convert("RGB"))
+
+
+def samples(numbers: Sequence[int], frame: int) -> Frame:
+    """Several samples (N, 28, 28, 3)."""
+    return np.stack([sample(number, frame) for number in numbers])
+
+
+def grid_frames(count: int = COUNT, columns: int = COLUMNS) -> Iterator[Frame]:
+    """A grid of samples, one frame a level."""
+    for frame in range(LEVELS + 1):
+        yield grid(samples(range(count), frame), columns, (32, 36, 48))
+
+
+def way_frames() -> Iterator[Frame]:
+    """Three panels that go from point to point, rest, and go back."""
+    there = [*range(POINTS), *[POINTS - 1] * HOLD]
+    for point in [*there, *reversed(range(POINTS)), *[0] * HOLD]:
+        yield grid(samples([1, 2, 3], point), 3, (32, 36, 48))
+
+
+def layout(background: Colour, ink: Colour) -> Layout:
+    """A tree with eight leaves, as it is laid out on a light or dark page."""
+    return Layout(LEVELS, (LEVELS, 13, 8), SIDE, background, ink, width=960)
+
+
+def states(tree: Layout) -> Iterator[tuple[int, Frame]]:
+    """What its nodes show at each level."""
+    for level in range(LEVELS, -1, -1):
+        yield level, samples(range(tree.alive(level)), LEVELS - level)
+
+
+def nodes(tree: Layout) -> list[dict[str, int]]:
+    """Where its pictures stand, as a record notes it."""
+    first = (tree.levels, *(split - 1 for split in tree.splits))
+    last = (*tree.splits, 0)
+    found = []
+    for depth in range(tree.depth + 1):
+        for index in range(2**depth):
+            top, left = tree.place(depth, index)
+            spot = {"depth": depth, "index": index, "x": left, "y": top, "size": tree.picture}
+            found.append({**spot, "from_level": first[depth], "to_level": last[depth]})
+    return found
+
+
+def film(frames: Iterator[Frame], folder: Path, factor: int = 4) -> dict[str, MediaFile]:
+    """Encode frames into `folder`, at ten a second; the files by name."""
+    folder.mkdir(parents=True)
+    return dict(encode_clip(frames, ClipSpec(10.0, 18, factor, (32, 36, 48)), folder))
+
+
+def still(path: Path, width: int, height: int) -> MediaFile:
+    """Describe a picture that lies at `path`."""
+    return MediaFile(path.name, path.stat().st_size, digest(path), width, height)
+
+
+@cache
+def studio() -> tuple[Path, Mapping[str, tuple[dict[str, MediaFile], dict[str, Any]]]]:
+    """The renders of every shape, made once: their folder, and files and parameters by name."""
+    root = Path(tempfile.mkdtemp(prefix="sitegen-exhibition-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    light, dark = layout(LIGHT, (32, 36, 48)), layout(DARK, (228, 231, 241))
+    tree = film(tree_frames(light, states(light)), root / "hierarchy", 1)
+    night = film(tree_frames(dark, states(dark)), root / "dark", 1)
+    (root / "chart").mkdir()
+    (root / "chart" / "chart.svg").write_text(CHART)
+    strip = root / "single" / "strip.webp"
+    single = film(grid_frames(1, 1), root / "single", 12)
+    Image.fromarray(grid(samples(range(5), 15), 5, LIGHT)).save(strip, "WEBP", lossless=True)
+    cells = {"columns": COLUMNS, "rows": 4, "count": COUNT, "width": SIDE, "height": SIDE}
+    return root, {
+        "trajectories": (
+            film(grid_frames(), root / "trajectories"),
+            {"cells": cells, "count": COUNT, "columns": COLUMNS, "sampling_noise_std": 0.0125},
+        ),
+        "single": ({**single, "strip": still(strip, 5 * SIDE, SIDE)}, {"fps": 10.0}),
+        "interpolation": (
+            film(way_frames(), root / "interpolation"),
+            {"panels": ["DDPM", "DDIM", "IHDM"], "points": POINTS, "hold": HOLD},
+        ),
+        "hierarchy": (
+            {**tree, **{f"{name}-dark": file for name, file in night.items()}},
+            {"nodes": nodes(light)},
+        ),
+        "chart": ({"image": still(root / "chart" / "chart.svg", 640, 300)}, {"count": 500}),
+    }
+
+
+def media_of(kind: str, id: str, page: str) -> tuple[Media, dict[str, Path]]:
+    """A figure of that shape on a page, and where its files lie, by digest."""
+    root, renders = studio()
+    files, parameters = renders[kind]
+    found, placed = {}, {}
+    for name, file in files.items():
+        folder = "dark" if name.endswith("-dark") else kind
+        found[file.sha256] = root / folder / file.path
+        suffix = Path(file.path).suffix
+        placed[name] = dataclasses.replace(file, path=f"media/{kind}-{file.sha256[:8]}{suffix}")
+    moving = "mp4" in files
+    levels = tuple(range(LEVELS, -1, -1)) if moving and kind != "interpolation" else ()
+    results = {} if moving else RESULTS
+    record = Record(kind, (ModelRef("mnist", "0" * 64),), 0, parameters, levels, placed, results)
+    sigmas = tuple(SIGMAS[level] for level in levels) if kind != "single" else ()
+    alt, caption = f"The {kind} in words", f"The {kind}."
+    return Media(id, page, alt, caption, record, sigmas), found
+
+
+def pages_of(folder: Path, base_url: str | None = None) -> tuple[Path, tuple[Page, ...]]:
+    """The paper's own pages and one more, with a figure of every shape instead of their own."""
+    config = (ROOT / "site.toml").read_text(encoding="utf-8")
+    index = (ROOT / "pages" / "index.md").read_text(encoding="utf-8")
+    config = re.sub("^base_url = .*\n", "", config, flags=re.MULTILINE)
+    config = (f'base_url = "{base_url}"\n' if base_url else "") + config
+    path = write_site(folder, config, index + MORE)
+    (folder / "pages" / "second.md").write_text(SECOND, encoding="utf-8")
+    front, second = read_pages(load_site(path), lambda name: False)
+    words = tuple(part for part in front.body if isinstance(part, Markup))
+    figures = tuple(figure(kind) for kind in studio()[1])
+    pairs = zip(figures, [Markup("")] * len(figures), strict=True)
+    body = (words[0], *(part for pair in pairs for part in pair), *words[1:])
+    more = tuple(figure("single", f"single-{number}") for number in range(MANY))
+    return path, (
+        dataclasses.replace(front, body=body, figures=figures),
+        dataclasses.replace(second, body=(*second.body, *more), figures=more),
+    )
+
+
+def figure(kind: str, id: str | None = None) -> Figure:
+    """A figure call that stands for that shape, whatever calls there are."""
+    return Figure(kind, id or kind, Trajectories("mnist"), "", None, SourceLocation("index.md", 1))
+
+
+def exhibit(folder: Path, base_url: str | None = None) -> Path:
+    """Build the site into `folder/site/sub`, and return that folder."""
+    path, pages = pages_of(folder / "source", base_url)
+    figures: list[Media] = []
+    files: dict[str, Path] = {}
+    for page in pages:
+        for each in page.figures:
+            media, found = media_of(each.kind, each.id, page.uri)
+            figures.append(media)
+            files |= found
+    site = load_site(path)
+    manifest = Manifest(tuple(figures))
+    tree = assemble_output(site, pages, manifest, Store(site.cache_dir), lambda f: files[f.sha256])
+    output = folder / "site" / "sub"
+    output.parent.mkdir(parents=True)
+    replace_output(tree, output)
+    return output

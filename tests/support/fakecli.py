@@ -1,0 +1,27 @@
+"""`sitegen` with the fake camera, for tests that need a process of its own.
+
+FAKE_PAUSE is the time before each frame in seconds, FAKE_FAIL the figure that breaks down, and
+FAKE_BLOCK names modules, with spaces between, that cannot be imported.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> None:
+    """Run the command line; the studio is never the real one."""
+    for name in os.environ.get("FAKE_BLOCK", "").split():
+        sys.modules[name] = None  # type: ignore[assignment]  # makes the import fail
+    from sitegen.__main__ import main as run
+    from sitegen.cli import options as shared
+    from tests.support.builders import FakeCamera
+
+    camera = FakeCamera(os.environ.get("FAKE_FAIL"), float(os.environ.get("FAKE_PAUSE", "0")))
+    shared.figure_renderer = camera
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""A preview that runs in this process, and what asks it for pages as a browser does."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sitegen.build.context import BuildOptions
+from sitegen.core.progress import Silent
+from sitegen.core.signals import Stop
+from sitegen.server.app import listening, serve
+from sitegen.server.preview import Preview
+from tests.support.builders import CPU, FakeCamera
+
+WAIT_S = 20.0
+
+
+def wait_for(true: Callable[[], object], what: str = "it") -> None:
+    """Wait until something holds; fail when it does not within a fair time."""
+    deadline = time.monotonic() + WAIT_S
+    while not true():
+        assert time.monotonic() < deadline, f"{what} did not happen"
+        time.sleep(0.02)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Running:
+    """A preview, what answers for it, and who renders."""
+
+    preview: Preview
+    renderer: FakeCamera
+    report: Silent
+    port: int
+
+    @property
+    def address(self) -> str:
+        """Where the page opens."""
+        return f"http://127.0.0.1:{self.port}/"
+
+    def ask(self, path: str = "/", method: str = "GET", **headers: str) -> Answer:
+        """Ask for a path exactly as it is written."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_S)
+        with contextlib.closing(connection):
+            connection.putrequest(method, path, skip_host="Host" in headers)
+            for name, value in headers.items():
+                connection.putheader(name, value)
+            connection.endheaders()
+            answer = connection.getresponse()
+            told = {name.lower(): value for name, value in answer.getheaders()}
+            return Answer(answer.status, told, answer.read())
+
+    def page(self, path: str = "/") -> str:
+        """The text of a page."""
+        return self.ask(path).body.decode()
+
+    def wait_until_settled(self) -> None:
+        """Wait until all is rendered and the built folder is as after a build."""
+        wait_for(lambda: self.preview.settled, "settling")
+
+
+@contextlib.contextmanager
+def running(config: Path, renderer: FakeCamera | None = None, port: int = 0) -> Iterator[Running]:
+    """Serve the site of `config` for the block, at a free port if none is named."""
+    renderer, report, stop = renderer or FakeCamera(), Silent(), Stop()
+    preview = Preview(config, BuildOptions(CPU), renderer, report)
+    with listening(port) as listener:
+        port = listener.getsockname()[1]
+        preview.refresh()
+        thread = threading.Thread(target=serve, args=(preview, listener, stop))
+        thread.start()
+        try:
+            yield Running(preview, renderer, report, port)
+        finally:
+            stop.signal = signal.SIGTERM
+            thread.join(WAIT_S)
+            assert not thread.is_alive()

@@ -1,0 +1,106 @@
+"""The page benchmark reads what Lighthouse says, and its server answers as GitHub Pages does."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from bench.page import Measures, Score, main, markdown, score
+from bench.serving import serving
+from tests.support.paths import ROOT
+
+
+def audits(**numbers: float) -> dict[str, Any]:
+    """Audits of a report, each with its number."""
+    return {
+        name.replace("_", "-"): {"id": name, "title": name, "score": 1, "numericValue": number}
+        for name, number in numbers.items()
+    }
+
+
+def test_score(capsys: pytest.CaptureFixture[str]) -> None:
+    """Points from 0 to 100 and the numbers of the audits; what is not perfect is told."""
+    report = {
+        "categories": {
+            "performance": {"score": 0.99},
+            "accessibility": {"score": 1},
+            "best-practices": {"score": 0.5},
+            "seo": {"score": 0.92},
+        },
+        "audits": {
+            **audits(
+                largest_contentful_paint=1234.5,
+                cumulative_layout_shift=0.01,
+                total_blocking_time=10,
+                total_byte_weight=35_000,
+            ),
+            "robots-txt": {"id": "robots-txt", "title": "robots.txt is not valid", "score": 0},
+        },
+    }
+    assert score(report) == Score(99, 100, 50, 92, 1234.5, 0.01, 10.0, 35_000)
+    assert capsys.readouterr().err == "  robots-txt: robots.txt is not valid\n"
+
+
+def test_markdown() -> None:
+    """Every measure has its row, in units that a reader knows."""
+    measures = Measures(Score(100, 100, 100, 100, 1240.0, 0.0, 12.0, 35_400), 51_000, 33.3, 80.0)
+    rows = dict(line.strip("| ").split(" | ") for line in markdown(measures).splitlines()[2:])
+    assert rows["largest contentful paint"] == "1.24 s"
+    assert rows["transferred before an interaction"] == "35 kB"
+    assert rows["the same with all pictures"] == "51 kB"
+    assert rows["scrubber, median"] == "33 ms"
+
+
+def test_no_site(tmp_path: Path) -> None:
+    """Without a built site it says what to do."""
+    with pytest.raises(SystemExit, match="run `make site` first"):
+        main(["--site", str(tmp_path)])
+
+
+def ask(address: str, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    """Ask the server for a path below its root: status, headers and body."""
+    connection = http.client.HTTPConnection(urlsplit(address).netloc)
+    connection.request("GET", path, headers=headers)
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    return answer.status, dict(answer.getheaders()), body
+
+
+def test_server(tmp_path: Path) -> None:
+    """It has ranges, gzip, folders, the site's page for wrong addresses, and its own address."""
+    (tmp_path / "more").mkdir()
+    (tmp_path / "index.html").write_text("at https://example.org/p/")
+    (tmp_path / "more" / "index.html").write_text("more")
+    (tmp_path / "404.html").write_text("none")
+    (tmp_path / "a.mp4").write_bytes(bytes(range(100)))
+    with serving(tmp_path, "https://example.org/p/") as address:
+        assert ask(address, "/sub/")[::2] == (200, f"at {address}".encode())
+        packed = ask(address, "/sub/", **{"Accept-Encoding": "gzip"})
+        assert gzip.decompress(packed[2]) == f"at {address}".encode()
+        assert ask(address, "/sub/more")[0] == 301
+        assert ask(address, "/sub/more/")[::2] == (200, b"more")
+        for path in ("/", "/robots.txt", "/sub/none", "/sub/more/none/", "/sub/../x"):
+            assert ask(address, path)[::2] == (404, b"none"), path
+        status, headers, body = ask(address, "/sub/a.mp4", Range="bytes=10-19")
+        assert (status, body) == (206, bytes(range(10, 20)))
+        assert headers["Content-Range"] == "bytes 10-19/100"
+        assert ask(address, "/sub/a.mp4", Range="bytes=90-")[::2] == (206, bytes(range(90, 100)))
+        assert ask(address, "/sub/a.mp4", Range="bytes=100-")[0] == 416
+
+
+def test_versions_are_pinned() -> None:
+    """What npm installs for tests and measurements is named to the last digit, with digests."""
+    root = ROOT
+    for folder in ("tests/npm", "bench/npm"):
+        wanted = json.loads((root / folder / "package.json").read_text())["dependencies"]
+        lock = json.loads((root / folder / "package-lock.json").read_text())["packages"]
+        for name, version in wanted.items():
+            assert lock[f"node_modules/{name}"]["version"] == version
+        assert all("integrity" in entry for name, entry in lock.items() if name)

@@ -1,0 +1,191 @@
+"""The whole measurement: real images pass, failures show where they should, states stream."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bench.classifier import classifier_for
+from bench.judge import Quality, Samples, judge_samples
+from bench.mnist import as_floats, read_dataset
+from bench.quality import main
+from bench.samples import read_samples
+from bench.spectra import Images, dissipated_power, power
+from sitegen.ihdm.card.schedule import BlurSchedule
+from sitegen.ihdm.process.heat import dissipate
+from tests.support.tinymodel import write_ddpm, write_model
+
+SIGMAS = BlurSchedule.log_spaced(4, 0.5, 20).sigmas
+Judging = Callable[[Samples], Quality]
+
+
+@pytest.fixture(scope="module")
+def train_images(data_folder: Path) -> Images:
+    """The training images in [0, 1]."""
+    return as_floats(read_dataset(data_folder).train_images)
+
+
+@pytest.fixture(scope="module")
+def judged(data_folder: Path, cache: Path) -> Judging:
+    """Judges samples against the made-up data."""
+    data = read_dataset(data_folder)
+    classifier = classifier_for(data, cache)
+    return lambda samples: judge_samples(samples, data, classifier)
+
+
+def flattest(images: Images) -> Images:
+    """u_K of `images`."""
+    found: Images = dissipate(torch.from_numpy(images)[:, None], SIGMAS[-1])[:, 0].numpy()
+    return found
+
+
+def from_images(images: Images, initial: Images | None = None) -> Samples:
+    """Images as if they had been sampled, from their own seeds unless `initial` is given."""
+    start = flattest(images) if initial is None else initial
+    return Samples(images, start, 0.0125, SIGMAS)
+
+
+def test_real_images_are_as_good_as_real(judged: Judging, train_images: Images) -> None:
+    """Training images as samples: every number is near that of the floor, and copies are seen."""
+    found = judged(from_images(train_images[:200]))
+    assert found.samples.confident_share > 0.95
+    assert found.samples.label_entropy == pytest.approx(np.log(4), abs=0.05)
+    assert found.samples.feature_fid < 2 * found.real.feature_fid
+    assert found.samples.coverage > 0.8
+    assert found.samples.nearest_neighbour_ratio == 0
+    assert [each.shown for each in found.levels] == ["final mean", "training images"]
+    assert found.levels[0].largest < 0.05
+    assert found.seeds is not None
+    assert found.seeds.known > 190
+    assert found.seeds.nearest_is_seed == 1
+    assert found.seeds.same_class > 0.95
+
+
+def test_held_out_images_are_new(judged: Judging, data_folder: Path) -> None:
+    """Images that were not trained on have a nearest-neighbour ratio of 1 and no known seed."""
+    images = as_floats(read_dataset(data_folder).test_images)
+    found = judged(from_images(images))
+    assert found.samples.nearest_neighbour_ratio == pytest.approx(1)
+    assert found.seeds is None
+
+
+def test_failures_show(judged: Judging, train_images: Images) -> None:
+    """One class lowers label entropy and coverage; flat grey is neither sharp nor covering."""
+    real = judged(from_images(train_images[:200])).samples
+    one = judged(from_images(np.repeat(train_images[:1], 200, axis=0))).samples
+    grey = judged(from_images(flattest(train_images[:200]))).samples
+    assert one.label_entropy == 0
+    assert one.coverage < 0.3 * real.coverage
+    assert grey.coverage < 0.3 * real.coverage
+    assert grey.log_spectral_distance > 1
+    assert grey.variance_ratio < 0.5
+    assert min(one.feature_fid, grey.feature_fid) > 10 * real.feature_fid
+
+
+def test_drift_is_beside_its_prediction(judged: Judging, train_images: Images) -> None:
+    """Means that wander as noise makes them wander: the two standard deviations agree."""
+    images = train_images[:200]
+    predicted = 0.0125 * 4**0.5 / 28
+    wander = predicted * np.random.default_rng(0).standard_normal((200, 1, 1)).astype(np.float32)
+    drift = judged(from_images(images + wander, flattest(images))).drift
+    assert drift is not None
+    assert drift.predicted_std == pytest.approx(predicted)
+    assert drift.std == pytest.approx(predicted, rel=0.2)
+    assert abs(drift.mean) < predicted / 4
+
+
+def write_samples(path: Path, images: Images, **more: np.ndarray) -> None:
+    """What `sitegen sample --output FILE.npz` writes."""
+    arrays = {"final": images[:, None], "initial": flattest(images)[:, None], **more}
+    np.savez(path, seed=0, sampling_noise_std=0.0125, allow_pickle=False, **arrays)
+
+
+def states_of(images: Images) -> np.ndarray:
+    """u_K … u_0 (K + 1, N, 1, H, W) of a process that undoes the blur exactly."""
+    levels = [dissipate(torch.from_numpy(images)[:, None], sigma) for sigma in reversed(SIGMAS)]
+    return torch.stack(levels).numpy()
+
+
+def test_states_of_a_file_are_streamed(tmp_path: Path, train_images: Images) -> None:
+    """Each watched level's power is that of its row, with u_K first."""
+    images = train_images[:50]
+    write_samples(tmp_path / "x.npz", images, states=states_of(images))
+    samples = read_samples(tmp_path / "x.npz", SIGMAS)
+    assert list(samples.states) == [4, 3, 2, 1]
+    assert samples.watched == 50
+    for level, found in samples.states.items():
+        expected = dissipated_power(power(images), SIGMAS[level])
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"final": np.zeros((2, 1, 28, 28))}, "no array initial, sampling_noise_std"),
+        (
+            {"final": np.zeros((2, 3, 8, 8)), "initial": 0, "sampling_noise_std": 0},
+            r"one channel \(N, 1, H, W\) is needed",
+        ),
+    ],
+    ids=["incomplete", "colour"],
+)
+def test_other_files_are_refused(tmp_path: Path, arrays, message) -> None:  # type: ignore[no-untyped-def]
+    """A file that is not of `sitegen sample`, or has colours: one line says so."""
+    np.savez(tmp_path / "x.npz", **arrays)
+    with pytest.raises(SystemExit, match=message):
+        read_samples(tmp_path / "x.npz", None)
+
+
+def test_states_of_another_model_are_refused(tmp_path: Path, train_images: Images) -> None:
+    """A card with another number of levels is not the one that made these samples."""
+    write_samples(tmp_path / "x.npz", train_images[:5], states=states_of(train_images[:5])[1:])
+    with pytest.raises(SystemExit, match="the card has 4 levels"):
+        read_samples(tmp_path / "x.npz", SIGMAS)
+
+
+def test_report_and_json(
+    tmp_path: Path,
+    train_images: Images,
+    data_folder: Path,
+    cache: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The command prints a table for people and writes the same numbers for programs."""
+    write_samples(tmp_path / "x.npz", train_images[:100])
+    output = tmp_path / "quality.json"
+    places = {"--samples": tmp_path / "x.npz", "--data": data_folder, "--cache": cache}
+    main([str(word) for pair in places.items() for word in pair] + ["--json", str(output)])
+    numbers = json.loads(output.read_text())
+    printed = capsys.readouterr().out
+    assert f"| coverage | {numbers['samples']['coverage']:.3f} |" in printed
+    assert "| final mean |" in printed
+    assert "not comparable with an Inception FID" in " ".join(printed.split())
+    assert numbers["count"] == 100
+
+
+def test_interpolations_are_measured_beside_a_ddpm(
+    tmp_path: Path, data_folder: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a baseline the report goes on with the pairs, and the numbers are in the file."""
+    heat = write_model(tmp_path / "heat", image_size=28)
+    noise = write_ddpm(tmp_path / "noise", image_size=28, levels=20)
+    output = tmp_path / "quality.json"
+    asked = [str(heat), "--ddpm", str(noise), "--pairs", "2", "--count", "60"]
+    asked += ["--data", str(data_folder), "--cache", str(cache), "--json", str(output)]
+    main(asked)
+    assert "| 2 pairs, 10 points | IHDM | blend | DDPM | DDIM |" in capsys.readouterr().out
+    found = json.loads(output.read_text())["interpolation"]
+    assert {"IHDM", "IHDM - DDPM", "IHDM - DDIM"} <= set(found)
+    with pytest.raises(SystemExit, match="give that model's folder, too"):
+        main(["--samples", "x.npz", *asked[1:]])
+
+
+def test_command_needs_something_to_measure(data_folder: Path, cache: Path) -> None:
+    """Neither model nor samples: the message says what to give."""
+    with pytest.raises(SystemExit, match="give a model's folder, or --samples"):
+        main(["--data", str(data_folder), "--cache", str(cache)])

@@ -1,0 +1,238 @@
+"""The manual is a site that sitegen builds, and what it tells an author to type works.
+
+Blocks marked `sh`, `toml` and `markdown` are run or read here; `text` marks what only shows.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import sitegen.cli.main
+from scripts.manual import made_pages
+from sitegen.cli import exits
+from sitegen.cli import options as shared
+from sitegen.config.loader import load_site
+from sitegen.content.pages import read_pages
+from sitegen.core import signals
+from sitegen.deploy.check import check_site
+from sitegen.figures.registry import figure_kinds
+from sitegen.ihdm.card.card import ModelCard
+from tests.support.builders import Builder, FakeCamera, environment
+from tests.support.paths import ROOT
+from tests.support.tinymodel import on_one_thread, pictures, write_model
+
+one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
+
+DOCS = ROOT / "docs"
+PAGES = sorted(path.stem for path in (DOCS / "pages").glob("*.md"))
+SITE = 'title = "A title"\n[models.mnist]\npath = "models/mnist"\n'
+SITE += '[models.cifar10]\npath = "models/cifar10"\n'
+CALL = '{{ trajectories("mnist", count=4) }}\n'
+# What training is given besides, where the manual does not say it, so that it takes a moment.
+SHORT = {"--images": "64", "--batch-size": "16", "--levels": "4", "--image-size": "8"}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of a page in its language."""
+
+    page: str
+    language: str
+    text: str
+
+
+def blocks(page: str) -> list[Block]:
+    """All blocks of a page."""
+    text = re.sub(r"\{% (end)?raw %\}\n", "", (DOCS / f"pages/{page}.md").read_text())
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [Block(page, language, content) for language, content in found]
+
+
+def of(language: str) -> list[Block]:
+    """All blocks of a language."""
+    return [block for page in PAGES for block in blocks(page) if block.language == language]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a model that samples in a moment."""
+    return write_model(tmp_path_factory.mktemp("model") / "mnist")
+
+
+@pytest.fixture
+def desk(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An author's folder: a site with two figures, and GitHub, which is a bare repository."""
+    folder = tmp_path / "desk"
+    for name in ("mnist", "cifar10"):
+        shutil.copytree(model, folder / "models" / name)
+    (folder / "pages").mkdir()
+    (folder / "site.toml").write_text(SITE)
+    (folder / "pages/index.md").write_text(CALL + "\n" + CALL.replace("4", "9"))
+    (folder / ".gitignore").write_text("/build/\n")
+    settings = tmp_path / "gitconfig"
+    settings.write_text(
+        f"[user]\nname = Ann\nemail = ann@example.org\n[init]\ndefaultBranch = main\n"
+        f'[url "{tmp_path}/github.git"]\ninsteadOf = https://github.com/you/paper.git\n'
+    )
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    subprocess.run(["git", "init", "--quiet", "--bare", str(tmp_path / "github.git")], check=True)
+    subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
+    monkeypatch.setattr(shared, "figure_renderer", FakeCamera())
+    monkeypatch.chdir(folder)
+    return folder
+
+
+class Shell:
+    """Runs the lines of a page one after the other, as somebody at a terminal would."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, reference: Path) -> None:
+        self._monkeypatch = monkeypatch
+        self._checkpoint = reference / "tiny/checkpoint.pth"
+
+    def run(self, line: str) -> None:
+        """Run a line; whatever goes wrong fails the test."""
+        words = shlex.split(line)
+        self._provide(words)
+        if words[0] == "cd":
+            self._monkeypatch.chdir(words[1])
+        elif words[:2] == ["sitegen", "serve"]:
+            self._preview(words)
+        elif words[0] == "sitegen":
+            self._sitegen(words[1:])
+        else:
+            subprocess.run(["bash", "-c", line], check=True)
+
+    def _provide(self, words: list[str]) -> None:
+        """Put down the checkpoint and the pictures that an author has."""
+        for word in words:
+            path = Path(word)
+            if word == "runs/birds/checkpoint.pth" and not path.exists():
+                path.parent.mkdir(parents=True)
+                shutil.copy(self._checkpoint, path)
+            if word == "data/birds" and not path.exists():
+                path.mkdir(parents=True)
+                for number, image in enumerate(pictures(8, size=28)):
+                    Image.fromarray(image[0]).save(path / f"{number}.png")
+
+    def _sitegen(self, words: list[str]) -> None:
+        if words[0] == "train":
+            words += [word for name in SHORT if name not in words for word in (name, SHORT[name])]
+        if ">" in words:  # what is printed is of no use here
+            words = words[: words.index(">")]
+        self._monkeypatch.setattr(sys, "argv", ["sitegen", *words])
+        assert exits._outcome(lambda: sitegen.cli.main.cli.main(standalone_mode=False)) == 0, words
+
+    def _preview(self, words: list[str]) -> None:
+        """Start it, see that it tells an address, and stop it as the manual says."""
+        command = [sys.executable, "-u", "-m", "tests.support.fakecli", *words[1:], "--port", "0"]
+        with subprocess.Popen(
+            command, env=environment(), stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            told = next(line for line in process.stdout if "http://127.0.0.1:" in line)
+            process.send_signal(signal.SIGINT)
+            process.stdout.read()
+        assert (process.returncode, "Ctrl-C" in told) == (signals.INTERRUPTED, True)
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if "```sh" in (DOCS / f"pages/{page}.md").read_text()]
+)
+def test_commands(page: str, desk: Path, monkeypatch: pytest.MonkeyPatch, reference: Path) -> None:
+    """Every command of a page, in the page's order, ends well."""
+    shell = Shell(monkeypatch, reference)
+    for block in blocks(page):
+        for line in block.text.replace("\\\n", "").splitlines() if block.language == "sh" else ():
+            shell.run(line)
+
+
+def named(text: str) -> Iterator[tuple[str, str]]:
+    """The paths that a sample names, each with its key."""
+    yield from re.findall(r'^(path|card) = "(.+)"$', text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("block", of("toml"), ids=lambda block: block.page)
+def test_config_samples(block: Block, desk: Path, model: Path) -> None:
+    """Each is a site.toml, or a part of one, or a model card, without a mistake."""
+    if block.text.startswith("# model.toml"):
+        assert ModelCard.from_toml(block.text).image_size > 0
+        return
+    for key, path in named(block.text):
+        source = model / ("model.toml" if key == "card" else "weights.safetensors")
+        (desk / path).parent.mkdir(parents=True, exist_ok=True)
+        if not Path(path).suffix:
+            shutil.copytree(model, desk / path, dirs_exist_ok=True)
+        else:
+            shutil.copy(source, desk / path)
+    head = "" if "title =" in block.text else 'title = "A title"\n'
+    (desk / "site.toml").write_text(head + block.text)
+    assert load_site(desk / "site.toml").title
+
+
+@pytest.mark.parametrize("block", of("markdown"), ids=lambda block: block.page)
+def test_page_samples(block: Block, desk: Path) -> None:
+    """Each is a page without a mistake, and what it calls is shown."""
+    shutil.copytree(DOCS / "pictures", desk / "pictures", dirs_exist_ok=True)
+    (desk / "pages/index.md").write_text(block.text)
+    (page,) = read_pages(load_site(desk / "site.toml"))
+    assert page.body
+    wanted = len(re.findall(r"^\{\{ ", block.text, re.MULTILINE))
+    assert sum(not isinstance(part, str) for part in page.body) == wanted
+
+
+def test_no_block_is_left_out() -> None:
+    """Every block says what it is."""
+    known = {"sh", "toml", "markdown", "text"}
+    assert {block.language for page in PAGES for block in blocks(page)} <= known
+
+
+def test_every_command_is_in_the_manual() -> None:
+    """Somewhere an author is told to type it."""
+    typed = "\n".join(block.text for block in of("sh"))
+    for name in sitegen.cli.main.cli.commands:
+        assert f"sitegen {name} " in typed or f"sitegen {name}\n" in typed, name
+
+
+def test_pages_that_are_made_from_this_code() -> None:
+    """Every kind of figure, and every key of site.toml; `make docs` writes the pages anew."""
+    for name, text in made_pages().items():
+        assert (DOCS / f"pages/{name}.md").read_text() == text, "run `make docs` and commit it"
+    listed = (DOCS / "pages/write.md").read_text()
+    for kind in figure_kinds():
+        assert f"`{kind}`" in listed, kind
+
+
+def test_manual_is_a_good_site(tmp_path: Path) -> None:
+    """It builds, and `sitegen check` finds nothing, under a sub-path, too."""
+    shutil.copytree(DOCS, tmp_path / "docs", ignore=shutil.ignore_patterns("build", ".sitegen"))
+    config = tmp_path / "docs/site.toml"
+    site = Builder(config)
+    assert site(strict=True).changed
+    config.write_text('base_url = "https://you.github.io/sitegen/"\n' + config.read_text())
+    site(strict=True)
+    found = check_site(load_site(config), site.output)
+    assert (found.errors, found.warnings) == ((), ())
+    assert found.pages >= len(PAGES)
+
+
+def test_make_docs() -> None:
+    """`make docs` writes what is made from the code and builds the manual."""
+    told = subprocess.run(
+        ["make", "-n", "docs"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "scripts.manual" in told.stdout
+    assert "sitegen build --config docs/site.toml" in told.stdout
+    assert os.access(DOCS / "site.toml", os.R_OK)

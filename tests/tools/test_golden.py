@@ -1,0 +1,179 @@
+"""What a build makes of the same store, byte for byte, and the digests that stores rely on.
+
+`golden/records/` holds what sampling once made of a figure of each kind, less the pictures; the
+files of the figures are made up. `golden/digests.json` says what is built from that. After a
+change that is meant, look at what differs and write it anew:
+
+    GOLDEN=write .venv/bin/python -m pytest tests/test_golden.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sitegen.build.cache import Store
+from sitegen.build.context import BuildOptions, prepare
+from sitegen.build.output import replace_output
+from sitegen.core.compute import ComputeTarget
+from sitegen.core.diagnostics import SourceLocation
+from sitegen.core.files import canonical_json, digest, digest_bytes
+from sitegen.figures.base import spec_json
+from sitegen.figures.registry import figure_kinds, make_figure
+from sitegen.html import social_card as preview
+from sitegen.ihdm.card.card import preset, presets, read_card
+from sitegen.media.manifest import (
+    Manifest,
+    Media,
+    MediaFile,
+    Record,
+    record_from_json,
+    record_to_json,
+)
+from tests.support.paths import ROOT, TESTS
+
+GOLDEN = TESTS / "golden"
+DIGESTS = GOLDEN / "digests.json"
+SITES = {"site": ROOT, "manual": ROOT / "docs"}
+WRITERS = ("jinja2", "latex2mathml", "markdown-it-py", "mdit-py-plugins", "tomlkit")
+"""The packages whose versions may change the text of a page."""
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "trajectories": {"count": 5, "columns": 2, "seed": 3, "show": "mean", "fps": 12.0},
+    "shared_initial_state": {"count": 7, "sampling_noise_std": 0.5},
+    "hierarchy": {"splits": [9, 4], "background": "dark"},
+    "interpolation": {"ddpm": "other", "samples": [3, 4, 5, 6], "points": 12},
+    "shared_noise": {"count": 4, "rows": 2, "vary": "colour"},
+    "process": {"columns": 4},
+    "spectra": {"ddpm": "other", "count": 5, "levels": 3},
+    "smoothness": {"ddpm": "other", "pairs": 3, "points": 4, "ddim_steps": 7},
+}
+
+
+def test_card_digests() -> None:
+    """The digest of a card, which every key holds, is what it was."""
+    shipped = sorted(ROOT.glob("models/*/model.toml"))
+    cards = {path.parent.name: read_card(path).digest for path in shipped}
+    cards |= {f"preset {name}": preset(name).digest for name in presets()}
+    expect("cards", cards)
+
+
+def test_specs() -> None:
+    """What decides the pixels of each kind is written in the same words, in every key."""
+    found = {}
+    for kind in figure_kinds():
+        for name, arguments in (("plain", {}), ("full", ARGUMENTS.get(kind, {}))):
+            figure = make_figure(kind, ("digits",), arguments, SourceLocation("pages/index.md", 1))
+            recipe = figure.spec.recipe
+            found[f"{kind} {name}"] = f"{recipe} {canonical_json(spec_json(figure))}"
+    expect("specs", found)
+
+
+def test_records_and_manifest() -> None:
+    """A record and a manifest of everything that they can hold are written as they were."""
+    record = golden_record("hierarchy", "an-id")
+    media = Media("an-id", "index.html", "Words\u2026", "A caption", record, (0.5, 20.0))
+    texts = {"record": record_to_json(record), "manifest": Manifest((media,)).to_json()}
+    assert record_from_json(texts["record"]) == record
+    assert Manifest.from_json(texts["manifest"]) == Manifest((media,))
+    expect("texts", {name: digest_bytes(text.encode()) for name, text in texts.items()})
+
+
+@pytest.mark.parametrize("name", SITES)
+def test_every_file_of_a_site(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Built from one store, each file of the shipped site and of the manual is what it was."""
+    for part in ("backdrop", "card"):
+        monkeypatch.setattr(preview, part, lambda *words: words)
+    monkeypatch.setattr(preview, "save", save_words)
+    config = copy_site(SITES[name], tmp_path / name)
+    built = build_from_records(config)
+    files = {path.relative_to(built).as_posix(): digest(path) for path in walk(built)}
+    versions = {package: metadata.version(package) for package in WRITERS}
+    if not writing() and known()[f"{name} versions"] != versions:  # others may write other bytes
+        assert sorted(files) == sorted(known()[name])
+        return
+    expect(name, files)
+    expect(f"{name} versions", versions)
+
+
+def copy_site(source: Path, target: Path) -> Path:
+    """Copy what an author wrote, and the models, to where nothing has been built."""
+    target.mkdir()
+    shutil.copy(source / "site.toml", target)
+    for folder in ("pages", "pictures", "theme"):
+        if (source / folder).is_dir():
+            shutil.copytree(source / folder, target / folder)
+    shutil.copytree(ROOT / "models", target / "models")
+    return target / "site.toml"
+
+
+def build_from_records(config: Path) -> Path:
+    """Fill a store with the golden records, and put the site that they make in its place."""
+    context = prepare(config, BuildOptions(ComputeTarget("cpu", "float32"), offline=True))
+    store = Store(context.site.cache_dir)
+    records = {}
+    for planned in context.figures:
+        record = golden_record(planned.figure.kind, planned.figure.id)
+        with store.workspace() as folder:
+            sources = {key: folder / file.path for key, file in record.files.items()}
+            for key, path in sources.items():
+                path.write_bytes(content(planned.figure.id, key))
+            store.put(planned.request_digest, record, sources)
+        records[planned.request_digest] = record
+    replace_output(context.tree(records), context.output)
+    return context.output
+
+
+def golden_record(kind: str, figure: str) -> Record:
+    """What sampling once made of a kind, with files that hold nothing but the figure's name."""
+    record = record_from_json((GOLDEN / "records" / f"{kind}.json").read_text("utf-8"))
+    files = {
+        key: replace(file, bytes=len(data), sha256=digest_bytes(data))
+        for key, file in record.files.items()
+        for data in (content(figure, key),)
+    }
+    return replace(record, files=files)
+
+
+def content(figure: str, key: str) -> bytes:
+    """What stands in a made-up file of a figure."""
+    return f"{figure} {key}\n".encode()
+
+
+def save_words(words: tuple[object, ...], path: Path) -> MediaFile:
+    """Write what a picture was asked for instead of the picture, whose bytes are Pillow's."""
+    plain = [each.name if isinstance(each, Path) else each for each in words]
+    data = canonical_json(plain).encode()
+    path.write_bytes(data)
+    return MediaFile(path.name, len(data), digest_bytes(data), 1200, 630)
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """Every file below a folder, in order."""
+    return (path for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def writing() -> bool:
+    """Whether the digests are to be written anew."""
+    return os.environ.get("GOLDEN") == "write"
+
+
+def known() -> dict[str, Any]:
+    """The golden digests."""
+    return json.loads(DIGESTS.read_text("utf-8")) if DIGESTS.exists() else {}
+
+
+def expect(name: str, found: object) -> None:
+    """Compare with the golden digests, or write them."""
+    if writing():
+        everything = {**known(), name: found}
+        DIGESTS.write_text(json.dumps(everything, indent=1, sort_keys=True) + "\n", "utf-8")
+    assert found == known()[name]

@@ -1,0 +1,59 @@
+"""The wheel holds everything that an installed sitegen needs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import ROOT
+
+SHIPPED = ("models", "scaffold", "templates", "static")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of the working tree, built without a network."""
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+def files(folder: str) -> set[str]:
+    """The files under a folder of the repository, as paths from its root."""
+    paths = (ROOT / folder).rglob("*")
+    found = {path.relative_to(ROOT).as_posix() for path in paths if path.is_file()}
+    return {path for path in found if "__pycache__" not in path}
+
+
+def test_wheel_holds_code_and_shipped_files(wheel: Path) -> None:
+    """Every file of the package, its presets, models, templates and styles; no tests."""
+    names = set(zipfile.ZipFile(wheel).namelist())
+    data = {f"sitegen/_data/{path}" for folder in SHIPPED for path in files(folder)}
+    assert data
+    assert {name for name in names if ".dist-info/" not in name} == files("sitegen") | data
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
+
+
+def test_unpacked_wheel_finds_its_files(wheel: Path, tmp_path: Path) -> None:
+    """Without the checkout, shipped folders are found inside the package."""
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    program = "from sitegen.core.resources import resource\n"
+    program += f"for name in {SHIPPED}: print(resource(name))\n"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    expected = [str(tmp_path / "sitegen" / "_data" / name) for name in SHIPPED]
+    assert done.stdout.splitlines() == expected

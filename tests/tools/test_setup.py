@@ -1,0 +1,183 @@
+"""`make` sets itself up once, in any folder, and says in one line what a machine lacks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import ROOT
+
+# A Python that notes how it is called, makes a .venv of itself, and does nothing else.
+PYTHON = """#!/bin/sh
+echo "$@" >> "$LOG"
+case "$*" in
+    *version_info*) exit {version} ;;
+    *ensurepip*) exit {ensurepip} ;;
+    *"-m venv"*) mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+esac
+"""
+TOOLS = ("sh", "echo", "sed", "expand", "mkdir", "cp", "touch", "rm", "make", "cmp")
+
+
+class Machine:
+    """A checkout on a machine that has only what a test gives it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.checkout, self.bin, self.log = folder / "a checkout", folder / "bin", folder / "log"
+        self.checkout.mkdir(parents=True)
+        self.bin.mkdir()
+        for name in ("Makefile", "pyproject.toml", "scripts"):
+            source = ROOT / name
+            copy = shutil.copytree if source.is_dir() else shutil.copy
+            copy(source, self.checkout / name)
+        (self.checkout / "tests" / "npm").mkdir(parents=True)
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(ROOT / "tests" / "npm" / name, self.checkout / "tests" / "npm")
+        for name in TOOLS:
+            (self.bin / name).symlink_to(str(shutil.which(name)))
+
+    def give(self, name: str, text: str = "#!/bin/sh\n") -> None:
+        """Put a program on the machine's PATH."""
+        (self.bin / name).write_text(text)
+        (self.bin / name).chmod(0o755)
+
+    def give_python(self, name: str = "python3", *, version: int = 0, ensurepip: int = 0) -> None:
+        """Give a Python whose checks end with these exit codes."""
+        self.give(name, PYTHON.format(version=version, ensurepip=ensurepip))
+
+    def give_tools(self) -> None:
+        """Give what the tests of the page need; npm notes how it is called."""
+        for name in ("chromium", "ffprobe", "node"):
+            self.give(name)
+        self.give("npm", '#!/bin/sh\necho "$@" >> "$LOG"\nmkdir -p node_modules\n')
+
+    def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the checkout."""
+        environment = {"PATH": str(self.bin), "LOG": str(self.log), **variables}
+        return subprocess.run(
+            command, cwd=self.checkout, env=environment, capture_output=True, text=True, check=False
+        )
+
+    def calls(self, word: str) -> list[str]:
+        """How Python was called, where the call has `word`."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        return [line for line in lines if word in line]
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    """A machine with a shell and make, and no Python."""
+    return Machine(tmp_path)
+
+
+def test_second_run_installs_nothing(machine: Machine) -> None:
+    """`make site` makes .venv and installs; again, it only builds. Spaces in the path will do."""
+    machine.give_python()
+    first = machine.run("make", "site")
+    assert first.returncode == 0, first.stderr
+    assert len(machine.calls("-m pip")) == 2
+    machine.log.unlink()
+    assert machine.run("make", "site").returncode == 0
+    assert machine.calls("-m pip") == machine.calls("-m venv") == []
+    assert machine.calls("-m sitegen build") == ["-m sitegen build"]
+
+
+def test_changed_dependencies_are_installed(machine: Machine) -> None:
+    """After pyproject.toml has changed, the next run installs again."""
+    machine.give_python()
+    machine.run("make", "site")
+    machine.log.unlink()
+    os.utime(machine.checkout / "pyproject.toml", (4e9, 4e9))
+    machine.run("make", "site")
+    assert machine.calls("--editable .")
+
+
+def test_old_python_is_passed_over(machine: Machine) -> None:
+    """The first Python that is new enough is taken."""
+    machine.give_python("python3", version=1)
+    machine.give_python("python3.12")
+    assert machine.run("sh", "scripts/make-venv.sh").returncode == 0
+    assert (machine.checkout / ".venv" / "bin" / "python").exists()
+
+
+def test_chosen_python_comes_first(machine: Machine, tmp_path: Path) -> None:
+    """`make site PYTHON=…` takes that one, also with a space in its path."""
+    machine.give_python("python3", version=1)
+    (tmp_path / "my python").mkdir()
+    mine = tmp_path / "my python" / "python"
+    mine.write_text(PYTHON.format(version=0, ensurepip=0))
+    mine.chmod(0o755)
+    assert machine.run("make", "site", f"PYTHON={mine}").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("python", "message"),
+    [
+        (None, "sitegen needs Python 3.11 or newer"),
+        ({"version": 1}, "sitegen needs Python 3.11 or newer"),
+        ({"ensurepip": 1}, "python3 cannot make a virtual environment"),
+    ],
+    ids=["none", "old", "without venv"],
+)
+def test_missing_python_is_told(
+    machine: Machine, python: dict[str, int] | None, message: str
+) -> None:
+    """No Python, an old one, or one without venv: one line, and make fails."""
+    if python is not None:
+        machine.give_python(**python)  # type: ignore[arg-type]
+    done = machine.run("make", "site")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0].startswith(message)
+    assert not (machine.checkout / ".venv" / "installed").exists()
+
+
+def test_failed_install_is_tried_again(machine: Machine) -> None:
+    """Where pip fails there is no stamp, so the next run installs."""
+    failing = PYTHON.replace("esac", '    *"--editable"*) exit 1 ;;\nesac')
+    machine.give("python3", failing.format(version=0, ensurepip=0))
+    assert machine.run("make", "site").returncode != 0
+    machine.log.unlink()
+    machine.run("make", "site")
+    assert machine.calls("--editable .")
+
+
+def test_browser_needs_are_told_in_one_line(machine: Machine) -> None:
+    """Not root: what is missing is named, once, and it fails."""
+    machine.give("id", "#!/bin/sh\necho 1000\n")
+    for name in ("ffprobe", "node"):
+        machine.give(name)
+    done = machine.run("sh", "scripts/browser-needs.sh")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.endswith(": chromium fonts-dejavu-core npm")
+
+
+def test_browser_needs_that_are_there_cost_nothing(machine: Machine) -> None:
+    """Where all is there nothing is said or installed, npm's packages included."""
+    machine.give_tools()
+    assert machine.run("sh", "scripts/browser-needs.sh").returncode == 0
+    assert machine.calls("ci ") == ["ci --silent --no-audit --no-fund --ignore-scripts"]
+    machine.log.unlink()
+    done = machine.run("sh", "scripts/browser-needs.sh")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert machine.calls("ci") == []
+
+
+def test_changed_lockfile_is_installed(machine: Machine) -> None:
+    """After the lockfile has changed, npm installs again."""
+    machine.give_tools()
+    machine.run("sh", "scripts/browser-needs.sh")
+    machine.log.unlink()
+    (machine.checkout / "tests" / "npm" / "package-lock.json").write_text("{}")
+    machine.run("sh", "scripts/browser-needs.sh")
+    assert len(machine.calls("ci ")) == 1
+
+
+def test_help_lists_every_target(machine: Machine) -> None:
+    """`make` alone lists the targets with what they do."""
+    listed = {line.split()[1] for line in machine.run("make").stdout.splitlines()}
+    assert listed == {"help", "site", "docs", "test", "check", "data", "bench", "clean"}

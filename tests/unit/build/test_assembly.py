@@ -1,0 +1,102 @@
+"""The built folder has the author's own files, as they are, and follows when they change."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from sitegen.core.errors import ConfigError, TargetError
+from tests.support.builders import INDEX, Builder, traces, write_page, write_site
+from tests.support.fabricated import MP4
+
+BROUGHT = f"""{INDEX}
+{{{{ image("lab/setup.png", alt="The setup") }}}}
+
+![The setup again](lab/setup.png) and [slides](files/my%20slides.pdf)
+
+{{{{ video("talk.mp4") }}}}
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Builder:
+    """A site that brings a picture, slides and a video along."""
+    builder = Builder(write_site(tmp_path, BROUGHT))
+    for name in ("lab", "files"):
+        (tmp_path / name).mkdir()
+    Image.new("RGB", (30, 20), "navy").save(tmp_path / "lab" / "setup.png")
+    (tmp_path / "files" / "my slides.pdf").write_bytes(b"%PDF")
+    (tmp_path / "talk.mp4").write_bytes(MP4)
+    return builder
+
+
+def brought(site: Builder) -> dict[str, bytes]:
+    """What is in the built folder beside pages, clips and theme."""
+    files = [*site.output.glob("media/[st][ea][tl]*"), *site.output.glob("files/*")]
+    return {path.relative_to(site.output).as_posix(): path.read_bytes() for path in sorted(files)}
+
+
+def test_files_are_copied(site: Builder) -> None:
+    """Each is there once, byte for byte, and the manifest lists what was sampled alone."""
+    site()
+    files = brought(site)
+    assert [name for name in files if name.startswith("files/")] == ["files/my slides.pdf"]
+    assert len(files) == 3
+    (picture,) = (data for name, data in files.items() if name.endswith(".png"))
+    assert picture == (site.root / "lab" / "setup.png").read_bytes()
+    assert MP4 in files.values()
+    text = (site.output / "index.html").read_text(encoding="utf-8")
+    assert all(name.replace(" ", "%20") in text for name in files)
+    figures = json.loads((site.output / "media.json").read_text())["figures"]
+    assert [figure["kind"] for figure in figures] == ["trajectories"]
+
+
+def test_warm_build_touches_nothing(site: Builder) -> None:
+    """A second build sees that all is as it should be."""
+    site()
+    before = traces(site.output)
+    assert not site().changed
+    assert traces(site.output) == before
+
+
+def test_changed_and_removed(site: Builder) -> None:
+    """A picture that changes gets another name; what no page shows any more is not kept."""
+    site()
+    before = brought(site)
+    Image.new("RGB", (30, 20), "teal").save(site.root / "lab" / "setup.png")
+    assert site().rendered == ()
+    after = brought(site)
+    assert len(after) == 3
+    assert len(after.keys() & before.keys()) == 2
+    write_page(site.config, INDEX)
+    site()
+    assert brought(site) == {}
+
+
+def test_missing(site: Builder) -> None:
+    """A picture that is gone stops the build before anything is rendered; the old site stays."""
+    site()
+    before = traces(site.output)
+    (site.root / "lab" / "setup.png").unlink()
+    write_page(site.config, BROUGHT.replace("count=4", "count=9"))
+    with pytest.raises(ConfigError, match=r"index.md:5: image\(…\): file = .* no such file"):
+        site()
+    assert site.renderer.jobs == []
+    assert traces(site.output) == before
+
+
+def test_changed_while_it_was_built(site: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is not any more what was checked is not published."""
+    film = site.renderer.render_job
+
+    def render_job(figure: object) -> object:
+        (site.root / "talk.mp4").write_bytes(b"other")
+        return film(figure)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(site.renderer, "shoot", render_job)
+    with pytest.raises(TargetError, match=r"talk.mp4 changed while it was copied; build again"):
+        site()
+    assert not site.output.exists()

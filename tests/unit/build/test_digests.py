@@ -1,0 +1,157 @@
+"""Models whose weights are on another machine: what the store knows of them is enough to render."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sitegen.build import context as context
+from sitegen.core.errors import RefusedError, TargetError
+from sitegen.core.files import digest
+from tests.support.builders import Builder, traces, tree_hash, write_page, write_site
+
+SITE = """
+title = "A title"
+[models.cifar]
+path = "checkpoints/cifar.pth"
+preset = "cifar10"
+[models.tiny]
+path = "models/tiny"
+"""
+CALL = '{{ trajectories("cifar", count=4) }}\n'
+GUARDED = f'Words.\n\n{{% if available("cifar") %}}\n{CALL}{{% endif %}}\n'
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Builder:
+    """A site with the checkpoint of a preset, which was rendered."""
+    site = Builder(write_site(tmp_path, index=GUARDED, site=SITE))
+    checkpoint(site).parent.mkdir()
+    checkpoint(site).write_bytes(b"weights")
+    site()
+    return site
+
+
+def checkpoint(site: Builder) -> Path:
+    """Where the checkpoint lies."""
+    return site.root / "checkpoints/cifar.pth"
+
+
+def leave(site: Builder) -> None:
+    """Go to a machine that has what git tracks: no weights, no built folder."""
+    shutil.rmtree(site.root / "checkpoints")
+    shutil.rmtree(site.output)
+
+
+@pytest.mark.parametrize("page", [CALL, GUARDED])
+def test_preset_without_its_checkpoint(built: Builder, page: str) -> None:
+    """The store tells the digest of the weights: nothing vanishes from the page."""
+    write_page(built.config, page)
+    built()
+    before = tree_hash(built.output)
+    leave(built)
+    done = built(offline=True, strict=True)
+    assert (done.reused, done.left_out) == (("cifar-trajectories",), ())
+    assert tree_hash(built.output) == before
+
+
+def test_where_it_could_be_filmed(built: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the weights any clip will do that was asked for so, whatever machine made it."""
+    leave(built)
+    monkeypatch.setattr(context, "environment", lambda compute_target: "0" * 16)
+    assert built().reused
+    write_page(built.config, CALL.replace("4", "9"))
+    with pytest.raises(RefusedError, match="there is no such checkpoint"):
+        built()
+    with pytest.raises(TargetError, match="count went from 4 to 9"):
+        built(offline=True)
+
+
+def test_the_last_weights_count(built: Builder) -> None:
+    """Back at weights that were rendered before, the store knows that it is those again."""
+    first = tree_hash(built.output)
+    checkpoint(built).write_bytes(b"others")
+    built()
+    assert tree_hash(built.output) != first
+    checkpoint(built).write_bytes(b"weights")
+    assert not built().rendered
+    leave(built)
+    built(offline=True)
+    assert tree_hash(built.output) == first
+
+
+def test_a_note_that_is_old_is_written_anew(built: Builder) -> None:
+    """Also where the site is as it should be; after that nothing is touched."""
+    note = built.root / ".sitegen/weights/cifar.json"
+    text = note.read_text()
+    note.unlink()
+    assert not built().changed
+    assert note.read_text() == text
+    before = traces(built.root)
+    built()
+    assert traces(built.root) == before
+
+
+def test_another_path_is_another_model(built: Builder) -> None:
+    """Clips are not shown as those of a checkpoint that nobody has rendered."""
+    leave(built)
+    built.config.write_text(SITE.replace("cifar.pth", "longer.pth"))
+    (absent,) = built(offline=True).left_out
+    assert absent.startswith("cifar (")
+    assert "video" not in (built.output / "index.html").read_text()
+    with pytest.raises(TargetError, match="cifar"):
+        built(offline=True, strict=True)
+
+
+DAMAGES: dict[str, Callable[[str], str]] = {
+    "nonsense": lambda note: note[:-9],
+    "a list": lambda note: f"[{note}]",
+    "deep": lambda note: "[" * 10_000,
+    "no digest": lambda note: note.replace('"weights":"', '"weights":"x'),
+}
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_damaged_notes(built: Builder, how: str) -> None:
+    """They are as if there were none."""
+    leave(built)
+    note = built.root / ".sitegen/weights/cifar.json"
+    note.write_text(DAMAGES[how](note.read_text()))
+    assert built(offline=True).left_out
+    write_page(built.config, CALL)
+    with pytest.raises(RefusedError, match="there is no such checkpoint"):
+        built(offline=True)
+
+
+def test_pinned_weights_need_no_note(built: Builder) -> None:
+    """Their card knows them."""
+    card = built.root / "models/tiny/model.toml"
+    file = 'file = "weights.safetensors"'
+    card.write_text(card.read_text().replace(file, f'{file}\nsha256 = "{"a" * 64}"'))
+    write_page(built.config, CALL.replace("cifar", "tiny"))
+    built()
+    assert not (built.root / ".sitegen/weights/tiny.json").exists()
+
+
+def test_a_card_alone(built: Builder) -> None:
+    """Of a model's folder the card is enough, where it pins its parts and there are clips."""
+    folder = built.root / "models/tiny"
+    text = (folder / "model.toml").read_text()
+    for part in ("weights", "prior"):
+        file = f'file = "{part}.safetensors"'
+        pinned = digest(folder / f"{part}.safetensors")
+        text = text.replace(file, f'{file}\nsha256 = "{pinned}"')
+    (folder / "model.toml").write_text(text)
+    for part in ("weights", "prior"):
+        (folder / f"{part}.safetensors").rename(built.root / part)
+    write_page(built.config, GUARDED.replace("cifar", "tiny"))
+    assert not built(offline=True).reused
+    for part in ("weights", "prior"):
+        (built.root / part).rename(folder / f"{part}.safetensors")
+    assert built().rendered
+    for part in ("weights", "prior"):
+        (folder / f"{part}.safetensors").unlink()
+    assert built(offline=True, strict=True).reused

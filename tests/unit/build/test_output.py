@@ -1,0 +1,266 @@
+"""A built folder is replaced whole or not at all, and only if it is sitegen's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sitegen.build.output import (
+    CopiedFile,
+    Tree,
+    is_current,
+    open_path,
+    replace_output,
+    require_ours,
+    require_room,
+    weight,
+)
+from sitegen.core.errors import ConfigError, PlatformError, TargetError
+from sitegen.core.files import digest_bytes, require_writable
+from sitegen.media.manifest import MediaFile
+from tests.support.builders import temporaries, traces, tree_hash
+
+CLIP = b"moving pictures"
+MANIFEST = b'{"version": 1, "figures": []}'
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    """A little site."""
+    source = tmp_path / "store" / "object"
+    source.parent.mkdir()
+    source.write_bytes(CLIP)
+    file = MediaFile("media/clip.mp4", len(CLIP), digest_bytes(CLIP), 2, 2)
+    return {
+        "index.html": b"<p>words",
+        "more/index.html": b"<p>more",
+        "media/clip.mp4": CopiedFile(source, file),
+        "media.json": MANIFEST,
+        ".nojekyll": b"",
+    }
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    """Where it goes."""
+    return tmp_path / "build"
+
+
+def test_put(tree: Tree, output: Path) -> None:
+    """Every file with its content, a second time nothing is touched, and the weight is right."""
+    assert not is_current(output, tree)
+    assert replace_output(tree, output)
+    assert is_current(output, tree)
+    files = {p.relative_to(output).as_posix() for p in output.rglob("*") if p.is_file()}
+    assert files == set(tree)
+    assert (output / "media/clip.mp4").read_bytes() == CLIP
+    before = traces(output.parent)
+    assert not replace_output(tree, output)
+    assert traces(output.parent) == before
+    assert weight(tree) == sum(p.stat().st_size for p in output.rglob("*") if p.is_file())
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_everybody_may_read(tree: Tree, output: Path, umask: int) -> None:
+    """A web server can, whatever the umask, and only the owner can write."""
+    before = os.umask(umask)
+    try:
+        replace_output(tree, output)
+    finally:
+        os.umask(before)
+    for path in [output, *output.rglob("*")]:
+        assert path.stat().st_mode & 0o777 == (0o755 if path.is_dir() else 0o644)
+
+
+def spoil_byte(output: Path) -> None:
+    (output / "index.html").write_bytes(b"<p>wordz")
+
+
+def spoil_clip(output: Path) -> None:
+    (output / "media/clip.mp4").write_bytes(b"moving picturez")
+
+
+def remove_file(output: Path) -> None:
+    (output / ".nojekyll").unlink()
+
+
+def add_file(output: Path) -> None:
+    (output / "stray.txt").touch()
+
+
+def add_folder(output: Path) -> None:
+    (output / "stray").mkdir()
+
+
+def make_link(output: Path) -> None:
+    (output / "index.html").rename(output.parent / "elsewhere")
+    (output / "index.html").symlink_to(output.parent / "elsewhere")
+
+
+def make_folder(output: Path) -> None:
+    (output / "index.html").unlink()
+    (output / "index.html").mkdir()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [spoil_byte, spoil_clip, remove_file, add_file, add_folder, make_link, make_folder],
+    ids=lambda function: function.__name__,
+)
+def test_anything_else_is_noticed_and_mended(tree: Tree, output: Path, spoil: Any) -> None:
+    """A byte, a file too many or too few, a link: not the tree; `replace_output` mends it."""
+    replace_output(tree, output)
+    whole = tree_hash(output)
+    spoil(output)
+    assert not is_current(output, tree)
+    assert replace_output(tree, output)
+    assert tree_hash(output) == whole
+    assert temporaries(output.parent) == []
+
+
+def test_file_that_cannot_be_written(
+    tree: Tree, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever file it is, the old site stays whole and no temporary is left."""
+    replace_output(tree, output)
+    before = tree_hash(output)
+    write = Path.write_bytes
+    for number in range(len(tree)):
+        countdown = iter(range(number, -1, -1))
+
+        def fail(self: Path, data: bytes, countdown: Iterator[int] = countdown) -> int:
+            if next(countdown) == 0:
+                raise OSError(28, os.strerror(28))
+            return write(self, data)
+
+        monkeypatch.setattr(Path, "write_bytes", fail)
+        with pytest.raises(PlatformError, match=f"cannot write {output}: No space left"):
+            replace_output({**tree, "index.html": b"<p>new"}, output)
+        assert tree_hash(output) == before
+        assert temporaries(output.parent) == []
+
+
+def test_object_that_changed(tree: Tree, output: Path) -> None:
+    """A clip that is not what it was when it was planned never reaches the site."""
+    replace_output({**tree, "index.html": b"old"}, output)
+    before = tree_hash(output)
+    copy = tree["media/clip.mp4"]
+    assert isinstance(copy, CopiedFile)
+    copy.source.write_bytes(b"moving picturez")
+    with pytest.raises(TargetError, match="changed while it was copied"):
+        replace_output(tree, output)
+    copy.source.unlink()
+    with pytest.raises(PlatformError, match="cannot read"):
+        replace_output(tree, output)
+    assert tree_hash(output) == before
+
+
+def test_output_may_be_free_or_empty(tmp_path: Path) -> None:
+    """Neither holds anything that could be lost."""
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", "free", "free/deeper"):
+        require_ours(tmp_path / name)
+        require_room(tmp_path / name)
+
+
+@pytest.mark.parametrize("manifest", [b"", b"{}", b"[1]", b"[" * 9999, b'{"version": 1}', b"\xff"])
+def test_folder_of_others(tmp_path: Path, tree: Tree, manifest: bytes) -> None:
+    """Files without our manifest, or with some other media.json: refused, and untouched."""
+    folder = tmp_path / "thesis"
+    folder.mkdir()
+    (folder / "chapter.tex").write_text("years of work")
+    (folder / "media.json").write_bytes(manifest)
+    before = traces(folder)
+    for refuse in (require_ours, require_room, lambda path: replace_output(tree, path)):
+        with pytest.raises(ConfigError, match=r"no media\.json of sitegen's"):
+            refuse(folder)
+    assert traces(folder) == before
+
+
+def test_manifest_of_a_newer_version_is_ours(tmp_path: Path) -> None:
+    """A site of a later sitegen may be replaced."""
+    (tmp_path / "media.json").write_text('{"version": 99, "figures": [], "more": 1}')
+    require_ours(tmp_path)
+
+
+def test_file_in_the_way(tmp_path: Path) -> None:
+    """A file is not taken for a folder."""
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="is not a folder"):
+        require_room(tmp_path / "file")
+
+
+def test_repository_in_the_output(tree: Tree, output: Path) -> None:
+    """A git repository in there would be lost with the folder."""
+    replace_output(tree, output)
+    (output / ".git").mkdir()
+    with pytest.raises(ConfigError, match="git repository"):
+        replace_output({**tree, "index.html": b"new"}, output)
+    assert (output / ".git").exists()
+
+
+def test_mount_point(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be exchanged is told before anything is made."""
+    output.mkdir()
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == output)
+    with pytest.raises(PlatformError, match="a file system is mounted here"):
+        require_room(output)
+
+
+def test_folder_of_another_user(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the old site could not be removed, nothing is made."""
+    output.mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(PlatformError, match="belongs to somebody else"):
+        require_room(output)
+
+
+@pytest.mark.parametrize("error", [28, 30, 13])
+def test_unwritable_parent(output: Path, error: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full or read-only disk is found by trying; the message names the output."""
+
+    def fail(self: Path, data: bytes) -> int:
+        self.touch()
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(PlatformError, match=f"cannot write {output}: {os.strerror(error)}; "):
+        require_room(output)
+    assert temporaries(output.parent) == []
+
+
+def test_require_writable(tmp_path: Path) -> None:
+    """It makes the folder, and leaves nothing in it; a file in the way is told."""
+    require_writable(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(PlatformError, match=r"cannot write .*/file/b"):
+        require_writable(tmp_path / "file" / "b")
+
+
+def test_opened_is_what_was_promised(tmp_path: Path, tree: Tree) -> None:
+    """It stays that when its name leads elsewhere; a link, another content and nothing are not."""
+    copy = tree["media/clip.mp4"]
+    assert isinstance(copy, CopiedFile)
+    handle = copy.opened()
+    assert handle is not None
+    other = tmp_path / "other"
+    other.write_bytes(b"secret")
+    copy.source.unlink()
+    copy.source.symlink_to(other)
+    assert open_path(handle).read_bytes() == CLIP
+    os.close(handle)
+    assert copy.opened() is None
+    other.write_bytes(CLIP)  # what it leads to may be right: links are not followed
+    assert copy.opened() is None
+    copy.source.unlink()
+    assert copy.opened() is None
+    os.mkfifo(copy.source)
+    assert copy.opened() is None
+    copy.source.unlink()
+    copy.source.write_bytes(CLIP.upper())
+    assert copy.opened() is None

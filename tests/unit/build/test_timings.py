@@ -1,0 +1,128 @@
+"""Estimates come from measurements of the same model, device and precision, or are not made."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sitegen.build.context import BuildOptions, prepare
+from sitegen.build.plan import PlannedFigure
+from sitegen.build.timings import FILE_NAME, Speeds
+from sitegen.core.compute import ComputeTarget
+from tests.support.builders import CPU, INDEX, Builder, write_page, write_site
+
+PAGE = "\n\n".join(f'{{{{ trajectories("tiny", count={n}) }}}}' for n in (1, 4, 8, 64))
+
+
+@pytest.fixture
+def figures(tmp_path: Path) -> tuple[PlannedFigure, ...]:
+    """Figures of 1, 4, 8 and 64 samples over 4 levels."""
+    return prepare(write_site(tmp_path / "site", PAGE), BuildOptions(CPU)).figures
+
+
+def test_nothing_measured(tmp_path: Path, figures: tuple[PlannedFigure, ...]) -> None:
+    """No estimate, rather than an invented one."""
+    assert Speeds(tmp_path, CPU).estimate(figures[0]) is None
+    assert not (tmp_path / FILE_NAME).exists()
+
+
+def test_scaled_by_the_number_of_evaluations(
+    tmp_path: Path, figures: tuple[PlannedFigure, ...]
+) -> None:
+    """Twice the samples take twice the time; another process reads what this one measured."""
+    Speeds(tmp_path, CPU).note(figures[1], 10.0)
+    assert [Speeds(tmp_path, CPU).estimate(planned) for planned in figures] == [2.5, 10, 20, 160]
+
+
+def test_nearest_and_latest(tmp_path: Path, figures: tuple[PlannedFigure, ...]) -> None:
+    """The figure that is nearest in size counts, of two of one size the one rendered last."""
+    speeds = Speeds(tmp_path, CPU)
+    speeds.note(figures[0], 8.0)  # a sample alone is dear
+    speeds.note(figures[3], 64.0)
+    assert [speeds.estimate(planned) for planned in figures] == [8, 32, 64 / 64 * 8, 64]
+    speeds.note(figures[3], 32.0)
+    assert speeds.estimate(figures[3]) == 32
+    for _ in range(20):
+        speeds.note(figures[1], 7.0)
+    assert (tmp_path / FILE_NAME).read_text().count("seconds") == 8
+
+
+@pytest.mark.parametrize(
+    "other", [ComputeTarget("cuda", "float32"), ComputeTarget("cpu", "bfloat16")], ids=str
+)
+def test_other_equipment(
+    tmp_path: Path, figures: tuple[PlannedFigure, ...], other: ComputeTarget
+) -> None:
+    """What another device or precision took says nothing."""
+    Speeds(tmp_path, CPU).note(figures[0], 1.0)
+    assert Speeds(tmp_path, other).estimate(figures[0]) is None
+
+
+def test_gpus_are_alike(tmp_path: Path, figures: tuple[PlannedFigure, ...]) -> None:
+    """The second GPU is as fast as the first."""
+    Speeds(tmp_path, ComputeTarget("cuda:1", "float32")).note(figures[0], 1.0)
+    assert Speeds(tmp_path, ComputeTarget("cuda", "float32")).estimate(figures[0]) == 1.0
+
+
+def test_other_models_and_none(tmp_path: Path, figures: tuple[PlannedFigure, ...]) -> None:
+    """Another model's time says nothing, and a figure without a model has no network to time."""
+    speeds = Speeds(tmp_path, CPU)
+    speeds.note(figures[0], 1.0)
+    other = replace(figures[0], models=(replace(figures[0].models[0], sha256="f" * 64),))
+    assert speeds.estimate(other) is None
+    speeds.note(replace(figures[0], models=()), 1.0)
+    assert speeds.estimate(replace(figures[0], models=())) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "3", '{"a": 1}', '{"a": [{"evaluations": 0, "seconds": 1}]}',
+     '{"a": [{"evaluations": 1, "seconds": NaN}]}', '{"a": [{"seconds": 1}]}', "[" * 100_000],
+)  # fmt: skip
+def test_damaged_file(tmp_path: Path, figures: tuple[PlannedFigure, ...], text: str) -> None:
+    """As if nothing had been measured; the next measurement replaces it."""
+    (tmp_path / FILE_NAME).write_text(text)
+    speeds = Speeds(tmp_path, CPU)
+    assert speeds.estimate(figures[0]) is None
+    speeds.note(figures[0], 1.0)
+    assert speeds.estimate(figures[0]) == 1.0
+
+
+def test_unwritable(tmp_path: Path, figures: tuple[PlannedFigure, ...]) -> None:
+    """A measurement that cannot be kept is no reason to fail."""
+    (tmp_path / "file").touch()
+    Speeds(tmp_path / "file", CPU).note(figures[0], 1.0)
+
+
+def test_several_at_a_time(tmp_path: Path, figures: tuple[PlannedFigure, ...]) -> None:
+    """Figures that end together all count."""
+    speeds = Speeds(tmp_path, CPU)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(speeds.note, figures, [1.0, 2.0, 3.0, 4.0]))
+    assert [speeds.estimate(planned) for planned in figures] == [1, 2, 3, 4]
+
+
+def test_dry_run_tells(tmp_path: Path) -> None:
+    """Before anything was rendered by a trial; afterwards by what it took, and the sum of all."""
+    site = Builder(write_site(tmp_path / "site", INDEX.replace("count=4", "count=100")))
+    site(dry_run=True)
+    assert site.report.lines[0].endswith("4 steps, about 4 s")  # 100 · 4 · 0.01
+    write_page(site.config, INDEX)
+    site()
+    path = site.root / ".sitegen" / FILE_NAME
+    ((key, (measured,)),) = json.loads(path.read_text()).items()
+    assert measured["evaluations"] == 16
+    assert 0 < measured["seconds"] < 60
+    path.write_text(json.dumps({key: [{"evaluations": 16, "seconds": 45}]}))
+    write_page(site.config, INDEX.replace("count=4", "count=8"))
+    site(dry_run=True)
+    (line,) = site.report.lines
+    assert line.endswith("4 steps, about 90 s")
+    write_page(site.config, PAGE.replace("count=4", "count=5"))
+    site(dry_run=True)
+    assert len(site.report.lines) == 5
+    assert site.report.lines[-1] == "one after the other: about 15 min"

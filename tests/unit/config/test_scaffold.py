@@ -1,0 +1,333 @@
+"""`sitegen new`: a site that builds at once, and never a file of somebody's overwritten."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+import tomllib
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from sitegen.config import scaffold as module
+from sitegen.config.loader import load_site
+from sitegen.config.requirements import NOT_FOR_RENDERING
+from sitegen.config.scaffold import IGNORED, WORKFLOW, ignored, new_site, scaffold
+from sitegen.config.schema import Icon, Site
+from sitegen.content.embeds import EMBEDS
+from sitegen.content.pages import read_pages
+from sitegen.content.suggestions import new_page_sections
+from sitegen.core.errors import ConfigError, PlatformError
+from sitegen.figures.registry import figure_kinds
+from tests.support.builders import Builder, environment, tree_hash
+from tests.support.paths import ROOT
+
+FILES = sorted(scaffold(new_page_sections()))
+COMMENTED = re.compile(r"# (\w+ = |\[)")
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Path:
+    """A new site."""
+    new_site(tmp_path / "deep" / "paper", new_page_sections())
+    return tmp_path / "deep" / "paper"
+
+
+def test_files(new: Path) -> None:
+    """These and no others, in a folder that is made."""
+    found = sorted(path.relative_to(new).as_posix() for path in new.rglob("*") if path.is_file())
+    assert found == FILES
+    assert FILES == [
+        ".github/workflows/pages.yml",
+        ".gitignore",
+        "pages/index.md",
+        "requirements-render.txt",
+        "site.toml",
+    ]
+
+
+def test_builds_at_once(new: Path) -> None:
+    """With the model that travels with sitegen, without a warning."""
+    site = Builder(new / "site.toml")
+    assert site(strict=True).changed
+    assert site().reused
+
+
+def test_page_shows_every_kind(new: Path) -> None:
+    """One call of each kind that there is, each of few samples; pictures are only told of."""
+    text = (new / "pages/index.md").read_text()
+    assert re.findall(r"\{\{ (\w+)\(", text) == [*figure_kinds(), *EMBEDS]
+    (page,) = read_pages(load_site(new / "site.toml"))
+    made = [kind for kind in figure_kinds() if f"    {{{{ {kind}(" not in text]
+    assert [figure.kind for figure in page.figures] == made
+    assert len(made) >= 5
+    assert all(figure.spec.evaluations(100) <= 3200 for figure in page.figures)
+
+
+def test_config_has_every_key(new: Path) -> None:
+    """Without the comment marks it is valid and says everything that a site can say.
+
+    Only the address must be that of the domain, and the pages of the menu must be there.
+    """
+    config = new / "site.toml"
+    text = config.read_text().replace("YOU.github.io/REPOSITORY/", "paper.example.org/")
+    for name in ("results", "data"):
+        (new / "pages" / f"{name}.md").write_text("Words.")
+    lines = text.splitlines()
+    config.write_text("\n".join(re.sub(r"^# ", "", x) if COMMENTED.match(x) else x for x in lines))
+    (new / "checkpoints").mkdir()
+    for name in ("faces.pth", "faces.toml"):
+        (new / "checkpoints" / name).touch()
+    site = load_site(config)
+    assert site.citation is not None
+    assert "faces" in site.models
+    for icon in get_args(Icon):
+        assert re.search(rf"[:,#] {icon}[,.]", text), icon
+    assert keys(tomllib.loads(config.read_text())) == allowed(Site)
+
+
+def test_calls_of_the_readme(new: Path) -> None:
+    """What the README shows of a page can be pasted into that of a new site."""
+    readme = (ROOT / "README.md").read_text()
+    calls = [line.strip() for line in readme.splitlines() if line.startswith("    {{")]
+    assert len(calls) >= 4
+    first = readme.index("    " + calls[0])
+    block = readme[first : readme.index(calls[-1]) + len(calls[-1])]
+    (new / "pages/index.md").write_text(textwrap.dedent(block))
+    (page,) = read_pages(load_site(new / "site.toml"))
+    assert len(page.body) >= len(calls)
+
+
+def keys(table: Any, path: str = "") -> set[str]:
+    """The keys that a file sets; a model's name is a *."""
+    if isinstance(table, list):
+        return set().union(*(keys(each, path) for each in table))
+    if not isinstance(table, dict):
+        return {path}
+    below = (keys(v, f"{path}.{'*' if path == '.models' else k}") for k, v in table.items())
+    return set().union(*below)
+
+
+def allowed(table: type[BaseModel], path: str = "") -> set[str]:
+    """The keys that a table of the config knows."""
+    found = set()
+    for name, field in table.model_fields.items():
+        inner = next(tables(field.annotation), None)
+        star = ".*" if name == "models" else ""
+        found |= allowed(inner, f"{path}.{name}{star}") if inner else {f"{path}.{name}"}
+    return found
+
+
+def tables(annotation: Any) -> Any:
+    """The tables inside a type."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from tables(inner)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("how", ["file", "folder", "dangling link"])
+def test_never_overwrites(tmp_path: Path, name: str, how: str) -> None:
+    """One thing in the way is enough: nothing is written, and it is named.
+
+    Only a .gitignore may be there before, and stays.
+    """
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if how == "file":
+        path.write_text("mine")
+    elif how == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("nowhere")
+    before = sorted(tmp_path.rglob("*"))
+    if (name, how) == (IGNORED, "file"):
+        assert IGNORED not in new_site(tmp_path, new_page_sections())
+        assert path.read_text() == "mine"
+        return
+    with pytest.raises(ConfigError, match=re.escape(f"{path}: is there already")):
+        new_site(tmp_path, new_page_sections())
+    assert sorted(tmp_path.rglob("*")) == before
+    assert how != "file" or path.read_text() == "mine"
+
+
+def test_names_all_that_is_in_the_way(new: Path) -> None:
+    """Every file, a line each; a folder that holds other things is welcome."""
+    before = tree_hash(new)
+    with pytest.raises(ConfigError) as caught:
+        new_site(new, new_page_sections())
+    assert [line.partition(":")[0] for line in str(caught.value).splitlines()[:-1]] == [
+        str(new / name) for name in FILES
+    ]
+    assert tree_hash(new) == before
+    for name in FILES:
+        (new / name).unlink()
+    theirs = ("README.md", "LICENSE", IGNORED)  # as GitHub makes a repository
+    for name in theirs:
+        (new / name).write_text("mine")
+    git(new, "init", "--quiet")
+    assert new_site(new, new_page_sections()) == tuple(name for name in FILES if name != IGNORED)
+    assert {(new / name).read_text() for name in theirs} == {"mine"}
+
+
+def test_a_file_instead_of_a_folder(tmp_path: Path) -> None:
+    """Told, and left alone, also where a folder of the site would have to be."""
+    (tmp_path / "paper").write_text("mine")
+    with pytest.raises(ConfigError, match="is a file"):
+        new_site(tmp_path / "paper", new_page_sections())
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "pages").write_text("mine")
+    with pytest.raises(PlatformError, match=r"pages"):
+        new_site(tmp_path / "site", new_page_sections())
+    assert [path.name for path in (tmp_path / "site").iterdir()] == ["pages"]
+
+
+@pytest.mark.parametrize("number", range(len(FILES)))
+def test_full_disk(tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever file does not fit, nothing stays of those before it."""
+    left = number
+    write = os.open
+
+    def full(path: Any, flags: int, *rest: Any, **more: Any) -> int:
+        nonlocal left
+        if flags & os.O_EXCL and "paper" in str(path):
+            left -= 1
+            if left < 0:
+                raise OSError(28, os.strerror(28))
+        return write(path, flags, *rest, **more)
+
+    def opening(self: Path, mode: str, **more: Any) -> Any:
+        return open(self, mode, opener=full, **more)
+
+    monkeypatch.setattr(Path, "open", opening)
+    with pytest.raises(PlatformError, match="No space left"):
+        new_site(tmp_path / "deep" / "paper", new_page_sections())
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []
+
+
+def workflow() -> Any:
+    """The workflow as GitHub reads it."""
+    return yaml.safe_load(scaffold(new_page_sections())[WORKFLOW])
+
+
+def test_workflow_publishes() -> None:
+    """Builds from the store, uploads what was built, deploys from the default branch only."""
+    jobs = workflow()["jobs"]
+    assert set(jobs) == {"build", "deploy"}
+    runs = [step["run"] for step in jobs["build"]["steps"] if "run" in step]
+    assert runs[-1] == "sitegen build --offline --strict"
+    assert runs[1] == "python -m pip install --requirement requirements-render.txt"
+    assert runs[2] == 'python -m pip install --no-deps "$SITEGEN"'
+    upload = jobs["build"]["steps"][-1]
+    assert upload["uses"].startswith("actions/upload-pages-artifact@")
+    assert upload["with"] == {"path": "build"}
+    assert jobs["deploy"]["needs"] == "build"
+    assert jobs["deploy"]["permissions"] == {"pages": "write", "id-token": "write"}
+    assert jobs["deploy"]["environment"]["name"] == "github-pages"
+    assert "pull_request" in jobs["deploy"]["if"]
+    assert "default_branch" in jobs["deploy"]["if"]
+    assert workflow()["permissions"] == {"contents": "read"}
+
+
+REQUIREMENTS = {
+    "": 1,
+    "sitegen": 1,
+    "sitegen==0.1.0": 1,
+    "sitegen>=0.1": 1,
+    "sitegen @ git+https://github.com/you/sitegen@0123": 0,
+    "sitegen @ https://example.org/sitegen-0.1.0-py3-none-any.whl": 0,
+    "./sitegen-0.1.0-py3-none-any.whl": 0,
+}
+
+
+@pytest.mark.parametrize("requirement", REQUIREMENTS)
+def test_workflow_installs_no_stranger(requirement: str) -> None:
+    """The sitegen of PyPI is another project: a bare name stops the workflow before pip."""
+    script = workflow()["jobs"]["build"]["steps"][0]["run"]
+    found = {"PATH": os.environ["PATH"], "SITEGEN": requirement}
+    command = ["bash", "-e", "-c", script]
+    done = subprocess.run(command, env=found, capture_output=True, text=True, check=False)
+    assert done.returncode == REQUIREMENTS[requirement]
+    assert ("::error file=" in done.stdout) == bool(done.returncode)
+
+
+@pytest.mark.parametrize("known", [None, "sitegen @ git+https://example.org/sitegen@0123"])
+def test_where_the_workflow_gets_sitegen(
+    known: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From where this one came; else the line is empty. No file names a bare sitegen."""
+    monkeypatch.setattr(module, "own_requirement", lambda: known)
+    assert workflow()["jobs"]["build"]["env"] == {"SITEGEN": known or ""}
+    for text in scaffold(new_page_sections()).values():
+        assert not re.search(r"^\s*sitegen\b|install sitegen|sitegen==", text, re.MULTILINE)
+
+
+def test_actions_are_pinned() -> None:
+    """Each by the digest of a commit, with its version beside it."""
+    text = scaffold(new_page_sections())[WORKFLOW]
+    used = re.findall(r"uses: (.*)", text)
+    assert len(used) == 4
+    for each in used:
+        assert re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", each), each
+
+
+def test_workflow_says_what_to_set() -> None:
+    """What GitHub needs to be told once stands where an author looks, for forks as well."""
+    text = scaffold(new_page_sections())[WORKFLOW]
+    for words in ("Settings → Pages", "GitHub Actions", "In a fork", "git add .sitegen"):
+        assert words in text
+
+
+def test_store_travels_by_git(new: Path, tmp_path: Path) -> None:
+    """Committed here and cloned there, it is built where nothing that renders is installed."""
+    Builder(new / "site.toml")()
+    (new / "runs/faces").mkdir(parents=True)
+    for name in ("model.toml", "prior.safetensors", "training.pt", ".training.lock"):
+        (new / "runs/faces" / name).write_text("x")
+    git(new, "init", "--quiet")
+    git(new, "add", "--all")
+    tracked = git(new, "ls-files").splitlines()
+    assert not [name for name in tracked if name.startswith("build/")]
+    assert {Path(name).name for name in tracked if name.startswith("runs/")} == {
+        "model.toml",
+        "prior.safetensors",
+    }
+    assert {"/build/", "training.pt", ".training.lock"} <= set(ignored())
+    ours = {name.split("/")[1] for name in tracked if name.startswith(".sitegen/")}
+    assert {"objects", "records"} <= ours
+    assert not ours & {"lock", "quarantine", "speeds.json", "work"}
+    git(new, "commit", "--quiet", "--message", "A site")
+    git(tmp_path, "clone", "--quiet", str(new), "runner")
+    blocked = " ".join(name.replace("-", "_") for name in NOT_FOR_RENDERING)
+    command = [sys.executable, "-m", "tests.support.fakecli", "build", "--offline", "--strict"]
+    done = subprocess.run(
+        [*command, "--config", "site.toml"],
+        cwd=tmp_path / "runner",
+        env=environment(FAKE_BLOCK=blocked),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert tree_hash(tmp_path / "runner/build") == tree_hash(new / "build")
+
+
+def git(folder: Path, *words: str) -> str:
+    """Run git with a name of its own, whatever the machine's settings."""
+    who = {"GIT_AUTHOR_NAME": "A", "GIT_AUTHOR_EMAIL": "a@example.org"}
+    who |= {"GIT_COMMITTER_NAME": "A", "GIT_COMMITTER_EMAIL": "a@example.org"}
+    home = {"PATH": os.environ["PATH"], "HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1"}
+    git = str(shutil.which("git"))
+    done = subprocess.run(
+        [git, *words], cwd=folder, env={**home, **who}, capture_output=True, text=True, check=True
+    )
+    return done.stdout

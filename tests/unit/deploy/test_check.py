@@ -1,0 +1,493 @@
+"""`sitegen check` finds what would not work on GitHub Pages, with its place, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.parse import urljoin
+from urllib.request import urlopen
+
+import pytest
+
+from sitegen.config.loader import load_site
+from sitegen.core.errors import ConfigError, TargetError
+from sitegen.deploy.check import Findings, PublishTarget, check_folder, check_site
+from tests.support.builders import Builder, environment, traces, write_page, write_site
+
+PUBLISHED = PublishTarget("https://name.github.io/paper/")
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head><title>T</title></head>
+<body id="body">
+{body}
+</body>
+</html>
+"""
+LINE = 5  # where the body of PAGE begins
+PIXEL = b"GIF89a\x01\x00\x01\x00\x00\x00\x00;"
+
+# What stands in a page, and the words by which its fault is told; None where there is none.
+BODIES: dict[str, tuple[str, str | None]] = {
+    "file": ('<a href="data.zip">x</a>', None),
+    "folder": ('<a href="about/">x</a>', None),
+    "folder without its slash": ('<a href="about">x</a>', None),
+    "page without its .html": ('<a href="plain">x</a>', None),
+    "index by name": ('<a href="about/index.html#body">x</a>', None),
+    "under the sub-path": ('<a href="/paper/data.zip">x</a>', None),
+    "the sub-path itself": ('<a href="/paper">x</a>', None),
+    "whole address": ('<a href="https://name.github.io/paper/about/">x</a>', None),
+    "coded": ('<a href="a%20b.txt?download#x">x</a>', None),
+    "anchor": ('<a href="#here">x</a><p id="here">', None),
+    "top": ('<a href="#top">x</a> <a href="#">x</a>', None),
+    "old anchor": ('<a href="#here">x</a><a name="here">y</a>', None),
+    "piece of text": ('<a href="about/#:~:text=word">x</a>', None),
+    "mail": ('<a href="mailto:a@example.org">x</a>', None),
+    "within the page": ('<img alt="" src="data:image/gif;base64,R0lGODlhAQABAAAAADs=">', None),
+    "nothing there": ('<a href="nothing.html">x</a>', 'link "nothing.html" leads to nothing'),
+    "folder without index": ('<a href="media/">x</a>', "leads to nothing"),
+    "case": ('<img alt="" src="Media/Dot.gif">', 'is spelled "media/dot.gif" in the folder'),
+    "anchor that is not": ('<a href="#there">x</a>', "leads to no anchor of index.html"),
+    "anchor elsewhere": ('<a href="about/#there">x</a>', "leads to no anchor of about/index.html"),
+    "root of the host": ('<a href="/data.zip">x</a>', "leads out of /paper/"),
+    "over the root": ('<a href="../data.zip">x</a>', "leads out of /paper/"),
+    "another of our sites": ('<a href="https://name.github.io/other/">x</a>', None),
+    "home of our host": ('<a href="https://name.github.io/">x</a>', None),
+    "own and missing": ('<a href="https://name.github.io/paper/x.zip">x</a>', "leads to nothing"),
+    "file of this machine": ('<a href="file:///data/x.zip">x</a>', "names a file of this machine"),
+    "script": ('<a href="javascript:alert(1)">x</a>', "is a script"),
+    "no address": ('<a href="http://[">x</a>', "is not an address"),
+    "clip": ('<video aria-label="x" src="media/no.mp4"></video>', 'the clip "media/no.mp4"'),
+    "source": ('<video aria-label="x"><source src="no.mp4"></video>', 'the clip "no.mp4"'),
+    "poster": ('<video aria-label="x" poster="no.webp"></video>', 'the file "no.webp"'),
+    "srcset": ('<img alt="" src="media/dot.gif" srcset="no.gif 2x">', 'the file "no.gif"'),
+    "label": ('<video aria-labelledby="nobody"></video>', "the name of an element, by id"),
+    "no alt": ('<img src="media/dot.gif">', "the picture has no alt"),
+    "decoration": ('<img src="media/dot.gif" alt="">', None),
+    "clip without words": ("<video><p>words</p></video>", "the clip has no words"),
+    "clip with words": ('<video aria-label="digits"></video>', None),
+    "frame without title": ("<iframe></iframe>", "the frame has no title"),
+    "link without words": ('<a href="data.zip"><img alt="" src="media/dot.gif"></a>', "the link"),
+    "link with a picture": ('<a href="data.zip"><img alt="a" src="media/dot.gif"></a>', None),
+    "link that is named": ('<a href="data.zip" aria-label="x"><svg aria-hidden="true"/></a>', None),
+    "button without words": ("<button> </button>", "the button has no words"),
+    "hidden button": ('<div aria-hidden="true"><button></button></div>', None),
+    "drawing without words": ('<svg role="img"><path d="M0 0"/></svg>', "the drawing has no words"),
+    "drawing with a title": ("<svg><title>spectra</title><path/></svg>", None),
+    "drawing that decorates": ('<svg aria-hidden="true"><title>x</title></svg>', None),
+    "words after a drawing": ('<button><svg aria-hidden="true"><path/></svg> Play</button>', None),
+    "base": ('<base href="/"><a href="data.zip">x</a>', 'has the base "/"'),
+    "subtitles": ('<video aria-label="x"><track src="no.vtt"></video>', 'the file "no.vtt"'),
+    "subtitles there": ('<video aria-label="x"><track src="data.zip"></video>', None),
+    "button of a picture": ('<input type="image" alt="x" src="no.png">', 'the file "no.png"'),
+    "button without alt": ('<input type="image" src="media/dot.gif">', "the button has no words"),
+    "other input": ('<input type="text">', None),
+    "style sheet in the page": ("<style>a { background: url(no.gif) }</style>", '"no.gif" leads'),
+    "style": ("<p style=\"background: url('no.gif')\">x</p>", 'the file "no.gif"'),
+    "styles there": ('<style>a{b:url(media/dot.gif)}</style><p style="b: url(data.zip)">', None),
+    "paint": ('<svg aria-hidden="true"><path fill="url(#no)"/></svg>', "leads to no anchor"),
+    "paint there": ('<svg aria-hidden="true"><g id="a"/><path fill="url(#a)"/></svg>', None),
+    "refresh": ('<meta http-equiv="refresh" content="0;url=no.html">', 'the link "no.html"'),
+    "refresh in quotes": ("<meta http-equiv=Refresh content=\"0; URL='no.html'\">", '"no.html"'),
+    "refresh itself": ('<meta http-equiv="refresh" content="30">', None),
+    "form": ('<form action="no.html"></form>', 'the link "no.html"'),
+    "form of the page": ('<form action=""><button>x</button></form>', None),
+    "button of a form": ('<button formaction="no.html">x</button>', 'the link "no.html"'),
+    "local server": ('<a href="http://localhost:8000/">x</a>', "the machine of whoever reads it"),
+    "local number": ('<a href="//127.0.0.1/x">x</a>', "the machine of whoever reads it"),
+    "like a local server": ('<a href="https://localhost.org/">x</a>', None),
+    "what is never closed": ('<p><button><a href="data.zip">', "the link has no words"),
+}
+
+
+def folder(root: Path, body: str = "", files: Mapping[str, bytes | str] | None = None) -> Path:
+    """A folder with a page, and what pages may refer to."""
+    about = PAGE.format(body='<a href="../index.html">x</a>')
+    content: dict[str, bytes | str] = {
+        "index.html": PAGE.format(body=body),
+        "about/index.html": about,
+        "plain.html": PAGE.format(body=""),
+        ".nojekyll": "",
+        "data.zip": b"zip",
+        "a b.txt": "words",
+        "media/dot.gif": PIXEL,
+        **(files or {}),
+    }
+    for name, data in content.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data.encode() if isinstance(data, str) else data)
+    return root
+
+
+def look(root: Path, place: PublishTarget = PUBLISHED) -> Findings:
+    """Look a folder over, and see that nothing in it was touched."""
+    before = traces(root)
+    found = check_folder(root, place)
+    assert traces(root) == before
+    return found
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_what_a_page_says(tmp_path: Path, name: str) -> None:
+    """Good references and words pass; each bad one is one error, with the page and the line."""
+    body, fault = BODIES[name]
+    found = look(folder(tmp_path, f"\n{body}"))
+    assert found.warnings == ()
+    if fault is None:
+        assert found.errors == ()
+    else:
+        assert any(fault in problem.text for problem in found.errors), found.errors
+        assert {problem.line for problem in found.errors} == {LINE + 1}
+        assert str(found.errors[0]).startswith(f"{tmp_path}/index.html:{LINE + 1}: ")
+
+
+def test_server_agrees(tmp_path: Path) -> None:
+    """What a web server answers under a sub-path is what is told of the links of a page."""
+    root = folder(tmp_path / "paper")
+    urls = [
+        "data.zip",
+        "about/",
+        "about",
+        "a%20b.txt?x",
+        "/paper/data.zip",
+        "/paper",
+        "./about/../",
+    ]
+    urls += [
+        "nothing.html",
+        "Media/dot.gif",
+        "/data.zip",
+        "../data.zip",
+        "about/data.zip",
+        "%2e%2e",
+    ]
+    handler = partial(Quiet, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page = f"http://127.0.0.1:{server.server_port}/paper/index.html"
+        for url in urls:
+            (root / "index.html").write_text(PAGE.format(body=f'<a href="{url}">x</a>'))
+            found = look(root, PublishTarget(page.removesuffix("index.html"))).errors
+            assert answers(urljoin(page, url)) == (found == ()), (url, found)
+        server.shutdown()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Python's own web server, without its log, and without lists of what is in a folder."""
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def list_directory(self, path: object) -> None:
+        """Answer as a server that has no index there."""
+        self.send_error(404)
+
+
+def answers(url: str) -> bool:
+    """Whether a server has something there."""
+    try:
+        with urlopen(url, timeout=10) as answer:
+            return bool(answer.status == 200)
+    except HTTPError:
+        return False
+
+
+def test_built_site_is_good(tmp_path: Path) -> None:
+    """What sitegen builds passes without a warning, also under a sub-path and with two pages."""
+    site = Builder(write_site(tmp_path, site='base_url = "https://a.org/b/"\n' + SITE_TEXT))
+    write_page(site.config, "# About\n\n[back](index.html#tiny-trajectories)\n", "about")
+    site()
+    found = look(site.output, PublishTarget("https://a.org/b/"))
+    assert (found.errors, found.warnings) == ((), ())
+    assert found.pages >= 2
+
+
+SITE_TEXT = 'title = "A title"\n[models.tiny]\npath = "models/tiny"\n'
+
+
+def test_case_counts_where_the_disk_forgives(tmp_path: Path) -> None:
+    """Names are compared with those that the folder lists; a disk is never asked for one."""
+    root = folder(tmp_path, '<a href="DATA.zip">x</a>')
+    assert 'is spelled "data.zip"' in look(root).errors[0].text
+
+
+def test_without_an_address_rooted_links_are_errors(tmp_path: Path) -> None:
+    """Where nobody said where the site goes, a link from the root of the host cannot be right."""
+    found = look(folder(tmp_path, '<a href="/data.zip">x</a>'), PublishTarget())
+    assert "works only where the site is at the root" in found.errors[0].text
+
+
+def test_own_domain_is_the_root(tmp_path: Path) -> None:
+    """At the root of a host, a link may begin with a slash."""
+    root = folder(tmp_path, '<a href="/data.zip">x</a>')
+    assert look(root, PublishTarget("https://paper.example.org")).errors == ()
+
+
+def test_page_for_what_is_not_there(tmp_path: Path) -> None:
+    """404.html answers at every address, so that only whole addresses work in it."""
+    page = PAGE.format(body='<a href="data.zip">x</a>\n<a href="/paper/data.zip">x</a>')
+    (problem,) = look(folder(tmp_path, "", {"404.html": page})).errors
+    assert problem.line == LINE
+    assert "answers at every address" in problem.text
+
+
+def test_links_to_elsewhere_are_listed(tmp_path: Path) -> None:
+    """Each once, with the place where it stands first; a file from elsewhere is a warning."""
+    body = '<a href="https://arxiv.org/abs/1">x</a><a href="https://arxiv.org/abs/1">x</a>'
+    found = look(folder(tmp_path, body + '\n<img alt="" src="//cdn.example.org/x.png">'))
+    assert found.external == {
+        "https://arxiv.org/abs/1": f"{tmp_path}/index.html:{LINE}",
+        "//cdn.example.org/x.png": f"{tmp_path}/index.html:{LINE + 1}",
+    }
+    assert "  https://arxiv.org/abs/1  (" in "\n".join(found.notes())
+    assert found.errors == ()
+    (warning,) = found.warnings
+    assert "comes from another server" in warning.text
+
+
+def test_own_host_without_encryption(tmp_path: Path) -> None:
+    """It works by a detour at best; the rest of the address is looked at as any other."""
+    links = (f'<a href="http://name.github.io/paper/{name}">x</a>' for name in ("about/", "no"))
+    found = look(folder(tmp_path, "".join(links)))
+    (error,), (warning,) = found.errors, found.warnings
+    assert 'paper/no" leads to nothing' in error.text
+    assert 'paper/about/" is not encrypted' in warning.text
+
+
+@pytest.mark.parametrize("name", ["old.htm", "old.HTML"])
+def test_pages_of_other_names(tmp_path: Path, name: str) -> None:
+    """They are pages all the same."""
+    (error,) = look(folder(tmp_path, "", {name: PAGE.format(body='<a href="no">x</a>')})).errors
+    assert 'the link "no" leads to nothing' in error.text
+
+
+def test_drawings_are_read(tmp_path: Path) -> None:
+    """What an SVG file shows and links to must be there, and it needs no language and title."""
+    drawing = """<?xml version="1.0"?>
+<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">
+<style><![CDATA[ .a { fill: url(#a) } ]]></style>
+<g id="a"/><use href="#a"/><image href="dot.gif"/>
+{}
+</svg>"""
+    bad = '<image href="no.png"/><a xlink:href="no.html"><use xlink:href="#no"/></a>'
+    files = {
+        "media/good.svg": drawing.replace("{}", ""),
+        "media/bad.svg": drawing.replace("{}", bad),
+    }
+    found = look(folder(tmp_path, "", files))
+    assert {problem.file for problem in found.errors} == {str(tmp_path / "media/bad.svg")}
+    told = [problem.text.split('"')[1] for problem in found.errors]
+    assert sorted(told) == ["#no", "no.html", "no.png"]
+
+
+def test_empty_pictures(tmp_path: Path) -> None:
+    """A picture without a byte is none."""
+    (error,) = look(folder(tmp_path, "", {"media/x.png": b""})).errors
+    assert error.text.startswith("is empty")
+
+
+def test_addresses_for_machines_are_followed(tmp_path: Path) -> None:
+    """Cards, canonical links, sitemaps and stylesheets name files, too."""
+    head = '<meta property="og:image" content="https://name.github.io/paper/card.png">'
+    head += '<link rel="canonical" href="https://name.github.io/paper/gone/">'
+    sitemap = "<urlset>\n<url><loc>https://name.github.io/paper/lost/</loc></url>\n</urlset>"
+    css = "/* url(x) */\n@import 'b.css'; p { background: url(\"no.png\") url(../media/dot.gif) }"
+    files = {"sitemap.xml": sitemap, "assets/a.css": css}
+    found = look(folder(tmp_path, head, files))
+    told = [
+        str(problem).removeprefix(f"{tmp_path}/").split(" leads")[0] for problem in found.errors
+    ]
+    assert told == [
+        'assets/a.css:2: the file "b.css"',
+        'assets/a.css:2: the file "no.png"',
+        f'index.html:{LINE}: the address "https://name.github.io/paper/card.png"',
+        f'index.html:{LINE}: the address "https://name.github.io/paper/gone/"',
+        'sitemap.xml:2: the address "https://name.github.io/paper/lost/"',
+    ]
+
+
+def test_manifests_of_applications(tmp_path: Path) -> None:
+    """Their icons and where they start are relative to them; what else is in them is no matter."""
+    text = """{
+  "name": "no.png", "start_url": "../gone/",
+  "icons": [
+    {"src": "dot.gif", "sizes": "1x1"},
+    {"src" : "n\\u006f.png"}],
+  "odd": [{"src": "\\x"}, {"src": 1}]
+}"""
+    found = look(folder(tmp_path, "", {"media/x.webmanifest": text}))
+    told = [str(problem).split(" leads")[0] for problem in found.errors]
+    assert [line.removeprefix(f"{tmp_path}/media/x.webmanifest") for line in told] == [
+        ':2: the file "../gone/"',
+        ':5: the file "no.png"',
+    ]
+
+
+def test_sizes(tmp_path: Path) -> None:
+    """A file above 50 MB is a warning, above 100 MB an error, and so is a site above 1 GB."""
+    root = folder(tmp_path)
+    for name, size in (
+        ("a.bin", 50 * 2**20),
+        ("b.bin", 50 * 2**20 + 1),
+        ("c.bin", 100 * 2**20 + 1),
+    ):
+        with (root / name).open("wb") as file:
+            file.truncate(size)
+    found = look(root)
+    assert [problem.file for problem in found.warnings] == [str(root / "b.bin")]
+    assert [problem.file for problem in found.errors] == [str(root / "c.bin")]
+    for number in range(10):
+        with (root / f"{number}.bin").open("wb") as file:
+            file.truncate(99 * 2**20)
+    assert any("refuses sites above 1 GB" in problem.text for problem in look(root).errors)
+
+
+def test_weight_of_a_page(tmp_path: Path) -> None:
+    """Pictures, posters and what starts by itself count; what waits for a click does not."""
+    body = '<img alt="" src="a.png"><img alt="" src="a.png" srcset="a.png 1x, b.png 2x">'
+    body += '<video aria-label="x" poster="c.png" preload="none" src="d.bin"></video>'
+    body += '<a href="d.bin">x</a><link rel="stylesheet" href="e.css">'
+    noise = {f"{name}.png": os.urandom(100_000) for name in "abcf"}
+    noise |= {"d.bin": os.urandom(10**6), "e.css": b"p{background:url(f.png)}"}
+    root = folder(tmp_path, body, noise)
+    (warning,) = look(root, PublishTarget(PUBLISHED.base_url, budget_kb=300)).warnings
+    assert "fetches 401 kB" in warning.text or "fetches 400 kB" in warning.text
+    assert look(root, PublishTarget(PUBLISHED.base_url, budget_kb=500)).warnings == ()
+    (root / "index.html").write_text(PAGE.format(body=body.replace("preload", "autoplay preload")))
+    (warning,) = look(root, PublishTarget(PUBLISHED.base_url, budget_kb=500)).warnings
+    assert "fetches 140" in warning.text
+
+
+def test_text_counts_as_it_travels(tmp_path: Path) -> None:
+    """Pages and stylesheets are compressed on their way."""
+    assert look(folder(tmp_path, "<p>word</p>" * 100_000)).warnings == ()
+
+
+def test_clip_that_browsers_do_not_play(tmp_path: Path) -> None:
+    """A clip is looked into wherever it lies; formats that no browser plays are errors."""
+    found = look(folder(tmp_path, "", {"media/x.mp4": b"no clip", "y.avi": b"", "z.webm": b"webm"}))
+    assert [Path(problem.file).name for problem in found.errors] == ["x.mp4", "y.avi"]
+    assert [Path(problem.file).name for problem in found.warnings] == ["z.webm"]
+
+
+def test_pointers_of_git_lfs(tmp_path: Path) -> None:
+    """GitHub Pages would serve the pointer."""
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
+    (problem,) = look(folder(tmp_path, "", {"media/x.mp4": pointer})).errors
+    assert "git lfs pull" in problem.text
+
+
+def test_paths_of_this_machine(tmp_path: Path) -> None:
+    """The site's own folder and the home are private; JSON has no business with anybody's home."""
+    secret, home = tmp_path / "secret place", Path("/home") / "ann"
+    place = PublishTarget(PUBLISHED.base_url, private=(secret,))
+    files = {
+        "a.json": json.dumps({"a": f"{home}/x.pth", "b": "C:\\Users\\ann", "c": "/homework"}),
+        "b.txt": f"words\nsee {secret}/notes.txt",
+        "c.svg": "<svg>file:///etc/hosts</svg>",
+    }
+    site = folder(tmp_path / "site", f"<p>{home} is an example</p><p>{secret}s</p>", files)
+    told = [str(problem).partition(", a path")[0] for problem in look(site, place).errors]
+    assert told == [
+        f"{site}/a.json:1: names {home}/x.pth",
+        f"{site}/a.json:1: names C:\\\\Users\\\\ann",
+        f"{site}/b.txt:2: names {secret}/notes.txt",
+        f"{site}/c.svg:1: names file:///etc/hosts",
+    ]
+
+
+def test_links_and_odd_files(tmp_path: Path) -> None:
+    """Symbolic links, pipes and names that GitHub refuses; no link is followed."""
+    root = folder(tmp_path / "site", "", {"odd:name.txt": "x"})
+    (root / "loop").symlink_to(root)
+    (root / "out.html").symlink_to("/etc/hostname")
+    os.mkfifo(root / "pipe")
+    found = [str(problem).removeprefix(f"{root}/") for problem in look(root).errors]
+    assert [each.split(":")[0] for each in found] == ["loop", "odd", "out.html", "pipe"]
+    assert "symbolic link" in found[0]
+    assert "no regular file" in found[3]
+
+
+def test_what_every_site_needs(tmp_path: Path) -> None:
+    """A front page, .nojekyll, a language and a title on each page, and each id once."""
+    root = folder(tmp_path, "<p id=x><p id=x>", {"bare.html": "<p>words</p>"})
+    (root / ".nojekyll").unlink()
+    found = look(root)
+    texts = "\n".join(map(str, found.errors))
+    for words in (".nojekyll: is missing", "bare.html: does not tell its language", "has no title"):
+        assert words in texts
+    assert 'the id "x" more than once' in found.warnings[0].text
+    (root / "index.html").unlink()
+    assert "index.html: is missing" in "\n".join(map(str, look(root).errors))
+
+
+def test_manifest_and_files_agree(tmp_path: Path) -> None:
+    """A clip that is gone, renamed or changed since it was built."""
+    site = Builder(write_site(tmp_path))
+    site()
+    clip, poster = (next((site.output / "media").glob(f"*.{kind}")) for kind in ("gif", "webp"))
+    clip.rename(clip.with_name(clip.name.upper()))
+    poster.write_bytes(poster.read_bytes()[:-1] + b"x")
+    texts = "\n".join(map(str, look(site.output).errors))
+    assert "is spelled" in texts
+    assert f"{poster.name}: is not the file that media.json tells of" in texts
+    (site.output / "media.json").write_text("{}")
+    assert "media.json: is damaged" in "\n".join(map(str, look(site.output).errors))
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    """Before anything is built, the command to build is told."""
+    with pytest.raises(TargetError, match="run `sitegen build` first"):
+        check_folder(tmp_path / "build")
+
+
+def command(*words: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run `sitegen check` where neither torch nor an encoder can be imported."""
+    blocked = environment(FAKE_BLOCK="torch imageio_ffmpeg imageio PIL html5lib")
+    program = [sys.executable, "-m", "tests.support.fakecli", "check", *map(str, words)]
+    return subprocess.run(
+        program, cwd=folder, env=blocked, capture_output=True, text=True, check=False
+    )
+
+
+def test_command(tmp_path: Path) -> None:
+    """Warnings fail only with --strict; the site's budget counts; neither torch nor ffmpeg does."""
+    site = Builder(write_site(tmp_path, site="page_budget = 1\n" + SITE_TEXT))
+    site()
+    done = command(folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "warning: build/index.html: fetches" in done.stdout
+    assert "checked 2 pages" in done.stdout  # with 404.html
+    strict = command("--strict", folder=tmp_path)
+    assert strict.returncode == 1
+    assert strict.stderr.startswith("error: the site is not fit to be published: 0 errors, 1 warn")
+    (site.output / "x.html").write_text('<a href="nothing">')
+    assert command(folder=tmp_path).returncode == 1
+
+
+def test_domain_and_address_agree(tmp_path: Path) -> None:
+    """Two hosts in site.toml are a mistake; a domain alone is the address."""
+    hosts = 'domain = "paper.example.org"\n'
+    config = write_site(tmp_path, site=hosts + SITE_TEXT)
+    Builder(config)()
+    page = tmp_path / "build/index.html"
+    page.write_text(page.read_text().replace("</main>", '<a href="/media.json">x</a></main>'))
+    assert check_site(load_site(config), tmp_path / "build").errors == ()
+    config.write_text('base_url = "https://you.github.io/"\n' + hosts + SITE_TEXT)
+    with pytest.raises(ConfigError, match=r"site.toml:2: domain = .* has the host you.github.io"):
+        load_site(config)
+
+
+def test_command_without_a_site(tmp_path: Path) -> None:
+    """A folder by itself can be looked over; a site that is named must be there."""
+    folder(tmp_path / "some")
+    assert command("--output", "some", folder=tmp_path).returncode == 0
+    assert command("--output", "some", "--config", "no.toml", folder=tmp_path).returncode == 2
+    assert command(folder=tmp_path).returncode == 2

@@ -1,0 +1,143 @@
+"""Paths begin and end at plain samples, and go the way between them that each model has."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from sitegen.figures.paths import (
+    Paths,
+    ddim_paths,
+    ddpm_paths,
+    heat_paths,
+    noise_of,
+    straight,
+)
+from sitegen.ihdm.process.noise import independent
+from sitegen.models.registry import model_source
+from sitegen.sampling.models import (
+    DdpmSampler,
+    HeatSampler,
+    Trajectory,
+    load_ddpm_sampler,
+    load_heat_sampler,
+)
+from tests.support.builders import CPU
+from tests.support.tinymodel import on_one_thread, write_ddpm, write_model
+
+# A batch of another size rounds otherwise in the last bits; a DDPM then divides that by √ᾱ_K.
+PATHS = Paths(seed=3, pairs=((4, 1), (0, 7)), points=5)
+SHAPE = (1, 8, 8)
+
+one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
+
+
+@pytest.fixture(scope="module")
+def sampler(tmp_path_factory: pytest.TempPathFactory) -> HeatSampler:
+    """A tiny model."""
+    return load_heat_sampler(
+        model_source("a", write_model(tmp_path_factory.mktemp("a") / "a")), CPU
+    )
+
+
+@pytest.fixture(scope="module")
+def baseline(tmp_path_factory: pytest.TempPathFactory) -> DdpmSampler:
+    """A tiny DDPM."""
+    return load_ddpm_sampler(model_source("b", write_ddpm(tmp_path_factory.mktemp("b") / "b")), CPU)
+
+
+def final(trajectory: Trajectory) -> Tensor:
+    """The finished images."""
+    *_, last = trajectory.steps
+    return last.mean
+
+
+def ends(images: Tensor) -> Tensor:
+    """The first and last image of each path, a pair after the other."""
+    return images.reshape(len(PATHS.pairs), PATHS.points, *SHAPE)[:, [0, -1]].flatten(0, 1)
+
+
+def test_noise_at_the_ends_is_that_of_plain_samples() -> None:
+    """Bit for bit, at every level; between them it stays standard normal."""
+    noise = noise_of(replace(PATHS, points=200), SHAPE)
+    plain = independent(3, PATHS.ends, SHAPE)
+    for level in (1, 2, 30):
+        numbers = noise(level).reshape(2, 200, *SHAPE)
+        assert torch.equal(numbers[:, [0, -1]].flatten(0, 1), plain(level))
+        assert float(numbers.std()) == pytest.approx(1, abs=0.1)
+        half = (plain(level)[0] + plain(level)[1]) / math.sqrt(2)
+        assert float((noise_of(PATHS, SHAPE)(level)[2] - half).abs().max()) < 1e-6
+
+
+def test_straight_way_has_equal_steps() -> None:
+    """Both ends are exact, also where one is many times the other."""
+    first, last = torch.rand(SHAPE), 1e6 * torch.rand(SHAPE)
+    way = straight(first, last, 11)
+    assert torch.equal(way[0], first)
+    assert torch.equal(way[-1], last)
+    steps = way.diff(dim=0)
+    assert float((steps - steps.mean(0)).abs().max()) < 1
+
+
+def test_heat_paths(sampler: HeatSampler) -> None:
+    """They start from exactly the plain samples' u_K, straight between, and end as these do."""
+    trajectory = heat_paths(sampler, PATHS)
+    plain = sampler.initial_states(3, PATHS.ends)
+    assert torch.equal(ends(trajectory.u_K), plain)
+    assert float((trajectory.u_K[2] - plain[:2].mean(0)).abs().max()) < 1e-6
+    wanted = final(sampler.begin(3, PATHS.ends, None))
+    found = final(trajectory)
+    assert float((ends(found) - wanted).abs().max()) < 1e-5 * float(wanted.abs().max())
+    assert float((found[2] - found[0]).abs().max()) > 0.01
+
+
+def test_noise_std_of_a_path(sampler: HeatSampler) -> None:
+    """δ = 0 leaves state and mean the same."""
+    step = next(iter(heat_paths(sampler, PATHS, 0.0).steps))
+    assert torch.equal(step.state, step.mean)
+
+
+def test_ddpm_paths(baseline: DdpmSampler) -> None:
+    """Great circles in x_K and in every noise; the ends are plain DDPM samples."""
+    trajectory = ddpm_paths(baseline, PATHS)
+    x_K = baseline.initial_noise(3, PATHS.ends)
+    assert torch.equal(ends(trajectory.u_K), (x_K + 1) / 2)
+    half = (x_K[0] + x_K[1]) / math.sqrt(2)
+    assert float((trajectory.u_K[2] - (half + 1) / 2).abs().max()) < 1e-6
+    wanted = final(baseline.ddpm(x_K, independent(3, PATHS.ends, SHAPE)))
+    found = final(trajectory)
+    assert float((ends(found) - wanted).abs().max()) < 1e-4
+    assert float((found[2] - found[0]).abs().max()) > 0.01
+
+
+def test_ddim_paths(baseline: DdpmSampler) -> None:
+    """Great circles in x_K alone, in as many steps as asked for."""
+    trajectory = ddim_paths(baseline, PATHS, 2)
+    steps = list(trajectory.steps)
+    assert [step.level for step in steps] == [2, 0]
+    wanted = final(baseline.ddim(baseline.initial_noise(3, PATHS.ends), 2))
+    assert float((ends(steps[-1].mean) - wanted).abs().max()) < 1e-4
+
+
+def test_takes_of_a_ddpm_are_in_pixels(baseline: DdpmSampler) -> None:
+    """Black is 0 and white is 1, as for the other models: clipped images are in [0, 1]."""
+    images = final(ddpm_paths(baseline, PATHS))
+    assert baseline.model.card.diffusion is not None
+    assert baseline.model.card.diffusion.clip_sample
+    assert float(images.min()) >= 0
+    assert float(images.max()) <= 1
+
+
+def test_wrong_kind(tmp_path: Path) -> None:
+    """A DDPM is no actor, and a model that blurs no DDPM."""
+    heat = model_source("heat", write_model(tmp_path / "heat"))
+    noise = model_source("noise", write_ddpm(tmp_path / "noise"))
+    with pytest.raises(Exception, match='noise is of kind "ddpm", and this needs "ihdm"'):
+        load_heat_sampler(noise, CPU)
+    with pytest.raises(Exception, match='heat is of kind "ihdm", and this needs "ddpm"'):
+        load_ddpm_sampler(heat, CPU)

@@ -1,0 +1,556 @@
+"""Rendering: valid pages that say what they are given, and in which data never become markup."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator
+from dataclasses import is_dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import html5lib
+import pytest
+from pydantic import BaseModel
+
+from sitegen.config.loader import load_site
+from sitegen.config.schema import Author, Citation, Link, Site
+from sitegen.content.pages import Page, read_pages
+from sitegen.core.errors import ConfigError, TargetError
+from sitegen.html import views
+from sitegen.html.render import MISSING, render_site
+from sitegen.html.theme import site_theme
+from sitegen.media.manifest import Manifest
+from tests.support import exhibition
+from tests.support.fabricated import manifest_for, write_site
+from tests.support.paths import ROOT
+
+INDEX = """Words.[^1]
+
+## A section
+
+{{ trajectories("mnist", caption="A caption", alt="What is to be seen") }}
+
+### Deeper
+
+| a |
+|--:|
+| $x^2$ |
+
+[^1]: A note.
+"""
+FULL = """
+title = "A title"
+description = "What it is."
+lead = "How it opens."
+venue = "A conference"
+base_url = "https://example.org/paper/"
+
+[[authors]]
+name = "Ana"
+url = "https://example.org/~ana/"
+affiliation = "A university"
+
+[[authors]]
+name = "Bo"
+affiliation = "A school"
+
+[[links]]
+label = "Code"
+url = "https://example.org/code"
+icon = "code"
+
+[[links]]
+label = "Slides"
+url = "slides.pdf"
+
+[citation]
+key = "ana2023"
+type = "article"
+journal = "A journal"
+booktitle = "A book"
+year = 2023
+
+[models.mnist]
+path = "models/mnist"
+"""
+
+
+def rendered(folder: Path, site: str = FULL, index: str = INDEX) -> str:
+    """The front page of a site whose figures are made up."""
+    read = load_site(write_site(folder, site, index))
+    pages = read_pages(read)
+    return render_site(read, pages, manifest_for(pages))["index.html"]
+
+
+def parse(html: str) -> Any:
+    """Parse a page as strictly as html5lib can."""
+    parser: Any = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False)
+    return parser.parse(html)
+
+
+def structure(html: str) -> list[tuple[str, tuple[str, ...]]]:
+    """The elements of a page in order, each with the names of its attributes."""
+    return [(str(e.tag), tuple(sorted(map(str, e.attrib)))) for e in parse(html).iter()]
+
+
+def test_golden_head(tmp_path: Path) -> None:
+    """The policy comes first, then what search engines read; nothing is fetched from elsewhere."""
+    head = re.findall(r"<(?:meta|link|title|script).*", rendered(tmp_path))
+    theme = site_theme(load_site(tmp_path / "site.toml"))
+    files = {name: asset.uri for name, asset in theme.assets.items()}
+    assert head[0] == '<meta charset="utf-8">'
+    assert head[1].startswith('<meta http-equiv="Content-Security-Policy" content="default-src ')
+    assert head[2:] == [
+        "<title>A title</title>",
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        '<meta name="color-scheme" content="light dark">',
+        '<meta name="generator" content="sitegen">',
+        '<meta name="description" content="What it is.">',
+        '<meta property="og:description" content="What it is.">',
+        '<meta property="og:title" content="A title">',
+        '<meta property="og:type" content="website">',
+        '<meta property="og:site_name" content="A title">',
+        '<link rel="canonical" href="https://example.org/paper/">',
+        '<meta property="og:url" content="https://example.org/paper/">',
+        '<meta name="twitter:card" content="summary">',
+        '<meta name="citation_title" content="A title">',
+        '<meta name="citation_author" content="Ana">',
+        '<meta name="citation_author_institution" content="A university">',
+        '<meta name="citation_author" content="Bo">',
+        '<meta name="citation_author_institution" content="A school">',
+        '<meta name="citation_publication_date" content="2023">',
+        '<meta name="citation_conference_title" content="A book">',
+        '<meta name="citation_journal_title" content="A journal">',
+        '<meta name="citation_public_url" content="https://example.org/paper/">',
+        '<meta name="citation_pdf_url" content="https://example.org/paper/slides.pdf">',
+        f'<link rel="icon" type="image/svg+xml" href="{files["icon.svg"]}">',
+        f'<link rel="stylesheet" href="{files["style.css"]}">',
+        f'<script src="{files["script.js"]}" defer></script>',
+    ]
+
+
+def test_structure(tmp_path: Path) -> None:
+    """Language, one h1, headings without gaps, landmarks, a way to skip, ids given once."""
+    tree = parse(rendered(tmp_path))
+    assert tree.get("lang") == "en"
+    levels = [int(e.tag[1]) for e in tree.iter() if re.fullmatch(r"h[1-6]", str(e.tag))]
+    assert levels.count(1) == 1
+    assert all(below <= above + 1 for above, below in zip([0, *levels], levels, strict=False))
+    for landmark in ("header", "main", "footer"):
+        assert len(list(tree.iter(landmark))) == 1
+    first = next(tree.iter("a"))
+    assert first.get("href") == "#content"
+    ids = [e.get("id") for e in tree.iter() if e.get("id")]
+    assert len(ids) == len(set(ids))
+    assert set(re.findall('href="#([^"]+)"', rendered(tmp_path))) <= set(ids)
+
+
+def test_figure(tmp_path: Path) -> None:
+    """A clip has controls, a poster that waits, a size, a text alternative and downloads."""
+    figure = next(parse(rendered(tmp_path)).iter("figure"))
+    assert figure.get("id") == "mnist-trajectories"
+    video = next(figure.iter("video"))
+    assert {name: video.get(name) for name in video.attrib if not name.startswith("data-")} == {
+        "class": "clip",
+        "controls": "",
+        "muted": "",
+        "loop": "",
+        "playsinline": "",
+        "preload": "none",
+        "width": "504",
+        "height": "504",
+        "aria-label": "What is to be seen",
+    }
+    poster = next(figure.iter("img"))
+    assert (poster.get("src"), poster.get("loading"), poster.get("alt")) == (
+        "media/index-mnist-trajectories.webp",
+        "lazy",
+        "",
+    )
+    source = video.find("source")
+    assert (source.get("src"), source.get("type")) == (
+        "media/index-mnist-trajectories.mp4",
+        "video/mp4",
+    )
+    caption = " ".join("".join(figure.find("figcaption").itertext()).split())
+    assert caption == "A caption Download: MP4 (123 kB), GIF (123 kB), Poster (123 kB)"
+    links = [(a.get("href"), "download" in a.attrib) for a in figure.iter("a")]
+    stem = "media/index-mnist-trajectories"
+    assert links == [(f"{stem}.mp4", True), (f"{stem}.gif", True), (f"{stem}.webp", True)]
+
+
+def test_still(tmp_path: Path) -> None:
+    """A figure that stands still is a picture with its words; the banner takes the next clip's."""
+    index = "{{ spectra('mnist', caption='Words', alt='Curves') }}\n\n" + INDEX
+    tree = parse(rendered(tmp_path, index=index))
+    figure = next(tree.iter("figure"))
+    assert dict(next(figure.iter("img")).attrib) == {
+        "src": "media/index-mnist-spectra.svg",
+        "alt": "Curves",
+        "width": "640",
+        "height": "640",
+        "loading": "lazy",
+        "decoding": "async",
+    }
+    caption = " ".join("".join(figure.find("figcaption").itertext()).split())
+    assert caption == "Words Download: SVG (123 kB)"
+    banner = next(tree.iter("header")).find("img")
+    assert banner.get("src") == "media/index-mnist-trajectories.webp"
+
+
+def test_stills_alone_leave_the_banner_plain(tmp_path: Path) -> None:
+    """Where no figure has a poster there is no picture behind the title."""
+    tree = parse(rendered(tmp_path, index="{{ smoothness('mnist') }}\n"))
+    assert next(tree.iter("header")).find("img") is None
+
+
+def test_banner(tmp_path: Path) -> None:
+    """The samples behind the title are decoration; authors, venue and buttons stand over them."""
+    banner = next(parse(rendered(tmp_path)).iter("header"))
+    picture = banner.find("img")
+    assert (picture.get("alt"), picture.get("src")) == ("", "media/index-mnist-trajectories.webp")
+    text = " ".join("".join(banner.itertext()).split())
+    assert text == "A title Ana1 Bo2 1A university 2A school A conference Code Slides"
+    assert [a.get("href") for a in banner.iter("a")] == [
+        "https://example.org/~ana/",
+        "https://example.org/code",
+        "slides.pdf",
+    ]
+
+
+def test_without_figures_and_words(tmp_path: Path) -> None:
+    """A site that has only a title is a page too, without empty elements around nothing."""
+    html = rendered(tmp_path, 'title = "T"', "")
+    tree = parse(html)
+    for name in ("img", "ul", "ol", "nav", "pre", "button", "dialog"):
+        assert not [*tree.iter(name)]
+    assert "media.json" not in html
+    assert not [e.tag for e in tree.iter("p") if not "".join(e.itertext()).strip()]
+
+
+def test_further_page(tmp_path: Path) -> None:
+    """A further page has a menu, links that lead up, and none of the front page's words."""
+    path = write_site(tmp_path, FULL, INDEX)
+    text = "# More <\n\n[up](index.html)\n\n{{ trajectories('mnist', count=1) }}\n"
+    (tmp_path / "pages" / "more.md").write_text(text, encoding="utf-8")
+    site = load_site(path)
+    pages = read_pages(site)
+    html = render_site(site, pages, manifest_for(pages))
+    more = parse(html["more/index.html"])
+    assert next(more.iter("title")).text == "More < – A title"
+    assert next(more.iter("h1")).text == "More <"
+    assert [e.get("src") for e in more.iter("img")] == ["../media/more-mnist-trajectories.webp"] * 2
+    assert next(more.iter("source")).get("src") == "../media/more-mnist-trajectories.mp4"
+    menu = next(more.iter("nav"))
+    assert [(a.get("href"), a.get("aria-current")) for a in menu.iter("a")] == [
+        ("../index.html", None),
+        ("index.html", "page"),
+    ]
+    assert "How it opens" not in html["more/index.html"]
+    assert "How it opens" in html["index.html"]
+    assert 'href="https://example.org/paper/more/"' in html["more/index.html"]
+    own = [link for e in more.iter() for link in (e.get("href"), e.get("src")) if link]
+    assert all(link.startswith(("../", "#", "index.html", "https://")) for link in own)
+
+
+def test_same_input_same_text(tmp_path: Path) -> None:
+    """Rendering depends on nothing but what it is given."""
+    assert rendered(tmp_path) == rendered(tmp_path)
+
+
+def test_figure_that_was_not_filmed(tmp_path: Path) -> None:
+    """A figure without media is told with its place in the page."""
+    site = load_site(write_site(tmp_path, FULL, INDEX))
+    with pytest.raises(TargetError, match=r"index.md:5: the figure mnist-trajectories has not"):
+        render_site(site, read_pages(site), Manifest(()))
+
+
+@pytest.mark.parametrize("name", [n for n in views.__dict__ if is_dataclass(vars(views)[n])])
+def test_views_are_frozen(name: str) -> None:
+    """What a template is given cannot be changed by it."""
+    view: Any = getattr(views, name)
+    assert view.__dataclass_params__.frozen
+
+
+def test_templates_hold_no_code() -> None:
+    """No template holds a script or an inline style, turns escaping off, or forgets quotes."""
+    for path in (ROOT / "templates").iterdir():
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(
+            r"<script(?! src=)|style=|\son\w+=|\|\s*safe|autoescape|=\{\{", text
+        ), path.name
+
+
+def test_the_papers_page(tmp_path: Path) -> None:
+    """The paper's own site renders to a valid page, with a figure for each call in it."""
+    site = (ROOT / "site.toml").read_text(encoding="utf-8")
+    index = (ROOT / "pages" / "index.md").read_text(encoding="utf-8")
+    tree = parse(rendered(tmp_path, site, index))
+    calls = re.findall(r"^\{\{ \w+\(", index, re.MULTILINE)
+    assert len({figure.get("id") for figure in tree.iter("figure")}) == len(calls)
+
+
+def test_every_shape_of_figure_is_valid(tmp_path: Path) -> None:
+    """Grids, trees, interpolations, renders without blur and stills stand in valid pages."""
+    output = exhibition.exhibit(tmp_path)
+    tree = parse((output / "index.html").read_text(encoding="utf-8"))
+    classes = [e.get("class") for e in tree.iter("figure")]
+    assert classes == [*["clip-figure"] * 3, "clip-figure wide", "still-figure"]
+    ids = [e.get("id") for e in tree.iter() if e.get("id")]
+    assert len(ids) == len(set(ids))
+
+
+LONG = "\n\n".join(f"## Part {number}\n\n### Inside" for number in range(1, 5))
+
+
+def test_contents(tmp_path: Path) -> None:
+    """A page with four sections has a table of contents, one with three has none."""
+    tree = parse(rendered(tmp_path, FULL, LONG))
+    (nav,) = tree.iter("nav")
+    assert [a.get("href") for a in nav.iter("a")] == [
+        link
+        for number in range(1, 5)
+        for link in (f"#h-part-{number}", f"#h-inside-{number}".removesuffix("-1"))
+    ] + ["#citation"]
+    assert "contents" not in rendered(tmp_path, FULL, LONG.rpartition("## Part")[0])
+
+
+def test_missing_page_without_an_address(tmp_path: Path) -> None:
+    """Where the site's address is not known, the page for wrong ones has no link to break."""
+    site = load_site(write_site(tmp_path, 'title = "T"'))
+    pages = read_pages(site)
+    html = render_site(site, pages, Manifest(()))[MISSING]
+    assert not re.search("(href|src)=", html)
+    assert "noindex" in html
+    for plain in ('lang="en"', "<title>Page not found – T</title>", '"color-scheme"', '"viewport"'):
+        assert plain in html  # it is read as it is, in the browser's own look
+    assert "The first page is at the beginning of the address" in html
+
+
+def test_missing_page_of_a_domain(tmp_path: Path) -> None:
+    """A site with a domain of its own begins at the root of it."""
+    site = load_site(write_site(tmp_path, 'title = "T"\ndomain = "paper.example.org"'))
+    html = render_site(site, read_pages(site), Manifest(()))[MISSING]
+    assert '<a href="/">' in html
+    assert 'href="/assets/style-' in html
+
+
+def test_missing_page_under_a_sub_path(tmp_path: Path) -> None:
+    """Its links begin at the root of the host, so they hold at any depth."""
+    site = load_site(write_site(tmp_path, FULL, INDEX))
+    pages = read_pages(site)
+    html = render_site(site, pages, manifest_for(pages))[MISSING]
+    links = re.findall(r'(?:href|src)="([^"]+)"', html)
+    assert len(links) == 3
+    assert all(link.startswith("/paper/") for link in links)
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</title><script>alert(1)</script>",
+    "</textarea></style></noscript></template><img src=x onerror=alert(1)>",
+    "<img src=x onerror=alert(1)>",
+    "<svg onload=alert(1)>",
+    "<svg><style><img src=x onerror=alert(1)></style></svg>",
+    "<math><mtext></mtext><mglyph><style><img src=x onerror=alert(1)>",
+    "<iframe srcdoc='<script>alert(1)</script>'>",
+    "<a href='javascript:alert(1)'>x</a>",
+    "<base href='https://example.org/'>",
+    "<meta http-equiv=refresh content='0;url=https://example.org'>",
+    "<link rel=stylesheet href=https://example.org/x.css>",
+    "<!-- comment",
+    "-->",
+    "--!>",
+    "<![CDATA[x]]>",
+    "]]>",
+    "<?xml version='1.0'?>",
+    "<!DOCTYPE html>",
+    "</main></body></html>",
+    "</p></figure></video>",
+    "<plaintext>",
+    "<h1>another</h1>",
+    '"',
+    "'",
+    "`",
+    '" onmouseover="alert(1)',
+    "' onmouseover='alert(1)",
+    '"><script>alert(1)</script>',
+    "'><script>alert(1)</script>",
+    '" autofocus onfocus=alert(1) x="',
+    "x onload=alert(1)",
+    "javascript:alert(1)",
+    "JaVaScRiPt:alert(1)",
+    "java\tscript:alert(1)",
+    "java\nscript:alert(1)",
+    "javascript&colon;alert(1)",
+    "&#106;avascript:alert(1)",
+    " javascript:alert(1)",
+    "data:text/html,<script>alert(1)</script>",
+    "vbscript:x",
+    "//example.org",
+    "https://example.org/\"onclick='x'",
+    "https://user:secret@example.org/",
+    "&lt;script&gt;",
+    "&amp;lt;",
+    "&",
+    "&#60;script&#62;",
+    "<",
+    ">",
+    "{{ 7*7 }}",
+    "{{ ''.__class__ }}",
+    "{% raw %}",
+    "{% for i in range(9) %}x{% endfor %}",
+    "{# comment",
+    "}}",
+    "${7*7}",
+    "# heading",
+    "* item",
+    "![x](https://example.org/x.png)",
+    "[x](javascript:alert(1))",
+    "<https://example.org>",
+    "| a | b |\n|---|---|",
+    "```\ncode",
+    "$$x$$",
+    "$\\href{javascript:alert(1)}{x}$",
+    "[^1]",
+    "[^1]: x",
+    "    code",
+    "***\n\n---",
+    "a\n\nb",
+    "\\",
+    "\\\\<b>",
+    "../../etc/passwd",
+    "\u202eabc",
+    "a\u0000b",
+    "a\u0085b",
+    "a\u2028b",
+    "\ufeff",
+    "é 数字 \U0001f600",
+    "a" * 9_000,
+    "</" + "script" * 300,
+]
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """The types that a field's type is made of, however deep inside."""
+    yield annotation
+    for inner in get_args(annotation):
+        yield from _kinds(inner)
+
+
+def _strings(table: type[BaseModel], at: tuple[str | int, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of every field of the config that holds words."""
+    inner: dict[Any, tuple[int, ...]] = {Author: (0,), Link: (0,), Citation: ()}
+    for name, field in table.model_fields.items():
+        kinds = [*_kinds(field.annotation)]
+        tables = [kind for kind in kinds if kind in (Author, Link, Citation)]
+        if tables:
+            yield from _strings(tables[0], (*at, name, *inner[tables[0]]))
+        elif str in kinds and name not in ("models", "menu"):  # those name what there is
+            yield (*at, name)
+
+
+FIELDS = [*_strings(Site)]
+
+
+def test_every_string_is_attacked() -> None:
+    """The reflection finds the strings that it should find."""
+    assert FIELDS == [
+        ("title",),
+        ("description",),
+        ("lead",),
+        ("venue",),
+        ("language",),
+        ("base_url",),
+        ("domain",),
+        ("authors", 0, "name"),
+        ("authors", 0, "url"),
+        ("authors", 0, "affiliation"),
+        ("links", 0, "label"),
+        ("links", 0, "url"),
+        ("citation", "key"),
+        ("citation", "booktitle"),
+        ("citation", "journal"),
+    ]
+
+
+WEB = "https://example.org/harmless"
+HARMLESS = {"url": WEB, "base_url": WEB, "domain": "example.org"}
+FREE = {"title", "description", "lead", "venue", "name", "affiliation", "label", "booktitle"}
+FREE |= {"journal"}
+ATTACKED = """{{ site.title }} and {{ site.venue }}
+
+{{ site.lead }}
+
+- {{ site.description }}
+
+{{ trajectories("mnist", caption="A caption", alt="What is to be seen") }}
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A site with a value in every field, as plain data, and the folder that it stands in."""
+    folder = tmp_path_factory.mktemp("attacked")
+    site = load_site(write_site(folder, FULL, ATTACKED))
+    return {
+        "root": folder,
+        "site": site.model_dump(exclude={"models", "output", "cache_dir"}, exclude_none=True),
+    }
+
+
+def attacked(data: dict[str, Any], path: tuple[Any, ...], value: str) -> str:
+    """Render the site with one string replaced."""
+    root = data["root"]
+    values: Any = copy.deepcopy(data["site"]) | {"models": {"mnist": {"path": "models/mnist"}}}
+    table = values
+    for part in path[:-1]:
+        table = table[part]
+    table[path[-1]] = value
+    site = Site.model_validate(values, context={"root": root})
+    pages: tuple[Page, ...] = read_pages(site)
+    return render_site(site, pages, manifest_for(pages))["index.html"]
+
+
+@pytest.mark.parametrize("path", FIELDS, ids=lambda path: ".".join(map(str, path)))
+def test_hostile_config(data: dict[str, Any], path: tuple[Any, ...]) -> None:
+    """No string of the config changes the structure of a page; what could is refused."""
+    harmless = HARMLESS.get(path[-1], "en")
+    expected = structure(attacked(data, path, harmless))
+    refused = []
+    for value in HOSTILE:
+        try:
+            html = attacked(data, path, value)
+        except (ValueError, ConfigError):  # pydantic's error is a ValueError
+            refused.append(value)
+            continue
+        assert structure(html) == expected, value
+        assert "javascript:" not in " ".join(re.findall(r'(?:href|src)="([^"]*)"', html))
+    if path[-1] in FREE:
+        assert refused == ["\u202eabc", "a\u0000b", "a\u0085b"]
+    elif path[-1] in {"url", "base_url"}:
+        assert {v for v in HOSTILE if v.strip().lower().startswith("javascript:")} <= set(refused)
+
+
+@pytest.mark.parametrize("word", ["caption", "alt"])
+def test_hostile_words_of_a_figure(tmp_path: Path, word: str) -> None:
+    """The words of a figure call cannot become markup either."""
+    call = '{{ trajectories("mnist", caption="c", alt="a") }}'
+    expected = structure(rendered(tmp_path, FULL, call))
+    for value in HOSTILE:
+        text = value.encode("unicode_escape").decode().replace('"', '\\"').replace("'", "\\'")
+        index = call.replace(f'{word}="{word[0]}"', f'{word}="{text}"')
+        html = rendered_or_told(tmp_path, index)
+        if html.startswith("<!DOCTYPE"):
+            assert structure(html) == expected, value
+        else:
+            assert "should not hold the character" in html, value
+
+
+def rendered_or_told(folder: Path, index: str) -> str:
+    """The page, or what is wrong with it."""
+    try:
+        return rendered(folder, FULL, index)
+    except ConfigError as error:
+        return str(error)

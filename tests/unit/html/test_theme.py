@@ -1,0 +1,188 @@
+"""Themes: what an author puts beside `site.toml` takes the place of what is shipped, safely."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from jinja2 import Environment, nodes
+
+from sitegen.content.pages import read_pages
+from sitegen.core.errors import ConfigError
+from sitegen.core.resources import resource
+from sitegen.html.render import render_site
+from sitegen.html.theme import Theme
+from tests.support.fabricated import make_site, manifest_for
+from tests.support.paths import ROOT
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    """Write a file of an author's theme."""
+    path = folder / "theme" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def page(folder: Path) -> str:
+    """The front page of a site in that folder."""
+    site = make_site(folder, index='{{ trajectories("mnist", caption="C") }}\n')
+    pages = read_pages(site)
+    return render_site(site, pages, manifest_for(pages))["index.html"]
+
+
+def test_shipped_assets(tmp_path: Path) -> None:
+    """One stylesheet and one script of less than 20 kB each, and an icon; all from here."""
+    assets = Theme(tmp_path / "theme").assets
+    assert set(assets) == {"icon.svg", "script.js", "style.css"}
+    for name, asset in assets.items():
+        stem, suffix = name.split(".")
+        assert re.fullmatch(rf"assets/{stem}-[0-9a-f]{{8}}\.{suffix}", asset.uri)
+        assert len(asset.data) < 20_000
+        assert not re.search(rb"https?://(?!www\.w3\.org)|@import|url\((?!#)|eval", asset.data)
+
+
+def test_colours_follow_the_stylesheet(tmp_path: Path) -> None:
+    """An author's colours come last in the one stylesheet, under another name."""
+    shipped = Theme(tmp_path / "theme").assets["style.css"]
+    write(tmp_path, "colours.css", ":root { --base: #731c2e; }\n")
+    own = Theme(tmp_path / "theme").assets["style.css"]
+    assert own.data == shipped.data + b"\n:root { --base: #731c2e; }\n"
+    assert own.uri != shipped.uri
+    assert own.uri in page(tmp_path)
+
+
+def test_own_files(tmp_path: Path) -> None:
+    """A file of the same name takes the place of ours, another is added, a hidden one is not."""
+    write(tmp_path, "static/icon.svg", "<svg/>")
+    write(tmp_path, "static/logo.svg", "<svg/>")
+    write(tmp_path, "static/.hidden", "")
+    assets = Theme(tmp_path / "theme").assets
+    assert set(assets) == {"icon.svg", "logo.svg", "script.js", "style.css"}
+    assert assets["icon.svg"].data == b"<svg/>"
+
+
+def test_bad_name(tmp_path: Path) -> None:
+    """A name that could not stand in a link is told."""
+    write(tmp_path, "static/a b.css", "")
+    with pytest.raises(ConfigError, match=r"a b\.css: name it with"):
+        assert Theme(tmp_path / "theme").assets
+
+
+def test_own_template_extends_ours(tmp_path: Path) -> None:
+    """A page of the author's can keep ours and change a block of it."""
+    text = '{% extends "sitegen/page.html" %}{% block footer %}<p>Mine.</p>{% endblock %}'
+    before = page(tmp_path)
+    write(tmp_path, "templates/page.html", text)
+    after = page(tmp_path)
+    assert "<p>Mine.</p>" in after
+    assert after.partition("<footer>")[0] == before.partition("<footer>")[0]
+
+
+def test_own_building_block(tmp_path: Path) -> None:
+    """A building block can be replaced alone, and use what it replaces."""
+    text = """{% from "sitegen/colophon.html" import colophon as theirs %}
+{% macro colophon(manifest) %}<p>By us.</p>{{ theirs(manifest) }}{% endmacro %}"""
+    write(tmp_path, "templates/colophon.html", text)
+    assert "<p>By us.</p><p>Made with sitegen." in page(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["static/x.txt", "templates/page.html", "colours.css"])
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("secret", "is a link out of the site's folder; put"),
+        ("site/.env", "is a link to a hidden file"),
+        ("site/nothing", "is a link that leads nowhere"),
+    ],
+)
+def test_links_that_are_refused(tmp_path: Path, name: str, target: str, told: str) -> None:
+    """What a link shows lies elsewhere, and was perhaps never meant for the public."""
+    link = write(tmp_path / "site", name, "")
+    for secret in ("secret", "site/.env"):
+        (tmp_path / secret).write_text("secret")
+    link.unlink()
+    link.symlink_to(tmp_path / target)
+    with pytest.raises(ConfigError, match=f"theme/{name}: {told}"):
+        page(tmp_path / "site")
+
+
+def test_locks_of_editors(tmp_path: Path) -> None:
+    """A hidden link that leads nowhere is how Emacs locks a file."""
+    link = write(tmp_path, "templates/.#page.html", "")
+    link.unlink()
+    link.symlink_to("somebody@machine.1:2")
+    assert "Made with sitegen." in page(tmp_path)
+
+
+def test_misspelt_colours(tmp_path: Path) -> None:
+    """A file that changes nothing and has nearly the name of the one that does is refused."""
+    write(tmp_path, "colors.css", ":root { --base: #731c2e; }\n")
+    write(tmp_path, "notes.txt", "Mine.")
+    with pytest.raises(ConfigError, match=r'changes nothing, did you mean "colours.css"'):
+        Theme(tmp_path / "theme").assets  # noqa: B018 - it is read when asked for
+
+
+def test_misspelt_template(tmp_path: Path) -> None:
+    """A name that is nearly one of ours, and that nothing asks for, is a mistake."""
+    write(tmp_path, "templates/moton.html", "x")
+    with pytest.raises(ConfigError, match=r'moton\.html: .*, did you mean "motion\.html"\?'):
+        page(tmp_path)
+    write(tmp_path, "templates/page.html", '{% extends "sitegen/page.html" %}{# moton.html #}')
+    assert "<h1" in page(tmp_path)
+
+
+def test_missing_building_block(tmp_path: Path) -> None:
+    """A file that lacks the macro it is asked for is told."""
+    write(tmp_path, "templates/colophon.html", "")
+    with pytest.raises(ConfigError, match=r"theme/templates: .*'colophon'"):
+        page(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("\n{% block %}", r"page\.html:2: "),
+        ("\n\n{{ page.nothing }}", r"page\.html:3: .*nothing"),
+        ('{% from "sitegen/none.html" import x %}', r'page\.html:1: .*"sitegen/none\.html"'),
+        ("{{ page.title.__class__ }}", r"page\.html:1: .*unsafe"),
+        ('{% from "icon.html" import icon %}\n{{ icon(1, 2) }}', r"page\.html:2: .*argument"),
+        ("{{ 1 / 0 }}", r"page\.html:1: division by zero"),
+    ],
+)
+def test_faults_are_told_with_their_place(tmp_path: Path, text: str, message: str) -> None:
+    """What is wrong in an author's template is told with file and line; it reaches no Python."""
+    write(tmp_path, "templates/page.html", text)
+    with pytest.raises(ConfigError, match=message):
+        page(tmp_path)
+
+
+def test_data_stays_data_in_own_templates(tmp_path: Path) -> None:
+    """An author's template escapes as ours do."""
+    write(tmp_path, "templates/page.html", "{{ page.title }}")
+    site = make_site(tmp_path, 'title = "<b>"')
+    pages = read_pages(site)
+    assert render_site(site, pages, manifest_for(pages))["index.html"] == "&lt;b&gt;"
+
+
+def macros() -> dict[str, str]:
+    """Every macro that is shipped, as it is called, by the template that holds it."""
+    found = {}
+    for path in sorted(resource("templates").glob("*.html")):
+        tree = Environment().parse(path.read_text(encoding="utf-8"))
+        for macro in tree.find_all(nodes.Macro):
+            assert macro.name == path.stem
+            names = ", ".join(argument.name for argument in macro.args)
+            found[path.name] = f"{macro.name}({names})"
+    return found
+
+
+def test_macros_are_documented() -> None:
+    """Every macro is described at the top of its file and in the docs, with its arguments."""
+    docs = (ROOT / "docs" / "pages" / "theme.md").read_text(encoding="utf-8")
+    assert len(macros()) > 10
+    for name, call in macros().items():
+        text = (resource("templates") / name).read_text(encoding="utf-8")
+        assert text.startswith(f"{{# {call}: "), name
+        assert f"| `{call}` |" in docs, call

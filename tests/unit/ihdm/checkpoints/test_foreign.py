@@ -1,0 +1,338 @@
+"""Models of other programs are loaded as they are: IHDM-spectral, guided-diffusion, diffusers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+
+from sitegen.config.loader import load_site
+from sitegen.core.errors import ConfigError, PlatformError, RefusedError
+from sitegen.ihdm.card.card import DiffusionConfig, ModelCard
+from sitegen.ihdm.card.schedule import BlurSchedule
+from sitegen.ihdm.checkpoints.loading import inspect_checkpoint, load_model
+from sitegen.ihdm.process.diffusion import DiffusionModel, ddpm_process, initial_noise
+from sitegen.ihdm.process.noise import independent
+from sitegen.ihdm.training.recipe import as_ddpm
+from sitegen.models.registry import model_source, site_models
+from tests.support.making import closeness, load_heat, random_unet, save, small_card
+
+SIGMAS = [0.0, 0.4, 0.9, 2.5, 3.0, 7.25]
+CONFIG = {
+    "data": {"image_size": 8, "num_channels": 1, "dataset": "brains"},
+    "model": {
+        "K": 200,
+        "sigma": 0.02,
+        "model_channels": 32,
+        "channel_mult": [1, 1],
+        "num_res_blocks": 1,
+        "attention_levels": [1],
+        "blur_sigma_max": 96,
+    },
+}
+SPECTRAL = small_card(
+    channel_mult=(1, 1),
+    attention_levels=(1,),
+    levels=5,
+    blur=BlurSchedule.explicit(SIGMAS),
+    training_noise_std=0.02,
+    sampling_noise_std=0.025,
+)
+
+
+def spectral(folder: Path, values: Any = SIGMAS, config: Any = CONFIG) -> Path:
+    """A checkpoint of IHDM-spectral, with its configuration beside it."""
+    if config is not None:
+        (folder / "config.json").write_text(json.dumps(config))
+    value = {
+        "step": 7000,
+        "ema_state_dict": random_unet(SPECTRAL).state_dict(),
+        "schedule": {"name": "fitted", "sha256": "0" * 64, "values": values},
+        "run_id": "a",
+        "config_sha256": "b",
+    }
+    return save(value, folder / "ema_iter_007000.pt")
+
+
+@pytest.mark.parametrize("form", [list, tuple, lambda v: torch.tensor(v, dtype=torch.float64)])
+def test_spectral(form: Callable[[list[float]], Any], tmp_path: Path) -> None:
+    """Its blur is the one in the file, whatever its configuration says; the averages are used."""
+    path = spectral(tmp_path, form(SIGMAS))
+    model = load_heat(path)
+    assert model.card == SPECTRAL
+    assert model.card.schedule.sigmas == tuple(SIGMAS)
+    source = model_source("brains", path)
+    assert (source.card, source.weights, source.prior) == (SPECTRAL, path, None)
+    found = model.unet.state_dict()
+    assert all(torch.equal(found[k], v) for k, v in random_unet(SPECTRAL).state_dict().items())
+    info = inspect_checkpoint(path)
+    assert (info.layout, info.step, info.schedule_levels) == ("spectral", 7000, 5)
+    assert info.ema_tensors == info.tensors
+    assert "5 levels, inside of the file" in info.to_text()
+
+
+def test_spectral_schedule_is_authoritative(tmp_path: Path) -> None:
+    """A card with another blur is refused, one with the same is used."""
+    path = spectral(tmp_path)
+    assert load_heat(path, SPECTRAL).card == SPECTRAL
+    other = replace(SPECTRAL, blur=BlurSchedule.explicit([*SIGMAS[:-1], 8.0]))
+    with pytest.raises(RefusedError, match=r"a blur schedule of 5 levels up to 7\.25 pixels"):
+        load_model(path, other)
+
+
+@pytest.mark.parametrize(
+    ("values", "config", "told"),
+    [
+        (SIGMAS, None, "put its config.json beside it"),
+        (SIGMAS, {"image_size": 8}, "lacks num_channels, model_channels, channel_mult"),
+        (SIGMAS, [], "holds no table"),
+        (SIGMAS, {**CONFIG, "image_size": "8"}, r"config\.json: card: image_size = "),
+        (SIGMAS[::-1], CONFIG, "level 0 is the sharp image"),
+        ("log", CONFIG, "no list of values"),
+        (torch.zeros(2, 3), CONFIG, "no list of values"),
+        (torch.arange(6), CONFIG, "its schedule holds Long"),
+    ],
+    ids=range(8),
+)
+def test_spectral_refusals(values: Any, config: Any, told: str, tmp_path: Path) -> None:
+    """Without its configuration, or with a schedule that is none, it is refused in words."""
+    with pytest.raises((ConfigError, RefusedError), match=told):
+        load_model(spectral(tmp_path, values, config))
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_guided_diffusion(learned: bool, tmp_path: Path) -> None:
+    """A bare state dict is a DDPM with a card that says so; a learned variance is left out."""
+    card = as_ddpm(small_card(use_new_attention_order=False, num_heads=2))
+    weights = random_unet(card).state_dict()
+    saved = dict(weights)
+    if learned:
+        for name in ("out.2.weight", "out.2.bias"):
+            saved[name] = torch.cat([weights[name], torch.randn(weights[name].shape)])
+    path = save(saved, tmp_path / "ema_0.9999_250000.pt")
+    model = load_model(path, card)
+    assert isinstance(model, DiffusionModel)
+    assert all(torch.equal(model.unet.state_dict()[k], v) for k, v in weights.items())
+    info = inspect_checkpoint(path)
+    assert (info.layout, info.learned_variance) == ("state dict", learned)
+    assert info.architecture is not None
+    assert info.architecture.channels == 1
+    assert ("learned variance" in info.to_text()) == learned
+    if learned:
+        with pytest.raises(RefusedError, match=r"out\.2\.weight is 2×32×3×3"):
+            load_model(path, small_card(num_heads=2))
+
+
+def test_guided_diffusion_refusals(tmp_path: Path) -> None:
+    """An optimizer's state, a model of classes, and a checkpoint without a card."""
+    card = as_ddpm(small_card())
+    weights = random_unet(card).state_dict()
+    optimizer = torch.optim.AdamW(random_unet(card).parameters()).state_dict()
+    for content, told in (
+        (optimizer, r"the state of an optimizer.*give the model\*\.pt"),
+        ({**weights, "label_emb.weight": torch.zeros(10, 128)}, "class-conditional"),
+    ):
+        with pytest.raises(RefusedError, match=told):
+            load_model(save(content, tmp_path / "x.pt"), card)
+    with pytest.raises(ConfigError, match="give its card"):
+        load_model(save(weights, tmp_path / "model250000.pt"))
+
+
+def network(seed: int = 0, **changes: Any) -> Any:
+    """A small network of diffusers with random weights."""
+    kind: Any = UNet2DModel
+    torch.manual_seed(seed)
+    options: dict[str, Any] = {
+        "sample_size": 8,
+        "in_channels": 1,
+        "out_channels": 1,
+        "layers_per_block": 1,
+        "block_out_channels": (16, 32),
+        "down_block_types": ("DownBlock2D", "AttnDownBlock2D"),
+        "up_block_types": ("AttnUpBlock2D", "UpBlock2D"),
+        "norm_num_groups": 8,
+        "attention_head_dim": None,
+    }
+    return kind(**{**options, **changes}).eval()
+
+
+def scheduler(**changes: Any) -> Any:
+    """A scheduler of diffusers with ten levels."""
+    kind: Any = DDPMScheduler
+    return kind(**{"num_train_timesteps": 10, **changes})
+
+
+def saved(folder: Path, *, old: bool = False, **changes: Any) -> Any:
+    """Save a model as diffusers does; gives its network."""
+    with torch.random.fork_rng(devices=[]):
+        unet = network()
+    if old:
+        unet.save_pretrained(folder)
+        scheduler(**changes).save_pretrained(folder)
+    else:
+        kind: Any = DDPMPipeline
+        kind(unet, scheduler(**changes)).save_pretrained(folder)
+    return unet
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_diffusers(old: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A saved pipeline samples here as there, from the same noises, in both layouts."""
+    changes = {"beta_schedule": "squaredcos_cap_v2", "variance_type": "fixed_large"}
+    unet = saved(tmp_path, old=old, **changes)
+    model = load_model(tmp_path)
+    assert isinstance(model, DiffusionModel)
+    assert not model.training
+    card = model.card
+    assert card.diffusion == DiffusionConfig("cosine", variance="fixed_large")
+    assert (card.kind, card.levels, card.shape) == ("ddpm", 10, (1, 8, 8))
+    x, noise = initial_noise(0, [0, 1], card.shape), independent(0, [0, 1], card.shape)
+    steps = scheduler(**changes)
+    level = 10
+    monkeypatch.setattr(
+        "diffusers.schedulers.scheduling_ddpm.randn_tensor", lambda *_, **__: noise(level)
+    )
+    state = x
+    for level in range(10, 0, -1):
+        with torch.no_grad():
+            predicted = unet(state, level - 1).sample
+        state = steps.step(predicted, level - 1, state).prev_sample
+    *_, last = ddpm_process(model, x, noise)
+    assert closeness(last.mean, state) < 1e-4
+
+
+def test_diffusers_has_a_card(tmp_path: Path) -> None:
+    """It can be written and read; its digest is of the network, the noise and the weights."""
+    saved(tmp_path / "a")
+    source = model_source("theirs", tmp_path / "a")
+    card = source.card
+    assert source.weights == tmp_path / "a/unet/diffusion_pytorch_model.safetensors"
+    assert card.weights is not None
+    assert card.weights.sha256 == source.weights_sha256
+    assert (card.diffusion, source.prior) == (DiffusionConfig("linear", 1e-4, 0.02), None)
+    assert ModelCard.from_toml(card.to_toml()) == card
+    written = tmp_path / "theirs.toml"
+    written.write_text(card.to_toml())
+    assert isinstance(load_model(source.weights, written), DiffusionModel)
+    path = tmp_path / "a/unet/config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, "norm_eps": 0.1}))
+    assert model_source("theirs", tmp_path / "a").card.digest != card.digest
+    path.write_text(json.dumps({**config, "_diffusers_version": "9.9"}))
+    assert model_source("theirs", tmp_path / "a").card.digest == card.digest
+    small = small_card()
+    with pytest.raises(ConfigError, match='only for a card of kind "ddpm"'):
+        replace(small, unet=card.unet)
+    info = inspect_checkpoint(tmp_path / "a")
+    assert (info.layout, info.format, info.architecture) == ("diffusers", "safetensors", None)
+
+
+def test_a_site_names_it(tmp_path: Path) -> None:
+    """`site.toml` takes its folder, or the checkpoint of IHDM-spectral, without a card."""
+    saved(tmp_path / "theirs")
+    (tmp_path / "brains").mkdir()
+    spectral(tmp_path / "brains")
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages/index.md").write_text("Words.\n")
+    (tmp_path / "site.toml").write_text(
+        'title = "A title"\n[models.theirs]\npath = "theirs"\n'
+        '[models.brains]\npath = "brains/ema_iter_007000.pt"\n'
+    )
+    models = site_models(load_site(tmp_path / "site.toml"))
+    assert models["theirs"].card.kind == "ddpm"
+    assert models["brains"].card == SPECTRAL
+    assert models["theirs"].available
+
+
+def test_diffusers_old_names(tmp_path: Path) -> None:
+    """The first models called attention's layers otherwise."""
+    unet = saved(tmp_path, old=True)
+    path = tmp_path / "diffusion_pytorch_model.safetensors"
+    from safetensors.torch import load_file, save_file
+
+    renames = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    tensors = load_file(path)
+    for new, old in renames.items():
+        tensors = {name.replace(f".{new}.", f".{old}."): t for name, t in tensors.items()}
+    assert any(".query." in name for name in tensors)
+    save_file(tensors, path)
+    x = torch.randn(1, 1, 8, 8)
+    with torch.no_grad():
+        assert closeness(load_model(tmp_path)(x, 4), unet(x, 3).sample) < 1e-5
+
+
+def _edit(name: str, **changes: Any) -> Callable[[Path], object]:
+    def _change(folder: Path) -> None:
+        path = folder / name
+        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+    return _change
+
+
+def _as_pickle(folder: Path) -> None:
+    (folder / "unet/diffusion_pytorch_model.safetensors").unlink()
+    torch.save({}, folder / "unet/diffusion_pytorch_model.bin")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda f: (f / "modeling_ddpm.py").write_text("1/0"), "is never run"),
+        (_edit("model_index.json", unet=["modeling_ddpm", "DDPM"]), "no code of others is run"),
+        (_as_pickle, "as a pickle .*safe_serialization=True"),
+        (_edit("unet/config.json", _class_name="UNet2DConditionModel"), "_class_name = "),
+        (_edit("unet/config.json", auto_map={"x": "y"}), "auto_map"),
+        (_edit("unet/config.json", num_class_embeds=10), "num_class_embeds = 10"),
+        (_edit("unet/config.json", out_channels=2), "in_channels and out_channels differ"),
+        (_edit("unet/config.json", block_out_channels=[32, 32]), "do not fit the card's network"),
+        (_edit("unet/config.json", down_block_types=["x", "y"]), "makes no network"),
+        (_edit("unet/config.json", sample_size=[8, 9]), r"config\.json: card: image_size = "),
+        (_edit("scheduler/scheduler_config.json", beta_schedule="sigmoid"), "known are linear"),
+        (_edit("scheduler/scheduler_config.json", prediction_type="v_prediction"), "v_prediction"),
+        (_edit("scheduler/scheduler_config.json", variance_type="learned"), "known are fixed"),
+        (_edit("scheduler/scheduler_config.json", _class_name="KarrasVe"), "known are DDPM"),
+        (lambda f: (f / "scheduler/scheduler_config.json").unlink(), "has no scheduler_config"),
+        (lambda f: (f / "unet/config.json").write_text("{"), "not JSON"),
+    ],
+    ids=range(16),
+)
+def test_diffusers_refusals(change: Callable[[Path], object], told: str, tmp_path: Path) -> None:
+    """Code, pickles, and models that sample in another way are refused; nothing is run."""
+    saved(tmp_path)
+    change(tmp_path)
+    with pytest.raises((RefusedError, ConfigError), match=told):
+        load_model(tmp_path)
+
+
+def test_without_diffusers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the extra is missing, the message says how to get it; the card is read all the same."""
+    saved(tmp_path)
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    with pytest.raises(PlatformError, match=r"here: pip install diffusers$"):
+        load_model(tmp_path)
+    assert model_source("theirs", tmp_path).card.levels == 10
+
+
+def test_cards_of_others_need_no_torch(tmp_path: Path) -> None:
+    """A build that has its clips reads these cards where torch cannot be imported."""
+    saved(tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    path = spectral(tmp_path / "b")
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from pathlib import Path\n"
+        "from sitegen.models.registry import model_source\n"
+        "print([model_source('x', Path(each)).card.digest for each in sys.argv[1:]])\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "a"), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.stdout.count(",") == 1

@@ -1,0 +1,149 @@
+"""What a checkpoint is can be told from its names and shapes, without torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sitegen.core.errors import RefusedError
+from sitegen.ihdm.card.card import ModelCard, preset, presets, read_card
+from sitegen.ihdm.checkpoints.architecture import Architecture, infer
+from sitegen.ihdm.checkpoints.loading import (
+    convert_checkpoint,
+    inspect_checkpoint,
+)
+from sitegen.ihdm.checkpoints.reading import network_shapes
+from tests.support.making import (
+    ARCHITECTURES,
+    small_card,
+)
+
+_ARCHITECTURES: list[dict[str, Any]] = [
+    {},
+    {"channels": 3, "channel_mult": (1, 2), "attention_levels": (0,), "num_heads": 4},
+    {"channel_mult": (2, 1, 1), "num_res_blocks": 2, "conv_resample": False},
+    {"channel_mult": (1, 1), "resblock_updown": True, "use_scale_shift_norm": True},
+    {"channel_mult": (1, 1), "attention_levels": (0, 1), "use_new_attention_order": False},
+    {"use_scale_shift_norm": True, "num_res_blocks": 3, "attention_levels": (0,)},
+]
+
+
+def test_inspect_published(tiny: Path) -> None:
+    """Everything that the recorded file tells, as data, text and JSON."""
+    found = inspect_checkpoint(tiny)
+    assert (found.format, found.step, found.tensors, found.parameters) == ("pth", 4, 126, 284_513)
+    assert (found.ema_tensors, found.ema_decay, found.ema_updates) == (126, 0.999, 4)
+    assert (found.dtypes, found.presets, found.preconditioned) == (("float32",), (), False)
+    assert found.architecture == Architecture(1, 32, (1, 1), 1, (1,), "convolution", False)
+    assert json.loads(found.to_json()) == json.loads(json.dumps(asdict(found)))
+    assert "284,513" in found.to_text()
+    assert "channel_mult [1, 1]" in found.to_text()
+
+
+@pytest.mark.parametrize("name", presets())
+def test_presets_are_recognised(name: str, reference: Path) -> None:
+    """Names and shapes alone tell the architecture of all eight."""
+    entry = json.loads((reference / "official_models.json").read_text())[name]
+    found = infer({key: tuple(shape) for key, shape in entry["state_dict"]})
+    card = preset(name)
+    assert found == Architecture.of(card.channels, card.unet)
+
+
+@pytest.mark.parametrize("options", ARCHITECTURES, ids=str)
+def test_odd_architectures_are_recognised(options: dict[str, Any]) -> None:
+    """Those of no preset, too."""
+    card = small_card(**options)
+    assert infer(network_shapes(card)) == Architecture.of(card.channels, card.unet)
+
+
+def test_strangers_are_not_recognised() -> None:
+    """Other networks have no architecture that we could tell."""
+    assert infer({}) is None
+    assert infer({"conv.weight": (3, 3)}) is None
+    shapes = network_shapes(small_card(channel_mult=(1, 1)))
+    assert infer({**shapes, "time_embed.0.weight": (128,)}) is None
+    assert infer({**shapes, "input_blocks.9.0.op.weight": (32, 32, 3, 3)}) is None
+
+
+def test_inspect_our_files(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:
+    """A folder, and weights as another program would write them."""
+    convert_checkpoint(tiny, tiny_card, tmp_path)
+    found = inspect_checkpoint(tmp_path)
+    assert (found.format, found.dtypes, found.step) == ("safetensors", ("float16",), None)
+    assert (found.tensors, found.ema_tensors) == (126, None)
+    assert found.architecture == inspect_checkpoint(tiny).architecture
+
+
+def test_inspect_needs_no_torch(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:
+    """Both formats can be looked at where torch cannot be imported."""
+    convert_checkpoint(tiny, tiny_card, tmp_path)
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint\n"
+        "for path in sys.argv[1:]: inspect_checkpoint(path).to_text()\n"
+    )
+    command = [sys.executable, "-c", code, os.fspath(tiny), os.fspath(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_inspect_tells_the_recipe_of_our_own(
+    tiny: Path, tiny_card: ModelCard, tmp_path: Path
+) -> None:
+    """A folder whose card tells of its training: the step, and that the weights are averages."""
+    convert_checkpoint(tiny, tiny_card, tmp_path)
+    card = read_card(tmp_path)
+    recipe = {"steps": 7, "options": {"ema_decay": 0.5}}
+    (tmp_path / "model.toml").write_text(replace(card, training=recipe).to_toml())
+    found = inspect_checkpoint(tmp_path)
+    assert (found.step, found.ema_decay, found.ema_tensors) == (7, 0.5, found.tensors)
+    assert inspect_checkpoint(Path(found.file)) == found  # its card names the file
+
+
+def test_folder_with_one_checkpoint(tiny: Path, tmp_path: Path) -> None:
+    """A folder without a card means the checkpoint in it; not a prior, nor a hidden file."""
+    shutil.copy(tiny, tmp_path / "checkpoint_4.pth")
+    (tmp_path / "prior.safetensors").touch()
+    (tmp_path / ".new.pth").touch()
+    (tmp_path / "log.txt").touch()
+    found = inspect_checkpoint(tmp_path)
+    assert found == replace(inspect_checkpoint(tiny), file=str(tmp_path / "checkpoint_4.pth"))
+    shutil.copy(tiny, tmp_path / "checkpoint_8.pt")
+    with pytest.raises(RefusedError, match=r"holds 2 checkpoints \(checkpoint_4\.pth, c"):
+        inspect_checkpoint(tmp_path)
+
+
+def test_folder_whose_card_names_no_weights(
+    tiny: Path, tiny_card: ModelCard, tmp_path: Path
+) -> None:
+    """The one checkpoint beside the card is meant; without one that is told."""
+    (tmp_path / "model.toml").write_text(tiny_card.to_toml())
+    with pytest.raises(RefusedError, match=r"its model\.toml names no weights"):
+        inspect_checkpoint(tmp_path)
+    shutil.copy(tiny, tmp_path / "best.pth")
+    found = inspect_checkpoint(tmp_path)
+    assert (found.file, found.card) == (str(tmp_path / "best.pth"), tiny_card)
+    size, blur = tiny_card.image_size, tiny_card.schedule.sigmas[-1]
+    assert (
+        f"{size}×{size} pixels, {tiny_card.levels} levels, blur 0.5 to {blur:g}" in found.to_text()
+    )
+    assert json.loads(found.to_json())["card"]["levels"] == tiny_card.levels
+
+
+def test_what_an_architecture_tells(tiny: Path, tiny_card: ModelCard) -> None:
+    """All of the network but heads and dropout; a checkpoint alone has no card."""
+    found = inspect_checkpoint(tiny)
+    assert found.architecture is not None
+    unet = replace(tiny_card.unet, dropout=0.0)
+    assert replace(found.architecture.unet(), num_heads=unet.num_heads) == unet
+    assert found.architecture.unet(2).num_heads == 2
+    assert found.card is None
+    assert "none; sitegen add writes one" in found.to_text()

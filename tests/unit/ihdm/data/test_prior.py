@@ -1,0 +1,211 @@
+"""The prior bank is small, gives back the blurred images, and is refused when it does not fit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+
+from sitegen.core.errors import RefusedError
+from sitegen.ihdm import dissipate
+from sitegen.ihdm.card.card import BlurRange, FileRef, ModelCard
+from sitegen.ihdm.data.prior import Prior, make_prior, read_prior
+from sitegen.ihdm.process.spectrum import spectrum
+from tests.support.making import small_card
+
+
+def _images(count: int, channels: int = 1, size: int = 28) -> NDArray[np.uint8]:
+    """Hard-edged blots: much more contrast than noise has at low frequencies."""
+    random = np.random.default_rng(0)
+    images = np.zeros((count, channels, size, size), np.uint8)
+    for image in images:
+        top, left = random.integers(0, size // 2, 2)
+        image[:, top : top + size // 2, left : left + size // 3] = random.integers(0, 256)
+    return images
+
+
+@pytest.fixture
+def card() -> ModelCard:
+    """MNIST's sizes, with a small network."""
+    return small_card(image_size=28)
+
+
+@pytest.mark.parametrize(("size", "sigma"), [(28, 20), (28, 3), (64, 32), (32, 1)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_states_are_the_blurred_images(channels: int, size: int, sigma: float) -> None:
+    """Within 1e-4 of the images at level K, all of them and in their order."""
+    card = small_card(image_size=size, channels=channels, blur=BlurRange(0.5, sigma))
+    images = _images(20, channels, size)
+    prior = make_prior(images, card, 20)
+    wanted = dissipate(torch.from_numpy(images).double() / 255, sigma)
+    assert float((prior.states(range(20)) - wanted).abs().max()) < 2e-5
+
+
+def test_small_file(card: ModelCard, tmp_path: Path) -> None:
+    """400 images take less than 200 kB, for only low frequencies are kept."""
+    prior = make_prior(_images(600), card, 400)
+    prior.write(tmp_path / "prior.safetensors")
+    assert len(prior) == 400
+    assert prior.coefficients.shape[-1] <= 8
+    assert (tmp_path / "prior.safetensors").stat().st_size < 200_000
+
+
+def test_round_trip(card: ModelCard, tmp_path: Path) -> None:
+    """Written and read, it gives the same states; written again, the same bytes."""
+    prior = make_prior(_images(50), card, 30, "blots")
+    path, other = tmp_path / "prior.safetensors", tmp_path / "other.safetensors"
+    digest = prior.write(path)
+    again = read_prior(path, replace(card, prior=FileRef("prior.safetensors", digest)))
+    assert (again.data, again.image_size, again.sigma) == ("blots", 28, prior.sigma)
+    assert torch.equal(again.initial_states(3, range(9)), prior.initial_states(3, range(9)))
+    assert again.write(other) == digest
+    assert other.read_bytes() == path.read_bytes()
+
+
+def test_power_of_the_sharp_images(card: ModelCard, tmp_path: Path) -> None:
+    """The bank keeps the spectrum that its images had before the blur, to six digits."""
+    images = _images(600)
+    prior = make_prior(images, card, 600)
+    wanted = spectrum(torch.from_numpy(images) / 255)
+    assert prior.power == pytest.approx(wanted.tolist(), rel=1e-5)
+    prior.write(tmp_path / "prior.safetensors")
+    assert read_prior(tmp_path / "prior.safetensors", card).power == prior.power
+
+
+def test_bank_without_power(card: ModelCard, tmp_path: Path) -> None:
+    """Banks that were made before there was any are read, and written again as they were."""
+    path = tmp_path / "prior.safetensors"
+    replace(make_prior(_images(5), card, 5), power=()).write(path)
+    data = path.read_bytes()
+    assert b"power" not in data
+    prior = read_prior(path, card)
+    assert prior.power == ()
+    prior.write(path)
+    assert path.read_bytes() == data
+
+
+def test_initial_states_belong_to_the_sample(card: ModelCard) -> None:
+    """The same for (seed, sample) alone, in a batch and in another order; seeds differ."""
+    prior = make_prior(_images(200), card, 200)
+    batch = prior.initial_states(5, range(36))
+    assert batch.shape == (36, 1, 28, 28)
+    assert batch.dtype == torch.float32
+    assert torch.equal(prior.initial_states(5, [7]), batch[7:8])
+    assert torch.equal(prior.initial_states(5, range(35, -1, -1)).flip(0), batch)
+    assert prior.choose(5, range(36)) != prior.choose(6, range(36))
+    assert len(set(prior.choose(5, range(36)))) > 20
+
+
+def test_prior_noise_is_off_unless_asked_for(card: ModelCard) -> None:
+    """As on the paper's page; when asked for it has the given deviation, per sample."""
+    prior = make_prior(_images(20), card, 20)
+    plain = prior.initial_states(0, range(20))
+    noisy = prior.initial_states(0, range(20), prior_noise=0.0125)
+    assert torch.equal(plain, prior.states(prior.choose(0, range(20))))
+    assert float((noisy - plain).std()) == pytest.approx(0.0125, rel=0.05)
+    assert torch.equal(prior.initial_states(0, [4], prior_noise=0.0125), noisy[4:5])
+
+
+def test_which_images_are_taken(card: ModelCard) -> None:
+    """A part of many, drawn by the seed; all of few."""
+    images = _images(100)
+    some = make_prior(images, card, 10)
+    assert torch.equal(some.coefficients, make_prior(images, card, 10).coefficients)
+    other = make_prior(images, card, 10, seed=1)
+    assert not torch.equal(some.states(range(10)), other.states(range(10)))
+    assert len(make_prior(images[:7], card, 10)) == 7
+
+
+@pytest.mark.parametrize("shape", [(0, 1, 28, 28), (4, 1, 28, 27), (4, 3, 28, 28), (28, 28)])
+def test_images_that_do_not_fit(card: ModelCard, shape: tuple[int, ...]) -> None:
+    """Another size or number of channels, or no image at all."""
+    with pytest.raises(RefusedError, match="do not fit the card"):
+        make_prior(np.zeros(shape, np.uint8), card, 4)
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"image_size": 32}, "made for 1×28×28 images"),
+        ({"channels": 3}, "made for 1×28×28 images"),
+        ({"blur": BlurRange(0.5, 24)}, "blurred by 20 pixels; the card's level K has 24"),
+        ({"prior": FileRef("prior.safetensors", "0" * 64)}, "damaged, or not the prior"),
+    ],
+)
+def test_another_model(card: ModelCard, tmp_path: Path, other: dict[str, Any], told: str) -> None:
+    """A bank made for another model is refused, and so is one that was changed."""
+    path = tmp_path / "prior.safetensors"
+    make_prior(_images(5), card, 5).write(path)
+    with pytest.raises(RefusedError, match=told):
+        read_prior(path, replace(card, **other))
+
+
+def test_every_truncation_is_refused(card: ModelCard, tmp_path: Path) -> None:
+    """No matter where the file ends."""
+    path = tmp_path / "prior.safetensors"
+    make_prior(_images(2), card, 2).write(path)
+    data = path.read_bytes()
+    for length in range(0, len(data), 7):
+        path.write_bytes(data[:length])
+        with pytest.raises(RefusedError, match=r"damaged|empty"):
+            read_prior(path, card)
+
+
+_ABOUT = '{"count": 2, "data": "", "image_size": 28, "sigma": 20.0}'
+_LOW = torch.zeros(2, 1, 4, 4)
+_STRANGE: dict[str, tuple[dict[str, torch.Tensor], dict[str, str]]] = {
+    "no metadata": ({"coefficients": _LOW}, {}),
+    "metadata is no table": ({"coefficients": _LOW}, {"prior": "[1]"}),
+    "metadata is no JSON": ({"coefficients": _LOW}, {"prior": "{"}),
+    "sigma is a text": ({"coefficients": _LOW}, {"prior": _ABOUT.replace("20.0", '"x"')}),
+    "sigma is nan": ({"coefficients": _LOW}, {"prior": _ABOUT.replace("20.0", "NaN")}),
+    "few powers": ({"coefficients": _LOW}, {"prior": _ABOUT[:-1] + ', "power": [1.0]}'}),
+    "power is nan": (
+        {"coefficients": _LOW},
+        {"prior": _ABOUT[:-1] + f', "power": [NaN{", 1" * 38}]}}'},
+    ),
+    "power is a text": ({"coefficients": _LOW}, {"prior": _ABOUT[:-1] + ', "power": ""}'}),
+    "other tensor": ({"weights": _LOW}, {"prior": _ABOUT}),
+    "two tensors": ({"coefficients": _LOW, "more": _LOW.clone()}, {"prior": _ABOUT}),
+    "half precision": ({"coefficients": _LOW.half()}, {"prior": _ABOUT}),
+    "no square": ({"coefficients": torch.zeros(2, 1, 4, 3)}, {"prior": _ABOUT}),
+    "too many": ({"coefficients": torch.zeros(2, 1, 29, 29)}, {"prior": _ABOUT}),
+    "none": ({"coefficients": torch.zeros(0, 1, 4, 4)}, {"prior": _ABOUT}),
+    "flat": ({"coefficients": torch.zeros(4, 4)}, {"prior": _ABOUT}),
+    "not finite": ({"coefficients": _LOW * torch.nan}, {"prior": _ABOUT}),
+}
+
+
+@pytest.mark.parametrize(("tensors", "metadata"), _STRANGE.values(), ids=_STRANGE.keys())
+def test_strange_banks(
+    card: ModelCard,
+    tmp_path: Path,
+    tensors: dict[str, torch.Tensor],
+    metadata: dict[str, str],
+) -> None:
+    """Safetensors that are no bank are refused."""
+    path = tmp_path / "prior.safetensors"
+    save_file(tensors, path, metadata)
+    with pytest.raises(RefusedError, match=r"prior\.safetensors"):
+        read_prior(path, card)
+
+
+def test_missing_and_other_files(card: ModelCard, tmp_path: Path, tiny: Path) -> None:
+    """A file that is not there, and a checkpoint in its place."""
+    with pytest.raises(RefusedError, match="no such prior"):
+        read_prior(tmp_path / "prior.safetensors", card)
+    with pytest.raises(RefusedError, match="not a prior"):
+        read_prior(tiny, card)
+
+
+def test_one_image() -> None:
+    """A bank may hold a single, all black image."""
+    prior = make_prior(np.zeros((1, 1, 8, 8), np.uint8), small_card(), 400)
+    assert isinstance(prior, Prior)
+    assert not prior.initial_states(0, range(3)).any()

@@ -1,0 +1,386 @@
+"""DDPM and DDIM are diffusers' schedulers step by step, and samples belong to their seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler
+from torch import Tensor
+
+from sitegen.core.errors import ConfigError, TargetError
+from sitegen.ihdm.card.card import DiffusionConfig, ModelCard
+from sitegen.ihdm.process.diffusion import (
+    DiffusionModel,
+    DiffusionSchedule,
+    ddim_levels,
+    ddim_process,
+    ddpm_process,
+    initial_noise,
+    to_pixels,
+)
+from sitegen.ihdm.process.noise import branching, independent
+from sitegen.ihdm.process.reverse import Step
+from tests.support.making import closeness, random_unet, small_card
+
+SHAPE = (1, 8, 8)
+LINEAR: dict[str, Any] = {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}
+COSINE: dict[str, Any] = {"beta_schedule": "cosine"}
+THEIRS = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
+
+
+def diffusion_card(levels: int = 8, **config: Any) -> ModelCard:
+    """The smallest DDPM's card; `config` are its `[diffusion]`, cosine unless told."""
+    diffusion = DiffusionConfig(**{**COSINE, **config})
+    return small_card(levels=levels, kind="ddpm", blur=None, diffusion=diffusion)
+
+
+@dataclass
+class Predictor:
+    """Stands for a model: answers with a function of the state and √ᾱ, √(1 − ᾱ) of its level.
+
+    Remembers the levels that it was asked at.
+    """
+
+    card: ModelCard
+    answer: Callable[[Tensor, float, float], Tensor]
+    levels: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._left = DiffusionSchedule.of(self.card).alphas_bar.tolist()
+
+    def __call__(self, x: Tensor, level: int) -> Tensor:
+        """What a model answers."""
+        self.levels.append(level)
+        left = self._left[level]
+        return self.answer(x, left**0.5, (1 - left) ** 0.5)
+
+
+def guess(x: Tensor, kept: float, noisy: float) -> Tensor:
+    """About as good as a model's answer: of the size of noise, with x̂_0 about that of images.
+
+    Here and there x̂_0 is beyond [-1, 1].
+    """
+    return noisy * x + 0.7 * kept * torch.tanh(x.roll(1, -1))
+
+
+def theirs(kind: Any, card: ModelCard, **more: Any) -> Any:
+    """Diffusers' scheduler of a card."""
+    config = card.diffusion
+    assert config is not None
+    options = {"beta_start": config.beta_start, "beta_end": config.beta_end}
+    return kind(
+        num_train_timesteps=card.levels,
+        beta_schedule=THEIRS[config.beta_schedule],
+        clip_sample=config.clip_sample,
+        **{key: value for key, value in options.items() if value is not None},
+        **more,
+    )
+
+
+def start(count: int = 2) -> Tensor:
+    """x_K of the first samples."""
+    return initial_noise(0, range(count), SHAPE)
+
+
+def step_by_step(
+    ours: Iterator[Step], x_K: Tensor, card: ModelCard, step: Callable[[Tensor, int, Tensor], Any]
+) -> float:
+    """The largest difference of a state, both going on from ours.
+
+    `step` is given ε, the timestep and the state, and gives diffusers' next state.
+    """
+    worst, state, level = 0.0, x_K, card.levels
+    model = Predictor(card, guess)
+    for found in ours:
+        wanted = step(model(state, level), level - 1, state)
+        worst = max(worst, closeness(found.state, wanted))
+        state, level = found.state, found.level
+    assert level == 0
+    return worst
+
+
+def fed(monkeypatch: pytest.MonkeyPatch, module: str, noise: Callable[[], Tensor]) -> None:
+    """Let a scheduler of diffusers draw our noise."""
+    monkeypatch.setattr(f"{module}.randn_tensor", lambda *_, **__: noise())
+
+
+@pytest.mark.parametrize("schedule", [LINEAR, COSINE], ids=["linear", "cosine"])
+@pytest.mark.parametrize("levels", [40, 1000])
+@pytest.mark.parametrize("variance", ["fixed_small", "fixed_large"])
+@pytest.mark.parametrize("clip", [True, False])
+def test_ddpm_is_theirs(
+    schedule: dict[str, Any],
+    levels: int,
+    variance: str,
+    clip: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each state is the one that DDPMScheduler makes of the state before and the same noise."""
+    card = diffusion_card(levels, **schedule, variance=variance, clip_sample=clip)
+    scheduler = theirs(DDPMScheduler, card, variance_type=variance)
+    noise = independent(0, [0, 1], SHAPE)
+    at = levels
+
+    def step(predicted: Tensor, timestep: int, state: Tensor) -> Any:
+        nonlocal at
+        at = timestep + 1
+        return scheduler.step(predicted, timestep, state).prev_sample
+
+    fed(monkeypatch, "diffusers.schedulers.scheduling_ddpm", lambda: noise(at))
+    ours = ddpm_process(Predictor(card, guess), start(), noise)
+    assert step_by_step(ours, start(), card, step) <= 1e-4
+
+
+@pytest.mark.parametrize("schedule", [LINEAR, COSINE], ids=["linear", "cosine"])
+@pytest.mark.parametrize("steps", [10, 50, 1000])
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+def test_ddim_is_theirs(schedule: dict[str, Any], steps: int, eta: float) -> None:
+    """Each state is the one that DDIMScheduler makes of the state before and the same noise.
+
+    Their ᾱ is given in float64 as is ours: rounded to float32 it alone would move the steps more.
+    """
+    card = diffusion_card(1000, **schedule)
+    scheduler = theirs(DDIMScheduler, card, timestep_spacing="trailing")
+    scheduler.alphas_cumprod = DiffusionSchedule.of(card).alphas_bar[1:]
+    scheduler.set_timesteps(steps)
+    noise = independent(0, [0, 1], SHAPE)
+
+    def step(predicted: Tensor, timestep: int, state: Tensor) -> Any:
+        given = {"eta": eta, "variance_noise": noise(timestep + 1) if eta else None}
+        return scheduler.step(predicted.double(), timestep, state.double(), **given).prev_sample
+
+    model = Predictor(card, guess)
+    ours = ddim_process(model, start(), steps, eta=eta, noise=noise)
+    assert step_by_step(ours, start(), card, step) <= 1e-5
+    assert [level - 1 for level in model.levels] == scheduler.timesteps.tolist()
+
+
+@pytest.mark.parametrize("steps", [3, 7, 99, 999])
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_ddim_of_uneven_steps_is_theirs_when_told_where_to_go(steps: int, eta: float) -> None:
+    """By themselves theirs would miss the level that the next step starts from."""
+    card = diffusion_card(1000, **LINEAR)
+    scheduler = theirs(DDIMScheduler, card, timestep_spacing="trailing")
+    scheduler.alphas_cumprod = DiffusionSchedule.of(card).alphas_bar[1:]
+    scheduler.set_timesteps(steps)
+    way = [*scheduler.timesteps.tolist(), -1]
+    below = dict(pairwise(way))
+    noise = independent(0, [0, 1], SHAPE)
+
+    def step(predicted: Tensor, timestep: int, state: Tensor) -> Any:
+        scheduler.num_inference_steps = Fraction(1000, timestep - below[timestep])
+        given = {"eta": eta, "variance_noise": noise(timestep + 1) if eta else None}
+        return scheduler.step(predicted.double(), timestep, state.double(), **given).prev_sample
+
+    model = Predictor(card, guess)
+    ours = ddim_process(model, start(), steps, eta=eta, noise=noise)
+    assert step_by_step(ours, start(), card, step) <= 1e-5
+    assert [level - 1 for level in model.levels] == way[:-1]
+
+
+@pytest.mark.parametrize("clip", [True, False])
+def test_ddim_is_theirs_as_it_comes(clip: bool) -> None:
+    """Also with their own ᾱ in float32, on the linear schedule, for which that is enough."""
+    card = diffusion_card(1000, **LINEAR, clip_sample=clip)
+    scheduler = theirs(DDIMScheduler, card, timestep_spacing="trailing")
+    for steps in (10, 50, 1000):
+        scheduler.set_timesteps(steps)
+        ours = ddim_process(Predictor(card, guess), start(), steps)
+        found = step_by_step(ours, start(), card, lambda *given: scheduler.step(*given).prev_sample)
+        assert found <= 1e-5
+
+
+def test_their_defaults_are_those_that_we_know() -> None:
+    """What is written of their defaults in our words is so."""
+    kinds: tuple[Any, ...] = (DDIMScheduler, DDPMScheduler)
+    ddim, ddpm = (kind().config for kind in kinds)
+    assert (ddim.timestep_spacing, ddim.clip_sample, ddim.set_alpha_to_one) == (
+        "leading",
+        True,
+        True,
+    )
+    assert (ddpm.variance_type, ddpm.clip_sample) == ("fixed_small", True)
+    assert (ddpm.beta_schedule, ddpm.beta_start, ddpm.beta_end) == ("linear", 1e-4, 0.02)
+    assert DiffusionConfig("cosine").variance == ddpm.variance_type
+    assert DiffusionConfig("cosine").clip_sample == ddpm.clip_sample
+
+
+@pytest.mark.parametrize("levels", [1, 2, 7, 100, 4000])
+def test_schedules_are_theirs(levels: int) -> None:
+    """β and ᾱ of any number of levels; ᾱ falls from 1 and never reaches 0."""
+    for config in (LINEAR, COSINE):
+        card = diffusion_card(levels, **config)
+        scheduler, ours = theirs(DDPMScheduler, card), DiffusionSchedule.of(card)
+        assert ours.betas.dtype == ours.alphas_bar.dtype == torch.float64
+        assert closeness(ours.betas, scheduler.betas.double()) < 1e-5
+        assert torch.allclose(ours.alphas_bar[1:], scheduler.alphas_cumprod.double(), atol=1e-5)
+        assert ours.alphas_bar[0] == 1
+        assert bool((ours.alphas_bar.diff() < 0).all())
+        assert ours.alphas_bar[-1] > 0
+
+
+def test_forward_process() -> None:
+    """Diffusing is `add_noise` of theirs; level 0 is the image itself."""
+    card = diffusion_card(100)
+    images, noise = torch.rand(4, *SHAPE) * 2 - 1, start(4)
+    levels = torch.tensor([1, 2, 50, 100])
+    found = DiffusionSchedule.of(card).diffuse(images, levels, noise)
+    wanted = theirs(DDPMScheduler, card).add_noise(images, noise, levels - 1)
+    assert found.dtype == torch.float32
+    assert closeness(found, wanted) < 1e-6
+    assert torch.equal(DiffusionSchedule.of(card).diffuse(images, levels * 0, noise), images)
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+@pytest.mark.parametrize("steps", [None, 1, 3, 8])
+def test_a_perfect_model_finds_its_image(steps: int | None, eta: float) -> None:
+    """Told the true noise of one image, every process ends at that image, in [-1, 1]."""
+    image = torch.linspace(-1, 1, 64).view(1, *SHAPE)
+    noise = independent(0, [0, 1], SHAPE)
+    model = Predictor(diffusion_card(), lambda x, kept, noisy: (x - kept * image) / noisy)
+    if steps is None:
+        process = ddpm_process(model, start(), noise)
+    else:
+        process = ddim_process(model, start(), steps, eta=eta, noise=noise)
+    *_, last = process
+    assert last.level == 0
+    assert torch.equal(last.state, last.mean)
+    assert torch.allclose(last.mean, image.expand(2, -1, -1, -1), atol=1e-4)
+    pixels = to_pixels(last.mean)
+    assert (float(pixels.min()), float(pixels.max())) == pytest.approx((0, 1), abs=1e-4)
+
+
+def test_ddpm_is_ddim_with_all_steps_and_all_noise() -> None:
+    """With η = 1 and every level, DDIM is DDPM with the small variance (Song et al. 2021)."""
+    card = diffusion_card(20, clip_sample=False)
+    noise = independent(3, [0, 1], SHAPE)
+    both = (
+        ddpm_process(Predictor(card, guess), start(), noise),
+        ddim_process(Predictor(card, guess), start(), 20, eta=1.0, noise=noise),
+    )
+    for ancestral, implicit in zip(*both, strict=True):
+        assert ancestral.level == implicit.level
+        assert closeness(ancestral.state, implicit.state) < 1e-4
+
+
+def test_ddim_is_deterministic_and_nearly_independent_of_steps() -> None:
+    """Twice the same bits; a tenth of the steps ends near where all of them end.
+
+    For images that are noise of deviation s, the best answer is known, and the end is s · x_K.
+    """
+    card = diffusion_card(1000, **LINEAR, clip_sample=False)
+
+    def best(x: Tensor, kept: float, noisy: float) -> Tensor:
+        return noisy / (0.5**2 * kept**2 + noisy**2) * x
+
+    def end(steps: int) -> Tensor:
+        *_, last = ddim_process(Predictor(card, best), start(), steps)
+        return last.mean
+
+    assert torch.equal(end(100), end(100))
+    assert float((end(100) - end(1000)).abs().mean()) < 0.02
+    assert closeness(end(1000), 0.5 * start()) < 0.02
+
+
+def test_levels_of_ddim() -> None:
+    """K first, 0 last, every number of steps, evenly spaced, and all levels where all are taken."""
+    assert ddim_levels(1000, 4) == (1000, 750, 500, 250, 0)
+    assert ddim_levels(100, 100) == tuple(range(100, -1, -1))
+    for steps in range(1, 101):
+        levels = ddim_levels(100, steps)
+        assert (levels[0], levels[-1], len(levels)) == (100, 0, steps + 1)
+        gaps = -np.diff(levels)
+        assert gaps.min() >= 1
+        assert gaps.max() - gaps.min() <= 2
+    for steps in (0, 101):
+        with pytest.raises(ValueError, match="from 1 to the model's 100 levels"):
+            ddim_levels(100, steps)
+
+
+def test_card_and_arguments_decide() -> None:
+    """Variance and clipping are the card's unless given."""
+    noise = independent(0, [0, 1], SHAPE)
+
+    def ends(card: ModelCard, **options: Any) -> Tensor:
+        *_, last = ddpm_process(Predictor(card, guess), start(), noise, **options)
+        return last.mean
+
+    small = diffusion_card()
+    other = diffusion_card(variance="fixed_large", clip_sample=False)
+    assert torch.equal(ends(small, variance="fixed_large", clip=False), ends(other))
+    assert torch.equal(ends(other, variance="fixed_small", clip=True), ends(small))
+    assert not torch.equal(ends(small, clip=False), ends(small))
+    assert not torch.equal(ends(small, variance="fixed_large"), ends(small))
+    with pytest.raises(ValueError, match='variance "learned"'):
+        ends(small, variance="learned")
+
+
+def test_initial_noise_belongs_to_the_sample() -> None:
+    """The same in any company, other for other seeds and than the noise of any step."""
+    one = initial_noise(5, [3], SHAPE)
+    assert torch.equal(one, initial_noise(5, [1, 3, 7], SHAPE)[1:2])
+    assert not torch.equal(one, initial_noise(6, [3], SHAPE))
+    step = independent(5, [3], SHAPE)
+    assert not any(torch.equal(one, step(level)) for level in range(9))
+    many = initial_noise(0, range(500), SHAPE)
+    assert abs(float(many.mean())) < 0.02
+    assert float(many.std()) == pytest.approx(1, abs=0.02)
+
+
+def test_trees_split() -> None:
+    """A branching noise splits states as in the reverse process, down to level 1."""
+    tree = branching(0, (6, 1), SHAPE)
+    steps = list(ddpm_process(Predictor(diffusion_card(), guess), start(1), tree))
+    assert [len(step.state) for step in steps] == [1, 1, 2, 2, 2, 2, 2, 4]
+    assert not torch.equal(steps[2].state[0], steps[2].state[1])
+
+
+def test_model_is_given_timesteps() -> None:
+    """The network sees k − 1; one level for all equals the same for each."""
+    card = diffusion_card()
+    unet = random_unet(card)
+    model = DiffusionModel(card, unet)
+    x = start(3)
+    levels = torch.tensor([1, 4, 8])
+    assert torch.equal(model(x, levels), unet(x, levels - 1))
+    assert torch.allclose(model(x, 4), model(x, torch.tensor([4, 4, 4])), atol=1e-6)
+    thousand = DiffusionModel(diffusion_card(rescale_timesteps=True), unet)
+    assert torch.equal(thousand(x, levels), unet(x, torch.tensor([0.0, 375.0, 875.0])))
+    assert model.device == torch.device("cpu")
+    assert model(x, 4).dtype == torch.float32
+
+
+def test_bfloat16_is_close() -> None:
+    """The reduced precision moves ε by little, and states stay float32."""
+    card = diffusion_card()
+    exact = DiffusionModel(card, random_unet(card))(start(), 3)
+    rough = DiffusionModel(card, random_unet(card), "bfloat16")(start(), 3)
+    assert rough.dtype == torch.float32
+    assert 0 < float((rough - exact).norm() / exact.norm()) < 0.05
+
+
+def test_refusals() -> None:
+    """Levels, shapes, η and cards that cannot be; a state that runs away is told by its level."""
+    card = diffusion_card()
+    model = DiffusionModel(card, random_unet(card))
+    for level in (0, 9):
+        with pytest.raises(ValueError, match=r"level must be 1 … 8"):
+            model(start(), level)
+    noise = independent(0, [0, 1], SHAPE)
+    with pytest.raises(ValueError, match=r"x_K is \(2, 3, 8, 8\)"):
+        next(ddpm_process(model, torch.zeros(2, 3, 8, 8), noise))
+    for eta, given in ((-0.1, noise), (1.1, noise), (0.5, None), (float("nan"), noise)):
+        with pytest.raises(ValueError, match="eta"):
+            ddim_process(model, start(), 4, eta=eta, noise=given)
+    with pytest.raises(ConfigError, match=r'kind "ihdm" has no \[diffusion\]'):
+        ddpm_process(Predictor(small_card(), guess), start(), noise)
+    wild = diffusion_card(clip_sample=False)
+    with pytest.raises(TargetError, match=r"level 7: sample 0 .*\[-1, 1\]"):
+        next(ddpm_process(Predictor(wild, lambda x, *_: x * 1e6), start(), noise))

@@ -1,0 +1,134 @@
+"""`dissipate` solves the heat equation with insulated edges, exactly and as published."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.fft import dctn, idctn
+from scipy.ndimage import gaussian_filter
+from torch import Tensor
+
+from sitegen.ihdm import BlurSchedule, dissipate
+from sitegen.ihdm.process.heat import dct2, idct2, laplacian_eigenvalues
+from tests.support.making import closeness
+
+_SIGMAS = st.floats(0.05, 60)
+_SIZES = st.tuples(st.integers(2, 12), st.integers(2, 12))
+
+
+def _images(seed: int, height: int, width: int, count: int = 2) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(count, 1, height, width, generator=generator, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("size", [28, 32, 64, 128, 256])
+def test_scipy_cosine_transform(size: int) -> None:
+    """Scipy's DCT in float64 at nine blurs; float32 stays within its own precision."""
+    images = _images(size, size, size)
+    spectrum = dctn(images.numpy(), axes=(-2, -1), norm="ortho")
+    frequency = (np.pi * np.arange(size) / size) ** 2
+    for sigma in BlurSchedule.log_spaced(8, 0.5, size / 2).sigmas:
+        decay = np.exp(-(frequency[:, None] + frequency[None]) * sigma**2 / 2)
+        wanted = torch.from_numpy(idctn(decay * spectrum, axes=(-2, -1), norm="ortho"))
+        assert float((dissipate(images, sigma) - wanted).abs().max()) < 1e-12
+        assert float((dissipate(images.float(), sigma) - wanted).abs().max()) < 1e-6
+
+
+def test_recorded_blur(expected: dict[str, Tensor]) -> None:
+    """Each image at the blur of its own level, as the published code has it."""
+    sigmas = expected["blur_schedule"][expected["k"]]
+    assert closeness(dissipate(expected["image"], sigmas), expected["blurred"]) < 1e-6
+
+
+@pytest.mark.parametrize("sigma", [2.0, 3.0, 5.0])
+def test_gaussian_filter(sigma: float) -> None:
+    """From σ_B = 2 on it is the Gaussian filter with mirrored edges."""
+    images = _images(1, 28, 28)
+    wanted = gaussian_filter(images.numpy(), sigma, axes=(-2, -1), mode="reflect", truncate=8)
+    assert float((dissipate(images, sigma) - torch.from_numpy(wanted)).abs().max()) < 1e-9
+
+
+def test_heat_equation() -> None:
+    """∂u/∂t = Δu: difference in time against the Laplacian in the cosine basis."""
+    images = _images(2, 28, 28)
+    time, step = 4.5, 4.5e-4
+    later, sooner = (dissipate(images, math.sqrt(2 * t)) for t in (time + step, time - step))
+    laplacian = -idct2(laplacian_eigenvalues(28, 28) * dct2(dissipate(images, 3.0)))
+    assert closeness((later - sooner) / (2 * step), laplacian) < 1e-6
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(_SIZES, _SIGMAS, _SIGMAS)
+def test_semigroup(size: tuple[int, int], a: float, b: float) -> None:
+    """Blurring by a and then by b is blurring by √(a² + b²)."""
+    images = _images(3, *size)
+    twice = dissipate(dissipate(images, a), b)
+    assert float((twice - dissipate(images, math.hypot(a, b))).abs().max()) < 1e-12
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(_SIZES, _SIGMAS)
+def test_mirror_symmetry(size: tuple[int, int], sigma: float) -> None:
+    """Blurring and mirroring, or exchanging rows and columns, commute."""
+    images = _images(4, *size)
+    blurred = dissipate(images, sigma)
+    for axes in ([-1], [-2], [-1, -2]):
+        assert torch.allclose(dissipate(images.flip(axes), sigma), blurred.flip(axes), atol=1e-12)
+    assert torch.allclose(dissipate(images.mT, sigma), blurred.mT, atol=1e-12)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(_SIZES, _SIGMAS)
+def test_insulated_edges(size: tuple[int, int], sigma: float) -> None:
+    """An image continued by its mirror image blurs like the image alone: nothing flows out."""
+    images = _images(5, *size)
+    doubled = torch.cat([images, images.flip(-1)], dim=-1)
+    assert torch.allclose(
+        dissipate(doubled, sigma)[..., : size[1]], dissipate(images, sigma), atol=1e-12
+    )
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(_SIZES, _SIGMAS)
+def test_mean_is_kept(size: tuple[int, int], sigma: float) -> None:
+    """The mean of every image stays; in float32 within its precision."""
+    images = _images(6, *size)
+    drift = (dissipate(images, sigma) - images).mean((-2, -1))
+    assert float(drift.abs().max()) < 1e-13
+    single = (dissipate(images.float(), sigma) - images.float()).mean((-2, -1))
+    assert float(single.abs().max()) < 1e-6
+
+
+def test_linear() -> None:
+    """The blur of a sum is the sum of the blurs."""
+    a, b = _images(7, 9, 9), _images(8, 9, 9)
+    both = 2 * dissipate(a, 1.5) - 3 * dissipate(b, 1.5)
+    assert torch.allclose(dissipate(2 * a - 3 * b, 1.5), both, atol=1e-12)
+
+
+def test_no_blur_and_all_of_it() -> None:
+    """σ_B = 0 gives the image back; a very large one its mean."""
+    images = _images(9, 12, 12)
+    assert torch.allclose(dissipate(images, 0), images, atol=1e-13)
+    flat = images.mean((-2, -1), keepdim=True).expand_as(images)
+    assert torch.allclose(dissipate(images, 1e4), flat, atol=1e-13)
+
+
+def test_a_point_stays_in_range() -> None:
+    """From σ_B = 2 on a single bright pixel spreads without undershoot."""
+    images = torch.zeros(1, 1, 28, 28, dtype=torch.float64)
+    images[..., 9, 11] = 1
+    for sigma in (2.0, 4.0, 20.0):
+        assert float(dissipate(images, sigma).min()) > -1e-6
+
+
+@pytest.mark.parametrize("sigma", [-1.0, math.nan, math.inf])
+def test_senseless_blurs(sigma: float) -> None:
+    """A negative or endless blur is refused."""
+    with pytest.raises(ValueError, match="sigma_b"):
+        dissipate(_images(10, 4, 4), sigma)

@@ -1,0 +1,144 @@
+"""The model: both parameterizations against independent arithmetic, in and out as contracted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from sitegen.ihdm.nets.unet import UNet
+from sitegen.ihdm.process.model import Model, Statistics, linear_estimate
+from sitegen.ihdm.training.loss import image_statistics
+from tests.support.lessons import blur, dct, images, kept, preconditioned, wiener
+from tests.support.making import random_unet, small_card
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("level", [1, 4, 8])
+def test_starts_as_the_wiener_filter(channels: int, level: int) -> None:
+    """A preconditioned network that has learnt nothing gives the linear estimate."""
+    card, data = preconditioned(channels), images(channels=channels)
+    model = Model(card, UNet(card.unet, channels), image_statistics(data)).requires_grad_(False)
+    u = torch.rand(5, channels, 8, 8, generator=torch.Generator().manual_seed(1))
+    found = model(u, level).double().numpy()
+    assert np.abs(found - wiener(card, data, u, level)).max() < 2e-6
+
+
+def test_answers_are_scaled_by_what_is_unknown() -> None:
+    """The answer r of a network moves cosine n of the mean by A_{k−1} √R_k times cosine n of r."""
+    card, data = preconditioned(), images()
+    statistics = image_statistics(data)
+    answer = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(2))
+    blank = Model(card, UNet(card.unet, 1), statistics).requires_grad_(False)
+    model = Model(card, random_unet(card), statistics)
+    model.network = lambda x, levels: answer  # type: ignore[method-assign]
+    u = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(3))
+    for level in (1, 5, 8):
+        variance = dct(data.numpy().astype(np.float64) / 255).var(0)
+        here, noise = kept(card, level), card.training_noise_std**2
+        unknown = variance * noise / (here**2 * variance + noise)
+        moved = dct((model(u, level) - blank(u, level)).double().numpy())
+        wanted = kept(card, level - 1) * np.sqrt(unknown) * dct(answer.double().numpy())
+        assert np.abs(moved - wanted).max() < 5e-6
+
+
+def test_network_sees_the_same_scale_at_every_level() -> None:
+    """What goes into a preconditioned network has about mean 0 and deviation at most 1."""
+    card, data = preconditioned(), images(512)
+    seen: list[Tensor] = []
+    model = Model(card, random_unet(card), image_statistics(data))
+    model.network = lambda x, levels: seen.append(x) or x  # type: ignore
+    pictures = data.float() / 255
+    for level in range(1, 9):
+        filtered = torch.from_numpy(blur(pictures.double().numpy(), kept(card, level))).float()
+        noise = torch.randn(filtered.shape, generator=torch.Generator().manual_seed(level))
+        model(filtered + card.training_noise_std * noise, level)
+    assert all(abs(float(x.mean())) < 0.05 for x in seen)
+    assert all(0.05 < float(x.std()) < 1.05 for x in seen)
+    assert float(seen[0].std()) > 0.95
+
+
+def test_difference_adds_the_network() -> None:
+    """A published model's mean is u plus the network's answer."""
+    card = small_card()
+    model = Model(card, random_unet(card))
+    u = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(4))
+    levels = torch.tensor([3, 7])
+    assert torch.equal(model(u, levels), u + model.unet(u, levels))
+
+
+@pytest.mark.parametrize("parameterization", ["difference", "preconditioned"])
+def test_levels_as_number_or_tensor(parameterization: str) -> None:
+    """One level for all equals the same level for each, and each sample has its own."""
+    card = small_card(parameterization=parameterization)
+    statistics = image_statistics(images()) if parameterization == "preconditioned" else None
+    model = Model(card, random_unet(card), statistics)
+    u = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(5))
+    one, each = model(u, 4), model(u, torch.tensor([4, 4, 4]))
+    assert one.dtype == torch.float32
+    assert torch.allclose(one, each, atol=1e-6)
+    mixed = model(u, torch.tensor([1, 4, 8]))
+    for place, level in enumerate((1, 4, 8)):
+        assert torch.allclose(mixed[place], model(u, level)[place], atol=1e-6)
+
+
+def test_bfloat16_is_close_and_returns_float32() -> None:
+    """The reduced precision moves the answer by little, and only the network uses it."""
+    card = small_card()
+    unet = random_unet(card)
+    u = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(6))
+    exact = Model(card, unet)(u, 3)
+    rough = Model(card, unet, precision="bfloat16")(u, 3)
+    assert rough.dtype == torch.float32
+    difference = float((rough - exact).norm() / (exact - u).norm())
+    assert 0 < difference < 0.05
+
+
+def test_statistics_must_fit_the_card() -> None:
+    """Statistics come with a preconditioned model, and with no other."""
+    statistics = image_statistics(images())
+    for card, given in ((small_card(), statistics), (preconditioned(), None)):
+        with pytest.raises(ValueError, match="do not match"):
+            Model(card, random_unet(card), given)
+
+
+def test_pixel_scale_is_that_of_the_pixels() -> None:
+    """Mean and deviation of the pixels come out of the statistics of the cosines."""
+    data = images(channels=3)
+    mean, std = image_statistics(data).pixel_scale()
+    pixels = data.double() / 255
+    assert mean == pytest.approx(float(pixels.mean()), abs=1e-6)
+    assert std == pytest.approx(float(pixels.std(correction=0)), abs=1e-6)
+
+
+def test_linear_estimate_in_the_limits() -> None:
+    """Without noise all that the blur leaves is known; with nothing left, nothing is."""
+    statistics = Statistics(torch.zeros(1, 1, 2), torch.tensor([[[4.0, 4.0]]]))
+    here = torch.tensor([[[[1.0, 1e-9]]]])
+    gain, unknown = linear_estimate(statistics, here, 1e-3)
+    assert torch.allclose(gain, torch.tensor([1.0, 4e-3]), rtol=1e-5)
+    assert torch.allclose(unknown, torch.tensor([1e-6, 4.0]), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind", "level", "words"),
+    [
+        ((2, 1, 8, 8), torch.float32, 0, "level must be 1 … "),
+        ((2, 1, 8, 8), torch.float32, -1, "level must be 1 … "),
+        ((2, 1, 8, 8), torch.float32, 5000, "level must be 1 … "),
+        ((2, 1, 8, 8), torch.float32, 2.5, "must be an integer"),
+        ((2, 1, 8, 8), torch.float32, torch.tensor([1, 2, 3]), "3 levels for 2 states"),
+        ((2, 3, 8, 8), torch.float32, 1, "must be float32"),
+        ((2, 1, 8, 8), torch.float64, 1, "must be float32"),
+    ],
+)
+def test_refuses_what_it_was_not_trained_on(
+    shape: tuple[int, ...], kind: torch.dtype, level: Any, words: str
+) -> None:
+    """A level outside of 1 … K, or states of another shape or type, give a message, no numbers."""
+    card = small_card()
+    with pytest.raises(ValueError, match=words):
+        Model(card, random_unet(card))(torch.zeros(shape, dtype=kind), level)

@@ -1,0 +1,197 @@
+"""The reverse process is the published one, and a sample does not depend on its company."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from sitegen.core.errors import TargetError
+from sitegen.ihdm import interpolate_noise, reverse_process
+from sitegen.ihdm.card.card import ModelCard
+from sitegen.ihdm.process.model import Model
+from sitegen.ihdm.process.noise import branching, independent, shared
+from tests.support.making import closeness, random_unet, small_card
+
+
+@dataclass
+class _Stub:
+    """Stands for a model: computes with a function, and remembers what it was asked."""
+
+    card: ModelCard
+    answer: Callable[[Tensor, int], Tensor] = field(default=lambda u, _level: u)
+    calls: list[tuple[int, int]] = field(default_factory=list)
+
+    def __call__(self, u: Tensor, level: int) -> Tensor:
+        self.calls.append((level, len(u)))
+        return self.answer(u, level)
+
+
+def _no_noise(level: int) -> Tensor:
+    return torch.zeros(2, 1, 8, 8)
+
+
+def _flat(count: int) -> Tensor:
+    return torch.full((count, 1, 8, 8), 0.5)
+
+
+def test_recorded_trajectory(tiny_model: Model, expected: dict[str, Tensor]) -> None:
+    """All K + 1 states and the last mean, with the recorded noise."""
+    noises = expected["noises"]
+    steps = list(
+        reverse_process(
+            tiny_model, expected["u_K"], lambda level: noises[8 - level], float(expected["delta"])
+        )
+    )
+    found = torch.stack([expected["u_K"], *(step.state for step in steps)])
+    assert closeness(found, expected["trajectory"]) < 1e-5
+    assert closeness(steps[-1].mean, expected["final_mean"]) < 1e-5
+    assert [step.level for step in steps] == [7, 6, 5, 4, 3, 2, 1, 0]
+
+
+def test_recorded_interpolation(tiny_model: Model, expected: dict[str, Tensor]) -> None:
+    """Five points between two samples: linear in u_K, a great circle in the noise."""
+    a, b = expected["interp_noise_a"], expected["interp_noise_b"]
+    angles = torch.linspace(0, math.pi / 2, 5)
+    share = torch.linspace(0, 1, 5).reshape(-1, 1, 1, 1)
+    u_K = (1 - share) * expected["u_K"][:1] + share * expected["u_K"][1:]
+    assert closeness(u_K, expected["interp_init"]) < 1e-6
+    *_, last = reverse_process(
+        tiny_model,
+        u_K,
+        lambda level: interpolate_noise(a[level - 1], b[level - 1], angles),
+        float(expected["delta"]),
+    )
+    assert closeness(last.mean, expected["interp_final"]) < 1e-5
+
+
+def test_noise_is_asked_for_by_the_level_left() -> None:
+    """Levels K … 1 go to the model and to the noise alike; the steps reach K-1 … 0."""
+    asked: list[int] = []
+
+    def noise(level: int) -> Tensor:
+        asked.append(level)
+        return torch.ones(2, 1, 8, 8)
+
+    stub = _Stub(small_card())
+    steps = list(reverse_process(stub, _flat(2), noise))
+    assert asked == [level for level, _ in stub.calls] == [8, 7, 6, 5, 4, 3, 2, 1]
+    assert [step.level for step in steps] == [7, 6, 5, 4, 3, 2, 1, 0]
+
+
+@pytest.mark.parametrize(("given", "delta"), [(None, 0.013), (0.02, 0.02), (0.0, 0.0)])
+def test_sampling_noise(given: float | None, delta: float) -> None:
+    """δ is the card's unless given; a state is its mean plus δ times the noise."""
+    stub = _Stub(small_card(sampling_noise_std=0.013))
+    noise = independent(0, [0, 1], (1, 8, 8))
+    for step in reverse_process(stub, _flat(2), noise, given):
+        assert torch.equal(step.state, step.mean + delta * noise(step.level + 1))
+
+
+def test_company_does_not_matter(tiny_model: Model, expected: dict[str, Tensor]) -> None:
+    """The same picture alone, in a batch of 36, in chunks of five, and in another order."""
+    u_K = expected["u_K"][:1].expand(36, -1, -1, -1)
+
+    def pictures(samples: list[int]) -> Tensor:
+        noise = independent(11, samples, (1, 28, 28))
+        *_, last = reverse_process(tiny_model, u_K[: len(samples)], noise)
+        return last.mean
+
+    every = list(range(36))
+    batch = pictures(every)
+    chunks = torch.cat([pictures(every[start : start + 5]) for start in range(0, 36, 5)])
+    assert closeness(chunks, batch) < 1e-5
+    assert closeness(pictures([7]), batch[7:8]) < 1e-5
+    assert closeness(pictures(every[::-1]).flip(0), batch) < 1e-5
+
+
+def test_a_tree_computes_each_state_once() -> None:
+    """The network sees one state until the first split, two until the next; leaves are right."""
+    card = small_card()
+    unet = random_unet(card)
+    stub = _Stub(card, lambda u, level: u + 0.1 * unet(u, torch.full((len(u),), level)))
+    tree = branching(0, (6, 3), card.shape)
+    steps = list(reverse_process(stub, _flat(1), tree))
+    assert stub.calls == [(8, 1), (7, 1), (6, 1), (5, 2), (4, 2), (3, 2), (2, 4), (1, 4)]
+
+    def for_leaves(level: int) -> Tensor:
+        return tree(level).repeat_interleave(4 // tree.branches(level), dim=0)
+
+    for step, leaves in zip(steps, reverse_process(stub, _flat(4), for_leaves), strict=True):
+        spread = 4 // len(step.state)
+        assert closeness(step.state.repeat_interleave(spread, 0), leaves.state) < 1e-5
+        assert step.mean.shape == step.state.shape
+    assert len(set(map(tuple, steps[-1].state.flatten(1).tolist()))) == 4
+
+
+def test_siblings_share_their_mean_at_the_split() -> None:
+    """The step that leaves a split has one mean for both children, and two noises."""
+    tree = branching(0, (4,), (1, 8, 8))
+    steps = list(reverse_process(_Stub(small_card()), _flat(1), tree))
+    at_split = next(step for step in steps if step.level == 3)
+    assert torch.equal(at_split.mean[0], at_split.mean[1])
+    assert not torch.equal(at_split.state[0], at_split.state[1])
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e6, -1e6])
+def test_breakdown_is_told(value: float) -> None:
+    """A value that is not finite, or far out of range, stops at once: level, sample, range."""
+
+    def answer(u: Tensor, level: int) -> Tensor:
+        u = u.clone()
+        u[1, 0, 2, 2] = value if level == 5 else 0.5
+        return u
+
+    steps = reverse_process(_Stub(small_card(), answer), _flat(2), _no_noise)
+    assert [next(steps).level for _ in range(3)] == [7, 6, 5]
+    told = r"level 4: sample 1 .* (-1e\+06|0\.5) to (0\.5|1e\+06)"
+    with pytest.raises(TargetError, match=told) as caught:
+        next(steps)
+    assert ("1 values that are not finite" in str(caught.value)) == (not math.isfinite(value))
+
+
+def test_everything_lost() -> None:
+    """A sample without one finite number is told as well."""
+    stub = _Stub(small_card(), lambda u, _level: u * math.nan)
+    with pytest.raises(TargetError, match="level 7: sample 0"):
+        next(reverse_process(stub, _flat(2), _no_noise))
+
+
+def test_limit_can_be_narrowed() -> None:
+    """A caller that shows pictures may stop earlier."""
+    stub = _Stub(small_card(), lambda u, _level: u + 3)
+    with pytest.raises(TargetError, match="level 4: sample 0"):
+        list(reverse_process(stub, _flat(2), _no_noise, limit=10))
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (2, 3, 8, 8), (2, 1, 8, 9)])
+def test_wrong_initial_states(shape: tuple[int, ...]) -> None:
+    """Initial states of another shape than the card's are refused before anything runs."""
+    stub = _Stub(small_card())
+    with pytest.raises(ValueError, match="u_K is"):
+        next(reverse_process(stub, torch.zeros(shape), _no_noise))
+    assert not stub.calls
+
+
+@pytest.mark.parametrize(("count", "noises"), [(3, 2), (2, 3)])
+def test_wrong_noise(count: int, noises: int) -> None:
+    """Noise for another number of samples is refused."""
+    source = shared(0, noises, (1, 8, 8))
+    with pytest.raises(ValueError, match="noise for"):
+        next(reverse_process(_Stub(small_card()), _flat(count), source))
+
+
+def test_no_gradients_and_no_side_effects(tiny_card: ModelCard) -> None:
+    """Nothing is recorded for training, and the caller's own gradients stay on meanwhile."""
+    card = replace(tiny_card, levels=2)
+    unet = random_unet(card).requires_grad_(True)
+    steps = reverse_process(
+        Model(card, unet), torch.full((1, 1, 28, 28), 0.5), shared(0, 1, card.shape)
+    )
+    for step in steps:
+        assert torch.is_grad_enabled()
+        assert not step.mean.requires_grad

@@ -1,0 +1,108 @@
+"""Muon gets the matrices and Adam the rest; the steps are those of the published algorithms."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sitegen.ihdm.training.optimizers import Optimizers, muon_names
+from sitegen.ihdm.training.options import TrainingOptions
+from tests.support.making import random_unet, small_card
+
+OPTIONS = TrainingOptions(
+    images=1000,
+    batch_size=10,
+    optimizer="muon",
+    learning_rate=0.5,
+    muon_learning_rate=0.25,
+    warmup_steps=10,
+)
+CARD = small_card(channel_mult=(1, 2), attention_levels=(0,))
+
+
+def parameters(layout: torch.memory_format = torch.contiguous_format) -> dict[str, nn.Parameter]:
+    """Those of a network with attention, each with a gradient."""
+    unet = random_unet(CARD).requires_grad_(True).to(memory_format=layout)  # type: ignore
+    named = dict(unet.named_parameters())
+    generator = torch.Generator().manual_seed(1)
+    for value in named.values():
+        value.grad = torch.empty_like(value).copy_(torch.randn(value.shape, generator=generator))
+    return named
+
+
+def orthogonal(matrix: Tensor) -> Tensor:
+    """U Vᵀ of U S Vᵀ: what Muon's iteration approximates."""
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    product: Tensor = left @ right
+    return product
+
+
+def test_who_gets_what() -> None:
+    """Matrices and kernels go to Muon; biases, norms and the first and last convolution do not."""
+    named = parameters()
+    names = muon_names(named)
+    assert "time_embed.0.weight" in names
+    assert "input_blocks.1.0.in_layers.2.weight" in names
+    assert "input_blocks.1.1.qkv.weight" in names
+    assert "middle_block.0.emb_layers.1.weight" in names
+    assert not {"input_blocks.0.0.weight", "out.2.weight"} & names
+    assert all(named[name].dim() >= 2 for name in names)
+    assert all("bias" not in name for name in names)
+    flat = {"a": torch.zeros(15, 64), "b": torch.zeros(64, 15), "c": torch.zeros(16, 4, 2, 2)}
+    assert muon_names(flat) == {"c"}
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_first_step_by_hand(layout: torch.memory_format) -> None:
+    """Muon's first step is nearly orthogonal, and as large as Adam's; Adam's is its rate."""
+    named = parameters(layout)
+    before = {name: value.detach().clone() for name, value in named.items()}
+    Optimizers(named, OPTIONS).step(4)
+    for name, value in named.items():
+        moved, gradient = before[name] - value.detach(), value.grad
+        assert gradient is not None
+        if name not in muon_names(named):
+            assert torch.allclose(moved, 0.25 * gradient.sign(), rtol=1e-3), name
+            continue
+        moved, wanted = moved.flatten(1), orthogonal(gradient.flatten(1))
+        largest = 0.125 * 0.2 * max(moved.shape) ** 0.5
+        alike = float((moved * wanted).sum() / (moved.norm() * wanted.norm()))
+        assert alike > 0.96, name
+        assert 0.6 < float(torch.linalg.matrix_norm(moved, 2)) / largest < 1.3, name
+
+
+def test_layouts_agree() -> None:
+    """A kernel in channels-last memory is moved as the same kernel in the usual memory."""
+    usual, other = parameters(), parameters(torch.channels_last)
+    for named in (usual, other):
+        Optimizers(named, OPTIONS).step(0)
+    for name, value in usual.items():
+        assert torch.allclose(value, other[name], atol=2e-3), name
+
+
+def test_adam_alone_is_adam() -> None:
+    """Without Muon, every parameter is moved by plain Adam at the rate of the step."""
+    named, same = parameters(), parameters()
+    Optimizers(named, TrainingOptions(warmup_steps=10)).step(3)
+    plain = torch.optim.Adam(same.values(), 4e-4, foreach=False)
+    plain.step()
+    assert all(torch.allclose(value, same[name]) for name, value in named.items())
+
+
+def test_state_goes_on() -> None:
+    """A second step from a saved state is the second step of who was never stopped."""
+    whole, parts = parameters(), parameters()
+    optimizers = Optimizers(whole, OPTIONS)
+    optimizers.step(0)
+    before = Optimizers(parts, OPTIONS)
+    before.step(0)
+    state = before.state()
+    assert state.keys() == {"optimizer", "muon"}
+    after = Optimizers(parts, OPTIONS)
+    after.restore(state)
+    optimizers.step(1)
+    after.step(1)
+    assert all(torch.equal(value, parts[name]) for name, value in whole.items())
+    with pytest.raises(KeyError):
+        after.restore({"optimizer": state["optimizer"]})

@@ -1,0 +1,292 @@
+"""Models as files: found by name or path, and what is missing is told with what to do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sitegen.config.loader import load_site
+from sitegen.core.errors import ConfigError, RefusedError
+from sitegen.core.files import digest
+from sitegen.core.resources import resource
+from sitegen.ihdm.card.card import preset
+from sitegen.ihdm.data.prior import read_prior
+from sitegen.models import registry as models
+from sitegen.models.registry import ModelSource, find_model, model_source, named_folder, site_models
+from tests.support.builders import CARD, write_site
+
+NOWHERE = Path("nowhere/site.toml")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A site with the model `tiny`."""
+    return write_site(tmp_path / "site")
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Models that travel with sitegen: `tiny` and `other`."""
+    for name in ("tiny", "other"):
+        folder = tmp_path / "shipped" / name
+        folder.mkdir(parents=True)
+        (folder / "model.toml").write_text(CARD)
+    monkeypatch.setattr(models, "resource", lambda name: tmp_path / "shipped")
+    return tmp_path / "shipped"
+
+
+def test_names_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model of the site or a shipped one by its name; a path, there or not, is itself."""
+    monkeypatch.chdir(tmp_path)
+    assert named_folder(Path("mnist")) == resource("models") / "mnist"
+    for path in (Path("nothing"), Path("models/mnist"), tmp_path / "mnist"):
+        assert named_folder(path) == path
+    Path("mnist").touch()
+    assert named_folder(Path("mnist")) == Path("mnist")
+
+
+def test_folder(config: Path) -> None:
+    """The card says where weights and prior lie; both are there."""
+    folder = config.parent / "models/tiny"
+    source = model_source("tiny", folder)
+    assert source.weights == folder / "weights.safetensors"
+    assert source.prior == folder / "prior.safetensors"
+    assert source.card_path == folder / "model.toml"
+    assert source.available
+    source.require_usable()
+
+
+@pytest.mark.parametrize("name", ["weights", "prior"])
+def test_file_missing(config: Path, name: str) -> None:
+    """Not available; asked to be used, it names the file."""
+    source = model_source("tiny", config.parent / "models/tiny")
+    path = config.parent / f"models/tiny/{name}.safetensors"
+    path.unlink()
+    assert not source.available
+    with pytest.raises(RefusedError, match=f"{path}: there is no such"):
+        source.require_usable()
+
+
+def test_example(config: Path) -> None:
+    """A card's picture is found beside it; where it is not there its pinned digest is known."""
+    folder = config.parent / "models/tiny"
+    assert model_source("tiny", folder).example is None
+    assert model_source("tiny", folder).example_sha256 is None
+    pinned = f'[example]\nfile = "one.png"\nsha256 = "{"a" * 64}"\n'
+    (folder / "model.toml").write_text(CARD + pinned)
+    source = model_source("tiny", folder)
+    assert source.example == folder / "one.png"
+    assert source.example_sha256 == "a" * 64
+    (folder / "one.png").write_bytes(b"picture")
+    assert model_source("tiny", folder).example_sha256 == digest(folder / "one.png")
+    assert source.available
+
+
+def test_ddpm_needs_no_prior(config: Path) -> None:
+    """It starts from noise."""
+    folder = config.parent / "models/tiny"
+    (folder / "model.toml").write_text(
+        'kind = "ddpm"\n'
+        + CARD.partition("[blur]")[0].replace("sampling_noise_std = 0.0125\n", "")
+        + '[diffusion]\nbeta_schedule = "cosine"\n[weights]\nfile = "weights.safetensors"\n'
+    )
+    source = model_source("tiny", folder)
+    assert source.prior is None
+    source.require_usable()
+    (folder / "weights.safetensors").unlink()
+    with pytest.raises(RefusedError, match="there is no such checkpoint"):
+        source.require_usable()
+
+
+def test_empty_and_odd_files(config: Path) -> None:
+    """An empty file, or a folder in its place, is no checkpoint."""
+    path = config.parent / "models/tiny/weights.safetensors"
+    path.write_bytes(b"")
+    with pytest.raises(RefusedError, match="is empty"):
+        model_source("tiny", config.parent / "models/tiny").require_usable()
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(RefusedError, match="this is a folder"):
+        model_source("tiny", config.parent / "models/tiny").require_usable()
+
+
+def test_folder_without_card(tmp_path: Path) -> None:
+    """The card that is missing is named."""
+    with pytest.raises(RefusedError, match=r"model\.toml: there is no such model card"):
+        model_source("x", tmp_path)
+
+
+def test_card_without_weights(tmp_path: Path) -> None:
+    """What to add is told."""
+    (tmp_path / "model.toml").write_text(CARD.partition("[weights]")[0])
+    with pytest.raises(RefusedError, match=r"names no weights; add \[weights\]"):
+        model_source("x", tmp_path)
+
+
+def test_checkpoint_with_a_card_elsewhere(config: Path, tmp_path: Path) -> None:
+    """The prior lies beside the card, whatever file the card names as weights."""
+    checkpoint = tmp_path / "checkpoint.pth"
+    checkpoint.write_bytes(b"weights")
+    source = model_source("x", checkpoint, config.parent / "models/tiny/model.toml")
+    assert source.weights == checkpoint
+    assert source.prior == config.parent / "models/tiny/prior.safetensors"
+
+
+def test_checkpoint_with_its_card_beside(config: Path, reference: Path) -> None:
+    """The card in the folder counts if it names the file, and not otherwise."""
+    folder = config.parent / "models/tiny"
+    assert model_source("x", folder / "weights.safetensors").card_path == folder / "model.toml"
+    (folder / "other.pth").write_bytes((reference / "tiny/checkpoint.pth").read_bytes())
+    with pytest.raises(RefusedError, match=r"other\.pth: a checkpoint does not say .*--card"):
+        model_source("x", folder / "other.pth")
+
+
+def test_model_without_prior(config: Path) -> None:
+    """It can be planned, not used; the message has a command that makes a prior."""
+    card = config.parent / "models/tiny/model.toml"
+    card.write_text(CARD.partition("[prior]")[0])
+    source = model_source("tiny", card.parent)
+    assert source.available
+    assert source.prior_sha256 is None
+    with pytest.raises(RefusedError) as error:
+        source.require_usable()
+    assert f"add_prior('{card}', 'DIR')" in str(error.value)
+
+
+def test_models_of_a_site(config: Path) -> None:
+    """By their names in site.toml."""
+    found = site_models(load_site(config))
+    assert list(found) == ["tiny"]
+    assert found["tiny"].weights == config.parent / "models/tiny/weights.safetensors"
+
+
+def test_find_by_name(config: Path, shipped: Path) -> None:
+    """The site's model comes before a shipped one; without a site there are the shipped ones."""
+    assert find_model("tiny", None, config).weights.parent == config.parent / "models/tiny"
+    assert find_model("other", None, config).weights.parent == shipped / "other"
+    assert find_model("tiny", None, NOWHERE).weights.parent == shipped / "tiny"
+
+
+def test_folder_of_that_name_here(
+    config: Path, shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Samples in ./tiny do not hide the model tiny; a folder of another name is taken."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny").mkdir()
+    (shipped / "other").rename(tmp_path / "mine")
+    assert find_model("tiny", None, config).weights.parent == config.parent / "models/tiny"
+    assert find_model("mine", None, config).weights == Path("mine/weights.safetensors")
+
+
+@pytest.mark.parametrize("path", ["models/tiny", "models/tiny/weights.safetensors"])
+def test_find_by_path(config: Path, path: str) -> None:
+    """A path needs no site, not even a valid one."""
+    config.write_text("broken")
+    found = find_model(str(config.parent / path), None, config)
+    assert found.weights == config.parent / "models/tiny/weights.safetensors"
+
+
+def test_card_of_the_command_line(config: Path, tmp_path: Path) -> None:
+    """It is used instead of the model's own."""
+    card = tmp_path / "card.toml"
+    card.write_text(CARD.replace("levels = 4", "levels = 7"))
+    for name in ("tiny", str(config.parent / "models/tiny")):
+        assert find_model(name, card, config).card.levels == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("tini", "neither a file nor a model's name.*tiny"),
+        ("no/such.pth", "no/such.pth: there is no such checkpoint"),
+    ],
+)
+def test_nothing_of_that_name(config: Path, shipped: Path, name: str, words: str) -> None:
+    """The nearest name, or the path that is not there."""
+    with pytest.raises(RefusedError, match=words):
+        find_model(name, None, config)
+
+
+def test_broken_site(config: Path) -> None:
+    """A name is looked up in the site, so the site must be readable."""
+    config.write_text("broken")
+    with pytest.raises(ConfigError, match="is not TOML"):
+        find_model("tiny", None, config)
+
+
+def test_digests_are_of_the_bytes(config: Path) -> None:
+    """Not of the names."""
+    source = model_source("tiny", config.parent / "models/tiny")
+    moved = replace(source, weights=source.weights.rename(source.weights.with_name("moved")))
+    assert moved.weights_sha256 == model_source("x", moved.weights, moved.card_path).weights_sha256
+    assert moved.weights_sha256 != moved.prior_sha256
+
+
+PRESET = """
+title = "A title"
+[models.cifar]
+path = "checkpoints/cifar.pth"
+preset = "cifar10"
+"""
+
+
+@pytest.fixture
+def dropped(tmp_path: Path) -> Path:
+    """Where the checkpoint of a site's preset belongs; nothing is there."""
+    write_site(tmp_path / "waiting", site=PRESET)
+    return tmp_path / "waiting/checkpoints/cifar.pth"
+
+
+def cifar(dropped: Path) -> ModelSource:
+    """The model of that checkpoint."""
+    return site_models(load_site(dropped.parent.parent / "site.toml"))["cifar"]
+
+
+def test_preset_without_its_checkpoint(dropped: Path) -> None:
+    """It is not available, and what asks for it is told where to put it or how to leave it out."""
+    source = cifar(dropped)
+    assert (source.available, source.lacking) == (False, dropped)
+    for use in (source.require_usable, lambda: source.weights_sha256):
+        with pytest.raises(RefusedError, match="there is no such checkpoint") as caught:
+            use()
+        assert "\nput it there, or leave out" in str(caught.value)
+        assert '{% if available("cifar") %}' in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["cifar.pth", "cifar/checkpoint_130000.pth", "cifar.pth/a.pt"])
+def test_preset_with_its_checkpoint(dropped: Path, name: str) -> None:
+    """The file itself, or the one in a folder of its name; card and prior are the preset's."""
+    file = dropped.parent / name
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"weights")
+    (file.parent / ".checkpoint.pth").write_bytes(b"being written")
+    source = cifar(dropped)
+    assert (source.weights, source.available, source.approximate) == (file, True, True)
+    assert source.card == preset("cifar10")
+    assert source.prior is not None
+    assert read_prior(source.prior, source.card).image_size == 32
+    source.require_usable()
+    found = find_model("cifar", None, dropped.parent.parent / "site.toml")
+    assert (found.weights, found.prior) == (file, source.prior)
+
+
+def test_several_checkpoints_in_a_folder(dropped: Path) -> None:
+    """Which one is meant cannot be known."""
+    folder = dropped.with_suffix("")
+    folder.mkdir(parents=True)
+    for name in ("checkpoint_1.pth", "checkpoint_2.pth"):
+        (folder / name).write_bytes(b"weights")
+    with pytest.raises(RefusedError, match=r"holds 2 checkpoints \(checkpoint_1\.pth, c"):
+        cifar(dropped)
+
+
+def test_card_of_the_command_line_for_a_preset(dropped: Path, config: Path) -> None:
+    """It is used instead of the preset, for the checkpoint that was dropped."""
+    file = dropped.with_suffix("") / "a.pth"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"weights")
+    card = config.parent / "models/tiny/model.toml"
+    found = find_model("cifar", card, dropped.parent.parent / "site.toml")
+    assert (found.weights, found.card.levels) == (file, 4)

@@ -1,0 +1,299 @@
+"""`sample`: arrays and pictures as contracted, the same however many are asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from numpy.typing import NDArray
+from PIL import Image
+
+from sitegen.cli.main import cli
+from sitegen.core.errors import ConfigError, PlatformError, TargetError
+from sitegen.core.files import temporary_path
+from sitegen.core.progress import Advance, Silent
+from sitegen.ihdm.process.diffusion import ddpm_process, initial_noise, to_pixels
+from sitegen.ihdm.process.noise import independent
+from sitegen.media.frames import to_uint8
+from sitegen.models.registry import model_source
+from sitegen.sampling import export as sampling
+from sitegen.sampling.export import Request, check_output, sample
+from sitegen.sampling.models import DdpmSampler, HeatSampler, load_ddpm_sampler, load_heat_sampler
+from tests.support.builders import CPU, temporaries, tree_hash
+from tests.support.tinymodel import LEVELS, on_one_thread, write_ddpm, write_model
+
+one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
+
+
+@pytest.fixture(scope="module", params=[1, 3])
+def sampler(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> HeatSampler:
+    """A tiny model, grey or in colour."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    return load_heat_sampler(model_source("tiny", write_model(folder, channels=request.param)), CPU)
+
+
+def draw(
+    sampler: HeatSampler | DdpmSampler, folder: Path, **wishes: Any
+) -> Mapping[str, NDArray[np.float32]]:
+    """The arrays of a request."""
+    path = sample(sampler, Request(**wishes), folder / "x.npz", Silent())
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays}
+
+
+def test_ddpm(tmp_path: Path) -> None:
+    """A DDPM's arrays are in [0, 1], as its process makes them from its noise; it has no δ."""
+    folder = write_ddpm(tmp_path / "noise")
+    sampler = load_ddpm_sampler(model_source("noise", folder), CPU)
+    arrays = draw(sampler, tmp_path, count=3, seed=7, trajectory=True)
+    shape = sampler.model.card.shape
+    x_K = initial_noise(7, range(3), shape)
+    steps = list(ddpm_process(sampler.model, x_K, independent(7, range(3), shape)))
+    np.testing.assert_allclose(arrays["initial"], to_pixels(x_K), atol=1e-6)
+    np.testing.assert_allclose(arrays["final"], to_pixels(steps[-1].mean), atol=1e-5)
+    np.testing.assert_allclose(arrays["states"][1], to_pixels(steps[0].state), atol=1e-5)
+    assert arrays["final"].min() >= 0
+    assert arrays["final"].max() <= 1
+    assert arrays["sampling_noise_std"] == 0
+    with pytest.raises(ConfigError, match="a DDPM has none"):
+        draw(sampler, tmp_path, count=1, sampling_noise_std=0.1)
+    with pytest.raises(ConfigError, match='of kind "ddpm", and this needs "ihdm"'):
+        load_heat_sampler(model_source("noise", folder), CPU)
+
+
+def test_ddpm_on_the_command_line(tmp_path: Path) -> None:
+    """`sitegen sample` takes the folder; images to start from are refused."""
+    command = ["sample", str(write_ddpm(tmp_path / "noise")), "--count", "2"]
+    done = CliRunner().invoke(cli, [*command, "--output", str(tmp_path / "x.npz")])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "x.npz").exists()
+    command += ["--data", str(tmp_path), "--output", str(tmp_path / "y.npz")]
+    error = CliRunner().invoke(cli, command).exception
+    assert isinstance(error, ConfigError)
+    assert "--data: a DDPM starts from noise" in str(error)
+
+
+def test_arrays(sampler: HeatSampler, tmp_path: Path) -> None:
+    """Names, shapes and types of the contract, and what belongs together is equal."""
+    arrays = draw(sampler, tmp_path, count=3, seed=7, trajectory=True)
+    shape = sampler.model.card.shape
+    wanted = {
+        "final": (3, *shape),
+        "initial": (3, *shape),
+        "states": (LEVELS + 1, 3, *shape),
+        "means": (LEVELS, 3, *shape),
+        "levels": (LEVELS + 1,),
+        "seed": (),
+        "sampling_noise_std": (),
+    }
+    assert {name: array.shape for name, array in arrays.items()} == wanted
+    floats = ("final", "initial", "states", "means")
+    assert {arrays[name].dtype for name in floats} == {np.dtype(np.float32)}
+    assert arrays["levels"].tolist() == [4, 3, 2, 1, 0]
+    assert arrays["seed"] == 7
+    assert arrays["sampling_noise_std"] == sampler.model.card.sampling_noise_std
+    np.testing.assert_array_equal(arrays["states"][0], arrays["initial"])
+    np.testing.assert_array_equal(arrays["means"][-1], arrays["final"])
+    deviation = (arrays["states"][1:] - arrays["means"]).std()
+    assert 0.5 < deviation / float(arrays["sampling_noise_std"]) < 1.5
+    assert arrays["final"].min() < 0  # unclipped
+
+
+def test_arrays_without_trajectory(sampler: HeatSampler, tmp_path: Path) -> None:
+    """Only the ends are kept, and they are the same."""
+    ends = draw(sampler, tmp_path, count=3, seed=7)
+    whole = draw(sampler, tmp_path, count=3, seed=7, trajectory=True)
+    assert sorted(ends) == ["final", "initial", "sampling_noise_std", "seed"]
+    for name, array in ends.items():
+        np.testing.assert_array_equal(array, whole[name])
+
+
+@pytest.mark.parametrize("at_once", [1, 5])
+def test_chunks_do_not_show(
+    sampler: HeatSampler, tmp_path: Path, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many are drawn at a time, the arrays are the same within float error."""
+    whole = draw(sampler, tmp_path, count=12, trajectory=True)
+    monkeypatch.setattr(sampling, "AT_ONCE", at_once)
+    pieces = draw(sampler, tmp_path, count=12, trajectory=True)
+    for name, array in whole.items():
+        assert np.abs(pieces[name] - array).max() <= 1e-5 * np.abs(array).max(), name
+
+
+def test_fewer_are_the_first_of_more(sampler: HeatSampler, tmp_path: Path) -> None:
+    """Sample 2 of 3 is sample 2 of 12; another seed has others."""
+    few = draw(sampler, tmp_path, count=3, seed=1)["final"]
+    many = draw(sampler, tmp_path, count=12, seed=1)["final"]
+    assert np.abs(few - many[:3]).max() < 1e-5 * np.abs(many).max()
+    assert np.abs(draw(sampler, tmp_path, count=3, seed=2)["final"] - few).max() > 0.01
+
+
+def test_largest_seed(sampler: HeatSampler, tmp_path: Path) -> None:
+    """Seeds go up to 2^63 − 1, and come back exactly."""
+    arrays = draw(sampler, tmp_path, count=1, seed=2**63 - 1)
+    assert int(arrays["seed"]) == 2**63 - 1
+
+
+def test_noise_can_be_chosen(sampler: HeatSampler, tmp_path: Path) -> None:
+    """δ = 0 is taken as said: states are means."""
+    arrays = draw(sampler, tmp_path, count=2, sampling_noise_std=0.0, trajectory=True)
+    assert arrays["sampling_noise_std"] == 0
+    np.testing.assert_array_equal(arrays["states"][1:], arrays["means"])
+
+
+def test_same_file_again(sampler: HeatSampler, tmp_path: Path) -> None:
+    """The same request gives the same bytes, over the old file."""
+    draw(sampler, tmp_path, count=2)
+    before = (tmp_path / "x.npz").read_bytes()
+    draw(sampler, tmp_path, count=2)
+    assert (tmp_path / "x.npz").read_bytes() == before
+    assert temporaries(tmp_path) == []
+
+
+def test_pictures(sampler: HeatSampler, tmp_path: Path) -> None:
+    """One PNG a sample, named by seed and number, as the arrays say."""
+    sample(sampler, Request(3, seed=7), tmp_path / "out", Silent())
+    final = to_uint8(draw(sampler, tmp_path, count=3, seed=7)["final"])
+    names = [f"sample-7-{index:05d}.png" for index in range(3)]
+    assert sorted(path.name for path in (tmp_path / "out").rglob("*")) == names
+    for name, wanted in zip(names, final, strict=True):
+        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / name)), wanted)
+
+
+def test_pictures_of_trajectories(sampler: HeatSampler, tmp_path: Path) -> None:
+    """A folder a sample, a picture a level, so that they sort and play."""
+    sample(sampler, Request(2, trajectory=True), tmp_path / "out", Silent())
+    states = draw(sampler, tmp_path, count=2, trajectory=True)["states"]
+    for index in range(2):
+        folder = tmp_path / "out" / f"sample-0-{index:05d}"
+        assert len(list(folder.iterdir())) == LEVELS + 1
+        for level in range(LEVELS + 1):
+            picture = np.asarray(Image.open(folder / f"level-{level:04d}.png"))
+            np.testing.assert_array_equal(picture, to_uint8(states[LEVELS - level])[index])
+    assert len(list((tmp_path / "out").glob("*.png"))) == 2
+
+
+def test_progress(sampler: HeatSampler, tmp_path: Path) -> None:
+    """It tells how many samples and steps there are to come."""
+    report = Silent()
+    sample(sampler, Request(65), tmp_path / "x.npz", report)
+    assert report.lines == [f"sampling 65: {2 * LEVELS} steps"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("there.txt", "is a file"),
+        ("there.npz", "is a folder"),
+        ("x.png", r"must not end in \.png"),
+        ("x.NPY", r"must not end in \.NPY"),
+        ("x.safetensors", r"must not end in \.safetensors"),
+    ],
+)
+def test_output_that_cannot_be(tmp_path: Path, name: str, words: str) -> None:
+    """A file for a folder, a folder for a file, and endings that mean something else."""
+    (tmp_path / "there.txt").touch()
+    (tmp_path / "there.npz").mkdir()
+    with pytest.raises(ConfigError, match=words):
+        check_output(tmp_path / name)
+
+
+def test_output_is_checked_before_sampling(sampler: HeatSampler, tmp_path: Path) -> None:
+    """Also where it is called from Python."""
+    report = Silent()
+    with pytest.raises(ConfigError, match="must not end in"):
+        sample(sampler, Request(1), tmp_path / "x.png", report)
+    assert report.lines == []
+
+
+@pytest.mark.parametrize("name", ["x.npz", "x.NPZ", "out", "v1.2", "there.png"])
+def test_output_that_can_be(tmp_path: Path, name: str) -> None:
+    """An .npz file, a new folder, or one that is there."""
+    (tmp_path / "there.png").mkdir()
+    check_output(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["x.npz", "out"])
+def test_unwritable_output_is_found_before_sampling(
+    sampler: HeatSampler, tmp_path: Path, name: str
+) -> None:
+    """The error names the output; no step was taken."""
+    (tmp_path / "file").touch()
+    report = Silent()
+    with pytest.raises(PlatformError, match=f"cannot write {tmp_path}/file"):
+        sample(sampler, Request(1), tmp_path / "file" / name, report)
+    assert report.lines == []
+
+
+def test_disk_that_fills_up(
+    sampler: HeatSampler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture that cannot be written leaves no part of itself, nor a folder made for it."""
+
+    def fail(self: Image.Image, path: Path, kind: str) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(PlatformError, match=r"sample-0-00000\.png: No space left"):
+        sample(sampler, Request(1), tmp_path / "out", Silent())
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["new/deep", "new/x.npz"])
+def test_interrupted_before_the_first_sample(
+    sampler: HeatSampler, tmp_path: Path, name: str
+) -> None:
+    """No empty folder stays; one that was there does, and so do pictures that were finished."""
+
+    class Stopping(Silent):
+        left = 2
+
+        @contextlib.contextmanager
+        def rendering(self, title: str, steps: int) -> Iterator[Advance]:
+            def advance() -> None:
+                self.left -= 1
+                if not self.left:
+                    raise SystemExit(130)
+
+            yield advance
+
+    (tmp_path / "old").mkdir()
+    for folder in (tmp_path, tmp_path / "old"):
+        with pytest.raises(SystemExit):
+            sample(sampler, Request(1), folder / name, Stopping())
+    assert [each.name for each in tmp_path.rglob("*")] == ["old"]
+    with pytest.raises(SystemExit):
+        sample(sampler, Request(1, trajectory=True), tmp_path / "kept", Stopping())
+    assert list(tmp_path.glob("kept/*/*.png"))
+
+
+def test_diverging_model(tmp_path: Path) -> None:
+    """It stops, names the level, and leaves the old file."""
+    model = write_model(tmp_path / "tiny", spoil=1e6)
+    broken = load_heat_sampler(model_source("tiny", model), CPU)
+    (tmp_path / "x.npz").write_bytes(b"old")
+    with pytest.raises(TargetError, match="level 3"):
+        draw(broken, tmp_path, count=1)
+    assert (tmp_path / "x.npz").read_bytes() == b"old"
+    assert temporaries(tmp_path) == []
+
+
+def test_other_files_of_the_folder_stay(sampler: HeatSampler, tmp_path: Path) -> None:
+    """A folder may hold other things; what a live process has under way is not touched."""
+    (tmp_path / "notes.txt").write_text("mine")
+    live = temporary_path(tmp_path)
+    live.touch()
+    sample(sampler, Request(1), tmp_path, Silent())
+    before = tree_hash(tmp_path)
+    sample(sampler, Request(1), tmp_path, Silent())
+    assert tree_hash(tmp_path) == before
+    assert live.exists()
