@@ -1,4 +1,4 @@
-"""What keeps this tier quick: a test here starts no process, so no browser, encoder or git either."""
+"""What keeps this tier quick: a test here starts no process: no browser, encoder or git."""
 
 from __future__ import annotations
 
