@@ -130,7 +130,7 @@ def test_no_cycles() -> None:
 
 
 def test_only_bridges_need_torch() -> None:
-    """Outside the model, all but its bridges is imported where torch and the encoder are missing."""
+    """Outside the model, all but its bridges is imported where torch and encoder are missing."""
     skipped = ("sitegen.ihdm.", "sitegen.__main__")
     names = [name for name in modules() if not name.startswith(skipped)]
     lacking = json.loads(run(BLOCK + IMPORT_EACH, json.dumps(names)))
