@@ -1,1 +1,1 @@
-"""The card of a model (`model.toml`): its defaults, networks, schedule and presets; no torch."""
+"""The card of a model (`model.toml`): defaults as δ, networks, schedule and presets; no torch."""
