@@ -25,7 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-from sitegen.core.diagnostics import Diagnostic, close_match, known_words, quoted
+from sitegen.core.diagnostics import Diagnostic, close_match, dotted, known_words, quoted
 from sitegen.core.resources import resource
 from sitegen.core.source import KeyPath, odd_character, page_sources, shown
 from sitegen.core.validation import HostName, SiteUrl, Slug, Text, Url, reject_if, told_as
@@ -281,9 +281,3 @@ class Site(TomlTable):
         self._root = Path((context or {}).get("root", Path.cwd()))
         for name, entry in self.models.items():
             entry._name = name
-
-
-def dotted(loc: KeyPath) -> str:
-    """Write a path of keys as TOML has it: `authors[1].url`."""
-    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc]
-    return "".join(parts).removeprefix(".")
