@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from sitegen.config.schema import Site
+from sitegen.config.schema import GONE, Site
 from sitegen.core.diagnostics import config_error, toml_diagnostics
 from sitegen.core.source import parse_toml, read_text, shown, toml_lines
 
@@ -22,6 +22,6 @@ def parse_site(text: str, path: Path) -> Site:
     try:
         site = Site.model_validate(data, context={"root": path.absolute().parent})
     except ValidationError as error:
-        raise config_error(toml_diagnostics(error, Site, text, shown(path))) from error
+        raise config_error(toml_diagnostics(error, Site, text, shown(path), GONE)) from error
     site._file, site._lines = shown(path), toml_lines(text)
     return site

@@ -1,4 +1,4 @@
-"""The tables of `site.toml` beside the first one, and the kinds of values that they hold.
+"""The tables of `site.toml`, and the kinds of values that they hold.
 
 A key is one field of a table, with one sentence that says what it is for: that sentence is what an
 author is shown. Paths start at the folder of `site.toml`, links at the root of the site.
@@ -224,6 +224,10 @@ def _menu(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
     return names
 
 
+GONE: Mapping[KeyPath, str] = {("theme",): "there is one look; remove this key"}
+"""Keys that a `site.toml` may still have from earlier, and what to do about each."""
+
+
 class Site(TomlTable):
     """The whole of `site.toml`."""
 
@@ -256,7 +260,6 @@ class Site(TomlTable):
         description="The models that pages can call, by name.",
     )
     citation: Citation | None = Field(None, description="How to cite the paper.")
-    theme: Literal["paper"] = Field("paper", description="The look of the pages.")
     output: OwnFolder = Field(
         Path("build"), validate_default=True, description="The folder that the site is built in."
     )

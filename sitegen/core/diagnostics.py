@@ -8,6 +8,7 @@ import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
+from types import MappingProxyType
 from typing import Any, get_args
 
 from pydantic import ValidationError
@@ -88,22 +89,27 @@ def quoted(value: object) -> str:
 
 
 def toml_diagnostics(
-    error: ValidationError, document: Any, text: str, file: str
+    error: ValidationError,
+    document: Any,
+    text: str,
+    file: str,
+    gone: Mapping[KeyPath, str] = MappingProxyType({}),
 ) -> list[Diagnostic]:
     """Everything that pydantic finds wrong with a TOML document, in the order of its lines.
 
     document: the model or validated dataclass that the whole document was to become
     text: the document, valid TOML
     file: what messages call it
+    gone: keys that there once were, and what to do about each
     """
     lines = toml_lines(text)
     found = []
     for item in error.errors(include_url=False)[:_ENOUGH]:
         path, known = _placed(item["loc"], document, lines)
-        at = next(
-            (lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), None
-        )
-        found.append(Diagnostic(file, at, f"{dotted(path)}{rule(item, known)}".removeprefix(": ")))
+        heads = (path[:end] for end in range(len(path), 0, -1))
+        at = next((lines[head] for head in heads if head in lines), None)
+        words = f": {gone[path]}" if path in gone else rule(item, known)
+        found.append(Diagnostic(file, at, f"{dotted(path)}{words}".removeprefix(": ")))
     return sorted(found, key=lambda problem: problem.line or 0)
 
 

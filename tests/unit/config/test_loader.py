@@ -81,7 +81,7 @@ def test_defaults(tmp_path: Path) -> None:
     """A title is enough."""
     site = make_site(tmp_path, 'title = "T"')
     assert (site.output, site.cache_dir) == (tmp_path / "build", tmp_path / ".sitegen")
-    assert (site.language, site.theme, dict(site.models), site.authors) == ("en", "paper", {}, ())
+    assert (site.language, dict(site.models), site.authors) == ("en", {}, ())
 
 
 def test_root_does_not_depend_on_the_working_folder(
@@ -246,7 +246,7 @@ MESSAGES = [
         'title = "T"\noutput = "a"\ncache_dir = "a/b"',
         'site.toml:3: cache_dir = "a/b": should not overlap with output = "a"',
     ),
-    ('title = "T"\ntheme = "dark"', 'site.toml:2: theme = "dark": should be "paper"'),
+    ('title = "T"\ntheme = "dark"', "site.toml:2: theme: there is one look; remove this key"),
     (
         'title = "T"\ntitle = "U"',
         "site.toml:2: is not TOML: cannot overwrite a value; the key stands in this table already",
