@@ -55,9 +55,17 @@ class Diagnostic:
 
 def config_error(problems: Iterable[object]) -> ConfigError:
     """Make one error out of everything that is wrong, to be raised: one line a problem."""
-    lines = [str(problem) for problem in problems]
-    more = [f"… and {len(lines) - _MOST} problems more"] if len(lines) > _MOST else []
-    return ConfigError("\n".join([*lines[:_MOST], *more]))
+    found = tuple(problems)
+    lines = [str(problem) for problem in found[:_MOST]]
+    more = [f"… and {len(found) - _MOST} problems more"] if len(found) > _MOST else []
+    error = ConfigError("\n".join([*lines, *more]))
+    error.problems = found
+    return error
+
+
+def in_order(problems: Iterable[object]) -> list[object]:
+    """What is wrong with one file, each thing once, in the order of its lines."""
+    return sorted(dict.fromkeys(problems), key=lambda problem: getattr(problem, "line", None) or 0)
 
 
 def close_match(word: str, known: Iterable[str]) -> str:

@@ -20,7 +20,7 @@ def files(tmp_path: Path) -> PageFiles:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"abc")
     Image.new("L", (3, 2)).save(tmp_path / "a ü.png")
-    return PageFiles(SiteFolder(tmp_path), URIS)
+    return PageFiles(SiteFolder(tmp_path), URIS, {"media.json", "robots.txt"})
 
 
 def test_picture(files: PageFiles) -> None:

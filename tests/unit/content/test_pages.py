@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 
 from sitegen.config.loader import load_site
 from sitegen.config.schema import Site
-from sitegen.content.pages import Page, read_page, read_pages
+from sitegen.content.pages import Page, read_pages
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError
 from sitegen.figures.base import Figure
@@ -28,7 +28,7 @@ def read(folder: Path, index: str, *available: str) -> Page:
     """Read a front page on which the models named are available; `x` may or may not be."""
     waits = '[models.x]\npath = "x.pth"\npreset = "cifar10"\n'
     site = make_site(folder, SITE + (waits if 'available("x")' in index else ""), index)
-    return read_page(folder / "pages" / "index.md", site, {"mnist", *available}.__contains__)
+    return read_pages(site, {"mnist", *available}.__contains__)[0]
 
 
 def fault(folder: Path, index: str) -> str:
