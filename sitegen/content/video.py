@@ -178,17 +178,17 @@ def _boxes(data: bytes, kind: bytes, start: int, end: int) -> Iterator[tuple[byt
 
 def _webm_size(data: bytes) -> tuple[int, int] | None:
     """The size of the first track of pictures."""
-    for segment in _elements(data, _SEGMENT, 0, len(data)):
-        for tracks in _elements(data, _TRACKS, *segment):
-            for entry in _elements(data, _ENTRY, *tracks):
-                for video in _elements(data, _VIDEO, *entry):
-                    sides = [
-                        int.from_bytes(data[start:end], "big")
-                        for kind in (_WIDTH, _HEIGHT)
-                        for start, end in _elements(data, kind, *video)
-                    ]
-                    if len(sides) == 2 and all(sides):
-                        return sides[0], sides[1]
+    bounds = [(0, len(data))]
+    for kind in (_SEGMENT, _TRACKS, _ENTRY, _VIDEO):
+        bounds = [inner for outer in bounds for inner in _elements(data, kind, *outer)]
+    for video in bounds:
+        sides = [
+            int.from_bytes(data[start:end], "big")
+            for kind in (_WIDTH, _HEIGHT)
+            for start, end in _elements(data, kind, *video)
+        ]
+        if len(sides) == 2 and all(sides):
+            return sides[0], sides[1]
     return None
 
 

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from sitegen.core.diagnostics import close_match
 from sitegen.core.files import digest_bytes
-from sitegen.core.source import shown
+from sitegen.core.source import inside_fault, shown
 
 LARGEST = 100_000_000
 """Bytes; hosts of static sites take no larger file."""
@@ -73,13 +73,11 @@ class SiteFolder:
 
     def _require_open(self, path: Path) -> None:
         """Refuse what lies elsewhere, is hidden, or is in a folder that sitegen fills."""
-        real, root = path.resolve(), self.root.resolve()
-        if not real.is_relative_to(root):
-            raise ValueError("is a link out of the site's folder; put the file itself there")
-        if any(part.startswith(".") for part in real.relative_to(root).parts):
-            raise ValueError("is hidden, and hidden files are not published")
+        fault = inside_fault(path, self.root)
+        if fault is not None:
+            raise ValueError(fault)
         for folder in self.closed:
-            if real.is_relative_to(folder.resolve()):
+            if path.resolve().is_relative_to(folder.resolve()):
                 raise ValueError(f"lies in {shown(folder)}, which sitegen fills; keep it elsewhere")
 
     def _close(self, name: str, others: Iterable[str]) -> str:

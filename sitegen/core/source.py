@@ -60,22 +60,25 @@ def read_text(path: Path) -> str:
     return text.replace("\r\n", "\n")
 
 
+def inside_fault(path: Path, root: Path) -> str | None:
+    """Say why a file must not be published: it lies outside of `root` or is hidden; or None."""
+    real, whole = Path(os.path.realpath(path)), Path(os.path.realpath(root))
+    if not real.is_relative_to(whole):
+        return "is a link out of the site's folder; put the file itself there"
+    if any(part.startswith(".") for part in real.relative_to(whole).parts):
+        return "is hidden, and hidden files are not published"
+    return None
+
+
 def require_inside(path: Path, root: Path) -> None:
     """Refuse a link that leads out of the site's folder `root`, to a hidden file or nowhere.
 
     Raises ConfigError, with what to do. A hidden link, as editors keep them, may lead nowhere.
     """
-    real, whole = Path(os.path.realpath(path)), Path(os.path.realpath(root))
-    fault = None
-    if not real.is_relative_to(whole):
-        fault = "is a link out of the site's folder; put the file itself there"
-    elif path.name.startswith("."):
-        return
-    elif any(part.startswith(".") for part in real.relative_to(whole).parts):
-        fault = "is a link to a hidden file, and those are not published; put the file itself there"
-    elif path.is_symlink() and not path.exists():
+    fault = inside_fault(path, root)
+    if fault is None and path.is_symlink() and not path.exists():
         fault = "is a link that leads nowhere; mend it, or remove it"
-    if fault is not None:
+    if fault is not None and not (path.name.startswith(".") and "out of" not in fault):
         raise ConfigError(f"{shown(path)}: {fault}")
 
 

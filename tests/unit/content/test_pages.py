@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import time
+from difflib import SequenceMatcher
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from markupsafe import Markup
@@ -13,7 +14,7 @@ from PIL import Image as Pillow
 
 from sitegen.config.loader import load_site
 from sitegen.config.schema import Site
-from sitegen.content import pages
+from sitegen.content.markdown import parse
 from sitegen.content.pages import Page, read_pages
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError
@@ -265,37 +266,31 @@ def test_pictures_and_videos(tmp_path: Path) -> None:
     assert 'href="talk.pdf"' in html(page)
 
 
-def test_pictures_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_are_decoded_once(tmp_path: Path) -> None:
     """However often pages are read, for what is hidden and at each save, until they change."""
     with_files(tmp_path)
     time.sleep(0.03)  # a file that has just been written may be written again
-    decoded = []
-    opened = Pillow.open
-    monkeypatch.setattr(
-        Pillow, "open", lambda *words, **more: (decoded.append(1), opened(*words, **more))[1]
-    )
     text = '![a](setup.png)\n\n{% if available("x") %}\nB\n{% endif %}\n'
-    for _ in range(3):
-        read(tmp_path, text)
-    assert len(decoded) == 1
+    with patch.object(Pillow, "open", wraps=Pillow.open) as opened:
+        for _ in range(3):
+            read(tmp_path, text)
+    assert opened.call_count == 1
     Pillow.new("RGB", (9, 9)).save(tmp_path / "setup.png")
     assert 'width="9"' in html(read(tmp_path, text))
 
 
-def test_a_page_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_is_parsed_once(tmp_path: Path) -> None:
     """It is read again only where it hides something; its lines are matched once, if at all."""
-    parsed, matched = [], []
-    parse, matcher = pages.parse, difflib.SequenceMatcher
-    monkeypatch.setattr(pages, "parse", lambda *words: (parsed.append(1), parse(*words))[1])
-    monkeypatch.setattr(
-        difflib, "SequenceMatcher", lambda *words: (matched.append(1), matcher(*words))[1]
-    )
     waits = '[models.x]\npath = "x.pth"\npreset = "cifar10"\n'
     site = make_site(tmp_path, SITE + waits, "## A\n\n" + "[a](#h-a)\n\n" * 40)
-    read_pages(site, lambda _: False)
-    assert (len(parsed), len(matched)) == (1, 1)
-    read(tmp_path, 'A\n{% if available("x") %}\nB\n{% endif %}\n')
-    assert (len(parsed), len(matched)) == (3, 1)
+    with (
+        patch("sitegen.content.pages.parse", wraps=parse) as parsed,
+        patch("difflib.SequenceMatcher", wraps=SequenceMatcher) as matched,
+    ):
+        read_pages(site, lambda _: False)
+        assert (parsed.call_count, matched.call_count) == (1, 1)
+        read(tmp_path, 'A\n{% if available("x") %}\nB\n{% endif %}\n')
+        assert (parsed.call_count, matched.call_count) == (3, 1)
 
 
 def test_links_of_the_config(tmp_path: Path) -> None:
@@ -389,7 +384,7 @@ def test_a_place_that_is_hidden(tmp_path: Path) -> None:
     ("target", "told"),
     [
         ("../../secret", "is a link out of the site's folder; put"),
-        ("../.env", "is a link to a hidden file"),
+        ("../.env", "is hidden"),
         ("about.md", "is a link that leads nowhere"),
         ("nothing", "is a link that leads nowhere"),
         ("index.md", None),
