@@ -116,19 +116,26 @@ class Calls:
                 yield _fault(figure, f"id = {quoted(figure.id)} is taken; choose another")
             seen.add(figure.id)
 
+    def body(self, parts: Sequence[Markup | int]) -> tuple[Markup | Shown, ...]:
+        """What stands on the page, in order; what the calls made has an id, wrong ones are gone.
+
+        Where the author gave none it is made up: `mnist-trajectories`, `mnist-trajectories-2`, …
+        """
+        found = (self.made[part] if isinstance(part, int) else part for part in parts)
+        body = [part for part in found if part is not None]
+        taken = {part.id for part in body if not isinstance(part, Markup)}
+        return tuple(part if isinstance(part, Markup) else _named(part, taken) for part in body)
+
+
+def _named(figure: Shown, taken: set[str]) -> Shown:
+    """Give a figure without an id the first one that is not taken, and take it."""
+    if figure.id:
+        return figure
+    more = (f"{figure.base}-{number}" for number in itertools.count(2))
+    name = next(name for name in itertools.chain([figure.base], more) if name not in taken)
+    taken.add(name)
+    return replace(figure, id=name)
+
 
 def _fault(figure: Shown, text: str) -> Diagnostic:
     return Diagnostic(figure.place.file, figure.place.line, f"{figure.kind}(…): {text}")
-
-
-def with_ids(figures: Sequence[Shown]) -> tuple[Shown, ...]:
-    """Name the figures whose authors gave no id: `mnist-trajectories`, `mnist-trajectories-2`, …"""
-    taken = {figure.id for figure in figures}
-    named: list[Shown] = []
-    for figure in figures:
-        base = figure.base
-        names = itertools.chain([base], (f"{base}-{number}" for number in itertools.count(2)))
-        name = figure.id or next(name for name in names if name not in taken)
-        taken.add(name)
-        named.append(replace(figure, id=name))
-    return tuple(named)

@@ -10,7 +10,7 @@ and so do `{{ image("setup.png", alt="…") }}` and `{{ video("https://youtu.be/
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,8 @@ from pathlib import Path
 from markupsafe import Markup
 
 from sitegen.config.schema import Site
-from sitegen.content.calls import Calls, Shown, with_ids
+from sitegen.content.calls import Calls, Shown
+from sitegen.content.embeds import Embed, Image
 from sitegen.content.links import (
     PageFiles,
     page_files,
@@ -77,16 +78,16 @@ def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tu
         whole.append(_read(source, site, lambda _: True) if hides else readings[-1])
     themed = themed_ids(site.root)
     ids = {each.page.uri: each.page.ids | themed for each in whole if each.page and each.complete}
-    problems: list[object] = []
+    problems: list[object] = [*_misplaced(site.root / "pages")]
     for reading, other in zip(readings, whole, strict=True):
-        found = [*reading.problems, *other.problems]
-        problems += in_order([*found, *_misled(other.page, ids)] if other.page else found)
+        led = _misled(other.page, ids) if other.page else ()
+        problems += in_order([*reading.problems, *other.problems, *led])
     files = page_files(site)
     problems += in_order(_misled_by_config(site, files, ids))
     if problems:
         raise config_error(problems)
     pages = [reading.page for reading in readings if reading.page]
-    front = replace(pages[0], files=_sorted(*pages[0].files, *files.used.values()))
+    front = replace(pages[0], files=_sorted([*pages[0].files, *files.used.values()]))
     return (front, *pages[1:])
 
 
@@ -118,11 +119,8 @@ def _in_order(folder: Path, site: Site) -> list[Path]:
     sources = {path.stem: path for path in page_sources(folder)}
     if "index" not in sources:
         raise ConfigError(f"{shown(folder / 'index.md')}: is missing; it is the front page")
-    if misplaced := list(_misplaced(folder)):
-        raise config_error(misplaced)
-    return [
-        sources[name] for name in dict.fromkeys(("index", *site.menu, *sources)) if name in sources
-    ]
+    names = dict.fromkeys(("index", *site.menu, *sources))
+    return [sources[name] for name in names if name in sources]
 
 
 def _misplaced(folder: Path) -> Iterator[Diagnostic]:
@@ -160,7 +158,8 @@ def _read(path: Path, site: Site, available: Callable[[str], bool]) -> _Reading:
         uri = _uri(path)
         require_inside(path, site.root)
         source = read_text(path)
-        names = {"available": calls.asking(available), "site": _public(site), **calls.functions()}
+        public = site.model_dump(exclude={"cache_dir", "models", "output"})  # words, no paths
+        names = {"available": calls.asking(available), "site": public, **calls.functions()}
         text = run_template(source, names)
     except ConfigError as error:
         return _Reading(None, error.problems or [error])
@@ -168,65 +167,46 @@ def _read(path: Path, site: Site, available: Callable[[str], bool]) -> _Reading:
         told = Diagnostic(calls.file, fault.line, fault.reason)
         return _Reading(None, [*calls.faults, told], hides=calls.hides)
     document = parse(text, calls.slot, uri, files)
-    came_from = _Lines(text, source)
+    line = _Lines(text, source)
     problems: list[object] = [*calls.faults, *calls.strays(text, document.parts), *calls.bad_ids()]
     problems += [
-        Diagnostic(calls.file, came_from.line(fault.line), fault.text)
+        Diagnostic(calls.file, line[fault.line], fault.text)
         for fault in document.faults
         if calls.mark not in fault.text  # a figure where a link belongs, which is told already
     ]
-    numbers = [part for part in document.parts if isinstance(part, int) and calls.made[part]]
-    named = with_ids([made for number in numbers if (made := calls.made[number])])
-    things = dict(zip(numbers, named, strict=True))
+    body = calls.body(document.parts)
+    embeds = (part for part in body if isinstance(part, Image | Embed))
     page = Page(
         uri,
         document.title or site.title,
-        tuple(thing for thing in named if isinstance(thing, Figure)),
-        tuple(
-            things[part] if isinstance(part, int) else part
-            for part in document.parts
-            if not isinstance(part, int) or part in things
-        ),
+        tuple(part for part in body if isinstance(part, Figure)),
+        body,
         path,
-        _files(named, files),
+        _sorted([*files.used.values(), *(file for embed in embeds for file in embed.files)]),
         document.headings,
-        tuple(Anchor(came_from.line(each.line), each.url) for each in document.anchors),
+        tuple(Anchor(line[anchor.line], anchor.url) for anchor in document.anchors),
     )
     return _Reading(page, problems, not calls.faults, calls.hides)
 
 
-def _files(shown: Sequence[Shown], files: PageFiles) -> tuple[OwnFile, ...]:
-    """All of the author's files on a page."""
-    calls = (file for thing in shown if not isinstance(thing, Figure) for file in thing.files)
-    return _sorted(*calls, *files.used.values())
-
-
-def _sorted(*files: OwnFile) -> tuple[OwnFile, ...]:
+def _sorted(files: Iterable[OwnFile]) -> tuple[OwnFile, ...]:
     """The files, each once, by their paths in the built folder."""
     return tuple(sorted(set(files), key=lambda file: file.uri))
 
 
-def _public(site: Site) -> dict[str, object]:
-    """What a page may say of its site: the words, not the paths."""
-    return site.model_dump(exclude={"cache_dir", "models", "output"})
-
-
-@dataclass(frozen=True)
 class _Lines:
-    """The lines of a filled template and of the page that they came from."""
+    """The line of a page that each line of its filled template came from; both count from 1."""
 
-    text: str
-    source: str
+    def __init__(self, text: str, source: str) -> None:
+        self._texts = text.split("\n"), source.split("\n")
 
-    def line(self, number: int) -> int:
-        """The line of the page that a line of the text came from; both count from 1."""
-        return self._found[number - 1]
+    def __getitem__(self, line: int) -> int:
+        return self._found[line - 1]
 
     @cached_property
     def _found(self) -> Sequence[int]:
-        match = difflib.SequenceMatcher(None, self.text.split("\n"), self.source.split("\n"))
         found, nearest = list[int](), 1
-        for block in match.get_matching_blocks():
+        for block in difflib.SequenceMatcher(None, *self._texts).get_matching_blocks():
             found += [nearest] * (block.a - len(found))
             found += range(block.b + 1, block.b + block.size + 1)
             nearest = block.b + block.size + 1
@@ -237,7 +217,6 @@ def _uri(path: Path) -> str:
     """Where a page goes; ConfigError for a name that no folder of a site can have."""
     fault = "is a name that sitegen uses itself" if path.stem in _OURS else slug_fault(path.stem)
     if fault is not None and path.stem != "index":
-        raise config_error(
-            [Diagnostic(shown(path), None, f"the page's name {quoted(path.stem)} {fault}")]
-        )
+        text = f"the page's name {quoted(path.stem)} {fault}"
+        raise config_error([Diagnostic(shown(path), None, text)])
     return page_uri(path)

@@ -26,7 +26,12 @@ from tests.support.builders import tree_hash
 from tests.support.paths import ROOT
 
 FILES = sorted(scaffold(new_page_sections()))
-TABLES = {"authors": Author, "links": Link, "citation": Citation, "models": ModelEntry}
+TABLES: dict[str, type[BaseModel]] = {
+    "authors": Author,
+    "links": Link,
+    "citation": Citation,
+    "models": ModelEntry,
+}
 COMMENTED = re.compile(r"# (\w+ = |\[)")
 
 

