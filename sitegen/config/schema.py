@@ -28,7 +28,7 @@ from pydantic import (
 from sitegen.core.diagnostics import Diagnostic, close_match, dotted, known_words, quoted
 from sitegen.core.resources import resource
 from sitegen.core.source import KeyPath, odd_character, page_sources, shown
-from sitegen.core.validation import HostName, SiteUrl, Slug, Text, Url, reject_if, told_as
+from sitegen.core.validation import HostName, SiteUrl, Slug, Text, Url, reject_if, described_as
 from sitegen.ihdm.card.card import presets
 from sitegen.ihdm.checkpoints.foreign import has_foreign_config
 
@@ -106,8 +106,8 @@ def _preset_fault(name: str) -> str | None:
     return None if name in presets() else f"no such preset{known_words(name, presets())}"
 
 
-_TAG = told_as("a language tag", "^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")
-_KEY = told_as("letters of English, digits, :, _ and -", "^[A-Za-z0-9:_-]{1,64}$")
+_TAG = described_as("a language tag", "^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")
+_KEY = described_as("letters of English, digits, :, _ and -", "^[A-Za-z0-9:_-]{1,64}$")
 
 Language = Annotated[str, reject_if(_language), _TAG]
 CitationKey = Annotated[str, reject_if(_citation_key), _KEY]

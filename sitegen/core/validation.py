@@ -42,7 +42,7 @@ def reject_if(fault: Callable[[str], str | None]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def told_as(what: str, pattern: str) -> WithJsonSchema:
+def described_as(what: str, pattern: str) -> WithJsonSchema:
     """Say in JSON Schema, for editors and the reference, what a text of this type is.
 
     what: in words, after "is"
@@ -64,10 +64,10 @@ Text = Annotated[
 Caption = Annotated[str, StringConstraints(strip_whitespace=True, max_length=10_000), _READABLE]
 """Words for a reader that may be left empty."""
 
-_SLUG = told_as("a name of a-z, 0-9 and -", "^[a-z0-9][a-z0-9-]{0,63}$")
-_HOST = told_as("a domain", r"^[a-z0-9.-]+\.[a-z0-9-]+$")
-_URL = told_as("a link (`https://…`, `mailto:…`, or a path in the site)", r"^[^\s/]\S*$")
-_WEB_URL = told_as("a web address (`https://…`)", r"^[hH][tT][tT][pP][sS]?://\S+$")
+_SLUG = described_as("a name of a-z, 0-9 and -", "^[a-z0-9][a-z0-9-]{0,63}$")
+_HOST = described_as("a domain", r"^[a-z0-9.-]+\.[a-z0-9-]+$")
+_URL = described_as("a link (`https://…`, `mailto:…`, or a path in the site)", r"^[^\s/]\S*$")
+_WEB_URL = described_as("a web address (`https://…`)", r"^[hH][tT][tT][pP][sS]?://\S+$")
 
 Slug = Annotated[str, _SHORT, reject_if(slug_fault), _SLUG]
 """A name that becomes part of a path: a-z, 0-9 and -."""

@@ -58,18 +58,6 @@ def test_page(tmp_path: Path) -> None:
     assert (page.uri, page.title, page.figures) == ("index.html", "A title", (figure,))
 
 
-def test_ids(tmp_path: Path) -> None:
-    """Figures without an id are numbered around those that have one, in page order."""
-    call = '{{ trajectories("mnist"%s) }}\n\n'
-    page = read(tmp_path, call % "" + call % "" + call % ', id="mnist-trajectories"' + call % "")
-    assert [figure.id for figure in page.figures] == [
-        "mnist-trajectories-2",
-        "mnist-trajectories-3",
-        "mnist-trajectories",
-        "mnist-trajectories-4",
-    ]
-
-
 def test_computed_calls(tmp_path: Path) -> None:
     """Pages may compute their figures; a call kept in a variable stands where it is written out."""
     page = read(
@@ -123,11 +111,6 @@ MESSAGES = [
         "pages/index.md:5: trajectories(…): count = 0: should be a whole number from 1 to 10000",
     ),
     (
-        '{{ trajectories("x") }}\n\n{{ trajectry("mnist") }}\n',
-        'pages/index.md:1: trajectories(…): model = "x": no such model in site.toml; known: mnist\n'
-        "pages/index.md:3: 'trajectry' is undefined, did you mean \"trajectories\"?",
-    ),
-    (
         'A\n{{ trajectories("mnist") }}\n',
         "pages/index.md:2: trajectories(…): the figure needs a paragraph of its own, outside code; "
         "to show the call itself, write {% raw %} before and {% endraw %} after it",
@@ -148,12 +131,7 @@ MESSAGES = [
         'pages/index.md:10: the link "javascript:e" should begin with https://, http:// or '
         "mailto:, or be a path in the site",
     ),
-    (
-        "{% for i in range(3) %}\n## A\n\n{% endfor %}\n\n#### B\n",
-        "pages/index.md:6: a heading of level 4 follows one of 2; write ###",
-    ),
     ("a\x00", "pages/index.md:1: holds the character U+0000; remove it"),
-    ("\ufeffa", "pages/index.md:1: begins with a byte order mark; save it without one"),
     ("a\n{{ trajectories(site.x) }}", "pages/index.md:2: 'dict object' has no attribute 'x'"),
 ]
 
@@ -209,11 +187,8 @@ STRAYS = [
 def test_strays(tmp_path: Path, text: str) -> None:
     """A figure or video that would not be shown as one is told; no placeholder reaches a page."""
     needs = "needs a paragraph of its own"
-    for call, noun in (
-        ("trajectories('mnist')", "figure"),
-        ("video('https://vimeo.com/1')", "video"),
-    ):
-        assert f"{call.partition('(')[0]}(…): the {noun} {needs}" in fault(tmp_path, text % call)
+    assert f"trajectories(…): the figure {needs}" in fault(tmp_path, text % "trajectories('mnist')")
+    assert f"video(…): the video {needs}" in fault(tmp_path, text % "video('https://vimeo.com/1')")
 
 
 def test_placeholders_cannot_be_forged(tmp_path: Path) -> None:
@@ -245,15 +220,8 @@ def test_pictures_and_videos(tmp_path: Path) -> None:
         "{{ video('https://vimeo.com/2') }}\n\n{{ video('https://vimeo.com/3') }}\n",
     )
     things = [part for part in page.body if not isinstance(part, Markup)]
-    assert [thing.id for thing in things] == [
-        "image-setup",
-        "image-setup-2",
-        "video",
-        "mnist-trajectories",
-        "video-2",
-        "video-3",
-        "video-4",
-    ]
+    ids = "image-setup image-setup-2 video mnist-trajectories video-2 video-3 video-4"
+    assert " ".join(thing.id for thing in things) == ids
     assert [figure.id for figure in page.figures] == ["mnist-trajectories"]
     assert [re.sub(r"-[0-9a-f]{8}", "", file.uri) for file in page.files] == [
         "media/early.png",
@@ -341,14 +309,12 @@ def test_further_pages(tmp_path: Path) -> None:
     ("link", "told"),
     [
         ("#h-reslts", 'this page, did you mean "#h-results"?'),
-        ("#results", 'this page, did you mean "#h-results"?'),
         ("#nope", "this page; known: #h-results, #mnist-trajectories, #of-the-theme"),
         ("about/#nope", "that page; known: #mnist-trajectories, #of-the-theme"),
         ("#h-results", None),
         ("#mnist-trajectories", None),
         ("index.html?x#mnist%2Dtrajectories", None),
         ("about/#top", None),
-        ("#", None),
         ("#:~:text=word", None),
         ("#of-the-theme", None),
         ("data.txt#line", None),
