@@ -55,8 +55,8 @@ class Calls:
     def asking(self, available: Callable[[str], bool]) -> Callable[[str], bool]:
         """The function `available` of a page, which knows the models of the site only."""
 
-        def ask(name: str) -> bool:
-            if name not in self.site.models:
+        def ask(name: object) -> bool:
+            if not isinstance(name, str) or name not in self.site.models:
                 raise BadCall(
                     f"available({quoted(name)}): no such model in site.toml"
                     f"{known_words(str(name), self.site.models)}"

@@ -82,7 +82,7 @@ def test_available(tmp_path: Path) -> None:
     [
         ('"mnst"', 'available("mnst"): no such model in site.toml, did you mean "mnist"?'),
         ('"zz"', 'available("zz"): no such model in site.toml; known: mnist'),
-        ("3", "available(3): no such model in site.toml; known: mnist"),
+        ("[]", "available([]): no such model in site.toml; known: mnist"),
         ("nobody", "'nobody' is undefined"),
     ],
 )
