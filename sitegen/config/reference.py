@@ -1,6 +1,6 @@
 """What `site.toml` may say: as JSON Schema for editors, and as a page of reference for readers.
 
-Both are made from the tables of `sitegen.config.loader`, so they cannot say anything else.
+Both are made from the tables of `sitegen.config.schema`, so they cannot say anything else.
 """
 
 from __future__ import annotations
@@ -71,15 +71,10 @@ def _cleaned(node: Any) -> Any:
         for key, value in node.items()
         if key not in (*_OURS, "anyOf") and not (key == "default" and value is None)
     }
-    return _named(kept)
-
-
-def _named(node: dict[str, Any]) -> dict[str, Any]:
-    """A table of tables refuses other names than those of its pattern."""
-    if "patternProperties" in node:
-        node["additionalProperties"] = False
-        node.pop("propertyNames", None)
-    return node
+    if "patternProperties" in kept:  # a table of tables refuses other names than those
+        kept["additionalProperties"] = False
+        kept.pop("propertyNames", None)
+    return kept
 
 
 def _whole(node: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -130,7 +125,7 @@ def _holds(node: Mapping[str, Any]) -> str:
     """What a key holds, in words."""
     inner = _whole(node)
     if "const" in inner or "enum" in inner:
-        choices = [f"`{_toml(each)}`" for each in inner.get("enum", [inner.get("const")])]
+        choices = [f"`{json.dumps(each)}`" for each in inner.get("enum", [inner.get("const")])]
         return " or ".join(filter(None, [", ".join(choices[:-1]), choices[-1]]))
     if "x-what" in inner:
         return str(inner["x-what"])
@@ -147,9 +142,4 @@ def _holds(node: Mapping[str, Any]) -> str:
 def _default(node: Mapping[str, Any]) -> str:
     """What holds when a key is left out."""
     default = node.get("default")
-    return f"`{_toml(default)}`" if default not in (None, [], {}) else "nothing"
-
-
-def _toml(value: object) -> str:
-    """A plain value as TOML writes it, which is as JSON does."""
-    return json.dumps(value, ensure_ascii=False)
+    return f"`{json.dumps(default)}`" if default not in (None, [], {}) else "nothing"

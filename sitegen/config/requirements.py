@@ -24,8 +24,8 @@ _CHECKOUT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 _PUBLIC = re.compile(r"https://[^/@\s\"]+/[^\s\"]+")
 _HEAD = """\
 # What `sitegen build --offline` needs: the requirements of sitegen {version} but for those that
-# film, serve and publish. The workflow installs sitegen itself beside them with --no-deps, from
-# the address that is written there: the `sitegen` of PyPI is another project.
+# render clips, serve and publish. The workflow installs sitegen itself beside them with --no-deps,
+# from the address that is written there: the `sitegen` of PyPI is another project.
 """
 
 

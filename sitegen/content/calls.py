@@ -16,13 +16,15 @@ from markupsafe import Markup
 from sitegen.config.schema import Site
 from sitegen.content.embeds import EMBEDS, Embed, Image, make_embed
 from sitegen.content.links import THEMED
-from sitegen.content.templates import calling_line
+from sitegen.content.templates import BadCall, calling_line
 from sitegen.core.diagnostics import Diagnostic, SourceLocation, known_words, quoted
 from sitegen.core.errors import ConfigError
 from sitegen.core.site_files import SiteFolder
 from sitegen.figures.base import Figure
 from sitegen.figures.registry import figure_kinds, make_figure
 
+_FOR_EACH = "call it once for each"
+_ALONE = "outside code; to show the call itself, write {% raw %} before and {% endraw %} after it"
 _FIXED_ID = re.compile(rf"h-.*|{THEMED}")
 
 Shown: TypeAlias = Figure | Image | Embed
@@ -30,14 +32,19 @@ Shown: TypeAlias = Figure | Image | Embed
 
 
 class Calls:
-    """The calls of one page, in the order in which its template made them."""
+    """The calls of one page, in the order in which its template made them; None for wrong ones.
+
+    `faults` tell what is wrong with those. `hides` says whether the page asked for a model that is
+    not available, so that it may say more than it shows.
+    """
 
     def __init__(self, file: str, site: Site, folder: SiteFolder) -> None:
         self.file = file
         self.site = site
         self.folder = folder
-        self.made: list[Shown] = []
-        self.faults: list[str] = []
+        self.made: list[Shown | None] = []
+        self.faults: list[object] = []
+        self.hides = False
         self.mark = f"slot{secrets.token_hex(16)}n"  # unknown to the page, so it cannot be forged
         self.slot = re.compile(rf"{self.mark}(\d+)x")
 
@@ -48,13 +55,15 @@ class Calls:
     def asking(self, available: Callable[[str], bool]) -> Callable[[str], bool]:
         """The function `available` of a page, which knows the models of the site only."""
 
-        def ask(name: str) -> bool:
-            if name not in self.site.models:
-                raise ValueError(
+        def ask(name: object) -> bool:
+            if not isinstance(name, str) or name not in self.site.models:
+                raise BadCall(
                     f"available({quoted(name)}): no such model in site.toml"
                     f"{known_words(str(name), self.site.models)}"
                 )
-            return available(name)
+            there = available(name)
+            self.hides |= not there
+            return there
 
         return ask
 
@@ -65,9 +74,11 @@ class Calls:
                     str(value)  # raises, and names what is undefined
             place = SourceLocation(self.file, calling_line())
             try:
-                self.made.append(self._make(kind, args, kwargs, place))
+                made = self._make(kind, args, kwargs, place)
             except ConfigError as error:
-                self.faults.append(str(error))
+                made = None
+                self.faults += error.problems or [error]
+            self.made.append(made)
             return Markup(f"{self.mark}{len(self.made) - 1}x")
 
         return call
@@ -87,35 +98,44 @@ class Calls:
         """Name the figures that are not shown exactly once, in a paragraph of their own."""
         printed = Counter(int(found[1]) for found in self.slot.finditer(text))
         for number, figure in enumerate(self.made):
+            if figure is None:
+                continue
             noun = "figure" if isinstance(figure, Figure) else figure.kind
             if printed[number] > 1:
-                text = f"the {noun} is shown {printed[number]} times; call it once for each"
+                yield _fault(figure, f"the {noun} is shown {printed[number]} times; {_FOR_EACH}")
             elif number not in parts:
-                text = f"the {noun} needs a paragraph of its own, outside code; to show the call "
-                text += "itself, write {% raw %} before and {% endraw %} after it"
-            else:
-                continue
-            yield Diagnostic(figure.place.file, figure.place.line, f"{figure.kind}(…): {text}")
+                yield _fault(figure, f"the {noun} needs a paragraph of its own, {_ALONE}")
 
     def bad_ids(self) -> Iterator[Diagnostic]:
         """Name the ids that authors gave twice, or that the page itself uses."""
         seen: set[str] = set()
         for figure in self.made:
-            taken = figure.id in seen or _FIXED_ID.fullmatch(figure.id)
-            if figure.id and taken:
-                text = f"{figure.kind}(…): id = {quoted(figure.id)} is taken; choose another"
-                yield Diagnostic(figure.place.file, figure.place.line, text)
+            if figure is None:
+                continue
+            if figure.id and (figure.id in seen or _FIXED_ID.fullmatch(figure.id)):
+                yield _fault(figure, f"id = {quoted(figure.id)} is taken; choose another")
             seen.add(figure.id)
 
+    def body(self, parts: Sequence[Markup | int]) -> tuple[Markup | Shown, ...]:
+        """What stands on the page, in order; what the calls made has an id, wrong ones are gone.
 
-def with_ids(figures: Sequence[Shown]) -> tuple[Shown, ...]:
-    """Name the figures whose authors gave no id: `mnist-trajectories`, `mnist-trajectories-2`, …"""
-    taken = {figure.id for figure in figures}
-    named: list[Shown] = []
-    for figure in figures:
-        base = figure.base
-        names = itertools.chain([base], (f"{base}-{number}" for number in itertools.count(2)))
-        name = figure.id or next(name for name in names if name not in taken)
-        taken.add(name)
-        named.append(replace(figure, id=name))
-    return tuple(named)
+        Where the author gave none it is made up: `mnist-trajectories`, `mnist-trajectories-2`, …
+        """
+        found = (self.made[part] if isinstance(part, int) else part for part in parts)
+        body = [part for part in found if part is not None]
+        taken = {part.id for part in body if not isinstance(part, Markup)}
+        return tuple(part if isinstance(part, Markup) else _named(part, taken) for part in body)
+
+
+def _named(figure: Shown, taken: set[str]) -> Shown:
+    """Give a figure without an id the first one that is not taken, and take it."""
+    if figure.id:
+        return figure
+    more = (f"{figure.base}-{number}" for number in itertools.count(2))
+    name = next(name for name in itertools.chain([figure.base], more) if name not in taken)
+    taken.add(name)
+    return replace(figure, id=name)
+
+
+def _fault(figure: Shown, text: str) -> Diagnostic:
+    return Diagnostic(figure.place.file, figure.place.line, f"{figure.kind}(…): {text}")

@@ -7,12 +7,15 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from sitegen.core.resources import Resource
 from tests.support.paths import ROOT
 
-SHIPPED = ("models", "scaffold", "templates", "static")
+BESIDE = ("models", "scaffold", "templates", "static")
+INSIDE = {"client": "server/client", "presets": "ihdm/card/presets"}
 
 
 @pytest.fixture(scope="module")
@@ -28,25 +31,24 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def files(folder: str) -> set[str]:
     """The files under a folder of the repository, as paths from its root."""
-    paths = (ROOT / folder).rglob("*")
-    found = {path.relative_to(ROOT).as_posix() for path in paths if path.is_file()}
+    paths = (path for path in (ROOT / folder).rglob("*") if path.is_file())
+    found = {path.relative_to(ROOT).as_posix() for path in paths}
     return {path for path in found if "__pycache__" not in path}
 
 
 def test_wheel_holds_code_and_shipped_files(wheel: Path) -> None:
     """Every file of the package, its presets, models, templates and styles; no tests."""
     names = set(zipfile.ZipFile(wheel).namelist())
-    data = {f"sitegen/_data/{path}" for folder in SHIPPED for path in files(folder)}
-    assert data
+    data = {f"sitegen/_data/{path}" for folder in BESIDE for path in files(folder)}
     assert {name for name in names if ".dist-info/" not in name} == files("sitegen") | data
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 
 
 def test_unpacked_wheel_finds_its_files(wheel: Path, tmp_path: Path) -> None:
-    """Without the checkout, shipped folders are found inside the package."""
+    """Without the checkout, every shipped folder is found inside the package, and is not empty."""
     zipfile.ZipFile(wheel).extractall(tmp_path)
     program = "from sitegen.core.resources import resource\n"
-    program += f"for name in {SHIPPED}: print(resource(name))\n"
+    program += f"for name in {get_args(Resource)}: print(resource(name))\n"
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=tmp_path,
@@ -55,5 +57,7 @@ def test_unpacked_wheel_finds_its_files(wheel: Path, tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    expected = [str(tmp_path / "sitegen" / "_data" / name) for name in SHIPPED]
-    assert done.stdout.splitlines() == expected
+    found = [Path(line).relative_to(tmp_path / "sitegen") for line in done.stdout.splitlines()]
+    inside = {**{name: f"_data/{name}" for name in BESIDE}, **INSIDE}
+    assert [str(path) for path in found] == [inside[name] for name in get_args(Resource)]
+    assert all(any((tmp_path / "sitegen" / path).iterdir()) for path in found)

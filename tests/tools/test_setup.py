@@ -74,8 +74,11 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def test_second_run_installs_nothing(machine: Machine) -> None:
-    """`make site` makes .venv and installs; again, it only builds. Spaces in the path will do."""
+def test_installed_once(machine: Machine) -> None:
+    """`make site` makes .venv and installs, and then only builds until pyproject.toml changes.
+
+    Spaces in the path will do.
+    """
     machine.give_python()
     first = machine.run("make", "site")
     assert first.returncode == 0, first.stderr
@@ -84,13 +87,6 @@ def test_second_run_installs_nothing(machine: Machine) -> None:
     assert machine.run("make", "site").returncode == 0
     assert machine.calls("-m pip") == machine.calls("-m venv") == []
     assert machine.calls("-m sitegen build") == ["-m sitegen build"]
-
-
-def test_changed_dependencies_are_installed(machine: Machine) -> None:
-    """After pyproject.toml has changed, the next run installs again."""
-    machine.give_python()
-    machine.run("make", "site")
-    machine.log.unlink()
     os.utime(machine.checkout / "pyproject.toml", (4e9, 4e9))
     machine.run("make", "site")
     assert machine.calls("--editable .")
@@ -157,7 +153,7 @@ def test_browser_needs_are_told_in_one_line(machine: Machine) -> None:
 
 
 def test_browser_needs_that_are_there_cost_nothing(machine: Machine) -> None:
-    """Where all is there nothing is said or installed, npm's packages included."""
+    """Where all is there nothing is said or installed, also of npm, until it changes."""
     machine.give_tools()
     assert machine.run("sh", "scripts/browser-needs.sh").returncode == 0
     assert machine.calls("ci ") == ["ci --silent --no-audit --no-fund --ignore-scripts"]
@@ -165,13 +161,6 @@ def test_browser_needs_that_are_there_cost_nothing(machine: Machine) -> None:
     done = machine.run("sh", "scripts/browser-needs.sh")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert machine.calls("ci") == []
-
-
-def test_changed_lockfile_is_installed(machine: Machine) -> None:
-    """After the lockfile has changed, npm installs again."""
-    machine.give_tools()
-    machine.run("sh", "scripts/browser-needs.sh")
-    machine.log.unlink()
     (machine.checkout / "tests" / "npm" / "package-lock.json").write_text("{}")
     machine.run("sh", "scripts/browser-needs.sh")
     assert len(machine.calls("ci ")) == 1
@@ -180,4 +169,4 @@ def test_changed_lockfile_is_installed(machine: Machine) -> None:
 def test_help_lists_every_target(machine: Machine) -> None:
     """`make` alone lists the targets with what they do."""
     listed = {line.split()[1] for line in machine.run("make").stdout.splitlines()}
-    assert listed == {"help", "site", "docs", "test", "check", "data", "bench", "clean"}
+    assert listed == {"help", "site", "docs", "test", "check", "data", "bench", "clean", "unit"}

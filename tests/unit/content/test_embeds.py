@@ -25,26 +25,21 @@ def make(folder: Path, kind: str, *args: object, **kwargs: object) -> Image | Em
 
 
 def test_image(tmp_path: Path) -> None:
-    """A picture with all that can be said of it."""
-    image = make(
-        tmp_path, "image", "Set up.png", alt="A laser", caption=" It glows. ", id="laser", width=15
-    )
+    """A picture with all that can be said of it, and one of which there is nothing to say."""
+    words = {"alt": "A laser", "caption": " It glows. ", "id": "laser", "width": 15}
+    image = make(tmp_path, "image", "Set up.png", **words)
     assert isinstance(image, Image)
     assert (image.photo.width, image.photo.height, image.width) == (30, 20, 15)
     assert (image.id, image.alt, image.caption) == ("laser", "A laser", "It glows.")
     assert (image.place, image.files) == (PLACE, (image.photo.file,))
     assert image.base == "image-set-up"
-
-
-def test_decoration(tmp_path: Path) -> None:
-    """An author can say that there is nothing to describe."""
     image = make(tmp_path, "image", "Set up.png", alt="")
     assert isinstance(image, Image)
     assert (image.alt, image.caption, image.width, image.id) == ("", "", None, "")
 
 
-def test_video_of_a_host(tmp_path: Path) -> None:
-    """A video of another host with a poster of the author's, which alone is copied."""
+def test_video(tmp_path: Path) -> None:
+    """A video of another host, of which only the poster is copied, or a file of the author's."""
     embed = make(tmp_path, "video", "https://youtu.be/qY1juqIDT10", title="T", poster="Set up.png")
     assert isinstance(embed, Embed)
     assert isinstance(embed.video, Player)
@@ -52,16 +47,11 @@ def test_video_of_a_host(tmp_path: Path) -> None:
     assert embed.files == (embed.poster.file,)
     assert (embed.title, embed.base) == ("T", "video")
     assert make(tmp_path, "video", "https://vimeo.com/1").files == ()
-
-
-def test_video_of_the_author(tmp_path: Path) -> None:
-    """A file is a video too."""
     embed = make(tmp_path, "video", url="talk.mp4")
     assert isinstance(embed, Embed)
     assert isinstance(embed.video, VideoFile)
-    assert (embed.video.width, embed.video.height) == (64, 36)
+    assert (embed.video.width, embed.video.height, embed.title) == (64, 36, "Video")
     assert embed.files == (embed.video.file,)
-    assert embed.title == "Video"
 
 
 @pytest.mark.parametrize(

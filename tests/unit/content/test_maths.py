@@ -6,7 +6,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sitegen.content.maths import MathsError, to_mathml
@@ -57,6 +57,7 @@ WORDS = r"""{ } ^ _ & \\ [ ] ( x 1 ' " < > # $ \frac \left \right \begin{matrix}
 PIECES = st.sampled_from(re.split(r"\s+", WORDS))
 
 
+@settings(max_examples=50)
 @given(st.lists(PIECES, max_size=9).map("".join) | st.text(max_size=20))
 def test_always_whole_or_refused(latex: str) -> None:
     """Whatever the formula, it is well-formed MathML or a MathsError."""

@@ -50,7 +50,7 @@ def test_formats(tmp_path: Path, form: str) -> None:
     assert (width, height) == (40, 20)
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "I;16", "CMYK"])
+@pytest.mark.parametrize("mode", ["1", "LA", "P", "RGBA", "I;16", "CMYK"])
 def test_modes(tmp_path: Path, mode: str) -> None:
     """Grey, transparent, 16 bit and CMYK pictures are pictures too."""
     assert read(tmp_path, picture("JPEG" if mode == "CMYK" else "PNG", mode))[1:] == (40, 20)
@@ -65,24 +65,17 @@ def test_svg(tmp_path: Path) -> None:
     assert "is SVG with <script>" in fault(tmp_path, svg.replace("/>", "><script/></svg>").encode())
 
 
-def test_two_pictures_of_a_phone(tmp_path: Path) -> None:
-    """A JPEG with a second one behind it is a JPEG."""
+@pytest.mark.parametrize(("form", "suffix"), [("MPO", ".jpg"), ("GIF", ".gif")])
+def test_several_in_one(tmp_path: Path, form: str, suffix: str) -> None:
+    """A JPEG of a phone with a second one behind it is a JPEG; a GIF may move."""
     data = io.BytesIO()
     first, second = (Image.new("RGB", (40, 20), colour) for colour in ("red", "blue"))
-    first.save(data, "MPO", save_all=True, append_images=[second])
+    first.save(data, form, save_all=True, append_images=[second])
     uri, width, height = read(tmp_path, data.getvalue())
-    assert (uri[-4:], width, height) == (".jpg", 40, 20)
+    assert (uri[-4:], width, height) == (suffix, 40, 20)
 
 
-def test_animation(tmp_path: Path) -> None:
-    """A GIF may move."""
-    data = io.BytesIO()
-    first, second = (Image.new("L", (40, 20), level) for level in (0, 255))
-    first.save(data, "GIF", save_all=True, append_images=[second])
-    assert read(tmp_path, data.getvalue())[1:] == (40, 20)
-
-
-@pytest.mark.parametrize("form", ["BMP", "TIFF", "PPM", "ICO", "PDF"])
+@pytest.mark.parametrize("form", ["BMP", "TIFF", "PDF"])
 def test_what_browsers_do_not_show(tmp_path: Path, form: str) -> None:
     """Other pictures are refused, with the forms that would do."""
     data = io.BytesIO()
@@ -93,7 +86,7 @@ def test_what_browsers_do_not_show(tmp_path: Path, form: str) -> None:
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "AVIF"])
 def test_damaged(tmp_path: Path, form: str) -> None:
     """A picture that is cut short is found before a reader sees half of it."""
-    data = picture(form, size=(200, 200))
+    data = picture(form, size=(90, 90))
     told = fault(tmp_path, data[: len(data) // 2])
     assert "is damaged" in told or "is no picture that browsers show" in told
 
@@ -108,7 +101,7 @@ def bomb(side: int) -> bytes:
     )
 
 
-@pytest.mark.parametrize("side", [9_000, 12_000, 50_000])
+@pytest.mark.parametrize("side", [9_000, 50_000])
 def test_bombs(tmp_path: Path, side: int) -> None:
     """A picture of absurd size is refused before it is decoded, whatever Pillow thinks of it."""
     assert fault(tmp_path, bomb(side)) == "has more than 80 million pixels; make it smaller"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markupsafe import Markup
@@ -20,23 +21,22 @@ def fault(text: str, **names: object) -> tuple[int, str]:
     return caught.value.line, caught.value.reason
 
 
-def test_text_is_left_alone() -> None:
-    """Without braces the text comes out as it went in, to the last line end."""
-    text = "# A & B <c>\n\n* x\n\n    code\n\n\n"
-    assert run_template(text, {}) == text
+@pytest.mark.parametrize(
+    ("text", "filled"),
+    [
+        ("# A & B <c>\n\n* x\n\n    code\n\n\n", "# A & B <c>\n\n* x\n\n    code\n\n\n"),
+        ("a\n{% if true %}\nb\n  {% endif %}\nc\n", "a\nb\nc\n"),
+        ("{% raw %}`{{ f(1) }}` {# x #}{% endraw %}", "`{{ f(1) }}` {# x #}"),
+        ("[{{ nothing }}|{{ 36 }}]", "[|36]"),
+    ],
+)
+def test_filled(text: str, filled: str) -> None:
+    """Text is left alone; lines of blocks are gone; raw shows braces; nothing shows nothing."""
+    assert run_template(text, {"nothing": None}) == filled
+    assert as_markdown(Markup("*x*")) == "*x*"
 
 
-def test_blocks_leave_no_lines() -> None:
-    """A line that holds only a block is gone, so that Markdown sees no gap in a list."""
-    assert run_template("a\n{% if true %}\nb\n  {% endif %}\nc\n", {}) == "a\nb\nc\n"
-
-
-def test_raw_shows_braces() -> None:
-    """Between raw and endraw a page shows a call instead of making it."""
-    text = "{% raw %}`{{ trajectories(1) }}` {# x #}{% endraw %}"
-    assert run_template(text, {}) == "`{{ trajectories(1) }}` {# x #}"
-
-
+@settings(max_examples=40)
 @given(st.text())
 def test_data_is_one_line_of_text(value: str) -> None:
     """Markdown shows a value as the words that it is, whatever is in it."""
@@ -46,6 +46,7 @@ def test_data_is_one_line_of_text(value: str) -> None:
     assert shown == plain.replace("\x00", "\ufffd")
 
 
+@settings(max_examples=40)
 @given(st.sampled_from("#*-+>1=|`~$:"), st.text(" #*-+>1.=|`~$:[]<a\n", max_size=8))
 def test_data_begins_no_block(first: str, rest: str) -> None:
     """At the beginning of a line a value is still a paragraph."""
@@ -54,34 +55,20 @@ def test_data_begins_no_block(first: str, rest: str) -> None:
     assert {token.type for token in tokens} == {"paragraph_open", "inline", "paragraph_close"}
 
 
-def test_nothing_and_numbers() -> None:
-    """A value that is not set shows nothing, a number its digits."""
-    assert run_template("[{{ a }}|{{ b }}]", {"a": None, "b": 36}) == "[|36]"
-    assert as_markdown(Markup("*x*")) == "*x*"
-
-
 @pytest.mark.parametrize(
     ("text", "line", "reason"),
     [
-        (
-            "a\n{{ trajectoris(1) }}",
-            2,
-            "'trajectoris' is undefined, did you mean \"trajectories\"?",
-        ),
+        ("a\n{{ trajectoris(1) }}", 2, "'trajectoris' is undefined, did you mean"),
         ("a\n\n{{ site.titel }}", 3, "has no attribute 'titel', did you mean \"title\"?"),
         ("{% if x %}\na\n{% endif %}", 1, "'x' is undefined; to show braces themselves"),
         ("a\n{% if %}", 2, "Expected an expression"),
-        ("a\n\n{% endif %}", 3, "Encountered unknown tag 'endif'"),
         (r"$\frac{{a}}{b}$", 1, "'a' is undefined; to show braces themselves, write {% raw %}"),
-        (r"\text{#1}", 1, "Missing end of comment tag; to show braces themselves"),
         ("a\n{{ 1 / 0 }}", 2, "division by zero"),
         ("\n\n{{ 'a' + 1 }}", 3, "can only concatenate"),
         ("{{ 'a' | nofilter }}", 1, "No filter named 'nofilter'"),
-        ("{% for i in range(10) %}\n{{ i / (i - 3) }}\n{% endfor %}", 2, "division by zero"),
         ("{% include 'x' %}", 1, "no loader"),
         ("{{ range(9999999) }}", 1, "Range too big"),
         ("{{ ''.__class__.__mro__ }}", 1, "unsafe"),
-        ("{{ trajectories.__globals__ }}", 1, "unsafe"),
         ("{{ site.pop('title') }}", 1, "unsafe"),
         ("{{ lipsum() }}", 1, "'lipsum' is undefined"),
         ("{% set site = 1 %}{{ site.x.y }}", 1, "has no attribute 'x'"),
@@ -117,6 +104,19 @@ def test_calling_line(text: str, lines: list[int]) -> None:
 
     run_template(text, {"f": f})
     assert found == lines
+
+
+def test_our_own_mistakes() -> None:
+    """An error inside a function of ours is no fault of the page; a call that does not fit is."""
+    known: dict[int, str] = {}
+
+    def f(number: int) -> str:
+        return known[number]
+
+    with pytest.raises(KeyError):
+        run_template("a\n{{ f(1) }}", {"f": f})
+    assert fault("a\n{{ f() }}", f=f) == (2, ANY)
+    assert "missing 1 required positional argument" in fault("{{ f() }}", f=f)[1]
 
 
 def test_calling_line_outside() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from sitegen.cli.console import Console
-from sitegen.core.progress import Reporter, Silent
+from sitegen.core.progress import Reporter, Silent, duration
 
 
 def test_silent() -> None:
@@ -15,6 +17,15 @@ def test_silent() -> None:
         silent.warn("careful")
     assert silent.lines == ["a note", "x: 3 steps", "warning: careful"]
     assert silent.warnings == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.4, "0 s"), (99, "99 s"), (99.6, "2 min"), (6000, "1 h 40 min"), (6301, "1 h 45 min")],
+)
+def test_duration(seconds: float, words: str) -> None:
+    """Seconds for people: in seconds, minutes or hours."""
+    assert duration(seconds) == words
 
 
 def test_both_are_reporters() -> None:

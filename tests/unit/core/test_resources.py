@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from sitegen.core.errors import PlatformError
-from sitegen.core.resources import resource
+from sitegen.core.resources import Resource, resource
 from tests.support.paths import ROOT
 
 
-def test_checkout() -> None:
-    """In this checkout the folders are those at its top."""
-    assert resource("templates") == ROOT / "templates"
-    assert resource("static") == ROOT / "static"
+@pytest.mark.parametrize("name", get_args(Resource))
+def test_checkout(name: Resource) -> None:
+    """In this checkout each folder is there, in the package or at its top."""
+    inside = {"client": "sitegen/server/client", "presets": "sitegen/ihdm/card/presets"}
+    assert resource(name) == ROOT / inside.get(name, name)
+    assert any(resource(name).iterdir())
 
 
 def test_installed(tmp_path: Path) -> None:
@@ -24,15 +26,6 @@ def test_installed(tmp_path: Path) -> None:
     (package / "_data" / "models").mkdir(parents=True)
     (tmp_path / "site-packages" / "models").mkdir()
     assert resource("models", package) == package / "_data" / "models"
-
-
-def test_wheel_puts_them_there() -> None:
-    """The wheel is told to put every folder where `resource` looks for it."""
-    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    wheel = pyproject["tool"]["hatch"]["build"]["targets"]["wheel"]
-    folders = ("models", "scaffold", "templates", "static")
-    assert wheel["sources"] == {name: f"sitegen/_data/{name}" for name in folders}
-    assert set(wheel["only-include"]) == {"sitegen", *folders}
 
 
 def test_incomplete_installation(tmp_path: Path) -> None:

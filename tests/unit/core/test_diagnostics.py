@@ -1,0 +1,115 @@
+"""What is wrong with a TOML document is told with its key, its line and the rule."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pytest
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from sitegen.core.diagnostics import (
+    Diagnostic,
+    config_error,
+    in_order,
+    known_words,
+    quoted,
+    toml_diagnostics,
+)
+
+
+class Line(BaseModel, extra="forbid"):
+    """One member of a union."""
+
+    kind: Literal["line"]
+    length: float = Field(gt=0)
+
+
+class Grid(BaseModel, extra="forbid"):
+    """The other one."""
+
+    kind: Literal["grid"]
+    sides: tuple[Annotated[int, Field(ge=1, lt=9)], ...]
+    width: int = Field(2, ge=1, lt=9)
+    depth: float = Field(0.5, gt=0, le=1)
+    most: int = Field(0, le=3)
+    any: int = 0
+
+
+class Document(BaseModel, extra="forbid"):
+    """A whole document."""
+
+    shape: Annotated[Line | Grid, Field(discriminator="kind")] | None = None
+    name: str = Field("", description="What it is called.")
+
+    @model_validator(mode="after")
+    def _named(self) -> Document:
+        if self.name == "no":
+            raise ValueError("should have another name")
+        return self
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        (
+            '[shape]\nkind = "line"\nlength = 0',
+            ["x:3: shape.length = 0: should be a number above 0"],
+        ),
+        ('[shape]\nkind = "grid"', ["x:1: shape.sides is missing: "]),
+        (
+            'naem = 1\n[shape]\nkind = "grid"\nsides = [1, 0]\nwidth = 9\ndepth = 2\nmost = 4\n'
+            'any = "x"\nlenght = 1',
+            [
+                'x:1: naem: unknown key, did you mean "name"?',
+                "x:4: shape.sides[1] = 0: should be greater than or equal to 1",
+                "x:5: shape.width = 9: should be a whole number from 1 to 8",
+                "x:6: shape.depth = 2: should be a number above 0 and of at most 1",
+                "x:7: shape.most = 4: should be a whole number of at most 3",
+                'x:8: shape.any = "x": should be a whole number',
+                'x:9: shape.lenght: unknown key, did you mean "length"?',
+            ],
+        ),
+        ('name = "no"', ["x: should have another name"]),
+        ("old = 1", ["x:1: old: leave it out"]),
+    ],
+)
+def test_toml_diagnostics(text: str, lines: list[str]) -> None:
+    """In the order of the lines; members of unions are no keys; all bounds are told."""
+    with pytest.raises(ValidationError) as caught:
+        Document.model_validate(tomllib.loads(text))
+    found = toml_diagnostics(caught.value, Document, text, "x", {("old",): "leave it out"})
+    assert [str(each) for each in found] == lines
+
+
+def test_many_problems() -> None:
+    """An error tells as many as a screen takes, and keeps them all; each is told once, in order."""
+    problems = [Diagnostic("x", line, "y") for line in range(60, 0, -1)]
+    error = config_error(problems)
+    assert error.problems == tuple(problems)
+    assert str(error).splitlines()[-1] == "… and 10 problems more"
+    assert in_order([*problems, "z", *problems]) == ["z", *reversed(problems)]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("a" * 90, '"' + "a" * 59 + '…"'),
+        ("a\nb", '"a\\nb"'),
+        (Path("a/b"), '"a/b"'),
+        ([*range(9)], "[0, 1, 2, 3, 4, 5, …]"),
+        (True, "true"),
+        (None, "None"),
+    ],
+)
+def test_quoted(value: Any, words: str) -> None:
+    """A value is shown short, and on one line."""
+    assert quoted(value) == words
+
+
+def test_known_words() -> None:
+    """The closest word, also where only its letters' size differs; else all; or that none is."""
+    assert known_words("MNIST", ["mnist", "a"]) == ', did you mean "mnist"?'
+    assert known_words("x", ["b", "a"]) == "; known: a, b"
+    assert known_words("x", []) == "; there is none"
