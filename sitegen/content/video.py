@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from sitegen.core.site_files import OwnFile, SiteFolder, content_name, own_file
 from sitegen.core.urls import web_url_fault
+from sitegen.media.mp4 import mp4_size
 
 YOUTUBE = "https://www.youtube-nocookie.com"
 VIMEO = "https://player.vimeo.com"
@@ -133,7 +134,7 @@ def read_video(folder: SiteFolder, name: str) -> VideoFile:
     """Read a video of the author's; ValueError says why a page cannot show it."""
     path, data = folder.read(name)
     if data[4:8] == b"ftyp":
-        suffix, size = ".mp4", _mp4_size(data)
+        suffix, size = ".mp4", mp4_size(data)
     elif data[:4] == _EBML.to_bytes(4, "big"):
         suffix, size = ".webm", _webm_size(data)
     else:
@@ -142,32 +143,6 @@ def read_video(folder: SiteFolder, name: str) -> VideoFile:
         raise ValueError("is damaged, or shows no pictures; encode it again")
     file = own_file(content_name(path, data, suffix), path, data)
     return VideoFile(file, f"video/{suffix[1:]}", *size)
-
-
-def _mp4_size(data: bytes) -> tuple[int, int] | None:
-    """The size of the first track that has one, turned as its matrix says."""
-    for _, movie, movie_end in _boxes(data, b"moov", 0, len(data)):
-        for _, track, track_end in _boxes(data, b"trak", movie, movie_end):
-            for _, start, end in _boxes(data, b"tkhd", track, track_end):
-                matrix, size = data[max(start, end - 44) : end - 8], data[end - 8 : end]
-                width, height = int.from_bytes(size[:2], "big"), int.from_bytes(size[4:6], "big")
-                if len(matrix) == 36 and width and height:
-                    return (height, width) if any(matrix[4:8]) else (width, height)
-    return None
-
-
-def _boxes(data: bytes, kind: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """The boxes of a kind in `data[start:end]`, each with the bounds of its content."""
-    while start + 8 <= end:
-        size, head = int.from_bytes(data[start : start + 4], "big"), 8
-        if size == 1:
-            size, head = int.from_bytes(data[start + 8 : start + 16], "big"), 16
-        size = size or end - start  # 0 says that the box is the last one
-        if size < head or start + size > end:
-            return
-        if data[start + 4 : start + 8] == kind:
-            yield kind, start + head, start + size
-        start += size
 
 
 def _webm_size(data: bytes) -> tuple[int, int] | None:

@@ -11,25 +11,31 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from sitegen.core.errors import PlatformError, SitegenError, TargetError
 from sitegen.core.files import digest
 from sitegen.media import encoder as encode
-from sitegen.media import ffmpeg
-from sitegen.media.encoder import ClipSpec, encode_clip, encoder_version, preflight
+from sitegen.media.encoder import (
+    ClipSpec,
+    encode_clip,
+    encoder_version,
+    media_file,
+    preflight,
+    verified_gif,
+    verified_mp4,
+)
 from sitegen.media.frames import Frame, pad_to_even, upscale
 from sitegen.media.manifest import MediaFile
-from tests.support.paths import TESTS
 
 BACKGROUND = (20, 30, 40)
 SPEC = ClipSpec(fps=24, crf=18, factor=4, background=BACKGROUND)
@@ -262,43 +268,6 @@ def test_fast_clip_makes_a_slow_gif(tmp_path: Path) -> None:
     assert file.fps < 15
 
 
-@given(st.integers(1, 60), st.integers(1, 9), st.integers(1, 12))
-def test_reel_keeps_its_share(
-    tmp_path_factory: pytest.TempPathFactory, count: int, stride: int, room: int
-) -> None:
-    """Evenly spaced frames and the last, in bounded room, however many there are."""
-    path = tmp_path_factory.mktemp("reel") / "reel"
-    reel = encode._Reel(path, (1, 1), stride)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encode, "REEL_BYTES", 3 * room)
-        for step in range(count):
-            reel.add(np.full((1, 1, 3), step, np.uint8))
-        reel.end()
-    steps = [frame[0] for frame in reel.evenly(reel.count)]
-    assert path.stat().st_size == 3 * len(steps) == 3 * reel.count
-    assert len(steps) <= max(room, 2) + 1
-    assert (steps[0], steps[-1]) == (0, count - 1)
-    gaps = np.diff(steps)
-    assert (gaps > 0).all()
-    if len(steps) > 2:
-        assert len(set(gaps[:-1])) == 1
-        assert gaps[-1] <= gaps[0]
-        assert gaps[0] % stride == 0
-
-
-@given(st.integers(1, 200), st.data())
-def test_even_indices(count: int, data: st.DataObject) -> None:
-    """As many as wanted, rising, the last among them, gaps that differ by one at most."""
-    kept = data.draw(st.integers(1, count))
-    indices = list(encode._even_indices(count, kept))
-    assert len(indices) == kept
-    assert indices[-1] == count - 1
-    if kept > 1:
-        assert indices[0] == 0
-        assert np.ptp(np.diff(indices)) <= 1
-        assert min(np.diff(indices)) >= 1
-
-
 @pytest.mark.parametrize(("height", "width", "count"), [(1, 1, 1), (2, 2, 2), (1, 9, 3)])
 def test_tiny_clips(tmp_path: Path, height: int, width: int, count: int) -> None:
     """The smallest sizes and a single frame are clips too."""
@@ -317,7 +286,7 @@ ENCODE_HERE = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-import test_encode as t
+import test_encoder as t
 files = t.encode_clip(t.film(), t.SPEC, Path(sys.argv[2]))
 print(*(file.sha256 for file in files.values()))
 """
@@ -329,7 +298,7 @@ def test_two_encodes_are_equal(clip: Clip, tmp_path: Path) -> None:
     for number, zone in enumerate(("UTC", "Asia/Tokyo")):
         folder = tmp_path / f"% {number}"
         folder.mkdir()
-        command = [sys.executable, "-c", ENCODE_HERE, str(TESTS), str(folder)]
+        command = [sys.executable, "-c", ENCODE_HERE, str(Path(__file__).parent), str(folder)]
         places = {"TZ": zone, "PYTHONHASHSEED": str(number), "LC_ALL": "C", "COLUMNS": "9"}
         done = subprocess.run(command, check=True, capture_output=True, env=os.environ | places)
         assert done.stdout.decode().split() == expected
@@ -339,7 +308,7 @@ MEMORY = """
 import resource, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-import numpy as np, test_encode as t
+import numpy as np, test_encoder as t
 spec = t.ClipSpec(60, 40, 1, t.BACKGROUND)
 def film(count):
     for step in range(count):
@@ -356,7 +325,7 @@ print(*(long - each for long, each in zip(peak(), short)))
 
 def test_memory_does_not_grow(tmp_path: Path) -> None:
     """Ten times the frames, 46 MB of them, take no more memory, neither here nor in ffmpeg."""
-    command = [sys.executable, "-c", MEMORY, str(TESTS), str(tmp_path)]
+    command = [sys.executable, "-c", MEMORY, str(Path(__file__).parent), str(tmp_path)]
     done = subprocess.run(command, check=True, capture_output=True)
     here, children = map(int, done.stdout.split())
     assert here < 6_000  # KiB
@@ -396,43 +365,222 @@ def test_bad_frames_leave_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> Path:
-    """Put a shell script before the real ffmpeg, $real, and return an empty folder."""
+Stand = Callable[[str], Path]
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stand:
+    """Put a shell script before the real ffmpeg, $real, and return an empty folder.
+
+    `say` puts a line where ffmpeg puts its messages.
+    """
     path, folder = tmp_path / "stand-in", tmp_path / "out"
-    path.write_text(f"#!/bin/sh\nreal='{ffmpeg.executable()}'\n{script}\n")
-    path.chmod(0o755)
     folder.mkdir()
-    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(path))
-    return folder
+    real = encode._executable()
+
+    def make(script: str) -> Path:
+        say = 'say() { file=${FFREPORT#file=}; echo "$1" >> "${file%:level*}"; }'
+        path.write_text(f"#!/bin/sh\nreal='{real}'\n{say}\n{script}\n")
+        path.chmod(0o755)
+        monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(path))
+        return folder
+
+    return make
 
 
 @pytest.mark.parametrize(
     ("script", "error", "words"),
     [
-        (
-            'exec "$real" "$@" -c:v libnothing out.mp4',
-            PlatformError,
-            "lacks an encoder[^$]*libnothing",
-        ),
+        ('exec "$real" "$@" -c:v libnothing x.mp4', PlatformError, "lacks an .*[^$]*libnothing"),
         ('exec "$real" -badly "$@"', TargetError, "Unrecognized option 'badly'"),
         ('head -c 60000 | "$real" "$@"', TargetError, "frames, not 25|every frame"),
-        ("cat > /dev/null", TargetError, r"clip\.mp4"),
+        ("cat > /dev/null", TargetError, r"clip\.mp4 is not there"),
         (
             'case "$*" in *palette*) cat >/dev/null;; *) exec "$real" "$@";; esac',
             TargetError,
-            "gif",
+            r"clip\.gif is damaged",
         ),
         ('"$real" "$@"; case "$*" in *faststart*) exit 228;; esac', PlatformError, "No space"),
+        ("say 'width not divisible by 2'; exit 187", TargetError, "187[^$]*width not divisible"),
+        ("exit 0", TargetError, "before it had every frame"),
+        ("cat > /dev/null; exit 3", TargetError, "status 3.*no reason"),
+        ("cat > /dev/null; exit 229", PlatformError, "File too large"),
+        ("cat > /dev/null; exit 243", PlatformError, "Permission denied"),
+        ("cat > /dev/null; say 'x: No space left on device'; exit 1", PlatformError, "No space"),
+        ("cat > /dev/null; kill -9 $$", PlatformError, "signal 9"),
     ],
 )
 def test_failing_ffmpeg_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, error: Any, words: str
+    stand_in: Stand, script: str, error: type[SitegenError], words: str
 ) -> None:
-    """Whatever ffmpeg does wrong is told in its own words, and no part of a file is left."""
-    folder = stand_in(tmp_path, monkeypatch, script)
+    """What ffmpeg does wrong, or the machine lacks (exit code 4), is told in its own words."""
+    folder, before = stand_in(script), children()
     with pytest.raises(error, match=words):
         encode_clip(film(), ClipSpec(10, 18, 1, BACKGROUND), folder)
     assert list(folder.iterdir()) == []
+    assert children() == before
+
+
+def children() -> list[str]:
+    """The numbers of this process's children, dead ones too."""
+    tasks = Path("/proc/self/task").glob("*/children")
+    return [number for task in tasks for number in task.read_text().split()]
+
+
+@pytest.mark.parametrize("script", ["sleep 60", "cat > /dev/null; sleep 60", "sleep 60 & wait"])
+def test_hang_is_ended(stand_in: Stand, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """An ffmpeg that reads nothing, or never ends, is killed with what it started."""
+    monkeypatch.setattr(encode, "STALL_SECONDS", 0.4)
+    folder, started, before = stand_in(f"say thinking; {script}"), time.monotonic(), children()
+    with pytest.raises(PlatformError, match=r"no progress[^$]*thinking"):
+        encode_clip(film(200), ClipSpec(10, 18, 1, BACKGROUND), folder)
+    assert time.monotonic() - started < 5
+    assert children() == before
+    assert list(folder.iterdir()) == []
+
+
+def test_hang_while_reading_is_ended(stand_in: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same for the ffmpeg that reads the clip again and stops half way."""
+    reading = '"$real" "$@" > /dev/null; printf %99s >&2; sleep 60'
+    folder = stand_in(f'case "$*" in *xerror*) {reading};; *) exec "$real" "$@";; esac')
+    monkeypatch.setattr(encode, "STALL_SECONDS", 2.0)
+    with pytest.raises(PlatformError, match="no progress"):
+        encode_clip(film(3), ClipSpec(10, 18, 1, BACKGROUND), folder)
+
+
+def test_slow_frames_are_no_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only ffmpeg's own time counts: a sampler may take as long as it likes for a frame."""
+
+    def slow() -> Iterator[Frame]:
+        for frame in film(3):
+            time.sleep(1.1)
+            yield frame
+
+    monkeypatch.setattr(encode, "STALL_SECONDS", 2.0)
+    assert encode_clip(slow(), ClipSpec(10, 18, 1, BACKGROUND), tmp_path)["mp4"].frames == 3
+
+
+def test_chatter_cannot_block(stand_in: Stand) -> None:
+    """Half a megabyte of messages, before any frame is read, is kept apart; the end is told."""
+    folder = stand_in(
+        "say \"$(yes 'deprecated' | head -c 500000)\"; say 'the end'; cat >&2; exit 1"
+    )
+    with pytest.raises(TargetError, match="the end") as caught:
+        encode_clip(film(), ClipSpec(10, 18, 1, BACKGROUND), folder)
+    assert len(str(caught.value)) < 7000
+
+
+def test_interrupted(tmp_path: Path) -> None:
+    """A build that is stopped in the middle of a clip leaves no process, and no part of a file."""
+
+    def stopped() -> Iterator[Frame]:
+        yield from film(5)
+        raise KeyboardInterrupt
+
+    before = children()
+    with pytest.raises(KeyboardInterrupt):
+        encode_clip(stopped(), SPEC, tmp_path)
+    assert children() == before
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_odd_folder_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folder names never become arguments, and no report of the user's own appears anywhere."""
+    odd = tmp_path / "-i %03d; $(touch x) 'é:\\\n.zip"
+    odd.mkdir()
+    monkeypatch.setenv("FFREPORT", "file=report.txt")
+    monkeypatch.chdir(odd)
+    encode_clip(film(2), ClipSpec(10, 18, 1, BACKGROUND), Path("."))
+    assert sorted(os.listdir(odd)) == ["clip.gif", "clip.mp4", "clip.webp"]
+    assert os.listdir(tmp_path) == [odd.name]
+
+
+X264 = ("-profile:v", "high", "-movflags", "+faststart", "-vf")
+CONVERT = "scale=out_color_matrix=bt709"
+
+
+def moving(step: int) -> Frame:
+    """A colourful gradient that moves."""
+    rows, columns = np.mgrid[0:32, 0:48]
+    channels = [columns * 5, rows * 7, (columns + rows + 9 * step) * 2 % 256]
+    return np.stack(channels, axis=-1).astype(np.uint8)
+
+
+FRAMES = [moving(step) for step in range(5)]
+ENDS = (FRAMES[0], FRAMES[-1])
+
+
+def encoded(
+    path: Path, *arguments: str, codec: str = "libx264", pixels: str = "yuv420p", frames: Any = None
+) -> Path:
+    """Encode frames with ffmpeg arguments of the test's own."""
+    options = {"codec": codec, "pix_fmt_out": pixels, "output_params": list(arguments)}
+    encode._write(path, frames or FRAMES, (48, 32), Fraction(10), options)
+    return path
+
+
+def test_good_mp4_is_described(tmp_path: Path) -> None:
+    """A good file passes, and is described by its weight, digest, size, frames and rate."""
+    path = encoded(tmp_path / "a.mp4", *X264, CONVERT)
+    assert verified_mp4(path, ENDS, 5, 10.0, 18) == media_file(path, 48, 32, 5, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "words"),
+    [
+        (("-vf", CONVERT), {}, "index at the end"),
+        ((*X264, f"{CONVERT}:h=30"), {}, "is not 48×32"),
+        ((*X264, f"{CONVERT},transpose"), {}, "is not 48×32"),
+        ((*X264, f"{CONVERT},select=gt(n\\,0)"), {}, "has 4 frames, not 5"),
+        ((*X264, "colorchannelmixer=0:0:1:0:0:1:0:0:1:0:0:0," + CONVERT), {}, "look like"),
+        ((*X264, f"{CONVERT},vflip"), {}, "look like"),
+        ((*X264, f"{CONVERT},reverse"), {}, "look like"),
+        (("-movflags", "+faststart"), {"codec": "mpeg4"}, "has the codec mp4v"),
+        (("-movflags", "+faststart"), {"pixels": "yuv444p"}, "in yuv444p"),
+    ],
+)
+def test_bad_mp4_is_refused(
+    tmp_path: Path, arguments: tuple[str, ...], options: Any, words: str
+) -> None:
+    """Another size, count, order, codec, channel order or layout of the file."""
+    path = encoded(tmp_path / "a.mp4", *arguments, **options)
+    with pytest.raises(TargetError, match=words):
+        verified_mp4(path, ENDS, 5, 10.0, 18)
+
+
+@pytest.mark.parametrize("part", [0.0, 0.5, 0.98])
+def test_cut_mp4_is_refused(tmp_path: Path, part: float) -> None:
+    """A file that lacks its end, or is changed inside, is refused."""
+    path = encoded(tmp_path / "a.mp4", *X264, CONVERT)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(part * len(whole))])
+    with pytest.raises(TargetError, match="cut short"):
+        verified_mp4(path, ENDS, 5, 10.0, 18)
+    path.write_bytes(whole[: -len(whole) // 2] + bytes(len(whole) - len(whole) // 2))
+    with pytest.raises(TargetError):
+        verified_mp4(path, ENDS, 5, 10.0, 18)
+
+
+def test_noise_is_allowed_to_be_coarse(tmp_path: Path) -> None:
+    """Pure noise, the start of other diffusion models, is a fair clip at a common quality."""
+    random = np.random.default_rng(0)
+    frames = [random.integers(0, 256, (32, 48, 3), dtype=np.uint8) for _ in range(5)]
+    path = encoded(tmp_path / "a.mp4", "-crf", "26", *X264, CONVERT, frames=frames)
+    verified_mp4(path, (frames[0], frames[-1]), 5, 10.0, 23)
+    with pytest.raises(TargetError, match="look like"):
+        verified_mp4(path, (frames[-1], frames[0]), 5, 10.0, 23)
+
+
+def test_gif_is_verified(tmp_path: Path) -> None:
+    """A GIF must have its size and its number of frames, and be one."""
+    path = encoded(tmp_path / "a.gif", codec="gif", pixels="rgb8")
+    assert verified_gif(path, 48, 32, 5, 10.0) == media_file(path, 48, 32, 5, 10.0)
+    for width, height, count in ((32, 48, 5), (48, 32, 4), (48, 30, 5)):
+        with pytest.raises(TargetError, match=r"a\.gif"):
+            verified_gif(path, width, height, count, 10.0)
+    path.write_bytes(path.read_bytes()[:-800])
+    with pytest.raises(TargetError):
+        verified_gif(path, 48, 32, 5, 10.0)
 
 
 def test_no_room_leaves_nothing(tmp_path: Path) -> None:
@@ -454,30 +602,30 @@ def test_folder_that_is_none(tmp_path: Path) -> None:
         encode_clip(film(2), SPEC, tmp_path / "file")
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("fps", 0),
-        ("fps", float("nan")),
-        ("crf", 0),
-        ("crf", 52),
-        ("factor", 0),
-        ("background", (0, 256, 0)),
-    ],
-)
-def test_spec_is_checked(field: str, value: Any) -> None:
-    """A rate, quality, factor or colour that cannot be is a ValueError that names it."""
-    with pytest.raises(ValueError, match=field):
-        ClipSpec(**{**vars(SPEC), field: value})
-
-
-def test_preflight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The wheel's ffmpeg passes; without one, sampling never begins."""
+def test_preflight(stand_in: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wheel's ffmpeg passes; without one, or without its x264, sampling never begins."""
     preflight()
-    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "missing"))
-    with pytest.raises(SitegenError, match="missing") as caught:
+    folder = stand_in("echo ' V....D gif   GIF (Graphics Interchange Format)'")
+    with pytest.raises(PlatformError, match="no encoder libx264"):
         preflight()
-    assert caught.value.exit_code == 4
+    (folder.parent / "plain").write_bytes(b"\x00")
+    for name in ("missing", "plain"):
+        monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(folder.parent / name))
+        with pytest.raises(PlatformError, match=f"{name}.*pip install"):
+            preflight()
+        with pytest.raises(PlatformError, match=f"{name}.*pip install"):
+            encode_clip(film(2), SPEC, folder)
+    monkeypatch.setitem(sys.modules, "imageio.plugins.ffmpeg", None)
+    with pytest.raises(PlatformError, match="pip install"):
+        preflight()
+
+
+def test_version_of_another_ffmpeg(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ffmpeg of the user's own is asked, also for the x264 inside it."""
+    own = encode._executable()
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", own)
+    assert encoder_version().startswith("ffmpeg version ")
+    assert "x264 - core " in encoder_version()
 
 
 def test_version_needs_no_encoder() -> None:
