@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from sitegen.core.errors import PlatformError
 from sitegen.media import encoder
 from sitegen.media.encoder import ClipSpec, crf_for, encoder_version, psnr, write_still
 
@@ -99,9 +101,9 @@ def test_no_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the wheel there is no version, and a way to get it is told."""
 
     def missing(name: str) -> None:
-        raise encoder.metadata.PackageNotFoundError(name)
+        raise metadata.PackageNotFoundError(name)
 
     encoder._version.cache_clear()
-    monkeypatch.setattr(encoder.metadata, "files", missing)
-    with pytest.raises(encoder.PlatformError, match="not installed; `pip install"):
+    monkeypatch.setattr(metadata, "files", missing)
+    with pytest.raises(PlatformError, match="not installed; `pip install"):
         encoder_version()
