@@ -23,20 +23,21 @@ import re
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from fractions import Fraction
 from importlib import metadata
 from pathlib import Path
-from typing import IO, Any, TypeAlias, TypeVar, cast
+from typing import IO, Annotated, Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from sitegen.core.errors import PlatformError, SitegenError, TargetError
 from sitegen.core.files import digest, platform_errors, temporary_folder
-from sitegen.media.frames import Colour, Frame, pad_to_even, upscale
+from sitegen.media.frames import Frame, pad_to_even, upscale
 from sitegen.media.manifest import MediaFile
 from sitegen.media.mp4 import clip_faults
 
@@ -49,6 +50,7 @@ STALL_SECONDS = 120.0
 
 T = TypeVar("T")
 _Generator: TypeAlias = Generator[Any, Any, Any]
+_Byte: TypeAlias = Annotated[int, Field(ge=0, le=255)]
 _GIF_FPS = 15
 _LARGEST = 16383  # pixels a side; what WebP can hold
 _KEYFRAME_EVERY = 10
@@ -66,30 +68,18 @@ _MACHINE = (
 
 @dataclass(frozen=True)
 class ClipSpec:
-    """How a clip is encoded.
+    """How a clip is encoded. ValueError where it cannot be.
 
-    fps: frames a second, 0.1 to 240
+    fps: frames a second
     crf: quality of x264, 1 (best) to 51
     factor: whole number that the MP4 and the poster are enlarged by
-    background: colour of a row or column that pads an odd size, 0 to 255 each
+    background: colour of a row or column that pads an odd size
     """
 
-    fps: float
-    crf: int
-    factor: int
-    background: Colour
-
-    def __post_init__(self) -> None:
-        """Raise ValueError where a field is out of its range."""
-        valid = {
-            "fps": 0.1 <= self.fps <= 240,
-            "crf": 1 <= self.crf <= 51,
-            "factor": self.factor >= 1,
-            "background": all(0 <= value <= 255 for value in self.background),
-        }
-        for name, good in valid.items():
-            if not good:
-                raise ValueError(f"{name} {getattr(self, name)!r} is out of range")
+    fps: Annotated[int | float, Field(ge=0.1, le=240)]
+    crf: Annotated[int, Field(ge=1, le=51)]
+    factor: Annotated[int, Field(ge=1)]
+    background: tuple[_Byte, _Byte, _Byte]
 
 
 def crf_for(image_size: int) -> int:
@@ -148,8 +138,7 @@ def encoder_version() -> str:
     Imports neither imageio nor Pillow, and runs nothing as long as the ffmpeg is the wheel's own.
     Raises PlatformError if there is no ffmpeg.
     """
-    ffmpeg = _version(os.environ.get("IMAGEIO_FFMPEG_EXE", ""))
-    return f"{ffmpeg}; pillow {metadata.version('pillow')}"
+    return _version(os.environ.get("IMAGEIO_FFMPEG_EXE", ""))
 
 
 def preflight() -> None:
@@ -225,18 +214,17 @@ def _mp4(frames: Iterator[Frame], reel: _Reel, spec: ClipSpec, path: Path) -> Me
             f"the clip would be {width} × {height} pixels, above {_LARGEST} a side; "
             "show fewer images in it"
         )
-    exact = "flags=area+accurate_rnd+full_chroma_int+bitexact"
+    scale = "scale=out_color_matrix=bt709:out_range=tv:flags=area+accurate_rnd+full_chroma_int"
     colours = "range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
-    convert = f"scale=out_color_matrix=bt709:out_range=tv:{exact},format=yuv420p"
     arguments = [
-        *("-filter_threads", "1", "-vf", f"{convert},setparams={colours}", "-map_metadata", "-1"),
-        *("-profile:v", "high", "-preset", "slow", "-threads", "1", "-crf", str(spec.crf)),
-        *("-g", str(_KEYFRAME_EVERY), "-flags:v", "+bitexact", "-fflags", "+bitexact"),
+        *("-vf", f"{scale}+bitexact,format=yuv420p,setparams={colours}", "-profile:v", "high"),
+        *("-preset", "slow", "-threads", "1", "-crf", str(spec.crf), "-g", str(_KEYFRAME_EVERY)),
         *("-movflags", "+faststart", "-f", "mp4"),
     ]
-    options = {"codec": "libx264", "pix_fmt_out": "yuv420p", "output_params": arguments}
+    shown = (_shown(each, spec) for each in frames)
     rate = Fraction(spec.fps).limit_denominator(1001)
-    _write(path, (_shown(each, spec) for each in frames), (width, height), rate, options)
+    options = {"codec": "libx264", "pix_fmt_out": "yuv420p", "output_params": arguments}
+    _write(path, shown, (width, height), fps=rate, **options)
     ends = _shown(reel.first, spec), _shown(reel.last, spec)
     return verified_mp4(path, ends, reel.seen, spec.fps, spec.crf)
 
@@ -253,16 +241,13 @@ def _gif(reel: _Reel, seconds: float, path: Path) -> MediaFile:
             f"[b]trim=start_frame={kept},setpts=PTS-STARTPTS[shown];"
             "[shown][palette]paletteuse=dither=none:diff_mode=rectangle"
         )
-        arguments = [
-            *("-filter_threads", "1", "-filter_complex", filters, "-map_metadata", "-1"),
-            *("-flags:v", "+bitexact", "-fflags", "+bitexact", "-f", "gif"),
-        ]
-        options = {"codec": "gif", "pix_fmt_out": "pal8", "output_params": arguments}
         # at most 15 a second, each for whole hundredths of a second
         pause = max(round(100 * seconds / kept), math.ceil(100 / _GIF_FPS))
         rate = Fraction(100, min(pause, 65535))
         twice = itertools.chain(reel.evenly(kept), reel.evenly(kept))
-        _write(path, twice, (width, height), rate, options)
+        options = {"codec": "gif", "pix_fmt_out": "pal8", "fps": rate}
+        arguments = ["-filter_complex", filters, "-f", "gif"]
+        _write(path, twice, (width, height), output_params=arguments, **options)
         file = verified_gif(path, width, height, kept, float(rate))
         if file.bytes <= GIF_BYTES or kept == 1:
             return file
@@ -270,21 +255,22 @@ def _gif(reel: _Reel, seconds: float, path: Path) -> MediaFile:
 
 
 def _write(
-    path: Path,
-    frames: Iterable[Frame | bytes],
-    size: tuple[int, int],
-    rate: Fraction,
-    options: Mapping[str, Any],
+    path: Path, frames: Iterable[Frame | bytes], size: tuple[int, int], **options: Any
 ) -> None:
-    """Write RGB frames of `size` (width, height), `rate` a second. Raises as `_Ffmpeg.call`."""
-    quiet = {"quality": None, "macro_block_size": 1, "ffmpeg_log_level": "quiet"}
+    """Write RGB frames of `size` (width, height) with options of imageio-ffmpeg.
+
+    Raises as `_Ffmpeg.call` does.
+    """
+    exact = ["-filter_threads", "1", "-map_metadata", "-1", "-flags:v", "+bitexact"]
+    options["output_params"] = [*exact, "-fflags", "+bitexact", *options["output_params"]]
+    options |= {"quality": None, "macro_block_size": 1, "ffmpeg_log_level": "quiet"}
 
     def start() -> _Generator:
         import imageio_ffmpeg
 
-        writer: _Generator = imageio_ffmpeg.write_frames(path, size, fps=rate, **quiet, **options)
+        writer = imageio_ffmpeg.write_frames(path, size, **options)
         writer.send(None)
-        return writer
+        return cast(_Generator, writer)
 
     with closing(_Ffmpeg(start, path.parent, size[0] * size[1])) as ffmpeg:
         for frame in frames:
@@ -325,13 +311,13 @@ class _Ffmpeg:
         Raises PlatformError if the machine stopped ffmpeg (disk full, no memory, killed, no such
         encoder, no progress) and TargetError, with ffmpeg's own words, if it failed otherwise.
         """
-        watch = threading.Timer(self._patience, self._stall)
+        watch = threading.Timer(self._patience, self._kill, [True])
         watch.daemon = True
         watch.start()
         try:
             return function(*arguments)
         except (OSError, RuntimeError) as error:  # the pipe broke; why, ffmpeg knows better
-            self._require_success()
+            self.finish()
             raise TargetError("ffmpeg ended before it had every frame") from error
         finally:
             watch.cancel()
@@ -339,7 +325,17 @@ class _Ffmpeg:
     def finish(self) -> None:
         """Say that no more comes, and wait for the end. Raises as `call` does."""
         self.call(self.frames.close)
-        self._require_success()
+        code, said = self._process.wait(), ""
+        if not code and not self._stalled:
+            return
+        with suppress(OSError):
+            text = self._words.read_bytes()[-_WORDS_BYTES:].decode("utf-8", "replace")
+            lines = re.sub(r"\ACommand line:\n.*\n", "", text).split("\n")
+            said = "\n    ".join(["; it said:", *filter(None, lines[-_WORDS_SHOWN - 1 :])])
+        if self._stalled:
+            said = f"made no progress for {self._patience:.0f} seconds and was stopped{said}"
+            raise PlatformError(f"ffmpeg {said}")
+        raise _failure(code, said)
 
     def close(self) -> None:
         """Leave nothing behind, whatever happened."""
@@ -351,48 +347,29 @@ class _Ffmpeg:
                 cast(IO[bytes], pipe).close()
         self._words.unlink(missing_ok=True)
 
-    def _stall(self) -> None:
-        self._stalled = True
-        self._kill()
-
-    def _kill(self) -> None:
+    def _kill(self, stalled: bool = False) -> None:
         """End the process with all it started, if it still runs."""
+        self._stalled |= stalled
         if self._process.poll() is None:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.kill()
 
-    def _require_success(self) -> None:
-        code = self._process.wait()
-        if code or self._stalled:
-            raise _failure(code, self._said(), self._patience if self._stalled else None)
 
-    def _said(self) -> str:
-        """Its last words, to follow a sentence."""
-        with suppress(OSError):
-            text = self._words.read_bytes()[-_WORDS_BYTES:].decode("utf-8", "replace")
-            text = re.sub(r"\ACommand line:\n.*\n", "", text)
-            if lines := [line for line in text.splitlines() if line][-_WORDS_SHOWN:]:
-                return "\n    ".join(["; it said:", *lines])
-        return ""
-
-
-def _failure(code: int, said: str, stalled: float | None) -> SitegenError:
-    """The error for an exit status that is not 0, or for so many seconds without progress."""
-    full = os.strerror(errno.ENOSPC)
-    reason = os.strerror(256 - code) if 256 - code in _MACHINE else full if full in said else None
-    if stalled is not None:
-        fault = f"ffmpeg made no progress for {stalled:.0f} seconds and was stopped; try again"
-    elif code < 0:
-        fault = f"ffmpeg was stopped by signal {-code} ({signal.strsignal(-code)}); "
-        fault += "is there memory and disk enough?"
-    elif reason is not None:
-        fault = f"ffmpeg could not go on: {reason}; mend that and try again"
+def _failure(code: int, said: str) -> SitegenError:
+    """The error for an exit status that is not 0: whether it is the machine's, and why."""
+    if code < 0:
+        name = signal.strsignal(-code)
+        why = f"was stopped by signal {-code} ({name}); is there memory and disk enough?"
+    elif 256 - code in _MACHINE:
+        why = f"could not go on: {os.strerror(256 - code)}"
+    elif os.strerror(errno.ENOSPC) in said:
+        why = "could not go on"
     elif "Unknown encoder" in said:
-        fault = f"this ffmpeg lacks an encoder; {_GET_ENCODER}"
+        why = f"lacks an encoder; {_GET_ENCODER}"
     else:
         return TargetError(f"ffmpeg failed (exit status {code}){said or ' and gave no reason'}")
-    return PlatformError(fault + said)
+    return PlatformError(f"ffmpeg {why}{said}")
 
 
 def verified_mp4(
@@ -440,12 +417,11 @@ def verified_gif(path: Path, width: int, height: int, count: int, fps: float) ->
     """Describe a GIF, having decoded it. Raises TargetError for another size or frame count."""
     import imageio.v3 as imageio
 
+    shapes: list[object] = []
     try:
-        shapes = [frame.shape[:2] for frame in imageio.imiter(path, plugin="pillow")]
+        shapes.extend(frame.shape[:2] for frame in imageio.imiter(path, plugin="pillow"))
     except (OSError, EOFError, SyntaxError, ValueError) as error:
-        raise TargetError(
-            f"the encoder reported success, but {path.name} is damaged: {error}"
-        ) from error
+        require(False, path, f"is damaged: {error}")
     require(set(shapes) == {(height, width)}, path, f"is not {width}×{height}")
     require(len(shapes) == count, path, f"has {len(shapes)} frames, not {count}")
     return media_file(path, width, height, count, fps)
@@ -473,18 +449,16 @@ def psnr(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
 
 
 def _looks_like(seen: Frame, source: Frame, crf: int) -> bool:
-    """Whether two RGB frames of even size are the same, as far as CRF and yuv420p allow.
+    """Whether the error is small in itself, as CRF allows, or beside the neighbours' contrast.
 
-    Compared are squares of 2 × 2 pixels, for which a video has one colour; the error must be small
-    in itself, or beside the contrast between neighbours.
+    Compared are squares of 2 × 2 pixels of an RGB frame, which have one colour in a video.
     """
     height, width, _ = source.shape
     shape = (height // 2, 2, width // 2, 2, 3)
     expected, found = (each.reshape(shape).mean((1, 3), np.float32) for each in (source, seen))
-    error = float(np.mean((expected - found) ** 2))
     contrast = float(np.mean(np.diff(expected, axis=0) ** 2)) if height > 2 else 0.0
     good = psnr(expected, found) > _GOOD_PSNR - 1.25 * max(0, crf - 23)
-    return good or error < _GOOD_SHARE * contrast / 2
+    return good or float(np.mean((expected - found) ** 2)) < _GOOD_SHARE * contrast / 2
 
 
 def _executable() -> str:
@@ -509,16 +483,14 @@ def _output(*arguments: str) -> bytes:
 
 @functools.cache
 def _version(override: str) -> str:
-    """One line that changes whenever ffmpeg or its x264 may make other bytes."""
+    """The wheel's executable and its digest, or what another ffmpeg says of itself; and Pillow."""
     try:
         files = [] if override else metadata.files("imageio-ffmpeg") or []
-    except metadata.PackageNotFoundError:
-        raise PlatformError(f"imageio-ffmpeg is not installed; {_GET_ENCODER}") from None
-    for file in files:
-        if file.parent.name == "binaries" and file.name.startswith("ffmpeg-") and file.hash:
-            return f"{file.name} {file.hash.mode}={file.hash.value}"
-    first = _output("-version").decode("utf-8", "replace").partition("\n")[0]
-    picture = ("-f", "lavfi", "-i", "color=size=16x16", "-frames:v", "1")
-    stream = _output(*picture, "-c:v", "libx264", "-f", "h264", "pipe:1")
-    found = re.search(rb"x264 - core [ -~]*?(?= - )", stream)
-    return f"{first} {found[0].decode() if found else 'without x264'}"
+    except metadata.PackageNotFoundError as error:
+        raise PlatformError(f"there is no ffmpeg: {error}; {_GET_ENCODER}") from None
+    wheel = (each for each in files if each.name.startswith("ffmpeg-") and each.hash)
+    own = next(
+        (f"{each.name} {each.hash.mode}={each.hash.value}" for each in wheel if each.hash), ""
+    )
+    ffmpeg = own or _output("-version").decode("utf-8", "replace").partition("\n")[0]
+    return f"{ffmpeg}; pillow {metadata.version('pillow')}"

@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -514,8 +513,8 @@ def encoded(
     path: Path, *arguments: str, codec: str = "libx264", pixels: str = "yuv420p", frames: Any = None
 ) -> Path:
     """Encode frames with ffmpeg arguments of the test's own."""
-    options = {"codec": codec, "pix_fmt_out": pixels, "output_params": list(arguments)}
-    encode._write(path, frames or FRAMES, (48, 32), Fraction(10), options)
+    options = {"codec": codec, "pix_fmt_out": pixels, "fps": 10}
+    encode._write(path, frames or FRAMES, (48, 32), output_params=arguments, **options)
     return path
 
 
@@ -625,7 +624,6 @@ def test_version_of_another_ffmpeg(monkeypatch: pytest.MonkeyPatch) -> None:
     own = encode._executable()
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", own)
     assert encoder_version().startswith("ffmpeg version ")
-    assert "x264 - core " in encoder_version()
 
 
 def test_version_needs_no_encoder() -> None:
