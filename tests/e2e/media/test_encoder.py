@@ -172,28 +172,20 @@ def test_mp4_shows_the_frames(clip: Clip) -> None:
         assert likeness(decoded[step], other) < 30
 
 
-def test_small_pictures_stay_crisp(tmp_path: Path) -> None:
-    """A checkerboard of single pixels keeps its full contrast at the factor of a small clip."""
+def test_pictures_stay_crisp_and_colours_exact(tmp_path: Path) -> None:
+    """A checkerboard of single pixels keeps its contrast, the purest colours come back."""
     board = np.indices((28, 28)).sum(axis=0)[..., None].repeat(3, 2) % 2 * 255
-    spec = ClipSpec(10, 18, 2, BACKGROUND)
-    files = encode_clip([board.astype(np.uint8)] * 3, spec, tmp_path)
-    decoded = decode(tmp_path / "clip.mp4", files["mp4"])[-1].astype(int)
-    for row in range(2):
-        for column in range(2):
-            sampled = decoded[row::2, column::2]
-            assert sampled[board == 255].min() > 240
-            assert sampled[board == 0].max() < 15
-
-
-def test_colours_are_exact(tmp_path: Path) -> None:
-    """The purest colours come back within two levels: the right matrix, range and channels."""
     corners = [tuple(value >> bit & 1 for bit in range(3)) for value in range(8)]
-    row = np.repeat(np.array(corners, np.uint8) * 255, 8, axis=0)
-    frame = np.repeat(row[None], 16, axis=0)
-    files = encode_clip([frame] * 2, ClipSpec(10, 12, 2, BACKGROUND), tmp_path)
-    decoded = decode(tmp_path / "clip.mp4", files["mp4"])[-1]
-    middles = decoded[16, 8::16].astype(int)
-    assert np.abs(middles - row[4::8]).max() <= 2
+    colours = np.repeat(np.array(corners, np.uint8) * 255, 8, axis=0)
+    frame = np.zeros((44, 64, 3), np.uint8)
+    frame[:28, :28], frame[28:] = board, colours
+    files = encode_clip([frame] * 3, ClipSpec(10, 12, 2, BACKGROUND), tmp_path)
+    decoded = decode(tmp_path / "clip.mp4", files["mp4"])[-1].astype(int)
+    for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        sampled = decoded[row:56:2, column:56:2]
+        assert sampled[board == 255].min() > 240
+        assert sampled[board == 0].max() < 15
+    assert np.abs(decoded[72, 8::16] - colours[4::8]).max() <= 2
 
 
 def test_odd_size_is_padded(tmp_path: Path) -> None:
@@ -205,16 +197,8 @@ def test_odd_size_is_padded(tmp_path: Path) -> None:
     assert (poster == shown(picture(1), 1)).all()
 
 
-def test_poster_is_the_last_frame(clip: Clip) -> None:
-    """WebP of exactly the MP4's size, and no eye can tell it from the last frame."""
-    with Image.open(clip.path("poster")) as image:
-        assert image.format == "WEBP"
-        assert image.size == (332, 228)
-        assert likeness(np.asarray(image.convert("RGB")), shown(picture(COUNT - 1), 4)) > 40
-
-
 def test_gif_is_native_and_slow_enough(clip: Clip) -> None:
-    """Native size, at most 15 frames a second at every frame, endless, about as long as the MP4."""
+    """Native size, 15 frames a second or fewer, endless, as long as the MP4, to the last frame."""
     file = clip.files["gif"]
     found = stream(clip.path("gif"))
     assert (found["codec_name"], found["width"], found["height"]) == ("gif", 83, 57)
@@ -228,17 +212,9 @@ def test_gif_is_native_and_slow_enough(clip: Clip) -> None:
     assert min(pauses) >= 1000 / 15
     assert set(pauses) == {1000 / (file.fps or 0)}
     assert sum(pauses) == pytest.approx(1000 * COUNT / 24, rel=0.05)
-
-
-def test_gif_ends_with_the_last_frame(clip: Clip, tmp_path: Path) -> None:
-    """The last frame is kept whether or not it is its turn; the first is kept too."""
-    decoded = decode(clip.path("gif"), clip.files["gif"])
+    decoded = decode(clip.path("gif"), file)
     assert likeness(decoded[0], picture(0)) > 28
     assert likeness(decoded[-1], picture(COUNT - 1)) > 28
-    files = encode_clip(film(COUNT + 1), SPEC, tmp_path)
-    decoded = decode(tmp_path / "clip.gif", files["gif"])
-    assert len(decoded) == files["gif"].frames == 14
-    assert likeness(decoded[-1], picture(COUNT)) > 28
 
 
 def test_gif_drops_frames_to_be_light(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,37 +224,23 @@ def test_gif_drops_frames_to_be_light(tmp_path: Path, monkeypatch: pytest.Monkey
     limit = int(0.6 * whole.bytes)
     monkeypatch.setattr(encode, "GIF_BYTES", limit)
     file = encode_clip(film(), spec, tmp_path)["gif"]
-    assert file.frames is not None
-    assert file.fps is not None
     assert 0.75 * limit < file.bytes <= limit
-    assert file.frames / file.fps == pytest.approx(2.5, rel=0.05)
-    decoded = decode(tmp_path / "clip.gif", file)
-    assert likeness(decoded[0], picture(0)) > 28
-    assert likeness(decoded[-1], picture(COUNT - 1)) > 28
+    assert (file.frames or 0) / (file.fps or 1) == pytest.approx(2.5, rel=0.05)
+    assert likeness(decode(tmp_path / "clip.gif", file)[-1], picture(COUNT - 1)) > 28
     monkeypatch.setattr(encode, "GIF_BYTES", 10)
     assert encode_clip(film(), spec, tmp_path)["gif"].frames == 1
 
 
-def test_fast_clip_makes_a_slow_gif(tmp_path: Path) -> None:
-    """The last frame does not hurry the GIF above 15 frames a second."""
-    file = encode_clip(film(2), ClipSpec(60, 30, 1, BACKGROUND), tmp_path)["gif"]
-    assert file.frames == 2
-    assert file.fps is not None
-    assert file.fps < 15
-
-
-@pytest.mark.parametrize(("height", "width", "count"), [(1, 1, 1), (2, 2, 2), (1, 9, 3)])
-def test_tiny_clips(tmp_path: Path, height: int, width: int, count: int) -> None:
-    """The smallest sizes and a single frame are clips too."""
-    files = encode_clip(film(count, height, width), ClipSpec(10, 18, 1, BACKGROUND), tmp_path)
+@pytest.mark.parametrize(
+    ("height", "width", "count", "fps"), [(1, 1, 1, 10), (2, 2, 2, 60), (1, 9, 3, 10)]
+)
+def test_tiny_clips(tmp_path: Path, height: int, width: int, count: int, fps: int) -> None:
+    """The smallest sizes, a single frame, and frames that are equal or fast are clips too."""
+    frames = [np.full((height, width, 3), 9, np.uint8)] * count
+    files = encode_clip(frames, ClipSpec(fps, 18, 1, BACKGROUND), tmp_path)
     assert int(stream(tmp_path / "clip.mp4")["nb_read_frames"]) == count
     assert files["gif"].frames == count
-
-
-def test_unchanging_clip_keeps_every_frame(tmp_path: Path) -> None:
-    """Equal frames are not merged: a flat clip has as many frames as any other."""
-    files = encode_clip([picture(0)] * 12, ClipSpec(12, 18, 1, BACKGROUND), tmp_path)
-    assert (files["mp4"].frames, files["gif"].frames) == (12, 12)
+    assert (files["gif"].fps or 99) < 15
 
 
 ENCODE_HERE = """
@@ -292,15 +254,11 @@ print(*(file.sha256 for file in files.values()))
 
 
 def test_two_encodes_are_equal(clip: Clip, tmp_path: Path) -> None:
-    """Other processes, folders, hash seeds, time zones and languages give the same bytes."""
-    expected = [file.sha256 for file in clip.files.values()]
-    for number, zone in enumerate(("UTC", "Asia/Tokyo")):
-        folder = tmp_path / f"% {number}"
-        folder.mkdir()
-        command = [sys.executable, "-c", ENCODE_HERE, str(Path(__file__).parent), str(folder)]
-        places = {"TZ": zone, "PYTHONHASHSEED": str(number), "LC_ALL": "C", "COLUMNS": "9"}
-        done = subprocess.run(command, check=True, capture_output=True, env=os.environ | places)
-        assert done.stdout.decode().split() == expected
+    """Another process, folder, hash seed, time zone and language give the same bytes."""
+    command = [sys.executable, "-c", ENCODE_HERE, str(Path(__file__).parent), str(tmp_path)]
+    places = {"TZ": "Asia/Tokyo", "PYTHONHASHSEED": "1", "LC_ALL": "C", "COLUMNS": "9"}
+    done = subprocess.run(command, check=True, capture_output=True, env=os.environ | places)
+    assert done.stdout.decode().split() == [file.sha256 for file in clip.files.values()]
 
 
 MEMORY = """
@@ -331,10 +289,10 @@ def test_memory_does_not_grow(tmp_path: Path) -> None:
     assert children < 12_000
 
 
-def broken() -> Iterator[Frame]:
+def broken(error: BaseException) -> Iterator[Frame]:
     """A sampler that fails half way."""
     yield from film(10)
-    raise ZeroDivisionError("half way")
+    raise error
 
 
 def frames_then(last: Any) -> list[Any]:
@@ -352,16 +310,19 @@ def frames_then(last: Any) -> list[Any]:
         (frames_then(picture(2)[0]), TargetError, "frame 3"),
         ([np.zeros((0, 5, 3), np.uint8)], TargetError, "frame 1"),
         ([np.zeros((2, 16384, 3), np.uint8)], TargetError, "16384 × 2.*fewer images"),
-        (broken(), ZeroDivisionError, "half way"),
+        (broken(ZeroDivisionError("half way")), ZeroDivisionError, "half way"),
+        (broken(KeyboardInterrupt("half way")), KeyboardInterrupt, "half way"),
     ],
 )
 def test_bad_frames_leave_nothing(
-    tmp_path: Path, frames: Any, error: type[Exception], words: str
+    tmp_path: Path, frames: Any, error: type[BaseException], words: str
 ) -> None:
-    """No frames, odd ones, or a failing sampler: the right error and an empty folder."""
+    """No frames, odd ones, a failing sampler, Ctrl-C: the right error, no file and no process."""
+    before = children()
     with pytest.raises(error, match=words):
         encode_clip(frames, ClipSpec(10, 18, 1, BACKGROUND), tmp_path)
     assert list(tmp_path.iterdir()) == []
+    assert children() == before
 
 
 Stand = Callable[[str], Path]
@@ -459,30 +420,6 @@ def test_slow_frames_are_no_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert encode_clip(slow(), ClipSpec(10, 18, 1, BACKGROUND), tmp_path)["mp4"].frames == 3
 
 
-def test_chatter_cannot_block(stand_in: Stand) -> None:
-    """Half a megabyte of messages, before any frame is read, is kept apart; the end is told."""
-    folder = stand_in(
-        "say \"$(yes 'deprecated' | head -c 500000)\"; say 'the end'; cat >&2; exit 1"
-    )
-    with pytest.raises(TargetError, match="the end") as caught:
-        encode_clip(film(), ClipSpec(10, 18, 1, BACKGROUND), folder)
-    assert len(str(caught.value)) < 7000
-
-
-def test_interrupted(tmp_path: Path) -> None:
-    """A build that is stopped in the middle of a clip leaves no process, and no part of a file."""
-
-    def stopped() -> Iterator[Frame]:
-        yield from film(5)
-        raise KeyboardInterrupt
-
-    before = children()
-    with pytest.raises(KeyboardInterrupt):
-        encode_clip(stopped(), SPEC, tmp_path)
-    assert children() == before
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_odd_folder_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Folder names never become arguments, and no report of the user's own appears anywhere."""
     odd = tmp_path / "-i %03d; $(touch x) 'é:\\\n.zip"
@@ -518,12 +455,6 @@ def encoded(
     return path
 
 
-def test_good_mp4_is_described(tmp_path: Path) -> None:
-    """A good file passes, and is described by its weight, digest, size, frames and rate."""
-    path = encoded(tmp_path / "a.mp4", *X264, CONVERT)
-    assert verified_mp4(path, ENDS, 5, 10.0, 18) == media_file(path, 48, 32, 5, 10.0)
-
-
 @pytest.mark.parametrize(
     ("arguments", "options", "words"),
     [
@@ -554,9 +485,6 @@ def test_cut_mp4_is_refused(tmp_path: Path, part: float) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[: int(part * len(whole))])
     with pytest.raises(TargetError, match="cut short"):
-        verified_mp4(path, ENDS, 5, 10.0, 18)
-    path.write_bytes(whole[: -len(whole) // 2] + bytes(len(whole) - len(whole) // 2))
-    with pytest.raises(TargetError):
         verified_mp4(path, ENDS, 5, 10.0, 18)
 
 
@@ -592,11 +520,7 @@ def test_no_room_leaves_nothing(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_folder_that_is_none(tmp_path: Path) -> None:
-    """A file in the place of the folder is a PlatformError that names it."""
-    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "file").touch()
     with pytest.raises(PlatformError, match="file"):
         encode_clip(film(2), SPEC, tmp_path / "file")
 

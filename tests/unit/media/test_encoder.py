@@ -105,5 +105,5 @@ def test_no_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
 
     encoder._version.cache_clear()
     monkeypatch.setattr(metadata, "files", missing)
-    with pytest.raises(PlatformError, match="no ffmpeg.*`pip install"):
+    with pytest.raises(PlatformError, match=r"no ffmpeg.*`pip install"):
         encoder_version()
