@@ -20,8 +20,10 @@ import itertools
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, suppress
@@ -142,9 +144,13 @@ def encoder_version() -> str:
 
 
 def preflight() -> None:
-    """Raise PlatformError, before anything is sampled, unless ffmpeg and its libx264 are there."""
-    if not re.search(rb"^ *V\S* +libx264 ", _output("-encoders"), re.MULTILINE):
-        raise PlatformError(f"{_executable()} has no encoder libx264; {_GET_ENCODER}")
+    """Make the smallest clip. Raises PlatformError, before anything is sampled, if that fails."""
+    smallest = np.zeros((2, 2, 3), np.uint8)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            encode_clip([smallest], ClipSpec(10, 20, 1, (0, 0, 0)), Path(folder))
+    except TargetError as error:
+        raise PlatformError(f"the encoder does not work: {error}; {_GET_ENCODER}") from error
 
 
 class _Reel:
@@ -466,19 +472,12 @@ def _executable() -> str:
     try:
         from imageio.plugins.ffmpeg import get_exe
 
-        return str(get_exe())  # type: ignore[no-untyped-call]
+        program = str(get_exe())  # type: ignore[no-untyped-call]
     except (ImportError, RuntimeError) as error:
         raise PlatformError(f"there is no ffmpeg: {error}; {_GET_ENCODER}") from error
-
-
-def _output(*arguments: str) -> bytes:
-    """What ffmpeg writes to its standard output, which is short."""
-    command = [_executable(), "-hide_banner", "-nostdin", "-loglevel", "error", *arguments]
-    try:
-        done = subprocess.run(command, capture_output=True, check=True, timeout=STALL_SECONDS)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise PlatformError(f"cannot run {command[0]}: {error}; {_GET_ENCODER}") from error
-    return done.stdout
+    if shutil.which(program) is None:
+        raise PlatformError(f"{program} cannot be run as ffmpeg; {_GET_ENCODER}")
+    return program
 
 
 @functools.cache
@@ -486,11 +485,14 @@ def _version(override: str) -> str:
     """The wheel's executable and its digest, or what another ffmpeg says of itself; and Pillow."""
     try:
         files = [] if override else metadata.files("imageio-ffmpeg") or []
-    except metadata.PackageNotFoundError as error:
-        raise PlatformError(f"there is no ffmpeg: {error}; {_GET_ENCODER}") from None
-    wheel = (each for each in files if each.name.startswith("ffmpeg-") and each.hash)
-    own = next(
-        (f"{each.name} {each.hash.mode}={each.hash.value}" for each in wheel if each.hash), ""
-    )
-    ffmpeg = own or _output("-version").decode("utf-8", "replace").partition("\n")[0]
-    return f"{ffmpeg}; pillow {metadata.version('pillow')}"
+        wheel = [file for file in files if file.name.startswith("ffmpeg-")]
+        if wheel and wheel[0].hash:
+            own = f"{wheel[0].name} {wheel[0].hash.mode}={wheel[0].hash.value}"
+        else:
+            _executable()
+            import imageio_ffmpeg
+
+            own = f"ffmpeg {imageio_ffmpeg.get_ffmpeg_version()}"
+    except (ImportError, OSError, subprocess.SubprocessError) as error:
+        raise PlatformError(f"there is no ffmpeg: {error}; {_GET_ENCODER}") from error
+    return f"{own}; pillow {metadata.version('pillow')}"

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from sitegen.core.errors import RefusedError
@@ -38,16 +38,8 @@ def _relative(path: str) -> str:
     return path
 
 
-def _given(value: T | None, info: ValidationInfo) -> T | None:
-    """Refuse null in a file: what a picture has not is not written there."""
-    if value is None and info.mode == "json":
-        raise ValueError("must be a number or left out")
-    return value
-
-
 _Digest: TypeAlias = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 _Size: TypeAlias = Annotated[int, Field(gt=0)]
-_Rate: TypeAlias = _Size | Annotated[float, Field(gt=0)]
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -65,8 +57,8 @@ class MediaFile:
     sha256: _Digest
     width: _Size
     height: _Size
-    frames: Annotated[_Size | None, AfterValidator(_given)] = None
-    fps: Annotated[_Rate | None, AfterValidator(_given)] = None
+    frames: _Size | None = None
+    fps: _Size | Annotated[float, Field(gt=0)] | None = None
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -130,15 +122,9 @@ class Manifest:
     @classmethod
     def from_json(cls, text: str) -> Manifest:
         """Read `media.json`. Raises RefusedError if it is damaged or of a newer version."""
-        try:
-            top = _versioned(text)
-            if isinstance(figures := top.get("figures"), list):
-                top["figures"] = [_with_record(each) for each in figures]
-            return _read(_MANIFEST, top)
-        except ValueError as error:
-            raise RefusedError(
-                f"media.json is damaged: {error}; run `sitegen build` to make it again"
-            ) from error
+        return _read(
+            _MANIFEST, text, "media.json is damaged: {}; run `sitegen build` to make it again"
+        )
 
 
 _RECORD, _MANIFEST = TypeAdapter(Record), TypeAdapter(Manifest)
@@ -151,18 +137,7 @@ def record_to_json(record: Record) -> str:
 
 def record_from_json(text: str) -> Record:
     """Read a record. Raises RefusedError if it is damaged or of a newer version."""
-    try:
-        return _read(_RECORD, _versioned(text))
-    except ValueError as error:
-        raise RefusedError(f"a stored record is damaged: {error}") from error
-
-
-def _with_record(entry: Any) -> Any:
-    """An entry of `media.json`, in which a record and its place lie flat, as a `Media` has them."""
-    if not isinstance(entry, dict):
-        return entry
-    own = {"id", "page", "alt", "caption", "sigmas"} & entry.keys()
-    return {name: entry.pop(name) for name in own} | {"record": entry}
+    return _read(_RECORD, text, "a stored record is damaged: {}")
 
 
 def _dump(value: object) -> str:
@@ -197,11 +172,28 @@ def _no_doubles(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return result
 
 
-def _read(kind: TypeAdapter[T], value: object) -> T:
-    """Make a value out of JSON. Raises ValueError with the first thing that is wrong, in a line."""
+def _read(kind: TypeAdapter[T], text: str, damaged: str) -> T:
+    """Make a value out of JSON. Raises RefusedError with the first thing that is wrong."""
     try:
-        return kind.validate_json(json.dumps(value))
+        top = _versioned(text)
+        if kind is _MANIFEST and isinstance(top.get("figures"), list):
+            top["figures"] = [_with_record(each) for each in top["figures"]]
+        value = kind.validate_json(json.dumps(top))
+        if kind.dump_python(value, mode="json", exclude_defaults=True) != top:
+            raise ValueError("it holds null, or nothing, where a field should be left out")
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{place}: {first['msg']}, not {first['input']!r:.40}") from None
+        reason = f"{place}: {first['msg']}, not {first['input']!r:.40}"
+        raise RefusedError(damaged.format(reason)) from None
+    except ValueError as error:
+        raise RefusedError(damaged.format(error)) from error
+    return value
+
+
+def _with_record(entry: Any) -> Any:
+    """An entry of `media.json`, in which a record and its place lie flat, as a `Media` has them."""
+    if not isinstance(entry, dict):
+        return entry
+    own = {"id", "page", "alt", "caption", "sigmas"} & entry.keys()
+    return {name: entry.pop(name) for name in own} | {"record": entry}

@@ -14,9 +14,8 @@ from sitegen.figures.paths import Paths, ddim_paths, ddpm_paths, heat_paths
 from sitegen.media.encoder import ClipSpec, crf_for, write_still
 from sitegen.media.frames import Colour, Frame, to_uint8
 from sitegen.media.jobs import ClipSource, RenderJob
-from sitegen.media.labels import strip
+from sitegen.media.labels import Panels, strip
 from sitegen.media.manifest import MediaFile
-from sitegen.media.panels import Panels
 from sitegen.sampling.models import ModelProvider, Trajectory
 
 LABELS = ("IHDM", "Full DDPM latent", "DDIM")

@@ -126,59 +126,33 @@ def test_noise_seed_and_trajectory_can_be_chosen(sampler: HeatSampler, tmp_path:
 def test_chunks_do_not_show(
     sampler: HeatSampler, tmp_path: Path, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many are drawn at a time, the arrays are the same within float error."""
+    """However many are drawn, and at a time, a sample is the same within float error."""
     whole = draw(sampler, tmp_path, count=12, trajectory=True)
+    few = draw(sampler, tmp_path, count=3)["final"]
+    assert np.abs(few - whole["final"][:3]).max() < 1e-5 * np.abs(few).max()
+    assert np.abs(draw(sampler, tmp_path, count=3, seed=2)["final"] - few).max() > 0.01
     monkeypatch.setattr(sampling, "AT_ONCE", at_once)
     pieces = draw(sampler, tmp_path, count=12, trajectory=True)
     for name, array in whole.items():
         assert np.abs(pieces[name] - array).max() <= 1e-5 * np.abs(array).max(), name
 
 
-def test_fewer_are_the_first_of_more(sampler: HeatSampler, tmp_path: Path) -> None:
-    """Sample 2 of 3 is sample 2 of 12; another seed has others."""
-    few = draw(sampler, tmp_path, count=3, seed=1)["final"]
-    many = draw(sampler, tmp_path, count=12, seed=1)["final"]
-    assert np.abs(few - many[:3]).max() < 1e-5 * np.abs(many).max()
-    assert np.abs(draw(sampler, tmp_path, count=3, seed=2)["final"] - few).max() > 0.01
-
-
-def test_same_file_again(sampler: HeatSampler, tmp_path: Path) -> None:
-    """The same request gives the same bytes, over the old file."""
-    draw(sampler, tmp_path, count=2)
-    before = (tmp_path / "x.npz").read_bytes()
-    draw(sampler, tmp_path, count=2)
-    assert (tmp_path / "x.npz").read_bytes() == before
-    assert temporaries(tmp_path) == []
-
-
-def test_pictures(sampler: HeatSampler, tmp_path: Path) -> None:
-    """One PNG a sample, named by seed and number, as the arrays say."""
-    sample(sampler, Request(3, seed=7), tmp_path / "out", Silent())
-    final = to_uint8(draw(sampler, tmp_path, count=3, seed=7)["final"])
-    names = [f"sample-7-{index:05d}.png" for index in range(3)]
-    assert sorted(path.name for path in (tmp_path / "out").rglob("*")) == names
-    for name, wanted in zip(names, final, strict=True):
-        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / name)), wanted)
-
-
 def test_pictures_of_trajectories(sampler: HeatSampler, tmp_path: Path) -> None:
-    """A folder a sample, a picture a level, so that they sort and play."""
-    sample(sampler, Request(2, trajectory=True), tmp_path / "out", Silent())
-    states = draw(sampler, tmp_path, count=2, trajectory=True)["states"]
+    """A PNG a sample, and a folder of it with a picture a level, so that they sort and play."""
+    report = Silent()
+    sample(sampler, Request(2, trajectory=True), tmp_path / "out", report)
+    assert report.lines == [f"sampling 2: {LEVELS} steps"]
+    arrays = draw(sampler, tmp_path, count=2, trajectory=True)
+    states, final = arrays["states"], to_uint8(arrays["final"])
     for index in range(2):
         folder = tmp_path / "out" / f"sample-0-{index:05d}"
         assert len(list(folder.iterdir())) == LEVELS + 1
         for level in range(LEVELS + 1):
             picture = np.asarray(Image.open(folder / f"level-{level:04d}.png"))
             np.testing.assert_array_equal(picture, to_uint8(states[LEVELS - level])[index])
+        picture = np.asarray(Image.open(folder.with_suffix(".png")))
+        np.testing.assert_array_equal(picture, final[index])
     assert len(list((tmp_path / "out").glob("*.png"))) == 2
-
-
-def test_progress(sampler: HeatSampler, tmp_path: Path) -> None:
-    """It tells how many samples and steps there are to come."""
-    report = Silent()
-    sample(sampler, Request(65), tmp_path / "x.npz", report)
-    assert report.lines == [f"sampling 65: {2 * LEVELS} steps"]
 
 
 @pytest.mark.parametrize(
@@ -195,26 +169,22 @@ def test_output_that_cannot_be(tmp_path: Path, name: str, words: str) -> None:
     """A file for a folder, a folder for a file, and endings that mean something else."""
     (tmp_path / "there.txt").touch()
     (tmp_path / "there.npz").mkdir()
+    (tmp_path / "there.png").mkdir()
+    for good in ("x.npz", "x.NPZ", "out", "v1.2", "there.png"):
+        check_output(tmp_path / good)
     with pytest.raises(ConfigError, match=words):
         check_output(tmp_path / name)
 
 
-@pytest.mark.parametrize("name", ["x.npz", "x.NPZ", "out", "v1.2", "there.png"])
-def test_output_that_can_be(tmp_path: Path, name: str) -> None:
-    """An .npz file, a new folder, or one that is there."""
-    (tmp_path / "there.png").mkdir()
-    check_output(tmp_path / name)
-
-
-@pytest.mark.parametrize("name", ["x.npz", "out"])
-def test_unwritable_output_is_found_before_sampling(
-    sampler: HeatSampler, tmp_path: Path, name: str
-) -> None:
-    """The error names the output; no step was taken."""
+def test_output_is_checked_before_sampling(sampler: HeatSampler, tmp_path: Path) -> None:
+    """What cannot be written is named, and no step is taken."""
     (tmp_path / "file").touch()
     report = Silent()
-    with pytest.raises(PlatformError, match=f"cannot write {tmp_path}/file"):
-        sample(sampler, Request(1), tmp_path / "file" / name, report)
+    with pytest.raises(ConfigError, match="must not end in"):
+        sample(sampler, Request(1), tmp_path / "x.png", report)
+    for name in ("x.npz", "out"):
+        with pytest.raises(PlatformError, match=f"cannot write {tmp_path}/file"):
+            sample(sampler, Request(1), tmp_path / "file" / name, report)
     assert report.lines == []
 
 
