@@ -339,8 +339,10 @@ class _Ffmpeg:
             lines = re.sub(r"\ACommand line:\n.*\n", "", text).split("\n")
             said = "\n    ".join(["; it said:", *filter(None, lines[-_WORDS_SHOWN - 1 :])])
         if self._stalled:
-            said = f"made no progress for {self._patience:.0f} seconds and was stopped{said}"
-            raise PlatformError(f"ffmpeg {said}")
+            raise PlatformError(
+                f"ffmpeg made no progress for {self._patience:.0f} seconds and was stopped; the "
+                f"machine may be overloaded: try again{said}"
+            )
         raise _failure(code, said)
 
     def close(self) -> None:
@@ -368,9 +370,9 @@ def _failure(code: int, said: str) -> SitegenError:
         name = signal.strsignal(-code)
         why = f"was stopped by signal {-code} ({name}); is there memory and disk enough?"
     elif 256 - code in _MACHINE:
-        why = f"could not go on: {os.strerror(256 - code)}"
+        why = f"could not go on: {os.strerror(256 - code)}; mend that and try again"
     elif os.strerror(errno.ENOSPC) in said:
-        why = "could not go on"
+        why = "could not go on; make room on the disk and try again"
     elif "Unknown encoder" in said:
         why = f"lacks an encoder; {_GET_ENCODER}"
     else:

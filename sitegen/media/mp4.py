@@ -41,7 +41,7 @@ class _Box(NamedTuple):
     end: int
 
 
-class _Damaged(Exception):
+class _Damaged(ValueError):
     """The boxes do not fit into each other."""
 
 
@@ -50,20 +50,15 @@ def clip_faults(path: Path) -> list[str]:
 
     Raises OSError if the file cannot be read.
     """
-    if not path.stat().st_size:
-        return [f"is no MP4, or is cut short; {_ENCODE} OUT.mp4"]
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        try:
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data:
             boxes = list(_boxes(data, _Box(b"", 0, len(data))))
-            order = [box.kind for box in boxes]
-            if b"moov" not in order or b"mdat" not in order:
-                return [f"is no MP4, or is cut short; {_ENCODE} OUT.mp4"]
-            faults = _index_faults(data, boxes[order.index(b"moov")])
-        except _Damaged:
-            return [f"is damaged or cut short; {_ENCODE} OUT.mp4"]
-    if order.index(b"moov") > order.index(b"mdat"):
-        faults.append(f"has its index at the end, so that it plays late; {_MOVE}")
-    return faults
+            kinds = [box.kind for box in boxes]
+            late = kinds.index(b"moov") > kinds.index(b"mdat")
+            faults = _index_faults(data, boxes[kinds.index(b"moov")])
+    except ValueError:  # there is no such box, no byte, or a box of another size
+        return [f"is no MP4, or damaged or cut short; {_ENCODE} OUT.mp4"]
+    return faults + ([f"has its index at the end, so that it plays late; {_MOVE}"] if late else [])
 
 
 def mp4_size(data: bytes) -> tuple[int, int] | None:
@@ -97,8 +92,8 @@ def _boxes(data: _Data, outer: _Box, kind: bytes | None = None) -> Iterator[_Box
         start += size
 
 
-def _inside(data: _Data, box: _Box, *kinds: bytes) -> _Box:
-    """Find the first box of a name in another one, and in that the first of the next name."""
+def _inside(data: _Data, box: _Box, *kinds: bytes | None) -> _Box:
+    """Find the first box of a name, or of any, in another one; in that the first of the next."""
     for kind in kinds:
         found = next(_boxes(data, box, kind), None)
         if found is None:
@@ -116,9 +111,7 @@ def _index_faults(data: _Data, movie: _Box) -> list[str]:
         handler = data[at : at + 4]
         if handler in (b"vide", b"soun"):
             table = _inside(data, media, b"minf", b"stbl", b"stsd")
-            entry = next(_boxes(data, table._replace(start=table.start + 8)), None)
-            if entry is None:
-                raise _Damaged
+            entry = _inside(data, table._replace(start=table.start + 8), None)
             if handler == b"vide":
                 pictures += 1
                 faults += _track_faults(entry.kind, data[entry.start : entry.end])
