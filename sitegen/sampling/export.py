@@ -179,11 +179,11 @@ def _no_empty_folders(folder: Path) -> Iterator[None]:
     new = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         yield
-    except BaseException:
-        with suppress(OSError):
-            for each in new:
+        new.clear()
+    finally:
+        for each in new:
+            with suppress(OSError):
                 each.rmdir()
-        raise
 
 
 def _arrays(arrays: Mapping[str, Array], levels: int) -> _Keep:
