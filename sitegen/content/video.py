@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from sitegen.core.inputs import once_a_file
 from sitegen.core.site_files import OwnFile, SiteFolder, media_copy, read_own
 from sitegen.core.urls import web_url_fault
+from sitegen.media.mp4 import mp4_size
 
 YOUTUBE = "https://www.youtube-nocookie.com"
 VIMEO = "https://player.vimeo.com"
@@ -140,7 +141,7 @@ def read_video(folder: SiteFolder, name: str) -> VideoFile:
 def _read(path: Path) -> VideoFile:
     data = read_own(path)
     if data[4:8] == b"ftyp":
-        suffix, size = ".mp4", _mp4_size(data)
+        suffix, size = ".mp4", mp4_size(data)
     elif data[:4] == _EBML.to_bytes(4, "big"):
         suffix, size = ".webm", _webm_size(data)
     else:
@@ -148,32 +149,6 @@ def _read(path: Path) -> VideoFile:
     if size is None:
         raise ValueError("is damaged, or shows no pictures; encode it again")
     return VideoFile(media_copy(path, data, suffix), f"video/{suffix[1:]}", *size)
-
-
-def _mp4_size(data: bytes) -> tuple[int, int] | None:
-    """The size of the first track that has one, turned as its matrix says."""
-    for _, movie, movie_end in _boxes(data, b"moov", 0, len(data)):
-        for _, track, track_end in _boxes(data, b"trak", movie, movie_end):
-            for _, start, end in _boxes(data, b"tkhd", track, track_end):
-                matrix, size = data[max(start, end - 44) : end - 8], data[end - 8 : end]
-                width, height = int.from_bytes(size[:2], "big"), int.from_bytes(size[4:6], "big")
-                if len(matrix) == 36 and width and height:
-                    return (height, width) if any(matrix[4:8]) else (width, height)
-    return None
-
-
-def _boxes(data: bytes, kind: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """The boxes of a kind in `data[start:end]`, each with the bounds of its content."""
-    while start + 8 <= end:
-        size, head = int.from_bytes(data[start : start + 4], "big"), 8
-        if size == 1:
-            size, head = int.from_bytes(data[start + 8 : start + 16], "big"), 16
-        size = size or end - start  # 0 says that the box is the last one
-        if size < head or start + size > end:
-            return
-        if data[start + 4 : start + 8] == kind:
-            yield kind, start + head, start + size
-        start += size
 
 
 def _webm_size(data: bytes) -> tuple[int, int] | None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sitegen.figures.base import Figure, Grid, spec_json
-from sitegen.media.encoder import ClipSpec
+from sitegen.media.encoder import ClipSpec, crf_for
 from sitegen.media.frames import Colour, grid, scale_factor, to_uint8
 from sitegen.media.jobs import ClipSource, RenderJob
 from sitegen.sampling.models import HeatSampler, Trajectory
@@ -55,7 +55,7 @@ def default_fps(levels: int) -> float:
 
 def clip_spec(width: int, height: int, image_size: int, fps: float) -> ClipSpec:
     """How a clip of that native size, in pixels, is encoded (quality by the size of its images)."""
-    crf = 18 if image_size <= 64 else 20
+    crf = crf_for(image_size)
     return ClipSpec(fps, crf, scale_factor(width, height), BACKGROUND)
 
 

@@ -18,9 +18,9 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from sitegen.core.files import platform_errors
+from sitegen.media.encoder import media_file, require
 from sitegen.media.frames import Frame
 from sitegen.media.manifest import MediaFile
-from sitegen.media.verify import media_file, require
 
 NAME = "image.svg"
 _SVG = "http://www.w3.org/2000/svg"

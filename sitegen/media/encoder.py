@@ -1,8 +1,9 @@
 """Frames into a clip: an MP4 to watch, a GIF for slides, and the last frame as a poster.
 
 One pass over the frames, in memory that does not grow with their number: each goes to x264 as it
-comes, and at native size onto a reel on disk, from which the GIF is made. Every file is opened and
-decoded again before it counts, and nothing is left behind when something fails.
+comes, and at native size onto a reel on disk, from which the GIF is made. imageio and
+imageio-ffmpeg write and read; every file is read again before it counts, and nothing is left
+behind when something fails.
 
     clip.mp4    H.264 High, yuv420p, BT.709, enlarged by a whole number, even size, index in front
     clip.gif    native size, at most 15 frames a second and 2 MB
@@ -11,70 +12,81 @@ decoded again before it counts, and nothing is left behind when something fails.
 
 from __future__ import annotations
 
+import errno
+import functools
+import inspect
 import io
 import itertools
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, suppress
 from fractions import Fraction
 from importlib import metadata
 from pathlib import Path
+from typing import IO, Annotated, Any, TypeAlias, TypeVar, cast
 
 import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
-from sitegen.core.errors import TargetError
-from sitegen.core.files import platform_errors, temporary_folder
-from sitegen.media import ffmpeg
-from sitegen.media.frames import Colour, Frame, pad_to_even, upscale
+from sitegen.core.errors import PlatformError, SitegenError, TargetError
+from sitegen.core.files import digest, platform_errors, temporary_folder
+from sitegen.media.frames import Frame, pad_to_even, upscale
 from sitegen.media.manifest import MediaFile
-from sitegen.media.verify import media_file, psnr, require, verified_gif, verified_mp4
+from sitegen.media.mp4 import clip_faults
 
 GIF_BYTES = 2_000_000
 """What a GIF may weigh; frames are dropped until it does, or until one is left."""
 REEL_BYTES = 256_000_000
 """What the native frames may take on disk; half of them are dropped whenever they take more."""
+STALL_SECONDS = 120.0
+"""How long ffmpeg may take without progress, for each million pixels of a frame."""
 
+T = TypeVar("T")
+_Generator: TypeAlias = Generator[Any, Any, Any]
+_Byte: TypeAlias = Annotated[int, Field(ge=0, le=255)]
 _GIF_FPS = 15
 _LARGEST = 16383  # pixels a side; what WebP can hold
 _KEYFRAME_EVERY = 10
-_EXACT_PSNR = 40.0  # dB
-_NAMES = {"mp4": "clip.mp4", "gif": "clip.gif", "poster": "clip.webp"}
+_EXACT_PSNR, _GOOD_PSNR = 40.0, 30.0  # dB; the latter at CRF 23 or better
+_GOOD_SHARE = 0.2  # of the contrast between neighbours: noise is coded worse than pictures
+
+_GET_ENCODER = "`pip install --force-reinstall imageio-ffmpeg` brings an ffmpeg that works"
+_WORDS_SHOWN, _WORDS_BYTES = 6, 6000
+_STARTING = threading.Lock()
+_MACHINE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOMEM, errno.EIO, errno.EMFILE),
+)
 
 
 @dataclass(frozen=True)
 class ClipSpec:
-    """How a clip is encoded.
+    """How a clip is encoded. ValueError where it cannot be.
 
-    fps: frames a second, 0.1 to 240
-    crf: quality of x264, 1 (best) to 51; 18 for small images, 20 to 23 for large ones
+    fps: frames a second
+    crf: quality of x264, 1 (best) to 51
     factor: whole number that the MP4 and the poster are enlarged by
-    background: colour of a row or column that pads an odd size, 0 to 255 each
+    background: colour of a row or column that pads an odd size
     """
 
-    fps: float
-    crf: int
-    factor: int
-    background: Colour
-
-    def __post_init__(self) -> None:
-        """Raise ValueError where a field is out of its range."""
-        valid = {
-            "fps": 0.1 <= self.fps <= 240,
-            "crf": 1 <= self.crf <= 51,
-            "factor": self.factor >= 1,
-            "background": all(0 <= value <= 255 for value in self.background),
-        }
-        for name, good in valid.items():
-            if not good:
-                raise ValueError(f"{name} {getattr(self, name)!r} is out of range")
+    fps: Annotated[int | float, Field(ge=0.1, le=240)]
+    crf: Annotated[int, Field(ge=1, le=51)]
+    factor: Annotated[int, Field(ge=1)]
+    background: tuple[_Byte, _Byte, _Byte]
 
 
-@dataclass(frozen=True)
-class _Take:
-    """What one pass over the frames left: how many, and the first and last as they are shown."""
-
-    count: int
-    ends: tuple[Frame, Frame]
+def crf_for(image_size: int) -> int:
+    """The quality for clips of images of that many pixels a side: small ones are worth more."""
+    return 18 if image_size <= 64 else 20
 
 
 def encode_clip(frames: Iterable[Frame], spec: ClipSpec, folder: Path) -> dict[str, MediaFile]:
@@ -88,13 +100,13 @@ def encode_clip(frames: Iterable[Frame], spec: ClipSpec, folder: Path) -> dict[s
     first = next(stream, None)
     if first is None:
         raise TargetError("a clip needs at least one frame, and there was none")
-    with temporary_folder(folder) as work:
-        reel = _Reel(work / "reel", first.shape[:2], math.ceil(spec.fps / _GIF_FPS))
-        take = _film(first, stream, spec, work, reel)
+    with temporary_folder(folder.absolute()) as work:
+        reel = _Reel(work, first, math.ceil(spec.fps / _GIF_FPS))
+        stream = reel.keeping(itertools.chain([first], stream))
         files = {
-            "mp4": verified_mp4(work / _NAMES["mp4"], take.ends, take.count, spec.fps, spec.crf),
-            "gif": _gif(reel, take.count / spec.fps, work),
-            "poster": write_still(take.ends[1], work / _NAMES["poster"]),
+            "mp4": _mp4(stream, reel, spec, work / "clip.mp4"),
+            "gif": _gif(reel, reel.seen / spec.fps, work / "clip.gif"),
+            "poster": write_still(_shown(reel.last, spec), work / "clip.webp"),
         }
         with platform_errors(folder):
             for file in files.values():
@@ -102,71 +114,83 @@ def encode_clip(frames: Iterable[Frame], spec: ClipSpec, folder: Path) -> dict[s
     return files
 
 
+def write_still(frame: Frame, path: Path) -> MediaFile:
+    """Write an (H, W, 3) frame as WebP: without loss, or nearly so if that looks the same.
+
+    Raises TargetError if the encoder failed, PlatformError if the file cannot be written.
+    """
+    from PIL import Image
+
+    picture, choices = Image.fromarray(frame), []
+    for options in ({"lossless": True, "quality": 80}, {"quality": 96, "use_sharp_yuv": True}):
+        data = io.BytesIO()
+        picture.save(data, "WEBP", method=4, **options)
+        decoded = np.asarray(Image.open(data).convert("RGB"), np.float32)
+        if decoded.shape == frame.shape and psnr(decoded, frame.astype(np.float32)) > _EXACT_PSNR:
+            choices.append(data.getvalue())
+    require(bool(choices), path, "does not look like its frame")
+    with platform_errors(path):
+        path.write_bytes(min(choices, key=len))
+    return media_file(path, frame.shape[1], frame.shape[0])
+
+
 def encoder_version() -> str:
     """What changes the bytes beside the frames and the spec, in one line; costs next to nothing.
 
-    Imports neither imageio-ffmpeg nor Pillow. Raises PlatformError if there is no ffmpeg.
+    Imports neither imageio nor Pillow, and runs nothing as long as the ffmpeg is the wheel's own.
+    Raises PlatformError if there is no ffmpeg.
     """
-    return f"{ffmpeg.version()}; pillow {metadata.version('pillow')}"
+    return _version(os.environ.get("IMAGEIO_FFMPEG_EXE", ""))
 
 
 def preflight() -> None:
-    """Raise PlatformError, before anything is sampled, unless ffmpeg and its libx264 are there."""
-    ffmpeg.require_encoder("libx264")
+    """Make the smallest clip. Raises PlatformError, before anything is sampled, if that fails."""
+    smallest = np.zeros((2, 2, 3), np.uint8)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            encode_clip([smallest], ClipSpec(10, 20, 1, (0, 0, 0)), Path(folder))
+    except TargetError as error:
+        raise PlatformError(f"the encoder does not work: {error}; {_GET_ENCODER}") from error
 
 
 class _Reel:
-    """Native frames in a file: every `stride`-th one and the last, at most REEL_BYTES."""
+    """Native frames, a file each: every `stride`-th one and the last, at most REEL_BYTES."""
 
-    def __init__(self, path: Path, size: tuple[int, ...], stride: int) -> None:
-        self._path = path
-        self.height, self.width = size
-        self._bytes = 3 * self.height * self.width
-        self._stride, self._seen, self.count = stride, 0, 0
+    def __init__(self, folder: Path, first: Frame, stride: int) -> None:
+        self._folder, self._stride = folder, stride
+        self.first = self.last = first
+        self.seen = 0
+        self.kept: list[int] = []
 
-    def add(self, frame: Frame) -> None:
-        """Keep a frame if it is its turn; the array must stay as it is."""
-        self._last = frame
-        if self._seen % self._stride == 0:
-            self._append(frame)
-        self._seen += 1
-        if self.count * self._bytes > REEL_BYTES and self.count > 2:
-            self._halve()
+    def keeping(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """Pass the frames on, keeping those whose turn it is; each must stay as it is."""
+        for self.last in frames:
+            if self.seen % self._stride == 0:
+                self._keep()
+            self.seen += 1
+            while len(self.kept) * self.last.nbytes > REEL_BYTES and len(self.kept) > 2:
+                for number in self.kept[1::2]:
+                    self._path(number).unlink()
+                self.kept, self._stride = self.kept[::2], self._stride * 2
+            yield self.last
+        if (self.seen - 1) % self._stride:
+            self._keep()
 
-    def end(self) -> None:
-        """Keep the last frame in any case."""
-        if (self._seen - 1) % self._stride:
-            self._append(self._last)
+    def evenly(self, count: int) -> Iterator[bytes]:
+        """`count` of the frames, evenly spaced; the last is always one of them."""
+        for step in range(count):
+            at = step * (len(self.kept) - 1) // (count - 1) if count > 1 else -1
+            with platform_errors(self._folder, "read"):
+                data = self._path(self.kept[at]).read_bytes()
+            yield data
 
-    def evenly(self, kept: int) -> Iterator[bytes]:
-        """`kept` of the frames, evenly spaced; the last is always one of them."""
-        with platform_errors(self._path, "read"), self._path.open("rb") as file:
-            for index in _even_indices(self.count, kept):
-                file.seek(index * self._bytes)
-                yield file.read(self._bytes)
+    def _keep(self) -> None:
+        with platform_errors(self._folder):
+            self._path(self.seen).write_bytes(self.last.data)
+        self.kept.append(self.seen)
 
-    def _append(self, frame: Frame) -> None:
-        with platform_errors(self._path), self._path.open("ab") as file:
-            file.write(frame.data)
-        self.count += 1
-
-    def _halve(self) -> None:
-        """Drop every second frame, in place."""
-        with platform_errors(self._path), self._path.open("r+b") as file:
-            for index in range(0, self.count, 2):
-                file.seek(index * self._bytes)
-                frame = file.read(self._bytes)
-                file.seek(index // 2 * self._bytes)
-                file.write(frame)
-            file.truncate()
-        self.count, self._stride = -(-self.count // 2), self._stride * 2
-
-
-def _even_indices(count: int, kept: int) -> Iterator[int]:
-    """`kept` of the numbers 0 … count-1, evenly spaced, count-1 among them, and 0 if kept > 1."""
-    if kept == 1:
-        return iter([count - 1])
-    return (step * (count - 1) // (kept - 1) for step in range(kept))
+    def _path(self, number: int) -> Path:
+        return self._folder / f"frame-{number}"
 
 
 def _checked(frames: Iterable[Frame]) -> Iterator[Frame]:
@@ -188,98 +212,289 @@ def _shown(frame: Frame, spec: ClipSpec) -> Frame:
     return pad_to_even(upscale(frame, spec.factor), spec.background)
 
 
-def _film(first: Frame, rest: Iterator[Frame], spec: ClipSpec, work: Path, reel: _Reel) -> _Take:
-    """The one pass: every frame to x264 and, in its turn, onto the reel."""
-    count, last = 0, _shown(first, spec)
-    height, width, _ = last.shape
-    _check_sides(width, height)
-    with ffmpeg.Ffmpeg(_mp4_arguments(width, height, spec), work, height * width) as process:
-        for frame in itertools.chain([first], rest):
-            last = _shown(frame, spec)
-            process.write(last.data)
-            reel.add(frame)
-            count += 1
-        process.finish()
-    reel.end()
-    return _Take(count, (_shown(first, spec), last))
-
-
-def _check_sides(width: int, height: int) -> None:
+def _mp4(frames: Iterator[Frame], reel: _Reel, spec: ClipSpec, path: Path) -> MediaFile:
+    """The one pass: one thread and bit-exact, so that the same frames are the same bytes."""
+    height, width, _ = _shown(reel.first, spec).shape
     if max(height, width) > _LARGEST:
         raise TargetError(
             f"the clip would be {width} × {height} pixels, above {_LARGEST} a side; "
             "show fewer images in it"
         )
-
-
-def _mp4_arguments(width: int, height: int, spec: ClipSpec) -> list[str]:
-    """One thread and bit-exact, so that the same frames are the same bytes."""
-    exact = "flags=area+accurate_rnd+full_chroma_int+bitexact"
+    scale = "scale=out_color_matrix=bt709:out_range=tv:flags=area+accurate_rnd+full_chroma_int"
     colours = "range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
-    convert = f"scale=out_color_matrix=bt709:out_range=tv:{exact},format=yuv420p"
-    return [
-        *("-loglevel", "error", "-filter_threads", "1"),
-        *ffmpeg.raw_input(width, height, Fraction(spec.fps).limit_denominator(1001)),
-        *("-vf", f"{convert},setparams={colours}", "-an", "-map_metadata", "-1"),
-        *("-c:v", "libx264", "-profile:v", "high", "-preset", "slow", "-threads", "1"),
-        *("-crf", str(spec.crf), "-g", str(_KEYFRAME_EVERY), "-flags:v", "+bitexact"),
-        *("-fflags", "+bitexact", "-movflags", "+faststart", "-f", "mp4", _NAMES["mp4"]),
+    arguments = [
+        *("-vf", f"{scale}+bitexact,format=yuv420p,setparams={colours}", "-profile:v", "high"),
+        *("-preset", "slow", "-threads", "1", "-crf", str(spec.crf), "-g", str(_KEYFRAME_EVERY)),
+        *("-movflags", "+faststart", "-f", "mp4"),
     ]
+    shown = (_shown(each, spec) for each in frames)
+    rate = Fraction(spec.fps).limit_denominator(1001)
+    options = {"codec": "libx264", "pix_fmt_out": "yuv420p", "output_params": arguments}
+    _write(path, shown, (width, height), fps=rate, **options)
+    ends = _shown(reel.first, spec), _shown(reel.last, spec)
+    return verified_mp4(path, ends, reel.seen, spec.fps, spec.crf)
 
 
-def _gif(reel: _Reel, seconds: float, work: Path) -> MediaFile:
-    """Make the GIF, of fewer frames until it is light enough; it lasts as long as the MP4."""
-    path, kept, pixels = work / _NAMES["gif"], reel.count, reel.width * reel.height
-    source = ffmpeg.raw_input(reel.width, reel.height, Fraction(_GIF_FPS))
-    quiet = ["-loglevel", "error", "-filter_threads", "1"]
-    palette = ["-vf", "palettegen", "-f", "image2pipe", "-c:v", "png", "palette"]
-    ffmpeg.feed([*quiet, *source, *palette], work, reel.evenly(kept), pixels)
-    while True:
-        rate = _gif_rate(seconds, kept)
-        arguments = [*quiet, *_gif_arguments(reel, rate)]
-        ffmpeg.feed(arguments, work, reel.evenly(kept), pixels)
-        weight = _weight(path)
-        if weight <= GIF_BYTES or kept == 1:
-            return verified_gif(path, reel.width, reel.height, kept, float(rate))
-        kept = max(1, min(kept - 1, int(kept * 0.97 * GIF_BYTES / weight)))
+def _gif(reel: _Reel, seconds: float, path: Path) -> MediaFile:
+    """Make the GIF, of fewer frames until it is light enough; it lasts as long as the MP4.
 
-
-def _weight(path: Path) -> int:
-    require(path.is_file(), path, "is not there")
-    return path.stat().st_size
-
-
-def _gif_rate(seconds: float, kept: int) -> Fraction:
-    """Frames a second, at most 15; a GIF counts in whole hundredths of a second."""
-    pause = round(100 * seconds / kept)
-    return Fraction(100, min(max(pause, math.ceil(100 / _GIF_FPS)), 65535))
-
-
-def _gif_arguments(reel: _Reel, rate: Fraction) -> list[str]:
-    return [
-        *ffmpeg.raw_input(reel.width, reel.height, rate),
-        *("-f", "png_pipe", "-i", "palette"),
-        *("-lavfi", "[0:v][1:v]paletteuse=dither=none:diff_mode=rectangle"),
-        *("-map_metadata", "-1", "-flags:v", "+bitexact", "-fflags", "+bitexact"),
-        *("-f", "gif", _NAMES["gif"]),
-    ]
-
-
-def write_still(frame: Frame, path: Path) -> MediaFile:
-    """Write an (H, W, 3) frame as WebP: without loss, or nearly so if that looks the same.
-
-    Raises TargetError if the encoder failed, PlatformError if the file cannot be written.
+    ffmpeg gets the frames twice: once for the palette, and once to be shown with it.
     """
-    from PIL import Image
+    kept, (height, width, _) = len(reel.kept), reel.last.shape
+    while True:
+        filters = (
+            f"split[a][b];[a]trim=end_frame={kept},palettegen[palette];"
+            f"[b]trim=start_frame={kept},setpts=PTS-STARTPTS[shown];"
+            "[shown][palette]paletteuse=dither=none:diff_mode=rectangle"
+        )
+        # at most 15 a second, each for whole hundredths of a second
+        pause = max(round(100 * seconds / kept), math.ceil(100 / _GIF_FPS))
+        rate = Fraction(100, min(pause, 65535))
+        twice = itertools.chain(reel.evenly(kept), reel.evenly(kept))
+        options = {"codec": "gif", "pix_fmt_out": "pal8", "fps": rate}
+        arguments = ["-filter_complex", filters, "-f", "gif"]
+        _write(path, twice, (width, height), output_params=arguments, **options)
+        file = verified_gif(path, width, height, kept, float(rate))
+        if file.bytes <= GIF_BYTES or kept == 1:
+            return file
+        kept = max(1, min(kept - 1, int(kept * 0.97 * GIF_BYTES / file.bytes)))
 
-    picture, choices = Image.fromarray(frame), []
-    for options in ({"lossless": True, "quality": 80}, {"quality": 96, "use_sharp_yuv": True}):
-        data = io.BytesIO()
-        picture.save(data, "WEBP", method=4, **options)
-        decoded = np.asarray(Image.open(data).convert("RGB"), np.float32)
-        if decoded.shape == frame.shape and psnr(decoded, frame.astype(np.float32)) > _EXACT_PSNR:
-            choices.append(data.getvalue())
-    require(bool(choices), path, "does not look like its frame")
-    with platform_errors(path):
-        path.write_bytes(min(choices, key=len))
-    return media_file(path, frame.shape[1], frame.shape[0])
+
+def _write(
+    path: Path, frames: Iterable[Frame | bytes], size: tuple[int, int], **options: Any
+) -> None:
+    """Write RGB frames of `size` (width, height) with options of imageio-ffmpeg.
+
+    Raises as `_Ffmpeg.call` does.
+    """
+    exact = ["-filter_threads", "1", "-map_metadata", "-1", "-flags:v", "+bitexact"]
+    options["output_params"] = [*exact, "-fflags", "+bitexact", *options["output_params"]]
+    options |= {"quality": None, "macro_block_size": 1, "ffmpeg_log_level": "quiet"}
+
+    def start() -> _Generator:
+        import imageio_ffmpeg
+
+        writer = imageio_ffmpeg.write_frames(path, size, **options)
+        writer.send(None)
+        return cast(_Generator, writer)
+
+    with closing(_Ffmpeg(start, path.parent, size[0] * size[1])) as ffmpeg:
+        for frame in frames:
+            ffmpeg.call(ffmpeg.frames.send, frame)
+        ffmpeg.finish()
+
+
+class _Ffmpeg:
+    """What imageio lacks of an ffmpeg that it runs: an end when it stands still, its last words.
+
+    It says them into a file in `folder`, whose name it has from a variable that nothing else reads.
+
+    start: starts it, and returns the generator of imageio-ffmpeg that hands frames over
+    pixels: of one frame; larger ones are given more time
+    """
+
+    def __init__(self, start: Callable[[], _Generator], folder: Path, pixels: int) -> None:
+        self._words = folder / "words"
+        self._patience, self._stalled = STALL_SECONDS * max(1.0, pixels / 1e6), False
+        name = re.sub(r"([\\':])", r"\\\1", str(self._words)).replace("%", "%%")
+        program = _executable()
+        with _STARTING:
+            os.environ["FFREPORT"] = f"file={name}:level=16"
+            try:
+                self.frames = start()
+            except OSError as error:
+                if error.errno is None:  # imageio's own
+                    raise TargetError(f"ffmpeg cannot read it: {str(error)[:500]}") from error
+                raise PlatformError(f"cannot run {program}: {error}; {_GET_ENCODER}") from error
+            finally:
+                os.environ["FFREPORT"] = ""  # not removed: C code may be reading the environment
+        inside = inspect.getgeneratorlocals(self.frames).values()
+        self._process = next(each for each in inside if isinstance(each, subprocess.Popen))
+
+    def call(self, function: Callable[..., T], *arguments: object) -> T:
+        """Call a function of imageio; only the time that it takes counts as ffmpeg's.
+
+        Raises PlatformError if the machine stopped ffmpeg (disk full, no memory, killed, no such
+        encoder, no progress) and TargetError, with ffmpeg's own words, if it failed otherwise.
+        """
+        watch = threading.Timer(self._patience, self._kill, [True])
+        watch.daemon = True
+        watch.start()
+        try:
+            return function(*arguments)
+        except (OSError, RuntimeError) as error:  # the pipe broke; why, ffmpeg knows better
+            self.finish()
+            raise TargetError("ffmpeg ended before it had every frame") from error
+        finally:
+            watch.cancel()
+
+    def finish(self) -> None:
+        """Say that no more comes, and wait for the end. Raises as `call` does."""
+        self.call(self.frames.close)
+        code, said = self._process.wait(), ""
+        if not code and not self._stalled:
+            return
+        with suppress(OSError):
+            text = self._words.read_bytes()[-_WORDS_BYTES:].decode("utf-8", "replace")
+            lines = re.sub(r"\ACommand line:\n.*\n", "", text).split("\n")
+            said = "\n    ".join(["; it said:", *filter(None, lines[-_WORDS_SHOWN - 1 :])])
+        if self._stalled:
+            raise PlatformError(
+                f"ffmpeg made no progress for {self._patience:.0f} seconds and was stopped; the "
+                f"machine may be overloaded: try again{said}"
+            )
+        raise _failure(code, said)
+
+    def close(self) -> None:
+        """Leave nothing behind, whatever happened."""
+        self._kill()
+        self._process.wait()
+        self.frames.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with suppress(OSError):
+                cast(IO[bytes], pipe).close()
+        self._words.unlink(missing_ok=True)
+
+    def _kill(self, stalled: bool = False) -> None:
+        """End the process with all it started, if it still runs."""
+        self._stalled |= stalled
+        if self._process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.kill()
+
+
+def _failure(code: int, said: str) -> SitegenError:
+    """The error for an exit status that is not 0: whether it is the machine's, and why."""
+    if code < 0:
+        name = signal.strsignal(-code)
+        why = f"was stopped by signal {-code} ({name}); is there memory and disk enough?"
+    elif 256 - code in _MACHINE:
+        why = f"could not go on: {os.strerror(256 - code)}; mend that and try again"
+    elif os.strerror(errno.ENOSPC) in said:
+        why = "could not go on; make room on the disk and try again"
+    elif "Unknown encoder" in said:
+        why = f"lacks an encoder; {_GET_ENCODER}"
+    else:
+        return TargetError(f"ffmpeg failed (exit status {code}){said or ' and gave no reason'}")
+    return PlatformError(f"ffmpeg {why}{said}")
+
+
+def verified_mp4(
+    path: Path, ends: tuple[Frame, Frame], count: int, fps: float, crf: int
+) -> MediaFile:
+    """Describe an MP4, having decoded it and compared its first and last frame with `ends`.
+
+    count: of frames that went in. Raises TargetError if the file is not H.264 in yuv420p of the
+    right size with its index in front, has another number of frames, or looks different.
+    """
+    require(path.is_file(), path, "is not there")
+    with platform_errors(path, "read"):
+        fault = next(iter(clip_faults(path)), "")
+    require(not fault, path, fault.partition(";")[0])
+    height, width, _ = ends[0].shape
+    first, last, seen = _read_mp4(path, height * width)
+    require(first.shape == last.shape == ends[0].shape, path, f"is not {width}×{height}")
+    require(seen == count, path, f"has {seen} frames, not {count}")
+    alike = _looks_like(first, ends[0], crf) and _looks_like(last, ends[1], crf)
+    require(alike, path, "does not look like its frames")
+    return media_file(path, width, height, count, fps)
+
+
+def _read_mp4(path: Path, pixels: int) -> tuple[Frame, Frame, int]:
+    """Decode every frame: the first and last, (H, W, 3), and their number."""
+    import imageio.v2 as imageio
+
+    readers: list[Any] = []
+
+    def start() -> _Generator:
+        options = {"input_params": ["-xerror"], "output_params": ["-fps_mode", "passthrough"]}
+        readers.append(imageio.get_reader(path, "FFMPEG", "I", **options))
+        return cast(_Generator, readers[0]._read_gen)
+
+    with closing(_Ffmpeg(start, path.parent, pixels)) as ffmpeg, closing(readers[0]) as reader:
+        stream, count, first, last = reader.iter_data(), 0, None, None
+        while (frame := ffmpeg.call(next, stream, None)) is not None:
+            first, last, count = frame if first is None else first, frame, count + 1
+        ffmpeg.finish()
+    require(count > 0, path, "has no frames")
+    return np.asarray(first), np.asarray(last), count
+
+
+def verified_gif(path: Path, width: int, height: int, count: int, fps: float) -> MediaFile:
+    """Describe a GIF, having decoded it. Raises TargetError for another size or frame count."""
+    import imageio.v3 as imageio
+
+    shapes: list[object] = []
+    try:
+        shapes.extend(frame.shape[:2] for frame in imageio.imiter(path, plugin="pillow"))
+    except (OSError, EOFError, SyntaxError, ValueError) as error:
+        require(False, path, f"is damaged: {error}")
+    require(set(shapes) == {(height, width)}, path, f"is not {width}×{height}")
+    require(len(shapes) == count, path, f"has {len(shapes)} frames, not {count}")
+    return media_file(path, width, height, count, fps)
+
+
+def require(good: bool, path: Path, fault: str) -> None:
+    """Raise TargetError, saying what is wrong with `path`, unless `good`."""
+    if not good:
+        raise TargetError(f"the encoder reported success, but {path.name} {fault}")
+
+
+def media_file(
+    path: Path, width: int, height: int, frames: int | None = None, fps: float | None = None
+) -> MediaFile:
+    """Describe a file under its plain name, with its weight and digest."""
+    with platform_errors(path, "read"):
+        size = path.stat().st_size
+        return MediaFile(path.name, size, digest(path), width, height, frames, fps)
+
+
+def psnr(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
+    """Likeness of two arrays in [0, 255] units, in dB; infinite if they are equal."""
+    error = float(np.mean((first - second) ** 2, dtype=np.float64))
+    return 10 * math.log10(255**2 / error) if error else math.inf
+
+
+def _looks_like(seen: Frame, source: Frame, crf: int) -> bool:
+    """Whether the error is small in itself, as CRF allows, or beside the neighbours' contrast.
+
+    Compared are squares of 2 × 2 pixels of an RGB frame, which have one colour in a video.
+    """
+    height, width, _ = source.shape
+    shape = (height // 2, 2, width // 2, 2, 3)
+    expected, found = (each.reshape(shape).mean((1, 3), np.float32) for each in (source, seen))
+    contrast = float(np.mean(np.diff(expected, axis=0) ** 2)) if height > 2 else 0.0
+    good = psnr(expected, found) > _GOOD_PSNR - 1.25 * max(0, crf - 23)
+    return good or float(np.mean((expected - found) ** 2)) < _GOOD_SHARE * contrast / 2
+
+
+def _executable() -> str:
+    """The ffmpeg to run. Raises PlatformError if there is none."""
+    try:
+        from imageio.plugins.ffmpeg import get_exe
+
+        program = str(get_exe())  # type: ignore[no-untyped-call]
+    except (ImportError, RuntimeError) as error:
+        raise PlatformError(f"there is no ffmpeg: {error}; {_GET_ENCODER}") from error
+    if shutil.which(program) is None:
+        raise PlatformError(f"{program} cannot be run as ffmpeg; {_GET_ENCODER}")
+    return program
+
+
+@functools.cache
+def _version(override: str) -> str:
+    """The wheel's executable and its digest, or what another ffmpeg says of itself; and Pillow."""
+    try:
+        files = [] if override else metadata.files("imageio-ffmpeg") or []
+        wheel = [file for file in files if file.name.startswith("ffmpeg-")]
+        if wheel and wheel[0].hash:
+            own = f"{wheel[0].name} {wheel[0].hash.mode}={wheel[0].hash.value}"
+        else:
+            _executable()
+            import imageio_ffmpeg
+
+            own = f"ffmpeg {imageio_ffmpeg.get_ffmpeg_version()}"
+    except (ImportError, OSError, subprocess.SubprocessError) as error:
+        raise PlatformError(f"there is no ffmpeg: {error}; {_GET_ENCODER}") from error
+    return f"{own}; pillow {metadata.version('pillow')}"

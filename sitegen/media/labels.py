@@ -1,4 +1,4 @@
-"""Words in pictures: labels over panels, and strips whose rows have names.
+"""Words in pictures: labels, strips whose rows have names, and panels under theirs.
 
 The font is the one inside of Pillow, so that a label looks the same on every machine.
 """
@@ -6,7 +6,8 @@ The font is the one inside of Pillow, so that a label looks the same on every ma
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,9 @@ _INDEX = 0.68  # size of an index, in sizes of its letter
 _LOWERED = 0.18  # how far its baseline lies lower, in the same measure
 _STRIP = 920  # pixels of width that the pictures of a strip may take, where they are small
 _STRIP_GAP = 4
-_STRIP_FONT = 34
+_FONT = 34
+_PANEL = 320  # pixels of width that a panel may take, with its share of the gaps
+_GAP = 24  # between panels and around them; even, like all that follows
 
 
 def label_width(words: str, size: int) -> int:
@@ -47,18 +50,90 @@ def strip(rows: Sequence[tuple[str, Sequence[Frame]]], paper: Colour, ink: Colou
     columns = len(rows[0][1])
     factor = max(1, _STRIP // columns // side)
     pitch = side * factor + _STRIP_GAP
-    words = max(label_width(name, _STRIP_FONT) for name, _ in rows)
-    left = words + _STRIP_FONT // 2
+    words = max(label_width(name, _FONT) for name, _ in rows)
+    left = words + _FONT // 2
     size = len(rows) * pitch - _STRIP_GAP, left + columns * pitch - _STRIP_GAP, 3
     sheet = np.full(size, paper, np.uint8)
     for row, (name, pictures) in enumerate(rows):
-        top, middle = row * pitch, (words // 2, row * pitch + pitch // 2 + _STRIP_FONT // 3)
-        sheet = write_label(sheet, name, middle, _STRIP_FONT, ink)
+        top, middle = row * pitch, (words // 2, row * pitch + pitch // 2 + _FONT // 3)
+        sheet = write_label(sheet, name, middle, _FONT, ink)
         for column, picture in enumerate(pictures):
             start = left + column * pitch
             shown = upscale(picture, factor)
             sheet[top : top + shown.shape[0], start : start + shown.shape[1]] = shown
     return sheet
+
+
+@dataclass(frozen=True)
+class Panels:
+    """Panels side by side: a column of pictures for each way to sample, under its name.
+
+    labels: the names of the panels, from left to right
+    rows: pictures in each panel, one below the other
+    side: height and width in pixels of the square pictures
+    background, ink: colours of the canvas and of the names, 0 to 255 each
+    """
+
+    labels: tuple[str, ...]
+    rows: int
+    side: int
+    background: Colour
+    ink: Colour
+
+    @property
+    def factor(self) -> int:
+        """The whole number that pictures are enlarged by, even where it is above 1."""
+        fits = (_PANEL - _GAP) // self.side
+        return max(1, fits if fits < 2 else fits // 2 * 2)
+
+    @property
+    def picture(self) -> int:
+        """Height and width in pixels of a picture on the canvas."""
+        return self.factor * self.side
+
+    @cached_property
+    def font(self) -> int:
+        """The size of the names in pixels: the largest at which each stays over its panel."""
+        room = self.picture + _GAP // 2
+        sizes = range(_FONT, 8, -1)
+        widest = max(self.labels, key=len)
+        return next((size for size in sizes if label_width(widest, size) <= room), 8)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the canvas in pixels."""
+        pitch = self.picture + _GAP
+        return self._top + self.rows * pitch, len(self.labels) * pitch + _GAP
+
+    def place(self, panel: int, row: int) -> tuple[int, int]:
+        """Top and left edge of a picture in pixels."""
+        pitch = self.picture + _GAP
+        return self._top + row * pitch, _GAP + panel * pitch
+
+    @cached_property
+    def canvas(self) -> Frame:
+        """The canvas (H, W, 3) with the names and without pictures."""
+        sheet = np.full((*self.size, 3), self.background, np.uint8)
+        for panel, label in enumerate(self.labels):
+            middle = self.place(panel, 0)[1] + self.picture // 2
+            baseline = self._top - _GAP // 2 - self.font // 8
+            sheet = write_label(sheet, label, (middle, baseline), self.font, self.ink)
+        return sheet
+
+    def draw(self, pictures: Sequence[Frame]) -> Frame:
+        """A new frame with the pictures of each panel, uint8 (rows, side, side, 3)."""
+        frame = self.canvas.copy()
+        for panel, column in enumerate(pictures):
+            for row, picture in enumerate(column):
+                top, left = self.place(panel, row)
+                spot = frame[top : top + self.picture, left : left + self.picture]
+                spot[:] = upscale(picture, self.factor)
+        return frame
+
+    @property
+    def _top(self) -> int:
+        """Where the first row begins: below the names."""
+        return (_GAP + self.font + _GAP // 2) // 2 * 2
 
 
 def _parts(words: str, size: int) -> list[tuple[str, int, float]]:

@@ -7,22 +7,16 @@ profile and the pixel format of H.264.
 
 from __future__ import annotations
 
-import io
+import mmap
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, TypeAlias
 
-_LARGEST_INDEX = 64_000_000  # bytes
+_Data: TypeAlias = bytes | mmap.mmap
+
 _PLAYED = frozenset({66, 77, 100})
-_PROFILES = {
-    66: "Baseline",
-    77: "Main",
-    88: "Extended",
-    100: "High",
-    110: "High 10",
-    122: "High 4:2:2",
-    244: "High 4:4:4",
-}
+_PROFILES = {66: "Baseline", 77: "Main", 88: "Extended", 100: "High", 110: "High 10"}
+_PROFILES |= {122: "High 4:2:2", 244: "High 4:4:4"}
 _WIDE_PROFILES = frozenset({100, 110, 122, 144, 244})  # whose avcC tells the pixel format
 _SUBSAMPLING = {0: "grey", 1: "yuv420p", 2: "yuv422p", 3: "yuv444p"}
 _HEARD = frozenset({b"mp4a", b".mp3", b"Opus", b"fLaC"})
@@ -39,8 +33,7 @@ _SOUND = (
 )
 
 
-@dataclass(frozen=True)
-class _Box:
+class _Box(NamedTuple):
     """A box by its name; `start` and `end` are those of its content."""
 
     kind: bytes
@@ -48,7 +41,7 @@ class _Box:
     end: int
 
 
-class _Damaged(Exception):
+class _Damaged(ValueError):
     """The boxes do not fit into each other."""
 
 
@@ -57,98 +50,77 @@ def clip_faults(path: Path) -> list[str]:
 
     Raises OSError if the file cannot be read.
     """
-    size = path.stat().st_size
     try:
-        with path.open("rb") as file:
-            boxes = list(_file_boxes(file, size))
-            order = [box.kind for box in boxes]
-            if b"moov" not in order or b"mdat" not in order:
-                return [f"is no MP4, or is cut short; {_ENCODE} OUT.mp4"]
-            late = order.index(b"moov") > order.index(b"mdat")
-            faults = _index_faults(_index(file, boxes[order.index(b"moov")]))
-    except _Damaged:
-        return [f"is damaged or cut short; {_ENCODE} OUT.mp4"]
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data:
+            boxes = list(_boxes(data, _Box(b"", 0, len(data))))
+            kinds = [box.kind for box in boxes]
+            late = kinds.index(b"moov") > kinds.index(b"mdat")
+            faults = _index_faults(data, boxes[kinds.index(b"moov")])
+    except ValueError:  # there is no such box, no byte, or a box of another size
+        return [f"is no MP4, or damaged or cut short; {_ENCODE} OUT.mp4"]
     return faults + ([f"has its index at the end, so that it plays late; {_MOVE}"] if late else [])
 
 
-def _file_boxes(file: io.BufferedReader, size: int) -> Iterator[_Box]:
-    """Walk over the boxes of a file without reading what is in them."""
-    at = 0
-    while at < size:
-        file.seek(at)
-        box = _box(file.read(16), at, size)
-        yield box
-        at = box.end
+def mp4_size(data: bytes) -> tuple[int, int] | None:
+    """The width and height of the first track of an MP4 that has them, turned as it is shown."""
+    try:
+        for movie in _boxes(data, _Box(b"", 0, len(data)), b"moov"):
+            for track in _boxes(data, movie, b"trak"):
+                for _, start, end in _boxes(data, track, b"tkhd"):
+                    matrix, sides = data[max(start, end - 44) : end - 8], data[end - 8 : end]
+                    width, height = (int.from_bytes(sides[at : at + 2], "big") for at in (0, 4))
+                    if len(matrix) == 36 and width and height:
+                        return (height, width) if any(matrix[4:8]) else (width, height)
+    except _Damaged:
+        pass
+    return None
 
 
-def _boxes(data: bytes, start: int, end: int) -> Iterator[_Box]:
-    """Walk over the boxes in `data[start:end]`."""
+def _boxes(data: _Data, outer: _Box, kind: bytes | None = None) -> Iterator[_Box]:
+    """Walk over the boxes in another one, of all kinds or one, without reading their content."""
+    _, start, end = outer
     while start < end:
-        box = _box(data[start : start + 16], start, end)
-        yield box
-        start = box.end
+        head = data[start : start + 16]
+        size, header = int.from_bytes(head[:4], "big"), 8
+        if size == 1:
+            size, header = int.from_bytes(head[8:16], "big"), 16
+        size = size or end - start  # 0 says that the box is the last one
+        if len(head) < header or size < header or start + size > end:
+            raise _Damaged
+        if kind is None or head[4:8] == kind:
+            yield _Box(head[4:8], start + header, start + size)
+        start += size
 
 
-def _box(head: bytes, at: int, end: int) -> _Box:
-    """Read the head of the box at `at`, which ends at `end` at the latest."""
-    size, header = int.from_bytes(head[:4], "big"), 8
-    if size == 1:
-        size, header = int.from_bytes(head[8:16], "big"), 16
-    size = size or end - at  # 0 says that the box is the last one
-    if len(head) < header or size < header or at + size > end:
-        raise _Damaged
-    return _Box(head[4:8], at + header, at + size)
+def _inside(data: _Data, box: _Box, *kinds: bytes | None) -> _Box:
+    """Find the first box of a name, or of any, in another one; in that the first of the next."""
+    for kind in kinds:
+        found = next(_boxes(data, box, kind), None)
+        if found is None:
+            raise _Damaged
+        box = found
+    return box
 
 
-def _index(file: io.BufferedReader, box: _Box) -> bytes:
-    if box.end - box.start > _LARGEST_INDEX:
-        raise _Damaged
-    file.seek(box.start)
-    return file.read(box.end - box.start)
-
-
-def _index_faults(moov: bytes) -> list[str]:
+def _index_faults(data: _Data, movie: _Box) -> list[str]:
     """Look at each track that shows pictures, and at those of sound beside them."""
-    tracks = list(_entries(moov))
-    pictures = [(codec, entry) for handler, codec, entry in tracks if handler == b"vide"]
+    faults, pictures, sounds = [], 0, {}
+    for track in _boxes(data, movie, b"trak"):
+        media = _inside(data, track, b"mdia")
+        at = _inside(data, media, b"hdlr").start + 8
+        handler = data[at : at + 4]
+        if handler in (b"vide", b"soun"):
+            table = _inside(data, media, b"minf", b"stbl", b"stsd")
+            entry = _inside(data, table._replace(start=table.start + 8), None)
+            if handler == b"vide":
+                pictures += 1
+                faults += _track_faults(entry.kind, data[entry.start : entry.end])
+            elif entry.kind not in _HEARD:
+                name = entry.kind.decode("ascii", "replace").strip()
+                sounds[name] = f"has sound in {name}, which not every browser plays; {_SOUND}"
     if not pictures:
         return ["has no pictures; give a clip, or leave it out"]
-    faults = [fault for codec, entry in pictures for fault in _track_faults(codec, entry)]
-    sounds = dict.fromkeys(codec for handler, codec, _ in tracks if handler == b"soun")
-    return faults + [_sound_fault(codec) for codec in sounds if codec not in _HEARD]
-
-
-def _sound_fault(codec: bytes) -> str:
-    name = codec.decode("ascii", "replace").strip()
-    return f"has sound in {name}, which not every browser plays; {_SOUND}"
-
-
-def _entries(moov: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Of each track of pictures or sound: which of them, the codec, and the sample entry."""
-    for track in _boxes(moov, 0, len(moov)):
-        if track.kind == b"trak":
-            media = _inside(moov, track, b"mdia")
-            at = _inside(moov, media, b"hdlr").start + 8
-            handler = moov[at : at + 4]
-            if handler in (b"vide", b"soun"):
-                table = _inside(moov, _inside(moov, media, b"minf"), b"stbl")
-                yield handler, *_first_entry(moov, _inside(moov, table, b"stsd"))
-
-
-def _first_entry(moov: bytes, table: _Box) -> tuple[bytes, bytes]:
-    entry = next(_boxes(moov, table.start + 8, table.end), None)
-    if entry is None:
-        raise _Damaged
-    return entry.kind, moov[entry.start : entry.end]
-
-
-def _inside(data: bytes, outer: _Box, kind: bytes) -> _Box:
-    """Find the box of that name in another one."""
-    found = (box for box in _boxes(data, outer.start, outer.end) if box.kind == kind)
-    box = next(found, None)
-    if box is None:
-        raise _Damaged
-    return box
+    return [*faults, *sounds.values()]
 
 
 def _track_faults(kind: bytes, entry: bytes) -> list[str]:
@@ -158,8 +130,8 @@ def _track_faults(kind: bytes, entry: bytes) -> list[str]:
         return [f"has the codec {codec}, and only H.264 (avc1) plays everywhere; {_ENCODE} OUT.mp4"]
     if len(entry) < _ENTRY:
         raise _Damaged
-    setup = _inside(entry, _Box(kind, _ENTRY, len(entry)), b"avcC")
-    faults = _format_faults(entry[setup.start : setup.end])
+    _, start, end = _inside(entry, _Box(kind, _ENTRY, len(entry)), b"avcC")
+    faults = _format_faults(entry[start:end])
     width, height = (int.from_bytes(entry[at : at + 2], "big") for at in (24, 26))
     if width % 2 or height % 2 or not width or not height:
         faults.append(

@@ -5,27 +5,41 @@ Some are drawn at a time and written at once, so memory does not grow with how m
 
 from __future__ import annotations
 
+import errno
 import math
-from collections.abc import Iterator
+import os
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 from PIL import Image
 
 from sitegen.core.errors import ConfigError
-from sitegen.core.files import platform_errors, require_writable, temporary_path
-from sitegen.core.progress import Advance, Reporter
+from sitegen.core.files import (
+    flush_folder,
+    platform_errors,
+    require_writable,
+    sweep,
+    temporary_folder,
+    temporary_path,
+)
+from sitegen.core.progress import Reporter
+from sitegen.ihdm.card.card import ModelCard
 from sitegen.media.frames import to_uint8
-from sitegen.sampling import npz
 from sitegen.sampling.models import DdpmSampler, HeatSampler
 
-Array = NDArray[np.float32]
+Array: TypeAlias = NDArray[np.float32]
 AT_ONCE = 64
 """Samples whose steps are taken together; the pictures do not depend on it but for rounding."""
+
+_Keep: TypeAlias = Callable[[range, int, Array, Array | None], None]
+"""Takes the level that some samples have reached, their states and means; u_K has no mean."""
 
 _FILES = frozenset(
     {".npy", ".zip", ".pt", ".pth", ".safetensors", ".h5", ".mat", ".csv", ".json"}
@@ -43,10 +57,9 @@ class Request:
     trajectory: bool = False
 
 
-AnyActor = HeatSampler | DdpmSampler
-
-
-def sample(sampler: AnyActor, request: Request, output: Path, report: Reporter) -> Path:
+def sample(
+    sampler: HeatSampler | DdpmSampler, request: Request, output: Path, report: Reporter
+) -> Path:
     """Draw samples into `output`, an .npz file or a folder of PNGs.
 
     The arrays: `final` (N, C, H, W) float32, the last means, unclipped; `initial` u_K; with
@@ -58,26 +71,20 @@ def sample(sampler: AnyActor, request: Request, output: Path, report: Reporter) 
     anything is sampled.
     """
     check_output(output)
-    noise_std = _noise_std(sampler, request)
-    levels = sampler.model.card.levels
+    noise_std, card = _noise_std(sampler, request), sampler.model.card
     chunks = math.ceil(request.count / AT_ONCE)
-    with _sink(sampler, request, output, noise_std) as sink:
-        title = f"sampling {request.count}"
-        with report.rendering(title, chunks * levels) as advance:
-            for start in range(0, request.count, AT_ONCE):
-                chosen = range(start, min(start + AT_ONCE, request.count))
-                _draw(sampler, request.seed, chosen, noise_std, sink, advance)
+    with (
+        _kept(output, request, card, noise_std) as keep,
+        report.rendering(f"sampling {request.count}", chunks * card.levels) as advance,
+    ):
+        for start in range(0, request.count, AT_ONCE):
+            chosen = range(start, min(start + AT_ONCE, request.count))
+            trajectory = sampler.begin(request.seed, chosen, noise_std)
+            keep(chosen, card.levels, trajectory.u_K.cpu().numpy(), None)
+            for step in trajectory.steps:
+                keep(chosen, step.level, step.state.cpu().numpy(), step.mean.cpu().numpy())
+                advance()
     return output
-
-
-def _noise_std(sampler: AnyActor, request: Request) -> float:
-    """δ: the request's own, or the card's."""
-    own = request.sampling_noise_std
-    if isinstance(sampler, HeatSampler):
-        return sampler.model.card.sampling_noise_std if own is None else own
-    if own is not None:
-        raise ConfigError("--sampling-noise-std: a DDPM has none; leave it out")
-    return 0.0
 
 
 def check_output(output: Path) -> None:
@@ -94,113 +101,6 @@ def check_output(output: Path) -> None:
         )
 
 
-class _Sink(Protocol):
-    """Where states go, as soon as they are there."""
-
-    def begin(self, chosen: range, u_K: Array) -> None:
-        """Take the initial states of some samples."""
-
-    def step(self, chosen: range, level: int, state: Array, mean: Array) -> None:
-        """Take what a step has reached."""
-
-
-def _is_npz(output: Path) -> bool:
-    return output.suffix.lower() == ".npz"
-
-
-@contextmanager
-def _sink(sampler: AnyActor, request: Request, output: Path, noise_std: float) -> Iterator[_Sink]:
-    """Open the output; it is complete at the end of the block."""
-    if not _is_npz(output):
-        with _no_empty_folders(output):
-            require_writable(output)
-            yield _Pictures(output, request, sampler.model.card.levels)
-        return
-    with _no_empty_folders(output.parent), npz.writing(output) as file:
-        file.keep("seed", np.int64(request.seed))
-        file.keep("sampling_noise_std", np.float64(noise_std))
-        yield _Arrays(file, request, sampler.model.card.levels, sampler.model.card.shape)
-
-
-@contextmanager
-def _no_empty_folders(folder: Path) -> Iterator[None]:
-    """Where the block fails, remove the folders that it made, as far as nothing is in them."""
-    new = [each for each in (folder, *folder.parents) if not each.exists()]
-    try:
-        yield
-    except BaseException:
-        with suppress(OSError):
-            for each in new:
-                each.rmdir()
-        raise
-
-
-def _draw(
-    sampler: AnyActor, seed: int, chosen: range, noise_std: float, sink: _Sink, advance: Advance
-) -> None:
-    """Take some samples down to level 0."""
-    trajectory = sampler.begin(seed, chosen, noise_std)
-    sink.begin(chosen, trajectory.u_K.cpu().numpy())
-    for step in trajectory.steps:
-        sink.step(chosen, step.level, step.state.cpu().numpy(), step.mean.cpu().numpy())
-        advance()
-
-
-class _Arrays:
-    """Samples into an .npz file."""
-
-    def __init__(
-        self, file: npz.Npz, request: Request, levels: int, shape: tuple[int, ...]
-    ) -> None:
-        self._file, self._levels = file, levels
-        self._trajectory = request.trajectory
-        count = request.count
-        file.declare("final", (count, *shape))
-        file.declare("initial", (count, *shape))
-        if request.trajectory:
-            file.keep("levels", np.arange(levels, -1, -1))
-            file.declare("states", (levels + 1, count, *shape))
-            file.declare("means", (levels, count, *shape))
-
-    def begin(self, chosen: range, u_K: Array) -> None:
-        """Write the initial states."""
-        self._file.fill("initial", (chosen.start,), u_K)
-        if self._trajectory:
-            self._file.fill("states", (0, chosen.start), u_K)
-
-    def step(self, chosen: range, level: int, state: Array, mean: Array) -> None:
-        """Write what is asked for of a step."""
-        if self._trajectory:
-            self._file.fill("states", (self._levels - level, chosen.start), state)
-            self._file.fill("means", (self._levels - level - 1, chosen.start), mean)
-        if level == 0:
-            self._file.fill("final", (chosen.start,), mean)
-
-
-class _Pictures:
-    """Samples into a folder of PNGs, named after seed and sample."""
-
-    def __init__(self, folder: Path, request: Request, levels: int) -> None:
-        self._folder, self._seed, self._levels = folder, request.seed, levels
-        self._trajectory = request.trajectory
-
-    def begin(self, chosen: range, u_K: Array) -> None:
-        """Write the initial states, if the trajectory is asked for."""
-        if self._trajectory:
-            self._write(chosen, u_K, f"/level-{self._levels:04d}.png")
-
-    def step(self, chosen: range, level: int, state: Array, mean: Array) -> None:
-        """Write the states, if asked for, and the last mean."""
-        if self._trajectory:
-            self._write(chosen, state, f"/level-{level:04d}.png")
-        if level == 0:
-            self._write(chosen, mean, ".png")
-
-    def _write(self, chosen: range, images: Array, ending: str) -> None:
-        for index, picture in zip(chosen, to_uint8(images), strict=True):
-            write_png(self._folder / f"sample-{self._seed}-{index:05d}{ending}", picture)
-
-
 def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
     """Write an (H, W, 3) picture, all or nothing. Raises PlatformError if it cannot be."""
     with platform_errors(path):
@@ -211,3 +111,128 @@ def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing_npz(
+    path: Path, shapes: Mapping[str, tuple[int, ...]], small: Mapping[str, Any]
+) -> Iterator[Mapping[str, Array]]:
+    """Float32 arrays of 0 on disk, to be filled in the block; at its end they become `path`.
+
+    They may be larger than memory. Their room is taken at the start, and for a moment that of the
+    largest once more, so that a disk which is too small is found before anything is computed. The
+    file, with the `small` arrays too, appears whole or not at all, and the same arrays are the
+    same bytes. Raises PlatformError, naming `path`, when the disk is full or cannot be written.
+    """
+    require_writable(path.parent, path)
+    sweep(path.parent)
+    with temporary_folder(path.parent) as folder:
+        with platform_errors(path):
+            arrays = {name: _mapped(folder / name, shape) for name, shape in shapes.items()}
+        yield arrays
+        with platform_errors(path), zipfile.ZipFile(folder / "packed", "x") as archive:
+            for name in sorted({**shapes, **small}):  # np.savez would take the room of all twice
+                value = small[name] if name in small else arrays.pop(name)
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                    npy.write_array(entry, np.asanyarray(value), allow_pickle=False)
+                (folder / name).unlink(missing_ok=True)
+        with platform_errors(path):
+            (folder / "packed").replace(path)
+            flush_folder(path.parent)
+
+
+def _noise_std(sampler: HeatSampler | DdpmSampler, request: Request) -> float:
+    """δ: the request's own, or the card's."""
+    own = request.sampling_noise_std
+    if isinstance(sampler, HeatSampler):
+        return sampler.model.card.sampling_noise_std if own is None else own
+    if own is not None:
+        raise ConfigError("--sampling-noise-std: a DDPM has none; leave it out")
+    return 0.0
+
+
+def _is_npz(output: Path) -> bool:
+    return output.suffix.lower() == ".npz"
+
+
+@contextmanager
+def _kept(output: Path, request: Request, card: ModelCard, noise_std: float) -> Iterator[_Keep]:
+    """Open the output; it is complete at the end of the block."""
+    count, levels, shape = request.count, card.levels, card.shape
+    small: dict[str, Any] = {"seed": request.seed, "sampling_noise_std": float(noise_std)}
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("final", "initial"), (count, *shape))
+    if request.trajectory:
+        shapes |= {"states": (levels + 1, count, *shape), "means": (levels, count, *shape)}
+        small["levels"] = np.arange(levels, -1, -1)
+    if _is_npz(output):
+        with _no_empty_folders(output.parent), writing_npz(output, shapes, small) as arrays:
+            yield _arrays(arrays, levels)
+    else:
+        with _no_empty_folders(output):
+            require_writable(output)
+            yield _pictures(output, request)
+
+
+@contextmanager
+def _no_empty_folders(folder: Path) -> Iterator[None]:
+    """Where the block fails, remove the folders that it made, as far as nothing is in them."""
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        yield
+        new.clear()
+    finally:
+        for each in new:
+            with suppress(OSError):
+                each.rmdir()
+
+
+def _arrays(arrays: Mapping[str, Array], levels: int) -> _Keep:
+    """Samples into the arrays that there are."""
+
+    def keep(chosen: range, level: int, state: Array, mean: Array | None) -> None:
+        where, step = slice(chosen.start, chosen.stop), levels - level
+        if "states" in arrays:
+            arrays["states"][step, where] = state
+        if mean is None:
+            arrays["initial"][where] = state
+        elif "means" in arrays:
+            arrays["means"][step - 1, where] = mean
+        if level == 0 and mean is not None:
+            arrays["final"][where] = mean
+
+    return keep
+
+
+def _pictures(folder: Path, request: Request) -> _Keep:
+    """Samples into a folder of PNGs, named after seed and sample."""
+
+    def write(chosen: range, images: Array, ending: str) -> None:
+        for index, picture in zip(chosen, to_uint8(images), strict=True):
+            write_png(folder / f"sample-{request.seed}-{index:05d}{ending}", picture)
+
+    def keep(chosen: range, level: int, state: Array, mean: Array | None) -> None:
+        if request.trajectory:
+            write(chosen, state, f"/level-{level:04d}.png")
+        if level == 0 and mean is not None:
+            write(chosen, mean, ".png")
+
+    return keep
+
+
+def _mapped(path: Path, shape: tuple[int, ...]) -> Array:
+    """A file as an array of 0, whose room on the disk is taken.
+
+    Without that, a disk that fills up would end the process when a page of it is written.
+    """
+    array: Array = npy.open_memmap(path, "w+", np.float32, shape)
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                raise
+            file.seek(size - array.nbytes)
+            for start in range(0, array.nbytes, 1 << 20):
+                file.write(bytes(min(1 << 20, array.nbytes - start)))
+    return array

@@ -1,16 +1,18 @@
-"""Models ready to act: loaded on a device, with the prior that their samples start from.
+"""Models of the site, loaded on a device, and the trajectories of their samples.
 
-With what imports it one of the few rooms that need torch.
+With what imports it one of the few modules that need torch.
 """
 
 from __future__ import annotations
 
+import ctypes
 import math
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -35,6 +37,14 @@ from sitegen.models.registry import ModelSource
 
 PIXELS_AT_ONCE = 40 * 28 * 28
 """How many pixels the network sees at a time; fixed, so that pictures do not depend on memory."""
+KEPT = 512 << 20
+"""Bytes of freed memory that may lie unused before they are handed back."""
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
+_LARGEST_BLOCK = 32 << 20  # as far as the C library goes by itself
+
+AnyModel = TypeVar("AnyModel", Model, DiffusionModel)
+AnySampler = TypeVar("AnySampler")
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,7 @@ class HeatSampler:
 
 @dataclass(frozen=True)
 class DdpmSampler:
-    """A loaded DDPM, whose takes are in [0, 1] pixel units like those of the other models."""
+    """A loaded DDPM, whose trajectories are in [0, 1] pixel units like those of other models."""
 
     model: DiffusionModel
 
@@ -100,17 +110,44 @@ class Trajectory:
     steps: Iterator[Step]
 
 
-class ModelProvider(Protocol):
-    """Where the sampler of a kind gets its models from."""
+class ModelProvider:
+    """Where a kind's sampler gets its models from: `sources`, each loaded once, on one device.
+
+    Raises PlatformError when the device is not there.
+    """
+
+    def __init__(self, sources: Mapping[str, ModelSource], compute_target: ComputeTarget) -> None:
+        require_device(compute_target.device)
+        keep_freed_memory()
+        self._sources, self.compute_target = sources, compute_target
+        self._samplers: dict[tuple[object, str], object] = {}
+        self._loading = threading.Lock()
 
     def heat_sampler(self, name: str) -> HeatSampler:
-        """The model of that name, loaded now or before."""
+        """The model of that name, loaded now or before. Raises as `load_heat_sampler` does."""
+        return self._loaded(name, load_heat_sampler)
 
     def ddpm_sampler(self, name: str) -> DdpmSampler:
         """The DDPM of that name, likewise."""
+        return self._loaded(name, load_ddpm_sampler)
 
     def source(self, name: str) -> ModelSource:
         """The files of the model of that name."""
+        return self._sources[name]
+
+    def pace(self, name: str) -> float:
+        """Seconds that a model takes for one image at one level, measured now."""
+        is_ddpm = self._sources[name].card.kind == "ddpm"
+        sampler = self.ddpm_sampler(name) if is_ddpm else self.heat_sampler(name)
+        return seconds_an_image(sampler.model)
+
+    def _loaded(
+        self, name: str, load: Callable[[ModelSource, ComputeTarget], AnySampler]
+    ) -> AnySampler:
+        with self._loading:
+            if (load, name) not in self._samplers:
+                self._samplers[load, name] = load(self._sources[name], self.compute_target)
+            return cast(AnySampler, self._samplers[load, name])
 
 
 def load_heat_sampler(
@@ -121,50 +158,39 @@ def load_heat_sampler(
     Raises RefusedError when there is no prior to start from, or a file is missing, damaged or
     changes while it is read; PlatformError for a device that is not there.
     """
-    model = _load(source, compute_target)
-    if not isinstance(model, Model):
-        raise _wrong_kind(source, "ihdm")
-    if prior is not None:
-        return HeatSampler(model, prior)
-    source.require_usable()
-    assert source.prior is not None
-    prior = read_prior(source.prior, source.card)
-    _refuse_change(source.prior, source.prior_sha256)
+    model = _load(source, compute_target, Model)
+    if prior is None:
+        source.require_usable()
+        assert source.prior is not None
+        prior = read_prior(source.prior, source.card)
+        _refuse_change(source.prior, source.prior_sha256)
     return HeatSampler(model, prior)
 
 
 def load_ddpm_sampler(source: ModelSource, compute_target: ComputeTarget) -> DdpmSampler:
     """Load a DDPM. Raises as `load_heat_sampler` does; it needs no prior."""
-    model = _load(source, compute_target)
-    if not isinstance(model, DiffusionModel):
-        raise _wrong_kind(source, "ddpm")
-    return DdpmSampler(model)
+    return DdpmSampler(_load(source, compute_target, DiffusionModel))
 
 
-def _wrong_kind(source: ModelSource, wanted: str) -> ConfigError:
-    return ConfigError(
-        f'the model {source.name} is of kind "{source.card.kind}", and this needs "{wanted}"'
-    )
-
-
-def _load(source: ModelSource, compute_target: ComputeTarget) -> Model | DiffusionModel:
+def _load(source: ModelSource, compute_target: ComputeTarget, kind: type[AnyModel]) -> AnyModel:
     require_device(compute_target.device)
-    known = source.weights_sha256
     with memory_errors(f"loading {source.name}"):
-        model = load_model(
+        model: object = load_model(
             source.weights, source.card, compute_target.device, compute_target.precision
         )
-    _refuse_change(source.weights, known)
-    return cast(Model, model)
+    _refuse_change(source.weights, source.weights_sha256)
+    if not isinstance(model, kind):
+        wanted = "ihdm" if kind is Model else "ddpm"
+        raise ConfigError(
+            f'the model {source.name} is of kind "{source.card.kind}", and this needs "{wanted}"'
+        )
+    return model
 
 
 def _refuse_change(path: Path, known: str | None) -> None:
     """What was read must be what the figure's key says."""
     if sha256(path) != known:
         raise RefusedError(f"{path}: changed while it was read; try again when it is finished")
-
-
-AnyModel = TypeVar("AnyModel", Model, DiffusionModel)
 
 
 def seconds_an_image(model: Model | DiffusionModel) -> float:
@@ -214,3 +240,17 @@ class _InChunks:
         with memory_errors(f"computing level {level}"):
             parts = [self.model(part, level) for part in u.split(self.size)]  # type: ignore[no-untyped-call]
             return torch.cat(parts)
+
+
+def keep_freed_memory() -> bool:
+    """Keep up to `KEPT` bytes of freed memory for the next use, for as long as the process runs.
+
+    A network's activations are freed and asked for again all the time. The C library hands such
+    memory back to the system after each use, and the system clears every page of it before the
+    next: about a tenth of the time that sampling takes. Returns whether it could be told to wait;
+    there is no such thing outside of the GNU C library.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    return bool(mallopt(_MMAP_THRESHOLD, _LARGEST_BLOCK)) and bool(mallopt(_TRIM_THRESHOLD, KEPT))

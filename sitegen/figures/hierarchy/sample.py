@@ -12,7 +12,7 @@ from sitegen.figures.clips import DARK, LIGHT, displayed, noise_std_of
 from sitegen.figures.hierarchy.drawing import Layout, default_splits, tree_frames
 from sitegen.figures.hierarchy.spec import Hierarchy
 from sitegen.ihdm.process.noise import branching
-from sitegen.media.encoder import ClipSpec
+from sitegen.media.encoder import ClipSpec, crf_for
 from sitegen.media.frames import Frame, to_uint8
 from sitegen.media.jobs import ClipSource, RenderJob
 from sitegen.sampling.models import HeatSampler, ModelProvider
@@ -43,7 +43,7 @@ def hierarchy(models: ModelProvider, figure: Figure) -> RenderJob:
         parameters={**spec_json(figure), **known},
         clips={
             variant: ClipSource(
-                ClipSpec(fps, 18 if layout.side <= 64 else 20, 1, drawn.background),
+                ClipSpec(fps, crf_for(layout.side), 1, drawn.background),
                 _hold(tree_frames(drawn, states, frames_a_level), held),
             )
             for (variant, drawn), states in zip(

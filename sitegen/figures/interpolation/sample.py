@@ -11,12 +11,11 @@ from sitegen.figures.base import Figure, spec_json
 from sitegen.figures.clips import BACKGROUND, DARK, INK, LIGHT, noise_std_of
 from sitegen.figures.interpolation.spec import Interpolation
 from sitegen.figures.paths import Paths, ddim_paths, ddpm_paths, heat_paths
-from sitegen.media.encoder import ClipSpec, write_still
+from sitegen.media.encoder import ClipSpec, crf_for, write_still
 from sitegen.media.frames import Colour, Frame, to_uint8
 from sitegen.media.jobs import ClipSource, RenderJob
-from sitegen.media.labels import strip
+from sitegen.media.labels import Panels, strip
 from sitegen.media.manifest import MediaFile
-from sitegen.media.panels import Panels
 from sitegen.sampling.models import ModelProvider, Trajectory
 
 LABELS = ("IHDM", "Full DDPM latent", "DDIM")
@@ -40,7 +39,7 @@ def interpolation(models: ModelProvider, figure: Figure) -> RenderJob:
         steps += baseline.model.card.levels + spec.ddim_steps
     panels = Panels(LABELS[: len(ways_down)], len(spec.pairs), card.image_size, BACKGROUND, INK)
     fps = spec.fps or 30.0
-    crf = 18 if card.image_size <= 64 else 20
+    crf = crf_for(card.image_size)
     ways: list[Frame] = []
 
     def draw(name: str, colours: tuple[Colour, Colour], folder: Path) -> MediaFile:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sitegen.core.errors import RefusedError
@@ -66,6 +64,7 @@ records = st.builds(
     levels=st.lists(st.integers(0, 1000), max_size=4).map(tuple),
     files=st.dictionaries(words, media_files, max_size=2),
     results=st.dictionaries(words, parameters.filter(lambda v: v != float("inf"))),
+    environment=st.dictionaries(words, words, max_size=2),
 )
 
 
@@ -74,29 +73,18 @@ def finite(record: Record) -> bool:
     return "Infinity" not in json.dumps([record.parameters, record.results])
 
 
-@given(records.filter(finite))
-def test_record_comes_back_equal(record: Record) -> None:
-    """Reading what was written gives the same value, and writing that the same bytes."""
+@settings(max_examples=40)
+@given(records.filter(finite), st.lists(st.floats(0, 100), max_size=4).map(tuple))
+def test_what_is_written_comes_back_equal(record: Record, sigmas: tuple[float, ...]) -> None:
+    """Reading it gives the same value, and writing that the same bytes; in order."""
     text = record_to_json(record)
-    again = record_from_json(text)
-    assert again == record
-    assert record_to_json(again) == text
-
-
-sigmas = st.lists(st.floats(0, 100), max_size=4).map(tuple)
-
-
-@given(
-    st.lists(
-        st.builds(Media, words, words, words, words, records.filter(finite), sigmas), max_size=2
-    )
-)
-def test_manifest_comes_back_equal(figures: list[Media]) -> None:
-    """The same for a manifest, whose figures keep their order."""
-    manifest = Manifest(tuple(figures))
-    text = manifest.to_json()
-    assert Manifest.from_json(text) == manifest
-    assert Manifest.from_json(text).to_json() == text
+    assert record_from_json(text) == record
+    assert record_to_json(record_from_json(text)) == text
+    turned = replace(record, parameters=dict(reversed(list(record.parameters.items()))))
+    assert record_to_json(turned) == text
+    manifest = Manifest((MEDIA, replace(MEDIA, record=record, sigmas=sigmas)))
+    assert Manifest.from_json(manifest.to_json()) == manifest
+    assert Manifest.from_json(manifest.to_json()).to_json() == manifest.to_json()
 
 
 def test_manifest_has_the_contracted_shape() -> None:
@@ -113,33 +101,23 @@ def test_manifest_has_the_contracted_shape() -> None:
 
 
 def test_what_a_figure_has_not_is_not_written() -> None:
-    """Results and blur scales stand in `media.json` only where there are any."""
+    """Results, environment and blur scales stand in `media.json` only where there are any."""
     results = {"summary": "Less power.", "tables": []}
-    more = replace(MEDIA, record=replace(RECORD, results=results), sigmas=(20.0, 19.5, 0.0))
+    environment = {"device": "cuda", "torch": "2.9.1"}
+    record = replace(RECORD, results=results, environment=environment)
+    more = replace(MEDIA, record=record, sigmas=(20.0, 19.5, 0.0))
     (entry,) = json.loads(Manifest((more,)).to_json())["figures"]
     assert (entry["results"], entry["sigmas"]) == (results, [20.0, 19.5, 0.0])
+    assert entry["environment"] == environment
     assert Manifest.from_json(Manifest((more,)).to_json()) == Manifest((more,))
-
-
-def test_order_of_keys_does_not_show() -> None:
-    """Dictionaries filled in another order give the same bytes."""
-    turned = replace(
-        RECORD,
-        parameters=dict(reversed(list(RECORD.parameters.items()))),
-        files=dict(reversed(list(RECORD.files.items()))),
-    )
-    assert record_to_json(turned) == record_to_json(RECORD)
 
 
 def test_every_prefix_is_refused() -> None:
     """A file cut anywhere is refused; only the last line break may be missing."""
-    for text, read in (
-        (record_to_json(RECORD), record_from_json),
-        (MANIFEST.to_json(), Manifest.from_json),
-    ):
-        for length in range(len(text) - 1):
-            with pytest.raises(RefusedError):
-                read(text[:length])
+    text = record_to_json(RECORD)
+    for length in range(0, len(text) - 1, 3):
+        with pytest.raises(RefusedError):
+            record_from_json(text[:length])
 
 
 def mutants(value: Any) -> list[Any]:
@@ -173,21 +151,23 @@ def test_nothing_is_dropped_or_guessed() -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "words"),
     [
-        "",
-        "[" * 100_000,
-        '{"version": 1, "figures": [], "figures": []}',
-        '{"version": 0, "figures": []}',
-        '{"version": "1", "figures": []}',
-        '{"version": 1, "figures": [1]}',
-        "\ud800",
-        "null",
+        ("", "damaged"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"version": 1, "figures": [], "figures": []}', "a key appears twice"),
+        ('{"version": 0, "figures": []}', "version 0 must be 1"),
+        ('{"version": "1", "figures": []}', "version '1' must be 1"),
+        ('{"version": true, "figures": []}', "version True must be 1"),
+        ('{"version": 2, "figures": []}', r"newer sitegen \(format 2"),
+        ('{"version": 1, "figures": [1]}', "figures.0: "),
+        ("\ud800", "damaged"),
+        ("null", "damaged"),
     ],
 )
-def test_odd_texts_are_refused(text: str) -> None:
-    """Deep nesting, doubled keys, other types: refused."""
-    with pytest.raises(RefusedError):
+def test_odd_texts_are_refused(text: str, words: str) -> None:
+    """Deep nesting, doubled keys, other types and versions: refused, each in its words."""
+    with pytest.raises(RefusedError, match=words):
         Manifest.from_json(text)
 
 
@@ -197,13 +177,8 @@ def test_what_cannot_be_written_again_is_refused(number: str) -> None:
     text = record_to_json(RECORD).replace("0.0125", number)
     with pytest.raises(RefusedError):
         record_from_json(text)
-
-
-def test_newer_version_says_so() -> None:
-    """A manifest of a later sitegen asks for an upgrade instead of calling itself damaged."""
-    text = MANIFEST.to_json().replace('"version": 1', '"version": 2')
-    with pytest.raises(RefusedError, match=r"newer sitegen \(format 2"):
-        Manifest.from_json(text)
+    with pytest.raises(ValueError, match="JSON"):
+        record_to_json(replace(RECORD, parameters={"a": float("nan")}))
 
 
 @pytest.mark.parametrize("old", ['"seed": 0', '"frames": 100', '"fps": 24.0'])
@@ -239,20 +214,3 @@ def test_fields_are_checked(field: str, value: Any) -> None:
     """Digests are digests and sizes are sizes, so that others need not look."""
     with pytest.raises(ValueError, match=field):
         replace(CLIP, **{field: value})
-
-
-def test_not_a_number_is_not_written() -> None:
-    """NaN in the parameters is a mistake of ours and stops at the border."""
-    with pytest.raises(ValueError, match="JSON"):
-        record_to_json(replace(RECORD, parameters={"a": float("nan")}))
-
-
-def test_import_is_light() -> None:
-    """The border, the store and the files come without numpy, pillow, imageio or torch."""
-    heavy = ["numpy", "PIL", "imageio_ffmpeg", "imageio", "torch", "pydantic", "jinja2"]
-    code = f"""
-import sys
-for name in {heavy}: sys.modules[name] = None
-import sitegen.media.manifest, sitegen.build.cache, sitegen.core.files
-"""
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import tracemalloc
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,7 @@ from sitegen.ihdm.process.noise import independent
 from sitegen.media.frames import to_uint8
 from sitegen.models.registry import model_source
 from sitegen.sampling import export as sampling
-from sitegen.sampling.export import Request, check_output, sample
+from sitegen.sampling.export import Request, check_output, sample, writing_npz
 from sitegen.sampling.models import DdpmSampler, HeatSampler, load_ddpm_sampler, load_heat_sampler
 from tests.support.builders import CPU, temporaries, tree_hash
 from tests.support.tinymodel import LEVELS, on_one_thread, write_ddpm, write_model
@@ -107,10 +110,13 @@ def test_arrays(sampler: HeatSampler, tmp_path: Path) -> None:
     assert arrays["final"].min() < 0  # unclipped
 
 
-def test_arrays_without_trajectory(sampler: HeatSampler, tmp_path: Path) -> None:
-    """Only the ends are kept, and they are the same."""
-    ends = draw(sampler, tmp_path, count=3, seed=7)
-    whole = draw(sampler, tmp_path, count=3, seed=7, trajectory=True)
+def test_noise_seed_and_trajectory_can_be_chosen(sampler: HeatSampler, tmp_path: Path) -> None:
+    """δ = 0 is taken as said, states are means; the ends alone are the same as with the states."""
+    wishes = {"count": 2, "sampling_noise_std": 0.0, "seed": 2**63 - 1}
+    whole = draw(sampler, tmp_path, trajectory=True, **wishes)
+    assert (int(whole["seed"]), float(whole["sampling_noise_std"])) == (2**63 - 1, 0)
+    np.testing.assert_array_equal(whole["states"][1:], whole["means"])
+    ends = draw(sampler, tmp_path, **wishes)
     assert sorted(ends) == ["final", "initial", "sampling_noise_std", "seed"]
     for name, array in ends.items():
         np.testing.assert_array_equal(array, whole[name])
@@ -120,72 +126,33 @@ def test_arrays_without_trajectory(sampler: HeatSampler, tmp_path: Path) -> None
 def test_chunks_do_not_show(
     sampler: HeatSampler, tmp_path: Path, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many are drawn at a time, the arrays are the same within float error."""
+    """However many are drawn, and at a time, a sample is the same within float error."""
     whole = draw(sampler, tmp_path, count=12, trajectory=True)
+    few = draw(sampler, tmp_path, count=3)["final"]
+    assert np.abs(few - whole["final"][:3]).max() < 1e-5 * np.abs(few).max()
+    assert np.abs(draw(sampler, tmp_path, count=3, seed=2)["final"] - few).max() > 0.01
     monkeypatch.setattr(sampling, "AT_ONCE", at_once)
     pieces = draw(sampler, tmp_path, count=12, trajectory=True)
     for name, array in whole.items():
         assert np.abs(pieces[name] - array).max() <= 1e-5 * np.abs(array).max(), name
 
 
-def test_fewer_are_the_first_of_more(sampler: HeatSampler, tmp_path: Path) -> None:
-    """Sample 2 of 3 is sample 2 of 12; another seed has others."""
-    few = draw(sampler, tmp_path, count=3, seed=1)["final"]
-    many = draw(sampler, tmp_path, count=12, seed=1)["final"]
-    assert np.abs(few - many[:3]).max() < 1e-5 * np.abs(many).max()
-    assert np.abs(draw(sampler, tmp_path, count=3, seed=2)["final"] - few).max() > 0.01
-
-
-def test_largest_seed(sampler: HeatSampler, tmp_path: Path) -> None:
-    """Seeds go up to 2^63 − 1, and come back exactly."""
-    arrays = draw(sampler, tmp_path, count=1, seed=2**63 - 1)
-    assert int(arrays["seed"]) == 2**63 - 1
-
-
-def test_noise_can_be_chosen(sampler: HeatSampler, tmp_path: Path) -> None:
-    """δ = 0 is taken as said: states are means."""
-    arrays = draw(sampler, tmp_path, count=2, sampling_noise_std=0.0, trajectory=True)
-    assert arrays["sampling_noise_std"] == 0
-    np.testing.assert_array_equal(arrays["states"][1:], arrays["means"])
-
-
-def test_same_file_again(sampler: HeatSampler, tmp_path: Path) -> None:
-    """The same request gives the same bytes, over the old file."""
-    draw(sampler, tmp_path, count=2)
-    before = (tmp_path / "x.npz").read_bytes()
-    draw(sampler, tmp_path, count=2)
-    assert (tmp_path / "x.npz").read_bytes() == before
-    assert temporaries(tmp_path) == []
-
-
-def test_pictures(sampler: HeatSampler, tmp_path: Path) -> None:
-    """One PNG a sample, named by seed and number, as the arrays say."""
-    sample(sampler, Request(3, seed=7), tmp_path / "out", Silent())
-    final = to_uint8(draw(sampler, tmp_path, count=3, seed=7)["final"])
-    names = [f"sample-7-{index:05d}.png" for index in range(3)]
-    assert sorted(path.name for path in (tmp_path / "out").rglob("*")) == names
-    for name, wanted in zip(names, final, strict=True):
-        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / name)), wanted)
-
-
 def test_pictures_of_trajectories(sampler: HeatSampler, tmp_path: Path) -> None:
-    """A folder a sample, a picture a level, so that they sort and play."""
-    sample(sampler, Request(2, trajectory=True), tmp_path / "out", Silent())
-    states = draw(sampler, tmp_path, count=2, trajectory=True)["states"]
+    """A PNG a sample, and a folder of it with a picture a level, so that they sort and play."""
+    report = Silent()
+    sample(sampler, Request(2, trajectory=True), tmp_path / "out", report)
+    assert report.lines == [f"sampling 2: {LEVELS} steps"]
+    arrays = draw(sampler, tmp_path, count=2, trajectory=True)
+    states, final = arrays["states"], to_uint8(arrays["final"])
     for index in range(2):
         folder = tmp_path / "out" / f"sample-0-{index:05d}"
         assert len(list(folder.iterdir())) == LEVELS + 1
         for level in range(LEVELS + 1):
             picture = np.asarray(Image.open(folder / f"level-{level:04d}.png"))
             np.testing.assert_array_equal(picture, to_uint8(states[LEVELS - level])[index])
+        picture = np.asarray(Image.open(folder.with_suffix(".png")))
+        np.testing.assert_array_equal(picture, final[index])
     assert len(list((tmp_path / "out").glob("*.png"))) == 2
-
-
-def test_progress(sampler: HeatSampler, tmp_path: Path) -> None:
-    """It tells how many samples and steps there are to come."""
-    report = Silent()
-    sample(sampler, Request(65), tmp_path / "x.npz", report)
-    assert report.lines == [f"sampling 65: {2 * LEVELS} steps"]
 
 
 @pytest.mark.parametrize(
@@ -202,34 +169,22 @@ def test_output_that_cannot_be(tmp_path: Path, name: str, words: str) -> None:
     """A file for a folder, a folder for a file, and endings that mean something else."""
     (tmp_path / "there.txt").touch()
     (tmp_path / "there.npz").mkdir()
+    (tmp_path / "there.png").mkdir()
+    for good in ("x.npz", "x.NPZ", "out", "v1.2", "there.png"):
+        check_output(tmp_path / good)
     with pytest.raises(ConfigError, match=words):
         check_output(tmp_path / name)
 
 
 def test_output_is_checked_before_sampling(sampler: HeatSampler, tmp_path: Path) -> None:
-    """Also where it is called from Python."""
+    """What cannot be written is named, and no step is taken."""
+    (tmp_path / "file").touch()
     report = Silent()
     with pytest.raises(ConfigError, match="must not end in"):
         sample(sampler, Request(1), tmp_path / "x.png", report)
-    assert report.lines == []
-
-
-@pytest.mark.parametrize("name", ["x.npz", "x.NPZ", "out", "v1.2", "there.png"])
-def test_output_that_can_be(tmp_path: Path, name: str) -> None:
-    """An .npz file, a new folder, or one that is there."""
-    (tmp_path / "there.png").mkdir()
-    check_output(tmp_path / name)
-
-
-@pytest.mark.parametrize("name", ["x.npz", "out"])
-def test_unwritable_output_is_found_before_sampling(
-    sampler: HeatSampler, tmp_path: Path, name: str
-) -> None:
-    """The error names the output; no step was taken."""
-    (tmp_path / "file").touch()
-    report = Silent()
-    with pytest.raises(PlatformError, match=f"cannot write {tmp_path}/file"):
-        sample(sampler, Request(1), tmp_path / "file" / name, report)
+    for name in ("x.npz", "out"):
+        with pytest.raises(PlatformError, match=f"cannot write {tmp_path}/file"):
+            sample(sampler, Request(1), tmp_path / "file" / name, report)
     assert report.lines == []
 
 
@@ -297,3 +252,79 @@ def test_other_files_of_the_folder_stay(sampler: HeatSampler, tmp_path: Path) ->
     sample(sampler, Request(1), tmp_path, Silent())
     assert tree_hash(tmp_path) == before
     assert live.exists()
+
+
+def test_npz_in_any_order(tmp_path: Path) -> None:
+    """What was filled is there, the rest is 0; nothing is compressed, and equal is equal bytes."""
+    wanted = np.random.default_rng(0).random((3, 5, 2, 4), np.float32)
+    path = tmp_path / "new folder" / "x.npz"
+    with writing_npz(path, {"a": wanted.shape, "b": (2,)}, {"levels": np.arange(3)}) as arrays:
+        for row in (2, 0):
+            for start, stop in ((3, 5), (0, 3)):
+                arrays["a"][row, start:stop] = wanted[row, start:stop]
+        assert not path.exists()
+    with np.load(path, allow_pickle=False) as found:
+        np.testing.assert_array_equal(found["a"], wanted * [[[[1]]], [[[0]]], [[[1]]]])
+        assert (found["a"].dtype, found["b"].tolist()) == (np.float32, [0, 0])
+        assert found["levels"].tolist() == [0, 1, 2]
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        assert all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist())
+    with writing_npz(tmp_path / "y.npz", {"b": (2,), "a": wanted.shape}, {}) as arrays:
+        arrays["a"][:] = wanted
+    with writing_npz(tmp_path / "z.npz", {"a": wanted.shape, "b": (2,)}, {}) as arrays:
+        arrays["a"][:] = wanted
+    assert (tmp_path / "y.npz").read_bytes() == (tmp_path / "z.npz").read_bytes()
+
+
+def test_memory_does_not_grow_with_the_array(tmp_path: Path) -> None:
+    """An array of 64 MB takes no more than a few, neither to fill it nor to pack it."""
+    piece = np.ones((16, 1024), np.float32)
+    tracemalloc.start()
+    with writing_npz(tmp_path / "x.npz", {"a": (16 * 1024, 1024)}, {}) as arrays:
+        for start in range(0, 16 * 1024, 16):
+            arrays["a"][start : start + 16] = piece
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 40e6
+    assert (tmp_path / "x.npz").stat().st_size > 64 * 2**20
+
+
+def test_npz_leaves_nothing_of_a_failure(tmp_path: Path) -> None:
+    """The old file stays when the block fails; temporaries, of a killed run too, do not."""
+    path = tmp_path / "x.npz"
+    path.write_bytes(b"old")
+    (tmp_path / ".sitegen-tmp-999999999-1-abc").mkdir()
+
+    def interrupted() -> None:
+        with writing_npz(path, {"a": (2,)}, {}):
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        interrupted()
+    assert path.read_bytes() == b"old"
+    assert [each.name for each in tmp_path.iterdir()] == ["x.npz"]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EOPNOTSUPP])
+def test_room_is_taken_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """A full disk is found before anything is computed; if none can be reserved, 0 is written."""
+
+    def unable(handle: int, offset: int, size: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "posix_fallocate", unable)
+    writing = writing_npz(tmp_path / "x.npz", {"a": (600_000,)}, {})
+    if code == errno.ENOSPC:
+        with pytest.raises(PlatformError, match=r"x\.npz: No space left"):
+            writing.__enter__()
+        assert list(tmp_path.iterdir()) == []
+        return
+    with writing as arrays:
+        (path,) = tmp_path.glob(".sitegen-tmp-*/a")
+        assert path.stat().st_blocks * 512 >= 2_400_000
+        arrays["a"][0] = 1
+    with np.load(tmp_path / "x.npz") as found:
+        assert (found["a"][:2].tolist(), len(found["a"])) == ([1.0, 0.0], 600_000)

@@ -18,7 +18,7 @@ from sitegen.figures.registry import make_figure
 from sitegen.ihdm.process.noise import independent
 from sitegen.media.frames import Frame, to_uint8, upscale
 from sitegen.media.jobs import RenderJob
-from sitegen.media.panels import Panels
+from sitegen.media.labels import Panels
 from sitegen.models.registry import ModelSource, model_source
 from sitegen.sampling.models import load_ddpm_sampler, load_heat_sampler
 from tests.support.builders import CPU

@@ -1,0 +1,109 @@
+"""Encoding, as far as no encoder is needed: what is asked for, what is kept, what names it."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from sitegen.core.errors import PlatformError
+from sitegen.media import encoder
+from sitegen.media.encoder import ClipSpec, crf_for, encoder_version, psnr, write_still
+
+SPEC = ClipSpec(fps=24, crf=18, factor=4, background=(20, 30, 40))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("fps", 0),
+        ("fps", float("nan")),
+        ("crf", 0),
+        ("crf", 52),
+        ("factor", 0),
+        ("background", (0, 256, 0)),
+    ],
+)
+def test_spec_is_checked(field: str, value: Any) -> None:
+    """A rate, quality, factor or colour that cannot be is a ValueError that names it."""
+    with pytest.raises(ValueError, match=field):
+        ClipSpec(**{**vars(SPEC), field: value})
+
+
+def test_quality() -> None:
+    """Small images are encoded better than large ones, up to 64 pixels."""
+    assert [crf_for(size) for size in (28, 64, 65, 256)] == [18, 18, 20, 20]
+
+
+@given(st.integers(1, 60), st.integers(1, 9), st.integers(1, 12), st.data())
+def test_reel_keeps_its_share(
+    tmp_path_factory: pytest.TempPathFactory, count: int, stride: int, room: int, data: Any
+) -> None:
+    """Evenly spaced frames and the last, in bounded room, however many there are."""
+    folder = tmp_path_factory.mktemp("reel")
+    frames = [np.full((1, 1, 3), step, np.uint8) for step in range(count)]
+    reel = encoder._Reel(folder, frames[0], stride)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encoder, "REEL_BYTES", 3 * room)
+        assert [frame[0, 0, 0] for frame in reel.keeping(frames)] == list(range(count))
+    steps = [frame[0] for frame in reel.evenly(len(reel.kept))]
+    assert len(list(folder.iterdir())) == len(steps) <= max(room, 2) + 1
+    assert (steps[0], steps[-1], reel.seen) == (0, count - 1, count)
+    gaps = np.diff(steps)
+    assert (gaps > 0).all()
+    if len(steps) > 2:
+        assert len(set(gaps[:-1])) == 1
+        assert gaps[-1] <= gaps[0]
+        assert gaps[0] % stride == 0
+    fewer = data.draw(st.integers(1, len(steps)))
+    chosen = [steps.index(frame[0]) for frame in reel.evenly(fewer)]
+    assert (len(chosen), chosen[-1]) == (fewer, len(steps) - 1)
+    if fewer > 1:
+        assert chosen[0] == 0
+        assert min(np.diff(chosen)) >= 1
+        assert np.ptp(np.diff(chosen)) <= 1
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+def test_still(tmp_path: Path, noisy: bool) -> None:
+    """A WebP of the frame's size that looks the same: without loss where that is lighter."""
+    rows, columns = np.mgrid[0:40, 0:60]
+    frame = np.stack([rows * 6, columns * 4, rows + columns], -1).astype(np.uint8)
+    if noisy:
+        frame = np.random.default_rng(0).integers(0, 256, frame.shape, np.uint8)
+    file = write_still(frame, tmp_path / "a.webp")
+    assert (file.width, file.height, file.frames) == (60, 40, None)
+    seen = np.asarray(Image.open(tmp_path / "a.webp").convert("RGB"), np.float32)
+    assert psnr(seen, frame.astype(np.float32)) > 40
+
+
+def test_psnr_is_known() -> None:
+    """Equal is infinite; one level off everywhere is 48.13 dB."""
+    zeros = np.zeros((4, 4), np.float32)
+    assert psnr(zeros, zeros) == float("inf")
+    assert psnr(zeros, zeros + 1) == pytest.approx(48.1308, abs=1e-4)
+
+
+def test_version_is_the_wheel_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wheel's executable is named with its digest, and nothing is run to know it."""
+    encoder._version.cache_clear()
+    assert encoder_version().startswith("ffmpeg-")
+    assert " sha256=" in encoder_version()
+
+
+def test_no_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the wheel there is no version, and a way to get it is told."""
+
+    def missing(name: str) -> None:
+        raise metadata.PackageNotFoundError(name)
+
+    encoder._version.cache_clear()
+    monkeypatch.setattr(metadata, "files", missing)
+    with pytest.raises(PlatformError, match=r"no ffmpeg.*`pip install"):
+        encoder_version()
