@@ -13,7 +13,14 @@ from typing import Any
 
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.inputs import is_folder, read_json
-from sitegen.ihdm.card.card import CARD_NAME, DiffusionConfig, FileRef, ModelCard, read_card
+from sitegen.ihdm.card.card import (
+    CARD_NAME,
+    DiffusionConfig,
+    FileRef,
+    ModelCard,
+    read_card,
+    sampling_noise,
+)
 from sitegen.ihdm.card.networks import DiffusersUNet, UNetConfig
 from sitegen.ihdm.card.schedule import BlurSchedule
 from sitegen.ihdm.checkpoints.archive import Published
@@ -21,8 +28,7 @@ from sitegen.ihdm.checkpoints.contents import checkpoint_digest, read_contents
 
 CONFIG_NAME = "config.json"
 _NOISE = 0.01
-_RATIO = 1.25
-"""Training noise, and sampling noise over it, where nothing is said: as published."""
+"""Training noise where nothing is said: as published."""
 
 
 def foreign_model(path: Path) -> tuple[Path, ModelCard] | None:
@@ -78,7 +84,7 @@ def _card(values: Mapping[str, Any], schedule: BlurSchedule) -> ModelCard:
         raise ConfigError(f"lacks {', '.join(missing)}; give a model card instead")
     unet = {key: values[key] for key in UNetConfig.__dataclass_fields__ if key in values}
     training = values.get("training_noise_std", values.get("sigma")) or _NOISE
-    sampling = values.get("sampling_noise_std", values.get("delta")) or _RATIO * training
+    sampling = values.get("sampling_noise_std", values.get("delta")) or sampling_noise(training)
     return ModelCard(
         image_size=values["image_size"],
         channels=values["num_channels"],
@@ -230,7 +236,7 @@ def _require(path: Path, config: Mapping[str, Any], wanted: Mapping[str, Any]) -
             )
 
 
-def _one_of(path: Path, value: object, known: Mapping[str, str]) -> str:
+def _one_of(path: Path, value: object, known: Mapping[str, Any]) -> Any:
     if not isinstance(value, str) or value not in known:
         raise RefusedError(
             f"{path}: {json.dumps(value)[:100]} is not supported; known are {', '.join(known)}"

@@ -40,7 +40,7 @@ from sitegen.ihdm.checkpoints.weights import (
 from sitegen.ihdm.nets.coarse import CoarseNet
 from sitegen.ihdm.nets.diffusers_unet import DiffusersAdapter, build, renamed
 from sitegen.ihdm.nets.unet import UNet
-from sitegen.ihdm.process.diffusion import DiffusionModel
+from sitegen.ihdm.process.ddpm import DiffusionModel
 from sitegen.ihdm.process.model import Model, Precision, Statistics
 
 WEIGHTS_NAME = "weights.safetensors"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sitegen.ihdm.process.diffusion import DiffusionModel
+from sitegen.ihdm.process.ddpm import DiffusionModel
 from sitegen.ihdm.process.heat import dct2, dissipate
 from sitegen.ihdm.process.model import Model, Statistics, linear_estimate
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from sitegen.core.errors import RefusedError, TargetError
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.ihdm.nets.unet import UNet
-from sitegen.ihdm.process.diffusion import DiffusionModel
+from sitegen.ihdm.process.ddpm import DiffusionModel
 from sitegen.ihdm.process.model import Model, Precision
 from sitegen.ihdm.training.log import LOG_EVERY, LOG_NAME, Batch, TrainingLog
 from sitegen.ihdm.training.loss import (

@@ -16,9 +16,9 @@ from sitegen.core.files import digest, host_mark, lock
 from sitegen.ihdm.card.card import ModelCard, read_card
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.data.prior import read_prior
-from sitegen.ihdm.process.diffusion import DiffusionModel, ddpm_process, initial_noise
+from sitegen.ihdm.process.ddpm import DiffusionModel, initial_noise
 from sitegen.ihdm.process.noise import independent
-from sitegen.ihdm.process.reverse import reverse_process
+from sitegen.ihdm.process.reverse import ddpm_process, reverse_process
 from sitegen.ihdm.training import recipe
 from sitegen.ihdm.training.recipe import Training, small_card
 from sitegen.ihdm.training.train import Progress, Run, TrainingOptions

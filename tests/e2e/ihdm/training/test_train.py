@@ -81,7 +81,7 @@ def same(first: Path, second: Path) -> bool:
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("optimizer", ["adam", "muon"])
 def test_resumed_is_uninterrupted(
-    tmp_path: Path, precision: Precision, optimizer: str, kind: str
+    tmp_path: Path, precision: Precision, optimizer: Any, kind: str
 ) -> None:
     """Stopped twice and gone on in new runs, it ends with the same bits and the same log."""
     folders = [tmp_path / "whole", tmp_path / "parts"]

@@ -24,7 +24,7 @@ from sitegen.ihdm.checkpoints.loading import (
 )
 from sitegen.ihdm.checkpoints.pickles import PickleError, read_pickle
 from sitegen.ihdm.checkpoints.weights import save_weights
-from sitegen.ihdm.process.diffusion import DiffusionModel
+from sitegen.ihdm.process.ddpm import DiffusionModel
 from sitegen.ihdm.process.model import Model, Statistics
 from tests.support.making import (
     ARCHITECTURES,

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sitegen.core.errors import ConfigError, RefusedError
+from sitegen.core.errors import RefusedError
 from sitegen.ihdm.card.card import FileRef, ModelCard
 from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint
 from sitegen.ihdm.checkpoints.weights import COARSE, save_weights
@@ -143,35 +143,7 @@ def test_training_begins_from_the_u_net(tmp_path: Path) -> None:
     assert begun.weights.keys() == random_unet(known).state_dict().keys()
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"lowest_level": 9}, r"\[coarse\] lowest_level = 9: must be at most levels, 8"),
-        ({"lowest_level": 0}, r"\[coarse\] lowest_level"),
-        ({"side": 9}, r"\[coarse\] side = 9: must be at most image_size, 8"),
-        ({"width": 0}, r"\[coarse\] width"),
-        ({"breadth": 3}, r"\[coarse\] breadth: unknown key"),
-    ],
-)
-def test_wrong_cards(changes: dict[str, int], said: str) -> None:
-    """What cannot be is refused by name, with its limit."""
-    text = card().to_toml()
-    for key, value in changes.items():
-        lines = [line for line in text.splitlines() if not line.startswith(f"{key} = ")]
-        lines.insert(lines.index("[coarse]") + 1, f"{key} = {value}")
-        text = "\n".join(lines)
-    with pytest.raises(ConfigError, match=said):
-        ModelCard.from_toml(text)
-
-
-def test_only_for_the_preconditioned() -> None:
-    """Another parameterization, a DDPM, and a table with holes are refused."""
-    with pytest.raises(
-        ConfigError, match=r'coarse.*only for the parameterization "preconditioned"'
-    ):
-        replace(card(), parameterization="difference")
-    text = card().to_toml().replace("width = 32\n", "", 1)
-    with pytest.raises(ConfigError, match=r"\[coarse\] width: missing"):
-        ModelCard.from_toml(text)
+def test_the_coarse_network_decides_pictures() -> None:
+    """The digest of a card counts what it says of the network."""
     assert card().digest != preconditioned().digest
     assert card().digest != replace(card(), coarse=replace(CONFIG, lowest_level=6)).digest

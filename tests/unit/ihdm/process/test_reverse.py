@@ -172,7 +172,7 @@ def test_limit_can_be_narrowed() -> None:
 def test_wrong_initial_states(shape: tuple[int, ...]) -> None:
     """Initial states of another shape than the card's are refused before anything runs."""
     stub = _Stub(small_card())
-    with pytest.raises(ValueError, match="u_K is"):
+    with pytest.raises(ValueError, match="the initial state is"):
         next(reverse_process(stub, torch.zeros(shape), _no_noise))
     assert not stub.calls
 

@@ -16,17 +16,9 @@ from torch import Tensor
 
 from sitegen.core.errors import ConfigError, TargetError
 from sitegen.ihdm.card.card import DiffusionConfig, ModelCard
-from sitegen.ihdm.process.diffusion import (
-    DiffusionModel,
-    DiffusionSchedule,
-    ddim_levels,
-    ddim_process,
-    ddpm_process,
-    initial_noise,
-    to_pixels,
-)
+from sitegen.ihdm.process.ddpm import DiffusionModel, DiffusionSchedule, initial_noise, to_pixels
 from sitegen.ihdm.process.noise import branching, independent
-from sitegen.ihdm.process.reverse import Step
+from sitegen.ihdm.process.reverse import Step, ddim_levels, ddim_process, ddpm_process
 from tests.support.making import closeness, random_unet, small_card
 
 SHAPE = (1, 8, 8)
@@ -374,7 +366,7 @@ def test_refusals() -> None:
         with pytest.raises(ValueError, match=r"level must be 1 … 8"):
             model(start(), level)
     noise = independent(0, [0, 1], SHAPE)
-    with pytest.raises(ValueError, match=r"x_K is \(2, 3, 8, 8\)"):
+    with pytest.raises(ValueError, match=r"the initial state is \(2, 3, 8, 8\)"):
         next(ddpm_process(model, torch.zeros(2, 3, 8, 8), noise))
     for eta, given in ((-0.1, noise), (1.1, noise), (0.5, None), (float("nan"), noise)):
         with pytest.raises(ValueError, match="eta"):
