@@ -256,9 +256,9 @@ class ModelCard:
         return hashlib.sha256(canonical_json(values).encode()).hexdigest()
 
     def place(self, *key: str) -> str:
-        """Where the card says something: `FILE:LINE: `, or nothing where it was not read."""
-        origin = self.origin
-        return "" if origin is None else f"{placed(origin.file, origin.lines, key, '')}: "
+        """Where the card says something: `FILE:LINE: KEY`; the key alone where it was not read."""
+        found = self.origin or Origin(CARD_NAME, {})
+        return str(placed(found.file, found.lines, key, ""))
 
     @classmethod
     def from_toml(cls, text: str, where: str = CARD_NAME) -> ModelCard:

@@ -35,11 +35,11 @@ _DTYPES = {
 class CheckpointInfo:
     """What `inspect_checkpoint` tells of a file.
 
-    `parameters` counts the numbers of the network; `ema_*` are None where there are no averages.
+    `parameters` counts the numbers of all networks; `ema_*` are None where there are no averages.
     `architecture` is None when the names and shapes are not those of a U-Net that we know, and
     `presets` are the published configurations that it fits. `layout` is one of `archive.Layout`,
     "weights" for safetensors, or "diffusers". `schedule_levels` is K where the blur schedule lies
-    in the file. `coarse` says that there is a network for coarse levels, too; it is not counted.
+    in the file. `coarse` says that there is a network for coarse levels, too.
     `card` is that of a model's folder, where it is known what a checkpoint does not
     tell.
     """
@@ -94,8 +94,12 @@ class CheckpointInfo:
         return "\n".join(f"{key:17} {value}" for key, value in pairs.items())
 
     def _parameterization(self) -> str:
+        card = self.card
+        if self.learned_variance or self.layout == "diffusers" or (card and card.kind == "ddpm"):
+            return "noise, as of a DDPM"
         if not self.preconditioned:
-            return "difference"
+            told = card is not None or self.layout in ("published", "spectral")
+            return "difference" if told else "not told: difference, or noise if it is a DDPM"
         return f"preconditioned{', with a network for coarse levels' if self.coarse else ''}"
 
 
@@ -135,8 +139,8 @@ def _inspected(file: Path) -> CheckpointInfo:
     if isinstance(found.contents, Published):
         return _published_info(found, found.contents)
     entries = found.contents.entries
-    shapes = {name: entry.shape for name, entry in entries.items() if is_of_unet(name)}
-    dtypes = {entry.dtype for name, entry in entries.items() if name in shapes}
+    shapes = {name: each.shape for name, each in entries.items() if name not in STATISTICS}
+    dtypes = {each.dtype for name, each in entries.items() if name in shapes}
     info = _info("safetensors", found, shapes, dtypes)
     return replace(
         info,
@@ -218,7 +222,7 @@ def _published_info(found: Scan, published: Published) -> CheckpointInfo:
 
 
 def _info(kind: Format, found: Scan, shapes: Shapes, dtypes: set[str]) -> CheckpointInfo:
-    looks = infer(shapes)
+    looks = infer({name: shape for name, shape in shapes.items() if is_of_unet(name)})
     return CheckpointInfo(
         format=kind,
         bytes=found.bytes,

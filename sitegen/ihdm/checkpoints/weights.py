@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import digest_bytes, write_atomic
+from sitegen.ihdm.card.networks import CoarseConfig
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +29,8 @@ STATISTICS = ("statistics.mean", "statistics.variance")
 """Names of a preconditioned model's statistics, which are always stored as float32."""
 COARSE = "coarse."
 """How the names of its network for coarse levels begin, if it has one."""
+LOWEST_LEVEL = "coarse.lowest_level"
+"""The note of a file that says from which level on that network is to be asked."""
 
 _EXPONENTS = {
     **dict.fromkeys(("Double", "F64"), ("<u8", 0x7FF0 << 48)),
@@ -114,11 +117,17 @@ def read_tensors(path: Path, names: Iterable[str]) -> list[Tensor]:
         return [file.get_tensor(name).clone() for name in names]
 
 
-def save_weights(path: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype) -> str:
+def save_weights(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    dtype: torch.dtype,
+    coarse: CoarseConfig | None = None,
+) -> str:
     """Write `tensors` by name, the statistics as float32 and the rest as `dtype`, a float type.
 
-    The same tensors give the same bytes. Returns the SHA-256 of the file. Raises RefusedError for
-    a number that is not finite, or too large for `dtype`.
+    `coarse` is the network for coarse levels that is among them: from which level on it answers is
+    written along. The same tensors give the same bytes. Returns the SHA-256 of the file. Raises
+    RefusedError for a number that is not finite, or too large for `dtype`.
     """
     import torch
     from safetensors.torch import save
@@ -129,7 +138,7 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype) 
         stored[name] = tensor.detach().to("cpu", kind, copy=True).contiguous()
         if not bool(torch.isfinite(stored[name]).all()):
             raise RefusedError(f"{path}: {name} holds numbers that {dtype} cannot hold")
-    data = save(stored)
+    data = save(stored, {LOWEST_LEVEL: str(coarse.lowest_level)} if coarse else None)
     write_atomic(path, data)
     return digest_bytes(data)
 

@@ -23,7 +23,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from typing import Protocol
 
@@ -70,7 +69,7 @@ class Denoiser(Protocol):
         """Says how many levels there are, and their noise."""
         ...
 
-    def __call__(self, u: Tensor, level: int) -> Tensor:
+    def __call__(self, u: Tensor, level: int, /) -> Tensor:
         """(N, C, H, W) float32 → (N, C, H, W) float32."""
         ...
 
@@ -165,10 +164,14 @@ def reverse_process(
     card = model.card
     delta = card.sampling_noise_std if sampling_noise_std is None else sampling_noise_std
     transitions = (
-        Transition(level, level - 1, partial(model, level=level), delta)
+        Transition(level, level - 1, _answer(model, level), delta)
         for level in range(card.levels, 0, -1)
     )
     return descend(model, u_K, transitions, noise, limit=limit)
+
+
+def _answer(model: Denoiser, level: int) -> Callable[[Tensor], Tensor]:
+    return lambda u: model(u, level)
 
 
 def ddpm_process(

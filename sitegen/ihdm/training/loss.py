@@ -72,7 +72,7 @@ def heat_loss(model: Model, images: Tensor, levels: Tensor, noise: Tensor) -> Te
     error: Tensor = (model(u, levels) - target).square().sum((1, 2, 3))
     if model.statistics is None:
         return error
-    statistics = model.statistics.to(u.device)
+    statistics = model.statistics
     _, unknown = linear_estimate(statistics, model.attenuation(levels), card.training_noise_std)
     scale: Tensor = (model.attenuation(levels - 1) ** 2 * unknown).sum((1, 2, 3))
     return error / scale

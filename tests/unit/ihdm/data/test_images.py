@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+import sitegen.ihdm.data.images as reading
 from sitegen.core.errors import RefusedError
 from sitegen.ihdm.data.images import image_side, read_idx, read_images, require_enough
 
@@ -312,3 +313,20 @@ def test_some_of_the_pictures(tmp_path: Path) -> None:
     found = read_images(tmp_path, choose=choose)
     assert seen == [4]
     assert np.array_equal(found[:, 0], np.stack(pictures)[[0, 2]].astype(np.uint8))
+
+
+@pytest.mark.parametrize("kind", ["mnist", "cifar"])
+def test_some_of_a_data_set(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are chosen are scaled and no others, whatever the format."""
+    if kind == "mnist":
+        (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(random(9, 8, 8)))
+    else:
+        cifar(tmp_path / "cifar-10-batches-py", "data_batch_1", {b"data": random(9, 3072)})
+    every = read_images(tmp_path, 4)
+    seen: list[object] = []
+    scale = reading.scaled
+    monkeypatch.setattr(reading, "scaled", lambda *given: (seen.append(given), scale(*given))[1])
+    assert np.array_equal(
+        read_images(tmp_path, 4, choose=lambda count: [count - 1, 2]), every[[8, 2]]
+    )
+    assert len(seen) == 2

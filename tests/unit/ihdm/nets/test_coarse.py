@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sitegen.core.errors import RefusedError
@@ -106,7 +107,7 @@ def stored(folder: Path) -> tuple[Path, ModelCard]:
     coarse = {COARSE + name: value for name, value in both.coarse.state_dict().items()}
     weights = {**both.unet.state_dict(), **both.statistics.tensors(), **coarse}
     return path, replace(
-        card(), weights=FileRef(path.name, save_weights(path, weights, torch.float32))
+        card(), weights=FileRef(path.name, save_weights(path, weights, torch.float32, CONFIG))
     )
 
 
@@ -119,7 +120,41 @@ def test_file(tmp_path: Path) -> None:
     info = inspect_checkpoint(path)
     assert info.coarse
     assert "with a network for coarse levels" in info.to_text()
-    assert info.parameters == sum(value.numel() for value in model().unet.parameters())
+    assert both_counted(info.parameters)
+
+
+def both_counted(parameters: int) -> bool:
+    """Whether a count is that of the U-Net and the other network together."""
+    both = model()
+    assert both.coarse is not None
+    parts = {**both.unet.state_dict(), **both.coarse.state_dict()}
+    return parameters == sum(value.numel() for value in parts.values())
+
+
+@pytest.mark.parametrize(
+    ("line", "changed", "said"),
+    [
+        ("blocks = 2", "blocks = 3", "m.toml:30: coarse: not the network that .* holds:\n  coarse"),
+        (
+            "lowest_level = 5",
+            "lowest_level = 6",
+            "m.toml:31: coarse.lowest_level = 6: .* = 5$",
+        ),
+    ],
+)
+def test_the_card_must_describe_the_network(
+    line: str, changed: str, said: str, tmp_path: Path
+) -> None:
+    """What does not fit is refused with the line of the card; a file may leave the level out."""
+    path, known = stored(tmp_path)
+    text = known.to_toml()
+    assert line in text
+    wrong = ModelCard.from_toml(text.replace(line, changed), "m.toml")
+    with pytest.raises(RefusedError, match=said):
+        load_heat(path, wrong)
+    older = load_file(path)
+    save_file(older, path)
+    assert load_heat(path, replace(known, weights=None)).coarse is not None
 
 
 def test_card_and_file_must_match(tmp_path: Path) -> None:
