@@ -334,6 +334,14 @@ def read_card(path: Path | str) -> ModelCard:
     return ModelCard.from_toml(read_text(file, "model card"), str(file))
 
 
+def card_beside(weights: Path) -> ModelCard | None:
+    """The card in the folder of a file, if there is one and it names the file as its weights."""
+    if not (weights.parent / CARD_NAME).is_file():
+        return None
+    card = read_card(weights.parent)
+    return card if card.weights and weights.parent / card.weights.file == weights else None
+
+
 def presets() -> tuple[str, ...]:
     """The names of the published configurations, sorted."""
     return tuple(sorted(path.stem for path in resource("presets").glob("*.toml")))

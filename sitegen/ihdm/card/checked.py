@@ -121,7 +121,8 @@ def read_tables(
         for key, words in _misfits(kind, values):
             found.append(placed(where, lines, (*path, key), words))
     if made is None or found:
-        raise config_error(sorted(found, key=lambda problem: problem.line or 0))
+        found.sort(key=lambda problem: problem.line or 0)
+        raise config_error(found)
     return made
 
 

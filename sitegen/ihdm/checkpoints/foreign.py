@@ -18,7 +18,7 @@ from sitegen.ihdm.card.card import (
     DiffusionConfig,
     FileRef,
     ModelCard,
-    read_card,
+    card_beside,
     sampling_noise,
 )
 from sitegen.ihdm.card.networks import DiffusersUNet, UNetConfig
@@ -41,7 +41,7 @@ def foreign_model(path: Path) -> tuple[Path, ModelCard] | None:
     """
     if is_folder(path):
         return diffusers_model(path)
-    if _is_named(path):
+    if card_beside(path) is not None:
         return None
     contents = read_contents(path)
     if not isinstance(contents, Published) or contents.schedule is None:
@@ -53,14 +53,6 @@ def has_foreign_config(path: Path) -> bool:
     """Whether a model has a configuration of another program with it, so that no card is missed."""
     places = (path, path / "unet") if is_folder(path) else (path.parent,)
     return any((place / CONFIG_NAME).is_file() for place in places)
-
-
-def _is_named(path: Path) -> bool:
-    """Whether the card in the folder of a file names it."""
-    if not (path.parent / CARD_NAME).is_file():
-        return False
-    weights = read_card(path.parent).weights
-    return weights is not None and path.parent / weights.file == path
 
 
 def _spectral_card(path: Path, schedule: BlurSchedule) -> ModelCard:

@@ -19,7 +19,14 @@ from torch import Tensor, nn
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
 from sitegen.core.files import write_atomic
 from sitegen.core.inputs import is_folder, regular_size
-from sitegen.ihdm.card.card import CARD_NAME, FileRef, ModelCard, presets, read_card
+from sitegen.ihdm.card.card import (
+    CARD_NAME,
+    FileRef,
+    ModelCard,
+    card_beside,
+    presets,
+    read_card,
+)
 from sitegen.ihdm.card.networks import DiffusersUNet, UNetConfig
 from sitegen.ihdm.card.schedule import BlurSchedule
 from sitegen.ihdm.checkpoints.architecture import Shapes, differences, mismatch
@@ -80,7 +87,7 @@ def locate(path: Path, card: ModelCard | Path | str | None = None) -> tuple[Path
     if is_folder(path):
         return weights_file(path), known or read_card(path)
     regular_size(path, "checkpoint")
-    known = known or _card_beside(path)
+    known = known or card_beside(path)
     if known is None:
         raise _no_card(path)
     return path, known
@@ -332,14 +339,6 @@ def _device(device: str, precision: str) -> torch.device:
     if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
         raise PlatformError(f'device "{device}": there is no such device here; use cpu')
     return place
-
-
-def _card_beside(path: Path) -> ModelCard | None:
-    """The card in the folder of `path`, if there is one and it names this file."""
-    if not (path.parent / CARD_NAME).is_file():
-        return None
-    card = read_card(path.parent)
-    return card if card.weights and path.parent / card.weights.file == path else None
 
 
 def _no_card(path: Path) -> ConfigError:

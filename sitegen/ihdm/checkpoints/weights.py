@@ -14,9 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from safetensors import SafetensorError, safe_open
-
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import digest_bytes, write_atomic
 from sitegen.ihdm.card.networks import CoarseConfig
@@ -41,7 +38,7 @@ _EXPONENTS = {
 """The bits of each type of floats that are all set in infinities and NaN only."""
 
 _HEADER_LIMIT = 100 << 20
-_DAMAGE = (SafetensorError, OSError, ValueError, RecursionError, KeyError, TypeError, OverflowError)
+_DAMAGE = (OSError, ValueError, RecursionError, KeyError, TypeError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -69,6 +66,8 @@ def is_of_unet(name: str) -> bool:
 
 def read_header(path: Path) -> Header:
     """What a safetensors file holds. Raises RefusedError if it is damaged or odd."""
+    from safetensors import safe_open
+
     with _damage(path), path.open("rb") as file:
         (length,) = struct.unpack("<Q", _exactly(file.read(8), 8))
         if length > _HEADER_LIMIT:
@@ -104,6 +103,8 @@ def is_finite(dtype: str, data: bytes | memoryview) -> bool:
 
     Whole numbers and types that we do not know count as finite.
     """
+    import numpy as np
+
     if dtype not in _EXPONENTS:
         return True
     kind, mask = _EXPONENTS[dtype]
@@ -113,6 +114,8 @@ def is_finite(dtype: str, data: bytes | memoryview) -> bool:
 
 def read_tensors(path: Path, names: Iterable[str]) -> list[Tensor]:
     """Tensors of a file, each of its own type and in memory of its own."""
+    from safetensors import safe_open
+
     with _damage(path), safe_open(path, framework="pt") as file:
         return [file.get_tensor(name).clone() for name in names]
 
@@ -145,9 +148,11 @@ def save_weights(
 
 @contextmanager
 def _damage(path: Path) -> Iterator[None]:
+    from safetensors import SafetensorError
+
     try:
         yield
-    except _DAMAGE as error:
+    except (SafetensorError, *_DAMAGE) as error:
         raise RefusedError(f"{path}: damaged or not a checkpoint: {error}") from None
 
 

@@ -21,8 +21,6 @@ from sitegen.ihdm.data.pictures import (
     scaled,
 )
 
-__all__ = ["Images", "image_side", "read_idx", "read_images"]
-
 SMALLEST = 4
 """Pixels a side that an image must have."""
 

@@ -237,12 +237,13 @@ def _ancestral(
 ) -> Transition:
     beta = float(schedule.betas[level - 1])
     below, here = schedule.alphas_bar[level - 1 : level + 1].tolist()
-    of_x, of_image = math.sqrt(1 - beta) * (1 - below) / (1 - here), math.sqrt(below) * beta
+    of_x: float = math.sqrt(1 - beta) * (1 - below) / (1 - here)
+    of_image: float = math.sqrt(below) * beta / (1 - here)
     small = max((1 - below) / (1 - here) * beta, SMALLEST_VARIANCE)
 
     def mean(x: Tensor) -> Tensor:
         image, _ = _predicted(model, x, level, here, clip)
-        return of_x * x + of_image / (1 - here) * image
+        return of_x * x + of_image * image
 
     std = math.sqrt(small if variance == "fixed_small" else beta) if level > 1 else 0.0
     return Transition(level, level - 1, mean, std)

@@ -157,13 +157,6 @@ def test_round_trip(blur: BlurRange, notes: dict[str, Any], faults: list[str]) -
     assert again.to_toml() == text
 
 
-@pytest.mark.parametrize("name", presets())
-def test_presets_round_trip(name: str) -> None:
-    """Presets survive being written."""
-    card = preset(name)
-    assert ModelCard.from_toml(card.to_toml()) == card
-
-
 def told(text: str, where: str = "here.toml") -> str:
     """What is said of a card that is wrong."""
     with pytest.raises(ConfigError) as caught:

@@ -128,7 +128,7 @@ def both_counted(parameters: int) -> bool:
     both = model()
     assert both.coarse is not None
     parts = {**both.unet.state_dict(), **both.coarse.state_dict()}
-    return parameters == sum(value.numel() for value in parts.values())
+    return bool(parameters == sum(value.numel() for value in parts.values()))
 
 
 @pytest.mark.parametrize(

@@ -62,15 +62,6 @@ def test_network_sees_the_same_scale_at_every_level() -> None:
     assert float(seen[0].std()) > 0.95
 
 
-def test_difference_adds_the_network() -> None:
-    """A published model's mean is u plus the network's answer."""
-    card = small_card()
-    model = Model(card, random_unet(card))
-    u = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(4))
-    levels = torch.tensor([3, 7])
-    assert torch.equal(model(u, levels), u + model.unet(u, levels))
-
-
 @pytest.mark.parametrize("parameterization", ["difference", "preconditioned"])
 def test_levels_as_number_or_tensor(parameterization: str) -> None:
     """One level for all equals the same level for each, and each sample has its own."""

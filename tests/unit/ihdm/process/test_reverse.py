@@ -128,15 +128,6 @@ def test_a_tree_computes_each_state_once() -> None:
     assert len(set(map(tuple, steps[-1].state.flatten(1).tolist()))) == 4
 
 
-def test_siblings_share_their_mean_at_the_split() -> None:
-    """The step that leaves a split has one mean for both children, and two noises."""
-    tree = branching(0, (4,), (1, 8, 8))
-    steps = list(reverse_process(_Stub(small_card()), _flat(1), tree))
-    at_split = next(step for step in steps if step.level == 3)
-    assert torch.equal(at_split.mean[0], at_split.mean[1])
-    assert not torch.equal(at_split.state[0], at_split.state[1])
-
-
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e6, -1e6])
 def test_breakdown_is_told(value: float) -> None:
     """A value that is not finite, or far out of range, stops at once: level, sample, range."""
