@@ -191,6 +191,7 @@ def test_a_checkpoint_is_read_once(
     os.truncate(path, size - 1)
     with pytest.raises(RefusedError):
         check_weights(path, tiny_card)
+    assert checkpoint_digest(path) not in ("", digest)  # also of what is no checkpoint
 
 
 def test_a_ddpm_is_told_as_one(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:

@@ -104,9 +104,15 @@ def fed(monkeypatch: pytest.MonkeyPatch, module: str, noise: Callable[[], Tensor
 
 
 @pytest.mark.parametrize("schedule", [LINEAR, COSINE], ids=["linear", "cosine"])
-@pytest.mark.parametrize("levels", [40, 1000])
-@pytest.mark.parametrize("variance", ["fixed_small", "fixed_large"])
-@pytest.mark.parametrize("clip", [True, False])
+@pytest.mark.parametrize(
+    ("levels", "variance", "clip"),
+    [
+        (1000, "fixed_small", True),
+        (40, "fixed_small", False),
+        (40, "fixed_large", True),
+        (100, "fixed_large", False),
+    ],
+)
 def test_ddpm_is_theirs(
     schedule: dict[str, Any],
     levels: int,
@@ -131,8 +137,9 @@ def test_ddpm_is_theirs(
 
 
 @pytest.mark.parametrize("schedule", [LINEAR, COSINE], ids=["linear", "cosine"])
-@pytest.mark.parametrize("steps", [10, 50, 1000])
-@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize(
+    ("steps", "eta"), [(10, 0.0), (10, 1.0), (50, 0.0), (50, 0.5), (1000, 1.0)]
+)
 def test_ddim_is_theirs(schedule: dict[str, Any], steps: int, eta: float) -> None:
     """Each state is the one that DDIMScheduler makes of the state before and the same noise.
 
@@ -154,7 +161,7 @@ def test_ddim_is_theirs(schedule: dict[str, Any], steps: int, eta: float) -> Non
     assert [level - 1 for level in model.levels] == scheduler.timesteps.tolist()
 
 
-@pytest.mark.parametrize("steps", [3, 7, 99, 999])
+@pytest.mark.parametrize("steps", [3, 7, 99])
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 def test_ddim_of_uneven_steps_is_theirs_when_told_where_to_go(steps: int, eta: float) -> None:
     """By themselves theirs would miss the level that the next step starts from."""
