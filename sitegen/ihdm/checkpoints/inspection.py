@@ -47,16 +47,16 @@ class CheckpointInfo:
     format: Format
     bytes: int
     sha256: str
-    step: int | None
     tensors: int
     parameters: int
     dtypes: tuple[str, ...]
-    ema_tensors: int | None
-    ema_decay: float | None
-    ema_updates: int | None
-    preconditioned: bool
     architecture: Architecture | None
     presets: tuple[str, ...]
+    step: int | None = None
+    ema_tensors: int | None = None
+    ema_decay: float | None = None
+    ema_updates: int | None = None
+    preconditioned: bool = False
     layout: str = "weights"
     learned_variance: bool = False
     schedule_levels: int | None = None
@@ -147,13 +147,9 @@ def _inspected(file: Path) -> CheckpointInfo:
         format="pth" if isinstance(held, Published) else "safetensors",
         bytes=found.bytes,
         sha256=found.sha256,
-        step=None,
         tensors=len(shapes),
         parameters=sum(map(prod, shapes.values())),
         dtypes=tuple(sorted(_DTYPES.get(dtype, dtype) for dtype in dtypes)),
-        ema_tensors=None,
-        ema_decay=None,
-        ema_updates=None,
         preconditioned=not isinstance(held, Published) and {*STATISTICS} <= held.entries.keys(),
         architecture=looks,
         presets=matching_presets(looks),
