@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 
+from sitegen.core.diagnostics import fields_of
+from sitegen.ihdm.training.options import TrainingOptions
 from sitegen.models.training import TrainOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -22,8 +24,7 @@ def train_options(command: F) -> F:
 
 _PATH = click.Path(path_type=Path)
 _POSITIVE = click.FloatRange(0, min_open=True)
-_SHARE = click.FloatRange(0, 1)
-_OPTIONS: tuple[tuple[str, click.ParamType[Any] | type, str], ...] = (
+_OPTIONS: tuple[tuple[str, click.ParamType[Any] | type | None, str], ...] = (
     ("data", _PATH, "A folder of pictures, or a file or folder of MNIST's or CIFAR's format."),
     ("output", _PATH, "The model's folder.  [default: runs/NAME]"),
     (
@@ -41,28 +42,28 @@ _OPTIONS: tuple[tuple[str, click.ParamType[Any] | type, str], ...] = (
         "What the network answers.  [default: preconditioned; a preset's own]",
     ),
     ("init", str, "A model of the same network whose weights to start from."),
-    ("images", click.IntRange(1), "How many images to see, each again and again."),
-    ("batch-size", click.IntRange(1), "Images a step."),
-    ("learning-rate", _POSITIVE, "The highest learning rate."),
+    ("images", None, "How many images to see, each again and again."),
+    ("batch-size", None, "Images a step."),
+    ("learning-rate", None, "The highest learning rate."),
     (
         "optimizer",
-        click.Choice(["adam", "muon"]),
+        None,
         "Adam, or Muon for most matrices and Adam for the rest.",
     ),
-    ("muon-learning-rate", _POSITIVE, "The highest learning rate of what Muon trains."),
-    ("warmup-steps", click.IntRange(0), "Steps that the learning rate takes to rise."),
-    ("decay-share", _SHARE, "Share of the steps, the last, in which it falls to 0."),
-    ("ema-decay", click.FloatRange(0, 1, max_open=True), "Of the averaged weights, a step."),
-    ("gradient-clip", _POSITIVE, "The largest norm of a gradient."),
+    ("muon-learning-rate", None, "The highest learning rate of what Muon trains."),
+    ("warmup-steps", None, "Steps that the learning rate takes to rise."),
+    ("decay-share", None, "Share of the steps, the last, in which it falls to 0."),
+    ("ema-decay", None, "Of the averaged weights, a step."),
+    ("gradient-clip", None, "The largest norm of a gradient."),
     (
         "level-focus",
-        click.FloatRange(0),
+        None,
         "How much more often some levels are drawn.  [default: 1.5; as published, 0]",
     ),
-    ("focus-centre", _SHARE, "Where those levels lie, as a share of K."),
+    ("focus-centre", None, "Where those levels lie, as a share of K."),
     (
         "seed",
-        click.IntRange(0, 2**63 - 1),
+        None,
         "Decides the first weights, and what is drawn in each step.",
     ),
     ("device", str, "Where to train: auto, cpu, cuda or cuda:N."),
@@ -74,7 +75,30 @@ _OPTIONS: tuple[tuple[str, click.ParamType[Any] | type, str], ...] = (
 )
 
 
-def _option(name: str, kind: click.ParamType[Any] | type, words: str) -> Callable[[F], F]:
-    default = getattr(TrainOptions, name.replace("-", "_"), None)
+def _option(name: str, kind: click.ParamType[Any] | type | None, words: str) -> Callable[[F], F]:
+    """An option; where the type is None, it takes what the training option of its name takes."""
+    field = name.replace("-", "_")
+    default = getattr(TrainOptions, field, None)
     known = {} if default is None else {"default": default, "show_default": True}
+    kind = kind or _range(field)
     return click.option(f"--{name}", type=kind, help=words, required=name == "data", **known)
+
+
+def _range(name: str) -> click.ParamType[Any]:
+    """What a training option may be."""
+    field = fields_of(TrainingOptions)[name]
+    if choices := get_args(field.annotation):
+        return click.Choice(choices)
+    bounds = {
+        key: getattr(each, key)
+        for each in field.metadata
+        for key in ("ge", "gt", "le", "lt")
+        if hasattr(each, key)
+    }
+    kind = click.IntRange if field.annotation is int else click.FloatRange
+    return kind(
+        bounds.get("ge", bounds.get("gt")),
+        bounds.get("le", bounds.get("lt")),
+        min_open="gt" in bounds,
+        max_open="lt" in bounds,
+    )

@@ -27,6 +27,8 @@ _HOLDS = {
     "dict_type": "a table",
     "mapping_type": "a table",
     "model_type": "a table",
+    "dataclass_type": "a table",
+    "bool_type": "true or false",
 }  # what an author knows by other names than Python
 _OF_NUMBERS = ("int_", "float_", "finite_", "greater_than", "less_than")
 _BOUNDS = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"}

@@ -22,10 +22,11 @@ from sitegen.ihdm.training.options import TrainingOptions
 
 if TYPE_CHECKING:
     from sitegen.ihdm.card.card import ModelCard
-    from sitegen.ihdm.data.images import Images
+    from sitegen.ihdm.data.datasets import Images
     from sitegen.ihdm.process.model import Precision
+    from sitegen.ihdm.training.log import Progress
     from sitegen.ihdm.training.recipe import Training
-    from sitegen.ihdm.training.train import InitialWeights, Progress, Run
+    from sitegen.ihdm.training.train import InitialWeights, Run
 
 FEW_IMAGES = 1000
 """With fewer than that, a warning: a model knows them by heart."""

@@ -5,18 +5,18 @@ Reading a header needs no torch.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors import SafetensorError, safe_open
-
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import digest_bytes, write_atomic
+from sitegen.ihdm.card.networks import CoarseConfig
 
 if TYPE_CHECKING:
     import torch
@@ -26,22 +26,34 @@ STATISTICS = ("statistics.mean", "statistics.variance")
 """Names of a preconditioned model's statistics, which are always stored as float32."""
 COARSE = "coarse."
 """How the names of its network for coarse levels begin, if it has one."""
+LOWEST_LEVEL = "coarse.lowest_level"
+"""The note of a file that says from which level on that network is to be asked."""
+
+_EXPONENTS = {
+    **dict.fromkeys(("Double", "F64"), ("<u8", 0x7FF0 << 48)),
+    **dict.fromkeys(("Float", "F32"), ("<u4", 0x7F80 << 16)),
+    **dict.fromkeys(("Half", "F16"), ("<u2", 0x7C00)),
+    **dict.fromkeys(("BFloat16", "BF16"), ("<u2", 0x7F80)),
+}
+"""The bits of each type of floats that are all set in infinities and NaN only."""
 
 _HEADER_LIMIT = 100 << 20
-_DAMAGE = (SafetensorError, OSError, ValueError, RecursionError, KeyError, TypeError, OverflowError)
+_DAMAGE = (OSError, ValueError, RecursionError, KeyError, TypeError, OverflowError)
 
 
 @dataclass(frozen=True)
 class Entry:
     """One tensor of a file, not read yet. `dtype` is safetensors' name of it: F16, BF16, F32, …"""
 
+    name: str
     dtype: str
     shape: tuple[int, ...]
+    bytes: int
 
 
 @dataclass(frozen=True)
 class Header:
-    """The tensors of a file by name, and its free texts."""
+    """The tensors of a file by name, in the order of their numbers, and its free texts."""
 
     entries: Mapping[str, Entry]
     metadata: Mapping[str, str]
@@ -54,6 +66,8 @@ def is_of_unet(name: str) -> bool:
 
 def read_header(path: Path) -> Header:
     """What a safetensors file holds. Raises RefusedError if it is damaged or odd."""
+    from safetensors import safe_open
+
     with _damage(path), path.open("rb") as file:
         (length,) = struct.unpack("<Q", _exactly(file.read(8), 8))
         if length > _HEADER_LIMIT:
@@ -63,23 +77,60 @@ def read_header(path: Path) -> Header:
         with safe_open(path, framework="numpy"):  # offsets, overlaps, holes, sizes
             pass
         metadata = tables.pop("__metadata__", {})
-        entries = {
-            name: Entry(table["dtype"], tuple(table["shape"])) for name, table in tables.items()
-        }
+        entries = {}
+        for name, table in sorted(tables.items(), key=lambda pair: pair[1]["data_offsets"]):
+            start, end = table["data_offsets"]
+            entries[name] = Entry(name, table["dtype"], tuple(table["shape"]), end - start)
     return Header(entries, metadata)
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a file, each of its own type and in memory of its own."""
+def scan(path: Path, header: Header) -> tuple[str, frozenset[Entry]]:
+    """Read all of a file once: its SHA-256, and the tensors with numbers that are not finite."""
+    found, broken = hashlib.sha256(), set()
+    with _damage(path), path.open("rb") as file:
+        start = path.stat().st_size - sum(entry.bytes for entry in header.entries.values())
+        found.update(file.read(start))
+        for entry in header.entries.values():
+            data = file.read(entry.bytes)
+            found.update(data)
+            if not is_finite(entry.dtype, data):
+                broken.add(entry)
+    return found.hexdigest(), frozenset(broken)
+
+
+def is_finite(dtype: str, data: bytes | memoryview) -> bool:
+    """Whether numbers of a type, as PyTorch or safetensors calls it, hold no infinity and no NaN.
+
+    Whole numbers and types that we do not know count as finite.
+    """
+    import numpy as np
+
+    if dtype not in _EXPONENTS:
+        return True
+    kind, mask = _EXPONENTS[dtype]
+    numbers = np.frombuffer(data, kind)
+    return not bool((numbers & numbers.dtype.type(mask) == mask).any())
+
+
+def read_tensors(path: Path, names: Iterable[str]) -> list[Tensor]:
+    """Tensors of a file, each of its own type and in memory of its own."""
+    from safetensors import safe_open
+
     with _damage(path), safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+        return [file.get_tensor(name).clone() for name in names]
 
 
-def save_weights(path: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype) -> str:
+def save_weights(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    dtype: torch.dtype,
+    coarse: CoarseConfig | None = None,
+) -> str:
     """Write `tensors` by name, the statistics as float32 and the rest as `dtype`, a float type.
 
-    The same tensors give the same bytes. Returns the SHA-256 of the file. Raises RefusedError for
-    a number that is not finite, or too large for `dtype`.
+    `coarse` is the network for coarse levels that is among them: from which level on it answers is
+    written along. The same tensors give the same bytes. Returns the SHA-256 of the file. Raises
+    RefusedError for a number that is not finite, or too large for `dtype`.
     """
     import torch
     from safetensors.torch import save
@@ -90,16 +141,18 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype) 
         stored[name] = tensor.detach().to("cpu", kind, copy=True).contiguous()
         if not bool(torch.isfinite(stored[name]).all()):
             raise RefusedError(f"{path}: {name} holds numbers that {dtype} cannot hold")
-    data = save(stored)
+    data = save(stored, {LOWEST_LEVEL: str(coarse.lowest_level)} if coarse else None)
     write_atomic(path, data)
     return digest_bytes(data)
 
 
 @contextmanager
 def _damage(path: Path) -> Iterator[None]:
+    from safetensors import SafetensorError
+
     try:
         yield
-    except _DAMAGE as error:
+    except (SafetensorError, *_DAMAGE) as error:
         raise RefusedError(f"{path}: damaged or not a checkpoint: {error}") from None
 
 
