@@ -76,7 +76,7 @@ def write_page(config: Path, text: str, name: str = "index") -> None:
 
 
 @dataclass
-class FakeCamera:
+class FakeRenderer:
     """Renders noise that depends on the figure and its models' bytes only; remembers what it did.
 
     fail: the id of a figure that breaks down at its third frame
@@ -89,8 +89,8 @@ class FakeCamera:
 
     def __call__(
         self, sources: Mapping[str, ModelSource], compute_target: ComputeTarget
-    ) -> FakeCamera:
-        """Stand in for the class of the real studio as well."""
+    ) -> FakeRenderer:
+        """Stand in for the class of the real renderer as well."""
         self.sources = sources
         return self
 
@@ -120,10 +120,10 @@ class FakeCamera:
 
 @dataclass
 class Builder:
-    """Builds a site with the fake camera, and keeps what it told."""
+    """Builds a site with the fake renderer, and keeps what it told."""
 
     config: Path
-    renderer: FakeCamera = field(default_factory=FakeCamera)
+    renderer: FakeRenderer = field(default_factory=FakeRenderer)
     report: Silent = field(default_factory=Silent)
 
     def __call__(self, **options: Any) -> Summary:
