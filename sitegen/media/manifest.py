@@ -73,6 +73,7 @@ class Record:
     levels: the level that each frame of the clip shows; empty for a figure that stands still
     files: "mp4", "gif" and "poster" of a clip, with "-dark" for dark pages; "image" of a still; …
     results: what was measured: "summary", a sentence, "tables" of "caption", "columns" and "rows"
+    environment: what it was made with: device, precision, versions; decides nothing
     """
 
     kind: str
@@ -82,6 +83,7 @@ class Record:
     levels: tuple[int, ...]
     files: Mapping[str, MediaFile]
     results: Mapping[str, JSON] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,7 @@ def _record_value(record: Record) -> dict[str, JSON]:
         "levels": list(record.levels),
         "files": {name: _file_value(file) for name, file in record.files.items()},
         **({"results": record.results} if record.results else {}),
+        **({"environment": record.environment} if record.environment else {}),
     }
 
 
@@ -282,7 +285,13 @@ def _record(entry: _Object) -> Record:
         levels=tuple(_typed(each, int, "levels") for each in _take(entry, "levels", list)),
         files={name: _file(_object(file)) for name, file in files.items()},
         results=_take(entry, "results", dict) if "results" in entry else {},
+        environment=_environment(entry),
     )
+
+
+def _environment(entry: _Object) -> Mapping[str, str]:
+    values = _object(_take(entry, "environment", dict)) if "environment" in entry else {}
+    return {name: _typed(value, str, name) for name, value in values.items()}
 
 
 def _media(entry: _Object) -> Media:

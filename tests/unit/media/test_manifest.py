@@ -66,6 +66,7 @@ records = st.builds(
     levels=st.lists(st.integers(0, 1000), max_size=4).map(tuple),
     files=st.dictionaries(words, media_files, max_size=2),
     results=st.dictionaries(words, parameters.filter(lambda v: v != float("inf"))),
+    environment=st.dictionaries(words, words, max_size=2),
 )
 
 
@@ -113,11 +114,14 @@ def test_manifest_has_the_contracted_shape() -> None:
 
 
 def test_what_a_figure_has_not_is_not_written() -> None:
-    """Results and blur scales stand in `media.json` only where there are any."""
+    """Results, environment and blur scales stand in `media.json` only where there are any."""
     results = {"summary": "Less power.", "tables": []}
-    more = replace(MEDIA, record=replace(RECORD, results=results), sigmas=(20.0, 19.5, 0.0))
+    environment = {"device": "cuda", "torch": "2.9.1"}
+    record = replace(RECORD, results=results, environment=environment)
+    more = replace(MEDIA, record=record, sigmas=(20.0, 19.5, 0.0))
     (entry,) = json.loads(Manifest((more,)).to_json())["figures"]
     assert (entry["results"], entry["sigmas"]) == (results, [20.0, 19.5, 0.0])
+    assert entry["environment"] == environment
     assert Manifest.from_json(Manifest((more,)).to_json()) == Manifest((more,))
 
 
