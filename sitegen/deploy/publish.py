@@ -23,7 +23,7 @@ from sitegen.core.progress import Reporter
 from sitegen.core.source import shown
 from sitegen.deploy.check import check_site
 from sitegen.deploy.freshness import freshness
-from sitegen.deploy.git import Remote, Repository, committed, public
+from sitegen.deploy.git import Remote, Repository, committed, drop_unfinished, public
 
 _NO_BRANCH = re.compile(r"@|([A-Z]+_)?HEAD|(refs|heads|tags|remotes)/.*|-.*|[0-9a-f]{40}")
 """Names that git allows and that would be taken for something else sooner or later."""
@@ -92,15 +92,16 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
         _keep_domain(repository, remote, site, options)
         folder = read_folder(output)
         address = pages_address(site, remote.url)
+        if not options.dry_run:
+            drop_unfinished(repository)
+        if known := _is_there(repository, folder, remote, site, options):
+            return PublishResult(remote, options.branch, known, False, address)
+        _tell(folder, remote, site, options, report)
         if options.dry_run:
-            _tell(folder, remote, site, options, report)
             return PublishResult(remote, options.branch, None, False, address)
         with committed(repository, folder, site) as commit:
-            changed = not _is_there(repository, commit, remote, options)
-            if changed:
-                _tell(folder, remote, site, options, report)
-                _push(repository, commit, remote, options)
-        return PublishResult(remote, options.branch, commit, changed, address)
+            _push(repository, commit, remote, options)
+        return PublishResult(remote, options.branch, commit, True, address)
 
 
 def pages_address(site: Site, url: str) -> str | None:
@@ -246,13 +247,20 @@ def _tell(
     report.note(f"{verb} {count} files of {size / 1e6:.1f} MB on {place}, {then}{domain}")
 
 
-def _is_there(repository: Repository, commit: str, remote: Remote, options: PublishOptions) -> bool:
-    """Whether the branch holds the same files already, by our hand."""
+def _is_there(
+    repository: Repository,
+    folder: ServedFolder,
+    remote: Remote,
+    site: Site,
+    options: PublishOptions,
+) -> str | None:
+    """The commit of the branch, where it holds the same files already, by our hand."""
     known = remote.tip if remote.tip in _ours(repository, options) else None
-    if known is None or repository.tree(known) != repository.tree(commit):
-        return False
-    repository.ask("update-ref", _ref(options, "published"), known)
-    return True
+    if known is None or not repository.holds(known, folder, site):
+        return None
+    if not options.dry_run:
+        repository.ask("update-ref", _ref(options, "published"), known)
+    return known
 
 
 def _push(repository: Repository, commit: str, remote: Remote, options: PublishOptions) -> None:

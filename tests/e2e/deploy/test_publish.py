@@ -6,7 +6,6 @@ The remotes are bare repositories beside the site, with hooks that refuse, are s
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -20,9 +19,8 @@ from sitegen.config.loader import load_site
 from sitegen.core.errors import LockedError, PlatformError, PublishError
 from sitegen.core.files import lock
 from sitegen.core.progress import Silent
-from sitegen.deploy.freshness import freshness
 from sitegen.deploy.git import Repository, public
-from sitegen.deploy.publish import PublishOptions, PublishResult, pages_address, publish
+from sitegen.deploy.publish import PublishOptions, PublishResult, publish
 from tests.support.builders import Builder, environment, traces, write_site
 
 SITE = 'title = "A title"\n{}[models.tiny]\npath = "models/tiny"\n'
@@ -193,12 +191,19 @@ def test_domain_of_the_site(paper: Paper) -> None:
 
 
 def test_dry_run_changes_nothing(paper: Paper) -> None:
-    """It says what would be put where, and neither repository is touched."""
+    """It says what would be put where, or that it is there; neither repository is touched."""
     everything = traces(paper.bare), git(paper.root, "for-each-ref"), paper.condition()
     done = paper.publish(dry_run=True)
     assert everything == (traces(paper.bare), git(paper.root, "for-each-ref"), paper.condition())
     assert any(line.startswith("would put ") for line in paper.report.lines)
     assert done.lines()[0].startswith("nothing was pushed")
+    paper.publish()
+    everything = traces(paper.bare), git(paper.root, "for-each-ref"), paper.condition()
+    assert "holds this site already" in paper.publish(dry_run=True).lines()[0]
+    assert not any("would put" in line for line in paper.report.lines)
+    assert everything == (traces(paper.bare), git(paper.root, "for-each-ref"), paper.condition())
+    paper.rebuild("Other words.")
+    assert paper.publish(dry_run=True).lines()[0].startswith("nothing was pushed")
     with pytest.raises(PublishError, match="no remote is called fork"):
         paper.publish(dry_run=True, remote="fork")
 
@@ -245,7 +250,7 @@ def test_push_while_the_commit_is_made(
     theirs: list[str] = []
     identity = Repository.identity
 
-    def slow(repository: Repository) -> dict[str, str]:
+    def slow(repository: Repository) -> str:
         theirs.append(paper.push_of_somebody())
         return identity(repository)
 
@@ -373,20 +378,6 @@ def test_older_than_its_sources(paper: Paper) -> None:
     paper.publish()
     assert any("that stops, " in line and "index.md:1" in line for line in paper.report.lines)
     assert paper.condition() == before
-
-
-def test_older_with_figures(paper: Paper) -> None:
-    """What an older build made is no file of others: clips and pages that would go."""
-    (paper.root / "pages/more.md").write_text("# More\n\nWords.\n")
-    paper.rebuild('{{ trajectories("tiny", count=4) }}')
-    (paper.root / "pages/more.md").unlink()
-    (paper.root / "pages/index.md").write_text("Words.\n")
-    found = freshness(load_site(paper.site.config), paper.site.output)
-    assert {"index.html differs", "more/index.html would go"} <= set(found.stale)
-    assert any(re.fullmatch(r"media/.*\.mp4 would go", words) for words in found.stale)
-    assert found.foreign == ()
-    assert paper.publish().changed
-    assert any(re.search(r" and \d+ more; run it first", line) for line in paper.report.lines)
 
 
 @pytest.mark.parametrize("stale", [False, True])
@@ -551,32 +542,6 @@ def test_from_a_folder_below_the_top_and_a_detached_head(paper: Paper, tmp_path:
     linked = Paper(site, paper.bare)
     assert linked.publish().changed
     assert linked.files() == linked.built()
-
-
-ADDRESSES = {
-    "https://github.com/Ann/paper.git": "https://ann.github.io/paper/",
-    "https://github.com/Ann/paper": "https://ann.github.io/paper/",
-    "https://token@github.com/ann/paper/": "https://ann.github.io/paper/",
-    "git@github.com:ann/paper.git": "https://ann.github.io/paper/",
-    "github.com:ann/paper": "https://ann.github.io/paper/",
-    "ssh://git@github.com:22/ann/paper.git": "https://ann.github.io/paper/",
-    "git@github.com-work:ann/paper.git": "https://ann.github.io/paper/",
-    "ssh://git@github.com-work:22/ann/paper": "https://ann.github.io/paper/",
-    "https://github.com-work/ann/paper.git": None,
-    "git@github.com:Ann/Ann.github.io.git": "https://ann.github.io/",
-    "https://gitlab.com/ann/paper.git": None,
-    "../github.com": None,
-    "https://notgithub.com/ann/paper.git": None,
-}
-
-
-@pytest.mark.parametrize("url", ADDRESSES)
-def test_address(tmp_path: Path, url: str) -> None:
-    """As GitHub derives it; what site.toml says comes first."""
-    config = write_site(tmp_path)
-    assert pages_address(load_site(config), url) == ADDRESSES[url]
-    config.write_text(SITE.format('base_url = "https://a.org/b/"\n'))
-    assert pages_address(load_site(config), url) == "https://a.org/b/"
 
 
 def start(paper: Paper, *words: str) -> subprocess.Popen[str]:
