@@ -16,6 +16,7 @@ from sitegen.config.schema import Site
 from sitegen.core.diagnostics import Diagnostic, quoted
 from sitegen.core.errors import TargetError
 from sitegen.core.source import shown
+from sitegen.core.urls import INDEX
 from sitegen.deploy.file_checks import (
     content_problems,
     css_uris,
@@ -36,7 +37,7 @@ NOT_FOUND = "404.html"
 _MARKED_UP = {".html", ".htm", ".svg"}
 _TEXTS = _MARKED_UP | {".css", ".js", ".json", ".xml", ".txt", ".webmanifest"}
 _NEEDED = {
-    "index.html": "it is the front page",
+    INDEX: "it is the front page",
     ".nojekyll": "without it GitHub leaves out files whose names begin with _",
 }
 
@@ -177,7 +178,9 @@ class _Check:
             return
         text = self.folder.read(name).decode("utf-8", "replace")
         for line, path in local_paths(text, self.place.private, generic=suffix == ".json"):
-            self._error(name, line, f"names {path}, a path of this machine; remove it")
+            target = Address(self.place.base_url).target(name, path)
+            if target.path is None or self.folder.served(target.path) is None:
+                self._error(name, line, f"names {path}, a path of this machine; remove it")
         readers: dict[str, Callable[[str], Iterator[tuple[int, str]]]] = {
             ".css": css_uris,
             ".webmanifest": webmanifest_uris,

@@ -14,10 +14,9 @@ from sitegen.build.served_folder import ServedFolder, missing
 from sitegen.core.diagnostics import quoted
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import digest, is_lfs_pointer, platform_errors
+from sitegen.core.urls import MANIFEST
 from sitegen.media.manifest import Manifest
 from sitegen.media.mp4 import clip_faults
-
-MANIFEST = "media.json"
 
 _MP4 = {".mp4", ".m4v", ".mov"}
 _OTHER_CLIPS = {".avi", ".mkv", ".wmv", ".flv", ".mpg", ".mpeg", ".ogv"}
@@ -84,7 +83,8 @@ def local_paths(text: str, private: Sequence[Path], *, generic: bool) -> Iterato
     generic: whether any path that looks like somebody's home counts; prose may speak of such
     """
     names = [re.escape(str(path).rstrip("/")) + r"(?![\w.-])" for path in private]
-    pattern = "|".join([r"\bfile:///?", *([rf"(?<![\w.]){_HOMES}"] if generic else []), *names])
+    roots = "|".join([*([_HOMES] if generic else []), *names])
+    pattern = r"\bfile:///?" + (rf"|(?<![\w.~/\\-])(?:{roots})" if roots else "")
     for found in re.finditer(f"(?:{pattern}){_STOP}", text):
         yield text.count("\n", 0, found.start()) + 1, found[0][:100]
 

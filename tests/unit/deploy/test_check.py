@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Mapping
 from functools import partial
@@ -20,7 +18,7 @@ import pytest
 from sitegen.config.loader import load_site
 from sitegen.core.errors import ConfigError, TargetError
 from sitegen.deploy.check import Findings, PublishTarget, check_folder, check_site
-from tests.support.builders import Builder, environment, traces, write_page, write_site
+from tests.support.builders import Builder, traces, write_page, write_site
 
 PUBLISHED = PublishTarget("https://name.github.io/paper/")
 PAGE = """<!DOCTYPE html>
@@ -403,6 +401,22 @@ def test_paths_of_this_machine(tmp_path: Path) -> None:
     ]
 
 
+def test_folders_at_the_root_of_the_machine(tmp_path: Path) -> None:
+    """A site in /site with a home in /root: addresses on the web are none of their paths."""
+    private = (Path("/site"), Path("/root"))
+    text = "https://x.org/site/ and https://root/root/ and ../site/a and x-/root"
+    (tmp_path / "site").mkdir()
+    rooted = PAGE.format(body='<a href="/site/data.zip">x</a>')
+    files = {"a.json": json.dumps(text), "b.txt": text, "404.html": rooted}
+    place = PublishTarget("https://name.github.io/site/", private=private)
+    assert look(folder(tmp_path / "site", f"<p>{text}</p>", files), place).errors == ()
+    files = {"b.txt": "/site/models/x.pth\nsee (/root/x)", "c.txt": "a=/root\n'/root'"}
+    errors = look(folder(tmp_path / "other", "", files), place).errors
+    assert [(Path(each.file).name, each.line) for each in errors] == [
+        *(("b.txt", 1), ("b.txt", 2), ("c.txt", 1), ("c.txt", 2))
+    ]
+
+
 def test_links_and_odd_files(tmp_path: Path) -> None:
     """Symbolic links, pipes and names that GitHub refuses; no link is followed."""
     root = folder(tmp_path / "site", "", {"odd:name.txt": "x"})
@@ -448,30 +462,6 @@ def test_no_folder(tmp_path: Path) -> None:
         check_folder(tmp_path / "build")
 
 
-def command(*words: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run `sitegen check` where neither torch nor an encoder can be imported."""
-    blocked = environment(FAKE_BLOCK="torch imageio_ffmpeg imageio PIL html5lib")
-    program = [sys.executable, "-m", "tests.support.fakecli", "check", *map(str, words)]
-    return subprocess.run(
-        program, cwd=folder, env=blocked, capture_output=True, text=True, check=False
-    )
-
-
-def test_command(tmp_path: Path) -> None:
-    """Warnings fail only with --strict; the site's budget counts; neither torch nor ffmpeg does."""
-    site = Builder(write_site(tmp_path, site="page_budget = 1\n" + SITE_TEXT))
-    site()
-    done = command(folder=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "warning: build/index.html: fetches" in done.stdout
-    assert "checked 2 pages" in done.stdout  # with 404.html
-    strict = command("--strict", folder=tmp_path)
-    assert strict.returncode == 1
-    assert strict.stderr.startswith("error: the site is not fit to be published: 0 errors, 1 warn")
-    (site.output / "x.html").write_text('<a href="nothing">')
-    assert command(folder=tmp_path).returncode == 1
-
-
 def test_domain_and_address_agree(tmp_path: Path) -> None:
     """Two hosts in site.toml are a mistake; a domain alone is the address."""
     hosts = 'domain = "paper.example.org"\n'
@@ -483,11 +473,3 @@ def test_domain_and_address_agree(tmp_path: Path) -> None:
     config.write_text('base_url = "https://you.github.io/"\n' + hosts + SITE_TEXT)
     with pytest.raises(ConfigError, match=r"site.toml:2: domain = .* has the host you.github.io"):
         load_site(config)
-
-
-def test_command_without_a_site(tmp_path: Path) -> None:
-    """A folder by itself can be looked over; a site that is named must be there."""
-    folder(tmp_path / "some")
-    assert command("--output", "some", folder=tmp_path).returncode == 0
-    assert command("--output", "some", "--config", "no.toml", folder=tmp_path).returncode == 2
-    assert command(folder=tmp_path).returncode == 2
