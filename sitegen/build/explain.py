@@ -7,11 +7,11 @@ with the figure of its kind that it has most in common with.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sitegen.build.cache import Store
-from sitegen.build.plan import PlannedFigure, require_environment
+from sitegen.build.context import BuildContext, Records
+from sitegen.build.plan import PlannedFigure, environment
 from sitegen.core.diagnostics import quoted
 from sitegen.core.errors import PlatformError, TargetError
 
@@ -19,25 +19,28 @@ _PARTS = ("card", "weights", "prior")  # of a model, in the order of a request
 _MOST = 4  # changes beyond which it is another figure
 
 
-def refuse_unrenderable(chosen: Collection[PlannedFigure], store: Store, *, offline: bool) -> None:
+def refuse_unrenderable(context: BuildContext, records: Records) -> None:
     """Raise where nothing may or can be rendered, naming each figure and what has changed.
 
     Raises TargetError with `offline`, PlatformError where torch or an encoder is not installed.
     """
-    if not offline and all(planned.key for planned in chosen):
+    if not context.options.offline and context.environment:
         return
-    known = store.remembered()
+    known = context.store().remembered()
     lines = [
         f"{planned.figure.place.file}:{planned.figure.place.line}: {planned.figure.id} "
-        f"is not in the store; "
-        f"{what_changed(planned, known)}"
-        for planned in chosen
+        + (
+            "cannot be made again"
+            if planned.request_digest in records
+            else f"is not in the store; {what_changed(planned, known)}"
+        )
+        for planned in context.to_render(records)
     ]
     bring = "; render it where sitegen can, and bring the cache_dir from there"
-    if offline:
+    if context.options.offline:
         raise TargetError("\n".join([*lines, f"--offline renders nothing{bring}"]))
     try:
-        require_environment()
+        environment(context.options.compute_target)
     except PlatformError as error:
         raise PlatformError("\n".join([*lines, f"{error}{bring}"])) from error
 

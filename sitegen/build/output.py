@@ -24,8 +24,7 @@ from sitegen.core.files import (
     require_writable,
     temporary_folder,
 )
-
-MANIFEST_NAME = "media.json"
+from sitegen.core.urls import MANIFEST
 
 _FOLDER_MODE, _FILE_MODE = 0o755, 0o644  # whatever the umask, so that a web server can read it
 
@@ -158,9 +157,9 @@ def require_ours(output: Path) -> None:
         if not output.is_dir():
             raise ConfigError(f"{output}: is not a folder; choose another --output")
         names = {path.name for path in output.iterdir()}
-        if names and not _is_manifest(output / MANIFEST_NAME):
+        if names and not _is_manifest(output / MANIFEST):
             raise ConfigError(
-                f"{output}: holds files, and no {MANIFEST_NAME} of sitegen's; "
+                f"{output}: holds files, and no {MANIFEST} of sitegen's; "
                 "it would be replaced whole, so choose an empty or new folder"
             )
         if ".git" in names:
@@ -173,7 +172,7 @@ def require_ours(output: Path) -> None:
 def is_built(output: Path) -> bool:
     """Whether `output` is a folder that sitegen built, and no git repository."""
     with platform_errors(output, "read"):
-        return _is_manifest(output / MANIFEST_NAME) and not (output / ".git").exists()
+        return _is_manifest(output / MANIFEST) and not (output / ".git").exists()
 
 
 def require_room(output: Path) -> None:

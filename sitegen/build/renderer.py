@@ -7,8 +7,8 @@ network sees a few samples at a time, so it hardly grows with the number of samp
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from sitegen.core.compute import ComputeTarget
 from sitegen.figures.base import Figure
@@ -25,6 +25,8 @@ from sitegen.sampling.models import (
     seconds_an_image,
 )
 
+T = TypeVar("T")
+
 
 class FigureRenderer:
     """Renders figures of the models `sources`, each loaded once, on one device.
@@ -37,7 +39,7 @@ class FigureRenderer:
         keep_freed_memory()
         self._sources = sources
         self._compute_target = compute_target
-        self._samplers: dict[str, HeatSampler] = {}
+        self._heat_samplers: dict[str, HeatSampler] = {}
         self._ddpm_samplers: dict[str, DdpmSampler] = {}
         self._loading = threading.Lock()
 
@@ -46,10 +48,7 @@ class FigureRenderer:
 
         Raises RefusedError for weights or priors that are missing, damaged or do not fit.
         """
-        job = figure_kinds()[figure.kind].sample(self, figure)
-        return replace(
-            job, parameters={**job.parameters, "precision": self._compute_target.precision}
-        )
+        return figure_kinds()[figure.kind].sample(self, figure)
 
     def pace(self, model: str) -> float:
         """Seconds that a model takes for one image at one level, measured now.
@@ -61,19 +60,19 @@ class FigureRenderer:
 
     def heat_sampler(self, name: str) -> HeatSampler:
         """The model of that name, loaded now or before."""
-        with self._loading:
-            if name not in self._samplers:
-                self._samplers[name] = load_heat_sampler(self._sources[name], self._compute_target)
-            return self._samplers[name]
+        return self._once(self._heat_samplers, name, load_heat_sampler)
 
     def ddpm_sampler(self, name: str) -> DdpmSampler:
         """The DDPM of that name, likewise."""
+        return self._once(self._ddpm_samplers, name, load_ddpm_sampler)
+
+    def _once(
+        self, known: dict[str, T], name: str, load: Callable[[ModelSource, ComputeTarget], T]
+    ) -> T:
         with self._loading:
-            if name not in self._ddpm_samplers:
-                self._ddpm_samplers[name] = load_ddpm_sampler(
-                    self._sources[name], self._compute_target
-                )
-            return self._ddpm_samplers[name]
+            if name not in known:
+                known[name] = load(self._sources[name], self._compute_target)
+            return known[name]
 
     def source(self, name: str) -> ModelSource:
         """The files of the model of that name."""

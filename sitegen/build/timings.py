@@ -1,7 +1,7 @@
 """How long rendering takes: what was measured here tells what the next figure will take.
 
-Each figure that is rendered leaves its time in `speeds.json` of the store, by the models, the
-device and the precision. An estimate scales the measured figure that is nearest in size.
+Each figure that is rendered leaves its time in `speeds.json` of the store, by its kind, the models,
+the device and the precision. An estimate scales the measured figure that is nearest in size.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sitegen.core.errors import PlatformError
 from sitegen.core.files import write_atomic
 
 FILE_NAME = "speeds.json"
-_KEPT = 8  # measurements of one model on one device; the latest count
+_KEPT = 8  # measurements of one kind and model on one device; the latest count
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Measured:
 
 
 class Speeds:
-    """The measurements of the store in `root`, for one kind of equipment.
+    """The measurements of the store in `root`, for one compute target.
 
     A file that cannot be read or written is no measurement, and never an error.
     """
@@ -61,21 +61,19 @@ class Speeds:
         nearest = min(reversed(known), key=lambda each: abs(math.log(each.evaluations / seen)))
         return nearest.seconds * seen / nearest.evaluations
 
-    def first_estimate(self, planned: PlannedFigure, pace: Callable[[str], float]) -> float | None:
-        """About how many seconds a figure will take by the `pace` of its models, measured now.
-
-        A pace is in seconds for one image at one level. None for a figure that no network makes,
-        and where nothing can be rendered.
-        """
-        seen = _evaluations(planned)
-        if not seen or planned.key is None:
-            return None
-        return seen * sum(pace(name) for name in planned.figure.models)
-
     def _key(self, planned: PlannedFigure) -> str:
         models = "+".join(model.sha256[:16] for model in planned.models)
         device = self._compute_target.device.partition(":")[0]
-        return f"{models} {device} {self._compute_target.precision}"
+        return f"{planned.figure.kind} {models} {device} {self._compute_target.precision}"
+
+
+def first_estimate(planned: PlannedFigure, pace: Callable[[str], float]) -> float | None:
+    """About how many seconds a figure will take by the `pace` of its models, measured now.
+
+    A pace is in seconds for one image at one level. None for a figure that no network makes.
+    """
+    seen = _evaluations(planned)
+    return seen * sum(pace(name) for name in planned.figure.models) if seen else None
 
 
 def _evaluations(planned: PlannedFigure) -> int:

@@ -14,7 +14,7 @@ from sitegen.content.photos import Photo, read_photo
 from sitegen.core.diagnostics import Diagnostic, known_words, quoted
 from sitegen.core.site_files import OwnFile, SiteFolder, own_file
 from sitegen.core.source import KeyPath, read_text, require_inside, shown
-from sitegen.core.urls import is_whole
+from sitegen.core.urls import INDEX, file_at, is_whole
 
 _GENERATED = re.compile(r"(media|assets)/.*|media\.json")
 
@@ -43,7 +43,7 @@ class PageFiles:
         wrong with others.
         """
         path = unquote(re.split(r"[?#]", url)[0])
-        target = f"{path}index.html" if path == "" or path.endswith("/") else path
+        target = file_at(path)
         if target in self.uris or target in self.used:
             return
         if _GENERATED.fullmatch(target):
@@ -56,7 +56,7 @@ class PageFiles:
         """Read a file that a page links to."""
         if re.fullmatch(r"pages/.*\.md", target):
             raise ValueError(f'is the text of a page; link to the page: "{target[6:-3]}/"')
-        pages = [uri.removesuffix("index.html") or uri for uri in self.uris]
+        pages = [uri.removesuffix(INDEX) or uri for uri in self.uris]
         path, data = self.folder.read(target, pages)
         return own_file(target, path, data)
 
@@ -121,7 +121,7 @@ def anchor_faults(pages: Sequence[Paged], site: Site) -> Iterator[Diagnostic]:
                 text = f"the link {quoted(anchor.url)} {fault}"
                 yield Diagnostic(shown(page.source), anchor.line, text)
     for key, url in site_links(site).items():  # they stand on the front page
-        fault = _fault("index.html", url, known)
+        fault = _fault(INDEX, url, known)
         if fault is not None:
             yield site.problem(key, f" = {quoted(url)}: {fault}")
 
@@ -130,8 +130,7 @@ def _fault(uri: str, url: str, known: Mapping[str, frozenset[str]]) -> str | Non
     """What is wrong with a link of the page at `uri`, or None."""
     whole, _, rest = url.partition("#")
     path, place = unquote(whole.partition("?")[0]), unquote(rest.partition(":~:")[0])
-    target = f"{path}index.html" if path.endswith("/") or not path else path
-    target = target if whole else uri
+    target = file_at(path) if whole else uri
     ids = known.get(target)
     if ids is None or not place or place in ids or re.fullmatch(THEMED, place):
         return None

@@ -25,7 +25,7 @@ from sitegen.core.diagnostics import Diagnostic, config_error, quoted
 from sitegen.core.errors import ConfigError
 from sitegen.core.site_files import OwnFile, SiteFolder
 from sitegen.core.source import page_sources, read_text, require_inside, shown
-from sitegen.core.urls import slug_fault
+from sitegen.core.urls import file_at, slug_fault
 from sitegen.figures.base import Figure
 
 _OURS = frozenset({"assets", "index", "media"})  # what the build folder has at its root
@@ -191,7 +191,7 @@ def _source_line(line: int, text: str, source: str) -> int:
 
 def _address(path: Path) -> str:
     """The path in the built folder that a page has by its name."""
-    return "index.html" if path.stem == "index" else f"{path.stem}/index.html"
+    return file_at("" if path.stem == "index" else f"{path.stem}/")
 
 
 def _uri(path: Path) -> str:

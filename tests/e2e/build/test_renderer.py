@@ -107,7 +107,6 @@ def test_shot(source: ModelSource, sampler: HeatSampler) -> None:
     assert job.levels == (4, 3, 2, 1, 0)
     assert job.parameters["sampling_noise_std"] == sampler.model.card.sampling_noise_std
     assert job.parameters["seed"] == 2
-    assert job.parameters["precision"] == CPU.precision
     assert json.loads(json.dumps(job.parameters)) == job.parameters
     frames = list(job.clips[""].frames)
     assert {frame.shape for frame in frames} == {(2 * 8, 3 * 8, 3)}

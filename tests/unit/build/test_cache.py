@@ -4,56 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from sitegen.build.cache import Store
+from sitegen.build.cache import ReadOnlyStore, Store
 from sitegen.core.errors import PlatformError, TargetError
-from sitegen.core.files import digest_bytes
-from sitegen.media.manifest import MediaFile, ModelRef, Record
-from tests.support.paths import TESTS
-
-KEY = "ab" * 32
-CONTENT = {"mp4": b"moving" * 1000, "gif": b"moving too", "poster": b"still"}
-PUT = """
-import os, pathlib, signal, sys
-calls = 0
-def deadly(function):
-    def call(*args, **kwargs):
-        global calls
-        calls += 1
-        if calls == int(sys.argv[2]):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*args, **kwargs)
-    return call
-os.fsync = deadly(os.fsync)
-pathlib.Path.replace = deadly(pathlib.Path.replace)
-sys.path.insert(0, sys.argv[3])
-import test_store as t
-folder = pathlib.Path(sys.argv[1])
-t.Store(folder / "store").put(t.KEY, t.make_record(), t.sources(folder))
-"""
-
-
-def make_record(seed: int = 0) -> Record:
-    """A record of three files."""
-    files = {
-        name: MediaFile(f"clip.{name}", len(data), digest_bytes(data), 8, 8)
-        for name, data in CONTENT.items()
-    }
-    return Record("trajectories", (ModelRef("mnist", "0" * 64),), seed, {"a": 0.1}, (1, 0), files)
-
-
-def sources(folder: Path) -> dict[str, Path]:
-    """The files of the record, freshly encoded as it were."""
-    paths = {name: folder / f"clip.{name}" for name in CONTENT}
-    for name, path in paths.items():
-        path.write_bytes(CONTENT[name])
-    return paths
+from tests.support.records import CONTENT, KEY, make_record, sources
 
 
 class Filled:
@@ -252,20 +209,24 @@ def test_unwritable_store(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("call", range(1, 13))
-def test_kill_during_put(tmp_path: Path, call: int) -> None:
-    """Killed at any flush or rename: a miss or the whole record, no warning; then put works."""
-    sources(tmp_path)
-    command = [sys.executable, "-c", PUT, str(tmp_path), str(call), str(TESTS)]
-    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
-    warnings: list[str] = []
-    store = Store(tmp_path / "store", warnings.append)
-    assert store.get(KEY) == (make_record() if call == 12 else None)
-    assert warnings == []
-    store.put(KEY, make_record(), sources(tmp_path))
-    assert store.get(KEY) == make_record()
-    store.sweep()
-    assert not list((tmp_path / "store").rglob(".sitegen-tmp-*"))
+def files(folder: Path) -> dict[str, bytes]:
+    """Everything in a folder."""
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_read_only_store(filled: Filled, tmp_path: Path) -> None:
+    """It gets what is whole, tells what is damaged, and changes nothing, not even a temporary."""
+    store = ReadOnlyStore(filled.root, filled.warnings.append)
+    assert store.get(KEY) == filled.record
+    filled.path.write_bytes(b"damaged")
+    before = files(filled.root)
+    assert store.get(KEY) is None
+    assert "is damaged" in filled.warnings[0]
+    with store.workspace() as folder:
+        assert filled.root not in folder.parents
+        store.put("new", filled.record, filled.sources)
+    assert not folder.exists()
+    assert files(filled.root) == before
 
 
 def test_workspace_is_inside_and_goes_away(filled: Filled) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sitegen.build import context as context
+from sitegen.build import context
 from sitegen.core.errors import RefusedError, TargetError
 from sitegen.core.files import digest
 from tests.support.builders import Builder, traces, tree_hash, write_page, write_site
@@ -58,10 +58,10 @@ def test_preset_without_its_checkpoint(built: Builder, page: str) -> None:
     assert tree_hash(built.output) == before
 
 
-def test_where_it_could_be_filmed(built: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_it_could_be_rendered(built: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the weights any clip will do that was asked for so, whatever machine made it."""
     leave(built)
-    monkeypatch.setattr(context, "environment", lambda compute_target: "0" * 16)
+    monkeypatch.setattr(context, "environment", lambda compute_target: {"device": "cuda"})
     assert built().reused
     write_page(built.config, CALL.replace("4", "9"))
     with pytest.raises(RefusedError, match="there is no such checkpoint"):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sitegen.build.assembly import draw
 from sitegen.build.cache import Store
-from sitegen.build.pictures import draw
 from sitegen.html import social_card as preview
 from tests.support.fabricated import draw_poster, make_site
 

@@ -54,12 +54,23 @@ def test_nearest_and_latest(tmp_path: Path, figures: tuple[PlannedFigure, ...]) 
 @pytest.mark.parametrize(
     "other", [ComputeTarget("cuda", "float32"), ComputeTarget("cpu", "bfloat16")], ids=str
 )
-def test_other_equipment(
+def test_other_compute_targets(
     tmp_path: Path, figures: tuple[PlannedFigure, ...], other: ComputeTarget
 ) -> None:
     """What another device or precision took says nothing."""
     Speeds(tmp_path, CPU).note(figures[0], 1.0)
     assert Speeds(tmp_path, other).estimate(figures[0]) is None
+
+
+def test_kinds_are_apart(tmp_path: Path) -> None:
+    """The minutes of one kind of figure say nothing of another kind of the same model."""
+    page = '{{ trajectories("tiny", count=4) }}\n\n{{ interpolation("tiny", samples=[0, 1]) }}\n'
+    one, other = prepare(write_site(tmp_path / "site", page), BuildOptions(CPU)).figures
+    speeds = Speeds(tmp_path, CPU)
+    speeds.note(one, 8.0)
+    assert speeds.estimate(other) is None
+    speeds.note(other, 100.0)
+    assert (speeds.estimate(one), speeds.estimate(other)) == (8.0, 100.0)
 
 
 def test_gpus_are_alike(tmp_path: Path, figures: tuple[PlannedFigure, ...]) -> None:

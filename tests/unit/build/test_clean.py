@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,17 +11,9 @@ from sitegen.build.clean import clean
 from sitegen.config.loader import load_site
 from sitegen.core.errors import ConfigError, LockedError
 from sitegen.core.files import lock
-from tests.support.builders import Builder, environment, traces, write_site
+from tests.support.builders import Builder, traces, write_site
 
 DEAD = ".sitegen-tmp-99999999-1-0a"
-
-
-@pytest.fixture
-def built(tmp_path: Path) -> Builder:
-    """A site that was built."""
-    site = Builder(write_site(tmp_path / "site"))
-    site()
-    return site
 
 
 def names(folder: Path) -> set[str]:
@@ -99,13 +89,3 @@ def test_nothing_to_remove(tmp_path: Path) -> None:
     before = traces(tmp_path)
     assert clean(load_site(config), store=True) == []
     assert traces(tmp_path) == before
-
-
-def test_command(built: Builder) -> None:
-    """It says what went, or that there was nothing."""
-    command = [sys.executable, "-m", "sitegen", "clean"]
-    for said in ("removed build\n", "there was nothing to remove\n"):
-        done = subprocess.run(
-            command, cwd=built.root, env=environment(), capture_output=True, text=True, check=True
-        )
-        assert (done.stdout, done.stderr) == (said, "")
