@@ -24,6 +24,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from sitegen.core.errors import RefusedError, TargetError
 from sitegen.core.files import (
@@ -110,14 +111,14 @@ class Store:
         data = request_json.encode()
         write_atomic(self._root / "asked" / f"{digest_bytes(data)}.json", data)
 
-    def remembered(self) -> tuple[str, ...]:
-        """Everything that was asked for and is still as it was written, in order."""
+    def remembered(self) -> list[dict[str, Any]]:
+        """The objects that were asked for and are still as they were written, in order."""
         found = []
         for path in sorted((self._root / "asked").glob("*.json")):
-            with contextlib.suppress(OSError, UnicodeDecodeError):
+            with contextlib.suppress(OSError, ValueError, RecursionError):
                 data = path.read_bytes()
-                found += [data.decode()] if digest_bytes(data) == path.stem else []
-        return tuple(found)
+                found += [json.loads(data)] if digest_bytes(data) == path.stem else []
+        return [each for each in found if isinstance(each, dict)]
 
     def note_weights(self, name: str, note: str) -> None:
         """Keep a note on the weights of a model, in the place of the one before."""

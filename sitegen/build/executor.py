@@ -108,7 +108,7 @@ class RenderExecutor:
         with naming(planned.figure), self.store.workspace() as folder:
             started = time.monotonic()
             with self.report.rendering(f"rendering {planned.figure.id}", job.length) as advance:
-                files = self._write_files(job, folder, _Pace(advance, stop))
+                files = self._write_files(job, folder, advance, stop)
             record = Record(
                 kind=planned.figure.kind,
                 models=planned.models,
@@ -125,44 +125,32 @@ class RenderExecutor:
             self.timed(planned, time.monotonic() - started)
             return record
 
-    def _write_files(self, job: RenderJob, folder: Path, pace: _Pace) -> dict[str, MediaFile]:
+    def _write_files(
+        self, job: RenderJob, folder: Path, advance: Advance, stop: threading.Event
+    ) -> dict[str, MediaFile]:
         """Make all files of a job in `folder`, by name; a variant carries it in their names."""
         files: dict[str, MediaFile] = {}
-        for _ in pace.counted(job.work):
+        for _ in _counted(job.work, advance, stop):
             pass
         for variant, clip in job.clips.items():
             inside = folder / variant
             inside.mkdir(exist_ok=True)
-            made = self.encode(pace.counted(clip.frames), clip.spec, inside)
+            made = self.encode(_counted(clip.frames, advance, stop), clip.spec, inside)
             if made["mp4"].frames != len(job.levels):
                 raise TargetError(f"{made['mp4'].frames} frames for {len(job.levels)} levels")
-            files |= (
-                {
-                    f"{name}-{variant}": _renamed(file, inside, folder, variant)
-                    for name, file in made.items()
-                }
-                if variant
-                else made
-            )
+            for name, file in made.items():
+                named = f"{name}-{variant}" if variant else name
+                files[named] = _renamed(file, inside, folder, variant) if variant else file
         return files | {name: draw(folder) for name, draw in job.stills.items()}
 
 
-@dataclass(frozen=True)
-class _Pace:
-    """Tells each step that is taken, and takes no more when the build is stopped."""
-
-    advance: Advance
-    stop: threading.Event
-
-    def counted(self, steps: Iterable[T]) -> Iterator[T]:
-        """The steps, until the build is stopped."""
-        for step in steps:
-            if self.stop.is_set():
-                raise TargetError(
-                    "stopped, because another figure failed or the build was interrupted"
-                )
-            yield step
-            self.advance()
+def _counted(steps: Iterable[T], advance: Advance, stop: threading.Event) -> Iterator[T]:
+    """The steps, each told when it is done, until the build is stopped."""
+    for step in steps:
+        if stop.is_set():
+            raise TargetError("stopped, because another figure failed or the build was interrupted")
+        yield step
+        advance()
 
 
 def _renamed(file: MediaFile, source: Path, folder: Path, variant: str) -> MediaFile:

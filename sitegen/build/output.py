@@ -9,22 +9,27 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from stat import S_ISREG
 from typing import Protocol
 
+from sitegen.config.schema import Site
 from sitegen.core.errors import ConfigError, PlatformError, TargetError
 from sitegen.core.files import (
     digest,
     digest_bytes,
     exchange,
+    lock,
     platform_errors,
     require_writable,
     temporary_folder,
 )
 from sitegen.core.urls import MANIFEST
+
+LOCK_NAME = "lock"
+"""What a build holds in the store's folder."""
 
 _FOLDER_MODE, _FILE_MODE = 0o755, 0o644  # whatever the umask, so that a web server can read it
 
@@ -144,6 +149,15 @@ def weight(tree: Tree) -> int:
         len(content) if isinstance(content, bytes) else content.file.bytes
         for content in tree.values()
     )
+
+
+@contextlib.contextmanager
+def alone(site: Site) -> Iterator[None]:
+    """Keep builds away for the block, where there have been any. Raises LockedError."""
+    with contextlib.ExitStack() as held:
+        if site.cache_dir.is_dir():
+            held.enter_context(lock(site.cache_dir / LOCK_NAME))
+        yield
 
 
 def require_ours(output: Path) -> None:

@@ -16,7 +16,14 @@ from sitegen.build.context import BuildContext, BuildOptions, Records, found, pr
 from sitegen.build.digests import digests_outdated, record_digests
 from sitegen.build.executor import Encoder, RendererFactory, RenderExecutor, naming
 from sitegen.build.explain import refuse_unrenderable
-from sitegen.build.output import is_current, replace_output, require_ours, require_room, weight
+from sitegen.build.output import (
+    LOCK_NAME,
+    is_current,
+    replace_output,
+    require_ours,
+    require_room,
+    weight,
+)
 from sitegen.build.plan import PlannedFigure, other_environment
 from sitegen.build.timings import Speeds, first_estimate
 from sitegen.config.schema import Site
@@ -198,7 +205,7 @@ def _estimates(
 def locked(site: Site) -> Iterator[None]:
     """Hold the site for the block; LockedError, naming the site, while another sitegen does."""
     try:
-        with lock(site.cache_dir / "lock"):
+        with lock(site.cache_dir / LOCK_NAME):
             yield
     except LockedError as error:
         raise LockedError(f"{site.root}: {error}") from None

@@ -29,6 +29,11 @@ Found = tuple[bool, str, str]
 """Whether it is an error, the file, and what is wrong with it."""
 
 
+def suffix(name: str) -> str:
+    """The ending of a file's name, in small letters."""
+    return posixpath.splitext(name)[1].lower()
+
+
 def content_problems(folder: ServedFolder) -> Iterator[Found]:
     """Find what is wrong with the files themselves. Raises PlatformError if one cannot be read."""
     for name in folder.files:
@@ -40,21 +45,20 @@ def content_problems(folder: ServedFolder) -> Iterator[Found]:
 
 
 def _file_problems(folder: ServedFolder, name: str) -> Iterator[Found]:
-    suffix = posixpath.splitext(name)[1].lower()
-    path = folder.root / name
+    kind, path = suffix(name), folder.root / name
     with platform_errors(path, "read"):
         pointer = is_lfs_pointer(path)
     if pointer:
         text = "is a pointer of Git LFS and not the file, and GitHub Pages would serve the pointer"
         yield True, name, f"{text}; run `git lfs pull` and build again"
-    elif suffix in _SHOWN and not folder.files[name]:
+    elif kind in _SHOWN and not folder.files[name]:
         yield True, name, "is empty; put the file there, or build again"
-    elif suffix in _MP4:
+    elif kind in _MP4:
         with platform_errors(path, "read"):
             yield from ((True, name, fault) for fault in clip_faults(path))
-    elif suffix in _OTHER_CLIPS:
+    elif kind in _OTHER_CLIPS:
         yield True, name, "is a clip that browsers do not play; encode it as H.264 in .mp4"
-    elif suffix == ".webm":
+    elif kind == ".webm":
         yield False, name, "is a clip that older iPhones do not play; encode it as H.264 in .mp4"
 
 

@@ -21,18 +21,13 @@ from sitegen.config.schema import Site
 from sitegen.core.errors import PlatformError, PublishError
 from sitegen.core.source import shown
 
-_OF_ANOTHER_REPOSITORY = (
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_COMMON_DIR",
-    "GIT_NAMESPACE",
-    "GIT_PREFIX",
-    "GIT_QUARANTINE_PATH",
-)
+_OF_ANOTHER_REPOSITORY = {
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"),
+    *("GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_PREFIX", "GIT_QUARANTINE_PATH"),
+}
 _USER_IN_ADDRESS = re.compile(r"(?<=://)[^/@\s]+@")
 _MOST_LINES = 30
+Feed = Callable[[subprocess.Popen[bytes]], None]
 _PATIENCE_SECONDS = 5.0
 
 
@@ -75,9 +70,7 @@ class Repository:
             )
         self.common, self.own = map(Path, found.out.splitlines())
 
-    def run(
-        self, *arguments: str, feed: Callable[[subprocess.Popen[bytes]], None] | None = None
-    ) -> Done:
+    def run(self, *arguments: str, feed: Feed | None = None) -> Done:
         """Run git, as `execute` does."""
         return execute(["git", *arguments], self._root, feed)
 
@@ -164,11 +157,7 @@ def _blob(data: bytes, digits: int) -> str:
     return hashlib.new(kind, b"blob %d\0" % len(data) + data).hexdigest()
 
 
-def execute(
-    command: Sequence[str],
-    folder: Path,
-    feed: Callable[[subprocess.Popen[bytes]], None] | None = None,
-) -> Done:
+def execute(command: Sequence[str], folder: Path, feed: Feed | None = None) -> Done:
     """Run a command in a folder and gather what it says; it ends with us, whatever stops us.
 
     feed: writes its input. It is then in a session of its own, so that it and what it started can
@@ -209,9 +198,7 @@ def _environment() -> dict[str, str]:
 def _stop(process: subprocess.Popen[bytes], *, apart: bool) -> None:
     """End a process, with all that it started where it has a session of its own."""
     with contextlib.suppress(ProcessLookupError):
-        if apart:
-            os.killpg(process.pid, signal.SIGTERM)
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM) if apart else process.terminate()
     try:
         process.wait(_PATIENCE_SECONDS)
     except subprocess.TimeoutExpired:
@@ -260,8 +247,12 @@ def _import(repository: Repository, folder: ServedFolder, site: Site) -> str:
         if site.domain:
             ghp_import.add_cname(process, site.domain)
 
-    with _without_reports(repository):
+    before = _reports(repository)
+    try:
         done = repository.run("fast-import", "--date-format=raw", "--quiet", feed=feed)
+    finally:
+        for path in _reports(repository) - before:
+            path.unlink(missing_ok=True)
     commit = repository.commit(_STAGED)
     if done.code or commit is None or not repository.holds(commit, folder, site):
         words = [line for line in done.words.splitlines() if not line.startswith(_REPORT)]
@@ -273,17 +264,7 @@ def _import(repository: Repository, folder: ServedFolder, site: Site) -> str:
 _REPORT = "fast-import: dumping crash report to "
 
 
-@contextlib.contextmanager
-def _without_reports(repository: Repository) -> Iterator[None]:
-    """Remove the report that git leaves among its files where it fails in the block."""
-
-    def reports() -> set[Path]:
-        folders = {repository.own, repository.common}
-        return {path for folder in folders for path in folder.glob("fast_import_crash_*")}
-
-    before = reports()
-    try:
-        yield
-    finally:
-        for path in reports() - before:
-            path.unlink(missing_ok=True)
+def _reports(repository: Repository) -> set[Path]:
+    """What git leaves among its files where it fails."""
+    folders = {repository.own, repository.common}
+    return {path for folder in folders for path in folder.glob("fast_import_crash_*")}

@@ -8,13 +8,11 @@ what we have seen there.
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sitegen.build.output import is_built
+from sitegen.build.output import alone, is_built
 from sitegen.build.served_folder import ServedFolder, read_folder
 from sitegen.config.schema import Site
 from sitegen.core.errors import PublishError, TargetError
@@ -85,7 +83,7 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
     """
     _require_built(output)
     repository = Repository(site.root)
-    with _alone(site, repository):
+    with alone(site), lock(repository.common / "sitegen.lock"):
         _check(site, output, options, report)
         _refuse_other(site, output, options, report)
         remote = _remote(repository, options)
@@ -132,16 +130,6 @@ def _require_built(output: Path) -> None:
             f"{shown(output)}: is not a folder that sitegen built (it has no media.json of "
             "sitegen's, or a git repository in it); name the built one with --output"
         )
-
-
-@contextlib.contextmanager
-def _alone(site: Site, repository: Repository) -> Iterator[None]:
-    """Keep builds from exchanging the folder, and others from publishing, for the block."""
-    with contextlib.ExitStack() as held:
-        if site.cache_dir.is_dir():  # a build made it; without one there is no build to fear
-            held.enter_context(lock(site.cache_dir / "lock"))
-        held.enter_context(lock(repository.common / "sitegen.lock"))
-        yield
 
 
 def _check(site: Site, output: Path, options: PublishOptions, report: Reporter) -> None:

@@ -123,7 +123,7 @@ def test_damaged_memory_is_passed_over(built: Builder) -> None:
     (path,) = (built.root / ".sitegen/asked").iterdir()
     assert len(store.remembered()) == 1
     path.write_text(path.read_text().replace("0", "1", 1))
-    assert store.remembered() == ()
+    assert store.remembered() == []
     for text in ("[]", "nonsense", '{"spec":3}', "[" * 10_000):
         store.remember(text)
     write_page(built.config, CALL.format("count=9"))
