@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sitegen.config.reference import reference
-from sitegen.content.embeds import MAKERS
+from sitegen.content.embeds import EMBEDS as EMBED_CALLS
 from sitegen.figures.registry import figure_kinds
 from sitegen.html import embeds as embedviews
 from sitegen.html import views
@@ -85,7 +85,7 @@ def figures_page() -> str:
         for name, kind in figure_kinds().items()
     ]
     sections += [
-        "\n".join(_section(name, call, EMBEDS[name])) for name, (call, _) in MAKERS.items()
+        "\n".join(_section(name, call, EMBEDS[name])) for name, call in EMBED_CALLS.items()
     ]
     return _INTRO + "\n".join(sections)
 

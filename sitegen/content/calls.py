@@ -16,13 +16,15 @@ from markupsafe import Markup
 from sitegen.config.schema import Site
 from sitegen.content.embeds import EMBEDS, Embed, Image, make_embed
 from sitegen.content.links import THEMED
-from sitegen.content.templates import calling_line
+from sitegen.content.templates import BadCall, calling_line
 from sitegen.core.diagnostics import Diagnostic, SourceLocation, known_words, quoted
 from sitegen.core.errors import ConfigError
 from sitegen.core.site_files import SiteFolder
 from sitegen.figures.base import Figure
 from sitegen.figures.registry import figure_kinds, make_figure
 
+_FOR_EACH = "call it once for each"
+_ALONE = "outside code; to show the call itself, write {% raw %} before and {% endraw %} after it"
 _FIXED_ID = re.compile(rf"h-.*|{THEMED}")
 
 Shown: TypeAlias = Figure | Image | Embed
@@ -30,14 +32,19 @@ Shown: TypeAlias = Figure | Image | Embed
 
 
 class Calls:
-    """The calls of one page, in the order in which its template made them."""
+    """The calls of one page, in the order in which its template made them; None for wrong ones.
+
+    `faults` tell what is wrong with those. `hides` says whether the page asked for a model that is
+    not available, so that it may say more than it shows.
+    """
 
     def __init__(self, file: str, site: Site, folder: SiteFolder) -> None:
         self.file = file
         self.site = site
         self.folder = folder
-        self.made: list[Shown] = []
-        self.faults: list[str] = []
+        self.made: list[Shown | None] = []
+        self.faults: list[object] = []
+        self.hides = False
         self.mark = f"slot{secrets.token_hex(16)}n"  # unknown to the page, so it cannot be forged
         self.slot = re.compile(rf"{self.mark}(\d+)x")
 
@@ -50,11 +57,13 @@ class Calls:
 
         def ask(name: str) -> bool:
             if name not in self.site.models:
-                raise ValueError(
+                raise BadCall(
                     f"available({quoted(name)}): no such model in site.toml"
                     f"{known_words(str(name), self.site.models)}"
                 )
-            return available(name)
+            there = available(name)
+            self.hides |= not there
+            return there
 
         return ask
 
@@ -65,9 +74,11 @@ class Calls:
                     str(value)  # raises, and names what is undefined
             place = SourceLocation(self.file, calling_line())
             try:
-                self.made.append(self._make(kind, args, kwargs, place))
+                made = self._make(kind, args, kwargs, place)
             except ConfigError as error:
-                self.faults.append(str(error))
+                made = None
+                self.faults += error.problems or [error]
+            self.made.append(made)
             return Markup(f"{self.mark}{len(self.made) - 1}x")
 
         return call
@@ -87,25 +98,27 @@ class Calls:
         """Name the figures that are not shown exactly once, in a paragraph of their own."""
         printed = Counter(int(found[1]) for found in self.slot.finditer(text))
         for number, figure in enumerate(self.made):
+            if figure is None:
+                continue
             noun = "figure" if isinstance(figure, Figure) else figure.kind
             if printed[number] > 1:
-                text = f"the {noun} is shown {printed[number]} times; call it once for each"
+                yield _fault(figure, f"the {noun} is shown {printed[number]} times; {_FOR_EACH}")
             elif number not in parts:
-                text = f"the {noun} needs a paragraph of its own, outside code; to show the call "
-                text += "itself, write {% raw %} before and {% endraw %} after it"
-            else:
-                continue
-            yield Diagnostic(figure.place.file, figure.place.line, f"{figure.kind}(…): {text}")
+                yield _fault(figure, f"the {noun} needs a paragraph of its own, {_ALONE}")
 
     def bad_ids(self) -> Iterator[Diagnostic]:
         """Name the ids that authors gave twice, or that the page itself uses."""
         seen: set[str] = set()
         for figure in self.made:
-            taken = figure.id in seen or _FIXED_ID.fullmatch(figure.id)
-            if figure.id and taken:
-                text = f"{figure.kind}(…): id = {quoted(figure.id)} is taken; choose another"
-                yield Diagnostic(figure.place.file, figure.place.line, text)
+            if figure is None:
+                continue
+            if figure.id and (figure.id in seen or _FIXED_ID.fullmatch(figure.id)):
+                yield _fault(figure, f"id = {quoted(figure.id)} is taken; choose another")
             seen.add(figure.id)
+
+
+def _fault(figure: Shown, text: str) -> Diagnostic:
+    return Diagnostic(figure.place.file, figure.place.line, f"{figure.kind}(…): {text}")
 
 
 def with_ids(figures: Sequence[Shown]) -> tuple[Shown, ...]:

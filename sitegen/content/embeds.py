@@ -7,7 +7,7 @@ figures are, but nothing is sampled for them, and media.json does not list them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from types import MappingProxyType
@@ -18,9 +18,9 @@ from pydantic.dataclasses import dataclass as validated
 
 from sitegen.content.photos import Photo, read_photo
 from sitegen.content.video import Player, VideoFile, find_player, read_video
-from sitegen.core.diagnostics import Diagnostic, SourceLocation, config_error
+from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.site_files import OwnFile, SiteFolder
-from sitegen.core.validation import Caption, Slug, Text, arguments, checked, named
+from sitegen.core.validation import Caption, Slug, Text, checked_call
 from sitegen.figures.base import RULES
 
 _T = TypeVar("_T")
@@ -37,7 +37,7 @@ def _read_by(read: Callable[[SiteFolder, str], _T]) -> PlainValidator:
     return PlainValidator(check)
 
 
-def _film_or_player(folder: SiteFolder, name: str) -> VideoFile | Player:
+def _file_or_player(folder: SiteFolder, name: str) -> VideoFile | Player:
     return find_player(name) if re.match(r"[A-Za-z]+://", name) else read_video(folder, name)
 
 
@@ -61,7 +61,7 @@ class _ImageCall:
 class _VideoCall:
     """The arguments of `video(…)`."""
 
-    url: Annotated[VideoFile | Player, _read_by(_film_or_player)] = Field(
+    url: Annotated[VideoFile | Player, _read_by(_file_or_player)] = Field(
         description="A video on YouTube or Vimeo, or the path of an MP4 or WebM file."
     )
     title: Text = Field(default="Video", description="What the video is called.")
@@ -108,8 +108,8 @@ class Embed:
     @property
     def files(self) -> tuple[OwnFile, ...]:
         """What is copied for it."""
-        film = (self.video.file,) if isinstance(self.video, VideoFile) else ()
-        return (*film, *((self.poster.file,) if self.poster else ()))
+        parts = (self.video, self.poster)
+        return tuple(part.file for part in parts if isinstance(part, VideoFile | Photo))
 
     @property
     def base(self) -> str:
@@ -117,36 +117,20 @@ class Embed:
         return "video"
 
 
-def _image(call: _ImageCall, place: SourceLocation) -> Image:
-    return Image(call.id or "", call.file, call.alt, call.caption, call.width, place)
-
-
-def _embed(call: _VideoCall, place: SourceLocation) -> Embed:
-    return Embed(call.id or "", call.url, call.title, call.caption, call.poster, place)
-
-
-MAKERS: Mapping[str, tuple[type[Any], Callable[[Any, SourceLocation], Image | Embed]]] = (
-    MappingProxyType({"image": (_ImageCall, _image), "video": (_VideoCall, _embed)})
-)
-"""What a call takes and what it makes, by its name."""
-EMBEDS = tuple(MAKERS)
-"""The names of the calls."""
+EMBEDS: Mapping[str, type[Any]] = MappingProxyType({"image": _ImageCall, "video": _VideoCall})
+"""What a call takes, by its name."""
 
 
 def make_embed(
     kind: str,
-    args: tuple[object, ...],
+    args: Sequence[object],
     kwargs: Mapping[str, object],
     place: SourceLocation,
     folder: SiteFolder,
 ) -> Image | Embed:
     """Check a call and read its files; ConfigError tells everything that is wrong with it."""
-    call_class, make = MAKERS[kind]
-    faults: list[str] = []
-    given = named(call_class, args, kwargs, faults)
-    call = checked(call_class, given, {"folder": folder}, faults, arguments(call_class))
-    if call is None or faults:
-        raise config_error(
-            Diagnostic(place.file, place.line, f"{kind}(…): {fault}") for fault in faults
-        )
-    return make(call, place)
+    (call,) = checked_call(kind, [EMBEDS[kind]], args, kwargs, {"folder": folder}, place)
+    name = call.id or ""
+    if isinstance(call, _ImageCall):
+        return Image(name, call.file, call.alt, call.caption, call.width, place)
+    return Embed(name, call.url, call.title, call.caption, call.poster, place)

@@ -151,6 +151,7 @@ def _plain(inline: Token) -> str:
 NEAR_TOP = 10
 """Pictures up to this line of a page are loaded at once, later ones when they come into sight."""
 
+_LINKS = ("link_open", "footnote_ref")
 _NO_ALT = (
     "say between the brackets what is to be seen, for those who cannot see it; "
     'decoration is {{ image("…", alt="") }}'
@@ -206,7 +207,7 @@ class _Walk:
         token.attrs["id"] = name
         self.headings.append(Heading(level, text, name))
         children = inline.children or []
-        if text.strip() and not any(child.type == "link_open" for child in children):
+        if text.strip() and not any(child.type in _LINKS for child in children):
             start = Token("link_open", "a", 1, attrs={"href": f"#{name}", "class": "anchor"})
             inline.children = [start, *children, Token("link_close", "a", -1)]
 

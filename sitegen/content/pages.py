@@ -10,22 +10,30 @@ and so do `{{ image("setup.png", alt="…") }}` and `{{ video("https://youtu.be/
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from markupsafe import Markup
 
 from sitegen.config.schema import Site
 from sitegen.content.calls import Calls, Shown, with_ids
-from sitegen.content.links import PageFiles, anchor_faults, link_faults
+from sitegen.content.links import (
+    PageFiles,
+    page_files,
+    page_uri,
+    place_fault,
+    site_links,
+    themed_ids,
+)
 from sitegen.content.markdown import Anchor, Heading, parse
 from sitegen.content.templates import TemplateFault, run_template
-from sitegen.core.diagnostics import Diagnostic, config_error, quoted
+from sitegen.core.diagnostics import Diagnostic, config_error, in_order, quoted
 from sitegen.core.errors import ConfigError
-from sitegen.core.site_files import OwnFile, SiteFolder
+from sitegen.core.site_files import OwnFile
 from sitegen.core.source import page_sources, read_text, require_inside, shown
-from sitegen.core.urls import file_at, slug_fault
+from sitegen.core.urls import INDEX, slug_fault
 from sitegen.figures.base import Figure
 
 _OURS = frozenset({"assets", "index", "media"})  # what the build folder has at its root
@@ -58,27 +66,51 @@ class Page:
 def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tuple[Page, ...]:
     """Read every page of the site, the front page first; ConfigError tells all that is wrong.
 
-    `available` says whether a model can be sampled; without it, every model of the site can.
+    `available` says whether a model can be sampled; without it, every model of the site can. What
+    waits for a model that is not there must be right, too.
     """
     available = available or site.models.__contains__
-    folder = site.root / "pages"
-    sources = _in_order(folder, site)
-    pages, whole, faults = [], list[Page](), list[str]()
-    for source in sources:
-        try:
-            pages.append(read_page(source, site, available))
-            if all(map(available, site.models)):
-                whole.append(pages[-1])
-            else:  # what is hidden must be right, too
-                whole.append(read_page(source, site, lambda _: True))
-        except ConfigError as error:
-            faults.append(str(error))
-    files = _page_files(site)
-    faults += map(str, (*anchor_faults(whole, site), *link_faults(site, files)))
-    if faults:
-        raise ConfigError("\n".join(faults))
+    readings, whole = list[_Reading](), list[_Reading]()
+    for source in _in_order(site.root / "pages", site):
+        readings.append(_read(source, site, available))
+        hides = readings[-1].hides
+        whole.append(_read(source, site, lambda _: True) if hides else readings[-1])
+    themed = themed_ids(site.root)
+    ids = {each.page.uri: each.page.ids | themed for each in whole if each.page and each.complete}
+    problems: list[object] = []
+    for reading, other in zip(readings, whole, strict=True):
+        found = [*reading.problems, *other.problems]
+        problems += in_order([*found, *_misled(other.page, ids)] if other.page else found)
+    files = page_files(site)
+    problems += in_order(_misled_by_config(site, files, ids))
+    if problems:
+        raise config_error(problems)
+    pages = [reading.page for reading in readings if reading.page]
     front = replace(pages[0], files=_sorted(*pages[0].files, *files.used.values()))
     return (front, *pages[1:])
+
+
+def _misled(page: Page, ids: Mapping[str, Collection[str]]) -> Iterator[Diagnostic]:
+    """Name the links of a page to places that no page has."""
+    for anchor in page.anchors:
+        if fault := place_fault(page.uri, anchor.url, ids):
+            text = f"the link {quoted(anchor.url)} {fault}"
+            yield Diagnostic(shown(page.source), anchor.line, text)
+
+
+def _misled_by_config(
+    site: Site, files: PageFiles, ids: Mapping[str, Collection[str]]
+) -> Iterator[Diagnostic]:
+    """Name the links of `site.toml` inside the site that lead nowhere."""
+    for key, url in site_links(site).items():
+        try:
+            fault = place_fault(INDEX, url, ids)
+            if not url.startswith("#"):
+                files.link(url)
+        except ValueError as error:
+            fault = str(error)
+        if fault:
+            yield site.problem(key, f" = {quoted(url)}: {fault}")
 
 
 def _in_order(folder: Path, site: Site) -> list[Path]:
@@ -105,47 +137,62 @@ def _misplaced(folder: Path) -> Iterator[Diagnostic]:
             yield Diagnostic(shown(path), None, text)
 
 
-def read_page(path: Path, site: Site, available: Callable[[str], bool]) -> Page:
-    """Read one page; ConfigError tells everything that is wrong with it, with file and line.
+@dataclass(frozen=True)
+class _Reading:
+    """What reading a page came to.
 
-    `available` says whether a model can be sampled; the page asks it by that name.
+    page: None where its text could not be read to the end
+    complete: whether all of its calls are right, so that its ids are known
+    hides: whether it may say more when more models are available
     """
-    uri = _uri(path)
-    require_inside(path, site.root)
-    source = read_text(path)
-    files = _page_files(site)
+
+    page: Page | None
+    problems: Sequence[object]
+    complete: bool = False
+    hides: bool = False
+
+
+def _read(path: Path, site: Site, available: Callable[[str], bool]) -> _Reading:
+    """Read one page; it asks `available` whether a model of the site can be sampled."""
+    files = page_files(site)
     calls = Calls(shown(path), site, files.folder)
-    text = _filled(source, calls, {"available": calls.asking(available), "site": _public(site)})
+    try:
+        uri = _uri(path)
+        require_inside(path, site.root)
+        source = read_text(path)
+        names = {"available": calls.asking(available), "site": _public(site), **calls.functions()}
+        text = run_template(source, names)
+    except ConfigError as error:
+        return _Reading(None, error.problems or [error])
+    except TemplateFault as fault:
+        told = Diagnostic(calls.file, fault.line, fault.reason)
+        return _Reading(None, [*calls.faults, told], hides=calls.hides)
     document = parse(text, calls.slot, uri, files)
-    problems = [*calls.strays(text, document.parts), *calls.bad_ids()]
+    came_from = _Lines(text, source)
+    problems: list[object] = [*calls.faults, *calls.strays(text, document.parts), *calls.bad_ids()]
     problems += [
-        Diagnostic(calls.file, _source_line(fault.line, text, source), fault.text)
+        Diagnostic(calls.file, came_from.line(fault.line), fault.text)
         for fault in document.faults
         if calls.mark not in fault.text  # a figure where a link belongs, which is told already
     ]
-    if problems:
-        problems.sort(key=lambda problem: problem.line or 0)
-        raise config_error(problems)
-    placed = [part for part in document.parts if isinstance(part, int)]
-    named = with_ids([calls.made[number] for number in placed])
-    things = dict(zip(placed, named, strict=True))
-    body = tuple(things[part] if isinstance(part, int) else part for part in document.parts)
-    return Page(
+    numbers = [part for part in document.parts if isinstance(part, int) and calls.made[part]]
+    named = with_ids([made for number in numbers if (made := calls.made[number])])
+    things = dict(zip(numbers, named, strict=True))
+    page = Page(
         uri,
         document.title or site.title,
         tuple(thing for thing in named if isinstance(thing, Figure)),
-        body,
+        tuple(
+            things[part] if isinstance(part, int) else part
+            for part in document.parts
+            if not isinstance(part, int) or part in things
+        ),
         path,
         _files(named, files),
         document.headings,
-        tuple(Anchor(_source_line(each.line, text, source), each.url) for each in document.anchors),
+        tuple(Anchor(came_from.line(each.line), each.url) for each in document.anchors),
     )
-
-
-def _page_files(site: Site) -> PageFiles:
-    """What a page may show and link to."""
-    uris = {_address(each) for each in page_sources(site.root / "pages")}
-    return PageFiles(SiteFolder(site.root, (site.output, site.cache_dir)), uris)
+    return _Reading(page, problems, not calls.faults, calls.hides)
 
 
 def _files(shown: Sequence[Shown], files: PageFiles) -> tuple[OwnFile, ...]:
@@ -161,44 +208,36 @@ def _sorted(*files: OwnFile) -> tuple[OwnFile, ...]:
 
 def _public(site: Site) -> dict[str, object]:
     """What a page may say of its site: the words, not the paths."""
-    return site.model_dump(exclude={"cache_dir", "models", "output", "theme"})
+    return site.model_dump(exclude={"cache_dir", "models", "output"})
 
 
-def _filled(source: str, calls: Calls, names: Mapping[str, object]) -> str:
-    """Run the template of a page; the calls note the figures and leave slots in the text."""
-    faults: list[Diagnostic | str] = []
-    try:
-        text = run_template(source, {**names, **calls.functions()})
-    except TemplateFault as error:
-        text = ""
-        faults.append(Diagnostic(calls.file, error.line, error.reason))
-    if calls.faults or faults:
-        raise config_error([*calls.faults, *faults])
-    return text
+@dataclass(frozen=True)
+class _Lines:
+    """The lines of a filled template and of the page that they came from."""
 
+    text: str
+    source: str
 
-def _source_line(line: int, text: str, source: str) -> int:
-    """Find the line of the page that a line of the filled template came from."""
-    match = difflib.SequenceMatcher(None, text.split("\n"), source.split("\n"))
-    nearest = 1
-    for block in match.get_matching_blocks():
-        if block.a < line <= block.a + block.size:
-            return block.b + line - block.a
-        if block.a + block.size < line and block.size:
+    def line(self, number: int) -> int:
+        """The line of the page that a line of the text came from; both count from 1."""
+        return self._found[number - 1]
+
+    @cached_property
+    def _found(self) -> Sequence[int]:
+        match = difflib.SequenceMatcher(None, self.text.split("\n"), self.source.split("\n"))
+        found, nearest = list[int](), 1
+        for block in match.get_matching_blocks():
+            found += [nearest] * (block.a - len(found))
+            found += range(block.b + 1, block.b + block.size + 1)
             nearest = block.b + block.size + 1
-    return nearest
-
-
-def _address(path: Path) -> str:
-    """The path in the built folder that a page has by its name."""
-    return file_at("" if path.stem == "index" else f"{path.stem}/")
+        return found
 
 
 def _uri(path: Path) -> str:
-    """Where a page goes: a folder of its own, except for the front page."""
+    """Where a page goes; ConfigError for a name that no folder of a site can have."""
     fault = "is a name that sitegen uses itself" if path.stem in _OURS else slug_fault(path.stem)
     if fault is not None and path.stem != "index":
         raise config_error(
             [Diagnostic(shown(path), None, f"the page's name {quoted(path.stem)} {fault}")]
         )
-    return _address(path)
+    return page_uri(path)

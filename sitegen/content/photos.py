@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sitegen.core.site_files import OwnFile, SiteFolder, content_name, own_file
+from sitegen.core.inputs import once_a_file
+from sitegen.core.site_files import OwnFile, SiteFolder, media_copy, read_own
 from sitegen.media.svg import svg_size
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ _XML = re.compile(rb"\s*(\xef\xbb\xbf)?\s*(<\?xml|<!--|<!DOCTYPE\s+svg|<svg)", r
 _ORIENTATION = 0x0112
 _TURNED = frozenset({5, 6, 7, 8})  # orientations of EXIF that lay a picture on its side
 _LARGEST = 80_000_000  # pixels; some browsers show nothing of larger ones
+_TOO_LARGE = f"has more than {_LARGEST // 1_000_000} million pixels; make it smaller"
 
 
 @dataclass(frozen=True)
@@ -41,14 +45,17 @@ class Photo:
 def read_photo(folder: SiteFolder, name: str) -> Photo:
     """Read a picture of the author's; ValueError says why a page cannot show it.
 
-    It is decoded whole, so that a damaged one is found here and not by a reader.
+    It is decoded whole, so that a damaged one is found here and not by a reader, and once, however
+    often pages are read.
     """
-    path, data = folder.read(name)
-    if _XML.match(data):
-        suffix, (width, height) = ".svg", svg_size(data)
-    else:
-        suffix, (width, height) = _measure(data)
-    return Photo(own_file(content_name(path, data, suffix), path, data), width, height)
+    return _read(folder.find(name))
+
+
+@once_a_file
+def _read(path: Path) -> Photo:
+    data = read_own(path)
+    suffix, size = (".svg", svg_size(data)) if _XML.match(data) else _measure(data)
+    return Photo(media_copy(path, data, suffix), *size)
 
 
 def _measure(data: bytes) -> tuple[str, tuple[int, int]]:
@@ -59,7 +66,8 @@ def _measure(data: bytes) -> tuple[str, tuple[int, int]]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what Pillow mends, and of the size, told below
             with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-                _require_sensible(image.size)
+                if math.prod(image.size) > _LARGEST:
+                    raise ValueError(_TOO_LARGE)
                 image.load()
                 return _SUFFIXES[str(image.format)], _shown(image)
     except UnidentifiedImageError:
@@ -76,11 +84,3 @@ def _shown(image: Image.Image) -> tuple[int, int]:
     """The size as browsers show it: they turn a picture as its EXIF says, except WebP."""
     turned = image.format != "WEBP" and image.getexif().get(_ORIENTATION) in _TURNED
     return image.size[::-1] if turned else image.size
-
-
-_TOO_LARGE = f"has more than {_LARGEST // 1_000_000} million pixels; make it smaller"
-
-
-def _require_sensible(size: tuple[int, int]) -> None:
-    if size[0] * size[1] > _LARGEST:
-        raise ValueError(_TOO_LARGE)

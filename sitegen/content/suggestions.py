@@ -8,10 +8,9 @@ from pathlib import Path
 
 from sitegen.config.loader import load_site
 from sitegen.content.templates import run_template
-from sitegen.core.diagnostics import SourceLocation
+from sitegen.core.diagnostics import SourceLocation, fields_of
 from sitegen.core.errors import ConfigError
 from sitegen.core.source import shown
-from sitegen.core.validation import arguments
 from sitegen.figures.base import FigureSpec
 from sitegen.figures.registry import figure_kinds, make_figure
 from sitegen.ihdm.card.card import ModelCard
@@ -66,7 +65,7 @@ def comparisons(name: str, card: ModelCard, config: Path) -> list[str]:
         if source.card.kind == "ihdm" and source.card.shape == card.shape
     )
     partner = next(fits, "MODEL")
-    kinds = (kind for kind, spec in _specs().items() if "ddpm" in arguments(spec))
+    kinds = (kind for kind, spec in _specs().items() if "ddpm" in fields_of(spec))
     return [f'{{{{ {kind}("{partner}", ddpm="{name}") }}}}' for kind in kinds]
 
 

@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Mapping
 from functools import cache
+from traceback import walk_tb
 from types import TracebackType
 
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, UndefinedError
@@ -18,18 +19,15 @@ from markupsafe import Markup
 
 from sitegen.core.diagnostics import close_match
 
-_FAILURES = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TemplateError,
-    TypeError,
-    ValueError,
-)  # what an expression of an author can run into
+_FAILURES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What an expression of an author can run into, beside what Jinja and our functions tell."""
 _FILE = "<template>"  # the name that Jinja gives to a template made from a string
 _MARKS = re.compile(r"([!-/:-@\[-`{-~])")
 _RAW = "; to show braces themselves, write {% raw %} before and {% endraw %} after them"
+
+
+class BadCall(Exception):
+    """What a function of a page raises for a mistake of its author, in words."""
 
 
 class TemplateFault(Exception):
@@ -69,9 +67,17 @@ def run_template(text: str, names: Mapping[str, object]) -> str:
         return _environment().from_string(text).render(names)
     except TemplateSyntaxError as error:
         raise TemplateFault(error.lineno, f"{error.message}{_RAW}") from error
-    except _FAILURES as error:
+    except (BadCall, RecursionError, TemplateError, *_FAILURES) as error:
+        if isinstance(error, _FAILURES) and _in_a_function(error.__traceback__, names):
+            raise  # a mistake of ours
         hint = _hint(str(error), names) if isinstance(error, UndefinedError) else ""
         raise TemplateFault(_line(error.__traceback__), f"{_reason(error)}{hint}") from error
+
+
+def _in_a_function(trace: TracebackType | None, names: Mapping[str, object]) -> bool:
+    """Whether an error comes from inside one of the functions that the page was given."""
+    codes = {getattr(value, "__code__", None) for value in names.values()}
+    return any(frame.f_code in codes for frame, _ in walk_tb(trace))
 
 
 def calling_line() -> int:
@@ -85,12 +91,8 @@ def calling_line() -> int:
 
 def _line(trace: TracebackType | None) -> int:
     """The innermost line of the template in a traceback, which Jinja has put in its terms."""
-    line = 1
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == _FILE:
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line
+    lines = [line for frame, line in walk_tb(trace) if frame.f_code.co_filename == _FILE]
+    return lines[-1] if lines else 1
 
 
 def _reason(error: Exception) -> str:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from sitegen.core.site_files import OwnFile, SiteFolder, content_name, own_file
+from sitegen.core.inputs import once_a_file
+from sitegen.core.site_files import OwnFile, SiteFolder, media_copy, read_own
 from sitegen.core.urls import web_url_fault
 
 YOUTUBE = "https://www.youtube-nocookie.com"
@@ -131,7 +133,12 @@ class VideoFile:
 
 def read_video(folder: SiteFolder, name: str) -> VideoFile:
     """Read a video of the author's; ValueError says why a page cannot show it."""
-    path, data = folder.read(name)
+    return _read(folder.find(name))
+
+
+@once_a_file
+def _read(path: Path) -> VideoFile:
+    data = read_own(path)
     if data[4:8] == b"ftyp":
         suffix, size = ".mp4", _mp4_size(data)
     elif data[:4] == _EBML.to_bytes(4, "big"):
@@ -140,8 +147,7 @@ def read_video(folder: SiteFolder, name: str) -> VideoFile:
         raise ValueError(_LEFT_OUT)
     if size is None:
         raise ValueError("is damaged, or shows no pictures; encode it again")
-    file = own_file(content_name(path, data, suffix), path, data)
-    return VideoFile(file, f"video/{suffix[1:]}", *size)
+    return VideoFile(media_copy(path, data, suffix), f"video/{suffix[1:]}", *size)
 
 
 def _mp4_size(data: bytes) -> tuple[int, int] | None:
@@ -172,17 +178,17 @@ def _boxes(data: bytes, kind: bytes, start: int, end: int) -> Iterator[tuple[byt
 
 def _webm_size(data: bytes) -> tuple[int, int] | None:
     """The size of the first track of pictures."""
-    for segment in _elements(data, _SEGMENT, 0, len(data)):
-        for tracks in _elements(data, _TRACKS, *segment):
-            for entry in _elements(data, _ENTRY, *tracks):
-                for video in _elements(data, _VIDEO, *entry):
-                    sides = [
-                        int.from_bytes(data[start:end], "big")
-                        for kind in (_WIDTH, _HEIGHT)
-                        for start, end in _elements(data, kind, *video)
-                    ]
-                    if len(sides) == 2 and all(sides):
-                        return sides[0], sides[1]
+    bounds = [(0, len(data))]
+    for kind in (_SEGMENT, _TRACKS, _ENTRY, _VIDEO):
+        bounds = [inner for outer in bounds for inner in _elements(data, kind, *outer)]
+    for video in bounds:
+        sides = [
+            int.from_bytes(data[start:end], "big")
+            for kind in (_WIDTH, _HEIGHT)
+            for start, end in _elements(data, kind, *video)
+        ]
+        if len(sides) == 2 and all(sides):
+            return sides[0], sides[1]
     return None
 
 

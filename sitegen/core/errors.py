@@ -27,9 +27,13 @@ class TargetError(SitegenError):
 
 
 class ConfigError(SitegenError):
-    """The command line, `site.toml` or a page asks for something that cannot be."""
+    """The command line, `site.toml` or a page asks for something that cannot be.
+
+    `problems` are the things that are wrong, one by one, where that is known.
+    """
 
     exit_code = 2
+    problems: tuple[object, ...] = ()
 
 
 class RefusedError(SitegenError):

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from sitegen.core.diagnostics import close_match
 from sitegen.core.files import digest_bytes
-from sitegen.core.source import shown
+from sitegen.core.source import inside_fault, shown
 
 LARGEST = 100_000_000
 """Bytes; hosts of static sites take no larger file."""
@@ -52,6 +52,13 @@ class SiteFolder:
         if fault is not None:
             raise ValueError(fault)
         path = self.root / name
+        try:
+            self._require_file(path, name, others)
+        except OSError as error:
+            raise ValueError(f"cannot be read: {error.strerror}") from error
+        return path
+
+    def _require_file(self, path: Path, name: str, others: Iterable[str]) -> None:
         if not path.exists():
             hint = self._close(name, others)
             if not hint and _HOST.match(name):
@@ -63,28 +70,14 @@ class SiteFolder:
         self._require_open(path)
         if path.stat().st_size > LARGEST:
             raise ValueError(f"is larger than {LARGEST // 1_000_000} MB; make it smaller")
-        return path
-
-    def read(self, name: str, others: Iterable[str] = ()) -> tuple[Path, bytes]:
-        """Find a file and read it; ValueError also where it cannot be read or is empty."""
-        try:
-            path = self.find(name, others)
-            data = path.read_bytes()
-        except OSError as error:
-            raise ValueError(f"cannot be read: {error.strerror}") from error
-        if not data:
-            raise ValueError("is empty")
-        return path, data
 
     def _require_open(self, path: Path) -> None:
         """Refuse what lies elsewhere, is hidden, or is in a folder that sitegen fills."""
-        real, root = path.resolve(), self.root.resolve()
-        if not real.is_relative_to(root):
-            raise ValueError("is a link out of the site's folder; put the file itself there")
-        if any(part.startswith(".") for part in real.relative_to(root).parts):
-            raise ValueError("is hidden, and hidden files are not published")
+        fault = inside_fault(path, self.root)
+        if fault is not None:
+            raise ValueError(fault)
         for folder in self.closed:
-            if real.is_relative_to(folder.resolve()):
+            if path.resolve().is_relative_to(folder.resolve()):
                 raise ValueError(f"lies in {shown(folder)}, which sitegen fills; keep it elsewhere")
 
     def _close(self, name: str, others: Iterable[str]) -> str:
@@ -108,15 +101,26 @@ class SiteFolder:
                     yield path.relative_to(self.root).as_posix()
 
 
-def content_name(path: Path, data: bytes, suffix: str) -> str:
-    """Name a file in `media/` after its own name and the start of its digest."""
-    stem = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")[:40].strip("-") or "file"
-    return f"media/{stem}-{digest_bytes(data)[:8]}{suffix}"
+def read_own(path: Path) -> bytes:
+    """The bytes of a file of the author's; ValueError where it cannot be read or is empty."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from error
+    if not data:
+        raise ValueError("is empty")
+    return data
 
 
 def own_file(uri: str, path: Path, data: bytes) -> OwnFile:
     """Describe a file that has been read."""
     return OwnFile(uri, path, len(data), digest_bytes(data))
+
+
+def media_copy(path: Path, data: bytes, suffix: str) -> OwnFile:
+    """Describe a file that is copied to `media/`, named after itself and its digest's start."""
+    stem = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")[:40].strip("-") or "file"
+    return own_file(f"media/{stem}-{digest_bytes(data)[:8]}{suffix}", path, data)
 
 
 def _name_fault(name: str) -> str | None:

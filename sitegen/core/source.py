@@ -7,6 +7,7 @@ import re
 import tomllib
 from bisect import bisect_left
 from pathlib import Path
+from typing import Any
 
 from sitegen.core.errors import ConfigError
 
@@ -59,22 +60,25 @@ def read_text(path: Path) -> str:
     return text.replace("\r\n", "\n")
 
 
+def inside_fault(path: Path, root: Path) -> str | None:
+    """Say why a file must not be published: it lies outside of `root` or is hidden; or None."""
+    real, whole = Path(os.path.realpath(path)), Path(os.path.realpath(root))
+    if not real.is_relative_to(whole):
+        return "is a link out of the site's folder; put the file itself there"
+    if any(part.startswith(".") for part in real.relative_to(whole).parts):
+        return "is hidden, and hidden files are not published"
+    return None
+
+
 def require_inside(path: Path, root: Path) -> None:
     """Refuse a link that leads out of the site's folder `root`, to a hidden file or nowhere.
 
     Raises ConfigError, with what to do. A hidden link, as editors keep them, may lead nowhere.
     """
-    real, whole = Path(os.path.realpath(path)), Path(os.path.realpath(root))
-    fault = None
-    if not real.is_relative_to(whole):
-        fault = "is a link out of the site's folder; put the file itself there"
-    elif path.name.startswith("."):
-        return
-    elif any(part.startswith(".") for part in real.relative_to(whole).parts):
-        fault = "is a link to a hidden file, and those are not published; put the file itself there"
-    elif path.is_symlink() and not path.exists():
+    fault = inside_fault(path, root)
+    if fault is None and path.is_symlink() and not path.exists():
         fault = "is a link that leads nowhere; mend it, or remove it"
-    if fault is not None:
+    if fault is not None and not (path.name.startswith(".") and "out of" not in fault):
         raise ConfigError(f"{shown(path)}: {fault}")
 
 
@@ -102,6 +106,27 @@ _STRING = re.compile(
 )
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _PLAIN = re.compile(r"[^,\]}#\n]*")
+
+
+_HINTS = {
+    "cannot overwrite a value": "; the key stands in this table already",
+    "invalid value": "; words stand in quotes, numbers and true or false without",
+}
+
+
+def parse_toml(text: str, file: str) -> dict[str, Any]:
+    """Parse a TOML document that messages call `file`; ConfigError says what is wrong where."""
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise ConfigError(f"{file}: is nested too deeply") from error
+    except ValueError as error:
+        what, _, place = str(error).partition(" (at ")
+        line = re.search(r"line (\d+)", place)
+        last = text.rstrip().count("\n") + 1
+        at = f":{line[1] if line else last}" if place else ""
+        words = f"{what[:1].lower()}{what[1:200]}"
+        raise ConfigError(f"{file}{at}: is not TOML: {words}{_HINTS.get(words, '')}") from error
 
 
 def toml_lines(text: str) -> dict[KeyPath, int]:

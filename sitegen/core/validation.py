@@ -5,14 +5,20 @@ Pydantic makes a plain str of each, also of the marked-up text of a template.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, StringConstraints, TypeAdapter, ValidationError, WithJsonSchema
-from pydantic.fields import FieldInfo
 from pydantic_core import ArgsKwargs
 
-from sitegen.core.diagnostics import quoted, rule
+from sitegen.core.diagnostics import (
+    Diagnostic,
+    SourceLocation,
+    config_error,
+    fields_of,
+    quoted,
+    rule,
+)
 from sitegen.core.source import odd_character
 from sitegen.core.urls import host_fault, site_url_fault, slug_fault, url_fault, web_url_fault
 
@@ -79,44 +85,40 @@ HostName = Annotated[str, _SHORT, reject_if(host_fault), _HOST]
 """The name of a host, as paper.example.org."""
 
 
-_T = TypeVar("_T")
-
-
-def named(
-    kind: type, args: tuple[object, ...], kwargs: Mapping[str, object], faults: list[str]
-) -> dict[str, object]:
-    """Give the arguments that stand without a name the names of the required fields of `kind`.
-
-    What cannot be named is added to the faults.
-    """
-    needed = [name for name, field in arguments(kind).items() if field.is_required()]
-    faults += [f"{quoted(value)} needs a name, as in count=36" for value in args[len(needed) :]]
-    given = dict(zip(needed, args, strict=False))
-    faults += [f"{name} is given twice" for name in given if name in kwargs]
-    return {**given, **kwargs}
-
-
-def checked(
-    kind: type[_T],
-    values: Mapping[str, object],
+def checked_call(
+    name: str,
+    kinds: Sequence[Any],
+    args: Sequence[object],
+    kwargs: Mapping[str, object],
     context: Mapping[str, Any],
-    faults: list[str],
-    known: Mapping[str, FieldInfo],
-) -> _T | None:
-    """Make the frozen value of a validated dataclass, or add to the faults and return None.
+    place: SourceLocation,
+) -> list[Any]:
+    """Make the frozen values of the validated dataclasses that take the arguments of a page's call.
 
-    `context` is what its validators may ask for, `known` maps every argument of the call to its
-    field.
+    kinds: what is not known by the name of an argument of the others belongs to the first, and so
+        does what stands without a name: it is given to the required arguments in their order
+    context: what validators may ask for
+
+    Raises ConfigError that tells everything that is wrong with the call.
     """
-    adapter: TypeAdapter[_T] = TypeAdapter(kind)
-    try:
-        return adapter.validate_python(ArgsKwargs((), dict(values)), context=dict(context))
-    except ValidationError as error:
-        for item in error.errors(include_url=False):
-            faults.append(f"{item['loc'][0]}{rule(item, known)}")
-        return None
-
-
-def arguments(kind: Any) -> dict[str, FieldInfo]:
-    """Map the arguments of a validated dataclass to their fields, which say what they are for."""
-    return dict(kind.__pydantic_fields__)
+    known = {key: field for kind in kinds for key, field in fields_of(kind).items()}
+    needed = [key for key, field in fields_of(kinds[0]).items() if field.is_required()]
+    faults = [f"{quoted(value)} needs a name, as in count=36" for value in args[len(needed) :]]
+    given = dict(zip(needed, args, strict=False))
+    faults += [f"{key} is given twice" for key in given if key in kwargs]
+    given |= kwargs
+    owner = {key: kind for kind in reversed(kinds) for key in fields_of(kind)}
+    made = []
+    for kind in kinds:
+        own = {key: value for key, value in given.items() if owner.get(key, kinds[0]) is kind}
+        try:
+            values = ArgsKwargs((), own)
+            made.append(TypeAdapter(kind).validate_python(values, context=dict(context)))
+        except ValidationError as error:
+            items = error.errors(include_url=False)
+            faults += [f"{item['loc'][0]}{rule(item, known)}" for item in items]
+    if faults:
+        raise config_error(
+            Diagnostic(place.file, place.line, f"{name}(…): {fault}") for fault in faults
+        )
+    return made

@@ -15,9 +15,9 @@ from types import MappingProxyType
 from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 
-from sitegen.core.diagnostics import Diagnostic, SourceLocation, config_error
+from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError
-from sitegen.core.validation import Caption, Slug, Text, arguments, checked, named
+from sitegen.core.validation import Caption, Slug, Text, checked_call
 from sitegen.figures import (
     hierarchy,
     interpolation,
@@ -115,15 +115,6 @@ def make_figure(
 
     `models` are the names of the site's models, where they are known; `root` is the site's folder.
     """
-    spec_class = figure_kinds()[kind].spec
-    faults: list[str] = []
-    given = named(spec_class, args, kwargs, faults)
-    words = {name: given.pop(name) for name in arguments(_Words) if name in given}
-    known = arguments(spec_class) | arguments(_Words)
-    spec = checked(spec_class, given, {"models": models, "root": root}, faults, known)
-    said = checked(_Words, words, {}, faults, known)
-    if spec is None or said is None or faults:
-        raise config_error(
-            Diagnostic(place.file, place.line, f"{kind}(…): {fault}") for fault in faults
-        )
+    kinds = [figure_kinds()[kind].spec, _Words]
+    spec, said = checked_call(kind, kinds, args, kwargs, {"models": models, "root": root}, place)
     return Figure(kind, said.id or "", spec, said.caption, said.alt, place, root)

@@ -10,17 +10,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from sitegen.core.resources import resource
 from sitegen.ihdm.card.card import ModelCard
 
 APPROXIMATE = "Approximate prior:"
 """How a card's fault begins that says so."""
 
-_FOLDER = Path(__file__).resolve().parents[1] / "ihdm" / "card" / "presets"
-
 
 def preset_prior(name: str) -> Path:
     """The prior that travels with a preset."""
-    return _FOLDER / f"{name}.safetensors"
+    return resource("presets") / f"{name}.safetensors"
 
 
 def is_approximate(card: ModelCard) -> bool:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from functools import cache
 from html import escape, unescape
-from pathlib import Path
+
+from sitegen.core.resources import resource
 
 PREFIX = "/_sitegen/"
 """Where the preview's own addresses begin; a built site has no such folder."""
@@ -23,7 +24,6 @@ PLAIN_POLICY = (
 )
 """What a page that only tells an error may load."""
 
-_FOLDER = Path(__file__).resolve().parent / "client"
 _POLICY = re.compile(
     r"(<meta\s+http-equiv=\"Content-Security-Policy\"\s+content=\")([^\"]*)(\")", re.IGNORECASE
 )
@@ -33,7 +33,7 @@ _NEEDED = ("script-src", "style-src", "connect-src")
 @cache
 def client_file(name: str) -> bytes:
     """The bytes of one of the `CLIENT` files."""
-    return (_FOLDER / name).read_bytes()
+    return (resource("client") / name).read_bytes()
 
 
 def with_client(html: str, uri: str, version: str) -> str:

@@ -12,14 +12,14 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from importlib import resources
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import sitegen.ihdm.card.cardrules_ as cardrules
 import sitegen.ihdm.card.rules as rules
 from sitegen.core.errors import ConfigError
 from sitegen.core.inputs import is_folder, read_text
+from sitegen.core.resources import resource
 from sitegen.ihdm.card.networks import CoarseConfig, DiffusersUNet, UNetConfig, network
 from sitegen.ihdm.card.schedule import BlurSchedule
 
@@ -169,15 +169,13 @@ def read_card(path: Path | str) -> ModelCard:
 
 def presets() -> tuple[str, ...]:
     """The names of the published configurations, sorted."""
-    folder = resources.files("sitegen.ihdm.card") / "presets"
-    found = (PurePosixPath(item.name) for item in folder.iterdir())
-    return tuple(sorted(item.stem for item in found if item.suffix == ".toml"))
+    return tuple(sorted(path.stem for path in resource("presets").glob("*.toml")))
 
 
 def preset(name: str) -> ModelCard:
     """The card, without weights, of a published configuration. ConfigError if there is none."""
     rules.refuse(rules.unknown([name], presets(), (), "preset"), "presets")
-    file = resources.files("sitegen.ihdm.card") / "presets" / f"{name}.toml"
+    file = resource("presets") / f"{name}.toml"
     return ModelCard.from_toml(file.read_text(encoding="utf-8"), f"{name}.toml")
 
 

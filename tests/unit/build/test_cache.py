@@ -10,6 +10,7 @@ import pytest
 
 from sitegen.build.cache import ReadOnlyStore, Store
 from sitegen.core.errors import PlatformError, TargetError
+from sitegen.core.files import host_mark
 from tests.support.records import CONTENT, KEY, make_record, sources
 
 
@@ -208,7 +209,7 @@ def test_read_only_store(filled: Filled, tmp_path: Path) -> None:
 
 def test_workspace_is_inside_and_goes_away(filled: Filled) -> None:
     """The folder lies on the store's disk; its end and the next start clear everything."""
-    left = filled.root / "work" / ".sitegen-tmp-999999999-1-abc"
+    left = filled.root / "work" / f".sitegen-tmp-{host_mark()}-999999999-1-abc"
     left.mkdir(parents=True)
     with filled.store.workspace() as folder:
         assert filled.root in folder.parents

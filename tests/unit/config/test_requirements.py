@@ -7,6 +7,7 @@ import re
 import tomllib
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -37,18 +38,6 @@ def test_in_step_with_the_project() -> None:
     ]
     assert lines(render_requirements()) == sorted(wanted)
     assert not any(line.startswith(("torch", "imageio")) for line in wanted)
-
-
-class Installed:
-    """A package as pip leaves it."""
-
-    def __init__(self, origin: str | None) -> None:
-        self.origin = origin
-
-    def read_text(self, name: str) -> str | None:
-        """The file beside the metadata that says where it came from."""
-        assert name == "direct_url.json"
-        return self.origin
 
 
 def test_installed_without_a_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +82,7 @@ def test_where_sitegen_comes_from(
     origin: str | None, expected: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A commit of a repository or a file, where all can read it; nothing else is named at all."""
-    installed: Any = Installed(origin)
+    installed = SimpleNamespace(read_text={"direct_url.json": origin}.__getitem__)
     monkeypatch.setattr(metadata, "distribution", lambda name: installed)
     assert own_requirement() == expected
 

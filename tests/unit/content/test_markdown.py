@@ -76,6 +76,8 @@ def test_headings_have_ids() -> None:
     """Each heading has an id of its own that collides with nothing else."""
     found = re.findall(r'<h\d id="([^"]*)"', html("## A *b*!\n\n## A b\n\n## …\n\n## Größe 数\n"))
     assert found == ["h-a-b", "h-a-b-2", "h-section", "h-größe-数"]
+    for text in ("## [A](b/)", "## A^[note]"):  # a link in a link is no HTML
+        assert 'class="anchor"' not in html(text)
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,18 @@ URIS = {"index.html", "about/index.html"}
 @pytest.fixture
 def files(tmp_path: Path) -> PageFiles:
     """A site of two pages with a picture and slides."""
-    for name in ("pages/about.md", "files/my slides.pdf", "media/x.pdf", "demo/index.html", ".key"):
+    for name in (
+        "pages/about.md",
+        "files/my slides.pdf",
+        "media/x.pdf",
+        "demo/index.html",
+        ".key",
+        "404.html",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"abc")
     Image.new("L", (3, 2)).save(tmp_path / "a ü.png")
-    return PageFiles(SiteFolder(tmp_path), URIS)
+    return PageFiles(SiteFolder(tmp_path), URIS, {"media.json", "robots.txt", "404.html"})
 
 
 def test_picture(files: PageFiles) -> None:
@@ -33,7 +40,7 @@ def test_picture(files: PageFiles) -> None:
 @pytest.mark.parametrize(
     "url",
     ["", "about/", "about/index.html", "index.html#a", "?a", "about/?a#b", "media.json",
-     "media/mnist-trajectories-3fa9c1d2.mp4", "assets/style-01234567.css"],
+     "robots.txt", "media/mnist-trajectories-3fa9c1d2.mp4", "assets/style-01234567.css"],
 )  # fmt: skip
 def test_what_is_there_anyway(files: PageFiles, url: str) -> None:
     """Links to pages and to what sitegen makes copy nothing."""
@@ -66,6 +73,8 @@ def test_file(files: PageFiles, url: str, uri: str) -> None:
         ("files", "is a folder"),
         ("pages/about.md", 'is the text of a page; link to the page: "about/"'),
         ("media/x.pdf", "lies in a folder whose name sitegen uses itself; rename it"),
+        ("404.html", "has a name sitegen uses itself; rename it"),
+        ("sitemap.xml", "there is no such file"),
         (".key", "is hidden"),
         ("%2e%2e/x", "without ./ and ../"),
         ("files%5Cx", "should be a path"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from hypothesis import given
@@ -117,6 +118,20 @@ def test_calling_line(text: str, lines: list[int]) -> None:
 
     run_template(text, {"f": f})
     assert found == lines
+
+
+def test_our_own_mistakes() -> None:
+    """An error inside a function of ours is no fault of the page; a call that does not fit is."""
+
+    known: dict[int, str] = {}
+
+    def f(number: int) -> str:
+        return known[number]
+
+    with pytest.raises(KeyError):
+        run_template("a\n{{ f(1) }}", {"f": f})
+    assert fault("a\n{{ f() }}", f=f) == (2, ANY)
+    assert "missing 1 required positional argument" in fault("{{ f() }}", f=f)[1]
 
 
 def test_calling_line_outside() -> None:

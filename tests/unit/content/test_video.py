@@ -1,10 +1,14 @@
-"""Addresses of videos: every way in which hosts write them leads to the player that asks least."""
+"""Videos: every way in which hosts write addresses leads to one player; files are measured."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from sitegen.content.video import find_player
+from sitegen.content.video import find_player, read_video
+from sitegen.core.site_files import SiteFolder
+from tests.support.fabricated import MP4
 
 ID = "qY1juqIDT10"
 
@@ -13,7 +17,6 @@ ID = "qY1juqIDT10"
     "url",
     [
         f"https://youtu.be/{ID}",
-        f"https://youtu.be/{ID}?si=AbC_dEf",
         f"http://youtube.com/watch?v={ID}",
         f"https://www.youtube.com/watch?v={ID}&list=PL123&index=2",
         f"https://www.youtube.com/watch?feature=shared&v={ID}",
@@ -106,3 +109,58 @@ def test_refused(url: str, reason: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         find_player(url)
     assert reason in str(caught.value)
+
+
+def element(name: str, *content: bytes) -> bytes:
+    """An element of a WebM: its id in hexadecimal, its length, its content."""
+    data = b"".join(content)
+    return bytes.fromhex(name) + bytes([0x80 | len(data)]) + data
+
+
+SIZE = element("e0", element("b0", b"\x40"), element("ba", b"\x24"))
+TRACKS = element("1654ae6b", element("ae", element("e1", b"sound")), element("ae", SIZE))
+HEAD = element("1a45dfa3")
+WEBM = HEAD + element("18538067", TRACKS)
+LARGE = b"\0\0\0\1ftyp" + (16).to_bytes(8, "big") + MP4[8:]  # its length is written in 64 bits
+TURNED = MP4[:-44] + b"\0\0\0\0\0\1" + MP4[-38:]
+
+
+@pytest.mark.parametrize(
+    ("data", "type", "size"),
+    [
+        (MP4, "mp4", (64, 36)),
+        (LARGE, "mp4", (64, 36)),
+        (TURNED, "mp4", (36, 64)),
+        (
+            MP4[:8] + b"\0\0\0\x08free" + MP4[8:12].replace(b"\x6c", b"\0") + MP4[12:],
+            "mp4",
+            (64, 36),
+        ),
+        (WEBM, "webm", (64, 36)),
+        (HEAD + bytes.fromhex("18538067 01ffffffffffffff") + TRACKS, "webm", (64, 36)),
+    ],
+    ids=["mp4", "long", "turned", "last box", "webm", "without end"],
+)
+def test_measured(tmp_path: Path, data: bytes, type: str, size: tuple[int, int]) -> None:
+    """A file is known by its content, and measured wherever the size stands in it."""
+    (tmp_path / "A b.mov").write_bytes(data)
+    film = read_video(SiteFolder(tmp_path), "A b.mov")
+    assert (film.type, film.width, film.height) == (f"video/{type}", *size)
+    assert film.file.uri == f"media/a-b-{film.file.sha256[:8]}.{type}"
+
+
+@pytest.mark.parametrize("whole", [MP4, WEBM], ids=["mp4", "webm"])
+def test_cut_short(tmp_path: Path, whole: bytes) -> None:
+    """A file that ends too early shows no pictures, and nothing else happens."""
+    for length in range(8, len(whole)):
+        (tmp_path / "x.mp4").write_bytes(whole[:length])
+        with pytest.raises(ValueError, match="is damaged, or shows no pictures"):
+            read_video(SiteFolder(tmp_path), "x.mp4")
+
+
+@pytest.mark.parametrize("data", [b"abc", b"RIFF....AVI ", b"\x89PNG\r\n\x1a\n"])
+def test_no_video(tmp_path: Path, data: bytes) -> None:
+    """Other files are refused, with what would do."""
+    (tmp_path / "x.mp4").write_bytes(data)
+    with pytest.raises(ValueError, match="is no MP4 or WebM video"):
+        read_video(SiteFolder(tmp_path), "x.mp4")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sitegen.core import site_files as ownfiles
-from sitegen.core.site_files import OwnFile, SiteFolder, content_name, own_file
+from sitegen.core.site_files import OwnFile, SiteFolder, media_copy, own_file, read_own
 
 
 @pytest.fixture
@@ -26,7 +27,6 @@ def folder(tmp_path: Path) -> SiteFolder:
 def test_found(folder: SiteFolder, name: str) -> None:
     """A file is found from the folder of the site, wherever the command was started."""
     assert folder.find(name) == folder.root / name
-    assert folder.read(name) == (folder.root / name, b"abc")
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_found(folder: SiteFolder, name: str) -> None:
 def test_refused(folder: SiteFolder, name: str, reason: str) -> None:
     """What is no file of the site's is told with the reason, and a close match where one is."""
     with pytest.raises(ValueError) as caught:  # noqa: PT011
-        folder.read(name)
+        folder.find(name)
     assert reason in str(caught.value)
 
 
@@ -79,7 +79,7 @@ def test_links_of_the_file_system(folder: SiteFolder, target: str, reason: str) 
     with pytest.raises(ValueError, match=reason):
         folder.find("a.png")
     (folder.root / "b.png").symlink_to("pictures/setup.png")
-    assert folder.read("b.png")[1] == b"abc"
+    assert read_own(folder.find("b.png")) == b"abc"
 
 
 def test_folder_that_is_itself_a_link(folder: SiteFolder, tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_folder_that_is_itself_a_link(folder: SiteFolder, tmp_path: Path) -> Non
     hidden = tmp_path / ".hidden"
     folder.root.rename(hidden)
     (tmp_path / "link").symlink_to(hidden)
-    assert SiteFolder(tmp_path / "link").read("pictures/setup.png")[1] == b"abc"
+    assert read_own(SiteFolder(tmp_path / "link").find("pictures/setup.png")) == b"abc"
 
 
 def test_pipes_and_empty_files(folder: SiteFolder) -> None:
@@ -97,17 +97,19 @@ def test_pipes_and_empty_files(folder: SiteFolder) -> None:
         folder.find("pipe")
     (folder.root / "empty.png").touch()
     with pytest.raises(ValueError, match="is empty"):
-        folder.read("empty.png")
+        read_own(folder.find("empty.png"))
     with (folder.root / "large.png").open("wb") as file:
         file.truncate(ownfiles.LARGEST + 1)
     with pytest.raises(ValueError, match="is larger than 100 MB"):
         folder.find("large.png")
 
 
-def test_names(tmp_path: Path) -> None:
+def test_names() -> None:
     """A copy is named after the file and its content, in letters that every system has."""
-    assert content_name(Path("a/Set up (1).PNG"), b"abc", ".png") == "media/set-up-1-ba7816bf.png"
-    assert content_name(Path("数.png"), b"abc", ".png") == "media/file-ba7816bf.png"
-    assert len(content_name(Path("a" * 200), b"abc", ".png")) == 6 + 40 + 13
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert own_file("a", tmp_path, b"abc") == OwnFile("a", tmp_path, 3, digest)
+    path = Path("a/Set up (1).PNG")
+    copy = OwnFile("media/set-up-1-ba7816bf.png", path, 3, digest)
+    assert media_copy(path, b"abc", ".png") == copy
+    assert media_copy(Path("数.png"), b"abc", ".png").uri == "media/file-ba7816bf.png"
+    assert len(media_copy(Path("a" * 200), b"abc", ".png").uri) == 6 + 40 + 13
+    assert own_file("a", path, b"abc") == replace(copy, uri="a")

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 from pydantic.dataclasses import dataclass
 
-from sitegen.core import validation as calls
-from sitegen.core.diagnostics import SourceLocation
+from sitegen.core.diagnostics import SourceLocation, fields_of
 from sitegen.core.errors import ConfigError
 from sitegen.core.files import canonical_json
 from sitegen.figures import registry as figures
@@ -192,7 +191,7 @@ def test_number_with_one_bound() -> None:
 @pytest.mark.parametrize("kind", figure_kinds())
 def test_every_argument_is_explained(kind: str) -> None:
     """Each argument has one sentence, which an author is shown where it is missing."""
-    fields = calls.arguments(figure_kinds()[kind].spec)
+    fields = fields_of(figure_kinds()[kind].spec)
     assert fields.keys() == {field.name for field in dataclasses.fields(figure_kinds()[kind].spec)}
     assert all((field.description or "").endswith(".") for field in fields.values())
 

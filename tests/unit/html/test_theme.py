@@ -93,7 +93,7 @@ def test_own_building_block(tmp_path: Path) -> None:
     ("target", "told"),
     [
         ("secret", "is a link out of the site's folder; put"),
-        ("site/.env", "is a link to a hidden file"),
+        ("site/.env", "is hidden"),
         ("site/nothing", "is a link that leads nowhere"),
     ],
 )

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from sitegen.core.errors import LockedError, PlatformError, RefusedError
-from sitegen.core.files import digest, lock
+from sitegen.core.files import digest, host_mark, lock
 from sitegen.ihdm.card.card import ModelCard, read_card
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.data.prior import read_prior
@@ -206,7 +206,7 @@ def test_two_at_once(tmp_path: Path) -> None:
 
 def test_remains_of_a_killed_save(tmp_path: Path) -> None:
     """What a kill left half written is removed."""
-    remains = tmp_path / ".sitegen-tmp-999999999-1-abcdef"
+    remains = tmp_path / f".sitegen-tmp-{host_mark()}-999999999-1-abcdef"
     remains.write_bytes(b"half a state")
     recipe.train(card(), training(tmp_path), nothing)
     assert not remains.exists()
