@@ -54,11 +54,6 @@ def test_files_are_copied(site: Builder) -> None:
     assert all(name.replace(" ", "%20") in text for name in files)
     figures = json.loads((site.output / "media.json").read_text())["figures"]
     assert [figure["kind"] for figure in figures] == ["trajectories"]
-
-
-def test_warm_build_touches_nothing(site: Builder) -> None:
-    """A second build sees that all is as it should be."""
-    site()
     before = traces(site.output)
     assert not site().changed
     assert traces(site.output) == before

@@ -59,7 +59,10 @@ def test_leftovers_of_the_dead_go(built: Builder) -> None:
 
 
 def test_folder_that_sitegen_did_not_build(built: Builder) -> None:
-    """It is refused, and nothing at all is removed."""
+    """It is refused, as while a build is at work, and nothing at all is removed."""
+    with lock(built.root / ".sitegen/lock"), pytest.raises(LockedError):
+        clean(load_site(built.config))
+    assert built.output.exists()
     (built.output / "media.json").write_text("{}")
     before = traces(built.root)
     with pytest.raises(ConfigError, match="it would be replaced whole"):
@@ -74,13 +77,6 @@ def test_link_to_the_built_folder_stays(built: Builder, tmp_path: Path) -> None:
     clean(load_site(built.config))
     assert built.output.is_symlink()
     assert not (tmp_path / "elsewhere").exists()
-
-
-def test_not_while_a_build_is_at_work(built: Builder) -> None:
-    """Nothing is taken from under its feet."""
-    with lock(built.root / ".sitegen/lock"), pytest.raises(LockedError):
-        clean(load_site(built.config))
-    assert built.output.exists()
 
 
 def test_nothing_to_remove(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -106,21 +105,14 @@ def test_another_path_is_another_model(built: Builder) -> None:
         built(offline=True, strict=True)
 
 
-DAMAGES: dict[str, Callable[[str], str]] = {
-    "nonsense": lambda note: note[:-9],
-    "a list": lambda note: f"[{note}]",
-    "deep": lambda note: "[" * 10_000,
-    "no digest": lambda note: note.replace('"weights":"', '"weights":"x'),
-}
-
-
-@pytest.mark.parametrize("how", DAMAGES)
-def test_damaged_notes(built: Builder, how: str) -> None:
+def test_damaged_notes(built: Builder) -> None:
     """They are as if there were none."""
     leave(built)
-    note = built.root / ".sitegen/weights/cifar.json"
-    note.write_text(DAMAGES[how](note.read_text()))
-    assert built(offline=True).left_out
+    path = built.root / ".sitegen/weights/cifar.json"
+    note = path.read_text()
+    for text in (note[:-9], f"[{note}]", "[" * 10_000, note.replace('"weights":"', '"weights":"x')):
+        path.write_text(text)
+        assert built(offline=True).left_out
     write_page(built.config, CALL)
     with pytest.raises(RefusedError, match="there is no such checkpoint"):
         built(offline=True)

@@ -148,8 +148,11 @@ def test_work_comes_before_frames_and_stills_after_them(tmp_path: Path) -> None:
 
 
 def test_what_was_finished_is_kept(tmp_path: Path) -> None:
-    """The figure before the failure is in the store; the error tells place, figure and cause."""
+    """The figure before a failure is in the store, but no clip that lacks a frame."""
     store = Store(tmp_path)
+    with pytest.raises(TargetError, match="figure-7: 2 frames for 3 levels"):
+        executor(Counting(), tmp_path).render([planned(7)], 1)
+    assert store.get(planned(7).request_digest) is None
     with pytest.raises(RefusedError, match=r"^index\.md:13: figure-13: broke down$"):
         executor(Counting(), tmp_path).render([planned(1), planned(13), planned(2)], 1)
     assert store.get(planned(1).request_digest) is not None
@@ -165,13 +168,6 @@ def test_failure_stops_the_others(tmp_path: Path) -> None:
     assert renderer.frames.get("figure-1", 0) < 3
     assert "figure-3" not in renderer.frames
     assert temporaries(tmp_path) == []
-
-
-def test_clip_that_lacks_a_frame(tmp_path: Path) -> None:
-    """Fewer frames than levels is a failure, not a shorter clip."""
-    with pytest.raises(TargetError, match="figure-7: 2 frames for 3 levels"):
-        executor(Counting(), tmp_path).render([planned(7)], 1)
-    assert Store(tmp_path).get(planned(7).request_digest) is None
 
 
 @pytest.mark.parametrize("kind", [RefusedError, TargetError, LockedError])
