@@ -20,7 +20,7 @@ from sitegen.build.context import BuildOptions
 from sitegen.build.pipeline import build
 from sitegen.build.renderer import FigureRenderer
 from sitegen.core.diagnostics import SourceLocation
-from sitegen.core.errors import ConfigError, PlatformError, RefusedError, TargetError
+from sitegen.core.errors import ConfigError, PlatformError, TargetError
 from sitegen.core.progress import Silent
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import BACKGROUND, default_fps, displayed
@@ -30,9 +30,8 @@ from sitegen.ihdm.process.model import Model
 from sitegen.media.frames import grid, to_uint8, upscale
 from sitegen.models.registry import ModelSource, model_source
 from sitegen.sampling import models as samplers
-from sitegen.sampling.models import HeatSampler, load_heat_sampler, seconds_an_image
+from sitegen.sampling.models import HeatSampler, load_heat_sampler
 from tests.support.builders import CPU, decode, write_page
-from tests.support.hybrids import card as coarse_card
 from tests.support.making import load_heat
 from tests.support.tinymodel import LEVELS, on_one_thread, write_model
 
@@ -62,24 +61,6 @@ def finals(sampler: HeatSampler, samples: Sequence[int], seed: int = 5) -> NDArr
     """The finished images of some samples."""
     *_, last = sampler.begin(seed, samples, None).steps
     return last.mean.numpy()
-
-
-@pytest.mark.parametrize("pixels", [40 * 28 * 28, 5 * 8 * 8, 2 * 8 * 8])
-def test_a_sample_is_the_same_picture_in_any_company(
-    sampler: HeatSampler, pixels: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Alone, among 36, in chunks of 5, in any order, whatever the network's batch; no two alike."""
-    whole = finals(sampler, range(36))
-    monkeypatch.setattr(samplers, "PIXELS_AT_ONCE", pixels)
-    chunks = [finals(sampler, range(start, min(start + 5, 36))) for start in range(0, 36, 5)]
-    scale = np.abs(whole).max()
-    assert np.abs(np.concatenate(chunks) - whole).max() < 1e-5 * scale
-    assert np.abs(finals(sampler, [17])[0] - whole[17]).max() < 1e-5 * scale
-    assert np.abs(finals(sampler, [30, 2, 17])[2] - whole[17]).max() < 1e-5 * scale
-    assert np.abs(finals(sampler, range(36)) - whole).max() < 1e-5 * scale
-    assert np.abs(finals(sampler, range(36), seed=6) - whole).min(axis=0).max() > 0.01
-    flat = whole.reshape(36, -1)
-    assert (np.abs(flat[:, None] - flat[None]).max(-1) + np.eye(36)).min() > 0.01
 
 
 @pytest.mark.parametrize("show", ["state", "mean"])
@@ -112,22 +93,6 @@ def test_job(source: ModelSource, sampler: HeatSampler) -> None:
 def test_pace(source: ModelSource) -> None:
     """Seconds for one image at one level: more than nothing, and less than a second here."""
     assert 0 < FigureRenderer({"tiny": source}, CPU).pace("tiny") < 1
-
-
-def test_pace_of_two_networks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where coarse levels cost less, an image at a level costs the mean over all levels."""
-    now = [0.0]
-
-    class Slow:
-        card = coarse_card()
-        device = torch.device("cpu")
-
-        def __call__(self, states: torch.Tensor, level: int) -> torch.Tensor:
-            now[0] += len(states) * (3.0 if level < 5 else 1.0)
-            return states
-
-    monkeypatch.setattr("sitegen.sampling.models.time.perf_counter", lambda: now[0])
-    assert seconds_an_image(Slow()) == pytest.approx(2.0)  # type: ignore[arg-type]
 
 
 def test_noise_of_the_figure_beats_the_card(source: ModelSource) -> None:
@@ -214,42 +179,6 @@ def test_diverging_model(tmp_path: Path) -> None:
     with pytest.raises(TargetError, match=r"index\.md:1: tiny-trajectories: .*level 3: sample 0"):
         build(config, BuildOptions(CPU), FigureRenderer, Silent())
     assert not (tmp_path / "build").exists()
-
-
-@pytest.mark.parametrize("name", ["weights.safetensors", "prior.safetensors"])
-@pytest.mark.parametrize("pinned", [False, True])
-def test_damaged_file(tmp_path: Path, name: str, pinned: bool) -> None:
-    """A cut file is refused by name, whether or not the card knows its digest."""
-    model = write_model(tmp_path / "tiny", pinned=pinned)
-    (model / name).write_bytes((model / name).read_bytes()[:-9])
-    with pytest.raises(RefusedError, match=name):
-        load_heat_sampler(model_source("tiny", model), CPU)
-
-
-@pytest.mark.parametrize("name", ["weights.safetensors", "prior.safetensors"])
-def test_file_that_changes_while_it_is_read(
-    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The clip would carry the key of other bytes, so it is not made."""
-    model = write_model(tmp_path / "tiny", pinned=False)
-    other = write_model(tmp_path / "other", pinned=False, spoil=0.5)
-    source = model_source("tiny", model)
-    assert {source.weights_sha256, source.prior_sha256}  # as planning a build does
-    replacement = (other / name).read_bytes()
-    if name.startswith("prior"):
-        replacement = replacement.replace(b"blots", b"BLOTS")
-    (model / name).write_bytes(replacement)
-    with pytest.raises(RefusedError, match=rf"{name}: changed while it was read"):
-        load_heat_sampler(source, CPU)
-
-
-def test_model_without_prior(tmp_path: Path, sampler: HeatSampler) -> None:
-    """Refused with what to do, unless a prior is given."""
-    source = model_source("tiny", write_model(tmp_path / "tiny"))
-    bare = replace(source, prior=None, card=replace(source.card, prior=None))
-    with pytest.raises(RefusedError, match="no prior"):
-        load_heat_sampler(bare, CPU)
-    assert load_heat_sampler(bare, CPU, sampler.prior).prior is sampler.prior
 
 
 FULL = "out of memory while computing level 4"

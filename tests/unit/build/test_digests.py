@@ -45,11 +45,8 @@ def leave(site: Builder) -> None:
     shutil.rmtree(site.output)
 
 
-@pytest.mark.parametrize("page", [CALL, GUARDED])
-def test_preset_without_its_checkpoint(built: Builder, page: str) -> None:
+def test_preset_without_its_checkpoint(built: Builder) -> None:
     """The store tells the digest of the weights: nothing vanishes from the page."""
-    write_page(built.config, page)
-    built()
     before = tree_hash(built.output)
     leave(built)
     done = built(offline=True, strict=True)
@@ -118,32 +115,21 @@ def test_damaged_notes(built: Builder) -> None:
         built(offline=True)
 
 
-def test_pinned_weights_need_no_note(built: Builder) -> None:
-    """Their card knows them."""
-    card = built.root / "models/tiny/model.toml"
-    file = 'file = "weights.safetensors"'
-    card.write_text(card.read_text().replace(file, f'{file}\nsha256 = "{"a" * 64}"'))
-    write_page(built.config, CALL.replace("cifar", "tiny"))
-    built()
-    assert not (built.root / ".sitegen/weights/tiny.json").exists()
-
-
 def test_a_card_alone(built: Builder) -> None:
     """Of a model's folder the card is enough, where it pins its parts and there are clips."""
     folder = built.root / "models/tiny"
-    text = (folder / "model.toml").read_text()
-    for part in ("weights", "prior"):
-        file = f'file = "{part}.safetensors"'
-        pinned = digest(folder / f"{part}.safetensors")
-        text = text.replace(file, f'{file}\nsha256 = "{pinned}"')
-    (folder / "model.toml").write_text(text)
-    for part in ("weights", "prior"):
-        (folder / f"{part}.safetensors").rename(built.root / part)
+    card = folder / "model.toml"
+    parts = [folder / f"{name}.safetensors" for name in ("weights", "prior")]
+    for part in parts:
+        file = f'file = "{part.name}"'
+        card.write_text(card.read_text().replace(file, f'{file}\nsha256 = "{digest(part)}"'))
+        part.rename(built.root / part.name)
     write_page(built.config, GUARDED.replace("cifar", "tiny"))
     assert not built(offline=True).reused
-    for part in ("weights", "prior"):
-        (built.root / part).rename(folder / f"{part}.safetensors")
+    for part in parts:
+        (built.root / part.name).rename(part)
     assert built().rendered
-    for part in ("weights", "prior"):
-        (folder / f"{part}.safetensors").unlink()
+    assert not (built.root / ".sitegen/weights/tiny.json").exists()
+    for part in parts:
+        part.unlink()
     assert built(offline=True, strict=True).reused

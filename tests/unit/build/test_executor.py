@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from sitegen.figures.trajectories.spec import Trajectories
 from sitegen.media.encoder import ClipSpec, write_still
 from sitegen.media.frames import Frame
 from sitegen.media.jobs import ClipSource, RenderJob
-from sitegen.media.manifest import MediaFile, ModelRef
+from sitegen.media.manifest import ModelRef
 from tests.support.builders import fake_encode, temporaries
 
 
@@ -40,6 +41,9 @@ def executor(renderer: Renderer, folder: Path) -> RenderExecutor:
 
 
 HERE = {"device": "cpu"}
+
+
+T = TypeVar("T")
 
 
 class Counting:
@@ -116,31 +120,31 @@ def test_work_comes_before_frames_and_stills_after_them(tmp_path: Path) -> None:
     """So frames can show what was computed, and a still what the frames have shown."""
     told: list[str] = []
 
+    def made(word: str, *values: T) -> Iterator[T]:
+        for value in values:
+            told.append(word)
+            yield value
+
     class Painter(Counting):
         """Tells what it is asked for."""
 
         def render_job(self, figure: Figure) -> RenderJob:
             """Two steps of work, a clip of two frames for each page, and a still."""
-            clip = ClipSpec(24.0, 18, 2, (0, 0, 0))
-            clips = {name: ClipSource(clip, self._pages(name)) for name in ("", "dark")}
-            stills = {"strip": self._draw}
+            black, spec = np.zeros((8, 8, 3), np.uint8), ClipSpec(24.0, 18, 2, (0, 0, 0))
+            light, dark = (ClipSource(spec, made(each, black, black)) for each in ("light", "dark"))
             return RenderJob(
-                (0, 0), {}, clips, 2, self._context(), stills, lambda: {"summary": " ".join(told)}
+                levels=(0, 0),
+                parameters={},
+                clips={"": light, "dark": dark},
+                steps=2,
+                work=made("work", None, None),
+                stills={
+                    "strip": lambda folder: write_still(
+                        next(made("still", black)), folder / "s.webp"
+                    )
+                },
+                results=lambda: {"summary": " ".join(told)},
             )
-
-        def _context(self) -> Iterator[None]:
-            for _ in range(2):
-                told.append("work")
-                yield
-
-        def _pages(self, name: str) -> Iterator[Frame]:
-            for _ in range(2):
-                told.append(name or "light")
-                yield np.zeros((8, 8, 3), np.uint8)
-
-        def _draw(self, folder: Path) -> MediaFile:
-            told.append("still")
-            return write_still(np.zeros((8, 8, 3), np.uint8), folder / "strip.webp")
 
     (record,) = executor(Painter(), tmp_path).render([planned(1)], 1).values()
     assert record.results == {"summary": "work work light light dark dark still"}
@@ -162,7 +166,7 @@ def test_what_was_finished_is_kept(tmp_path: Path) -> None:
 
 def test_failure_stops_the_others(tmp_path: Path) -> None:
     """What is under way ends at its next frame, what has not begun does not begin."""
-    renderer = Counting(pause=0.1)
+    renderer = Counting(pause=0.2)
     with pytest.raises(RefusedError, match="figure-13: broke down"):
         executor(renderer, tmp_path).render([planned(1), planned(13), planned(2), planned(3)], 2)
     assert renderer.frames.get("figure-1", 0) < 3

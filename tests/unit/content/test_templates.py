@@ -122,7 +122,6 @@ def test_calling_line(text: str, lines: list[int]) -> None:
 
 def test_our_own_mistakes() -> None:
     """An error inside a function of ours is no fault of the page; a call that does not fit is."""
-
     known: dict[int, str] = {}
 
     def f(number: int) -> str:
