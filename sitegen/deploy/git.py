@@ -179,9 +179,9 @@ def execute(command: Sequence[str], folder: Path, feed: Feed | None = None) -> D
         if feed:
             feed(process)
         out, error = process.communicate()
-    except BaseException:
-        _stop(process, apart=feed is not None)
-        raise
+    finally:
+        if process.returncode is None:
+            _stop(process, apart=feed is not None)
     said = out.decode("utf-8", "replace").strip("\n")
     return Done(process.returncode, said, _told(error.decode("utf-8", "replace")))
 

@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader
 from PIL import Image
 
 from sitegen.build.context import BuildOptions
+from sitegen.build.executor import Encoder
 from sitegen.core.files import lock, temporary_path
 from sitegen.core.progress import Silent
 from sitegen.server.preview import Preview
@@ -111,7 +112,7 @@ def test_begun_with_a_mistake_and_another_folder(config: Path) -> None:
 
 def test_same_folder_as_a_build(server: Running, tmp_path: Path) -> None:
     """When it has settled, the built folder is byte for byte what `sitegen build` makes."""
-    clean = Builder(write_site(tmp_path / "clean"))
+    clean = Builder(write_site(tmp_path / "clean"), encoder=Encoder())
     clean()
     assert tree_hash(server.preview.config.parent / "build") == tree_hash(clean.output)
 
