@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -190,6 +191,11 @@ class Builder:
     def output(self) -> Path:
         """Where the site is built."""
         return self.root / "build"
+
+    @property
+    def figures(self) -> list[dict[str, Any]]:
+        """What `media.json` says of each figure."""
+        return list(json.loads((self.output / "media.json").read_text())["figures"])
 
 
 def decode(path: Path) -> NDArray[np.uint8]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -36,18 +35,16 @@ def test_clips_as_other_programs_see_them(tmp_path: Path) -> None:
     """Levels K … 0, and of each file its bytes, digest, size and frames."""
     site = Builder(write_site(tmp_path, TWO), encoder=Encoder())
     site()
-    value = json.loads((site.output / "media.json").read_text())
-    assert value["version"] == 1
-    assert [figure["id"] for figure in value["figures"]] == ["tiny-trajectories", "second"]
+    assert [figure["id"] for figure in site.figures] == ["tiny-trajectories", "second"]
     weights = digest(site.root / "models/tiny/weights.safetensors")
-    for figure in value["figures"]:
+    for figure in site.figures:
         assert (figure["levels"], figure["page"]) == ([4, 3, 2, 1, 0], "index.html")
         assert figure["models"] == [{"name": "tiny", "sha256": weights}]
         for file in figure["files"].values():
             path = site.output / file["path"]
             assert (path.stat().st_size, digest(path)) == (file["bytes"], file["sha256"])
             assert seen(path) == (file["width"], file["height"], file.get("frames"))
-    listed = {file["path"] for figure in value["figures"] for file in figure["files"].values()}
+    listed = {file["path"] for figure in site.figures for file in figure["files"].values()}
     there = {path.relative_to(site.output).as_posix() for path in site.output.glob("media/*")}
     assert listed == there
 

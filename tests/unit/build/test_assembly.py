@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -52,8 +51,7 @@ def test_files_are_copied(site: Builder) -> None:
     assert MP4 in files.values()
     text = (site.output / "index.html").read_text(encoding="utf-8")
     assert all(name.replace(" ", "%20") in text for name in files)
-    figures = json.loads((site.output / "media.json").read_text())["figures"]
-    assert [figure["kind"] for figure in figures] == ["trajectories"]
+    assert [figure["kind"] for figure in site.figures] == ["trajectories"]
     before = traces(site.output)
     assert not site().changed
     assert traces(site.output) == before

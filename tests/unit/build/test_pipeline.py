@@ -4,7 +4,6 @@ incremental build is the same as a clean one, whoever runs it and where.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -79,9 +78,7 @@ def test_caption_only_renders(built: Builder) -> None:
     assert summary.changed
     assert built.renderer.jobs == []
     assert "Another caption" in (built.output / "index.html").read_text()
-    assert json.loads((built.output / "media.json").read_text())["figures"][0]["caption"] == (
-        "Another caption."
-    )
+    assert built.figures[0]["caption"] == "Another caption."
     assert traces(built.root / ".sitegen" / "objects") == clips
 
 
@@ -120,23 +117,18 @@ def test_what_does_not_decide_the_pixels(built: Builder) -> None:
     assert traces(built.output) == before
 
 
-def test_other_words_of_the_same_figure(built: Builder) -> None:
-    """Defaults written out, and a second page with the same figure, need no new clip."""
+def test_alike_figures_are_rendered_once(built: Builder) -> None:
+    """Defaults written out, another page, another id: one clip; `--only` finds it by either id."""
     write_page(built.config, INDEX.replace("count=4", 'count=4, columns=2, seed=0, show="state"'))
     assert built().changed is False
     write_page(built.config, f"# More\n\n{CALL}\n", "more")
     summary = built()
     assert (summary.rendered, len(summary.reused)) == ((), 2)
-
-
-def test_alike_figures_are_rendered_once(site: Builder) -> None:
-    """Two ids with one request: one clip; `--only` finds it by either id."""
-    twin = CALL.replace(")", ', id="twin")')
-    write_page(site.config, f"{CALL}\n\n{twin}\n")
-    summary = site(only=("tiny-trajectories",))
-    assert site.renderer.jobs == ["tiny-trajectories"]
-    assert summary.rendered == ("tiny-trajectories", "twin")
-    assert len(list((site.output / "media").iterdir())) == 6
+    nine = CALL.replace("4", "9")
+    write_page(built.config, nine + "\n\n" + nine.replace(")", ', id="twin")'))
+    assert built(only=("tiny-trajectories",)).rendered == ("tiny-trajectories", "twin")
+    assert built.renderer.jobs == ["tiny-trajectories"]
+    assert len(list((built.output / "media").iterdir())) == 9
 
 
 STORIES: dict[str, Callable[[Builder], object]] = {
@@ -272,7 +264,7 @@ def test_other_versions_render_nothing_again(built: Builder, dry_run: bool) -> N
 
 def test_environment_is_told(built: Builder) -> None:
     """The manifest and the page say what a clip was made with; a second build here says nothing."""
-    (entry,) = json.loads((built.output / "media.json").read_text())["figures"]
+    (entry,) = built.figures
     assert entry["environment"] == environment(CPU)
     assert environment(CPU)["torch"] in (built.output / "index.html").read_text()
     report = Verbose()
@@ -298,8 +290,7 @@ def test_refilm(built: Builder, options: Mapping[str, Any], rendered: tuple[str,
     assert built(dry_run=True, **options).rendered == ()
     assert [line.split()[2] for line in built.report.lines if "would" in line] == [*rendered][:2]
     assert built(**options).rendered == rendered
-    figures = json.loads((built.output / "media.json").read_text())["figures"]
-    again = {each["id"] for each in figures if each["environment"] == ELSEWHERE}
+    again = {each["id"] for each in built.figures if each["environment"] == ELSEWHERE}
     assert again == {*rendered, "second"}
     assert built().rendered == ()
 
@@ -344,7 +335,7 @@ def test_store_of_an_older_sitegen(built: Builder) -> None:
         store.put(f"{key}-{half}", old, objects)
     for half, seed in ((own, 1), ("0" * 16, 2), ("f" * 16, 0)):
         assert built(offline=True).reused == ("tiny-trajectories",)
-        (entry,) = json.loads((built.output / "media.json").read_text())["figures"]
+        (entry,) = built.figures
         assert (entry["seed"], "environment" in entry) == (seed, False)
         (built.root / f".sitegen/records/{key}-{half}.json").unlink()
     assert built().rendered == ("tiny-trajectories",)
@@ -431,8 +422,12 @@ def test_other_build_finished_first(site: Builder, monkeypatch: pytest.MonkeyPat
     assert (summary.rendered, summary.changed, site.renderer.jobs) == ((), False, [])
 
 
-def test_encoder_is_tried_before_sampling(site: Builder) -> None:
-    """An ffmpeg without libx264 is found before the first step."""
+@pytest.mark.parametrize("folder", [".", ".sitegen"])
+def test_full_disk_is_found_before_sampling(
+    site: Builder, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is rendered that could not be kept, beside the output or in the store, or encoded."""
+    write = Path.write_bytes
 
     def lacking() -> None:
         raise PlatformError("no encoder libx264")
@@ -440,15 +435,6 @@ def test_encoder_is_tried_before_sampling(site: Builder) -> None:
     site.encoder = replace(FAKE_ENCODER, preflight=lacking)
     with pytest.raises(PlatformError, match="libx264"):
         site()
-    assert site.renderer.jobs == []
-
-
-@pytest.mark.parametrize("folder", [".", ".sitegen"])
-def test_full_disk_is_found_before_sampling(
-    site: Builder, folder: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Beside the output, or in the store: nothing is rendered that could not be kept."""
-    write = Path.write_bytes
 
     def full(self: Path, data: bytes) -> int:
         if self.parent == site.root / folder:
