@@ -1,4 +1,8 @@
-"""The site as a value: pages rendered, clips and the author's files, and the manifest."""
+"""The site as a value: pages rendered, clips and the author's files, and the manifest.
+
+What is drawn for it is kept in its store, so that drawing is needed only once; Pillow is imported
+only then, and a build that has everything needs no more than the store.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +11,24 @@ from dataclasses import replace
 from pathlib import Path
 
 from sitegen.build.cache import Store
-from sitegen.build.output import MANIFEST_NAME, CopiedFile, Tree
-from sitegen.build.pictures import draw
+from sitegen.build.output import CopiedFile, Tree
 from sitegen.build.plan import PlannedFigure
 from sitegen.config.schema import Site
 from sitegen.content.pages import Page
+from sitegen.core.files import canonical_json, digest_bytes
+from sitegen.core.urls import MANIFEST
 from sitegen.figures.base import default_alt
 from sitegen.html.heads import FRONT
 from sitegen.html.render import posters_behind, render_site
 from sitegen.html.sitemap import webmap
 from sitegen.html.theme import site_theme
+from sitegen.html.views import DrawnPictures
 from sitegen.media.manifest import Manifest, Media, MediaFile, Record
+
+DRAWING_RECIPE = 1
+"""Raised by hand when the code that draws changes its pixels."""
+
+_NAME = "picture"
 
 
 def assemble(
@@ -25,13 +36,11 @@ def assemble(
     pages: tuple[Page, ...],
     figures: Sequence[PlannedFigure],
     records: Mapping[str, Record],
+    store: Store,
 ) -> Tree:
-    """Everything that the built folder holds. `records`, by request, has one for every job."""
-    manifest = Manifest(
-        tuple(_place(planned, records[planned.request_digest]) for planned in figures)
-    )
-    store = Store(site.cache_dir)
-    return assemble_output(site, pages, manifest, store, store.object)
+    """Everything that the built folder holds. `records`, by request, has one for every figure."""
+    placed = (_place(planned, records[planned.request_digest]) for planned in figures)
+    return assemble_output(site, pages, Manifest(tuple(placed)), store, store.object)
 
 
 def assemble_output(
@@ -58,7 +67,7 @@ def assemble_output(
     texts = render_site(site, pages, manifest, theme, drawn)
     texts |= webmap(site, [page.uri for page in pages])
     tree |= {uri: text.encode() for uri, text in texts.items()}
-    tree[MANIFEST_NAME] = manifest.to_json().encode()
+    tree[MANIFEST] = manifest.to_json().encode()
     tree[".nojekyll"] = b""
     return tree
 
@@ -80,3 +89,49 @@ def _described(words: str, record: Record) -> str:
     """What is to be seen, and what was measured."""
     summary = record.results.get("summary")
     return f"{words}. {summary}" if isinstance(summary, str) else words
+
+
+def draw(site: Site, posters: Mapping[str, Path], front: str | None, store: Store) -> DrawnPictures:
+    """Find or draw the pictures of a site; `posters` are files by their sha256.
+
+    `front` is the sha256 of the front page's, which the card shows. Raises PlatformError where the
+    store cannot be written.
+    """
+    backdrops = {sha256: _backdrop(sha256, path, store) for sha256, path in posters.items()}
+    if site.base_url is None:
+        return DrawnPictures(None, backdrops)
+    return DrawnPictures(_card(site, front, posters[front] if front else None, store), backdrops)
+
+
+def _backdrop(sha256: str, poster: Path, store: Store) -> MediaFile:
+    def make(folder: Path) -> MediaFile:
+        from sitegen.html import social_card
+
+        return social_card.save(social_card.backdrop(poster), folder / "backdrop.webp")
+
+    return _kept(store, ["backdrop", sha256], make)
+
+
+def _card(site: Site, sha256: str | None, poster: Path | None, store: Store) -> MediaFile:
+    words = (site.title, [author.name for author in site.authors], site.venue)
+
+    def make(folder: Path) -> MediaFile:
+        from sitegen.html import social_card
+
+        return social_card.save(social_card.card(poster, *words), folder / "card.png")
+
+    return _kept(store, ["card", sha256, *words], make)
+
+
+def _kept(store: Store, words: list[object], make: Callable[[Path], MediaFile]) -> MediaFile:
+    """The picture that these words decide, from the store or new, at its place."""
+    key = f"drawn-{digest_bytes(canonical_json([DRAWING_RECIPE, *words]).encode())}"
+    record = store.get(key)
+    if record is None:
+        with store.workspace() as folder:
+            file = make(folder)
+            record = Record("drawn", (), 0, {}, (), {_NAME: file})
+            store.put(key, record, {_NAME: folder / file.path})
+    file = record.files[_NAME]
+    stem, suffix = Path(file.path).stem, Path(file.path).suffix
+    return replace(file, path=f"assets/{stem}-{file.sha256[:8]}{suffix}")

@@ -2,7 +2,7 @@
 
     objects/ab/<sha256>   the bytes of an encoded file, read-only, named by their content
     records/<key>.json    what a figure's key stands for; written last
-    asked/<sha256>.json   what was asked for in the first half of a key, named by its content
+    asked/<sha256>.json   what a key is the digest of, so named by it
     weights/<name>.json   the digest of the weights that a model without a pinned one had last
     quarantine/           what was found damaged
     work/                 temporary folders
@@ -21,8 +21,10 @@ import hashlib
 import json
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from sitegen.core.errors import RefusedError, TargetError
 from sitegen.core.files import (
@@ -109,14 +111,14 @@ class Store:
         data = request_json.encode()
         write_atomic(self._root / "asked" / f"{digest_bytes(data)}.json", data)
 
-    def remembered(self) -> tuple[str, ...]:
-        """Everything that was asked for and is still as it was written, in order."""
+    def remembered(self) -> list[dict[str, Any]]:
+        """The objects that were asked for and are still as they were written, in order."""
         found = []
         for path in sorted((self._root / "asked").glob("*.json")):
-            with contextlib.suppress(OSError, UnicodeDecodeError):
+            with contextlib.suppress(OSError, ValueError, RecursionError):
                 data = path.read_bytes()
-                found += [data.decode()] if digest_bytes(data) == path.stem else []
-        return tuple(found)
+                found += [json.loads(data)] if digest_bytes(data) == path.stem else []
+        return [each for each in found if isinstance(each, dict)]
 
     def note_weights(self, name: str, note: str) -> None:
         """Keep a note on the weights of a model, in the place of the one before."""
@@ -186,10 +188,9 @@ class Store:
         with platform_errors(target):
             if target.is_file() and digest(target) == file.sha256:
                 return
-            context = self._root / "work"
-            for folder in (context, target.parent):
+            for folder in (self._root / "work", target.parent):
                 folder.mkdir(parents=True, exist_ok=True)
-            temporary = temporary_path(context)
+            temporary = temporary_path(self._root / "work")
             try:
                 if _copy_flushed(source, temporary) != file.sha256:
                     raise TargetError(f"{source} changed while it was stored; build again")
@@ -197,6 +198,22 @@ class Store:
             finally:
                 temporary.unlink(missing_ok=True)
             flush_folder(target.parent)
+
+
+class ReadOnlyStore(Store):
+    """A store that is only looked at: nothing in it is written, moved or removed."""
+
+    def put(self, key: str, record: Record, sources: Mapping[str, Path]) -> None:
+        """Keep nothing."""
+
+    @contextlib.contextmanager
+    def workspace(self) -> Iterator[Path]:
+        """A new folder elsewhere, gone at the end."""
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+
+    def _quarantine(self, path: Path, why: str) -> None:
+        self._warn(f"{path} is damaged ({why}); its clip is to be made again")
 
 
 def _copy_flushed(source: Path, target: Path) -> str:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 from sitegen.build.cache import PARTS
-from sitegen.build.output import require_ours
+from sitegen.build.output import LOCK_NAME, alone, require_ours
 from sitegen.config.schema import Site
-from sitegen.core.files import lock, platform_errors, sweep
+from sitegen.core.files import platform_errors, sweep
 from sitegen.core.source import shown
-
-_LOCK = "lock"
 
 
 def clean(site: Site, *, store: bool = False) -> list[str]:
@@ -26,7 +23,7 @@ def clean(site: Site, *, store: bool = False) -> list[str]:
     output = Path(os.path.realpath(site.output))
     require_ours(output)
     removed: list[str] = []
-    with _alone(site):
+    with alone(site):
         for folder in (site.cache_dir, site.cache_dir / "work", output.parent):
             before = _names(folder)
             sweep(folder)
@@ -38,15 +35,6 @@ def clean(site: Site, *, store: bool = False) -> list[str]:
     if store:
         _remove_empty(site.cache_dir)
     return removed
-
-
-@contextlib.contextmanager
-def _alone(site: Site) -> Iterator[None]:
-    """Keep builds away for the block, where there have been any."""
-    with contextlib.ExitStack() as held:
-        if site.cache_dir.is_dir():
-            held.enter_context(lock(site.cache_dir / _LOCK))
-        yield
 
 
 def _names(folder: Path) -> set[str]:
@@ -67,8 +55,8 @@ def _remove(path: Path) -> list[str]:
 
 def _remove_empty(folder: Path) -> None:
     """Remove the store's own folder and its lock, if the author keeps nothing else in it."""
-    if _names(folder) <= {_LOCK}:
+    if _names(folder) <= {LOCK_NAME}:
         with platform_errors(folder, "remove"):
-            (folder / _LOCK).unlink(missing_ok=True)
+            (folder / LOCK_NAME).unlink(missing_ok=True)
             with contextlib.suppress(FileNotFoundError):
                 folder.rmdir()

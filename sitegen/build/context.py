@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from sitegen.build.assembly import assemble
-from sitegen.build.cache import Store
+from sitegen.build.cache import ReadOnlyStore, Store
 from sitegen.build.digests import usable, with_known_digests
 from sitegen.build.executor import naming
 from sitegen.build.output import Tree
@@ -18,7 +18,8 @@ from sitegen.config.schema import Site
 from sitegen.content.pages import Page, read_pages
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.diagnostics import config_error, known_words
-from sitegen.core.errors import ConfigError
+from sitegen.core.errors import ConfigError, PlatformError
+from sitegen.core.files import canonical_json, digest_bytes
 from sitegen.core.source import shown
 from sitegen.media.manifest import Record
 from sitegen.models.registry import ModelSource
@@ -26,7 +27,10 @@ from sitegen.models.registry import ModelSource
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """What the command line adds to `site.toml`."""
+    """What the command line adds to `site.toml`.
+
+    refilm: the figures whose clips are made again, none for all; None where nothing is made again
+    """
 
     compute_target: ComputeTarget
     output: Path | None = None
@@ -35,6 +39,7 @@ class BuildOptions:
     strict: bool = False
     dry_run: bool = False
     jobs: int = 1
+    refilm: tuple[str, ...] | None = None
 
 
 Records = Mapping[str, Record]
@@ -43,7 +48,10 @@ Records = Mapping[str, Record]
 
 @dataclass(frozen=True)
 class BuildContext:
-    """What a build has read, and where it reads and writes."""
+    """What a build has read, and where it reads and writes.
+
+    environment: what clips would be made with here; empty where nothing can be rendered
+    """
 
     site: Site
     pages: tuple[Page, ...]
@@ -51,14 +59,32 @@ class BuildContext:
     figures: tuple[PlannedFigure, ...]
     options: BuildOptions
     output: Path
+    environment: Mapping[str, str]
+
+    def store(self, warn: Callable[[str], None] = lambda line: None) -> Store:
+        """The store of the site; a rehearsal only looks at it."""
+        kind = ReadOnlyStore if self.options.dry_run else Store
+        return kind(self.site.cache_dir, warn)
 
     def missing(self, records: Records) -> list[PlannedFigure]:
         """The figures that there is no record of."""
         return [planned for planned in self.figures if planned.request_digest not in records]
 
+    def to_render(self, records: Records) -> list[PlannedFigure]:
+        """What is missing or asked for again and not left out, one of those that are alike."""
+        only, again = self.options.only, self.options.refilm
+        chosen = {
+            planned.request_digest: planned
+            for planned in self.figures
+            if not only or planned.figure.id in only
+            if planned.request_digest not in records
+            or (again is not None and (not again or planned.figure.id in again))
+        }
+        return list(chosen.values())
+
     def tree(self, records: Records) -> Tree:
         """The whole site, when every figure has its record."""
-        return assemble(self.site, self.pages, self.figures, records)
+        return assemble(self.site, self.pages, self.figures, records, self.store())
 
     @property
     def used(self) -> set[str]:
@@ -72,7 +98,7 @@ class BuildContext:
 
     def left_out(self) -> tuple[str, ...]:
         """The models that no figure can show, each with the file that it lacks."""
-        able = self.used | usable(self.sources, Store(self.site.cache_dir))
+        able = self.used | usable(self.sources, self.store())
         lack = {name: source.lacking for name, source in self.sources.items()}
         return tuple(
             f"{name} ({shown(path)})"
@@ -96,44 +122,67 @@ def prepare_site(site: Site, options: BuildOptions) -> BuildContext:
     pages = read_pages(site, usable(sources, store).__contains__)
     # Links are followed now: the folder that is exchanged must be the real one.
     output = Path(os.path.realpath(options.output or site.output))
-    return BuildContext(site, pages, sources, _plan(pages, sources, options), options, output)
+    _require_apart(output, site)
+    figures = _plan(pages, sources)
+    _require_known(options, [planned.figure.id for planned in figures])
+    try:
+        here = environment(options.compute_target)
+    except PlatformError:
+        here = {}
+    return BuildContext(site, pages, sources, figures, options, output, here)
 
 
-def _plan(
-    pages: tuple[Page, ...], sources: Mapping[str, ModelSource], options: BuildOptions
-) -> tuple[PlannedFigure, ...]:
-    known_environment = environment(options.compute_target)
+def _require_apart(output: Path, site: Site) -> None:
+    """Raise ConfigError for an output folder among the author's files or in the store."""
+    folders = [site.root / name for name in ("pages", "theme", "models", "pictures")]
+    folders += [site.cache_dir, *(entry.path for entry in site.models.values())]
+    for folder in (Path(os.path.realpath(each)) for each in folders):
+        if output == folder or folder in output.parents or output in folder.parents:
+            raise ConfigError(
+                f"{output}: overlaps with {shown(folder)}, which holds what the site is made of, "
+                "and would be replaced whole; choose another --output"
+            )
+
+
+def _plan(pages: tuple[Page, ...], sources: Mapping[str, ModelSource]) -> tuple[PlannedFigure, ...]:
     figures, faults = [], []
     for uri, figure in [(page.uri, figure) for page in pages for figure in page.figures]:
         try:
             with naming(figure):
-                figures.append(plan_figure(figure, uri, sources, known_environment))
+                figures.append(plan_figure(figure, uri, sources))
         except ConfigError as error:
             faults.append(error)
     if faults:
         raise config_error(faults)
-    known = [planned.figure.id for planned in figures]
-    for name in options.only:
-        if name not in known:
-            raise ConfigError(f"--only {name}: no page has such a figure{known_words(name, known)}")
     return tuple(figures)
 
 
+def _require_known(options: BuildOptions, known: list[str]) -> None:
+    """Raise ConfigError for a figure that the command line names and no page has."""
+    named = [("--only", name) for name in options.only]
+    named += [("--refilm", name) for name in options.refilm or ()]
+    for option, name in named:
+        if name not in known:
+            words = known_words(name, known)
+            raise ConfigError(f"{option} {name}: no page has such a figure{words}")
+    if options.offline and options.refilm is not None:
+        raise ConfigError("--refilm makes clips again, and --offline makes none; give one of them")
+
+
 def found(
-    figures: Sequence[PlannedFigure], store: Store, options: BuildOptions
+    figures: Iterable[PlannedFigure], store: Store, here: Mapping[str, str]
 ) -> dict[str, Record]:
-    """What the store has of the figures, each read whole."""
-    requests = {planned.request_digest: planned for planned in figures}
-    stored = (
-        (request_digest, _stored(store, planned, options))
-        for request_digest, planned in requests.items()
-    )
-    return {request_digest: record for request_digest, record in stored if record is not None}
+    """What the store has of the figures, by request, each read whole.
+
+    here: the environment, by which one of several clips that an older sitegen made is chosen
+    """
+    digests = dict.fromkeys(planned.request_digest for planned in figures)
+    stored = {each: store.get(each) or _older(store, each, here) for each in digests}
+    return {each: record for each, record in stored.items() if record is not None}
 
 
-def _stored(store: Store, planned: PlannedFigure, options: BuildOptions) -> Record | None:
-    """The record of a figure: this machine's, or any one where it cannot be rendered."""
-    keys = [planned.key] if planned.key else []
-    if options.offline or not keys or not planned.can_render:
-        keys += [key for key in store.keys(f"{planned.request_digest}-") if key not in keys]
+def _older(store: Store, request_digest: str, here: Mapping[str, str]) -> Record | None:
+    """A record of the time when keys told the environment: of this one, else the first."""
+    own = f"{request_digest}-{digest_bytes(canonical_json(here).encode())[:16]}"
+    keys = sorted(store.keys(f"{request_digest}-"), key=lambda key: (key != own, key))
     return next((record for key in keys if (record := store.get(key)) is not None), None)

@@ -37,12 +37,11 @@ def with_known_digests(site: Site, store: Store) -> Mapping[str, ModelSource]:
 def usable(sources: Mapping[str, ModelSource], store: Store) -> set[str]:
     """The models that figures can show: those that are here, and those that the store has seen."""
     here = {name for name, source in sources.items() if source.available}
-    digests = {name: _digests(sources[name]) for name in sources if name not in here}
-    wanted = {name: each for name, each in digests.items() if each is not None}
-    if not wanted:
+    wanted = {name: _digests(source) for name, source in sources.items() if name not in here}
+    if not any(wanted.values()):
         return here
-    rendered = [model for text in store.remembered() for model in _models(text)]
-    return here | {name for name, each in wanted.items() if each in rendered}
+    rendered = [model for each in store.remembered() for model in each.get("models") or ()]
+    return here | {name for name, each in wanted.items() if each is not None and each in rendered}
 
 
 def record_digests(site: Site, sources: Iterable[ModelSource]) -> None:
@@ -75,14 +74,11 @@ def _new_notes(
 
 def _noted(site: Site, name: str, store: Store) -> str | None:
     """The digest in the note on a model, if that is about the same path."""
-    try:
+    with contextlib.suppress(ValueError, RecursionError, TypeError, LookupError):
         note = json.loads(store.weights_note(name) or "")
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(note, dict) or note.get("path") != _place(site, name):
-        return None
-    found = note.get("weights")
-    return found if isinstance(found, str) and _DIGEST.fullmatch(found) else None
+        if note["path"] == _place(site, name) and _DIGEST.fullmatch(note["weights"]):
+            return str(note["weights"])
+    return None
 
 
 def _place(site: Site, name: str) -> str:
@@ -97,13 +93,3 @@ def _digests(source: ModelSource) -> list[str | None] | None:
     with contextlib.suppress(SitegenError):
         return [source.card.digest, source.weights_sha256, source.prior_sha256]
     return None
-
-
-def _models(request_json: str) -> list[object]:
-    """The models of a request that the store remembers."""
-    try:
-        value = json.loads(request_json)
-    except (ValueError, RecursionError):
-        return []
-    models = value.get("models") if isinstance(value, dict) else None
-    return models if isinstance(models, list) else []

@@ -21,8 +21,9 @@ from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import SitegenError, TargetError
 from sitegen.core.progress import Advance, Reporter
 from sitegen.figures.base import Figure
-from sitegen.media.encoder import encode_clip
-from sitegen.media.jobs import ClipSource, RenderJob
+from sitegen.media.encoder import ClipSpec, encode_clip, preflight
+from sitegen.media.frames import Frame
+from sitegen.media.jobs import RenderJob
 from sitegen.media.manifest import MediaFile, Record
 from sitegen.models.registry import ModelSource
 
@@ -43,12 +44,26 @@ RendererFactory = Callable[[Mapping[str, ModelSource], ComputeTarget], Renderer]
 
 
 @dataclass(frozen=True)
+class Encoder:
+    """What makes files of frames, as `encode_clip` does, and sees before that it can."""
+
+    encode: Callable[[Iterable[Frame], ClipSpec, Path], dict[str, MediaFile]] = encode_clip
+    preflight: Callable[[], None] = preflight
+
+
+@dataclass(frozen=True)
 class RenderExecutor:
-    """What renders, where the clips go, where progress is told, and who is told the seconds."""
+    """Renders figures into the store.
+
+    environment: what the clips are made with, for their records
+    timed: told how many seconds each figure took
+    """
 
     renderer: Renderer
     store: Store
     report: Reporter
+    environment: Mapping[str, str]
+    encode: Callable[[Iterable[Frame], ClipSpec, Path], dict[str, MediaFile]] = encode_clip
     timed: Callable[[PlannedFigure, float], None] = lambda planned, seconds: None
 
     def render(self, figures: Sequence[PlannedFigure], workers: int) -> dict[str, Record]:
@@ -60,13 +75,9 @@ class RenderExecutor:
         stop = threading.Event()
         jobs = self._prepared(figures)
         if workers == 1 or len(figures) == 1:
-            return {
-                planned.request_digest: self._render(planned, jobs, stop) for planned in figures
-            }
+            return {each.request_digest: self._render(each, jobs, stop) for each in figures}
         with ThreadPoolExecutor(workers) as pool:
-            futures = {
-                pool.submit(self._render, planned, jobs, stop): planned for planned in figures
-            }
+            futures = {pool.submit(self._render, each, jobs, stop): each for each in figures}
             try:
                 return {
                     futures[done].request_digest: done.result() for done in as_completed(futures)
@@ -97,59 +108,49 @@ class RenderExecutor:
         with naming(planned.figure), self.store.workspace() as folder:
             started = time.monotonic()
             with self.report.rendering(f"rendering {planned.figure.id}", job.length) as advance:
-                files = _write_files(job, folder, _Pace(advance, stop))
-            record = _record(planned, job, files)
-            assert planned.key is not None
-            sources = {name: folder / file.path for name, file in files.items()}
+                files = self._write_files(job, folder, advance, stop)
+            record = Record(
+                kind=planned.figure.kind,
+                models=planned.models,
+                seed=int(job.parameters.get("seed", 0)),
+                parameters=job.parameters,
+                levels=job.levels,
+                files=files,
+                results=job.results(),
+                environment=self.environment,
+            )
             self.store.remember(planned.request_json)
-            self.store.put(planned.key, record, sources)
+            sources = {name: folder / file.path for name, file in files.items()}
+            self.store.put(planned.request_digest, record, sources)
             self.timed(planned, time.monotonic() - started)
             return record
 
-
-@dataclass(frozen=True)
-class _Pace:
-    """Tells each step that is taken, and takes no more when the build is stopped."""
-
-    advance: Advance
-    stop: threading.Event
-
-    def counted(self, steps: Iterable[T]) -> Iterator[T]:
-        """The steps, until the build is stopped."""
-        for step in steps:
-            if self.stop.is_set():
-                raise TargetError(
-                    "stopped, because another figure failed or the build was interrupted"
-                )
-            yield step
-            self.advance()
-
-
-def _write_files(job: RenderJob, folder: Path, pace: _Pace) -> dict[str, MediaFile]:
-    """Make all files of a job in `folder`, by name."""
-    files: dict[str, MediaFile] = {}
-    for _ in pace.counted(job.work):
-        pass
-    for variant, footage in job.clips.items():
-        files |= _clip(job, variant, footage, folder, pace)
-    return files | {name: draw(folder) for name, draw in job.stills.items()}
+    def _write_files(
+        self, job: RenderJob, folder: Path, advance: Advance, stop: threading.Event
+    ) -> dict[str, MediaFile]:
+        """Make all files of a job in `folder`, by name; a variant carries it in their names."""
+        files: dict[str, MediaFile] = {}
+        for _ in _counted(job.work, advance, stop):
+            pass
+        for variant, clip in job.clips.items():
+            inside = folder / variant
+            inside.mkdir(exist_ok=True)
+            made = self.encode(_counted(clip.frames, advance, stop), clip.spec, inside)
+            if made["mp4"].frames != len(job.levels):
+                raise TargetError(f"{made['mp4'].frames} frames for {len(job.levels)} levels")
+            for name, file in made.items():
+                named = f"{name}-{variant}" if variant else name
+                files[named] = _renamed(file, inside, folder, variant) if variant else file
+        return files | {name: draw(folder) for name, draw in job.stills.items()}
 
 
-def _clip(
-    job: RenderJob, variant: str, footage: ClipSource, folder: Path, pace: _Pace
-) -> dict[str, MediaFile]:
-    """Encode one clip; the files of a variant carry it in their names."""
-    if not variant:
-        files = encode_clip(pace.counted(footage.frames), footage.spec, folder)
-        _refuse_length(job, files["mp4"])
-        return files
-    (folder / variant).mkdir()
-    files = encode_clip(pace.counted(footage.frames), footage.spec, folder / variant)
-    _refuse_length(job, files["mp4"])
-    return {
-        f"{name}-{variant}": _renamed(file, folder / variant, folder, variant)
-        for name, file in files.items()
-    }
+def _counted(steps: Iterable[T], advance: Advance, stop: threading.Event) -> Iterator[T]:
+    """The steps, each told when it is done, until the build is stopped."""
+    for step in steps:
+        if stop.is_set():
+            raise TargetError("stopped, because another figure failed or the build was interrupted")
+        yield step
+        advance()
 
 
 def _renamed(file: MediaFile, source: Path, folder: Path, variant: str) -> MediaFile:
@@ -165,22 +166,5 @@ def naming(figure: Figure) -> Iterator[None]:
     try:
         yield
     except SitegenError as error:
-        place = figure.place
-        raise type(error)(f"{place.file}:{place.line}: {figure.id}: {error}") from error
-
-
-def _refuse_length(job: RenderJob, clip: MediaFile) -> None:
-    if clip.frames != len(job.levels):
-        raise TargetError(f"{clip.frames} frames for {len(job.levels)} levels")
-
-
-def _record(planned: PlannedFigure, job: RenderJob, files: Mapping[str, MediaFile]) -> Record:
-    return Record(
-        kind=planned.figure.kind,
-        models=planned.models,
-        seed=int(job.parameters.get("seed", 0)),
-        parameters=job.parameters,
-        levels=job.levels,
-        files=files,
-        results=job.results(),
-    )
+        where = f"{figure.place.file}:{figure.place.line}"
+        raise type(error)(f"{where}: {figure.id}: {error}") from error

@@ -9,23 +9,27 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from stat import S_ISREG
 from typing import Protocol
 
+from sitegen.config.schema import Site
 from sitegen.core.errors import ConfigError, PlatformError, TargetError
 from sitegen.core.files import (
     digest,
     digest_bytes,
     exchange,
+    lock,
     platform_errors,
     require_writable,
     temporary_folder,
 )
+from sitegen.core.urls import MANIFEST
 
-MANIFEST_NAME = "media.json"
+LOCK_NAME = "lock"
+"""What a build holds in the store's folder."""
 
 _FOLDER_MODE, _FILE_MODE = 0o755, 0o644  # whatever the umask, so that a web server can read it
 
@@ -147,6 +151,15 @@ def weight(tree: Tree) -> int:
     )
 
 
+@contextlib.contextmanager
+def alone(site: Site) -> Iterator[None]:
+    """Keep builds away for the block, where there have been any. Raises LockedError."""
+    with contextlib.ExitStack() as held:
+        if site.cache_dir.is_dir():
+            held.enter_context(lock(site.cache_dir / LOCK_NAME))
+        yield
+
+
 def require_ours(output: Path) -> None:
     """Raise ConfigError unless `output` is free, empty, or a folder that sitegen built.
 
@@ -158,9 +171,9 @@ def require_ours(output: Path) -> None:
         if not output.is_dir():
             raise ConfigError(f"{output}: is not a folder; choose another --output")
         names = {path.name for path in output.iterdir()}
-        if names and not _is_manifest(output / MANIFEST_NAME):
+        if names and not _is_manifest(output / MANIFEST):
             raise ConfigError(
-                f"{output}: holds files, and no {MANIFEST_NAME} of sitegen's; "
+                f"{output}: holds files, and no {MANIFEST} of sitegen's; "
                 "it would be replaced whole, so choose an empty or new folder"
             )
         if ".git" in names:
@@ -173,7 +186,7 @@ def require_ours(output: Path) -> None:
 def is_built(output: Path) -> bool:
     """Whether `output` is a folder that sitegen built, and no git repository."""
     with platform_errors(output, "read"):
-        return _is_manifest(output / MANIFEST_NAME) and not (output / ".git").exists()
+        return _is_manifest(output / MANIFEST) and not (output / ".git").exists()
 
 
 def require_room(output: Path) -> None:

@@ -12,23 +12,35 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from sitegen.build.cache import Store
 from sitegen.build.context import BuildContext, BuildOptions, Records, found, prepare
 from sitegen.build.digests import digests_outdated, record_digests
-from sitegen.build.executor import RendererFactory, RenderExecutor, naming
+from sitegen.build.executor import Encoder, RendererFactory, RenderExecutor, naming
 from sitegen.build.explain import refuse_unrenderable
-from sitegen.build.output import is_current, replace_output, require_ours, require_room, weight
-from sitegen.build.plan import PlannedFigure
-from sitegen.build.timings import Speeds
+from sitegen.build.output import (
+    LOCK_NAME,
+    is_current,
+    replace_output,
+    require_ours,
+    require_room,
+    weight,
+)
+from sitegen.build.plan import PlannedFigure, other_environment
+from sitegen.build.timings import Speeds, first_estimate
 from sitegen.config.schema import Site
 from sitegen.core.errors import LockedError, TargetError
 from sitegen.core.files import lock, require_writable, sweep
 from sitegen.core.progress import Reporter, duration
-from sitegen.media.encoder import preflight
+from sitegen.core.urls import INDEX
+
+X264 = Encoder()
 
 
 def build(
-    config: Path, options: BuildOptions, renderer: RendererFactory, report: Reporter
+    config: Path,
+    options: BuildOptions,
+    renderer: RendererFactory,
+    report: Reporter,
+    encoder: Encoder = X264,
 ) -> Summary:
     """Build the site of `config`, or with `dry_run` tell what would be rendered.
 
@@ -39,13 +51,8 @@ def build(
     context = prepare(config, options)
     if options.strict and (absent := context.left_out()):
         raise TargetError(f"--strict: models of site.toml are not there: {', '.join(absent)}")
-    records = found(context.figures, Store(context.site.cache_dir, report.warn), options)
-    report.detail(
-        f"{context.site.root}: {len(context.pages)} page(s), {len(context.figures)} figure(s)"
-    )
-    for planned in context.figures:
-        state = "in the store" if planned.request_digest in records else "to be rendered"
-        report.detail(f"{planned.figure.id}: {state}, key {planned.key or planned.request_digest}")
+    records = found(context.figures, context.store(report.warn), context.environment)
+    _tell_figures(context, records, report)
     if options.dry_run:
         return _rehearse(context, records, renderer, report)
     if (summary := _unchanged(context, records)) is not None:
@@ -53,12 +60,29 @@ def build(
         return summary
     require_ours(context.output)
     with locked(context.site):
-        return _work_on(context, records, renderer, report)
+        return _render_and_replace(context, records, renderer, report, encoder)
+
+
+def _tell_figures(context: BuildContext, records: Records, report: Reporter) -> None:
+    """Tell --verbose where each figure stands, and which were made otherwise than here."""
+    report.detail(
+        f"{context.site.root}: {len(context.pages)} page(s), {len(context.figures)} figure(s)"
+    )
+    for planned in context.figures:
+        record, name = records.get(planned.request_digest), planned.figure.id
+        state = "to be rendered" if record is None else "in the store"
+        report.detail(f"{name}: {state}, key {planned.request_digest}")
+        if record is not None and (other := other_environment(record, context.environment)):
+            report.detail(
+                f"{name}: made with {other}; `sitegen build --refilm {name}` makes it again"
+            )
 
 
 def _unchanged(context: BuildContext, records: Records) -> Summary | None:
     """The summary where the site is as it should be; what killed builds left goes."""
-    if context.missing(records) or digests_outdated(context.site, context.used_sources):
+    if context.missing(records) or context.to_render(records):
+        return None
+    if digests_outdated(context.site, context.used_sources):
         return None
     tree = context.tree(records)
     if not is_current(context.output, tree):
@@ -67,17 +91,21 @@ def _unchanged(context: BuildContext, records: Records) -> Summary | None:
     return summarise(context, (), records, weight(tree))
 
 
-def _work_on(
-    context: BuildContext, records: Records, renderer: RendererFactory, report: Reporter
+def _render_and_replace(
+    context: BuildContext,
+    records: Records,
+    renderer: RendererFactory,
+    report: Reporter,
+    encoder: Encoder,
 ) -> Summary:
     """Render what is missing and put the site in place; the lock is held."""
     require_room(context.output)
     require_writable(context.site.cache_dir)
     remove_leftovers(context)
     # Another build may have rendered some of it before this one had the lock.
-    store = Store(context.site.cache_dir)
-    records = {**records, **found(context.missing(records), store, context.options)}
-    rendered = render_missing(context, records, renderer, report)
+    late = found(context.missing(records), context.store(), context.environment)
+    records = {**records, **late}
+    rendered = render_missing(context, records, renderer, report, encoder)
     records = {**records, **rendered}
     _refuse_warnings(report, context.options)
     if context.missing(records):
@@ -92,7 +120,7 @@ def remove_leftovers(context: BuildContext, *, leaving: bool = False) -> None:
 
     leaving: this process is about to end in the middle of its work, and its own goes as well
     """
-    Store(context.site.cache_dir).sweep(leaving=leaving)
+    context.store().sweep(leaving=leaving)
     for folder in (context.site.cache_dir, context.output.parent):
         sweep(folder, leaving=leaving)
 
@@ -105,47 +133,44 @@ def _refuse_warnings(report: Reporter, options: BuildOptions) -> None:
 
 
 def render_missing(
-    context: BuildContext, records: Records, renderer: RendererFactory, report: Reporter
+    context: BuildContext,
+    records: Records,
+    renderer: RendererFactory,
+    report: Reporter,
+    encoder: Encoder = X264,
 ) -> Records:
-    """Render what is missing and the command line did not leave out; the lock is held.
+    """Render what the command line asks for of what is missing or old; the lock is held.
 
     What the weights were is kept in mind for machines that have none.
 
     Raises as `build` does. What was finished before is kept.
     """
     record_digests(context.site, context.used_sources)
-    options = context.options
-    chosen = _chosen(context, records)
+    options, chosen = context.options, context.to_render(records)
     if not chosen:
         return {}
-    refuse_unrenderable(chosen, Store(context.site.cache_dir), offline=options.offline)
+    refuse_unrenderable(context, records)
     for planned in chosen:
         with naming(planned.figure):
             for name in planned.figure.models:
                 context.sources[name].require_usable()
-    preflight()
-    store = Store(context.site.cache_dir)
-    speeds = Speeds(context.site.cache_dir, options.compute_target)
+    encoder.preflight()
     executor = RenderExecutor(
-        renderer(context.sources, options.compute_target), store, report, speeds.note
+        renderer(context.sources, options.compute_target),
+        context.store(),
+        report,
+        context.environment,
+        encoder.encode,
+        Speeds(context.site.cache_dir, options.compute_target).note,
     )
     return executor.render(chosen, options.jobs)
-
-
-def _chosen(context: BuildContext, records: Records) -> list[PlannedFigure]:
-    """What is to be rendered: what is missing and asked for, one of those that are alike."""
-    only = context.options.only
-    wanted = [
-        planned for planned in context.missing(records) if not only or planned.figure.id in only
-    ]
-    return list({planned.request_digest: planned for planned in wanted}.values())
 
 
 def _rehearse(
     context: BuildContext, records: Records, renderer: RendererFactory, report: Reporter
 ) -> Summary:
     """Tell what would be rendered, and how long that takes by what was measured here."""
-    wanted = _chosen(context, records)
+    wanted = context.to_render(records)
     estimates = _estimates(context, wanted, renderer)
     for planned in wanted:
         place, seconds = planned.figure.place, estimates[planned.request_digest]
@@ -165,26 +190,22 @@ def _estimates(
 ) -> dict[str, float | None]:
     """The seconds that each figure takes, by request: as such figures did, or by a trial now."""
     speeds = Speeds(context.site.cache_dir, context.options.compute_target)
-    found = {planned.request_digest: speeds.estimate(planned) for planned in figures}
-    new = [
-        planned
-        for planned in figures
-        if found[planned.request_digest] is None and planned.key is not None
-    ]
-    if not new:
-        return found
+    estimates = {planned.request_digest: speeds.estimate(planned) for planned in figures}
+    new = [planned for planned in figures if estimates[planned.request_digest] is None]
+    if not new or not context.environment:
+        return estimates
     pace = cache(renderer(context.sources, context.options.compute_target).pace)
     for planned in new:
         with naming(planned.figure):
-            found[planned.request_digest] = speeds.first_estimate(planned, pace)
-    return found
+            estimates[planned.request_digest] = first_estimate(planned, pace)
+    return estimates
 
 
 @contextmanager
 def locked(site: Site) -> Iterator[None]:
     """Hold the site for the block; LockedError, naming the site, while another sitegen does."""
     try:
-        with lock(site.cache_dir / "lock"):
+        with lock(site.cache_dir / LOCK_NAME):
             yield
     except LockedError as error:
         raise LockedError(f"{site.root}: {error}") from None
@@ -215,7 +236,7 @@ class Summary:
         if self.missing or self.rehearsed:
             return [*told, f"{self.output}: left as it was"]
         state = "written" if self.changed else "already up to date"
-        page = (self.output / "index.html").as_uri()
+        page = (self.output / INDEX).as_uri()
         return [*told, f"site: {self.bytes / 1e6:.1f} MB, {state}", f"look at it: {page}"]
 
     def _models(self) -> list[str]:

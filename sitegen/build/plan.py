@@ -1,10 +1,8 @@
 """The plan of a build: which figures it takes, and the key of each.
 
-A key has two halves. The first is the digest of what the author asked for: the spec, the cards,
-the weights and priors, and the recipe of the kind. The second is the digest of what else changes
-pixels: the device, the precision and the versions of torch, numpy, ffmpeg and pillow. A machine
-that only renders, where torch is not installed, does not know the second half and takes any clip
-that was asked for in the same words.
+A key is the digest of what the author asked for: the spec, the cards, the weights and priors, and
+the recipe of the kind. What else changes pixels, the environment, is recorded with a clip and not
+keyed: an upgrade, or a look at the site on another machine, renders nothing again.
 """
 
 from __future__ import annotations
@@ -19,19 +17,18 @@ from sitegen.core.files import canonical_json, digest, digest_bytes, platform_er
 from sitegen.figures.base import Figure, spec_json
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.media.encoder import encoder_version
-from sitegen.media.manifest import ModelRef
+from sitegen.media.manifest import ModelRef, Record
 from sitegen.models.registry import ModelSource
 
 
 @dataclass(frozen=True)
 class PlannedFigure:
-    """A figure of a page with its key; `request` is the digest of what is `asked`.
+    """A figure of a page with its key.
 
     levels, sigmas: K of the figure's first model, and its blur scales σ_B in pixels of levels
         0 … K; none for a model that does not blur
+    request_digest: the key, which is the digest of `request_json`, of all that decides the pixels
     subject: what that model's samples are, where its card says it
-    filmable: whether its models are here; where one is not, any clip that was asked for in the same
-        words will do
     """
 
     figure: Figure
@@ -39,22 +36,13 @@ class PlannedFigure:
     models: tuple[ModelRef, ...]
     levels: int
     request_digest: str
-    environment: str | None
     request_json: str = ""
     sigmas: tuple[float, ...] = ()
     subject: str = ""
-    can_render: bool = True
-
-    @property
-    def key(self) -> str | None:
-        """The name of its record in the store; None where the environment is not known."""
-        return f"{self.request_digest}-{self.environment}" if self.environment else None
 
 
-def plan_figure(
-    figure: Figure, page: str, sources: Mapping[str, ModelSource], known: str | None
-) -> PlannedFigure:
-    """Key a figure; `known` is its `environment`.
+def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -> PlannedFigure:
+    """Key a figure.
 
     Reads and hashes the weights, imports neither torch nor an encoder. Raises ConfigError for
     models that do not fit the figure, RefusedError for weights or a prior that are missing or
@@ -76,11 +64,9 @@ def plan_figure(
         tuple(ModelRef(model.name, model.weights_sha256) for model in models),
         models[0].card.levels,
         digest_bytes(request_json.encode()),
-        known,
         request_json,
         _sigmas(models[0].card),
         models[0].card.subject,
-        all(model.available for model in models),
     )
 
 
@@ -99,10 +85,8 @@ def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:
     for model, kind in zip(models, spec.model_kinds, strict=True):
         if model.card.kind != kind:
             fit = sorted(name for name, each in sources.items() if each.card.kind == kind)
-            words = (
-                f'the model {model.name} is of kind "{model.card.kind}", and this needs "{kind}"'
-            )
-            faults.append(f"{words}: {', '.join(fit) or 'the site has none'}")
+            words = f'the model {model.name} is of kind "{model.card.kind}", and this needs'
+            faults.append(f'{words} "{kind}": {", ".join(fit) or "the site has none"}')
     first = models[0]
     for model in models[1:]:
         if model.card.shape != first.card.shape:
@@ -125,27 +109,17 @@ def _contents(figure: Figure) -> dict[str, str]:
     """The digests of the author's files that the figure shows, by the field that names them."""
     named = {name: getattr(figure.spec, name) for name in figure.spec.files}
     contents = {}
-    for name, file in named.items():
-        if file is not None:
-            with platform_errors(figure.root / file, "read"):
-                contents[name] = digest(figure.root / file)
+    for name, file in ((name, file) for name, file in named.items() if file is not None):
+        with platform_errors(figure.root / file, "read"):
+            contents[name] = digest(figure.root / file)
     return contents
 
 
-def environment(compute_target: ComputeTarget) -> str | None:
-    """Digest of what beside the request changes pixels; None where something is not installed."""
-    try:
-        versions = require_environment()
-    except PlatformError:
-        return None
-    device = compute_target.device.partition(":")[0]
-    return _digest({"device": device, "precision": compute_target.precision, **versions})[:16]
+def environment(compute_target: ComputeTarget) -> Mapping[str, str]:
+    """What clips that are made here are made with: device class, precision and versions.
 
-
-def require_environment() -> Mapping[str, str]:
-    """The versions of what renders; imports none of it.
-
-    Raises PlatformError, saying what is missing, on a machine that can only render.
+    Imports none of it. Raises PlatformError, saying what is missing, on a machine that can only
+    render pages.
     """
     versions = {}
     for name in ("torch", "numpy"):
@@ -153,8 +127,15 @@ def require_environment() -> Mapping[str, str]:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             raise PlatformError(f"{name} is not installed here: `pip install {name}`") from None
-    return {**versions, "encoder": encoder_version()}
+    device = compute_target.device.partition(":")[0]
+    known = {"device": device, "precision": compute_target.precision}
+    return {**known, **versions, "encoder": encoder_version()}
 
 
-def _digest(value: object) -> str:
-    return digest_bytes(canonical_json(value).encode())
+def other_environment(record: Record, here: Mapping[str, str]) -> str:
+    """How a clip was made otherwise than it would be `here`, in words; empty where it was not."""
+    return ", ".join(
+        f"{name} {value} (here {here[name]})"
+        for name, value in sorted(record.environment.items())
+        if here.get(name, value) != value
+    )

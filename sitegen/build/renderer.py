@@ -6,8 +6,6 @@ network sees a few samples at a time, so it hardly grows with the number of samp
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from sitegen.figures.base import Figure
 from sitegen.figures.registry import figure_kinds
 from sitegen.media.jobs import RenderJob
@@ -22,7 +20,4 @@ class FigureRenderer(ModelProvider):
 
         Raises RefusedError for weights or priors that are missing, damaged or do not fit.
         """
-        job = figure_kinds()[figure.kind].sample(self, figure)
-        return replace(
-            job, parameters={**job.parameters, "precision": self.compute_target.precision}
-        )
+        return figure_kinds()[figure.kind].sample(self, figure)

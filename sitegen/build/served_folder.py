@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from sitegen.core.diagnostics import quoted
 from sitegen.core.files import platform_errors
+from sitegen.core.urls import INDEX
 
 _NOWHERE = "https://site.invalid"  # stands for the host, which nobody needs to know
 _THIS_MACHINE = re.compile(r"(.+\.)?localhost|127(\.\d+){1,3}|0\.0\.0\.0|::1", re.I)
@@ -42,7 +43,7 @@ class ServedFolder:
 
     def served(self, name: str) -> str | None:
         """The file that answers for a path as GitHub Pages does: itself, its index, its .html."""
-        choices = [name, posixpath.join(name, "index.html")]
+        choices = [name, posixpath.join(name, INDEX)]
         choices += [] if not name or name.endswith("/") else [f"{name}.html"]
         return next((each for each in choices if each in self.files), None)
 
@@ -159,7 +160,7 @@ def _alike(name: str) -> str:
 
 def missing(folder: ServedFolder, path: str) -> str:
     """Say that nothing answers for a path of the site, and what is meant perhaps."""
-    like = folder.spelled_like(path) or folder.spelled_like(posixpath.join(path, "index.html"))
+    like = folder.spelled_like(path) or folder.spelled_like(posixpath.join(path, INDEX))
     if like is not None:
         return f"is spelled {quoted(like)} in the folder; upper and lower case count on a server"
     return "leads to nothing in the folder; mend the address, or build again"

@@ -1,18 +1,19 @@
 """How long rendering takes: what was measured here tells what the next figure will take.
 
-Each figure that is rendered leaves its time in `speeds.json` of the store, by the models, the
-device and the precision. An estimate scales the measured figure that is nearest in size.
+Each figure that is rendered leaves its time in `speeds.json` of the store, by its kind, the models,
+the device and the precision. An estimate scales the measured figure that is nearest in size.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, Field, TypeAdapter
 
 from sitegen.build.plan import PlannedFigure
 from sitegen.core.compute import ComputeTarget
@@ -20,19 +21,21 @@ from sitegen.core.errors import PlatformError
 from sitegen.core.files import write_atomic
 
 FILE_NAME = "speeds.json"
-_KEPT = 8  # measurements of one model on one device; the latest count
+_KEPT = 8  # measurements of one kind and model on one device; the latest count
 
 
-@dataclass(frozen=True)
-class Measured:
+class Measured(BaseModel):
     """One rendering: how many images the network saw, and the seconds from first frame to last."""
 
-    evaluations: int
-    seconds: float
+    evaluations: Annotated[int, Field(ge=1)]
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+_FILE = TypeAdapter(dict[str, list[Measured]])
 
 
 class Speeds:
-    """The measurements of the store in `root`, for one kind of equipment.
+    """The measurements of the store in `root`, for one compute target.
 
     A file that cannot be read or written is no measurement, and never an error.
     """
@@ -48,59 +51,41 @@ class Speeds:
         if not seen or not math.isfinite(seconds):
             return
         with self._guard, contextlib.suppress(PlatformError):
-            known = _read(self._path)
-            kept = [*known.get(self._key(planned), []), Measured(seen, round(seconds, 3))][-_KEPT:]
-            write_atomic(self._path, _dump({**known, self._key(planned): kept}))
+            known, key = self._read(), self._key(planned)
+            new = Measured(evaluations=seen, seconds=round(seconds, 3))
+            known[key] = [*known.get(key, []), new][-_KEPT:]
+            write_atomic(self._path, _FILE.dump_json(dict(sorted(known.items())), indent=1) + b"\n")
 
     def estimate(self, planned: PlannedFigure) -> float | None:
         """About how many seconds a figure will take; None where its models were not measured."""
         seen = _evaluations(planned)
-        known = _read(self._path).get(self._key(planned), []) if seen else []
+        known = self._read().get(self._key(planned), []) if seen else []
         if not known:
             return None
         nearest = min(reversed(known), key=lambda each: abs(math.log(each.evaluations / seen)))
         return nearest.seconds * seen / nearest.evaluations
 
-    def first_estimate(self, planned: PlannedFigure, pace: Callable[[str], float]) -> float | None:
-        """About how many seconds a figure will take by the `pace` of its models, measured now.
-
-        A pace is in seconds for one image at one level. None for a figure that no network makes,
-        and where nothing can be rendered.
-        """
-        seen = _evaluations(planned)
-        if not seen or planned.key is None:
-            return None
-        return seen * sum(pace(name) for name in planned.figure.models)
-
     def _key(self, planned: PlannedFigure) -> str:
         models = "+".join(model.sha256[:16] for model in planned.models)
         device = self._compute_target.device.partition(":")[0]
-        return f"{models} {device} {self._compute_target.precision}"
+        return f"{planned.figure.kind} {models} {device} {self._compute_target.precision}"
+
+    def _read(self) -> dict[str, list[Measured]]:
+        """The file's measurements; none where it is missing, damaged or not ours."""
+        try:
+            return _FILE.validate_json(self._path.read_bytes())
+        except (OSError, ValueError):
+            return {}
+
+
+def first_estimate(planned: PlannedFigure, pace: Callable[[str], float]) -> float | None:
+    """About how many seconds a figure will take by the `pace` of its models, measured now.
+
+    A pace is in seconds for one image at one level. None for a figure that no network makes.
+    """
+    seen = _evaluations(planned)
+    return seen * sum(pace(name) for name in planned.figure.models) if seen else None
 
 
 def _evaluations(planned: PlannedFigure) -> int:
     return planned.figure.spec.evaluations(planned.levels) if planned.models else 0
-
-
-def _read(path: Path) -> dict[str, list[Measured]]:
-    """The file's measurements; none where it is missing, damaged or not ours."""
-    try:
-        value = json.loads(path.read_bytes())
-        return {key: [_measured(each) for each in entries] for key, entries in value.items()}
-    except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
-        return {}
-
-
-def _measured(entry: Mapping[str, float]) -> Measured:
-    measured = Measured(int(entry["evaluations"]), float(entry["seconds"]))
-    if measured.evaluations < 1 or not 0 <= measured.seconds < math.inf:
-        raise ValueError("out of range")
-    return measured
-
-
-def _dump(known: Mapping[str, list[Measured]]) -> bytes:
-    value = {
-        key: [{"evaluations": each.evaluations, "seconds": each.seconds} for each in entries]
-        for key, entries in known.items()
-    }
-    return (json.dumps(value, sort_keys=True, indent=1) + "\n").encode()

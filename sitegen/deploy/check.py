@@ -6,9 +6,9 @@ What would not work there is an error; what works and had better be otherwise is
 from __future__ import annotations
 
 import gzip
-import posixpath
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from sitegen.build.served_folder import Address, ServedFolder, Target, missing, read_folder
@@ -16,11 +16,13 @@ from sitegen.config.schema import Site
 from sitegen.core.diagnostics import Diagnostic, quoted
 from sitegen.core.errors import TargetError
 from sitegen.core.source import shown
+from sitegen.core.urls import INDEX
 from sitegen.deploy.file_checks import (
     content_problems,
     css_uris,
     local_paths,
     sitemap_uris,
+    suffix,
     webmanifest_uris,
 )
 from sitegen.deploy.html_scan import HtmlScan, Reference, Role, scan
@@ -32,13 +34,33 @@ second and a half of a slow phone's line."""
 NOT_FOUND = "404.html"
 """What GitHub Pages answers with where there is no page, whatever the address."""
 
+LARGE_FILE, LARGEST_FILE = 50 * 2**20, 100 * 2**20
+"""Bytes above which GitHub warns about a file, and above which it refuses one."""
+
+LARGEST_SITE = 10**9
+"""Bytes above which GitHub Pages refuses a site."""
 
 _MARKED_UP = {".html", ".htm", ".svg"}
 _TEXTS = _MARKED_UP | {".css", ".js", ".json", ".xml", ".txt", ".webmanifest"}
+_COMPRESSED = {".html", ".css", ".js", ".json", ".svg", ".xml", ".txt"}  # on the way to a browser
 _NEEDED = {
-    "index.html": "it is the front page",
+    INDEX: "it is the front page",
     ".nojekyll": "without it GitHub leaves out files whose names begin with _",
 }
+_READERS: dict[str, Callable[[str], Iterator[tuple[int, str]]]] = {
+    ".css": css_uris,
+    ".webmanifest": webmanifest_uris,
+    ".xml": sitemap_uris,
+}
+_TOLD: dict[Role, str] = {
+    "link": "the link",
+    "load": "the file",
+    "play": "the clip",
+    "later": "the file",
+    "address": "the address",
+    "label": "the name of an element, by id",
+}
+_SMALLER = "encode it smaller, show fewer samples, or lay it elsewhere and link it"
 
 
 @dataclass(frozen=True)
@@ -123,41 +145,43 @@ class _Check:
     errors: list[Diagnostic] = field(default_factory=list)
     warnings: list[Diagnostic] = field(default_factory=list)
     external: dict[str, str] = field(default_factory=dict)
-    documents: dict[str, HtmlScan] = field(default_factory=dict)
-    drawings: dict[str, HtmlScan] = field(default_factory=dict)
+
+    @cached_property
+    def scans(self) -> dict[str, HtmlScan]:
+        """Pages and drawings, read."""
+        names = [name for name in self.folder.files if suffix(name) in _MARKED_UP]
+        return {name: scan(self._text(name)) for name in names}
+
+    @cached_property
+    def address(self) -> Address:
+        """Where the site is published."""
+        return Address(self.place.base_url)
 
     def run(self) -> Findings:
         """Look at every file."""
-        folder = self.folder
-        for name in folder.files:
-            if (suffix := _suffix(name)) in _MARKED_UP:
-                kept = self.drawings if suffix == ".svg" else self.documents
-                kept[name] = scan(folder.read(name).decode("utf-8", "replace"))
-        for name, what in folder.others.items():
+        files = self.folder.files
+        for name, what in self.folder.others.items():
             self._error(name, None, f"is {what}, which GitHub Pages refuses; copy the file instead")
-        self._add(size_problems(folder))
-        self._add(content_problems(folder))
+        for serious, name, text in (*size_problems(self.folder), *content_problems(self.folder)):
+            (self._error if serious else self._warn)(name, None, text)
         for needed, why in _NEEDED.items():
-            if needed not in folder.files:
+            if needed not in files:
                 self._error(needed, None, f"is missing; {why}; run `sitegen build`")
-        for name in folder.files:
+        for name in files:
             self._texts(name)
-        for name, document in self.documents.items():
-            self._page(name, document)
-        for name, drawing in self.drawings.items():
-            for reference in drawing.references:
+        pages = [name for name in self.scans if suffix(name) != ".svg"]
+        for name, found in self.scans.items():
+            for reference in found.references:
                 self._follow(name, reference)
-        return self._findings()
-
-    def _findings(self) -> Findings:
-        total = sum(self.folder.files.values())
+            if name in pages:
+                self._page(name, found)
         return Findings(
             tuple(sorted(self.errors, key=_order)),
             tuple(sorted(self.warnings, key=_order)),
             dict(sorted(self.external.items())),
-            len(self.documents),
-            len(self.folder.files),
-            total,
+            len(pages),
+            len(files),
+            sum(files.values()),
         )
 
     def _error(self, name: str, line: int | None, text: str) -> None:
@@ -166,46 +190,35 @@ class _Check:
     def _warn(self, name: str, line: int | None, text: str) -> None:
         self.warnings.append(Diagnostic(shown(self.folder.root / name), line, text))
 
-    def _add(self, found: Iterator[tuple[bool, str, str]]) -> None:
-        for serious, name, text in found:
-            (self._error if serious else self._warn)(name, None, text)
+    def _text(self, name: str) -> str:
+        return self.folder.read(name).decode("utf-8", "replace")
 
     def _texts(self, name: str) -> None:
         """Look for what a text file refers to, and for paths of this machine."""
-        suffix = _suffix(name)
-        if suffix not in _TEXTS:
+        kind = suffix(name)
+        if kind not in _TEXTS:
             return
-        text = self.folder.read(name).decode("utf-8", "replace")
-        for line, path in local_paths(text, self.place.private, generic=suffix == ".json"):
-            self._error(name, line, f"names {path}, a path of this machine; remove it")
-        readers: dict[str, Callable[[str], Iterator[tuple[int, str]]]] = {
-            ".css": css_uris,
-            ".webmanifest": webmanifest_uris,
-            ".xml": sitemap_uris,
-        }
-        role: Role = "address" if suffix == ".xml" else "load"
-        for line, uri in readers[suffix](text) if suffix in readers else ():
-            self._follow(name, Reference(uri, line, role, 0))
+        text = self._text(name)
+        for line, path in local_paths(text, self.place.private, generic=kind == ".json"):
+            if self._file(name, path) is None:
+                self._error(name, line, f"names {path}, a path of this machine; remove it")
+        for line, uri in _READERS[kind](text) if kind in _READERS else ():
+            self._follow(name, Reference(uri, line, "address" if kind == ".xml" else "load", 0))
 
-    def _page(self, name: str, document: HtmlScan) -> None:
-        for reference in document.references:
-            self._follow(name, reference)
-        for nameless in document.nameless:
-            self._error(name, nameless.line, nameless.text)
-        for double in (each for each, count in document.ids.items() if count > 1):
+    def _page(self, name: str, page: HtmlScan) -> None:
+        """See that a page has what those need who cannot see it, and what it weighs."""
+        for line, text in page.nameless:
+            self._error(name, line, text)
+        for double in (each for each, count in page.ids.items() if count > 1):
             self._warn(name, None, f"has the id {quoted(double)} more than once; links find one")
-        if document.base:
-            text = f"has the base {quoted(document.base.uri)}, and its links lead elsewhere than "
-            self._error(name, document.base.line, f"{text}they say; remove it")
-        if not document.language:
+        if page.base:
+            text = f"has the base {quoted(page.base.uri)}, and its links lead elsewhere than "
+            self._error(name, page.base.line, f"{text}they say; remove it")
+        if not page.language:
             self._error(name, None, 'does not tell its language; write <html lang="en">')
-        if not document.title:
+        if not page.title:
             self._error(name, None, "has no title; write one into its <title>")
-        self._weigh(name, document)
-
-    def _weigh(self, name: str, document: HtmlScan) -> None:
-        address = Address(self.place.base_url)
-        weight = page_weight(self.folder, address, name, document)
+        weight = self._page_weight(name, page)
         if weight > self.place.budget_kb * 1000:
             text = (
                 f"fetches {weight / 1000:.0f} kB before anything is played, more than its budget "
@@ -215,22 +228,22 @@ class _Check:
 
     def _follow(self, name: str, reference: Reference) -> None:
         """See where a reference leads."""
-        if reference.uri.startswith("data:"):
+        uri, line = reference.uri, reference.line
+        if uri.startswith("data:"):
             return
-        address = Address(self.place.base_url)
-        target = address.target(name, reference.uri)
+        target = self.address.target(name, uri)
         fault = target.fault or self._fault(name, reference, target)
+        what = f"{_TOLD[reference.role]} {quoted(uri)}"
         if fault is not None:
-            self._error(
-                name, reference.line, f"{_TOLD[reference.role]} {quoted(reference.uri)} {fault}"
-            )
-        elif address.is_unsafe(reference.uri):
-            text = (
-                f"{_TOLD[reference.role]} {quoted(reference.uri)} is not encrypted, and browsers "
-            )
-            self._warn(name, reference.line, f"{text}warn of it or refuse it; write https://")
+            self._error(name, line, f"{what} {fault}")
+        elif self.address.is_unsafe(uri):
+            text = f"{what} is not encrypted, and browsers warn of it or refuse it; write https://"
+            self._warn(name, line, text)
         elif target.path is None:
-            self._outside(name, reference)
+            self.external.setdefault(uri, f"{shown(self.folder.root / name)}:{line}")
+            if reference.role in {"load", "play", "later"}:
+                text = f"{what} comes from another server, which may be slow, watch visitors or "
+                self._warn(name, line, f"{text}vanish; copy the file into the site")
 
     def _fault(self, name: str, reference: Reference, target: Target) -> str | None:
         """Why the site has not what is meant, or None."""
@@ -239,64 +252,45 @@ class _Check:
         found = self.folder.served(target.path)
         if found is None:
             return missing(self.folder, target.path)
-        if name == NOT_FOUND and not _is_rooted(reference.uri):
+        rooted = reference.uri.startswith(("/", "#")) or "://" in reference.uri
+        if name == NOT_FOUND and not rooted:
             return f"is relative, and {NOT_FOUND} answers at every address; write it whole"
-        return self._anchor_fault(found, target.fragment)
-
-    def _anchor_fault(self, found: str, fragment: str) -> str | None:
-        document = self.documents.get(found) or self.drawings.get(found)
-        fragment = fragment.partition(":~:")[0]
+        fragment = target.fragment.partition(":~:")[0]
         known = fragment in {"", "top"} or fragment.startswith("svgView(")
-        if document is None or known or fragment in document.ids:
+        if found not in self.scans or known or fragment in self.scans[found].ids:
             return None
         return f"leads to no anchor of {found}; give an element there this id, or mend the link"
 
-    def _outside(self, name: str, reference: Reference) -> None:
-        where = f"{shown(self.folder.root / name)}:{reference.line}"
-        self.external.setdefault(reference.uri, where)
-        if reference.role in {"load", "play", "later"}:
-            text = f"{_TOLD[reference.role]} {quoted(reference.uri)} comes from another server, "
-            text += "which may be slow, watch visitors or vanish; copy the file into the site"
-            self._warn(name, reference.line, text)
+    def _page_weight(self, page: str, found: HtmlScan) -> int:
+        """Bytes that a browser fetches to show it: text compressed, clips only if they start.
 
+        Of pictures in several sizes the heaviest counts, and what is fetched twice counts once.
+        """
+        groups: dict[int, int] = {}
+        seen = {page}
+        for reference in found.references:
+            name = self._file(page, reference.uri) if reference.role == "load" else None
+            if name is not None and name not in seen:
+                seen.add(name)
+                weight = self._weight(name)
+                groups[reference.group] = max(groups.get(reference.group, 0), weight)
+        return self._transferred(page) + sum(groups.values())
 
-_TOLD = {
-    "link": "the link",
-    "load": "the file",
-    "play": "the clip",
-    "later": "the file",
-    "address": "the address",
-    "label": "the name of an element, by id",
-}
+    def _weight(self, name: str) -> int:
+        """What a file costs; a stylesheet brings what it names."""
+        uris = {uri for _, uri in css_uris(self._text(name))} if name.endswith(".css") else set()
+        brought = {self._file(name, uri) for uri in uris} - {None}
+        return sum(self._transferred(each) for each in {name, *brought} if each is not None)
 
+    def _file(self, page: str, uri: str) -> str | None:
+        """The file of the site that answers for an address in a page."""
+        path = self.address.target(page, uri).path
+        return None if path is None else self.folder.served(path)
 
-def _suffix(name: str) -> str:
-    return posixpath.splitext(name)[1].lower()
-
-
-def _is_rooted(uri: str) -> bool:
-    return uri.startswith(("/", "#")) or "://" in uri
-
-
-def _order(problem: Diagnostic) -> tuple[str, int, str]:
-    return problem.file, problem.line or 0, problem.text
-
-
-def _many(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"
-
-
-LARGE_FILE = 50 * 2**20
-"""Bytes above which GitHub warns about a file."""
-
-LARGEST_FILE = 100 * 2**20
-"""Bytes above which GitHub refuses a file."""
-
-LARGEST_SITE = 10**9
-"""Bytes above which GitHub Pages refuses a site."""
-
-_COMPRESSED = {".html", ".css", ".js", ".json", ".svg", ".xml", ".txt"}  # on the way to a browser
-_SMALLER = "encode it smaller, show fewer samples, or lay it elsewhere and link it"
+    def _transferred(self, name: str) -> int:
+        if suffix(name) in _COMPRESSED:
+            return len(gzip.compress(self.folder.read(name), 6))
+        return self.folder.files[name]
 
 
 def size_problems(folder: ServedFolder) -> Iterator[tuple[bool, str, str]]:
@@ -312,41 +306,12 @@ def size_problems(folder: ServedFolder) -> Iterator[tuple[bool, str, str]]:
         yield True, "", text + "leave some clips out, or make them smaller"
 
 
-def page_weight(folder: ServedFolder, address: Address, page: str, document: HtmlScan) -> int:
-    """Bytes that a browser fetches to show the page: text compressed, clips only if they start.
-
-    Of pictures in several sizes the heaviest counts, and what is fetched twice counts once.
-    """
-    groups: dict[int, int] = {}
-    seen = {page}
-    for reference in document.references:
-        name = _file(folder, address, page, reference.uri) if reference.role == "load" else None
-        if name is not None and name not in seen:
-            seen.add(name)
-            weight = _weight(folder, address, name)
-            groups[reference.group] = max(groups.get(reference.group, 0), weight)
-    return _transferred(folder, page) + sum(groups.values())
+def _order(problem: Diagnostic) -> tuple[str, int, str]:
+    return problem.file, problem.line or 0, problem.text
 
 
-def _weight(folder: ServedFolder, address: Address, name: str) -> int:
-    """What a file costs; a stylesheet brings what it names."""
-    weight = _transferred(folder, name)
-    if name.endswith(".css"):
-        uris = {uri for _, uri in css_uris(folder.read(name).decode("utf-8", "replace"))}
-        names = {_file(folder, address, name, uri) for uri in uris} - {None, name}
-        weight += sum(_transferred(folder, each) for each in names if each is not None)
-    return weight
-
-
-def _file(folder: ServedFolder, address: Address, page: str, uri: str) -> str | None:
-    path = address.target(page, uri).path
-    return None if path is None else folder.served(path)
-
-
-def _transferred(folder: ServedFolder, name: str) -> int:
-    if posixpath.splitext(name)[1].lower() in _COMPRESSED:
-        return len(gzip.compress(folder.read(name), 6))
-    return folder.files[name]
+def _many(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"
 
 
 def _mb(size: int) -> str:

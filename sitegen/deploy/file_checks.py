@@ -14,10 +14,9 @@ from sitegen.build.served_folder import ServedFolder, missing
 from sitegen.core.diagnostics import quoted
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import digest, is_lfs_pointer, platform_errors
+from sitegen.core.urls import MANIFEST
 from sitegen.media.manifest import Manifest
 from sitegen.media.mp4 import clip_faults
-
-MANIFEST = "media.json"
 
 _MP4 = {".mp4", ".m4v", ".mov"}
 _OTHER_CLIPS = {".avi", ".mkv", ".wmv", ".flv", ".mpg", ".mpeg", ".ogv"}
@@ -28,6 +27,11 @@ _STOP = r"[^\s\"'<>&)]*"
 
 Found = tuple[bool, str, str]
 """Whether it is an error, the file, and what is wrong with it."""
+
+
+def suffix(name: str) -> str:
+    """The ending of a file's name, in small letters."""
+    return posixpath.splitext(name)[1].lower()
 
 
 def content_problems(folder: ServedFolder) -> Iterator[Found]:
@@ -41,21 +45,20 @@ def content_problems(folder: ServedFolder) -> Iterator[Found]:
 
 
 def _file_problems(folder: ServedFolder, name: str) -> Iterator[Found]:
-    suffix = posixpath.splitext(name)[1].lower()
-    path = folder.root / name
+    kind, path = suffix(name), folder.root / name
     with platform_errors(path, "read"):
         pointer = is_lfs_pointer(path)
     if pointer:
         text = "is a pointer of Git LFS and not the file, and GitHub Pages would serve the pointer"
         yield True, name, f"{text}; run `git lfs pull` and build again"
-    elif suffix in _SHOWN and not folder.files[name]:
+    elif kind in _SHOWN and not folder.files[name]:
         yield True, name, "is empty; put the file there, or build again"
-    elif suffix in _MP4:
+    elif kind in _MP4:
         with platform_errors(path, "read"):
             yield from ((True, name, fault) for fault in clip_faults(path))
-    elif suffix in _OTHER_CLIPS:
+    elif kind in _OTHER_CLIPS:
         yield True, name, "is a clip that browsers do not play; encode it as H.264 in .mp4"
-    elif suffix == ".webm":
+    elif kind == ".webm":
         yield False, name, "is a clip that older iPhones do not play; encode it as H.264 in .mp4"
 
 
@@ -84,7 +87,8 @@ def local_paths(text: str, private: Sequence[Path], *, generic: bool) -> Iterato
     generic: whether any path that looks like somebody's home counts; prose may speak of such
     """
     names = [re.escape(str(path).rstrip("/")) + r"(?![\w.-])" for path in private]
-    pattern = "|".join([r"\bfile:///?", *([rf"(?<![\w.]){_HOMES}"] if generic else []), *names])
+    roots = "|".join([*([_HOMES] if generic else []), *names])
+    pattern = r"\bfile:///?" + (rf"|(?<![\w.~/\\-])(?:{roots})" if roots else "")
     for found in re.finditer(f"(?:{pattern}){_STOP}", text):
         yield text.count("\n", 0, found.start()) + 1, found[0][:100]
 

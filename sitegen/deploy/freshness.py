@@ -6,13 +6,13 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from sitegen.build.cache import Store
 from sitegen.build.context import BuildOptions, found, prepare_site
-from sitegen.build.output import MANIFEST_NAME, differences
+from sitegen.build.output import differences
 from sitegen.config.schema import Site
 from sitegen.core.compute import ComputeTarget, resolve_device, resolve_precision
 from sitegen.core.errors import RefusedError, SitegenError
 from sitegen.core.source import shown
+from sitegen.core.urls import MANIFEST
 from sitegen.media.manifest import Manifest
 
 _MOST = 5  # files that a message names
@@ -53,12 +53,10 @@ def freshness(site: Site, output: Path) -> Freshness:
     """Compare a folder that sitegen built with its sources and the store."""
     device = resolve_device("auto")
     compute_target = ComputeTarget(device, resolve_precision("auto", device))
-    options = BuildOptions(
-        compute_target, output, offline=True
-    )  # whatever was rendered, and wherever
+    options = BuildOptions(compute_target, output, dry_run=True)  # which only looks at the store
     try:
         context = prepare_site(site, options)
-        records = found(context.figures, Store(site.cache_dir), options)
+        records = found(context.figures, context.store(), context.environment)
         if missing := context.missing(records):
             return Freshness(tuple(f"{planned.figure.id} is not rendered" for planned in missing))
         changed, others = differences(output, context.tree(records))
@@ -85,7 +83,7 @@ def _judged(output: Path, changed: tuple[str, ...], others: tuple[str, ...]) -> 
 def _clips(output: Path) -> set[str]:
     """The files of the figures that the folder itself lists."""
     with contextlib.suppress(RefusedError, OSError, UnicodeDecodeError):
-        manifest = Manifest.from_json((output / MANIFEST_NAME).read_text("utf-8"))
+        manifest = Manifest.from_json((output / MANIFEST).read_text("utf-8"))
         return {file.path for each in manifest.figures for file in each.record.files.values()}
     return set()
 

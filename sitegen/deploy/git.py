@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import ghp_import  # type: ignore[import-untyped]
 
 from sitegen.build.served_folder import ServedFolder
 from sitegen.config.schema import Site
 from sitegen.core.errors import PlatformError, PublishError
 from sitegen.core.source import shown
 
-_OF_ANOTHER_REPOSITORY = (
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_COMMON_DIR",
-    "GIT_NAMESPACE",
-    "GIT_PREFIX",
-    "GIT_QUARANTINE_PATH",
-)
+_OF_ANOTHER_REPOSITORY = {
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"),
+    *("GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_PREFIX", "GIT_QUARANTINE_PATH"),
+}
 _USER_IN_ADDRESS = re.compile(r"(?<=://)[^/@\s]+@")
 _MOST_LINES = 30
+Feed = Callable[[subprocess.Popen[bytes]], None]
 _PATIENCE_SECONDS = 5.0
 
 
@@ -72,9 +70,9 @@ class Repository:
             )
         self.common, self.own = map(Path, found.out.splitlines())
 
-    def run(self, *arguments: str, **changes: str) -> Done:
-        """Run git; `changes` go to its environment."""
-        return execute(["git", *arguments], self._root, changes)
+    def run(self, *arguments: str, feed: Feed | None = None) -> Done:
+        """Run git, as `execute` does."""
+        return execute(["git", *arguments], self._root, feed)
 
     def ask(self, *arguments: str) -> str:
         """What git answers. Raises PublishError with git's own words if it fails."""
@@ -88,14 +86,16 @@ class Repository:
         done = self.run("rev-parse", "--quiet", "--verify", f"{ref}^{{commit}}")
         return done.out if done.code == 0 else None
 
-    def tree(self, commit: str) -> str:
-        """The tree of a commit."""
-        return self.ask("rev-parse", f"{commit}^{{tree}}")
-
-    def files(self, commit: str) -> set[str]:
-        """The paths of all files of a commit."""
-        listed = self.ask("ls-tree", "-r", "-z", "--name-only", "--full-tree", commit)
-        return set(listed.split("\0")) - {""}
+    def holds(self, commit: str, folder: ServedFolder, site: Site) -> bool:
+        """Whether a commit has exactly the files of the built folder, and a CNAME for a domain."""
+        listed = self.ask("ls-tree", "-r", "-z", "--full-tree", commit).split("\0")
+        entries = (line.partition("\t") for line in listed if line)
+        known = {name: about.split()[2] for about, _, name in entries}
+        own = {".nojekyll": b""} | ({"CNAME": site.domain.encode()} if site.domain else {})
+        return known.keys() == {*folder.files, *own} and all(
+            _blob(own[name] if name in own else folder.read(name), len(digest)) == digest
+            for name, digest in known.items()
+        )
 
     def checked_out(self) -> set[str]:
         """The branches that somebody works on, here or in another work tree."""
@@ -104,11 +104,9 @@ class Repository:
         head = self.run("symbolic-ref", "--quiet", "HEAD")
         return {*found, head.out.removeprefix("refs/heads/")} - {""}
 
-    def identity(self) -> dict[str, str]:
-        """Who commits, for the environment of git. Raises PublishError if git does not know."""
-        known = re.match(r"(.*) <(.*)> ", self.ask("var", "GIT_COMMITTER_IDENT"))
-        assert known is not None
-        return {"GIT_COMMITTER_NAME": known[1], "GIT_COMMITTER_EMAIL": known[2]}
+    def identity(self) -> str:
+        """Who commits, and when, as git writes it. Raises PublishError if git does not know."""
+        return self.ask("var", "GIT_COMMITTER_IDENT")
 
     def remote(self, name: str, branch: str) -> Remote:
         """Ask a remote where its branch is. Raises PublishError for none, or if it is silent."""
@@ -141,10 +139,10 @@ class Repository:
         path = Path(self.ask("rev-parse", "--show-toplevel"), remote.url)
         url = str(path) if path.exists() else remote.url
         with tempfile.TemporaryDirectory() as scratch:
-            execute(["git", "init", "--quiet", "--bare", "."], Path(scratch), {})
+            execute(["git", "init", "--quiet", "--bare", "."], Path(scratch))
             fetch = ["git", "fetch", "--quiet", "--depth=1", "--filter=blob:limit=4k"]
-            execute([*fetch, url, f"refs/heads/{branch}"], Path(scratch), {})
-            found = execute(["git", "cat-file", "blob", f"FETCH_HEAD:{name}"], Path(scratch), {})
+            execute([*fetch, url, f"refs/heads/{branch}"], Path(scratch))
+            found = execute(["git", "cat-file", "blob", f"FETCH_HEAD:{name}"], Path(scratch))
         return found.out if found.code == 0 else None
 
 
@@ -153,50 +151,54 @@ def public(text: str) -> str:
     return _USER_IN_ADDRESS.sub("", text)
 
 
-def execute(
-    command: Sequence[str], folder: Path, changes: Mapping[str, str], *, apart: bool = False
-) -> Done:
+def _blob(data: bytes, digits: int) -> str:
+    """What git calls a file of that content: in 40 digits by SHA-1, in 64 by SHA-256."""
+    kind = "sha1" if digits == 40 else "sha256"
+    return hashlib.new(kind, b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def execute(command: Sequence[str], folder: Path, feed: Feed | None = None) -> Done:
     """Run a command in a folder and gather what it says; it ends with us, whatever stops us.
 
-    apart: in a session of its own, so that it and what it started can be stopped together; it
-    then cannot ask for a password
+    feed: writes its input. It is then in a session of its own, so that it and what it started can
+        be stopped together, and it cannot ask for a password.
     """
     try:
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env=_environment(changes),
-            stdin=subprocess.DEVNULL,
+            env=_environment(),
+            stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            start_new_session=apart,
+            start_new_session=feed is not None,
         )
     except FileNotFoundError:
         raise PlatformError(f"{command[0]} is not installed, or {folder} is gone") from None
     try:
+        if feed:
+            feed(process)
         out, error = process.communicate()
-    except BaseException:
-        _stop(process, apart=apart)
-        raise
+    finally:
+        if process.returncode is None:
+            _stop(process, apart=feed is not None)
     said = out.decode("utf-8", "replace").strip("\n")
     return Done(process.returncode, said, _told(error.decode("utf-8", "replace")))
 
 
-def _environment(changes: Mapping[str, str]) -> dict[str, str]:
+def _environment() -> dict[str, str]:
     """Ours, without what speaks of another repository; git asks nothing where nobody answers."""
     kept = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER_REPOSITORY}
     kept |= {"LC_ALL": "C.UTF-8", "GIT_OPTIONAL_LOCKS": "0"}
     if not sys.stdin.isatty():
         kept.setdefault("GIT_TERMINAL_PROMPT", "0")
-    return kept | dict(changes)
+    return kept
 
 
 def _stop(process: subprocess.Popen[bytes], *, apart: bool) -> None:
     """End a process, with all that it started where it has a session of its own."""
     with contextlib.suppress(ProcessLookupError):
-        if apart:
-            os.killpg(process.pid, signal.SIGTERM)
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM) if apart else process.terminate()
     try:
         process.wait(_PATIENCE_SECONDS)
     except subprocess.TimeoutExpired:
@@ -211,10 +213,8 @@ def _told(words: str) -> str:
     return public("\n".join(kept)).removeprefix("fatal: ")
 
 
-_STAGED = "sitegen-unfinished-publish"
+_STAGED = "refs/heads/sitegen-unfinished-publish"
 """The branch that a commit stands on while it is made; gone at the end."""
-
-_REPORT = "fast-import: dumping crash report to "
 
 
 @contextlib.contextmanager
@@ -223,49 +223,48 @@ def committed(repository: Repository, folder: ServedFolder, site: Site) -> Itera
 
     Raises PublishError with git's words, or those of a hook of the author's.
     """
-    drop = ("update-ref", "-d", f"refs/heads/{_STAGED}")
-    repository.run(*drop)  # what a killed run left
     try:
         yield _import(repository, folder, site)
     finally:
-        repository.run(*drop)
+        drop_unfinished(repository)
+
+
+def drop_unfinished(repository: Repository) -> None:
+    """Remove the branch that a run which was killed has left, if any."""
+    repository.run("update-ref", "-d", _STAGED)
 
 
 def _import(repository: Repository, folder: ServedFolder, site: Site) -> str:
-    """Let ghp-import make the commit, and see that all files are in it."""
-    words = ["--no-jekyll", "--branch", _STAGED]
-    words += ["--message", f"Publish {site.title}"]
-    words += ["--cname", site.domain] if site.domain else []
-    command = [sys.executable, "-m", "ghp_import", *words, "--", str(folder.root)]
-    with _without_reports(repository):
-        done = execute(command, site.root, repository.identity(), apart=True)
-    commit = repository.commit(f"refs/heads/{_STAGED}")
-    wanted = {*folder.files, ".nojekyll", *(["CNAME"] if site.domain else [])}
-    if done.code or commit is None or repository.files(commit) != wanted:
-        raise PublishError(
-            f"git could not make a commit of {shown(folder.root)}: {_words(done.words)}"
-        )
-    return commit
+    """Let ghp-import tell git the files, and see that all of them are in the commit."""
+    who, message = repository.identity(), f"Publish {site.title}".encode()
 
+    def feed(process: subprocess.Popen[bytes]) -> None:
+        head = f"commit {_STAGED}\ncommitter {who}\ndata {len(message)}\n".encode()
+        ghp_import.write(process, head + message + b"\ndeleteall\n")
+        for name in folder.files:
+            ghp_import.add_file(process, folder.root / name, name)
+        ghp_import.add_nojekyll(process)
+        if site.domain:
+            ghp_import.add_cname(process, site.domain)
 
-@contextlib.contextmanager
-def _without_reports(repository: Repository) -> Iterator[None]:
-    """Remove the report that git leaves among its files where it fails in the block."""
     before = _reports(repository)
     try:
-        yield
+        done = repository.run("fast-import", "--date-format=raw", "--quiet", feed=feed)
     finally:
         for path in _reports(repository) - before:
             path.unlink(missing_ok=True)
+    commit = repository.commit(_STAGED)
+    if done.code or commit is None or not repository.holds(commit, folder, site):
+        words = [line for line in done.words.splitlines() if not line.startswith(_REPORT)]
+        why = "\n".join(words) or "it does not say why"
+        raise PublishError(f"git could not make a commit of {shown(folder.root)}: {why}")
+    return commit
+
+
+_REPORT = "fast-import: dumping crash report to "
 
 
 def _reports(repository: Repository) -> set[Path]:
+    """What git leaves among its files where it fails."""
     folders = {repository.own, repository.common}
     return {path for folder in folders for path in folder.glob("fast_import_crash_*")}
-
-
-def _words(told: str) -> str:
-    """What git and its hooks said, without how ghp-import took it."""
-    git, _, _ = f"\n{told}".partition("\nTraceback (most recent call last):")
-    lines = [line for line in git.splitlines() if line and not line.startswith(_REPORT)]
-    return "\n".join(lines) or told.rpartition("\n")[2] or "it does not say why"

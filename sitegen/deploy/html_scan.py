@@ -39,13 +39,23 @@ _NEEDS_NAME = {
     "canvas": "the canvas has no words",
     "embed": "the object has no words",
 }
+_LOADED: dict[str, Role] = {"src": "load", "data": "load"}
 _NAMED_BY_CONTENT = {"a": "the link", "button": "the button", "summary": "the summary"}
 _SAY = 'say what is to be seen in aria-label="…"'
 
 
-_FOLLOWED = {"a": ("href", "xlink:href"), "area": ("href",), "form": ("action",)}
-_FOLLOWED |= dict.fromkeys(("button", "input"), ("formaction",))
-"""The attributes that lead elsewhere when somebody asks for it."""
+_ATTRIBUTES: dict[str, dict[str, Role]] = {
+    "a": {"href": "link", "xlink:href": "link"},
+    "area": {"href": "link"},
+    "form": {"action": "link"},
+    "button": {"formaction": "link"},
+    "input": {"formaction": "link"},
+    **dict.fromkeys(("img", "script", "iframe", "embed", "object", "source"), _LOADED),
+    "track": {"src": "later"},
+}
+"""What the attributes of an element refer to, wherever it stands."""
+
+_EVEN_EMPTY = {"href", "src", "data"}  # which then mean the page itself
 
 
 @dataclass(frozen=True)
@@ -61,24 +71,17 @@ class Reference:
     group: int
 
 
-@dataclass(frozen=True)
-class Nameless:
-    """Something that those who cannot see it are told nothing about; `text` says what to do."""
-
-    line: int
-    text: str
-
-
 @dataclass
 class HtmlScan:
     """What was found in a page; `ids` counts how often each is given.
 
+    nameless: what those who cannot see it are told nothing about: its line, and what to do
     base: what the page says that its links begin with
     """
 
     references: list[Reference] = field(default_factory=list)
     ids: Counter[str] = field(default_factory=Counter)
-    nameless: list[Nameless] = field(default_factory=list)
+    nameless: list[tuple[int, str]] = field(default_factory=list)
     base: Reference | None = None
     language: bool = False
     title: bool = False
@@ -191,7 +194,7 @@ class _Scanner(HTMLParser):
     def _judge(self, element: _Open) -> None:
         fault = None if element.hidden else _nameless(element)
         if fault:
-            self.found.nameless.append(Nameless(element.line, fault))
+            self.found.nameless.append((element.line, fault))
 
 
 def _has_label(values: Mapping[str, str]) -> bool:
@@ -232,17 +235,23 @@ def _references(
         yield from ((f"#{name_of}", "label") for name_of in values.get(name, "").split())
     for name in _PAINTS:
         yield from ((uri, "load") for _, uri in css_uris(values.get(name, "")))
-    for name in _FOLLOWED.get(tag, ()):
-        if values.get(name) or (name == "href" and name in values):
-            yield values[name], "link"
+    if clip is not None and tag in {"video", "audio", "source"}:
+        yield from _of_clip(values, clip)
+        return
+    for name, role in _ATTRIBUTES.get(tag, {}).items():
+        if values.get(name) or (name in _EVEN_EMPTY and name in values):
+            yield values[name], role
     if tag == "link":
         yield from _of_link(values)
     elif tag == "meta":
         yield from _of_meta(values)
-    elif clip is not None and tag in {"video", "audio", "source"}:
-        yield from _of_clip(values, clip)
+    elif _is_picture_button(tag, values) and "src" in values:
+        yield values["src"], "load"
+    elif tag in {"image", "use"} and (uri := values.get("href", values.get("xlink:href"))):
+        yield uri, "load"
     else:
-        yield from _of_content(tag, values)
+        candidates = values.get("srcset", values.get("imagesrcset", "")).split(",")
+        yield from ((each.split()[0], "load") for each in candidates if each.strip())
 
 
 def _of_link(values: Mapping[str, str]) -> Iterator[tuple[str, Role]]:
@@ -268,18 +277,3 @@ def _of_clip(values: Mapping[str, str], clip: Mapping[str, str]) -> Iterator[tup
     if "src" in values:
         at_once = "autoplay" in clip or clip.get("preload") in {"auto", ""}
         yield values["src"], "load" if at_once else "play"
-
-
-def _of_content(tag: str, values: Mapping[str, str]) -> Iterator[tuple[str, Role]]:
-    for name in ("src", "data"):
-        if name in values and tag in {"img", "script", "iframe", "embed", "object", "source"}:
-            yield values[name], "load"
-    if "src" in values and (tag == "track" or _is_picture_button(tag, values)):
-        yield values["src"], "later" if tag == "track" else "load"
-    if tag in {"image", "use"}:
-        uri = values.get("href", values.get("xlink:href"))
-        if uri:
-            yield uri, "load"
-    for candidate in values.get("srcset", values.get("imagesrcset", "")).split(","):
-        if candidate.strip():
-            yield candidate.split()[0], "load"

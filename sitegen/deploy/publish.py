@@ -8,13 +8,11 @@ what we have seen there.
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sitegen.build.output import is_built
+from sitegen.build.output import alone, is_built
 from sitegen.build.served_folder import ServedFolder, read_folder
 from sitegen.config.schema import Site
 from sitegen.core.errors import PublishError, TargetError
@@ -23,7 +21,7 @@ from sitegen.core.progress import Reporter
 from sitegen.core.source import shown
 from sitegen.deploy.check import check_site
 from sitegen.deploy.freshness import freshness
-from sitegen.deploy.git import Remote, Repository, committed, public
+from sitegen.deploy.git import Remote, Repository, committed, drop_unfinished, public
 
 _NO_BRANCH = re.compile(r"@|([A-Z]+_)?HEAD|(refs|heads|tags|remotes)/.*|-.*|[0-9a-f]{40}")
 """Names that git allows and that would be taken for something else sooner or later."""
@@ -85,22 +83,23 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
     """
     _require_built(output)
     repository = Repository(site.root)
-    with _alone(site, repository):
+    with alone(site), lock(repository.common / "sitegen.lock"):
         _check(site, output, options, report)
         _refuse_other(site, output, options, report)
         remote = _remote(repository, options)
         _keep_domain(repository, remote, site, options)
         folder = read_folder(output)
         address = pages_address(site, remote.url)
+        if not options.dry_run:
+            drop_unfinished(repository)
+        if known := _is_there(repository, folder, remote, site, options):
+            return PublishResult(remote, options.branch, known, False, address)
+        _tell(folder, remote, site, options, report)
         if options.dry_run:
-            _tell(folder, remote, site, options, report)
             return PublishResult(remote, options.branch, None, False, address)
         with committed(repository, folder, site) as commit:
-            changed = not _is_there(repository, commit, remote, options)
-            if changed:
-                _tell(folder, remote, site, options, report)
-                _push(repository, commit, remote, options)
-        return PublishResult(remote, options.branch, commit, changed, address)
+            _push(repository, commit, remote, options)
+        return PublishResult(remote, options.branch, commit, True, address)
 
 
 def pages_address(site: Site, url: str) -> str | None:
@@ -131,16 +130,6 @@ def _require_built(output: Path) -> None:
             f"{shown(output)}: is not a folder that sitegen built (it has no media.json of "
             "sitegen's, or a git repository in it); name the built one with --output"
         )
-
-
-@contextlib.contextmanager
-def _alone(site: Site, repository: Repository) -> Iterator[None]:
-    """Keep builds from exchanging the folder, and others from publishing, for the block."""
-    with contextlib.ExitStack() as held:
-        if site.cache_dir.is_dir():  # a build made it; without one there is no build to fear
-            held.enter_context(lock(site.cache_dir / "lock"))
-        held.enter_context(lock(repository.common / "sitegen.lock"))
-        yield
 
 
 def _check(site: Site, output: Path, options: PublishOptions, report: Reporter) -> None:
@@ -246,13 +235,20 @@ def _tell(
     report.note(f"{verb} {count} files of {size / 1e6:.1f} MB on {place}, {then}{domain}")
 
 
-def _is_there(repository: Repository, commit: str, remote: Remote, options: PublishOptions) -> bool:
-    """Whether the branch holds the same files already, by our hand."""
+def _is_there(
+    repository: Repository,
+    folder: ServedFolder,
+    remote: Remote,
+    site: Site,
+    options: PublishOptions,
+) -> str | None:
+    """The commit of the branch, where it holds the same files already, by our hand."""
     known = remote.tip if remote.tip in _ours(repository, options) else None
-    if known is None or repository.tree(known) != repository.tree(commit):
-        return False
-    repository.ask("update-ref", _ref(options, "published"), known)
-    return True
+    if known is None or not repository.holds(known, folder, site):
+        return None
+    if not options.dry_run:
+        repository.ask("update-ref", _ref(options, "published"), known)
+    return known
 
 
 def _push(repository: Repository, commit: str, remote: Remote, options: PublishOptions) -> None:

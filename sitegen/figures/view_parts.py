@@ -196,11 +196,11 @@ def whole(values: Mapping[str, JSON], name: str) -> int:
 def _origin(media: Media) -> Origin:
     record = media.record
     noise = record.parameters.get("sampling_noise_std")
-    precision = record.parameters.get("precision")
+    precision = record.environment.get("precision", record.parameters.get("precision"))
     silent = _LAYOUT | _TOLD | (set() if record.parameters.get("ddpm") else {"ddim_steps"})
     told = {
         _NAMES.get(name, name.replace("_", " ").capitalize()): format_value(value)
-        for name, value in sorted(record.parameters.items())
+        for name, value in [*sorted(record.parameters.items()), *sorted(record.environment.items())]
         if name not in silent and value is not None
     }
     return Origin(

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from sitegen.config.schema import Site
 from sitegen.content.pages import Page
-from sitegen.core.urls import relative
+from sitegen.core.urls import INDEX, relative
 from sitegen.html.embeds import frames_policy
 from sitegen.html.theme import ICON, SCRIPT, STYLESHEET, Theme
 from sitegen.html.views import Button, Card, Head, Named, Paper
@@ -19,7 +19,7 @@ POLICY = (
 )
 """What a page may load: files of its own site. Nothing connects; Lighthouse asks for robots.txt."""
 
-FRONT = "index.html"
+FRONT = INDEX
 """Where the front page goes."""
 
 _LONGEST = 70  # characters of a title that search engines and tabs show
@@ -46,7 +46,7 @@ def address(site: Site, uri: str) -> str | None:
     """The whole address of something in the site; a folder's is that of its `index.html`."""
     if site.base_url is None:
         return None
-    return f"{base_address(site.base_url)}{uri.removesuffix('index.html')}"
+    return f"{base_address(site.base_url)}{uri.removesuffix(INDEX)}"
 
 
 def base_address(base_url: str) -> str:

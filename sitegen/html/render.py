@@ -16,7 +16,7 @@ from sitegen.config.schema import Site
 from sitegen.content.markdown import Heading
 from sitegen.content.pages import Page
 from sitegen.core.errors import TargetError
-from sitegen.core.urls import relative
+from sitegen.core.urls import MANIFEST, relative
 from sitegen.figures.base import Figure
 from sitegen.figures.registry import figure_view
 from sitegen.figures.view_parts import front_picture
@@ -106,7 +106,7 @@ class _Book:
             moving=bool(clips),
             viewer=any(clip.cells or clip.nodes for clip in clips),
             bibtex=bibtex(self.site) if front else None,
-            manifest=relative("media.json", page.uri) if self.media else None,
+            manifest=relative(MANIFEST, page.uri) if self.media else None,
         )
 
     def _parts(self, page: Page) -> Iterator[Prose | Clip | Still | Photograph | Screen | OwnVideo]:

@@ -40,6 +40,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sitegen.build.output import CopiedFile, open_path
 from sitegen.core.errors import PlatformError
 from sitegen.core.signals import Stop
+from sitegen.core.urls import file_at
 from sitegen.server.inject import CLIENT, PLAIN_POLICY, PREFIX, client_file, plain_page, with_client
 from sitegen.server.preview import Preview
 from sitegen.server.state import PreviewState
@@ -99,10 +100,10 @@ class Server:
         if scene.tree is None:
             return self._plain(scene, scene.error or "The first build is under way.")
         asked = request.path_params["uri"]
-        uri = f"{asked}index.html" if asked == "" or asked.endswith("/") else asked
+        uri = file_at(asked)
         if uri in scene.tree:
             return await run_in_threadpool(self._file, scene, uri)
-        if f"{uri}/index.html" in scene.tree:
+        if file_at(f"{uri}/") in scene.tree:
             return RedirectResponse(f"/{quote(uri)}/", 307)
         if "404.html" in scene.tree:
             return await run_in_threadpool(self._file, scene, "404.html", 404)

@@ -113,13 +113,13 @@ class Preview:
         """Make `work` the one that is shown, with the records that there are for it."""
         if not self._last:
             self._last.update(built_records(context.output))
-        store = Store(context.site.cache_dir, self.report.warn)
+        store = context.store(self.report.warn)
         self._records = {
             request_digest: record
             for request_digest, record in self._records.items()
             if _there(record, store)
         }
-        self._records |= found(context.missing(self._records), store, context.options)
+        self._records |= found(context.missing(self._records), store, context.environment)
         self.context, self._settled = context, False
         self._errors.clear()
         self._changed.notify_all()
@@ -138,7 +138,7 @@ class Preview:
             _place(planned) for planned in context.figures if planned.request_digest not in records
         )
         pages = tuple(without(page, awaited) for page in context.pages)
-        tree = assemble(context.site, pages, shown, records)
+        tree = assemble(context.site, pages, shown, records, context.store())
         self._last |= {_place(planned): records[planned.request_digest] for planned in shown}
         self.scene = replace(
             self.scene,
@@ -165,7 +165,7 @@ class Preview:
             or max(old.levels, default=0) > planned.levels
         ):
             return None
-        return old if _there(old, Store(context.site.cache_dir)) else None
+        return old if _there(old, context.store()) else None
 
     def _await_work(self) -> BuildContext | None:
         """Wait until there is something to render or to put in place; None when closed."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from sitegen.build.output import MANIFEST_NAME, CopiedFile, Tree, is_built
+from sitegen.build.output import CopiedFile, Tree, is_built
 from sitegen.build.served_folder import read_folder
 from sitegen.config.loader import load_site
 from sitegen.content.pages import Page
@@ -18,6 +18,7 @@ from sitegen.core.errors import RefusedError, SitegenError
 from sitegen.core.files import digest
 from sitegen.core.installed import not_installed
 from sitegen.core.site_files import OwnFile
+from sitegen.core.urls import MANIFEST
 from sitegen.figures.base import Figure
 from sitegen.media.manifest import Manifest, Record
 
@@ -67,7 +68,7 @@ def without(page: Page, awaited: Collection[Place]) -> Page:
 def built_records(output: Path) -> Mapping[Place, Record]:
     """The records of the folder that was built last; none where there is none, or it is damaged."""
     try:
-        manifest = Manifest.from_json((output / MANIFEST_NAME).read_text(encoding="utf-8"))
+        manifest = Manifest.from_json((output / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, RefusedError):
         return {}
     return {(media.page, media.id): media.record for media in manifest.figures}

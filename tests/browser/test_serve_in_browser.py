@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.support.browsing import chromium, until
-from tests.support.builders import INDEX, FakeCamera, write_page, write_site
+from tests.support.builders import INDEX, FakeRenderer, write_page, write_site
 from tests.support.previewing import Running, running
 
 OTHER = INDEX.replace("count=4", "count=5")
@@ -112,7 +112,7 @@ def test_first_build_fails(config: Path, page: Page) -> None:
 
 def test_clip_appears_when_it_is_filmed(config: Path, page: Page) -> None:
     """A new figure has its place, then its clip, which plays."""
-    with running(config, FakeCamera(pause=0.3)) as server:
+    with running(config, FakeRenderer(pause=0.3)) as server:
         page.goto(server.address)
         expect(page.get_by_text("There is no clip of this figure yet")).to_be_visible()
         expect(page.get_by_role("status").last).to_contain_text("rendering tiny-trajectories")

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import subprocess
+import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sitegen.build.context import BuildOptions
+from sitegen.build.executor import Encoder
 from sitegen.build.pipeline import Summary, build
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import TargetError
@@ -24,6 +28,7 @@ from sitegen.figures.base import Figure, spec_json
 from sitegen.media.encoder import ClipSpec
 from sitegen.media.frames import Frame
 from sitegen.media.jobs import ClipSource, RenderJob
+from sitegen.media.manifest import MediaFile
 from sitegen.models.registry import ModelSource
 from tests.support.paths import ROOT
 
@@ -76,7 +81,7 @@ def write_page(config: Path, text: str, name: str = "index") -> None:
 
 
 @dataclass
-class FakeCamera:
+class FakeRenderer:
     """Renders noise that depends on the figure and its models' bytes only; remembers what it did.
 
     fail: the id of a figure that breaks down at its third frame
@@ -89,8 +94,8 @@ class FakeCamera:
 
     def __call__(
         self, sources: Mapping[str, ModelSource], compute_target: ComputeTarget
-    ) -> FakeCamera:
-        """Stand in for the class of the real studio as well."""
+    ) -> FakeRenderer:
+        """Stand in for the class of the real renderer as well."""
         self.sources = sources
         return self
 
@@ -118,19 +123,64 @@ class FakeCamera:
             yield generator.integers(0, 256, (16, 16, 3), dtype=np.uint8)
 
 
+def box(kind: bytes, *parts: bytes) -> bytes:
+    """A box of an MP4 file."""
+    return (8 + sum(map(len, parts))).to_bytes(4, "big") + kind + b"".join(parts)
+
+
+def fake_mp4(width: int, height: int, content: bytes) -> bytes:
+    """The boxes of a clip that browsers would play, with `content` in the place of pictures."""
+    size = width.to_bytes(2, "big") + height.to_bytes(2, "big")
+    setup = box(b"avcC", bytes([1, 100, 0, 31, 255, 224, 0]))
+    table = box(b"stsd", bytes(8), box(b"avc1", bytes(24), size, bytes(50), setup))
+    inside = box(b"hdlr", bytes(8), b"vide"), box(b"minf", box(b"stbl", table))
+    return box(b"ftyp") + box(b"moov", box(b"trak", box(b"mdia", *inside))) + box(b"mdat", content)
+
+
+def fake_encode(frames: Iterable[Frame], spec: ClipSpec, folder: Path) -> dict[str, MediaFile]:
+    """Files that hold the digest of the frames, and the last frame; starts no process."""
+    from PIL import Image  # here, since a process may be told that it is not installed
+
+    content, count = hashlib.sha256(repr(spec).encode()), 0
+    for frame in frames:
+        content.update(frame.tobytes())
+        count += 1
+    height, width = frame.shape[:2]
+    wide, high = width * spec.factor, height * spec.factor
+    still = Image.fromarray(frame).resize((wide, high), Image.Resampling.NEAREST)
+    still.save(folder / "clip.webp", lossless=True, method=0)
+    (folder / "clip.mp4").write_bytes(fake_mp4(wide, high, content.digest()))
+    (folder / "clip.gif").write_bytes(b"GIF89a" + content.digest())
+
+    def made(name: str, *about: Any) -> MediaFile:
+        data = (folder / name).read_bytes()
+        return MediaFile(name, len(data), hashlib.sha256(data).hexdigest(), *about)
+
+    return {
+        "mp4": made("clip.mp4", wide, high, count, spec.fps),
+        "gif": made("clip.gif", width, height, count, 15.0),
+        "poster": made("clip.webp", wide, high),
+    }
+
+
+FAKE_ENCODER = Encoder(fake_encode, lambda: None)
+
+
 @dataclass
 class Builder:
-    """Builds a site with the fake camera, and keeps what it told."""
+    """Builds a site with the fake renderer and encoder, and keeps what it told."""
 
     config: Path
-    renderer: FakeCamera = field(default_factory=FakeCamera)
+    renderer: FakeRenderer = field(default_factory=FakeRenderer)
     report: Silent = field(default_factory=Silent)
+    encoder: Encoder = FAKE_ENCODER
 
     def __call__(self, **options: Any) -> Summary:
         """Build; `options` are those of `BuildOptions`."""
         self.renderer.jobs.clear()
         self.report = Silent()
-        return build(self.config, BuildOptions(CPU, **options), self.renderer, self.report)
+        wanted = BuildOptions(**{"compute_target": CPU, **options})
+        return build(self.config, wanted, self.renderer, self.report, self.encoder)
 
     @property
     def root(self) -> Path:
@@ -141,6 +191,11 @@ class Builder:
     def output(self) -> Path:
         """Where the site is built."""
         return self.root / "build"
+
+    @property
+    def figures(self) -> list[dict[str, Any]]:
+        """What `media.json` says of each figure."""
+        return list(json.loads((self.output / "media.json").read_text())["figures"])
 
 
 def decode(path: Path) -> NDArray[np.uint8]:
@@ -189,3 +244,12 @@ def temporaries(folder: Path) -> list[Path]:
 def environment(**changes: str) -> dict[str, str]:
     """The environment of a subprocess that can import sitegen and the tests."""
     return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **changes}
+
+
+def run_sitegen(folder: Path, *words: str | Path, **changes: str) -> CompletedProcess[str]:
+    """Run the command line with the fake renderer in a folder, in a process of its own."""
+    command = [sys.executable, "-m", "tests.support.fakecli", *map(str, words)]
+    variables = environment(**changes)
+    return subprocess.run(
+        command, cwd=folder, env=variables, capture_output=True, text=True, check=False
+    )

@@ -1,4 +1,4 @@
-"""`sitegen` with the fake camera, for tests that need a process of its own.
+"""`sitegen` with the fake renderer, for tests that need a process of its own.
 
 FAKE_PAUSE is the time before each frame in seconds, FAKE_FAIL the figure that breaks down, and
 FAKE_BLOCK names modules, with spaces between, that cannot be imported.
@@ -16,10 +16,10 @@ def main() -> None:
         sys.modules[name] = None  # type: ignore[assignment]  # makes the import fail
     from sitegen.__main__ import main as run
     from sitegen.cli import options as shared
-    from tests.support.builders import FakeCamera
+    from tests.support.builders import FakeRenderer
 
-    camera = FakeCamera(os.environ.get("FAKE_FAIL"), float(os.environ.get("FAKE_PAUSE", "0")))
-    shared.figure_renderer = camera
+    renderer = FakeRenderer(os.environ.get("FAKE_FAIL"), float(os.environ.get("FAKE_PAUSE", "0")))
+    shared.figure_renderer = renderer
     run()
 
 

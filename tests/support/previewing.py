@@ -16,7 +16,7 @@ from sitegen.core.progress import Silent
 from sitegen.core.signals import Stop
 from sitegen.server.app import listening, serve
 from sitegen.server.preview import Preview
-from tests.support.builders import CPU, FakeCamera
+from tests.support.builders import CPU, FakeRenderer
 
 WAIT_S = 20.0
 
@@ -43,7 +43,7 @@ class Running:
     """A preview, what answers for it, and who renders."""
 
     preview: Preview
-    renderer: FakeCamera
+    renderer: FakeRenderer
     report: Silent
     port: int
 
@@ -74,9 +74,9 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(config: Path, renderer: FakeCamera | None = None, port: int = 0) -> Iterator[Running]:
+def running(config: Path, renderer: FakeRenderer | None = None, port: int = 0) -> Iterator[Running]:
     """Serve the site of `config` for the block, at a free port if none is named."""
-    renderer, report, stop = renderer or FakeCamera(), Silent(), Stop()
+    renderer, report, stop = renderer or FakeRenderer(), Silent(), Stop()
     preview = Preview(config, BuildOptions(CPU), renderer, report)
     with listening(port) as listener:
         port = listener.getsockname()[1]

@@ -29,7 +29,7 @@ from sitegen.core import signals
 from sitegen.deploy.check import check_site
 from sitegen.figures.registry import figure_kinds
 from sitegen.ihdm.card.card import ModelCard
-from tests.support.builders import Builder, FakeCamera, environment
+from tests.support.builders import Builder, FakeRenderer, environment
 from tests.support.paths import ROOT
 from tests.support.tinymodel import on_one_thread, pictures, write_model
 
@@ -90,7 +90,7 @@ def desk(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     subprocess.run(["git", "init", "--quiet", "--bare", str(tmp_path / "github.git")], check=True)
     subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
-    monkeypatch.setattr(shared, "figure_renderer", FakeCamera())
+    monkeypatch.setattr(shared, "figure_renderer", FakeRenderer())
     monkeypatch.chdir(folder)
     return folder
 

@@ -15,6 +15,9 @@ from sitegen.cli.options import (
     talk_options,
 )
 
+EVERY = "*"
+"""What --refilm without a figure stands for; no figure is called so."""
+
 
 @click.command()
 @config_option
@@ -25,6 +28,15 @@ from sitegen.cli.options import (
     multiple=True,
     metavar="FIGURE",
     help="Render only this figure; repeatable.",
+    shell_complete=figure_names,
+)
+@click.option(
+    "--refilm",
+    multiple=True,
+    is_flag=False,
+    flag_value=EVERY,
+    metavar="[FIGURE]",
+    help="Make the clips again, or only that of this figure; repeatable.",
     shell_complete=figure_names,
 )
 @click.option("--offline", is_flag=True, help="Render nothing; fail if a clip is not in the store.")
@@ -44,6 +56,7 @@ def build(
     device: str,
     precision: str,
     only: tuple[str, ...],
+    refilm: tuple[str, ...],
     offline: bool,
     strict: bool,
     dry_run: bool,
@@ -51,7 +64,9 @@ def build(
 ) -> None:
     """Render the figures that pages ask for, lay the pages out, and put the site in its folder.
 
-    A clip that was made before is used again; a build that would change nothing touches nothing.
+    A clip that was made before is used again, whatever device, precision and versions it was made
+    with; --refilm makes it again, and --verbose tells where here is another. A build that would
+    change nothing touches nothing.
 
     \b
     Examples:
@@ -59,12 +74,20 @@ def build(
       sitegen build --config paper/site.toml --output /tmp/site
       sitegen build --dry-run
       sitegen build --only mnist-trajectories --device cuda
+      sitegen build --refilm mnist-trajectories --precision float32
     """
     from sitegen.build.context import BuildOptions
     from sitegen.build.pipeline import build
 
     wanted = BuildOptions(
-        compute_target(device, precision), output, only, offline, strict, dry_run, jobs
+        compute_target(device, precision),
+        output,
+        only,
+        offline,
+        strict,
+        dry_run,
+        jobs,
+        None if not refilm else () if EVERY in refilm else refilm,
     )
     console = options.console()
     summary = build(config, wanted, options.figure_renderer, console)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,20 +20,18 @@ from sitegen.build.context import BuildOptions
 from sitegen.build.pipeline import build
 from sitegen.build.renderer import FigureRenderer
 from sitegen.core.diagnostics import SourceLocation
-from sitegen.core.errors import ConfigError, PlatformError, RefusedError, TargetError
+from sitegen.core.errors import ConfigError, PlatformError, TargetError
 from sitegen.core.progress import Silent
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import BACKGROUND, default_fps, displayed
 from sitegen.figures.trajectories.spec import Trajectories
 from sitegen.ihdm.process.device import require_device
 from sitegen.ihdm.process.model import Model
-from sitegen.media.encoder import encode_clip
 from sitegen.media.frames import grid, to_uint8, upscale
 from sitegen.models.registry import ModelSource, model_source
 from sitegen.sampling import models as samplers
-from sitegen.sampling.models import HeatSampler, load_heat_sampler, seconds_an_image
+from sitegen.sampling.models import HeatSampler, load_heat_sampler
 from tests.support.builders import CPU, decode, write_page
-from tests.support.hybrids import card as coarse_card
 from tests.support.making import load_heat
 from tests.support.tinymodel import LEVELS, on_one_thread, write_model
 
@@ -64,29 +63,6 @@ def finals(sampler: HeatSampler, samples: Sequence[int], seed: int = 5) -> NDArr
     return last.mean.numpy()
 
 
-@pytest.mark.parametrize("pixels", [40 * 28 * 28, 5 * 8 * 8, 2 * 8 * 8])
-def test_a_sample_is_the_same_picture_in_any_company(
-    sampler: HeatSampler, pixels: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Alone, among 36, in chunks of 5, after others, in any order, whatever the network's batch."""
-    whole = finals(sampler, range(36))
-    monkeypatch.setattr(samplers, "PIXELS_AT_ONCE", pixels)
-    chunks = [finals(sampler, range(start, min(start + 5, 36))) for start in range(0, 36, 5)]
-    scale = np.abs(whole).max()
-    assert np.abs(np.concatenate(chunks) - whole).max() < 1e-5 * scale
-    assert np.abs(finals(sampler, [17])[0] - whole[17]).max() < 1e-5 * scale
-    assert np.abs(finals(sampler, [30, 2, 17])[2] - whole[17]).max() < 1e-5 * scale
-    assert np.abs(finals(sampler, range(36)) - whole).max() < 1e-5 * scale
-    assert np.abs(finals(sampler, range(36), seed=6) - whole).min(axis=0).max() > 0.01
-
-
-def test_samples_differ(sampler: HeatSampler) -> None:
-    """No two of 36 are the same."""
-    images = finals(sampler, range(36)).reshape(36, -1)
-    distances = np.abs(images[:, None] - images[None]).max(-1)
-    assert (distances + np.eye(36)).min() > 0.01
-
-
 @pytest.mark.parametrize("show", ["state", "mean"])
 def test_what_is_displayed(sampler: HeatSampler, show: str) -> None:
     """First u_K, then states or means as asked for, and in the end the mean."""
@@ -101,13 +77,12 @@ def test_what_is_displayed(sampler: HeatSampler, show: str) -> None:
         np.testing.assert_array_equal(one, other.numpy())
 
 
-def test_shot(source: ModelSource, sampler: HeatSampler) -> None:
+def test_job(source: ModelSource, sampler: HeatSampler) -> None:
     """Levels K … 0; parameters with the card's δ filled in; frames of native size."""
     job = FigureRenderer({"tiny": source}, CPU).render_job(figure(count=5, seed=2))
     assert job.levels == (4, 3, 2, 1, 0)
     assert job.parameters["sampling_noise_std"] == sampler.model.card.sampling_noise_std
     assert job.parameters["seed"] == 2
-    assert job.parameters["precision"] == CPU.precision
     assert json.loads(json.dumps(job.parameters)) == job.parameters
     frames = list(job.clips[""].frames)
     assert {frame.shape for frame in frames} == {(2 * 8, 3 * 8, 3)}
@@ -118,22 +93,6 @@ def test_shot(source: ModelSource, sampler: HeatSampler) -> None:
 def test_pace(source: ModelSource) -> None:
     """Seconds for one image at one level: more than nothing, and less than a second here."""
     assert 0 < FigureRenderer({"tiny": source}, CPU).pace("tiny") < 1
-
-
-def test_pace_of_two_networks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where coarse levels cost less, an image at a level costs the mean over all levels."""
-    now = [0.0]
-
-    class Slow:
-        card = coarse_card()
-        device = torch.device("cpu")
-
-        def __call__(self, states: torch.Tensor, level: int) -> torch.Tensor:
-            now[0] += len(states) * (3.0 if level < 5 else 1.0)
-            return states
-
-    monkeypatch.setattr("sitegen.sampling.models.time.perf_counter", lambda: now[0])
-    assert seconds_an_image(Slow()) == pytest.approx(2.0)  # type: ignore[arg-type]
 
 
 def test_noise_of_the_figure_beats_the_card(source: ModelSource) -> None:
@@ -154,18 +113,22 @@ def test_default_rate(levels: int, fps: float) -> None:
     assert default_fps(levels) == fps
 
 
-def test_first_and_last_frame_of_a_built_clip(tmp_path: Path, source: ModelSource) -> None:
+def write_site(folder: Path, **model: Any) -> Path:
+    """A site with one figure of a tiny model that was written for it."""
+    write_model(folder / "models" / "tiny", **model)
+    (folder / "site.toml").write_text('title = "A title"\n[models.tiny]\npath = "models/tiny"\n')
+    (folder / "pages").mkdir()
+    write_page(folder / "site.toml", '{{ trajectories("tiny", count=4) }}\n')
+    return folder / "site.toml"
+
+
+def test_first_and_last_frame_of_a_built_clip(tmp_path: Path) -> None:
     """Through page, encoder and player: first the initial states, last the final means."""
-    config = tmp_path / "site.toml"
-    model = write_model(tmp_path / "models" / "tiny")
-    config.write_text('title = "A title"\n[models.tiny]\npath = "models/tiny"\n')
-    (tmp_path / "pages").mkdir()
-    write_page(config, '{{ trajectories("tiny", count=4) }}\n')
-    build(config, BuildOptions(CPU), FigureRenderer, Silent())
+    build(write_site(tmp_path), BuildOptions(CPU), FigureRenderer, Silent())
     entry = json.loads((tmp_path / "build/media.json").read_text())["figures"][0]
     frames = decode(tmp_path / "build" / entry["files"]["mp4"]["path"])
     assert len(frames) == len(entry["levels"]) == LEVELS + 1
-    sampler = load_heat_sampler(model_source("tiny", model), CPU)
+    sampler = load_heat_sampler(model_source("tiny", tmp_path / "models/tiny"), CPU)
     u_K = sampler.begin(0, range(4), None).u_K.numpy()
     for frame, images in ((frames[0], u_K), (frames[-1], finals(sampler, range(4), seed=0))):
         sheet = grid(to_uint8(images), 2, BACKGROUND)
@@ -194,23 +157,15 @@ def test_each_model_is_loaded_once(source: ModelSource, monkeypatch: pytest.Monk
     assert loaded == [source.weights]
 
 
-@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "cpu:0", "CPU", "", "cuda:0:1"])
-def test_no_device(device: str) -> None:
-    """What is no device is a mistake."""
-    with pytest.raises(ConfigError, match="there is auto, cpu, cuda and cuda:N"):
-        require_device(device)
-
-
-@pytest.mark.parametrize("device", ["cuda", "cuda:0"])
-def test_no_gpu(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A GPU that is not there is the machine's lack, told before anything is loaded."""
+def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is no device is a mistake; a GPU that is not there is told before anything is loaded."""
+    for device in ("gpu", "cuda:", "cuda:x", "cpu:0", "CPU", "", "cuda:0:1"):
+        with pytest.raises(ConfigError, match="there is auto, cpu, cuda and cuda:N"):
+            require_device(device)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(PlatformError, match="no GPU here; use --device cpu"):
-        FigureRenderer({}, replace(CPU, device=device))
-
-
-def test_too_few_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The number of a GPU must be one of those there are."""
+    for device in ("cuda", "cuda:0"):
+        with pytest.raises(PlatformError, match="no GPU here; use --device cpu"):
+            FigureRenderer({}, replace(CPU, device=device))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     require_device("cuda:1")
@@ -220,92 +175,37 @@ def test_too_few_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_diverging_model(tmp_path: Path) -> None:
     """It stops with page, line, figure and level, and no site is made."""
-    write_model(tmp_path / "models" / "tiny", spoil=1e6)
-    config = tmp_path / "site.toml"
-    config.write_text('title = "A title"\n[models.tiny]\npath = "models/tiny"\n')
-    (tmp_path / "pages").mkdir()
-    write_page(config, '{{ trajectories("tiny", count=4) }}\n')
+    config = write_site(tmp_path, spoil=1e6)
     with pytest.raises(TargetError, match=r"index\.md:1: tiny-trajectories: .*level 3: sample 0"):
         build(config, BuildOptions(CPU), FigureRenderer, Silent())
     assert not (tmp_path / "build").exists()
 
 
-@pytest.mark.parametrize("name", ["weights.safetensors", "prior.safetensors"])
-@pytest.mark.parametrize("pinned", [False, True])
-def test_damaged_file(tmp_path: Path, name: str, pinned: bool) -> None:
-    """A cut file is refused by name, whether or not the card knows its digest."""
-    model = write_model(tmp_path / "tiny", pinned=pinned)
-    (model / name).write_bytes((model / name).read_bytes()[:-9])
-    with pytest.raises(RefusedError, match=name):
-        load_heat_sampler(model_source("tiny", model), CPU)
-
-
-@pytest.mark.parametrize("name", ["weights.safetensors", "prior.safetensors"])
-def test_file_that_changes_while_it_is_read(
-    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The clip would carry the key of other bytes, so it is not made."""
-    model = write_model(tmp_path / "tiny", pinned=False)
-    other = write_model(tmp_path / "other", pinned=False, spoil=0.5)
-    source = model_source("tiny", model)
-    assert {source.weights_sha256, source.prior_sha256}  # as planning a build does
-    replacement = (other / name).read_bytes()
-    if name.startswith("prior"):
-        replacement = replacement.replace(b"blots", b"BLOTS")
-    (model / name).write_bytes(replacement)
-    with pytest.raises(RefusedError, match=rf"{name}: changed while it was read"):
-        load_heat_sampler(source, CPU)
-
-
-def test_model_without_prior(tmp_path: Path, sampler: HeatSampler) -> None:
-    """Refused with what to do, unless a prior is given."""
-    source = model_source("tiny", write_model(tmp_path / "tiny"))
-    bare = replace(source, prior=None, card=replace(source.card, prior=None))
-    with pytest.raises(RefusedError, match="no prior"):
-        load_heat_sampler(bare, CPU)
-    assert load_heat_sampler(bare, CPU, sampler.prior).prior is sampler.prior
+FULL = "out of memory while computing level 4"
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "told", "words"),
     [
-        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
-        RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to"),
-        MemoryError(),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), PlatformError, FULL),
+        (RuntimeError("DefaultCPUAllocator: not enough memory: you"), PlatformError, FULL),
+        (MemoryError(), PlatformError, FULL),
+        (RuntimeError("shapes do not match"), RuntimeError, "shapes do not match"),
     ],
 )
 def test_out_of_memory(
-    source: ModelSource, error: Exception, monkeypatch: pytest.MonkeyPatch
+    source: ModelSource,
+    error: Exception,
+    told: type[Exception],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Full memory, in torch's several ways of saying so, is told as such."""
+    """Full memory, in torch's several ways of saying so, is told as such, and a bug is not."""
 
     def fail(self: Model, u: Tensor, level: int) -> Tensor:
         raise error
 
     job = FigureRenderer({"tiny": source}, CPU).render_job(figure(count=1))
     monkeypatch.setattr(Model, "forward", fail)
-    with pytest.raises(PlatformError, match="out of memory while computing level 4"):
+    with pytest.raises(told, match=words):
         list(job.clips[""].frames)
-
-
-def test_other_errors_of_torch_stay(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bug is not called a lack of memory."""
-
-    def fail(self: Model, u: Tensor, level: int) -> Tensor:
-        raise RuntimeError("shapes do not match")
-
-    job = FigureRenderer({"tiny": source}, CPU).render_job(figure(count=1))
-    monkeypatch.setattr(Model, "forward", fail)
-    with pytest.raises(RuntimeError, match="shapes do not match"):
-        list(job.clips[""].frames)
-
-
-def test_same_clip_again(source: ModelSource, tmp_path: Path) -> None:
-    """Rendered twice in one process, the bytes are the same."""
-    digests: list[Mapping[str, str]] = []
-    for name in "ab":
-        job = FigureRenderer({"tiny": source}, CPU).render_job(figure(count=4))
-        (tmp_path / name).mkdir()
-        files = encode_clip(job.clips[""].frames, job.clips[""].spec, tmp_path / name)
-        digests.append({kind: file.sha256 for kind, file in files.items()})
-    assert digests[0] == digests[1]

@@ -25,7 +25,7 @@ from sitegen.cli import options as shared
 from tests.support.builders import (
     INDEX,
     SITE,
-    FakeCamera,
+    FakeRenderer,
     environment,
     temporaries,
     tree_hash,
@@ -80,7 +80,7 @@ def real(tmp_path: Path) -> Path:
 @pytest.fixture
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A site that the fake camera renders; its `site.toml`."""
-    monkeypatch.setattr(shared, "figure_renderer", FakeCamera())
+    monkeypatch.setattr(shared, "figure_renderer", FakeRenderer())
     return write_site(tmp_path / "site")
 
 

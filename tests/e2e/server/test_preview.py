@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader
 from PIL import Image
 
 from sitegen.build.context import BuildOptions
+from sitegen.build.executor import Encoder
 from sitegen.core.files import lock, temporary_path
 from sitegen.core.progress import Silent
 from sitegen.server.preview import Preview
@@ -24,7 +25,7 @@ from tests.support.builders import (
     INDEX,
     SITE,
     Builder,
-    FakeCamera,
+    FakeRenderer,
     temporaries,
     traces,
     tree_hash,
@@ -60,7 +61,7 @@ def built(config: Path) -> str:
 
 def test_words_come_before_the_clip(config: Path) -> None:
     """The page is there at once, with a place for the figure; the folder when all is rendered."""
-    with running(config, FakeCamera(pause=0.2)) as server:
+    with running(config, FakeRenderer(pause=0.2)) as server:
         page = server.page()
         assert "Words." in page
         assert 'id="tiny-trajectories" class="sitegen-awaited"' in page
@@ -111,7 +112,7 @@ def test_begun_with_a_mistake_and_another_folder(config: Path) -> None:
 
 def test_same_folder_as_a_build(server: Running, tmp_path: Path) -> None:
     """When it has settled, the built folder is byte for byte what `sitegen build` makes."""
-    clean = Builder(write_site(tmp_path / "clean"))
+    clean = Builder(write_site(tmp_path / "clean"), encoder=Encoder())
     clean()
     assert tree_hash(server.preview.config.parent / "build") == tree_hash(clean.output)
 
@@ -156,7 +157,7 @@ def test_old_clip_of_an_earlier_day(config: Path) -> None:
     Builder(config)()
     old = clip_of(built(config))
     write_page(config, OTHER)
-    with running(config, FakeCamera(pause=0.2)) as server:
+    with running(config, FakeRenderer(pause=0.2)) as server:
         assert clip_of(server.page()) == old
         assert server.preview.scene.outdated == (("index.html", "tiny-trajectories"),)
         server.wait_until_settled()
@@ -182,7 +183,7 @@ def test_old_clip_that_is_gone(config: Path, spoil: str) -> None:
     else:
         shutil.rmtree(config.parent / ".sitegen/objects")
     write_page(config, OTHER)
-    with running(config, FakeCamera(pause=0.2)) as server:
+    with running(config, FakeRenderer(pause=0.2)) as server:
         assert "sitegen-awaited" in server.page()
         server.wait_until_settled()
         assert "<video" in server.page()
@@ -270,7 +271,7 @@ def test_mistake_is_told_once(config: Path) -> None:
     """Read again without a change it is no news; another one is."""
     write_page(config, "{{ nothing( }}")
     report = Silent()
-    preview = Preview(config, BuildOptions(CPU), FakeCamera(), report)
+    preview = Preview(config, BuildOptions(CPU), FakeRenderer(), report)
     preview.refresh()
     preview.refresh()
     assert report.warnings == 1
@@ -306,7 +307,7 @@ def test_mistake_stays_while_a_film_ends(server: Running, config: Path) -> None:
 
 def test_offline(config: Path) -> None:
     """Where nothing may be rendered, the page says which figures are not there."""
-    renderer = FakeCamera()
+    renderer = FakeRenderer()
     preview = Preview(config, BuildOptions(CPU, offline=True), renderer, Silent())
     preview.refresh()
     planned = preview.context and preview._next(preview.context)
@@ -438,8 +439,8 @@ def test_models_stay_loaded(server: Running, config: Path) -> None:
     made: list[int] = []
     make = type(server.renderer).__call__
 
-    class Counting(FakeCamera):
-        def __call__(self, sources: object, compute_target: object) -> FakeCamera:
+    class Counting(FakeRenderer):
+        def __call__(self, sources: object, compute_target: object) -> FakeRenderer:
             made.append(1)
             return make(self, sources, compute_target)  # type: ignore[arg-type]
 
@@ -486,7 +487,7 @@ def test_words_for_a_package_that_is_missing(tmp_path: Path) -> None:
 def test_leaving_at_once(config: Path) -> None:
     """What was begun in the store and beside the built folder goes; how it fails is no news."""
     report = Silent()
-    preview = Preview(config, BuildOptions(CPU), FakeCamera(), report)
+    preview = Preview(config, BuildOptions(CPU), FakeRenderer(), report)
     preview.refresh()
     cache, root = config.parent / ".sitegen", config.parent
     for folder in (root, cache, cache / "work", cache / "records"):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from sitegen.core.errors import ConfigError, TargetError
+from sitegen.figures.base import Figure
+from sitegen.media.jobs import RenderJob
 from tests.support.builders import INDEX, Builder, traces, write_page, write_site
 from tests.support.fabricated import MP4
 
@@ -50,13 +51,7 @@ def test_files_are_copied(site: Builder) -> None:
     assert MP4 in files.values()
     text = (site.output / "index.html").read_text(encoding="utf-8")
     assert all(name.replace(" ", "%20") in text for name in files)
-    figures = json.loads((site.output / "media.json").read_text())["figures"]
-    assert [figure["kind"] for figure in figures] == ["trajectories"]
-
-
-def test_warm_build_touches_nothing(site: Builder) -> None:
-    """A second build sees that all is as it should be."""
-    site()
+    assert [figure["kind"] for figure in site.figures] == ["trajectories"]
     before = traces(site.output)
     assert not site().changed
     assert traces(site.output) == before
@@ -90,13 +85,13 @@ def test_missing(site: Builder) -> None:
 
 def test_changed_while_it_was_built(site: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that is not any more what was checked is not published."""
-    film = site.renderer.render_job
+    render_job = site.renderer.render_job
 
-    def render_job(figure: object) -> object:
+    def changing(figure: Figure) -> RenderJob:
         (site.root / "talk.mp4").write_bytes(b"other")
-        return film(figure)  # type: ignore[arg-type]
+        return render_job(figure)
 
-    monkeypatch.setattr(site.renderer, "shoot", render_job)
+    monkeypatch.setattr(site.renderer, "render_job", changing)
     with pytest.raises(TargetError, match=r"talk.mp4 changed while it was copied; build again"):
         site()
     assert not site.output.exists()

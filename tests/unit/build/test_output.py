@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,7 +19,7 @@ from sitegen.build.output import (
     weight,
 )
 from sitegen.core.errors import ConfigError, PlatformError, TargetError
-from sitegen.core.files import digest_bytes, require_writable
+from sitegen.core.files import digest_bytes
 from sitegen.media.manifest import MediaFile
 from tests.support.builders import temporaries, traces, tree_hash
 
@@ -76,26 +75,6 @@ def test_everybody_may_read(tree: Tree, output: Path, umask: int) -> None:
         assert path.stat().st_mode & 0o777 == (0o755 if path.is_dir() else 0o644)
 
 
-def spoil_byte(output: Path) -> None:
-    (output / "index.html").write_bytes(b"<p>wordz")
-
-
-def spoil_clip(output: Path) -> None:
-    (output / "media/clip.mp4").write_bytes(b"moving picturez")
-
-
-def remove_file(output: Path) -> None:
-    (output / ".nojekyll").unlink()
-
-
-def add_file(output: Path) -> None:
-    (output / "stray.txt").touch()
-
-
-def add_folder(output: Path) -> None:
-    (output / "stray").mkdir()
-
-
 def make_link(output: Path) -> None:
     (output / "index.html").rename(output.parent / "elsewhere")
     (output / "index.html").symlink_to(output.parent / "elsewhere")
@@ -106,16 +85,23 @@ def make_folder(output: Path) -> None:
     (output / "index.html").mkdir()
 
 
-@pytest.mark.parametrize(
-    "spoil",
-    [spoil_byte, spoil_clip, remove_file, add_file, add_folder, make_link, make_folder],
-    ids=lambda function: function.__name__,
-)
-def test_anything_else_is_noticed_and_mended(tree: Tree, output: Path, spoil: Any) -> None:
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "byte": lambda output: (output / "index.html").write_bytes(b"<p>wordz"),
+    "clip": lambda output: (output / "media/clip.mp4").write_bytes(b"moving picturez"),
+    "file gone": lambda output: (output / ".nojekyll").unlink(),
+    "file more": lambda output: (output / "stray.txt").touch(),
+    "folder more": lambda output: (output / "stray").mkdir(),
+    "link": make_link,
+    "folder": make_folder,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_anything_else_is_noticed_and_mended(tree: Tree, output: Path, damage: str) -> None:
     """A byte, a file too many or too few, a link: not the tree; `replace_output` mends it."""
     replace_output(tree, output)
     whole = tree_hash(output)
-    spoil(output)
+    DAMAGES[damage](output)
     assert not is_current(output, tree)
     assert replace_output(tree, output)
     assert tree_hash(output) == whole
@@ -187,36 +173,26 @@ def test_manifest_of_a_newer_version_is_ours(tmp_path: Path) -> None:
     require_ours(tmp_path)
 
 
-def test_file_in_the_way(tmp_path: Path) -> None:
-    """A file is not taken for a folder."""
-    (tmp_path / "file").touch()
+def test_what_cannot_be_replaced(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file, a repository, a mount point and somebody else's folder: told, and left alone."""
+    output.touch()
     with pytest.raises(ConfigError, match="is not a folder"):
-        require_room(tmp_path / "file")
-
-
-def test_repository_in_the_output(tree: Tree, output: Path) -> None:
-    """A git repository in there would be lost with the folder."""
-    replace_output(tree, output)
+        require_room(output)
+    output.unlink()
+    output.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(os.path, "ismount", lambda path: path == output)
+        with pytest.raises(PlatformError, match="is mounted here"):
+            require_room(output)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda path, mode: False)
+        with pytest.raises(PlatformError, match="somebody else"):
+            require_room(output)
+    (output / "media.json").write_bytes(MANIFEST)
     (output / ".git").mkdir()
     with pytest.raises(ConfigError, match="git repository"):
-        replace_output({**tree, "index.html": b"new"}, output)
+        replace_output({"index.html": b"new"}, output)
     assert (output / ".git").exists()
-
-
-def test_mount_point(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What cannot be exchanged is told before anything is made."""
-    output.mkdir()
-    monkeypatch.setattr(os.path, "ismount", lambda path: path == output)
-    with pytest.raises(PlatformError, match="a file system is mounted here"):
-        require_room(output)
-
-
-def test_folder_of_another_user(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the old site could not be removed, nothing is made."""
-    output.mkdir()
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
-    with pytest.raises(PlatformError, match="belongs to somebody else"):
-        require_room(output)
 
 
 @pytest.mark.parametrize("error", [28, 30, 13])
@@ -231,15 +207,6 @@ def test_unwritable_parent(output: Path, error: int, monkeypatch: pytest.MonkeyP
     with pytest.raises(PlatformError, match=f"cannot write {output}: {os.strerror(error)}; "):
         require_room(output)
     assert temporaries(output.parent) == []
-
-
-def test_require_writable(tmp_path: Path) -> None:
-    """It makes the folder, and leaves nothing in it; a file in the way is told."""
-    require_writable(tmp_path / "a" / "b")
-    assert list((tmp_path / "a" / "b").iterdir()) == []
-    (tmp_path / "file").touch()
-    with pytest.raises(PlatformError, match=r"cannot write .*/file/b"):
-        require_writable(tmp_path / "file" / "b")
 
 
 def test_opened_is_what_was_promised(tmp_path: Path, tree: Tree) -> None:

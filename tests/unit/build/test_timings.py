@@ -24,16 +24,12 @@ def figures(tmp_path: Path) -> tuple[PlannedFigure, ...]:
     return prepare(write_site(tmp_path / "site", PAGE), BuildOptions(CPU)).figures
 
 
-def test_nothing_measured(tmp_path: Path, figures: tuple[PlannedFigure, ...]) -> None:
-    """No estimate, rather than an invented one."""
-    assert Speeds(tmp_path, CPU).estimate(figures[0]) is None
-    assert not (tmp_path / FILE_NAME).exists()
-
-
 def test_scaled_by_the_number_of_evaluations(
     tmp_path: Path, figures: tuple[PlannedFigure, ...]
 ) -> None:
     """Twice the samples take twice the time; another process reads what this one measured."""
+    assert Speeds(tmp_path, CPU).estimate(figures[0]) is None
+    assert not (tmp_path / FILE_NAME).exists()
     Speeds(tmp_path, CPU).note(figures[1], 10.0)
     assert [Speeds(tmp_path, CPU).estimate(planned) for planned in figures] == [2.5, 10, 20, 160]
 
@@ -54,18 +50,26 @@ def test_nearest_and_latest(tmp_path: Path, figures: tuple[PlannedFigure, ...]) 
 @pytest.mark.parametrize(
     "other", [ComputeTarget("cuda", "float32"), ComputeTarget("cpu", "bfloat16")], ids=str
 )
-def test_other_equipment(
+def test_other_compute_targets(
     tmp_path: Path, figures: tuple[PlannedFigure, ...], other: ComputeTarget
 ) -> None:
     """What another device or precision took says nothing."""
     Speeds(tmp_path, CPU).note(figures[0], 1.0)
     assert Speeds(tmp_path, other).estimate(figures[0]) is None
+    Speeds(tmp_path, other).note(figures[0], 2.0)
+    second = replace(other, device=other.device.replace("cuda", "cuda:1"))
+    assert Speeds(tmp_path, second).estimate(figures[0]) == 2.0  # GPUs of a machine are alike
 
 
-def test_gpus_are_alike(tmp_path: Path, figures: tuple[PlannedFigure, ...]) -> None:
-    """The second GPU is as fast as the first."""
-    Speeds(tmp_path, ComputeTarget("cuda:1", "float32")).note(figures[0], 1.0)
-    assert Speeds(tmp_path, ComputeTarget("cuda", "float32")).estimate(figures[0]) == 1.0
+def test_kinds_are_apart(tmp_path: Path) -> None:
+    """The minutes of one kind of figure say nothing of another kind of the same model."""
+    page = '{{ trajectories("tiny", count=4) }}\n\n{{ interpolation("tiny", samples=[0, 1]) }}\n'
+    one, other = prepare(write_site(tmp_path / "site", page), BuildOptions(CPU)).figures
+    speeds = Speeds(tmp_path, CPU)
+    speeds.note(one, 8.0)
+    assert speeds.estimate(other) is None
+    speeds.note(other, 100.0)
+    assert (speeds.estimate(one), speeds.estimate(other)) == (8.0, 100.0)
 
 
 def test_other_models_and_none(tmp_path: Path, figures: tuple[PlannedFigure, ...]) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Mapping
 from functools import partial
@@ -20,7 +18,7 @@ import pytest
 from sitegen.config.loader import load_site
 from sitegen.core.errors import ConfigError, TargetError
 from sitegen.deploy.check import Findings, PublishTarget, check_folder, check_site
-from tests.support.builders import Builder, environment, traces, write_page, write_site
+from tests.support.builders import Builder, traces, write_page, write_site
 
 PUBLISHED = PublishTarget("https://name.github.io/paper/")
 PAGE = """<!DOCTYPE html>
@@ -151,23 +149,8 @@ def test_what_a_page_says(tmp_path: Path, name: str) -> None:
 def test_server_agrees(tmp_path: Path) -> None:
     """What a web server answers under a sub-path is what is told of the links of a page."""
     root = folder(tmp_path / "paper")
-    urls = [
-        "data.zip",
-        "about/",
-        "about",
-        "a%20b.txt?x",
-        "/paper/data.zip",
-        "/paper",
-        "./about/../",
-    ]
-    urls += [
-        "nothing.html",
-        "Media/dot.gif",
-        "/data.zip",
-        "../data.zip",
-        "about/data.zip",
-        "%2e%2e",
-    ]
+    urls = ["data.zip", "about/", "about", "a%20b.txt?x", "/paper/data.zip", "/paper"]
+    urls += ["./about/../", "nothing.html", "Media/dot.gif", "/data.zip", "../data.zip", "%2e%2e"]
     handler = partial(Quiet, directory=str(tmp_path))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -212,22 +195,11 @@ def test_built_site_is_good(tmp_path: Path) -> None:
 SITE_TEXT = 'title = "A title"\n[models.tiny]\npath = "models/tiny"\n'
 
 
-def test_case_counts_where_the_disk_forgives(tmp_path: Path) -> None:
-    """Names are compared with those that the folder lists; a disk is never asked for one."""
-    root = folder(tmp_path, '<a href="DATA.zip">x</a>')
-    assert 'is spelled "data.zip"' in look(root).errors[0].text
-
-
 def test_without_an_address_rooted_links_are_errors(tmp_path: Path) -> None:
     """Where nobody said where the site goes, a link from the root of the host cannot be right."""
     found = look(folder(tmp_path, '<a href="/data.zip">x</a>'), PublishTarget())
     assert "works only where the site is at the root" in found.errors[0].text
-
-
-def test_own_domain_is_the_root(tmp_path: Path) -> None:
-    """At the root of a host, a link may begin with a slash."""
-    root = folder(tmp_path, '<a href="/data.zip">x</a>')
-    assert look(root, PublishTarget("https://paper.example.org")).errors == ()
+    assert look(tmp_path, PublishTarget("https://paper.example.org")).errors == ()
 
 
 def test_page_for_what_is_not_there(tmp_path: Path) -> None:
@@ -261,11 +233,18 @@ def test_own_host_without_encryption(tmp_path: Path) -> None:
     assert 'paper/about/" is not encrypted' in warning.text
 
 
-@pytest.mark.parametrize("name", ["old.htm", "old.HTML"])
-def test_pages_of_other_names(tmp_path: Path, name: str) -> None:
-    """They are pages all the same."""
-    (error,) = look(folder(tmp_path, "", {name: PAGE.format(body='<a href="no">x</a>')})).errors
-    assert 'the link "no" leads to nothing' in error.text
+def test_files_by_their_endings(tmp_path: Path) -> None:
+    """Pages of other names, empty pictures, clips that browsers do not play, pointers of LFS."""
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
+    page = PAGE.format(body='<a href="no">x</a>')
+    files = {"a.htm": page, "b.HTML": page, "c.png": "", "d.mp4": "no clip", "e.avi": ""}
+    found = look(folder(tmp_path, "", {**files, "f.mp4": pointer, "g.webm": "webm"}))
+    told = [(Path(each.file).name, each.text) for each in found.errors]
+    words = ("leads to nothing", "leads to nothing", "is empty", "cut short", "do not play")
+    assert "".join(name[0] for name, _ in told) == "abcdef"
+    for (_, text), word in zip(told, (*words, "git lfs pull"), strict=True):
+        assert word in text
+    assert [Path(problem.file).name for problem in found.warnings] == ["g.webm"]
 
 
 def test_drawings_are_read(tmp_path: Path) -> None:
@@ -285,12 +264,6 @@ def test_drawings_are_read(tmp_path: Path) -> None:
     assert {problem.file for problem in found.errors} == {str(tmp_path / "media/bad.svg")}
     told = [problem.text.split('"')[1] for problem in found.errors]
     assert sorted(told) == ["#no", "no.html", "no.png"]
-
-
-def test_empty_pictures(tmp_path: Path) -> None:
-    """A picture without a byte is none."""
-    (error,) = look(folder(tmp_path, "", {"media/x.png": b""})).errors
-    assert error.text.startswith("is empty")
 
 
 def test_addresses_for_machines_are_followed(tmp_path: Path) -> None:
@@ -363,25 +336,8 @@ def test_weight_of_a_page(tmp_path: Path) -> None:
     (root / "index.html").write_text(PAGE.format(body=body.replace("preload", "autoplay preload")))
     (warning,) = look(root, PublishTarget(PUBLISHED.base_url, budget_kb=500)).warnings
     assert "fetches 140" in warning.text
-
-
-def test_text_counts_as_it_travels(tmp_path: Path) -> None:
-    """Pages and stylesheets are compressed on their way."""
-    assert look(folder(tmp_path, "<p>word</p>" * 100_000)).warnings == ()
-
-
-def test_clip_that_browsers_do_not_play(tmp_path: Path) -> None:
-    """A clip is looked into wherever it lies; formats that no browser plays are errors."""
-    found = look(folder(tmp_path, "", {"media/x.mp4": b"no clip", "y.avi": b"", "z.webm": b"webm"}))
-    assert [Path(problem.file).name for problem in found.errors] == ["x.mp4", "y.avi"]
-    assert [Path(problem.file).name for problem in found.warnings] == ["z.webm"]
-
-
-def test_pointers_of_git_lfs(tmp_path: Path) -> None:
-    """GitHub Pages would serve the pointer."""
-    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
-    (problem,) = look(folder(tmp_path, "", {"media/x.mp4": pointer})).errors
-    assert "git lfs pull" in problem.text
+    (root / "index.html").write_text(PAGE.format(body=f"<p>{'word ' * 80_000}"))  # compressed
+    assert look(root).warnings == ()
 
 
 def test_paths_of_this_machine(tmp_path: Path) -> None:
@@ -400,6 +356,22 @@ def test_paths_of_this_machine(tmp_path: Path) -> None:
         f"{site}/a.json:1: names C:\\\\Users\\\\ann",
         f"{site}/b.txt:2: names {secret}/notes.txt",
         f"{site}/c.svg:1: names file:///etc/hosts",
+    ]
+
+
+def test_folders_at_the_root_of_the_machine(tmp_path: Path) -> None:
+    """A site in /site with a home in /root: addresses on the web are none of their paths."""
+    private = (Path("/site"), Path("/root"))
+    text = "https://x.org/site/ and https://root/root/ and ../site/a and x-/root"
+    (tmp_path / "site").mkdir()
+    rooted = PAGE.format(body='<a href="/site/data.zip">x</a>')
+    files = {"a.json": json.dumps(text), "b.txt": text, "404.html": rooted}
+    place = PublishTarget("https://name.github.io/site/", private=private)
+    assert look(folder(tmp_path / "site", f"<p>{text}</p>", files), place).errors == ()
+    files = {"b.txt": "/site/models/x.pth\nsee (/root/x)", "c.txt": "a=/root\n'/root'"}
+    errors = look(folder(tmp_path / "other", "", files), place).errors
+    assert [(Path(each.file).name, each.line) for each in errors] == [
+        *(("b.txt", 1), ("b.txt", 2), ("c.txt", 1), ("c.txt", 2))
     ]
 
 
@@ -448,30 +420,6 @@ def test_no_folder(tmp_path: Path) -> None:
         check_folder(tmp_path / "build")
 
 
-def command(*words: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run `sitegen check` where neither torch nor an encoder can be imported."""
-    blocked = environment(FAKE_BLOCK="torch imageio_ffmpeg imageio PIL html5lib")
-    program = [sys.executable, "-m", "tests.support.fakecli", "check", *map(str, words)]
-    return subprocess.run(
-        program, cwd=folder, env=blocked, capture_output=True, text=True, check=False
-    )
-
-
-def test_command(tmp_path: Path) -> None:
-    """Warnings fail only with --strict; the site's budget counts; neither torch nor ffmpeg does."""
-    site = Builder(write_site(tmp_path, site="page_budget = 1\n" + SITE_TEXT))
-    site()
-    done = command(folder=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "warning: build/index.html: fetches" in done.stdout
-    assert "checked 2 pages" in done.stdout  # with 404.html
-    strict = command("--strict", folder=tmp_path)
-    assert strict.returncode == 1
-    assert strict.stderr.startswith("error: the site is not fit to be published: 0 errors, 1 warn")
-    (site.output / "x.html").write_text('<a href="nothing">')
-    assert command(folder=tmp_path).returncode == 1
-
-
 def test_domain_and_address_agree(tmp_path: Path) -> None:
     """Two hosts in site.toml are a mistake; a domain alone is the address."""
     hosts = 'domain = "paper.example.org"\n'
@@ -483,11 +431,3 @@ def test_domain_and_address_agree(tmp_path: Path) -> None:
     config.write_text('base_url = "https://you.github.io/"\n' + hosts + SITE_TEXT)
     with pytest.raises(ConfigError, match=r"site.toml:2: domain = .* has the host you.github.io"):
         load_site(config)
-
-
-def test_command_without_a_site(tmp_path: Path) -> None:
-    """A folder by itself can be looked over; a site that is named must be there."""
-    folder(tmp_path / "some")
-    assert command("--output", "some", folder=tmp_path).returncode == 0
-    assert command("--output", "some", "--config", "no.toml", folder=tmp_path).returncode == 2
-    assert command(folder=tmp_path).returncode == 2

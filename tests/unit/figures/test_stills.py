@@ -61,7 +61,7 @@ def planned(
     sources: Mapping[str, ModelSource], root: Path, kind: str, *args: str, **kwargs: Any
 ) -> PlannedFigure:
     """The same, planned."""
-    return plan_figure(call(sources, root, kind, *args, **kwargs), "index.html", sources, "env")
+    return plan_figure(call(sources, root, kind, *args, **kwargs), "index.html", sources)
 
 
 @pytest.mark.parametrize("kind", ["spectra", "smoothness"])

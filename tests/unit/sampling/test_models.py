@@ -1,18 +1,113 @@
-"""Models of a site: each loaded once, and checked against what is known of it."""
+"""A model of the site as a sampler: its samples, its files, and what an image costs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
 
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.models.registry import ModelSource, model_source
-from sitegen.sampling.models import ModelProvider, load_heat_sampler
+from sitegen.sampling import models as samplers
+from sitegen.sampling.models import HeatSampler, ModelProvider, load_heat_sampler, seconds_an_image
 from tests.support.builders import CPU
+from tests.support.hybrids import card as coarse_card
 from tests.support.tinymodel import on_one_thread, write_ddpm, write_model
 
 one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> ModelSource:
+    """The files of a tiny model."""
+    return model_source("tiny", write_model(tmp_path_factory.mktemp("models") / "tiny"))
+
+
+@pytest.fixture(scope="module")
+def sampler(source: ModelSource) -> HeatSampler:
+    """The tiny model."""
+    return load_heat_sampler(source, CPU)
+
+
+def finals(sampler: HeatSampler, samples: Sequence[int], seed: int = 5) -> NDArray[np.float32]:
+    """The finished images of some samples."""
+    *_, last = sampler.begin(seed, samples, None).steps
+    return last.mean.numpy()
+
+
+@pytest.mark.parametrize("pixels", [40 * 28 * 28, 2 * 8 * 8])
+def test_a_sample_is_the_same_picture_in_any_company(
+    sampler: HeatSampler, pixels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alone, among 12, in chunks of 5, in any order, whatever the network's batch; no two alike."""
+    whole = finals(sampler, range(12))
+    monkeypatch.setattr(samplers, "PIXELS_AT_ONCE", pixels)
+    chunks = [finals(sampler, range(start, min(start + 5, 12))) for start in range(0, 12, 5)]
+    scale = np.abs(whole).max()
+    assert np.abs(np.concatenate(chunks) - whole).max() < 1e-5 * scale
+    assert np.abs(finals(sampler, [7])[0] - whole[7]).max() < 1e-5 * scale
+    assert np.abs(finals(sampler, [10, 2, 7])[2] - whole[7]).max() < 1e-5 * scale
+    assert np.abs(finals(sampler, range(12)) - whole).max() < 1e-5 * scale
+    assert np.abs(finals(sampler, range(12), seed=6) - whole).min(axis=0).max() > 0.01
+    flat = whole.reshape(12, -1)
+    assert (np.abs(flat[:, None] - flat[None]).max(-1) + np.eye(12)).min() > 0.01
+
+
+def test_pace_of_two_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where coarse levels cost less, an image at a level costs the mean over all levels."""
+    now = [0.0]
+
+    class Slow:
+        card = coarse_card()
+        device = torch.device("cpu")
+
+        def __call__(self, states: torch.Tensor, level: int) -> torch.Tensor:
+            now[0] += len(states) * (3.0 if level < 5 else 1.0)
+            return states
+
+    monkeypatch.setattr("sitegen.sampling.models.time.perf_counter", lambda: now[0])
+    assert seconds_an_image(Slow()) == pytest.approx(2.0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "prior.safetensors"])
+@pytest.mark.parametrize("pinned", [False, True])
+def test_damaged_file(tmp_path: Path, name: str, pinned: bool) -> None:
+    """A cut file is refused by name, whether or not the card knows its digest."""
+    model = write_model(tmp_path / "tiny", pinned=pinned)
+    (model / name).write_bytes((model / name).read_bytes()[:-9])
+    with pytest.raises(RefusedError, match=name):
+        load_heat_sampler(model_source("tiny", model), CPU)
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "prior.safetensors"])
+def test_file_that_changes_while_it_is_read(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clip would carry the key of other bytes, so it is not made."""
+    model = write_model(tmp_path / "tiny", pinned=False)
+    other = write_model(tmp_path / "other", pinned=False, spoil=0.5)
+    source = model_source("tiny", model)
+    assert {source.weights_sha256, source.prior_sha256}  # as planning a build does
+    replacement = (other / name).read_bytes()
+    if name.startswith("prior"):
+        replacement = replacement.replace(b"blots", b"BLOTS")
+    (model / name).write_bytes(replacement)
+    with pytest.raises(RefusedError, match=rf"{name}: changed while it was read"):
+        load_heat_sampler(source, CPU)
+
+
+def test_model_without_prior(tmp_path: Path, sampler: HeatSampler) -> None:
+    """Refused with what to do, unless a prior is given."""
+    source = model_source("tiny", write_model(tmp_path / "tiny"))
+    bare = replace(source, prior=None, card=replace(source.card, prior=None))
+    with pytest.raises(RefusedError, match="no prior"):
+        load_heat_sampler(bare, CPU)
+    assert load_heat_sampler(bare, CPU, sampler.prior).prior is sampler.prior
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +130,3 @@ def test_provider(sources: dict[str, ModelSource]) -> None:
     sampler = provider.ddpm_sampler("noise")
     steps = list(sampler.ddim(sampler.initial_noise(0, [0]), 2).steps)
     assert [step.level for step in steps][-1] == 0
-
-
-def test_changed_while_it_is_read(tmp_path: Path) -> None:
-    """What was loaded must be what the figure's key says."""
-    source = model_source("heat", write_model(tmp_path, pinned=False))
-    assert source.weights_sha256
-    write_model(tmp_path, pinned=False, spoil=1.0)
-    with pytest.raises(RefusedError, match="changed while it was read"):
-        load_heat_sampler(source, CPU)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,17 +11,9 @@ from sitegen.build.clean import clean
 from sitegen.config.loader import load_site
 from sitegen.core.errors import ConfigError, LockedError
 from sitegen.core.files import host_mark, lock
-from tests.support.builders import Builder, environment, traces, write_site
+from tests.support.builders import Builder, traces, write_site
 
 DEAD = f".sitegen-tmp-{host_mark()}-99999999-1-0a"
-
-
-@pytest.fixture
-def built(tmp_path: Path) -> Builder:
-    """A site that was built."""
-    site = Builder(write_site(tmp_path / "site"))
-    site()
-    return site
 
 
 def names(folder: Path) -> set[str]:
@@ -69,7 +59,10 @@ def test_leftovers_of_the_dead_go(built: Builder) -> None:
 
 
 def test_folder_that_sitegen_did_not_build(built: Builder) -> None:
-    """It is refused, and nothing at all is removed."""
+    """It is refused, as while a build is at work, and nothing at all is removed."""
+    with lock(built.root / ".sitegen/lock"), pytest.raises(LockedError):
+        clean(load_site(built.config))
+    assert built.output.exists()
     (built.output / "media.json").write_text("{}")
     before = traces(built.root)
     with pytest.raises(ConfigError, match="it would be replaced whole"):
@@ -86,26 +79,9 @@ def test_link_to_the_built_folder_stays(built: Builder, tmp_path: Path) -> None:
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_not_while_a_build_is_at_work(built: Builder) -> None:
-    """Nothing is taken from under its feet."""
-    with lock(built.root / ".sitegen/lock"), pytest.raises(LockedError):
-        clean(load_site(built.config))
-    assert built.output.exists()
-
-
 def test_nothing_to_remove(tmp_path: Path) -> None:
     """A site that was never built: not even a lock is left there."""
     config = write_site(tmp_path)
     before = traces(tmp_path)
     assert clean(load_site(config), store=True) == []
     assert traces(tmp_path) == before
-
-
-def test_command(built: Builder) -> None:
-    """It says what went, or that there was nothing."""
-    command = [sys.executable, "-m", "sitegen", "clean"]
-    for said in ("removed build\n", "there was nothing to remove\n"):
-        done = subprocess.run(
-            command, cwd=built.root, env=environment(), capture_output=True, text=True, check=True
-        )
-        assert (done.stdout, done.stderr) == (said, "")

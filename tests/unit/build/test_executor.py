@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
 
 from sitegen.build.cache import Store
-from sitegen.build.executor import RenderExecutor, naming
+from sitegen.build.executor import Renderer, RenderExecutor, naming
 from sitegen.build.plan import PlannedFigure
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import LockedError, RefusedError, SitegenError, TargetError
@@ -22,8 +22,8 @@ from sitegen.figures.trajectories.spec import Trajectories
 from sitegen.media.encoder import ClipSpec, write_still
 from sitegen.media.frames import Frame
 from sitegen.media.jobs import ClipSource, RenderJob
-from sitegen.media.manifest import MediaFile, ModelRef
-from tests.support.builders import temporaries
+from sitegen.media.manifest import ModelRef
+from tests.support.builders import fake_encode, temporaries
 
 
 def planned(seed: int) -> PlannedFigure:
@@ -32,12 +32,21 @@ def planned(seed: int) -> PlannedFigure:
     figure = Figure(
         "trajectories", f"figure-{seed}", spec, "", None, SourceLocation("index.md", seed)
     )
-    return PlannedFigure(
-        figure, "index.html", (ModelRef("tiny", "0" * 64),), 2, f"{seed:064x}", "cpu"
-    )
+    return PlannedFigure(figure, "index.html", (ModelRef("tiny", "0" * 64),), 2, f"{seed:064x}")
 
 
-class Camera:
+def executor(renderer: Renderer, folder: Path) -> RenderExecutor:
+    """What renders into a store in a folder, without the real encoder."""
+    return RenderExecutor(renderer, Store(folder), Silent(), HERE, fake_encode)
+
+
+HERE = {"device": "cpu"}
+
+
+T = TypeVar("T")
+
+
+class Counting:
     """Counts how many figures are rendered at a time; seed 13 breaks down, seed 7 is short."""
 
     def __init__(self, pause: float = 0.0) -> None:
@@ -74,24 +83,23 @@ class Camera:
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_records_and_store(tmp_path: Path, workers: int) -> None:
     """Every figure has its record, under its key; as many are rendered at a time as asked for."""
-    renderer, store = Camera(pause=0.05), Store(tmp_path)
+    renderer = Counting(pause=0.05)
     figures = [planned(seed) for seed in range(3)]
-    records = RenderExecutor(renderer, store, Silent()).render(figures, workers)
+    records = executor(renderer, tmp_path).render(figures, workers)
     assert set(records) == {each.request_digest for each in figures}
-    for each in figures:
-        assert each.key is not None
-        assert store.get(each.key) == records[each.request_digest]
-        assert records[each.request_digest].levels == (2, 1, 0)
-        assert records[each.request_digest].files["mp4"].frames == 3
+    for key, record in records.items():
+        assert Store(tmp_path).get(key) == record
+        assert (record.levels, record.environment) == ((2, 1, 0), HERE)
+        assert record.files["mp4"].frames == 3
     assert renderer.most == workers
     assert temporaries(tmp_path) == []
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_what_is_wrong_is_told_before_the_first_is_filmed(tmp_path: Path, workers: int) -> None:
+def test_what_is_wrong_is_told_before_the_first_is_rendered(tmp_path: Path, workers: int) -> None:
     """A model that does not fit, far down the page, costs no minutes; all faults are told."""
 
-    class Strict(Camera):
+    class Strict(Counting):
         """Refuses odd seeds."""
 
         def render_job(self, figure: Figure) -> RenderJob:
@@ -102,9 +110,7 @@ def test_what_is_wrong_is_told_before_the_first_is_filmed(tmp_path: Path, worker
 
     renderer = Strict()
     with pytest.raises(RefusedError) as caught:
-        RenderExecutor(renderer, Store(tmp_path), Silent()).render(
-            [planned(seed) for seed in range(4)], workers
-        )
+        executor(renderer, tmp_path).render([planned(seed) for seed in range(4)], workers)
     told = str(caught.value).splitlines()
     assert told == [f"index.md:{n}: figure-{n}: does not fit" for n in (1, 3)]
     assert renderer.frames == {}
@@ -114,67 +120,58 @@ def test_work_comes_before_frames_and_stills_after_them(tmp_path: Path) -> None:
     """So frames can show what was computed, and a still what the frames have shown."""
     told: list[str] = []
 
-    class Painter(Camera):
+    def made(word: str, *values: T) -> Iterator[T]:
+        for value in values:
+            told.append(word)
+            yield value
+
+    class Painter(Counting):
         """Tells what it is asked for."""
 
         def render_job(self, figure: Figure) -> RenderJob:
             """Two steps of work, a clip of two frames for each page, and a still."""
-            clip = ClipSpec(24.0, 18, 2, (0, 0, 0))
-            clips = {name: ClipSource(clip, self._pages(name)) for name in ("", "dark")}
-            stills = {"strip": self._draw}
+            black, spec = np.zeros((8, 8, 3), np.uint8), ClipSpec(24.0, 18, 2, (0, 0, 0))
+            light, dark = (ClipSource(spec, made(each, black, black)) for each in ("light", "dark"))
             return RenderJob(
-                (0, 0), {}, clips, 2, self._context(), stills, lambda: {"summary": " ".join(told)}
+                levels=(0, 0),
+                parameters={},
+                clips={"": light, "dark": dark},
+                steps=2,
+                work=made("work", None, None),
+                stills={
+                    "strip": lambda folder: write_still(
+                        next(made("still", black)), folder / "s.webp"
+                    )
+                },
+                results=lambda: {"summary": " ".join(told)},
             )
 
-        def _context(self) -> Iterator[None]:
-            for _ in range(2):
-                told.append("work")
-                yield
-
-        def _pages(self, name: str) -> Iterator[Frame]:
-            for _ in range(2):
-                told.append(name or "light")
-                yield np.zeros((8, 8, 3), np.uint8)
-
-        def _draw(self, folder: Path) -> MediaFile:
-            told.append("still")
-            return write_still(np.zeros((8, 8, 3), np.uint8), folder / "strip.webp")
-
-    (record,) = (
-        RenderExecutor(Painter(), Store(tmp_path), Silent()).render([planned(1)], 1).values()
-    )
+    (record,) = executor(Painter(), tmp_path).render([planned(1)], 1).values()
     assert record.results == {"summary": "work work light light dark dark still"}
     assert {"mp4", "mp4-dark", "strip"} <= set(record.files)
 
 
 def test_what_was_finished_is_kept(tmp_path: Path) -> None:
-    """The figure before the failure is in the store; the error tells place, figure and cause."""
+    """The figure before a failure is in the store, but no clip that lacks a frame."""
     store = Store(tmp_path)
-    executor = RenderExecutor(Camera(), store, Silent())
+    with pytest.raises(TargetError, match="figure-7: 2 frames for 3 levels"):
+        executor(Counting(), tmp_path).render([planned(7)], 1)
+    assert store.get(planned(7).request_digest) is None
     with pytest.raises(RefusedError, match=r"^index\.md:13: figure-13: broke down$"):
-        executor.render([planned(1), planned(13), planned(2)], 1)
-    assert store.get(planned(1).key or "") is not None
-    assert store.get(planned(2).key or "") is None
+        executor(Counting(), tmp_path).render([planned(1), planned(13), planned(2)], 1)
+    assert store.get(planned(1).request_digest) is not None
+    assert store.get(planned(2).request_digest) is None
     assert temporaries(tmp_path) == []
 
 
 def test_failure_stops_the_others(tmp_path: Path) -> None:
     """What is under way ends at its next frame, what has not begun does not begin."""
-    renderer = Camera(pause=0.2)
+    renderer = Counting(pause=0.2)
     with pytest.raises(RefusedError, match="figure-13: broke down"):
-        RenderExecutor(renderer, Store(tmp_path), Silent()).render(
-            [planned(1), planned(13), planned(2), planned(3)], 2
-        )
+        executor(renderer, tmp_path).render([planned(1), planned(13), planned(2), planned(3)], 2)
     assert renderer.frames.get("figure-1", 0) < 3
     assert "figure-3" not in renderer.frames
     assert temporaries(tmp_path) == []
-
-
-def test_clip_that_lacks_a_frame(tmp_path: Path) -> None:
-    """Fewer frames than levels is a failure, not a shorter clip."""
-    with pytest.raises(TargetError, match="figure-7: 2 frames for 3 levels"):
-        RenderExecutor(Camera(), Store(tmp_path), Silent()).render([planned(7)], 1)
-    assert Store(tmp_path).get(planned(7).key or "") is None
 
 
 @pytest.mark.parametrize("kind", [RefusedError, TargetError, LockedError])
@@ -182,9 +179,3 @@ def test_errors_keep_their_kind(kind: type[SitegenError]) -> None:
     """The exit code is that of the cause."""
     with pytest.raises(kind, match=r"^index\.md:1: figure-1: cause$"), naming(planned(1).figure):
         raise kind("cause")
-
-
-def test_key_needs_an_environment() -> None:
-    """A machine that only renders has no key to render under."""
-    assert planned(1).key == f"{1:064x}-cpu"
-    assert replace(planned(1), environment=None).key is None

@@ -1,0 +1,201 @@
+"""Whole builds with the real encoder, in processes of their own: whoever runs them and where."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from sitegen.build.cache import Store
+from sitegen.build.executor import Encoder
+from sitegen.core.files import digest
+from tests.support.builders import (
+    INDEX,
+    Builder,
+    decode,
+    environment,
+    run_sitegen,
+    traces,
+    tree_hash,
+    write_page,
+    write_site,
+)
+from tests.support.paths import TESTS
+from tests.support.records import KEY, make_record, sources
+
+TWO = INDEX + '\n{{ trajectories("tiny", count=1, seed=3, id="second") }}\n'
+NOT_INSTALLED = "torch torchvision imageio imageio_ffmpeg PIL diffusers safetensors.torch"
+
+
+def test_clips_as_other_programs_see_them(tmp_path: Path) -> None:
+    """Levels K … 0, and of each file its bytes, digest, size and frames."""
+    site = Builder(write_site(tmp_path, TWO), encoder=Encoder())
+    site()
+    assert [figure["id"] for figure in site.figures] == ["tiny-trajectories", "second"]
+    weights = digest(site.root / "models/tiny/weights.safetensors")
+    for figure in site.figures:
+        assert (figure["levels"], figure["page"]) == ([4, 3, 2, 1, 0], "index.html")
+        assert figure["models"] == [{"name": "tiny", "sha256": weights}]
+        for file in figure["files"].values():
+            path = site.output / file["path"]
+            assert (path.stat().st_size, digest(path)) == (file["bytes"], file["sha256"])
+            assert seen(path) == (file["width"], file["height"], file.get("frames"))
+    listed = {file["path"] for figure in site.figures for file in figure["files"].values()}
+    there = {path.relative_to(site.output).as_posix() for path in site.output.glob("media/*")}
+    assert listed == there
+
+
+def seen(path: Path) -> tuple[int, int, int | None]:
+    """Width, height and number of frames by other programs than ours."""
+    if path.suffix == ".mp4":
+        frames = decode(path)
+        return frames.shape[2], frames.shape[1], len(frames)
+    with Image.open(path) as image:
+        moves = path.suffix == ".gif"
+        return image.width, image.height, getattr(image, "n_frames", 1) if moves else None
+
+
+def test_same_bytes_for_everybody(tmp_path: Path) -> None:
+    """Hash seed, time zone, language, umask, folder, number of jobs: the tree is the same."""
+    hashes = set()
+    for number, (zone, language, umask) in enumerate(
+        [("UTC", "C", "022"), ("Pacific/Kiritimati", "tr_TR.UTF-8", "077")]
+    ):
+        config = write_site(tmp_path / ("longer " * number + "site"), TWO)
+        changes = environment(PYTHONHASHSEED=str(number), TZ=zone, LANG=language, LC_ALL=language)
+        words = ["build", "--config", str(config), "--jobs", str(1 + number)]
+        program = [sys.executable, "-m", "tests.support.fakecli", *words]
+        command = ["sh", "-c", f'umask {umask}; exec "$@"', "sh", *program]
+        cwd = tmp_path if number else config.parent
+        subprocess.run(command, env=changes, check=True, capture_output=True, cwd=cwd)
+        hashes.add(tree_hash(config.parent / "build"))
+    assert len(hashes) == 1
+
+
+def test_warm_build_needs_neither_torch_nor_encoder(tmp_path: Path) -> None:
+    """With both blocked, a build says that all is done, and touches nothing."""
+    site = Builder(write_site(tmp_path))
+    site()
+    before = traces(tmp_path)
+    done = run_sitegen(tmp_path, "build", FAKE_BLOCK=NOT_INSTALLED)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "already up to date" in done.stdout
+    assert traces(tmp_path) == before
+
+
+def test_refilm_on_the_command_line(tmp_path: Path) -> None:
+    """Alone it means every figure, with names those, before other options as after them."""
+    write_site(tmp_path, TWO)
+    Builder(tmp_path / "site.toml")()
+    for words, count in (
+        (["--refilm"], 2),
+        (["--refilm", "second", "--dry-run"], 1),
+        (["--refilm", "second", "--refilm", "--dry-run"], 2),
+    ):
+        done = run_sitegen(tmp_path, "build", *words)
+        assert done.returncode == 0, done
+        told = done.stdout + done.stderr
+        assert told.count("would render" if "--dry-run" in words else "5 steps") == count
+
+
+def test_planning_imports_nothing_heavy() -> None:
+    """Neither torch nor the encoder nor Pillow: versions are read, not imported."""
+    code = (
+        "import sys; from sitegen.build.plan import *\n"
+        "assert environment(ComputeTarget('cpu', 'float32'))\n"
+        "print({'torch', 'imageio_ffmpeg', 'PIL'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def git(folder: Path, *words: str) -> str:
+    """What git says in a folder, with the settings of somebody on Windows."""
+    settings = ("-c", "core.autocrlf=true", "-c", "user.name=A", "-c", "user.email=a@b.org")
+    done = subprocess.run(
+        ["git", *settings, *words], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_clone_on_a_runner_builds_the_same_site(tmp_path: Path) -> None:
+    """The store goes through git, and the site comes out the same; git sees nothing to commit.
+
+    Where a clip did not come along, the runner names the figure and what changed in its words.
+    """
+    built = Builder(write_site(tmp_path / "gpu machine"))
+    built()
+    (built.root / ".gitignore").write_text("/build/\n")
+    for name in ("lock", "work/x", "quarantine/x"):
+        (built.root / ".sitegen" / name).parent.mkdir(exist_ok=True)
+        (built.root / ".sitegen" / name).write_text("not to be tracked")
+    drawing = built.root / ".sitegen/objects/00/a-drawing"
+    drawing.parent.mkdir()
+    drawing.write_bytes(b"<svg>\n</svg>\n")
+    git(built.root, "init", "--quiet")
+    git(built.root, "add", "--all")
+    git(built.root, "commit", "--quiet", "-m", "With its clips")
+    git(tmp_path, "clone", "--quiet", str(built.root), "runner")
+    runner = tmp_path / "runner"
+    tracked = {path.name for path in (runner / ".sitegen").iterdir()}
+    assert tracked == {"asked", "objects", "records", "weights", ".gitattributes", ".gitignore"}
+    assert (runner / ".sitegen/objects/00/a-drawing").read_bytes() == drawing.read_bytes()
+    words = ("build", "--offline", "--strict")
+    done = run_sitegen(runner, *words, FAKE_BLOCK=NOT_INSTALLED)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert tree_hash(runner / "build") == tree_hash(built.output)
+    assert git(runner, "status", "--porcelain") == ""
+    write_page(runner / "site.toml", '{{ trajectories("tiny", count=4, seed=1) }}\n')
+    done = run_sitegen(runner, *words, FAKE_BLOCK=NOT_INSTALLED)
+    assert done.returncode == 1
+    assert "index.md:1: tiny-trajectories" in done.stderr
+    assert "seed went from 0 to 1" in done.stderr
+
+
+def test_clean(tmp_path: Path) -> None:
+    """The command says what went, or that there was nothing."""
+    Builder(write_site(tmp_path))()
+    for said in ("removed build\n", "there was nothing to remove\n"):
+        done = run_sitegen(tmp_path, "clean")
+        assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
+
+
+PUT = """
+import os, pathlib, signal, sys
+calls = 0
+def deadly(function):
+    def call(*args, **kwargs):
+        global calls
+        calls += 1
+        if calls == int(sys.argv[2]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*args, **kwargs)
+    return call
+os.fsync = deadly(os.fsync)
+pathlib.Path.replace = deadly(pathlib.Path.replace)
+from sitegen.build.cache import Store
+from tests.support.records import KEY, make_record, sources
+folder = pathlib.Path(sys.argv[1])
+Store(folder / "store").put(KEY, make_record(), sources(folder))
+"""
+
+
+@pytest.mark.parametrize("call", [1, 2, 3, 4, 10, 11, 12])
+def test_kill_during_put(tmp_path: Path, call: int) -> None:
+    """Killed at any flush or rename: a miss or the whole record, no warning; then put works."""
+    command = [sys.executable, "-c", PUT, str(tmp_path), str(call)]
+    done = subprocess.run(command, check=False, cwd=TESTS.parent)
+    assert done.returncode == -signal.SIGKILL
+    warnings: list[str] = []
+    store = Store(tmp_path / "store", warnings.append)
+    assert store.get(KEY) == (make_record() if call == 12 else None)
+    assert warnings == []
+    store.put(KEY, make_record(), sources(tmp_path))
+    assert store.get(KEY) == make_record()
+    store.sweep()
+    assert not list((tmp_path / "store").rglob(".sitegen-tmp-*"))

@@ -1,0 +1,31 @@
+"""Miniature sites, rendered by fakes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.support.builders import Builder, write_site
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Builder:
+    """A site that has not been built."""
+    return Builder(write_site(tmp_path / "site"))
+
+
+@pytest.fixture(scope="session")
+def prebuilt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site that has been built once, to be copied."""
+    site = Builder(write_site(tmp_path_factory.mktemp("prebuilt") / "site"))
+    site()
+    return site.root
+
+
+@pytest.fixture
+def built(prebuilt: Path, tmp_path: Path) -> Builder:
+    """A site that has been built once."""
+    shutil.copytree(prebuilt, tmp_path / "site")
+    return Builder(tmp_path / "site/site.toml")

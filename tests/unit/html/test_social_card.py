@@ -1,0 +1,54 @@
+"""The card that previews of a link show, and the picture behind a title."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sitegen.html import social_card
+from tests.support.fabricated import draw_poster
+
+
+def test_card_shows_the_samples(tmp_path: Path) -> None:
+    """The poster's own pixels stand on the right, enlarged by a whole number, the title left."""
+    path = tmp_path / "small.png"
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (168, 168, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    card = np.asarray(social_card.card(path, "A title", ["Ana", "Bo"], "A venue"))
+    assert card.shape == (630, 1200, 3)
+    side = 3 * 168
+    left, top = 1200 - 56 - side, (630 - side) // 2
+    shown = card[top : top + side, left : left + side]
+    assert np.array_equal(shown, pixels.repeat(3, 0).repeat(3, 1))
+    assert (card[:, : left - 56] == 255).all(-1).any()
+
+
+@pytest.mark.parametrize("title", ["数字", "A title of many words that goes on and on " * 12])
+def test_odd_titles(tmp_path: Path, title: str) -> None:
+    """What the font lacks is left out instead of drawn as boxes; what is too long is cut."""
+    path = tmp_path / "poster.webp"
+    draw_poster(path)
+    card = np.asarray(social_card.card(path, title, [], None))
+    white = (card[:, :600] == 255).all(-1)
+    assert white.any() != (title == "数字")
+    assert not white[:20].any()
+    assert not white[-20:].any()
+
+
+def test_card_without_samples() -> None:
+    """A site without figures has a card of words."""
+    assert social_card.card(None, "T", ["A"], "V").size == (1200, 630)
+
+
+def test_backdrop_is_light(tmp_path: Path) -> None:
+    """What lies behind a title weighs a few kilobytes, whatever the poster weighs."""
+    path = tmp_path / "noise.png"
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (512, 1024, 3), dtype=np.uint8)).save(path)
+    file = social_card.save(social_card.backdrop(path), tmp_path / "backdrop.webp")
+    assert (file.width, file.height) == (288, 144)
+    assert file.bytes < 20_000
