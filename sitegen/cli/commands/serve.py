@@ -51,7 +51,8 @@ def serve(
     with stop_on_signals() as stop, listening(port) as listener:
         preview.refresh()
         address = f"http://{HOST}:{listener.getsockname()[1]}/"
-        console.note(f"serving {config.absolute().parent} at {address} (Ctrl-C stops)")
+        tell = console.note if port else click.echo  # else nobody could know the port
+        tell(f"serving {config.absolute().parent} at {address} (Ctrl-C stops)")
         if open_browser:
             click.launch(address)
         serve(preview, listener, stop)

@@ -63,7 +63,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
     def call(*words: str | Path) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["sitegen", *map(str, words)])
-        code = exits._outcome(lambda: sitegen.cli.main.cli.main(standalone_mode=False))
+        code = exits.outcome(lambda: sitegen.cli.main.cli.main(standalone_mode=False))
         return Outcome(code, *capsys.readouterr())
 
     return call
