@@ -25,7 +25,7 @@ from typing import Any
 import torch
 
 from sitegen.ihdm.card.card import preset
-from sitegen.ihdm.checkpoints.reading import network_shapes
+from sitegen.ihdm.checkpoints.loading import network_shapes
 
 NAMES = ("ffhq-128", "lsun-church-128", "afhq-256", "ffhq-256")
 LIMIT = 2_200_000_000

@@ -6,16 +6,21 @@ import difflib
 import json
 import os
 import stat
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from functools import lru_cache, wraps
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import digest
 
 Format = Literal["pth", "safetensors"]
 
+_T = TypeVar("_T")
 _TEXT_LIMIT = 1 << 20
+_JUST_NOW_NS = 20_000_000
+"""So long after a change of a file another one might leave the same times behind."""
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",
@@ -75,6 +80,28 @@ def is_folder(path: Path) -> bool:
         return False
 
 
+def once_a_file(function: Callable[[Path], _T]) -> Callable[[Path], _T]:
+    """Remember what `function` makes of a file for as long as the file is not touched.
+
+    That is told by its size, times and place on the disk; errors are not remembered.
+    """
+    remembered = lru_cache(maxsize=256)(lambda path, *_traces: function(path))
+
+    @wraps(function)
+    def asked(path: Path) -> _T:
+        try:
+            status = path.stat()
+        except (OSError, ValueError):
+            return function(path)
+        times = status.st_mtime_ns, status.st_ctime_ns
+        if time.time_ns() - max(times) < _JUST_NOW_NS:
+            return function(path)
+        return remembered(path, status.st_dev, status.st_ino, status.st_size, *times)
+
+    return asked
+
+
+@once_a_file
 def sha256(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal. Raises RefusedError if it cannot be read."""
     try:

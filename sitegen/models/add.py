@@ -140,7 +140,7 @@ def _written(path: Path, site: Site) -> str:
 
 def _require_fit(plan: _Plan) -> None:
     """Read weights and prior as sampling will. RefusedError if they do not fit the card."""
-    from sitegen.ihdm.checkpoints.reading import read_weights
+    from sitegen.ihdm.checkpoints.loading import read_weights
     from sitegen.ihdm.data.prior import read_prior
 
     read_weights(plan.weights, plan.card)

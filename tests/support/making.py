@@ -16,7 +16,8 @@ from torch import Tensor
 from sitegen.core.errors import RefusedError
 from sitegen.ihdm.card.card import BlurRange, ModelCard
 from sitegen.ihdm.card.networks import UNetConfig
-from sitegen.ihdm.checkpoints.loading import inspect_checkpoint, load_model
+from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint
+from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.nets.unet import UNet
 from sitegen.ihdm.process.model import Model
 

@@ -1,22 +1,27 @@
-"""The published checkpoints: zip files of `torch.save`, read without torch or running anything.
+"""The published checkpoints and their relatives: zip files of `torch.save`, read without torch.
 
-The zip's checksums are verified, the pickle is read as data (`pickles.py`), and tensors are read
-one by one, only those that are asked for.
+The pickle is read as data (`pickles.py`), the zip's checksums are verified, and tensors are read
+one by one, only those that are asked for. Three layouts are known. "published": `model`, `ema` and
+`step` of the paper's own code. "state dict": nothing but named tensors, as improved-diffusion and
+guided-diffusion save them. "spectral": `ema_state_dict`, `schedule` and `step` of IHDM-spectral.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
 import struct
 import zipfile
 import zlib
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.ihdm.card.schedule import BlurSchedule
-from sitegen.ihdm.checkpoints.layouts import contents
 from sitegen.ihdm.checkpoints.pickles import (
     ForbiddenError,
     PickleError,
@@ -24,7 +29,13 @@ from sitegen.ihdm.checkpoints.pickles import (
     StoredTensor,
     read_pickle,
 )
+from sitegen.ihdm.checkpoints.weights import is_finite
 
+Layout = Literal["published", "state dict", "spectral"]
+HEAD = ("out.2.weight", "out.2.bias")
+"""The last convolution. Where it has twice the channels, the others are of a learned variance."""
+
+_CHUNK = 1 << 20
 _PICKLE_LIMIT = 64 << 20
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -39,62 +50,140 @@ _DAMAGE = (
 )
 
 
+@dataclass(frozen=True)
+class Averages:
+    """The running average of the weights, an unnamed list in the order of the parameters."""
+
+    tensors: tuple[StoredTensor, ...]
+    decay: float | None
+    updates: int | None
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a checkpoint holds: the weights by name (without `module.`), and their averages.
+
+    Only of the layout "published" the averages stand apart; of "spectral" they are the weights, and
+    `schedule` is the blur that lies in the file.
+    """
+
+    weights: Mapping[str, StoredTensor]
+    averages: Averages | None
+    step: int | None
+    layout: Layout
+    schedule: BlurSchedule | None = None
+
+    @property
+    def tensors(self) -> tuple[StoredTensor, ...]:
+        """All that a model could be made of."""
+        return (*self.weights.values(), *(self.averages.tensors if self.averages else ()))
+
+
+class _HashedFile(io.FileIO):
+    """A file that is hashed on the way, once that is begun, while it is read from start to end."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._sum, self._hashed, self._begun = hashlib.sha256(), 0, False
+
+    def begin(self) -> None:
+        """Hash what is read from now on, and what is skipped."""
+        self._begun = True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read as any file does."""
+        start = self.tell()
+        if self._begun and self._hashed < start:
+            self.seek(self._hashed)
+            while (left := start - self._hashed) > 0:
+                self._add(super().read(min(left, _CHUNK)))
+        data = super().read(size)
+        if self._begun and start <= self._hashed < start + len(data):
+            self._add(data[self._hashed - start :])
+        return data
+
+    def _add(self, data: bytes) -> None:
+        if not data:
+            raise EOFError("the file became shorter")
+        self._sum.update(data)
+        self._hashed += len(data)
+
+    def digest(self) -> str:
+        """SHA-256 of the file, once the rest of it is read."""
+        self.seek(self._hashed)
+        while self.read(_CHUNK):
+            pass
+        return self._sum.hexdigest()
+
+
 class Archive:
     """An open checkpoint. Every method raises RefusedError for a damaged file."""
 
-    def __init__(self, path: Path, zipped: zipfile.ZipFile) -> None:
+    def __init__(self, path: Path, file: _HashedFile, zipped: zipfile.ZipFile) -> None:
         self.path = path
-        self._zip = zipped
+        self._file, self._zip = file, zipped
         self._root = _check_entries(path, zipped)
         order = self._entry("byteorder") or b"little"
         if order.strip() != b"little":
             raise RefusedError(f"{path}: written on a big-endian machine, which is not supported")
-        self.published = contents(path, self._pickle())
 
     def _entry(self, name: str) -> bytes | None:
         full = f"{self._root}{name}"
         with _damage(self.path):
             return self._zip.read(full) if full in self._zip.NameToInfo else None
 
-    def _pickle(self) -> object:
+    def contents(self) -> Published:
+        """What its pickle says that it holds; no tensor is read but that of a schedule."""
         try:
-            return read_pickle(self._entry("data.pkl") or b"")
+            value = read_pickle(self._entry("data.pkl") or b"")
         except ForbiddenError as error:
             raise RefusedError(f"{self.path}: refused as unsafe: {error}") from None
         except PickleError as error:
             raise RefusedError(f"{self.path}: damaged or not a checkpoint: {error}") from None
+        return _contents(self.path, value, self._floats)
 
-    def verify(self) -> None:
-        """Check that every tensor is there, and the checksum of every entry, used or not."""
-        averages = self.published.averages
-        for tensor in (*self.published.weights.values(), *(averages.tensors if averages else ())):
-            self._find(tensor.storage)
+    def scan(self, known: Published) -> tuple[str, frozenset[StoredTensor]]:
+        """Read all of the file once, and check that every tensor is there, and every checksum.
+
+        Returns the SHA-256 of the file, and the tensors of it that hold numbers not finite.
+        """
+        parts = defaultdict(list)
+        for tensor in known.tensors:
+            parts[self._find(tensor.storage).filename].append(tensor)
+        self._file.begin()
+        broken: set[StoredTensor] = set()
+        for info in sorted(self._zip.infolist(), key=lambda info: info.header_offset):
+            data = self._checked(info, keep=info.filename in parts)
+            broken |= {part for part in parts[info.filename] if not _is_finite(part, data)}
         with _damage(self.path):
-            broken = self._zip.testzip()
-        if broken:
-            raise _damaged(self.path, f"the checksum of {broken[:100]} is wrong")
+            return self._file.digest(), frozenset(broken)
+
+    def _checked(self, info: zipfile.ZipInfo, *, keep: bool) -> bytes:
+        """Read an entry to its end, where its checksum is compared; b"" unless it is to `keep`."""
+        try:
+            with _damage(self.path), self._zip.open(info) as entry:
+                if keep:
+                    return entry.read()
+                while entry.read(_CHUNK):
+                    pass
+                return b""
+        except RefusedError as error:
+            if "Bad CRC-32" not in str(error):
+                raise
+            why = f"the checksum of {info.filename[:100]} is wrong"
+            raise _damaged(self.path, why) from None
 
     def numbers(self, tensor: StoredTensor) -> bytearray:
         """The bytes of a tensor's numbers, little-endian, row by row."""
-        storage = tensor.storage
-        info = self._find(storage)
+        info = self._find(tensor.storage)
         with _damage(self.path):
-            data = bytearray(self._zip.read(info))
-        width = storage.bytes // max(storage.count, 1)
-        return data[tensor.offset * width : (tensor.offset + tensor.count) * width]
+            return bytearray(_part(tensor, self._zip.read(info)))
 
-    def schedule(self) -> BlurSchedule | None:
-        """The blur schedule that the file has inside, if it has one."""
-        values = self.published.schedule
-        if isinstance(values, StoredTensor):
-            code = {"Double": "d", "Float": "f"}.get(values.storage.dtype)
-            if code is None:
-                raise RefusedError(f"{self.path}: its schedule holds {values.storage.dtype}")
-            values = struct.unpack(f"<{values.count}{code}", self.numbers(values))
-        try:
-            return None if values is None else BlurSchedule.explicit(values)
-        except ConfigError as error:
-            raise RefusedError(f"{self.path}: {error}") from None
+    def _floats(self, tensor: StoredTensor) -> tuple[float, ...]:
+        code = {"Double": "d", "Float": "f"}.get(tensor.storage.dtype)
+        if code is None:
+            raise RefusedError(f"{self.path}: its schedule holds {tensor.storage.dtype}")
+        return struct.unpack(f"<{tensor.count}{code}", self.numbers(tensor))
 
     def _find(self, storage: Storage) -> zipfile.ZipInfo:
         name = f"{self._root}data/{storage.key}"
@@ -104,13 +193,24 @@ class Archive:
         return info
 
 
+def _part(tensor: StoredTensor, data: bytes) -> memoryview:
+    """The numbers of a tensor in those of its storage."""
+    width = tensor.storage.bytes // max(tensor.storage.count, 1)
+    return memoryview(data)[tensor.offset * width : (tensor.offset + tensor.count) * width]
+
+
+def _is_finite(tensor: StoredTensor, data: bytes) -> bool:
+    return is_finite(tensor.storage.dtype, _part(tensor, data))
+
+
 @contextlib.contextmanager
 def open_archive(path: Path) -> Iterator[Archive]:
-    """Open a `.pth` file and read what it holds, but no tensor yet."""
+    """Open a `.pth` file; nothing of what it holds is read yet."""
     with contextlib.ExitStack() as stack:
         with _damage(path):
-            zipped = stack.enter_context(zipfile.ZipFile(path))
-        yield Archive(path, zipped)
+            file = stack.enter_context(_HashedFile(path))
+            zipped = stack.enter_context(zipfile.ZipFile(file))
+        yield Archive(path, file, zipped)
 
 
 def _damaged(path: Path, why: object) -> RefusedError:
@@ -144,3 +244,88 @@ def _check_entries(path: Path, zipped: zipfile.ZipFile) -> str:
     if f"{root}constants.pkl" in zipped.NameToInfo:
         raise RefusedError(f"{path}: a TorchScript program, not a checkpoint; save a state dict")
     return root
+
+
+Floats = Callable[[StoredTensor], tuple[float, ...]]
+"""Reads the numbers of a tensor."""
+
+
+def _contents(path: Path, value: object, floats: Floats) -> Published:
+    """What the pickle of a checkpoint means. Raises RefusedError for what is none of ours."""
+    if not isinstance(value, dict):
+        why = f"it holds a {type(value).__name__}, not a dict"
+        raise RefusedError(f"{path}: damaged or not a checkpoint: {why}")
+    if value and all(isinstance(item, StoredTensor) for item in value.values()):
+        return Published(_named(path, value), None, None, "state dict")
+    if "ema_state_dict" in value and "schedule" in value:
+        return _spectral(path, value, floats)
+    if {"state", "param_groups"} <= value.keys():
+        raise RefusedError(
+            f"{path}: the state of an optimizer, not a model; give the model*.pt or, better, the "
+            "ema_*.pt beside it"
+        )
+    return _published(path, value)
+
+
+def _published(path: Path, value: dict[Any, Any]) -> Published:
+    weights = value.get("model")
+    if not isinstance(weights, dict) or not weights:
+        names = ", ".join(str(key)[:40] for key in list(value)[:8])
+        why = f"it holds {names or 'nothing'}; a published checkpoint has model and ema"
+        raise RefusedError(f"{path}: not a checkpoint of this kind: {why}")
+    averages = _averages(path, value.get("ema"))
+    return Published(_named(path, weights), averages, _step(value), "published")
+
+
+def _spectral(path: Path, value: dict[Any, Any], floats: Floats) -> Published:
+    weights, schedule = value["ema_state_dict"], value["schedule"]
+    values = schedule.get("values") if isinstance(schedule, dict) else None
+    if isinstance(values, StoredTensor) and len(values.shape) == 1:
+        values = floats(values)
+    elif not isinstance(values, list | tuple) or any(type(v) not in (int, float) for v in values):
+        raise RefusedError(f"{path}: its schedule has no list of values, as IHDM-spectral saves")
+    if not isinstance(weights, dict) or not weights:
+        raise RefusedError(f"{path}: its ema_state_dict holds no weights")
+    try:
+        blur = BlurSchedule.explicit(values)
+    except ConfigError as error:
+        raise RefusedError(f"{path}: {error}") from None
+    return Published(_named(path, weights), None, _step(value), "spectral", blur)
+
+
+def _step(value: Mapping[Any, Any]) -> int | None:
+    step = value.get("step")
+    return step if isinstance(step, int) else None
+
+
+def _named(path: Path, weights: Mapping[Any, Any]) -> dict[str, StoredTensor]:
+    """The state dict, without the prefix that DataParallel puts before every name."""
+    for name, tensor in weights.items():
+        if not isinstance(name, str) or not isinstance(tensor, StoredTensor):
+            raise RefusedError(
+                f"{path}: {str(name)[:100]} in its model is not a tensor with a name"
+            )
+    prefix = "module." if all(name.startswith("module.") for name in weights) else ""
+    return {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
+
+
+def _averages(path: Path, ema: object) -> Averages | None:
+    if ema is None:
+        return None
+    tensors = ema.get("shadow_params") if isinstance(ema, dict) else None
+    if not isinstance(ema, dict) or not isinstance(tensors, list | tuple):
+        raise RefusedError(f"{path}: its ema has no list shadow_params, as published ones have")
+    if not all(isinstance(tensor, StoredTensor) for tensor in tensors):
+        raise RefusedError(f"{path}: its ema.shadow_params holds what is not a tensor")
+    decay, updates = ema.get("decay"), ema.get("num_updates")
+    return Averages(
+        tuple(tensors),
+        float(decay) if isinstance(decay, int | float) else None,
+        updates if isinstance(updates, int) else None,
+    )
+
+
+def has_learned_variance(shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    """Whether a U-Net with weights of these shapes answers with two numbers for each of a pixel."""
+    first, last = (shapes.get(name, ()) for name in ("input_blocks.0.0.weight", HEAD[0]))
+    return len(first) == 4 and len(last) == 4 and last[0] == 2 * first[1]

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from sitegen.core.errors import ConfigError, RefusedError
-from sitegen.core.inputs import is_folder, read_json, sha256, sniff
+from sitegen.core.inputs import is_folder, read_json
 from sitegen.ihdm.card.card import CARD_NAME, DiffusionConfig, FileRef, ModelCard, read_card
 from sitegen.ihdm.card.networks import DiffusersUNet, UNetConfig
 from sitegen.ihdm.card.schedule import BlurSchedule
-from sitegen.ihdm.checkpoints.archive import open_archive
+from sitegen.ihdm.checkpoints.archive import Published
+from sitegen.ihdm.checkpoints.contents import checkpoint_digest, read_contents
 
 CONFIG_NAME = "config.json"
 _NOISE = 0.01
@@ -34,11 +35,12 @@ def foreign_model(path: Path) -> tuple[Path, ModelCard] | None:
     """
     if is_folder(path):
         return diffusers_model(path)
-    if _is_named(path) or sniff(path) != "pth":
+    if _is_named(path):
         return None
-    with open_archive(path) as archive:
-        schedule = archive.schedule()
-    return None if schedule is None else (path, _spectral_card(path, schedule))
+    contents = read_contents(path)
+    if not isinstance(contents, Published) or contents.schedule is None:
+        return None
+    return path, _spectral_card(path, contents.schedule)
 
 
 def has_foreign_config(path: Path) -> bool:
@@ -137,7 +139,7 @@ def diffusers_model(folder: Path) -> tuple[Path, ModelCard] | None:
         raise RefusedError(f"{folder}: has no {SCHEDULER_NAME}, which says how noise was added")
     size, channels = (config[key] for key in ("sample_size", "in_channels"))
     levels, diffusion = _diffusion(scheduler)
-    reference = FileRef(weights.relative_to(folder).as_posix(), sha256(weights))
+    reference = FileRef(weights.relative_to(folder).as_posix(), checkpoint_digest(weights))
     kind: dict[str, Any] = {"kind": "ddpm", "diffusion": diffusion, "weights": reference}
     try:
         return weights, ModelCard(size, channels, levels, unet, **kind)

@@ -8,13 +8,13 @@ from math import prod
 from pathlib import Path
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.inputs import Format, is_folder, regular_size, sniff
+from sitegen.core.inputs import Format, is_folder
 from sitegen.ihdm.card.card import CARD_NAME, ModelCard, read_card
 from sitegen.ihdm.checkpoints.architecture import Architecture, Shapes, infer, matching_presets
-from sitegen.ihdm.checkpoints.archive import open_archive
+from sitegen.ihdm.checkpoints.archive import Published, has_learned_variance
+from sitegen.ihdm.checkpoints.contents import Scan, scan
 from sitegen.ihdm.checkpoints.foreign import foreign_model
-from sitegen.ihdm.checkpoints.layouts import Published, has_learned_variance
-from sitegen.ihdm.checkpoints.weights import COARSE, STATISTICS, is_of_unet, read_header
+from sitegen.ihdm.checkpoints.weights import COARSE, STATISTICS, is_of_unet
 
 SUFFIXES = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})
 """How the names of checkpoints end."""
@@ -37,7 +37,7 @@ class CheckpointInfo:
 
     `parameters` counts the numbers of the network; `ema_*` are None where there are no averages.
     `architecture` is None when the names and shapes are not those of a U-Net that we know, and
-    `presets` are the published configurations that it fits. `layout` is one of `contents.Layout`,
+    `presets` are the published configurations that it fits. `layout` is one of `archive.Layout`,
     "weights" for safetensors, or "diffusers". `schedule_levels` is K where the blur schedule lies
     in the file. `coarse` says that there is a network for coarse levels, too; it is not counted.
     `card` is that of a model's folder, where it is known what a checkpoint does not
@@ -46,6 +46,7 @@ class CheckpointInfo:
 
     format: Format
     bytes: int
+    sha256: str
     step: int | None
     tensors: int
     parameters: int
@@ -130,17 +131,13 @@ def inspect_checkpoint(path: Path | str) -> CheckpointInfo:
 
 
 def _inspected(file: Path) -> CheckpointInfo:
-    size = regular_size(file, "checkpoint")
-    if sniff(file) == "pth":
-        with open_archive(file) as archive:
-            archive.verify()
-            schedule = archive.schedule()
-            info = _published_info(archive.published, size)
-            return replace(info, schedule_levels=schedule.levels if schedule else None)
-    entries = read_header(file).entries
+    found = scan(file)
+    if isinstance(found.contents, Published):
+        return _published_info(found, found.contents)
+    entries = found.contents.entries
     shapes = {name: entry.shape for name, entry in entries.items() if is_of_unet(name)}
     dtypes = {entry.dtype for name, entry in entries.items() if name in shapes}
-    info = _info("safetensors", size, shapes, dtypes)
+    info = _info("safetensors", found, shapes, dtypes)
     return replace(
         info,
         preconditioned=all(name in entries for name in STATISTICS),
@@ -202,11 +199,12 @@ def _with_recipe(info: CheckpointInfo, card: ModelCard) -> CheckpointInfo:
     return replace(info, step=step, ema_tensors=info.tensors, ema_decay=decay, ema_updates=step)
 
 
-def _published_info(published: Published, size: int) -> CheckpointInfo:
+def _published_info(found: Scan, published: Published) -> CheckpointInfo:
     shapes = {name: tensor.shape for name, tensor in published.weights.items()}
     dtypes = {tensor.storage.dtype for tensor in published.weights.values()}
     info = replace(
-        _info("pth", size, shapes, dtypes),
+        _info("pth", found, shapes, dtypes),
+        schedule_levels=published.schedule.levels if published.schedule else None,
         step=published.step,
         layout=published.layout,
         learned_variance=has_learned_variance(shapes),
@@ -219,11 +217,12 @@ def _published_info(published: Published, size: int) -> CheckpointInfo:
     return replace(info, ema_tensors=len(ema.tensors), ema_decay=ema.decay, ema_updates=ema.updates)
 
 
-def _info(kind: Format, size: int, shapes: Shapes, dtypes: set[str]) -> CheckpointInfo:
+def _info(kind: Format, found: Scan, shapes: Shapes, dtypes: set[str]) -> CheckpointInfo:
     looks = infer(shapes)
     return CheckpointInfo(
         format=kind,
-        bytes=size,
+        bytes=found.bytes,
+        sha256=found.sha256,
         step=None,
         tensors=len(shapes),
         parameters=sum(map(prod, shapes.values())),

@@ -9,36 +9,43 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
+from math import isclose
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
 from sitegen.core.files import write_atomic
 from sitegen.core.inputs import is_folder, regular_size
 from sitegen.ihdm.card.card import CARD_NAME, FileRef, ModelCard, presets, read_card
+from sitegen.ihdm.card.networks import DiffusersUNet, UNetConfig
+from sitegen.ihdm.card.schedule import BlurSchedule
+from sitegen.ihdm.checkpoints.architecture import Shapes, differences, mismatch
+from sitegen.ihdm.checkpoints.archive import HEAD, Published, has_learned_variance, open_archive
+from sitegen.ihdm.checkpoints.contents import Stored, scan
 from sitegen.ihdm.checkpoints.foreign import foreign_model
-from sitegen.ihdm.checkpoints.inspection import CheckpointInfo, inspect_checkpoint, weights_file
-from sitegen.ihdm.checkpoints.reading import empty_network, of_the_unet, read_weights
-from sitegen.ihdm.checkpoints.weights import COARSE, STATISTICS, save_weights
+from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint, weights_file
+from sitegen.ihdm.checkpoints.pickles import StoredTensor
+from sitegen.ihdm.checkpoints.weights import (
+    COARSE,
+    STATISTICS,
+    Entry,
+    Header,
+    is_of_unet,
+    read_tensors,
+    save_weights,
+)
 from sitegen.ihdm.nets.coarse import CoarseNet
-from sitegen.ihdm.nets.diffusers_unet import DiffusersAdapter
+from sitegen.ihdm.nets.diffusers_unet import DiffusersAdapter, build, renamed
 from sitegen.ihdm.nets.unet import UNet
 from sitegen.ihdm.process.diffusion import DiffusionModel
 from sitegen.ihdm.process.model import Model, Precision, Statistics
 
-__all__ = [
-    "CheckpointInfo",
-    "convert_checkpoint",
-    "inspect_checkpoint",
-    "load_model",
-    "locate",
-    "read_weights",
-    "save_weights",
-]
-
 WEIGHTS_NAME = "weights.safetensors"
+_FLOATS = {"Float": "float32", "Half": "float16", "BFloat16": "bfloat16"}
+_OUR_FLOATS = ("F32", "F16", "BF16")
 
 
 def load_model(
@@ -93,10 +100,186 @@ def convert_checkpoint(
     return written
 
 
+def read_weights(path: Path, card: ModelCard) -> dict[str, Tensor]:
+    """All weights of the card's model by name, float32, on the CPU, checked.
+
+    Raises RefusedError as `load_model` does.
+    """
+    stored = check_weights(path, card)
+    entries = {name: tensor for name, tensor in stored.items() if isinstance(tensor, Entry)}
+    if entries:
+        tensors = read_tensors(path, [entry.name for entry in entries.values()])
+        return {name: tensor.float() for name, tensor in zip(entries, tensors, strict=True)}
+    wanted, weights = network_shapes(card), {}
+    with open_archive(path) as archive:
+        for name, tensor in stored.items():
+            assert isinstance(tensor, StoredTensor)
+            kind = getattr(torch, _FLOATS[tensor.storage.dtype])
+            flat = torch.frombuffer(archive.numbers(tensor), dtype=kind).float()
+            if tensor.strides is None:
+                weights[name] = flat.view(tensor.shape)
+            else:
+                weights[name] = flat.as_strided(tensor.shape, tensor.strides).contiguous()
+            if name in HEAD:  # the first channels; the others are of a learned variance
+                weights[name] = weights[name][: wanted[name][0]]
+    return weights
+
+
+def check_weights(path: Path, card: ModelCard) -> Mapping[str, Stored]:
+    """The tensors of the card's model by name, not read yet: there, whole, finite, and fitting.
+
+    A file that was inspected before, and not touched since, is not opened again. Raises
+    RefusedError as `load_model` does.
+    """
+    found = scan(path)
+    stored: Mapping[str, Stored]
+    if isinstance(found.contents, Published):
+        stored = _check_published(path, card, found.contents)
+    else:
+        stored = _check_ours(path, card, found.contents)
+    pinned = card.weights.sha256 if card.weights else None
+    if pinned not in (None, found.sha256):
+        raise RefusedError(
+            f"{path}: damaged, or not the file that its card means: its SHA-256 is not {pinned}; "
+            f'if it was trained on, write sha256 = "{found.sha256}" into [weights] of its card'
+        )
+    for name, tensor in stored.items():
+        if tensor in found.broken:
+            raise RefusedError(f"{path}: {name} holds numbers that are not finite")
+    return stored
+
+
+def of_the_unet(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those of a model's tensors that are its U-Net's."""
+    return {name: tensor for name, tensor in weights.items() if is_of_unet(name)}
+
+
+def network_shapes(card: ModelCard) -> Mapping[str, tuple[int, ...]]:
+    """Names and shapes of the card's U-Net, in its order; no memory is taken for it."""
+    return _shapes(card.unet, card.channels)
+
+
+@lru_cache(maxsize=16)
+def _shapes(unet: UNetConfig, channels: int) -> Mapping[str, tuple[int, ...]]:
+    empty = _empty_network(unet, channels).state_dict()
+    return {name: tuple(tensor.shape) for name, tensor in empty.items()}
+
+
+def _empty_network(unet: UNetConfig, channels: int) -> nn.Module:
+    """A network on the meta device: names and shapes, no memory, no weights."""
+    with torch.device("meta"):
+        return build(unet) if isinstance(unet, DiffusersUNet) else UNet(unet, channels)
+
+
+def _check_published(path: Path, card: ModelCard, published: Published) -> dict[str, StoredTensor]:
+    """The tensors to sample with: the averages, named by their position, or a bare state dict."""
+    if card.parameterization != "difference":
+        raise RefusedError(f"{path}: a .pth has no statistics; a preconditioned card needs them")
+    _check_schedule(path, card, published.schedule)
+    stored = _chosen(path, card, published)
+    for name, tensor in stored.items():
+        if tensor.storage.dtype not in _FLOATS:
+            raise RefusedError(f"{path}: {name} holds {tensor.storage.dtype}, not floats")
+    return stored
+
+
+def _check_schedule(path: Path, card: ModelCard, own: BlurSchedule | None) -> None:
+    """A schedule inside of the file is the one that its weights were trained with."""
+    if own is None:
+        return
+    told = card.schedule.sigmas
+    if len(told) != len(own.sigmas) or not all(map(isclose, told, own.sigmas)):
+        raise RefusedError(
+            f"{path}: holds a blur schedule of {own.levels} levels up to {own.sigmas[-1]:g} "
+            "pixels, which is not the card's; give the card its values, as [blur] schedule"
+        )
+
+
+def _chosen(path: Path, card: ModelCard, published: Published) -> dict[str, StoredTensor]:
+    wanted = network_shapes(card)
+    found = {name: tensor.shape for name, tensor in published.weights.items()}
+    _refuse_conditional(path, found)
+    if card.kind == "ddpm" and has_learned_variance(found):
+        found |= {name: wanted[name] for name in HEAD if name in found and name in wanted}
+    _check_shapes(path, found, wanted, card)
+    if published.layout != "published":
+        return {name: published.weights[name] for name in wanted}
+    if published.averages is None:
+        raise RefusedError(
+            f"{path}: has no averaged weights (ema), which sampling needs; to use the raw ones all "
+            'the same, save checkpoint["model"] alone as a file and give that'
+        )
+    if list(found) != list(wanted):
+        raise RefusedError(
+            f"{path}: its parameters stand in another order than the published ones, so the "
+            "averaged weights, a list without names, cannot be told apart"
+        )
+    tensors = published.averages.tensors
+    if len(tensors) != len(wanted):
+        raise RefusedError(
+            f"{path}: its ema has {len(tensors)} tensors, the network has {len(wanted)}"
+        )
+    named = dict(zip(wanted, tensors, strict=True))
+    _check_shapes(path, {name: t.shape for name, t in named.items()}, wanted, card, "ema: ")
+    return named
+
+
+def _refuse_conditional(path: Path, found: Shapes) -> None:
+    if "label_emb.weight" in found:
+        raise RefusedError(
+            f"{path}: a class-conditional model, whose pictures depend on a class that sitegen "
+            "does not give; use an unconditional one"
+        )
+
+
+def _check_ours(path: Path, card: ModelCard, header: Header) -> dict[str, Entry]:
+    """The tensors of a file of safetensors, by the names that the network has for them."""
+    entries, wanted = dict(header.entries), dict(network_shapes(card))
+    if isinstance(card.unet, DiffusersUNet):
+        now = renamed(entries)
+        entries = {now[name]: entry for name, entry in entries.items()}
+    if card.parameterization == "preconditioned":
+        wanted |= {**dict.fromkeys(STATISTICS, card.shape), **_coarse_shapes(path, card, entries)}
+    _check_shapes(path, {name: entry.shape for name, entry in entries.items()}, wanted, card)
+    for name, entry in entries.items():
+        _check_dtype(path, name, entry)
+    return {name: entries[name] for name in wanted}
+
+
+def _coarse_shapes(
+    path: Path, card: ModelCard, stored: Mapping[str, Entry]
+) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the network for coarse levels, if the card has one."""
+    if card.coarse is None:
+        if any(name.startswith(COARSE) for name in stored):
+            raise RefusedError(
+                f"{path}: has a network for coarse levels, which its card does not describe; use "
+                "it with the card that it came with, which has a table [coarse]"
+            )
+        return {}
+    with torch.device("meta"):
+        tensors = CoarseNet(card.coarse, card.channels).state_dict()
+    return {COARSE + name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def _check_dtype(path: Path, name: str, entry: Entry) -> None:
+    allowed = ("F32",) if name in STATISTICS else _OUR_FLOATS
+    if entry.dtype not in allowed:
+        raise RefusedError(f"{path}: {name} holds {entry.dtype}; should be {' or '.join(allowed)}")
+
+
+def _check_shapes(
+    path: Path, found: Shapes, wanted: Shapes, card: ModelCard, part: str = ""
+) -> None:
+    lines = differences(found, wanted)
+    if lines:
+        raise RefusedError(f"{path}: {part}{mismatch(lines, found, card)}")
+
+
 def _assemble(
     card: ModelCard, weights: Mapping[str, Tensor], precision: Precision
 ) -> Model | DiffusionModel:
-    unet = empty_network(card)
+    unet = _empty_network(card.unet, card.channels)
     unet.load_state_dict(of_the_unet(weights), strict=True, assign=True)
     model: Model | DiffusionModel
     if isinstance(unet, UNet) and card.kind != "ddpm":

@@ -5,14 +5,16 @@ Reading a header needs no torch.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from sitegen.core.errors import RefusedError
@@ -27,6 +29,14 @@ STATISTICS = ("statistics.mean", "statistics.variance")
 COARSE = "coarse."
 """How the names of its network for coarse levels begin, if it has one."""
 
+_EXPONENTS = {
+    **dict.fromkeys(("Double", "F64"), ("<u8", 0x7FF0 << 48)),
+    **dict.fromkeys(("Float", "F32"), ("<u4", 0x7F80 << 16)),
+    **dict.fromkeys(("Half", "F16"), ("<u2", 0x7C00)),
+    **dict.fromkeys(("BFloat16", "BF16"), ("<u2", 0x7F80)),
+}
+"""The bits of each type of floats that are all set in infinities and NaN only."""
+
 _HEADER_LIMIT = 100 << 20
 _DAMAGE = (SafetensorError, OSError, ValueError, RecursionError, KeyError, TypeError, OverflowError)
 
@@ -35,13 +45,15 @@ _DAMAGE = (SafetensorError, OSError, ValueError, RecursionError, KeyError, TypeE
 class Entry:
     """One tensor of a file, not read yet. `dtype` is safetensors' name of it: F16, BF16, F32, …"""
 
+    name: str
     dtype: str
     shape: tuple[int, ...]
+    bytes: int
 
 
 @dataclass(frozen=True)
 class Header:
-    """The tensors of a file by name, and its free texts."""
+    """The tensors of a file by name, in the order of their numbers, and its free texts."""
 
     entries: Mapping[str, Entry]
     metadata: Mapping[str, str]
@@ -63,16 +75,43 @@ def read_header(path: Path) -> Header:
         with safe_open(path, framework="numpy"):  # offsets, overlaps, holes, sizes
             pass
         metadata = tables.pop("__metadata__", {})
-        entries = {
-            name: Entry(table["dtype"], tuple(table["shape"])) for name, table in tables.items()
-        }
+        entries = {}
+        for name, table in sorted(tables.items(), key=lambda pair: pair[1]["data_offsets"]):
+            start, end = table["data_offsets"]
+            entries[name] = Entry(name, table["dtype"], tuple(table["shape"]), end - start)
     return Header(entries, metadata)
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a file, each of its own type and in memory of its own."""
+def scan(path: Path, header: Header) -> tuple[str, frozenset[Entry]]:
+    """Read all of a file once: its SHA-256, and the tensors with numbers that are not finite."""
+    found, broken = hashlib.sha256(), set()
+    with _damage(path), path.open("rb") as file:
+        start = path.stat().st_size - sum(entry.bytes for entry in header.entries.values())
+        found.update(file.read(start))
+        for entry in header.entries.values():
+            data = file.read(entry.bytes)
+            found.update(data)
+            if not is_finite(entry.dtype, data):
+                broken.add(entry)
+    return found.hexdigest(), frozenset(broken)
+
+
+def is_finite(dtype: str, data: bytes | memoryview) -> bool:
+    """Whether numbers of a type, as PyTorch or safetensors calls it, hold no infinity and no NaN.
+
+    Whole numbers and types that we do not know count as finite.
+    """
+    if dtype not in _EXPONENTS:
+        return True
+    kind, mask = _EXPONENTS[dtype]
+    numbers = np.frombuffer(data, kind)
+    return not bool((numbers & numbers.dtype.type(mask) == mask).any())
+
+
+def read_tensors(path: Path, names: Iterable[str]) -> list[Tensor]:
+    """Tensors of a file, each of its own type and in memory of its own."""
     with _damage(path), safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+        return [file.get_tensor(name).clone() for name in names]
 
 
 def save_weights(path: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype) -> str:

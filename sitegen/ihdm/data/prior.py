@@ -133,7 +133,7 @@ def read_prior(path: Path, card: ModelCard) -> Prior:
     about = _about(path, header, card)
     if card.prior is not None and card.prior.sha256 not in (None, sha256(path)):
         raise RefusedError(f"{path}: damaged, or not the prior that its card means (SHA-256)")
-    coefficients = read_tensors(path)[_COEFFICIENTS]
+    (coefficients,) = read_tensors(path, [_COEFFICIENTS])
     if not bool(coefficients.isfinite().all()):
         raise RefusedError(f"{path}: damaged: it holds numbers that are not finite")
     sigma, data = float(about["sigma"]), str(about.get("data", ""))

@@ -24,8 +24,8 @@ from sitegen.ihdm.card.card import (
 )
 from sitegen.ihdm.card.networks import UNetConfig
 from sitegen.ihdm.checkpoints.architecture import Architecture
-from sitegen.ihdm.checkpoints.loading import WEIGHTS_NAME, save_weights
-from sitegen.ihdm.checkpoints.reading import of_the_unet, read_weights
+from sitegen.ihdm.checkpoints.loading import WEIGHTS_NAME, of_the_unet, read_weights
+from sitegen.ihdm.checkpoints.weights import save_weights
 from sitegen.ihdm.data.images import Images, require_enough
 from sitegen.ihdm.data.prior import PRIOR_NAME, make_prior
 from sitegen.ihdm.process.model import Precision

@@ -14,7 +14,8 @@ import torch
 from sitegen.core.errors import RefusedError
 from sitegen.core.inputs import sha256
 from sitegen.ihdm.card.card import FileRef, ModelCard
-from sitegen.ihdm.checkpoints.loading import load_model, read_weights, save_weights
+from sitegen.ihdm.checkpoints.loading import load_model, read_weights
+from sitegen.ihdm.checkpoints.weights import save_weights
 from tests.support.making import (
     entries_of,
     random_unet,

@@ -13,7 +13,8 @@ from safetensors.torch import save as to_safetensors
 
 from sitegen.core.errors import RefusedError
 from sitegen.ihdm.card.card import FileRef, ModelCard
-from sitegen.ihdm.checkpoints.loading import load_model, save_weights
+from sitegen.ihdm.checkpoints.loading import load_model
+from sitegen.ihdm.checkpoints.weights import save_weights
 from tests.support.making import (
     pickled,
     published,

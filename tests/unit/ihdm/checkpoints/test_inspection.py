@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
 import shutil
-import subprocess
-import sys
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+import sitegen.ihdm.checkpoints.archive as archive
 from sitegen.core.errors import RefusedError
 from sitegen.ihdm.card.card import ModelCard, preset, presets, read_card
 from sitegen.ihdm.checkpoints.architecture import Architecture, infer
+from sitegen.ihdm.checkpoints.contents import checkpoint_digest
+from sitegen.ihdm.checkpoints.foreign import foreign_model
+from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint
 from sitegen.ihdm.checkpoints.loading import (
+    check_weights,
     convert_checkpoint,
-    inspect_checkpoint,
+    network_shapes,
+    read_weights,
 )
-from sitegen.ihdm.checkpoints.reading import network_shapes
 from tests.support.making import (
     ARCHITECTURES,
     small_card,
 )
-
-_ARCHITECTURES: list[dict[str, Any]] = [
-    {},
-    {"channels": 3, "channel_mult": (1, 2), "attention_levels": (0,), "num_heads": 4},
-    {"channel_mult": (2, 1, 1), "num_res_blocks": 2, "conv_resample": False},
-    {"channel_mult": (1, 1), "resblock_updown": True, "use_scale_shift_norm": True},
-    {"channel_mult": (1, 1), "attention_levels": (0, 1), "use_new_attention_order": False},
-    {"use_scale_shift_norm": True, "num_res_blocks": 3, "attention_levels": (0,)},
-]
 
 
 def test_inspect_published(tiny: Path) -> None:
@@ -80,19 +78,6 @@ def test_inspect_our_files(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> 
     assert (found.format, found.dtypes, found.step) == ("safetensors", ("float16",), None)
     assert (found.tensors, found.ema_tensors) == (126, None)
     assert found.architecture == inspect_checkpoint(tiny).architecture
-
-
-def test_inspect_needs_no_torch(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:
-    """Both formats can be looked at where torch cannot be imported."""
-    convert_checkpoint(tiny, tiny_card, tmp_path)
-    code = (
-        "import sys; sys.modules['torch'] = None\n"
-        "from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint\n"
-        "for path in sys.argv[1:]: inspect_checkpoint(path).to_text()\n"
-    )
-    command = [sys.executable, "-c", code, os.fspath(tiny), os.fspath(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_inspect_tells_the_recipe_of_our_own(
@@ -147,3 +132,60 @@ def test_what_an_architecture_tells(tiny: Path, tiny_card: ModelCard) -> None:
     assert found.architecture.unet(2).num_heads == 2
     assert found.card is None
     assert "none; sitegen add writes one" in found.to_text()
+
+
+class Reading:
+    """Counts how often one file is opened, and the bytes that are read of it."""
+
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.opens = self.bytes = 0
+        open_any = Path.open
+
+        def opened(file: Path, *rest: Any, **more: Any) -> Any:
+            return self.counted(io.FileIO)(file) if file == path else open_any(file, *rest, **more)
+
+        monkeypatch.setattr(archive, "_HashedFile", self.counted(archive._HashedFile))
+        monkeypatch.setattr(Path, "open", opened)
+
+    def counted(self, kind: type[io.FileIO]) -> type[io.FileIO]:
+        """That kind of file, but counting."""
+        reading = self
+
+        class Counted(kind):  # type: ignore[valid-type, misc]
+            def __init__(self, file: Path) -> None:
+                super().__init__(file)
+                reading.opens += 1
+
+            def read(self, size: int | None = -1, /) -> Any:
+                data = super().read(size)
+                reading.bytes += len(data)
+                return data
+
+        return Counted
+
+
+@pytest.mark.parametrize("kind", ["pth", "safetensors"])
+def test_a_checkpoint_is_read_once(
+    kind: str, tiny: Path, tiny_card: ModelCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who tells what it is, takes its digest and checks that it fits reads a file whole once."""
+    path = tmp_path / "c.pth"
+    shutil.copyfile(tiny, path)
+    if kind == "safetensors":
+        convert_checkpoint(tiny, tiny_card, tmp_path / "ours", torch.float32)
+        path = tmp_path / "ours/weights.safetensors"
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    time.sleep(0.05)  # what was written just now is not remembered
+    reading, size = Reading(path, monkeypatch), path.stat().st_size
+    for _ in range(2):
+        assert foreign_model(path) is None
+        info = inspect_checkpoint(path)
+        check_weights(path, tiny_card)
+        assert checkpoint_digest(path) == info.sha256 == digest
+    assert size <= reading.bytes < 1.2 * size
+    assert reading.opens <= 3
+    read_weights(path, tiny_card)  # the numbers alone, of which a .pth has more than these
+    assert reading.bytes < {"pth": 1.5, "safetensors": 1.2}[kind] * size
+    os.truncate(path, size - 1)
+    with pytest.raises(RefusedError):
+        check_weights(path, tiny_card)

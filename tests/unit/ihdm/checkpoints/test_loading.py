@@ -16,14 +16,14 @@ from sitegen.core.errors import ConfigError, PlatformError, RefusedError
 from sitegen.core.inputs import sha256
 from sitegen.ihdm import load_model
 from sitegen.ihdm.card.card import CARD_NAME, DiffusionConfig, FileRef, ModelCard, preset, read_card
+from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint
 from sitegen.ihdm.checkpoints.loading import (
     convert_checkpoint,
-    inspect_checkpoint,
+    network_shapes,
     read_weights,
-    save_weights,
 )
 from sitegen.ihdm.checkpoints.pickles import PickleError, read_pickle
-from sitegen.ihdm.checkpoints.reading import network_shapes
+from sitegen.ihdm.checkpoints.weights import save_weights
 from sitegen.ihdm.process.diffusion import DiffusionModel
 from sitegen.ihdm.process.model import Model, Statistics
 from tests.support.making import (

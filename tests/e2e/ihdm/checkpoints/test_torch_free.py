@@ -1,0 +1,36 @@
+"""Checkpoints and the cards of other programs can be looked at where torch cannot be imported."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from sitegen.ihdm.card.card import ModelCard
+from sitegen.ihdm.checkpoints.loading import convert_checkpoint
+from tests.unit.ihdm.checkpoints.test_foreign import saved, spectral
+
+CODE = """
+import sys
+sys.modules["torch"] = None
+from pathlib import Path
+from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint
+from sitegen.models.registry import model_source
+*carded, bare = map(Path, sys.argv[1:])
+print(len([model_source("x", each).card.digest for each in carded]))
+for each in (*carded, bare):
+    inspect_checkpoint(each).to_text()
+"""
+
+
+def test_torch_is_not_needed(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:
+    """Ours, those of diffusers and of IHDM-spectral, and a published one."""
+    for name in ("ours", "diffusers", "spectral"):
+        (tmp_path / name).mkdir()
+    convert_checkpoint(tiny, tiny_card, tmp_path / "ours")
+    saved(tmp_path / "diffusers")
+    places = (tmp_path / "ours", tmp_path / "diffusers", spectral(tmp_path / "spectral"), tiny)
+    command = [sys.executable, "-c", CODE, *map(os.fspath, places)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("3\n", "")
