@@ -21,7 +21,7 @@ from sitegen.cli.options import compute_options, compute_target, config_option, 
 )
 @click.option("--open", "open_browser", is_flag=True, help="Open the page in the browser.")
 @click.option("--offline", is_flag=True, help="Render nothing; show what there is.")
-@compute_options()
+@compute_options
 @talk_options
 def serve(
     config: Path, port: int, open_browser: bool, offline: bool, device: str, precision: str
