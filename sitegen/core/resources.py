@@ -1,4 +1,4 @@
-"""Where the files that travel with sitegen lie: `models`, `scaffold`, `static`, `templates`."""
+"""Where the files that travel with sitegen lie, in a checkout and in an installed package alike."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from typing import Literal
 
 from sitegen.core.errors import PlatformError
 
+Resource = Literal["client", "models", "presets", "scaffold", "static", "templates"]
+
 _PACKAGE = Path(__file__).resolve().parents[1]
+_INSIDE = {"client": "server/client", "presets": "ihdm/card/presets"}
 
 
-def resource(
-    name: Literal["models", "scaffold", "static", "templates"], package: Path = _PACKAGE
-) -> Path:
-    """Find a folder of shipped files, in a checkout and in an installed package alike.
+def resource(name: Resource, package: Path = _PACKAGE) -> Path:
+    """Find a folder of shipped files.
 
-    `package` is the folder of the package itself. An installed package holds them in `_data`; in a
-    checkout they lie beside the package. Raises PlatformError when the installation is incomplete.
+    The client of the preview and the presets lie in the package, whose folder is `package`. The
+    others lie beside it in a checkout, and in its `_data` where it is installed. Raises
+    PlatformError when the installation is incomplete.
     """
-    for folder in (package / "_data" / name, package.parent / name):
+    for folder in (package / _INSIDE.get(name, f"_data/{name}"), package.parent / name):
         if folder.is_dir():
             return folder
     raise PlatformError(

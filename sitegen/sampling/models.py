@@ -18,6 +18,7 @@ from torch import Tensor
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.inputs import sha256
+from sitegen.ihdm.checkpoints.contents import checkpoint_digest
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.data.prior import Prior, read_prior
 from sitegen.ihdm.process.device import memory_errors, require_device
@@ -129,7 +130,7 @@ def load_heat_sampler(
     source.require_usable()
     assert source.prior is not None
     prior = read_prior(source.prior, source.card)
-    _refuse_change(source.prior, source.prior_sha256)
+    _refuse_change(source.prior, sha256(source.prior), source.prior_sha256)
     return HeatSampler(model, prior)
 
 
@@ -154,13 +155,13 @@ def _load(source: ModelSource, compute_target: ComputeTarget) -> Model | Diffusi
         model = load_model(
             source.weights, source.card, compute_target.device, compute_target.precision
         )
-    _refuse_change(source.weights, known)
+    _refuse_change(source.weights, checkpoint_digest(source.weights), known)
     return cast(Model, model)
 
 
-def _refuse_change(path: Path, known: str | None) -> None:
-    """What was read must be what the figure's key says."""
-    if sha256(path) != known:
+def _refuse_change(path: Path, found: str, known: str | None) -> None:
+    """What was read must be what the figure's key says; untouched, it is not read again."""
+    if found != known:
         raise RefusedError(f"{path}: changed while it was read; try again when it is finished")
 
 

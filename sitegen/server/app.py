@@ -40,8 +40,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sitegen.build.output import CopiedFile, open_path
 from sitegen.core.errors import PlatformError
+from sitegen.core.resources import resource
 from sitegen.core.signals import Stop
-from sitegen.server.inject import CLIENT, PLAIN_POLICY, PREFIX, plain_page, with_client
+from sitegen.server.inject import PLAIN_POLICY, PREFIX, plain_page, with_client
 from sitegen.server.preview import Preview
 from sitegen.server.state import PreviewState
 from sitegen.server.watch import Sources, watch
@@ -83,7 +84,7 @@ class Server:
         """The application, for requests that name this host."""
         routes = [
             Route(f"{PREFIX}events", self._events),
-            Mount(PREFIX, StaticFiles(directory=CLIENT)),
+            Mount(PREFIX, StaticFiles(directory=resource("client"))),
             Route("/{uri:path}", self._page),
         ]
         hosts = Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])

@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import re
 from html import escape, unescape
-from pathlib import Path
 
 PREFIX = "/_sitegen/"
 """Where the preview's own addresses begin; a built site has no such folder."""
-
-CLIENT = Path(__file__).resolve().parent / "client"
-"""The preview's own files."""
 
 PLAIN_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "

@@ -150,9 +150,10 @@ def test_model_without_prior(config: Path) -> None:
     source = model_source("tiny", card.parent)
     assert source.available
     assert source.prior_sha256 is None
-    with pytest.raises(RefusedError) as error:
+    with pytest.raises(RefusedError, match=rf"sitegen add tiny --checkpoint {source.weights} --d"):
         source.require_usable()
-    assert f"add_prior('{card}', 'DIR')" in str(error.value)
+    with pytest.raises(RefusedError, match=r"take \[models\.tiny\] out of site\.toml, and make"):
+        replace(source, card_path=None).require_usable()
 
 
 def test_models_of_a_site(config: Path) -> None:
