@@ -239,7 +239,7 @@ def _card_beside(path: Path) -> Path:
 
 
 def _part_digest(path: Path | None, own: FileRef | None, what: str) -> str | None:
-    return None if path is None else _digest(path, own and own.sha256, what)
+    return None if path is None else _digest(path, None if own is None else own.sha256, what)
 
 
 def _digest(path: Path, known: str | None, what: str) -> str:
