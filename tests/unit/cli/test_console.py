@@ -60,7 +60,7 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
             advance()
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err == "rendering x: 3 steps\nfilming x: done in 0 s\n"
+    assert said.err == "rendering x: 3 steps\nrendering x: done in 0 s\n"
 
 
 def test_plain_lines_of_a_long_run() -> None:
@@ -96,7 +96,7 @@ def test_verbose(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "a detail\n")
 
 
-@pytest.mark.parametrize("width", [40, 24])
+@pytest.mark.parametrize("width", [40, 28])
 def test_narrow_terminal(terminal: Terminal, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """No line is longer than the terminal; the title is cut, the steps and the time are whole."""
     monkeypatch.setenv("COLUMNS", str(width))
@@ -164,14 +164,14 @@ def test_bars_at_the_same_time(terminal: Terminal) -> None:
     """Several threads have a bar each."""
     console = terminal.console()
 
-    def film(name: str) -> None:
+    def show(name: str) -> None:
         with console.rendering(name, 50) as advance:
             for _ in range(50):
                 advance()
 
     names = [f"figure-{number}" for number in range(8)]
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(film, names))
+        list(pool.map(show, names))
     for name in names:
         assert re.search(rf"{name} .* 50/50", terminal.shown())
 
