@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from types import TracebackType
 from typing import NoReturn
 
 from sitegen.core.errors import PlatformError, SitegenError
@@ -44,30 +43,19 @@ def run(command: Callable[[], object]) -> NoReturn:
 
 def outcome(command: Callable[[], object]) -> int:
     """The exit code of a command, having told what went wrong."""
-    ending = _Ending()
-    with ending:
+    code: int | None = None
+
+    def tell(_kind: object, error: BaseException | None, _trace: object) -> bool:
+        nonlocal code
+        code = code if error is None else _told_code(error)
+        return code is not None  # a bug goes on its way
+
+    with contextlib.ExitStack() as ending:
+        ending.push(tell)
         result = command()
-        ending.code = result if isinstance(result, int) else 0
-    return ending.code
-
-
-class _Ending:
-    """How the block ended: its exit code, and the words for it. A bug goes on its way."""
-
-    code = 0
-
-    def __enter__(self) -> None:
-        """Nothing is known yet."""
-
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> bool:
-        code = None if error is None else _told_code(error)
-        self.code = self.code if code is None else code
-        return code is not None
+        code = result if isinstance(result, int) else 0
+    assert code is not None
+    return code
 
 
 def _told_code(error: BaseException) -> int | None:

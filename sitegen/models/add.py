@@ -86,12 +86,14 @@ def add_model(config: Path, name: str, options: AddOptions, ask: Ask | None) -> 
         return _complete(waiting, options.data, config)
     _refuse_name(name, site, text, config)
     notes: tuple[str, ...] = ()
+    weights = weights_file(options.checkpoint)
+    entry = {"path": _written(weights, site), "card": f"models/{name}/{CARD_NAME}"}
     if known := _known(options.checkpoint):
         options = with_images(options, known[1], known[0], ask)
-        plan = _plan_known(site, name, options, *known)
+        plan = _plan_known(site, options, weights, entry, *known)
     else:
         made = new_model(options, inspect_checkpoint(options.checkpoint), ask)
-        notes, plan = made.notes, _plan_new(site, name, made.options, made.card)
+        notes, plan = made.notes, _plan_new(made.options, made.card, weights, entry)
     files, states = _carry_out(site, config, name, plan)
     card = read_card(files[-1]) if files else plan.card
     return Added(name, card, files, notes, config, states=states)
@@ -116,30 +118,30 @@ def _complete(source: ModelSource, data: Path, config: Path) -> Added:
     return Added(source.name, card, files, (), config, entered=False, states=states)
 
 
-def _plan_known(site: Site, name: str, options: AddOptions, where: Path, card: ModelCard) -> _Plan:
+def _plan_known(
+    site: Site,
+    options: AddOptions,
+    weights: Path,
+    entry: Mapping[str, str],
+    where: Path,
+    card: ModelCard,
+) -> _Plan:
     """A model that says all of itself: `site.toml` names just that, unless images are given."""
-    weights = weights_file(options.checkpoint)
     if options.data is not None:
-        entry = {"path": _written(weights, site), "card": _card_path(name)}
         return _Plan(card, weights, entry, None, options.data)
-    own = where.name == CARD_NAME
     prior = where.parent / card.prior.file if card.prior else None
-    path = _written(where.parent if own else options.checkpoint, site)
-    return _Plan(card, weights, {"path": path}, prior, None)
+    path = where.parent if where.name == CARD_NAME else options.checkpoint
+    return _Plan(card, weights, {"path": _written(path, site)}, prior, None)
 
 
-def _plan_new(site: Site, name: str, options: AddOptions, card: ModelCard) -> _Plan:
+def _plan_new(
+    options: AddOptions, card: ModelCard, weights: Path, entry: Mapping[str, str]
+) -> _Plan:
     """A checkpoint as published: a preset says it all, or a card is written."""
-    weights = weights_file(options.checkpoint)
     prior = preset_prior(options.preset) if options.preset and not options.data else None
-    entry = {"path": _written(weights, site), "card": _card_path(name)}
     if options.preset and prior and options.given() == ("--preset",):
         entry = {"path": entry["path"], "preset": options.preset}
     return _Plan(card, weights, entry, prior, options.data)
-
-
-def _card_path(name: str) -> str:
-    return f"models/{name}/{CARD_NAME}"
 
 
 def _written(path: Path, site: Site) -> str:

@@ -56,13 +56,8 @@ BEAT_S = 15.0
 """How often an open page is sent a sign of life, so that the server notices when it has gone."""
 
 _TYPES = mimetypes.MimeTypes()  # Python's own table, the same on every machine
-for _kind, _suffix in (
-    ("text/javascript", ".js"),
-    ("image/webp", ".webp"),
-    ("application/xml", ".xml"),
-):
-    _TYPES.add_type(_kind, _suffix)
-mimetypes.add_type("text/javascript", ".js")  # by which starlette sends the preview's script
+_TYPES.add_type("text/javascript", ".js")  # which Python 3.11 has by an older name,
+mimetypes.add_type("text/javascript", ".js")  # also where starlette looks for our script
 
 _HEADERS = {
     b"cache-control": b"no-store",
@@ -192,7 +187,7 @@ class Headers:
 
 def media_type(uri: str) -> str:
     """The type of a file by its name, the same on every machine for what a site has."""
-    return _TYPES.guess_type(uri)[0] or "application/octet-stream"
+    return _TYPES.guess_type(uri, strict=False)[0] or "application/octet-stream"
 
 
 def listening(port: int) -> socket.socket:

@@ -150,14 +150,13 @@ class Preview:
     def _await_work(self) -> BuildContext | None:
         """Wait until there is something to render or to put in place; None when closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._has_work())
+            self._changed.wait_for(lambda: self._closed or self._has_work(self.context))
             return None if self._closed else self.context
 
-    def _has_work(self) -> bool:
-        if self.context is None:
-            return False
-        whole = not self.context.missing(self._records)
-        return self._next(self.context) is not None or (whole and not self.settled)
+    def _has_work(self, context: BuildContext | None) -> bool:
+        if context is None or self._next(context) is not None:
+            return context is not None
+        return not self.settled and not context.missing(self._records)
 
     def _next(self, context: BuildContext) -> PlannedFigure | None:
         """The first figure to render that has not failed since the last change."""
@@ -237,17 +236,10 @@ class _Watched:
     """A reporter that shows progress in the page, and drops what is not wanted any more."""
 
     def __init__(self, preview: Preview, planned: PlannedFigure) -> None:
-        self._preview, self._job, self._report = preview, planned, preview.report
+        self._preview, self._planned, self._report = preview, planned, preview.report
         self.warnings, self.quiet = 0, self._report.quiet
-
-    def note(self, line: str) -> None:
-        self._report.note(line)
-
-    def detail(self, line: str) -> None:
-        self._report.detail(line)
-
-    def warn(self, line: str) -> None:
-        self._report.warn(line)
+        self.note, self.detail = self._report.note, self._report.detail
+        self.warn = self._report.warn
 
     @contextlib.contextmanager
     def rendering(self, title: str, steps: int) -> Iterator[Advance]:
@@ -258,7 +250,7 @@ class _Watched:
                 nonlocal done
                 done += 1
                 forward()
-                if not self._preview.wants(self._job):
+                if not self._preview.wants(self._planned):
                     raise Dropped
                 self._preview.progressed(f"{title}, {done} of {steps}")
 

@@ -140,11 +140,11 @@ def test_terminal_is_left_as_it_was(built: Builder, number: signal.Signals) -> N
     while b"\x1b[?25l" not in told:
         told += os.read(master, 1024)
     process.send_signal(number)
-    assert process.wait(20) == 128 + number
     with contextlib.suppress(OSError):  # which is how its end is told
         while data := os.read(master, 1024):
             told += data
     os.close(master)
+    assert process.wait(20) == 128 + number, told
     assert told.rindex(b"\x1b[?25h") > told.rindex(b"\x1b[?25l")
 
 

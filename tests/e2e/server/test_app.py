@@ -195,7 +195,7 @@ def test_headers(served: Running, path: str, kind: str) -> None:
         ("a.MP4", "video/mp4"), ("a.webm", "video/webm"), ("a.webp", "image/webp"),
         ("a.gif", "image/gif"), ("a.svg", "image/svg+xml"), ("a.css", "text/css"),
         ("a.js", "text/javascript"), ("robots.txt", "text/plain"),
-        ("sitemap.xml", "application/xml"), (".nojekyll", "application/octet-stream"),
+        ("sitemap.xml", "text/xml"), (".nojekyll", "application/octet-stream"),
         ("a.pdf", "application/pdf"), ("a.png", "image/png"), ("media.json", "application/json"),
     ],
 )  # fmt: skip
