@@ -29,7 +29,7 @@ from sitegen.ihdm.card.card import ModelCard, preset
 from sitegen.ihdm.data.images import read_images
 from sitegen.ihdm.data.prior import Prior, make_prior
 from sitegen.ihdm.process.heat import cosine_basis
-from sitegen.models.presets import preset_prior
+from sitegen.models.registry import preset_prior
 
 COUNT = 256
 SOURCE = "a model of natural images"

@@ -1,19 +1,33 @@
 """Where `sitegen` and `python -m sitegen` start.
 
-Signals are caught before anything slow is imported: Ctrl-C ends in one line also while Python is
-still reading the program.
+Signals are caught before anything else is imported, also of Python's own: Ctrl-C ends in one line
+while the program is still being read. Before that there is only Python's start, which is not ours.
 """
 
 from __future__ import annotations
 
-from typing import NoReturn
+import _signal  # type: ignore[import-not-found]  # `signal` would read `enum` first, for long
+import os
 
-from sitegen.cli.exits import run
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # which spares us `typing`
+    from types import FrameType
+    from typing import NoReturn
 
 
 def main() -> NoReturn:
     """Run the command line; every failure has one message and its exit code."""
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _leave)
+    from sitegen.cli.exits import run
+
     run(_command)
+
+
+def _leave(number: int, _frame: FrameType | None) -> NoReturn:
+    """End at once; nothing has been begun yet."""
+    os.write(2, b"interrupted; what was finished is kept\n")
+    os._exit(128 + number)
 
 
 def _command() -> object:

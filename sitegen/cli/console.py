@@ -90,8 +90,11 @@ class Console:
         with self._guard:
             progress = self._progress
             self._running += 1
-            progress.start()
-            task = progress.add_task(title, total=steps)
+            with contextlib.ExitStack() as undo:  # a signal may come while rich begins
+                undo.callback(progress.console.show_cursor, True)
+                progress.start()
+                task = progress.add_task(title, total=steps)
+                undo.pop_all()
         try:
             yield lambda: progress.advance(task)
         finally:

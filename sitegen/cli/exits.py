@@ -14,11 +14,12 @@ from typing import NoReturn
 
 from sitegen.core.errors import PlatformError, SitegenError
 from sitegen.core.installed import not_installed
-from sitegen.core.signals import INTERRUPTED, TERMINATED, catch_signals
+from sitegen.core.signals import HUNG_UP, INTERRUPTED, SIGNALS, TERMINATED, catch_signals
 
 _WORDS = {
     INTERRUPTED: "interrupted; what was finished is kept",
     TERMINATED: "terminated; what was finished is kept",
+    HUNG_UP: "hung up; what was finished is kept",
 }
 
 
@@ -29,24 +30,36 @@ def run(command: Callable[[], object]) -> NoReturn:
     whole.
     """
     catch_signals()
-    code = _outcome(command)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    code = outcome(command)
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # the exit code is decided
-    _flush()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # a pipe that nobody reads any more
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(code)
 
 
-def _outcome(command: Callable[[], object]) -> int:
+def outcome(command: Callable[[], object]) -> int:
     """The exit code of a command, having told what went wrong."""
-    try:
+    code: int | None = None
+
+    def tell(_kind: object, error: BaseException | None, _trace: object) -> bool:
+        nonlocal code
+        code = code if error is None else _told_code(error)
+        return code is not None  # a bug goes on its way
+
+    with contextlib.ExitStack() as ending:
+        ending.push(tell)
         result = command()
-    except BaseException as error:
-        return _ending(error)
-    return result if isinstance(result, int) else 0
+        code = result if isinstance(result, int) else 0
+    assert code is not None
+    return code
 
 
-def _ending(error: BaseException) -> int:
-    """Tell what went wrong, and how the process ends; what is none of ours is raised again."""
+def _told_code(error: BaseException) -> int | None:
+    """Tell what went wrong; the exit code, or None where it is none of ours."""
     if (lacking := not_installed(error)) is not None:  # click, perhaps
         return _told(f"error: {lacking}", PlatformError.exit_code)
     import click  # not before: this module is there to catch signals while others are imported
@@ -65,7 +78,7 @@ def _ending(error: BaseException) -> int:
         return 1
     if isinstance(error, OSError | MemoryError):
         return _told(f"error: {_of_machine(error)}", PlatformError.exit_code)
-    raise error
+    return None
 
 
 def _of_machine(error: OSError | MemoryError) -> str:
@@ -78,14 +91,6 @@ def _of_machine(error: OSError | MemoryError) -> str:
 
 def _told(line: str, code: int) -> int:
     with contextlib.suppress(OSError):
-        print(line, file=sys.stderr, flush=True)  # noqa: T201
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
     return code
-
-
-def _flush() -> None:
-    """Let go of pipes that nobody reads any more, without a word."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

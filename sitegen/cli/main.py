@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import click
 
-from sitegen.cli.commands.add import add
 from sitegen.cli.commands.build import build
-from sitegen.cli.commands.check import check
-from sitegen.cli.commands.clean import clean
-from sitegen.cli.commands.completion import completion
-from sitegen.cli.commands.inspect import inspect
-from sitegen.cli.commands.new import new
-from sitegen.cli.commands.publish import publish
-from sitegen.cli.commands.sample import sample
-from sitegen.cli.commands.schema import schema
+from sitegen.cli.commands.models import add, inspect, sample, train
+from sitegen.cli.commands.reference import completion, schema
 from sitegen.cli.commands.serve import serve
-from sitegen.cli.commands.train import train
+from sitegen.cli.commands.site import check, clean, new, publish
 
 
 def _tell_version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
@@ -57,19 +50,8 @@ def cli() -> None:
     """
 
 
-COMMANDS = (
-    new,
-    add,
-    serve,
-    build,
-    check,
-    publish,
-    clean,
-    inspect,
-    sample,
-    train,
-    schema,
-    completion,
-)
-for command in COMMANDS:
+for command in (
+    *(new, add, serve, build, check, publish, clean),
+    *(inspect, sample, train, schema, completion),
+):
     cli.add_command(command)

@@ -1,9 +1,10 @@
-"""Options that several commands share."""
+"""Options that several commands share, and what the shell offers for them."""
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,100 +13,122 @@ from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from sitegen.cli.console import Console
+from sitegen.core.errors import SitegenError
 
 if TYPE_CHECKING:
     from sitegen.config.schema import Site
     from sitegen.core.compute import ComputeTarget
 
 F = TypeVar("F", bound=Callable[..., Any])
+Row = tuple[str, Any, str]
+"""An option: its name, click's type of its value, and what it is for."""
 
-DEVICE = "Where the network runs: auto, cpu, cuda or cuda:N."
+PATH = click.Path(path_type=Path)
 SEED = click.IntRange(0, 2**63 - 1)
-PRECISION = "What the network computes in; auto is the faster one on this processor."
+KIND = click.Choice(["ihdm", "ddpm"])
+PRECISION = click.Choice(["auto", "float32", "bfloat16"])
 
 
-def compute_options(precision: str = "auto") -> Callable[[F], F]:
-    """Add --device, and --precision with that default."""
+class Number(click.FloatRange):
+    """A number in a range; NaN, which is neither below nor above one, is refused."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number. Raises click.BadParameter for what is none."""
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail("NaN is not a number to compute with.", param, ctx)
+        return number
+
+
+def offers(names: Callable[[], Iterable[str]], *, files: bool = False) -> Callable[..., Any]:
+    """For the shell: the names that begin as the word does; else files, where one may be meant.
+
+    None where a site is broken, which is not the moment to tell.
+    """
+
+    def offer(_context: click.Context, _parameter: click.Parameter, start: str) -> list[Any]:
+        found: list[Any] = []
+        with contextlib.suppress(SitegenError):
+            found += sorted(name for name in names() if name.startswith(start))
+        return found or ([CompletionItem(start, type="file")] if files else [])
+
+    return offer
+
+
+def _models() -> Iterable[str]:
+    from sitegen.models.registry import known_models
+
+    return known_models()
+
+
+def _presets() -> Iterable[str]:
+    from sitegen.ihdm.card.card import presets
+
+    return presets()
+
+
+def _figures() -> Iterable[str]:
+    from sitegen.config.loader import load_site
+    from sitegen.content.pages import read_pages
+
+    pages = read_pages(load_site(Path("site.toml")))
+    return [figure.id for page in pages for figure in page.figures]
+
+
+model_names = offers(_models, files=True)
+figure_names = offers(_figures)
+_OFFERS = {
+    "init": model_names,
+    "preset": offers(_presets),
+    "device": offers(lambda: ("auto", "cpu", "cuda")),
+}
+
+
+def row_options(rows: Sequence[Row], defaults: Mapping[str, Any], *needed: str) -> Callable[[F], F]:
+    """Add an option a row, with its default, if it has one."""
 
     def add(command: F) -> F:
-        device = click.option("--device", default="auto", show_default=True, help=DEVICE)
-        choice = click.Choice(["auto", "float32", "bfloat16"])
-        wanted = click.option(
-            "--precision", type=choice, default=precision, show_default=True, help=PRECISION
-        )
-        return device(wanted(command))
+        for name, kind, words in reversed(rows):
+            default = defaults.get(name.replace("-", "_"))
+            known = {} if default is None else {"default": default, "show_default": True}
+            command = click.option(
+                f"--{name}",
+                type=kind,
+                help=words,
+                required=name in needed,
+                shell_complete=_OFFERS.get(name),
+                **known,
+            )(command)
+        return command
 
     return add
 
 
-def model_names(
-    _context: click.Context, _parameter: click.Parameter, start: str
-) -> list[str | CompletionItem]:
-    """For the shell: models of the site and shipped ones whose names begin so, else files."""
-    from sitegen.models.registry import known_models
-
-    return [*_beginning(start, known_models)] or [CompletionItem(start, type="file")]
-
-
-def preset_names(_context: click.Context, _parameter: click.Parameter, start: str) -> list[str]:
-    """For the shell: published configurations whose names begin so."""
-    from sitegen.ihdm.card.card import presets
-
-    return _beginning(start, presets)
-
-
-def figure_names(_context: click.Context, _parameter: click.Parameter, start: str) -> list[str]:
-    """For the shell: figures of the site in this folder whose names begin so."""
-    from sitegen.config.loader import load_site
-    from sitegen.content.pages import read_pages
-
-    def names() -> list[str]:
-        pages = read_pages(load_site(Path("site.toml")))
-        return [figure.id for page in pages for figure in page.figures]
-
-    return _beginning(start, names)
-
-
-def _beginning(start: str, names: Callable[[], Iterable[str]]) -> list[str]:
-    """The names that begin so; none where a site is broken, which is not the moment to tell."""
-    from sitegen.core.errors import SitegenError
-
-    try:
-        return sorted(name for name in names() if name.startswith(start))
-    except SitegenError:
-        return []
-
-
-def config_option(command: F) -> F:
-    """Add --config."""
-    return click.option(
-        "--config",
-        type=click.Path(path_type=Path),
-        default=Path("site.toml"),
-        show_default=True,
-        help="The site's file.",
-    )(command)
+_COMPUTE: tuple[Row, ...] = (
+    ("device", str, "Where the network runs: auto, cpu, cuda or cuda:N."),
+    (
+        "precision",
+        PRECISION,
+        "What the network computes in; auto is the faster one on this processor.",
+    ),
+)
+compute_options = row_options(_COMPUTE, {"device": "auto", "precision": "auto"})
+sample_compute_options = row_options(_COMPUTE, {"device": "auto", "precision": "float32"})
+config_option = row_options([("config", PATH, "The site's file.")], {"config": Path("site.toml")})
 
 
 def talk_options(command: F) -> F:
     """Add --quiet and --verbose; `console` is then made as they say."""
-    quiet = click.option(
-        "--quiet",
-        "-q",
-        is_flag=True,
-        expose_value=False,
-        callback=_keep,
-        help="Say nothing but warnings and errors.",
-    )
-    verbose = click.option(
-        "--verbose",
-        "-v",
-        is_flag=True,
-        expose_value=False,
-        callback=_keep,
-        help="Say more: what was found, kept and read, and where.",
-    )
-    return quiet(verbose(command))
+    for name, short, words in (
+        ("--verbose", "-v", "Say more: what was found, kept and read, and where."),
+        ("--quiet", "-q", "Say nothing but warnings and errors."),
+    ):
+        command = click.option(
+            name, short, is_flag=True, expose_value=False, callback=_keep, help=words
+        )(command)
+    return command
 
 
 def _keep(context: click.Context, parameter: click.Parameter, value: bool) -> None:
@@ -121,6 +144,12 @@ def console() -> Console:
     return Console(**click.get_current_context().meta.get("sitegen.talk", {}))
 
 
+def config_was_named() -> bool:
+    """Whether --config stands on the command line, so that the site must be there."""
+    source = click.get_current_context().get_parameter_source("config")
+    return source is ParameterSource.COMMANDLINE
+
+
 def built_site(config: Path, output: Path | None) -> tuple[Site | None, Path]:
     """The site of `config` and its built folder; no site where only the folder is named.
 
@@ -128,18 +157,10 @@ def built_site(config: Path, output: Path | None) -> tuple[Site | None, Path]:
     """
     from sitegen.config.loader import load_site
 
-    source = click.get_current_context().get_parameter_source("config")
-    if output is not None and source is not ParameterSource.COMMANDLINE and not config.exists():
+    if output is not None and not config_was_named() and not config.exists():
         return None, output
     site = load_site(config)
     return site, output or site.output
-
-
-def finite(_context: click.Context, _parameter: click.Parameter, value: float | None) -> Any:
-    """Refuse NaN, which is neither below nor above a range."""
-    if value is not None and math.isnan(value):
-        raise click.BadParameter("NaN is not a number to compute with.")
-    return value
 
 
 def compute_target(device: str, precision: str) -> ComputeTarget:

@@ -26,13 +26,18 @@ def _specs() -> dict[str, type[FigureSpec]]:
     return {name: kind.spec for name, kind in figure_kinds().items()}
 
 
-def figure_calls(name: str, card: ModelCard, root: Path) -> list[str]:
-    """Calls, one a kind of figure, that show the model: what its author may paste into a page."""
+def figure_calls(name: str, card: ModelCard, root: Path, states: int | None = None) -> list[str]:
+    """Calls, one a kind of figure, that show the model: what its author may paste into a page.
+
+    states: how many initial states its prior has, where that is known
+    """
     calls = []
     for kind, spec in _specs().items():
         example = spec.example.replace("NAME", name).replace(_PICTURE, "")
         if card.image_size > LARGE:
             example = re.sub(r"count=\d+", "count=4", re.sub(r", columns=\d+", "", example))
+        if states is not None and spec.distinct_states:
+            example = re.sub(r"count=(\d+)", lambda c: f"count={min(int(c[1]), states)}", example)
         call = f"{{{{ {kind}({example}) }}}}"
         if _serves(card, call, kind, name, root):
             calls.append(call)
@@ -108,13 +113,13 @@ def added_lines(added: Added) -> list[str]:
     colour = "colour" if channels == 3 else "grey"
     about = f"{size}×{size} pixels, {colour}, {added.card.levels} levels"
     written = [f"wrote {shown(file)}" for file in added.files]
-    calls = figure_calls(added.name, added.card, added.config.parent)
+    calls = figure_calls(added.name, added.card, added.config.parent, added.states)
     calls = calls or comparisons(added.name, added.card, added.config)
     return [
         f"{added.name}: {about}",
         *added.notes,
         *written,
-        f"added [models.{added.name}] to {shown(added.config)}",
+        *([f"added [models.{added.name}] to {shown(added.config)}"] if added.entered else []),
         *_travels(added),
         "To show it, paste what you like of this into a page:",
         "",

@@ -18,17 +18,19 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
+HUNG_UP = 128 + signal.SIGHUP
+SIGNALS = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 GRACE_SECONDS = 2.0
 """Impatience is not heard for so long after the first signal, while temporaries are removed."""
 
 
 def catch_signals() -> None:
-    """Let SIGINT and SIGTERM raise SystemExit with their exit code in the main thread.
+    """Let SIGINT, SIGTERM and SIGHUP raise SystemExit with their exit code in the main thread.
 
     A signal that this process was started to ignore, as by nohup, stays ignored.
     """
     handler = _Handler()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handler)
 
@@ -61,7 +63,7 @@ class Stop:
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[Stop]:
-    """For the block, let the first SIGINT or SIGTERM ask to stop, and a later one act at once.
+    """For the block, let the first of these signals ask to stop, and a later one act at once.
 
     A step that was cut in the middle would leave weights that cannot be saved. As at the end of
     every command, impatience is not heard for the first two seconds, and a signal that is ignored,
@@ -71,8 +73,8 @@ def stop_on_signals() -> Iterator[Stop]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    both = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    before = {number: handler for number, handler in both.items() if handler != signal.SIG_IGN}
+    every = {number: signal.getsignal(number) for number in SIGNALS}
+    before = {number: handler for number, handler in every.items() if handler != signal.SIG_IGN}
 
     def restore() -> None:
         for number, handler in before.items():

@@ -60,10 +60,12 @@ class FigureSpec:
 
     `recipe` is raised by hand when the code that renders a kind changes its pixels. `example` are
     the arguments, as in a call, that show the kind at its best with a model named NAME.
+    `distinct_states` says that `count` may not be more than there are initial states.
     """
 
     recipe: ClassVar[int] = 1
     example: ClassVar[str] = '"NAME"'
+    distinct_states: ClassVar[bool] = False
 
     @property
     def models(self) -> tuple[str, ...]:

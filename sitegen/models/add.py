@@ -1,7 +1,8 @@
 """`sitegen add`: a checkpoint becomes a model of the site.
 
 Nothing is written before the checkpoint has been read and fits. Card and prior are made aside and
-moved into `models/NAME` at once; `site.toml` is changed last, and if that fails they go again.
+moved into `models/NAME` at once; `site.toml` is changed last, and if that fails they go again. The
+checkpoint is read once, the images are read once.
 """
 
 from __future__ import annotations
@@ -14,43 +15,45 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sitegen.config.edit import with_model
-from sitegen.config.loader import load_site, parse_site
+from sitegen.config.loader import parse_site
 from sitegen.config.schema import Site
 from sitegen.core.errors import ConfigError
-from sitegen.core.files import flush_folder, platform_errors, sweep, temporary_folder, write_atomic
-from sitegen.core.inputs import is_folder, sha256
+from sitegen.core.files import (
+    digest_bytes,
+    flush_folder,
+    platform_errors,
+    sweep,
+    temporary_folder,
+    write_atomic,
+)
+from sitegen.core.inputs import is_folder
 from sitegen.core.source import read_text, shown, toml_lines
 from sitegen.core.urls import slug_fault
 from sitegen.ihdm.card.card import CARD_NAME, FileRef, ModelCard, read_card
+from sitegen.ihdm.checkpoints.contents import checkpoint_digest
 from sitegen.ihdm.checkpoints.foreign import foreign_model
-from sitegen.ihdm.checkpoints.inspection import CheckpointInfo, inspect_checkpoint, weights_file
-from sitegen.models.new_card import (
-    AddOptions,
-    Ask,
-    complete,
-    complete_ddpm,
-    ddpm_card,
-    ddpm_notes,
-    is_ddpm,
-    new_card,
-    notes,
-    with_images,
-    without_ddpm,
-)
-from sitegen.models.presets import preset_prior
+from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint, weights_file
+from sitegen.models.new_card import AddOptions, Ask, new_model, with_images
+from sitegen.models.registry import ModelSource, preset_prior, site_models
 
 EXAMPLE_NAME = "example.png"
 
 
 @dataclass(frozen=True)
 class Added:
-    """What was done: the model's card, the files that were written, and what to tell of it."""
+    """What was done: the model's card, the files that were written, and what to tell of it.
+
+    entered: whether the model is new in `site.toml`
+    states: how many initial states its prior has; None for a model without one
+    """
 
     name: str
     card: ModelCard
     files: tuple[Path, ...]
     notes: tuple[str, ...]
     config: Path
+    entered: bool = True
+    states: int | None = None
 
 
 @dataclass(frozen=True)
@@ -70,64 +73,75 @@ class _Plan:
 def add_model(config: Path, name: str, options: AddOptions, ask: Ask | None) -> Added:
     """Add a checkpoint to the site of `config` under a name.
 
+    A model that is there already, of that very checkpoint, and has no prior gets one of the images.
     `ask` is asked for what is missing; None where nobody can be. Raises ConfigError for a name
     that is taken, for what is missing and for values that cannot be, RefusedError for a file that
     is unsafe, damaged or does not fit, PlatformError if the disk fails. Whatever is raised, the
     site is as it was.
     """
-    site = load_site(config)
-    _refuse_name(name, site, config)
-    known = _known(options.checkpoint)
-    if known is not None:
-        where, card = known
-        options = with_images(options, card, where, ask)
-        plan, told = _plan_known(site, name, options, where, card), list[str]()
+    text = read_text(config)
+    site = parse_site(text, config)
+    waiting = _without_prior(site, name, options)
+    if waiting is not None and options.data is not None:
+        return _complete(waiting, options.data, config)
+    _refuse_name(name, site, text, config)
+    notes: tuple[str, ...] = ()
+    weights = weights_file(options.checkpoint)
+    entry = {"path": _written(weights, site), "card": f"models/{name}/{CARD_NAME}"}
+    if known := _known(options.checkpoint):
+        options = with_images(options, known[1], known[0], ask)
+        plan = _plan_known(site, options, weights, entry, *known)
     else:
-        found = inspect_checkpoint(options.checkpoint)
-        options, card, told = _settled(options, found, ask)
-        plan = _plan_new(site, name, options, card)
-    files = _carry_out(site, config, name, plan)
+        made = new_model(options, inspect_checkpoint(options.checkpoint), ask)
+        notes, plan = made.notes, _plan_new(made.options, made.card, weights, entry)
+    files, states = _carry_out(site, config, name, plan)
     card = read_card(files[-1]) if files else plan.card
-    return Added(name, card, files, tuple(told), config)
+    return Added(name, card, files, notes, config, states=states)
 
 
-def _settled(
-    options: AddOptions, found: CheckpointInfo, ask: Ask | None
-) -> tuple[AddOptions, ModelCard, list[str]]:
-    """The wishes completed, the card that they make, and what to tell of it."""
-    if is_ddpm(options, found):
-        options = complete_ddpm(options, found, ask)
-        card = ddpm_card(options, found)
-        return options, card, ddpm_notes(options, card)
-    options = complete(without_ddpm(options), found, ask)
-    card = new_card(options, found)
-    return options, card, notes(options, card)
+def _without_prior(site: Site, name: str, options: AddOptions) -> ModelSource | None:
+    """The model of that name and checkpoint whose card only lacks a prior."""
+    source = site_models(site).get(name) if name in site.models else None
+    if source is None or source.card_path is None or source.prior is not None:
+        return None
+    weights = weights_file(options.checkpoint)
+    same = weights.exists() and source.weights.exists() and weights.samefile(source.weights)
+    return source if same and source.card.kind == "ihdm" else None
 
 
-def _plan_known(site: Site, name: str, options: AddOptions, where: Path, card: ModelCard) -> _Plan:
+def _complete(source: ModelSource, data: Path, config: Path) -> Added:
+    from sitegen.models.priors import add_prior
+
+    assert source.card_path is not None
+    prior, states = add_prior(source.card_path, data)
+    files, card = (prior, source.card_path), read_card(source.card_path)
+    return Added(source.name, card, files, (), config, entered=False, states=states)
+
+
+def _plan_known(
+    site: Site,
+    options: AddOptions,
+    weights: Path,
+    entry: Mapping[str, str],
+    where: Path,
+    card: ModelCard,
+) -> _Plan:
     """A model that says all of itself: `site.toml` names just that, unless images are given."""
-    weights = weights_file(options.checkpoint)
     if options.data is not None:
-        entry = {"path": _written(weights, site), "card": _card_path(name)}
         return _Plan(card, weights, entry, None, options.data)
-    own = where.name == CARD_NAME
     prior = where.parent / card.prior.file if card.prior else None
-    path = _written(where.parent if own else options.checkpoint, site)
-    return _Plan(card, weights, {"path": path}, prior, None)
+    path = where.parent if where.name == CARD_NAME else options.checkpoint
+    return _Plan(card, weights, {"path": _written(path, site)}, prior, None)
 
 
-def _plan_new(site: Site, name: str, options: AddOptions, card: ModelCard) -> _Plan:
+def _plan_new(
+    options: AddOptions, card: ModelCard, weights: Path, entry: Mapping[str, str]
+) -> _Plan:
     """A checkpoint as published: a preset says it all, or a card is written."""
-    weights = weights_file(options.checkpoint)
     prior = preset_prior(options.preset) if options.preset and not options.data else None
-    entry = {"path": _written(weights, site), "card": _card_path(name)}
     if options.preset and prior and options.given() == ("--preset",):
         entry = {"path": entry["path"], "preset": options.preset}
     return _Plan(card, weights, entry, prior, options.data)
-
-
-def _card_path(name: str) -> str:
-    return f"models/{name}/{CARD_NAME}"
 
 
 def _written(path: Path, site: Site) -> str:
@@ -138,64 +152,44 @@ def _written(path: Path, site: Site) -> str:
     return Path(os.path.relpath(whole, site.root)).as_posix()
 
 
-def _require_fit(plan: _Plan) -> None:
-    """Read weights and prior as sampling will. RefusedError if they do not fit the card."""
-    from sitegen.ihdm.checkpoints.loading import read_weights
-    from sitegen.ihdm.data.prior import read_prior
+def _carry_out(
+    site: Site, config: Path, name: str, plan: _Plan
+) -> tuple[tuple[Path, ...], int | None]:
+    """Write the model's folder, if it needs one, and the site's table; the files, and the states.
 
-    read_weights(plan.weights, plan.card)
-    if plan.prior is not None:
-        read_prior(plan.prior, plan.card)
-
-
-def _carry_out(site: Site, config: Path, name: str, plan: _Plan) -> tuple[Path, ...]:
-    """Write the model's folder, if it needs one, and the site's table; the files written.
-
-    The card pins the weights, so that a machine without them knows which they are.
+    The card pins the weights, so that a machine without them knows which they are. Weights and
+    prior must fit the card as sampling will have them; RefusedError if they do not.
     """
-
-    def entered() -> bool:
-        return name in tomllib.loads(read_text(config)).get("models", {})
-
-    if "card" not in plan.entry:
-        _require_fit(plan)
-        _enter(config, name, plan.entry)
-        return ()
-    pinned = FileRef(plan.weights.name, sha256(plan.weights))  # before they are read and fit
-    plan = replace(plan, card=replace(plan.card, weights=pinned))
-    _require_fit(plan)
-    with model_folder(site.root / "models" / name, _parts(plan), entered) as files:
-        _enter(config, name, plan.entry)
-    return files
-
-
-def _parts(plan: _Plan) -> Parts:
-    """What writes the prior, made of the images or a copy of the one that there is.
-
-    The first of the images becomes the card's example. A DDPM starts from noise, and its figures
-    show no example.
-    """
+    from sitegen.ihdm.checkpoints.loading import check_weights
     from sitegen.ihdm.data.prior import PRIOR_NAME, read_prior
-    from sitegen.models.priors import prior_from_data, write_example
+    from sitegen.models.priors import prior_and_example
 
-    card = plan.card
+    card, example = plan.card, b""
+    if "card" in plan.entry:
+        pinned = FileRef(plan.weights.name, checkpoint_digest(plan.weights))
+        card = replace(card, weights=pinned)
+    check_weights(plan.weights, card)
+    prior = None if plan.prior is None else read_prior(plan.prior, card)
+    if plan.data is not None and card.kind != "ddpm":  # which starts from noise
+        prior, example = prior_and_example(card, plan.data)
+    states = None if prior is None else len(prior)
+    if "card" not in plan.entry:
+        _enter(config, name, plan.entry)
+        return (), states
 
-    def write(folder: Path) -> ModelCard:
-        if card.kind == "ddpm":
-            return card
-        if plan.data is None:
-            assert plan.prior is not None
-            prior = read_prior(plan.prior, card).write(folder / PRIOR_NAME)
-            return replace(card, prior=FileRef(PRIOR_NAME, prior))
-        prior = prior_from_data(card, plan.data).write(folder / PRIOR_NAME)
-        example = write_example(card, plan.data, folder / EXAMPLE_NAME)
-        return replace(
-            card,
-            prior=FileRef(PRIOR_NAME, prior),
-            example=FileRef(EXAMPLE_NAME, example),
-        )
+    def write(folder: Path) -> None:
+        made = card
+        if prior is not None:
+            made = replace(made, prior=FileRef(PRIOR_NAME, prior.write(folder / PRIOR_NAME)))
+        if example:
+            write_atomic(folder / EXAMPLE_NAME, example)
+            made = replace(made, example=FileRef(EXAMPLE_NAME, digest_bytes(example)))
+        write_atomic(folder / CARD_NAME, made.to_toml().encode())
 
-    return write
+    home = site.root / "models" / name
+    with model_folder(home, write, lambda: _is_entered(config, name)) as files:
+        _enter(config, name, plan.entry)
+    return files, states
 
 
 def _enter(config: Path, name: str, entry: Mapping[str, str]) -> None:
@@ -206,12 +200,16 @@ def _enter(config: Path, name: str, entry: Mapping[str, str]) -> None:
     write_atomic(config, changed.encode())
 
 
-def _refuse_name(name: str, site: Site, config: Path) -> None:
+def _is_entered(config: Path, name: str) -> bool:
+    return name in tomllib.loads(read_text(config)).get("models", {})
+
+
+def _refuse_name(name: str, site: Site, text: str, config: Path) -> None:
     fault = slug_fault(name)
     if fault is not None:
         raise ConfigError(f"the name {name[:80]} {fault}")
     if name in site.models:
-        line = toml_lines(read_text(config)).get(("models", name), 1)
+        line = toml_lines(text).get(("models", name), 1)
         raise ConfigError(
             f"{shown(config)}:{line}: there is a model {name} already; choose another name, or "
             f"remove its table first"
@@ -238,15 +236,11 @@ def _own_card(checkpoint: Path) -> Path | None:
     return card if folder == checkpoint or names_it else None
 
 
-Parts = Callable[[Path], ModelCard]
-"""Writes what belongs to a card into a folder, and returns the card that names it."""
-
-
 @contextlib.contextmanager
 def model_folder(
-    folder: Path, parts: Parts, wanted: Callable[[], bool]
+    folder: Path, write: Callable[[Path], None], wanted: Callable[[], bool]
 ) -> Iterator[tuple[Path, ...]]:
-    """Card and parts of a model in `folder` for the block; their paths, the card's last.
+    """What `write` puts into a folder, in `folder` for the block; the paths, the card's last.
 
     They stay if the block ends well, or if they are `wanted` all the same; otherwise there is what
     was there before. Raises ConfigError if other files of these names are there, PlatformError if
@@ -254,18 +248,16 @@ def model_folder(
     """
     sweep(folder.parent)
     made = [path for path in (folder, folder.parent) if not path.exists()]
-    try:
+    with contextlib.ExitStack() as undo:
+        undo.callback(lambda: None if wanted() else _remove(made))
         with temporary_folder(folder.parent) as aside:
             stage = aside / folder.name
-            write_atomic(stage / CARD_NAME, parts(stage).to_toml().encode())
+            write(stage)
             files = [folder / path.name for path in _sorted(stage)]
-            made = [*_missing(stage, folder), *made]
+            made[:0] = _missing(stage, folder)
             _move(stage, folder)
         yield tuple(files)
-    except BaseException:
-        if not wanted():
-            _remove(made)
-        raise
+        undo.pop_all()
 
 
 def _sorted(stage: Path) -> list[Path]:

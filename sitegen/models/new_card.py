@@ -2,8 +2,8 @@
 what only its author knows.
 
 Names and shapes of the weights tell the network, the images their size. Nothing tells the number
-of levels, the blur and the noise: those are asked for. The number of heads is taken to be 1, which
-all published configurations have, unless told.
+of levels, the blur and the noise, or a DDPM's schedule: those are asked for. The number of heads is
+taken to be 1, which all published configurations have, unless told.
 """
 
 from __future__ import annotations
@@ -24,13 +24,17 @@ from sitegen.ihdm.card.card import (
 )
 from sitegen.ihdm.checkpoints.inspection import CheckpointInfo
 from sitegen.ihdm.data.images import image_side
-from sitegen.models.presets import is_approximate, measured
+from sitegen.models.registry import is_approximate, measured
 
 HEADS = 1
+KNOWN_STEPS = 1000
+"""The timesteps that a network knows where they are rescaled, whatever their number."""
+
 HEADS_FAULT = (
     "The number of attention heads leaves no trace in a checkpoint; it was taken to be 1, as in "
     "every published configuration."
 )
+_BETAS = (1e-4, 0.02)
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,12 @@ class AddOptions:
 
     def given(self) -> tuple[str, ...]:
         """The options, beside the checkpoint and its images, that say something."""
-        said = (name for name, value in vars(self).items() if value is not None)
-        return tuple(option(name) for name in said if name not in ("checkpoint", "data"))
+        names = (name for name in vars(self) if name not in ("checkpoint", "data"))
+        return self.among(*names)
+
+    def among(self, *names: str) -> tuple[str, ...]:
+        """Those of these fields that say something, as the command line calls them."""
+        return tuple(option(name) for name in names if getattr(self, name) is not None)
 
 
 @dataclass(frozen=True)
@@ -74,12 +82,21 @@ Ask = Callable[[Question], Any]
 _DATA = Question("data", "its training images: a folder, or files of MNIST's or CIFAR's format")
 _SIZE = Question("image_size", "side of its images in pixels, to which these are scaled")
 _HEADS = Question("heads", "number of attention heads (published: 1)", HEADS)
-_TRAINING = (
-    Question("levels", "K, the number of levels it was trained with (published: 50 to 400)"),
-    Question("blur_sigma_min", "blur of level 1 in pixels (published: 0.5)", 0.5),
-    Question("blur_sigma_max", "blur of level K in pixels (published: 16 to 128; side/2 to side)"),
-    Question("training_noise_std", "standard deviation of the training noise", 0.01),
-)
+_TRAINING = {
+    "ihdm": (
+        Question("levels", "K, the number of levels it was trained with (published: 50 to 400)"),
+        Question("blur_sigma_min", "blur of level 1 in pixels (published: 0.5)", 0.5),
+        Question(
+            "blur_sigma_max", "blur of level K in pixels (published: 16 to 128; side/2 to side)"
+        ),
+        Question("training_noise_std", "standard deviation of the training noise", 0.01),
+    ),
+    "ddpm": (
+        Question("levels", "the number of diffusion steps it was trained with", KNOWN_STEPS),
+        Question("noise_schedule", "its noise schedule: linear or cosine", "linear"),
+    ),
+}
+_HEAT = ("preset", "blur_sigma_min", "blur_sigma_max", "training_noise_std", "sampling_noise_std")
 
 
 def option(field: str) -> str:
@@ -87,35 +104,107 @@ def option(field: str) -> str:
     return f"--{field.replace('_', '-')}"
 
 
-def complete(options: AddOptions, found: CheckpointInfo, ask: Ask | None) -> AddOptions:
-    """The wishes with nothing left open that decides pictures.
+@dataclass(frozen=True)
+class NewModel:
+    """A checkpoint's card without weights and prior, the complete options that it is made of, and
+    notes of what was settled without the author's word.
+    """
+
+    options: AddOptions
+    card: ModelCard
+    notes: tuple[str, ...]
+
+
+def new_model(options: AddOptions, found: CheckpointInfo, ask: Ask | None) -> NewModel:
+    """The card of a checkpoint, with nothing left open that decides pictures.
 
     What is missing is asked for one by one, or, where nobody can be asked, told all at once by a
-    ConfigError. Raises RefusedError for images or a network that cannot be used.
+    ConfigError. That is also raised, in the words of the card, for values that cannot be, and for
+    what is of the other kind; RefusedError for images or a network that cannot be used.
     """
+    kind = options.kind or ("ddpm" if found.learned_variance and not options.preset else "ihdm")
+    ddpm = kind == "ddpm"
     if options.preset is None and found.architecture is None:
         raise RefusedError(
             f"{options.checkpoint}: not a U-Net that sitegen knows by the names of its weights; "
             "`sitegen inspect` shows what it is"
         )
-    if options.preset is None and found.presets and ask is not None and not options.given():
-        fits = " or ".join(found.presets)
-        words = f"it has the network of {fits}; the preset, if it was trained like that, or nothing"
-        options = replace(options, preset=ask(Question("preset", words, "")) or None)
-    answers = Answers(options, found, ask)
-    if options.preset is None or not _serves(options):
-        answers.get(_DATA)
-    if options.preset is None:
-        answers.measure_side(_SIZE)
-        for question in _TRAINING:
-            answers.get(question)
-    answers.refuse_missing()
-    if options.preset is None and ask is not None:
-        answers.get(
-            Question("sampling_noise_std", "noise added in sampling", _noise(answers.options))
+    if ddpm and (alien := options.among(*_HEAT)):
+        raise ConfigError(f"a DDPM has no {', '.join(alien)}; leave that out")
+    if not ddpm and options.noise_schedule is not None:
+        raise ConfigError("--noise-schedule is of a DDPM; leave it out, or give --kind ddpm")
+    answers = _Answers(options, () if ddpm else found.presets, ask)
+    answers.complete(kind)
+    options = answers.options
+    own = options.preset is None
+    card = _from_file(options, found, kind) if own else _from_preset(options)
+    if ddpm:
+        return NewModel(options, card, tuple(_ddpm_notes(options, card)))
+    card = measured(card) if options.data is not None else card
+    return NewModel(options, card, tuple(_notes(options, card, answers.side())))
+
+
+class _Answers:
+    """Options that are being completed, and the questions that nobody could be asked."""
+
+    def __init__(self, options: AddOptions, presets: tuple[str, ...], ask: Ask | None) -> None:
+        self.options = options
+        self._presets = presets
+        self._ask = ask
+        self._missing: list[Question] = []
+        self._sides: dict[Path, int | None] = {}
+
+    def complete(self, kind: str) -> None:
+        """Have everything filled that a model of the kind takes. Raises as `new_model` does."""
+        if self._presets and self._ask is not None and not self.options.given():
+            fits = " or ".join(self._presets)
+            words = f"it has the network of {fits}; the preset, if it was trained like that, or "
+            answer = self._ask(Question("preset", f"{words}nothing", ""))
+            self.options = replace(self.options, preset=answer or None)
+        if kind == "ihdm" and not _prior_serves(self.options):
+            self._get(_DATA)
+        if self.options.preset is None:
+            if self.options.image_size is None and self.side() is not None:
+                self.options = replace(self.options, image_size=self.side())
+            if kind == "ddpm" or self.options.data is not None:
+                self._get(_SIZE)
+            for question in _TRAINING[kind]:
+                self._get(question)
+        self._refuse_missing()
+        if self.options.preset is None and self._ask is not None:
+            if kind == "ihdm":
+                noise = _noise(self.options)
+                self._get(Question("sampling_noise_std", "noise added in sampling", noise))
+            self._get(_HEADS)
+
+    def side(self) -> int | None:
+        """The side of the images, which are looked at once; None where they do not tell."""
+        data = self.options.data
+        if data is not None and data not in self._sides:
+            self._sides[data] = image_side(data)
+        return None if data is None else self._sides[data]
+
+    def _get(self, question: Question) -> None:
+        """Have a field filled, unless it is already or cannot be."""
+        if getattr(self.options, question.field) is not None:
+            return
+        if self._ask is None:
+            self._missing.append(question)
+        else:
+            changes: dict[str, Any] = {question.field: self._ask(question)}
+            self.options = replace(self.options, **changes)
+
+    def _refuse_missing(self) -> None:
+        """Raise a ConfigError that tells every option that is missing."""
+        if not self._missing:
+            return
+        rows = [f"  {option(each.field):22} {each.words}" for each in self._missing]
+        if fits := " or ".join(f"--preset {name}" for name in self._presets):
+            rows.append(f"or, if it was trained like that, {fits}")
+        raise ConfigError(
+            f"{self.options.checkpoint}: a checkpoint does not say all that sampling takes; give\n"
+            + "\n".join(rows)
         )
-        answers.get(_HEADS)
-    return answers.options
 
 
 def _noise(options: AddOptions) -> float:
@@ -126,61 +215,20 @@ def _noise(options: AddOptions) -> float:
     return sampling_noise(options.training_noise_std)
 
 
-class Answers:
-    """Wishes that are being completed, and the questions that nobody could be asked."""
-
-    def __init__(self, options: AddOptions, found: CheckpointInfo, ask: Ask | None) -> None:
-        self.options = options
-        self.missing: list[Question] = []
-        self._found = found
-        self._ask = ask
-
-    def get(self, question: Question) -> None:
-        """Have a field filled, unless it is already or cannot be."""
-        if getattr(self.options, question.field) is not None or question in self.missing:
-            return
-        if self._ask is None:
-            self.missing.append(question)
-        else:
-            self.options = _with(self.options, question.field, self._ask(question))
-
-    def measure_side(self, question: Question) -> None:
-        """Take the size of the images from them, or from the author where they differ."""
-        if self.options.image_size is None and self.options.data is not None:
-            self.options = replace(self.options, image_size=image_side(self.options.data))
-            self.get(question)
-
-    def refuse_missing(self) -> None:
-        """Raise a ConfigError that tells every option that is missing."""
-        if not self.missing:
-            return
-        rows = [f"  {option(each.field):22} {each.words}" for each in self.missing]
-        if fits := " or ".join(f"--preset {name}" for name in self._found.presets):
-            rows.append(f"or, if it was trained like that, {fits}")
-        raise ConfigError(
-            f"{self.options.checkpoint}: a checkpoint does not say all that sampling takes; give\n"
-            + "\n".join(rows)
-        )
-
-
-def _with(options: AddOptions, field: str, value: Any) -> AddOptions:
-    changes: dict[str, Any] = {field: value}
-    return replace(options, **changes)
-
-
-def _serves(options: AddOptions) -> bool:
-    """Whether the prior that travels with the preset is one for this model."""
-    assert options.preset is not None
+def _prior_serves(options: AddOptions) -> bool:
+    """Whether a prior travels with the preset, if there is one, that is one for this model."""
+    if options.preset is None:
+        return False
     card = preset(options.preset)
     return options.image_size in (None, card.image_size) and (
         options.blur_sigma_max in (None, _blur(card).sigma_max)
     )
 
 
-def notes(options: AddOptions, card: ModelCard) -> list[str]:
-    """What was settled without the author's word, to be told to them."""
+def _notes(options: AddOptions, card: ModelCard, side: int | None) -> list[str]:
+    """What was settled without the author's word; `side` is that of the images, where they tell."""
     lines = []
-    if options.data is not None and (side := image_side(options.data)) != card.image_size:
+    if options.data is not None and side != card.image_size:
         own = f"are {side}×{side} pixels" if side else "are not squares of one size"
         size = f"{card.image_size}×{card.image_size}"
         lines.append(f"the images {own}: their middle squares, scaled to {size}, were measured")
@@ -197,7 +245,7 @@ def notes(options: AddOptions, card: ModelCard) -> list[str]:
 
 
 def with_images(options: AddOptions, own: ModelCard, where: Path, ask: Ask | None) -> AddOptions:
-    """The wishes for a model that has its `own` card, which leaves open at most its images.
+    """The options for a model that has its `own` card, which leaves open at most its images.
 
     Raises ConfigError for what the card says already, and for images that nobody can be asked for.
     """
@@ -209,15 +257,6 @@ def with_images(options: AddOptions, own: ModelCard, where: Path, ask: Ask | Non
     if ask is None:
         raise ConfigError(f"{where}: names no prior to start from; --data: {_DATA.words}")
     return replace(options, data=ask(_DATA))
-
-
-def new_card(options: AddOptions, found: CheckpointInfo) -> ModelCard:
-    """The card that complete wishes make, without weights and prior.
-
-    Raises ConfigError, in the words of the card, for values that cannot be.
-    """
-    card = _from_preset(options) if options.preset is not None else _from_file(options, found)
-    return measured(card) if options.data is not None else card
 
 
 def _from_preset(options: AddOptions) -> ModelCard:
@@ -243,85 +282,36 @@ def _blur(card: ModelCard) -> BlurRange:
     return card.blur
 
 
-def _from_file(options: AddOptions, found: CheckpointInfo) -> ModelCard:
+def _from_file(options: AddOptions, found: CheckpointInfo, kind: str) -> ModelCard:
+    """The card of a network that was read off its file; `options` are complete but for heads."""
     assert found.architecture is not None
-    values: Any = options  # complete, so that only heads and sampling noise may be None
-    return ModelCard(
-        image_size=values.image_size,
-        channels=found.architecture.channels,
-        levels=values.levels,
-        unet=found.architecture.unet(values.heads or HEADS),
-        blur=BlurRange(values.blur_sigma_min, values.blur_sigma_max),
-        training_noise_std=values.training_noise_std,
-        sampling_noise_std=_noise(options),
-        parameterization="preconditioned" if found.preconditioned else "difference",
-        known_faults=(HEADS_FAULT,) if values.heads is None else (),
-    )
-
-
-KNOWN_STEPS = 1000
-"""The timesteps that a network knows where they are rescaled, whatever their number."""
-
-_BETAS = (1e-4, 0.02)
-_HEAT = ("preset", "blur_sigma_min", "blur_sigma_max", "training_noise_std", "sampling_noise_std")
-_LEVELS = Question("levels", "the number of diffusion steps it was trained with", KNOWN_STEPS)
-_SCHEDULE = Question("noise_schedule", "its noise schedule: linear or cosine", "linear")
-_DDPM_SIZE = Question("image_size", "side of its images in pixels")
-_DDPM_HEADS = Question("heads", "number of attention heads", HEADS)
-
-
-def is_ddpm(options: AddOptions, found: CheckpointInfo) -> bool:
-    """Whether the checkpoint is a DDPM's, as the author says or as its last layer shows."""
-    if options.kind is not None:
-        return options.kind == "ddpm"
-    return found.learned_variance and options.preset is None
-
-
-def complete_ddpm(options: AddOptions, found: CheckpointInfo, ask: Ask | None) -> AddOptions:
-    """The wishes with nothing left open that decides pictures.
-
-    Raises ConfigError for what only other models have and for what is missing where nobody can be
-    asked, RefusedError for a network that is not known or images that cannot be used.
-    """
-    if found.architecture is None:
-        raise RefusedError(
-            f"{options.checkpoint}: not a U-Net that sitegen knows by the names of its weights; "
-            "`sitegen inspect` shows what it is"
+    values: Any = options
+    common: dict[str, Any] = {
+        "image_size": values.image_size,
+        "channels": found.architecture.channels,
+        "levels": values.levels,
+        "known_faults": (HEADS_FAULT,) if values.heads is None else (),
+    }
+    unet = found.architecture.unet(values.heads or HEADS)
+    if kind == "ihdm":
+        return ModelCard(
+            **common,
+            unet=unet,
+            blur=BlurRange(values.blur_sigma_min, values.blur_sigma_max),
+            training_noise_std=values.training_noise_std,
+            sampling_noise_std=_noise(options),
+            parameterization="preconditioned" if found.preconditioned else "difference",
         )
-    alien = [option(name) for name in _HEAT if getattr(options, name) is not None]
-    if alien:
-        raise ConfigError(f"a DDPM has no {', '.join(alien)}; leave that out")
-    answers = Answers(options, replace(found, presets=()), ask)  # those are of other models
-    answers.measure_side(_DDPM_SIZE)
-    answers.get(_DDPM_SIZE)
-    answers.get(_LEVELS)
-    answers.get(_SCHEDULE)
-    answers.refuse_missing()
-    if ask is not None:
-        answers.get(_DDPM_HEADS)
-    return answers.options
-
-
-def ddpm_card(options: AddOptions, found: CheckpointInfo) -> ModelCard:
-    """The card that complete wishes make, without weights."""
-    assert found.architecture is not None
-    values: Any = options  # complete, so that only the heads may be None
     low, high = _betas(values.levels) if values.noise_schedule == "linear" else (None, None)
-    return ModelCard(
-        image_size=values.image_size,
-        channels=found.architecture.channels,
-        levels=values.levels,
-        kind="ddpm",
-        unet=replace(found.architecture.unet(values.heads or HEADS), use_new_attention_order=False),
-        diffusion=DiffusionConfig(
-            values.noise_schedule,
-            low,
-            high,
-            variance="fixed_small" if found.learned_variance else "fixed_large",
-            rescale_timesteps=values.levels != KNOWN_STEPS,
-        ),
-        known_faults=(HEADS_FAULT,) if values.heads is None else (),
+    diffusion = DiffusionConfig(
+        values.noise_schedule,
+        low,
+        high,
+        variance="fixed_small" if found.learned_variance else "fixed_large",
+        rescale_timesteps=values.levels != KNOWN_STEPS,
     )
+    unet = replace(unet, use_new_attention_order=False)  # as programs of the time have it
+    return ModelCard(**common, kind="ddpm", unet=unet, diffusion=diffusion)
 
 
 def _betas(levels: int) -> tuple[float, float]:
@@ -333,7 +323,7 @@ def _betas(levels: int) -> tuple[float, float]:
     return low * KNOWN_STEPS / levels, min(high * KNOWN_STEPS / levels, 0.999)
 
 
-def ddpm_notes(options: AddOptions, card: ModelCard) -> list[str]:
+def _ddpm_notes(options: AddOptions, card: ModelCard) -> list[str]:
     """What was settled without the author's word, to be told to them."""
     assert card.diffusion is not None
     lines = []
@@ -345,10 +335,3 @@ def ddpm_notes(options: AddOptions, card: ModelCard) -> list[str]:
             "trained otherwise, set rescale_timesteps in the card to false"
         )
     return [*lines, f'variance in sampling: "{card.diffusion.variance}", which the card can change']
-
-
-def without_ddpm(options: AddOptions) -> AddOptions:
-    """The wishes for another kind of model. ConfigError if they have what only a DDPM has."""
-    if options.noise_schedule is not None:
-        raise ConfigError("--noise-schedule is of a DDPM; leave it out, or give --kind ddpm")
-    return replace(options, kind=None)

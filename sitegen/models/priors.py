@@ -9,7 +9,7 @@ import tomlkit
 from PIL import Image
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import digest_bytes, write_atomic
+from sitegen.core.files import write_atomic
 from sitegen.core.inputs import read_text
 from sitegen.ihdm.card.card import CARD_NAME, ModelCard, read_card
 from sitegen.ihdm.data.images import read_images
@@ -22,46 +22,46 @@ COUNT = 1000
 def prior_from_data(card: ModelCard, data: Path) -> Prior:
     """A prior of training images: a folder of pictures, or MNIST-format files.
 
-    Of pictures no more are read than a bank keeps. Raises RefusedError when no usable images are
-    there, or they do not fit the card.
+    Of pictures no more are read than a bank keeps, and the first. Raises RefusedError when no
+    usable images are there, or they do not fit the card.
     """
+    return prior_and_example(card, data)[0]
+
+
+def prior_and_example(card: ModelCard, data: Path) -> tuple[Prior, bytes]:
+    """Such a prior, and the first of the images as the model sees it, a PNG; read once."""
+    more = 0  # images at the start that the bank does not keep
+
+    def choose(many: int) -> list[int]:
+        nonlocal more
+        drawn = draw_places(many, COUNT)
+        more = int(0 not in drawn)
+        return [0] * more + drawn
+
     channels = 3 if card.channels == 3 else None  # colour ones are not made grey in silence
-    images = read_images(data, card.image_size, channels, lambda many: draw_places(many, COUNT))
+    images = read_images(data, card.image_size, channels, choose)
     if images.shape[1:] != card.shape:
         found, wanted = (f"{c} × {h} × {w}" for c, h, w in (images.shape[1:], card.shape))
         raise RefusedError(
             f"{data}: its images are {found} (channels × height × width) and do not fit the "
             f"model, which has {wanted}; give the images that it was trained on"
         )
-    return make_prior(images, card, COUNT, data.name)
-
-
-def write_example(card: ModelCard, data: Path, path: Path) -> str:
-    """Write the first of the training images, as the model sees it, as a PNG; its SHA-256.
-
-    Raises RefusedError as `prior_from_data` does, PlatformError if it cannot be written.
-    """
-    channels = 3 if card.channels == 3 else None
-    (image, *_) = read_images(data, card.image_size, channels, lambda _: [0])
-    planes = image[0] if card.channels == 1 else image.transpose(1, 2, 0)
+    planes = images[0, 0] if card.channels == 1 else images[0].transpose(1, 2, 0)
     file = io.BytesIO()
     Image.fromarray(planes).save(file, "PNG")
-    write_atomic(path, file.getvalue())
-    return digest_bytes(file.getvalue())
+    return make_prior(images[more:], card, COUNT, data.name), file.getvalue()
 
 
-def add_prior(card_path: Path | str, data: Path | str) -> Path:
+def add_prior(card_path: Path, data: Path) -> tuple[Path, int]:
     """Make a prior from training images, write it beside a model's card, and name it in there.
 
-    The card's comments stay. Returns the path of the prior. Raises RefusedError as
-    `prior_from_data` does, PlatformError if the folder cannot be written.
+    The card's comments stay. Returns the path of the prior and how many states it has. Raises
+    RefusedError as `prior_from_data` does, PlatformError if the folder cannot be written.
     """
-    card_path = Path(card_path)
-    card = read_card(card_path)
+    prior = prior_from_data(read_card(card_path), data)
     own = card_path.name == CARD_NAME  # cards of several models may lie in one folder
     path = card_path.with_name(PRIOR_NAME if own else f"{card_path.stem}-{PRIOR_NAME}")
-    sha256 = prior_from_data(card, Path(data)).write(path)
     document = tomlkit.parse(read_text(card_path, "model card"))
-    document["prior"] = tomlkit.item({"file": path.name, "sha256": sha256})
+    document["prior"] = tomlkit.item({"file": path.name, "sha256": prior.write(path)})
     write_atomic(card_path, tomlkit.dumps(document).encode())
-    return path
+    return path, len(prior)

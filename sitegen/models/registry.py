@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from shlex import quote
 
 from sitegen.config.loader import load_site
 from sitegen.config.schema import ModelEntry, Site
@@ -15,9 +16,12 @@ from sitegen.core.errors import RefusedError
 from sitegen.core.inputs import regular_size, sha256
 from sitegen.core.resources import resource
 from sitegen.ihdm.card.card import CARD_NAME, FileRef, ModelCard, preset, read_card
+from sitegen.ihdm.checkpoints.contents import checkpoint_digest
 from sitegen.ihdm.checkpoints.foreign import foreign_model
 from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint, only_checkpoint
-from sitegen.models.presets import is_approximate, preset_prior
+
+APPROXIMATE = "Approximate prior:"
+"""How a card's fault begins that says so."""
 
 
 @dataclass(frozen=True)
@@ -51,17 +55,19 @@ class ModelSource:
     def weights_sha256(self) -> str:
         """The digest of the weights; where the file is elsewhere, the pinned or remembered one."""
         with self._telling_what_to_do():
-            return _digest(self.weights, self._known_weights, "checkpoint")
+            own = self.card.weights
+            known = self.remembered if own is None or own.sha256 is None else own.sha256
+            return _digest(self.weights, known, "checkpoint")
 
     @cached_property
     def prior_sha256(self) -> str | None:
         """The digest of the prior, likewise."""
-        return None if self.prior is None else _digest(self.prior, self.card.prior, "prior")
+        return _part_digest(self.prior, self.card.prior, "prior")
 
     @cached_property
     def example_sha256(self) -> str | None:
         """The digest of the example, likewise."""
-        return None if self.example is None else _digest(self.example, self.card.example, "example")
+        return _part_digest(self.example, self.card.example, "example")
 
     def require_usable(self) -> None:
         """Raise RefusedError, saying what to do, unless there is all that sampling takes."""
@@ -71,12 +77,11 @@ class ModelSource:
             regular_size(self.prior, "prior")
         if self.prior is not None or self.card.kind == "ddpm":
             return
-        card = self.card_path or Path(CARD_NAME)
+        first = "" if self.card_path else f"take [models.{self.name}] out of site.toml, and "
         raise RefusedError(
-            f"the model {self.name} has no prior: its card {card} names none, so there is nothing "
-            "to start from. Make one from a folder of training images, DIR, with\n"
-            f"    python -c \"from sitegen.models.priors import *; add_prior('{card}', 'DIR')\"\n"
-            "which also adds it to the card"
+            f"the model {self.name} has no prior, so there is nothing to start from; {first}make "
+            "one from a folder of training images, DIR, in the folder of site.toml with\n"
+            f"    sitegen add {self.name} --checkpoint {quote(str(self.weights))} --data DIR"
         )
 
     @property
@@ -88,10 +93,6 @@ class ModelSource:
     def pinned(self) -> bool:
         """Whether the card says the digest of the weights."""
         return self.card.weights is not None and self.card.weights.sha256 is not None
-
-    @property
-    def _known_weights(self) -> FileRef | None:
-        return self.card.weights if self.pinned else FileRef(self.weights.name, self.remembered)
 
     @contextmanager
     def _telling_what_to_do(self) -> Iterator[None]:
@@ -237,16 +238,33 @@ def _card_beside(path: Path) -> Path:
     )
 
 
-def _digest(path: Path, pinned: FileRef | None, what: str) -> str:
-    if not path.exists() and pinned is not None and pinned.sha256 is not None:
-        return pinned.sha256
+def _part_digest(path: Path | None, own: FileRef | None, what: str) -> str | None:
+    return None if path is None else _digest(path, None if own is None else own.sha256, what)
+
+
+def _digest(path: Path, known: str | None, what: str) -> str:
+    """The digest of a file, which is read once; where it is elsewhere, the known one."""
+    if not path.exists() and known is not None:
+        return known
     regular_size(path, what)
-    status = path.stat()
-    times = status.st_mtime_ns, status.st_ctime_ns
-    return _known_digest(path, status.st_dev, status.st_ino, status.st_size, *times)
+    return checkpoint_digest(path) if what == "checkpoint" else sha256(path)
 
 
-@lru_cache(maxsize=256)
-def _known_digest(path: Path, *_traces: int) -> str:
-    """The digest of a file that was not touched since; a preview asks for it at every change."""
-    return sha256(path)
+def preset_prior(name: str) -> Path:
+    """The prior that travels with a preset: a checkpoint holds no starts.
+
+    MNIST's are made of its training images; the others are approximate, drawn from a model of
+    natural images (`bench/priors.py`), which their cards name as a fault.
+    """
+    return resource("presets") / f"{name}.safetensors"
+
+
+def is_approximate(card: ModelCard) -> bool:
+    """Whether the card says that its prior is not made of its training images."""
+    return any(fault.startswith(APPROXIMATE) for fault in card.known_faults)
+
+
+def measured(card: ModelCard) -> ModelCard:
+    """The card as it is when its prior has been made of training images."""
+    faults = (fault for fault in card.known_faults if not fault.startswith(APPROXIMATE))
+    return replace(card, known_faults=tuple(faults))

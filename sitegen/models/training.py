@@ -1,4 +1,4 @@
-"""The bridge between the command line and the trainer: wishes become a card, options and a run.
+"""The bridge from the command line to the trainer: what is typed becomes a card and a run.
 
 Torch is imported only inside functions.
 """
@@ -22,7 +22,6 @@ from sitegen.ihdm.training.options import TrainingOptions
 
 if TYPE_CHECKING:
     from sitegen.ihdm.card.card import ModelCard
-    from sitegen.ihdm.data.datasets import Images
     from sitegen.ihdm.process.model import Precision
     from sitegen.ihdm.training.log import Progress
     from sitegen.ihdm.training.recipe import Training
@@ -73,9 +72,9 @@ ShowTraining = Callable[..., AbstractContextManager[Callable[["Progress"], None]
 def train_model(
     name: str, wanted: TrainOptions, report: Reporter, show_training: ShowTraining
 ) -> None:
-    """Train the model that the command line wishes for, or go on with it, and tell about it.
+    """Train the model that the command line asks for, or go on with it, and tell about it.
 
-    Returns when the model is written. Raises SystemExit (130 or 143) after Ctrl-C or SIGTERM, once
+    Returns when the model is written. Raises SystemExit (130, 143 or 129) after a signal, once
     the state is saved, and the errors of `sitegen.ihdm.training.recipe.train`.
     """
     from sitegen.ihdm.training import recipe
@@ -103,26 +102,35 @@ def train_model(
 
 
 def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
-    """Read the images and settle everything that the wishes leave open.
+    """Read the images and settle everything that the options leave open.
 
-    Raises ConfigError for wishes that cannot be, RefusedError for data that cannot be used,
+    Raises ConfigError for options that cannot be, RefusedError for data that cannot be used,
     PlatformError for a device that is not there.
     """
     from sitegen.core.compute import resolve_device
     from sitegen.ihdm.data.images import read_images, require_enough
     from sitegen.ihdm.process.device import require_device
-    from sitegen.ihdm.training.recipe import Training, as_ddpm
+    from sitegen.ihdm.training.recipe import Training, as_ddpm, small_card
 
-    _refuse_heat(wanted)
+    for field in ("blur_sigma_max", "parameterization"):
+        if wanted.kind == "ddpm" and getattr(wanted, field) is not None:
+            raise ConfigError(f"--{field.replace('_', '-')}: a DDPM has none; leave it out")
     base = _preset(wanted)
-    kind = _parameterization(wanted, base)
+    kind = wanted.parameterization or (base.parameterization if base else "preconditioned")
+    kind = "difference" if wanted.kind == "ddpm" else kind  # as which it draws the levels
     options = training_options(wanted, kind)
     device = resolve_device(wanted.device)
     require_device(device)
     size, channels = (base.image_size, base.channels) if base else (wanted.image_size, None)
     images = read_images(wanted.data, size, channels)
     require_enough(images, wanted.data)
-    card = base or _small_card(wanted, kind, images)
+    card = base or small_card(
+        images.shape[-1],
+        images.shape[1],
+        levels=wanted.levels or 100,
+        sigma_max=wanted.blur_sigma_max,
+        parameterization=kind,
+    )
     if wanted.kind == "ddpm":
         card = as_ddpm(card)
     training = Training(
@@ -135,19 +143,6 @@ def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
         beginning=None if wanted.init is None else _weights_of(wanted.init, card),
     )
     return card, training
-
-
-def _parameterization(wanted: TrainOptions, base: ModelCard | None) -> str:
-    """What the network answers; a DDPM, which has no choice, draws levels as "difference" does."""
-    if wanted.kind == "ddpm":
-        return "difference"
-    return wanted.parameterization or (base.parameterization if base else "preconditioned")
-
-
-def _refuse_heat(wanted: TrainOptions) -> None:
-    for option in ("blur_sigma_max", "parameterization"):
-        if wanted.kind == "ddpm" and getattr(wanted, option) is not None:
-            raise ConfigError(f"--{option.replace('_', '-')}: a DDPM has none; leave it out")
 
 
 def _weights_of(name: str, card: ModelCard) -> InitialWeights:
@@ -194,40 +189,20 @@ def _leave(run: Run, folder: Path, stop: Stop) -> NoReturn:
 
 def _preset(wanted: TrainOptions) -> ModelCard | None:
     """The preset's card without its notes, which are about the published weights."""
-    from sitegen.ihdm.card.card import preset
+    from sitegen.ihdm.card.card import BlurRange, preset
 
     if wanted.preset is None:
         return None
     card = replace(preset(wanted.preset), training={}, quality={}, known_faults=())
-    changes = {
+    changes: dict[str, Any] = {
         "image_size": wanted.image_size,
         "levels": wanted.levels,
         "parameterization": wanted.parameterization,
-        "blur": _blur(card, wanted.blur_sigma_max),
     }
+    if wanted.blur_sigma_max is not None:
+        lowest = card.blur.sigma_min if isinstance(card.blur, BlurRange) else 0.5
+        changes["blur"] = BlurRange(lowest, wanted.blur_sigma_max)
     return replace(card, **{key: value for key, value in changes.items() if value is not None})
-
-
-def _blur(card: ModelCard, sigma_max: float | None) -> Any:
-    from sitegen.ihdm.card.card import BlurRange
-
-    if sigma_max is None:
-        return None
-    lowest = card.blur.sigma_min if isinstance(card.blur, BlurRange) else 0.5
-    return BlurRange(lowest, sigma_max)
-
-
-def _small_card(wanted: TrainOptions, parameterization: str, images: Images) -> ModelCard:
-    from sitegen.ihdm.training.recipe import small_card
-
-    _, channels, side, _ = images.shape
-    return small_card(
-        side,
-        channels,
-        levels=wanted.levels or 100,
-        sigma_max=wanted.blur_sigma_max,
-        parameterization=parameterization,
-    )
 
 
 def _beginning(name: str, run: Run, training: Training) -> Iterator[str]:

@@ -20,6 +20,7 @@ from torch import Tensor
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.inputs import sha256
+from sitegen.ihdm.checkpoints.contents import checkpoint_digest
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.data.prior import Prior, read_prior
 from sitegen.ihdm.process.ddpm import DiffusionModel, initial_noise, to_pixels
@@ -157,7 +158,7 @@ def load_heat_sampler(
         source.require_usable()
         assert source.prior is not None
         prior = read_prior(source.prior, source.card)
-        _refuse_change(source.prior, source.prior_sha256)
+        _refuse_change(source.prior, sha256(source.prior), source.prior_sha256)
     return HeatSampler(model, prior)
 
 
@@ -168,11 +169,12 @@ def load_ddpm_sampler(source: ModelSource, compute_target: ComputeTarget) -> Ddp
 
 def _load(source: ModelSource, compute_target: ComputeTarget, kind: type[AnyModel]) -> AnyModel:
     require_device(compute_target.device)
+    known = source.weights_sha256
     with memory_errors(f"loading {source.name}"):
         model: object = load_model(
             source.weights, source.card, compute_target.device, compute_target.precision
         )
-    _refuse_change(source.weights, source.weights_sha256)
+    _refuse_change(source.weights, checkpoint_digest(source.weights), known)
     if not isinstance(model, kind):
         wanted = "ihdm" if kind is Model else "ddpm"
         raise ConfigError(
@@ -181,9 +183,9 @@ def _load(source: ModelSource, compute_target: ComputeTarget, kind: type[AnyMode
     return model
 
 
-def _refuse_change(path: Path, known: str | None) -> None:
-    """What was read must be what the figure's key says."""
-    if sha256(path) != known:
+def _refuse_change(path: Path, found: str, known: str | None) -> None:
+    """What was read must be what the figure's key says; untouched, it is not read again."""
+    if found != known:
         raise RefusedError(f"{path}: changed while it was read; try again when it is finished")
 
 

@@ -1,8 +1,8 @@
 """The preview's server: the site on 127.0.0.1, with ranges for clips, reloaded when it changes.
 
-Pages come out of the scene, clips out of the store: a path is looked up in the list of what a
-build would write, so nothing else can be reached, whatever links lie about. A request must name
-this host and port, which keeps away pages of others that point their own name at 127.0.0.1.
+Pages come out of the preview's state, clips out of the store: a path is looked up in the list of
+what a build would write, so nothing else can be reached, whatever links lie about. A request must
+name this host, which keeps away pages of others that point their own name at 127.0.0.1.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import secrets
 import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
-from pathlib import PurePosixPath
 from urllib.parse import quote
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import (
     FileResponse,
@@ -34,20 +34,21 @@ from starlette.responses import (
     Response,
     StreamingResponse,
 )
-from starlette.routing import Route
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sitegen.build.output import CopiedFile, open_path
 from sitegen.core.errors import PlatformError
+from sitegen.core.resources import resource
 from sitegen.core.signals import Stop
 from sitegen.core.urls import file_at
-from sitegen.server.inject import CLIENT, PLAIN_POLICY, PREFIX, client_file, plain_page, with_client
+from sitegen.server.inject import PLAIN_POLICY, PREFIX, plain_page, with_client
 from sitegen.server.preview import Preview
 from sitegen.server.state import PreviewState
 from sitegen.server.watch import Sources, watch
 
 HOST = "127.0.0.1"
-NAMES = (HOST, "localhost")
 TICK_S = 0.1
 GRACE_S = 1.0
 """How long rendering may take to leave off when the server stops."""
@@ -55,89 +56,74 @@ GRACE_S = 1.0
 BEAT_S = 15.0
 """How often an open page is sent a sign of life, so that the server notices when it has gone."""
 
-_TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".gif": "image/gif",
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".json": "application/json",
-    ".mp4": "video/mp4",
-    ".png": "image/png",
-    ".svg": "image/svg+xml",
-    ".txt": "text/plain; charset=utf-8",
-    ".webm": "video/webm",
-    ".webp": "image/webp",
-    ".xml": "application/xml",
-}
+_TYPES = mimetypes.MimeTypes()  # Python's own table, the same on every machine
+_TYPES.add_type("text/javascript", ".js")  # which Python 3.11 has by an older name,
+mimetypes.add_type("text/javascript", ".js")  # also where starlette looks for our script
+
 _HEADERS = {
-    "Cache-Control": "no-store",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
+    b"cache-control": b"no-store",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"referrer-policy": b"same-origin",
+    b"x-content-type-options": b"nosniff",
 }
 
 
 class Server:
-    """Answers requests out of a preview's scene; its event streams end when `closing` is set."""
+    """Answers requests out of a preview's state; its event streams end when `closing` is set."""
 
     def __init__(self, preview: Preview, closing: asyncio.Event) -> None:
         self._preview = preview
         self._closing = closing
         self._session = secrets.token_hex(4)
 
-    def app(self, port: int) -> Starlette:
-        """The application, for requests that name this host and `port`."""
+    def app(self) -> Starlette:
+        """The application, for requests that name this host."""
         routes = [
             Route(f"{PREFIX}events", self._events),
-            Route(f"{PREFIX}{{name}}", self._client),
+            Mount(PREFIX, StaticFiles(directory=resource("client"))),
             Route("/{uri:path}", self._page),
         ]
-        return Starlette(routes=routes, middleware=[Middleware(Guard, port=port)])
+        hosts = Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
+        return Starlette(routes=routes, middleware=[Middleware(Headers), hosts])
 
     async def _page(self, request: Request) -> Response:
         """A file of the site, or what is to be said instead."""
-        scene = self._preview.scene
-        if scene.tree is None:
-            return self._plain(scene, scene.error or "The first build is under way.")
+        state = self._preview.state
+        if state.tree is None:
+            return self._plain(state, state.error or "The first build is under way.")
         asked = request.path_params["uri"]
         uri = file_at(asked)
-        if uri in scene.tree:
-            return await run_in_threadpool(self._file, scene, uri)
-        if file_at(f"{uri}/") in scene.tree:
+        if uri in state.tree:
+            return await run_in_threadpool(self._file, state, uri)
+        if file_at(f"{uri}/") in state.tree:
             return RedirectResponse(f"/{quote(uri)}/", 307)
-        if "404.html" in scene.tree:
-            return await run_in_threadpool(self._file, scene, "404.html", 404)
-        return self._plain(scene, "There is no such page in this site.", 404)
+        if "404.html" in state.tree:
+            return await run_in_threadpool(self._file, state, "404.html", 404)
+        return self._plain(state, "There is no such page in this site.", 404)
 
-    def _file(self, scene: PreviewState, uri: str, status: int = 200) -> Response:
-        assert scene.tree is not None
-        content, kind = scene.tree[uri], media_type(uri)
+    def _file(self, state: PreviewState, uri: str, status: int = 200) -> Response:
+        assert state.tree is not None
+        content, kind = state.tree[uri], media_type(uri)
         if isinstance(content, CopiedFile):
             handle = content.opened()
             if handle is None:
                 return PlainTextResponse("It has gone or changed since it was built.", 404)
             return OpenFile(handle, status, kind)
         if uri.endswith(".html"):
-            content = with_client(content.decode(), uri, self._version(scene)).encode()
+            content = with_client(content.decode(), uri, self._version(state)).encode()
         return Response(content, status, media_type=kind)
 
-    def _plain(self, scene: PreviewState, words: str, status: int = 503) -> Response:
-        title = "The site cannot be built" if scene.error else "sitegen serve"
-        html = plain_page(title, words, self._version(scene))
+    def _plain(self, state: PreviewState, words: str, status: int = 503) -> Response:
+        title = "The site cannot be built" if state.error else "sitegen serve"
+        html = plain_page(title, words, self._version(state))
         headers = {"Content-Security-Policy": PLAIN_POLICY}
-        return Response(html, status, headers, media_type=_TYPES[".html"])
-
-    async def _client(self, request: Request) -> Response:
-        name = request.path_params["name"]
-        if name not in CLIENT:
-            return PlainTextResponse("There is no such file.", 404)
-        return Response(client_file(name), media_type=CLIENT[name])
+        return Response(html, status, headers, media_type="text/html")
 
     async def _events(self, request: Request) -> Response:
         return StreamingResponse(self._stream(), media_type="text/event-stream")
 
     async def _stream(self) -> AsyncIterator[str]:
-        """The scene in words at once, and again whenever it has changed."""
+        """The state in words at once, and again whenever it has changed."""
         said, quiet = "", 0.0
         while not self._closing.is_set():
             words = self._told()
@@ -151,20 +137,15 @@ class Server:
             await asyncio.sleep(TICK_S)
 
     def _told(self) -> str:
-        scene = self._preview.scene
+        state = self._preview.state
         outdated: dict[str, list[str]] = {}
-        for uri, figure in scene.outdated:
+        for uri, figure in state.outdated:
             outdated.setdefault(uri, []).append(figure)
-        state = {
-            "version": self._version(scene),
-            "error": scene.error,
-            "progress": scene.progress,
-            "outdated": outdated,
-        }
-        return json.dumps(state)
+        about = {"version": self._version(state), "error": state.error, "progress": state.progress}
+        return json.dumps({**about, "outdated": outdated})
 
-    def _version(self, scene: PreviewState) -> str:
-        return f"{self._session}-{scene.version}"
+    def _version(self, state: PreviewState) -> str:
+        return f"{self._session}-{state.version}"
 
 
 class OpenFile(FileResponse):
@@ -176,35 +157,30 @@ class OpenFile(FileResponse):
         super().__init__(path, status, media_type=kind, stat_result=about)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer as for any file."""
+        """Answer as for any file; a range in units that nobody knows is none (RFC 9110, 14.2)."""
+        known = [
+            (name, value)
+            for name, value in scope["headers"]
+            if name != b"range" or value.partition(b"=")[0].strip().lower() == b"bytes"
+        ]
         try:
-            await super().__call__(scope, receive, send)
+            await super().__call__({**scope, "headers": known}, receive, send)
         finally:
             os.close(self._handle)
 
 
-class Guard:
-    """Refuses what does not name this host, and gives every answer the headers of a preview."""
+class Headers:
+    """Gives every answer the headers of a preview."""
 
-    def __init__(self, app: ASGIApp, port: int) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._hosts = {f"{name}:{port}".encode() for name in NAMES}
-        self._hosts |= {name.encode() for name in NAMES} if port == 80 else set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 421 to what is not for us, and pass on the rest."""
-        if scope["type"] != "http":
-            return
-        hosts = [value.lower() for name, value in scope["headers"] if name == b"host"]
-        if len(hosts) != 1 or hosts[0] not in self._hosts:
-            refusal = PlainTextResponse("This server answers only to its own name.", 421, _HEADERS)
-            await refusal(scope, receive, send)
-            return
+        """Pass the request on, and add the headers to what comes back."""
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
-                new = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
-                message["headers"] = [*message["headers"], *new]
+                message["headers"] = [*message["headers"], *_HEADERS.items()]
             await send(message)
 
         await self._app(scope, receive, sending)
@@ -212,8 +188,7 @@ class Guard:
 
 def media_type(uri: str) -> str:
     """The type of a file by its name, the same on every machine for what a site has."""
-    suffix = PurePosixPath(uri).suffix.lower()
-    return _TYPES.get(suffix) or mimetypes.guess_type(uri)[0] or "application/octet-stream"
+    return _TYPES.guess_type(uri, strict=False)[0] or "application/octet-stream"
 
 
 def listening(port: int) -> socket.socket:
@@ -259,7 +234,7 @@ async def _serve(preview: Preview, listener: socket.socket, stop: Stop) -> None:
     closing = asyncio.Event()
     server = Server(preview, closing)
     config = uvicorn.Config(
-        server.app(listener.getsockname()[1]),
+        server.app(),
         lifespan="off",
         ws="none",
         log_config=None,

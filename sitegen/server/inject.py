@@ -7,16 +7,10 @@ is widened just so far that this script may run and listen to its own server.
 from __future__ import annotations
 
 import re
-from functools import cache
 from html import escape, unescape
-
-from sitegen.core.resources import resource
 
 PREFIX = "/_sitegen/"
 """Where the preview's own addresses begin; a built site has no such folder."""
-
-CLIENT = {"reload.js": "text/javascript; charset=utf-8", "preview.css": "text/css; charset=utf-8"}
-"""The preview's own files and their types."""
 
 PLAIN_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -30,14 +24,8 @@ _POLICY = re.compile(
 _NEEDED = ("script-src", "style-src", "connect-src")
 
 
-@cache
-def client_file(name: str) -> bytes:
-    """The bytes of one of the `CLIENT` files."""
-    return (resource("client") / name).read_bytes()
-
-
 def with_client(html: str, uri: str, version: str) -> str:
-    """The page `uri` with the script and style of the preview; `version` is that of the scene."""
+    """The page `uri` with the script and style of the preview; `version` the state's."""
     tags = _tags(f'data-uri="{escape(uri)}" data-version="{escape(version)}"')
     widened = _POLICY.sub(lambda found: found[1] + _widened(found[2]) + found[3], html)
     head, end, rest = widened.partition("</head>")
@@ -46,19 +34,16 @@ def with_client(html: str, uri: str, version: str) -> str:
 
 def plain_page(title: str, words: str, version: str) -> str:
     """A page that tells something instead of one of the site, and reloads when there is one."""
+    items = "".join(f"<li>{escape(line)}</li>\n" for line in words.splitlines())
+    tags = _tags(f'data-plain data-version="{escape(version)}"')
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f"<title>{escape(title)}</title>\n"
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'{_tags(f"""data-plain data-version="{escape(version)}" """.strip())}</head>\n'
-        '<body class="sitegen-plain">\n<main class="sitegen-panel">\n'
-        f"<h2>{escape(title)}</h2>\n<ul>\n{_items(words)}</ul>\n"
+        f'{tags}</head>\n<body class="sitegen-plain">\n<main class="sitegen-panel">\n'
+        f"<h2>{escape(title)}</h2>\n<ul>\n{items}</ul>\n"
         "<p>This page is replaced by itself.</p>\n</main>\n</body>\n</html>\n"
     )
-
-
-def _items(words: str) -> str:
-    return "".join(f"<li>{escape(line)}</li>\n" for line in words.splitlines())
 
 
 def _tags(data: str) -> str:

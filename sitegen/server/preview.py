@@ -34,18 +34,19 @@ PATIENCE_S = 1.0
 
 
 class Preview:
-    """Keeps a scene of the site of `config`: `refresh` after each change, `run` in a thread.
+    """Keeps a state of the site of `config`: `refresh` after each change, `run` in a thread.
 
     config: the path of its `site.toml`
-    scene: what is to be seen now; read it whenever you like
-    work: what was read last without a mistake
+    state: what is to be seen now; read it whenever you like
+    context: what was read last without a mistake
     reads: how often everything was read
+    settled: whether all is rendered, and the built folder is as after a build
     """
 
     def __init__(
         self, config: Path, options: BuildOptions, renderer: RendererFactory, report: Reporter
     ) -> None:
-        self.scene = PreviewState()
+        self.state = PreviewState()
         self.context: BuildContext | None = None
         self.reads = 0
         self.report = report
@@ -55,20 +56,20 @@ class Preview:
         self._records: dict[str, Record] = {}
         self._last: dict[Place, Record] = {}
         self._errors: dict[str, str] = {}  # by the request that failed, or what else did
-        self._settled = self._closed = False
+        self.settled = self._closed = False
         self._changed = threading.Condition(threading.RLock())
 
     def refresh(self) -> None:
         """Read everything again and show it; a mistake is shown with the last good page."""
-        started, before = time.monotonic(), self.scene
+        started, before = time.monotonic(), self.state
         self.reads += 1
         with self._showing_errors("reading"):
             context = prepare(self.config, self._options)
             require_ours(context.output)
             with self._changed:
-                self._take(context)
+                self._begin(context)
                 self._show()
-            if (self.scene.version, self.scene.error) != (before.version, before.error):
+            if (self.state.version, self.state.error) != (before.version, before.error):
                 self.report.note(f"rendered in {time.monotonic() - started:.2f} s")
 
     def run(self) -> None:
@@ -78,7 +79,7 @@ class Preview:
             if planned is None:
                 self._settle(context)
             else:
-                self._film(context, planned)
+                self._render(context, planned)
 
     def close(self) -> None:
         """Make `run` return, at the next frame where it renders."""
@@ -91,63 +92,45 @@ class Preview:
         if self.context is not None:
             remove_leftovers(self.context, leaving=True)
 
-    @property
-    def settled(self) -> bool:
-        """Whether all is rendered, and the built folder is as after a build."""
-        return self._settled
-
     def wants(self, planned: PlannedFigure) -> bool:
         """Whether the figure is still asked for."""
-        context = self.context
-        request_json = context is not None and any(
-            each.request_digest == planned.request_digest for each in context.figures
-        )
-        return request_json and not self._closed
+        figures = () if self.context is None or self._closed else self.context.figures
+        return any(each.request_digest == planned.request_digest for each in figures)
 
     def progressed(self, progress: str | None) -> None:
         """Show how far the work is."""
         with self._changed:
-            self.scene = replace(self.scene, progress=progress)
+            self.state = replace(self.state, progress=progress)
 
-    def _take(self, context: BuildContext) -> None:
-        """Make `work` the one that is shown, with the records that there are for it."""
+    def _begin(self, context: BuildContext) -> None:
+        """Make `context` the one that is shown, with the records that there are for it."""
         if not self._last:
             self._last.update(built_records(context.output))
         store = context.store(self.report.warn)
-        self._records = {
-            request_digest: record
-            for request_digest, record in self._records.items()
-            if _there(record, store)
-        }
+        self._records = {key: each for key, each in self._records.items() if _there(each, store)}
         self._records |= found(context.missing(self._records), store, context.environment)
-        self.context, self._settled = context, False
+        self.context, self.settled = context, False
         self._errors.clear()
         self._changed.notify_all()
 
     def _show(self) -> None:
-        """Render the work with the records that there are, and old ones for those that lack."""
+        """Render the pages with the records that there are, and old ones for those that lack."""
         context = self.context
         assert context is not None
-        records = {
-            planned.request_digest: record
-            for planned in context.figures
-            if (record := self._clip(context, planned))
-        }
-        shown = [planned for planned in context.figures if planned.request_digest in records]
-        awaited = tuple(
-            _place(planned) for planned in context.figures if planned.request_digest not in records
-        )
+        clips = [(planned, self._clip(context, planned)) for planned in context.figures]
+        records = {planned.request_digest: record for planned, record in clips if record}
+        shown = [planned for planned, record in clips if record]
+        awaited = tuple(_place(planned) for planned, record in clips if not record)
         pages = tuple(without(page, awaited) for page in context.pages)
         tree = assemble(context.site, pages, shown, records, context.store())
         self._last |= {_place(planned): records[planned.request_digest] for planned in shown}
-        self.scene = replace(
-            self.scene,
-            version=self.scene.version + (tree != self.scene.tree),
+        old = (planned for planned in shown if planned.request_digest not in self._records)
+        self.state = replace(
+            self.state,
+            version=self.state.version + (tree != self.state.tree),
             tree=tree,
             error=self._error(),
-            outdated=tuple(
-                _place(planned) for planned in shown if planned.request_digest not in self._records
-            ),
+            outdated=tuple(map(_place, old)),
             awaited=awaited,
         )
 
@@ -159,34 +142,28 @@ class Preview:
         if planned.request_digest in self._records:
             return self._records[planned.request_digest]
         old = self._last.get(_place(planned))
-        if (
-            old is None
-            or old.kind != planned.figure.kind
-            or max(old.levels, default=0) > planned.levels
-        ):
+        if old is None or old.kind != planned.figure.kind:
             return None
-        return old if _there(old, context.store()) else None
+        fits = max(old.levels, default=0) <= planned.levels
+        return old if fits and _there(old, context.store()) else None
 
     def _await_work(self) -> BuildContext | None:
         """Wait until there is something to render or to put in place; None when closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._has_work())
+            self._changed.wait_for(lambda: self._closed or self._has_work(self.context))
             return None if self._closed else self.context
 
-    def _has_work(self) -> bool:
-        if self.context is None:
-            return False
-        whole = not self.context.missing(self._records)
-        return self._next(self.context) is not None or (whole and not self._settled)
+    def _has_work(self, context: BuildContext | None) -> bool:
+        if context is None or self._next(context) is not None:
+            return context is not None
+        return not self.settled and not context.missing(self._records)
 
     def _next(self, context: BuildContext) -> PlannedFigure | None:
         """The first figure to render that has not failed since the last change."""
         missing = context.missing(self._records)
-        return next(
-            (planned for planned in missing if planned.request_digest not in self._errors), None
-        )
+        return next((each for each in missing if each.request_digest not in self._errors), None)
 
-    def _film(self, context: BuildContext, planned: PlannedFigure) -> None:
+    def _render(self, context: BuildContext, planned: PlannedFigure) -> None:
         """Render one figure and show it; one that fails is left until something changes."""
         options = replace(context.options, only=(), strict=False)
         alone = replace(context, figures=(planned,), options=options)
@@ -213,7 +190,7 @@ class Preview:
                 self._wait_for_lock(error)
                 return
         with self._changed:
-            self._settled = self.context is context
+            self.settled = self.context is context
 
     def _wait_for_lock(self, error: LockedError) -> None:
         with self._changed:
@@ -224,22 +201,28 @@ class Preview:
     @contextlib.contextmanager
     def _showing_errors(self, doing: str) -> Iterator[None]:
         """Show what goes wrong in the block, before the last good page, until something changes."""
-        try:
+        with contextlib.ExitStack() as block:
+            block.push(lambda _kind, error, _trace: self._show_error(doing, error))
             yield
-        except Exception as error:
-            if self._closed:
-                return  # it was cut off, which is no news
-            if not isinstance(error, SitegenError):
-                self.report.detail("".join(traceback.format_exception(error)))
-            text = words(error, self.config.absolute().parent)
-            with self._changed:
-                if self._errors.get(doing) != text:  # it has been told where nothing has changed
-                    self.report.warn(text)
-                self._errors[doing] = text
-                tree = last_built(self.config) if self.scene.tree is None else self.scene.tree
-                version = self.scene.version + (tree is not self.scene.tree)
-                kept = replace(self.scene, version=version, tree=tree)
-                self.scene = replace(kept, error=self._error(), progress=None)
+
+    def _show_error(self, doing: str, error: BaseException | None) -> bool:
+        """Show an error beside what there is; False for what is none, and goes on its way."""
+        if not isinstance(error, Exception):
+            return False
+        if self._closed:
+            return True  # it was cut off, which is no news
+        if not isinstance(error, SitegenError):
+            self.report.detail("".join(traceback.format_exception(error)))
+        text = words(error, self.config.absolute().parent)
+        with self._changed:
+            if self._errors.get(doing) != text:  # it has been told where nothing has changed
+                self.report.warn(text)
+            self._errors[doing] = text
+            tree = last_built(self.config) if self.state.tree is None else self.state.tree
+            version = self.state.version + (tree is not self.state.tree)
+            kept = replace(self.state, version=version, tree=tree)
+            self.state = replace(kept, error=self._error(), progress=None)
+        return True
 
     def _error(self) -> str | None:
         return "\n".join(self._errors.values()) or None
@@ -253,17 +236,10 @@ class _Watched:
     """A reporter that shows progress in the page, and drops what is not wanted any more."""
 
     def __init__(self, preview: Preview, planned: PlannedFigure) -> None:
-        self._preview, self._job, self._report = preview, planned, preview.report
+        self._preview, self._planned, self._report = preview, planned, preview.report
         self.warnings, self.quiet = 0, self._report.quiet
-
-    def note(self, line: str) -> None:
-        self._report.note(line)
-
-    def detail(self, line: str) -> None:
-        self._report.detail(line)
-
-    def warn(self, line: str) -> None:
-        self._report.warn(line)
+        self.note, self.detail = self._report.note, self._report.detail
+        self.warn = self._report.warn
 
     @contextlib.contextmanager
     def rendering(self, title: str, steps: int) -> Iterator[Advance]:
@@ -274,7 +250,7 @@ class _Watched:
                 nonlocal done
                 done += 1
                 forward()
-                if not self._preview.wants(self._job):
+                if not self._preview.wants(self._planned):
                     raise Dropped
                 self._preview.progressed(f"{title}, {done} of {steps}")
 
@@ -292,14 +268,12 @@ class _KeptRenderer:
     def __call__(
         self, sources: Mapping[str, ModelSource], compute_target: ComputeTarget
     ) -> Renderer:
-        of = (
-            compute_target,
-            {
-                name: (each.card.digest, each.weights_sha256, each.prior_sha256, each.weights)
-                for name, each in sources.items()
-                if each.available
-            },
-        )
+        files = {
+            name: (each.card.digest, each.weights_sha256, each.prior_sha256, each.weights)
+            for name, each in sources.items()
+            if each.available
+        }
+        of = compute_target, files
         if self._renderer is None or of != self._of:
             self._renderer, self._of = None, None  # let go of the old models first
             self._renderer, self._of = self._make(sources, compute_target), of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import traceback
 from collections.abc import Collection, Mapping
@@ -79,25 +80,15 @@ def last_built(config: Path) -> Tree | None:
 
     Where `site.toml` itself is broken, that is the usual folder.
     """
-    try:
-        output = Path(os.path.realpath(_output(config)))
-        if not is_built(output):
-            return None
-        files = read_folder(output).files.items()
-        return {uri: _kept(output, uri, size) for uri, size in files if _is_public(uri)}
-    except (OSError, SitegenError):
-        return None
-
-
-def _output(config: Path) -> Path:
-    try:
-        return load_site(config).output
-    except SitegenError:
-        return config.absolute().parent / "build"
-
-
-def _is_public(uri: str) -> bool:
-    return uri == ".nojekyll" or all(not part.startswith(".") for part in uri.split("/"))
+    output = config.absolute().parent / "build"
+    with contextlib.suppress(SitegenError):
+        output = load_site(config).output
+    with contextlib.suppress(OSError, SitegenError):
+        output = Path(os.path.realpath(output))
+        if is_built(output):
+            files = read_folder(output).files.items()
+            return {uri: _kept(output, uri, size) for uri, size in files if "/." not in f"/{uri}"}
+    return None
 
 
 def _kept(output: Path, uri: str, size: int) -> bytes | CopiedFile:

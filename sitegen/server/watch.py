@@ -8,19 +8,20 @@ moved away, so when another one takes its name, as after a change of branch, it 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import Callable
+from contextlib import aclosing
 from pathlib import Path
 
-from watchfiles import Change, awatch
-from watchfiles.main import FileChange
+from watchfiles import awatch
 
+from sitegen.ihdm.checkpoints.inspection import SUFFIXES
 from sitegen.server.preview import Preview
 
 DEBOUNCE_MS, STEP_MS = 400, 40
 """A change is told after one step without another one, or when the debounce is over."""
 
-STANDING_S = 0.1
-"""By then a watch that was begun notices what changes."""
+LOOK_MS = 100
+"""By then a watch that was begun notices what changes, or is asked whether it shall go on."""
 
 THEME_FOLDER = "theme"
 """What an author may have beside `site.toml` to change the look."""
@@ -32,15 +33,14 @@ class Sources:
     def __init__(self, preview: Preview) -> None:
         self._preview = preview
         self._config = preview.config.absolute()
+        self._root = self._config.parent
 
     def folders(self) -> frozenset[Path]:
         """The folders that such files lie in, as far as they are there."""
-        root = self._config.parent
-        theme = root / THEME_FOLDER
-        named = {folder for path in self._named() for folder in self._down_to(path)}
-        found = {root, root / "pages", theme, *theme.rglob("*"), *named}
-        if self._preview.scene.error:
-            beside = (*root.iterdir(), *(root / "pages").rglob("*"))
+        theme = self._root / THEME_FOLDER
+        found = {self._root, self._root / "pages", theme, *theme.rglob("*"), *self._ways()}
+        if self._preview.state.error:
+            beside = (*self._root.iterdir(), *(self._root / "pages").rglob("*"))
             found |= {path for path in beside if self._may_matter(path)}
         return frozenset(path for path in found if path.is_dir())
 
@@ -49,42 +49,50 @@ class Sources:
 
         While something is wrong, all that is not hidden may mend it: a picture that was missing.
         """
-        root = self._config.parent
-        if path == self._config or path in self._named():
+        if path == self._config or path in self._ways():
             return True
-        if not path.is_relative_to(root) or not self._may_matter(path):
+        if path.parent in self._dropped_at() and path.suffix.lower() in SUFFIXES:
+            return not path.name.startswith(".")
+        if not path.is_relative_to(self._root) or not self._may_matter(path):
             return False
-        parts = path.relative_to(root).parts
+        parts = path.relative_to(self._root).parts
         page = parts[:1] == ("pages",) and path.suffix.lower() in (".md", ".markdown")
-        wrong = self._preview.scene.error is not None
+        wrong = self._preview.state.error is not None
         return parts == ("pages",) or page or parts[:1] == (THEME_FOLDER,) or wrong
 
     def _may_matter(self, path: Path) -> bool:
         """Whether it is no hidden file, no editor's copy, and nothing that sitegen writes."""
         context = self._preview.context
         ours = (context.output, context.site.output, context.site.cache_dir) if context else ()
-        inside = path.relative_to(self._config.parent).parts
-        hidden = any(part.startswith(".") for part in inside)
+        hidden = any(part.startswith(".") for part in path.relative_to(self._root).parts)
         return not hidden and not path.name.endswith("~") and path not in ours
 
-    def _down_to(self, path: Path) -> Iterator[Path]:
-        """The folder that a file lies in, and those between the site's own and it."""
-        yield path.parent
-        root = self._config.parent
-        yield from (each for each in path.parents if each.is_relative_to(root))
+    def _ways(self) -> set[Path]:
+        """The named files, there or not, and the folders between the site's own and them."""
+        named = self._named() | self._dropped_at()
+        inside = {way for path in named for way in path.parents if way.is_relative_to(self._root)}
+        return named | inside | {path.parent for path in named}
 
     def _named(self) -> set[Path]:
-        """The cards, weights and priors of the models, and the author's files on the pages."""
+        """The files of the models, and the author's files on the pages."""
         context = self._preview.context
         if context is None:
             return set()
         models = context.sources.values()
-        files = [path for each in models for path in (each.card_path, each.weights, each.prior)]
+        parts = ((each.card_path, each.weights, each.prior, each.example) for each in models)
+        files = [path for each in parts for path in each]
         files += [own.source for page in context.pages for own in page.files]
         specs = [(planned.figure.root, planned.figure.spec) for planned in context.figures]
         names = [(root, getattr(spec, name)) for root, spec in specs for name in spec.files]
         files += [root / name for root, name in names if name]
         return {path.absolute() for path in files if path is not None}
+
+    def _dropped_at(self) -> set[Path]:
+        """Where a preset's checkpoint is awaited: at its path, or in a folder of its name."""
+        context = self._preview.context
+        models = context.site.models.values() if context else ()
+        paths = [entry.path.absolute() for entry in models if entry.preset is not None]
+        return {place for path in paths for place in (path, path.with_suffix(""))}
 
 
 async def watch(sources: Sources, refresh: Callable[[], None], closing: asyncio.Event) -> None:
@@ -93,7 +101,7 @@ async def watch(sources: Sources, refresh: Callable[[], None], closing: asyncio.
         try:
             await _follow(sources, sources.folders(), refresh, closing)
         except FileNotFoundError:  # a folder went away just now
-            await asyncio.sleep(STANDING_S)
+            await asyncio.sleep(LOOK_MS / 1000)
 
 
 async def _follow(
@@ -102,43 +110,28 @@ async def _follow(
     refresh: Callable[[], None],
     closing: asyncio.Event,
 ) -> None:
-    """Watch these folders until others count, or have taken their names."""
+    """Watch these folders until others count, or have taken their names.
 
-    def matters(_: Change, path: str) -> bool:
-        return Path(path) in folders or sources.decide(Path(path))
-
-    enough = asyncio.Event()
-    passing_on = asyncio.create_task(_pass_on(closing, enough))
+    The first look is for what changed before this watch stood.
+    """
     changes = awatch(
         *sorted(folders),
-        watch_filter=matters,
+        watch_filter=lambda _, path: Path(path) in folders or sources.decide(Path(path)),
         debounce=DEBOUNCE_MS,
         step=STEP_MS,
-        stop_event=enough,
+        rust_timeout=LOOK_MS,
+        yield_on_timeout=True,
+        stop_event=closing,
         recursive=False,
     )
-    told = asyncio.create_task(_next(changes))
-    try:
-        await asyncio.sleep(STANDING_S)
-        await asyncio.to_thread(refresh)  # for what changed before this watch stood
-        while sources.folders() == folders and (changed := await told):
+    first = True
+    async with aclosing(changes):
+        async for found in changes:
+            changed = {Path(path) for _, path in found}
             if folders & changed:
                 return
-            await asyncio.to_thread(refresh)
-            told = asyncio.create_task(_next(changes))
-    finally:
-        enough.set()
-        await asyncio.gather(told, return_exceptions=True)
-        passing_on.cancel()
-
-
-async def _next(changes: AsyncGenerator[set[FileChange], None]) -> set[Path]:
-    """Wait for a change and give the paths; none when there will be no more."""
-    async for changed in changes:
-        return {Path(path) for _, path in changed}
-    return set()
-
-
-async def _pass_on(first: asyncio.Event, second: asyncio.Event) -> None:
-    await first.wait()
-    second.set()
+            if changed or first:
+                await asyncio.to_thread(refresh)
+                if sources.folders() != folders:
+                    return
+            first = False

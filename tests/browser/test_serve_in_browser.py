@@ -81,7 +81,7 @@ def test_mistake_and_its_mending(server: Running, config: Path, page: Page) -> N
     expect(overlay).to_contain_text("coumt")
     write_page(config, INDEX)
     expect(overlay).to_have_count(0)
-    assert server.preview.scene.error is None
+    assert server.preview.state.error is None
 
 
 def test_overlay_can_be_put_away(server: Running, config: Path, page: Page) -> None:

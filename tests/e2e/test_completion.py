@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from sitegen.cli.commands.completion import SHELLS
+from sitegen.cli.commands.reference import SHELLS
 from sitegen.cli.main import cli
 from tests.support.builders import environment
 
@@ -37,6 +37,8 @@ def program(tmp_path: Path) -> Path:
         ("sitegen sample mn", ["mnist", "mnist-ddpm"]),
         ("sitegen add x --preset ci", ["cifar10"]),
         ("sitegen build --only mnist-t", ["mnist-trajectories"]),
+        ("sitegen serve --device ", ["auto", "cpu", "cuda"]),
+        ("sitegen train x --device c", ["cpu", "cuda"]),
     ],
 )
 def test_bash(program: Path, line: str, offered: list[str]) -> None:

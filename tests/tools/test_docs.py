@@ -133,7 +133,7 @@ class Shell:
         if ">" in words:  # what is printed is of no use here
             words = words[: words.index(">")]
         self._monkeypatch.setattr(sys, "argv", ["sitegen", *words])
-        assert exits._outcome(lambda: sitegen.cli.main.cli.main(standalone_mode=False)) == 0, words
+        assert exits.outcome(lambda: sitegen.cli.main.cli.main(standalone_mode=False)) == 0, words
 
     def _preview(self, words: list[str]) -> None:
         """Start it, see that it tells an address, and stop it as the manual says."""

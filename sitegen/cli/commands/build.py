@@ -22,7 +22,7 @@ EVERY = "*"
 @click.command()
 @config_option
 @click.option("--output", type=click.Path(path_type=Path), help="The folder to build in.")
-@compute_options()
+@compute_options
 @click.option(
     "--only",
     multiple=True,

@@ -21,7 +21,7 @@ from sitegen.cli.options import compute_options, compute_target, config_option, 
 )
 @click.option("--open", "open_browser", is_flag=True, help="Open the page in the browser.")
 @click.option("--offline", is_flag=True, help="Render nothing; show what there is.")
-@compute_options()
+@compute_options
 @talk_options
 def serve(
     config: Path, port: int, open_browser: bool, offline: bool, device: str, precision: str
@@ -51,7 +51,8 @@ def serve(
     with stop_on_signals() as stop, listening(port) as listener:
         preview.refresh()
         address = f"http://{HOST}:{listener.getsockname()[1]}/"
-        console.note(f"serving {config.absolute().parent} at {address} (Ctrl-C stops)")
+        tell = console.note if port else click.echo  # else nobody could know the port
+        tell(f"serving {config.absolute().parent} at {address} (Ctrl-C stops)")
         if open_browser:
             click.launch(address)
         serve(preview, listener, stop)

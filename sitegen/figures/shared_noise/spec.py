@@ -28,6 +28,7 @@ class SharedNoise(FigureSpec):
 
     recipe: ClassVar[int] = 2
     example: ClassVar[str] = '"NAME", count=5, rows=3'
+    distinct_states: ClassVar[bool] = True
 
     model: Model
     count: StrictInt = Field(default=5, ge=2, le=100, description="How many initial states.")

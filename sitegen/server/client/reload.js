@@ -1,5 +1,5 @@
 // What `sitegen serve` adds to a page: it listens to the server, reloads when there is a new
-// site, and shows what is wrong and what is being filmed. Nothing of it is in the built folder.
+// site, and shows what is wrong and what is being rendered. Nothing of it is in the built folder.
 "use strict";
 
 (() => {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 import resource
 import shutil
 import subprocess
@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import click
 import numpy as np
@@ -47,11 +48,12 @@ finally:
 """
 
 
-class Outcome:
+class Outcome(NamedTuple):
     """What a run of the command line left: exit code, and what it said where."""
 
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
+    code: int
+    out: str
+    err: str
 
 
 Run = Callable[..., Outcome]
@@ -63,7 +65,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
     def call(*words: str | Path) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["sitegen", *map(str, words)])
-        code = exits._outcome(lambda: sitegen.cli.main.cli.main(standalone_mode=False))
+        code = exits.outcome(lambda: sitegen.cli.main.cli.main(standalone_mode=False))
         return Outcome(code, *capsys.readouterr())
 
     return call
@@ -79,7 +81,7 @@ def real(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A site that the fake camera renders; its `site.toml`."""
+    """A site that the fake renderer renders; its `site.toml`."""
     monkeypatch.setattr(shared, "figure_renderer", FakeRenderer())
     return write_site(tmp_path / "site")
 
@@ -103,34 +105,32 @@ def test_help_is_quick() -> None:
     """A quarter of a second of processor time at most, for all of them; nothing heavy."""
     for words in ([], *([name] for name in COMMANDS)):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        command = [sys.executable, "-c", PROBE, *words, "--help"]
-        done = subprocess.run(
-            command, env=environment(), capture_output=True, text=True, check=True
-        )
+        done = in_a_process("-c", PROBE, *words, "--help")
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert done.stderr == "", words
         spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         assert spent < 0.25, (words, spent)
 
 
+def in_a_process(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run Python in a process of its own."""
+    options = {"env": environment(), "capture_output": True, "text": True, "check": True, **options}
+    return subprocess.run([sys.executable, *words], **options)
+
+
 def test_python_m_sitegen() -> None:
     """`python -m sitegen` is the command line, and knows its version."""
-    command = [sys.executable, "-m", "sitegen"]
-    for words, said in ((["--version"], "sitegen, "), (["--help"], "Usage:")):
-        done = subprocess.run(
-            [*command, *words], env=environment(), capture_output=True, text=True, check=True
-        )
-        assert said in done.stdout
+    assert "sitegen, " in in_a_process("-m", "sitegen", "--version").stdout
+    assert "Usage:" in in_a_process("-m", "sitegen", "--help").stdout
 
 
 def test_build(fake: Path, run: Run) -> None:
     """It tells what it did and where to look, and writes where it is told to."""
     output = fake.parent / "elsewhere"
     done = run("build", "--config", fake, "--output", output)
-    assert (done.code, done.err) == (
-        0,
-        "rendering tiny-trajectories: 5 steps\nfilming tiny-trajectories: done in 0 s\n",
-    )
+    assert done.code == 0
+    told = "rendering tiny-trajectories: "
+    assert re.fullmatch(rf"{told}5 steps\n{told}done in \d s\n", done.err)
     assert "1 rendered, 0 reused" in done.out
     assert f"look at it: {(output / 'index.html').as_uri()}" in done.out
     assert (output / "index.html").is_file()
@@ -171,7 +171,7 @@ def test_new(tmp_path: Path, run: Run) -> None:
 
 
 def test_build_for_real(real: Path, run: Run, tmp_path: Path) -> None:
-    """Page to clip with the real studio, a second build at rest, another process: same bytes."""
+    """Page to clip with the real renderer, a second build at rest, another process: same bytes."""
     assert run("build", "--config", real).code == 0
     again = run("build", "--config", real, "--strict", "--offline")
     assert "already up to date" in again.out
@@ -179,22 +179,21 @@ def test_build_for_real(real: Path, run: Run, tmp_path: Path) -> None:
     assert entry["parameters"]["sampling_noise_std"] == 0.0125
     other = tmp_path / "elsewhere" / "site"
     shutil.copytree(real.parent, other, ignore=shutil.ignore_patterns("build", ".sitegen"))
-    command = [sys.executable, "-m", "sitegen", "build", "--jobs", "2"]
     changes = environment(PYTHONHASHSEED="7", TZ="Asia/Tokyo")
-    subprocess.run(command, env=changes, cwd=other, capture_output=True, check=True)
+    in_a_process("-m", "sitegen", "build", "--jobs", "2", env=changes, cwd=other)
     assert tree_hash(other / "build") == tree_hash(real.parent / "build")
 
 
-@pytest.mark.parametrize("slash", ["", "/", "/.", "//"])
+@pytest.mark.parametrize("slash", ["", "/."])
 def test_output_as_a_link(fake: Path, run: Run, slash: str) -> None:
     """A link to a folder stays a link, however it is written, also to one that is not there."""
     target, link = fake.parent / "target" / "deeper", fake.parent / "link"
     link.symlink_to(target)
     if slash:
         target.mkdir(parents=True)
-    assert run("build", "--config", fake, "--output", f"{link}{slash}").code == 0
-    write_page(fake, INDEX.replace("Four", "4"))
-    assert run("build", "--config", fake, "--output", f"{link}{slash}").code == 0
+    for text in (INDEX, INDEX.replace("Four", "4")):
+        write_page(fake, text)
+        assert run("build", "--config", fake, "--output", f"{link}{slash}").code == 0
     assert link.is_symlink()
     assert "4 of them" in (target / "index.html").read_text()
     assert temporaries(fake.parent) == []
@@ -265,33 +264,25 @@ def test_mistakes(
     assert temporaries(real.parent) == []
 
 
-def test_site_missing_here(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Started in the wrong folder, it names the file that it looked for."""
-    monkeypatch.chdir(tmp_path)
-    done = run("build")
-    assert done.code == 2
-    assert "site.toml" in done.err
+@pytest.mark.parametrize(
+    ("spoil", "code"), [(None, 3), (float("nan"), 3), (1e6, 1)], ids=["cut", "nan", "wild"]
+)
+def test_weights_of_nonsense(real: Path, run: Run, spoil: float | None, code: int) -> None:
+    """A cut file and NaN are refused; weights that lead nowhere are a figure that cannot be made.
 
-
-def test_damaged_weights(real: Path, run: Run) -> None:
-    """A cut file: exit 3 with page, line and file; nothing is built."""
+    One error, with page and line; nothing is built.
+    """
     path = real.parent / "models/tiny/weights.safetensors"
-    path.write_bytes(path.read_bytes()[:-100])
-    done = run("build", "--config", real)
-    assert done.code == 3
-    assert "index.md:3: tiny-trajectories: " in done.err
-    assert "weights.safetensors" in done.err
-    assert not (real.parent / "build").exists()
-
-
-@pytest.mark.parametrize(("spoil", "code"), [(float("nan"), 3), (1e6, 1)])
-def test_weights_of_nonsense(real: Path, run: Run, spoil: float, code: int) -> None:
-    """NaN in the file is refused; weights that lead nowhere are a figure that cannot be made."""
-    write_model(real.parent / "models/tiny", spoil=spoil)
+    if spoil is None:
+        path.write_bytes(path.read_bytes()[:-100])
+    else:
+        write_model(path.parent, spoil=spoil)
     done = run("build", "--config", real)
     assert done.code == code
     assert "index.md:3: tiny-trajectories: " in done.err
     assert done.err.count("error:") == 1
+    assert (path.name in done.err) == (code == 3)
+    assert not (real.parent / "build").exists()
 
 
 @pytest.mark.parametrize("executable", ["/nowhere/ffmpeg", __file__])
@@ -307,23 +298,6 @@ def test_no_encoder(real: Path, run: Run, executable: str, monkeypatch: pytest.M
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", executable)
     write_page(real, INDEX.replace("Four", "4"))
     assert run("build", "--config", real).code == 0
-
-
-def test_full_disk_while_filming(fake: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The disk fills up: exit 4, the path named, no temporary, and it works when there is room."""
-    fsync = os.fsync
-
-    def full(handle: int) -> None:
-        raise OSError(28, os.strerror(28))
-
-    monkeypatch.setattr(os, "fsync", full)
-    done = run("build", "--config", fake)
-    assert done.code == 4
-    assert "No space left on device; free some disk space" in done.err
-    assert str(fake.parent / ".sitegen") in done.err
-    assert temporaries(fake.parent) == []
-    monkeypatch.setattr(os, "fsync", fsync)
-    assert run("build", "--config", fake).code == 0
 
 
 @pytest.mark.parametrize("name", ["output", "cache_dir"])
@@ -385,10 +359,3 @@ def test_inspect(real: Path, reference: Path, run: Run) -> None:
         found = json.loads(run("inspect", path, "--json").out)
         assert found["format"] == kind
         assert found["parameters"] > 1000
-
-
-def test_inspect_needs_no_torch(reference: Path) -> None:
-    """Nothing in the file can be executed where there is nothing to execute it."""
-    command = [sys.executable, "-c", PROBE, "inspect", str(reference / "tiny/checkpoint.pth")]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
-    assert "torch" not in done.stderr

@@ -1,4 +1,4 @@
-"""The command `train`: wishes become a run, which tells about itself, stops, and goes on."""
+"""The command `train`: options become a run, which tells about itself, stops, and goes on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,12 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from sitegen.build import plan
-from sitegen.cli import main as cli
+from sitegen.cli.main import cli
 from sitegen.cli.train_view import training_shown
+from sitegen.core import compute
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
 from sitegen.core.progress import Silent
-from sitegen.ihdm.card.card import DiffusionConfig, read_card
+from sitegen.ihdm.card.card import BlurRange, DiffusionConfig, read_card
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.process.ddpm import DiffusionModel
 from sitegen.ihdm.training.options import TrainingOptions
@@ -35,17 +34,10 @@ from sitegen.models.training import (
     training_options,
     training_precision,
 )
-from tests.support.builders import traces
-from tests.support.paths import ROOT
+from tests.support.builders import environment, traces
+from tests.support.tinymodel import on_one_thread
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Small tensors are quicker on one thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
 
 
 @pytest.fixture
@@ -58,23 +50,28 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
-def wishes(pictures: Path, **changes: Any) -> TrainOptions:
-    """A run of three steps beside the pictures."""
-    short: dict[str, Any] = {"images": 12, "batch_size": 4, "levels": 3, "precision": "float32"}
-    return TrainOptions(pictures, pictures.parent / "run", **{**short, **changes})
+def train(pictures: Path, **changes: Any) -> list[str]:
+    """Train for three steps in a folder beside the pictures; what was told."""
+    report, options = Silent(), short(pictures, **changes)
+    train_model("dots", options, report, training_shown)
+    return report.lines
+
+
+def short(pictures: Path, **changes: Any) -> TrainOptions:
+    """A run of three steps."""
+    options = {"images": 12, "batch_size": 4, "levels": 3, "precision": "float32", **changes}
+    return TrainOptions(pictures, **{"output": pictures.parent / "run", **options})
 
 
 def test_trains_and_tells(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A folder of PNGs becomes a model that loads; it tells what it did, and how large that is."""
-    report = Silent()
-    train_model("dots", wishes(pictures), report, training_shown)
+    told = "\n".join(train(pictures))
     folder = pictures.parent / "run"
     assert load_model(folder).card.training["data"] == "pictures"
     bytes_in_all = sum(
         (folder / name).stat().st_size
         for name in ("weights.safetensors", "prior.safetensors", "model.toml")
     )
-    told = "\n".join(report.lines)
     for words in (
         "warning: only 12 images",
         "12 images of 7×7 in grey",
@@ -89,28 +86,25 @@ def test_trains_and_tells(pictures: Path, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_finished_and_more(pictures: Path) -> None:
-    """Asked for again it says that it is finished; asked for more, that it goes on."""
-    train_model("dots", wishes(pictures), Silent(), training_shown)
+    """Asked for again it says that it is finished; asked for more, that it goes on; by another
+    recipe it is not gone on with.
+    """
+    train(pictures)
     before = traces(pictures.parent / "run")
-    again, more = Silent(), Silent()
-    train_model("dots", wishes(pictures), again, training_shown)
-    assert "dots is finished" in again.lines[-1]
-    assert "has seen 12 images; give a larger --images" in again.lines[-1]
+    again = train(pictures)
+    assert "dots is finished" in again[-1]
+    assert "has seen 12 images; give a larger --images" in again[-1]
+    changes: list[dict[str, Any]] = [{"batch_size": 2}, {"seed": 1}, {"levels": 4}]
+    for change in [*changes, {"learning_rate": 0.1}]:
+        with pytest.raises(RefusedError, match="another run"):
+            train(pictures, **change)
     assert traces(pictures.parent / "run") == before
-    train_model("dots", wishes(pictures, images=20), more, training_shown)
-    assert any(line.startswith("going on after step 3 of 5") for line in more.lines)
+    more = train(pictures, images=20)
+    assert any(line.startswith("going on after step 3 of 5") for line in more)
     assert read_card(pictures.parent / "run").training["images_seen"] == 20
 
 
-def test_other_options_are_refused(pictures: Path) -> None:
-    """The same folder with another recipe is not gone on with."""
-    train_model("dots", wishes(pictures), Silent(), training_shown)
-    for changes in ({"batch_size": 2}, {"seed": 1}, {"learning_rate": 0.1}, {"levels": 4}):
-        with pytest.raises(RefusedError, match="another run"):
-            train_model("dots", wishes(pictures, **changes), Silent(), training_shown)
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_signals_save_first(
     pictures: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -130,15 +124,13 @@ def test_signals_save_first(
     with monkeypatch.context() as patch:
         patch.setattr(Run, "advance", interrupted)
         with pytest.raises(SystemExit) as left:
-            train_model("dots", wishes(pictures), Silent(), training_shown)
+            train(pictures)
     assert left.value.code == code
     assert signal.getsignal(number) == handler
     told = capsys.readouterr().err
     assert "stopped after step 2 of 3" in told
     assert "the same command goes on from there" in told
-    report = Silent()
-    train_model("dots", wishes(pictures), report, training_shown)
-    assert any(line.startswith("going on after step 2 of 3") for line in report.lines)
+    assert any(line.startswith("going on after step 2 of 3") for line in train(pictures))
 
 
 def test_process_killed_and_terminated(pictures: Path) -> None:
@@ -146,11 +138,8 @@ def test_process_killed_and_terminated(pictures: Path) -> None:
     run = pictures.parent / "run"
     command = [sys.executable, "-m", "sitegen", "train", "dots", "--data", str(pictures)]
     command += ["--output", str(run), "--images", "4000000", "--batch-size", "4", "--levels", "3"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    for number, code in ((signal.SIGTERM, 143), (signal.SIGKILL, -9), (signal.SIGINT, 130)):
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
-        )
+    for number, code in ((signal.SIGKILL, -9), (signal.SIGTERM, 143)):
+        process = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True)
         assert process.stderr is not None
         for line in process.stderr:
             if "step" in line:
@@ -166,10 +155,10 @@ def test_process_killed_and_terminated(pictures: Path) -> None:
 
 
 def test_every_option_reaches_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command line's options are the fields of the wishes, with the same defaults."""
+    """The command line's options are the fields of `TrainOptions`, with the same defaults."""
     asked: list[tuple[str, TrainOptions]] = []
     monkeypatch.setattr(
-        training, "train_model", lambda name, wishes, _: asked.append((name, wishes))
+        training, "train_model", lambda name, options, *_: asked.append((name, options))
     )
     given: dict[str, Any] = {
         "data": Path("here"),
@@ -201,55 +190,37 @@ def test_every_option_reaches_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     runner = CliRunner()
     for arguments in (["train", "dots", *words], ["train", "dots", "--data", "here"]):
-        done = runner.invoke(cli.cli, arguments)
+        done = runner.invoke(cli, arguments)
         assert done.exit_code == 0, done.output
     assert asked == [("dots", TrainOptions(**given)), ("dots", TrainOptions(Path("here")))]
-    assert runner.invoke(cli.cli, ["train", "dots"]).exit_code == 2
+    assert runner.invoke(cli, ["train", "dots"]).exit_code == 2
 
 
-def test_small_model_by_default(pictures: Path) -> None:
-    """What is not wished for: K = 100, 5/7 of the side, preconditioned, a folder in runs."""
-    card, made = prepare("dots", TrainOptions(pictures))
-    assert (card.levels, card.image_size, card.channels) == (100, 7, 1)
-    assert card.parameterization == "preconditioned"
-    assert card.schedule[100] == pytest.approx(5)
-    assert made.folder == Path("runs/dots")
-    assert made.options == TrainingOptions()
-    assert made.device == "cpu"
+CARDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "by default": ({}, {"levels": 100, "image_size": 7, "blur": BlurRange(0.5, 5.0)}),
+    "as told": (
+        {"image_size": 14, "levels": 20, "blur_sigma_max": 3.0, "parameterization": "difference"},
+        {"image_size": 14, "levels": 20, "blur": BlurRange(0.5, 3.0)},
+    ),
+    "preset": ({"preset": "cifar10"}, {"image_size": 32, "channels": 3, "levels": 200}),
+    "changed preset": (
+        {"preset": "mnist-small", "image_size": 16, "levels": 9, "blur_sigma_max": 5.0},
+        {"image_size": 16, "levels": 9, "blur": BlurRange(0.5, 5.0), "channels": 1},
+    ),
+}
 
 
-def test_wishes_for_the_model(pictures: Path) -> None:
-    """Size, levels, blur and parameterization come into the card."""
-    card, made = prepare(
-        "dots",
-        TrainOptions(
-            pictures, image_size=14, levels=20, blur_sigma_max=3.0, parameterization="difference"
-        ),
-    )
-    assert made.images.shape == (12, 1, 14, 14)
-    assert (card.image_size, card.levels, card.parameterization) == (14, 20, "difference")
-    assert card.schedule[20] == pytest.approx(3)
-
-
-def test_preset(pictures: Path) -> None:
-    """A preset gives network, size and channels; its notes are about other weights."""
-    card, made = prepare("dots", TrainOptions(pictures, preset="cifar10"))
-    assert made.images.shape == (12, 3, 32, 32)
-    assert card.unet.model_channels == 128
+@pytest.mark.parametrize(("options", "expected"), CARDS.values(), ids=CARDS)
+def test_cards(pictures: Path, options: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Size, levels and blur come into the card; a preset's notes are about other weights."""
+    card, made = prepare("dots", TrainOptions(pictures, **options))
+    assert {name: getattr(card, name) for name in expected} == expected
+    assert made.images.shape == (12, *card.shape)
     assert (card.training, card.quality, card.known_faults) == ({}, {}, ())
-    other, _ = prepare(
-        "dots",
-        TrainOptions(
-            pictures,
-            preset="mnist-small",
-            image_size=16,
-            levels=9,
-            blur_sigma_max=5.0,
-            parameterization="preconditioned",
-        ),
-    )
-    assert (other.image_size, other.levels, other.parameterization) == (16, 9, "preconditioned")
-    assert (other.schedule[1], other.schedule[9]) == pytest.approx((0.5, 5))
+    published = "preset" in options or "parameterization" in options
+    assert card.parameterization == ("difference" if published else "preconditioned")
+    assert made.options.level_focus == (0 if published else TrainingOptions().level_focus)
+    assert (made.folder, made.device) == (Path("runs/dots"), "cpu")
 
 
 def test_ddpm(pictures: Path) -> None:
@@ -271,11 +242,11 @@ def test_ddpm(pictures: Path) -> None:
 
 def test_ddpm_trains_and_tells(pictures: Path) -> None:
     """By Muon, from the weights of another run: a folder without a prior."""
-    train_model("dots", wishes(pictures), Silent(), training_shown)
-    parent, folder, report = pictures.parent / "run", pictures.parent / "noise", Silent()
-    asked = wishes(pictures, kind="ddpm", optimizer="muon", init=str(parent))
-    train_model("noise", replace(asked, output=folder), report, training_shown)
-    told = "\n".join(report.lines)
+    train(pictures)
+    parent, folder = pictures.parent / "run", pictures.parent / "noise"
+    told = "\n".join(
+        train(pictures, kind="ddpm", optimizer="muon", init=str(parent), output=folder)
+    )
     assert "3 levels, DDPM" in told
     assert "sees no noise" in told
     card = read_card(folder)
@@ -284,26 +255,24 @@ def test_ddpm_trains_and_tells(pictures: Path) -> None:
     assert card.training["initial_weights"] == "run"
     assert card.training["options"]["optimizer"] == "muon"
     with pytest.raises(RefusedError, match="there is no such"):
-        prepare("noise", wishes(pictures, init=str(parent / "absent")))
+        prepare("noise", short(pictures, init=str(parent / "absent")))
 
 
-def test_published_loss_draws_all_levels_alike(pictures: Path) -> None:
-    """Only our own parameterization prefers the middle levels."""
-    assert training_options(TrainOptions(pictures), "difference").level_focus == 0
-    focused = training_options(TrainOptions(pictures), "preconditioned").level_focus
-    assert focused == TrainingOptions().level_focus > 0
-    assert prepare("dots", TrainOptions(pictures, preset="mnist"))[1].options.level_focus == 0
+def test_level_focus_as_told(pictures: Path) -> None:
+    """Only our own parameterization prefers the middle levels, unless it is told otherwise."""
     told = training_options(TrainOptions(pictures, level_focus=6.0, focus_centre=0.7), "difference")
     assert (told.level_focus, told.focus_centre) == (6.0, 0.7)
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_precision_by_the_processor(monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
-    """Auto is what renders are made in; what is asked for is done."""
-    monkeypatch.setattr(plan, "CPUINFO", Path("nowhere"))
-    assert training_precision("auto", "cpu") == "float32"
-    monkeypatch.setattr(plan, "resolve_precision", lambda asked, device: precision)
-    assert training_precision("auto", "cpu") == precision
+@pytest.mark.parametrize("flags", ["amx_bf16", ""])
+def test_precision_by_the_processor(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: str
+) -> None:
+    """Auto is what figures are rendered in; what is asked for is done."""
+    (tmp_path / "cpuinfo").write_text(f"flags: {flags}")
+    monkeypatch.setattr(compute, "CPUINFO", tmp_path / "cpuinfo")
+    assert training_precision("auto", "cpu") == ("bfloat16" if flags else "float32")
+    assert training_precision("bfloat16", "cpu") == "bfloat16"
 
 
 @pytest.mark.parametrize("native", [True, False])
@@ -321,7 +290,7 @@ def test_precision_by_the_gpu(monkeypatch: pytest.MonkeyPatch, native: bool) -> 
 def test_names(pictures: Path, name: str) -> None:
     """A name is a folder's name, and no path."""
     with pytest.raises(ConfigError, match="a model's name has"):
-        train_model(name, wishes(pictures), Silent(), training_shown)
+        train_model(name, short(pictures), Silent(), training_shown)
 
 
 def test_mistakes_before_the_data_are_read(tmp_path: Path) -> None:

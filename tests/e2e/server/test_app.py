@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -68,34 +67,37 @@ def test_ranges(served: Running, asked: str, start: int, end: int | None) -> Non
     assert part.headers["content-range"] == place
 
 
-def test_whole_film(served: Running) -> None:
-    """Without a range: 200, the size, and the promise that ranges work; HEAD says the same."""
+def test_whole_clip(served: Running) -> None:
+    """Without a range, or in units that nobody knows (RFC 9110, 14.2): 200 and the whole."""
     path, whole = clip(served)
-    answer = served.ask(path)
+    odd = [served.ask(path, Range=asked) for asked in ("items=0-1", "none")]
     head = served.ask(path, "HEAD")
-    assert (answer.status, head.status, head.body) == (200, 200, b"")
-    for each in (answer, head):
-        assert each.headers["accept-ranges"] == "bytes"
-        assert each.headers["content-length"] == str(len(whole))
-    assert head.headers["content-type"] == "video/mp4"
+    for answer in (served.ask(path), head, *odd):
+        assert (answer.status, answer.headers["accept-ranges"]) == (200, "bytes")
+        assert answer.headers["content-length"] == str(len(whole))
+        assert answer.headers["content-type"] == "video/mp4"
+    assert head.body == b""
+    assert all(answer.body == whole for answer in odd)
 
 
 def test_range_beyond_the_end(served: Running) -> None:
     """416 with the size, so that the browser can ask better."""
     path, whole = clip(served)
     answer = served.ask(path, Range=f"bytes={len(whole)}-")
-    assert answer.status == 416
-    assert answer.headers["content-range"] == f"bytes */{len(whole)}"
+    assert (answer.status, answer.headers["content-range"]) == (416, f"bytes */{len(whole)}")
 
 
-def test_many_probes(served: Running) -> None:
-    """Hundreds of ranges, as players ask them: each is right, and no handle is lost."""
+def test_files_are_closed(served: Running) -> None:
+    """Whatever is asked of a clip, whole, in part, by its head or wrongly, no file stays open."""
     path, whole = clip(served)
     handles = len(os.listdir("/proc/self/fd"))
-    for number in range(300):
+    for number in range(100):  # as players ask
         start = number * 7 % (len(whole) - 2)
         part = served.ask(path, Range=f"bytes={start}-{start + 1}")
         assert (part.status, part.body) == (206, whole[start : start + 2])
+    for asked in ("bytes=0-9", "bytes=0-1,5-9", f"bytes={len(whole)}-", "bytes=x", "none"):
+        served.ask(path, Range=asked)
+    served.ask(path, "HEAD")
     wait_for(lambda: len(os.listdir("/proc/self/fd")) <= handles + 2, "closing")
 
 
@@ -104,9 +106,6 @@ def test_many_probes(served: Running) -> None:
     [
         "evil.example",
         "evil.example:{port}",
-        "127.0.0.1",
-        "127.0.0.1:1",
-        "localhost:",
         "0.0.0.0:{port}",
         "127.0.0.1.evil.example:{port}",
         "user@127.0.0.1:{port}",
@@ -117,29 +116,24 @@ def test_other_hosts_are_refused(served: Running, host: str) -> None:
     """Under any name but its own it says nothing of the site, not even to its own script."""
     for path in ("/", "/media.json", "/_sitegen/events"):
         answer = served.ask(path, Host=host.format(port=served.port))
-        assert answer.status in (400, 421)
+        assert answer.status == 400
         assert b"tiny" not in answer.body
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:{port}", "localhost:{port}", "LOCALHOST:{port}"])
+@pytest.mark.parametrize("host", ["127.0.0.1:{port}", "localhost:{port}", "LOCALHOST:9"])
 def test_own_hosts(served: Running, host: str) -> None:
-    """Its address and the name that every machine has for itself."""
+    """Its address and the name that every machine has for itself, also through a tunnel."""
     assert served.ask(Host=host.format(port=served.port)).status == 200
 
 
-def test_two_hosts_are_refused(served: Running) -> None:
-    """A request that names two hosts is nobody's."""
-    with socket.create_connection(("127.0.0.1", served.port)) as wire:
-        own = f"127.0.0.1:{served.port}"
-        wire.sendall(f"GET / HTTP/1.1\r\nHost: {own}\r\nHost: evil.example\r\n\r\n".encode())
-        assert re.match(rb"HTTP/1.1 4\d\d ", wire.recv(1000))
-
-
-def test_no_host_is_refused(served: Running) -> None:
-    """A request of an old kind, which names no host at all."""
+@pytest.mark.parametrize(
+    "lines", ["1.1\r\nHost: {own}\r\nHost: evil.example", "1.0"], ids=["two", "none"]
+)
+def test_two_hosts_or_none(served: Running, lines: str) -> None:
+    """A request that names two hosts, or as an old one does none, is nobody's."""
     with socket.create_connection(("127.0.0.1", served.port), timeout=WAIT_S) as wire:
-        wire.sendall(b"GET / HTTP/1.0\r\n\r\n")
-        assert b" 421 " in wire.recv(1000).splitlines()[0]
+        wire.sendall(f"GET / HTTP/{lines}\r\n\r\n".format(own=f"127.0.0.1:{served.port}").encode())
+        assert re.match(rb"HTTP/1.1 400 ", wire.recv(1000))
 
 
 @pytest.mark.parametrize(
@@ -199,10 +193,10 @@ def test_headers(served: Running, path: str, kind: str) -> None:
     ("name", "kind"),
     [
         ("a.MP4", "video/mp4"), ("a.webm", "video/webm"), ("a.webp", "image/webp"),
-        ("a.gif", "image/gif"), ("a.svg", "image/svg+xml"), ("a.css", "text/css; charset=utf-8"),
-        ("a.js", "text/javascript; charset=utf-8"), ("robots.txt", "text/plain; charset=utf-8"),
-        ("sitemap.xml", "application/xml"), (".nojekyll", "application/octet-stream"),
-        ("a.pdf", "application/pdf"),
+        ("a.gif", "image/gif"), ("a.svg", "image/svg+xml"), ("a.css", "text/css"),
+        ("a.js", "text/javascript"), ("robots.txt", "text/plain"),
+        ("sitemap.xml", "text/xml"), (".nojekyll", "application/octet-stream"),
+        ("a.pdf", "application/pdf"), ("a.png", "image/png"), ("media.json", "application/json"),
     ],
 )  # fmt: skip
 def test_media_types(name: str, kind: str) -> None:
@@ -228,32 +222,23 @@ def test_events(served: Running) -> None:
         while b"\n\n" not in text.partition(b"\r\n\r\n")[2]:
             text += wire.recv(4096)
     assert b"content-type: text/event-stream" in text
-    found = re.search(rb"data: (\{.*\})", text)
-    assert found is not None
-    state = json.loads(found[1])
-    assert state["error"] is None
-    assert state["progress"] is None
+    state = json.loads(text.partition(b"data: ")[2].partition(b"\n")[0])
+    assert state["error"] is state["progress"] is None
     assert f'data-version="{state["version"]}"' in served.page()
 
 
-def test_slow_clients_do_not_block(served: Running) -> None:
-    """Connections that say nothing, or half a request, leave the others alone."""
-    wires = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(50)]
-    for wire in wires[::2]:
+def test_odd_clients_do_not_block(served: Running) -> None:
+    """Connections that say nothing, half a request or far too much leave the others alone."""
+    wires = [socket.create_connection(("127.0.0.1", served.port), WAIT_S) for _ in range(50)]
+    for wire in wires[1::2]:
         wire.sendall(b"GET / HTTP/1.1\r\nHost: ")
+    wires[0].sendall(b"GET / HTTP/1.1\r\nX: " + b"a" * 200_000)
+    assert wires[0].recv(100)[:12] in (b"HTTP/1.1 400", b"HTTP/1.1 431")
     started = time.monotonic()
     assert served.ask().status == 200
     assert time.monotonic() - started < 2
     for wire in wires:
         wire.close()
-
-
-def test_huge_header(served: Running) -> None:
-    """Refused, without harm to the next request."""
-    with socket.create_connection(("127.0.0.1", served.port), timeout=WAIT_S) as wire:
-        wire.sendall(b"GET / HTTP/1.1\r\nX: " + b"a" * 200_000)
-        assert wire.recv(100)[:12] in (b"HTTP/1.1 400", b"HTTP/1.1 431")
-    assert served.ask().status == 200
 
 
 def test_only_this_machine(served: Running) -> None:
@@ -274,17 +259,18 @@ def test_port_taken() -> None:
             listening(port)
 
 
-def start(config: Path, *words: str, **changes: str) -> tuple[subprocess.Popen[str], str]:
-    """Start `sitegen serve` and wait until it tells its address."""
-    command = [sys.executable, "-m", "tests.support.fakecli", "serve", "--config", str(config)]
-    process = subprocess.Popen(
-        [*command, "--port", "0", *words],
-        env=environment(**changes),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=hear_signals,
+def serve(*words: str | Path, **changes: str) -> subprocess.Popen[str]:
+    """Start `sitegen serve` with the fake renderer."""
+    command = [sys.executable, "-m", "tests.support.fakecli", "serve", *map(str, words)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        command, env=environment(**changes), stdout=pipe, stderr=pipe, text=True, cwd="/"
     )
+
+
+def start(config: Path, *words: str, **changes: str) -> tuple[subprocess.Popen[str], str]:
+    """Start it, and wait until it tells its address."""
+    process = serve("--config", config, "--port", "0", *words, **changes)
     assert process.stdout is not None
     for line in process.stdout:
         if found := re.search(r"http://127\.0\.0\.1:\d+/", line):
@@ -292,22 +278,22 @@ def start(config: Path, *words: str, **changes: str) -> tuple[subprocess.Popen[s
     raise AssertionError(process.communicate())
 
 
-def hear_signals() -> None:
-    """Tests that run in the background would hand down a SIGINT that is ignored."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+STOPS = [
+    (signal.SIGINT, 130, "interrupted", "0"),
+    (signal.SIGTERM, 143, "terminated", "0.5"),
+    (signal.SIGHUP, 129, "hung up", "0"),
+    (signal.SIGINT, 130, "interrupted", "60"),
+]
 
 
-@pytest.mark.parametrize(
-    ("number", "code", "words"),
-    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
-)
-@pytest.mark.parametrize(
-    "pause", ["0", "0.5", "60"], ids=["at rest", "rendering", "in a long frame"]
-)
+@pytest.mark.parametrize(("number", "code", "words", "pause"), STOPS)
 def test_stop(tmp_path: Path, number: signal.Signals, code: int, words: str, pause: str) -> None:
-    """One line, its exit code, within seconds, with a page open; nothing half done stays."""
+    """At rest, rendering and in a long frame: one line, within seconds; nothing half done stays.
+
+    The page is open meanwhile. -q keeps everything back but the address that nobody could know.
+    """
     config = write_site(tmp_path / "site")
-    process, address = start(config, FAKE_PAUSE=pause)
+    process, address = start(config, "-q", FAKE_PAUSE=pause)
     port = int(address.split(":")[2].rstrip("/"))
     with socket.create_connection(("127.0.0.1", port)) as wire:
         wire.sendall(f"GET /_sitegen/events HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
@@ -317,37 +303,24 @@ def test_stop(tmp_path: Path, number: signal.Signals, code: int, words: str, pau
         else:
             wait_for(lambda: list(config.parent.glob(".sitegen/work/*")), "rendering")
         process.send_signal(number)
-        _, errors = process.communicate(timeout=8)
-    assert process.returncode == code
-    lines = [line for line in errors.splitlines() if not line.startswith("rendering")]
-    assert lines == [f"{words}; what was finished is kept"]
+        said, errors = process.communicate(timeout=8)
+    assert (process.returncode, said) == (code, "")
+    assert errors == f"{words}; what was finished is kept\n"
     assert temporaries(config.parent) == []
 
 
-def test_port_taken_on_the_command_line(tmp_path: Path, served: Running) -> None:
-    """Exit 4 and one line; the built folder is not touched."""
+def test_nothing_can_be_served(tmp_path: Path, served: Running) -> None:
+    """A port that is taken (4), a folder without a site (2): one line, and nothing is touched."""
     config = write_site(tmp_path / "site")
-    command = [sys.executable, "-m", "tests.support.fakecli", "serve", "--config", str(config)]
-    done = subprocess.run(
-        [*command, "--port", str(served.port)],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 4
-    assert len(done.stderr.splitlines()) == 1
+    for words, code, place in (
+        (("--config", config, "--port", str(served.port)), 4, f"port {served.port}"),
+        (("--port", "0"), 2, "site.toml"),
+    ):
+        process = serve(*words)
+        _, errors = process.communicate(timeout=60)
+        assert (process.returncode, len(errors.splitlines())) == (code, 1)
+        assert place in errors
     assert not (config.parent / "build").exists()
-
-
-def test_no_site_here(tmp_path: Path) -> None:
-    """In a folder without a site there is nothing to serve: exit 2, naming the file."""
-    command = [sys.executable, "-m", "tests.support.fakecli", "serve", "--port", "0"]
-    done = subprocess.run(
-        command, env=environment(), capture_output=True, text=True, check=False, cwd=tmp_path
-    )
-    assert done.returncode == 2
-    assert "site.toml" in done.stderr
 
 
 def test_a_store_that_loses_a_clip(tmp_path: Path) -> None:
@@ -366,26 +339,18 @@ def test_a_store_that_loses_a_clip(tmp_path: Path) -> None:
         assert server.ask(clip(server)[0]).status == 200
 
 
-def test_a_link_inside_the_site(tmp_path: Path) -> None:
-    """What a link shows is sent where it lies in the site, too."""
-    config = write_site(tmp_path, INDEX + "\n\n![A dot](dot.png)\n")
-    Image.new("L", (4, 4)).save(tmp_path / "real.png")
-    (tmp_path / "dot.png").symlink_to("real.png")
-    with running(config) as server:
-        (path,) = re.findall(r'src="(media/dot-[^"]*)"', server.page())
-        assert server.ask(f"/{path}").status == 200
-
-
 def test_links_are_not_followed(tmp_path: Path) -> None:
-    """A picture of the page that becomes a link out of the site, or another file, is not sent."""
-    config = write_site(tmp_path / "site", INDEX + "\n\n![A dot](dot.png)\n")
+    """A link of the author's inside the site is sent; what leads out of it later, never."""
+    config = write_site(tmp_path / "site", INDEX + "\n\n![A dot](dot.png)\n\n![One](one.png)\n")
     picture, secret = config.parent / "dot.png", tmp_path / "secret"
     Image.new("L", (4, 4)).save(picture)
+    (config.parent / "one.png").symlink_to("dot.png")
     secret.write_text("secret")
     with running(config) as server:
         server.wait_until_settled()
+        for each in re.findall(r'src="(media/(?:dot|one)-[^"]*)"', server.page()):
+            assert server.ask(f"/{each}").status == 200
         (path,) = re.findall(r'src="(media/dot-[^"]*)"', server.page())
-        assert server.ask(f"/{path}").status == 200
         picture.unlink()
         picture.symlink_to(secret)
         for _ in range(3):
@@ -393,39 +358,9 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
         picture.unlink()
         picture.write_bytes(b"another")
         assert server.ask(f"/{path}").status == 404
-
-
-def test_a_store_with_a_link(tmp_path: Path) -> None:
-    """A clip that became a link to the same clip elsewhere is not sent."""
-    config = write_site(tmp_path / "site")
-    with running(config) as server:
-        server.wait_until_settled()
-        path, film = clip(server)
-        (kept,) = (
-            each
-            for each in (config.parent / ".sitegen/objects").rglob("*")
-            if each.is_file() and each.read_bytes() == film
-        )
+        path, whole = clip(server)
+        objects = (config.parent / ".sitegen/objects").rglob("*")
+        (kept,) = (each for each in objects if each.is_file() and each.read_bytes() == whole)
         kept.rename(tmp_path / "elsewhere")
-        kept.symlink_to(tmp_path / "elsewhere")
+        kept.symlink_to(tmp_path / "elsewhere")  # the same clip, through a link
         assert server.ask(path).status == 404
-
-
-def test_files_are_closed(served: Running) -> None:
-    """Whatever is asked of a clip, whole, in part, by its head or wrongly, no file stays open."""
-    path, film = clip(served)
-    served.ask(path)
-    before = open_films(film)
-    for asked in ("bytes=0-9", "bytes=0-1,5-9", f"bytes={len(film)}-", "bytes=x", "none"):
-        served.ask(path, Range=asked)
-    served.ask(path, "HEAD")
-    wait_for(lambda: open_films(film) <= before, "closing")
-
-
-def open_films(film: bytes) -> int:
-    """How many files of that size this process has open."""
-    found = 0
-    for each in Path("/dev/fd").iterdir():
-        with contextlib.suppress(OSError):
-            found += each.stat().st_size == len(film)
-    return found

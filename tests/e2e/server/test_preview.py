@@ -21,6 +21,7 @@ from sitegen.core.progress import Silent
 from sitegen.server.preview import Preview
 from sitegen.server.state import words
 from tests.support.builders import (
+    CARD,
     CPU,
     INDEX,
     SITE,
@@ -67,13 +68,13 @@ def test_words_come_before_the_clip(config: Path) -> None:
         assert 'id="tiny-trajectories" class="sitegen-awaited"' in page
         assert "<video" not in page
         assert not (config.parent / "build").exists()
-        wait_for(lambda: server.preview.scene.progress, "progress")
+        wait_for(lambda: server.preview.state.progress, "progress")
         words = "rendering tiny-trajectories, "
-        assert str(server.preview.scene.progress).startswith(words)
+        assert str(server.preview.state.progress).startswith(words)
         server.wait_until_settled()
         assert "<video" in server.page()
         assert "sitegen-awaited" not in server.page()
-        assert server.preview.scene.progress is None
+        assert server.preview.state.progress is None
 
 
 @pytest.mark.parametrize("broken", ["pages/index.md", "site.toml"])
@@ -89,25 +90,15 @@ def test_begun_with_a_mistake(config: Path, broken: str) -> None:
         page = server.page()
         assert "Words." in page
         assert "/reload.js" in page
-        assert broken in str(server.preview.scene.error)
+        assert broken in str(server.preview.state.error)
         (clip,) = set(re.findall(r'(media/[^"]*\.mp4)"', page))
         assert server.ask(f"/{clip}").status == 200
         assert server.ask("/link.txt").status == 404
         (config.parent / broken).write_text(good)
-        wait_for(lambda: server.preview.scene.error is None, "mending")
+        wait_for(lambda: server.preview.state.error is None, "mending")
         server.wait_until_settled()
         assert server.ask(f"/{clip}").status == 200
         assert not (config.parent / "build/link.txt").exists()
-
-
-def test_begun_with_a_mistake_and_another_folder(config: Path) -> None:
-    """A folder that sitegen did not build is not shown."""
-    (config.parent / "build").mkdir()
-    (config.parent / "build/index.html").write_text("Words.")
-    write_page(config, "{{ nothing( }}")
-    with running(config) as server:
-        assert server.ask("/").status == 503
-        assert "Words." not in server.page()
 
 
 def test_same_folder_as_a_build(server: Running, tmp_path: Path) -> None:
@@ -119,7 +110,7 @@ def test_same_folder_as_a_build(server: Running, tmp_path: Path) -> None:
 
 def test_text_only_renders(server: Running, config: Path) -> None:
     """Other words are served in under a second, no clip is made, and the folder follows."""
-    version = server.preview.scene.version
+    version = server.preview.state.version
     waits = []
     for text in ("New words", "More words", "Other words"):  # a busy machine may be slow once
         started = time.monotonic()
@@ -127,7 +118,7 @@ def test_text_only_renders(server: Running, config: Path) -> None:
         wait_for(lambda text=text: text in server.page(), "rendering")  # type: ignore[misc]
         waits.append(time.monotonic() - started)
     assert min(waits) < 1
-    assert server.preview.scene.version == version + 3
+    assert server.preview.state.version == version + 3
     wait_for(lambda: "Other words" in built(config), "placing")
     assert server.renderer.jobs == []
 
@@ -139,16 +130,16 @@ def test_old_clip_stays_until_the_new_one_is_ready(server: Running, config: Path
     write_page(config, OTHER.replace("Words", "New words"))
     wait_for(lambda: "New words" in server.page(), "rendering")
     assert clip_of(server.page()) == clip_of(old)
-    assert server.preview.scene.outdated == (("index.html", "tiny-trajectories"),)
+    assert server.preview.state.outdated == (("index.html", "tiny-trajectories"),)
     assert "New words" not in built(config)
     wait_for(lambda: server.preview.settled, "rendering")
     assert clip_of(server.page()) != clip_of(old)
-    assert not server.preview.scene.outdated
+    assert not server.preview.state.outdated
     assert "New words" in built(config)
 
 
 def clip_of(page: str) -> str:
-    """The film that a page shows."""
+    """The clip that a page shows."""
     return page.partition('src="media/')[2].partition('"')[0]
 
 
@@ -159,7 +150,7 @@ def test_old_clip_of_an_earlier_day(config: Path) -> None:
     write_page(config, OTHER)
     with running(config, FakeRenderer(pause=0.2)) as server:
         assert clip_of(server.page()) == old
-        assert server.preview.scene.outdated == (("index.html", "tiny-trajectories"),)
+        assert server.preview.state.outdated == (("index.html", "tiny-trajectories"),)
         server.wait_until_settled()
         assert clip_of(server.page()) != old
 
@@ -171,7 +162,7 @@ def test_old_clip_of_levels_that_are_gone(server: Running, config: Path) -> None
     card.write_text(card.read_text().replace("levels = 4", "levels = 3"))
     wait_for(lambda: "sitegen-awaited" in server.page(), "rendering")
     server.wait_until_settled()
-    assert server.preview.scene.error is None
+    assert server.preview.state.error is None
 
 
 @pytest.mark.parametrize("spoil", ["media.json", "objects"])
@@ -189,7 +180,7 @@ def test_old_clip_that_is_gone(config: Path, spoil: str) -> None:
         assert "<video" in server.page()
 
 
-def test_change_while_filming(server: Running, config: Path) -> None:
+def test_change_while_rendering(server: Running, config: Path) -> None:
     """What is not wanted any more is dropped, and no trace of it stays."""
     server.renderer.pause = 0.3
     write_page(config, OTHER)
@@ -202,7 +193,7 @@ def test_change_while_filming(server: Running, config: Path) -> None:
     assert len([path for path in records if not path.name.startswith("drawn-")]) == 2
 
 
-def test_going_back_films_nothing(server: Running, config: Path) -> None:
+def test_going_back_renders_nothing(server: Running, config: Path) -> None:
     """An undone change finds the clip that is in the store."""
     write_page(config, OTHER)
     wait_for(lambda: "5 samples" in server.page() and server.preview.settled, "rendering")
@@ -225,12 +216,12 @@ def test_mistake_and_its_mending(server: Running, config: Path, text: str, told:
     before = traces(config.parent / "build")
     page = server.page()
     write_page(config, text)
-    wait_for(lambda: server.preview.scene.error, "telling")
-    assert told in str(server.preview.scene.error)
+    wait_for(lambda: server.preview.state.error, "telling")
+    assert told in str(server.preview.state.error)
     assert server.page() == page
     write_page(config, INDEX.replace("Words", "Mended"))
     wait_for(lambda: "Mended" in server.page(), "mending")
-    assert server.preview.scene.error is None
+    assert server.preview.state.error is None
     server.wait_until_settled()
     assert traces(config.parent / "build") != before
 
@@ -239,32 +230,24 @@ def test_mistake_and_its_mending(server: Running, config: Path, text: str, told:
 def test_mistake_in_the_config(server: Running, config: Path, text: str) -> None:
     """Whatever is wrong in site.toml, the page stays, and the file is named."""
     config.write_text(text)
-    wait_for(lambda: server.preview.scene.error, "telling")
-    assert "site.toml" in str(server.preview.scene.error)
+    wait_for(lambda: server.preview.state.error, "telling")
+    assert "site.toml" in str(server.preview.state.error)
     config.write_text(SITE.replace("A title", "Another"))
     wait_for(lambda: "Another" in server.page(), "mending")
 
 
 def test_first_build_fails(config: Path) -> None:
     """Before there is any page, the mistake is a page of its own; then comes the site."""
-    write_page(config, MISTAKES["call"][0])
+    write_page(config, INDEX.replace("count=4", 'count="<script>alert(1)</script>"'))
     with running(config) as server:
         for path in ("/", "/more/"):
             answer = server.ask(path)
             assert answer.status == 503
-            assert "cuont: unknown" in answer.body.decode()
+            assert "index.md:3: trajectories(…): count" in answer.body.decode()
+            assert "&lt;script&gt;alert(1)" in answer.body.decode()  # as it was written
             assert "script-src 'self'" in answer.headers["content-security-policy"]
         write_page(config, INDEX)
         wait_for(lambda: "Words." in server.page(), "mending")
-
-
-def test_mistake_is_markup_for_nobody(config: Path) -> None:
-    """What an author wrote is shown as it was written."""
-    write_page(config, INDEX.replace("count=4", 'count="<script>alert(1)</script>"'))
-    with running(config) as server:
-        page = server.page()
-        assert "&lt;script&gt;alert(1)" in page
-        assert "<script>alert" not in page
 
 
 def test_mistake_is_told_once(config: Path) -> None:
@@ -284,25 +267,25 @@ def test_figure_that_fails(server: Running, config: Path) -> None:
     """Its error is told with its place, the page and the other figures go on; a change retries."""
     server.renderer.fail = "second"
     write_page(config, TWO)
-    wait_for(lambda: server.preview.scene.error, "telling")
-    assert "index.md:5: second: the third frame went wrong" in str(server.preview.scene.error)
+    wait_for(lambda: server.preview.state.error, "telling")
+    assert "index.md:5: second: the third frame went wrong" in str(server.preview.state.error)
     assert 'id="second" class="sitegen-awaited"' in server.page()
     assert server.renderer.jobs == ["second"]
     server.renderer.fail = None
     write_page(config, TWO.replace("Words", "More words"))
     wait_for(lambda: "More words" in server.page() and server.preview.settled, "rendering")
-    assert server.preview.scene.error is None
+    assert server.preview.state.error is None
 
 
-def test_mistake_stays_while_a_film_ends(server: Running, config: Path) -> None:
+def test_mistake_stays_while_a_clip_ends(server: Running, config: Path) -> None:
     """A clip that is finished meanwhile does not hide that a page is wrong."""
     server.renderer.pause = 0.2
     write_page(config, OTHER)
     wait_for(lambda: server.renderer.jobs, "rendering")
     write_page(config, MISTAKES["call"][0])
-    wait_for(lambda: server.preview.scene.error, "telling")
-    wait_for(lambda: not server.preview.scene.outdated, "rendering")
-    assert "cuont" in str(server.preview.scene.error)
+    wait_for(lambda: server.preview.state.error, "telling")
+    wait_for(lambda: not server.preview.state.outdated, "rendering")
+    assert "cuont" in str(server.preview.state.error)
 
 
 def test_offline(config: Path) -> None:
@@ -313,8 +296,8 @@ def test_offline(config: Path) -> None:
     planned = preview.context and preview._next(preview.context)
     assert preview.context is not None
     assert planned
-    preview._film(preview.context, planned)
-    assert "index.md:3: tiny-trajectories" in str(preview.scene.error)
+    preview._render(preview.context, planned)
+    assert "index.md:3: tiny-trajectories" in str(preview.state.error)
     assert renderer.jobs == []
 
 
@@ -323,14 +306,16 @@ def test_another_sitegen_is_at_work(config: Path) -> None:
     with ExitStack() as other:
         other.enter_context(lock(config.parent / ".sitegen/lock"))
         with running(config) as server:
-            wait_for(lambda: "another sitegen" in str(server.preview.scene.progress), "waiting")
+            wait_for(lambda: "another sitegen" in str(server.preview.state.progress), "waiting")
             assert "Words." in server.page()
             other.close()
             server.wait_until_settled()
 
 
-@pytest.mark.parametrize("name", ["pages", "theme", "theme/templates", "pictures"])
-@pytest.mark.parametrize("removed", [False, True])
+@pytest.mark.parametrize(
+    ("name", "removed"),
+    [("pages", False), ("theme/templates", True), ("pictures", True), ("theme", False)],
+)
 def test_folder_that_another_takes_the_place_of(config: Path, name: str, removed: bool) -> None:
     """A change of branch removes folders and makes them anew; what is in them is still followed."""
     root = config.parent
@@ -362,8 +347,11 @@ def test_folder_of_somebody_else(config: Path) -> None:
     """A built folder that holds other things is left alone, and that is told."""
     (config.parent / "build").mkdir()
     (config.parent / "build/thesis.tex").write_text("years of work")
+    (config.parent / "build/index.html").write_text("Secret.")
     with running(config) as server:
-        assert "holds files" in str(server.preview.scene.error)
+        assert "holds files" in str(server.preview.state.error)
+        assert server.ask("/").status == 503
+        assert "Secret" not in server.page()
         assert (config.parent / "build/thesis.tex").read_text() == "years of work"
 
 
@@ -387,55 +375,74 @@ def test_nothing_is_rebuilt_without_a_reason(server: Running, config: Path) -> N
     assert server.report.lines == []
 
 
-@pytest.mark.parametrize("how", ["rename", "twice", "page", "card", "weights", "theme"])
-def test_what_is_noticed(server: Running, config: Path, how: str) -> None:
-    """A file put in place, one that changes again, new pages, cards, weights, a new theme."""
-    root, model = config.parent, config.parent / "models/tiny"
-    if how == "rename":
-        (root / "pages/new").write_text(INDEX.replace("Words", "Noticed"))
-        (root / "pages/new").replace(root / "pages/index.md")
-    elif how == "twice":
-        write_page(config, INDEX.replace("Words", "First"))
-        time.sleep(0.03)
-        write_page(config, INDEX.replace("Words", "Noticed"))
-    elif how == "page":
-        write_page(config, "# Noticed\n", "more")
-    elif how == "theme":
-        for name in ("theme", "theme/static"):
-            (root / name).mkdir()
-            time.sleep(0.5)
-        before = server.preview.reads
-        (root / "theme/static/style.css").write_text("/* Noticed */")
-        wait_for(lambda: server.preview.reads > before, "reading")
-        return
-    elif how == "card":
-        card = (model / "model.toml").read_text().replace("levels = 4", "levels = 6")
-        (model / "model.toml").write_text(card)
-        wait_for(lambda: server.renderer.jobs, "rendering")
-        return
-    else:
-        (model / "weights.safetensors").write_bytes(b"others")
-        wait_for(lambda: server.renderer.jobs, "rendering")
-        return
-    wait_for(lambda: "Noticed" in server.page(), "rendering")
+PRESET = '[models.cifar]\npath = "checkpoints/cifar.pth"\npreset = "cifar10"\n'
+PICTURED = CARD + '[example]\nfile = "example.png"\n'
+
+
+def twice(root: Path) -> None:
+    """Write a page, and again before the first change is acted on."""
+    write_page(root / "site.toml", INDEX.replace("Words", "First"))
+    time.sleep(0.03)
+    write_page(root / "site.toml", INDEX.replace("Words", "Noticed"))
+
+
+def put(root: Path, name: str, text: str = "Noticed") -> None:
+    """Write a file aside, and put it in place."""
+    (root / "aside").write_text(text)
+    (root / name).parent.mkdir(exist_ok=True, parents=True)
+    (root / "aside").replace(root / name)
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "page": lambda root: put(root, "pages/index.md"),
+    "twice": twice,
+    "new page": lambda root: put(root, "pages/more.md"),
+    "card": lambda root: put(
+        root, "models/tiny/model.toml", PICTURED.replace("levels = 4", "levels = 6")
+    ),
+    "weights": lambda root: put(root, "models/tiny/weights.safetensors"),
+    "example": lambda root: put(root, "models/tiny/example.png"),
+    "theme": lambda root: put(root, "theme/static/style.css"),
+    "new checkpoints": lambda root: put(root, "checkpoints/cifar.pth"),
+    "checkpoint in a folder": lambda root: put(root, "checkpoints/cifar/anything.pt"),
+}
+
+
+def test_what_is_noticed(config: Path) -> None:
+    """Files put in place or changed again, new pages, all parts of models, a theme, checkpoints."""
+    config.write_text(SITE + PRESET)
+    card = config.parent / "models/tiny/model.toml"
+    card.write_text(PICTURED)
+    (card.parent / "example.png").write_text("picture")
+    with running(config) as server:
+        server.wait_until_settled()
+        for name, change in CHANGES.items():
+            time.sleep(0.5)  # what came before has been noticed
+            before = server.preview.reads
+            change(config.parent)
+            wait_for(lambda before=before: server.preview.reads > before, name)  # type: ignore[misc]
+            if "checkpoint" in name:
+                shutil.rmtree(config.parent / "checkpoints")
+        assert "Noticed" in server.page()
+        assert "Noticed" in server.page("/more/")
 
 
 def test_a_picture_that_comes_later(server: Running, config: Path) -> None:
     """A page that names a missing picture is mended by the picture; a new one is noticed, too."""
     (config.parent / "pictures").mkdir()
     write_page(config, INDEX + '\n{{ image("pictures/a.png", alt="A square") }}\n')
-    wait_for(lambda: server.preview.scene.error, "telling")
+    wait_for(lambda: server.preview.state.error, "telling")
     time.sleep(0.5)
     Image.new("RGB", (32, 32), "red").save(config.parent / "pictures/a.png")
-    wait_for(lambda: "A square" in server.page() and not server.preview.scene.error, "mending")
-    version = server.preview.scene.version
+    wait_for(lambda: "A square" in server.page() and not server.preview.state.error, "mending")
+    version = server.preview.state.version
     Image.new("RGB", (64, 64), "blue").save(config.parent / "pictures/a.png")
-    wait_for(lambda: server.preview.scene.version > version, "noticing")
+    wait_for(lambda: server.preview.state.version > version, "noticing")
     server.wait_until_settled()
 
 
 def test_models_stay_loaded(server: Running, config: Path) -> None:
-    """The studio is made once, as long as the models' files are the same."""
+    """The renderer is made once, as long as the models' files are the same."""
     made: list[int] = []
     make = type(server.renderer).__call__
 
@@ -458,8 +465,8 @@ def test_state_says_which_page(server: Running, config: Path) -> None:
     wait_for(lambda: server.ask("/more/").status == 200 and server.preview.settled, "rendering")
     server.renderer.pause = 0.3
     write_page(config, '# More\n\n{{ trajectories("tiny", count=9) }}\n', "more")
-    wait_for(lambda: server.preview.scene.outdated, "marking")
-    assert server.preview.scene.outdated == (("more/index.html", "tiny-trajectories"),)
+    wait_for(lambda: server.preview.state.outdated, "marking")
+    assert server.preview.state.outdated == (("more/index.html", "tiny-trajectories"),)
     listed = json.loads(server.page("/media.json"))["figures"]
     assert [figure["page"] for figure in listed] == ["index.html", "more/index.html"]
 

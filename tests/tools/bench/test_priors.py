@@ -13,7 +13,7 @@ from bench.priors import COLOURS, natural_pictures, natural_prior
 from sitegen.ihdm.card.card import preset
 from sitegen.ihdm.data.prior import read_prior
 from sitegen.ihdm.process.heat import dct2
-from sitegen.models.presets import preset_prior
+from sitegen.models.registry import preset_prior
 
 
 @pytest.mark.parametrize("name", ["cifar10", "afhq-64"])

@@ -383,7 +383,7 @@ def test_model_without_prior(site: Builder) -> None:
     entry = '[models.bare]\npath = "checkpoint.pth"\ncard = "bare.toml"\n'
     site.config.write_text(SITE + entry)
     write_page(site.config, INDEX + '\n{{ trajectories("bare") }}\n')
-    with pytest.raises(RefusedError, match=r"index\.md:5: .*no prior(?s:.*)add_prior"):
+    with pytest.raises(RefusedError, match=r"index\.md:5: .*no prior(?s:.*)sitegen add"):
         site()
     assert site.renderer.jobs == []
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import builtins
+import io
 import os
-import pty
 import re
 import shutil
-import signal
-import subprocess
-import sys
+import time
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,128 +20,81 @@ import pytest
 import torch
 from PIL import Image
 
-from sitegen.build.context import BuildOptions
-from sitegen.build.pipeline import build
-from sitegen.build.renderer import FigureRenderer
-from sitegen.config.loader import load_site
+from sitegen.config.loader import load_site, parse_site
+from sitegen.config.schema import Site
 from sitegen.content.suggestions import added_lines
-from sitegen.core.errors import ConfigError, PlatformError, RefusedError, TargetError
+from sitegen.core.errors import ConfigError, PlatformError, RefusedError
 from sitegen.core.files import digest, write_atomic
-from sitegen.core.progress import Silent
-from sitegen.ihdm.card.card import FileRef, ModelCard, preset, read_card
+from sitegen.ihdm.card.card import ModelCard, preset, read_card
+from sitegen.ihdm.card.networks import UNetConfig
+from sitegen.ihdm.checkpoints import archive
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.data.prior import read_prior
+from sitegen.ihdm.training.recipe import as_ddpm
 from sitegen.models import add as adding
 from sitegen.models.add import add_model
 from sitegen.models.new_card import AddOptions, Question
 from sitegen.models.registry import site_models
-from tests.support.builders import CPU, Builder, decode, environment, temporaries, tree_hash
-from tests.support.making import ARCHITECTURES, published, save, small_card
-from tests.support.tinymodel import card_of, on_one_thread, pictures, write_model
+from sitegen.sampling.models import load_heat_sampler
+from tests.support.adding import (
+    CHECKPOINT,
+    CONFIG,
+    DATA,
+    SITE,
+    TOLD,
+    add,
+    draw,
+    source,
+    write_birds,
+)
+from tests.support.builders import CPU, tree_hash
+from tests.support.making import ARCHITECTURES, published, random_unet, save, small_card
+from tests.support.tinymodel import card_of, on_one_thread, write_model
 
 one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
-
-SITE = """# The site of the birds.
-title = "Birds"  # all of them
-
-[models.tiny]
-path = "models/tiny"  # trained here
-
-# How to cite us.
-[citation]
-key = "birds"
-year = 2026
-"""
-ADDED = """
+ENTRY = """
 [models.birds]
 path = "runs/birds/checkpoint.pth"
 card = "models/birds/model.toml"
 """
-TOLD: dict[str, Any] = {
-    "levels": 8,
-    "blur_sigma_min": 0.5,
-    "blur_sigma_max": 20.0,
-    "training_noise_std": 0.01,
-}
-CHECKPOINT = Path("runs/birds/checkpoint.pth")
-DATA = Path("data/birds")
+DDPM: dict[str, Any] = {"kind": "ddpm", "image_size": 8, "levels": 4, "noise_schedule": "linear"}
 
 
-@pytest.fixture
-def card() -> ModelCard:
-    """What the birds were trained with."""
-    return small_card(channels=3, channel_mult=(1, 2), attention_levels=(1,))
-
-
-@pytest.fixture
-def site(tmp_path: Path, card: ModelCard, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(autouse=True)
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A site with a checkpoint as published and its images beside it; the working folder."""
     monkeypatch.chdir(tmp_path)
-    Path("pages").mkdir()
-    Path("pages/index.md").write_text("Words.\n")
-    Path("site.toml").write_text(SITE)
-    write_model(Path("models/tiny"))
-    CHECKPOINT.parent.mkdir(parents=True)
-    save(published(card), CHECKPOINT)
-    draw(DATA)
+    write_birds()
     return tmp_path
 
 
-def draw(folder: Path, size: int = 8, channels: int = 3, count: int = 6) -> None:
-    """Write a folder of pictures in colour."""
-    folder.mkdir(parents=True)
-    for number, image in enumerate(pictures(count, size, channels)):
-        image[0] //= 2
-        Image.fromarray(np.squeeze(image.transpose(1, 2, 0))).save(folder / f"{number}.png")
-
-
-def add(name: str = "birds", ask: Any = None, **wishes: Any) -> adding.Added:
-    """Add the checkpoint of the birds to the site in the working folder."""
-    return add_model(
-        Path("site.toml"), name, AddOptions(**{"checkpoint": CHECKPOINT, **wishes}), ask
-    )
-
-
-def sitegen(*words: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own, without a terminal."""
-    command = [sys.executable, "-m", "sitegen", *words]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, env=environment(), input=""
-    )
-
-
 @pytest.fixture
-def untouched(site: Path) -> Iterator[None]:
-    """Whatever the test does, nothing in the site has changed afterwards."""
-    before = tree_hash(site)
-    yield
-    assert tree_hash(site) == before
+def untouched(site: Path) -> Iterator[Callable[[], None]]:
+    """Nothing in the site has changed after the test, or since it called this."""
+    before = [tree_hash(site)]
+    yield lambda: before.append(tree_hash(site))
+    assert tree_hash(site) == before[-1]
 
 
-def test_from_checkpoint_to_page_with_two_commands(site: Path, card: ModelCard) -> None:
-    """A data set never seen before: added, pasted, built; the clip shows what the network makes."""
-    options = ["--levels", "8", "--blur-sigma-min", "0.5", "--blur-sigma-max", "20"]
-    options += ["--training-noise-std", "0.01"]
-    done = sitegen("add", "birds", "--checkpoint", str(CHECKPOINT), "--data", str(DATA), *options)
-    assert (done.returncode, done.stderr) == (0, "")
-    (call,) = re.findall(r'^ +(\{\{ trajectories\("birds".*\}\})$', done.stdout, re.MULTILINE)
-    Path("pages/index.md").write_text(f"Words.\n\n{call.replace('36', '4')}\n")
-    built = sitegen("build")
-    assert built.returncode == 0, built.stderr
-    assert "left out" not in built.stdout
-    assert "<video" in Path("build/index.html").read_text()
-    (clip,) = Path("build/media").glob("birds-trajectories-*.mp4")
-    frames = decode(clip)
-    assert len(frames) == card.levels + 1
-    assert frames[-1].std() > 3
+class Asked:
+    """Answers questions, and keeps them."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = answers
+        self.questions: list[tuple[str, Any]] = []
+
+    def __call__(self, question: Question) -> Any:
+        """Give the answer to a question."""
+        self.questions.append((question.field, question.offer))
+        return self.answers[question.field]
 
 
 def test_the_site_keeps_every_line(site: Path) -> None:
     """The table stands after the other models; comments and order are as they were."""
     add(data=DATA, **TOLD)
-    text = Path("site.toml").read_text()
-    assert text == SITE.replace("trained here\n", f"trained here\n{ADDED}")
-    assert load_site(Path("site.toml")).models["birds"].card == site / "models/birds/model.toml"
+    text = CONFIG.read_text()
+    assert text == SITE.replace("trained here\n", f"trained here\n{ENTRY}")
+    assert load_site(CONFIG).models["birds"].card == site / "models/birds/model.toml"
 
 
 @pytest.mark.parametrize("options", ARCHITECTURES, ids=str)
@@ -161,45 +114,22 @@ def test_the_network_is_read_off_the_file(site: Path, options: dict[str, Any]) -
     assert torch.equal(one, other)
 
 
-def test_the_prior_is_of_the_images(site: Path) -> None:
+def test_the_prior_is_of_the_images() -> None:
     """It is dissipated to level K and pinned; the model can be sampled."""
     written = add(data=DATA, **TOLD)
     names = [path.name for path in written.files]
     assert names == ["example.png", "prior.safetensors", "model.toml"]
-    source = site_models(load_site(Path("site.toml")))["birds"]
-    assert source.available
-    assert not source.approximate
-    assert source.prior is not None
-    prior = read_prior(source.prior, source.card)
+    made = source()
+    assert made.available
+    assert not made.approximate
+    assert made.prior is not None
+    prior = read_prior(made.prior, made.card)
     assert (len(prior), prior.data, prior.sigma) == (6, "birds", 20.0)
-    assert source.card.prior is not None
-    assert source.card.prior.sha256 == source.prior_sha256
+    assert made.card.prior is not None
+    assert made.card.prior.sha256 == made.prior_sha256
 
 
-@pytest.mark.parametrize("guard", [False, True], ids=["bare", "guarded"])
-def test_a_machine_without_the_checkpoint(site: Path, guard: bool) -> None:
-    """The card pins the weights, so that card and store are enough to render, prior or not."""
-    told = add(data=DATA, **TOLD)
-    assert told.card.weights == FileRef(CHECKPOINT.name, digest(CHECKPOINT))
-    assert "commit models/birds and the clips" in "\n".join(added_lines(told))
-    call = '{{ trajectories("birds", count=2) }}\n'
-    if guard:
-        call = f'{{% if available("birds") %}}\n{call}{{% endif %}}\n'
-    Path("pages/index.md").write_text(call)
-    builder = Builder(Path("site.toml"))
-    assert builder().rendered
-    before = tree_hash(Path("build"))
-    for gone in ("build", "runs", "data"):
-        shutil.rmtree(gone)
-    Path("models/birds/prior.safetensors").unlink()
-    assert builder(offline=True, strict=True).reused
-    assert tree_hash(Path("build")) == before
-    shutil.rmtree(".sitegen")
-    with pytest.raises((RefusedError, TargetError), match="birds"):
-        builder(offline=True, strict=True)
-
-
-def test_weights_that_were_trained_on(site: Path) -> None:
+def test_weights_that_were_trained_on() -> None:
     """Another file in the place of the one that was added is refused, with what to write."""
     add(data=DATA, **TOLD)
     later = published(read_card(Path("models/birds")))
@@ -208,24 +138,7 @@ def test_weights_that_were_trained_on(site: Path) -> None:
         load_model(CHECKPOINT, read_card(Path("models/birds")))
 
 
-def test_what_is_missing_is_told_at_once(site: Path, untouched: None) -> None:
-    """Without a terminal every option is named, with what it means; nothing is written."""
-    done = sitegen("add", "birds", "--checkpoint", str(CHECKPOINT))
-    assert done.returncode == 2
-    options = re.findall(r"^  (--[a-z-]+) +\S", done.stderr, re.MULTILINE)
-    assert options == [
-        "--data",
-        "--levels",
-        "--blur-sigma-min",
-        "--blur-sigma-max",
-        "--training-noise-std",
-    ]
-    with pytest.raises(ConfigError) as caught:
-        add(data=DATA, **{**TOLD, "levels": None})
-    assert re.findall("--[a-z-]+", str(caught.value)) == ["--levels"]
-
-
-def test_images_of_several_sizes(site: Path) -> None:
+def test_images_of_several_sizes() -> None:
     """Then they do not tell the size: it is asked for, and what was done to them is told."""
     draw(DATA / "large", size=16)
     with pytest.raises(ConfigError, match="--image-size"):
@@ -237,7 +150,7 @@ def test_images_of_several_sizes(site: Path) -> None:
     assert "the images are 16×16 pixels" in scaled.notes[0]
 
 
-def test_what_is_settled_unasked_is_told(site: Path) -> None:
+def test_what_is_settled_unasked_is_told() -> None:
     """One head, in the card as a fault as well, and 1.25 times the training noise."""
     done = add(data=DATA, **TOLD)
     assert [note.partition(":")[0] for note in done.notes] == ["attention heads", "sampling noise"]
@@ -249,54 +162,8 @@ def test_what_is_settled_unasked_is_told(site: Path) -> None:
     assert [note.partition(":")[0] for note in sure.notes] == ["the heads are split as published"]
 
 
-def test_everything_is_asked_for(site: Path) -> None:
-    """With somebody to ask: each thing once, in order, with an offer where published ones agree."""
-    answers = {**TOLD, "data": DATA, "sampling_noise_std": 0.0125, "heads": 1}
-    asked: list[Question] = []
-
-    def ask(question: Question) -> Any:
-        asked.append(question)
-        return answers[question.field]
-
-    done = add(ask=ask, blur_sigma_min=0.5)
-    assert [(each.field, each.offer) for each in asked] == [
-        ("data", None),
-        ("levels", None),
-        ("blur_sigma_max", None),
-        ("training_noise_std", 0.01),
-        ("sampling_noise_std", 0.0125),
-        ("heads", 1),
-    ]
-    assert done.card.levels == 8
-    assert done.card.known_faults == ()
-
-
-def test_questions_on_a_terminal(site: Path) -> None:
-    """`sitegen add` asks on a terminal, refuses nonsense, and takes Enter for what it offers."""
-    answers = ["eight", "8", "", "20", "", "", ""]  # K twice, blurs, noises, heads
-    told: list[bytes] = []
-
-    def read(descriptor: int) -> bytes:
-        data = os.read(descriptor, 1024)
-        told.append(data)
-        if b"".join(told).count(b"]: ") + b"".join(told).count(b"): ") > asked[0]:
-            asked[0] += 1
-            os.write(descriptor, f"{answers.pop(0)}\n".encode())
-        return data
-
-    asked = [0]
-    command = [sys.executable, "-m", "sitegen", "add", "birds", "--checkpoint", str(CHECKPOINT)]
-    for key, value in environment().items():
-        os.environ.setdefault(key, value)
-    code = os.waitstatus_to_exitcode(pty.spawn([*command, "--data", str(DATA)], read))
-    assert code == 0, b"".join(told)
-    assert answers == []
-    assert b"'eight' is not a valid integer" in b"".join(told)
-    assert read_card(Path("models/birds")).blur == small_card().blur
-
-
 @pytest.fixture
-def small(site: Path) -> ModelCard:
+def small() -> ModelCard:
     """The checkpoint is of the smallest published network; the card."""
     card = preset("mnist-small")
     save(published(card), CHECKPOINT)
@@ -308,11 +175,11 @@ def test_preset_says_it_all(small: ModelCard) -> None:
     before = set(Path("models").rglob("*"))
     done = add(preset="mnist-small")
     assert (done.files, done.notes) == ((), ())
-    entry = tomllib.loads(Path("site.toml").read_text())["models"]["birds"]
+    entry = tomllib.loads(CONFIG.read_text())["models"]["birds"]
     assert entry == {"path": str(CHECKPOINT), "preset": "mnist-small"}
     assert set(Path("models").rglob("*")) == before
-    source = site_models(load_site(Path("site.toml")))["birds"]
-    assert (source.card, source.available) == (small, True)
+    made = source()
+    assert (made.card, made.available) == (small, True)
 
 
 def test_options_change_a_preset(small: ModelCard) -> None:
@@ -323,8 +190,7 @@ def test_options_change_a_preset(small: ModelCard) -> None:
     assert card.schedule.sigmas[1] == pytest.approx(0.4)
     assert card.known_faults == small.known_faults
     assert len(done.files) == 2
-    Path("pages/index.md").write_text('{{ trajectories("birds", count=1) }}\n')
-    assert build(Path("site.toml"), BuildOptions(CPU), FigureRenderer, Silent()).rendered
+    source().require_usable()
 
 
 def test_preset_with_images(small: ModelCard) -> None:
@@ -336,34 +202,20 @@ def test_preset_with_images(small: ModelCard) -> None:
 
 
 @pytest.mark.parametrize("change", [{"blur_sigma_max": 10.0}, {"image_size": 16}])
-def test_preset_whose_prior_does_not_serve(
-    small: ModelCard, untouched: None, change: dict[str, Any]
-) -> None:
+def test_preset_whose_prior_does_not_serve(small: ModelCard, change: dict[str, Any]) -> None:
     """With another blur or size the prior that travels is of no use, so images are needed."""
-    with pytest.raises(ConfigError, match="--data"):
-        add(preset="mnist-small", **change)
-
-
-def test_preset_that_the_file_fits_is_named(small: ModelCard, untouched: None) -> None:
-    """It is offered, and not taken unasked."""
-    with pytest.raises(ConfigError, match=r"if it was trained like that, --preset mnist-small$"):
-        add()
+    assert missing(preset="mnist-small", **change) == ["data"]
 
 
 @pytest.mark.parametrize("answer", ["mnist-small", ""])
-def test_preset_that_the_file_fits_is_asked_for(small: ModelCard, answer: str) -> None:
-    """On a terminal its name is all that is needed; without it everything else is."""
-    asked: list[str] = []
-    answers = {**TOLD, "data": DATA, "sampling_noise_std": 0.0125, "heads": 1, "preset": answer}
-
-    def ask(question: Question) -> Any:
-        asked.append(question.field)
-        return answers[question.field]
-
-    draw(Path("grey"), size=28, channels=1)
-    add(ask=ask, data=None if answer else Path("grey"))
-    assert asked[0] == "preset"
-    assert (len(asked) == 1) == bool(answer)
+def test_preset_that_the_file_fits(small: ModelCard, answer: str) -> None:
+    """It is named, not taken unasked; asked for, its name is all that is needed."""
+    with pytest.raises(ConfigError, match=r"if it was trained like that, --preset mnist-small$"):
+        add()
+    ask = Asked(**TOLD, data=DATA, sampling_noise_std=0.0125, heads=1, preset=answer)
+    add(ask=ask, data=None if answer else draw(Path("grey"), size=28, channels=1))
+    assert ask.questions[0] == ("preset", "")
+    assert (len(ask.questions) == 1) == bool(answer)
 
 
 MISTAKES: dict[str, tuple[str, dict[str, Any], type[Exception], str]] = {
@@ -385,42 +237,132 @@ MISTAKES: dict[str, tuple[str, dict[str, Any], type[Exception], str]] = {
 }
 
 
-@pytest.mark.parametrize(("name", "wishes", "kind", "said"), MISTAKES.values(), ids=MISTAKES)
+@pytest.mark.parametrize(("name", "options", "kind", "said"), MISTAKES.values(), ids=MISTAKES)
 def test_mistakes(
-    site: Path,
-    untouched: None,
+    untouched: object,
     name: str,
-    wishes: dict[str, Any],
+    options: dict[str, Any],
     kind: type[Exception],
     said: str,
 ) -> None:
     """Each is told, and the site stays as it is."""
     with pytest.raises(kind, match=said):
-        add(name, **wishes)
+        add(name, **options)
 
 
-def test_images_that_do_not_fit(site: Path, untouched_but: Callable[[str], None]) -> None:
-    """Colour images for a grey model are refused before anything is written."""
-    save(published(small_card()), CHECKPOINT)
-    untouched_but("")
-    with pytest.raises(RefusedError, match="do not fit"):
-        add(data=DATA, **TOLD)
+@pytest.mark.parametrize(
+    ("content", "options", "words"),
+    [
+        (published(small_card()), {"data": DATA, **TOLD}, "do not fit"),
+        (
+            {"conv.weight": torch.zeros(3, 3)},
+            {"data": DATA, **TOLD},
+            "not a U-Net .*sitegen inspect",
+        ),
+        ({"conv.weight": torch.zeros(3, 3)}, DDPM, "not a U-Net .*sitegen inspect"),
+    ],
+    ids=["colour for a grey model", "another network", "no DDPM"],
+)
+def test_what_does_not_fit(
+    untouched: Callable[[], None], content: Any, options: dict[str, Any], words: str
+) -> None:
+    """It is refused before anything is written."""
+    save(content, CHECKPOINT)
+    untouched()
+    with pytest.raises(RefusedError, match=words):
+        add(**options)
+
+
+def missing(**options: Any) -> list[str]:
+    """The options that are said to be missing where nobody can be asked."""
+    with pytest.raises(ConfigError) as caught:
+        add(**options)
+    return re.findall(r"^  --([a-z-]+) +\S", str(caught.value), re.MULTILINE)
+
+
+def test_what_is_missing_is_told_at_once(untouched: object) -> None:
+    """Every option is named that the model takes, with what it means, and no other."""
+    heat = ["data", "levels", "blur-sigma-min", "blur-sigma-max", "training-noise-std"]
+    assert missing() == heat
+    assert missing(data=DATA, **{**TOLD, "levels": None}) == ["levels"]
+    assert missing(kind="ddpm") == ["image-size", "levels", "noise-schedule"]
+
+
+def test_everything_is_asked_for() -> None:
+    """With somebody to ask: each thing once, in order, with an offer where published ones agree."""
+    ask = Asked(**TOLD, data=DATA, sampling_noise_std=0.0125, heads=1)
+    done = add(ask=ask, blur_sigma_min=0.5)
+    assert ask.questions == [
+        ("data", None),
+        ("levels", None),
+        ("blur_sigma_max", None),
+        ("training_noise_std", 0.01),
+        ("sampling_noise_std", 0.0125),
+        ("heads", 1),
+    ]
+    assert (done.card.levels, done.card.known_faults) == (8, ())
+    ask = Asked(**DDPM, heads=1)
+    done = add("ddpm", ask=ask, kind="ddpm")
+    assert ask.questions == [
+        ("image_size", None),
+        ("levels", 1000),
+        ("noise_schedule", "linear"),
+        ("heads", 1),
+    ]
+    assert (done.card.levels, done.card.known_faults) == (4, ())
+
+
+def bytes_read() -> int:
+    """How many bytes this process has read in its life, by whatever call but mmap."""
+    return int(Path("/proc/self/io").read_text().split()[1])
 
 
 @pytest.fixture
-def untouched_but(site: Path) -> Iterator[Callable[[str], None]]:
-    """Call it when the site is as it shall remain."""
-    before: list[str] = []
-    yield lambda _: before.append(tree_hash(site))
-    assert [tree_hash(site)] == before
+def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each file is opened, by its name."""
+    count = Counter[str]()
+
+    def counting(real: Any) -> Any:
+        def call(file: Any, *rest: Any, **more: Any) -> Any:
+            count[Path(file).name if isinstance(file, str | Path) else ""] += 1
+            return real(file, *rest, **more)
+
+        return call
+
+    monkeypatch.setattr(builtins, "open", counting(open))
+    monkeypatch.setattr(io, "open", counting(io.open))
+    monkeypatch.setattr(archive, "_HashedFile", counting(archive._HashedFile))
+    return count
 
 
-def test_another_network(site: Path, untouched_but: Callable[[str], None]) -> None:
-    """Weights of a stranger are refused with the command that shows what they are."""
-    save({"conv.weight": torch.zeros(3, 3)}, CHECKPOINT)
-    untouched_but("")
-    with pytest.raises(RefusedError, match=r"not a U-Net that sitegen knows.*sitegen inspect"):
-        add(data=DATA, **TOLD)
+def test_everything_is_read_once(opened: Counter[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Adding reads checkpoint and images whole once, but for their heads; building, once more.
+
+    `site.toml` is parsed once before, and once as it is written.
+    """
+    for number in range(6):
+        noise = np.random.default_rng(number).integers(0, 256, (96, 96, 3), np.uint8)
+        Image.fromarray(noise).save(DATA / f"{number}.png")
+    parsed: list[str] = []
+
+    def parse(text: str, path: Path) -> Site:
+        parsed.append(text)
+        return parse_site(text, path)
+
+    monkeypatch.setattr(adding, "parse_site", parse)
+    time.sleep(0.05)  # what was written just now is not remembered
+    whole = CHECKPOINT.stat().st_size
+    images = sum(path.stat().st_size for path in DATA.iterdir())
+    opened.clear()
+    before = bytes_read()
+    add(data=DATA, image_size=8, **TOLD)
+    assert whole + images <= bytes_read() - before < 1.1 * whole + 2 * images
+    assert opened[CHECKPOINT.name] <= 3
+    assert all(opened[path.name] <= 2 for path in DATA.iterdir())
+    assert [text == SITE for text in parsed] == [True, False]
+    before = bytes_read()
+    load_heat_sampler(source(), CPU)
+    assert bytes_read() - before < 1.6 * whole  # the digest, and then the averages alone
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["folder of models", "first model"])
@@ -431,10 +373,12 @@ def test_nothing_stays_of_half_a_model(
     """Stopped where the card is written and `site.toml` is not: the card goes again."""
     if first:
         shutil.rmtree("models")
-        Path("site.toml").write_text('title = "T"\n')
+        CONFIG.write_text('title = "T"\n')
     before = tree_hash(site)
 
     def fail(path: Path, data: bytes) -> bool:
+        if path != CONFIG:
+            return write_atomic(path, data)
         assert Path("models/birds/model.toml").is_file()
         raise error("the disk is full")
 
@@ -444,41 +388,26 @@ def test_nothing_stays_of_half_a_model(
     assert tree_hash(site) == before
 
 
-def test_stopped_after_the_last_write(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopped_after_the_last_write(monkeypatch: pytest.MonkeyPatch) -> None:
     """When `site.toml` names the model already, it stays whole."""
 
     def late(path: Path, data: bytes) -> bool:
         write_atomic(path, data)
-        raise KeyboardInterrupt
+        if path == CONFIG:
+            raise KeyboardInterrupt
+        return True
 
     monkeypatch.setattr(adding, "write_atomic", late)
     with pytest.raises(KeyboardInterrupt):
         add(data=DATA, **TOLD)
-    assert site_models(load_site(Path("site.toml")))["birds"].available
+    assert source().available
 
 
-def test_killed_before_the_last_write(site: Path) -> None:
-    """The same command again finishes what was left: nothing else is in the way."""
-    code = (
-        "import os, signal; from sitegen import adding\n"
-        "adding.write_atomic = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "from pathlib import Path; from sitegen.models.new_card import Wishes\n"
-        f"wishes = Wishes(Path({str(CHECKPOINT)!r}), Path({str(DATA)!r}), **{TOLD!r})\n"
-        "adding.add_model(Path('site.toml'), 'birds', wishes, None)\n"
-    )
-    killed = subprocess.run([sys.executable, "-c", code], env=environment(), check=False)
-    assert killed.returncode == -signal.SIGKILL
-    assert Path("site.toml").read_text() == SITE
-    assert add(data=DATA, **TOLD).files
-    assert temporaries(site) == []
-    assert site_models(load_site(Path("site.toml")))["birds"].available
-
-
-def test_files_in_the_way(site: Path, untouched_but: Callable[[str], None]) -> None:
+def test_files_in_the_way(untouched: Callable[[], None]) -> None:
     """A card that somebody wrote is not written over; a checkpoint in that folder is no matter."""
     Path("models/birds").mkdir()
     Path("models/birds/model.toml").write_text("# mine\n")
-    untouched_but("")
+    untouched()
     with pytest.raises(ConfigError, match=r"models/birds/model\.toml: is there already"):
         add(data=DATA, **TOLD)
 
@@ -494,9 +423,9 @@ def test_checkpoint_in_the_models_folder(site: Path, monkeypatch: pytest.MonkeyP
             add(checkpoint=home, data=DATA, **TOLD)
     assert [path.name for path in home.parent.iterdir()] == ["best.pth"]
     add(checkpoint=home.parent, data=DATA, **TOLD)
-    source = site_models(load_site(Path("site.toml")))["birds"]
-    assert source.weights == site / home
-    assert source.available
+    made = source()
+    assert made.weights == site / home
+    assert made.available
 
 
 def test_checkpoints_elsewhere(site: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -506,20 +435,20 @@ def test_checkpoints_elsewhere(site: Path, tmp_path_factory: pytest.TempPathFact
     add(checkpoint=away, data=DATA, **TOLD)
     add("near", checkpoint=site / CHECKPOINT, data=DATA, **TOLD)
     add("beside", checkpoint=Path(os.path.relpath(away)), data=DATA, **TOLD)
-    models = tomllib.loads(Path("site.toml").read_text())["models"]
+    models = tomllib.loads(CONFIG.read_text())["models"]
     assert models["birds"]["path"] == str(away)
     assert models["near"]["path"] == str(CHECKPOINT)
     assert models["beside"]["path"] == os.path.relpath(away)
-    assert all(source.available for source in site_models(load_site(Path("site.toml"))).values())
+    assert all(source.available for source in site_models(load_site(CONFIG)).values())
 
 
 def test_another_working_folder(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`--config` names the site; what is written lies there."""
     monkeypatch.chdir(CHECKPOINT.parent)
     config = Path("../../site.toml")
-    wishes = AddOptions(Path(CHECKPOINT.name), Path("../../data/birds"), **TOLD)
-    add_model(config, "birds", wishes, None)
-    assert (site / "site.toml").read_text().count(ADDED) == 1
+    options = AddOptions(Path(CHECKPOINT.name), Path("../../data/birds"), **TOLD)
+    add_model(config, "birds", options, None)
+    assert (site / "site.toml").read_text().count(ENTRY) == 1
     assert (site / "models/birds/model.toml").is_file()
 
 
@@ -530,7 +459,7 @@ def test_models_of_our_own(site: Path, what: str) -> None:
     before = tree_hash(site / "runs/own")
     done = add("own", checkpoint=Path(what))
     assert done.files == ()
-    assert tomllib.loads(Path("site.toml").read_text())["models"]["own"] == {"path": "runs/own"}
+    assert tomllib.loads(CONFIG.read_text())["models"]["own"] == {"path": "runs/own"}
     assert tree_hash(site / "runs/own") == before
     with pytest.raises(ConfigError, match="says all of it; leave out --levels, --training-noise"):
         add("other", checkpoint=Path(what), levels=3, training_noise_std=0.1)
@@ -545,26 +474,101 @@ def test_models_of_our_own_without_a_prior(site: Path) -> None:
         add("own", checkpoint=folder)
     draw(Path("grey"), channels=1)
     add("own", checkpoint=folder, data=Path("grey"))
-    source = site_models(load_site(Path("site.toml")))["own"]
-    assert source.available
-    assert source.weights == site / "runs/own/weights.safetensors"
+    made = source("own")
+    assert made.available
+    assert made.weights == site / "runs/own/weights.safetensors"
 
 
-def test_damaged_weights(site: Path, untouched_but: Callable[[str], None]) -> None:
+def test_damaged_weights(untouched: Callable[[], None]) -> None:
     """A file that is refused when it is sampled is refused when it is added."""
     write_model(Path("runs/own"))
     Path("runs/own/weights.safetensors").write_bytes(b"x" * 100)
-    untouched_but("")
+    untouched()
     with pytest.raises(RefusedError, match=r"neither a .pth nor safetensors"):
         add("own", checkpoint=Path("runs/own"))
 
 
-def test_the_first_image_is_the_example(site: Path) -> None:
+def test_the_first_image_is_the_example() -> None:
     """As the model sees it, pinned by the card, so that the forward process can be shown."""
     card = add(data=DATA, **TOLD).card
     assert card.example is not None
     assert card.example.sha256 == digest(Path("models/birds/example.png"))
     shown, given = (np.asarray(Image.open(p)) for p in ("models/birds/example.png", DATA / "0.png"))
     assert np.array_equal(shown, given)
-    Path("pages/index.md").write_text('{{ process("birds", columns=2) }}\n')
-    assert build(Path("site.toml"), BuildOptions(CPU), FigureRenderer, Silent()).rendered
+
+
+def test_calls_of_a_prior_of_one_image() -> None:
+    """What needs several states is not offered, or with as many as there are."""
+    calls = {}
+    for count in (1, 3, 6):
+        done = add(f"n{count}", data=draw(Path(f"few{count}"), count=count), **TOLD)
+        assert done.states == count
+        calls[count] = [line for line in added_lines(done) if "shared_noise" in line]
+    assert calls[1] == []
+    assert "count=3" in calls[3][0]
+    assert "count=5" in calls[6][0]
+
+
+@pytest.fixture
+def ddpm() -> ModelCard:
+    """The checkpoint is a bare state dict of a DDPM, of one grey channel; what it is."""
+    card = as_ddpm(replace(small_card(), channels=1))
+    save(random_unet(card).state_dict(), CHECKPOINT)
+    return card
+
+
+def test_ddpm(ddpm: ModelCard) -> None:
+    """The card makes the network that the weights are of; it has no prior, and is compared."""
+    done = add("ddpm", **DDPM)
+    found = done.card
+    assert (found.kind, found.levels, found.shape) == ("ddpm", 4, ddpm.shape)
+    assert found.prior is found.example is None
+    assert '    {{ interpolation("tiny", ddpm="ddpm") }}' in added_lines(done)
+    x = torch.rand(1, *ddpm.shape, generator=torch.Generator().manual_seed(0))
+    same = replace(found, diffusion=ddpm.diffusion, levels=ddpm.levels)
+    with torch.no_grad():
+        one, other = (load_model(CHECKPOINT, card)(x, 3) for card in (same, replace(ddpm)))
+    assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("levels", "ends"), [(1000, (1e-4, 0.02, False)), (4000, (2.5e-5, 0.005, True))]
+)
+def test_schedule_is_scaled(ddpm: ModelCard, levels: int, ends: tuple[float, float, bool]) -> None:
+    """β of 1000 steps is that of Ho et al.; of 4000 a quarter, as improved-diffusion scales it.
+
+    Programs of the time hold q, k and v of each head together, unlike the models of here.
+    """
+    card = add("ddpm", **{**DDPM, "levels": levels, "heads": 2}).card
+    found = card.diffusion
+    assert found is not None
+    assert (found.beta_start, found.beta_end, found.rescale_timesteps) == ends
+    assert isinstance(card.unet, UNetConfig)
+    assert (card.unet.num_heads, card.unet.use_new_attention_order) == (2, False)
+
+
+def test_learned_variance_tells_the_kind(ddpm: ModelCard) -> None:
+    """Nobody need say that it is a DDPM; its own variance is not used, and that is told."""
+    weights = random_unet(ddpm).state_dict()
+    doubled = {name: torch.cat([weights[name]] * 2) for name in ("out.2.weight", "out.2.bias")}
+    save(weights | doubled, CHECKPOINT)
+    done = add("ddpm", **{**DDPM, "kind": None})
+    assert done.card.kind == "ddpm"
+    assert done.card.diffusion is not None
+    assert done.card.diffusion.variance == "fixed_small"
+    assert any("fixed_small" in note for note in done.notes)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"blur_sigma_max": 20.0, "preset": "mnist"}, "--preset, --blur-sigma-max"),
+        ({"kind": "ihdm"}, "--noise-schedule is of a DDPM"),
+    ],
+)
+def test_what_does_not_belong_together(
+    ddpm: ModelCard, options: dict[str, Any], words: str
+) -> None:
+    """Blur and presets are of one kind, noise schedules of the other."""
+    with pytest.raises(ConfigError, match=words):
+        add("ddpm", **{**DDPM, **options})

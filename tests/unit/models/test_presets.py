@@ -6,7 +6,7 @@ import pytest
 
 from sitegen.ihdm.card.card import preset, presets
 from sitegen.ihdm.data.prior import read_prior
-from sitegen.models.presets import APPROXIMATE, is_approximate, measured, preset_prior
+from sitegen.models.registry import APPROXIMATE, is_approximate, measured, preset_prior
 
 NATURAL = sorted(set(presets()) - {"mnist", "mnist-small"})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +12,10 @@ import torch
 from PIL import Image
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import digest
 from sitegen.ihdm.data.images import read_images
 from sitegen.ihdm.data.prior import draw_places, make_prior, read_prior
 from sitegen.models import priors
-from sitegen.models.priors import add_prior, prior_from_data, write_example
+from sitegen.models.priors import add_prior, prior_and_example, prior_from_data
 from sitegen.models.registry import model_source
 from tests.support.tinymodel import card_of, pictures, write_model
 
@@ -59,8 +59,8 @@ def test_add_prior(tmp_path: Path) -> None:
     """The file lies beside the card, which pins it and keeps its comments; the model is whole."""
     model = bare(tmp_path / "tiny")
     assert model_source("tiny", model).prior is None
-    path = add_prior(str(model / "model.toml"), str(data(tmp_path / "data")))
-    assert path == model / "prior.safetensors"
+    path, states = add_prior(model / "model.toml", data(tmp_path / "data"))
+    assert (path, states) == (model / "prior.safetensors", 6)
     assert (model / "model.toml").read_text().startswith("# my notes\n")
     source = model_source("tiny", model)
     assert source.prior == path
@@ -74,7 +74,7 @@ def test_cards_in_one_folder_have_priors_of_their_own(tmp_path: Path) -> None:
     """The prior of `faces.toml` is not called what that of `cars.toml` would be."""
     card = bare(tmp_path / "tiny") / "model.toml"
     card = card.rename(tmp_path / "faces.toml")
-    assert add_prior(card, data(tmp_path / "data")).name == "faces-prior.safetensors"
+    assert add_prior(card, data(tmp_path / "data"))[0].name == "faces-prior.safetensors"
 
 
 def test_images_that_do_not_fit(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_only_what_a_bank_keeps_is_read(tmp_path: Path, monkeypatch: pytest.Monk
     card = card_of(write_model(tmp_path / "tiny"))
     folder = data(tmp_path / "data")
     wanted = make_prior(read_images(folder), card, 3)
-    for number in set(range(6)) - set(draw_places(6, 3)):
+    for number in set(range(1, 6)) - set(draw_places(6, 3)):  # the first is the example
         (folder / f"{number}.png").write_bytes(b"not opened")
     monkeypatch.setattr(priors, "COUNT", 3)
     assert torch.equal(prior_from_data(card, folder).coefficients, wanted.coefficients)
@@ -104,8 +104,7 @@ def test_example(tmp_path: Path) -> None:
     """The first of the images, at the size of the model's and in its colours."""
     card = card_of(write_model(tmp_path / "tiny", channels=3))
     folder = data(tmp_path / "data")
-    sha256 = write_example(card, folder, tmp_path / "example.png")
-    assert sha256 == digest(tmp_path / "example.png")
-    with Image.open(tmp_path / "example.png") as shown, Image.open(folder / "0.png") as given:
+    _, png = prior_and_example(card, folder)
+    with Image.open(io.BytesIO(png)) as shown, Image.open(folder / "0.png") as given:
         assert (shown.mode, shown.size) == ("RGB", (8, 8))
         assert np.array_equal(np.asarray(shown)[..., 0], np.asarray(given))

@@ -100,26 +100,19 @@ def test_ddpm_needs_no_prior(config: Path) -> None:
         source.require_usable()
 
 
-def test_empty_and_odd_files(config: Path) -> None:
-    """An empty file, or a folder in its place, is no checkpoint."""
-    path = config.parent / "models/tiny/weights.safetensors"
+def test_what_is_no_model(config: Path, tmp_path: Path) -> None:
+    """An empty file or a folder in the place of weights, no card, and a card that names none."""
+    folder = config.parent / "models/tiny"
+    path = folder / "weights.safetensors"
     path.write_bytes(b"")
     with pytest.raises(RefusedError, match="is empty"):
-        model_source("tiny", config.parent / "models/tiny").require_usable()
+        model_source("tiny", folder).require_usable()
     path.unlink()
     path.mkdir()
     with pytest.raises(RefusedError, match="this is a folder"):
-        model_source("tiny", config.parent / "models/tiny").require_usable()
-
-
-def test_folder_without_card(tmp_path: Path) -> None:
-    """The card that is missing is named."""
+        model_source("tiny", folder).require_usable()
     with pytest.raises(RefusedError, match=r"model\.toml: there is no such model card"):
         model_source("x", tmp_path)
-
-
-def test_card_without_weights(tmp_path: Path) -> None:
-    """What to add is told."""
     (tmp_path / "model.toml").write_text(CARD.partition("[weights]")[0])
     with pytest.raises(RefusedError, match=r"names no weights; add \[weights\]"):
         model_source("x", tmp_path)
@@ -150,16 +143,10 @@ def test_model_without_prior(config: Path) -> None:
     source = model_source("tiny", card.parent)
     assert source.available
     assert source.prior_sha256 is None
-    with pytest.raises(RefusedError) as error:
+    with pytest.raises(RefusedError, match=rf"sitegen add tiny --checkpoint {source.weights} --d"):
         source.require_usable()
-    assert f"add_prior('{card}', 'DIR')" in str(error.value)
-
-
-def test_models_of_a_site(config: Path) -> None:
-    """By their names in site.toml."""
-    found = site_models(load_site(config))
-    assert list(found) == ["tiny"]
-    assert found["tiny"].weights == config.parent / "models/tiny/weights.safetensors"
+    with pytest.raises(RefusedError, match=r"take \[models\.tiny\] out of site\.toml, and make"):
+        replace(source, card_path=None).require_usable()
 
 
 def test_find_by_name(config: Path, shipped: Path) -> None:
@@ -182,10 +169,12 @@ def test_folder_of_that_name_here(
 
 @pytest.mark.parametrize("path", ["models/tiny", "models/tiny/weights.safetensors"])
 def test_find_by_path(config: Path, path: str) -> None:
-    """A path needs no site, not even a valid one."""
+    """A path needs no site, not even a valid one; a name does."""
     config.write_text("broken")
     found = find_model(str(config.parent / path), None, config)
     assert found.weights == config.parent / "models/tiny/weights.safetensors"
+    with pytest.raises(ConfigError, match="is not TOML"):
+        find_model("tiny", None, config)
 
 
 def test_card_of_the_command_line(config: Path, tmp_path: Path) -> None:
@@ -207,13 +196,6 @@ def test_nothing_of_that_name(config: Path, shipped: Path, name: str, words: str
     """The nearest name, or the path that is not there."""
     with pytest.raises(RefusedError, match=words):
         find_model(name, None, config)
-
-
-def test_broken_site(config: Path) -> None:
-    """A name is looked up in the site, so the site must be readable."""
-    config.write_text("broken")
-    with pytest.raises(ConfigError, match="is not TOML"):
-        find_model("tiny", None, config)
 
 
 def test_digests_are_of_the_bytes(config: Path) -> None:
@@ -268,8 +250,12 @@ def test_preset_with_its_checkpoint(dropped: Path, name: str) -> None:
     assert source.prior is not None
     assert read_prior(source.prior, source.card).image_size == 32
     source.require_usable()
-    found = find_model("cifar", None, dropped.parent.parent / "site.toml")
+    config = dropped.parent.parent / "site.toml"
+    found = find_model("cifar", None, config)
     assert (found.weights, found.prior) == (file, source.prior)
+    own = config.parent / "models/tiny/model.toml"  # instead of the preset's
+    found = find_model("cifar", own, config)
+    assert (found.weights, found.card.levels) == (file, 4)
 
 
 def test_several_checkpoints_in_a_folder(dropped: Path) -> None:
@@ -280,13 +266,3 @@ def test_several_checkpoints_in_a_folder(dropped: Path) -> None:
         (folder / name).write_bytes(b"weights")
     with pytest.raises(RefusedError, match=r"holds 2 checkpoints \(checkpoint_1\.pth, c"):
         cifar(dropped)
-
-
-def test_card_of_the_command_line_for_a_preset(dropped: Path, config: Path) -> None:
-    """It is used instead of the preset, for the checkpoint that was dropped."""
-    file = dropped.with_suffix("") / "a.pth"
-    file.parent.mkdir(parents=True)
-    file.write_bytes(b"weights")
-    card = config.parent / "models/tiny/model.toml"
-    found = find_model("cifar", card, dropped.parent.parent / "site.toml")
-    assert (found.weights, found.card.levels) == (file, 4)

@@ -1,0 +1,277 @@
+"""`sitegen add`, `inspect`, `sample` and `train`: what is done with models."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from sitegen.cli.options import (
+    KIND,
+    PATH,
+    PRECISION,
+    SEED,
+    Number,
+    Row,
+    compute_target,
+    config_option,
+    config_was_named,
+    console,
+    model_names,
+    row_options,
+    sample_compute_options,
+    talk_options,
+)
+from sitegen.core.diagnostics import fields_of
+from sitegen.ihdm.training.options import TrainingOptions
+from sitegen.models.training import TrainOptions
+
+if TYPE_CHECKING:
+    from sitegen.core.compute import ComputeTarget
+    from sitegen.models.new_card import Question
+    from sitegen.models.registry import ModelSource
+    from sitegen.sampling.models import DdpmSampler, HeatSampler
+
+_POSITIVE = Number(0, min_open=True)
+_SHARE = Number(0, 1)
+_BLUR = Number(0, 1e6, min_open=True)
+_NOISE = Number(0, 1, min_open=True)
+_SIDE = click.IntRange(4, 4096)
+_LEVELS = click.IntRange(1, 100_000)
+_COUNT = click.IntRange(1)
+
+_ADD: tuple[Row, ...] = (
+    ("checkpoint", PATH, "Its file, or its folder."),
+    ("data", PATH, "Its training images, which tell their size and what sampling starts from."),
+    ("kind", KIND, "What it is, where the file does not tell."),
+    ("preset", str, "The published configuration that it was trained with."),
+    ("image-size", _SIDE, "Pixels a side, where the images do not tell."),
+    ("levels", _LEVELS, "K, how many levels it was trained with."),
+    ("blur-sigma-min", _BLUR, "Blur of level 1 in pixels."),
+    ("blur-sigma-max", _BLUR, "Blur of level K in pixels."),
+    ("heads", click.IntRange(1, 4096), "Attention heads, if not 1."),
+    ("training-noise-std", _NOISE, "The noise that it was trained with."),
+    ("sampling-noise-std", _NOISE, "The noise of sampling.  [default: 1.25 times that]"),
+    ("noise-schedule", click.Choice(["linear", "cosine"]), "The schedule of a DDPM."),
+)
+
+
+@click.command()
+@click.argument("name")
+@row_options(_ADD, {}, "checkpoint")
+@config_option
+def add(name: str, config: Path, **options: Any) -> None:
+    """Add a checkpoint to site.toml as the model NAME, and show how pages can call it.
+
+    The network is read off the checkpoint, in which nothing is executed. What neither the file nor
+    the training images tell is asked for on a terminal; elsewhere the options must say it. A model
+    that is there already and has no prior gets one of the images.
+
+    \b
+    Examples:
+      sitegen add birds --checkpoint runs/birds/checkpoint.pth --data data/birds
+      sitegen add cifar --checkpoint checkpoint_130000.pth --preset cifar10
+      sitegen add digits --checkpoint runs/digits
+      sitegen add birds-ddpm --kind ddpm --checkpoint ema_0.9999_200000.pt --data data/birds
+    """
+    from sitegen.content.suggestions import added_lines
+    from sitegen.models.add import add_model
+    from sitegen.models.new_card import AddOptions
+
+    asking = ask if sys.stdin.isatty() and sys.stdout.isatty() else None
+    for line in added_lines(add_model(config, name, AddOptions(**options), asking)):
+        click.echo(line)
+
+
+def ask(question: Question) -> Any:
+    """Ask on the terminal, again until the answer is one; a path must be there."""
+    (kind,) = (kind for name, kind, _ in _ADD if name.replace("-", "_") == question.field)
+    kind = click.Path(exists=True, path_type=Path) if kind is PATH else kind
+    try:
+        return click.prompt(question.words, default=question.offer, type=kind)
+    except (click.Abort, SystemExit):
+        click.echo()  # what is said now begins a line
+        raise
+
+
+@click.command()
+@click.argument("checkpoint", type=PATH, shell_complete=model_names)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def inspect(checkpoint: Path, as_json: bool) -> None:
+    """Show what CHECKPOINT is: format, step, parameters, averaged weights, architecture.
+
+    It is a file, a folder, or the name of a model of the site or of a shipped one. Nothing in the
+    file is executed.
+
+    \b
+    Examples:
+      sitegen inspect checkpoint_130000.pth
+      sitegen inspect mnist --json
+    """
+    from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint
+    from sitegen.models.registry import named_folder
+
+    found = inspect_checkpoint(named_folder(checkpoint))
+    click.echo(found.to_json() if as_json else found.to_text())
+
+
+@click.command()
+@click.argument("model", shell_complete=model_names)
+@click.option("--count", type=_COUNT, default=36, show_default=True, help="How many.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Their seed.")
+@click.option("--output", type=PATH, required=True, help="A file in .npz, or a folder for PNGs.")
+@click.option("--trajectory", is_flag=True, help="Keep the states and means of all levels.")
+@click.option("--card", type=PATH, help="The card of a checkpoint file.")
+@click.option(
+    "--data", type=PATH, help="Training images to start from, where the model has no prior."
+)
+@click.option(
+    "--sampling-noise-std",
+    type=_SHARE,
+    help="The noise added at each step; the card's if not given.",
+)
+@sample_compute_options
+@config_option
+@talk_options
+def sample(
+    model: str,
+    output: Path,
+    card: Path | None,
+    data: Path | None,
+    device: str,
+    precision: str,
+    config: Path,
+    **request: Any,
+) -> None:
+    """Draw samples from MODEL: a name in site.toml, a shipped model, a folder or a checkpoint.
+
+    The same seed gives the same samples, up to rounding of the arithmetic, however many are asked
+    for. An .npz file holds float32 arrays (N, C, H, W): final and initial, with --trajectory also
+    states, means and levels. Pixels are in [0, 1], not clipped, also of a DDPM, whose initial
+    states are its noise.
+
+    \b
+    Examples:
+      sitegen sample mnist --count 36 --output digits/
+      sitegen sample mnist --count 2000 --seed 1 --output samples.npz
+      sitegen sample checkpoint_130000.pth --card cifar10.toml --data cifar/ --output cifar.npz
+    """
+    from sitegen.config.loader import load_site
+    from sitegen.models.registry import find_model
+    from sitegen.sampling.export import Request, check_output, sample
+
+    check_output(output)
+    if config_was_named():
+        load_site(config)  # it must be there, whether it is needed or not
+    source = find_model(model, card, config)
+    sampler = _sampler(source, data, compute_target(device, precision))
+    wanted, report = Request(**request), console()
+    path = sample(sampler, wanted, output, report)
+    report.note(f"{wanted.count} samples of {source.name} in {path}")
+
+
+def _sampler(
+    source: ModelSource, data: Path | None, compute_target: ComputeTarget
+) -> HeatSampler | DdpmSampler:
+    """A model with its prior: its own, or made from `data`; a DDPM starts from noise."""
+    from sitegen.core.errors import ConfigError, RefusedError
+
+    ddpm = source.card.kind == "ddpm"
+    if ddpm and data is not None:
+        raise ConfigError("--data: a DDPM starts from noise; leave it out")
+    if not ddpm and data is None and source.prior is None:
+        raise RefusedError(
+            f"the model {source.name} has no prior, so there is nothing to start from; "
+            "give a folder of training images: --data DIR"
+        )
+    from sitegen.models.priors import prior_from_data
+    from sitegen.sampling.models import load_ddpm_sampler, load_heat_sampler
+
+    if ddpm:
+        return load_ddpm_sampler(source, compute_target)
+    prior = None if data is None else prior_from_data(source.card, data)
+    return load_heat_sampler(source, compute_target, prior)
+
+
+def _range(name: str) -> click.ParamType[Any]:
+    """What a training option may be, as `TrainingOptions` says."""
+    field = fields_of(TrainingOptions)[name.replace("-", "_")]
+    if choices := get_args(field.annotation):
+        return click.Choice(choices)
+    bounds = {
+        key: getattr(each, key)
+        for each in field.metadata
+        for key in ("ge", "gt", "le", "lt")
+        if hasattr(each, key)
+    }
+    kind = click.IntRange if field.annotation is int else Number
+    low, high = bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt"))
+    return kind(low, high, min_open="gt" in bounds, max_open="lt" in bounds)
+
+
+_TRAIN: tuple[Row, ...] = (
+    ("data", PATH, "A folder of pictures, or a file or folder of MNIST's or CIFAR's format."),
+    ("output", PATH, "The model's folder.  [default: runs/NAME]"),
+    ("kind", KIND, "A model that undoes heat dissipation, or one that takes noise away."),
+    ("image-size", _SIDE, "Scale the images to N pixels a side."),
+    ("levels", _LEVELS, "K, the steps from flat to sharp.  [default: 100]"),
+    ("blur-sigma-max", _POSITIVE, "Blur of level K in pixels.  [default: 5/7 of the side]"),
+    ("preset", str, "A published network instead of our small one."),
+    (
+        "parameterization",
+        click.Choice(["difference", "preconditioned"]),
+        "What the network answers.  [default: preconditioned; a preset's own]",
+    ),
+    ("init", str, "A model of the same network whose weights to start from."),
+    ("images", _range("images"), "How many images to see, each again and again."),
+    ("batch-size", _range("batch-size"), "Images a step."),
+    ("learning-rate", _range("learning-rate"), "The highest learning rate."),
+    (
+        "optimizer",
+        _range("optimizer"),
+        "Adam, or Muon for most matrices and Adam for the rest.",
+    ),
+    (
+        "muon-learning-rate",
+        _range("muon-learning-rate"),
+        "The highest learning rate of what Muon trains.",
+    ),
+    ("warmup-steps", _range("warmup-steps"), "Steps that the learning rate takes to rise."),
+    ("decay-share", _range("decay-share"), "Share of the steps, the last, in which it falls to 0."),
+    ("ema-decay", _range("ema-decay"), "Of the averaged weights, a step."),
+    ("gradient-clip", _range("gradient-clip"), "The largest norm of a gradient."),
+    (
+        "level-focus",
+        _range("level-focus"),
+        "How much more often some levels are drawn.  [default: 1.5; as published, 0]",
+    ),
+    ("focus-centre", _range("focus-centre"), "Where those levels lie, as a share of K."),
+    ("seed", _range("seed"), "Decides the first weights, and what is drawn in each step."),
+    ("device", str, "Where to train: auto, cpu, cuda or cuda:N."),
+    ("precision", PRECISION, "What the network computes in; auto is bfloat16 where that is fast."),
+)
+
+
+@click.command()
+@click.argument("name")
+@row_options(_TRAIN, vars(TrainOptions), "data")
+@talk_options
+def train(name: str, **options: Any) -> None:
+    """Train a model on images, and write its weights, prior and card into a folder of that NAME.
+
+    Killed or stopped by Ctrl-C, the same command goes on where the last saved state was. A finished
+    run goes on when it is asked for more --images.
+
+    \b
+    Examples:
+      sitegen train mnist --data .data/mnist
+      sitegen train faces --data pictures/ --image-size 64 --images 3000000
+      sitegen train mnist --data .data/mnist --preset mnist-small --output runs/published
+      sitegen train mnist-ddpm --kind ddpm --data .data/mnist
+    """
+    from sitegen.cli.train_view import training_shown
+    from sitegen.models.training import train_model
+
+    train_model(name, TrainOptions(**options), console(), training_shown)

@@ -1,0 +1,182 @@
+"""`sitegen add` as it is typed: from a checkpoint to a page, on a terminal, and killed."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sitegen.core.errors import RefusedError, TargetError
+from sitegen.ihdm.card.card import FileRef, read_card
+from sitegen.ihdm.training.recipe import as_ddpm
+from tests.support.adding import (
+    CHECKPOINT,
+    CONFIG,
+    DATA,
+    SITE,
+    TOLD,
+    add,
+    draw,
+    source,
+    write_birds,
+)
+from tests.support.builders import Builder, decode, environment, temporaries, tree_hash
+from tests.support.making import random_unet, save, small_card
+from tests.support.tinymodel import card_of, on_one_thread
+
+one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
+WORDS = [word for field, value in TOLD.items() for word in (f"--{field}", str(value))]
+WORDS = [word.replace("_", "-") for word in WORDS]
+
+
+@pytest.fixture(autouse=True)
+def _site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_birds()
+
+
+def sitegen(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own, without a terminal."""
+    command, env = [sys.executable, "-m", "sitegen", *words], environment()
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=env, input="")
+
+
+def test_from_checkpoint_to_page_with_two_commands() -> None:
+    """A data set never seen before: added, pasted, built; the clip shows what the network makes."""
+    done = sitegen("add", "birds", "--checkpoint", str(CHECKPOINT), "--data", str(DATA), *WORDS)
+    assert (done.returncode, done.stderr) == (0, "")
+    (call,) = re.findall(r'^ +(\{\{ trajectories\("birds".*\}\})$', done.stdout, re.MULTILINE)
+    example = '{{ process("birds", columns=2) }}'
+    Path("pages/index.md").write_text(f"Words.\n\n{call.replace('36', '4')}\n\n{example}\n")
+    built = sitegen("build")
+    assert built.returncode == 0, built.stderr
+    assert "left out" not in built.stdout
+    (clip,) = Path("build/media").glob("birds-trajectories-*.mp4")
+    frames = decode(clip)
+    assert len(frames) == TOLD["levels"] + 1
+    assert frames[-1].std() > 3
+
+
+def test_ddpm_from_checkpoint_to_page() -> None:
+    """The calls that are shown put it beside a model of its size, and they build."""
+    save(random_unet(as_ddpm(replace(small_card(), channels=1))).state_dict(), CHECKPOINT)
+    words = ["--kind", "ddpm", "--image-size", "8", "--levels", "4", "--noise-schedule", "linear"]
+    done = sitegen("add", "ddpm", "--checkpoint", str(CHECKPOINT), *words)
+    (call,) = re.findall(r'^ +(\{\{ interpolation\("tiny", ddpm="ddpm")\) \}\}$', done.stdout, re.M)
+    Path("pages/index.md").write_text(f"{call}, points=3, hold=1, ddim_steps=2) }}}}\n")
+    assert sitegen("build").returncode == 0
+    assert "<video" in Path("build/index.html").read_text()
+
+
+@pytest.mark.parametrize("guard", [False, True], ids=["bare", "guarded"])
+def test_a_machine_without_the_checkpoint(guard: bool) -> None:
+    """The card pins the weights, so that card and store are enough to build, prior or not."""
+    assert add(data=DATA, **TOLD).card.weights == FileRef(CHECKPOINT.name, source().weights_sha256)
+    call = '{{ trajectories("birds", count=2) }}\n'
+    if guard:
+        call = f'{{% if available("birds") %}}\n{call}{{% endif %}}\n'
+    Path("pages/index.md").write_text(call)
+    builder = Builder(CONFIG)
+    assert builder().rendered
+    before = tree_hash(Path("build"))
+    for gone in ("build", "runs", "data"):
+        shutil.rmtree(gone)
+    Path("models/birds/prior.safetensors").unlink()
+    assert builder(offline=True, strict=True).reused
+    assert tree_hash(Path("build")) == before
+    shutil.rmtree(".sitegen")
+    with pytest.raises((RefusedError, TargetError), match="birds"):
+        builder(offline=True, strict=True)
+
+
+def test_what_is_advised_for_a_model_without_a_prior_works() -> None:
+    """The build stops with a command; with the images in it, typed as it stands, the build goes."""
+    card = card_of(Path("models/tiny"))
+    text = "# my notes\n" + replace(card, prior=None).to_toml()
+    Path("models/tiny/model.toml").write_text(text)
+    Path("pages/index.md").write_text('{{ trajectories("tiny", count=2) }}\n')
+    built = sitegen("build")
+    assert built.returncode == 3
+    (advised,) = re.findall(r"^ +sitegen (add .*)$", built.stderr, re.MULTILINE)
+    shutil.rmtree(DATA)
+    draw(DATA, channels=1)
+    done = sitegen(*shlex.split(advised.replace("DIR", str(DATA))))
+    assert done.returncode == 0, done.stderr
+    assert 'trajectories("tiny"' in done.stdout
+    assert "added [models" not in done.stdout
+    assert sitegen("build").returncode == 0
+    assert Path("models/tiny/model.toml").read_text().startswith("# my notes\n")
+    assert CONFIG.read_text() == SITE
+
+
+def test_questions_on_a_terminal() -> None:
+    """It asks on a terminal, refuses nonsense, and takes Enter for what it offers."""
+    answers = ["eight", "8", "", "20", "nan", "", "", ""]  # K twice, blurs, noises, heads
+    told, asked = b"", 0
+
+    def read(descriptor: int) -> bytes:
+        nonlocal told, asked
+        data = os.read(descriptor, 1024)
+        told += data
+        if told.count(b"]: ") + told.count(b"): ") > asked:
+            asked += 1
+            os.write(descriptor, f"{answers.pop(0)}\n".encode())
+        return data
+
+    command = [sys.executable, "-m", "sitegen", "add", "birds", "--checkpoint", str(CHECKPOINT)]
+    os.environ.update(environment())
+    code = os.waitstatus_to_exitcode(pty.spawn([*command, "--data", str(DATA)], read))
+    assert code == 0, told
+    assert answers == []
+    assert b"'eight' is not a valid integer" in told
+    assert b"NaN is not a number" in told
+    assert read_card(Path("models/birds")).blur == small_card().blur
+
+
+@pytest.mark.parametrize("key", ["\x03", "\x04"])
+def test_questions_left_by_a_key(key: str) -> None:
+    """Ctrl-C and Ctrl-D at a question: one line, and 130; nothing is written."""
+    before = tree_hash(Path())
+    told = b""
+
+    def read(descriptor: int) -> bytes:
+        nonlocal told
+        told += (data := os.read(descriptor, 1024))
+        if told.endswith(b": "):
+            time.sleep(0.1)  # in the instant of the prompt a signal waits for the next key
+            os.write(descriptor, key.encode())
+        return data
+
+    command = [sys.executable, "-m", "sitegen", "add", "birds", "--checkpoint", str(CHECKPOINT)]
+    os.environ.update(environment())
+    status = pty.spawn(command, read)
+    assert os.waitstatus_to_exitcode(status) == 130
+    assert told.decode().splitlines()[1:] == ["interrupted; what was finished is kept"]
+    assert tree_hash(Path()) == before
+
+
+def test_killed_before_the_last_write(tmp_path: Path) -> None:
+    """The same command again finishes what was left: nothing else is in the way."""
+    code = (
+        "import os, signal; from sitegen.models import add as adding; from pathlib import Path\n"
+        "adding._enter = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "from tests.support.adding import *\n"
+        "add(data=DATA, **TOLD)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code], env=environment(), check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert Path("models/birds/model.toml").exists()
+    assert CONFIG.read_text() == SITE
+    assert add(data=DATA, **TOLD).files
+    assert temporaries(tmp_path) == []
+    assert source().available
