@@ -105,10 +105,10 @@ class Clip {
   }
 
   /* Look at all, or at a branch of a tree. The slider has one stop for each level or point of it:
-     the last frame, where a tree is there in full. */
+     the last frame of that. */
   follow(line) {
     this.line = line;
-    const level = (frame) => this.levels[frame] ?? frame;
+    const level = (frame) => (this.points ? frame : (this.levels[frame] ?? frame));
     const stop = (frame) => this.own(frame) === frame && level(frame) !== level(frame + 1);
     this.stops = [...Array(this.end + 1).keys()].filter(stop);
   }

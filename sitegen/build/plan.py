@@ -29,9 +29,10 @@ class PlannedFigure:
 
     levels, sigmas: K of the figure's first model, and its blur scales σ_B in pixels of levels
         0 … K; none for a model that does not blur
-    subject: what that model's samples are, where its card says it
+    description: what is to be seen, in the author's words or in those of the spec
     filmable: whether its models are here; where one is not, any clip that was asked for in the same
         words will do
+    evaluations: how many images the network of each model sees
     """
 
     figure: Figure
@@ -42,8 +43,9 @@ class PlannedFigure:
     environment: str | None
     request_json: str = ""
     sigmas: tuple[float, ...] = ()
-    subject: str = ""
+    description: str = ""
     can_render: bool = True
+    evaluations: tuple[int, ...] = ()
 
     @property
     def key(self) -> str | None:
@@ -79,8 +81,9 @@ def plan_figure(
         known,
         request_json,
         _sigmas(models[0].card),
-        models[0].card.subject,
+        figure.alt or figure.spec.describe(models[0].card),
         all(model.available for model in models),
+        figure.spec.evaluations([model.card.levels for model in models]),
     )
 
 

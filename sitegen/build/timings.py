@@ -67,10 +67,10 @@ class Speeds:
         A pace is in seconds for one image at one level. None for a figure that no network makes,
         and where nothing can be rendered.
         """
-        seen = _evaluations(planned)
-        if not seen or planned.key is None:
+        if not planned.evaluations or planned.key is None:
             return None
-        return seen * sum(pace(name) for name in planned.figure.models)
+        pairs = zip(planned.evaluations, planned.figure.models, strict=True)
+        return sum(seen * pace(name) for seen, name in pairs)
 
     def _key(self, planned: PlannedFigure) -> str:
         models = "+".join(model.sha256[:16] for model in planned.models)
@@ -79,7 +79,7 @@ class Speeds:
 
 
 def _evaluations(planned: PlannedFigure) -> int:
-    return planned.figure.spec.evaluations(planned.levels) if planned.models else 0
+    return sum(planned.evaluations)
 
 
 def _read(path: Path) -> dict[str, list[Measured]]:

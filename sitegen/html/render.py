@@ -19,8 +19,7 @@ from sitegen.core.errors import TargetError
 from sitegen.core.urls import relative
 from sitegen.figures.base import Figure
 from sitegen.figures.registry import figure_view
-from sitegen.figures.view_parts import front_picture
-from sitegen.figures.views import Clip, Picture, Still
+from sitegen.figures.views import Clip, Picture, Still, front_picture
 from sitegen.html.bibtex import bibtex
 from sitegen.html.embeds import embed_view
 from sitegen.html.heads import FRONT, POLICY, base_address, head, paper

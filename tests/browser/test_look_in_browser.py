@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page
 
-from tests.conftest import Exhibition
+from tests.conftest import SampleSite
 from tests.support.browsing import opened, until
 
 CALM: dict[str, Any] = {"reduced_motion": "reduce"}
@@ -25,9 +25,9 @@ def pixels(place: Locator) -> NDArray[np.float64]:
     return np.asarray(shot.convert("RGB"), dtype=np.float64)
 
 
-def test_veil_over_a_tree(browser: Browser, exhibition: Exhibition) -> None:
+def test_veil_over_a_tree(browser: Browser, sample_site: SampleSite) -> None:
     """What a branch shares stays as it is; over all else lies one even veil, also on the arrows."""
-    with opened(browser, exhibition.address, **CALM) as page:
+    with opened(browser, sample_site.address, **CALM) as page:
         stage = page.locator("#hierarchy .stage")
         stage.scroll_into_view_if_needed()
         until(page, "document.querySelector('#hierarchy .stage img').naturalWidth > 0")
@@ -70,12 +70,12 @@ PRESSED = """
 
 
 @pytest.mark.parametrize("width", [280, 320, 340, 360])
-def test_small_trees_do_not_scroll(browser: Browser, exhibition: Exhibition, width: int) -> None:
+def test_small_trees_do_not_scroll(browser: Browser, sample_site: SampleSite, width: int) -> None:
     """Where pictures are smaller than a finger, none that is reached moves the stage, each is
     framed as it is, and it is pressed also where a finger just misses it.
     """
     options: dict[str, Any] = {"viewport": {"width": width, "height": 700}, **CALM}
-    with opened(browser, exhibition.address, **options) as page:
+    with opened(browser, sample_site.address, **options) as page:
         stage = page.locator("#hierarchy .stage")
         for node in page.locator("#hierarchy .node").all():
             node.evaluate("node => { node.focus(); node.scrollIntoView() }")
@@ -87,10 +87,10 @@ def test_small_trees_do_not_scroll(browser: Browser, exhibition: Exhibition, wid
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_slider_in_forced_colours(browser: Browser, exhibition: Exhibition, scheme: Any) -> None:
+def test_slider_in_forced_colours(browser: Browser, sample_site: SampleSite, scheme: Any) -> None:
     """Where the system chooses the colours, a slider still has its track, from end to end."""
     options: dict[str, Any] = {"color_scheme": scheme, "forced_colors": "active", **CALM}
-    with opened(browser, exhibition.address, **options) as page:
+    with opened(browser, sample_site.address, **options) as page:
         picture = pixels(page.locator("#trajectories .slider"))
     track = picture[len(picture) // 2, 4:-4].mean(axis=1)
     assert (np.abs(track - picture[2].mean()) > 100).all()
@@ -112,10 +112,10 @@ def enlarged(browser: Browser, address: str, width: int, way: str) -> Iterator[P
 @pytest.mark.parametrize("way", ["setting", "style"])
 @pytest.mark.parametrize("width", [320, 390, 768])
 def test_type_of_twice_the_size(
-    browser: Browser, exhibition: Exhibition, width: int, way: str
+    browser: Browser, sample_site: SampleSite, width: int, way: str
 ) -> None:
     """Nothing leaves the screen, no word of the banner is cut, and icons grow along."""
-    with enlarged(browser, exhibition.address, width, way) as page:
+    with enlarged(browser, sample_site.address, width, way) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate(
             "[...document.querySelectorAll('.banner-text, .banner-text *, .readout span')]"
@@ -150,9 +150,9 @@ def words(page: Page, selector: str) -> list[float]:
     return box
 
 
-def test_what_stands_in_line(browser: Browser, exhibition: Exhibition) -> None:
+def test_what_stands_in_line(browser: Browser, sample_site: SampleSite) -> None:
     """Rules, tables, readouts and code keep to the lines that the eye draws."""
-    with opened(browser, exhibition.address, **CALM) as page:
+    with opened(browser, sample_site.address, **CALM) as page:
         page.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true })")
         left, right = words(page, "main > p")[:2]
         rule = page.locator("footer").bounding_box()
@@ -180,14 +180,14 @@ def test_what_stands_in_line(browser: Browser, exhibition: Exhibition) -> None:
 NARROW: dict[str, Any] = {"viewport": {"width": 390, "height": 800}, **CALM}
 
 
-def test_menu_of_many_pages(browser: Browser, exhibition: Exhibition) -> None:
+def test_menu_of_many_pages(browser: Browser, sample_site: SampleSite) -> None:
     """A dozen pages take one line of a phone, the one that is open in sight, and two of a desk."""
     fill = """list => {
         const other = list.lastElementChild.cloneNode(true);
         other.firstElementChild.removeAttribute('aria-current');
         for (let n = 1; n < 11; n++) list.prepend(other.cloneNode(true));
     }"""
-    with opened(browser, f"{exhibition.address}second/", **NARROW) as page:
+    with opened(browser, f"{sample_site.address}second/", **NARROW) as page:
         page.locator(".menu ul").evaluate(fill)
         menu = page.locator(".menu")
         box = menu.bounding_box()
@@ -212,11 +212,11 @@ def test_menu_of_many_pages(browser: Browser, exhibition: Exhibition) -> None:
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1279, 1280])
 def test_button_for_motion_covers_nothing(
-    browser: Browser, exhibition: Exhibition, width: int
+    browser: Browser, sample_site: SampleSite, width: int
 ) -> None:
     """It stands between other things, or beside the column: never over words or figures."""
     options: dict[str, Any] = {"viewport": {"width": width, "height": 700}, **CALM}
-    with opened(browser, exhibition.address, **options) as page:
+    with opened(browser, sample_site.address, **options) as page:
         assert page.locator(".motion").inner_text()
         height: int = page.evaluate("document.body.scrollHeight")
         for top in range(0, height, 640):
@@ -233,9 +233,9 @@ def test_button_for_motion_covers_nothing(
             assert covered == []
 
 
-def test_words_in_drawings_on_a_phone(browser: Browser, exhibition: Exhibition) -> None:
+def test_words_in_drawings_on_a_phone(browser: Browser, sample_site: SampleSite) -> None:
     """A drawing keeps a size at which its words can be read, and scrolls by keyboard, too."""
-    with opened(browser, exhibition.address, **NARROW) as page:
+    with opened(browser, sample_site.address, **NARROW) as page:
         box = page.locator(".still img").bounding_box()
         assert box is not None
         assert box["width"] >= 480
@@ -246,18 +246,18 @@ def test_words_in_drawings_on_a_phone(browser: Browser, exhibition: Exhibition) 
         until(page, "document.querySelector('.scroll:has(> .still)').scrollLeft > 0")
 
 
-def test_formulas_are_of_one_kind(browser: Browser, exhibition: Exhibition) -> None:
+def test_formulas_are_of_one_kind(browser: Browser, sample_site: SampleSite) -> None:
     """Digits of a formula stand in the fonts of its letters, not in those of the text."""
-    with opened(browser, exhibition.address, **CALM) as page:
+    with opened(browser, sample_site.address, **CALM) as page:
         family = page.locator("math").first.evaluate("e => getComputedStyle(e).fontFamily")
         assert family.startswith("math,")
         assert family.endswith("serif")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_on_paper(browser: Browser, exhibition: Exhibition, scheme: Any) -> None:
+def test_on_paper(browser: Browser, sample_site: SampleSite, scheme: Any) -> None:
     """Dark words and figures on white, whatever the screen is, and nothing that needs a hand."""
-    with opened(browser, exhibition.address, color_scheme=scheme, **CALM) as page:
+    with opened(browser, sample_site.address, color_scheme=scheme, **CALM) as page:
         page.evaluate("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
         loaded = "[...document.images].every(image => image.complete)"
         until(page, loaded)  # what is on its way would be broken off where paper needs another

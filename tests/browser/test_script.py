@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
-from sitegen.figures.view_parts import scale
-from tests.conftest import Exhibition
+from sitegen.figures.views import scale
+from tests.conftest import SampleSite
 from tests.support.browsing import opened, until
-from tests.support.exhibition import (
+from tests.support.sample_site import (
     COUNT,
     DARK,
     LEVELS,
@@ -30,8 +30,7 @@ from tests.support.exhibition import (
     MANY,
     POINTS,
     SIGMAS,
-    exhibit,
-    layout,
+    build_sample,
     shade,
 )
 
@@ -93,9 +92,9 @@ def bright(shot: bytes) -> NDArray[np.uint8]:
     return np.asarray(Image.open(io.BytesIO(shot)).convert("L"))
 
 
-def test_scrubber_is_exact(browser: Browser, exhibition: Exhibition) -> None:
+def test_scrubber_is_exact(browser: Browser, sample_site: SampleSite) -> None:
     """Whatever frame is asked for is the one that is seen, with its own level and blur scale."""
-    with opened(browser, exhibition.address, **CALM) as page:
+    with opened(browser, sample_site.address, **CALM) as page:
         figure = page.locator("#trajectories")
         figure.scroll_into_view_if_needed()
         for frame in (0, 20, 1, 19, 7, 8, 13, 12):
@@ -107,9 +106,9 @@ def test_scrubber_is_exact(browser: Browser, exhibition: Exhibition) -> None:
             assert figure.locator(".slider").get_attribute("aria-valuetext") == spoken(level)
 
 
-def test_scrubber_by_keyboard(browser: Browser, exhibition: Exhibition) -> None:
+def test_scrubber_by_keyboard(browser: Browser, sample_site: SampleSite) -> None:
     """Arrows go one level, Home and End to the ends, and the clip follows."""
-    with opened(browser, exhibition.address, **CALM) as page:
+    with opened(browser, sample_site.address, **CALM) as page:
         slider = page.locator("#trajectories .slider")
         slider.focus()
         for key, frame in [
@@ -127,9 +126,9 @@ def test_scrubber_by_keyboard(browser: Browser, exhibition: Exhibition) -> None:
             wait_for_shade(page, "trajectories", frame)
 
 
-def test_readout_while_it_plays(browser: Browser, exhibition: Exhibition) -> None:
+def test_readout_while_it_plays(browser: Browser, sample_site: SampleSite) -> None:
     """While a clip plays, readout and slider tell of the frame that was shown last."""
-    with opened(browser, exhibition.address, **CALM) as page:
+    with opened(browser, sample_site.address, **CALM) as page:
         button = page.locator("#trajectories .play")
         assert button.get_attribute("aria-label") == "Play: The trajectories."
         button.click()
@@ -143,9 +142,9 @@ def test_readout_while_it_plays(browser: Browser, exhibition: Exhibition) -> Non
         wait_for_shade(page, "trajectories", value)
 
 
-def test_clips_play_while_in_view(browser: Browser, exhibition: Exhibition) -> None:
+def test_clips_play_while_in_view(browser: Browser, sample_site: SampleSite) -> None:
     """No film is fetched before it is near; in view it plays, out of view it rests."""
-    with opened(browser, exhibition.address) as page:
+    with opened(browser, sample_site.address) as page:
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         assert page.evaluate(PLAYING) == 0
@@ -157,18 +156,18 @@ def test_clips_play_while_in_view(browser: Browser, exhibition: Exhibition) -> N
         until(page, f"{PLAYING} === 0")
 
 
-def test_at_most_four_play(browser: Browser, exhibition: Exhibition) -> None:
+def test_at_most_four_play(browser: Browser, sample_site: SampleSite) -> None:
     """Of six clips in view, four play."""
-    address = f"{exhibition.address}second/"
+    address = f"{sample_site.address}second/"
     with opened(browser, address, viewport={"width": 1280, "height": 6000}) as page:
         until(page, f"{PLAYING} === 4")
         page.wait_for_timeout(500)
         assert page.evaluate(PLAYING) == 4 < MANY
 
 
-def test_clip_starts_again(browser: Browser, exhibition: Exhibition) -> None:
+def test_clip_starts_again(browser: Browser, sample_site: SampleSite) -> None:
     """A clip that has come to its end shows the samples for a while, and starts anew."""
-    with opened(browser, exhibition.address) as page:
+    with opened(browser, sample_site.address) as page:
         video = film(page, "trajectories")
         video.scroll_into_view_if_needed()
         until(page, "document.querySelector('#trajectories video').ended")
@@ -179,9 +178,9 @@ def test_clip_starts_again(browser: Browser, exhibition: Exhibition) -> None:
         assert video.evaluate("video => video.paused") is False
 
 
-def test_hidden_page_rests(browser: Browser, exhibition: Exhibition) -> None:
+def test_hidden_page_rests(browser: Browser, sample_site: SampleSite) -> None:
     """In a tab that cannot be seen nothing plays, and it goes on when the tab is back."""
-    with opened(browser, f"{exhibition.address}second/") as page:
+    with opened(browser, f"{sample_site.address}second/") as page:
         until(page, f"{PLAYING} > 0")
         hide = "yes => { Object.defineProperty(document, 'hidden', {value: yes, writable: true,"
         hide += " configurable: true}); document.dispatchEvent(new Event('visibilitychange')) }"
@@ -191,9 +190,9 @@ def test_hidden_page_rests(browser: Browser, exhibition: Exhibition) -> None:
         until(page, f"{PLAYING} > 0")
 
 
-def test_one_button_stops_all(browser: Browser, exhibition: Exhibition) -> None:
+def test_one_button_stops_all(browser: Browser, sample_site: SampleSite) -> None:
     """One button stops every clip, also on the next page; a single clip can still be played."""
-    with opened(browser, f"{exhibition.address}second/") as page:
+    with opened(browser, f"{sample_site.address}second/") as page:
         until(page, f"{PLAYING} > 0")
         button = page.get_by_role("button", name="Stop all motion")
         button.click()
@@ -210,10 +209,10 @@ def test_one_button_stops_all(browser: Browser, exhibition: Exhibition) -> None:
         until(page, f"{PLAYING} > 1")
 
 
-def test_the_button_for_motion_comes_early(browser: Browser, exhibition: Exhibition) -> None:
+def test_the_button_for_motion_comes_early(browser: Browser, sample_site: SampleSite) -> None:
     """The keyboard comes to it after the banner and the menu, before anything that moves."""
     before = "document.activeElement.closest('header, nav, .skip, .motion')"
-    with opened(browser, exhibition.address) as page:
+    with opened(browser, sample_site.address) as page:
         for _ in range(20):
             page.keyboard.press("Tab")
             assert page.evaluate(f"{before} !== null")
@@ -226,9 +225,9 @@ def test_the_button_for_motion_comes_early(browser: Browser, exhibition: Exhibit
         assert box["y"] > 700
 
 
-def test_reduced_motion_can_be_stopped(browser: Browser, exhibition: Exhibition) -> None:
+def test_reduced_motion_can_be_stopped(browser: Browser, sample_site: SampleSite) -> None:
     """Where one clip plays by itself, the button stops it, and starts nothing else."""
-    with opened(browser, f"{exhibition.address}second/", **CALM) as page:
+    with opened(browser, f"{sample_site.address}second/", **CALM) as page:
         expect(page.get_by_role("button", name="Let clips play")).to_be_visible()
         page.locator(".play").first.click()
         until(page, f"{PLAYING} === 1")
@@ -237,9 +236,9 @@ def test_reduced_motion_can_be_stopped(browser: Browser, exhibition: Exhibition)
         expect(page.get_by_role("button", name="Let clips play")).to_be_visible()
 
 
-def test_reduced_motion(browser: Browser, exhibition: Exhibition) -> None:
+def test_reduced_motion(browser: Browser, sample_site: SampleSite) -> None:
     """Whoever asks for little motion gets none, and no film, until a button is pressed."""
-    with opened(browser, exhibition.address, **CALM) as page:
+    with opened(browser, sample_site.address, **CALM) as page:
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         for _ in range(10):
@@ -251,24 +250,24 @@ def test_reduced_motion(browser: Browser, exhibition: Exhibition) -> None:
         until(page, f"{PLAYING} === 1")
 
 
-def test_storage_that_throws(browser: Browser, exhibition: Exhibition) -> None:
+def test_storage_that_throws(browser: Browser, sample_site: SampleSite) -> None:
     """Where nothing may be remembered, the button works for the page."""
     thrower = "Object.defineProperty(window, 'localStorage', {get() { throw new Error('no') }})"
-    with opened(browser, f"{exhibition.address}second/", thrower) as page:
+    with opened(browser, f"{sample_site.address}second/", thrower) as page:
         until(page, f"{PLAYING} > 0")
         page.get_by_role("button", name="Stop all motion").click()
         until(page, f"{PLAYING} === 0")
 
 
 @pytest.mark.parametrize("way", ["off", "blocked"])
-def test_without_the_script(browser: Browser, exhibition: Exhibition, way: str) -> None:
+def test_without_the_script(browser: Browser, sample_site: SampleSite, way: str) -> None:
     """Where no script runs, or it does not arrive, clips have the browser's own controls, and
     nothing that is dead: not a button is seen or lies over those controls.
     """
     context = browser.new_context(java_script_enabled=way != "off")
     page = context.new_page()
     page.route("**/script-*.js", lambda route: route.abort())
-    page.goto(exhibition.address)
+    page.goto(sample_site.address)
     for name in ("trajectories", "interpolation", "hierarchy"):
         assert film(page, name).get_attribute("controls") == ""
         for dead in (".play", ".slider", ".hint", ".lens", ".node"):
@@ -281,13 +280,13 @@ def test_without_the_script(browser: Browser, exhibition: Exhibition, way: str) 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_posters_without_the_script(browser: Browser, exhibition: Exhibition, scheme: Any) -> None:
+def test_posters_without_the_script(browser: Browser, sample_site: SampleSite, scheme: Any) -> None:
     """The poster is seen under the browser's own controls, that of a dark page on a dark one."""
     context = browser.new_context(java_script_enabled=False, color_scheme=scheme)
     page = context.new_page()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    page.goto(exhibition.address)
+    page.goto(sample_site.address)
     for name, x, y in [("trajectories", 30, 100), ("hierarchy", 200, 20)]:
         page.locator(f"#{name} .stage").scroll_into_view_if_needed()
         page.wait_for_timeout(600)
@@ -312,7 +311,7 @@ def test_own_templates_may_lack_something(browser: Browser, tmp_path: Path, name
     own.mkdir(parents=True)
     (own / name).write_text(TEMPLATES[name])
     page = browser.new_page(viewport={"width": 1280, "height": 800})
-    page.goto(f"{exhibit(tmp_path).as_uri()}/index.html")
+    page.goto(f"{build_sample(tmp_path).as_uri()}/index.html")
     page.locator("#trajectories .stage").scroll_into_view_if_needed()
     if name == "scrubber.html":
         assert film(page, "trajectories").get_attribute("controls") == ""
@@ -326,9 +325,9 @@ def test_own_templates_may_lack_something(browser: Browser, tmp_path: Path, name
     page.close()
 
 
-def test_from_the_file_system(browser: Browser, exhibition: Exhibition) -> None:
+def test_from_the_file_system(browser: Browser, sample_site: SampleSite) -> None:
     """Opened from a disk, clips play and can be scrubbed."""
-    address = f"{exhibition.folder.as_uri()}/index.html"
+    address = f"{sample_site.folder.as_uri()}/index.html"
     with opened(browser, address) as page:
         page.locator("#trajectories").scroll_into_view_if_needed()
         until(page, f"{PLAYING} > 0")
@@ -339,9 +338,9 @@ def test_from_the_file_system(browser: Browser, exhibition: Exhibition) -> None:
         assert int(time * 10) == 13
 
 
-def test_sample_is_shown_large(browser: Browser, exhibition: Exhibition) -> None:
+def test_sample_is_shown_large(browser: Browser, sample_site: SampleSite) -> None:
     """A click opens the sample under it, drawn from the clip; its scrubber moves both."""
-    with opened(browser, exhibition.address, **CALM) as page:
+    with opened(browser, sample_site.address, **CALM) as page:
         stage = page.locator("#trajectories .stage")
         box = stage.bounding_box()
         assert box is not None
@@ -364,9 +363,9 @@ def test_sample_is_shown_large(browser: Browser, exhibition: Exhibition) -> None
         expect(page.locator("#trajectories .slider")).to_have_value("0")
 
 
-def test_viewer_by_keyboard(browser: Browser, exhibition: Exhibition) -> None:
+def test_viewer_by_keyboard(browser: Browser, sample_site: SampleSite) -> None:
     """Arrows turn to the next sample and back, except on the slider; the page behind rests."""
-    with opened(browser, exhibition.address, **CALM) as page:
+    with opened(browser, sample_site.address, **CALM) as page:
         page.locator("#trajectories .lens").press("Enter")
         for key, number in [("ArrowRight", 2), ("ArrowLeft", 1), ("ArrowLeft", COUNT)]:
             page.keyboard.press(key)
@@ -384,12 +383,12 @@ def test_viewer_by_keyboard(browser: Browser, exhibition: Exhibition) -> None:
         assert page.evaluate("scrollY") == top
 
 
-def test_viewer_waits_for_the_poster(browser: Browser, exhibition: Exhibition) -> None:
+def test_viewer_waits_for_the_poster(browser: Browser, sample_site: SampleSite) -> None:
     """Where the poster comes late, the viewer says so, and shows it when it is there."""
     waiting: list[Route] = []
     page = browser.new_page(**CALM)
     page.route("**/trajectories-*.webp", lambda route: waiting.extend([route]))
-    page.goto(exhibition.address, wait_until="domcontentloaded")
+    page.goto(sample_site.address, wait_until="domcontentloaded")
     page.locator("#trajectories .lens").press("Enter")
     expect(page.locator("#viewer .wait")).to_be_visible()
     assert page.evaluate(LARGE) == 0
@@ -401,7 +400,7 @@ def test_viewer_waits_for_the_poster(browser: Browser, exhibition: Exhibition) -
     page.close()
 
 
-def test_host_without_ranges(browser: Browser, exhibition: Exhibition) -> None:
+def test_host_without_ranges(browser: Browser, sample_site: SampleSite) -> None:
     """Where a host sends clips only whole, no browser can jump in them: then the slider goes back,
     and clip and viewer say and show what is really seen, which is not nothing.
     """
@@ -410,7 +409,7 @@ def test_host_without_ranges(browser: Browser, exhibition: Exhibition) -> None:
         def log_message(self, format: str, *args: Any) -> None:
             """Say nothing."""
 
-    handler = functools.partial(Quiet, directory=str(exhibition.folder))
+    handler = functools.partial(Quiet, directory=str(sample_site.folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -429,20 +428,20 @@ def test_host_without_ranges(browser: Browser, exhibition: Exhibition) -> None:
         thread.join()
 
 
-def test_viewer_without_a_poster(browser: Browser, exhibition: Exhibition) -> None:
+def test_viewer_without_a_poster(browser: Browser, sample_site: SampleSite) -> None:
     """Where the poster does not come, the clip is fetched."""
     page = browser.new_page(**CALM)
     page.route("**/trajectories-*.webp", lambda route: route.abort())
-    page.goto(exhibition.address)
+    page.goto(sample_site.address)
     page.locator("#trajectories .lens").press("Enter")
     until(page, f"Math.abs({LARGE} - {shade(LEVELS)}) < 5")
     page.close()
 
 
-def test_film_that_does_not_come(browser: Browser, exhibition: Exhibition) -> None:
+def test_film_that_does_not_come(browser: Browser, sample_site: SampleSite) -> None:
     """Slider and words go back to what is seen, and it is said; the next press tries again."""
     page = browser.new_page(**CALM)
-    page.goto(exhibition.address)
+    page.goto(sample_site.address)
     page.route("**/*.mp4", lambda route: route.abort())
     figure = page.locator("#trajectories")
     slide(page, "trajectories", 0)
@@ -459,16 +458,16 @@ def test_film_that_does_not_come(browser: Browser, exhibition: Exhibition) -> No
     page.close()
 
 
-def test_outside_the_samples_nothing_opens(browser: Browser, exhibition: Exhibition) -> None:
+def test_outside_the_samples_nothing_opens(browser: Browser, sample_site: SampleSite) -> None:
     """A click beside the last row's samples opens nothing."""
-    with opened(browser, exhibition.address, **CALM) as page:
+    with opened(browser, sample_site.address, **CALM) as page:
         page.locator("#trajectories .stage").click(position={"x": 10, "y": 430})
         expect(page.locator("#viewer")).to_be_hidden()
 
 
-def test_sample_by_keyboard(browser: Browser, exhibition: Exhibition) -> None:
+def test_sample_by_keyboard(browser: Browser, sample_site: SampleSite) -> None:
     """The lens moves by the arrow keys, Enter opens the sample, Escape leads back to it."""
-    with opened(browser, exhibition.address, **CALM) as page:
+    with opened(browser, sample_site.address, **CALM) as page:
         lens = page.locator("#trajectories .lens")
         lens.focus()
         for key, number in [("ArrowRight", 2), ("ArrowDown", 6), ("End", 14), ("ArrowLeft", 13)]:
@@ -482,9 +481,9 @@ def test_sample_by_keyboard(browser: Browser, exhibition: Exhibition) -> None:
         expect(lens).to_be_focused()
 
 
-def test_tree_is_walked(browser: Browser, exhibition: Exhibition) -> None:
+def test_tree_is_walked(browser: Browser, sample_site: SampleSite) -> None:
     """Arrow keys walk from picture to picture, the branch stands out, Enter shows one large."""
-    with opened(browser, exhibition.address, **CALM) as page:
+    with opened(browser, sample_site.address, **CALM) as page:
         nodes = page.locator("#hierarchy .node")
         nodes.first.focus()
         veil = page.locator("#hierarchy .veil")
@@ -504,7 +503,7 @@ def test_tree_is_walked(browser: Browser, exhibition: Exhibition) -> None:
         assert holes.count() == 5 + 4  # root to leaves, and the arrows between
         assert [nodes.nth(i).get_attribute("tabindex") for i in range(15)].count("0") == 1
         page.keyboard.press("Enter")
-        name = "Generation 2, picture 2: levels 20, 18 to 13, 11 to 8"
+        name = "Generation 2, picture 2: levels 20 to 8"
         expect(page.get_by_role("dialog", name=name)).to_be_visible()
         page.get_by_role("dialog").get_by_role("button", name="The one after").click()
         page.keyboard.press("Escape")
@@ -513,12 +512,12 @@ def test_tree_is_walked(browser: Browser, exhibition: Exhibition) -> None:
         expect(veil).to_be_hidden()
 
 
-def test_one_node_is_marked(browser: Browser, exhibition: Exhibition) -> None:
+def test_one_node_is_marked(browser: Browser, sample_site: SampleSite) -> None:
     """The node that was pointed at or walked to last is marked, and no other one."""
     marked = """[...document.querySelectorAll('.node')]
       .filter(node => getComputedStyle(node).outlineStyle !== 'none')
       .map(node => node.dataset.node)"""
-    with opened(browser, exhibition.address, **CALM) as page:
+    with opened(browser, sample_site.address, **CALM) as page:
         nodes = page.locator("#hierarchy .node")
         nodes.first.focus()
         page.keyboard.press("ArrowRight")
@@ -528,17 +527,16 @@ def test_one_node_is_marked(browser: Browser, exhibition: Exhibition) -> None:
         assert page.evaluate(marked) == [nodes.nth(2).get_attribute("data-node")]
 
 
-def test_picture_of_a_tree_is_shown_large(browser: Browser, exhibition: Exhibition) -> None:
+def test_picture_of_a_tree_is_shown_large(browser: Browser, sample_site: SampleSite) -> None:
     """A node's viewer goes through its branch, from the root to the node's last level: at every
-    stop it shows a picture that is there in full, and says the level of that picture.
+    stop, one for each level, it shows that level's picture in full and says so.
     """
-    tree = layout(LIGHT, (0, 0, 0))
-    whole = [level for level in range(LEVELS, 7, -1) if tree.reveal(level)[1] == 1]
-    with opened(browser, exhibition.address, **CALM) as page:
+    whole = range(LEVELS, 7, -1)
+    with opened(browser, sample_site.address, **CALM) as page:
         page.locator("#hierarchy .stage").scroll_into_view_if_needed()
         until(page, "document.querySelector('#hierarchy img').complete")
         page.locator("#hierarchy .node").nth(4).click()  # of the second generation
-        name = "Generation 2, picture 2: levels 20, 18 to 13, 11 to 8"
+        name = "Generation 2, picture 2: levels 20 to 8"
         dialog = page.get_by_role("dialog", name=name)
         slider = dialog.locator(".slider")
         assert words_of(dialog).startswith("k = 8 ")
@@ -553,13 +551,13 @@ def test_picture_of_a_tree_is_shown_large(browser: Browser, exhibition: Exhibiti
         expect(slider_of(page)).to_have_value(str(len(whole) - 1))
 
 
-def test_branch_by_keyboard(browser: Browser, exhibition: Exhibition) -> None:
-    """In a tree's viewer each arrow leads to the next level that its heading names, no two stops
-    show the same one, and Home and End lead to the ends.
+def test_branch_by_keyboard(browser: Browser, sample_site: SampleSite) -> None:
+    """In a tree's viewer the arrows lead through every level of the model, one after the other, and
+    Home and End lead to the ends.
     """
-    named = "levels 20, 18 to 13, 11 to 8, 5 to 0"
-    wanted = [20, *range(18, 12, -1), *range(11, 7, -1), *range(5, -1, -1)]
-    with opened(browser, exhibition.address, **CALM) as page:
+    named = "levels 20 to 0"
+    wanted = range(LEVELS, -1, -1)
+    with opened(browser, sample_site.address, **CALM) as page:
         page.locator("#hierarchy .node").last.focus()
         page.keyboard.press("Enter")
         expect(page.get_by_role("dialog", name=f"Generation 3, picture 8: {named}")).to_be_visible()
@@ -582,12 +580,12 @@ def test_branch_by_keyboard(browser: Browser, exhibition: Exhibition) -> None:
 
 
 @pytest.mark.parametrize("way", ["keyboard", "mouse"])
-def test_walked_tree_is_whole(browser: Browser, exhibition: Exhibition, way: str) -> None:
+def test_walked_tree_is_whole(browser: Browser, sample_site: SampleSite, way: str) -> None:
     """Whoever walks in a tree that plays sees all of it, standing still, and is told so; then it
     goes on from where it was.
     """
     time = "document.querySelector('#hierarchy video').currentTime"
-    with opened(browser, exhibition.address) as page:
+    with opened(browser, sample_site.address) as page:
         figure = page.locator("#hierarchy")
         stage, node = figure.locator(".stage"), figure.locator(".node").last
         stage.scroll_into_view_if_needed()
@@ -617,9 +615,9 @@ def test_walked_tree_is_whole(browser: Browser, exhibition: Exhibition, way: str
         assert page.evaluate("!document.querySelector('.walked')")
 
 
-def test_walk_goes_back_to_a_frame(browser: Browser, exhibition: Exhibition) -> None:
+def test_walk_goes_back_to_a_frame(browser: Browser, sample_site: SampleSite) -> None:
     """A tree that the visitor stopped at a level shows that one again after the walk."""
-    with opened(browser, exhibition.address) as page:
+    with opened(browser, sample_site.address) as page:
         figure = page.locator("#hierarchy")
         slide(page, "hierarchy", 6)
         expect(figure.locator(".readout")).to_contain_text(f"k = {LEVELS - 6} ")
@@ -631,10 +629,10 @@ def test_walk_goes_back_to_a_frame(browser: Browser, exhibition: Exhibition) -> 
         assert page.evaluate("document.querySelector('#hierarchy video').paused")
 
 
-def test_walk_and_the_button_for_motion(browser: Browser, exhibition: Exhibition) -> None:
+def test_walk_and_the_button_for_motion(browser: Browser, sample_site: SampleSite) -> None:
     """What the button says while a tree is walked in holds afterwards, and after a reload."""
     playing = "!document.querySelector('#hierarchy video').paused"
-    with opened(browser, exhibition.address) as page:
+    with opened(browser, sample_site.address) as page:
         page.locator("#hierarchy .stage").scroll_into_view_if_needed()
         until(page, playing)
         page.locator("#hierarchy .node").nth(3).hover()
@@ -653,9 +651,9 @@ def test_walk_and_the_button_for_motion(browser: Browser, exhibition: Exhibition
         until(page, playing)
 
 
-def test_walk_where_nothing_moves(browser: Browser, exhibition: Exhibition) -> None:
+def test_walk_where_nothing_moves(browser: Browser, sample_site: SampleSite) -> None:
     """Under reduced motion a walk starts nothing and fetches no film."""
-    with opened(browser, exhibition.address, **CALM) as page:
+    with opened(browser, sample_site.address, **CALM) as page:
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         page.locator("#hierarchy .node").last.hover()
@@ -668,13 +666,13 @@ def test_walk_where_nothing_moves(browser: Browser, exhibition: Exhibition) -> N
         assert not [url for url in asked if url.endswith(".mp4")]
 
 
-def test_branch_plays_to_its_end(browser: Browser, exhibition: Exhibition) -> None:
+def test_branch_plays_to_its_end(browser: Browser, sample_site: SampleSite) -> None:
     """Played in the viewer, a branch comes to its last level, rests there and starts anew."""
-    with opened(browser, exhibition.address) as page:
+    with opened(browser, sample_site.address) as page:
         page.locator("#hierarchy .stage").scroll_into_view_if_needed()
         until(page, "document.querySelector('#hierarchy video').currentTime > 0.3")
         page.locator("#hierarchy .node").nth(1).click()
-        dialog = page.get_by_role("dialog", name="Generation 1, picture 1: levels 20, 18 to 13")
+        dialog = page.get_by_role("dialog", name="Generation 1, picture 1: levels 20 to 13")
         expect(dialog.locator(".readout")).to_contain_text("k = 13 ")
         until(page, f"Math.abs({LARGE} - {shade(LEVELS - 13)}) < 5")
         dialog.locator(".play").click()
@@ -689,10 +687,10 @@ def test_branch_plays_to_its_end(browser: Browser, exhibition: Exhibition) -> No
         until(page, "document.querySelector('#hierarchy video').currentTime > 1.2")
 
 
-def test_names_tell_which_figure(browser: Browser, exhibition: Exhibition) -> None:
+def test_names_tell_which_figure(browser: Browser, sample_site: SampleSite) -> None:
     """Out of their place, buttons, downloads and what unfolds say which figure is theirs."""
-    with opened(browser, exhibition.address, **CALM) as page:
-        figures = page.locator(".exhibit:has(#trajectories), .exhibit:has(#chart)")
+    with opened(browser, sample_site.address, **CALM) as page:
+        figures = page.locator(".figure:has(#trajectories), .figure:has(#chart)")
         names = figures.locator("button.play, .downloads a, summary").evaluate_all(
             "all => all.map(element => element.getAttribute('aria-label'))"
         )
@@ -703,17 +701,18 @@ def test_names_tell_which_figure(browser: Browser, exhibition: Exhibition) -> No
         ]
 
 
-def test_interpolation_goes_by_points(browser: Browser, exhibition: Exhibition) -> None:
+def test_interpolation_goes_by_points(browser: Browser, sample_site: SampleSite) -> None:
     """Its slider runs over the points; on the way back it runs back."""
-    with opened(browser, exhibition.address, **CALM) as page:
+    with opened(browser, sample_site.address, **CALM) as page:
         slider = page.locator("#interpolation .slider")
         assert slider.get_attribute("max") == str(POINTS - 1)
         slider.press("End")
-        expect(slider).to_have_attribute("aria-valuetext", f"point {POINTS} of {POINTS}")
+        told = f"point {POINTS} of {POINTS}, level 0, blur 0 pixels"
+        expect(slider).to_have_attribute("aria-valuetext", told)
         wait_for_shade(page, "interpolation", POINTS - 1)
         slider.press("ArrowLeft")
         readout = page.locator("#interpolation .readout")
-        expect(readout).to_have_text(f"point {POINTS - 1} of {POINTS}")
+        expect(readout).to_have_text(f"point {POINTS - 1} of {POINTS} k = 0 σB = 0 px")
         wait_for_shade(page, "interpolation", POINTS - 2)
         page.reload()
         page.locator("#interpolation .play").click()
@@ -724,11 +723,11 @@ def test_interpolation_goes_by_points(browser: Browser, exhibition: Exhibition) 
         wait_for_shade(page, "interpolation", 6)
 
 
-def test_film_for_dark_pages(browser: Browser, exhibition: Exhibition) -> None:
+def test_film_for_dark_pages(browser: Browser, sample_site: SampleSite) -> None:
     """On a dark page only the dark film and the dark poster of a tree are fetched, and on change
     the other.
     """
-    with opened(browser, exhibition.address, color_scheme="dark", **CALM) as page:
+    with opened(browser, sample_site.address, color_scheme="dark", **CALM) as page:
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         page.locator("#hierarchy").scroll_into_view_if_needed()
@@ -747,9 +746,9 @@ def test_film_for_dark_pages(browser: Browser, exhibition: Exhibition) -> None:
         )
 
 
-def test_bibtex_is_copied(browser: Browser, exhibition: Exhibition) -> None:
+def test_bibtex_is_copied(browser: Browser, sample_site: SampleSite) -> None:
     """The button copies the entry and says so, where screen readers hear it."""
-    with opened(browser, exhibition.address, permissions=["clipboard-read"]) as page:
+    with opened(browser, sample_site.address, permissions=["clipboard-read"]) as page:
         page.get_by_role("button", name="Copy BibTeX").click()
         expect(page.get_by_role("status")).to_have_text("Copied.")
         text = page.evaluate("navigator.clipboard.readText()")
@@ -757,9 +756,9 @@ def test_bibtex_is_copied(browser: Browser, exhibition: Exhibition) -> None:
         assert text == page.locator(".bibtex code").inner_text()
 
 
-def test_keyboard_reaches_everything(browser: Browser, exhibition: Exhibition) -> None:
+def test_keyboard_reaches_everything(browser: Browser, sample_site: SampleSite) -> None:
     """Tab stops at every control and link that is seen, in their order, and each can be seen."""
-    with opened(browser, exhibition.address, **CALM) as page:
+    with opened(browser, sample_site.address, **CALM) as page:
         wanted = page.evaluate(
             "[...document.querySelectorAll('a, button, input, summary, [tabindex=\"0\"]')]"
             ".filter(e => e.tabIndex >= 0 && e.checkVisibility()).map((e, i) => e.dataset.stop = i)"
@@ -773,9 +772,9 @@ def test_keyboard_reaches_everything(browser: Browser, exhibition: Exhibition) -
         assert visited == wanted
 
 
-def test_print(browser: Browser, exhibition: Exhibition, tmp_path: Path) -> None:
+def test_print(browser: Browser, sample_site: SampleSite, tmp_path: Path) -> None:
     """On paper there are words, posters and captions, and nothing that only works on a screen."""
-    with opened(browser, exhibition.address) as page:
+    with opened(browser, sample_site.address) as page:
         page.emulate_media(media="print")
         for name in (".scrubber", ".motion", ".contents", ".menu", ".downloads"):
             expect(page.locator(name).first).to_be_hidden()

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from sitegen.figures.hierarchy.spec import GROWTH
-from sitegen.figures.view_parts import clip_view, sequence, whole
-from sitegen.figures.views import Clip, Node
+from sitegen.figures.views import Clip, Node, clip_view, sequence, whole
 from sitegen.media.manifest import Media, Record
 
 
@@ -46,11 +44,9 @@ def _branch(node: Node, places: Mapping[tuple[int, int], Node]) -> tuple[Node, .
 
 
 def _timed(node: Node, levels: Sequence[int]) -> Node:
-    """A node with the frames at which its picture is there in full, by the level of each frame."""
-    begin, end = node.from_level + 1, node.to_level
-    whole = begin - max(1, round(GROWTH * (begin - end)))
-    first = max(sum(level >= whole for level in levels) - 1, 0) if node.depth else 0
-    last = sum(level >= end for level in levels) - 1
+    """A node with the frames that show its own levels, by the level of each frame."""
+    first = sum(level > node.from_level for level in levels)
+    last = sum(level >= node.to_level for level in levels) - 1
     return replace(node, first=first, last=max(first, last))
 
 

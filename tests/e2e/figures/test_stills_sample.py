@@ -54,7 +54,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
 
 def render_job(sources: Sources, kind: str, root: Path = Path(), **spec: Any) -> RenderJob:
     """Prepare a figure of the model `heat`."""
-    made = figure_kinds()[kind].spec(model="heat", **spec)  # type: ignore[call-arg]
+    made = figure_kinds()[kind].spec(model="heat", **spec)
     return FigureRenderer(sources, CPU).render_job(
         Figure(kind, "id", made, "", None, SourceLocation("a.md", 1), root)
     )

@@ -10,8 +10,17 @@ import pytest
 from sitegen.figures.hierarchy.drawing import Layout
 from sitegen.figures.hierarchy.sample import nodes
 from sitegen.figures.registry import figure_view
-from sitegen.figures.view_parts import front_picture, scale, size
-from sitegen.figures.views import Cells, Clip, Maker, Node, Picture, Still
+from sitegen.figures.views import (
+    Cells,
+    Clip,
+    Maker,
+    Node,
+    Picture,
+    Still,
+    front_picture,
+    scale,
+    size,
+)
 from sitegen.media.manifest import Media, MediaFile, ModelRef, Record
 
 
@@ -23,6 +32,7 @@ def file(path: str, width: int, height: int, frames: int | None = None) -> Media
 
 def clip(
     parameters: dict[str, Any] | None = None,
+    kind: str = "trajectories",
     native: tuple[int, int] = (168, 168),
     factor: int = 2,
     frames: int = 3,
@@ -38,7 +48,7 @@ def clip(
     }
     levels = more.pop("levels", (2, 1, 0))
     model = ModelRef("mnist", "1" * 64)
-    record = Record("trajectories", (model,), 7, parameters or {}, levels, files)
+    record = Record(kind, (model,), 7, parameters or {}, levels, files)
     shown = figure_view(Media("a", "index.html", "Alt", "Caption", record, **more), "index.html")
     assert isinstance(shown, Clip)
     return shown
@@ -90,10 +100,10 @@ def test_scale(sigma: float, text: str) -> None:
 def test_interpolation_has_points() -> None:
     """A clip that goes there and back is scrubbed by its points, if they fit its frames."""
     way = {"points": 5, "hold": 2, "panels": ["DDPM", "IHDM"]}
-    shown = clip(way, frames=14)
-    assert (shown.steps.points, shown.steps.hold, shown.steps.levels) == (5, 2, "")
+    shown = clip(way, "interpolation", frames=14)
+    assert (shown.steps.points, shown.steps.hold) == (5, 2)
     assert shown.panels == ("DDPM", "IHDM")
-    assert clip({**way, "hold": 3}, frames=14).steps.points == 0
+    assert clip({**way, "hold": 3}, "interpolation", frames=14).steps.points == 0
 
 
 def test_cells_in_pixels_of_the_film() -> None:
@@ -109,36 +119,35 @@ def test_cells_in_pixels_of_the_film() -> None:
 def test_odd_places_leave_the_control_out(odd: dict[str, Any]) -> None:
     """Whatever is noted amiss makes no page fail."""
     assert clip(odd).cells is None
-    assert clip({"nodes": [odd, 3], "panels": 4}).nodes == ()
+    assert clip({"nodes": [odd, 3], "panels": 4}, "hierarchy").nodes == ()
 
 
 def test_nodes() -> None:
     """The pictures of a tree stand where they were noted, and have arrows from their parents."""
     node = {"depth": 1, "index": 0, "x": 2, "y": 4, "size": 84, "from_level": 9, "to_level": 5}
     root = {**node, "depth": 0, "x": -200, "y": 104, "from_level": 9, "to_level": 9}
-    assert clip({"nodes": [node]}).nodes == (Node(1, 0, 2, 4, 84, 9, 5, shown=((2, 2),)),)
-    arrows = [each.arrow for each in clip({"nodes": [root, node]}).nodes]
+    alone = Node(1, 0, 2, 4, 84, 9, 5, shown=((2, 2),))
+    assert clip({"nodes": [node]}, "hierarchy").nodes == (alone,)
+    arrows = [each.arrow for each in clip({"nodes": [root, node]}, "hierarchy").nodes]
     assert arrows == ["", "M-116,146C-57,146 -57,46 2,46H2"]
 
 
 def test_nodes_know_their_frames() -> None:
-    """A picture of a tree is there in full from its first frame on, and is finished at its last."""
+    """A picture of a tree is there from its first frame on, and is finished at its last: on the
+    way from the root to a leaf no level is left out.
+    """
     tree = Layout(40, (40, 27, 18), 28, (0, 0, 0), (255, 255, 255))
     levels = (40, 40, *(level for level in range(40, -1, -1) for _ in range(2)), 0, 0)
-    shown = clip({"nodes": nodes(tree)}, frames=len(levels), levels=levels)
+    shown = clip({"nodes": nodes(tree)}, "hierarchy", frames=len(levels), levels=levels)
     assert len(shown.nodes) == 15
     for node in shown.nodes:
         assert tree.generation(levels[node.last]) == node.depth
         assert levels[node.last] == node.to_level
         assert node.last == len(levels) - 1 or levels[node.last + 1] == node.to_level - 1
-        if node.depth:
-            assert tree.reveal(levels[node.first])[1] == 1
-            assert tree.reveal(levels[node.first] + 1)[1] < 1
-            assert node.shown[-1] == (levels[node.first], node.to_level)
-            assert len(node.shown) == node.depth + 1
-        else:
-            assert node.shown == ((40, 40),)
-            assert node.first == 0
+        assert levels[node.first] == node.from_level
+        assert node.first == 0 or levels[node.first - 1] == node.from_level + 1
+        assert node.shown[-1] == (node.from_level, node.to_level)
+        assert len(node.shown) == node.depth + 1
 
 
 def test_dark_and_strip() -> None:
