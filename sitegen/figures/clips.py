@@ -34,7 +34,8 @@ def noise_std_of(spec: FigureSpec, card: ModelCard) -> float:
 
 def made_with(figure: Figure, noise_std: float, **more: Any) -> dict[str, Any]:
     """Everything that a figure was made with, for the manifest: its spec, δ, and what else."""
-    return {**spec_json(figure), "sampling_noise_std": noise_std, **more}
+    values = {**spec_json(figure), "sampling_noise_std": noise_std, **more}
+    return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
 
 
 def displayed(trajectory: Trajectory, show: str) -> Iterator[NDArray[np.float32]]:

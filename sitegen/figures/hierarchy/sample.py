@@ -39,7 +39,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
         parameters=made_with(
             figure,
             noise_std,
-            splits=list(layout.splits),
+            splits=layout.splits,
             fps=fps,
             factor=layout.factor,
             nodes=nodes(layout),

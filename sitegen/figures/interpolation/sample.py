@@ -50,9 +50,8 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
         parameters=made_with(
             figure,
             noise_std_of(spec, card),
-            samples=list(spec.samples),
             fps=fps,
-            panels=list(labels),
+            panels=labels,
             factor=panels.factor,
         ),
         clips={"": ClipSource(clip_spec(card.image_size, fps), _frames(panels, found, spec))},

@@ -53,7 +53,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     }
     return RenderJob(
         levels=(),
-        parameters=made_with(figure, noise_std, shown=list(levels)),
+        parameters=made_with(figure, noise_std, shown=levels),
         steps=card.levels + 1,
         work=_watch(trajectory, spec.show, frozenset(levels), seen),
         stills={"image": draw},
