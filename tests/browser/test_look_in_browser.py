@@ -271,6 +271,9 @@ def test_on_paper(browser: Browser, sample_site: SampleSite, scheme: Any) -> Non
         assert colours[1:] == [["rgb(29, 33, 48)", "rgba(0, 0, 0, 0)"]] * 2
         for name in (".numbers", ".origin", ".scrubber", ".motion", ".downloads"):
             assert not page.locator(name).first.is_visible(), name
+        breaks = "e => getComputedStyle(e).breakInside"
+        assert page.locator("#hierarchy").evaluate(breaks) == "auto"  # words fill the page below
+        assert page.locator("#hierarchy .frame").evaluate(breaks) == "avoid"
         stage = page.locator("#hierarchy .stage")
         assert pixels(stage)[2, 2].min() > 240
         assert stage.evaluate("e => e.getBoundingClientRect().height") < 260

@@ -16,8 +16,12 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser
 
+from sitegen.content.pages import read_pages
+from sitegen.html.render import MISSING, render_site
+from sitegen.media.manifest import Manifest
 from tests.conftest import SampleSite
 from tests.support.browsing import opened, until, watch
+from tests.support.fabricated import make_site
 from tests.support.sample_site import build_sample
 
 PAGES = ("index.html", "second/index.html")
@@ -72,6 +76,19 @@ def test_missing_page_at_any_depth(browser: Browser, sample_site: SampleSite, pa
     assert all(line.startswith("200 ") for line in asked[1:])
     page.get_by_role("link").click()
     assert page.url == sample_site.address
+    page.close()
+
+
+def test_missing_page_without_an_address(browser: Browser, tmp_path: Path) -> None:
+    """Where nobody knows where the site begins, the page has its look all the same, from itself."""
+    site = make_site(tmp_path, 'title = "T"')
+    html = render_site(site, read_pages(site), Manifest(()))[MISSING]
+    page = browser.new_page()
+    troubles, asked = watch(page)
+    page.route("**/*", lambda route: route.fulfill(body=html, content_type="text/html"))
+    page.goto("https://project.example/paper/nothing/here")
+    assert page.locator(".banner").evaluate("e => getComputedStyle(e).display") == "grid"
+    assert (troubles, len(asked)) == ([], 1)
     page.close()
 
 
