@@ -14,7 +14,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page
 
 from tests.conftest import SampleSite
-from tests.support.browsing import opened, until
+from tests.support.browsing import box_of, opened, until
 
 CALM: dict[str, Any] = {"reduced_motion": "reduce"}
 
@@ -124,8 +124,7 @@ def test_type_of_twice_the_size(
         )
         assert page.evaluate("document.querySelector('.skip').getBoundingClientRect().bottom") <= 0
         for icon in (".play .icon", ".button .icon"):
-            box = page.locator(icon).first.bounding_box()
-            assert box is not None
+            box = box_of(page.locator(icon).first)
             assert box["width"] == pytest.approx(40, abs=2)
         page.locator(".lens").first.focus()
         page.keyboard.press("Enter")
@@ -155,15 +154,13 @@ def test_what_stands_in_line(browser: Browser, sample_site: SampleSite) -> None:
     with opened(browser, sample_site.address, **CALM) as page:
         page.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true })")
         left, right = words(page, "main > p")[:2]
-        rule = page.locator("footer").bounding_box()
-        assert rule is not None
+        rule = box_of(page.locator("footer"))
         assert rule["x"] == pytest.approx(left, abs=1)
         assert rule["x"] + rule["width"] >= right
         table = words(page, ".numbers table")
         assert sum(table[:2]) == pytest.approx(1280, abs=2)
         assert words(page, ".result")[2] > words(page, "#chart .downloads")[3] + 20
-        code = page.locator(".bibtex .scroll").bounding_box()
-        assert code is not None
+        code = box_of(page.locator(".bibtex .scroll"))
         assert words(page, ".bibtex code")[1] < code["x"] + code["width"] - 15
         frame = page.locator("#trajectories .scrubber").bounding_box()
         level, sigma = (
@@ -172,8 +169,7 @@ def test_what_stands_in_line(browser: Browser, sample_site: SampleSite) -> None:
         assert frame is not None
         assert sigma[1] == pytest.approx(frame["x"] + frame["width"], abs=1)
         assert 5 < sigma[0] - level[1] < 20
-        names = page.locator("#interpolation .panels").bounding_box()
-        assert names is not None
+        names = box_of(page.locator("#interpolation .panels"))
         assert names["width"] <= 1  # the clip has them in it
 
 
@@ -190,12 +186,10 @@ def test_menu_of_many_pages(browser: Browser, sample_site: SampleSite) -> None:
     with opened(browser, f"{sample_site.address}second/", **NARROW) as page:
         page.locator(".menu ul").evaluate(fill)
         menu = page.locator(".menu")
-        box = menu.bounding_box()
-        assert box is not None
+        box = box_of(menu)
         assert box["height"] < 60
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        here = page.locator(".menu [aria-current]").bounding_box()
-        assert here is not None
+        here = box_of(page.locator(".menu [aria-current]"))
         assert here["x"] >= 0
         assert here["x"] + here["width"] <= 390
         for _ in range(6):
@@ -205,8 +199,7 @@ def test_menu_of_many_pages(browser: Browser, sample_site: SampleSite) -> None:
         assert focused is not None
         assert 0 <= focused["x"] < here["x"]
         page.set_viewport_size({"width": 1280, "height": 800})
-        box = menu.bounding_box()
-        assert box is not None
+        box = box_of(menu)
         assert box["height"] < 90
 
 
@@ -236,8 +229,7 @@ def test_button_for_motion_covers_nothing(
 def test_words_in_drawings_on_a_phone(browser: Browser, sample_site: SampleSite) -> None:
     """A drawing keeps a size at which its words can be read, and scrolls by keyboard, too."""
     with opened(browser, sample_site.address, **NARROW) as page:
-        box = page.locator(".still img").bounding_box()
-        assert box is not None
+        box = box_of(page.locator(".still img"))
         assert box["width"] >= 480
         scroll = page.locator(".scroll:has(> .still)")
         assert scroll.evaluate("e => e.scrollWidth > e.clientWidth")

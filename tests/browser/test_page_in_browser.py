@@ -20,7 +20,7 @@ from sitegen.content.pages import read_pages
 from sitegen.html.render import MISSING, render_site
 from sitegen.media.manifest import Manifest
 from tests.conftest import SampleSite
-from tests.support.browsing import opened, until, watch
+from tests.support.browsing import box_of, opened, until, watch
 from tests.support.fabricated import make_site
 from tests.support.sample_site import build_sample
 
@@ -161,8 +161,7 @@ def test_room_before_the_poster(browser: Browser, sample_site: SampleSite) -> No
     page = browser.new_page(viewport={"width": 390, "height": 800})
     page.route("**/*.{webp,mp4}", lambda route: route.abort())
     page.goto(sample_site.address)
-    box = page.locator(".clip").first.bounding_box()
-    assert box is not None
+    box = box_of(page.locator(".clip").first)
     assert box["width"] == pytest.approx(box["height"], abs=0.1)
     assert box["width"] == pytest.approx(350, abs=1)
     page.close()
@@ -175,8 +174,7 @@ def test_skip_link(browser: Browser, sample_site: SampleSite) -> None:
     page.keyboard.press("Tab")
     skip = page.locator(":focus")
     assert skip.inner_text() == "Skip to the content"
-    box = skip.bounding_box()
-    assert box is not None
+    box = box_of(skip)
     assert box["y"] >= 0
     page.close()
 

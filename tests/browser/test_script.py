@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from sitegen.figures.views import scale
 from tests.conftest import SampleSite
-from tests.support.browsing import opened, until
+from tests.support.browsing import box_of, opened, until
 from tests.support.sample_site import (
     COUNT,
     DARK,
@@ -219,8 +219,7 @@ def test_the_button_for_motion_comes_early(browser: Browser, sample_site: Sample
             if page.locator(".motion:focus").count():
                 break
         expect(page.locator(".motion")).to_be_focused()
-        box = page.locator(".motion").bounding_box()
-        assert box is not None
+        box = box_of(page.locator(".motion"))
         assert box["x"] > 1000
         assert box["y"] > 700
 
@@ -342,8 +341,7 @@ def test_sample_is_shown_large(browser: Browser, sample_site: SampleSite) -> Non
     """A click opens the sample under it, drawn from the clip; its scrubber moves both."""
     with opened(browser, sample_site.address, **CALM) as page:
         stage = page.locator("#trajectories .stage")
-        box = stage.bounding_box()
-        assert box is not None
+        box = box_of(stage)
         x, y = box["width"] * 0.4, box["height"] * 0.9  # the first of the centred row
         until(page, "document.querySelector('#trajectories img').complete")
         stage.click(position={"x": x, "y": y})
@@ -597,9 +595,7 @@ def test_walked_tree_is_whole(browser: Browser, sample_site: SampleSite, way: st
             page.keyboard.press("End")
         until(page, "document.querySelector('#hierarchy video').paused")
         assert page.evaluate(time) < 1.6  # the last picture is not there yet in the clip
-        box, area = node.bounding_box(), stage.bounding_box()
-        assert box is not None
-        assert area is not None
+        box, area = box_of(node), box_of(stage)
         x, y = (round(box[axis] - area[axis] + box["width"] * 0.8) for axis in ("x", "y"))
         assert abs(int(bright(stage.screenshot())[y, x]) - shade(LEVELS)) < 5
         assert words_of(figure) == "k = 0 σB = 0 px"

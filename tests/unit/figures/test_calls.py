@@ -214,6 +214,9 @@ def test_every_argument_is_explained(kind: str) -> None:
     assert all((field.description or "").endswith(".") for field in fields.values())
 
 
+DIGITS, ONE = replace(GREY, subject="handwritten digits"), replace(GREY, levels=1)
+
+
 @pytest.mark.parametrize(
     ("kind", "arguments", "card", "words"),
     [
@@ -221,79 +224,62 @@ def test_every_argument_is_explained(kind: str) -> None:
             "trajectories",
             {},
             GREY,
-            "36 samples of the model mnist forming out of flat grey squares over 100 steps",
+            "36 samples of the model mnist forming out of flat grey squares",
         ),
+        ("trajectories", {}, DIGITS, "36 handwritten digits forming out of flat grey squares over"),
+        ("trajectories", {}, COLOUR, "out of flat squares of one colour over 100 steps"),
+        ("trajectories", {"count": 1}, ONE, "One sample of the model mnist forming out of a flat"),
+        ("trajectories", {"count": 1}, ONE, "out of a flat grey square over one step"),
         (
-            "trajectories",
-            {"count": 4},
-            replace(COLOUR, subject="pieces of clothing"),
-            "4 pieces of clothing forming out of flat squares of one colour over 100 steps",
-        ),
-        (
-            "trajectories",
-            {"count": 1},
-            replace(GREY, levels=1),
-            "One sample of the model mnist forming out of a flat grey square over one step",
+            "shared_initial_state",
+            {},
+            DIGITS,
+            "36 handwritten digits forming out of one and the same",
         ),
         (
             "shared_initial_state",
-            {"count": 96, "columns": 9},
-            replace(GREY, subject="handwritten digits"),
-            "96 handwritten digits forming out of one and the same flat grey square over 100 steps",
+            {},
+            GREY,
+            "out of one and the same flat grey square over 100 steps",
         ),
         (
             "shared_noise",
             {},
             GREY,
-            "5 samples of the model mnist forming over 100 steps; all share their noise, and begin "
-            "from flat grey squares of different brightness. In the strip those squares, u_K, are "
-            "the first row, and the samples, u_0, stand below",
+            "5 samples of the model mnist forming over 100 steps; all share",
         ),
+        ("shared_noise", {}, GREY, "and begin from flat grey squares of different brightness. In"),
         (
             "shared_noise",
             {"rows": 3},
             COLOUR,
-            "3 rows of 5 samples of the model mnist forming over 100 steps; those of a row share "
-            "their noise, and begin from flat squares of different colour. In the strip those "
-            "squares, u_K, are the first row, and the samples, u_0, stand below",
+            "3 rows of 5 samples of the model mnist forming over",
         ),
+        ("shared_noise", {"rows": 3}, COLOUR, "those of a row share their noise, and begin from"),
+        ("shared_noise", {}, COLOUR, "begin from flat squares of different colour. In the strip"),
         (
             "hierarchy",
             {},
-            GREY,
-            "A tree of the model mnist that grows from left to right over 100 steps: one flat grey "
-            "square splits into 2, 4 and then 8 pictures, which share their coarse shape as long "
-            "as they share their branch",
+            DIGITS,
+            "flat grey square splits into 2, 4 and then 8 handwritten digits",
         ),
-        (
-            "hierarchy",
-            {"leaves": 2},
-            replace(COLOUR, subject="cats"),
-            "A tree of the model mnist that grows from left to right over 100 steps: one flat "
-            "square of one colour splits into 2 cats, which share their coarse shape as long as "
-            "they share their branch",
-        ),
+        ("hierarchy", {"leaves": 2}, COLOUR, "square of one colour splits into 2 pictures, which"),
         (
             "interpolation",
             {},
             GREY,
-            "With the model mnist a sample changes into another and back, in 110 images",
+            "With the model mnist a sample changes into another and back, in",
         ),
-        (
-            "interpolation",
-            {"ddpm": "mnist-ddpm", "samples": [0, 1, 2, 3]},
-            GREY,
-            "Three panels side by side: in each 2 samples change into others and back, with the "
-            "model mnist, with the full latent of the DDPM mnist-ddpm, and with DDIM, in 110 "
-            "images",
-        ),
+        ("interpolation", {"samples": [0, 1, 2, 3]}, GREY, "2 samples change into others and back"),
+        ("interpolation", {"ddpm": "mnist-ddpm"}, GREY, "Three panels side by side: in each a"),
+        ("interpolation", {"ddpm": "mnist-ddpm"}, GREY, "with the full latent of the DDPM mnist-d"),
     ],
 )
 def test_descriptions(kind: str, arguments: Any, card: ModelCard, words: str) -> None:
     """The text alternative says what is to be seen, of what where the card says it, and its look:
     flat states are grey or of one colour, as the model is.
     """
-    assert call("mnist", kind=kind, **arguments).spec.describe(card) == words
+    assert words in call("mnist", kind=kind, **arguments).spec.describe(card)
 
 
 @pytest.mark.parametrize(

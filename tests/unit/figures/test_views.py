@@ -166,19 +166,6 @@ def test_dark_and_strip() -> None:
     assert {download.size for download in shown.downloads} == {"1.2 MB"}
 
 
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [(7.094e-09, "7.094 × 10⁻⁹"), (1e20, "1 × 10²⁰"), (0.12345, "0.1235"), (0.5, "0.5"), (3, "3")],
-)
-def test_numbers_for_readers(value: float, words: str) -> None:
-    """No number is written as a computer would."""
-    table: Any = {"caption": "T", "columns": ["N"], "rows": [[value]]}
-    record = Record("spectra", (), 0, {}, (), {"image": file("p.svg", 9, 4)}, {"tables": [table]})
-    shown = figure_view(Media("p", "index.html", "Alt", "", record), "index.html")
-    assert shown.results is not None
-    assert shown.results.tables[0].rows == ((words,),)
-
-
 def test_origin() -> None:
     """How it was made: models, seed, noise, the command, and every other parameter in words."""
     noted = {
@@ -205,39 +192,34 @@ def test_origin() -> None:
     assert half.command == "sitegen build --only a --precision bfloat16"
 
 
-def test_still_with_numbers() -> None:
-    """A still shows its picture, and what was measured as words."""
-    image = {"image": file("p.svg", 900, 400)}
-    table: Any = {"caption": "T", "columns": ["r", "a"], "rows": [["1", 0.123456], ["2", None]]}
-    record = Record("spectra", (), 0, {}, (), image, {"tables": [table, 3], "summary": "S."})
-    shown = figure_view(Media("p", "more/index.html", "Alt", "", record), "more/index.html")
+def still(uri: str = "index.html", **results: Any) -> Still:
+    """What a page shows of a chart with these results."""
+    record = Record("spectra", (), 0, {}, (), {"image": file("p.svg", 900, 400)}, results)
+    shown = figure_view(Media("p", uri, "Alt", "", record), uri)
     assert isinstance(shown, Still)
-    assert shown.picture == Picture("../media/p.svg", 900, 400)
-    assert shown.wide
-    assert [download.label for download in shown.downloads] == ["SVG"]
-    assert shown.results is not None
-    assert shown.results.summary == "S."
-    assert [t.rows for t in shown.results.tables] == [(("1", "0.1235"), ("2", "–"))]
+    return shown
 
 
-def test_numbers_on_the_point() -> None:
-    """Columns of numbers alone are told, and have blanks behind them; words stay as they are."""
+def test_still_with_numbers() -> None:
+    """A still shows its picture, and what was measured as words: no number as a computer writes
+    it, columns of numbers alone set on the point, words as they are.
+    """
     rows: Any = [
         ["IHDM", 0, 1.25, "1 [0, 2]", 1e-9],
-        ["DDPM", 20, 10, "–", 0.5],
-        ["d", 3, None, "", 1],
+        ["DDPM", 20, 10, "–", 0.12345],
+        ["d", 3, None, "", 1e20],
     ]
-    record = Record(
-        "spectra", (), 0, {}, (), {"image": file("p.svg", 9, 4)}, {"tables": [{"rows": rows}]}
-    )
-    shown = figure_view(Media("p", "index.html", "Alt", "", record), "index.html")
-    assert isinstance(shown, Still)
+    shown = still("more/index.html", tables=[{"rows": rows}, 3], summary="S.")
+    assert shown.picture == Picture("../media/p.svg", 900, 400)
+    assert (shown.wide, [download.label for download in shown.downloads]) == (True, ["SVG"])
     assert shown.results is not None
+    assert shown.results.summary == "S."
     (table,) = shown.results.tables
     assert table.numeric == (1, 2, 4)
     assert [row[1] for row in table.rows] == ["0", "20", "3"]
     assert [row[2] for row in table.rows] == ["1.25", "10\u2008\u2007\u2007", "–"]
-    assert [row[4] for row in table.rows] == ["1 × 10⁻⁹", "0.5", "1"]
+    assert [row[4] for row in table.rows] == ["1 × 10⁻⁹", "0.1235", "1 × 10²⁰"]
+    assert still().results is None
 
 
 def test_front_picture() -> None:
