@@ -12,9 +12,8 @@ from sitegen.build.pictures import draw
 from sitegen.build.plan import PlannedFigure
 from sitegen.config.schema import Site
 from sitegen.content.pages import Page
-from sitegen.html.heads import FRONT
+from sitegen.html.heads import FRONT, webmap
 from sitegen.html.render import posters_behind, render_site
-from sitegen.html.sitemap import webmap
 from sitegen.html.theme import site_theme
 from sitegen.media.manifest import Manifest, Media, MediaFile, Record
 

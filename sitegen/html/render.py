@@ -22,9 +22,8 @@ from sitegen.core.urls import relative
 from sitegen.figures.base import Figure
 from sitegen.figures.registry import figure_view
 from sitegen.figures.views import Clip, Picture, Still, front_picture
-from sitegen.html.bibtex import bibtex
 from sitegen.html.embeds import embed_view
-from sitegen.html.heads import FRONT, POLICY, base_address, head, paper
+from sitegen.html.heads import FRONT, POLICY, base_address, bibtex, head, paper
 from sitegen.html.theme import ICON, STYLESHEET, Theme, site_theme
 from sitegen.html.views import (
     DrawnPictures,

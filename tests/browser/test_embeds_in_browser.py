@@ -218,19 +218,3 @@ def test_pictures_keep_their_place(browser: Browser, built: Path) -> None:
     assert box["width"] <= 390
     assert box["width"] / box["height"] == pytest.approx(4, abs=0.05)
     context.close()
-
-
-def test_far_pictures_wait(visit: Visit) -> None:
-    """What stands far down is not asked for before a reader comes near."""
-    visit.page.goto(f"{SITE}more/index.html")
-    lazy = visit.page.evaluate("[...document.querySelectorAll('main img')].map(i => i.loading)")
-    assert lazy == ["auto"] * 4 + ["lazy"] * (len(lazy) - 4)
-
-
-def test_turned_pictures_are_turned(built: Path) -> None:
-    """The pictures of this test are what it says: on their sides, but for GIF, which cannot be."""
-    for suffix in FORMATS.values():
-        (path,) = (built / "media").glob(f"turned-*.{suffix}")
-        with Image.open(path) as image:
-            turn = image.getexif().get(0x0112)
-        assert turn == (None if suffix == "gif" else 6)

@@ -25,31 +25,30 @@ def pixels(place: Locator) -> NDArray[np.float64]:
     return np.asarray(shot.convert("RGB"), dtype=np.float64)
 
 
-def test_veil_over_a_tree(browser: Browser, sample_site: SampleSite) -> None:
+def test_veil_over_a_tree(calm: Page) -> None:
     """What a branch shares stays as it is; over all else lies one even veil, also on the arrows."""
-    with opened(browser, sample_site.address, **CALM) as page:
-        stage = page.locator("#hierarchy .stage")
-        stage.scroll_into_view_if_needed()
-        until(page, "document.querySelector('#hierarchy .stage img').naturalWidth > 0")
-        before = pixels(stage)
-        page.locator("#hierarchy .node").nth(7).evaluate("e => e.focus({focusVisible: false})")
-        after = pixels(stage)
-        boxes: list[list[int]] = page.locator("#hierarchy .node").evaluate_all(
-            """nodes => nodes.map(node => {
-                const [box, all] = [node, node.parentElement].map(e => e.getBoundingClientRect());
-                return [box.left - all.left, box.top - all.top, box.width].map(Math.round);
-            })"""
-        )
+    stage = calm.locator("#hierarchy .stage")
+    stage.scroll_into_view_if_needed()
+    until(calm, "document.querySelector('#hierarchy .stage img').naturalWidth > 0")
+    before = pixels(stage)
+    calm.locator("#hierarchy .node").nth(7).evaluate("e => e.focus({focusVisible: false})")
+    after = pixels(stage)
+    boxes: list[list[int]] = calm.locator("#hierarchy .node").evaluate_all(
+        """nodes => nodes.map(node => {
+            const [box, all] = [node, node.parentElement].map(e => e.getBoundingClientRect());
+            return [box.left - all.left, box.top - all.top, box.width].map(Math.round);
+        })"""
+    )
 
-        def seen(number: int, picture: NDArray[np.float64]) -> NDArray[np.float64]:
-            left, top, side = boxes[number]
-            return picture[top + 4 : top + side - 4, left + 4 : left + side - 4]
+    def seen(number: int, picture: NDArray[np.float64]) -> NDArray[np.float64]:
+        left, top, side = boxes[number]
+        return picture[top + 4 : top + side - 4, left + 4 : left + side - 4]
 
-        for shared in (0, 1, 3):  # the root, and its way to the first leaf
-            assert np.abs(seen(shared, after) - seen(shared, before)).max() < 3
-        veiled = 0.22 * before + 0.78 * 255
-        for other in (2, 4, 8, 9, 10, 14):
-            assert np.abs(seen(other, after) - seen(other, veiled)).max() < 3
+    for shared in (0, 1, 3):  # the root, and its way to the first leaf
+        assert np.abs(seen(shared, after) - seen(shared, before)).max() < 3
+    veiled = 0.22 * before + 0.78 * 255
+    for other in (2, 4, 8, 9, 10, 14):
+        assert np.abs(seen(other, after) - seen(other, veiled)).max() < 3
 
 
 INSIDE = """
@@ -149,28 +148,25 @@ def words(page: Page, selector: str) -> list[float]:
     return box
 
 
-def test_what_stands_in_line(browser: Browser, sample_site: SampleSite) -> None:
+def test_what_stands_in_line(calm: Page) -> None:
     """Rules, tables, readouts and code keep to the lines that the eye draws."""
-    with opened(browser, sample_site.address, **CALM) as page:
-        page.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true })")
-        left, right = words(page, "main > p")[:2]
-        rule = box_of(page.locator("footer"))
-        assert rule["x"] == pytest.approx(left, abs=1)
-        assert rule["x"] + rule["width"] >= right
-        table = words(page, ".numbers table")
-        assert sum(table[:2]) == pytest.approx(1280, abs=2)
-        assert words(page, ".result")[2] > words(page, "#chart .downloads")[3] + 20
-        code = box_of(page.locator(".bibtex .scroll"))
-        assert words(page, ".bibtex code")[1] < code["x"] + code["width"] - 15
-        frame = page.locator("#trajectories .scrubber").bounding_box()
-        level, sigma = (
-            words(page, f"#trajectories .readout span:nth-of-type({n})") for n in (1, 2)
-        )
-        assert frame is not None
-        assert sigma[1] == pytest.approx(frame["x"] + frame["width"], abs=1)
-        assert 5 < sigma[0] - level[1] < 20
-        names = box_of(page.locator("#interpolation .panels"))
-        assert names["width"] <= 1  # the clip has them in it
+    calm.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true })")
+    left, right = words(calm, "main > p")[:2]
+    rule = box_of(calm.locator("footer"))
+    assert rule["x"] == pytest.approx(left, abs=1)
+    assert rule["x"] + rule["width"] >= right
+    table = words(calm, ".numbers table")
+    assert sum(table[:2]) == pytest.approx(1280, abs=2)
+    assert words(calm, ".result")[2] > words(calm, "#chart .downloads")[3] + 20
+    code = box_of(calm.locator(".bibtex .scroll"))
+    assert words(calm, ".bibtex code")[1] < code["x"] + code["width"] - 15
+    frame = calm.locator("#trajectories .scrubber").bounding_box()
+    level, sigma = (words(calm, f"#trajectories .readout span:nth-of-type({n})") for n in (1, 2))
+    assert frame is not None
+    assert sigma[1] == pytest.approx(frame["x"] + frame["width"], abs=1)
+    assert 5 < sigma[0] - level[1] < 20
+    names = box_of(calm.locator("#interpolation .panels"))
+    assert names["width"] <= 1  # the clip has them in it
 
 
 NARROW: dict[str, Any] = {"viewport": {"width": 390, "height": 800}, **CALM}
@@ -238,12 +234,11 @@ def test_words_in_drawings_on_a_phone(browser: Browser, sample_site: SampleSite)
         until(page, "document.querySelector('.scroll:has(> .still)').scrollLeft > 0")
 
 
-def test_formulas_are_of_one_kind(browser: Browser, sample_site: SampleSite) -> None:
+def test_formulas_are_of_one_kind(calm: Page) -> None:
     """Digits of a formula stand in the fonts of its letters, not in those of the text."""
-    with opened(browser, sample_site.address, **CALM) as page:
-        family = page.locator("math").first.evaluate("e => getComputedStyle(e).fontFamily")
-        assert family.startswith("math,")
-        assert family.endswith("serif")
+    family = calm.locator("math").first.evaluate("e => getComputedStyle(e).fontFamily")
+    assert family.startswith("math,")
+    assert family.endswith("serif")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -130,15 +130,6 @@ def test_fits_the_screen(browser: Browser, sample_site: SampleSite, width: int) 
     page.close()
 
 
-def test_banner_height(browser: Browser, sample_site: SampleSite) -> None:
-    """At 1280 pixels the banner is as high as the paper's."""
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
-    page.goto(f"{sample_site.folder.as_uri()}/index.html")
-    height = page.evaluate("document.querySelector('.banner').getBoundingClientRect().height")
-    assert 455 <= height <= 480
-    page.close()
-
-
 SHIFTS = """
 new Promise(resolve => new PerformanceObserver(list => resolve(
   list.getEntries().reduce((sum, entry) => sum + entry.value, 0)

@@ -92,68 +92,64 @@ def bright(shot: bytes) -> NDArray[np.uint8]:
     return np.asarray(Image.open(io.BytesIO(shot)).convert("L"))
 
 
-def test_scrubber_is_exact(browser: Browser, sample_site: SampleSite) -> None:
+def test_scrubber_is_exact(calm: Page) -> None:
     """Whatever frame is asked for is the one that is seen, with its own level and blur scale."""
-    with opened(browser, sample_site.address, **CALM) as page:
-        figure = page.locator("#trajectories")
-        figure.scroll_into_view_if_needed()
-        for frame in (0, 20, 1, 19, 7, 8, 13, 12):
-            slide(page, "trajectories", frame)
-            wait_for_shade(page, "trajectories", frame)
-            level = LEVELS - frame
-            words = f"k = {level} σB = {scale(SIGMAS[level])} px"
-            expect(figure.locator(".readout")).to_have_text(words)  # a moment after the picture
-            assert figure.locator(".slider").get_attribute("aria-valuetext") == spoken(level)
+    figure = calm.locator("#trajectories")
+    figure.scroll_into_view_if_needed()
+    for frame in (0, 20, 1, 19, 7, 8, 13, 12):
+        slide(calm, "trajectories", frame)
+        wait_for_shade(calm, "trajectories", frame)
+        level = LEVELS - frame
+        words = f"k = {level} σB = {scale(SIGMAS[level])} px"
+        expect(figure.locator(".readout")).to_have_text(words)  # a moment after the picture
+        assert figure.locator(".slider").get_attribute("aria-valuetext") == spoken(level)
 
 
-def test_scrubber_by_keyboard(browser: Browser, sample_site: SampleSite) -> None:
+def test_scrubber_by_keyboard(calm: Page) -> None:
     """Arrows go one level, Home and End to the ends, and the clip follows."""
-    with opened(browser, sample_site.address, **CALM) as page:
-        slider = page.locator("#trajectories .slider")
-        slider.focus()
-        for key, frame in [
-            ("Home", 0),
-            ("ArrowRight", 1),
-            ("ArrowUp", 2),
-            ("ArrowLeft", 1),
-            ("ArrowDown", 0),
-            ("ArrowLeft", 0),
-            ("End", 20),
-            ("ArrowRight", 20),
-        ]:
-            slider.press(key)
-            expect(slider).to_have_attribute("aria-valuetext", spoken(LEVELS - frame))
-            wait_for_shade(page, "trajectories", frame)
+    slider = calm.locator("#trajectories .slider")
+    slider.focus()
+    for key, frame in [
+        ("Home", 0),
+        ("ArrowRight", 1),
+        ("ArrowUp", 2),
+        ("ArrowLeft", 1),
+        ("ArrowDown", 0),
+        ("ArrowLeft", 0),
+        ("End", 20),
+        ("ArrowRight", 20),
+    ]:
+        slider.press(key)
+        expect(slider).to_have_attribute("aria-valuetext", spoken(LEVELS - frame))
+        wait_for_shade(calm, "trajectories", frame)
 
 
-def test_readout_while_it_plays(browser: Browser, sample_site: SampleSite) -> None:
+def test_readout_while_it_plays(calm: Page) -> None:
     """While a clip plays, readout and slider tell of the frame that was shown last."""
-    with opened(browser, sample_site.address, **CALM) as page:
-        button = page.locator("#trajectories .play")
-        assert button.get_attribute("aria-label") == "Play: The trajectories."
-        button.click()
-        expect(button).to_have_attribute("aria-label", "Pause: The trajectories.")
-        until(page, "document.querySelector('#trajectories video').currentTime > 0.5")
-        button.click()
-        expect(button).to_have_attribute("aria-label", "Play: The trajectories.")
-        page.wait_for_timeout(200)
-        value = int(page.locator("#trajectories .slider").input_value())
-        assert 0 < value < LEVELS
-        wait_for_shade(page, "trajectories", value)
+    button = calm.locator("#trajectories .play")
+    assert button.get_attribute("aria-label") == "Play: The trajectories."
+    button.click()
+    expect(button).to_have_attribute("aria-label", "Pause: The trajectories.")
+    until(calm, "document.querySelector('#trajectories video').currentTime > 0.5")
+    button.click()
+    expect(button).to_have_attribute("aria-label", "Play: The trajectories.")
+    calm.wait_for_timeout(200)
+    value = int(calm.locator("#trajectories .slider").input_value())
+    assert 0 < value < LEVELS
+    wait_for_shade(calm, "trajectories", value)
 
 
-def test_clips_play_while_in_view(browser: Browser, sample_site: SampleSite) -> None:
+def test_clips_play_while_in_view(moving: Page) -> None:
     """No film is fetched before it is near; in view it plays, out of view it rests."""
-    with opened(browser, sample_site.address) as page:
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
-        assert page.evaluate(PLAYING) == 0
-        page.locator("#trajectories").scroll_into_view_if_needed()
-        until(page, f"{PLAYING} > 0")
-        assert [url for url in asked if "/trajectories-" in url and url.endswith(".mp4")]
-        assert not [url for url in asked if "/hierarchy-" in url and url.endswith(".mp4")]
-        page.evaluate("scrollTo(0, 0)")
-        until(page, f"{PLAYING} === 0")
+    asked: list[str] = []
+    moving.on("request", lambda request: asked.append(request.url))
+    assert moving.evaluate(PLAYING) == 0
+    moving.locator("#trajectories").scroll_into_view_if_needed()
+    until(moving, f"{PLAYING} > 0")
+    assert [url for url in asked if "/trajectories-" in url and url.endswith(".mp4")]
+    assert not [url for url in asked if "/hierarchy-" in url and url.endswith(".mp4")]
+    moving.evaluate("scrollTo(0, 0)")
+    until(moving, f"{PLAYING} === 0")
 
 
 def test_at_most_four_play(browser: Browser, sample_site: SampleSite) -> None:
@@ -165,17 +161,16 @@ def test_at_most_four_play(browser: Browser, sample_site: SampleSite) -> None:
         assert page.evaluate(PLAYING) == 4 < MANY
 
 
-def test_clip_starts_again(browser: Browser, sample_site: SampleSite) -> None:
+def test_clip_starts_again(moving: Page) -> None:
     """A clip that has come to its end shows the samples for a while, and starts anew."""
-    with opened(browser, sample_site.address) as page:
-        video = film(page, "trajectories")
-        video.scroll_into_view_if_needed()
-        until(page, "document.querySelector('#trajectories video').ended")
-        expect(page.locator("#trajectories .play")).to_have_attribute(
-            "aria-label", "Pause: The trajectories."
-        )
-        until(page, "document.querySelector('#trajectories video').currentTime < 1")
-        assert video.evaluate("video => video.paused") is False
+    video = film(moving, "trajectories")
+    video.scroll_into_view_if_needed()
+    until(moving, "document.querySelector('#trajectories video').ended")
+    expect(moving.locator("#trajectories .play")).to_have_attribute(
+        "aria-label", "Pause: The trajectories."
+    )
+    until(moving, "document.querySelector('#trajectories video').currentTime < 1")
+    assert video.evaluate("video => video.paused") is False
 
 
 def test_hidden_page_rests(browser: Browser, sample_site: SampleSite) -> None:
@@ -224,29 +219,22 @@ def test_the_button_for_motion_comes_early(browser: Browser, sample_site: Sample
         assert box["y"] > 700
 
 
-def test_reduced_motion_can_be_stopped(browser: Browser, sample_site: SampleSite) -> None:
-    """Where one clip plays by itself, the button stops it, and starts nothing else."""
-    with opened(browser, f"{sample_site.address}second/", **CALM) as page:
-        expect(page.get_by_role("button", name="Let clips play")).to_be_visible()
-        page.locator(".play").first.click()
-        until(page, f"{PLAYING} === 1")
-        page.get_by_role("button", name="Stop all motion").click()
-        until(page, f"{PLAYING} === 0")
-        expect(page.get_by_role("button", name="Let clips play")).to_be_visible()
-
-
-def test_reduced_motion(browser: Browser, sample_site: SampleSite) -> None:
-    """Whoever asks for little motion gets none, and no film, until a button is pressed."""
-    with opened(browser, sample_site.address, **CALM) as page:
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
-        for _ in range(10):
-            page.mouse.wheel(0, 500)
-            page.wait_for_timeout(50)
-        assert page.evaluate(PLAYING) == 0
-        assert not [url for url in asked if url.endswith(".mp4")]
-        page.locator("#hierarchy .play").click()
-        until(page, f"{PLAYING} === 1")
+def test_reduced_motion(calm: Page) -> None:
+    """Whoever asks for little motion gets none, and no clip, until a button is pressed; the button
+    for all motion stops that one, and starts nothing else.
+    """
+    asked: list[str] = []
+    calm.on("request", lambda request: asked.append(request.url))
+    for _ in range(10):
+        calm.mouse.wheel(0, 500)
+        calm.wait_for_timeout(50)
+    assert calm.evaluate(PLAYING) == 0
+    assert not [url for url in asked if url.endswith(".mp4")]
+    calm.locator("#hierarchy .play").click()
+    until(calm, f"{PLAYING} === 1")
+    calm.get_by_role("button", name="Stop all motion").click()
+    until(calm, f"{PLAYING} === 0")
+    expect(calm.get_by_role("button", name="Let clips play")).to_be_visible()
 
 
 def test_storage_that_throws(browser: Browser, sample_site: SampleSite) -> None:
@@ -337,52 +325,54 @@ def test_from_the_file_system(browser: Browser, sample_site: SampleSite) -> None
         assert int(time * 10) == 13
 
 
-def test_sample_is_shown_large(browser: Browser, sample_site: SampleSite) -> None:
+def test_sample_is_shown_large(calm: Page) -> None:
     """A click opens the sample under it, drawn from the clip; its scrubber moves both."""
-    with opened(browser, sample_site.address, **CALM) as page:
-        stage = page.locator("#trajectories .stage")
-        box = box_of(stage)
-        x, y = box["width"] * 0.4, box["height"] * 0.9  # the first of the centred row
-        until(page, "document.querySelector('#trajectories img').complete")
-        stage.click(position={"x": x, "y": y})
-        dialog = page.get_by_role("dialog", name="Sample 13 of 14")
-        expect(dialog).to_be_visible()
-        assert page.evaluate(LARGE) == pytest.approx(shade(LEVELS), abs=5)
-        dialog.locator(".slider").press("Home")
-        expect(dialog.locator("[data-slot='{level}']")).to_have_text(str(LEVELS))
-        until(page, f"Math.abs({LARGE} - {shade(0)}) < 5")
-        wait_for_shade(page, "trajectories", 0)
-        dialog.get_by_role("button", name="The one after").click()
-        dialog = page.get_by_role("dialog", name=f"Sample {COUNT} of {COUNT}")
-        expect(dialog).to_be_visible()
-        dialog.get_by_role("button", name="Close").click()
-        expect(dialog).to_be_hidden()
-        expect(page.locator("#trajectories .lens")).to_be_focused()
-        expect(page.locator("#trajectories .slider")).to_have_value("0")
+    stage = calm.locator("#trajectories .stage")
+    box = box_of(stage)
+    x, y = box["width"] * 0.4, box["height"] * 0.9  # the first of the centred row
+    until(calm, "document.querySelector('#trajectories img').complete")
+    stage.click(position={"x": 10, "y": y})  # beside the samples
+    expect(calm.locator("#viewer")).to_be_hidden()
+    stage.click(position={"x": x, "y": y})
+    dialog = calm.get_by_role("dialog", name="Sample 13 of 14")
+    expect(dialog).to_be_visible()
+    assert calm.evaluate(LARGE) == pytest.approx(shade(LEVELS), abs=5)
+    dialog.locator(".slider").press("Home")
+    expect(dialog.locator("[data-slot='{level}']")).to_have_text(str(LEVELS))
+    until(calm, f"Math.abs({LARGE} - {shade(0)}) < 5")
+    wait_for_shade(calm, "trajectories", 0)
+    dialog.get_by_role("button", name="The one after").click()
+    dialog = calm.get_by_role("dialog", name=f"Sample {COUNT} of {COUNT}")
+    expect(dialog).to_be_visible()
+    dialog.get_by_role("button", name="Close").click()
+    expect(dialog).to_be_hidden()
+    expect(calm.locator("#trajectories .lens")).to_be_focused()
+    expect(calm.locator("#trajectories .slider")).to_have_value("0")
 
 
-def test_viewer_by_keyboard(browser: Browser, sample_site: SampleSite) -> None:
+def test_viewer_by_keyboard(calm: Page) -> None:
     """Arrows turn to the next sample and back, except on the slider; the page behind rests."""
-    with opened(browser, sample_site.address, **CALM) as page:
-        page.locator("#trajectories .lens").press("Enter")
-        for key, number in [("ArrowRight", 2), ("ArrowLeft", 1), ("ArrowLeft", COUNT)]:
-            page.keyboard.press(key)
-            name = f"Sample {number} of {COUNT}"
-            expect(page.get_by_role("dialog", name=name)).to_be_visible()
-            expect(page.get_by_role("img", name=name, exact=True)).to_be_visible()
-        page.locator("#viewer .slider").press("ArrowLeft")
-        expect(page.get_by_role("dialog", name=f"Sample {COUNT} of {COUNT}")).to_be_visible()
-        top = page.evaluate("scrollY")
-        page.keyboard.press("Escape")
-        page.locator("#trajectories .lens").press("Enter")
-        page.mouse.move(5, 5)
-        page.mouse.wheel(0, 500)
-        page.wait_for_timeout(200)
-        assert page.evaluate("scrollY") == top
+    calm.locator("#trajectories .lens").press("Enter")
+    for key, number in [("ArrowRight", 2), ("ArrowLeft", 1), ("ArrowLeft", COUNT)]:
+        calm.keyboard.press(key)
+        name = f"Sample {number} of {COUNT}"
+        expect(calm.get_by_role("dialog", name=name)).to_be_visible()
+        expect(calm.get_by_role("img", name=name, exact=True)).to_be_visible()
+    calm.locator("#viewer .slider").press("ArrowLeft")
+    expect(calm.get_by_role("dialog", name=f"Sample {COUNT} of {COUNT}")).to_be_visible()
+    top = calm.evaluate("scrollY")
+    calm.keyboard.press("Escape")
+    calm.locator("#trajectories .lens").press("Enter")
+    calm.mouse.move(5, 5)
+    calm.mouse.wheel(0, 500)
+    calm.wait_for_timeout(200)
+    assert calm.evaluate("scrollY") == top
 
 
 def test_viewer_waits_for_the_poster(browser: Browser, sample_site: SampleSite) -> None:
-    """Where the poster comes late, the viewer says so, and shows it when it is there."""
+    """Where the poster comes late, the viewer says so, and shows it when it is there; where it does
+    not come, the clip is fetched.
+    """
     waiting: list[Route] = []
     page = browser.new_page(**CALM)
     page.route("**/trajectories-*.webp", lambda route: waiting.extend([route]))
@@ -395,6 +385,11 @@ def test_viewer_waits_for_the_poster(browser: Browser, sample_site: SampleSite) 
         route.continue_()
     until(page, f"Math.abs({LARGE} - {shade(LEVELS)}) < 5")
     expect(page.locator("#viewer .wait")).to_be_hidden()
+    page.unroute("**/trajectories-*.webp")
+    page.route("**/trajectories-*.webp", lambda route: route.abort())
+    page.reload()
+    page.locator("#trajectories .lens").press("Enter")
+    until(page, f"Math.abs({LARGE} - {shade(LEVELS)}) < 5")
     page.close()
 
 
@@ -426,16 +421,6 @@ def test_host_without_ranges(browser: Browser, sample_site: SampleSite) -> None:
         thread.join()
 
 
-def test_viewer_without_a_poster(browser: Browser, sample_site: SampleSite) -> None:
-    """Where the poster does not come, the clip is fetched."""
-    page = browser.new_page(**CALM)
-    page.route("**/trajectories-*.webp", lambda route: route.abort())
-    page.goto(sample_site.address)
-    page.locator("#trajectories .lens").press("Enter")
-    until(page, f"Math.abs({LARGE} - {shade(LEVELS)}) < 5")
-    page.close()
-
-
 def test_film_that_does_not_come(browser: Browser, sample_site: SampleSite) -> None:
     """Slider and words go back to what is seen, and it is said; the next press tries again."""
     page = browser.new_page(**CALM)
@@ -456,58 +441,49 @@ def test_film_that_does_not_come(browser: Browser, sample_site: SampleSite) -> N
     page.close()
 
 
-def test_outside_the_samples_nothing_opens(browser: Browser, sample_site: SampleSite) -> None:
-    """A click beside the last row's samples opens nothing."""
-    with opened(browser, sample_site.address, **CALM) as page:
-        page.locator("#trajectories .stage").click(position={"x": 10, "y": 430})
-        expect(page.locator("#viewer")).to_be_hidden()
-
-
-def test_sample_by_keyboard(browser: Browser, sample_site: SampleSite) -> None:
+def test_sample_by_keyboard(calm: Page) -> None:
     """The lens moves by the arrow keys, Enter opens the sample, Escape leads back to it."""
-    with opened(browser, sample_site.address, **CALM) as page:
-        lens = page.locator("#trajectories .lens")
-        lens.focus()
-        for key, number in [("ArrowRight", 2), ("ArrowDown", 6), ("End", 14), ("ArrowLeft", 13)]:
-            lens.press(key)
-            start = f"Look at sample {number} of {COUNT};"
-            assert str(lens.get_attribute("aria-label")).startswith(start)
-        lens.press("Enter")
-        expect(page.get_by_role("dialog", name="Sample 13 of 14")).to_be_visible()
-        page.keyboard.press("Escape")
-        expect(page.locator("#viewer")).to_be_hidden()
-        expect(lens).to_be_focused()
+    lens = calm.locator("#trajectories .lens")
+    lens.focus()
+    for key, number in [("ArrowRight", 2), ("ArrowDown", 6), ("End", 14), ("ArrowLeft", 13)]:
+        lens.press(key)
+        start = f"Look at sample {number} of {COUNT};"
+        assert str(lens.get_attribute("aria-label")).startswith(start)
+    lens.press("Enter")
+    expect(calm.get_by_role("dialog", name="Sample 13 of 14")).to_be_visible()
+    calm.keyboard.press("Escape")
+    expect(calm.locator("#viewer")).to_be_hidden()
+    expect(lens).to_be_focused()
 
 
-def test_tree_is_walked(browser: Browser, sample_site: SampleSite) -> None:
+def test_tree_is_walked(calm: Page) -> None:
     """Arrow keys walk from picture to picture, the branch stands out, Enter shows one large."""
-    with opened(browser, sample_site.address, **CALM) as page:
-        nodes = page.locator("#hierarchy .node")
-        nodes.first.focus()
-        veil = page.locator("#hierarchy .veil")
-        for key, node in [
-            ("ArrowRight", "1 0"),
-            ("ArrowDown", "1 1"),
-            ("ArrowRight", "2 2"),
-            ("ArrowRight", "3 4"),
-            ("ArrowUp", "3 3"),
-            ("ArrowLeft", "2 1"),
-        ]:
-            page.keyboard.press(key)
-            focus = page.locator(":focus")
-            assert str(focus.get_attribute("data-node")).startswith(f"{node} ")
-        expect(veil).to_be_visible()
-        holes = veil.locator(".cut > *")
-        assert holes.count() == 5 + 4  # root to leaves, and the arrows between
-        assert [nodes.nth(i).get_attribute("tabindex") for i in range(15)].count("0") == 1
-        page.keyboard.press("Enter")
-        name = "Generation 2, picture 2: levels 20 to 8"
-        expect(page.get_by_role("dialog", name=name)).to_be_visible()
-        page.get_by_role("dialog").get_by_role("button", name="The one after").click()
-        page.keyboard.press("Escape")
-        expect(page.locator(":focus")).to_have_attribute("data-node", re.compile("^2 2 "))
-        page.locator("#hierarchy .slider").focus()
-        expect(veil).to_be_hidden()
+    nodes = calm.locator("#hierarchy .node")
+    nodes.first.focus()
+    veil = calm.locator("#hierarchy .veil")
+    for key, node in [
+        ("ArrowRight", "1 0"),
+        ("ArrowDown", "1 1"),
+        ("ArrowRight", "2 2"),
+        ("ArrowRight", "3 4"),
+        ("ArrowUp", "3 3"),
+        ("ArrowLeft", "2 1"),
+    ]:
+        calm.keyboard.press(key)
+        focus = calm.locator(":focus")
+        assert str(focus.get_attribute("data-node")).startswith(f"{node} ")
+    expect(veil).to_be_visible()
+    holes = veil.locator(".cut > *")
+    assert holes.count() == 5 + 4  # root to leaves, and the arrows between
+    assert [nodes.nth(i).get_attribute("tabindex") for i in range(15)].count("0") == 1
+    calm.keyboard.press("Enter")
+    name = "Generation 2, picture 2: levels 20 to 8"
+    expect(calm.get_by_role("dialog", name=name)).to_be_visible()
+    calm.get_by_role("dialog").get_by_role("button", name="The one after").click()
+    calm.keyboard.press("Escape")
+    expect(calm.locator(":focus")).to_have_attribute("data-node", re.compile("^2 2 "))
+    calm.locator("#hierarchy .slider").focus()
+    expect(veil).to_be_hidden()
 
 
 def test_one_node_is_marked(browser: Browser, sample_site: SampleSite) -> None:
@@ -611,18 +587,17 @@ def test_walked_tree_is_whole(browser: Browser, sample_site: SampleSite, way: st
         assert page.evaluate("!document.querySelector('.walked')")
 
 
-def test_walk_goes_back_to_a_frame(browser: Browser, sample_site: SampleSite) -> None:
+def test_walk_goes_back_to_a_frame(moving: Page) -> None:
     """A tree that the visitor stopped at a level shows that one again after the walk."""
-    with opened(browser, sample_site.address) as page:
-        figure = page.locator("#hierarchy")
-        slide(page, "hierarchy", 6)
-        expect(figure.locator(".readout")).to_contain_text(f"k = {LEVELS - 6} ")
-        figure.locator(".node").last.hover()
-        expect(figure.locator(".readout")).to_contain_text("k = 0 ")
-        page.mouse.move(1, 1)
-        expect(figure.locator(".readout")).to_contain_text(f"k = {LEVELS - 6} ")
-        expect(figure.locator(".slider")).to_have_value("6")
-        assert page.evaluate("document.querySelector('#hierarchy video').paused")
+    figure = moving.locator("#hierarchy")
+    slide(moving, "hierarchy", 6)
+    expect(figure.locator(".readout")).to_contain_text(f"k = {LEVELS - 6} ")
+    figure.locator(".node").last.hover()
+    expect(figure.locator(".readout")).to_contain_text("k = 0 ")
+    moving.mouse.move(1, 1)
+    expect(figure.locator(".readout")).to_contain_text(f"k = {LEVELS - 6} ")
+    expect(figure.locator(".slider")).to_have_value("6")
+    assert moving.evaluate("document.querySelector('#hierarchy video').paused")
 
 
 def test_walk_and_the_button_for_motion(browser: Browser, sample_site: SampleSite) -> None:
@@ -647,76 +622,72 @@ def test_walk_and_the_button_for_motion(browser: Browser, sample_site: SampleSit
         until(page, playing)
 
 
-def test_walk_where_nothing_moves(browser: Browser, sample_site: SampleSite) -> None:
+def test_walk_where_nothing_moves(calm: Page) -> None:
     """Under reduced motion a walk starts nothing and fetches no film."""
-    with opened(browser, sample_site.address, **CALM) as page:
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
-        page.locator("#hierarchy .node").last.hover()
-        page.locator("#hierarchy .node").first.focus()
-        page.keyboard.press("ArrowRight")
-        page.mouse.move(1, 1)
-        page.locator("#hierarchy .slider").focus()
-        page.wait_for_timeout(300)
-        assert page.evaluate(PLAYING) == 0
-        assert not [url for url in asked if url.endswith(".mp4")]
+    asked: list[str] = []
+    calm.on("request", lambda request: asked.append(request.url))
+    calm.locator("#hierarchy .node").last.hover()
+    calm.locator("#hierarchy .node").first.focus()
+    calm.keyboard.press("ArrowRight")
+    calm.mouse.move(1, 1)
+    calm.locator("#hierarchy .slider").focus()
+    calm.wait_for_timeout(300)
+    assert calm.evaluate(PLAYING) == 0
+    assert not [url for url in asked if url.endswith(".mp4")]
 
 
-def test_branch_plays_to_its_end(browser: Browser, sample_site: SampleSite) -> None:
+def test_branch_plays_to_its_end(moving: Page) -> None:
     """Played in the viewer, a branch comes to its last level, rests there and starts anew."""
-    with opened(browser, sample_site.address) as page:
-        page.locator("#hierarchy .stage").scroll_into_view_if_needed()
-        until(page, "document.querySelector('#hierarchy video').currentTime > 0.3")
-        page.locator("#hierarchy .node").nth(1).click()
-        dialog = page.get_by_role("dialog", name="Generation 1, picture 1: levels 20 to 13")
-        expect(dialog.locator(".readout")).to_contain_text("k = 13 ")
-        until(page, f"Math.abs({LARGE} - {shade(LEVELS - 13)}) < 5")
-        dialog.locator(".play").click()
-        expect(dialog.locator(".readout")).to_contain_text("k = 20 ")
-        expect(dialog.locator(".readout")).to_contain_text("k = 13 ")
-        until(page, f"{PLAYING} === 0")
-        until(page, f"{PLAYING} === 1")
-        page.keyboard.press("Escape")
-        expect(page.locator("#hierarchy .readout")).to_contain_text("k = 0 ")  # it is walked in
-        page.mouse.move(1, 1)
-        page.locator("#hierarchy .slider").focus()
-        until(page, "document.querySelector('#hierarchy video').currentTime > 1.2")
+    moving.locator("#hierarchy .stage").scroll_into_view_if_needed()
+    until(moving, "document.querySelector('#hierarchy video').currentTime > 0.3")
+    moving.locator("#hierarchy .node").nth(1).click()
+    dialog = moving.get_by_role("dialog", name="Generation 1, picture 1: levels 20 to 13")
+    expect(dialog.locator(".readout")).to_contain_text("k = 13 ")
+    until(moving, f"Math.abs({LARGE} - {shade(LEVELS - 13)}) < 5")
+    dialog.locator(".play").click()
+    expect(dialog.locator(".readout")).to_contain_text("k = 20 ")
+    expect(dialog.locator(".readout")).to_contain_text("k = 13 ")
+    until(moving, f"{PLAYING} === 0")
+    until(moving, f"{PLAYING} === 1")
+    moving.keyboard.press("Escape")
+    expect(moving.locator("#hierarchy .readout")).to_contain_text("k = 0 ")  # it is walked in
+    moving.mouse.move(1, 1)
+    moving.locator("#hierarchy .slider").focus()
+    until(moving, "document.querySelector('#hierarchy video').currentTime > 1.2")
 
 
-def test_names_tell_which_figure(browser: Browser, sample_site: SampleSite) -> None:
+def test_names_tell_which_figure(calm: Page) -> None:
     """Out of their place, buttons, downloads and what unfolds say which figure is theirs."""
-    with opened(browser, sample_site.address, **CALM) as page:
-        figures = page.locator(".figure:has(#trajectories), .figure:has(#chart)")
-        names = figures.locator("button.play, .downloads a, summary").evaluate_all(
-            "all => all.map(element => element.getAttribute('aria-label'))"
-        )
-        assert names == [
-            *(f"{word}: The trajectories." for word in ("Play", "MP4", "GIF", "Poster")),
-            "How this was made: The trajectories.",
-            *(f"{word}: The chart." for word in ("SVG", "The numbers", "How this was made")),
-        ]
+    figures = calm.locator(".figure:has(#trajectories), .figure:has(#chart)")
+    names = figures.locator("button.play, .downloads a, summary").evaluate_all(
+        "all => all.map(element => element.getAttribute('aria-label'))"
+    )
+    assert names == [
+        *(f"{word}: The trajectories." for word in ("Play", "MP4", "GIF", "Poster")),
+        "How this was made: The trajectories.",
+        *(f"{word}: The chart." for word in ("SVG", "The numbers", "How this was made")),
+    ]
 
 
-def test_interpolation_goes_by_points(browser: Browser, sample_site: SampleSite) -> None:
+def test_interpolation_goes_by_points(calm: Page) -> None:
     """Its slider runs over the points; on the way back it runs back."""
-    with opened(browser, sample_site.address, **CALM) as page:
-        slider = page.locator("#interpolation .slider")
-        assert slider.get_attribute("max") == str(POINTS - 1)
-        slider.press("End")
-        told = f"point {POINTS} of {POINTS}, level 0, blur 0 pixels"
-        expect(slider).to_have_attribute("aria-valuetext", told)
-        wait_for_shade(page, "interpolation", POINTS - 1)
-        slider.press("ArrowLeft")
-        readout = page.locator("#interpolation .readout")
-        expect(readout).to_have_text(f"point {POINTS - 1} of {POINTS} k = 0 σB = 0 px")
-        wait_for_shade(page, "interpolation", POINTS - 2)
-        page.reload()
-        page.locator("#interpolation .play").click()
-        video = film(page, "interpolation")
-        until(page, "document.querySelector('#interpolation video').currentTime > 0")
-        video.evaluate("video => { video.pause(); video.currentTime = 1.85 }")  # frame 18
-        expect(slider).to_have_value("6")
-        wait_for_shade(page, "interpolation", 6)
+    slider = calm.locator("#interpolation .slider")
+    assert slider.get_attribute("max") == str(POINTS - 1)
+    slider.press("End")
+    told = f"point {POINTS} of {POINTS}, level 0, blur 0 pixels"
+    expect(slider).to_have_attribute("aria-valuetext", told)
+    wait_for_shade(calm, "interpolation", POINTS - 1)
+    slider.press("ArrowLeft")
+    readout = calm.locator("#interpolation .readout")
+    expect(readout).to_have_text(f"point {POINTS - 1} of {POINTS} k = 0 σB = 0 px")
+    wait_for_shade(calm, "interpolation", POINTS - 2)
+    calm.reload()
+    calm.locator("#interpolation .play").click()
+    video = film(calm, "interpolation")
+    until(calm, "document.querySelector('#interpolation video').currentTime > 0")
+    video.evaluate("video => { video.pause(); video.currentTime = 1.85 }")  # frame 18
+    expect(slider).to_have_value("6")
+    wait_for_shade(calm, "interpolation", 6)
 
 
 def test_film_for_dark_pages(browser: Browser, sample_site: SampleSite) -> None:
@@ -752,27 +723,16 @@ def test_bibtex_is_copied(browser: Browser, sample_site: SampleSite) -> None:
         assert text == page.locator(".bibtex code").inner_text()
 
 
-def test_keyboard_reaches_everything(browser: Browser, sample_site: SampleSite) -> None:
+def test_keyboard_reaches_everything(calm: Page) -> None:
     """Tab stops at every control and link that is seen, in their order, and each can be seen."""
-    with opened(browser, sample_site.address, **CALM) as page:
-        wanted = page.evaluate(
-            "[...document.querySelectorAll('a, button, input, summary, [tabindex=\"0\"]')]"
-            ".filter(e => e.tabIndex >= 0 && e.checkVisibility()).map((e, i) => e.dataset.stop = i)"
-        )
-        visited = []
-        for _ in wanted:
-            page.keyboard.press("Tab")
-            number, outline, html = page.evaluate(FOCUS)
-            assert outline != "none", html
-            visited.append(number)
-        assert visited == wanted
-
-
-def test_print(browser: Browser, sample_site: SampleSite, tmp_path: Path) -> None:
-    """On paper there are words, posters and captions, and nothing that only works on a screen."""
-    with opened(browser, sample_site.address) as page:
-        page.emulate_media(media="print")
-        for name in (".scrubber", ".motion", ".contents", ".menu", ".downloads"):
-            expect(page.locator(name).first).to_be_hidden()
-        expect(page.locator("figcaption p").first).to_be_visible()
-        assert len(page.pdf()) > 10_000
+    wanted = calm.evaluate(
+        "[...document.querySelectorAll('a, button, input, summary, [tabindex=\"0\"]')]"
+        ".filter(e => e.tabIndex >= 0 && e.checkVisibility()).map((e, i) => e.dataset.stop = i)"
+    )
+    visited = []
+    for _ in wanted:
+        calm.keyboard.press("Tab")
+        number, outline, html = calm.evaluate(FOCUS)
+        assert outline != "none", html
+        visited.append(number)
+    assert visited == wanted

@@ -24,8 +24,7 @@ class Hierarchy(FigureSpec):
     example: ClassVar[str] = '"NAME", leaves=8'
 
     splits: tuple[StrictInt, ...] | None = Field(
-        default=None,
-        description="The levels at which every branch splits in two, flattest first.",
+        default=None, description="The levels at which every branch splits in two, flattest first."
     )
     leaves: StrictInt | None = Field(
         default=None,

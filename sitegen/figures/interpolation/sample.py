@@ -48,11 +48,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     return RenderJob(
         levels=(0,) * len(turns(spec.points, spec.hold)),
         parameters=made_with(
-            figure,
-            noise_std_of(spec, card),
-            fps=fps,
-            panels=labels,
-            factor=panels.factor,
+            figure, noise_std_of(spec, card), fps=fps, panels=labels, factor=panels.factor
         ),
         clips={"": ClipSource(clip_spec(card.image_size, fps), _frames(panels, found, spec))},
         steps=sum(steps for _, steps in ways.values()),

@@ -10,14 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sitegen.figures.paths import (
-    Paths,
-    ddim_paths,
-    ddpm_paths,
-    heat_paths,
-    noise_of,
-    straight,
-)
+from sitegen.figures.paths import Paths, ddim_paths, ddpm_paths, heat_paths, noise_of, straight
 from sitegen.ihdm.process.noise import independent
 from sitegen.models.registry import model_source
 from sitegen.sampling.models import (
