@@ -87,7 +87,7 @@ def ways_down(models: ModelProvider, spec: ComparedSpec, paths: Paths, ddim_step
 
 
 def walk(ways: Ways, ended: Callable[[str, NDArray[np.float32]], None]) -> Iterator[None]:
-    """Take every step of all ways in turn; `ended` is told the finished images of each.
+    """Go every step of all ways in turn; `ended` is told the finished images of each.
 
     They are (paths · points, C, H, W), unclipped.
     """

@@ -228,8 +228,8 @@ def clip_view(media: Media, page: str) -> Clip:
     """The same of a clip: its scrubber tells levels, and cells of a grid can be opened."""
     record = media.record
     mp4 = record.files["mp4"]
-    cells = _cells(record)
-    native = cells.columns * cells.width // _factor(record, cells) if cells else None
+    cells, factor = _cells(record)
+    native = cells.columns * cells.width // factor if cells else None
     width = _shown_width(mp4, native or record.files.get("gif", mp4).width)
     poster = _picture(record.files, "poster", page)
     assert poster is not None
@@ -315,29 +315,18 @@ def scale(sigma: float) -> str:
     return "0" if sigma == 0 else f"{sigma:.2f}" if sigma < 1 else f"{sigma:.1f}"
 
 
-def _cells(record: Record) -> Cells | None:
-    """The cells of a grid in pixels of the clip."""
+def _cells(record: Record) -> tuple[Cells | None, int]:
+    """The cells of a grid in pixels of the clip, and how often it enlarges each of the model's."""
     noted = record.parameters.get("cells")
-    if isinstance(noted, Mapping):
-        names = ("columns", "count", "width", "height")
-        columns, count, width, height = (whole(noted, name) for name in names)
-    else:
-        columns, count = whole(record.parameters, "columns"), whole(record.parameters, "count")
-        native = record.files.get("gif", record.files["mp4"]).width
-        width = height = native // columns if columns else 0
+    if not isinstance(noted, Mapping):
+        return None, 1
+    columns, count, width, height = (
+        whole(noted, n) for n in ("columns", "count", "width", "height")
+    )
     if min(columns, count, width, height) < 1:
-        return None
+        return None, 1
     factor = record.files["mp4"].width // (columns * width)
-    return Cells(columns, count, width * factor, height * factor) if factor else None
-
-
-def _factor(record: Record, cells: Cells) -> int:
-    """How often the clip enlarges each pixel of the model."""
-    gif = record.files.get("gif")
-    noted = record.parameters.get("cells")
-    native = whole(noted, "width") if isinstance(noted, Mapping) else 0
-    native = native or (gif.width // cells.columns if gif else cells.width)
-    return max(1, cells.width // max(1, native))
+    return Cells(columns, count, width * factor, height * factor) if factor else None, factor or 1
 
 
 def whole(values: Mapping[str, JSON], name: str) -> int:

@@ -53,7 +53,7 @@ FOCUS = """
 LARGE = f"({SEEN})(document.querySelector('canvas'), 4, 100)"
 
 
-def film(page: Page, name: str) -> Locator:
+def video_of(page: Page, name: str) -> Locator:
     """The video of a figure."""
     return page.locator(f"#{name} video")
 
@@ -140,7 +140,7 @@ def test_readout_while_it_plays(calm: Page) -> None:
 
 
 def test_clips_play_while_in_view(moving: Page) -> None:
-    """No film is fetched before it is near; in view it plays, out of view it rests."""
+    """No clip is fetched before it is near; in view it plays, out of view it rests."""
     asked: list[str] = []
     moving.on("request", lambda request: asked.append(request.url))
     assert moving.evaluate(PLAYING) == 0
@@ -163,7 +163,7 @@ def test_at_most_four_play(browser: Browser, sample_site: SampleSite) -> None:
 
 def test_clip_starts_again(moving: Page) -> None:
     """A clip that has come to its end shows the samples for a while, and starts anew."""
-    video = film(moving, "trajectories")
+    video = video_of(moving, "trajectories")
     video.scroll_into_view_if_needed()
     until(moving, "document.querySelector('#trajectories video').ended")
     expect(moving.locator("#trajectories .play")).to_have_attribute(
@@ -256,7 +256,7 @@ def test_without_the_script(browser: Browser, sample_site: SampleSite, way: str)
     page.route("**/script-*.js", lambda route: route.abort())
     page.goto(sample_site.address)
     for name in ("trajectories", "interpolation", "hierarchy"):
-        assert film(page, name).get_attribute("controls") == ""
+        assert video_of(page, name).get_attribute("controls") == ""
         for dead in (".play", ".slider", ".hint", ".lens", ".node"):
             for element in page.locator(f"#{name} {dead}").all():
                 expect(element).to_be_hidden()
@@ -301,7 +301,7 @@ def test_own_templates_may_lack_something(browser: Browser, tmp_path: Path, name
     page.goto(f"{build_sample(tmp_path).as_uri()}/index.html")
     page.locator("#trajectories .stage").scroll_into_view_if_needed()
     if name == "scrubber.html":
-        assert film(page, "trajectories").get_attribute("controls") == ""
+        assert video_of(page, "trajectories").get_attribute("controls") == ""
     else:
         until(page, f"{PLAYING} > 0")
         page.locator("#trajectories .stage").click(position={"x": 30, "y": 100})
@@ -321,7 +321,7 @@ def test_from_the_file_system(browser: Browser, sample_site: SampleSite) -> None
         slide(page, "trajectories", 13)
         level = page.locator("#trajectories [data-slot='{level}']")
         expect(level).to_have_text(str(LEVELS - 13))
-        time = film(page, "trajectories").evaluate("video => video.currentTime")
+        time = video_of(page, "trajectories").evaluate("video => video.currentTime")
         assert int(time * 10) == 13
 
 
@@ -421,7 +421,7 @@ def test_host_without_ranges(browser: Browser, sample_site: SampleSite) -> None:
         thread.join()
 
 
-def test_film_that_does_not_come(browser: Browser, sample_site: SampleSite) -> None:
+def test_clip_that_does_not_come(browser: Browser, sample_site: SampleSite) -> None:
     """Slider and words go back to what is seen, and it is said; the next press tries again."""
     page = browser.new_page(**CALM)
     page.goto(sample_site.address)
@@ -623,7 +623,7 @@ def test_walk_and_the_button_for_motion(browser: Browser, sample_site: SampleSit
 
 
 def test_walk_where_nothing_moves(calm: Page) -> None:
-    """Under reduced motion a walk starts nothing and fetches no film."""
+    """Under reduced motion a walk starts nothing and fetches no clip."""
     asked: list[str] = []
     calm.on("request", lambda request: asked.append(request.url))
     calm.locator("#hierarchy .node").last.hover()
@@ -683,15 +683,15 @@ def test_interpolation_goes_by_points(calm: Page) -> None:
     wait_for_shade(calm, "interpolation", POINTS - 2)
     calm.reload()
     calm.locator("#interpolation .play").click()
-    video = film(calm, "interpolation")
+    video = video_of(calm, "interpolation")
     until(calm, "document.querySelector('#interpolation video').currentTime > 0")
     video.evaluate("video => { video.pause(); video.currentTime = 1.85 }")  # frame 18
     expect(slider).to_have_value("6")
     wait_for_shade(calm, "interpolation", 6)
 
 
-def test_film_for_dark_pages(browser: Browser, sample_site: SampleSite) -> None:
-    """On a dark page only the dark film and the dark poster of a tree are fetched, and on change
+def test_clip_for_dark_pages(browser: Browser, sample_site: SampleSite) -> None:
+    """On a dark page only the dark clip and the dark poster of a tree are fetched, and on change
     the other.
     """
     with opened(browser, sample_site.address, color_scheme="dark", **CALM) as page:

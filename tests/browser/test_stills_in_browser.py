@@ -1,6 +1,6 @@
 """Figures that stand still, in Chromium: from the disk and from a server, light and dark.
 
-They are built by the real studio from a tiny model, under the page's own content policy.
+They are built by the real renderer from a tiny model, under the page's own content policy.
 """
 
 from __future__ import annotations

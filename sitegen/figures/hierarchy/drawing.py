@@ -165,13 +165,10 @@ def tree_frames(
     `states` gives (level, pictures) for these levels in turn, with the distinct pictures alive
     there, uint8 (layout.alive(level), side, side, 3), as Branching and `reverse_process` order
     them. Frames are new arrays; no picture is kept but on the canvas.
-
-    Raises ValueError for levels out of turn or missing, and for pictures of another number or kind.
     """
     canvas = np.full((*layout.size, 3), layout.background, np.uint8)
-    drawn, expected = (0, 0.0), layout.levels
+    drawn = (0, 0.0)
     for level, pictures in states:
-        _check(layout, expected, level, pictures)
         generation = layout.generation(level)
         count = frames_a_level + (held if level == layout.levels else 0)
         for left in range(count - 1, -1, -1):
@@ -182,21 +179,6 @@ def tree_frames(
             for index, picture in enumerate(pictures):
                 _draw_node(canvas, layout, layout.place(generation, index), picture)
             yield canvas.copy()
-        expected -= 1
-    if expected >= 0:
-        raise ValueError(f"the states stop before level {expected}; a tree needs all down to 0")
-
-
-def _check(layout: Layout, expected: int, level: int, pictures: Frame) -> None:
-    if level != expected or expected < 0:
-        wanted = f"level {expected}" if expected >= 0 else "nothing"
-        raise ValueError(f"level {level} where {wanted} should follow")
-    shape = (layout.alive(level), layout.side, layout.side, 3)
-    if pictures.shape != shape or pictures.dtype != np.uint8:
-        raise ValueError(
-            f"pictures {pictures.shape} {pictures.dtype} at level {level}; with splits at "
-            f"{layout.splits} there must be {shape} uint8"
-        )
 
 
 def _draw_node(canvas: Frame, layout: Layout, place: tuple[int, int], picture: Frame) -> None:

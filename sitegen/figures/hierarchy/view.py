@@ -24,30 +24,20 @@ def _nodes(record: Record) -> Iterator[Node]:
 
 
 def _joined(nodes: Sequence[Node], record: Record) -> Iterator[Node]:
-    """The nodes with their arrows, and when their pictures are there in full."""
+    """The nodes with their arrows, and with the frames and levels of the way down to each."""
     frames = record.files["mp4"].frames or 1
     levels = record.levels if len(record.levels) == frames else ()
-    timed = [_timed(node, levels) if levels else replace(node, last=frames - 1) for node in nodes]
-    places = {(node.depth, node.index): node for node in timed}
-    for node in timed:
-        column = min(other.x for other in timed if other.depth == node.depth)
-        above = places.get((node.depth - 1, node.index // 2))
-        branch = _branch(node, places) if levels else ()
-        shown = tuple((levels[part.first], levels[part.last]) for part in branch)
-        yield replace(node, arrow=_arrow(above, node, column), shown=shown)
-
-
-def _branch(node: Node, places: Mapping[tuple[int, int], Node]) -> tuple[Node, ...]:
-    """The nodes on the way to one, from the root on."""
-    above = places.get((node.depth - 1, node.index // 2))
-    return (*(_branch(above, places) if above else ()), node)
-
-
-def _timed(node: Node, levels: Sequence[int]) -> Node:
-    """A node with the frames that show its own levels, by the level of each frame."""
-    first = sum(level > node.from_level for level in levels)
-    last = sum(level >= node.to_level for level in levels) - 1
-    return replace(node, first=first, last=max(first, last))
+    found: dict[tuple[int, int], Node] = {}
+    for node in nodes:  # parents come before their children
+        above = found.get((node.depth - 1, node.index // 2))
+        column = min(other.x for other in nodes if other.depth == node.depth)
+        first = sum(level > node.from_level for level in levels)
+        last = sum(level >= node.to_level for level in levels) - 1 if levels else frames - 1
+        last = max(first, last)
+        shown = (*(above.shown if above else ()), (levels[first], levels[last])) if levels else ()
+        timed = replace(node, first=first, last=last, shown=shown)
+        found[node.depth, node.index] = replace(timed, arrow=_arrow(above, node, column))
+    yield from found.values()
 
 
 def _arrow(parent: Node | None, node: Node, column: int) -> str:

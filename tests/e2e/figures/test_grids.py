@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from sitegen.figures.clips import BACKGROUND
 from sitegen.ihdm.process.noise import independent
-from sitegen.media.encoder import encode_clip
 from sitegen.media.frames import Frame, to_uint8
 from sitegen.sampling.models import HeatSampler
-from tests.support.builders import decode
 from tests.support.tinyfigures import SIDE, Sources, frames, job
 from tests.support.tinymodel import LEVELS
 
@@ -75,16 +71,6 @@ def test_each_has_noise_of_its_own(sources: Sources, sampler: HeatSampler) -> No
     assert len(set(finals)) == 4
 
 
-def test_the_first_sample_is_that_of_trajectories(sources: Sources) -> None:
-    """Sample 0 starts from its own state in both kinds, and so is one picture; others are not."""
-    shared, plain = (
-        pictures(frames(job(sources, kind, count=4))[-1], 2, 4)
-        for kind in ("shared_initial_state", "trajectories")
-    )
-    assert np.abs(shared[0].astype(int) - plain[0]).max() <= 1
-    assert np.abs(shared[1].astype(int) - plain[1]).max() > 1
-
-
 @pytest.mark.parametrize("kind", ["trajectories", "shared_initial_state"])
 def test_an_incomplete_last_row_is_centred_on_the_background(sources: Sources, kind: str) -> None:
     """96 in 9 columns leave 6 in the last row: in the middle, with background on both sides."""
@@ -98,11 +84,3 @@ def test_an_incomplete_last_row_is_centred_on_the_background(sources: Sources, k
         assert not (last[:, left:-right] == BACKGROUND).all(-1).any()
     assert made.parameters["cells"]["count"] == 96
     assert made.clips[""].spec.background == BACKGROUND
-
-
-def test_the_files_of_a_built_grid(sources: Sources, tmp_path: Path) -> None:
-    """Through the encoder the corners of an incomplete row still show the background."""
-    footage = job(sources, "shared_initial_state", count=3, columns=2).clips[""]
-    encode_clip(footage.frames, footage.spec, tmp_path)
-    for frame in decode(tmp_path / "clip.mp4"):
-        assert np.abs(frame[-20:, :20].astype(int) - BACKGROUND).max() < 12

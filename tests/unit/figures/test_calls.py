@@ -94,12 +94,6 @@ def test_one_figure_written_in_two_ways() -> None:
     assert len({call("mnist", kind="hierarchy", **tree).spec for tree in trees}) == 1
 
 
-@pytest.mark.parametrize(("count", "columns"), [(1, 1), (2, 2), (9, 3), (10, 4), (36, 6)])
-def test_grid_is_about_square(count: int, columns: int) -> None:
-    """As many columns as rows, or one column more."""
-    assert Trajectories("mnist", count=count).shape == (count, columns)
-
-
 def test_a_ddpm_is_the_second_model() -> None:
     """And it must be one, as its card says."""
     spec = call("mnist", kind="interpolation", ddpm="mnist-ddpm", samples=[4, 1, 0, 7]).spec
@@ -177,11 +171,6 @@ def test_bad_values(kind: str, argument: str, values: tuple[object, ...], told: 
         (line,) = faults("mnist", kind=kind, **{argument: value})
         assert line.startswith(f"{argument} = ")
         assert told in line
-
-
-def test_ends_of_the_ranges() -> None:
-    """The largest and smallest values are good."""
-    call("mnist", count=10_000, seed=2**63 - 1, sampling_noise_std=0, fps=60, alt=None)
 
 
 def test_model_is_needed_once() -> None:

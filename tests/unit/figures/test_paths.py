@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sitegen.figures.paths import Paths, ddim_paths, ddpm_paths, heat_paths, noise_of, straight
+from sitegen.figures.paths import Paths, ddpm_paths, heat_paths, noise_of, straight
 from sitegen.ihdm.process.noise import independent
 from sitegen.models.registry import model_source
 from sitegen.sampling.models import (
@@ -103,17 +103,8 @@ def test_ddpm_paths(baseline: DdpmSampler) -> None:
     assert (float(found.min()) >= 0, float(found.max()) <= 1) == (True, True)  # in pixels
 
 
-def test_ddim_paths(baseline: DdpmSampler) -> None:
-    """Great circles in x_K alone, in as many steps as asked for."""
-    trajectory = ddim_paths(baseline, PATHS, 2)
-    steps = list(trajectory.steps)
-    assert [step.level for step in steps] == [2, 0]
-    wanted = final(baseline.ddim(baseline.initial_noise(3, PATHS.ends), 2))
-    assert float((ends(steps[-1].mean) - wanted).abs().max()) < 1e-4
-
-
 def test_wrong_kind(tmp_path: Path) -> None:
-    """A DDPM is no actor, and a model that blurs no DDPM."""
+    """A DDPM is no model that blurs, and a model that blurs no DDPM."""
     heat = model_source("heat", write_model(tmp_path / "heat"))
     noise = model_source("noise", write_ddpm(tmp_path / "noise"))
     with pytest.raises(Exception, match='noise is of kind "ddpm", and this needs "ihdm"'):

@@ -176,11 +176,6 @@ def test_even_ticks(low: float, span: float) -> None:
     assert max(ticks) <= low + span + 1e-6 * span
 
 
-def test_round_ticks() -> None:
-    """1, 2 or 5 times a power of ten apart, written short."""
-    assert [words for _, words in even_ticks(1, 2.6)] == ["1", "1.5", "2", "2.5"]
-
-
 def test_panel() -> None:
     """Corners of the axes are corners of the panel, and a curve is cut at its sides."""
     panel = Panel(50, 10, 200, 100, Axis("x", 0, 1, ((0, "0"),)), Axis("y", 0, 10, ((5, "5"),)))

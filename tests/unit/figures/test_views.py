@@ -106,11 +106,10 @@ def test_interpolation_has_points() -> None:
     assert clip({**way, "hold": 3}, "interpolation", frames=14).steps.points == 0
 
 
-def test_cells_in_pixels_of_the_film() -> None:
-    """Cells are noted in native pixels, and read from count and columns where they are not."""
+def test_cells_in_pixels_of_the_clip() -> None:
+    """Cells are noted in native pixels."""
     noted = {"columns": 6, "rows": 6, "count": 36, "width": 28, "height": 28}
     assert clip({"cells": noted}).cells == Cells(6, 36, 56, 56)
-    assert clip({"columns": 6, "count": 36}).cells == Cells(6, 36, 56, 56)
 
 
 @pytest.mark.parametrize(

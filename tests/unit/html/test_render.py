@@ -256,7 +256,7 @@ def test_further_page(tmp_path: Path) -> None:
     assert all(link.startswith(("../", "#", "index.html", "https://")) for link in own)
 
 
-def test_figure_that_was_not_filmed(tmp_path: Path) -> None:
+def test_figure_that_was_not_rendered(tmp_path: Path) -> None:
     """A figure without media is told with its place in the page."""
     site = load_site(write_site(tmp_path, FULL, INDEX))
     with pytest.raises(TargetError, match=r"index.md:5: the figure mnist-trajectories has not"):

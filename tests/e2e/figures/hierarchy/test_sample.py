@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from itertools import combinations, pairwise
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from torch import Tensor
 
 from sitegen.figures.clips import DARK, LIGHT
 from sitegen.figures.hierarchy.sample import pace
 from sitegen.ihdm.process.model import Model
 from sitegen.ihdm.process.noise import branching
-from sitegen.ihdm.process.reverse import reverse_process
 from sitegen.media.frames import Frame, to_uint8, upscale
 from sitegen.media.jobs import RenderJob
 from sitegen.sampling.models import HeatSampler, load_heat_sampler
@@ -54,11 +52,6 @@ def states(sampler: HeatSampler, seed: int = 0) -> dict[int, Tensor]:
     return found
 
 
-def alive(level: int) -> int:
-    """How many branches there are at a level, counted without the code that is tested."""
-    return 1 << len([split for split in SPLITS if level < split])
-
-
 @pytest.mark.parametrize("background", ["both", "light", "dark"])
 def test_each_distinct_state_is_computed_once(
     sources: Sources, background: str, monkeypatch: pytest.MonkeyPatch
@@ -74,33 +67,6 @@ def test_each_distinct_state_is_computed_once(
     monkeypatch.setattr(Model, "forward", counted)
     clips_of(grown(sources, background=background))
     assert [seen.count(level) for level in range(8, 0, -1)] == [1, 2, 2, 2, 2, 4, 4, 8]
-
-
-def test_leaves_share_all_states_above_their_common_node(sampler: HeatSampler) -> None:
-    """Bit for bit, in the arrays; and below it they differ."""
-    tree = states(sampler)
-    assert [len(tree[level]) for level in range(K, -1, -1)] == [1, 2, 2, 2, 2, 4, 4, 8, 8]
-    for one, other in combinations(range(8), 2):
-        common = (one ^ other).bit_length()  # generations between the leaves and their node
-        for level, rows in tree.items():
-            deep = alive(level).bit_length() - 1
-            rests = [leaf >> (3 - deep) for leaf in (one, other)]
-            same = torch.equal(*(rows[index] for index in rests))
-            assert same is (level >= SPLITS[3 - common]), (one, other, level)
-
-
-def test_each_leaf_is_what_it_would_be_alone(sampler: HeatSampler) -> None:
-    """Sampled from the root on its own, with the noise of its branches, a leaf is the same."""
-    tree, noise = states(sampler), branching(0, SPLITS, sampler.model.card.shape)
-    for leaf in range(8):
-
-        def own(level: int, leaf: int = leaf) -> Tensor:
-            return noise(level)[leaf >> (3 - noise.depth(level))][None]
-
-        for step in reverse_process(sampler.model, sampler.initial_states(0, [0]), own):
-            row = tree[step.level][leaf * alive(step.level) // 8]
-            alone = step.state if step.level else step.mean
-            assert float((row - alone[0]).abs().max()) < 1e-5 * float(row.abs().max())
 
 
 @pytest.mark.parametrize("show", ["state", "mean"])
@@ -170,17 +136,6 @@ def test_pace(levels: int, frames: int, fps: float) -> None:
     """A tree grows in about eight seconds, where 24 to 60 frames a second allow it."""
     assert pace(levels, None) == (frames, fps)
     assert pace(levels, 30.0) == (frames, 30.0)
-
-
-def test_wide_and_even(sources: Sources) -> None:
-    """1280 pixels wide, pictures enlarged by a whole number, and sides that video can have."""
-    made = grown(sources, background="light")
-    frame = next(made.clips[""].frames)
-    height, width, _ = frame.shape
-    assert width == 1280
-    assert height % 2 == 0
-    assert made.clips[""].spec.factor == 1
-    assert made.parameters["factor"] * 8 == made.parameters["nodes"][0]["size"]
 
 
 def test_default_splits_are_told(sources: Sources) -> None:

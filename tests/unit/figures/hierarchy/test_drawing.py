@@ -42,7 +42,7 @@ def states(layout: Layout) -> Iterator[tuple[int, Frame]]:
     return ((level, pictures(layout, level)) for level in range(layout.levels, -1, -1))
 
 
-def film(layout: Layout) -> dict[int, Frame]:
+def grow(layout: Layout) -> dict[int, Frame]:
     """All frames, by level."""
     return dict(zip(range(layout.levels, -1, -1), tree_frames(layout, states(layout)), strict=True))
 
@@ -105,18 +105,10 @@ def test_layouts(layout: Layout) -> None:
     assert (layout.depth * 1.8 + 2.3) * (layout.picture + layout.side) > layout.width * 0.9 - 32
 
 
-def test_the_paper_size() -> None:
-    """Digits of 28 pixels are enlarged five times at 1280 pixels; 256 pixels need more room."""
-    digits = Layout(100, (100, 67, 44), 28, PAPER, INK)
-    assert (digits.factor, digits.size) == (5, (820, 1280))
-    photographs = replace(digits, side=256)
-    assert (photographs.factor, photographs.size) == (1, (1440, 2036))
-
-
 def test_first_frame_shows_only_the_root() -> None:
     """Everything else is background, exactly, until its arrows grow."""
     layout = replace(LAYOUT, splits=(9, 4))
-    frames = film(layout)
+    frames = grow(layout)
     for level in (12, 10):
         assert frames[level].shape == (*layout.size, 3)
         root = upscale(pictures(layout, level)[0], layout.factor)
@@ -130,7 +122,7 @@ def test_first_frame_shows_only_the_root() -> None:
 def test_nodes_keep_the_picture_of_their_split(splits: list[int], side: int) -> None:
     """Bit for bit, in every frame from the split on, whatever grows around them; so do leaves."""
     layout = Layout(9, tuple(sorted(splits, reverse=True)), side, PAPER, INK, width=200)
-    frames = film(layout)
+    frames = grow(layout)
     for depth, index in nodes(layout):
         split = (*layout.splits, 0)[depth]
         kept = upscale(pictures(layout, split)[index], layout.factor)
@@ -142,7 +134,7 @@ def test_living_nodes_show_their_level() -> None:
     """From the first level of a branch on each frame has its picture at that level, in full: so
     every level is seen on the way to each leaf.
     """
-    frames = film(LAYOUT)
+    frames = grow(LAYOUT)
     for level in range(LAYOUT.levels, -1, -1):
         for index, picture in enumerate(pictures(LAYOUT, level)):
             there = spot(LAYOUT, frames[level], (LAYOUT.generation(level), index))
@@ -170,13 +162,13 @@ def test_the_first_level_is_held() -> None:
     reach = [np.flatnonzero((frame != PAPER).any(axis=(0, 2)))[-1] for frame in frames[:11]]
     assert reach[:10] == sorted(set(reach[:10]))
     assert reach[10] > reach[9]
-    assert np.array_equal(frames[9], film(layout)[3])
+    assert np.array_equal(frames[9], grow(layout)[3])
 
 
 def test_the_tree_grows_from_left_to_right() -> None:
     """No frame loses an inked column; nothing of a generation is there before its time."""
     reached = 0
-    for level, frame in film(LAYOUT).items():
+    for level, frame in grow(LAYOUT).items():
         inked = np.flatnonzero((frame != PAPER).any(axis=(0, 2)))
         assert inked[-1] >= reached
         reached = inked[-1]
@@ -190,7 +182,7 @@ def test_the_tree_grows_from_left_to_right() -> None:
 def test_several_frames_a_level() -> None:
     """The last of them is the level as it is; the others are on the way, in steps of a share."""
     layout = Layout(12, (12, 7), side=28, background=PAPER, ink=INK, width=300)
-    once, thrice = film(layout), list(tree_frames(layout, states(layout), frames_a_level=3))
+    once, thrice = grow(layout), list(tree_frames(layout, states(layout), frames_a_level=3))
     assert len(thrice) == 3 * 13
     for level, frames in zip(once, zip(*[iter(thrice)] * 3, strict=True), strict=True):
         assert np.array_equal(frames[-1], once[level])
@@ -211,7 +203,7 @@ def test_arrows_are_drawn_only_while_they_grow(monkeypatch: pytest.MonkeyPatch) 
         return draw_arrows(curves, size, stroke, progress)
 
     monkeypatch.setattr(hierarchy, "draw_arrows", counted)
-    film(Layout(60, (60, 30), 28, PAPER, INK, width=400))
+    grow(Layout(60, (60, 30), 28, PAPER, INK, width=400))
     assert drawn.count(1.0) == 2
     assert len(drawn) - 1 == len(set(drawn)) == 10  # the first split, at K, has one frame to grow
 
@@ -220,7 +212,7 @@ def test_arrows_are_drawn_only_while_they_grow(monkeypatch: pytest.MonkeyPatch) 
 def test_arrows_join_their_nodes(background: tuple[int, ...], ink: tuple[int, ...]) -> None:
     """The last frame has pure ink at both ends of every arrow, with smooth edges in between."""
     layout = Layout(6, (6, 4, 2), 28, background, ink, width=1280)  # type: ignore[arg-type]
-    frame = film(layout)[0]
+    frame = grow(layout)[0]
     for depth, index in nodes(layout)[1:]:
         top, left = layout.place(depth, index)
         row = top + layout.picture // 2
@@ -236,15 +228,6 @@ def test_arrows_join_their_nodes(background: tuple[int, ...], ink: tuple[int, ..
     assert ((low <= frame) & (frame <= high)).all()
 
 
-def test_outlines() -> None:
-    """A line between background and ink runs around each picture."""
-    frame = film(LAYOUT)[0]
-    around = spot(LAYOUT, frame, (3, 7), around=1)
-    assert np.all(around[:, -1] == LAYOUT.outline)
-    assert np.all(around[0] == LAYOUT.outline)
-    assert LAYOUT.outline == (207, 206, 205)
-
-
 def test_frames_stream() -> None:
     """Each state is taken when its frame is, and a frame belongs to whoever took it."""
     taken = []
@@ -254,26 +237,8 @@ def test_frames_stream() -> None:
             taken.append(level)
             yield level, shown
 
-    expected = film(LAYOUT)
+    expected = grow(LAYOUT)
     for level, frame in zip(expected, tree_frames(LAYOUT, watched()), strict=True):
         assert taken[-1] == level
         assert np.array_equal(frame, expected[level])
         frame[:] = 77
-
-
-@pytest.mark.parametrize(
-    ("level", "shape", "message"),
-    [
-        (6, (2, 28, 28, 3), r"pictures \(2, .* at level 6.*\(4, 28, 28, 3\)"),
-        (5, (4, 28, 28, 3), "level 5 where level 6 should follow"),
-        (None, (), "stop before level 6"),
-    ],
-)
-def test_wrong_states_are_refused(level: int | None, shape: tuple[int, ...], message: str) -> None:
-    """The level, what came and what should have come are named."""
-    begun = [(earlier, pictures(LAYOUT, earlier)) for earlier in range(12, 6, -1)]
-    more = [] if level is None else [(level, np.zeros(shape, np.uint8))]
-    with pytest.raises(ValueError, match=message):
-        list(tree_frames(LAYOUT, [*begun, *more]))
-    with pytest.raises(ValueError, match="level -1 where nothing should follow"):
-        list(tree_frames(LAYOUT, [*states(LAYOUT), (-1, pictures(LAYOUT, 0))]))
