@@ -67,7 +67,7 @@ class Speeds:
         A pace is in seconds for one image at one level. None for a figure that no network makes,
         and where nothing can be rendered.
         """
-        if not planned.evaluations or planned.key is None:
+        if not planned.models or planned.key is None:
             return None
         pairs = zip(planned.evaluations, planned.figure.models, strict=True)
         return sum(seen * pace(name) for seen, name in pairs)
@@ -79,7 +79,7 @@ class Speeds:
 
 
 def _evaluations(planned: PlannedFigure) -> int:
-    return sum(planned.evaluations)
+    return sum(planned.evaluations) if planned.models else 0
 
 
 def _read(path: Path) -> dict[str, list[Measured]]:

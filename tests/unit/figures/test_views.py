@@ -98,10 +98,14 @@ def test_scale(sigma: float, text: str) -> None:
 
 
 def test_interpolation_has_points() -> None:
-    """A clip that goes there and back is scrubbed by its points, if they fit its frames."""
+    """A clip that goes there and back is scrubbed by its points, if they fit its frames, and tells
+    the level and scale of what it shows, too.
+    """
     way = {"points": 5, "hold": 2, "panels": ["DDPM", "IHDM"]}
-    shown = clip(way, "interpolation", frames=14)
+    finished = {"levels": (0,) * 14, "sigmas": (0.0,) * 14}
+    shown = clip(way, "interpolation", frames=14, **finished)
     assert (shown.steps.points, shown.steps.hold) == (5, 2)
+    assert (shown.steps.level, shown.steps.sigma) == ("0", "0")
     assert shown.panels == ("DDPM", "IHDM")
     assert clip({**way, "hold": 3}, "interpolation", frames=14).steps.points == 0
 
