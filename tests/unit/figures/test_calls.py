@@ -18,6 +18,7 @@ from sitegen.core.validation import arguments
 from sitegen.figures.base import Figure, spec_json
 from sitegen.figures.hierarchy.spec import Hierarchy
 from sitegen.figures.interpolation.spec import Interpolation
+from sitegen.figures.process.spec import Process
 from sitegen.figures.registry import figure_kinds, make_figure
 from sitegen.figures.shared_noise.spec import SharedNoise
 from sitegen.figures.trajectories.spec import Trajectories
@@ -388,7 +389,8 @@ def test_too_few_levels_for_the_leaves(sources: Mapping[str, ModelSource], tmp_p
 
 
 def test_link_out_of_the_site(sources: Mapping[str, ModelSource], tmp_path: Path) -> None:
-    """A site shows nothing that a link brings in from elsewhere."""
+    """A site shows nothing that a link brings in from elsewhere; without one any name will do."""
+    assert Process("heat", image="one.png").files == ("image",)
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "one.png").symlink_to(tmp_path / "one.png")
     with pytest.raises(ConfigError, match="is a link out of the site's folder"):

@@ -102,7 +102,7 @@ def test_interpolation_has_points() -> None:
     the level and scale of what it shows, too.
     """
     way = {"points": 5, "hold": 2, "panels": ["DDPM", "IHDM"]}
-    finished = {"levels": (0,) * 14, "sigmas": (0.0,) * 14}
+    finished: dict[str, Any] = {"levels": (0,) * 14, "sigmas": (0.0,) * 14}
     shown = clip(way, "interpolation", frames=14, **finished)
     assert (shown.steps.points, shown.steps.hold) == (5, 2)
     assert (shown.steps.level, shown.steps.sigma) == ("0", "0")
@@ -181,6 +181,7 @@ def test_origin() -> None:
         "splits": [100, 67],
         "cells": {},
         "nothing": None,
+        "weights": {"b": 1, "a": 2},
     }
     origin = clip(noted).origin
     assert origin.models == (Maker("mnist", "1" * 64),)
@@ -190,6 +191,7 @@ def test_origin() -> None:
         ("Frames a second", "24"),
         ("Show", "state"),
         ("Splits", "100, 67"),
+        ("Weights", '{"a": 2, "b": 1}'),
     )
     half = clip({**noted, "precision": "bfloat16"}).origin
     assert half.command == "sitegen build --only a --precision bfloat16"
