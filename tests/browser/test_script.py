@@ -681,6 +681,7 @@ def test_interpolation_goes_by_points(calm: Page) -> None:
     readout = calm.locator("#interpolation .readout")
     expect(readout).to_have_text(f"point {POINTS - 1} of {POINTS} k = 0 σB = 0 px")
     wait_for_shade(calm, "interpolation", POINTS - 2)
+    until(calm, "document.querySelector('#interpolation img').complete")
     calm.reload()
     calm.locator("#interpolation .play").click()
     video = video_of(calm, "interpolation")
