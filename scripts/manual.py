@@ -11,10 +11,9 @@ from typing import Any
 
 from sitegen.config.reference import reference
 from sitegen.content.embeds import EMBEDS as EMBED_CALLS
+from sitegen.figures import views as figure_views
 from sitegen.figures.registry import figure_kinds
-from sitegen.html import embeds as embedviews
 from sitegen.html import views
-from sitegen.html import views as headviews
 
 PAGES = Path(__file__).resolve().parent.parent / "docs" / "pages"
 EXAMPLES = {"NAME": "mnist", "FILE.png": "pictures/digit.png"}
@@ -53,7 +52,7 @@ def views_page() -> str:
     """Every value that a template can meet, with its fields."""
     found: list[Any] = [
         value
-        for module in (views, headviews, embedviews)
+        for module in (views, figure_views)
         for _, value in inspect.getmembers(module, dataclasses.is_dataclass)
         if value.__module__ == module.__name__
     ]

@@ -90,7 +90,7 @@ class Clip {
     this.asked = false; // the visitor started this one
     this.walked = false; // the visitor walks in its tree
     this.running = false;
-    this.lost = false; // its film did not come
+    this.lost = false; // its file did not come
     this.controls = [new Controls(figure.querySelector(".scrubber"), this)];
     when(video, "ended", () => this.rest());
     when(video, "seeked loadedmetadata", () => this.arrive());
@@ -105,10 +105,10 @@ class Clip {
   }
 
   /* Look at all, or at a branch of a tree. The slider has one stop for each level or point of it:
-     the last frame, where a tree is there in full. */
+     the last frame of that. */
   follow(line) {
     this.line = line;
-    const level = (frame) => this.levels[frame] ?? frame;
+    const level = (frame) => (this.points ? frame : (this.levels[frame] ?? frame));
     const stop = (frame) => this.own(frame) === frame && level(frame) !== level(frame + 1);
     this.stops = [...Array(this.end + 1).keys()].filter(stop);
   }
@@ -147,7 +147,7 @@ class Clip {
     if (this.video.networkState !== HTMLMediaElement.NETWORK_LOADING) this.video.load();
   }
 
-  /* Night has come, or gone: a clip with two films takes the other one. */
+  /* Night has come, or gone: a clip with two files takes the other one. */
   choose() {
     const { video } = this;
     if (!video.querySelector("source[media]") || video.preload !== "auto") return;
@@ -157,9 +157,9 @@ class Clip {
     schedule();
   }
 
-  /* The film does not come: go back to what is seen, and say so. The next press tries again. */
+  /* The clip does not come: go back to what is seen, and say so. The next press tries again. */
   lose(event) {
-    if (event.target.nextElementSibling?.localName === "source") return; // there is another film
+    if (event.target.nextElementSibling?.localName === "source") return; // there is another file
     this.run(false);
     this.video.preload = "none";
     Object.assign(this, { lost: true, held: true, asked: false, aim: this.shown });
@@ -212,7 +212,7 @@ class Clip {
     video.currentTime = (this.aim + 0.5) / this.fps;
   }
 
-  /* While the visitor walks in a tree, its poster covers the film: there the tree is whole. */
+  /* While the visitor walks in a tree, its poster covers the clip: there the tree is whole. */
   walk(on) {
     this.walked = on;
     this.stage.classList.toggle("walked", on);
@@ -305,7 +305,7 @@ function motion(button) {
   tell();
 }
 
-/* Put an element over a part of the film; x, y, width and height are in pixels of the film. */
+/* Put an element over a part of the clip; x, y, width and height are in pixels of the clip. */
 function place(element, clip, { x, y, width, height }) {
   const across = (part) => `${(100 * part) / clip.width}%`;
   const down = (part) => `${(100 * part) / clip.height}%`;
@@ -405,7 +405,7 @@ function tree(clip) {
   }
 }
 
-/* The dialog that shows one sample large, drawn from the clip's own film. */
+/* The dialog that shows one sample large, drawn from the clip. */
 const viewer = {
   clip: null,
 
@@ -456,19 +456,19 @@ const viewer = {
     clip.show(clip.shown);
   },
 
-  /* The film is drawn, or the poster until it is there; if that is missing, the film is fetched. */
+  /* The clip is drawn, or the poster until it is there; if that is missing, the clip is fetched. */
   paint(clip) {
     if (clip !== this.clip) return;
     const { canvas, pen } = this;
     const { video, poster } = clip;
-    const film = video.readyState >= 2;
-    const wide = film ? video.videoWidth : poster.naturalWidth;
+    const ready = video.readyState >= 2;
+    const wide = ready ? video.videoWidth : poster.naturalWidth;
     this.wait.hidden = wide > 0;
     if (!wide) return poster.complete && clip.scrub(clip.aim);
-    const { x, y, width, height } = clip.part(film ? clip.shown : clip.last);
+    const { x, y, width, height } = clip.part(ready ? clip.shown : clip.last);
     const from = [x, y, width, height].map((value) => (value * wide) / clip.width);
     pen.imageSmoothingEnabled = false;
-    pen.drawImage(film ? video : poster, ...from, 0, 0, canvas.width, canvas.height);
+    pen.drawImage(ready ? video : poster, ...from, 0, 0, canvas.width, canvas.height);
   },
 
   closed() {

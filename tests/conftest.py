@@ -30,7 +30,7 @@ def reference() -> Path:
 
 
 @dataclass(frozen=True)
-class Exhibition:
+class SampleSite:
     """A built site with figures of every shape: its folder, and its address under a sub-path."""
 
     folder: Path
@@ -38,14 +38,14 @@ class Exhibition:
 
 
 @pytest.fixture(scope="session")
-def exhibition(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exhibition]:
+def sample_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SampleSite]:
     """The site that tests of the page look at, served as GitHub Pages would."""
     from bench.serving import serving
-    from tests.support.exhibition import exhibit
+    from tests.support.sample_site import build_sample
 
-    root = tmp_path_factory.mktemp("exhibition")
+    root = tmp_path_factory.mktemp("sample_site")
     with serving(root / "site" / "sub") as address:
-        yield Exhibition(exhibit(root, address), address)
+        yield SampleSite(build_sample(root, address), address)
 
 
 @pytest.fixture(scope="module")

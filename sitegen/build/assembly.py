@@ -17,10 +17,8 @@ from sitegen.config.schema import Site
 from sitegen.content.pages import Page
 from sitegen.core.files import canonical_json, digest_bytes
 from sitegen.core.urls import MANIFEST
-from sitegen.figures.base import default_alt
-from sitegen.html.heads import FRONT
+from sitegen.html.heads import FRONT, webmap
 from sitegen.html.render import posters_behind, render_site
-from sitegen.html.sitemap import webmap
 from sitegen.html.theme import site_theme
 from sitegen.html.views import DrawnPictures
 from sitegen.media.manifest import Manifest, Media, MediaFile, Record
@@ -79,7 +77,7 @@ def _place(planned: PlannedFigure, record: Record) -> Media:
         name: replace(file, path=f"media/{figure.id}-{file.sha256[:8]}{Path(file.path).suffix}")
         for name, file in record.files.items()
     }
-    alt = figure.alt or _described(default_alt(figure, planned.levels, planned.subject), record)
+    alt = figure.alt or _described(planned.description, record)
     known = all(level < len(planned.sigmas) for level in record.levels)
     sigmas = tuple(planned.sigmas[level] for level in record.levels) if known else ()
     return Media(figure.id, planned.page, alt, figure.caption, replace(record, files=files), sigmas)

@@ -28,7 +28,8 @@ class PlannedFigure:
     levels, sigmas: K of the figure's first model, and its blur scales σ_B in pixels of levels
         0 … K; none for a model that does not blur
     request_digest: the key, which is the digest of `request_json`, of all that decides the pixels
-    subject: what that model's samples are, where its card says it
+    description: what is to be seen, in the author's words or in those of the spec
+    evaluations: how many images the network of each model sees
     """
 
     figure: Figure
@@ -38,7 +39,8 @@ class PlannedFigure:
     request_digest: str
     request_json: str = ""
     sigmas: tuple[float, ...] = ()
-    subject: str = ""
+    description: str = ""
+    evaluations: tuple[int, ...] = ()
 
 
 def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -> PlannedFigure:
@@ -66,7 +68,8 @@ def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -
         digest_bytes(request_json.encode()),
         request_json,
         _sigmas(models[0].card),
-        models[0].card.subject,
+        figure.alt or figure.spec.describe(models[0].card),
+        figure.spec.evaluations([model.card.levels for model in models]),
     )
 
 

@@ -83,9 +83,11 @@ def first_estimate(planned: PlannedFigure, pace: Callable[[str], float]) -> floa
 
     A pace is in seconds for one image at one level. None for a figure that no network makes.
     """
-    seen = _evaluations(planned)
-    return seen * sum(pace(name) for name in planned.figure.models) if seen else None
+    if not planned.models:
+        return None
+    pairs = zip(planned.evaluations, planned.figure.models, strict=True)
+    return sum(seen * pace(name) for seen, name in pairs)
 
 
 def _evaluations(planned: PlannedFigure) -> int:
-    return planned.figure.spec.evaluations(planned.levels) if planned.models else 0
+    return sum(planned.evaluations) if planned.models else 0

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -16,9 +17,6 @@ from pydantic.dataclasses import dataclass as validated
 from sitegen.core.diagnostics import SourceLocation, known_words
 from sitegen.core.validation import Slug
 from sitegen.ihdm.card.card import ModelCard
-
-# RULES, Fps, Model, NoiseStd, Seed, Show, Spec, counted
-
 
 if TYPE_CHECKING:
     from sitegen.figures.views import Clip, Still
@@ -51,6 +49,9 @@ NoiseStd = Annotated[
     StrictFloat | None,
     Field(ge=0, le=1, description="The sampling noise; the model card's if not given."),
 ]
+DdimSteps = Annotated[
+    StrictInt, Field(ge=1, le=1000, description="Steps of the DDIM that samples the DDPM.")
+]
 Fps = Annotated[StrictFloat | None, Field(ge=1, le=60, description="Frames a second.")]
 
 
@@ -58,19 +59,26 @@ Fps = Annotated[StrictFloat | None, Field(ge=1, le=60, description="Frames a sec
 class FigureSpec:
     """What every kind answers about itself; all its fields decide pixels.
 
-    `recipe` is raised by hand when the code that renders a kind changes its pixels. `example` are
-    the arguments, as in a call, that show the kind at its best with a model named NAME.
-    `distinct_states` says that `count` may not be more than there are initial states.
+    A kind adds its fields; whatever else it can say has a default here. `recipe` is raised by hand
+    when the code that renders a kind changes its pixels. `example` are the arguments, as in a call,
+    that show the kind at its best with a model named NAME. `distinct_states` says that `count` may
+    not be more than there are initial states.
     """
 
     recipe: ClassVar[int] = 1
     example: ClassVar[str] = '"NAME"'
     distinct_states: ClassVar[bool] = False
 
+    model: Model
+
     @property
     def models(self) -> tuple[str, ...]:
-        """The names of the models that the figure needs, in the order of their parts in it."""
-        raise NotImplementedError
+        """The names of the models that the figure needs: its model, and its `ddpm` if it has one.
+
+        They stand in the order of their parts in the figure.
+        """
+        baseline = getattr(self, "ddpm", None)
+        return (self.model,) if baseline is None else (self.model, baseline)
 
     @property
     def model_kinds(self) -> tuple[str, ...]:
@@ -91,22 +99,51 @@ class FigureSpec:
         """What in the call the cards of `models` rule out, each fault in words of its own."""
         yield from ()
 
-    def describe(self, levels: int, subject: str = "") -> str:
-        """Say in one sentence what is to be seen, for those who cannot see it.
+    def describe(self, card: ModelCard) -> str:
+        """Say in one sentence what is to be seen, for those who cannot see it; no full stop.
 
-        `subject` is what the samples of the first model are, in the plural, where its card says it.
+        `card` is the first model's. The default is the first line of the kind's docstring.
         """
-        raise NotImplementedError
+        what = (type(self).__doc__ or type(self).__name__).splitlines()[0].rstrip(".")
+        return f"{what}, of the model {self.model}"
 
-    def evaluations(self, levels: int) -> int:
-        """Count the images that the network sees, for an estimate of the time that rendering takes.
+    @property
+    def images(self) -> int:
+        """How many samples of each model are on their way at once: `count`, or one."""
+        return int(getattr(self, "count", 1))
 
-        At each of `levels` steps as many as the product of what the kind counts; a tree, which
-        computes what its branches share but once, sees fewer.
+    def evaluations(self, levels: Sequence[int]) -> tuple[int, ...]:
+        """Count the images that the network of each of `models` sees, to tell how long it takes.
+
+        `levels` are the numbers of steps that those models take.
         """
-        names = ("count", "rows", "leaves", "pairs", "points")
-        many = (getattr(self, name, None) for name in names)
-        return levels * math.prod(each for each in many if isinstance(each, int))
+        return tuple(self.images * steps for steps in levels)
+
+
+@validated(frozen=True, config=RULES)
+class ComparedSpec(FigureSpec):
+    """A kind that shows a model beside a DDPM of the same data, where one is named.
+
+    With a field `ddim_steps` the DDPM is sampled twice, as such and as DDIM in that many steps.
+    """
+
+    ddpm: Baseline = None
+
+    @property
+    def _ddim_steps(self) -> int:
+        return int(getattr(self, "ddim_steps", 0))
+
+    def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+        """More steps of DDIM than there are levels."""
+        for card in cards[1:]:
+            if self._ddim_steps > card.levels:
+                has = f"the model {self.ddpm} has {card.levels} levels"
+                yield f"ddim_steps = {self._ddim_steps}: {has}"
+
+    def evaluations(self, levels: Sequence[int]) -> tuple[int, ...]:
+        """Those of the model, and those of the DDPM, whose steps as DDIM come in addition."""
+        first, *others = levels
+        return tuple(self.images * n for n in (first, *(n + self._ddim_steps for n in others)))
 
 
 def counted(count: int, model: str, subject: str) -> str:
@@ -114,6 +151,12 @@ def counted(count: int, model: str, subject: str) -> str:
     if subject and count > 1:
         return f"{count} {subject}"
     return f"{f'{count} samples' if count > 1 else 'One sample'} of the model {model}"
+
+
+def flat_squares(card: ModelCard, count: int = 1) -> str:
+    """What the flattest states look like, in words."""
+    squares = "square" if count == 1 else "squares"
+    return f"flat grey {squares}" if card.channels == 1 else f"flat {squares} of one colour"
 
 
 def steps(levels: int) -> str:
@@ -125,7 +168,6 @@ def steps(levels: int) -> str:
 class Grid(FigureSpec):
     """Samples in rows, from their flat initial states to the finished images."""
 
-    model: Model
     count: StrictInt = Field(default=36, ge=1, le=10_000, description="How many samples.")
     columns: StrictInt | None = Field(
         default=None,
@@ -138,6 +180,12 @@ class Grid(FigureSpec):
     sampling_noise_std: NoiseStd = None
     fps: Fps = None
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """How many samples there are, and how many in a row."""
+        assert self.columns is not None  # it is filled in
+        return self.count, self.columns
+
     @check("columns")
     @classmethod
     def _fit(cls, columns: int | None, info: ValidationInfo) -> int | None:
@@ -149,10 +197,9 @@ class Grid(FigureSpec):
             raise ValueError(f"should be at most the count, {count}")
         return columns
 
-    @property
-    def models(self) -> tuple[str, ...]:
-        """The one model that is sampled."""
-        return (self.model,)
+
+Sampler = Callable[["ModelProvider", "Figure"], "RenderJob"]
+"""Makes a figure ready to be rendered, with the models that the provider loads."""
 
 
 @dataclass(frozen=True)
@@ -162,13 +209,24 @@ class FigureKind:
     name: what pages call; in media.json it is the `kind` of an entry
     spec: what a page may ask for; needs no torch
     sample: makes a figure ready to be rendered; imports its sampler, and torch, when it is called
-    view: what a page shows of its media; the second argument is the page's path in the site
+    view: what a page shows of its media, None for a clip or a still as it is; the second argument
+        is the page's path in the site
     """
 
     name: str
     spec: type[FigureSpec]
-    sample: Callable[[ModelProvider, Figure], RenderJob]
-    view: Callable[[Media, str], Clip | Still]
+    sample: Sampler
+    view: Callable[[Media, str], Clip | Still] | None = None
+
+
+def sampler_in(room: str) -> Sampler:
+    """The function `sample` of the module `sample` of a kind's package, imported when called."""
+
+    def sample(models: ModelProvider, figure: Figure) -> RenderJob:
+        job: RenderJob = import_module(f"{room}.sample").sample(models, figure)
+        return job
+
+    return sample
 
 
 @dataclass(frozen=True)
@@ -200,11 +258,3 @@ class Figure:
 def spec_json(figure: Figure) -> dict[str, Any]:
     """List everything in the figure that decides its pixels; no caption, alt or id."""
     return {"kind": figure.kind, **dataclasses.asdict(figure.spec)}
-
-
-def default_alt(figure: Figure, levels: int, subject: str = "") -> str:
-    """Describe the clip in words: the author's where there are some, else made from the spec.
-
-    `levels` is the number of steps that the figure's model takes.
-    """
-    return figure.alt or figure.spec.describe(levels, subject)

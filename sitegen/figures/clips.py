@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sitegen.figures.base import Figure, Grid, spec_json
-from sitegen.media.encoder import ClipSpec, crf_for
-from sitegen.media.frames import Colour, grid, scale_factor, to_uint8
+from sitegen.figures.base import Figure, FigureSpec, spec_json
+from sitegen.ihdm.card.card import ModelCard
+from sitegen.media.encoder import ClipSpec, crf_for, write_still
+from sitegen.media.frames import Colour, Frame, grid, scale_factor, to_uint8
 from sitegen.media.jobs import ClipSource, RenderJob
-from sitegen.sampling.models import HeatSampler, Trajectory
+from sitegen.media.manifest import MediaFile
+from sitegen.sampling.models import Trajectory
 
 BACKGROUND: Colour = (32, 36, 48)
 INK: Colour = (228, 231, 241)
@@ -22,17 +26,16 @@ DARK: tuple[Colour, Colour] = (18, 21, 31), INK
 """Paper and ink of the theme (static/style.css), for light pages and for dark ones."""
 
 
-class _Sampled(Protocol):
-    """A figure that may have a δ of its own."""
+def noise_std_of(spec: FigureSpec, card: ModelCard) -> float:
+    """δ: the figure's own, where it has one, or the card's."""
+    own: float | None = getattr(spec, "sampling_noise_std", None)
+    return card.sampling_noise_std if own is None else own
 
-    @property
-    def sampling_noise_std(self) -> float | None: ...
 
-
-def noise_std_of(spec: _Sampled, sampler: HeatSampler) -> float:
-    """δ: the figure's own, or the card's."""
-    own = spec.sampling_noise_std
-    return sampler.model.card.sampling_noise_std if own is None else own
+def made_with(figure: Figure, noise_std: float, **more: Any) -> dict[str, Any]:
+    """Everything that a figure was made with, for the manifest: its spec, δ, and what else."""
+    values = {**spec_json(figure), "sampling_noise_std": noise_std, **more}
+    return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
 
 
 def displayed(trajectory: Trajectory, show: str) -> Iterator[NDArray[np.float32]]:
@@ -53,35 +56,49 @@ def default_fps(levels: int) -> float:
     return min(60.0, max(24.0, float(round(levels / 5))))
 
 
-def clip_spec(width: int, height: int, image_size: int, fps: float) -> ClipSpec:
-    """How a clip of that native size, in pixels, is encoded (quality by the size of its images)."""
-    crf = crf_for(image_size)
-    return ClipSpec(fps, crf, scale_factor(width, height), BACKGROUND)
+def clip_spec(
+    image_size: int, fps: float, factor: int = 1, background: Colour = BACKGROUND
+) -> ClipSpec:
+    """How a clip is encoded: enlarged by a factor, with a quality by the size of its images."""
+    return ClipSpec(fps, crf_for(image_size), factor, background)
 
 
-def cells(count: int, columns: int, width: int, height: int) -> dict[str, Any]:
-    """Where the samples of a grid stand, for the manifest; `width` and `height` are of one."""
-    rows = -(-count // columns)
-    return {"count": count, "columns": columns, "rows": rows, "width": width, "height": height}
+def strips(draw: Callable[[Colour, Colour], Frame]) -> dict[str, Callable[[Path], MediaFile]]:
+    """The stills of a strip for light pages and for dark ones, drawn with their paper and ink."""
+
+    def write(name: str, colours: tuple[Colour, Colour], folder: Path) -> MediaFile:
+        return write_still(draw(*colours), folder / f"{name}.webp")
+
+    return {
+        name: partial(write, name, colours)
+        for name, colours in (("strip", LIGHT), ("strip-dark", DARK))
+    }
 
 
 def grid_job(
-    figure: Figure, sampler: HeatSampler, noise_std: float, trajectory: Trajectory
+    figure: Figure,
+    card: ModelCard,
+    place: tuple[int, int],
+    frames: Iterable[NDArray[np.float32]],
+    **more: Any,
 ) -> RenderJob:
-    """The clip of a grid of samples on their way down."""
-    spec, size = cast(Grid, figure.spec), sampler.model.card.image_size
-    columns = cast(int, spec.columns)
-    fps = spec.fps or default_fps(trajectory.levels)
-    place = cells(spec.count, columns, size, size)
-    clip = clip_spec(columns * size, place["rows"] * size, size, fps)
-    known = {"sampling_noise_std": noise_std, "fps": fps, "cells": place}
+    """The clip of samples in a grid on their way down, with all that stands beside it.
+
+    place: how many samples there are, and how many in a row
+    frames: what is seen of each level K … 0, (N, C, H, W)
+    """
+    (count, columns), size = place, card.image_size
+    rows = -(-count // columns)
+    fps = getattr(figure.spec, "fps", None) or default_fps(card.levels)
+    cells = {"count": count, "columns": columns, "rows": rows, "width": size, "height": size}
+    spec = clip_spec(size, fps, scale_factor(columns * size, rows * size))
+    pictures = (grid(to_uint8(seen), columns, BACKGROUND) for seen in frames)
+    known = more.pop("known", {})
     return RenderJob(
-        levels=tuple(range(trajectory.levels, -1, -1)),
-        parameters={**spec_json(figure), **known},
-        clips={
-            "": ClipSource(
-                clip,
-                (grid(to_uint8(u), columns, BACKGROUND) for u in displayed(trajectory, spec.show)),
-            )
-        },
+        levels=tuple(range(card.levels, -1, -1)),
+        parameters=made_with(
+            figure, noise_std_of(figure.spec, card), fps=fps, cells=cells, **known
+        ),
+        clips={"": ClipSource(spec, pictures)},
+        **more,
     )

@@ -7,18 +7,23 @@ A path's ends are two plain samples: their initial states and noises are the ver
 - the full latent of a DDPM goes along great circles in x_K and in the noise of every level;
 - DDIM, which draws no noise on its way, goes along a great circle in x_K alone.
 
-Takes hold all paths at once, (paths · points, C, H, W), path after path.
+Trajectories hold all paths at once, (paths · points, C, H, W), path after path.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from sitegen.figures.base import ComparedSpec
+from sitegen.figures.clips import noise_std_of
 from sitegen.ihdm.process.noise import (
     Device,
     NoiseSource,
@@ -27,7 +32,7 @@ from sitegen.ihdm.process.noise import (
     interpolate_noise,
     interpolated,
 )
-from sitegen.sampling.models import DdpmSampler, HeatSampler, Trajectory
+from sitegen.sampling.models import DdpmSampler, HeatSampler, ModelProvider, Trajectory
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,34 @@ def ddpm_paths(sampler: DdpmSampler, paths: Paths) -> Trajectory:
 def ddim_paths(sampler: DdpmSampler, paths: Paths, steps: int) -> Trajectory:
     """The paths of a DDPM that is sampled without noise, in that many steps."""
     return sampler.ddim(_circles(sampler, paths), steps)
+
+
+Ways = dict[str, tuple[Callable[[], Trajectory], int]]
+"""By the name of each way to sample: what begins it, and how many steps it takes."""
+
+
+def ways_down(models: ModelProvider, spec: ComparedSpec, paths: Paths, ddim_steps: int) -> Ways:
+    """The ways to sample the paths of a figure: with its model, and with its DDPM if it has one."""
+    sampler = models.heat_sampler(spec.model)
+    card, noise_std = sampler.model.card, noise_std_of(spec, sampler.model.card)
+    ways: Ways = {"IHDM": (partial(heat_paths, sampler, paths, noise_std), card.levels)}
+    if spec.ddpm is not None:
+        baseline = models.ddpm_sampler(spec.ddpm)
+        ways["DDPM"] = (partial(ddpm_paths, baseline, paths), baseline.model.card.levels)
+        ways["DDIM"] = (partial(ddim_paths, baseline, paths, ddim_steps), ddim_steps)
+    return ways
+
+
+def walk(ways: Ways, ended: Callable[[str, NDArray[np.float32]], None]) -> Iterator[None]:
+    """Go every step of all ways in turn; `ended` is told the finished images of each.
+
+    They are (paths · points, C, H, W), unclipped.
+    """
+    for name, (begin, _) in ways.items():
+        for step in begin().steps:
+            if step.level == 0:
+                ended(name, step.mean.cpu().numpy())
+            yield
 
 
 def straight(first: Tensor, last: Tensor, points: int) -> Tensor:

@@ -29,8 +29,7 @@ from sitegen.figures import (
     trajectories,
 )
 from sitegen.figures.base import RULES, Figure, FigureKind
-from sitegen.figures.view_parts import clip_view, still_view
-from sitegen.figures.views import Clip, Still
+from sitegen.figures.views import Clip, Still, clip_view, still_view
 from sitegen.media.manifest import Media
 
 GROUP = "sitegen.figures"
@@ -90,8 +89,8 @@ def _origin(entry: EntryPoint) -> str:
 def figure_view(media: Media, page: str) -> Clip | Still:
     """What the page at `page`, a path from the site's root, shows of a figure."""
     kind = figure_kinds().get(media.record.kind)
-    view = clip_view if "mp4" in media.record.files else still_view
-    return (kind.view if kind else view)(media, page)
+    plain = clip_view if "mp4" in media.record.files else still_view
+    return ((kind and kind.view) or plain)(media, page)
 
 
 @validated(frozen=True, config=RULES)

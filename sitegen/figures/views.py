@@ -1,9 +1,20 @@
-"""What templates are given of a figure: clips with their scrubbers, stills, numbers, origins."""
+"""What a page shows of a figure: the values that templates are given, and how media become them.
+
+What rendering noted in a record's `parameters` about places in the picture, as the `cells` of a
+grid in native pixels, is read here and in the views of the kinds. Whatever of it is missing or odd
+only leaves its control out.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import ClassVar
+
+from sitegen.core.urls import relative
+from sitegen.media.manifest import JSON, Media, MediaFile, Record
 
 
 @dataclass(frozen=True)
@@ -117,7 +128,7 @@ class Cells:
 class Node:
     """A picture of a tree: its place in the tree, and in the clip in pixels.
 
-    first, last: the frames between which it forms, and is there in full
+    first, last: the frames between which it forms
     shown: the levels at these frames, of each picture on the way from the root to this one; empty
         where frames have no levels
     arrow: the way of the arrow that leads to it, as a path of SVG
@@ -170,3 +181,241 @@ class Clip:
     panels: tuple[str, ...]
     results: Results | None
     origin: Origin
+
+
+_COMFORTABLE = 520  # CSS pixels: small clips are shown at most this wide
+_WIDE = 680  # CSS pixels: what is wider may leave the column of the text
+_LAYOUT = {"cells", "nodes", "panels"}  # parameters that say where things are, not how made
+_TOLD = {"kind", "seed", "sampling_noise_std", "model", "models"}  # told on lines of their own
+_LABELS = {
+    "mp4": "MP4",
+    "mp4-dark": "MP4, dark",
+    "gif": "GIF",
+    "gif-dark": "GIF, dark",
+    "poster": "Poster",
+    "poster-dark": "Poster, dark",
+    "strip": "Strip",
+}
+_NAMES = {"ddim_steps": "DDIM steps", "ddpm": "DDPM", "fps": "Frames a second", "vary": "Varies"}
+
+
+def front_picture(media: Media) -> MediaFile | None:
+    """The picture that stands for a figure: its poster, or itself where it is in pixels."""
+    files = media.record.files
+    still = files.get("image")
+    if "poster" in files or still is None or still.path.endswith(".svg"):
+        return files.get("poster")
+    return still
+
+
+def still_view(media: Media, page: str) -> Still:
+    """What the page at `page`, a path from the site's root, shows of a figure that stands still."""
+    picture = _picture(media.record.files, "image", page)
+    assert picture is not None
+    return Still(
+        id=media.id,
+        alt=media.alt,
+        caption=media.caption,
+        picture=picture,
+        wide=picture.width > _WIDE,
+        downloads=_downloads(media, page),
+        results=results_of(media.record),
+        origin=_origin(media),
+    )
+
+
+def clip_view(media: Media, page: str) -> Clip:
+    """The same of a clip: its scrubber tells levels, and cells of a grid can be opened."""
+    record = media.record
+    mp4 = record.files["mp4"]
+    cells, factor = _cells(record)
+    native = cells.columns * cells.width // factor if cells else None
+    width = _shown_width(mp4, native or record.files.get("gif", mp4).width)
+    poster = _picture(record.files, "poster", page)
+    assert poster is not None
+    return Clip(
+        id=media.id,
+        kind=record.kind,
+        alt=media.alt,
+        caption=media.caption,
+        width=width,
+        height=max(1, round(width * mp4.height / mp4.width)),
+        film_width=mp4.width,
+        film_height=mp4.height,
+        pixelated=width > mp4.width or mp4.width >= 2 * record.files.get("gif", mp4).width,
+        wide=width > _WIDE,
+        poster=poster,
+        mp4=relative(mp4.path, page),
+        dark=_uri(record.files, "mp4-dark", page),
+        strip=_picture(record.files, "strip", page),
+        downloads=_downloads(media, page),
+        steps=_steps(media),
+        cells=cells,
+        nodes=(),
+        panels=(),
+        results=results_of(record),
+        origin=_origin(media),
+    )
+
+
+def _shown_width(mp4: MediaFile, native: int) -> int:
+    """The width in CSS pixels at which every pixel of the model is as wide as the next."""
+    times = max(1, _COMFORTABLE // native)
+    return mp4.width if mp4.width >= _COMFORTABLE or mp4.width < native else times * native
+
+
+def _picture(files: Mapping[str, MediaFile], name: str, page: str) -> Picture | None:
+    file = files.get(name)
+    if file is None:
+        return None
+    dark = _uri(files, f"{name}-dark", page)
+    return Picture(relative(file.path, page), file.width, file.height, dark)
+
+
+def _uri(files: Mapping[str, MediaFile], name: str, page: str) -> str | None:
+    return relative(files[name].path, page) if name in files else None
+
+
+def _downloads(media: Media, page: str) -> tuple[Download, ...]:
+    files = media.record.files
+    still = {"image": files["image"].path.rpartition(".")[2].upper()} if "image" in files else {}
+    return tuple(
+        Download(label, relative(files[name].path, page), size(files[name]))
+        for name, label in (_LABELS | still).items()
+        if name in files
+    )
+
+
+def size(file: MediaFile) -> str:
+    """Write the size of a file for a reader, in steps of a thousand."""
+    if file.bytes < 1_000_000:
+        return f"{max(1, round(file.bytes / 1000))} kB"
+    return f"{file.bytes / 1_000_000:.1f} MB"
+
+
+def _steps(media: Media) -> Steps:
+    """What the scrubber says; levels and scales only where there is one for each frame."""
+    mp4, record = media.record.files["mp4"], media.record
+    frames = mp4.frames or 1
+    levels = record.levels if len(record.levels) == frames else ()
+    sigmas = media.sigmas if len(media.sigmas) == len(levels) else ()
+    said = [scale(sigma) for sigma in sigmas]
+    return Steps(
+        fps=f"{mp4.fps or 24.0:g}",
+        last=frames - 1,
+        levels=" ".join(map(str, levels)),
+        sigmas=" ".join(said),
+        level=str(levels[-1]) if levels else "",
+        sigma=said[-1] if said else "",
+    )
+
+
+def scale(sigma: float) -> str:
+    """Write a blur scale in pixels for a reader: two digits below 1, one after the point above."""
+    return "0" if sigma == 0 else f"{sigma:.2f}" if sigma < 1 else f"{sigma:.1f}"
+
+
+def _cells(record: Record) -> tuple[Cells | None, int]:
+    """The cells of a grid in pixels of the clip, and how often it enlarges each of the model's."""
+    noted = record.parameters.get("cells")
+    if not isinstance(noted, Mapping):
+        return None, 1
+    columns, count, width, height = (
+        whole(noted, n) for n in ("columns", "count", "width", "height")
+    )
+    if min(columns, count, width, height) < 1:
+        return None, 1
+    factor = record.files["mp4"].width // (columns * width)
+    return Cells(columns, count, width * factor, height * factor) if factor else None, factor or 1
+
+
+def whole(values: Mapping[str, JSON], name: str) -> int:
+    """The whole number of that name, 0 where there is none."""
+    value = values.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def _origin(media: Media) -> Origin:
+    record = media.record
+    noise = record.parameters.get("sampling_noise_std")
+    precision = record.environment.get("precision", record.parameters.get("precision"))
+    silent = _LAYOUT | _TOLD | (set() if record.parameters.get("ddpm") else {"ddim_steps"})
+    told = {
+        _NAMES.get(name, name.replace("_", " ").capitalize()): format_value(value)
+        for name, value in [*sorted(record.parameters.items()), *sorted(record.environment.items())]
+        if name not in silent and value is not None
+    }
+    return Origin(
+        models=tuple(Maker(model.name, model.sha256) for model in record.models),
+        seed=record.seed,
+        sampling_noise_std=None if noise is None else format_value(noise),
+        command=f"sitegen build --only {media.id}"
+        + (f" --precision {format_value(precision)}" if precision else ""),
+        parameters=tuple(told.items()),
+    )
+
+
+_DIGIT_BLANK, _POINT_BLANK = "\u2007", "\u2008"  # as wide as a digit, and as a point
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def results_of(record: Record) -> Results | None:
+    """What a figure has measured, for its page; None where that is nothing."""
+    noted = record.results
+    if not noted:
+        return None
+    tables = [_table(each) for each in sequence(noted.get("tables")) if isinstance(each, Mapping)]
+    return Results(str(noted.get("summary") or ""), tuple(tables))
+
+
+def _table(noted: Mapping[str, JSON]) -> Table:
+    rows = [sequence(row) for row in sequence(noted.get("rows"))]
+    columns = list(zip_longest(*rows))
+    numeric = tuple(at for at, column in enumerate(columns) if all(map(_is_number, column)))
+    words = [[format_value(value) for value in column] for column in columns]
+    words = [align_decimals(each) if at in numeric else each for at, each in enumerate(words)]
+    return Table(
+        caption=str(noted.get("caption") or ""),
+        columns=tuple(str(each) for each in sequence(noted.get("columns"))),
+        rows=tuple(zip(*words, strict=True)),
+        numeric=numeric,
+    )
+
+
+def _is_number(value: JSON) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def align_decimals(words: Sequence[str]) -> list[str]:
+    """Numbers of a column with blanks behind them, so that, set right, their points are in line."""
+    parts = [word.partition(".") for word in words]
+    longest = max((len(after) for _, _, after in parts), default=0)
+    if longest == 0 or any("×" in word for word in words):
+        return list(words)
+    return [
+        word + (not point) * _POINT_BLANK + (longest - len(after)) * _DIGIT_BLANK
+        if word[-1:].isdigit()
+        else word
+        for word, (_, point, after) in zip(words, parts, strict=True)
+    ]
+
+
+def sequence(value: JSON) -> Sequence[JSON]:
+    """A list of a record, empty where it is none."""
+    return value if isinstance(value, list | tuple) else ()
+
+
+def format_value(value: JSON) -> str:
+    """Write a value for a reader."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "–"}[value]
+    if isinstance(value, float):
+        digits, _, power = f"{value:.4g}".partition("e")
+        return f"{digits} × 10{str(int(power)).translate(_RAISED)}" if power else digits
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, Sequence):
+        return ", ".join(format_value(each) for each in value)
+    return json.dumps(dict(value), ensure_ascii=False, sort_keys=True)

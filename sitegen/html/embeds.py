@@ -30,13 +30,13 @@ def embed_view(
             link=player.link,
             poster=poster or backdrop,
         )
-    film = thing.video
+    video = thing.video
     return OwnVideo(
         **words,
-        uri=relative(film.file.uri, uri),
-        type=film.type,
-        width=film.width,
-        height=film.height,
+        uri=relative(video.file.uri, uri),
+        type=video.type,
+        width=video.width,
+        height=video.height,
         poster=poster.uri if poster else None,
     )
 

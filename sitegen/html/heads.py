@@ -1,8 +1,10 @@
-"""What stands in the head of a page and under its title, for readers and for machines."""
+"""What a page and the site say of themselves: head, title, BibTeX, and the files for robots."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
+from html import escape
 from urllib.parse import urlsplit
 
 from sitegen.config.schema import Site
@@ -22,6 +24,7 @@ POLICY = (
 FRONT = INDEX
 """Where the front page goes."""
 
+_COMMANDS = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _LONGEST = 70  # characters of a title that search engines and tabs show
 
 
@@ -116,3 +119,42 @@ def paper(site: Site, page: Page) -> Paper:
         venue=site.venue,
         buttons=tuple(Button(b.label, relative(b.url, page.uri), b.icon) for b in site.links),
     )
+
+
+def bibtex(site: Site) -> str | None:
+    """Write the entry that `[citation]` asks for, or None where the site has no such table."""
+    citation = site.citation
+    if citation is None:
+        return None
+    fields = {
+        "title": site.title,
+        "author": " and ".join(author.name for author in site.authors),
+        "booktitle": citation.booktitle,
+        "journal": citation.journal,
+        "year": str(citation.year),
+    }
+    lines = [f"  {name} = {{{_latex(value)}}}" for name, value in fields.items() if value]
+    return f"@{citation.type}{{{citation.key},\n" + ",\n".join(lines) + "\n}"
+
+
+def _latex(text: str) -> str:
+    """Write a text so that LaTeX prints it as it is."""
+    marked = re.sub(r"[\\~^&%$#_{}]", lambda mark: _COMMANDS.get(mark[0], "\\" + mark[0]), text)
+    return " ".join(marked.split())
+
+
+def webmap(site: Site, uris: Iterable[str]) -> dict[str, str]:
+    """The files for search engines, by path; the pages are `uris`, paths from the site's root.
+
+    A sitemap holds whole addresses only, so there is none where `base_url` is not known.
+    """
+    robots = "User-agent: *\nAllow: /\n"
+    if site.base_url is None:
+        return {"robots.txt": robots}
+    places = "".join(f"<url><loc>{escape(address(site, uri) or '')}</loc></url>\n" for uri in uris)
+    sitemap = (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n{places}</urlset>\n'
+    )
+    robots += f"\nSitemap: {address(site, 'sitemap.xml')}\n"
+    return {"robots.txt": robots, "sitemap.xml": sitemap}

@@ -6,8 +6,10 @@ the `Markup` of a page's body, which `sitegen.content.markdown` has made safe.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from urllib.parse import urlsplit
 
 from markupsafe import Markup
@@ -19,11 +21,9 @@ from sitegen.core.errors import TargetError
 from sitegen.core.urls import MANIFEST, relative
 from sitegen.figures.base import Figure
 from sitegen.figures.registry import figure_view
-from sitegen.figures.view_parts import front_picture
-from sitegen.figures.views import Clip, Picture, Still
-from sitegen.html.bibtex import bibtex
+from sitegen.figures.views import Clip, Picture, Still, front_picture
 from sitegen.html.embeds import embed_view
-from sitegen.html.heads import FRONT, POLICY, base_address, head, paper
+from sitegen.html.heads import FRONT, POLICY, base_address, bibtex, head, paper
 from sitegen.html.theme import ICON, STYLESHEET, Theme, site_theme
 from sitegen.html.views import (
     DrawnPictures,
@@ -156,16 +156,21 @@ def contents(headings: Sequence[Heading]) -> tuple[Section, ...]:
 def _missing(site: Site, theme: Theme) -> MissingView:
     """The page for wrong addresses: shown at any depth, so its links begin at the host's root.
 
-    Where neither address nor domain is known, nor is where the site begins, and it has no links.
+    Where neither address nor domain is known, nor is where the site begins: then the page has no
+    links, and carries its style, which its policy allows by the digest.
     """
     root = "/" if site.domain else None
     if site.base_url:
         root = urlsplit(base_address(site.base_url)).path
+    style = "\n".join(theme.assets[STYLESHEET].data.decode().splitlines()).replace("</", r"<\/")
+    digest = b64encode(sha256(style.encode()).digest()).decode()
+    policy = POLICY.replace("style-src 'self'", f"style-src 'sha256-{digest}'")
     return MissingView(
         language=site.language,
         title=site.title,
-        policy=POLICY,
+        policy=policy if root is None else POLICY,
         icon=None if root is None else root + theme.assets[ICON].uri,
         stylesheet=None if root is None else root + theme.assets[STYLESHEET].uri,
         home=root,
+        style=Markup(style) if root is None else None,
     )

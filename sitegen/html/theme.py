@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 from jinja2 import (
@@ -46,6 +47,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)+")
 _ATTRIBUTE = re.compile(
     r"'sitegen\.[a-z.]*\.?(?P<what>\w+) object' has no attribute '(?P<name>\w+)'"
 )
+_EXPORT = re.compile(r"the template '(?P<file>[^']+)' .*does not export the requested name")
 _FAILURES = (
     ArithmeticError,
     AttributeError,
@@ -101,9 +103,8 @@ class Theme:
             return environment.get_template(name).render(values)
         except _FAILURES as error:
             place = _place(error, folder)
-            if place is None and not folder.is_dir():
+            if place is None:
                 raise
-            place = place or shown(folder)  # ours asked for something that the author's lacks
             raise ConfigError(f"{place}: {_reason(error)}") from error
 
 
@@ -173,15 +174,24 @@ def _environment(own: Path | None) -> ImmutableSandboxedEnvironment:
 
 
 def _place(error: Exception, folder: Path) -> str | None:
-    """The innermost line of the author's templates that an error came through, as file:line."""
+    """Where in the author's templates an error comes from, as file:line, or None where it is ours.
+
+    That is the innermost line of theirs that it came through, if no Python of ours was at work
+    behind it; or a file of theirs that lacks what one of ours asks of it.
+    """
     if isinstance(error, TemplateSyntaxError):
         inside = error.filename is not None and folder in Path(error.filename).parents
         return f"{shown(Path(str(error.filename)))}:{error.lineno}" if inside else None
-    found, trace = None, error.__traceback__
-    while trace is not None:
-        file = Path(trace.tb_frame.f_code.co_filename)
-        found = f"{shown(file)}:{trace.tb_lineno}" if folder in file.parents else found
-        trace = trace.tb_next
+    lacking = _EXPORT.match(str(error))
+    if lacking is not None and (folder / lacking["file"]).is_file():
+        return shown(folder / lacking["file"])
+    found = None
+    for frame, line in walk_tb(error.__traceback__):
+        file = Path(frame.f_code.co_filename)
+        if folder in file.parents:
+            found = f"{shown(file)}:{line}"
+        elif str(frame.f_globals.get("__name__")).startswith("sitegen."):
+            found = None
     return found
 
 

@@ -118,7 +118,12 @@ class PageView:
 
 @dataclass(frozen=True)
 class MissingView:
-    """The page for addresses that lead nowhere; its links are whole paths, or there are none."""
+    """The page for addresses that lead nowhere.
+
+    icon, stylesheet, home: whole paths from the root of the host; None where it is not known where
+        on its host the site begins
+    style: the stylesheet itself, where there is no path to it
+    """
 
     language: str
     title: str
@@ -126,6 +131,7 @@ class MissingView:
     icon: str | None
     stylesheet: str | None
     home: str | None
+    style: Markup | None
 
 
 @dataclass(frozen=True)

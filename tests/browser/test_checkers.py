@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from bench.serving import serving
-from tests.conftest import Exhibition
+from tests.conftest import SampleSite
 from tests.support.browsing import opened
 from tests.support.paths import ROOT
 
@@ -44,7 +44,7 @@ def violations(page: Page, axe: str) -> list[str]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_axe_finds_nothing(
-    browser: Browser, exhibition: Exhibition, axe: str, scheme: Any, width: int
+    browser: Browser, sample_site: SampleSite, axe: str, scheme: Any, width: int
 ) -> None:
     """No violation, in light and in dark, narrow and wide, the viewer included."""
     options: dict[str, Any] = {
@@ -52,7 +52,7 @@ def test_axe_finds_nothing(
         "reduced_motion": "reduce",
     }
     for uri in PAGES:
-        address = exhibition.address + uri
+        address = sample_site.address + uri
         with opened(browser, address, color_scheme=scheme, **options) as page:
             page.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true })")
             assert violations(page, axe) == [], uri
@@ -74,10 +74,10 @@ def recipe() -> str:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("colours", [recipe(), ":root { --accent: #ffd400; }"])
 def test_axe_finds_nothing_in_own_colours(
-    browser: Browser, exhibition: Exhibition, axe: str, tmp_path: Path, scheme: Any, colours: str
+    browser: Browser, sample_site: SampleSite, axe: str, tmp_path: Path, scheme: Any, colours: str
 ) -> None:
     """One accent, dark or glaring, can be read by day and by night, and it colours the banner."""
-    site = shutil.copytree(exhibition.folder, tmp_path / "site" / "sub")
+    site = shutil.copytree(sample_site.folder, tmp_path / "site" / "sub")
     calm: dict[str, Any] = {"color_scheme": scheme, "reduced_motion": "reduce"}
     banners = []
     for own in ("", colours):
@@ -91,12 +91,12 @@ def test_axe_finds_nothing_in_own_colours(
     assert banners[0] != banners[1]
 
 
-def test_html_validate_finds_nothing(exhibition: Exhibition) -> None:
+def test_html_validate_finds_nothing(sample_site: SampleSite) -> None:
     """No error in any page, by the recommended rules."""
     program = MODULES / "html-validate" / "bin" / "html-validate.mjs"
-    config = exhibition.folder.parent / "rules.json"
+    config = sample_site.folder.parent / "rules.json"
     config.write_text(json.dumps({"root": True, "extends": ["html-validate:recommended"]}))
-    files = [str(exhibition.folder / uri) for uri in PAGES]
+    files = [str(sample_site.folder / uri) for uri in PAGES]
     command = ["node", str(program), "--config", str(config), "--formatter", "text", *files]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

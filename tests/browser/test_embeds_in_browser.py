@@ -18,6 +18,7 @@ from sitegen.config.loader import load_site
 from sitegen.content.pages import read_pages
 from sitegen.html.render import render_site
 from sitegen.html.theme import site_theme
+from tests.support.browsing import box_of
 from tests.support.fabricated import draw_poster, manifest_for, write_site
 
 SITE = "https://project.example/paper/"
@@ -151,8 +152,7 @@ def test_keyboard(visit: Visit) -> None:
 
 def test_no_shift(visit: Visit) -> None:
     """The player takes the place of its poster to the pixel."""
-    before = visit.page.locator(".screen").bounding_box()
-    assert before is not None
+    before = box_of(visit.page.locator(".screen"))
     assert before["width"] / before["height"] == pytest.approx(16 / 9, abs=0.01)
     visit.page.locator(".start").click()
     assert visit.page.locator("iframe").bounding_box() == before
@@ -214,24 +214,7 @@ def test_pictures_keep_their_place(browser: Browser, built: Path) -> None:
     visit = Visit(context, built)
     context.route("**/media/**", lambda route: route.abort())
     visit.page.reload()
-    box = visit.page.locator("img[alt=Wide]").bounding_box()
-    assert box is not None
+    box = box_of(visit.page.locator("img[alt=Wide]"))
     assert box["width"] <= 390
     assert box["width"] / box["height"] == pytest.approx(4, abs=0.05)
     context.close()
-
-
-def test_far_pictures_wait(visit: Visit) -> None:
-    """What stands far down is not asked for before a reader comes near."""
-    visit.page.goto(f"{SITE}more/index.html")
-    lazy = visit.page.evaluate("[...document.querySelectorAll('main img')].map(i => i.loading)")
-    assert lazy == ["auto"] * 4 + ["lazy"] * (len(lazy) - 4)
-
-
-def test_turned_pictures_are_turned(built: Path) -> None:
-    """The pictures of this test are what it says: on their sides, but for GIF, which cannot be."""
-    for suffix in FORMATS.values():
-        (path,) = (built / "media").glob(f"turned-*.{suffix}")
-        with Image.open(path) as image:
-            turn = image.getexif().get(0x0112)
-        assert turn == (None if suffix == "gif" else 6)

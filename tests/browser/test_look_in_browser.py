@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page
 
-from tests.conftest import Exhibition
-from tests.support.browsing import opened, until
+from tests.conftest import SampleSite
+from tests.support.browsing import box_of, opened, until
 
 CALM: dict[str, Any] = {"reduced_motion": "reduce"}
 
@@ -25,31 +25,30 @@ def pixels(place: Locator) -> NDArray[np.float64]:
     return np.asarray(shot.convert("RGB"), dtype=np.float64)
 
 
-def test_veil_over_a_tree(browser: Browser, exhibition: Exhibition) -> None:
+def test_veil_over_a_tree(calm: Page) -> None:
     """What a branch shares stays as it is; over all else lies one even veil, also on the arrows."""
-    with opened(browser, exhibition.address, **CALM) as page:
-        stage = page.locator("#hierarchy .stage")
-        stage.scroll_into_view_if_needed()
-        until(page, "document.querySelector('#hierarchy .stage img').naturalWidth > 0")
-        before = pixels(stage)
-        page.locator("#hierarchy .node").nth(7).evaluate("e => e.focus({focusVisible: false})")
-        after = pixels(stage)
-        boxes: list[list[int]] = page.locator("#hierarchy .node").evaluate_all(
-            """nodes => nodes.map(node => {
-                const [box, all] = [node, node.parentElement].map(e => e.getBoundingClientRect());
-                return [box.left - all.left, box.top - all.top, box.width].map(Math.round);
-            })"""
-        )
+    stage = calm.locator("#hierarchy .stage")
+    stage.scroll_into_view_if_needed()
+    until(calm, "document.querySelector('#hierarchy .stage img').naturalWidth > 0")
+    before = pixels(stage)
+    calm.locator("#hierarchy .node").nth(7).evaluate("e => e.focus({focusVisible: false})")
+    after = pixels(stage)
+    boxes: list[list[int]] = calm.locator("#hierarchy .node").evaluate_all(
+        """nodes => nodes.map(node => {
+            const [box, all] = [node, node.parentElement].map(e => e.getBoundingClientRect());
+            return [box.left - all.left, box.top - all.top, box.width].map(Math.round);
+        })"""
+    )
 
-        def seen(number: int, picture: NDArray[np.float64]) -> NDArray[np.float64]:
-            left, top, side = boxes[number]
-            return picture[top + 4 : top + side - 4, left + 4 : left + side - 4]
+    def seen(number: int, picture: NDArray[np.float64]) -> NDArray[np.float64]:
+        left, top, side = boxes[number]
+        return picture[top + 4 : top + side - 4, left + 4 : left + side - 4]
 
-        for shared in (0, 1, 3):  # the root, and its way to the first leaf
-            assert np.abs(seen(shared, after) - seen(shared, before)).max() < 3
-        veiled = 0.22 * before + 0.78 * 255
-        for other in (2, 4, 8, 9, 10, 14):
-            assert np.abs(seen(other, after) - seen(other, veiled)).max() < 3
+    for shared in (0, 1, 3):  # the root, and its way to the first leaf
+        assert np.abs(seen(shared, after) - seen(shared, before)).max() < 3
+    veiled = 0.22 * before + 0.78 * 255
+    for other in (2, 4, 8, 9, 10, 14):
+        assert np.abs(seen(other, after) - seen(other, veiled)).max() < 3
 
 
 INSIDE = """
@@ -70,12 +69,12 @@ PRESSED = """
 
 
 @pytest.mark.parametrize("width", [280, 320, 340, 360])
-def test_small_trees_do_not_scroll(browser: Browser, exhibition: Exhibition, width: int) -> None:
+def test_small_trees_do_not_scroll(browser: Browser, sample_site: SampleSite, width: int) -> None:
     """Where pictures are smaller than a finger, none that is reached moves the stage, each is
     framed as it is, and it is pressed also where a finger just misses it.
     """
     options: dict[str, Any] = {"viewport": {"width": width, "height": 700}, **CALM}
-    with opened(browser, exhibition.address, **options) as page:
+    with opened(browser, sample_site.address, **options) as page:
         stage = page.locator("#hierarchy .stage")
         for node in page.locator("#hierarchy .node").all():
             node.evaluate("node => { node.focus(); node.scrollIntoView() }")
@@ -87,10 +86,10 @@ def test_small_trees_do_not_scroll(browser: Browser, exhibition: Exhibition, wid
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_slider_in_forced_colours(browser: Browser, exhibition: Exhibition, scheme: Any) -> None:
+def test_slider_in_forced_colours(browser: Browser, sample_site: SampleSite, scheme: Any) -> None:
     """Where the system chooses the colours, a slider still has its track, from end to end."""
     options: dict[str, Any] = {"color_scheme": scheme, "forced_colors": "active", **CALM}
-    with opened(browser, exhibition.address, **options) as page:
+    with opened(browser, sample_site.address, **options) as page:
         picture = pixels(page.locator("#trajectories .slider"))
     track = picture[len(picture) // 2, 4:-4].mean(axis=1)
     assert (np.abs(track - picture[2].mean()) > 100).all()
@@ -112,10 +111,10 @@ def enlarged(browser: Browser, address: str, width: int, way: str) -> Iterator[P
 @pytest.mark.parametrize("way", ["setting", "style"])
 @pytest.mark.parametrize("width", [320, 390, 768])
 def test_type_of_twice_the_size(
-    browser: Browser, exhibition: Exhibition, width: int, way: str
+    browser: Browser, sample_site: SampleSite, width: int, way: str
 ) -> None:
     """Nothing leaves the screen, no word of the banner is cut, and icons grow along."""
-    with enlarged(browser, exhibition.address, width, way) as page:
+    with enlarged(browser, sample_site.address, width, way) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate(
             "[...document.querySelectorAll('.banner-text, .banner-text *, .readout span')]"
@@ -124,8 +123,7 @@ def test_type_of_twice_the_size(
         )
         assert page.evaluate("document.querySelector('.skip').getBoundingClientRect().bottom") <= 0
         for icon in (".play .icon", ".button .icon"):
-            box = page.locator(icon).first.bounding_box()
-            assert box is not None
+            box = box_of(page.locator(icon).first)
             assert box["width"] == pytest.approx(40, abs=2)
         page.locator(".lens").first.focus()
         page.keyboard.press("Enter")
@@ -150,52 +148,44 @@ def words(page: Page, selector: str) -> list[float]:
     return box
 
 
-def test_what_stands_in_line(browser: Browser, exhibition: Exhibition) -> None:
+def test_what_stands_in_line(calm: Page) -> None:
     """Rules, tables, readouts and code keep to the lines that the eye draws."""
-    with opened(browser, exhibition.address, **CALM) as page:
-        page.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true })")
-        left, right = words(page, "main > p")[:2]
-        rule = page.locator("footer").bounding_box()
-        assert rule is not None
-        assert rule["x"] == pytest.approx(left, abs=1)
-        assert rule["x"] + rule["width"] >= right
-        table = words(page, ".numbers table")
-        assert sum(table[:2]) == pytest.approx(1280, abs=2)
-        assert words(page, ".result")[2] > words(page, "#chart .downloads")[3] + 20
-        code = page.locator(".bibtex .scroll").bounding_box()
-        assert code is not None
-        assert words(page, ".bibtex code")[1] < code["x"] + code["width"] - 15
-        frame = page.locator("#trajectories .scrubber").bounding_box()
-        level, sigma = (
-            words(page, f"#trajectories .readout span:nth-of-type({n})") for n in (1, 2)
-        )
-        assert frame is not None
-        assert sigma[1] == pytest.approx(frame["x"] + frame["width"], abs=1)
-        assert 5 < sigma[0] - level[1] < 20
-        names = page.locator("#interpolation .panels").bounding_box()
-        assert names is not None
-        assert names["width"] <= 1  # the clip has them in it
+    calm.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true })")
+    left, right = words(calm, "main > p")[:2]
+    rule = box_of(calm.locator("footer"))
+    assert rule["x"] == pytest.approx(left, abs=1)
+    assert rule["x"] + rule["width"] >= right
+    table = words(calm, ".numbers table")
+    assert sum(table[:2]) == pytest.approx(1280, abs=2)
+    assert words(calm, ".result")[2] > words(calm, "#chart .downloads")[3] + 20
+    code = box_of(calm.locator(".bibtex .scroll"))
+    assert words(calm, ".bibtex code")[1] < code["x"] + code["width"] - 15
+    frame = calm.locator("#trajectories .scrubber").bounding_box()
+    level, sigma = (words(calm, f"#trajectories .readout span:nth-of-type({n})") for n in (1, 2))
+    assert frame is not None
+    assert sigma[1] == pytest.approx(frame["x"] + frame["width"], abs=1)
+    assert 5 < sigma[0] - level[1] < 20
+    names = box_of(calm.locator("#interpolation .panels"))
+    assert names["width"] <= 1  # the clip has them in it
 
 
 NARROW: dict[str, Any] = {"viewport": {"width": 390, "height": 800}, **CALM}
 
 
-def test_menu_of_many_pages(browser: Browser, exhibition: Exhibition) -> None:
+def test_menu_of_many_pages(browser: Browser, sample_site: SampleSite) -> None:
     """A dozen pages take one line of a phone, the one that is open in sight, and two of a desk."""
     fill = """list => {
         const other = list.lastElementChild.cloneNode(true);
         other.firstElementChild.removeAttribute('aria-current');
         for (let n = 1; n < 11; n++) list.prepend(other.cloneNode(true));
     }"""
-    with opened(browser, f"{exhibition.address}second/", **NARROW) as page:
+    with opened(browser, f"{sample_site.address}second/", **NARROW) as page:
         page.locator(".menu ul").evaluate(fill)
         menu = page.locator(".menu")
-        box = menu.bounding_box()
-        assert box is not None
+        box = box_of(menu)
         assert box["height"] < 60
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        here = page.locator(".menu [aria-current]").bounding_box()
-        assert here is not None
+        here = box_of(page.locator(".menu [aria-current]"))
         assert here["x"] >= 0
         assert here["x"] + here["width"] <= 390
         for _ in range(6):
@@ -205,18 +195,17 @@ def test_menu_of_many_pages(browser: Browser, exhibition: Exhibition) -> None:
         assert focused is not None
         assert 0 <= focused["x"] < here["x"]
         page.set_viewport_size({"width": 1280, "height": 800})
-        box = menu.bounding_box()
-        assert box is not None
+        box = box_of(menu)
         assert box["height"] < 90
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1279, 1280])
 def test_button_for_motion_covers_nothing(
-    browser: Browser, exhibition: Exhibition, width: int
+    browser: Browser, sample_site: SampleSite, width: int
 ) -> None:
     """It stands between other things, or beside the column: never over words or figures."""
     options: dict[str, Any] = {"viewport": {"width": width, "height": 700}, **CALM}
-    with opened(browser, exhibition.address, **options) as page:
+    with opened(browser, sample_site.address, **options) as page:
         assert page.locator(".motion").inner_text()
         height: int = page.evaluate("document.body.scrollHeight")
         for top in range(0, height, 640):
@@ -233,11 +222,10 @@ def test_button_for_motion_covers_nothing(
             assert covered == []
 
 
-def test_words_in_drawings_on_a_phone(browser: Browser, exhibition: Exhibition) -> None:
+def test_words_in_drawings_on_a_phone(browser: Browser, sample_site: SampleSite) -> None:
     """A drawing keeps a size at which its words can be read, and scrolls by keyboard, too."""
-    with opened(browser, exhibition.address, **NARROW) as page:
-        box = page.locator(".still img").bounding_box()
-        assert box is not None
+    with opened(browser, sample_site.address, **NARROW) as page:
+        box = box_of(page.locator(".still img"))
         assert box["width"] >= 480
         scroll = page.locator(".scroll:has(> .still)")
         assert scroll.evaluate("e => e.scrollWidth > e.clientWidth")
@@ -246,18 +234,17 @@ def test_words_in_drawings_on_a_phone(browser: Browser, exhibition: Exhibition) 
         until(page, "document.querySelector('.scroll:has(> .still)').scrollLeft > 0")
 
 
-def test_formulas_are_of_one_kind(browser: Browser, exhibition: Exhibition) -> None:
+def test_formulas_are_of_one_kind(calm: Page) -> None:
     """Digits of a formula stand in the fonts of its letters, not in those of the text."""
-    with opened(browser, exhibition.address, **CALM) as page:
-        family = page.locator("math").first.evaluate("e => getComputedStyle(e).fontFamily")
-        assert family.startswith("math,")
-        assert family.endswith("serif")
+    family = calm.locator("math").first.evaluate("e => getComputedStyle(e).fontFamily")
+    assert family.startswith("math,")
+    assert family.endswith("serif")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_on_paper(browser: Browser, exhibition: Exhibition, scheme: Any) -> None:
+def test_on_paper(browser: Browser, sample_site: SampleSite, scheme: Any) -> None:
     """Dark words and figures on white, whatever the screen is, and nothing that needs a hand."""
-    with opened(browser, exhibition.address, color_scheme=scheme, **CALM) as page:
+    with opened(browser, sample_site.address, color_scheme=scheme, **CALM) as page:
         page.evaluate("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
         loaded = "[...document.images].every(image => image.complete)"
         until(page, loaded)  # what is on its way would be broken off where paper needs another
@@ -271,6 +258,9 @@ def test_on_paper(browser: Browser, exhibition: Exhibition, scheme: Any) -> None
         assert colours[1:] == [["rgb(29, 33, 48)", "rgba(0, 0, 0, 0)"]] * 2
         for name in (".numbers", ".origin", ".scrubber", ".motion", ".downloads"):
             assert not page.locator(name).first.is_visible(), name
+        breaks = "e => getComputedStyle(e).breakInside"
+        assert page.locator("#hierarchy").evaluate(breaks) == "auto"  # words fill the page below
+        assert page.locator("#hierarchy .frame").evaluate(breaks) == "avoid"
         stage = page.locator("#hierarchy .stage")
         assert pixels(stage)[2, 2].min() > 240
         assert stage.evaluate("e => e.getBoundingClientRect().height") < 260

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
-from sitegen.figures.view_parts import scale
-from tests.conftest import Exhibition
-from tests.support.browsing import opened, until
-from tests.support.exhibition import (
+from sitegen.figures.views import scale
+from tests.conftest import SampleSite
+from tests.support.browsing import box_of, opened, until
+from tests.support.sample_site import (
     COUNT,
     DARK,
     LEVELS,
@@ -30,8 +30,7 @@ from tests.support.exhibition import (
     MANY,
     POINTS,
     SIGMAS,
-    exhibit,
-    layout,
+    build_sample,
     shade,
 )
 
@@ -54,7 +53,7 @@ FOCUS = """
 LARGE = f"({SEEN})(document.querySelector('canvas'), 4, 100)"
 
 
-def film(page: Page, name: str) -> Locator:
+def video_of(page: Page, name: str) -> Locator:
     """The video of a figure."""
     return page.locator(f"#{name} video")
 
@@ -93,95 +92,90 @@ def bright(shot: bytes) -> NDArray[np.uint8]:
     return np.asarray(Image.open(io.BytesIO(shot)).convert("L"))
 
 
-def test_scrubber_is_exact(browser: Browser, exhibition: Exhibition) -> None:
+def test_scrubber_is_exact(calm: Page) -> None:
     """Whatever frame is asked for is the one that is seen, with its own level and blur scale."""
-    with opened(browser, exhibition.address, **CALM) as page:
-        figure = page.locator("#trajectories")
-        figure.scroll_into_view_if_needed()
-        for frame in (0, 20, 1, 19, 7, 8, 13, 12):
-            slide(page, "trajectories", frame)
-            wait_for_shade(page, "trajectories", frame)
-            level = LEVELS - frame
-            words = f"k = {level} σB = {scale(SIGMAS[level])} px"
-            expect(figure.locator(".readout")).to_have_text(words)  # a moment after the picture
-            assert figure.locator(".slider").get_attribute("aria-valuetext") == spoken(level)
+    figure = calm.locator("#trajectories")
+    figure.scroll_into_view_if_needed()
+    for frame in (0, 20, 1, 19, 7, 8, 13, 12):
+        slide(calm, "trajectories", frame)
+        wait_for_shade(calm, "trajectories", frame)
+        level = LEVELS - frame
+        words = f"k = {level} σB = {scale(SIGMAS[level])} px"
+        expect(figure.locator(".readout")).to_have_text(words)  # a moment after the picture
+        assert figure.locator(".slider").get_attribute("aria-valuetext") == spoken(level)
 
 
-def test_scrubber_by_keyboard(browser: Browser, exhibition: Exhibition) -> None:
+def test_scrubber_by_keyboard(calm: Page) -> None:
     """Arrows go one level, Home and End to the ends, and the clip follows."""
-    with opened(browser, exhibition.address, **CALM) as page:
-        slider = page.locator("#trajectories .slider")
-        slider.focus()
-        for key, frame in [
-            ("Home", 0),
-            ("ArrowRight", 1),
-            ("ArrowUp", 2),
-            ("ArrowLeft", 1),
-            ("ArrowDown", 0),
-            ("ArrowLeft", 0),
-            ("End", 20),
-            ("ArrowRight", 20),
-        ]:
-            slider.press(key)
-            expect(slider).to_have_attribute("aria-valuetext", spoken(LEVELS - frame))
-            wait_for_shade(page, "trajectories", frame)
+    slider = calm.locator("#trajectories .slider")
+    slider.focus()
+    for key, frame in [
+        ("Home", 0),
+        ("ArrowRight", 1),
+        ("ArrowUp", 2),
+        ("ArrowLeft", 1),
+        ("ArrowDown", 0),
+        ("ArrowLeft", 0),
+        ("End", 20),
+        ("ArrowRight", 20),
+    ]:
+        slider.press(key)
+        expect(slider).to_have_attribute("aria-valuetext", spoken(LEVELS - frame))
+        wait_for_shade(calm, "trajectories", frame)
 
 
-def test_readout_while_it_plays(browser: Browser, exhibition: Exhibition) -> None:
+def test_readout_while_it_plays(calm: Page) -> None:
     """While a clip plays, readout and slider tell of the frame that was shown last."""
-    with opened(browser, exhibition.address, **CALM) as page:
-        button = page.locator("#trajectories .play")
-        assert button.get_attribute("aria-label") == "Play: The trajectories."
-        button.click()
-        expect(button).to_have_attribute("aria-label", "Pause: The trajectories.")
-        until(page, "document.querySelector('#trajectories video').currentTime > 0.5")
-        button.click()
-        expect(button).to_have_attribute("aria-label", "Play: The trajectories.")
-        page.wait_for_timeout(200)
-        value = int(page.locator("#trajectories .slider").input_value())
-        assert 0 < value < LEVELS
-        wait_for_shade(page, "trajectories", value)
+    button = calm.locator("#trajectories .play")
+    assert button.get_attribute("aria-label") == "Play: The trajectories."
+    button.click()
+    expect(button).to_have_attribute("aria-label", "Pause: The trajectories.")
+    until(calm, "document.querySelector('#trajectories video').currentTime > 0.5")
+    button.click()
+    expect(button).to_have_attribute("aria-label", "Play: The trajectories.")
+    calm.wait_for_timeout(200)
+    value = int(calm.locator("#trajectories .slider").input_value())
+    assert 0 < value < LEVELS
+    wait_for_shade(calm, "trajectories", value)
 
 
-def test_clips_play_while_in_view(browser: Browser, exhibition: Exhibition) -> None:
-    """No film is fetched before it is near; in view it plays, out of view it rests."""
-    with opened(browser, exhibition.address) as page:
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
-        assert page.evaluate(PLAYING) == 0
-        page.locator("#trajectories").scroll_into_view_if_needed()
-        until(page, f"{PLAYING} > 0")
-        assert [url for url in asked if "/trajectories-" in url and url.endswith(".mp4")]
-        assert not [url for url in asked if "/hierarchy-" in url and url.endswith(".mp4")]
-        page.evaluate("scrollTo(0, 0)")
-        until(page, f"{PLAYING} === 0")
+def test_clips_play_while_in_view(moving: Page) -> None:
+    """No clip is fetched before it is near; in view it plays, out of view it rests."""
+    asked: list[str] = []
+    moving.on("request", lambda request: asked.append(request.url))
+    assert moving.evaluate(PLAYING) == 0
+    moving.locator("#trajectories").scroll_into_view_if_needed()
+    until(moving, f"{PLAYING} > 0")
+    assert [url for url in asked if "/trajectories-" in url and url.endswith(".mp4")]
+    assert not [url for url in asked if "/hierarchy-" in url and url.endswith(".mp4")]
+    moving.evaluate("scrollTo(0, 0)")
+    until(moving, f"{PLAYING} === 0")
 
 
-def test_at_most_four_play(browser: Browser, exhibition: Exhibition) -> None:
+def test_at_most_four_play(browser: Browser, sample_site: SampleSite) -> None:
     """Of six clips in view, four play."""
-    address = f"{exhibition.address}second/"
+    address = f"{sample_site.address}second/"
     with opened(browser, address, viewport={"width": 1280, "height": 6000}) as page:
         until(page, f"{PLAYING} === 4")
         page.wait_for_timeout(500)
         assert page.evaluate(PLAYING) == 4 < MANY
 
 
-def test_clip_starts_again(browser: Browser, exhibition: Exhibition) -> None:
+def test_clip_starts_again(moving: Page) -> None:
     """A clip that has come to its end shows the samples for a while, and starts anew."""
-    with opened(browser, exhibition.address) as page:
-        video = film(page, "trajectories")
-        video.scroll_into_view_if_needed()
-        until(page, "document.querySelector('#trajectories video').ended")
-        expect(page.locator("#trajectories .play")).to_have_attribute(
-            "aria-label", "Pause: The trajectories."
-        )
-        until(page, "document.querySelector('#trajectories video').currentTime < 1")
-        assert video.evaluate("video => video.paused") is False
+    video = video_of(moving, "trajectories")
+    video.scroll_into_view_if_needed()
+    until(moving, "document.querySelector('#trajectories video').ended")
+    expect(moving.locator("#trajectories .play")).to_have_attribute(
+        "aria-label", "Pause: The trajectories."
+    )
+    until(moving, "document.querySelector('#trajectories video').currentTime < 1")
+    assert video.evaluate("video => video.paused") is False
 
 
-def test_hidden_page_rests(browser: Browser, exhibition: Exhibition) -> None:
+def test_hidden_page_rests(browser: Browser, sample_site: SampleSite) -> None:
     """In a tab that cannot be seen nothing plays, and it goes on when the tab is back."""
-    with opened(browser, f"{exhibition.address}second/") as page:
+    with opened(browser, f"{sample_site.address}second/") as page:
         until(page, f"{PLAYING} > 0")
         hide = "yes => { Object.defineProperty(document, 'hidden', {value: yes, writable: true,"
         hide += " configurable: true}); document.dispatchEvent(new Event('visibilitychange')) }"
@@ -191,9 +185,9 @@ def test_hidden_page_rests(browser: Browser, exhibition: Exhibition) -> None:
         until(page, f"{PLAYING} > 0")
 
 
-def test_one_button_stops_all(browser: Browser, exhibition: Exhibition) -> None:
+def test_one_button_stops_all(browser: Browser, sample_site: SampleSite) -> None:
     """One button stops every clip, also on the next page; a single clip can still be played."""
-    with opened(browser, f"{exhibition.address}second/") as page:
+    with opened(browser, f"{sample_site.address}second/") as page:
         until(page, f"{PLAYING} > 0")
         button = page.get_by_role("button", name="Stop all motion")
         button.click()
@@ -210,67 +204,59 @@ def test_one_button_stops_all(browser: Browser, exhibition: Exhibition) -> None:
         until(page, f"{PLAYING} > 1")
 
 
-def test_the_button_for_motion_comes_early(browser: Browser, exhibition: Exhibition) -> None:
+def test_the_button_for_motion_comes_early(browser: Browser, sample_site: SampleSite) -> None:
     """The keyboard comes to it after the banner and the menu, before anything that moves."""
     before = "document.activeElement.closest('header, nav, .skip, .motion')"
-    with opened(browser, exhibition.address) as page:
+    with opened(browser, sample_site.address) as page:
         for _ in range(20):
             page.keyboard.press("Tab")
             assert page.evaluate(f"{before} !== null")
             if page.locator(".motion:focus").count():
                 break
         expect(page.locator(".motion")).to_be_focused()
-        box = page.locator(".motion").bounding_box()
-        assert box is not None
+        box = box_of(page.locator(".motion"))
         assert box["x"] > 1000
         assert box["y"] > 700
 
 
-def test_reduced_motion_can_be_stopped(browser: Browser, exhibition: Exhibition) -> None:
-    """Where one clip plays by itself, the button stops it, and starts nothing else."""
-    with opened(browser, f"{exhibition.address}second/", **CALM) as page:
-        expect(page.get_by_role("button", name="Let clips play")).to_be_visible()
-        page.locator(".play").first.click()
-        until(page, f"{PLAYING} === 1")
-        page.get_by_role("button", name="Stop all motion").click()
-        until(page, f"{PLAYING} === 0")
-        expect(page.get_by_role("button", name="Let clips play")).to_be_visible()
+def test_reduced_motion(calm: Page) -> None:
+    """Whoever asks for little motion gets none, and no clip, until a button is pressed; the button
+    for all motion stops that one, and starts nothing else.
+    """
+    asked: list[str] = []
+    calm.on("request", lambda request: asked.append(request.url))
+    for _ in range(10):
+        calm.mouse.wheel(0, 500)
+        calm.wait_for_timeout(50)
+    assert calm.evaluate(PLAYING) == 0
+    assert not [url for url in asked if url.endswith(".mp4")]
+    calm.locator("#hierarchy .play").click()
+    until(calm, f"{PLAYING} === 1")
+    calm.get_by_role("button", name="Stop all motion").click()
+    until(calm, f"{PLAYING} === 0")
+    expect(calm.get_by_role("button", name="Let clips play")).to_be_visible()
 
 
-def test_reduced_motion(browser: Browser, exhibition: Exhibition) -> None:
-    """Whoever asks for little motion gets none, and no film, until a button is pressed."""
-    with opened(browser, exhibition.address, **CALM) as page:
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
-        for _ in range(10):
-            page.mouse.wheel(0, 500)
-            page.wait_for_timeout(50)
-        assert page.evaluate(PLAYING) == 0
-        assert not [url for url in asked if url.endswith(".mp4")]
-        page.locator("#hierarchy .play").click()
-        until(page, f"{PLAYING} === 1")
-
-
-def test_storage_that_throws(browser: Browser, exhibition: Exhibition) -> None:
+def test_storage_that_throws(browser: Browser, sample_site: SampleSite) -> None:
     """Where nothing may be remembered, the button works for the page."""
     thrower = "Object.defineProperty(window, 'localStorage', {get() { throw new Error('no') }})"
-    with opened(browser, f"{exhibition.address}second/", thrower) as page:
+    with opened(browser, f"{sample_site.address}second/", thrower) as page:
         until(page, f"{PLAYING} > 0")
         page.get_by_role("button", name="Stop all motion").click()
         until(page, f"{PLAYING} === 0")
 
 
 @pytest.mark.parametrize("way", ["off", "blocked"])
-def test_without_the_script(browser: Browser, exhibition: Exhibition, way: str) -> None:
+def test_without_the_script(browser: Browser, sample_site: SampleSite, way: str) -> None:
     """Where no script runs, or it does not arrive, clips have the browser's own controls, and
     nothing that is dead: not a button is seen or lies over those controls.
     """
     context = browser.new_context(java_script_enabled=way != "off")
     page = context.new_page()
     page.route("**/script-*.js", lambda route: route.abort())
-    page.goto(exhibition.address)
+    page.goto(sample_site.address)
     for name in ("trajectories", "interpolation", "hierarchy"):
-        assert film(page, name).get_attribute("controls") == ""
+        assert video_of(page, name).get_attribute("controls") == ""
         for dead in (".play", ".slider", ".hint", ".lens", ".node"):
             for element in page.locator(f"#{name} {dead}").all():
                 expect(element).to_be_hidden()
@@ -281,13 +267,13 @@ def test_without_the_script(browser: Browser, exhibition: Exhibition, way: str) 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_posters_without_the_script(browser: Browser, exhibition: Exhibition, scheme: Any) -> None:
+def test_posters_without_the_script(browser: Browser, sample_site: SampleSite, scheme: Any) -> None:
     """The poster is seen under the browser's own controls, that of a dark page on a dark one."""
     context = browser.new_context(java_script_enabled=False, color_scheme=scheme)
     page = context.new_page()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    page.goto(exhibition.address)
+    page.goto(sample_site.address)
     for name, x, y in [("trajectories", 30, 100), ("hierarchy", 200, 20)]:
         page.locator(f"#{name} .stage").scroll_into_view_if_needed()
         page.wait_for_timeout(600)
@@ -312,10 +298,10 @@ def test_own_templates_may_lack_something(browser: Browser, tmp_path: Path, name
     own.mkdir(parents=True)
     (own / name).write_text(TEMPLATES[name])
     page = browser.new_page(viewport={"width": 1280, "height": 800})
-    page.goto(f"{exhibit(tmp_path).as_uri()}/index.html")
+    page.goto(f"{build_sample(tmp_path).as_uri()}/index.html")
     page.locator("#trajectories .stage").scroll_into_view_if_needed()
     if name == "scrubber.html":
-        assert film(page, "trajectories").get_attribute("controls") == ""
+        assert video_of(page, "trajectories").get_attribute("controls") == ""
     else:
         until(page, f"{PLAYING} > 0")
         page.locator("#trajectories .stage").click(position={"x": 30, "y": 100})
@@ -326,70 +312,71 @@ def test_own_templates_may_lack_something(browser: Browser, tmp_path: Path, name
     page.close()
 
 
-def test_from_the_file_system(browser: Browser, exhibition: Exhibition) -> None:
+def test_from_the_file_system(browser: Browser, sample_site: SampleSite) -> None:
     """Opened from a disk, clips play and can be scrubbed."""
-    address = f"{exhibition.folder.as_uri()}/index.html"
+    address = f"{sample_site.folder.as_uri()}/index.html"
     with opened(browser, address) as page:
         page.locator("#trajectories").scroll_into_view_if_needed()
         until(page, f"{PLAYING} > 0")
         slide(page, "trajectories", 13)
         level = page.locator("#trajectories [data-slot='{level}']")
         expect(level).to_have_text(str(LEVELS - 13))
-        time = film(page, "trajectories").evaluate("video => video.currentTime")
+        time = video_of(page, "trajectories").evaluate("video => video.currentTime")
         assert int(time * 10) == 13
 
 
-def test_sample_is_shown_large(browser: Browser, exhibition: Exhibition) -> None:
+def test_sample_is_shown_large(calm: Page) -> None:
     """A click opens the sample under it, drawn from the clip; its scrubber moves both."""
-    with opened(browser, exhibition.address, **CALM) as page:
-        stage = page.locator("#trajectories .stage")
-        box = stage.bounding_box()
-        assert box is not None
-        x, y = box["width"] * 0.4, box["height"] * 0.9  # the first of the centred row
-        until(page, "document.querySelector('#trajectories img').complete")
-        stage.click(position={"x": x, "y": y})
-        dialog = page.get_by_role("dialog", name="Sample 13 of 14")
-        expect(dialog).to_be_visible()
-        assert page.evaluate(LARGE) == pytest.approx(shade(LEVELS), abs=5)
-        dialog.locator(".slider").press("Home")
-        expect(dialog.locator("[data-slot='{level}']")).to_have_text(str(LEVELS))
-        until(page, f"Math.abs({LARGE} - {shade(0)}) < 5")
-        wait_for_shade(page, "trajectories", 0)
-        dialog.get_by_role("button", name="The one after").click()
-        dialog = page.get_by_role("dialog", name=f"Sample {COUNT} of {COUNT}")
-        expect(dialog).to_be_visible()
-        dialog.get_by_role("button", name="Close").click()
-        expect(dialog).to_be_hidden()
-        expect(page.locator("#trajectories .lens")).to_be_focused()
-        expect(page.locator("#trajectories .slider")).to_have_value("0")
+    stage = calm.locator("#trajectories .stage")
+    box = box_of(stage)
+    x, y = box["width"] * 0.4, box["height"] * 0.9  # the first of the centred row
+    until(calm, "document.querySelector('#trajectories img').complete")
+    stage.click(position={"x": 10, "y": y})  # beside the samples
+    expect(calm.locator("#viewer")).to_be_hidden()
+    stage.click(position={"x": x, "y": y})
+    dialog = calm.get_by_role("dialog", name="Sample 13 of 14")
+    expect(dialog).to_be_visible()
+    assert calm.evaluate(LARGE) == pytest.approx(shade(LEVELS), abs=5)
+    dialog.locator(".slider").press("Home")
+    expect(dialog.locator("[data-slot='{level}']")).to_have_text(str(LEVELS))
+    until(calm, f"Math.abs({LARGE} - {shade(0)}) < 5")
+    wait_for_shade(calm, "trajectories", 0)
+    dialog.get_by_role("button", name="The one after").click()
+    dialog = calm.get_by_role("dialog", name=f"Sample {COUNT} of {COUNT}")
+    expect(dialog).to_be_visible()
+    dialog.get_by_role("button", name="Close").click()
+    expect(dialog).to_be_hidden()
+    expect(calm.locator("#trajectories .lens")).to_be_focused()
+    expect(calm.locator("#trajectories .slider")).to_have_value("0")
 
 
-def test_viewer_by_keyboard(browser: Browser, exhibition: Exhibition) -> None:
+def test_viewer_by_keyboard(calm: Page) -> None:
     """Arrows turn to the next sample and back, except on the slider; the page behind rests."""
-    with opened(browser, exhibition.address, **CALM) as page:
-        page.locator("#trajectories .lens").press("Enter")
-        for key, number in [("ArrowRight", 2), ("ArrowLeft", 1), ("ArrowLeft", COUNT)]:
-            page.keyboard.press(key)
-            name = f"Sample {number} of {COUNT}"
-            expect(page.get_by_role("dialog", name=name)).to_be_visible()
-            expect(page.get_by_role("img", name=name, exact=True)).to_be_visible()
-        page.locator("#viewer .slider").press("ArrowLeft")
-        expect(page.get_by_role("dialog", name=f"Sample {COUNT} of {COUNT}")).to_be_visible()
-        top = page.evaluate("scrollY")
-        page.keyboard.press("Escape")
-        page.locator("#trajectories .lens").press("Enter")
-        page.mouse.move(5, 5)
-        page.mouse.wheel(0, 500)
-        page.wait_for_timeout(200)
-        assert page.evaluate("scrollY") == top
+    calm.locator("#trajectories .lens").press("Enter")
+    for key, number in [("ArrowRight", 2), ("ArrowLeft", 1), ("ArrowLeft", COUNT)]:
+        calm.keyboard.press(key)
+        name = f"Sample {number} of {COUNT}"
+        expect(calm.get_by_role("dialog", name=name)).to_be_visible()
+        expect(calm.get_by_role("img", name=name, exact=True)).to_be_visible()
+    calm.locator("#viewer .slider").press("ArrowLeft")
+    expect(calm.get_by_role("dialog", name=f"Sample {COUNT} of {COUNT}")).to_be_visible()
+    top = calm.evaluate("scrollY")
+    calm.keyboard.press("Escape")
+    calm.locator("#trajectories .lens").press("Enter")
+    calm.mouse.move(5, 5)
+    calm.mouse.wheel(0, 500)
+    calm.wait_for_timeout(200)
+    assert calm.evaluate("scrollY") == top
 
 
-def test_viewer_waits_for_the_poster(browser: Browser, exhibition: Exhibition) -> None:
-    """Where the poster comes late, the viewer says so, and shows it when it is there."""
+def test_viewer_waits_for_the_poster(browser: Browser, sample_site: SampleSite) -> None:
+    """Where the poster comes late, the viewer says so, and shows it when it is there; where it does
+    not come, the clip is fetched.
+    """
     waiting: list[Route] = []
     page = browser.new_page(**CALM)
     page.route("**/trajectories-*.webp", lambda route: waiting.extend([route]))
-    page.goto(exhibition.address, wait_until="domcontentloaded")
+    page.goto(sample_site.address, wait_until="domcontentloaded")
     page.locator("#trajectories .lens").press("Enter")
     expect(page.locator("#viewer .wait")).to_be_visible()
     assert page.evaluate(LARGE) == 0
@@ -398,10 +385,15 @@ def test_viewer_waits_for_the_poster(browser: Browser, exhibition: Exhibition) -
         route.continue_()
     until(page, f"Math.abs({LARGE} - {shade(LEVELS)}) < 5")
     expect(page.locator("#viewer .wait")).to_be_hidden()
+    page.unroute("**/trajectories-*.webp")
+    page.route("**/trajectories-*.webp", lambda route: route.abort())
+    page.reload()
+    page.locator("#trajectories .lens").press("Enter")
+    until(page, f"Math.abs({LARGE} - {shade(LEVELS)}) < 5")
     page.close()
 
 
-def test_host_without_ranges(browser: Browser, exhibition: Exhibition) -> None:
+def test_host_without_ranges(browser: Browser, sample_site: SampleSite) -> None:
     """Where a host sends clips only whole, no browser can jump in them: then the slider goes back,
     and clip and viewer say and show what is really seen, which is not nothing.
     """
@@ -410,7 +402,7 @@ def test_host_without_ranges(browser: Browser, exhibition: Exhibition) -> None:
         def log_message(self, format: str, *args: Any) -> None:
             """Say nothing."""
 
-    handler = functools.partial(Quiet, directory=str(exhibition.folder))
+    handler = functools.partial(Quiet, directory=str(sample_site.folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -429,20 +421,10 @@ def test_host_without_ranges(browser: Browser, exhibition: Exhibition) -> None:
         thread.join()
 
 
-def test_viewer_without_a_poster(browser: Browser, exhibition: Exhibition) -> None:
-    """Where the poster does not come, the clip is fetched."""
-    page = browser.new_page(**CALM)
-    page.route("**/trajectories-*.webp", lambda route: route.abort())
-    page.goto(exhibition.address)
-    page.locator("#trajectories .lens").press("Enter")
-    until(page, f"Math.abs({LARGE} - {shade(LEVELS)}) < 5")
-    page.close()
-
-
-def test_film_that_does_not_come(browser: Browser, exhibition: Exhibition) -> None:
+def test_clip_that_does_not_come(browser: Browser, sample_site: SampleSite) -> None:
     """Slider and words go back to what is seen, and it is said; the next press tries again."""
     page = browser.new_page(**CALM)
-    page.goto(exhibition.address)
+    page.goto(sample_site.address)
     page.route("**/*.mp4", lambda route: route.abort())
     figure = page.locator("#trajectories")
     slide(page, "trajectories", 0)
@@ -459,66 +441,57 @@ def test_film_that_does_not_come(browser: Browser, exhibition: Exhibition) -> No
     page.close()
 
 
-def test_outside_the_samples_nothing_opens(browser: Browser, exhibition: Exhibition) -> None:
-    """A click beside the last row's samples opens nothing."""
-    with opened(browser, exhibition.address, **CALM) as page:
-        page.locator("#trajectories .stage").click(position={"x": 10, "y": 430})
-        expect(page.locator("#viewer")).to_be_hidden()
-
-
-def test_sample_by_keyboard(browser: Browser, exhibition: Exhibition) -> None:
+def test_sample_by_keyboard(calm: Page) -> None:
     """The lens moves by the arrow keys, Enter opens the sample, Escape leads back to it."""
-    with opened(browser, exhibition.address, **CALM) as page:
-        lens = page.locator("#trajectories .lens")
-        lens.focus()
-        for key, number in [("ArrowRight", 2), ("ArrowDown", 6), ("End", 14), ("ArrowLeft", 13)]:
-            lens.press(key)
-            start = f"Look at sample {number} of {COUNT};"
-            assert str(lens.get_attribute("aria-label")).startswith(start)
-        lens.press("Enter")
-        expect(page.get_by_role("dialog", name="Sample 13 of 14")).to_be_visible()
-        page.keyboard.press("Escape")
-        expect(page.locator("#viewer")).to_be_hidden()
-        expect(lens).to_be_focused()
+    lens = calm.locator("#trajectories .lens")
+    lens.focus()
+    for key, number in [("ArrowRight", 2), ("ArrowDown", 6), ("End", 14), ("ArrowLeft", 13)]:
+        lens.press(key)
+        start = f"Look at sample {number} of {COUNT};"
+        assert str(lens.get_attribute("aria-label")).startswith(start)
+    lens.press("Enter")
+    expect(calm.get_by_role("dialog", name="Sample 13 of 14")).to_be_visible()
+    calm.keyboard.press("Escape")
+    expect(calm.locator("#viewer")).to_be_hidden()
+    expect(lens).to_be_focused()
 
 
-def test_tree_is_walked(browser: Browser, exhibition: Exhibition) -> None:
+def test_tree_is_walked(calm: Page) -> None:
     """Arrow keys walk from picture to picture, the branch stands out, Enter shows one large."""
-    with opened(browser, exhibition.address, **CALM) as page:
-        nodes = page.locator("#hierarchy .node")
-        nodes.first.focus()
-        veil = page.locator("#hierarchy .veil")
-        for key, node in [
-            ("ArrowRight", "1 0"),
-            ("ArrowDown", "1 1"),
-            ("ArrowRight", "2 2"),
-            ("ArrowRight", "3 4"),
-            ("ArrowUp", "3 3"),
-            ("ArrowLeft", "2 1"),
-        ]:
-            page.keyboard.press(key)
-            focus = page.locator(":focus")
-            assert str(focus.get_attribute("data-node")).startswith(f"{node} ")
-        expect(veil).to_be_visible()
-        holes = veil.locator(".cut > *")
-        assert holes.count() == 5 + 4  # root to leaves, and the arrows between
-        assert [nodes.nth(i).get_attribute("tabindex") for i in range(15)].count("0") == 1
-        page.keyboard.press("Enter")
-        name = "Generation 2, picture 2: levels 20, 18 to 13, 11 to 8"
-        expect(page.get_by_role("dialog", name=name)).to_be_visible()
-        page.get_by_role("dialog").get_by_role("button", name="The one after").click()
-        page.keyboard.press("Escape")
-        expect(page.locator(":focus")).to_have_attribute("data-node", re.compile("^2 2 "))
-        page.locator("#hierarchy .slider").focus()
-        expect(veil).to_be_hidden()
+    nodes = calm.locator("#hierarchy .node")
+    nodes.first.focus()
+    veil = calm.locator("#hierarchy .veil")
+    for key, node in [
+        ("ArrowRight", "1 0"),
+        ("ArrowDown", "1 1"),
+        ("ArrowRight", "2 2"),
+        ("ArrowRight", "3 4"),
+        ("ArrowUp", "3 3"),
+        ("ArrowLeft", "2 1"),
+    ]:
+        calm.keyboard.press(key)
+        focus = calm.locator(":focus")
+        assert str(focus.get_attribute("data-node")).startswith(f"{node} ")
+    expect(veil).to_be_visible()
+    holes = veil.locator(".cut > *")
+    assert holes.count() == 5 + 4  # root to leaves, and the arrows between
+    assert [nodes.nth(i).get_attribute("tabindex") for i in range(15)].count("0") == 1
+    calm.keyboard.press("Enter")
+    name = "Generation 2, picture 2: levels 20 to 8"
+    expect(calm.get_by_role("dialog", name=name)).to_be_visible()
+    calm.get_by_role("dialog").get_by_role("button", name="The one after").click()
+    calm.keyboard.press("Escape")
+    expect(calm.locator(":focus")).to_have_attribute("data-node", re.compile("^2 2 "))
+    calm.locator("#hierarchy .slider").focus()
+    expect(veil).to_be_hidden()
 
 
-def test_one_node_is_marked(browser: Browser, exhibition: Exhibition) -> None:
+def test_one_node_is_marked(browser: Browser, sample_site: SampleSite) -> None:
     """The node that was pointed at or walked to last is marked, and no other one."""
     marked = """[...document.querySelectorAll('.node')]
       .filter(node => getComputedStyle(node).outlineStyle !== 'none')
       .map(node => node.dataset.node)"""
-    with opened(browser, exhibition.address, **CALM) as page:
+    with opened(browser, sample_site.address, **CALM) as page:
         nodes = page.locator("#hierarchy .node")
         nodes.first.focus()
         page.keyboard.press("ArrowRight")
@@ -528,17 +501,16 @@ def test_one_node_is_marked(browser: Browser, exhibition: Exhibition) -> None:
         assert page.evaluate(marked) == [nodes.nth(2).get_attribute("data-node")]
 
 
-def test_picture_of_a_tree_is_shown_large(browser: Browser, exhibition: Exhibition) -> None:
+def test_picture_of_a_tree_is_shown_large(browser: Browser, sample_site: SampleSite) -> None:
     """A node's viewer goes through its branch, from the root to the node's last level: at every
-    stop it shows a picture that is there in full, and says the level of that picture.
+    stop, one for each level, it shows that level's picture in full and says so.
     """
-    tree = layout(LIGHT, (0, 0, 0))
-    whole = [level for level in range(LEVELS, 7, -1) if tree.reveal(level)[1] == 1]
-    with opened(browser, exhibition.address, **CALM) as page:
+    whole = range(LEVELS, 7, -1)
+    with opened(browser, sample_site.address, **CALM) as page:
         page.locator("#hierarchy .stage").scroll_into_view_if_needed()
         until(page, "document.querySelector('#hierarchy img').complete")
         page.locator("#hierarchy .node").nth(4).click()  # of the second generation
-        name = "Generation 2, picture 2: levels 20, 18 to 13, 11 to 8"
+        name = "Generation 2, picture 2: levels 20 to 8"
         dialog = page.get_by_role("dialog", name=name)
         slider = dialog.locator(".slider")
         assert words_of(dialog).startswith("k = 8 ")
@@ -553,13 +525,13 @@ def test_picture_of_a_tree_is_shown_large(browser: Browser, exhibition: Exhibiti
         expect(slider_of(page)).to_have_value(str(len(whole) - 1))
 
 
-def test_branch_by_keyboard(browser: Browser, exhibition: Exhibition) -> None:
-    """In a tree's viewer each arrow leads to the next level that its heading names, no two stops
-    show the same one, and Home and End lead to the ends.
+def test_branch_by_keyboard(browser: Browser, sample_site: SampleSite) -> None:
+    """In a tree's viewer the arrows lead through every level of the model, one after the other, and
+    Home and End lead to the ends.
     """
-    named = "levels 20, 18 to 13, 11 to 8, 5 to 0"
-    wanted = [20, *range(18, 12, -1), *range(11, 7, -1), *range(5, -1, -1)]
-    with opened(browser, exhibition.address, **CALM) as page:
+    named = "levels 20 to 0"
+    wanted = range(LEVELS, -1, -1)
+    with opened(browser, sample_site.address, **CALM) as page:
         page.locator("#hierarchy .node").last.focus()
         page.keyboard.press("Enter")
         expect(page.get_by_role("dialog", name=f"Generation 3, picture 8: {named}")).to_be_visible()
@@ -582,12 +554,12 @@ def test_branch_by_keyboard(browser: Browser, exhibition: Exhibition) -> None:
 
 
 @pytest.mark.parametrize("way", ["keyboard", "mouse"])
-def test_walked_tree_is_whole(browser: Browser, exhibition: Exhibition, way: str) -> None:
+def test_walked_tree_is_whole(browser: Browser, sample_site: SampleSite, way: str) -> None:
     """Whoever walks in a tree that plays sees all of it, standing still, and is told so; then it
     goes on from where it was.
     """
     time = "document.querySelector('#hierarchy video').currentTime"
-    with opened(browser, exhibition.address) as page:
+    with opened(browser, sample_site.address) as page:
         figure = page.locator("#hierarchy")
         stage, node = figure.locator(".stage"), figure.locator(".node").last
         stage.scroll_into_view_if_needed()
@@ -599,9 +571,7 @@ def test_walked_tree_is_whole(browser: Browser, exhibition: Exhibition, way: str
             page.keyboard.press("End")
         until(page, "document.querySelector('#hierarchy video').paused")
         assert page.evaluate(time) < 1.6  # the last picture is not there yet in the clip
-        box, area = node.bounding_box(), stage.bounding_box()
-        assert box is not None
-        assert area is not None
+        box, area = box_of(node), box_of(stage)
         x, y = (round(box[axis] - area[axis] + box["width"] * 0.8) for axis in ("x", "y"))
         assert abs(int(bright(stage.screenshot())[y, x]) - shade(LEVELS)) < 5
         assert words_of(figure) == "k = 0 σB = 0 px"
@@ -617,24 +587,23 @@ def test_walked_tree_is_whole(browser: Browser, exhibition: Exhibition, way: str
         assert page.evaluate("!document.querySelector('.walked')")
 
 
-def test_walk_goes_back_to_a_frame(browser: Browser, exhibition: Exhibition) -> None:
+def test_walk_goes_back_to_a_frame(moving: Page) -> None:
     """A tree that the visitor stopped at a level shows that one again after the walk."""
-    with opened(browser, exhibition.address) as page:
-        figure = page.locator("#hierarchy")
-        slide(page, "hierarchy", 6)
-        expect(figure.locator(".readout")).to_contain_text(f"k = {LEVELS - 6} ")
-        figure.locator(".node").last.hover()
-        expect(figure.locator(".readout")).to_contain_text("k = 0 ")
-        page.mouse.move(1, 1)
-        expect(figure.locator(".readout")).to_contain_text(f"k = {LEVELS - 6} ")
-        expect(figure.locator(".slider")).to_have_value("6")
-        assert page.evaluate("document.querySelector('#hierarchy video').paused")
+    figure = moving.locator("#hierarchy")
+    slide(moving, "hierarchy", 6)
+    expect(figure.locator(".readout")).to_contain_text(f"k = {LEVELS - 6} ")
+    figure.locator(".node").last.hover()
+    expect(figure.locator(".readout")).to_contain_text("k = 0 ")
+    moving.mouse.move(1, 1)
+    expect(figure.locator(".readout")).to_contain_text(f"k = {LEVELS - 6} ")
+    expect(figure.locator(".slider")).to_have_value("6")
+    assert moving.evaluate("document.querySelector('#hierarchy video').paused")
 
 
-def test_walk_and_the_button_for_motion(browser: Browser, exhibition: Exhibition) -> None:
+def test_walk_and_the_button_for_motion(browser: Browser, sample_site: SampleSite) -> None:
     """What the button says while a tree is walked in holds afterwards, and after a reload."""
     playing = "!document.querySelector('#hierarchy video').paused"
-    with opened(browser, exhibition.address) as page:
+    with opened(browser, sample_site.address) as page:
         page.locator("#hierarchy .stage").scroll_into_view_if_needed()
         until(page, playing)
         page.locator("#hierarchy .node").nth(3).hover()
@@ -653,82 +622,80 @@ def test_walk_and_the_button_for_motion(browser: Browser, exhibition: Exhibition
         until(page, playing)
 
 
-def test_walk_where_nothing_moves(browser: Browser, exhibition: Exhibition) -> None:
-    """Under reduced motion a walk starts nothing and fetches no film."""
-    with opened(browser, exhibition.address, **CALM) as page:
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
-        page.locator("#hierarchy .node").last.hover()
-        page.locator("#hierarchy .node").first.focus()
-        page.keyboard.press("ArrowRight")
-        page.mouse.move(1, 1)
-        page.locator("#hierarchy .slider").focus()
-        page.wait_for_timeout(300)
-        assert page.evaluate(PLAYING) == 0
-        assert not [url for url in asked if url.endswith(".mp4")]
+def test_walk_where_nothing_moves(calm: Page) -> None:
+    """Under reduced motion a walk starts nothing and fetches no clip."""
+    asked: list[str] = []
+    calm.on("request", lambda request: asked.append(request.url))
+    calm.locator("#hierarchy .node").last.hover()
+    calm.locator("#hierarchy .node").first.focus()
+    calm.keyboard.press("ArrowRight")
+    calm.mouse.move(1, 1)
+    calm.locator("#hierarchy .slider").focus()
+    calm.wait_for_timeout(300)
+    assert calm.evaluate(PLAYING) == 0
+    assert not [url for url in asked if url.endswith(".mp4")]
 
 
-def test_branch_plays_to_its_end(browser: Browser, exhibition: Exhibition) -> None:
+def test_branch_plays_to_its_end(moving: Page) -> None:
     """Played in the viewer, a branch comes to its last level, rests there and starts anew."""
-    with opened(browser, exhibition.address) as page:
-        page.locator("#hierarchy .stage").scroll_into_view_if_needed()
-        until(page, "document.querySelector('#hierarchy video').currentTime > 0.3")
-        page.locator("#hierarchy .node").nth(1).click()
-        dialog = page.get_by_role("dialog", name="Generation 1, picture 1: levels 20, 18 to 13")
-        expect(dialog.locator(".readout")).to_contain_text("k = 13 ")
-        until(page, f"Math.abs({LARGE} - {shade(LEVELS - 13)}) < 5")
-        dialog.locator(".play").click()
-        expect(dialog.locator(".readout")).to_contain_text("k = 20 ")
-        expect(dialog.locator(".readout")).to_contain_text("k = 13 ")
-        until(page, f"{PLAYING} === 0")
-        until(page, f"{PLAYING} === 1")
-        page.keyboard.press("Escape")
-        expect(page.locator("#hierarchy .readout")).to_contain_text("k = 0 ")  # it is walked in
-        page.mouse.move(1, 1)
-        page.locator("#hierarchy .slider").focus()
-        until(page, "document.querySelector('#hierarchy video').currentTime > 1.2")
+    moving.locator("#hierarchy .stage").scroll_into_view_if_needed()
+    until(moving, "document.querySelector('#hierarchy video').currentTime > 0.3")
+    moving.locator("#hierarchy .node").nth(1).click()
+    dialog = moving.get_by_role("dialog", name="Generation 1, picture 1: levels 20 to 13")
+    expect(dialog.locator(".readout")).to_contain_text("k = 13 ")
+    until(moving, f"Math.abs({LARGE} - {shade(LEVELS - 13)}) < 5")
+    dialog.locator(".play").click()
+    expect(dialog.locator(".readout")).to_contain_text("k = 20 ")
+    expect(dialog.locator(".readout")).to_contain_text("k = 13 ")
+    until(moving, f"{PLAYING} === 0")
+    until(moving, f"{PLAYING} === 1")
+    moving.keyboard.press("Escape")
+    expect(moving.locator("#hierarchy .readout")).to_contain_text("k = 0 ")  # it is walked in
+    moving.mouse.move(1, 1)
+    moving.locator("#hierarchy .slider").focus()
+    until(moving, "document.querySelector('#hierarchy video').currentTime > 1.2")
 
 
-def test_names_tell_which_figure(browser: Browser, exhibition: Exhibition) -> None:
+def test_names_tell_which_figure(calm: Page) -> None:
     """Out of their place, buttons, downloads and what unfolds say which figure is theirs."""
-    with opened(browser, exhibition.address, **CALM) as page:
-        figures = page.locator(".exhibit:has(#trajectories), .exhibit:has(#chart)")
-        names = figures.locator("button.play, .downloads a, summary").evaluate_all(
-            "all => all.map(element => element.getAttribute('aria-label'))"
-        )
-        assert names == [
-            *(f"{word}: The trajectories." for word in ("Play", "MP4", "GIF", "Poster")),
-            "How this was made: The trajectories.",
-            *(f"{word}: The chart." for word in ("SVG", "The numbers", "How this was made")),
-        ]
+    figures = calm.locator(".figure:has(#trajectories), .figure:has(#chart)")
+    names = figures.locator("button.play, .downloads a, summary").evaluate_all(
+        "all => all.map(element => element.getAttribute('aria-label'))"
+    )
+    assert names == [
+        *(f"{word}: The trajectories." for word in ("Play", "MP4", "GIF", "Poster")),
+        "How this was made: The trajectories.",
+        *(f"{word}: The chart." for word in ("SVG", "The numbers", "How this was made")),
+    ]
 
 
-def test_interpolation_goes_by_points(browser: Browser, exhibition: Exhibition) -> None:
+def test_interpolation_goes_by_points(calm: Page) -> None:
     """Its slider runs over the points; on the way back it runs back."""
-    with opened(browser, exhibition.address, **CALM) as page:
-        slider = page.locator("#interpolation .slider")
-        assert slider.get_attribute("max") == str(POINTS - 1)
-        slider.press("End")
-        expect(slider).to_have_attribute("aria-valuetext", f"point {POINTS} of {POINTS}")
-        wait_for_shade(page, "interpolation", POINTS - 1)
-        slider.press("ArrowLeft")
-        readout = page.locator("#interpolation .readout")
-        expect(readout).to_have_text(f"point {POINTS - 1} of {POINTS}")
-        wait_for_shade(page, "interpolation", POINTS - 2)
-        page.reload()
-        page.locator("#interpolation .play").click()
-        video = film(page, "interpolation")
-        until(page, "document.querySelector('#interpolation video').currentTime > 0")
-        video.evaluate("video => { video.pause(); video.currentTime = 1.85 }")  # frame 18
-        expect(slider).to_have_value("6")
-        wait_for_shade(page, "interpolation", 6)
+    slider = calm.locator("#interpolation .slider")
+    assert slider.get_attribute("max") == str(POINTS - 1)
+    slider.press("End")
+    told = f"point {POINTS} of {POINTS}, level 0, blur 0 pixels"
+    expect(slider).to_have_attribute("aria-valuetext", told)
+    wait_for_shade(calm, "interpolation", POINTS - 1)
+    slider.press("ArrowLeft")
+    readout = calm.locator("#interpolation .readout")
+    expect(readout).to_have_text(f"point {POINTS - 1} of {POINTS} k = 0 σB = 0 px")
+    wait_for_shade(calm, "interpolation", POINTS - 2)
+    until(calm, "document.querySelector('#interpolation img').complete")
+    calm.reload()
+    calm.locator("#interpolation .play").click()
+    video = video_of(calm, "interpolation")
+    until(calm, "document.querySelector('#interpolation video').currentTime > 0")
+    video.evaluate("video => { video.pause(); video.currentTime = 1.85 }")  # frame 18
+    expect(slider).to_have_value("6")
+    wait_for_shade(calm, "interpolation", 6)
 
 
-def test_film_for_dark_pages(browser: Browser, exhibition: Exhibition) -> None:
-    """On a dark page only the dark film and the dark poster of a tree are fetched, and on change
+def test_clip_for_dark_pages(browser: Browser, sample_site: SampleSite) -> None:
+    """On a dark page only the dark clip and the dark poster of a tree are fetched, and on change
     the other.
     """
-    with opened(browser, exhibition.address, color_scheme="dark", **CALM) as page:
+    with opened(browser, sample_site.address, color_scheme="dark", **CALM) as page:
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         page.locator("#hierarchy").scroll_into_view_if_needed()
@@ -747,9 +714,9 @@ def test_film_for_dark_pages(browser: Browser, exhibition: Exhibition) -> None:
         )
 
 
-def test_bibtex_is_copied(browser: Browser, exhibition: Exhibition) -> None:
+def test_bibtex_is_copied(browser: Browser, sample_site: SampleSite) -> None:
     """The button copies the entry and says so, where screen readers hear it."""
-    with opened(browser, exhibition.address, permissions=["clipboard-read"]) as page:
+    with opened(browser, sample_site.address, permissions=["clipboard-read"]) as page:
         page.get_by_role("button", name="Copy BibTeX").click()
         expect(page.get_by_role("status")).to_have_text("Copied.")
         text = page.evaluate("navigator.clipboard.readText()")
@@ -757,27 +724,16 @@ def test_bibtex_is_copied(browser: Browser, exhibition: Exhibition) -> None:
         assert text == page.locator(".bibtex code").inner_text()
 
 
-def test_keyboard_reaches_everything(browser: Browser, exhibition: Exhibition) -> None:
+def test_keyboard_reaches_everything(calm: Page) -> None:
     """Tab stops at every control and link that is seen, in their order, and each can be seen."""
-    with opened(browser, exhibition.address, **CALM) as page:
-        wanted = page.evaluate(
-            "[...document.querySelectorAll('a, button, input, summary, [tabindex=\"0\"]')]"
-            ".filter(e => e.tabIndex >= 0 && e.checkVisibility()).map((e, i) => e.dataset.stop = i)"
-        )
-        visited = []
-        for _ in wanted:
-            page.keyboard.press("Tab")
-            number, outline, html = page.evaluate(FOCUS)
-            assert outline != "none", html
-            visited.append(number)
-        assert visited == wanted
-
-
-def test_print(browser: Browser, exhibition: Exhibition, tmp_path: Path) -> None:
-    """On paper there are words, posters and captions, and nothing that only works on a screen."""
-    with opened(browser, exhibition.address) as page:
-        page.emulate_media(media="print")
-        for name in (".scrubber", ".motion", ".contents", ".menu", ".downloads"):
-            expect(page.locator(name).first).to_be_hidden()
-        expect(page.locator("figcaption p").first).to_be_visible()
-        assert len(page.pdf()) > 10_000
+    wanted = calm.evaluate(
+        "[...document.querySelectorAll('a, button, input, summary, [tabindex=\"0\"]')]"
+        ".filter(e => e.tabIndex >= 0 && e.checkVisibility()).map((e, i) => e.dataset.stop = i)"
+    )
+    visited = []
+    for _ in wanted:
+        calm.keyboard.press("Tab")
+        number, outline, html = calm.evaluate(FOCUS)
+        assert outline != "none", html
+        visited.append(number)
+    assert visited == wanted

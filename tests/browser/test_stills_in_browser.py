@@ -1,15 +1,12 @@
 """Figures that stand still, in Chromium: from the disk and from a server, light and dark.
 
-They are built by the real studio from a tiny model, under the page's own content policy.
+They are built by the real renderer from a tiny model, under the page's own content policy.
 """
 
 from __future__ import annotations
 
-import functools
 import io
-import threading
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser
 
+from bench.serving import serving
 from sitegen.build.context import BuildOptions
 from sitegen.build.pipeline import build
 from sitegen.build.renderer import FigureRenderer
 from sitegen.core.progress import Silent
+from tests.support.browsing import box_of
 from tests.support.builders import CPU
 from tests.support.tinymodel import add_example, on_one_thread, write_ddpm, write_model
 
@@ -60,18 +59,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def served(built: Path) -> Iterator[str]:
     """The address of the site on a local server."""
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
-
-    handler = functools.partial(Quiet, directory=str(built))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/index.html"
-        server.shutdown()
-        thread.join()
+    with serving(built) as address:
+        yield f"{address}index.html"
 
 
 def pictures(browser: Browser, address: str, scheme: Any, width: int) -> list[NDArray[np.uint8]]:
@@ -86,8 +75,7 @@ def pictures(browser: Browser, address: str, scheme: Any, width: int) -> list[ND
     assert images.count() == 3
     for image in images.all():
         assert image.evaluate("e => e.complete && e.naturalWidth") == 640
-        box = image.bounding_box()
-        assert box is not None
+        box = box_of(image)
         assert 480 <= box["width"] <= 640  # on a narrow page it scrolls
     jobs = [image.screenshot() for image in images.all()]
     page.close()

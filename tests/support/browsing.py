@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import Browser, FloatRect, Locator, Page, Request, sync_playwright
 
 FLAGS = [
     "--no-sandbox",
@@ -51,6 +51,13 @@ def opened(browser: Browser, address: str, before: str = "", **options: Any) -> 
     assert not troubles, troubles
     assert [url for url in asked if not url.startswith(root)] == []
     context.close()
+
+
+def box_of(place: Locator) -> FloatRect:
+    """Where an element is on the page, which it must be."""
+    box = place.bounding_box()
+    assert box is not None
+    return box
 
 
 def until(page: Page, expression: str, argument: object = None, seconds: float = 15) -> None:

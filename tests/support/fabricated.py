@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from sitegen.config.loader import load_site
 from sitegen.config.schema import Site
 from sitegen.content.pages import Page
+from sitegen.ihdm.card.card import preset
 from sitegen.media.manifest import Manifest, Media, MediaFile, ModelRef, Record
 
 SITE = """
@@ -66,7 +67,7 @@ def manifest_for(pages: Iterable[Page]) -> Manifest:
                 files = {"image": media_file(f"{stem}.svg", 640)}
             models = tuple(ModelRef(name, "0" * 64) for name in figure.models)
             record = Record(figure.kind, models, 0, {}, tuple(range(100, -1, -1)), files)
-            alt = figure.alt or figure.spec.describe(100)
+            alt = figure.alt or figure.spec.describe(preset("mnist"))
             figures.append(Media(figure.id, page.uri, alt, figure.caption, record))
     return Manifest(tuple(figures))
 

@@ -195,7 +195,7 @@ def test_page_samples(block: Block, desk: Path) -> None:
 
 def test_no_block_is_left_out() -> None:
     """Every block says what it is."""
-    known = {"sh", "toml", "markdown", "text"}
+    known = {"sh", "toml", "markdown", "python", "text"}
     assert {block.language for page in PAGES for block in blocks(page)} <= known
 
 

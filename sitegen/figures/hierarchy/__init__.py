@@ -2,21 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from sitegen.figures.base import Figure, FigureKind
+from sitegen.figures.base import FigureKind, sampler_in
 from sitegen.figures.hierarchy.spec import Hierarchy
 from sitegen.figures.hierarchy.view import tree_view
 
-if TYPE_CHECKING:
-    from sitegen.media.jobs import RenderJob
-    from sitegen.sampling.models import ModelProvider
-
-
-def _sample(models: ModelProvider, figure: Figure) -> RenderJob:
-    from sitegen.figures.hierarchy.sample import hierarchy
-
-    return hierarchy(models, figure)
-
-
-KIND = FigureKind("hierarchy", Hierarchy, _sample, tree_view)
+KIND = FigureKind("hierarchy", Hierarchy, sampler_in(__name__), tree_view)

@@ -1,8 +1,9 @@
 """The growing tree of a hierarchy: pictures that split in two, joined by curved arrows.
 
-One frame a level, from the flattest to the sharpest. Each node shows the picture of its branch as
-it forms, and keeps it when the branch splits; then two arrows grow out of it, and its children
-appear where they end. Pictures are enlarged by a whole number, and never resampled.
+Level by level, from the flattest to the sharpest, each node shows the picture of its branch as it
+forms. Before the branch splits two arrows grow out of it; its children appear where they end, and
+it keeps its last picture. So every level is seen in full on the way to each leaf. Pictures
+are enlarged by a whole number, and never resampled.
 
 Nodes are counted by depth and index: the root is (0, 0), and node (d, i) splits into the nodes
 (d + 1, 2i) and (d + 1, 2i + 1), in the order of the branches of `ihdm.process.noise.branching`.
@@ -13,44 +14,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from math import ceil, floor
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from sitegen.figures.hierarchy.spec import GROWTH
 from sitegen.media.frames import Colour, Frame, upscale
 
-_DEEPEST = 4
 _GUTTER = 0.8  # least room between two generations, in pictures
 _STAGGER = 0.3  # room between the two columns of leaves, in pictures
 _OUTLINE = 1  # pixels
-_ARROW, _PICTURE = 0.7, 0.55  # when in that time the arrow is whole, and the picture sets in
-
-
-def default_splits(levels: int, leaves: int = 8) -> tuple[int, ...]:
-    """The levels, flattest first, at which a tree splits to end in `leaves`: K, 2K/3, 4K/9, …
-
-    At K nothing is decided: the root is the flat state itself. Blur is spaced evenly in logarithms,
-    so on MNIST (0.5 to 20 pixels) the next ones are at 6 and 2.5 pixels. At 2K/3 the children are
-    patches of light that lean one way or the other, and can still become different digits; at 4K/9
-    strokes begin to show, and the leaves differ in what is left. Splits at K/2 and K/4 come late:
-    shapes are settled by then, and the leaves of a branch hardly differ.
-
-    Raises ValueError unless `leaves` is 2, 4, 8 or 16 and there is a level for each split.
-    """
-    count = leaves.bit_length() - 1
-    if not 1 <= count <= _DEEPEST or leaves != 2**count:
-        raise ValueError(f"leaves {leaves}: a tree has 2, 4, 8 or 16")
-    if levels < count:
-        raise ValueError(f"levels {levels}: too few for the {count} splits of {leaves} leaves")
-    splits = [levels]
-    for done in range(1, count):
-        wanted = round(levels * (2 / 3) ** done)
-        splits.append(min(splits[-1] - 1, wanted))
-    return tuple(splits)
+_GROWTH = 0.35  # share of a branch's levels, the last ones, in which its arrows grow
 
 
 @dataclass(frozen=True)
@@ -62,8 +37,6 @@ class Layout:
     side: height and width in pixels of the square images
     background, ink: colours of the canvas and of the arrows, 0 to 255 each
     width: of the canvas in pixels; it becomes wider if the images need it, and even
-
-    Raises ValueError where a field is out of its range.
     """
 
     levels: int
@@ -72,17 +45,6 @@ class Layout:
     background: Colour
     ink: Colour
     width: int = 1280
-
-    def __post_init__(self) -> None:
-        falling = all(above > below for above, below in pairwise(self.splits))
-        if not 1 <= len(self.splits) <= _DEEPEST or not falling:
-            raise ValueError(f"splits {self.splits}: must be 1 to {_DEEPEST} levels that fall")
-        if self.splits[0] > self.levels or self.splits[-1] < 1:
-            raise ValueError(f"splits {self.splits}: must be levels from {self.levels} to 1")
-        if self.side < 1 or self.width < 1:
-            raise ValueError(f"side {self.side} and width {self.width} must be above 0")
-        if not all(0 <= value <= 255 for value in (*self.background, *self.ink)):
-            raise ValueError(f"background {self.background}, ink {self.ink}: must be 0 to 255 each")
 
     @property
     def depth(self) -> int:
@@ -128,10 +90,8 @@ class Layout:
         """Top and left edge of a node's picture in pixels, both even.
 
         A parent stands halfway between its children, whose odd ones are the second column if they
-        are leaves. Raises ValueError for a node that the tree has not.
+        are leaves.
         """
-        if not 0 <= depth <= self.depth or not 0 <= index < 2**depth:
-            raise ValueError(f"no node {index} at depth {depth} in a tree of depth {self.depth}")
         span = 2 ** (self.depth - depth)  # leaves below the node
         top = self._margin + (2 * index * span + span - 1) * self._pitch // 2
         second = depth == self.depth and index % 2
@@ -148,18 +108,20 @@ class Layout:
         red, green, blue = mix(self.background, self.ink, 48).tolist()
         return red, green, blue
 
-    def reveal(self, level: float) -> tuple[float, float]:
-        """How much there is at `level` of the arrows to the youngest nodes, and of their pictures.
+    def grown(self, level: float) -> float:
+        """How much there is at `level` of the arrows out of the living branches, from 0 to 1.
 
-        Both go from 0 to 1 while a branch goes down its first levels, and are 1 at its last one.
-        A level between two whole ones belongs to the lower, on the way to it.
+        They grow while a branch goes down its last levels, and are whole at the very last one, so
+        that its children stand where they end from their first level on. A level between two whole
+        ones belongs to the lower, on the way to it.
         """
         generation = self.generation(floor(level))
-        if generation == 0:
-            return 1.0, 1.0
-        begin, end = (*self.splits, 0)[generation - 1 : generation + 1]
-        time = (begin - level) / max(1, round(GROWTH * (begin - end)))
-        return _ease(time / _ARROW), _ease((time - _PICTURE) / (1 - _PICTURE))
+        if generation == self.depth:
+            return 0.0
+        begin = (self.levels, *(split - 1 for split in self.splits))[generation]
+        end = self.splits[generation]
+        span = max(1, round(_GROWTH * (begin - end)))
+        return _ease((end + span - level) / span)
 
     @property
     def _pictures_wide(self) -> float:
@@ -194,68 +156,43 @@ class Layout:
 
 
 def tree_frames(
-    layout: Layout, states: Iterable[tuple[int, Frame]], frames_a_level: int = 1
+    layout: Layout, states: Iterable[tuple[int, Frame]], frames_a_level: int = 1, held: int = 0
 ) -> Iterator[Frame]:
     """Draw the tree as it grows: frames (H, W, 3) of `layout.size` for each of the levels K … 0.
 
-    Of the frames of one level only the last is there in full; in those before it the tree is on
-    its way there from the level above.
+    Each has so many frames, and the first `held` more, in which arrows grow on.
 
     `states` gives (level, pictures) for these levels in turn, with the distinct pictures alive
     there, uint8 (layout.alive(level), side, side, 3), as Branching and `reverse_process` order
     them. Frames are new arrays; no picture is kept but on the canvas.
-
-    Raises ValueError for levels out of turn or missing, and for pictures of another number or kind.
     """
     canvas = np.full((*layout.size, 3), layout.background, np.uint8)
-    drawn, expected = (0, 0.0), layout.levels
+    drawn = (0, 0.0)
     for level, pictures in states:
-        _check(layout, expected, level, pictures)
         generation = layout.generation(level)
-        for left in range(frames_a_level - 1, -1, -1):
-            arrows, visible = layout.reveal(level + left / frames_a_level)
-            if generation and drawn != (generation, arrows):
-                _draw_forks(canvas, layout, generation - 1, arrows)
+        count = frames_a_level + (held if level == layout.levels else 0)
+        for left in range(count - 1, -1, -1):
+            arrows = layout.grown(level + left / count)
+            if arrows and drawn != (generation, arrows):
+                _draw_forks(canvas, layout, generation, arrows)
                 drawn = (generation, arrows)
             for index, picture in enumerate(pictures):
-                _draw_node(canvas, layout, layout.place(generation, index), picture, visible)
+                _draw_node(canvas, layout, layout.place(generation, index), picture)
             yield canvas.copy()
-        expected -= 1
-    if expected >= 0:
-        raise ValueError(f"the states stop before level {expected}; a tree needs all down to 0")
 
 
-def _check(layout: Layout, expected: int, level: int, pictures: Frame) -> None:
-    if level != expected or expected < 0:
-        wanted = f"level {expected}" if expected >= 0 else "nothing"
-        raise ValueError(f"level {level} where {wanted} should follow")
-    shape = (layout.alive(level), layout.side, layout.side, 3)
-    if pictures.shape != shape or pictures.dtype != np.uint8:
-        raise ValueError(
-            f"pictures {pictures.shape} {pictures.dtype} at level {level}; with splits at "
-            f"{layout.splits} there must be {shape} uint8"
-        )
-
-
-def _draw_node(
-    canvas: Frame, layout: Layout, place: tuple[int, int], picture: Frame, visible: float
-) -> None:
-    """Put a picture in its place, `visible` from 0 to 1, in a thin outline."""
-    alpha = round(255 * visible)
-    if not alpha:
-        return
-    if alpha < 255:
-        picture = mix(layout.background, picture, alpha)
+def _draw_node(canvas: Frame, layout: Layout, place: tuple[int, int], picture: Frame) -> None:
+    """Put a picture in its place, in a thin outline."""
     top, left = (edge - _OUTLINE for edge in place)
     framed = canvas[top : top + layout.framed, left : left + layout.framed]
-    framed[:] = mix(layout.background, layout.outline, alpha)
+    framed[:] = layout.outline
     framed[_OUTLINE:-_OUTLINE, _OUTLINE:-_OUTLINE] = upscale(picture, layout.factor)
 
 
 def _draw_forks(canvas: Frame, layout: Layout, depth: int, progress: float) -> None:
     """Draw afresh the arrows out of all nodes of one depth, as far as `progress` from 0 to 1.
 
-    All have the same shape. Children are painted over, and must be drawn again.
+    All have the same shape.
     """
     ink, above = _fork(layout, depth, progress)
     patch = mix(layout.background, layout.ink, ink[..., None])

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import chain, repeat
+from itertools import chain, repeat, starmap
 from typing import Any, cast
 
-from sitegen.figures.base import Figure, spec_json
-from sitegen.figures.clips import DARK, LIGHT, displayed, noise_std_of
-from sitegen.figures.hierarchy.drawing import Layout, default_splits, tree_frames
+from sitegen.figures.base import Figure
+from sitegen.figures.clips import DARK, LIGHT, clip_spec, displayed, made_with, noise_std_of
+from sitegen.figures.hierarchy.drawing import Layout, tree_frames
 from sitegen.figures.hierarchy.spec import Hierarchy
 from sitegen.ihdm.process.noise import branching
-from sitegen.media.encoder import ClipSpec, crf_for
 from sitegen.media.frames import Frame, to_uint8
 from sitegen.media.jobs import ClipSource, RenderJob
 from sitegen.sampling.models import HeatSampler, ModelProvider
@@ -23,28 +22,32 @@ _SLOWEST, _FASTEST = 24.0, 60.0  # frames a second
 _AT_FIRST, _IN_THE_END = 0.75, 2.0  # seconds that the root and the whole tree are held
 
 
-def hierarchy(models: ModelProvider, figure: Figure) -> RenderJob:
+def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     """A tree from one initial state; each distinct state is computed once."""
     spec = cast(Hierarchy, figure.spec)
     sampler = models.heat_sampler(spec.model)
-    layout, noise_std = _layout(spec, sampler), noise_std_of(spec, sampler)
+    card, (paper, ink) = sampler.model.card, LIGHT
+    noise_std = noise_std_of(spec, card)
+    layout = Layout(card.levels, spec.splits_of(card.levels), card.image_size, paper, ink)
     frames_a_level, fps = pace(layout.levels, spec.fps)
-    held = round(_AT_FIRST * fps), round(_IN_THE_END * fps)
+    begin, end = round(_AT_FIRST * fps), round(_IN_THE_END * fps)
+    down = range(layout.levels, -1, -1)
+    times = [(layout.levels, begin), *((level, frames_a_level) for level in down), (0, end)]
     replay = Replay(_pictures(sampler, spec, layout, noise_std))
-    known = {
-        "splits": list(layout.splits),
-        "sampling_noise_std": noise_std,
-        "fps": fps,
-        "factor": layout.factor,
-        "nodes": nodes(layout),
-    }
     return RenderJob(
-        levels=tuple(_hold(_levels(layout.levels, frames_a_level), held)),
-        parameters={**spec_json(figure), **known},
+        levels=tuple(chain.from_iterable(starmap(repeat, times))),
+        parameters=made_with(
+            figure,
+            noise_std,
+            splits=layout.splits,
+            fps=fps,
+            factor=layout.factor,
+            nodes=nodes(layout),
+        ),
         clips={
             variant: ClipSource(
-                ClipSpec(fps, crf_for(layout.side), 1, drawn.background),
-                _hold(tree_frames(drawn, states, frames_a_level), held),
+                clip_spec(layout.side, fps, 1, drawn.background),
+                _hold(tree_frames(drawn, states, frames_a_level, begin), end),
             )
             for (variant, drawn), states in zip(
                 _drawn(spec, layout).items(), (replay.first(), replay.again()), strict=False
@@ -72,13 +75,6 @@ def pace(levels: int, fps: float | None) -> tuple[int, float]:
     return frames_a_level, fps or min(_FASTEST, max(_SLOWEST, float(wanted)))
 
 
-def _layout(spec: Hierarchy, sampler: HeatSampler) -> Layout:
-    """The tree on a light page."""
-    card, (background, ink) = sampler.model.card, LIGHT
-    splits = spec.splits or default_splits(card.levels, cast(int, spec.leaves))
-    return Layout(card.levels, splits, card.image_size, background, ink)
-
-
 def _drawn(spec: Hierarchy, layout: Layout) -> dict[str, Layout]:
     """The variants of the clip; the one without a name is the first."""
     dark = replace(layout, background=DARK[0], ink=DARK[1])
@@ -99,16 +95,8 @@ def _pictures(
         yield level, to_uint8(seen)
 
 
-def _levels(levels: int, frames_a_level: int) -> Iterator[int]:
-    """The level that each frame shows, before the first and the last are held."""
-    return chain.from_iterable(repeat(level, frames_a_level) for level in range(levels, -1, -1))
-
-
-def _hold(frames: Iterable[Any], held: tuple[int, int]) -> Iterator[Any]:
-    """The same frames, with the first and the last for so many more."""
-    stream = iter(frames)
-    last = next(stream)
-    yield from repeat(last, 1 + held[0])
-    for last in stream:
+def _hold(frames: Iterable[Frame], end: int) -> Iterator[Frame]:
+    """The same frames, with the last for so many more."""
+    for last in frames:
         yield last
-    yield from repeat(last, held[1])
+    yield from repeat(last, end)

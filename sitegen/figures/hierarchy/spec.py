@@ -10,24 +10,21 @@ from pydantic import Field, StrictInt, ValidationInfo
 from pydantic import field_validator as check
 from pydantic.dataclasses import dataclass as validated
 
-from sitegen.figures.base import RULES, FigureSpec, Fps, Model, NoiseStd, Seed, Show, steps
+from sitegen.figures.base import RULES, FigureSpec, Fps, NoiseStd, Seed, Show, flat_squares, steps
 from sitegen.ihdm.card.card import ModelCard
 
 LEAVES = (2, 4, 8, 16)
-GROWTH = 0.35
-"""Share of a branch's levels in which its arrow grows and its picture appears."""
 
 
 @validated(frozen=True, config=RULES)
 class Hierarchy(FigureSpec):
     """A tree that grows out of one flat state: what is decided above a split, its leaves share."""
 
+    recipe: ClassVar[int] = 2
     example: ClassVar[str] = '"NAME", leaves=8'
 
-    model: Model
     splits: tuple[StrictInt, ...] | None = Field(
-        default=None,
-        description="The levels at which every branch splits in two, flattest first.",
+        default=None, description="The levels at which every branch splits in two, flattest first."
     )
     leaves: StrictInt | None = Field(
         default=None,
@@ -67,11 +64,6 @@ class Hierarchy(FigureSpec):
             raise ValueError(f"should be {wanted}, which the splits make")
         return leaves
 
-    @property
-    def models(self) -> tuple[str, ...]:
-        """The one model that is sampled."""
-        return (self.model,)
-
     def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """Splits that the model has no level for."""
         levels = cards[0].levels
@@ -81,14 +73,42 @@ class Hierarchy(FigureSpec):
         if self.leaves is not None and levels < self.leaves.bit_length() - 1:
             yield f"leaves: the model {self.model} has only {levels} levels to split at"
 
-    def describe(self, levels: int, subject: str = "") -> str:
+    def describe(self, card: ModelCard) -> str:
         """Say how the tree grows, and out of what."""
         assert self.leaves is not None
         generations = [str(2**depth) for depth in range(1, self.leaves.bit_length())]
         *first, last = generations
         branches = f"{', '.join(first)} and then {last}" if first else last
         return (
-            f"A tree that grows from left to right over {steps(levels)}: one flat square of the "
-            f"model {self.model} splits into {branches} {subject or 'pictures'}, which share their "
-            "coarse shape as long as they share their branch"
+            f"A tree of the model {self.model} that grows from left to right over "
+            f"{steps(card.levels)}: one {flat_squares(card)} splits into {branches} "
+            f"{card.subject or 'pictures'}, which share their coarse shape as long as they share "
+            "their branch"
         )
+
+    def evaluations(self, levels: Sequence[int]) -> tuple[int, ...]:
+        """Each distinct state counts once: one until the first split, two until the second, …."""
+        splits = self.splits_of(levels[0])
+        alive = (2 ** sum(split > level for split in splits) for level in range(1, levels[0] + 1))
+        return (sum(alive),)
+
+    def splits_of(self, levels: int) -> tuple[int, ...]:
+        """The levels at which the tree of a model with so many levels splits."""
+        return self.splits or default_splits(levels, self.leaves or 8)
+
+
+def default_splits(levels: int, leaves: int = 8) -> tuple[int, ...]:
+    """The levels, flattest first, at which a tree splits to end in `leaves`: K, 2K/3, 4K/9, …
+
+    At K nothing is decided: the root is the flat state itself. Blur is spaced evenly in logarithms,
+    so on MNIST (0.5 to 20 pixels) the next ones are at 6 and 2.5 pixels. At 2K/3 the children are
+    patches of light that lean one way or the other, and can still become different digits; at 4K/9
+    strokes begin to show, and the leaves differ in what is left. Splits at K/2 and K/4 come late:
+    shapes are settled by then, and the leaves of a branch hardly differ.
+
+    Each split has a level of its own where there are as many levels as splits.
+    """
+    splits = [levels]
+    for done in range(1, leaves.bit_length() - 1):
+        splits.append(min(splits[-1] - 1, round(levels * (2 / 3) ** done)))
+    return tuple(splits)

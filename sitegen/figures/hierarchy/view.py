@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from sitegen.figures.hierarchy.spec import GROWTH
-from sitegen.figures.view_parts import clip_view, sequence, whole
-from sitegen.figures.views import Clip, Node
+from sitegen.figures.views import Clip, Node, clip_view, sequence, whole
 from sitegen.media.manifest import Media, Record
 
 
@@ -26,32 +24,20 @@ def _nodes(record: Record) -> Iterator[Node]:
 
 
 def _joined(nodes: Sequence[Node], record: Record) -> Iterator[Node]:
-    """The nodes with their arrows, and when their pictures are there in full."""
+    """The nodes with their arrows, and with the frames and levels of the way down to each."""
     frames = record.files["mp4"].frames or 1
     levels = record.levels if len(record.levels) == frames else ()
-    timed = [_timed(node, levels) if levels else replace(node, last=frames - 1) for node in nodes]
-    places = {(node.depth, node.index): node for node in timed}
-    for node in timed:
-        column = min(other.x for other in timed if other.depth == node.depth)
-        above = places.get((node.depth - 1, node.index // 2))
-        branch = _branch(node, places) if levels else ()
-        shown = tuple((levels[part.first], levels[part.last]) for part in branch)
-        yield replace(node, arrow=_arrow(above, node, column), shown=shown)
-
-
-def _branch(node: Node, places: Mapping[tuple[int, int], Node]) -> tuple[Node, ...]:
-    """The nodes on the way to one, from the root on."""
-    above = places.get((node.depth - 1, node.index // 2))
-    return (*(_branch(above, places) if above else ()), node)
-
-
-def _timed(node: Node, levels: Sequence[int]) -> Node:
-    """A node with the frames at which its picture is there in full, by the level of each frame."""
-    begin, end = node.from_level + 1, node.to_level
-    whole = begin - max(1, round(GROWTH * (begin - end)))
-    first = max(sum(level >= whole for level in levels) - 1, 0) if node.depth else 0
-    last = sum(level >= end for level in levels) - 1
-    return replace(node, first=first, last=max(first, last))
+    found: dict[tuple[int, int], Node] = {}
+    for node in nodes:  # parents come before their children
+        above = found.get((node.depth - 1, node.index // 2))
+        column = min(other.x for other in nodes if other.depth == node.depth)
+        first = sum(level > node.from_level for level in levels)
+        last = sum(level >= node.to_level for level in levels) - 1 if levels else frames - 1
+        last = max(first, last)
+        shown = (*(above.shown if above else ()), (levels[first], levels[last])) if levels else ()
+        timed = replace(node, first=first, last=last, shown=shown)
+        found[node.depth, node.index] = replace(timed, arrow=_arrow(above, node, column))
+    yield from found.values()
 
 
 def _arrow(parent: Node | None, node: Node, column: int) -> str:

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import Annotated, ClassVar
 
 from pydantic import Field, StrictInt
 from pydantic import field_validator as check
 from pydantic.dataclasses import dataclass as validated
 
-from sitegen.figures.base import (
-    RULES,
-    Baseline,
-    FigureSpec,
-    Fps,
-    Model,
-    NoiseStd,
-    Seed,
-)
+from sitegen.figures.base import RULES, ComparedSpec, DdimSteps, Fps, NoiseStd, Seed
 from sitegen.ihdm.card.card import ModelCard
 
 Sample = Annotated[StrictInt, Field(ge=0, lt=2**31)]
 
 
 @validated(frozen=True, config=RULES)
-class Interpolation(FigureSpec):
+class Interpolation(ComparedSpec):
     """Paths from one sample to another and back, of a model and of a DDPM beside it."""
 
     example: ClassVar[str] = '"NAME", points=110, hold=10'
 
-    model: Model
-    ddpm: Baseline = None
     samples: tuple[Sample, ...] = Field(
         default=(0, 1),
         description="The samples of the seed that the rows begin and end with, two a row.",
@@ -45,9 +34,7 @@ class Interpolation(FigureSpec):
         default=10, ge=0, le=600, description="Frames for which each end is held."
     )
     seed: Seed = 0
-    ddim_steps: StrictInt = Field(
-        default=20, ge=1, le=1000, description="Steps of the DDIM that samples the DDPM."
-    )
+    ddim_steps: DdimSteps = 20
     sampling_noise_std: NoiseStd = None
     fps: Fps = 30.0
 
@@ -61,28 +48,20 @@ class Interpolation(FigureSpec):
         return samples
 
     @property
-    def models(self) -> tuple[str, ...]:
-        """The model, and the DDPM if there is one."""
-        return (self.model,) if self.ddpm is None else (self.model, self.ddpm)
-
-    @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
         """The samples that each row begins and ends with."""
         return tuple(zip(self.samples[::2], self.samples[1::2], strict=True))
 
-    def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
-        """More steps of DDIM than there are levels."""
-        for card in cards[1:]:
-            if self.ddim_steps > card.levels:
-                has = f"the model {self.ddpm} has {card.levels} levels"
-                yield f"ddim_steps = {self.ddim_steps}: {has}"
+    @property
+    def images(self) -> int:
+        """Every point of every row."""
+        return self.points * len(self.pairs)
 
-    def describe(self, levels: int, subject: str = "") -> str:
+    def describe(self, card: ModelCard) -> str:
         """Say what changes into what, in which panels."""
         rows = len(self.pairs)
-        many = (
-            "a sample changes into another" if rows == 1 else f"{rows} samples change into others"
-        )
+        one = rows == 1
+        many = "a sample changes into another" if one else f"{rows} samples change into others"
         where = (
             f"Three panels side by side: in each {many} and back, with the model "
             f"{self.model}, with the full latent of the DDPM {self.ddpm}, and with DDIM"

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sitegen.figures.view_parts import clip_view, sequence, whole
-from sitegen.figures.views import Clip
+from sitegen.figures.views import Clip, clip_view, sequence, whole
 from sitegen.media.manifest import Media
 
 
 def path_view(media: Media, page: str) -> Clip:
-    """The clip; where it goes there and back, the scrubber tells points instead of levels."""
+    """The clip; where it goes there and back, the scrubber walks its points and tells them, too."""
     noted, clip = media.record.parameters, clip_view(media, page)
     panels = tuple(str(each) for each in sequence(noted.get("panels")))
     points, hold = whole(noted, "points"), whole(noted, "hold")
     if points < 2 or 2 * (points + hold) != clip.steps.last + 1:
         return replace(clip, panels=panels)
-    bare = replace(clip.steps, levels="", sigmas="", level="", sigma="")
-    return replace(clip, panels=panels, steps=replace(bare, points=points, hold=hold))
+    return replace(clip, panels=panels, steps=replace(clip.steps, points=points, hold=hold))

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from sitegen.core.errors import RefusedError
 from sitegen.core.inputs import sha256
-from sitegen.figures.base import Figure, spec_json
-from sitegen.figures.clips import displayed, even_levels
+from sitegen.figures.base import Figure
+from sitegen.figures.clips import displayed, even_levels, made_with, noise_std_of
 from sitegen.figures.process.drawing import process_drawing
 from sitegen.figures.process.spec import Process
 from sitegen.ihdm.card.card import ModelCard
@@ -27,7 +27,7 @@ from sitegen.models.registry import ModelSource
 from sitegen.sampling.models import ModelProvider, Trajectory
 
 
-def process(models: ModelProvider, figure: Figure) -> RenderJob:
+def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     """Both rows; the inverse process starts from the flat image that the forward one leaves."""
     spec = cast(Process, figure.spec)
     sampler = models.heat_sampler(spec.model)
@@ -36,17 +36,14 @@ def process(models: ModelProvider, figure: Figure) -> RenderJob:
     levels = even_levels(card.levels, spec.columns)
     sigmas = torch.tensor([card.schedule[level] for level in levels], dtype=torch.float64)
     forward = dissipate(read_image(file, card).expand(len(levels), -1, -1, -1), sigmas)
-    own = spec.sampling_noise_std
-    noise_std = card.sampling_noise_std if own is None else own
+    noise_std = noise_std_of(spec, card)
     noise = independent(spec.seed, [0], card.shape, device)
     trajectory = sampler.trajectory(forward[-1:].float().to(device), noise, noise_std)
     seen: dict[int, Frame] = {}
 
     def draw(folder: Path) -> MediaFile:
         rows = list(to_uint8(forward.numpy())), [seen[level] for level in levels]
-        return process_drawing(*rows, levels, figure.alt or spec.describe(card.levels)).write(
-            folder
-        )
+        return process_drawing(*rows, levels, figure.alt or spec.describe(card)).write(folder)
 
     rows = [[level, float(sigma)] for level, sigma in zip(levels, sigmas.tolist(), strict=True)]
     table = {
@@ -56,7 +53,7 @@ def process(models: ModelProvider, figure: Figure) -> RenderJob:
     }
     return RenderJob(
         levels=(),
-        parameters={**spec_json(figure), "sampling_noise_std": noise_std, "shown": list(levels)},
+        parameters=made_with(figure, noise_std, shown=levels),
         steps=card.levels + 1,
         work=_watch(trajectory, spec.show, frozenset(levels), seen),
         stills={"image": draw},

@@ -10,14 +10,7 @@ from pydantic import AfterValidator, Field, StrictInt, ValidationInfo
 from pydantic.dataclasses import dataclass as validated
 
 from sitegen.core.site_files import SiteFolder
-from sitegen.figures.base import (
-    RULES,
-    FigureSpec,
-    Model,
-    NoiseStd,
-    Seed,
-    Show,
-)
+from sitegen.figures.base import RULES, FigureSpec, NoiseStd, Seed, Show
 from sitegen.ihdm.card.card import ModelCard
 
 
@@ -39,7 +32,6 @@ class Process(FigureSpec):
     recipe: ClassVar[int] = 2
     example: ClassVar[str] = '"NAME", image="FILE.png"'
 
-    model: Model
     image: Annotated[
         OwnPicture | None,
         Field(description="A picture in the site's folder; the model card's example if not given."),
@@ -48,11 +40,6 @@ class Process(FigureSpec):
     seed: Seed = 0
     show: Show = "state"
     sampling_noise_std: NoiseStd = None
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """The one model that is sampled."""
-        return (self.model,)
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -70,11 +57,11 @@ class Process(FigureSpec):
         if self.columns > levels:
             yield f"columns = {self.columns}: the model {self.model} has {levels} levels to show"
 
-    def describe(self, levels: int, subject: str = "") -> str:
+    def describe(self, card: ModelCard) -> str:
         """Say what the two rows show."""
         return (
             f"Two rows of {self.columns} pictures. The upper one, from left to right, is the "
             "forward process: heat dissipation, ∂u/∂t = Δu, blurs an image until it is flat. The "
             "lower one, from right to left, is the inverse process, generation: "
-            f"the model {self.model} turns that flat image into a new one in {levels} steps"
+            f"the model {self.model} turns that flat image into a new one in {card.levels} steps"
         )

@@ -6,12 +6,8 @@ from typing import ClassVar
 
 from pydantic.dataclasses import dataclass as validated
 
-from sitegen.figures.base import (
-    RULES,
-    Grid,
-    counted,
-    steps,
-)
+from sitegen.figures.base import RULES, Grid, counted, flat_squares, steps
+from sitegen.ihdm.card.card import ModelCard
 
 
 @validated(frozen=True, config=RULES)
@@ -20,7 +16,8 @@ class SharedInitialState(Grid):
 
     example: ClassVar[str] = '"NAME", count=96, columns=9, show="mean"'
 
-    def describe(self, levels: int, subject: str = "") -> str:
+    def describe(self, card: ModelCard) -> str:
         """Say how many samples grow out of the one state, and over how many steps."""
-        many = counted(self.count, self.model, subject)
-        return f"{many} forming out of one and the same flat square over {steps(levels)}"
+        many = counted(self.count, self.model, card.subject)
+        flat = flat_squares(card)
+        return f"{many} forming out of one and the same {flat} over {steps(card.levels)}"

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from itertools import combinations
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -14,62 +12,42 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sitegen.core.errors import ConfigError
-from sitegen.figures.base import Figure, spec_json
-from sitegen.figures.clips import (
-    BACKGROUND,
-    DARK,
-    LIGHT,
-    cells,
-    clip_spec,
-    default_fps,
-    displayed,
-    noise_std_of,
-)
+from sitegen.figures.base import Figure
+from sitegen.figures.clips import displayed, grid_job, noise_std_of, strips
 from sitegen.figures.shared_noise.spec import SharedNoise
 from sitegen.ihdm.data.prior import Prior
 from sitegen.ihdm.process.noise import NoiseSource, shared
-from sitegen.media.encoder import write_still
-from sitegen.media.frames import Colour, Frame, grid, to_uint8
-from sitegen.media.jobs import ClipSource, RenderJob
+from sitegen.media.frames import Colour, Frame, to_uint8
+from sitegen.media.jobs import RenderJob
 from sitegen.media.labels import strip
-from sitegen.media.manifest import MediaFile
 from sitegen.sampling.models import HeatSampler, ModelProvider
 
 Images = NDArray[np.float32]
 
 
-def shared_noise(models: ModelProvider, figure: Figure) -> RenderJob:
+def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     """A column for each initial state, a row for each noise."""
     spec = cast(SharedNoise, figure.spec)
     sampler = models.heat_sampler(spec.model)
-    card, noise_std = sampler.model.card, noise_std_of(spec, sampler)
-    vary = spec.vary or ("colour" if card.channels == 3 else "brightness")
-    chosen = spread(sampler.prior, spec.count, vary)
-    u_K = sampler.prior.states(chosen)
+    card = sampler.model.card
+    vary = spec.varied(card)
+    u_K = sampler.prior.states(spread(sampler.prior, spec.count, vary))
     every = u_K.to(sampler.model.device).repeat(spec.rows, 1, 1, 1)
-    trajectory = sampler.trajectory(every, _noise(spec, sampler), noise_std)
-    fps, size = spec.fps or default_fps(card.levels), card.image_size
+    trajectory = sampler.trajectory(every, _noise(spec, sampler), noise_std_of(spec, card))
     last: list[Images] = []
 
-    def frames() -> Iterator[Frame]:
-        for seen in displayed(trajectory, spec.show):
-            last[:] = [seen]
-            yield grid(to_uint8(seen), spec.count, BACKGROUND)
+    def seen() -> Iterator[Images]:
+        for images in displayed(trajectory, spec.show):
+            last[:] = [images]
+            yield images
 
-    def draw(name: str, colours: tuple[Colour, Colour], folder: Path) -> MediaFile:
-        return write_still(_strip(u_K.numpy(), last[0], colours), folder / f"{name}.webp")
-
-    place = cells(len(every), spec.count, size, size)
-    known = {"vary": vary, "sampling_noise_std": noise_std, "fps": fps, "cells": place}
-    clip = clip_spec(spec.count * size, spec.rows * size, size, fps)
-    return RenderJob(
-        levels=tuple(range(card.levels, -1, -1)),
-        parameters={**spec_json(figure), **known},
-        clips={"": ClipSource(clip, frames())},
-        stills={
-            "strip": partial(draw, "strip", LIGHT),
-            "strip-dark": partial(draw, "strip-dark", DARK),
-        },
+    return grid_job(
+        figure,
+        card,
+        (len(every), spec.count),
+        seen(),
+        known={"vary": vary},
+        stills=strips(lambda *colours: _strip(u_K.numpy(), last[0], *colours)),
         results=lambda: measured(u_K.numpy(), last[0], vary),
     )
 
@@ -108,11 +86,11 @@ def _noise(spec: SharedNoise, sampler: HeatSampler) -> NoiseSource:
     return all_rows
 
 
-def _strip(u_K: Images, u_0: Images, colours: tuple[Colour, Colour]) -> Frame:
+def _strip(u_K: Images, u_0: Images, paper: Colour, ink: Colour) -> Frame:
     """The initial states above what became of them with each noise."""
     rows = [("u_K", to_uint8(u_K))]
     rows += [("u_0", to_uint8(row)) for row in u_0.reshape(-1, *u_K.shape)]
-    return strip([(name, list(pictures)) for name, pictures in rows], *colours)
+    return strip([(name, list(pictures)) for name, pictures in rows], paper, ink)
 
 
 def measured(u_K: Images, u_0: Images, vary: str) -> dict[str, Any]:

@@ -8,17 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, StrictInt
 from pydantic.dataclasses import dataclass as validated
 
-from sitegen.figures.base import (
-    RULES,
-    FigureSpec,
-    Fps,
-    Model,
-    NoiseStd,
-    Seed,
-    Show,
-    counted,
-    steps,
-)
+from sitegen.figures.base import RULES, FigureSpec, Fps, NoiseStd, Seed, Show, counted, steps
 from sitegen.ihdm.card.card import ModelCard
 
 
@@ -30,7 +20,6 @@ class SharedNoise(FigureSpec):
     example: ClassVar[str] = '"NAME", count=5, rows=3'
     distinct_states: ClassVar[bool] = True
 
-    model: Model
     count: StrictInt = Field(default=5, ge=2, le=100, description="How many initial states.")
     rows: StrictInt = Field(
         default=1, ge=1, le=100, description="How many noises, each in a row of its own."
@@ -45,22 +34,27 @@ class SharedNoise(FigureSpec):
     fps: Fps = None
 
     @property
-    def models(self) -> tuple[str, ...]:
-        """The one model that is sampled."""
-        return (self.model,)
+    def images(self) -> int:
+        """Every state with every noise."""
+        return self.count * self.rows
+
+    def varied(self, card: ModelCard) -> str:
+        """What the initial states differ in."""
+        return self.vary or ("colour" if card.channels == 3 else "brightness")
 
     def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """Colour of a model that makes grey images."""
         if self.vary == "colour" and cards[0].channels == 1:
             yield f'vary = "colour": the model {self.model} makes grey images'
 
-    def describe(self, levels: int, subject: str = "") -> str:
+    def describe(self, card: ModelCard) -> str:
         """Say what is shared, and what is not."""
-        many = counted(self.count, self.model, subject)
+        many = counted(self.count, self.model, card.subject)
         many = f"{self.rows} rows of {many}" if self.rows > 1 else many
+        squares = "flat grey squares" if card.channels == 1 else "flat squares"
         each = "those of a row share" if self.rows > 1 else "all share"
         return (
-            f"{many} forming over {steps(levels)}; {each} their noise, "
-            f"and begin from flat squares of different {self.vary or 'brightness or colour'}. "
+            f"{many} forming over {steps(card.levels)}; {each} their noise, "
+            f"and begin from {squares} of different {self.varied(card)}. "
             "In the strip those squares, u_K, are the first row, and the samples, u_0, stand below"
         )

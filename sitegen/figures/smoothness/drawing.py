@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from sitegen.figures.charts import Axis, even_ticks
 from sitegen.figures.smoothness.measure import Evenness, Floats, Interval, median_interval
-from sitegen.figures.svg import Drawing, element, group, label, path, written
+from sitegen.figures.svg import Axis, Drawing, element, even_ticks, group, label, path, written
 
 WIDTH = 480.0
 _LEFT, _RIGHT = 66.0, 16.0

@@ -2,55 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from pydantic import Field, StrictInt
 from pydantic.dataclasses import dataclass as validated
 
-from sitegen.figures.base import (
-    RULES,
-    Baseline,
-    FigureSpec,
-    Model,
-    NoiseStd,
-    Seed,
-)
+from sitegen.figures.base import RULES, ComparedSpec, DdimSteps, NoiseStd, Seed
 from sitegen.ihdm.card.card import ModelCard
 
 
 @validated(frozen=True, config=RULES)
-class Smoothness(FigureSpec):
+class Smoothness(ComparedSpec):
     """How even interpolations are: the largest step over the mean step, and how long the way is."""
 
     recipe: ClassVar[int] = 2
     example: ClassVar[str] = '"NAME", pairs=16'
 
-    model: Model
-    ddpm: Baseline = None
     pairs: StrictInt = Field(default=16, ge=2, le=1000, description="How many pairs of samples.")
     points: StrictInt = Field(
         default=6, ge=3, le=200, description="Images on the way from one to the other, with both."
     )
     seed: Seed = 0
-    ddim_steps: StrictInt = Field(
-        default=20, ge=1, le=1000, description="Steps of the DDIM that samples the DDPM."
-    )
+    ddim_steps: DdimSteps = 20
     sampling_noise_std: NoiseStd = None
 
     @property
-    def models(self) -> tuple[str, ...]:
-        """The model, and the DDPM if there is one."""
-        return (self.model,) if self.ddpm is None else (self.model, self.ddpm)
+    def images(self) -> int:
+        """Every point of every pair."""
+        return self.points * self.pairs
 
-    def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
-        """More steps of DDIM than there are levels."""
-        for card in cards[1:]:
-            if self.ddim_steps > card.levels:
-                has = f"the model {self.ddpm} has {card.levels} levels"
-                yield f"ddim_steps = {self.ddim_steps}: {has}"
-
-    def describe(self, levels: int, subject: str = "") -> str:
+    def describe(self, card: ModelCard) -> str:
         """Say what is drawn."""
         others = " and with its DDPM and DDIM baselines" if self.ddpm else ""
         return (

@@ -8,8 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from sitegen.figures.charts import Axis, Panel, decades
-from sitegen.figures.svg import Drawing, group, label, path
+from sitegen.figures.svg import Axis, Drawing, Panel, decades, group, label, path
 
 WIDTH, HEIGHT = 480.0, 452.0
 _LOWEST = 1e-9

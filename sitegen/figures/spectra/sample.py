@@ -13,8 +13,8 @@ from typing import cast
 
 import torch
 
-from sitegen.figures.base import Figure, spec_json
-from sitegen.figures.clips import even_levels
+from sitegen.figures.base import Figure
+from sitegen.figures.clips import even_levels, made_with, noise_std_of
 from sitegen.figures.spectra.drawing import Curves, Spectrum, spectra_drawing, spectra_table
 from sitegen.figures.spectra.spec import Spectra
 from sitegen.ihdm.process.ddpm import DiffusionSchedule
@@ -27,7 +27,7 @@ Powers = dict[int, list[float]]
 """The mean power in each ring, by level."""
 
 
-def spectra(models: ModelProvider, figure: Figure) -> RenderJob:
+def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     """The spectra of a model's states, of a DDPM's, and of the data where they are known."""
     spec = cast(Spectra, figure.spec)
     sampler = models.heat_sampler(spec.model)
@@ -35,8 +35,7 @@ def spectra(models: ModelProvider, figure: Figure) -> RenderJob:
     card = sampler.model.card
     heat: Powers = {}
     noise: Powers = {}
-    own = spec.sampling_noise_std
-    noise_std = card.sampling_noise_std if own is None else own
+    noise_std = noise_std_of(spec, card)
 
     def work() -> Iterator[None]:
         yield from _watch(sampler.begin(spec.seed, range(spec.count), noise_std), spec.show, heat)
@@ -55,14 +54,12 @@ def spectra(models: ModelProvider, figure: Figure) -> RenderJob:
         )
 
     def draw(folder: Path) -> MediaFile:
-        words = figure.alt or spec.describe(card.levels)
-        return spectra_drawing(curves(), words).write(folder)
+        return spectra_drawing(curves(), figure.alt or spec.describe(card)).write(folder)
 
-    steps = card.levels + (baseline.model.card.levels if baseline else 0)
     return RenderJob(
         levels=(),
-        parameters={**spec_json(figure), "sampling_noise_std": noise_std},
-        steps=steps,
+        parameters=made_with(figure, noise_std),
+        steps=card.levels + (baseline.model.card.levels if baseline else 0),
         work=work(),
         stills={"image": draw},
         results=lambda: spectra_table(curves(), spec.count),

@@ -7,25 +7,16 @@ from typing import ClassVar
 from pydantic import Field, StrictInt
 from pydantic.dataclasses import dataclass as validated
 
-from sitegen.figures.base import (
-    RULES,
-    Baseline,
-    FigureSpec,
-    Model,
-    NoiseStd,
-    Seed,
-    Show,
-)
+from sitegen.figures.base import RULES, ComparedSpec, NoiseStd, Seed, Show
+from sitegen.ihdm.card.card import ModelCard
 
 
 @validated(frozen=True, config=RULES)
-class Spectra(FigureSpec):
+class Spectra(ComparedSpec):
     """Radially averaged power spectra of the states along the generation."""
 
     recipe: ClassVar[int] = 2
 
-    model: Model
-    ddpm: Baseline = None
     count: StrictInt = Field(
         default=32, ge=1, le=10_000, description="How many samples a spectrum is the mean of."
     )
@@ -36,12 +27,7 @@ class Spectra(FigureSpec):
     show: Show = "state"
     sampling_noise_std: NoiseStd = None
 
-    @property
-    def models(self) -> tuple[str, ...]:
-        """The model, and the DDPM if there is one."""
-        return (self.model,) if self.ddpm is None else (self.model, self.ddpm)
-
-    def describe(self, levels: int, subject: str = "") -> str:
+    def describe(self, card: ModelCard) -> str:
         """Say what is drawn over what."""
         other = f", those of the DDPM {self.ddpm}, dashed," if self.ddpm else ""
         floor = ", and, dotted, the sampling noise δ²" if self.show == "state" else ""

@@ -2,21 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from sitegen.figures.base import Figure, FigureKind
+from sitegen.figures.base import FigureKind, sampler_in
 from sitegen.figures.trajectories.spec import Trajectories
-from sitegen.figures.view_parts import clip_view
 
-if TYPE_CHECKING:
-    from sitegen.media.jobs import RenderJob
-    from sitegen.sampling.models import ModelProvider
-
-
-def _sample(models: ModelProvider, figure: Figure) -> RenderJob:
-    from sitegen.figures.trajectories.sample import trajectories
-
-    return trajectories(models, figure)
-
-
-KIND = FigureKind("trajectories", Trajectories, _sample, clip_view)
+KIND = FigureKind("trajectories", Trajectories, sampler_in(__name__))

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from typing import cast
 
-from sitegen.figures.base import Figure, Grid
-from sitegen.figures.clips import (
-    grid_job,
-    noise_std_of,
-)
+from sitegen.figures.base import Figure
+from sitegen.figures.clips import displayed, grid_job, noise_std_of
+from sitegen.figures.trajectories.spec import Trajectories
 from sitegen.media.jobs import RenderJob
 from sitegen.sampling.models import ModelProvider
 
 
-def trajectories(models: ModelProvider, figure: Figure) -> RenderJob:
+def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     """Samples that have nothing in common."""
-    spec = cast(Grid, figure.spec)
+    spec = cast(Trajectories, figure.spec)
     sampler = models.heat_sampler(spec.model)
-    noise_std = noise_std_of(spec, sampler)
-    return grid_job(
-        figure, sampler, noise_std, sampler.begin(spec.seed, range(spec.count), noise_std)
-    )
+    card = sampler.model.card
+    trajectory = sampler.begin(spec.seed, range(spec.count), noise_std_of(spec, card))
+    return grid_job(figure, card, spec.shape, displayed(trajectory, spec.show))

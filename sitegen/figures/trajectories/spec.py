@@ -6,12 +6,8 @@ from typing import ClassVar
 
 from pydantic.dataclasses import dataclass as validated
 
-from sitegen.figures.base import (
-    RULES,
-    Grid,
-    counted,
-    steps,
-)
+from sitegen.figures.base import RULES, Grid, counted, flat_squares, steps
+from sitegen.ihdm.card.card import ModelCard
 
 
 @validated(frozen=True, config=RULES)
@@ -20,8 +16,9 @@ class Trajectories(Grid):
 
     example: ClassVar[str] = '"NAME", count=36'
 
-    def describe(self, levels: int, subject: str = "") -> str:
+    def describe(self, card: ModelCard) -> str:
         """Say how many samples form, and over how many steps."""
-        many = counted(self.count, self.model, subject)
-        flat = "flat squares" if self.count > 1 else "a flat square"
-        return f"{many} forming out of {flat} over {steps(levels)}"
+        many = counted(self.count, self.model, card.subject)
+        squares = flat_squares(card, self.count)
+        flat = squares if self.count > 1 else f"a {squares}"
+        return f"{many} forming out of {flat} over {steps(card.levels)}"

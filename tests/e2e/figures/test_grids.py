@@ -2,54 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sitegen.build.renderer import FigureRenderer
-from sitegen.core.diagnostics import SourceLocation
-from sitegen.figures.base import Figure
 from sitegen.figures.clips import BACKGROUND
-from sitegen.figures.registry import make_figure
 from sitegen.ihdm.process.noise import independent
-from sitegen.media.encoder import encode_clip
 from sitegen.media.frames import Frame, to_uint8
-from sitegen.media.jobs import RenderJob
-from sitegen.models.registry import ModelSource, model_source
-from sitegen.sampling.models import HeatSampler, load_heat_sampler
-from tests.support.builders import CPU, decode
-from tests.support.tinymodel import LEVELS, on_one_thread, write_model
-
-SIDE = 8
-
-one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> ModelSource:
-    """The files of a tiny model."""
-    return model_source("tiny", write_model(tmp_path_factory.mktemp("models") / "tiny"))
-
-
-@pytest.fixture(scope="module")
-def sampler(source: ModelSource) -> HeatSampler:
-    """The tiny model."""
-    return load_heat_sampler(source, CPU)
-
-
-def job(source: ModelSource, kind: str, **arguments: object) -> RenderJob:
-    """Prepare a grid as a page asks for it."""
-    figure: Figure = make_figure(
-        kind, ("tiny",), arguments, SourceLocation("index.md", 1), {"tiny"}
-    )
-    return FigureRenderer({"tiny": source}, CPU).render_job(figure)
-
-
-def frames(made: RenderJob) -> list[Frame]:
-    """All frames of the clip."""
-    return list(made.clips[""].frames)
+from sitegen.sampling.models import HeatSampler
+from tests.support.tinyfigures import SIDE, Sources, frames, job
+from tests.support.tinymodel import LEVELS
 
 
 def pictures(frame: Frame, columns: int, count: int) -> list[Frame]:
@@ -73,9 +35,9 @@ def trajectory(
     ("count", "columns", "size"),
     [(36, None, (48, 48)), (25, None, (40, 40)), (1, None, (8, 8)), (6, 2, (24, 16))],
 )
-def test_sizes(source: ModelSource, count: int, columns: int | None, size: tuple[int, int]) -> None:
+def test_sizes(sources: Sources, count: int, columns: int | None, size: tuple[int, int]) -> None:
     """36 are 6 × 6, 25 are 5 × 5, one stands alone; or as many in a row as asked for."""
-    made = job(source, "trajectories", count=count, columns=columns)
+    made = job(sources, "trajectories", count=count, columns=columns)
     assert next(made.clips[""].frames).shape == (*size, 3)
     place = made.parameters["cells"]
     assert (place["rows"] * SIDE, place["columns"] * SIDE) == size
@@ -83,23 +45,23 @@ def test_sizes(source: ModelSource, count: int, columns: int | None, size: tuple
     assert made.levels == tuple(range(LEVELS, -1, -1))
 
 
-def test_state_or_mean(source: ModelSource) -> None:
+def test_state_or_mean(sources: Sources) -> None:
     """They begin and end alike, and differ in between by the noise."""
-    clips = [frames(job(source, "trajectories", count=4, show=show)) for show in ("state", "mean")]
+    clips = [frames(job(sources, "trajectories", count=4, show=show)) for show in ("state", "mean")]
     same = [np.array_equal(*pair) for pair in zip(*clips, strict=True)]
     assert same == [True, *[False] * (LEVELS - 1), True]
 
 
-def test_all_begin_from_one_state(source: ModelSource, sampler: HeatSampler) -> None:
+def test_all_begin_from_one_state(sources: Sources, sampler: HeatSampler) -> None:
     """The first frame is one u_K, the first sample's of the seed, as often as asked for."""
-    first = frames(job(source, "shared_initial_state", count=6, columns=3, seed=2))[0]
+    first = frames(job(sources, "shared_initial_state", count=6, columns=3, seed=2))[0]
     wanted = to_uint8(sampler.initial_states(2, [0]).numpy())[0]
     assert all(np.array_equal(picture, wanted) for picture in pictures(first, 3, 6))
 
 
-def test_each_has_noise_of_its_own(source: ModelSource, sampler: HeatSampler) -> None:
+def test_each_has_noise_of_its_own(sources: Sources, sampler: HeatSampler) -> None:
     """Each sample is what its own noise makes of the shared state; no two end alike."""
-    seen = frames(job(source, "shared_initial_state", count=4, seed=2))
+    seen = frames(job(sources, "shared_initial_state", count=4, seed=2))
     for at in range(4):
         wanted = trajectory(sampler, at, 2, first=0)
         for frame, images in zip(seen, wanted, strict=True):
@@ -109,22 +71,10 @@ def test_each_has_noise_of_its_own(source: ModelSource, sampler: HeatSampler) ->
     assert len(set(finals)) == 4
 
 
-def test_the_first_sample_is_that_of_trajectories(source: ModelSource) -> None:
-    """Sample 0 starts from its own state in both kinds, and so is one picture; others are not."""
-    shared, plain = (
-        pictures(frames(job(source, kind, count=4))[-1], 2, 4)
-        for kind in ("shared_initial_state", "trajectories")
-    )
-    assert np.abs(shared[0].astype(int) - plain[0]).max() <= 1
-    assert np.abs(shared[1].astype(int) - plain[1]).max() > 1
-
-
 @pytest.mark.parametrize("kind", ["trajectories", "shared_initial_state"])
-def test_an_incomplete_last_row_is_centred_on_the_background(
-    source: ModelSource, kind: str
-) -> None:
+def test_an_incomplete_last_row_is_centred_on_the_background(sources: Sources, kind: str) -> None:
     """96 in 9 columns leave 6 in the last row: in the middle, with background on both sides."""
-    made = job(source, kind, count=96, columns=9)
+    made = job(sources, kind, count=96, columns=9)
     for frame in frames(made):
         assert frame.shape == (11 * SIDE, 9 * SIDE, 3)
         last = frame[-SIDE:]
@@ -134,11 +84,3 @@ def test_an_incomplete_last_row_is_centred_on_the_background(
         assert not (last[:, left:-right] == BACKGROUND).all(-1).any()
     assert made.parameters["cells"]["count"] == 96
     assert made.clips[""].spec.background == BACKGROUND
-
-
-def test_the_files_of_a_built_grid(source: ModelSource, tmp_path: Path) -> None:
-    """Through the encoder the corners of an incomplete row still show the background."""
-    footage = job(source, "shared_initial_state", count=3, columns=2).clips[""]
-    encode_clip(footage.frames, footage.spec, tmp_path)
-    for frame in decode(tmp_path / "clip.mp4"):
-        assert np.abs(frame[-20:, :20].astype(int) - BACKGROUND).max() < 12

@@ -16,14 +16,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from sitegen.build.renderer import FigureRenderer
-from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import RefusedError
-from sitegen.figures.base import Figure
 from sitegen.figures.clips import displayed, even_levels
 from sitegen.figures.paths import Paths, ddim_paths, heat_paths
 from sitegen.figures.process.sample import read_image
-from sitegen.figures.registry import figure_kinds
 from sitegen.figures.smoothness.measure import evenness
 from sitegen.figures.spectra.sample import data_spectrum
 from sitegen.ihdm.process.ddpm import DiffusionSchedule
@@ -33,39 +29,20 @@ from sitegen.ihdm.process.noise import independent
 from sitegen.ihdm.process.spectrum import rings, spectrum, spectrum_of
 from sitegen.media.frames import to_uint8
 from sitegen.media.jobs import RenderJob
-from sitegen.models.registry import ModelSource, model_source
+from sitegen.models.registry import model_source
 from sitegen.sampling.models import HeatSampler, load_ddpm_sampler, load_heat_sampler
 from tests.support.builders import CPU
 from tests.support.making import random_unet, small_card
-from tests.support.tinymodel import LEVELS, add_example, on_one_thread, write_ddpm, write_model
-
-one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
-Sources = dict[str, ModelSource]
+from tests.support.tinyfigures import Sources, job
+from tests.support.tinymodel import LEVELS, add_example, write_model
 
 
-@pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
-    """A tiny model with an example, and a tiny DDPM."""
-    folder = tmp_path_factory.mktemp("models")
-    add_example(write_model(folder / "heat"))
-    write_ddpm(folder / "noise")
-    return {name: model_source(name, folder / name) for name in ("heat", "noise")}
-
-
-def render_job(sources: Sources, kind: str, root: Path = Path(), **spec: Any) -> RenderJob:
-    """Prepare a figure of the model `heat`."""
-    made = figure_kinds()[kind].spec(model="heat", **spec)  # type: ignore[call-arg]
-    return FigureRenderer(sources, CPU).render_job(
-        Figure(kind, "id", made, "", None, SourceLocation("a.md", 1), root)
-    )
-
-
-def finished(job: RenderJob, folder: Path) -> tuple[ElementTree.Element, dict[str, Any]]:
-    """Do the work of a shot; the drawing and the results, which JSON can hold."""
-    assert sum(1 for _ in job.work) == job.steps == job.length
-    file = job.stills["image"](folder)
-    results = json.loads(json.dumps(job.results(), allow_nan=False))
-    assert json.loads(json.dumps(job.parameters)) == job.parameters
+def finished(made: RenderJob, folder: Path) -> tuple[ElementTree.Element, dict[str, Any]]:
+    """Do the work of a figure; the drawing and the results, which JSON can hold."""
+    assert sum(1 for _ in made.work) == made.steps == made.length
+    file = made.stills["image"](folder)
+    results = json.loads(json.dumps(made.results(), allow_nan=False))
+    assert json.loads(json.dumps(made.parameters)) == made.parameters
     return ElementTree.parse(folder / file.path).getroot(), results
 
 
@@ -81,12 +58,12 @@ def tiles(drawing: ElementTree.Element) -> list[NDArray[np.uint8]]:
 @pytest.mark.parametrize("show", ["state", "mean"])
 def test_process(sources: Sources, tmp_path: Path, show: str) -> None:
     """Above the example as heat dissipates it, below the way back from where that ends."""
-    job = render_job(sources, "process", columns=3, seed=4, show=show)
-    drawing, results = finished(job, tmp_path)
+    made = job(sources, "process", columns=3, seed=4, show=show)
+    drawing, results = finished(made, tmp_path)
     found = tiles(drawing)
-    sampler = load_heat_sampler(sources["heat"], CPU)
-    assert sources["heat"].example is not None
-    sharp = torch.from_numpy(np.array(Image.open(sources["heat"].example))).double() / 255
+    sampler = load_heat_sampler(sources["tiny"], CPU)
+    assert sources["tiny"].example is not None
+    sharp = torch.from_numpy(np.array(Image.open(sources["tiny"].example))).double() / 255
     sigmas = torch.tensor([sampler.model.card.schedule[level] for level in (0, 2, 4)])
     forward = dissipate(sharp.expand(3, 1, 8, 8), sigmas)
     trajectory = sampler.trajectory(forward[-1:].float(), independent(4, [0], (1, 8, 8)))
@@ -103,8 +80,8 @@ def test_process_of_an_own_picture(sources: Sources, tmp_path: Path) -> None:
     """A colour picture of twice the size becomes grey, block by block."""
     picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     Image.fromarray(picture).save(tmp_path / "own.png")
-    job = render_job(sources, "process", tmp_path, columns=2, image="own.png")
-    first = tiles(finished(job, tmp_path)[0])[0]
+    made = job(sources, "process", root=tmp_path, columns=2, image="own.png")
+    first = tiles(finished(made, tmp_path)[0])[0]
     blocks = picture.reshape(8, 2, 8, 2, 3).mean((1, 3)) @ [0.299, 0.587, 0.114]
     assert np.abs(first[..., 0] - blocks).max() < 1.5
 
@@ -140,16 +117,16 @@ def test_damaged_example(tmp_path: Path) -> None:
     assert source.example is not None
     Image.new("L", (8, 8), 99).save(source.example)
     with pytest.raises(RefusedError, match="is not the example that its card means"):
-        render_job({"heat": source}, "process", columns=2)
+        job({"tiny": source}, "process", columns=2)
 
 
 def test_spectra(sources: Sources, tmp_path: Path) -> None:
     """The curves are those of the states themselves, unclipped; the DDPM's are over √ᾱ_k."""
-    job = render_job(sources, "spectra", ddpm="noise", count=3, levels=3, seed=2)
-    drawing, results = finished(job, tmp_path)
+    made = job(sources, "spectra", ddpm="noise", count=3, levels=3, seed=2)
+    drawing, results = finished(made, tmp_path)
     rows = {(row[0], row[1]): row[2:] for row in results["tables"][0]["rows"]}
     sampler, baseline = (
-        load_heat_sampler(sources["heat"], CPU),
+        load_heat_sampler(sources["tiny"], CPU),
         load_ddpm_sampler(sources["noise"], CPU),
     )
     states = [torch.from_numpy(u) for u in displayed(sampler.begin(2, range(3), None), "state")]
@@ -178,7 +155,7 @@ def test_spectra(sources: Sources, tmp_path: Path) -> None:
 
 def test_spectra_alone_and_without_data(sources: Sources, tmp_path: Path) -> None:
     """No DDPM, no red; no spectrum of the data, no black, and the words say so."""
-    heat = sources["heat"]
+    heat = sources["tiny"]
     sampler = load_heat_sampler(heat, CPU)
     assert heat.card.prior is not None
     assert heat.prior is not None
@@ -186,8 +163,8 @@ def test_spectra_alone_and_without_data(sources: Sources, tmp_path: Path) -> Non
     pinned = replace(sampler.prior, power=()).write(tmp_path / "model/prior.safetensors")
     card = replace(heat.card, prior=replace(heat.card.prior, sha256=pinned))
     bare = replace(heat, card=card, prior=tmp_path / "model/prior.safetensors")
-    job = render_job({"heat": bare}, "spectra", count=2, levels=2, show="mean")
-    drawing, results = finished(job, tmp_path)
+    made = job({"tiny": bare}, "spectra", count=2, levels=2, show="mean")
+    drawing, results = finished(made, tmp_path)
     assert [row[0] for row in results["tables"][0]["rows"]] == ["IHDM", "IHDM"]
     assert "spectrum of the data is not known" in results["summary"]
     classes = {each.get("class") for each in drawing.iter()}
@@ -200,7 +177,7 @@ def test_data_of_a_preconditioned_model(sources: Sources) -> None:
     statistics = Statistics(images.mean(0), images.var(0, correction=0))
     card = small_card(parameterization="preconditioned")
     model = Model(card, random_unet(card), statistics)
-    prior = load_heat_sampler(sources["heat"], CPU).prior
+    prior = load_heat_sampler(sources["tiny"], CPU).prior
     found = data_spectrum(HeatSampler(model, prior))
     assert found == pytest.approx(spectrum_of(statistics).tolist())
     assert found is not None
@@ -209,12 +186,12 @@ def test_data_of_a_preconditioned_model(sources: Sources) -> None:
 
 def test_smoothness(sources: Sources, tmp_path: Path) -> None:
     """Medians and steps are of the finished paths between samples 0 and 1, 2 and 3, 4 and 5."""
-    job = render_job(sources, "smoothness", ddpm="noise", pairs=3, points=4, seed=1, ddim_steps=2)
-    drawing, results = finished(job, tmp_path)
-    assert job.steps == LEVELS + LEVELS + 2
+    made = job(sources, "smoothness", ddpm="noise", pairs=3, points=4, seed=1, ddim_steps=2)
+    drawing, results = finished(made, tmp_path)
+    assert made.steps == LEVELS + LEVELS + 2
     paths = Paths(1, ((0, 1), (2, 3), (4, 5)), 4)
     ways_down = {
-        "IHDM": heat_paths(load_heat_sampler(sources["heat"], CPU), paths),
+        "IHDM": heat_paths(load_heat_sampler(sources["tiny"], CPU), paths),
         "DDIM": ddim_paths(load_ddpm_sampler(sources["noise"], CPU), paths, 2),
     }
     medians, steps = ({row[0]: row[1:] for row in table["rows"]} for table in results["tables"])
@@ -232,7 +209,7 @@ def test_smoothness(sources: Sources, tmp_path: Path) -> None:
 
 def test_smoothness_alone(sources: Sources, tmp_path: Path) -> None:
     """Without a DDPM the model is measured by itself."""
-    job = render_job(sources, "smoothness", pairs=2, points=3)
-    results = finished(job, tmp_path)[1]
+    made = job(sources, "smoothness", pairs=2, points=3)
+    results = finished(made, tmp_path)[1]
     assert [row[0] for row in results["tables"][0]["rows"]] == ["IHDM"]
     assert "IHDM −" not in results["summary"]

@@ -63,7 +63,7 @@ def test_page_shows_every_kind(new: Path) -> None:
     made = [kind for kind in figure_kinds() if f"    {{{{ {kind}(" not in text]
     assert [figure.kind for figure in page.figures] == made
     assert len(made) >= 5
-    assert all(figure.spec.evaluations(100) <= 3200 for figure in page.figures)
+    assert all(sum(figure.spec.evaluations([100])) <= 3200 for figure in page.figures)
 
 
 def test_config_has_every_key(new: Path) -> None:

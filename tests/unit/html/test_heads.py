@@ -1,13 +1,18 @@
-"""Titles, addresses, and what search engines of papers read."""
+"""Titles, addresses, the BibTeX entry, and what search engines read."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sitegen.content.pages import read_pages
-from sitegen.html.heads import address, head
+from sitegen.html import heads as module
+from sitegen.html.heads import address, bibtex, head, webmap
 from sitegen.html.theme import site_theme
 from sitegen.html.views import Card
 from sitegen.media.manifest import MediaFile
@@ -88,3 +93,68 @@ def test_card_has_a_whole_address(tmp_path: Path) -> None:
         card = head(site, page, site_theme(site), picture).card
         alt = "T: samples of the model"
         assert card == (Card(expected, 1200, 630, alt) if expected else None)
+
+
+CITED = """
+title = "50% of $x_1$ & {more} \\\\ ~ ^ #"
+[[authors]]
+name = "Ana B. Cé"
+[[authors]]
+name = "Dan"
+[citation]
+type = "inproceedings"
+key = "ana2023"
+booktitle = "A book"
+year = 2023
+"""
+
+
+def test_entry(tmp_path: Path) -> None:
+    """Every field, and nothing for those that are not given."""
+    assert bibtex(make_site(tmp_path, CITED)) == (
+        "@inproceedings{ana2023,\n"
+        r"  title = {50\% of \$x\_1\$ \& \{more\} \textbackslash{} \textasciitilde{} "
+        r"\textasciicircum{} \#}," + "\n"
+        "  author = {Ana B. Cé and Dan},\n"
+        "  booktitle = {A book},\n"
+        "  year = {2023}\n"
+        "}"
+    )
+
+
+def test_no_entry(tmp_path: Path) -> None:
+    """A site without [citation] has none."""
+    assert bibtex(make_site(tmp_path)) is None
+
+
+@given(st.text())
+def test_braces_are_balanced(text: str) -> None:
+    """No text can close the field that it stands in."""
+    bare = re.sub(r"\\[{}\\]", "", module._latex(text))
+    depth = 0
+    for mark in re.findall("[{}]", bare):
+        depth += 1 if mark == "{" else -1
+        assert depth >= 0
+    assert depth == 0
+
+
+def test_sitemap(tmp_path: Path) -> None:
+    """Every page is in the sitemap, which is valid XML whatever the address holds."""
+    site = make_site(tmp_path, 'title = "T"\nbase_url = "https://example.org/a&b/"')
+    files = webmap(site, ["index.html", "more/index.html"])
+    tree = ElementTree.fromstring(files["sitemap.xml"])
+    space = "{http://www.sitemaps.org/schemas/sitemap/0.9}"
+    assert tree.tag == f"{space}urlset"
+    assert [each.text for each in tree.iter(f"{space}loc")] == [
+        "https://example.org/a&b/",
+        "https://example.org/a&b/more/",
+    ]
+    assert files["robots.txt"] == (
+        "User-agent: *\nAllow: /\n\nSitemap: https://example.org/a&b/sitemap.xml\n"
+    )
+
+
+def test_no_sitemap_without_an_address(tmp_path: Path) -> None:
+    """There is no sitemap, and robots.txt does not name one."""
+    files = webmap(make_site(tmp_path, 'title = "T"'), ["index.html"])
+    assert files == {"robots.txt": "User-agent: *\nAllow: /\n"}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
-from jinja2 import Environment, nodes
+from jinja2 import Environment, UndefinedError, nodes
 
 from sitegen.content.pages import read_pages
 from sitegen.core.errors import ConfigError
@@ -136,7 +137,7 @@ def test_misspelt_template(tmp_path: Path) -> None:
 def test_missing_building_block(tmp_path: Path) -> None:
     """A file that lacks the macro it is asked for is told."""
     write(tmp_path, "templates/colophon.html", "")
-    with pytest.raises(ConfigError, match=r"theme/templates: .*'colophon'"):
+    with pytest.raises(ConfigError, match=r"theme/templates/colophon\.html: .*'colophon'"):
         page(tmp_path)
 
 
@@ -156,6 +157,24 @@ def test_faults_are_told_with_their_place(tmp_path: Path, text: str, message: st
     write(tmp_path, "templates/page.html", text)
     with pytest.raises(ConfigError, match=message):
         page(tmp_path)
+
+
+def test_our_own_faults_are_not_told_as_the_authors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A template of ours that goes wrong, or Python of ours behind one of the author's, is a bug
+    of sitegen, whatever else lies in the theme.
+    """
+    write(tmp_path, "templates/colophon.html", "x")
+    with pytest.raises(UndefinedError):
+        Theme(tmp_path / "theme").render("404.html", page=None)
+    write(tmp_path, "templates/page.html", "{{ page.title }}")
+    code: dict[str, Any] = {"__name__": "sitegen.html.views"}
+    exec("def title(page): raise TypeError('a bug')", code)
+    with pytest.raises(TypeError, match="a bug"):
+        Theme(tmp_path / "theme").render(
+            "page.html", page=type("P", (), {"title": property(code["title"])})()
+        )
 
 
 def test_data_stays_data_in_own_templates(tmp_path: Path) -> None:

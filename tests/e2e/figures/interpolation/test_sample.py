@@ -3,55 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pytest
 
-from sitegen.build.renderer import FigureRenderer
-from sitegen.core.diagnostics import SourceLocation
 from sitegen.figures.clips import BACKGROUND, INK
 from sitegen.figures.interpolation.sample import LABELS, turns
-from sitegen.figures.registry import make_figure
 from sitegen.ihdm.process.noise import independent
 from sitegen.media.frames import Frame, to_uint8, upscale
 from sitegen.media.jobs import RenderJob
 from sitegen.media.labels import Panels
-from sitegen.models.registry import ModelSource, model_source
 from sitegen.sampling.models import load_ddpm_sampler, load_heat_sampler
 from tests.support.builders import CPU
-from tests.support.tinymodel import LEVELS, on_one_thread, write_ddpm, write_model
-
-SIDE = 8
-PLACE = SourceLocation("pages/index.md", 4)
-
-one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
+from tests.support.tinyfigures import SIDE, Sources, frames, job
+from tests.support.tinymodel import LEVELS
 
 
-@pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, ModelSource]:
-    """The files of a tiny model and of a tiny DDPM."""
-    folder = tmp_path_factory.mktemp("models")
-    heat = model_source("tiny", write_model(folder / "tiny"))
-    return {"tiny": heat, "noise": model_source("noise", write_ddpm(folder / "noise"))}
+def way(sources: Sources, **arguments: object) -> RenderJob:
+    """Prepare an interpolation beside a DDPM."""
+    given: dict[str, Any] = {"ddpm": "noise", "points": 5, "hold": 2, "ddim_steps": 3, **arguments}
+    return job(sources, "interpolation", **given)
 
 
-def job(sources: Mapping[str, ModelSource], **arguments: object) -> RenderJob:
-    """Prepare an interpolation as a page asks for it."""
-    given = {"ddpm": "noise", "points": 5, "hold": 2, "ddim_steps": 3, **arguments}
-    figure = make_figure("interpolation", ("tiny",), given, PLACE, set(sources))
-    return FigureRenderer(sources, CPU).render_job(figure)
-
-
-def film(made: RenderJob) -> list[Frame]:
-    """All frames, after the work that comes first."""
-    assert len(list(made.work)) == made.steps
-    return list(made.clips[""].frames)
-
-
-def panels(rows: int, labels: tuple[str, ...] = LABELS) -> Panels:
+def panels(rows: int, labels: tuple[str, ...] = tuple(LABELS.values())) -> Panels:
     """Where things stand."""
     return Panels(labels, rows, SIDE, BACKGROUND, INK)
 
@@ -75,9 +51,9 @@ def test_turns() -> None:
     assert turns(2, 0) == [0, 1, 1, 0]
 
 
-def test_ends_are_plain_samples(sources: Mapping[str, ModelSource]) -> None:
+def test_ends_are_plain_samples(sources: Sources) -> None:
     """Of the model, of the DDPM and of DDIM, in every row."""
-    frames = film(job(sources, samples=[4, 1, 0, 7], seed=3))
+    seen = frames(way(sources, samples=[4, 1, 0, 7], seed=3))
     heat, noise = load_heat_sampler(sources["tiny"], CPU), load_ddpm_sampler(sources["noise"], CPU)
     layout = panels(2)
     for row, pair in enumerate([(4, 1), (0, 7)]):
@@ -92,37 +68,37 @@ def test_ends_are_plain_samples(sources: Mapping[str, ModelSource]) -> None:
                 *_, last = trajectory.steps
                 wanted = to_uint8(last.mean.numpy())[0].astype(int)
                 for moment in moments:
-                    seen = cut(frames[moment], layout, panel, row).astype(int)
-                    assert np.abs(seen - wanted).max() <= 1, (panel, row, sample)
+                    shown = cut(seen[moment], layout, panel, row).astype(int)
+                    assert np.abs(shown - wanted).max() <= 1, (panel, row, sample)
 
 
-def test_there_and_back(sources: Mapping[str, ModelSource]) -> None:
+def test_there_and_back(sources: Sources) -> None:
     """Frames mirror each other, ends stand still, and every point differs from its neighbour."""
-    frames = film(job(sources))
-    assert len(frames) == 2 * (5 + 2)
-    for forth, back in zip(frames[:5], frames[11:6:-1], strict=True):
+    seen = frames(way(sources))
+    assert len(seen) == 2 * (5 + 2)
+    for forth, back in zip(seen[:5], seen[11:6:-1], strict=True):
         np.testing.assert_array_equal(forth, back)
     for at in (5, 6):
-        np.testing.assert_array_equal(frames[at], frames[4])
-        np.testing.assert_array_equal(frames[at + 7], frames[0])
+        np.testing.assert_array_equal(seen[at], seen[4])
+        np.testing.assert_array_equal(seen[at + 7], seen[0])
     layout = panels(1)
     for panel in range(3):
-        way = [cut(frame, layout, panel, 0) for frame in frames[:5]]
-        assert all(not np.array_equal(*pair) for pair in pairwise(way))
+        points = [cut(frame, layout, panel, 0) for frame in seen[:5]]
+        assert all(not np.array_equal(*pair) for pair in pairwise(points))
 
 
-def test_without_a_ddpm(sources: Mapping[str, ModelSource]) -> None:
+def test_without_a_ddpm(sources: Sources) -> None:
     """One panel alone, of the same pictures."""
-    alone, beside = film(job(sources, ddpm=None)), film(job(sources))
-    one, three = panels(1, LABELS[:1]), panels(1)
+    alone, beside = frames(way(sources, ddpm=None)), frames(way(sources))
+    one, three = panels(1, ("IHDM",)), panels(1)
     for left, right in zip(alone, beside, strict=True):
         np.testing.assert_array_equal(cut(left, one, 0, 0), cut(right, three, 0, 0))
-    assert job(sources, ddpm=None).parameters["panels"] == ["IHDM"]
+    assert way(sources, ddpm=None).parameters["panels"] == ["IHDM"]
 
 
-def test_manifest(sources: Mapping[str, ModelSource]) -> None:
+def test_manifest(sources: Sources) -> None:
     """What the page needs to name panels and points; all frames show finished images."""
-    made = job(sources)
+    made = way(sources)
     assert made.parameters["panels"] == ["IHDM", "Full DDPM latent", "DDIM"]
     assert (made.parameters["points"], made.parameters["hold"]) == (5, 2)
     assert made.levels == (0,) * 14
@@ -131,10 +107,10 @@ def test_manifest(sources: Mapping[str, ModelSource]) -> None:
     assert json.loads(json.dumps(made.parameters)) == made.parameters
 
 
-def test_strip(sources: Mapping[str, ModelSource], tmp_path: Path) -> None:
+def test_strip(sources: Sources, tmp_path: Path) -> None:
     """A row of points for each way to sample, for light pages and for dark ones."""
-    made = job(sources, points=12)
-    film(made)
+    made = way(sources, points=12)
+    frames(made)
     files = [draw(tmp_path) for draw in made.stills.values()]
     assert [file.path for file in files] == ["strip.webp", "strip-dark.webp"]
     pitch = 920 // 10 // SIDE * SIDE + 4

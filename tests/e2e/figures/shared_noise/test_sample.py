@@ -10,45 +10,15 @@ import pytest
 import torch
 from PIL import Image
 
-from sitegen.build.plan import require_fit
-from sitegen.build.renderer import FigureRenderer
-from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError
 from sitegen.figures.clips import DARK, LIGHT
-from sitegen.figures.registry import make_figure
 from sitegen.figures.shared_noise.sample import measured, spread
 from sitegen.ihdm.data.prior import Prior
 from sitegen.ihdm.process.noise import independent
 from sitegen.media.frames import to_uint8
-from sitegen.media.jobs import RenderJob
-from sitegen.models.registry import ModelSource, model_source
-from sitegen.sampling.models import HeatSampler, load_heat_sampler
-from tests.support.builders import CPU
-from tests.support.tinymodel import LEVELS, on_one_thread, write_model
-
-SIDE = 8
-
-one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> ModelSource:
-    """The files of a tiny model."""
-    return model_source("tiny", write_model(tmp_path_factory.mktemp("models") / "tiny"))
-
-
-@pytest.fixture(scope="module")
-def sampler(source: ModelSource) -> HeatSampler:
-    """The tiny model."""
-    return load_heat_sampler(source, CPU)
-
-
-def job(source: ModelSource, **arguments: object) -> RenderJob:
-    """Prepare the figure as a page asks for it."""
-    figure = make_figure(
-        "shared_noise", ("tiny",), arguments, SourceLocation("index.md", 1), {"tiny"}
-    )
-    return FigureRenderer({"tiny": source}, CPU).render_job(figure)
+from sitegen.sampling.models import HeatSampler
+from tests.support.tinyfigures import SIDE, Sources, job
+from tests.support.tinymodel import LEVELS
 
 
 def bank(colours: list[tuple[float, ...]]) -> Prior:
@@ -57,9 +27,9 @@ def bank(colours: list[tuple[float, ...]]) -> Prior:
     return Prior(means[:, :, None, None] * SIDE, SIDE, 20.0)
 
 
-def test_states_are_the_noises_are_shared(source: ModelSource, sampler: HeatSampler) -> None:
+def test_states_are_the_noises_are_shared(sources: Sources, sampler: HeatSampler) -> None:
     """Row r has the noise of sample r of the seed, and column c the c-th state, brightest last."""
-    made = job(source, count=3, rows=2, seed=4)
+    made = job(sources, "shared_noise", count=3, rows=2, seed=4)
     *_, last = made.clips[""].frames
     states = sampler.prior.states(spread(sampler.prior, 3, "brightness"))
     assert states.mean((1, 2, 3)).diff().min() > 0
@@ -71,9 +41,9 @@ def test_states_are_the_noises_are_shared(source: ModelSource, sampler: HeatSamp
             assert np.abs(spot.astype(int) - to_uint8(step.mean.numpy())[0]).max() <= 1
 
 
-def test_manifest(source: ModelSource) -> None:
+def test_manifest(sources: Sources) -> None:
     """Places, what varies, and as many levels as frames; all of it JSON."""
-    made = job(source, count=4, rows=2)
+    made = job(sources, "shared_noise", count=4, rows=2)
     assert made.parameters["vary"] == "brightness"
     place = {"count": 8, "columns": 4, "rows": 2, "width": SIDE, "height": SIDE}
     assert made.parameters["cells"] == place
@@ -82,9 +52,9 @@ def test_manifest(source: ModelSource) -> None:
     assert json.loads(json.dumps(made.results())) == made.results()
 
 
-def test_strip(source: ModelSource, sampler: HeatSampler, tmp_path: Path) -> None:
+def test_strip(sources: Sources, sampler: HeatSampler, tmp_path: Path) -> None:
     """Above the initial states, below them the finished images, beside names in ink on paper."""
-    made = job(source, count=3)
+    made = job(sources, "shared_noise", count=3)
     *_, last = made.clips[""].frames
     assert list(made.stills) == ["strip", "strip-dark"]
     for (name, draw), (paper, ink) in zip(made.stills.items(), (LIGHT, DARK), strict=True):
@@ -145,12 +115,3 @@ def test_what_is_measured() -> None:
     assert found["tables"][0]["rows"] == [[0.1, 0.09], [0.3, 0.27], [0.6, 0.54]]
     alone = measured(u_K, u_0[:3], "colour")["summary"]
     assert alone.endswith("correlate by 1.00 on average.")
-
-
-def test_colour_of_a_grey_model(source: ModelSource) -> None:
-    """It is a mistake in the call."""
-    figure = make_figure(
-        "shared_noise", ("tiny",), {"vary": "colour"}, SourceLocation("i", 1), {"tiny"}
-    )
-    with pytest.raises(ConfigError, match='vary = "colour": the model tiny makes grey images'):
-        require_fit(figure, {"tiny": source})

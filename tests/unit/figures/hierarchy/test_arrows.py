@@ -69,9 +69,3 @@ def test_arrows_grow() -> None:
     assert [upper for upper, _ in tips][1:] == [39] * 3
     assert [lower for _, lower in tips] == sorted({lower for _, lower in tips})
     assert tips[-1][1] == 79
-
-
-def test_no_arrows() -> None:
-    """Without curves there is a picture without ink."""
-    assert not draw_arrows([], (4, 6), 2).any()
-    assert draw_arrows([], (4, 6), 2).shape == (4, 6)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import combinations, pairwise
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -12,15 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sitegen.figures.hierarchy import drawing as hierarchy
-from sitegen.figures.hierarchy.drawing import (
-    Ink,
-    Layout,
-    Points,
-    default_splits,
-    draw_arrows,
-    mix,
-    tree_frames,
-)
+from sitegen.figures.hierarchy.drawing import Ink, Layout, Points, draw_arrows, tree_frames
+from sitegen.figures.hierarchy.spec import default_splits
 from sitegen.ihdm.process.noise import branching
 from sitegen.media.frames import Frame, upscale
 
@@ -49,7 +42,7 @@ def states(layout: Layout) -> Iterator[tuple[int, Frame]]:
     return ((level, pictures(layout, level)) for level in range(layout.levels, -1, -1))
 
 
-def film(layout: Layout) -> dict[int, Frame]:
+def grow(layout: Layout) -> dict[int, Frame]:
     """All frames, by level."""
     return dict(zip(range(layout.levels, -1, -1), tree_frames(layout, states(layout)), strict=True))
 
@@ -76,128 +69,52 @@ def test_default_splits() -> None:
 @calm
 @given(st.integers(1, 4), st.integers(0, 300))
 def test_default_splits_fit_a_layout(count: int, more: int) -> None:
-    """Any number of levels that is enough gives splits that noise and layout take."""
+    """Any number of levels that is enough gives splits that the noise takes."""
     splits = default_splits(count + more, 2**count)
-    assert len(splits) == count
-    assert branching(0, splits, (1, 2, 2)).branches(1) == 2**count
-    assert Layout(count + more, splits, 28, PAPER, INK).leaves == 2**count
+    assert branching(0, splits, (1, 2, 2)).branches(1) == 2 ** len(splits) == 2**count
 
 
-@pytest.mark.parametrize(
-    ("levels", "leaves"), [(100, 0), (100, 1), (100, 6), (100, -8), (100, 32), (2, 8), (0, 2)]
-)
-def test_default_splits_refuse(levels: int, leaves: int) -> None:
-    """Leaves that no tree has, or too few levels, are named."""
-    with pytest.raises(ValueError, match="leaves"):
-        default_splits(levels, leaves)
-
-
-@calm
+@settings(calm, max_examples=50)
 @given(layouts())
-def test_branches_are_those_of_the_noise(layout: Layout) -> None:
-    """There are as many pictures at a level as the noise of the step that reaches it has."""
+def test_layouts(layout: Layout) -> None:
+    """Pictures are as many as the noise has branches; with their outlines and a pixel more they
+    neither touch nor leave the canvas, and stand on even edges, since video keeps one colour for
+    2 × 2 pixels. Parents stand halfway between their children, the upper first, leaves in two
+    columns. The canvas keeps its width unless pictures of native size need more.
+    """
     noise = branching(0, layout.splits, (1, 2, 2))
     assert layout.alive(layout.levels) == 1
-    for level in range(layout.levels):
-        assert layout.alive(level) == noise.branches(level + 1)
-
-
-@calm
-@given(layouts())
-def test_nodes_are_apart_and_inside(layout: Layout) -> None:
-    """With their outlines and a pixel more, pictures neither touch nor leave the canvas."""
+    assert all(layout.alive(at) == noise.branches(at + 1) for at in range(layout.levels))
+    places = {node: layout.place(*node) for node in nodes(layout)}
     height, width = layout.size
-    boxes = []
-    for node in nodes(layout):
-        top, left = (edge - 1 for edge in layout.place(*node))
-        assert top > 0
-        assert left > 0
-        assert top + layout.framed < height
-        assert left + layout.framed < width
-        boxes.append((top, left))
-    for (top, left), (other_top, other_left) in combinations(boxes, 2):
+    for (top, left), (other_top, other_left) in combinations(places.values(), 2):
         assert max(abs(top - other_top), abs(left - other_left)) > layout.framed
-
-
-@calm
-@given(layouts())
-def test_sizes_and_places_are_even(layout: Layout) -> None:
-    """Video keeps one colour for 2 × 2 pixels: edges of canvas and pictures lie between them."""
-    assert [edge % 2 for edge in layout.size] == [0, 0]
-    assert layout.size[1] >= layout.width
-    assert all(edge % 2 == 0 for node in nodes(layout) for edge in layout.place(*node))
-
-
-@calm
-@given(layouts())
-def test_pictures_are_as_large_as_they_can_be(layout: Layout) -> None:
-    """The canvas keeps its width unless pictures of native size need more; one step more would."""
-    if layout.factor > 1:
-        assert layout.size[1] == layout.width + layout.width % 2
-    assert layout.picture == layout.factor * layout.side
+    for (depth, index), (top, left) in places.items():
+        assert top > 1 < left
+        assert (top + layout.framed <= height, left + layout.framed <= width) == (True, True)
+        assert (top % 2, left % 2) == (0, 0)
+        if depth < layout.depth:
+            upper, lower = (places[depth + 1, 2 * index + child] for child in (0, 1))
+            assert upper[0] + lower[0] == 2 * top
+            assert upper[0] < lower[0]
+            assert min(upper[1], lower[1]) - left > layout.picture
+            assert (upper[1] == lower[1]) == (depth + 1 < layout.depth)
+    assert (height % 2, width % 2) == (0, 0)
+    assert width >= layout.width
+    assert layout.factor == 1 or width == layout.width + layout.width % 2
     assert (layout.depth * 1.8 + 2.3) * (layout.picture + layout.side) > layout.width * 0.9 - 32
 
 
-@calm
-@given(layouts())
-def test_parents_stand_between_their_children(layout: Layout) -> None:
-    """Halfway down, with children to the right, upper first; leaves in two columns."""
-    for depth, index in nodes(layout):
-        if depth == layout.depth:
-            continue
-        top, left = layout.place(depth, index)
-        upper, lower = (layout.place(depth + 1, 2 * index + child) for child in (0, 1))
-        assert upper[0] + lower[0] == 2 * top
-        assert upper[0] < lower[0]
-        assert min(upper[1], lower[1]) - left > layout.picture
-        assert (upper[1] == lower[1]) == (depth + 1 < layout.depth)
-
-
-def test_the_paper_size() -> None:
-    """Digits of 28 pixels are enlarged five times at 1280 pixels; 256 pixels need more room."""
-    digits = Layout(100, (100, 67, 44), 28, PAPER, INK)
-    assert (digits.factor, digits.size) == (5, (820, 1280))
-    photographs = replace(digits, side=256)
-    assert (photographs.factor, photographs.size) == (1, (1440, 2036))
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"splits": ()},
-        {"splits": (5, 4, 3, 2, 1)},
-        {"splits": (7, 7)},
-        {"splits": (3, 7)},
-        {"splits": (13, 3)},
-        {"splits": (3, 0)},
-        {"side": 0},
-        {"width": 0},
-        {"background": (0, 0, 256)},
-        {"ink": (-1, 0, 0)},
-    ],
-)
-def test_layouts_refuse(wrong: dict[str, object]) -> None:
-    """A field out of its range is named with its value."""
-    with pytest.raises(ValueError, match=f"{next(iter(wrong))[:5]}.*must be"):
-        replace(LAYOUT, **wrong)  # type: ignore[arg-type]
-
-
-def test_there_is_no_node_outside_the_tree() -> None:
-    """Neither beyond the leaves nor beyond the last of a generation."""
-    for node in [(4, 0), (-1, 0), (1, 2), (1, -1)]:
-        with pytest.raises(ValueError, match="no node"):
-            LAYOUT.place(*node)
-
-
 def test_first_frame_shows_only_the_root() -> None:
-    """Everything else is background, exactly."""
-    frame = next(iter(film(LAYOUT).values()))
-    assert frame.shape == (*LAYOUT.size, 3)
-    assert np.array_equal(
-        spot(LAYOUT, frame, (0, 0)), upscale(pictures(LAYOUT, 12)[0], LAYOUT.factor)
-    )
-    spot(LAYOUT, frame, (0, 0), around=1)[:] = PAPER
-    assert np.all(frame == PAPER)
+    """Everything else is background, exactly, until its arrows grow."""
+    layout = replace(LAYOUT, splits=(9, 4))
+    frames = grow(layout)
+    for level in (12, 10):
+        assert frames[level].shape == (*layout.size, 3)
+        root = upscale(pictures(layout, level)[0], layout.factor)
+        assert np.array_equal(spot(layout, frames[level], (0, 0)), root)
+        spot(layout, frames[level], (0, 0), around=1)[:] = PAPER
+        assert np.all(frames[level] == PAPER)
 
 
 @settings(calm, max_examples=10)
@@ -205,7 +122,7 @@ def test_first_frame_shows_only_the_root() -> None:
 def test_nodes_keep_the_picture_of_their_split(splits: list[int], side: int) -> None:
     """Bit for bit, in every frame from the split on, whatever grows around them; so do leaves."""
     layout = Layout(9, tuple(sorted(splits, reverse=True)), side, PAPER, INK, width=200)
-    frames = film(layout)
+    frames = grow(layout)
     for depth, index in nodes(layout):
         split = (*layout.splits, 0)[depth]
         kept = upscale(pictures(layout, split)[index], layout.factor)
@@ -214,77 +131,65 @@ def test_nodes_keep_the_picture_of_their_split(splits: list[int], side: int) -> 
 
 
 def test_living_nodes_show_their_level() -> None:
-    """Once a node has appeared, each frame has its picture at that level."""
-    frames = film(LAYOUT)
-    for level in (8, 4, 1):
-        assert LAYOUT.reveal(level) == (1.0, 1.0)
+    """From the first level of a branch on each frame has its picture at that level, in full: so
+    every level is seen on the way to each leaf.
+    """
+    frames = grow(LAYOUT)
+    for level in range(LAYOUT.levels, -1, -1):
         for index, picture in enumerate(pictures(LAYOUT, level)):
             there = spot(LAYOUT, frames[level], (LAYOUT.generation(level), index))
             assert np.array_equal(there, upscale(picture, LAYOUT.factor))
 
 
-def test_a_root_can_live_before_it_splits() -> None:
-    """Where the first split is below K, the root changes until then."""
-    layout = replace(LAYOUT, splits=(9, 4))
-    frames = film(layout)
-    for level in (12, 10, 9):
-        root = upscale(pictures(layout, level)[0], layout.factor)
-        assert np.array_equal(spot(layout, frames[level], (0, 0)), root)
-        spot(layout, frames[level], (0, 0), around=1)[:] = PAPER
-        assert np.all(frames[level] == PAPER)
-
-
-def test_branches_of_one_level_appear_at_once() -> None:
-    """With a split at every level nothing has time to grow, and all is there in time."""
-    layout = Layout(3, (3, 2, 1), 28, PAPER, INK, width=400)
-    assert [layout.reveal(level) for level in (3, 2, 1, 0)] == [(1.0, 1.0)] * 4
-
-
 @calm
 @given(layouts())
 def test_growth(layout: Layout) -> None:
-    """Arrows, then pictures, only ever grow along a branch, and are whole at its last level."""
-    for above, below in pairwise((*layout.splits, 0)):
-        shares = [layout.reveal(level) for level in range(above - 1, below - 1, -1)]
+    """Arrows only ever grow along a branch, are whole at its last level, and leaves have none."""
+    firsts = (layout.levels, *(split - 1 for split in layout.splits))
+    for first, last in zip(firsts, layout.splits, strict=False):
+        shares = [layout.grown(level) for level in range(first, last - 1, -1)]
         assert shares == sorted(shares)
-        assert all(0 <= picture <= arrow <= 1 for arrow, picture in shares)
-        assert shares[-1] == (1.0, 1.0)
+        assert shares[-1] == 1
+        assert first - last < 5 or shares[0] == 0
+    assert layout.grown(layout.splits[-1] - 1) == 0
+
+
+def test_the_first_level_is_held() -> None:
+    """While it is, the arrows out of a root that splits at once grow."""
+    layout = Layout(3, (3, 1), 28, PAPER, INK, width=400)
+    frames = list(tree_frames(layout, states(layout), held=9))
+    assert len(frames) == 4 + 9
+    reach = [np.flatnonzero((frame != PAPER).any(axis=(0, 2)))[-1] for frame in frames[:11]]
+    assert reach[:10] == sorted(set(reach[:10]))
+    assert reach[10] > reach[9]
+    assert np.array_equal(frames[9], grow(layout)[3])
 
 
 def test_the_tree_grows_from_left_to_right() -> None:
     """No frame loses an inked column; nothing of a generation is there before its time."""
     reached = 0
-    for level, frame in film(LAYOUT).items():
+    for level, frame in grow(LAYOUT).items():
         inked = np.flatnonzero((frame != PAPER).any(axis=(0, 2)))
         assert inked[-1] >= reached
         reached = inked[-1]
         generation = LAYOUT.generation(level)
         if generation < LAYOUT.depth:
-            assert reached < LAYOUT.place(generation + 1, 0)[1] - 1
+            column = 1 if generation + 1 == LAYOUT.depth else 0  # of the arrows that come last
+            assert reached < LAYOUT.place(generation + 1, column)[1] - 1
     assert reached == LAYOUT.place(3, 1)[1] + LAYOUT.picture  # the outline of the last leaves
 
 
 def test_several_frames_a_level() -> None:
     """The last of them is the level as it is; the others are on the way, in steps of a share."""
     layout = Layout(12, (12, 7), side=28, background=PAPER, ink=INK, width=300)
-    once, thrice = film(layout), list(tree_frames(layout, states(layout), frames_a_level=3))
+    once, thrice = grow(layout), list(tree_frames(layout, states(layout), frames_a_level=3))
     assert len(thrice) == 3 * 13
     for level, frames in zip(once, zip(*[iter(thrice)] * 3, strict=True), strict=True):
         assert np.array_equal(frames[-1], once[level])
-        shares = [layout.reveal(level + left / 3) for left in (2, 1, 0)]
+        shares = [layout.grown(level + left / 3) for left in (2, 1, 0)]
         assert shares == sorted(shares)
-    first = [np.flatnonzero((frame != PAPER).any(axis=(0, 2)))[-1] for frame in thrice[2:6]]
+    first = [np.flatnonzero((frame != PAPER).any(axis=(0, 2)))[-1] for frame in thrice[:4]]
     assert first == sorted(set(first))
-
-
-def test_pictures_fade_in() -> None:
-    """A picture that is half there is mixed with the background."""
-    layout = Layout(40, (40,), 28, PAPER, INK, width=400)
-    shares = {level: layout.reveal(level)[1] for level in range(41)}
-    level = next(level for level, share in shares.items() if 0.2 < share < 0.8)
-    faded = mix(PAPER, pictures(layout, level)[1], round(255 * shares[level]))
-    there = spot(layout, film(layout)[level], (1, 1))
-    assert np.array_equal(there, upscale(faded, layout.factor))
 
 
 def test_arrows_are_drawn_only_while_they_grow(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,16 +203,16 @@ def test_arrows_are_drawn_only_while_they_grow(monkeypatch: pytest.MonkeyPatch) 
         return draw_arrows(curves, size, stroke, progress)
 
     monkeypatch.setattr(hierarchy, "draw_arrows", counted)
-    film(Layout(60, (60, 30), 28, PAPER, INK, width=400))
+    grow(Layout(60, (60, 30), 28, PAPER, INK, width=400))
     assert drawn.count(1.0) == 2
-    assert len(drawn) == len(set(drawn)) * 2 < 20
+    assert len(drawn) - 1 == len(set(drawn)) == 10  # the first split, at K, has one frame to grow
 
 
 @pytest.mark.parametrize(("background", "ink"), [(PAPER, INK), ((18, 21, 31), (228, 231, 241))])
 def test_arrows_join_their_nodes(background: tuple[int, ...], ink: tuple[int, ...]) -> None:
     """The last frame has pure ink at both ends of every arrow, with smooth edges in between."""
     layout = Layout(6, (6, 4, 2), 28, background, ink, width=1280)  # type: ignore[arg-type]
-    frame = film(layout)[0]
+    frame = grow(layout)[0]
     for depth, index in nodes(layout)[1:]:
         top, left = layout.place(depth, index)
         row = top + layout.picture // 2
@@ -323,15 +228,6 @@ def test_arrows_join_their_nodes(background: tuple[int, ...], ink: tuple[int, ..
     assert ((low <= frame) & (frame <= high)).all()
 
 
-def test_outlines() -> None:
-    """A line between background and ink runs around each picture."""
-    frame = film(LAYOUT)[0]
-    around = spot(LAYOUT, frame, (3, 7), around=1)
-    assert np.all(around[:, -1] == LAYOUT.outline)
-    assert np.all(around[0] == LAYOUT.outline)
-    assert LAYOUT.outline == (207, 206, 205)
-
-
 def test_frames_stream() -> None:
     """Each state is taken when its frame is, and a frame belongs to whoever took it."""
     taken = []
@@ -341,34 +237,8 @@ def test_frames_stream() -> None:
             taken.append(level)
             yield level, shown
 
-    expected = film(LAYOUT)
+    expected = grow(LAYOUT)
     for level, frame in zip(expected, tree_frames(LAYOUT, watched()), strict=True):
         assert taken[-1] == level
         assert np.array_equal(frame, expected[level])
         frame[:] = 77
-
-
-@pytest.mark.parametrize(
-    ("level", "shown", "message"),
-    [
-        (6, np.zeros((2, 28, 28, 3), np.uint8), r"pictures \(2, .* at level 6.*\(4, 28, 28, 3\)"),
-        (6, np.zeros((4, 28, 28), np.uint8), "at level 6"),
-        (6, np.zeros((4, 32, 32, 3), np.uint8), "at level 6"),
-        (6, np.zeros((4, 28, 28, 3), np.float32), "float32 at level 6"),
-        (5, np.zeros((4, 28, 28, 3), np.uint8), "level 5 where level 6 should follow"),
-        (7, np.zeros((2, 28, 28, 3), np.uint8), "level 7 where level 6 should follow"),
-        (None, None, "stop before level 6"),
-    ],
-)
-def test_wrong_states_are_refused(level: int | None, shown: Frame, message: str) -> None:
-    """The level, what came and what should have come are named."""
-    begun = [(earlier, pictures(LAYOUT, earlier)) for earlier in range(12, 6, -1)]
-    given_states = begun if level is None else [*begun, (level, shown)]
-    with pytest.raises(ValueError, match=message):
-        list(tree_frames(LAYOUT, given_states))
-
-
-def test_nothing_follows_the_last_level() -> None:
-    """A state after level 0 is refused."""
-    with pytest.raises(ValueError, match="level -1 where nothing should follow"):
-        list(tree_frames(LAYOUT, [*states(LAYOUT), (-1, pictures(LAYOUT, 0))]))

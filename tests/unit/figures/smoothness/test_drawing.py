@@ -32,15 +32,6 @@ def test_verdict(first: float, second: float, of_steps: str, of_ways: str) -> No
     assert text.count(f" is {first:.2f} [") == 2
 
 
-def test_one_measure_may_differ_alone() -> None:
-    """Steps as even as the other's, on ways that are longer: both are told."""
-    even, crooked = measured(1.5), measured(2.0)
-    longer = Evenness(even.peak, crooked.tortuosity, even.steps)
-    text = summary({"IHDM": longer, "DDPM": measured(1.5, -0.2)})
-    assert "not shown to be more even or less even" in text
-    assert "IHDM is less straight than DDPM." in text
-
-
 def test_several_models_in_a_sentence() -> None:
     """Those that fare alike are told together."""
     others = {"DDPM": measured(1.9, -0.2), "DDIM": measured(1.8, -0.2)}

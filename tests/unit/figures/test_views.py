@@ -10,8 +10,17 @@ import pytest
 from sitegen.figures.hierarchy.drawing import Layout
 from sitegen.figures.hierarchy.sample import nodes
 from sitegen.figures.registry import figure_view
-from sitegen.figures.view_parts import front_picture, scale, size
-from sitegen.figures.views import Cells, Clip, Maker, Node, Picture, Still
+from sitegen.figures.views import (
+    Cells,
+    Clip,
+    Maker,
+    Node,
+    Picture,
+    Still,
+    front_picture,
+    scale,
+    size,
+)
 from sitegen.media.manifest import Media, MediaFile, ModelRef, Record
 
 
@@ -23,6 +32,7 @@ def file(path: str, width: int, height: int, frames: int | None = None) -> Media
 
 def clip(
     parameters: dict[str, Any] | None = None,
+    kind: str = "trajectories",
     native: tuple[int, int] = (168, 168),
     factor: int = 2,
     frames: int = 3,
@@ -38,7 +48,7 @@ def clip(
     }
     levels = more.pop("levels", (2, 1, 0))
     model = ModelRef("mnist", "1" * 64)
-    record = Record("trajectories", (model,), 7, parameters or {}, levels, files)
+    record = Record(kind, (model,), 7, parameters or {}, levels, files)
     shown = figure_view(Media("a", "index.html", "Alt", "Caption", record, **more), "index.html")
     assert isinstance(shown, Clip)
     return shown
@@ -88,19 +98,22 @@ def test_scale(sigma: float, text: str) -> None:
 
 
 def test_interpolation_has_points() -> None:
-    """A clip that goes there and back is scrubbed by its points, if they fit its frames."""
+    """A clip that goes there and back is scrubbed by its points, if they fit its frames, and tells
+    the level and scale of what it shows, too.
+    """
     way = {"points": 5, "hold": 2, "panels": ["DDPM", "IHDM"]}
-    shown = clip(way, frames=14)
-    assert (shown.steps.points, shown.steps.hold, shown.steps.levels) == (5, 2, "")
+    finished: dict[str, Any] = {"levels": (0,) * 14, "sigmas": (0.0,) * 14}
+    shown = clip(way, "interpolation", frames=14, **finished)
+    assert (shown.steps.points, shown.steps.hold) == (5, 2)
+    assert (shown.steps.level, shown.steps.sigma) == ("0", "0")
     assert shown.panels == ("DDPM", "IHDM")
-    assert clip({**way, "hold": 3}, frames=14).steps.points == 0
+    assert clip({**way, "hold": 3}, "interpolation", frames=14).steps.points == 0
 
 
-def test_cells_in_pixels_of_the_film() -> None:
-    """Cells are noted in native pixels, and read from count and columns where they are not."""
+def test_cells_in_pixels_of_the_clip() -> None:
+    """Cells are noted in native pixels."""
     noted = {"columns": 6, "rows": 6, "count": 36, "width": 28, "height": 28}
     assert clip({"cells": noted}).cells == Cells(6, 36, 56, 56)
-    assert clip({"columns": 6, "count": 36}).cells == Cells(6, 36, 56, 56)
 
 
 @pytest.mark.parametrize(
@@ -109,36 +122,35 @@ def test_cells_in_pixels_of_the_film() -> None:
 def test_odd_places_leave_the_control_out(odd: dict[str, Any]) -> None:
     """Whatever is noted amiss makes no page fail."""
     assert clip(odd).cells is None
-    assert clip({"nodes": [odd, 3], "panels": 4}).nodes == ()
+    assert clip({"nodes": [odd, 3], "panels": 4}, "hierarchy").nodes == ()
 
 
 def test_nodes() -> None:
     """The pictures of a tree stand where they were noted, and have arrows from their parents."""
     node = {"depth": 1, "index": 0, "x": 2, "y": 4, "size": 84, "from_level": 9, "to_level": 5}
     root = {**node, "depth": 0, "x": -200, "y": 104, "from_level": 9, "to_level": 9}
-    assert clip({"nodes": [node]}).nodes == (Node(1, 0, 2, 4, 84, 9, 5, shown=((2, 2),)),)
-    arrows = [each.arrow for each in clip({"nodes": [root, node]}).nodes]
+    alone = Node(1, 0, 2, 4, 84, 9, 5, shown=((2, 2),))
+    assert clip({"nodes": [node]}, "hierarchy").nodes == (alone,)
+    arrows = [each.arrow for each in clip({"nodes": [root, node]}, "hierarchy").nodes]
     assert arrows == ["", "M-116,146C-57,146 -57,46 2,46H2"]
 
 
 def test_nodes_know_their_frames() -> None:
-    """A picture of a tree is there in full from its first frame on, and is finished at its last."""
+    """A picture of a tree is there from its first frame on, and is finished at its last: on the
+    way from the root to a leaf no level is left out.
+    """
     tree = Layout(40, (40, 27, 18), 28, (0, 0, 0), (255, 255, 255))
     levels = (40, 40, *(level for level in range(40, -1, -1) for _ in range(2)), 0, 0)
-    shown = clip({"nodes": nodes(tree)}, frames=len(levels), levels=levels)
+    shown = clip({"nodes": nodes(tree)}, "hierarchy", frames=len(levels), levels=levels)
     assert len(shown.nodes) == 15
     for node in shown.nodes:
         assert tree.generation(levels[node.last]) == node.depth
         assert levels[node.last] == node.to_level
         assert node.last == len(levels) - 1 or levels[node.last + 1] == node.to_level - 1
-        if node.depth:
-            assert tree.reveal(levels[node.first])[1] == 1
-            assert tree.reveal(levels[node.first] + 1)[1] < 1
-            assert node.shown[-1] == (levels[node.first], node.to_level)
-            assert len(node.shown) == node.depth + 1
-        else:
-            assert node.shown == ((40, 40),)
-            assert node.first == 0
+        assert levels[node.first] == node.from_level
+        assert node.first == 0 or levels[node.first - 1] == node.from_level + 1
+        assert node.shown[-1] == (node.from_level, node.to_level)
+        assert len(node.shown) == node.depth + 1
 
 
 def test_dark_and_strip() -> None:
@@ -157,19 +169,6 @@ def test_dark_and_strip() -> None:
     assert {download.size for download in shown.downloads} == {"1.2 MB"}
 
 
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [(7.094e-09, "7.094 × 10⁻⁹"), (1e20, "1 × 10²⁰"), (0.12345, "0.1235"), (0.5, "0.5"), (3, "3")],
-)
-def test_numbers_for_readers(value: float, words: str) -> None:
-    """No number is written as a computer would."""
-    table: Any = {"caption": "T", "columns": ["N"], "rows": [[value]]}
-    record = Record("spectra", (), 0, {}, (), {"image": file("p.svg", 9, 4)}, {"tables": [table]})
-    shown = figure_view(Media("p", "index.html", "Alt", "", record), "index.html")
-    assert shown.results is not None
-    assert shown.results.tables[0].rows == ((words,),)
-
-
 def test_origin() -> None:
     """How it was made: models, seed, noise, the command, and every other parameter in words."""
     noted = {
@@ -182,6 +181,7 @@ def test_origin() -> None:
         "splits": [100, 67],
         "cells": {},
         "nothing": None,
+        "weights": {"b": 1, "a": 2},
     }
     origin = clip(noted).origin
     assert origin.models == (Maker("mnist", "1" * 64),)
@@ -191,44 +191,40 @@ def test_origin() -> None:
         ("Frames a second", "24"),
         ("Show", "state"),
         ("Splits", "100, 67"),
+        ("Weights", '{"a": 2, "b": 1}'),
     )
     half = clip({**noted, "precision": "bfloat16"}).origin
     assert half.command == "sitegen build --only a --precision bfloat16"
 
 
-def test_still_with_numbers() -> None:
-    """A still shows its picture, and what was measured as words."""
-    image = {"image": file("p.svg", 900, 400)}
-    table: Any = {"caption": "T", "columns": ["r", "a"], "rows": [["1", 0.123456], ["2", None]]}
-    record = Record("spectra", (), 0, {}, (), image, {"tables": [table, 3], "summary": "S."})
-    shown = figure_view(Media("p", "more/index.html", "Alt", "", record), "more/index.html")
+def still(uri: str = "index.html", **results: Any) -> Still:
+    """What a page shows of a chart with these results."""
+    record = Record("spectra", (), 0, {}, (), {"image": file("p.svg", 900, 400)}, results)
+    shown = figure_view(Media("p", uri, "Alt", "", record), uri)
     assert isinstance(shown, Still)
-    assert shown.picture == Picture("../media/p.svg", 900, 400)
-    assert shown.wide
-    assert [download.label for download in shown.downloads] == ["SVG"]
-    assert shown.results is not None
-    assert shown.results.summary == "S."
-    assert [t.rows for t in shown.results.tables] == [(("1", "0.1235"), ("2", "–"))]
+    return shown
 
 
-def test_numbers_on_the_point() -> None:
-    """Columns of numbers alone are told, and have blanks behind them; words stay as they are."""
+def test_still_with_numbers() -> None:
+    """A still shows its picture, and what was measured as words: no number as a computer writes
+    it, columns of numbers alone set on the point, words as they are.
+    """
     rows: Any = [
         ["IHDM", 0, 1.25, "1 [0, 2]", 1e-9],
-        ["DDPM", 20, 10, "–", 0.5],
-        ["d", 3, None, "", 1],
+        ["DDPM", 20, 10, "–", 0.12345],
+        ["d", 3, None, "", 1e20],
     ]
-    record = Record(
-        "spectra", (), 0, {}, (), {"image": file("p.svg", 9, 4)}, {"tables": [{"rows": rows}]}
-    )
-    shown = figure_view(Media("p", "index.html", "Alt", "", record), "index.html")
-    assert isinstance(shown, Still)
+    shown = still("more/index.html", tables=[{"rows": rows}, 3], summary="S.")
+    assert shown.picture == Picture("../media/p.svg", 900, 400)
+    assert (shown.wide, [download.label for download in shown.downloads]) == (True, ["SVG"])
     assert shown.results is not None
+    assert shown.results.summary == "S."
     (table,) = shown.results.tables
     assert table.numeric == (1, 2, 4)
     assert [row[1] for row in table.rows] == ["0", "20", "3"]
     assert [row[2] for row in table.rows] == ["1.25", "10\u2008\u2007\u2007", "–"]
-    assert [row[4] for row in table.rows] == ["1 × 10⁻⁹", "0.5", "1"]
+    assert [row[4] for row in table.rows] == ["1 × 10⁻⁹", "0.1235", "1 × 10²⁰"]
+    assert still().results is None
 
 
 def test_front_picture() -> None:

@@ -129,7 +129,7 @@ def nodes(tree: Layout) -> list[dict[str, int]]:
     return found
 
 
-def film(frames: Iterator[Frame], folder: Path, factor: int = 4) -> dict[str, MediaFile]:
+def encoded(frames: Iterator[Frame], folder: Path, factor: int = 4) -> dict[str, MediaFile]:
     """Encode frames into `folder`, at ten a second; the files by name."""
     folder.mkdir(parents=True)
     return dict(encode_clip(frames, ClipSpec(10.0, 18, factor, (32, 36, 48)), folder))
@@ -141,27 +141,27 @@ def still(path: Path, width: int, height: int) -> MediaFile:
 
 
 @cache
-def studio() -> tuple[Path, Mapping[str, tuple[dict[str, MediaFile], dict[str, Any]]]]:
+def renders() -> tuple[Path, Mapping[str, tuple[dict[str, MediaFile], dict[str, Any]]]]:
     """The renders of every shape, made once: their folder, and files and parameters by name."""
-    root = Path(tempfile.mkdtemp(prefix="sitegen-exhibition-"))
+    root = Path(tempfile.mkdtemp(prefix="sitegen-sample-"))
     atexit.register(shutil.rmtree, root, ignore_errors=True)
     light, dark = layout(LIGHT, (32, 36, 48)), layout(DARK, (228, 231, 241))
-    tree = film(tree_frames(light, states(light)), root / "hierarchy", 1)
-    night = film(tree_frames(dark, states(dark)), root / "dark", 1)
+    tree = encoded(tree_frames(light, states(light)), root / "hierarchy", 1)
+    night = encoded(tree_frames(dark, states(dark)), root / "dark", 1)
     (root / "chart").mkdir()
     (root / "chart" / "chart.svg").write_text(CHART)
     strip = root / "single" / "strip.webp"
-    single = film(grid_frames(1, 1), root / "single", 12)
+    single = encoded(grid_frames(1, 1), root / "single", 12)
     Image.fromarray(grid(samples(range(5), 15), 5, LIGHT)).save(strip, "WEBP", lossless=True)
     cells = {"columns": COLUMNS, "rows": 4, "count": COUNT, "width": SIDE, "height": SIDE}
     return root, {
         "trajectories": (
-            film(grid_frames(), root / "trajectories"),
+            encoded(grid_frames(), root / "trajectories"),
             {"cells": cells, "count": COUNT, "columns": COLUMNS, "sampling_noise_std": 0.0125},
         ),
         "single": ({**single, "strip": still(strip, 5 * SIDE, SIDE)}, {"fps": 10.0}),
         "interpolation": (
-            film(way_frames(), root / "interpolation"),
+            encoded(way_frames(), root / "interpolation"),
             {"panels": ["DDPM", "DDIM", "IHDM"], "points": POINTS, "hold": HOLD},
         ),
         "hierarchy": (
@@ -174,8 +174,8 @@ def studio() -> tuple[Path, Mapping[str, tuple[dict[str, MediaFile], dict[str, A
 
 def media_of(kind: str, id: str, page: str) -> tuple[Media, dict[str, Path]]:
     """A figure of that shape on a page, and where its files lie, by digest."""
-    root, renders = studio()
-    files, parameters = renders[kind]
+    root, made = renders()
+    files, parameters = made[kind]
     found, placed = {}, {}
     for name, file in files.items():
         folder = "dark" if name.endswith("-dark") else kind
@@ -183,7 +183,8 @@ def media_of(kind: str, id: str, page: str) -> tuple[Media, dict[str, Path]]:
         suffix = Path(file.path).suffix
         placed[name] = dataclasses.replace(file, path=f"media/{kind}-{file.sha256[:8]}{suffix}")
     moving = "mp4" in files
-    levels = tuple(range(LEVELS, -1, -1)) if moving and kind != "interpolation" else ()
+    levels = (0,) * 2 * (POINTS + HOLD) if kind == "interpolation" else tuple(range(LEVELS, -1, -1))
+    levels = levels if moving else ()
     results = {} if moving else RESULTS
     record = Record(kind, (ModelRef("mnist", "0" * 64),), 0, parameters, levels, placed, results)
     sigmas = tuple(SIGMAS[level] for level in levels) if kind != "single" else ()
@@ -201,7 +202,7 @@ def pages_of(folder: Path, base_url: str | None = None) -> tuple[Path, tuple[Pag
     (folder / "pages" / "second.md").write_text(SECOND, encoding="utf-8")
     front, second = read_pages(load_site(path), lambda name: False)
     words = tuple(part for part in front.body if isinstance(part, Markup))
-    figures = tuple(figure(kind) for kind in studio()[1])
+    figures = tuple(figure(kind) for kind in renders()[1])
     pairs = zip(figures, [Markup("")] * len(figures), strict=True)
     body = (words[0], *(part for pair in pairs for part in pair), *words[1:])
     more = tuple(figure("single", f"single-{number}") for number in range(MANY))
@@ -216,7 +217,7 @@ def figure(kind: str, id: str | None = None) -> Figure:
     return Figure(kind, id or kind, Trajectories("mnist"), "", None, SourceLocation("index.md", 1))
 
 
-def exhibit(folder: Path, base_url: str | None = None) -> Path:
+def build_sample(folder: Path, base_url: str | None = None) -> Path:
     """Build the site into `folder/site/sub`, and return that folder."""
     path, pages = pages_of(folder / "source", base_url)
     figures: list[Media] = []

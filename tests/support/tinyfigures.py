@@ -1,0 +1,54 @@
+"""Figures of tiny models, prepared as a page asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sitegen.build.renderer import FigureRenderer
+from sitegen.core.diagnostics import SourceLocation
+from sitegen.figures.registry import make_figure
+from sitegen.media.frames import Frame
+from sitegen.media.jobs import RenderJob
+from sitegen.models.registry import ModelSource, model_source
+from sitegen.sampling.models import HeatSampler, load_heat_sampler
+from tests.support.builders import CPU
+from tests.support.tinymodel import add_example, write_ddpm, write_model
+
+Sources = Mapping[str, ModelSource]
+SIDE, DEEP = 8, 8
+"""Pixels of an image, and levels of the model `deep`."""
+
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
+    """A tiny model with an example, one with eight levels, and a tiny DDPM."""
+    folder = tmp_path_factory.mktemp("models")
+    add_example(write_model(folder / "tiny"))
+    write_model(folder / "deep", levels=DEEP)
+    write_ddpm(folder / "noise")
+    return {name: model_source(name, folder / name) for name in ("tiny", "deep", "noise")}
+
+
+@pytest.fixture(scope="session")
+def sampler(sources: Sources) -> HeatSampler:
+    """The tiny model."""
+    return load_heat_sampler(sources["tiny"], CPU)
+
+
+def job(
+    sources: Sources, kind: str, model: str = "tiny", root: Path = Path(), **arguments: Any
+) -> RenderJob:
+    """Prepare a figure of a model."""
+    place = SourceLocation("index.md", 1)
+    figure = make_figure(kind, (model,), arguments, place, set(sources), root)
+    return FigureRenderer(sources, CPU).render_job(figure)
+
+
+def frames(made: RenderJob, clip: str = "") -> list[Frame]:
+    """All frames of a clip, after the work that comes first."""
+    assert sum(1 for _ in made.work) == made.steps
+    return list(made.clips[clip].frames)

@@ -1,0 +1,429 @@
+"""Figure calls of every kind become frozen specs, or all that is wrong with them is told."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from markupsafe import Markup
+
+from sitegen.build.plan import PlannedFigure, plan_figure
+from sitegen.core.diagnostics import SourceLocation, fields_of
+from sitegen.core.errors import ConfigError
+from sitegen.figures.base import Figure, spec_json
+from sitegen.figures.hierarchy.spec import Hierarchy
+from sitegen.figures.interpolation.spec import Interpolation
+from sitegen.figures.process.spec import Process
+from sitegen.figures.registry import figure_kinds, make_figure
+from sitegen.figures.shared_noise.spec import SharedNoise
+from sitegen.figures.trajectories.spec import Trajectories
+from sitegen.ihdm.card.card import FileRef, ModelCard
+from sitegen.models.registry import ModelSource
+from tests.support.builders import CARD
+from tests.support.making import small_card
+
+PLACE = SourceLocation("pages/index.md", 14)
+DDPM = """
+kind = "ddpm"
+image_size = 16
+channels = 1
+levels = 10
+[unet]
+model_channels = 32
+channel_mult = [1]
+[diffusion]
+beta_schedule = "cosine"
+"""
+GREY, COLOUR = small_card(levels=100), small_card(levels=100, channels=3)
+
+
+def call(*args: object, kind: str = "trajectories", **kwargs: object) -> Figure:
+    """Call a kind as a page of a site with a model and a DDPM does."""
+    return make_figure(kind, args, kwargs, PLACE, {"mnist", "mnist-ddpm"})
+
+
+def faults(*args: object, kind: str = "trajectories", **kwargs: object) -> list[str]:
+    """Say what is wrong with a call, without the place."""
+    with pytest.raises(ConfigError) as caught:
+        call(*args, kind=kind, **kwargs)
+    lines = str(caught.value).split("\n")
+    start = f"pages/index.md:14: {kind}(…): "
+    assert all(line.startswith(start) for line in lines)
+    return [line.removeprefix(start) for line in lines]
+
+
+def test_defaults() -> None:
+    """A model is enough; everything else has a value."""
+    figure = call("mnist")
+    assert figure == Figure("trajectories", "", Trajectories("mnist"), "", None, PLACE)
+    assert spec_json(figure) == {
+        "kind": "trajectories",
+        "model": "mnist",
+        "count": 36,
+        "columns": 6,
+        "seed": 0,
+        "show": "state",
+        "sampling_noise_std": None,
+        "fps": None,
+    }
+    wanted = {
+        "hierarchy": Hierarchy("mnist", leaves=8, background="both"),
+        "shared_noise": SharedNoise("mnist", count=5, rows=1, vary=None),
+        "interpolation": Interpolation("mnist", samples=(0, 1), points=110, hold=10, fps=30.0),
+    }
+    assert {kind: call("mnist", kind=kind).spec for kind in wanted} == wanted
+
+
+def test_words_are_not_pixels() -> None:
+    """Caption, text alternative and id do not change what decides the pixels, and stay plain."""
+    figure = call("mnist", caption=Markup(" <b> "), alt="Words", id="digits")
+    assert (figure.caption, figure.alt, figure.id) == ("<b>", "Words", "digits")
+    assert type(figure.caption) is str
+    assert spec_json(figure) == spec_json(call("mnist"))
+
+
+def test_one_figure_written_in_two_ways() -> None:
+    """What means the same is the same spec."""
+    assert call("mnist", count=25).spec == call(model="mnist", count=25, columns=5).spec
+    assert call("mnist", fps=24).spec == call("mnist", fps=24.0).spec
+    trees: list[dict[str, Any]] = [{"splits": [9, 5]}, {"splits": (9, 5), "leaves": 4}]
+    assert len({call("mnist", kind="hierarchy", **tree).spec for tree in trees}) == 1
+
+
+def test_a_ddpm_is_the_second_model() -> None:
+    """And it must be one, as its card says."""
+    spec = call("mnist", kind="interpolation", ddpm="mnist-ddpm", samples=[4, 1, 0, 7]).spec
+    assert (spec.models, spec.model_kinds) == (("mnist", "mnist-ddpm"), ("ihdm", "ddpm"))
+    assert isinstance(spec, Interpolation)
+    assert spec.pairs == ((4, 1), (0, 7))
+
+
+def test_every_fault_of_a_call_at_once() -> None:
+    """Each argument is checked, and all of them are told."""
+    assert faults(
+        "mnits",
+        7,
+        cuont=3,
+        count=0,
+        seed=-1,
+        show="sate",
+        fps=float("nan"),
+        caption=5,
+        alt="",
+        id="A b",
+    ) == [
+        "7 needs a name, as in count=36",
+        'model = "mnits": no such model in site.toml, did you mean "mnist"?',
+        "count = 0: should be a whole number from 1 to 10000",
+        "seed = -1: should be a whole number from 0 to 9223372036854775807",
+        'show = "sate": should be "state" or "mean", did you mean "state"?',
+        "fps = nan: should be a number from 1 to 60",
+        'cuont: unknown key, did you mean "count"?',
+        "caption = 5: should be a valid string",
+        'alt = "": should have at least 1 character',
+        'id = "A b": should be 1 to 64 of a-z, 0-9 and -, and not begin with -',
+    ]
+
+
+_PAIRS, _FALL = "two different samples for each row, as in [0, 1]", "1 to 4 levels that fall, each"
+
+
+@pytest.mark.parametrize(
+    ("kind", "argument", "values", "told"),
+    [
+        ("trajectories", "count", (True, "36", 36.0, 10_001, None), "a whole number from 1 to 10"),
+        ("trajectories", "columns", (0,), "a whole number of at least 1"),
+        ("trajectories", "columns", (37,), "should be at most the count, 36"),
+        ("trajectories", "seed", (2**63, 1.5), "a whole number from 0"),
+        ("trajectories", "sampling_noise_std", (-0.1, 1.5, float("inf"), "0.1"), "a number from 0"),
+        ("trajectories", "fps", (0, 61, True), "a number from 1 to 60"),
+        ("trajectories", "show", (1, "noise"), 'should be "state" or "mean"'),
+        ("trajectories", "caption", ("a\x00", "a" * 10_001), "should"),
+        ("trajectories", "id", ("con",), "is a reserved name"),
+        ("interpolation", "samples", ([1, 1], [0, 1, 2], []), _PAIRS),
+        ("interpolation", "samples", ([0, -1],), "greater than or equal to 0"),
+        ("interpolation", "points", (1, 1001), "a whole number from 2 to 1000"),
+        ("interpolation", "hold", (-1,), "a whole number from 0 to 600"),
+        ("interpolation", "ddim_steps", (0,), "a whole number from 1 to 1000"),
+        ("interpolation", "ddpm", ("mnist-dpm",), 'did you mean "mnist-ddpm"?'),
+        ("shared_noise", "count", (1,), "a whole number from 2 to 100"),
+        ("shared_noise", "rows", (0,), "a whole number from 1 to 100"),
+        ("shared_noise", "vary", ("color",), 'did you mean "colour"?'),
+        ("hierarchy", "splits", ([50, 100], [50, 50], [50, 0], [], [5, 4, 3, 2, 1]), _FALL),
+        ("hierarchy", "splits", (50,), "should be a list"),
+        ("hierarchy", "splits", ([50.5],), "should be a valid integer"),
+        ("hierarchy", "leaves", (6, 1), "should be 2, 4, 8 or 16"),
+        ("hierarchy", "background", ("drak",), 'did you mean "dark"?'),
+        ("spectra", "count", (0,), "should be a whole number from 1"),
+        ("spectra", "levels", (1,), "should be"),
+        ("smoothness", "pairs", (1,), "should be"),
+        ("smoothness", "points", (2,), "should be"),
+        ("process", "columns", (13,), "should be"),
+    ],
+)
+def test_bad_values(kind: str, argument: str, values: tuple[object, ...], told: str) -> None:
+    """A value of the wrong type or outside its range is refused by name, with the rule."""
+    for value in values:
+        (line,) = faults("mnist", kind=kind, **{argument: value})
+        assert line.startswith(f"{argument} = ")
+        assert told in line
+
+
+def test_model_is_needed_once() -> None:
+    """No model and two models are refused; without a site any good name is one."""
+    assert faults() == ["model is missing: The name of the model in site.toml."]
+    assert "model is given twice" in faults("mnist", model="mnist")
+    assert faults("x") == ['model = "x": no such model in site.toml; known: mnist, mnist-ddpm']
+    assert make_figure("trajectories", ("other",), {}, PLACE).models == ("other",)
+
+
+def test_leaves_must_be_those_of_the_splits() -> None:
+    """Two levels make four leaves, and no others."""
+    told = faults("mnist", kind="hierarchy", splits=[9, 5], leaves=8)
+    assert told == ["leaves = 8: should be 4, which the splits make"]
+
+
+def test_frozen() -> None:
+    """Neither a figure nor its spec can be changed."""
+    figure = call("mnist")
+    for value, name in ((figure, "id"), (figure.spec, "count")):
+        with pytest.raises(FrozenInstanceError):
+            setattr(value, name, 3)
+
+
+@pytest.mark.parametrize("kind", figure_kinds())
+def test_every_argument_is_explained(kind: str) -> None:
+    """Each argument has one sentence, which an author is shown where it is missing."""
+    fields = fields_of(figure_kinds()[kind].spec)
+    assert fields.keys() == {field.name for field in dataclasses.fields(figure_kinds()[kind].spec)}
+    assert all((field.description or "").endswith(".") for field in fields.values())
+
+
+DIGITS, ONE = replace(GREY, subject="handwritten digits"), replace(GREY, levels=1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "card", "words"),
+    [
+        (
+            "trajectories",
+            {},
+            GREY,
+            "36 samples of the model mnist forming out of flat grey squares",
+        ),
+        ("trajectories", {}, DIGITS, "36 handwritten digits forming out of flat grey squares over"),
+        ("trajectories", {}, COLOUR, "out of flat squares of one colour over 100 steps"),
+        ("trajectories", {"count": 1}, ONE, "One sample of the model mnist forming out of a flat"),
+        ("trajectories", {"count": 1}, ONE, "out of a flat grey square over one step"),
+        (
+            "shared_initial_state",
+            {},
+            DIGITS,
+            "36 handwritten digits forming out of one and the same",
+        ),
+        (
+            "shared_initial_state",
+            {},
+            GREY,
+            "out of one and the same flat grey square over 100 steps",
+        ),
+        (
+            "shared_noise",
+            {},
+            GREY,
+            "5 samples of the model mnist forming over 100 steps; all share",
+        ),
+        ("shared_noise", {}, GREY, "and begin from flat grey squares of different brightness. In"),
+        (
+            "shared_noise",
+            {"rows": 3},
+            COLOUR,
+            "3 rows of 5 samples of the model mnist forming over",
+        ),
+        ("shared_noise", {"rows": 3}, COLOUR, "those of a row share their noise, and begin from"),
+        ("shared_noise", {}, COLOUR, "begin from flat squares of different colour. In the strip"),
+        (
+            "hierarchy",
+            {},
+            DIGITS,
+            "flat grey square splits into 2, 4 and then 8 handwritten digits",
+        ),
+        ("hierarchy", {"leaves": 2}, COLOUR, "square of one colour splits into 2 pictures, which"),
+        (
+            "interpolation",
+            {},
+            GREY,
+            "With the model mnist a sample changes into another and back, in",
+        ),
+        ("interpolation", {"samples": [0, 1, 2, 3]}, GREY, "2 samples change into others and back"),
+        ("interpolation", {"ddpm": "mnist-ddpm"}, GREY, "Three panels side by side: in each a"),
+        ("interpolation", {"ddpm": "mnist-ddpm"}, GREY, "with the full latent of the DDPM mnist-d"),
+    ],
+)
+def test_descriptions(kind: str, arguments: Any, card: ModelCard, words: str) -> None:
+    """The text alternative says what is to be seen, of what where the card says it, and its look:
+    flat states are grey or of one colour, as the model is.
+    """
+    assert words in call("mnist", kind=kind, **arguments).spec.describe(card)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "seen"),
+    [
+        ("trajectories", {"count": 7}, (700,)),
+        ("shared_initial_state", {"count": 7}, (700,)),
+        ("shared_noise", {"count": 4, "rows": 3}, (1200,)),
+        ("process", {}, (100,)),
+        ("spectra", {"count": 3, "ddpm": "mnist-ddpm"}, (300, 30)),
+        ("interpolation", {"points": 5, "samples": [0, 1, 2, 3]}, (1000,)),
+        ("interpolation", {"points": 5, "ddpm": "mnist-ddpm", "ddim_steps": 4}, (500, 70)),
+        ("smoothness", {"pairs": 3, "points": 4, "ddpm": "mnist-ddpm"}, (1200, 360)),
+        ("hierarchy", {"splits": [100, 60, 20]}, (1 + 2 * 40 + 4 * 40 + 8 * 19,)),
+        ("hierarchy", {"leaves": 2}, (1 + 2 * 99,)),
+    ],
+)
+def test_evaluations(kind: str, arguments: Any, seen: tuple[int, ...]) -> None:
+    """Each kind tells how many images the networks of its models see: all rows, points and both
+    ways to sample a DDPM; a tree sees what its branches share once.
+    """
+    levels = [100, 10][: len(seen)]
+    assert call("mnist", kind=kind, **arguments).spec.evaluations(levels) == seen
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Mapping[str, ModelSource]:
+    """Models of made-up bytes: `heat`, `noise`, a `large` DDPM and one that `shows` a picture."""
+    (tmp_path / "dir").mkdir()
+    for name in ("weights", "prior", "one.png", "two.png"):
+        (tmp_path / name).write_bytes(name.encode())
+    heat, noise = ModelCard.from_toml(CARD), ModelCard.from_toml(DDPM)
+    large = ModelCard.from_toml(DDPM.replace("16", "32"))
+    shows = ModelCard.from_toml(CARD + '[example]\nfile = "one.png"\n')
+    weights, prior, example = (tmp_path / name for name in ("weights", "prior", "one.png"))
+    return {
+        "heat": ModelSource("heat", heat, weights, prior),
+        "noise": ModelSource("noise", noise, weights, None),
+        "large": ModelSource("large", large, weights, None),
+        "shows": ModelSource("shows", shows, weights, prior, None, example),
+    }
+
+
+def planned(
+    sources: Mapping[str, ModelSource], root: Path, kind: str, *args: str, **kwargs: Any
+) -> PlannedFigure:
+    """A call in line 3 of the site in `root`, planned."""
+    figure = make_figure(kind, args, kwargs, SourceLocation("index.md", 3), sources, root)
+    return plan_figure(figure, "index.html", sources)
+
+
+@pytest.mark.parametrize("kind", ["spectra", "smoothness"])
+def test_with_and_without_baseline(
+    sources: Mapping[str, ModelSource], tmp_path: Path, kind: str
+) -> None:
+    """The DDPM counts as one of the figure's models, and in its words, if there is one."""
+    few: dict[str, Any] = {"ddim_steps": 5} if kind == "smoothness" else {}
+    alone = planned(sources, tmp_path, kind, "heat", **few)
+    both = planned(sources, tmp_path, kind, "heat", ddpm="noise", **few)
+    assert [each.name for each in alone.models] == ["heat"]
+    assert [each.name for each in both.models] == ["heat", "noise"]
+    assert alone.request_digest != both.request_digest
+    assert ("DDPM" in both.description, "DDPM" in alone.description) == (True, False)
+
+
+_KINDS = 'is of kind "{}", and this needs "{}": {}'
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "kwargs", "told"),
+    [
+        ("spectra", "noise", {}, _KINDS.format("ddpm", "ihdm", "heat, shows")),
+        ("smoothness", "heat", {"ddpm": "shows"}, _KINDS.format("ihdm", "ddpm", "large, noise")),
+        ("process", "noise", {}, 'of kind "ddpm", and this needs "ihdm"'),
+        ("spectra", "heat", {"ddpm": "large"}, "heat 1 × 16 × 16 and large 1 × 32 × 32"),
+        (
+            "smoothness",
+            "heat",
+            {"ddpm": "noise", "ddim_steps": 11},
+            "ddim_steps = 11: the model noise has 10 levels",
+        ),
+        ("process", "shows", {"columns": 6}, "columns = 6: the model shows has 5 levels"),
+        ("process", "heat", {"columns": 2}, "image is missing: the card of heat names no example"),
+        ("shared_noise", "heat", {"vary": "colour"}, "the model heat makes grey images"),
+        ("hierarchy", "heat", {"splits": [9, 4]}, "the model heat has 4 levels, and none is 9"),
+        ("hierarchy", "heat", {"leaves": 16, "splits": [5, 4, 3, 2]}, "and none is 5"),
+        ("spectra", "heat", {"ddpm": "nois"}, "no such model"),
+        ("smoothness", "heat", {"point": 5}, 'point: unknown key, did you mean "points"'),
+        ("process", "heat", {"image": "onee.png"}, 'there is no such file, did you mean "one.png"'),
+        ("process", "heat", {"image": "/etc/passwd"}, "should be a path from the folder of site"),
+        ("process", "heat", {"image": "../one.png"}, "should be a path from the folder of site"),
+        ("process", "heat", {"image": "dir"}, "is a folder; name the file inside it"),
+    ],
+)
+def test_what_does_not_fit_the_site(
+    sources: Mapping[str, ModelSource],
+    tmp_path: Path,
+    kind: str,
+    model: str,
+    kwargs: Any,
+    told: str,
+) -> None:
+    """A wrong kind of model, with those that would do; other sizes; fewer levels than asked for;
+    a model or a picture that is not there.
+    """
+    with pytest.raises(ConfigError) as caught:
+        planned(sources, tmp_path, kind, model, **kwargs)
+    assert f"{kind}(…): " in str(caught.value)
+    assert told in str(caught.value)
+
+
+def test_too_few_levels_for_the_leaves(sources: Mapping[str, ModelSource], tmp_path: Path) -> None:
+    """A tree of 16 leaves splits four times."""
+    few = {"heat": replace(sources["heat"], card=replace(sources["heat"].card, levels=3))}
+    with pytest.raises(ConfigError, match="leaves: the model heat has only 3 levels to split at"):
+        planned(few, tmp_path, "hierarchy", "heat", leaves=16)
+
+
+def test_link_out_of_the_site(sources: Mapping[str, ModelSource], tmp_path: Path) -> None:
+    """A site shows nothing that a link brings in from elsewhere; without one any name will do."""
+    assert Process("heat", image="one.png").files == ("image",)
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "one.png").symlink_to(tmp_path / "one.png")
+    with pytest.raises(ConfigError, match="is a link out of the site's folder"):
+        planned(sources, tmp_path / "site", "process", "heat", image="one.png")
+
+
+def test_the_picture_decides_pixels(sources: Mapping[str, ModelSource], tmp_path: Path) -> None:
+    """Its content, whatever its name: the author's, or else the example's, and no other figure."""
+
+    def request_digest(kind: str = "process", **kwargs: Any) -> str:
+        fresh = {
+            name: ModelSource(**{part: getattr(source, part) for part in _PARTS})
+            for name, source in sources.items()
+        }
+        more = {"columns": 5} if kind == "process" else {}
+        return planned(fresh, tmp_path, kind, "shows", **more, **kwargs).request_digest
+
+    first, own, grid = request_digest(), request_digest(image="two.png"), request_digest("spectra")
+    assert first != own
+    (tmp_path / "three.png").write_bytes(b"two.png")
+    assert request_digest(image="three.png") == own
+    (tmp_path / "two.png").write_bytes(b"another")
+    assert request_digest(image="two.png") != own
+    (tmp_path / "one.png").write_bytes(b"another")
+    assert request_digest() != first
+    assert request_digest("spectra") == grid
+
+
+_PARTS = ("name", "card", "weights", "prior", "card_path", "example")
+
+
+def test_pinned_example(sources: Mapping[str, ModelSource], tmp_path: Path) -> None:
+    """A pinned picture that is not there is known by its digest, so a render needs no file."""
+    (tmp_path / "one.png").unlink()
+    card = replace(ModelCard.from_toml(CARD), example=FileRef("one.png", "a" * 64))
+    source = replace(sources["shows"], card=card)
+    assert planned({"shows": source}, tmp_path, "process", "shows", columns=5).request_digest
