@@ -1,7 +1,7 @@
 """Frames into a clip: an MP4 to watch, a GIF for slides, and the last frame as a poster.
 
 One pass over the frames, in memory that does not grow with their number: each goes to x264 as it
-comes, and at native size onto a reel on disk, from which the GIF is made. imageio and
+comes, and at native size into a file, from which the GIF is made. imageio and
 imageio-ffmpeg write and read; every file is read again before it counts, and nothing is left
 behind when something fails.
 
@@ -45,7 +45,7 @@ from sitegen.media.mp4 import clip_faults
 
 GIF_BYTES = 2_000_000
 """What a GIF may weigh; frames are dropped until it does, or until one is left."""
-REEL_BYTES = 256_000_000
+NATIVE_BYTES = 256_000_000
 """What the native frames may take on disk; half of them are dropped whenever they take more."""
 STALL_SECONDS = 120.0
 """How long ffmpeg may take without progress, for each million pixels of a frame."""
@@ -101,12 +101,12 @@ def encode_clip(frames: Iterable[Frame], spec: ClipSpec, folder: Path) -> dict[s
     if first is None:
         raise TargetError("a clip needs at least one frame, and there was none")
     with temporary_folder(folder.absolute()) as work:
-        reel = _Reel(work, first, math.ceil(spec.fps / _GIF_FPS))
-        stream = reel.keeping(itertools.chain([first], stream))
+        native = _NativeFrames(work, first, math.ceil(spec.fps / _GIF_FPS))
+        stream = native.keeping(itertools.chain([first], stream))
         files = {
-            "mp4": _mp4(stream, reel, spec, work / "clip.mp4"),
-            "gif": _gif(reel, reel.seen / spec.fps, work / "clip.gif"),
-            "poster": write_still(_shown(reel.last, spec), work / "clip.webp"),
+            "mp4": _mp4(stream, native, spec, work / "clip.mp4"),
+            "gif": _gif(native, native.seen / spec.fps, work / "clip.gif"),
+            "poster": write_still(_shown(native.last, spec), work / "clip.webp"),
         }
         with platform_errors(folder):
             for file in files.values():
@@ -153,8 +153,8 @@ def preflight() -> None:
         raise PlatformError(f"the encoder does not work: {error}; {_GET_ENCODER}") from error
 
 
-class _Reel:
-    """Native frames, a file each: every `stride`-th one and the last, at most REEL_BYTES."""
+class _NativeFrames:
+    """Native frames, a file each: every `stride`-th one and the last, at most NATIVE_BYTES."""
 
     def __init__(self, folder: Path, first: Frame, stride: int) -> None:
         self._folder, self._stride = folder, stride
@@ -168,7 +168,7 @@ class _Reel:
             if self.seen % self._stride == 0:
                 self._keep()
             self.seen += 1
-            while len(self.kept) * self.last.nbytes > REEL_BYTES and len(self.kept) > 2:
+            while len(self.kept) * self.last.nbytes > NATIVE_BYTES and len(self.kept) > 2:
                 for number in self.kept[1::2]:
                     self._path(number).unlink()
                 self.kept, self._stride = self.kept[::2], self._stride * 2
@@ -212,9 +212,9 @@ def _shown(frame: Frame, spec: ClipSpec) -> Frame:
     return pad_to_even(upscale(frame, spec.factor), spec.background)
 
 
-def _mp4(frames: Iterator[Frame], reel: _Reel, spec: ClipSpec, path: Path) -> MediaFile:
+def _mp4(frames: Iterator[Frame], native: _NativeFrames, spec: ClipSpec, path: Path) -> MediaFile:
     """The one pass: one thread and bit-exact, so that the same frames are the same bytes."""
-    height, width, _ = _shown(reel.first, spec).shape
+    height, width, _ = _shown(native.first, spec).shape
     if max(height, width) > _LARGEST:
         raise TargetError(
             f"the clip would be {width} × {height} pixels, above {_LARGEST} a side; "
@@ -231,16 +231,16 @@ def _mp4(frames: Iterator[Frame], reel: _Reel, spec: ClipSpec, path: Path) -> Me
     rate = Fraction(spec.fps).limit_denominator(1001)
     options = {"codec": "libx264", "pix_fmt_out": "yuv420p", "output_params": arguments}
     _write(path, shown, (width, height), fps=rate, **options)
-    ends = _shown(reel.first, spec), _shown(reel.last, spec)
-    return verified_mp4(path, ends, reel.seen, spec.fps, spec.crf)
+    ends = _shown(native.first, spec), _shown(native.last, spec)
+    return verified_mp4(path, ends, native.seen, spec.fps, spec.crf)
 
 
-def _gif(reel: _Reel, seconds: float, path: Path) -> MediaFile:
+def _gif(native: _NativeFrames, seconds: float, path: Path) -> MediaFile:
     """Make the GIF, of fewer frames until it is light enough; it lasts as long as the MP4.
 
     ffmpeg gets the frames twice: once for the palette, and once to be shown with it.
     """
-    kept, (height, width, _) = len(reel.kept), reel.last.shape
+    kept, (height, width, _) = len(native.kept), native.last.shape
     while True:
         filters = (
             f"split[a][b];[a]trim=end_frame={kept},palettegen[palette];"
@@ -250,7 +250,7 @@ def _gif(reel: _Reel, seconds: float, path: Path) -> MediaFile:
         # at most 15 a second, each for whole hundredths of a second
         pause = max(round(100 * seconds / kept), math.ceil(100 / _GIF_FPS))
         rate = Fraction(100, min(pause, 65535))
-        twice = itertools.chain(reel.evenly(kept), reel.evenly(kept))
+        twice = itertools.chain(native.evenly(kept), native.evenly(kept))
         options = {"codec": "gif", "pix_fmt_out": "pal8", "fps": rate}
         arguments = ["-filter_complex", filters, "-f", "gif"]
         _write(path, twice, (width, height), output_params=arguments, **options)

@@ -51,7 +51,7 @@ def picture(step: int, height: int = 57, width: int = 83) -> Frame:
     return frame.astype(np.uint8)
 
 
-def film(count: int = COUNT, height: int = 57, width: int = 83) -> Iterator[Frame]:
+def moving_frames(count: int = COUNT, height: int = 57, width: int = 83) -> Iterator[Frame]:
     """Frames that can be had once, in one array that is overwritten, as a sampler may do."""
     shared = np.empty((height, width, 3), np.uint8)
     for step in range(count):
@@ -112,7 +112,7 @@ class Clip:
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
     """25 frames of 83 × 57 pixels, enlarged four times."""
     folder = tmp_path_factory.mktemp("clip")
-    return Clip(folder, encode_clip(film(), SPEC, folder))
+    return Clip(folder, encode_clip(moving_frames(), SPEC, folder))
 
 
 def test_files_are_described(clip: Clip) -> None:
@@ -192,7 +192,7 @@ def test_pictures_stay_crisp_and_colours_exact(tmp_path: Path) -> None:
 def test_odd_size_is_padded(tmp_path: Path) -> None:
     """An odd clip gets a row and a column of background and keeps all its own pixels."""
     spec = ClipSpec(10, 12, 1, BACKGROUND)
-    files = encode_clip(film(2), spec, tmp_path)
+    files = encode_clip(moving_frames(2), spec, tmp_path)
     assert (files["mp4"].width, files["mp4"].height) == (84, 58)
     poster = np.asarray(Image.open(tmp_path / "clip.webp").convert("RGB"))
     assert (poster == shown(picture(1), 1)).all()
@@ -221,15 +221,15 @@ def test_gif_is_native_and_slow_enough(clip: Clip) -> None:
 def test_gif_drops_frames_to_be_light(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Above its weight it loses frames, no more than it must; it keeps its length and its end."""
     spec = ClipSpec(10, 30, 1, BACKGROUND)
-    whole = encode_clip(film(), spec, tmp_path)["gif"]
+    whole = encode_clip(moving_frames(), spec, tmp_path)["gif"]
     limit = int(0.6 * whole.bytes)
     monkeypatch.setattr(encode, "GIF_BYTES", limit)
-    file = encode_clip(film(), spec, tmp_path)["gif"]
+    file = encode_clip(moving_frames(), spec, tmp_path)["gif"]
     assert 0.75 * limit < file.bytes <= limit
     assert (file.frames or 0) / (file.fps or 1) == pytest.approx(2.5, rel=0.05)
     assert likeness(decode(tmp_path / "clip.gif", file)[-1], picture(COUNT - 1)) > 28
     monkeypatch.setattr(encode, "GIF_BYTES", 10)
-    assert encode_clip(film(), spec, tmp_path)["gif"].frames == 1
+    assert encode_clip(moving_frames(), spec, tmp_path)["gif"].frames == 1
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 import test_encoder as t
-files = t.encode_clip(t.film(), t.SPEC, Path(sys.argv[2]))
+files = t.encode_clip(t.moving_frames(), t.SPEC, Path(sys.argv[2]))
 print(*(file.sha256 for file in files.values()))
 """
 
@@ -268,15 +268,15 @@ sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 import numpy as np, test_encoder as t
 spec = t.ClipSpec(60, 40, 1, t.BACKGROUND)
-def film(count):
+def moving_frames(count):
     for step in range(count):
         yield np.full((160, 160, 3), step * 200 // count, np.uint8)
 def peak():
     whom = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     return [resource.getrusage(each).ru_maxrss for each in whom]
-t.encode_clip(film(60), spec, Path(sys.argv[2]))
+t.encode_clip(moving_frames(60), spec, Path(sys.argv[2]))
 short = peak()
-t.encode_clip(film(600), spec, Path(sys.argv[2]))
+t.encode_clip(moving_frames(600), spec, Path(sys.argv[2]))
 print(*(long - each for long, each in zip(peak(), short)))
 """
 
@@ -292,7 +292,7 @@ def test_memory_does_not_grow(tmp_path: Path) -> None:
 
 def broken(error: BaseException) -> Iterator[Frame]:
     """A sampler that fails half way."""
-    yield from film(10)
+    yield from moving_frames(10)
     raise error
 
 
@@ -377,7 +377,7 @@ def test_failing_ffmpeg_leaves_nothing(
     """What ffmpeg does wrong, or the machine lacks (exit code 4), is told in its own words."""
     folder, before = stand_in(script), children()
     with pytest.raises(error, match=words):
-        encode_clip(film(), ClipSpec(10, 18, 1, BACKGROUND), folder)
+        encode_clip(moving_frames(), ClipSpec(10, 18, 1, BACKGROUND), folder)
     assert list(folder.iterdir()) == []
     assert children() == before
 
@@ -394,7 +394,7 @@ def test_hang_is_ended(stand_in: Stand, monkeypatch: pytest.MonkeyPatch, script:
     monkeypatch.setattr(encode, "STALL_SECONDS", 0.4)
     folder, started, before = stand_in(f"say thinking; {script}"), time.monotonic(), children()
     with pytest.raises(PlatformError, match=r"no progress[^$]*thinking"):
-        encode_clip(film(200), ClipSpec(10, 18, 1, BACKGROUND), folder)
+        encode_clip(moving_frames(200), ClipSpec(10, 18, 1, BACKGROUND), folder)
     assert time.monotonic() - started < 5
     assert children() == before
     assert list(folder.iterdir()) == []
@@ -406,14 +406,14 @@ def test_hang_while_reading_is_ended(stand_in: Stand, monkeypatch: pytest.Monkey
     folder = stand_in(f'case "$*" in *xerror*) {reading};; *) exec "$real" "$@";; esac')
     monkeypatch.setattr(encode, "STALL_SECONDS", 2.0)
     with pytest.raises(PlatformError, match="no progress"):
-        encode_clip(film(3), ClipSpec(10, 18, 1, BACKGROUND), folder)
+        encode_clip(moving_frames(3), ClipSpec(10, 18, 1, BACKGROUND), folder)
 
 
 def test_slow_frames_are_no_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only ffmpeg's own time counts: a sampler may take as long as it likes for a frame."""
 
     def slow() -> Iterator[Frame]:
-        for frame in film(3):
+        for frame in moving_frames(3):
             time.sleep(1.1)
             yield frame
 
@@ -427,7 +427,7 @@ def test_odd_folder_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     odd.mkdir()
     monkeypatch.setenv("FFREPORT", "file=report.txt")
     monkeypatch.chdir(odd)
-    encode_clip(film(2), ClipSpec(10, 18, 1, BACKGROUND), Path("."))
+    encode_clip(moving_frames(2), ClipSpec(10, 18, 1, BACKGROUND), Path("."))
     assert sorted(os.listdir(odd)) == ["clip.gif", "clip.mp4", "clip.webp"]
     assert os.listdir(tmp_path) == [odd.name]
 
@@ -517,13 +517,13 @@ def test_no_room_leaves_nothing(tmp_path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
     try:
         with pytest.raises(PlatformError, match=r"too large|too low|disk enough"):
-            encode_clip(film(), ClipSpec(10, 18, 2, BACKGROUND), tmp_path)
+            encode_clip(moving_frames(), ClipSpec(10, 18, 2, BACKGROUND), tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").touch()
     with pytest.raises(PlatformError, match="file"):
-        encode_clip(film(2), SPEC, tmp_path / "file")
+        encode_clip(moving_frames(2), SPEC, tmp_path / "file")
 
 
 def test_preflight(stand_in: Stand, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,19 +42,19 @@ def test_quality() -> None:
 
 
 @given(st.integers(1, 60), st.integers(1, 9), st.integers(1, 12), st.data())
-def test_reel_keeps_its_share(
+def test_native_frames_keep_their_share(
     tmp_path_factory: pytest.TempPathFactory, count: int, stride: int, room: int, data: Any
 ) -> None:
     """Evenly spaced frames and the last, in bounded room, however many there are."""
-    folder = tmp_path_factory.mktemp("reel")
+    folder = tmp_path_factory.mktemp("frames")
     frames = [np.full((1, 1, 3), step, np.uint8) for step in range(count)]
-    reel = encoder._Reel(folder, frames[0], stride)
+    native = encoder._NativeFrames(folder, frames[0], stride)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encoder, "REEL_BYTES", 3 * room)
-        assert [frame[0, 0, 0] for frame in reel.keeping(frames)] == list(range(count))
-    steps = [frame[0] for frame in reel.evenly(len(reel.kept))]
+        patch.setattr(encoder, "NATIVE_BYTES", 3 * room)
+        assert [frame[0, 0, 0] for frame in native.keeping(frames)] == list(range(count))
+    steps = [frame[0] for frame in native.evenly(len(native.kept))]
     assert len(list(folder.iterdir())) == len(steps) <= max(room, 2) + 1
-    assert (steps[0], steps[-1], reel.seen) == (0, count - 1, count)
+    assert (steps[0], steps[-1], native.seen) == (0, count - 1, count)
     gaps = np.diff(steps)
     assert (gaps > 0).all()
     if len(steps) > 2:
@@ -62,7 +62,7 @@ def test_reel_keeps_its_share(
         assert gaps[-1] <= gaps[0]
         assert gaps[0] % stride == 0
     fewer = data.draw(st.integers(1, len(steps)))
-    chosen = [steps.index(frame[0]) for frame in reel.evenly(fewer)]
+    chosen = [steps.index(frame[0]) for frame in native.evenly(fewer)]
     assert (len(chosen), chosen[-1]) == (fewer, len(steps) - 1)
     if fewer > 1:
         assert chosen[0] == 0
