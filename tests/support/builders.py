@@ -103,6 +103,8 @@ class FakeRenderer:
         """Make frames as the real one does."""
         self.jobs.append(figure.id)
         spec = spec_json(figure)
+        if figure.kind in ("process", "spectra", "smoothness"):
+            return RenderJob((), spec, stills={"image": fake_still})
         levels = tuple(range(self.sources[spec["model"]].card.levels, -1, -1))
         clip = ClipSource(ClipSpec(24.0, 18, 2, (32, 36, 48)), self._frames(figure, levels))
         return RenderJob(levels, spec, {"": clip})
@@ -161,6 +163,13 @@ def fake_encode(frames: Iterable[Frame], spec: ClipSpec, folder: Path) -> dict[s
         "gif": made("clip.gif", width, height, count, 15.0),
         "poster": made("clip.webp", wide, high),
     }
+
+
+def fake_still(folder: Path) -> MediaFile:
+    """A drawing of nothing."""
+    data = b'<svg xmlns="http://www.w3.org/2000/svg" width="64" height="48"/>'
+    (folder / "image.svg").write_bytes(data)
+    return MediaFile("image.svg", len(data), hashlib.sha256(data).hexdigest(), 64, 48)
 
 
 FAKE_ENCODER = Encoder(fake_encode, lambda: None)
