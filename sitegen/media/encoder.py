@@ -484,13 +484,11 @@ def _executable() -> str:
 
 @functools.cache
 def _version(override: str) -> str:
-    """The wheel's executable and its digest, or what another ffmpeg says of itself; and Pillow."""
+    """What the wheel's executable is called, or another says of itself; and Pillow."""
     try:
         files = [] if override else metadata.files("imageio-ffmpeg") or []
-        wheel = [file for file in files if file.name.startswith("ffmpeg-")]
-        if wheel and wheel[0].hash:
-            own = f"{wheel[0].name} {wheel[0].hash.mode}={wheel[0].hash.value}"
-        else:
+        own = next((file.name for file in files if file.name.startswith("ffmpeg-")), "")
+        if not own:
             _executable()
             import imageio_ffmpeg
 

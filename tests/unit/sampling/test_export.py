@@ -19,7 +19,7 @@ from PIL import Image
 
 from sitegen.cli.main import cli
 from sitegen.core.errors import ConfigError, PlatformError, TargetError
-from sitegen.core.files import temporary_path
+from sitegen.core.files import host_mark, temporary_path
 from sitegen.core.progress import Advance, Silent
 from sitegen.ihdm.process.ddpm import initial_noise, to_pixels
 from sitegen.ihdm.process.noise import independent
@@ -295,7 +295,7 @@ def test_npz_leaves_nothing_of_a_failure(tmp_path: Path) -> None:
     """The old file stays when the block fails; temporaries, of a killed run too, do not."""
     path = tmp_path / "x.npz"
     path.write_bytes(b"old")
-    (tmp_path / ".sitegen-tmp-999999999-1-abc").mkdir()
+    (tmp_path / f".sitegen-tmp-{host_mark()}-999999999-1-abc").mkdir()
 
     def interrupted() -> None:
         with writing_npz(path, {"a": (2,)}, {}):
