@@ -13,10 +13,10 @@ from bench.samples import grey
 from bench.spectra import Floats, Images, power, watched_levels
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.data.prior import Prior, read_prior
-from sitegen.ihdm.process.diffusion import NoisePredictor, ddpm_process, initial_noise, to_pixels
+from sitegen.ihdm.process.ddpm import initial_noise, to_pixels
 from sitegen.ihdm.process.model import Precision
 from sitegen.ihdm.process.noise import independent
-from sitegen.ihdm.process.reverse import Denoiser, reverse_process
+from sitegen.ihdm.process.reverse import Denoiser, ddpm_process, reverse_process
 from sitegen.models.registry import ModelSource
 
 BATCH = 250
@@ -70,7 +70,7 @@ def draw_samples(
 
 
 @torch.inference_mode()
-def _draw_diffusion(model: NoisePredictor, count: int, seed: int) -> Samples:
+def _draw_diffusion(model: Denoiser, count: int, seed: int) -> Samples:
     """Samples of a DDPM in [0, 1]; what noise hides is not measured level by level."""
     shape = model.card.shape
     parts = []

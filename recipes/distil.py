@@ -95,7 +95,7 @@ def write_model(
     weights = {name: value for name, value in own.items() if not name.startswith(COARSE)}
     coarse = {COARSE + name: value for name, value in net.state_dict().items()}
     folder.mkdir(parents=True, exist_ok=True)
-    digest = save_weights(folder / WEIGHTS_NAME, {**weights, **coarse}, torch.float16)
+    digest = save_weights(folder / WEIGHTS_NAME, {**weights, **coarse}, torch.float16, net.config)
     card = replace(
         source.card,
         weights=FileRef(WEIGHTS_NAME, digest),

@@ -1,4 +1,4 @@
-"""The tables of `site.toml` beside the first one, and the kinds of values that they hold.
+"""The tables of `site.toml`, and the kinds of values that they hold.
 
 A key is one field of a table, with one sentence that says what it is for: that sentence is what an
 author is shown. Paths start at the folder of `site.toml`, links at the root of the site.
@@ -25,7 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-from sitegen.core.diagnostics import Diagnostic, close_match, known_words, quoted
+from sitegen.core.diagnostics import Diagnostic, close_match, dotted, known_words, quoted
 from sitegen.core.resources import resource
 from sitegen.core.source import KeyPath, odd_character, page_sources, shown
 from sitegen.core.validation import HostName, SiteUrl, Slug, Text, Url, reject_if, told_as
@@ -224,6 +224,10 @@ def _menu(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
     return names
 
 
+GONE: Mapping[KeyPath, str] = {("theme",): "there is one look; remove this key"}
+"""Keys that a `site.toml` may still have from earlier, and what to do about each."""
+
+
 class Site(TomlTable):
     """The whole of `site.toml`."""
 
@@ -256,7 +260,6 @@ class Site(TomlTable):
         description="The models that pages can call, by name.",
     )
     citation: Citation | None = Field(None, description="How to cite the paper.")
-    theme: Literal["paper"] = Field("paper", description="The look of the pages.")
     output: OwnFolder = Field(
         Path("build"), validate_default=True, description="The folder that the site is built in."
     )
@@ -281,9 +284,3 @@ class Site(TomlTable):
         self._root = Path((context or {}).get("root", Path.cwd()))
         for name, entry in self.models.items():
             entry._name = name
-
-
-def dotted(loc: KeyPath) -> str:
-    """Write a path of keys as TOML has it: `authors[1].url`."""
-    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc]
-    return "".join(parts).removeprefix(".")

@@ -161,7 +161,7 @@ def _sorted(*files: OwnFile) -> tuple[OwnFile, ...]:
 
 def _public(site: Site) -> dict[str, object]:
     """What a page may say of its site: the words, not the paths."""
-    return site.model_dump(exclude={"cache_dir", "models", "output", "theme"})
+    return site.model_dump(exclude={"cache_dir", "models", "output"})
 
 
 def _filled(source: str, calls: Calls, names: Mapping[str, object]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +16,11 @@ DEVICE = re.compile(r"cpu|cuda(:\d{1,3})?")
 Precision = Literal["float32", "bfloat16"]
 CPUINFO = Path("/proc/cpuinfo")
 
+_DRIVERS = (("proc/driver/nvidia/version",), ("dev/dxg", "usr/lib/wsl/lib/libcuda.so.1"))
+"""What lies on a system with a driver for NVIDIA's GPUs: on Linux, and on Linux inside Windows."""
+_WITH_CUDA = re.compile(r"^cuda\b[^=\n]*= *['\"]", re.MULTILINE)
+"""What stands in `torch/version.py` of a torch that was made for such a GPU; in others, None."""
+
 
 @dataclass(frozen=True)
 class ComputeTarget:
@@ -25,35 +30,48 @@ class ComputeTarget:
     precision: Precision
 
 
-def resolve_device(asked: str) -> Device:
+def resolve_device(asked: str, system: Path = Path("/"), torch: Path | None = None) -> Device:
     """Turn "auto" into "cuda" where a GPU and a torch that can use it are there, else "cpu".
 
-    Looks only at what is installed, so that a build that renders nothing does not import torch.
+    Looks only at what lies below `system`, the root of the file system, and in the folder of
+    `torch`, the installed one if none is given; a build that renders nothing imports no torch.
     Raises ConfigError for what is no device.
     """
     if asked != "auto":
         if not DEVICE.fullmatch(asked):
             raise ConfigError(f"--device {asked}: there is auto, cpu, cuda and cuda:N")
         return asked
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1")
-    if hidden or not Path("/proc/driver/nvidia/version").exists():
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1"):
         return "cpu"
-    try:
-        return "cpu" if metadata.version("torch").endswith("+cpu") else "cuda"
-    except metadata.PackageNotFoundError:
-        return "cpu"
+    driver = any(all((system / path).exists() for path in paths) for paths in _DRIVERS)
+    return "cuda" if driver and _has_cuda(torch or _torch_folder()) else "cpu"
 
 
 def resolve_precision(asked: str, device: Device, cpuinfo: Path | None = None) -> Precision:
     """Turn "auto" into "bfloat16" on a processor with matrix units for it, else "float32".
 
     With such units bfloat16 takes about half the time, without them more than float32. Looks only
-    at what the system tells of its processors, and imports nothing.
+    at what the system tells of its processors.
     """
     if asked != "auto":
         return "bfloat16" if asked == "bfloat16" else "float32"
+    units = device == "cpu" and "amx_bf16" in _text(cpuinfo or CPUINFO).split()
+    return "bfloat16" if units else "float32"
+
+
+def _torch_folder() -> Path | None:
+    """Where torch is installed, if it is."""
+    found = find_spec("torch")
+    return Path(found.origin).parent if found and found.origin else None
+
+
+def _has_cuda(torch: Path | None) -> bool:
+    return torch is not None and _WITH_CUDA.search(_text(torch / "version.py")) is not None
+
+
+def _text(path: Path) -> str:
+    """What a file of the system says; nothing where it cannot be read."""
     try:
-        flags = (cpuinfo or CPUINFO).read_text(encoding="ascii", errors="replace").split()
+        return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return "float32"
-    return "bfloat16" if device == "cpu" and "amx_bf16" in flags else "float32"
+        return ""

@@ -8,13 +8,17 @@ import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
+from types import MappingProxyType
 from typing import Any, get_args
 
+from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from sitegen.core.errors import ConfigError
+from sitegen.core.source import KeyPath, toml_lines
 
 _MOST = 50  # problems that one message tells
+_ENOUGH = 1000  # errors of one document; nobody reads more
 _SHOWN = 6  # of a list
 _LONGEST = 60  # characters of a value that a message shows
 _HOLDS = {
@@ -23,8 +27,11 @@ _HOLDS = {
     "dict_type": "a table",
     "mapping_type": "a table",
     "model_type": "a table",
+    "dataclass_type": "a table",
+    "bool_type": "true or false",
 }  # what an author knows by other names than Python
 _OF_NUMBERS = ("int_", "float_", "finite_", "greater_than", "less_than")
+_BOUNDS = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"}
 
 
 @dataclass(frozen=True)
@@ -83,12 +90,74 @@ def quoted(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else reprlib.repr(value)
 
 
+def toml_diagnostics(
+    error: ValidationError,
+    document: Any,
+    text: str,
+    file: str,
+    gone: Mapping[KeyPath, str] = MappingProxyType({}),
+) -> list[Diagnostic]:
+    """Everything that pydantic finds wrong with a TOML document, in the order of its lines.
+
+    document: the model or validated dataclass that the whole document was to become
+    text: the document, valid TOML
+    file: what messages call it
+    gone: keys that there once were, and what to do about each
+    """
+    lines = toml_lines(text)
+    found = []
+    for item in error.errors(include_url=False)[:_ENOUGH]:
+        path, known = _placed(item["loc"], document, lines)
+        heads = (path[:end] for end in range(len(path), 0, -1))
+        at = next((lines[head] for head in heads if head in lines), None)
+        words = f": {gone[path]}" if path in gone else rule(item, known)
+        found.append(Diagnostic(file, at, f"{dotted(path)}{words}".removeprefix(": ")))
+    return sorted(found, key=lambda problem: problem.line or 0)
+
+
+def dotted(path: KeyPath) -> str:
+    """Write a path of keys as TOML has it: `authors[1].url`."""
+    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in path]
+    return "".join(parts).removeprefix(".")
+
+
+def fields_of(document: Any) -> Mapping[str, FieldInfo]:
+    """The fields of a model or a validated dataclass by their names; none for other types."""
+    return getattr(document, "__pydantic_fields__", {})
+
+
+def _placed(
+    loc: KeyPath, document: Any, lines: Mapping[KeyPath, int]
+) -> tuple[KeyPath, Mapping[str, FieldInfo]]:
+    """The path of keys that an error is at, and the fields that are allowed beside the last one.
+
+    Pydantic puts more into it than keys: which member of a union it tried, and `[key]`.
+    """
+    path: KeyPath = ()
+    known = beside = fields_of(document)
+    for part in loc:
+        name = str(part)
+        if name in known or (*path, part) in lines:
+            path, beside = (*path, part), known
+            known = (_inner(known[name].annotation) if name in known else {}) or known
+    return path, beside
+
+
+def _inner(annotation: Any) -> Mapping[str, FieldInfo]:
+    """The fields of the tables that a type holds, however deep inside."""
+    found = dict(fields_of(annotation))
+    for inner in get_args(annotation):
+        found |= _inner(inner)
+    return found
+
+
 def rule(error: Mapping[str, Any], known: Mapping[str, FieldInfo]) -> str:
     """Write in our words what an error of pydantic says about one key, to follow the key.
 
     `known` maps the keys that are allowed beside it to their fields.
     """
-    name, kind, context = str(error["loc"][-1]), error["type"], error.get("ctx", {})
+    name = str(error["loc"][-1]) if error["loc"] else ""
+    kind, context = error["type"], error.get("ctx", {})
     if kind in {"extra_forbidden", "unexpected_keyword_argument"}:
         return f": unknown key{known_words(name, known)}"
     if kind in {"missing", "missing_argument"}:
@@ -111,14 +180,16 @@ def _number(field: FieldInfo) -> str:
     bounds = {
         name: getattr(each, name)
         for each in field.metadata
-        for name in ("ge", "gt", "le", "lt")
+        for name in _BOUNDS
         if hasattr(each, name)
     }
-    low, high = bounds.get("ge"), bounds.get("le", bounds["lt"] - 1 if "lt" in bounds else None)
     kind = "a number" if _holds_float(field.annotation) else "a whole number"
-    if low is None:
-        return kind
-    return f"{kind} of at least {low}" if high is None else f"{kind} from {low} to {high}"
+    if "lt" in bounds and kind == "a whole number":
+        bounds["le"] = bounds.pop("lt") - 1
+    if bounds.keys() == {"ge", "le"}:
+        return f"{kind} from {bounds['ge']} to {bounds['le']}"
+    limits = " and ".join(f"{_BOUNDS[name]} {bound}" for name, bound in bounds.items())
+    return f"{kind} {limits}".rstrip()
 
 
 def _holds_float(annotation: object) -> bool:

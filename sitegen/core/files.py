@@ -2,7 +2,7 @@
 
 Whatever is written goes to a temporary name in the same folder first, is flushed to the disk and
 then renamed, so a reader sees the old content or the new and never a part. Temporaries carry the
-process that made them; `sweep` removes those whose process is gone.
+host and the process that made them; `sweep` removes those of this host whose process is gone.
 """
 
 from __future__ import annotations
@@ -16,13 +16,19 @@ import os
 import re
 import secrets
 import shutil
+import socket
+import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from sitegen.core.errors import LockedError, PlatformError
 
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-_TEMPORARY = re.compile(r"\.sitegen-tmp-(\d+)-(\d+)-[0-9a-f]+")
+_TEMPORARY = re.compile(
+    r"\.sitegen-tmp-((?P<host>[0-9a-f]{8})-)?(?P<pid>\d+)-(?P<start>\d+)-[0-9a-f]+"
+)
+_WEEK = 7 * 24 * 3600.0  # seconds
 _PROBE = bytes(4096)
 _REMEDIES = {
     errno.ENOSPC: "free some disk space and run sitegen again",
@@ -134,10 +140,20 @@ def exchange(new: Path, current: Path) -> None:
     shutil.rmtree(new, ignore_errors=True)
 
 
+@cache
+def host_mark() -> str:
+    """Eight digits for this host, its boot and its space of process numbers."""
+    parts = [socket.gethostname()]
+    with contextlib.suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))
+        parts.append(os.readlink("/proc/self/ns/pid"))
+    return digest_bytes("\n".join(parts).encode())[:8]
+
+
 def temporary_path(folder: Path) -> Path:
     """A free name in `folder` that `sweep` recognises once this process is gone."""
     pid = os.getpid()
-    return folder / f".sitegen-tmp-{pid}-{_started(pid)}-{secrets.token_hex(6)}"
+    return folder / f".sitegen-tmp-{host_mark()}-{pid}-{_started(pid)}-{secrets.token_hex(6)}"
 
 
 @contextlib.contextmanager
@@ -155,16 +171,23 @@ def temporary_folder(folder: Path) -> Iterator[Path]:
 def sweep(folder: Path, *, leaving: bool = False) -> None:
     """Remove the temporaries in `folder` (not deeper) of processes that are no longer alive.
 
+    Whether a process of another host lives cannot be seen from here: what it made, on a disk that
+    hosts share, goes when nothing was put into it for a week. So does what was made before this
+    host was started anew, and what an older sitegen made, whose names tell no host.
+
     leaving: this process is about to end, and its own are removed as well; a thread that is at work
     in one finds nothing under its name, so it cannot put it in place half removed
     """
     with contextlib.suppress(OSError):
         for path in sorted(folder.iterdir()):
-            match = _TEMPORARY.fullmatch(path.name)
-            if match and leaving and int(match[1]) == os.getpid():
+            made = _TEMPORARY.fullmatch(path.name)
+            if made is None:
+                continue
+            ours, pid = made["host"] == host_mark(), int(made["pid"])
+            if leaving and ours and pid == os.getpid():
                 with contextlib.suppress(OSError):  # it was done just now
                     _remove(path.rename(temporary_path(folder)))
-            elif match and not _alive(int(match[1]), match[2]):
+            elif not _alive(pid, made["start"]) if ours else _age(path) > _WEEK:
                 _remove(path)
 
 
@@ -294,6 +317,14 @@ def _alive(pid: int, started: str) -> bool:
     except PermissionError:
         pass
     return started == "0" or _started(pid) in ("0", started)
+
+
+def _age(path: Path) -> float:
+    """Seconds since something was put into a file or folder; 0 where that cannot be known."""
+    try:
+        return time.time() - path.lstat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _remove(path: Path) -> None:

@@ -7,6 +7,7 @@ import re
 import tomllib
 from bisect import bisect_left
 from pathlib import Path
+from typing import Any
 
 from sitegen.core.errors import ConfigError
 
@@ -102,6 +103,27 @@ _STRING = re.compile(
 )
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _PLAIN = re.compile(r"[^,\]}#\n]*")
+
+
+_HINTS = {
+    "cannot overwrite a value": "; the key stands in this table already",
+    "invalid value": "; words stand in quotes, numbers and true or false without",
+}
+
+
+def parse_toml(text: str, file: str) -> dict[str, Any]:
+    """Parse a TOML document that messages call `file`; ConfigError says what is wrong where."""
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise ConfigError(f"{file}: is nested too deeply") from error
+    except ValueError as error:
+        what, _, place = str(error).partition(" (at ")
+        line = re.search(r"line (\d+)", place)
+        last = text.rstrip().count("\n") + 1
+        at = f":{line[1] if line else last}" if place else ""
+        words = f"{what[:1].lower()}{what[1:200]}"
+        raise ConfigError(f"{file}{at}: is not TOML: {words}{_HINTS.get(words, '')}") from error
 
 
 def toml_lines(text: str) -> dict[KeyPath, int]:

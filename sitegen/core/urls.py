@@ -6,6 +6,12 @@ import posixpath
 import re
 from urllib.parse import unquote, urlsplit
 
+INDEX = "index.html"
+"""What a server sends for a folder."""
+
+MANIFEST = "media.json"
+"""What lists the figures of a built site, in its folder."""
+
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _RESERVED = re.compile(r"con|prn|aux|nul|com\d|lpt\d")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
@@ -102,6 +108,9 @@ def relative(target: str, page: str) -> str:
     if is_whole(target) or target.startswith("#"):
         return target
     path, rest = re.fullmatch(r"([^?#]*)(.*)", target, re.DOTALL).groups()  # type: ignore[union-attr]
-    if path == "" or path.endswith("/"):
-        path += "index.html"
-    return posixpath.relpath(path, posixpath.dirname(page) or ".") + rest
+    return posixpath.relpath(file_at(path), posixpath.dirname(page) or ".") + rest
+
+
+def file_at(path: str) -> str:
+    """The file that a path from the site's root means: of a folder, its `index.html`."""
+    return path + INDEX if path == "" or path.endswith("/") else path

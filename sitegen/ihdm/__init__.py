@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from sitegen.ihdm.card.card import ModelCard
     from sitegen.ihdm.card.schedule import BlurSchedule
     from sitegen.ihdm.checkpoints.loading import load_model
-    from sitegen.ihdm.process.diffusion import ddim_process, ddpm_process
+    from sitegen.ihdm.data.prior import read_prior
     from sitegen.ihdm.process.heat import dissipate
-    from sitegen.ihdm.process.noise import interpolate_noise
-    from sitegen.ihdm.process.reverse import reverse_process
+    from sitegen.ihdm.process.noise import independent, interpolate_noise
+    from sitegen.ihdm.process.reverse import ddim_process, ddpm_process, reverse_process
 
 __all__ = [
     "BlurSchedule",
@@ -26,19 +26,23 @@ __all__ = [
     "ddim_process",
     "ddpm_process",
     "dissipate",
+    "independent",
     "interpolate_noise",
     "load_model",
+    "read_prior",
     "reverse_process",
 ]
 
 _HOMES = {
     "BlurSchedule": "card.schedule",
     "ModelCard": "card.card",
-    "ddim_process": "process.diffusion",
-    "ddpm_process": "process.diffusion",
+    "ddim_process": "process.reverse",
+    "ddpm_process": "process.reverse",
     "dissipate": "process.heat",
+    "independent": "process.noise",
     "interpolate_noise": "process.noise",
     "load_model": "checkpoints.loading",
+    "read_prior": "data.prior",
     "reverse_process": "process.reverse",
 }
 

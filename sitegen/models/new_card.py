@@ -14,15 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from sitegen.core.errors import ConfigError, RefusedError
-from sitegen.ihdm.card.card import BlurRange, DiffusionConfig, ModelCard, preset
+from sitegen.ihdm.card.card import (
+    NOISE_RATIO,
+    BlurRange,
+    DiffusionConfig,
+    ModelCard,
+    preset,
+    sampling_noise,
+)
 from sitegen.ihdm.checkpoints.inspection import CheckpointInfo
 from sitegen.ihdm.data.images import image_side
 from sitegen.models.registry import is_approximate, measured
 
 HEADS = 1
-NOISE_RATIO = 1.25
-"""Sampling noise over training noise, where the author does not say: the published advice."""
-
 KNOWN_STEPS = 1000
 """The timesteps that a network knows where they are rescaled, whatever their number."""
 
@@ -208,7 +212,7 @@ def _noise(options: AddOptions) -> float:
     if options.sampling_noise_std is not None:
         return options.sampling_noise_std
     assert options.training_noise_std is not None
-    return float(round(NOISE_RATIO * options.training_noise_std, 9))
+    return sampling_noise(options.training_noise_std)
 
 
 def _prior_serves(options: AddOptions) -> bool:
@@ -235,7 +239,8 @@ def _notes(options: AddOptions, card: ModelCard, side: int | None) -> list[str]:
     if (options.heads or 1) > 1:
         lines.append("the heads are split as published: use_new_attention_order in the card")
     if options.preset is None and options.sampling_noise_std is None:
-        lines.append(f"sampling noise: {card.sampling_noise_std:g}, 1.25 times the training noise")
+        times = f"{NOISE_RATIO} times the training noise"
+        lines.append(f"sampling noise: {card.sampling_noise_std:g}, {times}")
     return lines
 
 

@@ -23,8 +23,9 @@ from sitegen.ihdm.training.options import TrainingOptions
 if TYPE_CHECKING:
     from sitegen.ihdm.card.card import ModelCard
     from sitegen.ihdm.process.model import Precision
+    from sitegen.ihdm.training.log import Progress
     from sitegen.ihdm.training.recipe import Training
-    from sitegen.ihdm.training.train import InitialWeights, Progress, Run
+    from sitegen.ihdm.training.train import InitialWeights, Run
 
 FEW_IMAGES = 1000
 """With fewer than that, a warning: a model knows them by heart."""

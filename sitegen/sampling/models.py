@@ -21,17 +21,11 @@ from sitegen.core.inputs import sha256
 from sitegen.ihdm.checkpoints.contents import checkpoint_digest
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.data.prior import Prior, read_prior
+from sitegen.ihdm.process.ddpm import DiffusionModel, initial_noise, to_pixels
 from sitegen.ihdm.process.device import memory_errors, require_device
-from sitegen.ihdm.process.diffusion import (
-    DiffusionModel,
-    ddim_process,
-    ddpm_process,
-    initial_noise,
-    to_pixels,
-)
 from sitegen.ihdm.process.model import Model
 from sitegen.ihdm.process.noise import NoiseSource, independent
-from sitegen.ihdm.process.reverse import Step, reverse_process
+from sitegen.ihdm.process.reverse import Step, ddim_process, ddpm_process, reverse_process
 from sitegen.models.registry import ModelSource
 
 PIXELS_AT_ONCE = 40 * 28 * 28

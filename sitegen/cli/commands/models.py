@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -24,6 +24,8 @@ from sitegen.cli.options import (
     sample_compute_options,
     talk_options,
 )
+from sitegen.core.diagnostics import fields_of
+from sitegen.ihdm.training.options import TrainingOptions
 from sitegen.models.training import TrainOptions
 
 if TYPE_CHECKING:
@@ -207,34 +209,54 @@ _TRAIN: tuple[Row, ...] = (
         "What the network answers.  [default: preconditioned; a preset's own]",
     ),
     ("init", str, "A model of the same network whose weights to start from."),
-    ("images", _COUNT, "How many images to see, each again and again."),
-    ("batch-size", _COUNT, "Images a step."),
-    ("learning-rate", _POSITIVE, "The highest learning rate."),
-    (
-        "optimizer",
-        click.Choice(["adam", "muon"]),
-        "Adam, or Muon for most matrices and Adam for the rest.",
-    ),
-    ("muon-learning-rate", _POSITIVE, "The highest learning rate of what Muon trains."),
-    ("warmup-steps", click.IntRange(0), "Steps that the learning rate takes to rise."),
-    ("decay-share", _SHARE, "Share of the steps, the last, in which it falls to 0."),
-    ("ema-decay", Number(0, 1, max_open=True), "Of the averaged weights, a step."),
-    ("gradient-clip", _POSITIVE, "The largest norm of a gradient."),
+    ("images", None, "How many images to see, each again and again."),
+    ("batch-size", None, "Images a step."),
+    ("learning-rate", None, "The highest learning rate."),
+    ("optimizer", None, "Adam, or Muon for most matrices and Adam for the rest."),
+    ("muon-learning-rate", None, "The highest learning rate of what Muon trains."),
+    ("warmup-steps", None, "Steps that the learning rate takes to rise."),
+    ("decay-share", None, "Share of the steps, the last, in which it falls to 0."),
+    ("ema-decay", None, "Of the averaged weights, a step."),
+    ("gradient-clip", None, "The largest norm of a gradient."),
     (
         "level-focus",
-        Number(0),
+        None,
         "How much more often some levels are drawn.  [default: 1.5; as published, 0]",
     ),
-    ("focus-centre", _SHARE, "Where those levels lie, as a share of K."),
-    ("seed", SEED, "Decides the first weights, and what is drawn in each step."),
+    ("focus-centre", None, "Where those levels lie, as a share of K."),
+    ("seed", None, "Decides the first weights, and what is drawn in each step."),
     ("device", str, "Where to train: auto, cpu, cuda or cuda:N."),
     ("precision", PRECISION, "What the network computes in; auto is bfloat16 where that is fast."),
 )
 
 
+def _training_type(name: str) -> click.ParamType[Any]:
+    """What the training option of that name takes."""
+    field = fields_of(TrainingOptions)[name.replace("-", "_")]
+    if choices := get_args(field.annotation):
+        return click.Choice(choices)
+    bounds = {
+        key: getattr(each, key)
+        for each in field.metadata
+        for key in ("ge", "gt", "le", "lt")
+        if hasattr(each, key)
+    }
+    kind = click.IntRange if field.annotation is int else Number
+    return kind(
+        bounds.get("ge", bounds.get("gt")),
+        bounds.get("le", bounds.get("lt")),
+        min_open="gt" in bounds,
+        max_open="lt" in bounds,
+    )
+
+
 @click.command()
 @click.argument("name")
-@row_options(_TRAIN, vars(TrainOptions), "data")
+@row_options(
+    [(name, kind or _training_type(name), words) for name, kind, words in _TRAIN],
+    vars(TrainOptions),
+    "data",
+)
 @talk_options
 def train(name: str, **options: Any) -> None:
     """Train a model on images, and write its weights, prior and card into a folder of that NAME.

@@ -17,7 +17,7 @@ from sitegen.figures.base import Figure, spec_json
 from sitegen.figures.clips import even_levels
 from sitegen.figures.spectra.drawing import Curves, Spectrum, spectra_drawing, spectra_table
 from sitegen.figures.spectra.spec import Spectra
-from sitegen.ihdm.process.diffusion import DiffusionSchedule
+from sitegen.ihdm.process.ddpm import DiffusionSchedule
 from sitegen.ihdm.process.spectrum import frequencies, spectrum, spectrum_of
 from sitegen.media.jobs import RenderJob
 from sitegen.media.manifest import MediaFile

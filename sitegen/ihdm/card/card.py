@@ -7,53 +7,99 @@ need torch.
 from __future__ import annotations
 
 import hashlib
-import json
-import re
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from importlib import resources
+from dataclasses import dataclass as plain_dataclass
+from dataclasses import field, fields, is_dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
-import sitegen.ihdm.card.cardrules_ as cardrules
-import sitegen.ihdm.card.rules as rules
+from pydantic import BeforeValidator, Discriminator, Field, Strict, Tag
+from pydantic.dataclasses import dataclass
+
+from sitegen.core.diagnostics import known_words
 from sitegen.core.errors import ConfigError
+from sitegen.core.files import canonical_json
 from sitegen.core.inputs import is_folder, read_text
-from sitegen.ihdm.card.networks import CoarseConfig, DiffusersUNet, UNetConfig, network
+from sitegen.core.resources import resource
+from sitegen.core.source import KeyPath, parse_toml, toml_lines
+from sitegen.ihdm.card.checked import (
+    PART,
+    Count,
+    Flag,
+    Misfits,
+    Number,
+    Word,
+    checked,
+    must,
+    one_of,
+    placed,
+    read_tables,
+)
+from sitegen.ihdm.card.networks import CoarseConfig, DiffusersUNet, UNetConfig
 from sitegen.ihdm.card.schedule import BlurSchedule
 
 CARD_NAME = "model.toml"
+NOISE_RATIO = 1.25
+"""Sampling noise over training noise, δ over σ, where nothing is said: as published."""
+
 _NOTES = ("training", "quality", "known_faults", "example", "subject")
+_HEAT = ("blur", "prior", "training_noise_std", "sampling_noise_std", "parameterization", "coarse")
+"""What only a model that blurs has."""
+
+_Pixels = Annotated[Number, Field(gt=0, le=1e6)]
+_Noise = Annotated[Number, Field(gt=0)]
+_Beta = Annotated[Number | None, Field(gt=0, lt=1)]
 
 
-@dataclass(frozen=True)
+def sampling_noise(training_noise_std: float) -> float:
+    """The δ of a model that was trained with a noise σ and does not say its own."""
+    return round(NOISE_RATIO * training_noise_std, 9)
+
+
+@checked("blur")
+@dataclass(frozen=True, config=PART)
 class BlurRange:
     """Blur scales, in pixels, of level 1 and level K; those between are evenly spaced in log."""
 
-    sigma_min: float
-    sigma_max: float
+    sigma_min: _Pixels
+    sigma_max: _Pixels
 
-    def __post_init__(self) -> None:
-        rules.refuse(cardrules.range_problems(vars(self)), "blur")
-        rules.keep(self, cardrules.RANGE)
+    @staticmethod
+    def misfits(values: Mapping[str, Any]) -> Misfits:
+        """The range goes up."""
+        low, high = values.get("sigma_min"), values.get("sigma_max")
+        if low is not None and high is not None and low > high:
+            yield "sigma_max", f"must be at least sigma_min, {low}"
 
 
-@dataclass(frozen=True)
+def _is_inside(path: str) -> bool:
+    parts = PurePosixPath(path).parts
+    plain = bool(parts) and not {"..", "/"} & set(parts)
+    return plain and path.isprintable() and "\\" not in path and len(path) <= 255
+
+
+@checked("file of a card")
+@dataclass(frozen=True, config=PART)
 class FileRef:
     """A file that belongs to a card: its path from the card's folder, and its digest if pinned."""
 
-    file: str
-    sha256: str | None = None
+    file: Annotated[
+        Word, must("a path inside the card's own folder, such as weights.safetensors", _is_inside)
+    ] = Field(description="the path from the card's folder")
+    sha256: (
+        Annotated[
+            Word,
+            must(
+                "64 hexadecimal digits in lower case",
+                lambda v: len(v) == 64 and set(v) <= set("0123456789abcdef"),
+            ),
+        ]
+        | None
+    ) = None
 
-    def __post_init__(self) -> None:
-        rules.refuse(cardrules.file_problems(_plain(self)), "file of a card")
 
-
-WeightsRef = FileRef
-
-
-@dataclass(frozen=True)
+@checked("diffusion")
+@dataclass(frozen=True, config=PART)
 class DiffusionConfig:
     """How a DDPM adds noise, and how it is sampled unless told otherwise.
 
@@ -65,19 +111,73 @@ class DiffusionConfig:
     Raises ConfigError that names every value that is wrong.
     """
 
-    beta_schedule: str
-    beta_start: float | None = None
-    beta_end: float | None = None
-    variance: str = "fixed_small"
-    clip_sample: bool = True
-    rescale_timesteps: bool = False
+    beta_schedule: Annotated[Word, one_of("linear", "cosine")] = Field(
+        description='"linear" or "cosine"'
+    )
+    beta_start: _Beta = None
+    beta_end: _Beta = None
+    variance: Annotated[Word, one_of("fixed_small", "fixed_large")] = "fixed_small"
+    clip_sample: Flag = True
+    rescale_timesteps: Flag = False
 
-    def __post_init__(self) -> None:
-        rules.refuse(cardrules.diffusion_problems(_plain(self)), "diffusion")
-        rules.keep(self, cardrules.DIFFUSION)
+    @staticmethod
+    def misfits(values: Mapping[str, Any]) -> Misfits:
+        """Only the linear schedule has ends, and they rise."""
+        ends = {key: values[key] for key in ("beta_start", "beta_end") if key in values}
+        schedule = values.get("beta_schedule")
+        for key, value in ends.items():
+            if schedule == "linear" and value is None:
+                yield key, "is missing: the linear schedule needs it"
+            if schedule == "cosine" and value is not None:
+                yield key, "the cosine schedule has none"
+        low, high = ends.get("beta_start"), ends.get("beta_end")
+        if low is not None and high is not None and low > high:
+            yield "beta_end", f"must be at least beta_start, {low}"
 
 
-@dataclass(frozen=True)
+def _unet(value: object) -> object:
+    """The network of diffusers in a table that has its configuration."""
+    if isinstance(value, Mapping) and "diffusers" in value:
+        return DiffusersUNet.of_json(value)
+    return value
+
+
+def _form(blur: object) -> str:
+    explicit = isinstance(blur, BlurSchedule) or (isinstance(blur, Mapping) and "schedule" in blur)
+    return "<schedule>" if explicit else "<range>"
+
+
+def _blur(value: object) -> object:
+    """One form of the two."""
+    if isinstance(value, Mapping) and "schedule" in value and {"sigma_min", "sigma_max"} & {*value}:
+        raise ValueError("give sigma_min and sigma_max or a schedule, not both")
+    return value
+
+
+_Blur = Annotated[
+    Annotated[BlurRange, Tag("<range>")] | Annotated[BlurSchedule, Tag("<schedule>")],
+    Discriminator(_form),
+    BeforeValidator(_blur),
+]
+_Subject = Annotated[
+    Word,
+    must(
+        "a text of at most 100 characters on one line",
+        lambda v: len(v) <= 100 and (v == "" or v.isprintable()),
+    ),
+]
+
+
+@plain_dataclass(frozen=True)
+class Origin:
+    """The file that a card was read from, and the lines of its keys."""
+
+    file: str
+    lines: Mapping[KeyPath, int]
+
+
+@checked("card")
+@dataclass(frozen=True, config=PART)
 class ModelCard:
     """A model without its weights.
 
@@ -90,28 +190,48 @@ class ModelCard:
     Raises ConfigError that names every value that is wrong.
     """
 
-    image_size: int
-    channels: int
-    levels: int
-    unet: UNetConfig
-    blur: BlurRange | BlurSchedule | None = None
-    kind: str = "ihdm"
-    training_noise_std: float = 0.01
-    sampling_noise_std: float = 0.0125
-    parameterization: str = "difference"
+    image_size: Count = Field(description="the side of its images, in pixels")
+    channels: Annotated[int, Strict(), must("1 (grey) or 3 (colour)", lambda v: v in (1, 3))] = (
+        Field(description="1 for grey images, 3 for colour")
+    )
+    levels: Annotated[int, Strict(), Field(ge=1, le=100_000)] = Field(
+        description="K, the steps from the flattest state to the sharp one"
+    )
+    unet: Annotated[UNetConfig, BeforeValidator(_unet)] = Field(description="the network, a table")
+    blur: _Blur | None = None
+    kind: Annotated[Word, one_of("ihdm", "ddpm")] = "ihdm"
+    training_noise_std: _Noise = 0.01
+    sampling_noise_std: _Noise = 0.0125
+    parameterization: Annotated[Word, one_of("difference", "preconditioned")] = "difference"
     weights: FileRef | None = None
     prior: FileRef | None = None
     example: FileRef | None = None
     training: Mapping[str, Any] = field(default_factory=dict, hash=False)
     quality: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    known_faults: tuple[str, ...] = ()
-    subject: str = ""
+    known_faults: tuple[Word, ...] = ()
+    subject: _Subject = ""
     diffusion: DiffusionConfig | None = None
     coarse: CoarseConfig | None = None
 
-    def __post_init__(self) -> None:
-        rules.refuse(cardrules.card_problems(_plain(self)), "card")
-        rules.keep(self, cardrules.CARD)
+    origin: ClassVar[Origin | None] = None
+    """Where the card was read from; only a card as it was read has one."""
+
+    @staticmethod
+    def misfits(values: Mapping[str, Any]) -> Misfits:
+        """What one kind of model has and another has not, and sizes that depend on each other."""
+        if values.get("kind") == "ddpm":
+            for key in _HEAT:
+                if values.get(key) != _DEFAULTS[key]:
+                    yield key, "a DDPM has none; leave it out"
+            if values.get("diffusion", ...) is None:
+                yield "diffusion", "is missing: how noise was added"
+        elif "kind" in values:
+            yield from _heat_misfits(values)
+        multipliers, size = _of(values.get("unet"), "channel_mult"), values.get("image_size")
+        halvings = len(multipliers or ()) - 1
+        if multipliers and size and size % 2**halvings:
+            times = f"with this channel_mult the U-Net halves it {halvings} times"
+            yield "image_size", f"must be divisible by {2**halvings}: {times}"
 
     @property
     def schedule(self) -> BlurSchedule:
@@ -133,15 +253,30 @@ class ModelCard:
         values = {key: value for key, value in _plain(self).items() if key not in _NOTES}
         for key in ("weights", "prior"):
             values[key] = values.get(key, {}).get("sha256")
-        text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hashlib.sha256(canonical_json(values).encode()).hexdigest()
+
+    def place(self, *key: str) -> str:
+        """Where the card says something: `FILE:LINE: KEY`; the key alone where it was not read."""
+        found = self.origin or Origin(CARD_NAME, {})
+        return str(placed(found.file, found.lines, key, ""))
 
     @classmethod
     def from_toml(cls, text: str, where: str = CARD_NAME) -> ModelCard:
         """Read a card; ConfigError tells all that is wrong, with `where` and the line."""
-        tables = _parse(text, where)
-        rules.refuse(cardrules.card_problems(tables), where, rules.locate(text))
-        return cls(**{**tables, **_built(tables)})
+        tables = parse_toml(text, where)
+        blur, unet = tables.get("blur"), tables.get("unet")
+        inner = {
+            "unet": DiffusersUNet if _of(unet, "diffusers") else UNetConfig,
+            "blur": BlurSchedule if _form(blur) == "<schedule>" else BlurRange,
+            "diffusion": DiffusionConfig,
+            "coarse": CoarseConfig,
+        }
+        words = "is missing beside training_noise_std; 1.25 times that is a good value"
+        more = {"sampling_noise_std": words}
+        alone = "training_noise_std" in tables and "sampling_noise_std" not in tables
+        card = read_tables(cls, tables, inner, text, where, more if alone else {})
+        object.__setattr__(card, "origin", Origin(where, toml_lines(text)))
+        return card
 
     def to_toml(self) -> str:
         """The card as TOML; `from_toml` gives an equal card back."""
@@ -157,6 +292,38 @@ class ModelCard:
         return tomlkit.dumps(document)
 
 
+_DEFAULTS = {item.name: item.default for item in fields(ModelCard)}
+
+
+def _of(part: object, key: str) -> Any:
+    """A value of a part, or of the table that it is to be made of; None if it is not there."""
+    return part.get(key) if isinstance(part, Mapping) else getattr(part, key, None)
+
+
+def _heat_misfits(values: Mapping[str, Any]) -> Misfits:
+    blur, levels = values.get("blur", ...), values.get("levels")
+    if blur is None:
+        yield "blur", "is missing: the blur of the levels, sigma_min and sigma_max"
+    low, high = (_of(blur, key) for key in ("sigma_min", "sigma_max"))
+    if low is not None and low == high and levels not in (None, 1):
+        yield "blur", "sigma_max must be above sigma_min"
+    sigmas = _of(blur, "sigmas") or _of(blur, "schedule")
+    if sigmas and levels and len(sigmas) != levels + 1:
+        words = f"its schedule has {len(sigmas)} values; level 0 and {levels} levels make"
+        yield "blur", f"{words} {levels + 1}"
+    if values.get("diffusion") is not None:
+        yield "diffusion", 'only a card of kind "ddpm" has that; leave it out'
+    if isinstance(values.get("unet"), DiffusersUNet) or _of(values.get("unet"), "diffusers"):
+        yield "unet", 'diffusers: only for a card of kind "ddpm"'
+    coarse = values.get("coarse")
+    if coarse is not None and values.get("parameterization") == "difference":
+        yield "coarse", 'only for the parameterization "preconditioned"; leave it out'
+    for key, limit in (("lowest_level", "levels"), ("side", "image_size")):
+        value, most = _of(coarse, key), values.get(limit)
+        if value is not None and most is not None and value > most:
+            yield "coarse", f"{key} = {value} must be at most {limit}, {most}"
+
+
 def read_card(path: Path | str) -> ModelCard:
     """Read a card from a `model.toml`, or from a folder that holds one.
 
@@ -167,21 +334,25 @@ def read_card(path: Path | str) -> ModelCard:
     return ModelCard.from_toml(read_text(file, "model card"), str(file))
 
 
+def card_beside(weights: Path) -> ModelCard | None:
+    """The card in the folder of a file, if there is one and it names the file as its weights."""
+    if not (weights.parent / CARD_NAME).is_file():
+        return None
+    card = read_card(weights.parent)
+    return card if card.weights and weights.parent / card.weights.file == weights else None
+
+
 def presets() -> tuple[str, ...]:
     """The names of the published configurations, sorted."""
-    folder = resources.files("sitegen.ihdm.card") / "presets"
-    found = (PurePosixPath(item.name) for item in folder.iterdir())
-    return tuple(sorted(item.stem for item in found if item.suffix == ".toml"))
+    return tuple(sorted(path.stem for path in resource("presets").glob("*.toml")))
 
 
 def preset(name: str) -> ModelCard:
     """The card, without weights, of a published configuration. ConfigError if there is none."""
-    rules.refuse(rules.unknown([name], presets(), (), "preset"), "presets")
-    file = resources.files("sitegen.ihdm.card") / "presets" / f"{name}.toml"
+    if name not in presets():
+        raise ConfigError(f"presets: {name}: unknown preset{known_words(name, presets())}")
+    file = resource("presets") / f"{name}.toml"
     return ModelCard.from_toml(file.read_text(encoding="utf-8"), f"{name}.toml")
-
-
-_TABLES = UNetConfig | BlurRange | FileRef | DiffusionConfig | CoarseConfig | ModelCard
 
 
 def _plain(value: Any) -> Any:
@@ -190,45 +361,11 @@ def _plain(value: Any) -> Any:
         return {"diffusers": value.config}
     if isinstance(value, BlurSchedule):
         return {"schedule": list(value.sigmas)}
-    if isinstance(value, _TABLES):
+    if is_dataclass(value):
         pairs = ((item.name, getattr(value, item.name)) for item in fields(value))
         found = {key: _plain(item) for key, item in pairs if item is not None}
-        return _without_heat(found) if isinstance(value, ModelCard) else found
+        unused = _HEAT if isinstance(value, ModelCard) and value.kind == "ddpm" else ()
+        return {k: v for k, v in found.items() if k not in unused or v != _DEFAULTS[k]}
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
-
-
-def _without_heat(card: dict[str, Any]) -> dict[str, Any]:
-    """A DDPM's card says nothing of what only a model that blurs has."""
-    unused = cardrules.HEAT if card["kind"] == "ddpm" else ()
-    defaults = {item.name: item.default for item in fields(ModelCard)}
-    return {k: v for k, v in card.items() if k not in unused or v != defaults[k]}
-
-
-def _parse(text: str, where: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        message = str(error).replace("end of document", f"line {text.count(chr(10)) + 1}, column 1")
-        at = re.search(r" \(at line (\d+), column (\d+)\)$", message)
-        place = f"{where}:{at[1]}:{at[2]}" if at else where
-        words = message[: at.start()] if at else message
-        raise ConfigError(f"{place}: this is not TOML: {words}") from None
-
-
-def _built(tables: Mapping[str, Any]) -> dict[str, Any]:
-    """The tables that have a class of their own, built; they have been checked."""
-    built: dict[str, Any] = {"unet": network(tables["unet"])}
-    for key in cardrules.FILES:
-        if key in tables:
-            built[key] = FileRef(**tables[key])
-    if "diffusion" in tables:
-        built["diffusion"] = DiffusionConfig(**tables["diffusion"])
-    if "coarse" in tables:
-        built["coarse"] = CoarseConfig(**tables["coarse"])
-    blur = tables.get("blur")
-    if blur is not None:
-        explicit = "schedule" in blur
-        built["blur"] = BlurSchedule.explicit(blur["schedule"]) if explicit else BlurRange(**blur)
-    return built

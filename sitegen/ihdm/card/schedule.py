@@ -3,40 +3,48 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from sitegen.core.errors import ConfigError
+from sitegen.ihdm.card.checked import PART, Misfits, Number, checked
 
 
-@dataclass(frozen=True)
+@checked("blur schedule")
+@dataclass(frozen=True, config=PART)
 class BlurSchedule:
     """Blur scales σ_B,k in pixels of levels k = 0 (sharp) … K (flattest).
 
     `sigmas[0]` is 0 and the rest strictly increases; `sigmas[k]` is the standard deviation of the
-    Gaussian that the heat equation has applied at level k (Rissanen et al. 2023, §3).
+    Gaussian that the heat equation has applied at level k (Rissanen et al. 2023, §3). A card
+    calls them `schedule`.
 
     Raises ConfigError for a schedule that is not finite, does not start at 0 or does not increase.
     """
 
-    sigmas: tuple[float, ...]
+    sigmas: tuple[Number, ...] = Field(validation_alias="schedule")
 
-    def __post_init__(self) -> None:
-        if len(self.sigmas) < 2:
-            raise ConfigError("a blur schedule needs level 0 and at least one level more")
-        if self.sigmas[0] != 0:
-            raise ConfigError(
-                f"blur schedule: level 0 is the sharp image, so 0, not {self.sigmas[0]}"
-            )
-        for level, (below, here) in enumerate(zip(self.sigmas, self.sigmas[1:], strict=False), 1):
-            if not math.isfinite(here):
-                raise ConfigError(f"blur schedule: level {level} is {here}; give a finite number")
-            if here <= below:
-                raise ConfigError(
-                    f"blur schedule: level {level} has {here}, not more than the {below} below it; "
-                    "blur scales must increase from 0 to the flattest level"
-                )
+    @staticmethod
+    def misfits(values: Mapping[str, Any]) -> Misfits:
+        """Level 0 is sharp, and each level is flatter than the one below."""
+        name = "schedule" if "schedule" in values else "sigmas"
+        sigmas: Sequence[float] | None = values.get(name)
+        if sigmas is None:
+            return
+        if len(sigmas) < 2:
+            yield name, "needs level 0 and at least one level more"
+        elif sigmas[0] != 0:
+            yield name, "level 0 is the sharp image, so 0"
+        for level, (below, here) in enumerate(pairwise(sigmas), 1):
+            if not here > below:
+                words = f"level {level} has {here}, not more than the {below} below it; blur scales"
+                yield name, f"{words} must increase from 0 to the flattest level"
+                return
 
     @classmethod
     def log_spaced(cls, levels: int, sigma_min: float, sigma_max: float) -> BlurSchedule:

@@ -13,7 +13,14 @@ from typing import Any
 
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.inputs import is_folder, read_json
-from sitegen.ihdm.card.card import CARD_NAME, DiffusionConfig, FileRef, ModelCard, read_card
+from sitegen.ihdm.card.card import (
+    CARD_NAME,
+    DiffusionConfig,
+    FileRef,
+    ModelCard,
+    card_beside,
+    sampling_noise,
+)
 from sitegen.ihdm.card.networks import DiffusersUNet, UNetConfig
 from sitegen.ihdm.card.schedule import BlurSchedule
 from sitegen.ihdm.checkpoints.archive import Published
@@ -21,8 +28,7 @@ from sitegen.ihdm.checkpoints.contents import checkpoint_digest, read_contents
 
 CONFIG_NAME = "config.json"
 _NOISE = 0.01
-_RATIO = 1.25
-"""Training noise, and sampling noise over it, where nothing is said: as published."""
+"""Training noise where nothing is said: as published."""
 
 
 def foreign_model(path: Path) -> tuple[Path, ModelCard] | None:
@@ -35,7 +41,7 @@ def foreign_model(path: Path) -> tuple[Path, ModelCard] | None:
     """
     if is_folder(path):
         return diffusers_model(path)
-    if _is_named(path):
+    if card_beside(path) is not None:
         return None
     contents = read_contents(path)
     if not isinstance(contents, Published) or contents.schedule is None:
@@ -47,14 +53,6 @@ def has_foreign_config(path: Path) -> bool:
     """Whether a model has a configuration of another program with it, so that no card is missed."""
     places = (path, path / "unet") if is_folder(path) else (path.parent,)
     return any((place / CONFIG_NAME).is_file() for place in places)
-
-
-def _is_named(path: Path) -> bool:
-    """Whether the card in the folder of a file names it."""
-    if not (path.parent / CARD_NAME).is_file():
-        return False
-    weights = read_card(path.parent).weights
-    return weights is not None and path.parent / weights.file == path
 
 
 def _spectral_card(path: Path, schedule: BlurSchedule) -> ModelCard:
@@ -78,7 +76,7 @@ def _card(values: Mapping[str, Any], schedule: BlurSchedule) -> ModelCard:
         raise ConfigError(f"lacks {', '.join(missing)}; give a model card instead")
     unet = {key: values[key] for key in UNetConfig.__dataclass_fields__ if key in values}
     training = values.get("training_noise_std", values.get("sigma")) or _NOISE
-    sampling = values.get("sampling_noise_std", values.get("delta")) or _RATIO * training
+    sampling = values.get("sampling_noise_std", values.get("delta")) or sampling_noise(training)
     return ModelCard(
         image_size=values["image_size"],
         channels=values["num_channels"],
@@ -230,7 +228,7 @@ def _require(path: Path, config: Mapping[str, Any], wanted: Mapping[str, Any]) -
             )
 
 
-def _one_of(path: Path, value: object, known: Mapping[str, str]) -> str:
+def _one_of(path: Path, value: object, known: Mapping[str, Any]) -> Any:
     if not isinstance(value, str) or value not in known:
         raise RefusedError(
             f"{path}: {json.dumps(value)[:100]} is not supported; known are {', '.join(known)}"

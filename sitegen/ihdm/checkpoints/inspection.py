@@ -9,10 +9,10 @@ from pathlib import Path
 
 from sitegen.core.errors import RefusedError
 from sitegen.core.inputs import Format, is_folder
-from sitegen.ihdm.card.card import CARD_NAME, ModelCard, read_card
-from sitegen.ihdm.checkpoints.architecture import Architecture, Shapes, infer, matching_presets
+from sitegen.ihdm.card.card import CARD_NAME, ModelCard, card_beside, read_card
+from sitegen.ihdm.checkpoints.architecture import Architecture, infer, matching_presets
 from sitegen.ihdm.checkpoints.archive import Published, has_learned_variance
-from sitegen.ihdm.checkpoints.contents import Scan, scan
+from sitegen.ihdm.checkpoints.contents import scan
 from sitegen.ihdm.checkpoints.foreign import foreign_model
 from sitegen.ihdm.checkpoints.weights import COARSE, STATISTICS, is_of_unet
 
@@ -35,11 +35,11 @@ _DTYPES = {
 class CheckpointInfo:
     """What `inspect_checkpoint` tells of a file.
 
-    `parameters` counts the numbers of the network; `ema_*` are None where there are no averages.
+    `parameters` counts the numbers of all networks; `ema_*` are None where there are no averages.
     `architecture` is None when the names and shapes are not those of a U-Net that we know, and
     `presets` are the published configurations that it fits. `layout` is one of `archive.Layout`,
     "weights" for safetensors, or "diffusers". `schedule_levels` is K where the blur schedule lies
-    in the file. `coarse` says that there is a network for coarse levels, too; it is not counted.
+    in the file. `coarse` says that there is a network for coarse levels, too.
     `card` is that of a model's folder, where it is known what a checkpoint does not
     tell.
     """
@@ -94,8 +94,12 @@ class CheckpointInfo:
         return "\n".join(f"{key:17} {value}" for key, value in pairs.items())
 
     def _parameterization(self) -> str:
+        card = self.card
+        if self.learned_variance or self.layout == "diffusers" or (card and card.kind == "ddpm"):
+            return "noise, as of a DDPM"
         if not self.preconditioned:
-            return "difference"
+            told = card is not None or self.layout in ("published", "spectral")
+            return "difference" if told else "not told: difference, or noise if it is a DDPM"
         return f"preconditioned{', with a network for coarse levels' if self.coarse else ''}"
 
 
@@ -119,11 +123,9 @@ def inspect_checkpoint(path: Path | str) -> CheckpointInfo:
     """
     file = weights_file(Path(path))
     info = replace(_inspected(file), file=str(file))
-    beside = file.parent / CARD_NAME
     if not is_folder(Path(path)):
-        card = read_card(beside) if beside.is_file() else None
-        own = card is not None and card.weights is not None and card.weights.file == file.name
-        return _with_recipe(info, card) if card and own else info
+        card = card_beside(file)
+        return _with_recipe(info, card) if card else info
     if (Path(path) / CARD_NAME).exists():
         return _with_recipe(info, read_card(path))
     foreign = foreign_model(Path(path))
@@ -132,17 +134,45 @@ def inspect_checkpoint(path: Path | str) -> CheckpointInfo:
 
 def _inspected(file: Path) -> CheckpointInfo:
     found = scan(file)
-    if isinstance(found.contents, Published):
-        return _published_info(found, found.contents)
-    entries = found.contents.entries
-    shapes = {name: entry.shape for name, entry in entries.items() if is_of_unet(name)}
-    dtypes = {entry.dtype for name, entry in entries.items() if name in shapes}
-    info = _info("safetensors", found, shapes, dtypes)
-    return replace(
-        info,
-        preconditioned=all(name in entries for name in STATISTICS),
-        coarse=any(name.startswith(COARSE) for name in entries),
+    held = found.contents
+    if isinstance(held, Published):
+        shapes = {name: tensor.shape for name, tensor in held.weights.items()}
+        dtypes = {tensor.storage.dtype for tensor in held.weights.values()}
+    else:
+        networks = {name: e for name, e in held.entries.items() if name not in STATISTICS}
+        shapes = {name: entry.shape for name, entry in networks.items()}
+        dtypes = {entry.dtype for entry in networks.values()}
+    looks = infer({name: shape for name, shape in shapes.items() if is_of_unet(name)})
+    info = CheckpointInfo(
+        format="pth" if isinstance(held, Published) else "safetensors",
+        bytes=found.bytes,
+        sha256=found.sha256,
+        step=None,
+        tensors=len(shapes),
+        parameters=sum(map(prod, shapes.values())),
+        dtypes=tuple(sorted(_DTYPES.get(dtype, dtype) for dtype in dtypes)),
+        ema_tensors=None,
+        ema_decay=None,
+        ema_updates=None,
+        preconditioned=not isinstance(held, Published) and {*STATISTICS} <= held.entries.keys(),
+        architecture=looks,
+        presets=matching_presets(looks),
+        learned_variance=has_learned_variance(shapes),
+        coarse=any(name.startswith(COARSE) for name in shapes),
     )
+    return _with_notes(info, held) if isinstance(held, Published) else info
+
+
+def _with_notes(info: CheckpointInfo, held: Published) -> CheckpointInfo:
+    """What a published checkpoint and its relatives tell besides."""
+    levels = held.schedule.levels if held.schedule else None
+    info = replace(info, step=held.step, layout=held.layout, schedule_levels=levels)
+    ema = held.averages
+    if ema is not None:
+        return replace(
+            info, ema_tensors=len(ema.tensors), ema_decay=ema.decay, ema_updates=ema.updates
+        )
+    return replace(info, ema_tensors=info.tensors) if held.layout == "spectral" else info
 
 
 def only_checkpoint(folder: Path) -> Path | None:
@@ -197,40 +227,3 @@ def _with_recipe(info: CheckpointInfo, card: ModelCard) -> CheckpointInfo:
     if not isinstance(step, int) or not isinstance(decay, float):
         return info
     return replace(info, step=step, ema_tensors=info.tensors, ema_decay=decay, ema_updates=step)
-
-
-def _published_info(found: Scan, published: Published) -> CheckpointInfo:
-    shapes = {name: tensor.shape for name, tensor in published.weights.items()}
-    dtypes = {tensor.storage.dtype for tensor in published.weights.values()}
-    info = replace(
-        _info("pth", found, shapes, dtypes),
-        schedule_levels=published.schedule.levels if published.schedule else None,
-        step=published.step,
-        layout=published.layout,
-        learned_variance=has_learned_variance(shapes),
-    )
-    if published.layout == "spectral":
-        return replace(info, ema_tensors=info.tensors)
-    ema = published.averages
-    if ema is None:
-        return info
-    return replace(info, ema_tensors=len(ema.tensors), ema_decay=ema.decay, ema_updates=ema.updates)
-
-
-def _info(kind: Format, found: Scan, shapes: Shapes, dtypes: set[str]) -> CheckpointInfo:
-    looks = infer(shapes)
-    return CheckpointInfo(
-        format=kind,
-        bytes=found.bytes,
-        sha256=found.sha256,
-        step=None,
-        tensors=len(shapes),
-        parameters=sum(map(prod, shapes.values())),
-        dtypes=tuple(sorted(_DTYPES.get(dtype, dtype) for dtype in dtypes)),
-        ema_tensors=None,
-        ema_decay=None,
-        ema_updates=None,
-        preconditioned=False,
-        architecture=looks,
-        presets=matching_presets(looks),
-    )

@@ -19,7 +19,14 @@ from torch import Tensor, nn
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
 from sitegen.core.files import write_atomic
 from sitegen.core.inputs import is_folder, regular_size
-from sitegen.ihdm.card.card import CARD_NAME, FileRef, ModelCard, presets, read_card
+from sitegen.ihdm.card.card import (
+    CARD_NAME,
+    FileRef,
+    ModelCard,
+    card_beside,
+    presets,
+    read_card,
+)
 from sitegen.ihdm.card.networks import DiffusersUNet, UNetConfig
 from sitegen.ihdm.card.schedule import BlurSchedule
 from sitegen.ihdm.checkpoints.architecture import Shapes, differences, mismatch
@@ -30,6 +37,7 @@ from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint, weights_file
 from sitegen.ihdm.checkpoints.pickles import StoredTensor
 from sitegen.ihdm.checkpoints.weights import (
     COARSE,
+    LOWEST_LEVEL,
     STATISTICS,
     Entry,
     Header,
@@ -40,7 +48,7 @@ from sitegen.ihdm.checkpoints.weights import (
 from sitegen.ihdm.nets.coarse import CoarseNet
 from sitegen.ihdm.nets.diffusers_unet import DiffusersAdapter, build, renamed
 from sitegen.ihdm.nets.unet import UNet
-from sitegen.ihdm.process.diffusion import DiffusionModel
+from sitegen.ihdm.process.ddpm import DiffusionModel
 from sitegen.ihdm.process.model import Model, Precision, Statistics
 
 WEIGHTS_NAME = "weights.safetensors"
@@ -79,7 +87,7 @@ def locate(path: Path, card: ModelCard | Path | str | None = None) -> tuple[Path
     if is_folder(path):
         return weights_file(path), known or read_card(path)
     regular_size(path, "checkpoint")
-    known = known or _card_beside(path)
+    known = known or card_beside(path)
     if known is None:
         raise _no_card(path)
     return path, known
@@ -94,7 +102,7 @@ def convert_checkpoint(
     Raises RefusedError as `load_model` does, PlatformError if `folder` cannot be written.
     """
     weights = read_weights(path, card)
-    pinned = FileRef(WEIGHTS_NAME, save_weights(folder / WEIGHTS_NAME, weights, dtype))
+    pinned = FileRef(WEIGHTS_NAME, save_weights(folder / WEIGHTS_NAME, weights, dtype, card.coarse))
     written = replace(card, weights=pinned)
     write_atomic(folder / CARD_NAME, written.to_toml().encode())
     return written
@@ -239,19 +247,18 @@ def _check_ours(path: Path, card: ModelCard, header: Header) -> dict[str, Entry]
         now = renamed(entries)
         entries = {now[name]: entry for name, entry in entries.items()}
     if card.parameterization == "preconditioned":
-        wanted |= {**dict.fromkeys(STATISTICS, card.shape), **_coarse_shapes(path, card, entries)}
+        wanted |= {**dict.fromkeys(STATISTICS, card.shape), **_coarse_shapes(path, card, header)}
     _check_shapes(path, {name: entry.shape for name, entry in entries.items()}, wanted, card)
     for name, entry in entries.items():
         _check_dtype(path, name, entry)
     return {name: entries[name] for name in wanted}
 
 
-def _coarse_shapes(
-    path: Path, card: ModelCard, stored: Mapping[str, Entry]
-) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the network for coarse levels, if the card has one."""
+def _coarse_shapes(path: Path, card: ModelCard, header: Header) -> Shapes:
+    """Names and shapes of the network for coarse levels, if the card has one; they fit the file."""
+    found = {name: e.shape for name, e in header.entries.items() if name.startswith(COARSE)}
     if card.coarse is None:
-        if any(name.startswith(COARSE) for name in stored):
+        if found:
             raise RefusedError(
                 f"{path}: has a network for coarse levels, which its card does not describe; use "
                 "it with the card that it came with, which has a table [coarse]"
@@ -259,7 +266,20 @@ def _coarse_shapes(
         return {}
     with torch.device("meta"):
         tensors = CoarseNet(card.coarse, card.channels).state_dict()
-    return {COARSE + name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    wanted = {COARSE + name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    lines = differences(found, wanted)
+    if lines:
+        told = "".join(f"\n  {line}" for line in lines[:5])
+        place = card.place("coarse")
+        raise RefusedError(f"{place}: not the network that {path} holds:{told}")
+    lowest = header.metadata.get(LOWEST_LEVEL)  # older files do not say it
+    if lowest not in (None, str(card.coarse.lowest_level)):
+        place = card.place("coarse", "lowest_level")
+        raise RefusedError(
+            f"{place} = {card.coarse.lowest_level}: the network in {path} answers from level "
+            f"{lowest} on; write lowest_level = {lowest}"
+        )
+    return wanted
 
 
 def _check_dtype(path: Path, name: str, entry: Entry) -> None:
@@ -319,14 +339,6 @@ def _device(device: str, precision: str) -> torch.device:
     if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
         raise PlatformError(f'device "{device}": there is no such device here; use cpu')
     return place
-
-
-def _card_beside(path: Path) -> ModelCard | None:
-    """The card in the folder of `path`, if there is one and it names this file."""
-    if not (path.parent / CARD_NAME).is_file():
-        return None
-    card = read_card(path.parent)
-    return card if card.weights and path.parent / card.weights.file == path else None
 
 
 def _no_card(path: Path) -> ConfigError:

@@ -14,11 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from safetensors import SafetensorError, safe_open
-
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import digest_bytes, write_atomic
+from sitegen.ihdm.card.networks import CoarseConfig
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +26,8 @@ STATISTICS = ("statistics.mean", "statistics.variance")
 """Names of a preconditioned model's statistics, which are always stored as float32."""
 COARSE = "coarse."
 """How the names of its network for coarse levels begin, if it has one."""
+LOWEST_LEVEL = "coarse.lowest_level"
+"""The note of a file that says from which level on that network is to be asked."""
 
 _EXPONENTS = {
     **dict.fromkeys(("Double", "F64"), ("<u8", 0x7FF0 << 48)),
@@ -38,7 +38,7 @@ _EXPONENTS = {
 """The bits of each type of floats that are all set in infinities and NaN only."""
 
 _HEADER_LIMIT = 100 << 20
-_DAMAGE = (SafetensorError, OSError, ValueError, RecursionError, KeyError, TypeError, OverflowError)
+_DAMAGE = (OSError, ValueError, RecursionError, KeyError, TypeError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,8 @@ def is_of_unet(name: str) -> bool:
 
 def read_header(path: Path) -> Header:
     """What a safetensors file holds. Raises RefusedError if it is damaged or odd."""
+    from safetensors import safe_open
+
     with _damage(path), path.open("rb") as file:
         (length,) = struct.unpack("<Q", _exactly(file.read(8), 8))
         if length > _HEADER_LIMIT:
@@ -101,6 +103,8 @@ def is_finite(dtype: str, data: bytes | memoryview) -> bool:
 
     Whole numbers and types that we do not know count as finite.
     """
+    import numpy as np
+
     if dtype not in _EXPONENTS:
         return True
     kind, mask = _EXPONENTS[dtype]
@@ -110,15 +114,23 @@ def is_finite(dtype: str, data: bytes | memoryview) -> bool:
 
 def read_tensors(path: Path, names: Iterable[str]) -> list[Tensor]:
     """Tensors of a file, each of its own type and in memory of its own."""
+    from safetensors import safe_open
+
     with _damage(path), safe_open(path, framework="pt") as file:
         return [file.get_tensor(name).clone() for name in names]
 
 
-def save_weights(path: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype) -> str:
+def save_weights(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    dtype: torch.dtype,
+    coarse: CoarseConfig | None = None,
+) -> str:
     """Write `tensors` by name, the statistics as float32 and the rest as `dtype`, a float type.
 
-    The same tensors give the same bytes. Returns the SHA-256 of the file. Raises RefusedError for
-    a number that is not finite, or too large for `dtype`.
+    `coarse` is the network for coarse levels that is among them: from which level on it answers is
+    written along. The same tensors give the same bytes. Returns the SHA-256 of the file. Raises
+    RefusedError for a number that is not finite, or too large for `dtype`.
     """
     import torch
     from safetensors.torch import save
@@ -129,16 +141,18 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype) 
         stored[name] = tensor.detach().to("cpu", kind, copy=True).contiguous()
         if not bool(torch.isfinite(stored[name]).all()):
             raise RefusedError(f"{path}: {name} holds numbers that {dtype} cannot hold")
-    data = save(stored)
+    data = save(stored, {LOWEST_LEVEL: str(coarse.lowest_level)} if coarse else None)
     write_atomic(path, data)
     return digest_bytes(data)
 
 
 @contextmanager
 def _damage(path: Path) -> Iterator[None]:
+    from safetensors import SafetensorError
+
     try:
         yield
-    except _DAMAGE as error:
+    except (SafetensorError, *_DAMAGE) as error:
         raise RefusedError(f"{path}: damaged or not a checkpoint: {error}") from None
 
 

@@ -21,8 +21,6 @@ from sitegen.ihdm.data.pictures import (
     scaled,
 )
 
-__all__ = ["Images", "image_side", "read_idx", "read_images"]
-
 SMALLEST = 4
 """Pixels a side that an image must have."""
 
@@ -41,8 +39,9 @@ def read_images(
     `path` is an MNIST-format file, a folder that holds `train-images-idx3-ubyte` (also gzipped) or
     CIFAR's batches as torchvision keeps them, or a folder of square pictures, searched below, too.
     `image_size` scales images of another size (their middle square). Images have one channel when
-    none has colour; `channels` = 3 makes grey images colour ones. Of a folder of pictures only
-    those are read whose places `choose` gives, told how many there are.
+    none has colour; `channels` = 3 makes grey images colour ones. Only those
+    images are taken, and of a folder of pictures read, whose places `choose` gives, told how many
+    there are.
 
     Raises RefusedError when nothing usable is there, or an image does not fit the others.
     """
@@ -93,6 +92,8 @@ def _read(path: Path, image_size: int | None, choose: Choice | None) -> Images:
     if dataset is None:
         return _read_pictures(path, image_size, choose)
     images = dataset()
+    if choose is not None and len(images):
+        images = images[list(choose(len(images)))]
     if image_size is None or images.shape[2:] == (image_size, image_size) or not len(images):
         return images
     grey = images.shape[1] == 1

@@ -37,10 +37,6 @@ class Statistics:
     mean: Tensor
     variance: Tensor
 
-    def to(self, device: torch.device | str) -> Statistics:
-        """The same numbers on `device`; no copy where they are there already."""
-        return Statistics(self.mean.to(device), self.variance.to(device))
-
     def tensors(self) -> dict[str, Tensor]:
         """Under the names that they have in a file of weights."""
         return {"statistics.mean": self.mean, "statistics.variance": self.variance}
@@ -60,8 +56,6 @@ class CardModel(nn.Module):
     stay float32.
     """
 
-    statistics: Statistics | None = None
-
     def __init__(self, card: ModelCard, unet: nn.Module, precision: Precision = "float32") -> None:
         super().__init__()
         self.card = card
@@ -69,6 +63,11 @@ class CardModel(nn.Module):
         self.precision = precision
         if precision == "bfloat16":
             unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @property
+    def statistics(self) -> Statistics | None:
+        """Of a preconditioned model, where its weights lie."""
+        return None
 
     @property
     def device(self) -> torch.device:
@@ -132,12 +131,22 @@ class Model(CardModel):
         self.coarse = coarse
         if (statistics is None) == (card.parameterization == "preconditioned"):
             raise ValueError(f"a {card.parameterization} model and these statistics do not match")
-        self.statistics = statistics
+        for name, tensor in (statistics.tensors() if statistics else {}).items():
+            self.register_buffer(name.replace(".", "_"), tensor, persistent=False)
         self._pixel_scale = (0.0, 1.0) if statistics is None else statistics.pixel_scale()
         self.register_buffer(
             "sigmas", torch.tensor(card.schedule.sigmas, dtype=torch.float64), False
         )
         self.sigmas: Tensor
+        self.statistics_mean: Tensor
+        self.statistics_variance: Tensor
+
+    @property
+    def statistics(self) -> Statistics | None:
+        """Of a preconditioned model, where its weights lie."""
+        if self.card.parameterization != "preconditioned":
+            return None
+        return Statistics(self.statistics_mean, self.statistics_variance)
 
     def forward(self, u: Tensor, level: int | Tensor) -> Tensor:
         """Mean of u_{k−1} given u_k.
@@ -147,15 +156,16 @@ class Model(CardModel):
         or type, and for levels outside of 1 … K.
         """
         levels = self.levels_of(u, level).expand(len(u))
-        if self.statistics is None:
+        statistics = self.statistics
+        if statistics is None:
             return u + self.network(u, levels)
         # One factor serves the whole batch when the level is the same for all.
         one = isinstance(level, int)
-        return self._preconditioned(u, levels, levels[:1] if one else levels)
+        return self._preconditioned(u, levels, levels[:1] if one else levels, statistics)
 
-    def _preconditioned(self, u: Tensor, levels: Tensor, factor_levels: Tensor) -> Tensor:
-        assert self.statistics is not None
-        self.statistics = statistics = self.statistics.to(u.device)
+    def _preconditioned(
+        self, u: Tensor, levels: Tensor, factor_levels: Tensor, statistics: Statistics
+    ) -> Tensor:
         here = self.attenuation(factor_levels)
         gain, unknown = linear_estimate(statistics, here, self.card.training_noise_std)
         away = dct2(u) - here * statistics.mean

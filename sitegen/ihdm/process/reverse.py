@@ -1,9 +1,29 @@
-"""The reverse process: from a flat state u_K, level by level, to an image."""
+"""The reverse processes: from an initial state, level by level, to an image.
+
+A reverse process is a function of an initial state and a source of noise that yields `Step`s. It
+is made of transitions, each from a level to a lower one, and `descend` goes down them: whoever
+adds another process writes its transitions.
+
+- Heat dissipation (Rissanen et al. 2023): the model gives the mean of u_{k−1}; δ is the noise.
+- DDPM (Ho et al. 2020, eq. 7): mean = (√ᾱ_{k−1} β_k x̂_0 + √(1 − β_k) (1 − ᾱ_{k−1}) x_k) /
+  (1 − ᾱ_k); the variance is "fixed_small", (1 − ᾱ_{k−1}) / (1 − ᾱ_k) β_k, or "fixed_large", β_k.
+- DDIM (Song et al. 2021, eq. 12 and 16), from level k to any lower level j:
+  mean = √ᾱ_j x̂_0 + √(1 − ᾱ_j − σ²) ε with σ² = η² (1 − ᾱ_j) / (1 − ᾱ_k) (1 − ᾱ_k / ᾱ_j).
+
+The model of the last two predicts ε, and x̂_0 = (x_k − √(1 − ᾱ_k) ε) / √ᾱ_k is clipped to [-1, 1]
+where the card says `clip_sample` (`ddpm.py`). Both are diffusers' schedulers step by step, with ᾱ
+in float64 where those have float32. Their DDIM starts at a timestep below the last one unless told
+(`timestep_spacing="leading"`); ours always starts at level K, as with "trailing". Where the number
+of steps does not divide K, each of ours goes to the level that the next one starts from; theirs go
+⌊K / steps⌋ down, which may miss it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import torch
@@ -11,17 +31,21 @@ from torch import Tensor
 
 from sitegen.core.errors import TargetError
 from sitegen.ihdm.card.card import ModelCard
+from sitegen.ihdm.process.ddpm import DiffusionSchedule, diffusion_of
 from sitegen.ihdm.process.noise import NoiseSource
 
 DIVERGED = 1000.0
 """States beyond this have nothing to do with images, whose pixels are in [0, 1]."""
+SMALLEST_VARIANCE = 1e-20
+_HEAT = "[0, 1]. Check that the card fits the weights, and that sampling_noise_std is not too large"
+_NOISE = "[-1, 1]. Check that the card fits the weights"
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """What one step has reached: `mean` is the prediction, `state` = mean + δ · noise.
+    """What one step has reached: `mean` is the prediction, `state` = mean + std · noise.
 
-    Both are (N, C, H, W) float32, unclipped; `level` goes from K-1 to 0.
+    Both are (N, C, H, W) float32, unclipped; `level` falls from below K to 0.
     """
 
     level: int
@@ -29,53 +53,67 @@ class Step:
     mean: Tensor
 
 
+class ReverseProcess(Protocol):
+    """Yields the steps down from an initial state (N, C, H, W) at level K."""
+
+    def __call__(self, initial_state: Tensor, noise: NoiseSource | None) -> Iterator[Step]:
+        """`noise` is called with the level that a step leaves."""
+        ...
+
+
 class Denoiser(Protocol):
-    """What a reverse process needs of a model: (u_k, level k) → the mean of u_{k−1}."""
+    """What a process needs of a model: (u_k, level k) → the mean of u_{k−1}, or a DDPM's ε."""
 
     @property
     def card(self) -> ModelCard:
-        """Says how many levels there are, and δ."""
+        """Says how many levels there are, and their noise."""
         ...
 
-    def __call__(self, u: Tensor, level: int) -> Tensor:
+    def __call__(self, u: Tensor, level: int, /) -> Tensor:
         """(N, C, H, W) float32 → (N, C, H, W) float32."""
         ...
 
 
-def reverse_process(
+@dataclass(frozen=True)
+class Transition:
+    """One step, from `level` to `below`: `mean` of the state there, and noise of `std`."""
+
+    level: int
+    below: int
+    mean: Callable[[Tensor], Tensor]
+    std: float
+
+
+def descend(
     model: Denoiser,
-    u_K: Tensor,
-    noise: NoiseSource,
-    sampling_noise_std: float | None = None,
+    initial_state: Tensor,
+    transitions: Iterable[Transition],
+    noise: NoiseSource | None,
     *,
     limit: float = DIVERGED,
+    pixels: str = _HEAT,
 ) -> Iterator[Step]:
-    """Go down from `u_K` (N, C, H, W) at level K, and yield the K steps, the last at level 0.
+    """Go down from `initial_state` (N, C, H, W) by `transitions`, and yield their steps.
 
-    `noise(level)` is called for level = K … 1, the level that a step leaves, and gives standard
-    normal numbers (N, C, H, W), or m·N of them: then each state splits into m that lie together
-    (a tree). `sampling_noise_std` is δ, the card's if not given. No gradients are kept.
+    `noise(level)` gives standard normal numbers (N, C, H, W) for the level that a step leaves, or
+    m·N of them: then each state splits into m that lie together (a tree). No gradients are kept.
+    `pixels` ends a message: where pixels belong, and what to check.
 
     Raises TargetError, naming level, sample and range, when a state is not finite or beyond
     ±`limit`; ValueError for shapes that do not fit.
     """
-    card = model.card
-    if u_K.dim() != 4 or tuple(u_K.shape[1:]) != card.shape:
-        raise ValueError(f"u_K is {tuple(u_K.shape)}; must be (N, C, H, W) = (N, {card.shape})")
-    delta = card.sampling_noise_std if sampling_noise_std is None else sampling_noise_std
-    state = u_K.to(getattr(model, "device", u_K.device), torch.float32)
-    for level in range(card.levels, 0, -1):
-        mean, state = _step(model, state, level, noise, delta)
-        check_finite(state, level - 1, limit)
-        yield Step(level - 1, state, mean)
-
-
-@torch.no_grad()
-def _step(
-    model: Denoiser, state: Tensor, level: int, noise: NoiseSource, delta: float
-) -> tuple[Tensor, Tensor]:
-    """The mean and the state one level below."""
-    return add_noise(model(state, level), noise, level, delta)
+    shape = model.card.shape
+    if initial_state.dim() != 4 or tuple(initial_state.shape[1:]) != shape:
+        found = tuple(initial_state.shape)
+        raise ValueError(f"the initial state is {found}; must be (N, C, H, W) = (N, {shape})")
+    state = initial_state.to(getattr(model, "device", initial_state.device), torch.float32)
+    for each in transitions:
+        with torch.no_grad():
+            mean = state = each.mean(state)
+            if noise is not None:
+                mean, state = add_noise(mean, noise, each.level, each.std)
+        check_finite(state, each.below, limit, pixels)
+        yield Step(each.below, state, mean)
 
 
 def add_noise(mean: Tensor, noise: NoiseSource, level: int, std: float) -> tuple[Tensor, Tensor]:
@@ -92,14 +130,8 @@ def add_noise(mean: Tensor, noise: NoiseSource, level: int, std: float) -> tuple
     return mean, mean + std * fresh
 
 
-_HEAT = "[0, 1]. Check that the card fits the weights, and that sampling_noise_std is not too large"
-
-
 def check_finite(state: Tensor, level: int, limit: float = DIVERGED, pixels: str = _HEAT) -> None:
-    """Stop before nonsense is shown: TargetError for values beyond ±`limit`.
-
-    `pixels` is the end of the message: where pixels belong, and what to check.
-    """
+    """Stop before nonsense is shown: TargetError for values beyond ±`limit`."""
     low, high = state.flatten(1).aminmax(dim=1)
     bad = ~((low >= -limit) & (high <= limit))  # true for NaN, too
     if bool(bad.any()):
@@ -114,3 +146,127 @@ def check_finite(state: Tensor, level: int, limit: float = DIVERGED, pixels: str
             f"{broken} values that are not finite, and the others are {span}; pixels belong in "
             f"{pixels}"
         )
+
+
+def reverse_process(
+    model: Denoiser,
+    u_K: Tensor,
+    noise: NoiseSource,
+    sampling_noise_std: float | None = None,
+    *,
+    limit: float = DIVERGED,
+) -> Iterator[Step]:
+    """Go down from `u_K` (N, C, H, W) at level K, and yield the K steps, the last at level 0.
+
+    `noise(level)` is called for level = K … 1 as `descend` says. `sampling_noise_std` is δ, the
+    card's if not given. Raises as `descend` does.
+    """
+    card = model.card
+    delta = card.sampling_noise_std if sampling_noise_std is None else sampling_noise_std
+    transitions = (
+        Transition(level, level - 1, _answer(model, level), delta)
+        for level in range(card.levels, 0, -1)
+    )
+    return descend(model, u_K, transitions, noise, limit=limit)
+
+
+def _answer(model: Denoiser, level: int) -> Callable[[Tensor], Tensor]:
+    return lambda u: model(u, level)
+
+
+def ddpm_process(
+    model: Denoiser,
+    x_K: Tensor,
+    noise: NoiseSource,
+    *,
+    variance: str | None = None,
+    clip: bool | None = None,
+) -> Iterator[Step]:
+    """Go down from `x_K` (N, C, H, W) at level K by ancestral sampling; yield K steps.
+
+    `noise` is called as in `reverse_process`, for levels K … 1, and may split states as there; it
+    is not used at the last step, whose state is its mean. `variance` ("fixed_small" or
+    "fixed_large") and `clip` are the card's unless given. Raises as `descend` does, and ValueError
+    for words that do not fit.
+    """
+    config = diffusion_of(model.card)
+    variance = config.variance if variance is None else variance
+    if variance not in ("fixed_small", "fixed_large"):
+        raise ValueError(f'variance "{variance}": must be "fixed_small" or "fixed_large"')
+    schedule, clip = DiffusionSchedule.of(model.card), config.clip_sample if clip is None else clip
+    transitions = (
+        _ancestral(model, schedule, level, variance, clip)
+        for level in range(model.card.levels, 0, -1)
+    )
+    return descend(model, x_K, transitions, noise, pixels=_NOISE)
+
+
+def ddim_process(
+    model: Denoiser,
+    x_K: Tensor,
+    steps: int,
+    *,
+    eta: float = 0.0,
+    noise: NoiseSource | None = None,
+    clip: bool | None = None,
+) -> Iterator[Step]:
+    """Go down from `x_K` (N, C, H, W) at level K in `steps` steps, 1 … K, and yield them.
+
+    The levels are those of `ddim_levels`. `eta` is 0 for the deterministic process, 1 for one as
+    random as DDPM; above 0, `noise` is called with the level that a step leaves. `clip` is the
+    card's unless given. Raises as `ddpm_process` does.
+    """
+    if not 0 <= eta <= 1 or (eta > 0 and noise is None):
+        raise ValueError(f"eta {eta}: must be from 0 to 1, with noise where it is above 0")
+    schedule = DiffusionSchedule.of(model.card)
+    clip = diffusion_of(model.card).clip_sample if clip is None else clip
+    way = list(pairwise(ddim_levels(model.card.levels, steps)))
+    transitions = (_implicit(model, schedule, level, below, eta, clip) for level, below in way)
+    return descend(model, x_K, transitions, noise if eta > 0 else None, pixels=_NOISE)
+
+
+def ddim_levels(levels: int, steps: int) -> tuple[int, ...]:
+    """The `steps` + 1 levels of a DDIM: K, then evenly spaced and rounded, down to 0."""
+    if not 1 <= steps <= levels:
+        raise ValueError(f"{steps} steps: must be from 1 to the model's {levels} levels")
+    return (*(round(levels - step * levels / steps) for step in range(steps)), 0)
+
+
+def _ancestral(
+    model: Denoiser, schedule: DiffusionSchedule, level: int, variance: str, clip: bool
+) -> Transition:
+    beta = float(schedule.betas[level - 1])
+    below, here = schedule.alphas_bar[level - 1 : level + 1].tolist()
+    of_x: float = math.sqrt(1 - beta) * (1 - below) / (1 - here)
+    of_image: float = math.sqrt(below) * beta / (1 - here)
+    small = max((1 - below) / (1 - here) * beta, SMALLEST_VARIANCE)
+
+    def mean(x: Tensor) -> Tensor:
+        image, _ = _predicted(model, x, level, here, clip)
+        return of_x * x + of_image * image
+
+    std = math.sqrt(small if variance == "fixed_small" else beta) if level > 1 else 0.0
+    return Transition(level, level - 1, mean, std)
+
+
+def _implicit(
+    model: Denoiser, schedule: DiffusionSchedule, level: int, below: int, eta: float, clip: bool
+) -> Transition:
+    left, here = (float(schedule.alphas_bar[each]) for each in (below, level))
+    variance = (1 - left) / (1 - here) * (1 - here / left)
+    of_image, of_noise = math.sqrt(left), math.sqrt(1 - left - eta**2 * variance)
+
+    def mean(x: Tensor) -> Tensor:
+        image, epsilon = _predicted(model, x, level, here, clip)
+        return of_image * image + of_noise * epsilon
+
+    return Transition(level, below, mean, eta * math.sqrt(variance))
+
+
+def _predicted(
+    model: Denoiser, x: Tensor, level: int, alpha_bar: float, clip: bool
+) -> tuple[Tensor, Tensor]:
+    """x̂_0 and ε of a state at a level."""
+    epsilon = model(x, level)
+    image = (x - math.sqrt(1 - alpha_bar) * epsilon) / math.sqrt(alpha_bar)
+    return image.clamp(-1, 1) if clip else image, epsilon

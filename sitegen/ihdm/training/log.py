@@ -1,10 +1,13 @@
-"""The log of a training run, `log.jsonl`: a line every few steps, with the loss by level."""
+"""What a training run tells: its log, a line every few steps, and how it gets on."""
 
 from __future__ import annotations
 
 import itertools
 import json
+import math
+import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import torch
 from torch import Tensor
 
 from sitegen.core.files import platform_errors, write_atomic
+from sitegen.ihdm.training.options import TrainingOptions
 
 LOG_NAME = "log.jsonl"
 LOG_EVERY = 50
@@ -68,3 +72,49 @@ def _bands(levels: int, count: int = 10) -> Iterator[tuple[int, int]]:
     for low, high in itertools.pairwise(edges):
         if high > low:
             yield low + 1, high
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands, for whoever shows it; speed and time left are those of this session.
+
+    loss: the mean over the last steps, in the units of `loss_per_image`
+    """
+
+    step: int
+    steps: int
+    loss: float
+    images_per_second: float
+    seconds_left: float
+
+
+class Pace:
+    """How fast this session is, which began at the step `first`."""
+
+    def __init__(self, first: int, options: TrainingOptions) -> None:
+        self._first = first
+        self._options = options
+        self._started = time.monotonic()
+
+    def progress(self, step: int, recent: Iterable[Batch]) -> Progress:
+        """Where the run stands after `step` steps."""
+        per_step = (time.monotonic() - self._started) / max(step - self._first, 1)
+        steps, size = self._options.steps, self._options.batch_size
+        loss = float(torch.cat([losses for _, losses in recent]).mean())
+        return Progress(step, steps, loss, size / max(per_step, 1e-9), (steps - step) * per_step)
+
+
+class Timer:
+    """True at the first call after each `every_s` seconds, and once after `first_s`, if sooner."""
+
+    def __init__(self, every_s: float, first_s: float = math.inf) -> None:
+        self._every_s = every_s
+        self._last = time.monotonic() - max(every_s - first_s, 0)
+
+    def __call__(self) -> bool:
+        """Whether it is time."""
+        now = time.monotonic()
+        if now - self._last < self._every_s:
+            return False
+        self._last = now
+        return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sitegen.ihdm.process.diffusion import DiffusionModel
+from sitegen.ihdm.process.ddpm import DiffusionModel
 from sitegen.ihdm.process.heat import dct2, dissipate
 from sitegen.ihdm.process.model import Model, Statistics, linear_estimate
 
@@ -72,7 +72,7 @@ def heat_loss(model: Model, images: Tensor, levels: Tensor, noise: Tensor) -> Te
     error: Tensor = (model(u, levels) - target).square().sum((1, 2, 3))
     if model.statistics is None:
         return error
-    statistics = model.statistics.to(u.device)
+    statistics = model.statistics
     _, unknown = linear_estimate(statistics, model.attenuation(levels), card.training_noise_std)
     scale: Tensor = (model.attenuation(levels - 1) ** 2 * unknown).sum((1, 2, 3))
     return error / scale

@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
 
-import sitegen.ihdm.card.rules as rules
-from sitegen.ihdm.card.rules import Problem, Rule
+from pydantic import Field, Strict
+from pydantic.dataclasses import dataclass
 
-_COUNT = rules.integer(1, 10**12)
-_POSITIVE = rules.number("a finite number above 0", lambda v: v > 0)
+from sitegen.ihdm.card.checked import PART, Misfits, Number, checked
 
-OPTIONS: dict[str, Rule] = {
-    "images": _COUNT,
-    "batch_size": rules.integer(1, 1_000_000),
-    "learning_rate": _POSITIVE,
-    "optimizer": rules.choice("adam", "muon"),
-    "muon_learning_rate": _POSITIVE,
-    "warmup_steps": rules.integer(0, 10**12),
-    "decay_share": rules.number("a number from 0 to 1", lambda v: 0 <= v <= 1),
-    "ema_decay": rules.number("a number from 0 up to, not including, 1", lambda v: 0 <= v < 1),
-    "gradient_clip": _POSITIVE,
-    "level_focus": rules.number("a finite number, at least 0", lambda v: v >= 0),
-    "focus_centre": rules.number("a number from 0 to 1", lambda v: 0 <= v <= 1),
-    "seed": rules.integer(0, 2**63 - 1),
-    "save_every_s": rules.number("a finite number, at least 0", lambda v: v >= 0),
-}
+Whole = Annotated[int, Strict()]
+Rate = Annotated[Number, Field(gt=0)]
+Share = Annotated[Number, Field(ge=0, le=1)]
 _MAY_CHANGE = ("images", "save_every_s")
 
 
-@dataclass(frozen=True)
+@checked("training options")
+@dataclass(frozen=True, config=PART)
 class TrainingOptions:
     """What a run does beside its model card; recorded in the card as the recipe.
 
@@ -45,26 +33,25 @@ class TrainingOptions:
     Raises ConfigError that names every value that is wrong.
     """
 
-    images: int = 1_000_000
-    batch_size: int = 64
-    learning_rate: float = 1e-3
-    optimizer: str = "adam"
-    muon_learning_rate: float = 1e-3
-    warmup_steps: int = 300
-    decay_share: float = 0.3
-    ema_decay: float = 0.9995
-    gradient_clip: float = 1.0
-    level_focus: float = 1.5
-    focus_centre: float = 0.48
-    seed: int = 0
-    save_every_s: float = 120.0
+    images: Annotated[Whole, Field(ge=1, le=10**12)] = 1_000_000
+    batch_size: Annotated[Whole, Field(ge=1, le=1_000_000)] = 64
+    learning_rate: Rate = 1e-3
+    optimizer: Literal["adam", "muon"] = "adam"
+    muon_learning_rate: Rate = 1e-3
+    warmup_steps: Annotated[Whole, Field(ge=0, le=10**12)] = 300
+    decay_share: Share = 0.3
+    ema_decay: Annotated[Number, Field(ge=0, lt=1)] = 0.9995
+    gradient_clip: Rate = 1.0
+    level_focus: Annotated[Number, Field(ge=0)] = 1.5
+    focus_centre: Share = 0.48
+    seed: Annotated[Whole, Field(ge=0, le=2**63 - 1)] = 0
+    save_every_s: Annotated[Number, Field(ge=0)] = 120.0
 
-    def __post_init__(self) -> None:
-        problems = rules.broken(vars(self), OPTIONS, ())
-        if not problems and self.images < self.batch_size:
-            rule = f"must be at least batch_size, {self.batch_size}, to make one step"
-            problems.append(Problem(("images",), rule, self.images))
-        rules.refuse(problems, "training options")
+    @staticmethod
+    def misfits(values: Mapping[str, Any]) -> Misfits:
+        """There are images for one step at least."""
+        if values["images"] < values["batch_size"]:
+            yield "images", f"must be at least batch_size, {values['batch_size']}, to make one step"
 
     @property
     def steps(self) -> int:

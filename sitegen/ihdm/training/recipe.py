@@ -26,10 +26,13 @@ from sitegen.ihdm.card.networks import UNetConfig
 from sitegen.ihdm.checkpoints.architecture import Architecture
 from sitegen.ihdm.checkpoints.loading import WEIGHTS_NAME, of_the_unet, read_weights
 from sitegen.ihdm.checkpoints.weights import save_weights
-from sitegen.ihdm.data.images import Images, require_enough
+from sitegen.ihdm.data.datasets import Images
+from sitegen.ihdm.data.images import require_enough
 from sitegen.ihdm.data.prior import PRIOR_NAME, make_prior
 from sitegen.ihdm.process.model import Precision
-from sitegen.ihdm.training.train import STATE_NAME, InitialWeights, Progress, Run, TrainingOptions
+from sitegen.ihdm.training.log import Progress
+from sitegen.ihdm.training.options import TrainingOptions
+from sitegen.ihdm.training.train import STATE_NAME, InitialWeights, Run
 
 LOCK_NAME = ".training.lock"
 PRIOR_IMAGES = 1000

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
+import io
 import pickle
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, BinaryIO, cast
+from typing import Any
 
 import torch
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import flush_folder, platform_errors, temporary_path
+from sitegen.core.files import write_atomic
 
 KEYS = frozenset({"step", "options", "card", "unet", "ema", "optimizer"})
 _DAMAGE = (
@@ -34,43 +34,9 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
     Killed at any instant, it leaves the old state or the new one. Raises PlatformError, with the
     old one in place, if the disk is full or unwritable.
     """
-    with platform_errors(path):
-        temporary = temporary_path(path.parent)
-        try:
-            with temporary.open("xb") as file:
-                _save(state, _Sink(file))
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        flush_folder(path.parent)
-
-
-class _Sink:
-    """A file that remembers why it could not be written, because torch does not."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.error: OSError | None = None
-
-    def write(self, data: bytes) -> int:
-        """Write as files do."""
-        try:
-            return self._file.write(data)
-        except OSError as error:
-            self.error = error
-            raise
-
-    def flush(self) -> None:
-        """Nothing yet; the file is flushed when all of it is written."""
-
-
-def _save(state: Mapping[str, Any], sink: _Sink) -> None:
-    try:
-        torch.save(dict(state), cast(IO[bytes], sink))
-    except RuntimeError as error:
-        raise (sink.error or error) from None
+    data = io.BytesIO()
+    torch.save(dict(state), data)
+    write_atomic(path, data.getvalue())
 
 
 def read_state(path: Path, device: torch.device) -> dict[str, Any] | None:

@@ -21,9 +21,9 @@ from torch import Tensor
 from sitegen.core.errors import RefusedError, TargetError
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.ihdm.nets.unet import UNet
-from sitegen.ihdm.process.diffusion import DiffusionModel
+from sitegen.ihdm.process.ddpm import DiffusionModel
 from sitegen.ihdm.process.model import Model, Precision
-from sitegen.ihdm.training.log import LOG_EVERY, LOG_NAME, Batch, TrainingLog
+from sitegen.ihdm.training.log import LOG_EVERY, LOG_NAME, Batch, Pace, Progress, Timer, TrainingLog
 from sitegen.ihdm.training.loss import (
     draw_levels,
     image_statistics,
@@ -32,18 +32,7 @@ from sitegen.ihdm.training.loss import (
 )
 from sitegen.ihdm.training.optimizers import Optimizers
 from sitegen.ihdm.training.options import TrainingOptions
-from sitegen.ihdm.training.pace import Pace, Progress, Timer
 from sitegen.ihdm.training.state import damaged, read_state, write_state
-
-__all__ = [
-    "InitialWeights",
-    "Progress",
-    "Run",
-    "TrainingOptions",
-    "draw_levels",
-    "image_statistics",
-    "loss_per_image",
-]
 
 STATE_NAME = "training.pt"
 FIRST_SAVE_S = 10.0

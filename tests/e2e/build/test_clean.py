@@ -12,10 +12,10 @@ import pytest
 from sitegen.build.clean import clean
 from sitegen.config.loader import load_site
 from sitegen.core.errors import ConfigError, LockedError
-from sitegen.core.files import lock
+from sitegen.core.files import host_mark, lock
 from tests.support.builders import Builder, environment, traces, write_site
 
-DEAD = ".sitegen-tmp-99999999-1-0a"
+DEAD = f".sitegen-tmp-{host_mark()}-99999999-1-0a"
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_store_goes_when_asked(built: Builder) -> None:
 
 def test_leftovers_of_the_dead_go(built: Builder) -> None:
     """What killed builds left beside the output and in the store; that of the living stays."""
-    living = f".sitegen-tmp-{os.getpid()}-0-0a"
+    living = f".sitegen-tmp-{host_mark()}-{os.getpid()}-0-0a"
     folders = (built.root, built.root / ".sitegen", built.root / ".sitegen/work")
     for folder in folders:
         (folder / DEAD).mkdir()

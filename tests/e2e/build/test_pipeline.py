@@ -24,7 +24,7 @@ from sitegen.build.context import BuildOptions
 from sitegen.config.loader import load_site
 from sitegen.content.pages import read_pages
 from sitegen.core.errors import ConfigError, LockedError, PlatformError, RefusedError, TargetError
-from sitegen.core.files import digest, lock, temporary_path
+from sitegen.core.files import digest, host_mark, lock, temporary_path
 from tests.support.builders import (
     CARD,
     CPU,
@@ -536,7 +536,7 @@ def test_linked_output_is_built_where_it_leads(site: Builder) -> None:
 @pytest.mark.parametrize("folder", [".", ".sitegen", ".sitegen/work", ".sitegen/records"])
 def test_warm_build_removes_what_the_dead_left(built: Builder, folder: str) -> None:
     """Wherever a killed build had something under way; what is alive stays."""
-    dead = built.root / folder / ".sitegen-tmp-999999999-1-abc"
+    dead = built.root / folder / f".sitegen-tmp-{host_mark()}-999999999-1-abc"
     dead.mkdir()
     (dead / "clip.mp4").touch()
     live = temporary_path(built.root / folder)

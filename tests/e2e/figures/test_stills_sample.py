@@ -26,7 +26,7 @@ from sitegen.figures.process.sample import read_image
 from sitegen.figures.registry import figure_kinds
 from sitegen.figures.smoothness.measure import evenness
 from sitegen.figures.spectra.sample import data_spectrum
-from sitegen.ihdm.process.diffusion import DiffusionSchedule
+from sitegen.ihdm.process.ddpm import DiffusionSchedule
 from sitegen.ihdm.process.heat import dct2, dissipate
 from sitegen.ihdm.process.model import Model, Statistics
 from sitegen.ihdm.process.noise import independent

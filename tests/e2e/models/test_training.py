@@ -23,7 +23,7 @@ from sitegen.core.errors import ConfigError, PlatformError, RefusedError
 from sitegen.core.progress import Silent
 from sitegen.ihdm.card.card import BlurRange, DiffusionConfig, read_card
 from sitegen.ihdm.checkpoints.loading import load_model
-from sitegen.ihdm.process.diffusion import DiffusionModel
+from sitegen.ihdm.process.ddpm import DiffusionModel
 from sitegen.ihdm.training.options import TrainingOptions
 from sitegen.ihdm.training.train import Run
 from sitegen.models import training

@@ -17,7 +17,7 @@ from bench.judge import Samples
 from bench.spectra import power
 from sitegen.ihdm.card.card import BlurRange, DiffusionConfig, ModelCard
 from sitegen.ihdm.card.networks import UNetConfig
-from sitegen.ihdm.process.diffusion import initial_noise
+from sitegen.ihdm.process.ddpm import initial_noise
 from sitegen.models.registry import ModelSource
 
 CARD = ModelCard(28, 1, 3, UNetConfig(32, (1,)), BlurRange(0.5, 20.0), sampling_noise_std=0.1)

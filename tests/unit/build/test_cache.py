@@ -13,7 +13,7 @@ import pytest
 
 from sitegen.build.cache import Store
 from sitegen.core.errors import PlatformError, TargetError
-from sitegen.core.files import digest_bytes
+from sitegen.core.files import digest_bytes, host_mark
 from sitegen.media.manifest import MediaFile, ModelRef, Record
 from tests.support.paths import TESTS
 
@@ -270,7 +270,7 @@ def test_kill_during_put(tmp_path: Path, call: int) -> None:
 
 def test_workspace_is_inside_and_goes_away(filled: Filled) -> None:
     """The folder lies on the store's disk; its end and the next start clear everything."""
-    left = filled.root / "work" / ".sitegen-tmp-999999999-1-abc"
+    left = filled.root / "work" / f".sitegen-tmp-{host_mark()}-999999999-1-abc"
     left.mkdir(parents=True)
     with filled.store.workspace() as folder:
         assert filled.root in folder.parents

@@ -28,7 +28,7 @@ def test_single_bits_of_a_checkpoint(good: Path, card: ModelCard, tmp_path: Path
     """A bit that flips is noticed, or it was one that nothing is read from."""
     wanted, data = read_weights(good, card), good.read_bytes()
     source, path, refused = random.Random(1), tmp_path / "flipped.pth", 0
-    for _ in range(60):
+    for _ in range(30):
         flipped = bytearray(data)
         flipped[source.randrange(len(data))] ^= 1 << source.randrange(8)
         path.write_bytes(flipped)
@@ -38,7 +38,7 @@ def test_single_bits_of_a_checkpoint(good: Path, card: ModelCard, tmp_path: Path
             refused += 1
         else:
             assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
-    assert refused >= 50
+    assert refused >= 24
 
 
 def test_single_bits_of_pinned_files(good: Path, card: ModelCard, tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_single_bits_of_pinned_files(good: Path, card: ModelCard, tmp_path: Path
         data, path = original.read_bytes(), tmp_path / "flipped"
         pinned = replace(card, weights=FileRef(original.name, sha256(original)))
         assert read_weights(original, pinned)
-        for _ in range(40):
+        for _ in range(15):
             flipped = bytearray(data)
             flipped[source.randrange(len(data))] ^= 1 << source.randrange(8)
             path.write_bytes(flipped)

@@ -18,8 +18,9 @@ from sitegen.cli.main import cli
 from sitegen.core.errors import ConfigError, PlatformError, TargetError
 from sitegen.core.files import temporary_path
 from sitegen.core.progress import Advance, Silent
-from sitegen.ihdm.process.diffusion import ddpm_process, initial_noise, to_pixels
+from sitegen.ihdm.process.ddpm import initial_noise, to_pixels
 from sitegen.ihdm.process.noise import independent
+from sitegen.ihdm.process.reverse import ddpm_process
 from sitegen.media.frames import to_uint8
 from sitegen.models.registry import model_source
 from sitegen.sampling import export as sampling

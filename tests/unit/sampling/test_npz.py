@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from sitegen.core.errors import PlatformError
+from sitegen.core.files import host_mark
 from sitegen.sampling import npz
 from tests.support.builders import temporaries
 
@@ -118,7 +119,7 @@ def test_folder_that_cannot_be(tmp_path: Path) -> None:
 
 def test_dead_temporaries_go(tmp_path: Path) -> None:
     """What a killed run left beside the output is removed by the next."""
-    (tmp_path / ".sitegen-tmp-999999999-1-abc").mkdir()
+    (tmp_path / f".sitegen-tmp-{host_mark()}-999999999-1-abc").mkdir()
     with npz.writing(tmp_path / "x.npz"):
         pass
     assert temporaries(tmp_path) == []

@@ -15,8 +15,12 @@ CODE = """
 import sys
 sys.modules["torch"] = None
 from pathlib import Path
+import sitegen.ihdm
+from sitegen.ihdm import BlurSchedule, ModelCard
+from sitegen.ihdm.card.card import preset, presets
 from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint
 from sitegen.models.registry import model_source
+assert [preset(name).to_toml() for name in presets()]
 *carded, bare = map(Path, sys.argv[1:])
 print(len([model_source("x", each).card.digest for each in carded]))
 for each in (*carded, bare):
@@ -25,7 +29,7 @@ for each in (*carded, bare):
 
 
 def test_torch_is_not_needed(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:
-    """Ours, those of diffusers and of IHDM-spectral, and a published one."""
+    """Presets, ours, those of diffusers and of IHDM-spectral, and a published one."""
     for name in ("ours", "diffusers", "spectral"):
         (tmp_path / name).mkdir()
     convert_checkpoint(tiny, tiny_card, tmp_path / "ours")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -60,11 +58,6 @@ beta_schedule = "linear"
 beta_start = 1e-4
 beta_end = 0.02
 """
-
-
-def _without(line: str) -> str:
-    assert line in _CARD
-    return _CARD.replace(line, "")
 
 
 def _with(line: str, new: str) -> str:
@@ -145,7 +138,7 @@ _BLURS = st.floats(0.1, 5).flatmap(
 )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=25, deadline=None, derandomize=True)
 @given(_BLURS, st.dictionaries(_TEXT, _VALUE, max_size=3), st.lists(_TEXT, max_size=2))
 def test_round_trip(blur: BlurRange, notes: dict[str, Any], faults: list[str]) -> None:
     """A card written and read is the same card, whatever its notes say."""
@@ -164,11 +157,11 @@ def test_round_trip(blur: BlurRange, notes: dict[str, Any], faults: list[str]) -
     assert again.to_toml() == text
 
 
-@pytest.mark.parametrize("name", presets())
-def test_presets_round_trip(name: str) -> None:
-    """Presets survive being written."""
-    card = preset(name)
-    assert ModelCard.from_toml(card.to_toml()) == card
+def told(text: str, where: str = "here.toml") -> str:
+    """What is said of a card that is wrong."""
+    with pytest.raises(ConfigError) as caught:
+        ModelCard.from_toml(text, where)
+    return str(caught.value)
 
 
 def test_everything_wrong_is_told_at_once() -> None:
@@ -179,113 +172,109 @@ def test_everything_wrong_is_told_at_once() -> None:
         "[unet]\nmodel_channels = 40\nchannel_mult = [1, 2, 2]\nattention_levels = [3]\n"
         "num_heads = 7\ndrpout = 0.1\n[waits]\nfile = 'x'\n"
     )
-    with pytest.raises(ConfigError) as caught:
-        ModelCard.from_toml(text, "m/model.toml")
-    lines = str(caught.value).splitlines()
-    starts = [
-        "m/model.toml:1: image_size = 30: must be divisible by 4",
-        'm/model.toml:2: chanels: unknown key; did you mean "channels"?',
-        "m/model.toml:3: channels = 2: must be 1 (grey) or 3 (colour)",
-        "m/model.toml:4: levels = NaN: must be a whole number",
-        'm/model.toml:5: parameterization = "diference": must be "difference" or',
-        "m/model.toml:8: [blur] sigma_max = 0.5: must be at least sigma_min, 5",
-        "m/model.toml:10: [unet] model_channels = 40: times channel_mult",
-        "m/model.toml:12: [unet] attention_levels = [3]: must be different levels",
-        "m/model.toml:13: [unet] num_heads = 7: must divide the channels",
-        'm/model.toml:14: [unet] drpout: unknown key; did you mean "dropout"?',
-        'm/model.toml:15: waits: unknown key; did you mean "weights"?',
-    ]
-    assert [line[: len(start)] for line, start in zip(lines, starts, strict=True)] == starts
+    assert told(text, "m") == (
+        "m:1: image_size = 30: must be divisible by 4: with this channel_mult the U-Net halves it "
+        "2 times\n"
+        'm:2: chanels: unknown key, did you mean "channels"?\n'
+        "m:3: channels = 2: should be 1 (grey) or 3 (colour)\n"
+        "m:4: levels = nan: should be a whole number from 1 to 100000\n"
+        'm:5: parameterization = "diference": should be "difference" or "preconditioned", did you '
+        'mean "difference"?\n'
+        "m:8: blur.sigma_max = 0.5: must be at least sigma_min, 5\n"
+        "m:10: unet.model_channels = 40: times channel_mult must give multiples of 32 (norms have "
+        "32 groups), not [40, 80, 80]\n"
+        "m:12: unet.attention_levels = [3]: must be different levels of channel_mult, from 0 to 2\n"
+        "m:13: unet.num_heads = 7: must divide the channels of every attention block, [80]\n"
+        'm:14: unet.drpout: unknown key, did you mean "dropout"?\n'
+        'm:15: waits: unknown key, did you mean "weights"?'
+    )
 
 
-_WRONG = {
-    "missing size": (_without("image_size = 28\n"), "image_size: missing"),
-    "missing levels": (_without("levels = 100\n"), "levels: missing"),
-    "missing blur": (_CARD.replace("[blur]", "[training]"), "blur: missing"),
-    "missing width": (_without("model_channels = 32\n"), r"\[unet\] model_channels: missing"),
-    "missing sampling noise": (_without("sampling_noise_std = 0.0125\n"), "1.25 times"),
-    "odd size": (_with("28", "27"), "divisible by 4: with this channel_mult the U-Net halves it 2"),
-    "text for number": (_with("100", '"100"'), 'levels = "100": must be a whole number'),
-    "true for number": (_with("= 100", "= true"), "levels = true: must be a whole number"),
-    "no levels": (_with("= 100", "= 0"), "levels = 0"),
-    "infinite noise": (_with("0.0125", "inf"), "sampling_noise_std = Infinity: must be a finite"),
-    "overflowing noise": (_with("0.0125", "1e400"), "sampling_noise_std"),
-    "no noise": (
-        _with("0.01\n", "0.0\n"),
-        "training_noise_std = 0.0: must be a finite",
+def test_what_is_missing_is_told_at_once() -> None:
+    """Each with what it is for."""
+    assert told("[weights]\n") == (
+        "here.toml: image_size is missing: the side of its images, in pixels\n"
+        "here.toml: channels is missing: 1 for grey images, 3 for colour\n"
+        "here.toml: levels is missing: K, the steps from the flattest state to the sharp one\n"
+        "here.toml: unet is missing: the network, a table\n"
+        "here.toml: blur is missing: the blur of the levels, sigma_min and sigma_max\n"
+        "here.toml:1: weights.file is missing: the path from the card's folder"
+    )
+
+
+_RANGE = "sigma_min = 0.5\nsigma_max = 20"
+_NO_UNET = _CARD[: _CARD.index("[unet]")].replace("[blur]", "unet = 3\n[blur]")
+_COARSE = "[coarse]\nlowest_level = {}\nside = {}\nwidth = 8\nblocks = 1\nfeatures = 8\n"
+_PLUS = 'parameterization = "preconditioned"\n' + _CARD
+_BOTH = "[unet]\nnum_heads = 1\ndiffusers = '{}'\n"
+_WRONG = [
+    (_with("sampling_noise_std = 0.0125\n", ""), ": sampling_noise_std is missing beside"),
+    (_with("28", "27"), ":2: image_size = 27"),
+    (_with("100", '"100"'), ':4: levels = "100"'),
+    (_with("= 100", "= true"), ":4: levels = true"),
+    (_with("= 100", "= 0"), ":4: levels = 0"),
+    (_with("0.0125", "inf"), ":6: sampling_noise_std = inf"),
+    (_with("0.0125", "1e400"), ":6: sampling_noise_std = inf"),
+    (_with("0.01\n", "0.0\n"), ":5: training_noise_std = 0.0"),
+    (_with("= 20", "= nan"), ":10: blur.sigma_max = nan"),
+    (_with("= 20", "= 1e300"), ":10: blur.sigma_max = 1e+300"),
+    (_with("= 20", "= 0.5"), ":8: blur: sigma_max must be above sigma_min"),
+    (_with("[blur]\n", "[blur]\nschedule = [0, 1]\n"), ":8: blur: give sigma_min and sigma_max or"),
+    (_with(_RANGE, "schedule = [0, 1]"), ":8: blur: its schedule has 2 values"),
+    (_with(_RANGE, "schedule = [0, 1, 0]"), ":9: blur.schedule = [0, 1, 0]: level 2 has 0, not"),
+    (_with(_RANGE, 'schedule = [0, "x"]'), ':9: blur.schedule[1] = "x"'),
+    (_with("= [2]", "= [2, 2]"), ":15: unet.attention_levels = [2, 2]"),
+    (_with("[1, 2, 2]", "[]"), ":14: unet.channel_mult = []"),
+    (_with("[1, 2, 2]", "[1, 0, 2]"), ":14: unet.channel_mult[1] = 0"),
+    (
+        _with("= [2]", "= [2]\nnum_head_channels = 24"),
+        ":16: unet.num_head_channels = 24",
     ),
-    "nan blur": (_with("= 20", "= nan"), r"\[blur\] sigma_max = NaN"),
-    "endless blur": (_with("= 20", "= 1e300"), r"\[blur\] sigma_max = 1e\+300"),
-    "one blur": (_with("= 20", "= 0.5"), "must be above sigma_min"),
-    "both blurs": (_with("[blur]\n", "[blur]\nschedule = [0, 1]\n"), "not both"),
-    "short schedule": (
-        _with("sigma_min = 0.5\nsigma_max = 20", "schedule = [0, 1]"),
-        "has 2 values; level 0 and 100 levels make 101",
+    (
+        _with("= [2]", "= [2]\nnum_head_channels = 0"),
+        ":16: unet.num_head_channels = 0",
     ),
-    "falling schedule": (
-        _with("sigma_min = 0.5\nsigma_max = 20", "schedule = [0, 1, 0]"),
-        "level 2 has 0.0, not more than the 1.0 below it",
+    (_with("= [2]", "= [2]\ndropout = 1"), ":16: unet.dropout = 1"),
+    (_with("= [2]", "= [2]\nconv_resample = 1"), ":16: unet.conv_resample = 1: should be true or"),
+    ('kind = "idhm"\n' + _CARD, ':1: kind = "idhm": should be "ihdm" or "ddpm", did you mean'),
+    (_CARD + '[weights]\nfile = "../x"', ':17: weights.file = "../x"'),
+    (_CARD + '[prior]\nfile = "/etc/passwd"', ':17: prior.file = "/etc/passwd"'),
+    (_CARD + '[example]\nfile = "../x.png"\n', ':17: example.file = "../x.png"'),
+    (_CARD + '[weights]\nfile = "x"\nsha256 = "abc"', ':18: weights.sha256 = "abc"'),
+    (_NO_UNET, ":8: unet = 3: should be a table"),
+    ("known_faults = [1]\n" + _CARD, ":1: known_faults[0] = 1"),
+    ('kind = "ddpm"\n' + _CARD, ":9: blur: a DDPM has none"),
+    ('kind = "ddpm"\n' + _CARD, ": diffusion is missing"),
+    (_CARD + "[diffusion]\n", ':16: diffusion: only a card of kind "ddpm"'),
+    (_CARD + _COARSE.format(3, 3), ':16: coarse: only for the parameterization "preconditioned"'),
+    (_PLUS + _COARSE.format(200, 3), ":17: coarse: lowest_level = 200 must be at most levels, 100"),
+    (_PLUS + _COARSE.format(3, 40), ":17: coarse: side = 40 must be at most image_size, 28"),
+    (_PLUS + _COARSE.format(0, 3), ":18: coarse.lowest_level = 0"),
+    (_DDPM.replace("linear", "linea"), ':12: diffusion.beta_schedule = "linea"'),
+    (_DDPM.replace("beta_end = 0.02", ""), ":11: diffusion.beta_end is missing"),
+    (_DDPM.replace("0.02", "1.5"), ":14: diffusion.beta_end = 1.5"),
+    (
+        _DDPM.replace("1e-4", "0.5"),
+        ":14: diffusion.beta_end = 0.02: must",
     ),
-    "schedule of words": (
-        _with("sigma_min = 0.5\nsigma_max = 20", 'schedule = [0, "x"]'),
-        "must be a list of finite numbers",
-    ),
-    "twice a level": (_with("= [2]", "= [2, 2]"), "different levels"),
-    "empty multipliers": (_with("[1, 2, 2]", "[]"), "channel_mult = .*: must be a list of 1 to 16"),
-    "head width": (_with("= [2]", "= [2]\nnum_head_channels = 24"), "num_head_channels = 24"),
-    "no head width": (_with("= [2]", "= [2]\nnum_head_channels = 0"), "-1 .then num_heads counts"),
-    "dropout": (_with("= [2]", "= [2]\ndropout = 1"), "dropout = 1: must be a number from 0"),
-    "flag": (_with("= [2]", "= [2]\nconv_resample = 1"), "must be true or false"),
-    "kind": ('kind = "idhm"\n' + _CARD, 'did you mean "ihdm"'),
-    "path": (_CARD + '[weights]\nfile = "../x"', "inside the card's own folder"),
-    "absolute path": (_CARD + '[prior]\nfile = "/etc/passwd"', "inside the card's own folder"),
-    "digest": (_CARD + '[weights]\nfile = "x"\nsha256 = "abc"', "64 hexadecimal digits"),
-    "no file": (_CARD + "[weights]\n", r"\[weights\] file: missing"),
-    "unet is a number": (
-        _CARD[: _CARD.index("[unet]")].replace("[blur]", "unet = 3\n[blur]"),
-        "table",
-    ),
-    "faults": ("known_faults = [1]\n" + _CARD, "known_faults = .*: must be a list of texts"),
-    "ddpm with blur": ('kind = "ddpm"\n' + _CARD, "blur: a DDPM has none"),
-    "ddpm with noise": ('kind = "ddpm"\n' + _CARD, "training_noise_std: a DDPM has none"),
-    "ddpm without noise": ('kind = "ddpm"\n' + _CARD, "diffusion: missing"),
-    "blur with noise": (_CARD + "[diffusion]\n", 'only a card of kind "ddpm" has that'),
-    "example": (_CARD + '[example]\nfile = "../x.png"\n', r"\[example\] file = .*: must be a path"),
-    "beta schedule": (_DDPM.replace("linear", "linea"), 'did you mean "linear"'),
-    "no beta": (_DDPM.replace("beta_end = 0.02", ""), r"\[diffusion\] beta_end: missing"),
-    "betas": (_DDPM.replace("0.02", "1.5"), "beta_end = 1.5: must be a number above 0 and below"),
-    "beta order": (_DDPM.replace("1e-4", "0.5"), r"must be at least beta_start, 0\.5"),
-    "cosine": (_DDPM.replace("linear", "cosine"), "beta_start: the cosine schedule has none"),
-    "variance": (_DDPM + 'variance = "small"', "variance = .*: must be"),
-    "clip": (_DDPM + "clip_sample = 1", "clip_sample = 1: must be true or false"),
-    "diffusion": (_DDPM + "prediction = 1", r"\[diffusion\] prediction: unknown key"),
-}
+    (_DDPM.replace("linear", "cosine"), ":13: diffusion.beta_start = 0.0001: the cosine"),
+    (_DDPM + 'variance = "small"', ':15: diffusion.variance = "small"'),
+    (_DDPM + "clip_sample = 1", ":15: diffusion.clip_sample = 1"),
+    (_DDPM + "prediction = 1", ":15: diffusion.prediction: unknown key"),
+    (_CARD[: _CARD.index("[unet]")] + _BOTH, ":12: unet: leave num_heads out beside diffusers"),
+    (_CARD[: _CARD.index("[unet]")] + "[unet]\ndiffusers = '[]'", ":12: unet: diffusers should"),
+    (_CARD[: _CARD.index("[unet]")] + "[unet]\ndiffusers = '{}'", ":12: unet: diffusers should"),
+    ("levels = = 3", ":1: is not TOML"),
+    ("levels = 1\nlevels = 2", ":2: is not TOML"),
+    ("levels = 1 \0", ":1: is not TOML"),
+    ("a = " + "[" * 5000, ": is nested too deeply"),
+]
 
 
-@pytest.mark.parametrize(("text", "told"), _WRONG.values(), ids=_WRONG.keys())
-def test_wrong_values(text: str, told: str) -> None:
-    """Each is refused with its place, and with what it must be."""
-    with pytest.raises(ConfigError, match=told) as caught:
-        ModelCard.from_toml(text, "here.toml")
-    assert str(caught.value).startswith("here.toml")
-
-
-@pytest.mark.parametrize(
-    ("text", "place"),
-    [
-        ("levels = = 3", "here.toml:1:10: this is not TOML"),
-        ("levels = 1\nlevels = 2", "here.toml:2"),
-        ("levels = 1 \0", "here.toml:1"),
-        ("a = " + "[" * 5000, "here.toml"),
-        ("", "here.toml: image_size: missing"),
-    ],
-    ids=["syntax", "duplicate", "nul", "deep", "empty"],
-)
-def test_not_toml(text: str, place: str) -> None:
-    """What is not TOML is told with line and column."""
-    with pytest.raises(ConfigError) as caught:
-        ModelCard.from_toml(text, "here.toml")
-    assert str(caught.value).startswith(place)
+@pytest.mark.parametrize(("text", "start"), _WRONG, ids=[start[:40] for _, start in _WRONG])
+def test_wrong_values(text: str, start: str) -> None:
+    """Each is refused with its place, its key and its value."""
+    assert any(line.startswith(f"here.toml{start}") for line in told(text).splitlines())
 
 
 def test_values_in_python_are_checked_too() -> None:
@@ -294,7 +283,7 @@ def test_values_in_python_are_checked_too() -> None:
         UNetConfig(40, (1,))
     with pytest.raises(ConfigError, match="sigma_max"):
         BlurRange(2, 1)
-    with pytest.raises(ConfigError, match="blur: missing"):
+    with pytest.raises(ConfigError, match="blur is missing"):
         ModelCard(28, 1, 8, UNetConfig(32, (1, 1)))
     with pytest.raises(ConfigError, match="64 hexadecimal"):
         FileRef("weights.safetensors", "A" * 64)
@@ -344,7 +333,7 @@ def test_ddpm() -> None:
         assert ModelCard.from_toml(other.to_toml()) == other
         assert not {"training_noise_std", "parameterization"} & set(tomllib.loads(other.to_toml()))
     assert replace(card, diffusion=DiffusionConfig("cosine")).digest != card.digest
-    with pytest.raises(ConfigError, match="sampling_noise_std: a DDPM has none"):
+    with pytest.raises(ConfigError, match="a DDPM has none"):
         replace(card, sampling_noise_std=0.5)
     with pytest.raises(ConfigError, match="no blur schedule"):
         _ = card.schedule
@@ -358,13 +347,6 @@ def test_example_is_no_part_of_a_sample() -> None:
     assert ModelCard.from_toml(card.to_toml()) == card
 
 
-def test_digests_stay() -> None:
-    """What is kept under a card's digest is found again after an update."""
-    assert preset("mnist-small").digest == (
-        "26bd8272eb62bde2ac00d8c59202848f96f797ce6e32f806cb03cf68a290f911"
-    )
-
-
 def test_read_card(tmp_path: Path) -> None:
     """From a file or its folder; a byte order mark and CRLF do not matter."""
     path = tmp_path / "model.toml"
@@ -373,7 +355,7 @@ def test_read_card(tmp_path: Path) -> None:
         read_card(path) == read_card(tmp_path) == read_card(str(path)) == ModelCard.from_toml(_CARD)
     )
     path.write_text(_CARD.replace("28", "27"))
-    with pytest.raises(ConfigError, match=r"model.toml:2: image_size = 27"):
+    with pytest.raises(ConfigError, match=r"model.toml:2: image_size = 27: "):
         read_card(path)
 
 
@@ -389,16 +371,3 @@ def test_unreadable_cards(tmp_path: Path) -> None:
         read_card(tmp_path)
     with pytest.raises(RefusedError, match="there is no such model card"):
         read_card(tmp_path / "nowhere" / "model.toml")
-
-
-def test_cards_need_no_torch() -> None:
-    """Presets can be listed and read where torch cannot be imported."""
-    code = (
-        "import sys; sys.modules['torch'] = None\n"
-        "import sitegen.ihdm\n"
-        "from sitegen.ihdm import BlurSchedule, ModelCard\n"
-        "from sitegen.ihdm.card.card import preset, presets\n"
-        "assert [preset(name).to_toml() for name in presets()]\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")

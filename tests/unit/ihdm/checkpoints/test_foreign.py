@@ -19,8 +19,9 @@ from sitegen.ihdm.card.card import DiffusionConfig, ModelCard
 from sitegen.ihdm.card.schedule import BlurSchedule
 from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint
 from sitegen.ihdm.checkpoints.loading import load_model
-from sitegen.ihdm.process.diffusion import DiffusionModel, ddpm_process, initial_noise
+from sitegen.ihdm.process.ddpm import DiffusionModel, initial_noise
 from sitegen.ihdm.process.noise import independent
+from sitegen.ihdm.process.reverse import ddpm_process
 from sitegen.ihdm.training.recipe import as_ddpm
 from sitegen.models.registry import model_source, site_models
 from tests.support.making import closeness, load_heat, random_unet, save, small_card

@@ -17,7 +17,7 @@ import torch
 
 import sitegen.ihdm.checkpoints.archive as archive
 from sitegen.core.errors import RefusedError
-from sitegen.ihdm.card.card import ModelCard, preset, presets, read_card
+from sitegen.ihdm.card.card import DiffusionConfig, ModelCard, preset, presets, read_card
 from sitegen.ihdm.checkpoints.architecture import Architecture, infer
 from sitegen.ihdm.checkpoints.contents import checkpoint_digest
 from sitegen.ihdm.checkpoints.foreign import foreign_model
@@ -28,10 +28,12 @@ from sitegen.ihdm.checkpoints.loading import (
     network_shapes,
     read_weights,
 )
+from sitegen.models.registry import model_source
 from tests.support.making import (
     ARCHITECTURES,
     small_card,
 )
+from tests.unit.ihdm.checkpoints.test_foreign import saved
 
 
 def test_inspect_published(tiny: Path) -> None:
@@ -189,3 +191,24 @@ def test_a_checkpoint_is_read_once(
     os.truncate(path, size - 1)
     with pytest.raises(RefusedError):
         check_weights(path, tiny_card)
+    assert checkpoint_digest(path) not in ("", digest)  # also of what is no checkpoint
+
+
+def test_a_ddpm_is_told_as_one(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:
+    """By its card; without one a bare file does not say whether it is one."""
+    assert "parameterization  difference\n" in inspect_checkpoint(tiny).to_text()
+    ddpm = replace(tiny_card, kind="ddpm", blur=None, diffusion=DiffusionConfig("cosine"))
+    convert_checkpoint(tiny, ddpm, tmp_path)
+    assert "parameterization  noise, as of a DDPM" in inspect_checkpoint(tmp_path).to_text()
+    (tmp_path / "model.toml").unlink()
+    assert "parameterization  not told" in inspect_checkpoint(tmp_path).to_text()
+
+
+def test_a_refresh_reads_no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a preview asks again at each change: the models of other programs are remembered."""
+    saved(tmp_path)
+    time.sleep(0.05)
+    weights = tmp_path / "unet/diffusion_pytorch_model.safetensors"
+    first, reading = model_source("theirs", tmp_path), Reading(weights, monkeypatch)
+    assert model_source("theirs", tmp_path) == first
+    assert (reading.opens, reading.bytes) == (0, 0)

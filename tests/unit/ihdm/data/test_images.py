@@ -13,8 +13,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+import sitegen.ihdm.data.images as reading
 from sitegen.core.errors import RefusedError
-from sitegen.ihdm.data.images import image_side, read_idx, read_images, require_enough
+from sitegen.ihdm.data.datasets import read_idx
+from sitegen.ihdm.data.images import image_side, read_images, require_enough
+from sitegen.ihdm.data.pictures import scaled
 
 Picture = NDArray[np.uint8]
 IDX = "train-images-idx3-ubyte"
@@ -271,19 +274,10 @@ def test_side_of_pictures(tmp_path: Path) -> None:
     save(random(8, 8, 3), tmp_path / "below/b.png")
     assert image_side(tmp_path) == 8
     save(random(9, 9), tmp_path / "c.png")
-    assert image_side(tmp_path) is None
-
-
-def test_side_of_what_is_not_square(tmp_path: Path) -> None:
-    """Oblongs have none, even if they are all alike."""
-    save(random(8, 9), tmp_path / "a.png")
-    assert image_side(tmp_path) is None
-
-
-def test_side_of_a_data_set(tmp_path: Path) -> None:
-    """MNIST's format tells it as well, as a file and as a folder."""
-    (tmp_path / IDX).write_bytes(idx(random(5, 8, 8)))
-    assert image_side(tmp_path) == image_side(tmp_path / IDX) == 8
+    save(random(8, 9), tmp_path / "oblong/a.png")
+    assert image_side(tmp_path) is image_side(tmp_path / "oblong") is None
+    (tmp_path / "below" / IDX).write_bytes(idx(random(5, 16, 16)))
+    assert image_side(tmp_path / "below") == image_side(tmp_path / "below" / IDX) == 16
 
 
 def test_side_of_nothing(tmp_path: Path) -> None:
@@ -312,3 +306,24 @@ def test_some_of_the_pictures(tmp_path: Path) -> None:
     found = read_images(tmp_path, choose=choose)
     assert seen == [4]
     assert np.array_equal(found[:, 0], np.stack(pictures)[[0, 2]].astype(np.uint8))
+
+
+@pytest.mark.parametrize("kind", ["mnist", "cifar"])
+def test_some_of_a_data_set(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are chosen are scaled and no others, whatever the format."""
+    if kind == "mnist":
+        (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(random(9, 8, 8)))
+    else:
+        cifar(tmp_path / "cifar-10-batches-py", "data_batch_1", {b"data": random(9, 3072)})
+    every = read_images(tmp_path, 4)
+    seen: list[object] = []
+
+    def counted(picture: Picture, side: int) -> Picture:
+        seen.append(side)
+        return scaled(picture, side)
+
+    monkeypatch.setattr(reading, "scaled", counted)
+    assert np.array_equal(
+        read_images(tmp_path, 4, choose=lambda count: [count - 1, 2]), every[[8, 2]]
+    )
+    assert len(seen) == 2

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from sitegen.core.errors import ConfigError, RefusedError
+from sitegen.core.errors import RefusedError
 from sitegen.ihdm.card.card import FileRef, ModelCard
 from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint
 from sitegen.ihdm.checkpoints.weights import COARSE, save_weights
@@ -106,7 +107,7 @@ def stored(folder: Path) -> tuple[Path, ModelCard]:
     coarse = {COARSE + name: value for name, value in both.coarse.state_dict().items()}
     weights = {**both.unet.state_dict(), **both.statistics.tensors(), **coarse}
     return path, replace(
-        card(), weights=FileRef(path.name, save_weights(path, weights, torch.float32))
+        card(), weights=FileRef(path.name, save_weights(path, weights, torch.float32, CONFIG))
     )
 
 
@@ -119,7 +120,41 @@ def test_file(tmp_path: Path) -> None:
     info = inspect_checkpoint(path)
     assert info.coarse
     assert "with a network for coarse levels" in info.to_text()
-    assert info.parameters == sum(value.numel() for value in model().unet.parameters())
+    assert both_counted(info.parameters)
+
+
+def both_counted(parameters: int) -> bool:
+    """Whether a count is that of the U-Net and the other network together."""
+    both = model()
+    assert both.coarse is not None
+    parts = {**both.unet.state_dict(), **both.coarse.state_dict()}
+    return bool(parameters == sum(value.numel() for value in parts.values()))
+
+
+@pytest.mark.parametrize(
+    ("line", "changed", "said"),
+    [
+        ("blocks = 2", "blocks = 3", "m.toml:30: coarse: not the network that .* holds:\n  coarse"),
+        (
+            "lowest_level = 5",
+            "lowest_level = 6",
+            "m.toml:31: coarse.lowest_level = 6: .* = 5$",
+        ),
+    ],
+)
+def test_the_card_must_describe_the_network(
+    line: str, changed: str, said: str, tmp_path: Path
+) -> None:
+    """What does not fit is refused with the line of the card; a file may leave the level out."""
+    path, known = stored(tmp_path)
+    text = known.to_toml()
+    assert line in text
+    wrong = ModelCard.from_toml(text.replace(line, changed), "m.toml")
+    with pytest.raises(RefusedError, match=said):
+        load_heat(path, wrong)
+    older = load_file(path)
+    save_file(older, path)
+    assert load_heat(path, replace(known, weights=None)).coarse is not None
 
 
 def test_card_and_file_must_match(tmp_path: Path) -> None:
@@ -143,35 +178,7 @@ def test_training_begins_from_the_u_net(tmp_path: Path) -> None:
     assert begun.weights.keys() == random_unet(known).state_dict().keys()
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"lowest_level": 9}, r"\[coarse\] lowest_level = 9: must be at most levels, 8"),
-        ({"lowest_level": 0}, r"\[coarse\] lowest_level"),
-        ({"side": 9}, r"\[coarse\] side = 9: must be at most image_size, 8"),
-        ({"width": 0}, r"\[coarse\] width"),
-        ({"breadth": 3}, r"\[coarse\] breadth: unknown key"),
-    ],
-)
-def test_wrong_cards(changes: dict[str, int], said: str) -> None:
-    """What cannot be is refused by name, with its limit."""
-    text = card().to_toml()
-    for key, value in changes.items():
-        lines = [line for line in text.splitlines() if not line.startswith(f"{key} = ")]
-        lines.insert(lines.index("[coarse]") + 1, f"{key} = {value}")
-        text = "\n".join(lines)
-    with pytest.raises(ConfigError, match=said):
-        ModelCard.from_toml(text)
-
-
-def test_only_for_the_preconditioned() -> None:
-    """Another parameterization, a DDPM, and a table with holes are refused."""
-    with pytest.raises(
-        ConfigError, match=r'coarse.*only for the parameterization "preconditioned"'
-    ):
-        replace(card(), parameterization="difference")
-    text = card().to_toml().replace("width = 32\n", "", 1)
-    with pytest.raises(ConfigError, match=r"\[coarse\] width: missing"):
-        ModelCard.from_toml(text)
+def test_the_coarse_network_decides_pictures() -> None:
+    """The digest of a card counts what it says of the network."""
     assert card().digest != preconditioned().digest
     assert card().digest != replace(card(), coarse=replace(CONFIG, lowest_level=6)).digest

@@ -53,15 +53,6 @@ def test_recorded_output(tiny_model: Model, expected: dict[str, Tensor]) -> None
     assert closeness(mean, expected["x"] + expected["y"]) < 1e-5
 
 
-def test_level_as_number(tiny_model: Model, expected: dict[str, Tensor]) -> None:
-    """A level for the whole batch gives the same as a level for each."""
-    x = expected["x"]
-    with torch.no_grad():
-        together = tiny_model(x, 3)
-        each = tiny_model(x, torch.full((len(x),), 3))
-    assert torch.equal(together, each)
-
-
 @pytest.mark.parametrize("options", _ODD, ids=str)
 def test_odd_options(options: dict[str, Any]) -> None:
     """They build, keep the shape, and a batch is the same as one by one."""

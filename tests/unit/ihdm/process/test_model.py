@@ -12,6 +12,7 @@ from torch import Tensor
 from sitegen.ihdm.nets.unet import UNet
 from sitegen.ihdm.process.model import Model, Statistics, linear_estimate
 from sitegen.ihdm.training.loss import image_statistics
+from tests.support.hybrids import without_coarse
 from tests.support.lessons import blur, dct, images, kept, preconditioned, wiener
 from tests.support.making import random_unet, small_card
 
@@ -59,15 +60,6 @@ def test_network_sees_the_same_scale_at_every_level() -> None:
     assert all(abs(float(x.mean())) < 0.05 for x in seen)
     assert all(0.05 < float(x.std()) < 1.05 for x in seen)
     assert float(seen[0].std()) > 0.95
-
-
-def test_difference_adds_the_network() -> None:
-    """A published model's mean is u plus the network's answer."""
-    card = small_card()
-    model = Model(card, random_unet(card))
-    u = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(4))
-    levels = torch.tensor([3, 7])
-    assert torch.equal(model(u, levels), u + model.unet(u, levels))
 
 
 @pytest.mark.parametrize("parameterization", ["difference", "preconditioned"])
@@ -142,3 +134,13 @@ def test_refuses_what_it_was_not_trained_on(
     card = small_card()
     with pytest.raises(ValueError, match=words):
         Model(card, random_unet(card))(torch.zeros(shape, dtype=kind), level)
+
+
+def test_statistics_lie_where_the_weights_do() -> None:
+    """They go along to another device, and are no weights."""
+    model = without_coarse()
+    names = model.state_dict().keys()
+    assert model.statistics is not None
+    assert not any("statistics" in name for name in names)
+    model.to("meta")
+    assert {model.statistics.mean.device.type, model.statistics.variance.device.type} == {"meta"}

@@ -37,13 +37,6 @@ def test_company_does_not_matter(seed: int, samples: list[int], level: int) -> N
     assert together.dtype == torch.float32
 
 
-def test_order_of_levels_does_not_matter() -> None:
-    """A level's noise does not depend on the levels asked for before."""
-    noise = independent(3, [0, 1], _SHAPE)
-    down = {level: noise(level) for level in (8, 7, 6)}
-    assert all(torch.equal(noise(level), down[level]) for level in (6, 8, 7))
-
-
 def test_nothing_is_used_twice() -> None:
     """Another seed, sample, level or purpose has other numbers, uncorrelated with these."""
     shape = (1, 40, 40)
@@ -110,14 +103,6 @@ def test_great_circle() -> None:
     assert torch.equal(found, interpolate_noise(a[0], b[0], angles))
     for theta, row in zip(angles.tolist(), found, strict=True):
         assert torch.allclose(row, math.cos(theta) * a[0] + math.sin(theta) * b[0], atol=1e-6)
-
-
-def test_great_circle_keeps_the_variance() -> None:
-    """What lies between is standard normal, too: a straight line would shrink to a half."""
-    noise = interpolated(independent(0, [0], (1, 128, 128)), independent(0, [1], (1, 128, 128)), 9)(
-        5
-    )
-    assert noise.flatten(1).std(dim=1).tolist() == pytest.approx([1] * 9, abs=0.03)
 
 
 def test_interpolation_ends_in_plain_samples() -> None:

@@ -93,17 +93,17 @@ def test_sampling_noise(given: float | None, delta: float) -> None:
 
 
 def test_company_does_not_matter(tiny_model: Model, expected: dict[str, Tensor]) -> None:
-    """The same picture alone, in a batch of 36, in chunks of five, and in another order."""
-    u_K = expected["u_K"][:1].expand(36, -1, -1, -1)
+    """The same picture alone, in a batch of nine, in chunks of four, and in another order."""
+    u_K = expected["u_K"][:1].expand(9, -1, -1, -1)
 
     def pictures(samples: list[int]) -> Tensor:
         noise = independent(11, samples, (1, 28, 28))
         *_, last = reverse_process(tiny_model, u_K[: len(samples)], noise)
         return last.mean
 
-    every = list(range(36))
+    every = list(range(9))
     batch = pictures(every)
-    chunks = torch.cat([pictures(every[start : start + 5]) for start in range(0, 36, 5)])
+    chunks = torch.cat([pictures(every[start : start + 4]) for start in range(0, 9, 4)])
     assert closeness(chunks, batch) < 1e-5
     assert closeness(pictures([7]), batch[7:8]) < 1e-5
     assert closeness(pictures(every[::-1]).flip(0), batch) < 1e-5
@@ -126,15 +126,6 @@ def test_a_tree_computes_each_state_once() -> None:
         assert closeness(step.state.repeat_interleave(spread, 0), leaves.state) < 1e-5
         assert step.mean.shape == step.state.shape
     assert len(set(map(tuple, steps[-1].state.flatten(1).tolist()))) == 4
-
-
-def test_siblings_share_their_mean_at_the_split() -> None:
-    """The step that leaves a split has one mean for both children, and two noises."""
-    tree = branching(0, (4,), (1, 8, 8))
-    steps = list(reverse_process(_Stub(small_card()), _flat(1), tree))
-    at_split = next(step for step in steps if step.level == 3)
-    assert torch.equal(at_split.mean[0], at_split.mean[1])
-    assert not torch.equal(at_split.state[0], at_split.state[1])
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e6, -1e6])
@@ -172,7 +163,7 @@ def test_limit_can_be_narrowed() -> None:
 def test_wrong_initial_states(shape: tuple[int, ...]) -> None:
     """Initial states of another shape than the card's are refused before anything runs."""
     stub = _Stub(small_card())
-    with pytest.raises(ValueError, match="u_K is"):
+    with pytest.raises(ValueError, match="the initial state is"):
         next(reverse_process(stub, torch.zeros(shape), _no_noise))
     assert not stub.calls
 

@@ -61,44 +61,6 @@ def test_full_disk(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["training.pt"]
 
 
-def test_flushed_before_it_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file is on the disk before it gets its name, and the folder after that."""
-    path, done = tmp_path / "training.pt", []
-    flush, replace = os.fsync, Path.replace
-
-    def fsync(handle: int) -> None:
-        kind = "folder" if os.path.isdir(f"/proc/self/fd/{handle}") else "file"
-        done.append((kind, os.fstat(handle).st_size if kind == "file" else 0))
-        flush(handle)
-
-    def rename(self: Path, target: Path) -> Path:
-        done.append(("rename", self.stat().st_size))
-        return replace(self, target)
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    monkeypatch.setattr(Path, "replace", rename)
-    write_state(path, state(1))
-    size = path.stat().st_size
-    assert done == [("file", size), ("rename", size), ("folder", 0)]
-
-
-@pytest.mark.parametrize("where", ["fsync", "replace"])
-def test_failure_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
-    """Whatever step fails, the old state stays."""
-    path = tmp_path / "training.pt"
-    write_state(path, state(1))
-
-    def fail(*_: object) -> None:
-        raise OSError(28, os.strerror(28))
-
-    monkeypatch.setattr(os if where == "fsync" else Path, where, fail)
-    with pytest.raises(PlatformError, match="No space left"):
-        write_state(path, state(2))
-    monkeypatch.undo()
-    assert (read_state(path, CPU) or {})["step"] == 1
-    assert os.listdir(tmp_path) == ["training.pt"]
-
-
 def test_damage(tmp_path: Path) -> None:
     """Cut or changed anywhere that counts, it is refused with what to do."""
     path = tmp_path / "training.pt"

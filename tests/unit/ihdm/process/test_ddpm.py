@@ -16,17 +16,9 @@ from torch import Tensor
 
 from sitegen.core.errors import ConfigError, TargetError
 from sitegen.ihdm.card.card import DiffusionConfig, ModelCard
-from sitegen.ihdm.process.diffusion import (
-    DiffusionModel,
-    DiffusionSchedule,
-    ddim_levels,
-    ddim_process,
-    ddpm_process,
-    initial_noise,
-    to_pixels,
-)
+from sitegen.ihdm.process.ddpm import DiffusionModel, DiffusionSchedule, initial_noise, to_pixels
 from sitegen.ihdm.process.noise import branching, independent
-from sitegen.ihdm.process.reverse import Step
+from sitegen.ihdm.process.reverse import Step, ddim_levels, ddim_process, ddpm_process
 from tests.support.making import closeness, random_unet, small_card
 
 SHAPE = (1, 8, 8)
@@ -112,9 +104,15 @@ def fed(monkeypatch: pytest.MonkeyPatch, module: str, noise: Callable[[], Tensor
 
 
 @pytest.mark.parametrize("schedule", [LINEAR, COSINE], ids=["linear", "cosine"])
-@pytest.mark.parametrize("levels", [40, 1000])
-@pytest.mark.parametrize("variance", ["fixed_small", "fixed_large"])
-@pytest.mark.parametrize("clip", [True, False])
+@pytest.mark.parametrize(
+    ("levels", "variance", "clip"),
+    [
+        (1000, "fixed_small", True),
+        (40, "fixed_small", False),
+        (40, "fixed_large", True),
+        (100, "fixed_large", False),
+    ],
+)
 def test_ddpm_is_theirs(
     schedule: dict[str, Any],
     levels: int,
@@ -139,8 +137,9 @@ def test_ddpm_is_theirs(
 
 
 @pytest.mark.parametrize("schedule", [LINEAR, COSINE], ids=["linear", "cosine"])
-@pytest.mark.parametrize("steps", [10, 50, 1000])
-@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize(
+    ("steps", "eta"), [(10, 0.0), (10, 1.0), (50, 0.0), (50, 0.5), (1000, 1.0)]
+)
 def test_ddim_is_theirs(schedule: dict[str, Any], steps: int, eta: float) -> None:
     """Each state is the one that DDIMScheduler makes of the state before and the same noise.
 
@@ -162,7 +161,7 @@ def test_ddim_is_theirs(schedule: dict[str, Any], steps: int, eta: float) -> Non
     assert [level - 1 for level in model.levels] == scheduler.timesteps.tolist()
 
 
-@pytest.mark.parametrize("steps", [3, 7, 99, 999])
+@pytest.mark.parametrize("steps", [3, 7, 99])
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 def test_ddim_of_uneven_steps_is_theirs_when_told_where_to_go(steps: int, eta: float) -> None:
     """By themselves theirs would miss the level that the next step starts from."""
@@ -183,33 +182,6 @@ def test_ddim_of_uneven_steps_is_theirs_when_told_where_to_go(steps: int, eta: f
     ours = ddim_process(model, start(), steps, eta=eta, noise=noise)
     assert step_by_step(ours, start(), card, step) <= 1e-5
     assert [level - 1 for level in model.levels] == way[:-1]
-
-
-@pytest.mark.parametrize("clip", [True, False])
-def test_ddim_is_theirs_as_it_comes(clip: bool) -> None:
-    """Also with their own ᾱ in float32, on the linear schedule, for which that is enough."""
-    card = diffusion_card(1000, **LINEAR, clip_sample=clip)
-    scheduler = theirs(DDIMScheduler, card, timestep_spacing="trailing")
-    for steps in (10, 50, 1000):
-        scheduler.set_timesteps(steps)
-        ours = ddim_process(Predictor(card, guess), start(), steps)
-        found = step_by_step(ours, start(), card, lambda *given: scheduler.step(*given).prev_sample)
-        assert found <= 1e-5
-
-
-def test_their_defaults_are_those_that_we_know() -> None:
-    """What is written of their defaults in our words is so."""
-    kinds: tuple[Any, ...] = (DDIMScheduler, DDPMScheduler)
-    ddim, ddpm = (kind().config for kind in kinds)
-    assert (ddim.timestep_spacing, ddim.clip_sample, ddim.set_alpha_to_one) == (
-        "leading",
-        True,
-        True,
-    )
-    assert (ddpm.variance_type, ddpm.clip_sample) == ("fixed_small", True)
-    assert (ddpm.beta_schedule, ddpm.beta_start, ddpm.beta_end) == ("linear", 1e-4, 0.02)
-    assert DiffusionConfig("cosine").variance == ddpm.variance_type
-    assert DiffusionConfig("cosine").clip_sample == ddpm.clip_sample
 
 
 @pytest.mark.parametrize("levels", [1, 2, 7, 100, 4000])
@@ -255,38 +227,6 @@ def test_a_perfect_model_finds_its_image(steps: int | None, eta: float) -> None:
     assert torch.allclose(last.mean, image.expand(2, -1, -1, -1), atol=1e-4)
     pixels = to_pixels(last.mean)
     assert (float(pixels.min()), float(pixels.max())) == pytest.approx((0, 1), abs=1e-4)
-
-
-def test_ddpm_is_ddim_with_all_steps_and_all_noise() -> None:
-    """With η = 1 and every level, DDIM is DDPM with the small variance (Song et al. 2021)."""
-    card = diffusion_card(20, clip_sample=False)
-    noise = independent(3, [0, 1], SHAPE)
-    both = (
-        ddpm_process(Predictor(card, guess), start(), noise),
-        ddim_process(Predictor(card, guess), start(), 20, eta=1.0, noise=noise),
-    )
-    for ancestral, implicit in zip(*both, strict=True):
-        assert ancestral.level == implicit.level
-        assert closeness(ancestral.state, implicit.state) < 1e-4
-
-
-def test_ddim_is_deterministic_and_nearly_independent_of_steps() -> None:
-    """Twice the same bits; a tenth of the steps ends near where all of them end.
-
-    For images that are noise of deviation s, the best answer is known, and the end is s · x_K.
-    """
-    card = diffusion_card(1000, **LINEAR, clip_sample=False)
-
-    def best(x: Tensor, kept: float, noisy: float) -> Tensor:
-        return noisy / (0.5**2 * kept**2 + noisy**2) * x
-
-    def end(steps: int) -> Tensor:
-        *_, last = ddim_process(Predictor(card, best), start(), steps)
-        return last.mean
-
-    assert torch.equal(end(100), end(100))
-    assert float((end(100) - end(1000)).abs().mean()) < 0.02
-    assert closeness(end(1000), 0.5 * start()) < 0.02
 
 
 def test_levels_of_ddim() -> None:
@@ -357,15 +297,6 @@ def test_model_is_given_timesteps() -> None:
     assert model(x, 4).dtype == torch.float32
 
 
-def test_bfloat16_is_close() -> None:
-    """The reduced precision moves ε by little, and states stay float32."""
-    card = diffusion_card()
-    exact = DiffusionModel(card, random_unet(card))(start(), 3)
-    rough = DiffusionModel(card, random_unet(card), "bfloat16")(start(), 3)
-    assert rough.dtype == torch.float32
-    assert 0 < float((rough - exact).norm() / exact.norm()) < 0.05
-
-
 def test_refusals() -> None:
     """Levels, shapes, η and cards that cannot be; a state that runs away is told by its level."""
     card = diffusion_card()
@@ -374,7 +305,7 @@ def test_refusals() -> None:
         with pytest.raises(ValueError, match=r"level must be 1 … 8"):
             model(start(), level)
     noise = independent(0, [0, 1], SHAPE)
-    with pytest.raises(ValueError, match=r"x_K is \(2, 3, 8, 8\)"):
+    with pytest.raises(ValueError, match=r"the initial state is \(2, 3, 8, 8\)"):
         next(ddpm_process(model, torch.zeros(2, 3, 8, 8), noise))
     for eta, given in ((-0.1, noise), (1.1, noise), (0.5, None), (float("nan"), noise)):
         with pytest.raises(ValueError, match="eta"):

@@ -1,0 +1,93 @@
+"""Files survive the end of other processes: killed writers and holders of locks, busy readers."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sitegen.core import files
+from sitegen.core.errors import LockedError
+
+KILL_AT = """
+import os, pathlib, signal, sys
+from sitegen.core import files
+calls = 0
+def deadly(function):
+    def call(*args, **kwargs):
+        global calls
+        calls += 1
+        if calls == int(sys.argv[1]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*args, **kwargs)
+    return call
+os.fsync = deadly(os.fsync)
+pathlib.Path.replace = deadly(pathlib.Path.replace)
+pathlib.Path.unlink = deadly(pathlib.Path.unlink)
+files.write_atomic(pathlib.Path(sys.argv[2]), b"new")
+"""
+HOLD = """
+import sys, time
+from pathlib import Path
+from sitegen.core import files
+with files.lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+READ = """
+import os, sys
+print("reading", flush=True)
+while not os.path.exists(sys.argv[2]):
+    open(sys.argv[1]).close()
+"""
+
+
+@pytest.mark.parametrize("call", [1, 2, 3])
+def test_kill_leaves_old_or_new(tmp_path: Path, call: int) -> None:
+    """Killed at the flush, the rename or the clean-up: old or new content, and sweep clears up."""
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    command = [sys.executable, "-c", KILL_AT, str(call), str(path)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert path.read_bytes() == (b"old" if call < 3 else b"new")
+    files.sweep(tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == ["a"]
+
+
+def test_lock_is_free_after_kill(tmp_path: Path) -> None:
+    """Kill -9 of the holder frees the lock at once, with no clean-up by anybody."""
+    path = tmp_path / "lock"
+    command = [sys.executable, "-c", HOLD, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(LockedError, match=rf"process {holder.pid}\b"), files.lock(path):
+            pass
+        holder.kill()
+        holder.wait()
+    started = time.monotonic()
+    with files.lock(path):
+        assert time.monotonic() - started < 1
+
+
+def test_reader_never_misses_the_site(tmp_path: Path) -> None:
+    """A process that opens the site over and over finds it whole during 60 exchanges."""
+
+    def folder(name: str, text: str) -> Path:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a").write_text(text)
+        return tmp_path / name
+
+    current, stop = folder("site", "0"), tmp_path / "stop"
+    command = [sys.executable, "-c", READ, str(current / "a"), str(stop)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"reading\n"
+        for number in range(60):
+            files.exchange(folder("new", str(number)), current)
+        stop.write_bytes(b"")
+    assert process.returncode == 0

@@ -1,0 +1,90 @@
+"""The device and the precision are found out by looking, before torch is imported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sitegen.core.compute import resolve_device, resolve_precision
+from sitegen.core.errors import ConfigError
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda", "cuda:0", "cuda:12"])
+def test_device_as_asked(device: str) -> None:
+    """What is asked for is taken, here or not: the studio looks whether it is there."""
+    assert resolve_device(device) == device
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "mps", "", "cpu:0", "cuda:1\n"])
+def test_device_that_is_none(device: str) -> None:
+    """A mistake on the command line, told before anything is read."""
+    with pytest.raises(ConfigError, match="there is auto, cpu, cuda and cuda:N"):
+        resolve_device(device)
+
+
+NVIDIA = ("proc/driver/nvidia/version",)
+WINDOWS = ("dev/dxg", "usr/lib/wsl/lib/libcuda.so.1")
+CUDA = "__version__ = '2.13.0'\ncuda: Optional[str] = '13.0'\nhip: Optional[str] = None\n"
+NONE = CUDA.replace("'13.0'", "None")
+
+
+@pytest.mark.parametrize(
+    ("driver", "torch", "visible", "device"),
+    [
+        (NVIDIA, CUDA, None, "cuda"),
+        (NVIDIA, "cuda = '12.8'\n", "0,1", "cuda"),
+        (WINDOWS, CUDA, None, "cuda"),
+        (WINDOWS[:1], CUDA, None, "cpu"),
+        (NVIDIA, NONE, None, "cpu"),
+        (NVIDIA, None, None, "cpu"),
+        (NVIDIA, CUDA, "", "cpu"),
+        (NVIDIA, CUDA, "-1", "cpu"),
+        ((), CUDA, None, "cpu"),
+    ],
+)
+def test_auto_device(
+    driver: tuple[str, ...],
+    torch: str | None,
+    visible: str | None,
+    device: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A GPU where a driver is, inside Windows too, a torch made for it, and nothing hides it."""
+    for name in driver:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    if torch is not None:
+        (tmp_path / "version.py").write_text(torch)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert resolve_device("auto", tmp_path, tmp_path) == device
+
+
+def test_installed_torch(tmp_path: Path) -> None:
+    """The one that is installed here is looked at, where no other is named."""
+    (tmp_path / NVIDIA[0]).parent.mkdir(parents=True)
+    (tmp_path / NVIDIA[0]).touch()
+    import torch.version
+
+    assert resolve_device("auto", tmp_path) == ("cuda" if torch.version.cuda else "cpu")
+
+
+@pytest.mark.parametrize(
+    ("flags", "device", "auto"),
+    [
+        ("flags : fpu amx_bf16 amx_tile", "cpu", "bfloat16"),
+        ("flags : fpu amx_bf16 amx_tile", "cuda", "float32"),
+        ("flags : fpu avx512_bf16", "cpu", "float32"),
+        (None, "cpu", "float32"),
+    ],
+)
+def test_auto_precision(flags: str | None, device: str, auto: str, tmp_path: Path) -> None:
+    """By itself bfloat16 only where the processor has matrix units; what is asked for is done."""
+    cpuinfo = tmp_path / "cpuinfo"
+    if flags is not None:
+        cpuinfo.write_text(flags)
+    found = [resolve_precision(a, device, cpuinfo) for a in ("auto", "float32", "bfloat16")]
+    assert found == [auto, "float32", "bfloat16"]
