@@ -195,22 +195,6 @@ def _sampler(
     return load_heat_sampler(source, compute_target, prior)
 
 
-def _range(name: str) -> click.ParamType[Any]:
-    """What a training option may be, as `TrainingOptions` says."""
-    field = fields_of(TrainingOptions)[name.replace("-", "_")]
-    if choices := get_args(field.annotation):
-        return click.Choice(choices)
-    bounds = {
-        key: getattr(each, key)
-        for each in field.metadata
-        for key in ("ge", "gt", "le", "lt")
-        if hasattr(each, key)
-    }
-    kind = click.IntRange if field.annotation is int else Number
-    low, high = bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt"))
-    return kind(low, high, min_open="gt" in bounds, max_open="lt" in bounds)
-
-
 _TRAIN: tuple[Row, ...] = (
     ("data", PATH, "A folder of pictures, or a file or folder of MNIST's or CIFAR's format."),
     ("output", PATH, "The model's folder.  [default: runs/NAME]"),
@@ -225,38 +209,54 @@ _TRAIN: tuple[Row, ...] = (
         "What the network answers.  [default: preconditioned; a preset's own]",
     ),
     ("init", str, "A model of the same network whose weights to start from."),
-    ("images", _range("images"), "How many images to see, each again and again."),
-    ("batch-size", _range("batch-size"), "Images a step."),
-    ("learning-rate", _range("learning-rate"), "The highest learning rate."),
-    (
-        "optimizer",
-        _range("optimizer"),
-        "Adam, or Muon for most matrices and Adam for the rest.",
-    ),
-    (
-        "muon-learning-rate",
-        _range("muon-learning-rate"),
-        "The highest learning rate of what Muon trains.",
-    ),
-    ("warmup-steps", _range("warmup-steps"), "Steps that the learning rate takes to rise."),
-    ("decay-share", _range("decay-share"), "Share of the steps, the last, in which it falls to 0."),
-    ("ema-decay", _range("ema-decay"), "Of the averaged weights, a step."),
-    ("gradient-clip", _range("gradient-clip"), "The largest norm of a gradient."),
+    ("images", None, "How many images to see, each again and again."),
+    ("batch-size", None, "Images a step."),
+    ("learning-rate", None, "The highest learning rate."),
+    ("optimizer", None, "Adam, or Muon for most matrices and Adam for the rest."),
+    ("muon-learning-rate", None, "The highest learning rate of what Muon trains."),
+    ("warmup-steps", None, "Steps that the learning rate takes to rise."),
+    ("decay-share", None, "Share of the steps, the last, in which it falls to 0."),
+    ("ema-decay", None, "Of the averaged weights, a step."),
+    ("gradient-clip", None, "The largest norm of a gradient."),
     (
         "level-focus",
-        _range("level-focus"),
+        None,
         "How much more often some levels are drawn.  [default: 1.5; as published, 0]",
     ),
-    ("focus-centre", _range("focus-centre"), "Where those levels lie, as a share of K."),
-    ("seed", _range("seed"), "Decides the first weights, and what is drawn in each step."),
+    ("focus-centre", None, "Where those levels lie, as a share of K."),
+    ("seed", None, "Decides the first weights, and what is drawn in each step."),
     ("device", str, "Where to train: auto, cpu, cuda or cuda:N."),
     ("precision", PRECISION, "What the network computes in; auto is bfloat16 where that is fast."),
 )
 
 
+def _training_type(name: str) -> click.ParamType[Any]:
+    """What the training option of that name takes."""
+    field = fields_of(TrainingOptions)[name.replace("-", "_")]
+    if choices := get_args(field.annotation):
+        return click.Choice(choices)
+    bounds = {
+        key: getattr(each, key)
+        for each in field.metadata
+        for key in ("ge", "gt", "le", "lt")
+        if hasattr(each, key)
+    }
+    kind = click.IntRange if field.annotation is int else Number
+    return kind(
+        bounds.get("ge", bounds.get("gt")),
+        bounds.get("le", bounds.get("lt")),
+        min_open="gt" in bounds,
+        max_open="lt" in bounds,
+    )
+
+
 @click.command()
 @click.argument("name")
-@row_options(_TRAIN, vars(TrainOptions), "data")
+@row_options(
+    [(name, kind or _training_type(name), words) for name, kind, words in _TRAIN],
+    vars(TrainOptions),
+    "data",
+)
 @talk_options
 def train(name: str, **options: Any) -> None:
     """Train a model on images, and write its weights, prior and card into a folder of that NAME.
