@@ -23,9 +23,9 @@ docs: $(installed) ## Build the manual into docs/build/ and print where it is
 unit: $(developing) ## Run the tests that start no process, in seconds (ARGS="-k heat" goes to pytest)
 	OMP_NUM_THREADS=1 $(python) -m pytest tests/unit -n 2 -q $(ARGS)
 
-test: check ## Run all checks and tests (ARGS="tests/test_files.py -x" goes to pytest)
+test: check ## Run all checks and tests (ARGS="tests/unit/core -x" goes to pytest)
 	@sh scripts/browser-needs.sh
-	OMP_NUM_THREADS=1 $(python) -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(python) -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(developing) ## Run ruff, mypy and the other hooks of pre-commit over all files
 	@$(python) -m pre_commit run --all-files
