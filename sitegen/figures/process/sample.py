@@ -17,7 +17,7 @@ from sitegen.figures.clips import displayed, even_levels, made_with, noise_std_o
 from sitegen.figures.process.drawing import process_drawing
 from sitegen.figures.process.spec import Process
 from sitegen.ihdm.card.card import ModelCard
-from sitegen.ihdm.data.pictures import read_picture
+from sitegen.ihdm.data.images import read_picture
 from sitegen.ihdm.process.heat import dissipate
 from sitegen.ihdm.process.noise import independent
 from sitegen.media.frames import Frame, to_uint8
