@@ -18,7 +18,7 @@ from sitegen.figures.clips import (
     noise_std_of,
     strips,
 )
-from sitegen.figures.interpolation.spec import Interpolation
+from sitegen.figures.interpolation import Interpolation
 from sitegen.figures.paths import Paths, walk, ways_down
 from sitegen.media.frames import Colour, Frame, to_uint8
 from sitegen.media.jobs import ClipSource, RenderJob

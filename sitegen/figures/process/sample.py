@@ -14,8 +14,8 @@ from sitegen.core.errors import RefusedError
 from sitegen.core.inputs import sha256
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import displayed, even_levels, made_with, noise_std_of
+from sitegen.figures.process import Process
 from sitegen.figures.process.drawing import process_drawing
-from sitegen.figures.process.spec import Process
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.ihdm.data.pictures import read_picture
 from sitegen.ihdm.process.heat import dissipate

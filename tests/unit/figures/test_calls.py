@@ -15,12 +15,12 @@ from sitegen.build.plan import PlannedFigure, plan_figure
 from sitegen.core.diagnostics import SourceLocation, fields_of
 from sitegen.core.errors import ConfigError
 from sitegen.figures.base import Figure, spec_json
-from sitegen.figures.hierarchy.spec import Hierarchy
-from sitegen.figures.interpolation.spec import Interpolation
-from sitegen.figures.process.spec import Process
+from sitegen.figures.hierarchy import Hierarchy
+from sitegen.figures.interpolation import Interpolation
+from sitegen.figures.process import Process
 from sitegen.figures.registry import figure_kinds, make_figure
-from sitegen.figures.shared_noise.spec import SharedNoise
-from sitegen.figures.trajectories.spec import Trajectories
+from sitegen.figures.shared_noise import SharedNoise
+from sitegen.figures.trajectories import Trajectories
 from sitegen.ihdm.card.card import FileRef, ModelCard
 from sitegen.models.registry import ModelSource
 from tests.support.builders import CARD
