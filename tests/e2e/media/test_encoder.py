@@ -131,20 +131,11 @@ def test_mp4_is_what_browsers_play(clip: Clip) -> None:
     """H.264 High in avc1, yuv420p in full BT.709 dress, its size, count and rate, and no sound."""
     found = stream(clip.path("mp4"))
     expected = {
-        "codec_name": "h264",
-        "codec_tag_string": "avc1",
-        "profile": "High",
-        "pix_fmt": "yuv420p",
-        "width": 332,
-        "height": 228,
-        "color_range": "tv",
-        "color_space": "bt709",
-        "color_transfer": "bt709",
-        "color_primaries": "bt709",
-        "avg_frame_rate": "24/1",
-        "nb_read_frames": str(COUNT),
-        "start_time": "0.000000",
-    }
+        "codec_name": "h264", "codec_tag_string": "avc1", "profile": "High", "pix_fmt": "yuv420p",
+        "width": 332, "height": 228, "color_range": "tv", "color_space": "bt709",
+        "color_transfer": "bt709", "color_primaries": "bt709", "avg_frame_rate": "24/1",
+        "nb_read_frames": str(COUNT), "start_time": "0.000000"
+    }  # fmt: skip
     assert {name: found[name] for name in expected} == expected
     assert float(found["duration"]) == pytest.approx(COUNT / 24, abs=1e-3)
     data = clip.path("mp4").read_bytes()

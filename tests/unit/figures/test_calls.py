@@ -61,15 +61,9 @@ def test_defaults() -> None:
     figure = call("mnist")
     assert figure == Figure("trajectories", "", Trajectories("mnist"), "", None, PLACE)
     assert spec_json(figure) == {
-        "kind": "trajectories",
-        "model": "mnist",
-        "count": 36,
-        "columns": 6,
-        "seed": 0,
-        "show": "state",
-        "sampling_noise_std": None,
-        "fps": None,
-    }
+        "kind": "trajectories", "model": "mnist", "count": 36, "columns": 6, "seed": 0,
+        "show": "state", "sampling_noise_std": None, "fps": None
+    }  # fmt: skip
     wanted = {
         "hierarchy": Hierarchy("mnist", leaves=8, background="both"),
         "shared_noise": SharedNoise("mnist", count=5, rows=1, vary=None),

@@ -68,13 +68,8 @@ def test_words_are_never_markup(tmp_path: Path) -> None:
     file = drawing(element("g", label(0, 0, HOSTILE, size=10), id=HOSTILE), HOSTILE).write(tmp_path)
     root = ElementTree.parse(tmp_path / file.path).getroot()
     assert {each.tag.rpartition("}")[2] for each in root.iter()} == {
-        "svg",
-        "title",
-        "desc",
-        "style",
-        "g",
-        "text",
-    }
+        "svg", "title", "desc", "style", "g", "text"
+    }  # fmt: skip
     assert root[0].text == HOSTILE
     assert root[3].get("id") == HOSTILE
 
@@ -119,16 +114,9 @@ def test_unwritable(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [
-        (1.0, "1"),
-        (0.5, "0.5"),
-        (1 / 3, "0.33"),
-        (-0.001, "0"),
-        (-1.5, "-1.5"),
-        (100.0, "100"),
-        (3, "3"),
-    ],
-)
+    [(1.0, "1"), (0.5, "0.5"), (1 / 3, "0.33"), (-0.001, "0"), (-1.5, "-1.5"), (100.0, "100"),
+     (3, "3")],
+)  # fmt: skip
 def test_numbers(value: object, text: str) -> None:
     """At most two digits after the point, and no more than are needed."""
     assert written(value) == text

@@ -56,15 +56,10 @@ def clip(
 
 @pytest.mark.parametrize(
     ("native", "factor", "width", "pixelated", "wide"),
-    [
-        ((168, 168), 2, 504, True, False),
-        ((160, 160), 2, 480, True, False),
-        ((84, 28), 4, 504, True, False),
-        ((576, 704), 1, 576, False, False),
-        ((1280, 700), 1, 1280, False, True),
-        ((512, 256), 1, 512, False, False),
-    ],
-)
+    [((168, 168), 2, 504, True, False), ((160, 160), 2, 480, True, False),
+     ((84, 28), 4, 504, True, False), ((576, 704), 1, 576, False, False),
+     ((1280, 700), 1, 1280, False, True), ((512, 256), 1, 512, False, False)],
+)  # fmt: skip
 def test_size_keeps_pixels_square(
     native: tuple[int, int], factor: int, width: int, pixelated: bool, wide: bool
 ) -> None:
@@ -172,17 +167,10 @@ def test_dark_and_strip() -> None:
 def test_origin() -> None:
     """How it was made: models, seed, noise, the command, and every other parameter in words."""
     noted = {
-        "kind": "trajectories",
-        "model": "mnist",
-        "seed": 7,
-        "sampling_noise_std": 0.0125,
-        "show": "state",
-        "fps": 24.0,
-        "splits": [100, 67],
-        "cells": {},
-        "nothing": None,
-        "weights": {"b": 1, "a": 2},
-    }
+        "kind": "trajectories", "model": "mnist", "seed": 7, "sampling_noise_std": 0.0125,
+        "show": "state", "fps": 24.0, "splits": [100, 67], "cells": {}, "nothing": None,
+        "weights": {"b": 1, "a": 2}
+    }  # fmt: skip
     origin = clip(noted).origin
     assert origin.models == (Maker("mnist", "1" * 64),)
     assert (origin.seed, origin.sampling_noise_std) == (7, "0.0125")

@@ -122,14 +122,9 @@ def test_video_of_the_author(tmp_path: Path) -> None:
     poster = video.attrib.pop("poster")
     assert re.fullmatch(r"media/a-[0-9a-f]{8}\.svg", poster)
     assert dict(video.attrib) == {
-        "class": "film",
-        "controls": "",
-        "playsinline": "",
-        "preload": "none",
-        "width": "64",
-        "height": "36",
-        "aria-label": "T",
-    }
+        "class": "film", "controls": "", "playsinline": "", "preload": "none", "width": "64",
+        "height": "36", "aria-label": "T"
+    }  # fmt: skip
     source = video.find("source")
     assert source.get("type") == "video/mp4"
     assert re.fullmatch(r"media/t-[0-9a-f]{8}\.mp4", source.get("src"))

@@ -154,16 +154,9 @@ def test_figure(tmp_path: Path) -> None:
     assert figure.get("id") == "mnist-trajectories"
     video = next(figure.iter("video"))
     assert {name: video.get(name) for name in video.attrib if not name.startswith("data-")} == {
-        "class": "clip",
-        "controls": "",
-        "muted": "",
-        "loop": "",
-        "playsinline": "",
-        "preload": "none",
-        "width": "504",
-        "height": "504",
-        "aria-label": "What is to be seen",
-    }
+        "class": "clip", "controls": "", "muted": "", "loop": "", "playsinline": "",
+        "preload": "none", "width": "504", "height": "504", "aria-label": "What is to be seen"
+    }  # fmt: skip
     poster = next(figure.iter("img"))
     assert (poster.get("src"), poster.get("loading"), poster.get("alt")) == (
         "media/index-mnist-trajectories.webp",
@@ -188,13 +181,9 @@ def test_still(tmp_path: Path) -> None:
     tree = parse(rendered(tmp_path, index=index))
     figure = next(tree.iter("figure"))
     assert dict(next(figure.iter("img")).attrib) == {
-        "src": "media/index-mnist-spectra.svg",
-        "alt": "Curves",
-        "width": "640",
-        "height": "640",
-        "loading": "lazy",
-        "decoding": "async",
-    }
+        "src": "media/index-mnist-spectra.svg", "alt": "Curves", "width": "640", "height": "640",
+        "loading": "lazy", "decoding": "async"
+    }  # fmt: skip
     caption = " ".join("".join(figure.find("figcaption").itertext()).split())
     assert caption == "Words Download: SVG (123 kB)"
     banner = next(tree.iter("header")).find("img")
@@ -332,50 +321,23 @@ def test_missing_page_at_an_address(tmp_path: Path, site: str, home: str) -> Non
 
 
 HOSTILE = [
-    "<script>alert(1)</script>",
-    "</title><script>alert(1)</script>",
+    "<script>alert(1)</script>", "</title><script>alert(1)</script>",
     "</textarea></style></noscript></template><img src=x onerror=alert(1)>",
     "<math><mtext></mtext><mglyph><style><img src=x onerror=alert(1)>",
     "<base href='https://example.org/'>",
-    "<meta http-equiv=refresh content='0;url=https://example.org'>",
-    "<!-- comment",
-    "--!>",
-    "<![CDATA[x]]>",
-    "<!DOCTYPE html>",
-    "</main></body></html>",
-    "</p></figure></video>",
-    "<plaintext>",
-    "`",
-    '" onmouseover="alert(1)',
-    "'><script>alert(1)</script>",
-    "x onload=alert(1)",
-    "JaVaScRiPt:alert(1)",
-    "java\tscript:alert(1)",
-    "javascript&colon;alert(1)",
-    " javascript:alert(1)",
-    "data:text/html,<script>alert(1)</script>",
-    "https://example.org/\"onclick='x'",
-    "https://user:secret@example.org/",
-    "&amp;lt;&#60;script&#62;",
-    "{{ ''.__class__ }}",
-    "{% for i in range(9) %}x{% endfor %}",
-    "{# comment",
-    "# heading\n* item",
-    "[x](javascript:alert(1))![x](https://example.org/x.png)",
-    "| a | b |\n|---|---|",
-    "```\ncode",
-    "$\\href{javascript:alert(1)}{x}$",
-    "[^1]\n\n[^1]: x",
-    "***\n\n---",
-    "\\\\<b>",
-    "../../etc/passwd",
-    "\u202eabc",
-    "a\u0000b",
-    "a\u0085b",
-    "a\u2028b\ufeff",
-    "é 数字 \U0001f600",
-    "</" + "script" * 300,
-]
+    "<meta http-equiv=refresh content='0;url=https://example.org'>", "<!-- comment", "--!>",
+    "<![CDATA[x]]>", "<!DOCTYPE html>", "</main></body></html>", "</p></figure></video>",
+    "<plaintext>", "`", '" onmouseover="alert(1)', "'><script>alert(1)</script>",
+    "x onload=alert(1)", "JaVaScRiPt:alert(1)", "java\tscript:alert(1)",
+    "javascript&colon;alert(1)", " javascript:alert(1)",
+    "data:text/html,<script>alert(1)</script>", "https://example.org/\"onclick='x'",
+    "https://user:secret@example.org/", "&amp;lt;&#60;script&#62;", "{{ ''.__class__ }}",
+    "{% for i in range(9) %}x{% endfor %}", "{# comment", "# heading\n* item",
+    "[x](javascript:alert(1))![x](https://example.org/x.png)", "| a | b |\n|---|---|", "```\ncode",
+    "$\\href{javascript:alert(1)}{x}$", "[^1]\n\n[^1]: x", "***\n\n---", "\\\\<b>",
+    "../../etc/passwd", "\u202eabc", "a\u0000b", "a\u0085b", "a\u2028b\ufeff", "é 数字 \U0001f600",
+    "</" + "script" * 300
+]  # fmt: skip
 
 
 def _kinds(annotation: Any) -> Iterator[Any]:

@@ -21,15 +21,9 @@ SPEC = ClipSpec(fps=24, crf=18, factor=4, background=(20, 30, 40))
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [
-        ("fps", 0),
-        ("fps", float("nan")),
-        ("crf", 0),
-        ("crf", 52),
-        ("factor", 0),
-        ("background", (0, 256, 0)),
-    ],
-)
+    [("fps", 0), ("fps", float("nan")), ("crf", 0), ("crf", 52), ("factor", 0),
+     ("background", (0, 256, 0))],
+)  # fmt: skip
 def test_spec_is_checked(field: str, value: Any) -> None:
     """A rate, quality, factor or colour that cannot be is a ValueError that names it."""
     with pytest.raises(ValueError, match=field):

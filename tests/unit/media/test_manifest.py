@@ -152,19 +152,14 @@ def test_nothing_is_dropped_or_guessed() -> None:
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [
-        ("", "damaged"),
-        ("[" * 100_000, "nested too deeply"),
-        ('{"version": 1, "figures": [], "figures": []}', "a key appears twice"),
-        ('{"version": 0, "figures": []}', "version 0 must be 1"),
-        ('{"version": "1", "figures": []}', "version '1' must be 1"),
-        ('{"version": true, "figures": []}', "version True must be 1"),
-        ('{"version": 2, "figures": []}', r"newer sitegen \(format 2"),
-        ('{"version": 1, "figures": [1]}', "figures.0: "),
-        ("\ud800", "damaged"),
-        ("null", "damaged"),
-    ],
-)
+    [("", "damaged"), ("[" * 100_000, "nested too deeply"),
+     ('{"version": 1, "figures": [], "figures": []}', "a key appears twice"),
+     ('{"version": 0, "figures": []}', "version 0 must be 1"),
+     ('{"version": "1", "figures": []}', "version '1' must be 1"),
+     ('{"version": true, "figures": []}', "version True must be 1"),
+     ('{"version": 2, "figures": []}', r"newer sitegen \(format 2"),
+     ('{"version": 1, "figures": [1]}', "figures.0: "), ("\ud800", "damaged"), ("null", "damaged")],
+)  # fmt: skip
 def test_odd_texts_are_refused(text: str, words: str) -> None:
     """Deep nesting, doubled keys, other types and versions: refused, each in its words."""
     with pytest.raises(RefusedError, match=words):
@@ -202,14 +197,9 @@ def test_path_must_stay_inside(path: str) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [
-        ("sha256", "../../etc"),
-        ("sha256", DIGEST.upper()),
-        ("bytes", 0),
-        ("width", -1),
-        ("fps", 0.0),
-    ],
-)
+    [("sha256", "../../etc"), ("sha256", DIGEST.upper()), ("bytes", 0), ("width", -1),
+     ("fps", 0.0)],
+)  # fmt: skip
 def test_fields_are_checked(field: str, value: Any) -> None:
     """Digests are digests and sizes are sizes, so that others need not look."""
     with pytest.raises(ValueError, match=field):
