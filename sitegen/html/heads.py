@@ -10,9 +10,8 @@ from urllib.parse import urlsplit
 from sitegen.config.schema import Site
 from sitegen.content.pages import Page
 from sitegen.core.urls import INDEX, relative
-from sitegen.html.embeds import frames_policy
 from sitegen.html.theme import ICON, SCRIPT, STYLESHEET, Theme
-from sitegen.html.views import Button, Card, Head, Named, Paper
+from sitegen.html.views import Button, Card, Head, Named, Paper, frames_policy
 from sitegen.media.manifest import MediaFile
 
 POLICY = (

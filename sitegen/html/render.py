@@ -22,7 +22,6 @@ from sitegen.core.urls import MANIFEST, relative
 from sitegen.figures.base import Figure
 from sitegen.figures.registry import figure_view
 from sitegen.figures.views import Clip, Picture, Still, front_picture
-from sitegen.html.embeds import embed_view
 from sitegen.html.heads import FRONT, POLICY, base_address, bibtex, head, paper
 from sitegen.html.theme import ICON, STYLESHEET, Theme, site_theme
 from sitegen.html.views import (
@@ -35,6 +34,7 @@ from sitegen.html.views import (
     Prose,
     Screen,
     Section,
+    embed_view,
 )
 from sitegen.media.manifest import Manifest, Media, MediaFile
 

@@ -71,25 +71,20 @@ def test_size_keeps_pixels_square(
 
 
 def test_levels_and_scales() -> None:
-    """The scrubber has a level and a scale for each frame, and starts with those of the poster."""
+    """The scrubber has a level and a scale for each frame, and starts with those of the poster; a
+    model that does not blur has levels only; where frames lack a level there is nothing.
+    """
     steps = clip(sigmas=(20.04, 0.515, 0.0)).steps
     assert (steps.levels, steps.sigmas) == ("2 1 0", "20.0 0.52 0")
     assert (steps.level, steps.sigma, steps.last, steps.fps) == ("0", "0", 2, "24")
-
-
-def test_without_scales_there_are_levels() -> None:
-    """A model that does not blur has levels only; where frames lack a level there is nothing."""
     steps = clip().steps
     assert (steps.levels, steps.sigmas, steps.sigma) == ("2 1 0", "", "")
     assert clip(levels=(1, 0)).steps.levels == ""
 
 
-@pytest.mark.parametrize(
-    ("sigma", "text"), [(0.0, "0"), (0.5, "0.50"), (0.996, "1.00"), (5.14, "5.1"), (20.0, "20.0")]
-)
-def test_scale(sigma: float, text: str) -> None:
+def test_scale() -> None:
     """Scales are written so that neighbours differ."""
-    assert scale(sigma) == text
+    assert [*map(scale, (0.0, 0.5, 0.996, 5.14, 20.0))] == ["0", "0.50", "1.00", "5.1", "20.0"]
 
 
 def test_interpolation_has_points() -> None:
@@ -225,9 +220,7 @@ def test_front_picture() -> None:
         assert front_picture(dataclasses.replace(media, record=record)) == expected
 
 
-@pytest.mark.parametrize(
-    ("count", "text"), [(10, "1 kB"), (123_456, "123 kB"), (999_999, "1000 kB"), (10**6, "1.0 MB")]
-)
-def test_sizes(count: int, text: str) -> None:
+def test_sizes() -> None:
     """Sizes of files are written in steps of a thousand."""
-    assert size(MediaFile("a.mp4", count, "0" * 64, 2, 2)) == text
+    files = [MediaFile("a.mp4", n, "0" * 64, 2, 2) for n in (10, 123_456, 999_999, 10**6)]
+    assert [*map(size, files)] == ["1 kB", "123 kB", "1000 kB", "1.0 MB"]
