@@ -86,7 +86,6 @@ def _citation(site: Site) -> Iterator[tuple[str, str]]:
 
 
 def _papers(site: Site) -> Iterator[tuple[str, str]]:
-    """Where the paper is, by the buttons that lead to it."""
     own = address(site, FRONT)
     if own:
         yield "citation_public_url", own
@@ -137,7 +136,6 @@ def bibtex(site: Site) -> str | None:
 
 
 def _latex(text: str) -> str:
-    """Write a text so that LaTeX prints it as it is."""
     marked = re.sub(r"[\\~^&%$#_{}]", lambda mark: _COMMANDS.get(mark[0], "\\" + mark[0]), text)
     return " ".join(marked.split())
 

@@ -82,7 +82,6 @@ def pace(levels: int, fps: float | None) -> tuple[int, float]:
 
 
 def _drawn(spec: Hierarchy, layout: Layout) -> dict[str, Layout]:
-    """The variants of the clip; the one without a name is the first."""
     dark = replace(layout, background=DARK[0], ink=DARK[1])
     chosen = {"both": {"": layout, "dark": dark}, "light": {"": layout}, "dark": {"": dark}}
     return chosen[spec.background]

@@ -95,7 +95,6 @@ def _example(source: ModelSource) -> Path:
 def _watch(
     trajectory: Trajectory, show: str, wanted: frozenset[int], seen: dict[int, Frame]
 ) -> Iterator[None]:
-    """Run the reverse process and keep the pictures of some levels."""
     for level, images in zip(
         range(trajectory.levels, -1, -1), displayed(trajectory, show), strict=True
     ):
