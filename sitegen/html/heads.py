@@ -20,9 +20,6 @@ POLICY = (
 )
 """What a page may load: files of its own site. Nothing connects; Lighthouse asks for robots.txt."""
 
-FRONT = INDEX
-"""Where the front page goes."""
-
 _COMMANDS = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _LONGEST = 70  # characters of a title that search engines and tabs show
 
@@ -37,7 +34,7 @@ def head(site: Site, page: Page, theme: Theme, card: MediaFile | None) -> Head:
         site=site.title,
         address=address(site, page.uri),
         card=_card(site, card),
-        citation=tuple(_citation(site)) if page.uri == FRONT else (),
+        citation=tuple(_citation(site)) if page.uri == INDEX else (),
         icon=names[ICON],
         stylesheet=names[STYLESHEET],
         script=names[SCRIPT],
@@ -86,7 +83,7 @@ def _citation(site: Site) -> Iterator[tuple[str, str]]:
 
 
 def _papers(site: Site) -> Iterator[tuple[str, str]]:
-    own = address(site, FRONT)
+    own = address(site, INDEX)
     if own:
         yield "citation_public_url", own
     for link in site.links:

@@ -250,11 +250,11 @@ def test_figure_that_was_not_rendered(tmp_path: Path) -> None:
         render_site(site, read_pages(site), Manifest(()))
 
 
-@pytest.mark.parametrize("name", [n for n in views.__dict__ if is_dataclass(vars(views)[n])])
-def test_views_are_frozen(name: str) -> None:
+def test_views_are_frozen() -> None:
     """What a template is given cannot be changed by it."""
-    view: Any = getattr(views, name)
-    assert view.__dataclass_params__.frozen
+    found: list[Any] = [view for view in vars(views).values() if is_dataclass(view)]
+    assert len(found) > 10
+    assert all(view.__dataclass_params__.frozen for view in found)
 
 
 def test_templates_hold_no_code() -> None:

@@ -73,7 +73,7 @@ def finite(record: Record) -> bool:
     return "Infinity" not in json.dumps([record.parameters, record.results])
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(records.filter(finite), st.lists(st.floats(0, 100), max_size=4).map(tuple))
 def test_what_is_written_comes_back_equal(record: Record, sigmas: tuple[float, ...]) -> None:
     """Reading it gives the same value, and writing that the same bytes; in order."""
