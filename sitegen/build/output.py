@@ -9,8 +9,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import posixpath
+import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from stat import S_ISREG
 from typing import Protocol
@@ -26,7 +29,7 @@ from sitegen.core.files import (
     require_writable,
     temporary_folder,
 )
-from sitegen.core.urls import MANIFEST
+from sitegen.core.urls import INDEX, MANIFEST
 
 LOCK_NAME = "lock"
 """What a build holds in the store's folder."""
@@ -240,3 +243,59 @@ def _is_manifest(path: Path) -> bool:
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError, RecursionError):
         return False
     return isinstance(value, dict) and {"version", "figures"} <= value.keys()
+
+
+@dataclass(frozen=True)
+class ServedFolder:
+    """What lies in a folder, by relative URI; the names are those that the folder itself tells.
+
+    files: the size of each regular file in bytes
+    others: symbolic links, pipes and the like, each with what it is
+    """
+
+    root: Path
+    files: Mapping[str, int]
+    others: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def _spelled(self) -> dict[str, str]:
+        return {_alike(name): name for name in self.files}
+
+    def spelled_like(self, name: str) -> str | None:
+        """A file whose name differs only in case or in how its letters are composed."""
+        return self._spelled.get(_alike(name))
+
+    def served(self, name: str) -> str | None:
+        """The file that answers for a path as GitHub Pages does: itself, its index, its .html."""
+        choices = [name, posixpath.join(name, INDEX)]
+        choices += [] if not name or name.endswith("/") else [f"{name}.html"]
+        return next((each for each in choices if each in self.files), None)
+
+    def read(self, name: str) -> bytes:
+        """The content of a file. Raises PlatformError if it cannot be read."""
+        with platform_errors(self.root / name, "read"):
+            return (self.root / name).read_bytes()
+
+
+def read_folder(root: Path) -> ServedFolder:
+    """List a folder without following any link. Raises PlatformError if it cannot be read."""
+    files: dict[str, int] = {}
+    others: dict[str, str] = {}
+    waiting = [root]
+    with platform_errors(root, "read"):
+        while waiting:
+            for entry in os.scandir(waiting.pop()):
+                name = Path(entry.path).relative_to(root).as_posix()
+                if entry.is_symlink():
+                    others[name] = "a symbolic link"
+                elif entry.is_dir():
+                    waiting.append(Path(entry.path))
+                elif entry.is_file():
+                    files[name] = entry.stat().st_size
+                else:
+                    others[name] = "no regular file"
+    return ServedFolder(root, dict(sorted(files.items())), dict(sorted(others.items())))
+
+
+def _alike(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sitegen.config.schema import Site
-from sitegen.core.resources import resource
+from sitegen.core.installed import resource
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _OURS = ("title", "x-what", "format")  # what pydantic or we note down, and an editor need not see

@@ -26,7 +26,7 @@ from pydantic import (
 )
 
 from sitegen.core.diagnostics import Diagnostic, close_match, dotted, known_words, quoted
-from sitegen.core.resources import resource
+from sitegen.core.installed import resource
 from sitegen.core.source import KeyPath, odd_character, page_sources, shown
 from sitegen.core.validation import HostName, SiteUrl, Slug, Text, Url, described_as, reject_if
 from sitegen.ihdm.card.card import presets

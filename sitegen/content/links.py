@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from sitegen.config.schema import Site
-from sitegen.content.photos import Photo, read_photo
+from sitegen.content.embeds import Photo, read_photo
 from sitegen.core.diagnostics import known_words
 from sitegen.core.site_files import OwnFile, SiteFolder, own_file, read_own
 from sitegen.core.source import KeyPath, page_sources, read_text, require_inside

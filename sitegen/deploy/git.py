@@ -16,7 +16,7 @@ from pathlib import Path
 
 import ghp_import  # type: ignore[import-untyped]
 
-from sitegen.build.served_folder import ServedFolder
+from sitegen.build.output import ServedFolder
 from sitegen.config.schema import Site
 from sitegen.core.errors import PlatformError, PublishError
 from sitegen.core.source import shown

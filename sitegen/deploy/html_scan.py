@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Literal
 
-from sitegen.deploy.file_checks import css_uris
-
 Role = Literal["link", "load", "play", "later", "address", "label"]
 """What a reference is for.
 
@@ -277,3 +275,12 @@ def _of_clip(values: Mapping[str, str], clip: Mapping[str, str]) -> Iterator[tup
     if "src" in values:
         at_once = "autoplay" in clip or clip.get("preload") in {"auto", ""}
         yield values["src"], "load" if at_once else "play"
+
+
+def css_uris(text: str) -> Iterator[tuple[int, str]]:
+    """What a stylesheet refers to, each with its line."""
+    plain = re.sub(r"/\*.*?\*/", lambda found: re.sub(r"[^\n]", " ", found[0]), text, flags=re.S)
+    pattern = r"""url\(\s*(["']?)(?P<uri>.*?)\1\s*\)|@import\s+(["'])(?P<sheet>.*?)\3"""
+    for found in re.finditer(pattern, plain):
+        uri = found["uri"] or found["sheet"] or ""
+        yield plain.count("\n", 0, found.start()) + 1, uri

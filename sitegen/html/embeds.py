@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sitegen.content.embeds import Embed, Image
+from sitegen.content.embeds import Embed, Image, Photo, Player
 from sitegen.content.markdown import NEAR_TOP
-from sitegen.content.photos import Photo
-from sitegen.content.video import Player
 from sitegen.core.urls import relative
 from sitegen.figures.views import Picture
 from sitegen.html.views import OwnVideo, Photograph, Screen

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import sitegen.ihdm.checkpoints.weights as ours
 from sitegen.core.errors import RefusedError
-from sitegen.core.inputs import once_a_file, sha256, sniff
+from sitegen.core.files import once_a_file, sha256, sniff
 from sitegen.ihdm.checkpoints.archive import Published, open_archive
 from sitegen.ihdm.checkpoints.pickles import StoredTensor
 

@@ -8,7 +8,7 @@ from math import prod
 from pathlib import Path
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.inputs import Format, is_folder
+from sitegen.core.files import Format, is_folder
 from sitegen.ihdm.card.card import CARD_NAME, ModelCard, card_beside, read_card
 from sitegen.ihdm.checkpoints.architecture import Architecture, infer, matching_presets
 from sitegen.ihdm.checkpoints.archive import Published, has_learned_variance

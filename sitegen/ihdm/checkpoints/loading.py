@@ -17,8 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
-from sitegen.core.files import write_atomic
-from sitegen.core.inputs import is_folder, regular_size
+from sitegen.core.files import is_folder, regular_size, write_atomic
 from sitegen.ihdm.card.card import (
     CARD_NAME,
     FileRef,

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.inputs import regular_size
+from sitegen.core.files import regular_size
 
 Images = NDArray[np.uint8]
 

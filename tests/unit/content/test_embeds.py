@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image as Pillow
 
-from sitegen.content.embeds import Embed, Image, make_embed
-from sitegen.content.video import Player, VideoFile
+from sitegen.content.embeds import Embed, Image, Player, VideoFile, make_embed
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError
 from sitegen.core.site_files import SiteFolder

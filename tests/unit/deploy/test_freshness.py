@@ -9,8 +9,7 @@ import pytest
 
 from sitegen.build.cache import Store
 from sitegen.config.loader import load_site
-from sitegen.deploy.freshness import freshness
-from sitegen.deploy.publish import pages_address
+from sitegen.deploy.publish import freshness, pages_address
 from tests.support.builders import Builder, traces, write_page, write_site
 
 SITE = 'title = "A title"\n{}[models.tiny]\npath = "models/tiny"\n'

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.inputs import sha256
+from sitegen.core.files import sha256
 from sitegen.ihdm.card.card import FileRef, ModelCard
 from sitegen.ihdm.checkpoints.loading import load_model, read_weights
 from sitegen.ihdm.checkpoints.weights import save_weights
