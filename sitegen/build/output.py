@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from stat import S_ISREG
-from typing import Protocol
 
 from sitegen.config.schema import Site
 from sitegen.core.errors import ConfigError, PlatformError, TargetError
@@ -29,7 +28,9 @@ from sitegen.core.files import (
     require_writable,
     temporary_folder,
 )
+from sitegen.core.site_files import OwnFile
 from sitegen.core.urls import INDEX, MANIFEST
+from sitegen.media.manifest import MediaFile
 
 LOCK_NAME = "lock"
 """What a build holds in the store's folder."""
@@ -37,24 +38,12 @@ LOCK_NAME = "lock"
 _FOLDER_MODE, _FILE_MODE = 0o755, 0o644  # whatever the umask, so that a web server can read it
 
 
-class FileInfo(Protocol):
-    """What is known of a file before it is read."""
-
-    @property
-    def bytes(self) -> int:
-        """Its size."""
-
-    @property
-    def sha256(self) -> str:
-        """Its digest, 64 hexadecimal digits."""
-
-
 @dataclass(frozen=True)
 class CopiedFile:
     """A file of the store or the author's to copy, and what it must be."""
 
     source: Path
-    file: FileInfo
+    file: MediaFile | OwnFile
 
     def read(self) -> bytes:
         """The content. Raises TargetError if it is not what was promised."""

@@ -47,7 +47,7 @@ def new_site(folder: Path, sections: Iterable[str]) -> tuple[str, ...]:
     with contextlib.ExitStack() as undo:
         for name, text in files.items():
             with platform_errors(folder / name):
-                _make_folders(folder, (folder / name).parent, undo)
+                _make_folders((folder / name).parent, undo)
                 _write_new(folder / name, text, undo)
         undo.pop_all()
     return tuple(sorted(files))
@@ -56,11 +56,7 @@ def new_site(folder: Path, sections: Iterable[str]) -> tuple[str, ...]:
 def scaffold(sections: Iterable[str] = ()) -> Mapping[str, str]:
     """The files of a new site: paths in its folder to their texts."""
     source = resource("scaffold")
-    templates = {
-        "site.toml": "site.toml",
-        IGNORED: "gitignore",
-        WORKFLOW: "pages.yml",
-    }
+    templates = {"site.toml": "site.toml", IGNORED: "gitignore", WORKFLOW: "pages.yml"}
     files = {name: (source / file).read_text("utf-8") for name, file in templates.items()}
     files[WORKFLOW] = files[WORKFLOW].replace("@SITEGEN@", own_requirement() or "")
     start, end = ((source / name).read_text("utf-8") for name in ("index.md", "own.md"))
@@ -86,7 +82,7 @@ def _refuse_overwriting(folder: Path, files: Mapping[str, str]) -> None:
         raise ConfigError("\n".join([*lines, "nothing was written; choose another folder"]))
 
 
-def _make_folders(root: Path, folder: Path, undo: contextlib.ExitStack) -> None:
+def _make_folders(folder: Path, undo: contextlib.ExitStack) -> None:
     """Make `folder` and what it lies in; those that are new go again if it comes to that."""
     new = [path for path in (folder, *folder.parents) if not path.exists()]
     for path in reversed(new):

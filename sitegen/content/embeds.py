@@ -305,7 +305,7 @@ Picture = Annotated[Photo, _read_by(read_photo)]
 
 
 @validated(frozen=True, config=RULES)
-class _ImageCall:
+class ImageCall:
     """The arguments of `image(…)`."""
 
     file: Picture = Field(description="The picture, as a path from the folder of site.toml.")
@@ -318,7 +318,7 @@ class _ImageCall:
 
 
 @validated(frozen=True, config=RULES)
-class _VideoCall:
+class VideoCall:
     """The arguments of `video(…)`."""
 
     url: Annotated[VideoFile | Player, _read_by(_file_or_player)] = Field(
@@ -331,53 +331,32 @@ class _VideoCall:
 
 
 @dataclass(frozen=True)
-class Image:
-    """A picture in a place of its own; `width`, where given, is how wide it is shown, in pixels."""
-
-    id: str
-    photo: Photo
-    alt: str
-    caption: str
-    width: int | None
-    place: SourceLocation
-    kind: str = "image"
-
-    @property
-    def files(self) -> tuple[OwnFile, ...]:
-        """What is copied for it."""
-        return (self.photo.file,)
-
-    @property
-    def base(self) -> str:
-        """The id that it has if its author gives none, and if nothing else has it."""
-        return f"image-{PurePosixPath(self.photo.file.uri).stem[:-9]}"  # without the digest
-
-
-@dataclass(frozen=True)
 class Embed:
-    """A video: of another host, whose player comes with a click, or a file of the author's."""
+    """A picture or a video in a place of its own, as its call says; its id is "" until it has one.
 
+    A video is one of another host, whose player comes with a click, or a file of the author's.
+    """
+
+    kind: str
+    call: ImageCall | VideoCall
     id: str
-    video: Player | VideoFile
-    title: str
-    caption: str
-    poster: Photo | None
     place: SourceLocation
-    kind: str = "video"
 
     @property
     def files(self) -> tuple[OwnFile, ...]:
         """What is copied for it."""
-        parts = (self.video, self.poster)
+        parts = vars(self.call).values()
         return tuple(part.file for part in parts if isinstance(part, VideoFile | Photo))
 
     @property
     def base(self) -> str:
         """The id that it has if its author gives none, and if nothing else has it."""
-        return "video"
+        if isinstance(self.call, VideoCall):
+            return "video"
+        return f"image-{PurePosixPath(self.call.file.file.uri).stem[:-9]}"  # without the digest
 
 
-EMBEDS: Mapping[str, type[Any]] = MappingProxyType({"image": _ImageCall, "video": _VideoCall})
+EMBEDS: Mapping[str, type[Any]] = MappingProxyType({"image": ImageCall, "video": VideoCall})
 """What a call takes, by its name."""
 
 
@@ -387,10 +366,7 @@ def make_embed(
     kwargs: Mapping[str, object],
     place: SourceLocation,
     folder: SiteFolder,
-) -> Image | Embed:
+) -> Embed:
     """Check a call and read its files; ConfigError tells everything that is wrong with it."""
     (call,) = checked_call(kind, [EMBEDS[kind]], args, kwargs, {"folder": folder}, place)
-    name = call.id or ""
-    if isinstance(call, _ImageCall):
-        return Image(name, call.file, call.alt, call.caption, call.width, place)
-    return Embed(name, call.url, call.title, call.caption, call.poster, place)
+    return Embed(kind, call, call.id or "", place)

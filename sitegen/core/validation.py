@@ -55,9 +55,7 @@ _READABLE = AfterValidator(_readable)
 _SHORT = StringConstraints(max_length=2000)
 
 Text = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000),
-    _READABLE,
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000), _READABLE
 ]
 """Words for a reader: not empty, at most 10,000 characters, nothing that a page cannot show."""
 

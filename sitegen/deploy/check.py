@@ -314,7 +314,8 @@ def check_folder(root: Path, place: PublishTarget | None = None) -> Findings:
     """Look the folder over. Raises PlatformError for what cannot be read, TargetError for none."""
     if not root.is_dir():
         raise TargetError(f"{shown(root)}: there is no such folder; run `sitegen build` first")
-    return _Check(read_folder(root), place or PublishTarget()).run()
+    place = place or PublishTarget()
+    return _Check(read_folder(root), place, Address(place.base_url)).run()
 
 
 @dataclass
@@ -323,6 +324,7 @@ class _Check:
 
     folder: ServedFolder
     place: PublishTarget
+    address: Address
     errors: list[Diagnostic] = field(default_factory=list)
     warnings: list[Diagnostic] = field(default_factory=list)
     external: dict[str, str] = field(default_factory=dict)
@@ -332,11 +334,6 @@ class _Check:
         """Pages and drawings, read."""
         names = [name for name in self.folder.files if suffix(name) in _MARKED_UP]
         return {name: scan(self._text(name)) for name in names}
-
-    @cached_property
-    def address(self) -> Address:
-        """Where the site is published."""
-        return Address(self.place.base_url)
 
     def run(self) -> Findings:
         """Look at every file."""

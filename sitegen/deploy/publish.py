@@ -149,11 +149,18 @@ def _check(site: Site, output: Path, options: PublishOptions, report: Reporter) 
 def _refuse_other(site: Site, output: Path, options: PublishOptions, report: Reporter) -> None:
     """Refuse a folder with files of others; warn of one that is older than its sources."""
     fresh = freshness(site, output)
-    if refusal := fresh.refusal(output):
-        raise PublishError(refusal)
-    if warning := fresh.warning(output):
-        if options.strict:
-            raise PublishError(f"--strict: {warning}")
+    if fresh.foreign:
+        raise PublishError(
+            f"{shown(output)}: holds what sitegen did not put there, and all could read it: "
+            f"{first_few(fresh.foreign)}; `sitegen build` makes the folder anew without that"
+        )
+    warning = (
+        f"{shown(output)}: is not what `sitegen build` would make now: {first_few(fresh.stale)}; "
+        "run it first, or this goes out as it is"
+    )
+    if fresh.stale and options.strict:
+        raise PublishError(f"--strict: {warning}")
+    if fresh.stale:
         report.warn(warning)
 
 
@@ -281,24 +288,6 @@ class Freshness:
     stale: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
 
-    def warning(self, output: Path) -> str | None:
-        """What to tell where it is stale."""
-        if not self.stale:
-            return None
-        return (
-            f"{shown(output)}: is not what `sitegen build` would make now: {_few(self.stale)}; "
-            "run it first, or this goes out as it is"
-        )
-
-    def refusal(self, output: Path) -> str | None:
-        """What to tell where a file is in it that no build has made."""
-        if not self.foreign:
-            return None
-        return (
-            f"{shown(output)}: holds what sitegen did not put there, and all could read it: "
-            f"{_few(self.foreign)}; `sitegen build` makes the folder anew without that"
-        )
-
 
 def freshness(site: Site, output: Path) -> Freshness:
     """Compare a folder that sitegen built with its sources and the store."""
@@ -339,6 +328,7 @@ def _clips(output: Path) -> set[str]:
     return set()
 
 
-def _few(words: tuple[str, ...]) -> str:
+def first_few(words: tuple[str, ...]) -> str:
+    """Write the first of them, and how many more there are."""
     more = f" and {len(words) - _MOST} more" if len(words) > _MOST else ""
     return ", ".join(words[:_MOST]) + more
