@@ -42,7 +42,6 @@ def _names(folder: Path) -> set[str]:
 
 
 def _remove(path: Path) -> list[str]:
-    """Remove a folder or file if it is there; its name, if it was."""
     with platform_errors(path, "remove"):
         if not path.exists():
             return []

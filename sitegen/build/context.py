@@ -166,7 +166,6 @@ def _plan(pages: tuple[Page, ...], sources: Mapping[str, ModelSource]) -> tuple[
 
 
 def _require_known(options: BuildOptions, known: list[str]) -> None:
-    """Raise ConfigError for a figure that the command line names and no page has."""
     named = [("--only", name) for name in options.only]
     named += [("--refilm", name) for name in options.refilm or ()]
     for option, name in named:

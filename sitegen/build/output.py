@@ -63,16 +63,12 @@ class CopiedFile:
             handle = os.open(self.source, flags)
         except OSError:
             return None
-        if self._is_promised(handle):
-            return handle
-        os.close(handle)
-        return None
-
-    def _is_promised(self, handle: int) -> bool:
         with contextlib.suppress(OSError):
             found = os.fstat(handle)
-            return S_ISREG(found.st_mode) and _digest(handle, found) == self.file.sha256
-        return False
+            if S_ISREG(found.st_mode) and _digest(handle, found) == self.file.sha256:
+                return handle
+        os.close(handle)
+        return None
 
 
 _digests: dict[tuple[int, ...], str] = {}
@@ -215,7 +211,6 @@ def _same(path: Path, content: bytes | CopiedFile) -> bool:
 
 
 def _write(folder: Path, uri: str, data: bytes) -> None:
-    """Write a file below `folder`, with the folders that it needs."""
     target = folder / uri
     for parent in reversed(target.relative_to(folder).parents[:-1]):
         if not (folder / parent).is_dir():

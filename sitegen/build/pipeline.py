@@ -73,7 +73,6 @@ def build(
 
 
 def _tell_figures(context: BuildContext, records: Records, report: Reporter) -> None:
-    """Tell --verbose where each figure stands, and which were made otherwise than here."""
     report.detail(
         f"{context.site.root}: {len(context.pages)} page(s), {len(context.figures)} figure(s)"
     )

@@ -48,7 +48,9 @@ def new_site(folder: Path, sections: Iterable[str]) -> tuple[str, ...]:
         for name, text in files.items():
             with platform_errors(folder / name):
                 _make_folders((folder / name).parent, undo)
-                _write_new(folder / name, text, undo)
+                with (folder / name).open("x", encoding="utf-8") as file:
+                    undo.callback((folder / name).unlink, missing_ok=True)
+                    file.write(text)
         undo.pop_all()
     return tuple(sorted(files))
 
@@ -93,12 +95,6 @@ def _make_folders(folder: Path, undo: contextlib.ExitStack) -> None:
 def _remove_folder(path: Path) -> None:
     with contextlib.suppress(OSError):
         path.rmdir()
-
-
-def _write_new(path: Path, text: str, undo: contextlib.ExitStack) -> None:
-    with path.open("x", encoding="utf-8") as file:
-        undo.callback(path.unlink, missing_ok=True)
-        file.write(text)
 
 
 _CHECKOUT = Path(__file__).resolve().parents[2] / "pyproject.toml"

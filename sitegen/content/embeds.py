@@ -77,7 +77,6 @@ def _read_photo(path: Path) -> Photo:
 
 
 def _measure(data: bytes) -> tuple[str, tuple[int, int]]:
-    """The suffix that fits the content, and the size as shown."""
     from PIL import Image as pillow  # a page without pictures does without
     from PIL import UnidentifiedImageError
 
@@ -133,30 +132,24 @@ def find_player(url: str) -> Player:
         raise ValueError(fault)
     parts = urlsplit(url)
     host = re.sub(r"^(www|m|music)\.", "", (parts.hostname or "").lower())
-    make = _HOSTS.get(host)
-    if make is None:
-        raise ValueError(
-            "should be a video on YouTube or Vimeo, or a file in the site; "
-            "to videos elsewhere write a link"
-        )
     # Vimeo writes the time behind the #, YouTube into the query
     given = dict(parse_qsl(parts.fragment) + parse_qsl(parts.query))
-    return make(parts.path, given)
+    if host in {"youtube.com", "youtube-nocookie.com", "youtu.be"}:
+        return _youtube(parts.path, given, short=host == "youtu.be")
+    if host in {"vimeo.com", "player.vimeo.com"}:
+        return _vimeo(parts.path, given)
+    raise ValueError(
+        "should be a video on YouTube or Vimeo, or a file in the site; to videos elsewhere write "
+        "a link"
+    )
 
 
-def _youtube(path: str, given: Mapping[str, str]) -> Player:
-    """youtube.com/watch?v=ID, and /shorts/ID, /live/ID, /embed/ID, /v/ID; `t` or `start`."""
+def _youtube(path: str, given: Mapping[str, str], *, short: bool) -> Player:
+    """/watch?v=ID, /shorts/ID, /live/ID, /embed/ID and /v/ID, `short` /ID; `t` or `start`."""
     found = re.fullmatch(r"/(?:shorts|live|embed|v)/([^/]+)/?", path)
-    name = found[1] if found else given.get("v", "") if path.rstrip("/") == "/watch" else ""
-    return _on_youtube(name, given)
-
-
-def _youtu_be(path: str, given: Mapping[str, str]) -> Player:
-    """youtu.be/ID."""
-    return _on_youtube(path.strip("/"), given)
-
-
-def _on_youtube(name: str, given: Mapping[str, str]) -> Player:
+    name = path.strip("/") if short else found[1] if found else ""
+    if path.rstrip("/") == "/watch" and not short:
+        name = given.get("v", "")
     if not _YOUTUBE_ID.fullmatch(name):
         raise ValueError("names no video: https://youtu.be/ and 11 letters, digits, - and _")
     start = _seconds(given.get("t") or given.get("start") or "")
@@ -196,15 +189,6 @@ def _seconds(text: str) -> int:
     return 3600 * hours + 60 * minutes + seconds
 
 
-_HOSTS: Mapping[str, Callable[[str, Mapping[str, str]], Player]] = {
-    "youtube.com": _youtube,
-    "youtube-nocookie.com": _youtube,
-    "youtu.be": _youtu_be,
-    "vimeo.com": _vimeo,
-    "player.vimeo.com": _vimeo,
-}
-
-
 _EBML, _SEGMENT, _TRACKS, _ENTRY, _VIDEO = 0x1A45DFA3, 0x18538067, 0x1654AE6B, 0xAE, 0xE0
 _WIDTH, _HEIGHT = 0xB0, 0xBA
 _LEFT_OUT = "is no MP4 or WebM video, which is what browsers play; encode it as one of them"
@@ -240,7 +224,6 @@ def _read_video(path: Path) -> VideoFile:
 
 
 def _webm_size(data: bytes) -> tuple[int, int] | None:
-    """The size of the first track of pictures."""
     bounds = [(0, len(data))]
     for kind in (_SEGMENT, _TRACKS, _ENTRY, _VIDEO):
         bounds = [inner for outer in bounds for inner in _elements(data, kind, *outer)]

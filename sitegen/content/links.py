@@ -57,7 +57,6 @@ class PageFiles:
             raise ValueError(f"{where} name sitegen uses itself; rename it")
 
     def _file(self, target: str) -> OwnFile:
-        """Read a file that a page links to."""
         if re.fullmatch(r"pages/.*\.md", target):
             raise ValueError(f'is the text of a page; link to the page: "{target[6:-3]}/"')
         pages = [uri.removesuffix(INDEX) or uri for uri in self.uris]

@@ -107,19 +107,11 @@ _FORMULA = re.compile(r"\$(?=[^\s$])((?:\\.|[^\\$])+)(?<!\s)\$(?!\d)", re.DOTALL
 
 
 @dataclass(frozen=True)
-class Fault:
-    """Something that is wrong in the Markdown; the line counts from 1 in the text given."""
+class Noted:
+    """What is wrong in a line, or a link to a place in a page; lines count from 1."""
 
     line: int
     text: str
-
-
-@dataclass(frozen=True)
-class Anchor:
-    """A link to a place in a page of the site, as it is written, and its line."""
-
-    line: int
-    url: str
 
 
 @dataclass(frozen=True)
@@ -137,9 +129,9 @@ class ParsedPage:
 
     title: str | None
     parts: tuple[Markup | int, ...]
-    faults: tuple[Fault, ...]
+    faults: tuple[Noted, ...]
     headings: tuple[Heading, ...]
-    anchors: tuple[Anchor, ...] = ()
+    anchors: tuple[Noted, ...] = ()
 
 
 class Files(Protocol):
@@ -250,9 +242,9 @@ class _Walk:
     uri: str
     files: Files
     kept: list[Token] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[Noted] = field(default_factory=list)
     headings: list[Heading] = field(default_factory=list)
-    anchors: list[Anchor] = field(default_factory=list)
+    anchors: list[Noted] = field(default_factory=list)
     ids: set[str] = field(default_factory=set)
     level: int = 1
     line: int = 1
@@ -268,7 +260,7 @@ class _Walk:
             self.kept += self._block(token)
 
     def _fault(self, text: str) -> None:
-        self.faults.append(Fault(self.line, text))
+        self.faults.append(Noted(self.line, text))
 
     def _heading(self, token: Token, inline: Token) -> None:
         """Give the heading an id and a link to itself, and see that no level is left out."""
@@ -322,7 +314,7 @@ class _Walk:
     def _link(self, url: str) -> str:
         """Write a link as it works from this page; note what is wrong with it."""
         if "#" in url and not is_whole(url):
-            self.anchors.append(Anchor(self.line, url))
+            self.anchors.append(Noted(self.line, url))
         if url.startswith("#"):
             return url
         fault = url_fault(url)

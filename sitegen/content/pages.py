@@ -27,7 +27,7 @@ from sitegen.content.links import (
     site_links,
     themed_ids,
 )
-from sitegen.content.markdown import Anchor, Heading, parse
+from sitegen.content.markdown import Heading, Noted, parse
 from sitegen.content.templates import TemplateFault, run_template
 from sitegen.core.diagnostics import Diagnostic, config_error, in_order, quoted
 from sitegen.core.errors import ConfigError
@@ -54,7 +54,7 @@ class Page:
     source: Path
     files: tuple[OwnFile, ...] = ()
     headings: tuple[Heading, ...] = ()
-    anchors: tuple[Anchor, ...] = ()
+    anchors: tuple[Noted, ...] = ()
 
     @property
     def ids(self) -> frozenset[str]:
@@ -91,10 +91,9 @@ def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tu
 
 
 def _misled(page: Page, ids: Mapping[str, Collection[str]]) -> Iterator[Diagnostic]:
-    """Name the links of a page to places that no page has."""
     for anchor in page.anchors:
-        if fault := place_fault(page.uri, anchor.url, ids):
-            text = f"the link {quoted(anchor.url)} {fault}"
+        if fault := place_fault(page.uri, anchor.text, ids):
+            text = f"the link {quoted(anchor.text)} {fault}"
             yield Diagnostic(shown(page.source), anchor.line, text)
 
 
@@ -114,7 +113,6 @@ def _misled_by_config(
 
 
 def _in_order(folder: Path, site: Site) -> list[Path]:
-    """The sources of the pages: the front page, those of the menu, the others by name."""
     sources = {path.stem: path for path in page_sources(folder)}
     if "index" not in sources:
         raise ConfigError(f"{shown(folder / 'index.md')}: is missing; it is the front page")
@@ -183,7 +181,7 @@ def _read(path: Path, site: Site, available: Callable[[str], bool]) -> _Reading:
         path,
         _sorted([*files.used.values(), *(file for embed in embeds for file in embed.files)]),
         document.headings,
-        tuple(Anchor(line[anchor.line - 1], anchor.url) for anchor in document.anchors),
+        tuple(Noted(line[anchor.line - 1], anchor.text) for anchor in document.anchors),
     )
     return _Reading(page, problems, not calls.faults, calls.hides)
 

@@ -229,7 +229,6 @@ def flush_tree(folder: Path) -> None:
 
 
 def _holds(path: Path, data: bytes) -> bool:
-    """Whether the file `path` is there and its content is `data`."""
     try:
         return path.stat().st_size == len(data) and path.read_bytes() == data
     except FileNotFoundError:
@@ -237,7 +236,6 @@ def _holds(path: Path, data: bytes) -> bool:
 
 
 def _mode(path: Path) -> int | None:
-    """The permissions of an existing file; None if there is none."""
     try:
         return path.stat().st_mode & 0o7777
     except FileNotFoundError:

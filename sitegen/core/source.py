@@ -83,7 +83,6 @@ def require_inside(path: Path, root: Path) -> None:
 
 
 def _read(path: Path) -> bytes:
-    """Read the bytes of a regular file of sensible size."""
     if path.is_dir():
         raise ConfigError(f"{shown(path)}: is a folder; name the file inside it")
     if not path.exists():

@@ -132,59 +132,6 @@ class Target:
     fault: str | None = None
 
 
-@dataclass(frozen=True)
-class Address:
-    """Where the site is published: `https://name.github.io/paper/`, or None where nobody said."""
-
-    base_url: str | None
-
-    @property
-    def path(self) -> str | None:
-        """The sub-path, with a slash at both ends."""
-        if self.base_url is None:
-            return None
-        return f"/{urlsplit(self.base_url).path.strip('/')}/".replace("//", "/")
-
-    def target(self, page: str, uri: str) -> Target:
-        """Where `uri` leads from the page that lies at `page` in the folder."""
-        base = self.path or _UNKNOWN
-        try:
-            parts = urlsplit(uri.strip())
-            if parts.scheme or parts.netloc:
-                if not self._is_own(parts.scheme, parts.netloc):
-                    return Target(None, fault=_odd_scheme(parts.scheme) or _odd_host(parts))
-                path = parts.path or "/"
-            else:
-                path = urlsplit(urljoin(f"{_NOWHERE}{base}{quote(page)}", uri.strip())).path
-        except ValueError as error:
-            return Target(None, fault=f"is not an address: {error}")
-        if f"{path}/" == base:
-            path = base
-        if not path.startswith(base):
-            neighbour = bool(parts.netloc)  # another site of the same host, written whole
-            return Target(None, fault=None if neighbour else self._outside(uri))
-        return Target(unquote(path[len(base) :]), unquote(parts.fragment))
-
-    def _is_own(self, scheme: str, host: str) -> bool:
-        own = urlsplit(self.base_url or "")
-        return scheme in {"http", "https", ""} and host.lower() == own.netloc.lower() != ""
-
-    def is_unsafe(self, uri: str) -> bool:
-        """Whether it asks our own host, which knows better, for a page that is not encrypted."""
-        own, scheme, rest = self.base_url or "", *uri.strip().partition("://")[::2]
-        host = re.split(r"[/?#]", rest)[0].lower()
-        https = own.startswith("https://")
-        return https and scheme.lower() == "http" and host == urlsplit(own).netloc.lower()
-
-    def _outside(self, uri: str) -> str:
-        if self.path is None:
-            return (
-                "works only where the site is at the root of its host; write it relative to the "
-                "page, or set base_url in site.toml"
-            )
-        return f"leads out of {self.path}, where the site is published; write it relative"
-
-
 def _odd_scheme(scheme: str) -> str | None:
     if scheme == "file":
         return "names a file of this machine; copy the file into the site"
@@ -248,7 +195,7 @@ _SMALLER = "encode it smaller, show fewer samples, or lay it elsewhere and link 
 class PublishTarget:
     """Where the site is published, and what must not stand in it.
 
-    base_url: the address, as in site.toml
+    base_url: the address, as in site.toml; None where nobody said
     budget_kb: what a page may weigh before somebody plays or opens something
     private: folders of this machine that no page should name
     """
@@ -256,6 +203,52 @@ class PublishTarget:
     base_url: str | None = None
     budget_kb: int = PAGE_BUDGET_KB
     private: tuple[Path, ...] = ()
+
+    @property
+    def path(self) -> str | None:
+        """The sub-path, with a slash at both ends."""
+        if self.base_url is None:
+            return None
+        return f"/{urlsplit(self.base_url).path.strip('/')}/".replace("//", "/")
+
+    def target(self, page: str, uri: str) -> Target:
+        """Where `uri` leads from the page that lies at `page` in the folder."""
+        base = self.path or _UNKNOWN
+        try:
+            parts = urlsplit(uri.strip())
+            if parts.scheme or parts.netloc:
+                if not self._is_own(parts.scheme, parts.netloc):
+                    return Target(None, fault=_odd_scheme(parts.scheme) or _odd_host(parts))
+                path = parts.path or "/"
+            else:
+                path = urlsplit(urljoin(f"{_NOWHERE}{base}{quote(page)}", uri.strip())).path
+        except ValueError as error:
+            return Target(None, fault=f"is not an address: {error}")
+        if f"{path}/" == base:
+            path = base
+        if not path.startswith(base):
+            neighbour = bool(parts.netloc)  # another site of the same host, written whole
+            return Target(None, fault=None if neighbour else self._outside(uri))
+        return Target(unquote(path[len(base) :]), unquote(parts.fragment))
+
+    def _is_own(self, scheme: str, host: str) -> bool:
+        own = urlsplit(self.base_url or "")
+        return scheme in {"http", "https", ""} and host.lower() == own.netloc.lower() != ""
+
+    def is_unsafe(self, uri: str) -> bool:
+        """Whether it asks our own host, which knows better, for a page that is not encrypted."""
+        own, scheme, rest = self.base_url or "", *uri.strip().partition("://")[::2]
+        host = re.split(r"[/?#]", rest)[0].lower()
+        https = own.startswith("https://")
+        return https and scheme.lower() == "http" and host == urlsplit(own).netloc.lower()
+
+    def _outside(self, uri: str) -> str:
+        if self.path is None:
+            return (
+                "works only where the site is at the root of its host; write it relative to the "
+                "page, or set base_url in site.toml"
+            )
+        return f"leads out of {self.path}, where the site is published; write it relative"
 
 
 @dataclass(frozen=True)
@@ -314,8 +307,7 @@ def check_folder(root: Path, place: PublishTarget | None = None) -> Findings:
     """Look the folder over. Raises PlatformError for what cannot be read, TargetError for none."""
     if not root.is_dir():
         raise TargetError(f"{shown(root)}: there is no such folder; run `sitegen build` first")
-    place = place or PublishTarget()
-    return _Check(read_folder(root), place, Address(place.base_url)).run()
+    return _Check(read_folder(root), place or PublishTarget()).run()
 
 
 @dataclass
@@ -324,7 +316,6 @@ class _Check:
 
     folder: ServedFolder
     place: PublishTarget
-    address: Address
     errors: list[Diagnostic] = field(default_factory=list)
     warnings: list[Diagnostic] = field(default_factory=list)
     external: dict[str, str] = field(default_factory=dict)
@@ -405,16 +396,15 @@ class _Check:
             self._warn(name, None, text)
 
     def _follow(self, name: str, reference: Reference) -> None:
-        """See where a reference leads."""
         uri, line = reference.uri, reference.line
         if uri.startswith("data:"):
             return
-        target = self.address.target(name, uri)
+        target = self.place.target(name, uri)
         fault = target.fault or self._fault(name, reference, target)
         what = f"{_TOLD[reference.role]} {quoted(uri)}"
         if fault is not None:
             self._error(name, line, f"{what} {fault}")
-        elif self.address.is_unsafe(uri):
+        elif self.place.is_unsafe(uri):
             text = f"{what} is not encrypted, and browsers warn of it or refuse it; write https://"
             self._warn(name, line, text)
         elif target.path is None:
@@ -424,7 +414,6 @@ class _Check:
                 self._warn(name, line, f"{text}vanish; copy the file into the site")
 
     def _fault(self, name: str, reference: Reference, target: Target) -> str | None:
-        """Why the site has not what is meant, or None."""
         if target.path is None:
             return None
         found = self.folder.served(target.path)
@@ -462,7 +451,7 @@ class _Check:
 
     def _file(self, page: str, uri: str) -> str | None:
         """The file of the site that answers for an address in a page."""
-        path = self.address.target(page, uri).path
+        path = self.place.target(page, uri).path
         return None if path is None else self.folder.served(path)
 
     def _transferred(self, name: str) -> int:

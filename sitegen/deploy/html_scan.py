@@ -106,8 +106,6 @@ class _Open:
 
 
 class _Scanner(HTMLParser):
-    """One walk over the page."""
-
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.found = HtmlScan()
@@ -122,7 +120,9 @@ class _Scanner(HTMLParser):
         hidden = values.get("aria-hidden") == "true" or bool(outer and outer.hidden)
         group = outer.group if outer and outer.tag == "picture" else self._count
         line = self.getpos()[0]
-        element = _Open(tag, line, values, hidden, _has_label(values), group)
+        labels = ("aria-label", "aria-labelledby", "title")
+        named = any(values.get(name, "").strip() for name in labels)
+        element = _Open(tag, line, values, hidden, named, group)
         self._note(element)
         if tag in _VOID:
             self._judge(element)
@@ -193,10 +193,6 @@ class _Scanner(HTMLParser):
         fault = None if element.hidden else _nameless(element)
         if fault:
             self.found.nameless.append((element.line, fault))
-
-
-def _has_label(values: Mapping[str, str]) -> bool:
-    return any(values.get(name, "").strip() for name in ("aria-label", "aria-labelledby", "title"))
 
 
 def _nameless(element: _Open) -> str | None:

@@ -262,7 +262,6 @@ def _is_there(
 
 
 def _push(repository: Repository, commit: str, remote: Remote, options: PublishOptions) -> None:
-    """Push the commit, if the branch is what it was."""
     repository.ask("update-ref", _ref(options, "attempted"), commit)
     branch = f"refs/heads/{options.branch}"
     lease = f"--force-with-lease={branch}:{remote.tip or ''}"
@@ -274,7 +273,7 @@ def _push(repository: Repository, commit: str, remote: Remote, options: PublishO
 
 
 _MOST = 5  # files that a message names
-_OURS = ("media/", "assets/")
+_OURS = re.compile(r"(media|assets)/|.*\.html$", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -302,30 +301,16 @@ def freshness(site: Site, output: Path) -> Freshness:
         changed, others = differences(output, context.tree(records))
     except SitegenError as error:
         return Freshness((f"that stops, {str(error).partition(chr(10))[0]}",))
-    return _judged(output, changed, others)
-
-
-def _judged(output: Path, changed: tuple[str, ...], others: tuple[str, ...]) -> Freshness:
-    """What is stale and what is foreign: an older build may have made other pages and clips."""
     if not changed:
         return Freshness((), others)
-    older = _clips(output)
-    foreign = tuple(
-        name
-        for name in others
-        if name not in older and not name.startswith(_OURS) and not name.endswith(".html")
-    )
-    words = [f"{name} {'differs' if (output / name).exists() else 'lacks'}" for name in changed]
-    left = [f"{name} would go" for name in others if name not in foreign]
-    return Freshness((*words, *left), foreign)
-
-
-def _clips(output: Path) -> set[str]:
-    """The files of the figures that the folder itself lists."""
+    older: set[str] = set()  # clips that an older build may have made
     with contextlib.suppress(RefusedError, OSError, UnicodeDecodeError):
         manifest = Manifest.from_json((output / MANIFEST).read_text("utf-8"))
-        return {file.path for each in manifest.figures for file in each.record.files.values()}
-    return set()
+        older = {file.path for each in manifest.figures for file in each.record.files.values()}
+    left = [name for name in others if name in older or _OURS.match(name)]
+    words = [f"{name} {'differs' if (output / name).exists() else 'lacks'}" for name in changed]
+    foreign = tuple(name for name in others if name not in left)
+    return Freshness((*words, *(f"{name} would go" for name in left)), foreign)
 
 
 def first_few(words: tuple[str, ...]) -> str:
