@@ -1,4 +1,4 @@
-"""The built folder: compared with what it should hold, and replaced whole, in one step.
+"""The built folder: compared with what it should hold, replaced whole, in one step, and removed.
 
 Nothing is ever changed inside it. What must be different is built beside it, and the two folders
 are exchanged, so that a reader sees the old site or the new one.
@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import posixpath
+import shutil
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from stat import S_ISREG
 
+from sitegen.build.cache import PARTS
 from sitegen.config.schema import Site
 from sitegen.core.errors import ConfigError, PlatformError, TargetError
 from sitegen.core.files import (
@@ -26,9 +28,11 @@ from sitegen.core.files import (
     lock,
     platform_errors,
     require_writable,
+    sweep,
     temporary_folder,
 )
 from sitegen.core.site_files import OwnFile
+from sitegen.core.source import shown
 from sitegen.core.urls import INDEX, MANIFEST
 from sitegen.media.manifest import MediaFile
 
@@ -283,3 +287,50 @@ def read_folder(root: Path) -> ServedFolder:
 
 def _alike(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
+
+
+def clean(site: Site, *, store: bool = False) -> list[str]:
+    """Remove the built folder and leftovers, with `store` the rendered clips too; say what went.
+
+    Raises ConfigError, with nothing removed, for an output folder that sitegen did not build,
+    LockedError while a build is at work, PlatformError for what cannot be removed.
+    """
+    output = Path(os.path.realpath(site.output))
+    require_ours(output)
+    removed: list[str] = []
+    with alone(site):
+        for folder in (site.cache_dir, site.cache_dir / "work", output.parent):
+            before = _inside(folder)
+            sweep(folder)
+            removed += [shown(folder / name) for name in sorted(before - _inside(folder))]
+        removed += _remove(output)
+        if store:
+            for name in PARTS:
+                removed += _remove(site.cache_dir / name)
+    if store:
+        _remove_empty(site.cache_dir)
+    return removed
+
+
+def _inside(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+
+
+def _remove(path: Path) -> list[str]:
+    with platform_errors(path, "remove"):
+        if not path.exists():
+            return []
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    return [shown(path)]
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove the store's own folder and its lock, if the author keeps nothing else in it."""
+    if _inside(folder) <= {LOCK_NAME}:
+        with platform_errors(folder, "remove"):
+            (folder / LOCK_NAME).unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                folder.rmdir()

@@ -35,26 +35,18 @@ def with_model(text: str, name: str, entry: Mapping[str, str]) -> str:
 
     Raises ConfigError, with what to write by hand, where the text leaves no place for it.
     """
-    plain = text.replace("\r\n", "\n")
-    for edit in (_after_the_models, _at_the_end):
-        changed = edit(plain, _table(name, entry))
-        if _is_only_added(plain, changed, name, entry):
-            return changed.replace("\n", "\r\n") if "\r\n" in text else changed
-    pairs = ", ".join(f"{key} = {_quoted(value)}" for key, value in entry.items())
-    raise ConfigError(
-        f"there is no place for a table [models.{name}]; write into models: {name} = {{ {pairs} }}"
-    )
-
-
-def _table(name: str, entry: Mapping[str, str]) -> str:
-    pairs = "".join(f"{key} = {_quoted(value)}\n" for key, value in entry.items())
-    return f"[models.{name}]\n{pairs}"
-
-
-def _quoted(text: str) -> str:
     import tomlkit
 
-    return tomlkit.item(text).as_string()
+    plain = text.replace("\r\n", "\n")
+    pairs = [f"{key} = {tomlkit.item(value).as_string()}" for key, value in entry.items()]
+    table = "\n".join([f"[models.{name}]", *pairs, ""])
+    for changed in (_after_the_models(plain, table), plain.rstrip("\n") + f"\n\n{table}"):
+        if _is_only_added(plain, changed, name, entry):
+            return changed.replace("\n", "\r\n") if "\r\n" in text else changed
+    raise ConfigError(
+        f"there is no place for a table [models.{name}]; write into models: "
+        f"{name} = {{ {', '.join(pairs)} }}"
+    )
 
 
 def _after_the_models(text: str, table: str) -> str:
@@ -64,10 +56,6 @@ def _after_the_models(text: str, table: str) -> str:
     before, after = text.split("\n")[:last], "\n".join(text.split("\n")[last:])
     between = "\n" if after.strip("\n") and not after.startswith("\n") else ""
     return "\n".join([*before, "", table]) + between + (after if after.strip("\n") else "")
-
-
-def _at_the_end(text: str, table: str) -> str:
-    return text.rstrip("\n") + f"\n\n{table}"
 
 
 def _is_only_added(text: str, changed: str, name: str, entry: Mapping[str, str]) -> bool:

@@ -141,7 +141,7 @@ def clean(config: Path, store: bool) -> None:
       sitegen clean
       sitegen clean --store
     """
-    from sitegen.build.clean import clean
+    from sitegen.build.output import clean
     from sitegen.config.loader import load_site
 
     removed = [f"removed {path}" for path in clean(load_site(config), store=store)]
