@@ -12,7 +12,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -219,32 +219,16 @@ def usable(sources: Mapping[str, ModelSource], store: Store) -> set[str]:
     return here | {name for name, each in wanted.items() if each is not None and each in rendered}
 
 
-def record_digests(site: Site, sources: Iterable[ModelSource]) -> None:
-    """Note the digests of the weights that are here and in no card.
-
-    Raises PlatformError where the store cannot be written.
-    """
-    store = Store(site.cache_dir)
-    for name, note in _new_notes(site, sources, store):
-        store.note_weights(name, note)
-
-
-def digests_outdated(site: Site, sources: Iterable[ModelSource]) -> bool:
-    """Whether `record_digests` would write something."""
-    return any(_new_notes(site, sources, Store(site.cache_dir)))
-
-
-def _new_notes(
-    site: Site, sources: Iterable[ModelSource], store: Store
-) -> Iterator[tuple[str, str]]:
-    """The notes that the store does not have yet, by the names of the models."""
+def new_notes(site: Site, sources: Iterable[ModelSource]) -> dict[str, str]:
+    """What the store has still to know of weights that are here and in no card, by the model."""
+    store, notes = Store(site.cache_dir), {}
     for source in sources:
-        if source.pinned or not source.weights.is_file():
-            continue
-        value = {"path": _place(site, source.name), "weights": source.weights_sha256}
-        note = canonical_json(value) + "\n"
-        if store.weights_note(source.name) != note:
-            yield source.name, note
+        if not source.pinned and source.weights.is_file():
+            value = {"path": _place(site, source.name), "weights": source.weights_sha256}
+            note = canonical_json(value) + "\n"
+            if store.weights_note(source.name) != note:
+                notes[source.name] = note
+    return notes
 
 
 def _noted(site: Site, name: str, store: Store) -> str | None:

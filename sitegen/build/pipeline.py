@@ -14,14 +14,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from sitegen.build.cache import Store
 from sitegen.build.context import (
     BuildContext,
     BuildOptions,
     Records,
-    digests_outdated,
     found,
+    new_notes,
     prepare,
-    record_digests,
 )
 from sitegen.build.executor import Encoder, RendererFactory, RenderExecutor, naming
 from sitegen.build.output import (
@@ -88,9 +88,8 @@ def _tell_figures(context: BuildContext, records: Records, report: Reporter) -> 
 
 def _unchanged(context: BuildContext, records: Records) -> Summary | None:
     """The summary where the site is as it should be; what killed builds left goes."""
-    if context.missing(records) or context.to_render(records):
-        return None
-    if digests_outdated(context.site, context.used_sources):
+    stale = context.missing(records) or context.to_render(records)
+    if stale or new_notes(context.site, context.used_sources):
         return None
     tree = context.tree(records)
     if not is_current(context.output, tree):
@@ -153,7 +152,8 @@ def render_missing(
 
     Raises as `build` does. What was finished before is kept.
     """
-    record_digests(context.site, context.used_sources)
+    for name, note in new_notes(context.site, context.used_sources).items():
+        Store(context.site.cache_dir).note_weights(name, note)
     options, chosen = context.options, context.to_render(records)
     if not chosen:
         return {}

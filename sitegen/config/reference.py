@@ -52,7 +52,7 @@ def reference() -> str:
     parts = [_INTRODUCTION, "\n## Keys in no table\n\n", *_rows(schema, schema)]
     for name, node in schema["properties"].items():
         if (table := _table(node, schema)) is not None:
-            heading, sentence = _headed(name, node, table)
+            heading, sentence = _headed(name, node)
             parts += [f"\n## `{heading}`\n\n", f"{sentence}\n\n", *_rows(table, schema)]
     example = (resource("scaffold") / "site.toml").read_text("utf-8")
     return "".join([*parts, _EXAMPLE, f"```toml\n{example}```\n"])
@@ -101,7 +101,7 @@ def _members(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield from node.get("patternProperties", {}).values()
 
 
-def _headed(name: str, node: Mapping[str, Any], table: Mapping[str, Any]) -> tuple[str, str]:
+def _headed(name: str, node: Mapping[str, Any]) -> tuple[str, str]:
     inner = _whole(node)
     heading = f"[[{name}]]" if "items" in inner else f"[{name}]"
     heading = f"[{name}.NAME]" if list(_members(inner)) else heading

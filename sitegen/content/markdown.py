@@ -37,14 +37,8 @@ _ATTRIBUTES = re.compile(
     "|maxsize|minsize|movablelimits|notation|rowalign|rowlines|rowspacing|rspace|scriptlevel"
     "|separator|stretchy|symmetric|voffset|width"
 )
-_FAILURES = (
-    AttributeError,
-    LookupError,
-    RuntimeError,
-    StopIteration,
-    TypeError,
-    ValueError,
-)  # what the converter runs into where a formula makes no sense
+_FAILURES = (AttributeError, LookupError, RuntimeError, StopIteration, TypeError, ValueError)
+"""What the converter runs into where a formula makes no sense."""
 _MOST_BRACES = 100
 _COMMAND = re.compile(r"\\[A-Za-z]+")
 
