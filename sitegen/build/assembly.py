@@ -77,16 +77,12 @@ def _place(planned: PlannedFigure, record: Record) -> Media:
         name: replace(file, path=f"media/{figure.id}-{file.sha256[:8]}{Path(file.path).suffix}")
         for name, file in record.files.items()
     }
-    alt = figure.alt or _described(planned.description, record)
+    summary = record.results.get("summary")
+    measured = f". {summary}" if isinstance(summary, str) else ""
+    alt = figure.alt or f"{planned.description}{measured}"
     known = all(level < len(planned.sigmas) for level in record.levels)
     sigmas = tuple(planned.sigmas[level] for level in record.levels) if known else ()
     return Media(figure.id, planned.page, alt, figure.caption, replace(record, files=files), sigmas)
-
-
-def _described(words: str, record: Record) -> str:
-    """What is to be seen, and what was measured."""
-    summary = record.results.get("summary")
-    return f"{words}. {summary}" if isinstance(summary, str) else words
 
 
 def draw(site: Site, posters: Mapping[str, Path], front: str | None, store: Store) -> DrawnPictures:

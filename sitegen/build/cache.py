@@ -156,7 +156,6 @@ class Store:
         return self._root / "records" / f"{key}.json"
 
     def _is_whole(self, file: MediaFile) -> bool:
-        """Whether the object is there and its bytes are the ones it is named by."""
         path = self.object(file)
         try:
             if digest(path) == file.sha256:
@@ -183,7 +182,6 @@ class Store:
         self._warn(f"{path} is damaged ({why}); {where}, and its clip is made again")
 
     def _keep(self, file: MediaFile, source: Path) -> None:
-        """Make sure that the object of `file` is there and whole."""
         target = self.object(file)
         with platform_errors(target):
             if target.is_file() and digest(target) == file.sha256:

@@ -1,15 +1,23 @@
-"""What a build has before it: everything that the author wrote, read, and every figure keyed."""
+"""What a build has before it: everything that the author wrote, read, and every figure keyed.
+
+A card that pins its weights tells their digest without them. For others, presets above all, a build
+that has the weights leaves a note of it in the store, which a machine that only renders reads. The
+note counts for the path of `site.toml` that it was made for, so that a clip is never shown as that
+of other weights.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sitegen.build.assembly import assemble
 from sitegen.build.cache import ReadOnlyStore, Store
-from sitegen.build.digests import usable, with_known_digests
 from sitegen.build.executor import naming
 from sitegen.build.output import Tree
 from sitegen.build.plan import PlannedFigure, environment, plan_figure
@@ -18,11 +26,11 @@ from sitegen.config.schema import Site
 from sitegen.content.pages import Page, read_pages
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.diagnostics import config_error, known_words
-from sitegen.core.errors import ConfigError, PlatformError
+from sitegen.core.errors import ConfigError, PlatformError, SitegenError
 from sitegen.core.files import canonical_json, digest_bytes
 from sitegen.core.source import shown
 from sitegen.media.manifest import Record
-from sitegen.models.registry import ModelSource
+from sitegen.models.registry import ModelSource, site_models
 
 
 @dataclass(frozen=True)
@@ -158,7 +166,6 @@ def _plan(pages: tuple[Page, ...], sources: Mapping[str, ModelSource]) -> tuple[
 
 
 def _require_known(options: BuildOptions, known: list[str]) -> None:
-    """Raise ConfigError for a figure that the command line names and no page has."""
     named = [("--only", name) for name in options.only]
     named += [("--refilm", name) for name in options.refilm or ()]
     for option, name in named:
@@ -186,3 +193,62 @@ def _older(store: Store, request_digest: str, here: Mapping[str, str]) -> Record
     own = f"{request_digest}-{digest_bytes(canonical_json(here).encode())[:16]}"
     keys = sorted(store.keys(f"{request_digest}-"), key=lambda key: (key != own, key))
     return next((record for key in keys if (record := store.get(key)) is not None), None)
+
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def with_known_digests(site: Site, store: Store) -> Mapping[str, ModelSource]:
+    """The models of the site, by name, with the digests of weights that only the store knows."""
+    sources = site_models(site)
+    return {
+        name: replace(source, remembered=_noted(site, name, store))
+        if not source.pinned and not source.weights.exists()
+        else source
+        for name, source in sources.items()
+    }
+
+
+def usable(sources: Mapping[str, ModelSource], store: Store) -> set[str]:
+    """The models that figures can show: those that are here, and those that the store has seen."""
+    here = {name for name, source in sources.items() if source.available}
+    wanted = {name: _digests(source) for name, source in sources.items() if name not in here}
+    if not any(wanted.values()):
+        return here
+    rendered = [model for each in store.remembered() for model in each.get("models") or ()]
+    return here | {name for name, each in wanted.items() if each is not None and each in rendered}
+
+
+def new_notes(site: Site, sources: Iterable[ModelSource]) -> dict[str, str]:
+    """What the store has still to know of weights that are here and in no card, by the model."""
+    store, notes = Store(site.cache_dir), {}
+    for source in sources:
+        if not source.pinned and source.weights.is_file():
+            value = {"path": _place(site, source.name), "weights": source.weights_sha256}
+            note = canonical_json(value) + "\n"
+            if store.weights_note(source.name) != note:
+                notes[source.name] = note
+    return notes
+
+
+def _noted(site: Site, name: str, store: Store) -> str | None:
+    """The digest in the note on a model, if that is about the same path."""
+    with contextlib.suppress(ValueError, RecursionError, TypeError, LookupError):
+        note = json.loads(store.weights_note(name) or "")
+        if note["path"] == _place(site, name) and _DIGEST.fullmatch(note["weights"]):
+            return str(note["weights"])
+    return None
+
+
+def _place(site: Site, name: str) -> str:
+    """The path of a model, as a digest: the store names none."""
+    path = site.models[name].path
+    inside = path.relative_to(site.root) if path.is_relative_to(site.root) else path
+    return digest_bytes(inside.as_posix().encode())
+
+
+def _digests(source: ModelSource) -> list[str | None] | None:
+    """What a request says of the model; None where a digest is not known."""
+    with contextlib.suppress(SitegenError):
+        return [source.card.digest, source.weights_sha256, source.prior_sha256]
+    return None

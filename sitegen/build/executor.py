@@ -103,7 +103,6 @@ class RenderExecutor:
     def _render(
         self, planned: PlannedFigure, jobs: dict[str, RenderJob], stop: threading.Event
     ) -> Record:
-        """Render one figure into the store; its job is used up."""
         job = jobs.pop(planned.request_digest)
         with naming(planned.figure), self.store.workspace() as folder:
             started = time.monotonic()
@@ -139,8 +138,10 @@ class RenderExecutor:
             if made["mp4"].frames != len(job.levels):
                 raise TargetError(f"{made['mp4'].frames} frames for {len(job.levels)} levels")
             for name, file in made.items():
-                named = f"{name}-{variant}" if variant else name
-                files[named] = _renamed(file, inside, folder, variant) if variant else file
+                ending = f"-{variant}" if variant else ""
+                path = folder / f"{Path(file.path).stem}{ending}{Path(file.path).suffix}"
+                (inside / file.path).replace(path)
+                files[f"{name}{ending}"] = replace(file, path=path.name)
         return files | {name: draw(folder) for name, draw in job.stills.items()}
 
 
@@ -151,13 +152,6 @@ def _counted(steps: Iterable[T], advance: Advance, stop: threading.Event) -> Ite
             raise TargetError("stopped, because another figure failed or the build was interrupted")
         yield step
         advance()
-
-
-def _renamed(file: MediaFile, source: Path, folder: Path, variant: str) -> MediaFile:
-    name = Path(file.path)
-    renamed = f"{name.stem}-{variant}{name.suffix}"
-    (source / file.path).replace(folder / renamed)
-    return replace(file, path=renamed)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The built folder: compared with what it should hold, and replaced whole, in one step.
+"""The built folder: compared with what it should hold, replaced whole, in one step, and removed.
 
 Nothing is ever changed inside it. What must be different is built beside it, and the two folders
 are exchanged, so that a reader sees the old site or the new one.
@@ -9,12 +9,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import posixpath
+import shutil
+import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from stat import S_ISREG
-from typing import Protocol
 
+from sitegen.build.cache import PARTS
 from sitegen.config.schema import Site
 from sitegen.core.errors import ConfigError, PlatformError, TargetError
 from sitegen.core.files import (
@@ -24,9 +28,13 @@ from sitegen.core.files import (
     lock,
     platform_errors,
     require_writable,
+    sweep,
     temporary_folder,
 )
-from sitegen.core.urls import MANIFEST
+from sitegen.core.site_files import OwnFile
+from sitegen.core.source import shown
+from sitegen.core.urls import INDEX, MANIFEST
+from sitegen.media.manifest import MediaFile
 
 LOCK_NAME = "lock"
 """What a build holds in the store's folder."""
@@ -34,24 +42,12 @@ LOCK_NAME = "lock"
 _FOLDER_MODE, _FILE_MODE = 0o755, 0o644  # whatever the umask, so that a web server can read it
 
 
-class FileInfo(Protocol):
-    """What is known of a file before it is read."""
-
-    @property
-    def bytes(self) -> int:
-        """Its size."""
-
-    @property
-    def sha256(self) -> str:
-        """Its digest, 64 hexadecimal digits."""
-
-
 @dataclass(frozen=True)
 class CopiedFile:
     """A file of the store or the author's to copy, and what it must be."""
 
     source: Path
-    file: FileInfo
+    file: MediaFile | OwnFile
 
     def read(self) -> bytes:
         """The content. Raises TargetError if it is not what was promised."""
@@ -71,16 +67,12 @@ class CopiedFile:
             handle = os.open(self.source, flags)
         except OSError:
             return None
-        if self._is_promised(handle):
-            return handle
-        os.close(handle)
-        return None
-
-    def _is_promised(self, handle: int) -> bool:
         with contextlib.suppress(OSError):
             found = os.fstat(handle)
-            return S_ISREG(found.st_mode) and _digest(handle, found) == self.file.sha256
-        return False
+            if S_ISREG(found.st_mode) and _digest(handle, found) == self.file.sha256:
+                return handle
+        os.close(handle)
+        return None
 
 
 _digests: dict[tuple[int, ...], str] = {}
@@ -223,7 +215,6 @@ def _same(path: Path, content: bytes | CopiedFile) -> bool:
 
 
 def _write(folder: Path, uri: str, data: bytes) -> None:
-    """Write a file below `folder`, with the folders that it needs."""
     target = folder / uri
     for parent in reversed(target.relative_to(folder).parents[:-1]):
         if not (folder / parent).is_dir():
@@ -240,3 +231,106 @@ def _is_manifest(path: Path) -> bool:
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError, RecursionError):
         return False
     return isinstance(value, dict) and {"version", "figures"} <= value.keys()
+
+
+@dataclass(frozen=True)
+class ServedFolder:
+    """What lies in a folder, by relative URI; the names are those that the folder itself tells.
+
+    files: the size of each regular file in bytes
+    others: symbolic links, pipes and the like, each with what it is
+    """
+
+    root: Path
+    files: Mapping[str, int]
+    others: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def _spelled(self) -> dict[str, str]:
+        return {_alike(name): name for name in self.files}
+
+    def spelled_like(self, name: str) -> str | None:
+        """A file whose name differs only in case or in how its letters are composed."""
+        return self._spelled.get(_alike(name))
+
+    def served(self, name: str) -> str | None:
+        """The file that answers for a path as GitHub Pages does: itself, its index, its .html."""
+        choices = [name, posixpath.join(name, INDEX)]
+        choices += [] if not name or name.endswith("/") else [f"{name}.html"]
+        return next((each for each in choices if each in self.files), None)
+
+    def read(self, name: str) -> bytes:
+        """The content of a file. Raises PlatformError if it cannot be read."""
+        with platform_errors(self.root / name, "read"):
+            return (self.root / name).read_bytes()
+
+
+def read_folder(root: Path) -> ServedFolder:
+    """List a folder without following any link. Raises PlatformError if it cannot be read."""
+    files: dict[str, int] = {}
+    others: dict[str, str] = {}
+    waiting = [root]
+    with platform_errors(root, "read"):
+        while waiting:
+            for entry in os.scandir(waiting.pop()):
+                name = Path(entry.path).relative_to(root).as_posix()
+                if entry.is_symlink():
+                    others[name] = "a symbolic link"
+                elif entry.is_dir():
+                    waiting.append(Path(entry.path))
+                elif entry.is_file():
+                    files[name] = entry.stat().st_size
+                else:
+                    others[name] = "no regular file"
+    return ServedFolder(root, dict(sorted(files.items())), dict(sorted(others.items())))
+
+
+def _alike(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def clean(site: Site, *, store: bool = False) -> list[str]:
+    """Remove the built folder and leftovers, with `store` the rendered clips too; say what went.
+
+    Raises ConfigError, with nothing removed, for an output folder that sitegen did not build,
+    LockedError while a build is at work, PlatformError for what cannot be removed.
+    """
+    output = Path(os.path.realpath(site.output))
+    require_ours(output)
+    removed: list[str] = []
+    with alone(site):
+        for folder in (site.cache_dir, site.cache_dir / "work", output.parent):
+            before = _inside(folder)
+            sweep(folder)
+            removed += [shown(folder / name) for name in sorted(before - _inside(folder))]
+        removed += _remove(output)
+        if store:
+            for name in PARTS:
+                removed += _remove(site.cache_dir / name)
+    if store:
+        _remove_empty(site.cache_dir)
+    return removed
+
+
+def _inside(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+
+
+def _remove(path: Path) -> list[str]:
+    with platform_errors(path, "remove"):
+        if not path.exists():
+            return []
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    return [shown(path)]
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove the store's own folder and its lock, if the author keeps nothing else in it."""
+    if _inside(folder) <= {LOCK_NAME}:
+        with platform_errors(folder, "remove"):
+            (folder / LOCK_NAME).unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                folder.rmdir()

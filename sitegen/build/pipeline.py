@@ -6,16 +6,24 @@ one step. A build that would change nothing touches nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from sitegen.build.context import BuildContext, BuildOptions, Records, found, prepare
-from sitegen.build.digests import digests_outdated, record_digests
+from sitegen.build.cache import Store
+from sitegen.build.context import (
+    BuildContext,
+    BuildOptions,
+    Records,
+    found,
+    new_notes,
+    prepare,
+)
 from sitegen.build.executor import Encoder, RendererFactory, RenderExecutor, naming
-from sitegen.build.explain import refuse_unrenderable
 from sitegen.build.output import (
     LOCK_NAME,
     is_current,
@@ -24,10 +32,11 @@ from sitegen.build.output import (
     require_room,
     weight,
 )
-from sitegen.build.plan import PlannedFigure, other_environment
+from sitegen.build.plan import PlannedFigure, environment, other_environment
 from sitegen.build.timings import Speeds, first_estimate
 from sitegen.config.schema import Site
-from sitegen.core.errors import LockedError, TargetError
+from sitegen.core.diagnostics import quoted
+from sitegen.core.errors import LockedError, PlatformError, TargetError
 from sitegen.core.files import lock, require_writable, sweep
 from sitegen.core.progress import Reporter, duration
 from sitegen.core.urls import INDEX
@@ -64,7 +73,6 @@ def build(
 
 
 def _tell_figures(context: BuildContext, records: Records, report: Reporter) -> None:
-    """Tell --verbose where each figure stands, and which were made otherwise than here."""
     report.detail(
         f"{context.site.root}: {len(context.pages)} page(s), {len(context.figures)} figure(s)"
     )
@@ -80,9 +88,8 @@ def _tell_figures(context: BuildContext, records: Records, report: Reporter) -> 
 
 def _unchanged(context: BuildContext, records: Records) -> Summary | None:
     """The summary where the site is as it should be; what killed builds left goes."""
-    if context.missing(records) or context.to_render(records):
-        return None
-    if digests_outdated(context.site, context.used_sources):
+    stale = context.missing(records) or context.to_render(records)
+    if stale or new_notes(context.site, context.used_sources):
         return None
     tree = context.tree(records)
     if not is_current(context.output, tree):
@@ -145,7 +152,8 @@ def render_missing(
 
     Raises as `build` does. What was finished before is kept.
     """
-    record_digests(context.site, context.used_sources)
+    for name, note in new_notes(context.site, context.used_sources).items():
+        Store(context.site.cache_dir).note_weights(name, note)
     options, chosen = context.options, context.to_render(records)
     if not chosen:
         return {}
@@ -267,3 +275,77 @@ def summarise(
             name for name in sorted(context.used) if context.sources[name].approximate
         ),
     )
+
+
+_PARTS = ("card", "weights", "prior")  # of a model, in the order of a request
+_MOST = 4  # changes beyond which it is another figure
+
+
+def refuse_unrenderable(context: BuildContext, records: Records) -> None:
+    """Raise where nothing may or can be rendered, naming each figure and what has changed.
+
+    Raises TargetError with `offline`, PlatformError where torch or an encoder is not installed.
+    """
+    if not context.options.offline and context.environment:
+        return
+    known = context.store().remembered()
+    lines = [
+        f"{planned.figure.place.file}:{planned.figure.place.line}: {planned.figure.id} "
+        + (
+            "cannot be made again"
+            if planned.request_digest in records
+            else f"is not in the store; {what_changed(planned, known)}"
+        )
+        for planned in context.to_render(records)
+    ]
+    bring = "; render it where sitegen can, and bring the cache_dir from there"
+    if context.options.offline:
+        raise TargetError("\n".join([*lines, f"--offline renders nothing{bring}"]))
+    try:
+        environment(context.options.compute_target)
+    except PlatformError as error:
+        raise PlatformError("\n".join([*lines, f"{error}{bring}"])) from error
+
+
+def what_changed(planned: PlannedFigure, known: Sequence[Mapping[str, Any]]) -> str:
+    """Say how the figure differs from what was rendered; `known` are the requests in the store."""
+    kind, request = planned.figure.kind, json.loads(planned.request_json)
+    specs = [(each, each.get("spec")) for each in known]
+    alike = [each for each, spec in specs if isinstance(spec, dict) and spec.get("kind") == kind]
+    if not alike:
+        return f"no figure of the kind {kind} is" if known else "the store is empty"
+    names = [model.name for model in planned.models]
+    changes = min((list(_changes(each, request, names)) for each in alike), key=len)
+    if not changes:
+        return "it was rendered, but its files are damaged or did not come with the store"
+    if len(changes) > _MOST:
+        return "nothing like it was rendered"
+    return f"since it was rendered, {', '.join(changes)}"
+
+
+def _changes(
+    then: Mapping[str, Any], now: Mapping[str, Any], names: Sequence[str]
+) -> Iterator[str]:
+    """What differs between two requests of one kind, in words."""
+    old, new = then["spec"], now["spec"]
+    for name in sorted({*old, *new}):
+        yield from _went(name, old.get(name), new.get(name), quoted)
+    yield from _went("sitegen's recipe for it", then.get("recipe"), now["recipe"], str)
+    yield from _went(f"the example of {names[0]}", then.get("example"), now.get("example"), _short)
+    models = then.get("models", [])
+    if len(models) != len(names):
+        yield "it shows other models"
+        return
+    for name, before, after in zip(names, models, now["models"], strict=True):
+        for part, first, second in zip(_PARTS, before, after, strict=False):
+            yield from _went(f"the {part} of {name}", first, second, _short)
+
+
+def _went(name: str, old: object, new: object, words: Callable[[Any], str]) -> Iterator[str]:
+    if old != new:
+        told = ("none" if value is None else words(value) for value in (old, new))
+        yield f"{name} went from {' to '.join(told)}"
+
+
+def _short(digest: str) -> str:
+    return digest[:8]

@@ -60,15 +60,16 @@ def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -
             **({"example": models[0].example_sha256} if figure.spec.needs_example else {}),
         }
     )
+    first = models[0].card
     return PlannedFigure(
         figure,
         page,
         tuple(ModelRef(model.name, model.weights_sha256) for model in models),
-        models[0].card.levels,
+        first.levels,
         digest_bytes(request_json.encode()),
         request_json,
-        _sigmas(models[0].card),
-        figure.alt or figure.spec.describe(models[0].card),
+        _sigmas(first),
+        figure.alt or figure.spec.describe(first),
         figure.spec.evaluations([model.card.levels for model in models]),
     )
 
@@ -93,7 +94,9 @@ def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:
     first = models[0]
     for model in models[1:]:
         if model.card.shape != first.card.shape:
-            sizes = " and ".join(f"{each.name} {_shape(each)}" for each in (first, model))
+            sizes = " and ".join(
+                f"{each.name} {' × '.join(map(str, each.card.shape))}" for each in (first, model)
+            )
             faults.append(f"the models make images of different sizes: {sizes}")
     if spec.needs_example and first.example is None:
         faults.append(
@@ -102,10 +105,6 @@ def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:
     faults += [] if faults else spec.misfits([model.card for model in models])
     if faults:
         raise ConfigError("; ".join(f"{figure.kind}(…): {fault}" for fault in faults))
-
-
-def _shape(model: ModelSource) -> str:
-    return " × ".join(map(str, model.card.shape))
 
 
 def _contents(figure: Figure) -> dict[str, str]:

@@ -1,13 +1,16 @@
-"""`site.toml` read into a frozen `Site`; everything that is wrong with it is told at once."""
+"""`site.toml`: read into a frozen `Site` with all its mistakes told at once, and edited."""
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from sitegen.config.schema import GONE, Site
 from sitegen.core.diagnostics import config_error, toml_diagnostics
+from sitegen.core.errors import ConfigError
 from sitegen.core.source import parse_toml, read_text, shown, toml_lines
 
 
@@ -25,3 +28,43 @@ def parse_site(text: str, path: Path) -> Site:
         raise config_error(toml_diagnostics(error, Site, text, shown(path), GONE)) from error
     site._file, site._lines = shown(path), toml_lines(text)
     return site
+
+
+def with_model(text: str, name: str, entry: Mapping[str, str]) -> str:
+    """The text, valid TOML, with a table `[models.NAME]` after those of the other models.
+
+    Raises ConfigError, with what to write by hand, where the text leaves no place for it.
+    """
+    import tomlkit
+
+    plain = text.replace("\r\n", "\n")
+    pairs = [f"{key} = {tomlkit.item(value).as_string()}" for key, value in entry.items()]
+    table = "\n".join([f"[models.{name}]", *pairs, ""])
+    for changed in (_after_the_models(plain, table), plain.rstrip("\n") + f"\n\n{table}"):
+        if _is_only_added(plain, changed, name, entry):
+            return changed.replace("\n", "\r\n") if "\r\n" in text else changed
+    raise ConfigError(
+        f"there is no place for a table [models.{name}]; write into models: "
+        f"{name} = {{ {', '.join(pairs)} }}"
+    )
+
+
+def _after_the_models(text: str, table: str) -> str:
+    """The table below the last line that says something of a model."""
+    lines = toml_lines(text)
+    last = max((line for path, line in lines.items() if path[0] == "models"), default=0)
+    before, after = text.split("\n")[:last], "\n".join(text.split("\n")[last:])
+    between = "\n" if after.strip("\n") and not after.startswith("\n") else ""
+    return "\n".join([*before, "", table]) + between + (after if after.strip("\n") else "")
+
+
+def _is_only_added(text: str, changed: str, name: str, entry: Mapping[str, str]) -> bool:
+    """Whether the change adds the table, and every line that was there is there, in its order."""
+    wanted = tomllib.loads(text)
+    wanted["models"] = {**wanted.get("models", {}), name: dict(entry)}
+    try:
+        found = tomllib.loads(changed)
+    except tomllib.TOMLDecodeError:
+        return False
+    lines = iter(changed.split("\n"))
+    return found == wanted and all(line in lines for line in text.rstrip().split("\n"))

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sitegen.config.schema import Site
-from sitegen.core.resources import resource
+from sitegen.core.diagnostics import either
+from sitegen.core.installed import resource
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _OURS = ("title", "x-what", "format")  # what pydantic or we note down, and an editor need not see
@@ -51,7 +52,7 @@ def reference() -> str:
     parts = [_INTRODUCTION, "\n## Keys in no table\n\n", *_rows(schema, schema)]
     for name, node in schema["properties"].items():
         if (table := _table(node, schema)) is not None:
-            heading, sentence = _headed(name, node, table)
+            heading, sentence = _headed(name, node)
             parts += [f"\n## `{heading}`\n\n", f"{sentence}\n\n", *_rows(table, schema)]
     example = (resource("scaffold") / "site.toml").read_text("utf-8")
     return "".join([*parts, _EXAMPLE, f"```toml\n{example}```\n"])
@@ -100,8 +101,7 @@ def _members(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield from node.get("patternProperties", {}).values()
 
 
-def _headed(name: str, node: Mapping[str, Any], table: Mapping[str, Any]) -> tuple[str, str]:
-    """How a table is written, and what it is for."""
+def _headed(name: str, node: Mapping[str, Any]) -> tuple[str, str]:
     inner = _whole(node)
     heading = f"[[{name}]]" if "items" in inner else f"[{name}]"
     heading = f"[{name}.NAME]" if list(_members(inner)) else heading
@@ -113,7 +113,6 @@ def _headed(name: str, node: Mapping[str, Any], table: Mapping[str, Any]) -> tup
 
 
 def _rows(table: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
-    """The keys of a table that hold no tables themselves, a row each."""
     yield "| Key | Holds | If left out | Meaning |\n|:--|:--|:--|:--|\n"
     for name, node in table["properties"].items():
         if _table(node, schema) is None:
@@ -122,11 +121,9 @@ def _rows(table: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _holds(node: Mapping[str, Any]) -> str:
-    """What a key holds, in words."""
     inner = _whole(node)
     if "const" in inner or "enum" in inner:
-        choices = [f"`{json.dumps(each)}`" for each in inner.get("enum", [inner.get("const")])]
-        return " or ".join(filter(None, [", ".join(choices[:-1]), choices[-1]]))
+        return either([f"`{json.dumps(each)}`" for each in inner.get("enum", [inner.get("const")])])
     if "x-what" in inner:
         return str(inner["x-what"])
     if inner.get("format") == "path":
@@ -140,6 +137,5 @@ def _holds(node: Mapping[str, Any]) -> str:
 
 
 def _default(node: Mapping[str, Any]) -> str:
-    """What holds when a key is left out."""
     default = node.get("default")
     return f"`{json.dumps(default)}`" if default not in (None, [], {}) else "nothing"

@@ -1,16 +1,31 @@
-"""A new site: a few small files that build at once, with what else there is shown in comments."""
+"""A new site: a few small files that build at once, and what a machine that renders none needs."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
+import tomllib
 from collections.abc import Iterable, Mapping
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
-from sitegen.config.requirements import own_requirement, render_requirements
 from sitegen.core.errors import ConfigError
 from sitegen.core.files import platform_errors
-from sitegen.core.resources import resource
+from sitegen.core.installed import resource
+
+NOT_FOR_RENDERING = {
+    "ghp-import": "publishes",
+    "imageio": "encodes",
+    "imageio-ffmpeg": "encodes",
+    "starlette": "serves the preview",
+    "torch": "samples the models",
+    "uvicorn": "serves the preview",
+    "watchfiles": "watches for the preview",
+}
+"""The requirements that building from the store does not import, and what each is for."""
 
 WORKFLOW = ".github/workflows/pages.yml"
 IGNORED = ".gitignore"
@@ -32,8 +47,10 @@ def new_site(folder: Path, sections: Iterable[str]) -> tuple[str, ...]:
     with contextlib.ExitStack() as undo:
         for name, text in files.items():
             with platform_errors(folder / name):
-                _make_folders(folder, (folder / name).parent, undo)
-                _write_new(folder / name, text, undo)
+                _make_folders((folder / name).parent, undo)
+                with (folder / name).open("x", encoding="utf-8") as file:
+                    undo.callback((folder / name).unlink, missing_ok=True)
+                    file.write(text)
         undo.pop_all()
     return tuple(sorted(files))
 
@@ -41,11 +58,7 @@ def new_site(folder: Path, sections: Iterable[str]) -> tuple[str, ...]:
 def scaffold(sections: Iterable[str] = ()) -> Mapping[str, str]:
     """The files of a new site: paths in its folder to their texts."""
     source = resource("scaffold")
-    templates = {
-        "site.toml": "site.toml",
-        IGNORED: "gitignore",
-        WORKFLOW: "pages.yml",
-    }
+    templates = {"site.toml": "site.toml", IGNORED: "gitignore", WORKFLOW: "pages.yml"}
     files = {name: (source / file).read_text("utf-8") for name, file in templates.items()}
     files[WORKFLOW] = files[WORKFLOW].replace("@SITEGEN@", own_requirement() or "")
     start, end = ((source / name).read_text("utf-8") for name in ("index.md", "own.md"))
@@ -71,7 +84,7 @@ def _refuse_overwriting(folder: Path, files: Mapping[str, str]) -> None:
         raise ConfigError("\n".join([*lines, "nothing was written; choose another folder"]))
 
 
-def _make_folders(root: Path, folder: Path, undo: contextlib.ExitStack) -> None:
+def _make_folders(folder: Path, undo: contextlib.ExitStack) -> None:
     """Make `folder` and what it lies in; those that are new go again if it comes to that."""
     new = [path for path in (folder, *folder.parents) if not path.exists()]
     for path in reversed(new):
@@ -84,7 +97,63 @@ def _remove_folder(path: Path) -> None:
         path.rmdir()
 
 
-def _write_new(path: Path, text: str, undo: contextlib.ExitStack) -> None:
-    with path.open("x", encoding="utf-8") as file:
-        undo.callback(path.unlink, missing_ok=True)
-        file.write(text)
+_CHECKOUT = Path(__file__).resolve().parents[2] / "pyproject.toml"
+_PUBLIC = re.compile(r"https://[^/@\s\"]+/[^\s\"]+")
+_HEAD = """\
+# What `sitegen build --offline` needs: the requirements of sitegen {version} but for those that
+# render clips, serve and publish. The workflow installs sitegen itself beside them with --no-deps,
+# from the address that is written there: the `sitegen` of PyPI is another project.
+"""
+
+
+def render_requirements() -> str:
+    """The text of `requirements-render.txt`, in the order of the names."""
+    wanted = [line for line in _requirements() if _name(line) not in NOT_FOR_RENDERING]
+    head = _HEAD.format(version=version())
+    return head + "".join(f"{line}\n" for line in sorted(wanted, key=_name))
+
+
+def version() -> str:
+    """The version of the sitegen that runs."""
+    project = _project()
+    return str(project["version"]) if project else metadata.version("sitegen")
+
+
+def own_requirement() -> str | None:
+    """What pip installs this very sitegen from elsewhere: a commit of a repository, or a file.
+
+    None where it did not come from a web address. Never a bare name: the `sitegen` of PyPI is
+    another project.
+    """
+    try:
+        text = metadata.distribution("sitegen").read_text("direct_url.json")
+        origin = json.loads(text or "{}")
+    except (metadata.PackageNotFoundError, ValueError):
+        return None
+    revision, url = origin.get("vcs_info", {}), str(origin.get("url"))
+    if not _PUBLIC.fullmatch(url):
+        return None
+    if revision.get("vcs") == "git":
+        return f"sitegen @ git+{url}@{revision['commit_id']}"
+    return f"sitegen @ {url}" if "archive_info" in origin else None
+
+
+def _requirements() -> list[str]:
+    """The requirements of the checkout or of the installed package; those of extras left out."""
+    project = _project()
+    found = project["dependencies"] if project else metadata.requires("sitegen") or []
+    return [line.replace(" ", "") for line in found if "extra ==" not in line]
+
+
+def _project() -> dict[str, Any] | None:
+    """The table of a checkout's `pyproject.toml`; None where sitegen is installed without it."""
+    if not _CHECKOUT.is_file():
+        return None
+    project: dict[str, Any] = tomllib.loads(_CHECKOUT.read_text("utf-8")).get("project", {})
+    return project if project.get("name") == "sitegen" else None
+
+
+def _name(requirement: str) -> str:
+    """The name that a requirement begins with, as package registries write it."""
+    found = re.match(r"[A-Za-z0-9._-]+", requirement)
+    return re.sub(r"[-_.]+", "-", found[0]).lower() if found else requirement

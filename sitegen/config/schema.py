@@ -26,7 +26,7 @@ from pydantic import (
 )
 
 from sitegen.core.diagnostics import Diagnostic, close_match, dotted, known_words, quoted
-from sitegen.core.resources import resource
+from sitegen.core.installed import resource
 from sitegen.core.source import KeyPath, odd_character, page_sources, shown
 from sitegen.core.validation import HostName, SiteUrl, Slug, Text, Url, described_as, reject_if
 from sitegen.ihdm.card.card import presets
@@ -92,25 +92,27 @@ def _own_folder(value: object, info: ValidationInfo) -> Path:
     return root / path
 
 
-def _language(text: str) -> str | None:
-    tag = re.fullmatch(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}", text)
-    return None if tag else "should be a language tag such as en or pt-BR"
-
-
-def _citation_key(text: str) -> str | None:
-    key = re.fullmatch(r"[A-Za-z0-9:_-]{1,64}", text)
-    return None if key else "should be 1 to 64 letters of English, digits, :, _ and -"
-
-
 def _preset_fault(name: str) -> str | None:
     return None if name in presets() else f"no such preset{known_words(name, presets())}"
 
 
-_TAG = described_as("a language tag", "^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")
-_KEY = described_as("letters of English, digits, :, _ and -", "^[A-Za-z0-9:_-]{1,64}$")
+def _form(pattern: str, fault: str) -> AfterValidator:
+    return reject_if(lambda text: None if re.fullmatch(pattern, text) else f"should be {fault}")
 
-Language = Annotated[str, reject_if(_language), _TAG]
-CitationKey = Annotated[str, reject_if(_citation_key), _KEY]
+
+_TAG = "[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}"
+_KEY = "[A-Za-z0-9:_-]{1,64}"
+
+Language = Annotated[
+    str,
+    _form(_TAG, "a language tag such as en or pt-BR"),
+    described_as("a language tag", f"^{_TAG}$"),
+]
+CitationKey = Annotated[
+    str,
+    _form(_KEY, "1 to 64 letters of English, digits, :, _ and -"),
+    described_as("letters of English, digits, :, _ and -", f"^{_KEY}$"),
+]
 PresetName = Annotated[str, reject_if(_preset_fault)]
 Existing = Annotated[Path, BeforeValidator(_existing)]
 OwnFolder = Annotated[Path, BeforeValidator(_own_folder)]
@@ -197,10 +199,6 @@ class ModelEntry(TomlTable):
         return self
 
 
-def _frozen(models: Mapping[str, ModelEntry]) -> Mapping[str, ModelEntry]:
-    return MappingProxyType(dict(models))
-
-
 def _own_host(domain: str | None, info: ValidationInfo) -> str | None:
     """Refuse a domain that `base_url` contradicts."""
     host = urlsplit(info.data.get("base_url") or "").hostname
@@ -254,7 +252,7 @@ class Site(TomlTable):
     )
     authors: tuple[Author, ...] = Field((), description="The authors, in the order printed.")
     links: tuple[Link, ...] = Field((), description="The buttons under the title.")
-    models: Annotated[Mapping[Slug, ModelEntry], AfterValidator(_frozen)] = Field(
+    models: Annotated[Mapping[Slug, ModelEntry], AfterValidator(MappingProxyType)] = Field(
         default_factory=dict,
         validate_default=True,
         description="The models that pages can call, by name.",

@@ -6,7 +6,7 @@ import itertools
 import re
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -14,7 +14,7 @@ from jinja2 import Undefined
 from markupsafe import Markup
 
 from sitegen.config.schema import Site
-from sitegen.content.embeds import EMBEDS, Embed, Image, make_embed
+from sitegen.content.embeds import EMBEDS, Embed, make_embed
 from sitegen.content.links import THEMED
 from sitegen.content.templates import BadCall, calling_line
 from sitegen.core.diagnostics import Diagnostic, SourceLocation, known_words, quoted
@@ -27,7 +27,7 @@ _FOR_EACH = "call it once for each"
 _ALONE = "outside code; to show the call itself, write {% raw %} before and {% endraw %} after it"
 _FIXED_ID = re.compile(rf"h-.*|{THEMED}")
 
-Shown: TypeAlias = Figure | Image | Embed
+Shown: TypeAlias = Figure | Embed
 """What a page shows in a place of its own."""
 
 
@@ -73,26 +73,19 @@ class Calls:
                 if isinstance(value, Undefined):
                     str(value)  # raises, and names what is undefined
             place = SourceLocation(self.file, calling_line())
+            made: Shown | None = None
             try:
-                made = self._make(kind, args, kwargs, place)
+                if kind in EMBEDS:
+                    made = make_embed(kind, args, kwargs, place, self.folder)
+                else:
+                    models, root = self.site.models, self.site.root
+                    made = make_figure(kind, args, kwargs, place, models, root)
             except ConfigError as error:
-                made = None
                 self.faults += error.problems or [error]
             self.made.append(made)
             return Markup(f"{self.mark}{len(self.made) - 1}x")
 
         return call
-
-    def _make(
-        self,
-        kind: str,
-        args: tuple[object, ...],
-        kwargs: Mapping[str, object],
-        place: SourceLocation,
-    ) -> Shown:
-        if kind in EMBEDS:
-            return make_embed(kind, args, kwargs, place, self.folder)
-        return make_figure(kind, args, kwargs, place, self.site.models, self.site.root)
 
     def strays(self, text: str, parts: Sequence[Markup | int]) -> Iterator[Diagnostic]:
         """Name the figures that are not shown exactly once, in a paragraph of their own."""
@@ -109,9 +102,7 @@ class Calls:
     def bad_ids(self) -> Iterator[Diagnostic]:
         """Name the ids that authors gave twice, or that the page itself uses."""
         seen: set[str] = set()
-        for figure in self.made:
-            if figure is None:
-                continue
+        for figure in (each for each in self.made if each is not None):
             if figure.id and (figure.id in seen or _FIXED_ID.fullmatch(figure.id)):
                 yield _fault(figure, f"id = {quoted(figure.id)} is taken; choose another")
             seen.add(figure.id)

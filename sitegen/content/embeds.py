@@ -1,27 +1,270 @@
 """What a page shows beside its figures: pictures and videos that the author brings along.
 
 `{{ image("pictures/setup.png", alt="…") }}` and `{{ video("https://youtu.be/…") }}` are called as
-figures are, but nothing is sampled for them, and media.json does not list them.
+figures are, but nothing is sampled for them, and media.json does not list them. Files are read and
+measured, so that a page can keep their place. YouTube has a player at an address that sets no
+cookie before it plays; Vimeo's takes `dnt=1`, do not track. Both play at once: a click loads them.
 """
 
 from __future__ import annotations
 
+import io
+import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from types import MappingProxyType
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from pydantic import Field, PlainValidator, StrictInt, ValidationInfo
 from pydantic.dataclasses import dataclass as validated
 
-from sitegen.content.photos import Photo, read_photo
-from sitegen.content.video import Player, VideoFile, find_player, read_video
 from sitegen.core.diagnostics import SourceLocation
-from sitegen.core.site_files import OwnFile, SiteFolder
+from sitegen.core.files import once_a_file
+from sitegen.core.site_files import OwnFile, SiteFolder, media_copy, read_own
+from sitegen.core.urls import web_url_fault
 from sitegen.core.validation import Caption, Slug, Text, checked_call
 from sitegen.figures.base import RULES
+from sitegen.media.mp4 import mp4_size
+from sitegen.media.svg import svg_size
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Decoded
+
+
+_SUFFIXES = {
+    "PNG": ".png",
+    "JPEG": ".jpg",
+    "MPO": ".jpg",  # a JPEG of a phone with a second one behind it, which browsers pass over
+    "WEBP": ".webp",
+    "GIF": ".gif",
+    "AVIF": ".avif",
+}
+_FORMATS = [name for name in _SUFFIXES if name != "MPO"]  # it is opened as JPEG
+_XML = re.compile(rb"\s*(\xef\xbb\xbf)?\s*(<\?xml|<!--|<!DOCTYPE\s+svg|<svg)", re.IGNORECASE)
+_ORIENTATION = 0x0112
+_TURNED = frozenset({5, 6, 7, 8})  # orientations of EXIF that lay a picture on its side
+_LARGEST = 80_000_000  # pixels; some browsers show nothing of larger ones
+_TOO_LARGE = f"has more than {_LARGEST // 1_000_000} million pixels; make it smaller"
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A picture to be copied; width and height in pixels, as a browser shows it."""
+
+    file: OwnFile
+    width: int
+    height: int
+
+
+def read_photo(folder: SiteFolder, name: str) -> Photo:
+    """Read a picture of the author's; ValueError says why a page cannot show it.
+
+    It is decoded whole, so that a damaged one is found here and not by a reader, and once, however
+    often pages are read.
+    """
+    return _read_photo(folder.find(name))
+
+
+@once_a_file
+def _read_photo(path: Path) -> Photo:
+    data = read_own(path)
+    suffix, size = (".svg", svg_size(data)) if _XML.match(data) else _measure(data)
+    return Photo(media_copy(path, data, suffix), *size)
+
+
+def _measure(data: bytes) -> tuple[str, tuple[int, int]]:
+    from PIL import Image as pillow  # a page without pictures does without
+    from PIL import UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what Pillow mends, and of the size, told below
+            with pillow.open(io.BytesIO(data), formats=_FORMATS) as image:
+                if math.prod(image.size) > _LARGEST:
+                    raise ValueError(_TOO_LARGE)
+                image.load()
+                return _SUFFIXES[str(image.format)], _shown(image)
+    except UnidentifiedImageError:
+        raise ValueError(
+            "is no picture that browsers show; save it as PNG, JPEG, WebP, GIF, AVIF or SVG"
+        ) from None
+    except pillow.DecompressionBombError:
+        raise ValueError(_TOO_LARGE) from None
+    except (OSError, SyntaxError, EOFError, MemoryError) as error:
+        raise ValueError(f"is damaged: {error}; save it again") from error
+
+
+def _shown(image: Decoded) -> tuple[int, int]:
+    """The size as browsers show it: they turn a picture as its EXIF says, except WebP."""
+    turned = image.format != "WEBP" and image.getexif().get(_ORIENTATION) in _TURNED
+    return image.size[::-1] if turned else image.size
+
+
+YOUTUBE = "https://www.youtube-nocookie.com"
+VIMEO = "https://player.vimeo.com"
+
+_YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}")
+_TIME = re.compile(r"(?:(\d{1,3})h)?(?:(\d{1,4})m)?(?:(\d{1,6})s?)?")
+_VIMEO_PATH = re.compile(r"/(?:[\w-]+/)*?(?:video/)?(\d{1,12})(?:/([0-9a-f]{4,32}))?/?")
+
+
+@dataclass(frozen=True)
+class Player:
+    """A video of another host: what it is called, its player's origin and address, its page."""
+
+    name: str
+    origin: str
+    address: str
+    link: str
+
+
+def find_player(url: str) -> Player:
+    """Find the player for the address of a video, with the time to start at.
+
+    Raises ValueError, saying what is wrong with the address.
+    """
+    fault = web_url_fault(url)
+    if fault is not None:
+        raise ValueError(fault)
+    parts = urlsplit(url)
+    host = re.sub(r"^(www|m|music)\.", "", (parts.hostname or "").lower())
+    # Vimeo writes the time behind the #, YouTube into the query
+    given = dict(parse_qsl(parts.fragment) + parse_qsl(parts.query))
+    if host in {"youtube.com", "youtube-nocookie.com", "youtu.be"}:
+        return _youtube(parts.path, given, short=host == "youtu.be")
+    if host in {"vimeo.com", "player.vimeo.com"}:
+        return _vimeo(parts.path, given)
+    raise ValueError(
+        "should be a video on YouTube or Vimeo, or a file in the site; to videos elsewhere write "
+        "a link"
+    )
+
+
+def _youtube(path: str, given: Mapping[str, str], *, short: bool) -> Player:
+    """/watch?v=ID, /shorts/ID, /live/ID, /embed/ID and /v/ID, `short` /ID; `t` or `start`."""
+    found = re.fullmatch(r"/(?:shorts|live|embed|v)/([^/]+)/?", path)
+    name = path.strip("/") if short else found[1] if found else ""
+    if path.rstrip("/") == "/watch" and not short:
+        name = given.get("v", "")
+    if not _YOUTUBE_ID.fullmatch(name):
+        raise ValueError("names no video: https://youtu.be/ and 11 letters, digits, - and _")
+    start = _seconds(given.get("t") or given.get("start") or "")
+    asked = {"autoplay": "1", "rel": "0"} | ({"start": str(start)} if start else {})
+    link = {"v": name} | ({"t": f"{start}s"} if start else {})
+    return Player(
+        "YouTube",
+        YOUTUBE,
+        f"{YOUTUBE}/embed/{name}?{urlencode(asked)}",
+        f"https://www.youtube.com/watch?{urlencode(link)}",
+    )
+
+
+def _vimeo(path: str, given: Mapping[str, str]) -> Player:
+    """vimeo.com/NUMBER, below channels too, and with /HASH or ?h=HASH where it is unlisted."""
+    found = _VIMEO_PATH.fullmatch(path)
+    secret = (found[2] if found else None) or given.get("h", "")
+    if found is None or not re.fullmatch(r"[0-9a-f]*", secret):
+        raise ValueError("names no video: https://vimeo.com/ and a number")
+    start = _seconds(given.get("t", ""))
+    asked = ({"h": secret} if secret else {}) | {"dnt": "1", "autoplay": "1"}
+    at = f"#t={start}s" if start else ""
+    return Player(
+        "Vimeo",
+        VIMEO,
+        f"{VIMEO}/video/{found[1]}?{urlencode(asked)}{at}",
+        f"https://vimeo.com/{found[1]}{f'/{secret}' if secret else ''}{at}",
+    )
+
+
+def _seconds(text: str) -> int:
+    """A time such as 90, 90s or 1h2m3s in seconds; 0 for none."""
+    found = _TIME.fullmatch(text)
+    if found is None:
+        raise ValueError(f"starts at {text[:20]!r}; write seconds as in t=90, or t=1m30s")
+    hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return 3600 * hours + 60 * minutes + seconds
+
+
+_EBML, _SEGMENT, _TRACKS, _ENTRY, _VIDEO = 0x1A45DFA3, 0x18538067, 0x1654AE6B, 0xAE, 0xE0
+_WIDTH, _HEIGHT = 0xB0, 0xBA
+_LEFT_OUT = "is no MP4 or WebM video, which is what browsers play; encode it as one of them"
+
+
+@dataclass(frozen=True)
+class VideoFile:
+    """A video to be copied: its type for browsers, width and height in pixels."""
+
+    file: OwnFile
+    type: str
+    width: int
+    height: int
+
+
+def read_video(folder: SiteFolder, name: str) -> VideoFile:
+    """Read a video of the author's; ValueError says why a page cannot show it."""
+    return _read_video(folder.find(name))
+
+
+@once_a_file
+def _read_video(path: Path) -> VideoFile:
+    data = read_own(path)
+    if data[4:8] == b"ftyp":
+        suffix, size = ".mp4", mp4_size(data)
+    elif data[:4] == _EBML.to_bytes(4, "big"):
+        suffix, size = ".webm", _webm_size(data)
+    else:
+        raise ValueError(_LEFT_OUT)
+    if size is None:
+        raise ValueError("is damaged, or shows no pictures; encode it again")
+    return VideoFile(media_copy(path, data, suffix), f"video/{suffix[1:]}", *size)
+
+
+def _webm_size(data: bytes) -> tuple[int, int] | None:
+    bounds = [(0, len(data))]
+    for kind in (_SEGMENT, _TRACKS, _ENTRY, _VIDEO):
+        bounds = [inner for outer in bounds for inner in _elements(data, kind, *outer)]
+    for video in bounds:
+        sides = [
+            int.from_bytes(data[start:end], "big")
+            for kind in (_WIDTH, _HEIGHT)
+            for start, end in _elements(data, kind, *video)
+        ]
+        if len(sides) == 2 and all(sides):
+            return sides[0], sides[1]
+    return None
+
+
+def _elements(data: bytes, kind: int, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The bounds of the content of the elements of a kind in `data[start:end]`."""
+    while start < end:
+        name, at = _number(data, start, marked=True)
+        size, at = _number(data, at, marked=False)
+        if name is None or size is None:
+            return
+        stop = min(at + size, end)  # a size that was not known is the largest number there is
+        if name == kind:
+            yield at, stop
+        start = stop
+
+
+def _number(data: bytes, at: int, marked: bool) -> tuple[int | None, int]:
+    """Read a number of 1 to 8 bytes, with its length marker for an id; None where there is none.
+
+    The count of leading zero bits says how many bytes follow the first.
+    """
+    first = data[at] if at < len(data) else 0
+    length = 9 - first.bit_length()
+    if not first or at + length > len(data):
+        return None, len(data)
+    value = int.from_bytes(data[at : at + length], "big")
+    if marked:
+        return value, at + length
+    return value & ((1 << 7 * length) - 1), at + length
+
 
 _T = TypeVar("_T")
 
@@ -45,7 +288,7 @@ Picture = Annotated[Photo, _read_by(read_photo)]
 
 
 @validated(frozen=True, config=RULES)
-class _ImageCall:
+class ImageCall:
     """The arguments of `image(…)`."""
 
     file: Picture = Field(description="The picture, as a path from the folder of site.toml.")
@@ -58,7 +301,7 @@ class _ImageCall:
 
 
 @validated(frozen=True, config=RULES)
-class _VideoCall:
+class VideoCall:
     """The arguments of `video(…)`."""
 
     url: Annotated[VideoFile | Player, _read_by(_file_or_player)] = Field(
@@ -71,53 +314,32 @@ class _VideoCall:
 
 
 @dataclass(frozen=True)
-class Image:
-    """A picture in a place of its own; `width`, where given, is how wide it is shown, in pixels."""
-
-    id: str
-    photo: Photo
-    alt: str
-    caption: str
-    width: int | None
-    place: SourceLocation
-    kind: str = "image"
-
-    @property
-    def files(self) -> tuple[OwnFile, ...]:
-        """What is copied for it."""
-        return (self.photo.file,)
-
-    @property
-    def base(self) -> str:
-        """The id that it has if its author gives none, and if nothing else has it."""
-        return f"image-{PurePosixPath(self.photo.file.uri).stem[:-9]}"  # without the digest
-
-
-@dataclass(frozen=True)
 class Embed:
-    """A video: of another host, whose player comes with a click, or a file of the author's."""
+    """A picture or a video in a place of its own, as its call says; its id is "" until it has one.
 
+    A video is one of another host, whose player comes with a click, or a file of the author's.
+    """
+
+    kind: str
+    call: ImageCall | VideoCall
     id: str
-    video: Player | VideoFile
-    title: str
-    caption: str
-    poster: Photo | None
     place: SourceLocation
-    kind: str = "video"
 
     @property
     def files(self) -> tuple[OwnFile, ...]:
         """What is copied for it."""
-        parts = (self.video, self.poster)
+        parts = vars(self.call).values()
         return tuple(part.file for part in parts if isinstance(part, VideoFile | Photo))
 
     @property
     def base(self) -> str:
         """The id that it has if its author gives none, and if nothing else has it."""
-        return "video"
+        if isinstance(self.call, VideoCall):
+            return "video"
+        return f"image-{PurePosixPath(self.call.file.file.uri).stem[:-9]}"  # without the digest
 
 
-EMBEDS: Mapping[str, type[Any]] = MappingProxyType({"image": _ImageCall, "video": _VideoCall})
+EMBEDS: Mapping[str, type[Any]] = MappingProxyType({"image": ImageCall, "video": VideoCall})
 """What a call takes, by its name."""
 
 
@@ -127,10 +349,7 @@ def make_embed(
     kwargs: Mapping[str, object],
     place: SourceLocation,
     folder: SiteFolder,
-) -> Image | Embed:
+) -> Embed:
     """Check a call and read its files; ConfigError tells everything that is wrong with it."""
     (call,) = checked_call(kind, [EMBEDS[kind]], args, kwargs, {"folder": folder}, place)
-    name = call.id or ""
-    if isinstance(call, _ImageCall):
-        return Image(name, call.file, call.alt, call.caption, call.width, place)
-    return Embed(name, call.url, call.title, call.caption, call.poster, place)
+    return Embed(kind, call, call.id or "", place)

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from sitegen.config.schema import Site
-from sitegen.content.photos import Photo, read_photo
+from sitegen.content.embeds import Photo, read_photo
 from sitegen.core.diagnostics import known_words
 from sitegen.core.site_files import OwnFile, SiteFolder, own_file, read_own
 from sitegen.core.source import KeyPath, page_sources, read_text, require_inside
@@ -57,7 +57,6 @@ class PageFiles:
             raise ValueError(f"{where} name sitegen uses itself; rename it")
 
     def _file(self, target: str) -> OwnFile:
-        """Read a file that a page links to."""
         if re.fullmatch(r"pages/.*\.md", target):
             raise ValueError(f'is the text of a page; link to the page: "{target[6:-3]}/"')
         pages = [uri.removesuffix(INDEX) or uri for uri in self.uris]

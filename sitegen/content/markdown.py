@@ -1,16 +1,19 @@
 """Markdown to HTML parts, with the figures' places left open between them.
 
-CommonMark with tables, footnotes, strikethrough and formulas between dollars; raw HTML is text.
+CommonMark with tables, footnotes, strikethrough and formulas between dollars, which become MathML
+that cannot carry anything else; raw HTML is text.
 """
 
 from __future__ import annotations
 
+import html
 import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal, Protocol
+from xml.etree.ElementTree import Element
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_inline import StateInline
@@ -19,28 +22,90 @@ from markupsafe import Markup
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from mdit_py_plugins.footnote import footnote_plugin
 
-from sitegen.content.maths import MathsError, to_mathml
-from sitegen.content.photos import Photo
+from sitegen.content.embeds import Photo
 from sitegen.core.diagnostics import quoted
+from sitegen.core.source import odd_character
 from sitegen.core.urls import is_whole, relative, url_fault
+
+_ELEMENTS = re.compile(
+    "math|menclose|merror|mfrac|mi|mmultiscripts|mn|mo|mover|mpadded|mphantom|mprescripts|mroot"
+    "|mrow|mspace|msqrt|mstyle|msub|msubsup|msup|mtable|mtd|mtext|mtr|munder|munderover|none"
+)
+_ATTRIBUTES = re.compile(
+    "accent|accentunder|columnalign|columnlines|columnspacing|depth|display|displaystyle|fence"
+    "|form|height|largeop|linebreak|linethickness|lspace|mathbackground|mathcolor|mathsize|mathvariant"
+    "|maxsize|minsize|movablelimits|notation|rowalign|rowlines|rowspacing|rspace|scriptlevel"
+    "|separator|stretchy|symmetric|voffset|width"
+)
+_FAILURES = (AttributeError, LookupError, RuntimeError, StopIteration, TypeError, ValueError)
+"""What the converter runs into where a formula makes no sense."""
+_MOST_BRACES = 100
+_COMMAND = re.compile(r"\\[A-Za-z]+")
+
+
+class MathsError(ValueError):
+    """A formula that cannot be turned into MathML; the message says why."""
+
+
+def to_mathml(latex: str, display: Literal["inline", "block"]) -> Markup:
+    """Turn a formula into a `<math>` element that also carries its LaTeX; MathsError if it fails.
+
+    Elements and attributes outside MathML's own, such as the links and styles that LaTeX commands
+    can ask for, are refused.
+    """
+    if not latex.strip() or odd_character(latex):
+        raise MathsError("it is empty" if not latex.strip() else "it holds an odd character")
+    if latex.count("{") > _MOST_BRACES:
+        raise MathsError(f"it has more than {_MOST_BRACES} braces")
+    row = "".join(_markup(child) for child in _tree(latex, display))
+    source = f'<annotation encoding="application/x-tex">{html.escape(latex)}</annotation>'
+    return Markup(f'<math display="{display}"><semantics>{row}{source}</semantics></math>')
+
+
+def _tree(latex: str, display: str) -> Element:
+    from latex2mathml import exceptions
+    from latex2mathml.converter import Converter
+
+    own = [error for error in vars(exceptions).values() if isinstance(error, type)]
+    failures: tuple[type[Exception], ...] = (*own, *_FAILURES)
+    try:
+        tree: Element = Converter(display=display).convert_to_element(latex)
+    except failures as error:
+        words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__.removesuffix("Error"))
+        raise MathsError(f"it is not LaTeX that is understood ({words.lower()})") from error
+    return tree
+
+
+def _markup(element: Element) -> str:
+    """Write an element that is on the list, with everything in it escaped."""
+    tag = element.tag
+    if not _ELEMENTS.fullmatch(tag):
+        raise MathsError(f"<{tag}> is not allowed in a formula")
+    attributes = "".join(_attribute(name, value) for name, value in element.attrib.items())
+    children = "".join(
+        _markup(child) + html.escape(html.unescape(child.tail or "")) for child in element
+    )
+    text = html.unescape(element.text or "")  # the converter writes symbols as references
+    if tag != "mtext" and _COMMAND.fullmatch(text):
+        raise MathsError(f"the command {text} is not known")
+    return f"<{tag}{attributes}>{html.escape(text)}{children}</{tag}>"
+
+
+def _attribute(name: str, value: str) -> str:
+    if not _ATTRIBUTES.fullmatch(name):
+        raise MathsError(f"the attribute {name} is not allowed in a formula")
+    return f' {name}="{html.escape(value)}"'
+
 
 _FORMULA = re.compile(r"\$(?=[^\s$])((?:\\.|[^\\$])+)(?<!\s)\$(?!\d)", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Fault:
-    """Something that is wrong in the Markdown; the line counts from 1 in the text given."""
+class Noted:
+    """What is wrong in a line, or a link to a place in a page; lines count from 1."""
 
     line: int
     text: str
-
-
-@dataclass(frozen=True)
-class Anchor:
-    """A link to a place in a page of the site, as it is written, and its line."""
-
-    line: int
-    url: str
 
 
 @dataclass(frozen=True)
@@ -58,9 +123,9 @@ class ParsedPage:
 
     title: str | None
     parts: tuple[Markup | int, ...]
-    faults: tuple[Fault, ...]
+    faults: tuple[Noted, ...]
     headings: tuple[Heading, ...]
-    anchors: tuple[Anchor, ...] = ()
+    anchors: tuple[Noted, ...] = ()
 
 
 class Files(Protocol):
@@ -171,9 +236,9 @@ class _Walk:
     uri: str
     files: Files
     kept: list[Token] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[Noted] = field(default_factory=list)
     headings: list[Heading] = field(default_factory=list)
-    anchors: list[Anchor] = field(default_factory=list)
+    anchors: list[Noted] = field(default_factory=list)
     ids: set[str] = field(default_factory=set)
     level: int = 1
     line: int = 1
@@ -189,7 +254,7 @@ class _Walk:
             self.kept += self._block(token)
 
     def _fault(self, text: str) -> None:
-        self.faults.append(Fault(self.line, text))
+        self.faults.append(Noted(self.line, text))
 
     def _heading(self, token: Token, inline: Token) -> None:
         """Give the heading an id and a link to itself, and see that no level is left out."""
@@ -243,7 +308,7 @@ class _Walk:
     def _link(self, url: str) -> str:
         """Write a link as it works from this page; note what is wrong with it."""
         if "#" in url and not is_whole(url):
-            self.anchors.append(Anchor(self.line, url))
+            self.anchors.append(Noted(self.line, url))
         if url.startswith("#"):
             return url
         fault = url_fault(url)

@@ -12,14 +12,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 from markupsafe import Markup
 
 from sitegen.config.schema import Site
 from sitegen.content.calls import Calls, Shown
-from sitegen.content.embeds import Embed, Image
+from sitegen.content.embeds import Embed
 from sitegen.content.links import (
     PageFiles,
     page_files,
@@ -28,7 +27,7 @@ from sitegen.content.links import (
     site_links,
     themed_ids,
 )
-from sitegen.content.markdown import Anchor, Heading, parse
+from sitegen.content.markdown import Heading, Noted, parse
 from sitegen.content.templates import TemplateFault, run_template
 from sitegen.core.diagnostics import Diagnostic, config_error, in_order, quoted
 from sitegen.core.errors import ConfigError
@@ -55,7 +54,7 @@ class Page:
     source: Path
     files: tuple[OwnFile, ...] = ()
     headings: tuple[Heading, ...] = ()
-    anchors: tuple[Anchor, ...] = ()
+    anchors: tuple[Noted, ...] = ()
 
     @property
     def ids(self) -> frozenset[str]:
@@ -92,10 +91,9 @@ def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tu
 
 
 def _misled(page: Page, ids: Mapping[str, Collection[str]]) -> Iterator[Diagnostic]:
-    """Name the links of a page to places that no page has."""
     for anchor in page.anchors:
-        if fault := place_fault(page.uri, anchor.url, ids):
-            text = f"the link {quoted(anchor.url)} {fault}"
+        if fault := place_fault(page.uri, anchor.text, ids):
+            text = f"the link {quoted(anchor.text)} {fault}"
             yield Diagnostic(shown(page.source), anchor.line, text)
 
 
@@ -115,7 +113,6 @@ def _misled_by_config(
 
 
 def _in_order(folder: Path, site: Site) -> list[Path]:
-    """The sources of the pages: the front page, those of the menu, the others by name."""
     sources = {path.stem: path for path in page_sources(folder)}
     if "index" not in sources:
         raise ConfigError(f"{shown(folder / 'index.md')}: is missing; it is the front page")
@@ -167,15 +164,15 @@ def _read(path: Path, site: Site, available: Callable[[str], bool]) -> _Reading:
         told = Diagnostic(calls.file, fault.line, fault.reason)
         return _Reading(None, [*calls.faults, told], hides=calls.hides)
     document = parse(text, calls.slot, uri, files)
-    line = _Lines(text, source)
+    line = _lines(text, source) if document.faults or document.anchors else ()
     problems: list[object] = [*calls.faults, *calls.strays(text, document.parts), *calls.bad_ids()]
     problems += [
-        Diagnostic(calls.file, line[fault.line], fault.text)
+        Diagnostic(calls.file, line[fault.line - 1], fault.text)
         for fault in document.faults
         if calls.mark not in fault.text  # a figure where a link belongs, which is told already
     ]
     body = calls.body(document.parts)
-    embeds = (part for part in body if isinstance(part, Image | Embed))
+    embeds = (part for part in body if isinstance(part, Embed))
     page = Page(
         uri,
         document.title or site.title,
@@ -184,7 +181,7 @@ def _read(path: Path, site: Site, available: Callable[[str], bool]) -> _Reading:
         path,
         _sorted([*files.used.values(), *(file for embed in embeds for file in embed.files)]),
         document.headings,
-        tuple(Anchor(line[anchor.line], anchor.url) for anchor in document.anchors),
+        tuple(Noted(line[anchor.line - 1], anchor.text) for anchor in document.anchors),
     )
     return _Reading(page, problems, not calls.faults, calls.hides)
 
@@ -194,23 +191,15 @@ def _sorted(files: Iterable[OwnFile]) -> tuple[OwnFile, ...]:
     return tuple(sorted(set(files), key=lambda file: file.uri))
 
 
-class _Lines:
-    """The line of a page that each line of its filled template came from; both count from 1."""
-
-    def __init__(self, text: str, source: str) -> None:
-        self._texts = text.split("\n"), source.split("\n")
-
-    def __getitem__(self, line: int) -> int:
-        return self._found[line - 1]
-
-    @cached_property
-    def _found(self) -> Sequence[int]:
-        found, nearest = list[int](), 1
-        for block in difflib.SequenceMatcher(None, *self._texts).get_matching_blocks():
-            found += [nearest] * (block.a - len(found))
-            found += range(block.b + 1, block.b + block.size + 1)
-            nearest = block.b + block.size + 1
-        return found
+def _lines(text: str, source: str) -> Sequence[int]:
+    """The line of a page, from 1, that each line of its filled template came from."""
+    found, nearest = list[int](), 1
+    matcher = difflib.SequenceMatcher(None, text.split("\n"), source.split("\n"))
+    for block in matcher.get_matching_blocks():
+        found += [nearest] * (block.a - len(found))
+        found += range(block.b + 1, block.b + block.size + 1)
+        nearest = block.b + block.size + 1
+    return found
 
 
 def _uri(path: Path) -> str:

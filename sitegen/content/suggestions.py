@@ -113,6 +113,8 @@ def added_lines(added: Added) -> list[str]:
     colour = "colour" if channels == 3 else "grey"
     about = f"{size}×{size} pixels, {colour}, {added.card.levels} levels"
     written = [f"wrote {shown(file)}" for file in added.files]
+    folder = shown(added.files[-1].parent) if added.files else ""
+    travels = [f"for a machine without the checkpoint: commit {folder} and the clips (cache_dir)"]
     calls = figure_calls(added.name, added.card, added.config.parent, added.states)
     calls = calls or comparisons(added.name, added.card, added.config)
     return [
@@ -120,16 +122,8 @@ def added_lines(added: Added) -> list[str]:
         *added.notes,
         *written,
         *([f"added [models.{added.name}] to {shown(added.config)}"] if added.entered else []),
-        *_travels(added),
+        *(travels if folder else []),
         "To show it, paste what you like of this into a page:",
         "",
         *(f"    {call}" for call in calls),
     ]
-
-
-def _travels(added: Added) -> list[str]:
-    """What goes into git beside the store, where the checkpoint is to stay out of it."""
-    if not added.files:
-        return []
-    folder = shown(added.files[-1].parent)
-    return [f"for a machine without the checkpoint: commit {folder} and the clips (cache_dir)"]

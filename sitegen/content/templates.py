@@ -105,7 +105,5 @@ def _hint(message: str, names: Mapping[str, object]) -> str:
     if name is not None:
         return close_match(name[1], [*names, "range"]) or _RAW
     attribute = re.search(r"has no attribute '(.*)'", message)
-    tables = [value for value in names.values() if isinstance(value, Mapping)]
-    return (
-        close_match(attribute[1], [key for table in tables for key in table]) if attribute else ""
-    )
+    keys = [key for value in names.values() if isinstance(value, Mapping) for key in value]
+    return close_match(attribute[1], keys) if attribute else ""

@@ -44,7 +44,10 @@ def resolve_device(asked: str, system: Path = Path("/"), torch: Path | None = No
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1"):
         return "cpu"
     driver = any(all((system / path).exists() for path in paths) for paths in _DRIVERS)
-    return "cuda" if driver and _has_cuda(torch or _torch_folder()) else "cpu"
+    found = find_spec("torch")
+    folder = torch or (Path(found.origin).parent if found and found.origin else None)
+    able = driver and folder and _WITH_CUDA.search(_text(folder / "version.py"))
+    return "cuda" if able else "cpu"
 
 
 def resolve_precision(asked: str, device: Device, cpuinfo: Path | None = None) -> Precision:
@@ -57,16 +60,6 @@ def resolve_precision(asked: str, device: Device, cpuinfo: Path | None = None) -
         return "bfloat16" if asked == "bfloat16" else "float32"
     units = device == "cpu" and "amx_bf16" in _text(cpuinfo or CPUINFO).split()
     return "bfloat16" if units else "float32"
-
-
-def _torch_folder() -> Path | None:
-    """Where torch is installed, if it is."""
-    found = find_spec("torch")
-    return Path(found.origin).parent if found and found.origin else None
-
-
-def _has_cuda(torch: Path | None) -> bool:
-    return torch is not None and _WITH_CUDA.search(_text(torch / "version.py")) is not None
 
 
 def _text(path: Path) -> str:

@@ -207,9 +207,10 @@ def _holds_float(annotation: object) -> bool:
 def _choices(word: str, expected: str) -> str:
     """Write the choices that pydantic lists, and the one that the author may have meant."""
     choices = [choice.strip("'") for choice in expected.replace(" or ", ", ").split(", ")]
-    return f"{_either(choices)}{close_match(word, choices)}"
+    marked = [f'"{choice}"' for choice in choices]
+    return f"{either(marked)}{close_match(word, choices)}"
 
 
-def _either(words: Sequence[str]) -> str:
-    marked = [f'"{word}"' for word in words]
-    return " or ".join(filter(None, [", ".join(marked[:-1]), marked[-1]]))
+def either(words: Sequence[str]) -> str:
+    """Write a choice of words: `a, b or c`."""
+    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -30,33 +29,6 @@ class Reporter(Protocol):
 
     def rendering(self, title: str, steps: int) -> AbstractContextManager[Advance]:
         """Show a task of `steps` steps; the block calls what it is given once a step."""
-
-
-class Silent:
-    """A reporter that keeps its lines for whoever asks."""
-
-    def __init__(self) -> None:
-        self.warnings = 0
-        self.quiet = False
-        self.lines: list[str] = []
-
-    def note(self, line: str) -> None:
-        """Keep the line."""
-        self.lines.append(line)
-
-    def detail(self, line: str) -> None:
-        """Leave the line out."""
-
-    def warn(self, line: str) -> None:
-        """Keep the line and count it."""
-        self.warnings += 1
-        self.lines.append(f"warning: {line}")
-
-    @contextlib.contextmanager
-    def rendering(self, title: str, steps: int) -> Iterator[Advance]:
-        """Keep the title; steps are not shown."""
-        self.lines.append(f"{title}: {steps} steps")
-        yield lambda: None
 
 
 def duration(seconds: float) -> str:

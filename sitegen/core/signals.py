@@ -11,7 +11,8 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -29,32 +30,31 @@ def catch_signals() -> None:
 
     A signal that this process was started to ignore, as by nohup, stays ignored.
     """
-    handler = _Handler()
-    for number in SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, handler)
+    deaf_until = 0.0
 
-
-class _Handler:
-    """Raises at the first signal, and again at one that comes when the grace is over."""
-
-    def __init__(self) -> None:
-        self._deaf_until = 0.0
-
-    def __call__(self, number: int, _frame: FrameType | None) -> None:
+    def leave(number: int, _frame: FrameType | None) -> None:
+        nonlocal deaf_until
         now = time.monotonic()
-        if now < self._deaf_until:
-            return
-        self._deaf_until = now + GRACE_SECONDS
-        raise SystemExit(128 + number)
+        if now >= deaf_until:
+            deaf_until = now + GRACE_SECONDS
+            raise SystemExit(128 + number)
+
+    for number in _heard():
+        signal.signal(number, leave)
 
 
+def _heard() -> dict[int, Any]:
+    """The handlers of the signals that this process does not ignore."""
+    every = {number: signal.getsignal(number) for number in SIGNALS}
+    return {number: handler for number, handler in every.items() if handler != signal.SIG_IGN}
+
+
+@dataclass
 class Stop:
-    """The signal that asked to stop, if one did."""
+    """The signal that asked to stop, if one did, and when by the monotonic clock, in seconds."""
 
-    def __init__(self) -> None:
-        self.signal: int | None = None
-        self.since = 0.0
+    signal: int | None = None
+    since: float = 0.0
 
     def asked(self) -> bool:
         """Whether one did."""
@@ -73,8 +73,7 @@ def stop_on_signals() -> Iterator[Stop]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    every = {number: signal.getsignal(number) for number in SIGNALS}
-    before = {number: handler for number, handler in every.items() if handler != signal.SIG_IGN}
+    before = _heard()
 
     def restore() -> None:
         for number, handler in before.items():

@@ -83,7 +83,6 @@ def require_inside(path: Path, root: Path) -> None:
 
 
 def _read(path: Path) -> bytes:
-    """Read the bytes of a regular file of sensible size."""
     if path.is_dir():
         raise ConfigError(f"{shown(path)}: is a folder; name the file inside it")
     if not path.exists():
@@ -104,7 +103,7 @@ _SPACE = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _STRING = re.compile(
     r'"""(?:\\.|[^\\])*?"{3,5}|' r"'''.*?'{3,5}|" r'"(?:\\.|[^"\\\n])*"|' r"'[^'\n]*'", re.DOTALL
 )
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_KEY = re.compile(r"""(?:[ \t]*\.?[ \t]*(?:[A-Za-z0-9_-]+|"(?:\\.|[^"\\\n])*"|'[^'\n]*'))+""")
 _PLAIN = re.compile(r"[^,\]}#\n]*")
 
 
@@ -131,7 +130,7 @@ def parse_toml(text: str, file: str) -> dict[str, Any]:
 
 def toml_lines(text: str) -> dict[KeyPath, int]:
     """Map the path of every key of a valid TOML document to its line, counted from 1."""
-    return _LineScan(text).run()
+    return _LineScan(text).lines
 
 
 class _LineScan:
@@ -143,94 +142,75 @@ class _LineScan:
         self.breaks = [found.start() for found in re.finditer("\n", text)]
         self.lines: dict[KeyPath, int] = {}
         self.tables: dict[KeyPath, int] = {}  # arrays of tables: how many so far
-
-    def run(self) -> dict[KeyPath, int]:
-        """Walk over the whole document; return the lines."""
         table: KeyPath = ()
         while self._skip():
-            if self.text[self.at] == "[":
+            if text[self.at] == "[":
                 table = self._header()
             else:
                 self._pair(table)
-        return self.lines
+
+    def _match(self, *patterns: re.Pattern[str]) -> str:
+        """Go behind what the first pattern that fits here matches."""
+        found = next(filter(None, (each.match(self.text, self.at) for each in patterns)))
+        self.at = found.end()
+        return found[0]
 
     def _skip(self) -> bool:
         """Go to the next character that is neither space nor comment; False at the end."""
-        space = _SPACE.match(self.text, self.at)
-        self.at = space.end() if space else self.at
+        self._match(_SPACE)
         return self.at < len(self.text)
 
     def _note(self, path: KeyPath, at: int) -> None:
-        self.lines.setdefault(path, bisect_left(self.breaks, at) + 1)
+        """Note where a key stands, and the tables that it makes with it."""
+        for end in range(1, len(path) + 1):
+            self.lines.setdefault(path[:end], bisect_left(self.breaks, at) + 1)
 
     def _header(self) -> KeyPath:
         start, many = self.at, self.text.startswith("[[", self.at)
-        self.at += 2 if many else 1
-        path = self._inside(self._key())
-        self._skip()
-        self.at += 2 if many else 1
-        for end in range(1, len(path) + 1):
-            self._note(path[:end], start)
+        self.at += 1 + many
+        *outer, last = self._key()
+        path: KeyPath = ()
+        for part in outer:  # the newest table of an array of tables is meant
+            path = (*path, part)
+            path = (*path, self.tables[path] - 1) if path in self.tables else path
+        path = (*path, last)
+        self.at = self.text.index("]", self.at) + 1 + many
         if many:
-            count = self.tables.get(path, 0)
-            self.tables[path] = count + 1
-            path = (*path, count)
-            self._note(path, start)
+            self.tables[path] = self.tables.get(path, 0) + 1
+            path = (*path, self.tables[path] - 1)
+        self._note(path, start)
         return path
 
-    def _inside(self, key: KeyPath) -> KeyPath:
-        """Put the index of the newest table into a path through arrays of tables."""
-        path: KeyPath = ()
-        for part in key[:-1]:
-            path = (*path, part)
-            if path in self.tables:
-                path = (*path, self.tables[path] - 1)
-        return (*path, key[-1])
-
     def _key(self) -> KeyPath:
-        parts: list[str] = []
-        while True:
-            self._skip()
-            found = _BARE_KEY.match(self.text, self.at) or _STRING.match(self.text, self.at)
-            if found is None:
-                return tuple(parts) or ("",)
-            self.at = found.end()
-            quoted = found[0][0] in "\"'"
-            parts.append(tomllib.loads(f"k = {found[0]}")["k"] if quoted else found[0])
-            self._skip()
-            if not self.text.startswith(".", self.at):
-                return tuple(parts)
-            self.at += 1
+        text, path = self._match(_KEY), KeyPath()
+        if '"' not in text and "'" not in text:
+            return tuple(part.strip() for part in text.split("."))
+        inner: Any = tomllib.loads(f"{text} = 0")
+        while isinstance(inner, dict):
+            ((name, inner),) = inner.items()
+            path = (*path, name)
+        return path
 
     def _pair(self, table: KeyPath) -> None:
         start = self.at
-        key = self._key()
-        for end in range(1, len(key) + 1):
-            self._note((*table, *key[:end]), start)
-        self._skip()
-        self.at += 1  # the equals sign
-        self._value((*table, *key))
+        path = (*table, *self._key())
+        self._note(path, start)
+        self.at = self.text.index("=", self.at) + 1
+        self._value(path)
 
     def _value(self, path: KeyPath) -> None:
         self._skip()
         self._note(path, self.at)
-        mark = self.text[self.at : self.at + 1]
-        if mark == "[":
-            self._items(path, "]")
-        elif mark == "{":
-            self._items(path, "}")
-        else:
-            found = _STRING.match(self.text, self.at) or _PLAIN.match(self.text, self.at)
-            self.at = found.end() if found else len(self.text)
-
-    def _items(self, path: KeyPath, end: str) -> None:
-        """Walk over an array or an inline table up to its closing mark."""
+        mark = self.text[self.at]
+        if mark not in "[{":
+            self._match(_STRING, _PLAIN)
+            return
         self.at += 1
         index = 0
-        while self._skip() and self.text[self.at] != end:
+        while self._skip() and self.text[self.at] not in "]}":
             if self.text[self.at] == ",":
                 self.at += 1
-            elif end == "}":
+            elif mark == "{":
                 self._pair(path)
             else:
                 self._value((*path, index))

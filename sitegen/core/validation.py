@@ -20,7 +20,7 @@ from sitegen.core.diagnostics import (
     rule,
 )
 from sitegen.core.source import odd_character
-from sitegen.core.urls import host_fault, site_url_fault, slug_fault, url_fault, web_url_fault
+from sitegen.core.urls import host_fault, site_url_fault, slug_fault, url_fault
 
 
 def _readable(text: str) -> str:
@@ -55,9 +55,7 @@ _READABLE = AfterValidator(_readable)
 _SHORT = StringConstraints(max_length=2000)
 
 Text = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000),
-    _READABLE,
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000), _READABLE
 ]
 """Words for a reader: not empty, at most 10,000 characters, nothing that a page cannot show."""
 
@@ -74,9 +72,6 @@ Slug = Annotated[str, _SHORT, reject_if(slug_fault), _SLUG]
 
 Url = Annotated[str, _SHORT, reject_if(url_fault), _URL]
 """Where a link leads: https, http, mailto, or a path from the site's root."""
-
-WebUrl = Annotated[str, _SHORT, reject_if(web_url_fault), _WEB_URL]
-"""A whole http or https address."""
 
 SiteUrl = Annotated[str, _SHORT, reject_if(site_url_fault), _WEB_URL]
 """A whole address that others can be written behind."""

@@ -5,27 +5,155 @@ What would not work there is an error; what works and had better be otherwise is
 
 from __future__ import annotations
 
+import contextlib
 import gzip
-from collections.abc import Callable, Iterator
+import json
+import posixpath
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import unescape
 from pathlib import Path
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
-from sitegen.build.served_folder import Address, ServedFolder, Target, missing, read_folder
+from sitegen.build.output import ServedFolder, read_folder
 from sitegen.config.schema import Site
 from sitegen.core.diagnostics import Diagnostic, quoted
-from sitegen.core.errors import TargetError
+from sitegen.core.errors import RefusedError, TargetError
+from sitegen.core.files import digest, is_lfs_pointer, platform_errors
 from sitegen.core.source import shown
-from sitegen.core.urls import INDEX
-from sitegen.deploy.file_checks import (
-    content_problems,
-    css_uris,
-    local_paths,
-    sitemap_uris,
-    suffix,
-    webmanifest_uris,
-)
-from sitegen.deploy.html_scan import HtmlScan, Reference, Role, scan
+from sitegen.core.urls import INDEX, MANIFEST
+from sitegen.deploy.html_scan import HtmlScan, Reference, Role, css_uris, scan
+from sitegen.media.manifest import Manifest
+from sitegen.media.mp4 import clip_faults
+
+_NOWHERE = "https://site.invalid"  # stands for the host, which nobody needs to know
+_THIS_MACHINE = re.compile(r"(.+\.)?localhost|127(\.\d+){1,3}|0\.0\.0\.0|::1", re.I)
+_UNKNOWN = "/-/"  # stands for the sub-path where nobody said which it is
+_MP4 = {".mp4", ".m4v", ".mov"}
+_OTHER_CLIPS = {".avi", ".mkv", ".wmv", ".flv", ".mpg", ".mpeg", ".ogv"}
+_SHOWN = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".avif", ".svg", ".ico", ".webm", ".html"}
+_ODD_NAME = re.compile(r'[\x00-\x1f\x7f"*:<>?\\|]')
+_HOMES = r"(?:/(?:home|Users|root|tmp|private|mnt|scratch)/|[A-Za-z]:\\)"
+_STOP = r"[^\s\"'<>&)]*"
+
+Found = tuple[bool, str, str]
+"""Whether it is an error, the file, and what is wrong with it."""
+
+
+def suffix(name: str) -> str:
+    """The ending of a file's name, in small letters."""
+    return posixpath.splitext(name)[1].lower()
+
+
+def content_problems(folder: ServedFolder) -> Iterator[Found]:
+    """Find what is wrong with the files themselves. Raises PlatformError if one cannot be read."""
+    for name in folder.files:
+        if _ODD_NAME.search(name):
+            yield True, name, "has a character in its name that GitHub Pages refuses; rename it"
+        yield from _file_problems(folder, name)
+    if MANIFEST in folder.files:
+        yield from _manifest_problems(folder)
+
+
+def _file_problems(folder: ServedFolder, name: str) -> Iterator[Found]:
+    kind, path = suffix(name), folder.root / name
+    with platform_errors(path, "read"):
+        pointer = is_lfs_pointer(path)
+    if pointer:
+        text = "is a pointer of Git LFS and not the file, and GitHub Pages would serve the pointer"
+        yield True, name, f"{text}; run `git lfs pull` and build again"
+    elif kind in _SHOWN and not folder.files[name]:
+        yield True, name, "is empty; put the file there, or build again"
+    elif kind in _MP4:
+        with platform_errors(path, "read"):
+            yield from ((True, name, fault) for fault in clip_faults(path))
+    elif kind in _OTHER_CLIPS:
+        yield True, name, "is a clip that browsers do not play; encode it as H.264 in .mp4"
+    elif kind == ".webm":
+        yield False, name, "is a clip that older iPhones do not play; encode it as H.264 in .mp4"
+
+
+def _manifest_problems(folder: ServedFolder) -> Iterator[Found]:
+    """Compare the files with what the manifest says of them."""
+    try:
+        manifest = Manifest.from_json(folder.read(MANIFEST).decode("utf-8", "replace"))
+    except RefusedError as error:
+        yield True, MANIFEST, str(error).removeprefix(f"{MANIFEST} ")
+        return
+    files = {file.path: file for media in manifest.figures for file in media.record.files.values()}
+    for path, file in files.items():
+        if path not in folder.files:
+            yield True, MANIFEST, f"{quoted(path)} {missing(folder, path)}"
+            continue
+        with platform_errors(folder.root / path, "read"):
+            whole = digest(folder.root / path) == file.sha256
+        if not whole:
+            yield True, path, f"is not the file that {MANIFEST} tells of; build again"
+
+
+def local_paths(text: str, private: Sequence[Path], *, generic: bool) -> Iterator[tuple[int, str]]:
+    """Find paths of this machine in a text, each with its line.
+
+    private: folders that no published text may name
+    generic: whether any path that looks like somebody's home counts; prose may speak of such
+    """
+    names = [re.escape(str(path).rstrip("/")) + r"(?![\w.-])" for path in private]
+    roots = "|".join([*([_HOMES] if generic else []), *names])
+    pattern = r"\bfile:///?" + (rf"|(?<![\w.~/\\-])(?:{roots})" if roots else "")
+    for found in re.finditer(f"(?:{pattern}){_STOP}", text):
+        yield text.count("\n", 0, found.start()) + 1, found[0][:100]
+
+
+def sitemap_uris(text: str) -> Iterator[tuple[int, str]]:
+    """What a sitemap refers to, each with its line."""
+    for found in re.finditer(r"<loc>\s*(.*?)\s*</loc>", text, re.S):
+        yield text.count("\n", 0, found.start()) + 1, unescape(found[1])
+
+
+def webmanifest_uris(text: str) -> Iterator[tuple[int, str]]:
+    """What the manifest of a web application shows and where it starts, each with its line."""
+    for found in re.finditer(r'"(?:src|start_url)"\s*:\s*("(?:[^"\\\n]|\\.)*")', text):
+        with contextlib.suppress(ValueError):  # an odd escape
+            yield text.count("\n", 0, found.start(1)) + 1, json.loads(found[1])
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where an address leads: to a path of the site, outside, or nowhere.
+
+    path: from the site's root, "" for the root itself; None where it leads outside
+    fault: why it cannot lead anywhere
+    """
+
+    path: str | None
+    fragment: str = ""
+    fault: str | None = None
+
+
+def _odd_scheme(scheme: str) -> str | None:
+    if scheme == "file":
+        return "names a file of this machine; copy the file into the site"
+    if scheme == "javascript":
+        return "is a script, which the pages do not run; link to a page"
+    return None
+
+
+def _odd_host(parts: SplitResult) -> str | None:
+    host = (parts.hostname or "").rstrip(".")
+    if parts.scheme in {"http", "https", ""} and _THIS_MACHINE.fullmatch(host):
+        return "leads to the machine of whoever reads it; name the address on the web, or a path"
+    return None
+
+
+def missing(folder: ServedFolder, path: str) -> str:
+    """Say that nothing answers for a path of the site, and what is meant perhaps."""
+    like = folder.spelled_like(path) or folder.spelled_like(posixpath.join(path, INDEX))
+    if like is not None:
+        return f"is spelled {quoted(like)} in the folder; upper and lower case count on a server"
+    return "leads to nothing in the folder; mend the address, or build again"
+
 
 PAGE_BUDGET_KB = 300
 """Kilobytes that a page may fetch before somebody plays or opens something, unless told: about a
@@ -67,7 +195,7 @@ _SMALLER = "encode it smaller, show fewer samples, or lay it elsewhere and link 
 class PublishTarget:
     """Where the site is published, and what must not stand in it.
 
-    base_url: the address, as in site.toml
+    base_url: the address, as in site.toml; None where nobody said
     budget_kb: what a page may weigh before somebody plays or opens something
     private: folders of this machine that no page should name
     """
@@ -75,6 +203,52 @@ class PublishTarget:
     base_url: str | None = None
     budget_kb: int = PAGE_BUDGET_KB
     private: tuple[Path, ...] = ()
+
+    @property
+    def path(self) -> str | None:
+        """The sub-path, with a slash at both ends."""
+        if self.base_url is None:
+            return None
+        return f"/{urlsplit(self.base_url).path.strip('/')}/".replace("//", "/")
+
+    def target(self, page: str, uri: str) -> Target:
+        """Where `uri` leads from the page that lies at `page` in the folder."""
+        base = self.path or _UNKNOWN
+        try:
+            parts = urlsplit(uri.strip())
+            if parts.scheme or parts.netloc:
+                if not self._is_own(parts.scheme, parts.netloc):
+                    return Target(None, fault=_odd_scheme(parts.scheme) or _odd_host(parts))
+                path = parts.path or "/"
+            else:
+                path = urlsplit(urljoin(f"{_NOWHERE}{base}{quote(page)}", uri.strip())).path
+        except ValueError as error:
+            return Target(None, fault=f"is not an address: {error}")
+        if f"{path}/" == base:
+            path = base
+        if not path.startswith(base):
+            neighbour = bool(parts.netloc)  # another site of the same host, written whole
+            return Target(None, fault=None if neighbour else self._outside(uri))
+        return Target(unquote(path[len(base) :]), unquote(parts.fragment))
+
+    def _is_own(self, scheme: str, host: str) -> bool:
+        own = urlsplit(self.base_url or "")
+        return scheme in {"http", "https", ""} and host.lower() == own.netloc.lower() != ""
+
+    def is_unsafe(self, uri: str) -> bool:
+        """Whether it asks our own host, which knows better, for a page that is not encrypted."""
+        own, scheme, rest = self.base_url or "", *uri.strip().partition("://")[::2]
+        host = re.split(r"[/?#]", rest)[0].lower()
+        https = own.startswith("https://")
+        return https and scheme.lower() == "http" and host == urlsplit(own).netloc.lower()
+
+    def _outside(self, uri: str) -> str:
+        if self.path is None:
+            return (
+                "works only where the site is at the root of its host; write it relative to the "
+                "page, or set base_url in site.toml"
+            )
+        return f"leads out of {self.path}, where the site is published; write it relative"
 
 
 @dataclass(frozen=True)
@@ -152,11 +326,6 @@ class _Check:
         names = [name for name in self.folder.files if suffix(name) in _MARKED_UP]
         return {name: scan(self._text(name)) for name in names}
 
-    @cached_property
-    def address(self) -> Address:
-        """Where the site is published."""
-        return Address(self.place.base_url)
-
     def run(self) -> Findings:
         """Look at every file."""
         files = self.folder.files
@@ -227,16 +396,15 @@ class _Check:
             self._warn(name, None, text)
 
     def _follow(self, name: str, reference: Reference) -> None:
-        """See where a reference leads."""
         uri, line = reference.uri, reference.line
         if uri.startswith("data:"):
             return
-        target = self.address.target(name, uri)
+        target = self.place.target(name, uri)
         fault = target.fault or self._fault(name, reference, target)
         what = f"{_TOLD[reference.role]} {quoted(uri)}"
         if fault is not None:
             self._error(name, line, f"{what} {fault}")
-        elif self.address.is_unsafe(uri):
+        elif self.place.is_unsafe(uri):
             text = f"{what} is not encrypted, and browsers warn of it or refuse it; write https://"
             self._warn(name, line, text)
         elif target.path is None:
@@ -246,7 +414,6 @@ class _Check:
                 self._warn(name, line, f"{text}vanish; copy the file into the site")
 
     def _fault(self, name: str, reference: Reference, target: Target) -> str | None:
-        """Why the site has not what is meant, or None."""
         if target.path is None:
             return None
         found = self.folder.served(target.path)
@@ -284,7 +451,7 @@ class _Check:
 
     def _file(self, page: str, uri: str) -> str | None:
         """The file of the site that answers for an address in a page."""
-        path = self.address.target(page, uri).path
+        path = self.place.target(page, uri).path
         return None if path is None else self.folder.served(path)
 
     def _transferred(self, name: str) -> int:

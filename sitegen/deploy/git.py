@@ -16,7 +16,7 @@ from pathlib import Path
 
 import ghp_import  # type: ignore[import-untyped]
 
-from sitegen.build.served_folder import ServedFolder
+from sitegen.build.output import ServedFolder
 from sitegen.config.schema import Site
 from sitegen.core.errors import PlatformError, PublishError
 from sitegen.core.source import shown
@@ -103,10 +103,6 @@ class Repository:
         found = re.findall(r"^branch refs/heads/(.+)$", listed, re.MULTILINE)
         head = self.run("symbolic-ref", "--quiet", "HEAD")
         return {*found, head.out.removeprefix("refs/heads/")} - {""}
-
-    def identity(self) -> str:
-        """Who commits, and when, as git writes it. Raises PublishError if git does not know."""
-        return self.ask("var", "GIT_COMMITTER_IDENT")
 
     def remote(self, name: str, branch: str) -> Remote:
         """Ask a remote where its branch is. Raises PublishError for none, or if it is silent."""
@@ -236,7 +232,8 @@ def drop_unfinished(repository: Repository) -> None:
 
 def _import(repository: Repository, folder: ServedFolder, site: Site) -> str:
     """Let ghp-import tell git the files, and see that all of them are in the commit."""
-    who, message = repository.identity(), f"Publish {site.title}".encode()
+    who = repository.ask("var", "GIT_COMMITTER_IDENT")
+    message = f"Publish {site.title}".encode()
 
     def feed(process: subprocess.Popen[bytes]) -> None:
         head = f"commit {_STAGED}\ncommitter {who}\ndata {len(message)}\n".encode()

@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Literal
 
-from sitegen.deploy.file_checks import css_uris
-
 Role = Literal["link", "load", "play", "later", "address", "label"]
 """What a reference is for.
 
@@ -108,8 +106,6 @@ class _Open:
 
 
 class _Scanner(HTMLParser):
-    """One walk over the page."""
-
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.found = HtmlScan()
@@ -124,7 +120,9 @@ class _Scanner(HTMLParser):
         hidden = values.get("aria-hidden") == "true" or bool(outer and outer.hidden)
         group = outer.group if outer and outer.tag == "picture" else self._count
         line = self.getpos()[0]
-        element = _Open(tag, line, values, hidden, _has_label(values), group)
+        labels = ("aria-label", "aria-labelledby", "title")
+        named = any(values.get(name, "").strip() for name in labels)
+        element = _Open(tag, line, values, hidden, named, group)
         self._note(element)
         if tag in _VOID:
             self._judge(element)
@@ -195,10 +193,6 @@ class _Scanner(HTMLParser):
         fault = None if element.hidden else _nameless(element)
         if fault:
             self.found.nameless.append((element.line, fault))
-
-
-def _has_label(values: Mapping[str, str]) -> bool:
-    return any(values.get(name, "").strip() for name in ("aria-label", "aria-labelledby", "title"))
 
 
 def _nameless(element: _Open) -> str | None:
@@ -277,3 +271,12 @@ def _of_clip(values: Mapping[str, str], clip: Mapping[str, str]) -> Iterator[tup
     if "src" in values:
         at_once = "autoplay" in clip or clip.get("preload") in {"auto", ""}
         yield values["src"], "load" if at_once else "play"
+
+
+def css_uris(text: str) -> Iterator[tuple[int, str]]:
+    """What a stylesheet refers to, each with its line."""
+    plain = re.sub(r"/\*.*?\*/", lambda found: re.sub(r"[^\n]", " ", found[0]), text, flags=re.S)
+    pattern = r"""url\(\s*(["']?)(?P<uri>.*?)\1\s*\)|@import\s+(["'])(?P<sheet>.*?)\3"""
+    for found in re.finditer(pattern, plain):
+        uri = found["uri"] or found["sheet"] or ""
+        yield plain.count("\n", 0, found.start()) + 1, uri

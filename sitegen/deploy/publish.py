@@ -8,20 +8,23 @@ what we have seen there.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from sitegen.build.output import alone, is_built
-from sitegen.build.served_folder import ServedFolder, read_folder
+from sitegen.build.context import BuildOptions, found, prepare_site
+from sitegen.build.output import ServedFolder, alone, differences, is_built, read_folder
 from sitegen.config.schema import Site
-from sitegen.core.errors import PublishError, TargetError
+from sitegen.core.compute import ComputeTarget, resolve_device, resolve_precision
+from sitegen.core.errors import PublishError, RefusedError, SitegenError, TargetError
 from sitegen.core.files import lock
 from sitegen.core.progress import Reporter
 from sitegen.core.source import shown
+from sitegen.core.urls import MANIFEST
 from sitegen.deploy.check import check_site
-from sitegen.deploy.freshness import freshness
 from sitegen.deploy.git import Remote, Repository, committed, drop_unfinished, public
+from sitegen.media.manifest import Manifest
 
 _NO_BRANCH = re.compile(r"@|([A-Z]+_)?HEAD|(refs|heads|tags|remotes)/.*|-.*|[0-9a-f]{40}")
 """Names that git allows and that would be taken for something else sooner or later."""
@@ -146,11 +149,18 @@ def _check(site: Site, output: Path, options: PublishOptions, report: Reporter) 
 def _refuse_other(site: Site, output: Path, options: PublishOptions, report: Reporter) -> None:
     """Refuse a folder with files of others; warn of one that is older than its sources."""
     fresh = freshness(site, output)
-    if refusal := fresh.refusal(output):
-        raise PublishError(refusal)
-    if warning := fresh.warning(output):
-        if options.strict:
-            raise PublishError(f"--strict: {warning}")
+    if fresh.foreign:
+        raise PublishError(
+            f"{shown(output)}: holds what sitegen did not put there, and all could read it: "
+            f"{first_few(fresh.foreign)}; `sitegen build` makes the folder anew without that"
+        )
+    warning = (
+        f"{shown(output)}: is not what `sitegen build` would make now: {first_few(fresh.stale)}; "
+        "run it first, or this goes out as it is"
+    )
+    if fresh.stale and options.strict:
+        raise PublishError(f"--strict: {warning}")
+    if fresh.stale:
         report.warn(warning)
 
 
@@ -252,7 +262,6 @@ def _is_there(
 
 
 def _push(repository: Repository, commit: str, remote: Remote, options: PublishOptions) -> None:
-    """Push the commit, if the branch is what it was."""
     repository.ask("update-ref", _ref(options, "attempted"), commit)
     branch = f"refs/heads/{options.branch}"
     lease = f"--force-with-lease={branch}:{remote.tip or ''}"
@@ -261,3 +270,50 @@ def _push(repository: Repository, commit: str, remote: Remote, options: PublishO
     if done.code:
         raise PublishError(f"git push to {public(remote.url)} was refused:\n{done.words}")
     repository.ask("update-ref", _ref(options, "published"), commit)
+
+
+_MOST = 5  # files that a message names
+_OURS = re.compile(r"(media|assets)/|.*\.html$", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """How a built folder differs from what a build would make.
+
+    stale: why it is not what a build would make, in words, one a file; empty if it is
+    foreign: the files in it that no build has made
+    """
+
+    stale: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
+
+
+def freshness(site: Site, output: Path) -> Freshness:
+    """Compare a folder that sitegen built with its sources and the store."""
+    device = resolve_device("auto")
+    compute_target = ComputeTarget(device, resolve_precision("auto", device))
+    options = BuildOptions(compute_target, output, dry_run=True)  # which only looks at the store
+    try:
+        context = prepare_site(site, options)
+        records = found(context.figures, context.store(), context.environment)
+        if missing := context.missing(records):
+            return Freshness(tuple(f"{planned.figure.id} is not rendered" for planned in missing))
+        changed, others = differences(output, context.tree(records))
+    except SitegenError as error:
+        return Freshness((f"that stops, {str(error).partition(chr(10))[0]}",))
+    if not changed:
+        return Freshness((), others)
+    older: set[str] = set()  # clips that an older build may have made
+    with contextlib.suppress(RefusedError, OSError, UnicodeDecodeError):
+        manifest = Manifest.from_json((output / MANIFEST).read_text("utf-8"))
+        older = {file.path for each in manifest.figures for file in each.record.files.values()}
+    left = [name for name in others if name in older or _OURS.match(name)]
+    words = [f"{name} {'differs' if (output / name).exists() else 'lacks'}" for name in changed]
+    foreign = tuple(name for name in others if name not in left)
+    return Freshness((*words, *(f"{name} would go" for name in left)), foreign)
+
+
+def first_few(words: tuple[str, ...]) -> str:
+    """Write the first of them, and how many more there are."""
+    more = f" and {len(words) - _MOST} more" if len(words) > _MOST else ""
+    return ", ".join(words[:_MOST]) + more

@@ -35,7 +35,7 @@ from sitegen.config.schema import Site
 from sitegen.core.diagnostics import close_match
 from sitegen.core.errors import ConfigError
 from sitegen.core.files import digest_bytes, platform_errors
-from sitegen.core.resources import resource
+from sitegen.core.installed import resource
 from sitegen.core.source import read_text, require_inside, shown
 
 FOLDER = "theme"

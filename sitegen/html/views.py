@@ -11,10 +11,8 @@ from typing import ClassVar
 
 from markupsafe import Markup
 
-from sitegen.content.embeds import Embed, Image
+from sitegen.content.embeds import Embed, ImageCall, Photo, Player, VideoCall
 from sitegen.content.markdown import NEAR_TOP
-from sitegen.content.photos import Photo
-from sitegen.content.video import Player
 from sitegen.core.urls import relative
 from sitegen.figures.views import Clip, Picture, Still
 from sitegen.media.manifest import MediaFile
@@ -217,16 +215,15 @@ class DrawnPictures:
         return (*([self.card] if self.card else []), *self.backdrops.values())
 
 
-def embed_view(
-    thing: Image | Embed, uri: str, backdrop: Picture | None
-) -> Photograph | Screen | OwnVideo:
+def embed_view(thing: Embed, uri: str, backdrop: Picture | None) -> Photograph | Screen | OwnVideo:
     """What the page at `uri` shows; `backdrop` stands for a video that has no poster."""
-    if isinstance(thing, Image):
-        return _photograph(thing, uri)
-    poster = _picture(thing.poster, uri) if thing.poster else None
-    words = {"id": thing.id, "title": thing.title, "caption": thing.caption}
-    if isinstance(thing.video, Player):
-        player = thing.video
+    call = thing.call
+    if isinstance(call, ImageCall):
+        return _photograph(thing, call, uri)
+    poster = _picture(call.poster, uri) if call.poster else None
+    words = {"id": thing.id, "title": call.title, "caption": call.caption}
+    if isinstance(call.url, Player):
+        player = call.url
         return Screen(
             **words,
             host=player.name,
@@ -234,7 +231,7 @@ def embed_view(
             link=player.link,
             poster=poster or backdrop,
         )
-    video = thing.video
+    video = call.url
     return OwnVideo(
         **words,
         uri=relative(video.file.uri, uri),
@@ -247,18 +244,19 @@ def embed_view(
 
 def frames_policy(parts: Iterable[object]) -> str:
     """What a page adds to its Content-Security-Policy: frames of the hosts of its videos."""
-    players = (part.video for part in parts if isinstance(part, Embed))
+    calls = (part.call for part in parts if isinstance(part, Embed))
+    players = (call.url for call in calls if isinstance(call, VideoCall))
     origins = {player.origin for player in players if isinstance(player, Player)}
     return f"; frame-src {' '.join(sorted(origins))}" if origins else ""
 
 
-def _photograph(image: Image, uri: str) -> Photograph:
-    picture = _picture(image.photo, uri)
-    if image.width is not None:
-        height = max(1, round(picture.height * image.width / picture.width))
-        picture = Picture(picture.uri, image.width, height)
+def _photograph(image: Embed, call: ImageCall, uri: str) -> Photograph:
+    picture = _picture(call.file, uri)
+    if call.width is not None:
+        height = max(1, round(picture.height * call.width / picture.width))
+        picture = Picture(picture.uri, call.width, height)
     lazy = image.place.line > NEAR_TOP
-    return Photograph(image.id, image.alt, image.caption, picture, lazy)
+    return Photograph(image.id, call.alt, call.caption, picture, lazy)
 
 
 def _picture(photo: Photo, uri: str) -> Picture:

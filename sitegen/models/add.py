@@ -14,19 +14,18 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sitegen.config.edit import with_model
-from sitegen.config.loader import parse_site
+from sitegen.config.loader import parse_site, with_model
 from sitegen.config.schema import Site
 from sitegen.core.errors import ConfigError
 from sitegen.core.files import (
     digest_bytes,
     flush_folder,
+    is_folder,
     platform_errors,
     sweep,
     temporary_folder,
     write_atomic,
 )
-from sitegen.core.inputs import is_folder
 from sitegen.core.source import read_text, shown, toml_lines
 from sitegen.core.urls import slug_fault
 from sitegen.ihdm.card.card import CARD_NAME, FileRef, ModelCard, read_card

@@ -9,8 +9,7 @@ import tomlkit
 from PIL import Image
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import write_atomic
-from sitegen.core.inputs import read_text
+from sitegen.core.files import read_text, write_atomic
 from sitegen.ihdm.card.card import CARD_NAME, ModelCard, read_card
 from sitegen.ihdm.data.images import read_images
 from sitegen.ihdm.data.prior import PRIOR_NAME, Prior, draw_places, make_prior

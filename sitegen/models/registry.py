@@ -13,8 +13,8 @@ from sitegen.config.loader import load_site
 from sitegen.config.schema import ModelEntry, Site
 from sitegen.core.diagnostics import known_words
 from sitegen.core.errors import RefusedError
-from sitegen.core.inputs import regular_size, sha256
-from sitegen.core.resources import resource
+from sitegen.core.files import regular_size, sha256
+from sitegen.core.installed import resource
 from sitegen.ihdm.card.card import CARD_NAME, FileRef, ModelCard, preset, read_card
 from sitegen.ihdm.checkpoints.archive import checkpoint_digest
 from sitegen.ihdm.checkpoints.foreign import foreign_model

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import ConfigError, RefusedError
-from sitegen.core.inputs import sha256
+from sitegen.core.files import sha256
 from sitegen.ihdm.checkpoints.archive import checkpoint_digest
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.data.prior import Prior, read_prior

@@ -40,7 +40,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sitegen.build.output import CopiedFile, open_path
 from sitegen.core.errors import PlatformError
-from sitegen.core.resources import resource
+from sitegen.core.installed import resource
 from sitegen.core.signals import Stop
 from sitegen.core.urls import file_at
 from sitegen.server.inject import PLAIN_POLICY, PREFIX, plain_page, with_client

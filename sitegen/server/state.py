@@ -11,8 +11,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from sitegen.build.output import CopiedFile, Tree, is_built
-from sitegen.build.served_folder import read_folder
+from sitegen.build.output import CopiedFile, Tree, is_built, read_folder
 from sitegen.config.loader import load_site
 from sitegen.content.pages import Page
 from sitegen.core.errors import RefusedError, SitegenError

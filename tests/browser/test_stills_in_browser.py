@@ -20,9 +20,9 @@ from bench.serving import serving
 from sitegen.build.context import BuildOptions
 from sitegen.build.pipeline import build
 from sitegen.build.renderer import FigureRenderer
-from sitegen.core.progress import Silent
 from tests.support.browsing import box_of
 from tests.support.builders import CPU
+from tests.support.reporters import Silent
 from tests.support.tinymodel import add_example, on_one_thread, write_ddpm, write_model
 
 PAGE = """

@@ -17,11 +17,11 @@ import torch
 from sitegen.build.context import BuildOptions
 from sitegen.build.pipeline import build
 from sitegen.build.renderer import FigureRenderer
-from sitegen.core.progress import Silent
 from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint
 from sitegen.models.add import add_model
 from sitegen.models.new_card import AddOptions
 from tests.support.builders import CPU, decode
+from tests.support.reporters import Silent
 from tests.support.tinymodel import on_one_thread
 
 one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)

@@ -23,7 +23,6 @@ from sitegen.build.executor import Encoder
 from sitegen.build.pipeline import Summary, build
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import TargetError
-from sitegen.core.progress import Silent
 from sitegen.figures.base import Figure, spec_json
 from sitegen.media.encoder import ClipSpec
 from sitegen.media.frames import Frame
@@ -31,6 +30,7 @@ from sitegen.media.jobs import ClipSource, RenderJob
 from sitegen.media.manifest import MediaFile
 from sitegen.models.registry import ModelSource
 from tests.support.paths import ROOT
+from tests.support.reporters import Silent
 
 CPU = ComputeTarget("cpu", "float32")
 LEVELS = 4

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sitegen.build.context import BuildOptions
-from sitegen.core.progress import Silent
 from sitegen.core.signals import Stop
 from sitegen.server.app import listening, serve
 from sitegen.server.preview import Preview
 from tests.support.builders import CPU, FakeRenderer
+from tests.support.reporters import Silent
 
 WAIT_S = 20.0
 

@@ -11,7 +11,7 @@ from typing import get_args
 
 import pytest
 
-from sitegen.core.resources import Resource
+from sitegen.core.installed import Resource
 from tests.support.paths import ROOT
 
 BESIDE = ("models", "scaffold", "templates", "static")
@@ -47,7 +47,7 @@ def test_wheel_holds_code_and_shipped_files(wheel: Path) -> None:
 def test_unpacked_wheel_finds_its_files(wheel: Path, tmp_path: Path) -> None:
     """Without the checkout, every shipped folder is found inside the package, and is not empty."""
     zipfile.ZipFile(wheel).extractall(tmp_path)
-    program = "from sitegen.core.resources import resource\n"
+    program = "from sitegen.core.installed import resource\n"
     program += f"for name in {get_args(Resource)}: print(resource(name))\n"
     done = subprocess.run(
         [sys.executable, "-c", program],

@@ -51,8 +51,7 @@ def new(name: str) -> None:
 
 def _to_do(folder: Path, written: Sequence[str]) -> Iterator[str]:
     """What is left to the author: rules for git where there were others, and the workflow."""
-    from sitegen.config.requirements import own_requirement
-    from sitegen.config.scaffold import IGNORED, WORKFLOW, ignored
+    from sitegen.config.scaffold import IGNORED, WORKFLOW, ignored, own_requirement
 
     if IGNORED not in written:
         yield f"\n{folder / IGNORED} was there and stays as it is; add these lines to it:"
@@ -142,7 +141,7 @@ def clean(config: Path, store: bool) -> None:
       sitegen clean
       sitegen clean --store
     """
-    from sitegen.build.clean import clean
+    from sitegen.build.output import clean
     from sitegen.config.loader import load_site
 
     removed = [f"removed {path}" for path in clean(load_site(config), store=store)]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.inputs import sha256
+from sitegen.core.files import sha256
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import displayed, even_levels, made_with, noise_std_of
 from sitegen.figures.process import Process

@@ -21,9 +21,8 @@ from pydantic.dataclasses import dataclass
 
 from sitegen.core.diagnostics import known_words
 from sitegen.core.errors import ConfigError
-from sitegen.core.files import canonical_json
-from sitegen.core.inputs import is_folder, read_text
-from sitegen.core.resources import resource
+from sitegen.core.files import canonical_json, is_folder, read_text
+from sitegen.core.installed import resource
 from sitegen.core.source import KeyPath, parse_toml, toml_lines
 from sitegen.ihdm.card.checked import (
     PART,

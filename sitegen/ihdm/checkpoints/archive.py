@@ -27,7 +27,7 @@ from typing import Any, Literal
 
 import sitegen.ihdm.checkpoints.weights as ours
 from sitegen.core.errors import ConfigError, RefusedError
-from sitegen.core.inputs import once_a_file, sha256, sniff
+from sitegen.core.files import once_a_file, sha256, sniff
 from sitegen.ihdm.card.card import BlurSchedule
 from sitegen.ihdm.checkpoints.pickles import (
     ForbiddenError,

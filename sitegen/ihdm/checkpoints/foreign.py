@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sitegen.core.errors import ConfigError, RefusedError
-from sitegen.core.inputs import is_folder, read_json
+from sitegen.core.files import is_folder, read_json
 from sitegen.ihdm.card.card import (
     CARD_NAME,
     BlurSchedule,

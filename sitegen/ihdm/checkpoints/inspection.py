@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.inputs import Format, is_folder
+from sitegen.core.files import Format, is_folder
 from sitegen.ihdm.card.card import CARD_NAME, ModelCard, card_beside, preset, presets, read_card
 from sitegen.ihdm.card.networks import UNetConfig
 from sitegen.ihdm.checkpoints.archive import Published, has_learned_variance, scan

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from sitegen.core.compute import Precision
 from sitegen.core.errors import ConfigError, RefusedError
-from sitegen.core.inputs import is_folder, regular_size
+from sitegen.core.files import is_folder, regular_size
 from sitegen.ihdm.card.card import (
     CARD_NAME,
     BlurSchedule,

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.inputs import regular_size
+from sitegen.core.files import regular_size
 
 Images = NDArray[np.uint8]
 Picture = NDArray[np.uint8]

@@ -21,8 +21,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import write_atomic
-from sitegen.core.inputs import regular_size, sha256, sniff
+from sitegen.core.files import regular_size, sha256, sniff, write_atomic
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.ihdm.checkpoints.weights import Header, read_header, read_tensors
 from sitegen.ihdm.process.heat import attenuation, cosine_basis, dct2, ring_means, rings

@@ -12,8 +12,7 @@ from typing import Any
 import torch
 
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
-from sitegen.core.files import lock, platform_errors, sweep, write_atomic
-from sitegen.core.inputs import sha256
+from sitegen.core.files import lock, platform_errors, sha256, sweep, write_atomic
 from sitegen.ihdm.card.card import (
     CARD_NAME,
     BlurRange,

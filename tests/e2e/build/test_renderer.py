@@ -21,7 +21,6 @@ from sitegen.build.pipeline import build
 from sitegen.build.renderer import FigureRenderer
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError, PlatformError, TargetError
-from sitegen.core.progress import Silent
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import BACKGROUND, default_fps, displayed
 from sitegen.figures.trajectories import Trajectories
@@ -32,6 +31,7 @@ from sitegen.sampling import models as samplers
 from sitegen.sampling.models import HeatSampler, load_heat_sampler
 from tests.support.builders import CPU, decode, write_page
 from tests.support.making import load_heat
+from tests.support.reporters import Silent
 from tests.support.tinymodel import LEVELS, on_one_thread, write_model
 
 PLACE = SourceLocation("pages/index.md", 3)

@@ -13,8 +13,7 @@ import pytest
 import yaml
 
 from sitegen.config.reference import reference, site_schema
-from sitegen.config.requirements import NOT_FOR_RENDERING
-from sitegen.config.scaffold import WORKFLOW, ignored, new_site, scaffold
+from sitegen.config.scaffold import NOT_FOR_RENDERING, WORKFLOW, ignored, new_site, scaffold
 from sitegen.content.suggestions import new_page_sections
 from tests.support.builders import Builder, environment, tree_hash
 

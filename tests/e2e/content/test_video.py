@@ -8,7 +8,7 @@ from pathlib import Path
 import imageio_ffmpeg
 import pytest
 
-from sitegen.content.video import read_video
+from sitegen.content.embeds import read_video
 from sitegen.core.site_files import SiteFolder
 
 PICTURES = ["-f", "lavfi", "-i", "testsrc=size=64x36:rate=5:duration=1"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.support.builders import Builder, run_sitegen, write_site
 
 BLOCKED = "torch imageio_ffmpeg imageio PIL html5lib"
-SITE = 'page_budget = 1\ntitle = "A title"\n[models.tiny]\npath = "models/tiny"\n'
+SITE = 'page_budget = 10\ntitle = "A title"\n[models.tiny]\npath = "models/tiny"\n'
 
 
 def test_check(tmp_path: Path) -> None:

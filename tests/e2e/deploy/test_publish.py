@@ -18,10 +18,10 @@ import pytest
 from sitegen.config.loader import load_site
 from sitegen.core.errors import LockedError, PlatformError, PublishError
 from sitegen.core.files import lock
-from sitegen.core.progress import Silent
 from sitegen.deploy.git import public
 from sitegen.deploy.publish import PublishOptions, PublishResult, publish
 from tests.support.builders import Builder, environment, traces, write_site
+from tests.support.reporters import Silent
 
 SITE = 'title = "A title"\n{}[models.tiny]\npath = "models/tiny"\n'
 PAGES = "refs/heads/gh-pages"

@@ -20,7 +20,6 @@ from sitegen.cli.main import cli
 from sitegen.cli.train_view import training_shown
 from sitegen.core import compute
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
-from sitegen.core.progress import Silent
 from sitegen.ihdm.card.card import BlurRange, DiffusionConfig, read_card
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.process.ddpm import DiffusionModel
@@ -35,6 +34,7 @@ from sitegen.models.training import (
     training_precision,
 )
 from tests.support.builders import environment, traces
+from tests.support.reporters import Silent
 from tests.support.tinymodel import on_one_thread
 
 one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)

@@ -17,7 +17,6 @@ from PIL import Image
 from sitegen.build.context import BuildOptions
 from sitegen.build.executor import Encoder
 from sitegen.core.files import lock, temporary_path
-from sitegen.core.progress import Silent
 from sitegen.server.preview import Preview
 from sitegen.server.state import words
 from tests.support.builders import (
@@ -34,6 +33,7 @@ from tests.support.builders import (
     write_site,
 )
 from tests.support.previewing import Running, running, wait_for
+from tests.support.reporters import Silent
 
 OTHER = INDEX.replace("count=4", "count=5")
 TWO = INDEX + '\n{{ trajectories("tiny", seed=3, id="second") }}\n'

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sitegen.build.clean import clean
+from sitegen.build.output import clean
 from sitegen.config.loader import load_site
 from sitegen.core.errors import ConfigError, LockedError
 from sitegen.core.files import host_mark, lock

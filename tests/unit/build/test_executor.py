@@ -16,7 +16,6 @@ from sitegen.build.executor import Renderer, RenderExecutor, naming
 from sitegen.build.plan import PlannedFigure
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import LockedError, RefusedError, SitegenError, TargetError
-from sitegen.core.progress import Silent
 from sitegen.figures.base import Figure, spec_json
 from sitegen.figures.trajectories import Trajectories
 from sitegen.media.encoder import ClipSpec, write_still
@@ -24,6 +23,7 @@ from sitegen.media.frames import Frame
 from sitegen.media.jobs import ClipSource, RenderJob
 from sitegen.media.manifest import ModelRef
 from tests.support.builders import fake_encode, temporaries
+from tests.support.reporters import Silent
 
 
 def planned(seed: int) -> PlannedFigure:

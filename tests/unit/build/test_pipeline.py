@@ -24,7 +24,6 @@ from sitegen.config.loader import load_site
 from sitegen.content.pages import read_pages
 from sitegen.core.errors import ConfigError, LockedError, PlatformError, RefusedError, TargetError
 from sitegen.core.files import canonical_json, digest, digest_bytes, host_mark, lock, temporary_path
-from sitegen.core.progress import Silent
 from tests.support.builders import (
     CARD,
     CPU,
@@ -39,6 +38,7 @@ from tests.support.builders import (
     write_site,
 )
 from tests.support.paths import ROOT
+from tests.support.reporters import Silent
 
 CALL = '{{ trajectories("tiny", count=4) }}'
 TWO = INDEX + '\n{{ trajectories("tiny", count=1, seed=3, id="second") }}\n'

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sitegen.config.edit import with_model
+from sitegen.config.loader import with_model
 from sitegen.core.errors import ConfigError
 
 ENTRY = {"path": 'runs/a "b".pth', "card": "models/birds/model.toml"}

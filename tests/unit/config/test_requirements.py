@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from sitegen.config import requirements
-from sitegen.config.requirements import (
+from sitegen.config import scaffold as requirements
+from sitegen.config.scaffold import (
     NOT_FOR_RENDERING,
     own_requirement,
     render_requirements,

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image as Pillow
 
-from sitegen.content.embeds import Embed, Image, make_embed
-from sitegen.content.video import Player, VideoFile
+from sitegen.content.embeds import Embed, ImageCall, Player, VideoCall, VideoFile, make_embed
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError
 from sitegen.core.site_files import SiteFolder
@@ -17,7 +16,7 @@ from tests.support.fabricated import MP4
 PLACE = SourceLocation("pages/index.md", 3)
 
 
-def make(folder: Path, kind: str, *args: object, **kwargs: object) -> Image | Embed:
+def make(folder: Path, kind: str, *args: object, **kwargs: object) -> Embed:
     """Call one in a site that has a picture and a video."""
     Pillow.new("RGB", (30, 20)).save(folder / "Set up.png")
     (folder / "talk.mp4").write_bytes(MP4)
@@ -28,30 +27,34 @@ def test_image(tmp_path: Path) -> None:
     """A picture with all that can be said of it, and one of which there is nothing to say."""
     words = {"alt": "A laser", "caption": " It glows. ", "id": "laser", "width": 15}
     image = make(tmp_path, "image", "Set up.png", **words)
-    assert isinstance(image, Image)
-    assert (image.photo.width, image.photo.height, image.width) == (30, 20, 15)
-    assert (image.id, image.alt, image.caption) == ("laser", "A laser", "It glows.")
-    assert (image.place, image.files) == (PLACE, (image.photo.file,))
+    call = image.call
+    assert isinstance(call, ImageCall)
+    assert (call.file.width, call.file.height, call.width) == (30, 20, 15)
+    assert (image.id, call.alt, call.caption) == ("laser", "A laser", "It glows.")
+    assert (image.place, image.files) == (PLACE, (call.file.file,))
     assert image.base == "image-set-up"
     image = make(tmp_path, "image", "Set up.png", alt="")
-    assert isinstance(image, Image)
-    assert (image.alt, image.caption, image.width, image.id) == ("", "", None, "")
+    call = image.call
+    assert isinstance(call, ImageCall)
+    assert (call.alt, call.caption, call.width, image.id) == ("", "", None, "")
 
 
 def test_video(tmp_path: Path) -> None:
     """A video of another host, of which only the poster is copied, or a file of the author's."""
     embed = make(tmp_path, "video", "https://youtu.be/qY1juqIDT10", title="T", poster="Set up.png")
-    assert isinstance(embed, Embed)
-    assert isinstance(embed.video, Player)
-    assert embed.poster is not None
-    assert embed.files == (embed.poster.file,)
-    assert (embed.title, embed.base) == ("T", "video")
+    call = embed.call
+    assert isinstance(call, VideoCall)
+    assert isinstance(call.url, Player)
+    assert call.poster is not None
+    assert embed.files == (call.poster.file,)
+    assert (call.title, embed.base) == ("T", "video")
     assert make(tmp_path, "video", "https://vimeo.com/1").files == ()
     embed = make(tmp_path, "video", url="talk.mp4")
-    assert isinstance(embed, Embed)
-    assert isinstance(embed.video, VideoFile)
-    assert (embed.video.width, embed.video.height, embed.title) == (64, 36, "Video")
-    assert embed.files == (embed.video.file,)
+    call = embed.call
+    assert isinstance(call, VideoCall)
+    assert isinstance(call.url, VideoFile)
+    assert (call.url.width, call.url.height, call.title) == (64, 36, "Video")
+    assert embed.files == (call.url.file,)
 
 
 @pytest.mark.parametrize(

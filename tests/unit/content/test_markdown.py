@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sitegen.content.embeds import Photo
 from sitegen.content.markdown import ParsedPage, parse
-from sitegen.content.photos import Photo
 from sitegen.core.site_files import OwnFile
 
 SLOT = re.compile(r"SLOT(\d+)x")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sitegen.content.maths import MathsError, to_mathml
+from sitegen.content.markdown import MathsError, to_mathml
 
 
 def test_formula() -> None:

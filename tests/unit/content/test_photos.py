@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sitegen.content.photos import read_photo
+from sitegen.content.embeds import read_photo
 from sitegen.core.site_files import SiteFolder
 
 FORMATS = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "GIF": ".gif", "AVIF": ".avif"}

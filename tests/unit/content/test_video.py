@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sitegen.content.video import find_player, read_video
+from sitegen.content.embeds import find_player, read_video
 from sitegen.core.site_files import SiteFolder
 from tests.support.fabricated import MP4
 

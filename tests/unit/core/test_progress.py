@@ -1,22 +1,12 @@
-"""The silent reporter keeps what it is told, and is what a build needs."""
+"""What a build needs of a reporter, and how it tells times."""
 
 from __future__ import annotations
 
 import pytest
 
 from sitegen.cli.console import Console
-from sitegen.core.progress import Reporter, Silent, duration
-
-
-def test_silent() -> None:
-    """Lines are kept in their order, warnings counted."""
-    silent = Silent()
-    silent.note("a note")
-    with silent.rendering("x", 3) as advance:
-        advance()
-        silent.warn("careful")
-    assert silent.lines == ["a note", "x: 3 steps", "warning: careful"]
-    assert silent.warnings == 1
+from sitegen.core.progress import Reporter, duration
+from tests.support.reporters import Silent
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from sitegen.core.errors import PlatformError
-from sitegen.core.resources import Resource, resource
+from sitegen.core.installed import Resource, resource
 from tests.support.paths import ROOT
 
 

@@ -11,7 +11,7 @@ from jinja2 import Environment, UndefinedError, nodes
 
 from sitegen.content.pages import read_pages
 from sitegen.core.errors import ConfigError
-from sitegen.core.resources import resource
+from sitegen.core.installed import resource
 from sitegen.html.render import render_site
 from sitegen.html.theme import Theme
 from tests.support.fabricated import make_site, manifest_for

@@ -10,7 +10,7 @@ import pytest
 from sitegen.config.loader import load_site
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import digest
-from sitegen.core.resources import resource
+from sitegen.core.installed import resource
 from sitegen.ihdm.card.card import preset
 from sitegen.ihdm.data.prior import read_prior
 from sitegen.models import registry as models

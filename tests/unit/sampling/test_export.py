@@ -20,7 +20,7 @@ from PIL import Image
 from sitegen.cli.main import cli
 from sitegen.core.errors import ConfigError, PlatformError, TargetError
 from sitegen.core.files import host_mark, temporary_path
-from sitegen.core.progress import Advance, Silent
+from sitegen.core.progress import Advance
 from sitegen.ihdm.process.ddpm import initial_noise, to_pixels
 from sitegen.ihdm.process.noise import independent
 from sitegen.ihdm.process.reverse import ddpm_process
@@ -30,6 +30,7 @@ from sitegen.sampling import export as sampling
 from sitegen.sampling.export import Request, check_output, sample, writing_npz
 from sitegen.sampling.models import DdpmSampler, HeatSampler, load_ddpm_sampler, load_heat_sampler
 from tests.support.builders import CPU, temporaries, tree_hash
+from tests.support.reporters import Silent
 from tests.support.tinymodel import LEVELS, on_one_thread, write_ddpm, write_model
 
 one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
-from sitegen.core.inputs import sha256
+from sitegen.core.files import sha256
 from sitegen.ihdm import load_model
 from sitegen.ihdm.card.card import CARD_NAME, DiffusionConfig, FileRef, ModelCard, preset, read_card
 from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save as to_safetensors
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.inputs import sha256
+from sitegen.core.files import sha256
 from sitegen.ihdm.card.card import FileRef, ModelCard
 from sitegen.ihdm.checkpoints.loading import load_model, read_weights
 from sitegen.ihdm.checkpoints.weights import save_weights
