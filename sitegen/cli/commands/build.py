@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -51,16 +52,7 @@ EVERY = "*"
 )
 @talk_options
 def build(
-    config: Path,
-    output: Path | None,
-    device: str,
-    precision: str,
-    only: tuple[str, ...],
-    refilm: tuple[str, ...],
-    offline: bool,
-    strict: bool,
-    dry_run: bool,
-    jobs: int,
+    config: Path, device: str, precision: str, refilm: tuple[str, ...], **wished: Any
 ) -> None:
     """Render the figures that pages ask for, lay the pages out, and put the site in its folder.
 
@@ -79,16 +71,8 @@ def build(
     from sitegen.build.context import BuildOptions
     from sitegen.build.pipeline import build
 
-    wanted = BuildOptions(
-        compute_target(device, precision),
-        output,
-        only,
-        offline,
-        strict,
-        dry_run,
-        jobs,
-        None if not refilm else () if EVERY in refilm else refilm,
-    )
+    again = None if not refilm else () if EVERY in refilm else refilm
+    wanted = BuildOptions(compute_target(device, precision), refilm=again, **wished)
     console = options.console()
     summary = build(config, wanted, options.figure_renderer, console)
     for line in summary.lines():

@@ -102,14 +102,15 @@ def test_help(words: list[str]) -> None:
 
 
 def test_help_is_quick() -> None:
-    """A quarter of a second of processor time at most, for all of them; nothing heavy."""
+    """A quarter of a second of processor time at most; nothing heavy, but what checks a recipe."""
     for words in ([], *([name] for name in COMMANDS)):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = in_a_process("-c", PROBE, *words, "--help")
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert done.stderr == "", words
+        training = words == ["train"]  # shows what the trainer's options may be
+        assert done.stderr == ("pydantic" if training else ""), words
         spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        assert spent < 0.25, (words, spent)
+        assert spent < (0.75 if training else 0.25), (words, spent)
 
 
 def in_a_process(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:

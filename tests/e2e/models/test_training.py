@@ -16,11 +16,10 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
+from sitegen.cli.console import Console
 from sitegen.cli.main import cli
-from sitegen.cli.train_view import training_shown
 from sitegen.core import compute
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
-from sitegen.core.progress import Silent
 from sitegen.ihdm.card.card import BlurRange, DiffusionConfig, read_card
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.process.ddpm import DiffusionModel
@@ -50,17 +49,40 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
+class Told(Console):
+    """A console that keeps what it tells."""
+
+    def __init__(self) -> None:
+        super().__init__(terminal=False)
+        self.lines: list[str] = []
+
+    def note(self, line: str) -> None:
+        """Keep the line."""
+        self.lines.append(line)
+
+    def warn(self, line: str) -> None:
+        """Keep the line, as what it is."""
+        self.lines.append(f"warning: {line}")
+
+
 def train(pictures: Path, **changes: Any) -> list[str]:
     """Train for three steps in a folder beside the pictures; what was told."""
-    report, options = Silent(), short(pictures, **changes)
-    train_model("dots", options, report, training_shown)
+    report = Told()
+    train_model("dots", short(pictures, **changes), report)
     return report.lines
 
 
 def short(pictures: Path, **changes: Any) -> TrainOptions:
     """A run of three steps."""
     options = {"images": 12, "batch_size": 4, "levels": 3, "precision": "float32", **changes}
-    return TrainOptions(pictures, **{"output": pictures.parent / "run", **options})
+    return asked(pictures, **{"output": pictures.parent / "run", **options})
+
+
+def asked(pictures: Path, **options: Any) -> TrainOptions:
+    """What the command line would make of these options."""
+    names = [name for name in options if name in vars(TrainingOptions())]
+    recipe = {name: options.pop(name) for name in names}
+    return TrainOptions(pictures, **options, recipe=recipe)
 
 
 def test_trains_and_tells(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -150,15 +172,15 @@ def test_process_killed_and_terminated(pictures: Path) -> None:
         process.stderr.close()
         assert "Traceback" not in rest
         assert ("the same command goes on" in rest) == (number != signal.SIGKILL)
-    with_state = torch.load(run / "training.pt")
-    assert with_state["step"] > 1
+    saved = torch.load(run / "training.pt")
+    assert saved["step"] >= 1
 
 
 def test_every_option_reaches_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command line's options are the fields of `TrainOptions`, with the same defaults."""
-    asked: list[tuple[str, TrainOptions]] = []
+    calls: list[tuple[str, TrainOptions]] = []
     monkeypatch.setattr(
-        training, "train_model", lambda name, options, *_: asked.append((name, options))
+        training, "train_model", lambda name, options, _: calls.append((name, options))
     )
     given: dict[str, Any] = {
         "data": Path("here"),
@@ -170,6 +192,10 @@ def test_every_option_reaches_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
         "preset": "mnist",
         "parameterization": "difference",
         "init": "mnist",
+        "device": "cuda:1",
+        "precision": "bfloat16",
+    }
+    recipe = {
         "images": 640,
         "batch_size": 32,
         "learning_rate": 0.01,
@@ -179,20 +205,22 @@ def test_every_option_reaches_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
         "decay_share": 0.5,
         "ema_decay": 0.99,
         "gradient_clip": 2.0,
+        "level_focus": 0.5,
+        "focus_centre": 0.25,
         "seed": 7,
-        "device": "cuda:1",
-        "precision": "bfloat16",
     }
     words = [
         word
-        for name, value in given.items()
+        for name, value in {**given, **recipe}.items()
         for word in (f"--{name.replace('_', '-')}", str(value))
     ]
     runner = CliRunner()
     for arguments in (["train", "dots", *words], ["train", "dots", "--data", "here"]):
         done = runner.invoke(cli, arguments)
         assert done.exit_code == 0, done.output
-    assert asked == [("dots", TrainOptions(**given)), ("dots", TrainOptions(Path("here")))]
+    plain = {name: value for name, value in vars(TrainingOptions()).items() if name in recipe}
+    assert calls[0] == ("dots", TrainOptions(**given, recipe=recipe))
+    assert calls[1] == ("dots", TrainOptions(Path("here"), recipe=plain | {"level_focus": None}))
     assert runner.invoke(cli, ["train", "dots"]).exit_code == 2
 
 
@@ -260,7 +288,7 @@ def test_ddpm_trains_and_tells(pictures: Path) -> None:
 
 def test_level_focus_as_told(pictures: Path) -> None:
     """Only our own parameterization prefers the middle levels, unless it is told otherwise."""
-    told = training_options(TrainOptions(pictures, level_focus=6.0, focus_centre=0.7), "difference")
+    told = training_options(asked(pictures, level_focus=6.0, focus_centre=0.7), "difference")
     assert (told.level_focus, told.focus_centre) == (6.0, 0.7)
 
 
@@ -290,7 +318,7 @@ def test_precision_by_the_gpu(monkeypatch: pytest.MonkeyPatch, native: bool) -> 
 def test_names(pictures: Path, name: str) -> None:
     """A name is a folder's name, and no path."""
     with pytest.raises(ConfigError, match="a model's name has"):
-        train_model(name, short(pictures), Silent(), training_shown)
+        train_model(name, short(pictures), Told())
 
 
 def test_mistakes_before_the_data_are_read(tmp_path: Path) -> None:
@@ -303,7 +331,7 @@ def test_mistakes_before_the_data_are_read(tmp_path: Path) -> None:
         ({}, RefusedError, "absent: not there"),
     ):
         with pytest.raises(error, match=words):
-            prepare("dots", TrainOptions(absent, **changes))
+            prepare("dots", asked(absent, **changes))
 
 
 def test_data_that_cannot_be_used(pictures: Path) -> None:

@@ -18,8 +18,7 @@ from sitegen.build.context import BuildOptions
 from sitegen.build.executor import Encoder
 from sitegen.core.files import lock, temporary_path
 from sitegen.core.progress import Silent
-from sitegen.server.preview import Preview
-from sitegen.server.state import words
+from sitegen.server.preview import Preview, words
 from tests.support.builders import (
     CARD,
     CPU,

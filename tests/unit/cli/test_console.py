@@ -9,7 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sitegen.cli.console import Console, plain_steps
+from sitegen.cli.console import Console, plain_steps, plain_training
+from sitegen.core.progress import duration
+from sitegen.ihdm.training.log import Progress
 
 
 class Terminal(io.StringIO):
@@ -181,3 +183,58 @@ def test_warning_beside_a_bar(terminal: Terminal) -> None:
         console.warn("careful")
         advance()
     assert "warning: careful" in [line.strip() for line in terminal.shown().splitlines()]
+
+
+def progress(step: int, steps: int = 100) -> Progress:
+    """Where a run stands that takes a second a step."""
+    return Progress(step, steps, 0.123456, 64.0, float(steps - step))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.4, "0 s"), (99.4, "99 s"), (99.6, "2 min"), (5969, "99 min"), (5971, "1 h 40 min"),
+        (11_100, "3 h 05 min"), (100 * 3600, "100 h 00 min"),
+    ],
+)  # fmt: skip
+def test_duration(seconds: float, words: str) -> None:
+    """Two units at most."""
+    assert duration(seconds) == words
+
+
+def test_lines_of_a_training_run() -> None:
+    """Step, loss, speed, time left: at once, every ten seconds, and at the end, when none is."""
+    now, said = [0.0], list[str]()
+    show = plain_training("digits", said.append, lambda: now[0])
+    for step in range(1, 101):
+        now[0] = step * 0.7
+        show(progress(step))
+    assert [int(text.split()[2]) for text in said] == [1, 16, 31, 46, 61, 76, 91, 100]
+    assert said[0] == "digits: step 1 of 100, loss 0.1235, 64 images/s, about 99 s left"
+    assert said[-1] == "digits: step 100 of 100, loss 0.1235, 64 images/s"
+    show(progress(1200, 15_000))
+    now[0] += 10
+    show(progress(1201, 15_000))
+    assert said[8:] == [
+        "digits: step 1,201 of 15,000, loss 0.1235, 64 images/s, about 3 h 50 min left"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, ["digits: step 50 of 100, loss 0.1235, 64 images/s, about 50 s left\n"]),
+        ({"terminal": True}, ["digits ━", " 50/100 loss 0.1235, 64 images/s, 50 s left"]),
+        ({"terminal": True, "quiet": True}, []),
+    ],
+)
+def test_training(
+    options: dict[str, bool], words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On standard error: lines in a log, a bar with the same numbers on a terminal, or nothing."""
+    with Console(**options).training("digits", 40, 100) as show:
+        show(progress(50))
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert all(each in err for each in words)
+    assert bool(err) == bool(words)
