@@ -209,11 +209,7 @@ def test_every_option_reaches_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
         "focus_centre": 0.25,
         "seed": 7,
     }
-    words = [
-        word
-        for name, value in {**given, **recipe}.items()
-        for word in (f"--{name.replace('_', '-')}", str(value))
-    ]
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in {**given, **recipe}.items()]
     runner = CliRunner()
     for arguments in (["train", "dots", *words], ["train", "dots", "--data", "here"]):
         done = runner.invoke(cli, arguments)
@@ -245,6 +241,8 @@ def test_cards(pictures: Path, options: dict[str, Any], expected: dict[str, Any]
     assert {name: getattr(card, name) for name in expected} == expected
     assert made.images.shape == (12, *card.shape)
     assert (card.training, card.quality, card.known_faults) == ({}, {}, ())
+    told = training_options(asked(pictures, level_focus=6.0, focus_centre=0.7), "difference")
+    assert (told.level_focus, told.focus_centre) == (6.0, 0.7)
     published = "preset" in options or "parameterization" in options
     assert card.parameterization == ("difference" if published else "preconditioned")
     assert made.options.level_focus == (0 if published else TrainingOptions().level_focus)
@@ -260,12 +258,9 @@ def test_ddpm(pictures: Path) -> None:
     assert made.options == replace(TrainingOptions(), level_focus=0.0)
     other, _ = prepare("dots", TrainOptions(pictures, kind="ddpm", preset="cifar10", levels=50))
     assert (other.kind, other.levels, other.unet.model_channels) == ("ddpm", 50, 128)
-    for changes, option in (
-        ({"blur_sigma_max": 3.0}, "--blur-sigma-max"),
-        ({"parameterization": "difference"}, "--parameterization"),
-    ):
-        with pytest.raises(ConfigError, match=f"{option}: a DDPM has none"):
-            prepare("dots", TrainOptions(pictures, kind="ddpm", **changes))
+    for name, value in {"blur_sigma_max": 3.0, "parameterization": "difference"}.items():
+        with pytest.raises(ConfigError, match=f"--{name.replace('_', '-')}: a DDPM has none"):
+            prepare("dots", asked(pictures, kind="ddpm", **{name: value}))
 
 
 def test_ddpm_trains_and_tells(pictures: Path) -> None:
@@ -286,44 +281,27 @@ def test_ddpm_trains_and_tells(pictures: Path) -> None:
         prepare("noise", short(pictures, init=str(parent / "absent")))
 
 
-def test_level_focus_as_told(pictures: Path) -> None:
-    """Only our own parameterization prefers the middle levels, unless it is told otherwise."""
-    told = training_options(asked(pictures, level_focus=6.0, focus_centre=0.7), "difference")
-    assert (told.level_focus, told.focus_centre) == (6.0, 0.7)
-
-
-@pytest.mark.parametrize("flags", ["amx_bf16", ""])
-def test_precision_by_the_processor(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: str
-) -> None:
-    """Auto is what figures are rendered in; what is asked for is done."""
-    (tmp_path / "cpuinfo").write_text(f"flags: {flags}")
-    monkeypatch.setattr(compute, "CPUINFO", tmp_path / "cpuinfo")
-    assert training_precision("auto", "cpu") == ("bfloat16" if flags else "float32")
-    assert training_precision("bfloat16", "cpu") == "bfloat16"
-
-
 @pytest.mark.parametrize("native", [True, False])
-def test_precision_by_the_gpu(monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
-    """On a GPU it is what the GPU computes in itself, not what it can imitate."""
+def test_precision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, native: bool) -> None:
+    """Auto is what processor or GPU computes in itself, and cannot only imitate; or as asked."""
 
     def supported(including_emulation: bool = True) -> bool:
         return native or including_emulation
 
+    (tmp_path / "cpuinfo").write_text(f"flags: {'amx_bf16' if native else ''}")
+    monkeypatch.setattr(compute, "CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
-    assert training_precision("auto", "cuda:0") == ("bfloat16" if native else "float32")
-
-
-@pytest.mark.parametrize("name", ["", "a/b", "..", "-x", "a b", "é"])
-def test_names(pictures: Path, name: str) -> None:
-    """A name is a folder's name, and no path."""
-    with pytest.raises(ConfigError, match="a model's name has"):
-        train_model(name, short(pictures), Told())
+    for device in ("cpu", "cuda:0"):
+        assert training_precision("auto", device) == ("bfloat16" if native else "float32")
+    assert training_precision("bfloat16", "cpu") == "bfloat16"
 
 
 def test_mistakes_before_the_data_are_read(tmp_path: Path) -> None:
-    """Options, presets and devices that cannot be are told first."""
+    """Options, presets and devices that cannot be are told first, and names that are a path."""
     absent = tmp_path / "absent"
+    for name in ("", "a/b", "..", "-x", "a b", "é"):
+        with pytest.raises(ConfigError, match="a model's name has"):
+            train_model(name, short(absent), Told())
     for changes, error, words in (
         ({"images": 3, "batch_size": 4}, ConfigError, "images = 3: must be at least batch_size"),
         ({"preset": "mnits"}, ConfigError, 'did you mean "mnist"'),

@@ -107,13 +107,6 @@ def test_narrow_terminal(terminal: Terminal, width: int, monkeypatch: pytest.Mon
     assert moves_up == []  # each step is drawn in one and the same line
 
 
-def test_titles_are_not_markup(terminal: Terminal) -> None:
-    """What looks like rich's markup is shown as it is."""
-    with terminal.console().rendering("rendering [red]x[/red]", 1) as advance:
-        advance()
-    assert "rendering [red]x[/red]" in terminal.shown()
-
-
 @pytest.mark.parametrize(("variable", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
 def test_no_colours(
     terminal: Terminal, variable: str, value: str, monkeypatch: pytest.MonkeyPatch
@@ -137,11 +130,11 @@ def test_no_colours(
 def test_bars_one_after_the_other(terminal: Terminal) -> None:
     """Each is shown once, under the ones before it; a finished one is not drawn again."""
     console = terminal.console()
-    for name in ("first", "second"):
+    for name in ("first [red]x[/red]", "second"):  # a title is no markup of rich's
         with console.rendering(name, 1) as advance:
             advance()
         terminal.write("|")
-    assert "first" in terminal.shown().partition("|")[0]
+    assert "first [red]x[/red]" in terminal.shown().partition("|")[0]
     assert "first" not in terminal.shown().partition("|")[2]
     assert "second" in terminal.shown().partition("|")[2]
 
@@ -163,26 +156,18 @@ def test_bars_at_the_same_time(terminal: Terminal) -> None:
 
 
 def test_bar_goes_away_on_failure(terminal: Terminal) -> None:
-    """An error leaves the cursor visible and the display stopped."""
+    """A warning is a line beside the bar; an error leaves the cursor visible, nothing moving."""
     console = terminal.console()
 
     def fail() -> None:
-        with console.rendering("x", 2) as advance:
-            advance()
+        with console.rendering("x", 2):
+            console.warn("careful")
             raise KeyError
 
     with pytest.raises(KeyError):
         fail()
-    assert terminal.getvalue().rstrip("\n").endswith("\x1b[?25h")
-
-
-def test_warning_beside_a_bar(terminal: Terminal) -> None:
-    """A warning is a line of its own, not a part of the bar."""
-    console = terminal.console()
-    with console.rendering("x", 1) as advance:
-        console.warn("careful")
-        advance()
     assert "warning: careful" in [line.strip() for line in terminal.shown().splitlines()]
+    assert terminal.getvalue().rstrip("\n").endswith("\x1b[?25h")
 
 
 def progress(step: int, steps: int = 100) -> Progress:
