@@ -16,8 +16,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sitegen.core.errors import PlatformError
-from sitegen.server.app import listening, media_type
+from sitegen.server.app import media_type
 from tests.support.builders import INDEX, environment, temporaries, write_page, write_site
 from tests.support.previewing import WAIT_S, Running, running, wait_for
 
@@ -192,15 +191,6 @@ def test_media_types(name: str, kind: str) -> None:
     assert media_type(name) == kind
 
 
-def test_not_in_the_built_folder(served: Running) -> None:
-    """What is sent has the preview's script; what is built has nothing of it."""
-    output = served.preview.config.parent / "build"
-    assert "/_sitegen/reload.js" in served.page()
-    for path in output.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            assert b"_sitegen" not in path.read_bytes(), path
-
-
 def test_events(served: Running) -> None:
     """The stream tells at once how things are, in words that the page's script can read."""
     with socket.create_connection(("127.0.0.1", served.port), timeout=WAIT_S) as wire:
@@ -237,14 +227,6 @@ def test_only_this_machine(served: Running) -> None:
     assert [address for address in mine if address.endswith(port)] == [f"0100007F{port}"]
     lines = Path("/proc/net/tcp6").read_text().splitlines()[1:]
     assert not [line for line in lines if line.split()[1].endswith(port) and " 0A " in line]
-
-
-def test_port_taken() -> None:
-    """Told, with what to do, and without a traceback."""
-    with listening(0) as first:
-        port = first.getsockname()[1]
-        with pytest.raises(PlatformError, match=rf"port {port} is taken.*--port {port + 1}"):
-            listening(port)
 
 
 def serve(*words: str | Path, **changes: str) -> subprocess.Popen[str]:
@@ -301,7 +283,7 @@ def test_nothing_can_be_served(tmp_path: Path, served: Running) -> None:
     """A port that is taken (4), a folder without a site (2): one line, and nothing is touched."""
     config = write_site(tmp_path / "site")
     for words, code, place in (
-        (("--config", config, "--port", str(served.port)), 4, f"port {served.port}"),
+        (("--config", config, "--port", str(served.port)), 4, f"--port {served.port + 1}"),
         (("--port", "0"), 2, "site.toml"),
     ):
         process = serve(*words)

@@ -43,18 +43,6 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     return Terminal(monkeypatch)
 
 
-def test_streams(capsys: pytest.CaptureFixture[str]) -> None:
-    """Notes go to standard output, warnings to standard error, and warnings are counted."""
-    console = Console()
-    console.note("a note")
-    console.warn("careful")
-    console.warn("very careful")
-    said = capsys.readouterr()
-    assert said.out == "a note\n"
-    assert said.err == "warning: careful\nwarning: very careful\n"
-    assert console.warnings == 2
-
-
 def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     """Not a terminal: a line at the start and one at the end, no control characters."""
     with Console().rendering("rendering x", 3) as advance:
@@ -79,7 +67,7 @@ def test_plain_lines_of_a_long_run() -> None:
 
 
 def test_quiet_and_verbose(capsys: pytest.CaptureFixture[str]) -> None:
-    """Progress, notes and details can be left out; warnings cannot. Details must be asked for."""
+    """Notes go to standard output, all else to standard error; only warnings are never left out."""
     console = Console(quiet=True)
     with console.rendering("x", 1) as advance:
         advance()
@@ -87,9 +75,13 @@ def test_quiet_and_verbose(capsys: pytest.CaptureFixture[str]) -> None:
     console.detail("a detail")
     Console().detail("a detail")
     assert capsys.readouterr() == ("", "")
-    console.warn("careful")
+    for _ in range(2):
+        console.warn("careful")
+    assert console.warnings == 2
+    Console().note("a note")
     Console(verbose=True).detail("a detail")
-    assert capsys.readouterr() == ("", "warning: careful\na detail\n")
+    told = ("a note\n", "warning: careful\nwarning: careful\na detail\n")
+    assert capsys.readouterr() == told
 
 
 @pytest.mark.parametrize("width", [40, 28])
