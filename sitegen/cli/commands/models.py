@@ -232,6 +232,7 @@ class _Train(click.Command):
     """Has the options of the recipe only when it is called: what says them is slow to import."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """All of them, those of the recipe before --device."""
         if len(self.params) <= len(_TRAIN) + 3:  # NAME, --verbose and --quiet
             from sitegen.core.diagnostics import fields_of
             from sitegen.ihdm.training.options import TrainingOptions
@@ -242,7 +243,7 @@ class _Train(click.Command):
             ]
             defaults = {name: known[name].default for name in _RECIPE if name != "level_focus"}
             recipe = click.command(row_options(rows, defaults)(lambda: None)).params
-            self.params[-4:-4] = recipe  # before --device, --precision, --quiet and --verbose
+            self.params[-4:-4] = recipe
         return super().get_params(ctx)
 
 
