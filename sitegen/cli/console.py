@@ -9,16 +9,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from sitegen.core.progress import Advance
+from sitegen.core.progress import Advance, duration
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, ProgressColumn, Task
+    from rich.progress import Progress as Display
+    from rich.progress import ProgressColumn, Task, TaskID
 
-PLAIN_EVERY_S = 5.0
+    from sitegen.ihdm.training.train import Progress
+
+PLAIN_EVERY_S, LINE_EVERY_S = 5.0, 10.0
+"""How often a log has a line of what is rendered, and of a training run."""
+
 ROOM_FOR_A_BAR = 60
 """Columns of a terminal; a narrower one shows title, steps and time only."""
 
@@ -49,12 +54,12 @@ class Console:
     def detail(self, line: str) -> None:
         """Tell something that only a user who wants to know more reads."""
         if self._verbose:
-            click.echo(line, err=True)
+            _say(line)
 
     def warn(self, line: str) -> None:
         """Tell something that is probably not as it should be, and count it."""
         self.warnings += 1
-        click.echo(f"warning: {line}", err=True)
+        _say(f"warning: {line}")
 
     @contextlib.contextmanager
     def rendering(self, title: str, steps: int) -> Iterator[Advance]:
@@ -62,48 +67,60 @@ class Console:
         if self.quiet:
             yield lambda: None
         elif self._terminal:
-            with self._bar(title, steps) as advance:
-                yield advance
+            with self._bar(title, steps) as (display, task):
+                yield lambda: display.advance(task)
         else:
-            yield plain_steps(title, steps, lambda line: click.echo(line, err=True))
+            yield plain_steps(title, steps, _say)
+
+    @contextlib.contextmanager
+    def training(self, title: str, first: int, steps: int) -> Iterator[Callable[[Progress], None]]:
+        """Show a run that goes from step `first` to `steps`; the block calls what it is given."""
+        if self.quiet:
+            yield lambda progress: None
+        elif self._terminal:
+            with self._bar(title, steps, completed=first, told="") as (display, task):
+
+                def show(progress: Progress) -> None:
+                    told = f"{_measures(progress)}, {duration(progress.seconds_left)} left"
+                    display.update(task, completed=progress.step, told=told)
+
+                yield show
+        else:
+            yield plain_training(title, _say)
 
     @cached_property
-    def _progress(self) -> Progress:
+    def _display(self) -> Display:
         from rich.console import Console as RichConsole
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress
-        from rich.progress import TimeRemainingColumn as TimeLeft
+        from rich.progress import BarColumn, MofNCompleteColumn
+        from rich.progress import Progress as Display
         from rich.table import Column
 
         console = RichConsole(stderr=True)
         bar = [BarColumn(bar_width=24)] if console.width >= ROOM_FOR_A_BAR else []
-        return Progress(
-            _title_column(),
-            *bar,
-            MofNCompleteColumn(table_column=Column(no_wrap=True)),
-            TimeLeft(compact=True, elapsed_when_finished=True, table_column=Column(no_wrap=True)),
-            console=console,
-        )
+        title, left = _words_columns()
+        steps = MofNCompleteColumn(table_column=Column(no_wrap=True))
+        return Display(title, *bar, steps, left, console=console)
 
     @contextlib.contextmanager
-    def _bar(self, title: str, steps: int) -> Iterator[Advance]:
+    def _bar(self, title: str, steps: int, **fields: Any) -> Iterator[tuple[Display, TaskID]]:
         """One line of the display, which is shown while there is any; several threads have one."""
         with self._guard:
-            progress = self._progress
+            display = self._display
             self._running += 1
             with contextlib.ExitStack() as undo:  # a signal may come while rich begins
-                undo.callback(progress.console.show_cursor, True)
-                progress.start()
-                task = progress.add_task(title, total=steps)
+                undo.callback(display.console.show_cursor, True)
+                display.start()
+                task = display.add_task(title, total=steps, **fields)
                 undo.pop_all()
         try:
-            yield lambda: progress.advance(task)
+            yield display, task
         finally:
             with self._guard:
                 self._running -= 1
                 if not self._running:
-                    progress.stop()
-                    for shown in progress.task_ids:  # what is on the screen stays there
-                        progress.remove_task(shown)
+                    display.stop()
+                    for shown in display.task_ids:  # what is on the screen stays there
+                        display.remove_task(shown)
 
 
 def _moves() -> bool:
@@ -111,16 +128,27 @@ def _moves() -> bool:
     return sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
-def _title_column() -> ProgressColumn:
-    """The title on one line, cut with an ellipsis where the terminal is too narrow for it."""
-    from rich.progress import ProgressColumn
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _words_columns() -> tuple[ProgressColumn, ProgressColumn]:
+    """The title, cut with an ellipsis where there is no room, and what is told or the time left."""
+    from rich.progress import ProgressColumn, TimeRemainingColumn
+    from rich.table import Column
     from rich.text import Text
 
     class Title(ProgressColumn):
         def render(self, task: Task) -> Text:
             return Text(task.description, no_wrap=True, overflow="ellipsis")
 
-    return Title()
+    class Left(TimeRemainingColumn):
+        def render(self, task: Task) -> Text:
+            told = task.fields.get("told")
+            return super().render(task) if told is None else Text(told)
+
+    left = Left(compact=True, elapsed_when_finished=True, table_column=Column(no_wrap=True))
+    return Title(), left
 
 
 def plain_steps(
@@ -130,8 +158,7 @@ def plain_steps(
     clock: Callable[[], float] = time.monotonic,
 ) -> Advance:
     """Lines for a log: at the start, every few seconds with the time left, and at the end."""
-    started = clock()
-    said = started
+    started = said = clock()
     done = 0
     say(f"{title}: {steps} steps")
 
@@ -147,3 +174,24 @@ def plain_steps(
             say(f"{title}: step {done} of {steps}, about {left:.0f} s left")
 
     return advance
+
+
+def plain_training(
+    title: str, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+) -> Callable[[Progress], None]:
+    """Lines for a log: the first and the last progress, and between them one every 10 seconds."""
+    said = clock() - LINE_EVERY_S
+
+    def show(progress: Progress) -> None:
+        nonlocal said
+        now, step, steps = clock(), progress.step, progress.steps
+        if step == steps or now - said >= LINE_EVERY_S:
+            said = now
+            left = f", about {duration(progress.seconds_left)} left" if step < steps else ""
+            say(f"{title}: step {step:,} of {steps:,}, {_measures(progress)}{left}")
+
+    return show
+
+
+def _measures(progress: Progress) -> str:
+    return f"loss {progress.loss:.4g}, {progress.images_per_second:.3g} images/s"

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import click
 
-from sitegen.cli.commands.build import build
 from sitegen.cli.commands.models import add, inspect, sample, train
 from sitegen.cli.commands.reference import completion, schema
-from sitegen.cli.commands.serve import serve
-from sitegen.cli.commands.site import check, clean, new, publish
+from sitegen.cli.commands.site import build, check, clean, new, publish, serve
 
 
 def _tell_version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:

@@ -112,18 +112,15 @@ def added_lines(added: Added) -> list[str]:
     channels, size, _ = added.card.shape
     colour = "colour" if channels == 3 else "grey"
     about = f"{size}×{size} pixels, {colour}, {added.card.levels} levels"
-    written = [f"wrote {shown(file)}" for file in added.files]
-    folder = shown(added.files[-1].parent) if added.files else ""
-    travels = [f"for a machine without the checkpoint: commit {folder} and the clips (cache_dir)"]
+    lines = [f"{added.name}: {about}", *added.notes, *(f"wrote {shown(f)}" for f in added.files)]
+    if added.entered:
+        lines.append(f"added [models.{added.name}] to {shown(added.config)}")
+    if added.files:  # what goes into git beside the store, where the checkpoint stays out of it
+        folder = shown(added.files[-1].parent)
+        lines.append(
+            f"for a machine without the checkpoint: commit {folder} and the clips (cache_dir)"
+        )
     calls = figure_calls(added.name, added.card, added.config.parent, added.states)
     calls = calls or comparisons(added.name, added.card, added.config)
-    return [
-        f"{added.name}: {about}",
-        *added.notes,
-        *written,
-        *([f"added [models.{added.name}] to {shown(added.config)}"] if added.entered else []),
-        *(travels if folder else []),
-        "To show it, paste what you like of this into a page:",
-        "",
-        *(f"    {call}" for call in calls),
-    ]
+    told = "To show it, paste what you like of this into a page:"
+    return [*lines, told, "", *(f"    {call}" for call in calls)]

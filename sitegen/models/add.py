@@ -33,7 +33,7 @@ from sitegen.ihdm.checkpoints.archive import checkpoint_digest
 from sitegen.ihdm.checkpoints.foreign import foreign_model
 from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint, weights_file
 from sitegen.models.new_card import AddOptions, Ask, new_model, with_images
-from sitegen.models.registry import ModelSource, preset_prior, site_models
+from sitegen.models.registry import preset_prior, site_models
 
 EXAMPLE_NAME = "example.png"
 
@@ -80,41 +80,36 @@ def add_model(config: Path, name: str, options: AddOptions, ask: Ask | None) -> 
     """
     text = read_text(config)
     site = parse_site(text, config)
-    waiting = _without_prior(site, name, options)
-    if waiting is not None and options.data is not None:
-        return _complete(waiting, options.data, config)
+    lacking = _without_prior(site, name, options)
+    if lacking is not None and options.data is not None:
+        from sitegen.models.priors import add_prior
+
+        prior, states = add_prior(lacking, options.data)
+        card = read_card(lacking)
+        return Added(name, card, (prior, lacking), (), config, entered=False, states=states)
     _refuse_name(name, site, text, config)
-    notes: tuple[str, ...] = ()
+    notes: list[str] = []
     weights = weights_file(options.checkpoint)
     entry = {"path": _written(weights, site), "card": f"models/{name}/{CARD_NAME}"}
     if known := _known(options.checkpoint):
         options = with_images(options, known[1], known[0], ask)
         plan = _plan_known(site, options, weights, entry, *known)
     else:
-        made = new_model(options, inspect_checkpoint(options.checkpoint), ask)
-        notes, plan = made.notes, _plan_new(made.options, made.card, weights, entry)
-    files, states = _carry_out(site, config, name, plan)
+        options, card, notes = new_model(options, inspect_checkpoint(options.checkpoint), ask)
+        plan = _plan_new(options, card, weights, entry)
+    files, made = _carry_out(site, config, name, plan)
     card = read_card(files[-1]) if files else plan.card
-    return Added(name, card, files, notes, config, states=states)
+    return Added(name, card, files, tuple(notes), config, states=made)
 
 
-def _without_prior(site: Site, name: str, options: AddOptions) -> ModelSource | None:
-    """The model of that name and checkpoint whose card only lacks a prior."""
+def _without_prior(site: Site, name: str, options: AddOptions) -> Path | None:
+    """The card of the model of that name and checkpoint, if it only lacks a prior."""
     source = site_models(site).get(name) if name in site.models else None
     if source is None or source.card_path is None or source.prior is not None:
         return None
     weights = weights_file(options.checkpoint)
     same = weights.exists() and source.weights.exists() and weights.samefile(source.weights)
-    return source if same and source.card.kind == "ihdm" else None
-
-
-def _complete(source: ModelSource, data: Path, config: Path) -> Added:
-    from sitegen.models.priors import add_prior
-
-    assert source.card_path is not None
-    prior, states = add_prior(source.card_path, data)
-    files, card = (prior, source.card_path), read_card(source.card_path)
-    return Added(source.name, card, files, (), config, entered=False, states=states)
+    return source.card_path if same and source.card.kind == "ihdm" else None
 
 
 def _plan_known(
@@ -186,7 +181,11 @@ def _carry_out(
         write_atomic(folder / CARD_NAME, made.to_toml().encode())
 
     home = site.root / "models" / name
-    with model_folder(home, write, lambda: _is_entered(config, name)) as files:
+
+    def entered() -> bool:
+        return name in tomllib.loads(read_text(config)).get("models", {})
+
+    with model_folder(home, write, entered) as files:
         _enter(config, name, plan.entry)
     return files, states
 
@@ -197,10 +196,6 @@ def _enter(config: Path, name: str, entry: Mapping[str, str]) -> None:
     changed = with_model(text, name, entry)
     parse_site(changed, config)
     write_atomic(config, changed.encode())
-
-
-def _is_entered(config: Path, name: str) -> bool:
-    return name in tomllib.loads(read_text(config)).get("models", {})
 
 
 def _refuse_name(name: str, site: Site, text: str, config: Path) -> None:
@@ -217,22 +212,15 @@ def _refuse_name(name: str, site: Site, text: str, config: Path) -> None:
 
 def _known(checkpoint: Path) -> tuple[Path, ModelCard] | None:
     """The card of a model that has one, ours or another program's, and where that stands."""
-    own = _own_card(checkpoint)
-    if own is not None:
-        return own, read_card(own)
+    folder = checkpoint if is_folder(checkpoint) else checkpoint.parent
+    own = folder / CARD_NAME
+    if own.is_file():
+        card = read_card(own)
+        names_it = card.weights is not None and folder / card.weights.file == checkpoint
+        if folder == checkpoint or names_it:
+            return own, card
     foreign = foreign_model(checkpoint) if checkpoint.exists() else None
     return None if foreign is None else (checkpoint, foreign[1])
-
-
-def _own_card(checkpoint: Path) -> Path | None:
-    """The card of one of our own models: in its folder, or beside weights that it names."""
-    folder = checkpoint if is_folder(checkpoint) else checkpoint.parent
-    card = folder / CARD_NAME
-    if not card.is_file():
-        return None
-    weights = read_card(card).weights
-    names_it = weights is not None and folder / weights.file == checkpoint
-    return card if folder == checkpoint or names_it else None
 
 
 @contextlib.contextmanager
@@ -252,42 +240,32 @@ def model_folder(
         with temporary_folder(folder.parent) as aside:
             stage = aside / folder.name
             write(stage)
-            files = [folder / path.name for path in _sorted(stage)]
-            made[:0] = _missing(stage, folder)
-            _move(stage, folder)
-        yield tuple(files)
+            # the card last, without which the others are no model
+            parts = sorted(stage.iterdir(), key=lambda path: (path.name == CARD_NAME, path.name))
+            files = {path: folder / path.name for path in parts}
+            made[:0] = [new for path, new in files.items() if not _is_there(path, new)]
+            with platform_errors(folder):
+                if not folder.exists():
+                    stage.rename(folder)
+                else:
+                    for path, new in files.items():
+                        path.replace(new)
+                    flush_folder(folder)
+                flush_folder(folder.parent)
+        yield tuple(files.values())
         undo.pop_all()
 
 
-def _sorted(stage: Path) -> list[Path]:
-    """The files of a model, its card last."""
-    return sorted(stage.iterdir(), key=lambda path: (path.name == CARD_NAME, path.name))
-
-
-def _missing(stage: Path, folder: Path) -> list[Path]:
-    """The files that will be new in `folder`; ConfigError if another one is in the way."""
-    new = []
-    for path in _sorted(stage):
-        target = folder / path.name
-        if not target.exists():
-            new.append(target)
-        elif target.is_dir() or target.read_bytes() != path.read_bytes():
-            raise ConfigError(
-                f"{shown(target)}: is there already, and is not what would be written; choose "
-                "another name for the model, or remove the file first"
-            )
-    return new
-
-
-def _move(stage: Path, folder: Path) -> None:
-    with platform_errors(folder):
-        if not folder.exists():
-            stage.rename(folder)
-        else:
-            for path in _sorted(stage):
-                path.replace(folder / path.name)
-            flush_folder(folder)
-        flush_folder(folder.parent)
+def _is_there(path: Path, target: Path) -> bool:
+    """Whether `target` is what lies at `path`, and not missing; ConfigError if it is another."""
+    if not target.exists():
+        return False
+    if target.is_dir() or target.read_bytes() != path.read_bytes():
+        raise ConfigError(
+            f"{shown(target)}: is there already, and is not what would be written; choose "
+            "another name for the model, or remove the file first"
+        )
+    return True
 
 
 def _remove(paths: list[Path]) -> None:

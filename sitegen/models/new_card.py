@@ -34,7 +34,6 @@ HEADS_FAULT = (
     "The number of attention heads leaves no trace in a checkpoint; it was taken to be 1, as in "
     "every published configuration."
 )
-_BETAS = (1e-4, 0.02)
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,7 @@ class AddOptions:
 
     def given(self) -> tuple[str, ...]:
         """The options, beside the checkpoint and its images, that say something."""
-        names = (name for name in vars(self) if name not in ("checkpoint", "data"))
-        return self.among(*names)
+        return self.among(*(name for name in vars(self) if name not in ("checkpoint", "data")))
 
     def among(self, *names: str) -> tuple[str, ...]:
         """Those of these fields that say something, as the command line calls them."""
@@ -104,20 +102,12 @@ def option(field: str) -> str:
     return f"--{field.replace('_', '-')}"
 
 
-@dataclass(frozen=True)
-class NewModel:
-    """A checkpoint's card without weights and prior, the complete options that it is made of, and
-    notes of what was settled without the author's word.
-    """
+def new_model(
+    options: AddOptions, found: CheckpointInfo, ask: Ask | None
+) -> tuple[AddOptions, ModelCard, list[str]]:
+    """A checkpoint's card without weights and prior, with nothing left open that decides pictures.
 
-    options: AddOptions
-    card: ModelCard
-    notes: tuple[str, ...]
-
-
-def new_model(options: AddOptions, found: CheckpointInfo, ask: Ask | None) -> NewModel:
-    """The card of a checkpoint, with nothing left open that decides pictures.
-
+    It comes with the complete options, and notes of what was settled without the author's word.
     What is missing is asked for one by one, or, where nobody can be asked, told all at once by a
     ConfigError. That is also raised, in the words of the card, for values that cannot be, and for
     what is of the other kind; RefusedError for images or a network that cannot be used.
@@ -139,9 +129,9 @@ def new_model(options: AddOptions, found: CheckpointInfo, ask: Ask | None) -> Ne
     own = options.preset is None
     card = _from_file(options, found, kind) if own else _from_preset(options)
     if ddpm:
-        return NewModel(options, card, tuple(_ddpm_notes(options, card)))
+        return options, card, _ddpm_notes(options, card)
     card = measured(card) if options.data is not None else card
-    return NewModel(options, card, tuple(_notes(options, card, answers.side())))
+    return options, card, _notes(options, card, answers.side())
 
 
 class _Answers:
@@ -152,7 +142,7 @@ class _Answers:
         self._presets = presets
         self._ask = ask
         self._missing: list[Question] = []
-        self._sides: dict[Path, int | None] = {}
+        self._sides: dict[Path | None, int | None] = {}
 
     def complete(self, kind: str) -> None:
         """Have everything filled that a model of the kind takes. Raises as `new_model` does."""
@@ -182,7 +172,7 @@ class _Answers:
         data = self.options.data
         if data is not None and data not in self._sides:
             self._sides[data] = image_side(data)
-        return None if data is None else self._sides[data]
+        return self._sides.get(data)
 
     def _get(self, question: Question) -> None:
         """Have a field filled, unless it is already or cannot be."""
@@ -265,13 +255,9 @@ def _from_preset(options: AddOptions) -> ModelCard:
     blur, unet = _blur(card), card.unet
     if options.heads is not None:
         unet = replace(unet, num_heads=options.heads, num_head_channels=-1)
-    changes: dict[str, Any] = {
-        "image_size": options.image_size,
-        "levels": options.levels,
-        "training_noise_std": options.training_noise_std,
-        "sampling_noise_std": options.sampling_noise_std,
-    }
-    changes = {key: value for key, value in changes.items() if value is not None}
+    names = ("image_size", "levels", "training_noise_std", "sampling_noise_std")
+    given: dict[str, Any] = {name: getattr(options, name) for name in names}
+    changes = {name: value for name, value in given.items() if value is not None}
     low, high = options.blur_sigma_min, options.blur_sigma_max
     sigmas = BlurRange(low or blur.sigma_min, high or blur.sigma_max)
     return replace(card, unet=unet, blur=sigmas, **changes)
@@ -319,12 +305,10 @@ def _betas(levels: int) -> tuple[float, float]:
 
     Nichol and Dhariwal 2021 scale so; with few steps β stays below 1.
     """
-    low, high = _BETAS
-    return low * KNOWN_STEPS / levels, min(high * KNOWN_STEPS / levels, 0.999)
+    return 1e-4 * KNOWN_STEPS / levels, min(0.02 * KNOWN_STEPS / levels, 0.999)
 
 
 def _ddpm_notes(options: AddOptions, card: ModelCard) -> list[str]:
-    """What was settled without the author's word, to be told to them."""
     assert card.diffusion is not None
     lines = []
     if options.heads is None:

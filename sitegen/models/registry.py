@@ -55,19 +55,20 @@ class ModelSource:
     def weights_sha256(self) -> str:
         """The digest of the weights; where the file is elsewhere, the pinned or remembered one."""
         with self._telling_what_to_do():
-            own = self.card.weights
-            known = self.remembered if own is None or own.sha256 is None else own.sha256
+            known = _pinned(self.card.weights) or self.remembered
             return _digest(self.weights, known, "checkpoint")
 
     @cached_property
     def prior_sha256(self) -> str | None:
         """The digest of the prior, likewise."""
-        return _part_digest(self.prior, self.card.prior, "prior")
+        own = _pinned(self.card.prior)
+        return None if self.prior is None else _digest(self.prior, own, "prior")
 
     @cached_property
     def example_sha256(self) -> str | None:
         """The digest of the example, likewise."""
-        return _part_digest(self.example, self.card.example, "example")
+        own = _pinned(self.card.example)
+        return None if self.example is None else _digest(self.example, own, "example")
 
     def require_usable(self) -> None:
         """Raise RefusedError, saying what to do, unless there is all that sampling takes."""
@@ -92,7 +93,7 @@ class ModelSource:
     @property
     def pinned(self) -> bool:
         """Whether the card says the digest of the weights."""
-        return self.card.weights is not None and self.card.weights.sha256 is not None
+        return _pinned(self.card.weights) is not None
 
     @contextmanager
     def _telling_what_to_do(self) -> Iterator[None]:
@@ -120,21 +121,23 @@ def model_source(name: str, path: Path, card_path: Path | None = None) -> ModelS
     if found is not None:
         weights, card = found
         return ModelSource(name, card, weights, None)
-    if path.is_dir():
-        return _from_folder(name, path, card_path or path / CARD_NAME)
-    card_path = card_path or _card_beside(path)
+    folder = path if path.is_dir() else None
+    card_path = card_path or (folder / CARD_NAME if folder else _card_beside(path))
     card = read_card(card_path)
-    return _source(name, card, path, card_path)
+    if folder is not None:
+        if card.weights is None:
+            raise RefusedError(f"{card_path}: names no weights; add [weights] with file and sha256")
+        path = folder / card.weights.file
+    prior, example = (
+        None if file is None else card_path.parent / file.file
+        for file in (card.prior, card.example)
+    )
+    return ModelSource(name, card, path, prior, card_path, example)
 
 
 def preset_source(name: str, path: Path, configuration: str) -> ModelSource:
-    """A checkpoint that has a published configuration, with the prior that travels with that.
-
-    `path` is the checkpoint; where there is none, a folder of that name, without its ending, in
-    which a single checkpoint lies. RefusedError if several lie there.
-    """
-    card = preset(configuration)
-    return ModelSource(name, card, _dropped(path), preset_prior(configuration))
+    """A checkpoint that has a published configuration, with the prior that travels with that."""
+    return ModelSource(name, preset(configuration), _dropped(path), preset_prior(configuration))
 
 
 def find_model(name: str, card: Path | None, config: Path) -> ModelSource:
@@ -185,7 +188,10 @@ def _entry_source(name: str, entry: ModelEntry, card: Path | None = None) -> Mod
 
 
 def _dropped(path: Path) -> Path:
-    """The checkpoint that was dropped at a path, or into a folder there; else the path itself."""
+    """The checkpoint that was dropped at a path, or into a folder there; else the path itself.
+
+    Such a folder is called as the path, perhaps without its ending; RefusedError if several are in.
+    """
     if path.is_file():
         return path
     folders = (folder for folder in (path, path.with_suffix("")) if folder.is_dir())
@@ -208,21 +214,6 @@ def _configured(config: Path) -> Mapping[str, ModelEntry]:
     return load_site(config).models if config.exists() else {}
 
 
-def _from_folder(name: str, folder: Path, card_path: Path) -> ModelSource:
-    card = read_card(card_path)
-    if card.weights is None:
-        raise RefusedError(f"{card_path}: names no weights; add [weights] with file and sha256")
-    return _source(name, card, folder / card.weights.file, card_path)
-
-
-def _source(name: str, card: ModelCard, weights: Path, card_path: Path) -> ModelSource:
-    prior, example = (
-        None if file is None else card_path.parent / file.file
-        for file in (card.prior, card.example)
-    )
-    return ModelSource(name, card, weights, prior, card_path, example)
-
-
 def _card_beside(path: Path) -> Path:
     """The card in the folder of a checkpoint; RefusedError unless it names this file."""
     beside = path.parent / CARD_NAME
@@ -238,8 +229,8 @@ def _card_beside(path: Path) -> Path:
     )
 
 
-def _part_digest(path: Path | None, own: FileRef | None, what: str) -> str | None:
-    return None if path is None else _digest(path, None if own is None else own.sha256, what)
+def _pinned(file: FileRef | None) -> str | None:
+    return None if file is None else file.sha256
 
 
 def _digest(path: Path, known: str | None, what: str) -> str:

@@ -6,23 +6,22 @@ Torch is imported only inside functions.
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import click
 
 from sitegen.core.errors import ConfigError
 from sitegen.core.progress import Reporter, duration
 from sitegen.core.signals import Stop, stop_on_signals
-from sitegen.ihdm.training.options import TrainingOptions
 
 if TYPE_CHECKING:
     from sitegen.core.compute import Precision
     from sitegen.ihdm.card.card import ModelCard
+    from sitegen.ihdm.training.options import TrainingOptions
     from sitegen.ihdm.training.train import InitialWeights, Progress, Run, Training
 
 FEW_IMAGES = 1000
@@ -31,12 +30,12 @@ FEW_IMAGES = 1000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-_DEFAULTS = TrainingOptions()
-
-
 @dataclass(frozen=True)
 class TrainOptions:
-    """What the command line says; None is what the preset, the data or our small model has."""
+    """What the command line says; None is what the preset, the data or our small model has.
+
+    recipe: what it says of the fields of `TrainingOptions`
+    """
 
     data: Path
     output: Path | None = None
@@ -47,29 +46,21 @@ class TrainOptions:
     preset: str | None = None
     parameterization: str | None = None
     init: str | None = None
-    images: int = _DEFAULTS.images
-    batch_size: int = _DEFAULTS.batch_size
-    learning_rate: float = _DEFAULTS.learning_rate
-    optimizer: str = _DEFAULTS.optimizer
-    muon_learning_rate: float = _DEFAULTS.muon_learning_rate
-    warmup_steps: int = _DEFAULTS.warmup_steps
-    decay_share: float = _DEFAULTS.decay_share
-    ema_decay: float = _DEFAULTS.ema_decay
-    gradient_clip: float = _DEFAULTS.gradient_clip
-    level_focus: float | None = None
-    focus_centre: float = _DEFAULTS.focus_centre
-    seed: int = _DEFAULTS.seed
     device: str = "auto"
     precision: str = "auto"
+    recipe: Mapping[str, Any] = field(default_factory=dict)
 
 
-ShowTraining = Callable[..., AbstractContextManager[Callable[["Progress"], None]]]
-"""Shows a run: from its title, first step and steps, with `terminal` and `quiet`, a function."""
+class TrainingReporter(Reporter, Protocol):
+    """A reporter that can show a training run."""
+
+    def training(
+        self, title: str, first: int, steps: int
+    ) -> AbstractContextManager[Callable[[Progress], None]]:
+        """Show a run that goes from step `first` to `steps`; the block calls what it is given."""
 
 
-def train_model(
-    name: str, wanted: TrainOptions, report: Reporter, show_training: ShowTraining
-) -> None:
+def train_model(name: str, wanted: TrainOptions, report: TrainingReporter) -> None:
     """Train the model that the command line asks for, or go on with it, and tell about it.
 
     Returns when the model is written. Raises SystemExit (130, 143 or 129) after a signal, once
@@ -85,13 +76,14 @@ def train_model(
     with stop_on_signals() as stop, recipe.opened(card, training) as run:
         done = recipe.finished_card(run)
         if done is not None:
-            report.note(_finished(name, training.folder, done))
+            report.note(
+                f"{name} is finished: the model in {training.folder} has seen "
+                f"{done.training['images_seen']:,} images; give a larger --images to go on"
+            )
             return
         for line in _beginning(name, run, training):
             report.note(line)
-        steps, terminal = run.options.steps, sys.stderr.isatty()
-        quiet = report.quiet
-        with show_training(name, run.step, steps, terminal=terminal, quiet=quiet) as show:
+        with report.training(name, run.step, run.options.steps) as show:
             written = recipe.go_on(run, show, stop.asked)
         if written is None:
             _leave(run, training.folder, stop)
@@ -111,9 +103,9 @@ def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
     from sitegen.ihdm.training.recipe import as_ddpm, small_card
     from sitegen.ihdm.training.train import Training
 
-    for field in ("blur_sigma_max", "parameterization"):
-        if wanted.kind == "ddpm" and getattr(wanted, field) is not None:
-            raise ConfigError(f"--{field.replace('_', '-')}: a DDPM has none; leave it out")
+    for option in ("blur_sigma_max", "parameterization"):
+        if wanted.kind == "ddpm" and getattr(wanted, option) is not None:
+            raise ConfigError(f"--{option.replace('_', '-')}: a DDPM has none; leave it out")
     base = _preset(wanted)
     kind = wanted.parameterization or (base.parameterization if base else "preconditioned")
     kind = "difference" if wanted.kind == "ddpm" else kind  # as which it draws the levels
@@ -158,12 +150,11 @@ def _weights_of(name: str, card: ModelCard) -> InitialWeights:
 
 def training_options(wanted: TrainOptions, parameterization: str) -> TrainingOptions:
     """The options of the run; "difference" draws all levels alike, as published, unless told."""
-    names = {item.name for item in fields(TrainingOptions)} & vars(wanted).keys()
-    wished = {name: getattr(wanted, name) for name in names}
-    if wanted.level_focus is None:
-        own = TrainingOptions().level_focus
-        wished["level_focus"] = 0.0 if parameterization == "difference" else own
-    return TrainingOptions(**wished)
+    from sitegen.ihdm.training.options import TrainingOptions
+
+    given = {key: value for key, value in wanted.recipe.items() if value is not None}
+    published = {"level_focus": 0.0} if parameterization == "difference" else {}
+    return TrainingOptions(**(published | given))
 
 
 def training_precision(asked: str, device: str) -> Precision:
@@ -222,14 +213,6 @@ def _beginning(name: str, run: Run, training: Training) -> Iterator[str]:
         yield "a loss of 1 is what a linear filter reaches"
     if card.kind == "ddpm":
         yield "a loss of 1 is what a network reaches that sees no noise"
-
-
-def _finished(name: str, folder: Path, card: ModelCard) -> str:
-    seen = card.training["images_seen"]
-    return (
-        f"{name} is finished: the model in {folder} has seen {seen:,} images; "
-        "give a larger --images to go on"
-    )
 
 
 def _ending(name: str, folder: Path, card: ModelCard) -> Iterator[str]:

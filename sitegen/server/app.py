@@ -2,7 +2,9 @@
 
 Pages come out of the preview's state, clips out of the store: a path is looked up in the list of
 what a build would write, so nothing else can be reached, whatever links lie about. A request must
-name this host, which keeps away pages of others that point their own name at 127.0.0.1.
+name this host, which keeps away pages of others that point their own name at 127.0.0.1. A script
+that reloads is put into the answer only, and a page's Content-Security-Policy widened just so far
+that it may run and listen to its own server.
 """
 
 from __future__ import annotations
@@ -15,10 +17,12 @@ import json
 import logging
 import mimetypes
 import os
+import re
 import secrets
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
+from html import escape, unescape
 from urllib.parse import quote
 
 import uvicorn
@@ -43,9 +47,7 @@ from sitegen.core.errors import PlatformError
 from sitegen.core.installed import resource
 from sitegen.core.signals import Stop
 from sitegen.core.urls import file_at
-from sitegen.server.inject import PLAIN_POLICY, PREFIX, plain_page, with_client
-from sitegen.server.preview import Preview
-from sitegen.server.state import PreviewState
+from sitegen.server.preview import Preview, PreviewState
 from sitegen.server.watch import Sources, watch
 
 HOST = "127.0.0.1"
@@ -66,6 +68,62 @@ _HEADERS = {
     b"referrer-policy": b"same-origin",
     b"x-content-type-options": b"nosniff",
 }
+
+PREFIX = "/_sitegen/"
+"""Where the preview's own addresses begin; a built site has no such folder."""
+
+_PLAIN_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'"
+)
+_POLICY = re.compile(
+    r"(<meta\s+http-equiv=\"Content-Security-Policy\"\s+content=\")([^\"]*)(\")", re.IGNORECASE
+)
+
+
+def with_client(html: str, uri: str, version: str) -> str:
+    """The page `uri` with the script and style of the preview; `version` the state's."""
+    tags = _tags(f'data-uri="{escape(uri)}" data-version="{escape(version)}"')
+    widened = _POLICY.sub(lambda found: found[1] + _widened(found[2]) + found[3], html)
+    head, end, rest = widened.partition("</head>")
+    return f"{head}{tags}{end}{rest}" if end else f"{tags}{html}"
+
+
+def plain_page(title: str, words: str, version: str) -> str:
+    """A page that tells something instead of one of the site, and reloads when there is one."""
+    items = "".join(f"<li>{escape(line)}</li>\n" for line in words.splitlines())
+    tags = _tags(f'data-plain data-version="{escape(version)}"')
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f"<title>{escape(title)}</title>\n"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'{tags}</head>\n<body class="sitegen-plain">\n<main class="sitegen-panel">\n'
+        f"<h2>{escape(title)}</h2>\n<ul>\n{items}</ul>\n"
+        "<p>This page is replaced by itself.</p>\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _tags(data: str) -> str:
+    """The style and the script, which reads `data`."""
+    return (
+        f'<link rel="stylesheet" href="{PREFIX}preview.css">\n'
+        f'<script src="{PREFIX}reload.js" {data} defer></script>\n'
+    )
+
+
+def _widened(content: str) -> str:
+    """A policy, as an attribute has it, that allows the preview's script, style and events."""
+    rules = {
+        words[0].lower(): words[1:]
+        for rule in unescape(content).split(";")
+        if (words := rule.split())
+    }
+    for name in ("script-src", "style-src", "connect-src"):
+        sources = rules.get(name, rules.get("default-src"))
+        if sources is not None:
+            allowed = [each for each in sources if each not in ("'none'", "'self'")]
+            rules[name] = [*allowed, "'self'"]
+    return escape("; ".join(" ".join([name, *sources]) for name, sources in rules.items()))
 
 
 class Server:
@@ -116,7 +174,7 @@ class Server:
     def _plain(self, state: PreviewState, words: str, status: int = 503) -> Response:
         title = "The site cannot be built" if state.error else "sitegen serve"
         html = plain_page(title, words, self._version(state))
-        headers = {"Content-Security-Policy": PLAIN_POLICY}
+        headers = {"Content-Security-Policy": _PLAIN_POLICY}
         return Response(html, status, headers, media_type="text/html")
 
     async def _events(self, request: Request) -> Response:
@@ -200,14 +258,13 @@ def listening(port: int) -> socket.socket:
         listener.listen(128)
     except OSError as error:
         listener.close()
+        told = f"cannot listen at port {port}: {error.strerror}; take another, as in --port 8000"
         if error.errno == errno.EADDRINUSE:
-            raise PlatformError(
+            told = (
                 f"port {port} is taken, perhaps by another `sitegen serve`; "
                 f"take another, --port {port + 1}, or any that is free, --port 0"
-            ) from None
-        raise PlatformError(
-            f"cannot listen at port {port}: {error.strerror}; take another, as in --port 8000"
-        ) from None
+            )
+        raise PlatformError(told) from None
     return listener
 
 
@@ -232,9 +289,8 @@ def _leave(preview: Preview, code: int) -> None:
 
 async def _serve(preview: Preview, listener: socket.socket, stop: Stop) -> None:
     closing = asyncio.Event()
-    server = Server(preview, closing)
     config = uvicorn.Config(
-        server.app(),
+        Server(preview, closing).app(),
         lifespan="off",
         ws="none",
         log_config=None,
@@ -244,10 +300,9 @@ async def _serve(preview: Preview, listener: socket.socket, stop: Stop) -> None:
         timeout_graceful_shutdown=1,
     )
     running = _Uvicorn(config)
-    sources = Sources(preview)
     tasks = [
         asyncio.create_task(running.serve([listener])),
-        asyncio.create_task(watch(sources, preview.refresh, closing)),
+        asyncio.create_task(watch(Sources(preview), preview.refresh, closing)),
     ]
     while not stop.asked() and not any(task.done() for task in tasks):
         await asyncio.sleep(TICK_S)
@@ -259,9 +314,4 @@ async def _serve(preview: Preview, listener: socket.socket, stop: Stop) -> None:
 
 
 class _Uvicorn(uvicorn.Server):
-    """Uvicorn that leaves signals to us."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Catch none."""
-        yield
+    capture_signals = contextlib.nullcontext  # type: ignore[assignment]  # signals are ours

@@ -8,26 +8,131 @@ more. When nothing is missing, the built folder is put in place, as `sitegen bui
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from markupsafe import Markup
 
 from sitegen.build.assembly import assemble
 from sitegen.build.cache import Store
 from sitegen.build.context import BuildContext, BuildOptions, found, prepare
 from sitegen.build.executor import Renderer, RendererFactory
-from sitegen.build.output import replace_output, require_ours, require_room
+from sitegen.build.output import (
+    CopiedFile,
+    Tree,
+    is_built,
+    read_folder,
+    replace_output,
+    require_ours,
+    require_room,
+)
 from sitegen.build.pipeline import locked, remove_leftovers, render_missing
 from sitegen.build.plan import PlannedFigure
+from sitegen.config.loader import load_site
+from sitegen.content.pages import Page
 from sitegen.core.compute import ComputeTarget
-from sitegen.core.errors import LockedError, SitegenError
+from sitegen.core.errors import LockedError, RefusedError, SitegenError
+from sitegen.core.files import digest
+from sitegen.core.installed import not_installed
 from sitegen.core.progress import Advance, Reporter
-from sitegen.media.manifest import Record
+from sitegen.core.site_files import OwnFile
+from sitegen.core.urls import MANIFEST
+from sitegen.figures.base import Figure
+from sitegen.media.manifest import Manifest, Record
 from sitegen.models.registry import ModelSource
-from sitegen.server.state import Place, PreviewState, built_records, last_built, without, words
+
+Place = tuple[str, str]
+"""Where a figure stands: the uri of its page, and its id."""
+
+
+@dataclass(frozen=True)
+class PreviewState:
+    """What there is to be seen; a new one replaces the old whenever something changes.
+
+    version: counts the trees
+    tree: what is served; None until a build has worked
+    error: what is wrong with what the author wrote, or with a figure
+    outdated, awaited: figures that show an old clip, and those that have none yet
+    progress: what is being done, in words
+    """
+
+    version: int = 0
+    tree: Tree | None = None
+    error: str | None = None
+    outdated: tuple[Place, ...] = ()
+    awaited: tuple[Place, ...] = ()
+    progress: str | None = None
+
+
+_AWAITED = Markup(
+    '<div id="{id}" class="sitegen-awaited">\n'
+    '<p class="sitegen-awaited-what">{what}</p>\n'
+    "<p>There is no clip of this figure yet. It appears here when it is rendered.</p>\n"
+    "</div>"
+)
+
+
+def without(page: Page, awaited: Collection[Place]) -> Page:
+    """The page with words in the places of the figures that have no clip yet."""
+    body = tuple(
+        _AWAITED.format(id=part.id, what=part.caption or part.id)
+        if isinstance(part, Figure) and (page.uri, part.id) in awaited
+        else part
+        for part in page.body
+    )
+    figures = tuple(part for part in body if isinstance(part, Figure))
+    return replace(page, figures=figures, body=body)
+
+
+def built_records(output: Path) -> Mapping[Place, Record]:
+    """The records of the folder that was built last; none where there is none, or it is damaged."""
+    try:
+        manifest = Manifest.from_json((output / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, RefusedError):
+        return {}
+    return {(media.page, media.id): media.record for media in manifest.figures}
+
+
+def last_built(config: Path) -> Tree | None:
+    """What lies in the built folder of the site of `config`, if sitegen built it.
+
+    Where `site.toml` itself is broken, that is the usual folder.
+    """
+    output = config.absolute().parent / "build"
+    with contextlib.suppress(SitegenError):
+        output = load_site(config).output
+    with contextlib.suppress(OSError, SitegenError):
+        output = Path(os.path.realpath(output))
+        if is_built(output):
+            return {
+                uri: path.read_bytes()
+                if uri.endswith(".html")
+                else CopiedFile(path, OwnFile(uri, path, size, digest(path)))
+                for uri, size in read_folder(output).files.items()
+                if "/." not in f"/{uri}" and (path := output / uri)
+            }
+    return None
+
+
+def words(error: Exception, root: Path) -> str:
+    """Say what went wrong: as a command would, or for what it would not with a place below `root`.
+
+    The last place of the author's in the traceback is named: templates of a theme are in it.
+    """
+    if isinstance(error, SitegenError):
+        return str(error)
+    if (lacking := not_installed(error)) is not None:
+        return lacking
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(root)]
+    place = f"{own[-1].filename}:{own[-1].lineno}: " if own else ""
+    return f"{place}{type(error).__name__}: {error}"
+
 
 PATIENCE_S = 1.0
 """How long to wait before another sitegen that is at work here is asked again."""
@@ -129,7 +234,7 @@ class Preview:
             self.state,
             version=self.state.version + (tree != self.state.tree),
             tree=tree,
-            error=self._error(),
+            error="\n".join(self._errors.values()) or None,
             outdated=tuple(map(_place, old)),
             awaited=awaited,
         )
@@ -220,12 +325,9 @@ class Preview:
             self._errors[doing] = text
             tree = last_built(self.config) if self.state.tree is None else self.state.tree
             version = self.state.version + (tree is not self.state.tree)
-            kept = replace(self.state, version=version, tree=tree)
-            self.state = replace(kept, error=self._error(), progress=None)
+            told = "\n".join(self._errors.values())
+            self.state = replace(self.state, version=version, tree=tree, error=told, progress=None)
         return True
-
-    def _error(self) -> str | None:
-        return "\n".join(self._errors.values()) or None
 
 
 class Dropped(Exception):

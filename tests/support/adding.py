@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from sitegen.ihdm.card.card import ModelCard
 from sitegen.models.add import Added, add_model
 from sitegen.models.new_card import AddOptions
 from sitegen.models.registry import ModelSource, find_model
@@ -39,15 +42,25 @@ TRUTH = small_card(channels=3, channel_mult=(1, 2), attention_levels=(1,))
 """What the birds were trained with."""
 
 
-def write_birds(card: ModelCard = TRUTH) -> None:
+def write_birds() -> None:
     """Write the site into the working folder."""
-    Path("pages").mkdir()
-    Path("pages/index.md").write_text("Words.\n")
-    CONFIG.write_text(SITE)
-    write_model(Path("models/tiny"))
-    CHECKPOINT.parent.mkdir(parents=True)
-    save(published(card), CHECKPOINT)
-    draw(DATA)
+    for path, content in _birds().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+@functools.cache
+def _birds() -> Mapping[Path, bytes]:
+    """Its files, which are made once."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        for name in (CHECKPOINT.parent, Path("pages")):
+            name.mkdir(parents=True)
+        Path("pages/index.md").write_text("Words.\n")
+        CONFIG.write_text(SITE)
+        write_model(Path("models/tiny"))
+        save(published(TRUTH), CHECKPOINT)
+        draw(DATA)
+        return {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
 
 
 def draw(folder: Path, size: int = 8, channels: int = 3, count: int = 6) -> Path:

@@ -11,7 +11,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command line; the studio is never the real one."""
+    """Run the command line; the renderer is never the real one."""
     for name in os.environ.get("FAKE_BLOCK", "").split():
         sys.modules[name] = None  # type: ignore[assignment]  # makes the import fail
     from sitegen.__main__ import main as run

@@ -24,11 +24,10 @@ from sitegen.cli.options import (
     sample_compute_options,
     talk_options,
 )
-from sitegen.core.diagnostics import fields_of
-from sitegen.ihdm.training.options import TrainingOptions
-from sitegen.models.training import TrainOptions
 
 if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
     from sitegen.core.compute import ComputeTarget
     from sitegen.models.new_card import Question
     from sitegen.models.registry import ModelSource
@@ -209,30 +208,47 @@ _TRAIN: tuple[Row, ...] = (
         "What the network answers.  [default: preconditioned; a preset's own]",
     ),
     ("init", str, "A model of the same network whose weights to start from."),
-    ("images", None, "How many images to see, each again and again."),
-    ("batch-size", None, "Images a step."),
-    ("learning-rate", None, "The highest learning rate."),
-    ("optimizer", None, "Adam, or Muon for most matrices and Adam for the rest."),
-    ("muon-learning-rate", None, "The highest learning rate of what Muon trains."),
-    ("warmup-steps", None, "Steps that the learning rate takes to rise."),
-    ("decay-share", None, "Share of the steps, the last, in which it falls to 0."),
-    ("ema-decay", None, "Of the averaged weights, a step."),
-    ("gradient-clip", None, "The largest norm of a gradient."),
-    (
-        "level-focus",
-        None,
-        "How much more often some levels are drawn.  [default: 1.5; as published, 0]",
-    ),
-    ("focus-centre", None, "Where those levels lie, as a share of K."),
-    ("seed", None, "Decides the first weights, and what is drawn in each step."),
     ("device", str, "Where to train: auto, cpu, cuda or cuda:N."),
     ("precision", PRECISION, "What the network computes in; auto is bfloat16 where that is fast."),
 )
+_RECIPE = {
+    "images": "How many images to see, each again and again.",
+    "batch_size": "Images a step.",
+    "learning_rate": "The highest learning rate.",
+    "optimizer": "Adam, or Muon for most matrices and Adam for the rest.",
+    "muon_learning_rate": "The highest learning rate of what Muon trains.",
+    "warmup_steps": "Steps that the learning rate takes to rise.",
+    "decay_share": "Share of the steps, the last, in which it falls to 0.",
+    "ema_decay": "Of the averaged weights, a step.",
+    "gradient_clip": "The largest norm of a gradient.",
+    "level_focus": "How much more often some levels are drawn.  [default: 1.5; as published, 0]",
+    "focus_centre": "Where those levels lie, as a share of K.",
+    "seed": "Decides the first weights, and what is drawn in each step.",
+}
+"""The fields of `TrainingOptions` that are options, which also says what they may be."""
 
 
-def _training_type(name: str) -> click.ParamType[Any]:
-    """What the training option of that name takes."""
-    field = fields_of(TrainingOptions)[name.replace("-", "_")]
+class _Train(click.Command):
+    """Has the options of the recipe only when it is called: what says them is slow to import."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """All of them, those of the recipe before --device."""
+        if len(self.params) <= len(_TRAIN) + 3:  # NAME, --verbose and --quiet
+            from sitegen.core.diagnostics import fields_of
+            from sitegen.ihdm.training.options import TrainingOptions
+
+            known = fields_of(TrainingOptions)
+            rows = [
+                (name.replace("_", "-"), _range(known[name]), _RECIPE[name]) for name in _RECIPE
+            ]
+            defaults = {name: known[name].default for name in _RECIPE if name != "level_focus"}
+            recipe = click.command(row_options(rows, defaults)(lambda: None)).params
+            self.params[-4:-4] = recipe
+        return super().get_params(ctx)
+
+
+def _range(field: FieldInfo) -> click.ParamType[Any]:
+    """What the field of `TrainingOptions` may be."""
     if choices := get_args(field.annotation):
         return click.Choice(choices)
     bounds = {
@@ -242,21 +258,13 @@ def _training_type(name: str) -> click.ParamType[Any]:
         if hasattr(each, key)
     }
     kind = click.IntRange if field.annotation is int else Number
-    return kind(
-        bounds.get("ge", bounds.get("gt")),
-        bounds.get("le", bounds.get("lt")),
-        min_open="gt" in bounds,
-        max_open="lt" in bounds,
-    )
+    low, high = bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt"))
+    return kind(low, high, min_open="gt" in bounds, max_open="lt" in bounds)
 
 
-@click.command()
+@click.command(cls=_Train)
 @click.argument("name")
-@row_options(
-    [(name, kind or _training_type(name), words) for name, kind, words in _TRAIN],
-    vars(TrainOptions),
-    "data",
-)
+@row_options(_TRAIN, {"kind": "ihdm", "device": "auto", "precision": "auto"}, "data")
 @talk_options
 def train(name: str, **options: Any) -> None:
     """Train a model on images, and write its weights, prior and card into a folder of that NAME.
@@ -271,7 +279,7 @@ def train(name: str, **options: Any) -> None:
       sitegen train mnist --data .data/mnist --preset mnist-small --output runs/published
       sitegen train mnist-ddpm --kind ddpm --data .data/mnist
     """
-    from sitegen.cli.train_view import training_shown
-    from sitegen.models.training import train_model
+    from sitegen.models.training import TrainOptions, train_model
 
-    train_model(name, TrainOptions(**options), console(), training_shown)
+    recipe = {key: options.pop(key) for key in _RECIPE}
+    train_model(name, TrainOptions(**options, recipe=recipe), console())

@@ -1,4 +1,4 @@
-"""`sitegen new`, `check`, `publish` and `clean`: a site before and after it is built."""
+"""What is done with a site: it is begun, built, served, checked, published and cleaned."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ from typing import Any
 
 import click
 
-from sitegen.cli.options import PATH, built_site, config_option, console, talk_options
+from sitegen.cli import options
+from sitegen.cli.options import (
+    PATH,
+    built_site,
+    compute_options,
+    compute_target,
+    config_option,
+    console,
+    figure_names,
+    talk_options,
+)
 
 _output_option = click.option("--output", type=PATH, help="The built folder.")
 
@@ -147,3 +157,114 @@ def clean(config: Path, store: bool) -> None:
     removed = [f"removed {path}" for path in clean(load_site(config), store=store)]
     for line in removed or ["there was nothing to remove"]:
         console().note(line)
+
+
+EVERY = "*"
+"""What --refilm without a figure stands for; no figure is called so."""
+
+
+@click.command()
+@config_option
+@click.option("--output", type=click.Path(path_type=Path), help="The folder to build in.")
+@compute_options
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="FIGURE",
+    help="Render only this figure; repeatable.",
+    shell_complete=figure_names,
+)
+@click.option(
+    "--refilm",
+    multiple=True,
+    is_flag=False,
+    flag_value=EVERY,
+    metavar="[FIGURE]",
+    help="Make the clips again, or only that of this figure; repeatable.",
+    shell_complete=figure_names,
+)
+@click.option("--offline", is_flag=True, help="Render nothing; fail if a clip is not in the store.")
+@click.option("--strict", is_flag=True, help="Fail on a warning.")
+@click.option("--dry-run", is_flag=True, help="Say what would be rendered, and do nothing.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="How many figures to render at the same time.",
+)
+@talk_options
+def build(
+    config: Path, device: str, precision: str, refilm: tuple[str, ...], **wished: Any
+) -> None:
+    """Render the figures that pages ask for, lay the pages out, and put the site in its folder.
+
+    A clip that was made before is used again, whatever device, precision and versions it was made
+    with; --refilm makes it again, and --verbose tells where here is another. A build that would
+    change nothing touches nothing.
+
+    \b
+    Examples:
+      sitegen build
+      sitegen build --config paper/site.toml --output /tmp/site
+      sitegen build --dry-run
+      sitegen build --only mnist-trajectories --device cuda
+      sitegen build --refilm mnist-trajectories --precision float32
+    """
+    from sitegen.build.context import BuildOptions
+    from sitegen.build.pipeline import build
+
+    again = None if not refilm else () if EVERY in refilm else refilm
+    wanted = BuildOptions(compute_target(device, precision), refilm=again, **wished)
+    report = console()
+    for line in build(config, wanted, options.figure_renderer, report).lines():
+        report.note(line)
+
+
+@click.command()
+@config_option
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="Where to listen on this machine; 0 takes any port that is free.",
+)
+@click.option("--open", "open_browser", is_flag=True, help="Open the page in the browser.")
+@click.option("--offline", is_flag=True, help="Render nothing; show what there is.")
+@compute_options
+@talk_options
+def serve(
+    config: Path, port: int, open_browser: bool, offline: bool, device: str, precision: str
+) -> None:
+    """Show the site in the browser while you work on it, and reload when it changes.
+
+    Words are there at once; clips are rendered in the background, and the old ones stay until the
+    new ones are ready. A mistake is shown in the page, with file and line. Only this machine can
+    look at it. When all is rendered, the output folder is as after `sitegen build`. Ctrl-C stops.
+
+    \b
+    Examples:
+      sitegen serve
+      sitegen serve --config paper/site.toml --port 0 --open
+    """
+    from sitegen.build.context import BuildOptions
+    from sitegen.config.loader import load_site
+    from sitegen.core.signals import stop_on_signals
+    from sitegen.server.app import HOST, listening, serve
+    from sitegen.server.preview import Preview
+
+    if not config.is_file():
+        load_site(config)  # says what is wrong
+    wanted = BuildOptions(compute_target(device, precision), offline=offline)
+    report = console()
+    preview = Preview(config, wanted, options.figure_renderer, report)
+    with stop_on_signals() as stop, listening(port) as listener:
+        preview.refresh()
+        address = f"http://{HOST}:{listener.getsockname()[1]}/"
+        tell = report.note if port else click.echo  # else nobody could know the port
+        tell(f"serving {config.absolute().parent} at {address} (Ctrl-C stops)")
+        if open_browser:
+            click.launch(address)
+        serve(preview, listener, stop)
+    raise SystemExit(128 + (stop.signal or 0))

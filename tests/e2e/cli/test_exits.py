@@ -45,10 +45,8 @@ def built(tmp_path: Path) -> Builder:
 
 def fake(site: Builder, *words: str) -> list[str]:
     """The command that builds the site."""
-    return [
-        *(sys.executable, "-m", "tests.support.fakecli", "build"),
-        *("--config", str(site.config), *words),
-    ]
+    module = "tests.support.fakecli"
+    return [sys.executable, "-m", module, "build", "--config", str(site.config), *words]
 
 
 def finished(command: list[str], **changes: str) -> subprocess.CompletedProcess[str]:
@@ -212,19 +210,21 @@ def test_reader_leaves(built: Builder, pipe: str, lines: list[str]) -> None:
     assert temporaries(built.root) == []
 
 
-EARLY = """
+IMPORTING = """
 import os, signal, sys
 
-wanted, config = sys.argv[1:]
+wanted, missing = sys.argv[1], sys.argv[2].split()
 
-class Interrupting:
+class Watch:
     def find_spec(self, name, path=None, target=None):
         if name == wanted:
             os.kill(os.getpid(), signal.SIGINT)
+        if name.partition(".")[0] in missing:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
-sys.meta_path.insert(0, Interrupting())
+sys.meta_path.insert(0, Watch())
+sys.argv[:] = ["sitegen", *sys.argv[3:]]
 from sitegen.__main__ import main
-sys.argv[1:] = ["build", "--config", config]
 main()
 """
 
@@ -234,26 +234,10 @@ main()
 )
 def test_interrupted_while_starting(built: Builder, module: str) -> None:
     """Ctrl-C while Python still reads the program: one line, 130, and no traceback."""
-    done = finished([sys.executable, "-c", EARLY, module, str(built.config)])
+    words = ["build", "--config", str(built.config)]
+    done = finished([sys.executable, "-c", IMPORTING, module, "", *words])
     assert done.returncode == 130
     assert done.stderr == "interrupted; what was finished is kept\n"
-
-
-WITHOUT = """
-import sys
-
-missing = sys.argv[1].split()
-
-class Block:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in missing:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, Block())
-sys.argv[:] = ["sitegen", *sys.argv[2:]]
-from sitegen.__main__ import main
-main()
-"""
 
 
 @pytest.mark.parametrize(
@@ -268,21 +252,13 @@ main()
     ],
 )
 def test_what_is_not_installed(
-    tmp_path: Path, modules: str, words: list[str], packages: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, modules: str, words: list[str], packages: str
 ) -> None:
     """A machine that only renders lacks some packages: one line says which, and no traceback."""
-    config = write_site(tmp_path)
+    monkeypatch.chdir(write_site(tmp_path).parent)
     (tmp_path / "data").mkdir()
     save_file({"w": np.zeros((4, 4), np.float32)}, tmp_path / "w.safetensors")
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT, modules, *words],
-        env=environment(),
-        cwd=config.parent,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    done = finished([sys.executable, "-c", IMPORTING, "", modules, *words])
     verb, them = ("are", "them") if " " in packages else ("is", "it")
     names = packages.replace(" ", ", ")
     told = f"error: {names} {verb} not installed here, and this needs {them}: "

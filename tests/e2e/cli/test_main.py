@@ -102,14 +102,15 @@ def test_help(words: list[str]) -> None:
 
 
 def test_help_is_quick() -> None:
-    """A quarter of a second of processor time at most, for all of them; nothing heavy."""
+    """A quarter of a second of processor time at most; nothing heavy, but what checks a recipe."""
     for words in ([], *([name] for name in COMMANDS)):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = in_a_process("-c", PROBE, *words, "--help")
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert done.stderr == "", words
+        training = words == ["train"]  # shows what the trainer's options may be
+        assert done.stderr == ("pydantic" if training else ""), words
         spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        assert spent < 0.25, (words, spent)
+        assert spent < (0.75 if training else 0.25), (words, spent)
 
 
 def in_a_process(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -184,19 +185,16 @@ def test_build_for_real(real: Path, run: Run, tmp_path: Path) -> None:
     assert tree_hash(other / "build") == tree_hash(real.parent / "build")
 
 
-@pytest.mark.parametrize("slash", ["", "/."])
-def test_output_as_a_link(fake: Path, run: Run, slash: str) -> None:
+def test_output_as_a_link(fake: Path, run: Run) -> None:
     """A link to a folder stays a link, however it is written, also to one that is not there."""
     target, link = fake.parent / "target" / "deeper", fake.parent / "link"
     link.symlink_to(target)
-    if slash:
-        target.mkdir(parents=True)
-    for text in (INDEX, INDEX.replace("Four", "4")):
-        write_page(fake, text)
+    for number, slash in (("4", ""), ("IV", ""), ("IIII", "/.")):
+        write_page(fake, INDEX.replace("Four", number))
         assert run("build", "--config", fake, "--output", f"{link}{slash}").code == 0
-    assert link.is_symlink()
-    assert "4 of them" in (target / "index.html").read_text()
-    assert temporaries(fake.parent) == []
+        assert link.is_symlink()
+        assert f"{number} of them" in (target / "index.html").read_text()
+        assert temporaries(fake.parent) == []
 
 
 def test_folders_of_others_are_left_alone(fake: Path, run: Run) -> None:
@@ -245,12 +243,7 @@ MISTAKES: dict[str, tuple[list[str], int, str]] = {
 
 @pytest.mark.parametrize(("words", "code", "said"), MISTAKES.values(), ids=MISTAKES)
 def test_mistakes(
-    real: Path,
-    run: Run,
-    monkeypatch: pytest.MonkeyPatch,
-    words: list[str],
-    code: int,
-    said: str,
+    real: Path, run: Run, monkeypatch: pytest.MonkeyPatch, words: list[str], code: int, said: str
 ) -> None:
     """Each has its exit code and says what is wrong; nothing is left behind."""
     monkeypatch.chdir(real.parent)

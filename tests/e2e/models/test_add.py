@@ -35,8 +35,7 @@ from tests.support.making import random_unet, save, small_card
 from tests.support.tinymodel import card_of, on_one_thread
 
 one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
-WORDS = [word for field, value in TOLD.items() for word in (f"--{field}", str(value))]
-WORDS = [word.replace("_", "-") for word in WORDS]
+WORDS = [f"--{field.replace('_', '-')}={value}" for field, value in TOLD.items()]
 
 
 @pytest.fixture(autouse=True)
@@ -119,34 +118,8 @@ def test_what_is_advised_for_a_model_without_a_prior_works() -> None:
     assert CONFIG.read_text() == SITE
 
 
-def test_questions_on_a_terminal() -> None:
-    """It asks on a terminal, refuses nonsense, and takes Enter for what it offers."""
-    answers = ["eight", "8", "", "20", "nan", "", "", ""]  # K twice, blurs, noises, heads
-    told, asked = b"", 0
-
-    def read(descriptor: int) -> bytes:
-        nonlocal told, asked
-        data = os.read(descriptor, 1024)
-        told += data
-        if told.count(b"]: ") + told.count(b"): ") > asked:
-            asked += 1
-            os.write(descriptor, f"{answers.pop(0)}\n".encode())
-        return data
-
-    command = [sys.executable, "-m", "sitegen", "add", "birds", "--checkpoint", str(CHECKPOINT)]
-    os.environ.update(environment())
-    code = os.waitstatus_to_exitcode(pty.spawn([*command, "--data", str(DATA)], read))
-    assert code == 0, told
-    assert answers == []
-    assert b"'eight' is not a valid integer" in told
-    assert b"NaN is not a number" in told
-    assert read_card(Path("models/birds")).blur == small_card().blur
-
-
-@pytest.mark.parametrize("key", ["\x03", "\x04"])
-def test_questions_left_by_a_key(key: str) -> None:
-    """Ctrl-C and Ctrl-D at a question: one line, and 130; nothing is written."""
-    before = tree_hash(Path())
+def answered(keys: list[str], *words: str) -> tuple[int, str]:
+    """Add the birds on a terminal with an answer for each question: exit code, what was told."""
     told = b""
 
     def read(descriptor: int) -> bytes:
@@ -154,14 +127,30 @@ def test_questions_left_by_a_key(key: str) -> None:
         told += (data := os.read(descriptor, 1024))
         if told.endswith(b": "):
             time.sleep(0.1)  # in the instant of the prompt a signal waits for the next key
-            os.write(descriptor, key.encode())
+            os.write(descriptor, keys.pop(0).encode())
         return data
 
     command = [sys.executable, "-m", "sitegen", "add", "birds", "--checkpoint", str(CHECKPOINT)]
     os.environ.update(environment())
-    status = pty.spawn(command, read)
-    assert os.waitstatus_to_exitcode(status) == 130
-    assert told.decode().splitlines()[1:] == ["interrupted; what was finished is kept"]
+    return os.waitstatus_to_exitcode(pty.spawn([*command, *words], read)), told.decode()
+
+
+def test_questions_on_a_terminal() -> None:
+    """It asks on a terminal, refuses nonsense, and takes Enter for what it offers."""
+    keys = ["eight\n", "8\n", "\n", "20\n", "nan\n", "\n", "\n", "\n"]
+    code, told = answered(keys, "--data", str(DATA))  # K twice, blurs, noises, heads
+    assert (code, keys) == (0, []), told
+    assert "'eight' is not a valid integer" in told
+    assert "NaN is not a number" in told
+    assert read_card(Path("models/birds")).blur == small_card().blur
+
+
+@pytest.mark.parametrize("key", ["\x03", "\x04"])
+def test_questions_left_by_a_key(key: str) -> None:
+    """Ctrl-C and Ctrl-D at a question: one line, and 130; nothing is written."""
+    before = tree_hash(Path())
+    code, told = answered([key])
+    assert (code, told.splitlines()[1:]) == (130, ["interrupted; what was finished is kept"])
     assert tree_hash(Path()) == before
 
 

@@ -16,8 +16,8 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
+from sitegen.cli.console import Console
 from sitegen.cli.main import cli
-from sitegen.cli.train_view import training_shown
 from sitegen.core import compute
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
 from sitegen.ihdm.card.card import BlurRange, DiffusionConfig, read_card
@@ -34,7 +34,6 @@ from sitegen.models.training import (
     training_precision,
 )
 from tests.support.builders import environment, traces
-from tests.support.reporters import Silent
 from tests.support.tinymodel import on_one_thread
 
 one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
@@ -50,17 +49,40 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
+class Told(Console):
+    """A console that keeps what it tells."""
+
+    def __init__(self) -> None:
+        super().__init__(terminal=False)
+        self.lines: list[str] = []
+
+    def note(self, line: str) -> None:
+        """Keep the line."""
+        self.lines.append(line)
+
+    def warn(self, line: str) -> None:
+        """Keep the line, as what it is."""
+        self.lines.append(f"warning: {line}")
+
+
 def train(pictures: Path, **changes: Any) -> list[str]:
     """Train for three steps in a folder beside the pictures; what was told."""
-    report, options = Silent(), short(pictures, **changes)
-    train_model("dots", options, report, training_shown)
+    report = Told()
+    train_model("dots", short(pictures, **changes), report)
     return report.lines
 
 
 def short(pictures: Path, **changes: Any) -> TrainOptions:
     """A run of three steps."""
     options = {"images": 12, "batch_size": 4, "levels": 3, "precision": "float32", **changes}
-    return TrainOptions(pictures, **{"output": pictures.parent / "run", **options})
+    return asked(pictures, **{"output": pictures.parent / "run", **options})
+
+
+def asked(pictures: Path, **options: Any) -> TrainOptions:
+    """What the command line would make of these options."""
+    names = [name for name in options if name in vars(TrainingOptions())]
+    recipe = {name: options.pop(name) for name in names}
+    return TrainOptions(pictures, **options, recipe=recipe)
 
 
 def test_trains_and_tells(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -150,15 +172,15 @@ def test_process_killed_and_terminated(pictures: Path) -> None:
         process.stderr.close()
         assert "Traceback" not in rest
         assert ("the same command goes on" in rest) == (number != signal.SIGKILL)
-    with_state = torch.load(run / "training.pt")
-    assert with_state["step"] > 1
+    saved = torch.load(run / "training.pt")
+    assert saved["step"] >= 1
 
 
 def test_every_option_reaches_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command line's options are the fields of `TrainOptions`, with the same defaults."""
-    asked: list[tuple[str, TrainOptions]] = []
+    calls: list[tuple[str, TrainOptions]] = []
     monkeypatch.setattr(
-        training, "train_model", lambda name, options, *_: asked.append((name, options))
+        training, "train_model", lambda name, options, _: calls.append((name, options))
     )
     given: dict[str, Any] = {
         "data": Path("here"),
@@ -170,6 +192,10 @@ def test_every_option_reaches_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
         "preset": "mnist",
         "parameterization": "difference",
         "init": "mnist",
+        "device": "cuda:1",
+        "precision": "bfloat16",
+    }
+    recipe = {
         "images": 640,
         "batch_size": 32,
         "learning_rate": 0.01,
@@ -179,20 +205,18 @@ def test_every_option_reaches_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
         "decay_share": 0.5,
         "ema_decay": 0.99,
         "gradient_clip": 2.0,
+        "level_focus": 0.5,
+        "focus_centre": 0.25,
         "seed": 7,
-        "device": "cuda:1",
-        "precision": "bfloat16",
     }
-    words = [
-        word
-        for name, value in given.items()
-        for word in (f"--{name.replace('_', '-')}", str(value))
-    ]
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in {**given, **recipe}.items()]
     runner = CliRunner()
     for arguments in (["train", "dots", *words], ["train", "dots", "--data", "here"]):
         done = runner.invoke(cli, arguments)
         assert done.exit_code == 0, done.output
-    assert asked == [("dots", TrainOptions(**given)), ("dots", TrainOptions(Path("here")))]
+    plain = {name: value for name, value in vars(TrainingOptions()).items() if name in recipe}
+    assert calls[0] == ("dots", TrainOptions(**given, recipe=recipe))
+    assert calls[1] == ("dots", TrainOptions(Path("here"), recipe=plain | {"level_focus": None}))
     assert runner.invoke(cli, ["train", "dots"]).exit_code == 2
 
 
@@ -217,6 +241,8 @@ def test_cards(pictures: Path, options: dict[str, Any], expected: dict[str, Any]
     assert {name: getattr(card, name) for name in expected} == expected
     assert made.images.shape == (12, *card.shape)
     assert (card.training, card.quality, card.known_faults) == ({}, {}, ())
+    told = training_options(asked(pictures, level_focus=6.0, focus_centre=0.7), "difference")
+    assert (told.level_focus, told.focus_centre) == (6.0, 0.7)
     published = "preset" in options or "parameterization" in options
     assert card.parameterization == ("difference" if published else "preconditioned")
     assert made.options.level_focus == (0 if published else TrainingOptions().level_focus)
@@ -232,12 +258,9 @@ def test_ddpm(pictures: Path) -> None:
     assert made.options == replace(TrainingOptions(), level_focus=0.0)
     other, _ = prepare("dots", TrainOptions(pictures, kind="ddpm", preset="cifar10", levels=50))
     assert (other.kind, other.levels, other.unet.model_channels) == ("ddpm", 50, 128)
-    for changes, option in (
-        ({"blur_sigma_max": 3.0}, "--blur-sigma-max"),
-        ({"parameterization": "difference"}, "--parameterization"),
-    ):
-        with pytest.raises(ConfigError, match=f"{option}: a DDPM has none"):
-            prepare("dots", TrainOptions(pictures, kind="ddpm", **changes))
+    for name, value in {"blur_sigma_max": 3.0, "parameterization": "difference"}.items():
+        with pytest.raises(ConfigError, match=f"--{name.replace('_', '-')}: a DDPM has none"):
+            prepare("dots", asked(pictures, kind="ddpm", **{name: value}))
 
 
 def test_ddpm_trains_and_tells(pictures: Path) -> None:
@@ -258,44 +281,27 @@ def test_ddpm_trains_and_tells(pictures: Path) -> None:
         prepare("noise", short(pictures, init=str(parent / "absent")))
 
 
-def test_level_focus_as_told(pictures: Path) -> None:
-    """Only our own parameterization prefers the middle levels, unless it is told otherwise."""
-    told = training_options(TrainOptions(pictures, level_focus=6.0, focus_centre=0.7), "difference")
-    assert (told.level_focus, told.focus_centre) == (6.0, 0.7)
-
-
-@pytest.mark.parametrize("flags", ["amx_bf16", ""])
-def test_precision_by_the_processor(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: str
-) -> None:
-    """Auto is what figures are rendered in; what is asked for is done."""
-    (tmp_path / "cpuinfo").write_text(f"flags: {flags}")
-    monkeypatch.setattr(compute, "CPUINFO", tmp_path / "cpuinfo")
-    assert training_precision("auto", "cpu") == ("bfloat16" if flags else "float32")
-    assert training_precision("bfloat16", "cpu") == "bfloat16"
-
-
 @pytest.mark.parametrize("native", [True, False])
-def test_precision_by_the_gpu(monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
-    """On a GPU it is what the GPU computes in itself, not what it can imitate."""
+def test_precision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, native: bool) -> None:
+    """Auto is what processor or GPU computes in itself, and cannot only imitate; or as asked."""
 
     def supported(including_emulation: bool = True) -> bool:
         return native or including_emulation
 
+    (tmp_path / "cpuinfo").write_text(f"flags: {'amx_bf16' if native else ''}")
+    monkeypatch.setattr(compute, "CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
-    assert training_precision("auto", "cuda:0") == ("bfloat16" if native else "float32")
-
-
-@pytest.mark.parametrize("name", ["", "a/b", "..", "-x", "a b", "é"])
-def test_names(pictures: Path, name: str) -> None:
-    """A name is a folder's name, and no path."""
-    with pytest.raises(ConfigError, match="a model's name has"):
-        train_model(name, short(pictures), Silent(), training_shown)
+    for device in ("cpu", "cuda:0"):
+        assert training_precision("auto", device) == ("bfloat16" if native else "float32")
+    assert training_precision("bfloat16", "cpu") == "bfloat16"
 
 
 def test_mistakes_before_the_data_are_read(tmp_path: Path) -> None:
-    """Options, presets and devices that cannot be are told first."""
+    """Options, presets and devices that cannot be are told first, and names that are a path."""
     absent = tmp_path / "absent"
+    for name in ("", "a/b", "..", "-x", "a b", "é"):
+        with pytest.raises(ConfigError, match="a model's name has"):
+            train_model(name, short(absent), Told())
     for changes, error, words in (
         ({"images": 3, "batch_size": 4}, ConfigError, "images = 3: must be at least batch_size"),
         ({"preset": "mnits"}, ConfigError, 'did you mean "mnist"'),
@@ -303,7 +309,7 @@ def test_mistakes_before_the_data_are_read(tmp_path: Path) -> None:
         ({}, RefusedError, "absent: not there"),
     ):
         with pytest.raises(error, match=words):
-            prepare("dots", TrainOptions(absent, **changes))
+            prepare("dots", asked(absent, **changes))
 
 
 def test_data_that_cannot_be_used(pictures: Path) -> None:

@@ -17,8 +17,7 @@ from PIL import Image
 from sitegen.build.context import BuildOptions
 from sitegen.build.executor import Encoder
 from sitegen.core.files import lock, temporary_path
-from sitegen.server.preview import Preview
-from sitegen.server.state import words
+from sitegen.server.preview import Preview, words
 from tests.support.builders import (
     CARD,
     CPU,
@@ -124,7 +123,10 @@ def test_text_only_renders(server: Running, config: Path) -> None:
 
 
 def test_old_clip_stays_until_the_new_one_is_ready(server: Running, config: Path) -> None:
-    """A changed figure shows its last clip, marked, and the folder keeps the old page."""
+    """A changed figure shows its last clip, marked, and the folder keeps the old page.
+
+    An undone change finds the clip that is in the store.
+    """
     old = server.page()
     server.renderer.pause = 0.2
     write_page(config, OTHER.replace("Words", "New words"))
@@ -136,6 +138,10 @@ def test_old_clip_stays_until_the_new_one_is_ready(server: Running, config: Path
     assert clip_of(server.page()) != clip_of(old)
     assert not server.preview.state.outdated
     assert "New words" in built(config)
+    server.renderer.jobs.clear()
+    write_page(config, INDEX)
+    wait_for(lambda: "4 samples" in server.page() and server.preview.settled, "rendering")
+    assert server.renderer.jobs == []
 
 
 def clip_of(page: str) -> str:
@@ -193,16 +199,6 @@ def test_change_while_rendering(server: Running, config: Path) -> None:
     assert len([path for path in records if not path.name.startswith("drawn-")]) == 2
 
 
-def test_going_back_renders_nothing(server: Running, config: Path) -> None:
-    """An undone change finds the clip that is in the store."""
-    write_page(config, OTHER)
-    wait_for(lambda: "5 samples" in server.page() and server.preview.settled, "rendering")
-    server.renderer.jobs.clear()
-    write_page(config, INDEX)
-    wait_for(lambda: "4 samples" in server.page() and server.preview.settled, "rendering")
-    assert server.renderer.jobs == []
-
-
 MISTAKES = {
     "call": (INDEX.replace("count=4", "cuont=4"), "index.md:3: trajectories(…): cuont: unknown"),
     "template": ("Words.\n\n{% if %}\n", "index.md:3: "),
@@ -210,30 +206,25 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize(("text", "told"), MISTAKES.values(), ids=MISTAKES)
-def test_mistake_and_its_mending(server: Running, config: Path, text: str, told: str) -> None:
+def test_mistakes_and_their_mending(server: Running, config: Path) -> None:
     """A mistake is told with file, line and hint; the last good page stays; mended, it goes."""
-    before = traces(config.parent / "build")
-    page = server.page()
-    write_page(config, text)
-    wait_for(lambda: server.preview.state.error, "telling")
-    assert told in str(server.preview.state.error)
-    assert server.page() == page
-    write_page(config, INDEX.replace("Words", "Mended"))
-    wait_for(lambda: "Mended" in server.page(), "mending")
-    assert server.preview.state.error is None
-    server.wait_until_settled()
-    assert traces(config.parent / "build") != before
-
-
-@pytest.mark.parametrize("text", ["title = ", "titel = 'x'\n", "\x00"])
-def test_mistake_in_the_config(server: Running, config: Path, text: str) -> None:
-    """Whatever is wrong in site.toml, the page stays, and the file is named."""
-    config.write_text(text)
-    wait_for(lambda: server.preview.state.error, "telling")
-    assert "site.toml" in str(server.preview.state.error)
-    config.write_text(SITE.replace("A title", "Another"))
-    wait_for(lambda: "Another" in server.page(), "mending")
+    for name, (text, told) in MISTAKES.items():
+        before, page = traces(config.parent / "build"), server.page()
+        write_page(config, text)
+        wait_for(lambda: server.preview.state.error, "telling")
+        assert told in str(server.preview.state.error)
+        assert server.page() == page
+        write_page(config, INDEX.replace("Words", f"Mended {name}"))
+        wait_for(lambda name=name: f"Mended {name}" in server.page(), "mending")  # type: ignore[misc]
+        assert server.preview.state.error is None
+        server.wait_until_settled()
+        assert traces(config.parent / "build") != before
+    for number, text in enumerate(["title = ", "titel = 'x'\n", "\x00"]):
+        config.write_text(text)
+        wait_for(lambda: server.preview.state.error, "telling")
+        assert "site.toml" in str(server.preview.state.error)
+        config.write_text(SITE.replace("A title", title := f"Title {number}"))
+        wait_for(lambda title=title: title in server.page(), "mending")  # type: ignore[misc]
 
 
 def test_first_build_fails(config: Path) -> None:
@@ -252,15 +243,12 @@ def test_first_build_fails(config: Path) -> None:
 
 def test_mistake_is_told_once(config: Path) -> None:
     """Read again without a change it is no news; another one is."""
-    write_page(config, "{{ nothing( }}")
     report = Silent()
     preview = Preview(config, BuildOptions(CPU), FakeRenderer(), report)
-    preview.refresh()
-    preview.refresh()
-    assert report.warnings == 1
-    write_page(config, "{{ nothing() }}")
-    preview.refresh()
-    assert report.warnings == 2
+    for text, warnings in (("{{ nothing( }}", 1), ("{{ nothing( }}", 1), ("{{ nothing() }}", 2)):
+        write_page(config, text)
+        preview.refresh()
+        assert report.warnings == warnings
 
 
 def test_figure_that_fails(server: Running, config: Path) -> None:
@@ -472,7 +460,10 @@ def test_state_says_which_page(server: Running, config: Path) -> None:
 
 
 def test_words_of_a_bug(tmp_path: Path) -> None:
-    """An error that is none of ours is told with the author's file and line, if one is in it."""
+    """An error that is none of ours is told with the author's file and line, if one is in it.
+
+    For a package that is missing it is what to install, and no name of an exception.
+    """
     theme = tmp_path / "templates" / "page.html"
     theme.parent.mkdir()
     theme.write_text("one\n{{ 1 / 0 }}\n")
@@ -481,10 +472,6 @@ def test_words_of_a_bug(tmp_path: Path) -> None:
         template.render()
     assert words(caught.value, tmp_path) == f"{theme}:2: ZeroDivisionError: division by zero"
     assert words(KeyError("x"), tmp_path) == "KeyError: 'x'"
-
-
-def test_words_for_a_package_that_is_missing(tmp_path: Path) -> None:
-    """What to install, and no name of an exception."""
     missing = ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn")
     assert words(missing, tmp_path).endswith("this needs it: `pip install torch`")
     ours = ModuleNotFoundError("No module named 'sitegen.x'", name="sitegen.x")

@@ -9,7 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sitegen.cli.console import Console, plain_steps
+from sitegen.cli.console import Console, plain_steps, plain_training
+from sitegen.core.progress import duration
+from sitegen.ihdm.training.train import Progress
 
 
 class Terminal(io.StringIO):
@@ -41,18 +43,6 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     return Terminal(monkeypatch)
 
 
-def test_streams(capsys: pytest.CaptureFixture[str]) -> None:
-    """Notes go to standard output, warnings to standard error, and warnings are counted."""
-    console = Console()
-    console.note("a note")
-    console.warn("careful")
-    console.warn("very careful")
-    said = capsys.readouterr()
-    assert said.out == "a note\n"
-    assert said.err == "warning: careful\nwarning: very careful\n"
-    assert console.warnings == 2
-
-
 def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     """Not a terminal: a line at the start and one at the end, no control characters."""
     with Console().rendering("rendering x", 3) as advance:
@@ -77,7 +67,7 @@ def test_plain_lines_of_a_long_run() -> None:
 
 
 def test_quiet_and_verbose(capsys: pytest.CaptureFixture[str]) -> None:
-    """Progress, notes and details can be left out; warnings cannot. Details must be asked for."""
+    """Notes go to standard output, all else to standard error; only warnings are never left out."""
     console = Console(quiet=True)
     with console.rendering("x", 1) as advance:
         advance()
@@ -85,9 +75,13 @@ def test_quiet_and_verbose(capsys: pytest.CaptureFixture[str]) -> None:
     console.detail("a detail")
     Console().detail("a detail")
     assert capsys.readouterr() == ("", "")
-    console.warn("careful")
+    for _ in range(2):
+        console.warn("careful")
+    assert console.warnings == 2
+    Console().note("a note")
     Console(verbose=True).detail("a detail")
-    assert capsys.readouterr() == ("", "warning: careful\na detail\n")
+    told = ("a note\n", "warning: careful\nwarning: careful\na detail\n")
+    assert capsys.readouterr() == told
 
 
 @pytest.mark.parametrize("width", [40, 28])
@@ -103,13 +97,6 @@ def test_narrow_terminal(terminal: Terminal, width: int, monkeypatch: pytest.Mon
     assert re.search(r"1000/1000 \d\d:\d\d", lines[-1])
     moves_up = re.findall(r"\x1b\[1A", terminal.getvalue())
     assert moves_up == []  # each step is drawn in one and the same line
-
-
-def test_titles_are_not_markup(terminal: Terminal) -> None:
-    """What looks like rich's markup is shown as it is."""
-    with terminal.console().rendering("rendering [red]x[/red]", 1) as advance:
-        advance()
-    assert "rendering [red]x[/red]" in terminal.shown()
 
 
 @pytest.mark.parametrize(("variable", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
@@ -135,11 +122,11 @@ def test_no_colours(
 def test_bars_one_after_the_other(terminal: Terminal) -> None:
     """Each is shown once, under the ones before it; a finished one is not drawn again."""
     console = terminal.console()
-    for name in ("first", "second"):
+    for name in ("first [red]x[/red]", "second"):  # a title is no markup of rich's
         with console.rendering(name, 1) as advance:
             advance()
         terminal.write("|")
-    assert "first" in terminal.shown().partition("|")[0]
+    assert "first [red]x[/red]" in terminal.shown().partition("|")[0]
     assert "first" not in terminal.shown().partition("|")[2]
     assert "second" in terminal.shown().partition("|")[2]
 
@@ -161,23 +148,70 @@ def test_bars_at_the_same_time(terminal: Terminal) -> None:
 
 
 def test_bar_goes_away_on_failure(terminal: Terminal) -> None:
-    """An error leaves the cursor visible and the display stopped."""
+    """A warning is a line beside the bar; an error leaves the cursor visible, nothing moving."""
     console = terminal.console()
 
     def fail() -> None:
-        with console.rendering("x", 2) as advance:
-            advance()
+        with console.rendering("x", 2):
+            console.warn("careful")
             raise KeyError
 
     with pytest.raises(KeyError):
         fail()
+    assert "warning: careful" in [line.strip() for line in terminal.shown().splitlines()]
     assert terminal.getvalue().rstrip("\n").endswith("\x1b[?25h")
 
 
-def test_warning_beside_a_bar(terminal: Terminal) -> None:
-    """A warning is a line of its own, not a part of the bar."""
-    console = terminal.console()
-    with console.rendering("x", 1) as advance:
-        console.warn("careful")
-        advance()
-    assert "warning: careful" in [line.strip() for line in terminal.shown().splitlines()]
+def progress(step: int, steps: int = 100) -> Progress:
+    """Where a run stands that takes a second a step."""
+    return Progress(step, steps, 0.123456, 64.0, float(steps - step))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.4, "0 s"), (99.4, "99 s"), (99.6, "2 min"), (5969, "99 min"), (5971, "1 h 40 min"),
+        (11_100, "3 h 05 min"), (100 * 3600, "100 h 00 min"),
+    ],
+)  # fmt: skip
+def test_duration(seconds: float, words: str) -> None:
+    """Two units at most."""
+    assert duration(seconds) == words
+
+
+def test_lines_of_a_training_run() -> None:
+    """Step, loss, speed, time left: at once, every ten seconds, and at the end, when none is."""
+    now, said = [0.0], list[str]()
+    show = plain_training("digits", said.append, lambda: now[0])
+    for step in range(1, 101):
+        now[0] = step * 0.7
+        show(progress(step))
+    assert [int(text.split()[2]) for text in said] == [1, 16, 31, 46, 61, 76, 91, 100]
+    assert said[0] == "digits: step 1 of 100, loss 0.1235, 64 images/s, about 99 s left"
+    assert said[-1] == "digits: step 100 of 100, loss 0.1235, 64 images/s"
+    show(progress(1200, 15_000))
+    now[0] += 10
+    show(progress(1201, 15_000))
+    assert said[8:] == [
+        "digits: step 1,201 of 15,000, loss 0.1235, 64 images/s, about 3 h 50 min left"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, ["digits: step 50 of 100, loss 0.1235, 64 images/s, about 50 s left\n"]),
+        ({"terminal": True}, ["digits ━", " 50/100 loss 0.1235, 64 images/s, 50 s left"]),
+        ({"terminal": True, "quiet": True}, []),
+    ],
+)
+def test_training(
+    options: dict[str, bool], words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On standard error: lines in a log, a bar with the same numbers on a terminal, or nothing."""
+    with Console(**options).training("digits", 40, 100) as show:
+        show(progress(50))
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert all(each in err for each in words)
+    assert bool(err) == bool(words)

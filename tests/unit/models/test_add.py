@@ -114,8 +114,8 @@ def test_the_network_is_read_off_the_file(site: Path, options: dict[str, Any]) -
     assert torch.equal(one, other)
 
 
-def test_the_prior_is_of_the_images() -> None:
-    """It is dissipated to level K and pinned; the model can be sampled."""
+def test_parts_of_a_model() -> None:
+    """The prior is of the images, the first of which is the example; weights and all are pinned."""
     written = add(data=DATA, **TOLD)
     names = [path.name for path in written.files]
     assert names == ["example.png", "prior.safetensors", "model.toml"]
@@ -127,11 +127,12 @@ def test_the_prior_is_of_the_images() -> None:
     assert (len(prior), prior.data, prior.sigma) == (6, "birds", 20.0)
     assert made.card.prior is not None
     assert made.card.prior.sha256 == made.prior_sha256
+    assert made.card.example is not None
+    assert made.card.example.sha256 == digest(Path("models/birds/example.png"))
+    shown, given = (np.asarray(Image.open(p)) for p in ("models/birds/example.png", DATA / "0.png"))
+    assert np.array_equal(shown, given)
 
-
-def test_weights_that_were_trained_on() -> None:
-    """Another file in the place of the one that was added is refused, with what to write."""
-    add(data=DATA, **TOLD)
+    # Another file in its place is refused, with what to write.
     later = published(read_card(Path("models/birds")))
     save({**later, "step": later["step"] + 1}, CHECKPOINT)
     with pytest.raises(RefusedError, match=f'write sha256 = "{digest(CHECKPOINT)}" into'):
@@ -162,60 +163,43 @@ def test_what_is_settled_unasked_is_told() -> None:
     assert [note.partition(":")[0] for note in sure.notes] == ["the heads are split as published"]
 
 
-@pytest.fixture
-def small() -> ModelCard:
-    """The checkpoint is of the smallest published network; the card."""
-    card = preset("mnist-small")
-    save(published(card), CHECKPOINT)
-    return card
+def test_preset() -> None:
+    """It says it all; options that change it, or images, make a card, with notes of what was done.
 
-
-def test_preset_says_it_all(small: ModelCard) -> None:
-    """It is named in `site.toml`, and nothing else is written."""
+    Where the file fits it, it is named, not taken unasked; its name is all that is asked for then.
+    """
+    small = preset("mnist-small")
+    save(published(small), CHECKPOINT)
     before = set(Path("models").rglob("*"))
+    for change in ({"blur_sigma_max": 10.0}, {"image_size": 16}):
+        assert missing(preset="mnist-small", **change) == ["data"]  # the prior is of no use
+    with pytest.raises(ConfigError, match=r"if it was trained like that, --preset mnist-small$"):
+        add()
     done = add(preset="mnist-small")
     assert (done.files, done.notes) == ((), ())
     entry = tomllib.loads(CONFIG.read_text())["models"]["birds"]
     assert entry == {"path": str(CHECKPOINT), "preset": "mnist-small"}
     assert set(Path("models").rglob("*")) == before
-    made = source()
-    assert (made.card, made.available) == (small, True)
+    assert (source().card, source().available) == (small, True)
+    ask = Asked(preset="mnist-small")
+    assert add("asked", ask).card == small
+    assert ask.questions == [("preset", "")]
 
-
-def test_options_change_a_preset(small: ModelCard) -> None:
-    """A card is written, with the prior that travels with the preset."""
-    done = add(preset="mnist-small", levels=3, sampling_noise_std=0.02, heads=2, blur_sigma_min=0.4)
-    card = read_card(Path("models/birds"))
+    changes = {"levels": 3, "sampling_noise_std": 0.02, "heads": 2, "blur_sigma_min": 0.4}
+    done = add("changed", preset="mnist-small", **changes)
+    card = read_card(Path("models/changed"))
     assert (card.levels, card.sampling_noise_std, card.unet.num_heads) == (3, 0.02, 2)
     assert card.schedule.sigmas[1] == pytest.approx(0.4)
     assert card.known_faults == small.known_faults
-    assert len(done.files) == 2
-    source().require_usable()
+    assert len(done.files) == 2  # the prior is the one that travels with the preset
+    source("changed").require_usable()
 
-
-def test_preset_with_images(small: ModelCard) -> None:
-    """The prior is made of them, scaled to the preset's size, which is told."""
-    draw(Path("grey"), size=16, channels=1)
-    done = add(preset="mnist-small", data=Path("grey"))
+    done = add("scaled", preset="mnist-small", data=draw(Path("grey"), size=16, channels=1))
     assert "scaled to 28×28" in done.notes[0]
-    assert len(read_prior(Path("models/birds/prior.safetensors"), done.card)) == 6
-
-
-@pytest.mark.parametrize("change", [{"blur_sigma_max": 10.0}, {"image_size": 16}])
-def test_preset_whose_prior_does_not_serve(small: ModelCard, change: dict[str, Any]) -> None:
-    """With another blur or size the prior that travels is of no use, so images are needed."""
-    assert missing(preset="mnist-small", **change) == ["data"]
-
-
-@pytest.mark.parametrize("answer", ["mnist-small", ""])
-def test_preset_that_the_file_fits(small: ModelCard, answer: str) -> None:
-    """It is named, not taken unasked; asked for, its name is all that is needed."""
-    with pytest.raises(ConfigError, match=r"if it was trained like that, --preset mnist-small$"):
-        add()
-    ask = Asked(**TOLD, data=DATA, sampling_noise_std=0.0125, heads=1, preset=answer)
-    add(ask=ask, data=None if answer else draw(Path("grey"), size=28, channels=1))
-    assert ask.questions[0] == ("preset", "")
-    assert (len(ask.questions) == 1) == bool(answer)
+    assert len(read_prior(Path("models/scaled/prior.safetensors"), done.card)) == 6
+    ask = Asked(**TOLD, sampling_noise_std=0.0125, heads=1, preset="")
+    assert add("own", ask, data=draw(Path("large"), size=28, channels=1)).card.levels == 8
+    assert len(ask.questions) == 7
 
 
 MISTAKES: dict[str, tuple[str, dict[str, Any], type[Exception], str]] = {
@@ -227,50 +211,36 @@ MISTAKES: dict[str, tuple[str, dict[str, Any], type[Exception], str]] = {
     "misfit": ("x", {"preset": "cifar10"}, RefusedError, "do not fit .*(\n.*)*It looks like chan"),
     "heads": ("x", {**TOLD, "data": DATA, "heads": 3}, ConfigError, "must divide the channels"),
     "size": ("x", {**TOLD, "data": DATA, "image_size": 7}, ConfigError, "divisible by 2"),
-    "blur": (
-        "x",
-        {**TOLD, "data": DATA, "blur_sigma_max": 0.1},
-        ConfigError,
-        "sigma_max.* must be at least sigma_min",
-    ),
+    "blur": ("x", {**TOLD, "data": DATA, "blur_sigma_max": 0.1}, ConfigError, "at least sigma_min"),
     "a page": ("x", {"checkpoint": Path("pages/index.md")}, RefusedError, "neither a .pth nor"),
 }
 
 
 @pytest.mark.parametrize(("name", "options", "kind", "said"), MISTAKES.values(), ids=MISTAKES)
 def test_mistakes(
-    untouched: object,
-    name: str,
-    options: dict[str, Any],
-    kind: type[Exception],
-    said: str,
+    untouched: object, name: str, options: dict[str, Any], kind: type[Exception], said: str
 ) -> None:
     """Each is told, and the site stays as it is."""
     with pytest.raises(kind, match=said):
         add(name, **options)
 
 
-@pytest.mark.parametrize(
-    ("content", "options", "words"),
-    [
-        (published(small_card()), {"data": DATA, **TOLD}, "do not fit"),
-        (
-            {"conv.weight": torch.zeros(3, 3)},
-            {"data": DATA, **TOLD},
-            "not a U-Net .*sitegen inspect",
-        ),
-        ({"conv.weight": torch.zeros(3, 3)}, DDPM, "not a U-Net .*sitegen inspect"),
-    ],
-    ids=["colour for a grey model", "another network", "no DDPM"],
-)
-def test_what_does_not_fit(
-    untouched: Callable[[], None], content: Any, options: dict[str, Any], words: str
-) -> None:
-    """It is refused before anything is written."""
-    save(content, CHECKPOINT)
+def test_what_does_not_fit(untouched: Callable[[], None]) -> None:
+    """Colour for a grey model, another network, a damaged file: refused, and nothing is written."""
+    save(published(small_card()), CHECKPOINT)
     untouched()
-    with pytest.raises(RefusedError, match=words):
-        add(**options)
+    with pytest.raises(RefusedError, match="do not fit"):
+        add(data=DATA, **TOLD)
+    save({"conv.weight": torch.zeros(3, 3)}, CHECKPOINT)
+    untouched()
+    for options in ({"data": DATA, **TOLD}, DDPM):
+        with pytest.raises(RefusedError, match=r"not a U-Net .*sitegen inspect"):
+            add(**options)
+    write_model(Path("runs/own"))
+    Path("runs/own/weights.safetensors").write_bytes(b"x" * 100)
+    untouched()
+    with pytest.raises(RefusedError, match=r"neither a .pth nor safetensors"):
+        add("own", checkpoint=Path("runs/own"))
 
 
 def missing(**options: Any) -> list[str]:
@@ -292,23 +262,18 @@ def test_everything_is_asked_for() -> None:
     """With somebody to ask: each thing once, in order, with an offer where published ones agree."""
     ask = Asked(**TOLD, data=DATA, sampling_noise_std=0.0125, heads=1)
     done = add(ask=ask, blur_sigma_min=0.5)
-    assert ask.questions == [
-        ("data", None),
-        ("levels", None),
-        ("blur_sigma_max", None),
+    asked = [("data", None), ("levels", None), ("blur_sigma_max", None)]
+    offered: list[tuple[str, Any]] = [
         ("training_noise_std", 0.01),
         ("sampling_noise_std", 0.0125),
         ("heads", 1),
     ]
+    assert ask.questions == [*asked, *offered]
     assert (done.card.levels, done.card.known_faults) == (8, ())
     ask = Asked(**DDPM, heads=1)
     done = add("ddpm", ask=ask, kind="ddpm")
-    assert ask.questions == [
-        ("image_size", None),
-        ("levels", 1000),
-        ("noise_schedule", "linear"),
-        ("heads", 1),
-    ]
+    offered = [("levels", 1000), ("noise_schedule", "linear"), ("heads", 1)]
+    assert ask.questions == [("image_size", None), *offered]
     assert (done.card.levels, done.card.known_faults) == (4, ())
 
 
@@ -404,7 +369,7 @@ def test_stopped_after_the_last_write(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_files_in_the_way(untouched: Callable[[], None]) -> None:
-    """A card that somebody wrote is not written over; a checkpoint in that folder is no matter."""
+    """A card that somebody wrote is not written over."""
     Path("models/birds").mkdir()
     Path("models/birds/model.toml").write_text("# mine\n")
     untouched()
@@ -428,8 +393,10 @@ def test_checkpoint_in_the_models_folder(site: Path, monkeypatch: pytest.MonkeyP
     assert made.available
 
 
-def test_checkpoints_elsewhere(site: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Paths are written from the site's folder, and whole where they were given whole."""
+def test_checkpoints_elsewhere(
+    site: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paths are written from the site's folder, wherever one is; whole where they were so given."""
     away = tmp_path_factory.mktemp("away") / "checkpoint.pth"
     shutil.copy(CHECKPOINT, away)
     add(checkpoint=away, data=DATA, **TOLD)
@@ -440,16 +407,11 @@ def test_checkpoints_elsewhere(site: Path, tmp_path_factory: pytest.TempPathFact
     assert models["near"]["path"] == str(CHECKPOINT)
     assert models["beside"]["path"] == os.path.relpath(away)
     assert all(source.available for source in site_models(load_site(CONFIG)).values())
-
-
-def test_another_working_folder(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`--config` names the site; what is written lies there."""
-    monkeypatch.chdir(CHECKPOINT.parent)
-    config = Path("../../site.toml")
+    monkeypatch.chdir(CHECKPOINT.parent)  # --config names the site, in which all is written
     options = AddOptions(Path(CHECKPOINT.name), Path("../../data/birds"), **TOLD)
-    add_model(config, "birds", options, None)
-    assert (site / "site.toml").read_text().count(ENTRY) == 1
-    assert (site / "models/birds/model.toml").is_file()
+    add_model(Path("../../site.toml"), "up", options, None)
+    assert tomllib.loads((site / CONFIG).read_text())["models"]["up"]["path"] == str(CHECKPOINT)
+    assert (site / "models/up/model.toml").is_file()
 
 
 @pytest.mark.parametrize("what", ["runs/own", "runs/own/weights.safetensors"])
@@ -463,38 +425,15 @@ def test_models_of_our_own(site: Path, what: str) -> None:
     assert tree_hash(site / "runs/own") == before
     with pytest.raises(ConfigError, match="says all of it; leave out --levels, --training-noise"):
         add("other", checkpoint=Path(what), levels=3, training_noise_std=0.1)
-
-
-def test_models_of_our_own_without_a_prior(site: Path) -> None:
-    """They need images, and get a card of the site's own."""
-    folder = write_model(Path("runs/own"))
+    folder = Path("runs/own")  # without a prior it needs images, and gets a card of the site's own
     card = replace(card_of(folder), prior=None)
     (folder / "model.toml").write_text(card.to_toml())
     with pytest.raises(ConfigError, match="names no prior to start from; --data"):
-        add("own", checkpoint=folder)
-    draw(Path("grey"), channels=1)
-    add("own", checkpoint=folder, data=Path("grey"))
-    made = source("own")
+        add("bare", checkpoint=folder)
+    add("bare", checkpoint=folder, data=draw(Path("grey"), channels=1))
+    made = source("bare")
     assert made.available
     assert made.weights == site / "runs/own/weights.safetensors"
-
-
-def test_damaged_weights(untouched: Callable[[], None]) -> None:
-    """A file that is refused when it is sampled is refused when it is added."""
-    write_model(Path("runs/own"))
-    Path("runs/own/weights.safetensors").write_bytes(b"x" * 100)
-    untouched()
-    with pytest.raises(RefusedError, match=r"neither a .pth nor safetensors"):
-        add("own", checkpoint=Path("runs/own"))
-
-
-def test_the_first_image_is_the_example() -> None:
-    """As the model sees it, pinned by the card, so that the forward process can be shown."""
-    card = add(data=DATA, **TOLD).card
-    assert card.example is not None
-    assert card.example.sha256 == digest(Path("models/birds/example.png"))
-    shown, given = (np.asarray(Image.open(p)) for p in ("models/birds/example.png", DATA / "0.png"))
-    assert np.array_equal(shown, given)
 
 
 def test_calls_of_a_prior_of_one_image() -> None:
@@ -559,16 +498,9 @@ def test_learned_variance_tells_the_kind(ddpm: ModelCard) -> None:
     assert any("fixed_small" in note for note in done.notes)
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"blur_sigma_max": 20.0, "preset": "mnist"}, "--preset, --blur-sigma-max"),
-        ({"kind": "ihdm"}, "--noise-schedule is of a DDPM"),
-    ],
-)
-def test_what_does_not_belong_together(
-    ddpm: ModelCard, options: dict[str, Any], words: str
-) -> None:
+def test_what_does_not_belong_together(ddpm: ModelCard) -> None:
     """Blur and presets are of one kind, noise schedules of the other."""
-    with pytest.raises(ConfigError, match=words):
-        add("ddpm", **{**DDPM, **options})
+    with pytest.raises(ConfigError, match="--preset, --blur-sigma-max"):
+        add("ddpm", **DDPM, blur_sigma_max=20.0, preset="mnist")
+    with pytest.raises(ConfigError, match="--noise-schedule is of a DDPM"):
+        add("ddpm", **{**DDPM, "kind": "ihdm"})

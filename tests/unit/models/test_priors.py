@@ -1,4 +1,4 @@
-"""A prior from training images serves as the model's own, and the card is told of it."""
+"""A prior from training images serves as the model's own; one travels with each preset."""
 
 from __future__ import annotations
 
@@ -12,21 +12,25 @@ import torch
 from PIL import Image
 
 from sitegen.core.errors import RefusedError
+from sitegen.ihdm.card.card import preset, presets
 from sitegen.ihdm.data.images import read_images
 from sitegen.ihdm.data.prior import draw_places, make_prior, read_prior
 from sitegen.models import priors
 from sitegen.models.priors import add_prior, prior_and_example, prior_from_data
-from sitegen.models.registry import model_source
-from tests.support.tinymodel import card_of, pictures, write_model
+from sitegen.models.registry import (
+    APPROXIMATE,
+    is_approximate,
+    measured,
+    model_source,
+    preset_prior,
+)
+from tests.support.adding import draw
+from tests.support.tinymodel import card_of, write_model
 
 
 def data(folder: Path, channels: int = 1) -> Path:
-    """A folder of training images."""
-    folder.mkdir()
-    for number, image in enumerate(pictures(6, channels=channels)):
-        image[:1] //= 2  # in colour where it can be
-        Image.fromarray(np.squeeze(image.transpose(1, 2, 0))).save(folder / f"{number}.png")
-    return folder
+    """A folder of six training images."""
+    return draw(folder, channels=channels)
 
 
 def bare(folder: Path) -> Path:
@@ -39,17 +43,13 @@ def bare(folder: Path) -> Path:
 
 
 def test_prior_from_data(tmp_path: Path) -> None:
-    """All images are in it, blurred to level K."""
+    """All images are in it, blurred to level K; grey ones serve a colour model as they are."""
     card = card_of(write_model(tmp_path / "tiny"))
-    prior = prior_from_data(card, data(tmp_path / "data"))
+    prior = prior_from_data(card, data(tmp_path / "grey"))
     assert len(prior) == 6
     assert prior.sigma == card.schedule[card.levels]
     assert prior.initial_states(0, range(4)).shape == (4, 1, 8, 8)
-
-
-def test_grey_images_for_a_colour_model(tmp_path: Path) -> None:
-    """They serve as they are."""
-    card = card_of(write_model(tmp_path / "tiny", channels=3))
+    card = card_of(write_model(tmp_path / "colour", channels=3))
     states = prior_from_data(card, data(tmp_path / "data")).initial_states(0, [0])
     assert states.shape == (1, 3, 8, 8)
     assert float((states[0, 0] - states[0, 1]).abs().max()) < 1e-6
@@ -68,13 +68,8 @@ def test_add_prior(tmp_path: Path) -> None:
     assert len(read_prior(path, source.card)) == 6
     add_prior(model / "model.toml", tmp_path / "data")  # again changes nothing
     assert model_source("tiny", model).card == source.card
-
-
-def test_cards_in_one_folder_have_priors_of_their_own(tmp_path: Path) -> None:
-    """The prior of `faces.toml` is not called what that of `cars.toml` would be."""
-    card = bare(tmp_path / "tiny") / "model.toml"
-    card = card.rename(tmp_path / "faces.toml")
-    assert add_prior(card, data(tmp_path / "data"))[0].name == "faces-prior.safetensors"
+    card = (bare(model) / "model.toml").rename(tmp_path / "faces.toml")  # perhaps beside cars.toml
+    assert add_prior(card, tmp_path / "data")[0].name == "faces-prior.safetensors"
 
 
 def test_images_that_do_not_fit(tmp_path: Path) -> None:
@@ -108,3 +103,39 @@ def test_example(tmp_path: Path) -> None:
     with Image.open(io.BytesIO(png)) as shown, Image.open(folder / "0.png") as given:
         assert (shown.mode, shown.size) == ("RGB", (8, 8))
         assert np.array_equal(np.asarray(shown)[..., 0], np.asarray(given))
+
+
+NATURAL = sorted(set(presets()) - {"mnist", "mnist-small"})
+
+
+@pytest.mark.parametrize("name", presets())
+def test_prior_of_every_preset(name: str) -> None:
+    """It is made for the card's size and blur, has many starts, is small and within [0, 1]."""
+    card = preset(name)
+    prior = read_prior(preset_prior(name), card)
+    states = prior.states(range(len(prior)))
+    assert states.shape == (256, *card.shape)
+    assert 0 <= float(states.min()) < float(states.max()) <= 1
+    assert preset_prior(name).stat().st_size < 30_000
+
+
+@pytest.mark.parametrize("name", NATURAL)
+def test_colours_of_the_approximate_ones(name: str) -> None:
+    """Their mean is the one that the card tells; they differ, more in light than in hue."""
+    card = preset(name)
+    means = read_prior(preset_prior(name), card).states(range(256)).mean((2, 3))
+    (fault,) = (fault for fault in card.known_faults if fault.startswith(APPROXIMATE))
+    told = fault.partition("mean RGB ")[2].split(",")[:3]
+    assert means.mean(0).tolist() == pytest.approx([float(value) for value in told], abs=0.02)
+    assert 0.1 < float(means.std(0).mean()) < 0.15
+    assert float(means.T.corrcoef().min()) > 0.85
+
+
+def test_which_are_approximate() -> None:
+    """All but MNIST's say so in their cards; measured priors take that away, and no other fault."""
+    assert [name for name in presets() if is_approximate(preset(name))] == NATURAL
+    for name in presets():
+        card = measured(preset(name))
+        assert not is_approximate(card)
+        assert len(card.known_faults) == len(preset(name).known_faults) - (name in NATURAL)
+        assert card.digest == preset(name).digest

@@ -56,17 +56,11 @@ def test_folder(config: Path) -> None:
     assert source.card_path == folder / "model.toml"
     assert source.available
     source.require_usable()
-
-
-@pytest.mark.parametrize("name", ["weights", "prior"])
-def test_file_missing(config: Path, name: str) -> None:
-    """Not available; asked to be used, it names the file."""
-    source = model_source("tiny", config.parent / "models/tiny")
-    path = config.parent / f"models/tiny/{name}.safetensors"
-    path.unlink()
-    assert not source.available
-    with pytest.raises(RefusedError, match=f"{path}: there is no such"):
-        source.require_usable()
+    for path in (source.prior, source.weights):  # where one is missing, it is named
+        path.unlink()
+        assert (source.available, source.lacking) == (False, path)
+        with pytest.raises(RefusedError, match=f"{path}: there is no such"):
+            source.require_usable()
 
 
 def test_example(config: Path) -> None:
@@ -118,18 +112,12 @@ def test_what_is_no_model(config: Path, tmp_path: Path) -> None:
         model_source("x", tmp_path)
 
 
-def test_checkpoint_with_a_card_elsewhere(config: Path, tmp_path: Path) -> None:
-    """The prior lies beside the card, whatever file the card names as weights."""
-    checkpoint = tmp_path / "checkpoint.pth"
+def test_checkpoint_and_its_card(config: Path, reference: Path, tmp_path: Path) -> None:
+    """The card beside it counts if it names the file; the prior lies beside the card."""
+    folder, checkpoint = config.parent / "models/tiny", tmp_path / "checkpoint.pth"
     checkpoint.write_bytes(b"weights")
-    source = model_source("x", checkpoint, config.parent / "models/tiny/model.toml")
-    assert source.weights == checkpoint
-    assert source.prior == config.parent / "models/tiny/prior.safetensors"
-
-
-def test_checkpoint_with_its_card_beside(config: Path, reference: Path) -> None:
-    """The card in the folder counts if it names the file, and not otherwise."""
-    folder = config.parent / "models/tiny"
+    source = model_source("x", checkpoint, folder / "model.toml")
+    assert (source.weights, source.prior) == (checkpoint, folder / "prior.safetensors")
     assert model_source("x", folder / "weights.safetensors").card_path == folder / "model.toml"
     (folder / "other.pth").write_bytes((reference / "tiny/checkpoint.pth").read_bytes())
     with pytest.raises(RefusedError, match=r"other\.pth: a checkpoint does not say .*--card"):
@@ -154,6 +142,10 @@ def test_find_by_name(config: Path, shipped: Path) -> None:
     assert find_model("tiny", None, config).weights.parent == config.parent / "models/tiny"
     assert find_model("other", None, config).weights.parent == shipped / "other"
     assert find_model("tiny", None, NOWHERE).weights.parent == shipped / "tiny"
+    with pytest.raises(RefusedError, match=r"neither a file nor a model's name.*tiny"):
+        find_model("tini", None, config)
+    with pytest.raises(RefusedError, match=r"no/such.pth: there is no such checkpoint"):
+        find_model("no/such.pth", None, config)
 
 
 def test_folder_of_that_name_here(
@@ -183,19 +175,6 @@ def test_card_of_the_command_line(config: Path, tmp_path: Path) -> None:
     card.write_text(CARD.replace("levels = 4", "levels = 7"))
     for name in ("tiny", str(config.parent / "models/tiny")):
         assert find_model(name, card, config).card.levels == 7
-
-
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("tini", "neither a file nor a model's name.*tiny"),
-        ("no/such.pth", "no/such.pth: there is no such checkpoint"),
-    ],
-)
-def test_nothing_of_that_name(config: Path, shipped: Path, name: str, words: str) -> None:
-    """The nearest name, or the path that is not there."""
-    with pytest.raises(RefusedError, match=words):
-        find_model(name, None, config)
 
 
 def test_digests_are_of_the_bytes(config: Path) -> None:
