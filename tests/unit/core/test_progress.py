@@ -1,11 +1,10 @@
-"""The silent reporter keeps what it is told, and is what a build needs."""
+"""The silent reporter keeps what it is told; durations are told in words."""
 
 from __future__ import annotations
 
 import pytest
 
-from sitegen.cli.console import Console
-from sitegen.core.progress import Reporter, Silent, duration
+from sitegen.core.progress import Silent, duration
 
 
 def test_silent() -> None:
@@ -26,9 +25,3 @@ def test_silent() -> None:
 def test_duration(seconds: float, words: str) -> None:
     """Seconds for people: in seconds, minutes or hours."""
     assert duration(seconds) == words
-
-
-def test_both_are_reporters() -> None:
-    """The type checker proves it; this keeps it in sight."""
-    reporters: list[Reporter] = [Silent(), Console(quiet=True)]
-    assert [reporter.warnings for reporter in reporters] == [0, 0]
