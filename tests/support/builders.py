@@ -213,7 +213,7 @@ def decode(path: Path) -> NDArray[np.uint8]:
 
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-i", str(path)]
     raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-fps_mode", "passthrough", "pipe:1"]
-    done = subprocess.run([*command, *raw], capture_output=True, check=True)
+    done = subprocess.run([*command, *raw], env=environment(), capture_output=True, check=True)
     size = re.search(r"Video: .*? (\d{2,})x(\d{2,})", done.stderr.decode())
     assert size is not None
     return np.frombuffer(done.stdout, np.uint8).reshape(-1, int(size[2]), int(size[1]), 3)
@@ -243,8 +243,12 @@ def temporaries(folder: Path) -> list[Path]:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """The environment of a subprocess that can import sitegen and the tests."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **changes}
+    """The environment of a subprocess that can import sitegen and the tests.
+
+    Without FFREPORT, which our encoder leaves empty: another ffmpeg would write a log of its own.
+    """
+    mine = {name: value for name, value in os.environ.items() if name != "FFREPORT"}
+    return {**mine, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **changes}
 
 
 def run_python(*words: str, folder: Path = ROOT, **changes: str) -> CompletedProcess[str]:

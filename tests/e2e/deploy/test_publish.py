@@ -412,6 +412,7 @@ def test_folders_that_sitegen_did_not_build(paper: Paper) -> None:
     (paper.site.output / ".git").mkdir()
     with pytest.raises(PublishError, match="is not a folder that sitegen built"):
         paper.publish()
+    (paper.site.output / ".git").rmdir()
     with lock(paper.root / ".sitegen/lock"), pytest.raises(LockedError):
         paper.publish()
     assert paper.tip() == ""
