@@ -11,10 +11,10 @@ from torch import Tensor
 from bench.judge import Samples
 from bench.samples import grey
 from bench.spectra import Floats, Images, power, watched_levels
+from sitegen.core.compute import Precision
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.data.prior import Prior, read_prior
 from sitegen.ihdm.process.ddpm import initial_noise, to_pixels
-from sitegen.ihdm.process.model import Precision
 from sitegen.ihdm.process.noise import independent
 from sitegen.ihdm.process.reverse import Denoiser, ddpm_process, reverse_process
 from sitegen.models.registry import ModelSource

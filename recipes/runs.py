@@ -14,8 +14,7 @@ from torch import Tensor
 from sitegen.ihdm.card.networks import CoarseConfig
 from sitegen.ihdm.nets.coarse import CoarseNet
 from sitegen.ihdm.training.options import TrainingOptions
-from sitegen.ihdm.training.state import write_state
-from sitegen.ihdm.training.train import mixed_seed
+from sitegen.ihdm.training.train import mixed_seed, write_state
 
 SAVE_EVERY_S = 120.0
 BETAS = (0.9, 0.98)

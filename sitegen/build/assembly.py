@@ -16,8 +16,8 @@ from sitegen.build.plan import PlannedFigure
 from sitegen.config.schema import Site
 from sitegen.content.pages import Page
 from sitegen.core.files import canonical_json, digest_bytes
-from sitegen.core.urls import MANIFEST
-from sitegen.html.heads import FRONT, webmap
+from sitegen.core.urls import INDEX, MANIFEST
+from sitegen.html.heads import webmap
 from sitegen.html.render import posters_behind, render_site
 from sitegen.html.theme import site_theme
 from sitegen.html.views import DrawnPictures
@@ -52,7 +52,7 @@ def assemble_output(
     theme = site_theme(site)
     posters = posters_behind(pages, manifest)
     files = {poster.sha256: find(poster) for poster in posters.values()}
-    front = posters.get(FRONT)
+    front = posters.get(INDEX)
     drawn = draw(site, files, front.sha256 if front else None, store)
     tree: dict[str, bytes | CopiedFile] = {
         file.path: CopiedFile(find(file), file)

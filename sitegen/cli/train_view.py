@@ -12,7 +12,7 @@ import click
 from sitegen.core.progress import duration
 
 if TYPE_CHECKING:
-    from sitegen.ihdm.training.log import Progress
+    from sitegen.ihdm.training.train import Progress
 
     Show = Callable[[Progress], None]
 

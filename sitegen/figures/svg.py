@@ -14,6 +14,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -254,24 +255,21 @@ class Panel:
 
     def axes(self) -> Markup:
         """Grid, frame, ticks and titles."""
-        bottom = self.top + self.height
+        right, bottom = self.left + self.width, self.top + self.height
+        soft: dict[str, Any] = {"size": TICK_SIZE, "class_": "soft"}
         parts: list[object] = []
         for value, words in self.x.ticks:
-            x = self.left + self.width * self.x.share(value)
-            parts.append(
-                path(f"M{written(x)} {written(self.top)}V{written(bottom)}", class_="grid")
-            )
-            parts.append(
-                label(x, bottom + 18, words, size=TICK_SIZE, class_="soft") if words else ""
-            )
+            x, _ = self.at(value, self.y.low)
+            line = f"M{written(x)} {written(self.top)}V{written(bottom)}"
+            parts.append(path(line, class_="grid"))
+            parts += [label(x, bottom + 18, words, **soft)] if words else []
         for value, words in self.y.ticks:
-            y = self.top + self.height * (1 - self.y.share(value))
-            end = written(self.left + self.width)
-            parts.append(path(f"M{written(self.left)} {written(y)}H{end}", class_="grid"))
-            place = (self.left - 7, y + 4.5)
+            _, y = self.at(self.x.low, value)
             parts.append(
-                label(*place, words, size=TICK_SIZE, anchor="end", class_="soft") if words else ""
+                path(f"M{written(self.left)} {written(y)}H{written(right)}", class_="grid")
             )
+            place = self.left - 7, y + 4.5
+            parts += [label(*place, words, anchor="end", **soft)] if words else []
         sides = {"x": self.left, "y": self.top, "width": self.width, "height": self.height}
         clip = element("clipPath", element("rect", **sides), id=_CLIP)
         return group(*parts, element("rect", **sides, class_="frame"), self._titles(), clip)

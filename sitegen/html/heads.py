@@ -10,9 +10,8 @@ from urllib.parse import urlsplit
 from sitegen.config.schema import Site
 from sitegen.content.pages import Page
 from sitegen.core.urls import INDEX, relative
-from sitegen.html.embeds import frames_policy
 from sitegen.html.theme import ICON, SCRIPT, STYLESHEET, Theme
-from sitegen.html.views import Button, Card, Head, Named, Paper
+from sitegen.html.views import Button, Card, Head, Named, Paper, frames_policy
 from sitegen.media.manifest import MediaFile
 
 POLICY = (
@@ -20,9 +19,6 @@ POLICY = (
     "connect-src 'self'; base-uri 'none'; form-action 'none'"
 )
 """What a page may load: files of its own site. Nothing connects; Lighthouse asks for robots.txt."""
-
-FRONT = INDEX
-"""Where the front page goes."""
 
 _COMMANDS = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _LONGEST = 70  # characters of a title that search engines and tabs show
@@ -38,7 +34,7 @@ def head(site: Site, page: Page, theme: Theme, card: MediaFile | None) -> Head:
         site=site.title,
         address=address(site, page.uri),
         card=_card(site, card),
-        citation=tuple(_citation(site)) if page.uri == FRONT else (),
+        citation=tuple(_citation(site)) if page.uri == INDEX else (),
         icon=names[ICON],
         stylesheet=names[STYLESHEET],
         script=names[SCRIPT],
@@ -87,8 +83,7 @@ def _citation(site: Site) -> Iterator[tuple[str, str]]:
 
 
 def _papers(site: Site) -> Iterator[tuple[str, str]]:
-    """Where the paper is, by the buttons that lead to it."""
-    own = address(site, FRONT)
+    own = address(site, INDEX)
     if own:
         yield "citation_public_url", own
     for link in site.links:
@@ -138,7 +133,6 @@ def bibtex(site: Site) -> str | None:
 
 
 def _latex(text: str) -> str:
-    """Write a text so that LaTeX prints it as it is."""
     marked = re.sub(r"[\\~^&%$#_{}]", lambda mark: _COMMANDS.get(mark[0], "\\" + mark[0]), text)
     return " ".join(marked.split())
 

@@ -18,12 +18,11 @@ from sitegen.config.schema import Site
 from sitegen.content.markdown import Heading
 from sitegen.content.pages import Page
 from sitegen.core.errors import TargetError
-from sitegen.core.urls import MANIFEST, relative
+from sitegen.core.urls import INDEX, MANIFEST, relative
 from sitegen.figures.base import Figure
 from sitegen.figures.registry import figure_view
 from sitegen.figures.views import Clip, Picture, Still, front_picture
-from sitegen.html.embeds import embed_view
-from sitegen.html.heads import FRONT, POLICY, base_address, bibtex, head, paper
+from sitegen.html.heads import POLICY, base_address, bibtex, head, paper
 from sitegen.html.theme import ICON, STYLESHEET, Theme, site_theme
 from sitegen.html.views import (
     DrawnPictures,
@@ -35,6 +34,7 @@ from sitegen.html.views import (
     Prose,
     Screen,
     Section,
+    embed_view,
 )
 from sitegen.media.manifest import Manifest, Media, MediaFile
 
@@ -90,7 +90,7 @@ class _Book:
 
     def view(self, page: Page) -> PageView:
         """Everything that the template shows of a page."""
-        front = page.uri == FRONT
+        front = page.uri == INDEX
         parts = tuple(self._parts(page))
         clips = [part for part in parts if isinstance(part, Clip)]
         return PageView(

@@ -64,7 +64,6 @@ def _open(path: Path) -> Picture:
 
 
 def _shade(picture: Picture) -> None:
-    """Fill it with the theme's colour, from dark at the top to light below."""
     pen = ImageDraw.Draw(picture)
     for y in range(picture.height):
         at = y / (picture.height - 1)
@@ -126,7 +125,6 @@ def _wrapped(text: str, font: _FONT, room: int) -> Iterator[str]:
 
 
 def _font(size: int) -> _FONT:
-    """Pillow's own font at that size in pixels."""
     font = ImageFont.load_default(size)
     assert isinstance(font, _FONT)  # the smaller bitmap font comes only where no size is asked
     return font

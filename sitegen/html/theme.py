@@ -121,7 +121,6 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _refuse_links(own: Path) -> None:
-    """ConfigError for what in an author's theme is a link out of the site's folder."""
     with platform_errors(own, "read"):
         for path in sorted(own.rglob("*")) if own.is_dir() else []:
             require_inside(path, own.parent)

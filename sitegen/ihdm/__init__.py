@@ -12,38 +12,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sitegen.ihdm.card.card import ModelCard
-    from sitegen.ihdm.card.schedule import BlurSchedule
-    from sitegen.ihdm.checkpoints.loading import load_model
-    from sitegen.ihdm.data.prior import read_prior
-    from sitegen.ihdm.process.heat import dissipate
-    from sitegen.ihdm.process.noise import independent, interpolate_noise
-    from sitegen.ihdm.process.reverse import ddim_process, ddpm_process, reverse_process
-
-__all__ = [
-    "BlurSchedule",
-    "ModelCard",
-    "ddim_process",
-    "ddpm_process",
-    "dissipate",
-    "independent",
-    "interpolate_noise",
-    "load_model",
-    "read_prior",
-    "reverse_process",
-]
+    from sitegen.ihdm.card.card import BlurSchedule as BlurSchedule
+    from sitegen.ihdm.card.card import ModelCard as ModelCard
+    from sitegen.ihdm.checkpoints.loading import load_model as load_model
+    from sitegen.ihdm.data.prior import read_prior as read_prior
+    from sitegen.ihdm.process.heat import dissipate as dissipate
+    from sitegen.ihdm.process.noise import independent as independent
+    from sitegen.ihdm.process.noise import interpolate_noise as interpolate_noise
+    from sitegen.ihdm.process.reverse import ddim_process as ddim_process
+    from sitegen.ihdm.process.reverse import ddpm_process as ddpm_process
+    from sitegen.ihdm.process.reverse import reverse_process as reverse_process
 
 _HOMES = {
-    "BlurSchedule": "card.schedule",
-    "ModelCard": "card.card",
-    "ddim_process": "process.reverse",
-    "ddpm_process": "process.reverse",
+    **dict.fromkeys(("BlurSchedule", "ModelCard"), "card.card"),
+    **dict.fromkeys(("independent", "interpolate_noise"), "process.noise"),
+    **dict.fromkeys(("ddim_process", "ddpm_process", "reverse_process"), "process.reverse"),
     "dissipate": "process.heat",
-    "independent": "process.noise",
-    "interpolate_noise": "process.noise",
     "load_model": "checkpoints.loading",
     "read_prior": "data.prior",
-    "reverse_process": "process.reverse",
 }
 
 
@@ -54,4 +40,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted(_HOMES)

@@ -208,7 +208,6 @@ def _checked(frames: Iterable[Frame]) -> Iterator[Frame]:
 
 
 def _shown(frame: Frame, spec: ClipSpec) -> Frame:
-    """A native frame as the MP4 and the poster show it."""
     return pad_to_even(upscale(frame, spec.factor), spec.background)
 
 
@@ -356,7 +355,6 @@ class _Ffmpeg:
         self._words.unlink(missing_ok=True)
 
     def _kill(self, stalled: bool = False) -> None:
-        """End the process with all it started, if it still runs."""
         self._stalled |= stalled
         if self._process.poll() is None:
             with suppress(ProcessLookupError):
@@ -470,7 +468,6 @@ def _looks_like(seen: Frame, source: Frame, crf: int) -> bool:
 
 
 def _executable() -> str:
-    """The ffmpeg to run. Raises PlatformError if there is none."""
     try:
         from imageio.plugins.ffmpeg import get_exe
 

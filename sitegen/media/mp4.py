@@ -124,7 +124,6 @@ def _index_faults(data: _Data, movie: _Box) -> list[str]:
 
 
 def _track_faults(kind: bytes, entry: bytes) -> list[str]:
-    """Say what is wrong with the codec, the pixel format and the size."""
     if kind not in (b"avc1", b"avc3"):
         codec = kind.decode("ascii", "replace")
         return [f"has the codec {codec}, and only H.264 (avc1) plays everywhere; {_ENCODE} OUT.mp4"]
@@ -142,7 +141,6 @@ def _track_faults(kind: bytes, entry: bytes) -> list[str]:
 
 
 def _format_faults(setup: bytes) -> list[str]:
-    """Say what is wrong with the profile and the pixel format that `avcC` tells."""
     if len(setup) < 7:
         raise _Damaged
     profile = setup[1]

@@ -75,7 +75,6 @@ class _Reading:
 
 
 def _attribute(element: str, name: str, value: str) -> None:
-    """Refuse an attribute that acts or that refers outside the file."""
     if name.startswith("on"):
         _refuse(f"{name}=…, which is a script", "remove it")
     plain = re.sub(r"[\x00-\x20]", "", value).lower()
@@ -109,7 +108,6 @@ def _size(root: Mapping[str, str]) -> tuple[int, int]:
 def _completed(
     width: float | None, height: float | None, across: float, down: float
 ) -> tuple[float, float]:
-    """Fill in a side that is missing from the shape of the viewBox."""
     if width is None and height is None:
         return across, down
     if width is None or height is None:

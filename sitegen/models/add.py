@@ -30,7 +30,7 @@ from sitegen.core.inputs import is_folder
 from sitegen.core.source import read_text, shown, toml_lines
 from sitegen.core.urls import slug_fault
 from sitegen.ihdm.card.card import CARD_NAME, FileRef, ModelCard, read_card
-from sitegen.ihdm.checkpoints.contents import checkpoint_digest
+from sitegen.ihdm.checkpoints.archive import checkpoint_digest
 from sitegen.ihdm.checkpoints.foreign import foreign_model
 from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint, weights_file
 from sitegen.models.new_card import AddOptions, Ask, new_model, with_images

@@ -16,7 +16,7 @@ from sitegen.core.errors import RefusedError
 from sitegen.core.inputs import regular_size, sha256
 from sitegen.core.resources import resource
 from sitegen.ihdm.card.card import CARD_NAME, FileRef, ModelCard, preset, read_card
-from sitegen.ihdm.checkpoints.contents import checkpoint_digest
+from sitegen.ihdm.checkpoints.archive import checkpoint_digest
 from sitegen.ihdm.checkpoints.foreign import foreign_model
 from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint, only_checkpoint
 

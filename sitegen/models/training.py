@@ -21,11 +21,9 @@ from sitegen.core.signals import Stop, stop_on_signals
 from sitegen.ihdm.training.options import TrainingOptions
 
 if TYPE_CHECKING:
+    from sitegen.core.compute import Precision
     from sitegen.ihdm.card.card import ModelCard
-    from sitegen.ihdm.process.model import Precision
-    from sitegen.ihdm.training.log import Progress
-    from sitegen.ihdm.training.recipe import Training
-    from sitegen.ihdm.training.train import InitialWeights, Run
+    from sitegen.ihdm.training.train import InitialWeights, Progress, Run, Training
 
 FEW_IMAGES = 1000
 """With fewer than that, a warning: a model knows them by heart."""
@@ -94,7 +92,7 @@ def train_model(
         steps, terminal = run.options.steps, sys.stderr.isatty()
         quiet = report.quiet
         with show_training(name, run.step, steps, terminal=terminal, quiet=quiet) as show:
-            written = recipe.go_on(run, training, show, stop.asked)
+            written = recipe.go_on(run, show, stop.asked)
         if written is None:
             _leave(run, training.folder, stop)
     for line in _ending(name, training.folder, written):
@@ -109,8 +107,9 @@ def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
     """
     from sitegen.core.compute import resolve_device
     from sitegen.ihdm.data.images import read_images, require_enough
-    from sitegen.ihdm.process.device import require_device
-    from sitegen.ihdm.training.recipe import Training, as_ddpm, small_card
+    from sitegen.ihdm.process.model import require_device
+    from sitegen.ihdm.training.recipe import as_ddpm, small_card
+    from sitegen.ihdm.training.train import Training
 
     for field in ("blur_sigma_max", "parameterization"):
         if wanted.kind == "ddpm" and getattr(wanted, field) is not None:

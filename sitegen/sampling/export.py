@@ -142,7 +142,6 @@ def writing_npz(
 
 
 def _noise_std(sampler: HeatSampler | DdpmSampler, request: Request) -> float:
-    """δ: the request's own, or the card's."""
     own = request.sampling_noise_std
     if isinstance(sampler, HeatSampler):
         return sampler.model.card.sampling_noise_std if own is None else own
@@ -157,7 +156,6 @@ def _is_npz(output: Path) -> bool:
 
 @contextmanager
 def _kept(output: Path, request: Request, card: ModelCard, noise_std: float) -> Iterator[_Keep]:
-    """Open the output; it is complete at the end of the block."""
     count, levels, shape = request.count, card.levels, card.shape
     small: dict[str, Any] = {"seed": request.seed, "sampling_noise_std": float(noise_std)}
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("final", "initial"), (count, *shape))
@@ -187,8 +185,6 @@ def _no_empty_folders(folder: Path) -> Iterator[None]:
 
 
 def _arrays(arrays: Mapping[str, Array], levels: int) -> _Keep:
-    """Samples into the arrays that there are."""
-
     def keep(chosen: range, level: int, state: Array, mean: Array | None) -> None:
         where, step = slice(chosen.start, chosen.stop), levels - level
         if "states" in arrays:
@@ -204,8 +200,6 @@ def _arrays(arrays: Mapping[str, Array], levels: int) -> _Keep:
 
 
 def _pictures(folder: Path, request: Request) -> _Keep:
-    """Samples into a folder of PNGs, named after seed and sample."""
-
     def write(chosen: range, images: Array, ending: str) -> None:
         for index, picture in zip(chosen, to_uint8(images), strict=True):
             write_png(folder / f"sample-{request.seed}-{index:05d}{ending}", picture)

@@ -20,12 +20,11 @@ from torch import Tensor
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.inputs import sha256
-from sitegen.ihdm.checkpoints.contents import checkpoint_digest
+from sitegen.ihdm.checkpoints.archive import checkpoint_digest
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.data.prior import Prior, read_prior
 from sitegen.ihdm.process.ddpm import DiffusionModel, initial_noise, to_pixels
-from sitegen.ihdm.process.device import memory_errors, require_device
-from sitegen.ihdm.process.model import Model
+from sitegen.ihdm.process.model import Model, memory_errors, require_device
 from sitegen.ihdm.process.noise import NoiseSource, independent
 from sitegen.ihdm.process.reverse import Step, ddim_process, ddpm_process, reverse_process
 from sitegen.models.registry import ModelSource

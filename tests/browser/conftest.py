@@ -1,4 +1,4 @@
-"""The front page of the sample site in a browser, for a reader who is fond of motion or not."""
+"""Pages of the sample site in a browser, for a reader who is fond of motion or not."""
 
 from __future__ import annotations
 
@@ -22,4 +22,11 @@ def calm(browser: Browser, sample_site: SampleSite) -> Iterator[Page]:
 def moving(browser: Browser, sample_site: SampleSite) -> Iterator[Page]:
     """For everybody else."""
     with opened(browser, sample_site.address) as page:
+        yield page
+
+
+@pytest.fixture
+def second(browser: Browser, sample_site: SampleSite) -> Iterator[Page]:
+    """The second page, which is full of clips, for everybody."""
+    with opened(browser, f"{sample_site.address}second/") as page:
         yield page

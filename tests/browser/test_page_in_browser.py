@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -167,52 +166,6 @@ def test_skip_link(browser: Browser, sample_site: SampleSite) -> None:
     assert skip.inner_text() == "Skip to the content"
     box = box_of(skip)
     assert box["y"] >= 0
-    page.close()
-
-
-CONTRASTS = """
-() => {
-  const context = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
-  const channels = colour => {
-    context.clearRect(0, 0, 1, 1);
-    context.fillStyle = colour;
-    context.fillRect(0, 0, 1, 1);
-    return [...context.getImageData(0, 0, 1, 1).data];
-  };
-  const light = ([r, g, b]) => [r, g, b].map(c => c / 255)
-    .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
-  const behind = element => {
-    for (let e = element; e; e = e.parentElement) {
-      const colour = channels(getComputedStyle(e).backgroundColor);
-      if (colour[3] === 255) return colour;
-    }
-    return channels('white');
-  };
-  const found = {};
-  for (const e of document.querySelectorAll('main *, footer *, nav *')) {
-    if (![...e.childNodes].some(node => node.nodeType === 3 && node.data.trim())) continue;
-    const pair = [light(channels(getComputedStyle(e).color)), light(behind(e))];
-    const ratio = (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
-    found[`${e.localName}.${e.className}`] = ratio;
-  }
-  return found;
-}
-"""
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_contrast_of_the_text(browser: Browser, sample_site: SampleSite, scheme: Any) -> None:
-    """Every text can be read against what lies behind it, by day and by night."""
-    page = browser.new_page(color_scheme=scheme)
-    page.goto(f"{sample_site.folder.as_uri()}/second/index.html")
-    found = page.evaluate(CONTRASTS)
-    page.goto(f"{sample_site.folder.as_uri()}/index.html")
-    found |= page.evaluate(CONTRASTS)
-    assert len(found) > 10
-    assert {name: ratio for name, ratio in found.items() if ratio < 4.5} == {}
-    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert (paper == "rgb(255, 255, 255)") is (scheme == "light")
     page.close()
 
 

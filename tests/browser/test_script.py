@@ -5,11 +5,8 @@ Frame n of every clip shows the brightness `shade(n)`, so what is seen tells whi
 
 from __future__ import annotations
 
-import functools
 import io
 import re
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +18,7 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from sitegen.figures.views import scale
 from tests.conftest import SampleSite
-from tests.support.browsing import box_of, opened, until
+from tests.support.browsing import box_of, opened, until, watch
 from tests.support.sample_site import (
     COUNT,
     DARK,
@@ -50,6 +47,7 @@ FOCUS = """
   return [Number(focus.dataset.stop), getComputedStyle(focus).outlineStyle, focus.outerHTML];
 }
 """
+TIME = "document.querySelector('#hierarchy video').currentTime"
 LARGE = f"({SEEN})(document.querySelector('canvas'), 4, 100)"
 
 
@@ -141,8 +139,7 @@ def test_readout_while_it_plays(calm: Page) -> None:
 
 def test_clips_play_while_in_view(moving: Page) -> None:
     """No clip is fetched before it is near; in view it plays, out of view it rests."""
-    asked: list[str] = []
-    moving.on("request", lambda request: asked.append(request.url))
+    asked = watch(moving)[1]
     assert moving.evaluate(PLAYING) == 0
     moving.locator("#trajectories").scroll_into_view_if_needed()
     until(moving, f"{PLAYING} > 0")
@@ -173,61 +170,63 @@ def test_clip_starts_again(moving: Page) -> None:
     assert video.evaluate("video => video.paused") is False
 
 
-def test_hidden_page_rests(browser: Browser, sample_site: SampleSite) -> None:
+def test_hidden_page_rests(second: Page) -> None:
     """In a tab that cannot be seen nothing plays, and it goes on when the tab is back."""
-    with opened(browser, f"{sample_site.address}second/") as page:
-        until(page, f"{PLAYING} > 0")
-        hide = "yes => { Object.defineProperty(document, 'hidden', {value: yes, writable: true,"
-        hide += " configurable: true}); document.dispatchEvent(new Event('visibilitychange')) }"
-        page.evaluate(hide, True)
-        until(page, f"{PLAYING} === 0")
-        page.evaluate(hide, False)
-        until(page, f"{PLAYING} > 0")
+    until(second, f"{PLAYING} > 0")
+    hide = "yes => { Object.defineProperty(document, 'hidden', {value: yes, writable: true,"
+    hide += " configurable: true}); document.dispatchEvent(new Event('visibilitychange')) }"
+    second.evaluate(hide, True)
+    until(second, f"{PLAYING} === 0")
+    second.evaluate(hide, False)
+    until(second, f"{PLAYING} > 0")
 
 
-def test_one_button_stops_all(browser: Browser, sample_site: SampleSite) -> None:
+def test_one_button_stops_all(second: Page) -> None:
     """One button stops every clip, also on the next page; a single clip can still be played."""
-    with opened(browser, f"{sample_site.address}second/") as page:
-        until(page, f"{PLAYING} > 0")
-        button = page.get_by_role("button", name="Stop all motion")
-        button.click()
-        until(page, f"{PLAYING} === 0")
-        page.reload()
-        expect(page.get_by_role("button", name="Let clips play")).to_be_visible()
-        page.wait_for_timeout(500)
-        assert page.evaluate(PLAYING) == 0
-        page.locator(".play").first.click()
-        until(page, f"{PLAYING} === 1")
-        page.get_by_role("button", name="Stop all motion").click()
-        until(page, f"{PLAYING} === 0")
-        page.get_by_role("button", name="Let clips play").click()
-        until(page, f"{PLAYING} > 1")
+    until(second, f"{PLAYING} > 0")
+    button = second.get_by_role("button", name="Stop all motion")
+    button.click()
+    until(second, f"{PLAYING} === 0")
+    second.reload()
+    expect(second.get_by_role("button", name="Let clips play")).to_be_visible()
+    second.wait_for_timeout(500)
+    assert second.evaluate(PLAYING) == 0
+    second.locator(".play").first.click()
+    until(second, f"{PLAYING} === 1")
+    second.get_by_role("button", name="Stop all motion").click()
+    until(second, f"{PLAYING} === 0")
+    second.get_by_role("button", name="Let clips play").click()
+    until(second, f"{PLAYING} > 1")
 
 
-def test_the_button_for_motion_comes_early(browser: Browser, sample_site: SampleSite) -> None:
+def test_the_button_for_motion_comes_early(moving: Page) -> None:
     """The keyboard comes to it after the banner and the menu, before anything that moves."""
     before = "document.activeElement.closest('header, nav, .skip, .motion')"
-    with opened(browser, sample_site.address) as page:
-        for _ in range(20):
-            page.keyboard.press("Tab")
-            assert page.evaluate(f"{before} !== null")
-            if page.locator(".motion:focus").count():
-                break
-        expect(page.locator(".motion")).to_be_focused()
-        box = box_of(page.locator(".motion"))
-        assert box["x"] > 1000
-        assert box["y"] > 700
+    for _ in range(20):
+        moving.keyboard.press("Tab")
+        assert moving.evaluate(f"{before} !== null")
+        if moving.locator(".motion:focus").count():
+            break
+    expect(moving.locator(".motion")).to_be_focused()
+    box = box_of(moving.locator(".motion"))
+    assert box["x"] > 1000
+    assert box["y"] > 700
 
 
 def test_reduced_motion(calm: Page) -> None:
-    """Whoever asks for little motion gets none, and no clip, until a button is pressed; the button
-    for all motion stops that one, and starts nothing else.
+    """Whoever asks for little motion gets none, and no clip, also from a walk in a tree, until a
+    button is pressed; the button for all motion stops that one, and starts nothing else.
     """
-    asked: list[str] = []
-    calm.on("request", lambda request: asked.append(request.url))
+    asked = watch(calm)[1]
     for _ in range(10):
         calm.mouse.wheel(0, 500)
         calm.wait_for_timeout(50)
+    calm.locator("#hierarchy .node").last.hover()
+    calm.locator("#hierarchy .node").first.focus()
+    calm.keyboard.press("ArrowRight")
+    calm.mouse.move(1, 1)
+    calm.locator("#hierarchy .slider").focus()
+    calm.wait_for_timeout(300)
     assert calm.evaluate(PLAYING) == 0
     assert not [url for url in asked if url.endswith(".mp4")]
     calm.locator("#hierarchy .play").click()
@@ -251,8 +250,7 @@ def test_without_the_script(browser: Browser, sample_site: SampleSite, way: str)
     """Where no script runs, or it does not arrive, clips have the browser's own controls, and
     nothing that is dead: not a button is seen or lies over those controls.
     """
-    context = browser.new_context(java_script_enabled=way != "off")
-    page = context.new_page()
+    page = browser.new_page(java_script_enabled=way != "off")
     page.route("**/script-*.js", lambda route: route.abort())
     page.goto(sample_site.address)
     for name in ("trajectories", "interpolation", "hierarchy"):
@@ -263,16 +261,14 @@ def test_without_the_script(browser: Browser, sample_site: SampleSite, way: str)
         expect(page.locator(f"#{name} .downloads a").first).to_be_visible()
     expect(page.locator(".motion")).to_be_hidden()
     expect(page.locator(".copy")).to_be_hidden()
-    context.close()
+    page.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_posters_without_the_script(browser: Browser, sample_site: SampleSite, scheme: Any) -> None:
     """The poster is seen under the browser's own controls, that of a dark page on a dark one."""
-    context = browser.new_context(java_script_enabled=False, color_scheme=scheme)
-    page = context.new_page()
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    page = browser.new_page(java_script_enabled=False, color_scheme=scheme)
+    asked = watch(page)[1]
     page.goto(sample_site.address)
     for name, x, y in [("trajectories", 30, 100), ("hierarchy", 200, 20)]:
         page.locator(f"#{name} .stage").scroll_into_view_if_needed()
@@ -281,7 +277,7 @@ def test_posters_without_the_script(browser: Browser, sample_site: SampleSite, s
         day = LIGHT[0] if scheme == "light" else DARK[0]
         assert abs(seen - (shade(LEVELS) if name == "trajectories" else day)) < 8
     assert not [url for url in asked if url.endswith(".mp4")]
-    context.close()
+    page.close()
 
 
 TEMPLATES = {
@@ -351,8 +347,16 @@ def test_sample_is_shown_large(calm: Page) -> None:
 
 
 def test_viewer_by_keyboard(calm: Page) -> None:
-    """Arrows turn to the next sample and back, except on the slider; the page behind rests."""
-    calm.locator("#trajectories .lens").press("Enter")
+    """The lens moves by the arrow keys, Enter opens the sample, Escape leads back to it; inside,
+    arrows turn to the next sample and back, except on the slider; the page behind rests.
+    """
+    lens = calm.locator("#trajectories .lens")
+    lens.focus()
+    for key, number in [("ArrowRight", 2), ("ArrowDown", 6), ("End", 14), ("Home", 1)]:
+        lens.press(key)
+        start = f"Look at sample {number} of {COUNT};"
+        assert str(lens.get_attribute("aria-label")).startswith(start)
+    lens.press("Enter")
     for key, number in [("ArrowRight", 2), ("ArrowLeft", 1), ("ArrowLeft", COUNT)]:
         calm.keyboard.press(key)
         name = f"Sample {number} of {COUNT}"
@@ -362,7 +366,9 @@ def test_viewer_by_keyboard(calm: Page) -> None:
     expect(calm.get_by_role("dialog", name=f"Sample {COUNT} of {COUNT}")).to_be_visible()
     top = calm.evaluate("scrollY")
     calm.keyboard.press("Escape")
-    calm.locator("#trajectories .lens").press("Enter")
+    expect(calm.locator("#viewer")).to_be_hidden()
+    expect(lens).to_be_focused()
+    lens.press("Enter")
     calm.mouse.move(5, 5)
     calm.mouse.wheel(0, 500)
     calm.wait_for_timeout(200)
@@ -397,28 +403,23 @@ def test_host_without_ranges(browser: Browser, sample_site: SampleSite) -> None:
     """Where a host sends clips only whole, no browser can jump in them: then the slider goes back,
     and clip and viewer say and show what is really seen, which is not nothing.
     """
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
-
-    handler = functools.partial(Quiet, directory=str(sample_site.folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        page = browser.new_page(**CALM)
-        page.goto(f"http://127.0.0.1:{server.server_port}/index.html")
-        page.locator("#hierarchy .stage").scroll_into_view_if_needed()
-        page.locator("#hierarchy .node").last.click()
-        slider = page.locator("#viewer .slider")
-        slider.press("ArrowLeft")
-        expect(slider).to_have_value("0")
-        expect(slider).to_have_attribute("aria-valuetext", spoken(LEVELS))
-        assert words_of(page.locator("#viewer")).startswith(f"k = {LEVELS} ")
-        assert abs(page.evaluate(LARGE) - shade(0)) < 5
-        page.close()
-        server.shutdown()
-        thread.join()
+    page = browser.new_page(**CALM)
+    page.route(
+        "**/media/*.mp4",
+        lambda route: route.fulfill(
+            path=sample_site.folder / "media" / Path(route.request.url).name
+        ),
+    )
+    page.goto(sample_site.address)
+    page.locator("#hierarchy .stage").scroll_into_view_if_needed()
+    page.locator("#hierarchy .node").last.click()
+    slider = slider_of(page)
+    slider.press("ArrowLeft")
+    expect(slider).to_have_value("0")
+    expect(slider).to_have_attribute("aria-valuetext", spoken(LEVELS))
+    assert words_of(page.locator("#viewer")).startswith(f"k = {LEVELS} ")
+    assert abs(page.evaluate(LARGE) - shade(0)) < 5
+    page.close()
 
 
 def test_clip_that_does_not_come(browser: Browser, sample_site: SampleSite) -> None:
@@ -439,21 +440,6 @@ def test_clip_that_does_not_come(browser: Browser, sample_site: SampleSite) -> N
     until(page, f"{PLAYING} === 1")
     expect(trouble).to_be_hidden()
     page.close()
-
-
-def test_sample_by_keyboard(calm: Page) -> None:
-    """The lens moves by the arrow keys, Enter opens the sample, Escape leads back to it."""
-    lens = calm.locator("#trajectories .lens")
-    lens.focus()
-    for key, number in [("ArrowRight", 2), ("ArrowDown", 6), ("End", 14), ("ArrowLeft", 13)]:
-        lens.press(key)
-        start = f"Look at sample {number} of {COUNT};"
-        assert str(lens.get_attribute("aria-label")).startswith(start)
-    lens.press("Enter")
-    expect(calm.get_by_role("dialog", name="Sample 13 of 14")).to_be_visible()
-    calm.keyboard.press("Escape")
-    expect(calm.locator("#viewer")).to_be_hidden()
-    expect(lens).to_be_focused()
 
 
 def test_tree_is_walked(calm: Page) -> None:
@@ -486,105 +472,100 @@ def test_tree_is_walked(calm: Page) -> None:
     expect(veil).to_be_hidden()
 
 
-def test_one_node_is_marked(browser: Browser, sample_site: SampleSite) -> None:
+def test_one_node_is_marked(calm: Page) -> None:
     """The node that was pointed at or walked to last is marked, and no other one."""
     marked = """[...document.querySelectorAll('.node')]
       .filter(node => getComputedStyle(node).outlineStyle !== 'none')
       .map(node => node.dataset.node)"""
-    with opened(browser, sample_site.address, **CALM) as page:
-        nodes = page.locator("#hierarchy .node")
-        nodes.first.focus()
-        page.keyboard.press("ArrowRight")
-        nodes.nth(8).hover()
-        assert page.evaluate(marked) == [nodes.nth(8).get_attribute("data-node")]
-        page.keyboard.press("ArrowDown")
-        assert page.evaluate(marked) == [nodes.nth(2).get_attribute("data-node")]
+    nodes = calm.locator("#hierarchy .node")
+    nodes.first.focus()
+    calm.keyboard.press("ArrowRight")
+    nodes.nth(8).hover()
+    assert calm.evaluate(marked) == [nodes.nth(8).get_attribute("data-node")]
+    calm.keyboard.press("ArrowDown")
+    assert calm.evaluate(marked) == [nodes.nth(2).get_attribute("data-node")]
 
 
-def test_picture_of_a_tree_is_shown_large(browser: Browser, sample_site: SampleSite) -> None:
+def test_picture_of_a_tree_is_shown_large(calm: Page) -> None:
     """A node's viewer goes through its branch, from the root to the node's last level: at every
     stop, one for each level, it shows that level's picture in full and says so.
     """
     whole = range(LEVELS, 7, -1)
-    with opened(browser, sample_site.address, **CALM) as page:
-        page.locator("#hierarchy .stage").scroll_into_view_if_needed()
-        until(page, "document.querySelector('#hierarchy img').complete")
-        page.locator("#hierarchy .node").nth(4).click()  # of the second generation
-        name = "Generation 2, picture 2: levels 20 to 8"
-        dialog = page.get_by_role("dialog", name=name)
-        slider = dialog.locator(".slider")
-        assert words_of(dialog).startswith("k = 8 ")
-        assert slider.get_attribute("max") == slider.input_value() == str(len(whole) - 1)
-        assert abs(page.evaluate(LARGE) - shade(LEVELS - 8)) < 5
-        for stop, level in reversed(list(enumerate(whole))):
-            slide(page, "viewer", stop)
-            expect(dialog.locator(".readout")).to_contain_text(f"k = {level} ")
-            until(page, f"Math.abs({LARGE} - {shade(LEVELS - level)}) < 8")
-        dialog.get_by_role("button", name="The one after").click()
-        expect(page.get_by_role("dialog", name="Generation 2, picture 3")).to_be_visible()
-        expect(slider_of(page)).to_have_value(str(len(whole) - 1))
+    calm.locator("#hierarchy .stage").scroll_into_view_if_needed()
+    until(calm, "document.querySelector('#hierarchy img').complete")
+    calm.locator("#hierarchy .node").nth(4).click()  # of the second generation
+    name = "Generation 2, picture 2: levels 20 to 8"
+    dialog = calm.get_by_role("dialog", name=name)
+    slider = dialog.locator(".slider")
+    assert words_of(dialog).startswith("k = 8 ")
+    assert slider.get_attribute("max") == slider.input_value() == str(len(whole) - 1)
+    assert abs(calm.evaluate(LARGE) - shade(LEVELS - 8)) < 5
+    for stop, level in reversed(list(enumerate(whole))):
+        slide(calm, "viewer", stop)
+        expect(dialog.locator(".readout")).to_contain_text(f"k = {level} ")
+        until(calm, f"Math.abs({LARGE} - {shade(LEVELS - level)}) < 8")
+    dialog.get_by_role("button", name="The one after").click()
+    expect(calm.get_by_role("dialog", name="Generation 2, picture 3")).to_be_visible()
+    expect(slider_of(calm)).to_have_value(str(len(whole) - 1))
 
 
-def test_branch_by_keyboard(browser: Browser, sample_site: SampleSite) -> None:
+def test_branch_by_keyboard(calm: Page) -> None:
     """In a tree's viewer the arrows lead through every level of the model, one after the other, and
     Home and End lead to the ends.
     """
     named = "levels 20 to 0"
     wanted = range(LEVELS, -1, -1)
-    with opened(browser, sample_site.address, **CALM) as page:
-        page.locator("#hierarchy .node").last.focus()
-        page.keyboard.press("Enter")
-        expect(page.get_by_role("dialog", name=f"Generation 3, picture 8: {named}")).to_be_visible()
-        slider = slider_of(page)
-        slider.press("Home")
-        for level in wanted:
-            expect(slider).to_have_attribute("aria-valuetext", spoken(level))
-            slider.press("ArrowRight")
-        expect(slider).to_have_attribute("aria-valuetext", spoken(0))
-        for level in reversed(wanted):
-            expect(slider).to_have_attribute("aria-valuetext", spoken(level))
-            slider.press("ArrowDown")
-        slider.press("End")
-        expect(slider).to_have_attribute("aria-valuetext", spoken(0))
-        said = []
-        for stop in range(int(str(slider.get_attribute("max"))) + 1):
-            slide(page, "viewer", stop)
-            said.append(slider.get_attribute("aria-valuetext"))
-        assert said == [spoken(level) for level in wanted]
+    calm.locator("#hierarchy .node").last.focus()
+    calm.keyboard.press("Enter")
+    expect(calm.get_by_role("dialog", name=f"Generation 3, picture 8: {named}")).to_be_visible()
+    slider = slider_of(calm)
+    slider.press("Home")
+    for level in wanted:
+        expect(slider).to_have_attribute("aria-valuetext", spoken(level))
+        slider.press("ArrowRight")
+    expect(slider).to_have_attribute("aria-valuetext", spoken(0))
+    for level in reversed(wanted):
+        expect(slider).to_have_attribute("aria-valuetext", spoken(level))
+        slider.press("ArrowDown")
+    slider.press("End")
+    expect(slider).to_have_attribute("aria-valuetext", spoken(0))
+    said = []
+    for stop in range(int(str(slider.get_attribute("max"))) + 1):
+        slide(calm, "viewer", stop)
+        said.append(slider.get_attribute("aria-valuetext"))
+    assert said == [spoken(level) for level in wanted]
 
 
 @pytest.mark.parametrize("way", ["keyboard", "mouse"])
-def test_walked_tree_is_whole(browser: Browser, sample_site: SampleSite, way: str) -> None:
+def test_walked_tree_is_whole(moving: Page, way: str) -> None:
     """Whoever walks in a tree that plays sees all of it, standing still, and is told so; then it
     goes on from where it was.
     """
-    time = "document.querySelector('#hierarchy video').currentTime"
-    with opened(browser, sample_site.address) as page:
-        figure = page.locator("#hierarchy")
-        stage, node = figure.locator(".stage"), figure.locator(".node").last
-        stage.scroll_into_view_if_needed()
-        until(page, f"{time} > 0.3 && {time} < 1")
-        if way == "mouse":
-            node.hover()
-        else:
-            figure.locator(".node").first.focus()
-            page.keyboard.press("End")
-        until(page, "document.querySelector('#hierarchy video').paused")
-        assert page.evaluate(time) < 1.6  # the last picture is not there yet in the clip
-        box, area = box_of(node), box_of(stage)
-        x, y = (round(box[axis] - area[axis] + box["width"] * 0.8) for axis in ("x", "y"))
-        assert abs(int(bright(stage.screenshot())[y, x]) - shade(LEVELS)) < 5
-        assert words_of(figure) == "k = 0 σB = 0 px"
-        expect(figure.locator(".slider")).to_have_attribute("aria-valuetext", spoken(0))
-        paused = page.evaluate(time)
-        page.wait_for_timeout(300)
-        assert page.evaluate(time) == paused
-        if way == "mouse":
-            page.mouse.move(1, 1)
-        else:
-            figure.locator(".slider").focus()
-        until(page, f"{time} > {paused}")
-        assert page.evaluate("!document.querySelector('.walked')")
+    figure = moving.locator("#hierarchy")
+    stage, node = figure.locator(".stage"), figure.locator(".node").last
+    stage.scroll_into_view_if_needed()
+    until(moving, f"{TIME} > 0.3 && {TIME} < 1")
+    if way == "mouse":
+        node.hover()
+    else:
+        figure.locator(".node").first.focus()
+        moving.keyboard.press("End")
+    until(moving, "document.querySelector('#hierarchy video').paused")
+    assert moving.evaluate(TIME) < 1.6  # the last picture is not there yet in the clip
+    box, area = box_of(node), box_of(stage)
+    x, y = (round(box[axis] - area[axis] + box["width"] * 0.8) for axis in ("x", "y"))
+    assert abs(int(bright(stage.screenshot())[y, x]) - shade(LEVELS)) < 5
+    assert words_of(figure) == "k = 0 σB = 0 px"
+    expect(figure.locator(".slider")).to_have_attribute("aria-valuetext", spoken(0))
+    paused = moving.evaluate(TIME)
+    moving.wait_for_timeout(300)
+    assert moving.evaluate(TIME) == paused
+    if way == "mouse":
+        moving.mouse.move(1, 1)
+    else:
+        figure.locator(".slider").focus()
+    until(moving, f"{TIME} > {paused}")
+    assert moving.evaluate("!document.querySelector('.walked')")
 
 
 def test_walk_goes_back_to_a_frame(moving: Page) -> None:
@@ -600,46 +581,31 @@ def test_walk_goes_back_to_a_frame(moving: Page) -> None:
     assert moving.evaluate("document.querySelector('#hierarchy video').paused")
 
 
-def test_walk_and_the_button_for_motion(browser: Browser, sample_site: SampleSite) -> None:
+def test_walk_and_the_button_for_motion(moving: Page) -> None:
     """What the button says while a tree is walked in holds afterwards, and after a reload."""
     playing = "!document.querySelector('#hierarchy video').paused"
-    with opened(browser, sample_site.address) as page:
-        page.locator("#hierarchy .stage").scroll_into_view_if_needed()
-        until(page, playing)
-        page.locator("#hierarchy .node").nth(3).hover()
-        until(page, f"!({playing})")
-        page.locator(".motion").evaluate("button => button.click()")
-        expect(page.locator(".motion")).to_have_text("Let clips play")
-        page.mouse.move(1, 1)
-        page.wait_for_timeout(300)
-        assert page.evaluate(PLAYING) == 0
-        page.reload()
-        page.locator("#hierarchy .node").nth(3).hover()
-        page.mouse.move(1, 1)
-        page.wait_for_timeout(300)
-        assert page.evaluate(PLAYING) == 0
-        page.locator(".motion").click()
-        until(page, playing)
-
-
-def test_walk_where_nothing_moves(calm: Page) -> None:
-    """Under reduced motion a walk starts nothing and fetches no clip."""
-    asked: list[str] = []
-    calm.on("request", lambda request: asked.append(request.url))
-    calm.locator("#hierarchy .node").last.hover()
-    calm.locator("#hierarchy .node").first.focus()
-    calm.keyboard.press("ArrowRight")
-    calm.mouse.move(1, 1)
-    calm.locator("#hierarchy .slider").focus()
-    calm.wait_for_timeout(300)
-    assert calm.evaluate(PLAYING) == 0
-    assert not [url for url in asked if url.endswith(".mp4")]
+    moving.locator("#hierarchy .stage").scroll_into_view_if_needed()
+    until(moving, playing)
+    moving.locator("#hierarchy .node").nth(3).hover()
+    until(moving, f"!({playing})")
+    moving.locator(".motion").evaluate("button => button.click()")
+    expect(moving.locator(".motion")).to_have_text("Let clips play")
+    moving.mouse.move(1, 1)
+    moving.wait_for_timeout(300)
+    assert moving.evaluate(PLAYING) == 0
+    moving.reload()
+    moving.locator("#hierarchy .node").nth(3).hover()
+    moving.mouse.move(1, 1)
+    moving.wait_for_timeout(300)
+    assert moving.evaluate(PLAYING) == 0
+    moving.locator(".motion").click()
+    until(moving, playing)
 
 
 def test_branch_plays_to_its_end(moving: Page) -> None:
     """Played in the viewer, a branch comes to its last level, rests there and starts anew."""
     moving.locator("#hierarchy .stage").scroll_into_view_if_needed()
-    until(moving, "document.querySelector('#hierarchy video').currentTime > 0.3")
+    until(moving, f"{TIME} > 0.3")
     moving.locator("#hierarchy .node").nth(1).click()
     dialog = moving.get_by_role("dialog", name="Generation 1, picture 1: levels 20 to 13")
     expect(dialog.locator(".readout")).to_contain_text("k = 13 ")
@@ -653,7 +619,7 @@ def test_branch_plays_to_its_end(moving: Page) -> None:
     expect(moving.locator("#hierarchy .readout")).to_contain_text("k = 0 ")  # it is walked in
     moving.mouse.move(1, 1)
     moving.locator("#hierarchy .slider").focus()
-    until(moving, "document.querySelector('#hierarchy video').currentTime > 1.2")
+    until(moving, f"{TIME} > 1.2")
 
 
 def test_names_tell_which_figure(calm: Page) -> None:
@@ -696,8 +662,7 @@ def test_clip_for_dark_pages(browser: Browser, sample_site: SampleSite) -> None:
     the other.
     """
     with opened(browser, sample_site.address, color_scheme="dark", **CALM) as page:
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
+        asked = watch(page)[1]
         page.locator("#hierarchy").scroll_into_view_if_needed()
         page.locator("#hierarchy .play").click()
         until(page, f"{PLAYING} === 1")

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-import threading
 import time
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from bench.serving import serving
 from tests.support.browsing import chromium, until
 from tests.support.builders import INDEX, FakeRenderer, write_page, write_site
 from tests.support.previewing import Running, running
@@ -175,24 +172,12 @@ def test_other_pages_cannot_look(server: Running, browser: Browser, tmp_path: Pa
     """A page of another origin reads nothing and shows nothing: no words, no clips, no poster."""
     (tmp_path / "other").mkdir()
     (tmp_path / "other/index.html").write_text("<!DOCTYPE html><title>Another site</title>")
-    handler = functools.partial(Quiet, directory=str(tmp_path / "other"))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as other:
-        thread = threading.Thread(target=other.serve_forever)
-        thread.start()
-        page = browser.new_page()
-        page.goto(f"http://127.0.0.1:{other.server_port}/")
+    page = browser.new_page()
+    with serving(tmp_path / "other") as address:
+        page.goto(address)
         assert "Another" in page.evaluate(LOOK, page.url)
         for path in ("", "media.json", "_sitegen/reload.js"):
             assert page.evaluate(LOOK, server.address + path) == ""
         poster = next((server.preview.config.parent / "build/media").glob("*.webp")).name
         assert page.evaluate(SHOW, f"{server.address}media/{poster}") is False
         page.close()
-        other.shutdown()
-        thread.join()
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    """A server that says nothing on the terminal."""
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""

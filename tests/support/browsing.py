@@ -12,14 +12,9 @@ import pytest
 from playwright.sync_api import Browser, FloatRect, Locator, Page, Request, sync_playwright
 
 FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync"
+]  # fmt: skip
 
 
 def chromium() -> Iterator[Browser]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import torch
 from torch import Tensor
 
 from sitegen.core.errors import RefusedError
-from sitegen.ihdm.card.card import BlurRange, ModelCard
+from sitegen.ihdm.card.card import BlurRange, FileRef, ModelCard
 from sitegen.ihdm.card.networks import UNetConfig
 from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint
-from sitegen.ihdm.checkpoints.loading import load_model
+from sitegen.ihdm.checkpoints.loading import WEIGHTS_NAME, load_model, read_weights
+from sitegen.ihdm.checkpoints.weights import save_weights
 from sitegen.ihdm.nets.unet import UNet
 from sitegen.ihdm.process.model import Model
 
@@ -116,6 +118,14 @@ def rezip(source: Path, target: Path, edit: Callable[[str, bytes], bytes]) -> Pa
 def closeness(found: Tensor, wanted: Tensor) -> float:
     """The largest difference, as a share of the largest magnitude."""
     return float((found - wanted).abs().max() / wanted.abs().max())
+
+
+def convert(path: Path, card: ModelCard, folder: Path, dtype: Any = torch.float16) -> ModelCard:
+    """Write a checkpoint's weights and the card that pins them into a folder; gives the card."""
+    sha256 = save_weights(folder / WEIGHTS_NAME, read_weights(path, card), dtype, card.coarse)
+    written = replace(card, weights=FileRef(WEIGHTS_NAME, sha256))
+    (folder / "model.toml").write_text(written.to_toml())
+    return written
 
 
 def load_heat(*arguments: Any, **options: Any) -> Model:

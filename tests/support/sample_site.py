@@ -29,7 +29,7 @@ from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.files import digest
 from sitegen.figures.base import Figure
 from sitegen.figures.hierarchy.drawing import Layout, tree_frames
-from sitegen.figures.trajectories.spec import Trajectories
+from sitegen.figures.trajectories import Trajectories
 from sitegen.media.encoder import ClipSpec, encode_clip
 from sitegen.media.frames import Colour, Frame, grid
 from sitegen.media.manifest import Manifest, Media, MediaFile, ModelRef, Record

@@ -2,8 +2,174 @@
 
 from __future__ import annotations
 
-from sitegen.figures.base import FigureKind, sampler_in
-from sitegen.figures.hierarchy.spec import Hierarchy
-from sitegen.figures.hierarchy.view import tree_view
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import ClassVar, Literal
+
+from pydantic import Field, StrictInt, ValidationInfo
+from pydantic import field_validator as check
+from pydantic.dataclasses import dataclass as validated
+
+from sitegen.figures.base import (
+    RULES,
+    FigureKind,
+    FigureSpec,
+    Fps,
+    NoiseStd,
+    Seed,
+    Show,
+    flat_squares,
+    sampler_in,
+    steps,
+)
+from sitegen.figures.views import Clip, Node, clip_view, sequence, whole
+from sitegen.ihdm.card.card import ModelCard
+from sitegen.media.manifest import Media, Record
+
+LEAVES = (2, 4, 8, 16)
+
+
+@validated(frozen=True, config=RULES)
+class Hierarchy(FigureSpec):
+    """A tree that grows out of one flat state: what is decided above a split, its leaves share."""
+
+    recipe: ClassVar[int] = 2
+    example: ClassVar[str] = '"NAME", leaves=8'
+
+    splits: tuple[StrictInt, ...] | None = Field(
+        default=None, description="The levels at which every branch splits in two, flattest first."
+    )
+    leaves: StrictInt | None = Field(
+        default=None,
+        validate_default=True,
+        description="How many branches there are in the end: 2, 4, 8 or 16.",
+    )
+    seed: Seed = 0
+    show: Show = "state"
+    sampling_noise_std: NoiseStd = None
+    background: Literal["both", "light", "dark"] = Field(
+        default="both", description="The pages that the tree is drawn for."
+    )
+    fps: Fps = None
+
+    @check("splits")
+    @classmethod
+    def _falling(cls, splits: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        """Refuse what is no way from flat to sharp."""
+        if splits is None:
+            return None
+        falling = all(above > below for above, below in pairwise(splits))
+        if not 1 <= len(splits) <= len(LEAVES) or not falling or splits[-1] < 1:
+            raise ValueError(f"should be 1 to {len(LEAVES)} levels that fall, each at least 1")
+        return splits
+
+    @check("leaves")
+    @classmethod
+    def _branches(cls, leaves: int | None, info: ValidationInfo) -> int | None:
+        """Fill in the number of leaves, so that two ways to write a tree are one figure."""
+        splits = info.data.get("splits")
+        wanted = 8 if splits is None else int(2 ** len(splits))
+        if leaves is None:
+            return wanted
+        if leaves not in LEAVES:
+            raise ValueError(f"should be {', '.join(map(str, LEAVES[:-1]))} or {LEAVES[-1]}")
+        if splits is not None and leaves != wanted:
+            raise ValueError(f"should be {wanted}, which the splits make")
+        return leaves
+
+    def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+        """Splits that the model has no level for."""
+        levels = cards[0].levels
+        flattest = levels if self.splits is None else self.splits[0]
+        if flattest > levels:
+            yield f"splits: the model {self.model} has {levels} levels, and none is {flattest}"
+        if self.leaves is not None and levels < self.leaves.bit_length() - 1:
+            yield f"leaves: the model {self.model} has only {levels} levels to split at"
+
+    def describe(self, card: ModelCard) -> str:
+        """Say how the tree grows, and out of what."""
+        assert self.leaves is not None
+        generations = [str(2**depth) for depth in range(1, self.leaves.bit_length())]
+        *first, last = generations
+        branches = f"{', '.join(first)} and then {last}" if first else last
+        return (
+            f"A tree of the model {self.model} that grows from left to right over "
+            f"{steps(card.levels)}: one {flat_squares(card)} splits into {branches} "
+            f"{card.subject or 'pictures'}, which share their coarse shape as long as they share "
+            "their branch"
+        )
+
+    def evaluations(self, levels: Sequence[int]) -> tuple[int, ...]:
+        """Each distinct state counts once: one until the first split, two until the second, …."""
+        splits = self.splits_of(levels[0])
+        alive = (2 ** sum(split > level for split in splits) for level in range(1, levels[0] + 1))
+        return (sum(alive),)
+
+    def splits_of(self, levels: int) -> tuple[int, ...]:
+        """The levels at which the tree of a model with so many levels splits."""
+        return self.splits or default_splits(levels, self.leaves or 8)
+
+
+def default_splits(levels: int, leaves: int = 8) -> tuple[int, ...]:
+    """The levels, flattest first, at which a tree splits to end in `leaves`: K, 2K/3, 4K/9, …
+
+    At K nothing is decided: the root is the flat state itself. Blur is spaced evenly in logarithms,
+    so on MNIST (0.5 to 20 pixels) the next ones are at 6 and 2.5 pixels. At 2K/3 the children are
+    patches of light that lean one way or the other, and can still become different digits; at 4K/9
+    strokes begin to show, and the leaves differ in what is left. Splits at K/2 and K/4 come late:
+    shapes are settled by then, and the leaves of a branch hardly differ.
+
+    Each split has a level of its own where there are as many levels as splits.
+    """
+    splits = [levels]
+    for done in range(1, leaves.bit_length() - 1):
+        splits.append(min(splits[-1] - 1, round(levels * (2 / 3) ** done)))
+    return tuple(splits)
+
+
+def tree_view(media: Media, page: str) -> Clip:
+    """The clip, whose nodes are read from where rendering noted them, in pixels of the clip."""
+    nodes = list(_nodes(media.record))
+    return replace(clip_view(media, page), nodes=tuple(_joined(nodes, media.record)))
+
+
+def _nodes(record: Record) -> Iterator[Node]:
+    names = ("depth", "index", "x", "y", "size", "from_level", "to_level")
+    for noted in sequence(record.parameters.get("nodes")):
+        if isinstance(noted, Mapping) and all(name in noted for name in names):
+            depth, index, x, y, size, start, end = (whole(noted, name) for name in names)
+            yield Node(depth, index, x, y, size, start, end)
+
+
+def _joined(nodes: Sequence[Node], record: Record) -> Iterator[Node]:
+    """The nodes with their arrows, and with the frames and levels of the way down to each."""
+    frames = record.files["mp4"].frames or 1
+    levels = record.levels if len(record.levels) == frames else ()
+    found: dict[tuple[int, int], Node] = {}
+    for node in nodes:  # parents come before their children
+        above = found.get((node.depth - 1, node.index // 2))
+        column = min(other.x for other in nodes if other.depth == node.depth)
+        first = sum(level > node.from_level for level in levels)
+        last = sum(level >= node.to_level for level in levels) - 1 if levels else frames - 1
+        last = max(first, last)
+        shown = (*(above.shown if above else ()), (levels[first], levels[last])) if levels else ()
+        timed = replace(node, first=first, last=last, shown=shown)
+        found[node.depth, node.index] = replace(timed, arrow=_arrow(above, node, column))
+    yield from found.values()
+
+
+def _arrow(parent: Node | None, node: Node, column: int) -> str:
+    """The way of the arrow that leads to a node, as a path of SVG; nothing leads to the root.
+
+    It bends as far as the `column` where the first of the node's generation begin, and goes
+    straight on to those that stand behind.
+    """
+    if parent is None:
+        return ""
+    start, middle = parent.x + parent.size, (parent.x + parent.size + column) / 2
+    y0, y1 = parent.y + parent.size / 2, node.y + node.size / 2
+    return f"M{start},{y0:g}C{middle:g},{y0:g} {middle:g},{y1:g} {column},{y1:g}H{node.x}"
+
 
 KIND = FigureKind("hierarchy", Hierarchy, sampler_in(__name__), tree_view)

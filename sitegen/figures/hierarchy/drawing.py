@@ -139,7 +139,6 @@ class Layout:
 
     @property
     def _stagger(self) -> int:
-        """From the first column of leaves to the second."""
         return _even(ceil((1 + _STAGGER) * self.picture))
 
     @cached_property
@@ -150,7 +149,6 @@ class Layout:
 
     @cached_property
     def _left(self) -> int:
-        """Left edge of the root, so that the tree is in the middle."""
         tree = self.depth * self._step + self._stagger + self.picture
         return (self.size[1] - tree) // 4 * 2
 
@@ -182,7 +180,6 @@ def tree_frames(
 
 
 def _draw_node(canvas: Frame, layout: Layout, place: tuple[int, int], picture: Frame) -> None:
-    """Put a picture in its place, in a thin outline."""
     top, left = (edge - _OUTLINE for edge in place)
     framed = canvas[top : top + layout.framed, left : left + layout.framed]
     framed[:] = layout.outline
@@ -307,7 +304,6 @@ def _lengths(curve: Points) -> NDArray[np.float64]:
 
 
 def _along(curve: Points, lengths: NDArray[np.float64], at: NDArray[np.float64]) -> Points:
-    """The points of a curve at some distances from its start."""
     return np.stack([np.interp(at, lengths, axis) for axis in curve.T], axis=1)
 
 

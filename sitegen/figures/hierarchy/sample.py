@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import math
+import tempfile
+import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import chain, repeat, starmap
+from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+
+from sitegen.core.files import platform_errors
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import DARK, LIGHT, clip_spec, displayed, made_with, noise_std_of
+from sitegen.figures.hierarchy import Hierarchy
 from sitegen.figures.hierarchy.drawing import Layout, tree_frames
-from sitegen.figures.hierarchy.spec import Hierarchy
 from sitegen.ihdm.process.noise import branching
 from sitegen.media.frames import Frame, to_uint8
 from sitegen.media.jobs import ClipSource, RenderJob
 from sitegen.sampling.models import HeatSampler, ModelProvider
-from sitegen.sampling.replay import Replay
 
 _SECONDS = 8.0  # that the tree takes to grow
 _SLOWEST, _FASTEST = 24.0, 60.0  # frames a second
@@ -76,7 +82,6 @@ def pace(levels: int, fps: float | None) -> tuple[int, float]:
 
 
 def _drawn(spec: Hierarchy, layout: Layout) -> dict[str, Layout]:
-    """The variants of the clip; the one without a name is the first."""
     dark = replace(layout, background=DARK[0], ink=DARK[1])
     chosen = {"both": {"": layout, "dark": dark}, "light": {"": layout}, "dark": {"": dark}}
     return chosen[spec.background]
@@ -100,3 +105,37 @@ def _hold(frames: Iterable[Frame], end: int) -> Iterator[Frame]:
     for last in frames:
         yield last
     yield from repeat(last, end)
+
+
+IN_MEMORY = 64_000_000
+"""Bytes that are kept in memory; beyond them all goes to a file without a name."""
+
+
+class Replay:
+    """A stream of (level, uint8 pictures (N, H, W, 3)), kept while it is taken for the first time.
+
+    What it keeps is gone after the second time, or with the object.
+    """
+
+    def __init__(self, source: Iterable[tuple[int, Frame]]) -> None:
+        self._source = source
+        self._index: list[tuple[int, tuple[int, ...]]] = []
+        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
+        self._close = weakref.finalize(self, self._file.close)
+
+    def first(self) -> Iterator[tuple[int, Frame]]:
+        """The stream as it comes. Raises PlatformError where there is no room to keep it."""
+        for level, pictures in self._source:
+            with platform_errors(Path(tempfile.gettempdir())):
+                self._file.write(np.ascontiguousarray(pictures).data)
+            self._index.append((level, pictures.shape))
+            yield level, pictures
+
+    def again(self) -> Iterator[tuple[int, Frame]]:
+        """What was taken the first time; then it is forgotten."""
+        self._file.seek(0)
+        for level, shape in self._index:
+            with platform_errors(Path(tempfile.gettempdir()), "read"):
+                data = self._file.read(math.prod(shape))
+            yield level, np.frombuffer(data, np.uint8).reshape(shape)
+        self._close()

@@ -2,8 +2,94 @@
 
 from __future__ import annotations
 
-from sitegen.figures.base import FigureKind, sampler_in
-from sitegen.figures.interpolation.spec import Interpolation
-from sitegen.figures.interpolation.view import path_view
+from dataclasses import replace
+from typing import Annotated, ClassVar
+
+from pydantic import Field, StrictInt
+from pydantic import field_validator as check
+from pydantic.dataclasses import dataclass as validated
+
+from sitegen.figures.base import (
+    RULES,
+    ComparedSpec,
+    DdimSteps,
+    FigureKind,
+    Fps,
+    NoiseStd,
+    Seed,
+    sampler_in,
+)
+from sitegen.figures.views import Clip, clip_view, sequence, whole
+from sitegen.ihdm.card.card import ModelCard
+from sitegen.media.manifest import Media
+
+Sample = Annotated[StrictInt, Field(ge=0, lt=2**31)]
+
+
+@validated(frozen=True, config=RULES)
+class Interpolation(ComparedSpec):
+    """Paths from one sample to another and back, of a model and of a DDPM beside it."""
+
+    example: ClassVar[str] = '"NAME", points=110, hold=10'
+
+    samples: tuple[Sample, ...] = Field(
+        default=(0, 1),
+        description="The samples of the seed that the rows begin and end with, two a row.",
+    )
+    points: StrictInt = Field(
+        default=110,
+        ge=2,
+        le=1000,
+        description="Images on the way from one to the other, with both.",
+    )
+    hold: StrictInt = Field(
+        default=10, ge=0, le=600, description="Frames for which each end is held."
+    )
+    seed: Seed = 0
+    ddim_steps: DdimSteps = 20
+    sampling_noise_std: NoiseStd = None
+    fps: Fps = 30.0
+
+    @check("samples")
+    @classmethod
+    def _pairs(cls, samples: tuple[int, ...]) -> tuple[int, ...]:
+        """Refuse what is not pairs of different samples."""
+        same = any(samples[at] == samples[at + 1] for at in range(0, len(samples) - 1, 2))
+        if not samples or len(samples) % 2 or same:
+            raise ValueError("should be two different samples for each row, as in [0, 1]")
+        return samples
+
+    @property
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """The samples that each row begins and ends with."""
+        return tuple(zip(self.samples[::2], self.samples[1::2], strict=True))
+
+    @property
+    def images(self) -> int:
+        """Every point of every row."""
+        return self.points * len(self.pairs)
+
+    def describe(self, card: ModelCard) -> str:
+        """Say what changes into what, in which panels."""
+        rows = len(self.pairs)
+        one = rows == 1
+        many = "a sample changes into another" if one else f"{rows} samples change into others"
+        where = (
+            f"Three panels side by side: in each {many} and back, with the model "
+            f"{self.model}, with the full latent of the DDPM {self.ddpm}, and with DDIM"
+        )
+        alone = f"With the model {self.model} {many} and back"
+        return f"{where if self.ddpm else alone}, in {self.points} images"
+
+
+def path_view(media: Media, page: str) -> Clip:
+    """The clip; where it goes there and back, the scrubber walks its points and tells them, too."""
+    noted, clip = media.record.parameters, clip_view(media, page)
+    panels = tuple(str(each) for each in sequence(noted.get("panels")))
+    points, hold = whole(noted, "points"), whole(noted, "hold")
+    if points < 2 or 2 * (points + hold) != clip.steps.last + 1:
+        return replace(clip, panels=panels)
+    return replace(clip, panels=panels, steps=replace(clip.steps, points=points, hold=hold))
+
 
 KIND = FigureKind("interpolation", Interpolation, sampler_in(__name__), path_view)

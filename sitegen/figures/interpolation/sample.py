@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import cast
 
 import numpy as np
@@ -18,7 +18,7 @@ from sitegen.figures.clips import (
     noise_std_of,
     strips,
 )
-from sitegen.figures.interpolation.spec import Interpolation
+from sitegen.figures.interpolation import Interpolation
 from sitegen.figures.paths import Paths, walk, ways_down
 from sitegen.media.frames import Colour, Frame, to_uint8
 from sitegen.media.jobs import ClipSource, RenderJob
@@ -44,12 +44,14 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     def ended(name: str, images: NDArray[np.float32]) -> None:
         found[name] = to_uint8(images)
 
+    shown = turns(spec.points, spec.hold)
+    frames = (panels.draw([way[point :: spec.points] for way in found.values()]) for point in shown)
     return RenderJob(
-        levels=(0,) * len(turns(spec.points, spec.hold)),
+        levels=(0,) * len(shown),
         parameters=made_with(
             figure, noise_std_of(spec, card), fps=fps, panels=labels, factor=panels.factor
         ),
-        clips={"": ClipSource(clip_spec(card.image_size, fps), _frames(panels, found, spec))},
+        clips={"": ClipSource(clip_spec(card.image_size, fps), frames)},
         steps=sum(steps for _, steps in ways.values()),
         work=walk(ways, ended),
         stills=strips(lambda *colours: _strip(found, spec, *colours)),
@@ -60,11 +62,6 @@ def turns(points: int, hold: int) -> list[int]:
     """The point that each frame shows: forth, hold, back, hold."""
     forth = list(range(points))
     return [*forth, *forth[-1:] * hold, *forth[::-1], *forth[:1] * hold]
-
-
-def _frames(panels: Panels, found: Mapping[str, Frame], spec: Interpolation) -> Iterator[Frame]:
-    for point in turns(spec.points, spec.hold):
-        yield panels.draw([images[point :: spec.points] for images in found.values()])
 
 
 def _strip(found: Mapping[str, Frame], spec: Interpolation, paper: Colour, ink: Colour) -> Frame:

@@ -2,7 +2,69 @@
 
 from __future__ import annotations
 
-from sitegen.figures.base import FigureKind, sampler_in
-from sitegen.figures.process.spec import Process
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from pydantic import AfterValidator, Field, StrictInt, ValidationInfo
+from pydantic.dataclasses import dataclass as validated
+
+from sitegen.core.site_files import SiteFolder
+from sitegen.figures.base import RULES, FigureKind, FigureSpec, NoiseStd, Seed, Show, sampler_in
+from sitegen.ihdm.card.card import ModelCard
+
+
+def _in_site(name: str, info: ValidationInfo) -> str:
+    """Refuse what names no file in the folder of the site, which is pydantic's context."""
+    root = (info.context or {}).get("root")
+    if root is not None:
+        SiteFolder(Path(root)).find(name)
+    return name
+
+
+OwnPicture = Annotated[str, AfterValidator(_in_site)]
+
+
+@validated(frozen=True, config=RULES)
+class Process(FigureSpec):
+    """The forward process on a real image above the inverse process, level by level."""
+
+    recipe: ClassVar[int] = 2
+    example: ClassVar[str] = '"NAME", image="FILE.png"'
+
+    image: Annotated[
+        OwnPicture | None,
+        Field(description="A picture in the site's folder; the model card's example if not given."),
+    ] = None
+    columns: StrictInt = Field(default=6, ge=2, le=12, description="How many levels are shown.")
+    seed: Seed = 0
+    show: Show = "state"
+    sampling_noise_std: NoiseStd = None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The author's picture."""
+        return ("image",)
+
+    @property
+    def needs_example(self) -> bool:
+        """Without a picture of the author's."""
+        return self.image is None
+
+    def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+        """More columns than there are levels."""
+        levels = cards[0].levels + 1
+        if self.columns > levels:
+            yield f"columns = {self.columns}: the model {self.model} has {levels} levels to show"
+
+    def describe(self, card: ModelCard) -> str:
+        """Say what the two rows show."""
+        return (
+            f"Two rows of {self.columns} pictures. The upper one, from left to right, is the "
+            "forward process: heat dissipation, ∂u/∂t = Δu, blurs an image until it is flat. The "
+            "lower one, from right to left, is the inverse process, generation: "
+            f"the model {self.model} turns that flat image into a new one in {card.levels} steps"
+        )
+
 
 KIND = FigureKind("process", Process, sampler_in(__name__))

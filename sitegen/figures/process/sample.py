@@ -14,10 +14,10 @@ from sitegen.core.errors import RefusedError
 from sitegen.core.inputs import sha256
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import displayed, even_levels, made_with, noise_std_of
+from sitegen.figures.process import Process
 from sitegen.figures.process.drawing import process_drawing
-from sitegen.figures.process.spec import Process
 from sitegen.ihdm.card.card import ModelCard
-from sitegen.ihdm.data.pictures import read_picture
+from sitegen.ihdm.data.images import read_picture
 from sitegen.ihdm.process.heat import dissipate
 from sitegen.ihdm.process.noise import independent
 from sitegen.media.frames import Frame, to_uint8
@@ -95,7 +95,6 @@ def _example(source: ModelSource) -> Path:
 def _watch(
     trajectory: Trajectory, show: str, wanted: frozenset[int], seen: dict[int, Frame]
 ) -> Iterator[None]:
-    """Run the reverse process and keep the pictures of some levels."""
     for level, images in zip(
         range(trajectory.levels, -1, -1), displayed(trajectory, show), strict=True
     ):

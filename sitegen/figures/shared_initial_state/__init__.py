@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
-from sitegen.figures.base import FigureKind, sampler_in
-from sitegen.figures.shared_initial_state.spec import SharedInitialState
+from typing import ClassVar
+
+from pydantic.dataclasses import dataclass as validated
+
+from sitegen.figures.base import RULES, FigureKind, Grid, counted, flat_squares, sampler_in, steps
+from sitegen.ihdm.card.card import ModelCard
+
+
+@validated(frozen=True, config=RULES)
+class SharedInitialState(Grid):
+    """Samples in a grid that all begin from one flat state, and differ by their noise alone."""
+
+    example: ClassVar[str] = '"NAME", count=96, columns=9, show="mean"'
+
+    def describe(self, card: ModelCard) -> str:
+        """Say how many samples grow out of the one state, and over how many steps."""
+        many = counted(self.count, self.model, card.subject)
+        flat = flat_squares(card)
+        return f"{many} forming out of one and the same {flat} over {steps(card.levels)}"
+
 
 KIND = FigureKind("shared_initial_state", SharedInitialState, sampler_in(__name__))

@@ -2,7 +2,73 @@
 
 from __future__ import annotations
 
-from sitegen.figures.base import FigureKind, sampler_in
-from sitegen.figures.shared_noise.spec import SharedNoise
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Literal
+
+from pydantic import Field, StrictInt
+from pydantic.dataclasses import dataclass as validated
+
+from sitegen.figures.base import (
+    RULES,
+    FigureKind,
+    FigureSpec,
+    Fps,
+    NoiseStd,
+    Seed,
+    Show,
+    counted,
+    sampler_in,
+    steps,
+)
+from sitegen.ihdm.card.card import ModelCard
+
+
+@validated(frozen=True, config=RULES)
+class SharedNoise(FigureSpec):
+    """The same noises from different initial states: shapes stay, brightness or colour changes."""
+
+    recipe: ClassVar[int] = 2
+    example: ClassVar[str] = '"NAME", count=5, rows=3'
+    distinct_states: ClassVar[bool] = True
+
+    count: StrictInt = Field(default=5, ge=2, le=100, description="How many initial states.")
+    rows: StrictInt = Field(
+        default=1, ge=1, le=100, description="How many noises, each in a row of its own."
+    )
+    vary: Literal["brightness", "colour"] | None = Field(
+        default=None,
+        description="What the initial states differ in; colour where the model has it.",
+    )
+    seed: Seed = 0
+    show: Show = "state"
+    sampling_noise_std: NoiseStd = None
+    fps: Fps = None
+
+    @property
+    def images(self) -> int:
+        """Every state with every noise."""
+        return self.count * self.rows
+
+    def varied(self, card: ModelCard) -> str:
+        """What the initial states differ in."""
+        return self.vary or ("colour" if card.channels == 3 else "brightness")
+
+    def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+        """Colour of a model that makes grey images."""
+        if self.vary == "colour" and cards[0].channels == 1:
+            yield f'vary = "colour": the model {self.model} makes grey images'
+
+    def describe(self, card: ModelCard) -> str:
+        """Say what is shared, and what is not."""
+        many = counted(self.count, self.model, card.subject)
+        many = f"{self.rows} rows of {many}" if self.rows > 1 else many
+        squares = "flat grey squares" if card.channels == 1 else "flat squares"
+        each = "those of a row share" if self.rows > 1 else "all share"
+        return (
+            f"{many} forming over {steps(card.levels)}; {each} their noise, "
+            f"and begin from {squares} of different {self.varied(card)}. "
+            "In the strip those squares, u_K, are the first row, and the samples, u_0, stand below"
+        )
+
 
 KIND = FigureKind("shared_noise", SharedNoise, sampler_in(__name__))

@@ -14,7 +14,7 @@ from torch import Tensor
 from sitegen.core.errors import ConfigError
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import displayed, grid_job, noise_std_of, strips
-from sitegen.figures.shared_noise.spec import SharedNoise
+from sitegen.figures.shared_noise import SharedNoise
 from sitegen.ihdm.data.prior import Prior
 from sitegen.ihdm.process.noise import NoiseSource, shared
 from sitegen.media.frames import Colour, Frame, to_uint8

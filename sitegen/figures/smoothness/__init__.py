@@ -2,7 +2,52 @@
 
 from __future__ import annotations
 
-from sitegen.figures.base import FigureKind, sampler_in
-from sitegen.figures.smoothness.spec import Smoothness
+from typing import ClassVar
+
+from pydantic import Field, StrictInt
+from pydantic.dataclasses import dataclass as validated
+
+from sitegen.figures.base import (
+    RULES,
+    ComparedSpec,
+    DdimSteps,
+    FigureKind,
+    NoiseStd,
+    Seed,
+    sampler_in,
+)
+from sitegen.ihdm.card.card import ModelCard
+
+
+@validated(frozen=True, config=RULES)
+class Smoothness(ComparedSpec):
+    """How even interpolations are: the largest step over the mean step, and how long the way is."""
+
+    recipe: ClassVar[int] = 2
+    example: ClassVar[str] = '"NAME", pairs=16'
+
+    pairs: StrictInt = Field(default=16, ge=2, le=1000, description="How many pairs of samples.")
+    points: StrictInt = Field(
+        default=6, ge=3, le=200, description="Images on the way from one to the other, with both."
+    )
+    seed: Seed = 0
+    ddim_steps: DdimSteps = 20
+    sampling_noise_std: NoiseStd = None
+
+    @property
+    def images(self) -> int:
+        """Every point of every pair."""
+        return self.points * self.pairs
+
+    def describe(self, card: ModelCard) -> str:
+        """Say what is drawn."""
+        others = " and with its DDPM and DDIM baselines" if self.ddpm else ""
+        return (
+            f"How even interpolations between {self.pairs} pairs of samples are, with the model "
+            f"{self.model}{others}: for each pair the largest step over the mean step, where 1 is "
+            "perfectly even, and the length of the way over the distance of its ends, where 1 is "
+            "the straight way, with medians and their intervals"
+        )
+
 
 KIND = FigureKind("smoothness", Smoothness, sampler_in(__name__))

@@ -120,7 +120,6 @@ def _shapes(found: Mapping[str, Evenness]) -> dict[str, Any]:
 
 
 def _panel(title: str, values: Mapping[str, Floats], top: float) -> Markup:
-    """One measure of all models, a row each."""
     high = max(float(each.max()) for each in values.values())
     axis = Axis(title, 0.95, max(1.05 * high, 1.5), even_ticks(1.0, max(1.05 * high, 1.5)))
     first, last = top + _HEAD, top + _HEAD + _ROW * len(values)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import made_with, noise_std_of
 from sitegen.figures.paths import Paths, walk, ways_down
+from sitegen.figures.smoothness import Smoothness
 from sitegen.figures.smoothness.drawing import smoothness_drawing, smoothness_results
 from sitegen.figures.smoothness.measure import Evenness, evenness
-from sitegen.figures.smoothness.spec import Smoothness
 from sitegen.media.jobs import RenderJob
 from sitegen.media.manifest import MediaFile
 from sitegen.sampling.models import ModelProvider

@@ -2,7 +2,41 @@
 
 from __future__ import annotations
 
-from sitegen.figures.base import FigureKind, sampler_in
-from sitegen.figures.spectra.spec import Spectra
+from typing import ClassVar
+
+from pydantic import Field, StrictInt
+from pydantic.dataclasses import dataclass as validated
+
+from sitegen.figures.base import RULES, ComparedSpec, FigureKind, NoiseStd, Seed, Show, sampler_in
+from sitegen.ihdm.card.card import ModelCard
+
+
+@validated(frozen=True, config=RULES)
+class Spectra(ComparedSpec):
+    """Radially averaged power spectra of the states along the generation."""
+
+    recipe: ClassVar[int] = 2
+
+    count: StrictInt = Field(
+        default=32, ge=1, le=10_000, description="How many samples a spectrum is the mean of."
+    )
+    levels: StrictInt = Field(
+        default=8, ge=2, le=20, description="How many levels of each model are drawn."
+    )
+    seed: Seed = 0
+    show: Show = "state"
+    sampling_noise_std: NoiseStd = None
+
+    def describe(self, card: ModelCard) -> str:
+        """Say what is drawn over what."""
+        other = f", those of the DDPM {self.ddpm}, dashed," if self.ddpm else ""
+        floor = ", and, dotted, the sampling noise δ²" if self.show == "state" else ""
+        many = "one sample" if self.count == 1 else f"{self.count} samples"
+        return (
+            f"Power spectra of {many} at several levels, from the first state to the finished "
+            "image, which is drawn strongest; power over frequency, both logarithmic: those of the "
+            f"model {self.model}{other} and that of the data{floor}"
+        )
+
 
 KIND = FigureKind("spectra", Spectra, sampler_in(__name__))

@@ -73,7 +73,6 @@ def spectra_table(curves: Curves, count: int) -> dict[str, Any]:
 
 
 def _summary(curves: Curves) -> str:
-    """How near the finished images are to the data, and what is not known."""
     if curves.data is None:
         return (
             "The spectrum of the data is not known here: neither the weights nor the prior hold it."
@@ -137,7 +136,6 @@ def _lines(panel: Panel, curves: Curves) -> Iterator[Markup]:
 
 
 def _floor(panel: Panel, curves: Curves) -> Markup:
-    """The power of the noise that is in every state of IHDM but the first and the last."""
     if not curves.floor:
         return Markup()
     ends = (curves.frequencies[1], curves.frequencies[-1])
@@ -163,7 +161,6 @@ def _legend(curves: Curves) -> Markup:
 
 
 def _sample(kind: str, count: int, y: float) -> Markup:
-    """A line through all shades of a kind."""
     if kind == "data":
         return path(f"M66 {y}h52", class_="data", stroke_width=3.2)
     width, gap = 52 / count, 1.0 if kind == "noise" else 0.0

@@ -15,10 +15,10 @@ import torch
 
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import even_levels, made_with, noise_std_of
+from sitegen.figures.spectra import Spectra
 from sitegen.figures.spectra.drawing import Curves, Spectrum, spectra_drawing, spectra_table
-from sitegen.figures.spectra.spec import Spectra
 from sitegen.ihdm.process.ddpm import DiffusionSchedule
-from sitegen.ihdm.process.spectrum import frequencies, spectrum, spectrum_of
+from sitegen.ihdm.process.heat import frequencies, spectrum, spectrum_of
 from sitegen.media.jobs import RenderJob
 from sitegen.media.manifest import MediaFile
 from sitegen.sampling.models import DdpmSampler, HeatSampler, ModelProvider, Trajectory

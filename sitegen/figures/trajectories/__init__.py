@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
-from sitegen.figures.base import FigureKind, sampler_in
-from sitegen.figures.trajectories.spec import Trajectories
+from typing import ClassVar
+
+from pydantic.dataclasses import dataclass as validated
+
+from sitegen.figures.base import RULES, FigureKind, Grid, counted, flat_squares, sampler_in, steps
+from sitegen.ihdm.card.card import ModelCard
+
+
+@validated(frozen=True, config=RULES)
+class Trajectories(Grid):
+    """Independent samples in a grid, from their flat initial states to the finished images."""
+
+    example: ClassVar[str] = '"NAME", count=36'
+
+    def describe(self, card: ModelCard) -> str:
+        """Say how many samples form, and over how many steps."""
+        many = counted(self.count, self.model, card.subject)
+        squares = flat_squares(card, self.count)
+        flat = squares if self.count > 1 else f"a {squares}"
+        return f"{many} forming out of {flat} over {steps(card.levels)}"
+
 
 KIND = FigureKind("trajectories", Trajectories, sampler_in(__name__))

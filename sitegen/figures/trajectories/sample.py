@@ -6,7 +6,7 @@ from typing import cast
 
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import displayed, grid_job, noise_std_of
-from sitegen.figures.trajectories.spec import Trajectories
+from sitegen.figures.trajectories import Trajectories
 from sitegen.media.jobs import RenderJob
 from sitegen.sampling.models import ModelProvider
 

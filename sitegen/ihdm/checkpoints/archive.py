@@ -1,4 +1,9 @@
-"""The published checkpoints and their relatives: zip files of `torch.save`, read without torch.
+"""What is in a checkpoint's file, looked at once and remembered until the file changes; no torch.
+
+Telling what a model is, checking that it fits its card and loading it all go through `scan`, so
+that a large file is unpickled once and read whole once, however many of them ask.
+
+The published checkpoints and their relatives are zip files of `torch.save`, read without torch.
 
 The pickle is read as data (`pickles.py`), the zip's checksums are verified, and tensors are read
 one by one, only those that are asked for. Three layouts are known. "published": `model`, `ema` and
@@ -20,8 +25,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import sitegen.ihdm.checkpoints.weights as ours
 from sitegen.core.errors import ConfigError, RefusedError
-from sitegen.ihdm.card.schedule import BlurSchedule
+from sitegen.core.inputs import once_a_file, sha256, sniff
+from sitegen.ihdm.card.card import BlurSchedule
 from sitegen.ihdm.checkpoints.pickles import (
     ForbiddenError,
     PickleError,
@@ -29,7 +36,6 @@ from sitegen.ihdm.checkpoints.pickles import (
     StoredTensor,
     read_pickle,
 )
-from sitegen.ihdm.checkpoints.weights import is_finite
 
 Layout = Literal["published", "state dict", "spectral"]
 HEAD = ("out.2.weight", "out.2.bias")
@@ -139,7 +145,7 @@ class Archive:
         except ForbiddenError as error:
             raise RefusedError(f"{self.path}: refused as unsafe: {error}") from None
         except PickleError as error:
-            raise RefusedError(f"{self.path}: damaged or not a checkpoint: {error}") from None
+            raise _damaged(self.path, error) from None
         return _contents(self.path, value, self._floats)
 
     def scan(self, known: Published) -> tuple[str, frozenset[StoredTensor]]:
@@ -154,7 +160,11 @@ class Archive:
         broken: set[StoredTensor] = set()
         for info in sorted(self._zip.infolist(), key=lambda info: info.header_offset):
             data = self._checked(info, keep=info.filename in parts)
-            broken |= {part for part in parts[info.filename] if not _is_finite(part, data)}
+            broken |= {
+                tensor
+                for tensor in parts[info.filename]
+                if not ours.is_finite(tensor.storage.dtype, _part(tensor, data))
+            }
         with _damage(self.path):
             return self._file.digest(), frozenset(broken)
 
@@ -197,10 +207,6 @@ def _part(tensor: StoredTensor, data: bytes) -> memoryview:
     """The numbers of a tensor in those of its storage."""
     width = tensor.storage.bytes // max(tensor.storage.count, 1)
     return memoryview(data)[tensor.offset * width : (tensor.offset + tensor.count) * width]
-
-
-def _is_finite(tensor: StoredTensor, data: bytes) -> bool:
-    return is_finite(tensor.storage.dtype, _part(tensor, data))
 
 
 @contextlib.contextmanager
@@ -253,8 +259,7 @@ Floats = Callable[[StoredTensor], tuple[float, ...]]
 def _contents(path: Path, value: object, floats: Floats) -> Published:
     """What the pickle of a checkpoint means. Raises RefusedError for what is none of ours."""
     if not isinstance(value, dict):
-        why = f"it holds a {type(value).__name__}, not a dict"
-        raise RefusedError(f"{path}: damaged or not a checkpoint: {why}")
+        raise _damaged(path, f"it holds a {type(value).__name__}, not a dict")
     if value and all(isinstance(item, StoredTensor) for item in value.values()):
         return Published(_named(path, value), None, None, "state dict")
     if "ema_state_dict" in value and "schedule" in value:
@@ -329,3 +334,59 @@ def has_learned_variance(shapes: Mapping[str, tuple[int, ...]]) -> bool:
     """Whether a U-Net with weights of these shapes answers with two numbers for each of a pixel."""
     first, last = (shapes.get(name, ()) for name in ("input_blocks.0.0.weight", HEAD[0]))
     return len(first) == 4 and len(last) == 4 and last[0] == 2 * first[1]
+
+
+Stored = StoredTensor | ours.Entry
+"""A tensor of a file that has not been read."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """A file that has been read whole: what it holds, its size and digest.
+
+    `broken` are those of its tensors with numbers that are not finite.
+    """
+
+    contents: Published | ours.Header
+    bytes: int
+    sha256: str
+    broken: frozenset[Stored]
+
+
+@once_a_file
+def read_contents(path: Path) -> Published | ours.Header:
+    """The names, shapes and notes of a checkpoint; none of its numbers is read or checked.
+
+    Raises RefusedError for a file that is missing, unsafe or no checkpoint.
+    """
+    if sniff(path) == "safetensors":
+        return ours.read_header(path)
+    with open_archive(path) as archive:
+        return archive.contents()
+
+
+@once_a_file
+def scan(path: Path) -> Scan:
+    """Read a checkpoint whole, in one pass: its digest, its checksums, its numbers.
+
+    Raises RefusedError for a file that is missing, unsafe, damaged or no checkpoint.
+    """
+    contents = read_contents(path)
+    broken: frozenset[Stored]
+    if isinstance(contents, ours.Header):
+        digest, broken = ours.scan(path, contents)
+    else:
+        with open_archive(path) as archive:
+            digest, broken = archive.scan(contents)
+    return Scan(contents, path.stat().st_size, digest, broken)
+
+
+def checkpoint_digest(path: Path) -> str:
+    """SHA-256 of a checkpoint, read so that loading it needs not read it whole again.
+
+    Also of a file that is none. Raises RefusedError if it cannot be read.
+    """
+    try:
+        return scan(path).sha256
+    except RefusedError:
+        return sha256(path)

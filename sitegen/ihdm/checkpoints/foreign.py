@@ -15,6 +15,7 @@ from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.inputs import is_folder, read_json
 from sitegen.ihdm.card.card import (
     CARD_NAME,
+    BlurSchedule,
     DiffusionConfig,
     FileRef,
     ModelCard,
@@ -22,9 +23,7 @@ from sitegen.ihdm.card.card import (
     sampling_noise,
 )
 from sitegen.ihdm.card.networks import DiffusersUNet, UNetConfig
-from sitegen.ihdm.card.schedule import BlurSchedule
-from sitegen.ihdm.checkpoints.archive import Published
-from sitegen.ihdm.checkpoints.contents import checkpoint_digest, read_contents
+from sitegen.ihdm.checkpoints.archive import Published, checkpoint_digest, read_contents
 
 CONFIG_NAME = "config.json"
 _NOISE = 0.01

@@ -8,7 +8,6 @@ our safetensors. Whatever is wrong with a file raises RefusedError; nothing is l
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import lru_cache
 from math import isclose
 from pathlib import Path
@@ -16,44 +15,53 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from sitegen.core.errors import ConfigError, PlatformError, RefusedError
-from sitegen.core.files import write_atomic
+from sitegen.core.compute import Precision
+from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.inputs import is_folder, regular_size
 from sitegen.ihdm.card.card import (
     CARD_NAME,
-    FileRef,
+    BlurSchedule,
     ModelCard,
     card_beside,
     presets,
     read_card,
 )
 from sitegen.ihdm.card.networks import DiffusersUNet, UNetConfig
-from sitegen.ihdm.card.schedule import BlurSchedule
-from sitegen.ihdm.checkpoints.architecture import Shapes, differences, mismatch
-from sitegen.ihdm.checkpoints.archive import HEAD, Published, has_learned_variance, open_archive
-from sitegen.ihdm.checkpoints.contents import Stored, scan
+from sitegen.ihdm.checkpoints.archive import (
+    HEAD,
+    Published,
+    Stored,
+    has_learned_variance,
+    open_archive,
+    scan,
+)
 from sitegen.ihdm.checkpoints.foreign import foreign_model
-from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint, weights_file
+from sitegen.ihdm.checkpoints.inspection import (
+    Shapes,
+    differences,
+    inspect_checkpoint,
+    mismatch,
+    weights_file,
+)
 from sitegen.ihdm.checkpoints.pickles import StoredTensor
 from sitegen.ihdm.checkpoints.weights import (
     COARSE,
+    FLOATS,
     LOWEST_LEVEL,
     STATISTICS,
     Entry,
     Header,
     is_of_unet,
     read_tensors,
-    save_weights,
 )
 from sitegen.ihdm.nets.coarse import CoarseNet
 from sitegen.ihdm.nets.diffusers_unet import DiffusersAdapter, build, renamed
 from sitegen.ihdm.nets.unet import UNet
 from sitegen.ihdm.process.ddpm import DiffusionModel
-from sitegen.ihdm.process.model import Model, Precision, Statistics
+from sitegen.ihdm.process.heat import Statistics
+from sitegen.ihdm.process.model import Model, require_device
 
 WEIGHTS_NAME = "weights.safetensors"
-_FLOATS = {"Float": "float32", "Half": "float16", "BFloat16": "bfloat16"}
-_OUR_FLOATS = ("F32", "F16", "BF16")
 
 
 def load_model(
@@ -73,9 +81,11 @@ def load_model(
     ConfigError for a card, device or precision that cannot be; PlatformError for a device that
     this machine lacks.
     """
-    place = _device(device, precision)
+    if precision not in ("float32", "bfloat16"):
+        raise ConfigError(f'precision "{precision}": must be "float32" or "bfloat16"')
+    require_device(device)
     file, known = locate(Path(path), card)
-    return _assemble(known, read_weights(file, known), precision).to(place)
+    return _assemble(known, read_weights(file, known), precision).to(device)
 
 
 def locate(path: Path, card: ModelCard | Path | str | None = None) -> tuple[Path, ModelCard]:
@@ -93,21 +103,6 @@ def locate(path: Path, card: ModelCard | Path | str | None = None) -> tuple[Path
     return path, known
 
 
-def convert_checkpoint(
-    path: Path, card: ModelCard, folder: Path, dtype: torch.dtype = torch.float16
-) -> ModelCard:
-    """Write a checkpoint's weights (averaged ones where it has them) and its card into `folder`.
-
-    Returns the card as written, which pins the weights. The card is written last.
-    Raises RefusedError as `load_model` does, PlatformError if `folder` cannot be written.
-    """
-    weights = read_weights(path, card)
-    pinned = FileRef(WEIGHTS_NAME, save_weights(folder / WEIGHTS_NAME, weights, dtype, card.coarse))
-    written = replace(card, weights=pinned)
-    write_atomic(folder / CARD_NAME, written.to_toml().encode())
-    return written
-
-
 def read_weights(path: Path, card: ModelCard) -> dict[str, Tensor]:
     """All weights of the card's model by name, float32, on the CPU, checked.
 
@@ -122,7 +117,7 @@ def read_weights(path: Path, card: ModelCard) -> dict[str, Tensor]:
     with open_archive(path) as archive:
         for name, tensor in stored.items():
             assert isinstance(tensor, StoredTensor)
-            kind = getattr(torch, _FLOATS[tensor.storage.dtype])
+            kind = getattr(torch, FLOATS[tensor.storage.dtype])
             flat = torch.frombuffer(archive.numbers(tensor), dtype=kind).float()
             if tensor.strides is None:
                 weights[name] = flat.view(tensor.shape)
@@ -186,7 +181,7 @@ def _check_published(path: Path, card: ModelCard, published: Published) -> dict[
     _check_schedule(path, card, published.schedule)
     stored = _chosen(path, card, published)
     for name, tensor in stored.items():
-        if tensor.storage.dtype not in _FLOATS:
+        if FLOATS.get(tensor.storage.dtype, "float64") == "float64":
             raise RefusedError(f"{path}: {name} holds {tensor.storage.dtype}, not floats")
     return stored
 
@@ -206,7 +201,11 @@ def _check_schedule(path: Path, card: ModelCard, own: BlurSchedule | None) -> No
 def _chosen(path: Path, card: ModelCard, published: Published) -> dict[str, StoredTensor]:
     wanted = network_shapes(card)
     found = {name: tensor.shape for name, tensor in published.weights.items()}
-    _refuse_conditional(path, found)
+    if "label_emb.weight" in found:
+        raise RefusedError(
+            f"{path}: a class-conditional model, whose pictures depend on a class that sitegen "
+            "does not give; use an unconditional one"
+        )
     if card.kind == "ddpm" and has_learned_variance(found):
         found |= {name: wanted[name] for name in HEAD if name in found and name in wanted}
     _check_shapes(path, found, wanted, card)
@@ -232,14 +231,6 @@ def _chosen(path: Path, card: ModelCard, published: Published) -> dict[str, Stor
     return named
 
 
-def _refuse_conditional(path: Path, found: Shapes) -> None:
-    if "label_emb.weight" in found:
-        raise RefusedError(
-            f"{path}: a class-conditional model, whose pictures depend on a class that sitegen "
-            "does not give; use an unconditional one"
-        )
-
-
 def _check_ours(path: Path, card: ModelCard, header: Header) -> dict[str, Entry]:
     """The tensors of a file of safetensors, by the names that the network has for them."""
     entries, wanted = dict(header.entries), dict(network_shapes(card))
@@ -250,7 +241,10 @@ def _check_ours(path: Path, card: ModelCard, header: Header) -> dict[str, Entry]
         wanted |= {**dict.fromkeys(STATISTICS, card.shape), **_coarse_shapes(path, card, header)}
     _check_shapes(path, {name: entry.shape for name, entry in entries.items()}, wanted, card)
     for name, entry in entries.items():
-        _check_dtype(path, name, entry)
+        allowed = ("F32",) if name in STATISTICS else ("F32", "F16", "BF16")
+        if entry.dtype not in allowed:
+            words = " or ".join(allowed)
+            raise RefusedError(f"{path}: {name} holds {entry.dtype}; should be {words}")
     return {name: entries[name] for name in wanted}
 
 
@@ -280,12 +274,6 @@ def _coarse_shapes(path: Path, card: ModelCard, header: Header) -> Shapes:
             f"{lowest} on; write lowest_level = {lowest}"
         )
     return wanted
-
-
-def _check_dtype(path: Path, name: str, entry: Entry) -> None:
-    allowed = ("F32",) if name in STATISTICS else _OUR_FLOATS
-    if entry.dtype not in allowed:
-        raise RefusedError(f"{path}: {name} holds {entry.dtype}; should be {' or '.join(allowed)}")
 
 
 def _check_shapes(
@@ -325,20 +313,6 @@ def _statistics(card: ModelCard, weights: Mapping[str, Tensor]) -> Statistics | 
     if bool((variance < 0).any()):
         raise RefusedError(f"{STATISTICS[1]} of the weights is negative; train the model again")
     return Statistics(mean, variance)
-
-
-def _device(device: str, precision: str) -> torch.device:
-    if precision not in ("float32", "bfloat16"):
-        raise ConfigError(f'precision "{precision}": must be "float32" or "bfloat16"')
-    try:
-        place = torch.device(device)
-    except RuntimeError:
-        raise ConfigError(f'device "{device}": must be cpu, cuda or cuda:N') from None
-    if place.type not in ("cpu", "cuda"):
-        raise ConfigError(f'device "{device}": must be cpu, cuda or cuda:N')
-    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
-        raise PlatformError(f'device "{device}": there is no such device here; use cpu')
-    return place
 
 
 def _no_card(path: Path) -> ConfigError:

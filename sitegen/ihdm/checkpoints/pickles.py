@@ -26,6 +26,10 @@ class _Machine:
     marks: list[list[Any]] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
 
+    def push(self, value: Any) -> None:
+        """Lay a value on top."""
+        self.stack.append(value)
+
     def pop_mark(self) -> list[Any]:
         """The items since the last mark."""
         items, self.stack = self.stack, self.marks.pop()
@@ -73,10 +77,6 @@ def _step(machine: _Machine, name: str, argument: Any) -> None:
 def _protocol(_machine: _Machine, argument: int) -> None:
     if not 2 <= argument <= 5:
         raise PickleError(f"the pickle inside has protocol {argument}; torch.save writes 2 to 5")
-
-
-def _global(machine: _Machine, argument: str) -> None:
-    _push_name(machine, argument.replace(" ", ".", 1))
 
 
 def _stack_global(machine: _Machine, _argument: None) -> None:
@@ -160,21 +160,8 @@ def _mark(machine: _Machine, _argument: None) -> None:
     machine.stack = []
 
 
-def _mark_tuple(machine: _Machine, _argument: None) -> None:
-    items = tuple(machine.pop_mark())
-    machine.stack.append(items)
-
-
 def _put(machine: _Machine, argument: int) -> None:
     machine.memo[argument] = machine.stack[-1]
-
-
-def _memoize(machine: _Machine, _argument: None) -> None:
-    _put(machine, len(machine.memo))
-
-
-def _nothing(_machine: _Machine, _argument: object) -> None:
-    """How long a frame is does not matter where all of it is in memory."""
 
 
 _PUSH_ARGUMENT = frozenset(
@@ -191,15 +178,15 @@ _PUSH_NEW: Mapping[str, Callable[[], Any]] = {
 }
 _INSTRUCTIONS: Mapping[str, Callable[[_Machine, Any], None]] = {
     "PROTO": _protocol,
-    "FRAME": _nothing,
-    "GLOBAL": _global,
+    "FRAME": lambda *_: None,  # how long it is does not matter where all of it is in memory
+    "GLOBAL": lambda machine, name: _push_name(machine, name.replace(" ", ".", 1)),
     "STACK_GLOBAL": _stack_global,
-    "MEMOIZE": _memoize,
+    "MEMOIZE": lambda machine, _: _put(machine, len(machine.memo)),
     "REDUCE": _reduce,
     "BUILD": _build,
     "BINPERSID": _storage,
     "MARK": _mark,
-    "TUPLE": _mark_tuple,
+    "TUPLE": lambda machine, _: machine.push(tuple(machine.pop_mark())),
     "TUPLE1": _tuple(1),
     "TUPLE2": _tuple(2),
     "TUPLE3": _tuple(3),
@@ -332,10 +319,6 @@ def _is_size(values: object) -> bool:
     return isinstance(values, tuple) and all(type(v) is int and 0 <= v < 2**62 for v in values)
 
 
-def _parameter(data: object, *_: object) -> object:
-    return data
-
-
 def _encode(text: str, encoding: str = "latin1") -> bytes:
     if encoding not in ("latin1", "latin-1"):
         raise PickleError("a text is encoded in an odd way")
@@ -357,10 +340,6 @@ def _scalar(kind: object, data: bytes) -> int | float | bool:
     return value
 
 
-def _array(*_: object) -> NumpyArray:
-    return NumpyArray()
-
-
 _ARRAYS = (
     "numpy.core.multiarray._reconstruct",
     "numpy._core.multiarray._reconstruct",
@@ -371,12 +350,12 @@ STORAGES: Mapping[str, str] = {f"torch.{dtype}Storage": dtype for dtype in DTYPE
 CALLS: Mapping[str, Callable[..., object]] = {
     "collections.OrderedDict": _ordered_dict,
     "torch._utils._rebuild_tensor_v2": _tensor,
-    "torch._utils._rebuild_parameter": _parameter,
+    "torch._utils._rebuild_parameter": lambda data, *_: data,
     "_codecs.encode": _encode,
     "numpy.dtype": _numpy_type,
     "numpy.core.multiarray.scalar": _scalar,
     "numpy._core.multiarray.scalar": _scalar,
-    **dict.fromkeys(_ARRAYS, _array),
+    **dict.fromkeys(_ARRAYS, lambda *_: NumpyArray()),
 }
 TYPES = frozenset({"numpy.ndarray"})
 """Types that may be named, but not called."""

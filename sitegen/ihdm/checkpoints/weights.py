@@ -29,11 +29,18 @@ COARSE = "coarse."
 LOWEST_LEVEL = "coarse.lowest_level"
 """The note of a file that says from which level on that network is to be asked."""
 
+FLOATS = {
+    **dict.fromkeys(("Double", "F64"), "float64"),
+    **dict.fromkeys(("Float", "F32"), "float32"),
+    **dict.fromkeys(("Half", "F16"), "float16"),
+    **dict.fromkeys(("BFloat16", "BF16"), "bfloat16"),
+}
+"""Types of floats, as PyTorch's files and safetensors call them, and by their usual names."""
 _EXPONENTS = {
-    **dict.fromkeys(("Double", "F64"), ("<u8", 0x7FF0 << 48)),
-    **dict.fromkeys(("Float", "F32"), ("<u4", 0x7F80 << 16)),
-    **dict.fromkeys(("Half", "F16"), ("<u2", 0x7C00)),
-    **dict.fromkeys(("BFloat16", "BF16"), ("<u2", 0x7F80)),
+    "float64": ("<u8", 0x7FF0 << 48),
+    "float32": ("<u4", 0x7F80 << 16),
+    "float16": ("<u2", 0x7C00),
+    "bfloat16": ("<u2", 0x7F80),
 }
 """The bits of each type of floats that are all set in infinities and NaN only."""
 
@@ -105,9 +112,9 @@ def is_finite(dtype: str, data: bytes | memoryview) -> bool:
     """
     import numpy as np
 
-    if dtype not in _EXPONENTS:
+    if dtype not in FLOATS:
         return True
-    kind, mask = _EXPONENTS[dtype]
+    kind, mask = _EXPONENTS[FLOATS[dtype]]
     numbers = np.frombuffer(data, kind)
     return not bool((numbers & numbers.dtype.type(mask) == mask).any())
 

@@ -5,27 +5,52 @@ Everything becomes one uint8 array (N, C, H, W), which is how these small sets a
 
 from __future__ import annotations
 
+import gzip
+import math
+import pickle
+import struct
+import warnings
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
 
 from sitegen.core.errors import RefusedError
-from sitegen.ihdm.data.datasets import Images, find_dataset, read_idx
-from sitegen.ihdm.data.pictures import (
-    SUFFIXES,
-    Picture,
-    find_pictures,
-    picture_size,
-    read_picture,
-    scaled,
-)
+from sitegen.core.inputs import regular_size
+
+Images = NDArray[np.uint8]
+Picture = NDArray[np.uint8]
+Choice = Callable[[int], Sequence[int]]
 
 SMALLEST = 4
 """Pixels a side that an image must have."""
-
-
-Choice = Callable[[int], Sequence[int]]
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
+IDX_UINT8 = 0x08
+_IDX_NAMES = ("train-images-idx3-ubyte", "train-images.idx3-ubyte")
+_CIFAR = {"cifar-10-batches-py": "data_batch_*", "cifar-100-python": "train"}
+_CIFAR_SHAPE = (3, 32, 32)
+_DAMAGE = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    Image.DecompressionBombError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    struct.error,
+    zlib.error,
+)
+"""What a damaged picture or pickle may end in."""
 
 
 def read_images(
@@ -39,14 +64,11 @@ def read_images(
     `path` is an MNIST-format file, a folder that holds `train-images-idx3-ubyte` (also gzipped) or
     CIFAR's batches as torchvision keeps them, or a folder of square pictures, searched below, too.
     `image_size` scales images of another size (their middle square). Images have one channel when
-    none has colour; `channels` = 3 makes grey images colour ones. Only those
-    images are taken, and of a folder of pictures read, whose places `choose` gives, told how many
-    there are.
+    none has colour; `channels` = 3 makes grey images colour ones. Only those images are taken, and
+    of a folder of pictures read, whose places `choose` gives, told how many there are.
 
     Raises RefusedError when nothing usable is there, or an image does not fit the others.
     """
-    if not path.exists():
-        raise RefusedError(f"{path}: not there; give a folder of images or an MNIST-format file")
     images = _with_channels(path, _read(path, image_size, choose), channels)
     count, _, height, width = images.shape
     if not count:
@@ -72,8 +94,6 @@ def image_side(path: Path) -> int | None:
 
     Of pictures only the headers are read. Raises RefusedError as `read_images` does.
     """
-    if not path.exists():
-        raise RefusedError(f"{path}: not there; give a folder of images or an MNIST-format file")
     dataset = _dataset(path)
     files = find_pictures(path) if dataset is None else []
     sizes = {dataset().shape[2:]} if dataset else {picture_size(file) for file in files}
@@ -84,6 +104,8 @@ def image_side(path: Path) -> int | None:
 
 
 def _dataset(path: Path) -> Callable[[], Images] | None:
+    if not path.exists():
+        raise RefusedError(f"{path}: not there; give a folder of images or an MNIST-format file")
     return find_dataset(path) if path.is_dir() else lambda: read_idx(path)
 
 
@@ -149,3 +171,179 @@ def _with_channels(path: Path, images: Images, channels: int | None) -> Images:
     if own == 1:
         return np.repeat(images, channels, axis=1)
     raise RefusedError(f"{path}: its images have colour; this model is for grey ones")
+
+
+def find_dataset(folder: Path) -> Callable[[], Images] | None:
+    """What reads the data set that a folder is or holds; None if it holds none.
+
+    Known are MNIST-format training images, in the folder or as torchvision keeps them
+    (NAME/raw/), and CIFAR's batches. Raises RefusedError if there are several.
+    """
+    idx, cifar = _find_idx(folder), _find_cifar(folder)
+    found = [*idx, *cifar]
+    if len(found) > 1:
+        names = ", ".join(str(path.relative_to(folder)) for path in found)
+        raise RefusedError(f"{folder}: holds several data sets ({names}); name one of them")
+    if idx:
+        return lambda: read_idx(idx[0])
+    return (lambda: read_cifar(cifar[0])) if cifar else None
+
+
+def _find_idx(folder: Path) -> list[Path]:
+    places = [folder, folder / "raw", *sorted(folder.glob("*/raw"))]
+    found = []
+    for place in places:
+        files = [place / f"{name}{end}" for name in _IDX_NAMES for end in ("", ".gz")]
+        found += [file for file in files if file.is_file()][:1]
+    return found
+
+
+def _find_cifar(folder: Path) -> list[Path]:
+    places = [folder, *(folder / name for name in _CIFAR)]
+    return [place for place in places if place.name in _CIFAR and place.is_dir()]
+
+
+def read_idx(path: Path) -> Images:
+    """The images (N, 1, H, W) of one MNIST-format file, gzipped or not.
+
+    The format is a header of big-endian integers (0, 0, type 8 for uint8, number of axes, the
+    lengths of the axes) and then the bytes. Raises RefusedError for any other file.
+    """
+    regular_size(path, "file of images")
+    try:
+        data = path.read_bytes()
+        if data[:2] == b"\x1f\x8b":
+            data = gzip.decompress(data)
+    except _DAMAGE as error:
+        raise RefusedError(f"{path}: cannot be read: {error}") from error
+    shape = _idx_shape(path, data)
+    size = len(data) - 16
+    if size != math.prod(shape):
+        raise RefusedError(
+            f"{path}: holds {size} bytes of pixels, but its header says {shape[0]} images of "
+            f"{shape[2]}×{shape[1]}; it was cut or damaged: fetch it again"
+        )
+    return np.frombuffer(data, np.uint8, offset=16).reshape(shape[0], 1, *shape[1:]).copy()
+
+
+def _idx_shape(path: Path, data: bytes) -> tuple[int, int, int]:
+    if len(data) < 16 or data[:4] != bytes((0, 0, IDX_UINT8, 3)):
+        raise RefusedError(
+            f"{path}: not a file of images in the MNIST format (uint8, three axes); "
+            "give the file that ends in images-idx3-ubyte, or a folder of pictures"
+        )
+    count, height, width = struct.unpack(">3I", data[4:16])
+    return count, height, width
+
+
+def read_cifar(folder: Path) -> Images:
+    """The training images (N, 3, 32, 32) in a folder of CIFAR's batches.
+
+    The batches are pickles; only arrays are taken from them and nothing is executed. Raises
+    RefusedError for a file that is anything else.
+    """
+    files = sorted(folder.glob(_CIFAR[folder.name]))
+    if not files:
+        raise RefusedError(f"{folder}: holds no {_CIFAR[folder.name]}; unpack the archive again")
+    return np.concatenate([_read_batch(file) for file in files])
+
+
+def _read_batch(path: Path) -> Images:
+    regular_size(path, "batch of images")
+    try:
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # these pickles were made by a NumPy of 2009
+            pixels = _ArraysOnly(file, encoding="bytes").load()[b"data"]
+        if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
+            raise TypeError("its data are no array of uint8")
+        return pixels.reshape(-1, *_CIFAR_SHAPE)
+    except _DAMAGE as error:
+        raise RefusedError(f"{path}: not a batch of CIFAR, or damaged: {error}") from error
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Reads what NumPy arrays are made of, under the old names and the new, and nothing else."""
+
+    _modules = ("numpy", "numpy.core.multiarray", "numpy._core.multiarray")
+    _names = ("ndarray", "dtype", "_reconstruct")
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The class that a pickle names. UnpicklingError if it is none of ours."""
+        if module not in self._modules or name not in self._names:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not allowed")
+        if name == "_reconstruct":
+            return _reconstruct
+        return getattr(np, name)
+
+
+def _reconstruct(kind: type, shape: tuple[int, ...], _code: bytes) -> Images:
+    """An empty array, which the pickle then fills."""
+    if kind is not np.ndarray:
+        raise pickle.UnpicklingError("it makes something else than an array")
+    return np.ndarray(shape, np.uint8)
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """The pictures in a folder and below, sorted; hidden files and folders do not count."""
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    files = [path for path in found if path.is_file()]
+    return sorted(path for path in files if "/." not in f"/{path.relative_to(folder).as_posix()}")
+
+
+def picture_size(file: Path) -> tuple[int, int]:
+    """Height and width of a picture as it is stored, from its header alone.
+
+    Raises RefusedError for a file that is no picture.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(file) as opened:
+                return opened.height, opened.width
+    except _DAMAGE as error:
+        raise RefusedError(f"{file}: cannot be read as an image: {error}") from error
+
+
+def read_picture(file: Path, image_size: int | None = None) -> Picture:
+    """A picture, (H, W) when it has no colour, else (H, W, 3).
+
+    With `image_size` its middle square is scaled to that side. Raises RefusedError for a file that
+    cannot be read, and for pixels that have no one meaning: transparent, or of 32 bits.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd but readable files; what is not readable raises
+            with Image.open(file) as opened:
+                picture = _eight_bits(ImageOps.exif_transpose(opened))
+    except _DAMAGE as error:
+        raise RefusedError(f"{file}: cannot be read as an image: {error}") from error
+    pixels = np.asarray(picture)
+    grey = pixels.ndim == 3 and bool((pixels == pixels[..., :1]).all())
+    return scaled(pixels[..., 0] if grey else pixels, image_size)
+
+
+def scaled(picture: Picture, image_size: int | None) -> Picture:
+    """The middle square of a picture at another size; the picture itself without `image_size`."""
+    height, width = picture.shape[:2]
+    if image_size is None or (height, width) == (image_size, image_size):
+        return picture
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = Image.fromarray(picture[top : top + side, left : left + side])
+    # Whole blocks are averaged exactly; other sizes take a filter that is good both ways.
+    method = Image.Resampling.BICUBIC if side % image_size else Image.Resampling.BOX
+    return np.asarray(square.resize((image_size, image_size), method))
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """The picture in mode L or RGB."""
+    if picture.mode.startswith("I;16"):
+        sixteen = np.asarray(picture).astype(np.uint32)
+        return Image.fromarray(((sixteen + 128) // 257).astype(np.uint8))
+    if picture.mode in ("I", "F"):
+        raise ValueError("its pixels have 32 bits; save it with 8 or 16")
+    if picture.has_transparency_data:
+        lowest = picture.convert("RGBA").getchannel("A").getextrema()[0]
+        if lowest != 255:
+            raise ValueError("it has transparent pixels; put it on a background first")
+    return picture.convert("L" if picture.mode in ("1", "L", "LA") else "RGB")

@@ -25,9 +25,8 @@ from sitegen.core.files import write_atomic
 from sitegen.core.inputs import regular_size, sha256, sniff
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.ihdm.checkpoints.weights import Header, read_header, read_tensors
-from sitegen.ihdm.process.heat import attenuation, cosine_basis, dct2
+from sitegen.ihdm.process.heat import attenuation, cosine_basis, dct2, ring_means, rings
 from sitegen.ihdm.process.noise import Purpose, generator, normal
-from sitegen.ihdm.process.spectrum import ring_means, rings
 
 PRIOR_NAME = "prior.safetensors"
 TOLERANCE = 1e-5

@@ -15,9 +15,10 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from sitegen.core.compute import Precision
 from sitegen.core.errors import ConfigError
 from sitegen.ihdm.card.card import DiffusionConfig, ModelCard
-from sitegen.ihdm.process.model import CardModel, Precision
+from sitegen.ihdm.process.model import CardModel
 from sitegen.ihdm.process.noise import Purpose, Shape, normal
 
 LARGEST_BETA = 0.999

@@ -3,11 +3,19 @@
 Rissanen et al. 2023, §3.1: u(t) = V exp(Λt) Vᵀ u(0) with V the orthonormal DCT-II basis and
 Λ_nm = −π²(n² + m²)/N², the continuous Laplacian at unit pixel distance. A blur of σ_B pixels
 takes the time t = σ_B²/2.
+
+Of an image, whose values are in [0, 1] units and unclipped, the power at the place (n, m) is its
+squared coefficient c²_nm. That basis takes the image as mirrored at its edges, so that these add no
+false power (Denis, Côté and Laprise 2002, Mon. Weather Rev. 130, 1812). A spectrum is the mean of
+the power over channels and over the ring of all places with r − ½ ≤ √(n² + m²) < r + ½, for r = 0,
+1, 2, … up to the corner. Ring r has r/2 cycles along a side of the image, or πr/N radians a pixel.
+White noise of the standard deviation s has the power s² in every ring.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
@@ -50,14 +58,9 @@ def laplacian_eigenvalues(height: int, width: int) -> Tensor:
     return n[:, None] ** 2 + m[None, :] ** 2
 
 
-def dissipation_time(sigma_b: Tensor) -> Tensor:
-    """Time t = σ_B²/2 that the heat equation takes for a blur of σ_B pixels."""
-    return sigma_b**2 / 2
-
-
 def attenuation(sigma_b: Tensor, height: int, width: int) -> Tensor:
     """What is left, exp(Λt), float64 (N, H, W), of each cosine after a blur of σ_B (N,) pixels."""
-    time = dissipation_time(sigma_b.to(torch.float64))
+    time = sigma_b.to(torch.float64) ** 2 / 2
     eigenvalues = laplacian_eigenvalues(height, width).to(sigma_b.device)
     return torch.exp(-eigenvalues * time[:, None, None])
 
@@ -74,3 +77,61 @@ def dissipate(images: Tensor, sigma_b: float | Tensor) -> Tensor:
     factor = attenuation(scales, images.shape[-2], images.shape[-1])
     # In float32 the sums over a row of 256 pixels would cost more than 1e-6.
     return idct2(factor[:, None] * dct2(images.double())).to(images.dtype)
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Mean and variance (C, H, W) of the training images' cosine coefficients."""
+
+    mean: Tensor
+    variance: Tensor
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Under the names that they have in a file of weights."""
+        return {"statistics.mean": self.mean, "statistics.variance": self.variance}
+
+    def pixel_scale(self) -> tuple[float, float]:
+        """Mean and standard deviation of a pixel over all images, positions and channels."""
+        _, height, width = self.mean.shape
+        mean = float(self.mean[:, 0, 0].mean()) / (height * width) ** 0.5
+        square = float((self.variance + self.mean**2).mean())
+        return mean, max(square - mean**2, 1e-12) ** 0.5
+
+
+@lru_cache(maxsize=16)
+def ring_of(size: int) -> Tensor:
+    """The ring r that each place (n, m) of a square spectrum belongs to, (size, size) int64."""
+    index = torch.arange(size, dtype=torch.float64)
+    return torch.hypot(index[:, None], index[None, :]).round().long()
+
+
+def rings(size: int) -> int:
+    """How many rings there are for images of `size` pixels a side."""
+    return int(ring_of(size).max()) + 1
+
+
+def frequencies(size: int) -> list[float]:
+    """Cycles along a side of the image, of each ring."""
+    return [ring / 2 for ring in range(rings(size))]
+
+
+def ring_means(power: Tensor) -> Tensor:
+    """Means over the rings of a power (…, N, N), and over its leading axes: (rings,) float64."""
+    places = ring_of(power.shape[-1]).to(power.device).flatten()
+    flat = power.double().reshape(-1, places.numel()).mean(0)
+    sums = flat.new_zeros(int(places.max()) + 1).index_add_(0, places, flat)
+    return sums / torch.bincount(places)
+
+
+def spectrum(images: Tensor) -> Tensor:
+    """Mean spectrum (rings,) float64, on the CPU, of images (N, C, H, H)."""
+    return ring_means(dct2(images.double()).square()).cpu()
+
+
+def spectrum_of(statistics: Statistics) -> Tensor:
+    """Mean spectrum (rings,) float64 of the images that the statistics were taken of; exact.
+
+    E[c²] = mean² + variance for every coefficient c.
+    """
+    power = statistics.mean.double().square() + statistics.variance.double()
+    return ring_means(power).cpu()

@@ -1,4 +1,4 @@
-"""A trained model as one callable: (u_k, level k) → the mean of u_{k−1}.
+"""A trained model as one callable, (u_k, level k) → the mean of u_{k−1}, and what it runs on.
 
 Two parameterizations of the network's answer:
 
@@ -16,37 +16,18 @@ Two parameterizations of the network's answer:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
+from sitegen.core.compute import DEVICE, Precision
+from sitegen.core.errors import ConfigError, PlatformError
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.ihdm.nets.coarse import CoarseNet, lowest, restored
 from sitegen.ihdm.nets.unet import UNet
-from sitegen.ihdm.process.heat import attenuation, dct2, idct2
-
-Precision = Literal["float32", "bfloat16"]
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """Mean and variance (C, H, W) of the training images' cosine coefficients."""
-
-    mean: Tensor
-    variance: Tensor
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Under the names that they have in a file of weights."""
-        return {"statistics.mean": self.mean, "statistics.variance": self.variance}
-
-    def pixel_scale(self) -> tuple[float, float]:
-        """Mean and standard deviation of a pixel over all images, positions and channels."""
-        _, height, width = self.mean.shape
-        mean = float(self.mean[:, 0, 0].mean()) / (height * width) ** 0.5
-        square = float((self.variance + self.mean**2).mean())
-        return mean, max(square - mean**2, 1e-12) ** 0.5
+from sitegen.ihdm.process.heat import Statistics, attenuation, dct2, idct2
 
 
 class CardModel(nn.Module):
@@ -79,9 +60,22 @@ class CardModel(nn.Module):
 
         Raises ValueError for states of another shape or type, and levels outside of 1 … K.
         """
-        levels = torch.as_tensor(level, device=states.device).reshape(-1)
-        _require_states(states, self.card)
-        _require_levels(levels, len(states), self.card.levels)
+        levels, shape = torch.as_tensor(level, device=states.device).reshape(-1), self.card.shape
+        found, highest = tuple(states.shape), self.card.levels
+        if states.dim() != 4 or found[1:] != shape or states.dtype != torch.float32:
+            raise ValueError(
+                f"the state is {found} {states.dtype}; must be float32 (N, C, H, W) with "
+                f"(C, H, W) = {shape}"
+            )
+        if levels.is_floating_point() or levels.dtype == torch.bool:
+            raise ValueError(f"level must be an integer, not {levels.dtype}")
+        if len(levels) not in (1, len(states)):
+            raise ValueError(
+                f"{len(levels)} levels for {len(states)} states; give one, or one each"
+            )
+        low, high = (int(end) for end in levels.aminmax())
+        if low < 1 or high > highest:
+            raise ValueError(f"level must be 1 … {highest}, not {low if low < 1 else high}")
         return levels
 
     def network(self, x: Tensor, levels: Tensor) -> Tensor:
@@ -93,25 +87,6 @@ class CardModel(nn.Module):
         with torch.autocast(x.device.type, torch.bfloat16):
             half: Tensor = self.unet(x, levels)
         return half.float()
-
-
-def _require_states(states: Tensor, card: ModelCard) -> None:
-    shape = tuple(states.shape)
-    if states.dim() != 4 or shape[1:] != card.shape or states.dtype != torch.float32:
-        raise ValueError(
-            f"the state is {shape} {states.dtype}; must be float32 (N, C, H, W) with "
-            f"(C, H, W) = {card.shape}"
-        )
-
-
-def _require_levels(levels: Tensor, count: int, highest: int) -> None:
-    if levels.is_floating_point() or levels.dtype == torch.bool:
-        raise ValueError(f"level must be an integer, not {levels.dtype}")
-    if len(levels) not in (1, count):
-        raise ValueError(f"{len(levels)} levels for {count} states; give one, or one each")
-    low, high = (int(end) for end in levels.aminmax())
-    if low < 1 or high > highest:
-        raise ValueError(f"level must be 1 … {highest}, not {low if low < 1 else high}")
 
 
 class Model(CardModel):
@@ -214,3 +189,30 @@ def linear_estimate(
     variance = statistics.variance
     total = here**2 * variance + noise_std**2
     return here * variance / total, variance * noise_std**2 / total
+
+
+def require_device(device: str) -> None:
+    """Raise ConfigError unless `device` is one, PlatformError unless torch can compute on it."""
+    if not DEVICE.fullmatch(device):
+        raise ConfigError(f"device {device}: there is auto, cpu, cuda and cuda:N")
+    kind, _, index = device.partition(":")
+    if kind == "cpu":
+        return
+    if not torch.cuda.is_available():
+        raise PlatformError(f"device {device}: torch finds no GPU here; use --device cpu")
+    if index and int(index) >= torch.cuda.device_count():
+        raise PlatformError(f"device {device}: there are only {torch.cuda.device_count()} GPUs")
+
+
+@contextmanager
+def memory_errors(doing: str) -> Iterator[None]:
+    """Turn torch's ways to say that memory is full into a PlatformError."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        full = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not full and "not enough memory" not in str(error):
+            raise
+        raise PlatformError(
+            f"out of memory while {doing}; close other programs, or ask for fewer samples"
+        ) from error

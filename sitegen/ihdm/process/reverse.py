@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Protocol
 
@@ -51,14 +52,6 @@ class Step:
     level: int
     state: Tensor
     mean: Tensor
-
-
-class ReverseProcess(Protocol):
-    """Yields the steps down from an initial state (N, C, H, W) at level K."""
-
-    def __call__(self, initial_state: Tensor, noise: NoiseSource | None) -> Iterator[Step]:
-        """`noise` is called with the level that a step leaves."""
-        ...
 
 
 class Denoiser(Protocol):
@@ -90,7 +83,6 @@ def descend(
     transitions: Iterable[Transition],
     noise: NoiseSource | None,
     *,
-    limit: float = DIVERGED,
     pixels: str = _HEAT,
 ) -> Iterator[Step]:
     """Go down from `initial_state` (N, C, H, W) by `transitions`, and yield their steps.
@@ -100,7 +92,7 @@ def descend(
     `pixels` ends a message: where pixels belong, and what to check.
 
     Raises TargetError, naming level, sample and range, when a state is not finite or beyond
-    ±`limit`; ValueError for shapes that do not fit.
+    ±`DIVERGED`; ValueError for shapes that do not fit.
     """
     shape = model.card.shape
     if initial_state.dim() != 4 or tuple(initial_state.shape[1:]) != shape:
@@ -112,7 +104,7 @@ def descend(
             mean = state = each.mean(state)
             if noise is not None:
                 mean, state = add_noise(mean, noise, each.level, each.std)
-        check_finite(state, each.below, limit, pixels)
+        check_finite(state, each.below, pixels)
         yield Step(each.below, state, mean)
 
 
@@ -130,10 +122,10 @@ def add_noise(mean: Tensor, noise: NoiseSource, level: int, std: float) -> tuple
     return mean, mean + std * fresh
 
 
-def check_finite(state: Tensor, level: int, limit: float = DIVERGED, pixels: str = _HEAT) -> None:
-    """Stop before nonsense is shown: TargetError for values beyond ±`limit`."""
+def check_finite(state: Tensor, level: int, pixels: str = _HEAT) -> None:
+    """Stop before nonsense is shown: TargetError for values beyond ±`DIVERGED`."""
     low, high = state.flatten(1).aminmax(dim=1)
-    bad = ~((low >= -limit) & (high <= limit))  # true for NaN, too
+    bad = ~((low >= -DIVERGED) & (high <= DIVERGED))  # true for NaN, too
     if bool(bad.any()):
         sample = int(bad.nonzero()[0])
         numbers = state[sample][state[sample].isfinite()]
@@ -149,12 +141,7 @@ def check_finite(state: Tensor, level: int, limit: float = DIVERGED, pixels: str
 
 
 def reverse_process(
-    model: Denoiser,
-    u_K: Tensor,
-    noise: NoiseSource,
-    sampling_noise_std: float | None = None,
-    *,
-    limit: float = DIVERGED,
+    model: Denoiser, u_K: Tensor, noise: NoiseSource, sampling_noise_std: float | None = None
 ) -> Iterator[Step]:
     """Go down from `u_K` (N, C, H, W) at level K, and yield the K steps, the last at level 0.
 
@@ -164,14 +151,14 @@ def reverse_process(
     card = model.card
     delta = card.sampling_noise_std if sampling_noise_std is None else sampling_noise_std
     transitions = (
-        Transition(level, level - 1, _answer(model, level), delta)
+        Transition(level, level - 1, partial(_mean, model, level), delta)
         for level in range(card.levels, 0, -1)
     )
-    return descend(model, u_K, transitions, noise, limit=limit)
+    return descend(model, u_K, transitions, noise)
 
 
-def _answer(model: Denoiser, level: int) -> Callable[[Tensor], Tensor]:
-    return lambda u: model(u, level)
+def _mean(model: Denoiser, level: int, u: Tensor) -> Tensor:
+    return model(u, level)
 
 
 def ddpm_process(

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from sitegen.ihdm.process.ddpm import DiffusionModel
-from sitegen.ihdm.process.heat import dct2, dissipate
-from sitegen.ihdm.process.model import Model, Statistics, linear_estimate
+from sitegen.ihdm.process.heat import Statistics, dct2, dissipate
+from sitegen.ihdm.process.model import Model, linear_estimate
 
 _FOCUS_WIDTH = 0.18
 """The standard deviation of the focus on some levels, as a share of K."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,32 +23,15 @@ from sitegen.ihdm.card.card import (
     read_card,
 )
 from sitegen.ihdm.card.networks import UNetConfig
-from sitegen.ihdm.checkpoints.architecture import Architecture
+from sitegen.ihdm.checkpoints.inspection import Architecture
 from sitegen.ihdm.checkpoints.loading import WEIGHTS_NAME, of_the_unet, read_weights
 from sitegen.ihdm.checkpoints.weights import save_weights
-from sitegen.ihdm.data.datasets import Images
 from sitegen.ihdm.data.images import require_enough
 from sitegen.ihdm.data.prior import PRIOR_NAME, make_prior
-from sitegen.ihdm.process.model import Precision
-from sitegen.ihdm.training.log import Progress
-from sitegen.ihdm.training.options import TrainingOptions
-from sitegen.ihdm.training.train import STATE_NAME, InitialWeights, Run
+from sitegen.ihdm.training.train import STATE_NAME, InitialWeights, Progress, Run, Training
 
 LOCK_NAME = ".training.lock"
 PRIOR_IMAGES = 1000
-
-
-@dataclass(frozen=True)
-class Training:
-    """A run: what to train on, and where; `source` is the data's name for the card."""
-
-    images: Images
-    source: str
-    folder: Path
-    options: TrainingOptions
-    device: str = "cpu"
-    precision: Precision = "float32"
-    beginning: InitialWeights | None = None
 
 
 def small_card(
@@ -63,13 +46,13 @@ def small_card(
     The flattest level is blurred by 5/7 of the image's side unless told, as published for MNIST:
     8 % of the lowest cosine is left.
     """
-    sigma_max = image_size * 5 / 7 if sigma_max is None else sigma_max
+    halvings = sum(image_size % size == 0 for size in (2, 4))
     return ModelCard(
         image_size=image_size,
         channels=channels,
         levels=levels,
-        unet=_small_unet(image_size),
-        blur=BlurRange(0.5, sigma_max),
+        unet=UNetConfig(32, (1, 2, 4)[: halvings + 1], num_res_blocks=2),
+        blur=BlurRange(0.5, image_size * 5 / 7 if sigma_max is None else sigma_max),
         training_noise_std=0.01,
         sampling_noise_std=0.0125,
         parameterization=parameterization,
@@ -80,13 +63,6 @@ def as_ddpm(card: ModelCard) -> ModelCard:
     """The card of a DDPM with the network and the levels of `card`, and the cosine schedule."""
     size = (card.image_size, card.channels, card.levels)
     return ModelCard(*size, card.unet, kind="ddpm", diffusion=DiffusionConfig("cosine"))
-
-
-def _small_unet(image_size: int) -> UNetConfig:
-    halvings = 0
-    while halvings < 2 and image_size % 2 ** (halvings + 1) == 0:
-        halvings += 1
-    return UNetConfig(model_channels=32, channel_mult=(1, 2, 4)[: halvings + 1], num_res_blocks=2)
 
 
 def beginning(name: str, weights: Path, own: ModelCard, card: ModelCard) -> InitialWeights:
@@ -117,7 +93,7 @@ def train(
     PlatformError when the disk fails.
     """
     with opened(card, training) as run:
-        return finished_card(run) or go_on(run, training, report, stop)
+        return finished_card(run) or go_on(run, report, stop)
 
 
 @contextmanager
@@ -127,16 +103,7 @@ def opened(card: ModelCard, training: Training) -> Iterator[Run]:
     Of a run that is finished nothing is touched, not even a lock.
     """
     _refuse_unfit(card, training)
-    _refuse_foreign(training.folder)
-    run = Run(
-        card,
-        torch.from_numpy(training.images),
-        training.options,
-        training.folder,
-        training.device,
-        training.precision,
-        training.beginning,
-    )
+    run = Run(card, training)
     run.restore()
     if finished_card(run) is not None:
         yield run
@@ -155,8 +122,9 @@ def finished_card(run: Run) -> ModelCard | None:
     if run.step < run.options.steps:
         return None
     try:
-        card = read_card(run.folder)
-        whole = all(_is_whole(run.folder, part) for part in _parts(card))
+        folder = run.training.folder
+        card = read_card(folder)
+        whole = all(part and sha256(folder / part.file) == part.sha256 for part in _parts(card))
     except (RefusedError, ConfigError):
         return None
     seen = run.step * run.options.batch_size
@@ -164,10 +132,7 @@ def finished_card(run: Run) -> ModelCard | None:
 
 
 def go_on(
-    run: Run,
-    training: Training,
-    report: Callable[[Progress], None],
-    stop: Callable[[], bool] = lambda: False,
+    run: Run, report: Callable[[Progress], None], stop: Callable[[], bool] = lambda: False
 ) -> ModelCard | None:
     """Take the steps that are left and write the model; None if `stop()` came first."""
     started = time.monotonic()
@@ -176,25 +141,25 @@ def go_on(
             return None
     except torch.OutOfMemoryError as error:
         raise PlatformError(
-            f"{training.device} has not enough memory to train this; use a smaller batch size"
+            f"{run.training.device} has not enough memory to train this; use a smaller batch size"
         ) from error
-    return write_model(run, training, time.monotonic() - started)
+    return write_model(run, time.monotonic() - started)
 
 
-def write_model(run: Run, training: Training, seconds: float) -> ModelCard:
+def write_model(run: Run, seconds: float) -> ModelCard:
     """Write the averaged weights, the prior, and last the card that names both.
 
     `seconds` is how long the last session took. Raises PlatformError when the disk fails.
     """
-    folder, card = training.folder, run.model.card
+    training, card = run.training, run.model.card
+    folder, prior = training.folder, None
     with platform_errors(folder):
         weights_sha256 = save_weights(folder / WEIGHTS_NAME, run.weights(), torch.float16)
-        card = replace(
-            card,
-            weights=FileRef(WEIGHTS_NAME, weights_sha256),
-            prior=_write_prior(card, training),
-            training=_recipe(run, training, seconds),
-        )
+        if card.kind != "ddpm":  # that starts from noise
+            bank = make_prior(training.images, card, PRIOR_IMAGES, training.source)
+            prior = FileRef(PRIOR_NAME, bank.write(folder / PRIOR_NAME))
+        weights, recipe = FileRef(WEIGHTS_NAME, weights_sha256), _recipe(run, seconds)
+        card = replace(card, weights=weights, prior=prior, training=recipe)
         write_atomic(folder / CARD_NAME, card.to_toml().encode())
     return card
 
@@ -205,20 +170,13 @@ def model_sizes(folder: Path) -> dict[str, int]:
     return {name: (folder / name).stat().st_size for name in (*names, CARD_NAME)}
 
 
-def _write_prior(card: ModelCard, training: Training) -> FileRef | None:
-    """A prior of the training images; a DDPM starts from noise and has none."""
-    if card.kind == "ddpm":
-        return None
-    prior = make_prior(training.images, card, PRIOR_IMAGES, training.source)
-    return FileRef(PRIOR_NAME, prior.write(training.folder / PRIOR_NAME))
-
-
 def _parts(card: ModelCard) -> tuple[FileRef | None, ...]:
     """The files that a card of this kind names."""
     return (card.weights,) if card.kind == "ddpm" else (card.weights, card.prior)
 
 
-def _recipe(run: Run, training: Training, seconds: float) -> dict[str, Any]:
+def _recipe(run: Run, seconds: float) -> dict[str, Any]:
+    training = run.training
     first = training.beginning
     begun = {"initial_weights": first.name, "initial_weights_sha256": first.sha256} if first else {}
     return {
@@ -235,22 +193,16 @@ def _recipe(run: Run, training: Training, seconds: float) -> dict[str, Any]:
 
 
 def _refuse_unfit(card: ModelCard, training: Training) -> None:
+    """Refuse images that do not fit, and a folder whose model came there in another way."""
     shape = training.images.shape[1:]
     if shape != card.shape:
         raise RefusedError(
             f"{training.source}: images of {shape} do not fit the card's {card.shape}"
         )
     require_enough(training.images, training.source)
-
-
-def _refuse_foreign(folder: Path) -> None:
-    """Refuse a folder with a model that came there in another way than by a run of ours."""
+    folder = training.folder
     if (folder / CARD_NAME).exists() and not (folder / STATE_NAME).exists():
         raise RefusedError(
             f"{folder}: holds a model but no {STATE_NAME} to go on from; choose another folder, "
             "or delete this one to train anew"
         )
-
-
-def _is_whole(folder: Path, part: FileRef | None) -> bool:
-    return part is not None and sha256(folder / part.file) == part.sha256

@@ -7,8 +7,15 @@ that was never stopped.
 from __future__ import annotations
 
 import hashlib
+import io
+import itertools
+import json
+import math
+import pickle
+import time
+import zipfile
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,21 +25,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sitegen.core.compute import Precision
 from sitegen.core.errors import RefusedError, TargetError
+from sitegen.core.files import platform_errors, write_atomic
 from sitegen.ihdm.card.card import ModelCard
+from sitegen.ihdm.data.images import Images
 from sitegen.ihdm.nets.unet import UNet
 from sitegen.ihdm.process.ddpm import DiffusionModel
-from sitegen.ihdm.process.model import Model, Precision
-from sitegen.ihdm.training.log import LOG_EVERY, LOG_NAME, Batch, Pace, Progress, Timer, TrainingLog
-from sitegen.ihdm.training.loss import (
-    draw_levels,
-    image_statistics,
-    level_density,
-    loss_per_image,
-)
+from sitegen.ihdm.process.model import Model
+from sitegen.ihdm.training.loss import draw_levels, image_statistics, level_density, loss_per_image
 from sitegen.ihdm.training.optimizers import Optimizers
 from sitegen.ihdm.training.options import TrainingOptions
-from sitegen.ihdm.training.state import damaged, read_state, write_state
 
 STATE_NAME = "training.pt"
 FIRST_SAVE_S = 10.0
@@ -51,55 +54,55 @@ class InitialWeights:
     weights: Mapping[str, Tensor]
 
 
-class Run:
-    """The state of a training run in memory and on disk.
+@dataclass(frozen=True, eq=False)
+class Training:
+    """What to train on, uint8 (N, C, H, W), and where; `source` is the data's name for the card.
 
-    `images` are uint8 (N, C, H, W); `folder` holds the state and the log. The first weights are
-    those of `beginning`, or random.
+    `folder` holds the state and the log. The first weights are those of `beginning`, or random.
     """
 
-    def __init__(
-        self,
-        card: ModelCard,
-        images: Tensor,
-        options: TrainingOptions,
-        folder: Path,
-        device: str = "cpu",
-        precision: Precision = "float32",
-        beginning: InitialWeights | None = None,
-    ) -> None:
+    images: Images
+    source: str
+    folder: Path
+    options: TrainingOptions
+    device: str = "cpu"
+    precision: Precision = "float32"
+    beginning: InitialWeights | None = None
+
+
+class Run:
+    """The state of a training run in memory and on disk."""
+
+    def __init__(self, card: ModelCard, training: Training) -> None:
+        options, device = training.options, training.device
+        images = torch.from_numpy(training.images)
         with _seeded(mixed_seed(options.seed), torch.device("cpu")):
             unet = UNet(card.unet, card.channels)
-        if beginning is not None:
-            unet.load_state_dict(beginning.weights)
-        self.model = _model(card, unet, images, precision).to(device).train()
+        if training.beginning is not None:
+            unet.load_state_dict(training.beginning.weights)
+        self.model = _model(card, unet, images, training.precision).to(device).train()
+        self.training = training
         self.images = images
         self.options = options
-        self.folder = folder
-        self.beginning = beginning
         self.parameters = dict(unet.named_parameters())
         self.ema = {name: value.detach().clone() for name, value in self.parameters.items()}
         self.optimizers = Optimizers(self.parameters, options)
         self.step = 0
-        self.log = TrainingLog(folder / LOG_NAME, card.levels)
+        self.log = TrainingLog(training.folder / LOG_NAME, card.levels)
         self._finite = torch.tensor(True, device=device)
         self._data = _fingerprint(images)
+        self._beginning = training.beginning.sha256 if training.beginning else None
         self._density = level_density(card.levels, options.level_focus, options.focus_centre)
 
     @property
     def state_path(self) -> Path:
         """The file that a killed run resumes from."""
-        return self.folder / STATE_NAME
-
-    @property
-    def _beginning(self) -> str | None:
-        return None if self.beginning is None else self.beginning.sha256
+        return self.training.folder / STATE_NAME
 
     def weights(self) -> dict[str, Tensor]:
         """What a trained model is made of: the averaged weights and the data's statistics."""
         statistics = self.model.statistics
-        extra = {} if statistics is None else statistics.tensors()
-        return {**self.ema, **extra}
+        return {**self.ema, **(statistics.tensors() if statistics else {})}
 
     def save(self) -> None:
         """Write the whole state, all or nothing. TargetError if it is not worth keeping."""
@@ -247,3 +250,163 @@ def _fingerprint(images: Tensor) -> str:
     digest = hashlib.sha256(repr(tuple(images.shape)).encode())
     digest.update(images.contiguous().numpy().data)
     return digest.hexdigest()
+
+
+KEYS = frozenset({"step", "options", "card", "unet", "ema", "optimizer"})
+_DAMAGE = (
+    AttributeError,
+    EOFError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+)
+
+
+def write_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Put `state` in the place of `path` in one step, on the disk itself when this returns.
+
+    Killed at any instant, it leaves the old state or the new one. Raises PlatformError, with the
+    old one in place, if the disk is full or unwritable.
+    """
+    data = io.BytesIO()
+    torch.save(dict(state), data)
+    write_atomic(path, data.getvalue())
+
+
+def read_state(path: Path, device: torch.device) -> dict[str, Any] | None:
+    """The state at `path`, its tensors on `device`; None if there is none.
+
+    Nothing in the file is executed. Raises RefusedError if it is damaged or no state of a run.
+    """
+    if not path.exists():
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+        if broken is not None:
+            raise ValueError(f"{broken} has another checksum than it was written with")
+        state = torch.load(path, map_location=device, weights_only=True)
+        if not isinstance(state, dict) or not state.keys() >= KEYS:
+            raise ValueError("it lacks parts of a training state")
+        if not isinstance(state["step"], int) or not isinstance(state["options"], dict):
+            raise ValueError("its step is no number, or its options no table")
+    except _DAMAGE as error:
+        raise damaged(path, error) from error
+    return state
+
+
+def damaged(path: Path, why: object) -> RefusedError:
+    """The refusal of a state that cannot be used."""
+    reason = str(why).partition("\n")[0]
+    if isinstance(why, pickle.UnpicklingError):  # torch's words would advise to load it anyway
+        reason = "it holds what no training state holds"
+    return RefusedError(
+        f"{path}: this training state is damaged ({reason}); delete it to start anew"
+    )
+
+
+LOG_NAME = "log.jsonl"
+LOG_EVERY = 50
+"""Steps between two lines."""
+
+Batch = tuple[Tensor, Tensor]
+"""The levels (N,) and the losses (N,) of the images of one step."""
+
+
+class TrainingLog:
+    """Lines `{"step", "loss", "by_level": {"1-10": loss, …}}` of a model with K = `levels`."""
+
+    def __init__(self, path: Path, levels: int) -> None:
+        self.path = path
+        self._bands = tuple(_bands(levels))
+
+    def write(self, step: int, batches: Iterable[Batch]) -> None:
+        """Add the line of `step` with the mean loss of these batches."""
+        parts = list(batches)
+        levels = torch.cat([levels for levels, _ in parts])
+        losses = torch.cat([losses for _, losses in parts]).cpu()
+        by_level = {}
+        for low, high in self._bands:
+            chosen = losses[(levels >= low) & (levels <= high)]
+            if len(chosen):
+                by_level[f"{low}-{high}"] = _rounded(chosen)
+        record = {"step": step, "loss": _rounded(losses), "by_level": by_level}
+        with platform_errors(self.path), self.path.open("a", encoding="utf-8") as log:
+            log.write(json.dumps(record) + "\n")
+
+    def cut(self, step: int) -> None:
+        """Drop what a killed run wrote after the `step` that it goes on from."""
+        if self.path.exists():
+            lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
+            kept = [line for line in lines if _step(line) <= step]
+            write_atomic(self.path, "".join(f"{line}\n" for line in kept).encode())
+
+
+def _rounded(losses: Tensor) -> float:
+    return round(float(losses.mean()), 6)
+
+
+def _step(line: str) -> float:
+    """The step of a line; infinite for a line that is not whole."""
+    try:
+        record: Any = json.loads(line)
+        return float(record["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
+
+
+def _bands(levels: int, count: int = 10) -> Iterator[tuple[int, int]]:
+    edges = [round(levels * i / count) for i in range(count + 1)]
+    for low, high in itertools.pairwise(edges):
+        if high > low:
+            yield low + 1, high
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands, for whoever shows it; speed and time left are those of this session.
+
+    loss: the mean over the last steps, in the units of `loss_per_image`
+    """
+
+    step: int
+    steps: int
+    loss: float
+    images_per_second: float
+    seconds_left: float
+
+
+class Pace:
+    """How fast this session is, which began at the step `first`."""
+
+    def __init__(self, first: int, options: TrainingOptions) -> None:
+        self._first = first
+        self._options = options
+        self._started = time.monotonic()
+
+    def progress(self, step: int, recent: Iterable[Batch]) -> Progress:
+        """Where the run stands after `step` steps."""
+        per_step = (time.monotonic() - self._started) / max(step - self._first, 1)
+        steps, size = self._options.steps, self._options.batch_size
+        loss = float(torch.cat([losses for _, losses in recent]).mean())
+        return Progress(step, steps, loss, size / max(per_step, 1e-9), (steps - step) * per_step)
+
+
+class Timer:
+    """True at the first call after each `every_s` seconds, and once after `first_s`, if sooner."""
+
+    def __init__(self, every_s: float, first_s: float = math.inf) -> None:
+        self._every_s = every_s
+        self._last = time.monotonic() - max(every_s - first_s, 0)
+
+    def __call__(self) -> bool:
+        """Whether it is time."""
+        now = time.monotonic()
+        if now - self._last < self._every_s:
+            return False
+        self._last = now
+        return True

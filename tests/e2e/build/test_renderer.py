@@ -24,9 +24,8 @@ from sitegen.core.errors import ConfigError, PlatformError, TargetError
 from sitegen.core.progress import Silent
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import BACKGROUND, default_fps, displayed
-from sitegen.figures.trajectories.spec import Trajectories
-from sitegen.ihdm.process.device import require_device
-from sitegen.ihdm.process.model import Model
+from sitegen.figures.trajectories import Trajectories
+from sitegen.ihdm.process.model import Model, require_device
 from sitegen.media.frames import grid, to_uint8, upscale
 from sitegen.models.registry import ModelSource, model_source
 from sitegen.sampling import models as samplers

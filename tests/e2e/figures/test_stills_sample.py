@@ -23,10 +23,9 @@ from sitegen.figures.process.sample import read_image
 from sitegen.figures.smoothness.measure import evenness
 from sitegen.figures.spectra.sample import data_spectrum
 from sitegen.ihdm.process.ddpm import DiffusionSchedule
-from sitegen.ihdm.process.heat import dct2, dissipate
-from sitegen.ihdm.process.model import Model, Statistics
+from sitegen.ihdm.process.heat import Statistics, dct2, dissipate, rings, spectrum, spectrum_of
+from sitegen.ihdm.process.model import Model
 from sitegen.ihdm.process.noise import independent
-from sitegen.ihdm.process.spectrum import rings, spectrum, spectrum_of
 from sitegen.media.frames import to_uint8
 from sitegen.media.jobs import RenderJob
 from sitegen.models.registry import model_source
@@ -86,25 +85,22 @@ def test_process_of_an_own_picture(sources: Sources, tmp_path: Path) -> None:
     assert np.abs(first[..., 0] - blocks).max() < 1.5
 
 
-@pytest.mark.parametrize(
-    ("levels", "count", "wanted"),
-    [(100, 6, (0, 20, 40, 60, 80, 100)), (4, 2, (0, 4)), (5, 4, (0, 2, 3, 5))],
-)
-def test_even_levels(levels: int, count: int, wanted: tuple[int, ...]) -> None:
+def test_even_levels() -> None:
     """From the sharp level to the flattest."""
-    assert even_levels(levels, count) == wanted
+    assert even_levels(100, 6) == (0, 20, 40, 60, 80, 100)
+    assert (even_levels(4, 2), even_levels(5, 4)) == ((0, 4), (0, 2, 3, 5))
 
 
-@pytest.mark.parametrize("size", [(8, 9), (7, 7)])
-def test_pictures_that_do_not_fit(tmp_path: Path, size: tuple[int, int]) -> None:
-    """No square, or too small: refused with both sizes."""
-    Image.new("L", size).save(tmp_path / "odd.png")
-    with pytest.raises(RefusedError, match=rf"odd\.png: is {size[0]}×{size[1]} pixels; .* least 8"):
-        read_image(tmp_path / "odd.png", small_card())
-
-
-def test_grey_picture_for_a_colour_model(tmp_path: Path) -> None:
-    """All three channels are the same."""
+def test_own_pictures(tmp_path: Path) -> None:
+    """No square, or too small: refused with both sizes; grey for a colour model is three times the
+    same.
+    """
+    for width, height in ((8, 9), (7, 7)):
+        Image.new("L", (width, height)).save(tmp_path / "odd.png")
+        with pytest.raises(
+            RefusedError, match=rf"odd\.png: is {width}×{height} pixels; .* least 8"
+        ):
+            read_image(tmp_path / "odd.png", small_card())
     Image.new("L", (8, 8), 51).save(tmp_path / "grey.png")
     image = read_image(tmp_path / "grey.png", small_card(channels=3))
     assert image.shape == (1, 3, 8, 8)
@@ -185,7 +181,9 @@ def test_data_of_a_preconditioned_model(sources: Sources) -> None:
 
 
 def test_smoothness(sources: Sources, tmp_path: Path) -> None:
-    """Medians and steps are of the finished paths between samples 0 and 1, 2 and 3, 4 and 5."""
+    """Medians and steps are of the finished paths between samples 0 and 1, 2 and 3, 4 and 5;
+    without a DDPM the model is measured by itself.
+    """
     made = job(sources, "smoothness", ddpm="noise", pairs=3, points=4, seed=1, ddim_steps=2)
     drawing, results = finished(made, tmp_path)
     assert made.steps == LEVELS + LEVELS + 2
@@ -205,11 +203,6 @@ def test_smoothness(sources: Sources, tmp_path: Path) -> None:
     assert "In these 3 pairs the largest step over the mean step is" in results["summary"]
     dots = [each for each in drawing.iter() if each.tag.endswith("circle")]
     assert len(dots) == 2 * 3 * 3
-
-
-def test_smoothness_alone(sources: Sources, tmp_path: Path) -> None:
-    """Without a DDPM the model is measured by itself."""
-    made = job(sources, "smoothness", pairs=2, points=3)
-    results = finished(made, tmp_path)[1]
-    assert [row[0] for row in results["tables"][0]["rows"]] == ["IHDM"]
-    assert "IHDM −" not in results["summary"]
+    alone = finished(job(sources, "smoothness", pairs=2, points=3), tmp_path)[1]
+    assert [row[0] for row in alone["tables"][0]["rows"]] == ["IHDM"]
+    assert "IHDM −" not in alone["summary"]

@@ -16,7 +16,7 @@ from bench.mnist import as_floats, read_dataset
 from bench.quality import main
 from bench.samples import read_samples
 from bench.spectra import Images, dissipated_power, power
-from sitegen.ihdm.card.schedule import BlurSchedule
+from sitegen.ihdm.card.card import BlurSchedule
 from sitegen.ihdm.process.heat import dissipate
 from tests.support.tinymodel import write_ddpm, write_model
 

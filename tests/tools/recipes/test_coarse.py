@@ -9,9 +9,8 @@ import torch
 from recipes.coarse import LowCosines, draw_states, low_cosines
 from sitegen.ihdm.nets.coarse import lowest
 from sitegen.ihdm.process.heat import dct2
-from tests.support.hybrids import model as with_coarse
-from tests.support.hybrids import outspoken, without_coarse
-from tests.support.lessons import dct, images, kept, preconditioned
+from tests.support.lessons import dct, images, kept, outspoken, preconditioned, without_coarse
+from tests.support.lessons import model as with_coarse
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -19,8 +19,7 @@ from sitegen.ihdm.nets.coarse import CoarseNet
 from sitegen.ihdm.process.model import Model
 from sitegen.ihdm.training.options import TrainingOptions
 from sitegen.models.registry import model_source
-from tests.support.hybrids import CONFIG, outspoken, without_coarse
-from tests.support.lessons import images
+from tests.support.lessons import CONFIG, images, outspoken, without_coarse
 
 SMALL = CoarseConfig(lowest_level=6, side=3, width=16, blocks=1, features=4, level_features=4)
 TRAINING = TrainingOptions(

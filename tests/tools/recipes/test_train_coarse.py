@@ -18,8 +18,7 @@ from sitegen.ihdm.nets.coarse import CoarseNet, lowest
 from sitegen.ihdm.process.heat import dct2
 from sitegen.ihdm.training.loss import heat_loss
 from sitegen.ihdm.training.options import TrainingOptions
-from tests.support.hybrids import without_coarse
-from tests.support.lessons import images
+from tests.support.lessons import images, without_coarse
 
 CONFIG = CoarseConfig(lowest_level=3, side=8, width=64, blocks=1, features=16)
 TRAINING = TrainingOptions(

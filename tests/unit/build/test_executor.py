@@ -18,7 +18,7 @@ from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import LockedError, RefusedError, SitegenError, TargetError
 from sitegen.core.progress import Silent
 from sitegen.figures.base import Figure, spec_json
-from sitegen.figures.trajectories.spec import Trajectories
+from sitegen.figures.trajectories import Trajectories
 from sitegen.media.encoder import ClipSpec, write_still
 from sitegen.media.frames import Frame
 from sitegen.media.jobs import ClipSource, RenderJob

@@ -19,7 +19,7 @@ from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import PlatformError, RefusedError
 from sitegen.core.files import digest
 from sitegen.figures.base import Figure
-from sitegen.figures.trajectories.spec import Trajectories
+from sitegen.figures.trajectories import Trajectories
 from sitegen.ihdm.card.card import FileRef, ModelCard
 from sitegen.media.manifest import MediaFile, Record
 from sitegen.models.registry import ModelSource

@@ -6,7 +6,7 @@ import pytest
 
 from sitegen.cli.train_view import line, plain_lines, training_shown
 from sitegen.core.progress import duration
-from sitegen.ihdm.training.log import Progress
+from sitegen.ihdm.training.train import Progress
 
 
 def progress(step: int, steps: int = 100) -> Progress:

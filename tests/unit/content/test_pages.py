@@ -20,7 +20,7 @@ from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError
 from sitegen.figures.base import Figure
 from sitegen.figures.registry import figure_kinds
-from sitegen.figures.trajectories.spec import Trajectories
+from sitegen.figures.trajectories import Trajectories
 from tests.support.fabricated import SITE, make_site, write_site
 from tests.support.paths import ROOT
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import json
 import os
 import time
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sitegen.core import files
 from sitegen.core.errors import LockedError, PlatformError
@@ -39,11 +42,28 @@ def test_what_a_file_is(tmp_path: Path) -> None:
     assert [files.is_lfs_pointer(tmp_path / name) for name in "ab"] == [False, True]
 
 
-def test_canonical_json() -> None:
-    """One text for equal values, whatever their order; none for what other programs refuse."""
+numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+scalars = st.none() | st.booleans() | st.text() | numbers
+
+
+@settings(max_examples=30)
+@given(st.dictionaries(st.text(), st.lists(scalars)))
+def test_canonical_json(value: dict[str, object]) -> None:
+    """It is JSON in ASCII that means the value, and the order of keys makes no difference."""
+    text = files.canonical_json(value)
+    assert json.loads(text) == value
+    assert text.isascii()
+    assert files.canonical_json(dict(reversed(value.items()))) == text
+
+
+def test_canonical_json_refuses() -> None:
+    """What other programs refuse, or JSON has not, is an error; what is hashed has no space."""
     assert files.canonical_json({"b": [1, 0.5], "a": "é"}) == '{"a":"\\u00e9","b":[1,0.5]}'
-    with pytest.raises(ValueError, match="JSON"):
-        files.canonical_json(float("nan"))
+    for number in ("nan", "inf", "-inf"):
+        with pytest.raises(ValueError, match="JSON"):
+            files.canonical_json([float(number)])
+    with pytest.raises(TypeError):
+        files.canonical_json({"a": object()})
 
 
 def test_equal_content_touches_nothing(tmp_path: Path) -> None:

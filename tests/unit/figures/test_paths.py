@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -33,9 +32,8 @@ one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
 @pytest.fixture(scope="module")
 def sampler(tmp_path_factory: pytest.TempPathFactory) -> HeatSampler:
     """A tiny model."""
-    return load_heat_sampler(
-        model_source("a", write_model(tmp_path_factory.mktemp("a") / "a")), CPU
-    )
+    folder = write_model(tmp_path_factory.mktemp("a") / "a")
+    return load_heat_sampler(model_source("a", folder), CPU)
 
 
 @pytest.fixture(scope="module")
@@ -101,13 +99,3 @@ def test_ddpm_paths(baseline: DdpmSampler) -> None:
     assert float((ends(found) - wanted).abs().max()) < 1e-4
     assert float((found[2] - found[0]).abs().max()) > 0.01
     assert (float(found.min()) >= 0, float(found.max()) <= 1) == (True, True)  # in pixels
-
-
-def test_wrong_kind(tmp_path: Path) -> None:
-    """A DDPM is no model that blurs, and a model that blurs no DDPM."""
-    heat = model_source("heat", write_model(tmp_path / "heat"))
-    noise = model_source("noise", write_ddpm(tmp_path / "noise"))
-    with pytest.raises(Exception, match='noise is of kind "ddpm", and this needs "ihdm"'):
-        load_heat_sampler(noise, CPU)
-    with pytest.raises(Exception, match='heat is of kind "ihdm", and this needs "ddpm"'):
-        load_ddpm_sampler(heat, CPU)

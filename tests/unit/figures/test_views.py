@@ -56,15 +56,10 @@ def clip(
 
 @pytest.mark.parametrize(
     ("native", "factor", "width", "pixelated", "wide"),
-    [
-        ((168, 168), 2, 504, True, False),
-        ((160, 160), 2, 480, True, False),
-        ((84, 28), 4, 504, True, False),
-        ((576, 704), 1, 576, False, False),
-        ((1280, 700), 1, 1280, False, True),
-        ((512, 256), 1, 512, False, False),
-    ],
-)
+    [((168, 168), 2, 504, True, False), ((160, 160), 2, 480, True, False),
+     ((84, 28), 4, 504, True, False), ((576, 704), 1, 576, False, False),
+     ((1280, 700), 1, 1280, False, True), ((512, 256), 1, 512, False, False)],
+)  # fmt: skip
 def test_size_keeps_pixels_square(
     native: tuple[int, int], factor: int, width: int, pixelated: bool, wide: bool
 ) -> None:
@@ -76,25 +71,20 @@ def test_size_keeps_pixels_square(
 
 
 def test_levels_and_scales() -> None:
-    """The scrubber has a level and a scale for each frame, and starts with those of the poster."""
+    """The scrubber has a level and a scale for each frame, and starts with those of the poster; a
+    model that does not blur has levels only; where frames lack a level there is nothing.
+    """
     steps = clip(sigmas=(20.04, 0.515, 0.0)).steps
     assert (steps.levels, steps.sigmas) == ("2 1 0", "20.0 0.52 0")
     assert (steps.level, steps.sigma, steps.last, steps.fps) == ("0", "0", 2, "24")
-
-
-def test_without_scales_there_are_levels() -> None:
-    """A model that does not blur has levels only; where frames lack a level there is nothing."""
     steps = clip().steps
     assert (steps.levels, steps.sigmas, steps.sigma) == ("2 1 0", "", "")
     assert clip(levels=(1, 0)).steps.levels == ""
 
 
-@pytest.mark.parametrize(
-    ("sigma", "text"), [(0.0, "0"), (0.5, "0.50"), (0.996, "1.00"), (5.14, "5.1"), (20.0, "20.0")]
-)
-def test_scale(sigma: float, text: str) -> None:
+def test_scale() -> None:
     """Scales are written so that neighbours differ."""
-    assert scale(sigma) == text
+    assert [*map(scale, (0.0, 0.5, 0.996, 5.14, 20.0))] == ["0", "0.50", "1.00", "5.1", "20.0"]
 
 
 def test_interpolation_has_points() -> None:
@@ -172,17 +162,10 @@ def test_dark_and_strip() -> None:
 def test_origin() -> None:
     """How it was made: models, seed, noise, the command, and every other parameter in words."""
     noted = {
-        "kind": "trajectories",
-        "model": "mnist",
-        "seed": 7,
-        "sampling_noise_std": 0.0125,
-        "show": "state",
-        "fps": 24.0,
-        "splits": [100, 67],
-        "cells": {},
-        "nothing": None,
-        "weights": {"b": 1, "a": 2},
-    }
+        "kind": "trajectories", "model": "mnist", "seed": 7, "sampling_noise_std": 0.0125,
+        "show": "state", "fps": 24.0, "splits": [100, 67], "cells": {}, "nothing": None,
+        "weights": {"b": 1, "a": 2}
+    }  # fmt: skip
     origin = clip(noted).origin
     assert origin.models == (Maker("mnist", "1" * 64),)
     assert (origin.seed, origin.sampling_noise_std) == (7, "0.0125")
@@ -237,9 +220,7 @@ def test_front_picture() -> None:
         assert front_picture(dataclasses.replace(media, record=record)) == expected
 
 
-@pytest.mark.parametrize(
-    ("count", "text"), [(10, "1 kB"), (123_456, "123 kB"), (999_999, "1000 kB"), (10**6, "1.0 MB")]
-)
-def test_sizes(count: int, text: str) -> None:
+def test_sizes() -> None:
     """Sizes of files are written in steps of a thousand."""
-    assert size(MediaFile("a.mp4", count, "0" * 64, 2, 2)) == text
+    files = [MediaFile("a.mp4", n, "0" * 64, 2, 2) for n in (10, 123_456, 999_999, 10**6)]
+    assert [*map(size, files)] == ["1 kB", "123 kB", "1000 kB", "1.0 MB"]

@@ -39,15 +39,11 @@ year = 2023
 
 @pytest.mark.parametrize("base", ["https://example.org/a", "https://example.org/a/"])
 def test_address(tmp_path: Path, base: str) -> None:
-    """Addresses lie under the base, and a folder's is that of its index."""
+    """Addresses lie under the base, which is not guessed; a folder's is that of its index."""
     site = make_site(tmp_path, f'title = "T"\nbase_url = "{base}"')
     assert address(site, "index.html") == "https://example.org/a/"
     assert address(site, "more/index.html") == "https://example.org/a/more/"
     assert address(site, "sitemap.xml") == "https://example.org/a/sitemap.xml"
-
-
-def test_no_address(tmp_path: Path) -> None:
-    """Where the site is published is not guessed."""
     assert address(make_site(tmp_path, 'title = "T"'), "index.html") is None
 
 
@@ -68,12 +64,8 @@ def test_citation_elements(tmp_path: Path) -> None:
     site = make_site(tmp_path, 'title = "T"\n' + PAPER)
     (page,) = read_pages(site)
     found = head(site, page, site_theme(site), None).citation
-    assert found == (
-        ("citation_title", "T"),
-        ("citation_author", "Ana"),
-        ("citation_publication_date", "2023"),
-        ("citation_arxiv_id", "2206.13397"),
-    )
+    told = {"title": "T", "author": "Ana", "publication_date": "2023", "arxiv_id": "2206.13397"}
+    assert found == tuple((f"citation_{name}", value) for name, value in told.items())
     site = make_site(tmp_path, 'title = "T"\nbase_url = "https://example.org/p"\n' + PAPER)
     found = head(site, page, site_theme(site), None).citation
     pdfs = [value for name, value in found if name == "citation_pdf_url"]
@@ -110,7 +102,8 @@ year = 2023
 
 
 def test_entry(tmp_path: Path) -> None:
-    """Every field, and nothing for those that are not given."""
+    """Every field, and nothing for those that are not given, nor where there is no [citation]."""
+    assert bibtex(make_site(tmp_path)) is None
     assert bibtex(make_site(tmp_path, CITED)) == (
         "@inproceedings{ana2023,\n"
         r"  title = {50\% of \$x\_1\$ \& \{more\} \textbackslash{} \textasciitilde{} "
@@ -120,11 +113,6 @@ def test_entry(tmp_path: Path) -> None:
         "  year = {2023}\n"
         "}"
     )
-
-
-def test_no_entry(tmp_path: Path) -> None:
-    """A site without [citation] has none."""
-    assert bibtex(make_site(tmp_path)) is None
 
 
 @given(st.text())
@@ -139,7 +127,9 @@ def test_braces_are_balanced(text: str) -> None:
 
 
 def test_sitemap(tmp_path: Path) -> None:
-    """Every page is in the sitemap, which is valid XML whatever the address holds."""
+    """Every page is in the sitemap, which is valid XML whatever the address holds; without an
+    address there is none, and robots.txt does not name one.
+    """
     site = make_site(tmp_path, 'title = "T"\nbase_url = "https://example.org/a&b/"')
     files = webmap(site, ["index.html", "more/index.html"])
     tree = ElementTree.fromstring(files["sitemap.xml"])
@@ -152,9 +142,5 @@ def test_sitemap(tmp_path: Path) -> None:
     assert files["robots.txt"] == (
         "User-agent: *\nAllow: /\n\nSitemap: https://example.org/a&b/sitemap.xml\n"
     )
-
-
-def test_no_sitemap_without_an_address(tmp_path: Path) -> None:
-    """There is no sitemap, and robots.txt does not name one."""
     files = webmap(make_site(tmp_path, 'title = "T"'), ["index.html"])
     assert files == {"robots.txt": "User-agent: *\nAllow: /\n"}

@@ -64,13 +64,6 @@ def test_own_files(tmp_path: Path) -> None:
     assert assets["icon.svg"].data == b"<svg/>"
 
 
-def test_bad_name(tmp_path: Path) -> None:
-    """A name that could not stand in a link is told."""
-    write(tmp_path, "static/a b.css", "")
-    with pytest.raises(ConfigError, match=r"a b\.css: name it with"):
-        assert Theme(tmp_path / "theme").assets
-
-
 def test_own_template_extends_ours(tmp_path: Path) -> None:
     """A page of the author's can keep ours and change a block of it."""
     text = '{% extends "sitegen/page.html" %}{% block footer %}<p>Mine.</p>{% endblock %}'
@@ -82,7 +75,10 @@ def test_own_template_extends_ours(tmp_path: Path) -> None:
 
 
 def test_own_building_block(tmp_path: Path) -> None:
-    """A building block can be replaced alone, and use what it replaces."""
+    """A building block can be replaced alone, and use what it replaces; a hidden link beside it
+    that leads nowhere is how Emacs locks a file.
+    """
+    (write(tmp_path, "templates/x", "").parent / ".#page.html").symlink_to("user@machine.1:2")
     text = """{% from "sitegen/colophon.html" import colophon as theirs %}
 {% macro colophon(manifest) %}<p>By us.</p>{{ theirs(manifest) }}{% endmacro %}"""
     write(tmp_path, "templates/colophon.html", text)
@@ -109,19 +105,20 @@ def test_links_that_are_refused(tmp_path: Path, name: str, target: str, told: st
         page(tmp_path / "site")
 
 
-def test_locks_of_editors(tmp_path: Path) -> None:
-    """A hidden link that leads nowhere is how Emacs locks a file."""
-    link = write(tmp_path, "templates/.#page.html", "")
-    link.unlink()
-    link.symlink_to("somebody@machine.1:2")
-    assert "Made with sitegen." in page(tmp_path)
-
-
-def test_misspelt_colours(tmp_path: Path) -> None:
-    """A file that changes nothing and has nearly the name of the one that does is refused."""
-    write(tmp_path, "colors.css", ":root { --base: #731c2e; }\n")
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("colors.css", 'changes nothing, did you mean "colours.css"'),
+        ("static/a b.css", r"a b\.css: name it with"),
+    ],
+)
+def test_odd_names(tmp_path: Path, name: str, told: str) -> None:
+    """What changes nothing and has nearly the name of what does is refused, and so is a name that
+    could not stand in a link; another file may lie there.
+    """
+    write(tmp_path, name, ":root { --base: #731c2e; }\n")
     write(tmp_path, "notes.txt", "Mine.")
-    with pytest.raises(ConfigError, match=r'changes nothing, did you mean "colours.css"'):
+    with pytest.raises(ConfigError, match=told):
         Theme(tmp_path / "theme").assets  # noqa: B018 - it is read when asked for
 
 
@@ -134,13 +131,6 @@ def test_misspelt_template(tmp_path: Path) -> None:
     assert "<h1" in page(tmp_path)
 
 
-def test_missing_building_block(tmp_path: Path) -> None:
-    """A file that lacks the macro it is asked for is told."""
-    write(tmp_path, "templates/colophon.html", "")
-    with pytest.raises(ConfigError, match=r"theme/templates/colophon\.html: .*'colophon'"):
-        page(tmp_path)
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -150,11 +140,14 @@ def test_missing_building_block(tmp_path: Path) -> None:
         ("{{ page.title.__class__ }}", r"page\.html:1: .*unsafe"),
         ('{% from "icon.html" import icon %}\n{{ icon(1, 2) }}', r"page\.html:2: .*argument"),
         ("{{ 1 / 0 }}", r"page\.html:1: division by zero"),
+        ("", r"theme/templates/colophon\.html: .*'colophon'"),
     ],
 )
 def test_faults_are_told_with_their_place(tmp_path: Path, text: str, message: str) -> None:
-    """What is wrong in an author's template is told with file and line; it reaches no Python."""
-    write(tmp_path, "templates/page.html", text)
+    """What is wrong in an author's template is told with file and line, and with the file where
+    it lacks the macro it is asked for; it reaches no Python.
+    """
+    write(tmp_path, "templates/page.html" if text else "templates/colophon.html", text)
     with pytest.raises(ConfigError, match=message):
         page(tmp_path)
 

@@ -21,15 +21,9 @@ SPEC = ClipSpec(fps=24, crf=18, factor=4, background=(20, 30, 40))
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [
-        ("fps", 0),
-        ("fps", float("nan")),
-        ("crf", 0),
-        ("crf", 52),
-        ("factor", 0),
-        ("background", (0, 256, 0)),
-    ],
-)
+    [("fps", 0), ("fps", float("nan")), ("crf", 0), ("crf", 52), ("factor", 0),
+     ("background", (0, 256, 0))],
+)  # fmt: skip
 def test_spec_is_checked(field: str, value: Any) -> None:
     """A rate, quality, factor or colour that cannot be is a ValueError that names it."""
     with pytest.raises(ValueError, match=field):
@@ -90,14 +84,12 @@ def test_psnr_is_known() -> None:
     assert psnr(zeros, zeros + 1) == pytest.approx(48.1308, abs=1e-4)
 
 
-def test_version_is_the_wheel_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The wheel's executable is named with its digest, and nothing is run to know it."""
+def test_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wheel's executable is named with its digest, and nothing is run to know it; without the
+    wheel there is no version, and a way to get it is told.
+    """
     encoder._version.cache_clear()
     assert encoder_version().startswith("ffmpeg-")
-
-
-def test_no_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the wheel there is no version, and a way to get it is told."""
 
     def missing(name: str) -> None:
         raise metadata.PackageNotFoundError(name)

@@ -17,20 +17,15 @@ def size(attributes: str, content: str = "") -> tuple[int, int]:
 
 @pytest.mark.parametrize(
     ("attributes", "expected"),
-    [
-        ('width="30" height="20"', (30, 20)),
-        ('width="30px" height="20.4PX"', (30, 20)),
-        ('width="1in" height="2.54cm"', (96, 96)),
-        ('width="72pt" height="25.4mm" viewBox="0 0 1 1"', (96, 96)),
-        ('width="6pc" height="101.6q"', (96, 96)),
-        ('viewBox="0 0 300 150"', (300, 150)),
-        ('viewBox="-5,-5 , 3e2 1.5e2"', (300, 150)),
-        ('width="100%" height="100%" viewBox="0 0 30 20"', (30, 20)),
-        ('width="60" viewBox="0 0 30 20"', (60, 40)),
-        ('height="40" viewBox="0 0 30 20"', (60, 40)),
-        ('viewBox="0 0 0.2 0.1"', (1, 1)),
-    ],
-)
+    [('width="30" height="20"', (30, 20)), ('width="30px" height="20.4PX"', (30, 20)),
+     ('width="1in" height="2.54cm"', (96, 96)),
+     ('width="72pt" height="25.4mm" viewBox="0 0 1 1"', (96, 96)),
+     ('width="6pc" height="101.6q"', (96, 96)), ('viewBox="0 0 300 150"', (300, 150)),
+     ('viewBox="-5,-5 , 3e2 1.5e2"', (300, 150)),
+     ('width="100%" height="100%" viewBox="0 0 30 20"', (30, 20)),
+     ('width="60" viewBox="0 0 30 20"', (60, 40)), ('height="40" viewBox="0 0 30 20"', (60, 40)),
+     ('viewBox="0 0 0.2 0.1"', (1, 1))],
+)  # fmt: skip
 def test_size(attributes: str, expected: tuple[int, int]) -> None:
     """The size is that of the attributes, or else of the viewBox."""
     assert size(attributes) == expected

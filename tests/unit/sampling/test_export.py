@@ -90,14 +90,10 @@ def test_arrays(sampler: HeatSampler, tmp_path: Path) -> None:
     arrays = draw(sampler, tmp_path, count=3, seed=7, trajectory=True)
     shape = sampler.model.card.shape
     wanted = {
-        "final": (3, *shape),
-        "initial": (3, *shape),
-        "states": (LEVELS + 1, 3, *shape),
-        "means": (LEVELS, 3, *shape),
-        "levels": (LEVELS + 1,),
-        "seed": (),
-        "sampling_noise_std": (),
-    }
+        "final": (3, *shape), "initial": (3, *shape), "states": (LEVELS + 1, 3, *shape),
+        "means": (LEVELS, 3, *shape), "levels": (LEVELS + 1,), "seed": (),
+        "sampling_noise_std": ()
+    }  # fmt: skip
     assert {name: array.shape for name, array in arrays.items()} == wanted
     floats = ("final", "initial", "states", "means")
     assert {arrays[name].dtype for name in floats} == {np.dtype(np.float32)}
@@ -158,14 +154,9 @@ def test_pictures_of_trajectories(sampler: HeatSampler, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [
-        ("there.txt", "is a file"),
-        ("there.npz", "is a folder"),
-        ("x.png", r"must not end in \.png"),
-        ("x.NPY", r"must not end in \.NPY"),
-        ("x.safetensors", r"must not end in \.safetensors"),
-    ],
-)
+    [("there.txt", "is a file"), ("there.npz", "is a folder"), ("x.png", r"must not end in \.png"),
+     ("x.NPY", r"must not end in \.NPY"), ("x.safetensors", r"must not end in \.safetensors")],
+)  # fmt: skip
 def test_output_that_cannot_be(tmp_path: Path, name: str, words: str) -> None:
     """A file for a folder, a folder for a file, and endings that mean something else."""
     (tmp_path / "there.txt").touch()

@@ -16,7 +16,7 @@ from sitegen.models.registry import ModelSource, model_source
 from sitegen.sampling import models as samplers
 from sitegen.sampling.models import HeatSampler, ModelProvider, load_heat_sampler, seconds_an_image
 from tests.support.builders import CPU
-from tests.support.hybrids import card as coarse_card
+from tests.support.lessons import card as coarse_card
 from tests.support.tinymodel import on_one_thread, write_ddpm, write_model
 
 one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from sitegen.ihdm.card.card import ModelCard
-from sitegen.ihdm.checkpoints.loading import convert_checkpoint
+from tests.support.making import convert
 from tests.unit.ihdm.checkpoints.test_foreign import saved, spectral
 
 CODE = """
@@ -32,7 +32,7 @@ def test_torch_is_not_needed(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -
     """Presets, ours, those of diffusers and of IHDM-spectral, and a published one."""
     for name in ("ours", "diffusers", "spectral"):
         (tmp_path / name).mkdir()
-    convert_checkpoint(tiny, tiny_card, tmp_path / "ours")
+    convert(tiny, tiny_card, tmp_path / "ours")
     saved(tmp_path / "diffusers")
     places = (tmp_path / "ours", tmp_path / "diffusers", spectral(tmp_path / "spectral"), tiny)
     command = [sys.executable, "-c", CODE, *map(os.fspath, places)]

@@ -20,10 +20,9 @@ from sitegen.ihdm.process.ddpm import DiffusionModel, initial_noise
 from sitegen.ihdm.process.noise import independent
 from sitegen.ihdm.process.reverse import ddpm_process, reverse_process
 from sitegen.ihdm.training import recipe
-from sitegen.ihdm.training.log import Progress
 from sitegen.ihdm.training.options import TrainingOptions
-from sitegen.ihdm.training.recipe import Training, small_card
-from sitegen.ihdm.training.train import Run
+from sitegen.ihdm.training.recipe import small_card
+from sitegen.ihdm.training.train import Progress, Run, Training
 from tests.support import making
 from tests.support.lessons import images
 from tests.support.making import load_heat
@@ -77,7 +76,7 @@ def test_folder_is_a_model(tmp_path: Path, channels: int, parameterization: str)
 def test_weights_are_the_averages_in_float16(tmp_path: Path) -> None:
     """What is stored are the averaged weights, of half the size, and exact statistics."""
     with recipe.opened(card(), training(tmp_path)) as run:
-        recipe.go_on(run, training(tmp_path), nothing)
+        recipe.go_on(run, nothing)
     stored = load_file(tmp_path / "weights.safetensors")
     assert stored.keys() == run.weights().keys()
     for name, tensor in run.weights().items():
@@ -146,25 +145,25 @@ def test_beginning_is_in_the_card(tmp_path: Path) -> None:
             recipe.beginning("parent", path, parent, other)
 
 
-def test_finished_is_left_alone(tmp_path: Path) -> None:
-    """Asked for again, or for less, nothing is written, not even a time."""
-    written = recipe.train(card(), training(tmp_path), nothing)
-    before = contents(tmp_path)
-    assert recipe.train(card(), training(tmp_path), nothing) == written
-    assert recipe.train(card(), training(tmp_path, images=16), nothing) == written
-    assert contents(tmp_path) == before
-
-
-def test_finished_goes_on_for_more(tmp_path: Path) -> None:
-    """More images make a model that has seen more."""
+def test_finished(tmp_path: Path) -> None:
+    """Asked for again, or for less, nothing is written, not even a time; more images go on."""
     first = recipe.train(card(), training(tmp_path), nothing)
-    more = recipe.train(card(), training(tmp_path, images=40), nothing)
+    before = contents(tmp_path)
     assert first is not None
+    assert recipe.train(card(), training(tmp_path), nothing) == first
+    assert recipe.train(card(), training(tmp_path, images=16), nothing) == first
+    assert contents(tmp_path) == before
+    more = recipe.train(card(), training(tmp_path, images=40), nothing)
     assert more is not None
     assert more.weights != first.weights
     assert more.prior == first.prior
     assert more.training["images_seen"] == 40
     load_model(tmp_path)
+    (tmp_path / "training.pt").unlink()  # now it is a model of another origin
+    before = contents(tmp_path)
+    with pytest.raises(RefusedError, match=r"holds a model but no training\.pt"):
+        recipe.train(card(), training(tmp_path, images=48), nothing)
+    assert contents(tmp_path) == before
 
 
 @pytest.mark.parametrize("lost", ["model.toml", "weights.safetensors", "prior.safetensors"])
@@ -213,16 +212,6 @@ def test_remains_of_a_killed_save(tmp_path: Path) -> None:
     remains.write_bytes(b"half a state")
     recipe.train(card(), training(tmp_path), nothing)
     assert not remains.exists()
-
-
-def test_folder_of_another_origin(tmp_path: Path) -> None:
-    """A model that did not come out of a run in this folder is not written over."""
-    recipe.train(card(), training(tmp_path), nothing)
-    (tmp_path / "training.pt").unlink()
-    before = contents(tmp_path)
-    with pytest.raises(RefusedError, match=r"holds a model but no training\.pt"):
-        recipe.train(card(), training(tmp_path, images=40), nothing)
-    assert contents(tmp_path) == before
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sitegen.figures.hierarchy import default_splits
 from sitegen.figures.hierarchy import drawing as hierarchy
 from sitegen.figures.hierarchy.drawing import Ink, Layout, Points, draw_arrows, tree_frames
-from sitegen.figures.hierarchy.spec import default_splits
 from sitegen.ihdm.process.noise import branching
 from sitegen.media.frames import Frame, upscale
 

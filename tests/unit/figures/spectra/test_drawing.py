@@ -33,12 +33,8 @@ def test_summary_and_table() -> None:
     assert "IHDM 1.00, DDPM 0.00" in results["summary"]
     (table,) = results["tables"]
     assert [row[:2] for row in table["rows"]] == [
-        ["IHDM", 4],
-        ["IHDM", 0],
-        ["DDPM", 3],
-        ["DDPM", 0],
-        ["data", None],
-    ]
+        ["IHDM", 4], ["IHDM", 0], ["DDPM", 3], ["DDPM", 0], ["data", None]
+    ]  # fmt: skip
     assert table["columns"] == ["Of", "Level", "0.5", "1", "2", "4", "5.5"]
     assert table["rows"][-1][2:] == [1, 0.25, 0.0625, 0.0156, float(f"{DATA[-1]:.3g}")]
     assert "mean of 7 samples" in table["caption"]

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 import tomllib
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.ihdm.card.card import (
     BlurRange,
+    BlurSchedule,
     DiffusionConfig,
     FileRef,
     ModelCard,
@@ -23,7 +27,6 @@ from sitegen.ihdm.card.card import (
     read_card,
 )
 from sitegen.ihdm.card.networks import UNetConfig
-from sitegen.ihdm.card.schedule import BlurSchedule
 
 _CARD = """
 image_size = 28
@@ -226,14 +229,8 @@ _WRONG = [
     (_with("= [2]", "= [2, 2]"), ":15: unet.attention_levels = [2, 2]"),
     (_with("[1, 2, 2]", "[]"), ":14: unet.channel_mult = []"),
     (_with("[1, 2, 2]", "[1, 0, 2]"), ":14: unet.channel_mult[1] = 0"),
-    (
-        _with("= [2]", "= [2]\nnum_head_channels = 24"),
-        ":16: unet.num_head_channels = 24",
-    ),
-    (
-        _with("= [2]", "= [2]\nnum_head_channels = 0"),
-        ":16: unet.num_head_channels = 0",
-    ),
+    (_with("= [2]", "= [2]\nnum_head_channels = 24"), ":16: unet.num_head_channels = 24"),
+    (_with("= [2]", "= [2]\nnum_head_channels = 0"), ":16: unet.num_head_channels = 0"),
     (_with("= [2]", "= [2]\ndropout = 1"), ":16: unet.dropout = 1"),
     (_with("= [2]", "= [2]\nconv_resample = 1"), ":16: unet.conv_resample = 1: should be true or"),
     ('kind = "idhm"\n' + _CARD, ':1: kind = "idhm": should be "ihdm" or "ddpm", did you mean'),
@@ -253,10 +250,7 @@ _WRONG = [
     (_DDPM.replace("linear", "linea"), ':12: diffusion.beta_schedule = "linea"'),
     (_DDPM.replace("beta_end = 0.02", ""), ":11: diffusion.beta_end is missing"),
     (_DDPM.replace("0.02", "1.5"), ":14: diffusion.beta_end = 1.5"),
-    (
-        _DDPM.replace("1e-4", "0.5"),
-        ":14: diffusion.beta_end = 0.02: must",
-    ),
+    (_DDPM.replace("1e-4", "0.5"), ":14: diffusion.beta_end = 0.02: must"),
     (_DDPM.replace("linear", "cosine"), ":13: diffusion.beta_start = 0.0001: the cosine"),
     (_DDPM + 'variance = "small"', ':15: diffusion.variance = "small"'),
     (_DDPM + "clip_sample = 1", ":15: diffusion.clip_sample = 1"),
@@ -371,3 +365,61 @@ def test_unreadable_cards(tmp_path: Path) -> None:
         read_card(tmp_path)
     with pytest.raises(RefusedError, match="there is no such model card"):
         read_card(tmp_path / "nowhere" / "model.toml")
+
+
+def test_recorded_schedule(expected: dict[str, Tensor]) -> None:
+    """The recorded one of K = 8 levels, to the last digits of a double."""
+    found = BlurSchedule.log_spaced(8, 0.5, 20)
+    assert found.sigmas == pytest.approx(expected["blur_schedule"].tolist(), rel=1e-12)
+
+
+def test_published_ends(reference: Path) -> None:
+    """First and last entries of all eight; the one published fault is afhq-64's last."""
+    models = json.loads((reference / "official_models.json").read_text())
+    for name, model in models.items():
+        config, ends = model["config"], model["blur_schedule_ends"]
+        found = BlurSchedule.log_spaced(
+            config["K"], config["blur_sigma_min"], config["blur_sigma_max"]
+        )
+        assert len(found.sigmas) == model["blur_schedule_len"]
+        assert [found[k] for k in (0, 1, 2, -2)] == pytest.approx(ends[:4], rel=1e-12)
+        assert found[-1] == pytest.approx(32 if name == "afhq-64" else ends[4], rel=1e-12)
+
+
+def test_steps_are_even_in_log() -> None:
+    """Each level above 1 blurs by the same factor more."""
+    sigmas = BlurSchedule.log_spaced(50, 0.5, 20).sigmas
+    factors = [above / below for below, above in pairwise(sigmas[1:])]
+    assert factors == pytest.approx([40 ** (1 / 49)] * 49)
+
+
+def test_one_level() -> None:
+    """A single level has the largest blur."""
+    assert BlurSchedule.log_spaced(1, 0.5, 20).sigmas == (0.0, 20.0)
+
+
+@pytest.mark.parametrize(
+    ("sigmas", "rule"),
+    [
+        ((0.0,), "at least one level more"),
+        ((0.5, 1.0), "level 0 is the sharp image"),
+        ((0.0, 1.0, 1.0), "level 2 has 1.0"),
+        ((0.0, 1.0, 2.0, 0.0), "level 3 has 0.0"),
+        ((0.0, math.nan), r"sigmas\[1\] = nan"),
+        ((0.0, math.inf), r"sigmas\[1\] = inf"),
+    ],
+)
+def test_senseless_schedules(sigmas: tuple[float, ...], rule: str) -> None:
+    """Each is refused with the level that is wrong; a last entry of 0 is afhq-64's fault."""
+    with pytest.raises(ConfigError, match=rule):
+        BlurSchedule.explicit(sigmas)
+
+
+@pytest.mark.parametrize(
+    ("levels", "low", "high"),
+    [(0, 0.5, 20), (8, 0, 20), (8, 20, 0.5), (8, math.nan, 20), (8, 0.5, math.inf)],
+)
+def test_senseless_ranges(levels: int, low: float, high: float) -> None:
+    """No levels, no blur, a falling or an endless range."""
+    with pytest.raises(ConfigError):
+        BlurSchedule.log_spaced(levels, low, high)

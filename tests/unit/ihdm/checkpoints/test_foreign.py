@@ -15,8 +15,7 @@ from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
 from sitegen.config.loader import load_site
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
-from sitegen.ihdm.card.card import DiffusionConfig, ModelCard
-from sitegen.ihdm.card.schedule import BlurSchedule
+from sitegen.ihdm.card.card import BlurSchedule, DiffusionConfig, ModelCard
 from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.process.ddpm import DiffusionModel, initial_noise

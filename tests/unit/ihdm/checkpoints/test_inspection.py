@@ -18,21 +18,12 @@ import torch
 import sitegen.ihdm.checkpoints.archive as archive
 from sitegen.core.errors import RefusedError
 from sitegen.ihdm.card.card import DiffusionConfig, ModelCard, preset, presets, read_card
-from sitegen.ihdm.checkpoints.architecture import Architecture, infer
-from sitegen.ihdm.checkpoints.contents import checkpoint_digest
+from sitegen.ihdm.checkpoints.archive import checkpoint_digest
 from sitegen.ihdm.checkpoints.foreign import foreign_model
-from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint
-from sitegen.ihdm.checkpoints.loading import (
-    check_weights,
-    convert_checkpoint,
-    network_shapes,
-    read_weights,
-)
+from sitegen.ihdm.checkpoints.inspection import Architecture, infer, inspect_checkpoint
+from sitegen.ihdm.checkpoints.loading import check_weights, network_shapes, read_weights
 from sitegen.models.registry import model_source
-from tests.support.making import (
-    ARCHITECTURES,
-    small_card,
-)
+from tests.support.making import ARCHITECTURES, convert, small_card
 from tests.unit.ihdm.checkpoints.test_foreign import saved
 
 
@@ -75,7 +66,7 @@ def test_strangers_are_not_recognised() -> None:
 
 def test_inspect_our_files(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:
     """A folder, and weights as another program would write them."""
-    convert_checkpoint(tiny, tiny_card, tmp_path)
+    convert(tiny, tiny_card, tmp_path)
     found = inspect_checkpoint(tmp_path)
     assert (found.format, found.dtypes, found.step) == ("safetensors", ("float16",), None)
     assert (found.tensors, found.ema_tensors) == (126, None)
@@ -86,7 +77,7 @@ def test_inspect_tells_the_recipe_of_our_own(
     tiny: Path, tiny_card: ModelCard, tmp_path: Path
 ) -> None:
     """A folder whose card tells of its training: the step, and that the weights are averages."""
-    convert_checkpoint(tiny, tiny_card, tmp_path)
+    convert(tiny, tiny_card, tmp_path)
     card = read_card(tmp_path)
     recipe = {"steps": 7, "options": {"ema_decay": 0.5}}
     (tmp_path / "model.toml").write_text(replace(card, training=recipe).to_toml())
@@ -174,7 +165,7 @@ def test_a_checkpoint_is_read_once(
     path = tmp_path / "c.pth"
     shutil.copyfile(tiny, path)
     if kind == "safetensors":
-        convert_checkpoint(tiny, tiny_card, tmp_path / "ours", torch.float32)
+        convert(tiny, tiny_card, tmp_path / "ours", torch.float32)
         path = tmp_path / "ours/weights.safetensors"
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     time.sleep(0.05)  # what was written just now is not remembered
@@ -198,7 +189,7 @@ def test_a_ddpm_is_told_as_one(tiny: Path, tiny_card: ModelCard, tmp_path: Path)
     """By its card; without one a bare file does not say whether it is one."""
     assert "parameterization  difference\n" in inspect_checkpoint(tiny).to_text()
     ddpm = replace(tiny_card, kind="ddpm", blur=None, diffusion=DiffusionConfig("cosine"))
-    convert_checkpoint(tiny, ddpm, tmp_path)
+    convert(tiny, ddpm, tmp_path)
     assert "parameterization  noise, as of a DDPM" in inspect_checkpoint(tmp_path).to_text()
     (tmp_path / "model.toml").unlink()
     assert "parameterization  not told" in inspect_checkpoint(tmp_path).to_text()

@@ -17,18 +17,16 @@ from sitegen.core.inputs import sha256
 from sitegen.ihdm import load_model
 from sitegen.ihdm.card.card import CARD_NAME, DiffusionConfig, FileRef, ModelCard, preset, read_card
 from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint
-from sitegen.ihdm.checkpoints.loading import (
-    convert_checkpoint,
-    network_shapes,
-    read_weights,
-)
+from sitegen.ihdm.checkpoints.loading import network_shapes, read_weights
 from sitegen.ihdm.checkpoints.pickles import PickleError, read_pickle
 from sitegen.ihdm.checkpoints.weights import save_weights
 from sitegen.ihdm.process.ddpm import DiffusionModel
-from sitegen.ihdm.process.model import Model, Statistics
+from sitegen.ihdm.process.heat import Statistics
+from sitegen.ihdm.process.model import Model
 from tests.support.making import (
     ARCHITECTURES,
     closeness,
+    convert,
     load_heat,
     published,
     random_unet,
@@ -42,13 +40,6 @@ def _output(model: Model, card: ModelCard) -> Tensor:
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         return model(torch.rand(2, *card.shape, generator=generator), 3)  # type: ignore[no-any-return]
-
-
-def test_recorded_checkpoint(tiny_model: Model, expected: dict[str, Tensor]) -> None:
-    """GPU tags, `module.` and a NumPy 2 number in the optimizer: the recorded output comes out."""
-    with torch.no_grad():
-        found = tiny_model.network(expected["x"], expected["k"])
-    assert closeness(found, expected["y"]) < 1e-5
 
 
 def test_same_numbers_as_torch(tiny: Path, tiny_card: ModelCard) -> None:
@@ -189,7 +180,7 @@ def test_nothing_is_drawn_at_random(tiny: Path, tiny_card: ModelCard) -> None:
 
 def test_convert_and_load_folder(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:
     """A converted checkpoint is a folder with a card that pins its weights; float32 is exact."""
-    card = convert_checkpoint(tiny, tiny_card, tmp_path / "model", torch.float32)
+    card = convert(tiny, tiny_card, tmp_path / "model", torch.float32)
     folder = tmp_path / "model"
     assert read_card(folder) == card
     assert card.weights == FileRef("weights.safetensors", sha256(folder / "weights.safetensors"))
@@ -244,7 +235,7 @@ def test_bfloat16(tiny: Path, tiny_card: ModelCard) -> None:
     """A model may compute in bfloat16; its answer stays float32 and near."""
     found = _output(load_heat(tiny, tiny_card, precision="bfloat16"), tiny_card)
     assert found.dtype == torch.float32
-    assert 0 < closeness(found, _output(load_heat(tiny, tiny_card), tiny_card)) < 0.1
+    assert 0 < closeness(found, _output(load_heat(tiny, tiny_card), tiny_card)) < 0.05
 
 
 @pytest.mark.parametrize(
@@ -260,7 +251,7 @@ def test_devices(
     tiny: Path, tiny_card: ModelCard, device: str, precision: Any, kind: type[Exception]
 ) -> None:
     """A device that is not there is the machine's fault; one that cannot be is the caller's."""
-    with pytest.raises(kind, match=rf'"{device if precision == "float32" else precision}"'):
+    with pytest.raises(kind, match=device if precision == "float32" else precision):
         load_model(tiny, tiny_card, device, precision)
 
 

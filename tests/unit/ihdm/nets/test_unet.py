@@ -45,7 +45,10 @@ def test_presets_build_the_published_network(name: str, reference: Path) -> None
 
 
 def test_recorded_output(tiny_model: Model, expected: dict[str, Tensor]) -> None:
-    """The raw answer f(x, k) and the mean x + f(x, k), each image at its own level."""
+    """The raw answer f(x, k) and the mean x + f(x, k), each image at its own level.
+
+    The file has GPU tags, `module.` before its names and a NumPy 2 number in the optimizer.
+    """
     with torch.no_grad():
         raw = tiny_model.network(expected["x"], expected["k"])
         mean = tiny_model(expected["x"], expected["k"])

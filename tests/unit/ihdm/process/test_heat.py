@@ -1,4 +1,4 @@
-"""`dissipate` solves the heat equation with insulated edges, exactly and as published."""
+"""`dissipate` solves the heat equation with insulated edges; spectra are those of SciPy's DCT."""
 
 from __future__ import annotations
 
@@ -14,7 +14,16 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from sitegen.ihdm import BlurSchedule, dissipate
-from sitegen.ihdm.process.heat import dct2, idct2, laplacian_eigenvalues
+from sitegen.ihdm.process.heat import (
+    Statistics,
+    dct2,
+    frequencies,
+    idct2,
+    laplacian_eigenvalues,
+    rings,
+    spectrum,
+    spectrum_of,
+)
 from tests.support.making import closeness
 
 _SIGMAS = st.floats(0.05, 60)
@@ -64,32 +73,16 @@ def test_heat_equation() -> None:
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(_SIZES, _SIGMAS, _SIGMAS)
-def test_semigroup(size: tuple[int, int], a: float, b: float) -> None:
-    """Blurring by a and then by b is blurring by √(a² + b²)."""
+def test_semigroup_edges_and_mean(size: tuple[int, int], a: float, b: float) -> None:
+    """Blurs add up as √(a² + b²), nothing flows out at the edges, and the mean stays."""
     images = _images(3, *size)
-    twice = dissipate(dissipate(images, a), b)
-    assert float((twice - dissipate(images, math.hypot(a, b))).abs().max()) < 1e-12
-
-
-@settings(max_examples=40, deadline=None, derandomize=True)
-@given(_SIZES, _SIGMAS)
-def test_insulated_edges(size: tuple[int, int], sigma: float) -> None:
-    """An image continued by its mirror image blurs like the image alone: nothing flows out."""
-    images = _images(5, *size)
-    doubled = torch.cat([images, images.flip(-1)], dim=-1)
-    assert torch.allclose(
-        dissipate(doubled, sigma)[..., : size[1]], dissipate(images, sigma), atol=1e-12
-    )
-
-
-@settings(max_examples=40, deadline=None, derandomize=True)
-@given(_SIZES, _SIGMAS)
-def test_mean_is_kept(size: tuple[int, int], sigma: float) -> None:
-    """The mean of every image stays; in float32 within its precision."""
-    images = _images(6, *size)
-    drift = (dissipate(images, sigma) - images).mean((-2, -1))
-    assert float(drift.abs().max()) < 1e-13
-    single = (dissipate(images.float(), sigma) - images.float()).mean((-2, -1))
+    once = dissipate(images, a)
+    both = dissipate(images, math.hypot(a, b))
+    assert float((dissipate(once, b) - both).abs().max()) < 1e-12
+    doubled = torch.cat([images, images.flip(-1)], dim=-1)  # continued by its mirror image
+    assert torch.allclose(dissipate(doubled, a)[..., : size[1]], once, atol=1e-12)
+    assert float((once - images).mean((-2, -1)).abs().max()) < 1e-13
+    single = (dissipate(images.float(), a) - images.float()).mean((-2, -1))
     assert float(single.abs().max()) < 1e-6
 
 
@@ -106,3 +99,35 @@ def test_senseless_blurs(sigma: float) -> None:
     """A negative or endless blur is refused."""
     with pytest.raises(ValueError, match="sigma_b"):
         dissipate(_images(10, 4, 4), sigma)
+
+
+@pytest.mark.parametrize(("size", "channels"), [(8, 1), (28, 1), (32, 3)])
+def test_against_scipy(size: int, channels: int) -> None:
+    """Squared coefficients, averaged over images, channels and rings of whole radii."""
+    images = np.random.default_rng(0).random((5, channels, size, size))
+    power = (dctn(images, axes=(2, 3), norm="ortho") ** 2).mean((0, 1))
+    rows, columns = np.indices((size, size))
+    radius = np.hypot(rows, columns)
+    found = spectrum(torch.from_numpy(images)).numpy()
+    for ring in range(len(found)):
+        inside = (radius >= ring - 0.5) & (radius < ring + 0.5)
+        assert found[ring] == pytest.approx(power[inside].mean(), rel=1e-12)
+    assert len(found) == rings(size) == len(frequencies(size)) == round(np.sqrt(2) * (size - 1)) + 1
+
+
+@pytest.mark.parametrize("cycles", [1, 3, 6])
+def test_frequencies_are_cycles(cycles: int) -> None:
+    """A cosine with so many cycles along a side has its power in the ring of that frequency."""
+    place = torch.arange(16, dtype=torch.float64)
+    wave = torch.cos(2 * torch.pi * cycles * (place + 0.5) / 16).expand(1, 1, 16, 16)
+    found = spectrum(wave)
+    assert frequencies(16)[int(found.argmax())] == cycles
+    assert float(found.sort().values[-2]) < 1e-20
+
+
+def test_statistics_are_exact() -> None:
+    """Mean and variance of the coefficients give the mean spectrum of the images they are of."""
+    images = torch.rand(7, 3, 8, 8, dtype=torch.float64)
+    coefficients = dct2(images)
+    statistics = Statistics(coefficients.mean(0), coefficients.var(0, correction=0))
+    assert torch.allclose(spectrum_of(statistics), spectrum(images), rtol=1e-12)

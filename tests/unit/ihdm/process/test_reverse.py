@@ -152,13 +152,6 @@ def test_everything_lost() -> None:
         next(reverse_process(stub, _flat(2), _no_noise))
 
 
-def test_limit_can_be_narrowed() -> None:
-    """A caller that shows pictures may stop earlier."""
-    stub = _Stub(small_card(), lambda u, _level: u + 3)
-    with pytest.raises(TargetError, match="level 4: sample 0"):
-        list(reverse_process(stub, _flat(2), _no_noise, limit=10))
-
-
 @pytest.mark.parametrize("shape", [(1, 8, 8), (2, 3, 8, 8), (2, 1, 8, 9)])
 def test_wrong_initial_states(shape: tuple[int, ...]) -> None:
     """Initial states of another shape than the card's are refused before anything runs."""

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from sitegen.core.errors import PlatformError
+from sitegen.figures.hierarchy import sample as replay
+from sitegen.figures.hierarchy.sample import Replay
 from sitegen.media.frames import Frame
-from sitegen.sampling import replay
-from sitegen.sampling.replay import Replay
 
 
 def pictures() -> Iterator[tuple[int, Frame]]:

@@ -25,14 +25,7 @@ import torch
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.checkpoints.pickles import ForbiddenError, PickleError, read_pickle
-from tests.support.making import (
-    entries_of,
-    pickled,
-    published,
-    refused,
-    save,
-    zipped,
-)
+from tests.support.making import entries_of, pickled, published, refused, save, zipped
 
 
 @pytest.fixture(autouse=True)
