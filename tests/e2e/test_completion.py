@@ -59,17 +59,12 @@ def test_bash(program: Path, line: str, offered: list[str]) -> None:
     assert done.stdout.split() == offered
 
 
-@pytest.mark.parametrize("shell", SHELLS)
-def test_scripts(shell: str) -> None:
-    """Each shell has a script that asks our program, and nothing else."""
-    done = CliRunner().invoke(cli, ["completion", shell])
-    assert done.exit_code == 0
-    assert f"_SITEGEN_COMPLETE={shell}_complete" in done.output
-    assert "sitegen" in done.output
-
-
-def test_unknown_shell() -> None:
-    """Answered with those that there are."""
+def test_scripts() -> None:
+    """Each shell has a script that asks our program; others are answered with those that have."""
+    for shell in SHELLS:
+        done = CliRunner().invoke(cli, ["completion", shell])
+        assert done.exit_code == 0
+        assert f"_SITEGEN_COMPLETE={shell}_complete" in done.output
     done = CliRunner().invoke(cli, ["completion", "tcsh"])
     assert done.exit_code == 2
     assert "'bash', 'zsh', 'fish'" in done.output

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import ast
 import json
-import subprocess
 import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from tests.support.builders import run_python
 from tests.support.paths import ROOT
 
 PACKAGE = ROOT / "sitegen"
 
 # What needs torch as soon as it is imported, beside the model and the samplers of the kinds.
 BRIDGES = {
-    "sitegen.build.renderer",
-    "sitegen.figures.clips",
-    "sitegen.figures.paths",
-    "sitegen.models.priors",
-    "sitegen.sampling.export",
-    "sitegen.sampling.models",
-}
+    "sitegen.build.renderer", "sitegen.figures.clips", "sitegen.figures.paths",
+    "sitegen.models.priors", "sitegen.sampling.export", "sitegen.sampling.models",
+}  # fmt: skip
 
 BLOCK = """
 import sys
@@ -71,8 +67,7 @@ print(json.dumps({" ".join(path): helps(cli, path) for path in paths(cli)}))
 
 def run(program: str, *arguments: str) -> str:
     """Run `program` in a fresh interpreter and return what it prints; fail with what it says."""
-    command = [sys.executable, "-c", program, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    done = run_python("-c", program, *arguments)
     assert done.returncode == 0, done.stderr
     sys.stderr.write(done.stderr)
     return done.stdout
@@ -149,6 +144,17 @@ def test_help_of_every_command_without_torch() -> None:
     assert {"", "add", "build", "sample", "inspect", "train"} <= set(found)
     for path, text in found.items():
         assert text.startswith(f"Usage: sitegen {path}".rstrip()), path
+
+
+HEAVY = {"torch", "numpy", "imageio", "imageio_ffmpeg", "PIL", "latex2mathml", "tomlkit"}
+RENDERS = "sitegen.figures.registry, sitegen.content.pages, sitegen.html.render"
+PLANS = "sitegen.build.plan as plan; assert plan.environment(plan.ComputeTarget('cpu', 'float32'))"
+
+
+@pytest.mark.parametrize(("names", "allowed"), [(RENDERS, set()), (PLANS, {"numpy", "tomlkit"})])
+def test_nothing_heavy_is_imported(names: str, allowed: set[str]) -> None:
+    """Reading, rendering and planning import no torch, encoder or Pillow; versions are read."""
+    run(f"import sys, {names}\nassert not {HEAVY - allowed} & set(sys.modules)")
 
 
 def test_the_block_blocks() -> None:

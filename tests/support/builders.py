@@ -213,7 +213,7 @@ def decode(path: Path) -> NDArray[np.uint8]:
 
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-i", str(path)]
     raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-fps_mode", "passthrough", "pipe:1"]
-    done = subprocess.run([*command, *raw], capture_output=True, check=True)
+    done = subprocess.run([*command, *raw], env=environment(), capture_output=True, check=True)
     size = re.search(r"Video: .*? (\d{2,})x(\d{2,})", done.stderr.decode())
     assert size is not None
     return np.frombuffer(done.stdout, np.uint8).reshape(-1, int(size[2]), int(size[1]), 3)
@@ -232,17 +232,9 @@ def tree_hash(folder: Path) -> str:
 
 def traces(folder: Path) -> dict[str, tuple[int, ...]]:
     """What touching a file or folder would change: times, inode, size and mode of each."""
-    found: dict[str, tuple[int, ...]] = {}
-    for path in [folder, *sorted(folder.rglob("*"))]:
-        status = path.lstat()
-        found[str(path)] = (
-            status.st_mtime_ns,
-            status.st_ctime_ns,
-            status.st_ino,
-            status.st_size,
-            status.st_mode,
-        )
-    return found
+    facts = ("st_mtime_ns", "st_ctime_ns", "st_ino", "st_size", "st_mode")
+    paths = [folder, *sorted(folder.rglob("*"))]
+    return {str(path): tuple(getattr(path.lstat(), name) for name in facts) for path in paths}
 
 
 def temporaries(folder: Path) -> list[Path]:
@@ -251,14 +243,47 @@ def temporaries(folder: Path) -> list[Path]:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """The environment of a subprocess that can import sitegen and the tests."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **changes}
+    """The environment of a subprocess that can import sitegen and the tests.
+
+    Without FFREPORT, which our encoder leaves empty: another ffmpeg would write a log of its own.
+    """
+    mine = {name: value for name, value in os.environ.items() if name != "FFREPORT"}
+    return {**mine, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **changes}
+
+
+def run_python(*words: str, folder: Path = ROOT, **changes: str) -> CompletedProcess[str]:
+    """Run Python in a folder, in a process of its own."""
+    command, env = [sys.executable, *words], environment(**changes)
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
 
 
 def run_sitegen(folder: Path, *words: str | Path, **changes: str) -> CompletedProcess[str]:
     """Run the command line with the fake renderer in a folder, in a process of its own."""
-    command = [sys.executable, "-m", "tests.support.fakecli", *map(str, words)]
-    variables = environment(**changes)
-    return subprocess.run(
-        command, cwd=folder, env=variables, capture_output=True, text=True, check=False
-    )
+    words_of_it = ("-m", "tests.support.fakecli", *map(str, words))
+    return run_python(*words_of_it, folder=folder, **changes)
+
+
+def git(folder: Path, *words: str, check: bool = True) -> str:
+    """What git says to somebody in a folder, whatever the settings of this machine are."""
+    settings = ("-c", "user.name=Somebody", "-c", "user.email=some@example.org")
+    env = environment(GIT_CONFIG_GLOBAL=os.devnull, GIT_CONFIG_NOSYSTEM="1")
+    command = ["git", *settings, *words]
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=check)
+    return done.stdout.strip("\n")
+
+
+DEADLY = """
+import os, pathlib, signal, sys
+calls = 0
+def deadly(function):
+    def call(*args, **kwargs):
+        global calls
+        calls += 1
+        if calls == int(sys.argv[1]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*args, **kwargs)
+    return call
+os.fsync = deadly(os.fsync)
+pathlib.Path.replace = deadly(pathlib.Path.replace)
+"""
+"""The head of a program that is killed at its N-th flush or rename; N is its first argument."""

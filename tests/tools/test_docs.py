@@ -5,7 +5,6 @@ Blocks marked `sh`, `toml` and `markdown` are run or read here; `text` marks wha
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import shutil
@@ -193,14 +192,10 @@ def test_page_samples(block: Block, desk: Path) -> None:
     assert sum(not isinstance(part, str) for part in page.body) == wanted
 
 
-def test_no_block_is_left_out() -> None:
-    """Every block says what it is."""
+def test_every_command_is_in_the_manual() -> None:
+    """Somewhere an author is told to type it; every block says what it is."""
     known = {"sh", "toml", "markdown", "python", "text"}
     assert {block.language for page in PAGES for block in blocks(page)} <= known
-
-
-def test_every_command_is_in_the_manual() -> None:
-    """Somewhere an author is told to type it."""
     typed = "\n".join(block.text for block in of("sh"))
     for name in sitegen.cli.main.cli.commands:
         assert f"sitegen {name} " in typed or f"sitegen {name}\n" in typed, name
@@ -226,13 +221,3 @@ def test_manual_is_a_good_site(tmp_path: Path) -> None:
     found = check_site(load_site(config), site.output)
     assert (found.errors, found.warnings) == ((), ())
     assert found.pages >= len(PAGES)
-
-
-def test_make_docs() -> None:
-    """`make docs` writes what is made from the code and builds the manual."""
-    told = subprocess.run(
-        ["make", "-n", "docs"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert "scripts.manual" in told.stdout
-    assert "sitegen build --config docs/site.toml" in told.stdout
-    assert os.access(DOCS / "site.toml", os.R_OK)

@@ -77,7 +77,8 @@ def machine(tmp_path: Path) -> Machine:
 def test_installed_once(machine: Machine) -> None:
     """`make site` makes .venv and installs, and then only builds until pyproject.toml changes.
 
-    Spaces in the path will do.
+    Spaces in the path will do. `make docs` writes pages from the code, and builds the
+    manual. `make` alone lists the targets with what they do.
     """
     machine.give_python()
     first = machine.run("make", "site")
@@ -87,27 +88,27 @@ def test_installed_once(machine: Machine) -> None:
     assert machine.run("make", "site").returncode == 0
     assert machine.calls("-m pip") == machine.calls("-m venv") == []
     assert machine.calls("-m sitegen build") == ["-m sitegen build"]
+    machine.run("make", "docs")
+    assert machine.calls("")[-2:] == [
+        "-m scripts.manual",
+        "-m sitegen build --config docs/site.toml",
+    ]
     os.utime(machine.checkout / "pyproject.toml", (4e9, 4e9))
     machine.run("make", "site")
     assert machine.calls("--editable .")
+    listed = {line.split()[1] for line in machine.run("make").stdout.splitlines()}
+    assert listed == {"help", "site", "docs", "test", "check", "data", "bench", "clean", "unit"}
 
 
-def test_old_python_is_passed_over(machine: Machine) -> None:
-    """The first Python that is new enough is taken."""
+def test_which_python(machine: Machine, tmp_path: Path) -> None:
+    """That of `make site PYTHON=…`, also with a space in its path; the first one new enough."""
     machine.give_python("python3", version=1)
+    machine.give_python("my python")
+    assert machine.run("make", "site", f"PYTHON={machine.bin}/my python").returncode == 0
+    shutil.rmtree(machine.checkout / ".venv")
     machine.give_python("python3.12")
     assert machine.run("sh", "scripts/make-venv.sh").returncode == 0
     assert (machine.checkout / ".venv" / "bin" / "python").exists()
-
-
-def test_chosen_python_comes_first(machine: Machine, tmp_path: Path) -> None:
-    """`make site PYTHON=…` takes that one, also with a space in its path."""
-    machine.give_python("python3", version=1)
-    (tmp_path / "my python").mkdir()
-    mine = tmp_path / "my python" / "python"
-    mine.write_text(PYTHON.format(version=0, ensurepip=0))
-    mine.chmod(0o755)
-    assert machine.run("make", "site", f"PYTHON={mine}").returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -141,8 +142,11 @@ def test_failed_install_is_tried_again(machine: Machine) -> None:
     assert machine.calls("--editable .")
 
 
-def test_browser_needs_are_told_in_one_line(machine: Machine) -> None:
-    """Not root: what is missing is named, once, and it fails."""
+def test_browser_needs(machine: Machine) -> None:
+    """Not root: what is missing is named, once. Where all is there nothing is said or installed.
+
+    Nor is it of npm, until it changes.
+    """
     machine.give("id", "#!/bin/sh\necho 1000\n")
     for name in ("ffprobe", "node"):
         machine.give(name)
@@ -150,10 +154,6 @@ def test_browser_needs_are_told_in_one_line(machine: Machine) -> None:
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.endswith(": chromium fonts-dejavu-core npm")
-
-
-def test_browser_needs_that_are_there_cost_nothing(machine: Machine) -> None:
-    """Where all is there nothing is said or installed, also of npm, until it changes."""
     machine.give_tools()
     assert machine.run("sh", "scripts/browser-needs.sh").returncode == 0
     assert machine.calls("ci ") == ["ci --silent --no-audit --no-fund --ignore-scripts"]
@@ -164,9 +164,3 @@ def test_browser_needs_that_are_there_cost_nothing(machine: Machine) -> None:
     (machine.checkout / "tests" / "npm" / "package-lock.json").write_text("{}")
     machine.run("sh", "scripts/browser-needs.sh")
     assert len(machine.calls("ci ")) == 1
-
-
-def test_help_lists_every_target(machine: Machine) -> None:
-    """`make` alone lists the targets with what they do."""
-    listed = {line.split()[1] for line in machine.run("make").stdout.splitlines()}
-    assert listed == {"help", "site", "docs", "test", "check", "data", "bench", "clean", "unit"}

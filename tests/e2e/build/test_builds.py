@@ -14,17 +14,19 @@ from sitegen.build.cache import Store
 from sitegen.build.executor import Encoder
 from sitegen.core.files import digest
 from tests.support.builders import (
+    DEADLY,
     INDEX,
     Builder,
     decode,
     environment,
+    git,
+    run_python,
     run_sitegen,
     traces,
     tree_hash,
     write_page,
     write_site,
 )
-from tests.support.paths import TESTS
 from tests.support.records import KEY, make_record, sources
 
 TWO = INDEX + '\n{{ trajectories("tiny", count=1, seed=3, id="second") }}\n'
@@ -76,15 +78,17 @@ def test_same_bytes_for_everybody(tmp_path: Path) -> None:
     assert len(hashes) == 1
 
 
-def test_warm_build_needs_neither_torch_nor_encoder(tmp_path: Path) -> None:
-    """With both blocked, a build says that all is done, and touches nothing."""
-    site = Builder(write_site(tmp_path))
-    site()
+def test_warm_build_and_clean(tmp_path: Path) -> None:
+    """With torch and encoder blocked a build touches nothing; `clean` says what went, if any."""
+    Builder(write_site(tmp_path))()
     before = traces(tmp_path)
     done = run_sitegen(tmp_path, "build", FAKE_BLOCK=NOT_INSTALLED)
     assert (done.returncode, done.stderr) == (0, "")
     assert "already up to date" in done.stdout
     assert traces(tmp_path) == before
+    for said in ("removed build\n", "there was nothing to remove\n"):
+        done = run_sitegen(tmp_path, "clean")
+        assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
 
 
 def test_refilm_on_the_command_line(tmp_path: Path) -> None:
@@ -102,27 +106,6 @@ def test_refilm_on_the_command_line(tmp_path: Path) -> None:
         assert told.count("would render" if "--dry-run" in words else "5 steps") == count
 
 
-def test_planning_imports_nothing_heavy() -> None:
-    """Neither torch nor the encoder nor Pillow: versions are read, not imported."""
-    code = (
-        "import sys; from sitegen.build.plan import *\n"
-        "assert environment(ComputeTarget('cpu', 'float32'))\n"
-        "print({'torch', 'imageio_ffmpeg', 'PIL'} & set(sys.modules))"
-    )
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
-
-
-def git(folder: Path, *words: str) -> str:
-    """What git says in a folder, with the settings of somebody on Windows."""
-    settings = ("-c", "core.autocrlf=true", "-c", "user.name=A", "-c", "user.email=a@b.org")
-    done = subprocess.run(
-        ["git", *settings, *words], cwd=folder, capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
-
-
 def test_clone_on_a_runner_builds_the_same_site(tmp_path: Path) -> None:
     """The store goes through git, and the site comes out the same; git sees nothing to commit.
 
@@ -138,9 +121,10 @@ def test_clone_on_a_runner_builds_the_same_site(tmp_path: Path) -> None:
     drawing.parent.mkdir()
     drawing.write_bytes(b"<svg>\n</svg>\n")
     git(built.root, "init", "--quiet")
+    git(built.root, "config", "core.autocrlf", "true")  # as on Windows
     git(built.root, "add", "--all")
     git(built.root, "commit", "--quiet", "-m", "With its clips")
-    git(tmp_path, "clone", "--quiet", str(built.root), "runner")
+    git(tmp_path, "clone", "--quiet", "-c", "core.autocrlf=true", str(built.root), "runner")
     runner = tmp_path / "runner"
     tracked = {path.name for path in (runner / ".sitegen").iterdir()}
     assert tracked == {"asked", "objects", "records", "weights", ".gitattributes", ".gitignore"}
@@ -157,30 +141,10 @@ def test_clone_on_a_runner_builds_the_same_site(tmp_path: Path) -> None:
     assert "seed went from 0 to 1" in done.stderr
 
 
-def test_clean(tmp_path: Path) -> None:
-    """The command says what went, or that there was nothing."""
-    Builder(write_site(tmp_path))()
-    for said in ("removed build\n", "there was nothing to remove\n"):
-        done = run_sitegen(tmp_path, "clean")
-        assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
-
-
-PUT = """
-import os, pathlib, signal, sys
-calls = 0
-def deadly(function):
-    def call(*args, **kwargs):
-        global calls
-        calls += 1
-        if calls == int(sys.argv[2]):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*args, **kwargs)
-    return call
-os.fsync = deadly(os.fsync)
-pathlib.Path.replace = deadly(pathlib.Path.replace)
+PUT = f"""{DEADLY}
 from sitegen.build.cache import Store
 from tests.support.records import KEY, make_record, sources
-folder = pathlib.Path(sys.argv[1])
+folder = pathlib.Path(sys.argv[2])
 Store(folder / "store").put(KEY, make_record(), sources(folder))
 """
 
@@ -188,9 +152,7 @@ Store(folder / "store").put(KEY, make_record(), sources(folder))
 @pytest.mark.parametrize("call", [1, 2, 3, 4, 10, 11, 12])
 def test_kill_during_put(tmp_path: Path, call: int) -> None:
     """Killed at any flush or rename: a miss or the whole record, no warning; then put works."""
-    command = [sys.executable, "-c", PUT, str(tmp_path), str(call)]
-    done = subprocess.run(command, check=False, cwd=TESTS.parent)
-    assert done.returncode == -signal.SIGKILL
+    assert run_python("-c", PUT, str(call), str(tmp_path)).returncode == -signal.SIGKILL
     warnings: list[str] = []
     store = Store(tmp_path / "store", warnings.append)
     assert store.get(KEY) == (make_record() if call == 12 else None)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,28 +13,7 @@ import yaml
 from sitegen.config.reference import reference, site_schema
 from sitegen.config.scaffold import NOT_FOR_RENDERING, WORKFLOW, ignored, new_site, scaffold
 from sitegen.content.suggestions import new_page_sections
-from tests.support.builders import Builder, environment, tree_hash
-
-
-def sitegen(*words: str, blocked: str, folder: Path | None = None) -> str:
-    """Run it where some packages are missing; what it prints."""
-    command = [sys.executable, "-m", "tests.support.fakecli", *words]
-    env = environment(FAKE_BLOCK=blocked)
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
-
-
-def git(folder: Path, *words: str) -> str:
-    """Run git with a name of its own, whatever the machine's settings."""
-    who = {"GIT_AUTHOR_NAME": "A", "GIT_AUTHOR_EMAIL": "a@example.org"}
-    who |= {"GIT_COMMITTER_NAME": "A", "GIT_COMMITTER_EMAIL": "a@example.org"}
-    home = {"PATH": os.environ["PATH"], "HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1"}
-    git = str(shutil.which("git"))
-    done = subprocess.run(
-        [git, *words], cwd=folder, env={**home, **who}, capture_output=True, text=True, check=True
-    )
-    return done.stdout
+from tests.support.builders import Builder, git, run_sitegen, tree_hash
 
 
 def test_new_site_travels(tmp_path: Path) -> None:
@@ -53,10 +30,8 @@ def test_new_site_travels(tmp_path: Path) -> None:
     git(new, "add", "--all")
     tracked = git(new, "ls-files").splitlines()
     assert not [name for name in tracked if name.startswith("build/")]
-    assert {Path(name).name for name in tracked if name.startswith("runs/")} == {
-        "model.toml",
-        "prior.safetensors",
-    }
+    runs = [Path(name).name for name in tracked if name.startswith("runs/")]
+    assert runs == ["model.toml", "prior.safetensors"]
     assert {"/build/", "training.pt", ".training.lock"} <= set(ignored())
     ours = {name.split("/")[1] for name in tracked if name.startswith(".sitegen/")}
     assert {"objects", "records"} <= ours
@@ -65,15 +40,13 @@ def test_new_site_travels(tmp_path: Path) -> None:
     git(tmp_path, "clone", "--quiet", str(new), "runner")
     blocked = " ".join(name.replace("-", "_") for name in NOT_FOR_RENDERING)
     words = ("build", "--offline", "--strict", "--config", "site.toml")
-    sitegen(*words, blocked=blocked, folder=tmp_path / "runner")
+    done = run_sitegen(tmp_path / "runner", *words, FAKE_BLOCK=blocked)
+    assert (done.returncode, done.stderr) == (0, "")
     assert tree_hash(tmp_path / "runner/build") == tree_hash(new / "build")
 
 
 REQUIREMENTS = {
-    "": 1,
-    "sitegen": 1,
-    "sitegen==0.1.0": 1,
-    "sitegen>=0.1": 1,
+    **dict.fromkeys(("", "sitegen", "sitegen==0.1.0", "sitegen>=0.1"), 1),
     "sitegen @ git+https://github.com/you/sitegen@0123": 0,
     "sitegen @ https://example.org/sitegen-0.1.0-py3-none-any.whl": 0,
     "./sitegen-0.1.0-py3-none-any.whl": 0,
@@ -91,18 +64,9 @@ def test_workflow_installs_no_stranger(requirement: str) -> None:
     assert ("::error file=" in done.stdout) == bool(done.returncode)
 
 
-def test_schema_where_nothing_renders() -> None:
+def test_schema_where_nothing_renders(tmp_path: Path) -> None:
     """`sitegen schema` prints the schema or the reference on a machine that only renders."""
-    blocked = "torch imageio_ffmpeg imageio"
-    assert json.loads(sitegen("schema", blocked=blocked)) == site_schema()
-    assert sitegen("schema", "--reference", blocked=blocked) == reference()
-
-
-def test_nothing_heavy_is_imported() -> None:
-    """What only reads and renders imports neither torch, numpy nor an encoder."""
-    heavy = "{'torch', 'numpy', 'imageio', 'imageio_ffmpeg', 'PIL', 'latex2mathml', 'tomlkit'}"
-    names = "sitegen.figures.registry, sitegen.content.pages, sitegen.html.render"
-    code = f"import sys, {names}; print(sorted({heavy} & set(sys.modules)))"
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    for words, text in (((), json.dumps(site_schema())), (("--reference",), reference())):
+        done = run_sitegen(tmp_path, "schema", *words, FAKE_BLOCK="torch imageio_ffmpeg imageio")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == text if words else json.loads(done.stdout) == json.loads(text)

@@ -12,21 +12,10 @@ import pytest
 
 from sitegen.core import files
 from sitegen.core.errors import LockedError
+from tests.support.builders import DEADLY, run_python
 
-KILL_AT = """
-import os, pathlib, signal, sys
+WRITE = f"""{DEADLY}
 from sitegen.core import files
-calls = 0
-def deadly(function):
-    def call(*args, **kwargs):
-        global calls
-        calls += 1
-        if calls == int(sys.argv[1]):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*args, **kwargs)
-    return call
-os.fsync = deadly(os.fsync)
-pathlib.Path.replace = deadly(pathlib.Path.replace)
 pathlib.Path.unlink = deadly(pathlib.Path.unlink)
 files.write_atomic(pathlib.Path(sys.argv[2]), b"new")
 """
@@ -51,8 +40,7 @@ def test_kill_leaves_old_or_new(tmp_path: Path, call: int) -> None:
     """Killed at the flush, the rename or the clean-up: old or new content, and sweep clears up."""
     path = tmp_path / "a"
     path.write_bytes(b"old")
-    command = [sys.executable, "-c", KILL_AT, str(call), str(path)]
-    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert run_python("-c", WRITE, str(call), str(path)).returncode == -signal.SIGKILL
     assert path.read_bytes() == (b"old" if call < 3 else b"new")
     files.sweep(tmp_path)
     assert [each.name for each in tmp_path.iterdir()] == ["a"]

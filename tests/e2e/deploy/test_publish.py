@@ -5,10 +5,12 @@ The remotes are bare repositories beside the site, with hooks that refuse, are s
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,18 +22,11 @@ from sitegen.core.errors import LockedError, PlatformError, PublishError
 from sitegen.core.files import lock
 from sitegen.deploy.git import public
 from sitegen.deploy.publish import PublishOptions, PublishResult, publish
-from tests.support.builders import Builder, environment, traces, write_site
+from tests.support.builders import Builder, environment, git, run_sitegen, traces, write_site
 from tests.support.reporters import Silent
 
 SITE = 'title = "A title"\n{}[models.tiny]\npath = "models/tiny"\n'
 PAGES = "refs/heads/gh-pages"
-BOT = ("-c", "user.name=Somebody", "-c", "user.email=some@example.org")
-
-
-def git(folder: Path, *words: str, check: bool = True) -> str:
-    """What git says in a folder."""
-    done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=check)
-    return done.stdout.strip("\n")
 
 
 @dataclass
@@ -59,13 +54,11 @@ class Paper:
 
     def files(self) -> dict[str, bytes]:
         """What the branch holds."""
-        names = git(self.bare, "ls-tree", "-r", "--name-only", PAGES).splitlines()
-        return {
-            name: subprocess.run(
-                ["git", "show", f"{PAGES}:{name}"], cwd=self.bare, capture_output=True, check=True
-            ).stdout
-            for name in names
-        }
+        archive = ["git", "archive", "--format=tar", PAGES]
+        done = subprocess.run(archive, cwd=self.bare, capture_output=True, check=True)
+        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as tar:
+            members = [(member.name, tar.extractfile(member)) for member in tar]
+            return {name: file.read() for name, file in members if file is not None}
 
     def built(self) -> dict[str, bytes]:
         """What the folder holds."""
@@ -93,17 +86,14 @@ class Paper:
         for name, text in (files or {"hello": "hello"}).items():
             (clone / name).write_text(text)
         git(clone, "add", "--all")
-        git(clone, *BOT, "commit", "--quiet", "-m", "Somebody's work")
+        git(clone, "commit", "--quiet", "-m", "Somebody's work")
         git(clone, "push", "--quiet", "origin", f"HEAD:refs/heads/{branch}")
         return git(clone, "rev-parse", "HEAD")
 
     def condition(self) -> tuple[object, ...]:
         """All of the clone that an author sees: files, index, stashes, branches, where HEAD is."""
-        files = {
-            name: trace
-            for name, trace in traces(self.root).items()
-            if not name.startswith(str(self.root / ".git")) and "/.sitegen" not in name
-        }
+        own, everything = (f"{self.root}/.git", "/.sitegen"), traces(self.root).items()
+        files = {name: trace for name, trace in everything if not any(x in name for x in own)}
         told = ("status --porcelain", "stash list", "branch --list", "symbolic-ref HEAD")
         index = (self.root / ".git/index").read_bytes()
         return files, index, [git(self.root, *words.split()) for words in told]
@@ -162,8 +152,11 @@ def test_one_commit_with_the_built_folder(paper: Paper) -> None:
     assert refs == [*known, *ours, "refs/stash"]
 
 
-def test_again_is_one_commit_again(paper: Paper) -> None:
-    """A changed site replaces the commit; the same one pushes nothing."""
+def test_again_is_one_commit_again(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A changed site replaces the commit; the same one pushes nothing.
+
+    Within a hook of git, its variables speak of a repository that is not the site's.
+    """
     paper.publish()
     first = paper.tip()
     again = paper.publish()
@@ -171,14 +164,19 @@ def test_again_is_one_commit_again(paper: Paper) -> None:
     assert "holds this site already" in again.lines()[0]
     assert not any("putting" in line for line in paper.report.lines)
     paper.rebuild("Other words.")
-    assert paper.publish().changed
+    with monkeypatch.context() as patch:
+        for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"):
+            patch.setenv(name, "/nowhere")
+        assert paper.publish().changed
     assert paper.tip() != first
     assert git(paper.bare, "rev-list", "--count", PAGES) == "1"
     assert paper.files() == paper.built()
 
 
 def test_domain_of_the_site(paper: Paper) -> None:
-    """CNAME is written each time from site.toml, and the address is told."""
+    """CNAME comes from site.toml each time, and the address is told, or why it is not known."""
+    for dry_run in (True, False):
+        assert any("not on github.com" in line for line in paper.publish(dry_run=dry_run).lines())
     paper.site.config.write_text(SITE.format('domain = "paper.example.org"\n'))
     paper.site()
     for words in ("One.", "Two."):
@@ -225,14 +223,6 @@ def test_work_of_others_is_not_overwritten(paper: Paper) -> None:
     assert paper.files() == paper.built()
 
 
-def test_settings_of_another_repository(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Within a hook of git, its variables speak of a repository that is not the site's."""
-    for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"):
-        monkeypatch.setenv(name, "/nowhere")
-    site = load_site(paper.site.config)
-    assert publish(site, site.output, PublishOptions(), Silent()).changed
-
-
 def test_push_during_our_push(paper: Paper) -> None:
     """Whoever comes between is not overwritten, not even with --overwrite."""
     paper.publish()
@@ -260,22 +250,29 @@ def test_domain_that_somebody_set_is_not_lost(paper: Paper) -> None:
     assert paper.files()["CNAME"] == b"new.example.org"
 
 
-@pytest.mark.parametrize("branch", ["main", "side"])
-def test_branches_that_are_worked_on(paper: Paper, branch: str) -> None:
-    """The branch that is checked out, here or in another work tree, is refused."""
-    git(paper.root, "worktree", "add", "--quiet", "-b", "side", "../side")
-    with pytest.raises(PublishError, match=f"^{branch} is a branch that is being worked on"):
-        paper.publish(branch=branch, overwrite=True)
-    assert paper.tip("refs/heads/side") == ""
+ODD = ["-x", "a b", "a..b", "", "x.lock", "HEAD", "@", "FETCH_HEAD", "refs/heads/x", "heads/x"]
 
 
-def test_main_branch_of_the_remote(paper: Paper) -> None:
-    """Refused even with --overwrite, where somebody works on another branch here."""
-    git(paper.root, "checkout", "--quiet", "-b", "work")
+def test_branches_that_are_refused(paper: Paper) -> None:
+    """One that is checked out, here or in another work tree, the remote's main one, no name.
+
+    Not even --overwrite helps; the command ends with exit 6 and one line of what was refused.
+    """
     before = paper.tip("refs/heads/main")
+    git(paper.root, "worktree", "add", "--quiet", "-b", "side", "../side")
+    for branch in ("main", "side"):
+        with pytest.raises(PublishError, match=f"^{branch} is a branch that is being worked on"):
+            paper.publish(branch=branch, overwrite=True)
+    done = run_sitegen(paper.root, "publish", "--branch", "main")
+    assert done.returncode == 6
+    assert done.stderr.startswith("error: main is a branch that is being worked on")
+    git(paper.root, "checkout", "--quiet", "-b", "work")
     with pytest.raises(PublishError, match="is the main branch of"):
         paper.publish(branch="main", overwrite=True)
-    assert paper.tip("refs/heads/main") == before
+    for branch in (*ODD, "0" * 40):  # before git could take it for something else
+        with pytest.raises(PublishError, match="is no name of a branch"):
+            paper.publish(branch=branch, dry_run=True)
+    assert (paper.tip("refs/heads/main"), paper.tip("refs/heads/side")) == (before, "")
 
 
 def test_first_branch_of_an_empty_remote(paper: Paper) -> None:
@@ -299,16 +296,6 @@ def test_first_branch_of_an_empty_remote(paper: Paper) -> None:
     git(paper.bare, "symbolic-ref", "HEAD", "refs/heads/other")  # which is not there
     paper.rebuild("Words again.")
     assert paper.publish().changed
-
-
-ODD = ["-x", "a b", "a..b", "", "x.lock", "HEAD", "@", "FETCH_HEAD", "refs/heads/x", "heads/x"]
-
-
-def test_no_name_of_a_branch(paper: Paper) -> None:
-    """It is refused before git could take it for something else."""
-    for branch in (*ODD, "0" * 40):
-        with pytest.raises(PublishError, match="is no name of a branch"):
-            paper.publish(branch=branch, dry_run=True)
 
 
 def test_older_than_its_sources(paper: Paper) -> None:
@@ -345,15 +332,6 @@ def test_files_of_others(paper: Paper) -> None:
     paper.site()
     assert not secret.exists()
     assert paper.publish().changed
-
-
-def test_address_that_is_not_known(paper: Paper) -> None:
-    """Why, and which line tells it."""
-    for dry_run in (True, False):
-        assert any("not on github.com" in line for line in paper.publish(dry_run=dry_run).lines())
-    paper.site.config.write_text(SITE.format('base_url = "https://a.org/b/"\n'))
-    paper.site()
-    assert "it is at https://a.org/b/" in paper.publish().lines()
 
 
 def test_hook_of_git_itself(paper: Paper) -> None:
@@ -401,21 +379,17 @@ def test_remote_that_is_not_there(paper: Paper) -> None:
     assert public("to ssh://ann:pw@host/x and a@b") == "to ssh://host/x and a@b"
 
 
-def test_no_remote(paper: Paper) -> None:
-    """The remotes that there are, or the command that adds one."""
-    with pytest.raises(PublishError, match="no remote is called fork, there is origin"):
-        paper.publish(remote="fork")
-    git(paper.root, "remote", "remove", "origin")
-    with pytest.raises(PublishError, match="there is none; add it with `git remote add origin URL"):
-        paper.publish()
-
-
 def test_no_repository(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody whom git could name, a site that it does not know, a git that cannot be run."""
+    """Nobody whom git could name, no remote, no repository of the site, no git."""
     git(paper.root, "config", "user.useConfigOnly", "true")
     for name in ("user.name", "user.email"):
         git(paper.root, "config", "--unset", name)
     with pytest.raises(PublishError, match=r"user\.email"):
+        paper.publish()
+    with pytest.raises(PublishError, match="no remote is called fork, there is origin"):
+        paper.publish(remote="fork")
+    git(paper.root, "remote", "remove", "origin")
+    with pytest.raises(PublishError, match="there is none; add it with `git remote add origin URL"):
         paper.publish()
     (paper.root / ".git").rename(paper.root.parent / "away")
     with pytest.raises(PublishError, match="make one with `git init`"):
@@ -426,7 +400,7 @@ def test_no_repository(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_folders_that_sitegen_did_not_build(paper: Paper) -> None:
-    """No folder, somebody's folder, and one that holds a repository."""
+    """No folder, somebody's, one that holds a repository, one that a build may exchange now."""
     site = load_site(paper.site.config)
     other = paper.root / "other"
     with pytest.raises(PublishError, match="run `sitegen build` first"):
@@ -437,6 +411,9 @@ def test_folders_that_sitegen_did_not_build(paper: Paper) -> None:
         publish(site, other, PublishOptions(), Silent())
     (paper.site.output / ".git").mkdir()
     with pytest.raises(PublishError, match="is not a folder that sitegen built"):
+        paper.publish()
+    (paper.site.output / ".git").rmdir()
+    with lock(paper.root / ".sitegen/lock"), pytest.raises(LockedError):
         paper.publish()
     assert paper.tip() == ""
 
@@ -457,12 +434,6 @@ def test_check_comes_first(paper: Paper) -> None:
     assert paper.publish().changed
 
 
-def test_not_while_a_build_is_at_work(paper: Paper) -> None:
-    """The folder could be exchanged in the middle."""
-    with lock(paper.root / ".sitegen/lock"), pytest.raises(LockedError):
-        paper.publish()
-
-
 def test_from_a_folder_below_the_top_and_a_detached_head(paper: Paper, tmp_path: Path) -> None:
     """The site may lie anywhere in its repository, in a linked work tree, without a branch."""
     git(paper.root, "worktree", "add", "--quiet", "--detach", str(tmp_path / "linked"))
@@ -473,25 +444,10 @@ def test_from_a_folder_below_the_top_and_a_detached_head(paper: Paper, tmp_path:
     assert linked.files() == linked.built()
 
 
-def start(paper: Paper, *words: str) -> subprocess.Popen[str]:
+def start(paper: Paper) -> subprocess.Popen[str]:
     """Start the command in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.support.fakecli", "publish", *words],
-        cwd=paper.root,
-        env=environment(GIT_TERMINAL_PROMPT="0"),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def test_command(paper: Paper) -> None:
-    """Exit 6 with one line of what was refused."""
-    process = start(paper, "--branch", "main")
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 6
-    assert error.startswith("error: main is a branch that is being worked on")
+    command, pipe = [sys.executable, "-m", "tests.support.fakecli", "publish"], subprocess.PIPE
+    return subprocess.Popen(command, cwd=paper.root, env=environment(), stderr=pipe, text=True)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from functools import partial
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,19 @@ def prebuilt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     site = Builder(write_site(tmp_path_factory.mktemp("prebuilt") / "site"))
     site()
     return site.root
+
+
+@pytest.fixture
+def lack(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Be on a machine where a package is not installed."""
+    version = metadata.version
+
+    def without(package: str, name: str) -> str:
+        if name == package:
+            raise metadata.PackageNotFoundError(name)
+        return version(name)
+
+    return lambda package: monkeypatch.setattr(metadata, "version", partial(without, package))
 
 
 @pytest.fixture

@@ -58,7 +58,10 @@ def test_files_are_copied(site: Builder) -> None:
 
 
 def test_changed_and_removed(site: Builder) -> None:
-    """A picture that changes gets another name; what no page shows any more is not kept."""
+    """A picture that changes gets another name; what no page shows any more is not kept.
+
+    One that is gone stops the build before anything is rendered; the old site stays.
+    """
     site()
     before = brought(site)
     Image.new("RGB", (30, 20), "teal").save(site.root / "lab" / "setup.png")
@@ -69,18 +72,13 @@ def test_changed_and_removed(site: Builder) -> None:
     write_page(site.config, INDEX)
     site()
     assert brought(site) == {}
-
-
-def test_missing(site: Builder) -> None:
-    """A picture that is gone stops the build before anything is rendered; the old site stays."""
-    site()
-    before = traces(site.output)
+    whole = traces(site.output)
     (site.root / "lab" / "setup.png").unlink()
     write_page(site.config, BROUGHT.replace("count=4", "count=9"))
     with pytest.raises(ConfigError, match=r"index.md:5: image\(…\): file = .* no such file"):
         site()
     assert site.renderer.jobs == []
-    assert traces(site.output) == before
+    assert traces(site.output) == whole
 
 
 def test_changed_while_it_was_built(site: Builder, monkeypatch: pytest.MonkeyPatch) -> None:

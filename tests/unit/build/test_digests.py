@@ -91,25 +91,22 @@ def test_a_note_that_is_old_is_written_anew(built: Builder) -> None:
     assert traces(built.root) == before
 
 
-def test_another_path_is_another_model(built: Builder) -> None:
-    """Clips are not shown as those of a checkpoint that nobody has rendered."""
-    leave(built)
-    built.config.write_text(SITE.replace("cifar.pth", "longer.pth"))
-    (absent,) = built(offline=True).left_out
-    assert absent.startswith("cifar (")
-    assert "video" not in (built.output / "index.html").read_text()
-    with pytest.raises(TargetError, match="cifar"):
-        built(offline=True, strict=True)
-
-
-def test_damaged_notes(built: Builder) -> None:
-    """They are as if there were none."""
+def test_notes_that_do_not_fit(built: Builder) -> None:
+    """Damaged, they are as none; no clips are shown of a checkpoint that nobody has rendered."""
     leave(built)
     path = built.root / ".sitegen/weights/cifar.json"
     note = path.read_text()
     for text in (note[:-9], f"[{note}]", "[" * 10_000, note.replace('"weights":"', '"weights":"x')):
         path.write_text(text)
         assert built(offline=True).left_out
+    path.write_text(note)
+    assert not built(offline=True).left_out
+    built.config.write_text(SITE.replace("cifar.pth", "longer.pth"))
+    (absent,) = built(offline=True).left_out
+    assert absent.startswith("cifar (")
+    assert "video" not in (built.output / "index.html").read_text()
+    with pytest.raises(TargetError, match="cifar"):
+        built(offline=True, strict=True)
     write_page(built.config, CALL)
     with pytest.raises(RefusedError, match="there is no such checkpoint"):
         built(offline=True)

@@ -29,9 +29,8 @@ from tests.support.reporters import Silent
 def planned(seed: int) -> PlannedFigure:
     """A figure to render."""
     spec = Trajectories("tiny", count=1, seed=seed)
-    figure = Figure(
-        "trajectories", f"figure-{seed}", spec, "", None, SourceLocation("index.md", seed)
-    )
+    place = SourceLocation("index.md", seed)
+    figure = Figure("trajectories", f"figure-{seed}", spec, "", None, place)
     return PlannedFigure(figure, "index.html", (ModelRef("tiny", "0" * 64),), 2, f"{seed:064x}")
 
 
@@ -132,17 +131,14 @@ def test_work_comes_before_frames_and_stills_after_them(tmp_path: Path) -> None:
             """Two steps of work, a clip of two frames for each page, and a still."""
             black, spec = np.zeros((8, 8, 3), np.uint8), ClipSpec(24.0, 18, 2, (0, 0, 0))
             light, dark = (ClipSource(spec, made(each, black, black)) for each in ("light", "dark"))
+            still = made("still", black)
             return RenderJob(
                 levels=(0, 0),
                 parameters={},
                 clips={"": light, "dark": dark},
                 steps=2,
                 work=made("work", None, None),
-                stills={
-                    "strip": lambda folder: write_still(
-                        next(made("still", black)), folder / "s.webp"
-                    )
-                },
+                stills={"strip": lambda folder: write_still(next(still), folder / "s.webp")},
                 results=lambda: {"summary": " ".join(told)},
             )
 

@@ -145,12 +145,14 @@ def test_object_that_changed(tree: Tree, output: Path) -> None:
     assert tree_hash(output) == before
 
 
-def test_output_may_be_free_or_empty(tmp_path: Path) -> None:
-    """Neither holds anything that could be lost."""
+def test_output_may_be_free_empty_or_ours(tmp_path: Path) -> None:
+    """Neither holds anything that could be lost, nor does a site of a later sitegen."""
     (tmp_path / "empty").mkdir()
     for name in ("empty", "free", "free/deeper"):
         require_ours(tmp_path / name)
         require_room(tmp_path / name)
+    (tmp_path / "media.json").write_text('{"version": 99, "figures": [], "more": 1}')
+    require_ours(tmp_path)
 
 
 @pytest.mark.parametrize("manifest", [b"", b"{}", b"[1]", b"[" * 9999, b'{"version": 1}', b"\xff"])
@@ -165,12 +167,6 @@ def test_folder_of_others(tmp_path: Path, tree: Tree, manifest: bytes) -> None:
         with pytest.raises(ConfigError, match=r"no media\.json of sitegen's"):
             refuse(folder)
     assert traces(folder) == before
-
-
-def test_manifest_of_a_newer_version_is_ours(tmp_path: Path) -> None:
-    """A site of a later sitegen may be replaced."""
-    (tmp_path / "media.json").write_text('{"version": 99, "figures": [], "more": 1}')
-    require_ours(tmp_path)
 
 
 def test_what_cannot_be_replaced(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:

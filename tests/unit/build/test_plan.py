@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock, call
 
 import pytest
 
@@ -66,31 +67,24 @@ def test_blur_scales(source: ModelSource) -> None:
     assert plan._sigmas(unblurred) == ()
 
 
-SPECS = ({"count": 4}, {"columns": 3}, {"seed": 1}, {"show": "mean"}, {"fps": 12.0})
+SPECS: dict[str, Any] = {
+    "count": 4, "columns": 3, "seed": 1, "show": "mean", "fps": 12.0, "sampling_noise_std": 0.01,
+}  # fmt: skip
+CARDS: dict[str, Any] = {
+    "levels": 5, "sampling_noise_std": 0.02, "training_noise_std": 0.02, "channels": 3
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("spec", [*SPECS, {"sampling_noise_std": 0.01}], ids=str)
-def test_spec_is_pixels(source: ModelSource, spec: Mapping[str, Any]) -> None:
-    """Every field of the spec counts."""
-    assert key(figure(**spec), source) != key(figure(), source)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"levels": 5}, {"sampling_noise_std": 0.02}, {"training_noise_std": 0.02}, {"channels": 3}],
-    ids=str,
-)
-def test_card_is_pixels(source: ModelSource, change: Mapping[str, Any]) -> None:
-    """So do the numbers of the card."""
-    changed = replace(source, card=replace(source.card, **change))
-    assert key(figure(), changed) != key(figure(), source)
-
-
-def test_recipe_is_pixels(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Raising the recipe of a kind by hand renders its figures again."""
+def test_what_is_pixels(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every field of the spec, the numbers of the card, and the recipe of the kind."""
     known = key(figure(), source)
+    keys = {key(figure(**{name: value}), source) for name, value in SPECS.items()}
+    for name, value in CARDS.items():
+        changed = replace(source.card, **{name: value})
+        keys.add(key(figure(), replace(source, card=changed)))
     monkeypatch.setattr(Trajectories, "recipe", 2)
-    assert key(figure(), source) != known
+    keys.add(key(figure(), source))
+    assert len(keys - {known}) == len(SPECS) + len(CARDS) + 1
 
 
 def test_files_that_are_elsewhere(source: ModelSource) -> None:
@@ -109,49 +103,33 @@ def test_files_that_are_elsewhere(source: ModelSource) -> None:
 
 def test_weights_are_hashed_once(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many figures a model is in."""
-    hashed: list[Path] = []
-
-    def counted(path: Path) -> str:
-        hashed.append(path)
-        return "0" * 64
-
+    counted = Mock(return_value="0" * 64)
     monkeypatch.setattr("sitegen.models.registry.sha256", counted)
     monkeypatch.setattr("sitegen.models.registry.checkpoint_digest", counted)
     for seed in range(3):
         key(figure(seed=seed), source)
-    assert hashed == [source.weights, source.prior]
+    assert counted.call_args_list == [call(source.weights), call(source.prior)]
 
 
 def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Device class, precision and each version; not the number of the GPU."""
+    """Device class, precision and each version; not the number of the GPU. No ffmpeg is told."""
     cuda = environment(ComputeTarget("cuda:1", "bfloat16"))
     assert cuda == {**environment(CPU), "device": "cuda", "precision": "bfloat16"}
     monkeypatch.setattr(metadata, "version", lambda name: f"{name}-9")
     known = environment(CPU)
     assert (known["torch"], known["numpy"]) == ("torch-9", "numpy-9")
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/nowhere/ffmpeg")
+    with pytest.raises(PlatformError, match="/nowhere/ffmpeg"):
+        environment(CPU)
 
 
 @pytest.mark.parametrize("name", ["torch", "numpy"])
 def test_environment_of_a_machine_that_renders_pages(
-    name: str, monkeypatch: pytest.MonkeyPatch
+    name: str, lack: Callable[[str], None]
 ) -> None:
     """Asking for it says what is missing."""
-    version = metadata.version
-
-    def without(asked: str) -> str:
-        if asked == name:
-            raise metadata.PackageNotFoundError(asked)
-        return version(asked)
-
-    monkeypatch.setattr(metadata, "version", without)
+    lack(name)
     with pytest.raises(PlatformError, match=f"{name} is not installed here"):
-        environment(CPU)
-
-
-def test_environment_without_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No ffmpeg: in ffmpeg's words."""
-    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/nowhere/ffmpeg")
-    with pytest.raises(PlatformError, match="/nowhere/ffmpeg"):
         environment(CPU)
 
 

@@ -61,8 +61,8 @@ def test_other_compute_targets(
     assert Speeds(tmp_path, second).estimate(figures[0]) == 2.0  # GPUs of a machine are alike
 
 
-def test_kinds_are_apart(tmp_path: Path) -> None:
-    """The minutes of one kind of figure say nothing of another kind of the same model."""
+def test_kinds_and_models_are_apart(tmp_path: Path) -> None:
+    """Another kind's or model's minutes say nothing; without a model there is nothing to time."""
     page = '{{ trajectories("tiny", count=4) }}\n\n{{ interpolation("tiny", samples=[0, 1]) }}\n'
     one, other = prepare(write_site(tmp_path / "site", page), BuildOptions(CPU)).figures
     speeds = Speeds(tmp_path, CPU)
@@ -70,16 +70,10 @@ def test_kinds_are_apart(tmp_path: Path) -> None:
     assert speeds.estimate(other) is None
     speeds.note(other, 100.0)
     assert (speeds.estimate(one), speeds.estimate(other)) == (8.0, 100.0)
-
-
-def test_other_models_and_none(tmp_path: Path, figures: tuple[PlannedFigure, ...]) -> None:
-    """Another model's time says nothing, and a figure without a model has no network to time."""
-    speeds = Speeds(tmp_path, CPU)
-    speeds.note(figures[0], 1.0)
-    other = replace(figures[0], models=(replace(figures[0].models[0], sha256="f" * 64),))
+    other = replace(one, models=(replace(one.models[0], sha256="f" * 64),))
     assert speeds.estimate(other) is None
-    speeds.note(replace(figures[0], models=()), 1.0)
-    assert speeds.estimate(replace(figures[0], models=())) is None
+    speeds.note(replace(one, models=()), 1.0)
+    assert speeds.estimate(replace(one, models=())) is None
 
 
 @pytest.mark.parametrize(
@@ -94,12 +88,7 @@ def test_damaged_file(tmp_path: Path, figures: tuple[PlannedFigure, ...], text: 
     assert speeds.estimate(figures[0]) is None
     speeds.note(figures[0], 1.0)
     assert speeds.estimate(figures[0]) == 1.0
-
-
-def test_unwritable(tmp_path: Path, figures: tuple[PlannedFigure, ...]) -> None:
-    """A measurement that cannot be kept is no reason to fail."""
-    (tmp_path / "file").touch()
-    Speeds(tmp_path / "file", CPU).note(figures[0], 1.0)
+    Speeds(tmp_path / FILE_NAME, CPU).note(figures[0], 1.0)  # which cannot be kept
 
 
 def test_several_at_a_time(tmp_path: Path, figures: tuple[PlannedFigure, ...]) -> None:

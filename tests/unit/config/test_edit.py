@@ -26,10 +26,7 @@ TEXTS = [
     ),
     ('[models.a]\npath = "m"\n[citation]\n', f'[models.a]\npath = "m"\n\n{TABLE}\n[citation]\n'),
     ('[models]\na = {path = "m"}\n', f'[models]\na = {{path = "m"}}\n\n{TABLE}'),
-    (
-        'models.a.path = "m"\ntitle = "T"\n',
-        f'models.a.path = "m"\ntitle = "T"\n\n{TABLE}',
-    ),
+    ('models.a.path = "m"\ntitle = "T"\n', f'models.a.path = "m"\ntitle = "T"\n\n{TABLE}'),
     ('[models.a]\npath = "m"\n\n\n', f'[models.a]\npath = "m"\n\n{TABLE}'),
     ('[models.a]\npath = """\nm\n"""\n', f'[models.a]\npath = """\nm\n"""\n\n{TABLE}'),
 ]
@@ -43,15 +40,11 @@ def test_where_the_table_goes(text: str, wanted: str) -> None:
 
 
 def test_line_ends_stay() -> None:
-    """A file of Windows remains one."""
+    """A file of Windows remains one. Where models are on one line, what to write is told."""
     text = 'title = "T"\r\n[models.a]\r\npath = "m"\r\n'
     found = with_model(text, "birds", ENTRY)
     assert found.startswith(text)
     assert found.count("\n") == found.count("\r\n") == 7
-
-
-def test_models_on_one_line() -> None:
-    """There a table cannot be added; what to write is told."""
     with pytest.raises(ConfigError, match=r"write into models: birds = \{ path = .*birds/model"):
         with_model('models = {a = {path = "m"}}\n[x]\ny = 1\n', "birds", ENTRY)
 

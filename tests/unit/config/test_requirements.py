@@ -8,7 +8,7 @@ import tomllib
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -52,11 +52,16 @@ def test_installed_without_a_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_somebody_elses_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pyproject.toml that lies beside an installed package and is not ours is not read."""
+    """A pyproject.toml that lies beside an installed package and is not ours is not read.
+
+    Where a checkout that is not installed comes from nobody knows.
+    """
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "other"\nversion = "9"\n')
     monkeypatch.setattr(requirements, "_CHECKOUT", tmp_path / "pyproject.toml")
     monkeypatch.setattr(metadata, "version", lambda name: "1.2.3")
     assert version() == "1.2.3"
+    monkeypatch.setattr(metadata, "distribution", Mock(side_effect=metadata.PackageNotFoundError))
+    assert own_requirement() is None
 
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -85,13 +90,3 @@ def test_where_sitegen_comes_from(
     installed = SimpleNamespace(read_text={"direct_url.json": origin}.__getitem__)
     monkeypatch.setattr(metadata, "distribution", lambda name: installed)
     assert own_requirement() == expected
-
-
-def test_checkout_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody knows where it is from."""
-
-    def missing(name: str) -> Any:
-        raise metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(metadata, "distribution", missing)
-    assert own_requirement() is None

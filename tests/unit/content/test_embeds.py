@@ -75,11 +75,7 @@ def test_video(tmp_path: Path) -> None:
             "image",
             ("https://example.org/x.png", "x", "y"),
             {"alt": "z"},
-            [
-                '"y" needs a name, as in count=36',
-                "alt is given twice",
-                "pages take nothing from other hosts",
-            ],
+            ['"y" needs a name', "alt is given twice", "pages take nothing from other hosts"],
         ),
         ("image", (3,), {"alt": None}, ["file = 3: should be the path of a file", "alt = None"]),
         ("image", ("talk.mp4",), {"alt": "", "id": "A b"}, ["is no picture", 'id = "A b": should']),

@@ -37,14 +37,11 @@ def test_text_is_escaped() -> None:
         (r"\style{color:red}{x}", "the attribute style is not allowed"),
         (r"\class{x}{y}", "the attribute class is not allowed"),
         (r"\unknown{x}", r"the command \\unknown is not known"),
-        (r"\left( x", r"extra left or missing right"),
-        ("x^", "missing super script or subscript"),
-        (r"\begin{matrix} x", "missing end"),
-        ("{" * 101, "more than 100 braces"),
-        (" ", "it is empty"),
-        ("x\x1f", "it holds an odd character"),
+        (r"\left( x", r"extra left or missing right"), ("x^", "missing super script or subscript"),
+        (r"\begin{matrix} x", "missing end"), ("{" * 101, "more than 100 braces"),
+        (" ", "it is empty"), ("x\x1f", "it holds an odd character"),
     ],
-)
+)  # fmt: skip
 def test_refused(latex: str, reason: str) -> None:
     """What is no formula, or would be more than one, is told."""
     with pytest.raises(MathsError, match=reason):

@@ -16,14 +16,8 @@ URIS = {"index.html", "about/index.html"}
 @pytest.fixture
 def files(tmp_path: Path) -> PageFiles:
     """A site of two pages with a picture and slides."""
-    for name in (
-        "pages/about.md",
-        "files/my slides.pdf",
-        "media/x.pdf",
-        "demo/index.html",
-        ".key",
-        "404.html",
-    ):
+    names = ("pages/about.md", "files/my slides.pdf", "media/x.pdf", "demo/index.html", ".key")
+    for name in (*names, "404.html"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"abc")
     Image.new("L", (3, 2)).save(tmp_path / "a ü.png")
@@ -69,17 +63,14 @@ def test_file(files: PageFiles, url: str, uri: str) -> None:
     [
         ("files/my%20slide.pdf", 'no such file, did you mean "files/my slides.pdf"?'),
         ("abuot", 'no such file, did you mean "about/"?'),
-        ("about", 'there is no such file, did you mean "about/"?'),
-        ("files", "is a folder"),
+        ("about", 'there is no such file, did you mean "about/"?'), ("files", "is a folder"),
         ("pages/about.md", 'is the text of a page; link to the page: "about/"'),
         ("media/x.pdf", "lies in a folder whose name sitegen uses itself; rename it"),
         ("404.html", "has a name sitegen uses itself; rename it"),
-        ("sitemap.xml", "there is no such file"),
-        (".key", "is hidden"),
-        ("%2e%2e/x", "without ./ and ../"),
-        ("files%5Cx", "should be a path"),
+        ("sitemap.xml", "there is no such file"), (".key", "is hidden"),
+        ("%2e%2e/x", "without ./ and ../"), ("files%5Cx", "should be a path"),
     ],
-)
+)  # fmt: skip
 def test_refused(files: PageFiles, url: str, reason: str) -> None:
     """A link that would lead nowhere is told, and so is a file that must not be published."""
     with pytest.raises(ValueError) as caught:  # noqa: PT011

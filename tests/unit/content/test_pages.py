@@ -71,17 +71,20 @@ def test_computed_calls(tmp_path: Path) -> None:
 
 
 def test_available(tmp_path: Path) -> None:
-    """What needs a model that is not there is left out, and so is its figure."""
+    """What needs a model that is not there is left out; no page forges an earlier placeholder."""
     text = '{% if available("mnist") %}\nA\n{% endif %}\n{% if available("x") %}\nB\n{% endif %}\n'
     assert html(read(tmp_path, text)) == "<p>A</p>\n"
     assert html(read(tmp_path, text, "x")) == "<p>A\nB</p>\n"
+    forged = "slot0x\n\nslotaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaan0x\n\n"
+    page = read(tmp_path, forged + "{{ trajectories('mnist') }}\n")
+    assert len(page.figures) == 1
+    assert html(page).startswith("<p>slot0x</p>\n<p>slotaaa")
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         ('"mnst"', 'available("mnst"): no such model in site.toml, did you mean "mnist"?'),
-        ('"zz"', 'available("zz"): no such model in site.toml; known: mnist'),
         ("[]", "available([]): no such model in site.toml; known: mnist"),
         ("nobody", "'nobody' is undefined"),
     ],
@@ -125,12 +128,6 @@ MESSAGES = [
         'pages/index.md:3: trajectories(…): id = "a" is taken; choose another\n'
         'pages/index.md:5: trajectories(…): id = "h-a" is taken; choose another',
     ),
-    (
-        '{% if available("x") %}\n## A\n\nB\n\n{% endif %}\n\n### C\n\n[d](javascript:e)\n',
-        "pages/index.md:8: a heading of level 3 follows one of 1; write ##\n"
-        'pages/index.md:10: the link "javascript:e" should begin with https://, http:// or '
-        "mailto:, or be a path in the site",
-    ),
     ("a\x00", "pages/index.md:1: holds the character U+0000; remove it"),
     ("a\n{{ trajectories(site.x) }}", "pages/index.md:2: 'dict object' has no attribute 'x'"),
 ]
@@ -167,20 +164,11 @@ def test_all_at_once(tmp_path: Path) -> None:
 
 
 STRAYS = [
-    "`{{ %s }}`",
-    "    {{ %s }}",
-    "```\n{{ %s }}\n```",
-    "## {{ %s }}",
-    "| a |\n|---|\n| {{ %s }} |",
-    "[a]({{ %s }})",
-    "a[^1]\n\n[^1]: {{ %s }}",
-    "{{ %s | upper }}",
-    "{{ %s ~ 'x' }}",
-    "{%% set x = %s %%}",
-    "{%% if %s %%}a{%% endif %%}",
-    "{{ %s[4:] }}",
+    "`{{ %s }}`", "    {{ %s }}", "```\n{{ %s }}\n```", "## {{ %s }}", "[a]({{ %s }})",
+    "| a |\n|---|\n| {{ %s }} |", "a[^1]\n\n[^1]: {{ %s }}", "{{ %s | upper }}", "{{ %s ~ 'x' }}",
+    "{%% set x = %s %%}", "{%% if %s %%}a{%% endif %%}", "{{ %s[4:] }}",
     "{%% set x %%}{{ %s }}{%% endset %%}{{ trajectories('mnist', caption=x) }}",
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", STRAYS)
@@ -189,16 +177,6 @@ def test_strays(tmp_path: Path, text: str) -> None:
     needs = "needs a paragraph of its own"
     assert f"trajectories(…): the figure {needs}" in fault(tmp_path, text % "trajectories('mnist')")
     assert f"video(…): the video {needs}" in fault(tmp_path, text % "video('https://vimeo.com/1')")
-
-
-def test_placeholders_cannot_be_forged(tmp_path: Path) -> None:
-    """A page that writes the placeholder of an earlier reading writes text."""
-    page = read(
-        tmp_path,
-        "slot0x\n\nslotaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaan0x\n\n{{ trajectories('mnist') }}\n",
-    )
-    assert len(page.figures) == 1
-    assert html(page).startswith("<p>slot0x</p>\n<p>slotaaa")
 
 
 def with_files(folder: Path) -> None:
@@ -223,12 +201,8 @@ def test_pictures_and_videos(tmp_path: Path) -> None:
     ids = "image-setup image-setup-2 video mnist-trajectories video-2 video-3 video-4"
     assert " ".join(thing.id for thing in things) == ids
     assert [figure.id for figure in page.figures] == ["mnist-trajectories"]
-    assert [re.sub(r"-[0-9a-f]{8}", "", file.uri) for file in page.files] == [
-        "media/early.png",
-        "media/setup.png",
-        "media/setup.png",
-        "talk.pdf",
-    ]
+    names = [re.sub(r"-[0-9a-f]{8}", "", file.uri) for file in page.files]
+    assert names == ["media/early.png", "media/setup.png", "media/setup.png", "talk.pdf"]
     assert len({file.uri for file in page.files}) == 4
     assert f'src="{page.files[0].uri}" alt="C"' in html(page)
     assert 'href="talk.pdf"' in html(page)
@@ -311,16 +285,11 @@ def test_further_pages(tmp_path: Path) -> None:
         ("#h-reslts", 'this page, did you mean "#h-results"?'),
         ("#nope", "this page; known: #h-results, #mnist-trajectories, #of-the-theme"),
         ("about/#nope", "that page; known: #mnist-trajectories, #of-the-theme"),
-        ("#h-results", None),
-        ("#mnist-trajectories", None),
-        ("index.html?x#mnist%2Dtrajectories", None),
-        ("about/#top", None),
-        ("#:~:text=word", None),
-        ("#of-the-theme", None),
-        ("data.txt#line", None),
-        ("https://example.org/#x", None),
+        ("#h-results", None), ("#mnist-trajectories", None),
+        ("index.html?x#mnist%2Dtrajectories", None), ("about/#top", None), ("#:~:text=word", None),
+        ("#of-the-theme", None), ("data.txt#line", None), ("https://example.org/#x", None),
     ],
-)
+)  # fmt: skip
 def test_places_in_pages(tmp_path: Path, link: str, told: str | None) -> None:
     """A link to a heading or figure that is not there is told with its line and the nearest."""
     site = more(tmp_path, "about.md")
@@ -340,34 +309,28 @@ def test_places_in_pages(tmp_path: Path, link: str, told: str | None) -> None:
 
 def test_a_place_that_is_hidden(tmp_path: Path) -> None:
     """A link to a figure whose model is not there is right where the figure comes with it."""
-    site = more(tmp_path, "about.md")
     text = '{% if available("mnist") %}\n{{ trajectories("mnist") }}\n{% endif %}\n\n'
-    (tmp_path / "pages/index.md").write_text(f"{text}[x](#mnist-trajectories)\n")
-    read_pages(site, lambda _: False)
+    read_pages(make_site(tmp_path, SITE, f"{text}[x](#mnist-trajectories)\n"), lambda _: False)
 
 
-@pytest.mark.parametrize(
-    ("target", "told"),
-    [
+def test_a_page_that_is_a_link(tmp_path: Path) -> None:
+    """It would publish a file of the machine, or one that is hidden."""
+    (tmp_path / "secret").write_text("secret")
+    site, page = more(tmp_path / "site", "about.md"), tmp_path / "site/pages/about.md"
+    (tmp_path / "site/.env").write_text("secret")
+    for target, told in (
         ("../../secret", "is a link out of the site's folder; put"),
         ("../.env", "is hidden"),
         ("about.md", "is a link that leads nowhere"),
         ("nothing", "is a link that leads nowhere"),
-        ("index.md", None),
-    ],
-)
-def test_a_page_that_is_a_link(tmp_path: Path, target: str, told: str | None) -> None:
-    """It would publish a file of the machine, or one that is hidden."""
-    (tmp_path / "secret").write_text("secret")
-    site = more(tmp_path / "site", "about.md")
-    (tmp_path / "site/.env").write_text("secret")
-    (tmp_path / "site/pages/about.md").unlink()
-    (tmp_path / "site/pages/about.md").symlink_to(target)
-    if told is None:
-        assert len(read_pages(site)) == 2
-        return
-    with pytest.raises(ConfigError, match=rf"pages/about\.md: {told}"):
-        read_pages(site)
+    ):
+        page.unlink()
+        page.symlink_to(target)
+        with pytest.raises(ConfigError, match=rf"pages/about\.md: {told}"):
+            read_pages(site)
+    page.unlink()
+    page.symlink_to("index.md")
+    assert len(read_pages(site)) == 2
 
 
 @pytest.mark.parametrize(
@@ -382,25 +345,17 @@ def test_a_page_that_is_a_link(tmp_path: Path, target: str, told: str | None) ->
     ],
 )
 def test_bad_names(tmp_path: Path, name: str, told: str) -> None:
-    """A page's name is a good name of a folder; what would not become a page is not left out."""
+    """A page's name is a good name of a folder; what would not become a page is not left out.
+
+    Where the front page is missing, that is told.
+    """
     (tmp_path / "pages/sub").mkdir(parents=True)
+    site = more(tmp_path, name)
     with pytest.raises(ConfigError, match=f"{name}: {told}"):
-        read_pages(more(tmp_path, name))
-
-
-def test_front_page_is_needed(tmp_path: Path) -> None:
-    """A site without a front page is told which file is missing."""
-    site = more(tmp_path, "a.md")
-    (tmp_path / "pages" / "index.md").unlink()
+        read_pages(site)
+    (tmp_path / "pages/index.md").unlink()
     with pytest.raises(ConfigError, match=r"pages/index.md: is missing; it is the front page"):
         read_pages(site)
-
-
-def paper(folder: Path, *models: str) -> Page:
-    """The paper's own page where these of its models can be sampled."""
-    config = (ROOT / "site.toml").read_text(encoding="utf-8")
-    index = (ROOT / "pages" / "index.md").read_text(encoding="utf-8")
-    return read_pages(load_site(write_site(folder, config, index)), models.__contains__)[0]
 
 
 def test_the_papers_page(tmp_path: Path) -> None:
@@ -408,12 +363,18 @@ def test_the_papers_page(tmp_path: Path) -> None:
 
     No word is said of clips that are not there.
     """
-    page, full = paper(tmp_path, *SHIPPED), paper(tmp_path, *SHIPPED, *WAITING)
+    config, index = ((ROOT / name).read_text("utf-8") for name in ("site.toml", "pages/index.md"))
+    site = make_site(tmp_path, config, index)
+    (page,), (full,) = (
+        read_pages(site, names.__contains__) for names in (SHIPPED, (*SHIPPED, *WAITING))
+    )
     assert page.title == "Generative Modelling With Inverse Heat Dissipation"
     assert {figure.kind for figure in page.figures} == set(figure_kinds())
     assert {name for figure in page.figures for name in figure.models} == set(SHIPPED)
     first = dict.fromkeys(figure.models[0] for figure in full.figures)
     assert [name for name in first if name not in SHIPPED] == list(WAITING)
+    sections = ["CIFAR-10", "AFHQ 256×256", "FFHQ 256×256", "LSUN-Churches 128×128", "(64×64)"]
+    assert all(section in html(full) for section in sections)
     for words in ("different data sets", "LSUN-Churches 128×128", "Here are examples"):
         assert words in html(full)
         assert words not in html(page)

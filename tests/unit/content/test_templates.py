@@ -63,17 +63,14 @@ def test_data_begins_no_block(first: str, rest: str) -> None:
         ("{% if x %}\na\n{% endif %}", 1, "'x' is undefined; to show braces themselves"),
         ("a\n{% if %}", 2, "Expected an expression"),
         (r"$\frac{{a}}{b}$", 1, "'a' is undefined; to show braces themselves, write {% raw %}"),
-        ("a\n{{ 1 / 0 }}", 2, "division by zero"),
-        ("\n\n{{ 'a' + 1 }}", 3, "can only concatenate"),
+        ("a\n{{ 1 / 0 }}", 2, "division by zero"), ("\n\n{{ 'a' + 1 }}", 3, "can only concatenate"),
         ("{{ 'a' | nofilter }}", 1, "No filter named 'nofilter'"),
-        ("{% include 'x' %}", 1, "no loader"),
-        ("{{ range(9999999) }}", 1, "Range too big"),
-        ("{{ ''.__class__.__mro__ }}", 1, "unsafe"),
-        ("{{ site.pop('title') }}", 1, "unsafe"),
+        ("{% include 'x' %}", 1, "no loader"), ("{{ range(9999999) }}", 1, "Range too big"),
+        ("{{ ''.__class__.__mro__ }}", 1, "unsafe"), ("{{ site.pop('title') }}", 1, "unsafe"),
         ("{{ lipsum() }}", 1, "'lipsum' is undefined"),
         ("{% set site = 1 %}{{ site.x.y }}", 1, "has no attribute 'x'"),
     ],
-)
+)  # fmt: skip
 def test_faults(text: str, line: int, reason: str) -> None:
     """What an author can get wrong has its line, the reason and a hint."""
     at, why = fault(text, trajectories=lambda *args: "", site={"title": "T"})
@@ -104,6 +101,7 @@ def test_calling_line(text: str, lines: list[int]) -> None:
 
     run_template(text, {"f": f})
     assert found == lines
+    assert calling_line() == 1  # called from no template
 
 
 def test_our_own_mistakes() -> None:
@@ -117,8 +115,3 @@ def test_our_own_mistakes() -> None:
         run_template("a\n{{ f(1) }}", {"f": f})
     assert fault("a\n{{ f() }}", f=f) == (2, ANY)
     assert "missing 1 required positional argument" in fault("{{ f() }}", f=f)[1]
-
-
-def test_calling_line_outside() -> None:
-    """Called from no template, it is the first line."""
-    assert calling_line() == 1

@@ -28,17 +28,12 @@ NONE = CUDA.replace("'13.0'", "None")
 @pytest.mark.parametrize(
     ("driver", "torch", "visible", "device"),
     [
-        (NVIDIA, CUDA, None, "cuda"),
-        (NVIDIA, "cuda = '12.8'\n", "0,1", "cuda"),
-        (WINDOWS, CUDA, None, "cuda"),
-        (WINDOWS[:1], CUDA, None, "cpu"),
-        (NVIDIA, NONE, None, "cpu"),
-        (NVIDIA, None, None, "cpu"),
-        (NVIDIA, CUDA, "", "cpu"),
-        (NVIDIA, CUDA, "-1", "cpu"),
-        ((), CUDA, None, "cpu"),
+        (NVIDIA, CUDA, None, "cuda"), (NVIDIA, "cuda = '12.8'\n", "0,1", "cuda"),
+        (WINDOWS, CUDA, None, "cuda"), (WINDOWS[:1], CUDA, None, "cpu"),
+        (NVIDIA, NONE, None, "cpu"), (NVIDIA, None, None, "cpu"), (NVIDIA, CUDA, "", "cpu"),
+        (NVIDIA, CUDA, "-1", "cpu"), ((), CUDA, None, "cpu"),
     ],
-)
+)  # fmt: skip
 def test_auto_device(
     driver: tuple[str, ...],
     torch: str | None,

@@ -53,10 +53,8 @@ class Document(BaseModel, extra="forbid"):
 @pytest.mark.parametrize(
     ("text", "lines"),
     [
-        (
-            '[shape]\nkind = "line"\nlength = 0',
-            ["x:3: shape.length = 0: should be a number above 0"],
-        ),
+        ('[shape]\nkind = "line"\nlength = 0',
+         ["x:3: shape.length = 0: should be a number above 0"]),
         ('[shape]\nkind = "grid"', ["x:1: shape.sides is missing: "]),
         (
             'naem = 1\n[shape]\nkind = "grid"\nsides = [1, 0]\nwidth = 9\ndepth = 2\nmost = 4\n'
@@ -71,10 +69,9 @@ class Document(BaseModel, extra="forbid"):
                 'x:9: shape.lenght: unknown key, did you mean "length"?',
             ],
         ),
-        ('name = "no"', ["x: should have another name"]),
-        ("old = 1", ["x:1: old: leave it out"]),
+        ('name = "no"', ["x: should have another name"]), ("old = 1", ["x:1: old: leave it out"]),
     ],
-)
+)  # fmt: skip
 def test_toml_diagnostics(text: str, lines: list[str]) -> None:
     """In the order of the lines; members of unions are no keys; all bounds are told."""
     with pytest.raises(ValidationError) as caught:
@@ -95,14 +92,10 @@ def test_many_problems() -> None:
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ("a" * 90, '"' + "a" * 59 + '…"'),
-        ("a\nb", '"a\\nb"'),
-        (Path("a/b"), '"a/b"'),
-        ([*range(9)], "[0, 1, 2, 3, 4, 5, …]"),
-        (True, "true"),
-        (None, "None"),
+        ("a" * 90, '"' + "a" * 59 + '…"'), ("a\nb", '"a\\nb"'), (Path("a/b"), '"a/b"'),
+        ([*range(9)], "[0, 1, 2, 3, 4, 5, …]"), (True, "true"), (None, "None"),
     ],
-)
+)  # fmt: skip
 def test_quoted(value: Any, words: str) -> None:
     """A value is shown short, and on one line."""
     assert quoted(value) == words

@@ -1,12 +1,10 @@
-"""What a build needs of a reporter, and how it tells times."""
+"""How a reporter tells times."""
 
 from __future__ import annotations
 
 import pytest
 
-from sitegen.cli.console import Console
-from sitegen.core.progress import Reporter, duration
-from tests.support.reporters import Silent
+from sitegen.core.progress import duration
 
 
 @pytest.mark.parametrize(
@@ -16,9 +14,3 @@ from tests.support.reporters import Silent
 def test_duration(seconds: float, words: str) -> None:
     """Seconds for people: in seconds, minutes or hours."""
     assert duration(seconds) == words
-
-
-def test_both_are_reporters() -> None:
-    """The type checker proves it; this keeps it in sight."""
-    reporters: list[Reporter] = [Silent(), Console(quiet=True)]
-    assert [reporter.warnings for reporter in reporters] == [0, 0]

@@ -21,14 +21,10 @@ def test_checkout(name: Resource) -> None:
 
 
 def test_installed(tmp_path: Path) -> None:
-    """In an installed package they lie in `_data`, which wins over a folder beside the package."""
+    """There they lie in `_data`, which wins over a folder beside the package; one must be there."""
     package = tmp_path / "site-packages" / "sitegen"
     (package / "_data" / "models").mkdir(parents=True)
     (tmp_path / "site-packages" / "models").mkdir()
     assert resource("models", package) == package / "_data" / "models"
-
-
-def test_incomplete_installation(tmp_path: Path) -> None:
-    """A missing folder is an environment error that names it."""
     with pytest.raises(PlatformError, match=r"folder models .* install it again"):
         resource("models", tmp_path / "sitegen")

@@ -23,12 +23,6 @@ def folder(tmp_path: Path) -> SiteFolder:
     return SiteFolder(root, (root / "build",))
 
 
-def test_found(folder: SiteFolder) -> None:
-    """A file is found from the folder of the site, wherever the command was started."""
-    for name in ("pictures/setup.png", "pictures/b c.png"):
-        assert folder.find(name) == folder.root / name
-
-
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
@@ -36,22 +30,19 @@ def test_found(folder: SiteFolder) -> None:
         ("pictures/SETUP.png", 'there is no such file, did you mean "pictures/setup.png"?'),
         ("youtu.be/x", "there is no such file; the address of another site begins with https://"),
         ("setup.png", 'there is no such file, did you mean "pictures/setup.png"?'),
-        ("zzz", "there is no such file"),
-        ("pictures", "is a folder; name the file inside it"),
+        ("zzz", "there is no such file"), ("pictures", "is a folder; name the file inside it"),
         ("../outside.png", "should be a path from the folder of site.toml, without ./ and ../"),
         ("pictures/../.env", "should be a path from the folder of site.toml, without ./ and ../"),
         ("pictures//setup.png", "should be a path from the folder of site.toml"),
         ("", "should be a path of at most 500 characters"),
         ("pictures\\setup.png", "should be a path of at most 500 characters"),
         ("a" * 501, "should be a path of at most 500 characters"),
-        ("a" * 400, "cannot be read: File name too long"),
-        (".env", "is hidden"),
-        (".git/config", "is hidden"),
-        ("build/x.png", "which sitegen fills; keep it elsewhere"),
+        ("a" * 400, "cannot be read: File name too long"), (".env", "is hidden"),
+        (".git/config", "is hidden"), ("build/x.png", "which sitegen fills; keep it elsewhere"),
         ("https://example.org/x.png", "pages take nothing from other hosts"),
         ("data:image/png;base64,AAAA", "pages take nothing from other hosts"),
     ],
-)
+)  # fmt: skip
 def test_refused(folder: SiteFolder, name: str, reason: str) -> None:
     """What is no file of the site's is told with the reason, and a close match where one is."""
     with pytest.raises(ValueError) as caught:  # noqa: PT011
@@ -79,6 +70,8 @@ def test_links_of_the_file_system(folder: SiteFolder, target: str, reason: str) 
 
 def test_folder_that_is_itself_a_link(folder: SiteFolder, tmp_path: Path) -> None:
     """The site's own folder may lie anywhere, also behind a link and in a hidden folder."""
+    for name in ("pictures/setup.png", "pictures/b c.png"):
+        assert folder.find(name) == folder.root / name
     hidden = tmp_path / ".hidden"
     folder.root.rename(hidden)
     (tmp_path / "link").symlink_to(hidden)

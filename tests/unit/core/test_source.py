@@ -38,23 +38,12 @@ path="m"
 date = 1979-05-27T07:32:00Z
 '''
 LINES: dict[KeyPath, int] = {
-    ("title",): 1,
-    ("lead",): 2,
-    ("raw",): 5,
-    ("authors",): 7,
-    ("authors", 0, "name"): 8,
-    ("authors", 0, "more"): 9,
-    ("authors", 0, "more", "x"): 10,
-    ("authors", 1): 11,
-    ("authors", 1, "name"): 12,
-    ("authors", 1, "tags", 0): 14,
-    ("authors", 1, "tags", 1, 1): 15,
-    ("authors", 1, "tags", 2): 15,
-    ("models", "mnist", "path"): 19,
-    ("models", "mnist", "q.x", "y", "b", "c"): 20,
-    ("models", "mnist", "q.x", "y", "d", 0, "e"): 20,
-    ("models", "b c", "date"): 22,
-}
+    ("title",): 1, ("lead",): 2, ("raw",): 5, ("authors",): 7, ("authors", 0, "name"): 8,
+    ("authors", 0, "more"): 9, ("authors", 0, "more", "x"): 10, ("authors", 1): 11,
+    ("authors", 1, "name"): 12, ("authors", 1, "tags", 0): 14, ("authors", 1, "tags", 1, 1): 15,
+    ("authors", 1, "tags", 2): 15, ("models", "mnist", "path"): 19, ("models", "b c", "date"): 22,
+    ("models", "mnist", "q.x", "y", "b", "c"): 20, ("models", "mnist", "q.x", "y", "d", 0, "e"): 20,
+}  # fmt: skip
 
 
 def test_lines_of_every_form() -> None:
@@ -108,8 +97,8 @@ def test_not_text(tmp_path: Path, data: bytes, message: str) -> None:
         read_text(path)
 
 
-def test_not_a_file(tmp_path: Path) -> None:
-    """A folder, a pipe and a file that is not there are refused without waiting for them."""
+def test_not_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder, a pipe, no file, a broken disk: refused at once. Line ends may be of Windows."""
     os.mkfifo(tmp_path / "pipe")
     for path, message in [
         (tmp_path, "is a folder"),
@@ -119,10 +108,6 @@ def test_not_a_file(tmp_path: Path) -> None:
     ]:
         with pytest.raises(ConfigError, match=message):
             read_text(path)
-
-
-def test_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that breaks down is told with the file; line ends may be those of Windows."""
     (tmp_path / "x").write_bytes(b"a\r\nb\r\n")
     assert read_text(tmp_path / "x") == "a\nb\n"
     monkeypatch.setattr(

@@ -35,17 +35,13 @@ BAD = [
 @pytest.mark.parametrize(
     ("fault", "good", "bad"),
     [
-        (url_fault, GOOD, BAD),
-        (web_url_fault, GOOD[:5], [*BAD, "about/", "mailto:a@b.c"]),
+        (url_fault, GOOD, BAD), (web_url_fault, GOOD[:5], [*BAD, "about/", "mailto:a@b.c"]),
         (site_url_fault, ["https://a.org/b/"], ["https://a.org/?c", "https://a.org/#d", "b/"]),
         (host_fault, ["a.example.org"], ["https://a.org", "a.org:80", "A.org", "localhost"]),
-        (
-            slug_fault,
-            ["a", "mnist-2", "0" * 64, "a--b"],
-            ["", "A", "-a", "a" * 65, "a_b", "..", "a\n", "ä", "con", "lpt1", "a\0"],
-        ),
+        (slug_fault, ["a", "mnist-2", "0" * 64, "a--b"],
+         ["", "A", "-a", "a" * 65, "a_b", "..", "a\n", "ä", "con", "lpt1", "a\0"]),
     ],
-)
+)  # fmt: skip
 def test_rules(fault: Callable[[str], str | None], good: list[str], bad: list[str]) -> None:
     """Links, whole addresses, addresses of sites, hosts, and names that become parts of paths.
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from collections.abc import Mapping
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import urljoin
@@ -15,10 +12,11 @@ from urllib.request import urlopen
 
 import pytest
 
+from bench.serving import serving
 from sitegen.config.loader import load_site
-from sitegen.core.errors import ConfigError, TargetError
+from sitegen.core.errors import TargetError
 from sitegen.deploy.check import Findings, PublishTarget, check_folder, check_site
-from tests.support.builders import Builder, traces, write_page, write_site
+from tests.support.builders import SITE, Builder, traces, write_page, write_site
 
 PUBLISHED = PublishTarget("https://name.github.io/paper/")
 PAGE = """<!DOCTYPE html>
@@ -148,29 +146,14 @@ def test_what_a_page_says(tmp_path: Path, name: str) -> None:
 
 def test_server_agrees(tmp_path: Path) -> None:
     """What a web server answers under a sub-path is what is told of the links of a page."""
-    root = folder(tmp_path / "paper")
-    urls = ["data.zip", "about/", "about", "a%20b.txt?x", "/paper/data.zip", "/paper"]
+    urls = ["data.zip", "about/", "about", "a%20b.txt?x", "/sub/paper/data.zip", "/sub/paper"]
     urls += ["./about/../", "nothing.html", "Media/dot.gif", "/data.zip", "../data.zip", "%2e%2e"]
-    handler = partial(Quiet, directory=str(tmp_path))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        page = f"http://127.0.0.1:{server.server_port}/paper/index.html"
+    root = folder(tmp_path / "paper")
+    with serving(tmp_path) as address:
         for url in urls:
             (root / "index.html").write_text(PAGE.format(body=f'<a href="{url}">x</a>'))
-            found = look(root, PublishTarget(page.removesuffix("index.html"))).errors
-            assert answers(urljoin(page, url)) == (found == ()), (url, found)
-        server.shutdown()
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    """Python's own web server, without its log, and without lists of what is in a folder."""
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-    def list_directory(self, path: object) -> None:
-        """Answer as a server that has no index there."""
-        self.send_error(404)
+            found = look(root, PublishTarget(f"{address}paper/")).errors
+            assert answers(urljoin(f"{address}paper/", url)) == (found == ()), (url, found)
 
 
 def answers(url: str) -> bool:
@@ -184,7 +167,7 @@ def answers(url: str) -> bool:
 
 def test_built_site_is_good(tmp_path: Path) -> None:
     """What sitegen builds passes without a warning, also under a sub-path and with two pages."""
-    site = Builder(write_site(tmp_path, site='base_url = "https://a.org/b/"\n' + SITE_TEXT))
+    site = Builder(write_site(tmp_path, site='base_url = "https://a.org/b/"\n' + SITE))
     write_page(site.config, "# About\n\n[back](index.html#tiny-trajectories)\n", "about")
     site()
     found = look(site.output, PublishTarget("https://a.org/b/"))
@@ -192,22 +175,23 @@ def test_built_site_is_good(tmp_path: Path) -> None:
     assert found.pages >= 2
 
 
-SITE_TEXT = 'title = "A title"\n[models.tiny]\npath = "models/tiny"\n'
+def test_links_from_the_root(tmp_path: Path) -> None:
+    """Wrong where nobody said where the site goes; in 404.html, which is everywhere, the only ones.
 
-
-def test_without_an_address_rooted_links_are_errors(tmp_path: Path) -> None:
-    """Where nobody said where the site goes, a link from the root of the host cannot be right."""
+    A host without encryption works by a detour at best; the rest is looked at as any other.
+    """
     found = look(folder(tmp_path, '<a href="/data.zip">x</a>'), PublishTarget())
     assert "works only where the site is at the root" in found.errors[0].text
     assert look(tmp_path, PublishTarget("https://paper.example.org")).errors == ()
-
-
-def test_page_for_what_is_not_there(tmp_path: Path) -> None:
-    """404.html answers at every address, so that only whole addresses work in it."""
     page = PAGE.format(body='<a href="data.zip">x</a>\n<a href="/paper/data.zip">x</a>')
     (problem,) = look(folder(tmp_path, "", {"404.html": page})).errors
     assert problem.line == LINE
     assert "answers at every address" in problem.text
+    links = (f'<a href="http://name.github.io/paper/{name}">x</a>' for name in ("about/", "no"))
+    found = look(folder(tmp_path / "http", "".join(links)))
+    (error,), (warning,) = found.errors, found.warnings
+    assert 'paper/no" leads to nothing' in error.text
+    assert 'paper/about/" is not encrypted' in warning.text
 
 
 def test_links_to_elsewhere_are_listed(tmp_path: Path) -> None:
@@ -222,15 +206,6 @@ def test_links_to_elsewhere_are_listed(tmp_path: Path) -> None:
     assert found.errors == ()
     (warning,) = found.warnings
     assert "comes from another server" in warning.text
-
-
-def test_own_host_without_encryption(tmp_path: Path) -> None:
-    """It works by a detour at best; the rest of the address is looked at as any other."""
-    links = (f'<a href="http://name.github.io/paper/{name}">x</a>' for name in ("about/", "no"))
-    found = look(folder(tmp_path, "".join(links)))
-    (error,), (warning,) = found.errors, found.warnings
-    assert 'paper/no" leads to nothing' in error.text
-    assert 'paper/about/" is not encrypted' in warning.text
 
 
 def test_files_by_their_endings(tmp_path: Path) -> None:
@@ -256,10 +231,8 @@ def test_drawings_are_read(tmp_path: Path) -> None:
 {}
 </svg>"""
     bad = '<image href="no.png"/><a xlink:href="no.html"><use xlink:href="#no"/></a>'
-    files = {
-        "media/good.svg": drawing.replace("{}", ""),
-        "media/bad.svg": drawing.replace("{}", bad),
-    }
+    good = drawing.replace("{}", "")
+    files = {"media/good.svg": good, "media/bad.svg": drawing.replace("{}", bad)}
     found = look(folder(tmp_path, "", files))
     assert {problem.file for problem in found.errors} == {str(tmp_path / "media/bad.svg")}
     told = [problem.text.split('"')[1] for problem in found.errors]
@@ -274,15 +247,12 @@ def test_addresses_for_machines_are_followed(tmp_path: Path) -> None:
     css = "/* url(x) */\n@import 'b.css'; p { background: url(\"no.png\") url(../media/dot.gif) }"
     files = {"sitemap.xml": sitemap, "assets/a.css": css}
     found = look(folder(tmp_path, head, files))
-    told = [
-        str(problem).removeprefix(f"{tmp_path}/").split(" leads")[0] for problem in found.errors
-    ]
+    told = [str(each).removeprefix(f"{tmp_path}/").split(" leads")[0] for each in found.errors]
+    address = 'the address "https://name.github.io/paper'
     assert told == [
-        'assets/a.css:2: the file "b.css"',
-        'assets/a.css:2: the file "no.png"',
-        f'index.html:{LINE}: the address "https://name.github.io/paper/card.png"',
-        f'index.html:{LINE}: the address "https://name.github.io/paper/gone/"',
-        'sitemap.xml:2: the address "https://name.github.io/paper/lost/"',
+        *('assets/a.css:2: the file "b.css"', 'assets/a.css:2: the file "no.png"'),
+        *(f'index.html:{LINE}: {address}/card.png"', f'index.html:{LINE}: {address}/gone/"'),
+        f'sitemap.xml:2: {address}/lost/"',
     ]
 
 
@@ -306,19 +276,15 @@ def test_manifests_of_applications(tmp_path: Path) -> None:
 def test_sizes(tmp_path: Path) -> None:
     """A file above 50 MB is a warning, above 100 MB an error, and so is a site above 1 GB."""
     root = folder(tmp_path)
-    for name, size in (
-        ("a.bin", 50 * 2**20),
-        ("b.bin", 50 * 2**20 + 1),
-        ("c.bin", 100 * 2**20 + 1),
-    ):
-        with (root / name).open("wb") as file:
-            file.truncate(size)
+    for name, size in (("a", 50 * 2**20), ("b", 50 * 2**20 + 1), ("c", 100 * 2**20 + 1)):
+        (root / f"{name}.bin").touch()
+        os.truncate(root / f"{name}.bin", size)
     found = look(root)
     assert [problem.file for problem in found.warnings] == [str(root / "b.bin")]
     assert [problem.file for problem in found.errors] == [str(root / "c.bin")]
     for number in range(10):
-        with (root / f"{number}.bin").open("wb") as file:
-            file.truncate(99 * 2**20)
+        (root / f"{number}.bin").touch()
+        os.truncate(root / f"{number}.bin", 99 * 2**20)
     assert any("refuses sites above 1 GB" in problem.text for problem in look(root).errors)
 
 
@@ -414,20 +380,12 @@ def test_manifest_and_files_agree(tmp_path: Path) -> None:
     assert "media.json: is damaged" in "\n".join(map(str, look(site.output).errors))
 
 
-def test_no_folder(tmp_path: Path) -> None:
-    """Before anything is built, the command to build is told."""
+def test_domain_is_the_address(tmp_path: Path) -> None:
+    """Links from the root of the host are right there. Before anything is built, that is told."""
+    config = write_site(tmp_path, site='domain = "paper.example.org"\n' + SITE)
     with pytest.raises(TargetError, match="run `sitegen build` first"):
         check_folder(tmp_path / "build")
-
-
-def test_domain_and_address_agree(tmp_path: Path) -> None:
-    """Two hosts in site.toml are a mistake; a domain alone is the address."""
-    hosts = 'domain = "paper.example.org"\n'
-    config = write_site(tmp_path, site=hosts + SITE_TEXT)
     Builder(config)()
     page = tmp_path / "build/index.html"
     page.write_text(page.read_text().replace("</main>", '<a href="/media.json">x</a></main>'))
     assert check_site(load_site(config), tmp_path / "build").errors == ()
-    config.write_text('base_url = "https://you.github.io/"\n' + hosts + SITE_TEXT)
-    with pytest.raises(ConfigError, match=r"site.toml:2: domain = .* has the host you.github.io"):
-        load_site(config)
