@@ -1,7 +1,7 @@
 """Models of other programs that tell all that a model card says; no torch.
 
 - IHDM-spectral: a `.pt` whose blur schedule lies inside, with a `config.json` beside it.
-- diffusers: a folder (`diffusersfolder.py`).
+- diffusers: a folder with its configuration, its scheduler and its weights.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class Prior:
     """A bank of flat states u_K: their low cosine coefficients (count, C, low, low), float32.
 
     `sigma` is the blur in pixels that they have seen, `data` the name of what they were made of;
-    `power` is the mean power of each ring of `spectrum.py` before the blur, empty where the bank
+    `power` is the mean power of each ring of `heat.py` before the blur, empty where the bank
     was made without it.
     """
 
