@@ -226,14 +226,9 @@ def embed_view(
     poster = _picture(thing.poster, uri) if thing.poster else None
     words = {"id": thing.id, "title": thing.title, "caption": thing.caption}
     if isinstance(thing.video, Player):
-        player = thing.video
-        return Screen(
-            **words,
-            host=player.name,
-            player=player.address,
-            link=player.link,
-            poster=poster or backdrop,
-        )
+        host = thing.video
+        found = {"host": host.name, "player": host.address, "link": host.link}
+        return Screen(**words, **found, poster=poster or backdrop)
     video = thing.video
     return OwnVideo(
         **words,
