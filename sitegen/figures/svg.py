@@ -97,26 +97,14 @@ def path(points: str, **attributes: object) -> Markup:
 
 def picture(frame: Frame, x: float, y: float, size: float) -> Markup:
     """A square picture (H, W, 3), its pixels inside the drawing; small ones stay sharp squares."""
-    return element(
-        "image",
-        x=x,
-        y=y,
-        width=size,
-        height=size,
-        class_="pixels" if frame.shape[0] <= 64 else None,
-        href=_data_uri(frame),
-    )
-
-
-def _data_uri(frame: Frame) -> str:
     from PIL import Image
 
     grey = bool((frame == frame[..., :1]).all())
-    data = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(frame[..., 0] if grey else frame)).save(
-        data, "PNG", optimize=True
-    )
-    return f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
+    image, data = np.ascontiguousarray(frame[..., 0] if grey else frame), io.BytesIO()
+    Image.fromarray(image).save(data, "PNG", optimize=True)
+    uri = f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
+    sharp = "pixels" if frame.shape[0] <= 64 else None
+    return element("image", x=x, y=y, width=size, height=size, class_=sharp, href=uri)
 
 
 @dataclass(frozen=True)

@@ -100,14 +100,10 @@ def paper(site: Site, page: Page) -> Paper:
     """Authors with their marks, affiliations, venue and buttons."""
     named = dict.fromkeys(author.affiliation for author in site.authors if author.affiliation)
     marks = {name: str(number) for number, name in enumerate(named, 1)} if len(named) > 1 else {}
-    authors = [
-        Named(
-            author.name,
-            relative(author.url, page.uri) if author.url else None,
-            marks.get(author.affiliation or "", ""),
-        )
-        for author in site.authors
-    ]
+    authors = []
+    for author in site.authors:
+        link = relative(author.url, page.uri) if author.url else None
+        authors.append(Named(author.name, link, marks.get(author.affiliation or "", "")))
     return Paper(
         authors=tuple(authors),
         affiliations=tuple(Named(name, None, marks.get(name, "")) for name in named),

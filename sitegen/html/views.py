@@ -224,13 +224,8 @@ def embed_view(thing: Embed, uri: str, backdrop: Picture | None) -> Photograph |
     words = {"id": thing.id, "title": call.title, "caption": call.caption}
     if isinstance(call.url, Player):
         player = call.url
-        return Screen(
-            **words,
-            host=player.name,
-            player=player.address,
-            link=player.link,
-            poster=poster or backdrop,
-        )
+        found = {"host": player.name, "player": player.address, "link": player.link}
+        return Screen(**words, **found, poster=poster or backdrop)
     video = call.url
     return OwnVideo(
         **words,

@@ -36,12 +36,10 @@ def grid(images: Frame, columns: int, background: Colour) -> Frame:
     """Lay (N, H, W, 3) pictures out row by row, edge to edge, into one (rows·H, columns·W, 3).
 
     An incomplete last row stands in the middle, on `background`, to the nearest pixel on the left.
-    Raises ValueError if there is no picture or no column.
+    Raises ValueError if there is no picture.
     """
     if images.ndim != 4 or images.shape[0] < 1 or images.shape[3] != 3:
         raise ValueError(f"images must be (N, H, W, 3) with N above 0, not {images.shape}")
-    if columns < 1:
-        raise ValueError(f"a grid needs a column, not {columns}")
     count, height, width, _ = images.shape
     sheet = _blank(-(-count // columns) * height, columns * width, background)
     for start in range(0, count, columns):
@@ -57,16 +55,12 @@ def scale_factor(width: int, height: int) -> int:
     The smallest even one: video keeps one colour for 2 × 2 pixels, so even factors keep colours
     sharp. A clip that would become taller than 1280 pixels is enlarged less.
     """
-    if width < 1 or height < 1:
-        raise ValueError(f"a clip must have a size, not {width} × {height}")
     wanted = 1 if width >= _WIDE_ENOUGH else 2 * -(-_WIDE_ENOUGH // (2 * width))
     return max(1, min(wanted, _TOO_TALL // height // 2 * 2))
 
 
 def upscale(frame: Frame, factor: int) -> Frame:
     """Enlarge (H, W, 3) to (H·factor, W·factor, 3), each pixel a square. Always a new array."""
-    if factor < 1:
-        raise ValueError(f"the factor must be 1 or more, not {factor}")
     return frame.repeat(factor, axis=0).repeat(factor, axis=1)
 
 

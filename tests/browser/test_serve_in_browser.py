@@ -10,15 +10,12 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from bench.serving import serving
-from tests.support.browsing import chromium, until
+from tests.support.browsing import until
 from tests.support.builders import INDEX, FakeRenderer, write_page, write_site
 from tests.support.previewing import Running, running
 
 OTHER = INDEX.replace("count=4", "count=5")
 BROKEN = INDEX.replace("count=4", "cuont=4")
-
-
-browser = pytest.fixture(scope="module")(chromium)
 
 
 @pytest.fixture

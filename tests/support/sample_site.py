@@ -29,6 +29,7 @@ from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.files import digest
 from sitegen.figures.base import Figure
 from sitegen.figures.hierarchy.drawing import Layout, tree_frames
+from sitegen.figures.hierarchy.sample import nodes
 from sitegen.figures.trajectories import Trajectories
 from sitegen.media.encoder import ClipSpec, encode_clip
 from sitegen.media.frames import Colour, Frame, grid
@@ -114,19 +115,6 @@ def states(tree: Layout) -> Iterator[tuple[int, Frame]]:
     """What its nodes show at each level."""
     for level in range(LEVELS, -1, -1):
         yield level, samples(range(tree.alive(level)), LEVELS - level)
-
-
-def nodes(tree: Layout) -> list[dict[str, int]]:
-    """Where its pictures stand, as a record notes it."""
-    first = (tree.levels, *(split - 1 for split in tree.splits))
-    last = (*tree.splits, 0)
-    found = []
-    for depth in range(tree.depth + 1):
-        for index in range(2**depth):
-            top, left = tree.place(depth, index)
-            spot = {"depth": depth, "index": index, "x": left, "y": top, "size": tree.picture}
-            found.append({**spot, "from_level": first[depth], "to_level": last[depth]})
-    return found
 
 
 def encoded(frames: Iterator[Frame], folder: Path, factor: int = 4) -> dict[str, MediaFile]:

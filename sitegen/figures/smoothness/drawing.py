@@ -145,16 +145,10 @@ def _row(axis: Axis, name: str, values: Floats, y: float, number: int) -> Markup
     own = f"model-{number}"
     interval = median_interval(values)
     lanes = np.argsort(np.argsort(values, kind="stable"), kind="stable") % 5 - 2
-    dots = [
-        element(
-            "circle",
-            cx=_across(axis, float(value)),
-            cy=y - 6 + 3.0 * float(lane),
-            r=2.6,
-            class_=f"{own} dot",
-        )
-        for value, lane in zip(values, lanes, strict=True)
-    ]
+    dots = []
+    for value, lane in zip(values, lanes, strict=True):
+        place = {"cx": _across(axis, float(value)), "cy": y - 6 + 3.0 * float(lane)}
+        dots.append(element("circle", **place, r=2.6, class_=f"{own} dot"))
     low, middle, high = (_across(axis, v) for v in (interval.low, interval.median, interval.high))
     bar = f"M{written(low)} {written(y + 6)}v10v-5H{written(high)}v-5v10"
     diamond = f"M{written(middle)} {written(y + 4)}l7 7l-7 7l-7 -7z"

@@ -123,14 +123,9 @@ def _lines(panel: Panel, curves: Curves) -> Iterator[Markup]:
     places = curves.frequencies[1:]
     for kind, all_levels in (("noise", curves.noise), ("heat", curves.heat)):
         for number, each in enumerate(all_levels):
-            dashes = "6 3" if kind == "noise" else None
-            yield panel.curve(
-                places,
-                each.power[1:],
-                class_=f"{kind}-{number}",
-                stroke_width=2.0,
-                stroke_dasharray=dashes,
-            )
+            look = {"class_": f"{kind}-{number}", "stroke_width": 2.0}
+            look["stroke_dasharray"] = "6 3" if kind == "noise" else None
+            yield panel.curve(places, each.power[1:], **look)
     if curves.data:
         yield panel.curve(places, curves.data[1:], class_="data", stroke_width=3.2)
 

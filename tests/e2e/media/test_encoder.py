@@ -443,18 +443,15 @@ def encoded(
 
 @pytest.mark.parametrize(
     ("arguments", "options", "words"),
-    [
-        (("-vf", CONVERT), {}, "index at the end"),
-        ((*X264, f"{CONVERT}:h=30"), {}, "is not 48×32"),
-        ((*X264, f"{CONVERT},transpose"), {}, "is not 48×32"),
-        ((*X264, f"{CONVERT},select=gt(n\\,0)"), {}, "has 4 frames, not 5"),
-        ((*X264, "colorchannelmixer=0:0:1:0:0:1:0:0:1:0:0:0," + CONVERT), {}, "look like"),
-        ((*X264, f"{CONVERT},vflip"), {}, "look like"),
-        ((*X264, f"{CONVERT},reverse"), {}, "look like"),
-        (("-movflags", "+faststart"), {"codec": "mpeg4"}, "has the codec mp4v"),
-        (("-movflags", "+faststart"), {"pixels": "yuv444p"}, "in yuv444p"),
-    ],
-)
+    [(("-vf", CONVERT), {}, "index at the end"), ((*X264, f"{CONVERT}:h=30"), {}, "is not 48×32"),
+     ((*X264, f"{CONVERT},transpose"), {}, "is not 48×32"),
+     ((*X264, f"{CONVERT},select=gt(n\\,0)"), {}, "has 4 frames, not 5"),
+     ((*X264, "colorchannelmixer=0:0:1:0:0:1:0:0:1:0:0:0," + CONVERT), {}, "look like"),
+     ((*X264, f"{CONVERT},vflip"), {}, "look like"),
+     ((*X264, f"{CONVERT},reverse"), {}, "look like"),
+     (("-movflags", "+faststart"), {"codec": "mpeg4"}, "has the codec mp4v"),
+     (("-movflags", "+faststart"), {"pixels": "yuv444p"}, "in yuv444p")],
+)  # fmt: skip
 def test_bad_mp4_is_refused(
     tmp_path: Path, arguments: tuple[str, ...], options: Any, words: str
 ) -> None:

@@ -130,37 +130,33 @@ _PAIRS, _FALL = "two different samples for each row, as in [0, 1]", "1 to 4 leve
 
 @pytest.mark.parametrize(
     ("kind", "argument", "values", "told"),
-    [
-        ("trajectories", "count", (True, "36", 36.0, 10_001, None), "a whole number from 1 to 10"),
-        ("trajectories", "columns", (0,), "a whole number of at least 1"),
-        ("trajectories", "columns", (37,), "should be at most the count, 36"),
-        ("trajectories", "seed", (2**63, 1.5), "a whole number from 0"),
-        ("trajectories", "sampling_noise_std", (-0.1, 1.5, float("inf"), "0.1"), "a number from 0"),
-        ("trajectories", "fps", (0, 61, True), "a number from 1 to 60"),
-        ("trajectories", "show", (1, "noise"), 'should be "state" or "mean"'),
-        ("trajectories", "caption", ("a\x00", "a" * 10_001), "should"),
-        ("trajectories", "id", ("con",), "is a reserved name"),
-        ("interpolation", "samples", ([1, 1], [0, 1, 2], []), _PAIRS),
-        ("interpolation", "samples", ([0, -1],), "greater than or equal to 0"),
-        ("interpolation", "points", (1, 1001), "a whole number from 2 to 1000"),
-        ("interpolation", "hold", (-1,), "a whole number from 0 to 600"),
-        ("interpolation", "ddim_steps", (0,), "a whole number from 1 to 1000"),
-        ("interpolation", "ddpm", ("mnist-dpm",), 'did you mean "mnist-ddpm"?'),
-        ("shared_noise", "count", (1,), "a whole number from 2 to 100"),
-        ("shared_noise", "rows", (0,), "a whole number from 1 to 100"),
-        ("shared_noise", "vary", ("color",), 'did you mean "colour"?'),
-        ("hierarchy", "splits", ([50, 100], [50, 50], [50, 0], [], [5, 4, 3, 2, 1]), _FALL),
-        ("hierarchy", "splits", (50,), "should be a list"),
-        ("hierarchy", "splits", ([50.5],), "should be a valid integer"),
-        ("hierarchy", "leaves", (6, 1), "should be 2, 4, 8 or 16"),
-        ("hierarchy", "background", ("drak",), 'did you mean "dark"?'),
-        ("spectra", "count", (0,), "should be a whole number from 1"),
-        ("spectra", "levels", (1,), "should be"),
-        ("smoothness", "pairs", (1,), "should be"),
-        ("smoothness", "points", (2,), "should be"),
-        ("process", "columns", (13,), "should be"),
-    ],
-)
+    [("trajectories", "count", (True, "36", 36.0, 10_001, None), "a whole number from 1 to 10"),
+     ("trajectories", "columns", (0,), "a whole number of at least 1"),
+     ("trajectories", "columns", (37,), "should be at most the count, 36"),
+     ("trajectories", "seed", (2**63, 1.5), "a whole number from 0"),
+     ("trajectories", "sampling_noise_std", (-0.1, 1.5, float("inf"), "0.1"), "a number from 0"),
+     ("trajectories", "fps", (0, 61, True), "a number from 1 to 60"),
+     ("trajectories", "show", (1, "noise"), 'should be "state" or "mean"'),
+     ("trajectories", "caption", ("a\x00", "a" * 10_001), "should"),
+     ("trajectories", "id", ("con",), "is a reserved name"),
+     ("interpolation", "samples", ([1, 1], [0, 1, 2], []), _PAIRS),
+     ("interpolation", "samples", ([0, -1],), "greater than or equal to 0"),
+     ("interpolation", "points", (1, 1001), "a whole number from 2 to 1000"),
+     ("interpolation", "hold", (-1,), "a whole number from 0 to 600"),
+     ("interpolation", "ddim_steps", (0,), "a whole number from 1 to 1000"),
+     ("interpolation", "ddpm", ("mnist-dpm",), 'did you mean "mnist-ddpm"?'),
+     ("shared_noise", "count", (1,), "a whole number from 2 to 100"),
+     ("shared_noise", "rows", (0,), "a whole number from 1 to 100"),
+     ("shared_noise", "vary", ("color",), 'did you mean "colour"?'),
+     ("hierarchy", "splits", ([50, 100], [50, 50], [50, 0], [], [5, 4, 3, 2, 1]), _FALL),
+     ("hierarchy", "splits", (50,), "should be a list"),
+     ("hierarchy", "splits", ([50.5],), "should be a valid integer"),
+     ("hierarchy", "leaves", (6, 1), "should be 2, 4, 8 or 16"),
+     ("hierarchy", "background", ("drak",), 'did you mean "dark"?'),
+     ("spectra", "count", (0,), "should be a whole number from 1"),
+     ("spectra", "levels", (1,), "should be"), ("smoothness", "pairs", (1,), "should be"),
+     ("smoothness", "points", (2,), "should be"), ("process", "columns", (13,), "should be")],
+)  # fmt: skip
 def test_bad_values(kind: str, argument: str, values: tuple[object, ...], told: str) -> None:
     """A value of the wrong type or outside its range is refused by name, with the rule."""
     for value in values:
@@ -232,19 +228,15 @@ def test_descriptions(kind: str, arguments: Any, card: ModelCard, words: str) ->
 
 @pytest.mark.parametrize(
     ("kind", "arguments", "seen"),
-    [
-        ("trajectories", {"count": 7}, (700,)),
-        ("shared_initial_state", {"count": 7}, (700,)),
-        ("shared_noise", {"count": 4, "rows": 3}, (1200,)),
-        ("process", {}, (100,)),
-        ("spectra", {"count": 3, "ddpm": "mnist-ddpm"}, (300, 30)),
-        ("interpolation", {"points": 5, "samples": [0, 1, 2, 3]}, (1000,)),
-        ("interpolation", {"points": 5, "ddpm": "mnist-ddpm", "ddim_steps": 4}, (500, 70)),
-        ("smoothness", {"pairs": 3, "points": 4, "ddpm": "mnist-ddpm"}, (1200, 360)),
-        ("hierarchy", {"splits": [100, 60, 20]}, (1 + 2 * 40 + 4 * 40 + 8 * 19,)),
-        ("hierarchy", {"leaves": 2}, (1 + 2 * 99,)),
-    ],
-)
+    [("trajectories", {"count": 7}, (700,)), ("shared_initial_state", {"count": 7}, (700,)),
+     ("shared_noise", {"count": 4, "rows": 3}, (1200,)), ("process", {}, (100,)),
+     ("spectra", {"count": 3, "ddpm": "mnist-ddpm"}, (300, 30)),
+     ("interpolation", {"points": 5, "samples": [0, 1, 2, 3]}, (1000,)),
+     ("interpolation", {"points": 5, "ddpm": "mnist-ddpm", "ddim_steps": 4}, (500, 70)),
+     ("smoothness", {"pairs": 3, "points": 4, "ddpm": "mnist-ddpm"}, (1200, 360)),
+     ("hierarchy", {"splits": [100, 60, 20]}, (1 + 2 * 40 + 4 * 40 + 8 * 19,)),
+     ("hierarchy", {"leaves": 2}, (1 + 2 * 99,))],
+)  # fmt: skip
 def test_evaluations(kind: str, arguments: Any, seen: tuple[int, ...]) -> None:
     """Each kind tells how many images the networks of its models see: all rows, points and both
     ways to sample a DDPM; a tree sees what its branches share once.

@@ -13,7 +13,10 @@ from tests.support.fabricated import draw_poster
 
 
 def test_card_shows_the_samples(tmp_path: Path) -> None:
-    """The poster's own pixels stand on the right, enlarged by a whole number, the title left."""
+    """The poster's own pixels stand on the right, enlarged by a whole number, the title left; a
+    site without figures has a card of words.
+    """
+    assert social_card.card(None, "T", ["A"], "V").size == (1200, 630)
     path = tmp_path / "small.png"
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (168, 168, 3), dtype=np.uint8)
@@ -37,11 +40,6 @@ def test_odd_titles(tmp_path: Path, title: str) -> None:
     assert white.any() != (title == "数字")
     assert not white[:20].any()
     assert not white[-20:].any()
-
-
-def test_card_without_samples() -> None:
-    """A site without figures has a card of words."""
-    assert social_card.card(None, "T", ["A"], "V").size == (1200, 630)
 
 
 def test_backdrop_is_light(tmp_path: Path) -> None:

@@ -88,12 +88,9 @@ def test_own_building_block(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["static/x.txt", "templates/page.html", "colours.css"])
 @pytest.mark.parametrize(
     ("target", "told"),
-    [
-        ("secret", "is a link out of the site's folder; put"),
-        ("site/.env", "is hidden"),
-        ("site/nothing", "is a link that leads nowhere"),
-    ],
-)
+    [("secret", "is a link out of the site's folder; put"), ("site/.env", "is hidden"),
+     ("site/nothing", "is a link that leads nowhere")],
+)  # fmt: skip
 def test_links_that_are_refused(tmp_path: Path, name: str, target: str, told: str) -> None:
     """What a link shows lies elsewhere, and was perhaps never meant for the public."""
     link = write(tmp_path / "site", name, "")
@@ -133,16 +130,13 @@ def test_misspelt_template(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [
-        ("\n{% block %}", r"page\.html:2: "),
-        ("\n\n{{ page.nothing }}", r"page\.html:3: .*nothing"),
-        ('{% from "sitegen/none.html" import x %}', r'page\.html:1: .*"sitegen/none\.html"'),
-        ("{{ page.title.__class__ }}", r"page\.html:1: .*unsafe"),
-        ('{% from "icon.html" import icon %}\n{{ icon(1, 2) }}', r"page\.html:2: .*argument"),
-        ("{{ 1 / 0 }}", r"page\.html:1: division by zero"),
-        ("", r"theme/templates/colophon\.html: .*'colophon'"),
-    ],
-)
+    [("\n{% block %}", r"page\.html:2: "), ("\n\n{{ page.nothing }}", r"page\.html:3: .*nothing"),
+     ('{% from "sitegen/none.html" import x %}', r'page\.html:1: .*"sitegen/none\.html"'),
+     ("{{ page.title.__class__ }}", r"page\.html:1: .*unsafe"),
+     ('{% from "icon.html" import icon %}\n{{ icon(1, 2) }}', r"page\.html:2: .*argument"),
+     ("{{ 1 / 0 }}", r"page\.html:1: division by zero"),
+     ("", r"theme/templates/colophon\.html: .*'colophon'")],
+)  # fmt: skip
 def test_faults_are_told_with_their_place(tmp_path: Path, text: str, message: str) -> None:
     """What is wrong in an author's template is told with file and line, and with the file where
     it lacks the macro it is asked for; it reaches no Python.

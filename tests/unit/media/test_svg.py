@@ -45,28 +45,25 @@ def test_no_size(attributes: str) -> None:
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [
-        ("<script>alert(1)</script>", "<script>"),
-        ('<SCRIPT href="#a"/>', "<SCRIPT>"),
-        ('<x:script xmlns:x="http://www.w3.org/1999/xhtml"/>', "<script>"),
-        ("<foreignObject/>", "<foreignObject>"),
-        ('<g onload="alert(1)"/>', "onload=…, which is a script"),
-        ('<g ONCLICK="alert(1)"/>', "onclick=…, which is a script"),
-        ('<a href="javascript:alert(1)"/>', "href='javascript:alert(1)', which leads out"),
-        ('<a xlink:href=" java&#10;script:alert(1)"/>', "which leads out of the file"),
-        ('<image href="https://example.org/x.png"/>', "which leads out of the file"),
-        ('<image xlink:href="x.png"/>', "which leads out of the file"),
-        ('<image href="data:text/html,x"/>', "which leads out of the file"),
-        ('<use href="other.svg#a"/>', "which leads out of the file"),
-        ('<set attributeName="href" to="javascript:x"/>', "an animated link"),
-        ('<animate attributeName="xlink:href" values="javascript:x"/>', "an animated link"),
-        ("<style>@import 'https://example.org/x.css';</style>", "a style that loads from outside"),
-        ("<style>g { fill: url( 'x.svg#a' ) }</style>", "a style that loads from outside"),
-        ('<g fill="url(https://example.org/x.svg#a)"/>', "which loads from outside the file"),
-        ('<g style="background: url(x.png)"/>', "which loads from outside the file"),
-        ('<?xml-stylesheet href="x.css"?>', "<?xml-stylesheet …?>"),
-    ],
-)
+    [("<script>alert(1)</script>", "<script>"), ('<SCRIPT href="#a"/>', "<SCRIPT>"),
+     ('<x:script xmlns:x="http://www.w3.org/1999/xhtml"/>', "<script>"),
+     ("<foreignObject/>", "<foreignObject>"),
+     ('<g onload="alert(1)"/>', "onload=…, which is a script"),
+     ('<g ONCLICK="alert(1)"/>', "onclick=…, which is a script"),
+     ('<a href="javascript:alert(1)"/>', "href='javascript:alert(1)', which leads out"),
+     ('<a xlink:href=" java&#10;script:alert(1)"/>', "which leads out of the file"),
+     ('<image href="https://example.org/x.png"/>', "which leads out of the file"),
+     ('<image xlink:href="x.png"/>', "which leads out of the file"),
+     ('<image href="data:text/html,x"/>', "which leads out of the file"),
+     ('<use href="other.svg#a"/>', "which leads out of the file"),
+     ('<set attributeName="href" to="javascript:x"/>', "an animated link"),
+     ('<animate attributeName="xlink:href" values="javascript:x"/>', "an animated link"),
+     ("<style>@import 'https://example.org/x.css';</style>", "a style that loads from outside"),
+     ("<style>g { fill: url( 'x.svg#a' ) }</style>", "a style that loads from outside"),
+     ('<g fill="url(https://example.org/x.svg#a)"/>', "which loads from outside the file"),
+     ('<g style="background: url(x.png)"/>', "which loads from outside the file"),
+     ('<?xml-stylesheet href="x.css"?>', "<?xml-stylesheet …?>")],
+)  # fmt: skip
 def test_more_than_a_picture(content: str, reason: str) -> None:
     """What acts, or refers outside the file, is refused, and the reason is told."""
     with pytest.raises(ValueError, match=r"^is SVG with .* or save the picture as PNG$") as caught:
@@ -91,15 +88,12 @@ def test_what_drawing_programs_write() -> None:
 
 @pytest.mark.parametrize(
     ("data", "reason"),
-    [
-        (b"<svg/>", "is not SVG: it begins with <svg>, not with"),
-        (b'<html xmlns="http://www.w3.org/1999/xhtml"/>', "is not SVG: it begins with <html>"),
-        (f"{HEAD}>".encode(), "is not well-formed SVG"),
-        (b"\xff\xfe", "is not well-formed SVG"),
-        (f'<!DOCTYPE svg [<!ENTITY a "b">]>{HEAD}/>'.encode(), "the entity a"),
-        (f'<!DOCTYPE svg [<!ENTITY a SYSTEM "/etc/passwd">]>{HEAD}/>'.encode(), "the entity a"),
-    ],
-)
+    [(b"<svg/>", "is not SVG: it begins with <svg>, not with"),
+     (b'<html xmlns="http://www.w3.org/1999/xhtml"/>', "is not SVG: it begins with <html>"),
+     (f"{HEAD}>".encode(), "is not well-formed SVG"), (b"\xff\xfe", "is not well-formed SVG"),
+     (f'<!DOCTYPE svg [<!ENTITY a "b">]>{HEAD}/>'.encode(), "the entity a"),
+     (f'<!DOCTYPE svg [<!ENTITY a SYSTEM "/etc/passwd">]>{HEAD}/>'.encode(), "the entity a")],
+)  # fmt: skip
 def test_no_svg(data: bytes, reason: str) -> None:
     """Other files, damaged ones, and those that define entities are refused."""
     with pytest.raises(ValueError) as caught:  # noqa: PT011
