@@ -89,8 +89,10 @@ def compare(wanted: Comparison, classifier: Classifier) -> dict[str, Way]:
 def sample_paths(wanted: Comparison) -> Iterator[tuple[str, Images]]:
     """The finished paths (pairs, points, H, W) of each model, by name, and of the control."""
     paths = Paths(wanted.seed, pairs_of(wanted.pairs), wanted.points)
-    actor = load_heat_sampler(model_source(wanted.model.name, wanted.model), wanted.compute_target)
-    begin: dict[str, Callable[[], Trajectory]] = {"IHDM": lambda: heat_paths(actor, paths)}
+    sampler = load_heat_sampler(
+        model_source(wanted.model.name, wanted.model), wanted.compute_target
+    )
+    begin: dict[str, Callable[[], Trajectory]] = {"IHDM": lambda: heat_paths(sampler, paths)}
     if wanted.ddpm:
         source = model_source(wanted.ddpm.name, wanted.ddpm)
         baseline = load_ddpm_sampler(source, wanted.compute_target)

@@ -12,7 +12,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -130,7 +130,8 @@ def prepare_site(site: Site, options: BuildOptions) -> BuildContext:
     pages = read_pages(site, usable(sources, store).__contains__)
     # Links are followed now: the folder that is exchanged must be the real one.
     output = Path(os.path.realpath(options.output or site.output))
-    _require_apart(output, site)
+    shown_files = (file.source.parent for page in pages for file in page.files)
+    _require_apart(output, site, {*shown_files} - {site.root})
     figures = _plan(pages, sources)
     _require_known(options, [planned.figure.id for planned in figures])
     try:
@@ -140,10 +141,13 @@ def prepare_site(site: Site, options: BuildOptions) -> BuildContext:
     return BuildContext(site, pages, sources, figures, options, output, here)
 
 
-def _require_apart(output: Path, site: Site) -> None:
-    """Raise ConfigError for an output folder among the author's files or in the store."""
+def _require_apart(output: Path, site: Site, own: Collection[Path]) -> None:
+    """Raise ConfigError for an output folder in the store or among the author's files.
+
+    `own` are the folders of those that pages show or link to.
+    """
     folders = [site.root / name for name in ("pages", "theme", "models", "pictures")]
-    folders += [site.cache_dir, *(entry.path for entry in site.models.values())]
+    folders += [site.cache_dir, *(entry.path for entry in site.models.values()), *own]
     for folder in (Path(os.path.realpath(each)) for each in folders):
         if output == folder or folder in output.parents or output in folder.parents:
             raise ConfigError(

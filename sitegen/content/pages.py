@@ -70,7 +70,7 @@ def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tu
     waits for a model that is not there must be right, too.
     """
     available = available or site.models.__contains__
-    readings, whole = list[_Reading](), list[_Reading]()
+    readings, whole = list[_Read](), list[_Read]()
     for source in _in_order(site.root / "pages", site):
         readings.append(_read(source, site, available))
         hides = readings[-1].hides
@@ -133,7 +133,7 @@ def _misplaced(folder: Path) -> Iterator[Diagnostic]:
 
 
 @dataclass(frozen=True)
-class _Reading:
+class _Read:
     """What reading a page came to.
 
     page: None where its text could not be read to the end
@@ -147,7 +147,7 @@ class _Reading:
     hides: bool = False
 
 
-def _read(path: Path, site: Site, available: Callable[[str], bool]) -> _Reading:
+def _read(path: Path, site: Site, available: Callable[[str], bool]) -> _Read:
     """Read one page; it asks `available` whether a model of the site can be sampled."""
     files = page_files(site)
     calls = Calls(shown(path), site, files.folder)
@@ -159,10 +159,10 @@ def _read(path: Path, site: Site, available: Callable[[str], bool]) -> _Reading:
         names = {"available": calls.asking(available), "site": public, **calls.functions()}
         text = run_template(source, names)
     except ConfigError as error:
-        return _Reading(None, error.problems or [error])
+        return _Read(None, error.problems or [error])
     except TemplateFault as fault:
         told = Diagnostic(calls.file, fault.line, fault.reason)
-        return _Reading(None, [*calls.faults, told], hides=calls.hides)
+        return _Read(None, [*calls.faults, told], hides=calls.hides)
     document = parse(text, calls.slot, uri, files)
     line = _lines(text, source) if document.faults or document.anchors else ()
     problems: list[object] = [*calls.faults, *calls.strays(text, document.parts), *calls.bad_ids()]
@@ -183,7 +183,7 @@ def _read(path: Path, site: Site, available: Callable[[str], bool]) -> _Reading:
         document.headings,
         tuple(Noted(line[anchor.line - 1], anchor.text) for anchor in document.anchors),
     )
-    return _Reading(page, problems, not calls.faults, calls.hides)
+    return _Read(page, problems, not calls.faults, calls.hides)
 
 
 def _sorted(files: Iterable[OwnFile]) -> tuple[OwnFile, ...]:

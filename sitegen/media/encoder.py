@@ -306,7 +306,7 @@ class _Ffmpeg:
                     raise TargetError(f"ffmpeg cannot read it: {str(error)[:500]}") from error
                 raise PlatformError(f"cannot run {program}: {error}; {_GET_ENCODER}") from error
             finally:
-                os.environ.pop("FFREPORT", None)  # left empty, any ffmpeg would write a report
+                os.environ.pop("FFREPORT", None)
         inside = inspect.getgeneratorlocals(self.frames).values()
         self._process = next(each for each in inside if isinstance(each, subprocess.Popen))
 

@@ -104,7 +104,7 @@ def test_first_build_fails(config: Path, page: Page) -> None:
         page.goto("about:blank")
 
 
-def test_clip_appears_when_it_is_filmed(config: Path, page: Page) -> None:
+def test_clip_appears_when_it_is_rendered(config: Path, page: Page) -> None:
     """A new figure has its place, then its clip, which plays."""
     with running(config, FakeRenderer(pause=0.3)) as server:
         page.goto(server.address)
@@ -128,7 +128,7 @@ def test_old_clip_is_marked(server: Running, config: Path, page: Page) -> None:
     marked = page.locator(".sitegen-outdated")
     expect(marked).to_have_id("tiny-trajectories")
     assert source.get_attribute("src") == old
-    expect(marked).to_have_count(0)
+    expect(marked).to_have_count(0, timeout=20_000)
     assert source.get_attribute("src") != old
 
 

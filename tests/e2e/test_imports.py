@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import sys
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -122,6 +123,33 @@ def reachable(name: str) -> set[str]:
 def test_no_cycles() -> None:
     """No module reaches itself, counting imports inside functions."""
     assert [name for name in modules() if name in reachable(name)] == []
+
+
+def test_no_kind_of_figure_knows_another() -> None:
+    """What several kinds share stands beside their folders, not in one of them."""
+    rooms = [path.name for path in (PACKAGE / "figures").iterdir() if (path / "sample.py").exists()]
+    assert len(rooms) >= 8
+    kinds = {room: f"sitegen.figures.{room}" for room in rooms}
+    for name in modules():
+        known = {
+            room
+            for room, kind in kinds.items()
+            for other in graph()[name]
+            if f"{other}.".startswith(f"{kind}.")
+        }
+        own = {room for room, kind in kinds.items() if f"{name}.".startswith(f"{kind}.")}
+        assert not own or known <= own, name
+
+
+def test_no_two_classes_of_one_name() -> None:
+    """One word means one thing in the whole package."""
+    names = Counter(
+        node.name
+        for path in modules().values()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_only_bridges_need_torch() -> None:

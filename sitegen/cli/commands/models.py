@@ -52,7 +52,7 @@ _ADD: tuple[Row, ...] = (
     ("blur-sigma-max", _BLUR, "Blur of level K in pixels."),
     ("heads", click.IntRange(1, 4096), "Attention heads, if not 1."),
     ("training-noise-std", _NOISE, "The noise that it was trained with."),
-    ("sampling-noise-std", _NOISE, "The noise of sampling.  [default: 1.25 times that]"),
+    ("sampling-noise-std", _NOISE, "The noise of sampling.  [default: in proportion to that]"),
     ("noise-schedule", click.Choice(["linear", "cosine"]), "The schedule of a DDPM."),
 )
 

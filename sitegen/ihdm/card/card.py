@@ -40,6 +40,8 @@ from sitegen.ihdm.card.checked import (
 from sitegen.ihdm.card.networks import CoarseConfig, DiffusersUNet, UNetConfig
 
 CARD_NAME = "model.toml"
+TRAINING_NOISE_STD = 0.01
+"""The noise that the published models were trained with, and ours are unless told otherwise."""
 NOISE_RATIO = 1.25
 """Sampling noise over training noise, δ over σ, where nothing is said: as published."""
 
@@ -229,7 +231,7 @@ _Subject = Annotated[
 
 
 @plain_dataclass(frozen=True)
-class Origin:
+class CardPlace:
     """The file that a card was read from, and the lines of its keys."""
 
     file: str
@@ -260,8 +262,8 @@ class ModelCard:
     unet: Annotated[UNetConfig, BeforeValidator(_unet)] = Field(description="the network, a table")
     blur: _Blur | None = None
     kind: Annotated[Word, one_of("ihdm", "ddpm")] = "ihdm"
-    training_noise_std: _Noise = 0.01
-    sampling_noise_std: _Noise = 0.0125
+    training_noise_std: _Noise = TRAINING_NOISE_STD
+    sampling_noise_std: _Noise = sampling_noise(TRAINING_NOISE_STD)
     parameterization: Annotated[Word, one_of("difference", "preconditioned")] = "difference"
     weights: FileRef | None = None
     prior: FileRef | None = None
@@ -273,7 +275,7 @@ class ModelCard:
     diffusion: DiffusionConfig | None = None
     coarse: CoarseConfig | None = None
 
-    origin: ClassVar[Origin | None] = None
+    origin: ClassVar[CardPlace | None] = None
     """Where the card was read from; only a card as it was read has one."""
 
     @staticmethod
@@ -317,7 +319,7 @@ class ModelCard:
 
     def place(self, *key: str) -> str:
         """Where the card says something: `FILE:LINE: KEY`; the key alone where it was not read."""
-        found = self.origin or Origin(CARD_NAME, {})
+        found = self.origin or CardPlace(CARD_NAME, {})
         return str(placed(found.file, found.lines, key, ""))
 
     @classmethod
@@ -331,11 +333,11 @@ class ModelCard:
             "diffusion": DiffusionConfig,
             "coarse": CoarseConfig,
         }
-        words = "is missing beside training_noise_std; 1.25 times that is a good value"
+        words = f"is missing beside training_noise_std; {NOISE_RATIO} times that is a good value"
         more = {"sampling_noise_std": words}
         alone = "training_noise_std" in tables and "sampling_noise_std" not in tables
         card = read_tables(cls, tables, inner, text, where, more if alone else {})
-        object.__setattr__(card, "origin", Origin(where, toml_lines(text)))
+        object.__setattr__(card, "origin", CardPlace(where, toml_lines(text)))
         return card
 
     def to_toml(self) -> str:

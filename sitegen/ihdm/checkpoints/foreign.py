@@ -15,6 +15,7 @@ from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import is_folder, read_json
 from sitegen.ihdm.card.card import (
     CARD_NAME,
+    TRAINING_NOISE_STD,
     BlurSchedule,
     DiffusionConfig,
     FileRef,
@@ -26,8 +27,6 @@ from sitegen.ihdm.card.networks import DiffusersUNet, UNetConfig
 from sitegen.ihdm.checkpoints.archive import Published, checkpoint_digest, read_contents
 
 CONFIG_NAME = "config.json"
-_NOISE = 0.01
-"""Training noise where nothing is said: as published."""
 
 
 def foreign_model(path: Path) -> tuple[Path, ModelCard] | None:
@@ -74,7 +73,7 @@ def _card(values: Mapping[str, Any], schedule: BlurSchedule) -> ModelCard:
     if missing:
         raise ConfigError(f"lacks {', '.join(missing)}; give a model card instead")
     unet = {key: values[key] for key in UNetConfig.__dataclass_fields__ if key in values}
-    training = values.get("training_noise_std", values.get("sigma")) or _NOISE
+    training = values.get("training_noise_std", values.get("sigma")) or TRAINING_NOISE_STD
     sampling = values.get("sampling_noise_std", values.get("delta")) or sampling_noise(training)
     return ModelCard(
         image_size=values["image_size"],

@@ -1,1 +1,4 @@
-"""Training: loss, optimizers, saved state, and the recipe that makes a model folder."""
+"""Training: loss, optimizers, saved state, and the recipe that makes a model folder.
+
+It may know all of `ihdm`, and nothing of a site.
+"""

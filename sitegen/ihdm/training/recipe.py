@@ -52,8 +52,6 @@ def small_card(
         levels=levels,
         unet=UNetConfig(32, (1, 2, 4)[: halvings + 1], num_res_blocks=2),
         blur=BlurRange(0.5, image_size * 5 / 7 if sigma_max is None else sigma_max),
-        training_noise_std=0.01,
-        sampling_noise_std=0.0125,
         parameterization=parameterization,
     )
 

@@ -414,6 +414,7 @@ def test_odd_folder_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert (files["mp4"].width, files["mp4"].height) == (84, 58)
     poster = np.asarray(Image.open(odd / "clip.webp").convert("RGB"))
     assert (poster == shown(picture(1), 1)).all()
+    assert "FFREPORT" not in os.environ  # left empty, the next ffmpeg would write a report
     assert sorted(os.listdir(odd)) == ["clip.gif", "clip.mp4", "clip.webp"]
     assert os.listdir(tmp_path) == [odd.name]
 

@@ -335,10 +335,24 @@ def test_store_of_an_older_sitegen(built: Builder) -> None:
 
 @pytest.mark.parametrize(
     "folder",
-    ["pages/x", "pages", "theme", "models/tiny", "models", "pictures/x", ".sitegen/x", ".", ".."],
+    [
+        "pages/x",
+        "pages",
+        "theme",
+        "models/tiny",
+        "models",
+        "pictures/x",
+        ".sitegen/x",
+        "figs/x",
+        ".",
+        "..",
+    ],
 )
 def test_output_among_the_sources(site: Builder, folder: str) -> None:
-    """What the author wrote, and the store, are not built over."""
+    """What the author wrote, what pages show, and the store are not built over."""
+    (site.root / "figs").mkdir()
+    (site.root / "figs" / "notes.txt").write_text("Notes")
+    write_page(site.config, f"{INDEX}\n[Notes](figs/notes.txt)\n")
     before = traces(site.root)
     with pytest.raises(ConfigError, match=r"holds what the site is made of"):
         site(output=site.root / folder)

@@ -327,14 +327,15 @@ def test_paths_of_this_machine(tmp_path: Path) -> None:
 
 def test_folders_at_the_root_of_the_machine(tmp_path: Path) -> None:
     """A site in /site with a home in /root: addresses on the web are none of their paths."""
-    private = (Path("/site"), Path("/root"))
-    text = "https://x.org/site/ and https://root/root/ and ../site/a and x-/root"
+    home = "/root"
+    private = (Path("/site"), Path(home))
+    text = f"https://x.org/site/ and https://root{home}/ and ../site/a and x-{home}"
     (tmp_path / "site").mkdir()
     rooted = PAGE.format(body='<a href="/site/data.zip">x</a>')
     files = {"a.json": json.dumps(text), "b.txt": text, "404.html": rooted}
     place = PublishTarget("https://name.github.io/site/", private=private)
     assert look(folder(tmp_path / "site", f"<p>{text}</p>", files), place).errors == ()
-    files = {"b.txt": "/site/models/x.pth\nsee (/root/x)", "c.txt": "a=/root\n'/root'"}
+    files = {"b.txt": f"/site/models/x.pth\nsee ({home}/x)", "c.txt": f"a={home}\n'{home}'"}
     errors = look(folder(tmp_path / "other", "", files), place).errors
     assert [(Path(each.file).name, each.line) for each in errors] == [
         *(("b.txt", 1), ("b.txt", 2), ("c.txt", 1), ("c.txt", 2))

@@ -38,7 +38,7 @@ def grown(sources: Sources, **spec: object) -> RenderJob:
 
 def clips_of(made: RenderJob) -> dict[str, list[Frame]]:
     """All frames of every clip, in the order in which a build takes them."""
-    return {variant: list(footage.frames) for variant, footage in made.clips.items()}
+    return {variant: list(clip.frames) for variant, clip in made.clips.items()}
 
 
 def states(sampler: HeatSampler, seed: int = 0) -> dict[int, Tensor]:
