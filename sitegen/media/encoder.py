@@ -468,6 +468,7 @@ def _looks_like(seen: Frame, source: Frame, crf: int) -> bool:
 
 
 def _executable() -> str:
+    os.environ.pop("FFREPORT", None)  # or each ffmpeg would write a report of the user's
     try:
         from imageio.plugins.ffmpeg import get_exe
 
