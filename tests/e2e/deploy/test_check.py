@@ -25,7 +25,7 @@ def test_check(tmp_path: Path) -> None:
     assert "checked 2 pages" in out  # with 404.html
     code, _, error = check("--strict")
     assert code == 1
-    assert error.startswith("error: the site is not fit to be published: 0 errors, 2 warn")
+    assert error.startswith("error: the site is not fit to be published: 0 errors, 1 warn")
     (site.output / "x.html").write_text('<a href="nothing">')
     site.config.unlink()
     assert check("--output", "build")[0] == 1
