@@ -1,4 +1,4 @@
-"""Draws the priors that travel with the published configurations, `sitegen/ihdm/presets`.
+"""Draws the priors that travel with the published configurations, `sitegen/ihdm/card/presets`.
 
     python -m bench.priors [--data .data/mnist]
 
