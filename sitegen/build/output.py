@@ -26,6 +26,7 @@ from sitegen.core.files import (
     digest_bytes,
     exchange,
     lock,
+    once_a_file,
     platform_errors,
     require_writable,
     sweep,
@@ -67,24 +68,14 @@ class CopiedFile:
             handle = os.open(self.source, flags)
         except OSError:
             return None
-        with contextlib.suppress(OSError):
-            found = os.fstat(handle)
-            if S_ISREG(found.st_mode) and _digest(handle, found) == self.file.sha256:
+        with contextlib.suppress(OSError):  # a clip is asked for in pieces, and read once
+            if S_ISREG(os.fstat(handle).st_mode) and _digest(open_path(handle)) == self.file.sha256:
                 return handle
         os.close(handle)
         return None
 
 
-_digests: dict[tuple[int, ...], str] = {}
-"""Digests of files that were sent, by all that changes with them: a clip is asked for in pieces."""
-
-
-def _digest(handle: int, known: os.stat_result) -> str:
-    """The digest of an open file, read only where it is not known."""
-    key = (known.st_dev, known.st_ino, known.st_mtime_ns, known.st_ctime_ns, known.st_size)
-    if key not in _digests:
-        _digests[key] = digest(open_path(handle))
-    return _digests[key]
+_digest = once_a_file(digest)
 
 
 def open_path(handle: int) -> Path:
@@ -137,10 +128,7 @@ def replace_output(tree: Tree, output: Path) -> bool:
 
 def weight(tree: Tree) -> int:
     """How many bytes the files of `tree` have together."""
-    return sum(
-        len(content) if isinstance(content, bytes) else content.file.bytes
-        for content in tree.values()
-    )
+    return sum(map(_size, tree.values()))
 
 
 @contextlib.contextmanager
@@ -207,11 +195,15 @@ def _names(tree: Tree) -> set[str]:
 
 
 def _same(path: Path, content: bytes | CopiedFile) -> bool:
-    if path.is_symlink() or not path.is_file():
+    if path.is_symlink() or not path.is_file() or path.stat().st_size != _size(content):
         return False
     if isinstance(content, bytes):
-        return path.stat().st_size == len(content) and path.read_bytes() == content
-    return path.stat().st_size == content.file.bytes and digest(path) == content.file.sha256
+        return path.read_bytes() == content
+    return digest(path) == content.file.sha256
+
+
+def _size(content: bytes | CopiedFile) -> int:
+    return len(content) if isinstance(content, bytes) else content.file.bytes
 
 
 def _write(folder: Path, uri: str, data: bytes) -> None:
@@ -303,12 +295,13 @@ def clean(site: Site, *, store: bool = False) -> list[str]:
             before = _inside(folder)
             sweep(folder)
             removed += [shown(folder / name) for name in sorted(before - _inside(folder))]
-        removed += _remove(output)
-        if store:
-            for name in PARTS:
-                removed += _remove(site.cache_dir / name)
-    if store:
-        _remove_empty(site.cache_dir)
+        parts = [site.cache_dir / name for name in PARTS] if store else []
+        for path in (output, *parts):
+            removed += _remove(path)
+    if store and site.cache_dir.is_dir() and _inside(site.cache_dir) <= {LOCK_NAME}:
+        _remove(site.cache_dir / LOCK_NAME)
+        with platform_errors(site.cache_dir, "remove"):
+            site.cache_dir.rmdir()
     return removed
 
 
@@ -325,12 +318,3 @@ def _remove(path: Path) -> list[str]:
         else:
             path.unlink()
     return [shown(path)]
-
-
-def _remove_empty(folder: Path) -> None:
-    """Remove the store's own folder and its lock, if the author keeps nothing else in it."""
-    if _inside(folder) <= {LOCK_NAME}:
-        with platform_errors(folder, "remove"):
-            (folder / LOCK_NAME).unlink(missing_ok=True)
-            with contextlib.suppress(FileNotFoundError):
-                folder.rmdir()
