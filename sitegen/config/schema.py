@@ -192,15 +192,13 @@ class ModelEntry(TomlTable):
             raise ValueError("give a card or a preset, not both")
         if self.preset and (self.path / "model.toml").is_file():
             raise ValueError("the folder has a model card of its own; leave the preset out")
-        there = self.preset or self.card_path.is_file() or has_foreign_config(self.path)
-        if not there:
+        if not (self.preset or self.card_path.is_file() or has_foreign_config(self.path)):
             lack = "the folder holds no model.toml" if self.path.is_dir() else "no model card"
             raise ValueError(f'{lack}; name one: card = "FILE.toml"')
         return self
 
 
 def _own_host(domain: str | None, info: ValidationInfo) -> str | None:
-    """Refuse a domain that `base_url` contradicts."""
     host = urlsplit(info.data.get("base_url") or "").hostname
     if domain and host not in {domain, None}:
         raise ValueError(f"base_url has the host {host}; leave one of them out")

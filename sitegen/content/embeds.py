@@ -60,17 +60,13 @@ class Photo:
     height: int
 
 
-def read_photo(folder: SiteFolder, name: str) -> Photo:
+@once_a_file
+def read_photo(path: Path) -> Photo:
     """Read a picture of the author's; ValueError says why a page cannot show it.
 
     It is decoded whole, so that a damaged one is found here and not by a reader, and once, however
     often pages are read.
     """
-    return _read_photo(folder.find(name))
-
-
-@once_a_file
-def _read_photo(path: Path) -> Photo:
     data = read_own(path)
     suffix, size = (".svg", svg_size(data)) if _XML.match(data) else _measure(data)
     return Photo(media_copy(path, data, suffix), *size)
@@ -204,13 +200,9 @@ class VideoFile:
     height: int
 
 
-def read_video(folder: SiteFolder, name: str) -> VideoFile:
-    """Read a video of the author's; ValueError says why a page cannot show it."""
-    return _read_video(folder.find(name))
-
-
 @once_a_file
-def _read_video(path: Path) -> VideoFile:
+def read_video(path: Path) -> VideoFile:
+    """Read a video of the author's; ValueError says why a page cannot show it."""
     data = read_own(path)
     if data[4:8] == b"ftyp":
         suffix, size = ".mp4", mp4_size(data)
@@ -261,27 +253,23 @@ def _number(data: bytes, at: int, marked: bool) -> tuple[int | None, int]:
     if not first or at + length > len(data):
         return None, len(data)
     value = int.from_bytes(data[at : at + length], "big")
-    if marked:
-        return value, at + length
-    return value & ((1 << 7 * length) - 1), at + length
+    return value if marked else value & ((1 << 7 * length) - 1), at + length
 
 
 _T = TypeVar("_T")
 
 
-def _read_by(read: Callable[[SiteFolder, str], _T]) -> PlainValidator:
-    """Make the validator that reads a file of the folder in pydantic's context."""
+def _read_by(read: Callable[[Path], _T], *, players: bool = False) -> PlainValidator:
+    """Make the validator that reads a file of the folder in pydantic's context, or is a player."""
 
-    def check(value: object, info: ValidationInfo) -> _T:
+    def check(value: object, info: ValidationInfo) -> _T | Player:
         if not isinstance(value, str):
             raise ValueError("should be the path of a file in quotes")
-        return read((info.context or {})["folder"], str(value))
+        if players and re.match(r"[A-Za-z]+://", value):
+            return find_player(str(value))
+        return read((info.context or {})["folder"].find(str(value)))
 
     return PlainValidator(check)
-
-
-def _file_or_player(folder: SiteFolder, name: str) -> VideoFile | Player:
-    return find_player(name) if re.match(r"[A-Za-z]+://", name) else read_video(folder, name)
 
 
 Picture = Annotated[Photo, _read_by(read_photo)]
@@ -304,7 +292,7 @@ class ImageCall:
 class VideoCall:
     """The arguments of `video(…)`."""
 
-    url: Annotated[VideoFile | Player, _read_by(_file_or_player)] = Field(
+    url: Annotated[VideoFile | Player, _read_by(read_video, players=True)] = Field(
         description="A video on YouTube or Vimeo, or the path of an MP4 or WebM file."
     )
     title: Text = Field(default="Video", description="What the video is called.")

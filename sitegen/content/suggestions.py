@@ -64,11 +64,8 @@ def _serves(card: ModelCard, call: str, kind: str, name: str, root: Path) -> boo
 def comparisons(name: str, card: ModelCard, config: Path) -> list[str]:
     """Calls that show a DDPM beside a model of the site, or one to come."""
     sources = site_models(load_site(config))
-    fits = (
-        other
-        for other, source in sources.items()
-        if source.card.kind == "ihdm" and source.card.shape == card.shape
-    )
+    wanted = ("ihdm", card.shape)
+    fits = (n for n, each in sources.items() if (each.card.kind, each.card.shape) == wanted)
     partner = next(fits, "MODEL")
     kinds = (kind for kind, spec in _specs().items() if "ddpm" in fields_of(spec))
     return [f'{{{{ {kind}("{partner}", ddpm="{name}") }}}}' for kind in kinds]
@@ -116,10 +113,8 @@ def added_lines(added: Added) -> list[str]:
     if added.entered:
         lines.append(f"added [models.{added.name}] to {shown(added.config)}")
     if added.files:  # what goes into git beside the store, where the checkpoint stays out of it
-        folder = shown(added.files[-1].parent)
-        lines.append(
-            f"for a machine without the checkpoint: commit {folder} and the clips (cache_dir)"
-        )
+        own = f"commit {shown(added.files[-1].parent)} and the clips (cache_dir)"
+        lines.append(f"for a machine without the checkpoint: {own}")
     calls = figure_calls(added.name, added.card, added.config.parent, added.states)
     calls = calls or comparisons(added.name, added.card, added.config)
     told = "To show it, paste what you like of this into a page:"

@@ -92,10 +92,12 @@ class Repository:
         entries = (line.partition("\t") for line in listed if line)
         known = {name: about.split()[2] for about, _, name in entries}
         own = {".nojekyll": b""} | ({"CNAME": site.domain.encode()} if site.domain else {})
-        return known.keys() == {*folder.files, *own} and all(
-            _blob(own[name] if name in own else folder.read(name), len(digest)) == digest
-            for name, digest in known.items()
+        if known.keys() != {*folder.files, *own}:
+            return False
+        contents = (
+            (own[name] if name in own else folder.read(name), known[name]) for name in known
         )
+        return all(_blob(data, len(digest)) == digest for data, digest in contents)
 
     def checked_out(self) -> set[str]:
         """The branches that somebody works on, here or in another work tree."""
@@ -184,11 +186,9 @@ def execute(command: Sequence[str], folder: Path, feed: Feed | None = None) -> D
 
 def _environment() -> dict[str, str]:
     """Ours, without what speaks of another repository; git asks nothing where nobody answers."""
+    quiet = {} if sys.stdin.isatty() else {"GIT_TERMINAL_PROMPT": "0"}
     kept = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER_REPOSITORY}
-    kept |= {"LC_ALL": "C.UTF-8", "GIT_OPTIONAL_LOCKS": "0"}
-    if not sys.stdin.isatty():
-        kept.setdefault("GIT_TERMINAL_PROMPT", "0")
-    return kept
+    return {**quiet, **kept, "LC_ALL": "C.UTF-8", "GIT_OPTIONAL_LOCKS": "0"}
 
 
 def _stop(process: subprocess.Popen[bytes], *, apart: bool) -> None:

@@ -119,10 +119,9 @@ class _Scanner(HTMLParser):
         outer = self._open[-1] if self._open else None
         hidden = values.get("aria-hidden") == "true" or bool(outer and outer.hidden)
         group = outer.group if outer and outer.tag == "picture" else self._count
-        line = self.getpos()[0]
         labels = ("aria-label", "aria-labelledby", "title")
         named = any(values.get(name, "").strip() for name in labels)
-        element = _Open(tag, line, values, hidden, named, group)
+        element = _Open(tag, self.getpos()[0], values, hidden, named, group)
         self._note(element)
         if tag in _VOID:
             self._judge(element)

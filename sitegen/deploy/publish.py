@@ -115,9 +115,8 @@ def pages_address(site: Site, url: str) -> str | None:
     if found is None:
         return None
     host = f"{found['user'].lower()}.github.io"
-    return (
-        f"https://{host}/" if found["name"].lower() == host else f"https://{host}/{found['name']}/"
-    )
+    path = "" if found["name"].lower() == host else f"{found['name']}/"
+    return f"https://{host}/{path}"
 
 
 def _bare(url: str) -> str:
@@ -154,13 +153,11 @@ def _refuse_other(site: Site, output: Path, options: PublishOptions, report: Rep
             f"{shown(output)}: holds what sitegen did not put there, and all could read it: "
             f"{first_few(fresh.foreign)}; `sitegen build` makes the folder anew without that"
         )
-    warning = (
-        f"{shown(output)}: is not what `sitegen build` would make now: {first_few(fresh.stale)}; "
-        "run it first, or this goes out as it is"
-    )
-    if fresh.stale and options.strict:
-        raise PublishError(f"--strict: {warning}")
     if fresh.stale:
+        warning = f"is not what `sitegen build` would make now: {first_few(fresh.stale)}; "
+        warning = f"{shown(output)}: {warning}run it first, or this goes out as it is"
+        if options.strict:
+            raise PublishError(f"--strict: {warning}")
         report.warn(warning)
 
 
@@ -210,22 +207,19 @@ def _keep_domain(
     """Refuse to lose a domain that stands on the branch, where it was not us who put it there."""
     if site.domain is not None or remote.tip in _ours(repository, options):
         return
-    domain = repository.file_there(remote, options.branch, "CNAME")
+    domain = (repository.file_there(remote, options.branch, "CNAME") or "").strip()[:253]
     if domain:
         raise PublishError(
-            f"{options.branch} of {public(remote.url)} has the domain {domain.strip()[:253]}, "
-            "which GitHub would forget; write "
-            f'domain = "{domain.strip()[:253]}" into site.toml, or '
-            "remove CNAME from that branch if the domain is to go"
+            f"{options.branch} of {public(remote.url)} has the domain {domain}, which GitHub would "
+            f'forget; write domain = "{domain}" into site.toml, or remove CNAME from that branch '
+            "if the domain is to go"
         )
 
 
 def _ours(repository: Repository, options: PublishOptions) -> set[str | None]:
     """What the remote's branch may be without being somebody else's work."""
-    return {
-        None,
-        *(repository.commit(_ref(options, state)) for state in ("published", "attempted")),
-    }
+    states = ("published", "attempted")
+    return {None, *(repository.commit(_ref(options, state)) for state in states)}
 
 
 def _ref(options: PublishOptions, state: str) -> str:
@@ -309,8 +303,8 @@ def freshness(site: Site, output: Path) -> Freshness:
         older = {file.path for each in manifest.figures for file in each.record.files.values()}
     left = [name for name in others if name in older or _OURS.match(name)]
     words = [f"{name} {'differs' if (output / name).exists() else 'lacks'}" for name in changed]
-    foreign = tuple(name for name in others if name not in left)
-    return Freshness((*words, *(f"{name} would go" for name in left)), foreign)
+    words += [f"{name} would go" for name in left]
+    return Freshness(tuple(words), tuple(name for name in others if name not in left))
 
 
 def first_few(words: tuple[str, ...]) -> str:

@@ -53,16 +53,14 @@ def heat_paths(sampler: HeatSampler, paths: Paths, noise_std: float | None = Non
     """The paths of a model that undoes heat dissipation; δ is the card's if not given."""
     ends = sampler.initial_states(paths.seed, paths.ends)
     u_K = torch.cat([straight(*pair, paths.points) for pair in _pairs(ends)])
-    return sampler.trajectory(
-        u_K, noise_of(paths, sampler.model.card.shape, sampler.model.device), noise_std
-    )
+    noise = noise_of(paths, sampler.model.card.shape, sampler.model.device)
+    return sampler.trajectory(u_K, noise, noise_std)
 
 
 def ddpm_paths(sampler: DdpmSampler, paths: Paths) -> Trajectory:
     """The paths of a DDPM through everything random of it: x_K and the noise of every level."""
-    return sampler.ddpm(
-        _circles(sampler, paths), noise_of(paths, sampler.model.card.shape, sampler.model.device)
-    )
+    noise = noise_of(paths, sampler.model.card.shape, sampler.model.device)
+    return sampler.ddpm(_circles(sampler, paths), noise)
 
 
 def ddim_paths(sampler: DdpmSampler, paths: Paths, steps: int) -> Trajectory:
@@ -112,11 +110,7 @@ def noise_of(paths: Paths, shape: Shape, device: Device = "cpu") -> NoiseSource:
         return independent(paths.seed, (sample,), shape, device)
 
     sources = [interpolated(own(first), own(last), paths.points) for first, last in paths.pairs]
-
-    def _noise(level: int) -> Tensor:
-        return torch.cat([source(level) for source in sources])
-
-    return _noise
+    return lambda level: torch.cat([source(level) for source in sources])
 
 
 def _circles(sampler: DdpmSampler, paths: Paths) -> Tensor:

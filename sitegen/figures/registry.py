@@ -57,12 +57,11 @@ def figure_kinds() -> Mapping[str, FigureKind]:
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
         kind = _load(entry)
         if kind.name in kinds:
-            raise ConfigError(f"{_origin(entry)}: there is a figure {kind.name} already; {_REMEDY}")
+            raise _broken(entry, f"there is a figure {kind.name} already")
         kinds[kind.name] = kind
     return MappingProxyType(kinds)
 
 
-_REMEDY = "mend the package, or uninstall it"
 _FAULTS = (ImportError, AttributeError, NameError, SyntaxError, TypeError, ValueError)
 """What importing somebody's module may end in."""
 
@@ -72,18 +71,15 @@ def _load(entry: EntryPoint) -> FigureKind:
     try:
         kind = entry.load()
     except _FAULTS as error:
-        why = f"{type(error).__name__}: {error}"
-        raise ConfigError(f"{_origin(entry)}: cannot be loaded: {why}; {_REMEDY}") from error
+        raise _broken(entry, f"cannot be loaded: {type(error).__name__}: {error}") from error
     if not isinstance(kind, FigureKind) or kind.name != entry.name or not kind.name.isidentifier():
-        raise ConfigError(
-            f"{_origin(entry)}: is no FigureKind whose name is {entry.name}; {_REMEDY}"
-        )
+        raise _broken(entry, f"is no FigureKind whose name is {entry.name}")
     return kind
 
 
-def _origin(entry: EntryPoint) -> str:
-    package = entry.dist.name if entry.dist else "a package"
-    return f"the figure {entry.name} of {package} ({entry.value})"
+def _broken(entry: EntryPoint, why: str) -> ConfigError:
+    place = f"{entry.name} of {entry.dist.name if entry.dist else 'a package'} ({entry.value})"
+    return ConfigError(f"the figure {place}: {why}; mend the package, or uninstall it")
 
 
 def figure_view(media: Media, page: str) -> Clip | Still:

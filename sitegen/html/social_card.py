@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
@@ -49,11 +48,8 @@ def card(poster: Path | None, title: str, authors: Iterable[str], venue: str | N
 
 def save(picture: Picture, path: Path) -> MediaFile:
     """Write a drawn picture as PNG or WebP, by the name of the file, and describe it."""
-    options: dict[str, Any] = (
-        {"compress_level": 9} if path.suffix == ".png" else {"quality": 50, "method": 4}
-    )
     with platform_errors(path):
-        picture.save(path, **options)
+        picture.save(path, compress_level=9, quality=50, method=4)  # of PNG, and two of WebP
         size = path.stat().st_size
     return MediaFile(path.name, size, digest(path), picture.width, picture.height)
 

@@ -24,7 +24,6 @@ from jinja2 import (
     ChoiceLoader,
     FileSystemLoader,
     PrefixLoader,
-    StrictUndefined,
     TemplateError,
     TemplateNotFound,
     TemplateSyntaxError,
@@ -32,6 +31,7 @@ from jinja2 import (
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from sitegen.config.schema import Site
+from sitegen.content.templates import FAILURES, reason_of, sandbox
 from sitegen.core.diagnostics import close_match
 from sitegen.core.errors import ConfigError
 from sitegen.core.files import digest_bytes, platform_errors
@@ -48,15 +48,6 @@ _ATTRIBUTE = re.compile(
     r"'sitegen\.[a-z.]*\.?(?P<what>\w+) object' has no attribute '(?P<name>\w+)'"
 )
 _EXPORT = re.compile(r"the template '(?P<file>[^']+)' .*does not export the requested name")
-_FAILURES = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TemplateError,
-    TypeError,
-    ValueError,
-)  # what a template of an author can run into
 
 
 @dataclass(frozen=True)
@@ -81,7 +72,9 @@ class Theme:
         cannot be read.
         """
         _refuse_links(self.own)
-        _refuse_unknown(self.own)
+        for path in _files(self.own):
+            if path.name != _COLOURS and (hint := close_match(path.name, [_COLOURS])):
+                raise ConfigError(f"{shown(path)}: changes nothing{hint}")
         paths = {path.name: path for path in _files(resource("static"))}
         paths |= {path.name: path for path in _files(self.own / "static")}
         for name, path in paths.items():
@@ -101,7 +94,7 @@ class Theme:
         environment = _environment(folder if folder.is_dir() else None)
         try:
             return environment.get_template(name).render(values)
-        except _FAILURES as error:
+        except (TemplateError, *FAILURES) as error:
             place = _place(error, folder)
             if place is None:
                 raise
@@ -124,14 +117,6 @@ def _refuse_links(own: Path) -> None:
     with platform_errors(own, "read"):
         for path in sorted(own.rglob("*")) if own.is_dir() else []:
             require_inside(path, own.parent)
-
-
-def _refuse_unknown(own: Path) -> None:
-    """ConfigError for what lies in an author's theme and has nearly a name that counts."""
-    for path in _files(own):
-        hint = close_match(path.name, [_COLOURS])
-        if path.name != _COLOURS and hint:
-            raise ConfigError(f"{shown(path)}: changes nothing{hint}")
 
 
 def _refuse_misspelt(folder: Path) -> None:
@@ -160,16 +145,7 @@ def _uri(name: str, data: bytes) -> str:
 def _environment(own: Path | None) -> ImmutableSandboxedEnvironment:
     shipped = FileSystemLoader(resource("templates"))
     loaders = [FileSystemLoader(own)] if own else []
-    environment = ImmutableSandboxedEnvironment(
-        loader=ChoiceLoader([*loaders, shipped, PrefixLoader({"sitegen": shipped})]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.globals = {"range": environment.globals["range"]}
-    return environment
+    return sandbox(loader=ChoiceLoader([*loaders, shipped, PrefixLoader({"sitegen": shipped})]))
 
 
 def _place(error: Exception, folder: Path) -> str | None:
@@ -200,4 +176,4 @@ def _reason(error: Exception) -> str:
     lacking = _ATTRIBUTE.fullmatch(str(error))
     if lacking is not None:
         return f'{lacking["what"]} has no "{lacking["name"]}"; its fields are in the manual, views'
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    return reason_of(error)

@@ -94,6 +94,10 @@ class OwnVideo:
     poster: str | None
 
 
+Part = Prose | Clip | Still | Photograph | Screen | OwnVideo
+"""What stands on a page, each in a place of its own."""
+
+
 @dataclass(frozen=True)
 class PageView:
     """A whole page; `paper`, `lead` and `bibtex` are the front page's.
@@ -115,7 +119,7 @@ class PageView:
     menu: tuple[MenuEntry, ...]
     contents: tuple[Section, ...]
     lead: str | None
-    parts: tuple[Prose | Clip | Still | Photograph | Screen | OwnVideo, ...]
+    parts: tuple[Part, ...]
     moving: bool
     viewer: bool
     bibtex: str | None
@@ -215,26 +219,17 @@ class DrawnPictures:
         return (*([self.card] if self.card else []), *self.backdrops.values())
 
 
-def embed_view(thing: Embed, uri: str, backdrop: Picture | None) -> Photograph | Screen | OwnVideo:
+def embed_view(thing: Embed, uri: str, backdrop: Picture | None) -> Part:
     """What the page at `uri` shows; `backdrop` stands for a video that has no poster."""
     call = thing.call
     if isinstance(call, ImageCall):
         return _photograph(thing, call, uri)
-    poster = _picture(call.poster, uri) if call.poster else None
-    words = {"id": thing.id, "title": call.title, "caption": call.caption}
-    if isinstance(call.url, Player):
-        player = call.url
-        found = {"host": player.name, "player": player.address, "link": player.link}
-        return Screen(**words, **found, poster=poster or backdrop)
-    video = call.url
-    return OwnVideo(
-        **words,
-        uri=relative(video.file.uri, uri),
-        type=video.type,
-        width=video.width,
-        height=video.height,
-        poster=poster.uri if poster else None,
-    )
+    poster, video = _picture(call.poster, uri) if call.poster else None, call.url
+    words = (thing.id, call.title, call.caption)
+    if isinstance(video, Player):
+        return Screen(*words, video.name, video.address, video.link, poster or backdrop)
+    size, address = (video.width, video.height), relative(video.file.uri, uri)
+    return OwnVideo(*words, address, video.type, *size, poster.uri if poster else None)
 
 
 def frames_policy(parts: Iterable[object]) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from sitegen.core.files import platform_errors
 from sitegen.figures.base import Figure
-from sitegen.figures.clips import DARK, LIGHT, clip_spec, displayed, made_with, noise_std_of
+from sitegen.figures.clips import DARK, LIGHT, clip_spec, made_with, noise_std_of, seen_levels
 from sitegen.figures.hierarchy import Hierarchy
 from sitegen.figures.hierarchy.drawing import Layout, tree_frames
 from sitegen.ihdm.process.noise import branching
@@ -40,25 +40,15 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     down = range(layout.levels, -1, -1)
     times = [(layout.levels, begin), *((level, frames_a_level) for level in down), (0, end)]
     replay = Replay(_pictures(sampler, spec, layout, noise_std))
+    streams, clips = iter((replay.first(), replay.again())), {}
+    for variant, drawn in _drawn(spec, layout).items():
+        frames = _hold(tree_frames(drawn, next(streams), frames_a_level, begin), end)
+        clips[variant] = ClipSource(clip_spec(layout.side, fps, 1, drawn.background), frames)
+    told = {"splits": layout.splits, "factor": layout.factor, "nodes": nodes(layout)}
     return RenderJob(
         levels=tuple(chain.from_iterable(starmap(repeat, times))),
-        parameters=made_with(
-            figure,
-            noise_std,
-            splits=layout.splits,
-            fps=fps,
-            factor=layout.factor,
-            nodes=nodes(layout),
-        ),
-        clips={
-            variant: ClipSource(
-                clip_spec(layout.side, fps, 1, drawn.background),
-                _hold(tree_frames(drawn, states, frames_a_level, begin), end),
-            )
-            for (variant, drawn), states in zip(
-                _drawn(spec, layout).items(), (replay.first(), replay.again()), strict=False
-            )
-        },
+        parameters=made_with(figure, noise_std, fps=fps, **told),
+        clips=clips,
     )
 
 
@@ -91,13 +81,10 @@ def _pictures(
     sampler: HeatSampler, spec: Hierarchy, layout: Layout, noise_std: float
 ) -> Iterator[tuple[int, Frame]]:
     """The distinct pictures alive at each level K … 0."""
-    card, device = sampler.model.card, sampler.model.device
-    noise = branching(spec.seed, layout.splits, card.shape, device)
+    noise = branching(spec.seed, layout.splits, sampler.model.card.shape, sampler.model.device)
     trajectory = sampler.trajectory(sampler.initial_states(spec.seed, [0]), noise, noise_std)
-    for level, seen in zip(
-        range(card.levels, -1, -1), displayed(trajectory, spec.show), strict=True
-    ):
-        yield level, to_uint8(seen)
+    for level, seen in seen_levels(trajectory, spec.show):
+        yield level, to_uint8(seen.cpu().numpy())
 
 
 def _hold(frames: Iterable[Frame], end: int) -> Iterator[Frame]:

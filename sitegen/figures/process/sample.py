@@ -13,7 +13,7 @@ from torch import Tensor
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import sha256
 from sitegen.figures.base import Figure
-from sitegen.figures.clips import displayed, even_levels, made_with, noise_std_of
+from sitegen.figures.clips import even_levels, made_with, noise_std_of, seen_levels
 from sitegen.figures.process import Process
 from sitegen.figures.process.drawing import process_drawing
 from sitegen.ihdm.card.card import ModelCard
@@ -46,11 +46,8 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
         return process_drawing(*rows, levels, figure.alt or spec.describe(card)).write(folder)
 
     rows = [[level, float(sigma)] for level, sigma in zip(levels, sigmas.tolist(), strict=True)]
-    table = {
-        "caption": "The levels shown",
-        "columns": ["Level", "Blur scale, pixels"],
-        "rows": rows,
-    }
+    columns = ["Level", "Blur scale, pixels"]
+    table = {"caption": "The levels shown", "columns": columns, "rows": rows}
     return RenderJob(
         levels=(),
         parameters=made_with(figure, noise_std, shown=levels),
@@ -95,9 +92,7 @@ def _example(source: ModelSource) -> Path:
 def _watch(
     trajectory: Trajectory, show: str, wanted: frozenset[int], seen: dict[int, Frame]
 ) -> Iterator[None]:
-    for level, images in zip(
-        range(trajectory.levels, -1, -1), displayed(trajectory, show), strict=True
-    ):
+    for level, images in seen_levels(trajectory, show):
         if level in wanted:
-            seen[level] = to_uint8(images)[0]
+            seen[level] = to_uint8(images.cpu().numpy())[0]
         yield
