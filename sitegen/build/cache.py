@@ -98,7 +98,8 @@ class Store:
             raise ValueError(f"the record has {sorted(record.files)}, sources {sorted(sources)}")
         for name, file in record.files.items():
             self._keep(file, sources[name])
-        write_atomic(path, _seal(record, key))
+        value = {**json.loads(record_to_json(record)), "key": key}
+        write_atomic(path, _dump({**value, "sha256": digest_bytes(_dump(value))}))
 
     def remember(self, request_json: str) -> None:
         """Keep what was asked for, so that a later build can tell what has changed since.
@@ -212,14 +213,8 @@ class ReadOnlyStore(Store):
         self._warn(f"{path} is damaged ({why}); its clip is to be made again")
 
 
-def _seal(record: Record, key: str) -> bytes:
-    """The bytes of a record with its key and the digest of both."""
-    value = {**json.loads(record_to_json(record)), "key": key}
-    return _dump({**value, "sha256": digest_bytes(_dump(value))})
-
-
 def _unseal(data: bytes, key: str) -> Record:
-    """Read what `_seal` wrote. Raises RefusedError if anything differs from that."""
+    """Read a record with its key and its digest. RefusedError if anything is not as it was put."""
     try:
         value = json.loads(data)
         seal = value.pop("sha256")

@@ -11,10 +11,8 @@ import json
 import os
 import posixpath
 import shutil
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path, PurePosixPath
 from stat import S_ISREG
 
@@ -94,7 +92,8 @@ def is_current(output: Path, tree: Tree) -> bool:
     """
     with platform_errors(output, "read"):
         there = {path.relative_to(output).as_posix() for path in output.rglob("*")}
-        return there == _names(tree) and all(_same(output / uri, tree[uri]) for uri in tree)
+        folders = {str(parent) for uri in tree for parent in PurePosixPath(uri).parents} - {"."}
+        return there == folders | tree.keys() and all(_same(output / u, tree[u]) for u in tree)
 
 
 def differences(output: Path, tree: Tree) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -188,12 +187,6 @@ def require_room(output: Path) -> None:
         )
 
 
-def _names(tree: Tree) -> set[str]:
-    """The URIs of the files and of the folders that they lie in."""
-    folders = {str(parent) for uri in tree for parent in PurePosixPath(uri).parents}
-    return {*tree, *folders} - {"."}
-
-
 def _same(path: Path, content: bytes | CopiedFile) -> bool:
     if path.is_symlink() or not path.is_file() or path.stat().st_size != _size(content):
         return False
@@ -237,14 +230,6 @@ class ServedFolder:
     files: Mapping[str, int]
     others: Mapping[str, str] = field(default_factory=dict)
 
-    @cached_property
-    def _spelled(self) -> dict[str, str]:
-        return {_alike(name): name for name in self.files}
-
-    def spelled_like(self, name: str) -> str | None:
-        """A file whose name differs only in case or in how its letters are composed."""
-        return self._spelled.get(_alike(name))
-
     def served(self, name: str) -> str | None:
         """The file that answers for a path as GitHub Pages does: itself, its index, its .html."""
         choices = [name, posixpath.join(name, INDEX)]
@@ -275,10 +260,6 @@ def read_folder(root: Path) -> ServedFolder:
                 else:
                     others[name] = "no regular file"
     return ServedFolder(root, dict(sorted(files.items())), dict(sorted(others.items())))
-
-
-def _alike(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
 
 
 def clean(site: Site, *, store: bool = False) -> list[str]:

@@ -62,7 +62,19 @@ def build(
         return summary
     require_ours(context.output)
     with locked(context.site):
-        return _render_and_replace(context, records, renderer, report, encoder)
+        require_room(context.output)
+        require_writable(context.site.cache_dir)
+        remove_leftovers(context)
+        # Another build may have rendered some of it before this one had the lock.
+        records |= found(context.missing(records), context.store(), context.environment)
+        rendered = render_missing(context, records, renderer, report, encoder)
+        records |= rendered
+        _refuse_warnings(report, options)
+        if context.missing(records):
+            return summarise(context, rendered, records)
+        tree = context.tree(records)
+        changed = replace_output(tree, context.output)
+        return replace(summarise(context, rendered, records, weight(tree)), changed=changed)
 
 
 def _tell_figures(context: BuildContext, records: Records, report: Reporter) -> None:
@@ -87,30 +99,6 @@ def _unchanged(context: BuildContext, records: Records) -> Summary | None:
         return None
     remove_leftovers(context)
     return summarise(context, (), records, weight(tree))
-
-
-def _render_and_replace(
-    context: BuildContext,
-    records: Records,
-    renderer: RendererFactory,
-    report: Reporter,
-    encoder: Encoder,
-) -> Summary:
-    """Render what is missing and put the site in place; the lock is held."""
-    require_room(context.output)
-    require_writable(context.site.cache_dir)
-    remove_leftovers(context)
-    # Another build may have rendered some of it before this one had the lock.
-    known = dict(records)
-    known |= found(context.missing(known), context.store(), context.environment)
-    rendered = render_missing(context, known, renderer, report, encoder)
-    known |= rendered
-    _refuse_warnings(report, context.options)
-    if context.missing(known):
-        return summarise(context, rendered, known)
-    tree = context.tree(known)
-    changed = replace_output(tree, context.output)
-    return replace(summarise(context, rendered, known, weight(tree)), changed=changed)
 
 
 def remove_leftovers(context: BuildContext, *, leaving: bool = False) -> None:

@@ -57,12 +57,6 @@ def to_mathml(latex: str, display: Literal["inline", "block"]) -> Markup:
         raise MathsError("it is empty" if not latex.strip() else "it holds an odd character")
     if latex.count("{") > _MOST_BRACES:
         raise MathsError(f"it has more than {_MOST_BRACES} braces")
-    row = "".join(_markup(child) for child in _tree(latex, display))
-    source = f'<annotation encoding="application/x-tex">{html.escape(latex)}</annotation>'
-    return Markup(f'<math display="{display}"><semantics>{row}{source}</semantics></math>')
-
-
-def _tree(latex: str, display: str) -> Element:
     from latex2mathml import exceptions
     from latex2mathml.converter import Converter
 
@@ -73,7 +67,9 @@ def _tree(latex: str, display: str) -> Element:
     except failures as error:
         words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__.removesuffix("Error"))
         raise MathsError(f"it is not LaTeX that is understood ({words.lower()})") from error
-    return tree
+    row = "".join(map(_markup, tree))
+    source = f'<annotation encoding="application/x-tex">{html.escape(latex)}</annotation>'
+    return Markup(f'<math display="{display}"><semantics>{row}{source}</semantics></math>')
 
 
 def _markup(element: Element) -> str:

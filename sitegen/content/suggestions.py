@@ -22,17 +22,13 @@ LARGE = 64
 """Of larger images than this, in pixels, a grid shows only four."""
 
 
-def _specs() -> dict[str, type[FigureSpec]]:
-    return {name: kind.spec for name, kind in figure_kinds().items()}
-
-
 def figure_calls(name: str, card: ModelCard, root: Path, states: int | None = None) -> list[str]:
     """Calls, one a kind of figure, that show the model: what its author may paste into a page.
 
     states: how many initial states its prior has, where that is known
     """
     calls = []
-    for kind, spec in _specs().items():
+    for kind, spec in ((name, kind.spec) for name, kind in figure_kinds().items()):
         example = spec.example.replace("NAME", name).replace(_PICTURE, "")
         if card.image_size > LARGE:
             example = re.sub(r"count=\d+", "count=4", re.sub(r", columns=\d+", "", example))
@@ -67,7 +63,7 @@ def comparisons(name: str, card: ModelCard, config: Path) -> list[str]:
     wanted = ("ihdm", card.shape)
     fits = (n for n, each in sources.items() if (each.card.kind, each.card.shape) == wanted)
     partner = next(fits, "MODEL")
-    kinds = (kind for kind, spec in _specs().items() if "ddpm" in fields_of(spec))
+    kinds = (name for name, kind in figure_kinds().items() if "ddpm" in fields_of(kind.spec))
     return [f'{{{{ {kind}("{partner}", ddpm="{name}") }}}}' for kind in kinds]
 
 

@@ -10,6 +10,7 @@ import gzip
 import json
 import posixpath
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from sitegen.build.output import ServedFolder, read_folder
 from sitegen.config.schema import Site
 from sitegen.core.diagnostics import Diagnostic, quoted
 from sitegen.core.errors import RefusedError, TargetError
-from sitegen.core.files import digest, is_lfs_pointer, platform_errors
+from sitegen.core.files import digest_bytes, is_lfs_pointer, platform_errors
 from sitegen.core.source import shown
 from sitegen.core.urls import INDEX, MANIFEST
 from sitegen.deploy.html_scan import HtmlScan, Reference, Role, css_uris, scan
@@ -77,7 +78,6 @@ def _file_problems(folder: ServedFolder, name: str) -> Iterator[Found]:
 
 
 def _manifest_problems(folder: ServedFolder) -> Iterator[Found]:
-    """Compare the files with what the manifest says of them."""
     try:
         manifest = Manifest.from_json(folder.read(MANIFEST).decode("utf-8", "replace"))
     except RefusedError as error:
@@ -87,10 +87,7 @@ def _manifest_problems(folder: ServedFolder) -> Iterator[Found]:
     for path, file in files.items():
         if path not in folder.files:
             yield True, MANIFEST, f"{quoted(path)} {missing(folder, path)}"
-            continue
-        with platform_errors(folder.root / path, "read"):
-            whole = digest(folder.root / path) == file.sha256
-        if not whole:
+        elif digest_bytes(folder.read(path)) != file.sha256:
             yield True, path, f"is not the file that {MANIFEST} tells of; build again"
 
 
@@ -141,10 +138,15 @@ def _nowhere(parts: SplitResult) -> str | None:
 
 def missing(folder: ServedFolder, path: str) -> str:
     """Say that nothing answers for a path of the site, and what is meant perhaps."""
-    like = folder.spelled_like(path) or folder.spelled_like(posixpath.join(path, INDEX))
-    if like is not None:
+    meant = {_alike(path), _alike(posixpath.join(path, INDEX))}
+    for like in (name for name in folder.files if _alike(name) in meant):
         return f"is spelled {quoted(like)} in the folder; upper and lower case count on a server"
     return "leads to nothing in the folder; mend the address, or build again"
+
+
+def _alike(name: str) -> str:
+    """The same for names that differ in case, or in how their letters are composed."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 PAGE_BUDGET_KB = 300

@@ -94,10 +94,13 @@ class Repository:
         own = {".nojekyll": b""} | ({"CNAME": site.domain.encode()} if site.domain else {})
         if known.keys() != {*folder.files, *own}:
             return False
-        contents = (
-            (own[name] if name in own else folder.read(name), known[name]) for name in known
-        )
-        return all(_blob(data, len(digest)) == digest for data, digest in contents)
+        for name, digest in known.items():
+            data = own[name] if name in own else folder.read(name)
+            blob = hashlib.new("sha1" if len(digest) == 40 else "sha256", b"blob %d\0" % len(data))
+            blob.update(data)
+            if blob.hexdigest() != digest:
+                return False
+        return True
 
     def checked_out(self) -> set[str]:
         """The branches that somebody works on, here or in another work tree."""
@@ -147,12 +150,6 @@ class Repository:
 def public(text: str) -> str:
     """The text without the names and passwords in its addresses."""
     return _USER_IN_ADDRESS.sub("", text)
-
-
-def _blob(data: bytes, digits: int) -> str:
-    """What git calls a file of that content: in 40 digits by SHA-1, in 64 by SHA-256."""
-    kind = "sha1" if digits == 40 else "sha256"
-    return hashlib.new(kind, b"blob %d\0" % len(data) + data).hexdigest()
 
 
 def execute(command: Sequence[str], folder: Path, feed: Feed | None = None) -> Done:

@@ -95,8 +95,11 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
         address = pages_address(site, remote.url)
         if not options.dry_run:
             drop_unfinished(repository)
-        if known := _is_there(repository, folder, remote, site, options):
-            return PublishResult(remote, options.branch, known, False, address)
+        ours = remote.tip if remote.tip in _ours(repository, options) else None
+        if ours and repository.holds(ours, folder, site):
+            if not options.dry_run:
+                repository.ask("update-ref", _ref(options, "published"), ours)
+            return PublishResult(remote, options.branch, ours, False, address)
         _tell(folder, remote, site, options, report)
         if options.dry_run:
             return PublishResult(remote, options.branch, None, False, address)
@@ -230,29 +233,12 @@ def _ref(options: PublishOptions, state: str) -> str:
 def _tell(
     folder: ServedFolder, remote: Remote, site: Site, options: PublishOptions, report: Reporter
 ) -> None:
-    """Say what is going to be done, or would be."""
     count, size = len(folder.files), sum(folder.files.values())
     verb = "would put" if options.dry_run else "putting"
     place = f"{options.branch} of {public(remote.url)}"
     then = f"in the place of {remote.tip[:10]}" if remote.tip else "a new branch"
     domain = f", with the domain {site.domain}" if site.domain else ""
     report.note(f"{verb} {count} files of {size / 1e6:.1f} MB on {place}, {then}{domain}")
-
-
-def _is_there(
-    repository: Repository,
-    folder: ServedFolder,
-    remote: Remote,
-    site: Site,
-    options: PublishOptions,
-) -> str | None:
-    """The commit of the branch, where it holds the same files already, by our hand."""
-    known = remote.tip if remote.tip in _ours(repository, options) else None
-    if known is None or not repository.holds(known, folder, site):
-        return None
-    if not options.dry_run:
-        repository.ask("update-ref", _ref(options, "published"), known)
-    return known
 
 
 def _push(repository: Repository, commit: str, remote: Remote, options: PublishOptions) -> None:

@@ -1,6 +1,6 @@
 """The kinds of figures that a page can call: ours, and those of other packages.
 
-Ours have a folder each, whose `KIND` stands in `_OURS`. A package adds one by an entry point of the
+Each of ours is the `KIND` of the folder of its name. A package adds one by an entry point of the
 group `sitegen.figures` that names a `FigureKind` (docs/pages/extend.md).
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from functools import cache
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import MappingProxyType
@@ -18,16 +19,6 @@ from pydantic.dataclasses import dataclass as validated
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError
 from sitegen.core.validation import Caption, Slug, Text, checked_call
-from sitegen.figures import (
-    hierarchy,
-    interpolation,
-    process,
-    shared_initial_state,
-    shared_noise,
-    smoothness,
-    spectra,
-    trajectories,
-)
 from sitegen.figures.base import RULES, Figure, FigureKind
 from sitegen.figures.views import Clip, Still, clip_view, still_view
 from sitegen.media.manifest import Media
@@ -36,14 +27,8 @@ GROUP = "sitegen.figures"
 """The entry points by which other packages bring kinds."""
 
 _OURS = (
-    trajectories.KIND,
-    shared_initial_state.KIND,
-    hierarchy.KIND,
-    interpolation.KIND,
-    shared_noise.KIND,
-    process.KIND,
-    spectra.KIND,
-    smoothness.KIND,
+    *("trajectories", "shared_initial_state", "hierarchy", "interpolation"),
+    *("shared_noise", "process", "spectra", "smoothness"),
 )
 
 
@@ -53,7 +38,7 @@ def figure_kinds() -> Mapping[str, FigureKind]:
 
     Raises ConfigError, naming the package, for one that cannot be loaded or whose name is taken.
     """
-    kinds = {kind.name: kind for kind in _OURS}
+    kinds = {name: import_module(f"sitegen.figures.{name}").KIND for name in _OURS}
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
         kind = _load(entry)
         if kind.name in kinds:

@@ -180,8 +180,7 @@ class Preview:
     def run(self) -> None:
         """Render what is missing, and put what is whole in place, until closed."""
         while (context := self._await_work()) is not None:
-            planned = self._next(context)
-            if planned is None:
+            if (planned := self._next(context)) is None:
                 self._settle(context)
             else:
                 self._render(context, planned)

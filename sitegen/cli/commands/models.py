@@ -244,7 +244,6 @@ class _Train(click.Command):
 
 
 def _range(field: FieldInfo) -> click.ParamType[Any]:
-    """What the field of `TrainingOptions` may be."""
     if choices := get_args(field.annotation):
         return click.Choice(choices)
     names = {"ge": "min", "gt": "min", "le": "max", "lt": "max"}

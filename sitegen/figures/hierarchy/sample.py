@@ -41,7 +41,9 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     times = [(layout.levels, begin), *((level, frames_a_level) for level in down), (0, end)]
     replay = Replay(_pictures(sampler, spec, layout, noise_std))
     streams, clips = iter((replay.first(), replay.again())), {}
-    for variant, drawn in _drawn(spec, layout).items():
+    dark = replace(layout, background=DARK[0], ink=DARK[1])
+    wanted = {"both": {"": layout, "dark": dark}, "light": {"": layout}, "dark": {"": dark}}
+    for variant, drawn in wanted[spec.background].items():
         frames = _hold(tree_frames(drawn, next(streams), frames_a_level, begin), end)
         clips[variant] = ClipSource(clip_spec(layout.side, fps, 1, drawn.background), frames)
     told = {"splits": layout.splits, "factor": layout.factor, "nodes": nodes(layout)}
@@ -69,12 +71,6 @@ def pace(levels: int, fps: float | None) -> tuple[int, float]:
     frames_a_level = max(1, round(_SECONDS * _SLOWEST / (levels + 1)))
     wanted = round((levels + 1) * frames_a_level / _SECONDS)
     return frames_a_level, fps or min(_FASTEST, max(_SLOWEST, float(wanted)))
-
-
-def _drawn(spec: Hierarchy, layout: Layout) -> dict[str, Layout]:
-    dark = replace(layout, background=DARK[0], ink=DARK[1])
-    chosen = {"both": {"": layout, "dark": dark}, "light": {"": layout}, "dark": {"": dark}}
-    return chosen[spec.background]
 
 
 def _pictures(

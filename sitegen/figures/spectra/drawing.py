@@ -46,7 +46,7 @@ class Curves:
 def spectra_drawing(curves: Curves, description: str) -> Drawing:
     """The chart, with the legend above it."""
     panel = Panel(66, 74, WIDTH - 66 - 14, HEIGHT - 74 - 54, _across(curves), _up(curves))
-    body = group(panel.axes(), *_lines(panel, curves), _floor(panel, curves), _legend(curves))
+    body = group(panel.axes(), *_lines(panel, curves), _legend(curves))
     title = "Radially averaged power spectra along the generation"
     light = _shades(curves, _HEAT, _NOISE)
     light += ".data { stroke: #000; }\n.floor { stroke: #565c70; }\n"
@@ -126,13 +126,9 @@ def _lines(panel: Panel, curves: Curves) -> Iterator[Markup]:
             yield panel.curve(places, each.power[1:], **look)
     if curves.data:
         yield panel.curve(places, curves.data[1:], class_="data", stroke_width=3.2)
-
-
-def _floor(panel: Panel, curves: Curves) -> Markup:
-    if not curves.floor:
-        return Markup()
-    ends = (curves.frequencies[1], curves.frequencies[-1])
-    return panel.curve(ends, [curves.floor] * 2, class_="floor", stroke_dasharray=_DOTS)
+    if curves.floor:
+        ends = (places[0], places[-1])
+        yield panel.curve(ends, [curves.floor] * 2, class_="floor", stroke_dasharray=_DOTS)
 
 
 def _legend(curves: Curves) -> Markup:
