@@ -6,7 +6,7 @@ only then, and a build that has everything needs no more than the store.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,27 +28,20 @@ DRAWING_RECIPE = 1
 """Raised by hand when the code that draws changes its pixels."""
 
 
+def placed(figures: Iterable[PlannedFigure], records: Mapping[str, Record]) -> Manifest:
+    """Every figure on its page. `records`, by request, has one for each."""
+    return Manifest(tuple(_place(each, records[each.request_digest]) for each in figures))
+
+
 def assemble(
-    site: Site,
-    pages: tuple[Page, ...],
-    figures: Sequence[PlannedFigure],
-    records: Mapping[str, Record],
-    store: Store,
-) -> Tree:
-    """Everything that the built folder holds. `records`, by request, has one for every figure."""
-    placed = (_place(planned, records[planned.request_digest]) for planned in figures)
-    return assemble_output(site, pages, Manifest(tuple(placed)), store, store.object)
-
-
-def assemble_output(
     site: Site,
     pages: tuple[Page, ...],
     manifest: Manifest,
     store: Store,
-    find: Callable[[MediaFile], Path],
+    find: Callable[[MediaFile], Path] | None = None,
 ) -> Tree:
-    """The same with every figure in its place; `find` says where a file of it lies now."""
-    theme = site_theme(site)
+    """Everything that the built folder holds; `find` says where files are that no store has."""
+    find, theme = find or store.object, site_theme(site)
     posters = posters_behind(pages, manifest)
     files = {poster.sha256: find(poster) for poster in posters.values()}
     front = posters.get(INDEX)

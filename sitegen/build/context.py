@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sitegen.build.assembly import assemble
+from sitegen.build.assembly import assemble, placed
 from sitegen.build.cache import ReadOnlyStore, Store
 from sitegen.build.executor import naming
 from sitegen.build.output import Tree
@@ -92,7 +92,7 @@ class BuildContext:
 
     def tree(self, records: Records) -> Tree:
         """The whole site, when every figure has its record."""
-        return assemble(self.site, self.pages, self.figures, records, self.store())
+        return assemble(self.site, self.pages, placed(self.figures, records), self.store())
 
     @property
     def used(self) -> set[str]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -312,5 +313,4 @@ def _went(name: str, old: object, new: object, words: Callable[[Any], str]) -> I
         yield f"{name} went from {' to '.join(told)}"
 
 
-def _short(digest: str) -> str:
-    return digest[:8]
+_short = itemgetter(slice(8))  # of a digest

@@ -113,12 +113,10 @@ class Calls:
         found = (self.made[part] if isinstance(part, int) else part for part in parts)
         body = [part for part in found if part is not None]
         taken = {part.id for part in body if not isinstance(part, Markup)}
-        return tuple(
-            part
-            if isinstance(part, Markup) or part.id
-            else replace(part, id=free_name(part.base, taken))
-            for part in body
-        )
+        for at, part in enumerate(body):
+            if not isinstance(part, Markup) and not part.id:
+                body[at] = replace(part, id=free_name(part.base, taken))
+        return tuple(body)
 
 
 def _fault(figure: Shown, text: str) -> Diagnostic:

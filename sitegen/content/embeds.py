@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from pydantic import Field, PlainValidator, StrictInt, ValidationInfo
@@ -30,10 +30,6 @@ from sitegen.core.validation import Caption, Slug, Text, checked_call
 from sitegen.figures.base import RULES
 from sitegen.media.mp4 import mp4_size
 from sitegen.media.svg import svg_size
-
-if TYPE_CHECKING:
-    from PIL.Image import Image as Decoded
-
 
 _SUFFIXES = {
     "PNG": ".png",
@@ -83,7 +79,10 @@ def _measure(data: bytes) -> tuple[str, tuple[int, int]]:
                 if math.prod(image.size) > _LARGEST:
                     raise ValueError(_TOO_LARGE)
                 image.load()
-                return _SUFFIXES[str(image.format)], _shown(image)
+                # Browsers turn a picture as its EXIF says, except WebP.
+                turned = image.format != "WEBP" and image.getexif().get(_ORIENTATION) in _TURNED
+                size = image.size[::-1] if turned else image.size
+                return _SUFFIXES[str(image.format)], size
     except UnidentifiedImageError:
         raise ValueError(
             "is no picture that browsers show; save it as PNG, JPEG, WebP, GIF, AVIF or SVG"
@@ -92,12 +91,6 @@ def _measure(data: bytes) -> tuple[str, tuple[int, int]]:
         raise ValueError(_TOO_LARGE) from None
     except (OSError, SyntaxError, EOFError, MemoryError) as error:
         raise ValueError(f"is damaged: {error}; save it again") from error
-
-
-def _shown(image: Decoded) -> tuple[int, int]:
-    """The size as browsers show it: they turn a picture as its EXIF says, except WebP."""
-    turned = image.format != "WEBP" and image.getexif().get(_ORIENTATION) in _TURNED
-    return image.size[::-1] if turned else image.size
 
 
 YOUTUBE = "https://www.youtube-nocookie.com"
@@ -151,12 +144,8 @@ def _youtube(path: str, given: Mapping[str, str], *, short: bool) -> Player:
     start = _seconds(given.get("t") or given.get("start") or "")
     asked = {"autoplay": "1", "rel": "0"} | ({"start": str(start)} if start else {})
     link = {"v": name} | ({"t": f"{start}s"} if start else {})
-    return Player(
-        "YouTube",
-        YOUTUBE,
-        f"{YOUTUBE}/embed/{name}?{urlencode(asked)}",
-        f"https://www.youtube.com/watch?{urlencode(link)}",
-    )
+    page = f"https://www.youtube.com/watch?{urlencode(link)}"
+    return Player("YouTube", YOUTUBE, f"{YOUTUBE}/embed/{name}?{urlencode(asked)}", page)
 
 
 def _vimeo(path: str, given: Mapping[str, str]) -> Player:
@@ -168,12 +157,8 @@ def _vimeo(path: str, given: Mapping[str, str]) -> Player:
     start = _seconds(given.get("t", ""))
     asked = ({"h": secret} if secret else {}) | {"dnt": "1", "autoplay": "1"}
     at = f"#t={start}s" if start else ""
-    return Player(
-        "Vimeo",
-        VIMEO,
-        f"{VIMEO}/video/{found[1]}?{urlencode(asked)}{at}",
-        f"https://vimeo.com/{found[1]}{f'/{secret}' if secret else ''}{at}",
-    )
+    page = f"https://vimeo.com/{found[1]}{f'/{secret}' if secret else ''}{at}"
+    return Player("Vimeo", VIMEO, f"{VIMEO}/video/{found[1]}?{urlencode(asked)}{at}", page)
 
 
 def _seconds(text: str) -> int:

@@ -264,10 +264,8 @@ class Findings:
 
     def summary(self) -> str:
         """One line of numbers."""
-        return (
-            f"checked {_many(self.pages, 'page')} and {_many(self.files, 'file')} of "
-            f"{self.bytes / 1e6:.1f} MB: {self.counts()}"
-        )
+        seen = f"{_many(self.pages, 'page')} and {_many(self.files, 'file')}"
+        return f"checked {seen} of {self.bytes / 1e6:.1f} MB: {self.counts()}"
 
     def counts(self) -> str:
         """How much is wrong."""

@@ -158,11 +158,13 @@ def execute(command: Sequence[str], folder: Path, feed: Feed | None = None) -> D
     feed: writes its input. It is then in a session of its own, so that it and what it started can
         be stopped together, and it cannot ask for a password.
     """
+    quiet = {} if sys.stdin.isatty() else {"GIT_TERMINAL_PROMPT": "0"}  # where nobody answers
+    ours = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER_REPOSITORY}
     try:
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env=_environment(),
+            env={**quiet, **ours, "LC_ALL": "C.UTF-8", "GIT_OPTIONAL_LOCKS": "0"},
             stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -179,13 +181,6 @@ def execute(command: Sequence[str], folder: Path, feed: Feed | None = None) -> D
             _stop(process, apart=feed is not None)
     said = out.decode("utf-8", "replace").strip("\n")
     return Done(process.returncode, said, _told(error.decode("utf-8", "replace")))
-
-
-def _environment() -> dict[str, str]:
-    """Ours, without what speaks of another repository; git asks nothing where nobody answers."""
-    quiet = {} if sys.stdin.isatty() else {"GIT_TERMINAL_PROMPT": "0"}
-    kept = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER_REPOSITORY}
-    return {**quiet, **kept, "LC_ALL": "C.UTF-8", "GIT_OPTIONAL_LOCKS": "0"}
 
 
 def _stop(process: subprocess.Popen[bytes], *, apart: bool) -> None:

@@ -84,7 +84,13 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
     Raises PublishError with nothing changed on the remote, PlatformError where git is missing,
     LockedError while a build is at work.
     """
-    _require_built(output)
+    if not output.is_dir():
+        raise PublishError(f"{shown(output)}: there is no such folder; run `sitegen build` first")
+    if not is_built(output):
+        raise PublishError(
+            f"{shown(output)}: is not a folder that sitegen built (it has no media.json of "
+            "sitegen's, or a git repository in it); name the built one with --output"
+        )
     repository = Repository(site.root)
     with alone(site), lock(repository.common / "sitegen.lock"):
         _check(site, output, options, report)
@@ -127,16 +133,6 @@ def _bare(url: str) -> str:
     return _ALIAS.sub("git@github.com", url).removesuffix("/").removesuffix(".git")
 
 
-def _require_built(output: Path) -> None:
-    if not output.is_dir():
-        raise PublishError(f"{shown(output)}: there is no such folder; run `sitegen build` first")
-    if not is_built(output):
-        raise PublishError(
-            f"{shown(output)}: is not a folder that sitegen built (it has no media.json of "
-            "sitegen's, or a git repository in it); name the built one with --output"
-        )
-
-
 def _check(site: Site, output: Path, options: PublishOptions, report: Reporter) -> None:
     findings = check_site(site, output)
     for warning in findings.warnings:
@@ -177,7 +173,14 @@ def _remote(repository: Repository, options: PublishOptions) -> Remote:
         )
     remote = repository.remote(options.remote, branch)
     if remote.tip in _ours(repository, options):
-        return _not_the_first(repository, remote, options)
+        there = remote.main or remote.tip or repository.has_branches(remote)
+        if options.overwrite or there:
+            return remote
+        raise PublishError(
+            f"{public(remote.url)} has no branch yet, and the first that comes becomes its main "
+            f"one: push your sources before (`git push {remote.name} HEAD`); if {branch} is to be "
+            "the main one, add --overwrite"
+        )
     if remote.main == branch:
         raise PublishError(
             f"{branch} is the main branch of {public(remote.url)}, and publishing would replace "
@@ -191,17 +194,6 @@ def _remote(repository: Repository, options: PublishOptions) -> Remote:
             "this site in its place, add --overwrite"
         )
     return remote
-
-
-def _not_the_first(repository: Repository, remote: Remote, options: PublishOptions) -> Remote:
-    """The remote; refused where the site would be its first branch, and so its main one."""
-    if options.overwrite or remote.main or remote.tip or repository.has_branches(remote):
-        return remote
-    raise PublishError(
-        f"{public(remote.url)} has no branch yet, and the first that comes becomes its main one: "
-        f"push your sources before (`git push {remote.name} HEAD`); if {options.branch} is to be "
-        "the main one, add --overwrite"
-    )
 
 
 def _keep_domain(

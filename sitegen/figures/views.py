@@ -314,9 +314,8 @@ def _cells(record: Record) -> tuple[Cells | None, int]:
     """The cells of a grid in pixels of the clip, and how often it enlarges each of the model's."""
     noted = record.parameters.get("cells")
     known = noted if isinstance(noted, Mapping) else {}
-    columns, count, width, height = (
-        whole(known, n) for n in ("columns", "count", "width", "height")
-    )
+    names = ("columns", "count", "width", "height")
+    columns, count, width, height = (whole(known, name) for name in names)
     if min(columns, count, width, height) < 1:
         return None, 1
     factor = record.files["mp4"].width // (columns * width)
@@ -333,6 +332,7 @@ def _origin(media: Media) -> Origin:
     record = media.record
     noise = record.parameters.get("sampling_noise_std")
     precision = record.environment.get("precision", record.parameters.get("precision"))
+    told_precision = f" --precision {format_value(precision)}" if precision else ""
     silent = _LAYOUT | _TOLD | (set() if record.parameters.get("ddpm") else {"ddim_steps"})
     told = {
         _NAMES.get(name, name.replace("_", " ").capitalize()): format_value(value)
@@ -343,8 +343,7 @@ def _origin(media: Media) -> Origin:
         models=tuple(Maker(model.name, model.sha256) for model in record.models),
         seed=record.seed,
         sampling_noise_std=None if noise is None else format_value(noise),
-        command=f"sitegen build --only {media.id}"
-        + (f" --precision {format_value(precision)}" if precision else ""),
+        command=f"sitegen build --only {media.id}{told_precision}",
         parameters=tuple(told.items()),
     )
 
@@ -365,7 +364,7 @@ def _table(noted: Mapping[str, JSON]) -> Table:
     rows = [sequence(row) for row in sequence(noted.get("rows"))]
     columns = list(zip_longest(*rows))
     numeric = tuple(at for at, column in enumerate(columns) if all(map(_is_number, column)))
-    words = [[format_value(value) for value in column] for column in columns]
+    words = [list(map(format_value, column)) for column in columns]
     words = [align_decimals(each) if at in numeric else each for at, each in enumerate(words)]
     return Table(
         caption=str(noted.get("caption") or ""),

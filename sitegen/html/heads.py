@@ -29,13 +29,17 @@ def head(site: Site, page: Page, theme: Theme, card: MediaFile | None) -> Head:
     names = {name: relative(asset.uri, page.uri) for name, asset in theme.assets.items()}
     title = f"{page.title} – {site.title}"
     alone = page.title == site.title or len(title) > _LONGEST
+    preview = None
+    if site.base_url is not None and card is not None:
+        whole = f"{base_address(site.base_url)}{card.path}"
+        preview = Card(whole, card.width, card.height, f"{site.title}: samples of the model")
     return Head(
         title=page.title if alone else title,
         policy=f"{POLICY}{frames_policy(page.body)}",
         description=site.description,
         site=site.title,
         address=address(site, page.uri),
-        card=_card(site, card),
+        card=preview,
         citation=tuple(_citation(site)) if page.uri == INDEX else (),
         icon=names[ICON],
         stylesheet=names[STYLESHEET],
@@ -53,13 +57,6 @@ def address(site: Site, uri: str) -> str | None:
 def base_address(base_url: str) -> str:
     """The address of the front page, which ends with a slash."""
     return f"{base_url.rstrip('/')}/"
-
-
-def _card(site: Site, card: MediaFile | None) -> Card | None:
-    if site.base_url is None or card is None:
-        return None
-    whole = f"{base_address(site.base_url)}{card.path}"
-    return Card(whole, card.width, card.height, f"{site.title}: samples of the model")
 
 
 def _citation(site: Site) -> Iterator[tuple[str, str]]:

@@ -77,14 +77,20 @@ class Theme:
                 raise ConfigError(f"{shown(path)}: changes nothing{hint}")
         paths = {path.name: path for path in _files(resource("static"))}
         paths |= {path.name: path for path in _files(self.own / "static")}
-        for name, path in paths.items():
+        found = {}
+        for name, path in sorted(paths.items()):
             if not _NAME.fullmatch(name):
                 raise ConfigError(f"{shown(path)}: name it with a-z, 0-9, - and _, as in style.css")
-        found = {name: _read(path) for name, path in sorted(paths.items())}
+            with platform_errors(path, "read"):
+                found[name] = path.read_bytes()
         colours = self.own / _COLOURS
         if colours.exists():
             found[STYLESHEET] += b"\n" + read_text(colours).encode()
-        return {name: Asset(_uri(name, data), data) for name, data in found.items()}
+        assets = {}
+        for name, data in found.items():
+            stem, _, suffix = name.rpartition(".")
+            assets[name] = Asset(f"assets/{stem}-{digest_bytes(data)[:8]}.{suffix}", data)
+        return assets
 
     def render(self, name: str, **values: Any) -> str:
         """The text of a template; ConfigError tells where one of the author's goes wrong."""
@@ -129,16 +135,6 @@ def _refuse_misspelt(folder: Path) -> None:
         if path.name in known or not hint or any(path.name in read_text(o) for o in others):
             continue
         raise ConfigError(f"{shown(path)}: takes the place of no template{hint}")
-
-
-def _read(path: Path) -> bytes:
-    with platform_errors(path, "read"):
-        return path.read_bytes()
-
-
-def _uri(name: str, data: bytes) -> str:
-    stem, _, suffix = name.rpartition(".")
-    return f"assets/{stem}-{digest_bytes(data)[:8]}.{suffix}"
 
 
 @lru_cache(maxsize=8)

@@ -223,7 +223,12 @@ def embed_view(thing: Embed, uri: str, backdrop: Picture | None) -> Part:
     """What the page at `uri` shows; `backdrop` stands for a video that has no poster."""
     call = thing.call
     if isinstance(call, ImageCall):
-        return _photograph(thing, call, uri)
+        picture, width = _picture(call.file, uri), call.width
+        if width is not None:
+            height = max(1, round(picture.height * width / picture.width))
+            picture = Picture(picture.uri, width, height)
+        lazy = thing.place.line > NEAR_TOP
+        return Photograph(thing.id, call.alt, call.caption, picture, lazy)
     poster, video = _picture(call.poster, uri) if call.poster else None, call.url
     words = (thing.id, call.title, call.caption)
     if isinstance(video, Player):
@@ -238,15 +243,6 @@ def frames_policy(parts: Iterable[object]) -> str:
     players = (call.url for call in calls if isinstance(call, VideoCall))
     origins = {player.origin for player in players if isinstance(player, Player)}
     return f"; frame-src {' '.join(sorted(origins))}" if origins else ""
-
-
-def _photograph(image: Embed, call: ImageCall, uri: str) -> Photograph:
-    picture = _picture(call.file, uri)
-    if call.width is not None:
-        height = max(1, round(picture.height * call.width / picture.width))
-        picture = Picture(picture.uri, call.width, height)
-    lazy = image.place.line > NEAR_TOP
-    return Photograph(image.id, call.alt, call.caption, picture, lazy)
 
 
 def _picture(photo: Photo, uri: str) -> Picture:

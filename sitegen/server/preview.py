@@ -18,7 +18,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from sitegen.build.assembly import assemble
+from sitegen.build.assembly import assemble, placed
 from sitegen.build.cache import Store
 from sitegen.build.context import BuildContext, BuildOptions, found, prepare
 from sitegen.build.executor import Renderer, RendererFactory
@@ -226,7 +226,7 @@ class Preview:
         shown = [planned for planned in context.figures if planned.request_digest in records]
         awaited = tuple(map(_place, context.missing(records)))
         pages = tuple(without(page, awaited) for page in context.pages)
-        tree = assemble(context.site, pages, shown, records, context.store())
+        tree = assemble(context.site, pages, placed(shown, records), context.store())
         self._last |= {_place(planned): records[planned.request_digest] for planned in shown}
         old = (planned for planned in shown if planned.request_digest not in self._records)
         self.state = replace(

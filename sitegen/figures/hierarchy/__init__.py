@@ -56,7 +56,6 @@ class Hierarchy(FigureSpec):
     @check("splits")
     @classmethod
     def _falling(cls, splits: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        """Refuse what is no way from flat to sharp."""
         falling = all(above > below for above, below in pairwise(splits or ()))
         known = splits is None or (1 <= len(splits) <= len(LEAVES) and splits[-1] >= 1)
         if not (known and falling):

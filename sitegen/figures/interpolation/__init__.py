@@ -53,7 +53,6 @@ class Interpolation(ComparedSpec):
     @check("samples")
     @classmethod
     def _pairs(cls, samples: tuple[int, ...]) -> tuple[int, ...]:
-        """Refuse what is not pairs of different samples."""
         same = any(samples[at] == samples[at + 1] for at in range(0, len(samples) - 1, 2))
         if not samples or len(samples) % 2 or same:
             raise ValueError("should be two different samples for each row, as in [0, 1]")

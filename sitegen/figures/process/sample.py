@@ -24,7 +24,7 @@ from sitegen.media.frames import Frame, to_uint8
 from sitegen.media.jobs import RenderJob
 from sitegen.media.manifest import MediaFile
 from sitegen.models.registry import ModelSource
-from sitegen.sampling.models import ModelProvider, Trajectory
+from sitegen.sampling.models import ModelProvider
 
 
 def sample(models: ModelProvider, figure: Figure) -> RenderJob:
@@ -41,6 +41,12 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     trajectory = sampler.trajectory(forward[-1:].float().to(device), noise, noise_std)
     seen: dict[int, Frame] = {}
 
+    def work() -> Iterator[None]:
+        for level, images in seen_levels(trajectory, spec.show):
+            if level in levels:
+                seen[level] = to_uint8(images.cpu().numpy())[0]
+            yield
+
     def draw(folder: Path) -> MediaFile:
         rows = list(to_uint8(forward.numpy())), [seen[level] for level in levels]
         return process_drawing(*rows, levels, figure.alt or spec.describe(card)).write(folder)
@@ -52,7 +58,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
         levels=(),
         parameters=made_with(figure, noise_std, shown=levels),
         steps=card.levels + 1,
-        work=_watch(trajectory, spec.show, frozenset(levels), seen),
+        work=work(),
         stills={"image": draw},
         results=lambda: {"tables": [table]},
     )
@@ -87,12 +93,3 @@ def _example(source: ModelSource) -> Path:
     if found != source.example_sha256 or known not in (None, found):
         raise RefusedError(f"{source.example}: is not the example that its card means (SHA-256)")
     return source.example
-
-
-def _watch(
-    trajectory: Trajectory, show: str, wanted: frozenset[int], seen: dict[int, Frame]
-) -> Iterator[None]:
-    for level, images in seen_levels(trajectory, show):
-        if level in wanted:
-            seen[level] = to_uint8(images.cpu().numpy())[0]
-        yield
