@@ -119,7 +119,7 @@ class PageView:
     menu: tuple[MenuEntry, ...]
     contents: tuple[Section, ...]
     lead: str | None
-    parts: tuple[Part, ...]
+    parts: tuple[Prose | Clip | Still | Photograph | Screen | OwnVideo, ...]
     moving: bool
     viewer: bool
     bibtex: str | None
