@@ -21,9 +21,9 @@ import socket
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache, lru_cache, wraps
+from functools import cache, wraps
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from sitegen.core.errors import LockedError, PlatformError, RefusedError
 
@@ -339,6 +339,7 @@ def _remove(path: Path) -> None:
 
 Format = Literal["pth", "safetensors"]
 
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
 _TEXT_LIMIT = 1 << 20
 _JUST_NOW_NS = 20_000_000
@@ -402,23 +403,30 @@ def is_folder(path: Path) -> bool:
         return False
 
 
-def once_a_file(function: Callable[[Path], _T]) -> Callable[[Path], _T]:
+def once_a_file(
+    function: Callable[Concatenate[Path, _P], _T],
+) -> Callable[Concatenate[Path, _P], _T]:
     """Remember what `function` makes of a file for as long as the file is not touched.
 
-    That is told by its size, times and place on the disk; errors are not remembered.
+    That is told by its size, times and place on the disk; errors are not remembered. What is given
+    beside the path must not change what is made of it.
     """
-    remembered = lru_cache(maxsize=256)(lambda path, *_traces: function(path))
+    remembered: dict[Path, tuple[object, _T]] = {}
 
     @wraps(function)
-    def asked(path: Path) -> _T:
+    def asked(path: Path, /, *rest: _P.args, **named: _P.kwargs) -> _T:
         try:
             status = path.stat()
         except (OSError, ValueError):
-            return function(path)
+            return function(path, *rest, **named)
         times = status.st_mtime_ns, status.st_ctime_ns
         if time.time_ns() - max(times) < _JUST_NOW_NS:
-            return function(path)
-        return remembered(path, status.st_dev, status.st_ino, status.st_size, *times)
+            return function(path, *rest, **named)
+        traces = status.st_dev, status.st_ino, status.st_size, *times
+        known = remembered.get(path)
+        if known is None or known[0] != traces:
+            known = remembered[path] = traces, function(path, *rest, **named)
+        return known[1]
 
     return asked
 

@@ -28,7 +28,8 @@ APPROXIMATE = "Approximate prior:"
 class ModelSource:
     """Where a model's parts lie; `prior` and `example` are None when its card names none.
 
-    The digests are of the files as they were when first asked for. `remembered` is that of weights
+    The digests are of the files as they were when first asked for; but the pinned digest of weights
+    is believed until they are loaded, or the source is `verified`. `remembered` is that of weights
     which are not there and which the card does not pin, where the store knows it.
     """
 
@@ -39,6 +40,7 @@ class ModelSource:
     card_path: Path | None = None
     example: Path | None = None
     remembered: str | None = None
+    verified: bool = False
 
     @property
     def available(self) -> bool:
@@ -54,9 +56,12 @@ class ModelSource:
     @cached_property
     def weights_sha256(self) -> str:
         """The digest of the weights; where the file is elsewhere, the pinned or remembered one."""
+        pin = _pinned(self.card.weights)
         with self._telling_what_to_do():
-            known = _pinned(self.card.weights) or self.remembered
-            return _digest(self.weights, known, "checkpoint")
+            if pin is None or self.verified or not self.weights.exists():
+                return _digest(self.weights, pin or self.remembered, "checkpoint")
+            regular_size(self.weights, "checkpoint")
+            return pin
 
     @cached_property
     def prior_sha256(self) -> str | None:

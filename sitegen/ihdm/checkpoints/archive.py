@@ -38,6 +38,10 @@ from sitegen.ihdm.checkpoints.pickles import (
 )
 
 Layout = Literal["published", "state dict", "spectral"]
+Stored = StoredTensor | ours.Entry
+"""A tensor of a file that has not been read."""
+Numbers = dict[Any, bytearray]
+"""The bytes of stored tensors, little-endian; to be filled in where they are empty."""
 HEAD = ("out.2.weight", "out.2.bias")
 """The last convolution. Where it has twice the channels, the others are of a learned variance."""
 
@@ -148,10 +152,11 @@ class Archive:
             raise _damaged(self.path, error) from None
         return _contents(self.path, value, self._floats)
 
-    def scan(self, known: Published) -> tuple[str, frozenset[StoredTensor]]:
+    def scan(self, known: Published, numbers: Numbers) -> tuple[str, frozenset[StoredTensor]]:
         """Read all of the file once, and check that every tensor is there, and every checksum.
 
-        Returns the SHA-256 of the file, and the tensors of it that hold numbers not finite.
+        Returns the SHA-256 of the file, and the tensors of it that hold numbers not finite; fills
+        in the `numbers` that are wanted.
         """
         parts = defaultdict(list)
         for tensor in known.tensors:
@@ -160,11 +165,11 @@ class Archive:
         broken: set[StoredTensor] = set()
         for info in sorted(self._zip.infolist(), key=lambda info: info.header_offset):
             data = self._checked(info, keep=info.filename in parts)
-            broken |= {
-                tensor
-                for tensor in parts[info.filename]
-                if not ours.is_finite(tensor.storage.dtype, _part(tensor, data))
-            }
+            for tensor in parts[info.filename]:
+                if tensor in numbers:
+                    numbers[tensor] = bytearray(_part(tensor, data))
+                if not ours.is_finite(tensor.dtype, _part(tensor, data)):
+                    broken.add(tensor)
         with _damage(self.path):
             return self._file.digest(), frozenset(broken)
 
@@ -184,15 +189,15 @@ class Archive:
             raise _damaged(self.path, why) from None
 
     def numbers(self, tensor: StoredTensor) -> bytearray:
-        """The bytes of a tensor's numbers, little-endian, row by row."""
+        """The bytes of a tensor's numbers, little-endian, in the order that they lie in."""
         info = self._find(tensor.storage)
         with _damage(self.path):
             return bytearray(_part(tensor, self._zip.read(info)))
 
     def _floats(self, tensor: StoredTensor) -> tuple[float, ...]:
-        code = {"Double": "d", "Float": "f"}.get(tensor.storage.dtype)
+        code = {"Double": "d", "Float": "f"}.get(tensor.dtype)
         if code is None:
-            raise RefusedError(f"{self.path}: its schedule holds {tensor.storage.dtype}")
+            raise RefusedError(f"{self.path}: its schedule holds {tensor.dtype}")
         return struct.unpack(f"<{tensor.count}{code}", self.numbers(tensor))
 
     def _find(self, storage: Storage) -> zipfile.ZipInfo:
@@ -336,10 +341,6 @@ def has_learned_variance(shapes: Mapping[str, tuple[int, ...]]) -> bool:
     return len(first) == 4 and len(last) == 4 and last[0] == 2 * first[1]
 
 
-Stored = StoredTensor | ours.Entry
-"""A tensor of a file that has not been read."""
-
-
 @dataclass(frozen=True, eq=False)
 class Scan:
     """A file that has been read whole: what it holds, its size and digest.
@@ -366,19 +367,30 @@ def read_contents(path: Path) -> Published | ours.Header:
 
 
 @once_a_file
-def scan(path: Path) -> Scan:
+def scan(path: Path, numbers: Numbers | None = None) -> Scan:
     """Read a checkpoint whole, in one pass: its digest, its checksums, its numbers.
 
+    The `numbers` that are wanted of it are kept on the way; nothing is where it was read before.
     Raises RefusedError for a file that is missing, unsafe, damaged or no checkpoint.
     """
-    contents = read_contents(path)
+    contents, kept = read_contents(path), {} if numbers is None else numbers
     broken: frozenset[Stored]
     if isinstance(contents, ours.Header):
-        digest, broken = ours.scan(path, contents)
+        digest, broken = ours.scan(path, contents, kept)
     else:
         with open_archive(path) as archive:
-            digest, broken = archive.scan(contents)
+            digest, broken = archive.scan(contents, kept)
     return Scan(contents, path.stat().st_size, digest, broken)
+
+
+def read_numbers(path: Path, numbers: Numbers) -> None:
+    """Fill in the numbers, of one checkpoint, that are still wanted."""
+    wanted = [stored for stored, data in numbers.items() if not data]
+    if wanted and isinstance(wanted[0], ours.Entry):
+        numbers |= {entry: ours.read_numbers(path, entry) for entry in wanted}
+    elif wanted:
+        with open_archive(path) as archive:
+            numbers |= {tensor: archive.numbers(tensor) for tensor in wanted}
 
 
 def checkpoint_digest(path: Path) -> str:

@@ -18,7 +18,7 @@ from sitegen.core.errors import RefusedError
 from sitegen.core.files import Format, is_folder
 from sitegen.ihdm.card.card import CARD_NAME, ModelCard, card_beside, preset, presets, read_card
 from sitegen.ihdm.card.networks import UNetConfig
-from sitegen.ihdm.checkpoints.archive import Published, has_learned_variance, scan
+from sitegen.ihdm.checkpoints.archive import Published, Stored, has_learned_variance, scan
 from sitegen.ihdm.checkpoints.foreign import foreign_model
 from sitegen.ihdm.checkpoints.weights import COARSE, FLOATS, STATISTICS, is_of_unet
 
@@ -130,13 +130,11 @@ def inspect_checkpoint(path: Path | str) -> CheckpointInfo:
 def _inspected(file: Path) -> CheckpointInfo:
     found = scan(file)
     held = found.contents
-    if isinstance(held, Published):
-        shapes = {name: tensor.shape for name, tensor in held.weights.items()}
-        dtypes = {tensor.storage.dtype for tensor in held.weights.values()}
-    else:
-        networks = {name: e for name, e in held.entries.items() if name not in STATISTICS}
-        shapes = {name: entry.shape for name, entry in networks.items()}
-        dtypes = {entry.dtype for entry in networks.values()}
+    tensors: Mapping[str, Stored]
+    tensors = held.weights if isinstance(held, Published) else held.entries
+    tensors = {name: tensor for name, tensor in tensors.items() if name not in STATISTICS}
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    dtypes = {tensor.dtype for tensor in tensors.values()}
     looks = infer({name: shape for name, shape in shapes.items() if is_of_unet(name)})
     info = CheckpointInfo(
         format="pth" if isinstance(held, Published) else "safetensors",

@@ -259,6 +259,11 @@ class StoredTensor:
         """How many numbers it has."""
         return prod(self.shape)
 
+    @property
+    def dtype(self) -> str:
+        """Torch's name of their type."""
+        return self.storage.dtype
+
 
 @dataclass(frozen=True)
 class Name:

@@ -50,12 +50,17 @@ _DAMAGE = (OSError, ValueError, RecursionError, KeyError, TypeError, OverflowErr
 
 @dataclass(frozen=True)
 class Entry:
-    """One tensor of a file, not read yet. `dtype` is safetensors' name of it: F16, BF16, F32, …"""
+    """One tensor of a file, not read yet. `dtype` is safetensors' name of it: F16, BF16, F32, …
+
+    Its numbers lie row by row, from byte `start` to `end` of the file.
+    """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
-    bytes: int
+    start: int
+    end: int
+    strides: None = None
 
 
 @dataclass(frozen=True)
@@ -86,23 +91,35 @@ def read_header(path: Path) -> Header:
         metadata = tables.pop("__metadata__", {})
         entries = {}
         for name, table in sorted(tables.items(), key=lambda pair: pair[1]["data_offsets"]):
-            start, end = table["data_offsets"]
-            entries[name] = Entry(name, table["dtype"], tuple(table["shape"]), end - start)
+            start, end = (8 + length + at for at in table["data_offsets"])
+            entries[name] = Entry(name, table["dtype"], tuple(table["shape"]), start, end)
     return Header(entries, metadata)
 
 
-def scan(path: Path, header: Header) -> tuple[str, frozenset[Entry]]:
-    """Read all of a file once: its SHA-256, and the tensors with numbers that are not finite."""
+def scan(path: Path, header: Header, numbers: dict[Any, bytearray]) -> tuple[str, frozenset[Entry]]:
+    """Read all of a file once: its SHA-256, and the tensors with numbers that are not finite.
+
+    Fills in the `numbers` that are wanted.
+    """
     found, broken = hashlib.sha256(), set()
     with _damage(path), path.open("rb") as file:
-        start = path.stat().st_size - sum(entry.bytes for entry in header.entries.values())
-        found.update(file.read(start))
         for entry in header.entries.values():
-            data = file.read(entry.bytes)
+            found.update(file.read(entry.start - file.tell()))
+            data = file.read(entry.end - entry.start)
             found.update(data)
+            if entry in numbers:
+                numbers[entry] = bytearray(data)
             if not is_finite(entry.dtype, data):
                 broken.add(entry)
+        found.update(file.read())
     return found.hexdigest(), frozenset(broken)
+
+
+def read_numbers(path: Path, entry: Entry) -> bytearray:
+    """The bytes of a tensor's numbers, little-endian."""
+    with _damage(path), path.open("rb") as file:
+        file.seek(entry.start)
+        return bytearray(file.read(entry.end - entry.start))
 
 
 def is_finite(dtype: str, data: bytes | memoryview) -> bool:
