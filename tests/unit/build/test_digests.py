@@ -133,7 +133,7 @@ def test_a_card_alone(built: Builder) -> None:
 
 
 def test_pinned_weights_that_were_exchanged(built: Builder) -> None:
-    """They are not taken for the pinned ones: what the store has is rendered, which refuses them."""
+    """Clips of the pinned ones are not shown for them: they are rendered, and so refused."""
     weights = built.root / "models/tiny/weights.safetensors"
     card = weights.with_name("model.toml")
     named = 'file = "weights.safetensors"'
