@@ -32,7 +32,6 @@ _TEMPORARY = re.compile(
     r"\.sitegen-tmp-((?P<host>[0-9a-f]{8})-)?(?P<pid>\d+)-(?P<start>\d+)-[0-9a-f]+"
 )
 _WEEK = 7 * 24 * 3600.0  # seconds
-_PROBE = bytes(4096)
 _REMEDIES = {
     errno.ENOSPC: "free some disk space and run sitegen again",
     errno.EDQUOT: "the disk quota is used up: free some space and run sitegen again",
@@ -82,6 +81,14 @@ def canonical_json(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, for `object_pairs_hook`; ValueError where a key appears twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key appears twice")
+    return found
+
+
 def write_atomic(path: Path, data: bytes) -> bool:
     """Make `data` the content of `path`, all or nothing, and durable when this returns.
 
@@ -90,16 +97,16 @@ def write_atomic(path: Path, data: bytes) -> bool:
     Raises PlatformError, with the old content still in place, if the disk is full or unwritable.
     """
     with platform_errors(path):
-        target = Path(os.path.realpath(path))
-        if _holds(target, data):
-            return False
+        target, mode = Path(os.path.realpath(path)), None
+        with contextlib.suppress(FileNotFoundError):
+            status = target.stat()
+            mode = status.st_mode & 0o7777
+            if status.st_size == len(data) and target.read_bytes() == data:
+                return False
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = temporary_path(target.parent)
-        try:
-            _write_flushed(temporary, data, _mode(target))
+        with temporary_file(target.parent) as temporary:
+            _write_flushed(temporary, data, mode)
             temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
         flush_folder(target.parent)
         return True
 
@@ -160,6 +167,16 @@ def temporary_path(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
+def temporary_file(folder: Path) -> Iterator[Path]:
+    """A free name in `folder`; what is made under it and not renamed goes at the block's end."""
+    path = temporary_path(folder)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
 def temporary_folder(folder: Path) -> Iterator[Path]:
     """A new folder inside `folder`, removed at the end of the block whatever happens in it."""
     path = temporary_path(folder)
@@ -198,11 +215,8 @@ def require_writable(folder: Path, wanted: Path | None = None) -> None:
     """Raise PlatformError, naming `wanted` or else `folder`, unless files can be made in there."""
     with platform_errors(wanted or folder):
         folder.mkdir(parents=True, exist_ok=True)
-        probe = temporary_path(folder)
-        try:
-            probe.write_bytes(_PROBE)
-        finally:
-            probe.unlink(missing_ok=True)
+        with temporary_file(folder) as probe:
+            probe.write_bytes(bytes(4096))
 
 
 def flush_folder(folder: Path) -> None:
@@ -226,20 +240,6 @@ def flush_tree(folder: Path) -> None:
                 with path.open("rb") as file:
                     os.fsync(file.fileno())
         flush_folder(Path(parent))
-
-
-def _holds(path: Path, data: bytes) -> bool:
-    try:
-        return path.stat().st_size == len(data) and path.read_bytes() == data
-    except FileNotFoundError:
-        return False
-
-
-def _mode(path: Path) -> int | None:
-    try:
-        return path.stat().st_mode & 0o7777
-    except FileNotFoundError:
-        return None
 
 
 def _write_flushed(path: Path, data: bytes, mode: int | None) -> None:
@@ -397,10 +397,7 @@ def sniff(path: Path) -> Format:
 
 def is_folder(path: Path) -> bool:
     """Whether `path` is a folder; False, too, for what cannot be looked at."""
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
+    return os.path.isdir(path)
 
 
 def once_a_file(

@@ -91,14 +91,23 @@ def add_model(config: Path, name: str, options: AddOptions, ask: Ask | None) -> 
     notes: list[str] = []
     weights = weights_file(options.checkpoint)
     entry = {"path": _written(weights, site), "card": f"models/{name}/{CARD_NAME}"}
+    start: Path | None = None
     if known := _known(options.checkpoint):
-        options = with_images(options, known[1], known[0], ask)
-        plan = _plan_known(site, options, weights, entry, *known)
+        where, card = known
+        options = with_images(options, card, where, ask)
+        if options.data is None:  # it says all of itself, and `site.toml` names just that
+            start = where.parent / card.prior.file if card.prior else None
+            path = where.parent if where.name == CARD_NAME else options.checkpoint
+            entry = {"path": _written(path, site)}
     else:
         options, card, notes = new_model(options, inspect_checkpoint(options.checkpoint), ask)
-        plan = _plan_new(options, card, weights, entry)
+        if options.preset and not options.data:
+            start = preset_prior(options.preset)
+            if options.given() == ("--preset",):
+                entry = {"path": entry["path"], "preset": options.preset}
+    plan = _Plan(card, weights, entry, start, options.data)
     files, made = _carry_out(site, config, name, plan)
-    card = read_card(files[-1]) if files else plan.card
+    card = read_card(files[-1]) if files else card
     return Added(name, card, files, tuple(notes), config, states=made)
 
 
@@ -110,32 +119,6 @@ def _without_prior(site: Site, name: str, options: AddOptions) -> Path | None:
     weights = weights_file(options.checkpoint)
     same = weights.exists() and source.weights.exists() and weights.samefile(source.weights)
     return source.card_path if same and source.card.kind == "ihdm" else None
-
-
-def _plan_known(
-    site: Site,
-    options: AddOptions,
-    weights: Path,
-    entry: Mapping[str, str],
-    where: Path,
-    card: ModelCard,
-) -> _Plan:
-    """A model that says all of itself: `site.toml` names just that, unless images are given."""
-    if options.data is not None:
-        return _Plan(card, weights, entry, None, options.data)
-    prior = where.parent / card.prior.file if card.prior else None
-    path = where.parent if where.name == CARD_NAME else options.checkpoint
-    return _Plan(card, weights, {"path": _written(path, site)}, prior, None)
-
-
-def _plan_new(
-    options: AddOptions, card: ModelCard, weights: Path, entry: Mapping[str, str]
-) -> _Plan:
-    """A checkpoint as published: a preset says it all, or a card is written."""
-    prior = preset_prior(options.preset) if options.preset and not options.data else None
-    if options.preset and prior and options.given() == ("--preset",):
-        entry = {"path": entry["path"], "preset": options.preset}
-    return _Plan(card, weights, entry, prior, options.data)
 
 
 def _written(path: Path, site: Site) -> str:

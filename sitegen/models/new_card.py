@@ -288,24 +288,19 @@ def _from_file(options: AddOptions, found: CheckpointInfo, kind: str) -> ModelCa
             sampling_noise_std=_noise(options),
             parameterization="preconditioned" if found.preconditioned else "difference",
         )
-    low, high = _betas(values.levels) if values.noise_schedule == "linear" else (None, None)
+    # As Ho et al. 2020 chose β for 1000 steps, scaled to others by Nichol and Dhariwal 2021; with
+    # few steps it stays below 1.
+    first, last = 1e-4 * KNOWN_STEPS / values.levels, min(0.02 * KNOWN_STEPS / values.levels, 0.999)
+    linear = values.noise_schedule == "linear"
     diffusion = DiffusionConfig(
         values.noise_schedule,
-        low,
-        high,
+        beta_start=first if linear else None,
+        beta_end=last if linear else None,
         variance="fixed_small" if found.learned_variance else "fixed_large",
         rescale_timesteps=values.levels != KNOWN_STEPS,
     )
     unet = replace(unet, use_new_attention_order=False)  # as programs of the time have it
     return ModelCard(**common, kind="ddpm", unet=unet, diffusion=diffusion)
-
-
-def _betas(levels: int) -> tuple[float, float]:
-    """β of the first and the last step: as Ho et al. 2020 chose for 1000, scaled to others.
-
-    Nichol and Dhariwal 2021 scale so; with few steps β stays below 1.
-    """
-    return 1e-4 * KNOWN_STEPS / levels, min(0.02 * KNOWN_STEPS / levels, 0.999)
 
 
 def _ddpm_notes(options: AddOptions, card: ModelCard) -> list[str]:

@@ -50,30 +50,29 @@ class ModelSource:
     @property
     def lacking(self) -> Path | None:
         """The file, weights or prior, that is not there; None where the model is available."""
-        files = (self.weights, *([self.prior] if self.prior is not None else []))
+        files = filter(None, (self.weights, self.prior))
         return next((file for file in files if not file.is_file()), None)
 
     @cached_property
     def weights_sha256(self) -> str:
         """The digest of the weights; where the file is elsewhere, the pinned or remembered one."""
-        pin = _pinned(self.card.weights)
+        pin = self.card.weights.sha256 if self.card.weights else None
+        known = pin or self.remembered
+        if known and not self.weights.exists():
+            return known
         with self._telling_what_to_do():
-            if pin is None or self.verified or not self.weights.exists():
-                return _digest(self.weights, pin or self.remembered, "checkpoint")
             regular_size(self.weights, "checkpoint")
-            return pin
+            return pin if pin and not self.verified else checkpoint_digest(self.weights)
 
     @cached_property
     def prior_sha256(self) -> str | None:
         """The digest of the prior, likewise."""
-        own = _pinned(self.card.prior)
-        return None if self.prior is None else _digest(self.prior, own, "prior")
+        return _digest(self.prior, self.card.prior, "prior")
 
     @cached_property
     def example_sha256(self) -> str | None:
         """The digest of the example, likewise."""
-        own = _pinned(self.card.example)
-        return None if self.example is None else _digest(self.example, own, "example")
+        return _digest(self.example, self.card.example, "example")
 
     def require_usable(self) -> None:
         """Raise RefusedError, saying what to do, unless there is all that sampling takes."""
@@ -98,7 +97,7 @@ class ModelSource:
     @property
     def pinned(self) -> bool:
         """Whether the card says the digest of the weights."""
-        return _pinned(self.card.weights) is not None
+        return self.card.weights is not None and self.card.weights.sha256 is not None
 
     @contextmanager
     def _telling_what_to_do(self) -> Iterator[None]:
@@ -122,8 +121,7 @@ def model_source(name: str, path: Path, card_path: Path | None = None) -> ModelS
     Raises RefusedError when there is no card or the card names no weights.
     """
     uncarded = path.exists() and card_path in (None, path / CARD_NAME)
-    found = foreign_model(path) if uncarded else None
-    if found is not None:
+    if uncarded and (found := foreign_model(path)):
         weights, card = found
         return ModelSource(name, card, weights, None)
     folder = path if path.is_dir() else None
@@ -234,16 +232,14 @@ def _card_beside(path: Path) -> Path:
     )
 
 
-def _pinned(file: FileRef | None) -> str | None:
-    return None if file is None else file.sha256
-
-
-def _digest(path: Path, known: str | None, what: str) -> str:
-    """The digest of a file, which is read once; where it is elsewhere, the known one."""
-    if not path.exists() and known is not None:
-        return known
+def _digest(path: Path | None, named: FileRef | None, what: str) -> str | None:
+    """The digest of a file, which is read once; where it is elsewhere, the pinned one."""
+    if path is None:
+        return None
+    if named is not None and named.sha256 and not path.exists():
+        return named.sha256
     regular_size(path, what)
-    return checkpoint_digest(path) if what == "checkpoint" else sha256(path)
+    return sha256(path)
 
 
 def preset_prior(name: str) -> Path:

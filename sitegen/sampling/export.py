@@ -26,8 +26,8 @@ from sitegen.core.files import (
     platform_errors,
     require_writable,
     sweep,
+    temporary_file,
     temporary_folder,
-    temporary_path,
 )
 from sitegen.core.progress import Reporter
 from sitegen.ihdm.card.card import ModelCard
@@ -105,12 +105,9 @@ def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
     """Write an (H, W, 3) picture, all or nothing. Raises PlatformError if it cannot be."""
     with platform_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = temporary_path(path.parent)
-        try:
+        with temporary_file(path.parent) as temporary:
             Image.fromarray(picture).save(temporary, "PNG")
             temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import field, fields, is_dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Strict, Tag
 from pydantic.dataclasses import dataclass
@@ -33,7 +34,6 @@ from sitegen.ihdm.card.checked import (
     Word,
     checked,
     must,
-    one_of,
     placed,
     read_tables,
 )
@@ -49,6 +49,7 @@ _NOTES = ("training", "quality", "known_faults", "example", "subject")
 _HEAT = ("blur", "prior", "training_noise_std", "sampling_noise_std", "parameterization", "coarse")
 """What only a model that blurs has."""
 
+Parameterization = Literal["difference", "preconditioned"]
 _Pixels = Annotated[Number, Field(gt=0, le=1e6)]
 _Noise = Annotated[Number, Field(gt=0)]
 _Beta = Annotated[Number | None, Field(gt=0, lt=1)]
@@ -140,24 +141,20 @@ def _is_inside(path: str) -> bool:
     return plain and path.isprintable() and "\\" not in path and len(path) <= 255
 
 
+_Inside = Annotated[
+    Word, must("a path inside the card's own folder, such as weights.safetensors", _is_inside)
+]
+_HEX = re.compile("[0-9a-f]{64}")
+_Digest = Annotated[Word, must("64 hexadecimal digits in lower case", _HEX.fullmatch)]
+
+
 @checked("file of a card")
 @dataclass(frozen=True, config=PART)
 class FileRef:
     """A file that belongs to a card: its path from the card's folder, and its digest if pinned."""
 
-    file: Annotated[
-        Word, must("a path inside the card's own folder, such as weights.safetensors", _is_inside)
-    ] = Field(description="the path from the card's folder")
-    sha256: (
-        Annotated[
-            Word,
-            must(
-                "64 hexadecimal digits in lower case",
-                lambda v: len(v) == 64 and set(v) <= set("0123456789abcdef"),
-            ),
-        ]
-        | None
-    ) = None
+    file: _Inside = Field(description="the path from the card's folder")
+    sha256: _Digest | None = None
 
 
 @checked("diffusion")
@@ -173,12 +170,10 @@ class DiffusionConfig:
     Raises ConfigError that names every value that is wrong.
     """
 
-    beta_schedule: Annotated[Word, one_of("linear", "cosine")] = Field(
-        description='"linear" or "cosine"'
-    )
+    beta_schedule: Literal["linear", "cosine"] = Field(description='"linear" or "cosine"')
     beta_start: _Beta = None
     beta_end: _Beta = None
-    variance: Annotated[Word, one_of("fixed_small", "fixed_large")] = "fixed_small"
+    variance: Literal["fixed_small", "fixed_large"] = "fixed_small"
     clip_sample: Flag = True
     rescale_timesteps: Flag = False
 
@@ -261,10 +256,10 @@ class ModelCard:
     )
     unet: Annotated[UNetConfig, BeforeValidator(_unet)] = Field(description="the network, a table")
     blur: _Blur | None = None
-    kind: Annotated[Word, one_of("ihdm", "ddpm")] = "ihdm"
+    kind: Literal["ihdm", "ddpm"] = "ihdm"
     training_noise_std: _Noise = TRAINING_NOISE_STD
     sampling_noise_std: _Noise = sampling_noise(TRAINING_NOISE_STD)
-    parameterization: Annotated[Word, one_of("difference", "preconditioned")] = "difference"
+    parameterization: Parameterization = "difference"
     weights: FileRef | None = None
     prior: FileRef | None = None
     example: FileRef | None = None

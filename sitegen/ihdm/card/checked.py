@@ -14,7 +14,6 @@ from pydantic import AfterValidator, ConfigDict, Field, Strict, TypeAdapter, Val
 
 from sitegen.core.diagnostics import (
     Diagnostic,
-    close_match,
     config_error,
     dotted,
     fields_of,
@@ -23,6 +22,7 @@ from sitegen.core.diagnostics import (
     toml_diagnostics,
 )
 from sitegen.core.source import KeyPath, toml_lines
+from sitegen.core.validation import reject_if
 
 PART = ConfigDict(extra="forbid", populate_by_name=True)
 """How pydantic makes a part."""
@@ -35,25 +35,7 @@ _T = TypeVar("_T")
 
 def must(words: str, holds: Callable[[Any], bool]) -> AfterValidator:
     """Make the validator of a value for which `holds` is true; `words` say what it should be."""
-
-    def check(value: Any) -> Any:
-        if not holds(value):
-            raise ValueError(f"should be {words}")
-        return value
-
-    return AfterValidator(check)
-
-
-def one_of(*words: str) -> AfterValidator:
-    """Make the validator of a few words."""
-    listed = " or ".join(f'"{word}"' for word in words)
-
-    def check(value: str) -> str:
-        if value not in words:
-            raise ValueError(f"should be {listed}{close_match(value, words)}")
-        return value
-
-    return AfterValidator(check)
+    return reject_if(lambda value: None if holds(value) else f"should be {words}")
 
 
 Flag = Annotated[bool, Strict()]

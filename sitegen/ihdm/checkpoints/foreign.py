@@ -98,10 +98,7 @@ _WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16
 _SCHEDULERS = ("DDPMScheduler", "DDIMScheduler", "PNDMScheduler")
 _BETAS = {"linear": "linear", "squaredcos_cap_v2": "cosine"}
 _VARIANCES = {
-    "fixed_small": "fixed_small",
-    "fixed_small_log": "fixed_small",
-    "fixed_large": "fixed_large",
-    "fixed_large_log": "fixed_large",
+    f"fixed_{size}{end}": f"fixed_{size}" for size in ("small", "large") for end in ("", "_log")
 }
 _PLAIN = {
     "prediction_type": "epsilon",
@@ -201,17 +198,11 @@ def _diffusion(path: Path) -> tuple[int, DiffusionConfig]:
     _require(path, config, {key: value for key, value in _PLAIN.items() if key in config})
     schedule = _one_of(path, config.get("beta_schedule", "linear"), _BETAS)
     variance = _one_of(path, config.get("variance_type", "fixed_small"), _VARIANCES)
-    ends = {
-        "beta_start": config.get("beta_start", 0.0001),
-        "beta_end": config.get("beta_end", 0.02),
-    }
+    ends = {"beta_start": 0.0001, "beta_end": 0.02} if schedule == "linear" else {}
+    betas = {key: config.get(key, usual) for key, usual in ends.items()}
+    clip = config.get("clip_sample", True)
     try:
-        diffusion = DiffusionConfig(
-            schedule,
-            variance=variance,
-            clip_sample=config.get("clip_sample", True),
-            **(ends if schedule == "linear" else {}),
-        )
+        diffusion = DiffusionConfig(schedule, variance=variance, clip_sample=clip, **betas)
     except ConfigError as error:
         raise RefusedError(f"{path}: {error}") from None
     return config.get("num_train_timesteps", 1000), diffusion

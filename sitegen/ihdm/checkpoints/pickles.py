@@ -124,21 +124,12 @@ def _storage(machine: _Machine, _argument: None) -> None:
             raise PickleError("the pickle inside refers to what is not a storage")
 
 
-def _set_items(machine: _Machine, _argument: None) -> None:
-    items = machine.pop_mark()
+def _set_items(machine: _Machine, items: list[Any]) -> None:
+    target = machine.stack[-1]
     for key, value in zip(items[::2], items[1::2], strict=True):
-        _set_item(machine.stack[-1], key, value)
-
-
-def _set_item(target: object, key: object, value: object) -> None:
-    if type(target) is not dict or not isinstance(key, str | int):
-        raise PickleError("the pickle inside fills what is not a dict, or under odd keys")
-    target[key] = value
-
-
-def _set_one(machine: _Machine, _argument: None) -> None:
-    value, key = machine.stack.pop(), machine.stack.pop()
-    _set_item(machine.stack[-1], key, value)
+        if type(target) is not dict or not isinstance(key, str | int):
+            raise PickleError("the pickle inside fills what is not a dict, or under odd keys")
+        target[key] = value
 
 
 def _extend(machine: _Machine, items: list[Any]) -> None:
@@ -190,8 +181,8 @@ _INSTRUCTIONS: Mapping[str, Callable[[_Machine, Any], None]] = {
     "TUPLE1": _tuple(1),
     "TUPLE2": _tuple(2),
     "TUPLE3": _tuple(3),
-    "SETITEM": _set_one,
-    "SETITEMS": _set_items,
+    "SETITEM": lambda machine, _: _set_items(machine, [machine.stack.pop(-2), machine.stack.pop()]),
+    "SETITEMS": lambda machine, _: _set_items(machine, machine.pop_mark()),
     "APPEND": lambda machine, _: _extend(machine, [machine.stack.pop()]),
     "APPENDS": lambda machine, _: _extend(machine, machine.pop_mark()),
     "BINPUT": _put,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import struct
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import digest_bytes, write_atomic
+from sitegen.core.files import digest_bytes, without_twins, write_atomic
 from sitegen.ihdm.card.networks import CoarseConfig
 
 if TYPE_CHECKING:
@@ -81,11 +80,10 @@ def read_header(path: Path) -> Header:
     from safetensors import safe_open
 
     with _damage(path), path.open("rb") as file:
-        (length,) = struct.unpack("<Q", _exactly(file.read(8), 8))
-        if length > _HEADER_LIMIT:
+        length = int.from_bytes(file.read(8), "little")
+        if length > min(_HEADER_LIMIT, path.stat().st_size - 8):
             raise ValueError(f"its header claims {length} bytes")
-        text = _exactly(file.read(length), length).decode()
-        tables = json.loads(text, object_pairs_hook=_without_twins)
+        tables = json.loads(file.read(length), object_pairs_hook=without_twins)
         with safe_open(path, framework="numpy"):  # offsets, overlaps, holes, sizes
             pass
         metadata = tables.pop("__metadata__", {})
@@ -178,16 +176,3 @@ def _damage(path: Path) -> Iterator[None]:
         yield
     except (SafetensorError, *_DAMAGE) as error:
         raise RefusedError(f"{path}: damaged or not a checkpoint: {error}") from None
-
-
-def _exactly(data: bytes, length: int) -> bytes:
-    if len(data) != length:
-        raise ValueError(f"it ends after {len(data)} of {length} bytes of its header")
-    return data
-
-
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("its header holds a name twice")
-    return found

@@ -19,6 +19,7 @@ from sitegen.ihdm.card.card import (
     DiffusionConfig,
     FileRef,
     ModelCard,
+    Parameterization,
     read_card,
 )
 from sitegen.ihdm.card.networks import UNetConfig
@@ -38,7 +39,7 @@ def small_card(
     channels: int,
     levels: int = 100,
     sigma_max: float | None = None,
-    parameterization: str = "preconditioned",
+    parameterization: Parameterization = "preconditioned",
 ) -> ModelCard:
     """The card of our small models: 3.6 M parameters for 28 × 28 images.
 

@@ -80,7 +80,14 @@ class Run:
             unet = UNet(card.unet, card.channels)
         if training.beginning is not None:
             unet.load_state_dict(training.beginning.weights)
-        self.model = _model(card, unet, images, training.precision).to(device).train()
+        self.model: Model | DiffusionModel
+        if card.kind == "ddpm":
+            self.model = DiffusionModel(card, unet, training.precision)
+        else:
+            learnt = card.parameterization == "preconditioned"
+            statistics = image_statistics(images) if learnt else None
+            self.model = Model(card, unet, statistics, training.precision)
+        self.model.to(device).train()
         self.training = training
         self.images = images
         self.options = options
@@ -222,15 +229,6 @@ class Run:
         )
 
 
-def _model(
-    card: ModelCard, unet: UNet, images: Tensor, precision: Precision
-) -> Model | DiffusionModel:
-    if card.kind == "ddpm":
-        return DiffusionModel(card, unet, precision)
-    preconditioned = card.parameterization == "preconditioned"
-    return Model(card, unet, image_statistics(images) if preconditioned else None, precision)
-
-
 def mixed_seed(*numbers: int) -> int:
     """A seed out of numbers that may be of any size; torch on a CPU uses 32 bits of a seed."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
@@ -253,17 +251,6 @@ def _fingerprint(images: Tensor) -> str:
 
 
 KEYS = frozenset({"step", "options", "card", "unet", "ema", "optimizer"})
-_DAMAGE = (
-    AttributeError,
-    EOFError,
-    KeyError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-)
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
@@ -294,7 +281,7 @@ def read_state(path: Path, device: torch.device) -> dict[str, Any] | None:
             raise ValueError("it lacks parts of a training state")
         if not isinstance(state["step"], int) or not isinstance(state["options"], dict):
             raise ValueError("its step is no number, or its options no table")
-    except _DAMAGE as error:
+    except Exception as error:  # what a damaged file ends in is not foreseeable
         raise damaged(path, error) from error
     return state
 
@@ -322,7 +309,8 @@ class TrainingLog:
 
     def __init__(self, path: Path, levels: int) -> None:
         self.path = path
-        self._bands = tuple(_bands(levels))
+        edges = [round(levels * part / 10) for part in range(11)]
+        self._bands = [(low + 1, high) for low, high in itertools.pairwise(edges) if high > low]
 
     def write(self, step: int, batches: Iterable[Batch]) -> None:
         """Add the line of `step` with the mean loss of these batches."""
@@ -359,13 +347,6 @@ def _step(line: str) -> float:
         return float("inf")
 
 
-def _bands(levels: int, count: int = 10) -> Iterator[tuple[int, int]]:
-    edges = [round(levels * i / count) for i in range(count + 1)]
-    for low, high in itertools.pairwise(edges):
-        if high > low:
-            yield low + 1, high
-
-
 @dataclass(frozen=True)
 class Progress:
     """Where a run stands, for whoever shows it; speed and time left are those of this session.
@@ -384,9 +365,7 @@ class Pace:
     """How fast this session is, which began at the step `first`."""
 
     def __init__(self, first: int, options: TrainingOptions) -> None:
-        self._first = first
-        self._options = options
-        self._started = time.monotonic()
+        self._first, self._options, self._started = first, options, time.monotonic()
 
     def progress(self, step: int, recent: Iterable[Batch]) -> Progress:
         """Where the run stands after `step` steps."""
