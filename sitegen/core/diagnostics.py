@@ -116,11 +116,15 @@ def toml_diagnostics(
     found = []
     for item in error.errors(include_url=False)[:_ENOUGH]:
         path, known = _placed(item["loc"], document, lines)
-        heads = (path[:end] for end in range(len(path), 0, -1))
-        at = next((lines[head] for head in heads if head in lines), None)
         words = f": {gone[path]}" if path in gone else rule(item, known)
-        found.append(Diagnostic(file, at, f"{dotted(path)}{words}".removeprefix(": ")))
+        found.append(placed(file, lines, path, words))
     return sorted(found, key=lambda problem: problem.line or 0)
+
+
+def placed(file: str, lines: Mapping[KeyPath, int], path: KeyPath, words: str) -> Diagnostic:
+    """What is wrong with a key, at its line or at that of its table."""
+    at = (lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines)
+    return Diagnostic(file, next(at, None), f"{dotted(path)}{words}".removeprefix(": "))
 
 
 def dotted(path: KeyPath) -> str:

@@ -20,7 +20,6 @@ from sitegen.core.errors import ConfigError
 from sitegen.core.files import (
     digest_bytes,
     flush_folder,
-    is_folder,
     platform_errors,
     sweep,
     temporary_folder,
@@ -28,7 +27,7 @@ from sitegen.core.files import (
 )
 from sitegen.core.source import read_text, shown, toml_lines
 from sitegen.core.urls import slug_fault
-from sitegen.ihdm.card.card import CARD_NAME, FileRef, ModelCard, read_card
+from sitegen.ihdm.card.card import CARD_NAME, FileRef, ModelCard, card_beside, read_card
 from sitegen.ihdm.checkpoints.archive import checkpoint_digest
 from sitegen.ihdm.checkpoints.foreign import foreign_model
 from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint, weights_file
@@ -195,13 +194,11 @@ def _refuse_name(name: str, site: Site, text: str, config: Path) -> None:
 
 def _known(checkpoint: Path) -> tuple[Path, ModelCard] | None:
     """The card of a model that has one, ours or another program's, and where that stands."""
-    folder = checkpoint if is_folder(checkpoint) else checkpoint.parent
-    own = folder / CARD_NAME
+    own = checkpoint / CARD_NAME
     if own.is_file():
-        card = read_card(own)
-        names_it = card.weights is not None and folder / card.weights.file == checkpoint
-        if folder == checkpoint or names_it:
-            return own, card
+        return own, read_card(own)
+    if card := card_beside(checkpoint):
+        return checkpoint.with_name(CARD_NAME), card
     foreign = foreign_model(checkpoint) if checkpoint.exists() else None
     return None if foreign is None else (checkpoint, foreign[1])
 

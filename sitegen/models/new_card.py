@@ -256,8 +256,7 @@ def _from_preset(options: AddOptions) -> ModelCard:
     if options.heads is not None:
         unet = replace(unet, num_heads=options.heads, num_head_channels=-1)
     names = ("image_size", "levels", "training_noise_std", "sampling_noise_std")
-    given: dict[str, Any] = {name: getattr(options, name) for name in names}
-    changes = {name: value for name, value in given.items() if value is not None}
+    changes = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     low, high = options.blur_sigma_min, options.blur_sigma_max
     sigmas = BlurRange(low or blur.sigma_min, high or blur.sigma_max)
     return replace(card, unet=unet, blur=sigmas, **changes)

@@ -15,7 +15,7 @@ from sitegen.core.diagnostics import known_words
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import regular_size, sha256
 from sitegen.core.installed import resource
-from sitegen.ihdm.card.card import CARD_NAME, FileRef, ModelCard, preset, read_card
+from sitegen.ihdm.card.card import CARD_NAME, FileRef, ModelCard, card_beside, preset, read_card
 from sitegen.ihdm.checkpoints.archive import checkpoint_digest
 from sitegen.ihdm.checkpoints.foreign import foreign_model
 from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint, only_checkpoint
@@ -219,11 +219,8 @@ def _configured(config: Path) -> Mapping[str, ModelEntry]:
 
 def _card_beside(path: Path) -> Path:
     """The card in the folder of a checkpoint; RefusedError unless it names this file."""
-    beside = path.parent / CARD_NAME
-    if beside.is_file():
-        weights = read_card(beside).weights
-        if weights is not None and path.parent / weights.file == path:
-            return beside
+    if card_beside(path) is not None:
+        return path.parent / CARD_NAME
     fits = inspect_checkpoint(path).presets
     start = f"; it fits the preset {' and '.join(fits)}, whose card is a start" if fits else ""
     raise RefusedError(

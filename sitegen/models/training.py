@@ -21,7 +21,7 @@ from sitegen.ihdm.data.images import read_images, require_enough
 from sitegen.ihdm.process.model import require_device
 from sitegen.ihdm.training import recipe
 from sitegen.ihdm.training.options import TrainingOptions
-from sitegen.ihdm.training.train import InitialWeights, Progress, Run, Training
+from sitegen.ihdm.training.train import Progress, Run, Training
 from sitegen.models.registry import find_model
 
 FEW_IMAGES = 1000
@@ -64,7 +64,7 @@ def train_model(name: str, wanted: TrainOptions, report: TrainingReporter) -> No
     """Train the model that the command line asks for, or go on with it, and tell about it.
 
     Returns when the model is written. Raises SystemExit (130, 143 or 129) after a signal, once
-    the state is saved, and the errors of `sitegen.ihdm.training.recipe.train`.
+    the state is saved, and the errors of `opened` and `go_on` in `sitegen.ihdm.training.recipe`.
     """
     if not _NAME.fullmatch(name):
         raise ConfigError(f"{name}: a model's name has letters, digits, dots, - and _")
@@ -112,6 +112,10 @@ def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
     card = base or recipe.small_card(size, channels, levels, sigma_max, kind)
     if wanted.kind == "ddpm":
         card = recipe.as_ddpm(card)
+    start = None
+    if wanted.init is not None:
+        source = find_model(wanted.init, None, Path("site.toml"))
+        start = recipe.beginning(source.name, source.weights, source.card, card)
     training = Training(
         images=images,
         source=wanted.data.resolve().name,
@@ -119,18 +123,9 @@ def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
         options=options,
         device=device,
         precision=training_precision(wanted.precision, device),
-        beginning=None if wanted.init is None else _weights_of(wanted.init, card),
+        beginning=start,
     )
     return card, training
-
-
-def _weights_of(name: str, card: ModelCard) -> InitialWeights:
-    """The weights of the model `name`, a name, folder or file, for the network of `card`.
-
-    Raises RefusedError when there are none, or the networks differ.
-    """
-    source = find_model(name, None, Path("site.toml"))
-    return recipe.beginning(source.name, source.weights, source.card, card)
 
 
 def training_options(wanted: TrainOptions, parameterization: str) -> TrainingOptions:

@@ -89,7 +89,7 @@ def sample(
 
 def check_output(output: Path) -> None:
     """Raise ConfigError unless `output` names an .npz file or a folder; costs nothing."""
-    if _is_npz(output):
+    if output.suffix.lower() == ".npz":
         if output.is_dir():
             raise ConfigError(f"--output {output}: is a folder; choose another name")
     elif output.exists() and not output.is_dir():
@@ -147,10 +147,6 @@ def _noise_std(sampler: HeatSampler | DdpmSampler, request: Request) -> float:
     return 0.0
 
 
-def _is_npz(output: Path) -> bool:
-    return output.suffix.lower() == ".npz"
-
-
 @contextmanager
 def _kept(output: Path, request: Request, card: ModelCard, noise_std: float) -> Iterator[_Keep]:
     count, levels, shape = request.count, card.levels, card.shape
@@ -159,7 +155,7 @@ def _kept(output: Path, request: Request, card: ModelCard, noise_std: float) -> 
     if request.trajectory:
         shapes |= {"states": (levels + 1, count, *shape), "means": (levels, count, *shape)}
         small["levels"] = np.arange(levels, -1, -1)
-    if _is_npz(output):
+    if output.suffix.lower() == ".npz":
         with _no_empty_folders(output.parent), writing_npz(output, shapes, small) as arrays:
             yield _arrays(arrays, levels)
     else:

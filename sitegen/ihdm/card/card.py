@@ -10,7 +10,6 @@ import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass as plain_dataclass
 from dataclasses import field, fields, is_dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -20,7 +19,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Strict, Tag
 from pydantic.dataclasses import dataclass
 
-from sitegen.core.diagnostics import known_words
+from sitegen.core.diagnostics import known_words, placed
 from sitegen.core.errors import ConfigError
 from sitegen.core.files import canonical_json, is_folder, read_text
 from sitegen.core.installed import resource
@@ -34,7 +33,6 @@ from sitegen.ihdm.card.checked import (
     Word,
     checked,
     must,
-    placed,
     read_tables,
 )
 from sitegen.ihdm.card.networks import CoarseConfig, DiffusersUNet, UNetConfig
@@ -225,14 +223,6 @@ _Subject = Annotated[
 ]
 
 
-@plain_dataclass(frozen=True)
-class CardPlace:
-    """The file that a card was read from, and the lines of its keys."""
-
-    file: str
-    lines: Mapping[KeyPath, int]
-
-
 @checked("card")
 @dataclass(frozen=True, config=PART)
 class ModelCard:
@@ -270,8 +260,8 @@ class ModelCard:
     diffusion: DiffusionConfig | None = None
     coarse: CoarseConfig | None = None
 
-    origin: ClassVar[CardPlace | None] = None
-    """Where the card was read from; only a card as it was read has one."""
+    origin: ClassVar[tuple[str, Mapping[KeyPath, int]]] = CARD_NAME, {}
+    """The file that the card was read from, and the lines of its keys, where it was read."""
 
     @staticmethod
     def misfits(values: Mapping[str, Any]) -> Misfits:
@@ -314,8 +304,7 @@ class ModelCard:
 
     def place(self, *key: str) -> str:
         """Where the card says something: `FILE:LINE: KEY`; the key alone where it was not read."""
-        found = self.origin or CardPlace(CARD_NAME, {})
-        return str(placed(found.file, found.lines, key, ""))
+        return str(placed(*self.origin, key, ""))
 
     @classmethod
     def from_toml(cls, text: str, where: str = CARD_NAME) -> ModelCard:
@@ -332,7 +321,7 @@ class ModelCard:
         more = {"sampling_noise_std": words}
         alone = "training_noise_std" in tables and "sampling_noise_std" not in tables
         card = read_tables(cls, tables, inner, text, where, more if alone else {})
-        object.__setattr__(card, "origin", CardPlace(where, toml_lines(text)))
+        object.__setattr__(card, "origin", (where, toml_lines(text)))
         return card
 
     def to_toml(self) -> str:

@@ -17,6 +17,8 @@ from sitegen.core.diagnostics import (
     config_error,
     dotted,
     fields_of,
+    in_order,
+    placed,
     quoted,
     rule,
     toml_diagnostics,
@@ -103,15 +105,8 @@ def read_tables(
         for key, words in _misfits(kind, values):
             found.append(placed(where, lines, (*path, key), words))
     if made is None or found:
-        found.sort(key=lambda problem: problem.line or 0)
-        raise config_error(found)
+        raise config_error(in_order(found))
     return made
-
-
-def placed(where: str, lines: Mapping[KeyPath, int], path: KeyPath, words: str) -> Diagnostic:
-    """What is wrong with a key, at its line or at that of its table."""
-    at = (lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines)
-    return Diagnostic(where, next(at, None), f"{dotted(path)}{words}")
 
 
 def _right(part: Any, table: Mapping[str, Any], path: KeyPath, wrong: set[KeyPath]) -> Any:

@@ -21,7 +21,7 @@ import zipfile
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,8 +50,7 @@ _PICKLE_LIMIT = 64 << 20
 _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
-    NotImplementedError,
-    RuntimeError,  # an entry is encrypted
+    RuntimeError,  # an entry is encrypted, or packed in an odd way
     EOFError,
     OSError,
     ValueError,
@@ -61,32 +60,26 @@ _DAMAGE = (
 
 
 @dataclass(frozen=True)
-class Averages:
-    """The running average of the weights, an unnamed list in the order of the parameters."""
-
-    tensors: tuple[StoredTensor, ...]
-    decay: float | None
-    updates: int | None
-
-
-@dataclass(frozen=True)
 class Published:
     """What a checkpoint holds: the weights by name (without `module.`), and their averages.
 
-    Only of the layout "published" the averages stand apart; of "spectral" they are the weights, and
-    `schedule` is the blur that lies in the file.
+    Only of the layout "published" the averages stand apart, an unnamed list in the order of the
+    parameters, with the `decay` and number of `updates` of the average; of "spectral" they are the
+    weights, and `schedule` is the blur that lies in the file.
     """
 
-    weights: Mapping[str, StoredTensor]
-    averages: Averages | None
-    step: int | None
     layout: Layout
+    weights: Mapping[str, StoredTensor]
+    step: int | None = None
+    averages: tuple[StoredTensor, ...] | None = None
+    decay: float | None = None
+    updates: int | None = None
     schedule: BlurSchedule | None = None
 
     @property
     def tensors(self) -> tuple[StoredTensor, ...]:
         """All that a model could be made of."""
-        return (*self.weights.values(), *(self.averages.tensors if self.averages else ()))
+        return *self.weights.values(), *(self.averages or ())
 
 
 class _HashedFile(io.FileIO):
@@ -266,7 +259,7 @@ def _contents(path: Path, value: object, floats: Floats) -> Published:
     if not isinstance(value, dict):
         raise _damaged(path, f"it holds a {type(value).__name__}, not a dict")
     if value and all(isinstance(item, StoredTensor) for item in value.values()):
-        return Published(_named(path, value), None, None, "state dict")
+        return Published("state dict", _named(path, value))
     if "ema_state_dict" in value and "schedule" in value:
         return _spectral(path, value, floats)
     if {"state", "param_groups"} <= value.keys():
@@ -283,8 +276,8 @@ def _published(path: Path, value: dict[Any, Any]) -> Published:
         names = ", ".join(str(key)[:40] for key in list(value)[:8])
         why = f"it holds {names or 'nothing'}; a published checkpoint has model and ema"
         raise RefusedError(f"{path}: not a checkpoint of this kind: {why}")
-    averages = _averages(path, value.get("ema"))
-    return Published(_named(path, weights), averages, _step(value), "published")
+    found = Published("published", _named(path, weights), _step(value))
+    return found if value.get("ema") is None else replace(found, **_averages(path, value["ema"]))
 
 
 def _spectral(path: Path, value: dict[Any, Any], floats: Floats) -> Published:
@@ -300,7 +293,7 @@ def _spectral(path: Path, value: dict[Any, Any], floats: Floats) -> Published:
         blur = BlurSchedule.explicit(values)
     except ConfigError as error:
         raise RefusedError(f"{path}: {error}") from None
-    return Published(_named(path, weights), None, _step(value), "spectral", blur)
+    return Published("spectral", _named(path, weights), _step(value), schedule=blur)
 
 
 def _step(value: Mapping[Any, Any]) -> int | None:
@@ -319,20 +312,18 @@ def _named(path: Path, weights: Mapping[Any, Any]) -> dict[str, StoredTensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
 
 
-def _averages(path: Path, ema: object) -> Averages | None:
-    if ema is None:
-        return None
+def _averages(path: Path, ema: object) -> dict[str, Any]:
     tensors = ema.get("shadow_params") if isinstance(ema, dict) else None
     if not isinstance(ema, dict) or not isinstance(tensors, list | tuple):
         raise RefusedError(f"{path}: its ema has no list shadow_params, as published ones have")
     if not all(isinstance(tensor, StoredTensor) for tensor in tensors):
         raise RefusedError(f"{path}: its ema.shadow_params holds what is not a tensor")
     decay, updates = ema.get("decay"), ema.get("num_updates")
-    return Averages(
-        tuple(tensors),
-        float(decay) if isinstance(decay, int | float) else None,
-        updates if isinstance(updates, int) else None,
-    )
+    return {
+        "averages": tuple(tensors),
+        "decay": float(decay) if isinstance(decay, int | float) else None,
+        "updates": updates if isinstance(updates, int) else None,
+    }
 
 
 def has_learned_variance(shapes: Mapping[str, tuple[int, ...]]) -> bool:

@@ -156,11 +156,9 @@ def _with_notes(info: CheckpointInfo, held: Published) -> CheckpointInfo:
     """What a published checkpoint and its relatives tell besides."""
     levels = held.schedule.levels if held.schedule else None
     info = replace(info, step=held.step, layout=held.layout, schedule_levels=levels)
-    ema = held.averages
-    if ema is not None:
-        return replace(
-            info, ema_tensors=len(ema.tensors), ema_decay=ema.decay, ema_updates=ema.updates
-        )
+    if held.averages is not None:
+        count = len(held.averages)
+        return replace(info, ema_tensors=count, ema_decay=held.decay, ema_updates=held.updates)
     return replace(info, ema_tensors=info.tensors) if held.layout == "spectral" else info
 
 
@@ -217,6 +215,7 @@ def _with_recipe(info: CheckpointInfo, card: ModelCard) -> CheckpointInfo:
 
 Shapes = Mapping[str, tuple[int, ...]]
 Resampling = Literal["convolution", "pooling", "residual"]
+_SEEN = ("model_channels", "channel_mult", "num_res_blocks", "use_scale_shift_norm")
 
 
 @dataclass(frozen=True)
@@ -238,12 +237,9 @@ class Architecture:
         resampling: Resampling = "residual" if unet.resblock_updown else learned
         return cls(
             channels,
-            unet.model_channels,
-            unet.channel_mult,
-            unet.num_res_blocks,
-            tuple(sorted(unet.attention_levels)),
-            resampling if len(unet.channel_mult) > 1 else None,
-            unet.use_scale_shift_norm,
+            **{name: getattr(unet, name) for name in _SEEN},
+            attention_levels=tuple(sorted(unet.attention_levels)),
+            resampling=resampling if len(unet.channel_mult) > 1 else None,
         )
 
     def unet(self, heads: int = 1) -> UNetConfig:
@@ -252,14 +248,11 @@ class Architecture:
         Raises ConfigError for a number of heads that does not divide the channels.
         """
         return UNetConfig(
-            model_channels=self.model_channels,
-            channel_mult=self.channel_mult,
-            num_res_blocks=self.num_res_blocks,
+            **{name: getattr(self, name) for name in _SEEN},
             attention_levels=self.attention_levels,
             num_heads=heads,
             conv_resample=self.resampling != "pooling",
             resblock_updown=self.resampling == "residual",
-            use_scale_shift_norm=self.use_scale_shift_norm,
         )
 
     def text(self) -> str:

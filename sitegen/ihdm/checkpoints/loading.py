@@ -222,7 +222,7 @@ def _chosen(path: Path, card: ModelCard, published: Published) -> dict[str, Stor
             f"{path}: its parameters stand in another order than the published ones, so the "
             "averaged weights, a list without names, cannot be told apart"
         )
-    tensors = published.averages.tensors
+    tensors = published.averages
     if len(tensors) != len(wanted):
         raise RefusedError(
             f"{path}: its ema has {len(tensors)} tensors, the network has {len(wanted)}"

@@ -113,13 +113,9 @@ class Branching:
         if not falling or min(self.splits, default=1) < 1:
             raise ValueError(f"splits {self.splits}: must be levels that fall, each at least 1")
 
-    def depth(self, level: int) -> int:
-        """How many splits there are at or above `level`."""
-        return sum(split >= level for split in self.splits)
-
     def branches(self, level: int) -> int:
-        """How many branches go down from `level`."""
-        return int(2 ** self.depth(level))
+        """How many branches go down from `level`: twice as many for each split at or above it."""
+        return 1 << sum(split >= level for split in self.splits)
 
     def __call__(self, level: int) -> Tensor:
         """Noise (branches(level), C, H, W) of the step that leaves `level`."""

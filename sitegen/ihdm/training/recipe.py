@@ -77,28 +77,12 @@ def beginning(name: str, weights: Path, own: ModelCard, card: ModelCard) -> Init
     return InitialWeights(name, sha256(weights), of_the_unet(read_weights(weights, own)))
 
 
-def train(
-    card: ModelCard,
-    training: Training,
-    report: Callable[[Progress], None],
-    stop: Callable[[], bool] = lambda: False,
-) -> ModelCard | None:
-    """Train, or go on where an earlier run stopped, and write weights, prior and card.
-
-    Returns the card as written, or None when `stop()` became true before the end: the state is
-    saved then. A run that is complete is left as it is. Raises TargetError when training diverges,
-    RefusedError when the folder holds another run, LockedError when another process is at it,
-    PlatformError when the disk fails.
-    """
-    with opened(card, training) as run:
-        return finished_card(run) or go_on(run, report, stop)
-
-
 @contextmanager
 def opened(card: ModelCard, training: Training) -> Iterator[Run]:
     """The run of a folder, nobody else's for the block: new, or as its last session left it.
 
-    Of a run that is finished nothing is touched, not even a lock.
+    Of a run that is finished nothing is touched, not even a lock. Raises RefusedError when the
+    folder holds another run, LockedError when another process is at it.
     """
     _refuse_unfit(card, training)
     run = Run(card, training)
@@ -132,7 +116,11 @@ def finished_card(run: Run) -> ModelCard | None:
 def go_on(
     run: Run, report: Callable[[Progress], None], stop: Callable[[], bool] = lambda: False
 ) -> ModelCard | None:
-    """Take the steps that are left and write the model; None if `stop()` came first."""
+    """Take the steps that are left and write the model; None if `stop()` came first.
+
+    The state is saved then. Raises TargetError when training diverges, PlatformError when the disk
+    or the memory fails.
+    """
     started = time.monotonic()
     try:
         if not run.advance_to_end(report, stop):
