@@ -178,7 +178,10 @@ def rule(error: Mapping[str, Any], known: Mapping[str, FieldInfo]) -> str:
     if kind == "value_error":
         return f"{value}: {context['error']}"
     if kind == "literal_error":
-        return f"{value}: should be {_choices(str(error['input']), context['expected'])}"
+        words = context["expected"].replace(" or ", ", ").split(", ")
+        choices = [word.strip("'") for word in words]
+        near = close_match(str(error["input"]), choices)
+        return f"{value}: should be {either([quoted(word) for word in choices])}{near}"
     if kind in _HOLDS:
         return f"{value}: should be {_HOLDS[kind]}"
     if kind.startswith(_OF_NUMBERS) and name in known:
@@ -206,13 +209,6 @@ def _number(field: FieldInfo) -> str:
 
 def _holds_float(annotation: object) -> bool:
     return annotation is float or any(map(_holds_float, get_args(annotation)))
-
-
-def _choices(word: str, expected: str) -> str:
-    """Write the choices that pydantic lists, and the one that the author may have meant."""
-    choices = [choice.strip("'") for choice in expected.replace(" or ", ", ").split(", ")]
-    marked = [f'"{choice}"' for choice in choices]
-    return f"{either(marked)}{close_match(word, choices)}"
 
 
 def either(words: Sequence[str]) -> str:

@@ -105,7 +105,12 @@ def write_atomic(path: Path, data: bytes) -> bool:
                 return False
         target.parent.mkdir(parents=True, exist_ok=True)
         with temporary_file(target.parent) as temporary:
-            _write_flushed(temporary, data, mode)
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                if mode is not None:
+                    os.fchmod(file.fileno(), mode)
+                os.fsync(file.fileno())
             temporary.replace(target)
         flush_folder(target.parent)
         return True
@@ -240,16 +245,6 @@ def flush_tree(folder: Path) -> None:
                 with path.open("rb") as file:
                     os.fsync(file.fileno())
         flush_folder(Path(parent))
-
-
-def _write_flushed(path: Path, data: bytes, mode: int | None) -> None:
-    """Create `path` with `data` on the disk itself, with permissions `mode` or the usual ones."""
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        if mode is not None:
-            os.fchmod(file.fileno(), mode)
-        os.fsync(file.fileno())
 
 
 def _take(handle: int, path: Path) -> None:

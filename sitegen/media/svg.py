@@ -66,8 +66,7 @@ class _Reading:
         for key, value in attributes.items():
             _attribute(local.lower(), key.rpartition(" ")[2].lower(), value)
 
-    def _text(self, text: str) -> None:
-        """Text between elements; what imports from outside can only be meant as style."""
+    def _text(self, text: str) -> None:  # what imports from outside can only be meant as style
         if _OUTSIDE.search(text):
             _refuse("a style that loads from outside the file", "put it inside")
 

@@ -160,7 +160,12 @@ class _Answers:
                 self._get(_SIZE)
             for question in _TRAINING[kind]:
                 self._get(question)
-        self._refuse_missing()
+        if self._missing:
+            rows = [f"  {option(each.field):22} {each.words}" for each in self._missing]
+            if fits := " or ".join(f"--preset {name}" for name in self._presets):
+                rows.append(f"or, if it was trained like that, {fits}")
+            words = "a checkpoint does not say all that sampling takes; give\n"
+            raise ConfigError(f"{self.options.checkpoint}: {words}" + "\n".join(rows))
         if self.options.preset is None and self._ask is not None:
             if kind == "ihdm":
                 noise = _noise(self.options)
@@ -183,18 +188,6 @@ class _Answers:
         else:
             changes: dict[str, Any] = {question.field: self._ask(question)}
             self.options = replace(self.options, **changes)
-
-    def _refuse_missing(self) -> None:
-        """Raise a ConfigError that tells every option that is missing."""
-        if not self._missing:
-            return
-        rows = [f"  {option(each.field):22} {each.words}" for each in self._missing]
-        if fits := " or ".join(f"--preset {name}" for name in self._presets):
-            rows.append(f"or, if it was trained like that, {fits}")
-        raise ConfigError(
-            f"{self.options.checkpoint}: a checkpoint does not say all that sampling takes; give\n"
-            + "\n".join(rows)
-        )
 
 
 def _noise(options: AddOptions) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 import click
 import torch
@@ -15,7 +15,7 @@ import torch
 from sitegen.core.compute import Precision, resolve_device, resolve_precision
 from sitegen.core.errors import ConfigError
 from sitegen.core.progress import Reporter, duration
-from sitegen.core.signals import Stop, stop_on_signals
+from sitegen.core.signals import stop_on_signals
 from sitegen.ihdm.card.card import BlurRange, ModelCard, Parameterization, preset
 from sitegen.ihdm.data.images import read_images, require_enough
 from sitegen.ihdm.process.model import require_device
@@ -84,7 +84,12 @@ def train_model(name: str, wanted: TrainOptions, report: TrainingReporter) -> No
         with report.training(name, run.step, run.options.steps) as show:
             written = recipe.go_on(run, show, stop.asked)
         if written is None:
-            _leave(run, training.folder, stop)
+            click.echo(
+                f"stopped after step {run.step:,} of {run.options.steps:,}; the state is saved in "
+                f"{training.folder}: the same command goes on from there",
+                err=True,
+            )
+            raise SystemExit(128 + (stop.signal or 0))
     for line in _ending(name, training.folder, written):
         report.note(line)
 
@@ -140,15 +145,6 @@ def training_precision(asked: str, device: str) -> Precision:
     if asked != "auto" or device == "cpu":
         return resolve_precision(asked, device)
     return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-
-
-def _leave(run: Run, folder: Path, stop: Stop) -> NoReturn:
-    click.echo(
-        f"stopped after step {run.step:,} of {run.options.steps:,}; the state is saved in "
-        f"{folder}: the same command goes on from there",
-        err=True,
-    )
-    raise SystemExit(128 + (stop.signal or 0))
 
 
 def _preset(wanted: TrainOptions) -> ModelCard | None:

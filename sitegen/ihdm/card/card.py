@@ -119,11 +119,6 @@ class BlurSchedule:
         steps = [i / (levels - 1) if levels > 1 else 1.0 for i in range(levels)]
         return cls((0.0, *(sigma_min * math.exp(span * step) for step in steps)))
 
-    @classmethod
-    def explicit(cls, sigmas: Sequence[float]) -> BlurSchedule:
-        """A schedule given as its K + 1 values, level 0 first."""
-        return cls(tuple(float(sigma) for sigma in sigmas))
-
     @cached_property
     def levels(self) -> int:
         """K, the number of steps from the flattest state to the sharp one."""

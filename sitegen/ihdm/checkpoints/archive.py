@@ -143,7 +143,18 @@ class Archive:
             raise RefusedError(f"{self.path}: refused as unsafe: {error}") from None
         except PickleError as error:
             raise _damaged(self.path, error) from None
-        return _contents(self.path, value, self._floats)
+        if not isinstance(value, dict):
+            raise _damaged(self.path, f"it holds a {type(value).__name__}, not a dict")
+        if value and all(isinstance(item, StoredTensor) for item in value.values()):
+            return Published("state dict", _named(self.path, value))
+        if "ema_state_dict" in value and "schedule" in value:
+            return _spectral(self.path, value, self._floats)
+        if {"state", "param_groups"} <= value.keys():
+            raise RefusedError(
+                f"{self.path}: the state of an optimizer, not a model; give the model*.pt or, "
+                "better, the ema_*.pt beside it"
+            )
+        return _published(self.path, value)
 
     def scan(self, known: Published, numbers: Numbers) -> tuple[str, frozenset[StoredTensor]]:
         """Read all of the file once, and check that every tensor is there, and every checksum.
@@ -250,26 +261,6 @@ def _check_entries(path: Path, zipped: zipfile.ZipFile) -> str:
     return root
 
 
-Floats = Callable[[StoredTensor], tuple[float, ...]]
-"""Reads the numbers of a tensor."""
-
-
-def _contents(path: Path, value: object, floats: Floats) -> Published:
-    """What the pickle of a checkpoint means. Raises RefusedError for what is none of ours."""
-    if not isinstance(value, dict):
-        raise _damaged(path, f"it holds a {type(value).__name__}, not a dict")
-    if value and all(isinstance(item, StoredTensor) for item in value.values()):
-        return Published("state dict", _named(path, value))
-    if "ema_state_dict" in value and "schedule" in value:
-        return _spectral(path, value, floats)
-    if {"state", "param_groups"} <= value.keys():
-        raise RefusedError(
-            f"{path}: the state of an optimizer, not a model; give the model*.pt or, better, the "
-            "ema_*.pt beside it"
-        )
-    return _published(path, value)
-
-
 def _published(path: Path, value: dict[Any, Any]) -> Published:
     weights = value.get("model")
     if not isinstance(weights, dict) or not weights:
@@ -280,7 +271,9 @@ def _published(path: Path, value: dict[Any, Any]) -> Published:
     return found if value.get("ema") is None else replace(found, **_averages(path, value["ema"]))
 
 
-def _spectral(path: Path, value: dict[Any, Any], floats: Floats) -> Published:
+def _spectral(
+    path: Path, value: dict[Any, Any], floats: Callable[[StoredTensor], tuple[float, ...]]
+) -> Published:
     weights, schedule = value["ema_state_dict"], value["schedule"]
     values = schedule.get("values") if isinstance(schedule, dict) else None
     if isinstance(values, StoredTensor) and len(values.shape) == 1:
@@ -290,7 +283,7 @@ def _spectral(path: Path, value: dict[Any, Any], floats: Floats) -> Published:
     if not isinstance(weights, dict) or not weights:
         raise RefusedError(f"{path}: its ema_state_dict holds no weights")
     try:
-        blur = BlurSchedule.explicit(values)
+        blur = BlurSchedule(tuple(values))
     except ConfigError as error:
         raise RefusedError(f"{path}: {error}") from None
     return Published("spectral", _named(path, weights), _step(value), schedule=blur)

@@ -44,7 +44,16 @@ def foreign_model(path: Path) -> tuple[Path, ModelCard] | None:
     contents = read_contents(path)
     if not isinstance(contents, Published) or contents.schedule is None:
         return None
-    return path, _spectral_card(path, contents.schedule)
+    place = path.with_name(CONFIG_NAME)  # K and the blur are those of the file itself
+    if not place.exists():
+        raise ConfigError(
+            f"{path}: an IHDM-spectral checkpoint says its blur, but not its network; put its "
+            f"{CONFIG_NAME} beside it, or give its model card"
+        )
+    try:
+        return path, _spectral_card(_flat(read_json(place)), contents.schedule)
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error}") from None
 
 
 def has_foreign_config(path: Path) -> bool:
@@ -53,21 +62,7 @@ def has_foreign_config(path: Path) -> bool:
     return any((place / CONFIG_NAME).is_file() for place in places)
 
 
-def _spectral_card(path: Path, schedule: BlurSchedule) -> ModelCard:
-    """The card of IHDM-spectral's checkpoint; K and the blur are those of the file itself."""
-    place = path.with_name(CONFIG_NAME)
-    if not place.exists():
-        raise ConfigError(
-            f"{path}: an IHDM-spectral checkpoint says its blur, but not its network; put its "
-            f"{CONFIG_NAME} beside it, or give its model card"
-        )
-    try:
-        return _card(_flat(read_json(place)), schedule)
-    except ConfigError as error:
-        raise ConfigError(f"{place}: {error}") from None
-
-
-def _card(values: Mapping[str, Any], schedule: BlurSchedule) -> ModelCard:
+def _spectral_card(values: Mapping[str, Any], schedule: BlurSchedule) -> ModelCard:
     names = ("image_size", "num_channels", "model_channels", "channel_mult")
     missing = [name for name in names if name not in values]
     if missing:

@@ -149,11 +149,8 @@ def _inspected(file: Path) -> CheckpointInfo:
         learned_variance=has_learned_variance(shapes),
         coarse=any(name.startswith(COARSE) for name in shapes),
     )
-    return _with_notes(info, held) if isinstance(held, Published) else info
-
-
-def _with_notes(info: CheckpointInfo, held: Published) -> CheckpointInfo:
-    """What a published checkpoint and its relatives tell besides."""
+    if not isinstance(held, Published):
+        return info
     levels = held.schedule.levels if held.schedule else None
     info = replace(info, step=held.step, layout=held.layout, schedule_levels=levels)
     if held.averages is not None:

@@ -321,16 +321,8 @@ def _encode(text: str, encoding: str = "latin1") -> bytes:
     return text.encode("latin1")
 
 
-def _numpy_type(code: str, *_: object) -> NumpyType:
-    if not isinstance(code, str):
-        raise PickleError("a NumPy number has an odd type")
-    return NumpyType(code)
-
-
 def _scalar(kind: object, data: bytes) -> int | float | bool:
-    if not isinstance(kind, NumpyType):
-        raise PickleError("a NumPy number has no type")
-    if kind.code not in _NUMPY_FORMATS:
+    if not isinstance(kind, NumpyType) or kind.code not in _NUMPY_FORMATS:
         raise PickleError("a NumPy number has an odd type")
     value: int | float | bool = struct.unpack(kind.order + _NUMPY_FORMATS[kind.code], data)[0]
     return value
@@ -348,7 +340,7 @@ CALLS: Mapping[str, Callable[..., object]] = {
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_parameter": lambda data, *_: data,
     "_codecs.encode": _encode,
-    "numpy.dtype": _numpy_type,
+    "numpy.dtype": lambda code, *_: NumpyType(code),
     "numpy.core.multiarray.scalar": _scalar,
     "numpy._core.multiarray.scalar": _scalar,
     **dict.fromkeys(_ARRAYS, lambda *_: NumpyArray()),

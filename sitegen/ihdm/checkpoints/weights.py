@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,14 +132,6 @@ def is_finite(dtype: str, data: bytes | memoryview) -> bool:
     kind, mask = _EXPONENTS[FLOATS[dtype]]
     numbers = np.frombuffer(data, kind)
     return not bool((numbers & numbers.dtype.type(mask) == mask).any())
-
-
-def read_tensors(path: Path, names: Iterable[str]) -> list[Tensor]:
-    """Tensors of a file, each of its own type and in memory of its own."""
-    from safetensors import safe_open
-
-    with _damage(path), safe_open(path, framework="pt") as file:
-        return [file.get_tensor(name).clone() for name in names]
 
 
 def save_weights(

@@ -49,8 +49,12 @@ def read_images(
 
     Raises RefusedError when nothing usable is there, or an image does not fit the others.
     """
-    images = _with_channels(path, _read(path, image_size, choose), channels)
-    count, _, height, width = images.shape
+    images = _read(path, image_size, choose)
+    count, own, height, width = images.shape
+    if channels is not None and channels != own:
+        if own != 1:
+            raise RefusedError(f"{path}: its images have colour; this model is for grey ones")
+        images = np.repeat(images, channels, axis=1)
     if not count:
         raise RefusedError(f"{path}: holds no images")
     if height != width:
@@ -110,7 +114,15 @@ def _read_pictures(folder: Path, image_size: int | None, choose: Choice | None) 
     if choose is not None:
         files = [files[place] for place in choose(len(files))]
     pictures = [read_picture(file, image_size) for file in files]
-    _refuse_mixed(files, pictures)
+    height, width = pictures[0].shape[:2]
+    for file, picture in zip(files, pictures, strict=True):
+        if picture.shape[:2] != (height, width) or height != width:
+            size = f"{picture.shape[1]}×{picture.shape[0]}"
+            other = "" if height != width else f", the first image {width}×{height}"
+            raise RefusedError(
+                f"{file}: is {size} pixels{other}; use squares of one "
+                "size, or say which size to scale them to (--image-size)"
+            )
     return _stacked(pictures)
 
 
@@ -130,27 +142,6 @@ def _stacked(pictures: list[Picture]) -> Images:
         for picture in pictures
     ]
     return np.stack(colour).transpose(0, 3, 1, 2)
-
-
-def _refuse_mixed(files: Sequence[Path], pictures: Sequence[Picture]) -> None:
-    height, width = pictures[0].shape[:2]
-    for file, picture in zip(files, pictures, strict=True):
-        if picture.shape[:2] != (height, width) or height != width:
-            size = f"{picture.shape[1]}×{picture.shape[0]}"
-            other = "" if height != width else f", the first image {width}×{height}"
-            raise RefusedError(
-                f"{file}: is {size} pixels{other}; use squares of one "
-                "size, or say which size to scale them to (--image-size)"
-            )
-
-
-def _with_channels(path: Path, images: Images, channels: int | None) -> Images:
-    own = images.shape[1]
-    if channels is None or channels == own:
-        return images
-    if own == 1:
-        return np.repeat(images, channels, axis=1)
-    raise RefusedError(f"{path}: its images have colour; this model is for grey ones")
 
 
 def find_dataset(folder: Path) -> Callable[[], Images] | None:

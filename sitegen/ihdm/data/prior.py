@@ -23,7 +23,7 @@ from torch import Tensor
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import regular_size, sha256, sniff, write_atomic
 from sitegen.ihdm.card.card import ModelCard
-from sitegen.ihdm.checkpoints.weights import Header, read_header, read_tensors
+from sitegen.ihdm.checkpoints.weights import Header, read_header, read_numbers
 from sitegen.ihdm.process.heat import attenuation, cosine_basis, dct2, ring_means, rings
 from sitegen.ihdm.process.noise import Purpose, generator, normal
 
@@ -129,7 +129,9 @@ def read_prior(path: Path, card: ModelCard) -> Prior:
     about = _about(path, header, card)
     if card.prior is not None and card.prior.sha256 not in (None, sha256(path)):
         raise RefusedError(f"{path}: damaged, or not the prior that its card means (SHA-256)")
-    (coefficients,) = read_tensors(path, [_COEFFICIENTS])
+    entry = header.entries[_COEFFICIENTS]
+    coefficients = torch.frombuffer(read_numbers(path, entry), dtype=torch.float32)
+    coefficients = coefficients.view(entry.shape)
     if not bool(coefficients.isfinite().all()):
         raise RefusedError(f"{path}: damaged: it holds numbers that are not finite")
     sigma, data = float(about["sigma"]), str(about.get("data", ""))

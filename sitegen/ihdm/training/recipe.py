@@ -84,14 +84,24 @@ def opened(card: ModelCard, training: Training) -> Iterator[Run]:
     Of a run that is finished nothing is touched, not even a lock. Raises RefusedError when the
     folder holds another run, LockedError when another process is at it.
     """
-    _refuse_unfit(card, training)
+    folder, shape = training.folder, training.images.shape[1:]
+    if shape != card.shape:
+        raise RefusedError(
+            f"{training.source}: images of {shape} do not fit the card's {card.shape}"
+        )
+    require_enough(training.images, training.source)
+    if (folder / CARD_NAME).exists() and not (folder / STATE_NAME).exists():
+        raise RefusedError(
+            f"{folder}: holds a model but no {STATE_NAME} to go on from; choose another folder, "
+            "or delete this one to train anew"
+        )
     run = Run(card, training)
     run.restore()
     if finished_card(run) is not None:
         yield run
         return
-    with lock(training.folder / LOCK_NAME):
-        sweep(training.folder)
+    with lock(folder / LOCK_NAME):
+        sweep(folder)
         run.restore()  # again, because another process may have been at it until now
         yield run
 
@@ -176,19 +186,3 @@ def _recipe(run: Run, seconds: float) -> dict[str, Any]:
         **begun,
         "options": asdict(training.options),
     }
-
-
-def _refuse_unfit(card: ModelCard, training: Training) -> None:
-    """Refuse images that do not fit, and a folder whose model came there in another way."""
-    shape = training.images.shape[1:]
-    if shape != card.shape:
-        raise RefusedError(
-            f"{training.source}: images of {shape} do not fit the card's {card.shape}"
-        )
-    require_enough(training.images, training.source)
-    folder = training.folder
-    if (folder / CARD_NAME).exists() and not (folder / STATE_NAME).exists():
-        raise RefusedError(
-            f"{folder}: holds a model but no {STATE_NAME} to go on from; choose another folder, "
-            "or delete this one to train anew"
-        )

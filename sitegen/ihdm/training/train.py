@@ -97,7 +97,9 @@ class Run:
         self.step = 0
         self.log = TrainingLog(training.folder / LOG_NAME, card.levels)
         self._finite = torch.tensor(True, device=device)
-        self._data = _fingerprint(images)
+        data = hashlib.sha256(repr(tuple(images.shape)).encode())
+        data.update(images.contiguous().numpy().data)
+        self._data = data.hexdigest()
         self._beginning = training.beginning.sha256 if training.beginning else None
         self._density = level_density(card.levels, options.level_focus, options.focus_centre)
 
@@ -241,13 +243,6 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng(devices):
         torch.manual_seed(seed)
         yield
-
-
-def _fingerprint(images: Tensor) -> str:
-    """SHA-256 of the images and their shape."""
-    digest = hashlib.sha256(repr(tuple(images.shape)).encode())
-    digest.update(images.contiguous().numpy().data)
-    return digest.hexdigest()
 
 
 KEYS = frozenset({"step", "options", "card", "unet", "ema", "optimizer"})
