@@ -101,15 +101,6 @@ def check_output(output: Path) -> None:
         )
 
 
-def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
-    """Write an (H, W, 3) picture, all or nothing. Raises PlatformError if it cannot be."""
-    with platform_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary_file(path.parent) as temporary:
-            Image.fromarray(picture).save(temporary, "PNG")
-            temporary.replace(path)
-
-
 @contextmanager
 def writing_npz(
     path: Path, shapes: Mapping[str, tuple[int, ...]], small: Mapping[str, Any]
@@ -195,7 +186,12 @@ def _arrays(arrays: Mapping[str, Array], levels: int) -> _Keep:
 def _pictures(folder: Path, request: Request) -> _Keep:
     def write(chosen: range, images: Array, ending: str) -> None:
         for index, picture in zip(chosen, to_uint8(images), strict=True):
-            write_png(folder / f"sample-{request.seed}-{index:05d}{ending}", picture)
+            path = folder / f"sample-{request.seed}-{index:05d}{ending}"
+            with platform_errors(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with temporary_file(path.parent) as temporary:
+                    Image.fromarray(picture).save(temporary, "PNG")
+                    temporary.replace(path)
 
     def keep(chosen: range, level: int, state: Array, mean: Array | None) -> None:
         if request.trajectory:

@@ -221,10 +221,11 @@ def _part(tensor: StoredTensor, data: bytes) -> memoryview:
 @contextlib.contextmanager
 def open_archive(path: Path) -> Iterator[Archive]:
     """Open a `.pth` file; nothing of what it holds is read yet."""
-    with contextlib.ExitStack() as stack:
+    with _damage(path):
+        file = _HashedFile(path)
+    with file:
         with _damage(path):
-            file = stack.enter_context(_HashedFile(path))
-            zipped = stack.enter_context(zipfile.ZipFile(file))
+            zipped = zipfile.ZipFile(file)
         yield Archive(path, file, zipped)
 
 

@@ -80,17 +80,11 @@ def image_side(path: Path) -> int | None:
     """
     dataset = _dataset(path)
     files = find_pictures(path) if dataset is None else []
-    sizes = {dataset().shape[2:]} if dataset else {picture_size(file) for file in files}
+    sizes = {dataset().shape[2:]} if dataset else {_picture_size(file) for file in files}
     if not sizes:
         raise _nothing(path)
     height, width = sizes.pop()
     return height if height == width and not sizes else None
-
-
-def _dataset(path: Path) -> Callable[[], Images] | None:
-    if not path.exists():
-        raise RefusedError(f"{path}: not there; give a folder of images or an MNIST-format file")
-    return find_dataset(path) if path.is_dir() else lambda: read_idx(path)
 
 
 def _read(path: Path, image_size: int | None, choose: Choice | None) -> Images:
@@ -144,19 +138,23 @@ def _stacked(pictures: list[Picture]) -> Images:
     return np.stack(colour).transpose(0, 3, 1, 2)
 
 
-def find_dataset(folder: Path) -> Callable[[], Images] | None:
-    """What reads the data set that a folder is or holds; None if it holds none.
+def _dataset(path: Path) -> Callable[[], Images] | None:
+    """What reads the data set that a file or folder is or holds; None if it holds none.
 
     Known are MNIST-format training images, in the folder or as torchvision keeps them
     (NAME/raw/), and CIFAR's batches. Raises RefusedError if there are several.
     """
-    places = [folder, *(folder / name for name in _CIFAR)]
+    if not path.exists():
+        raise RefusedError(f"{path}: not there; give a folder of images or an MNIST-format file")
+    if not path.is_dir():
+        return lambda: read_idx(path)
+    places = [path, *(path / name for name in _CIFAR)]
     cifar = [place for place in places if place.name in _CIFAR and place.is_dir()]
-    idx = _find_idx(folder)
+    idx = _find_idx(path)
     found = [*idx, *cifar]
     if len(found) > 1:
-        names = ", ".join(str(path.relative_to(folder)) for path in found)
-        raise RefusedError(f"{folder}: holds several data sets ({names}); name one of them")
+        names = ", ".join(str(each.relative_to(path)) for each in found)
+        raise RefusedError(f"{path}: holds several data sets ({names}); name one of them")
     if idx:
         return lambda: read_idx(idx[0])
     return (lambda: read_cifar(cifar[0])) if cifar else None
@@ -251,11 +249,8 @@ def find_pictures(folder: Path) -> list[Path]:
     return sorted(path for path in files if "/." not in f"/{path.relative_to(folder).as_posix()}")
 
 
-def picture_size(file: Path) -> tuple[int, int]:
-    """Height and width of a picture as it is stored, from its header alone.
-
-    Raises RefusedError for a file that is no picture.
-    """
+def _picture_size(file: Path) -> tuple[int, int]:
+    """Height and width of a picture as it is stored, from its header alone."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -88,9 +88,8 @@ class Run:
             statistics = image_statistics(images) if learnt else None
             self.model = Model(card, unet, statistics, training.precision)
         self.model.to(device).train()
-        self.training = training
-        self.images = images
-        self.options = options
+        self.training, self.options, self.images = training, options, images
+        self.state_path = training.folder / STATE_NAME
         self.parameters = dict(unet.named_parameters())
         self.ema = {name: value.detach().clone() for name, value in self.parameters.items()}
         self.optimizers = Optimizers(self.parameters, options)
@@ -102,11 +101,6 @@ class Run:
         self._data = data.hexdigest()
         self._beginning = training.beginning.sha256 if training.beginning else None
         self._density = level_density(card.levels, options.level_focus, options.focus_centre)
-
-    @property
-    def state_path(self) -> Path:
-        """The file that a killed run resumes from."""
-        return self.training.folder / STATE_NAME
 
     def weights(self) -> dict[str, Tensor]:
         """What a trained model is made of: the averaged weights and the data's statistics."""
@@ -204,7 +198,7 @@ class Run:
         """
         self.log.cut(self.step)
         recent: deque[Batch] = deque(maxlen=LOG_EVERY)
-        pace = Pace(self.step, self.options)
+        first, started = self.step, time.monotonic()
         save_due = Timer(self.options.save_every_s, FIRST_SAVE_S)
         report_due = Timer(REPORT_EVERY_S)
         while self.step < self.options.steps and not stop():
@@ -214,11 +208,17 @@ class Run:
                 self.log.write(self.step, recent)
             if at_end or report_due():
                 self._require_finite()
-                report(pace.progress(self.step, recent))
+                report(self._progress(recent, (time.monotonic() - started) / (self.step - first)))
             if not at_end and save_due():
                 self.save()
         self.save()
         return self.step >= self.options.steps
+
+    def _progress(self, recent: Iterable[Batch], per_step: float) -> Progress:
+        """Where the run stands, at so many seconds a step."""
+        loss = float(torch.cat([losses for _, losses in recent]).mean())
+        steps, pace = self.options.steps, self.options.batch_size / max(per_step, 1e-9)
+        return Progress(self.step, steps, loss, pace, (steps - self.step) * per_step)
 
     def _require_finite(self) -> None:
         if not bool(self._finite):
@@ -354,20 +354,6 @@ class Progress:
     loss: float
     images_per_second: float
     seconds_left: float
-
-
-class Pace:
-    """How fast this session is, which began at the step `first`."""
-
-    def __init__(self, first: int, options: TrainingOptions) -> None:
-        self._first, self._options, self._started = first, options, time.monotonic()
-
-    def progress(self, step: int, recent: Iterable[Batch]) -> Progress:
-        """Where the run stands after `step` steps."""
-        per_step = (time.monotonic() - self._started) / max(step - self._first, 1)
-        steps, size = self._options.steps, self._options.batch_size
-        loss = float(torch.cat([losses for _, losses in recent]).mean())
-        return Progress(step, steps, loss, size / max(per_step, 1e-9), (steps - step) * per_step)
 
 
 class Timer:
