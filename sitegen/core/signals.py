@@ -32,8 +32,7 @@ def catch_signals() -> None:
 
     def leave(number: int, _frame: FrameType | None) -> None:
         nonlocal deaf_until
-        now = time.monotonic()
-        if now >= deaf_until:
+        if (now := time.monotonic()) >= deaf_until:
             deaf_until = now + GRACE_SECONDS
             raise SystemExit(128 + number)
 

@@ -27,8 +27,7 @@ def reject_if(fault: Callable[[Any], str | None]) -> AfterValidator:
     """Make the validator that refuses a value in which `fault` finds a broken rule."""
 
     def check(value: Any) -> Any:
-        found = fault(value)
-        if found is not None:
+        if found := fault(value):
             raise ValueError(found)
         return value
 

@@ -104,8 +104,7 @@ def _index_faults(data: _Data, movie: _Box) -> list[str]:
     for track in _boxes(data, movie, b"trak"):
         media = _inside(data, track, b"mdia")
         at = _inside(data, media, b"hdlr").start + 8
-        handler = data[at : at + 4]
-        if handler in (b"vide", b"soun"):
+        if (handler := data[at : at + 4]) in (b"vide", b"soun"):
             table = _inside(data, media, b"minf", b"stbl", b"stsd")
             entry = _inside(data, table._replace(start=table.start + 8), None)
             if handler == b"vide":

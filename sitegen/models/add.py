@@ -86,7 +86,14 @@ def add_model(config: Path, name: str, options: AddOptions, ask: Ask | None) -> 
         prior, states = add_prior(lacking, options.data)
         card = read_card(lacking)
         return Added(name, card, (prior, lacking), (), config, entered=False, states=states)
-    _refuse_name(name, site, text, config)
+    if fault := slug_fault(name):
+        raise ConfigError(f"the name {name[:80]} {fault}")
+    if name in site.models:
+        line = toml_lines(text).get(("models", name), 1)
+        raise ConfigError(
+            f"{shown(config)}:{line}: there is a model {name} already; choose another name, or "
+            f"remove its table first"
+        )
     notes: list[str] = []
     weights = weights_file(options.checkpoint)
     entry = {"path": _written(weights, site), "card": f"models/{name}/{CARD_NAME}"}
@@ -178,18 +185,6 @@ def _enter(config: Path, name: str, entry: Mapping[str, str]) -> None:
     changed = with_model(text, name, entry)
     parse_site(changed, config)
     write_atomic(config, changed.encode())
-
-
-def _refuse_name(name: str, site: Site, text: str, config: Path) -> None:
-    fault = slug_fault(name)
-    if fault is not None:
-        raise ConfigError(f"the name {name[:80]} {fault}")
-    if name in site.models:
-        line = toml_lines(text).get(("models", name), 1)
-        raise ConfigError(
-            f"{shown(config)}:{line}: there is a model {name} already; choose another name, or "
-            f"remove its table first"
-        )
 
 
 def _known(checkpoint: Path) -> tuple[Path, ModelCard] | None:

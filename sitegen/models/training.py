@@ -72,8 +72,7 @@ def train_model(name: str, wanted: TrainOptions, report: TrainingReporter) -> No
     if len(training.images) < FEW_IMAGES:
         report.warn(f"only {len(training.images)} images: the model may know them by heart")
     with stop_on_signals() as stop, recipe.opened(card, training) as run:
-        done = recipe.finished_card(run)
-        if done is not None:
+        if (done := recipe.finished_card(run)) is not None:
             report.note(
                 f"{name} is finished: the model in {training.folder} has seen "
                 f"{done.training['images_seen']:,} images; give a larger --images to go on"

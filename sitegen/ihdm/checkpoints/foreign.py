@@ -64,8 +64,7 @@ def has_foreign_config(path: Path) -> bool:
 
 def _spectral_card(values: Mapping[str, Any], schedule: BlurSchedule) -> ModelCard:
     names = ("image_size", "num_channels", "model_channels", "channel_mult")
-    missing = [name for name in names if name not in values]
-    if missing:
+    if missing := [name for name in names if name not in values]:
         raise ConfigError(f"lacks {', '.join(missing)}; give a model card instead")
     unet = {key: values[key] for key in UNetConfig.__dataclass_fields__ if key in values}
     training = values.get("training_noise_std", values.get("sigma")) or TRAINING_NOISE_STD
@@ -137,8 +136,7 @@ def diffusers_model(folder: Path) -> tuple[Path, ModelCard] | None:
 
 def _refuse_code(folder: Path, place: Path) -> None:
     """Refuse what diffusers would run: modules in the folder, or classes that are not its own."""
-    code = sorted({*folder.glob("*.py"), *place.glob("*.py")})
-    if code:
+    if code := sorted({*folder.glob("*.py"), *place.glob("*.py")}):
         raise RefusedError(
             f"{code[0]}: code in a model's folder is never run; if the model is a plain "
             "UNet2DModel all the same, remove that file"
@@ -155,8 +153,7 @@ def _refuse_code(folder: Path, place: Path) -> None:
 
 
 def _weights(place: Path) -> Path:
-    found = [place / name for name in _WEIGHTS if (place / name).is_file()]
-    if found:
+    if found := [place / name for name in _WEIGHTS if (place / name).is_file()]:
         return found[0]
     if any(place.glob("*.bin")):
         raise RefusedError(

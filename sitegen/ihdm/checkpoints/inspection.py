@@ -187,8 +187,7 @@ def weights_file(path: Path) -> Path:
     """
     if not is_folder(path):
         return path
-    foreign = foreign_model(path)
-    if foreign is not None:
+    if (foreign := foreign_model(path)) is not None:
         return foreign[0]
     card = read_card(path) if (path / CARD_NAME).exists() else None
     if card is not None and card.weights is not None:
@@ -297,11 +296,9 @@ def _infer(shapes: Shapes) -> Architecture:
 
 def _resampling(shapes: Shapes, count: int) -> tuple[Resampling | None, int]:
     """How the network changes size, and the number of residual blocks in each level."""
-    downs = _matches(r"input_blocks\.(\d+)\.0\.op\.weight$", shapes)
-    if downs:
+    if downs := _matches(r"input_blocks\.(\d+)\.0\.op\.weight$", shapes):
         return "convolution", int(downs[0][1]) - 1
-    ups = _matches(r"output_blocks\.(\d+)\.[12]\.in_layers\.0\.weight$", shapes)
-    if ups:
+    if ups := _matches(r"output_blocks\.(\d+)\.[12]\.in_layers\.0\.weight$", shapes):
         return "residual", int(ups[0][1])
     parts = (f"input_blocks.{index}.0.in_layers.0.weight" for index in range(1, count))
     gaps = [index for index, name in enumerate(parts, 1) if name not in shapes]

@@ -298,8 +298,7 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
         return Image.fromarray(((sixteen + 128) // 257).astype(np.uint8))
     if picture.mode in ("I", "F"):
         raise ValueError("its pixels have 32 bits; save it with 8 or 16")
-    if picture.has_transparency_data:
-        lowest = picture.convert("RGBA").getchannel("A").getextrema()[0]
-        if lowest != 255:
-            raise ValueError("it has transparent pixels; put it on a background first")
+    alpha = picture.convert("RGBA").getchannel("A") if picture.has_transparency_data else None
+    if alpha is not None and alpha.getextrema()[0] != 255:
+        raise ValueError("it has transparent pixels; put it on a background first")
     return picture.convert("L" if picture.mode in ("1", "L", "LA") else "RGB")
