@@ -19,7 +19,8 @@ PACKAGE = ROOT / "sitegen"
 # What needs torch as soon as it is imported, beside the model and the samplers of the kinds.
 BRIDGES = {
     "sitegen.build.renderer", "sitegen.figures.clips", "sitegen.figures.paths",
-    "sitegen.models.priors", "sitegen.sampling.export", "sitegen.sampling.models",
+    "sitegen.models.priors", "sitegen.models.training", "sitegen.sampling.export",
+    "sitegen.sampling.models",
 }  # fmt: skip
 
 BLOCK = """

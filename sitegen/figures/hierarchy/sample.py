@@ -18,7 +18,7 @@ from sitegen.figures.base import Figure
 from sitegen.figures.clips import DARK, LIGHT, clip_spec, made_with, noise_std_of, seen_levels
 from sitegen.figures.hierarchy import Hierarchy
 from sitegen.figures.hierarchy.drawing import Layout, tree_frames
-from sitegen.ihdm.process.noise import branching
+from sitegen.ihdm.process.noise import Branching
 from sitegen.media.frames import Frame, to_uint8
 from sitegen.media.jobs import ClipSource, RenderJob
 from sitegen.sampling.models import HeatSampler, ModelProvider
@@ -77,7 +77,8 @@ def _pictures(
     sampler: HeatSampler, spec: Hierarchy, layout: Layout, noise_std: float
 ) -> Iterator[tuple[int, Frame]]:
     """The distinct pictures alive at each level K … 0."""
-    noise = branching(spec.seed, layout.splits, sampler.model.card.shape, sampler.model.device)
+    card, device = sampler.model.card, sampler.model.device
+    noise = Branching(spec.seed, layout.splits, card.shape, device)
     trajectory = sampler.trajectory(sampler.initial_states(spec.seed, [0]), noise, noise_std)
     for level, seen in seen_levels(trajectory, spec.show):
         yield level, to_uint8(seen.cpu().numpy())

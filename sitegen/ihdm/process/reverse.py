@@ -23,7 +23,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from typing import Protocol
 
@@ -60,11 +59,9 @@ class Denoiser(Protocol):
     @property
     def card(self) -> ModelCard:
         """Says how many levels there are, and their noise."""
-        ...
 
     def __call__(self, u: Tensor, level: int, /) -> Tensor:
         """(N, C, H, W) float32 → (N, C, H, W) float32."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -151,14 +148,10 @@ def reverse_process(
     card = model.card
     delta = card.sampling_noise_std if sampling_noise_std is None else sampling_noise_std
     transitions = (
-        Transition(level, level - 1, partial(_mean, model, level), delta)
+        Transition(level, level - 1, lambda u, level=level: model(u, level), delta)  # type: ignore[misc]
         for level in range(card.levels, 0, -1)
     )
     return descend(model, u_K, transitions, noise)
-
-
-def _mean(model: Denoiser, level: int, u: Tensor) -> Tensor:
-    return model(u, level)
 
 
 def ddpm_process(

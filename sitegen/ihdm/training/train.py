@@ -29,7 +29,7 @@ from sitegen.core.compute import Precision
 from sitegen.core.errors import RefusedError, TargetError
 from sitegen.core.files import platform_errors, write_atomic
 from sitegen.ihdm.card.card import ModelCard
-from sitegen.ihdm.data.images import Images
+from sitegen.ihdm.data.images import DAMAGE, Images
 from sitegen.ihdm.nets.unet import UNet
 from sitegen.ihdm.process.ddpm import DiffusionModel
 from sitegen.ihdm.process.model import Model
@@ -80,24 +80,27 @@ class Run:
             unet = UNet(card.unet, card.channels)
         if training.beginning is not None:
             unet.load_state_dict(training.beginning.weights)
-        self.model = _model(card, unet, images, training.precision).to(device).train()
-        self.training = training
-        self.images = images
-        self.options = options
+        self.model: Model | DiffusionModel
+        if card.kind == "ddpm":
+            self.model = DiffusionModel(card, unet, training.precision)
+        else:
+            learnt = card.parameterization == "preconditioned"
+            statistics = image_statistics(images) if learnt else None
+            self.model = Model(card, unet, statistics, training.precision)
+        self.model.to(device).train()
+        self.training, self.options, self.images = training, options, images
+        self.state_path = training.folder / STATE_NAME
         self.parameters = dict(unet.named_parameters())
         self.ema = {name: value.detach().clone() for name, value in self.parameters.items()}
         self.optimizers = Optimizers(self.parameters, options)
         self.step = 0
         self.log = TrainingLog(training.folder / LOG_NAME, card.levels)
         self._finite = torch.tensor(True, device=device)
-        self._data = _fingerprint(images)
+        data = hashlib.sha256(repr(tuple(images.shape)).encode())
+        data.update(images.contiguous().numpy().data)
+        self._data = data.hexdigest()
         self._beginning = training.beginning.sha256 if training.beginning else None
         self._density = level_density(card.levels, options.level_focus, options.focus_centre)
-
-    @property
-    def state_path(self) -> Path:
-        """The file that a killed run resumes from."""
-        return self.training.folder / STATE_NAME
 
     def weights(self) -> dict[str, Tensor]:
         """What a trained model is made of: the averaged weights and the data's statistics."""
@@ -195,7 +198,7 @@ class Run:
         """
         self.log.cut(self.step)
         recent: deque[Batch] = deque(maxlen=LOG_EVERY)
-        pace = Pace(self.step, self.options)
+        first, started = self.step, time.monotonic()
         save_due = Timer(self.options.save_every_s, FIRST_SAVE_S)
         report_due = Timer(REPORT_EVERY_S)
         while self.step < self.options.steps and not stop():
@@ -205,11 +208,17 @@ class Run:
                 self.log.write(self.step, recent)
             if at_end or report_due():
                 self._require_finite()
-                report(pace.progress(self.step, recent))
+                report(self._progress(recent, (time.monotonic() - started) / (self.step - first)))
             if not at_end and save_due():
                 self.save()
         self.save()
         return self.step >= self.options.steps
+
+    def _progress(self, recent: Iterable[Batch], per_step: float) -> Progress:
+        """Where the run stands, at so many seconds a step."""
+        loss = float(torch.cat([losses for _, losses in recent]).mean())
+        steps, pace = self.options.steps, self.options.batch_size / max(per_step, 1e-9)
+        return Progress(self.step, steps, loss, pace, (steps - self.step) * per_step)
 
     def _require_finite(self) -> None:
         if not bool(self._finite):
@@ -220,15 +229,6 @@ class Run:
             f"training diverged before step {self.step}: {how}; begin anew in another folder with "
             "a lower learning rate"
         )
-
-
-def _model(
-    card: ModelCard, unet: UNet, images: Tensor, precision: Precision
-) -> Model | DiffusionModel:
-    if card.kind == "ddpm":
-        return DiffusionModel(card, unet, precision)
-    preconditioned = card.parameterization == "preconditioned"
-    return Model(card, unet, image_statistics(images) if preconditioned else None, precision)
 
 
 def mixed_seed(*numbers: int) -> int:
@@ -245,25 +245,7 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def _fingerprint(images: Tensor) -> str:
-    """SHA-256 of the images and their shape."""
-    digest = hashlib.sha256(repr(tuple(images.shape)).encode())
-    digest.update(images.contiguous().numpy().data)
-    return digest.hexdigest()
-
-
 KEYS = frozenset({"step", "options", "card", "unet", "ema", "optimizer"})
-_DAMAGE = (
-    AttributeError,
-    EOFError,
-    KeyError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-)
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
@@ -294,7 +276,7 @@ def read_state(path: Path, device: torch.device) -> dict[str, Any] | None:
             raise ValueError("it lacks parts of a training state")
         if not isinstance(state["step"], int) or not isinstance(state["options"], dict):
             raise ValueError("its step is no number, or its options no table")
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise damaged(path, error) from error
     return state
 
@@ -322,7 +304,8 @@ class TrainingLog:
 
     def __init__(self, path: Path, levels: int) -> None:
         self.path = path
-        self._bands = tuple(_bands(levels))
+        edges = [round(levels * part / 10) for part in range(11)]
+        self._bands = [(low + 1, high) for low, high in itertools.pairwise(edges) if high > low]
 
     def write(self, step: int, batches: Iterable[Batch]) -> None:
         """Add the line of `step` with the mean loss of these batches."""
@@ -359,13 +342,6 @@ def _step(line: str) -> float:
         return float("inf")
 
 
-def _bands(levels: int, count: int = 10) -> Iterator[tuple[int, int]]:
-    edges = [round(levels * i / count) for i in range(count + 1)]
-    for low, high in itertools.pairwise(edges):
-        if high > low:
-            yield low + 1, high
-
-
 @dataclass(frozen=True)
 class Progress:
     """Where a run stands, for whoever shows it; speed and time left are those of this session.
@@ -378,22 +354,6 @@ class Progress:
     loss: float
     images_per_second: float
     seconds_left: float
-
-
-class Pace:
-    """How fast this session is, which began at the step `first`."""
-
-    def __init__(self, first: int, options: TrainingOptions) -> None:
-        self._first = first
-        self._options = options
-        self._started = time.monotonic()
-
-    def progress(self, step: int, recent: Iterable[Batch]) -> Progress:
-        """Where the run stands after `step` steps."""
-        per_step = (time.monotonic() - self._started) / max(step - self._first, 1)
-        steps, size = self._options.steps, self._options.batch_size
-        loss = float(torch.cat([losses for _, losses in recent]).mean())
-        return Progress(step, steps, loss, size / max(per_step, 1e-9), (steps - step) * per_step)
 
 
 class Timer:

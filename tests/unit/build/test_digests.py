@@ -130,3 +130,16 @@ def test_a_card_alone(built: Builder) -> None:
     for part in parts:
         part.unlink()
     assert built(offline=True, strict=True).reused
+
+
+def test_pinned_weights_that_were_exchanged(built: Builder) -> None:
+    """Clips of the pinned ones are not shown for them: they are rendered, and so refused."""
+    weights = built.root / "models/tiny/weights.safetensors"
+    card = weights.with_name("model.toml")
+    named = 'file = "weights.safetensors"'
+    card.write_text(card.read_text().replace(named, f'{named}\nsha256 = "{digest(weights)}"'))
+    write_page(built.config, GUARDED.replace("cifar", "tiny"))
+    assert built().rendered
+    assert not built().rendered
+    weights.write_bytes(b"others")
+    assert built().rendered

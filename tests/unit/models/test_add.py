@@ -321,13 +321,13 @@ def test_everything_is_read_once(opened: Counter[str], monkeypatch: pytest.Monke
     opened.clear()
     before = bytes_read()
     add(data=DATA, image_size=8, **TOLD)
-    assert whole + images <= bytes_read() - before < 1.1 * whole + 2 * images
+    assert whole + images <= bytes_read() - before < 1.15 * whole + 2 * images
     assert opened[CHECKPOINT.name] <= 3
     assert all(opened[path.name] <= 2 for path in DATA.iterdir())
     assert [text == SITE for text in parsed] == [True, False]
     before = bytes_read()
     load_heat_sampler(source(), CPU)
-    assert bytes_read() - before < 1.6 * whole  # the digest, and then the averages alone
+    assert whole <= bytes_read() - before < 1.15 * whole  # verified and loaded in one pass
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["folder of models", "first model"])

@@ -16,7 +16,7 @@ from sitegen.ihdm.card.card import preset, presets
 from sitegen.ihdm.data.images import read_images
 from sitegen.ihdm.data.prior import draw_places, make_prior, read_prior
 from sitegen.models import priors
-from sitegen.models.priors import add_prior, prior_and_example, prior_from_data
+from sitegen.models.priors import add_prior, prior_and_example
 from sitegen.models.registry import (
     APPROXIMATE,
     is_approximate,
@@ -45,12 +45,12 @@ def bare(folder: Path) -> Path:
 def test_prior_from_data(tmp_path: Path) -> None:
     """All images are in it, blurred to level K; grey ones serve a colour model as they are."""
     card = card_of(write_model(tmp_path / "tiny"))
-    prior = prior_from_data(card, data(tmp_path / "grey"))
+    prior = prior_and_example(card, data(tmp_path / "grey"))[0]
     assert len(prior) == 6
     assert prior.sigma == card.schedule[card.levels]
     assert prior.initial_states(0, range(4)).shape == (4, 1, 8, 8)
     card = card_of(write_model(tmp_path / "colour", channels=3))
-    states = prior_from_data(card, data(tmp_path / "data")).initial_states(0, [0])
+    states = prior_and_example(card, data(tmp_path / "data"))[0].initial_states(0, [0])
     assert states.shape == (1, 3, 8, 8)
     assert float((states[0, 0] - states[0, 1]).abs().max()) < 1e-6
 
@@ -92,7 +92,7 @@ def test_only_what_a_bank_keeps_is_read(tmp_path: Path, monkeypatch: pytest.Monk
     for number in set(range(1, 6)) - set(draw_places(6, 3)):  # the first is the example
         (folder / f"{number}.png").write_bytes(b"not opened")
     monkeypatch.setattr(priors, "COUNT", 3)
-    assert torch.equal(prior_from_data(card, folder).coefficients, wanted.coefficients)
+    assert torch.equal(prior_and_example(card, folder)[0].coefficients, wanted.coefficients)
 
 
 def test_example(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from sitegen.figures.clips import DARK, LIGHT
 from sitegen.figures.hierarchy.sample import pace
 from sitegen.ihdm.process.model import Model
-from sitegen.ihdm.process.noise import branching
+from sitegen.ihdm.process.noise import Branching
 from sitegen.media.frames import Frame, to_uint8, upscale
 from sitegen.media.jobs import RenderJob
 from sitegen.sampling.models import HeatSampler, load_heat_sampler
@@ -43,7 +43,7 @@ def clips_of(made: RenderJob) -> dict[str, list[Frame]]:
 
 def states(sampler: HeatSampler, seed: int = 0) -> dict[int, Tensor]:
     """The states of the tree at each level, one of each branch, and in the end the means."""
-    noise = branching(seed, SPLITS, sampler.model.card.shape)
+    noise = Branching(seed, SPLITS, sampler.model.card.shape)
     trajectory = sampler.trajectory(sampler.initial_states(seed, [0]), noise)
     found = {K: trajectory.u_K}
     for step in trajectory.steps:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,17 @@ def nothing(_progress: Progress) -> None:
     """Show nothing."""
 
 
+def train(
+    card: ModelCard,
+    training: Training,
+    report: Callable[[Progress], None],
+    stop: Callable[[], bool] = lambda: False,
+) -> ModelCard | None:
+    """Train, or go on where an earlier run stopped; a run that is complete is left as it is."""
+    with recipe.opened(card, training) as run:
+        return recipe.finished_card(run) or recipe.go_on(run, report, stop)
+
+
 def contents(folder: Path) -> dict[str, tuple[int, str]]:
     """Time of change and digest of every file."""
     return {file.name: (file.stat().st_mtime_ns, digest(file)) for file in folder.iterdir()}
@@ -57,7 +69,7 @@ def contents(folder: Path) -> dict[str, tuple[int, str]]:
 def test_folder_is_a_model(tmp_path: Path, channels: int, parameterization: str) -> None:
     """Weights, prior and card fit each other, and sampling from them works."""
     asked = card(channels=channels, parameterization=parameterization)
-    written = recipe.train(asked, training(tmp_path, channels), nothing)
+    written = train(asked, training(tmp_path, channels), nothing)
     assert written == read_card(tmp_path)
     assert written is not None
     assert written.weights is not None
@@ -92,7 +104,7 @@ def test_weights_are_the_averages_in_float16(tmp_path: Path) -> None:
 
 def test_recipe_is_in_the_card(tmp_path: Path) -> None:
     """Whoever reads the card can train the same again."""
-    written = recipe.train(card(), training(tmp_path, seed=5), nothing)
+    written = train(card(), training(tmp_path, seed=5), nothing)
     assert written is not None
     noted = dict(written.training)
     assert noted.pop("seconds_last_session") >= 0
@@ -112,12 +124,12 @@ def test_recipe_is_in_the_card(tmp_path: Path) -> None:
 def test_ddpm_folder_is_a_model(tmp_path: Path) -> None:
     """A DDPM has weights and a card, no prior, and is finished without one; sampling works."""
     asked = recipe.as_ddpm(making.small_card())
-    written = recipe.train(asked, training(tmp_path), nothing)
+    written = train(asked, training(tmp_path), nothing)
     assert written == read_card(tmp_path)
     assert replace(written, weights=None, training={}) == asked
     assert recipe.model_sizes(tmp_path).keys() == {"weights.safetensors", "model.toml"}
     before = contents(tmp_path)
-    assert recipe.train(asked, training(tmp_path), nothing) == written
+    assert train(asked, training(tmp_path), nothing) == written
     assert contents(tmp_path) == before
     model = load_model(tmp_path)
     assert isinstance(model, DiffusionModel)
@@ -129,14 +141,14 @@ def test_ddpm_folder_is_a_model(tmp_path: Path) -> None:
 
 def test_beginning_is_in_the_card(tmp_path: Path) -> None:
     """A run may start from another kind of model with the same network; the card names it."""
-    parent = recipe.train(card(), training(tmp_path / "parent"), nothing)
+    parent = train(card(), training(tmp_path / "parent"), nothing)
     assert parent is not None
     assert parent.weights is not None
     asked = recipe.as_ddpm(card(dropout=0.1))
     path = tmp_path / "parent" / parent.weights.file
     begun = recipe.beginning("parent", path, parent, asked)
     assert begun.weights.keys() == making.random_unet(asked).state_dict().keys()
-    written = recipe.train(asked, replace(training(tmp_path / "child"), beginning=begun), nothing)
+    written = train(asked, replace(training(tmp_path / "child"), beginning=begun), nothing)
     assert written is not None
     assert written.training["initial_weights"] == "parent"
     assert written.training["initial_weights_sha256"] == parent.weights.sha256
@@ -147,13 +159,13 @@ def test_beginning_is_in_the_card(tmp_path: Path) -> None:
 
 def test_finished(tmp_path: Path) -> None:
     """Asked for again, or for less, nothing is written, not even a time; more images go on."""
-    first = recipe.train(card(), training(tmp_path), nothing)
+    first = train(card(), training(tmp_path), nothing)
     before = contents(tmp_path)
     assert first is not None
-    assert recipe.train(card(), training(tmp_path), nothing) == first
-    assert recipe.train(card(), training(tmp_path, images=16), nothing) == first
+    assert train(card(), training(tmp_path), nothing) == first
+    assert train(card(), training(tmp_path, images=16), nothing) == first
     assert contents(tmp_path) == before
-    more = recipe.train(card(), training(tmp_path, images=40), nothing)
+    more = train(card(), training(tmp_path, images=40), nothing)
     assert more is not None
     assert more.weights != first.weights
     assert more.prior == first.prior
@@ -162,16 +174,16 @@ def test_finished(tmp_path: Path) -> None:
     (tmp_path / "training.pt").unlink()  # now it is a model of another origin
     before = contents(tmp_path)
     with pytest.raises(RefusedError, match=r"holds a model but no training\.pt"):
-        recipe.train(card(), training(tmp_path, images=48), nothing)
+        train(card(), training(tmp_path, images=48), nothing)
     assert contents(tmp_path) == before
 
 
 @pytest.mark.parametrize("lost", ["model.toml", "weights.safetensors", "prior.safetensors"])
 def test_killed_while_the_model_was_written(tmp_path: Path, lost: str) -> None:
     """All steps taken but the model not whole: it is written again, the same."""
-    written = recipe.train(card(), training(tmp_path), nothing)
+    written = train(card(), training(tmp_path), nothing)
     (tmp_path / lost).unlink()
-    again = recipe.train(card(), training(tmp_path), nothing)
+    again = train(card(), training(tmp_path), nothing)
     assert written is not None
     assert again is not None
     assert (again.weights, again.prior) == (written.weights, written.prior)
@@ -180,12 +192,12 @@ def test_killed_while_the_model_was_written(tmp_path: Path, lost: str) -> None:
 
 def test_card_of_an_earlier_end(tmp_path: Path) -> None:
     """Killed between the last step and the model, the old model does not count as finished."""
-    recipe.train(card(), training(tmp_path), nothing)
+    train(card(), training(tmp_path), nothing)
     old = contents(tmp_path)
     with recipe.opened(card(), training(tmp_path, images=40)) as run:
         assert run.advance_to_end(nothing)
     assert contents(tmp_path)["model.toml"] == old["model.toml"]
-    written = recipe.train(card(), training(tmp_path, images=40), nothing)
+    written = train(card(), training(tmp_path, images=40), nothing)
     assert written is not None
     assert written.training["images_seen"] == 40
 
@@ -193,24 +205,24 @@ def test_card_of_an_earlier_end(tmp_path: Path) -> None:
 def test_stopped(tmp_path: Path) -> None:
     """A run that is asked to stop saves its state and writes no model; the next one goes on."""
     asked = iter([False, True])
-    assert recipe.train(card(), training(tmp_path), nothing, lambda: next(asked)) is None
+    assert train(card(), training(tmp_path), nothing, lambda: next(asked)) is None
     assert not (tmp_path / "model.toml").exists()
     with recipe.opened(card(), training(tmp_path)) as run:
         assert run.step == 1
-    assert recipe.train(card(), training(tmp_path), nothing) is not None
+    assert train(card(), training(tmp_path), nothing) is not None
 
 
 def test_two_at_once(tmp_path: Path) -> None:
     """A folder has one run at a time."""
     with lock(tmp_path / recipe.LOCK_NAME), pytest.raises(LockedError, match="process"):
-        recipe.train(card(), training(tmp_path), nothing)
+        train(card(), training(tmp_path), nothing)
 
 
 def test_remains_of_a_killed_save(tmp_path: Path) -> None:
     """What a kill left half written is removed."""
     remains = tmp_path / f".sitegen-tmp-{host_mark()}-999999999-1-abcdef"
     remains.write_bytes(b"half a state")
-    recipe.train(card(), training(tmp_path), nothing)
+    train(card(), training(tmp_path), nothing)
     assert not remains.exists()
 
 
@@ -226,14 +238,14 @@ def test_images_that_do_not_fit(tmp_path: Path, pictures: Any, words: str) -> No
     """Refused by the data's name, before anything is written."""
     unfit = replace(training(tmp_path / "run"), images=pictures)
     with pytest.raises(RefusedError, match=f"pictures: .*{words}"):
-        recipe.train(card(), unfit, nothing)
+        train(card(), unfit, nothing)
     assert not (tmp_path / "run").exists()
 
 
 def test_pictures_all_the_same(tmp_path: Path) -> None:
     """Data without any variance train to something finite."""
     flat = replace(training(tmp_path), images=np.full((4, 1, 8, 8), 200, np.uint8))
-    assert recipe.train(card(), flat, nothing) is not None
+    assert train(card(), flat, nothing) is not None
     u = torch.full((1, 1, 8, 8), 200 / 255)
     assert float((load_model(tmp_path)(u, 8) - u).abs().max()) < 0.05
 
@@ -246,7 +258,7 @@ def test_out_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Run, "advance", fail)
     with pytest.raises(PlatformError, match="smaller batch size"):
-        recipe.train(card(), training(tmp_path), nothing)
+        train(card(), training(tmp_path), nothing)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sitegen.figures.hierarchy import default_splits
 from sitegen.figures.hierarchy import drawing as hierarchy
 from sitegen.figures.hierarchy.drawing import Ink, Layout, Points, draw_arrows, tree_frames
-from sitegen.ihdm.process.noise import branching
+from sitegen.ihdm.process.noise import Branching
 from sitegen.media.frames import Frame, upscale
 
 calm = settings(deadline=None, derandomize=True)
@@ -71,7 +71,7 @@ def test_default_splits() -> None:
 def test_default_splits_fit_a_layout(count: int, more: int) -> None:
     """Any number of levels that is enough gives splits that the noise takes."""
     splits = default_splits(count + more, 2**count)
-    assert branching(0, splits, (1, 2, 2)).branches(1) == 2 ** len(splits) == 2**count
+    assert Branching(0, splits, (1, 2, 2)).branches(1) == 2 ** len(splits) == 2**count
 
 
 @settings(calm, max_examples=50)
@@ -82,7 +82,7 @@ def test_layouts(layout: Layout) -> None:
     2 × 2 pixels. Parents stand halfway between their children, the upper first, leaves in two
     columns. The canvas keeps its width unless pictures of native size need more.
     """
-    noise = branching(0, layout.splits, (1, 2, 2))
+    noise = Branching(0, layout.splits, (1, 2, 2))
     assert layout.alive(layout.levels) == 1
     assert all(layout.alive(at) == noise.branches(at + 1) for at in range(layout.levels))
     places = {node: layout.place(*node) for node in nodes(layout)}

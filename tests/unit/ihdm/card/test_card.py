@@ -306,7 +306,7 @@ def test_digest_counts_what_decides_pictures() -> None:
         replace(card, training_noise_std=0.02),
         replace(card, levels=99),
         replace(card, blur=BlurRange(0.5, 21)),
-        replace(card, blur=BlurSchedule.explicit(range(101))),
+        replace(card, blur=BlurSchedule(tuple(range(101)))),
         replace(card, unet=replace(card.unet, use_new_attention_order=False)),
         replace(card, parameterization="preconditioned"),
         replace(card, weights=FileRef("w.safetensors", "b" * 64)),
@@ -412,7 +412,7 @@ def test_one_level() -> None:
 def test_senseless_schedules(sigmas: tuple[float, ...], rule: str) -> None:
     """Each is refused with the level that is wrong; a last entry of 0 is afhq-64's fault."""
     with pytest.raises(ConfigError, match=rule):
-        BlurSchedule.explicit(sigmas)
+        BlurSchedule(sigmas)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ SPECTRAL = small_card(
     channel_mult=(1, 1),
     attention_levels=(1,),
     levels=5,
-    blur=BlurSchedule.explicit(SIGMAS),
+    blur=BlurSchedule(tuple(SIGMAS)),
     training_noise_std=0.02,
     sampling_noise_std=0.025,
 )
@@ -83,7 +83,7 @@ def test_spectral_schedule_is_authoritative(tmp_path: Path) -> None:
     """A card with another blur is refused, one with the same is used."""
     path = spectral(tmp_path)
     assert load_heat(path, SPECTRAL).card == SPECTRAL
-    other = replace(SPECTRAL, blur=BlurSchedule.explicit([*SIGMAS[:-1], 8.0]))
+    other = replace(SPECTRAL, blur=BlurSchedule((*SIGMAS[:-1], 8.0)))
     with pytest.raises(RefusedError, match=r"a blur schedule of 5 levels up to 7\.25 pixels"):
         load_model(path, other)
 

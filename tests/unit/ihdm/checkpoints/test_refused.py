@@ -271,7 +271,7 @@ _ONE = b'"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}'
         (_header(b"{" + _ONE + b"}"), "do not fit the card's network"),
         (_header(b"{" + _ONE + b"}", b"\0" * 9), "damaged"),
         (_header(b"{" + _ONE + b"}", b"\0" * 7), "damaged"),
-        (_header(b"{" + _ONE + b"," + _ONE + b"}"), "holds a name twice"),
+        (_header(b"{" + _ONE + b"," + _ONE + b"}"), "a key appears twice"),
         (_header(b"{" + _ONE + b"," + _ONE.replace(b"a", b"b") + b"}"), "damaged"),
         (_header(b"{" + _ONE.replace(b"[2]", b"[1099511627776,1099511627776]") + b"}"), "damaged"),
         (_header(b"{" + _ONE.replace(b"[2]", b"[-2]") + b"}"), "damaged"),

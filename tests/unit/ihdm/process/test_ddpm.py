@@ -17,7 +17,7 @@ from torch import Tensor
 from sitegen.core.errors import ConfigError, TargetError
 from sitegen.ihdm.card.card import DiffusionConfig, ModelCard
 from sitegen.ihdm.process.ddpm import DiffusionModel, DiffusionSchedule, initial_noise, to_pixels
-from sitegen.ihdm.process.noise import branching, independent
+from sitegen.ihdm.process.noise import Branching, independent
 from sitegen.ihdm.process.reverse import Step, ddim_levels, ddim_process, ddpm_process
 from tests.support.making import closeness, random_unet, small_card
 
@@ -262,7 +262,7 @@ def test_initial_noise_belongs_to_the_sample() -> None:
 
 def test_trees_split() -> None:
     """A branching noise splits states as in the reverse process, down to level 1."""
-    tree = branching(0, (6, 1), SHAPE)
+    tree = Branching(0, (6, 1), SHAPE)
     steps = list(ddpm_process(Predictor(diffusion_card(), guess), start(1), tree))
     assert [len(step.state) for step in steps] == [1, 1, 2, 2, 2, 2, 2, 4]
     assert not torch.equal(steps[2].state[0], steps[2].state[1])

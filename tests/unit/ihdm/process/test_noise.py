@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from sitegen.ihdm import interpolate_noise
 from sitegen.ihdm.process.noise import (
     LAST_SEED,
+    Branching,
     Purpose,
-    branching,
     generator,
     independent,
     interpolated,
@@ -128,13 +128,13 @@ def test_branching() -> None:
 
     Seeds differ, too; splitting once more below changes nothing above.
     """
-    tree = branching(0, (6, 3, 2), _SHAPE)
+    tree = Branching(0, (6, 3, 2), _SHAPE)
     assert [tree.branches(level) for level in (8, 7, 6, 5, 4, 3, 2, 1)] == [1, 1, 2, 2, 2, 4, 8, 8]
     assert all(tree(level).shape == (tree.branches(level), *_SHAPE) for level in range(1, 9))
-    other = branching(1, (6, 3, 2), _SHAPE)
+    other = Branching(1, (6, 3, 2), _SHAPE)
     rows = torch.cat([source(level) for source in (tree, other) for level in range(1, 9)])
     assert len(set(map(tuple, rows.flatten(1).tolist()))) == len(rows)
-    short = branching(0, (6,), _SHAPE)
+    short = Branching(0, (6,), _SHAPE)
     assert all(torch.equal(short(level), tree(level)) for level in (8, 7, 6, 5, 4))
 
 
@@ -142,4 +142,4 @@ def test_branching() -> None:
 def test_senseless_splits(splits: tuple[int, ...]) -> None:
     """Splits fall from the flattest level to the sharpest."""
     with pytest.raises(ValueError, match="levels that fall"):
-        branching(0, splits, _SHAPE)
+        Branching(0, splits, _SHAPE)

@@ -14,7 +14,7 @@ from sitegen.core.errors import TargetError
 from sitegen.ihdm import interpolate_noise, reverse_process
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.ihdm.process.model import Model
-from sitegen.ihdm.process.noise import branching, independent, shared
+from sitegen.ihdm.process.noise import Branching, independent, shared
 from tests.support.making import closeness, random_unet, small_card
 
 
@@ -114,7 +114,7 @@ def test_a_tree_computes_each_state_once() -> None:
     card = small_card()
     unet = random_unet(card)
     stub = _Stub(card, lambda u, level: u + 0.1 * unet(u, torch.full((len(u),), level)))
-    tree = branching(0, (6, 3), card.shape)
+    tree = Branching(0, (6, 3), card.shape)
     steps = list(reverse_process(stub, _flat(1), tree))
     assert stub.calls == [(8, 1), (7, 1), (6, 1), (5, 2), (4, 2), (3, 2), (2, 4), (1, 4)]
 
