@@ -7,11 +7,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from sitegen.build.assembly import draw
+from sitegen.build.cache import Store
 from sitegen.core.errors import ConfigError, TargetError
+from sitegen.core.files import digest
 from sitegen.figures.base import Figure
+from sitegen.html import social_card
 from sitegen.media.jobs import RenderJob
 from tests.support.builders import INDEX, Builder, traces, write_page, write_site
-from tests.support.fabricated import MP4
+from tests.support.fabricated import MP4, draw_poster, make_site
 
 BROUGHT = f"""{INDEX}
 {{{{ image("lab/setup.png", alt="The setup") }}}}
@@ -58,10 +62,7 @@ def test_files_are_copied(site: Builder) -> None:
 
 
 def test_changed_and_removed(site: Builder) -> None:
-    """A picture that changes gets another name; what no page shows any more is not kept.
-
-    One that is gone stops the build before anything is rendered; the old site stays.
-    """
+    """A changed picture has another name, an unused one goes, a missing one stops the build."""
     site()
     before = brought(site)
     Image.new("RGB", (30, 20), "teal").save(site.root / "lab" / "setup.png")
@@ -93,3 +94,24 @@ def test_changed_while_it_was_built(site: Builder, monkeypatch: pytest.MonkeyPat
     with pytest.raises(TargetError, match=r"talk.mp4 changed while it was copied; build again"):
         site()
     assert not site.output.exists()
+
+
+CARDED = 'title = "Generative Modelling"\nbase_url = "https://example.org/"\n'
+
+
+def test_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The card follows the title, the backdrop does not; what the store has is not drawn again."""
+    draw_poster(tmp_path / "poster.webp")
+    sha256 = digest(tmp_path / "poster.webp")
+    posters = {sha256: tmp_path / "poster.webp"}
+    site, store = make_site(tmp_path, CARDED), Store(tmp_path / "store")
+    first = draw(site, posters, sha256, store)
+    other = draw(make_site(tmp_path, CARDED.replace("Gen", "Deg")), posters, sha256, store)
+    assert (first.card != other.card, first.backdrops == other.backdrops) == (True, True)
+    monkeypatch.delattr(social_card, "backdrop")
+    monkeypatch.delattr(social_card, "card")
+    assert draw(site, posters, sha256, store) == first
+    assert len(first.files) == 2
+    for file in first.files:
+        assert file.path.rpartition(".")[0].endswith(digest(store.object(file))[:8])
+    assert draw(make_site(tmp_path, 'title = "T"'), {}, None, store).files == ()

@@ -40,8 +40,6 @@ def executor(renderer: Renderer, folder: Path) -> RenderExecutor:
 
 
 HERE = {"device": "cpu"}
-
-
 T = TypeVar("T")
 
 
@@ -148,7 +146,7 @@ def test_work_comes_before_frames_and_stills_after_them(tmp_path: Path) -> None:
 
 
 def test_what_was_finished_is_kept(tmp_path: Path) -> None:
-    """The figure before a failure is in the store, but no clip that lacks a frame."""
+    """The figure before a failure is kept, no clip that lacks a frame; what runs beside it ends."""
     store = Store(tmp_path)
     with pytest.raises(TargetError, match="figure-7: 2 frames for 3 levels"):
         executor(Counting(), tmp_path).render([planned(7)], 1)
@@ -158,13 +156,11 @@ def test_what_was_finished_is_kept(tmp_path: Path) -> None:
     assert store.get(planned(1).request_digest) is not None
     assert store.get(planned(2).request_digest) is None
     assert temporaries(tmp_path) == []
-
-
-def test_failure_stops_the_others(tmp_path: Path) -> None:
-    """What is under way ends at its next frame, what has not begun does not begin."""
     renderer = Counting(pause=0.2)
     with pytest.raises(RefusedError, match="figure-13: broke down"):
-        executor(renderer, tmp_path).render([planned(1), planned(13), planned(2), planned(3)], 2)
+        executor(renderer, tmp_path / "more").render(
+            [planned(1), planned(13), planned(2), planned(3)], 2
+        )
     assert renderer.frames.get("figure-1", 0) < 3
     assert "figure-3" not in renderer.frames
     assert temporaries(tmp_path) == []

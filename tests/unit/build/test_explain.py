@@ -11,7 +11,7 @@ import pytest
 from sitegen.build.cache import Store
 from sitegen.core.errors import TargetError
 from sitegen.core.files import canonical_json, digest_bytes
-from tests.support.builders import CARD, Builder, tree_hash, write_page, write_site
+from tests.support.builders import CARD, INDEX, Builder, tree_hash, write_page, write_site
 
 CALL = '{{{{ trajectories("tiny", {}) }}}}\n'
 
@@ -63,11 +63,24 @@ def test_what_the_author_changed(built: Builder, call: str, words: str) -> None:
 
 
 def test_nearest_figure_is_compared(built: Builder) -> None:
-    """Of several that were rendered, the one that differs least."""
+    """Of several the one that differs least; what is remembered counts only as it was written."""
     write_page(built.config, CALL.format("count=4, seed=7, fps=30.0"))
     built()
     write_page(built.config, CALL.format("count=4, seed=8, fps=30.0"))
     with pytest.raises(TargetError, match="since it was rendered, seed went from 7 to 8\n"):
+        built(offline=True)
+    shutil.rmtree(built.root / ".sitegen")
+    write_page(built.config, INDEX)
+    built()
+    store = Store(built.root / ".sitegen")
+    (path,) = (built.root / ".sitegen/asked").iterdir()
+    assert len(store.remembered()) == 1
+    path.write_text(path.read_text().replace("0", "1", 1))
+    assert store.remembered() == []
+    for text in ("[]", "nonsense", '{"spec":3}', "[" * 10_000):
+        store.remember(text)
+    write_page(built.config, CALL.format("count=9"))
+    with pytest.raises(TargetError, match="no figure of the kind trajectories is"):
         built(offline=True)
 
 
@@ -85,8 +98,8 @@ def test_model_that_changed(built: Builder, part: str) -> None:
         built(offline=True)
 
 
-def test_recipe_that_changed(built: Builder) -> None:
-    """A newer sitegen makes other pixels of the same call."""
+def test_other_stores(built: Builder) -> None:
+    """A newer sitegen makes other pixels; a store that is empty or of other kinds says nothing."""
     (path,) = (built.root / ".sitegen/asked").iterdir()
     value = json.loads(path.read_text())
     recipe = value["recipe"]
@@ -94,10 +107,6 @@ def test_recipe_that_changed(built: Builder) -> None:
     Store(built.root / ".sitegen").remember(canonical_json({**value, "recipe": recipe + 1}))
     with pytest.raises(TargetError, match=f"recipe for it went from {recipe + 1} to {recipe}"):
         built(offline=True)
-
-
-def test_nothing_to_compare_with(built: Builder) -> None:
-    """An empty store, one with other kinds only, and a figure that is new altogether."""
     write_page(built.config, CALL.format('count=9, seed=5, fps=9.0, show="mean"'))
     with pytest.raises(TargetError, match="nothing like it was rendered"):
         built(offline=True)
@@ -105,19 +114,5 @@ def test_nothing_to_compare_with(built: Builder) -> None:
     with pytest.raises(TargetError, match="the store is empty"):
         built(offline=True)
     Store(built.root / ".sitegen").remember('{"spec":{"kind":"other"}}')
-    with pytest.raises(TargetError, match="no figure of the kind trajectories is"):
-        built(offline=True)
-
-
-def test_damaged_memory_is_passed_over(built: Builder) -> None:
-    """What was asked for counts only as it was written; anything else is as if it were gone."""
-    store = Store(built.root / ".sitegen")
-    (path,) = (built.root / ".sitegen/asked").iterdir()
-    assert len(store.remembered()) == 1
-    path.write_text(path.read_text().replace("0", "1", 1))
-    assert store.remembered() == []
-    for text in ("[]", "nonsense", '{"spec":3}', "[" * 10_000):
-        store.remember(text)
-    write_page(built.config, CALL.format("count=9"))
     with pytest.raises(TargetError, match="no figure of the kind trajectories is"):
         built(offline=True)

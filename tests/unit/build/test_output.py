@@ -1,4 +1,4 @@
-"""A built folder is replaced whole or not at all, and only if it is sitegen's."""
+"""A built folder is replaced whole or not at all, only if it is sitegen's, and goes when asked."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from sitegen.build.output import (
     CopiedFile,
     Tree,
+    clean,
     is_current,
     open_path,
     replace_output,
@@ -18,10 +19,11 @@ from sitegen.build.output import (
     require_room,
     weight,
 )
-from sitegen.core.errors import ConfigError, PlatformError, TargetError
-from sitegen.core.files import digest_bytes
+from sitegen.config.loader import load_site
+from sitegen.core.errors import ConfigError, LockedError, PlatformError, TargetError
+from sitegen.core.files import digest_bytes, host_mark, lock
 from sitegen.media.manifest import MediaFile
-from tests.support.builders import temporaries, traces, tree_hash
+from tests.support.builders import Builder, temporaries, traces, tree_hash, write_site
 
 CLIP = b"moving pictures"
 MANIFEST = b'{"version": 1, "figures": []}'
@@ -145,16 +147,6 @@ def test_object_that_changed(tree: Tree, output: Path) -> None:
     assert tree_hash(output) == before
 
 
-def test_output_may_be_free_empty_or_ours(tmp_path: Path) -> None:
-    """Neither holds anything that could be lost, nor does a site of a later sitegen."""
-    (tmp_path / "empty").mkdir()
-    for name in ("empty", "free", "free/deeper"):
-        require_ours(tmp_path / name)
-        require_room(tmp_path / name)
-    (tmp_path / "media.json").write_text('{"version": 99, "figures": [], "more": 1}')
-    require_ours(tmp_path)
-
-
 @pytest.mark.parametrize("manifest", [b"", b"{}", b"[1]", b"[" * 9999, b'{"version": 1}', b"\xff"])
 def test_folder_of_others(tmp_path: Path, tree: Tree, manifest: bytes) -> None:
     """Files without our manifest, or with some other media.json: refused, and untouched."""
@@ -169,8 +161,10 @@ def test_folder_of_others(tmp_path: Path, tree: Tree, manifest: bytes) -> None:
     assert traces(folder) == before
 
 
-def test_what_cannot_be_replaced(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file, a repository, a mount point and somebody else's folder: told, and left alone."""
+def test_what_may_be_replaced(
+    output: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What is free, empty or ours; no file, repository, mount point or folder of somebody else."""
     output.touch()
     with pytest.raises(ConfigError, match="is not a folder"):
         require_room(output)
@@ -189,6 +183,12 @@ def test_what_cannot_be_replaced(output: Path, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(ConfigError, match="git repository"):
         replace_output({"index.html": b"new"}, output)
     assert (output / ".git").exists()
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", "free", "free/deeper"):
+        require_ours(tmp_path / name)
+        require_room(tmp_path / name)
+    (tmp_path / "media.json").write_text('{"version": 99, "figures": [], "more": 1}')
+    require_ours(tmp_path)  # of a later sitegen
 
 
 @pytest.mark.parametrize("error", [28, 30, 13])
@@ -227,3 +227,64 @@ def test_opened_is_what_was_promised(tmp_path: Path, tree: Tree) -> None:
     copy.source.unlink()
     copy.source.write_bytes(CLIP.upper())
     assert copy.opened() is None
+
+
+DEAD = f".sitegen-tmp-{host_mark()}-99999999-1-0a"
+
+
+def test_built_folder_goes_and_the_store_stays(built: Builder, tmp_path: Path) -> None:
+    """The next build renders nothing; a link to the built folder stays, and its target goes."""
+    store = traces(built.root / ".sitegen/objects") | traces(built.root / ".sitegen/records")
+    removed = clean(load_site(built.config))
+    assert removed == [str(built.output)]
+    assert {*os.listdir(built.root)} == {".sitegen", "models", "pages", "site.toml"}
+    after = traces(built.root / ".sitegen/objects") | traces(built.root / ".sitegen/records")
+    assert after == store
+    assert built().rendered == ()
+    built.output.rename(tmp_path / "elsewhere")
+    built.output.symlink_to(tmp_path / "elsewhere")
+    clean(load_site(built.config))
+    assert built.output.is_symlink()
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_store_goes_when_asked(built: Builder) -> None:
+    """What the author keeps in its folder stays, and the folder with it."""
+    mine = built.root / ".sitegen/mine.txt"
+    mine.write_text("mine")
+    clean(load_site(built.config), store=True)
+    assert {*os.listdir(mine.parent)} == {"lock", "mine.txt"}
+    mine.unlink()
+    clean(load_site(built.config), store=True)
+    assert not mine.parent.exists()
+    assert built().rendered == ("tiny-trajectories",)
+
+
+def test_leftovers_of_the_dead_go(built: Builder) -> None:
+    """What killed builds left beside the output and in the store; that of the living stays."""
+    living = f".sitegen-tmp-{host_mark()}-{os.getpid()}-0-0a"
+    folders = (built.root, built.root / ".sitegen", built.root / ".sitegen/work")
+    for folder in folders:
+        (folder / DEAD).mkdir()
+        (folder / living).mkdir()
+    removed = clean(load_site(built.config))
+    assert {Path(path).name for path in removed} == {DEAD, "build"}
+    for folder in folders:
+        assert (folder / living).exists()
+        assert not (folder / DEAD).exists()
+
+
+def test_nothing_is_removed(built: Builder, tmp_path: Path) -> None:
+    """While a build is at work, of a folder of others, and of a site that was never built."""
+    with lock(built.root / ".sitegen/lock"), pytest.raises(LockedError):
+        clean(load_site(built.config))
+    assert built.output.exists()
+    (built.output / "media.json").write_text("{}")
+    before = traces(built.root)
+    with pytest.raises(ConfigError, match="it would be replaced whole"):
+        clean(load_site(built.config), store=True)
+    assert traces(built.root) == before
+    site = Builder(write_site(tmp_path / "other"))
+    before = traces(site.root)
+    assert clean(load_site(site.config), store=True) == []
+    assert traces(site.root) == before

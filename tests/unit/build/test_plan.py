@@ -47,8 +47,8 @@ def key(figure: Figure, source: ModelSource) -> str:
     return plan_figure(figure, "index.html", {"tiny": source}).request_digest
 
 
-def test_words_are_not_pixels(source: ModelSource) -> None:
-    """Caption, alt, id, place and page leave the key alone; so do file names and notes."""
+def test_what_is_planned(source: ModelSource) -> None:
+    """Words, places, file names and notes leave the key alone; each level has its σ_B, if any."""
     known = key(figure(), source)
     other = figure(caption="other", alt="x", id="y", place=SourceLocation("b.md", 9))
     assert key(other, source) == known
@@ -57,11 +57,6 @@ def test_words_are_not_pixels(source: ModelSource) -> None:
     planned = plan_figure(figure(), "other/index.html", {"tiny": source})
     found = (planned.request_digest, planned.page, planned.levels)
     assert found == (known, "other/index.html", 4)
-
-
-def test_blur_scales(source: ModelSource) -> None:
-    """A figure knows σ_B of every level, and of none where its model does not blur."""
-    planned = plan_figure(figure(), "index.html", {"tiny": source})
     assert planned.sigmas == (0.0, 0.5, 1.2599, 3.1748, 8.0)
     unblurred: Any = SimpleNamespace(blur=None)
     assert plan._sigmas(unblurred) == ()
