@@ -44,30 +44,13 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 
 
 def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    """Not a terminal: a line at the start and one at the end, no control characters."""
+    """A line at start and end, notes on standard output; only warnings stay when quiet."""
     with Console().rendering("rendering x", 3) as advance:
         for _ in range(3):
             advance()
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err == "rendering x: 3 steps\nrendering x: done in 0 s\n"
-
-
-def test_plain_lines_of_a_long_run() -> None:
-    """Every five seconds: which step of how many, and about how long it will take."""
-    seconds, lines = iter(range(0, 1000, 2)), list[str]()
-    advance = plain_steps("x", 6, lines.append, clock=lambda: float(next(seconds)))
-    for _ in range(6):
-        advance()
-    assert lines == [
-        "x: 6 steps",
-        "x: step 3 of 6, about 6 s left",
-        "x: done in 12 s",
-    ]
-
-
-def test_quiet_and_verbose(capsys: pytest.CaptureFixture[str]) -> None:
-    """Notes go to standard output, all else to standard error; only warnings are never left out."""
     console = Console(quiet=True)
     with console.rendering("x", 1) as advance:
         advance()
@@ -82,6 +65,33 @@ def test_quiet_and_verbose(capsys: pytest.CaptureFixture[str]) -> None:
     Console(verbose=True).detail("a detail")
     told = ("a note\n", "warning: careful\nwarning: careful\na detail\n")
     assert capsys.readouterr() == told
+
+
+def test_plain_lines_of_a_long_run() -> None:
+    """A line every few seconds and at the end: step, loss, speed, and about how long is left."""
+    seconds, lines = iter(range(0, 1000, 2)), list[str]()
+    advance = plain_steps("x", 6, lines.append, clock=lambda: float(next(seconds)))
+    for _ in range(6):
+        advance()
+    assert lines == [
+        "x: 6 steps",
+        "x: step 3 of 6, about 6 s left",
+        "x: done in 12 s",
+    ]
+    now, said = [0.0], list[str]()
+    show = plain_training("digits", said.append, lambda: now[0])
+    for step in range(1, 101):
+        now[0] = step * 0.7
+        show(progress(step))
+    assert [int(text.split()[2]) for text in said] == [1, 16, 31, 46, 61, 76, 91, 100]
+    assert said[0] == "digits: step 1 of 100, loss 0.1235, 64 images/s, about 99 s left"
+    assert said[-1] == "digits: step 100 of 100, loss 0.1235, 64 images/s"
+    show(progress(1200, 15_000))
+    now[0] += 10
+    show(progress(1201, 15_000))
+    assert said[8:] == [
+        "digits: step 1,201 of 15,000, loss 0.1235, 64 images/s, about 3 h 50 min left"
+    ]
 
 
 @pytest.mark.parametrize("width", [40, 28])
@@ -119,8 +129,8 @@ def test_no_colours(
     assert ("\x1b" in terminal.getvalue()) is (variable == "NO_COLOR")
 
 
-def test_bars_one_after_the_other(terminal: Terminal) -> None:
-    """Each is shown once, under the ones before it; a finished one is not drawn again."""
+def test_bars(terminal: Terminal) -> None:
+    """Each is shown once, under the ones before it; several threads have a bar each."""
     console = terminal.console()
     for name in ("first [red]x[/red]", "second"):  # a title is no markup of rich's
         with console.rendering(name, 1) as advance:
@@ -129,10 +139,6 @@ def test_bars_one_after_the_other(terminal: Terminal) -> None:
     assert "first [red]x[/red]" in terminal.shown().partition("|")[0]
     assert "first" not in terminal.shown().partition("|")[2]
     assert "second" in terminal.shown().partition("|")[2]
-
-
-def test_bars_at_the_same_time(terminal: Terminal) -> None:
-    """Several threads have a bar each."""
     console = terminal.console()
 
     def show(name: str) -> None:
@@ -177,24 +183,6 @@ def progress(step: int, steps: int = 100) -> Progress:
 def test_duration(seconds: float, words: str) -> None:
     """Two units at most."""
     assert duration(seconds) == words
-
-
-def test_lines_of_a_training_run() -> None:
-    """Step, loss, speed, time left: at once, every ten seconds, and at the end, when none is."""
-    now, said = [0.0], list[str]()
-    show = plain_training("digits", said.append, lambda: now[0])
-    for step in range(1, 101):
-        now[0] = step * 0.7
-        show(progress(step))
-    assert [int(text.split()[2]) for text in said] == [1, 16, 31, 46, 61, 76, 91, 100]
-    assert said[0] == "digits: step 1 of 100, loss 0.1235, 64 images/s, about 99 s left"
-    assert said[-1] == "digits: step 100 of 100, loss 0.1235, 64 images/s"
-    show(progress(1200, 15_000))
-    now[0] += 10
-    show(progress(1201, 15_000))
-    assert said[8:] == [
-        "digits: step 1,201 of 15,000, loss 0.1235, 64 images/s, about 3 h 50 min left"
-    ]
 
 
 @pytest.mark.parametrize(

@@ -57,8 +57,8 @@ def test_mistakes(text: str, tmp_path: Path) -> None:
         load_site(tmp_path / "site.toml")
 
 
-def test_every_key_is_explained() -> None:
-    """Each key of each table has its sentence, for the editor and in the reference."""
+def test_every_key_is_explained(tmp_path: Path) -> None:
+    """Each key has its sentence in editor and reference, whose example is one a build takes."""
     schema, page = site_schema(), reference()
     for table in (schema, *schema["$defs"].values()):
         assert table["additionalProperties"] is False
@@ -68,10 +68,6 @@ def test_every_key_is_explained() -> None:
             assert node["description"] in page
             assert f"`{name}`" in page or f"[{name}" in page
     assert set(schema["properties"]) == set(Site.model_fields)
-
-
-def test_example_of_the_reference(tmp_path: Path) -> None:
-    """It is a site.toml that a build takes; nothing on the page is taken for a figure call."""
     assert not re.search(r"\{[{%#]", reference())
     found = re.search(r"```toml\n(.*)```", reference(), re.DOTALL)
     assert found is not None

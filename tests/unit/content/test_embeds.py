@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import io
+import struct
+import zlib
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from PIL import Image as Pillow
 
-from sitegen.content.embeds import Embed, ImageCall, Player, VideoCall, VideoFile, make_embed
+from sitegen.content.embeds import (
+    Embed,
+    ImageCall,
+    Player,
+    VideoCall,
+    VideoFile,
+    find_player,
+    make_embed,
+    read_photo,
+    read_video,
+)
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError
 from sitegen.core.site_files import SiteFolder
@@ -24,7 +38,7 @@ def make(folder: Path, kind: str, *args: object, **kwargs: object) -> Embed:
 
 
 def test_image(tmp_path: Path) -> None:
-    """A picture with all that can be said of it, and one of which there is nothing to say."""
+    """A picture or video with all that can be said of it, and with nothing; what is copied."""
     words = {"alt": "A laser", "caption": " It glows. ", "id": "laser", "width": 15}
     image = make(tmp_path, "image", "Set up.png", **words)
     call = image.call
@@ -37,24 +51,20 @@ def test_image(tmp_path: Path) -> None:
     call = image.call
     assert isinstance(call, ImageCall)
     assert (call.alt, call.caption, call.width, image.id) == ("", "", None, "")
-
-
-def test_video(tmp_path: Path) -> None:
-    """A video of another host, of which only the poster is copied, or a file of the author's."""
     embed = make(tmp_path, "video", "https://youtu.be/qY1juqIDT10", title="T", poster="Set up.png")
-    call = embed.call
-    assert isinstance(call, VideoCall)
-    assert isinstance(call.url, Player)
-    assert call.poster is not None
-    assert embed.files == (call.poster.file,)
-    assert (call.title, embed.base) == ("T", "video")
+    told = embed.call
+    assert isinstance(told, VideoCall)
+    assert isinstance(told.url, Player)
+    assert told.poster is not None
+    assert embed.files == (told.poster.file,)
+    assert (told.title, embed.base) == ("T", "video")
     assert make(tmp_path, "video", "https://vimeo.com/1").files == ()
     embed = make(tmp_path, "video", url="talk.mp4")
-    call = embed.call
-    assert isinstance(call, VideoCall)
-    assert isinstance(call.url, VideoFile)
-    assert (call.url.width, call.url.height, call.title) == (64, 36, "Video")
-    assert embed.files == (call.url.file,)
+    told = embed.call
+    assert isinstance(told, VideoCall)
+    assert isinstance(told.url, VideoFile)
+    assert (told.url.width, told.url.height, told.title) == (64, 36, "Video")
+    assert embed.files == (told.url.file,)
 
 
 @pytest.mark.parametrize(
@@ -108,3 +118,208 @@ def test_faults(
     assert all(line.startswith(f"pages/index.md:3: {kind}(…): ") for line in lines)
     for fault in faults:
         assert any(fault in line for line in lines), fault
+
+
+FORMATS = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "GIF": ".gif", "AVIF": ".avif"}
+ORIENTATION = 0x0112
+
+
+def picture(form: str, mode: str = "RGB", size: tuple[int, int] = (40, 20), turn: int = 1) -> bytes:
+    """A picture of that form, whose EXIF says how to turn it."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = turn
+    data = io.BytesIO()
+    Image.effect_noise(size, 50).convert(mode).save(data, form, exif=exif)
+    return data.getvalue()
+
+
+def read(folder: Path, data: bytes, name: str = "a.png") -> tuple[str, int, int]:
+    """The path in the built folder and the size of a picture with these bytes."""
+    (folder / name).write_bytes(data)
+    photo = read_photo(SiteFolder(folder), name)
+    assert photo.file.source.read_bytes() == data
+    return photo.file.uri, photo.width, photo.height
+
+
+def fault(folder: Path, data: bytes) -> str:
+    """Why a picture with these bytes cannot be shown."""
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        read(folder, data)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_formats(tmp_path: Path, form: str) -> None:
+    """A copy has the ending of what it is, whatever its name; one that is cut short is found."""
+    uri, width, height = read(tmp_path, picture(form), "Photo.xyz")
+    assert uri.startswith("media/photo-")
+    assert uri.endswith(FORMATS[form])
+    assert (width, height) == (40, 20)
+    data = picture(form, size=(90, 90))
+    told = fault(tmp_path, data[: len(data) // 2])
+    assert "is damaged" in told or "is no picture that browsers show" in told
+
+
+def test_what_is_known(tmp_path: Path) -> None:
+    """SVG by its content; grey, transparent, 16 bit, CMYK; a phone's JPEG; a GIF may move."""
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 3 4"/>'
+    for before in ("", '<?xml version="1.0"?>\n', "<!-- a -->", "\ufeff", "\n"):
+        uri, width, height = read(tmp_path, f"{before}{svg}".encode())
+        assert (uri[-4:], width, height) == (".svg", 3, 4)
+    assert "is SVG with <script>" in fault(tmp_path, svg.replace("/>", "><script/></svg>").encode())
+    for mode in ("1", "LA", "P", "RGBA", "I;16", "CMYK"):
+        made = picture("JPEG" if mode == "CMYK" else "PNG", mode)
+        assert read(tmp_path, made)[1:] == (40, 20), mode
+    for form, suffix in (("MPO", ".jpg"), ("GIF", ".gif")):
+        data = io.BytesIO()
+        first, second = (Image.new("RGB", (40, 20), colour) for colour in ("red", "blue"))
+        first.save(data, form, save_all=True, append_images=[second])
+        uri, width, height = read(tmp_path, data.getvalue())
+        assert (uri[-4:], width, height) == (suffix, 40, 20)
+
+
+def bomb(side: int) -> bytes:
+    """A small PNG that says it is `side` pixels wide and high."""
+    head = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+
+
+def test_no_picture(tmp_path: Path) -> None:
+    """What browsers do not show; an absurd size before it is decoded, whatever Pillow thinks."""
+    for form in ("BMP", "TIFF", "PDF"):
+        data = io.BytesIO()
+        Image.new("RGB", (40, 20)).save(data, form)
+        assert "save it as PNG, JPEG, WebP, GIF, AVIF or SVG" in fault(tmp_path, data.getvalue())
+    for side in (9_000, 50_000):
+        told = fault(tmp_path, bomb(side))
+        assert told == "has more than 80 million pixels; make it smaller"
+
+
+ID = "qY1juqIDT10"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"https://youtu.be/{ID}", f"http://youtube.com/watch?v={ID}",
+        f"https://www.youtube.com/watch?v={ID}&list=PL123&index=2",
+        f"https://m.youtube.com/watch?v={ID}", f"https://www.YouTube.com/shorts/{ID}",
+        f"https://www.youtube.com/live/{ID}?feature=share", f"https://www.youtube.com/embed/{ID}",
+        f"https://www.youtube-nocookie.com/embed/{ID}?rel=0",
+    ],
+)  # fmt: skip
+def test_youtube(url: str) -> None:
+    """All of these are one video, whose player sets no cookie."""
+    player = find_player(url)
+    assert player.name == "YouTube"
+    assert player.origin == "https://www.youtube-nocookie.com"
+    assert player.address == f"https://www.youtube-nocookie.com/embed/{ID}?autoplay=1&rel=0"
+    assert player.link == f"https://www.youtube.com/watch?v={ID}"
+
+
+@pytest.mark.parametrize(
+    ("time", "seconds"), [("t=90", 90), ("t=1m30s", 90), ("t=1h2m3s", 3723), ("start=5", 5)]
+)
+def test_start(time: str, seconds: int) -> None:
+    """The time in the address is where the player starts, and the link too."""
+    player = find_player(f"https://youtu.be/{ID}?{time}")
+    assert player.address.endswith(f"?autoplay=1&rel=0&start={seconds}")
+    assert player.link.endswith(f"?v={ID}&t={seconds}s")
+    later = find_player(f"https://www.youtube.com/watch?v={ID}#{time}")
+    assert later == player
+
+
+@pytest.mark.parametrize(
+    ("url", "video", "link"),
+    [
+        ("https://vimeo.com/76979871", "76979871?dnt=1&autoplay=1", "76979871"),
+        ("https://vimeo.com/channels/staffpicks/123", "123?dnt=1&autoplay=1", "123"),
+        ("https://vimeo.com/groups/a/videos/123", "123?dnt=1&autoplay=1", "123"),
+        ("https://vimeo.com/123/8272103f6e", "123?h=8272103f6e&dnt=1&autoplay=1", "123/8272103f6e"),
+        ("https://vimeo.com/123#t=1m5s", "123?dnt=1&autoplay=1#t=65s", "123#t=65s"),
+        ("https://player.vimeo.com/video/123?h=8272103f6e", "123?h=8272103f6e&dnt=1&autoplay=1",
+         "123/8272103f6e"),
+    ],
+)  # fmt: skip
+def test_vimeo(url: str, video: str, link: str) -> None:
+    """Vimeo's player is told not to track; unlisted videos keep their key."""
+    player = find_player(url)
+    assert (player.name, player.origin) == ("Vimeo", "https://player.vimeo.com")
+    assert player.address == f"https://player.vimeo.com/video/{video}"
+    assert player.link == f"https://vimeo.com/{link}"
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("https://youtu.be/", "names no video: https://youtu.be/ and 11 letters"),
+        (f"https://youtu.be/{ID}/x", "names no video"),
+        ("https://www.youtube.com/@channel", "names no video"),
+        (f"https://www.youtube.com/x?v={ID}", "names no video"),
+        (f"https://youtu.be/{ID}?t=soon", "starts at 'soon'; write seconds"),
+        ("https://vimeo.com/about", "names no video: https://vimeo.com/ and a number"),
+        ("https://vimeo.com/123?h=%22onload", "names no video: https://vimeo.com/ and a number"),
+        ("https://example.org/x.mp4", "should be a video on YouTube or Vimeo, or a file in the"),
+        (f"https://youtu.be.example.org/{ID}", "should be a video on YouTube or Vimeo"),
+        (f"https://notyoutube.com/watch?v={ID}", "should be a video on YouTube or Vimeo"),
+        (f"https://youtu.be@example.org/{ID}", "should hold no user name or password"),
+    ],
+)
+def test_no_player(url: str, reason: str) -> None:
+    """What is no video of a known host is told with the reason."""
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        find_player(url)
+    assert reason in str(caught.value)
+
+
+def element(name: str, *content: bytes) -> bytes:
+    """An element of a WebM: its id in hexadecimal, its length, its content."""
+    data = b"".join(content)
+    return bytes.fromhex(name) + bytes([0x80 | len(data)]) + data
+
+
+SIZE = element("e0", element("b0", b"\x40"), element("ba", b"\x24"))
+TRACKS = element("1654ae6b", element("ae", element("e1", b"sound")), element("ae", SIZE))
+HEAD = element("1a45dfa3")
+WEBM = HEAD + element("18538067", TRACKS)
+LARGE = b"\0\0\0\1ftyp" + (16).to_bytes(8, "big") + MP4[8:]  # its length is written in 64 bits
+LAST = MP4[:8] + b"\0\0\0\x08free\0\0\0\0" + MP4[12:]  # 0 is the length of the last box
+TURNED = MP4[:-44] + b"\0\0\0\0\0\1" + MP4[-38:]
+
+
+@pytest.mark.parametrize(
+    ("data", "type", "size"),
+    [
+        (MP4, "mp4", (64, 36)), (LARGE, "mp4", (64, 36)), (TURNED, "mp4", (36, 64)),
+        (LAST, "mp4", (64, 36)), (WEBM, "webm", (64, 36)),
+        (HEAD + bytes.fromhex("18538067 01ffffffffffffff") + TRACKS, "webm", (64, 36)),
+    ],
+    ids=["mp4", "long", "turned", "last box", "webm", "without end"],
+)  # fmt: skip
+def test_measured(tmp_path: Path, data: bytes, type: str, size: tuple[int, int]) -> None:
+    """A file is known by its content, and measured wherever the size stands in it."""
+    (tmp_path / "A b.mov").write_bytes(data)
+    film = read_video(SiteFolder(tmp_path), "A b.mov")
+    assert (film.type, film.width, film.height) == (f"video/{type}", *size)
+    assert film.file.uri == f"media/a-b-{film.file.sha256[:8]}.{type}"
+
+
+@pytest.mark.parametrize("whole", [MP4, WEBM], ids=["mp4", "webm"])
+def test_cut_short(tmp_path: Path, whole: bytes) -> None:
+    """A file that ends too early shows no pictures, and nothing else happens."""
+    for length in range(8, len(whole)):
+        (tmp_path / "x.mp4").write_bytes(whole[:length])
+        with pytest.raises(ValueError, match="is damaged, or shows no pictures"):
+            read_video(SiteFolder(tmp_path), "x.mp4")
+
+
+@pytest.mark.parametrize("data", [b"abc", b"RIFF....AVI ", b"\x89PNG\r\n\x1a\n"])
+def test_no_video(tmp_path: Path, data: bytes) -> None:
+    """Other files are refused, with what would do."""
+    (tmp_path / "x.mp4").write_bytes(data)
+    with pytest.raises(ValueError, match="is no MP4 or WebM video"):
+        read_video(SiteFolder(tmp_path), "x.mp4")

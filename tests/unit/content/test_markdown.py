@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import html5lib
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sitegen.content.embeds import Photo
-from sitegen.content.markdown import ParsedPage, parse
+from sitegen.content.markdown import MathsError, ParsedPage, parse, to_mathml
 from sitegen.core.site_files import OwnFile
 
 SLOT = re.compile(r"SLOT(\d+)x")
@@ -45,17 +46,13 @@ def html(text: str, uri: str = "index.html") -> str:
     return "".join(str(part) for part in document.parts).strip()
 
 
-def test_title() -> None:
-    """A heading of level 1 at the beginning is the title, without its markup."""
+def test_title_and_slots() -> None:
+    """A first heading of level 1 is the title; a slot in a paragraph of its own is taken out."""
     document = read("# A *b* `c`\n\nText")
     assert document.title == "A b c"
     assert "h1" not in str(document.parts)
     assert read("Text").title is None
     assert read("").parts == ("",)
-
-
-def test_slots() -> None:
-    """A slot that is a paragraph of its own is taken out, wherever it stands."""
     document = read("a\n\nSLOT0x\n\n- SLOT1x\n- b\n\n> SLOT12x\n")
     assert [part for part in document.parts if isinstance(part, int)] == [0, 1, 12]
     joined = "".join("[]" if isinstance(part, int) else part for part in document.parts)
@@ -105,15 +102,11 @@ def test_faults(text: str, line: int, reason: str) -> None:
     assert reason in fault.text
 
 
-def test_links_are_relative_to_the_page() -> None:
-    """Links are written from the site's root and work from every page."""
+def test_links_and_pictures() -> None:
+    """Links work from every page; a picture has its place before it is there, and may wait."""
     text = "[a](about/) [b](index.html#x) [c](#h-a) [d](https://example.org/) <a@b.c>"
     wanted = "../about/index.html ../index.html#x #h-a https://example.org/ mailto:a@b.c"
     assert re.findall('href="([^"]*)"', html(text, "more/index.html")) == wanted.split()
-
-
-def test_pictures() -> None:
-    """A picture has its place before it is there; far down a page it waits to come into sight."""
     size = 'width="30" height="20" decoding="async"'
     assert html("![*A* b](<a b.png> 'T')", "more/index.html") == (
         f'<p><img src="../media/a-01234567.png" alt="A b" title="T" {size}></p>'
@@ -137,16 +130,12 @@ def test_what_may_be_too_wide() -> None:
 
 
 def test_footnotes() -> None:
-    """A footnote leads there and back, and the way back has a name."""
+    """A footnote leads there and back; formulas stand in sentences or blocks, not in money."""
     text = html("a[^1] b[^1]\n\n[^1]: Note.")
     assert re.findall('href="#([^"]*)"', text) == ["fn1", "fn1", "fnref1", "fnref1:1"]
     assert set(re.findall('id="([^"]*)"', text)) == {"fnref1", "fnref1:1", "fn1"}
     assert text.count('aria-label="Back to the text"') == 2
     assert text.count(">[1]<") == 2
-
-
-def test_formulas() -> None:
-    """In a sentence, or as a block between double dollars; those beside digits are money."""
     text = html("$u_K$ and $a$, ($b$)\n\n$$\nx^2\n$$")
     assert text.count('<math display="inline">') == 3
     assert text.count('<math display="block">') == 1
@@ -173,3 +162,54 @@ def test_html_is_valid(text: str) -> None:
     tree = parser.parse(f"<!DOCTYPE html><title>T</title>{body}")
     attributes = {name for element in tree.iter() for name in element.attrib}
     assert not [name for name in attributes if name == "style" or name.startswith("on")]
+
+
+def test_formula() -> None:
+    """The heat equation, with its LaTeX for whoever copies it; markup in texts is text."""
+    latex = r"\frac{\partial u}{\partial t} = \Delta u"
+    assert to_mathml(latex, "block") == (
+        '<math display="block"><semantics><mrow><mfrac><mrow><mo>∂</mo><mi>u</mi></mrow>'
+        "<mrow><mo>∂</mo><mi>t</mi></mrow></mfrac><mo>=</mo><mi>Δ</mi><mi>u</mi></mrow>"
+        f'<annotation encoding="application/x-tex">{latex}</annotation></semantics></math>'
+    )
+    mathml = to_mathml(r"\text{<script>alert(1)</script>} a<b \& c", "inline")
+    assert "<script" not in mathml
+    assert "&lt;script&gt;" in mathml
+    assert "<mo>&lt;</mo>" in mathml
+
+
+@pytest.mark.parametrize(
+    ("latex", "reason"),
+    [
+        (r"\href{javascript:alert(1)}{x}", "the attribute href is not allowed"),
+        (r"\style{color:red}{x}", "the attribute style is not allowed"),
+        (r"\class{x}{y}", "the attribute class is not allowed"),
+        (r"\unknown{x}", r"the command \\unknown is not known"),
+        (r"\left( x", r"extra left or missing right"), ("x^", "missing super script or subscript"),
+        (r"\begin{matrix} x", "missing end"), ("{" * 101, "more than 100 braces"),
+        (" ", "it is empty"), ("x\x1f", "it holds an odd character"),
+    ],
+)  # fmt: skip
+def test_refused(latex: str, reason: str) -> None:
+    """What is no formula, or would be more than one, is told."""
+    with pytest.raises(MathsError, match=reason):
+        to_mathml(latex, "inline")
+
+
+WORDS = r"""{ } ^ _ & \\ [ ] ( x 1 ' " < > # $ \frac \left \right \begin{matrix} \end{matrix} \sqrt
+    \text{<b>} \sum \limits \color \genfrac \newcommand \hspace 1em \operatorname \substack \href
+    \over \tag \mathrm{d} \middle \not &lt; &#x3c; --> ]]> \mathbb{R} \big | \ ~ é"""
+PIECES = st.sampled_from(re.split(r"\s+", WORDS))
+
+
+@settings(max_examples=50)
+@given(st.lists(PIECES, max_size=9).map("".join) | st.text(max_size=20))
+def test_always_whole_or_refused(latex: str) -> None:
+    """Whatever the formula, it is well-formed MathML or a MathsError."""
+    try:
+        mathml = to_mathml(latex, "block")
+    except MathsError:
+        return
+    tree = ElementTree.fromstring(mathml)
+    assert tree.tag == "math"
+    assert "<b>" not in mathml

@@ -48,7 +48,7 @@ def html(page: Page) -> str:
 
 
 def test_page(tmp_path: Path) -> None:
-    """Text and a figure, in the order of the page, with the place of the call."""
+    """Text and figures in the page's order, with the place of each call, also computed ones."""
     page = read(tmp_path, 'A *b*.\n\n{{ trajectories("mnist", count=4, caption="C") }}\n\nD.\n')
     place = SourceLocation(str(tmp_path / "pages/index.md"), 3)
     spec = Trajectories("mnist", count=4)
@@ -56,10 +56,6 @@ def test_page(tmp_path: Path) -> None:
     assert page.body == ("<p>A <em>b</em>.</p>\n", figure, "<p>D.</p>\n")
     assert all(isinstance(part, Markup | Figure) for part in page.body)
     assert (page.uri, page.title, page.figures) == ("index.html", "A title", (figure,))
-
-
-def test_computed_calls(tmp_path: Path) -> None:
-    """Pages may compute their figures; a call kept in a variable stands where it is written out."""
     page = read(
         tmp_path,
         '{% set last = trajectories("mnist", seed=9) %}\n{% for seed in range(2) %}\n'
@@ -71,7 +67,7 @@ def test_computed_calls(tmp_path: Path) -> None:
 
 
 def test_available(tmp_path: Path) -> None:
-    """What needs a model that is not there is left out; no page forges an earlier placeholder."""
+    """What needs a model that is not there is left out, its place too; no page forges a slot."""
     text = '{% if available("mnist") %}\nA\n{% endif %}\n{% if available("x") %}\nB\n{% endif %}\n'
     assert html(read(tmp_path, text)) == "<p>A</p>\n"
     assert html(read(tmp_path, text, "x")) == "<p>A\nB</p>\n"
@@ -79,6 +75,8 @@ def test_available(tmp_path: Path) -> None:
     page = read(tmp_path, forged + "{{ trajectories('mnist') }}\n")
     assert len(page.figures) == 1
     assert html(page).startswith("<p>slot0x</p>\n<p>slotaaa")
+    text = '{% if available("mnist") %}\n{{ trajectories("mnist") }}\n{% endif %}\n\n'
+    read_pages(make_site(tmp_path, SITE, f"{text}[x](#mnist-trajectories)\n"), lambda _: False)
 
 
 @pytest.mark.parametrize(
@@ -96,13 +94,27 @@ def test_available_knows_the_models_of_the_site(tmp_path: Path, call: str, messa
 
 
 def test_what_a_page_may_say_of_its_site(tmp_path: Path) -> None:
-    """The words, which are no markup; not where it lies and what else it reads."""
+    """Its words, which are no markup, and nothing else; links of the config are followed, too."""
     title = "*a* <b>c</b> {{ 7*7 }} [x](https://e.org) # & `d`"
     site = make_site(tmp_path, f"title = '{title}'", "{{ site.title }}\n\n{{ site.venue }}\n")
     words = title.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     assert html(read_pages(site)[0]) == f"<p>{words}</p>\n"
     for name in ("root", "output", "cache_dir", "models"):
         assert f"has no attribute '{name}'" in fault(tmp_path, f"{{{{ site.{name} }}}}")
+    button = "[[links]]\nlabel = 'A'\nurl = '{}'\n"
+    author = "[[authors]]\nname = 'B'\nurl = '{}'\n"
+    good = button.format("slides.pdf#a") + author.format("#top") + button.format("robots.txt")
+    page = read_pages(make_site(tmp_path, f"title = 'T'\n{good}"))[0]
+    assert [file.uri for file in page.files] == ["slides.pdf"]
+    bad = button.format("slide.pdf") + author.format("#h-result") + button.format("https://e.org/")
+    with pytest.raises(ConfigError) as caught:
+        read_pages(make_site(tmp_path, f"title = 'T'\n{bad}", "## Results"))
+    assert str(caught.value).replace(f"{tmp_path}/", "").split("\n") == [
+        'site.toml:4: links[0].url = "slide.pdf": there is no such file, '
+        'did you mean "slides.pdf"?',
+        'site.toml:7: authors[0].url = "#h-result": leads to no heading and no figure of this '
+        'page, did you mean "#h-results"?',
+    ]
 
 
 MESSAGES = [
@@ -208,8 +220,8 @@ def test_pictures_and_videos(tmp_path: Path) -> None:
     assert 'href="talk.pdf"' in html(page)
 
 
-def test_pictures_are_decoded_once(tmp_path: Path) -> None:
-    """However often pages are read, for what is hidden and at each save, until they change."""
+def test_work_is_done_once(tmp_path: Path) -> None:
+    """Pictures are decoded once until they change, and pages parsed again only for hidden parts."""
     with_files(tmp_path)
     time.sleep(0.03)  # a file that has just been written may be written again
     text = '![a](setup.png)\n\n{% if available("x") %}\nB\n{% endif %}\n'
@@ -219,10 +231,6 @@ def test_pictures_are_decoded_once(tmp_path: Path) -> None:
     assert opened.call_count == 1
     Pillow.new("RGB", (9, 9)).save(tmp_path / "setup.png")
     assert 'width="9"' in html(read(tmp_path, text))
-
-
-def test_a_page_is_parsed_once(tmp_path: Path) -> None:
-    """It is read again only where it hides something; its lines are matched once, if at all."""
     waits = '[models.x]\npath = "x.pth"\npreset = "cifar10"\n'
     site = make_site(tmp_path, SITE + waits, "## A\n\n" + "[a](#h-a)\n\n" * 40)
     with (
@@ -233,24 +241,6 @@ def test_a_page_is_parsed_once(tmp_path: Path) -> None:
         assert (parsed.call_count, matched.call_count) == (1, 1)
         read(tmp_path, 'A\n{% if available("x") %}\nB\n{% endif %}\n')
         assert (parsed.call_count, matched.call_count) == (3, 1)
-
-
-def test_links_of_the_config(tmp_path: Path) -> None:
-    """A button to a file of the site copies it, and one that leads nowhere is told."""
-    button = "[[links]]\nlabel = 'A'\nurl = '{}'\n"
-    author = "[[authors]]\nname = 'B'\nurl = '{}'\n"
-    good = button.format("slides.pdf#a") + author.format("#top") + button.format("robots.txt")
-    page = read_pages(make_site(tmp_path, f"title = 'T'\n{good}"))[0]
-    assert [file.uri for file in page.files] == ["slides.pdf"]
-    bad = button.format("slide.pdf") + author.format("#h-result") + button.format("https://e.org/")
-    with pytest.raises(ConfigError) as caught:
-        read_pages(make_site(tmp_path, f"title = 'T'\n{bad}", "## Results"))
-    assert str(caught.value).replace(f"{tmp_path}/", "").split("\n") == [
-        'site.toml:4: links[0].url = "slide.pdf": there is no such file, '
-        'did you mean "slides.pdf"?',
-        'site.toml:7: authors[0].url = "#h-result": leads to no heading and no figure of this '
-        'page, did you mean "#h-results"?',
-    ]
 
 
 def more(folder: Path, name: str, text: str = "# More\n\n{{ trajectories('mnist') }}\n") -> Site:
@@ -307,12 +297,6 @@ def test_places_in_pages(tmp_path: Path, link: str, told: str | None) -> None:
     assert str(caught.value) == where + told
 
 
-def test_a_place_that_is_hidden(tmp_path: Path) -> None:
-    """A link to a figure whose model is not there is right where the figure comes with it."""
-    text = '{% if available("mnist") %}\n{{ trajectories("mnist") }}\n{% endif %}\n\n'
-    read_pages(make_site(tmp_path, SITE, f"{text}[x](#mnist-trajectories)\n"), lambda _: False)
-
-
 def test_a_page_that_is_a_link(tmp_path: Path) -> None:
     """It would publish a file of the machine, or one that is hidden."""
     (tmp_path / "secret").write_text("secret")
@@ -345,10 +329,7 @@ def test_a_page_that_is_a_link(tmp_path: Path) -> None:
     ],
 )
 def test_bad_names(tmp_path: Path, name: str, told: str) -> None:
-    """A page's name is a good name of a folder; what would not become a page is not left out.
-
-    Where the front page is missing, that is told.
-    """
+    """A page's name is a good folder's, no page is left out, and the front page is there."""
     (tmp_path / "pages/sub").mkdir(parents=True)
     site = more(tmp_path, name)
     with pytest.raises(ConfigError, match=f"{name}: {told}"):
@@ -359,10 +340,7 @@ def test_bad_names(tmp_path: Path, name: str, told: str) -> None:
 
 
 def test_the_papers_page(tmp_path: Path) -> None:
-    """With the models that travel with sitegen it has every kind; each section that waits is right.
-
-    No word is said of clips that are not there.
-    """
+    """With the shipped models it has every kind; each section that waits comes with its model."""
     config, index = ((ROOT / name).read_text("utf-8") for name in ("site.toml", "pages/index.md"))
     site = make_site(tmp_path, config, index)
     (page,), (full,) = (

@@ -81,12 +81,15 @@ def test_toml_diagnostics(text: str, lines: list[str]) -> None:
 
 
 def test_many_problems() -> None:
-    """An error tells as many as a screen takes, and keeps them all; each is told once, in order."""
+    """An error tells as many as a screen takes, once and in order; words have the closest known."""
     problems = [Diagnostic("x", line, "y") for line in range(60, 0, -1)]
     error = config_error(problems)
     assert error.problems == tuple(problems)
     assert str(error).splitlines()[-1] == "… and 10 problems more"
     assert in_order([*problems, "z", *problems]) == ["z", *reversed(problems)]
+    assert known_words("MNIST", ["mnist", "a"]) == ', did you mean "mnist"?'
+    assert known_words("x", ["b", "a"]) == "; known: a, b"
+    assert known_words("x", []) == "; there is none"
 
 
 @pytest.mark.parametrize(
@@ -99,10 +102,3 @@ def test_many_problems() -> None:
 def test_quoted(value: Any, words: str) -> None:
     """A value is shown short, and on one line."""
     assert quoted(value) == words
-
-
-def test_known_words() -> None:
-    """The closest word, also where only its letters' size differs; else all; or that none is."""
-    assert known_words("MNIST", ["mnist", "a"]) == ', did you mean "mnist"?'
-    assert known_words("x", ["b", "a"]) == "; known: a, b"
-    assert known_words("x", []) == "; there is none"

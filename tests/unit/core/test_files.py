@@ -66,8 +66,8 @@ def test_canonical_json_refuses() -> None:
         files.canonical_json({"a": object()})
 
 
-def test_equal_content_touches_nothing(tmp_path: Path) -> None:
-    """A file appears with its folders; writing the same again leaves even the times alone."""
+def test_what_writing_leaves(tmp_path: Path) -> None:
+    """The same again leaves even the times alone; another content keeps the mode, and links."""
     path = tmp_path / "new" / "a"
     assert files.write_atomic(path, b"same")
     assert names(path.parent) == {"a"}
@@ -76,10 +76,6 @@ def test_equal_content_touches_nothing(tmp_path: Path) -> None:
     assert not files.write_atomic(path, b"same")
     assert path.read_bytes() == b"same"
     assert [(each.stat().st_ino, each.stat().st_mtime_ns) for each in (path, path.parent)] == before
-
-
-def test_permissions_and_links_stay(tmp_path: Path) -> None:
-    """A new file is as readable as any other; one that is there keeps its mode, and its links."""
     plain, path, link = tmp_path / "plain", tmp_path / "a", tmp_path / "link"
     plain.write_bytes(b"")
     files.write_atomic(path, b"one")
@@ -181,15 +177,11 @@ def test_sweep_leaves_the_work_of_other_hosts(tmp_path: Path, mark: str) -> None
 
 
 def test_what_is_gone_needs_no_sweeping(tmp_path: Path) -> None:
-    """A folder that is not there, and what another process removed just now."""
+    """A folder that is not there, and what another process removed; one lives for a block only."""
     files.sweep(tmp_path / "missing")
     assert files._age(tmp_path / "missing") == 0
     assert files._started(999_999_999) == "0"
     files._remove(tmp_path / "missing")
-
-
-def test_temporary_folder_is_gone_after_an_error(tmp_path: Path) -> None:
-    """The folder lives for the block only."""
     with contextlib.suppress(KeyboardInterrupt), files.temporary_folder(tmp_path) as folder:
         (folder / "a").write_bytes(b"")
         raise KeyboardInterrupt
@@ -197,10 +189,7 @@ def test_temporary_folder_is_gone_after_an_error(tmp_path: Path) -> None:
 
 
 def test_lock_is_exclusive_and_names_the_holder(tmp_path: Path) -> None:
-    """A second holder, even in this process, is told who has it; it is free after any error.
-
-    A lock inside a file is a PlatformError with the path.
-    """
+    """A second holder, even in this process, is told who has it; it is free after any error."""
     path = tmp_path / "cache" / "lock"
     with (
         files.lock(path),

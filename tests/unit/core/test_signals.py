@@ -32,7 +32,7 @@ def test_impatience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_ignored_signals_stay_ignored() -> None:
-    """A run that was started to ignore Ctrl-C does."""
+    """A run that was started to ignore Ctrl-C does, and other threads leave signals alone."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with stop_on_signals() as stop:
@@ -40,10 +40,6 @@ def test_ignored_signals_stay_ignored() -> None:
             assert not stop.asked()
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def test_other_threads_have_no_signals() -> None:
-    """A thread may train, and leaves the signals to the main one."""
     handler, seen = signal.getsignal(signal.SIGINT), list[object]()
 
     def work() -> None:

@@ -176,10 +176,7 @@ def test_built_site_is_good(tmp_path: Path) -> None:
 
 
 def test_links_from_the_root(tmp_path: Path) -> None:
-    """Wrong where nobody said where the site goes; in 404.html, which is everywhere, the only ones.
-
-    A host without encryption works by a detour at best; the rest is looked at as any other.
-    """
+    """Wrong where nobody said where the site goes; in 404.html, which is everywhere, right."""
     found = look(folder(tmp_path, '<a href="/data.zip">x</a>'), PublishTarget())
     assert "works only where the site is at the root" in found.errors[0].text
     assert look(tmp_path, PublishTarget("https://paper.example.org")).errors == ()
@@ -240,7 +237,7 @@ def test_drawings_are_read(tmp_path: Path) -> None:
 
 
 def test_addresses_for_machines_are_followed(tmp_path: Path) -> None:
-    """Cards, canonical links, sitemaps and stylesheets name files, too."""
+    """Cards, canonical links, sitemaps, stylesheets and manifests name files, too."""
     head = '<meta property="og:image" content="https://name.github.io/paper/card.png">'
     head += '<link rel="canonical" href="https://name.github.io/paper/gone/">'
     sitemap = "<urlset>\n<url><loc>https://name.github.io/paper/lost/</loc></url>\n</urlset>"
@@ -254,10 +251,7 @@ def test_addresses_for_machines_are_followed(tmp_path: Path) -> None:
         *(f'index.html:{LINE}: {address}/card.png"', f'index.html:{LINE}: {address}/gone/"'),
         f'sitemap.xml:2: {address}/lost/"',
     ]
-
-
-def test_manifests_of_applications(tmp_path: Path) -> None:
-    """Their icons and where they start are relative to them; what else is in them is no matter."""
+    tmp_path = tmp_path / "more"
     text = """{
   "name": "no.png", "start_url": "../gone/",
   "icons": [
@@ -274,7 +268,7 @@ def test_manifests_of_applications(tmp_path: Path) -> None:
 
 
 def test_sizes(tmp_path: Path) -> None:
-    """A file above 50 MB is a warning, above 100 MB an error, and so is a site above 1 GB."""
+    """Files above 50 MB, sites above 1 GB, and pages that fetch too much before any click."""
     root = folder(tmp_path)
     for name, size in (("a", 50 * 2**20), ("b", 50 * 2**20 + 1), ("c", 100 * 2**20 + 1)):
         (root / f"{name}.bin").touch()
@@ -286,10 +280,7 @@ def test_sizes(tmp_path: Path) -> None:
         (root / f"{number}.bin").touch()
         os.truncate(root / f"{number}.bin", 99 * 2**20)
     assert any("refuses sites above 1 GB" in problem.text for problem in look(root).errors)
-
-
-def test_weight_of_a_page(tmp_path: Path) -> None:
-    """Pictures, posters and what starts by itself count; what waits for a click does not."""
+    tmp_path = tmp_path / "more"
     body = '<img alt="" src="a.png"><img alt="" src="a.png" srcset="a.png 1x, b.png 2x">'
     body += '<video aria-label="x" poster="c.png" preload="none" src="d.bin"></video>'
     body += '<a href="d.bin">x</a><link rel="stylesheet" href="e.css">'
@@ -343,7 +334,7 @@ def test_folders_at_the_root_of_the_machine(tmp_path: Path) -> None:
 
 
 def test_links_and_odd_files(tmp_path: Path) -> None:
-    """Symbolic links, pipes and names that GitHub refuses; no link is followed."""
+    """No links, pipes and odd names; a front page, .nojekyll, a language, a title, each id once."""
     root = folder(tmp_path / "site", "", {"odd:name.txt": "x"})
     (root / "loop").symlink_to(root)
     (root / "out.html").symlink_to("/etc/hostname")
@@ -352,10 +343,7 @@ def test_links_and_odd_files(tmp_path: Path) -> None:
     assert [each.split(":")[0] for each in found] == ["loop", "odd", "out.html", "pipe"]
     assert "symbolic link" in found[0]
     assert "no regular file" in found[3]
-
-
-def test_what_every_site_needs(tmp_path: Path) -> None:
-    """A front page, .nojekyll, a language and a title on each page, and each id once."""
+    tmp_path = tmp_path / "more"
     root = folder(tmp_path, "<p id=x><p id=x>", {"bare.html": "<p>words</p>"})
     (root / ".nojekyll").unlink()
     found = look(root)
@@ -368,7 +356,7 @@ def test_what_every_site_needs(tmp_path: Path) -> None:
 
 
 def test_manifest_and_files_agree(tmp_path: Path) -> None:
-    """A clip that is gone, renamed or changed since it was built."""
+    """A clip that is gone or changed is told, also where nothing is built; a domain is a root."""
     site = Builder(write_site(tmp_path))
     site()
     clip, poster = (next((site.output / "media").glob(f"*.{kind}")) for kind in ("gif", "webp"))
@@ -379,10 +367,7 @@ def test_manifest_and_files_agree(tmp_path: Path) -> None:
     assert f"{poster.name}: is not the file that media.json tells of" in texts
     (site.output / "media.json").write_text("{}")
     assert "media.json: is damaged" in "\n".join(map(str, look(site.output).errors))
-
-
-def test_domain_is_the_address(tmp_path: Path) -> None:
-    """Links from the root of the host are right there. Before anything is built, that is told."""
+    tmp_path = tmp_path / "more"
     config = write_site(tmp_path, site='domain = "paper.example.org"\n' + SITE)
     with pytest.raises(TargetError, match="run `sitegen build` first"):
         check_folder(tmp_path / "build")

@@ -59,9 +59,7 @@ def media(kind: str, **files: MediaFile) -> Media:
 
 
 def test_another_kind(install: Install) -> None:
-    """A kind is a dataclass and an entry point; the call, its checks and its JSON follow, and what
-    it does not say of itself has a default.
-    """
+    """A dataclass and an entry point make a kind: its defaults, call, JSON and view."""
     install("pair", "others:KIND")
     figure = make_figure("pair", ("a",), {"caption": "C", "ddpm": "b"}, PLACE, {"a", "b"})
     assert figure.models == ("a", "b")
@@ -72,11 +70,6 @@ def test_another_kind(install: Install) -> None:
     assert not list(figure.spec.misfits([small_card()]))
     with pytest.raises(ConfigError, match='modle: unknown key, did you mean "model"'):
         make_figure("pair", ("a",), {"modle": "c"}, PLACE, {"a", "b"})
-
-
-def test_view_of_another_kind(install: Install) -> None:
-    """It is shown as a clip or as a still, as its files are; so is one whose package is gone."""
-    install("pair", "others:KIND")
     mp4 = MediaFile("a.mp4", 9, "0" * 64, 4, 4, 3, 24.0)
     picture = MediaFile("a.webp", 9, "0" * 64, 4, 4)
     for kind in ("pair", "gone"):
@@ -98,9 +91,7 @@ def test_view_of_another_kind(install: Install) -> None:
 def test_kinds_that_are_refused(
     install: Install, name: str, value: str, code: str, told: str
 ) -> None:
-    """What an entry point names must load, be a kind, and have a name of its own; whatever is
-    wrong is told with the package and with what to do.
-    """
+    """What an entry point names must load, be a kind and have its own name, or is told."""
     install(name, value, code)
     with pytest.raises(ConfigError) as caught:
         figure_kinds()

@@ -37,9 +37,7 @@ def drawing(body: Markup, words: str = "Words") -> Drawing:
 
 
 def test_file(tmp_path: Path) -> None:
-    """It has the size that the record tells, a title and a description, and a dark style; written
-    again, it is the same bytes. A folder that is not there is told as the machine's lack.
-    """
+    """It has its size, title and dark style, escapes all words, and needs nothing from outside."""
     file = drawing(label(10, 20, "x", size=14)).write(tmp_path)
     assert drawing(label(10, 20, "x", size=14)).write(tmp_path) == file
     with pytest.raises(PlatformError):
@@ -53,10 +51,6 @@ def test_file(tmp_path: Path) -> None:
     assert "prefers-color-scheme: dark" in (root[2].text or "")
     assert root.get("role") == "img"
     assert file.bytes == (tmp_path / file.path).stat().st_size
-
-
-def test_words_are_never_markup(tmp_path: Path) -> None:
-    """Titles, texts and attributes are escaped."""
     file = drawing(element("g", label(0, 0, HOSTILE, size=10), id=HOSTILE), HOSTILE).write(tmp_path)
     root = ElementTree.parse(tmp_path / file.path).getroot()
     assert {each.tag.rpartition("}")[2] for each in root.iter()} == {
@@ -64,6 +58,10 @@ def test_words_are_never_markup(tmp_path: Path) -> None:
     }  # fmt: skip
     assert root[0].text == HOSTILE
     assert root[3].get("id") == HOSTILE
+    images = [element("image", href=link) for link in ("https://example.org/x.png", "other.png")]
+    for body in (*images, element("rect", style="fill: url(https://example.org/x)")):
+        with pytest.raises(TargetError, match="needs something outside itself"):
+            drawing(body).write(tmp_path)
 
 
 @pytest.mark.parametrize("channels", ["grey", "colour"])
@@ -81,24 +79,11 @@ def test_pictures_are_inside(channels: str) -> None:
     assert "class" not in picture(np.zeros((65, 65, 3), np.uint8), 0, 0, 5)
 
 
-def test_nothing_from_outside(tmp_path: Path) -> None:
-    """What needs more than itself does not count as drawn."""
-    images = [element("image", href=link) for link in ("https://example.org/x.png", "other.png")]
-    for body in (*images, element("rect", style="fill: url(https://example.org/x)")):
-        with pytest.raises(TargetError, match="needs something outside itself"):
-            drawing(body).write(tmp_path)
-
-
-def test_numbers() -> None:
-    """At most two digits after the point, and no more than are needed."""
+def test_numbers_and_axes() -> None:
+    """Two digits at most, raised exponents; halfway in value or in ratio, and always finite."""
     values = (1.0, 0.5, 1 / 3, -0.001, -1.5, 100.0, 3)
     assert [*map(written, values)] == ["1", "0.5", "0.33", "0", "-1.5", "100", "3"]
-
-
-def test_linear_and_logarithmic() -> None:
-    """0 at the low end, 1 at the high one, halfway in value or in ratio; what has no logarithm, or
-    a huge one, stands somewhere below, at a finite place.
-    """
+    assert [*map(power_of_ten, (-12, -3, 0, 1, 2))] == ["10⁻¹²", "10⁻³", "1", "10", "10²"]
     assert Axis("", 2, 6, ()).share(4) == 0.5
     log = Axis("", 0.01, 100, (), logarithmic=True)
     assert [log.share(value) for value in (0.01, 1, 100)] == pytest.approx([0, 0.5, 1])
@@ -115,11 +100,6 @@ def test_decades(start: float, span: float) -> None:
     assert 1 <= sum(bool(words) for _, words in axis.ticks) <= 7
     assert axis.share(axis.ticks[0][0]) == pytest.approx(0)
     assert axis.share(axis.ticks[-1][0]) == pytest.approx(1)
-
-
-def test_power_of_ten() -> None:
-    """With a raised exponent, where that is shorter."""
-    assert [*map(power_of_ten, (-12, -3, 0, 1, 2))] == ["10⁻¹²", "10⁻³", "1", "10", "10²"]
 
 
 @given(st.floats(-100, 100), st.floats(0.01, 1000))

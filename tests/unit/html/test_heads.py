@@ -58,7 +58,7 @@ def test_titles(tmp_path: Path, own: str, whole: str) -> None:
 
 
 def test_citation_elements(tmp_path: Path) -> None:
-    """They name the paper and where it is; a relative link needs the site's address."""
+    """They name the paper and where it is; cards and relative links need the site's address."""
     for name in ("paper.pdf", "poster.pdf"):
         (tmp_path / name).write_bytes(b"%PDF")
     site = make_site(tmp_path, 'title = "T"\n' + PAPER)
@@ -71,10 +71,6 @@ def test_citation_elements(tmp_path: Path) -> None:
     pdfs = [value for name, value in found if name == "citation_pdf_url"]
     assert pdfs == ["https://example.org/p/paper.pdf"]  # the poster is not the paper
     assert ("citation_public_url", "https://example.org/p/") in found
-
-
-def test_card_has_a_whole_address(tmp_path: Path) -> None:
-    """Previews of links need whole addresses, so without one there is no card."""
     picture = MediaFile("assets/card-1.png", 9, "0" * 64, 1200, 630)
     for base, expected in [
         ('\nbase_url = "https://example.org/p"', "https://example.org/p/assets/card-1.png"),
@@ -127,9 +123,7 @@ def test_braces_are_balanced(text: str) -> None:
 
 
 def test_sitemap(tmp_path: Path) -> None:
-    """Every page is in the sitemap, which is valid XML whatever the address holds; without an
-    address there is none, and robots.txt does not name one.
-    """
+    """Every page is in the sitemap, valid whatever the address; without one there is none."""
     site = make_site(tmp_path, 'title = "T"\nbase_url = "https://example.org/a&b/"')
     files = webmap(site, ["index.html", "more/index.html"])
     tree = ElementTree.fromstring(files["sitemap.xml"])

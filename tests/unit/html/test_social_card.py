@@ -13,9 +13,7 @@ from tests.support.fabricated import draw_poster
 
 
 def test_card_shows_the_samples(tmp_path: Path) -> None:
-    """The poster's own pixels stand on the right, enlarged by a whole number, the title left; a
-    site without figures has a card of words.
-    """
+    """The poster's own pixels beside the title, or words alone; a backdrop is light."""
     assert social_card.card(None, "T", ["A"], "V").size == (1200, 630)
     path = tmp_path / "small.png"
     rng = np.random.default_rng(0)
@@ -28,6 +26,12 @@ def test_card_shows_the_samples(tmp_path: Path) -> None:
     shown = card[top : top + side, left : left + side]
     assert np.array_equal(shown, pixels.repeat(3, 0).repeat(3, 1))
     assert (card[:, : left - 56] == 255).all(-1).any()
+    path = tmp_path / "noise.png"
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (512, 1024, 3), dtype=np.uint8)).save(path)
+    file = social_card.save(social_card.backdrop(path), tmp_path / "backdrop.webp")
+    assert (file.width, file.height) == (288, 144)
+    assert file.bytes < 20_000
 
 
 @pytest.mark.parametrize("title", ["数字", "A title of many words that goes on and on " * 12])
@@ -40,13 +44,3 @@ def test_odd_titles(tmp_path: Path, title: str) -> None:
     assert white.any() != (title == "数字")
     assert not white[:20].any()
     assert not white[-20:].any()
-
-
-def test_backdrop_is_light(tmp_path: Path) -> None:
-    """What lies behind a title weighs a few kilobytes, whatever the poster weighs."""
-    path = tmp_path / "noise.png"
-    rng = np.random.default_rng(0)
-    Image.fromarray(rng.integers(0, 256, (512, 1024, 3), dtype=np.uint8)).save(path)
-    file = social_card.save(social_card.backdrop(path), tmp_path / "backdrop.webp")
-    assert (file.width, file.height) == (288, 144)
-    assert file.bytes < 20_000

@@ -44,18 +44,14 @@ def test_shipped_assets(tmp_path: Path) -> None:
         assert not re.search(rb"https?://(?!www\.w3\.org)|@import|url\((?!#)|eval", asset.data)
 
 
-def test_colours_follow_the_stylesheet(tmp_path: Path) -> None:
-    """An author's colours come last in the one stylesheet, under another name."""
+def test_own_assets(tmp_path: Path) -> None:
+    """An author's colours come last, files take the place of ours, hidden ones do not count."""
     shipped = Theme(tmp_path / "theme").assets["style.css"]
     write(tmp_path, "colours.css", ":root { --base: #731c2e; }\n")
     own = Theme(tmp_path / "theme").assets["style.css"]
     assert own.data == shipped.data + b"\n:root { --base: #731c2e; }\n"
     assert own.uri != shipped.uri
     assert own.uri in page(tmp_path)
-
-
-def test_own_files(tmp_path: Path) -> None:
-    """A file of the same name takes the place of ours, another is added, a hidden one is not."""
     write(tmp_path, "static/icon.svg", "<svg/>")
     write(tmp_path, "static/logo.svg", "<svg/>")
     write(tmp_path, "static/.hidden", "")
@@ -64,25 +60,25 @@ def test_own_files(tmp_path: Path) -> None:
     assert assets["icon.svg"].data == b"<svg/>"
 
 
-def test_own_template_extends_ours(tmp_path: Path) -> None:
-    """A page of the author's can keep ours and change a block of it."""
+def test_own_templates(tmp_path: Path) -> None:
+    """Own pages and building blocks can extend ours, and escape as ours do."""
     text = '{% extends "sitegen/page.html" %}{% block footer %}<p>Mine.</p>{% endblock %}'
     before = page(tmp_path)
     write(tmp_path, "templates/page.html", text)
     after = page(tmp_path)
     assert "<p>Mine.</p>" in after
     assert after.partition("<footer>")[0] == before.partition("<footer>")[0]
-
-
-def test_own_building_block(tmp_path: Path) -> None:
-    """A building block can be replaced alone, and use what it replaces; a hidden link beside it
-    that leads nowhere is how Emacs locks a file.
-    """
+    tmp_path = tmp_path / "more"
     (write(tmp_path, "templates/x", "").parent / ".#page.html").symlink_to("user@machine.1:2")
     text = """{% from "sitegen/colophon.html" import colophon as theirs %}
 {% macro colophon(manifest) %}<p>By us.</p>{{ theirs(manifest) }}{% endmacro %}"""
     write(tmp_path, "templates/colophon.html", text)
     assert "<p>By us.</p><p>Made with sitegen." in page(tmp_path)
+    tmp_path = tmp_path / "rest"
+    write(tmp_path, "templates/page.html", "{{ page.title }}")
+    site = make_site(tmp_path, 'title = "<b>"')
+    pages = read_pages(site)
+    assert render_site(site, pages, manifest_for(pages))["index.html"] == "&lt;b&gt;"
 
 
 @pytest.mark.parametrize("name", ["static/x.txt", "templates/page.html", "colours.css"])
@@ -110,9 +106,7 @@ def test_links_that_are_refused(tmp_path: Path, name: str, target: str, told: st
     ],
 )
 def test_odd_names(tmp_path: Path, name: str, told: str) -> None:
-    """What changes nothing and has nearly the name of what does is refused, and so is a name that
-    could not stand in a link; another file may lie there.
-    """
+    """A name that is nearly one of ours, or could not stand in a link, is refused."""
     write(tmp_path, name, ":root { --base: #731c2e; }\n")
     write(tmp_path, "notes.txt", "Mine.")
     with pytest.raises(ConfigError, match=told):
@@ -138,9 +132,7 @@ def test_misspelt_template(tmp_path: Path) -> None:
      ("", r"theme/templates/colophon\.html: .*'colophon'")],
 )  # fmt: skip
 def test_faults_are_told_with_their_place(tmp_path: Path, text: str, message: str) -> None:
-    """What is wrong in an author's template is told with file and line, and with the file where
-    it lacks the macro it is asked for; it reaches no Python.
-    """
+    """What is wrong in an author's template has file and line, and reaches no Python."""
     write(tmp_path, "templates/page.html" if text else "templates/colophon.html", text)
     with pytest.raises(ConfigError, match=message):
         page(tmp_path)
@@ -149,9 +141,7 @@ def test_faults_are_told_with_their_place(tmp_path: Path, text: str, message: st
 def test_our_own_faults_are_not_told_as_the_authors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A template of ours that goes wrong, or Python of ours behind one of the author's, is a bug
-    of sitegen, whatever else lies in the theme.
-    """
+    """What goes wrong in our own templates and Python is a bug, whatever the theme holds."""
     write(tmp_path, "templates/colophon.html", "x")
     with pytest.raises(UndefinedError):
         Theme(tmp_path / "theme").render("404.html", page=None)
@@ -162,14 +152,6 @@ def test_our_own_faults_are_not_told_as_the_authors(
         Theme(tmp_path / "theme").render(
             "page.html", page=type("P", (), {"title": property(code["title"])})()
         )
-
-
-def test_data_stays_data_in_own_templates(tmp_path: Path) -> None:
-    """An author's template escapes as ours do."""
-    write(tmp_path, "templates/page.html", "{{ page.title }}")
-    site = make_site(tmp_path, 'title = "<b>"')
-    pages = read_pages(site)
-    assert render_site(site, pages, manifest_for(pages))["index.html"] == "&lt;b&gt;"
 
 
 def macros() -> dict[str, str]:

@@ -13,9 +13,18 @@ from hypothesis import strategies as st
 
 from sitegen.figures.hierarchy import default_splits
 from sitegen.figures.hierarchy import drawing as hierarchy
-from sitegen.figures.hierarchy.drawing import Ink, Layout, Points, draw_arrows, tree_frames
+from sitegen.figures.hierarchy.drawing import (
+    Ink,
+    Layout,
+    Points,
+    draw_arrows,
+    mix,
+    overhang,
+    swing,
+    tree_frames,
+)
 from sitegen.ihdm.process.noise import branching
-from sitegen.media.frames import Frame, upscale
+from sitegen.media.frames import Colour, Frame, upscale
 
 calm = settings(deadline=None, derandomize=True)
 PAPER, INK = (254, 253, 251), (3, 5, 9)
@@ -77,11 +86,7 @@ def test_default_splits_fit_a_layout(count: int, more: int) -> None:
 @settings(calm, max_examples=50)
 @given(layouts())
 def test_layouts(layout: Layout) -> None:
-    """Pictures are as many as the noise has branches; with their outlines and a pixel more they
-    neither touch nor leave the canvas, and stand on even edges, since video keeps one colour for
-    2 × 2 pixels. Parents stand halfway between their children, the upper first, leaves in two
-    columns. The canvas keeps its width unless pictures of native size need more.
-    """
+    """Pictures are as many as the noise has branches, and parents, children and edges fit."""
     noise = branching(0, layout.splits, (1, 2, 2))
     assert layout.alive(layout.levels) == 1
     assert all(layout.alive(at) == noise.branches(at + 1) for at in range(layout.levels))
@@ -106,7 +111,7 @@ def test_layouts(layout: Layout) -> None:
 
 
 def test_first_frame_shows_only_the_root() -> None:
-    """Everything else is background, exactly, until its arrows grow."""
+    """The first frame shows the root alone; each living node its level's picture, in full."""
     layout = replace(LAYOUT, splits=(9, 4))
     frames = grow(layout)
     for level in (12, 10):
@@ -115,6 +120,11 @@ def test_first_frame_shows_only_the_root() -> None:
         assert np.array_equal(spot(layout, frames[level], (0, 0)), root)
         spot(layout, frames[level], (0, 0), around=1)[:] = PAPER
         assert np.all(frames[level] == PAPER)
+    frames = grow(LAYOUT)
+    for level in range(LAYOUT.levels, -1, -1):
+        for index, picture in enumerate(pictures(LAYOUT, level)):
+            there = spot(LAYOUT, frames[level], (LAYOUT.generation(level), index))
+            assert np.array_equal(there, upscale(picture, LAYOUT.factor))
 
 
 @settings(calm, max_examples=10)
@@ -128,17 +138,6 @@ def test_nodes_keep_the_picture_of_their_split(splits: list[int], side: int) -> 
         kept = upscale(pictures(layout, split)[index], layout.factor)
         for level in range(split, -1, -1):
             assert np.array_equal(spot(layout, frames[level], (depth, index)), kept), level
-
-
-def test_living_nodes_show_their_level() -> None:
-    """From the first level of a branch on each frame has its picture at that level, in full: so
-    every level is seen on the way to each leaf.
-    """
-    frames = grow(LAYOUT)
-    for level in range(LAYOUT.levels, -1, -1):
-        for index, picture in enumerate(pictures(LAYOUT, level)):
-            there = spot(LAYOUT, frames[level], (LAYOUT.generation(level), index))
-            assert np.array_equal(there, upscale(picture, LAYOUT.factor))
 
 
 @calm
@@ -155,7 +154,7 @@ def test_growth(layout: Layout) -> None:
 
 
 def test_the_first_level_is_held() -> None:
-    """While it is, the arrows out of a root that splits at once grow."""
+    """While it is held the first arrows grow; of several frames a level the last is the level's."""
     layout = Layout(3, (3, 1), 28, PAPER, INK, width=400)
     frames = list(tree_frames(layout, states(layout), held=9))
     assert len(frames) == 4 + 9
@@ -163,6 +162,15 @@ def test_the_first_level_is_held() -> None:
     assert reach[:10] == sorted(set(reach[:10]))
     assert reach[10] > reach[9]
     assert np.array_equal(frames[9], grow(layout)[3])
+    layout = Layout(12, (12, 7), side=28, background=PAPER, ink=INK, width=300)
+    once, thrice = grow(layout), list(tree_frames(layout, states(layout), frames_a_level=3))
+    assert len(thrice) == 3 * 13
+    for level, frames in zip(once, zip(*[iter(thrice)] * 3, strict=True), strict=True):
+        assert np.array_equal(frames[-1], once[level])
+        shares = [layout.grown(level + left / 3) for left in (2, 1, 0)]
+        assert shares == sorted(shares)
+    first = [np.flatnonzero((frame != PAPER).any(axis=(0, 2)))[-1] for frame in thrice[:4]]
+    assert first == sorted(set(first))
 
 
 def test_the_tree_grows_from_left_to_right() -> None:
@@ -177,19 +185,6 @@ def test_the_tree_grows_from_left_to_right() -> None:
             column = 1 if generation + 1 == LAYOUT.depth else 0  # of the arrows that come last
             assert reached < LAYOUT.place(generation + 1, column)[1] - 1
     assert reached == LAYOUT.place(3, 1)[1] + LAYOUT.picture  # the outline of the last leaves
-
-
-def test_several_frames_a_level() -> None:
-    """The last of them is the level as it is; the others are on the way, in steps of a share."""
-    layout = Layout(12, (12, 7), side=28, background=PAPER, ink=INK, width=300)
-    once, thrice = grow(layout), list(tree_frames(layout, states(layout), frames_a_level=3))
-    assert len(thrice) == 3 * 13
-    for level, frames in zip(once, zip(*[iter(thrice)] * 3, strict=True), strict=True):
-        assert np.array_equal(frames[-1], once[level])
-        shares = [layout.grown(level + left / 3) for left in (2, 1, 0)]
-        assert shares == sorted(shares)
-    first = [np.flatnonzero((frame != PAPER).any(axis=(0, 2)))[-1] for frame in thrice[:4]]
-    assert first == sorted(set(first))
 
 
 def test_arrows_are_drawn_only_while_they_grow(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,3 +237,59 @@ def test_frames_stream() -> None:
         assert taken[-1] == level
         assert np.array_equal(frame, expected[level])
         frame[:] = 77
+
+
+colours = st.tuples(*[st.integers(0, 255)] * 3)
+START, END = (5.0, 20.0), (90.0, 60.0)
+
+
+@calm
+@given(colours, colours)
+def test_mix_is_exact_at_both_ends(below: Colour, above: Colour) -> None:
+    """Alpha 0 leaves what is below, 255 gives what is above, and all between lies between."""
+    mixed = mix(below, above, np.arange(256, dtype=np.uint8)[:, None])
+    assert mixed.dtype == np.uint8
+    assert tuple(mixed[0]) == below
+    assert tuple(mixed[255]) == above
+    exact = np.linspace(below, above, 256)
+    assert np.abs(mixed - exact).max() <= 0.5 + 1e-9
+
+
+@pytest.mark.parametrize("bend", [50.0, 90.0, 200.0])
+def test_swing(bend: float) -> None:
+    """From start to end, always to the right, level at both ends, and straight after the bend."""
+    curve = swing(START, bend, END)
+    assert tuple(curve[0]) == START
+    assert tuple(curve[-1]) == END
+    steps = np.diff(curve, axis=0)
+    assert (steps[:, 0] > 0).all()
+    assert (steps[:, 1] >= 0).all()
+    assert abs(steps[0, 1]) < 0.1 * steps[0, 0]
+    assert abs(steps[-1, 1]) < 0.1 * steps[-1, 0]
+    assert (curve[curve[:, 0] >= bend, 1] == END[1]).all()
+
+
+def test_arrows() -> None:
+    """Ink reaches both ends and is smooth, with a broad head; it grows from nothing to that."""
+    stroke = 3.0
+    ink = draw_arrows([swing(START, 70, END)], (80, 100), stroke)
+    rows, columns = np.nonzero(ink)
+    assert columns.min() in (4, 5)
+    assert columns.max() == 89
+    assert rows.min() >= START[1] - overhang(stroke)
+    assert rows.max() < END[1] + overhang(stroke)
+    assert len(np.unique(ink)) > 10
+    assert ink[:, 50].astype(int).sum() / 255 == pytest.approx(stroke * 1.3, rel=0.2)  # it slants
+    assert (ink[:, 75] > 0).sum() in (3, 4)
+    assert (ink[:, 79] > 0).sum() > 8
+    short, long = swing((0, 10), 40, (40, 5)), swing((0, 30), 80, (80, 35))
+    frames = [draw_arrows([short, long], (40, 100), 2, share) for share in (0, 0.2, 0.5, 0.8, 1)]
+    assert not frames[0].any()
+    tips = [
+        [np.flatnonzero(half.any(axis=0)).max() for half in (frame[:20], frame[20:])]
+        for frame in frames[1:]
+    ]
+    assert abs(tips[0][0] - tips[0][1]) <= 1
+    assert [upper for upper, _ in tips][1:] == [39] * 3
+    assert [lower for _, lower in tips] == sorted({lower for _, lower in tips})
+    assert tips[-1][1] == 79

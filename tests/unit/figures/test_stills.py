@@ -1,0 +1,174 @@
+"""Stills: how even a path is, and that their charts and words tell what was measured."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from sitegen.figures.process.drawing import process_drawing
+from sitegen.figures.smoothness.drawing import summary
+from sitegen.figures.smoothness.measure import Evenness, Interval, evenness, median_interval
+from sitegen.figures.spectra.drawing import Curves, Spectrum, spectra_drawing, spectra_table
+
+
+def test_evenness() -> None:
+    """By hand: even steps, steps of 1, 3 and 2, all of the way in one step, and no way at all."""
+    first, last = np.random.default_rng(0).random((2, 3, 1, 5, 5))
+    share = np.linspace(0, 1, 6)[None, :, None, None, None]
+    found = evenness((1 - share) * first[:, None] + share * last[:, None])
+    assert found.peak == pytest.approx(np.ones(3))
+    assert found.tortuosity == pytest.approx(np.ones(3))
+    assert found.steps.shape == (3, 5)
+    assert found.shape == pytest.approx(np.ones(5))
+    path = np.array([[[0.0], [1.0], [4.0], [2.0]]]) * np.ones(7)
+    found = evenness(path)
+    assert found.steps.tolist() == [[1, 3, 2]]
+    assert found.peak == pytest.approx([1.5])
+    assert found.tortuosity == pytest.approx([3])
+    assert found.shape == pytest.approx([0.5, 1.5, 1])
+    found = evenness(np.repeat([[0.0], [1.0]], [4, 3], axis=0)[None])
+    assert found.peak == pytest.approx([6])
+    assert found.tortuosity == pytest.approx([1])
+    assert evenness(np.ones((2, 4, 9))).peak.tolist() == [1, 1]
+    assert evenness(np.ones((2, 4, 9))).tortuosity.tolist() == [1, 1]
+    assert np.isfinite(evenness(np.array([[[0.0], [1.0], [0.0]]])).tortuosity).all()
+
+
+def test_interval_is_that_of_scipy() -> None:
+    """The bootstrap of the median as SciPy has it, the same for a seed, in two digits."""
+    values = np.random.default_rng(3).gamma(2.0, size=40)
+    found = median_interval(values)
+    wanted = stats.bootstrap(
+        (values,), np.median, method="percentile", n_resamples=10_000, rng=np.random.default_rng(9)
+    ).confidence_interval
+    assert found.median == np.median(values)
+    assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high), abs=0.05)
+    assert median_interval(values) == found
+    assert median_interval(values[:16], seed=1) != median_interval(values[:16])
+    assert str(Interval(-0.5, -1.234, 0.5)) == "−0.50 [−1.23, 0.50]"
+
+
+def measured(peak: float, scatter: float = 0.01) -> Evenness:
+    """Twenty paths with about that peak."""
+    peaks = peak + scatter * np.linspace(-1, 1, 20)
+    return Evenness(peaks, peaks, np.ones((20, 3)))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "of_steps", "of_ways"),
+    [
+        (1.2, 1.9, "IHDM is more even than DDPM.", "IHDM is straighter than DDPM."),
+        (1.9, 1.2, "IHDM is less even than DDPM.", "IHDM is less straight than DDPM."),
+        (1.5, 1.5, "not shown to be more even or less even", "to be straighter or less straight"),
+    ],
+)
+def test_verdict(first: float, second: float, of_steps: str, of_ways: str) -> None:
+    """By the intervals of the paired differences, of both measures."""
+    found = {"IHDM": measured(first), "DDPM": measured(second, -0.2)}
+    text = summary(found)
+    assert of_steps in text
+    assert of_ways in text
+    assert text.count(f" is {first:.2f} [") == 2
+
+
+def test_several_models_in_a_sentence() -> None:
+    """Those that fare alike are told together."""
+    others = {"DDPM": measured(1.9, -0.2), "DDIM": measured(1.8, -0.2)}
+    assert "IHDM is more even than DDPM and DDIM." in summary({"IHDM": measured(1.2), **others})
+    others["DDIM"] = measured(1.2, -0.2)
+    text = summary({"IHDM": measured(1.2), **others})
+    told = "IHDM is more even than DDPM and not shown to be more even or less even than DDIM."
+    assert told in text
+
+
+FREQUENCIES = [ring / 2 for ring in range(12)]
+DATA = [9.0, *(1 / ring**2 for ring in range(1, 12))]
+CURVES = Curves(
+    FREQUENCIES,
+    [Spectrum(4, [9.0, 0.1, *[0.0] * 10]), Spectrum(0, [10 * power for power in DATA])],
+    [Spectrum(3, [20.0] * 12), Spectrum(0, DATA)],
+    DATA,
+    floor=1e-4,
+)
+
+
+def texts(curves: Curves) -> list[str]:
+    """The words in the drawing."""
+    root = ElementTree.fromstring(spectra_drawing(curves, "Words").text())
+    return ["".join(e.itertext()) for e in root.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_chart_of_spectra() -> None:
+    """Table, summary and legend name what there is; dashes tell the models apart, too."""
+    results = spectra_table(CURVES, 7)
+    assert "IHDM 1.00, DDPM 0.00" in results["summary"]
+    (table,) = results["tables"]
+    assert [row[:2] for row in table["rows"]] == [
+        ["IHDM", 4], ["IHDM", 0], ["DDPM", 3], ["DDPM", 0], ["data", None]
+    ]  # fmt: skip
+    assert table["columns"] == ["Of", "Level", "0.5", "1", "2", "4", "5.5"]
+    assert table["rows"][-1][2:] == [1, 0.25, 0.0625, 0.0156, float(f"{DATA[-1]:.3g}")]
+    assert "mean of 7 samples" in table["caption"]
+    words = texts(CURVES)
+    assert {"IHDM, levels 4 (faint) to 0", "data", "sampling noise δ²"} <= set(words)
+    assert "DDPM (dashed), levels 3 (faint) to 0" in words
+    fewer = texts(replace(CURVES, noise=[], data=None, floor=0.0))
+    assert not [word for word in fewer if "DDPM" in word or word in ("data", "sampling noise δ²")]
+    root = ElementTree.fromstring(spectra_drawing(CURVES, "Words").text())
+    long = [e for e in root.iter() if "clip-path" in e.attrib]
+    dashes = {e.get("class"): e.get("stroke-dasharray") for e in long}
+    assert dashes["heat-0"] is None
+    assert dashes["noise-0"] == "6 3"
+    assert dashes["data"] is None
+
+
+@pytest.mark.parametrize("data", [DATA, None])
+def test_no_words_among_the_curves(data: list[float] | None) -> None:
+    """Inside the axes, where a curve could cross them, there are no words; none lie on others."""
+    root = ElementTree.fromstring(spectra_drawing(replace(CURVES, data=data), "Words").text())
+    names = "{http://www.w3.org/2000/svg}"
+    (frame,) = (e for e in root.iter(f"{names}rect") if e.get("class") == "frame")
+    left, top, width, height = (float(frame.get(n, 0)) for n in ("x", "y", "width", "height"))
+    places = [(float(e.get("x", 0)), float(e.get("y", 0))) for e in root.iter(f"{names}text")]
+    assert not [(x, y) for x, y in places if left < x < left + width and top < y < top + height]
+    assert len(set(places)) == len(places)
+
+
+@pytest.mark.parametrize("floor", [0.0, 1e-4])
+def test_no_power_at_all(floor: float) -> None:
+    """A model that makes flat images is drawn, too, with finite numbers."""
+    flat = Spectrum(0, [1.0, *[0.0] * 11])
+    drawing = spectra_drawing(Curves(FREQUENCIES, [flat, flat], [], None, floor), "Words")
+    root = ElementTree.fromstring(drawing.text())
+    assert not [e for e in root.iter() if "nan" in (e.get("d") or "") + (e.get("y") or "")]
+    assert math.isfinite(drawing.height)
+
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.mark.parametrize("columns", [2, 6, 12])
+def test_rows_line_up(columns: int) -> None:
+    """Each level has its pictures one above the other and its number over both, inside the band."""
+    frames = [np.full((8, 8, 3), 10 * n, np.uint8) for n in range(columns)]
+    levels = [round(n * 100 / (columns - 1)) for n in range(columns)]
+    drawing = process_drawing(frames, frames, levels, "Words")
+    root = ElementTree.fromstring(drawing.text())
+    places = [(float(e.get("x", 0)), float(e.get("y", 0))) for e in root.iter(f"{SVG}image")]
+    sizes = {e.get("width") for e in root.iter(f"{SVG}image")}
+    assert [x for x, _ in places[:columns]] == [x for x, _ in places[columns:]]
+    assert len(sizes) == 1
+    assert places[-1][0] + float(sizes.pop() or 0) <= 640 - 60
+    words = [e.text or "" for e in root.iter(f"{SVG}text")]
+    numbers = [int(w.removeprefix("level ")) for w in words if re.fullmatch(r"(level )?\d+", w)]
+    assert numbers == levels
+    assert any("Forward process" in word for word in words)
+    assert any("Inverse process" in word for word in words)
+    whole = {"".join(e.itertext()) for e in root.iter(f"{SVG}text")}
+    assert {"∂u", "∂t", "= Δu"} <= whole  # the heat equation
