@@ -346,11 +346,11 @@ def test_links_and_odd_files(tmp_path: Path) -> None:
     tmp_path = tmp_path / "more"
     root = folder(tmp_path, "<p id=x><p id=x>", {"bare.html": "<p>words</p>"})
     (root / ".nojekyll").unlink()
-    found = look(root)
-    texts = "\n".join(map(str, found.errors))
+    lacking = look(root)
+    texts = "\n".join(map(str, lacking.errors))
     for words in (".nojekyll: is missing", "bare.html: does not tell its language", "has no title"):
         assert words in texts
-    assert 'the id "x" more than once' in found.warnings[0].text
+    assert 'the id "x" more than once' in lacking.warnings[0].text
     (root / "index.html").unlink()
     assert "index.html: is missing" in "\n".join(map(str, look(root).errors))
 

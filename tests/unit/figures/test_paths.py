@@ -20,13 +20,11 @@ from sitegen.sampling.models import (
     load_heat_sampler,
 )
 from tests.support.builders import CPU
-from tests.support.tinymodel import on_one_thread, write_ddpm, write_model
+from tests.support.tinymodel import write_ddpm, write_model
 
 # A batch of another size rounds otherwise in the last bits; a DDPM then divides that by √ᾱ_K.
 PATHS = Paths(seed=3, pairs=((4, 1), (0, 7)), points=5)
 SHAPE = (1, 8, 8)
-
-one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
 
 
 @pytest.fixture(scope="module")

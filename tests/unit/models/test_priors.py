@@ -43,7 +43,7 @@ def bare(folder: Path) -> Path:
 
 
 def test_prior_from_data(tmp_path: Path) -> None:
-    """All images are in it, blurred to level K; grey ones serve a colour model as they are."""
+    """All images are in it, grey ones also for colour; the first of them is the example."""
     card = card_of(write_model(tmp_path / "tiny"))
     prior = prior_from_data(card, data(tmp_path / "grey"))
     assert len(prior) == 6
@@ -53,6 +53,13 @@ def test_prior_from_data(tmp_path: Path) -> None:
     states = prior_from_data(card, data(tmp_path / "data")).initial_states(0, [0])
     assert states.shape == (1, 3, 8, 8)
     assert float((states[0, 0] - states[0, 1]).abs().max()) < 1e-6
+    tmp_path = tmp_path / "more"
+    card = card_of(write_model(tmp_path / "tiny", channels=3))
+    folder = data(tmp_path / "data")
+    _, png = prior_and_example(card, folder)
+    with Image.open(io.BytesIO(png)) as shown, Image.open(folder / "0.png") as given:
+        assert (shown.mode, shown.size) == ("RGB", (8, 8))
+        assert np.array_equal(np.asarray(shown)[..., 0], np.asarray(given))
 
 
 def test_add_prior(tmp_path: Path) -> None:
@@ -93,16 +100,6 @@ def test_only_what_a_bank_keeps_is_read(tmp_path: Path, monkeypatch: pytest.Monk
         (folder / f"{number}.png").write_bytes(b"not opened")
     monkeypatch.setattr(priors, "COUNT", 3)
     assert torch.equal(prior_from_data(card, folder).coefficients, wanted.coefficients)
-
-
-def test_example(tmp_path: Path) -> None:
-    """The first of the images, at the size of the model's and in its colours."""
-    card = card_of(write_model(tmp_path / "tiny", channels=3))
-    folder = data(tmp_path / "data")
-    _, png = prior_and_example(card, folder)
-    with Image.open(io.BytesIO(png)) as shown, Image.open(folder / "0.png") as given:
-        assert (shown.mode, shown.size) == ("RGB", (8, 8))
-        assert np.array_equal(np.asarray(shown)[..., 0], np.asarray(given))
 
 
 NATURAL = sorted(set(presets()) - {"mnist", "mnist-small"})

@@ -31,9 +31,7 @@ from sitegen.sampling.export import Request, check_output, sample, writing_npz
 from sitegen.sampling.models import DdpmSampler, HeatSampler, load_ddpm_sampler, load_heat_sampler
 from tests.support.builders import CPU, temporaries, tree_hash
 from tests.support.reporters import Silent
-from tests.support.tinymodel import LEVELS, on_one_thread, write_ddpm, write_model
-
-one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
+from tests.support.tinymodel import LEVELS, write_ddpm, write_model
 
 
 @pytest.fixture(scope="module", params=[1, 3])
@@ -55,7 +53,7 @@ def draw(
 
 
 def test_ddpm(tmp_path: Path) -> None:
-    """A DDPM's arrays are in [0, 1], as its process makes them from its noise; it has no δ."""
+    """A DDPM's arrays are in [0, 1], as its process makes them; the command takes its folder."""
     folder = write_ddpm(tmp_path / "noise")
     sampler = load_ddpm_sampler(model_source("noise", folder), CPU)
     arrays = draw(sampler, tmp_path, count=3, seed=7, trajectory=True)
@@ -72,10 +70,6 @@ def test_ddpm(tmp_path: Path) -> None:
         draw(sampler, tmp_path, count=1, sampling_noise_std=0.1)
     with pytest.raises(ConfigError, match='of kind "ddpm", and this needs "ihdm"'):
         load_heat_sampler(model_source("noise", folder), CPU)
-
-
-def test_ddpm_on_the_command_line(tmp_path: Path) -> None:
-    """`sitegen sample` takes the folder; images to start from are refused."""
     command = ["sample", str(write_ddpm(tmp_path / "noise")), "--count", "2"]
     done = CliRunner().invoke(cli, [*command, "--output", str(tmp_path / "x.npz")])
     assert done.exit_code == 0, done.output
@@ -87,7 +81,7 @@ def test_ddpm_on_the_command_line(tmp_path: Path) -> None:
 
 
 def test_arrays(sampler: HeatSampler, tmp_path: Path) -> None:
-    """Names, shapes and types of the contract, and what belongs together is equal."""
+    """Names, shapes and types of the contract; noise, seed and trajectory can be chosen."""
     arrays = draw(sampler, tmp_path, count=3, seed=7, trajectory=True)
     shape = sampler.model.card.shape
     wanted = {
@@ -106,10 +100,6 @@ def test_arrays(sampler: HeatSampler, tmp_path: Path) -> None:
     deviation = (arrays["states"][1:] - arrays["means"]).std()
     assert 0.5 < deviation / float(arrays["sampling_noise_std"]) < 1.5
     assert arrays["final"].min() < 0  # unclipped
-
-
-def test_noise_seed_and_trajectory_can_be_chosen(sampler: HeatSampler, tmp_path: Path) -> None:
-    """δ = 0 is taken as said, states are means; the ends alone are the same as with the states."""
     wishes = {"count": 2, "sampling_noise_std": 0.0, "seed": 2**63 - 1}
     whole = draw(sampler, tmp_path, trajectory=True, **wishes)
     assert (int(whole["seed"]), float(whole["sampling_noise_std"])) == (2**63 - 1, 0)
@@ -169,8 +159,10 @@ def test_output_that_cannot_be(tmp_path: Path, name: str, words: str) -> None:
         check_output(tmp_path / name)
 
 
-def test_output_is_checked_before_sampling(sampler: HeatSampler, tmp_path: Path) -> None:
-    """What cannot be written is named, and no step is taken."""
+def test_output_is_checked_before_sampling(
+    sampler: HeatSampler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be written is named before any step; a full disk leaves no part of a file."""
     (tmp_path / "file").touch()
     report = Silent()
     with pytest.raises(ConfigError, match="must not end in"):
@@ -179,12 +171,6 @@ def test_output_is_checked_before_sampling(sampler: HeatSampler, tmp_path: Path)
         with pytest.raises(PlatformError, match=f"cannot write {tmp_path}/file"):
             sample(sampler, Request(1), tmp_path / "file" / name, report)
     assert report.lines == []
-
-
-def test_disk_that_fills_up(
-    sampler: HeatSampler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A picture that cannot be written leaves no part of itself, nor a folder made for it."""
 
     def fail(self: Image.Image, path: Path, kind: str) -> None:
         Path(path).write_bytes(b"half")

@@ -156,12 +156,12 @@ def test_growth(layout: Layout) -> None:
 def test_the_first_level_is_held() -> None:
     """While it is held the first arrows grow; of several frames a level the last is the level's."""
     layout = Layout(3, (3, 1), 28, PAPER, INK, width=400)
-    frames = list(tree_frames(layout, states(layout), held=9))
-    assert len(frames) == 4 + 9
-    reach = [np.flatnonzero((frame != PAPER).any(axis=(0, 2)))[-1] for frame in frames[:11]]
+    held = list(tree_frames(layout, states(layout), held=9))
+    assert len(held) == 4 + 9
+    reach = [np.flatnonzero((frame != PAPER).any(axis=(0, 2)))[-1] for frame in held[:11]]
     assert reach[:10] == sorted(set(reach[:10]))
     assert reach[10] > reach[9]
-    assert np.array_equal(frames[9], grow(layout)[3])
+    assert np.array_equal(held[9], grow(layout)[3])
     layout = Layout(12, (12, 7), side=28, background=PAPER, ink=INK, width=300)
     once, thrice = grow(layout), list(tree_frames(layout, states(layout), frames_a_level=3))
     assert len(thrice) == 3 * 13

@@ -19,7 +19,6 @@ import sitegen.ihdm.data.images as reading
 from sitegen.core.errors import RefusedError
 from sitegen.ihdm.data.images import (
     image_side,
-    read_idx,
     read_images,
     read_picture,
     require_enough,
@@ -60,6 +59,7 @@ def test_mnist_format(tmp_path: Path, name: str, folder: str, zipped: bool) -> N
         found = read_images(asked)
         assert found.dtype == np.uint8
         assert np.array_equal(found, images[:, None])
+        assert found.flags.writeable  # so it can be handed to torch
 
 
 @pytest.mark.parametrize(
@@ -88,12 +88,6 @@ def test_damaged_mnist_format(tmp_path: Path, data: bytes, words: str) -> None:
     with pytest.raises(RefusedError, match=words) as caught:
         read_images(path)
     assert str(path) in str(caught.value)
-
-
-def test_read_idx_owns_its_memory(tmp_path: Path) -> None:
-    """The array can be written to and handed to torch."""
-    (tmp_path / IDX).write_bytes(idx(random(2, 8, 8)))
-    assert read_idx(tmp_path / IDX).flags.writeable
 
 
 def test_several_data_sets(tmp_path: Path) -> None:
@@ -126,7 +120,7 @@ def old_batch(pixels: Picture) -> bytes:
 
 
 def test_cifar(tmp_path: Path) -> None:
-    """Batches in their order, of today's pickles and of the published ones; the test set stays."""
+    """Batches in their order, of old and new pickles, and those of CIFAR-100; no test sets."""
     pixels = random(3, 3072)
     folder = cifar(tmp_path / "cifar-10-batches-py", "data_batch_2", {b"data": pixels})
     (folder / "data_batch_1").write_bytes(old_batch(pixels[::-1].copy()))
@@ -134,10 +128,7 @@ def test_cifar(tmp_path: Path) -> None:
     wanted = np.concatenate([pixels[::-1], pixels]).reshape(6, 3, 32, 32)
     for asked in (tmp_path, folder):
         assert np.array_equal(read_images(asked), wanted)
-
-
-def test_cifar_100(tmp_path: Path) -> None:
-    """Its training images are in one file."""
+    tmp_path = tmp_path / "more"
     pixels = random(2, 3072)
     cifar(tmp_path / "cifar-100-python", "train", {b"data": pixels, b"fine_labels": [1, 2]})
     assert np.array_equal(read_images(tmp_path), pixels.reshape(2, 3, 32, 32))
@@ -196,8 +187,8 @@ def test_grey_folder(tmp_path: Path) -> None:
     assert np.array_equal(found, images[[1, 0, 2], None])
 
 
-def test_colour_and_grey_mixed(tmp_path: Path) -> None:
-    """One colour picture makes all of them colour ones."""
+def test_channels(tmp_path: Path) -> None:
+    """One colour picture makes all colour; equal channels are grey, which serves a colour model."""
     colour, grey = random(8, 8, 3), random(8, 8)
     save(colour, tmp_path / "a.png")
     save(grey, tmp_path / "b.png")
@@ -205,18 +196,12 @@ def test_colour_and_grey_mixed(tmp_path: Path) -> None:
     assert found.shape == (2, 3, 8, 8)
     assert np.array_equal(found[0], colour.transpose(2, 0, 1))
     assert all(np.array_equal(channel, grey) for channel in found[1])
-
-
-def test_grey_saved_as_colour(tmp_path: Path) -> None:
-    """Pictures whose three channels are equal have no colour."""
+    tmp_path = tmp_path / "more"
     grey = random(8, 8)
     save(np.repeat(grey[:, :, None], 3, 2), tmp_path / "a.png")
     Image.fromarray(grey).convert("P").save(tmp_path / "b.png")
     assert read_images(tmp_path).shape == (2, 1, 8, 8)
-
-
-def test_channels_asked_for(tmp_path: Path) -> None:
-    """Grey serves a colour model; colour does not serve a grey one."""
+    tmp_path = tmp_path / "rest"
     save(random(8, 8), tmp_path / "a.png")
     grey = read_images(tmp_path, channels=3)
     assert grey.shape == (1, 3, 8, 8)
@@ -241,17 +226,14 @@ def test_scaled(tmp_path: Path, source: str) -> None:
 
 
 def test_mixed_sizes(tmp_path: Path) -> None:
-    """The picture that does not fit the first is named; scaled, all of them do."""
+    """Pictures of several sizes, or no squares, are refused by name unless a size is asked for."""
     save(random(8, 8), tmp_path / "a.png")
     odd = save(random(9, 9), tmp_path / "b.png")
     with pytest.raises(RefusedError, match="is 9×9 pixels, the first image 8×8") as caught:
         read_images(tmp_path)
     assert str(odd) in str(caught.value)
     assert read_images(tmp_path, 8).shape == (2, 1, 8, 8)
-
-
-def test_not_square(tmp_path: Path) -> None:
-    """Pictures that are no squares are refused, unless a size is asked for."""
+    tmp_path = tmp_path / "more"
     path = save(random(8, 10), tmp_path / "a.png")
     with pytest.raises(RefusedError, match="10×8") as caught:
         read_images(tmp_path)
@@ -271,12 +253,17 @@ def test_nothing_there(tmp_path: Path, read: Callable[[Path], object]) -> None:
         read(tmp_path)
 
 
-def test_enough() -> None:
-    """Two pictures of 4×4 are the least."""
+def test_enough(tmp_path: Path) -> None:
+    """Two pictures of 4×4 are the least; a PNG that ends early is not filled with black."""
     require_enough(random(2, 1, 4, 4), "here")
     for images, words in ((random(1, 1, 8, 8), "one image"), (random(9, 1, 3, 3), "3×3")):
         with pytest.raises(RefusedError, match=f"here: .*{words}"):
             require_enough(images, "here")
+    path = tmp_path / "a.png"
+    Image.fromarray(random(32, 32)).save(path)
+    path.write_bytes(path.read_bytes()[:600])
+    with pytest.raises(RefusedError, match=r"a\.png: cannot be read as an image"):
+        read_picture(path)
 
 
 def test_side_of_pictures(tmp_path: Path) -> None:
@@ -350,10 +337,22 @@ def test_32_bits(tmp_path: Path, mode: str) -> None:
         read_picture(path)
 
 
-def test_one_bit(tmp_path: Path) -> None:
-    """Black and white are 0 and 255."""
+def test_kinds_of_pictures(tmp_path: Path) -> None:
+    """Black and white are 0 and 255; colour stays, also a palette's; a photograph is turned."""
     Image.fromarray(random(8, 8) > 127).save(tmp_path / "a.png")
     assert np.array_equal(read_picture(tmp_path / "a.png"), 255 * (random(8, 8) > 127))
+    colour = random(8, 8, 3)
+    Image.fromarray(colour).save(tmp_path / "a.png")
+    assert np.array_equal(read_picture(tmp_path / "a.png"), colour)
+    few = Image.fromarray(colour).quantize(64)
+    few.save(tmp_path / "b.png")
+    assert np.array_equal(read_picture(tmp_path / "b.png"), np.asarray(few.convert("RGB")))
+    smooth = np.add.outer(np.arange(16) * 9, np.arange(16) * 3).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(smooth).save(tmp_path / "a.jpg", exif=exif, quality=100)
+    found = read_picture(tmp_path / "a.jpg").astype(int)
+    assert np.abs(found - np.rot90(smooth, -1)).max() < 4
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA", "P"])
@@ -369,26 +368,6 @@ def test_transparency(tmp_path: Path, mode: str) -> None:
         picture.save(tmp_path / "clear.png")
     with pytest.raises(RefusedError, match=r"clear.png: .*transparent"):
         read_picture(tmp_path / "clear.png")
-
-
-def test_colour(tmp_path: Path) -> None:
-    """Colour stays, from a palette, too."""
-    colour = random(8, 8, 3)
-    Image.fromarray(colour).save(tmp_path / "a.png")
-    assert np.array_equal(read_picture(tmp_path / "a.png"), colour)
-    few = Image.fromarray(colour).quantize(64)
-    few.save(tmp_path / "b.png")
-    assert np.array_equal(read_picture(tmp_path / "b.png"), np.asarray(few.convert("RGB")))
-
-
-def test_turned(tmp_path: Path) -> None:
-    """A photograph is turned as its camera was."""
-    smooth = np.add.outer(np.arange(16) * 9, np.arange(16) * 3).astype(np.uint8)
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(smooth).save(tmp_path / "a.jpg", exif=exif, quality=100)
-    found = read_picture(tmp_path / "a.jpg").astype(int)
-    assert np.abs(found - np.rot90(smooth, -1)).max() < 4
 
 
 def test_scaled_picture() -> None:
@@ -434,12 +413,3 @@ def test_damage(tmp_path: Path, suffix: str, mode: str) -> None:
             broken[chance.randrange(len(broken))] = chance.randrange(256)
         path.write_bytes(broken)
         assert refusal(path).startswith((f"{path}: cannot be read as an image", "none"))
-
-
-def test_cut_png(tmp_path: Path) -> None:
-    """A PNG that ends early is refused, not filled with black."""
-    path = tmp_path / "a.png"
-    Image.fromarray(random(32, 32)).save(path)
-    path.write_bytes(path.read_bytes()[:600])
-    with pytest.raises(RefusedError, match=r"a\.png: cannot be read as an image"):
-        read_picture(path)

@@ -60,17 +60,13 @@ def test_round_trip(card: ModelCard, tmp_path: Path) -> None:
 
 
 def test_power_of_the_sharp_images(card: ModelCard, tmp_path: Path) -> None:
-    """The bank keeps the spectrum that its images had before the blur, to six digits."""
+    """The bank keeps the spectrum of its sharp images; older ones have none, and stay so."""
     images = _images(60)
     prior = make_prior(images, card, 60)
     wanted = spectrum(torch.from_numpy(images) / 255)
     assert prior.power == pytest.approx(wanted.tolist(), rel=1e-5)
     prior.write(tmp_path / "prior.safetensors")
     assert read_prior(tmp_path / "prior.safetensors", card).power == prior.power
-
-
-def test_bank_without_power(card: ModelCard, tmp_path: Path) -> None:
-    """Banks that were made before there was any are read, and written again as they were."""
     path = tmp_path / "prior.safetensors"
     replace(make_prior(_images(5), card, 5), power=()).write(path)
     data = path.read_bytes()
@@ -82,7 +78,7 @@ def test_bank_without_power(card: ModelCard, tmp_path: Path) -> None:
 
 
 def test_initial_states_belong_to_the_sample(card: ModelCard) -> None:
-    """The same for (seed, sample) alone, in a batch and in another order; seeds differ."""
+    """The same for (seed, sample) in any company; noise is added per sample when asked for."""
     prior = make_prior(_images(200), card, 200)
     batch = prior.initial_states(5, range(36))
     assert batch.shape == (36, 1, 28, 28)
@@ -91,10 +87,6 @@ def test_initial_states_belong_to_the_sample(card: ModelCard) -> None:
     assert torch.equal(prior.initial_states(5, range(35, -1, -1)).flip(0), batch)
     assert prior.choose(5, range(36)) != prior.choose(6, range(36))
     assert len(set(prior.choose(5, range(36)))) > 20
-
-
-def test_prior_noise_is_off_unless_asked_for(card: ModelCard) -> None:
-    """As on the paper's page; when asked for it has the given deviation, per sample."""
     prior = make_prior(_images(20), card, 20)
     plain = prior.initial_states(0, range(20))
     noisy = prior.initial_states(0, range(20), prior_noise=0.0125)
@@ -104,13 +96,16 @@ def test_prior_noise_is_off_unless_asked_for(card: ModelCard) -> None:
 
 
 def test_which_images_are_taken(card: ModelCard) -> None:
-    """A part of many, drawn by the seed; all of few."""
+    """A part of many, drawn by the seed; all of few, were it a single black one."""
     images = _images(100)
     some = make_prior(images, card, 10)
     assert torch.equal(some.coefficients, make_prior(images, card, 10).coefficients)
     other = make_prior(images, card, 10, seed=1)
     assert not torch.equal(some.states(range(10)), other.states(range(10)))
     assert len(make_prior(images[:7], card, 10)) == 7
+    prior = make_prior(np.zeros((1, 1, 8, 8), np.uint8), small_card(), 400)
+    assert isinstance(prior, Prior)
+    assert not prior.initial_states(0, range(3)).any()
 
 
 @pytest.mark.parametrize("shape", [(0, 1, 28, 28), (4, 1, 28, 27), (4, 3, 28, 28), (28, 28)])
@@ -182,10 +177,3 @@ def test_missing_and_other_files(card: ModelCard, tmp_path: Path, tiny: Path) ->
         read_prior(tmp_path / "prior.safetensors", card)
     with pytest.raises(RefusedError, match="not a prior"):
         read_prior(tiny, card)
-
-
-def test_one_image() -> None:
-    """A bank may hold a single, all black image."""
-    prior = make_prior(np.zeros((1, 1, 8, 8), np.uint8), small_card(), 400)
-    assert isinstance(prior, Prior)
-    assert not prior.initial_states(0, range(3)).any()

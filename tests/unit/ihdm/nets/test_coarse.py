@@ -31,16 +31,12 @@ def states(count: int, channels: int = 1) -> Tensor:
 
 
 def test_silent_before_it_is_trained() -> None:
-    """Its first answer is 0: the linear estimate stands. Afterwards level and state matter."""
+    """Its first answer is 0, later level and state matter; rows are corners, and go back."""
     z = torch.randn(4, 9, generator=torch.Generator().manual_seed(2))
     assert torch.equal(CoarseNet(CONFIG, 1)(z, LEVELS / 8), torch.zeros(4, 9))
     net = outspoken()
     assert not torch.allclose(net(z, LEVELS / 8), net(z, LEVELS.flip(0) / 8))
     assert not torch.allclose(net(z, LEVELS / 8), net(-z, LEVELS / 8))
-
-
-def test_lowest_and_back() -> None:
-    """Rows are the corners of all channels, and go back to where they were."""
     u = states(4, 3)
     rows = lowest(u, 2)
     assert torch.equal(
@@ -71,7 +67,7 @@ def test_coarse_mean_by_hand(level: int, channels: int) -> None:
 
 
 def test_who_answers() -> None:
-    """Below the lowest level it is the U-Net's model, whatever levels share a batch."""
+    """Below the lowest level the U-Net does, and it is asked about no state but those."""
     u, plain = states(4), preconditioned()
     fine = Model(plain, random_unet(plain), image_statistics(images())).requires_grad_(False)
     both = model()
@@ -85,10 +81,6 @@ def test_who_answers() -> None:
     for level in (4, 5):
         one, each = both(u, level), both(u, torch.full((4,), level))
         assert torch.allclose(one, each, atol=1e-6)
-
-
-def test_coarse_levels_cost_no_u_net() -> None:
-    """The U-Net is asked about fine levels alone, and about no state but theirs."""
     both, asked = model(), []
     network = both.network
     both.network = lambda x, levels: asked.append(levels.tolist()) or network(x, levels)  # type: ignore
@@ -111,7 +103,7 @@ def stored(folder: Path) -> tuple[Path, ModelCard]:
 
 
 def test_file(tmp_path: Path) -> None:
-    """Saved and loaded, through a card in TOML, it gives the same answers."""
+    """Saved and loaded it answers the same, counts in the digest, and --init leaves it out."""
     path, known = stored(tmp_path)
     again = ModelCard.from_toml(known.to_toml())
     assert again == known
@@ -121,6 +113,10 @@ def test_file(tmp_path: Path) -> None:
     assert "with a network for coarse levels" in info.to_text()
     both = model().state_dict()  # the U-Net and the other network
     assert info.parameters == sum(value.numel() for value in both.values())
+    begun = beginning("some", path, known, preconditioned())
+    assert begun.weights.keys() == random_unet(known).state_dict().keys()
+    assert card().digest != preconditioned().digest
+    assert card().digest != replace(card(), coarse=replace(CONFIG, lowest_level=6)).digest
 
 
 @pytest.mark.parametrize(
@@ -157,16 +153,3 @@ def test_card_and_file_must_match(tmp_path: Path) -> None:
         Model(preconditioned(), both.unet, both.statistics, coarse=both.coarse)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="do not match"):
         Model(card(), both.unet, both.statistics)  # type: ignore[arg-type]
-
-
-def test_training_begins_from_the_u_net(tmp_path: Path) -> None:
-    """`sitegen train --init` takes the U-Net of such a model and leaves the other network."""
-    path, known = stored(tmp_path)
-    begun = beginning("some", path, known, preconditioned())
-    assert begun.weights.keys() == random_unet(known).state_dict().keys()
-
-
-def test_the_coarse_network_decides_pictures() -> None:
-    """The digest of a card counts what it says of the network."""
-    assert card().digest != preconditioned().digest
-    assert card().digest != replace(card(), coarse=replace(CONFIG, lowest_level=6)).digest

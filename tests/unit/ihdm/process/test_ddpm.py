@@ -145,13 +145,10 @@ _UNEVEN = [(3, 0.0), (3, 1.0), (7, 0.0), (7, 1.0), (99, 0.0), (99, 1.0)]
     [(LINEAR, *each) for each in (*_EVEN, *_UNEVEN)] + [(COSINE, *each) for each in _EVEN],
 )
 def test_ddim_is_theirs(schedule: dict[str, Any], steps: int, eta: float) -> None:
-    """Each state is the one that DDIMScheduler makes of the state before and the same noise.
-
-    Their ᾱ is given in float64 as is ours: rounded to float32 it alone would move the steps more.
-    Where the steps are uneven theirs must be told the level that the next one starts from.
-    """
+    """Each state is the one that DDIMScheduler makes of the state before and the same noise."""
     card = diffusion_card(1000, **schedule)
     scheduler = theirs(DDIMScheduler, card, timestep_spacing="trailing")
+    # Rounded to float32 theirs alone would move the steps more.
     scheduler.alphas_cumprod = DiffusionSchedule.of(card).alphas_bar[1:]
     scheduler.set_timesteps(steps)
     way = [*scheduler.timesteps.tolist(), -1]
@@ -248,8 +245,12 @@ def test_card_and_arguments_decide() -> None:
         ends(small, variance="learned")
 
 
-def test_initial_noise_belongs_to_the_sample() -> None:
-    """The same in any company, other for other seeds and than the noise of any step."""
+def test_trees_split() -> None:
+    """A branching noise splits states; the first noise belongs to seed and sample alone."""
+    tree = branching(0, (6, 1), SHAPE)
+    steps = list(ddpm_process(Predictor(diffusion_card(), guess), start(1), tree))
+    assert [len(step.state) for step in steps] == [1, 1, 2, 2, 2, 2, 2, 4]
+    assert not torch.equal(steps[2].state[0], steps[2].state[1])
     one = initial_noise(5, [3], SHAPE)
     assert torch.equal(one, initial_noise(5, [1, 3, 7], SHAPE)[1:2])
     assert not torch.equal(one, initial_noise(6, [3], SHAPE))
@@ -258,14 +259,6 @@ def test_initial_noise_belongs_to_the_sample() -> None:
     many = initial_noise(0, range(500), SHAPE)
     assert abs(float(many.mean())) < 0.02
     assert float(many.std()) == pytest.approx(1, abs=0.02)
-
-
-def test_trees_split() -> None:
-    """A branching noise splits states as in the reverse process, down to level 1."""
-    tree = branching(0, (6, 1), SHAPE)
-    steps = list(ddpm_process(Predictor(diffusion_card(), guess), start(1), tree))
-    assert [len(step.state) for step in steps] == [1, 1, 2, 2, 2, 2, 2, 4]
-    assert not torch.equal(steps[2].state[0], steps[2].state[1])
 
 
 def test_model_is_given_timesteps() -> None:

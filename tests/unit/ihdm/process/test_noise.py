@@ -56,14 +56,6 @@ def test_nothing_is_used_twice() -> None:
         assert abs(float((first * normal(*other, shape).flatten()).mean())) < 0.1
 
 
-def test_standard_normal() -> None:
-    """Mean 0, standard deviation 1, and the tails of a normal distribution."""
-    numbers = independent(0, range(50), (1, 64, 64))(1)
-    assert abs(float(numbers.mean())) < 0.01
-    assert abs(float(numbers.std()) - 1) < 0.01
-    assert abs(float((numbers.abs() > 2).float().mean()) - 0.0455) < 0.002
-
-
 def test_numbers_stay_what_they_are() -> None:
     """The same sample is the same picture in the next version, too: recorded numbers."""
     found = normal(1, Purpose.STEP, [2], 3, (4,))[0]
@@ -84,15 +76,19 @@ def test_seeds_out_of_range(seed: int) -> None:
         independent(seed, [0], _SHAPE)(1)
 
 
-def test_shared() -> None:
-    """All samples have the noise of one."""
+def test_shared_and_normal() -> None:
+    """All samples have the noise of one; its mean, deviation and tails are a normal's."""
     noise = shared(4, 3, _SHAPE)(2)
     assert noise.shape == (3, *_SHAPE)
     assert torch.equal(noise, independent(4, [0, 0, 0], _SHAPE)(2))
+    numbers = independent(0, range(50), (1, 64, 64))(1)
+    assert abs(float(numbers.mean())) < 0.01
+    assert abs(float(numbers.std()) - 1) < 0.01
+    assert abs(float((numbers.abs() > 2).float().mean()) - 0.0455) < 0.002
 
 
 def test_great_circle() -> None:
-    """From a to b, through (a + b)/√2; and for several angles at once."""
+    """From a to b through (a + b)/√2, for many angles, and bit for bit at both ends."""
     a, b = independent(0, [0], _SHAPE)(1), independent(0, [1], _SHAPE)(1)
     assert torch.equal(interpolate_noise(a, b, 0.0), a)
     assert torch.allclose(interpolate_noise(a, b, math.pi / 2), b, atol=1e-6)
@@ -103,19 +99,11 @@ def test_great_circle() -> None:
     assert torch.equal(found, interpolate_noise(a[0], b[0], angles))
     for theta, row in zip(angles.tolist(), found, strict=True):
         assert torch.allclose(row, math.cos(theta) * a[0] + math.sin(theta) * b[0], atol=1e-6)
-
-
-def test_interpolation_ends_in_plain_samples() -> None:
-    """The first and the last point have the noise of the two samples."""
     first, second = (independent(7, [sample], _SHAPE) for sample in (0, 1))
     for level in (3, 1):
         noise = interpolated(first, second, 5)(level)
         assert torch.equal(noise[:1], first(level))
         assert torch.equal(noise[-1:], second(level))
-
-
-def test_ends_of_a_great_circle_are_exact() -> None:
-    """Bit for bit, also where one number is far smaller than the other: cos(π/2) counts as 0."""
     large, small = torch.full(_SHAPE, 1e10), torch.full(_SHAPE, 1e-10)
     ends = torch.tensor([0, math.pi / 2], dtype=torch.float64)
     assert torch.equal(interpolate_noise(large, small, ends), torch.stack([large, small]))
@@ -124,10 +112,7 @@ def test_ends_of_a_great_circle_are_exact() -> None:
 
 
 def test_branching() -> None:
-    """Twice as many branches from each split on, each with noise of its own at every level.
-
-    Seeds differ, too; splitting once more below changes nothing above.
-    """
+    """Twice as many branches from each split on, each with noise of its own at every level."""
     tree = branching(0, (6, 3, 2), _SHAPE)
     assert [tree.branches(level) for level in (8, 7, 6, 5, 4, 3, 2, 1)] == [1, 1, 2, 2, 2, 4, 8, 8]
     assert all(tree(level).shape == (tree.branches(level), *_SHAPE) for level in range(1, 9))

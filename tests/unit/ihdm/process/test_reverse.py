@@ -40,7 +40,7 @@ def _flat(count: int) -> Tensor:
 
 
 def test_recorded_trajectory(tiny_model: Model, expected: dict[str, Tensor]) -> None:
-    """All K + 1 states and the last mean, with the recorded noise."""
+    """All K + 1 states with the recorded noise, and five points between two samples."""
     noises = expected["noises"]
     steps = list(
         reverse_process(
@@ -51,10 +51,6 @@ def test_recorded_trajectory(tiny_model: Model, expected: dict[str, Tensor]) -> 
     assert closeness(found, expected["trajectory"]) < 1e-5
     assert closeness(steps[-1].mean, expected["final_mean"]) < 1e-5
     assert [step.level for step in steps] == [7, 6, 5, 4, 3, 2, 1, 0]
-
-
-def test_recorded_interpolation(tiny_model: Model, expected: dict[str, Tensor]) -> None:
-    """Five points between two samples: linear in u_K, a great circle in the noise."""
     a, b = expected["interp_noise_a"], expected["interp_noise_b"]
     angles = torch.linspace(0, math.pi / 2, 5)
     share = torch.linspace(0, 1, 5).reshape(-1, 1, 1, 1)
@@ -145,11 +141,19 @@ def test_breakdown_is_told(value: float) -> None:
     assert ("1 values that are not finite" in str(caught.value)) == (not math.isfinite(value))
 
 
-def test_everything_lost() -> None:
-    """A sample without one finite number is told as well."""
+def test_nothing_is_left(tiny_card: ModelCard) -> None:
+    """A sample without one finite number is told; no gradient is recorded or switched off."""
     stub = _Stub(small_card(), lambda u, _level: u * math.nan)
     with pytest.raises(TargetError, match="level 7: sample 0"):
         next(reverse_process(stub, _flat(2), _no_noise))
+    card = replace(tiny_card, levels=2)
+    unet = random_unet(card).requires_grad_(True)
+    steps = reverse_process(
+        Model(card, unet), torch.full((1, 1, 28, 28), 0.5), shared(0, 1, card.shape)
+    )
+    for step in steps:
+        assert torch.is_grad_enabled()
+        assert not step.mean.requires_grad
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (2, 3, 8, 8), (2, 1, 8, 9)])
@@ -167,15 +171,3 @@ def test_wrong_noise(count: int, noises: int) -> None:
     source = shared(0, noises, (1, 8, 8))
     with pytest.raises(ValueError, match="noise for"):
         next(reverse_process(_Stub(small_card()), _flat(count), source))
-
-
-def test_no_gradients_and_no_side_effects(tiny_card: ModelCard) -> None:
-    """Nothing is recorded for training, and the caller's own gradients stay on meanwhile."""
-    card = replace(tiny_card, levels=2)
-    unet = random_unet(card).requires_grad_(True)
-    steps = reverse_process(
-        Model(card, unet), torch.full((1, 1, 28, 28), 0.5), shared(0, 1, card.shape)
-    )
-    for step in steps:
-        assert torch.is_grad_enabled()
-        assert not step.mean.requires_grad

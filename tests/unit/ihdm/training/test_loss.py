@@ -59,17 +59,13 @@ def test_our_loss_is_in_units_of_the_linear_estimate() -> None:
 
 
 def test_statistics_in_chunks() -> None:
-    """Mean and variance of SciPy's cosines, whatever the chunks."""
+    """Mean and variance of SciPy's cosines, whatever the chunks; a variance stays above 0."""
     data = images(50, 3)
     cosines = dct(data.double().numpy() / 255)
     for chunk in (7, 4096):
         found = image_statistics(data, chunk)
         assert np.abs(found.mean.numpy() - cosines.mean(0)).max() < 1e-6
         assert np.abs(found.variance.numpy() - cosines.var(0)).max() < 1e-6
-
-
-def test_statistics_of_one_picture_repeated() -> None:
-    """A variance of nothing stays above zero, so that nothing divides by it."""
     found = image_statistics(images(1).expand(4, 1, 8, 8))
     assert float(found.variance.min()) > 0
 
@@ -97,17 +93,13 @@ def test_levels_follow_the_density(focus: float) -> None:
 
 
 def test_density_is_flat_or_highest_at_the_centre() -> None:
-    """Without focus all levels count the same; with it, the centre 1 + focus times the ends."""
+    """Without focus it is flat, with it high at the centre; a batch is spread and shuffled."""
     assert torch.equal(level_density(10, 0, 0.5), torch.ones(10, dtype=torch.float64))
     density = level_density(100, 2.0, 0.48)
     assert int(density.argmax()) + 1 == 48
     assert float(density.max()) == pytest.approx(3)
     assert float(density[[0, -1]].max()) < 1.1
     assert int(level_density(100, 2.0, 0.7).argmax()) + 1 == 70
-
-
-def test_levels_are_stratified_and_shuffled() -> None:
-    """One batch of K covers all levels evenly, and not in order."""
     drawn = draw_levels(100, level_density(10, 0.0, 0.5), torch.Generator().manual_seed(11))
     counts = torch.bincount(drawn, minlength=11)[1:]
     assert int(counts.min()) >= 9

@@ -15,25 +15,17 @@ SHORT = TrainingOptions(
 )
 
 
-def test_rate_rises_stays_and_falls_to_nothing() -> None:
-    """A straight rise to the top, flat, and a straight fall whose end would be 0."""
+def test_rates() -> None:
+    """A straight rise, flat, and a straight fall to 0, for both rates; either may be left out."""
     rates = [SHORT.rate(step) for step in range(SHORT.steps)]
     assert SHORT.steps == 100
     assert rates[:10] == pytest.approx([0.2 * (step + 1) for step in range(10)])
     assert rates[10:61] == pytest.approx([2.0] * 51)
     assert rates[60:] == pytest.approx([2.0 - 0.05 * step for step in range(40)])
     assert SHORT.rate(100) == 0
-
-
-def test_both_rates_have_one_schedule() -> None:
-    """Muon's rate is another height of the same rise and fall."""
     both = TrainingOptions(learning_rate=2.0, muon_learning_rate=0.5, optimizer="muon")
     for step in (0, 100, both.steps // 2, both.steps - 5):
         assert both.muon_rate(step) == pytest.approx(both.rate(step) / 4)
-
-
-def test_rate_without_rise_or_fall() -> None:
-    """Both can be left out; a fall over the whole run multiplies the rise."""
     flat = TrainingOptions(images=100, batch_size=10, warmup_steps=0, decay_share=0)
     assert {flat.rate(step) for step in range(10)} == {1e-3}
     both = TrainingOptions(images=40, batch_size=10, warmup_steps=4, decay_share=1)
@@ -42,13 +34,16 @@ def test_rate_without_rise_or_fall() -> None:
     )
 
 
-def test_averages_follow_quickly_at_first() -> None:
-    """(1 + n) / (10 + n) after n steps, until that reaches the decay."""
+def test_averages_and_problems() -> None:
+    """(1 + n) / (10 + n) until that is the decay; two mistakes are told in two lines."""
     shares = [SHORT.ema_share(step) for step in range(30_000)]
     assert shares[:3] == pytest.approx([2 / 11, 3 / 12, 4 / 13])
     assert shares == sorted(shares)
     assert shares[17_000] < 0.9995
     assert shares[-1] == 0.9995
+    with pytest.raises(ConfigError) as caught:
+        TrainingOptions(batch_size=-1, seed=-2)
+    assert len(str(caught.value).splitlines()) == 2
 
 
 _WRONG: dict[str, tuple[Any, ...]] = {
@@ -68,13 +63,6 @@ def test_rules(name: str, value: Any) -> None:
     """Each option that cannot be is refused by name."""
     with pytest.raises(ConfigError, match=name):
         TrainingOptions(**{name: value})
-
-
-def test_all_problems_at_once() -> None:
-    """Two mistakes, two lines."""
-    with pytest.raises(ConfigError) as caught:
-        TrainingOptions(batch_size=-1, seed=-2)
-    assert len(str(caught.value).splitlines()) == 2
 
 
 _OTHER: dict[str, Any] = {
@@ -98,16 +86,12 @@ def test_what_changes_the_result_conflicts(name: str, value: Any) -> None:
 
 
 def test_images_may_grow() -> None:
-    """More images, or another time between saves, are no conflict; fewer are until the end."""
+    """More images are no conflict, fewer are until the end; what is not said is the default."""
     saved = asdict(SHORT)
     more = TrainingOptions(**{**saved, "images": 2000, "save_every_s": 1.0})
     fewer = TrainingOptions(**{**saved, "images": 500})
     assert more.conflicts(saved, 5) == []
     assert fewer.conflicts(saved, 99) == ["images was 1000 and is 500 now; it may only grow"]
     assert fewer.conflicts(saved, 100) == []
-
-
-def test_older_states_lack_newer_options() -> None:
-    """What a state does not say was the default."""
     saved = {key: value for key, value in asdict(SHORT).items() if key != "level_focus"}
     assert SHORT.conflicts(saved, 5) == []
