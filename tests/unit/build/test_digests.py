@@ -61,8 +61,16 @@ def test_preset_without_its_checkpoint(built: Builder, monkeypatch: pytest.Monke
         built(offline=True)
 
 
-def test_the_last_weights_count(built: Builder) -> None:
-    """Back at weights that were rendered before, the store knows that it is those again."""
+def test_a_note_that_is_old_is_written_anew(built: Builder) -> None:
+    """A note that is gone is written anew; back at weights of before, those count again."""
+    note = built.root / ".sitegen/weights/cifar.json"
+    text = note.read_text()
+    note.unlink()
+    assert not built().changed
+    assert note.read_text() == text
+    before = traces(built.root)
+    built()
+    assert traces(built.root) == before
     first = tree_hash(built.output)
     checkpoint(built).write_bytes(b"others")
     built()
@@ -72,18 +80,6 @@ def test_the_last_weights_count(built: Builder) -> None:
     leave(built)
     built(offline=True)
     assert tree_hash(built.output) == first
-
-
-def test_a_note_that_is_old_is_written_anew(built: Builder) -> None:
-    """Also where the site is as it should be; after that nothing is touched."""
-    note = built.root / ".sitegen/weights/cifar.json"
-    text = note.read_text()
-    note.unlink()
-    assert not built().changed
-    assert note.read_text() == text
-    before = traces(built.root)
-    built()
-    assert traces(built.root) == before
 
 
 def test_notes_that_do_not_fit(built: Builder) -> None:

@@ -15,7 +15,7 @@ from sitegen.build.cache import Store
 from sitegen.build.executor import Renderer, RenderExecutor, naming
 from sitegen.build.plan import PlannedFigure
 from sitegen.core.diagnostics import SourceLocation
-from sitegen.core.errors import LockedError, RefusedError, SitegenError, TargetError
+from sitegen.core.errors import LockedError, RefusedError, TargetError
 from sitegen.figures.base import Figure, spec_json
 from sitegen.figures.trajectories import Trajectories
 from sitegen.media.encoder import ClipSpec, write_still
@@ -146,7 +146,7 @@ def test_work_comes_before_frames_and_stills_after_them(tmp_path: Path) -> None:
 
 
 def test_what_was_finished_is_kept(tmp_path: Path) -> None:
-    """The figure before a failure is kept, no clip that lacks a frame; what runs beside it ends."""
+    """Figures before a failure are kept, no half clip is; others end, and the cause is told."""
     store = Store(tmp_path)
     with pytest.raises(TargetError, match="figure-7: 2 frames for 3 levels"):
         executor(Counting(), tmp_path).render([planned(7)], 1)
@@ -164,10 +164,9 @@ def test_what_was_finished_is_kept(tmp_path: Path) -> None:
     assert renderer.frames.get("figure-1", 0) < 3
     assert "figure-3" not in renderer.frames
     assert temporaries(tmp_path) == []
-
-
-@pytest.mark.parametrize("kind", [RefusedError, TargetError, LockedError])
-def test_errors_keep_their_kind(kind: type[SitegenError]) -> None:
-    """The exit code is that of the cause."""
-    with pytest.raises(kind, match=r"^index\.md:1: figure-1: cause$"), naming(planned(1).figure):
-        raise kind("cause")
+    for kind in [RefusedError, TargetError, LockedError]:
+        with (
+            pytest.raises(kind, match=r"^index\.md:1: figure-1: cause$"),
+            naming(planned(1).figure),
+        ):
+            raise kind("cause")

@@ -17,7 +17,7 @@ CALL = '{{{{ trajectories("tiny", {}) }}}}\n'
 
 
 def test_store_is_the_same_wherever_it_is_made(built: Builder, tmp_path: Path) -> None:
-    """No path, no time and no order of events is in it; the environment is this machine's."""
+    """No path, time or order is in a store; pointers of Git LFS are left alone, and told."""
     again = Builder(write_site(tmp_path / "another machine/deeper"))
     again()
     for each in (built, again):
@@ -26,10 +26,6 @@ def test_store_is_the_same_wherever_it_is_made(built: Builder, tmp_path: Path) -
     assert tree_hash(again.root / ".sitegen") == tree_hash(built.root / ".sitegen")
     for path in (built.root / ".sitegen").rglob("*.json"):
         assert str(tmp_path).encode() not in path.read_bytes()
-
-
-def test_pointers_of_git_lfs_are_left_alone(built: Builder) -> None:
-    """They are no damage: the command that brings the clips is told, and then they are used."""
     objects = sorted((built.root / ".sitegen/objects").glob("*/*"))
     clip = next(path for path in objects if path.read_bytes()[4:8] == b"ftyp")
     whole = clip.read_bytes()
@@ -62,8 +58,38 @@ def test_what_the_author_changed(built: Builder, call: str, words: str) -> None:
     assert "bring the cache_dir" in last
 
 
-def test_nearest_figure_is_compared(built: Builder) -> None:
-    """Of several the one that differs least; what is remembered counts only as it was written."""
+@pytest.mark.parametrize("part", ["weights", "prior"])
+def test_model_that_changed(built: Builder, part: str) -> None:
+    """New weights or a new prior: the digests that the store and the model have."""
+    old, new = digest_bytes(part.encode()), digest_bytes(b"other")
+    (built.root / f"models/tiny/{part}.safetensors").write_bytes(b"other")
+    words = f"since it was rendered, the {part} of tiny went from {old[:8]} to {new[:8]}\n"
+    with pytest.raises(TargetError, match=words):
+        built(offline=True)
+    card = built.root / "models/tiny/model.toml"
+    card.write_text(CARD.replace("0.0125", "0.01"))
+    with pytest.raises(TargetError, match="since it was rendered, the card of tiny went from"):
+        built(offline=True)
+
+
+def test_other_stores(built: Builder) -> None:
+    """Another recipe, an empty store, other kinds: told; of several, the nearest is compared."""
+    (path,) = (built.root / ".sitegen/asked").iterdir()
+    value = json.loads(path.read_text())
+    recipe = value["recipe"]
+    shutil.rmtree(built.root / ".sitegen")
+    Store(built.root / ".sitegen").remember(canonical_json({**value, "recipe": recipe + 1}))
+    with pytest.raises(TargetError, match=f"recipe for it went from {recipe + 1} to {recipe}"):
+        built(offline=True)
+    write_page(built.config, CALL.format('count=9, seed=5, fps=9.0, show="mean"'))
+    with pytest.raises(TargetError, match="nothing like it was rendered"):
+        built(offline=True)
+    shutil.rmtree(built.root / ".sitegen")
+    with pytest.raises(TargetError, match="the store is empty"):
+        built(offline=True)
+    Store(built.root / ".sitegen").remember('{"spec":{"kind":"other"}}')
+    with pytest.raises(TargetError, match="no figure of the kind trajectories is"):
+        built(offline=True)
     write_page(built.config, CALL.format("count=4, seed=7, fps=30.0"))
     built()
     write_page(built.config, CALL.format("count=4, seed=8, fps=30.0"))
@@ -80,39 +106,5 @@ def test_nearest_figure_is_compared(built: Builder) -> None:
     for text in ("[]", "nonsense", '{"spec":3}', "[" * 10_000):
         store.remember(text)
     write_page(built.config, CALL.format("count=9"))
-    with pytest.raises(TargetError, match="no figure of the kind trajectories is"):
-        built(offline=True)
-
-
-@pytest.mark.parametrize("part", ["weights", "prior"])
-def test_model_that_changed(built: Builder, part: str) -> None:
-    """New weights or a new prior: the digests that the store and the model have."""
-    old, new = digest_bytes(part.encode()), digest_bytes(b"other")
-    (built.root / f"models/tiny/{part}.safetensors").write_bytes(b"other")
-    words = f"since it was rendered, the {part} of tiny went from {old[:8]} to {new[:8]}\n"
-    with pytest.raises(TargetError, match=words):
-        built(offline=True)
-    card = built.root / "models/tiny/model.toml"
-    card.write_text(CARD.replace("0.0125", "0.01"))
-    with pytest.raises(TargetError, match="since it was rendered, the card of tiny went from"):
-        built(offline=True)
-
-
-def test_other_stores(built: Builder) -> None:
-    """A newer sitegen makes other pixels; a store that is empty or of other kinds says nothing."""
-    (path,) = (built.root / ".sitegen/asked").iterdir()
-    value = json.loads(path.read_text())
-    recipe = value["recipe"]
-    shutil.rmtree(built.root / ".sitegen")
-    Store(built.root / ".sitegen").remember(canonical_json({**value, "recipe": recipe + 1}))
-    with pytest.raises(TargetError, match=f"recipe for it went from {recipe + 1} to {recipe}"):
-        built(offline=True)
-    write_page(built.config, CALL.format('count=9, seed=5, fps=9.0, show="mean"'))
-    with pytest.raises(TargetError, match="nothing like it was rendered"):
-        built(offline=True)
-    shutil.rmtree(built.root / ".sitegen")
-    with pytest.raises(TargetError, match="the store is empty"):
-        built(offline=True)
-    Store(built.root / ".sitegen").remember('{"spec":{"kind":"other"}}')
     with pytest.raises(TargetError, match="no figure of the kind trajectories is"):
         built(offline=True)

@@ -52,7 +52,7 @@ def output(tmp_path: Path) -> Path:
 
 
 def test_put(tree: Tree, output: Path) -> None:
-    """Every file with its content, a second time nothing is touched, and the weight is right."""
+    """Every file with its content, and nothing touched twice; a changed clip never gets there."""
     assert not is_current(output, tree)
     assert replace_output(tree, output)
     assert is_current(output, tree)
@@ -63,6 +63,17 @@ def test_put(tree: Tree, output: Path) -> None:
     assert not replace_output(tree, output)
     assert traces(output.parent) == before
     assert weight(tree) == sum(p.stat().st_size for p in output.rglob("*") if p.is_file())
+    replace_output({**tree, "index.html": b"old"}, output)
+    whole = tree_hash(output)
+    copy = tree["media/clip.mp4"]
+    assert isinstance(copy, CopiedFile)
+    copy.source.write_bytes(b"moving picturez")
+    with pytest.raises(TargetError, match="changed while it was copied"):
+        replace_output(tree, output)
+    copy.source.unlink()
+    with pytest.raises(PlatformError, match="cannot read"):
+        replace_output(tree, output)
+    assert tree_hash(output) == whole
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
@@ -130,21 +141,6 @@ def test_file_that_cannot_be_written(
             replace_output({**tree, "index.html": b"<p>new"}, output)
         assert tree_hash(output) == before
         assert temporaries(output.parent) == []
-
-
-def test_object_that_changed(tree: Tree, output: Path) -> None:
-    """A clip that is not what it was when it was planned never reaches the site."""
-    replace_output({**tree, "index.html": b"old"}, output)
-    before = tree_hash(output)
-    copy = tree["media/clip.mp4"]
-    assert isinstance(copy, CopiedFile)
-    copy.source.write_bytes(b"moving picturez")
-    with pytest.raises(TargetError, match="changed while it was copied"):
-        replace_output(tree, output)
-    copy.source.unlink()
-    with pytest.raises(PlatformError, match="cannot read"):
-        replace_output(tree, output)
-    assert tree_hash(output) == before
 
 
 @pytest.mark.parametrize("manifest", [b"", b"{}", b"[1]", b"[" * 9999, b'{"version": 1}', b"\xff"])
@@ -232,8 +228,8 @@ def test_opened_is_what_was_promised(tmp_path: Path, tree: Tree) -> None:
 DEAD = f".sitegen-tmp-{host_mark()}-99999999-1-0a"
 
 
-def test_built_folder_goes_and_the_store_stays(built: Builder, tmp_path: Path) -> None:
-    """The next build renders nothing; a link to the built folder stays, and its target goes."""
+def test_clean(built: Builder, tmp_path: Path) -> None:
+    """The built folder goes, the store when asked; links and what is the author's stay."""
     store = traces(built.root / ".sitegen/objects") | traces(built.root / ".sitegen/records")
     removed = clean(load_site(built.config))
     assert removed == [str(built.output)]
@@ -246,10 +242,6 @@ def test_built_folder_goes_and_the_store_stays(built: Builder, tmp_path: Path) -
     clean(load_site(built.config))
     assert built.output.is_symlink()
     assert not (tmp_path / "elsewhere").exists()
-
-
-def test_store_goes_when_asked(built: Builder) -> None:
-    """What the author keeps in its folder stays, and the folder with it."""
     mine = built.root / ".sitegen/mine.txt"
     mine.write_text("mine")
     clean(load_site(built.config), store=True)

@@ -356,8 +356,8 @@ def test_machine_without_torch(built: Builder, lack: Callable[[str], None]) -> N
     assert built.renderer.jobs == []
 
 
-def test_every_figure_that_does_not_fit_its_models_is_told(site: Builder) -> None:
-    """All of them at once, each with its line, and a model without prior: nothing is rendered."""
+def test_models_that_do_not_fit(site: Builder, tmp_path: Path) -> None:
+    """Every misfit is told with its line; of a model that is not there the section goes."""
     write_page(site.config, '{{ process("tiny") }}\n\n{{ process("tiny", columns=3) }}\n')
     with pytest.raises(ConfigError) as caught:
         site()
@@ -372,6 +372,24 @@ def test_every_figure_that_does_not_fit_its_models_is_told(site: Builder) -> Non
     with pytest.raises(RefusedError, match=r"index\.md:5: .*no prior(?s:.*)sitegen add"):
         site()
     assert site.renderer.jobs == []
+    site = Builder(write_site(tmp_path / "site", GUARDED, WAITING))
+    checkpoint = site.root / "checkpoints/cifar.pth"
+    assert site().lines()[1] == f"left out, because a file is not there: cifar ({checkpoint})"
+    page = site.output / "index.html"
+    assert "CIFAR-10" not in page.read_text()
+    with pytest.raises(TargetError, match=r"--strict: models of site\.toml are not there: cifar"):
+        site(strict=True)
+    checkpoint.parent.mkdir()
+    checkpoint.write_bytes(b"weights")
+    later = site(strict=True)
+    assert later.rendered == ("cifar-trajectories",)
+    assert later.lines()[1] == "starting from approximate flat images: cifar"
+    assert "CIFAR-10" in page.read_text()
+    checkpoint.unlink()
+    write_page(site.config, '{{ trajectories("cifar", count=9) }}\n')
+    with pytest.raises(RefusedError, match=r"pages/index\.md:1: .*no such checkpoint") as lacking:
+        site()
+    assert "put it there, or leave out of the page what needs cifar" in str(lacking.value)
 
 
 def test_two_builds_at_once(site: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -446,25 +464,3 @@ GUARDED = f"""{INDEX}
 
 {{% endif %}}
 """
-
-
-def test_model_that_is_not_there(tmp_path: Path) -> None:
-    """Its section is left out and it is named; `--strict` fails; dropped, the section appears."""
-    site = Builder(write_site(tmp_path / "site", GUARDED, WAITING))
-    checkpoint = site.root / "checkpoints/cifar.pth"
-    assert site().lines()[1] == f"left out, because a file is not there: cifar ({checkpoint})"
-    page = site.output / "index.html"
-    assert "CIFAR-10" not in page.read_text()
-    with pytest.raises(TargetError, match=r"--strict: models of site\.toml are not there: cifar"):
-        site(strict=True)
-    checkpoint.parent.mkdir()
-    checkpoint.write_bytes(b"weights")
-    second = site(strict=True)
-    assert second.rendered == ("cifar-trajectories",)
-    assert second.lines()[1] == "starting from approximate flat images: cifar"
-    assert "CIFAR-10" in page.read_text()
-    checkpoint.unlink()
-    write_page(site.config, '{{ trajectories("cifar", count=9) }}\n')
-    with pytest.raises(RefusedError, match=r"pages/index\.md:1: .*no such checkpoint") as caught:
-        site()
-    assert "put it there, or leave out of the page what needs cifar" in str(caught.value)

@@ -71,7 +71,7 @@ CARDS: dict[str, Any] = {
 
 
 def test_what_is_pixels(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every field of the spec, the numbers of the card, and the recipe of the kind."""
+    """Fields, the card's numbers and the recipe count; a pinned digest stands for its file."""
     known = key(figure(), source)
     keys = {key(figure(**{name: value}), source) for name, value in SPECS.items()}
     for name, value in CARDS.items():
@@ -80,10 +80,6 @@ def test_what_is_pixels(source: ModelSource, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(Trajectories, "recipe", 2)
     keys.add(key(figure(), source))
     assert len(keys - {known}) == len(SPECS) + len(CARDS) + 1
-
-
-def test_files_that_are_elsewhere(source: ModelSource) -> None:
-    """A digest that the card pins stands for a file that is not there."""
     refs = {"weights": source.weights, "prior": source.prior}
     pins = {name: FileRef(name, digest(path)) for name, path in refs.items() if path}
     card = replace(source.card, **pins)  # type: ignore[arg-type]
@@ -93,7 +89,7 @@ def test_files_that_are_elsewhere(source: ModelSource) -> None:
         path.unlink()
     assert key(figure(), replace(source, card=card)) == known
     with pytest.raises(RefusedError, match="no such checkpoint"):
-        key(figure(), source)
+        key(figure(), replace(source))
 
 
 def test_weights_are_hashed_once(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,18 +102,6 @@ def test_weights_are_hashed_once(source: ModelSource, monkeypatch: pytest.Monkey
     assert counted.call_args_list == [call(source.weights), call(source.prior)]
 
 
-def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Device class, precision and each version; not the number of the GPU. No ffmpeg is told."""
-    cuda = environment(ComputeTarget("cuda:1", "bfloat16"))
-    assert cuda == {**environment(CPU), "device": "cuda", "precision": "bfloat16"}
-    monkeypatch.setattr(metadata, "version", lambda name: f"{name}-9")
-    known = environment(CPU)
-    assert (known["torch"], known["numpy"]) == ("torch-9", "numpy-9")
-    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/nowhere/ffmpeg")
-    with pytest.raises(PlatformError, match="/nowhere/ffmpeg"):
-        environment(CPU)
-
-
 @pytest.mark.parametrize("name", ["torch", "numpy"])
 def test_environment_of_a_machine_that_renders_pages(
     name: str, lack: Callable[[str], None]
@@ -128,11 +112,19 @@ def test_environment_of_a_machine_that_renders_pages(
         environment(CPU)
 
 
-def test_other_environment() -> None:
-    """What differs is told; what is not known, of the clip or of here, is not."""
+def test_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Device class, precision and versions; what differs is told, and what is unknown is not."""
     file = MediaFile("clip.mp4", 1, "0" * 64, 2, 2)
     made = {"torch": "1", "numpy": "2"}
     record = Record("trajectories", (), 0, {}, (), {"mp4": file}, environment=made)
     assert other_environment(record, {"torch": "1", "numpy": "3"}) == "numpy 2 (here 3)"
     assert other_environment(record, {}) == ""
     assert other_environment(replace(record, environment={}), made) == ""
+    cuda = environment(ComputeTarget("cuda:1", "bfloat16"))
+    assert cuda == {**environment(CPU), "device": "cuda", "precision": "bfloat16"}
+    monkeypatch.setattr(metadata, "version", lambda name: f"{name}-9")
+    known = environment(CPU)
+    assert (known["torch"], known["numpy"]) == ("torch-9", "numpy-9")
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/nowhere/ffmpeg")
+    with pytest.raises(PlatformError, match="/nowhere/ffmpeg"):
+        environment(CPU)

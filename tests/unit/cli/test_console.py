@@ -130,7 +130,7 @@ def test_no_colours(
 
 
 def test_bars(terminal: Terminal) -> None:
-    """Each is shown once, under the ones before it; several threads have a bar each."""
+    """Each is shown once, several threads have theirs, and a failure leaves the cursor shown."""
     console = terminal.console()
     for name in ("first [red]x[/red]", "second"):  # a title is no markup of rich's
         with console.rendering(name, 1) as advance:
@@ -151,10 +151,6 @@ def test_bars(terminal: Terminal) -> None:
         list(pool.map(show, names))
     for name in names:
         assert re.search(rf"{name} .* 50/50 00:00", terminal.shown())
-
-
-def test_bar_goes_away_on_failure(terminal: Terminal) -> None:
-    """A warning is a line beside the bar; an error leaves the cursor visible, nothing moving."""
     console = terminal.console()
 
     def fail() -> None:

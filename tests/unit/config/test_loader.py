@@ -81,8 +81,8 @@ def test_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_site(Path("site.toml")).root == tmp_path
 
 
-def test_defaults(tmp_path: Path) -> None:
-    """A title is enough; a checkpoint may come later where a preset or a card says what it is."""
+def test_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A title is enough; checkpoints may come later, and models travel with sitegen."""
     site = make_site(tmp_path, 'title = "T"')
     assert (site.output, site.cache_dir) == (tmp_path / "build", tmp_path / ".sitegen")
     assert (site.language, dict(site.models), site.authors) == ("en", {}, ())
@@ -93,10 +93,6 @@ def test_defaults(tmp_path: Path) -> None:
     a, b = site.models.values()
     assert (a.path, a.preset, a.card) == (tmp_path / "checkpoints/a.pth", "cifar10", None)
     assert (b.path, b.card_path) == (tmp_path / "b.pth", tmp_path / "models/mnist/model.toml")
-
-
-def test_shipped_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`models/NAME` is looked for beside site.toml first, then among what travels with sitegen."""
     shipped = tmp_path / "shipped" / "models"
     (shipped / "tiny").mkdir(parents=True)
     (shipped / "tiny" / "model.toml").touch()
@@ -213,13 +209,19 @@ def test_places(tmp_path: Path, text: str, places: list[str]) -> None:
 
 
 def test_short_messages(tmp_path: Path) -> None:
-    """A megabyte in a value, and nothing but problems, are told in a screenful."""
+    """A megabyte or many problems take a screenful; a file of Windows remains one."""
     message = fault(tmp_path, f'title = "{"a" * 1_000_000}"')
     assert "should have at most 10000 characters" in message
     assert len(message) < 200
     message = fault(tmp_path, "\n".join(f"k{number} = {number}" for number in range(2000)))
     assert message.count("unknown key") == 49
     assert message.endswith("problems more")
+    text = 'title = "T"\r\n[models.a]\r\npath = "m"\r\n'
+    found = with_model(text, "birds", ENTRY)
+    assert found.startswith(text)
+    assert found.count("\n") == found.count("\r\n") == 7
+    with pytest.raises(ConfigError, match=r"write into models: birds = \{ path = .*birds/model"):
+        with_model('models = {a = {path = "m"}}\n[x]\ny = 1\n', "birds", ENTRY)
 
 
 @pytest.mark.parametrize("table", tables.TomlTable.__subclasses__())
@@ -291,16 +293,6 @@ def test_where_the_table_goes(text: str, wanted: str) -> None:
     """After the other models, before what follows them; at the end where that cannot be."""
     assert tomllib.loads(wanted)["models"]["birds"] == ENTRY
     assert with_model(text, "birds", ENTRY) == wanted
-
-
-def test_line_ends_stay() -> None:
-    """A file of Windows remains one. Where models are on one line, what to write is told."""
-    text = 'title = "T"\r\n[models.a]\r\npath = "m"\r\n'
-    found = with_model(text, "birds", ENTRY)
-    assert found.startswith(text)
-    assert found.count("\n") == found.count("\r\n") == 7
-    with pytest.raises(ConfigError, match=r"write into models: birds = \{ path = .*birds/model"):
-        with_model('models = {a = {path = "m"}}\n[x]\ny = 1\n', "birds", ENTRY)
 
 
 NAMES = st.sampled_from(["a", "b", "c-d"])

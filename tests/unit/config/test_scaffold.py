@@ -53,7 +53,7 @@ def new(tmp_path: Path) -> Path:
 
 
 def test_files(new: Path) -> None:
-    """These files and no others; the page has one small call of each kind that there is."""
+    """These files alone; the page has a small call of each kind, and takes the README's."""
     found = sorted(path.relative_to(new).as_posix() for path in new.rglob("*") if path.is_file())
     wanted = ".github/workflows/pages.yml .gitignore pages/index.md requirements-render.txt"
     assert found == FILES == [*wanted.split(), "site.toml"]
@@ -64,6 +64,14 @@ def test_files(new: Path) -> None:
     assert [figure.kind for figure in page.figures] == made
     assert len(made) >= 5
     assert all(sum(figure.spec.evaluations([100])) <= 3200 for figure in page.figures)
+    readme = (ROOT / "README.md").read_text()
+    calls = [line.strip() for line in readme.splitlines() if line.startswith("    {{")]
+    assert len(calls) >= 4
+    first = readme.index("    " + calls[0])
+    block = readme[first : readme.index(calls[-1]) + len(calls[-1])]
+    (new / "pages/index.md").write_text(textwrap.dedent(block))
+    (page,) = read_pages(load_site(new / "site.toml"))
+    assert len(page.body) >= len(calls)
 
 
 def test_config_has_every_key(new: Path) -> None:
@@ -83,18 +91,6 @@ def test_config_has_every_key(new: Path) -> None:
     for icon in get_args(Icon):
         assert re.search(rf"[:,#] {icon}[,.]", text), icon
     assert keys(tomllib.loads(config.read_text())) == allowed(Site)
-
-
-def test_calls_of_the_readme(new: Path) -> None:
-    """What the README shows of a page can be pasted into that of a new site."""
-    readme = (ROOT / "README.md").read_text()
-    calls = [line.strip() for line in readme.splitlines() if line.startswith("    {{")]
-    assert len(calls) >= 4
-    first = readme.index("    " + calls[0])
-    block = readme[first : readme.index(calls[-1]) + len(calls[-1])]
-    (new / "pages/index.md").write_text(textwrap.dedent(block))
-    (page,) = read_pages(load_site(new / "site.toml"))
-    assert len(page.body) >= len(calls)
 
 
 def keys(table: Any, path: str = "") -> set[str]:
@@ -140,8 +136,8 @@ def test_never_overwrites(tmp_path: Path, name: str, how: str) -> None:
     assert how != "file" or path.read_text() == "mine"
 
 
-def test_names_all_that_is_in_the_way(new: Path) -> None:
-    """Every file, a line each; a folder that holds other things is welcome."""
+def test_names_all_that_is_in_the_way(new: Path, tmp_path: Path) -> None:
+    """Every file in the way has its line; other things may be there, but no file for a folder."""
     before = tree_hash(new)
     with pytest.raises(ConfigError) as caught:
         new_site(new, new_page_sections())
@@ -156,10 +152,6 @@ def test_names_all_that_is_in_the_way(new: Path) -> None:
         (new / name).write_text("mine")
     assert new_site(new, new_page_sections()) == tuple(name for name in FILES if name != IGNORED)
     assert {(new / name).read_text() for name in theirs} == {"mine"}
-
-
-def test_a_file_instead_of_a_folder(tmp_path: Path) -> None:
-    """Told, and left alone, also where a folder of the site would have to be."""
     (tmp_path / "paper").write_text("mine")
     with pytest.raises(ConfigError, match="is a file"):
         new_site(tmp_path / "paper", new_page_sections())
@@ -240,8 +232,8 @@ def lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if not line.startswith("#")]
 
 
-def test_in_step_with_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All that pyproject.toml or the metadata requires, but for what renders or serves."""
+def test_in_step_with_the_project(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """All that our pyproject.toml or metadata requires, but for rendering; no other is read."""
     wanted = [
         line
         for line in PROJECT["dependencies"]
@@ -256,10 +248,6 @@ def test_in_step_with_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
     text = render_requirements()
     monkeypatch.undo()
     assert text == render_requirements()
-
-
-def test_somebody_elses_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pyproject.toml that is not ours is not read; a bare checkout's origin is unknown."""
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "other"\nversion = "9"\n')
     monkeypatch.setattr(module, "_CHECKOUT", tmp_path / "pyproject.toml")
     monkeypatch.setattr(metadata, "version", lambda name: "1.2.3")

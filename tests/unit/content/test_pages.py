@@ -67,7 +67,7 @@ def test_page(tmp_path: Path) -> None:
 
 
 def test_available(tmp_path: Path) -> None:
-    """What needs a model that is not there is left out, its place too; no page forges a slot."""
+    """What needs an absent model is left out, its place too; an unknown name is a mistake."""
     text = '{% if available("mnist") %}\nA\n{% endif %}\n{% if available("x") %}\nB\n{% endif %}\n'
     assert html(read(tmp_path, text)) == "<p>A</p>\n"
     assert html(read(tmp_path, text, "x")) == "<p>A\nB</p>\n"
@@ -77,20 +77,13 @@ def test_available(tmp_path: Path) -> None:
     assert html(page).startswith("<p>slot0x</p>\n<p>slotaaa")
     text = '{% if available("mnist") %}\n{{ trajectories("mnist") }}\n{% endif %}\n\n'
     read_pages(make_site(tmp_path, SITE, f"{text}[x](#mnist-trajectories)\n"), lambda _: False)
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
+    for call, message in [
         ('"mnst"', 'available("mnst"): no such model in site.toml, did you mean "mnist"?'),
         ("[]", "available([]): no such model in site.toml; known: mnist"),
         ("nobody", "'nobody' is undefined"),
-    ],
-)
-def test_available_knows_the_models_of_the_site(tmp_path: Path, call: str, message: str) -> None:
-    """A name that is none of them is a mistake, with its line and a close match."""
-    text = f"A\n\n{{% if available({call}) %}}\nB\n{{% endif %}}\n"
-    assert fault(tmp_path, text).startswith(f"pages/index.md:3: {message}")
+    ]:
+        text = f"A\n\n{{% if available({call}) %}}\nB\n{{% endif %}}\n"
+        assert fault(tmp_path, text).startswith(f"pages/index.md:3: {message}")
 
 
 def test_what_a_page_may_say_of_its_site(tmp_path: Path) -> None:
@@ -199,29 +192,8 @@ def with_files(folder: Path) -> None:
     (folder / "talk.pdf").write_bytes(b"%PDF")
 
 
-def test_pictures_and_videos(tmp_path: Path) -> None:
-    """They stand between the words, have ids of their own, and their files are the page's."""
-    with_files(tmp_path)
-    page = read(
-        tmp_path,
-        "{{ image('lab/setup.png', alt='B') }}\n\nA ![C](lab/early.png) and [slides](talk.pdf).\n\n"
-        "{{ image('setup.png', alt='D') }}\n\n{{ video('https://vimeo.com/1') }}\n\n"
-        "{{ trajectories('mnist') }}\n\n{{ image('setup.png', alt='', id='video-2') }}\n\n"
-        "{{ video('https://vimeo.com/2') }}\n\n{{ video('https://vimeo.com/3') }}\n",
-    )
-    things = [part for part in page.body if not isinstance(part, Markup)]
-    ids = "image-setup image-setup-2 video mnist-trajectories video-2 video-3 video-4"
-    assert " ".join(thing.id for thing in things) == ids
-    assert [figure.id for figure in page.figures] == ["mnist-trajectories"]
-    names = [re.sub(r"-[0-9a-f]{8}", "", file.uri) for file in page.files]
-    assert names == ["media/early.png", "media/setup.png", "media/setup.png", "talk.pdf"]
-    assert len({file.uri for file in page.files}) == 4
-    assert f'src="{page.files[0].uri}" alt="C"' in html(page)
-    assert 'href="talk.pdf"' in html(page)
-
-
-def test_work_is_done_once(tmp_path: Path) -> None:
-    """Pictures are decoded once until they change, and pages parsed again only for hidden parts."""
+def test_pictures(tmp_path: Path) -> None:
+    """Work is done once; pictures and videos have ids, and their files are the page's."""
     with_files(tmp_path)
     time.sleep(0.03)  # a file that has just been written may be written again
     text = '![a](setup.png)\n\n{% if available("x") %}\nB\n{% endif %}\n'
@@ -241,6 +213,23 @@ def test_work_is_done_once(tmp_path: Path) -> None:
         assert (parsed.call_count, matched.call_count) == (1, 1)
         read(tmp_path, 'A\n{% if available("x") %}\nB\n{% endif %}\n')
         assert (parsed.call_count, matched.call_count) == (3, 1)
+    with_files(tmp_path)
+    page = read(
+        tmp_path,
+        "{{ image('lab/setup.png', alt='B') }}\n\nA ![C](lab/early.png) and [slides](talk.pdf).\n\n"
+        "{{ image('setup.png', alt='D') }}\n\n{{ video('https://vimeo.com/1') }}\n\n"
+        "{{ trajectories('mnist') }}\n\n{{ image('setup.png', alt='', id='video-2') }}\n\n"
+        "{{ video('https://vimeo.com/2') }}\n\n{{ video('https://vimeo.com/3') }}\n",
+    )
+    things = [part for part in page.body if not isinstance(part, Markup)]
+    ids = "image-setup image-setup-2 video mnist-trajectories video-2 video-3 video-4"
+    assert " ".join(thing.id for thing in things) == ids
+    assert [figure.id for figure in page.figures] == ["mnist-trajectories"]
+    names = [re.sub(r"-[0-9a-f]{8}", "", file.uri) for file in page.files]
+    assert names == ["media/early.png", "media/setup.png", "media/setup.png", "talk.pdf"]
+    assert len({file.uri for file in page.files}) == 4
+    assert f'src="{page.files[0].uri}" alt="C"' in html(page)
+    assert 'href="talk.pdf"' in html(page)
 
 
 def more(folder: Path, name: str, text: str = "# More\n\n{{ trajectories('mnist') }}\n") -> Site:
@@ -251,7 +240,7 @@ def more(folder: Path, name: str, text: str = "# More\n\n{{ trajectories('mnist'
 
 
 def test_further_pages(tmp_path: Path) -> None:
-    """Each has a folder of its own: what the menu names, then the rest by name, and no others."""
+    """Each has its folder: the menu's, then the rest; a link out, or hidden, is refused."""
     for name in ("a", "b", "c"):
         more(tmp_path, f"{name}.md")
     (tmp_path / "pages/notes.txt").write_text("no page")
@@ -267,6 +256,24 @@ def test_further_pages(tmp_path: Path) -> None:
     path = write_site(tmp_path, 'menu = ["cc"]\n' + SITE)
     with pytest.raises(ConfigError, match=r'1: menu = \["cc"\]: there is no page "cc", did'):
         load_site(path)
+    tmp_path = tmp_path / "more"
+    tmp_path.mkdir()
+    (tmp_path / "secret").write_text("secret")
+    site, page = more(tmp_path / "site", "about.md"), tmp_path / "site/pages/about.md"
+    (tmp_path / "site/.env").write_text("secret")
+    for target, told in (
+        ("../../secret", "is a link out of the site's folder; put"),
+        ("../.env", "is hidden"),
+        ("about.md", "is a link that leads nowhere"),
+        ("nothing", "is a link that leads nowhere"),
+    ):
+        page.unlink()
+        page.symlink_to(target)
+        with pytest.raises(ConfigError, match=rf"pages/about\.md: {told}"):
+            read_pages(site)
+    page.unlink()
+    page.symlink_to("index.md")
+    assert len(read_pages(site)) == 2
 
 
 @pytest.mark.parametrize(
@@ -295,26 +302,6 @@ def test_places_in_pages(tmp_path: Path, link: str, told: str | None) -> None:
         read_pages(site)
     where = f'{tmp_path}/pages/index.md:7: the link "{link}" leads to no heading and no figure of '
     assert str(caught.value) == where + told
-
-
-def test_a_page_that_is_a_link(tmp_path: Path) -> None:
-    """It would publish a file of the machine, or one that is hidden."""
-    (tmp_path / "secret").write_text("secret")
-    site, page = more(tmp_path / "site", "about.md"), tmp_path / "site/pages/about.md"
-    (tmp_path / "site/.env").write_text("secret")
-    for target, told in (
-        ("../../secret", "is a link out of the site's folder; put"),
-        ("../.env", "is hidden"),
-        ("about.md", "is a link that leads nowhere"),
-        ("nothing", "is a link that leads nowhere"),
-    ):
-        page.unlink()
-        page.symlink_to(target)
-        with pytest.raises(ConfigError, match=rf"pages/about\.md: {told}"):
-            read_pages(site)
-    page.unlink()
-    page.symlink_to("index.md")
-    assert len(read_pages(site)) == 2
 
 
 @pytest.mark.parametrize(

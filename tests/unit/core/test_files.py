@@ -33,13 +33,19 @@ def names(folder: Path) -> set[str]:
 
 
 def test_what_a_file_is(tmp_path: Path) -> None:
-    """SHA-256 of bytes and of a file read in pieces; a pointer of Git LFS is told from its file."""
+    """Digests, pointers of Git LFS, and canonical JSON, which has no space and no odd numbers."""
     data = bytes(3_000_001)
     (tmp_path / "a").write_bytes(data)
     assert files.digest(tmp_path / "a") == hashlib.sha256(data).hexdigest()
     assert files.digest_bytes(data) == hashlib.sha256(data).hexdigest()
     (tmp_path / "b").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
     assert [files.is_lfs_pointer(tmp_path / name) for name in "ab"] == [False, True]
+    assert files.canonical_json({"b": [1, 0.5], "a": "é"}) == '{"a":"\\u00e9","b":[1,0.5]}'
+    for number in ("nan", "inf", "-inf"):
+        with pytest.raises(ValueError, match="JSON"):
+            files.canonical_json([float(number)])
+    with pytest.raises(TypeError):
+        files.canonical_json({"a": object()})
 
 
 numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -54,16 +60,6 @@ def test_canonical_json(value: dict[str, object]) -> None:
     assert json.loads(text) == value
     assert text.isascii()
     assert files.canonical_json(dict(reversed(value.items()))) == text
-
-
-def test_canonical_json_refuses() -> None:
-    """What other programs refuse, or JSON has not, is an error; what is hashed has no space."""
-    assert files.canonical_json({"b": [1, 0.5], "a": "é"}) == '{"a":"\\u00e9","b":[1,0.5]}'
-    for number in ("nan", "inf", "-inf"):
-        with pytest.raises(ValueError, match="JSON"):
-            files.canonical_json([float(number)])
-    with pytest.raises(TypeError):
-        files.canonical_json({"a": object()})
 
 
 def test_what_writing_leaves(tmp_path: Path) -> None:
@@ -140,7 +136,7 @@ def test_what_is_written_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_sweep_removes_only_what_dead_processes_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ours, a stranger's file and a living process's temporary stay; files and folders go."""
+    """What the dead left goes; what lives, a stranger's, and another host's for a week, stays."""
     host, pid = files.host_mark(), os.getpid()
     dead = f".sitegen-tmp-{host}-999999999-123-abc"
     (tmp_path / dead / "deep").mkdir(parents=True)
@@ -161,23 +157,19 @@ def test_sweep_removes_only_what_dead_processes_left(
     (tmp_path / roots).touch()
     files.sweep(tmp_path)  # a process of somebody else's lives as well
     assert roots in names(tmp_path)
-
-
-@pytest.mark.parametrize("mark", ["", "0123abcd-"])
-def test_sweep_leaves_the_work_of_other_hosts(tmp_path: Path, mark: str) -> None:
-    """Nobody here can see whether its process lives; after a week it does not."""
-    path = tmp_path / f".sitegen-tmp-{mark}999999999-1-abc"
-    path.mkdir()
-    files.sweep(tmp_path, leaving=True)
-    assert path.exists()
-    old = time.time() - 8 * 24 * 3600
-    os.utime(path, (old, old))
-    files.sweep(tmp_path)
-    assert not path.exists()
+    for mark in ["", "0123abcd-"]:
+        path = tmp_path / f".sitegen-tmp-{mark}999999999-1-abc"
+        path.mkdir()
+        files.sweep(tmp_path, leaving=True)
+        assert path.exists()
+        old = time.time() - 8 * 24 * 3600
+        os.utime(path, (old, old))
+        files.sweep(tmp_path)
+        assert not path.exists()
 
 
 def test_what_is_gone_needs_no_sweeping(tmp_path: Path) -> None:
-    """A folder that is not there, and what another process removed; one lives for a block only."""
+    """What is gone needs no sweeping; a lock is exclusive, names its holder, and is freed."""
     files.sweep(tmp_path / "missing")
     assert files._age(tmp_path / "missing") == 0
     assert files._started(999_999_999) == "0"
@@ -186,10 +178,6 @@ def test_what_is_gone_needs_no_sweeping(tmp_path: Path) -> None:
         (folder / "a").write_bytes(b"")
         raise KeyboardInterrupt
     assert names(tmp_path) == set()
-
-
-def test_lock_is_exclusive_and_names_the_holder(tmp_path: Path) -> None:
-    """A second holder, even in this process, is told who has it; it is free after any error."""
     path = tmp_path / "cache" / "lock"
     with (
         files.lock(path),

@@ -69,7 +69,7 @@ def test_links_of_the_file_system(folder: SiteFolder, target: str, reason: str) 
 
 
 def test_pipes_and_empty_files(folder: SiteFolder, tmp_path: Path) -> None:
-    """No pipe and nothing empty or too large is read; the site's folder may lie behind a link."""
+    """No pipe, nothing empty or too large is read; links may lead to a site; copies have names."""
     os.mkfifo(folder.root / "pipe")
     with pytest.raises(ValueError, match="is not a regular file"):
         folder.find("pipe")
@@ -86,10 +86,6 @@ def test_pipes_and_empty_files(folder: SiteFolder, tmp_path: Path) -> None:
     folder.root.rename(hidden)
     (tmp_path / "link").symlink_to(hidden)
     assert read_own(SiteFolder(tmp_path / "link").find("pictures/setup.png")) == b"abc"
-
-
-def test_names() -> None:
-    """A copy is named after the file and its content, in letters that every system has."""
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     path = Path("a/Set up (1).PNG")
     copy = OwnFile("media/set-up-1-ba7816bf.png", path, 3, digest)

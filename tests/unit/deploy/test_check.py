@@ -176,7 +176,7 @@ def test_built_site_is_good(tmp_path: Path) -> None:
 
 
 def test_links_from_the_root(tmp_path: Path) -> None:
-    """Wrong where nobody said where the site goes; in 404.html, which is everywhere, right."""
+    """Wrong from an unknown root, right in 404.html; those to elsewhere are listed once."""
     found = look(folder(tmp_path, '<a href="/data.zip">x</a>'), PublishTarget())
     assert "works only where the site is at the root" in found.errors[0].text
     assert look(tmp_path, PublishTarget("https://paper.example.org")).errors == ()
@@ -189,10 +189,7 @@ def test_links_from_the_root(tmp_path: Path) -> None:
     (error,), (warning,) = found.errors, found.warnings
     assert 'paper/no" leads to nothing' in error.text
     assert 'paper/about/" is not encrypted' in warning.text
-
-
-def test_links_to_elsewhere_are_listed(tmp_path: Path) -> None:
-    """Each once, with the place where it stands first; a file from elsewhere is a warning."""
+    tmp_path = tmp_path / "more"
     body = '<a href="https://arxiv.org/abs/1">x</a><a href="https://arxiv.org/abs/1">x</a>'
     found = look(folder(tmp_path, body + '\n<img alt="" src="//cdn.example.org/x.png">'))
     assert found.external == {
@@ -206,7 +203,7 @@ def test_links_to_elsewhere_are_listed(tmp_path: Path) -> None:
 
 
 def test_files_by_their_endings(tmp_path: Path) -> None:
-    """Pages of other names, empty pictures, clips that browsers do not play, pointers of LFS."""
+    """Pages of other names, empty pictures, odd clips, pointers of LFS, and what SVGs show."""
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
     page = PAGE.format(body='<a href="no">x</a>')
     files = {"a.htm": page, "b.HTML": page, "c.png": "", "d.mp4": "no clip", "e.avi": ""}
@@ -217,10 +214,7 @@ def test_files_by_their_endings(tmp_path: Path) -> None:
     for (_, text), word in zip(told, (*words, "git lfs pull"), strict=True):
         assert word in text
     assert [Path(problem.file).name for problem in found.warnings] == ["g.webm"]
-
-
-def test_drawings_are_read(tmp_path: Path) -> None:
-    """What an SVG file shows and links to must be there, and it needs no language and title."""
+    tmp_path = tmp_path / "more"
     drawing = """<?xml version="1.0"?>
 <svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">
 <style><![CDATA[ .a { fill: url(#a) } ]]></style>
@@ -232,8 +226,8 @@ def test_drawings_are_read(tmp_path: Path) -> None:
     files = {"media/good.svg": good, "media/bad.svg": drawing.replace("{}", bad)}
     found = look(folder(tmp_path, "", files))
     assert {problem.file for problem in found.errors} == {str(tmp_path / "media/bad.svg")}
-    told = [problem.text.split('"')[1] for problem in found.errors]
-    assert sorted(told) == ["#no", "no.html", "no.png"]
+    named = [problem.text.split('"')[1] for problem in found.errors]
+    assert sorted(named) == ["#no", "no.html", "no.png"]
 
 
 def test_addresses_for_machines_are_followed(tmp_path: Path) -> None:
@@ -298,7 +292,7 @@ def test_sizes(tmp_path: Path) -> None:
 
 
 def test_paths_of_this_machine(tmp_path: Path) -> None:
-    """The site's own folder and the home are private; JSON has no business with anybody's home."""
+    """The site's own folder and the home are private, wherever they are; web addresses are not."""
     secret, home = tmp_path / "secret place", Path("/home") / "ann"
     place = PublishTarget(PUBLISHED.base_url, private=(secret,))
     files = {
@@ -314,19 +308,16 @@ def test_paths_of_this_machine(tmp_path: Path) -> None:
         f"{site}/b.txt:2: names {secret}/notes.txt",
         f"{site}/c.svg:1: names file:///etc/hosts",
     ]
-
-
-def test_folders_at_the_root_of_the_machine(tmp_path: Path) -> None:
-    """A site in /site with a home in /root: addresses on the web are none of their paths."""
-    home = "/root"
-    private = (Path("/site"), Path(home))
-    text = f"https://x.org/site/ and https://root{home}/ and ../site/a and x-{home}"
-    (tmp_path / "site").mkdir()
+    tmp_path = tmp_path / "more"
+    top = "/root"
+    private = (Path("/site"), Path(top))
+    text = f"https://x.org/site/ and https://root{top}/ and ../site/a and x-{top}"
+    (tmp_path / "site").mkdir(parents=True)
     rooted = PAGE.format(body='<a href="/site/data.zip">x</a>')
     files = {"a.json": json.dumps(text), "b.txt": text, "404.html": rooted}
     place = PublishTarget("https://name.github.io/site/", private=private)
     assert look(folder(tmp_path / "site", f"<p>{text}</p>", files), place).errors == ()
-    files = {"b.txt": f"/site/models/x.pth\nsee ({home}/x)", "c.txt": f"a={home}\n'{home}'"}
+    files = {"b.txt": f"/site/models/x.pth\nsee ({top}/x)", "c.txt": f"a={top}\n'{top}'"}
     errors = look(folder(tmp_path / "other", "", files), place).errors
     assert [(Path(each.file).name, each.line) for each in errors] == [
         *(("b.txt", 1), ("b.txt", 2), ("c.txt", 1), ("c.txt", 2))

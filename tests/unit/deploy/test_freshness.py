@@ -16,7 +16,7 @@ SITE = 'title = "A title"\n{}[models.tiny]\npath = "models/tiny"\n'
 
 
 def test_a_look_writes_nothing(tmp_path: Path) -> None:
-    """Where the store lost a picture that was drawn, or has a damaged clip, it stays so."""
+    """A look writes nothing; what an older build made would go, and is nobody else's."""
     site = Builder(write_site(tmp_path, site=SITE.format('base_url = "https://a.org/b/"\n')))
     site()
     store = Store(tmp_path / ".sitegen")
@@ -33,10 +33,7 @@ def test_a_look_writes_nothing(tmp_path: Path) -> None:
         "tiny-trajectories is not rendered",
     )
     assert traces(tmp_path) == before
-
-
-def test_what_an_older_build_made(tmp_path: Path) -> None:
-    """Clips and pages that would go are no files of others; of many, a few are named."""
+    tmp_path = tmp_path / "more"
     site = Builder(write_site(tmp_path))
     write_page(site.config, "# More\n\nWords.\n", "more")
     site()

@@ -57,7 +57,7 @@ def faults(*args: object, kind: str = "trajectories", **kwargs: object) -> list[
 
 
 def test_defaults() -> None:
-    """A model is enough, everything else has a value; neither figure nor spec can be changed."""
+    """A model is enough, all else has a frozen value, and a sentence that explains it."""
     figure = call("mnist")
     assert figure == Figure("trajectories", "", Trajectories("mnist"), "", None, PLACE)
     assert spec_json(figure) == {
@@ -74,10 +74,16 @@ def test_defaults() -> None:
     for value, name in ((figure, "id"), (figure.spec, "count")):
         with pytest.raises(FrozenInstanceError):
             setattr(value, name, 3)
+    for kind in figure_kinds():
+        fields = fields_of(figure_kinds()[kind].spec)
+        assert fields.keys() == {
+            field.name for field in dataclasses.fields(figure_kinds()[kind].spec)
+        }
+        assert all((field.description or "").endswith(".") for field in fields.values())
 
 
 def test_specs() -> None:
-    """Words do not count, what means the same is the same spec, a DDPM is the second model."""
+    """Words do not count, what means the same is the same spec, and a model is needed once."""
     figure = call("mnist", caption=Markup(" <b> "), alt="Words", id="digits")
     assert (figure.caption, figure.alt, figure.id) == ("<b>", "Words", "digits")
     assert type(figure.caption) is str
@@ -92,6 +98,10 @@ def test_specs() -> None:
     assert (spec.models, spec.model_kinds) == (("mnist", "mnist-ddpm"), ("ihdm", "ddpm"))
     assert isinstance(spec, Interpolation)
     assert spec.pairs == ((4, 1), (0, 7))
+    assert faults() == ["model is missing: The name of the model in site.toml."]
+    assert "model is given twice" in faults("mnist", model="mnist")
+    assert faults("x") == ['model = "x": no such model in site.toml; known: mnist, mnist-ddpm']
+    assert make_figure("trajectories", ("other",), {}, PLACE).models == ("other",)
 
 
 def test_every_fault_of_a_call_at_once() -> None:
@@ -159,22 +169,6 @@ def test_bad_values(kind: str, argument: str, values: tuple[object, ...], told: 
         (line,) = faults("mnist", kind=kind, **{argument: value})
         assert line.startswith(f"{argument} = ")
         assert told in line
-
-
-def test_model_is_needed_once() -> None:
-    """No model and two models are refused; without a site any good name is one."""
-    assert faults() == ["model is missing: The name of the model in site.toml."]
-    assert "model is given twice" in faults("mnist", model="mnist")
-    assert faults("x") == ['model = "x": no such model in site.toml; known: mnist, mnist-ddpm']
-    assert make_figure("trajectories", ("other",), {}, PLACE).models == ("other",)
-
-
-@pytest.mark.parametrize("kind", figure_kinds())
-def test_every_argument_is_explained(kind: str) -> None:
-    """Each argument has one sentence, which an author is shown where it is missing."""
-    fields = fields_of(figure_kinds()[kind].spec)
-    assert fields.keys() == {field.name for field in dataclasses.fields(figure_kinds()[kind].spec)}
-    assert all((field.description or "").endswith(".") for field in fields.values())
 
 
 DIGITS, ONE = replace(GREY, subject="handwritten digits"), replace(GREY, levels=1)
@@ -256,18 +250,6 @@ def planned(sources: Models, root: Path, kind: str, *args: str, **kwargs: Any) -
     return plan_figure(figure, "index.html", sources)
 
 
-@pytest.mark.parametrize("kind", ["spectra", "smoothness"])
-def test_with_and_without_baseline(sources: Models, tmp_path: Path, kind: str) -> None:
-    """The DDPM counts as one of the figure's models, and in its words, if there is one."""
-    few: dict[str, Any] = {"ddim_steps": 5} if kind == "smoothness" else {}
-    alone = planned(sources, tmp_path, kind, "heat", **few)
-    both = planned(sources, tmp_path, kind, "heat", ddpm="noise", **few)
-    assert [each.name for each in alone.models] == ["heat"]
-    assert [each.name for each in both.models] == ["heat", "noise"]
-    assert alone.request_digest != both.request_digest
-    assert ("DDPM" in both.description, "DDPM" in alone.description) == (True, False)
-
-
 _KINDS = 'is of kind "{}", and this needs "{}": {}'
 _MORE = {"ddpm": "noise", "ddim_steps": 11}
 
@@ -304,7 +286,7 @@ def test_what_does_not_fit_the_site(
 
 
 def test_link_out_of_the_site(sources: Models, tmp_path: Path) -> None:
-    """A link brings nothing in from elsewhere; a tree of 16 leaves splits four times."""
+    """No link out of the site, no more leaves than levels; a DDPM counts as a second model."""
     assert Process("heat", image="one.png").files == ("image",)
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "one.png").symlink_to(tmp_path / "one.png")
@@ -312,6 +294,14 @@ def test_link_out_of_the_site(sources: Models, tmp_path: Path) -> None:
         planned(sources, tmp_path / "site", "process", "heat", image="one.png")
     told = call("mnist", kind="hierarchy", leaves=16).spec.misfits([replace(GREY, levels=3)])
     assert "leaves: the model mnist has only 3 levels to split at" in list(told)
+    for kind in ["spectra", "smoothness"]:
+        few: dict[str, Any] = {"ddim_steps": 5} if kind == "smoothness" else {}
+        alone = planned(sources, tmp_path, kind, "heat", **few)
+        both = planned(sources, tmp_path, kind, "heat", ddpm="noise", **few)
+        assert [each.name for each in alone.models] == ["heat"]
+        assert [each.name for each in both.models] == ["heat", "noise"]
+        assert alone.request_digest != both.request_digest
+        assert ("DDPM" in both.description, "DDPM" in alone.description) == (True, False)
 
 
 def test_the_picture_decides_pixels(sources: Models, tmp_path: Path) -> None:

@@ -58,8 +58,8 @@ def media(kind: str, **files: MediaFile) -> Media:
     return Media("a", "index.html", "", "", Record(kind, (), 0, {}, (), files))
 
 
-def test_another_kind(install: Install) -> None:
-    """A dataclass and an entry point make a kind: its defaults, call, JSON and view."""
+def test_another_kind(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dataclass and an entry point make a kind with call, JSON and view, or it is told."""
     install("pair", "others:KIND")
     figure = make_figure("pair", ("a",), {"caption": "C", "ddpm": "b"}, PLACE, {"a", "b"})
     assert figure.models == ("a", "b")
@@ -75,6 +75,12 @@ def test_another_kind(install: Install) -> None:
     for kind in ("pair", "gone"):
         assert isinstance(figure_view(media(kind, mp4=mp4, poster=picture), "index.html"), Clip)
         assert isinstance(figure_view(media(kind, image=picture), "index.html"), Still)
+    entry = SimpleNamespace(name="pair", value="x:KIND", dist=None, load=lambda: 3)
+    monkeypatch.setattr("sitegen.figures.registry.entry_points", lambda group: [entry])
+    figure_kinds.cache_clear()
+    with pytest.raises(ConfigError, match=r"^the figure pair of a package \(x:KIND\)"):
+        figure_kinds()
+    figure_kinds.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -97,13 +103,3 @@ def test_kinds_that_are_refused(
         figure_kinds()
     assert str(caught.value).startswith(f"the figure {name} of others ({value}): {told}")
     assert str(caught.value).endswith("; mend the package, or uninstall it")
-
-
-def test_an_entry_point_without_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where its package is not known, the words do without."""
-    entry = SimpleNamespace(name="pair", value="x:KIND", dist=None, load=lambda: 3)
-    monkeypatch.setattr("sitegen.figures.registry.entry_points", lambda group: [entry])
-    figure_kinds.cache_clear()
-    with pytest.raises(ConfigError, match=r"^the figure pair of a package \(x:KIND\)"):
-        figure_kinds()
-    figure_kinds.cache_clear()

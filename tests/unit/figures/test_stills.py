@@ -18,7 +18,7 @@ from sitegen.figures.spectra.drawing import Curves, Spectrum, spectra_drawing, s
 
 
 def test_evenness() -> None:
-    """By hand: even steps, steps of 1, 3 and 2, all of the way in one step, and no way at all."""
+    """Evenness by hand on small paths; the bootstrap of the median as SciPy has it."""
     first, last = np.random.default_rng(0).random((2, 3, 1, 5, 5))
     share = np.linspace(0, 1, 6)[None, :, None, None, None]
     found = evenness((1 - share) * first[:, None] + share * last[:, None])
@@ -38,18 +38,14 @@ def test_evenness() -> None:
     assert evenness(np.ones((2, 4, 9))).peak.tolist() == [1, 1]
     assert evenness(np.ones((2, 4, 9))).tortuosity.tolist() == [1, 1]
     assert np.isfinite(evenness(np.array([[[0.0], [1.0], [0.0]]])).tortuosity).all()
-
-
-def test_interval_is_that_of_scipy() -> None:
-    """The bootstrap of the median as SciPy has it, the same for a seed, in two digits."""
     values = np.random.default_rng(3).gamma(2.0, size=40)
-    found = median_interval(values)
+    interval = median_interval(values)
     wanted = stats.bootstrap(
         (values,), np.median, method="percentile", n_resamples=10_000, rng=np.random.default_rng(9)
     ).confidence_interval
-    assert found.median == np.median(values)
-    assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high), abs=0.05)
-    assert median_interval(values) == found
+    assert interval.median == np.median(values)
+    assert (interval.low, interval.high) == pytest.approx((wanted.low, wanted.high), abs=0.05)
+    assert median_interval(values) == interval
     assert median_interval(values[:16], seed=1) != median_interval(values[:16])
     assert str(Interval(-0.5, -1.234, 0.5)) == "−0.50 [−1.23, 0.50]"
 
@@ -105,7 +101,7 @@ def texts(curves: Curves) -> list[str]:
 
 
 def test_chart_of_spectra() -> None:
-    """Table, summary and legend name what there is; dashes tell the models apart, too."""
+    """Table, legend and dashes name what there is, no words on curves, flat images as well."""
     results = spectra_table(CURVES, 7)
     assert "IHDM 1.00, DDPM 0.00" in results["summary"]
     (table,) = results["tables"]
@@ -126,28 +122,20 @@ def test_chart_of_spectra() -> None:
     assert dashes["heat-0"] is None
     assert dashes["noise-0"] == "6 3"
     assert dashes["data"] is None
-
-
-@pytest.mark.parametrize("data", [DATA, None])
-def test_no_words_among_the_curves(data: list[float] | None) -> None:
-    """Inside the axes, where a curve could cross them, there are no words; none lie on others."""
-    root = ElementTree.fromstring(spectra_drawing(replace(CURVES, data=data), "Words").text())
-    names = "{http://www.w3.org/2000/svg}"
-    (frame,) = (e for e in root.iter(f"{names}rect") if e.get("class") == "frame")
-    left, top, width, height = (float(frame.get(n, 0)) for n in ("x", "y", "width", "height"))
-    places = [(float(e.get("x", 0)), float(e.get("y", 0))) for e in root.iter(f"{names}text")]
-    assert not [(x, y) for x, y in places if left < x < left + width and top < y < top + height]
-    assert len(set(places)) == len(places)
-
-
-@pytest.mark.parametrize("floor", [0.0, 1e-4])
-def test_no_power_at_all(floor: float) -> None:
-    """A model that makes flat images is drawn, too, with finite numbers."""
-    flat = Spectrum(0, [1.0, *[0.0] * 11])
-    drawing = spectra_drawing(Curves(FREQUENCIES, [flat, flat], [], None, floor), "Words")
-    root = ElementTree.fromstring(drawing.text())
-    assert not [e for e in root.iter() if "nan" in (e.get("d") or "") + (e.get("y") or "")]
-    assert math.isfinite(drawing.height)
+    for data in [DATA, None]:
+        root = ElementTree.fromstring(spectra_drawing(replace(CURVES, data=data), "Words").text())
+        names = "{http://www.w3.org/2000/svg}"
+        (frame,) = (e for e in root.iter(f"{names}rect") if e.get("class") == "frame")
+        left, top, width, height = (float(frame.get(n, 0)) for n in ("x", "y", "width", "height"))
+        places = [(float(e.get("x", 0)), float(e.get("y", 0))) for e in root.iter(f"{names}text")]
+        assert not [(x, y) for x, y in places if left < x < left + width and top < y < top + height]
+        assert len(set(places)) == len(places)
+    for floor in [0.0, 1e-4]:
+        flat = Spectrum(0, [1.0, *[0.0] * 11])
+        drawing = spectra_drawing(Curves(FREQUENCIES, [flat, flat], [], None, floor), "Words")
+        root = ElementTree.fromstring(drawing.text())
+        assert not [e for e in root.iter() if "nan" in (e.get("d") or "") + (e.get("y") or "")]
+        assert math.isfinite(drawing.height)
 
 
 SVG = "{http://www.w3.org/2000/svg}"

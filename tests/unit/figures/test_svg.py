@@ -37,7 +37,7 @@ def drawing(body: Markup, words: str = "Words") -> Drawing:
 
 
 def test_file(tmp_path: Path) -> None:
-    """It has its size, title and dark style, escapes all words, and needs nothing from outside."""
+    """It has size, title and style, words are escaped, pictures inside, nothing from outside."""
     file = drawing(label(10, 20, "x", size=14)).write(tmp_path)
     assert drawing(label(10, 20, "x", size=14)).write(tmp_path) == file
     with pytest.raises(PlatformError):
@@ -62,25 +62,21 @@ def test_file(tmp_path: Path) -> None:
     for body in (*images, element("rect", style="fill: url(https://example.org/x)")):
         with pytest.raises(TargetError, match="needs something outside itself"):
             drawing(body).write(tmp_path)
-
-
-@pytest.mark.parametrize("channels", ["grey", "colour"])
-def test_pictures_are_inside(channels: str) -> None:
-    """A PNG without loss, grey where it has no colour; pixels of small ones stay squares."""
-    frame = np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8)
-    if channels == "grey":
-        frame = np.repeat(frame[..., :1], 3, axis=2)
-    found = ElementTree.fromstring(picture(frame, 1, 2, 50))
-    data = base64.b64decode((found.get("href") or "").removeprefix("data:image/png;base64,"))
-    image = Image.open(io.BytesIO(data))
-    assert image.mode == ("L" if channels == "grey" else "RGB")
-    np.testing.assert_array_equal(np.asarray(image.convert("RGB")), frame)
-    assert found.get("class") == "pixels"
-    assert "class" not in picture(np.zeros((65, 65, 3), np.uint8), 0, 0, 5)
+    for channels in ["grey", "colour"]:
+        frame = np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+        if channels == "grey":
+            frame = np.repeat(frame[..., :1], 3, axis=2)
+        found = ElementTree.fromstring(picture(frame, 1, 2, 50))
+        data = base64.b64decode((found.get("href") or "").removeprefix("data:image/png;base64,"))
+        image = Image.open(io.BytesIO(data))
+        assert image.mode == ("L" if channels == "grey" else "RGB")
+        np.testing.assert_array_equal(np.asarray(image.convert("RGB")), frame)
+        assert found.get("class") == "pixels"
+        assert "class" not in picture(np.zeros((65, 65, 3), np.uint8), 0, 0, 5)
 
 
 def test_numbers_and_axes() -> None:
-    """Two digits at most, raised exponents; halfway in value or in ratio, and always finite."""
+    """Two digits at most, halfway in value or ratio; corners of axes are corners of panels."""
     values = (1.0, 0.5, 1 / 3, -0.001, -1.5, 100.0, 3)
     assert [*map(written, values)] == ["1", "0.5", "0.33", "0", "-1.5", "100", "3"]
     assert [*map(power_of_ten, (-12, -3, 0, 1, 2))] == ["10⁻¹²", "10⁻³", "1", "10", "10²"]
@@ -88,6 +84,16 @@ def test_numbers_and_axes() -> None:
     log = Axis("", 0.01, 100, (), logarithmic=True)
     assert [log.share(value) for value in (0.01, 1, 100)] == pytest.approx([0, 0.5, 1])
     assert {log.share(value) for value in (0.0, -1.0, 1e-300)} == {-20}
+    panel = Panel(50, 10, 200, 100, Axis("x", 0, 1, ((0, "0"),)), Axis("y", 0, 10, ((5, "5"),)))
+    assert panel.at(0, 0) == (50, 110)
+    assert panel.at(1, 10) == (250, 10)
+    curve = ElementTree.fromstring(panel.curve([0, 1], [0, 1000], class_="a"))
+    assert curve.get("d") == "M50 110L250 -1890"
+    assert curve.get("clip-path") == "url(#panel)"
+    axes = ElementTree.fromstring(f"<g>{panel.axes()}</g>")
+    clip = next(each for each in axes if each.tag == "clipPath")
+    assert clip.get("id") == "panel"
+    assert [each.text for each in axes.iter("text")] == ["0", "5", "x", "y"]
 
 
 @given(st.floats(-12, 12), st.floats(0.01, 12))
@@ -109,17 +115,3 @@ def test_even_ticks(low: float, span: float) -> None:
     assert 2 <= len(ticks) <= 7
     assert min(ticks) >= low - 1e-6 * span
     assert max(ticks) <= low + span + 1e-6 * span
-
-
-def test_panel() -> None:
-    """Corners of the axes are corners of the panel, and a curve is cut at its sides."""
-    panel = Panel(50, 10, 200, 100, Axis("x", 0, 1, ((0, "0"),)), Axis("y", 0, 10, ((5, "5"),)))
-    assert panel.at(0, 0) == (50, 110)
-    assert panel.at(1, 10) == (250, 10)
-    curve = ElementTree.fromstring(panel.curve([0, 1], [0, 1000], class_="a"))
-    assert curve.get("d") == "M50 110L250 -1890"
-    assert curve.get("clip-path") == "url(#panel)"
-    axes = ElementTree.fromstring(f"<g>{panel.axes()}</g>")
-    clip = next(each for each in axes if each.tag == "clipPath")
-    assert clip.get("id") == "panel"
-    assert [each.text for each in axes.iter("text")] == ["0", "5", "x", "y"]

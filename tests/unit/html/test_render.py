@@ -226,29 +226,19 @@ def test_further_page(tmp_path: Path) -> None:
         render_site(site, read_pages(site), Manifest(()))
 
 
-def test_views_are_frozen() -> None:
-    """What a template is given cannot be changed by it."""
+def test_nothing_is_forgotten() -> None:
+    """Views are frozen, templates hold no code, and each string of a config is attacked below."""
     found: list[Any] = [view for view in vars(views).values() if is_dataclass(view)]
     assert len(found) > 10
     assert all(view.__dataclass_params__.frozen for view in found)
-
-
-def test_templates_hold_no_code() -> None:
-    """No template holds a script or an inline style, turns escaping off, or forgets quotes."""
     for path in (ROOT / "templates").iterdir():
         text = path.read_text(encoding="utf-8")
         assert not re.search(
             r"<script(?! src=)|style=|\son\w+=|\|\s*safe|autoescape|=\{\{", text
         ), path.name
-
-
-def test_the_papers_page(tmp_path: Path) -> None:
-    """The paper's own site renders to a valid page, with a figure for each call in it."""
-    site = (ROOT / "site.toml").read_text(encoding="utf-8")
-    index = (ROOT / "pages" / "index.md").read_text(encoding="utf-8")
-    tree = parse(rendered(tmp_path, site, index))
-    calls = re.findall(r"^\{\{ \w+\(", index, re.MULTILINE)
-    assert len({figure.get("id") for figure in tree.iter("figure")}) == len(calls)
+    fields = {name for table in (Site, Author, Link, Citation) for name in table.model_fields}
+    fixed = "menu page_budget authors links models citation output cache_dir icon year type"
+    assert fields - set(fixed.split()) == {path.rpartition(".")[2] for path in WORDS.split()}
 
 
 LONG = "\n\n".join(f"## Part {number}\n\n### Inside" for number in range(1, 5))
@@ -272,8 +262,8 @@ def test_contents(tmp_path: Path) -> None:
     assert not [e.tag for e in tree.iter("p") if not "".join(e.itertext()).strip()]
 
 
-def test_missing_page_without_an_address(tmp_path: Path) -> None:
-    """Without a known address the page for wrong ones has no links, and its style inside."""
+def test_missing_page(tmp_path: Path) -> None:
+    """Its links begin at the host's root, at any depth; without an address it has none."""
     site = load_site(write_site(tmp_path, 'title = "T"'))
     pages = read_pages(site)
     html = render_site(site, pages, Manifest(()))[MISSING]
@@ -284,18 +274,12 @@ def test_missing_page_without_an_address(tmp_path: Path) -> None:
     digest = b64encode(sha256(style.encode()).digest()).decode()
     assert f"style-src 'sha256-{digest}';" in unescape(html)
     assert "The first page is at the beginning of the address" in html
-
-
-@pytest.mark.parametrize(
-    ("site", "home"), [('title = "T"\ndomain = "paper.example.org"', "/"), (FULL, "/paper/")]
-)
-def test_missing_page_at_an_address(tmp_path: Path, site: str, home: str) -> None:
-    """Its links begin at the root of the host, so they hold at any depth."""
-    read = load_site(write_site(tmp_path, site))
-    html = render_site(read, read_pages(read), Manifest(()))[MISSING]
-    links = re.findall(r'(?:href|src)="([^"]+)"', html)
-    assert len(links) == 3
-    assert all(re.match(rf"{home}(assets/|$)", link) for link in links)
+    for config, home in [('title = "T"\ndomain = "paper.example.org"', "/"), (FULL, "/paper/")]:
+        read = load_site(write_site(tmp_path, config))
+        html = render_site(read, read_pages(read), Manifest(()))[MISSING]
+        links = re.findall(r'(?:href|src)="([^"]+)"', html)
+        assert len(links) == 3
+        assert all(re.match(rf"{home}(assets/|$)", link) for link in links)
 
 
 HOSTILE = [
@@ -332,13 +316,6 @@ ATTACKED = """{{ site.title }} and {{ site.venue }}
 
 {{ trajectories("mnist", caption="A caption", alt="What is to be seen") }}
 """
-
-
-def test_every_string_is_attacked() -> None:
-    """A field that comes to the config must be attacked, or be listed here as no words."""
-    fields = {name for table in (Site, Author, Link, Citation) for name in table.model_fields}
-    fixed = "menu page_budget authors links models citation output cache_dir icon year type"
-    assert fields - set(fixed.split()) == {path.rpartition(".")[2] for path in WORDS.split()}
 
 
 @pytest.mark.parametrize("path", WORDS.split())
@@ -389,7 +366,7 @@ def brought(folder: Path, index: str = BROUGHT, **files: bytes) -> Any:
 
 
 def test_pictures(tmp_path: Path) -> None:
-    """A picture has its words and its size; those far down wait until they come into sight."""
+    """Pictures have words, sizes and wait; a video is a link behind a poster, without frame."""
     first, second, _ = brought(tmp_path).iter("figure")
     image = first.find("img")
     assert re.fullmatch(r"media/a-[0-9a-f]{8}\.svg", image.attrib.pop("src"))
@@ -403,10 +380,6 @@ def test_pictures(tmp_path: Path) -> None:
         second.find("img").attrib.items() >= {"alt": "", "loading": "lazy", "width": "30"}.items()
     )
     assert second.find("figcaption") is None
-
-
-def test_video_of_a_host(tmp_path: Path) -> None:
-    """Without a script a video is a link, behind its poster or the page's samples, and no frame."""
     tree = brought(tmp_path)
     figure = list(tree.iter("figure"))[-1]
     screen = figure.find("div")
@@ -433,7 +406,7 @@ def policy(tree: Any) -> str:
 
 
 def test_policy_names_the_hosts_of_this_page(tmp_path: Path) -> None:
-    """A page may frame the hosts of its own videos and no others, and runs no foreign script."""
+    """A page frames the hosts of its videos alone; the author's own play by the browser."""
     calls = {
         "": "",
         "{{ video('https://youtu.be/qY1juqIDT10') }}": "https://www.youtube-nocookie.com",
@@ -446,10 +419,6 @@ def test_policy_names_the_hosts_of_this_page(tmp_path: Path) -> None:
         assert "script-src 'self';" in told
     told = policy(brought(tmp_path, "\n\n".join([*calls, *calls])))
     assert told.endswith("; frame-src https://player.vimeo.com https://www.youtube-nocookie.com")
-
-
-def test_video_of_the_author(tmp_path: Path) -> None:
-    """An author's own video plays by the browser's controls, and waits."""
     files = {"t.mp4": MP4}
     tree = brought(tmp_path, "{{ video('t.mp4', title='T', poster='a.svg', id='x') }}", **files)
     figure = next(tree.iter("figure"))

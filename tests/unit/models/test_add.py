@@ -145,7 +145,7 @@ def test_the_network_is_read_off_the_file(site: Path, options: dict[str, Any]) -
 
 
 def test_images_of_several_sizes() -> None:
-    """Then they do not tell the size: it is asked for, and what was done to them is told."""
+    """They do not tell the size, which is asked for; few images make few states and calls."""
     draw(DATA / "large", size=16)
     with pytest.raises(ConfigError, match="--image-size"):
         add(data=DATA, **TOLD)
@@ -154,6 +154,14 @@ def test_images_of_several_sizes() -> None:
     assert "the images are not squares of one size" in done.notes[0]
     scaled = add("scaled", data=DATA / "large", image_size=8, **TOLD)
     assert "the images are 16×16 pixels" in scaled.notes[0]
+    calls = {}
+    for count in (1, 3, 6):
+        done = add(f"n{count}", data=draw(Path(f"few{count}"), count=count), **TOLD)
+        assert done.states == count
+        calls[count] = [line for line in added_lines(done) if "shared_noise" in line]
+    assert calls[1] == []
+    assert "count=3" in calls[3][0]
+    assert "count=5" in calls[6][0]
 
 
 def test_preset() -> None:
@@ -418,18 +426,6 @@ def test_models_of_our_own(site: Path, what: str) -> None:
     made = source("bare")
     assert made.available
     assert made.weights == site / "runs/own/weights.safetensors"
-
-
-def test_calls_of_a_prior_of_one_image() -> None:
-    """What needs several states is not offered, or with as many as there are."""
-    calls = {}
-    for count in (1, 3, 6):
-        done = add(f"n{count}", data=draw(Path(f"few{count}"), count=count), **TOLD)
-        assert done.states == count
-        calls[count] = [line for line in added_lines(done) if "shared_noise" in line]
-    assert calls[1] == []
-    assert "count=3" in calls[3][0]
-    assert "count=5" in calls[6][0]
 
 
 @pytest.fixture

@@ -79,8 +79,8 @@ def test_add_prior(tmp_path: Path) -> None:
     assert add_prior(card, tmp_path / "data")[0].name == "faces-prior.safetensors"
 
 
-def test_images_that_do_not_fit(tmp_path: Path) -> None:
-    """Colour for a grey model is refused, and the card stays as it was."""
+def test_images_that_do_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Colour for a grey model is refused; of a large folder only what is kept is read."""
     card = bare(tmp_path / "tiny") / "model.toml"
     before = card.read_bytes()
     with pytest.raises(RefusedError, match="do not fit"):
@@ -89,50 +89,39 @@ def test_images_that_do_not_fit(tmp_path: Path) -> None:
         add_prior(card, tmp_path / "nowhere")
     assert card.read_bytes() == before
     assert not card.with_name("prior.safetensors").exists()
-
-
-def test_only_what_a_bank_keeps_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bank is the one of all images, though most of a large folder is never opened."""
-    card = card_of(write_model(tmp_path / "tiny"))
+    tmp_path = tmp_path / "more"
+    known = card_of(write_model(tmp_path / "tiny"))
     folder = data(tmp_path / "data")
-    wanted = make_prior(read_images(folder), card, 3)
+    wanted = make_prior(read_images(folder), known, 3)
     for number in set(range(1, 6)) - set(draw_places(6, 3)):  # the first is the example
         (folder / f"{number}.png").write_bytes(b"not opened")
     monkeypatch.setattr(priors, "COUNT", 3)
-    assert torch.equal(prior_from_data(card, folder).coefficients, wanted.coefficients)
+    assert torch.equal(prior_from_data(known, folder).coefficients, wanted.coefficients)
 
 
 NATURAL = sorted(set(presets()) - {"mnist", "mnist-small"})
 
 
-@pytest.mark.parametrize("name", presets())
-def test_prior_of_every_preset(name: str) -> None:
-    """It is made for the card's size and blur, has many starts, is small and within [0, 1]."""
-    card = preset(name)
-    prior = read_prior(preset_prior(name), card)
-    states = prior.states(range(len(prior)))
-    assert states.shape == (256, *card.shape)
-    assert 0 <= float(states.min()) < float(states.max()) <= 1
-    assert preset_prior(name).stat().st_size < 30_000
-
-
-@pytest.mark.parametrize("name", NATURAL)
-def test_colours_of_the_approximate_ones(name: str) -> None:
-    """Their mean is the one that the card tells; they differ, more in light than in hue."""
-    card = preset(name)
-    means = read_prior(preset_prior(name), card).states(range(256)).mean((2, 3))
-    (fault,) = (fault for fault in card.known_faults if fault.startswith(APPROXIMATE))
-    told = fault.partition("mean RGB ")[2].split(",")[:3]
-    assert means.mean(0).tolist() == pytest.approx([float(value) for value in told], abs=0.02)
-    assert 0.1 < float(means.std(0).mean()) < 0.15
-    assert float(means.T.corrcoef().min()) > 0.85
-
-
-def test_which_are_approximate() -> None:
-    """All but MNIST's say so in their cards; measured priors take that away, and no other fault."""
+def test_priors_of_presets() -> None:
+    """Each preset's prior fits it and is small; all but MNIST's say so, and their colours."""
     assert [name for name in presets() if is_approximate(preset(name))] == NATURAL
     for name in presets():
         card = measured(preset(name))
         assert not is_approximate(card)
         assert len(card.known_faults) == len(preset(name).known_faults) - (name in NATURAL)
         assert card.digest == preset(name).digest
+    for name in presets():
+        card = preset(name)
+        prior = read_prior(preset_prior(name), card)
+        states = prior.states(range(len(prior)))
+        assert states.shape == (256, *card.shape)
+        assert 0 <= float(states.min()) < float(states.max()) <= 1
+        assert preset_prior(name).stat().st_size < 30_000
+    for name in NATURAL:
+        card = preset(name)
+        means = read_prior(preset_prior(name), card).states(range(256)).mean((2, 3))
+        (fault,) = (fault for fault in card.known_faults if fault.startswith(APPROXIMATE))
+        told = fault.partition("mean RGB ")[2].split(",")[:3]
+        assert means.mean(0).tolist() == pytest.approx([float(value) for value in told], abs=0.02)
+        assert 0.1 < float(means.std(0).mean()) < 0.15
+        assert float(means.T.corrcoef().min()) > 0.85

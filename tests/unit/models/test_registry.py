@@ -47,8 +47,8 @@ def test_names_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert named_folder(Path("mnist")) == Path("mnist")
 
 
-def test_folder(config: Path) -> None:
-    """The card says where weights and prior lie; both are there."""
+def test_folder(config: Path, tmp_path: Path) -> None:
+    """The card says where weights and prior lie; what is missing, empty or none is named."""
     folder = config.parent / "models/tiny"
     source = model_source("tiny", folder)
     assert source.weights == folder / "weights.safetensors"
@@ -61,29 +61,6 @@ def test_folder(config: Path) -> None:
         assert (source.available, source.lacking) == (False, path)
         with pytest.raises(RefusedError, match=f"{path}: there is no such"):
             source.require_usable()
-
-
-def test_example(config: Path) -> None:
-    """A card's picture is beside it, or known by its digest; digests are of bytes, not names."""
-    folder = config.parent / "models/tiny"
-    assert model_source("tiny", folder).example is None
-    assert model_source("tiny", folder).example_sha256 is None
-    pinned = f'[example]\nfile = "one.png"\nsha256 = "{"a" * 64}"\n'
-    (folder / "model.toml").write_text(CARD + pinned)
-    source = model_source("tiny", folder)
-    assert source.example == folder / "one.png"
-    assert source.example_sha256 == "a" * 64
-    (folder / "one.png").write_bytes(b"picture")
-    assert model_source("tiny", folder).example_sha256 == digest(folder / "one.png")
-    assert source.available
-    source = model_source("tiny", config.parent / "models/tiny")
-    moved = replace(source, weights=source.weights.rename(source.weights.with_name("moved")))
-    assert moved.weights_sha256 == model_source("x", moved.weights, moved.card_path).weights_sha256
-    assert moved.weights_sha256 != moved.prior_sha256
-
-
-def test_what_is_no_model(config: Path, tmp_path: Path) -> None:
-    """An empty file or a folder in the place of weights, no card, and a card that names none."""
     folder = config.parent / "models/tiny"
     path = folder / "weights.safetensors"
     path.write_bytes(b"")
@@ -101,7 +78,7 @@ def test_what_is_no_model(config: Path, tmp_path: Path) -> None:
 
 
 def test_checkpoint_and_its_card(config: Path, reference: Path, tmp_path: Path) -> None:
-    """The card beside it counts if it names the file; the prior lies beside the card."""
+    """The card beside counts if it names the file; its picture is there, or its digest known."""
     folder, checkpoint = config.parent / "models/tiny", tmp_path / "checkpoint.pth"
     checkpoint.write_bytes(b"weights")
     source = model_source("x", checkpoint, folder / "model.toml")
@@ -110,6 +87,21 @@ def test_checkpoint_and_its_card(config: Path, reference: Path, tmp_path: Path) 
     (folder / "other.pth").write_bytes((reference / "tiny/checkpoint.pth").read_bytes())
     with pytest.raises(RefusedError, match=r"other\.pth: a checkpoint does not say .*--card"):
         model_source("x", folder / "other.pth")
+    folder = config.parent / "models/tiny"
+    assert model_source("tiny", folder).example is None
+    assert model_source("tiny", folder).example_sha256 is None
+    pinned = f'[example]\nfile = "one.png"\nsha256 = "{"a" * 64}"\n'
+    (folder / "model.toml").write_text(CARD + pinned)
+    source = model_source("tiny", folder)
+    assert source.example == folder / "one.png"
+    assert source.example_sha256 == "a" * 64
+    (folder / "one.png").write_bytes(b"picture")
+    assert model_source("tiny", folder).example_sha256 == digest(folder / "one.png")
+    assert source.available
+    source = model_source("tiny", config.parent / "models/tiny")
+    moved = replace(source, weights=source.weights.rename(source.weights.with_name("moved")))
+    assert moved.weights_sha256 == model_source("x", moved.weights, moved.card_path).weights_sha256
+    assert moved.weights_sha256 != moved.prior_sha256
 
 
 def test_model_without_prior(config: Path) -> None:

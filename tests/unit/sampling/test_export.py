@@ -126,7 +126,7 @@ def test_chunks_do_not_show(
 
 
 def test_pictures_of_trajectories(sampler: HeatSampler, tmp_path: Path) -> None:
-    """A PNG a sample, and a folder of it with a picture a level, so that they sort and play."""
+    """A PNG a sample and a folder of its levels; other things in a folder are not touched."""
     report = Silent()
     sample(sampler, Request(2, trajectory=True), tmp_path / "out", report)
     assert report.lines == [f"sampling 2: {LEVELS} steps"]
@@ -141,6 +141,16 @@ def test_pictures_of_trajectories(sampler: HeatSampler, tmp_path: Path) -> None:
         picture = np.asarray(Image.open(folder.with_suffix(".png")))
         np.testing.assert_array_equal(picture, final[index])
     assert len(list((tmp_path / "out").glob("*.png"))) == 2
+    tmp_path = tmp_path / "more"
+    tmp_path.mkdir()
+    (tmp_path / "notes.txt").write_text("mine")
+    live = temporary_path(tmp_path)
+    live.touch()
+    sample(sampler, Request(1), tmp_path, Silent())
+    before = tree_hash(tmp_path)
+    sample(sampler, Request(1), tmp_path, Silent())
+    assert tree_hash(tmp_path) == before
+    assert live.exists()
 
 
 @pytest.mark.parametrize(
@@ -211,7 +221,7 @@ def test_interrupted_before_the_first_sample(
 
 
 def test_diverging_model(tmp_path: Path) -> None:
-    """It stops, names the level, and leaves the old file."""
+    """It names the level and leaves the old file; a failing block leaves no temporary."""
     model = write_model(tmp_path / "tiny", spoil=1e6)
     broken = load_heat_sampler(model_source("tiny", model), CPU)
     (tmp_path / "x.npz").write_bytes(b"old")
@@ -219,22 +229,24 @@ def test_diverging_model(tmp_path: Path) -> None:
         draw(broken, tmp_path, count=1)
     assert (tmp_path / "x.npz").read_bytes() == b"old"
     assert temporaries(tmp_path) == []
+    tmp_path = tmp_path / "more"
+    tmp_path.mkdir()
+    path = tmp_path / "x.npz"
+    path.write_bytes(b"old")
+    (tmp_path / f".sitegen-tmp-{host_mark()}-999999999-1-abc").mkdir()
 
+    def interrupted() -> None:
+        with writing_npz(path, {"a": (2,)}, {}):
+            raise KeyError
 
-def test_other_files_of_the_folder_stay(sampler: HeatSampler, tmp_path: Path) -> None:
-    """A folder may hold other things; what a live process has under way is not touched."""
-    (tmp_path / "notes.txt").write_text("mine")
-    live = temporary_path(tmp_path)
-    live.touch()
-    sample(sampler, Request(1), tmp_path, Silent())
-    before = tree_hash(tmp_path)
-    sample(sampler, Request(1), tmp_path, Silent())
-    assert tree_hash(tmp_path) == before
-    assert live.exists()
+    with pytest.raises(KeyError):
+        interrupted()
+    assert path.read_bytes() == b"old"
+    assert [each.name for each in tmp_path.iterdir()] == ["x.npz"]
 
 
 def test_npz_in_any_order(tmp_path: Path) -> None:
-    """What was filled is there, the rest is 0; nothing is compressed, and equal is equal bytes."""
+    """What was filled is there, the rest is 0, uncompressed, equal bytes, in little memory."""
     wanted = np.random.default_rng(0).random((3, 5, 2, 4), np.float32)
     path = tmp_path / "new folder" / "x.npz"
     with writing_npz(path, {"a": wanted.shape, "b": (2,)}, {"levels": np.arange(3)}) as arrays:
@@ -254,10 +266,6 @@ def test_npz_in_any_order(tmp_path: Path) -> None:
     with writing_npz(tmp_path / "z.npz", {"a": wanted.shape, "b": (2,)}, {}) as arrays:
         arrays["a"][:] = wanted
     assert (tmp_path / "y.npz").read_bytes() == (tmp_path / "z.npz").read_bytes()
-
-
-def test_memory_does_not_grow_with_the_array(tmp_path: Path) -> None:
-    """An array of 64 MB takes no more than a few, neither to fill it nor to pack it."""
     piece = np.ones((16, 1024), np.float32)
     tracemalloc.start()
     with writing_npz(tmp_path / "x.npz", {"a": (16 * 1024, 1024)}, {}) as arrays:
@@ -267,22 +275,6 @@ def test_memory_does_not_grow_with_the_array(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert peak < 40e6
     assert (tmp_path / "x.npz").stat().st_size > 64 * 2**20
-
-
-def test_npz_leaves_nothing_of_a_failure(tmp_path: Path) -> None:
-    """The old file stays when the block fails; temporaries, of a killed run too, do not."""
-    path = tmp_path / "x.npz"
-    path.write_bytes(b"old")
-    (tmp_path / f".sitegen-tmp-{host_mark()}-999999999-1-abc").mkdir()
-
-    def interrupted() -> None:
-        with writing_npz(path, {"a": (2,)}, {}):
-            raise KeyError
-
-    with pytest.raises(KeyError):
-        interrupted()
-    assert path.read_bytes() == b"old"
-    assert [each.name for each in tmp_path.iterdir()] == ["x.npz"]
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EOPNOTSUPP])

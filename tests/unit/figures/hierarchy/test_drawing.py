@@ -111,7 +111,7 @@ def test_layouts(layout: Layout) -> None:
 
 
 def test_first_frame_shows_only_the_root() -> None:
-    """The first frame shows the root alone; each living node its level's picture, in full."""
+    """At first the root alone, later each living node in full, and growth to the right only."""
     layout = replace(LAYOUT, splits=(9, 4))
     frames = grow(layout)
     for level in (12, 10):
@@ -125,6 +125,16 @@ def test_first_frame_shows_only_the_root() -> None:
         for index, picture in enumerate(pictures(LAYOUT, level)):
             there = spot(LAYOUT, frames[level], (LAYOUT.generation(level), index))
             assert np.array_equal(there, upscale(picture, LAYOUT.factor))
+    reached = 0
+    for level, frame in grow(LAYOUT).items():
+        inked = np.flatnonzero((frame != PAPER).any(axis=(0, 2)))
+        assert inked[-1] >= reached
+        reached = inked[-1]
+        generation = LAYOUT.generation(level)
+        if generation < LAYOUT.depth:
+            column = 1 if generation + 1 == LAYOUT.depth else 0  # of the arrows that come last
+            assert reached < LAYOUT.place(generation + 1, column)[1] - 1
+    assert reached == LAYOUT.place(3, 1)[1] + LAYOUT.picture  # the outline of the last leaves
 
 
 @settings(calm, max_examples=10)
@@ -173,22 +183,8 @@ def test_the_first_level_is_held() -> None:
     assert first == sorted(set(first))
 
 
-def test_the_tree_grows_from_left_to_right() -> None:
-    """No frame loses an inked column; nothing of a generation is there before its time."""
-    reached = 0
-    for level, frame in grow(LAYOUT).items():
-        inked = np.flatnonzero((frame != PAPER).any(axis=(0, 2)))
-        assert inked[-1] >= reached
-        reached = inked[-1]
-        generation = LAYOUT.generation(level)
-        if generation < LAYOUT.depth:
-            column = 1 if generation + 1 == LAYOUT.depth else 0  # of the arrows that come last
-            assert reached < LAYOUT.place(generation + 1, column)[1] - 1
-    assert reached == LAYOUT.place(3, 1)[1] + LAYOUT.picture  # the outline of the last leaves
-
-
 def test_arrows_are_drawn_only_while_they_grow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once for all nodes of a generation in a frame, and not again when they are whole."""
+    """Arrows are drawn while they grow; a state is taken with its frame, which is the taker's."""
     drawn: list[float] = []
 
     def counted(
@@ -201,6 +197,18 @@ def test_arrows_are_drawn_only_while_they_grow(monkeypatch: pytest.MonkeyPatch) 
     grow(Layout(60, (60, 30), 28, PAPER, INK, width=400))
     assert drawn.count(1.0) == 2
     assert len(drawn) - 1 == len(set(drawn)) == 10  # the first split, at K, has one frame to grow
+    taken = []
+
+    def watched() -> Iterator[tuple[int, Frame]]:
+        for level, shown in states(LAYOUT):
+            taken.append(level)
+            yield level, shown
+
+    expected = grow(LAYOUT)
+    for level, frame in zip(expected, tree_frames(LAYOUT, watched()), strict=True):
+        assert taken[-1] == level
+        assert np.array_equal(frame, expected[level])
+        frame[:] = 77
 
 
 @pytest.mark.parametrize(("background", "ink"), [(PAPER, INK), ((18, 21, 31), (228, 231, 241))])
@@ -223,22 +231,6 @@ def test_arrows_join_their_nodes(background: tuple[int, ...], ink: tuple[int, ..
     assert ((low <= frame) & (frame <= high)).all()
 
 
-def test_frames_stream() -> None:
-    """Each state is taken when its frame is, and a frame belongs to whoever took it."""
-    taken = []
-
-    def watched() -> Iterator[tuple[int, Frame]]:
-        for level, shown in states(LAYOUT):
-            taken.append(level)
-            yield level, shown
-
-    expected = grow(LAYOUT)
-    for level, frame in zip(expected, tree_frames(LAYOUT, watched()), strict=True):
-        assert taken[-1] == level
-        assert np.array_equal(frame, expected[level])
-        frame[:] = 77
-
-
 colours = st.tuples(*[st.integers(0, 255)] * 3)
 START, END = (5.0, 20.0), (90.0, 60.0)
 
@@ -255,22 +247,8 @@ def test_mix_is_exact_at_both_ends(below: Colour, above: Colour) -> None:
     assert np.abs(mixed - exact).max() <= 0.5 + 1e-9
 
 
-@pytest.mark.parametrize("bend", [50.0, 90.0, 200.0])
-def test_swing(bend: float) -> None:
-    """From start to end, always to the right, level at both ends, and straight after the bend."""
-    curve = swing(START, bend, END)
-    assert tuple(curve[0]) == START
-    assert tuple(curve[-1]) == END
-    steps = np.diff(curve, axis=0)
-    assert (steps[:, 0] > 0).all()
-    assert (steps[:, 1] >= 0).all()
-    assert abs(steps[0, 1]) < 0.1 * steps[0, 0]
-    assert abs(steps[-1, 1]) < 0.1 * steps[-1, 0]
-    assert (curve[curve[:, 0] >= bend, 1] == END[1]).all()
-
-
 def test_arrows() -> None:
-    """Ink reaches both ends and is smooth, with a broad head; it grows from nothing to that."""
+    """Curves go right and level; ink reaches both ends and grows from nothing to that."""
     stroke = 3.0
     ink = draw_arrows([swing(START, 70, END)], (80, 100), stroke)
     rows, columns = np.nonzero(ink)
@@ -293,3 +271,13 @@ def test_arrows() -> None:
     assert [upper for upper, _ in tips][1:] == [39] * 3
     assert [lower for _, lower in tips] == sorted({lower for _, lower in tips})
     assert tips[-1][1] == 79
+    for bend in [50.0, 90.0, 200.0]:
+        curve = swing(START, bend, END)
+        assert tuple(curve[0]) == START
+        assert tuple(curve[-1]) == END
+        steps = np.diff(curve, axis=0)
+        assert (steps[:, 0] > 0).all()
+        assert (steps[:, 1] >= 0).all()
+        assert abs(steps[0, 1]) < 0.1 * steps[0, 0]
+        assert abs(steps[-1, 1]) < 0.1 * steps[-1, 0]
+        assert (curve[curve[:, 0] >= bend, 1] == END[1]).all()

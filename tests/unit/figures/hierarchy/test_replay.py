@@ -34,16 +34,12 @@ def test_twice_the_same(room: int, monkeypatch: pytest.MonkeyPatch) -> None:
         np.testing.assert_array_equal(given[1], other[1])
 
 
-def test_it_streams() -> None:
-    """A picture is handed on before the next one is made."""
+def test_it_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture is handed on before the next; nothing is left behind; a full disk is told."""
     stream = pictures()
     taken = Replay(stream).first()
     assert next(taken)[0] == 5
     assert next(stream)[0] == 4
-
-
-def test_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither after the second time nor when the first one stops half-way; files have no name."""
     monkeypatch.setattr(replay, "IN_MEMORY", 10)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     whole, half = Replay(pictures()), Replay(pictures())
@@ -55,12 +51,8 @@ def test_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     closing = half._close
     del half
     assert not closing.alive
-
-
-def test_full_disk() -> None:
-    """Where there is no room, the folder is named."""
     kept = Replay(pictures())
     kept._file.close()
     kept._file = open("/dev/full", "wb", buffering=0)  # type: ignore[assignment]  # noqa: SIM115
-    with pytest.raises(PlatformError, match="cannot write /tmp: "), kept._file:
+    with pytest.raises(PlatformError, match=f"cannot write {tmp_path}: "), kept._file:
         list(kept.first())

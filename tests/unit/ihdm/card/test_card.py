@@ -162,7 +162,7 @@ def told(text: str, where: str = "here.toml") -> str:
 
 
 def test_everything_wrong_is_told_at_once() -> None:
-    """One error, a line each, in the file's order: line, key, value, rule, close match."""
+    """A line for each fault or lack, in the file's order: line, key, value, rule, close match."""
     text = (
         'image_size = 30\nchanels = 1\nchannels = 2\nlevels = nan\nparameterization = "diference"\n'
         "[blur]\nsigma_min = 5\nsigma_max = 0.5\n"
@@ -185,10 +185,6 @@ def test_everything_wrong_is_told_at_once() -> None:
         'm:14: unet.drpout: unknown key, did you mean "dropout"?\n'
         'm:15: waits: unknown key, did you mean "weights"?'
     )
-
-
-def test_what_is_missing_is_told_at_once() -> None:
-    """Each with what it is for."""
     assert told("[weights]\n") == (
         "here.toml: image_size is missing: the side of its images, in pixels\n"
         "here.toml: channels is missing: 1 for grey images, 3 for colour\n"
@@ -340,7 +336,7 @@ def test_read_card(tmp_path: Path) -> None:
 
 
 def test_schedules(expected: dict[str, Tensor], reference: Path) -> None:
-    """The recorded one, the ends of all eight, steps even in log, and one of a single level."""
+    """The recorded one, the ends of all eight, even steps in log, one level; no senseless range."""
     found = BlurSchedule.log_spaced(8, 0.5, 20)
     assert found.sigmas == pytest.approx(expected["blur_schedule"].tolist(), rel=1e-12)
     models = json.loads((reference / "official_models.json").read_text())
@@ -356,6 +352,15 @@ def test_schedules(expected: dict[str, Tensor], reference: Path) -> None:
     factors = [above / below for below, above in pairwise(sigmas[1:])]
     assert factors == pytest.approx([40 ** (1 / 49)] * 49)
     assert BlurSchedule.log_spaced(1, 0.5, 20).sigmas == (0.0, 20.0)
+    for levels, low, high in [
+        (0, 0.5, 20),
+        (8, 0, 20),
+        (8, 20, 0.5),
+        (8, math.nan, 20),
+        (8, 0.5, math.inf),
+    ]:
+        with pytest.raises(ConfigError):
+            BlurSchedule.log_spaced(levels, low, high)
 
 
 @pytest.mark.parametrize(
@@ -373,13 +378,3 @@ def test_senseless_schedules(sigmas: tuple[float, ...], rule: str) -> None:
     """Each is refused with the level that is wrong; a last entry of 0 is afhq-64's fault."""
     with pytest.raises(ConfigError, match=rule):
         BlurSchedule.explicit(sigmas)
-
-
-@pytest.mark.parametrize(
-    ("levels", "low", "high"),
-    [(0, 0.5, 20), (8, 0, 20), (8, 20, 0.5), (8, math.nan, 20), (8, 0.5, math.inf)],
-)
-def test_senseless_ranges(levels: int, low: float, high: float) -> None:
-    """No levels, no blur, a falling or an endless range."""
-    with pytest.raises(ConfigError):
-        BlurSchedule.log_spaced(levels, low, high)

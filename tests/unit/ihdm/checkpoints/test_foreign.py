@@ -80,12 +80,25 @@ def test_spectral(form: Callable[[list[float]], Any], tmp_path: Path) -> None:
 
 
 def test_spectral_schedule_is_authoritative(tmp_path: Path) -> None:
-    """A card with another blur is refused, one with the same is used."""
+    """A card with another blur is refused; `site.toml` takes such files without a card."""
     path = spectral(tmp_path)
     assert load_heat(path, SPECTRAL).card == SPECTRAL
     other = replace(SPECTRAL, blur=BlurSchedule.explicit([*SIGMAS[:-1], 8.0]))
     with pytest.raises(RefusedError, match=r"a blur schedule of 5 levels up to 7\.25 pixels"):
         load_model(path, other)
+    saved(tmp_path / "theirs")
+    (tmp_path / "brains").mkdir()
+    spectral(tmp_path / "brains")
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages/index.md").write_text("Words.\n")
+    (tmp_path / "site.toml").write_text(
+        'title = "A title"\n[models.theirs]\npath = "theirs"\n'
+        '[models.brains]\npath = "brains/ema_iter_007000.pt"\n'
+    )
+    models = site_models(load_site(tmp_path / "site.toml"))
+    assert models["theirs"].card.kind == "ddpm"
+    assert models["brains"].card == SPECTRAL
+    assert models["theirs"].available
 
 
 @pytest.mark.parametrize(
@@ -235,25 +248,8 @@ def test_diffusers_has_a_card(tmp_path: Path) -> None:
     assert (info.layout, info.format, info.architecture) == ("diffusers", "safetensors", None)
 
 
-def test_a_site_names_it(tmp_path: Path) -> None:
-    """`site.toml` takes its folder, or the checkpoint of IHDM-spectral, without a card."""
-    saved(tmp_path / "theirs")
-    (tmp_path / "brains").mkdir()
-    spectral(tmp_path / "brains")
-    (tmp_path / "pages").mkdir()
-    (tmp_path / "pages/index.md").write_text("Words.\n")
-    (tmp_path / "site.toml").write_text(
-        'title = "A title"\n[models.theirs]\npath = "theirs"\n'
-        '[models.brains]\npath = "brains/ema_iter_007000.pt"\n'
-    )
-    models = site_models(load_site(tmp_path / "site.toml"))
-    assert models["theirs"].card.kind == "ddpm"
-    assert models["brains"].card == SPECTRAL
-    assert models["theirs"].available
-
-
-def test_diffusers_old_names(tmp_path: Path) -> None:
-    """The first models called attention's layers otherwise."""
+def test_diffusers_old_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first models' names load, too; without diffusers the card is read, and what to get."""
     unet = saved(tmp_path, old=True)
     path = tmp_path / "diffusion_pytorch_model.safetensors"
     from safetensors.torch import load_file, save_file
@@ -267,6 +263,12 @@ def test_diffusers_old_names(tmp_path: Path) -> None:
     x = torch.randn(1, 1, 8, 8)
     with torch.no_grad():
         assert closeness(load_model(tmp_path)(x, 4), unet(x, 3).sample) < 1e-5
+    tmp_path = tmp_path / "more"
+    saved(tmp_path)
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    with pytest.raises(PlatformError, match=r"here: pip install diffusers$"):
+        load_model(tmp_path)
+    assert model_source("theirs", tmp_path).card.levels == 10
 
 
 def _edit(name: str, **changes: Any) -> Callable[[Path], object]:
@@ -310,12 +312,3 @@ def test_diffusers_refusals(change: Callable[[Path], object], told: str, tmp_pat
     change(tmp_path)
     with pytest.raises((RefusedError, ConfigError), match=told):
         load_model(tmp_path)
-
-
-def test_without_diffusers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the extra is missing, the message says how to get it; the card is read all the same."""
-    saved(tmp_path)
-    monkeypatch.setitem(sys.modules, "diffusers", None)
-    with pytest.raises(PlatformError, match=r"here: pip install diffusers$"):
-        load_model(tmp_path)
-    assert model_source("theirs", tmp_path).card.levels == 10

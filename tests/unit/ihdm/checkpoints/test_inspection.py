@@ -46,29 +46,21 @@ def test_inspect_published(tiny: Path, tiny_card: ModelCard) -> None:
     assert "none; sitegen add writes one" in found.to_text()
 
 
-@pytest.mark.parametrize("name", presets())
-def test_presets_are_recognised(name: str, reference: Path) -> None:
-    """Names and shapes alone tell the architecture of all eight."""
-    entry = json.loads((reference / "official_models.json").read_text())[name]
-    found = infer({key: tuple(shape) for key, shape in entry["state_dict"]})
-    card = preset(name)
-    assert found == Architecture.of(card.channels, card.unet)
-
-
-@pytest.mark.parametrize("options", ARCHITECTURES, ids=str)
-def test_odd_architectures_are_recognised(options: dict[str, Any]) -> None:
-    """Those of no preset, too."""
-    card = small_card(**options)
-    assert infer(network_shapes(card)) == Architecture.of(card.channels, card.unet)
-
-
-def test_strangers_are_not_recognised() -> None:
-    """Other networks have no architecture that we could tell."""
+def test_architectures(reference: Path) -> None:
+    """Names and shapes tell the architecture of presets and odd networks, not of strangers."""
     assert infer({}) is None
     assert infer({"conv.weight": (3, 3)}) is None
     shapes = network_shapes(small_card(channel_mult=(1, 1)))
     assert infer({**shapes, "time_embed.0.weight": (128,)}) is None
     assert infer({**shapes, "input_blocks.9.0.op.weight": (32, 32, 3, 3)}) is None
+    for options in ARCHITECTURES:
+        card = small_card(**options)
+        assert infer(network_shapes(card)) == Architecture.of(card.channels, card.unet)
+    for name in presets():
+        entry = json.loads((reference / "official_models.json").read_text())[name]
+        found = infer({key: tuple(shape) for key, shape in entry["state_dict"]})
+        card = preset(name)
+        assert found == Architecture.of(card.channels, card.unet)
 
 
 def test_inspect_our_files(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:

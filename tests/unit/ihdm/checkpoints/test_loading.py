@@ -83,7 +83,7 @@ def test_other_architectures(
 
 
 def test_numpy_1(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:
-    """NumPy 1 spelled its scalars otherwise; such files load as well."""
+    """NumPy 1 spelled its scalars otherwise, and a type tells its byte order: both are read."""
 
     def older(name: str, data: bytes) -> bytes:
         assert not name.endswith("data.pkl") or b"numpy._core.multiarray" in data
@@ -92,6 +92,17 @@ def test_numpy_1(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:
     path = rezip(tiny, tmp_path / "old.pth", older)
     found, wanted = read_weights(path, tiny_card), read_weights(tiny, tiny_card)
     assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
+    scalar = (
+        b"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\n(X\x02\x00\x00\x00f8K\x00K\x01tR(K\x03"
+    )
+    order = b"X\x01\x00\x00\x00>NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    number = b"U\x08" + struct.pack(">d", 0.75)
+    with pytest.raises(PickleError):
+        read_pickle(b"\x80\x02" + scalar + order + number + b"\x86R.")
+    encoded = struct.pack(">d", 0.75).decode("latin1").encode()
+    text = b"X" + struct.pack("<I", len(encoded)) + encoded
+    data = b"c_codecs\nencode\n" + text + b"X\x06\x00\x00\x00latin1\x86R"
+    assert read_pickle(b"\x80\x02" + scalar + order + data + b"\x86R.") == 0.75
 
 
 @pytest.mark.parametrize("kind", [np.float64, np.float32, np.float16, np.int64, np.uint8, np.bool_])
@@ -106,21 +117,6 @@ def test_numpy_numbers(kind: Any, tmp_path: Path) -> None:
     found = inspect_checkpoint(path)
     assert (found.step, found.ema_decay) == (12, 1.0)
     assert load_model(path, card)
-
-
-def test_numpy_numbers_of_big_machines() -> None:
-    """The byte order that a NumPy type tells is kept to."""
-    scalar = (
-        b"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\n(X\x02\x00\x00\x00f8K\x00K\x01tR(K\x03"
-    )
-    order = b"X\x01\x00\x00\x00>NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
-    number = b"U\x08" + struct.pack(">d", 0.75)
-    with pytest.raises(PickleError):
-        read_pickle(b"\x80\x02" + scalar + order + number + b"\x86R.")
-    encoded = struct.pack(">d", 0.75).decode("latin1").encode()
-    text = b"X" + struct.pack("<I", len(encoded)) + encoded
-    data = b"c_codecs\nencode\n" + text + b"X\x06\x00\x00\x00latin1\x86R"
-    assert read_pickle(b"\x80\x02" + scalar + order + data + b"\x86R.") == 0.75
 
 
 def test_other_forms(tmp_path: Path) -> None:
@@ -165,7 +161,7 @@ def test_saved_in_other_ways(protocol: int, tmp_path: Path) -> None:
 
 
 def test_convert_and_load_folder(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:
-    """A converted checkpoint is a folder with a card that pins its weights; float32 is exact."""
+    """A folder's card pins its weights, float32 is exact, and statistics travel with them."""
     card = convert(tiny, tiny_card, tmp_path / "model", torch.float32)
     folder = tmp_path / "model"
     assert read_card(folder) == card
@@ -181,21 +177,6 @@ def test_convert_and_load_folder(tiny: Path, tiny_card: ModelCard, tmp_path: Pat
         load_heat(folder, tiny_card),
     ]
     assert all(torch.equal(_output(model, card), wanted) for model in ways)
-
-
-def test_same_bytes(tmp_path: Path) -> None:
-    """The same weights give the same file; a number that float16 cannot hold is not written."""
-    tensors = random_unet(small_card()).state_dict()
-    first = save_weights(tmp_path / "a", tensors, torch.float16)
-    second = save_weights(tmp_path / "b", dict(reversed(tensors.items())), torch.float16)
-    assert first == second == sha256(tmp_path / "a") == sha256(tmp_path / "b")
-    with pytest.raises(RefusedError, match="w holds numbers that"):
-        save_weights(tmp_path / "c", {"w": torch.tensor([1e5])}, torch.float16)
-    assert not (tmp_path / "c").exists()
-
-
-def test_preconditioned(tmp_path: Path) -> None:
-    """The statistics travel with the weights, in full precision."""
     card = small_card(parameterization="preconditioned")
     statistics = Statistics(torch.rand(card.shape), torch.rand(card.shape) * 1e-7)
     unet = random_unet(card)
@@ -211,6 +192,17 @@ def test_preconditioned(tmp_path: Path) -> None:
     again = load_heat(path, replace(card, weights=None))
     assert again.statistics is not None
     assert torch.equal(again.statistics.variance, statistics.variance)
+
+
+def test_same_bytes(tmp_path: Path) -> None:
+    """The same weights give the same file; a number that float16 cannot hold is not written."""
+    tensors = random_unet(small_card()).state_dict()
+    first = save_weights(tmp_path / "a", tensors, torch.float16)
+    second = save_weights(tmp_path / "b", dict(reversed(tensors.items())), torch.float16)
+    assert first == second == sha256(tmp_path / "a") == sha256(tmp_path / "b")
+    with pytest.raises(RefusedError, match="w holds numbers that"):
+        save_weights(tmp_path / "c", {"w": torch.tensor([1e5])}, torch.float16)
+    assert not (tmp_path / "c").exists()
 
 
 @pytest.mark.parametrize(

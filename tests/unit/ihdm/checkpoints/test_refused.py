@@ -276,8 +276,8 @@ def test_odd_bytes(data: bytes, told: str, card: ModelCard, tmp_path: Path) -> N
         load_model(path, card)
 
 
-def test_what_is_no_file(card: ModelCard, tmp_path: Path) -> None:
-    """A pipe, a folder, a device behind a link, a terabyte of nothing, an empty file."""
+def test_what_is_no_file(card: ModelCard, tmp_path: Path, good: Path) -> None:
+    """No pipe, folder, device, terabyte or empty file; of what is missing, the nearest name."""
     pipe, folder, link = tmp_path / "pipe", tmp_path / "folder", tmp_path / "zero.pth"
     os.mkfifo(pipe)
     folder.mkdir()
@@ -298,10 +298,6 @@ def test_what_is_no_file(card: ModelCard, tmp_path: Path) -> None:
     sparse.write_bytes(b"PK\x03\x04")
     os.truncate(sparse, 10**12)
     refused(sparse, card, "damaged")
-
-
-def test_missing_file(good: Path, card: ModelCard, tmp_path: Path) -> None:
-    """The nearest names that are there, and never a network with random weights."""
     with pytest.raises(RefusedError, match=r"no such checkpoint; did you mean good\.pth"):
         load_model(tmp_path / "goof.pth", card)
     with pytest.raises(RefusedError, match="is not there either"):

@@ -90,15 +90,6 @@ def test_damaged_mnist_format(tmp_path: Path, data: bytes, words: str) -> None:
     assert str(path) in str(caught.value)
 
 
-def test_several_data_sets(tmp_path: Path) -> None:
-    """With two of them in a folder, none is picked."""
-    for name in ("MNIST", "FashionMNIST"):
-        (tmp_path / name / "raw").mkdir(parents=True)
-        (tmp_path / name / "raw" / IDX).write_bytes(idx(random(2, 8, 8)))
-    with pytest.raises(RefusedError, match=r"several data sets \(FashionMNIST/raw/.*MNIST/raw"):
-        read_images(tmp_path)
-
-
 def cifar(folder: Path, name: str, batch: object, protocol: int = 4) -> Path:
     """Write one batch of CIFAR as torchvision keeps it."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -142,15 +133,6 @@ class _Hostile:
         return os.mkdir, (str(self.path),)
 
 
-def test_cifar_runs_no_code(tmp_path: Path) -> None:
-    """A pickle that would make a folder makes none, and is refused."""
-    trap = tmp_path / "trap"
-    cifar(tmp_path / "cifar-10-batches-py", "data_batch_1", {b"data": _Hostile(trap)})
-    with pytest.raises(RefusedError, match=r"data_batch_1: .*mkdir, which is not allowed"):
-        read_images(tmp_path)
-    assert not trap.exists()
-
-
 @pytest.mark.parametrize(
     "batch", [{}, [], {b"data": random(2, 3071)}, {b"data": [1]}, {b"data": np.zeros((2, 3072))}]
 )
@@ -162,7 +144,7 @@ def test_damaged_cifar(tmp_path: Path, batch: object) -> None:
 
 
 def test_cut_or_absent_cifar(tmp_path: Path) -> None:
-    """At whatever byte a batch is cut, or when there is none, it is refused."""
+    """A batch that is cut anywhere, absent, or would make a folder, is refused, and makes none."""
     folder = cifar(tmp_path / "cifar-10-batches-py", "data_batch_1", {b"data": random(1, 3072)})
     whole = (folder / "data_batch_1").read_bytes()
     for length in [*range(1, 200), *range(200, len(whole), 97)]:
@@ -172,10 +154,15 @@ def test_cut_or_absent_cifar(tmp_path: Path) -> None:
     (folder / "data_batch_1").unlink()
     with pytest.raises(RefusedError, match="holds no data_batch"):
         read_images(tmp_path)
+    trap = tmp_path / "trap"
+    cifar(tmp_path / "cifar-10-batches-py", "data_batch_1", {b"data": _Hostile(trap)})
+    with pytest.raises(RefusedError, match=r"data_batch_1: .*mkdir, which is not allowed"):
+        read_images(tmp_path)
+    assert not trap.exists()
 
 
 def test_grey_folder(tmp_path: Path) -> None:
-    """Grey pictures in folders below, in the order of their paths; other files do not count."""
+    """Grey pictures in the order of their paths and no other files; of two sets, none is picked."""
     images = random(3, 8, 8)
     for picture, name in zip(images, ("b/1.png", "a/2.png", "c.PNG"), strict=True):
         save(picture, tmp_path / name)
@@ -185,6 +172,12 @@ def test_grey_folder(tmp_path: Path) -> None:
     (tmp_path / "folder.png").mkdir()
     found = read_images(tmp_path)
     assert np.array_equal(found, images[[1, 0, 2], None])
+    tmp_path = tmp_path / "more"
+    for name in ("MNIST", "FashionMNIST"):
+        (tmp_path / name / "raw").mkdir(parents=True)
+        (tmp_path / name / "raw" / IDX).write_bytes(idx(random(2, 8, 8)))
+    with pytest.raises(RefusedError, match=r"several data sets \(FashionMNIST/raw/.*MNIST/raw"):
+        read_images(tmp_path)
 
 
 def test_channels(tmp_path: Path) -> None:
@@ -253,21 +246,8 @@ def test_nothing_there(tmp_path: Path, read: Callable[[Path], object]) -> None:
         read(tmp_path)
 
 
-def test_enough(tmp_path: Path) -> None:
-    """Two pictures of 4×4 are the least; a PNG that ends early is not filled with black."""
-    require_enough(random(2, 1, 4, 4), "here")
-    for images, words in ((random(1, 1, 8, 8), "one image"), (random(9, 1, 3, 3), "3×3")):
-        with pytest.raises(RefusedError, match=f"here: .*{words}"):
-            require_enough(images, "here")
-    path = tmp_path / "a.png"
-    Image.fromarray(random(32, 32)).save(path)
-    path.write_bytes(path.read_bytes()[:600])
-    with pytest.raises(RefusedError, match=r"a\.png: cannot be read as an image"):
-        read_picture(path)
-
-
 def test_side_of_pictures(tmp_path: Path) -> None:
-    """It is told from the headers where all are squares of one size; else there is none."""
+    """The side is told where all are squares of one; only those that are chosen are opened."""
     save(random(8, 8), tmp_path / "a.png")
     save(random(8, 8, 3), tmp_path / "below/b.png")
     assert image_side(tmp_path) == 8
@@ -276,10 +256,7 @@ def test_side_of_pictures(tmp_path: Path) -> None:
     assert image_side(tmp_path) is image_side(tmp_path / "oblong") is None
     (tmp_path / "below" / IDX).write_bytes(idx(random(5, 16, 16)))
     assert image_side(tmp_path / "below") == image_side(tmp_path / "below" / IDX) == 16
-
-
-def test_some_of_the_pictures(tmp_path: Path) -> None:
-    """Only those chosen are opened; the choice is told how many there are."""
+    tmp_path = tmp_path / "more"
     pictures = [random(8, 8) + number for number in range(3)]
     for number, picture in enumerate(pictures):
         save(picture.astype(np.uint8), tmp_path / f"{number}.png")
@@ -328,17 +305,8 @@ def test_sixteen_bits(tmp_path: Path, suffix: str, order: str) -> None:
     assert np.array_equal(read_picture(path), wanted)
 
 
-@pytest.mark.parametrize("mode", ["I", "F"])
-def test_32_bits(tmp_path: Path, mode: str) -> None:
-    """What white is in 32 bits nobody knows."""
-    path = tmp_path / "a.tiff"
-    Image.new(mode, (8, 8)).save(path)
-    with pytest.raises(RefusedError, match=r"a\.tiff: .*32 bits"):
-        read_picture(path)
-
-
 def test_kinds_of_pictures(tmp_path: Path) -> None:
-    """Black and white are 0 and 255; colour stays, also a palette's; a photograph is turned."""
+    """One bit is 0 and 255, palettes keep colour, photographs are turned, 32 bits are unknown."""
     Image.fromarray(random(8, 8) > 127).save(tmp_path / "a.png")
     assert np.array_equal(read_picture(tmp_path / "a.png"), 255 * (random(8, 8) > 127))
     colour = random(8, 8, 3)
@@ -353,6 +321,11 @@ def test_kinds_of_pictures(tmp_path: Path) -> None:
     Image.fromarray(smooth).save(tmp_path / "a.jpg", exif=exif, quality=100)
     found = read_picture(tmp_path / "a.jpg").astype(int)
     assert np.abs(found - np.rot90(smooth, -1)).max() < 4
+    for mode in ["I", "F"]:
+        path = tmp_path / "a.tiff"
+        Image.new(mode, (8, 8)).save(path)
+        with pytest.raises(RefusedError, match=r"a\.tiff: .*32 bits"):
+            read_picture(path)
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA", "P"])
@@ -370,8 +343,8 @@ def test_transparency(tmp_path: Path, mode: str) -> None:
         read_picture(tmp_path / "clear.png")
 
 
-def test_scaled_picture() -> None:
-    """The middle square is taken; whole blocks are averaged; other sizes keep a flat grey."""
+def test_scaled_picture(tmp_path: Path) -> None:
+    """The middle square, in averaged blocks; two of 4×4 are the least, none filled with black."""
     wide = random(8, 12)
     assert np.array_equal(scaled(wide, None), wide)
     assert np.array_equal(scaled(wide, 8), wide[:, 2:10])
@@ -381,6 +354,15 @@ def test_scaled_picture() -> None:
         flat = scaled(np.full((8, 8, 3), 77, np.uint8), size)
         assert flat.shape == (size, size, 3)
         assert np.all(flat == 77)
+    require_enough(random(2, 1, 4, 4), "here")
+    for images, words in ((random(1, 1, 8, 8), "one image"), (random(9, 1, 3, 3), "3×3")):
+        with pytest.raises(RefusedError, match=f"here: .*{words}"):
+            require_enough(images, "here")
+    path = tmp_path / "a.png"
+    Image.fromarray(random(32, 32)).save(path)
+    path.write_bytes(path.read_bytes()[:600])
+    with pytest.raises(RefusedError, match=r"a\.png: cannot be read as an image"):
+        read_picture(path)
 
 
 def refusal(path: Path) -> str:

@@ -103,7 +103,7 @@ def stored(folder: Path) -> tuple[Path, ModelCard]:
 
 
 def test_file(tmp_path: Path) -> None:
-    """Saved and loaded it answers the same, counts in the digest, and --init leaves it out."""
+    """Saved and loaded it answers the same; card and file must match; --init leaves it out."""
     path, known = stored(tmp_path)
     again = ModelCard.from_toml(known.to_toml())
     assert again == known
@@ -117,6 +117,15 @@ def test_file(tmp_path: Path) -> None:
     assert begun.weights.keys() == random_unet(known).state_dict().keys()
     assert card().digest != preconditioned().digest
     assert card().digest != replace(card(), coarse=replace(CONFIG, lowest_level=6)).digest
+    with pytest.raises(RefusedError, match=r"network for coarse levels.*table \[coarse\]"):
+        load_heat(path, replace(known, coarse=None))
+    with pytest.raises(RefusedError, match="coarse"):
+        load_heat(path, replace(known, coarse=replace(CONFIG, blocks=3)))
+    pair = model()
+    with pytest.raises(ValueError, match="do not match"):
+        Model(preconditioned(), pair.unet, pair.statistics, coarse=pair.coarse)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="do not match"):
+        Model(card(), pair.unet, pair.statistics)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -139,17 +148,3 @@ def test_the_card_must_describe_the_network(
     older = load_file(path)
     save_file(older, path)
     assert load_heat(path, replace(known, weights=None)).coarse is not None
-
-
-def test_card_and_file_must_match(tmp_path: Path) -> None:
-    """A file with the network needs the card that describes it, and the other way round."""
-    path, known = stored(tmp_path)
-    with pytest.raises(RefusedError, match=r"network for coarse levels.*table \[coarse\]"):
-        load_heat(path, replace(known, coarse=None))
-    with pytest.raises(RefusedError, match="coarse"):
-        load_heat(path, replace(known, coarse=replace(CONFIG, blocks=3)))
-    both = model()
-    with pytest.raises(ValueError, match="do not match"):
-        Model(preconditioned(), both.unet, both.statistics, coarse=both.coarse)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="do not match"):
-        Model(card(), both.unet, both.statistics)  # type: ignore[arg-type]

@@ -181,18 +181,6 @@ def test_schedules_are_theirs(levels: int) -> None:
         assert ours.alphas_bar[-1] > 0
 
 
-def test_forward_process() -> None:
-    """Diffusing is `add_noise` of theirs; level 0 is the image itself."""
-    card = diffusion_card(100)
-    images, noise = torch.rand(4, *SHAPE) * 2 - 1, start(4)
-    levels = torch.tensor([1, 2, 50, 100])
-    found = DiffusionSchedule.of(card).diffuse(images, levels, noise)
-    wanted = theirs(DDPMScheduler, card).add_noise(images, noise, levels - 1)
-    assert found.dtype == torch.float32
-    assert closeness(found, wanted) < 1e-6
-    assert torch.equal(DiffusionSchedule.of(card).diffuse(images, levels * 0, noise), images)
-
-
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 @pytest.mark.parametrize("steps", [None, 1, 3, 8])
 def test_a_perfect_model_finds_its_image(steps: int | None, eta: float) -> None:
@@ -213,7 +201,7 @@ def test_a_perfect_model_finds_its_image(steps: int | None, eta: float) -> None:
 
 
 def test_levels_of_ddim() -> None:
-    """K first, 0 last, every number of steps, evenly spaced, and all levels where all are taken."""
+    """DDIM's levels go from K to 0 evenly; diffusing is `add_noise` of theirs."""
     assert ddim_levels(1000, 4) == (1000, 750, 500, 250, 0)
     assert ddim_levels(100, 100) == tuple(range(100, -1, -1))
     for steps in range(1, 101):
@@ -225,24 +213,14 @@ def test_levels_of_ddim() -> None:
     for steps in (0, 101):
         with pytest.raises(ValueError, match="from 1 to the model's 100 levels"):
             ddim_levels(100, steps)
-
-
-def test_card_and_arguments_decide() -> None:
-    """Variance and clipping are the card's unless given."""
-    noise = independent(0, [0, 1], SHAPE)
-
-    def ends(card: ModelCard, **options: Any) -> Tensor:
-        *_, last = ddpm_process(Predictor(card, guess), start(), noise, **options)
-        return last.mean
-
-    small = diffusion_card()
-    other = diffusion_card(variance="fixed_large", clip_sample=False)
-    assert torch.equal(ends(small, variance="fixed_large", clip=False), ends(other))
-    assert torch.equal(ends(other, variance="fixed_small", clip=True), ends(small))
-    assert not torch.equal(ends(small, clip=False), ends(small))
-    assert not torch.equal(ends(small, variance="fixed_large"), ends(small))
-    with pytest.raises(ValueError, match='variance "learned"'):
-        ends(small, variance="learned")
+    card = diffusion_card(100)
+    images, noise = torch.rand(4, *SHAPE) * 2 - 1, start(4)
+    at = torch.tensor([1, 2, 50, 100])
+    found = DiffusionSchedule.of(card).diffuse(images, at, noise)
+    wanted = theirs(DDPMScheduler, card).add_noise(images, noise, at - 1)
+    assert found.dtype == torch.float32
+    assert closeness(found, wanted) < 1e-6
+    assert torch.equal(DiffusionSchedule.of(card).diffuse(images, at * 0, noise), images)
 
 
 def test_trees_split() -> None:
@@ -262,7 +240,7 @@ def test_trees_split() -> None:
 
 
 def test_model_is_given_timesteps() -> None:
-    """The network sees k − 1; one level for all equals the same for each."""
+    """The network sees k − 1; variance and clipping are the card's unless given."""
     card = diffusion_card()
     unet = random_unet(card)
     model = DiffusionModel(card, unet)
@@ -274,6 +252,20 @@ def test_model_is_given_timesteps() -> None:
     assert torch.equal(thousand(x, levels), unet(x, torch.tensor([0.0, 375.0, 875.0])))
     assert model.device == torch.device("cpu")
     assert model(x, 4).dtype == torch.float32
+    noise = independent(0, [0, 1], SHAPE)
+
+    def ends(card: ModelCard, **options: Any) -> Tensor:
+        *_, last = ddpm_process(Predictor(card, guess), start(), noise, **options)
+        return last.mean
+
+    small = diffusion_card()
+    other = diffusion_card(variance="fixed_large", clip_sample=False)
+    assert torch.equal(ends(small, variance="fixed_large", clip=False), ends(other))
+    assert torch.equal(ends(other, variance="fixed_small", clip=True), ends(small))
+    assert not torch.equal(ends(small, clip=False), ends(small))
+    assert not torch.equal(ends(small, variance="fixed_large"), ends(small))
+    with pytest.raises(ValueError, match='variance "learned"'):
+        ends(small, variance="learned")
 
 
 def test_refusals() -> None:

@@ -29,7 +29,7 @@ def test_starts_as_the_wiener_filter(channels: int, level: int) -> None:
 
 
 def test_answers_are_scaled_by_what_is_unknown() -> None:
-    """The answer r of a network moves cosine n of the mean by A_{k−1} √R_k times cosine n of r."""
+    """Cosine n moves by A_{k−1} √R_k times the answer's; a network sees one scale everywhere."""
     card, data = preconditioned(), images()
     statistics = image_statistics(data)
     answer = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(2))
@@ -44,10 +44,6 @@ def test_answers_are_scaled_by_what_is_unknown() -> None:
         moved = dct((model(u, level) - blank(u, level)).double().numpy())
         wanted = kept(card, level - 1) * np.sqrt(unknown) * dct(answer.double().numpy())
         assert np.abs(moved - wanted).max() < 5e-6
-
-
-def test_network_sees_the_same_scale_at_every_level() -> None:
-    """What goes into a preconditioned network has about mean 0 and deviation at most 1."""
     card, data = preconditioned(), images(512)
     seen: list[Tensor] = []
     model = Model(card, random_unet(card), image_statistics(data))
@@ -55,8 +51,8 @@ def test_network_sees_the_same_scale_at_every_level() -> None:
     pictures = data.float() / 255
     for level in range(1, 9):
         filtered = torch.from_numpy(blur(pictures.double().numpy(), kept(card, level))).float()
-        noise = torch.randn(filtered.shape, generator=torch.Generator().manual_seed(level))
-        model(filtered + card.training_noise_std * noise, level)
+        drawn = torch.randn(filtered.shape, generator=torch.Generator().manual_seed(level))
+        model(filtered + card.training_noise_std * drawn, level)
     assert all(abs(float(x.mean())) < 0.05 for x in seen)
     assert all(0.05 < float(x.std()) < 1.05 for x in seen)
     assert float(seen[0].std()) > 0.95

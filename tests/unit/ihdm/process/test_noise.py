@@ -38,7 +38,7 @@ def test_company_does_not_matter(seed: int, samples: list[int], level: int) -> N
 
 
 def test_nothing_is_used_twice() -> None:
-    """Another seed, sample, level or purpose has other numbers, uncorrelated with these."""
+    """Another seed, sample, level or purpose has other numbers, which stay what they are."""
     shape = (1, 40, 40)
     base = (5, Purpose.STEP, [2], 7)
     others = [
@@ -54,10 +54,6 @@ def test_nothing_is_used_twice() -> None:
     first = normal(*base, shape).flatten()
     for other in others:
         assert abs(float((first * normal(*other, shape).flatten()).mean())) < 0.1
-
-
-def test_numbers_stay_what_they_are() -> None:
-    """The same sample is the same picture in the next version, too: recorded numbers."""
     found = normal(1, Purpose.STEP, [2], 3, (4,))[0]
     assert found.tolist() == pytest.approx(_RECORDED, abs=1e-6)
     assert (
@@ -69,15 +65,8 @@ _RECORDED = [0.27475792, 0.37948388, 0.04645855, -1.53139305]
 _RECORDED_INDICES = [310, 392, 351, 16]
 
 
-@pytest.mark.parametrize("seed", [-1, LAST_SEED + 1])
-def test_seeds_out_of_range(seed: int) -> None:
-    """Seeds go from 0 to 2^63 - 1."""
-    with pytest.raises(ValueError, match="must be from 0"):
-        independent(seed, [0], _SHAPE)(1)
-
-
 def test_shared_and_normal() -> None:
-    """All samples have the noise of one; its mean, deviation and tails are a normal's."""
+    """All samples have the noise of one, a normal's; seeds go from 0 to 2^63 - 1."""
     noise = shared(4, 3, _SHAPE)(2)
     assert noise.shape == (3, *_SHAPE)
     assert torch.equal(noise, independent(4, [0, 0, 0], _SHAPE)(2))
@@ -85,6 +74,9 @@ def test_shared_and_normal() -> None:
     assert abs(float(numbers.mean())) < 0.01
     assert abs(float(numbers.std()) - 1) < 0.01
     assert abs(float((numbers.abs() > 2).float().mean()) - 0.0455) < 0.002
+    for seed in [-1, LAST_SEED + 1]:
+        with pytest.raises(ValueError, match="must be from 0"):
+            independent(seed, [0], _SHAPE)(1)
 
 
 def test_great_circle() -> None:
@@ -112,7 +104,7 @@ def test_great_circle() -> None:
 
 
 def test_branching() -> None:
-    """Twice as many branches from each split on, each with noise of its own at every level."""
+    """Twice as many branches from each split on, with noise of their own; splits must fall."""
     tree = branching(0, (6, 3, 2), _SHAPE)
     assert [tree.branches(level) for level in (8, 7, 6, 5, 4, 3, 2, 1)] == [1, 1, 2, 2, 2, 4, 8, 8]
     assert all(tree(level).shape == (tree.branches(level), *_SHAPE) for level in range(1, 9))
@@ -121,10 +113,6 @@ def test_branching() -> None:
     assert len(set(map(tuple, rows.flatten(1).tolist()))) == len(rows)
     short = branching(0, (6,), _SHAPE)
     assert all(torch.equal(short(level), tree(level)) for level in (8, 7, 6, 5, 4))
-
-
-@pytest.mark.parametrize("splits", [(3, 6), (6, 6), (6, 0)])
-def test_senseless_splits(splits: tuple[int, ...]) -> None:
-    """Splits fall from the flattest level to the sharpest."""
-    with pytest.raises(ValueError, match="levels that fall"):
-        branching(0, splits, _SHAPE)
+    for splits in [(3, 6), (6, 6), (6, 0)]:
+        with pytest.raises(ValueError, match="levels that fall"):
+            branching(0, splits, _SHAPE)

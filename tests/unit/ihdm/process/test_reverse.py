@@ -66,7 +66,7 @@ def test_recorded_trajectory(tiny_model: Model, expected: dict[str, Tensor]) -> 
 
 
 def test_noise_is_asked_for_by_the_level_left() -> None:
-    """Levels K … 1 go to the model and to the noise alike; the steps reach K-1 … 0."""
+    """Levels K … 1 go to model and noise alike; δ is the card's unless given."""
     asked: list[int] = []
 
     def noise(level: int) -> Tensor:
@@ -77,15 +77,11 @@ def test_noise_is_asked_for_by_the_level_left() -> None:
     steps = list(reverse_process(stub, _flat(2), noise))
     assert asked == [level for level, _ in stub.calls] == [8, 7, 6, 5, 4, 3, 2, 1]
     assert [step.level for step in steps] == [7, 6, 5, 4, 3, 2, 1, 0]
-
-
-@pytest.mark.parametrize(("given", "delta"), [(None, 0.013), (0.02, 0.02), (0.0, 0.0)])
-def test_sampling_noise(given: float | None, delta: float) -> None:
-    """δ is the card's unless given; a state is its mean plus δ times the noise."""
-    stub = _Stub(small_card(sampling_noise_std=0.013))
-    noise = independent(0, [0, 1], (1, 8, 8))
-    for step in reverse_process(stub, _flat(2), noise, given):
-        assert torch.equal(step.state, step.mean + delta * noise(step.level + 1))
+    for given, delta in [(None, 0.013), (0.02, 0.02), (0.0, 0.0)]:
+        stub = _Stub(small_card(sampling_noise_std=0.013))
+        drawn = independent(0, [0, 1], (1, 8, 8))
+        for step in reverse_process(stub, _flat(2), drawn, given):
+            assert torch.equal(step.state, step.mean + delta * drawn(step.level + 1))
 
 
 def test_company_does_not_matter(tiny_model: Model, expected: dict[str, Tensor]) -> None:
@@ -141,8 +137,8 @@ def test_breakdown_is_told(value: float) -> None:
     assert ("1 values that are not finite" in str(caught.value)) == (not math.isfinite(value))
 
 
-def test_nothing_is_left(tiny_card: ModelCard) -> None:
-    """A sample without one finite number is told; no gradient is recorded or switched off."""
+def test_what_cannot_be(tiny_card: ModelCard) -> None:
+    """No finite number is told; no gradients; other shapes and noises are refused."""
     stub = _Stub(small_card(), lambda u, _level: u * math.nan)
     with pytest.raises(TargetError, match="level 7: sample 0"):
         next(reverse_process(stub, _flat(2), _no_noise))
@@ -154,20 +150,12 @@ def test_nothing_is_left(tiny_card: ModelCard) -> None:
     for step in steps:
         assert torch.is_grad_enabled()
         assert not step.mean.requires_grad
-
-
-@pytest.mark.parametrize("shape", [(1, 8, 8), (2, 3, 8, 8), (2, 1, 8, 9)])
-def test_wrong_initial_states(shape: tuple[int, ...]) -> None:
-    """Initial states of another shape than the card's are refused before anything runs."""
-    stub = _Stub(small_card())
-    with pytest.raises(ValueError, match="the initial state is"):
-        next(reverse_process(stub, torch.zeros(shape), _no_noise))
-    assert not stub.calls
-
-
-@pytest.mark.parametrize(("count", "noises"), [(3, 2), (2, 3)])
-def test_wrong_noise(count: int, noises: int) -> None:
-    """Noise for another number of samples is refused."""
-    source = shared(0, noises, (1, 8, 8))
-    with pytest.raises(ValueError, match="noise for"):
-        next(reverse_process(_Stub(small_card()), _flat(count), source))
+    for shape in [(1, 8, 8), (2, 3, 8, 8), (2, 1, 8, 9)]:
+        stub = _Stub(small_card())
+        with pytest.raises(ValueError, match="the initial state is"):
+            next(reverse_process(stub, torch.zeros(shape), _no_noise))
+        assert not stub.calls
+    for count, noises in [(3, 2), (2, 3)]:
+        source = shared(0, noises, (1, 8, 8))
+        with pytest.raises(ValueError, match="noise for"):
+            next(reverse_process(_Stub(small_card()), _flat(count), source))

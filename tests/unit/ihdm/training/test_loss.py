@@ -70,30 +70,8 @@ def test_statistics_in_chunks() -> None:
     assert float(found.variance.min()) > 0
 
 
-@pytest.mark.parametrize(("count", "levels"), [(64, 100), (7, 3), (1, 1), (5, 200)])
-def test_levels_within_1_and_k(count: int, levels: int) -> None:
-    """Every level lies in 1 … K, and there are as many as asked for."""
-    generator = torch.Generator().manual_seed(9)
-    for _ in range(50):
-        drawn = draw_levels(count, level_density(levels, 1.5, 0.48), generator)
-        assert drawn.shape == (count,)
-        assert int(drawn.min()) >= 1
-        assert int(drawn.max()) <= levels
-
-
-@pytest.mark.parametrize("focus", [0.0, 1.5])
-def test_levels_follow_the_density(focus: float) -> None:
-    """Both ends are reached, and each level is drawn as often as the density says."""
-    generator = torch.Generator().manual_seed(10)
-    density = level_density(20, focus, 0.48)
-    drawn = torch.cat([draw_levels(64, density, generator) for _ in range(2000)])
-    shares = torch.bincount(drawn, minlength=21)[1:].double() / len(drawn)
-    assert float(shares.min()) > 0
-    assert torch.allclose(shares, density / density.sum(), rtol=0.03)
-
-
-def test_density_is_flat_or_highest_at_the_centre() -> None:
-    """Without focus it is flat, with it high at the centre; a batch is spread and shuffled."""
+def test_levels() -> None:
+    """The density is flat or high at the centre; drawn levels follow it within 1 … K."""
     assert torch.equal(level_density(10, 0, 0.5), torch.ones(10, dtype=torch.float64))
     density = level_density(100, 2.0, 0.48)
     assert int(density.argmax()) + 1 == 48
@@ -105,3 +83,17 @@ def test_density_is_flat_or_highest_at_the_centre() -> None:
     assert int(counts.min()) >= 9
     assert int(counts.max()) <= 11
     assert not torch.equal(drawn, drawn.sort().values)
+    for count, levels in [(64, 100), (7, 3), (1, 1), (5, 200)]:
+        generator = torch.Generator().manual_seed(9)
+        for _ in range(50):
+            drawn = draw_levels(count, level_density(levels, 1.5, 0.48), generator)
+            assert drawn.shape == (count,)
+            assert int(drawn.min()) >= 1
+            assert int(drawn.max()) <= levels
+    for focus in [0.0, 1.5]:
+        generator = torch.Generator().manual_seed(10)
+        density = level_density(20, focus, 0.48)
+        drawn = torch.cat([draw_levels(64, density, generator) for _ in range(2000)])
+        shares = torch.bincount(drawn, minlength=21)[1:].double() / len(drawn)
+        assert float(shares.min()) > 0
+        assert torch.allclose(shares, density / density.sum(), rtol=0.03)

@@ -35,7 +35,7 @@ def test_rates() -> None:
 
 
 def test_averages_and_problems() -> None:
-    """(1 + n) / (10 + n) until that is the decay; two mistakes are told in two lines."""
+    """(1 + n) / (10 + n) until that is the decay; each mistake is told by its name."""
     shares = [SHORT.ema_share(step) for step in range(30_000)]
     assert shares[:3] == pytest.approx([2 / 11, 3 / 12, 4 / 13])
     assert shares == sorted(shares)
@@ -44,6 +44,9 @@ def test_averages_and_problems() -> None:
     with pytest.raises(ConfigError) as caught:
         TrainingOptions(batch_size=-1, seed=-2)
     assert len(str(caught.value).splitlines()) == 2
+    for name, value in [(k, v) for k, each in _WRONG.items() for v in each]:
+        with pytest.raises(ConfigError, match=name):
+            TrainingOptions(**{name: value})
 
 
 _WRONG: dict[str, tuple[Any, ...]] = {
@@ -58,13 +61,6 @@ _WRONG: dict[str, tuple[Any, ...]] = {
 }
 
 
-@pytest.mark.parametrize(("name", "value"), [(k, v) for k, each in _WRONG.items() for v in each])
-def test_rules(name: str, value: Any) -> None:
-    """Each option that cannot be is refused by name."""
-    with pytest.raises(ConfigError, match=name):
-        TrainingOptions(**{name: value})
-
-
 _OTHER: dict[str, Any] = {
     "batch_size": 20,
     "learning_rate": 1.0,
@@ -77,16 +73,8 @@ _OTHER: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(("name", "value"), _OTHER.items())
-def test_what_changes_the_result_conflicts(name: str, value: Any) -> None:
-    """An option of another value is named with both."""
-    saved = asdict(SHORT)
-    changed = TrainingOptions(**{**saved, name: value})
-    assert changed.conflicts(saved, 5) == [f"{name} was {saved[name]} and is {value} now"]
-
-
 def test_images_may_grow() -> None:
-    """More images are no conflict, fewer are until the end; what is not said is the default."""
+    """What changes the result conflicts; images may grow; what is not said is the default."""
     saved = asdict(SHORT)
     more = TrainingOptions(**{**saved, "images": 2000, "save_every_s": 1.0})
     fewer = TrainingOptions(**{**saved, "images": 500})
@@ -95,3 +83,7 @@ def test_images_may_grow() -> None:
     assert fewer.conflicts(saved, 100) == []
     saved = {key: value for key, value in asdict(SHORT).items() if key != "level_focus"}
     assert SHORT.conflicts(saved, 5) == []
+    for name, value in _OTHER.items():
+        saved = asdict(SHORT)
+        changed = TrainingOptions(**{**saved, name: value})
+        assert changed.conflicts(saved, 5) == [f"{name} was {saved[name]} and is {value} now"]

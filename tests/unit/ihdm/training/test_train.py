@@ -48,7 +48,7 @@ def test_round_trip(tmp_path: Path) -> None:
 
 
 def test_full_disk(tmp_path: Path) -> None:
-    """A disk that takes no more leaves the old state and no temporary."""
+    """A full disk leaves the old state; cut or changed anywhere, one is refused."""
     path = tmp_path / "training.pt"
     write_state(path, state(1))
     before = path.read_bytes()
@@ -60,10 +60,6 @@ def test_full_disk(tmp_path: Path) -> None:
             write_state(path, state(2, 1 << 18))
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["training.pt"]
-
-
-def test_damage(tmp_path: Path) -> None:
-    """Cut or changed anywhere that counts, it is refused with what to do."""
     path = tmp_path / "training.pt"
     write_state(path, state(1, 64))
     whole = path.read_bytes()
@@ -77,17 +73,6 @@ def test_damage(tmp_path: Path) -> None:
             read_state(path, CPU)
 
 
-@pytest.mark.parametrize(
-    "value",
-    [[], {}, {**state(1), "step": "1"}, {**state(1), "options": None}, {"step": 1, "options": {}}],
-)
-def test_another_file(tmp_path: Path, value: object) -> None:
-    """A file of torch's that holds no state is refused."""
-    torch.save(value, tmp_path / "training.pt")
-    with pytest.raises(RefusedError, match="damaged"):
-        read_state(tmp_path / "training.pt", CPU)
-
-
 class _Hostile:
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -97,15 +82,25 @@ class _Hostile:
 
 
 def test_runs_no_code(tmp_path: Path) -> None:
-    """A state that would make a folder makes none."""
+    """A state that would make a folder makes none, and other files of torch's are none."""
     torch.save({**state(1), "card": _Hostile(tmp_path / "trap")}, tmp_path / "training.pt")
     with pytest.raises(RefusedError, match="damaged"):
         read_state(tmp_path / "training.pt", CPU)
     assert not (tmp_path / "trap").exists()
+    for value in [
+        [],
+        {},
+        {**state(1), "step": "1"},
+        {**state(1), "options": None},
+        {"step": 1, "options": {}},
+    ]:
+        torch.save(value, tmp_path / "training.pt")
+        with pytest.raises(RefusedError, match="damaged"):
+            read_state(tmp_path / "training.pt", CPU)
 
 
 def test_lines(tmp_path: Path) -> None:
-    """The mean over the batches, and over those images of each band of levels that was drawn."""
+    """Means of the batches and bands; lines beyond a step are cut; what fails is told."""
     log = TrainingLog(tmp_path / "log.jsonl", 20)
     first = (torch.tensor([1, 2, 20]), torch.tensor([1.0, 3.0, 8.0]))
     second = (torch.tensor([2, 3]), torch.tensor([5.0, 3.0]))
@@ -116,23 +111,7 @@ def test_lines(tmp_path: Path) -> None:
         {"step": 50, "loss": 4.0, "by_level": {"1-2": 3.0, "3-4": 3.0, "19-20": 8.0}},
         {"step": 100, "loss": 4.0, "by_level": {"1-2": 5.0, "3-4": 3.0}},
     ]
-
-
-@pytest.mark.parametrize("levels", [1, 3, 8, 10, 101])
-def test_every_level_has_a_band(tmp_path: Path, levels: int) -> None:
-    """The bands cover 1 … K once."""
-    log = TrainingLog(tmp_path / "log.jsonl", levels)
-    log.write(1, [(torch.arange(1, levels + 1), torch.ones(levels))])
-    bands = json.loads(log.path.read_text())["by_level"]
-    ends = [tuple(map(int, band.split("-"))) for band in bands]
-    covered = [level for low, high in ends for level in range(low, high + 1)]
-    assert covered == list(range(1, levels + 1))
-    assert len(bands) <= 10
-
-
-def test_cut(tmp_path: Path) -> None:
-    """Lines beyond a step, and what is no whole line, go; a log that is right is not touched."""
-    log = TrainingLog(tmp_path / "log.jsonl", 4)
+    log = TrainingLog(tmp_path / "cut.jsonl", 4)
     log.cut(0)
     assert not log.path.exists()
     for step in (50, 100, 150):
@@ -147,10 +126,18 @@ def test_cut(tmp_path: Path) -> None:
     assert log.path.stat() == before
     log.cut(0)
     assert log.path.read_bytes() == b""
+    (tmp_path / "other.jsonl").mkdir()
+    with pytest.raises(PlatformError, match=r"other\.jsonl"):
+        TrainingLog(tmp_path / "other.jsonl", 4).write(1, [(torch.ones(1), torch.ones(1))])
 
 
-def test_unwritable(tmp_path: Path) -> None:
-    """A log that cannot be written is the machine's failure."""
-    (tmp_path / "log.jsonl").mkdir()
-    with pytest.raises(PlatformError, match=r"log\.jsonl"):
-        TrainingLog(tmp_path / "log.jsonl", 4).write(1, [(torch.ones(1), torch.ones(1))])
+@pytest.mark.parametrize("levels", [1, 3, 8, 10, 101])
+def test_every_level_has_a_band(tmp_path: Path, levels: int) -> None:
+    """The bands cover 1 … K once."""
+    log = TrainingLog(tmp_path / "log.jsonl", levels)
+    log.write(1, [(torch.arange(1, levels + 1), torch.ones(levels))])
+    bands = json.loads(log.path.read_text())["by_level"]
+    ends = [tuple(map(int, band.split("-"))) for band in bands]
+    covered = [level for low, high in ends for level in range(low, high + 1)]
+    assert covered == list(range(1, levels + 1))
+    assert len(bands) <= 10
