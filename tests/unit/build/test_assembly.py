@@ -1,7 +1,5 @@
 """The built folder has the author's own files, as they are, and follows when they change."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

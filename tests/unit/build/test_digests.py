@@ -1,7 +1,5 @@
 """Models whose weights are on another machine: what the store knows of them is enough to render."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

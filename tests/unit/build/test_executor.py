@@ -1,7 +1,5 @@
 """Rendering: each clip kept at once, errors with their place, and several figures at a time."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Where a clip did not come along, the message says what has changed since it was rendered."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A built folder is replaced whole or not at all, only if it is sitegen's, and goes when asked."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -2,8 +2,6 @@
 incremental build is the same as a clean one, whoever runs it and where.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """Keys: whatever changes a pixel changes them, and nothing else does."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import metadata

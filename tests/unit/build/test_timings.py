@@ -1,7 +1,5 @@
 """Estimates come from measurements of the same model, device and precision, or are not made."""
 
-from __future__ import annotations
-
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Every failure has its exit code and one line of words."""
 
-from __future__ import annotations
-
 import os
 import signal
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """`site.toml`: a good one is read into a frozen Site, a bad one is told about in full."""
 
-from __future__ import annotations
-
 import tomllib
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """`sitegen new`: a site that builds at once, and never a file of somebody's overwritten."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

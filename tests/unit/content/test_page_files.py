@@ -1,7 +1,5 @@
 """What Markdown takes from the site's folder: its pictures, and the files that links lead to."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

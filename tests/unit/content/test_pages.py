@@ -1,7 +1,5 @@
 """Pages: where they go, what their figures are, and what is told when one is wrong."""
 
-from __future__ import annotations
-
 import re
 import time
 from difflib import SequenceMatcher

@@ -1,7 +1,5 @@
 """The calls that are suggested for a model are of every kind that it can show, and no other."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from pathlib import Path

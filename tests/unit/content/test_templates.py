@@ -1,7 +1,5 @@
 """The template pass: data stays data, and every error has its line."""
 
-from __future__ import annotations
-
 from typing import Any
 from unittest.mock import ANY
 

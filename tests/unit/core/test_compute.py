@@ -1,7 +1,5 @@
 """The device and the precision are found out by looking, before torch is imported."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """What is wrong with a TOML document is told with its key, its line and the rule."""
 
-from __future__ import annotations
-
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
@@ -44,7 +42,7 @@ class Document(BaseModel, extra="forbid"):
     name: str = Field("", description="What it is called.")
 
     @model_validator(mode="after")
-    def _named(self) -> Document:
+    def _named(self) -> "Document":
         if self.name == "no":
             raise ValueError("should have another name")
         return self

@@ -3,8 +3,6 @@
 What other processes have to do with it is in `tests/e2e/core`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import hashlib

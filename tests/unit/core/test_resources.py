@@ -1,7 +1,5 @@
 """The shipped folders are found in a checkout and in an installed package alike."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import get_args
 

@@ -1,7 +1,5 @@
 """A signal asks to stop and does not tear; the second one does, and ignored ones do nothing."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading

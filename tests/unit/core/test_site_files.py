@@ -1,7 +1,5 @@
 """The author's files: found inside the site's folder, and nothing else is ever read."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import replace
 from pathlib import Path

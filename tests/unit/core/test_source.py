@@ -1,7 +1,5 @@
 """Reading what an author wrote: files that are not text are refused, and keys have lines."""
 
-from __future__ import annotations
-
 import os
 import tomllib
 from pathlib import Path

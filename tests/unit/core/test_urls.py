@@ -1,7 +1,5 @@
 """Links: what may stand in one, and how it is written relative to a page."""
 
-from __future__ import annotations
-
 import posixpath
 from collections.abc import Callable
 

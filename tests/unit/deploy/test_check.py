@@ -1,7 +1,5 @@
 """`sitegen check` finds what would not work on GitHub Pages, with its place, and nothing else."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Mapping

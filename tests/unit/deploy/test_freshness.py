@@ -1,7 +1,5 @@
 """Whether a built folder is what a build would make now; and where it will be visited."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Figure calls of every kind become frozen specs, or all that is wrong with them is told."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError, replace

@@ -1,7 +1,5 @@
 """Paths begin and end at plain samples, and go the way between them that each model has."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 

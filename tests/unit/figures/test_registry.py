@@ -1,7 +1,5 @@
 """The registry: kinds of other packages beside ours, and what is wrong with some of them."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,20 +1,38 @@
-"""Stills: how even a path is, and that their charts and words tell what was measured."""
+"""Stills: SVG that is whole and safe, and charts and words that tell what was measured."""
 
-from __future__ import annotations
-
+import base64
+import io
 import math
 import re
 from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markupsafe import Markup
+from PIL import Image
 from scipy import stats
 
+from sitegen.core.errors import PlatformError, TargetError
 from sitegen.figures.process.drawing import process_drawing
 from sitegen.figures.smoothness.drawing import summary
 from sitegen.figures.smoothness.measure import Evenness, Interval, evenness, median_interval
 from sitegen.figures.spectra.drawing import Curves, Spectrum, spectra_drawing, spectra_table
+from sitegen.figures.svg import (
+    Axis,
+    Drawing,
+    Panel,
+    decades,
+    element,
+    even_ticks,
+    label,
+    picture,
+    power_of_ten,
+    written,
+)
 
 
 def test_evenness() -> None:
@@ -56,31 +74,24 @@ def measured(peak: float, scatter: float = 0.01) -> Evenness:
     return Evenness(peaks, peaks, np.ones((20, 3)))
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "of_steps", "of_ways"),
-    [
-        (1.2, 1.9, "IHDM is more even than DDPM.", "IHDM is straighter than DDPM."),
-        (1.9, 1.2, "IHDM is less even than DDPM.", "IHDM is less straight than DDPM."),
-        (1.5, 1.5, "not shown to be more even or less even", "to be straighter or less straight"),
-    ],
-)
-def test_verdict(first: float, second: float, of_steps: str, of_ways: str) -> None:
-    """By the intervals of the paired differences, of both measures."""
-    found = {"IHDM": measured(first), "DDPM": measured(second, -0.2)}
-    text = summary(found)
-    assert of_steps in text
-    assert of_ways in text
-    assert text.count(f" is {first:.2f} [") == 2
-
-
 def test_several_models_in_a_sentence() -> None:
-    """Those that fare alike are told together."""
+    """Both measures by their paired intervals; models that fare alike are told together."""
     others = {"DDPM": measured(1.9, -0.2), "DDIM": measured(1.8, -0.2)}
     assert "IHDM is more even than DDPM and DDIM." in summary({"IHDM": measured(1.2), **others})
     others["DDIM"] = measured(1.2, -0.2)
     text = summary({"IHDM": measured(1.2), **others})
     told = "IHDM is more even than DDPM and not shown to be more even or less even than DDIM."
     assert told in text
+    for first, second, of_steps, of_ways in [
+        (1.2, 1.9, "IHDM is more even than DDPM.", "IHDM is straighter than DDPM."),
+        (1.9, 1.2, "IHDM is less even than DDPM.", "IHDM is less straight than DDPM."),
+        (1.5, 1.5, "not shown to be more even or less even", "to be straighter or less straight"),
+    ]:
+        found = {"IHDM": measured(first), "DDPM": measured(second, -0.2)}
+        text = summary(found)
+        assert of_steps in text
+        assert of_ways in text
+        assert text.count(f" is {first:.2f} [") == 2
 
 
 FREQUENCIES = [ring / 2 for ring in range(12)]
@@ -160,3 +171,92 @@ def test_rows_line_up(columns: int) -> None:
     assert any("Inverse process" in word for word in words)
     whole = {"".join(e.itertext()) for e in root.iter(f"{SVG}text")}
     assert {"∂u", "∂t", "= Δu"} <= whole  # the heat equation
+
+
+HOSTILE = "</title><script>alert(1)</script>&\"'\u2028"
+
+
+def drawing(body: Markup, words: str = "Words") -> Drawing:
+    """A small drawing."""
+    return Drawing(200.0, 100.0, 640, words, words, body)
+
+
+def test_file(tmp_path: Path) -> None:
+    """It has size, title and style, words are escaped, pictures inside, nothing from outside."""
+    file = drawing(label(10, 20, "x", size=14)).write(tmp_path)
+    assert drawing(label(10, 20, "x", size=14)).write(tmp_path) == file
+    with pytest.raises(PlatformError):
+        drawing(Markup()).write(tmp_path / "missing")
+    root = ElementTree.parse(tmp_path / file.path).getroot()
+    assert (file.width, file.height) == (640, 320)
+    assert [root.get(name) for name in ("width", "height")] == ["640", "320"]
+    assert root.get("viewBox") == "0 0 200 100"
+    names = [each.tag.rpartition("}")[2] for each in root]
+    assert names == ["title", "desc", "style", "text"]
+    assert "prefers-color-scheme: dark" in (root[2].text or "")
+    assert root.get("role") == "img"
+    assert file.bytes == (tmp_path / file.path).stat().st_size
+    file = drawing(element("g", label(0, 0, HOSTILE, size=10), id=HOSTILE), HOSTILE).write(tmp_path)
+    root = ElementTree.parse(tmp_path / file.path).getroot()
+    assert {each.tag.rpartition("}")[2] for each in root.iter()} == {
+        "svg", "title", "desc", "style", "g", "text"
+    }  # fmt: skip
+    assert root[0].text == HOSTILE
+    assert root[3].get("id") == HOSTILE
+    images = [element("image", href=link) for link in ("https://example.org/x.png", "other.png")]
+    for body in (*images, element("rect", style="fill: url(https://example.org/x)")):
+        with pytest.raises(TargetError, match="needs something outside itself"):
+            drawing(body).write(tmp_path)
+    for channels in ["grey", "colour"]:
+        frame = np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+        if channels == "grey":
+            frame = np.repeat(frame[..., :1], 3, axis=2)
+        found = ElementTree.fromstring(picture(frame, 1, 2, 50))
+        data = base64.b64decode((found.get("href") or "").removeprefix("data:image/png;base64,"))
+        image = Image.open(io.BytesIO(data))
+        assert image.mode == ("L" if channels == "grey" else "RGB")
+        np.testing.assert_array_equal(np.asarray(image.convert("RGB")), frame)
+        assert found.get("class") == "pixels"
+        assert "class" not in picture(np.zeros((65, 65, 3), np.uint8), 0, 0, 5)
+
+
+def test_numbers_and_axes() -> None:
+    """Two digits at most, halfway in value or ratio; corners of axes are corners of panels."""
+    values = (1.0, 0.5, 1 / 3, -0.001, -1.5, 100.0, 3)
+    assert [*map(written, values)] == ["1", "0.5", "0.33", "0", "-1.5", "100", "3"]
+    assert [*map(power_of_ten, (-12, -3, 0, 1, 2))] == ["10⁻¹²", "10⁻³", "1", "10", "10²"]
+    assert Axis("", 2, 6, ()).share(4) == 0.5
+    log = Axis("", 0.01, 100, (), logarithmic=True)
+    assert [log.share(value) for value in (0.01, 1, 100)] == pytest.approx([0, 0.5, 1])
+    assert {log.share(value) for value in (0.0, -1.0, 1e-300)} == {-20}
+    panel = Panel(50, 10, 200, 100, Axis("x", 0, 1, ((0, "0"),)), Axis("y", 0, 10, ((5, "5"),)))
+    assert panel.at(0, 0) == (50, 110)
+    assert panel.at(1, 10) == (250, 10)
+    curve = ElementTree.fromstring(panel.curve([0, 1], [0, 1000], class_="a"))
+    assert curve.get("d") == "M50 110L250 -1890"
+    assert curve.get("clip-path") == "url(#panel)"
+    axes = ElementTree.fromstring(f"<g>{panel.axes()}</g>")
+    clip = next(each for each in axes if each.tag == "clipPath")
+    assert clip.get("id") == "panel"
+    assert [each.text for each in axes.iter("text")] == ["0", "5", "x", "y"]
+
+
+@given(st.floats(-12, 12), st.floats(0.01, 12))
+def test_decades(start: float, span: float) -> None:
+    """They enclose the values, and label few of their whole powers of ten."""
+    low, high = 10.0**start, 10.0 ** (start + span)
+    axis = decades("Power", low, high)
+    assert axis.low <= low * (1 + 1e-9)
+    assert axis.high >= high * (1 - 1e-9)
+    assert 1 <= sum(bool(words) for _, words in axis.ticks) <= 7
+    assert axis.share(axis.ticks[0][0]) == pytest.approx(0)
+    assert axis.share(axis.ticks[-1][0]) == pytest.approx(1)
+
+
+@given(st.floats(-100, 100), st.floats(0.01, 1000))
+def test_even_ticks(low: float, span: float) -> None:
+    """A few, evenly spaced, inside the range."""
+    ticks = [value for value, _ in even_ticks(low, low + span)]
+    assert 2 <= len(ticks) <= 7
+    assert min(ticks) >= low - 1e-6 * span
+    assert max(ticks) <= low + span + 1e-6 * span

@@ -1,7 +1,5 @@
 """What a page shows of media: sizes that keep pixels square, levels and scales, places, origins."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

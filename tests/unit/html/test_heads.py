@@ -1,12 +1,9 @@
 """Titles, addresses, the BibTeX entry, and what search engines read."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from xml.etree import ElementTree
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,28 +34,8 @@ year = 2023
 """
 
 
-@pytest.mark.parametrize("base", ["https://example.org/a", "https://example.org/a/"])
-def test_address(tmp_path: Path, base: str) -> None:
-    """Addresses lie under the base, which is not guessed; a folder's is that of its index."""
-    site = make_site(tmp_path, f'title = "T"\nbase_url = "{base}"')
-    assert address(site, "index.html") == "https://example.org/a/"
-    assert address(site, "more/index.html") == "https://example.org/a/more/"
-    assert address(site, "sitemap.xml") == "https://example.org/a/sitemap.xml"
-    assert address(make_site(tmp_path, 'title = "T"'), "index.html") is None
-
-
-@pytest.mark.parametrize(
-    ("own", "whole"), [("More", "More – Title"), ("A" * 65, "A" * 65), ("Title", "Title")]
-)
-def test_titles(tmp_path: Path, own: str, whole: str) -> None:
-    """A page's title names the site too, where both are short enough for a tab."""
-    site = make_site(tmp_path, 'title = "Title"', f"# {own}\n")
-    (page,) = read_pages(site)
-    assert head(site, page, site_theme(site), None).title == whole
-
-
-def test_citation_elements(tmp_path: Path) -> None:
-    """They name the paper and where it is; cards and relative links need the site's address."""
+def test_heads(tmp_path: Path) -> None:
+    """Titles name the site; paper, cards and relative links need its address, if it has one."""
     for name in ("paper.pdf", "poster.pdf"):
         (tmp_path / name).write_bytes(b"%PDF")
     site = make_site(tmp_path, 'title = "T"\n' + PAPER)
@@ -81,6 +58,16 @@ def test_citation_elements(tmp_path: Path) -> None:
         card = head(site, page, site_theme(site), picture).card
         alt = "T: samples of the model"
         assert card == (Card(expected, 1200, 630, alt) if expected else None)
+    for own, whole in [("More", "More – Title"), ("A" * 65, "A" * 65), ("Title", "Title")]:
+        site = make_site(tmp_path, 'title = "Title"', f"# {own}\n")
+        (page,) = read_pages(site)
+        assert head(site, page, site_theme(site), None).title == whole
+    for base in ["https://example.org/a", "https://example.org/a/"]:
+        site = make_site(tmp_path, f'title = "T"\nbase_url = "{base}"')
+        assert address(site, "index.html") == "https://example.org/a/"
+        assert address(site, "more/index.html") == "https://example.org/a/more/"
+        assert address(site, "sitemap.xml") == "https://example.org/a/sitemap.xml"
+        assert address(make_site(tmp_path, 'title = "T"'), "index.html") is None
 
 
 CITED = """

@@ -1,7 +1,5 @@
 """Rendering: valid pages that say what they are given, and in which data never become markup."""
 
-from __future__ import annotations
-
 import copy
 import functools
 import operator

@@ -1,7 +1,5 @@
 """The card that previews of a link show, and the picture behind a title."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

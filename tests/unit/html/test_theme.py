@@ -1,7 +1,5 @@
 """Themes: what an author puts beside `site.toml` takes the place of what is shipped, safely."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Encoding, as far as no encoder is needed: what is asked for, what is kept, what names it."""
 
-from __future__ import annotations
-
 from importlib import metadata
 from pathlib import Path
 from typing import Any

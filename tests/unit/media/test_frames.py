@@ -1,7 +1,5 @@
 """Frames: exact numbers, whole-number geometry, and the same pixels in the right places."""
 
-from __future__ import annotations
-
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 

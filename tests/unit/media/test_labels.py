@@ -1,7 +1,5 @@
 """Labels, strips and panels: words where they belong, and pictures untouched."""
 
-from __future__ import annotations
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,7 +1,5 @@
 """Media: what is written is read back equal, in the contracted shape; damage is refused."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from typing import Any
@@ -169,22 +167,15 @@ def test_odd_texts_are_refused(text: str, words: str) -> None:
         Manifest.from_json(text)
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["", "/etc/passwd", "../a", "a/../b", "a//b", "./a", "a\\b", "http:x", "a?b", "a#b", "a\n"],
-)
-def test_path_must_stay_inside(path: str) -> None:
-    """A path that leaves the build folder, or means something else in a link, is no path."""
-    with pytest.raises(ValueError, match="path"):
-        replace(CLIP, path=path)
+PATHS = ["", "/etc/passwd", "../a", "a/../b", "a//b", "./a", "a\\b", "http:x", "a?b", "a#b", "a\n"]
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [("sha256", "../../etc"), ("sha256", DIGEST.upper()), ("bytes", 0), ("width", -1),
-     ("fps", 0.0)],
+     ("fps", 0.0), *(("path", path) for path in PATHS)],
 )  # fmt: skip
 def test_fields_are_checked(field: str, value: Any) -> None:
-    """Digests are digests and sizes are sizes, so that others need not look."""
+    """Digests are digests, sizes are sizes, and paths stay inside, so that others need not look."""
     with pytest.raises(ValueError, match=field):
         replace(CLIP, **{field: value})

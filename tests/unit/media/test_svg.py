@@ -1,7 +1,5 @@
 """SVG pictures: their size, and that what acts or loads from elsewhere is refused."""
 
-from __future__ import annotations
-
 import pytest
 
 from sitegen.media.svg import svg_size

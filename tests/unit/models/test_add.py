@@ -1,7 +1,5 @@
 """A checkpoint becomes a model of a site: what it tells, what is asked for, and all or nothing."""
 
-from __future__ import annotations
-
 import builtins
 import io
 import os

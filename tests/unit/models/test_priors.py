@@ -1,7 +1,5 @@
 """A prior from training images serves as the model's own; one travels with each preset."""
 
-from __future__ import annotations
-
 import io
 from dataclasses import replace
 from pathlib import Path

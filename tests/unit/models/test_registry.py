@@ -1,7 +1,5 @@
 """Models as files: found by name or path, and what is missing is told with what to do."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """`sample`: arrays and pictures as contracted, the same however many are asked for."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os

@@ -1,7 +1,5 @@
 """A model of the site as a sampler: its samples, its files, and what an image costs."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path

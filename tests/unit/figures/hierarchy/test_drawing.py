@@ -1,18 +1,20 @@
 """The tree: all in its place at any size, pictures kept exactly, growth from left to right."""
 
-from __future__ import annotations
-
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sitegen.core.errors import PlatformError
 from sitegen.figures.hierarchy import default_splits
 from sitegen.figures.hierarchy import drawing as hierarchy
+from sitegen.figures.hierarchy import sample as replay
 from sitegen.figures.hierarchy.drawing import (
     Ink,
     Layout,
@@ -23,6 +25,7 @@ from sitegen.figures.hierarchy.drawing import (
     swing,
     tree_frames,
 )
+from sitegen.figures.hierarchy.sample import Replay
 from sitegen.ihdm.process.noise import branching
 from sitegen.media.frames import Colour, Frame, upscale
 
@@ -281,3 +284,46 @@ def test_arrows() -> None:
         assert abs(steps[0, 1]) < 0.1 * steps[0, 0]
         assert abs(steps[-1, 1]) < 0.1 * steps[-1, 0]
         assert (curve[curve[:, 0] >= bend, 1] == END[1]).all()
+
+
+def sampled() -> Iterator[tuple[int, Frame]]:
+    """More and more pictures, of every level a different number."""
+    generator = np.random.default_rng(0)
+    for level in range(5, -1, -1):
+        yield level, generator.integers(0, 256, (6 - level, 4, 3, 3), np.uint8)
+
+
+@pytest.mark.parametrize("room", [1_000_000, 100])
+def test_twice_the_same(room: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The source is asked once, and both times it is what it gave."""
+    monkeypatch.setattr(replay, "IN_MEMORY", room)
+    kept = Replay(sampled())
+    first, again = list(kept.first()), list(kept.again())
+    for made, one, other in zip(sampled(), first, again, strict=True):
+        assert made[0] == one[0] == other[0]
+        np.testing.assert_array_equal(made[1], one[1])
+        np.testing.assert_array_equal(made[1], other[1])
+
+
+def test_it_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture is handed on before the next; nothing is left behind; a full disk is told."""
+    stream = sampled()
+    taken = Replay(stream).first()
+    assert next(taken)[0] == 5
+    assert next(stream)[0] == 4
+    monkeypatch.setattr(replay, "IN_MEMORY", 10)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    whole, half = Replay(sampled()), Replay(sampled())
+    list(whole.first())
+    next(half.first())
+    assert list(tmp_path.iterdir()) == []
+    list(whole.again())
+    assert not whole._close.alive
+    closing = half._close
+    del half
+    assert not closing.alive
+    kept = Replay(sampled())
+    kept._file.close()
+    kept._file = open("/dev/full", "wb", buffering=0)  # type: ignore[assignment]  # noqa: SIM115
+    with pytest.raises(PlatformError, match=f"cannot write {tmp_path}: "), kept._file:
+        list(kept.first())

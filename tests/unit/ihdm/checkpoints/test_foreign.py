@@ -1,7 +1,5 @@
 """Models of other programs are loaded as they are: IHDM-spectral, guided-diffusion, diffusers."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Callable

@@ -3,8 +3,6 @@
 Every file is made here. Those that would run code would leave a canary behind; there never is one.
 """
 
-from __future__ import annotations
-
 import io
 import itertools
 import os

@@ -1,7 +1,5 @@
 """What a checkpoint is can be told from its names and shapes, without torch."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

@@ -1,7 +1,5 @@
 """Checkpoints that are good load, exactly; the weights are the averaged ones."""
 
-from __future__ import annotations
-
 import struct
 from dataclasses import replace
 from pathlib import Path

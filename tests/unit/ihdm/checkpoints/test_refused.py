@@ -1,7 +1,5 @@
 """Checkpoints that are damaged, missing, or not what the card's network is made of are refused."""
 
-from __future__ import annotations
-
 import os
 import random
 import struct

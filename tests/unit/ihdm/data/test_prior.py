@@ -1,7 +1,5 @@
 """The prior bank is small, gives back the blurred images, and is refused when it does not fit."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

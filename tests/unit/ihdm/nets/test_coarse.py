@@ -1,7 +1,5 @@
 """The network for coarse levels: what it sees and answers, alone, in a model, and in a file."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The U-Net is the published one: names, shapes, order, and what it computes, odd options too."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

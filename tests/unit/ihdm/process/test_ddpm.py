@@ -1,7 +1,5 @@
 """DDPM and DDIM are diffusers' schedulers step by step, and samples belong to their seed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction

@@ -1,7 +1,5 @@
 """`dissipate` solves the heat equation with insulated edges; spectra are those of SciPy's DCT."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

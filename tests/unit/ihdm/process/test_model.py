@@ -1,7 +1,5 @@
 """The model: both parameterizations against independent arithmetic, in and out as contracted."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

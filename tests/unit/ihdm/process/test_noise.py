@@ -1,7 +1,5 @@
 """Noise belongs to the sample: it depends on nothing but seed, sample, level and purpose."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

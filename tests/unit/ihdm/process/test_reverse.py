@@ -1,7 +1,5 @@
 """The reverse process is the published one, and a sample does not depend on its company."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -82,23 +80,6 @@ def test_noise_is_asked_for_by_the_level_left() -> None:
         drawn = independent(0, [0, 1], (1, 8, 8))
         for step in reverse_process(stub, _flat(2), drawn, given):
             assert torch.equal(step.state, step.mean + delta * drawn(step.level + 1))
-
-
-def test_company_does_not_matter(tiny_model: Model, expected: dict[str, Tensor]) -> None:
-    """The same picture alone, in a batch of nine, in chunks of four, and in another order."""
-    u_K = expected["u_K"][:1].expand(9, -1, -1, -1)
-
-    def pictures(samples: list[int]) -> Tensor:
-        noise = independent(11, samples, (1, 28, 28))
-        *_, last = reverse_process(tiny_model, u_K[: len(samples)], noise)
-        return last.mean
-
-    every = list(range(9))
-    batch = pictures(every)
-    chunks = torch.cat([pictures(every[start : start + 4]) for start in range(0, 9, 4)])
-    assert closeness(chunks, batch) < 1e-5
-    assert closeness(pictures([7]), batch[7:8]) < 1e-5
-    assert closeness(pictures(every[::-1]).flip(0), batch) < 1e-5
 
 
 def test_a_tree_computes_each_state_once() -> None:

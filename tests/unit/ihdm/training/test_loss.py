@@ -1,7 +1,5 @@
 """The loss as published and ours, against direct sums; the levels drawn; the statistics."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Muon gets the matrices and Adam the rest; the steps are those of the published algorithms."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import Tensor, nn
