@@ -106,8 +106,10 @@ def test_damaged_object_is_a_miss_and_is_mended(filled: Filled, damage: str) -> 
     assert f"{path} is missing" in filled.warnings[1]
 
 
-def test_source_that_is_not_what_the_record_says(filled: Filled) -> None:
-    """A changed file is not kept, nor its record; nothing that names another file is a key."""
+def test_source_that_is_not_what_the_record_says(
+    filled: Filled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A changed file is not kept, no other name is a key, and a full disk is told."""
     filled.store.object(filled.record.files["gif"]).unlink()
     filled.sources["gif"].write_bytes(b"changed")
     with pytest.raises(TargetError, match=r"clip\.gif changed"):
@@ -121,10 +123,8 @@ def test_source_that_is_not_what_the_record_says(filled: Filled) -> None:
             filled.store.get(key)
         with pytest.raises(ValueError, match="no key"):
             filled.store.put(key, filled.record, filled.sources)
-
-
-def test_unwritable_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No room or a file in its place: a PlatformError from put and workspace, a miss from get."""
+    tmp_path = tmp_path / "more"
+    tmp_path.mkdir()
     store, paths = Store(tmp_path / "full"), sources(tmp_path)
     with monkeypatch.context() as patch:
         full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -14,8 +14,8 @@ from tests.support.builders import CARD, INDEX, Builder, tree_hash, write_page, 
 CALL = '{{{{ trajectories("tiny", {}) }}}}\n'
 
 
-def test_store_is_the_same_wherever_it_is_made(built: Builder, tmp_path: Path) -> None:
-    """No path, time or order is in a store; pointers of Git LFS are left alone, and told."""
+def test_stores(built: Builder, tmp_path: Path) -> None:
+    """No path or time is in a store, LFS pointers stay, and what differs from it is told."""
     again = Builder(write_site(tmp_path / "another machine/deeper"))
     again()
     for each in (built, again):
@@ -35,43 +35,6 @@ def test_store_is_the_same_wherever_it_is_made(built: Builder, tmp_path: Path) -
     assert any("`git lfs pull` brings its clip" in line for line in built.report.lines)
     clip.write_bytes(whole)
     assert built(offline=True).changed
-
-
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        ("count=4, seed=1", "since it was rendered, seed went from 0 to 1"),
-        ("count=9, fps=12.0", "columns went from 2 to 3, count went from 4 to 9, fps went from"),
-        ('count=4, show="mean"', 'show went from "state" to "mean"'),
-    ],
-)
-def test_what_the_author_changed(built: Builder, call: str, words: str) -> None:
-    """Each argument that differs, with its value then and now, and the place of the call."""
-    write_page(built.config, f"Words.\n\n{CALL.format(call)}")
-    with pytest.raises(TargetError) as told:
-        built(offline=True)
-    first, last = str(told.value).splitlines()
-    assert first.startswith(f"{built.root}/pages/index.md:3: tiny-trajectories is not in the store")
-    assert words in first
-    assert "bring the cache_dir" in last
-
-
-@pytest.mark.parametrize("part", ["weights", "prior"])
-def test_model_that_changed(built: Builder, part: str) -> None:
-    """New weights or a new prior: the digests that the store and the model have."""
-    old, new = digest_bytes(part.encode()), digest_bytes(b"other")
-    (built.root / f"models/tiny/{part}.safetensors").write_bytes(b"other")
-    words = f"since it was rendered, the {part} of tiny went from {old[:8]} to {new[:8]}\n"
-    with pytest.raises(TargetError, match=words):
-        built(offline=True)
-    card = built.root / "models/tiny/model.toml"
-    card.write_text(CARD.replace("0.0125", "0.01"))
-    with pytest.raises(TargetError, match="since it was rendered, the card of tiny went from"):
-        built(offline=True)
-
-
-def test_other_stores(built: Builder) -> None:
-    """Another recipe, an empty store, other kinds: told; of several, the nearest is compared."""
     (path,) = (built.root / ".sitegen/asked").iterdir()
     value = json.loads(path.read_text())
     recipe = value["recipe"]
@@ -105,4 +68,37 @@ def test_other_stores(built: Builder) -> None:
         store.remember(text)
     write_page(built.config, CALL.format("count=9"))
     with pytest.raises(TargetError, match="no figure of the kind trajectories is"):
+        built(offline=True)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        ("count=4, seed=1", "since it was rendered, seed went from 0 to 1"),
+        ("count=9, fps=12.0", "columns went from 2 to 3, count went from 4 to 9, fps went from"),
+        ('count=4, show="mean"', 'show went from "state" to "mean"'),
+    ],
+)
+def test_what_the_author_changed(built: Builder, call: str, words: str) -> None:
+    """Each argument that differs, with its value then and now, and the place of the call."""
+    write_page(built.config, f"Words.\n\n{CALL.format(call)}")
+    with pytest.raises(TargetError) as told:
+        built(offline=True)
+    first, last = str(told.value).splitlines()
+    assert first.startswith(f"{built.root}/pages/index.md:3: tiny-trajectories is not in the store")
+    assert words in first
+    assert "bring the cache_dir" in last
+
+
+@pytest.mark.parametrize("part", ["weights", "prior"])
+def test_model_that_changed(built: Builder, part: str) -> None:
+    """New weights or a new prior: the digests that the store and the model have."""
+    old, new = digest_bytes(part.encode()), digest_bytes(b"other")
+    (built.root / f"models/tiny/{part}.safetensors").write_bytes(b"other")
+    words = f"since it was rendered, the {part} of tiny went from {old[:8]} to {new[:8]}\n"
+    with pytest.raises(TargetError, match=words):
+        built(offline=True)
+    card = built.root / "models/tiny/model.toml"
+    card.write_text(CARD.replace("0.0125", "0.01"))
+    with pytest.raises(TargetError, match="since it was rendered, the card of tiny went from"):
         built(offline=True)

@@ -45,21 +45,6 @@ def key(figure: Figure, source: ModelSource) -> str:
     return plan_figure(figure, "index.html", {"tiny": source}).request_digest
 
 
-def test_what_is_planned(source: ModelSource) -> None:
-    """Words, places, file names and notes leave the key alone; each level has its σ_B, if any."""
-    known = key(figure(), source)
-    other = figure(caption="other", alt="x", id="y", place=SourceLocation("b.md", 9))
-    assert key(other, source) == known
-    noted = replace(source.card, training={"by": "me"}, known_faults=("none",))
-    assert key(figure(), replace(source, card=noted, card_path=Path("elsewhere"))) == known
-    planned = plan_figure(figure(), "other/index.html", {"tiny": source})
-    found = (planned.request_digest, planned.page, planned.levels)
-    assert found == (known, "other/index.html", 4)
-    assert planned.sigmas == (0.0, 0.5, 1.2599, 3.1748, 8.0)
-    unblurred: Any = SimpleNamespace(blur=None)
-    assert plan._sigmas(unblurred) == ()
-
-
 SPECS: dict[str, Any] = {
     "count": 4, "columns": 3, "seed": 1, "show": "mean", "fps": 12.0, "sampling_noise_std": 0.01,
 }  # fmt: skip
@@ -90,14 +75,25 @@ def test_what_is_pixels(source: ModelSource, monkeypatch: pytest.MonkeyPatch) ->
         key(figure(), replace(source))
 
 
-def test_weights_are_hashed_once(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many figures a model is in."""
+def test_what_is_planned(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights are hashed once; words, places and notes leave the key alone; levels have σ_B."""
     counted = Mock(return_value="0" * 64)
     monkeypatch.setattr("sitegen.models.registry.sha256", counted)
     monkeypatch.setattr("sitegen.models.registry.checkpoint_digest", counted)
     for seed in range(3):
         key(figure(seed=seed), source)
     assert counted.call_args_list == [call(source.weights), call(source.prior)]
+    known = key(figure(), source)
+    other = figure(caption="other", alt="x", id="y", place=SourceLocation("b.md", 9))
+    assert key(other, source) == known
+    noted = replace(source.card, training={"by": "me"}, known_faults=("none",))
+    assert key(figure(), replace(source, card=noted, card_path=Path("elsewhere"))) == known
+    planned = plan_figure(figure(), "other/index.html", {"tiny": source})
+    found = (planned.request_digest, planned.page, planned.levels)
+    assert found == (known, "other/index.html", 4)
+    assert planned.sigmas == (0.0, 0.5, 1.2599, 3.1748, 8.0)
+    unblurred: Any = SimpleNamespace(blur=None)
+    assert plan._sigmas(unblurred) == ()
 
 
 @pytest.mark.parametrize("name", ["torch", "numpy"])

@@ -23,7 +23,7 @@ def figures(tmp_path: Path) -> tuple[PlannedFigure, ...]:
 
 
 def test_estimates(tmp_path: Path, figures: tuple[PlannedFigure, ...]) -> None:
-    """Twice the samples take twice the time, by the figure nearest in size that was noted last."""
+    """Estimates go by the nearest figure noted last; a dry run tells them and their sum."""
     assert Speeds(tmp_path, CPU).estimate(figures[0]) is None
     assert not (tmp_path / FILE_NAME).exists()
     Speeds(tmp_path, CPU).note(figures[1], 10.0)
@@ -37,6 +37,24 @@ def test_estimates(tmp_path: Path, figures: tuple[PlannedFigure, ...]) -> None:
     for _ in range(20):
         speeds.note(figures[1], 7.0)
     assert (tmp_path / "more" / FILE_NAME).read_text().count("seconds") == 8
+    site = Builder(write_site(tmp_path / "site", INDEX.replace("count=4", "count=100")))
+    site(dry_run=True)
+    assert site.report.lines[0].endswith("4 steps, about 4 s")  # 100 · 4 · 0.01
+    write_page(site.config, INDEX)
+    site()
+    path = site.root / ".sitegen" / FILE_NAME
+    ((key, (measured,)),) = json.loads(path.read_text()).items()
+    assert measured["evaluations"] == 16
+    assert 0 < measured["seconds"] < 60
+    path.write_text(json.dumps({key: [{"evaluations": 16, "seconds": 45}]}))
+    write_page(site.config, INDEX.replace("count=4", "count=8"))
+    site(dry_run=True)
+    (line,) = site.report.lines
+    assert line.endswith("4 steps, about 90 s")
+    write_page(site.config, PAGE.replace("count=4", "count=5"))
+    site(dry_run=True)
+    assert len(site.report.lines) == 5
+    assert site.report.lines[-1] == "one after the other: about 15 min"
 
 
 def test_what_is_apart(tmp_path: Path) -> None:
@@ -75,25 +93,3 @@ def test_damaged_file(tmp_path: Path, figures: tuple[PlannedFigure, ...], text: 
         list(pool.map(speeds.note, figures, [1.0, 2.0, 3.0, 4.0]))
     assert [speeds.estimate(planned) for planned in figures] == [1, 2, 3, 4]
     Speeds(tmp_path / FILE_NAME, CPU).note(figures[0], 1.0)  # which cannot be kept
-
-
-def test_dry_run_tells(tmp_path: Path) -> None:
-    """Before anything was rendered by a trial; afterwards by what it took, and the sum of all."""
-    site = Builder(write_site(tmp_path / "site", INDEX.replace("count=4", "count=100")))
-    site(dry_run=True)
-    assert site.report.lines[0].endswith("4 steps, about 4 s")  # 100 · 4 · 0.01
-    write_page(site.config, INDEX)
-    site()
-    path = site.root / ".sitegen" / FILE_NAME
-    ((key, (measured,)),) = json.loads(path.read_text()).items()
-    assert measured["evaluations"] == 16
-    assert 0 < measured["seconds"] < 60
-    path.write_text(json.dumps({key: [{"evaluations": 16, "seconds": 45}]}))
-    write_page(site.config, INDEX.replace("count=4", "count=8"))
-    site(dry_run=True)
-    (line,) = site.report.lines
-    assert line.endswith("4 steps, about 90 s")
-    write_page(site.config, PAGE.replace("count=4", "count=5"))
-    site(dry_run=True)
-    assert len(site.report.lines) == 5
-    assert site.report.lines[-1] == "one after the other: about 15 min"

@@ -59,7 +59,7 @@ def fault(folder: Path, text: str) -> str:
 
 
 def test_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every key arrives, every path is whole, also of a config named relatively; all is frozen."""
+    """Every key arrives, frozen, every path whole; a title is enough, files may come later."""
     (tmp_path / "weights.pth").touch()
     (tmp_path / "other.toml").touch()
     site = make_site(tmp_path, FULL)
@@ -77,10 +77,6 @@ def test_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         site.models["x"] = site.models["mnist"]  # type: ignore[index]
     monkeypatch.chdir(tmp_path)
     assert load_site(Path("site.toml")).root == tmp_path
-
-
-def test_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A title is enough; checkpoints may come later, and models travel with sitegen."""
     site = make_site(tmp_path, 'title = "T"')
     assert (site.output, site.cache_dir) == (tmp_path / "build", tmp_path / ".sitegen")
     assert (site.language, dict(site.models), site.authors) == ("en", {}, ())

@@ -185,8 +185,8 @@ def workflow() -> Any:
     return yaml.safe_load(scaffold(new_page_sections())[WORKFLOW])
 
 
-def test_workflow_publishes() -> None:
-    """Builds from the store, deploys from the default branch only, by actions that are pinned."""
+def test_workflow_publishes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Builds from the store, deploys the default branch, by pinned actions and a named sitegen."""
     jobs = workflow()["jobs"]
     assert set(jobs) == {"build", "deploy"}
     runs = [step["run"] for step in jobs["build"]["steps"] if "run" in step]
@@ -209,17 +209,11 @@ def test_workflow_publishes() -> None:
         assert re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", each), each
     for words in ("Settings → Pages", "GitHub Actions", "In a fork", "git add .sitegen"):
         assert words in text
-
-
-@pytest.mark.parametrize("known", [None, "sitegen @ git+https://example.org/sitegen@0123"])
-def test_where_the_workflow_gets_sitegen(
-    known: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """From where this one came; else the line is empty. No file names a bare sitegen."""
-    monkeypatch.setattr(module, "own_requirement", lambda: known)
-    assert workflow()["jobs"]["build"]["env"] == {"SITEGEN": known or ""}
-    for text in scaffold(new_page_sections()).values():
-        assert not re.search(r"^\s*sitegen\b|install sitegen|sitegen==", text, re.MULTILINE)
+    for known in [None, "sitegen @ git+https://example.org/sitegen@0123"]:
+        monkeypatch.setattr(module, "own_requirement", lambda known=known: known)
+        assert workflow()["jobs"]["build"]["env"] == {"SITEGEN": known or ""}
+        for text in scaffold(new_page_sections()).values():
+            assert not re.search(r"^\s*sitegen\b|install sitegen|sitegen==", text, re.MULTILINE)
 
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -45,7 +45,7 @@ def html(text: str, uri: str = "index.html") -> str:
 
 
 def test_title_and_slots() -> None:
-    """A first heading of level 1 is the title; only slots in paragraphs of their own count."""
+    """Titles, slots in paragraphs of their own, headings with ids, footnotes, no money."""
     document = read("# A *b* `c`\n\nText")
     assert document.title == "A b c"
     assert "h1" not in str(document.parts)
@@ -66,10 +66,6 @@ def test_title_and_slots() -> None:
         "[a](SLOT0x)",
     ]:
         assert all(isinstance(part, str) for part in read(text).parts)
-
-
-def test_headings_have_ids() -> None:
-    """Headings have ids of their own, footnotes lead there and back, formulas are no money."""
     found = re.findall(r'<h\d id="([^"]*)"', html("## A *b*!\n\n## A b\n\n## …\n\n## Größe 数\n"))
     assert found == ["h-a-b", "h-a-b-2", "h-section", "h-größe-数"]
     html("## A\n\n### B\n\n#### C\n\n## D\n\n### E")  # levels may fall

@@ -61,7 +61,7 @@ def test_canonical_json(value: dict[str, object]) -> None:
 
 
 def test_what_writing_leaves(tmp_path: Path) -> None:
-    """The same again leaves even the times alone; another content keeps the mode, and links."""
+    """The same again touches nothing, modes and links stay, and an impossible path is told."""
     path = tmp_path / "new" / "a"
     assert files.write_atomic(path, b"same")
     assert names(path.parent) == {"a"}
@@ -79,6 +79,16 @@ def test_what_writing_leaves(tmp_path: Path) -> None:
     files.write_atomic(link, b"two")
     assert path.stat().st_mode & 0o777 == 0o640
     assert (link.is_symlink(), path.read_bytes()) == (True, b"two")
+    tmp_path = tmp_path / "more"
+    tmp_path.mkdir()
+    (tmp_path / "file").write_bytes(b"")
+    files.require_writable(tmp_path / "folder")
+    assert names(tmp_path / "folder") == set()
+    for name in ("file/inside", "folder", "x" * 300):
+        with pytest.raises(PlatformError, match="cannot write"):
+            files.write_atomic(tmp_path / name, b"new")
+    with pytest.raises(PlatformError, match="cannot write wanted"):
+        files.require_writable(tmp_path / "file", Path("wanted"))
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
@@ -95,18 +105,6 @@ def test_full_disk_keeps_the_old_content(
     assert names(tmp_path) == {"a"}
     monkeypatch.setattr(os, "fsync", failing(errno.EINVAL))
     files.flush_folder(tmp_path)  # which a file system may not know, and that is no failure
-
-
-def test_impossible_path_is_a_platform_error(tmp_path: Path) -> None:
-    """A file for a folder, a folder for a file, a name too long; a check leaves a folder empty."""
-    (tmp_path / "file").write_bytes(b"")
-    files.require_writable(tmp_path / "folder")
-    assert names(tmp_path / "folder") == set()
-    for name in ("file/inside", "folder", "x" * 300):
-        with pytest.raises(PlatformError, match="cannot write"):
-            files.write_atomic(tmp_path / name, b"new")
-    with pytest.raises(PlatformError, match="cannot write wanted"):
-        files.require_writable(tmp_path / "file", Path("wanted"))
 
 
 def test_what_is_written_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,19 +206,16 @@ def make_folder(path: Path, text: str) -> Path:
 
 
 @pytest.mark.usefixtures("way")
-def test_exchange_replaces_and_removes(tmp_path: Path) -> None:
-    """The new folder takes the old one's place, also where that is a link or nothing."""
+def test_exchange_replaces_and_removes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The new folder takes the old one's place, also of a link; a failed one leaves the site."""
     (tmp_path / "link").symlink_to("a/site")
     for number, place in enumerate(["a/site", "a/site", "link"]):
         files.exchange(make_folder(tmp_path / "new", str(number)), tmp_path / place)
         assert (tmp_path / "a" / "site" / "deep" / "a").read_text() == str(number)
     assert (tmp_path / "link").is_symlink()
     assert names(tmp_path) | names(tmp_path / "a") == {"a", "link", "site"}
-
-
-@pytest.mark.usefixtures("way")
-def test_failed_exchange_leaves_the_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the new folder is not there or cannot be flushed, or a file is in the site's place."""
+    tmp_path = tmp_path / "more"
+    tmp_path.mkdir()
     current = make_folder(tmp_path / "site", "old")
     with pytest.raises(PlatformError, match="site"):
         files.exchange(tmp_path / "missing", current)

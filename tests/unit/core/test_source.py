@@ -45,9 +45,12 @@ LINES: dict[KeyPath, int] = {
 
 
 def test_lines_of_every_form() -> None:
-    """Tables, arrays of tables, dotted and quoted keys, inline tables and long strings."""
+    """Keys of every form have their lines, and odd characters their places."""
     found = toml_lines(DOCUMENT)
     assert {path: found.get(path) for path in LINES} == LINES
+    for text in ["\x00", "\x1b", "\x7f", "\x85", "\ufffe", "\U0010ffff", "\ud800"]:
+        assert odd_character(f"ok{text}") == (2, f"U+{ord(text):04X}")
+        assert odd_character("a\tb\nc é 数字 \U0001f600 \ufffd \u200f") is None
 
 
 LETTERS = st.characters(codec="utf-8", min_codepoint=32, exclude_characters="\x7f")
@@ -113,10 +116,3 @@ def test_not_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     with pytest.raises(ConfigError, match="x: cannot be read: Broken"):
         read_text(tmp_path / "x")
-
-
-@pytest.mark.parametrize("text", ["\x00", "\x1b", "\x7f", "\x85", "\ufffe", "\U0010ffff", "\ud800"])
-def test_odd_characters(text: str) -> None:
-    """Characters that no HTML page may hold are found where they stand; others are ordinary."""
-    assert odd_character(f"ok{text}") == (2, f"U+{ord(text):04X}")
-    assert odd_character("a\tb\nc é 数字 \U0001f600 \ufffd \u200f") is None

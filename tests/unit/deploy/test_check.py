@@ -164,13 +164,33 @@ def answers(url: str) -> bool:
 
 
 def test_built_site_is_good(tmp_path: Path) -> None:
-    """What sitegen builds passes without a warning, also under a sub-path and with two pages."""
+    """What sitegen builds passes; a clip that is gone or changed, or no build, is told."""
     site = Builder(write_site(tmp_path, site='base_url = "https://a.org/b/"\n' + SITE))
     write_page(site.config, "# About\n\n[back](index.html#tiny-trajectories)\n", "about")
     site()
     found = look(site.output, PublishTarget("https://a.org/b/"))
     assert (found.errors, found.warnings) == ((), ())
     assert found.pages >= 2
+    tmp_path = tmp_path / "more"
+    tmp_path.mkdir()
+    site = Builder(write_site(tmp_path))
+    site()
+    clip, poster = (next((site.output / "media").glob(f"*.{kind}")) for kind in ("gif", "webp"))
+    clip.rename(clip.with_name(clip.name.upper()))
+    poster.write_bytes(poster.read_bytes()[:-1] + b"x")
+    texts = "\n".join(map(str, look(site.output).errors))
+    assert "is spelled" in texts
+    assert f"{poster.name}: is not the file that media.json tells of" in texts
+    (site.output / "media.json").write_text("{}")
+    assert "media.json: is damaged" in "\n".join(map(str, look(site.output).errors))
+    tmp_path = tmp_path / "more"
+    config = write_site(tmp_path, site='domain = "paper.example.org"\n' + SITE)
+    with pytest.raises(TargetError, match="run `sitegen build` first"):
+        check_folder(tmp_path / "build")
+    Builder(config)()
+    page = tmp_path / "build/index.html"
+    page.write_text(page.read_text().replace("</main>", '<a href="/media.json">x</a></main>'))
+    assert check_site(load_site(config), tmp_path / "build").errors == ()
 
 
 def test_links_from_the_root(tmp_path: Path) -> None:
@@ -342,25 +362,3 @@ def test_links_and_odd_files(tmp_path: Path) -> None:
     assert 'the id "x" more than once' in lacking.warnings[0].text
     (root / "index.html").unlink()
     assert "index.html: is missing" in "\n".join(map(str, look(root).errors))
-
-
-def test_manifest_and_files_agree(tmp_path: Path) -> None:
-    """A clip that is gone or changed is told, also where nothing is built; a domain is a root."""
-    site = Builder(write_site(tmp_path))
-    site()
-    clip, poster = (next((site.output / "media").glob(f"*.{kind}")) for kind in ("gif", "webp"))
-    clip.rename(clip.with_name(clip.name.upper()))
-    poster.write_bytes(poster.read_bytes()[:-1] + b"x")
-    texts = "\n".join(map(str, look(site.output).errors))
-    assert "is spelled" in texts
-    assert f"{poster.name}: is not the file that media.json tells of" in texts
-    (site.output / "media.json").write_text("{}")
-    assert "media.json: is damaged" in "\n".join(map(str, look(site.output).errors))
-    tmp_path = tmp_path / "more"
-    config = write_site(tmp_path, site='domain = "paper.example.org"\n' + SITE)
-    with pytest.raises(TargetError, match="run `sitegen build` first"):
-        check_folder(tmp_path / "build")
-    Builder(config)()
-    page = tmp_path / "build/index.html"
-    page.write_text(page.read_text().replace("</main>", '<a href="/media.json">x</a></main>'))
-    assert check_site(load_site(config), tmp_path / "build").errors == ()

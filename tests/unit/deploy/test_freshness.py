@@ -3,8 +3,6 @@
 import re
 from pathlib import Path
 
-import pytest
-
 from sitegen.build.cache import Store
 from sitegen.config.loader import load_site
 from sitegen.deploy.publish import first_few, freshness, pages_address
@@ -13,8 +11,8 @@ from tests.support.builders import Builder, traces, write_page, write_site
 SITE = 'title = "A title"\n{}[models.tiny]\npath = "models/tiny"\n'
 
 
-def test_a_look_writes_nothing(tmp_path: Path) -> None:
-    """A look writes nothing; what an older build made would go, and is nobody else's."""
+def test_freshness(tmp_path: Path) -> None:
+    """A look writes nothing; what is old would go; addresses are derived as GitHub does."""
     site = Builder(write_site(tmp_path, site=SITE.format('base_url = "https://a.org/b/"\n')))
     site()
     store = Store(tmp_path / ".sitegen")
@@ -42,6 +40,13 @@ def test_a_look_writes_nothing(tmp_path: Path) -> None:
     assert any(re.fullmatch(r"media/.*\.mp4 would go", words) for words in found.stale)
     assert found.foreign == ()
     assert re.search(r" and \d+ more$", first_few(found.stale))
+    tmp_path = tmp_path / "more"
+    tmp_path.mkdir()
+    for url in ADDRESSES:
+        config = write_site(tmp_path)
+        assert pages_address(load_site(config), url) == ADDRESSES[url]
+        config.write_text(SITE.format('base_url = "https://a.org/b/"\n'))
+        assert pages_address(load_site(config), url) == "https://a.org/b/"
 
 
 ADDRESSES = {
@@ -59,12 +64,3 @@ ADDRESSES = {
     "../github.com": None,
     "https://notgithub.com/ann/paper.git": None,
 }
-
-
-@pytest.mark.parametrize("url", ADDRESSES)
-def test_address(tmp_path: Path, url: str) -> None:
-    """As GitHub derives it; what site.toml says comes first."""
-    config = write_site(tmp_path)
-    assert pages_address(load_site(config), url) == ADDRESSES[url]
-    config.write_text(SITE.format('base_url = "https://a.org/b/"\n'))
-    assert pages_address(load_site(config), url) == "https://a.org/b/"

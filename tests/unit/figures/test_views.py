@@ -69,7 +69,7 @@ def test_size_keeps_pixels_square(
 
 
 def test_steps() -> None:
-    """The scrubber has levels, scales or points where they fit the frames, else nothing."""
+    """Levels, scales or points where they fit the frames; sizes and cells, or nothing."""
     steps = clip(sigmas=(20.04, 0.515, 0.0)).steps
     assert (steps.levels, steps.sigmas) == ("2 1 0", "20.0 0.52 0")
     assert (steps.level, steps.sigma, steps.last, steps.fps) == ("0", "0", 2, "24")
@@ -83,10 +83,6 @@ def test_steps() -> None:
     assert (shown.steps.level, shown.steps.sigma) == ("0", "0")
     assert shown.panels == ("DDPM", "IHDM")
     assert clip({**way, "hold": 3}, "interpolation", frames=14).steps.points == 0
-
-
-def test_scales_sizes_and_cells() -> None:
-    """Scales, sizes and cells in words and native pixels; what is amiss is left out."""
     assert [*map(scale, (0.0, 0.5, 0.996, 5.14, 20.0))] == ["0", "0.50", "1.00", "5.1", "20.0"]
     files = [MediaFile("a.mp4", n, "0" * 64, 2, 2) for n in (10, 123_456, 999_999, 10**6)]
     assert [*map(size, files)] == ["1 kB", "123 kB", "1000 kB", "1.0 MB"]
@@ -121,7 +117,7 @@ def test_nodes() -> None:
 
 
 def test_dark_and_strip() -> None:
-    """A clip for dark pages, poster and strip have names; poster or still stand for a figure."""
+    """Files for dark pages and the front, and how it was made, in words and a command."""
     files = {
         "mp4-dark": file("b.mp4", 336, 336, 3),
         "poster-dark": file("b.webp", 336, 336),
@@ -140,10 +136,6 @@ def test_dark_and_strip() -> None:
     for image, expected in [(still, still), (file("b.svg", 4, 4), None)]:
         record = dataclasses.replace(media.record, files={"image": image})
         assert front_picture(dataclasses.replace(media, record=record)) == expected
-
-
-def test_origin() -> None:
-    """How it was made: models, seed, noise, the command, and every other parameter in words."""
     noted = {
         "kind": "trajectories", "model": "mnist", "seed": 7, "sampling_noise_std": 0.0125,
         "show": "state", "fps": 24.0, "splits": [100, 67], "cells": {}, "nothing": None,

@@ -243,7 +243,7 @@ LONG = "\n\n".join(f"## Part {number}\n\n### Inside" for number in range(1, 5))
 
 
 def test_contents(tmp_path: Path) -> None:
-    """Four sections make a table of contents; a title alone makes no empty elements."""
+    """Four sections have contents, a title alone nothing empty; wrong addresses have a page."""
     tree = parse(rendered(tmp_path, FULL, LONG))
     (nav,) = tree.iter("nav")
     assert [a.get("href") for a in nav.iter("a")] == [
@@ -258,10 +258,6 @@ def test_contents(tmp_path: Path) -> None:
         assert not [*tree.iter(name)]
     assert "media.json" not in html
     assert not [e.tag for e in tree.iter("p") if not "".join(e.itertext()).strip()]
-
-
-def test_missing_page(tmp_path: Path) -> None:
-    """Its links begin at the host's root, at any depth; without an address it has none."""
     site = load_site(write_site(tmp_path, 'title = "T"'))
     pages = read_pages(site)
     html = render_site(site, pages, Manifest(()))[MISSING]

@@ -28,12 +28,22 @@ def test_spec_is_checked(field: str, value: Any) -> None:
         ClipSpec(**{**vars(SPEC), field: value})
 
 
-def test_quality() -> None:
-    """Small images are encoded better, up to 64 pixels; one level off is 48.13 dB."""
+def test_quality(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small images are encoded better; one level off is 48.13 dB; the executable has a name."""
     assert [crf_for(size) for size in (28, 64, 65, 256)] == [18, 18, 20, 20]
     zeros = np.zeros((4, 4), np.float32)
     assert psnr(zeros, zeros) == float("inf")
     assert psnr(zeros, zeros + 1) == pytest.approx(48.1308, abs=1e-4)
+    encoder._version.cache_clear()
+    assert encoder_version().startswith("ffmpeg-")
+
+    def missing(name: str) -> None:
+        raise metadata.PackageNotFoundError(name)
+
+    encoder._version.cache_clear()
+    monkeypatch.setattr(metadata, "files", missing)
+    with pytest.raises(PlatformError, match=r"no ffmpeg.*`pip install"):
+        encoder_version()
 
 
 @given(st.integers(1, 60), st.integers(1, 9), st.integers(1, 12), st.data())
@@ -76,17 +86,3 @@ def test_still(tmp_path: Path, noisy: bool) -> None:
     assert (file.width, file.height, file.frames) == (60, 40, None)
     seen = np.asarray(Image.open(tmp_path / "a.webp").convert("RGB"), np.float32)
     assert psnr(seen, frame.astype(np.float32)) > 40
-
-
-def test_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The executable is named with its digest, and nothing is run; without one, how to get it."""
-    encoder._version.cache_clear()
-    assert encoder_version().startswith("ffmpeg-")
-
-    def missing(name: str) -> None:
-        raise metadata.PackageNotFoundError(name)
-
-    encoder._version.cache_clear()
-    monkeypatch.setattr(metadata, "files", missing)
-    with pytest.raises(PlatformError, match=r"no ffmpeg.*`pip install"):
-        encoder_version()

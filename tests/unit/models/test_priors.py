@@ -60,8 +60,8 @@ def test_prior_from_data(tmp_path: Path) -> None:
         assert np.array_equal(np.asarray(shown)[..., 0], np.asarray(given))
 
 
-def test_add_prior(tmp_path: Path) -> None:
-    """The file lies beside the card, which pins it and keeps its comments; the model is whole."""
+def test_add_prior(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The card pins the file and keeps its comments; images that do not fit change nothing."""
     model = bare(tmp_path / "tiny")
     assert model_source("tiny", model).prior is None
     path, states = add_prior(model / "model.toml", data(tmp_path / "data"))
@@ -75,10 +75,8 @@ def test_add_prior(tmp_path: Path) -> None:
     assert model_source("tiny", model).card == source.card
     card = (bare(model) / "model.toml").rename(tmp_path / "faces.toml")  # perhaps beside cars.toml
     assert add_prior(card, tmp_path / "data")[0].name == "faces-prior.safetensors"
-
-
-def test_images_that_do_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Colour for a grey model is refused; of a large folder only what is kept is read."""
+    tmp_path = tmp_path / "more"
+    tmp_path.mkdir()
     card = bare(tmp_path / "tiny") / "model.toml"
     before = card.read_bytes()
     with pytest.raises(RefusedError, match="do not fit"):

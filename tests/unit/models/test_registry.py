@@ -130,7 +130,7 @@ def test_model_without_prior(config: Path) -> None:
 def test_find_by_name(
     config: Path, shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The site's model, then a shipped one, then a folder here; a card that is given is used."""
+    """The site's model, a shipped one, a folder here, a card given; a path needs no site."""
     assert find_model("tiny", None, config).weights.parent == config.parent / "models/tiny"
     assert find_model("other", None, config).weights.parent == shipped / "other"
     assert find_model("tiny", None, NOWHERE).weights.parent == shipped / "tiny"
@@ -147,16 +147,12 @@ def test_find_by_name(
     (shipped / "other").rename(tmp_path / "mine")
     assert find_model("tiny", None, config).weights.parent == config.parent / "models/tiny"
     assert find_model("mine", None, config).weights == Path("mine/weights.safetensors")
-
-
-@pytest.mark.parametrize("path", ["models/tiny", "models/tiny/weights.safetensors"])
-def test_find_by_path(config: Path, path: str) -> None:
-    """A path needs no site, not even a valid one; a name does."""
-    config.write_text("broken")
-    found = find_model(str(config.parent / path), None, config)
-    assert found.weights == config.parent / "models/tiny/weights.safetensors"
-    with pytest.raises(ConfigError, match="is not TOML"):
-        find_model("tiny", None, config)
+    for path in ["models/tiny", "models/tiny/weights.safetensors"]:
+        config.write_text("broken")
+        found = find_model(str(config.parent / path), None, config)
+        assert found.weights == config.parent / "models/tiny/weights.safetensors"
+        with pytest.raises(ConfigError, match="is not TOML"):
+            find_model("tiny", None, config)
 
 
 PRESET = """

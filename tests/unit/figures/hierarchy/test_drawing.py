@@ -293,20 +293,8 @@ def sampled() -> Iterator[tuple[int, Frame]]:
         yield level, generator.integers(0, 256, (6 - level, 4, 3, 3), np.uint8)
 
 
-@pytest.mark.parametrize("room", [1_000_000, 100])
-def test_twice_the_same(room: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The source is asked once, and both times it is what it gave."""
-    monkeypatch.setattr(replay, "IN_MEMORY", room)
-    kept = Replay(sampled())
-    first, again = list(kept.first()), list(kept.again())
-    for made, one, other in zip(sampled(), first, again, strict=True):
-        assert made[0] == one[0] == other[0]
-        np.testing.assert_array_equal(made[1], one[1])
-        np.testing.assert_array_equal(made[1], other[1])
-
-
-def test_it_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A picture is handed on before the next; nothing is left behind; a full disk is told."""
+def test_replay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A replay streams, is the same twice, leaves nothing behind, and tells a full disk."""
     stream = sampled()
     taken = Replay(stream).first()
     assert next(taken)[0] == 5
@@ -327,3 +315,11 @@ def test_it_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept._file = open("/dev/full", "wb", buffering=0)  # type: ignore[assignment]  # noqa: SIM115
     with pytest.raises(PlatformError, match=f"cannot write {tmp_path}: "), kept._file:
         list(kept.first())
+    for room in [1_000_000, 100]:
+        monkeypatch.setattr(replay, "IN_MEMORY", room)
+        kept = Replay(sampled())
+        first, again = list(kept.first()), list(kept.again())
+        for made, one, other in zip(sampled(), first, again, strict=True):
+            assert made[0] == one[0] == other[0]
+            np.testing.assert_array_equal(made[1], one[1])
+            np.testing.assert_array_equal(made[1], other[1])

@@ -87,7 +87,7 @@ def test_presets_are_the_published_configurations(name: str, reference: Path) ->
 
 
 def test_presets() -> None:
-    """Mended faults are told, δ is as recovered from the paper's clips, near names are offered."""
+    """Presets tell mended faults and δ, near names are offered; a DDPM has a card as well."""
     afhq, lsun = preset("afhq-64"), preset("lsun-church-128")
     assert afhq.schedule[200] == pytest.approx(32)
     assert any("last entry to 0" in fault for fault in afhq.known_faults)
@@ -101,10 +101,22 @@ def test_presets() -> None:
         preset("cifar")
     assert UNetConfig(16, (2, 4)).heads(64) == 1
     assert UNetConfig(64, (1,), num_head_channels=16).heads(64) == 4
+    card = ModelCard.from_toml(_DDPM)
+    assert card.blur is None
+    assert card.diffusion == DiffusionConfig("linear", 1e-4, 0.02, "fixed_small", True)
+    for diffusion in (card.diffusion, DiffusionConfig("cosine", variance="fixed_large")):
+        other = replace(card, diffusion=diffusion)
+        assert ModelCard.from_toml(other.to_toml()) == other
+        assert not {"training_noise_std", "parameterization"} & set(tomllib.loads(other.to_toml()))
+    assert replace(card, diffusion=DiffusionConfig("cosine")).digest != card.digest
+    with pytest.raises(ConfigError, match="a DDPM has none"):
+        replace(card, sampling_noise_std=0.5)
+    with pytest.raises(ConfigError, match="no blur schedule"):
+        _ = card.schedule
 
 
-def test_defaults_and_conversions() -> None:
-    """What is left out has its default; a schedule may be explicit; an example is no pixels."""
+def test_defaults_and_conversions(tmp_path: Path) -> None:
+    """What is left out has its default; a file or folder is read, and what is odd refused."""
     card = ModelCard.from_toml(_CARD)
     assert card.blur == BlurRange(0.5, 20.0)
     assert isinstance(card.blur, BlurRange)
@@ -120,6 +132,24 @@ def test_defaults_and_conversions() -> None:
     assert card.example == FileRef("one.png")
     assert card.digest == ModelCard.from_toml(_CARD).digest
     assert ModelCard.from_toml(card.to_toml()) == card
+    path = tmp_path / "model.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + _CARD.replace("\n", "\r\n").encode())
+    assert (
+        read_card(path) == read_card(tmp_path) == read_card(str(path)) == ModelCard.from_toml(_CARD)
+    )
+    path.write_text(_CARD.replace("28", "27"))
+    with pytest.raises(ConfigError, match=r"model.toml:2: image_size = 27: "):
+        read_card(path)
+    (tmp_path / "model.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(RefusedError, match=r"did you mean model\.toml"):
+        read_card(tmp_path / "modle.toml")
+    with pytest.raises(RefusedError, match="not UTF-8"):
+        read_card(tmp_path)
+    (tmp_path / "model.toml").write_bytes(b" " * (2 << 20))
+    with pytest.raises(RefusedError, match="too large"):
+        read_card(tmp_path)
+    with pytest.raises(RefusedError, match="there is no such model card"):
+        read_card(tmp_path / "nowhere" / "model.toml")
 
 
 _TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
@@ -303,44 +333,6 @@ def test_cards_in_python() -> None:
     ]:
         with pytest.raises(ConfigError, match=rule):
             BlurSchedule.explicit(sigmas)
-
-
-def test_ddpm() -> None:
-    """A DDPM has a card as well: a noise schedule, but no blur, and nothing that goes with it."""
-    card = ModelCard.from_toml(_DDPM)
-    assert card.blur is None
-    assert card.diffusion == DiffusionConfig("linear", 1e-4, 0.02, "fixed_small", True)
-    for diffusion in (card.diffusion, DiffusionConfig("cosine", variance="fixed_large")):
-        other = replace(card, diffusion=diffusion)
-        assert ModelCard.from_toml(other.to_toml()) == other
-        assert not {"training_noise_std", "parameterization"} & set(tomllib.loads(other.to_toml()))
-    assert replace(card, diffusion=DiffusionConfig("cosine")).digest != card.digest
-    with pytest.raises(ConfigError, match="a DDPM has none"):
-        replace(card, sampling_noise_std=0.5)
-    with pytest.raises(ConfigError, match="no blur schedule"):
-        _ = card.schedule
-
-
-def test_read_card(tmp_path: Path) -> None:
-    """From a file or its folder, with any line ends; what is missing, odd or huge is refused."""
-    path = tmp_path / "model.toml"
-    path.write_bytes(b"\xef\xbb\xbf" + _CARD.replace("\n", "\r\n").encode())
-    assert (
-        read_card(path) == read_card(tmp_path) == read_card(str(path)) == ModelCard.from_toml(_CARD)
-    )
-    path.write_text(_CARD.replace("28", "27"))
-    with pytest.raises(ConfigError, match=r"model.toml:2: image_size = 27: "):
-        read_card(path)
-    (tmp_path / "model.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(RefusedError, match=r"did you mean model\.toml"):
-        read_card(tmp_path / "modle.toml")
-    with pytest.raises(RefusedError, match="not UTF-8"):
-        read_card(tmp_path)
-    (tmp_path / "model.toml").write_bytes(b" " * (2 << 20))
-    with pytest.raises(RefusedError, match="too large"):
-        read_card(tmp_path)
-    with pytest.raises(RefusedError, match="there is no such model card"):
-        read_card(tmp_path / "nowhere" / "model.toml")
 
 
 def test_schedules(expected: dict[str, Tensor], reference: Path) -> None:

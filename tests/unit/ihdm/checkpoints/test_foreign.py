@@ -77,28 +77,6 @@ def test_spectral(form: Callable[[list[float]], Any], tmp_path: Path) -> None:
     assert "5 levels, inside of the file" in info.to_text()
 
 
-def test_spectral_schedule_is_authoritative(tmp_path: Path) -> None:
-    """A card with another blur is refused; `site.toml` takes such files without a card."""
-    path = spectral(tmp_path)
-    assert load_heat(path, SPECTRAL).card == SPECTRAL
-    other = replace(SPECTRAL, blur=BlurSchedule.explicit([*SIGMAS[:-1], 8.0]))
-    with pytest.raises(RefusedError, match=r"a blur schedule of 5 levels up to 7\.25 pixels"):
-        load_model(path, other)
-    saved(tmp_path / "theirs")
-    (tmp_path / "brains").mkdir()
-    spectral(tmp_path / "brains")
-    (tmp_path / "pages").mkdir()
-    (tmp_path / "pages/index.md").write_text("Words.\n")
-    (tmp_path / "site.toml").write_text(
-        'title = "A title"\n[models.theirs]\npath = "theirs"\n'
-        '[models.brains]\npath = "brains/ema_iter_007000.pt"\n'
-    )
-    models = site_models(load_site(tmp_path / "site.toml"))
-    assert models["theirs"].card.kind == "ddpm"
-    assert models["brains"].card == SPECTRAL
-    assert models["theirs"].available
-
-
 @pytest.mark.parametrize(
     ("values", "config", "told"),
     [
@@ -142,8 +120,8 @@ def test_guided_diffusion(learned: bool, tmp_path: Path) -> None:
             load_model(path, small_card(num_heads=2))
 
 
-def test_guided_diffusion_refusals(tmp_path: Path) -> None:
-    """An optimizer's state, a model of classes, and a checkpoint without a card."""
+def test_cards_of_foreign_models(tmp_path: Path) -> None:
+    """What is no model, or has a card with another blur, is refused; `site.toml` needs none."""
     card = as_ddpm(small_card())
     weights = random_unet(card).state_dict()
     optimizer = torch.optim.AdamW(random_unet(card).parameters()).state_dict()
@@ -155,6 +133,26 @@ def test_guided_diffusion_refusals(tmp_path: Path) -> None:
             load_model(save(content, tmp_path / "x.pt"), card)
     with pytest.raises(ConfigError, match="give its card"):
         load_model(save(weights, tmp_path / "model250000.pt"))
+    tmp_path = tmp_path / "more"
+    tmp_path.mkdir()
+    path = spectral(tmp_path)
+    assert load_heat(path, SPECTRAL).card == SPECTRAL
+    other = replace(SPECTRAL, blur=BlurSchedule.explicit([*SIGMAS[:-1], 8.0]))
+    with pytest.raises(RefusedError, match=r"a blur schedule of 5 levels up to 7\.25 pixels"):
+        load_model(path, other)
+    saved(tmp_path / "theirs")
+    (tmp_path / "brains").mkdir()
+    spectral(tmp_path / "brains")
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages/index.md").write_text("Words.\n")
+    (tmp_path / "site.toml").write_text(
+        'title = "A title"\n[models.theirs]\npath = "theirs"\n'
+        '[models.brains]\npath = "brains/ema_iter_007000.pt"\n'
+    )
+    models = site_models(load_site(tmp_path / "site.toml"))
+    assert models["theirs"].card.kind == "ddpm"
+    assert models["brains"].card == SPECTRAL
+    assert models["theirs"].available
 
 
 def network(seed: int = 0, **changes: Any) -> Any:

@@ -117,28 +117,6 @@ def test_numpy_numbers(kind: Any, tmp_path: Path) -> None:
     assert load_model(path, card)
 
 
-def test_other_forms(tmp_path: Path) -> None:
-    """A bare state dict, names without `module.`, half precision, and views of one storage."""
-    card = small_card()
-    unet = random_unet(card)
-    for value in (unet.state_dict(), dict(unet.named_parameters())):
-        weights = read_weights(save(value, tmp_path / "c.pth"), card)
-        assert all(torch.equal(weights[name], t) for name, t in unet.state_dict().items())
-    whole = published(card)
-    whole["model"] = {name.removeprefix("module."): t for name, t in whole["model"].items()}
-    averages = [tensor.to(torch.bfloat16) for tensor in whole["ema"]["shadow_params"]]
-    whole["ema"]["shadow_params"] = averages
-    weights = read_weights(save(whole, tmp_path / "c.pth"), card)
-    assert all(torch.equal(a, b.float()) for a, b in zip(weights.values(), averages, strict=True))
-    whole = published(card)
-    tensors = whole["ema"]["shadow_params"]
-    block = torch.cat([tensor.flatten() for tensor in tensors])
-    parts = torch.split(block, [tensor.numel() for tensor in tensors])
-    whole["ema"]["shadow_params"] = [p.view(t.shape) for p, t in zip(parts, tensors, strict=True)]
-    weights = read_weights(save(whole, tmp_path / "c.pth"), card)
-    assert all(torch.equal(a, b) for a, b in zip(weights.values(), tensors, strict=True))
-
-
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_saved_in_other_ways(protocol: int, tmp_path: Path) -> None:
     """Channels-last tensors, transposed ones, newer pickles, arrays in the optimizer: the same."""
@@ -193,7 +171,7 @@ def test_convert_and_load_folder(tiny: Path, tiny_card: ModelCard, tmp_path: Pat
 
 
 def test_same_bytes(tmp_path: Path) -> None:
-    """The same weights give the same file; a number that float16 cannot hold is not written."""
+    """The same weights give the same file, none that float16 cannot hold; other forms load."""
     tensors = random_unet(small_card()).state_dict()
     first = save_weights(tmp_path / "a", tensors, torch.float16)
     second = save_weights(tmp_path / "b", dict(reversed(tensors.items())), torch.float16)
@@ -201,6 +179,26 @@ def test_same_bytes(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="w holds numbers that"):
         save_weights(tmp_path / "c", {"w": torch.tensor([1e5])}, torch.float16)
     assert not (tmp_path / "c").exists()
+    tmp_path = tmp_path / "more"
+    tmp_path.mkdir()
+    card = small_card()
+    unet = random_unet(card)
+    for value in (unet.state_dict(), dict(unet.named_parameters())):
+        weights = read_weights(save(value, tmp_path / "c.pth"), card)
+        assert all(torch.equal(weights[name], t) for name, t in unet.state_dict().items())
+    whole = published(card)
+    whole["model"] = {name.removeprefix("module."): t for name, t in whole["model"].items()}
+    averages = [tensor.to(torch.bfloat16) for tensor in whole["ema"]["shadow_params"]]
+    whole["ema"]["shadow_params"] = averages
+    weights = read_weights(save(whole, tmp_path / "c.pth"), card)
+    assert all(torch.equal(a, b.float()) for a, b in zip(weights.values(), averages, strict=True))
+    whole = published(card)
+    many = whole["ema"]["shadow_params"]
+    block = torch.cat([tensor.flatten() for tensor in many])
+    parts = torch.split(block, [tensor.numel() for tensor in many])
+    whole["ema"]["shadow_params"] = [p.view(t.shape) for p, t in zip(parts, many, strict=True)]
+    weights = read_weights(save(whole, tmp_path / "c.pth"), card)
+    assert all(torch.equal(a, b) for a, b in zip(weights.values(), many, strict=True))
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_states_are_the_blurred_images(channels: int, size: int, sigma: float) -
 
 
 def test_round_trip(card: ModelCard, tmp_path: Path) -> None:
-    """Written and read, it gives the same states; written again, the same bytes."""
+    """Written and read, the same states, bytes and spectrum, which older banks lack."""
     prior = make_prior(_images(50), card, 30, "blots")
     path, other = tmp_path / "prior.safetensors", tmp_path / "other.safetensors"
     digest = prior.write(path)
@@ -55,10 +55,6 @@ def test_round_trip(card: ModelCard, tmp_path: Path) -> None:
     assert torch.equal(again.initial_states(3, range(9)), prior.initial_states(3, range(9)))
     assert again.write(other) == digest
     assert other.read_bytes() == path.read_bytes()
-
-
-def test_power_of_the_sharp_images(card: ModelCard, tmp_path: Path) -> None:
-    """The bank keeps the spectrum of its sharp images; older ones have none, and stay so."""
     images = _images(60)
     prior = make_prior(images, card, 60)
     wanted = spectrum(torch.from_numpy(images) / 255)

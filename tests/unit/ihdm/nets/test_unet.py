@@ -42,7 +42,7 @@ def test_presets_build_the_published_network(name: str, reference: Path) -> None
 
 
 def test_recorded_output(tiny_model: Model, expected: dict[str, Tensor]) -> None:
-    """f(x, k) and x + f(x, k), each image at its own level, in both layouts of memory."""
+    """f(x, k) and x + f(x, k) in both layouts; pooling averages; untrained it answers 0."""
     with torch.no_grad():
         raw = tiny_model.network(expected["x"], expected["k"])
         mean = tiny_model(expected["x"], expected["k"])
@@ -53,6 +53,15 @@ def test_recorded_output(tiny_model: Model, expected: dict[str, Tensor]) -> None
         plain = tiny_model.unet(x, level)
         turned = tiny_model.unet(x.to(memory_format=torch.channels_last), level)
     assert closeness(turned, plain) < 1e-5
+    unet = random_unet(small_card(channel_mult=(1, 1), conv_resample=False))
+    x = torch.rand(1, 32, 4, 4)
+    down = next(layer for layer in unet.input_blocks.modules() if isinstance(layer, Downsample))
+    up = next(layer for layer in unet.output_blocks.modules() if isinstance(layer, Upsample))
+    assert torch.equal(down(x), F.avg_pool2d(x, 2))
+    assert torch.equal(up(x), x.repeat_interleave(2, -1).repeat_interleave(2, -2))
+    card = small_card()
+    unet = UNet(card.unet, card.channels).eval()
+    assert not unet(torch.rand(1, *card.shape), torch.tensor([1])).any()
 
 
 @pytest.mark.parametrize("options", _ODD, ids=str)
@@ -96,16 +105,3 @@ def test_attention(heads: dict[str, Any], new_order: bool) -> None:
     nn.init.normal_(next(block.proj_out.parameters()))
     x = torch.randn(2, 32, 5, 3)
     assert closeness(block(x, torch.zeros(0)), _attend(block, x, config)) < 1e-5
-
-
-def test_pooling_is_averaging() -> None:
-    """Without learned resampling pixels are averaged and repeated; untrained it answers 0."""
-    unet = random_unet(small_card(channel_mult=(1, 1), conv_resample=False))
-    x = torch.rand(1, 32, 4, 4)
-    down = next(layer for layer in unet.input_blocks.modules() if isinstance(layer, Downsample))
-    up = next(layer for layer in unet.output_blocks.modules() if isinstance(layer, Upsample))
-    assert torch.equal(down(x), F.avg_pool2d(x, 2))
-    assert torch.equal(up(x), x.repeat_interleave(2, -1).repeat_interleave(2, -2))
-    card = small_card()
-    unet = UNet(card.unet, card.channels).eval()
-    assert not unet(torch.rand(1, *card.shape), torch.tensor([1])).any()

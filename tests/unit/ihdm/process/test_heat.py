@@ -46,7 +46,7 @@ def test_scipy_cosine_transform(size: int) -> None:
 
 
 def test_recorded_blur(expected: dict[str, Tensor]) -> None:
-    """Each image at its level's blur as published; none, much and senseless ones."""
+    """As published at each level, by ∂u/∂t = Δu, for none and much; spectra go by cycles."""
     sigmas = expected["blur_schedule"][expected["k"]]
     assert closeness(dissipate(expected["image"], sigmas), expected["blurred"]) < 1e-6
     images = _images(9, 12, 12)
@@ -56,10 +56,6 @@ def test_recorded_blur(expected: dict[str, Tensor]) -> None:
     for sigma in [-1.0, math.nan, math.inf]:
         with pytest.raises(ValueError, match="sigma_b"):
             dissipate(_images(10, 4, 4), sigma)
-
-
-def test_heat_equation() -> None:
-    """∂u/∂t = Δu; spectra of statistics are those of their images; frequencies are cycles."""
     images = _images(2, 28, 28)
     time, step = 4.5, 4.5e-4
     later, sooner = (dissipate(images, math.sqrt(2 * t)) for t in (time + step, time - step))

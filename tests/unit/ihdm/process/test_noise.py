@@ -35,8 +35,22 @@ def test_company_does_not_matter(seed: int, samples: list[int], level: int) -> N
     assert together.dtype == torch.float32
 
 
-def test_nothing_is_used_twice() -> None:
-    """Another seed, sample, level or purpose has other numbers, which stay what they are."""
+_RECORDED = [0.27475792, 0.37948388, 0.04645855, -1.53139305]
+_RECORDED_INDICES = [310, 392, 351, 16]
+
+
+def test_numbers() -> None:
+    """Normal numbers, other for each seed, sample, level and purpose, that stay as they are."""
+    noise = shared(4, 3, _SHAPE)(2)
+    assert noise.shape == (3, *_SHAPE)
+    assert torch.equal(noise, independent(4, [0, 0, 0], _SHAPE)(2))
+    numbers = independent(0, range(50), (1, 64, 64))(1)
+    assert abs(float(numbers.mean())) < 0.01
+    assert abs(float(numbers.std()) - 1) < 0.01
+    assert abs(float((numbers.abs() > 2).float().mean()) - 0.0455) < 0.002
+    for seed in [-1, LAST_SEED + 1]:
+        with pytest.raises(ValueError, match="must be from 0"):
+            independent(seed, [0], _SHAPE)(1)
     shape = (1, 40, 40)
     base = (5, Purpose.STEP, [2], 7)
     others = [
@@ -57,24 +71,6 @@ def test_nothing_is_used_twice() -> None:
     assert (
         generator(1, Purpose.INITIAL_STATE, 2).integers(400, size=4).tolist() == _RECORDED_INDICES
     )
-
-
-_RECORDED = [0.27475792, 0.37948388, 0.04645855, -1.53139305]
-_RECORDED_INDICES = [310, 392, 351, 16]
-
-
-def test_shared_and_normal() -> None:
-    """All samples have the noise of one, a normal's; seeds go from 0 to 2^63 - 1."""
-    noise = shared(4, 3, _SHAPE)(2)
-    assert noise.shape == (3, *_SHAPE)
-    assert torch.equal(noise, independent(4, [0, 0, 0], _SHAPE)(2))
-    numbers = independent(0, range(50), (1, 64, 64))(1)
-    assert abs(float(numbers.mean())) < 0.01
-    assert abs(float(numbers.std()) - 1) < 0.01
-    assert abs(float((numbers.abs() > 2).float().mean()) - 0.0455) < 0.002
-    for seed in [-1, LAST_SEED + 1]:
-        with pytest.raises(ValueError, match="must be from 0"):
-            independent(seed, [0], _SHAPE)(1)
 
 
 def test_great_circle() -> None:

@@ -72,7 +72,7 @@ def test_first_step_by_hand(layout: torch.memory_format) -> None:
 
 
 def test_layouts_agree() -> None:
-    """A kernel moves alike in both layouts; without Muon all is moved by plain Adam."""
+    """Alike in both layouts, Adam alone without Muon, and a saved state goes on."""
     usual, other = parameters(), parameters(torch.channels_last)
     for named in (usual, other):
         Optimizers(named, OPTIONS).step(0)
@@ -83,10 +83,6 @@ def test_layouts_agree() -> None:
     plain = torch.optim.Adam(same.values(), 4e-4, foreach=False)
     plain.step()
     assert all(torch.allclose(value, same[name]) for name, value in plainly.items())
-
-
-def test_state_goes_on() -> None:
-    """A second step from a saved state is the second step of who was never stopped."""
     whole, parts = parameters(), parameters()
     optimizers = Optimizers(whole, OPTIONS)
     optimizers.step(0)

@@ -37,7 +37,7 @@ def small_files(limit: int) -> Iterator[None]:
 
 
 def test_round_trip(tmp_path: Path) -> None:
-    """Read back as written, and None before there is any."""
+    """Read back as written; a full disk leaves the old state; a damaged one is refused."""
     path = tmp_path / "training.pt"
     assert read_state(path, CPU) is None
     write_state(path, state(3))
@@ -45,10 +45,8 @@ def test_round_trip(tmp_path: Path) -> None:
     assert found is not None
     assert found["step"] == 3
     assert torch.equal(found["ema"]["weight"], torch.full((8,), 3.0))
-
-
-def test_full_disk(tmp_path: Path) -> None:
-    """A full disk leaves the old state; cut or changed anywhere, one is refused."""
+    tmp_path = tmp_path / "more"
+    tmp_path.mkdir()
     path = tmp_path / "training.pt"
     write_state(path, state(1))
     before = path.read_bytes()
@@ -167,8 +165,8 @@ def test_rates() -> None:
     )
 
 
-def test_averages_and_problems() -> None:
-    """(1 + n) / (10 + n) until that is the decay; each mistake is told by its name."""
+def test_options() -> None:
+    """Averages, each mistake by its name, what conflicts with a saved run, and what may grow."""
     shares = [SHORT.ema_share(step) for step in range(30_000)]
     assert shares[:3] == pytest.approx([2 / 11, 3 / 12, 4 / 13])
     assert shares == sorted(shares)
@@ -180,6 +178,18 @@ def test_averages_and_problems() -> None:
     for name, value in [(k, v) for k, each in _WRONG.items() for v in each]:
         with pytest.raises(ConfigError, match=name):
             TrainingOptions(**{name: value})
+    saved = asdict(SHORT)
+    more = TrainingOptions(**{**saved, "images": 2000, "save_every_s": 1.0})
+    fewer = TrainingOptions(**{**saved, "images": 500})
+    assert more.conflicts(saved, 5) == []
+    assert fewer.conflicts(saved, 99) == ["images was 1000 and is 500 now; it may only grow"]
+    assert fewer.conflicts(saved, 100) == []
+    saved = {key: value for key, value in asdict(SHORT).items() if key != "level_focus"}
+    assert SHORT.conflicts(saved, 5) == []
+    for name, value in _OTHER.items():
+        saved = asdict(SHORT)
+        changed = TrainingOptions(**{**saved, name: value})
+        assert changed.conflicts(saved, 5) == [f"{name} was {saved[name]} and is {value} now"]
 
 
 _WRONG: dict[str, tuple[Any, ...]] = {
@@ -204,19 +214,3 @@ _OTHER: dict[str, Any] = {
     "level_focus": 0.0,
     "seed": 12_345_678,
 }
-
-
-def test_images_may_grow() -> None:
-    """What changes the result conflicts; images may grow; what is not said is the default."""
-    saved = asdict(SHORT)
-    more = TrainingOptions(**{**saved, "images": 2000, "save_every_s": 1.0})
-    fewer = TrainingOptions(**{**saved, "images": 500})
-    assert more.conflicts(saved, 5) == []
-    assert fewer.conflicts(saved, 99) == ["images was 1000 and is 500 now; it may only grow"]
-    assert fewer.conflicts(saved, 100) == []
-    saved = {key: value for key, value in asdict(SHORT).items() if key != "level_focus"}
-    assert SHORT.conflicts(saved, 5) == []
-    for name, value in _OTHER.items():
-        saved = asdict(SHORT)
-        changed = TrainingOptions(**{**saved, name: value})
-        assert changed.conflicts(saved, 5) == [f"{name} was {saved[name]} and is {value} now"]
