@@ -227,7 +227,7 @@ DEAD = f".sitegen-tmp-{host_mark()}-99999999-1-0a"
 
 
 def test_clean(built: Builder, tmp_path: Path) -> None:
-    """The built folder goes, the store when asked; links and what is the author's stay."""
+    """The built folder goes, the store when asked; nothing of others, nor during a build."""
     store = traces(built.root / ".sitegen/objects") | traces(built.root / ".sitegen/records")
     removed = clean(load_site(built.config))
     assert removed == [str(built.output)]
@@ -248,6 +248,18 @@ def test_clean(built: Builder, tmp_path: Path) -> None:
     clean(load_site(built.config), store=True)
     assert not mine.parent.exists()
     assert built().rendered == ("tiny-trajectories",)
+    with lock(built.root / ".sitegen/lock"), pytest.raises(LockedError):
+        clean(load_site(built.config))
+    assert built.output.exists()
+    (built.output / "media.json").write_text("{}")
+    before = traces(built.root)
+    with pytest.raises(ConfigError, match="it would be replaced whole"):
+        clean(load_site(built.config), store=True)
+    assert traces(built.root) == before
+    site = Builder(write_site(tmp_path / "other"))
+    before = traces(site.root)
+    assert clean(load_site(site.config), store=True) == []
+    assert traces(site.root) == before
 
 
 def test_leftovers_of_the_dead_go(built: Builder) -> None:
@@ -262,19 +274,3 @@ def test_leftovers_of_the_dead_go(built: Builder) -> None:
     for folder in folders:
         assert (folder / living).exists()
         assert not (folder / DEAD).exists()
-
-
-def test_nothing_is_removed(built: Builder, tmp_path: Path) -> None:
-    """While a build is at work, of a folder of others, and of a site that was never built."""
-    with lock(built.root / ".sitegen/lock"), pytest.raises(LockedError):
-        clean(load_site(built.config))
-    assert built.output.exists()
-    (built.output / "media.json").write_text("{}")
-    before = traces(built.root)
-    with pytest.raises(ConfigError, match="it would be replaced whole"):
-        clean(load_site(built.config), store=True)
-    assert traces(built.root) == before
-    site = Builder(write_site(tmp_path / "other"))
-    before = traces(site.root)
-    assert clean(load_site(site.config), store=True) == []
-    assert traces(site.root) == before

@@ -203,7 +203,7 @@ def test_places(tmp_path: Path, text: str, places: list[str]) -> None:
 
 
 def test_short_messages(tmp_path: Path) -> None:
-    """A megabyte or many problems take a screenful; a file of Windows remains one."""
+    """Long faults take a screenful; a table goes after other models, with the file's line ends."""
     message = fault(tmp_path, f'title = "{"a" * 1_000_000}"')
     assert "should have at most 10000 characters" in message
     assert len(message) < 200
@@ -216,6 +216,9 @@ def test_short_messages(tmp_path: Path) -> None:
     assert found.count("\n") == found.count("\r\n") == 7
     with pytest.raises(ConfigError, match=r"write into models: birds = \{ path = .*birds/model"):
         with_model('models = {a = {path = "m"}}\n[x]\ny = 1\n', "birds", ENTRY)
+    for text, wanted in TEXTS:
+        assert tomllib.loads(wanted)["models"]["birds"] == ENTRY
+        assert with_model(text, "birds", ENTRY) == wanted
 
 
 @pytest.mark.parametrize("table", tables.TomlTable.__subclasses__())
@@ -280,13 +283,6 @@ TEXTS = [
     ('[models.a]\npath = "m"\n\n\n', f'[models.a]\npath = "m"\n\n{TABLE}'),
     ('[models.a]\npath = """\nm\n"""\n', f'[models.a]\npath = """\nm\n"""\n\n{TABLE}'),
 ]
-
-
-@pytest.mark.parametrize(("text", "wanted"), TEXTS)
-def test_where_the_table_goes(text: str, wanted: str) -> None:
-    """After the other models, before what follows them; at the end where that cannot be."""
-    assert tomllib.loads(wanted)["models"]["birds"] == ENTRY
-    assert with_model(text, "birds", ENTRY) == wanted
 
 
 NAMES = st.sampled_from(["a", "b", "c-d"])

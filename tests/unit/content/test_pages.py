@@ -46,7 +46,7 @@ def html(page: Page) -> str:
 
 
 def test_page(tmp_path: Path) -> None:
-    """Text and figures in the page's order, with the place of each call, also computed ones."""
+    """Text and figures in order, with the place of each call; all that is wrong is told at once."""
     page = read(tmp_path, 'A *b*.\n\n{{ trajectories("mnist", count=4, caption="C") }}\n\nD.\n')
     place = SourceLocation(str(tmp_path / "pages/index.md"), 3)
     spec = Trajectories("mnist", count=4)
@@ -62,10 +62,12 @@ def test_page(tmp_path: Path) -> None:
     assert [figure.spec.seed for figure in page.figures] == [0, 1, 9]  # type: ignore[attr-defined]
     assert [figure.place.line for figure in page.figures] == [3, 3, 1]
     assert html(page) == "[mnist-trajectories][mnist-trajectories-2][mnist-trajectories-3]"
+    for text, message in MESSAGES:
+        assert fault(tmp_path, text) == message
 
 
 def test_available(tmp_path: Path) -> None:
-    """What needs an absent model is left out, its place too; an unknown name is a mistake."""
+    """What needs an absent model is left out; a figure or video where none is shown is told."""
     text = '{% if available("mnist") %}\nA\n{% endif %}\n{% if available("x") %}\nB\n{% endif %}\n'
     assert html(read(tmp_path, text)) == "<p>A</p>\n"
     assert html(read(tmp_path, text, "x")) == "<p>A\nB</p>\n"
@@ -82,6 +84,14 @@ def test_available(tmp_path: Path) -> None:
     ]:
         text = f"A\n\n{{% if available({call}) %}}\nB\n{{% endif %}}\n"
         assert fault(tmp_path, text).startswith(f"pages/index.md:3: {message}")
+    for text in STRAYS:
+        needs = "needs a paragraph of its own"
+        assert f"trajectories(…): the figure {needs}" in fault(
+            tmp_path, text % "trajectories('mnist')"
+        )
+        assert f"video(…): the video {needs}" in fault(
+            tmp_path, text % "video('https://vimeo.com/1')"
+        )
 
 
 def test_what_a_page_may_say_of_its_site(tmp_path: Path) -> None:
@@ -136,12 +146,6 @@ MESSAGES = [
 ]
 
 
-@pytest.mark.parametrize(("text", "message"), MESSAGES)
-def test_messages(tmp_path: Path, text: str, message: str) -> None:
-    """Everything that is wrong with a page at once, with file and line."""
-    assert fault(tmp_path, text) == message
-
-
 def test_all_at_once(tmp_path: Path) -> None:
     """Calls, links, formulas, pictures, places and hidden parts of all pages, and site.toml."""
     button = '[[links]]\nlabel = "x"\nurl = "{}"\n'
@@ -172,14 +176,6 @@ STRAYS = [
     "{%% set x = %s %%}", "{%% if %s %%}a{%% endif %%}", "{{ %s[4:] }}",
     "{%% set x %%}{{ %s }}{%% endset %%}{{ trajectories('mnist', caption=x) }}",
 ]  # fmt: skip
-
-
-@pytest.mark.parametrize("text", STRAYS)
-def test_strays(tmp_path: Path, text: str) -> None:
-    """A figure or video that would not be shown as one is told; no placeholder reaches a page."""
-    needs = "needs a paragraph of its own"
-    assert f"trajectories(…): the figure {needs}" in fault(tmp_path, text % "trajectories('mnist')")
-    assert f"video(…): the video {needs}" in fault(tmp_path, text % "video('https://vimeo.com/1')")
 
 
 def with_files(folder: Path) -> None:

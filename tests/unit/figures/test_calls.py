@@ -55,7 +55,7 @@ def faults(*args: object, kind: str = "trajectories", **kwargs: object) -> list[
 
 
 def test_defaults() -> None:
-    """A model is enough, all else has a frozen value, and a sentence that explains it."""
+    """A model is enough, once; all else has a frozen value, explained; words do not count."""
     figure = call("mnist")
     assert figure == Figure("trajectories", "", Trajectories("mnist"), "", None, PLACE)
     assert spec_json(figure) == {
@@ -78,10 +78,6 @@ def test_defaults() -> None:
             field.name for field in dataclasses.fields(figure_kinds()[kind].spec)
         }
         assert all((field.description or "").endswith(".") for field in fields.values())
-
-
-def test_specs() -> None:
-    """Words do not count, what means the same is the same spec, and a model is needed once."""
     figure = call("mnist", caption=Markup(" <b> "), alt="Words", id="digits")
     assert (figure.caption, figure.alt, figure.id) == ("<b>", "Words", "digits")
     assert type(figure.caption) is str

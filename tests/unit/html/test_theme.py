@@ -48,8 +48,8 @@ def test_shipped_assets(tmp_path: Path) -> None:
         assert f"| `{call}` |" in docs, call
 
 
-def test_own_assets(tmp_path: Path) -> None:
-    """An author's colours and files take the place of ours; a name that nearly does is told."""
+def test_own_theme(tmp_path: Path) -> None:
+    """An author's colours, files and templates take the place of ours, or extend and use them."""
     shipped = Theme(tmp_path / "theme").assets["style.css"]
     write(tmp_path, "colours.css", ":root { --base: #731c2e; }\n")
     own = Theme(tmp_path / "theme").assets["style.css"]
@@ -68,10 +68,8 @@ def test_own_assets(tmp_path: Path) -> None:
         page(tmp_path)
     write(tmp_path, "templates/page.html", '{% extends "sitegen/page.html" %}{# moton.html #}')
     assert "<h1" in page(tmp_path)
-
-
-def test_own_templates(tmp_path: Path) -> None:
-    """Own pages and building blocks can extend ours, and escape as ours do."""
+    tmp_path = tmp_path / "more"
+    tmp_path.mkdir()
     text = '{% extends "sitegen/page.html" %}{% block footer %}<p>Mine.</p>{% endblock %}'
     before = page(tmp_path)
     write(tmp_path, "templates/page.html", text)

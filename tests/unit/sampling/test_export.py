@@ -79,7 +79,7 @@ def test_ddpm(tmp_path: Path) -> None:
 
 
 def test_arrays(sampler: HeatSampler, tmp_path: Path) -> None:
-    """Names, shapes and types of the contract; noise, seed and trajectory can be chosen."""
+    """Arrays and pictures are as contracted; noise, seed and trajectory can be chosen."""
     arrays = draw(sampler, tmp_path, count=3, seed=7, trajectory=True)
     shape = sampler.model.card.shape
     wanted = {
@@ -106,25 +106,8 @@ def test_arrays(sampler: HeatSampler, tmp_path: Path) -> None:
     assert sorted(ends) == ["final", "initial", "sampling_noise_std", "seed"]
     for name, array in ends.items():
         np.testing.assert_array_equal(array, whole[name])
-
-
-@pytest.mark.parametrize("at_once", [1, 5])
-def test_chunks_do_not_show(
-    sampler: HeatSampler, tmp_path: Path, at_once: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """However many are drawn, and at a time, a sample is the same within float error."""
-    whole = draw(sampler, tmp_path, count=12, trajectory=True)
-    few = draw(sampler, tmp_path, count=3)["final"]
-    assert np.abs(few - whole["final"][:3]).max() < 1e-5 * np.abs(few).max()
-    assert np.abs(draw(sampler, tmp_path, count=3, seed=2)["final"] - few).max() > 0.01
-    monkeypatch.setattr(sampling, "AT_ONCE", at_once)
-    pieces = draw(sampler, tmp_path, count=12, trajectory=True)
-    for name, array in whole.items():
-        assert np.abs(pieces[name] - array).max() <= 1e-5 * np.abs(array).max(), name
-
-
-def test_pictures_of_trajectories(sampler: HeatSampler, tmp_path: Path) -> None:
-    """A PNG a sample and a folder of its levels; other things in a folder are not touched."""
+    tmp_path = tmp_path / "more"
+    tmp_path.mkdir()
     report = Silent()
     sample(sampler, Request(2, trajectory=True), tmp_path / "out", report)
     assert report.lines == [f"sampling 2: {LEVELS} steps"]
@@ -149,6 +132,21 @@ def test_pictures_of_trajectories(sampler: HeatSampler, tmp_path: Path) -> None:
     sample(sampler, Request(1), tmp_path, Silent())
     assert tree_hash(tmp_path) == before
     assert live.exists()
+
+
+@pytest.mark.parametrize("at_once", [1, 5])
+def test_chunks_do_not_show(
+    sampler: HeatSampler, tmp_path: Path, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many are drawn, and at a time, a sample is the same within float error."""
+    whole = draw(sampler, tmp_path, count=12, trajectory=True)
+    few = draw(sampler, tmp_path, count=3)["final"]
+    assert np.abs(few - whole["final"][:3]).max() < 1e-5 * np.abs(few).max()
+    assert np.abs(draw(sampler, tmp_path, count=3, seed=2)["final"] - few).max() > 0.01
+    monkeypatch.setattr(sampling, "AT_ONCE", at_once)
+    pieces = draw(sampler, tmp_path, count=12, trajectory=True)
+    for name, array in whole.items():
+        assert np.abs(pieces[name] - array).max() <= 1e-5 * np.abs(array).max(), name
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,8 @@ from tests.support.making import ARCHITECTURES, convert, small_card
 from tests.unit.ihdm.checkpoints.test_foreign import saved
 
 
-def test_inspect_published(tiny: Path, tiny_card: ModelCard) -> None:
-    """Everything that the recorded file tells, as data, text and JSON: no heads, and no card."""
+def test_inspect_published(tiny: Path, tiny_card: ModelCard, reference: Path) -> None:
+    """All that the recorded file tells; names and shapes tell architectures, not of strangers."""
     found = inspect_checkpoint(tiny)
     assert (found.format, found.step, found.tensors, found.parameters) == ("pth", 4, 126, 284_513)
     assert (found.ema_tensors, found.ema_decay, found.ema_updates) == (126, 0.999, 4)
@@ -42,10 +42,6 @@ def test_inspect_published(tiny: Path, tiny_card: ModelCard) -> None:
     assert found.architecture.unet(2).num_heads == 2
     assert found.card is None
     assert "none; sitegen add writes one" in found.to_text()
-
-
-def test_architectures(reference: Path) -> None:
-    """Names and shapes tell the architecture of presets and odd networks, not of strangers."""
     assert infer({}) is None
     assert infer({"conv.weight": (3, 3)}) is None
     shapes = network_shapes(small_card(channel_mult=(1, 1)))
@@ -56,9 +52,9 @@ def test_architectures(reference: Path) -> None:
         assert infer(network_shapes(card)) == Architecture.of(card.channels, card.unet)
     for name in presets():
         entry = json.loads((reference / "official_models.json").read_text())[name]
-        found = infer({key: tuple(shape) for key, shape in entry["state_dict"]})
+        told = infer({key: tuple(shape) for key, shape in entry["state_dict"]})
         card = preset(name)
-        assert found == Architecture.of(card.channels, card.unet)
+        assert told == Architecture.of(card.channels, card.unet)
 
 
 def test_inspect_our_files(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:

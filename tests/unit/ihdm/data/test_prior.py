@@ -45,8 +45,8 @@ def test_states_are_the_blurred_images(channels: int, size: int, sigma: float) -
     assert float((prior.states(range(20)) - wanted).abs().max()) < 2e-5
 
 
-def test_round_trip(card: ModelCard, tmp_path: Path) -> None:
-    """Written and read, the same states, bytes and spectrum, which older banks lack."""
+def test_round_trip(card: ModelCard, tmp_path: Path, tiny: Path) -> None:
+    """Written and read, the same states, bytes, spectrum; missing, cut or another: refused."""
     prior = make_prior(_images(50), card, 30, "blots")
     path, other = tmp_path / "prior.safetensors", tmp_path / "other.safetensors"
     digest = prior.write(path)
@@ -69,10 +69,21 @@ def test_round_trip(card: ModelCard, tmp_path: Path) -> None:
     assert prior.power == ()
     prior.write(path)
     assert path.read_bytes() == data
+    with pytest.raises(RefusedError, match="no such prior"):
+        read_prior(tmp_path / "none.safetensors", card)
+    with pytest.raises(RefusedError, match="not a prior"):
+        read_prior(tiny, card)
+    path = tmp_path / "prior.safetensors"
+    make_prior(_images(2), card, 2).write(path)
+    data = path.read_bytes()
+    for length in range(0, len(data), 7):
+        path.write_bytes(data[:length])
+        with pytest.raises(RefusedError, match=r"damaged|empty"):
+            read_prior(path, card)
 
 
 def test_initial_states_belong_to_the_sample(card: ModelCard) -> None:
-    """The same for (seed, sample) in any company; noise is added per sample when asked for."""
+    """The same for (seed, sample) in any company, of images that the seed draws and that fit."""
     prior = make_prior(_images(200), card, 200)
     batch = prior.initial_states(5, range(36))
     assert batch.shape == (36, 1, 28, 28)
@@ -87,10 +98,6 @@ def test_initial_states_belong_to_the_sample(card: ModelCard) -> None:
     assert torch.equal(plain, prior.states(prior.choose(0, range(20))))
     assert float((noisy - plain).std()) == pytest.approx(0.0125, rel=0.05)
     assert torch.equal(prior.initial_states(0, [4], prior_noise=0.0125), noisy[4:5])
-
-
-def test_which_images_are_taken(card: ModelCard) -> None:
-    """A part of many, drawn by the seed; all of few; none of another size or channels."""
     images = _images(100)
     some = make_prior(images, card, 10)
     assert torch.equal(some.coefficients, make_prior(images, card, 10).coefficients)
@@ -148,18 +155,3 @@ def test_strange_banks(
     save_file(tensors, path, {"prior": about} if about else None)
     with pytest.raises(RefusedError, match=r"prior\.safetensors"):
         read_prior(path, card)
-
-
-def test_missing_and_other_files(card: ModelCard, tmp_path: Path, tiny: Path) -> None:
-    """A file that is missing, cut anywhere or a checkpoint is no prior."""
-    with pytest.raises(RefusedError, match="no such prior"):
-        read_prior(tmp_path / "prior.safetensors", card)
-    with pytest.raises(RefusedError, match="not a prior"):
-        read_prior(tiny, card)
-    path = tmp_path / "prior.safetensors"
-    make_prior(_images(2), card, 2).write(path)
-    data = path.read_bytes()
-    for length in range(0, len(data), 7):
-        path.write_bytes(data[:length])
-        with pytest.raises(RefusedError, match=r"damaged|empty"):
-            read_prior(path, card)

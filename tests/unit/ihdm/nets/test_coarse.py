@@ -29,7 +29,7 @@ def states(count: int, channels: int = 1) -> Tensor:
 
 
 def test_silent_before_it_is_trained() -> None:
-    """Its first answer is 0, later level and state matter; rows are corners, and go back."""
+    """Silent before it is trained; below the lowest level the U-Net answers, and it alone."""
     z = torch.randn(4, 9, generator=torch.Generator().manual_seed(2))
     assert torch.equal(CoarseNet(CONFIG, 1)(z, LEVELS / 8), torch.zeros(4, 9))
     net = outspoken()
@@ -43,29 +43,6 @@ def test_silent_before_it_is_trained() -> None:
     back = restored(rows, u, 2)
     assert torch.equal(back[..., :2, :2], u[..., :2, :2])
     assert float(back[..., 2:, :].abs().max() + back[..., :, 2:].abs().max()) == 0
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("level", [5, 8])
-def test_coarse_mean_by_hand(level: int, channels: int) -> None:
-    """From the lowest level on it is A_{k−1}(x̂_0 + √R_k r) with r of the standardised cosines."""
-    known, u = card(channels), states(4, channels)
-    data = dct(images(channels=channels).double().numpy() / 255)
-    mean, variance, sigma = data.mean(0), data.var(0), known.training_noise_std
-    here, below = kept(known, level), kept(known, level - 1)
-    total = here**2 * variance + sigma**2
-    away = dct(u.double().numpy()) - here * mean
-    z = torch.from_numpy(away / np.sqrt(total)).float()[..., :3, :3].reshape(4, -1)
-    answer = outspoken(channels=channels)(z, torch.full((4,), level / 8))
-    wanted = mean + here * variance / total * away
-    r = answer.double().numpy().reshape(4, channels, 3, 3)
-    wanted[..., :3, :3] += np.sqrt(variance * sigma**2 / total)[..., :3, :3] * r
-    found = dct(model(channels)(u, level).double().numpy())
-    assert np.abs(found - below * wanted).max() < 1e-5
-
-
-def test_who_answers() -> None:
-    """Below the lowest level the U-Net does, and it is asked about no state but those."""
     u, plain = states(4), preconditioned()
     fine = Model(plain, random_unet(plain), image_statistics(images())).requires_grad_(False)
     both = model()
@@ -86,6 +63,25 @@ def test_who_answers() -> None:
     both(states(4), 8)
     both(states(4), 4)
     assert asked == [[1, 4], [4] * 4]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("level", [5, 8])
+def test_coarse_mean_by_hand(level: int, channels: int) -> None:
+    """From the lowest level on it is A_{k−1}(x̂_0 + √R_k r) with r of the standardised cosines."""
+    known, u = card(channels), states(4, channels)
+    data = dct(images(channels=channels).double().numpy() / 255)
+    mean, variance, sigma = data.mean(0), data.var(0), known.training_noise_std
+    here, below = kept(known, level), kept(known, level - 1)
+    total = here**2 * variance + sigma**2
+    away = dct(u.double().numpy()) - here * mean
+    z = torch.from_numpy(away / np.sqrt(total)).float()[..., :3, :3].reshape(4, -1)
+    answer = outspoken(channels=channels)(z, torch.full((4,), level / 8))
+    wanted = mean + here * variance / total * away
+    r = answer.double().numpy().reshape(4, channels, 3, 3)
+    wanted[..., :3, :3] += np.sqrt(variance * sigma**2 / total)[..., :3, :3] * r
+    found = dct(model(channels)(u, level).double().numpy())
+    assert np.abs(found - below * wanted).max() < 1e-5
 
 
 def stored(folder: Path) -> tuple[Path, ModelCard]:

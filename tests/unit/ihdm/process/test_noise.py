@@ -74,7 +74,7 @@ def test_numbers() -> None:
 
 
 def test_great_circle() -> None:
-    """From a to b through (a + b)/√2, for many angles, and bit for bit at both ends."""
+    """Great circles from a to b, exact at both ends; branches double at each split."""
     a, b = independent(0, [0], _SHAPE)(1), independent(0, [1], _SHAPE)(1)
     assert torch.equal(interpolate_noise(a, b, 0.0), a)
     assert torch.allclose(interpolate_noise(a, b, math.pi / 2), b, atol=1e-6)
@@ -95,10 +95,6 @@ def test_great_circle() -> None:
     assert torch.equal(interpolate_noise(large, small, ends), torch.stack([large, small]))
     assert torch.equal(interpolate_noise(small, large, ends), torch.stack([small, large]))
     assert torch.equal(interpolate_noise(large, small, math.pi / 2), small)
-
-
-def test_branching() -> None:
-    """Twice as many branches from each split on, with noise of their own; splits must fall."""
     tree = branching(0, (6, 3, 2), _SHAPE)
     assert [tree.branches(level) for level in (8, 7, 6, 5, 4, 3, 2, 1)] == [1, 1, 2, 2, 2, 4, 8, 8]
     assert all(tree(level).shape == (tree.branches(level), *_SHAPE) for level in range(1, 9))

@@ -38,26 +38,8 @@ def test_published_loss(channels: int) -> None:
         assert float(found[place]) == pytest.approx(wanted, rel=1e-4)
 
 
-def test_our_loss_is_in_units_of_the_linear_estimate() -> None:
-    """Divided by the error that theory gives the Wiener filter at each level."""
-    card, data = preconditioned(), images()
-    model = Model(card, UNet(card.unet, 1), image_statistics(data)).requires_grad_(False)
-    pictures, noise = batch(8)
-    variance = dct(data.double().numpy() / 255).var(0)[0]
-    sigma = card.training_noise_std
-    for level in (1, 4, 8):
-        levels = torch.full((8,), level)
-        found = loss_per_image(model, pictures, levels, noise)
-        sharp = pictures.double().numpy()
-        u = torch.from_numpy(blur(sharp, kept(card, level)) + sigma * noise.double().numpy())
-        error = wiener(card, data, u.float(), level) - blur(sharp, kept(card, level - 1))
-        here, below = kept(card, level), kept(card, level - 1)
-        scale = (below**2 * variance * sigma**2 / (here**2 * variance + sigma**2)).sum()
-        assert found.numpy() == pytest.approx((error**2).sum((1, 2, 3)) / scale, rel=1e-3)
-
-
 def test_statistics_in_chunks() -> None:
-    """Mean and variance of SciPy's cosines, whatever the chunks; a variance stays above 0."""
+    """Statistics are SciPy's, whatever the chunks; our loss is in units of the Wiener filter's."""
     data = images(50, 3)
     cosines = dct(data.double().numpy() / 255)
     for chunk in (7, 4096):
@@ -66,6 +48,20 @@ def test_statistics_in_chunks() -> None:
         assert np.abs(found.variance.numpy() - cosines.var(0)).max() < 1e-6
     found = image_statistics(images(1).expand(4, 1, 8, 8))
     assert float(found.variance.min()) > 0
+    card, data = preconditioned(), images()
+    model = Model(card, UNet(card.unet, 1), image_statistics(data)).requires_grad_(False)
+    pictures, noise = batch(8)
+    variance = dct(data.double().numpy() / 255).var(0)[0]
+    sigma = card.training_noise_std
+    for level in (1, 4, 8):
+        levels = torch.full((8,), level)
+        loss = loss_per_image(model, pictures, levels, noise)
+        sharp = pictures.double().numpy()
+        u = torch.from_numpy(blur(sharp, kept(card, level)) + sigma * noise.double().numpy())
+        error = wiener(card, data, u.float(), level) - blur(sharp, kept(card, level - 1))
+        here, below = kept(card, level), kept(card, level - 1)
+        scale = (below**2 * variance * sigma**2 / (here**2 * variance + sigma**2)).sum()
+        assert loss.numpy() == pytest.approx((error**2).sum((1, 2, 3)) / scale, rel=1e-3)
 
 
 def test_levels() -> None:

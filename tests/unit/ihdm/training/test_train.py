@@ -37,7 +37,7 @@ def small_files(limit: int) -> Iterator[None]:
 
 
 def test_round_trip(tmp_path: Path) -> None:
-    """Read back as written; a full disk leaves the old state; a damaged one is refused."""
+    """Read back as written; full disks, damage, other files and hostile ones change nothing."""
     path = tmp_path / "training.pt"
     assert read_state(path, CPU) is None
     write_state(path, state(3))
@@ -69,18 +69,8 @@ def test_round_trip(tmp_path: Path) -> None:
         path.write_bytes(data)
         with pytest.raises(RefusedError, match=r"training\.pt: .*damaged .*delete it"):
             read_state(path, CPU)
-
-
-class _Hostile:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return os.mkdir, (str(self.path),)
-
-
-def test_runs_no_code(tmp_path: Path) -> None:
-    """A state that would make a folder makes none, and other files of torch's are none."""
+    tmp_path = tmp_path / "rest"
+    tmp_path.mkdir()
     torch.save({**state(1), "card": _Hostile(tmp_path / "trap")}, tmp_path / "training.pt")
     with pytest.raises(RefusedError, match="damaged"):
         read_state(tmp_path / "training.pt", CPU)
@@ -95,6 +85,14 @@ def test_runs_no_code(tmp_path: Path) -> None:
         torch.save(value, tmp_path / "training.pt")
         with pytest.raises(RefusedError, match="damaged"):
             read_state(tmp_path / "training.pt", CPU)
+
+
+class _Hostile:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (str(self.path),)
 
 
 def test_lines(tmp_path: Path) -> None:
@@ -147,7 +145,7 @@ SHORT = TrainingOptions(
 
 
 def test_rates() -> None:
-    """A straight rise, flat, and a straight fall to 0, for both rates; either may be left out."""
+    """Rates rise, stay and fall; averages follow; mistakes, conflicts and growth are told."""
     rates = [SHORT.rate(step) for step in range(SHORT.steps)]
     assert SHORT.steps == 100
     assert rates[:10] == pytest.approx([0.2 * (step + 1) for step in range(10)])
@@ -163,10 +161,6 @@ def test_rates() -> None:
     assert [both.rate(step) for step in range(4)] == pytest.approx(
         [1e-3 * share for share in (1 / 4, 2 / 4 * 3 / 4, 3 / 4 * 2 / 4, 1 / 4)]
     )
-
-
-def test_options() -> None:
-    """Averages, each mistake by its name, what conflicts with a saved run, and what may grow."""
     shares = [SHORT.ema_share(step) for step in range(30_000)]
     assert shares[:3] == pytest.approx([2 / 11, 3 / 12, 4 / 13])
     assert shares == sorted(shares)
