@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -28,27 +26,20 @@ def pixels(place: Locator) -> NDArray[np.float64]:
 def test_veil_over_a_tree(calm: Page) -> None:
     """What a branch shares stays as it is; over all else lies one even veil, also on the arrows."""
     stage = calm.locator("#hierarchy .stage")
+    nodes = calm.locator("#hierarchy .node")
     stage.scroll_into_view_if_needed()
     until(calm, "document.querySelector('#hierarchy .stage img').naturalWidth > 0")
     before = pixels(stage)
-    calm.locator("#hierarchy .node").nth(7).evaluate("e => e.focus({focusVisible: false})")
+    nodes.nth(7).evaluate("e => e.focus({focusVisible: false})")
     after = pixels(stage)
-    boxes: list[list[int]] = calm.locator("#hierarchy .node").evaluate_all(
-        """nodes => nodes.map(node => {
-            const [box, all] = [node, node.parentElement].map(e => e.getBoundingClientRect());
-            return [box.left - all.left, box.top - all.top, box.width].map(Math.round);
-        })"""
-    )
-
-    def seen(number: int, picture: NDArray[np.float64]) -> NDArray[np.float64]:
-        left, top, side = boxes[number]
-        return picture[top + 4 : top + side - 4, left + 4 : left + side - 4]
-
-    for shared in (0, 1, 3):  # the root, and its way to the first leaf
-        assert np.abs(seen(shared, after) - seen(shared, before)).max() < 3
     veiled = 0.22 * before + 0.78 * 255
-    for other in (2, 4, 8, 9, 10, 14):
-        assert np.abs(seen(other, after) - seen(other, veiled)).max() < 3
+    frame = box_of(stage)
+    shared = {0: before, 1: before, 3: before}  # the root, and its way to the first leaf
+    for number, wanted in {**shared, **dict.fromkeys((2, 4, 8, 9, 10, 14), veiled)}.items():
+        box = box_of(nodes.nth(number))
+        left, top = round(box["x"] - frame["x"]) + 4, round(box["y"] - frame["y"]) + 4
+        inside = np.s_[top : top + round(box["width"]) - 8, left : left + round(box["width"]) - 8]
+        assert np.abs(after[inside] - wanted[inside]).max() < 3
 
 
 INSIDE = """
@@ -95,26 +86,19 @@ def test_slider_in_forced_colours(browser: Browser, sample_site: SampleSite, sch
     assert (np.abs(track - picture[2].mean()) > 100).all()
 
 
-@contextmanager
-def enlarged(browser: Browser, address: str, width: int, way: str) -> Iterator[Page]:
-    """A page whose reader has doubled the size of the type, and nothing else."""
-    options: dict[str, Any] = {"viewport": {"width": width, "height": 800}, **CALM}
-    with opened(browser, address, **options) as page:
-        if way == "setting":
-            sizes = {"fontSizes": {"standard": 32, "fixed": 26}}
-            page.context.new_cdp_session(page).send("Page.setFontSizes", sizes)
-        else:
-            page.evaluate("document.documentElement.style.fontSize = '200%'")
-        yield page
-
-
 @pytest.mark.parametrize("way", ["setting", "style"])
 @pytest.mark.parametrize("width", [320, 390, 768])
 def test_type_of_twice_the_size(
     browser: Browser, sample_site: SampleSite, width: int, way: str
 ) -> None:
     """Nothing leaves the screen, no word of the banner is cut, and icons grow along."""
-    with enlarged(browser, sample_site.address, width, way) as page:
+    options: dict[str, Any] = {"viewport": {"width": width, "height": 800}, **CALM}
+    with opened(browser, sample_site.address, **options) as page:
+        if way == "setting":
+            sizes = {"fontSizes": {"standard": 32, "fixed": 26}}
+            page.context.new_cdp_session(page).send("Page.setFontSizes", sizes)
+        else:
+            page.evaluate("document.documentElement.style.fontSize = '200%'")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate(
             "[...document.querySelectorAll('.banner-text, .banner-text *, .readout span')]"
@@ -123,10 +107,8 @@ def test_type_of_twice_the_size(
         )
         assert page.evaluate("document.querySelector('.skip').getBoundingClientRect().bottom") <= 0
         for icon in (".play .icon", ".button .icon"):
-            box = box_of(page.locator(icon).first)
-            assert box["width"] == pytest.approx(40, abs=2)
-        page.locator(".lens").first.focus()
-        page.keyboard.press("Enter")
+            assert box_of(page.locator(icon).first)["width"] == pytest.approx(40, abs=2)
+        page.locator(".lens").first.press("Enter")
         assert page.locator("#viewer").evaluate(
             "e => e.scrollWidth <= e.clientWidth && e.getBoundingClientRect().right <= innerWidth"
         )
@@ -149,54 +131,62 @@ def words(page: Page, selector: str) -> list[float]:
 
 
 def test_what_stands_in_line(calm: Page) -> None:
-    """Rules, tables, readouts and code keep to the lines that the eye draws."""
+    """Rules, tables, readouts and code keep to the lines that the eye draws; digits of a formula
+    stand in the fonts of its letters.
+    """
     calm.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true })")
     left, right = words(calm, "main > p")[:2]
     rule = box_of(calm.locator("footer"))
     assert rule["x"] == pytest.approx(left, abs=1)
     assert rule["x"] + rule["width"] >= right
-    table = words(calm, ".numbers table")
-    assert sum(table[:2]) == pytest.approx(1280, abs=2)
+    assert sum(words(calm, ".numbers table")[:2]) == pytest.approx(1280, abs=2)
     assert words(calm, ".result")[2] > words(calm, "#chart .downloads")[3] + 20
     code = box_of(calm.locator(".bibtex .scroll"))
     assert words(calm, ".bibtex code")[1] < code["x"] + code["width"] - 15
-    frame = calm.locator("#trajectories .scrubber").bounding_box()
+    frame = box_of(calm.locator("#trajectories .scrubber"))
     level, sigma = (words(calm, f"#trajectories .readout span:nth-of-type({n})") for n in (1, 2))
-    assert frame is not None
     assert sigma[1] == pytest.approx(frame["x"] + frame["width"], abs=1)
     assert 5 < sigma[0] - level[1] < 20
-    names = box_of(calm.locator("#interpolation .panels"))
-    assert names["width"] <= 1  # the clip has them in it
+    assert box_of(calm.locator("#interpolation .panels"))["width"] <= 1  # the clip has them in it
+    family = calm.locator("math").first.evaluate("e => getComputedStyle(e).fontFamily")
+    assert (family[:5], family[-5:]) == ("math,", "serif")
 
 
 NARROW: dict[str, Any] = {"viewport": {"width": 390, "height": 800}, **CALM}
 
 
+FILL = """list => {
+    const other = list.lastElementChild.cloneNode(true);
+    other.firstElementChild.removeAttribute('aria-current');
+    for (let n = 1; n < 11; n++) list.prepend(other.cloneNode(true));
+}"""
+
+
 def test_menu_of_many_pages(browser: Browser, sample_site: SampleSite) -> None:
     """A dozen pages take one line of a phone, the one that is open in sight, and two of a desk."""
-    fill = """list => {
-        const other = list.lastElementChild.cloneNode(true);
-        other.firstElementChild.removeAttribute('aria-current');
-        for (let n = 1; n < 11; n++) list.prepend(other.cloneNode(true));
-    }"""
     with opened(browser, f"{sample_site.address}second/", **NARROW) as page:
-        page.locator(".menu ul").evaluate(fill)
+        page.locator(".menu ul").evaluate(FILL)
         menu = page.locator(".menu")
-        box = box_of(menu)
-        assert box["height"] < 60
+        assert box_of(menu)["height"] < 60
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        here = box_of(page.locator(".menu [aria-current]"))
-        assert here["x"] >= 0
-        assert here["x"] + here["width"] <= 390
+        here = box_of(menu.locator("[aria-current]"))
+        assert 0 <= here["x"] <= 390 - here["width"]
         for _ in range(6):
             page.keyboard.press("Tab")
-        focused = page.locator(":focus").bounding_box()
-        assert page.locator(".menu a:focus").count() == 1
-        assert focused is not None
-        assert 0 <= focused["x"] < here["x"]
+        assert 0 <= box_of(menu.locator("a:focus"))["x"] < here["x"]
         page.set_viewport_size({"width": 1280, "height": 800})
-        box = box_of(menu)
-        assert box["height"] < 90
+        assert box_of(menu)["height"] < 90
+
+
+COVERED = """() => {
+    const over = document.querySelector('.motion').getBoundingClientRect();
+    return [...document.querySelectorAll('main *, nav *, footer *, header *')]
+        .filter(e => !e.closest('.motion')).filter(e => {
+            const box = e.getBoundingClientRect();
+            return box.width && box.left < over.right && over.left < box.right
+                && box.top < over.bottom && over.top < box.bottom;
+        }).map(e => e.outerHTML.slice(0, 100));
+}"""
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1279, 1280])
@@ -207,19 +197,9 @@ def test_button_for_motion_covers_nothing(
     options: dict[str, Any] = {"viewport": {"width": width, "height": 700}, **CALM}
     with opened(browser, sample_site.address, **options) as page:
         assert page.locator(".motion").inner_text()
-        height: int = page.evaluate("document.body.scrollHeight")
-        for top in range(0, height, 640):
+        for top in range(0, page.evaluate("document.body.scrollHeight"), 640):
             page.evaluate("top => scrollTo(0, top)", top)
-            covered = page.evaluate("""() => {
-                const over = document.querySelector('.motion').getBoundingClientRect();
-                return [...document.querySelectorAll('main *, nav *, footer *, header *')]
-                    .filter(e => !e.closest('.motion')).filter(e => {
-                        const box = e.getBoundingClientRect();
-                        return box.width && box.left < over.right && over.left < box.right
-                            && box.top < over.bottom && over.top < box.bottom;
-                    }).map(e => e.outerHTML.slice(0, 100));
-            }""")
-            assert covered == []
+            assert page.evaluate(COVERED) == []
 
 
 def test_words_in_drawings_on_a_phone(browser: Browser, sample_site: SampleSite) -> None:
@@ -232,13 +212,6 @@ def test_words_in_drawings_on_a_phone(browser: Browser, sample_site: SampleSite)
         page.locator(".still").focus()
         page.keyboard.press("ArrowRight")
         until(page, "document.querySelector('.scroll:has(> .still)').scrollLeft > 0")
-
-
-def test_formulas_are_of_one_kind(calm: Page) -> None:
-    """Digits of a formula stand in the fonts of its letters, not in those of the text."""
-    family = calm.locator("math").first.evaluate("e => getComputedStyle(e).fontFamily")
-    assert family.startswith("math,")
-    assert family.endswith("serif")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

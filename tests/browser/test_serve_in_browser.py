@@ -63,32 +63,27 @@ def test_new_words_reload_the_page(server: Running, config: Path, page: Page) ->
 
 
 def test_mistake_and_its_mending(server: Running, config: Path, page: Page) -> None:
-    """File, line and hint stand over the last good page, and go when it is mended."""
+    """File, line and hint stand over the last good page, and go when it is mended, by Escape, or by
+    their button.
+    """
     page.goto(server.address)
-    write_page(config, BROKEN)
     overlay = page.get_by_role("alertdialog")
-    expect(overlay).to_contain_text("index.md:3")
+    write_page(config, BROKEN)
     expect(overlay).to_contain_text('did you mean "count"?')
     expect(overlay.locator("code")).to_have_text(f"{config.parent}/pages/index.md:3")
     expect(page.get_by_text("Words.")).to_be_attached()
-    write_page(config, BROKEN.replace("cuont", "coumt"))
-    expect(overlay).to_contain_text("coumt")
-    write_page(config, INDEX)
-    expect(overlay).to_have_count(0)
-    assert server.preview.state.error is None
-
-
-def test_overlay_can_be_put_away(server: Running, config: Path, page: Page) -> None:
-    """By Escape and by its button, to look at the page behind it."""
-    page.goto(server.address)
-    overlay = page.get_by_role("alertdialog")
-    write_page(config, BROKEN)
     expect(overlay.get_by_role("button")).to_be_focused()
     page.keyboard.press("Escape")
     expect(overlay).to_have_count(0)
     write_page(config, BROKEN.replace("cuont", "coumt"))
+    expect(overlay).to_contain_text("coumt")
     overlay.get_by_role("button").click()
     expect(overlay).to_have_count(0)
+    write_page(config, BROKEN)
+    expect(overlay).to_contain_text("cuont")
+    write_page(config, INDEX)
+    expect(overlay).to_have_count(0)
+    assert server.preview.state.error is None
 
 
 def test_first_build_fails(config: Path, page: Page) -> None:
