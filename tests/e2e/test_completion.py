@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -26,37 +27,34 @@ def program(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    ("line", "offered"),
-    [
-        ("sitegen bu", ["build"]),
-        ("sitegen s", ["sample", "schema", "serve"]),
-        ("sitegen build --o", ["--output", "--only", "--offline"]),
-        ("sitegen build --precision ", ["auto", "float32", "bfloat16"]),
-        ("sitegen completion ", ["bash", "zsh", "fish"]),
-        ("sitegen sample mn", ["mnist", "mnist-ddpm"]),
-        ("sitegen add x --preset ci", ["cifar10"]),
-        ("sitegen build --only mnist-t", ["mnist-trajectories"]),
-        ("sitegen serve --device ", ["auto", "cpu", "cuda"]),
-        ("sitegen train x --device c", ["cpu", "cuda"]),
-    ],
-)
-def test_bash(program: Path, line: str, offered: list[str]) -> None:
+LINES = {
+    "bu": "build",
+    "s": "sample schema serve",
+    "build --o": "--output --only --offline",
+    "build --precision ": "auto float32 bfloat16",
+    "completion ": "bash zsh fish",
+    "sample mn": "mnist mnist-ddpm",
+    "add x --preset ci": "cifar10",
+    "build --only mnist-t": "mnist-trajectories",
+    "serve --device ": "auto cpu cuda",
+    "train x --device c": "cpu cuda",
+}
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_bash(program: Path, line: str) -> None:
     """What bash offers at the end of a line, after the script has been read."""
-    words = line.split(" ")
+    words = f"sitegen {line}".split(" ")
     script = (
         'eval "$(sitegen completion bash)"\n'
         f"COMP_WORDS=({shlex.join(words)}) COMP_CWORD={len(words) - 1}\n"
         "_sitegen_completion sitegen\n"
-        'printf "%s\\n" "${COMPREPLY[@]}"\n'
+        'echo "${COMPREPLY[@]}"\n'
     )
-    env = environment()
-    env["PATH"] = f"{program}:{env['PATH']}"
-    done = subprocess.run(
-        ["bash", "--norc", "-c", script], env=env, capture_output=True, text=True, check=False
-    )
-    assert done.stderr == ""
-    assert done.stdout.split() == offered
+    env = environment(PATH=f"{program}:{os.environ['PATH']}")
+    command = ["bash", "--norc", "-c", script]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == (f"{LINES[line]}\n", "")
 
 
 def test_scripts() -> None:

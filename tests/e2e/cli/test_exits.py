@@ -24,6 +24,7 @@ from tests.support.builders import (
     INDEX,
     Builder,
     environment,
+    run_python,
     temporaries,
     traces,
     tree_hash,
@@ -44,21 +45,15 @@ def built(tmp_path: Path) -> Builder:
 
 
 def fake(site: Builder, *words: str) -> list[str]:
-    """The command that builds the site."""
-    module = "tests.support.fakecli"
-    return [sys.executable, "-m", module, "build", "--config", str(site.config), *words]
-
-
-def finished(command: list[str], **changes: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
-    env = environment(**changes)
-    return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
+    """How Python builds the site."""
+    return ["-m", "tests.support.fakecli", "build", "--config", str(site.config), *words]
 
 
 def start(site: Builder, *words: str) -> subprocess.Popen[str]:
     """Start a build that takes seconds, and wait until it renders."""
-    env, pipe = environment(FAKE_PAUSE="2"), subprocess.PIPE
-    process = subprocess.Popen(fake(site, *words), env=env, stdout=pipe, stderr=pipe, text=True)
+    env, pipe = environment(FAKE_PAUSE="1"), subprocess.PIPE
+    command = [sys.executable, *fake(site, *words)]
+    process = subprocess.Popen(command, env=env, stdout=pipe, stderr=pipe, text=True)
     deadline = time.monotonic() + 30
     while not list(site.root.glob(".sitegen/work/.sitegen-tmp-*/.sitegen-tmp-*/clip.mp4")):
         assert process.poll() is None, process.communicate()
@@ -102,12 +97,18 @@ def test_signal_while_rendering(
     assert not any(Path("/proc", child).exists() for child in ffmpeg)
 
 
-def test_kill_while_rendering(built: Builder) -> None:
-    """Nothing can be tidied up, yet the old site stays, and the next build leaves no trace."""
+def test_two_builds_at_once_and_a_kill(built: Builder) -> None:
+    """The second ends with 5 and names the process of the first, which goes on unharmed; when that
+    is killed the old site stays, and the next build leaves no trace.
+    """
     before = tree_hash(built.output)
-    process = start(built)
-    process.kill()
-    process.communicate()
+    first = start(built)
+    second = run_python(*fake(built))
+    assert (second.returncode, second.stderr.count("\n")) == (5, 1)
+    assert f"process {first.pid}" in second.stderr
+    assert first.poll() is None
+    first.kill()
+    first.communicate()
     assert tree_hash(built.output) == before
     assert temporaries(built.root)
     built()
@@ -115,24 +116,12 @@ def test_kill_while_rendering(built: Builder) -> None:
     assert tree_hash(built.output) != before
 
 
-def test_two_builds_at_once(built: Builder) -> None:
-    """The second ends with 5 and names the process of the first, which goes on unharmed."""
-    first = start(built)
-    second = finished(fake(built))
-    assert second.returncode == 5
-    assert f"process {first.pid}" in second.stderr
-    assert len(second.stderr.splitlines()) == 1
-    first.kill()
-    first.communicate()
-    assert finished(fake(built)).returncode == 0
-
-
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
 def test_terminal_is_left_as_it_was(built: Builder, number: signal.Signals) -> None:
     """The cursor that a bar hides is shown again, also where the terminal hangs up."""
     master, slave = pty.openpty()
-    env = environment(FAKE_PAUSE="2", TERM="xterm")
-    process = subprocess.Popen(fake(built), env=env, stdout=slave, stderr=slave, stdin=slave)
+    env, ends = environment(FAKE_PAUSE="1", TERM="xterm"), dict.fromkeys(("stdin", "stdout"), slave)
+    process = subprocess.Popen([sys.executable, *fake(built)], env=env, stderr=slave, **ends)
     os.close(slave)
     told = b""
     while b"\x1b[?25l" not in told:
@@ -172,22 +161,19 @@ print(left)
 
 def test_kill_at_any_moment_of_rendering(built: Builder, tmp_path: Path) -> None:
     """Killed at every write, flush, exchange and removal: the old site or the new, never a mix."""
-    built()
     new, old = INDEX.replace("Four", "4"), INDEX
     hashes = []
     for text in (new, old):
         write_page(built.config, text)
         built()
         hashes.append(tree_hash(built.output))
-    command = [sys.executable, "-c", KILLED, str(built.config)]
     moment, seen = 1, set()
     while True:
         write_page(built.config, new)
-        done = finished([*command, str(moment)])
+        done = run_python("-c", KILLED, str(built.config), str(moment))
         if done.returncode == 0:
             break
         assert done.returncode == -signal.SIGKILL, done.stderr
-        assert tree_hash(built.output) in hashes, moment
         seen.add(hashes.index(tree_hash(built.output)))
         built()
         assert temporaries(tmp_path) == [], moment
@@ -204,8 +190,10 @@ def test_kill_at_any_moment_of_rendering(built: Builder, tmp_path: Path) -> None
 )
 def test_reader_leaves(built: Builder, pipe: str, lines: list[str]) -> None:
     """Where nobody reads on, it stops without another word or a traceback."""
-    command = f"{shlex.join(fake(built, *(['-q'] if not lines else [])))} {pipe}"
-    done = finished(["bash", "-c", command], FAKE_FAIL="second" if lines else "", FAKE_PAUSE="0.1")
+    command = shlex.join([sys.executable, *fake(built, *(["-q"] if not lines else []))])
+    env = environment(FAKE_FAIL="second" if lines else "", FAKE_PAUSE="0.1")
+    shell = ["bash", "-c", f"{command} {pipe}"]
+    done = subprocess.run(shell, env=env, capture_output=True, text=True, check=False)
     assert (done.stderr, done.stdout.splitlines()) == ("", lines)
     assert temporaries(built.root) == []
 
@@ -234,10 +222,9 @@ main()
 )
 def test_interrupted_while_starting(built: Builder, module: str) -> None:
     """Ctrl-C while Python still reads the program: one line, 130, and no traceback."""
-    words = ["build", "--config", str(built.config)]
-    done = finished([sys.executable, "-c", IMPORTING, module, "", *words])
-    assert done.returncode == 130
-    assert done.stderr == "interrupted; what was finished is kept\n"
+    done = run_python("-c", IMPORTING, module, "", "build", "--config", str(built.config))
+    told = "interrupted; what was finished is kept\n"
+    assert (done.returncode, done.stderr) == (130, told)
 
 
 @pytest.mark.parametrize(
@@ -252,15 +239,14 @@ def test_interrupted_while_starting(built: Builder, module: str) -> None:
     ],
 )
 def test_what_is_not_installed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, modules: str, words: list[str], packages: str
+    tmp_path: Path, modules: str, words: list[str], packages: str
 ) -> None:
     """A machine that only renders lacks some packages: one line says which, and no traceback."""
-    monkeypatch.chdir(write_site(tmp_path).parent)
+    write_site(tmp_path)
     (tmp_path / "data").mkdir()
     save_file({"w": np.zeros((4, 4), np.float32)}, tmp_path / "w.safetensors")
-    done = finished([sys.executable, "-c", IMPORTING, "", modules, *words])
-    verb, them = ("are", "them") if " " in packages else ("is", "it")
-    names = packages.replace(" ", ", ")
-    told = f"error: {names} {verb} not installed here, and this needs {them}: "
-    told += f"`pip install {packages}`\n"
+    done = run_python("-c", IMPORTING, "", modules, *words, folder=tmp_path)
+    names, several = packages.replace(" ", ", "), " " in packages
+    told = f"error: {names} {'are' if several else 'is'} not installed here, and this needs "
+    told += f"{'them' if several else 'it'}: `pip install {packages}`\n"
     assert (done.returncode, done.stderr) == (PlatformError.exit_code, told)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sitegen.config.reference import reference, site_schema
 from sitegen.config.scaffold import NOT_FOR_RENDERING, WORKFLOW, ignored, new_site, scaffold
 from sitegen.content.suggestions import new_page_sections
 from tests.support.builders import Builder, git, run_sitegen, tree_hash
@@ -62,11 +60,3 @@ def test_workflow_installs_no_stranger(requirement: str) -> None:
     done = subprocess.run(command, env=found, capture_output=True, text=True, check=False)
     assert done.returncode == REQUIREMENTS[requirement]
     assert ("::error file=" in done.stdout) == bool(done.returncode)
-
-
-def test_schema_where_nothing_renders(tmp_path: Path) -> None:
-    """`sitegen schema` prints the schema or the reference on a machine that only renders."""
-    for words, text in (((), json.dumps(site_schema())), (("--reference",), reference())):
-        done = run_sitegen(tmp_path, "schema", *words, FAKE_BLOCK="torch imageio_ffmpeg imageio")
-        assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout == text if words else json.loads(done.stdout) == json.loads(text)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sitegen.figures.clips import BACKGROUND
 from sitegen.ihdm.process.noise import independent
 from sitegen.media.frames import Frame, to_uint8
 from sitegen.sampling.models import HeatSampler
@@ -45,13 +44,6 @@ def test_sizes(sources: Sources, count: int, columns: int | None, size: tuple[in
     assert made.levels == tuple(range(LEVELS, -1, -1))
 
 
-def test_state_or_mean(sources: Sources) -> None:
-    """They begin and end alike, and differ in between by the noise."""
-    clips = [frames(job(sources, "trajectories", count=4, show=show)) for show in ("state", "mean")]
-    same = [np.array_equal(*pair) for pair in zip(*clips, strict=True)]
-    assert same == [True, *[False] * (LEVELS - 1), True]
-
-
 def test_all_begin_from_one_state(sources: Sources, sampler: HeatSampler) -> None:
     """The first frame is one u_K, the first sample's of the seed, as often as asked for."""
     first = frames(job(sources, "shared_initial_state", count=6, columns=3, seed=2))[0]
@@ -69,18 +61,3 @@ def test_each_has_noise_of_its_own(sources: Sources, sampler: HeatSampler) -> No
             assert np.abs(found - to_uint8(images)[0]).max() <= 1
     finals = [picture.tobytes() for picture in pictures(seen[-1], 2, 4)]
     assert len(set(finals)) == 4
-
-
-@pytest.mark.parametrize("kind", ["trajectories", "shared_initial_state"])
-def test_an_incomplete_last_row_is_centred_on_the_background(sources: Sources, kind: str) -> None:
-    """96 in 9 columns leave 6 in the last row: in the middle, with background on both sides."""
-    made = job(sources, kind, count=96, columns=9)
-    for frame in frames(made):
-        assert frame.shape == (11 * SIDE, 9 * SIDE, 3)
-        last = frame[-SIDE:]
-        left, right = 3 * SIDE // 2, 3 * SIDE - 3 * SIDE // 2
-        assert (last[:, :left] == BACKGROUND).all()
-        assert (last[:, -right:] == BACKGROUND).all()
-        assert not (last[:, left:-right] == BACKGROUND).all(-1).any()
-    assert made.parameters["cells"]["count"] == 96
-    assert made.clips[""].spec.background == BACKGROUND

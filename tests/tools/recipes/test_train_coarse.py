@@ -59,43 +59,43 @@ def test_loss_is_least_for_the_truth() -> None:
     assert float(denoising_loss(known, Oracle(CONFIG, 1), sharp, states, LEVELS).max()) < 1e-6
 
 
-def test_learns() -> None:
-    """Where there are few images, it leaves less than the linear estimate does."""
+def test_learns(tmp_path: Path) -> None:
+    """Where there are few images, it leaves less than the linear estimate does; the network in its
+    file is the average, and stands still.
+    """
     going = run()
     losses = [going.advance() for _ in range(120)]
     assert sum(losses[-20:]) < 0.9 * sum(losses[:20])
+    going.save(tmp_path / "state.pt")
+    for net in (read_net(tmp_path / "state.pt"), going.averaged()):
+        assert net.config == CONFIG
+        assert all(torch.equal(value, going.ema[name]) for name, value in net.named_parameters())
+        assert not any(value.requires_grad for value in net.parameters())
+        assert not torch.equal(net.leave.weight, going.net.leave.weight)
 
 
 def test_goes_on(tmp_path: Path) -> None:
-    """Stopped and resumed, it has the weights of a run that was never stopped."""
+    """Stopped and resumed, it has the weights of a run that was never stopped; other options are
+    refused, but for how often to save.
+    """
     short = replace(TRAINING, images=6 * 64)
-    whole, first = run(short), run(short)
+    whole, first, state = run(short), run(replace(short, save_every_s=9.0)), tmp_path / "run.pt"
     for _ in range(6):
         whole.advance()
     for _ in range(3):
         first.advance()
-    first.save(tmp_path / "state.pt")
+    first.save(state)
+    for changed in ({"seed": 7}, {"learning_rate": 9.0}):
+        with pytest.raises(SystemExit, match=r"run\.pt: is the state of a run with other options"):
+            run(replace(short, **changed)).restore(state)  # type: ignore[arg-type]
     second = run(short)
-    second.to_the_end(tmp_path / "state.pt")
+    second.to_the_end(state)
     assert second.step == 6
+    kept = second.net.state_dict() | {f"ema.{name}": value for name, value in second.ema.items()}
     for name, value in whole.net.state_dict().items():
-        assert torch.equal(value, second.net.state_dict()[name]), name
+        assert torch.equal(value, kept[name]), name
     for name, value in whole.ema.items():
-        assert torch.equal(value, second.ema[name]), name
-
-
-def test_averages_are_read(tmp_path: Path) -> None:
-    """The network in a file is the average, and stands still."""
-    going = run()
-    for _ in range(4):
-        going.advance()
-    going.save(tmp_path / "state.pt")
-    for net in (read_net(tmp_path / "state.pt"), going.averaged()):
-        assert net.config == CONFIG
-        for name, value in net.named_parameters():
-            assert torch.equal(value, going.ema[name]), name
-            assert not value.requires_grad
-        assert not torch.equal(net.leave.weight, going.net.leave.weight)
+        assert torch.equal(value, kept[f"ema.{name}"]), name
 
 
 def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,12 +110,3 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", [*command[:1], "models/mnist-ddpm", *command[2:]])
     with pytest.raises(SystemExit, match="only a preconditioned model"):
         train_coarse.main()
-
-
-@pytest.mark.parametrize("changed", [{"seed": 7}, {"learning_rate": 9.0}])
-def test_state_of_another_run(tmp_path: Path, changed: dict[str, float]) -> None:
-    """It is refused, and what differs is named; how often to save is nobody's business."""
-    run(replace(TRAINING, save_every_s=9.0)).save(tmp_path / "run.pt")
-    run().restore(tmp_path / "run.pt")
-    with pytest.raises(SystemExit, match=r"run\.pt: is the state of a run with other options"):
-        run(replace(TRAINING, **changed)).restore(tmp_path / "run.pt")  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -28,6 +29,10 @@ from tests.support.lessons import images
 from tests.support.making import load_heat
 
 OPTIONS = TrainingOptions(images=24, batch_size=8, warmup_steps=2)
+NOTES = {
+    "data": "pictures", "images": 64, "images_seen": 24, "steps": 3, "precision": "float32",
+    "device": "cpu",
+}  # fmt: skip
 
 
 def training(folder: Path, channels: int = 1, **options: Any) -> Training:
@@ -46,6 +51,13 @@ def nothing(_progress: Progress) -> None:
     """Show nothing."""
 
 
+def trained(card: ModelCard, training: Training) -> ModelCard:
+    """Train to the end, or see that nothing is left to do; the card that was written."""
+    written = recipe.train(card, training, nothing)
+    assert written is not None
+    return written
+
+
 def contents(folder: Path) -> dict[str, tuple[int, str]]:
     """Time of change and digest of every file."""
     return {file.name: (file.stat().st_mtime_ns, digest(file)) for file in folder.iterdir()}
@@ -55,16 +67,22 @@ def contents(folder: Path) -> dict[str, tuple[int, str]]:
     ("channels", "parameterization"), [(1, "preconditioned"), (3, "difference")]
 )
 def test_folder_is_a_model(tmp_path: Path, channels: int, parameterization: str) -> None:
-    """Weights, prior and card fit each other, and sampling from them works."""
+    """Weights, prior and card fit each other, and sampling from them works; whoever reads the card
+    can train the same again.
+    """
     asked = card(channels=channels, parameterization=parameterization)
-    written = recipe.train(asked, training(tmp_path, channels), nothing)
+    written = trained(asked, training(tmp_path, channels, seed=5))
     assert written == read_card(tmp_path)
-    assert written is not None
-    assert written.weights is not None
     assert written.prior is not None
-    assert written.weights.sha256 == digest(tmp_path / written.weights.file)
-    assert written.prior.sha256 == digest(tmp_path / written.prior.file)
+    for part in (written.weights, written.prior):
+        assert part is not None
+        assert part.sha256 == digest(tmp_path / part.file)
     assert replace(written, weights=None, prior=None, training={}) == asked
+    noted = dict(written.training)
+    assert noted.pop("seconds_last_session") >= 0
+    assert TrainingOptions(**noted.pop("options")) == replace(OPTIONS, seed=5)
+    assert noted == NOTES
+    assert ModelCard.from_toml(written.to_toml()) == written
     model, prior = load_model(tmp_path), read_prior(tmp_path / written.prior.file, written)
     assert len(prior) == 64
     noise = independent(0, range(2), written.shape)
@@ -77,67 +95,41 @@ def test_weights_are_the_averages_in_float16(tmp_path: Path) -> None:
     """What is stored are the averaged weights, of half the size, and exact statistics."""
     with recipe.opened(card(), training(tmp_path)) as run:
         recipe.go_on(run, nothing)
-    stored = load_file(tmp_path / "weights.safetensors")
-    assert stored.keys() == run.weights().keys()
-    for name, tensor in run.weights().items():
+    stored, averages = load_file(tmp_path / "weights.safetensors"), run.weights()
+    assert stored.keys() == run.ema.keys() | {"statistics.mean", "statistics.variance"}
+    assert all(averages[name] is value for name, value in run.ema.items())
+    for name, tensor in averages.items():
         kind = torch.float32 if name.startswith("statistics.") else torch.float16
         assert stored[name].dtype == kind
         assert torch.equal(stored[name], tensor.to(kind))
-    loaded = load_heat(tmp_path)
-    assert loaded.statistics is not None
-    assert run.model.statistics is not None
-    assert torch.equal(loaded.statistics.variance, run.model.statistics.variance)
-    assert all(value.dtype == torch.float32 for value in loaded.unet.parameters())
-
-
-def test_recipe_is_in_the_card(tmp_path: Path) -> None:
-    """Whoever reads the card can train the same again."""
-    written = recipe.train(card(), training(tmp_path, seed=5), nothing)
-    assert written is not None
-    noted = dict(written.training)
-    assert noted.pop("seconds_last_session") >= 0
-    options = noted.pop("options")
-    assert TrainingOptions(**options) == replace(OPTIONS, seed=5)
-    assert noted == {
-        "data": "pictures",
-        "images": 64,
-        "images_seen": 24,
-        "steps": 3,
-        "precision": "float32",
-        "device": "cpu",
-    }
-    assert ModelCard.from_toml(written.to_toml()) == written
+    assert all(value.dtype == torch.float32 for value in load_heat(tmp_path).unet.parameters())
 
 
 def test_ddpm_folder_is_a_model(tmp_path: Path) -> None:
     """A DDPM has weights and a card, no prior, and is finished without one; sampling works."""
     asked = recipe.as_ddpm(making.small_card())
-    written = recipe.train(asked, training(tmp_path), nothing)
+    written = trained(asked, training(tmp_path))
     assert written == read_card(tmp_path)
     assert replace(written, weights=None, training={}) == asked
     assert recipe.model_sizes(tmp_path).keys() == {"weights.safetensors", "model.toml"}
     before = contents(tmp_path)
-    assert recipe.train(asked, training(tmp_path), nothing) == written
+    assert trained(asked, training(tmp_path)) == written
     assert contents(tmp_path) == before
     model = load_model(tmp_path)
     assert isinstance(model, DiffusionModel)
-    *_, last = ddpm_process(
-        model, initial_noise(0, [0], asked.shape), lambda _: torch.ones(1, 1, 8, 8)
-    )
+    x_K = initial_noise(0, [0], asked.shape)
+    *_, last = ddpm_process(model, x_K, lambda _: torch.ones(1, 1, 8, 8))
     assert bool(last.mean.isfinite().all())
 
 
 def test_beginning_is_in_the_card(tmp_path: Path) -> None:
     """A run may start from another kind of model with the same network; the card names it."""
-    parent = recipe.train(card(), training(tmp_path / "parent"), nothing)
-    assert parent is not None
+    parent = trained(card(), training(tmp_path / "parent"))
     assert parent.weights is not None
     asked = recipe.as_ddpm(card(dropout=0.1))
     path = tmp_path / "parent" / parent.weights.file
     begun = recipe.beginning("parent", path, parent, asked)
-    assert begun.weights.keys() == making.random_unet(asked).state_dict().keys()
-    written = recipe.train(asked, replace(training(tmp_path / "child"), beginning=begun), nothing)
-    assert written is not None
+    written = trained(asked, replace(training(tmp_path / "child"), beginning=begun))
     assert written.training["initial_weights"] == "parent"
     assert written.training["initial_weights_sha256"] == parent.weights.sha256
     for other in (card(model_channels=64), card(channels=3), card(num_heads=2)):
@@ -146,71 +138,45 @@ def test_beginning_is_in_the_card(tmp_path: Path) -> None:
 
 
 def test_finished(tmp_path: Path) -> None:
-    """Asked for again, or for less, nothing is written, not even a time; more images go on."""
-    first = recipe.train(card(), training(tmp_path), nothing)
+    """Asked for again, or for less, nothing is written, not even a time; more images go on, also
+    where the last run was killed between its last step and the model.
+    """
+    first = trained(card(), training(tmp_path))
     before = contents(tmp_path)
-    assert first is not None
-    assert recipe.train(card(), training(tmp_path), nothing) == first
-    assert recipe.train(card(), training(tmp_path, images=16), nothing) == first
+    assert trained(card(), training(tmp_path)) == first
+    assert trained(card(), training(tmp_path, images=16)) == first
     assert contents(tmp_path) == before
-    more = recipe.train(card(), training(tmp_path, images=40), nothing)
-    assert more is not None
-    assert more.weights != first.weights
-    assert more.prior == first.prior
+    with recipe.opened(card(), training(tmp_path, images=40)) as run:
+        assert run.advance_to_end(nothing)
+    assert contents(tmp_path)["model.toml"] == before["model.toml"]
+    more = trained(card(), training(tmp_path, images=40))
+    assert (more.weights != first.weights, more.prior) == (True, first.prior)
     assert more.training["images_seen"] == 40
     load_model(tmp_path)
     (tmp_path / "training.pt").unlink()  # now it is a model of another origin
     before = contents(tmp_path)
     with pytest.raises(RefusedError, match=r"holds a model but no training\.pt"):
-        recipe.train(card(), training(tmp_path, images=48), nothing)
+        trained(card(), training(tmp_path, images=48))
     assert contents(tmp_path) == before
 
 
-@pytest.mark.parametrize("lost", ["model.toml", "weights.safetensors", "prior.safetensors"])
-def test_killed_while_the_model_was_written(tmp_path: Path, lost: str) -> None:
+def test_killed_while_the_model_was_written(tmp_path: Path) -> None:
     """All steps taken but the model not whole: it is written again, the same."""
-    written = recipe.train(card(), training(tmp_path), nothing)
-    (tmp_path / lost).unlink()
-    again = recipe.train(card(), training(tmp_path), nothing)
-    assert written is not None
-    assert again is not None
-    assert (again.weights, again.prior) == (written.weights, written.prior)
-    load_model(tmp_path)
-
-
-def test_card_of_an_earlier_end(tmp_path: Path) -> None:
-    """Killed between the last step and the model, the old model does not count as finished."""
-    recipe.train(card(), training(tmp_path), nothing)
-    old = contents(tmp_path)
-    with recipe.opened(card(), training(tmp_path, images=40)) as run:
-        assert run.advance_to_end(nothing)
-    assert contents(tmp_path)["model.toml"] == old["model.toml"]
-    written = recipe.train(card(), training(tmp_path, images=40), nothing)
-    assert written is not None
-    assert written.training["images_seen"] == 40
-
-
-def test_stopped(tmp_path: Path) -> None:
-    """A run that is asked to stop saves its state and writes no model; the next one goes on."""
-    asked = iter([False, True])
-    assert recipe.train(card(), training(tmp_path), nothing, lambda: next(asked)) is None
-    assert not (tmp_path / "model.toml").exists()
-    with recipe.opened(card(), training(tmp_path)) as run:
-        assert run.step == 1
-    assert recipe.train(card(), training(tmp_path), nothing) is not None
+    written = trained(card(), training(tmp_path))
+    for lost in ("model.toml", "weights.safetensors", "prior.safetensors"):
+        (tmp_path / lost).unlink()
+        again = trained(card(), training(tmp_path))
+        assert (again.weights, again.prior) == (written.weights, written.prior)
+        load_model(tmp_path)
 
 
 def test_two_at_once(tmp_path: Path) -> None:
-    """A folder has one run at a time."""
-    with lock(tmp_path / recipe.LOCK_NAME), pytest.raises(LockedError, match="process"):
-        recipe.train(card(), training(tmp_path), nothing)
-
-
-def test_remains_of_a_killed_save(tmp_path: Path) -> None:
-    """What a kill left half written is removed."""
+    """A folder has one run at a time; what a kill left half written is removed by the next one."""
     remains = tmp_path / f".sitegen-tmp-{host_mark()}-999999999-1-abcdef"
     remains.write_bytes(b"half a state")
-    recipe.train(card(), training(tmp_path), nothing)
+    with lock(tmp_path / recipe.LOCK_NAME), pytest.raises(LockedError, match="process"):
+        trained(card(), training(tmp_path))
+    trained(card(), training(tmp_path))
     assert not remains.exists()
 
 
@@ -240,13 +206,10 @@ def test_pictures_all_the_same(tmp_path: Path) -> None:
 
 def test_out_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPU that is too small is the machine's failure, with what to do."""
-
-    def fail(_run: Run) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(Run, "advance", fail)
+    full = Mock(side_effect=torch.OutOfMemoryError("CUDA out of memory"))
+    monkeypatch.setattr(Run, "advance", full)
     with pytest.raises(PlatformError, match="smaller batch size"):
-        recipe.train(card(), training(tmp_path), nothing)
+        trained(card(), training(tmp_path))
 
 
 @pytest.mark.parametrize(

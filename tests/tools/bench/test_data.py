@@ -1,0 +1,72 @@
+"""Idx files are read or refused by name, and the classifier learns once from what is in them."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import bench.classifier
+from bench.classifier import classifier_for
+from bench.mnist import as_floats, read_dataset, read_idx
+
+
+def test_learns_what_can_be_seen(
+    data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held-out squares are classified, by probabilities and features that are not negative; torch's
+    generator is left alone; the second time the same network comes from the cache.
+    """
+    data = read_dataset(data_folder)
+    before = torch.get_rng_state()
+    classifier = classifier_for(data, tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert classifier.accuracy > 0.95
+    features, probabilities = classifier.judge(as_floats(data.test_images[:7]))
+    assert features.shape == (7, 64)
+    assert features.min() >= 0
+    np.testing.assert_allclose(probabilities.sum(1), 1)
+    monkeypatch.setattr(bench.classifier, "_train", None)
+    assert classifier_for(data, tmp_path).digest == classifier.digest
+
+
+def test_data_and_their_digest(data_folder: Path, tmp_path: Path) -> None:
+    """Gzipped files have the arrays and the digest of the plain ones; one changed pixel has another
+    digest, so that no cached classifier is used for other data. 255 is 1.
+    """
+    plain = read_dataset(data_folder)
+    for path in data_folder.iterdir():
+        (tmp_path / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+    zipped = read_dataset(tmp_path)
+    assert plain.digest == zipped.digest
+    assert np.array_equal(plain.test_images, zipped.test_images)
+    assert (plain.train_images.shape, plain.classes) == ((600, 28, 28), 4)
+    assert as_floats(np.array([0, 255], np.uint8)).tolist() == [0.0, 1.0]
+    shutil.copytree(data_folder, tmp_path / "changed")
+    path = tmp_path / "changed/train-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:-1] + b"\xff")
+    assert read_dataset(tmp_path / "changed").digest != plain.digest
+
+
+DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "cut": (lambda data: data[:-1], "holds 199 values where its header says 200"),
+    "other format": (lambda data: b"PNG" + data[3:], "not an idx file"),
+    "empty": (lambda _: b"", "not an idx file"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_damaged_file_is_refused(data_folder: Path, tmp_path: Path, name: str) -> None:
+    """A cut, foreign or empty file is refused by name; a missing one with how to get it."""
+    change, message = DAMAGES[name]
+    path = tmp_path / "labels"
+    path.write_bytes(change((data_folder / "t10k-labels-idx1-ubyte").read_bytes()))
+    with pytest.raises(SystemExit, match=message):
+        read_idx(path)
+    with pytest.raises(SystemExit, match=r"train-images-idx3-ubyte.*make data"):
+        read_dataset(tmp_path)
