@@ -23,10 +23,3 @@ def moving(browser: Browser, sample_site: SampleSite) -> Iterator[Page]:
     """For everybody else."""
     with opened(browser, sample_site.address) as page:
         yield page
-
-
-@pytest.fixture
-def second(browser: Browser, sample_site: SampleSite) -> Iterator[Page]:
-    """The second page, which is full of clips, for everybody."""
-    with opened(browser, f"{sample_site.address}second/") as page:
-        yield page

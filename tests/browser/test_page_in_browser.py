@@ -1,4 +1,5 @@
-"""The page in Chromium: from the file system and under a sub-path, narrow and wide, light and dark.
+"""The page in Chromium, from disk and server, narrow and wide, light and dark, and where its look
+is easily lost: veils, colours, large type, paper, small screens.
 
 What moves is the matter of `test_script.py`; what is proved here is the page around it.
 """
@@ -8,11 +9,13 @@ from __future__ import annotations
 import io
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Locator, Page
 
 from sitegen.deploy.check import PublishTarget, check_folder
 from tests.conftest import SampleSite
@@ -21,21 +24,19 @@ from tests.support.browsing import box_of, opened, until, watch
 PAGES = ("index.html", "second/index.html")
 
 
-@pytest.mark.parametrize("uri", PAGES)
 @pytest.mark.parametrize("place", ["file", "http"])
-def test_nothing_goes_wrong(
-    browser: Browser, sample_site: SampleSite, place: str, uri: str
-) -> None:
+def test_nothing_goes_wrong(browser: Browser, sample_site: SampleSite, place: str) -> None:
     """No message on the console, no request that fails, none to elsewhere, and no clip at once."""
     start = sample_site.address if place == "http" else f"{sample_site.folder.as_uri()}/"
     page = browser.new_page(viewport={"width": 1280, "height": 500})
     troubles, asked = watch(page)
-    page.goto(start + uri)
-    page.wait_for_load_state("networkidle")
-    if uri == "index.html":
-        assert not [url for url in asked if url.endswith((".mp4", ".gif"))]
-    page.evaluate("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
-    until(page, "[...document.images].every(image => image.naturalWidth > 0)")
+    for uri in PAGES:
+        page.goto(start + uri)
+        page.wait_for_load_state("networkidle")
+        if uri == "index.html":
+            assert not [url for url in asked if url.endswith((".mp4", ".gif"))]
+        page.evaluate("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
+        until(page, "[...document.images].every(image => image.naturalWidth > 0)")
     assert troubles == []
     assert all(url.startswith(start) for url in asked)
     page.close()
@@ -50,21 +51,6 @@ def test_links_arrive(sample_site: SampleSite) -> None:
     assert found.pages == len(PAGES) + 1
     with Image.open(next(sample_site.folder.glob("assets/card-*.png"))) as picture:
         assert picture.size == (1200, 630)
-
-
-@pytest.mark.parametrize("path", ["nothing", "a/b/c/", "second/nothing.html"])
-def test_missing_page_at_any_depth(browser: Browser, sample_site: SampleSite, path: str) -> None:
-    """The page for wrong addresses has its look, and leads home, wherever it is shown."""
-    page = browser.new_page()
-    answers: list[int] = []
-    page.on("response", lambda answer: answers.append(answer.status))
-    page.goto(sample_site.address + path)
-    assert page.title().startswith("Page not found")
-    assert page.locator(".banner").evaluate("e => getComputedStyle(e).display") == "grid"
-    assert (answers[0], set(answers[1:])) == (404, {200})
-    page.get_by_role("link").click()
-    assert page.url == sample_site.address
-    page.close()
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1280, 2560])
@@ -101,16 +87,6 @@ def test_no_layout_shift(browser: Browser, sample_site: SampleSite, width: int) 
         assert page.evaluate(SHIFTS) == 0
 
 
-def test_room_before_the_poster(browser: Browser, sample_site: SampleSite) -> None:
-    """The clip has its place before its poster is there, at its own shape."""
-    page = browser.new_page(viewport={"width": 390, "height": 800})
-    page.route("**/*.{webp,mp4}", lambda route: route.abort())
-    page.goto(sample_site.address)
-    box = box_of(page.locator(".clip").first)
-    assert (box["width"], box["height"]) == pytest.approx((350, 350), abs=1)
-    page.close()
-
-
 @pytest.mark.parametrize(("width", "accent"), [(320, ""), (1280, ""), (1280, "#00ffcc")])
 def test_contrast_of_the_banner(
     browser: Browser, sample_site: SampleSite, tmp_path: Path, width: int, accent: str
@@ -134,3 +110,229 @@ def test_contrast_of_the_banner(
     luminance = float((linear @ [0.2126, 0.7152, 0.0722]).max())
     assert 1.05 / (luminance + 0.05) >= 4.5
     page.close()
+
+
+CALM: dict[str, Any] = {"reduced_motion": "reduce"}
+
+
+def pixels(place: Locator) -> NDArray[np.float64]:
+    """What is seen of an element, (H, W, 3)."""
+    shot = Image.open(io.BytesIO(place.screenshot()))
+    return np.asarray(shot.convert("RGB"), dtype=np.float64)
+
+
+def test_veil_over_a_tree(calm: Page) -> None:
+    """What a branch shares stays as it is; over all else lies one even veil, also on the arrows."""
+    stage = calm.locator("#hierarchy .stage")
+    nodes = calm.locator("#hierarchy .node")
+    stage.scroll_into_view_if_needed()
+    until(calm, "document.querySelector('#hierarchy .stage img').naturalWidth > 0")
+    before = pixels(stage)
+    nodes.nth(7).evaluate("e => e.focus({focusVisible: false})")
+    after = pixels(stage)
+    veiled = 0.22 * before + 0.78 * 255
+    frame = box_of(stage)
+    shared = {0: before, 1: before, 3: before}  # the root, and its way to the first leaf
+    for number, wanted in {**shared, **dict.fromkeys((2, 4, 8, 9, 10, 14), veiled)}.items():
+        box = box_of(nodes.nth(number))
+        left, top = round(box["x"] - frame["x"]) + 4, round(box["y"] - frame["y"]) + 4
+        inside = np.s_[top : top + round(box["width"]) - 8, left : left + round(box["width"]) - 8]
+        assert np.abs(after[inside] - wanted[inside]).max() < 3
+
+
+INSIDE = """
+(node) => {
+  const [box, stage] = [node, node.closest('.stage')].map(e => e.getBoundingClientRect());
+  return box.left >= stage.left && box.right <= stage.right
+    && box.top >= stage.top && box.bottom <= stage.bottom;
+}
+"""
+PRESSED = """
+(node, away) => {
+  const box = node.getBoundingClientRect();
+  const [x, y] = [(box.left + box.right) / 2, (box.top + box.bottom) / 2 - away];
+  return document.elementFromPoint(x, y) === node;
+}
+"""
+"""Whether a press so many pixels above the middle of a picture is one on it."""
+
+
+@pytest.mark.parametrize("width", [280, 320, 340, 360])
+def test_small_trees_do_not_scroll(browser: Browser, sample_site: SampleSite, width: int) -> None:
+    """Where pictures are smaller than a finger, none that is reached moves the stage, each is
+    framed as it is, and it is pressed also where a finger just misses it.
+    """
+    options: dict[str, Any] = {"viewport": {"width": width, "height": 700}, **CALM}
+    with opened(browser, sample_site.address, **options) as page:
+        stage = page.locator("#hierarchy .stage")
+        for node in page.locator("#hierarchy .node").all():
+            node.evaluate("node => { node.focus(); node.scrollIntoView() }")
+            assert stage.evaluate("stage => [stage.scrollLeft, stage.scrollTop]") == [0, 0]
+            assert node.evaluate(INSIDE)
+            assert node.evaluate(PRESSED, 0)
+        stage.evaluate("stage => stage.scrollIntoView()")
+        assert page.locator("#hierarchy .node").first.evaluate(PRESSED, 20)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_slider_in_forced_colours(browser: Browser, sample_site: SampleSite, scheme: Any) -> None:
+    """Where the system chooses the colours, a slider still has its track, from end to end."""
+    options: dict[str, Any] = {"color_scheme": scheme, "forced_colors": "active", **CALM}
+    with opened(browser, sample_site.address, **options) as page:
+        picture = pixels(page.locator("#trajectories .slider"))
+    track = picture[len(picture) // 2, 4:-4].mean(axis=1)
+    assert (np.abs(track - picture[2].mean()) > 100).all()
+
+
+@pytest.mark.parametrize("way", ["setting", "style"])
+@pytest.mark.parametrize("width", [320, 390, 768])
+def test_type_of_twice_the_size(
+    browser: Browser, sample_site: SampleSite, width: int, way: str
+) -> None:
+    """Nothing leaves the screen, no word of the banner is cut, and icons grow along."""
+    options: dict[str, Any] = {"viewport": {"width": width, "height": 800}, **CALM}
+    with opened(browser, sample_site.address, **options) as page:
+        if way == "setting":
+            sizes = {"fontSizes": {"standard": 32, "fixed": 26}}
+            page.context.new_cdp_session(page).send("Page.setFontSizes", sizes)
+        else:
+            page.evaluate("document.documentElement.style.fontSize = '200%'")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(
+            "[...document.querySelectorAll('.banner-text, .banner-text *, .readout span')]"
+            ".every(e => { const box = e.getBoundingClientRect();"
+            " return box.left >= 0 && box.right <= innerWidth })"
+        )
+        assert page.evaluate("document.querySelector('.skip').getBoundingClientRect().bottom") <= 0
+        for icon in (".play .icon", ".button .icon"):
+            assert box_of(page.locator(icon).first)["width"] == pytest.approx(40, abs=2)
+        page.locator(".lens").first.press("Enter")
+        assert page.locator("#viewer").evaluate(
+            "e => e.scrollWidth <= e.clientWidth && e.getBoundingClientRect().right <= innerWidth"
+        )
+
+
+BOX = """
+(element) => {
+  const range = document.createRange();
+  range.selectNodeContents(element);
+  return ['left', 'right', 'top', 'bottom'].map(side => range.getBoundingClientRect()[side]);
+}
+"""
+"""Where the words of an element are."""
+
+
+def words(page: Page, selector: str) -> list[float]:
+    """The left, right, top and bottom of an element's words."""
+    box: list[float] = page.locator(selector).first.evaluate(BOX)
+    return box
+
+
+def test_what_stands_in_line(calm: Page) -> None:
+    """Rules, tables, readouts and code keep to the lines that the eye draws; digits of a formula
+    stand in the fonts of its letters.
+    """
+    calm.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true })")
+    left, right = words(calm, "main > p")[:2]
+    rule = box_of(calm.locator("footer"))
+    assert rule["x"] == pytest.approx(left, abs=1)
+    assert rule["x"] + rule["width"] >= right
+    assert sum(words(calm, ".numbers table")[:2]) == pytest.approx(1280, abs=2)
+    assert words(calm, ".result")[2] > words(calm, "#chart .downloads")[3] + 20
+    code = box_of(calm.locator(".bibtex .scroll"))
+    assert words(calm, ".bibtex code")[1] < code["x"] + code["width"] - 15
+    frame = box_of(calm.locator("#trajectories .scrubber"))
+    level, sigma = (words(calm, f"#trajectories .readout span:nth-of-type({n})") for n in (1, 2))
+    assert sigma[1] == pytest.approx(frame["x"] + frame["width"], abs=1)
+    assert 5 < sigma[0] - level[1] < 20
+    assert box_of(calm.locator("#interpolation .panels"))["width"] <= 1  # the clip has them in it
+    family = calm.locator("math").first.evaluate("e => getComputedStyle(e).fontFamily")
+    assert (family[:5], family[-5:]) == ("math,", "serif")
+
+
+NARROW: dict[str, Any] = {"viewport": {"width": 390, "height": 800}, **CALM}
+
+
+FILL = """list => {
+    const other = list.lastElementChild.cloneNode(true);
+    other.firstElementChild.removeAttribute('aria-current');
+    for (let n = 1; n < 11; n++) list.prepend(other.cloneNode(true));
+}"""
+
+
+def test_menu_of_many_pages(browser: Browser, sample_site: SampleSite) -> None:
+    """A dozen pages take one line of a phone, the one that is open in sight, and two of a desk."""
+    with opened(browser, f"{sample_site.address}second/", **NARROW) as page:
+        page.locator(".menu ul").evaluate(FILL)
+        menu = page.locator(".menu")
+        assert box_of(menu)["height"] < 60
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        here = box_of(menu.locator("[aria-current]"))
+        assert 0 <= here["x"] <= 390 - here["width"]
+        for _ in range(6):
+            page.keyboard.press("Tab")
+        assert 0 <= box_of(menu.locator("a:focus"))["x"] < here["x"]
+        page.set_viewport_size({"width": 1280, "height": 800})
+        assert box_of(menu)["height"] < 90
+
+
+COVERED = """() => {
+    const over = document.querySelector('.motion').getBoundingClientRect();
+    return [...document.querySelectorAll('main *, nav *, footer *, header *')]
+        .filter(e => !e.closest('.motion')).filter(e => {
+            const box = e.getBoundingClientRect();
+            return box.width && box.left < over.right && over.left < box.right
+                && box.top < over.bottom && over.top < box.bottom;
+        }).map(e => e.outerHTML.slice(0, 100));
+}"""
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1279, 1280])
+def test_button_for_motion_covers_nothing(
+    browser: Browser, sample_site: SampleSite, width: int
+) -> None:
+    """It stands between other things, or beside the column: never over words or figures."""
+    options: dict[str, Any] = {"viewport": {"width": width, "height": 700}, **CALM}
+    with opened(browser, sample_site.address, **options) as page:
+        assert page.locator(".motion").inner_text()
+        for top in range(0, page.evaluate("document.body.scrollHeight"), 640):
+            page.evaluate("top => scrollTo(0, top)", top)
+            assert page.evaluate(COVERED) == []
+
+
+def test_words_in_drawings_on_a_phone(browser: Browser, sample_site: SampleSite) -> None:
+    """A drawing keeps a size at which its words can be read, and scrolls by keyboard, too."""
+    with opened(browser, sample_site.address, **NARROW) as page:
+        box = box_of(page.locator(".still img"))
+        assert box["width"] >= 480
+        scroll = page.locator(".scroll:has(> .still)")
+        assert scroll.evaluate("e => e.scrollWidth > e.clientWidth")
+        page.locator(".still").focus()
+        page.keyboard.press("ArrowRight")
+        until(page, "document.querySelector('.scroll:has(> .still)').scrollLeft > 0")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_paper(browser: Browser, sample_site: SampleSite, scheme: Any) -> None:
+    """Dark words and figures on white, whatever the screen is, and nothing that needs a hand."""
+    with opened(browser, sample_site.address, color_scheme=scheme, **CALM) as page:
+        page.evaluate("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
+        loaded = "[...document.images].every(image => image.complete)"
+        until(page, loaded)  # what is on its way would be broken off where paper needs another
+        page.emulate_media(media="print", color_scheme=scheme, reduced_motion="reduce")
+        until(page, loaded)
+        colours = page.evaluate(
+            "['body', 'h1', '.lead'].map(name => getComputedStyle(document.querySelector(name)))"
+            ".map(style => [style.color, style.backgroundColor])"
+        )
+        assert colours[0] == ["rgb(29, 33, 48)", "rgb(255, 255, 255)"]
+        assert colours[1:] == [["rgb(29, 33, 48)", "rgba(0, 0, 0, 0)"]] * 2
+        for name in (".numbers", ".origin", ".scrubber", ".motion", ".downloads"):
+            assert not page.locator(name).first.is_visible(), name
+        breaks = "e => getComputedStyle(e).breakInside"
+        assert page.locator("#hierarchy").evaluate(breaks) == "auto"  # words fill the page below
+        assert page.locator("#hierarchy .frame").evaluate(breaks) == "avoid"
+        stage = page.locator("#hierarchy .stage")
+        assert pixels(stage)[2, 2].min() > 240
+        assert stage.evaluate("e => e.getBoundingClientRect().height") < 260
+        assert len(page.pdf()) > 1000

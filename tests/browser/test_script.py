@@ -32,6 +32,7 @@ from tests.support.sample_site import (
 )
 
 CALM: dict[str, Any] = {"reduced_motion": "reduce"}
+THROWER = "Object.defineProperty(window, 'localStorage', {get() { throw new Error('no') }})"
 PLAYING = "[...document.querySelectorAll('video')].filter(video => !video.paused).length"
 SEEN = """
 (picture, x, y) => {
@@ -110,37 +111,27 @@ def test_scrubber_is_exact(calm: Page) -> None:
         expect(slider).to_have_attribute("aria-valuetext", spoken(level))
 
 
-def test_readout_while_it_plays(calm: Page) -> None:
-    """While a clip plays, readout and slider tell of the frame that was shown last."""
-    button = calm.locator("#trajectories .play")
-    assert button.get_attribute("aria-label") == "Play: The trajectories."
-    button.click()
-    expect(button).to_have_attribute("aria-label", "Pause: The trajectories.")
-    until(calm, "document.querySelector('#trajectories video').currentTime > 0.5")
-    button.click()
-    expect(button).to_have_attribute("aria-label", "Play: The trajectories.")
-    calm.wait_for_timeout(200)
-    value = int(calm.locator("#trajectories .slider").input_value())
-    assert 0 < value < LEVELS
-    wait_for_shade(calm, "trajectories", value)
-
-
 def test_clips_play_while_in_view(moving: Page) -> None:
     """No clip is fetched before it is near; in view it plays, shows its end for a while and starts
-    anew; out of view it rests.
+    anew; out of view it rests. Readout and slider tell of the frame that was shown last.
     """
-    asked = watch(moving)[1]
+    asked, button = watch(moving)[1], moving.locator("#trajectories .play")
     assert moving.evaluate(PLAYING) == 0
+    expect(button).to_have_attribute("aria-label", "Play: The trajectories.")
     moving.locator("#trajectories").scroll_into_view_if_needed()
     until(moving, f"{PLAYING} > 0")
     assert [url for url in asked if "/trajectories-" in url and url.endswith(".mp4")]
     assert not [url for url in asked if "/hierarchy-" in url and url.endswith(".mp4")]
     until(moving, "document.querySelector('#trajectories video').ended")
-    button = moving.locator("#trajectories .play")
     expect(button).to_have_attribute("aria-label", "Pause: The trajectories.")
-    until(moving, "(v => v.currentTime < 1 && !v.paused)(document.querySelector('video'))")
+    early = "(v => v.currentTime > 0.3 && v.currentTime < 1 && !v.paused)"
+    until(moving, f"{early}(document.querySelector('video'))")
     moving.evaluate("scrollTo(0, 0)")
     until(moving, f"{PLAYING} === 0")
+    moving.wait_for_timeout(200)
+    value = int(moving.locator("#trajectories .slider").input_value())
+    assert 0 < value < LEVELS
+    wait_for_shade(moving, "trajectories", value)
 
 
 def test_at_most_four_play(browser: Browser, sample_site: SampleSite) -> None:
@@ -158,23 +149,29 @@ def test_at_most_four_play(browser: Browser, sample_site: SampleSite) -> None:
         until(page, f"{PLAYING} === 4")
 
 
-def test_one_button_stops_all(second: Page) -> None:
-    """One button stops every clip, also on the next page; a single clip can still be played."""
-    stop = second.get_by_role("button", name="Stop all motion")
-    play = second.get_by_role("button", name="Let clips play")
-    until(second, f"{PLAYING} > 0")
-    stop.click()
-    until(second, f"{PLAYING} === 0")
-    second.reload()
-    expect(play).to_be_visible()
-    second.wait_for_timeout(500)
-    assert second.evaluate(PLAYING) == 0
-    second.locator(".play").first.click()
-    until(second, f"{PLAYING} === 1")
-    stop.click()
-    until(second, f"{PLAYING} === 0")
-    play.click()
-    until(second, f"{PLAYING} > 1")
+@pytest.mark.parametrize("remembers", [True, False])
+def test_one_button_stops_all(browser: Browser, sample_site: SampleSite, remembers: bool) -> None:
+    """One button stops every clip, also on the next page where that may be remembered; a single
+    clip can still be played.
+    """
+    address = f"{sample_site.address}second/"
+    with opened(browser, address, "" if remembers else THROWER) as page:
+        stop = page.get_by_role("button", name="Stop all motion")
+        play = page.get_by_role("button", name="Let clips play")
+        until(page, f"{PLAYING} > 0")
+        stop.click()
+        until(page, f"{PLAYING} === 0")
+        if remembers:
+            page.reload()
+        expect(play).to_be_visible()
+        page.wait_for_timeout(500)
+        assert page.evaluate(PLAYING) == 0
+        page.locator(".play").first.click()
+        until(page, f"{PLAYING} === 1")
+        stop.click()
+        until(page, f"{PLAYING} === 0")
+        play.click()
+        until(page, f"{PLAYING} > 1")
 
 
 def test_first_stops_of_the_keyboard(moving: Page) -> None:
@@ -213,15 +210,6 @@ def test_reduced_motion(calm: Page) -> None:
     calm.get_by_role("button", name="Stop all motion").click()
     until(calm, f"{PLAYING} === 0")
     expect(calm.get_by_role("button", name="Let clips play")).to_be_visible()
-
-
-def test_storage_that_throws(browser: Browser, sample_site: SampleSite) -> None:
-    """Where nothing may be remembered, the button works for the page."""
-    thrower = "Object.defineProperty(window, 'localStorage', {get() { throw new Error('no') }})"
-    with opened(browser, f"{sample_site.address}second/", thrower) as page:
-        until(page, f"{PLAYING} > 0")
-        page.get_by_role("button", name="Stop all motion").click()
-        until(page, f"{PLAYING} === 0")
 
 
 @pytest.mark.parametrize("way", ["off", "blocked"])
@@ -270,17 +258,18 @@ TEMPLATES = {
 @pytest.mark.parametrize("name", list(TEMPLATES))
 def test_own_templates_may_lack_something(browser: Browser, tmp_path: Path, name: str) -> None:
     """What a template of the author's leaves out loses its own function, and nothing else."""
-    own = tmp_path / "source" / "theme" / "templates"
-    own.mkdir(parents=True)
-    (own / name).write_text(TEMPLATES[name])
+    own = tmp_path / "source" / "theme" / "templates" / name
+    own.parent.mkdir(parents=True)
+    own.write_text(TEMPLATES[name])
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.goto(f"{build_sample(tmp_path).as_uri()}/index.html")
-    page.locator("#trajectories .stage").scroll_into_view_if_needed()
+    stage = page.locator("#trajectories .stage")
+    stage.scroll_into_view_if_needed()
     if name == "scrubber.html":
         assert video_of(page, "trajectories").get_attribute("controls") == ""
     else:
         until(page, f"{PLAYING} > 0")
-        page.locator("#trajectories .stage").click(position={"x": 30, "y": 100})
+        stage.click(position={"x": 30, "y": 100})
         page.keyboard.press("Escape")  # the viewer, where there is one
         page.locator("#trajectories .play").click()
         until(page, f"{PLAYING} === 0")
@@ -452,8 +441,8 @@ def test_tree_is_walked(calm: Page) -> None:
 
 
 def test_picture_of_a_tree_is_shown_large(calm: Page) -> None:
-    """A node's viewer goes through its branch, from the root to the node's last level: at every
-    stop, one for each level, it shows that level's picture in full and says so.
+    """A node's viewer goes through its branch, from the root to the node's last level, by arrows,
+    Home and End: at every stop, one a level, it shows that level's picture in full and says so.
     """
     whole = range(LEVELS, 7, -1)
     calm.locator("#hierarchy .stage").scroll_into_view_if_needed()
@@ -462,32 +451,18 @@ def test_picture_of_a_tree_is_shown_large(calm: Page) -> None:
     dialog = calm.get_by_role("dialog", name="Generation 2, picture 2: levels 20 to 8")
     slider = dialog.locator(".slider")
     assert slider.get_attribute("max") == slider.input_value() == str(len(whole) - 1)
+    keys = ("ArrowLeft", "ArrowDown")
     for stop, level in reversed(list(enumerate(whole))):
+        expect(slider).to_have_attribute("aria-valuetext", spoken(level))
         expect(dialog.locator(".readout")).to_contain_text(f"k = {level} ")
         until(calm, f"Math.abs({LARGE} - {shade(LEVELS - level)}) < 8")
-        slide(calm, "viewer", max(stop - 1, 0))
+        slider.press(keys[stop % 2])
+    for key, level in (("End", 8), ("Home", LEVELS), ("ArrowRight", LEVELS - 1)):
+        slider.press(key)
+        expect(slider).to_have_attribute("aria-valuetext", spoken(level))
     dialog.get_by_role("button", name="The one after").click()
     expect(calm.get_by_role("dialog", name="Generation 2, picture 3")).to_be_visible()
     expect(slider_of(calm)).to_have_value(str(len(whole) - 1))
-
-
-def test_branch_by_keyboard(calm: Page) -> None:
-    """In a tree's viewer the arrows lead through every level of the model, one after the other, and
-    Home and End lead to the ends.
-    """
-    levels = range(LEVELS, -1, -1)
-    calm.locator("#hierarchy .node").last.focus()
-    calm.keyboard.press("Enter")
-    name = f"Generation 3, picture 8: levels {LEVELS} to 0"
-    expect(calm.get_by_role("dialog", name=name)).to_be_visible()
-    slider = slider_of(calm)
-    slider.press("Home")
-    for key, way in (("ArrowRight", levels), ("ArrowDown", reversed(levels))):
-        for level in way:
-            expect(slider).to_have_attribute("aria-valuetext", spoken(level))
-            slider.press(key)
-    slider.press("End")
-    expect(slider).to_have_attribute("aria-valuetext", spoken(0))
 
 
 @pytest.mark.parametrize("way", ["keyboard", "mouse"])
@@ -523,34 +498,35 @@ def test_walked_tree_is_whole(moving: Page, way: str) -> None:
 
 
 def test_walk_goes_back_to_a_frame(moving: Page) -> None:
-    """A tree that the visitor stopped at a level shows that one again after the walk."""
-    figure = moving.locator("#hierarchy")
+    """A tree that the visitor stopped at a level shows that one again after the walk; and what the
+    button for motion says while it is walked in holds afterwards, and after a reload.
+    """
+    figure, playing = (
+        moving.locator("#hierarchy"),
+        "!document.querySelector('#hierarchy video').paused",
+    )
+    readout, node = figure.locator(".readout"), figure.locator(".node").nth(8)
     slide(moving, "hierarchy", 6)
-    expect(figure.locator(".readout")).to_contain_text(f"k = {LEVELS - 6} ")
-    figure.locator(".node").last.hover()
-    expect(figure.locator(".readout")).to_contain_text("k = 0 ")
+    expect(readout).to_contain_text(f"k = {LEVELS - 6} ")
+    node.hover()
+    expect(readout).to_contain_text("k = 0 ")
     moving.mouse.move(1, 1)
-    expect(figure.locator(".readout")).to_contain_text(f"k = {LEVELS - 6} ")
+    expect(readout).to_contain_text(f"k = {LEVELS - 6} ")
     expect(figure.locator(".slider")).to_have_value("6")
-    assert moving.evaluate("document.querySelector('#hierarchy video').paused")
-
-
-def test_walk_and_the_button_for_motion(moving: Page) -> None:
-    """What the button says while a tree is walked in holds afterwards, and after a reload."""
-    playing = "!document.querySelector('#hierarchy video').paused"
-    moving.locator("#hierarchy .stage").scroll_into_view_if_needed()
+    assert not moving.evaluate(playing)
+    figure.locator(".play").click()
     until(moving, playing)
+    node.hover()
+    until(moving, f"!({playing})")
+    moving.locator(".motion").evaluate("button => button.click()")
     for again in (False, True):
-        moving.locator("#hierarchy .node").nth(3).hover()
-        until(moving, f"!({playing})")
-        if not again:
-            moving.locator(".motion").evaluate("button => button.click()")
+        if again:
+            moving.reload()
+            node.hover()
         expect(moving.locator(".motion")).to_have_text("Let clips play")
         moving.mouse.move(1, 1)
         moving.wait_for_timeout(300)
         assert moving.evaluate(PLAYING) == 0
-        if not again:
-            moving.reload()
     moving.locator(".motion").click()
     until(moving, playing)
 
@@ -581,10 +557,10 @@ def test_names_tell_which_figure(calm: Page) -> None:
     names = figures.locator("button.play, .downloads a, summary").evaluate_all(
         "all => all.map(element => element.getAttribute('aria-label'))"
     )
-    assert names == [
-        *(f"{word}: The trajectories." for word in ("Play", "MP4", "GIF", "Poster")),
-        "How this was made: The trajectories.",
-        *(f"{word}: The chart." for word in ("SVG", "The numbers", "How this was made")),
+    moving = ("Play", "MP4", "GIF", "Poster", "How this was made")
+    still = ("SVG", "The numbers", "How this was made")
+    assert names == [f"{x}: The trajectories." for x in moving] + [
+        f"{x}: The chart." for x in still
     ]
 
 

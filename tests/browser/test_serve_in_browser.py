@@ -100,31 +100,25 @@ def test_first_build_fails(config: Path, page: Page) -> None:
 
 
 def test_clip_appears_when_it_is_rendered(config: Path, page: Page) -> None:
-    """A new figure has its place, then its clip, which plays."""
+    """A new figure has its place, then its clip, which plays; while another one is made the old one
+    is there, says so, and is then replaced.
+    """
     with running(config, FakeRenderer(pause=0.3)) as server:
         page.goto(server.address)
         expect(page.get_by_text("There is no clip of this figure yet")).to_be_visible()
         expect(page.get_by_role("status").last).to_contain_text("rendering tiny-trajectories")
-        video = page.locator("video")
-        expect(video).to_have_count(1)
+        expect(page.locator("video")).to_have_count(1)
         until(page, "(v => v.currentTime > 0 && !v.paused)(document.querySelector('video'))")
         assert page.evaluate("document.querySelector('video').currentSrc").endswith(".mp4")
         expect(page.get_by_role("status")).to_have_count(0)
+        source, marked = page.locator("video source"), page.locator(".sitegen-outdated")
+        old = source.get_attribute("src")
+        write_page(config, OTHER)
+        expect(marked).to_have_id("tiny-trajectories")
+        assert source.get_attribute("src") == old
+        expect(marked).to_have_count(0, timeout=20_000)
+        assert source.get_attribute("src") != old
         page.goto("about:blank")
-
-
-def test_old_clip_is_marked(server: Running, config: Path, page: Page) -> None:
-    """While the new clip is made the old one is there, says so, and is then replaced."""
-    page.goto(server.address)
-    source = page.locator("video source")
-    old = source.get_attribute("src")
-    server.renderer.pause = 0.3
-    write_page(config, OTHER)
-    marked = page.locator(".sitegen-outdated")
-    expect(marked).to_have_id("tiny-trajectories")
-    assert source.get_attribute("src") == old
-    expect(marked).to_have_count(0, timeout=20_000)
-    assert source.get_attribute("src") != old
 
 
 def test_server_that_comes_back(config: Path, page: Page) -> None:

@@ -9,10 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from sitegen.cli.commands.reference import SHELLS
-from sitegen.cli.main import cli
 from tests.support.builders import environment
 
 MAIN = "#!{python}\nfrom sitegen.__main__ import main\nmain()\n"
@@ -55,14 +52,3 @@ def test_bash(program: Path, line: str) -> None:
     command = ["bash", "--norc", "-c", script]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == (f"{LINES[line]}\n", "")
-
-
-def test_scripts() -> None:
-    """Each shell has a script that asks our program; others are answered with those that have."""
-    for shell in SHELLS:
-        done = CliRunner().invoke(cli, ["completion", shell])
-        assert done.exit_code == 0
-        assert f"_SITEGEN_COMPLETE={shell}_complete" in done.output
-    done = CliRunner().invoke(cli, ["completion", "tcsh"])
-    assert done.exit_code == 2
-    assert "'bash', 'zsh', 'fish'" in done.output

@@ -18,7 +18,6 @@ from tests.support.builders import (
     git,
     run_python,
     run_sitegen,
-    traces,
     tree_hash,
     write_page,
     write_site,
@@ -43,19 +42,6 @@ def test_same_bytes_for_everybody(tmp_path: Path) -> None:
         subprocess.run(command, env=changes, check=True, capture_output=True, cwd=cwd)
         hashes.add(tree_hash(config.parent / "build"))
     assert len(hashes) == 1
-
-
-def test_warm_build_and_clean(tmp_path: Path) -> None:
-    """With torch and encoder blocked a build touches nothing; `clean` says what went, if any."""
-    Builder(write_site(tmp_path))()
-    before = traces(tmp_path)
-    done = run_sitegen(tmp_path, "build", FAKE_BLOCK=NOT_INSTALLED)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "already up to date" in done.stdout
-    assert traces(tmp_path) == before
-    for said in ("removed build\n", "there was nothing to remove\n"):
-        done = run_sitegen(tmp_path, "clean")
-        assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
 
 
 def test_clone_on_a_runner_builds_the_same_site(tmp_path: Path) -> None:

@@ -112,11 +112,6 @@ def test_help_is_quick() -> None:
         assert spent < (0.75 if training else 0.25), (words, spent)
 
 
-def test_python_m_sitegen() -> None:
-    """`python -m sitegen` is the command line, and knows its version."""
-    assert "sitegen, " in run_python("-m", "sitegen", "--version").stdout
-
-
 def test_build(fake: Path, run: Run) -> None:
     """It tells what it did and where to look, and writes where it is told to."""
     output = fake.parent / "elsewhere"

@@ -64,18 +64,16 @@ def test_lock_is_free_after_kill(tmp_path: Path) -> None:
 
 def test_reader_never_misses_the_site(tmp_path: Path) -> None:
     """A process that opens the site over and over finds it whole during 60 exchanges."""
-
-    def folder(name: str, text: str) -> Path:
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "a").write_text(text)
-        return tmp_path / name
-
-    current, stop = folder("site", "0"), tmp_path / "stop"
+    current, new, stop = (tmp_path / name for name in ("site", "new", "stop"))
+    current.mkdir()
+    (current / "a").touch()
     command = [sys.executable, "-c", READ, str(current / "a"), str(stop)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"reading\n"
         for number in range(60):
-            files.exchange(folder("new", str(number)), current)
-        stop.write_bytes(b"")
+            new.mkdir()
+            (new / "a").write_text(str(number))
+            files.exchange(new, current)
+        stop.touch()
     assert process.returncode == 0

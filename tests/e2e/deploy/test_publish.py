@@ -30,6 +30,7 @@ from tests.support.reporters import Silent
 
 SITE = 'title = "A title"\n{}[models.tiny]\npath = "models/tiny"\n'
 PAGES = "refs/heads/gh-pages"
+BLOCKED = "torch imageio_ffmpeg imageio PIL html5lib"
 
 
 @dataclass
@@ -152,36 +153,26 @@ def paper(tmp_path: Path) -> Paper:
     return Paper(site, bare)
 
 
-def test_one_commit_with_the_built_folder(paper: Paper) -> None:
-    """The branch holds the folder, byte for byte, in a commit without parents by the author.
-
-    No branch is left in the clone; our own refs keep only what was published.
+def test_one_commit_with_the_built_folder(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The branch holds the folder, byte for byte, in a commit without parents by the author; the
+    same site pushes nothing, a changed one replaces the commit, also within a hook of git. Our own
+    refs keep only what was published.
     """
     before = paper.condition()
     done = paper.publish()
     assert paper.condition() == before
     assert paper.files() == paper.built()
     assert ".nojekyll" in paper.files()
-    log = git(paper.bare, "log", "--format=%P|%cn|%ce|%s", PAGES)
-    assert log == "|Ann|ann@example.org|Publish A title"
-    assert done.commit == paper.tip()
+    log = git(paper.bare, "log", "--format=%H|%P|%cn|%ce|%s", PAGES)
+    assert log == f"{done.commit}||Ann|ann@example.org|Publish A title"
     assert any("published to gh-pages of origin" in line for line in done.lines())
     assert git(paper.bare, "fsck", "--strict") == ""
     refs = git(paper.root, "for-each-ref", "--format=%(refname)").splitlines()
     ours = [f"refs/sitegen/{state}/origin/gh-pages" for state in ("attempted", "published")]
     known = ["refs/heads/main", "refs/remotes/origin/gh-pages", "refs/remotes/origin/main"]
     assert refs == [*known, *ours, "refs/stash"]
-
-
-def test_again_is_one_commit_again(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A changed site replaces the commit; the same one pushes nothing.
-
-    Within a hook of git, its variables speak of a repository that is not the site's.
-    """
-    paper.publish()
-    first = paper.tip()
     again = paper.publish()
-    assert (again.changed, paper.tip()) == (False, first)
+    assert (again.changed, paper.tip()) == (False, done.commit)
     assert "holds this site already" in again.lines()[0]
     assert not any("putting" in line for line in paper.report.lines)
     paper.rebuild("Other words.")
@@ -189,7 +180,6 @@ def test_again_is_one_commit_again(paper: Paper, monkeypatch: pytest.MonkeyPatch
         for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"):
             patch.setenv(name, "/nowhere")
         assert paper.publish().changed
-    assert paper.tip() != first
     assert git(paper.bare, "rev-list", "--count", PAGES) == "1"
     assert paper.files() == paper.built()
 
@@ -321,17 +311,29 @@ def test_older_than_its_sources(paper: Paper) -> None:
     paper.refused(r"--strict: .*run it first", strict=True)
 
 
-def test_files_of_others(paper: Paper) -> None:
-    """What sitegen did not put there is refused; a build makes the folder without it."""
-    secret = paper.site.output / "secret.txt"
-    secret.write_text("mine")
+def test_folders_that_sitegen_did_not_build(paper: Paper) -> None:
+    """One that holds other files or a repository, one that a build may exchange now, none, and
+    somebody's are refused; a build makes the folder without what it did not put there.
+    """
+    output = paper.site.output
+    (output / "secret.txt").write_text("mine")
     words = r"did not put there.*: secret\.txt; `sitegen build`"
     paper.refused(words, dry_run=True)
     (paper.root / "pages/index.md").write_text("Other words.\n")
     paper.refused(words)
     paper.site()
-    assert not secret.exists()
+    assert not (output / "secret.txt").exists()
+    (output / ".git").mkdir()
+    paper.refused("is not a folder that sitegen built")
+    (output / ".git").rmdir()
+    with lock(paper.root / ".sitegen/lock"):
+        paper.refused("process", LockedError)
     assert paper.publish().changed
+    shutil.rmtree(output)
+    paper.refused("run `sitegen build` first")
+    output.mkdir()
+    (output / "index.html").write_text("mine")
+    paper.refused("is not a folder that sitegen built")
 
 
 def test_hook_of_git_itself(paper: Paper) -> None:
@@ -358,24 +360,20 @@ def test_hooks_that_refuse(paper: Paper, name: str, here: bool) -> None:
     assert paper.publish().changed
 
 
-def test_remote_that_is_not_there(paper: Paper) -> None:
-    """Git's words, without anybody's password."""
-    for url, words in (
-        (
-            str(paper.bare.parent / "gone.git"),
-            r"gone\.git does not answer: .*not appear to be a git",
-        ),
-        ("https://ann:secret@127.0.0.1:9/paper.git", r"https://127\.0\.0\.1:9/paper\.git does"),
-    ):
+def test_no_repository(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A remote that is not there is told in git's words, without anybody's password; so is a lack
+    of a name for the author, of a remote, of a repository of the site, or of git.
+    """
+    for url, words in {
+        str(paper.bare.parent / "gone.git"): r"gone\.git does not answer: .*appear to be a git",
+        "https://ann:secret@127.0.0.1:9/paper.git": r"https://127\.0\.0\.1:9/paper\.git does",
+    }.items():
         git(paper.root, "remote", "set-url", "origin", url)
         assert "secret" not in paper.refused(words)
+    assert public("to ssh://ann:pw@host/x and a@b") == "to ssh://host/x and a@b"
     git(paper.root, "remote", "set-url", "origin", paper.bare.as_uri())
     assert paper.publish().changed
-    assert public("to ssh://ann:pw@host/x and a@b") == "to ssh://host/x and a@b"
-
-
-def test_no_repository(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody whom git could name, no remote, no repository of the site, no git."""
+    paper.rebuild("Other words.")
     git(paper.root, "config", "--remove-section", "user")
     git(paper.root, "config", "user.useConfigOnly", "true")
     paper.refused(r"user\.email")
@@ -383,23 +381,10 @@ def test_no_repository(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
     paper.refused("there is none; add it with `git remote add origin URL")
     (paper.root / ".git").rename(paper.root.parent / "away")
     paper.refused("make one with `git init`")
-    monkeypatch.setenv("PATH", str(paper.root))
-    with pytest.raises(PlatformError, match="git is not installed"):
-        paper.publish()
-
-
-def test_folders_that_sitegen_did_not_build(paper: Paper) -> None:
-    """No folder, somebody's, one that holds a repository, one that a build may exchange now."""
-    (paper.site.output / ".git").mkdir()
-    paper.refused("is not a folder that sitegen built")
-    (paper.site.output / ".git").rmdir()
-    with lock(paper.root / ".sitegen/lock"):
-        paper.refused("process", LockedError)
-    shutil.rmtree(paper.site.output)
-    paper.refused("run `sitegen build` first")
-    paper.site.output.mkdir()
-    (paper.site.output / "index.html").write_text("mine")
-    paper.refused("is not a folder that sitegen built")
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", str(paper.root))
+        with pytest.raises(PlatformError, match="git is not installed"):
+            paper.publish()
 
 
 def test_check_comes_first(paper: Paper) -> None:
@@ -413,6 +398,28 @@ def test_check_comes_first(paper: Paper) -> None:
     paper.refused("0 errors, 1 warning", strict=True)
     assert any('the id "x" more than once' in line for line in paper.report.lines)
     assert paper.publish().changed
+
+
+def test_check(paper: Paper) -> None:
+    """`sitegen check` needs neither torch nor an encoder: warnings fail only with --strict; the
+    site's budget counts; a folder alone will do.
+    """
+
+    def check(*words: str) -> tuple[int, str, str]:
+        done = run_sitegen(paper.root, "check", *words, FAKE_BLOCK=BLOCKED)
+        return done.returncode, done.stdout, done.stderr
+
+    paper.rebuild('{{ trajectories("tiny", count=4) }}', "page_budget = 10\n")
+    code, out, error = check()
+    assert (code, error) == (0, "")
+    assert "warning: build/index.html: fetches" in out
+    assert "checked 2 pages" in out  # with 404.html
+    code, _, error = check("--strict")
+    assert code == 1
+    assert error.startswith("error: the site is not fit to be published: 0 errors, 1 warn")
+    (paper.site.output / "x.html").write_text('<a href="nothing">')
+    paper.site.config.unlink()
+    assert check("--output", "build")[0] == 1
 
 
 def test_from_a_folder_below_the_top_and_a_detached_head(paper: Paper, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.cost import Costs, copy_site, markdown, run
+from bench.cost import copy_site, run
 
 HOLD = "held = b'x' * 80_000_000; import time; time.sleep(0.3)"
 
@@ -32,10 +32,3 @@ def test_the_copied_site_has_as_many_samples_as_asked(tmp_path: Path) -> None:
     text = (tmp_path / "site" / "pages" / "index.md").read_text()
     assert 'trajectories("mnist", count=360' in text
     assert (tmp_path / "site" / "site.toml").is_file()
-
-
-def test_table() -> None:
-    """Numbers stand beside what was asked for."""
-    text = markdown(Costs(360, 0.2, 30, 0.5, 700_000_000, 200, 710_000_000))
-    assert "| `sitegen build`, cold | 30.0 s | ≤ 60 s |" in text
-    assert "| peak memory of a build with 360 samples | 710 MB | about the same |" in text

@@ -61,14 +61,3 @@ def test_what_goes_wrong(npm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused("exit code 7")
     monkeypatch.setenv("PATH", "")
     refused("install npm")
-
-
-def test_fashion_is_copied_or_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Installed, it is copied; without root, the package is named and nothing fails."""
-    monkeypatch.setattr(fetch, "APT_FOLDER", tmp_path / "installed")
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert fetch.APT_PACKAGE in fetch.fetch_fashion(tmp_path / "fashion")
-    (tmp_path / "installed").mkdir()
-    (tmp_path / "installed" / "x.gz").touch()
-    fetch.fetch_fashion(tmp_path / "fashion")
-    assert (tmp_path / "fashion" / "x.gz").is_file()

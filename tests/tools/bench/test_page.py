@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bench.page import Measures, Score, main, markdown, score
+from bench.page import Score, score
 from bench.serving import serving
 from tests.support.paths import ROOT
 
@@ -32,18 +32,6 @@ def test_score(capsys: pytest.CaptureFixture[str]) -> None:
     found = score({"categories": categories, "audits": audits})
     assert found == Score(99, 100, 50, 92, 1234.5, 0.01, 10.0, 35_000)
     assert capsys.readouterr().err == "  robots-txt: robots.txt is not valid\n"
-
-
-def test_markdown(tmp_path: Path) -> None:
-    """Every measure has its row, in a reader's units; without a site it says what to do."""
-    measures = Measures(Score(100, 100, 100, 100, 1240.0, 0.0, 12.0, 35_400), 51_000, 33.3, 80.0)
-    rows = dict(line.strip("| ").split(" | ") for line in markdown(measures).splitlines()[2:])
-    assert rows["largest contentful paint"] == "1.24 s"
-    assert rows["transferred before an interaction"] == "35 kB"
-    assert rows["the same with all pictures"] == "51 kB"
-    assert rows["scrubber, median"] == "33 ms"
-    with pytest.raises(SystemExit, match="run `make site` first"):
-        main(["--site", str(tmp_path)])
 
 
 def ask(address: str, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
