@@ -1,5 +1,6 @@
 """The page in Chromium, from disk and server, narrow and wide, light and dark, and where its look
-is easily lost: veils, colours, large type, paper, small screens.
+is easily lost; and before judges that we did not write: axe-core for access,
+html-validate for HTML.
 
 What moves is the matter of `test_script.py`; what is proved here is the page around it.
 """
@@ -7,7 +8,10 @@ What moves is the matter of `test_script.py`; what is proved here is the page ar
 from __future__ import annotations
 
 import io
+import json
+import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +21,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page
 
+from bench.serving import serving
 from sitegen.deploy.check import PublishTarget, check_folder
 from tests.conftest import SampleSite
 from tests.support.browsing import box_of, opened, until, watch
+from tests.support.paths import ROOT
 
 PAGES = ("index.html", "second/index.html")
 
@@ -43,9 +49,7 @@ def test_nothing_goes_wrong(browser: Browser, sample_site: SampleSite, place: st
 
 
 def test_links_arrive(sample_site: SampleSite) -> None:
-    """Every link and address, also in sitemap, robots and card, leads to what is there; only the
-    host, which is this machine, and that it does not encrypt are found fault with.
-    """
+    """Every link and address, also in sitemap, robots and card, leads to what is there."""
     found = check_folder(sample_site.folder, PublishTarget(sample_site.address))
     assert found.errors == ()
     assert found.pages == len(PAGES) + 1
@@ -91,9 +95,7 @@ def test_no_layout_shift(browser: Browser, sample_site: SampleSite, width: int) 
 def test_contrast_of_the_banner(
     browser: Browser, sample_site: SampleSite, tmp_path: Path, width: int, accent: str
 ) -> None:
-    """White words stand on enough darkness, as WCAG counts it, even where the samples and the
-    accent are glaring.
-    """
+    """White words have WCAG's contrast even where the samples and the accent are glaring."""
     output = shutil.copytree(sample_site.folder, tmp_path / "sub")
     for sheet in output.glob("assets/style-*.css") if accent else ():
         sheet.write_text(sheet.read_text() + f":root {{ --accent: {accent}; }}")
@@ -159,9 +161,7 @@ PRESSED = """
 
 @pytest.mark.parametrize("width", [280, 320, 340, 360])
 def test_small_trees_do_not_scroll(browser: Browser, sample_site: SampleSite, width: int) -> None:
-    """Where pictures are smaller than a finger, none that is reached moves the stage, each is
-    framed as it is, and it is pressed also where a finger just misses it.
-    """
+    """Pictures smaller than a finger are reached, framed and pressed without moving the stage."""
     options: dict[str, Any] = {"viewport": {"width": width, "height": 700}, **CALM}
     with opened(browser, sample_site.address, **options) as page:
         stage = page.locator("#hierarchy .stage")
@@ -229,9 +229,7 @@ def words(page: Page, selector: str) -> list[float]:
 
 
 def test_what_stands_in_line(calm: Page) -> None:
-    """Rules, tables, readouts and code keep to the lines that the eye draws; digits of a formula
-    stand in the fonts of its letters.
-    """
+    """Rules, tables, readouts, code and digits keep to the lines that the eye draws."""
     calm.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true })")
     left, right = words(calm, "main > p")[:2]
     rule = box_of(calm.locator("footer"))
@@ -336,3 +334,82 @@ def test_on_paper(browser: Browser, sample_site: SampleSite, scheme: Any) -> Non
         assert pixels(stage)[2, 2].min() > 240
         assert stage.evaluate("e => e.getBoundingClientRect().height") < 260
         assert len(page.pdf()) > 1000
+
+
+NPM = ROOT / "tests" / "npm"
+MODULES = NPM / "node_modules"
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """The source of axe-core."""
+    path = MODULES / "axe-core" / "axe.min.js"
+    if not path.is_file():
+        pytest.fail("axe-core is missing; run: sh scripts/browser-needs.sh", pytrace=False)
+    return path.read_text(encoding="utf-8")
+
+
+def violations(page: Page, axe: str) -> list[str]:
+    """What axe-core has against a page as it is now, each with the first element concerned."""
+    page.evaluate(axe)
+    found: list[Any] = page.evaluate("axe.run().then(result => result.violations)")
+    return [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in found]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_axe_finds_nothing(
+    browser: Browser, sample_site: SampleSite, axe: str, scheme: Any, width: int
+) -> None:
+    """No violation, nor of contrast, by day and by night, narrow and wide, the viewer included."""
+    options: dict[str, Any] = {"color_scheme": scheme, "reduced_motion": "reduce"}
+    options["viewport"] = {"width": width, "height": 900}
+    for uri in (*PAGES, "404.html"):
+        with opened(browser, sample_site.address + uri, **options) as page:
+            page.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true })")
+            assert violations(page, axe) == [], uri
+            paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+            assert (paper == "rgb(255, 255, 255)") is (scheme == "light")
+            for button in page.locator(".lens, .node").all()[:1]:
+                button.press("Enter")
+                assert page.locator("#viewer").is_visible()
+                assert violations(page, axe) == [], "the viewer"
+
+
+RECIPE = re.search(
+    r"printf '(.*)\\n' > theme/colours\.css",
+    (ROOT / "docs" / "pages" / "theme.md").read_text(encoding="utf-8"),
+)
+COLOURS = [RECIPE[1] if RECIPE else "", ":root { --accent: #ffd400; }"]
+"""The colours that the manual proposes, and a glaring one."""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("colours", COLOURS)
+def test_axe_finds_nothing_in_own_colours(
+    browser: Browser, sample_site: SampleSite, axe: str, tmp_path: Path, scheme: Any, colours: str
+) -> None:
+    """One accent, dark or glaring, can be read by day and by night, and it colours the banner."""
+    site = shutil.copytree(sample_site.folder, tmp_path / "site" / "sub")
+    calm: dict[str, Any] = {"color_scheme": scheme, "reduced_motion": "reduce"}
+    banners = []
+    for own in ("", colours):
+        for sheet in (site / "assets").glob("style-*.css"):
+            sheet.write_text(sheet.read_text(encoding="utf-8") + own, encoding="utf-8")
+        with serving(site) as address, opened(browser, address, **calm) as page:
+            page.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true })")
+            assert violations(page, axe) == []
+            veil = "e => getComputedStyle(e, '::before').backgroundImage"
+            banners.append(page.locator(".banner").evaluate(veil))
+    assert banners[0] != banners[1]
+
+
+def test_html_validate_finds_nothing(sample_site: SampleSite) -> None:
+    """No error in any page, by the recommended rules."""
+    program = MODULES / "html-validate" / "bin" / "html-validate.mjs"
+    config = sample_site.folder.parent / "rules.json"
+    config.write_text(json.dumps({"root": True, "extends": ["html-validate:recommended"]}))
+    files = [str(sample_site.folder / uri) for uri in (*PAGES, "404.html")]
+    command = ["node", str(program), "--config", str(config), "--formatter", "text", *files]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

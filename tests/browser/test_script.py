@@ -112,9 +112,7 @@ def test_scrubber_is_exact(calm: Page) -> None:
 
 
 def test_clips_play_while_in_view(moving: Page) -> None:
-    """No clip is fetched before it is near; in view it plays, shows its end for a while and starts
-    anew; out of view it rests. Readout and slider tell of the frame that was shown last.
-    """
+    """A clip is fetched when it is near, plays in view, starts anew, and rests out of view."""
     asked, button = watch(moving)[1], moving.locator("#trajectories .play")
     assert moving.evaluate(PLAYING) == 0
     expect(button).to_have_attribute("aria-label", "Play: The trajectories.")
@@ -151,9 +149,7 @@ def test_at_most_four_play(browser: Browser, sample_site: SampleSite) -> None:
 
 @pytest.mark.parametrize("remembers", [True, False])
 def test_one_button_stops_all(browser: Browser, sample_site: SampleSite, remembers: bool) -> None:
-    """One button stops every clip, also on the next page where that may be remembered; a single
-    clip can still be played.
-    """
+    """One button stops every clip, also on the next page, and a single one can still be played."""
     address = f"{sample_site.address}second/"
     with opened(browser, address, "" if remembers else THROWER) as page:
         stop = page.get_by_role("button", name="Stop all motion")
@@ -175,9 +171,7 @@ def test_one_button_stops_all(browser: Browser, sample_site: SampleSite, remembe
 
 
 def test_first_stops_of_the_keyboard(moving: Page) -> None:
-    """The first is the way past the banner, which is then seen; the button for motion comes after
-    banner and menu, before anything that moves.
-    """
+    """The way past the banner comes first, the button for motion before anything that moves."""
     before = "document.activeElement.closest('header, nav, .skip, .motion')"
     moving.keyboard.press("Tab")
     assert moving.locator(":focus").inner_text() == "Skip to the content"
@@ -190,9 +184,7 @@ def test_first_stops_of_the_keyboard(moving: Page) -> None:
 
 
 def test_reduced_motion(calm: Page) -> None:
-    """Whoever asks for little motion gets none, and no clip, also from a walk in a tree, until a
-    button is pressed; the button for all motion stops that one, and starts nothing else.
-    """
+    """Whoever asks for little motion gets none, and no clip, until a button is pressed."""
     asked = watch(calm)[1]
     for _ in range(10):
         calm.mouse.wheel(0, 500)
@@ -214,9 +206,7 @@ def test_reduced_motion(calm: Page) -> None:
 
 @pytest.mark.parametrize("way", ["off", "blocked"])
 def test_without_the_script(browser: Browser, sample_site: SampleSite, way: str) -> None:
-    """Where no script runs, or it does not arrive, clips have the browser's own controls, and
-    nothing that is dead: not a button is seen or lies over those controls.
-    """
+    """Where no script runs or arrives, clips have the browser's controls, and nothing is dead."""
     page = browser.new_page(java_script_enabled=way != "off")
     page.route("**/script-*.js", lambda route: route.abort())
     page.goto(sample_site.address)
@@ -313,9 +303,7 @@ def test_sample_is_shown_large(calm: Page) -> None:
 
 
 def test_viewer_by_keyboard(calm: Page) -> None:
-    """The lens moves by the arrow keys, Enter opens the sample, Escape leads back to it; inside,
-    arrows turn to the next sample and back, except on the slider; the page behind rests.
-    """
+    """Arrows, Enter and Escape move the lens, open and turn samples and lead back to the lens."""
     lens = calm.locator("#trajectories .lens")
     lens.focus()
     for key, number in [("ArrowRight", 2), ("ArrowDown", 6), ("End", 14), ("Home", 1)]:
@@ -341,9 +329,7 @@ def test_viewer_by_keyboard(calm: Page) -> None:
 
 
 def test_viewer_waits_for_the_poster(browser: Browser, sample_site: SampleSite) -> None:
-    """Where the poster comes late, the viewer says so, and shows it when it is there; where it does
-    not come, the clip is fetched.
-    """
+    """A late poster is waited for, which is said; without one the clip is fetched."""
     waiting: list[Route] = []
     poster, there = "**/trajectories-*.webp", f"Math.abs({LARGE} - {shade(LEVELS)}) < 5"
     page = browser.new_page(**CALM)
@@ -366,9 +352,7 @@ def test_viewer_waits_for_the_poster(browser: Browser, sample_site: SampleSite) 
 
 
 def test_host_without_ranges(browser: Browser, sample_site: SampleSite) -> None:
-    """Where a host sends clips only whole, no browser can jump in them: then the slider goes back,
-    and clip and viewer say and show what is really seen, which is not nothing.
-    """
+    """Where a host sends clips only whole, slider, words and viewer tell of what is really seen."""
     media = sample_site.folder / "media"
     page = browser.new_page(**CALM)
     page.route("**/*.mp4", lambda route: route.fulfill(path=media / Path(route.request.url).name))
@@ -413,9 +397,7 @@ MARKED = """[...document.querySelectorAll('.node')]
 
 
 def test_tree_is_walked(calm: Page) -> None:
-    """Arrow keys walk from picture to picture, the branch stands out, Enter shows one large; the
-    node that was walked or pointed to last is marked, and no other one.
-    """
+    """Arrows walk a tree, its branch stands out, Enter shows a picture, and one node is marked."""
     nodes = calm.locator("#hierarchy .node")
     nodes.first.focus()
     veil = calm.locator("#hierarchy .veil")
@@ -441,9 +423,7 @@ def test_tree_is_walked(calm: Page) -> None:
 
 
 def test_picture_of_a_tree_is_shown_large(calm: Page) -> None:
-    """A node's viewer goes through its branch, from the root to the node's last level, by arrows,
-    Home and End: at every stop, one a level, it shows that level's picture in full and says so.
-    """
+    """A node's viewer has a stop for each level of its branch, in full, which arrows reach."""
     whole = range(LEVELS, 7, -1)
     calm.locator("#hierarchy .stage").scroll_into_view_if_needed()
     until(calm, "document.querySelector('#hierarchy img').complete")
@@ -467,9 +447,7 @@ def test_picture_of_a_tree_is_shown_large(calm: Page) -> None:
 
 @pytest.mark.parametrize("way", ["keyboard", "mouse"])
 def test_walked_tree_is_whole(moving: Page, way: str) -> None:
-    """Whoever walks in a tree that plays sees all of it, standing still, and is told so; then it
-    goes on from where it was.
-    """
+    """A tree that plays stands still and whole while it is walked in, says so, and then goes on."""
     figure = moving.locator("#hierarchy")
     stage, node = figure.locator(".stage"), figure.locator(".node").last
     stage.scroll_into_view_if_needed()
@@ -498,9 +476,7 @@ def test_walked_tree_is_whole(moving: Page, way: str) -> None:
 
 
 def test_walk_goes_back_to_a_frame(moving: Page) -> None:
-    """A tree that the visitor stopped at a level shows that one again after the walk; and what the
-    button for motion says while it is walked in holds afterwards, and after a reload.
-    """
+    """After a walk a tree shows the frame it was stopped at, or plays if the button allows it."""
     figure, playing = (
         moving.locator("#hierarchy"),
         "!document.querySelector('#hierarchy video').paused",

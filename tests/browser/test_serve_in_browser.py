@@ -63,9 +63,7 @@ def test_new_words_reload_the_page(server: Running, config: Path, page: Page) ->
 
 
 def test_mistake_and_its_mending(server: Running, config: Path, page: Page) -> None:
-    """File, line and hint stand over the last good page, and go when it is mended, by Escape, or by
-    their button.
-    """
+    """File, line and hint stand over the last page until mended, or put away by key or button."""
     page.goto(server.address)
     overlay = page.get_by_role("alertdialog")
     write_page(config, BROKEN)
@@ -100,9 +98,7 @@ def test_first_build_fails(config: Path, page: Page) -> None:
 
 
 def test_clip_appears_when_it_is_rendered(config: Path, page: Page) -> None:
-    """A new figure has its place, then its clip, which plays; while another one is made the old one
-    is there, says so, and is then replaced.
-    """
+    """A new figure has its place, then its clip; an old clip is marked until there is a new one."""
     with running(config, FakeRenderer(pause=0.3)) as server:
         page.goto(server.address)
         expect(page.get_by_text("There is no clip of this figure yet")).to_be_visible()

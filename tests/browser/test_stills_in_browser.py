@@ -68,9 +68,7 @@ def pictures(browser: Browser, address: str, scheme: Any, width: int) -> list[ND
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_light_and_dark(browser: Browser, built: Path, width: int) -> None:
-    """Dark words on the light page, light words on the dark one; nothing is blocked; and embedded
-    pixels of the process reach the screen: the flat ones at the right end.
-    """
+    """Dark words on light pages, light ones on dark, nothing blocked, and pixels as embedded."""
     with serving(built) as served:
         light, dark = (pictures(browser, served, scheme, width) for scheme in ("light", "dark"))
     for day, night in zip(light, dark, strict=True):

@@ -121,9 +121,7 @@ def test_loss_is_least_for_the_truth() -> None:
 
 
 def test_training_learns(tmp_path: Path) -> None:
-    """Where there are few images, it leaves less than the linear estimate does; the network in its
-    file is the average, and stands still.
-    """
+    """It leaves less than the linear estimate does, and its file holds the averages."""
     going = run()
     losses = [going.advance() for _ in range(120)]
     assert sum(losses[-20:]) < 0.9 * sum(losses[:20])
@@ -136,9 +134,7 @@ def test_training_learns(tmp_path: Path) -> None:
 
 
 def test_goes_on(tmp_path: Path) -> None:
-    """Stopped and resumed, it has the weights of a run that was never stopped; other options are
-    refused, but for how often to save.
-    """
+    """Resumed, it has the weights of a run that never stopped; other options are refused."""
     short = replace(TRAINING, images=6 * 64)
     whole, first, state = run(short), run(replace(short, save_every_s=9.0)), tmp_path / "run.pt"
     for _ in range(6):
@@ -183,9 +179,7 @@ def lessons(size: int = 2048) -> Lessons:
 
 
 def test_lessons(monkeypatch: pytest.MonkeyPatch) -> None:
-    """States of the levels asked for, each with what the teacher says to it; the oldest give way in
-    turn, until none of the first is left.
-    """
+    """States of the levels asked for with the teacher's answers, the oldest renewed in turn."""
     monkeypatch.setattr(distil, "FRESH", 512)
     given, generator = lessons(), torch.Generator().manual_seed(1)
     states, levels, wanted = given.draw(500, generator)
@@ -215,9 +209,7 @@ def test_distillation_learns() -> None:
 
 
 def test_command_that_distils(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From a shipped model and a large network comes the folder of a model with a small one, and
-    from that again; a model is not written over, which is told before anything is read.
-    """
+    """From a model and a large network comes a model with a small one, never in place."""
 
     def run(model: str | Path, output: str | Path) -> None:
         words = {"--teacher": teacher, "--data": tmp_path, "--output": output}

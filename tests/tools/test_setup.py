@@ -69,10 +69,7 @@ def machine(tmp_path: Path) -> Machine:
 
 
 def test_installed_once(machine: Machine) -> None:
-    """`make site` makes .venv and installs, again where pip failed, and then only builds until
-    pyproject.toml changes, also where a path has spaces; `make docs` builds the manual; `make`
-    alone lists the targets.
-    """
+    """`make site` installs once, again after a failure, and then only builds."""
     failing = PYTHON.replace("esac", '    *"--editable"*) exit 1 ;;\nesac')
     machine.give("python3", text=failing.format(version=0, ensurepip=0))
     assert machine.run("make", "site").returncode != 0
@@ -118,9 +115,7 @@ def test_missing_python_is_told(machine: Machine) -> None:
 
 
 def test_browser_needs(machine: Machine) -> None:
-    """Not root: what is missing is named, once. Where all is there nothing is said, and npm is not
-    asked before its lockfile changes.
-    """
+    """What is missing is named; where all is there nothing is said or installed."""
     machine.give("id", text="#!/bin/sh\necho 1000\n")
     machine.give("ffprobe", "node")
     needs = ("sh", "scripts/browser-needs.sh")

@@ -45,10 +45,7 @@ def test_same_bytes_for_everybody(tmp_path: Path) -> None:
 
 
 def test_clone_on_a_runner_builds_the_same_site(tmp_path: Path) -> None:
-    """The store goes through git, and the site comes out the same; git sees nothing to commit.
-
-    Where a clip did not come along, the runner names the figure and what changed in its words.
-    """
+    """The store goes through git, the site comes out the same, and what lacks is named."""
     built = Builder(write_site(tmp_path / "gpu machine"))
     built()
     (built.root / ".gitignore").write_text("/build/\n")

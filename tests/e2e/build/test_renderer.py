@@ -67,9 +67,7 @@ def test_what_is_displayed(sampler: HeatSampler, show: str) -> None:
 
 
 def test_job(source: ModelSource, sampler: HeatSampler) -> None:
-    """Levels K … 0; frames of native size; the card's δ, where the call has none: with δ = 0 state
-    and mean are the same.
-    """
+    """Levels K … 0, frames of native size, and the card's δ where the call has none."""
     renderer = FigureRenderer({"tiny": source}, CPU)
     job = renderer.render_job(figure(count=5, seed=2))
     assert (job.levels, job.parameters["seed"]) == ((4, 3, 2, 1, 0), 2)
@@ -86,15 +84,8 @@ def test_job(source: ModelSource, sampler: HeatSampler) -> None:
         np.testing.assert_array_equal(one, other)
 
 
-def test_default_rate() -> None:
-    """A clip lasts about five seconds, where 24 to 60 frames a second allow it."""
-    assert [default_fps(levels) for levels in (1, 100, 200, 1000)] == [24, 24, 40, 60]
-
-
 def test_first_and_last_frame_of_a_built_clip(tmp_path: Path) -> None:
-    """Through page, encoder and player: first the initial states, last the final means; the files
-    are those that the manifest tells of.
-    """
+    """Through page and encoder, first come the initial states, last the final means."""
     config = write_site(tmp_path, '{{ trajectories("tiny", count=4) }}\n')
     write_model(tmp_path / "models" / "tiny")
     build(config, BuildOptions(CPU), FigureRenderer, Silent())
@@ -134,7 +125,7 @@ def test_each_model_is_loaded_once(source: ModelSource, monkeypatch: pytest.Monk
 
 
 def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is no device is a mistake; a GPU that is not there is told before anything is loaded."""
+    """What is no device, or is not there, is told before anything is loaded; default rates fit."""
     with pytest.raises(ConfigError, match="there is auto, cpu, cuda and cuda:N"):
         require_device("gpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -146,6 +137,7 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     require_device("cuda:1")
     with pytest.raises(PlatformError, match="only 2 GPUs"):
         require_device("cuda:2")
+    assert [default_fps(levels) for levels in (1, 100, 200, 1000)] == [24, 24, 40, 60]
 
 
 FULL = "out of memory while computing level 4"

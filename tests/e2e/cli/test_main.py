@@ -16,7 +16,6 @@ import click
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 from PIL import Image
 
 import sitegen.cli.main
@@ -89,33 +88,27 @@ COMMANDS = sorted(sitegen.cli.main.cli.commands)
 
 @pytest.mark.parametrize("words", [[], *([name] for name in COMMANDS)], ids=str)
 def test_help(words: list[str]) -> None:
-    """Every command has help with examples, and every option says what it does."""
-    done = CliRunner().invoke(sitegen.cli.main.cli, [*words, "--help"])
-    assert done.exit_code == 0
-    assert "Examples:" in done.output
+    """Each command's help has examples, says what each option does, and is quick and light."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = run_python("-c", PROBE, *words, "--help")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    training = words == ["train"]  # shows what the trainer's options may be
+    assert (done.returncode, done.stderr) == (0, "pydantic" if training else "")
+    assert done.stdout.startswith(" ".join(["Usage: sitegen", *words]))
+    assert "Examples:" in done.stdout
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert spent < (0.75 if training else 0.25)
     command = sitegen.cli.main.cli.commands[words[0]] if words else sitegen.cli.main.cli
     for parameter in command.params:
         told = getattr(parameter, "help", None)
         assert told or isinstance(parameter, click.Argument), parameter
 
 
-def test_help_is_quick() -> None:
-    """A quarter of a second of processor time at most; nothing heavy, but what checks a recipe."""
-    for words in ([], *([name] for name in COMMANDS)):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = run_python("-c", PROBE, *words, "--help")
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        training = words == ["train"]  # shows what the trainer's options may be
-        assert (done.returncode, done.stderr) == (0, "pydantic" if training else ""), words
-        assert done.stdout.startswith(" ".join(["Usage: sitegen", *words]))
-        spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        assert spent < (0.75 if training else 0.25), (words, spent)
-
-
 def test_build(fake: Path, run: Run) -> None:
-    """It tells what it did and where to look, and writes where it is told to."""
+    """It tells what it did and where to look, nothing when quiet, and more when verbose."""
     output = fake.parent / "elsewhere"
-    done = run("build", "--config", fake, "--output", output)
+    words = ("build", "--config", fake, "--output", output)
+    done = run(*words)
     assert done.code == 0
     told = "rendering tiny-trajectories: "
     assert re.fullmatch(rf"{told}5 steps\n{told}done in \d s\n", done.err)
@@ -123,17 +116,25 @@ def test_build(fake: Path, run: Run) -> None:
     assert f"look at it: {(output / 'index.html').as_uri()}" in done.out
     assert (output / "index.html").is_file()
     assert not (fake.parent / "build").exists()
-
-
-def test_quiet_and_verbose(fake: Path, run: Run) -> None:
-    """Nothing at all but warnings; or what was found, and under which key; never both."""
-    assert run("build", "--config", fake, "--quiet") == (0, "", "")
-    done = run("build", "--config", fake, "--verbose")
+    assert run(*words, "--quiet") == (0, "", "")
+    done = run(*words, "--verbose")
     assert "1 figure(s)" in done.err
     assert "tiny-trajectories: in the store, key " in done.err
     assert "already up to date" in done.out
-    done = run("build", "--config", fake, "-q", "-v")
+    done = run(*words, "-q", "-v")
     assert (done.code, "contradict" in done.err) == (2, True)
+
+
+REFILMS = {("--refilm",): 2, ("--refilm", "second"): 1, ("--refilm", "second", "--refilm"): 2}
+
+
+def test_refilm(fake: Path, run: Run) -> None:
+    """Alone it means every figure, with names those, before other options as after them."""
+    write_page(fake, INDEX + '\n{{ trajectories("tiny", seed=3, id="second") }}\n')
+    run("build", "--config", fake)
+    for words, count in REFILMS.items():
+        done = run("build", *words, "--dry-run", "--config", fake)
+        assert (done.out + done.err).count("would render") == count
 
 
 def test_new(tmp_path: Path, run: Run) -> None:
@@ -166,21 +167,6 @@ def test_build_for_real(real: Path, run: Run, tmp_path: Path) -> None:
     words = ("-m", "sitegen", "build", "--jobs", "2")
     assert run_python(*words, folder=other, PYTHONHASHSEED="7", TZ="Asia/Tokyo").returncode == 0
     assert tree_hash(other / "build") == tree_hash(real.parent / "build")
-
-
-def test_refilm(fake: Path, run: Run) -> None:
-    """Alone it means every figure, with names those, before other options as after them."""
-    second = '\n{{ trajectories("tiny", seed=3, id="second") }}\n'
-    write_page(fake, INDEX + second)
-    run("build", "--config", fake)
-    for words, count in (
-        (["--refilm"], 2),
-        (["--refilm", "second", "--dry-run"], 1),
-        (["--refilm", "second", "--refilm", "--dry-run"], 2),
-    ):
-        done = run("build", *words, "--config", fake)
-        told = done.out + done.err
-        assert told.count("would render" if "--dry-run" in words else "5 steps") == count
 
 
 WRITTEN = {"models", "pages", "site.toml"}
@@ -253,10 +239,7 @@ def test_mistakes(
     ("spoil", "code"), [(None, 3), (float("nan"), 3), (1e6, 1)], ids=["cut", "nan", "wild"]
 )
 def test_weights_of_nonsense(real: Path, run: Run, spoil: float | None, code: int) -> None:
-    """A cut file and NaN are refused; weights that lead nowhere are a figure that cannot be made.
-
-    One error, with page and line; nothing is built.
-    """
+    """Cut and NaN weights are refused, wild ones fail: one error with its line, nothing built."""
     path = real.parent / "models/tiny/weights.safetensors"
     if spoil is None:
         path.write_bytes(path.read_bytes()[:-100])
@@ -269,29 +252,15 @@ def test_weights_of_nonsense(real: Path, run: Run, spoil: float | None, code: in
     assert not (real.parent / "build").exists()
 
 
-@pytest.mark.parametrize("executable", ["/nowhere/ffmpeg", __file__])
-def test_no_encoder(real: Path, run: Run, executable: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No ffmpeg, or a file that is none: exit 4 before anything is sampled; old clips still do."""
-    with monkeypatch.context() as patch:
-        patch.setenv("IMAGEIO_FFMPEG_EXE", executable)
-        done = run("build", "--config", real)
-        assert (done.code, "ffmpeg" in done.err, "rendering" in done.err) == (4, True, False)
-    assert run("build", "--config", real).code == 0
-    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", executable)
-    write_page(real, INDEX.replace("Four", "4"))
-    assert run("build", "--config", real).code == 0
-
-
 def test_sample(real: Path, run: Run, tmp_path: Path) -> None:
     """By name from the site, by folder and by file: the same arrays."""
-    model = real.parent / "models/tiny"
-    for number, name in enumerate(("tiny", model, model / "weights.safetensors")):
+    model, made = real.parent / "models/tiny", set()
+    for name in ("tiny", model, model / "weights.safetensors"):
         words = ["sample", name, "--count", "3", "--seed", str(2**63 - 1), "--config", real]
-        done = run(*words, "--output", tmp_path / f"{number}.npz")
-        assert done.code == 0, done.err
-        assert "3 samples of" in done.out
-    first, *others = ((tmp_path / f"{number}.npz").read_bytes() for number in range(3))
-    assert all(other == first for other in others)
+        done = run(*words, "--output", tmp_path / "x.npz")
+        assert (done.code, "3 samples of" in done.out) == (0, True), done.err
+        made.add((tmp_path / "x.npz").read_bytes())
+    assert len(made) == 1
 
 
 def test_sample_a_published_checkpoint(reference: Path, run: Run, tmp_path: Path) -> None:

@@ -154,10 +154,7 @@ def paper(tmp_path: Path) -> Paper:
 
 
 def test_one_commit_with_the_built_folder(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The branch holds the folder, byte for byte, in a commit without parents by the author; the
-    same site pushes nothing, a changed one replaces the commit, also within a hook of git. Our own
-    refs keep only what was published.
-    """
+    """The branch holds the built folder in one commit, replaced when the site has changed."""
     before = paper.condition()
     done = paper.publish()
     assert paper.condition() == before
@@ -185,9 +182,7 @@ def test_one_commit_with_the_built_folder(paper: Paper, monkeypatch: pytest.Monk
 
 
 def test_domain_of_the_site(paper: Paper) -> None:
-    """CNAME comes from site.toml each time, and the address is told, or why it is not known; what
-    GitHub's settings wrote there is not lost: --overwrite asks for it in site.toml.
-    """
+    """CNAME comes from site.toml each time, and one that GitHub's settings wrote is not lost."""
     paper.push_of_somebody("CNAME")
     paper.refused(r'write domain = "old\.example\.org" into', overwrite=True)
     git(paper.bare, "update-ref", "-d", PAGES)
@@ -250,10 +245,7 @@ ODD = ["-x", "a b", "a..b", "", "x.lock", "HEAD", "@", "FETCH_HEAD", "refs/heads
 
 
 def test_branches_that_are_refused(paper: Paper) -> None:
-    """One that is checked out, here or in another work tree, the remote's main one, no name.
-
-    Not even --overwrite helps; the command ends with exit 6 and one line of what was refused.
-    """
+    """One that is worked on, the remote's main one, and no names, are refused in every case."""
     before = paper.tip("refs/heads/main")
     git(paper.root, "worktree", "add", "--quiet", "-b", "side", "../side")
     for branch in ("main", "side"):
@@ -271,10 +263,7 @@ def test_branches_that_are_refused(paper: Paper) -> None:
 
 
 def test_first_branch_of_an_empty_remote(paper: Paper) -> None:
-    """Where nothing was pushed before, sources come first, or the site would be the main branch.
-
-    With --overwrite it becomes that, and is ours later on.
-    """
+    """Where nothing was pushed before, sources come first, unless --overwrite is given."""
     git(paper.bare, "update-ref", "-d", "refs/heads/main")
     git(paper.bare, "symbolic-ref", "HEAD", PAGES)
     for dry_run in (True, False):
@@ -312,9 +301,7 @@ def test_older_than_its_sources(paper: Paper) -> None:
 
 
 def test_folders_that_sitegen_did_not_build(paper: Paper) -> None:
-    """One that holds other files or a repository, one that a build may exchange now, none, and
-    somebody's are refused; a build makes the folder without what it did not put there.
-    """
+    """What others put there, a repository, a build at work, no folder: each is refused."""
     output = paper.site.output
     (output / "secret.txt").write_text("mine")
     words = r"did not put there.*: secret\.txt; `sitegen build`"
@@ -361,9 +348,7 @@ def test_hooks_that_refuse(paper: Paper, name: str, here: bool) -> None:
 
 
 def test_no_repository(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A remote that is not there is told in git's words, without anybody's password; so is a lack
-    of a name for the author, of a remote, of a repository of the site, or of git.
-    """
+    """No remote, author, repository or git: told in git's words, without anybody's password."""
     for url, words in {
         str(paper.bare.parent / "gone.git"): r"gone\.git does not answer: .*appear to be a git",
         "https://ann:secret@127.0.0.1:9/paper.git": r"https://127\.0\.0\.1:9/paper\.git does",
@@ -401,9 +386,7 @@ def test_check_comes_first(paper: Paper) -> None:
 
 
 def test_check(paper: Paper) -> None:
-    """`sitegen check` needs neither torch nor an encoder: warnings fail only with --strict; the
-    site's budget counts; a folder alone will do.
-    """
+    """`sitegen check` needs no torch, heeds --strict and the budget, and takes a folder alone."""
 
     def check(*words: str) -> tuple[int, str, str]:
         done = run_sitegen(paper.root, "check", *words, FAKE_BLOCK=BLOCKED)
@@ -465,10 +448,7 @@ def test_stopped_in_the_middle(paper: Paper, number: int, code: int) -> None:
 def test_stopped_while_the_commit_is_made(
     paper: Paper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C while git reads the files ends git as well, and leaves no branch and no report.
-
-    A shell stands between, which would go on if only ghp-import were stopped.
-    """
+    """Ctrl-C ends git as well, behind a shell too, and leaves no branch and no report."""
     slow, started, ended = (tmp_path / name for name in ("bin/git", "started", "ended"))
     slow.parent.mkdir()
     git_then = f'{shutil.which("git")} "$@"'

@@ -46,9 +46,7 @@ def run(installed: Path, *words: str, folder: Path = ROOT) -> str:
 
 
 def test_a_page_with_it_is_built(installed: Path, tmp_path: Path) -> None:
-    """Still, alternative text, caption, download, origin and the entry in media.json are those of
-    every other kind, and a second build finds all of it in the store.
-    """
+    """Still, words, download, origin and media.json are those of every kind, and it is reused."""
     write_model(write_site(tmp_path, CALL).parent / "models" / "tiny")
     build = ("-m", "sitegen", "build", "--device", "cpu")
     run(installed, *build, folder=tmp_path)

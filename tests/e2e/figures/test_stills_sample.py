@@ -77,9 +77,7 @@ def test_process(sources: Sources, tmp_path: Path, show: str) -> None:
 
 
 def test_process_of_an_own_picture(sources: Sources, tmp_path: Path) -> None:
-    """A colour picture of twice the size becomes grey, block by block; grey for a colour model is
-    three times the same. No square, or too small: refused with both sizes.
-    """
+    """It is made grey or coloured and shrunk by blocks; odd or small ones are refused."""
     picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     Image.fromarray(picture).save(tmp_path / "own.png")
     made = job(sources, "process", root=tmp_path, columns=2, image="own.png")
@@ -173,9 +171,7 @@ def test_data_of_a_preconditioned_model(sources: Sources) -> None:
 
 
 def test_smoothness(sources: Sources, tmp_path: Path) -> None:
-    """Medians and steps are of the finished paths between samples 0 and 1, 2 and 3, 4 and 5;
-    without a DDPM the model is measured by itself.
-    """
+    """Medians and steps are of the finished paths between samples, also without a DDPM."""
     made = job(sources, "smoothness", ddpm="noise", pairs=3, points=4, seed=1, ddim_steps=2)
     drawing, results = finished(made, tmp_path)
     assert made.steps == LEVELS + LEVELS + 2

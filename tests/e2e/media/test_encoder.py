@@ -113,9 +113,7 @@ def clip(folder: Path) -> Files:
 
 
 def test_files_are_described(clip: Files, folder: Path) -> None:
-    """Three files and no more, with their weight, digest, size, frames and rate; every frame of the
-    MP4, decoded elsewhere, is its source; above 30 dB in RGB, all in order.
-    """
+    """Three files, described as they are; each frame, decoded elsewhere, is its source."""
     assert sorted(os.listdir(folder)) == ["clip.gif", "clip.mp4", "clip.webp"]
     about = {"mp4": (332, 228, COUNT, 24.0), "gif": (83, 57, 13, 12.5), "poster": (332, 228)}
     for name, file in clip.items():
@@ -129,9 +127,7 @@ def test_files_are_described(clip: Files, folder: Path) -> None:
 
 
 def test_mp4_is_what_browsers_play(clip: Files, folder: Path) -> None:
-    """H.264 High in avc1, yuv420p in full BT.709 dress, its size, count and rate, no sound; at
-    most ten frames from one keyframe to the next, so that scrubbing is exact.
-    """
+    """H.264 High in avc1, yuv420p in BT.709, index first, a keyframe every ten frames."""
     path = folder / "clip.mp4"
     found = stream(path)
     expected = {
@@ -267,10 +263,7 @@ Stand = Callable[[str], Path]
 
 @pytest.fixture
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stand:
-    """Put a shell script before the real ffmpeg, $real, and return an empty folder.
-
-    `say` puts a line where ffmpeg puts its messages.
-    """
+    """Put a script (with `say`, ffmpeg's messages) before the $real ffmpeg; an empty folder."""
     path, folder = tmp_path / "stand-in", tmp_path / "out"
     folder.mkdir()
     real = encode._executable()
@@ -332,9 +325,7 @@ HANGING = {
 
 @pytest.mark.parametrize("name", HANGING)
 def test_hang_is_ended(stand_in: Stand, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """An ffmpeg that reads nothing, or never ends, is killed with what it started; so is the one
-    that reads the clip again and stops half way.
-    """
+    """An ffmpeg that never ends, writing or reading, is killed with what it started."""
     monkeypatch.setattr(encode, "STALL_SECONDS", 1.5 if name == "looking again" else 0.4)
     out, started, before = stand_in(f"say thinking; {HANGING[name]}"), time.monotonic(), children()
     with pytest.raises(PlatformError, match="no progress") as told:
@@ -357,9 +348,7 @@ def test_slow_frames_are_no_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_odd_folder_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Folder names never become arguments, and no report of the user's own appears anywhere; an odd
-    clip gets a row and a column of background and keeps all its own pixels.
-    """
+    """Folder names become no arguments, no report is left, and an odd clip keeps its pixels."""
     odd = tmp_path / "-i %03d; $(touch x) 'é:\\\n.zip"
     odd.mkdir()
     monkeypatch.setenv("FFREPORT", "file=report.txt")
@@ -466,9 +455,7 @@ def test_no_room_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_preflight(stand_in: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The wheel's ffmpeg passes; without one, or without its x264, sampling never begins; a user's
-    own is asked its version.
-    """
+    """The wheel's ffmpeg passes; without one, or without its x264, sampling never begins."""
 
     def refused(words: str, use: Callable[[], object] = preflight) -> None:
         with pytest.raises(PlatformError, match=words):

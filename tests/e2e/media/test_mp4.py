@@ -84,9 +84,7 @@ def test_each_fault_is_found(folder: Path, tmp_path: Path, name: str) -> None:
     [("ac3", "sound in ac-3"), ("eac3", "sound in ec-3"), ("aac", None), ("libmp3lame", None)],
 )
 def test_codecs_of_sound(folder: Path, tmp_path: Path, codec: str, told: str | None) -> None:
-    """What browsers do not play is named, and the command that is told mends it; other sound beside
-    the pictures plays, and alone it is no clip.
-    """
+    """Sound that browsers do not play is named and mended as told; alone it is no clip."""
     silence, pictures = ("-f", "lavfi", "-i", "anullsrc"), ("-i", made("high", folder))
     encode, path = ("-t", "0.5", "-c:a", codec, *FRONT), tmp_path / "a.mp4"
     ffmpeg(*silence, *encode, tmp_path / "only.mp4")

@@ -86,11 +86,7 @@ def asked(pictures: Path, **options: Any) -> TrainOptions:
 
 
 def test_trains_and_tells(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A folder of PNGs becomes a model that loads; it tells what it did, and how large that is.
-
-    Asked for again it says that it is finished; asked for more, that it goes on; by another recipe
-    it is not gone on with.
-    """
+    """A folder of PNGs becomes a model, and it is told what was done, is finished or goes on."""
     told = "\n".join(train(pictures))
     folder = pictures.parent / "run"
     assert load_model(folder).card.training["data"] == "pictures"

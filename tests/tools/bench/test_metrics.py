@@ -47,9 +47,7 @@ def test_entropy() -> None:
 
 
 def test_frechet_distance_is_that_of_gaussians() -> None:
-    """Scale and shift of one set give |shift|² + (scale − 1)²·trace of its covariance, which may be
-    singular.
-    """
+    """It is |shift|² + (scale − 1)²·trace of the covariance, which may be singular."""
     points, flat = normal(500, 8, 0), np.zeros((10, 4))
     moved = 3 * points + 1
     shift = moved.mean(0) - points.mean(0)
@@ -60,9 +58,7 @@ def test_frechet_distance_is_that_of_gaussians() -> None:
 
 
 def test_manifolds_see_a_lost_mode_and_copies() -> None:
-    """Two draws of one distribution overlap. Half the modes: precision stays, recall and coverage
-    fall. Repeats: recall is gone.
-    """
+    """One distribution overlaps, half the modes are not covered, and repeats are not recalled."""
     found = manifolds(normal(400, 4, 0), normal(400, 4, 1))
     assert found.density == pytest.approx(1, abs=0.1)
     assert min(found.precision, found.recall, found.coverage) > 0.8
@@ -140,9 +136,7 @@ def test_a_perfect_model_deviates_nowhere() -> None:
 
 
 def test_bands_under_the_noise_do_not_count() -> None:
-    """At the flattest level only the lowest band is above δ²; at the sharpest all are, and a model
-    that is too soft lacks power at the top and nowhere else.
-    """
+    """Only bands above δ² count, and a model that is too soft lacks power at the top alone."""
     data = power(noise(100, 0))
     states = {3: dissipated_power(data, SIGMAS[3]), 1: dissipated_power(data, SIGMAS[1])}
     flat, sharp = deviations(states, data, SIGMAS, STD)
@@ -156,9 +150,7 @@ def test_bands_under_the_noise_do_not_count() -> None:
 
 
 def test_log_spectral_distance() -> None:
-    """Nothing for equal spectra, and the factor's logarithm for a constant factor; hidden bands are
-    no deviation.
-    """
+    """Nothing for equal spectra, the logarithm of a constant factor; hidden bands do not count."""
     spectrum = power(noise(10, 0))
     assert log_spectral_distance(spectrum, spectrum) == 0
     assert log_spectral_distance(10 * spectrum, spectrum) == pytest.approx(1)

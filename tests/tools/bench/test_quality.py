@@ -1,4 +1,6 @@
-"""The whole measurement: real images pass, failures show where they should, states stream."""
+"""The whole measurement: real images pass, failures show where they should, states stream; and
+interpolations: ghosts are even but not good.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ import numpy as np
 import pytest
 import torch
 
+from bench import interpolation
 from bench.classifier import classifier_for
+from bench.interpolation import blend, measure
 from bench.judge import Quality, Samples, judge_samples
 from bench.mnist import as_floats, read_dataset
 from bench.quality import main
@@ -18,7 +22,7 @@ from bench.samples import read_samples
 from bench.spectra import Images, dissipated_power, power
 from sitegen.ihdm.card.card import BlurSchedule
 from sitegen.ihdm.process.heat import dissipate
-from tests.support.tinymodel import write_ddpm, write_model
+from tests.support.tinymodel import on_one_thread, write_ddpm, write_model
 
 SIGMAS = BlurSchedule.log_spaced(4, 0.5, 20).sigmas
 Judging = Callable[[Samples], Quality]
@@ -53,9 +57,7 @@ def from_images(images: Images, initial: Images | None = None) -> Samples:
 def test_real_images_are_as_good_as_real(
     judged: Judging, train_images: Images, data_folder: Path
 ) -> None:
-    """Training images as samples: every number is near that of the floor, and copies are seen;
-    images that were not trained on have a nearest-neighbour ratio of 1 and no known seed.
-    """
+    """Training images are near the floor and seen as copies; held-out ones are neither."""
     found = judged(from_images(train_images[:200]))
     assert found.samples.confident_share > 0.95
     assert found.samples.label_entropy == pytest.approx(np.log(4), abs=0.05)
@@ -122,9 +124,7 @@ def test_states_of_a_file_are_streamed(tmp_path: Path, train_images: Images) -> 
 
 
 def test_other_files_are_refused(tmp_path: Path, train_images: Images) -> None:
-    """A file that is not of `sitegen sample`, has colours, or is of a model with another number of
-    levels: one line says so.
-    """
+    """Other arrays, colours and another number of levels are refused in one line."""
     path, colour = tmp_path / "x.npz", np.zeros((2, 3, 8, 8))
     for arrays, message in (
         ({"final": colour[:, :1]}, "no array initial, sampling_noise_std"),
@@ -145,9 +145,7 @@ def test_report_and_json(
     cache: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The command prints a table for people and writes the same numbers for programs; with a
-    baseline it goes on with the pairs. What is missing to measure is told.
-    """
+    """Table and JSON have the same numbers, pairs too beside a DDPM; what lacks is told."""
     write_samples(tmp_path / "x.npz", train_images[:100])
     output, places = tmp_path / "q.json", ["--data", str(data_folder), "--cache", str(cache)]
     main(["--samples", str(tmp_path / "x.npz"), *places, "--json", str(output)])
@@ -168,3 +166,50 @@ def test_report_and_json(
         main(["--samples", "x.npz", *beside])
     with pytest.raises(SystemExit, match="give a model's folder, or --samples"):
         main(places)
+
+
+one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
+
+
+def test_blend_is_even_and_made_of_ghosts(data_folder: Path, cache: Path) -> None:
+    """A blend is even, a jump has good images only, and a third class on the way is foreign."""
+    data = read_dataset(data_folder)
+    classifier = classifier_for(data, cache)
+    images = as_floats(data.test_images)
+    first, last = images[:20], images[20:40]
+    jump = np.stack([first] * 3 + [last] * 3, axis=1)
+    ghosts = measure(blend(jump), classifier)
+    for even in (ghosts.peak, ghosts.tortuosity, ghosts.spread):
+        assert even == pytest.approx(np.ones(20), abs=1e-3)
+    sudden = measure(jump, classifier)
+    assert sudden.peak == pytest.approx(np.full(20, 5))
+    assert sudden.feature_peak == pytest.approx(np.full(20, 5))
+    assert sudden.confident_share.mean() > 0.95
+    assert sudden.foreign_share.max() == 0
+    assert ghosts.confident_share.mean() < sudden.confident_share.mean()
+    one, two, three = (images[data.test_labels == label][0] for label in range(3))
+    found = measure(np.stack([one, three, three, two])[None], classifier)
+    assert found.foreign_share.tolist() == [0.5]
+
+
+def test_command_for_interpolations(
+    tmp_path: Path, data_folder: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """IHDM, control and baselines, with intervals and paired differences, twice alike."""
+    heat = write_model(tmp_path / "heat", image_size=28)
+    noise = write_ddpm(tmp_path / "noise", image_size=28)
+    asked = ["--data", str(data_folder), "--cache", str(cache), "--pairs", "3", "--points", "4"]
+    for name in ("a.json", "b.json"):
+        output = str(tmp_path / name)
+        interpolation.main([str(heat), str(noise), *asked, "--ddim-steps", "2", "--json", output])
+    table = capsys.readouterr().out
+    head = "| 3 pairs, 4 points | IHDM | blend | DDPM | DDIM | IHDM − DDPM | IHDM − DDIM |\n"
+    assert table.startswith(head)
+    assert "| confident share |" in table
+    numbers = json.loads((tmp_path / "a.json").read_text())
+    assert numbers == json.loads((tmp_path / "b.json").read_text())
+    assert set(numbers) == {"IHDM", "blend", "DDPM", "DDIM", "IHDM - DDPM", "IHDM - DDIM"}
+    assert set(numbers["IHDM"]["peak"]) == {"median", "low", "high"}
+    assert numbers["blend"]["peak"]["median"] == pytest.approx(1, abs=1e-3)
+    interpolation.main([str(heat), *asked])
+    assert capsys.readouterr().out.startswith("| 3 pairs, 4 points | IHDM | blend |\n")

@@ -60,9 +60,7 @@ def states(sampler: HeatSampler) -> dict[int, Tensor]:
 def test_each_distinct_state_is_computed_once(
     sources: Sources, background: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Splits at K, K/2 and K/4: one state, then 2, 4 and 8; however often they are drawn. The
-    first frame is there before the second level is computed.
-    """
+    """Each branch is computed once, however often it is drawn, and no sooner than its frame."""
     seen: list[int] = []
     forward = Model.forward
 
@@ -121,9 +119,7 @@ def test_light_and_dark_are_one_grown(
 
 
 def test_time(both: tuple[RenderJob, dict[str, list[Frame]]]) -> None:
-    """The root is held, all levels take their turn, and the whole tree stays for two seconds; it
-    grows in about eight seconds, where 24 to 60 frames a second allow it.
-    """
+    """The root is held, all levels take their turn, and the whole tree stays for two seconds."""
     made, clips = both
     fps = made.clips[""].spec.fps
     assert all(above - below in (0, 1) for above, below in pairwise(made.levels))

@@ -42,9 +42,7 @@ def cut(frame: Frame, layout: Panels, panel: int, row: int) -> Frame:
 
 
 def test_manifest(sources: Sources) -> None:
-    """What the page needs to name panels and points, which go forth, hold, come back and hold; all
-    frames show finished images.
-    """
+    """What the page needs to name panels and points, and the turns of the clip."""
     made = way(sources)
     assert made.parameters["panels"] == ["IHDM", "Full DDPM latent", "DDIM"]
     assert (made.parameters["points"], made.parameters["hold"]) == (5, 2)
@@ -77,9 +75,7 @@ def test_ends_are_plain_samples(sources: Sources) -> None:
 
 
 def test_there_and_back(sources: Sources) -> None:
-    """Frames mirror each other, ends stand still, and every point differs from its neighbour; one
-    panel alone has the same pictures.
-    """
+    """Frames mirror each other, ends stand still, neighbours differ, and one panel is the same."""
     seen, layout, one = frames(way(sources)), panels(1), panels(1, ("IHDM",))
     assert len(seen) == 2 * (5 + 2)
     for at, point in enumerate(turns(5, 2)):

@@ -28,9 +28,7 @@ def bank(colours: list[tuple[float, ...]]) -> Prior:
 
 
 def test_states_are_the_noises_are_shared(sources: Sources, sampler: HeatSampler) -> None:
-    """Row r has the noise of sample r of the seed, and column c the c-th state, brightest last; the
-    manifest tells the places and what varies, with as many levels as frames.
-    """
+    """Row r has the noise of sample r, column c the c-th state, as the manifest tells."""
     made = job(sources, "shared_noise", count=3, rows=2, seed=4)
     *before, last = made.clips[""].frames
     states = sampler.prior.states(spread(sampler.prior, 3, "brightness"))

@@ -166,9 +166,7 @@ def test_killed(tmp_path: Path) -> None:
 
 
 def test_seed_decides_everything(tmp_path: Path) -> None:
-    """The same seed gives the same weights; another one other first weights and other batches; and
-    so does the next step. Torch's own generator is left alone.
-    """
+    """A seed decides weights and batches, which differ by step, and torch's own is left alone."""
     runs: list[tuple[Tensor, ...]] = []
     before = torch.get_rng_state()
     for name, seed in enumerate((0, 0, 1, 2**40)):
@@ -332,9 +330,7 @@ OTHER_RUNS: list[tuple[dict[str, Any], str]] = [
 
 
 def test_another_run(tmp_path: Path) -> None:
-    """A state of another card or recipe or of other data is refused, and left as it is; one that
-    names no data is not; one whose parts are not of this network is damaged.
-    """
+    """A state of another card, recipe or data is refused and left as it is; so is a damaged one."""
     path = saved(tmp_path).state_path
     before = path.read_bytes()
     for changes, words in OTHER_RUNS:
@@ -388,9 +384,7 @@ def contents(folder: Path) -> dict[str, tuple[int, str]]:
     ("channels", "parameterization"), [(1, "preconditioned"), (3, "difference")]
 )
 def test_folder_is_a_model(tmp_path: Path, channels: int, parameterization: str) -> None:
-    """Weights, prior and card fit each other, and sampling from them works; whoever reads the card
-    can train the same again.
-    """
+    """Weights, prior, card and recipe fit each other, and sampling from them works."""
     asked = preconditioned(channels=channels, parameterization=parameterization)
     written = trained(asked, training(tmp_path, channels, seed=5))
     assert written == read_card(tmp_path)
@@ -463,9 +457,7 @@ def test_beginning_is_in_the_card(tmp_path: Path) -> None:
 
 
 def test_finished(tmp_path: Path) -> None:
-    """Asked for again, or for less, nothing is written, not even a time; more images go on, also
-    where the last run was killed between its last step and the model.
-    """
+    """Asked for no more, nothing is written; more images go on, also after a kill at the end."""
     first = trained(preconditioned(), training(tmp_path))
     before = contents(tmp_path)
     assert trained(preconditioned(), training(tmp_path)) == first
