@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -10,11 +12,24 @@ from playwright.sync_api import Browser, Page
 from tests.conftest import SampleSite
 from tests.support.browsing import opened
 
+Look = Callable[..., AbstractContextManager[Page]]
+
 
 @pytest.fixture
-def calm(browser: Browser, sample_site: SampleSite) -> Iterator[Page]:
+def look(browser: Browser, sample_site: SampleSite) -> Look:
+    """Opens a page of the site in a window of any size, for one who asks for little motion."""
+
+    def open_page(uri: str = "", *, width: int = 1280, height: int = 800, **options: Any) -> Any:
+        wishes = {"viewport": {"width": width, "height": height}, "reduced_motion": "reduce"}
+        return opened(browser, sample_site.address + uri, **{**wishes, **options})
+
+    return open_page
+
+
+@pytest.fixture
+def calm(look: Look) -> Iterator[Page]:
     """For one who asks for little motion: nothing plays by itself."""
-    with opened(browser, sample_site.address, reduced_motion="reduce") as page:
+    with look() as page:
         yield page
 
 

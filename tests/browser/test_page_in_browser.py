@@ -23,6 +23,7 @@ from playwright.sync_api import Browser, Locator, Page
 
 from bench.serving import serving
 from sitegen.deploy.check import PublishTarget, check_folder
+from tests.browser.conftest import Look
 from tests.conftest import SampleSite
 from tests.support.browsing import box_of, opened, until, watch
 from tests.support.paths import ROOT
@@ -82,9 +83,9 @@ new Promise(resolve => new PerformanceObserver(list => resolve(
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_no_layout_shift(browser: Browser, sample_site: SampleSite, width: int) -> None:
+def test_no_layout_shift(look: Look, width: int) -> None:
     """Nothing moves while the page loads, clips start, and the visitor reads down to the end."""
-    with opened(browser, sample_site.address, viewport={"width": width, "height": 800}) as page:
+    with look(width=width, reduced_motion="no-preference") as page:
         for _ in range(12):
             page.mouse.wheel(0, 600)
             page.wait_for_timeout(60)
@@ -112,9 +113,6 @@ def test_contrast_of_the_banner(
     luminance = float((linear @ [0.2126, 0.7152, 0.0722]).max())
     assert 1.05 / (luminance + 0.05) >= 4.5
     page.close()
-
-
-CALM: dict[str, Any] = {"reduced_motion": "reduce"}
 
 
 def pixels(place: Locator) -> NDArray[np.float64]:
@@ -160,10 +158,9 @@ PRESSED = """
 
 
 @pytest.mark.parametrize("width", [280, 320, 340, 360])
-def test_small_trees_do_not_scroll(browser: Browser, sample_site: SampleSite, width: int) -> None:
+def test_small_trees_do_not_scroll(look: Look, width: int) -> None:
     """Pictures smaller than a finger are reached, framed and pressed without moving the stage."""
-    options: dict[str, Any] = {"viewport": {"width": width, "height": 700}, **CALM}
-    with opened(browser, sample_site.address, **options) as page:
+    with look(width=width, height=700) as page:
         stage = page.locator("#hierarchy .stage")
         for node in page.locator("#hierarchy .node").all():
             node.evaluate("node => { node.focus(); node.scrollIntoView() }")
@@ -175,10 +172,9 @@ def test_small_trees_do_not_scroll(browser: Browser, sample_site: SampleSite, wi
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_slider_in_forced_colours(browser: Browser, sample_site: SampleSite, scheme: Any) -> None:
+def test_slider_in_forced_colours(look: Look, scheme: Any) -> None:
     """Where the system chooses the colours, a slider still has its track, from end to end."""
-    options: dict[str, Any] = {"color_scheme": scheme, "forced_colors": "active", **CALM}
-    with opened(browser, sample_site.address, **options) as page:
+    with look(color_scheme=scheme, forced_colors="active") as page:
         picture = pixels(page.locator("#trajectories .slider"))
     track = picture[len(picture) // 2, 4:-4].mean(axis=1)
     assert (np.abs(track - picture[2].mean()) > 100).all()
@@ -186,12 +182,9 @@ def test_slider_in_forced_colours(browser: Browser, sample_site: SampleSite, sch
 
 @pytest.mark.parametrize("way", ["setting", "style"])
 @pytest.mark.parametrize("width", [320, 390, 768])
-def test_type_of_twice_the_size(
-    browser: Browser, sample_site: SampleSite, width: int, way: str
-) -> None:
+def test_type_of_twice_the_size(look: Look, width: int, way: str) -> None:
     """Nothing leaves the screen, no word of the banner is cut, and icons grow along."""
-    options: dict[str, Any] = {"viewport": {"width": width, "height": 800}, **CALM}
-    with opened(browser, sample_site.address, **options) as page:
+    with look(width=width, height=800) as page:
         if way == "setting":
             sizes = {"fontSizes": {"standard": 32, "fixed": 26}}
             page.context.new_cdp_session(page).send("Page.setFontSizes", sizes)
@@ -248,9 +241,6 @@ def test_what_stands_in_line(calm: Page) -> None:
     assert (family[:5], family[-5:]) == ("math,", "serif")
 
 
-NARROW: dict[str, Any] = {"viewport": {"width": 390, "height": 800}, **CALM}
-
-
 FILL = """list => {
     const other = list.lastElementChild.cloneNode(true);
     other.firstElementChild.removeAttribute('aria-current');
@@ -258,9 +248,9 @@ FILL = """list => {
 }"""
 
 
-def test_menu_of_many_pages(browser: Browser, sample_site: SampleSite) -> None:
+def test_menu_of_many_pages(look: Look) -> None:
     """A dozen pages take one line of a phone, the one that is open in sight, and two of a desk."""
-    with opened(browser, f"{sample_site.address}second/", **NARROW) as page:
+    with look("second/", width=390) as page:
         page.locator(".menu ul").evaluate(FILL)
         menu = page.locator(".menu")
         assert box_of(menu)["height"] < 60
@@ -286,21 +276,18 @@ COVERED = """() => {
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1279, 1280])
-def test_button_for_motion_covers_nothing(
-    browser: Browser, sample_site: SampleSite, width: int
-) -> None:
+def test_button_for_motion_covers_nothing(look: Look, width: int) -> None:
     """It stands between other things, or beside the column: never over words or figures."""
-    options: dict[str, Any] = {"viewport": {"width": width, "height": 700}, **CALM}
-    with opened(browser, sample_site.address, **options) as page:
+    with look(width=width, height=700) as page:
         assert page.locator(".motion").inner_text()
         for top in range(0, page.evaluate("document.body.scrollHeight"), 640):
             page.evaluate("top => scrollTo(0, top)", top)
             assert page.evaluate(COVERED) == []
 
 
-def test_words_in_drawings_on_a_phone(browser: Browser, sample_site: SampleSite) -> None:
+def test_words_in_drawings_on_a_phone(look: Look) -> None:
     """A drawing keeps a size at which its words can be read, and scrolls by keyboard, too."""
-    with opened(browser, sample_site.address, **NARROW) as page:
+    with look(width=390) as page:
         box = box_of(page.locator(".still img"))
         assert box["width"] >= 480
         scroll = page.locator(".scroll:has(> .still)")
@@ -311,9 +298,9 @@ def test_words_in_drawings_on_a_phone(browser: Browser, sample_site: SampleSite)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_on_paper(browser: Browser, sample_site: SampleSite, scheme: Any) -> None:
+def test_on_paper(look: Look, scheme: Any) -> None:
     """Dark words and figures on white, whatever the screen is, and nothing that needs a hand."""
-    with opened(browser, sample_site.address, color_scheme=scheme, **CALM) as page:
+    with look(color_scheme=scheme) as page:
         page.evaluate("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
         loaded = "[...document.images].every(image => image.complete)"
         until(page, loaded)  # what is on its way would be broken off where paper needs another
@@ -358,14 +345,10 @@ def violations(page: Page, axe: str) -> list[str]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
-def test_axe_finds_nothing(
-    browser: Browser, sample_site: SampleSite, axe: str, scheme: Any, width: int
-) -> None:
+def test_axe_finds_nothing(look: Look, axe: str, scheme: Any, width: int) -> None:
     """No violation, nor of contrast, by day and by night, narrow and wide, the viewer included."""
-    options: dict[str, Any] = {"color_scheme": scheme, "reduced_motion": "reduce"}
-    options["viewport"] = {"width": width, "height": 900}
     for uri in (*PAGES, "404.html"):
-        with opened(browser, sample_site.address + uri, **options) as page:
+        with look(uri, width=width, color_scheme=scheme) as page:
             page.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true })")
             assert violations(page, axe) == [], uri
             paper = page.evaluate("getComputedStyle(document.body).backgroundColor")

@@ -107,19 +107,6 @@ def test_loss_is_that_of_the_network_over_pixels(channels: int) -> None:
     assert found.detach().numpy() == pytest.approx(wanted.numpy(), rel=1e-3)
 
 
-def test_loss_is_least_for_the_truth() -> None:
-    """A network that knew the image would have no loss."""
-
-    class Oracle(CoarseNet):
-        def forward(self, z: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
-            return (sharp - known.estimate(states, LEVELS)) / known.unknown[LEVELS]
-
-    known, sharp = LowCosines.of(without_coarse(), 8), low_cosines(images(4), 8)
-    noise = torch.randn(sharp.shape, generator=torch.Generator().manual_seed(5))
-    states = known.attenuation[LEVELS] * sharp + 0.05 * noise
-    assert float(denoising_loss(known, Oracle(TRAINED, 1), sharp, states, LEVELS).max()) < 1e-6
-
-
 def test_training_learns(tmp_path: Path) -> None:
     """It leaves less than the linear estimate does, and its file holds the averages."""
     going = run()
@@ -144,7 +131,7 @@ def test_goes_on(tmp_path: Path) -> None:
     first.save(state)
     for changed in ({"seed": 7}, {"learning_rate": 9.0}):
         with pytest.raises(SystemExit, match=r"run\.pt: is the state of a run with other options"):
-            run(replace(short, **changed)).restore(state)  # type: ignore[arg-type]
+            run(replace(short, **changed)).restore(state)
     second = run(short)
     second.to_the_end(state)
     assert second.step == 6

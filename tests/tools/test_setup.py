@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,11 +102,12 @@ def test_which_python(machine: Machine) -> None:
 
 def test_missing_python_is_told(machine: Machine) -> None:
     """No Python, an old one, or one without venv: one line, and make fails."""
-    for codes, message in (
+    cases: list[tuple[dict[str, Any], str]] = [
         ({}, "sitegen needs Python 3.11 or newer"),
         ({"version": 1}, "sitegen needs Python 3.11 or newer"),
         ({"ensurepip": 1}, "python3 cannot make a virtual environment"),
-    ):
+    ]
+    for codes, message in cases:
         if codes:
             machine.give_python(**codes)
         done = machine.run("make", "site")

@@ -21,7 +21,7 @@ from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError, PlatformError
 from sitegen.core.files import digest
 from sitegen.figures.base import Figure
-from sitegen.figures.clips import BACKGROUND, default_fps, displayed
+from sitegen.figures.clips import BACKGROUND, default_fps
 from sitegen.figures.trajectories import Trajectories
 from sitegen.ihdm.process.model import Model, require_device
 from sitegen.media.frames import grid, to_uint8, upscale
@@ -53,17 +53,6 @@ def sampler(source: ModelSource) -> HeatSampler:
 def figure(**spec: object) -> Figure:
     """A figure of the tiny model."""
     return Figure("trajectories", "tiny", Trajectories("tiny", **spec), "", None, PLACE)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("show", ["state", "mean"])
-def test_what_is_displayed(sampler: HeatSampler, show: str) -> None:
-    """First u_K, then states or means as asked for, and in the end the mean."""
-    seen = list(displayed(sampler.begin(0, range(3), None), show))
-    trajectory = sampler.begin(0, range(3), None)
-    *steps, last = trajectory.steps
-    between = [step.mean if show == "mean" else step.state for step in steps]
-    for one, other in zip(seen, [trajectory.u_K, *between, last.mean], strict=True):
-        np.testing.assert_array_equal(one, other.numpy())
 
 
 def test_job(source: ModelSource, sampler: HeatSampler) -> None:

@@ -119,8 +119,8 @@ def test_two_builds_at_once_and_a_kill(built: Builder) -> None:
 def test_terminal_is_left_as_it_was(built: Builder, number: signal.Signals) -> None:
     """The cursor that a bar hides is shown again, also where the terminal hangs up."""
     master, slave = pty.openpty()
-    env, ends = environment(FAKE_PAUSE="1", TERM="xterm"), dict.fromkeys(("stdin", "stdout"), slave)
-    process = subprocess.Popen([sys.executable, *fake(built)], env=env, stderr=slave, **ends)
+    env, command = environment(FAKE_PAUSE="1", TERM="xterm"), [sys.executable, *fake(built)]
+    process = subprocess.Popen(command, env=env, stdin=slave, stdout=slave, stderr=slave)
     os.close(slave)
     told = b""
     while b"\x1b[?25l" not in told:

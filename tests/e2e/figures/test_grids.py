@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from sitegen.ihdm.process.noise import independent
@@ -30,18 +29,19 @@ def trajectory(
     return [u_K.numpy(), *((step.state if step.level else step.mean).numpy() for step in steps)]
 
 
-@pytest.mark.parametrize(
-    ("count", "columns", "size"),
-    [(36, None, (48, 48)), (25, None, (40, 40)), (1, None, (8, 8)), (6, 2, (24, 16))],
-)
-def test_sizes(sources: Sources, count: int, columns: int | None, size: tuple[int, int]) -> None:
+def test_sizes(sources: Sources) -> None:
     """36 are 6 × 6, 25 are 5 × 5, one stands alone; or as many in a row as asked for."""
-    made = job(sources, "trajectories", count=count, columns=columns)
-    assert next(made.clips[""].frames).shape == (*size, 3)
-    place = made.parameters["cells"]
-    assert (place["rows"] * SIDE, place["columns"] * SIDE) == size
-    assert (place["count"], place["width"], place["height"]) == (count, SIDE, SIDE)
-    assert made.levels == tuple(range(LEVELS, -1, -1))
+    for count, columns, rows, row in (
+        (36, None, 6, 6),
+        (25, None, 5, 5),
+        (1, None, 1, 1),
+        (6, 2, 3, 2),
+    ):
+        made = job(sources, "trajectories", count=count, columns=columns)
+        assert next(made.clips[""].frames).shape == (rows * SIDE, row * SIDE, 3)
+        size = {"width": SIDE, "height": SIDE}
+        assert made.parameters["cells"] == {"rows": rows, "columns": row, "count": count, **size}
+        assert made.levels == tuple(range(LEVELS, -1, -1))
 
 
 def test_all_begin_from_one_state(sources: Sources, sampler: HeatSampler) -> None:

@@ -121,7 +121,9 @@ def test_spectra(sources: Sources, tmp_path: Path) -> None:
     )
     told = [1, 2, 4, 8, -1]  # rings of 0.5, 1, 2 and 4 cycles an image, and the last
     states = [torch.from_numpy(u) for u in displayed(sampler.begin(2, range(3), None), "state")]
-    wanted = {("IHDM", level): spectrum(states[4 - level])[told] for level in (4, 2, 0)}
+    wanted: dict[Any, torch.Tensor] = {
+        ("IHDM", level): spectrum(states[4 - level])[told] for level in (4, 2, 0)
+    }
     wanted["data", None] = torch.tensor(sampler.prior.power)[told]
     x_K = baseline.initial_noise(2, range(3))
     trajectory = baseline.ddpm(x_K, independent(2, range(3), (1, 8, 8)))

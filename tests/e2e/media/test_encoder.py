@@ -115,7 +115,11 @@ def clip(folder: Path) -> Files:
 def test_files_are_described(clip: Files, folder: Path) -> None:
     """Three files, described as they are; each frame, decoded elsewhere, is its source."""
     assert sorted(os.listdir(folder)) == ["clip.gif", "clip.mp4", "clip.webp"]
-    about = {"mp4": (332, 228, COUNT, 24.0), "gif": (83, 57, 13, 12.5), "poster": (332, 228)}
+    about: dict[str, Any] = {
+        "mp4": (332, 228, COUNT, 24.0),
+        "gif": (83, 57, 13, 12.5),
+        "poster": (332, 228),
+    }
     for name, file in clip.items():
         path = folder / file.path
         assert file == MediaFile(path.name, path.stat().st_size, digest(path), *about[name])

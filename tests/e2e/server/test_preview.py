@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -347,7 +347,7 @@ def test_what_is_noticed(config: Path) -> None:
         write_page(config, INDEX.replace("Words", "Noticed"))
 
     larger = PICTURED.replace("levels = 4", "levels = 6")
-    changes = [
+    changes: list[Callable[[], object]] = [
         *(partial(put, root, name) for name in NOTICED),
         partial(put, root, str(card), larger),
         twice,
@@ -362,16 +362,6 @@ def test_what_is_noticed(config: Path) -> None:
             shutil.rmtree(root / "checkpoints", ignore_errors=True)
         assert "Noticed" in server.page()
         assert "Noticed" in server.page("/more/")
-
-
-def test_a_picture_that_comes_later(server: Running, config: Path) -> None:
-    """A page that names a missing picture is mended by the picture."""
-    (config.parent / "pictures").mkdir()
-    write_page(config, INDEX + '\n{{ image("pictures/a.png", alt="A square") }}\n')
-    wait_for(lambda: server.preview.state.error, "telling")
-    time.sleep(0.5)
-    Image.new("RGB", (32, 32), "red").save(config.parent / "pictures/a.png")
-    wait_for(lambda: "A square" in server.page() and not server.preview.state.error, "mending")
 
 
 def test_state_says_which_page(server: Running, config: Path) -> None:

@@ -1,16 +1,18 @@
-"""The page benchmark reads what Lighthouse says, and its server answers as GitHub Pages does."""
+"""The benchmarks of page and cost measure what they say; the server answers as GitHub Pages."""
 
 from __future__ import annotations
 
 import gzip
 import http.client
 import json
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from bench.cost import copy_site, run
 from bench.page import Score, score
 from bench.serving import serving
 from tests.support.paths import ROOT
@@ -73,3 +75,28 @@ def test_versions_are_pinned(folder: str) -> None:
     lock = json.loads((ROOT / folder / "package-lock.json").read_text())["packages"]
     assert {name: lock[f"node_modules/{name}"]["version"] for name in wanted} == wanted
     assert all("integrity" in entry for name, entry in lock.items() if name)
+
+
+HOLD = "held = b'x' * 80_000_000; import time; time.sleep(0.3)"
+
+
+def test_time_and_memory_of_children_count(tmp_path: Path) -> None:
+    """A child that holds 80 MB for 0.3 s is seen in time and memory of its parent's run."""
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {HOLD!r}])"
+    found = run([sys.executable, "-c", parent], tmp_path)
+    assert found.seconds > 0.3
+    assert 80_000_000 < found.peak_bytes < 200_000_000
+
+
+def test_a_failing_command_is_not_a_measurement(tmp_path: Path) -> None:
+    """Its exit code and words are told."""
+    with pytest.raises(SystemExit, match=r"exit 3\nbroken"):
+        run([sys.executable, "-c", "print('broken'); raise SystemExit(3)"], tmp_path)
+
+
+def test_the_copied_site_has_as_many_samples_as_asked(tmp_path: Path) -> None:
+    """Every clip of the copy has the count; the site is this repository's own."""
+    copy_site(tmp_path / "site", 360)
+    text = (tmp_path / "site" / "pages" / "index.md").read_text()
+    assert 'trajectories("mnist", count=360' in text
+    assert (tmp_path / "site" / "site.toml").is_file()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -41,14 +39,3 @@ def test_pictures_have_the_statistics_told() -> None:
     radii = np.hypot(*np.meshgrid(np.arange(64), np.arange(64)))
     bands = [power[(radii >= low) & (radii < 2 * low)].mean() for low in (2, 4, 8, 16)]
     assert np.diff(np.log2(bands)) == pytest.approx([-2, -2, -2], abs=0.35)
-
-
-def test_only_what_there_are_images_for_is_measured(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Without MNIST's images its priors stay; the others are written where presets lie."""
-    monkeypatch.setattr(priors, "preset_prior", lambda name: tmp_path / f"{name}.safetensors")
-    monkeypatch.setattr(priors, "COLOURS", {"cifar10": COLOURS["cifar10"]})
-    priors.main([])
-    assert [path.name for path in tmp_path.iterdir()] == ["cifar10.safetensors"]
-    assert "256 starts" in capsys.readouterr().out

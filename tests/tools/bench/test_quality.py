@@ -130,7 +130,7 @@ def test_other_files_are_refused(tmp_path: Path, train_images: Images) -> None:
         ({"final": colour[:, :1]}, "no array initial, sampling_noise_std"),
         ({"final": colour, "initial": 0, "sampling_noise_std": 0}, r"one channel \(N, 1, H, W\)"),
     ):
-        np.savez(path, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+        np.savez(path, allow_pickle=False, **arrays)
         with pytest.raises(SystemExit, match=message):
             read_samples(path, None)
     write_samples(path, train_images[:5], states=states_of(train_images[:5])[1:])
