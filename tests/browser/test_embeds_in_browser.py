@@ -1,7 +1,4 @@
-"""Pictures and videos in Chromium: nothing from elsewhere before the click, then the player alone.
-
-The site stands at a made-up address, and every request is answered here: there is no network.
-"""
+"""Pictures and videos at a made-up address, without a network: no other host before the click."""
 
 from __future__ import annotations
 

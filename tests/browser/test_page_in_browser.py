@@ -1,9 +1,4 @@
-"""The page in Chromium, from disk and server, narrow and wide, light and dark, and where its look
-is easily lost; and before judges that we did not write: axe-core for access,
-html-validate for HTML.
-
-What moves is the matter of `test_script.py`; what is proved here is the page around it.
-"""
+"""The page around what moves (`test_script.py`), its look, and what axe and html-validate say."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Figures that stand still, in Chromium, light and dark.
-
-They are built by the real renderer from a tiny model, under the page's own content policy.
-"""
+"""Figures that stand still, rendered from a tiny model, under the page's own content policy."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@
 files of the figures are made up. `golden/digests.json` says what is built from that. After a
 change that is meant, look at what differs and write it anew:
 
-    GOLDEN=write .venv/bin/python -m pytest tests/test_golden.py
+    GOLDEN=write .venv/bin/python -m pytest tests/tools/test_golden.py
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""The network for coarse levels: its lowest cosines are those of SciPy, it learns from images or
-from a larger network, and it becomes part of a model.
-"""
+"""The network for coarse levels learns from images or a larger one, and joins a model."""
 
 from __future__ import annotations
 

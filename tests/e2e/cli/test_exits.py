@@ -1,7 +1,4 @@
-"""How a run ends: one line and the right exit code, whatever happens; nothing half done stays.
-
-Every test runs the command line in a process of its own, with a renderer that takes its time.
-"""
+"""How a run, in a process of its own, ends: one line, its exit code, and nothing half done."""
 
 from __future__ import annotations
 

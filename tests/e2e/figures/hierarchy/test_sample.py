@@ -31,9 +31,11 @@ def sampler(sources: Sources) -> HeatSampler:
 
 
 def grown(sources: Sources, **spec: object) -> RenderJob:
-    """Prepare a tree of that model."""
+    """Prepare a tree of that model, whose manifest is JSON."""
     given: dict[str, Any] = {"splits": SPLITS, **spec}
-    return job(sources, "hierarchy", "deep", **given)
+    made = job(sources, "hierarchy", "deep", **given)
+    assert json.loads(json.dumps(made.parameters)) == made.parameters
+    return made
 
 
 def clips_of(made: RenderJob) -> dict[str, list[Frame]]:
@@ -113,9 +115,9 @@ def test_light_and_dark_are_one_grown(
         assert (frames[-1] == ink).all(-1).any()
     for node in made.parameters["nodes"]:
         np.testing.assert_array_equal(cut(clips[""][-1], node), cut(clips["dark"][-1], node))
-    dark = clips_of(grown(sources, background="dark"))
-    assert list(dark) == [""]
-    np.testing.assert_array_equal(dark[""][-1], clips["dark"][-1])
+    assert list(grown(sources, background="dark").clips) == [""]
+    told = grown(sources, splits=None, leaves=4).parameters
+    assert (told["splits"], told["leaves"]) == ([8, 5], 4)
 
 
 def test_time(both: tuple[RenderJob, dict[str, list[Frame]]]) -> None:
@@ -131,10 +133,3 @@ def test_time(both: tuple[RenderJob, dict[str, list[Frame]]]) -> None:
     for levels, frames, rate in ((100, 2, 25.0), (200, 1, 25.0), (1000, 1, 60.0)):
         assert pace(levels, None) == (frames, rate)
         assert pace(levels, 30.0) == (frames, 30.0)
-
-
-def test_default_splits_are_told(sources: Sources) -> None:
-    """The manifest has the levels at which the tree split, and is JSON."""
-    made = grown(sources, splits=None, leaves=4)
-    assert (made.parameters["splits"], made.parameters["leaves"]) == ([8, 5], 4)
-    assert json.loads(json.dumps(made.parameters)) == made.parameters
