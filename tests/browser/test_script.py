@@ -76,11 +76,6 @@ def spoken(level: int) -> str:
     return f"level {level}, blur {scale(SIGMAS[level])} pixels"
 
 
-def slider_of(page: Page) -> Locator:
-    """The slider of the viewer."""
-    return page.locator("#viewer .slider")
-
-
 def words_of(place: Locator) -> str:
     """What is written beside a slider."""
     return " ".join(place.locator(".readout").inner_text().split())
@@ -316,7 +311,7 @@ def test_viewer_by_keyboard(calm: Page) -> None:
         name = f"Sample {number} of {COUNT}"
         expect(calm.get_by_role("dialog", name=name)).to_be_visible()
         expect(calm.get_by_role("img", name=name, exact=True)).to_be_visible()
-    slider_of(calm).press("ArrowLeft")
+    calm.locator("#viewer .slider").press("ArrowLeft")
     expect(calm.get_by_role("dialog", name=name)).to_be_visible()
     top = calm.evaluate("scrollY")
     calm.mouse.move(5, 5)
@@ -359,7 +354,7 @@ def test_host_without_ranges(browser: Browser, sample_site: SampleSite) -> None:
     page.goto(sample_site.address)
     page.locator("#hierarchy .stage").scroll_into_view_if_needed()
     page.locator("#hierarchy .node").last.click()
-    slider = slider_of(page)
+    slider = page.locator("#viewer .slider")
     slider.press("ArrowLeft")
     expect(slider).to_have_value("0")
     expect(slider).to_have_attribute("aria-valuetext", spoken(LEVELS))
@@ -442,7 +437,7 @@ def test_picture_of_a_tree_is_shown_large(calm: Page) -> None:
         expect(slider).to_have_attribute("aria-valuetext", spoken(level))
     dialog.get_by_role("button", name="The one after").click()
     expect(calm.get_by_role("dialog", name="Generation 2, picture 3")).to_be_visible()
-    expect(slider_of(calm)).to_have_value(str(len(whole) - 1))
+    expect(calm.locator("#viewer .slider")).to_have_value(str(len(whole) - 1))
 
 
 @pytest.mark.parametrize("way", ["keyboard", "mouse"])

@@ -84,8 +84,8 @@ def test_mistake_and_its_mending(server: Running, config: Path, page: Page) -> N
     assert server.preview.state.error is None
 
 
-def test_first_build_fails(config: Path, page: Page) -> None:
-    """The mistake is a page, that of another mistake follows, and the site comes by itself."""
+def test_server_that_comes_back(config: Path, page: Page) -> None:
+    """A first mistake is a page, the site comes by itself, and a new server is found."""
     write_page(config, BROKEN)
     with running(config) as server:
         page.goto(server.address)
@@ -94,6 +94,10 @@ def test_first_build_fails(config: Path, page: Page) -> None:
         expect(page.get_by_text("coumt: unknown")).to_be_visible()
         write_page(config, INDEX)
         expect(page.get_by_text("Words.")).to_be_visible()
+        port = server.port
+    write_page(config, INDEX.replace("Words.", "Other words."))
+    with running(config, port=port):
+        expect(page.get_by_text("Other words.")).to_be_visible()
         page.goto("about:blank")
 
 
@@ -114,19 +118,6 @@ def test_clip_appears_when_it_is_rendered(config: Path, page: Page) -> None:
         assert source.get_attribute("src") == old
         expect(marked).to_have_count(0, timeout=20_000)
         assert source.get_attribute("src") != old
-        page.goto("about:blank")
-
-
-def test_server_that_comes_back(config: Path, page: Page) -> None:
-    """After a restart at the same port the open page finds it, and shows the new site."""
-    with running(config) as server:
-        server.wait_until_settled()
-        page.goto(server.address)
-        expect(page.get_by_text("Words.")).to_be_visible()
-        port = server.port
-    write_page(config, INDEX.replace("Words.", "Other words."))
-    with running(config, port=port):
-        expect(page.get_by_text("Other words.")).to_be_visible()
         page.goto("about:blank")
 
 

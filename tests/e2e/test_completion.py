@@ -12,14 +12,12 @@ import pytest
 
 from tests.support.builders import environment
 
-MAIN = "#!{python}\nfrom sitegen.__main__ import main\nmain()\n"
-
 
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
     """The folder of a `sitegen` as pip installs it."""
     path = tmp_path / "sitegen"
-    path.write_text(MAIN.format(python=sys.executable))
+    path.write_text(f"#!{sys.executable}\nfrom sitegen.__main__ import main\nmain()\n")
     path.chmod(0o755)
     return tmp_path
 

@@ -27,7 +27,7 @@ from sitegen.ihdm.process.model import Model, require_device
 from sitegen.media.frames import grid, to_uint8, upscale
 from sitegen.models.registry import ModelSource, model_source
 from sitegen.sampling import models as samplers
-from sitegen.sampling.models import HeatSampler, load_heat_sampler
+from sitegen.sampling.models import load_heat_sampler
 from tests.support.builders import CPU, decode, write_site
 from tests.support.making import load_heat
 from tests.support.reporters import Silent
@@ -38,39 +38,15 @@ PLACE = SourceLocation("pages/index.md", 3)
 one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
 
 
+def figure(seed: int = 0) -> Figure:
+    """A figure of the tiny model."""
+    return Figure("trajectories", "tiny", Trajectories("tiny", seed=seed), "", None, PLACE)
+
+
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> ModelSource:
     """The files of a tiny model."""
     return model_source("tiny", write_model(tmp_path_factory.mktemp("models") / "tiny"))
-
-
-@pytest.fixture(scope="module")
-def sampler(source: ModelSource) -> HeatSampler:
-    """The tiny model."""
-    return load_heat_sampler(source, CPU)
-
-
-def figure(**spec: object) -> Figure:
-    """A figure of the tiny model."""
-    return Figure("trajectories", "tiny", Trajectories("tiny", **spec), "", None, PLACE)  # type: ignore[arg-type]
-
-
-def test_job(source: ModelSource, sampler: HeatSampler) -> None:
-    """Levels K … 0, frames of native size, and the card's δ where the call has none."""
-    renderer = FigureRenderer({"tiny": source}, CPU)
-    job = renderer.render_job(figure(count=5, seed=2))
-    assert (job.levels, job.parameters["seed"]) == ((4, 3, 2, 1, 0), 2)
-    assert job.parameters["sampling_noise_std"] == sampler.model.card.sampling_noise_std
-    assert json.loads(json.dumps(job.parameters)) == job.parameters
-    frames = list(job.clips[""].frames)
-    assert {frame.shape for frame in frames} == {(2 * 8, 3 * 8, 3)}
-    first = grid(to_uint8(sampler.begin(2, range(5), None).u_K.numpy()), 3, BACKGROUND)
-    np.testing.assert_array_equal(frames[0], first)
-    still = {"count": 1, "sampling_noise_std": 0.0}
-    jobs = [renderer.render_job(figure(**still, show=show)) for show in ("state", "mean")]
-    assert jobs[0].parameters["sampling_noise_std"] == 0.0
-    for one, other in zip(*(job.clips[""].frames for job in jobs), strict=True):
-        np.testing.assert_array_equal(one, other)
 
 
 def test_first_and_last_frame_of_a_built_clip(tmp_path: Path) -> None:
@@ -145,7 +121,7 @@ def test_out_of_memory(
     source: ModelSource, monkeypatch: pytest.MonkeyPatch, error: Any, told: Any, words: str
 ) -> None:
     """Full memory, in torch's several ways of saying so, is told as such, and a bug is not."""
-    job = FigureRenderer({"tiny": source}, CPU).render_job(figure(count=1))
+    job = FigureRenderer({"tiny": source}, CPU).render_job(figure())
     monkeypatch.setattr(Model, "forward", Mock(side_effect=error))
     with pytest.raises(told, match=words):
         list(job.clips[""].frames)

@@ -211,16 +211,10 @@ def untouched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("words", "code", "said"), MISTAKES.values(), ids=MISTAKES)
-def test_mistakes(
-    untouched: Path,
-    run: Run,
-    monkeypatch: pytest.MonkeyPatch,
-    words: list[str],
-    code: int,
-    said: str,
-) -> None:
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes(untouched: Path, run: Run, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Each has its exit code and says what is wrong; nothing is rendered or left behind."""
+    words, code, said = MISTAKES[name]
     monkeypatch.chdir(untouched)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     done = run(*words)

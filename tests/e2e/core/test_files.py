@@ -49,14 +49,12 @@ def test_kill_leaves_old_or_new(tmp_path: Path, call: int) -> None:
 def test_lock_is_free_after_kill(tmp_path: Path) -> None:
     """Kill -9 of the holder frees the lock at once, with no clean-up by anybody."""
     path = tmp_path / "lock"
-    command = [sys.executable, "-c", HOLD, str(path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+    with subprocess.Popen([sys.executable, "-c", HOLD, path], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
         with pytest.raises(LockedError, match=rf"process {holder.pid}\b"), files.lock(path):
             pass
         holder.kill()
-        holder.wait()
     started = time.monotonic()
     with files.lock(path):
         assert time.monotonic() - started < 1

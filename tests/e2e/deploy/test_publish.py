@@ -5,13 +5,11 @@ The remotes are bare repositories beside the site, with hooks that refuse, are s
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +29,12 @@ from tests.support.reporters import Silent
 SITE = 'title = "A title"\n{}[models.tiny]\npath = "models/tiny"\n'
 PAGES = "refs/heads/gh-pages"
 BLOCKED = "torch imageio_ffmpeg imageio PIL html5lib"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The files of a folder."""
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 @dataclass
@@ -70,16 +74,14 @@ class Paper:
 
     def files(self) -> dict[str, bytes]:
         """What the branch holds."""
-        archive = ["git", "archive", "--format=tar", PAGES]
-        done = subprocess.run(archive, cwd=self.bare, capture_output=True, check=True)
-        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as tar:
-            members = [(member.name, tar.extractfile(member)) for member in tar]
-            return {name: file.read() for name, file in members if file is not None}
+        copy = self.bare.parent / f"copy-{time.monotonic_ns()}"
+        git(self.bare.parent, "clone", "-q", "-b", "gh-pages", str(self.bare), str(copy))
+        shutil.rmtree(copy / ".git")
+        return contents(copy)
 
     def built(self) -> dict[str, bytes]:
         """What the folder holds."""
-        paths = [path for path in self.site.output.rglob("*") if path.is_file()]
-        return {path.relative_to(self.site.output).as_posix(): path.read_bytes() for path in paths}
+        return contents(self.site.output)
 
     def rebuild(self, words: str, settings: str = "") -> None:
         """Build another text, and perhaps with other settings."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from sitegen.figures.clips import BACKGROUND
 from sitegen.ihdm.process.noise import independent
-from sitegen.media.frames import Frame, to_uint8
+from sitegen.media.frames import Frame, grid, to_uint8
 from sitegen.sampling.models import HeatSampler
 from tests.support.tinyfigures import SIDE, Sources, frames, job
 from tests.support.tinymodel import LEVELS
@@ -29,19 +33,36 @@ def trajectory(
     return [u_K.numpy(), *((step.state if step.level else step.mean).numpy() for step in steps)]
 
 
-def test_sizes(sources: Sources) -> None:
+SIZES = ((36, None, 6, 6), (25, None, 5, 5), (1, None, 1, 1), (5, 3, 2, 3))
+
+
+def test_sizes(sources: Sources, sampler: HeatSampler) -> None:
     """36 are 6 × 6, 25 are 5 × 5, one stands alone; or as many in a row as asked for."""
-    for count, columns, rows, row in (
-        (36, None, 6, 6),
-        (25, None, 5, 5),
-        (1, None, 1, 1),
-        (6, 2, 3, 2),
-    ):
-        made = job(sources, "trajectories", count=count, columns=columns)
-        assert next(made.clips[""].frames).shape == (rows * SIDE, row * SIDE, 3)
+    for count, asked, rows, columns in SIZES:
+        made = job(sources, "trajectories", count=count, columns=asked, seed=2)
+        first = next(made.clips[""].frames)
+        assert first.shape == (rows * SIDE, columns * SIDE, 3)
         size = {"width": SIDE, "height": SIDE}
-        assert made.parameters["cells"] == {"rows": rows, "columns": row, "count": count, **size}
+        assert made.parameters["cells"] == {
+            "rows": rows,
+            "columns": columns,
+            "count": count,
+            **size,
+        }
         assert made.levels == tuple(range(LEVELS, -1, -1))
+        assert json.loads(json.dumps(made.parameters)) == made.parameters
+    u_K = sampler.begin(2, range(5), None).u_K.numpy()
+    np.testing.assert_array_equal(first, grid(to_uint8(u_K), 3, BACKGROUND))
+
+
+def test_noise_of_the_figure_beats_the_card(sources: Sources, sampler: HeatSampler) -> None:
+    """δ is the card's, or the call's: with δ = 0 state and mean are the same."""
+    still: dict[str, Any] = {"count": 1, "sampling_noise_std": 0.0}
+    state, mean = (job(sources, "trajectories", show=show, **still) for show in ("state", "mean"))
+    assert state.parameters["sampling_noise_std"] == 0.0
+    assert all(map(np.array_equal, frames(state), frames(mean)))
+    made = job(sources, "trajectories", count=1)
+    assert made.parameters["sampling_noise_std"] == sampler.model.card.sampling_noise_std
 
 
 def test_all_begin_from_one_state(sources: Sources, sampler: HeatSampler) -> None:

@@ -198,11 +198,10 @@ def test_gif_drops_frames_to_be_light(tmp_path: Path, monkeypatch: pytest.Monkey
     assert encode_clip(moving_frames(), spec, tmp_path)["gif"].frames == 1
 
 
-@pytest.mark.parametrize(
-    ("height", "width", "count", "fps"), [(1, 1, 1, 10), (2, 2, 2, 60), (1, 9, 3, 10)]
-)
-def test_tiny_clips(tmp_path: Path, height: int, width: int, count: int, fps: int) -> None:
+@pytest.mark.parametrize("case", [(1, 1, 1, 10), (2, 2, 2, 60), (1, 9, 3, 10)], ids=str)
+def test_tiny_clips(tmp_path: Path, case: tuple[int, int, int, int]) -> None:
     """The smallest sizes, a single frame, and frames that are equal or fast are clips too."""
+    height, width, count, fps = case
     frames = [np.full((height, width, 3), 9, np.uint8)] * count
     gif = encode_clip(frames, ClipSpec(fps, 18, 1, BACKGROUND), tmp_path)["gif"]
     assert int(stream(tmp_path / "clip.mp4")["nb_read_frames"]) == gif.frames == count
@@ -251,12 +250,10 @@ BAD_FRAMES: list[tuple[Any, type[BaseException], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("frames", "error", "words"), BAD_FRAMES)
-def test_bad_frames_leave_nothing(
-    tmp_path: Path, frames: Any, error: type[BaseException], words: str
-) -> None:
+@pytest.mark.parametrize("case", BAD_FRAMES, ids=lambda case: case[2])
+def test_bad_frames_leave_nothing(tmp_path: Path, case: Any) -> None:
     """No frames, odd ones, a failing sampler, Ctrl-C: the right error, no file and no process."""
-    before = children()
+    (frames, error, words), before = case, children()
     with pytest.raises(error, match=words):
         encode_clip(frames, SMALL, tmp_path)
     assert (list(tmp_path.iterdir()), children()) == ([], before)
@@ -301,12 +298,11 @@ FAILING: list[tuple[str, type[SitegenError], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("script", "error", "words"), FAILING)
-def test_failing_ffmpeg_leaves_nothing(
-    stand_in: Stand, script: str, error: type[SitegenError], words: str
-) -> None:
+@pytest.mark.parametrize("case", FAILING, ids=lambda case: case[2])
+def test_failing_ffmpeg_leaves_nothing(stand_in: Stand, case: Any) -> None:
     """What ffmpeg does wrong, or the machine lacks (exit code 4), is told in its own words."""
-    out, before = stand_in(script), children()
+    (script, error, words), before = case, children()
+    out = stand_in(script)
     with pytest.raises(error, match=words):
         encode_clip(moving_frames(), SMALL, out)
     assert (list(out.iterdir()), children()) == ([], before)
@@ -371,11 +367,10 @@ CONVERT = "scale=out_color_matrix=bt709"
 
 
 _ROWS, _COLUMNS = np.mgrid[0:32, 0:48]
+SUM = _ROWS + _COLUMNS
 FRAMES = [  # a colourful gradient that moves
-    np.stack([_COLUMNS * 5, _ROWS * 7, (_COLUMNS + _ROWS + 9 * step) * 2 % 256], -1).astype(
-        np.uint8
-    )
-    for step in range(5)
+    np.stack([_COLUMNS * 5, _ROWS * 7, (SUM + 9 * n) * 2 % 256], -1).astype(np.uint8)
+    for n in range(5)
 ]
 ENDS = (FRAMES[0], FRAMES[-1])
 
@@ -402,11 +397,10 @@ BAD_CLIPS: list[tuple[tuple[str, ...], dict[str, str], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "options", "words"), BAD_CLIPS)
-def test_bad_mp4_is_refused(
-    tmp_path: Path, arguments: tuple[str, ...], options: Any, words: str
-) -> None:
+@pytest.mark.parametrize("case", BAD_CLIPS, ids=lambda case: case[0][-1])
+def test_bad_mp4_is_refused(tmp_path: Path, case: Any) -> None:
     """Another size, count, order, codec, channel order or layout of the file."""
+    arguments, options, words = case
     path = encoded(tmp_path / "a.mp4", *arguments, **options)
     with pytest.raises(TargetError, match=words):
         verified_mp4(path, ENDS, 5, 10.0, 18)

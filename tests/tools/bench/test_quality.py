@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -137,11 +138,7 @@ def test_other_files_are_refused(tmp_path: Path, train_images: Images) -> None:
 
 
 def test_report_and_json(
-    tmp_path: Path,
-    train_images: Images,
-    data_folder: Path,
-    cache: Path,
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, train_images: Images, data_folder: Path, cache: Path, capsys: Any
 ) -> None:
     """Table and JSON have the same numbers, pairs too beside a DDPM; what lacks is told."""
     write_samples(tmp_path / "x.npz", train_images[:100])
