@@ -177,7 +177,7 @@ MISTAKES: dict[str, tuple[list[str], int, str]] = {
     "bad precision": (["build", "--precision", "half"], 2, "'half' is not one of"),
     "unknown figure": (["build", "--only", "tiny-trajectorie"], 2, "tiny-trajectories"),
     "the site's own folder": (["build", "--output", "."], 2, "choose"),
-    "the pages": (["build", "--output", "pages"], 2, "choose"),
+    "a file of the site": (["build", "--output", "site.toml"], 2, "choose"),
     "output in a file": (["build", "--output", "site.toml/inside"], 4, "site.toml/inside"),
     "no gpu": (["build", "--device", "cuda"], 4, "torch finds no GPU here"),
     "no gpu to sample": (["sample", "tiny", "--output", "x", "--device", "cuda:3"], 4, "GPU"),
