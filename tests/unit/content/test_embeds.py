@@ -135,7 +135,7 @@ def picture(form: str, mode: str = "RGB", size: tuple[int, int] = (40, 20), turn
 def read(folder: Path, data: bytes, name: str = "a.png") -> tuple[str, int, int]:
     """The path in the built folder and the size of a picture with these bytes."""
     (folder / name).write_bytes(data)
-    photo = read_photo(folder / name)
+    photo = read_photo(SiteFolder(folder).find(name))
     assert photo.file.source.read_bytes() == data
     return photo.file.uri, photo.width, photo.height
 
@@ -277,7 +277,7 @@ TURNED = MP4[:-44] + b"\0\0\0\0\0\1" + MP4[-38:]
 def test_measured(tmp_path: Path, data: bytes, type: str, size: tuple[int, int]) -> None:
     """A file is known by its content, and measured wherever the size stands in it."""
     (tmp_path / "A b.mov").write_bytes(data)
-    film = read_video(tmp_path / "A b.mov")
+    film = read_video(SiteFolder(tmp_path).find("A b.mov"))
     assert (film.type, film.width, film.height) == (f"video/{type}", *size)
     assert film.file.uri == f"media/a-b-{film.file.sha256[:8]}.{type}"
 
@@ -288,8 +288,8 @@ def test_cut_short(tmp_path: Path, whole: bytes) -> None:
     for length in range(8, len(whole)):
         (tmp_path / "x.mp4").write_bytes(whole[:length])
         with pytest.raises(ValueError, match="is damaged, or shows no pictures"):
-            read_video(tmp_path / "x.mp4")
+            read_video(SiteFolder(tmp_path).find("x.mp4"))
     for data in [b"abc", b"RIFF....AVI ", b"\x89PNG\r\n\x1a\n"]:
         (tmp_path / "x.mp4").write_bytes(data)
         with pytest.raises(ValueError, match="is no MP4 or WebM video"):
-            read_video(tmp_path / "x.mp4")
+            read_video(SiteFolder(tmp_path).find("x.mp4"))

@@ -137,7 +137,7 @@ def test_cards_of_foreign_models(tmp_path: Path) -> None:
     tmp_path.mkdir()
     path = spectral(tmp_path)
     assert load_heat(path, SPECTRAL).card == SPECTRAL
-    other = replace(SPECTRAL, blur=BlurSchedule([*SIGMAS[:-1], 8.0]))
+    other = replace(SPECTRAL, blur=BlurSchedule((*SIGMAS[:-1], 8.0)))
     with pytest.raises(RefusedError, match=r"a blur schedule of 5 levels up to 7\.25 pixels"):
         load_model(path, other)
     saved(tmp_path / "theirs")
