@@ -4,8 +4,6 @@ What is drawn for it is kept in its store, so that drawing is needed only once; 
 only then, and a build that has everything needs no more than the store.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path

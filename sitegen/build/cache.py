@@ -14,8 +14,6 @@ A record carries its own key and digest, and every object is read again before i
 truncated, changed, swapped or missing is a miss and a warning, and the figure is rendered again.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

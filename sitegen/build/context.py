@@ -6,8 +6,6 @@ note counts for the path of `site.toml` that it was made for, so that a clip is 
 of other weights.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -4,8 +4,6 @@ Each clip is kept as soon as it is done. When one fails, or the user stops the b
 under way stop at their next frame and leave nothing behind.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

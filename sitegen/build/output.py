@@ -4,8 +4,6 @@ Nothing is ever changed inside it. What must be different is built beside it, an
 are exchanged, so that a reader sees the old site or the new one.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -5,8 +5,6 @@ the recipe of the kind. What else changes pixels, the environment, is recorded w
 keyed: an upgrade, or a look at the site on another machine, renders nothing again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata

@@ -4,8 +4,6 @@ States stream through it a level at a time, so memory does not grow with the num
 network sees a few samples at a time, so it hardly grows with the number of samples either.
 """
 
-from __future__ import annotations
-
 from sitegen.figures.base import Figure
 from sitegen.figures.registry import figure_kinds
 from sitegen.media.jobs import RenderJob

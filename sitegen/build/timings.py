@@ -4,8 +4,6 @@ Each figure that is rendered leaves its time in `speeds.json` of the store, by i
 the device and the precision. An estimate scales the measured figure that is nearest in size.
 """
 
-from __future__ import annotations
-
 import contextlib
 import math
 import threading

@@ -3,8 +3,6 @@
 A signal becomes an exception, so that every `with` block tidies up on the way out.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

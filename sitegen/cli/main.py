@@ -1,7 +1,5 @@
 """The command line: the group of all commands."""
 
-from __future__ import annotations
-
 import click
 
 from sitegen.cli.commands.models import add, inspect, sample, train

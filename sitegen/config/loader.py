@@ -1,7 +1,5 @@
 """`site.toml`: read into a frozen `Site` with all its mistakes told at once, and edited."""
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path

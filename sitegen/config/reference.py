@@ -3,8 +3,6 @@
 Both are made from the tables of `sitegen.config.schema`, so they cannot say anything else.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any

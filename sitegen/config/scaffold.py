@@ -1,7 +1,5 @@
 """A new site: a few small files that build at once, and what a machine that renders none needs."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -4,8 +4,6 @@ A key is one field of a table, with one sentence that says what it is for: that 
 author is shown. Paths start at the folder of `site.toml`, links at the root of the site.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The calls of a page: what its template asks for, noted in order, and slots left in the text."""
 
-from __future__ import annotations
-
 import re
 import secrets
 from collections import Counter

@@ -6,8 +6,6 @@ measured, so that a page can keep their place. YouTube has a player at an addres
 cookie before it plays; Vimeo's takes `dnt=1`, do not track. Both play at once: a click loads them.
 """
 
-from __future__ import annotations
-
 import io
 import math
 import re

@@ -1,7 +1,5 @@
 """What the links and pictures of pages lead to: other pages, places in them, the author's files."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path

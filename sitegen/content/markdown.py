@@ -4,8 +4,6 @@ CommonMark with tables, footnotes, strikethrough and formulas between dollars, w
 that cannot carry anything else; raw HTML is text.
 """
 
-from __future__ import annotations
-
 import html
 import itertools
 import re

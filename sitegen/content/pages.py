@@ -7,8 +7,6 @@ and so do `{{ image("setup.png", alt="…") }}` and `{{ video("https://youtu.be/
 `{% if available("cifar10") %}` … `{% endif %}` keeps what needs a model that may not be there.
 """
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

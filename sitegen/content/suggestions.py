@@ -1,7 +1,5 @@
 """Which calls show a model that was added: what its author may paste into a page."""
 
-from __future__ import annotations
-
 import inspect
 import re
 from pathlib import Path

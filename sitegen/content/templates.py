@@ -4,8 +4,6 @@ What an expression yields is data: every mark that Markdown knows is escaped in 
 `{% raw %}` and `{% endraw %}` is left alone, which is how a page shows a figure call itself.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """What a network runs on: the device and the precision, found out without torch."""
 
-from __future__ import annotations
-
 import os
 import re
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Telling what is wrong: one line a problem, with the place, the value, the rule and a hint."""
 
-from __future__ import annotations
-
 import difflib
 import json
 import reprlib

@@ -11,8 +11,6 @@
 A message says what is wrong, where (file and line when there is one) and what to do about it.
 """
 
-from __future__ import annotations
-
 
 class SitegenError(Exception):
     """Base of every error that is shown to the user without a traceback."""

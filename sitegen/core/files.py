@@ -5,8 +5,6 @@ then renamed, so a reader sees the old content or the new and never a part. Temp
 host and the process that made them; `sweep` removes those of this host whose process is gone.
 """
 
-from __future__ import annotations
-
 import contextlib
 import difflib
 import errno

@@ -1,7 +1,5 @@
 """What is installed: packages that a machine may lack, and the files that travel with sitegen."""
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal

@@ -1,7 +1,5 @@
 """How a command tells what it is doing, without knowing where that is shown."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol

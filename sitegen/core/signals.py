@@ -4,8 +4,6 @@ A signal becomes an exception, so that every `with` block tidies up on the way o
 of `stop_on_signals`, a question that the work asks itself between two steps.
 """
 
-from __future__ import annotations
-
 import contextlib
 import signal
 import threading

@@ -5,8 +5,6 @@ made, or that a symbolic link brings in from elsewhere: a site must not publish 
 because a page names it.
 """
 
-from __future__ import annotations
-
 import glob
 import re
 from collections.abc import Iterable, Iterator

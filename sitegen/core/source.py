@@ -1,7 +1,5 @@
 """Reading what an author wrote: text files, odd characters, and the lines of TOML keys."""
 
-from __future__ import annotations
-
 import os
 import re
 import tomllib

@@ -1,7 +1,5 @@
 """What may stand in a link or become a path, and how links are written relative to a page."""
 
-from __future__ import annotations
-
 import posixpath
 import re
 from urllib.parse import unquote, urlsplit

@@ -3,8 +3,6 @@
 Pydantic makes a plain str of each, also of the marked-up text of a template.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 

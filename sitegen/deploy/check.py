@@ -3,8 +3,6 @@
 What would not work there is an error; what works and had better be otherwise is a warning.
 """
 
-from __future__ import annotations
-
 import contextlib
 import gzip
 import json

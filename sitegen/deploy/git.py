@@ -1,7 +1,5 @@
 """The author's git repository, through git itself; neither the index nor a file is ever touched."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import os

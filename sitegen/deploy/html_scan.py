@@ -4,8 +4,6 @@ The page is read with Python's own parser, which forgives mistakes as browsers d
 line of each tag.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping

@@ -6,8 +6,6 @@ of others is never overwritten unseen: the push goes through only if the remote'
 what we have seen there.
 """
 
-from __future__ import annotations
-
 import contextlib
 import re
 from dataclasses import dataclass

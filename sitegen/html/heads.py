@@ -1,7 +1,5 @@
 """What a page and the site say of themselves: head, title, BibTeX, and the files for robots."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator
 from html import escape

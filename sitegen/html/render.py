@@ -4,8 +4,6 @@ Templates are code and are trusted; everything that they are given is data and i
 the `Markup` of a page's body, which `sitegen.content.markdown` has made safe.
 """
 
-from __future__ import annotations
-
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ A card is what is shown where somebody shares the address: 1200×630 pixels, the
 and, beside them, the title and the authors as far as the built-in font of Pillow can write them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 

@@ -10,8 +10,6 @@ Beside `site.toml` an author may keep
 Templates run in Jinja's sandbox: they see the views that they are given and nothing of Python.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -10,8 +10,6 @@ behind when something fails.
     clip.webp   the last frame, of exactly the size of the MP4
 """
 
-from __future__ import annotations
-
 import errno
 import functools
 import inspect

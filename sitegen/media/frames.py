@@ -3,8 +3,6 @@
 A frame is an (H, W, 3) uint8 array in RGB. Everything here is exact: no picture is resampled.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

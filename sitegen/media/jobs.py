@@ -1,7 +1,5 @@
 """What is to be made of a figure: the border between sampling and encoding."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

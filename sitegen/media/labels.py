@@ -3,8 +3,6 @@
 The font is the one inside of Pillow, so that a label looks the same on every machine.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property

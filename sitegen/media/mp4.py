@@ -5,8 +5,6 @@ is the index, and in it `stsd` names the codec of each track; `avcC` (ISO/IEC 14
 profile and the pixel format of H.264.
 """
 
-from __future__ import annotations
-
 import mmap
 from collections.abc import Iterator
 from pathlib import Path

@@ -5,8 +5,6 @@ file by itself, on the site's own address. And it loads nothing that such a pict
 outside itself, so the picture would lack it. Both are refused.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import NoReturn

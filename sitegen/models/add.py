@@ -5,8 +5,6 @@ moved into `models/NAME` at once; `site.toml` is changed last, and if that fails
 checkpoint is read once, the images are read once.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import tomllib

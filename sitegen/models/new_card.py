@@ -6,8 +6,6 @@ of levels, the blur and the noise, or a DDPM's schedule: those are asked for. Th
 taken to be 1, which all published configurations have, unless told.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path

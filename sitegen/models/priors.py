@@ -1,7 +1,5 @@
 """Priors for models that come without one, as published checkpoints do: made from their data."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The models of a site as files: their cards, weights and priors, without torch."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """The bridge from the command line to the trainer: what is typed becomes a card and a run."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager

@@ -7,8 +7,6 @@ that reloads is put into the answer only, and a page's Content-Security-Policy w
 that it may run and listen to its own server.
 """
 
-from __future__ import annotations
-
 import asyncio
 import atexit
 import contextlib

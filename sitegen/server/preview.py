@@ -5,8 +5,6 @@ holder, until the clip is there; rendering is a thread of its own, and drops wha
 more. When nothing is missing, the built folder is put in place, as `sitegen build` would.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import threading

@@ -5,8 +5,6 @@ So neither the built folder nor the store can set off a build. A watch stays wit
 moved away, so when another one takes its name, as after a change of branch, it is begun anew.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing

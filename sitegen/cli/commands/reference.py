@@ -1,7 +1,5 @@
 """`sitegen schema` and `sitegen completion`: what editors and shells want to know."""
 
-from __future__ import annotations
-
 import click
 
 SHELLS = ("bash", "zsh", "fish")

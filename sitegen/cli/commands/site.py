@@ -1,7 +1,5 @@
 """What is done with a site: it is begun, built, served, checked, published and cleaned."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Iterator, Sequence
 from functools import partial

@@ -4,8 +4,6 @@ A part is a frozen dataclass of pydantic's, marked `@checked`. Its `misfits` tel
 with values that are right one by one. All that is wrong is told at once, as one ConfigError.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from typing import Annotated, Any, TypeVar

@@ -11,8 +11,6 @@ one by one, only those that are asked for. Three layouts are known. "published":
 guided-diffusion save them. "spectral": `ema_state_dict`, `schedule` and `step` of IHDM-spectral.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import io

@@ -4,8 +4,6 @@
 - diffusers: a folder with its configuration, its scheduler and its weights.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

@@ -9,8 +9,6 @@ read. NumPy's scalars, which the published training leaves in the optimizer's st
 Python numbers, and its arrays records that say no more than that they are arrays.
 """
 
-from __future__ import annotations
-
 import pickletools
 import struct
 import warnings

@@ -3,8 +3,6 @@
 Everything becomes one uint8 array (N, C, H, W), which is how these small sets are used.
 """
 
-from __future__ import annotations
-
 import gzip
 import pickle
 import struct

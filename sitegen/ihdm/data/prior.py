@@ -5,8 +5,6 @@ coefficients of each. The file, `prior.safetensors`, holds them as float32 (coun
 in its header what the images were, sharp: the mean power in each ring of their spectrum.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Networks of diffusers, called like ours. Needs the extra `diffusers`."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Mapping
 from typing import Any

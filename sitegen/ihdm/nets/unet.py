@@ -8,8 +8,6 @@ Speed: bfloat16 convolutions want channels-last memory, and PyTorch's group norm
 `GroupNorm` computes channels-last activations by per-channel sums of its own.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from typing import TypeVar

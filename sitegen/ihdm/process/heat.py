@@ -12,8 +12,6 @@ the power over channels and over the ring of all places with r − ½ ≤ √(n�
 White noise of the standard deviation s has the power s² in every ring.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from functools import lru_cache

@@ -8,8 +8,6 @@ A noise source is called with the level that a step leaves, k = K … 1, and giv
 numbers (N, C, H, W).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
