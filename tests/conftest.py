@@ -46,6 +46,26 @@ def sample_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SampleSite
         yield SampleSite(build_sample(root, address), address)
 
 
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """The `site.toml` of a miniature site that was never built."""
+    from tests.support.builders import write_site
+
+    return write_site(tmp_path / "site")
+
+
+@pytest.fixture
+def server(config: Path) -> Iterator[Any]:
+    """A preview of that site, rendered; what it did until then is forgotten."""
+    from tests.support.previewing import running
+
+    with running(config) as server:
+        server.wait_until_settled()
+        server.renderer.jobs.clear()
+        server.report.lines.clear()
+        yield server
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Debian's Chromium; one a module, since there can be only one at a time."""

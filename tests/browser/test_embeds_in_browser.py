@@ -1,6 +1,5 @@
 """Pictures and videos at a made-up address, without a network: no other host before the click."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, Request, Route
 
-from sitegen.config.loader import load_site
-from sitegen.content.pages import read_pages
-from sitegen.html.render import render_site
-from sitegen.html.theme import site_theme
 from tests.support.browsing import box_of
-from tests.support.fabricated import draw_poster, manifest_for, write_site
+from tests.support.builders import Builder, write_page, write_site
 
 SITE = "https://project.example/paper/"
 PLAYER = "https://www.youtube-nocookie.com/embed/qY1juqIDT10?autoplay=1&rel=0&start=5"
@@ -24,7 +19,7 @@ INDEX = """Words.
 
 {{ video("https://youtu.be/qY1juqIDT10?t=5", title="A talk", caption="Words about it.") }}
 
-{{ trajectories("mnist", count=4) }}
+{{ trajectories("tiny", count=4) }}
 
 {{ image("wide.png", alt="Wide", caption="A wide picture.") }}
 
@@ -40,30 +35,15 @@ SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 30 20"><circle r="9"
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A site with pictures of every kind, each also turned by its EXIF, and a video."""
     folder = tmp_path_factory.mktemp("embeds")
-    calls = [*_pictures(folder / "source")]
-    config = write_site(folder / "source", index=INDEX)
-    more = folder / "source" / "pages" / "more.md"
-    more.write_text("\n\n".join(["# Pictures", *calls, *calls]), encoding="utf-8")
-    site = load_site(config)
-    pages = read_pages(site)
-    manifest = manifest_for(pages)
-    output = folder / "built"
-    for asset in site_theme(site).assets.values():
-        (output / asset.uri).parent.mkdir(parents=True, exist_ok=True)
-        (output / asset.uri).write_bytes(asset.data)
-    for file in (file for page in pages for file in page.files):
-        (output / file.uri).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(file.source, output / file.uri)
-    for uri, html in render_site(site, pages, manifest).items():
-        (output / uri).parent.mkdir(exist_ok=True)
-        (output / uri).write_text(html, encoding="utf-8")
-    draw_poster(output / manifest.figures[0].record.files["poster"].path)
-    return output
+    site = Builder(write_site(folder, INDEX))
+    calls = [*_pictures(folder)]
+    write_page(site.config, "\n\n".join(["# Pictures", *calls, *calls]), "more")
+    site()
+    return site.output
 
 
 def _pictures(folder: Path) -> Iterator[str]:
     """Draw the pictures, and call those of every format."""
-    folder.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (1600, 400), "teal").save(folder / "wide.png")
     (folder / "drawn.svg").write_text(SVG, encoding="utf-8")
     for turn in (1, 6):

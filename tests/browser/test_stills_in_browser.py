@@ -17,7 +17,7 @@ from sitegen.build.renderer import FigureRenderer
 from tests.support.browsing import box_of, opened
 from tests.support.builders import CPU, write_site
 from tests.support.reporters import Silent
-from tests.support.tinymodel import add_example, on_one_thread, write_ddpm, write_model
+from tests.support.tinymodel import add_example, write_ddpm, write_model
 
 PAGE = """
 {{ process("heat", columns=4) }}
@@ -33,8 +33,6 @@ path = "models/heat"
 [models.noise]
 path = "models/noise"
 """
-
-one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
 
 
 @pytest.fixture(scope="module")

@@ -116,11 +116,11 @@ def test_no_two_classes_of_one_name() -> None:
 
 
 def test_only_bridges_need_torch() -> None:
-    """Outside the model, all but its bridges is imported where torch and encoder are missing."""
+    """Outside the model, its bridges alone cannot be imported without torch and encoder."""
     skipped = ("sitegen.ihdm.", "sitegen.__main__")
     names = [name for name in modules() if not name.startswith(skipped)]
     lacking = json.loads(run(BLOCK + IMPORT_EACH, json.dumps(names)))
-    assert {name for name in lacking if not name.endswith(".sample")} <= BRIDGES
+    assert {name for name in lacking if not name.endswith(".sample")} == BRIDGES
 
 
 def test_every_module_is_imported_where_all_is_installed() -> None:
@@ -138,9 +138,3 @@ PLANS = "sitegen.build.plan as plan; assert plan.environment(plan.ComputeTarget(
 def test_nothing_heavy_is_imported(names: str, allowed: set[str]) -> None:
     """Reading, rendering and planning import no torch, encoder or Pillow; versions are read."""
     run(f"import sys, {names}\nassert not {HEAVY - allowed} & set(sys.modules)")
-
-
-def test_the_block_blocks() -> None:
-    """The tests above mean something: with the block in place torch cannot be imported."""
-    with pytest.raises(AssertionError, match="torch is blocked"):
-        run(BLOCK + "import torch")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 
 from sitegen.build.context import BuildOptions
@@ -20,9 +19,6 @@ from sitegen.models.add import add_model
 from sitegen.models.new_card import AddOptions
 from tests.support.builders import CPU, decode
 from tests.support.reporters import Silent
-from tests.support.tinymodel import on_one_thread
-
-one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
 
 PAGE = '{{ trajectories("recorded", count=1, show="mean") }}\n'
 

@@ -18,6 +18,43 @@ title = "A title"
 path = "models/mnist"
 """
 
+FULL = """
+title = "A title"
+description = "What it is."
+lead = "How it opens."
+venue = "A conference"
+base_url = "https://example.org/paper/"
+
+[[authors]]
+name = "Ana"
+url = "https://example.org/~ana/"
+affiliation = "A university"
+
+[[authors]]
+name = "Bo"
+affiliation = "A school"
+
+[[links]]
+label = "Code"
+url = "https://example.org/code"
+icon = "code"
+
+[[links]]
+label = "Slides"
+url = "slides.pdf"
+
+[citation]
+key = "ana2023"
+type = "article"
+journal = "A journal"
+booktitle = "A book"
+year = 2023
+
+[models.mnist]
+path = "models/mnist"
+"""
+"""All that a site can say of its paper; one model."""
+
 MP4 = (
     b"\0\0\0\x08ftyp\0\0\0\x6cmoov\0\0\0\x64trak\0\0\0\x5ctkhd" + bytes(40)
     + b"\0\1\0\0" + bytes(12) + b"\0\1\0\0" + bytes(12) + b"\x40\0\0\0" + b"\0\x40\0\0\0\x24\0\0"

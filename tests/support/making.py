@@ -1,6 +1,5 @@
 """Things that the tests of the model make: cards, random networks, checkpoints as published."""
 
-import json
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -53,17 +52,6 @@ def config_card(config: Mapping[str, Any]) -> ModelCard:
         unet=UNetConfig(**unet),
         blur=BlurRange(config["blur_sigma_min"], config["blur_sigma_max"]),
     )
-
-
-def tiny_card(reference: Path) -> ModelCard:
-    """The card of the recorded checkpoint."""
-    return config_card(json.loads((reference / "tiny/config.json").read_text()))
-
-
-def expected(reference: Path) -> dict[str, Tensor]:
-    """The recorded outputs."""
-    with np.load(reference / "tiny/expected.npz") as arrays:
-        return {name: torch.from_numpy(np.asarray(arrays[name])) for name in arrays}
 
 
 def random_unet(card: ModelCard, seed: int = 0) -> UNet:

@@ -28,9 +28,7 @@ from sitegen.figures.registry import figure_kinds
 from sitegen.ihdm.card.card import ModelCard
 from tests.support.builders import Builder, FakeRenderer, environment
 from tests.support.paths import ROOT
-from tests.support.tinymodel import on_one_thread, pictures, write_model
-
-one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
+from tests.support.tinymodel import pictures, write_model
 
 DOCS = ROOT / "docs"
 PAGES = sorted(path.stem for path in (DOCS / "pages").glob("*.md"))

@@ -29,11 +29,9 @@ from sitegen.sampling.models import load_heat_sampler
 from tests.support.builders import CPU, decode, write_site
 from tests.support.making import load_heat
 from tests.support.reporters import Silent
-from tests.support.tinymodel import LEVELS, on_one_thread, write_model
+from tests.support.tinymodel import LEVELS, write_model
 
 PLACE = SourceLocation("pages/index.md", 3)
-
-one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
 
 
 def figure(seed: int = 0) -> Figure:

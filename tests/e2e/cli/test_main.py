@@ -28,9 +28,7 @@ from tests.support.builders import (
     write_page,
     write_site,
 )
-from tests.support.tinymodel import card_of, on_one_thread, pictures, write_model
-
-one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
+from tests.support.tinymodel import card_of, pictures, write_model
 
 PROBE = """
 import sys

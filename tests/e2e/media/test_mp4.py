@@ -12,7 +12,6 @@ from sitegen.media.mp4 import clip_faults
 
 FRONT = ("-movflags", "+faststart")
 H264 = ("-c:v", "libx264", *FRONT)
-# How a clip is made, and the words by which its fault is told.
 YUV420P = ("-pix_fmt", "yuv420p")
 # How a clip is made, and the words by which its fault is told.
 CLIPS: dict[str, tuple[tuple[str, ...], str | None]] = {

@@ -35,9 +35,8 @@ from tests.support.builders import (
     write_page,
 )
 from tests.support.making import random_unet, save, small_card
-from tests.support.tinymodel import card_of, on_one_thread
+from tests.support.tinymodel import card_of
 
-one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
 WORDS = [f"--{field.replace('_', '-')}={value}" for field, value in TOLD.items()]
 
 

@@ -33,9 +33,7 @@ from sitegen.models.training import (
     training_precision,
 )
 from tests.support.builders import environment, traces
-from tests.support.tinymodel import on_one_thread
 
-one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
 MODEL = ("weights.safetensors", "prior.safetensors", "model.toml")
 
 

@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -34,22 +34,6 @@ from tests.support.reporters import Silent
 
 OTHER = INDEX.replace("count=4", "count=5")
 TWO = INDEX + '\n{{ trajectories("tiny", seed=3, id="second") }}\n'
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
-    """A site that was never built."""
-    return write_site(tmp_path / "site")
-
-
-@pytest.fixture
-def server(config: Path) -> Iterator[Running]:
-    """A preview of a site that is rendered."""
-    with running(config) as server:
-        server.wait_until_settled()
-        server.renderer.jobs.clear()
-        server.report.lines.clear()
-        yield server
 
 
 def built(config: Path) -> str:

@@ -19,7 +19,7 @@ from bench.samples import read_samples
 from bench.spectra import Images, dissipated_power, power
 from sitegen.ihdm.card.card import BlurSchedule
 from sitegen.ihdm.process.heat import dissipate
-from tests.support.tinymodel import on_one_thread, write_ddpm, write_model
+from tests.support.tinymodel import write_ddpm, write_model
 
 SIGMAS = BlurSchedule.log_spaced(4, 0.5, 20).sigmas
 Judging = Callable[[Samples], Quality]
@@ -159,9 +159,6 @@ def test_report_and_json(
         main(["--samples", "x.npz", *beside])
     with pytest.raises(SystemExit, match="give a model's folder, or --samples"):
         main(places)
-
-
-one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
 
 
 def test_blend_is_even_and_made_of_ghosts(data_folder: Path, cache: Path) -> None:

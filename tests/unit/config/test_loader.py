@@ -14,37 +14,13 @@ from sitegen.config import schema as tables
 from sitegen.config.loader import load_site, with_model
 from sitegen.config.schema import Site
 from sitegen.core.errors import ConfigError
-from tests.support.fabricated import make_site, write_site
+from tests.support.fabricated import FULL, make_site, write_site
 
-FULL = """
-title = "A title"
-description = "What it is."
-lead = "How it opens."
-venue = "A conference"
+EVERYTHING = f"""
 language = "pt-BR"
-base_url = "https://example.org/paper/"
 output = "out"
 cache_dir = ".kept"
-
-[[authors]]
-name = "Ana"
-url = "https://example.org/~ana/"
-affiliation = "A university"
-
-[[links]]
-label = "Code"
-url = "https://example.org/code"
-icon = "code"
-
-[citation]
-key = "ana2023"
-type = "article"
-journal = "A journal"
-year = 2023
-
-[models.mnist]
-path = "models/mnist"
-
+{FULL}
 [models.other]
 path = "weights.pth"
 card = "other.toml"
@@ -62,7 +38,7 @@ def test_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every key arrives, frozen, every path whole; a title is enough, files may come later."""
     (tmp_path / "weights.pth").touch()
     (tmp_path / "other.toml").touch()
-    site = make_site(tmp_path, FULL)
+    site = make_site(tmp_path, EVERYTHING)
     assert site.root == tmp_path
     assert (site.output, site.cache_dir) == (tmp_path / "out", tmp_path / ".kept")
     assert site.authors[0].affiliation == "A university"
@@ -249,7 +225,7 @@ def test_junk_is_loaded_or_told(
     tmp_path_factory: pytest.TempPathFactory, place: tuple[Any, ...], junk: Any
 ) -> None:
     """Whatever stands at a key, the site is read or the message names it; no traceback."""
-    document: Any = tomllib.loads(FULL.partition("[models.other]")[0])
+    document: Any = tomllib.loads(FULL)
     table = document
     for part in place[:-1]:
         table = table[part]

@@ -22,7 +22,7 @@ from sitegen.html import views
 from sitegen.html.render import MISSING, render_site
 from sitegen.html.theme import site_theme
 from sitegen.media.manifest import Manifest
-from tests.support.fabricated import MP4, manifest_for, write_site
+from tests.support.fabricated import FULL, MP4, manifest_for, write_site
 from tests.support.paths import ROOT
 
 INDEX = """Words.[^1]
@@ -38,41 +38,6 @@ INDEX = """Words.[^1]
 | $x^2$ |
 
 [^1]: A note.
-"""
-FULL = """
-title = "A title"
-description = "What it is."
-lead = "How it opens."
-venue = "A conference"
-base_url = "https://example.org/paper/"
-
-[[authors]]
-name = "Ana"
-url = "https://example.org/~ana/"
-affiliation = "A university"
-
-[[authors]]
-name = "Bo"
-affiliation = "A school"
-
-[[links]]
-label = "Code"
-url = "https://example.org/code"
-icon = "code"
-
-[[links]]
-label = "Slides"
-url = "slides.pdf"
-
-[citation]
-key = "ana2023"
-type = "article"
-journal = "A journal"
-booktitle = "A book"
-year = 2023
-
-[models.mnist]
-path = "models/mnist"
 """
 
 

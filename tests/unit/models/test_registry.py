@@ -19,12 +19,6 @@ NOWHERE = Path("nowhere/site.toml")
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
-    """A site with the model `tiny`."""
-    return write_site(tmp_path / "site")
-
-
-@pytest.fixture
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Models that travel with sitegen: `tiny` and `other`."""
     for name in ("tiny", "other"):
