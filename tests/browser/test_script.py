@@ -197,28 +197,20 @@ def test_reduced_motion(calm: Page) -> None:
     expect(calm.get_by_role("button", name="Let clips play")).to_be_visible()
 
 
-@pytest.mark.parametrize("way", ["off", "blocked"])
-def test_without_the_script(browser: Browser, sample_site: SampleSite, way: str) -> None:
-    """Where no script runs or arrives, clips have the browser's controls, and nothing is dead."""
-    page = browser.new_page(java_script_enabled=way != "off")
+@pytest.mark.parametrize(("scheme", "day"), [("light", LIGHT[0]), ("dark", DARK[0])])
+def test_without_the_script(
+    browser: Browser, sample_site: SampleSite, scheme: Any, day: int
+) -> None:
+    """Where no script runs or arrives, clips have poster and controls, and nothing is dead."""
+    page = browser.new_page(java_script_enabled=scheme == "light", color_scheme=scheme)
     page.route("**/script-*.js", lambda route: route.abort())
+    asked = watch(page)[1]
     page.goto(sample_site.address)
     for name in ("trajectories", "interpolation", "hierarchy"):
         assert video_of(page, name).get_attribute("controls") == ""
         expect(page.locator(f"#{name} .downloads a").first).to_be_visible()
     for element in page.locator(":is(.play, .slider, .hint, .lens, .node, .motion, .copy)").all():
         expect(element).to_be_hidden()
-    page.close()
-
-
-@pytest.mark.parametrize(("scheme", "day"), [("light", LIGHT[0]), ("dark", DARK[0])])
-def test_posters_without_the_script(
-    browser: Browser, sample_site: SampleSite, scheme: Any, day: int
-) -> None:
-    """The poster is seen under the browser's own controls, that of a dark page on a dark one."""
-    page = browser.new_page(java_script_enabled=False, color_scheme=scheme)
-    asked = watch(page)[1]
-    page.goto(sample_site.address)
     for name, place, wanted in (
         ("trajectories", (100, 30), shade(LEVELS)),
         ("hierarchy", (20, 200), day),

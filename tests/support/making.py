@@ -139,6 +139,16 @@ def zipped(path: Path, entries: dict[str, bytes]) -> Path:
     return path
 
 
+class Call:
+    """Pickles as a call of any function."""
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
+        self._call = (function, arguments)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._call
+
+
 def pickled(*parts: bytes) -> bytes:
     """A pickle of protocol 2 with these instructions."""
     return b"\x80\x02" + b"".join(parts) + b"."

@@ -1,8 +1,6 @@
-"""Whole builds with the real encoder, in processes of their own: whoever runs them and where."""
+"""Builds in processes of their own: from a clone, and killed while the store is filled."""
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,9 +8,7 @@ import pytest
 from sitegen.build.cache import Store
 from tests.support.builders import (
     DEADLY,
-    INDEX,
     Builder,
-    environment,
     git,
     run_python,
     run_sitegen,
@@ -22,24 +18,7 @@ from tests.support.builders import (
 )
 from tests.support.records import KEY, make_record, sources
 
-TWO = INDEX + '\n{{ trajectories("tiny", count=1, seed=3, id="second") }}\n'
 NOT_INSTALLED = "torch torchvision imageio imageio_ffmpeg PIL diffusers safetensors.torch"
-
-
-def test_same_bytes_for_everybody(tmp_path: Path) -> None:
-    """Hash seed, time zone, language, umask, folder, number of jobs: the tree is the same."""
-    hashes = set()
-    for number, (zone, language, umask) in enumerate(
-        [("UTC", "C", "022"), ("Pacific/Kiritimati", "tr_TR.UTF-8", "077")]
-    ):
-        config = write_site(tmp_path / ("longer " * number + "site"), TWO)
-        changes = environment(PYTHONHASHSEED=str(number), TZ=zone, LANG=language, LC_ALL=language)
-        build = [sys.executable, "-m", "tests.support.fakecli", "build", "--config", str(config)]
-        command = ["sh", "-c", f'umask {umask}; exec "$@"', "sh", *build, "--jobs", str(1 + number)]
-        cwd = tmp_path if number else config.parent
-        subprocess.run(command, env=changes, check=True, capture_output=True, cwd=cwd)
-        hashes.add(tree_hash(config.parent / "build"))
-    assert len(hashes) == 1
 
 
 def test_clone_on_a_runner_builds_the_same_site(tmp_path: Path) -> None:

@@ -5,14 +5,7 @@ from pathlib import Path
 import pytest
 
 from sitegen.media.mp4 import clip_faults, mp4_size
-
-
-def box(kind: bytes, *content: bytes, wide: bool = False) -> bytes:
-    """A box with its size, in 4 bytes or in 8."""
-    data = b"".join(content)
-    if wide:
-        return b"\0\0\0\1" + kind + (len(data) + 16).to_bytes(8, "big") + data
-    return (len(data) + 8).to_bytes(4, "big") + kind + data
+from tests.support.builders import box
 
 
 def track(width: int, height: int, turned: bool = False) -> bytes:
@@ -26,7 +19,9 @@ def test_size_is_the_first_track_s_that_has_one() -> None:
     """Sound has none; a clip that is turned is shown turned; sizes in 8 bytes are read."""
     start = box(b"ftyp", bytes(4))
     assert mp4_size(start + box(b"moov", track(0, 0), track(64, 48))) == (64, 48)
-    assert mp4_size(start + box(b"moov", track(64, 48, turned=True), wide=True)) == (48, 64)
+    turned = track(64, 48, turned=True)
+    wide = b"\0\0\0\1moov" + (len(turned) + 16).to_bytes(8, "big") + turned
+    assert mp4_size(start + wide) == (48, 64)
     assert mp4_size(start + box(b"moov", track(0, 0))) is None
     assert mp4_size(start + b"\0\0\0\0moov" + track(64, 48)) == (64, 48)
 

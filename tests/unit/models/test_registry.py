@@ -53,7 +53,6 @@ def test_folder(config: Path, tmp_path: Path) -> None:
         assert (source.available, source.lacking) == (False, path)
         with pytest.raises(RefusedError, match=f"{path}: there is no such"):
             source.require_usable()
-    folder = config.parent / "models/tiny"
     path = folder / "weights.safetensors"
     path.write_bytes(b"")
     with pytest.raises(RefusedError, match="is empty"):
@@ -79,7 +78,6 @@ def test_checkpoint_and_its_card(config: Path, reference: Path, tmp_path: Path) 
     (folder / "other.pth").write_bytes((reference / "tiny/checkpoint.pth").read_bytes())
     with pytest.raises(RefusedError, match=r"other\.pth: a checkpoint does not say .*--card"):
         model_source("x", folder / "other.pth")
-    folder = config.parent / "models/tiny"
     assert model_source("tiny", folder).example is None
     assert model_source("tiny", folder).example_sha256 is None
     pinned = f'[example]\nfile = "one.png"\nsha256 = "{"a" * 64}"\n'
@@ -107,16 +105,15 @@ def test_model_without_prior(config: Path) -> None:
         source.require_usable()
     with pytest.raises(RefusedError, match=r"take \[models\.tiny\] out of site\.toml, and make"):
         replace(source, card_path=None).require_usable()
-    folder = config.parent / "models/tiny"
-    (folder / "model.toml").write_text(
+    card.write_text(
         'kind = "ddpm"\n'
         + CARD.partition("[blur]")[0].replace("sampling_noise_std = 0.0125\n", "")
         + '[diffusion]\nbeta_schedule = "cosine"\n[weights]\nfile = "weights.safetensors"\n'
     )
-    source = model_source("tiny", folder)
+    source = model_source("tiny", card.parent)
     assert source.prior is None
     source.require_usable()
-    (folder / "weights.safetensors").unlink()
+    source.weights.unlink()
     with pytest.raises(RefusedError, match="there is no such checkpoint"):
         source.require_usable()
 

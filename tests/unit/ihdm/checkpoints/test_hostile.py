@@ -23,7 +23,7 @@ import torch
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.checkpoints.pickles import PickleError, read_pickle
-from tests.support.making import entries_of, pickled, published, refused, save, zipped
+from tests.support.making import Call, entries_of, pickled, published, refused, save, zipped
 
 
 @pytest.fixture(autouse=True)
@@ -33,16 +33,6 @@ def canary(tmp_path: Path) -> Iterator[Path]:
     yield path
     assert not path.exists()
     assert time.process_time() - started < 5
-
-
-class _Call:
-    """Pickles as a call of any function."""
-
-    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
-        self._call = (function, arguments)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return self._call
 
 
 @pytest.mark.parametrize(
@@ -68,7 +58,7 @@ def test_code_is_never_run(
     tmp_path: Path,
 ) -> None:
     """A call hidden in the optimizer, in the weights, or instead of them: the global is named."""
-    call = _Call(function, argument.format(os.fspath(canary)))
+    call = Call(function, argument.format(os.fspath(canary)))
     value = published(card)
     value["optimizer"] = call
     cases = itertools.product((value, {"model": call}, call, [call]), (2, 4, 5))
@@ -80,7 +70,7 @@ def test_code_is_never_run(
 
 def test_the_canary_would_sing(canary: Path) -> None:
     """The hostile pickles here do run code elsewhere; random ones raise our error or are read."""
-    pickle.loads(pickle.dumps(_Call(os.mkdir, os.fspath(canary)), protocol=2))
+    pickle.loads(pickle.dumps(Call(os.mkdir, os.fspath(canary)), protocol=2))
     assert canary.exists()
     canary.rmdir()
     buffer = io.BytesIO()
@@ -116,7 +106,7 @@ def test_old_and_odd_checkpoints(card: ModelCard, tmp_path: Path, canary: Path) 
     for number in [2, 3, 4, 5]:
         for name in ("a.pth", "a.safetensors"):
             path = tmp_path / name
-            path.write_bytes(pickle.dumps(_Call(os.mkdir, os.fspath(canary)), protocol=number))
+            path.write_bytes(pickle.dumps(Call(os.mkdir, os.fspath(canary)), protocol=number))
             refused(path, card, "a bare pickle")
 
 

@@ -22,6 +22,7 @@ from sitegen.ihdm.data.images import (
     require_enough,
     scaled,
 )
+from tests.support.making import Call
 
 Picture = NDArray[np.uint8]
 IDX = "train-images-idx3-ubyte"
@@ -123,14 +124,6 @@ def test_cifar(tmp_path: Path) -> None:
     assert np.array_equal(read_images(tmp_path), pixels.reshape(2, 3, 32, 32))
 
 
-class _Hostile:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return os.mkdir, (str(self.path),)
-
-
 def test_cut_or_absent_cifar(tmp_path: Path) -> None:
     """A batch that is cut, absent, of anything else or would run code is refused."""
     folder = cifar(tmp_path / "cifar-10-batches-py", "data_batch_1", {b"data": random(1, 3072)})
@@ -143,7 +136,7 @@ def test_cut_or_absent_cifar(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="holds no data_batch"):
         read_images(tmp_path)
     trap = tmp_path / "trap"
-    cifar(tmp_path / "cifar-10-batches-py", "data_batch_1", {b"data": _Hostile(trap)})
+    cifar(tmp_path / "cifar-10-batches-py", "data_batch_1", {b"data": Call(os.mkdir, str(trap))})
     with pytest.raises(RefusedError, match=r"data_batch_1: .*mkdir, which is not allowed"):
         read_images(tmp_path)
     assert not trap.exists()

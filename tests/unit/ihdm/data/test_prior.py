@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from sitegen.core.errors import RefusedError
@@ -16,16 +15,7 @@ from sitegen.ihdm.card.card import BlurRange, FileRef, ModelCard
 from sitegen.ihdm.data.prior import Prior, make_prior, read_prior
 from sitegen.ihdm.process.heat import spectrum
 from tests.support.making import small_card
-
-
-def _images(count: int, channels: int = 1, size: int = 28) -> NDArray[np.uint8]:
-    """Hard-edged blots: much more contrast than noise has at low frequencies."""
-    random = np.random.default_rng(0)
-    images = np.zeros((count, channels, size, size), np.uint8)
-    for image in images:
-        top, left = random.integers(0, size // 2, 2)
-        image[:, top : top + size // 2, left : left + size // 3] = random.integers(0, 256)
-    return images
+from tests.support.tinymodel import pictures
 
 
 @pytest.fixture
@@ -39,7 +29,7 @@ def card() -> ModelCard:
 def test_states_are_the_blurred_images(channels: int, size: int, sigma: float) -> None:
     """Within 1e-4 of the images at level K, all of them and in their order."""
     card = small_card(image_size=size, channels=channels, blur=BlurRange(0.5, sigma))
-    images = _images(20, channels, size)
+    images = pictures(20, size, channels)
     prior = make_prior(images, card, 20)
     wanted = dissipate(torch.from_numpy(images).double() / 255, sigma)
     assert float((prior.states(range(20)) - wanted).abs().max()) < 2e-5
@@ -47,7 +37,7 @@ def test_states_are_the_blurred_images(channels: int, size: int, sigma: float) -
 
 def test_round_trip(card: ModelCard, tmp_path: Path, tiny: Path) -> None:
     """Written and read, the same states, bytes, spectrum; missing, cut or another: refused."""
-    prior = make_prior(_images(50), card, 30, "blots")
+    prior = make_prior(pictures(50, 28), card, 30, "blots")
     path, other = tmp_path / "prior.safetensors", tmp_path / "other.safetensors"
     digest = prior.write(path)
     again = read_prior(path, replace(card, prior=FileRef("prior.safetensors", digest)))
@@ -55,14 +45,13 @@ def test_round_trip(card: ModelCard, tmp_path: Path, tiny: Path) -> None:
     assert torch.equal(again.initial_states(3, range(9)), prior.initial_states(3, range(9)))
     assert again.write(other) == digest
     assert other.read_bytes() == path.read_bytes()
-    images = _images(60)
+    images = pictures(60, 28)
     prior = make_prior(images, card, 60)
     wanted = spectrum(torch.from_numpy(images) / 255)
     assert prior.power == pytest.approx(wanted.tolist(), rel=1e-5)
-    prior.write(tmp_path / "prior.safetensors")
-    assert read_prior(tmp_path / "prior.safetensors", card).power == prior.power
-    path = tmp_path / "prior.safetensors"
-    replace(make_prior(_images(5), card, 5), power=()).write(path)
+    prior.write(path)
+    assert read_prior(path, card).power == prior.power
+    replace(make_prior(pictures(5, 28), card, 5), power=()).write(path)
     data = path.read_bytes()
     assert b"power" not in data
     prior = read_prior(path, card)
@@ -73,8 +62,7 @@ def test_round_trip(card: ModelCard, tmp_path: Path, tiny: Path) -> None:
         read_prior(tmp_path / "none.safetensors", card)
     with pytest.raises(RefusedError, match="not a prior"):
         read_prior(tiny, card)
-    path = tmp_path / "prior.safetensors"
-    make_prior(_images(2), card, 2).write(path)
+    make_prior(pictures(2, 28), card, 2).write(path)
     data = path.read_bytes()
     for length in range(0, len(data), 7):
         path.write_bytes(data[:length])
@@ -84,7 +72,7 @@ def test_round_trip(card: ModelCard, tmp_path: Path, tiny: Path) -> None:
 
 def test_initial_states_belong_to_the_sample(card: ModelCard) -> None:
     """The same for (seed, sample) in any company, of images that the seed draws and that fit."""
-    prior = make_prior(_images(200), card, 200)
+    prior = make_prior(pictures(200, 28), card, 200)
     batch = prior.initial_states(5, range(36))
     assert batch.shape == (36, 1, 28, 28)
     assert batch.dtype == torch.float32
@@ -92,13 +80,13 @@ def test_initial_states_belong_to_the_sample(card: ModelCard) -> None:
     assert torch.equal(prior.initial_states(5, range(35, -1, -1)).flip(0), batch)
     assert prior.choose(5, range(36)) != prior.choose(6, range(36))
     assert len(set(prior.choose(5, range(36)))) > 20
-    prior = make_prior(_images(20), card, 20)
+    prior = make_prior(pictures(20, 28), card, 20)
     plain = prior.initial_states(0, range(20))
     noisy = prior.initial_states(0, range(20), prior_noise=0.0125)
     assert torch.equal(plain, prior.states(prior.choose(0, range(20))))
     assert float((noisy - plain).std()) == pytest.approx(0.0125, rel=0.05)
     assert torch.equal(prior.initial_states(0, [4], prior_noise=0.0125), noisy[4:5])
-    images = _images(100)
+    images = pictures(100, 28)
     some = make_prior(images, card, 10)
     assert torch.equal(some.coefficients, make_prior(images, card, 10).coefficients)
     other = make_prior(images, card, 10, seed=1)
@@ -124,7 +112,7 @@ def test_initial_states_belong_to_the_sample(card: ModelCard) -> None:
 def test_another_model(card: ModelCard, tmp_path: Path, other: dict[str, Any], told: str) -> None:
     """A bank made for another model is refused, and so is one that was changed."""
     path = tmp_path / "prior.safetensors"
-    make_prior(_images(5), card, 5).write(path)
+    make_prior(pictures(5, 28), card, 5).write(path)
     with pytest.raises(RefusedError, match=told):
         read_prior(path, replace(card, **other))
 
