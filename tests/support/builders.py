@@ -14,13 +14,14 @@ from subprocess import CompletedProcess
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from sitegen.build.context import BuildOptions
 from sitegen.build.executor import Encoder
 from sitegen.build.pipeline import Summary, build
 from sitegen.core.compute import ComputeTarget
-from sitegen.core.errors import TargetError
+from sitegen.core.errors import SitegenError, TargetError
 from sitegen.figures.base import Figure, spec_json
 from sitegen.media.encoder import ClipSpec
 from sitegen.media.frames import Frame
@@ -188,6 +189,11 @@ class Builder:
         self.report = Silent()
         wanted = BuildOptions(**{"compute_target": CPU, **options})
         return build(self.config, wanted, self.renderer, self.report, self.encoder)
+
+    def refused(self, error: type[SitegenError], words: str, **options: Any) -> None:
+        """Build, which is refused in these words."""
+        with pytest.raises(error, match=words):
+            self(**options)
 
     @property
     def root(self) -> Path:

@@ -70,8 +70,7 @@ def test_files_are_copied(site: Builder) -> None:
     whole = traces(site.output)
     (site.root / "lab" / "setup.png").unlink()
     write_page(site.config, BROUGHT.replace("count=4", "count=9"))
-    with pytest.raises(ConfigError, match=r"index.md:5: image\(…\): file = .* no such file"):
-        site()
+    site.refused(ConfigError, r"index.md:5: image\(…\): file = .* no such file")
     assert site.renderer.jobs == []
     assert traces(site.output) == whole
 
@@ -85,8 +84,7 @@ def test_changed_while_it_was_built(site: Builder, monkeypatch: pytest.MonkeyPat
         return render_job(figure)
 
     monkeypatch.setattr(site.renderer, "render_job", changing)
-    with pytest.raises(TargetError, match=r"talk.mp4 changed while it was copied; build again"):
-        site()
+    site.refused(TargetError, r"talk.mp4 changed while it was copied; build again")
     assert not site.output.exists()
 
 

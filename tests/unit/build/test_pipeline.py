@@ -155,8 +155,7 @@ def test_failing_figure_leaves_the_old_site(built: Builder, jobs: int) -> None:
     before = traces(built.output)
     write_page(built.config, TWO.replace("count=4", "count=3"))
     built.renderer.fail = "second"
-    with pytest.raises(TargetError, match=r"index\.md:5: second: the third frame went wrong"):
-        built(jobs=jobs)
+    built.refused(TargetError, r"index\.md:5: second: the third frame went wrong", jobs=jobs)
     assert traces(built.output) == before
     assert temporaries(built.root) == []
     built.renderer.fail = None
@@ -177,8 +176,7 @@ def test_damaged_object(built: Builder, strict: bool) -> None:
     path = built.root / ".sitegen/objects" / sha256[:2] / sha256
     turn_bit(path)
     if strict:
-        with pytest.raises(TargetError, match=r"--strict: 1 warning\(s\)"):
-            built(strict=True)
+        built.refused(TargetError, r"--strict: 1 warning\(s\)", strict=True)
     else:
         assert built().rendered == ("tiny-trajectories",)
     assert built.renderer.jobs == ["tiny-trajectories"]
@@ -191,8 +189,7 @@ def test_damaged_object(built: Builder, strict: bool) -> None:
 
 def test_only_and_offline(site: Builder) -> None:
     """One figure is rendered, the site waits for the other; offline, what is missing is named."""
-    with pytest.raises(TargetError, match=r"index\.md:3: tiny-trajectories is not in the store"):
-        site(offline=True)
+    site.refused(TargetError, r"index\.md:3: tiny-trajectories is not in the store", offline=True)
     assert site.renderer.jobs == []
     write_page(site.config, TWO)
     summary = site(only=("second",))
@@ -289,8 +286,7 @@ def test_refilm(built: Builder, options: Mapping[str, Any], rendered: tuple[str,
 def test_options_that_mean_nothing(built: Builder, options: Mapping[str, Any], words: str) -> None:
     """An unknown figure is answered with the close name; what contradicts itself is refused."""
     write_page(built.config, TWO)
-    with pytest.raises(ConfigError, match=words):
-        built(**options)
+    built.refused(ConfigError, words, **options)
     assert built.renderer.jobs == []
 
 
@@ -314,29 +310,17 @@ def test_store_of_an_older_sitegen(built: Builder) -> None:
     assert built().rendered == ("tiny-trajectories",)
 
 
-@pytest.mark.parametrize(
-    "folder",
-    [
-        "pages/x",
-        "pages",
-        "theme",
-        "models/tiny",
-        "models",
-        "pictures/x",
-        ".sitegen/x",
-        "figs/x",
-        ".",
-        "..",
-    ],
-)
+FOLDERS = ("pages", "theme", "models/tiny", "pictures/x", ".sitegen/x", "figs/x", ".", "..")
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
 def test_output_among_the_sources(site: Builder, folder: str) -> None:
     """What the author wrote, what pages show, and the store are not built over."""
     (site.root / "figs").mkdir()
     (site.root / "figs" / "notes.txt").write_text("Notes")
     write_page(site.config, f"{INDEX}\n[Notes](figs/notes.txt)\n")
     before = traces(site.root)
-    with pytest.raises(ConfigError, match=r"holds what the site is made of"):
-        site(output=site.root / folder)
+    site.refused(ConfigError, r"holds what the site is made of", output=site.root / folder)
     assert traces(site.root) == before
 
 
@@ -351,8 +335,7 @@ def test_machine_without_torch(built: Builder, lack: Callable[[str], None]) -> N
     sha256 = digest(built.root / "elsewhere")
     pinned = CARD.replace('s.safetensors"', f's.safetensors"\nsha256 = "{sha256}"', 1)
     write_card(built, pinned)
-    with pytest.raises(PlatformError, match=r"(?s)index\.md:3: .*torch is not installed"):
-        built()
+    built.refused(PlatformError, r"(?s)index\.md:3: .*torch is not installed")
     assert built.renderer.jobs == []
 
 
@@ -369,16 +352,14 @@ def test_models_that_do_not_fit(site: Builder, tmp_path: Path) -> None:
     entry = '[models.bare]\npath = "checkpoint.pth"\ncard = "bare.toml"\n'
     site.config.write_text(SITE + entry)
     write_page(site.config, INDEX + '\n{{ trajectories("bare") }}\n')
-    with pytest.raises(RefusedError, match=r"index\.md:5: .*no prior(?s:.*)sitegen add"):
-        site()
+    site.refused(RefusedError, r"index\.md:5: .*no prior(?s:.*)sitegen add")
     assert site.renderer.jobs == []
     site = Builder(write_site(tmp_path / "site", GUARDED, WAITING))
     checkpoint = site.root / "checkpoints/cifar.pth"
     assert site().lines()[1] == f"left out, because a file is not there: cifar ({checkpoint})"
     page = site.output / "index.html"
     assert "CIFAR-10" not in page.read_text()
-    with pytest.raises(TargetError, match=r"--strict: models of site\.toml are not there: cifar"):
-        site(strict=True)
+    site.refused(TargetError, r"--strict: models of site\.toml are not there: cifar", strict=True)
     checkpoint.parent.mkdir()
     checkpoint.write_bytes(b"weights")
     later = site(strict=True)
@@ -425,8 +406,7 @@ def test_full_disk_is_found_before_sampling(
         raise PlatformError("no encoder libx264")
 
     site.encoder = replace(FAKE_ENCODER, preflight=lacking)
-    with pytest.raises(PlatformError, match="libx264"):
-        site()
+    site.refused(PlatformError, "libx264")
 
     def full(self: Path, data: bytes) -> int:
         if self.parent == site.root / folder:
@@ -434,8 +414,7 @@ def test_full_disk_is_found_before_sampling(
         return write(self, data)
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(PlatformError, match="No space left"):
-        site()
+    site.refused(PlatformError, "No space left")
     assert site.renderer.jobs == []
 
 
