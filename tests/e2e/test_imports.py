@@ -6,8 +6,8 @@ import sys
 from collections import Counter
 from functools import cache
 from graphlib import TopologicalSorter
-from pathlib import Path
 
+import grimp
 import pytest
 
 from tests.support.builders import run_python
@@ -56,40 +56,10 @@ def run(program: str, *arguments: str) -> str:
 
 
 @cache
-def modules() -> dict[str, Path]:
-    """Every module of the package with its file."""
-    found = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
-
-
-def imported(node: ast.AST) -> list[str]:
-    """The names that an import statement may stand for; none for other statements."""
-    if isinstance(node, ast.Import):
-        return [alias.name for alias in node.names]
-    if isinstance(node, ast.ImportFrom):
-        assert node.level == 0, "imports are absolute"
-        inside = [f"{node.module}.{alias.name}" for alias in node.names]
-        return inside if all(name in modules() for name in inside) else [str(node.module), *inside]
-    return []
-
-
-@cache
-def trees() -> dict[str, ast.Module]:
-    """Every module of the package, parsed."""
-    return {name: ast.parse(path.read_text("utf-8")) for name, path in modules().items()}
-
-
-@cache
 def graph() -> dict[str, set[str]]:
     """Which modules of the package each module imports anywhere, also inside functions."""
-    found = {}
-    for name, tree in trees().items():
-        targets = {target for node in ast.walk(tree) for target in imported(node)}
-        found[name] = targets & modules().keys() - {name}
-    return found
+    found = grimp.build_graph("sitegen", cache_dir=None)
+    return {name: found.find_modules_directly_imported_by(name) for name in found.modules}
 
 
 def test_no_cycles() -> None:
@@ -110,7 +80,8 @@ def test_no_kind_of_figure_knows_another() -> None:
 
 def test_no_two_classes_of_one_name() -> None:
     """One word means one thing in the whole package."""
-    nodes = (node for tree in trees().values() for node in ast.walk(tree))
+    trees = (ast.parse(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py"))
+    nodes = (node for tree in trees for node in ast.walk(tree))
     names = Counter(node.name for node in nodes if isinstance(node, ast.ClassDef))
     assert [name for name, count in names.items() if count > 1] == []
 
@@ -118,14 +89,14 @@ def test_no_two_classes_of_one_name() -> None:
 def test_only_bridges_need_torch() -> None:
     """Outside the model, its bridges alone cannot be imported without torch and encoder."""
     skipped = ("sitegen.ihdm.", "sitegen.__main__")
-    names = [name for name in modules() if not name.startswith(skipped)]
+    names = [name for name in graph() if not name.startswith(skipped)]
     lacking = json.loads(run(BLOCK + IMPORT_EACH, json.dumps(names)))
     assert {name for name in lacking if not name.endswith(".sample")} == BRIDGES
 
 
 def test_every_module_is_imported_where_all_is_installed() -> None:
     """No module fails; without cycles, that holds for each of them alone and in any order."""
-    names = [name for name in modules() if not name.endswith("__main__")]
+    names = [name for name in graph() if not name.endswith("__main__")]
     assert json.loads(run(IMPORT_EACH, json.dumps(names))) == []
 
 

@@ -14,7 +14,6 @@ from subprocess import CompletedProcess
 from typing import Any
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from sitegen.build.context import BuildOptions
@@ -192,6 +191,8 @@ class Builder:
 
     def refused(self, error: type[SitegenError], words: str, **options: Any) -> None:
         """Build, which is refused in these words."""
+        import pytest  # here, since processes that build have no use for it
+
         with pytest.raises(error, match=words):
             self(**options)
 
@@ -239,6 +240,12 @@ def traces(folder: Path) -> dict[str, tuple[int, ...]]:
     facts = ("st_mtime_ns", "st_ctime_ns", "st_ino", "st_size", "st_mode")
     paths = [folder, *sorted(folder.rglob("*"))]
     return {str(path): tuple(getattr(path.lstat(), name) for name in facts) for path in paths}
+
+
+def children(pid: int | str = "self") -> list[str]:
+    """The numbers of the processes that this one or another has started, dead ones too."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [number for task in tasks for number in task.read_text().split()]
 
 
 def temporaries(folder: Path) -> list[Path]:

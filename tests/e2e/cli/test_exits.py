@@ -19,6 +19,7 @@ from tests.support.builders import (
     DEADLY,
     INDEX,
     Builder,
+    children,
     environment,
     run_python,
     temporaries,
@@ -56,12 +57,6 @@ def start(site: Builder, *words: str) -> subprocess.Popen[str]:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     return process
-
-
-def children(pid: int) -> list[str]:
-    """The processes that this one has started."""
-    threads = Path(f"/proc/{pid}/task").iterdir()
-    return [child for thread in threads for child in (thread / "children").read_text().split()]
 
 
 @pytest.mark.parametrize(

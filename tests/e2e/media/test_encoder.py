@@ -33,7 +33,7 @@ from sitegen.media.encoder import (
 )
 from sitegen.media.frames import Frame, pad_to_even, upscale
 from sitegen.media.manifest import MediaFile
-from tests.support.builders import run_python
+from tests.support.builders import children, run_python
 
 BACKGROUND = (20, 30, 40)
 SPEC = ClipSpec(fps=24, crf=18, factor=4, background=BACKGROUND)
@@ -304,12 +304,6 @@ def test_failing_ffmpeg_leaves_nothing(stand_in: Stand, case: Any) -> None:
     with pytest.raises(error, match=words):
         encode_clip(moving_frames(), SMALL, out)
     assert (list(out.iterdir()), children()) == ([], before)
-
-
-def children() -> list[str]:
-    """The numbers of this process's children, dead ones too."""
-    tasks = Path("/proc/self/task").glob("*/children")
-    return [number for task in tasks for number in task.read_text().split()]
 
 
 READ_HALF = '"$real" "$@" > /dev/null; printf %99s >&2; sleep 60'

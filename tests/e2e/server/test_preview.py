@@ -237,13 +237,6 @@ def test_another_sitegen_is_at_work(config: Path) -> None:
             server.wait_until_settled()
 
 
-def swap(root: Path, name: str) -> None:
-    """Put a copy of a folder in its place, as a change of branch does."""
-    shutil.copytree(root / name, root / "other")
-    shutil.rmtree(root / name) if "/" in name else (root / name).rename(root / "old")
-    (root / "other").rename(root / name)
-
-
 @pytest.mark.parametrize(
     ("name", "file"),
     [
@@ -262,7 +255,9 @@ def test_folder_that_another_takes_the_place_of(config: Path, name: str, file: s
     write_page(config, INDEX + '\n{{ image("pictures/setup.png", alt="A setup") }}\n')
     with running(config) as server:
         server.wait_until_settled()
-        swap(root, name)
+        shutil.copytree(root / name, root / "other")
+        shutil.rmtree(root / name) if "/" in name else (root / name).rename(root / "old")
+        (root / "other").rename(root / name)
         time.sleep(0.8)
         reads = server.preview.reads
         (root / file).write_text("{}")

@@ -199,12 +199,9 @@ def test_short_messages(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("table", tables.TomlTable.__subclasses__())
 def test_rules_of_every_table(table: type[BaseModel]) -> None:
-    """Each table is frozen, forbids other keys and infinite numbers, and explains each key."""
+    """Each is frozen and forbids other keys and infinite numbers; `test_reference.py` has more."""
     rules = table.model_config
     assert (rules["extra"], rules["frozen"], rules["allow_inf_nan"]) == ("forbid", True, False)
-    for name, field in table.model_fields.items():
-        assert field.description, name
-        assert field.description.endswith("."), name
 
 
 ODD = st.sampled_from(["../..", "\u202e", "javascript:x", "a" * 20_000, "{{ 7*7 }}", "<script>"])

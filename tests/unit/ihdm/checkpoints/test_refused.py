@@ -30,6 +30,12 @@ from tests.support.making import (
 )
 
 
+def unloadable(path: Path, card: ModelCard, words: str) -> None:
+    """Loading is refused; what the file is may still be told."""
+    with pytest.raises(RefusedError, match=words):
+        load_model(path, card)
+
+
 def averaged(make: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[dict[str, Any]], object]:
     """Make another of the first averaged tensor."""
 
@@ -87,13 +93,10 @@ def test_wrong_architecture(good: Path, tmp_path: Path) -> None:
     card = small_card(parameterization="preconditioned")
     path = tmp_path / "a.safetensors"
     path.write_bytes(_with_tensor(card, "out.2.bias", torch.clone))
-    with pytest.raises(RefusedError, match=r"statistics\.mean is not in the network"):
-        load_model(path, small_card())
+    unloadable(path, small_card(), r"statistics\.mean is not in the network")
     save_weights(path, random_unet(card).state_dict(), torch.float32)
-    with pytest.raises(RefusedError, match=r"statistics\.mean 1×8×8 is missing"):
-        load_model(path, card)
-    with pytest.raises(RefusedError, match="no statistics"):
-        load_model(good, card)
+    unloadable(path, card, r"statistics\.mean 1×8×8 is missing")
+    unloadable(good, card, "no statistics")
 
 
 @pytest.mark.parametrize(
@@ -147,8 +150,7 @@ def test_odd_contents(
     """Averages of odd numbers, types, shapes or order; parts that are missing or odd."""
     value = published(card)
     change(value)
-    with pytest.raises(RefusedError, match=told):
-        load_model(save(value, tmp_path / "a.pth"), card)
+    unloadable(save(value, tmp_path / "a.pth"), card, told)
 
 
 def _with_tensor(card: ModelCard, name: str, make: Callable[[torch.Tensor], torch.Tensor]) -> bytes:
@@ -179,8 +181,7 @@ def test_odd_safetensors(
     card = small_card(parameterization="preconditioned")
     path = tmp_path / "a.safetensors"
     path.write_bytes(_with_tensor(card, name, make))
-    with pytest.raises(RefusedError, match=told):
-        load_model(path, card)
+    unloadable(path, card, told)
 
 
 def test_pinned_digest(good: Path, card: ModelCard, tmp_path: Path) -> None:
@@ -266,8 +267,7 @@ def test_odd_bytes(data: bytes, told: str, card: ModelCard, tmp_path: Path) -> N
     """Headers with holes, overlaps, twins, nonsense; and what is no checkpoint at all."""
     path = tmp_path / "a.safetensors"
     path.write_bytes(data)
-    with pytest.raises(RefusedError, match=told):
-        load_model(path, card)
+    unloadable(path, card, told)
 
 
 def test_what_is_no_file(card: ModelCard, tmp_path: Path, good: Path) -> None:
@@ -292,14 +292,10 @@ def test_what_is_no_file(card: ModelCard, tmp_path: Path, good: Path) -> None:
     sparse.write_bytes(b"PK\x03\x04")
     os.truncate(sparse, 10**12)
     refused(sparse, card, "damaged")
-    with pytest.raises(RefusedError, match=r"no such checkpoint; did you mean good\.pth"):
-        load_model(tmp_path / "goof.pth", card)
-    with pytest.raises(RefusedError, match="is not there either"):
-        load_model(tmp_path / "models" / "good.pth", card)
-    with pytest.raises(RefusedError, match="no such checkpoint"):
-        load_model(good / "below", card)
-    with pytest.raises(RefusedError, match="cannot look at"):
-        load_model(tmp_path / ("x" * 300), card)
+    unloadable(tmp_path / "goof.pth", card, r"no such checkpoint; did you mean good\.pth")
+    unloadable(tmp_path / "models" / "good.pth", card, "is not there either")
+    unloadable(good / "below", card, "no such checkpoint")
+    unloadable(tmp_path / ("x" * 300), card, "cannot look at")
     (tmp_path / "model.toml").write_text(replace(card, weights=FileRef("gone")).to_toml())
     with pytest.raises(RefusedError, match="there is no such checkpoint"):
         load_model(tmp_path)
