@@ -36,14 +36,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A site with pictures of every kind, each also turned by its EXIF, and a video."""
     folder = tmp_path_factory.mktemp("embeds")
     site = Builder(write_site(folder, INDEX))
-    calls = [*_pictures(folder)]
-    write_page(site.config, "\n\n".join(["# Pictures", *calls, *calls]), "more")
-    site()
-    return site.output
-
-
-def _pictures(folder: Path) -> Iterator[str]:
-    """Draw the pictures, and call those of every format."""
+    calls = []
     Image.new("RGB", (1600, 400), "teal").save(folder / "wide.png")
     (folder / "drawn.svg").write_text(SVG, encoding="utf-8")
     for turn in (1, 6):
@@ -52,7 +45,10 @@ def _pictures(folder: Path) -> Iterator[str]:
         for form, suffix in FORMATS.items():
             name = f"{'turned' if turn > 1 else 'plain'}.{suffix}"
             Image.new("RGB", (60, 40), "navy").save(folder / name, form, exif=exif)
-            yield f'{{{{ image("{name}", alt="{name}") }}}}'
+            calls.append(f'{{{{ image("{name}", alt="{name}") }}}}')
+    write_page(site.config, "\n\n".join(["# Pictures", *calls, *calls]), "more")
+    site()
+    return site.output
 
 
 @pytest.fixture

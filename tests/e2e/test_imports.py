@@ -62,13 +62,9 @@ def graph() -> dict[str, set[str]]:
     return {name: found.find_modules_directly_imported_by(name) for name in found.modules}
 
 
-def test_no_cycles() -> None:
-    """No module reaches itself, counting imports inside functions."""
+def test_what_knows_what() -> None:
+    """No module reaches itself; what kinds of figures share stands in the folder of none."""
     assert tuple(TopologicalSorter(graph()).static_order())  # raises CycleError
-
-
-def test_no_kind_of_figure_knows_another() -> None:
-    """What several kinds share stands beside their folders, not in one of them."""
     rooms = [path.name for path in (PACKAGE / "figures").iterdir() if (path / "sample.py").exists()]
     assert len(rooms) >= 8
     kinds = tuple(f"sitegen.figures.{room}" for room in rooms)
@@ -92,12 +88,8 @@ def test_only_bridges_need_torch() -> None:
     names = [name for name in graph() if not name.startswith(skipped)]
     lacking = json.loads(run(BLOCK + IMPORT_EACH, json.dumps(names)))
     assert {name for name in lacking if not name.endswith(".sample")} == BRIDGES
-
-
-def test_every_module_is_imported_where_all_is_installed() -> None:
-    """No module fails; without cycles, that holds for each of them alone and in any order."""
     names = [name for name in graph() if not name.endswith("__main__")]
-    assert json.loads(run(IMPORT_EACH, json.dumps(names))) == []
+    assert json.loads(run(IMPORT_EACH, json.dumps(names))) == []  # where all is installed
 
 
 HEAVY = {"torch", "numpy", "imageio", "imageio_ffmpeg", "PIL", "latex2mathml", "tomlkit"}

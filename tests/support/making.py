@@ -1,7 +1,7 @@
 """Things that the tests of the model make: cards, random networks, checkpoints as published."""
 
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,18 +40,6 @@ def small_card(**changes: Any) -> ModelCard:
     card["blur"] = BlurRange(0.5, 20)
     card |= {key: value for key, value in changes.items() if key not in names}
     return ModelCard(unet=UNetConfig(**unet), **card)
-
-
-def config_card(config: Mapping[str, Any]) -> ModelCard:
-    """The card of a published configuration as it was recorded."""
-    unet = {key: value for key, value in config.items() if key in UNetConfig.__dataclass_fields__}
-    return ModelCard(
-        image_size=config["image_size"],
-        channels=config["num_channels"],
-        levels=config["K"],
-        unet=UNetConfig(**unet),
-        blur=BlurRange(config["blur_sigma_min"], config["blur_sigma_max"]),
-    )
 
 
 def random_unet(card: ModelCard, seed: int = 0) -> UNet:

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from sitegen.ihdm.card.card import ModelCard
+from sitegen.ihdm.card.card import BlurRange, ModelCard
+from sitegen.ihdm.card.networks import UNetConfig
 from sitegen.ihdm.process.model import Model
 from tests.support import making
 from tests.support.tinymodel import on_one_thread
@@ -25,7 +26,11 @@ def tiny(reference: Path) -> Path:
 @pytest.fixture(scope="session")
 def tiny_card(reference: Path) -> ModelCard:
     """Its card."""
-    return making.config_card(json.loads((reference / "tiny/config.json").read_text()))
+    config = json.loads((reference / "tiny/config.json").read_text())
+    names = ("K", "image_size", "num_channels", "blur_sigma_min", "blur_sigma_max")
+    levels, size, channels, low, high = (config[name] for name in names)
+    unet = {key: config[key] for key in UNetConfig.__dataclass_fields__.keys() & config.keys()}
+    return ModelCard(size, channels, levels, UNetConfig(**unet), BlurRange(low, high))
 
 
 @pytest.fixture(scope="session")

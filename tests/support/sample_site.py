@@ -97,13 +97,6 @@ def grid_frames(count: int = COUNT, columns: int = COLUMNS) -> Iterator[Frame]:
         yield grid(samples(range(count), frame), columns, (32, 36, 48))
 
 
-def way_frames() -> Iterator[Frame]:
-    """Three panels that go from point to point, rest, and go back."""
-    there = [*range(POINTS), *[POINTS - 1] * HOLD]
-    for point in [*there, *reversed(range(POINTS)), *[0] * HOLD]:
-        yield grid(samples([1, 2, 3], point), 3, (32, 36, 48))
-
-
 def layout(background: Colour, ink: Colour) -> Layout:
     """A tree with eight leaves, as it is laid out on a light or dark page."""
     return Layout(LEVELS, (LEVELS, 13, 8), SIDE, background, ink, width=960)
@@ -139,6 +132,8 @@ def renders() -> tuple[Path, Mapping[str, tuple[dict[str, MediaFile], dict[str, 
     strip = root / "single" / "strip.webp"
     single = encoded(grid_frames(1, 1), root / "single", 12)
     Image.fromarray(grid(samples(range(5), 15), 5, LIGHT)).save(strip, "WEBP", lossless=True)
+    way = [*range(POINTS), *[POINTS - 1] * HOLD, *reversed(range(POINTS)), *[0] * HOLD]
+    panels = (grid(samples([1, 2, 3], point), 3, (32, 36, 48)) for point in way)
     cells = {"columns": COLUMNS, "rows": 4, "count": COUNT, "width": SIDE, "height": SIDE}
     return root, {
         "trajectories": (
@@ -147,7 +142,7 @@ def renders() -> tuple[Path, Mapping[str, tuple[dict[str, MediaFile], dict[str, 
         ),
         "single": ({**single, "strip": still(strip, 5 * SIDE, SIDE)}, {"fps": 10.0}),
         "interpolation": (
-            encoded(way_frames(), root / "interpolation"),
+            encoded(panels, root / "interpolation"),
             {"panels": ["DDPM", "DDIM", "IHDM"], "points": POINTS, "hold": HOLD},
         ),
         "hierarchy": (

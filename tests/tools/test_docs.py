@@ -177,16 +177,12 @@ def test_page_samples(block: Block, desk: Path) -> None:
     assert sum(not isinstance(part, str) for part in page.body) == wanted
 
 
-def test_every_command_is_in_the_manual() -> None:
-    """Somewhere an author is told to type it; every block says what it is."""
+def test_manual_is_complete() -> None:
+    """Every command, every kind of figure, every key; `make docs` writes the made pages anew."""
     assert {block.language for block in of("")} <= {"sh", "toml", "markdown", "python", "text"}
     typed = "\n".join(block.text for block in of("sh"))
     for name in sitegen.cli.main.cli.commands:
         assert re.search(rf"sitegen {name}\s", typed), name
-
-
-def test_pages_that_are_made_from_this_code() -> None:
-    """Every kind of figure, and every key of site.toml; `make docs` writes the pages anew."""
     for name, text in made_pages().items():
         assert (DOCS / f"pages/{name}.md").read_text() == text, "run `make docs` and commit it"
     listed = (DOCS / "pages/write.md").read_text()

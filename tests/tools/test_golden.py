@@ -56,16 +56,12 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 
 
-def test_card_digests() -> None:
-    """The digest of a card, which every key holds, is what it was."""
+def test_what_keys_hold() -> None:
+    """The digests of cards, and the words for what decides the pixels of each kind."""
     shipped = sorted(ROOT.glob("models/*/model.toml"))
     cards = {path.parent.name: read_card(path).digest for path in shipped}
     cards |= {f"preset {name}": preset(name).digest for name in presets()}
     expect("cards", cards)
-
-
-def test_specs() -> None:
-    """What decides the pixels of each kind is written in the same words, in every key."""
     found = {}
     for kind in figure_kinds():
         for name, arguments in (("plain", {}), ("full", ARGUMENTS.get(kind, {}))):

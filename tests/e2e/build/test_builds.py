@@ -1,22 +1,15 @@
-"""Builds in processes of their own: from a clone, and killed while the store is filled."""
+"""A build where only the clips of another machine are, in a clone; kills are in `e2e/cli`."""
 
-import signal
 from pathlib import Path
 
-import pytest
-
-from sitegen.build.cache import Store
 from tests.support.builders import (
-    DEADLY,
     Builder,
     git,
-    run_python,
     run_sitegen,
     tree_hash,
     write_page,
     write_site,
 )
-from tests.support.records import KEY, make_record, sources
 
 NOT_INSTALLED = "torch torchvision imageio imageio_ffmpeg PIL diffusers safetensors.torch"
 
@@ -51,25 +44,3 @@ def test_clone_on_a_runner_builds_the_same_site(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "index.md:1: tiny-trajectories" in done.stderr
     assert "seed went from 0 to 1" in done.stderr
-
-
-PUT = f"""{DEADLY}
-from sitegen.build.cache import Store
-from tests.support.records import KEY, make_record, sources
-folder = pathlib.Path(sys.argv[2])
-Store(folder / "store").put(KEY, make_record(), sources(folder))
-"""
-
-
-@pytest.mark.parametrize("call", [1, 2, 3, 4, 10, 11, 12])
-def test_kill_during_put(tmp_path: Path, call: int) -> None:
-    """Killed at any flush or rename: a miss or the whole record, no warning; then put works."""
-    assert run_python("-c", PUT, str(call), str(tmp_path)).returncode == -signal.SIGKILL
-    warnings: list[str] = []
-    store = Store(tmp_path / "store", warnings.append)
-    assert store.get(KEY) == (make_record() if call == 12 else None)
-    assert warnings == []
-    store.put(KEY, make_record(), sources(tmp_path))
-    assert store.get(KEY) == make_record()
-    store.sweep()
-    assert not list((tmp_path / "store").rglob(".sitegen-tmp-*"))

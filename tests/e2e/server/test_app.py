@@ -131,16 +131,13 @@ def test_nothing_else_is_served(served: Running) -> None:
     assert [address for address in listening if address.endswith(port)] == [f"0100007F{port}"]
 
 
-def test_a_page_without_its_slash(served: Running) -> None:
-    """As on GitHub Pages: sent on to the folder."""
+def test_headers(served: Running) -> None:
+    """Types by the name, nothing kept or for other sites; without its slash a page is sent on."""
+    assert {name: media_type(name) for name in TYPES} == TYPES
     answer = served.ask("/more")
     assert (answer.status, answer.headers["location"]) == (307, "/more/")
-    assert "Further words" in served.page("/more/")
-    assert "Further words" in served.page("/more/index.html?query=1")
-
-
-def test_headers(served: Running) -> None:
-    """The right type, which is not to be guessed, nothing kept, nothing for other sites."""
+    for path in ("/more/", "/more/index.html?query=1"):
+        assert "Further words" in served.page(path)
     wanted = {
         "cache-control": "no-store", "x-content-type-options": "nosniff",
         "cross-origin-resource-policy": "same-origin",
@@ -162,11 +159,6 @@ TYPES = {
     "robots.txt": "text/plain", "sitemap.xml": "text/xml", "a.pdf": "application/pdf",
     ".nojekyll": "application/octet-stream", "a.png": "image/png", "media.json": "application/json",
 }  # fmt: skip
-
-
-def test_media_types() -> None:
-    """By the name, and not by what this machine happens to know."""
-    assert {name: media_type(name) for name in TYPES} == TYPES
 
 
 def test_odd_clients_do_not_block(served: Running) -> None:

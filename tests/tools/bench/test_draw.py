@@ -52,8 +52,8 @@ def draw(count: int, trajectories: int) -> Samples:
     return draw_samples(SOURCE, count, trajectories, seed=0, device="cpu")
 
 
-def test_samples_and_the_states_of_the_first() -> None:
-    """The last mean lacks the last noise; each level's power is watched of the first samples."""
+def test_samples_and_the_states_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last mean lacks the last noise; power is watched of the first, in whatever batches."""
     samples = draw(40, 10)
     assert samples.initial[7] == pytest.approx(0.7)
     assert np.std(samples.final - samples.initial) == pytest.approx(0.1 * 2**0.5, rel=0.02)
@@ -61,12 +61,8 @@ def test_samples_and_the_states_of_the_first() -> None:
     np.testing.assert_allclose(samples.states[3], power(samples.initial[:10]), atol=1e-5)
     assert samples.states[1][5:, 5:].mean() == pytest.approx(2 * 0.1**2, rel=0.05)
     assert draw(1, 0).states == {}
-
-
-def test_batches_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In batches of three, with the border of the watched ones inside a batch: the same."""
     whole = draw(8, 5)
-    monkeypatch.setattr(bench.draw, "BATCH", 3)
+    monkeypatch.setattr(bench.draw, "BATCH", 3)  # the border of the watched ones is inside
     parts = draw(8, 5)
     np.testing.assert_array_equal(whole.final, parts.final)
     for level, spectrum in whole.states.items():

@@ -78,16 +78,12 @@ def test_versions_are_pinned(folder: str) -> None:
 HOLD = "held = b'x' * 80_000_000; import time; time.sleep(0.3)"
 
 
-def test_time_and_memory_of_children_count(tmp_path: Path) -> None:
-    """A child that holds 80 MB for 0.3 s is seen in time and memory of its parent's run."""
+def test_runs(tmp_path: Path) -> None:
+    """Time and memory of children count; a failing command tells its exit code and words."""
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {HOLD!r}])"
     found = run([sys.executable, "-c", parent], tmp_path)
     assert found.seconds > 0.3
     assert 80_000_000 < found.peak_bytes < 200_000_000
-
-
-def test_a_failing_command_is_not_a_measurement(tmp_path: Path) -> None:
-    """Its exit code and words are told."""
     with pytest.raises(SystemExit, match=r"exit 3\nbroken"):
         run([sys.executable, "-c", "print('broken'); raise SystemExit(3)"], tmp_path)
 

@@ -147,7 +147,6 @@ def test_bars(terminal: Terminal) -> None:
     assert "first [red]x[/red]" in terminal.shown().partition("|")[0]
     assert "first" not in terminal.shown().partition("|")[2]
     assert "second" in terminal.shown().partition("|")[2]
-    console = terminal.console()
 
     def show(name: str) -> None:
         with console.rendering(name, 50) as advance:
@@ -159,7 +158,6 @@ def test_bars(terminal: Terminal) -> None:
         list(pool.map(show, names))
     for name in names:
         assert re.search(rf"{name} .* 50/50 00:00", terminal.shown())
-    console = terminal.console()
 
     def fail() -> None:
         with console.rendering("x", 2):

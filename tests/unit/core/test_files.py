@@ -79,8 +79,6 @@ def test_what_writing_leaves(tmp_path: Path) -> None:
     files.write_atomic(link, b"two")
     assert path.stat().st_mode & 0o777 == 0o640
     assert (link.is_symlink(), path.read_bytes()) == (True, b"two")
-    tmp_path = tmp_path / "more"
-    tmp_path.mkdir()
     (tmp_path / "file").write_bytes(b"")
     files.require_writable(tmp_path / "folder")
     assert names(tmp_path / "folder") == set()

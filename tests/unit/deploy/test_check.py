@@ -148,16 +148,12 @@ def test_server_agrees(tmp_path: Path) -> None:
             (root / "index.html").write_text(PAGE.format(body=f'<a href="{url}">x</a>'))
             found = look(root, PublishTarget(f"{address}paper/")).errors
             assert answers(urljoin(f"{address}paper/", url)) == (found == ()), (url, found)
-    tmp_path = tmp_path / "more"
-    tmp_path.mkdir()
     site = Builder(write_site(tmp_path, site='base_url = "https://a.org/b/"\n' + SITE))
     write_page(site.config, "# About\n\n[back](index.html#tiny-trajectories)\n", "about")
     site()
     passed = look(site.output, PublishTarget("https://a.org/b/"))
     assert (passed.errors, passed.warnings) == ((), ())
     assert passed.pages >= 2
-    tmp_path = tmp_path / "more"
-    tmp_path.mkdir()
     site = Builder(write_site(tmp_path))
     site()
     clip, poster = (next((site.output / "media").glob(f"*.{kind}")) for kind in ("gif", "webp"))
@@ -346,7 +342,6 @@ def test_links_and_odd_files(tmp_path: Path) -> None:
     assert [each.split(":")[0] for each in found] == ["loop", "odd", "out.html", "pipe"]
     assert "symbolic link" in found[0]
     assert "no regular file" in found[3]
-    tmp_path = tmp_path / "more"
     root = folder(tmp_path, "<p id=x><p id=x>", {"bare.html": "<p>words</p>"})
     (root / ".nojekyll").unlink()
     lacking = look(root)

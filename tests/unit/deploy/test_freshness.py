@@ -29,7 +29,6 @@ def test_freshness(tmp_path: Path) -> None:
         "tiny-trajectories is not rendered",
     )
     assert traces(tmp_path) == before
-    tmp_path = tmp_path / "more"
     site = Builder(write_site(tmp_path))
     write_page(site.config, "# More\n\nWords.\n", "more")
     site()
@@ -40,8 +39,6 @@ def test_freshness(tmp_path: Path) -> None:
     assert any(re.fullmatch(r"media/.*\.mp4 would go", words) for words in found.stale)
     assert found.foreign == ()
     assert re.search(r" and \d+ more$", first_few(found.stale))
-    tmp_path = tmp_path / "more"
-    tmp_path.mkdir()
     for url in ADDRESSES:
         config = write_site(tmp_path)
         assert pages_address(load_site(config), url) == ADDRESSES[url]

@@ -141,7 +141,6 @@ def test_card_shows_the_samples(tmp_path: Path) -> None:
     assert np.array_equal(shown, pixels.repeat(3, 0).repeat(3, 1))
     assert (card[:, : left - 56] == 255).all(-1).any()
     path = tmp_path / "noise.png"
-    rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 256, (512, 1024, 3), dtype=np.uint8)).save(path)
     file = social_card.save(social_card.backdrop(path), tmp_path / "backdrop.webp")
     assert (file.width, file.height) == (288, 144)

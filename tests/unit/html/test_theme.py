@@ -62,7 +62,6 @@ def test_own_theme(tmp_path: Path) -> None:
     assets = Theme(tmp_path / "theme").assets
     assert set(assets) == {"icon.svg", "logo.svg", "script.js", "style.css"}
     assert assets["icon.svg"].data == b"<svg/>"
-    tmp_path = tmp_path / "more"
     write(tmp_path, "templates/moton.html", "x")
     with pytest.raises(ConfigError, match=r'moton\.html: .*, did you mean "motion\.html"\?'):
         page(tmp_path)

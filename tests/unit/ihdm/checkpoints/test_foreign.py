@@ -131,8 +131,6 @@ def test_cards_of_foreign_models(tmp_path: Path) -> None:
             load_model(save(content, tmp_path / "x.pt"), card)
     with pytest.raises(ConfigError, match="give its card"):
         load_model(save(weights, tmp_path / "model250000.pt"))
-    tmp_path = tmp_path / "more"
-    tmp_path.mkdir()
     path = spectral(tmp_path)
     assert load_heat(path, SPECTRAL).card == SPECTRAL
     other = replace(SPECTRAL, blur=BlurSchedule((*SIGMAS[:-1], 8.0)))
@@ -247,7 +245,6 @@ def test_diffusers_old_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     x = torch.randn(1, 1, 8, 8)
     with torch.no_grad():
         assert closeness(load_model(tmp_path)(x, 4), unet(x, 3).sample) < 1e-5
-    tmp_path = tmp_path / "more"
     saved(tmp_path)
     monkeypatch.setitem(sys.modules, "diffusers", None)
     with pytest.raises(PlatformError, match=r"here: pip install diffusers$"):

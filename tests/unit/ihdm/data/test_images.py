@@ -163,7 +163,6 @@ def test_grey_folder(tmp_path: Path) -> None:
     (tmp_path / "folder.png").mkdir()
     found = read_images(tmp_path)
     assert np.array_equal(found, images[[1, 0, 2], None])
-    tmp_path = tmp_path / "more"
     for name in ("MNIST", "FashionMNIST"):
         (tmp_path / name / "raw").mkdir(parents=True)
         (tmp_path / name / "raw" / IDX).write_bytes(idx(random(2, 8, 8)))
@@ -178,7 +177,6 @@ def test_grey_folder(tmp_path: Path) -> None:
     assert found.shape == (2, 3, 8, 8)
     assert np.array_equal(found[0], colour.transpose(2, 0, 1))
     assert all(np.array_equal(channel, grey) for channel in found[1])
-    tmp_path = tmp_path / "more"
     grey = random(8, 8)
     save(np.repeat(grey[:, :, None], 3, 2), tmp_path / "a.png")
     Image.fromarray(grey).convert("P").save(tmp_path / "b.png")
@@ -244,7 +242,6 @@ def test_side_of_pictures(tmp_path: Path) -> None:
     assert seen == [4]
     assert np.array_equal(found[:, 0], np.stack(pictures)[[0, 2]].astype(np.uint8))
     tmp_path = tmp_path / "rest"
-    tmp_path.mkdir()
     save(random(8, 8), tmp_path / "a.png")
     odd = save(random(9, 9), tmp_path / "b.png")
     with pytest.raises(RefusedError, match="is 9×9 pixels, the first image 8×8") as caught:
@@ -344,15 +341,6 @@ def test_scaled_picture(tmp_path: Path) -> None:
         read_picture(path)
 
 
-def refusal(path: Path) -> str:
-    """The words that refuse a picture; "none" if it is read."""
-    try:
-        read_picture(path, 8)
-    except RefusedError as error:
-        return str(error)
-    return "none"
-
-
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tiff", "bmp"])
 @pytest.mark.parametrize("mode", ["L", "P", "RGB", "I;16"])
 def test_damage(tmp_path: Path, suffix: str, mode: str) -> None:
@@ -373,4 +361,7 @@ def test_damage(tmp_path: Path, suffix: str, mode: str) -> None:
         else:
             broken[chance.randrange(len(broken))] = chance.randrange(256)
         path.write_bytes(broken)
-        assert refusal(path).startswith((f"{path}: cannot be read as an image", "none"))
+        try:
+            read_picture(path, 8)
+        except RefusedError as error:
+            assert str(error).startswith(f"{path}: cannot be read as an image")  # noqa: PT017
