@@ -65,18 +65,17 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def real(tmp_path: Path) -> Path:
+def real(config: Path) -> Path:
     """A site with a tiny model that can be sampled; its `site.toml`."""
-    config = write_site(tmp_path / "site")
     write_model(config.parent / "models/tiny")
     return config
 
 
 @pytest.fixture
-def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def fake(config: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A site that the fake renderer renders; its `site.toml`."""
     monkeypatch.setattr(shared, "figure_renderer", FakeRenderer())
-    return write_site(tmp_path / "site")
+    return config
 
 
 COMMANDS = sorted(sitegen.cli.main.cli.commands)
