@@ -108,7 +108,7 @@ def _about(card: ModelCard) -> str:
     noise = (
         f"noise {card.training_noise_std:g} in training, {card.sampling_noise_std:g} in sampling"
     )
-    return f"{size}, {blur}, {noise}, attention heads {card.unet.num_heads}"
+    return f"{size}, {blur}, {noise}, attention heads {card.finest.num_heads}"
 
 
 def inspect_checkpoint(path: Path | str) -> CheckpointInfo:
@@ -327,7 +327,9 @@ def _matches(pattern: str, shapes: Shapes) -> list[re.Match[str]]:
 def matching_presets(found: Architecture | None) -> tuple[str, ...]:
     """The published configurations that have these dimensions; several may."""
     cards = ((name, preset(name)) for name in presets())
-    return tuple(name for name, card in cards if found == Architecture.of(card.channels, card.unet))
+    return tuple(
+        name for name, card in cards if found == Architecture.of(card.channels, card.finest)
+    )
 
 
 def differences(found: Shapes, wanted: Shapes) -> list[str]:
@@ -347,7 +349,7 @@ def mismatch(lines: Sequence[str], found: Shapes, card: ModelCard) -> str:
     told = "".join(f"\n  {line}" for line in lines[:5])
     looks = infer(found)
     hint = ""
-    if looks is not None and looks != Architecture.of(card.channels, card.unet):
+    if looks is not None and looks != Architecture.of(card.channels, card.finest):
         fits = " or ".join(matching_presets(looks))
         hint = f"\nIt looks like {looks.text()}" + (f"; preset {fits} fits." if fits else ".")
     return f"these weights do not fit the card's network:{told}{more}{hint}"

@@ -21,9 +21,9 @@ from sitegen.ihdm.card.card import (
     ModelCard,
     read_card,
 )
-from sitegen.ihdm.card.networks import UNetConfig
+from sitegen.ihdm.card.networks import Band, UNetConfig
 from sitegen.ihdm.checkpoints.inspection import Architecture
-from sitegen.ihdm.checkpoints.loading import WEIGHTS_NAME, of_the_unet, read_weights
+from sitegen.ihdm.checkpoints.loading import WEIGHTS_NAME, network_shapes, read_weights
 from sitegen.ihdm.checkpoints.weights import save_weights
 from sitegen.ihdm.data.images import require_enough
 from sitegen.ihdm.data.prior import PRIOR_NAME, make_prior
@@ -59,7 +59,7 @@ def small_card(
 def as_ddpm(card: ModelCard) -> ModelCard:
     """The card of a DDPM with the network and the levels of `card`, and the cosine schedule."""
     size = (card.image_size, card.channels, card.levels)
-    return ModelCard(*size, card.unet, kind="ddpm", diffusion=DiffusionConfig("cosine"))
+    return ModelCard(*size, card.finest, kind="ddpm", diffusion=DiffusionConfig("cosine"))
 
 
 def beginning(name: str, weights: Path, own: ModelCard, card: ModelCard) -> InitialWeights:
@@ -67,13 +67,22 @@ def beginning(name: str, weights: Path, own: ModelCard, card: ModelCard) -> Init
 
     Raises RefusedError when the networks differ, or as `load_model` does.
     """
-    ours, theirs = ((each.channels, replace(each.unet, dropout=0.0)) for each in (card, own))
-    if ours != theirs:
+    if own.channels != card.channels or _undropped(own) != _undropped(card):
         raise RefusedError(
             f"{weights}: the weights of {name} are of another network than the one to train; "
-            f"that has {Architecture.of(card.channels, card.unet).text()}"
+            f"that has {Architecture.of(card.channels, card.finest).text()}"
         )
-    return InitialWeights(name, sha256(weights), of_the_unet(read_weights(weights, own)))
+    known = network_shapes(card)
+    found = {key: value for key, value in read_weights(weights, own).items() if key in known}
+    return InitialWeights(name, sha256(weights), found)
+
+
+def _undropped(card: ModelCard) -> tuple[Band, ...]:
+    """The bands of a card with networks that drop nothing, as their weights do not tell."""
+    return tuple(
+        replace(band, unet=replace(band.unet, dropout=0.0)) if band.unet else band
+        for band in card.networks
+    )
 
 
 def train(
@@ -151,7 +160,7 @@ def write_model(run: Run, seconds: float) -> ModelCard:
     training, card = run.training, run.model.card
     folder, prior = training.folder, None
     with platform_errors(folder):
-        weights_sha256 = save_weights(folder / WEIGHTS_NAME, run.weights(), torch.float16)
+        weights_sha256 = save_weights(folder / WEIGHTS_NAME, run.weights(), torch.float16, card)
         if card.kind != "ddpm":  # that starts from noise
             bank = make_prior(training.images, card, PRIOR_IMAGES, training.source)
             prior = FileRef(PRIOR_NAME, bank.write(folder / PRIOR_NAME))
