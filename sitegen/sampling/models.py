@@ -9,6 +9,7 @@ import ctypes
 import math
 import threading
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,13 @@ from sitegen.ihdm.data.prior import Prior, read_prior
 from sitegen.ihdm.process.ddpm import DiffusionModel, initial_noise, to_pixels
 from sitegen.ihdm.process.model import Model, memory_errors, require_device
 from sitegen.ihdm.process.noise import NoiseSource, independent
-from sitegen.ihdm.process.reverse import Step, ddim_process, ddpm_process, reverse_process
+from sitegen.ihdm.process.reverse import (
+    Step,
+    ddim_levels,
+    ddim_process,
+    ddpm_process,
+    reverse_process,
+)
 from sitegen.models.registry import ModelSource
 
 PIXELS_AT_ONCE = 40 * 28 * 28
@@ -62,7 +69,7 @@ class HeatSampler:
     ) -> Trajectory:
         """The way down from `u_K` (N, C, H, W) with that noise; δ is the card's if not given."""
         steps = reverse_process(in_chunks(self.model), u_K, noise, noise_std)
-        return Trajectory(self.model.card.levels, u_K, steps)
+        return Trajectory(self.model.card.visited_levels, u_K, steps)
 
 
 @dataclass(frozen=True)
@@ -84,24 +91,29 @@ class DdpmSampler:
 
     def ddpm(self, x_K: Tensor, noise: NoiseSource) -> Trajectory:
         """The way down from `x_K` (N, C, H, W) by ancestral sampling, as the card says."""
-        return self._trajectory(x_K, ddpm_process(in_chunks(self.model), x_K, noise))
+        levels = self.model.card.visited_levels
+        return _in_pixels(levels, x_K, ddpm_process(in_chunks(self.model), x_K, noise))
 
     def ddim(self, x_K: Tensor, steps: int) -> Trajectory:
         """The deterministic way down from `x_K` (N, C, H, W) in that many steps."""
-        return self._trajectory(x_K, ddim_process(in_chunks(self.model), x_K, steps))
-
-    def _trajectory(self, x_K: Tensor, steps: Iterator[Step]) -> Trajectory:
-        shown = (Step(s.level, to_pixels(s.state), to_pixels(s.mean)) for s in steps)
-        return Trajectory(self.model.card.levels, to_pixels(x_K), shown)
+        levels = ddim_levels(self.model.card.levels, steps)
+        return _in_pixels(levels, x_K, ddim_process(in_chunks(self.model), x_K, steps))
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """A reverse process about to run: the flattest level, its states, and the steps below."""
+    """A reverse process about to run: the levels that it visits, from K to 0, the states at the
+    first of them, and the steps to the others.
+    """
 
-    levels: int
+    levels: tuple[int, ...]
     u_K: Tensor
     steps: Iterator[Step]
+
+
+def _in_pixels(levels: tuple[int, ...], x_K: Tensor, steps: Iterator[Step]) -> Trajectory:
+    shown = (Step(s.level, to_pixels(s.state), to_pixels(s.mean)) for s in steps)
+    return Trajectory(levels, to_pixels(x_K), shown)
 
 
 class ModelProvider:
@@ -193,11 +205,13 @@ def seconds_an_image(model: Model | DiffusionModel) -> float:
 
     Measured in the chunks that rendering has.
     """
-    coarse, levels = model.card.coarse, model.card.levels
-    if coarse is None:
-        return _seconds_at(model, 1)
-    share = (levels + 1 - coarse.lowest_level) / levels
-    return (1 - share) * _seconds_at(model, 1) + share * _seconds_at(model, levels)
+    left, lowest = (
+        model.card.visited_levels[:-1],
+        [band.lowest_level for band in model.card.networks],
+    )
+    bands = [bisect_right(lowest, level) for level in left]
+    seconds = {band: _seconds_at(model, left[bands.index(band)]) for band in {*bands}}
+    return sum(seconds[band] for band in bands) / len(bands)
 
 
 @torch.inference_mode()

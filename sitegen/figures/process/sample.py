@@ -33,7 +33,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     sampler = models.heat_sampler(spec.model)
     card, device = sampler.model.card, sampler.model.device
     file = figure.root / spec.image if spec.image else _example(models.source(spec.model))
-    levels = even_levels(card.levels, spec.columns)
+    levels = even_levels(card.visited_levels, spec.columns)
     sigmas = torch.tensor([card.schedule[level] for level in levels], dtype=torch.float64)
     forward = dissipate(read_image(file, card).expand(len(levels), -1, -1, -1), sigmas)
     noise_std = noise_std_of(spec, card)
@@ -54,7 +54,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     return RenderJob(
         levels=(),
         parameters=made_with(figure, noise_std, shown=levels),
-        steps=card.levels + 1,
+        steps=len(card.visited_levels),
         work=_watch(trajectory, spec.show, frozenset(levels), seen),
         stills={"image": draw},
         results=lambda: {"tables": [table]},
@@ -95,9 +95,7 @@ def _example(source: ModelSource) -> Path:
 def _watch(
     trajectory: Trajectory, show: str, wanted: frozenset[int], seen: dict[int, Frame]
 ) -> Iterator[None]:
-    for level, images in zip(
-        range(trajectory.levels, -1, -1), displayed(trajectory, show), strict=True
-    ):
+    for level, images in zip(trajectory.levels, displayed(trajectory, show), strict=True):
         if level in wanted:
             seen[level] = to_uint8(images)[0]
         yield

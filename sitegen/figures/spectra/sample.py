@@ -44,7 +44,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
 
     def curves() -> Curves:
         data = data_spectrum(sampler)
-        shown = even_levels(card.levels, min(spec.levels, card.levels + 1))
+        shown = even_levels(card.visited_levels, min(spec.levels, len(card.visited_levels)))
         return Curves(
             frequencies(card.image_size),
             [Spectrum(level, heat[level]) for level in reversed(shown)],
@@ -59,7 +59,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     return RenderJob(
         levels=(),
         parameters=made_with(figure, noise_std),
-        steps=card.levels + (baseline.model.card.levels if baseline else 0),
+        steps=card.steps + (baseline.model.card.steps if baseline else 0),
         work=work(),
         stills={"image": draw},
         results=lambda: spectra_table(curves(), spec.count),
@@ -68,7 +68,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
 
 def _watch(trajectory: Trajectory, show: str, powers: Powers) -> Iterator[None]:
     """Run a process and measure every level; the last is always the mean."""
-    powers[trajectory.levels] = spectrum(trajectory.u_K).tolist()
+    powers[trajectory.levels[0]] = spectrum(trajectory.u_K).tolist()
     for step in trajectory.steps:
         seen = step.mean if show == "mean" or step.level == 0 else step.state
         powers[step.level] = spectrum(seen).tolist()

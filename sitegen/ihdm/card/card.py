@@ -284,9 +284,10 @@ class ModelCard:
 
     Sizes are in pixels, noise levels are standard deviations in [0, 1] pixel units. A DDPM has
     `diffusion` and no blur, prior, noise levels or parameterization. A model has one `unet`, or it
-    is a cascade: `bands` of levels, from level 1 up, each with its network; `coarse` is an older way
-    to write a second band. `sampling` says which levels are visited, all unless it does. Both need
-    the parameterization "preconditioned". `training` and `quality` are free notes. `example` is a picture of the kind that the model makes; `subject` says what those
+    is a cascade: `bands` of levels, from level 1 up, each with its network; `coarse` is an older
+    way to write a second band. `sampling` says which levels are visited: all, unless it does.
+    Cascades and jumps need the parameterization "preconditioned". `training` and `quality` are
+    free notes. `example` is a picture of the kind that the model makes; `subject` says what those
     are, in the plural ("handwritten digits").
 
     Raises ConfigError that names every value that is wrong.

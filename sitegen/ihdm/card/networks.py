@@ -144,8 +144,8 @@ class CosineConfig:
 class Band:
     """A band of a cascade's levels, from `lowest_level` up to the next band, and its network.
 
-    The network is a `unet`, or an MLP over `cosines`. It sees and answers the lowest `side` × `side`
-    cosines of each channel, a U-Net as an image of `side` pixels; without `side` all of them.
+    The network is a `unet`, or an MLP over `cosines`. It sees and answers the lowest `side` ×
+    `side` cosines of each channel, a U-Net as an image of `side` pixels; without `side` all.
 
     Raises ConfigError that names every value that is wrong.
     """
@@ -158,9 +158,9 @@ class Band:
     @staticmethod
     def misfits(values: Mapping[str, Any]) -> Misfits:
         """There is one network, and images of `side` pixels can be halved as often as it does."""
-        if {"unet", "cosines"} <= values.keys():
-            if (values["unet"] is None) == (values["cosines"] is None):
-                yield "unet", "a band has one network: a table unet, or a table cosines"
+        networks = [values.get(key, ...) for key in ("unet", "cosines")]
+        if ... not in networks and networks.count(None) != 1:
+            yield "unet", "a band has one network: a table unet, or a table cosines"
         yield from halving_misfits("side", values.get("side"), values.get("unet"))
 
 

@@ -27,7 +27,7 @@ STATISTICS = ("statistics.mean", "statistics.variance")
 COARSE = "coarse."
 """How the names of the second network begin, where a card writes it as `[coarse]`."""
 BANDS = "bands."
-"""How the names of a cascade's networks begin; the number of the band follows, from 0, and a dot."""
+"""How the names of a cascade's networks begin; the number of the band follows, and a dot."""
 LOWEST_LEVEL = "coarse.lowest_level"
 """The note of a file that says from which level on the second network is to be asked."""
 CASCADE = "bands"
@@ -71,7 +71,7 @@ class Header:
 
 
 def is_of_unet(name: str) -> bool:
-    """Whether a tensor of this name is one of the finest U-Net's, and how the published one has it."""
+    """Whether a tensor of this name is one of a U-Net's that is alone or has a coarse network."""
     return name not in STATISTICS and not name.startswith((COARSE, BANDS))
 
 

@@ -150,8 +150,8 @@ def reverse_process(
     """Go down from `u_K` (N, C, H, W) at level K, and yield a step for each level that the card
     visits below it, the last at level 0: K of them unless it says otherwise.
 
-    `noise(level)` is called for the levels that are left as `descend` says. `sampling_noise_std` is δ, the
-    card's if not given. Raises as `descend` does.
+    `noise(level)` is called for the levels that are left as `descend` says. `sampling_noise_std`
+    is δ, the card's if not given. Raises as `descend` does.
     """
     card = model.card
     delta = card.sampling_noise_std if sampling_noise_std is None else sampling_noise_std
