@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from sitegen.ihdm.nets.coarse import CoarseNet, lowest
 from torch import Tensor
 
-from sitegen.ihdm.nets.coarse import CoarseNet, lowest
 from sitegen.ihdm.process.heat import dct2
 from sitegen.ihdm.process.model import Model, linear_estimate
 

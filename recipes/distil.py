@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from sitegen.ihdm.nets.coarse import CoarseNet
 from torch import Tensor
 
 from recipes.coarse import LowCosines, draw_states, low_cosines
@@ -23,7 +24,6 @@ from sitegen.ihdm.card.networks import CoarseConfig
 from sitegen.ihdm.checkpoints.loading import WEIGHTS_NAME, read_weights
 from sitegen.ihdm.checkpoints.weights import COARSE, save_weights
 from sitegen.ihdm.data.images import read_images
-from sitegen.ihdm.nets.coarse import CoarseNet
 from sitegen.ihdm.training.options import TrainingOptions
 from sitegen.ihdm.training.train import mixed_seed
 from sitegen.models.registry import ModelSource, model_source

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from sitegen.ihdm.nets.coarse import CoarseNet
 from torch import Tensor
 
 from sitegen.ihdm.card.networks import CoarseConfig
-from sitegen.ihdm.nets.coarse import CoarseNet
 from sitegen.ihdm.training.options import TrainingOptions
 from sitegen.ihdm.training.train import mixed_seed, write_state
 

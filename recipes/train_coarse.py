@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 import torch
+from sitegen.ihdm.nets.coarse import CoarseNet
 from torch import Tensor
 
 from recipes.coarse import LowCosines, draw_states, low_cosines
@@ -17,7 +18,6 @@ from recipes.runs import CoarseRun, Loss
 from sitegen.ihdm.card.networks import CoarseConfig
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.data.images import read_images
-from sitegen.ihdm.nets.coarse import CoarseNet
 from sitegen.ihdm.process.model import Model
 from sitegen.ihdm.training.options import TrainingOptions
 from sitegen.models.registry import model_source

@@ -108,8 +108,8 @@ class Model(CardModel):
             raise ValueError(f"a {card.parameterization} model and these statistics do not match")
         for name, tensor in (statistics.tensors() if statistics else {}).items():
             self.register_buffer(name.replace(".", "_"), tensor, persistent=False)
-        self._sides = [band.side or card.image_size for band in card.networks]
-        self._scales = [statistics.pixel_scale(side) for side in self._sides] if statistics else []
+        self.sides = [band.side or card.image_size for band in card.networks]
+        self._scales = [statistics.pixel_scale(side) for side in self.sides] if statistics else []
         lowest_levels = [band.lowest_level for band in card.networks]
         self.register_buffer("lowest_levels", torch.tensor(lowest_levels), False)
         self.lowest_levels: Tensor
@@ -152,33 +152,42 @@ class Model(CardModel):
         here = self.attenuation(one)
         gain, unknown = linear_estimate(statistics, here, self.card.training_noise_std)
         away = dct2(u) - here * statistics.mean
-        estimate, scale = statistics.mean + gain * away, unknown.sqrt()
         total = (here**2 * statistics.variance + self.card.training_noise_std**2).sqrt()
+        z, estimate, scale = away / total, statistics.mean + gain * away, unknown.sqrt()
         bands = torch.bucketize(one, self.lowest_levels, right=True) - 1
         present = sorted({*bands.tolist()})
         if len(present) == 1:
-            return self._refined(present[0], estimate, scale, away / total, levels)
+            return self._refined(present[0], estimate, scale, z, levels)
         sharp = torch.empty_like(estimate)
         for band in present:
-            parts = (part[bands == band] for part in (estimate, scale, away / total, levels))
+            parts = (part[bands == band] for part in (estimate, scale, z, levels))
             sharp[bands == band] = self._refined(band, *parts)
         return sharp
 
     def _refined(
         self, band: int, estimate: Tensor, scale: Tensor, z: Tensor, levels: Tensor
     ) -> Tensor:
-        """x̂_0 + √R_k r, with the r of one band's network: 0 beyond the cosines that it sees."""
-        side, size = self._sides[band], self.card.image_size
-        network = self.networks[band]
+        """x̂_0 + √R_k r: 0 is added to the cosines that the band's network does not see."""
+        side = self.sides[band]
+        change = scale[..., :side, :side] * self.answer(band, estimate, z, levels)
+        more = self.card.image_size - side
+        return estimate + nn.functional.pad(change, (0, more, 0, more))
+
+    def answer(self, band: int, estimate: Tensor, z: Tensor, levels: Tensor) -> Tensor:
+        """The r (N, C, side, side) of a band's network: its lowest cosines, of unit variance.
+
+        `estimate` x̂_0 and `z`, the standardised state, are cosines (N, C, H, W); levels (N,).
+        """
+        network, side = self.networks[band], self.sides[band]
         if isinstance(network, CosineNet):  # in float32, as it is too small to be worth less
             rows = network(lowest(z, side), levels / self.card.levels)
-            r = rows.view(len(rows), -1, side, side)
-        else:
-            mean, std = self._scales[band]
-            image = idct2(estimate[..., :side, :side]) * (side / size)
-            r = dct2(self.network((image - mean) / std, levels, band))
-        change = scale[..., :side, :side] * r
-        return estimate + nn.functional.pad(change, (0, size - side, 0, size - side))
+            return rows.view(len(rows), -1, side, side)
+        return dct2(self.network(self.seen(band, estimate), levels, band))
+
+    def seen(self, band: int, estimate: Tensor) -> Tensor:
+        """What a band's U-Net sees of x̂_0: an image of its side, standardised."""
+        side, (mean, std) = self.sides[band], self._scales[band]
+        return (idct2(estimate[..., :side, :side]) * (side / self.card.image_size) - mean) / std
 
     def attenuation(self, levels: Tensor) -> Tensor:
         """A_k (N, 1, H, W) float32 of levels (N,)."""
