@@ -180,7 +180,7 @@ class Model(CardModel):
         """
         network, side = self.networks[band], self.sides[band]
         if isinstance(network, CosineNet):  # in float32, as it is too small to be worth less
-            rows = network(lowest(z, side), levels / self.card.levels)
+            rows: Tensor = network(lowest(z, side), levels / self.card.levels)
             return rows.view(len(rows), -1, side, side)
         return dct2(self.network(self.seen(band, estimate), levels, band))
 
