@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.fft import dctn, idctn
-from sitegen.ihdm.nets.coarse import CoarseNet
 from torch import Tensor
 
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.ihdm.card.networks import CoarseConfig
+from sitegen.ihdm.nets.coarse import CoarseNet
 from sitegen.ihdm.nets.unet import UNet
 from sitegen.ihdm.process.model import Model
 from sitegen.ihdm.training.loss import image_statistics

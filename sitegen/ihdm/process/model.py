@@ -182,17 +182,19 @@ class Model(CardModel):
         if isinstance(network, CosineNet):  # in float32, as it is too small to be worth less
             rows: Tensor = network(lowest(z, side), levels / self.card.levels)
             return rows.view(len(rows), -1, side, side)
-        return dct2(self.network(self.seen(band, estimate), levels, band))
-
-    def seen(self, band: int, estimate: Tensor) -> Tensor:
-        """What a band's U-Net sees of x̂_0: an image of its side, standardised."""
-        side, (mean, std) = self.sides[band], self._scales[band]
-        return (idct2(estimate[..., :side, :side]) * (side / self.card.image_size) - mean) / std
+        seen = shrunken(estimate, side, *self._scales[band])
+        return dct2(self.network(seen, levels, band))
 
     def attenuation(self, levels: Tensor) -> Tensor:
         """A_k (N, 1, H, W) float32 of levels (N,)."""
         size = self.card.image_size
         return attenuation(self.sigmas[levels], size, size).float()[:, None]
+
+
+def shrunken(estimate: Tensor, side: int, mean: float, std: float) -> Tensor:
+    """What a U-Net of a band sees of the cosines x̂_0: an image of `side` pixels, standardised."""
+    image = idct2(estimate[..., :side, :side]) * (side / estimate.shape[-1])
+    return (image - mean) / std
 
 
 def linear_estimate(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from sitegen.ihdm.nets.coarse import lowest
 
 from recipes.coarse import LowCosines, draw_states, low_cosines
+from sitegen.ihdm.nets.coarse import lowest
 from sitegen.ihdm.process.heat import dct2
 from tests.support.lessons import dct, images, kept, outspoken, preconditioned, without_coarse
 from tests.support.lessons import model as with_coarse

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from sitegen.ihdm.nets.coarse import CoarseNet
 
 from recipes import distil
 from recipes.coarse import LowCosines, low_cosines
@@ -16,6 +15,7 @@ from recipes.distil import Lessons, distillation_loss
 from recipes.runs import CoarseRun
 from sitegen.ihdm.card.networks import CoarseConfig
 from sitegen.ihdm.checkpoints.loading import load_model
+from sitegen.ihdm.nets.coarse import CoarseNet
 from sitegen.ihdm.process.model import Model
 from sitegen.ihdm.training.options import TrainingOptions
 from sitegen.models.registry import model_source

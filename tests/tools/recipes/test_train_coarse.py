@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from sitegen.ihdm.nets.coarse import CoarseNet, lowest
 
 from recipes import train_coarse
 from recipes.coarse import LowCosines, low_cosines
 from recipes.runs import CoarseRun, read_net
 from recipes.train_coarse import coarse_loss, denoising_loss
 from sitegen.ihdm.card.networks import CoarseConfig
+from sitegen.ihdm.nets.coarse import CoarseNet, lowest
 from sitegen.ihdm.process.heat import dct2
 from sitegen.ihdm.training.loss import heat_loss
 from sitegen.ihdm.training.options import TrainingOptions

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from sitegen.ihdm.nets.coarse import CoarseNet, lowest, restored
 from torch import Tensor
 
 from sitegen.core.errors import RefusedError
 from sitegen.ihdm.card.card import FileRef, ModelCard
 from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint
 from sitegen.ihdm.checkpoints.weights import COARSE, save_weights
+from sitegen.ihdm.nets.coarse import CoarseNet, lowest, restored
 from sitegen.ihdm.process.model import Model
 from sitegen.ihdm.training.loss import image_statistics
 from sitegen.ihdm.training.recipe import beginning
