@@ -45,10 +45,17 @@ class TrainOptions:
     blur_sigma_max: float | None = None
     preset: str | None = None
     parameterization: str | None = None
+    networks: str | None = None
     init: str | None = None
     device: str = "auto"
     precision: str = "auto"
     recipe: Mapping[str, Any] = field(default_factory=dict)
+
+
+_NO_CASCADE = (
+    "needs the parameterization preconditioned, no preset, and images of at least 28 pixels a "
+    "side, a multiple of 4; leave it out"
+)
 
 
 class TrainingReporter(Reporter, Protocol):
@@ -121,7 +128,10 @@ def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
         levels=wanted.levels or 100,
         sigma_max=wanted.blur_sigma_max,
         parameterization=kind,
+        cascade=wanted.networks != "one",
     )
+    if wanted.networks == "cascade" and not card.bands:
+        raise ConfigError(f"--networks cascade: {_NO_CASCADE}")
     if wanted.kind == "ddpm":
         card = as_ddpm(card)
     training = Training(
