@@ -37,7 +37,7 @@ function draw(number) {
   const hue = Math.floor(random() * 360);
   const gender = number % 2 ? "male" : "female";
   const face = generate(undefined, { gender });
-  const drawn = new Resvg(faceToSvgString(face), {
+  const { pixels } = new Resvg(faceToSvgString(face), {
     background: `hsl(${hue}, 55%, 65%)`,
     fitTo: { mode: "width", value: SIDE },
     font: { loadSystemFonts: false },
@@ -45,7 +45,7 @@ function draw(number) {
   const image = new Uint8Array(SIDE * SIDE * 3);
   for (let place = 0; place < SIDE * SIDE; place++) {
     const from = (FIRST_ROW * SIDE + place) * 4;
-    image.set(drawn.pixels.subarray(from, from + 3), place * 3);
+    image.set(pixels.subarray(from, from + 3), place * 3);
   }
   const attributes = {
     gender,
