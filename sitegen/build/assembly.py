@@ -6,9 +6,10 @@ only then, and a build that has everything needs no more than the store.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from sitegen.build.cache import Store
 from sitegen.build.output import CopiedFile, Tree
@@ -26,30 +27,21 @@ from sitegen.media.manifest import Manifest, Media, MediaFile, Record
 DRAWING_RECIPE = 1
 """Raised by hand when the code that draws changes its pixels."""
 
-_NAME = "picture"
+
+def placed(figures: Iterable[PlannedFigure], records: Mapping[str, Record]) -> Manifest:
+    """Every figure on its page. `records`, by request, has one for each."""
+    return Manifest(tuple(_place(each, records[each.request_digest]) for each in figures))
 
 
 def assemble(
     site: Site,
     pages: tuple[Page, ...],
-    figures: Sequence[PlannedFigure],
-    records: Mapping[str, Record],
-    store: Store,
-) -> Tree:
-    """Everything that the built folder holds. `records`, by request, has one for every figure."""
-    placed = (_place(planned, records[planned.request_digest]) for planned in figures)
-    return assemble_output(site, pages, Manifest(tuple(placed)), store, store.object)
-
-
-def assemble_output(
-    site: Site,
-    pages: tuple[Page, ...],
     manifest: Manifest,
     store: Store,
-    find: Callable[[MediaFile], Path],
+    find: Callable[[MediaFile], Path] | None = None,
 ) -> Tree:
-    """The same with every figure in its place; `find` says where a file of it lies now."""
-    theme = site_theme(site)
+    """Everything that the built folder holds; `find` says where files are that no store has."""
+    find, theme = find or store.object, site_theme(site)
     posters = posters_behind(pages, manifest)
     files = {poster.sha256: find(poster) for poster in posters.values()}
     front = posters.get(INDEX)
@@ -91,41 +83,31 @@ def draw(site: Site, posters: Mapping[str, Path], front: str | None, store: Stor
     `front` is the sha256 of the front page's, which the card shows. Raises PlatformError where the
     store cannot be written.
     """
-    backdrops = {sha256: _backdrop(sha256, path, store) for sha256, path in posters.items()}
+    backdrops = {
+        sha256: _drawn(store, "backdrop.webp", sha256, path) for sha256, path in posters.items()
+    }
     if site.base_url is None:
         return DrawnPictures(None, backdrops)
-    return DrawnPictures(_card(site, front, posters[front] if front else None, store), backdrops)
-
-
-def _backdrop(sha256: str, poster: Path, store: Store) -> MediaFile:
-    def make(folder: Path) -> MediaFile:
-        from sitegen.html import social_card
-
-        return social_card.save(social_card.backdrop(poster), folder / "backdrop.webp")
-
-    return _kept(store, ["backdrop", sha256], make)
-
-
-def _card(site: Site, sha256: str | None, poster: Path | None, store: Store) -> MediaFile:
     words = (site.title, [author.name for author in site.authors], site.venue)
-
-    def make(folder: Path) -> MediaFile:
-        from sitegen.html import social_card
-
-        return social_card.save(social_card.card(poster, *words), folder / "card.png")
-
-    return _kept(store, ["card", sha256, *words], make)
+    poster = posters[front] if front else None
+    return DrawnPictures(_drawn(store, "card.png", front, poster, *words), backdrops)
 
 
-def _kept(store: Store, words: list[object], make: Callable[[Path], MediaFile]) -> MediaFile:
-    """The picture that these words decide, from the store or new, at its place."""
-    key = f"drawn-{digest_bytes(canonical_json([DRAWING_RECIPE, *words]).encode())}"
+def _drawn(
+    store: Store, name: str, sha256: str | None, poster: Path | None, *words: Any
+) -> MediaFile:
+    """The picture that a poster, by its sha256, and words decide: from the store, or drawn now."""
+    kind = Path(name).stem
+    decides = [DRAWING_RECIPE, kind, sha256, *words]
+    key = f"drawn-{digest_bytes(canonical_json(decides).encode())}"
     record = store.get(key)
     if record is None:
+        from sitegen.html import social_card
+
         with store.workspace() as folder:
-            file = make(folder)
-            record = Record("drawn", (), 0, {}, (), {_NAME: file})
-            store.put(key, record, {_NAME: folder / file.path})
-    file = record.files[_NAME]
+            file = social_card.save(getattr(social_card, kind)(poster, *words), folder / name)
+            record = Record("drawn", (), 0, {}, (), {"picture": file})
+            store.put(key, record, {"picture": folder / file.path})
+    file = record.files["picture"]
     stem, suffix = Path(file.path).stem, Path(file.path).suffix
     return replace(file, path=f"assets/{stem}-{file.sha256[:8]}{suffix}")

@@ -17,10 +17,10 @@ truncated, changed, swapped or missing is a miss and a warning, and the figure i
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -52,7 +52,6 @@ _FOR_GIT = {
     ".gitattributes": b"* -text\n",
 }
 _KEY = re.compile(r"[0-9a-z][0-9a-z_-]{0,127}")
-_CHUNK = 1 << 20
 
 
 class Store:
@@ -99,7 +98,8 @@ class Store:
             raise ValueError(f"the record has {sorted(record.files)}, sources {sorted(sources)}")
         for name, file in record.files.items():
             self._keep(file, sources[name])
-        write_atomic(path, _seal(record, key))
+        value = {**json.loads(record_to_json(record)), "key": key}
+        write_atomic(path, _dump({**value, "sha256": digest_bytes(_dump(value))}))
 
     def remember(self, request_json: str) -> None:
         """Keep what was asked for, so that a later build can tell what has changed since.
@@ -122,12 +122,12 @@ class Store:
 
     def note_weights(self, name: str, note: str) -> None:
         """Keep a note on the weights of a model, in the place of the one before."""
-        write_atomic(self._weights_path(name), note.encode())
+        write_atomic(self._root / "weights" / f"{name}.json", note.encode())
 
     def weights_note(self, name: str) -> str | None:
         """The note on the weights of a model; None if there is none that can be read."""
         try:
-            return self._weights_path(name).read_text("utf-8")
+            return (self._root / "weights" / f"{name}.json").read_text("utf-8")
         except (OSError, UnicodeDecodeError):
             return None
 
@@ -147,9 +147,6 @@ class Store:
         sweep(self._root / "work", leaving=leaving)
         sweep(self._root / "records", leaving=leaving)
 
-    def _weights_path(self, name: str) -> Path:
-        return self._root / "weights" / f"{name}.json"
-
     def _record_path(self, key: str) -> Path:
         if not _KEY.fullmatch(key):
             raise ValueError(f"{key!r} is no key: digits, small letters, '-' and '_'")
@@ -162,14 +159,12 @@ class Store:
                 return True
             if is_lfs_pointer(path):
                 self._warn(f"{path} is a pointer of Git LFS; `git lfs pull` brings its clip")
-                return False
+            else:
+                self._quarantine(path, "its content has changed")
         except FileNotFoundError:
             self._warn(f"{path} is missing from the store; its clip is made again")
-            return False
         except OSError as error:
             self._quarantine(path, str(error))
-            return False
-        self._quarantine(path, "its content has changed")
         return False
 
     def _quarantine(self, path: Path, why: str) -> None:
@@ -190,8 +185,12 @@ class Store:
                 folder.mkdir(parents=True, exist_ok=True)
             temporary = temporary_path(self._root / "work")
             try:
-                if _copy_flushed(source, temporary) != file.sha256:
+                shutil.copyfile(source, temporary)
+                if digest(temporary) != file.sha256:
                     raise TargetError(f"{source} changed while it was stored; build again")
+                temporary.chmod(0o444)
+                with temporary.open("rb") as copy:
+                    os.fsync(copy.fileno())
                 temporary.replace(target)
             finally:
                 temporary.unlink(missing_ok=True)
@@ -214,27 +213,8 @@ class ReadOnlyStore(Store):
         self._warn(f"{path} is damaged ({why}); its clip is to be made again")
 
 
-def _copy_flushed(source: Path, target: Path) -> str:
-    """Copy a file onto the disk itself, read-only, and return the sha256 of what was copied."""
-    content = hashlib.sha256()
-    with source.open("rb") as reader, target.open("xb") as writer:
-        while piece := reader.read(_CHUNK):
-            content.update(piece)
-            writer.write(piece)
-        writer.flush()
-        os.fchmod(writer.fileno(), 0o444)
-        os.fsync(writer.fileno())
-    return content.hexdigest()
-
-
-def _seal(record: Record, key: str) -> bytes:
-    """The bytes of a record with its key and the digest of both."""
-    value = {**json.loads(record_to_json(record)), "key": key}
-    return _dump({**value, "sha256": digest_bytes(_dump(value))})
-
-
 def _unseal(data: bytes, key: str) -> Record:
-    """Read what `_seal` wrote. Raises RefusedError if anything differs from that."""
+    """Read a record with its key and its digest. RefusedError if anything is not as it was put."""
     try:
         value = json.loads(data)
         seal = value.pop("sha256")

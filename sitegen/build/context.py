@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sitegen.build.assembly import assemble
+from sitegen.build.assembly import assemble, placed
 from sitegen.build.cache import ReadOnlyStore, Store
 from sitegen.build.executor import naming
 from sitegen.build.output import Tree
@@ -92,7 +92,7 @@ class BuildContext:
 
     def tree(self, records: Records) -> Tree:
         """The whole site, when every figure has its record."""
-        return assemble(self.site, self.pages, self.figures, records, self.store())
+        return assemble(self.site, self.pages, placed(self.figures, records), self.store())
 
     @property
     def used(self) -> set[str]:
@@ -107,12 +107,8 @@ class BuildContext:
     def left_out(self) -> tuple[str, ...]:
         """The models that no figure can show, each with the file that it lacks."""
         able = self.used | usable(self.sources, self.store())
-        lack = {name: source.lacking for name, source in self.sources.items()}
-        return tuple(
-            f"{name} ({shown(path)})"
-            for name, path in lack.items()
-            if path is not None and name not in able
-        )
+        lack = ((name, each.lacking) for name, each in self.sources.items() if name not in able)
+        return tuple(f"{name} ({shown(path)})" for name, path in lack if path is not None)
 
 
 def prepare(config: Path, options: BuildOptions) -> BuildContext:
@@ -170,12 +166,15 @@ def _plan(pages: tuple[Page, ...], sources: Mapping[str, ModelSource]) -> tuple[
 
 
 def _require_known(options: BuildOptions, known: list[str]) -> None:
-    named = [("--only", name) for name in options.only]
-    named += [("--refilm", name) for name in options.refilm or ()]
-    for option, name in named:
-        if name not in known:
-            words = known_words(name, known)
-            raise ConfigError(f"{option} {name}: no page has such a figure{words}")
+    again = options.refilm or ()
+    for option, names in (("--only", options.only), ("--refilm", again)):
+        for name in names:
+            if name not in known:
+                words = known_words(name, known)
+                raise ConfigError(f"{option} {name}: no page has such a figure{words}")
+    for name in again:
+        if options.only and name not in options.only:
+            raise ConfigError(f"--refilm {name}: --only leaves it out; add --only {name}")
     if options.offline and options.refilm is not None:
         raise ConfigError("--refilm makes clips again, and --offline makes none; give one of them")
 

@@ -79,9 +79,8 @@ class RenderExecutor:
         with ThreadPoolExecutor(workers) as pool:
             futures = {pool.submit(self._render, each, jobs, stop): each for each in figures}
             try:
-                return {
-                    futures[done].request_digest: done.result() for done in as_completed(futures)
-                }
+                ended = as_completed(futures)
+                return {futures[each].request_digest: each.result() for each in ended}
             finally:
                 stop.set()
                 pool.shutdown(cancel_futures=True)

@@ -11,10 +11,8 @@ import json
 import os
 import posixpath
 import shutil
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path, PurePosixPath
 from stat import S_ISREG
 
@@ -26,6 +24,7 @@ from sitegen.core.files import (
     digest_bytes,
     exchange,
     lock,
+    once_a_file,
     platform_errors,
     require_writable,
     sweep,
@@ -67,24 +66,14 @@ class CopiedFile:
             handle = os.open(self.source, flags)
         except OSError:
             return None
-        with contextlib.suppress(OSError):
-            found = os.fstat(handle)
-            if S_ISREG(found.st_mode) and _digest(handle, found) == self.file.sha256:
+        with contextlib.suppress(OSError):  # a clip is asked for in pieces, and read once
+            if S_ISREG(os.fstat(handle).st_mode) and _digest(open_path(handle)) == self.file.sha256:
                 return handle
         os.close(handle)
         return None
 
 
-_digests: dict[tuple[int, ...], str] = {}
-"""Digests of files that were sent, by all that changes with them: a clip is asked for in pieces."""
-
-
-def _digest(handle: int, known: os.stat_result) -> str:
-    """The digest of an open file, read only where it is not known."""
-    key = (known.st_dev, known.st_ino, known.st_mtime_ns, known.st_ctime_ns, known.st_size)
-    if key not in _digests:
-        _digests[key] = digest(open_path(handle))
-    return _digests[key]
+_digest = once_a_file(digest)
 
 
 def open_path(handle: int) -> Path:
@@ -103,7 +92,8 @@ def is_current(output: Path, tree: Tree) -> bool:
     """
     with platform_errors(output, "read"):
         there = {path.relative_to(output).as_posix() for path in output.rglob("*")}
-        return there == _names(tree) and all(_same(output / uri, tree[uri]) for uri in tree)
+        folders = {str(parent) for uri in tree for parent in PurePosixPath(uri).parents} - {"."}
+        return there == folders | tree.keys() and all(_same(output / u, tree[u]) for u in tree)
 
 
 def differences(output: Path, tree: Tree) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -137,10 +127,7 @@ def replace_output(tree: Tree, output: Path) -> bool:
 
 def weight(tree: Tree) -> int:
     """How many bytes the files of `tree` have together."""
-    return sum(
-        len(content) if isinstance(content, bytes) else content.file.bytes
-        for content in tree.values()
-    )
+    return sum(map(_size, tree.values()))
 
 
 @contextlib.contextmanager
@@ -200,18 +187,16 @@ def require_room(output: Path) -> None:
         )
 
 
-def _names(tree: Tree) -> set[str]:
-    """The URIs of the files and of the folders that they lie in."""
-    folders = {str(parent) for uri in tree for parent in PurePosixPath(uri).parents}
-    return {*tree, *folders} - {"."}
-
-
 def _same(path: Path, content: bytes | CopiedFile) -> bool:
-    if path.is_symlink() or not path.is_file():
+    if path.is_symlink() or not path.is_file() or path.stat().st_size != _size(content):
         return False
     if isinstance(content, bytes):
-        return path.stat().st_size == len(content) and path.read_bytes() == content
-    return path.stat().st_size == content.file.bytes and digest(path) == content.file.sha256
+        return path.read_bytes() == content
+    return digest(path) == content.file.sha256
+
+
+def _size(content: bytes | CopiedFile) -> int:
+    return len(content) if isinstance(content, bytes) else content.file.bytes
 
 
 def _write(folder: Path, uri: str, data: bytes) -> None:
@@ -245,14 +230,6 @@ class ServedFolder:
     files: Mapping[str, int]
     others: Mapping[str, str] = field(default_factory=dict)
 
-    @cached_property
-    def _spelled(self) -> dict[str, str]:
-        return {_alike(name): name for name in self.files}
-
-    def spelled_like(self, name: str) -> str | None:
-        """A file whose name differs only in case or in how its letters are composed."""
-        return self._spelled.get(_alike(name))
-
     def served(self, name: str) -> str | None:
         """The file that answers for a path as GitHub Pages does: itself, its index, its .html."""
         choices = [name, posixpath.join(name, INDEX)]
@@ -285,10 +262,6 @@ def read_folder(root: Path) -> ServedFolder:
     return ServedFolder(root, dict(sorted(files.items())), dict(sorted(others.items())))
 
 
-def _alike(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
-
-
 def clean(site: Site, *, store: bool = False) -> list[str]:
     """Remove the built folder and leftovers, with `store` the rendered clips too; say what went.
 
@@ -303,12 +276,13 @@ def clean(site: Site, *, store: bool = False) -> list[str]:
             before = _inside(folder)
             sweep(folder)
             removed += [shown(folder / name) for name in sorted(before - _inside(folder))]
-        removed += _remove(output)
-        if store:
-            for name in PARTS:
-                removed += _remove(site.cache_dir / name)
-    if store:
-        _remove_empty(site.cache_dir)
+        parts = [site.cache_dir / name for name in PARTS] if store else []
+        for path in (output, *parts):
+            removed += _remove(path)
+    if store and site.cache_dir.is_dir() and _inside(site.cache_dir) <= {LOCK_NAME}:
+        _remove(site.cache_dir / LOCK_NAME)
+        with platform_errors(site.cache_dir, "remove"):
+            site.cache_dir.rmdir()
     return removed
 
 
@@ -325,12 +299,3 @@ def _remove(path: Path) -> list[str]:
         else:
             path.unlink()
     return [shown(path)]
-
-
-def _remove_empty(folder: Path) -> None:
-    """Remove the store's own folder and its lock, if the author keeps nothing else in it."""
-    if _inside(folder) <= {LOCK_NAME}:
-        with platform_errors(folder, "remove"):
-            (folder / LOCK_NAME).unlink(missing_ok=True)
-            with contextlib.suppress(FileNotFoundError):
-                folder.rmdir()

@@ -11,18 +11,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from sitegen.build.cache import Store
-from sitegen.build.context import (
-    BuildContext,
-    BuildOptions,
-    Records,
-    found,
-    new_notes,
-    prepare,
-)
+from sitegen.build.context import BuildContext, BuildOptions, Records, found, new_notes, prepare
 from sitegen.build.executor import Encoder, RendererFactory, RenderExecutor, naming
 from sitegen.build.output import (
     LOCK_NAME,
@@ -69,21 +63,31 @@ def build(
         return summary
     require_ours(context.output)
     with locked(context.site):
-        return _render_and_replace(context, records, renderer, report, encoder)
+        require_room(context.output)
+        require_writable(context.site.cache_dir)
+        remove_leftovers(context)
+        # Another build may have rendered some of it before this one had the lock.
+        records |= found(context.missing(records), context.store(), context.environment)
+        rendered = render_missing(context, records, renderer, report, encoder)
+        records |= rendered
+        _refuse_warnings(report, options)
+        if context.missing(records):
+            return summarise(context, rendered, records)
+        tree = context.tree(records)
+        changed = replace_output(tree, context.output)
+        return replace(summarise(context, rendered, records, weight(tree)), changed=changed)
 
 
 def _tell_figures(context: BuildContext, records: Records, report: Reporter) -> None:
-    report.detail(
-        f"{context.site.root}: {len(context.pages)} page(s), {len(context.figures)} figure(s)"
-    )
+    count = f"{len(context.pages)} page(s), {len(context.figures)} figure(s)"
+    report.detail(f"{context.site.root}: {count}")
     for planned in context.figures:
         record, name = records.get(planned.request_digest), planned.figure.id
         state = "to be rendered" if record is None else "in the store"
         report.detail(f"{name}: {state}, key {planned.request_digest}")
         if record is not None and (other := other_environment(record, context.environment)):
-            report.detail(
-                f"{name}: made with {other}; `sitegen build --refilm {name}` makes it again"
-            )
+            remedy = f"`sitegen build --refilm {name}` makes it again"
+            report.detail(f"{name}: made with {other}; {remedy}")
 
 
 def _unchanged(context: BuildContext, records: Records) -> Summary | None:
@@ -98,30 +102,6 @@ def _unchanged(context: BuildContext, records: Records) -> Summary | None:
     return summarise(context, (), records, weight(tree))
 
 
-def _render_and_replace(
-    context: BuildContext,
-    records: Records,
-    renderer: RendererFactory,
-    report: Reporter,
-    encoder: Encoder,
-) -> Summary:
-    """Render what is missing and put the site in place; the lock is held."""
-    require_room(context.output)
-    require_writable(context.site.cache_dir)
-    remove_leftovers(context)
-    # Another build may have rendered some of it before this one had the lock.
-    late = found(context.missing(records), context.store(), context.environment)
-    records = {**records, **late}
-    rendered = render_missing(context, records, renderer, report, encoder)
-    records = {**records, **rendered}
-    _refuse_warnings(report, context.options)
-    if context.missing(records):
-        return summarise(context, rendered, records)
-    tree = context.tree(records)
-    changed = replace_output(tree, context.output)
-    return replace(summarise(context, rendered, records, weight(tree)), changed=changed)
-
-
 def remove_leftovers(context: BuildContext, *, leaving: bool = False) -> None:
     """Remove what processes that were killed left of this site.
 
@@ -133,10 +113,8 @@ def remove_leftovers(context: BuildContext, *, leaving: bool = False) -> None:
 
 
 def _refuse_warnings(report: Reporter, options: BuildOptions) -> None:
-    if options.strict and report.warnings:
-        raise TargetError(
-            f"--strict: {report.warnings} warning(s), see above; the site is as it was"
-        )
+    if options.strict and (count := report.warnings):
+        raise TargetError(f"--strict: {count} warning(s), see above; the site is as it was")
 
 
 def render_missing(
@@ -154,8 +132,8 @@ def render_missing(
     """
     for name, note in new_notes(context.site, context.used_sources).items():
         Store(context.site.cache_dir).note_weights(name, note)
-    options, chosen = context.options, context.to_render(records)
-    if not chosen:
+    options = context.options
+    if not (chosen := context.to_render(records)):
         return {}
     refuse_unrenderable(context, records)
     for planned in chosen:
@@ -235,45 +213,36 @@ class Summary:
 
     def lines(self) -> list[str]:
         """The summary as the command line prints it."""
-        counts = [
-            f"{len(self.rendered)} rendered",
-            f"{len(self.reused)} reused",
-            *([f"{len(self.missing)} missing: {', '.join(self.missing)}"] if self.missing else []),
-        ]
-        told = [f"figures: {', '.join(counts)}", *self._models()]
+        lack = f", {len(self.missing)} missing: {', '.join(self.missing)}" if self.missing else ""
+        counts = f"{len(self.rendered)} rendered, {len(self.reused)} reused{lack}"
+        about = {
+            "left out, because a file is not there": self.left_out,
+            "starting from approximate flat images": self.approximate,
+        }
+        models = [f"{words}: {', '.join(names)}" for words, names in about.items() if names]
+        told = [f"figures: {counts}", *models]
         if self.missing or self.rehearsed:
             return [*told, f"{self.output}: left as it was"]
         state = "written" if self.changed else "already up to date"
         page = (self.output / INDEX).as_uri()
         return [*told, f"site: {self.bytes / 1e6:.1f} MB, {state}", f"look at it: {page}"]
 
-    def _models(self) -> list[str]:
-        """What to know of the models: which are not there, and which start from guesses."""
-        about = {
-            "left out, because a file is not there": self.left_out,
-            "starting from approximate flat images": self.approximate,
-        }
-        return [f"{words}: {', '.join(names)}" for words, names in about.items() if names]
-
 
 def summarise(
     context: BuildContext, rendered: Collection[str], records: Records, size: int = 0
 ) -> Summary:
     """What to tell at the end; `rendered` are requests, `size` is that of the site in bytes."""
-    kept = [planned for planned in context.figures if planned.request_digest in records]
+    kept = [(each.figure.id, each.request_digest) for each in context.figures]
+    kept = [(name, request) for name, request in kept if request in records]
     return Summary(
         context.output,
-        rendered=tuple(planned.figure.id for planned in kept if planned.request_digest in rendered),
-        reused=tuple(
-            planned.figure.id for planned in kept if planned.request_digest not in rendered
-        ),
+        rendered=tuple(name for name, request in kept if request in rendered),
+        reused=tuple(name for name, request in kept if request not in rendered),
         missing=tuple(planned.figure.id for planned in context.missing(records)),
         changed=False,
         bytes=size,
         left_out=context.left_out(),
-        approximate=tuple(
-            name for name in sorted(context.used) if context.sources[name].approximate
-        ),
+        approximate=tuple(each.name for each in context.used_sources if each.approximate),
     )
 
 
@@ -289,15 +258,12 @@ def refuse_unrenderable(context: BuildContext, records: Records) -> None:
     if not context.options.offline and context.environment:
         return
     known = context.store().remembered()
-    lines = [
-        f"{planned.figure.place.file}:{planned.figure.place.line}: {planned.figure.id} "
-        + (
-            "cannot be made again"
-            if planned.request_digest in records
-            else f"is not in the store; {what_changed(planned, known)}"
-        )
-        for planned in context.to_render(records)
-    ]
+    lines = []
+    for planned in context.to_render(records):
+        place, told = planned.figure.place, "cannot be made again"
+        if planned.request_digest not in records:
+            told = f"is not in the store; {what_changed(planned, known)}"
+        lines.append(f"{place.file}:{place.line}: {planned.figure.id} {told}")
     bring = "; render it where sitegen can, and bring the cache_dir from there"
     if context.options.offline:
         raise TargetError("\n".join([*lines, f"--offline renders nothing{bring}"]))
@@ -347,5 +313,4 @@ def _went(name: str, old: object, new: object, words: Callable[[Any], str]) -> I
         yield f"{name} went from {' to '.join(told)}"
 
 
-def _short(digest: str) -> str:
-    return digest[:8]
+_short = itemgetter(slice(8))  # of a digest

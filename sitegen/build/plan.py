@@ -97,10 +97,8 @@ def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:
     first = models[0]
     for model in models[1:]:
         if model.card.shape != first.card.shape:
-            sizes = " and ".join(
-                f"{each.name} {' × '.join(map(str, each.card.shape))}" for each in (first, model)
-            )
-            faults.append(f"the models make images of different sizes: {sizes}")
+            one, other = (f"{m.name} {' × '.join(map(str, m.card.shape))}" for m in (first, model))
+            faults.append(f"the models make images of different sizes: {one} and {other}")
     if spec.needs_example and first.example is None:
         faults.append(
             f"image is missing: the card of {first.name} names no example; name a picture of yours"
@@ -112,11 +110,11 @@ def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:
 
 def _contents(figure: Figure) -> dict[str, str]:
     """The digests of the author's files that the figure shows, by the field that names them."""
-    named = {name: getattr(figure.spec, name) for name in figure.spec.files}
     contents = {}
-    for name, file in ((name, file) for name, file in named.items() if file is not None):
-        with platform_errors(figure.root / file, "read"):
-            contents[name] = digest(figure.root / file)
+    for name in figure.spec.files:
+        if (file := getattr(figure.spec, name)) is not None:
+            with platform_errors(figure.root / file, "read"):
+                contents[name] = digest(figure.root / file)
     return contents
 
 

@@ -83,10 +83,8 @@ def first_estimate(planned: PlannedFigure, pace: Callable[[str], float]) -> floa
 
     A pace is in seconds for one image at one level. None for a figure that no network makes.
     """
-    if not planned.models:
-        return None
     pairs = zip(planned.evaluations, planned.figure.models, strict=True)
-    return sum(seen * pace(name) for seen, name in pairs)
+    return sum(seen * pace(name) for seen, name in pairs) if planned.models else None
 
 
 def _evaluations(planned: PlannedFigure) -> int:

@@ -17,7 +17,7 @@ from sitegen.core.progress import Advance, duration
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Display
-    from rich.progress import ProgressColumn, Task, TaskID
+    from rich.progress import Task, TaskID
 
     from sitegen.ihdm.training.train import Progress
 
@@ -33,7 +33,7 @@ class Console:
 
     quiet: warnings only
     verbose: details as well, which are left out otherwise
-    terminal: whether progress may move; found out from standard error if not given
+    terminal: whether progress may move; if not given, whether standard error's cursor can
     """
 
     def __init__(
@@ -42,7 +42,8 @@ class Console:
         self.warnings = 0
         self.quiet = quiet
         self._verbose = verbose
-        self._terminal = _moves() if terminal is None else terminal
+        moves = sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+        self._terminal = moves if terminal is None else terminal
         self._running = 0
         self._guard = threading.Lock()
 
@@ -91,15 +92,24 @@ class Console:
     @cached_property
     def _display(self) -> Display:
         from rich.console import Console as RichConsole
-        from rich.progress import BarColumn, MofNCompleteColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TimeRemainingColumn
         from rich.progress import Progress as Display
         from rich.table import Column
+        from rich.text import Text
 
-        console = RichConsole(stderr=True)
+        class Title(ProgressColumn):
+            def render(self, task: Task) -> Text:
+                return Text(task.description, no_wrap=True, overflow="ellipsis")
+
+        class Left(TimeRemainingColumn):
+            def render(self, task: Task) -> Text:
+                told = task.fields.get("told")
+                return super().render(task) if told is None else Text(told)
+
+        console, whole = RichConsole(stderr=True), Column(no_wrap=True)
         bar = [BarColumn(bar_width=24)] if console.width >= ROOM_FOR_A_BAR else []
-        title, left = _words_columns()
-        steps = MofNCompleteColumn(table_column=Column(no_wrap=True))
-        return Display(title, *bar, steps, left, console=console)
+        left = Left(compact=True, elapsed_when_finished=True, table_column=whole)
+        return Display(Title(), *bar, MofNCompleteColumn(table_column=whole), left, console=console)
 
     @contextlib.contextmanager
     def _bar(self, title: str, steps: int, **fields: Any) -> Iterator[tuple[Display, TaskID]]:
@@ -123,32 +133,8 @@ class Console:
                         display.remove_task(shown)
 
 
-def _moves() -> bool:
-    """Whether standard error is a terminal whose cursor can be moved."""
-    return sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
-
-
 def _say(line: str) -> None:
     click.echo(line, err=True)
-
-
-def _words_columns() -> tuple[ProgressColumn, ProgressColumn]:
-    """The title, cut with an ellipsis where there is no room, and what is told or the time left."""
-    from rich.progress import ProgressColumn, TimeRemainingColumn
-    from rich.table import Column
-    from rich.text import Text
-
-    class Title(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            return Text(task.description, no_wrap=True, overflow="ellipsis")
-
-    class Left(TimeRemainingColumn):
-        def render(self, task: Task) -> Text:
-            told = task.fields.get("told")
-            return super().render(task) if told is None else Text(told)
-
-    left = Left(compact=True, elapsed_when_finished=True, table_column=Column(no_wrap=True))
-    return Title(), left
 
 
 def plain_steps(

@@ -76,17 +76,13 @@ def _told_code(error: BaseException) -> int | None:
         return _told(_WORDS[code], code) if code in _WORDS else code
     if isinstance(error, BrokenPipeError):  # whoever read our words has left, as `head` does
         return 1
-    if isinstance(error, OSError | MemoryError):
-        return _told(f"error: {_of_machine(error)}", PlatformError.exit_code)
-    return None
-
-
-def _of_machine(error: OSError | MemoryError) -> str:
-    """The words for what the system refused in a place that has none of its own."""
+    words = None
     if isinstance(error, MemoryError):
-        return "out of memory; close other programs and try again"
-    place = f"{error.filename}: " if error.filename else ""
-    return f"{place}{error.strerror or error}; check the file and the disk"
+        words = "out of memory; close other programs and try again"
+    elif isinstance(error, OSError):  # in a place that has no words of its own
+        place = f"{error.filename}: " if error.filename else ""
+        words = f"{place}{error.strerror or error}; check the file and the disk"
+    return None if words is None else _told(f"error: {words}", PlatformError.exit_code)
 
 
 def _told(line: str, code: int) -> int:

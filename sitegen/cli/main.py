@@ -22,7 +22,13 @@ def _tell_version(context: click.Context, _parameter: click.Parameter, asked: bo
     context.exit()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    commands=[
+        *(new, add, serve, build, check, publish, clean),
+        *(inspect, sample, train, schema, completion),
+    ],
+)
 @click.option(
     "--version",
     is_flag=True,
@@ -46,10 +52,3 @@ def cli() -> None:
       sitegen inspect checkpoint_130000.pth
       sitegen train mnist --data .data/mnist
     """
-
-
-for command in (
-    *(new, add, serve, build, check, publish, clean),
-    *(inspect, sample, train, schema, completion),
-):
-    cli.add_command(command)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -93,26 +94,17 @@ def row_options(rows: Sequence[Row], defaults: Mapping[str, Any], *needed: str) 
         for name, kind, words in reversed(rows):
             default = defaults.get(name.replace("-", "_"))
             known = {} if default is None else {"default": default, "show_default": True}
-            command = click.option(
-                f"--{name}",
-                type=kind,
-                help=words,
-                required=name in needed,
-                shell_complete=_OFFERS.get(name),
-                **known,
-            )(command)
+            known |= {"required": name in needed, "shell_complete": _OFFERS.get(name)}
+            command = click.option(f"--{name}", type=kind, help=words, **known)(command)
         return command
 
     return add
 
 
+_FASTER = "What the network computes in; auto is the faster one on this processor."
 _COMPUTE: tuple[Row, ...] = (
     ("device", str, "Where the network runs: auto, cpu, cuda or cuda:N."),
-    (
-        "precision",
-        PRECISION,
-        "What the network computes in; auto is the faster one on this processor.",
-    ),
+    ("precision", PRECISION, _FASTER),
 )
 compute_options = row_options(_COMPUTE, {"device": "auto", "precision": "auto"})
 sample_compute_options = row_options(_COMPUTE, {"device": "auto", "precision": "float32"})
@@ -121,14 +113,10 @@ config_option = row_options([("config", PATH, "The site's file.")], {"config": P
 
 def talk_options(command: F) -> F:
     """Add --quiet and --verbose; `console` is then made as they say."""
-    for name, short, words in (
-        ("--verbose", "-v", "Say more: what was found, kept and read, and where."),
-        ("--quiet", "-q", "Say nothing but warnings and errors."),
-    ):
-        command = click.option(
-            name, short, is_flag=True, expose_value=False, callback=_keep, help=words
-        )(command)
-    return command
+    flag = partial(click.option, is_flag=True, expose_value=False, callback=_keep)
+    more = "Say more: what was found, kept and read, and where."
+    less = "Say nothing but warnings and errors."
+    return flag("--quiet", "-q", help=less)(flag("--verbose", "-v", help=more)(command))
 
 
 def _keep(context: click.Context, parameter: click.Parameter, value: bool) -> None:

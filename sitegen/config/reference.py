@@ -102,22 +102,20 @@ def _members(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _headed(name: str, node: Mapping[str, Any]) -> tuple[str, str]:
-    inner = _whole(node)
-    heading = f"[[{name}]]" if "items" in inner else f"[{name}]"
-    heading = f"[{name}.NAME]" if list(_members(inner)) else heading
-    more = {
-        f"[[{name}]]": " Write one such table for each.",
-        f"[{name}.NAME]": " Write one such table for each; NAME is yours: a-z, 0-9 and -.",
-    }
-    return heading, f"{node['description']}{more.get(heading, '')}"
+    inner, each = _whole(node), f"{node['description']} Write one such table for each"
+    if list(_members(inner)):
+        return f"[{name}.NAME]", f"{each}; NAME is yours: a-z, 0-9 and -."
+    return (f"[[{name}]]", f"{each}.") if "items" in inner else (f"[{name}]", node["description"])
 
 
 def _rows(table: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
     yield "| Key | Holds | If left out | Meaning |\n|:--|:--|:--|:--|\n"
     for name, node in table["properties"].items():
         if _table(node, schema) is None:
-            default = "it is required" if name in table.get("required", []) else _default(node)
-            yield f"| `{name}` | {_holds(node)} | {default} | {node['description']} |\n"
+            default = node.get("default")
+            left_out = f"`{json.dumps(default)}`" if default not in (None, [], {}) else "nothing"
+            left_out = "it is required" if name in table.get("required", []) else left_out
+            yield f"| `{name}` | {_holds(node)} | {left_out} | {node['description']} |\n"
 
 
 def _holds(node: Mapping[str, Any]) -> str:
@@ -134,8 +132,3 @@ def _holds(node: Mapping[str, Any]) -> str:
     words = known.get(str(inner.get("type")), "`true` or `false`")
     low, high = inner.get("minimum"), inner.get("maximum")
     return words if low is None else f"{words} from {low} to {high}"
-
-
-def _default(node: Mapping[str, Any]) -> str:
-    default = node.get("default")
-    return f"`{json.dumps(default)}`" if default not in (None, [], {}) else "nothing"

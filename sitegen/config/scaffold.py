@@ -69,8 +69,7 @@ def scaffold(sections: Iterable[str] = ()) -> Mapping[str, str]:
 
 def ignored() -> tuple[str, ...]:
     """The rules of a new site's `.gitignore`, without its comments."""
-    lines = scaffold()[IGNORED].splitlines()
-    return tuple(line for line in lines if line and not line.startswith("#"))
+    return tuple(re.findall(r"^[^#\n].*", scaffold()[IGNORED], re.MULTILINE))
 
 
 def _refuse_overwriting(folder: Path, files: Mapping[str, str]) -> None:

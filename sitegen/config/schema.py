@@ -50,17 +50,15 @@ def _existing(value: object, info: ValidationInfo) -> Path:
     """Find what a model's path names: beside `site.toml`, or among what travels with sitegen."""
     path = _path(value)
     own = site_root(info) / path
-    if own.is_dir() or own.is_file():
-        return own
-    if info.field_name == "path" and (info.data.get("card") or info.data.get("preset")):
+    known = info.field_name == "path" and (info.data.get("card") or info.data.get("preset"))
+    shipped = [resource("models").parent / path] if path.parts[0] == "models" and not known else []
+    for place in (own, *shipped):
+        if place.is_dir() or place.is_file():
+            return place
+    if known:
         return own  # a checkpoint whose card is known may come later
-    if path.parts[0] != "models":
-        raise ValueError(f"is not there; looked for {shown(own)}{_nearest(own) or _card_of(own)}")
-    shipped = resource("models").parent / path
-    if shipped.is_dir() or shipped.is_file():
-        return shipped
-    looked = f"{shown(own)} and {shown(shipped)}"
-    raise ValueError(f"is not there; looked for {looked}{_nearest(own, shipped) or _card_of(own)}")
+    looked = " and ".join(map(shown, (own, *shipped)))
+    raise ValueError(f"is not there; looked for {looked}{_nearest(own, *shipped) or _card_of(own)}")
 
 
 def _nearest(*paths: Path) -> str:
@@ -192,15 +190,13 @@ class ModelEntry(TomlTable):
             raise ValueError("give a card or a preset, not both")
         if self.preset and (self.path / "model.toml").is_file():
             raise ValueError("the folder has a model card of its own; leave the preset out")
-        there = self.preset or self.card_path.is_file() or has_foreign_config(self.path)
-        if not there:
+        if not (self.preset or self.card_path.is_file() or has_foreign_config(self.path)):
             lack = "the folder holds no model.toml" if self.path.is_dir() else "no model card"
             raise ValueError(f'{lack}; name one: card = "FILE.toml"')
         return self
 
 
 def _own_host(domain: str | None, info: ValidationInfo) -> str | None:
-    """Refuse a domain that `base_url` contradicts."""
     host = urlsplit(info.data.get("base_url") or "").hostname
     if domain and host not in {domain, None}:
         raise ValueError(f"base_url has the host {host}; leave one of them out")
@@ -208,7 +204,6 @@ def _own_host(domain: str | None, info: ValidationInfo) -> str | None:
 
 
 def _menu(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-    """Refuse what is no page, and what stands there already."""
     pages = {path.stem for path in page_sources(site_root(info) / "pages")}
     others = pages - {"index"}
     for place, name in enumerate(names):

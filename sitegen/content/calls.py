@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 import secrets
 from collections import Counter
@@ -16,6 +15,7 @@ from markupsafe import Markup
 from sitegen.config.schema import Site
 from sitegen.content.embeds import EMBEDS, Embed, make_embed
 from sitegen.content.links import THEMED
+from sitegen.content.markdown import free_name
 from sitegen.content.templates import BadCall, calling_line
 from sitegen.core.diagnostics import Diagnostic, SourceLocation, known_words, quoted
 from sitegen.core.errors import ConfigError
@@ -57,10 +57,8 @@ class Calls:
 
         def ask(name: object) -> bool:
             if not isinstance(name, str) or name not in self.site.models:
-                raise BadCall(
-                    f"available({quoted(name)}): no such model in site.toml"
-                    f"{known_words(str(name), self.site.models)}"
-                )
+                known = known_words(str(name), self.site.models)
+                raise BadCall(f"available({quoted(name)}): no such model in site.toml{known}")
             there = available(name)
             self.hides |= not there
             return there
@@ -115,17 +113,10 @@ class Calls:
         found = (self.made[part] if isinstance(part, int) else part for part in parts)
         body = [part for part in found if part is not None]
         taken = {part.id for part in body if not isinstance(part, Markup)}
-        return tuple(part if isinstance(part, Markup) else _named(part, taken) for part in body)
-
-
-def _named(figure: Shown, taken: set[str]) -> Shown:
-    """Give a figure without an id the first one that is not taken, and take it."""
-    if figure.id:
-        return figure
-    more = (f"{figure.base}-{number}" for number in itertools.count(2))
-    name = next(name for name in itertools.chain([figure.base], more) if name not in taken)
-    taken.add(name)
-    return replace(figure, id=name)
+        for at, part in enumerate(body):
+            if not isinstance(part, Markup) and not part.id:
+                body[at] = replace(part, id=free_name(part.base, taken))
+        return tuple(body)
 
 
 def _fault(figure: Shown, text: str) -> Diagnostic:

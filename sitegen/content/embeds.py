@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from pydantic import Field, PlainValidator, StrictInt, ValidationInfo
@@ -30,10 +30,6 @@ from sitegen.core.validation import Caption, Slug, Text, checked_call
 from sitegen.figures.base import RULES
 from sitegen.media.mp4 import mp4_size
 from sitegen.media.svg import svg_size
-
-if TYPE_CHECKING:
-    from PIL.Image import Image as Decoded
-
 
 _SUFFIXES = {
     "PNG": ".png",
@@ -60,17 +56,13 @@ class Photo:
     height: int
 
 
-def read_photo(folder: SiteFolder, name: str) -> Photo:
+@once_a_file
+def read_photo(path: Path) -> Photo:
     """Read a picture of the author's; ValueError says why a page cannot show it.
 
     It is decoded whole, so that a damaged one is found here and not by a reader, and once, however
     often pages are read.
     """
-    return _read_photo(folder.find(name))
-
-
-@once_a_file
-def _read_photo(path: Path) -> Photo:
     data = read_own(path)
     suffix, size = (".svg", svg_size(data)) if _XML.match(data) else _measure(data)
     return Photo(media_copy(path, data, suffix), *size)
@@ -87,7 +79,10 @@ def _measure(data: bytes) -> tuple[str, tuple[int, int]]:
                 if math.prod(image.size) > _LARGEST:
                     raise ValueError(_TOO_LARGE)
                 image.load()
-                return _SUFFIXES[str(image.format)], _shown(image)
+                # Browsers turn a picture as its EXIF says, except WebP.
+                turned = image.format != "WEBP" and image.getexif().get(_ORIENTATION) in _TURNED
+                size = image.size[::-1] if turned else image.size
+                return _SUFFIXES[str(image.format)], size
     except UnidentifiedImageError:
         raise ValueError(
             "is no picture that browsers show; save it as PNG, JPEG, WebP, GIF, AVIF or SVG"
@@ -96,12 +91,6 @@ def _measure(data: bytes) -> tuple[str, tuple[int, int]]:
         raise ValueError(_TOO_LARGE) from None
     except (OSError, SyntaxError, EOFError, MemoryError) as error:
         raise ValueError(f"is damaged: {error}; save it again") from error
-
-
-def _shown(image: Decoded) -> tuple[int, int]:
-    """The size as browsers show it: they turn a picture as its EXIF says, except WebP."""
-    turned = image.format != "WEBP" and image.getexif().get(_ORIENTATION) in _TURNED
-    return image.size[::-1] if turned else image.size
 
 
 YOUTUBE = "https://www.youtube-nocookie.com"
@@ -155,12 +144,8 @@ def _youtube(path: str, given: Mapping[str, str], *, short: bool) -> Player:
     start = _seconds(given.get("t") or given.get("start") or "")
     asked = {"autoplay": "1", "rel": "0"} | ({"start": str(start)} if start else {})
     link = {"v": name} | ({"t": f"{start}s"} if start else {})
-    return Player(
-        "YouTube",
-        YOUTUBE,
-        f"{YOUTUBE}/embed/{name}?{urlencode(asked)}",
-        f"https://www.youtube.com/watch?{urlencode(link)}",
-    )
+    page = f"https://www.youtube.com/watch?{urlencode(link)}"
+    return Player("YouTube", YOUTUBE, f"{YOUTUBE}/embed/{name}?{urlencode(asked)}", page)
 
 
 def _vimeo(path: str, given: Mapping[str, str]) -> Player:
@@ -172,12 +157,8 @@ def _vimeo(path: str, given: Mapping[str, str]) -> Player:
     start = _seconds(given.get("t", ""))
     asked = ({"h": secret} if secret else {}) | {"dnt": "1", "autoplay": "1"}
     at = f"#t={start}s" if start else ""
-    return Player(
-        "Vimeo",
-        VIMEO,
-        f"{VIMEO}/video/{found[1]}?{urlencode(asked)}{at}",
-        f"https://vimeo.com/{found[1]}{f'/{secret}' if secret else ''}{at}",
-    )
+    page = f"https://vimeo.com/{found[1]}{f'/{secret}' if secret else ''}{at}"
+    return Player("Vimeo", VIMEO, f"{VIMEO}/video/{found[1]}?{urlencode(asked)}{at}", page)
 
 
 def _seconds(text: str) -> int:
@@ -204,13 +185,9 @@ class VideoFile:
     height: int
 
 
-def read_video(folder: SiteFolder, name: str) -> VideoFile:
-    """Read a video of the author's; ValueError says why a page cannot show it."""
-    return _read_video(folder.find(name))
-
-
 @once_a_file
-def _read_video(path: Path) -> VideoFile:
+def read_video(path: Path) -> VideoFile:
+    """Read a video of the author's; ValueError says why a page cannot show it."""
     data = read_own(path)
     if data[4:8] == b"ftyp":
         suffix, size = ".mp4", mp4_size(data)
@@ -261,27 +238,23 @@ def _number(data: bytes, at: int, marked: bool) -> tuple[int | None, int]:
     if not first or at + length > len(data):
         return None, len(data)
     value = int.from_bytes(data[at : at + length], "big")
-    if marked:
-        return value, at + length
-    return value & ((1 << 7 * length) - 1), at + length
+    return value if marked else value & ((1 << 7 * length) - 1), at + length
 
 
 _T = TypeVar("_T")
 
 
-def _read_by(read: Callable[[SiteFolder, str], _T]) -> PlainValidator:
-    """Make the validator that reads a file of the folder in pydantic's context."""
+def _read_by(read: Callable[[Path], _T], *, players: bool = False) -> PlainValidator:
+    """Make the validator that reads a file of the folder in pydantic's context, or is a player."""
 
-    def check(value: object, info: ValidationInfo) -> _T:
+    def check(value: object, info: ValidationInfo) -> _T | Player:
         if not isinstance(value, str):
             raise ValueError("should be the path of a file in quotes")
-        return read((info.context or {})["folder"], str(value))
+        if players and re.match(r"[A-Za-z]+://", value):
+            return find_player(str(value))
+        return read((info.context or {})["folder"].find(str(value)))
 
     return PlainValidator(check)
-
-
-def _file_or_player(folder: SiteFolder, name: str) -> VideoFile | Player:
-    return find_player(name) if re.match(r"[A-Za-z]+://", name) else read_video(folder, name)
 
 
 Picture = Annotated[Photo, _read_by(read_photo)]
@@ -304,7 +277,7 @@ class ImageCall:
 class VideoCall:
     """The arguments of `video(…)`."""
 
-    url: Annotated[VideoFile | Player, _read_by(_file_or_player)] = Field(
+    url: Annotated[VideoFile | Player, _read_by(read_video, players=True)] = Field(
         description="A video on YouTube or Vimeo, or the path of an MP4 or WebM file."
     )
     title: Text = Field(default="Video", description="What the video is called.")

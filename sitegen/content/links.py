@@ -36,7 +36,7 @@ class PageFiles:
 
     def picture(self, src: str) -> Photo:
         """Read the picture that stands in the Markdown; ValueError says what is wrong with it."""
-        photo = read_photo(self.folder, unquote(src))
+        photo = read_photo(self.folder.find(unquote(src)))
         self.used[photo.file.uri] = photo.file
         return photo
 
@@ -51,17 +51,13 @@ class PageFiles:
             return
         inside = _FOLDERS.fullmatch(target)
         if not inside and target not in self.made:
-            self.used[target] = self._file(target)
+            if re.fullmatch(r"pages/.*\.md", target):
+                raise ValueError(f'is the text of a page; link to the page: "{target[6:-3]}/"')
+            path = self.folder.find(target, [uri.removesuffix(INDEX) or uri for uri in self.uris])
+            self.used[target] = own_file(target, path, read_own(path))
         elif (self.folder.root / target).is_file():
             where = "lies in a folder whose" if inside else "has a"
             raise ValueError(f"{where} name sitegen uses itself; rename it")
-
-    def _file(self, target: str) -> OwnFile:
-        if re.fullmatch(r"pages/.*\.md", target):
-            raise ValueError(f'is the text of a page; link to the page: "{target[6:-3]}/"')
-        pages = [uri.removesuffix(INDEX) or uri for uri in self.uris]
-        path = self.folder.find(target, pages)
-        return own_file(target, path, read_own(path))
 
 
 def page_files(site: Site) -> PageFiles:
@@ -78,9 +74,7 @@ def page_uri(source: Path) -> str:
 
 def site_links(site: Site) -> Mapping[KeyPath, str]:
     """The links of `site.toml` inside the site, by their keys; they stand on the front page."""
-    urls: dict[KeyPath, str | None] = {
-        ("authors", at, "url"): author.url for at, author in enumerate(site.authors)
-    }
+    urls = {("authors", at, "url"): author.url for at, author in enumerate(site.authors)}
     urls |= {("links", at, "url"): link.url for at, link in enumerate(site.links)}
     return {key: url for key, url in urls.items() if url is not None and not is_whole(url)}
 

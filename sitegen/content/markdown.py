@@ -57,12 +57,6 @@ def to_mathml(latex: str, display: Literal["inline", "block"]) -> Markup:
         raise MathsError("it is empty" if not latex.strip() else "it holds an odd character")
     if latex.count("{") > _MOST_BRACES:
         raise MathsError(f"it has more than {_MOST_BRACES} braces")
-    row = "".join(_markup(child) for child in _tree(latex, display))
-    source = f'<annotation encoding="application/x-tex">{html.escape(latex)}</annotation>'
-    return Markup(f'<math display="{display}"><semantics>{row}{source}</semantics></math>')
-
-
-def _tree(latex: str, display: str) -> Element:
     from latex2mathml import exceptions
     from latex2mathml.converter import Converter
 
@@ -73,7 +67,9 @@ def _tree(latex: str, display: str) -> Element:
     except failures as error:
         words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__.removesuffix("Error"))
         raise MathsError(f"it is not LaTeX that is understood ({words.lower()})") from error
-    return tree
+    row = "".join(map(_markup, tree))
+    source = f'<annotation encoding="application/x-tex">{html.escape(latex)}</annotation>'
+    return Markup(f'<math display="{display}"><semantics>{row}{source}</semantics></math>')
 
 
 def _markup(element: Element) -> str:
@@ -81,7 +77,10 @@ def _markup(element: Element) -> str:
     tag = element.tag
     if not _ELEMENTS.fullmatch(tag):
         raise MathsError(f"<{tag}> is not allowed in a formula")
-    attributes = "".join(_attribute(name, value) for name, value in element.attrib.items())
+    for name in element.attrib:
+        if not _ATTRIBUTES.fullmatch(name):
+            raise MathsError(f"the attribute {name} is not allowed in a formula")
+    attributes = "".join(f' {name}="{html.escape(v)}"' for name, v in element.attrib.items())
     children = "".join(
         _markup(child) + html.escape(html.unescape(child.tail or "")) for child in element
     )
@@ -89,12 +88,6 @@ def _markup(element: Element) -> str:
     if tag != "mtext" and _COMMAND.fullmatch(text):
         raise MathsError(f"the command {text} is not known")
     return f"<{tag}{attributes}>{html.escape(text)}{children}</{tag}>"
-
-
-def _attribute(name: str, value: str) -> str:
-    if not _ATTRIBUTES.fullmatch(name):
-        raise MathsError(f"the attribute {name} is not allowed in a formula")
-    return f' {name}="{html.escape(value)}"'
 
 
 _FORMULA = re.compile(r"\$(?=[^\s$])((?:\\.|[^\\$])+)(?<!\s)\$(?!\d)", re.DOTALL)
@@ -157,28 +150,18 @@ def parse(text: str, slot: re.Pattern[str], uri: str, files: Files) -> ParsedPag
     )
 
 
-class _Parser(MarkdownIt):
-    """A parser that reads every link as one, so that bad ones can be told instead of passed by."""
-
-    def validateLink(self, url: str) -> bool:
-        """Accept it here; `_Walk` refuses it with the line that it stands in."""
-        return True
-
-
 @cache
 def _parser() -> MarkdownIt:
     options = {"html": False, "xhtmlOut": False}
-    parser = _Parser("commonmark", options).enable(["table", "strikethrough"])
+    parser = MarkdownIt("commonmark", options).enable(["table", "strikethrough"])
+    # `_Walk` refuses bad links, with the line that each stands in, instead of passing them by.
+    parser.validateLink = lambda url: True  # type: ignore[method-assign]
     parser.use(footnote_plugin)
-    parser.renderer.rules["footnote_caption"] = _footnote_number  # type: ignore[attr-defined]
+    rules: dict[str, Any] = parser.renderer.rules  # type: ignore[attr-defined]
+    rules["footnote_caption"] = lambda tokens, at, *_: f"[{tokens[at].meta['id'] + 1}]"
     parser.use(dollarmath_plugin, allow_labels=False)
     parser.inline.ruler.at("math_inline", _inline_formula)
     return parser
-
-
-def _footnote_number(tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
-    """What stands for a note in the text: its number, the same wherever it is named."""
-    return f"[{tokens[at].meta['id'] + 1}]"
 
 
 def _inline_formula(state: StateInline, silent: bool) -> bool:
@@ -206,6 +189,14 @@ def _parts(tokens: Sequence[Token], slot: re.Pattern[str], env: Any) -> Iterator
 
 
 _PARAGRAPH = ["paragraph_open", "paragraph_close"]
+
+
+def free_name(base: str, taken: set[str]) -> str:
+    """The first of `base`, `base-2`, `base-3`, … that is not taken, and from now on is."""
+    more = (f"{base}-{number}" for number in itertools.count(2))
+    name = next(name for name in itertools.chain([base], more) if name not in taken)
+    taken.add(name)
+    return name
 
 
 def _plain(inline: Token) -> str:
@@ -265,10 +256,8 @@ class _Walk:
             marks = "#" * (self.level + 1)
             self._fault(f"a heading of level {level} follows one of {self.level}; write {marks}")
         self.level = level
-        base = "h-" + (re.sub(r"[\W_]+", "-", text.lower()).strip("-") or "section")
-        count = (f"{base}-{number}" for number in itertools.count(2))
-        name = next(name for name in itertools.chain([base], count) if name not in self.ids)
-        self.ids.add(name)
+        name = "h-" + (re.sub(r"[\W_]+", "-", text.lower()).strip("-") or "section")
+        name = free_name(name, self.ids)
         token.attrs["id"] = name
         self.headings.append(Heading(level, text, name))
         children = inline.children or []

@@ -22,17 +22,13 @@ LARGE = 64
 """Of larger images than this, in pixels, a grid shows only four."""
 
 
-def _specs() -> dict[str, type[FigureSpec]]:
-    return {name: kind.spec for name, kind in figure_kinds().items()}
-
-
 def figure_calls(name: str, card: ModelCard, root: Path, states: int | None = None) -> list[str]:
     """Calls, one a kind of figure, that show the model: what its author may paste into a page.
 
     states: how many initial states its prior has, where that is known
     """
     calls = []
-    for kind, spec in _specs().items():
+    for kind, spec in ((name, kind.spec) for name, kind in figure_kinds().items()):
         example = spec.example.replace("NAME", name).replace(_PICTURE, "")
         if card.image_size > LARGE:
             example = re.sub(r"count=\d+", "count=4", re.sub(r", columns=\d+", "", example))
@@ -64,13 +60,10 @@ def _serves(card: ModelCard, call: str, kind: str, name: str, root: Path) -> boo
 def comparisons(name: str, card: ModelCard, config: Path) -> list[str]:
     """Calls that show a DDPM beside a model of the site, or one to come."""
     sources = site_models(load_site(config))
-    fits = (
-        other
-        for other, source in sources.items()
-        if source.card.kind == "ihdm" and source.card.shape == card.shape
-    )
+    wanted = ("ihdm", card.shape)
+    fits = (n for n, each in sources.items() if (each.card.kind, each.card.shape) == wanted)
     partner = next(fits, "MODEL")
-    kinds = (kind for kind, spec in _specs().items() if "ddpm" in fields_of(spec))
+    kinds = (name for name, kind in figure_kinds().items() if "ddpm" in fields_of(kind.spec))
     return [f'{{{{ {kind}("{partner}", ddpm="{name}") }}}}' for kind in kinds]
 
 
@@ -116,10 +109,8 @@ def added_lines(added: Added) -> list[str]:
     if added.entered:
         lines.append(f"added [models.{added.name}] to {shown(added.config)}")
     if added.files:  # what goes into git beside the store, where the checkpoint stays out of it
-        folder = shown(added.files[-1].parent)
-        lines.append(
-            f"for a machine without the checkpoint: commit {folder} and the clips (cache_dir)"
-        )
+        own = f"commit {shown(added.files[-1].parent)} and the clips (cache_dir)"
+        lines.append(f"for a machine without the checkpoint: {own}")
     calls = figure_calls(added.name, added.card, added.config.parent, added.states)
     calls = calls or comparisons(added.name, added.card, added.config)
     told = "To show it, paste what you like of this into a page:"

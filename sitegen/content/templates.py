@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from traceback import walk_tb
 from types import TracebackType
+from typing import Any
 
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, UndefinedError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -19,8 +20,9 @@ from markupsafe import Markup
 
 from sitegen.core.diagnostics import close_match
 
-_FAILURES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+FAILURES = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What an expression of an author can run into, beside what Jinja and our functions tell."""
+_DEEP = 100  # calls in a template beyond which it is the template that calls itself
 _FILE = "<template>"  # the name that Jinja gives to a template made from a string
 _MARKS = re.compile(r"([!-/:-@\[-`{-~])")
 _RAW = "; to show braces themselves, write {% raw %} before and {% endraw %} after them"
@@ -47,37 +49,45 @@ def as_markdown(value: object) -> Markup:
     return Markup(_MARKS.sub(r"\\\1", text))
 
 
-@cache
-def _environment() -> ImmutableSandboxedEnvironment:
+def sandbox(**options: Any) -> ImmutableSandboxedEnvironment:
+    """Where templates run: they escape what they print, and see what they are given and `range`."""
     environment = ImmutableSandboxedEnvironment(
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=as_markdown,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        **options,
     )
     environment.globals = {"range": environment.globals["range"]}
     return environment
 
 
+_for_pages = cache(partial(sandbox, finalize=as_markdown))
+
+
 def run_template(text: str, names: Mapping[str, object]) -> str:
     """Run the template with the names given; TemplateFault says what is wrong, and where."""
     try:
-        return _environment().from_string(text).render(names)
+        return _for_pages().from_string(text).render(names)
     except TemplateSyntaxError as error:
         raise TemplateFault(error.lineno, f"{error.message}{_RAW}") from error
-    except (BadCall, RecursionError, TemplateError, *_FAILURES) as error:
-        if isinstance(error, _FAILURES) and _in_a_function(error.__traceback__, names):
+    except (BadCall, TemplateError, *FAILURES) as error:
+        if isinstance(error, FAILURES) and _in_a_function(error.__traceback__, names):
             raise  # a mistake of ours
         hint = _hint(str(error), names) if isinstance(error, UndefinedError) else ""
-        raise TemplateFault(_line(error.__traceback__), f"{_reason(error)}{hint}") from error
+        raise TemplateFault(_line(error.__traceback__), f"{reason_of(error)}{hint}") from error
 
 
 def _in_a_function(trace: TracebackType | None, names: Mapping[str, object]) -> bool:
-    """Whether an error comes from inside one of the functions that the page was given."""
-    codes = {getattr(value, "__code__", None) for value in names.values()}
-    return any(frame.f_code in codes for frame, _ in walk_tb(trace))
+    """Whether an error comes from inside one of the functions that the page was given.
+
+    It does not where a template called itself until one of them was a call too many.
+    """
+    codes = {getattr(getattr(value, "func", value), "__code__", None) for value in names.values()}
+    found = [frame.f_code for frame, _ in walk_tb(trace)]
+    deep = sum(code.co_filename == _FILE for code in found) > _DEEP
+    return not deep and any(code in codes for code in found)
 
 
 def calling_line() -> int:
@@ -95,7 +105,8 @@ def _line(trace: TracebackType | None) -> int:
     return lines[-1] if lines else 1
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """What an error says, on one line of at most 300 characters."""
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 

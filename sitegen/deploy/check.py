@@ -10,9 +10,11 @@ import gzip
 import json
 import posixpath
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from html import unescape
 from pathlib import Path
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
@@ -21,7 +23,7 @@ from sitegen.build.output import ServedFolder, read_folder
 from sitegen.config.schema import Site
 from sitegen.core.diagnostics import Diagnostic, quoted
 from sitegen.core.errors import RefusedError, TargetError
-from sitegen.core.files import digest, is_lfs_pointer, platform_errors
+from sitegen.core.files import digest_bytes, is_lfs_pointer, platform_errors
 from sitegen.core.source import shown
 from sitegen.core.urls import INDEX, MANIFEST
 from sitegen.deploy.html_scan import HtmlScan, Reference, Role, css_uris, scan
@@ -76,7 +78,6 @@ def _file_problems(folder: ServedFolder, name: str) -> Iterator[Found]:
 
 
 def _manifest_problems(folder: ServedFolder) -> Iterator[Found]:
-    """Compare the files with what the manifest says of them."""
     try:
         manifest = Manifest.from_json(folder.read(MANIFEST).decode("utf-8", "replace"))
     except RefusedError as error:
@@ -86,10 +87,7 @@ def _manifest_problems(folder: ServedFolder) -> Iterator[Found]:
     for path, file in files.items():
         if path not in folder.files:
             yield True, MANIFEST, f"{quoted(path)} {missing(folder, path)}"
-            continue
-        with platform_errors(folder.root / path, "read"):
-            whole = digest(folder.root / path) == file.sha256
-        if not whole:
+        elif digest_bytes(folder.read(path)) != file.sha256:
             yield True, path, f"is not the file that {MANIFEST} tells of; build again"
 
 
@@ -106,17 +104,11 @@ def local_paths(text: str, private: Sequence[Path], *, generic: bool) -> Iterato
         yield text.count("\n", 0, found.start()) + 1, found[0][:100]
 
 
-def sitemap_uris(text: str) -> Iterator[tuple[int, str]]:
-    """What a sitemap refers to, each with its line."""
-    for found in re.finditer(r"<loc>\s*(.*?)\s*</loc>", text, re.S):
-        yield text.count("\n", 0, found.start()) + 1, unescape(found[1])
-
-
-def webmanifest_uris(text: str) -> Iterator[tuple[int, str]]:
-    """What the manifest of a web application shows and where it starts, each with its line."""
-    for found in re.finditer(r'"(?:src|start_url)"\s*:\s*("(?:[^"\\\n]|\\.)*")', text):
+def _uris(pattern: str, plain: Callable[[str], str], text: str) -> Iterator[tuple[int, str]]:
+    """What a text refers to as the pattern's group 1, each with its line."""
+    for found in re.finditer(pattern, text, re.S):
         with contextlib.suppress(ValueError):  # an odd escape
-            yield text.count("\n", 0, found.start(1)) + 1, json.loads(found[1])
+            yield text.count("\n", 0, found.start(1)) + 1, plain(found[1])
 
 
 @dataclass(frozen=True)
@@ -132,15 +124,12 @@ class Target:
     fault: str | None = None
 
 
-def _odd_scheme(scheme: str) -> str | None:
-    if scheme == "file":
+def _nowhere(parts: SplitResult) -> str | None:
+    """Why an address outside of the site leads nobody anywhere, or None."""
+    if parts.scheme == "file":
         return "names a file of this machine; copy the file into the site"
-    if scheme == "javascript":
+    if parts.scheme == "javascript":
         return "is a script, which the pages do not run; link to a page"
-    return None
-
-
-def _odd_host(parts: SplitResult) -> str | None:
     host = (parts.hostname or "").rstrip(".")
     if parts.scheme in {"http", "https", ""} and _THIS_MACHINE.fullmatch(host):
         return "leads to the machine of whoever reads it; name the address on the web, or a path"
@@ -149,10 +138,15 @@ def _odd_host(parts: SplitResult) -> str | None:
 
 def missing(folder: ServedFolder, path: str) -> str:
     """Say that nothing answers for a path of the site, and what is meant perhaps."""
-    like = folder.spelled_like(path) or folder.spelled_like(posixpath.join(path, INDEX))
-    if like is not None:
+    meant = {_alike(path), _alike(posixpath.join(path, INDEX))}
+    for like in (name for name in folder.files if _alike(name) in meant):
         return f"is spelled {quoted(like)} in the folder; upper and lower case count on a server"
     return "leads to nothing in the folder; mend the address, or build again"
+
+
+def _alike(name: str) -> str:
+    """The same for names that differ in case, or in how their letters are composed."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 PAGE_BUDGET_KB = 300
@@ -177,8 +171,8 @@ _NEEDED = {
 }
 _READERS: dict[str, Callable[[str], Iterator[tuple[int, str]]]] = {
     ".css": css_uris,
-    ".webmanifest": webmanifest_uris,
-    ".xml": sitemap_uris,
+    ".webmanifest": partial(_uris, r'"(?:src|start_url)"\s*:\s*("(?:[^"\\\n]|\\.)*")', json.loads),
+    ".xml": partial(_uris, r"<loc>\s*(.*?)\s*</loc>", unescape),
 }
 _TOLD: dict[Role, str] = {
     "link": "the link",
@@ -217,8 +211,9 @@ class PublishTarget:
         try:
             parts = urlsplit(uri.strip())
             if parts.scheme or parts.netloc:
-                if not self._is_own(parts.scheme, parts.netloc):
-                    return Target(None, fault=_odd_scheme(parts.scheme) or _odd_host(parts))
+                own = parts.netloc.lower() == urlsplit(self.base_url or "").netloc.lower() != ""
+                if not own or parts.scheme not in {"http", "https", ""}:
+                    return Target(None, fault=_nowhere(parts))
                 path = parts.path or "/"
             else:
                 path = urlsplit(urljoin(f"{_NOWHERE}{base}{quote(page)}", uri.strip())).path
@@ -228,27 +223,20 @@ class PublishTarget:
             path = base
         if not path.startswith(base):
             neighbour = bool(parts.netloc)  # another site of the same host, written whole
-            return Target(None, fault=None if neighbour else self._outside(uri))
+            return Target(None, fault=None if neighbour else self._outside())
         return Target(unquote(path[len(base) :]), unquote(parts.fragment))
-
-    def _is_own(self, scheme: str, host: str) -> bool:
-        own = urlsplit(self.base_url or "")
-        return scheme in {"http", "https", ""} and host.lower() == own.netloc.lower() != ""
 
     def is_unsafe(self, uri: str) -> bool:
         """Whether it asks our own host, which knows better, for a page that is not encrypted."""
-        own, scheme, rest = self.base_url or "", *uri.strip().partition("://")[::2]
-        host = re.split(r"[/?#]", rest)[0].lower()
-        https = own.startswith("https://")
-        return https and scheme.lower() == "http" and host == urlsplit(own).netloc.lower()
+        own, asked = urlsplit(self.base_url or ""), urlsplit(uri.strip())
+        same = own.netloc.lower() == asked.netloc.lower()
+        return same and (own.scheme, asked.scheme) == ("https", "http")
 
-    def _outside(self, uri: str) -> str:
-        if self.path is None:
-            return (
-                "works only where the site is at the root of its host; write it relative to the "
-                "page, or set base_url in site.toml"
-            )
-        return f"leads out of {self.path}, where the site is published; write it relative"
+    def _outside(self) -> str:
+        if self.path is not None:
+            return f"leads out of {self.path}, where the site is published; write it relative"
+        rooted = "works only where the site is at the root of its host"
+        return f"{rooted}; write it relative to the page, or set base_url in site.toml"
 
 
 @dataclass(frozen=True)
@@ -276,10 +264,8 @@ class Findings:
 
     def summary(self) -> str:
         """One line of numbers."""
-        return (
-            f"checked {_many(self.pages, 'page')} and {_many(self.files, 'file')} of "
-            f"{self.bytes / 1e6:.1f} MB: {self.counts()}"
-        )
+        seen = f"{_many(self.pages, 'page')} and {_many(self.files, 'file')}"
+        return f"checked {seen} of {self.bytes / 1e6:.1f} MB: {self.counts()}"
 
     def counts(self) -> str:
         """How much is wrong."""
@@ -387,12 +373,10 @@ class _Check:
             self._error(name, None, 'does not tell its language; write <html lang="en">')
         if not page.title:
             self._error(name, None, "has no title; write one into its <title>")
-        weight = self._page_weight(name, page)
-        if weight > self.place.budget_kb * 1000:
-            text = (
-                f"fetches {weight / 1000:.0f} kB before anything is played, more than its budget "
-                f"of {self.place.budget_kb} kB; use fewer or smaller pictures, or set page_budget"
-            )
+        weight, budget = self._page_weight(name, page) / 1000, self.place.budget_kb
+        if weight > budget:
+            text = f"fetches {weight:.0f} kB before anything is played, more than its budget of "
+            text += f"{budget} kB; use fewer or smaller pictures, or set page_budget"
             self._warn(name, None, text)
 
     def _follow(self, name: str, reference: Reference) -> None:
@@ -433,21 +417,19 @@ class _Check:
 
         Of pictures in several sizes the heaviest counts, and what is fetched twice counts once.
         """
-        groups: dict[int, int] = {}
-        seen = {page}
+        groups, seen = Counter[int](), {page, None}
         for reference in found.references:
             name = self._file(page, reference.uri) if reference.role == "load" else None
             if name is not None and name not in seen:
                 seen.add(name)
-                weight = self._weight(name)
-                groups[reference.group] = max(groups.get(reference.group, 0), weight)
-        return self._transferred(page) + sum(groups.values())
+                groups[reference.group] = max(groups[reference.group], self._weight(name))
+        return self._transferred(page) + groups.total()
 
     def _weight(self, name: str) -> int:
         """What a file costs; a stylesheet brings what it names."""
-        uris = {uri for _, uri in css_uris(self._text(name))} if name.endswith(".css") else set()
-        brought = {self._file(name, uri) for uri in uris} - {None}
-        return sum(self._transferred(each) for each in {name, *brought} if each is not None)
+        uris = (uri for _, uri in css_uris(self._text(name))) if name.endswith(".css") else ()
+        files = {name, *(self._file(name, uri) for uri in uris)}
+        return sum(self._transferred(each) for each in files if each is not None)
 
     def _file(self, page: str, uri: str) -> str | None:
         """The file of the site that answers for an address in a page."""

@@ -92,10 +92,15 @@ class Repository:
         entries = (line.partition("\t") for line in listed if line)
         known = {name: about.split()[2] for about, _, name in entries}
         own = {".nojekyll": b""} | ({"CNAME": site.domain.encode()} if site.domain else {})
-        return known.keys() == {*folder.files, *own} and all(
-            _blob(own[name] if name in own else folder.read(name), len(digest)) == digest
-            for name, digest in known.items()
-        )
+        if known.keys() != {*folder.files, *own}:
+            return False
+        for name, digest in known.items():
+            data = own[name] if name in own else folder.read(name)
+            blob = hashlib.new("sha1" if len(digest) == 40 else "sha256", b"blob %d\0" % len(data))
+            blob.update(data)
+            if blob.hexdigest() != digest:
+                return False
+        return True
 
     def checked_out(self) -> set[str]:
         """The branches that somebody works on, here or in another work tree."""
@@ -147,23 +152,19 @@ def public(text: str) -> str:
     return _USER_IN_ADDRESS.sub("", text)
 
 
-def _blob(data: bytes, digits: int) -> str:
-    """What git calls a file of that content: in 40 digits by SHA-1, in 64 by SHA-256."""
-    kind = "sha1" if digits == 40 else "sha256"
-    return hashlib.new(kind, b"blob %d\0" % len(data) + data).hexdigest()
-
-
 def execute(command: Sequence[str], folder: Path, feed: Feed | None = None) -> Done:
     """Run a command in a folder and gather what it says; it ends with us, whatever stops us.
 
     feed: writes its input. It is then in a session of its own, so that it and what it started can
         be stopped together, and it cannot ask for a password.
     """
+    quiet = {} if sys.stdin.isatty() else {"GIT_TERMINAL_PROMPT": "0"}  # where nobody answers
+    ours = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER_REPOSITORY}
     try:
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env=_environment(),
+            env={**quiet, **ours, "LC_ALL": "C.UTF-8", "GIT_OPTIONAL_LOCKS": "0"},
             stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -180,15 +181,6 @@ def execute(command: Sequence[str], folder: Path, feed: Feed | None = None) -> D
             _stop(process, apart=feed is not None)
     said = out.decode("utf-8", "replace").strip("\n")
     return Done(process.returncode, said, _told(error.decode("utf-8", "replace")))
-
-
-def _environment() -> dict[str, str]:
-    """Ours, without what speaks of another repository; git asks nothing where nobody answers."""
-    kept = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER_REPOSITORY}
-    kept |= {"LC_ALL": "C.UTF-8", "GIT_OPTIONAL_LOCKS": "0"}
-    if not sys.stdin.isatty():
-        kept.setdefault("GIT_TERMINAL_PROMPT", "0")
-    return kept
 
 
 def _stop(process: subprocess.Popen[bytes], *, apart: bool) -> None:

@@ -119,10 +119,9 @@ class _Scanner(HTMLParser):
         outer = self._open[-1] if self._open else None
         hidden = values.get("aria-hidden") == "true" or bool(outer and outer.hidden)
         group = outer.group if outer and outer.tag == "picture" else self._count
-        line = self.getpos()[0]
         labels = ("aria-label", "aria-labelledby", "title")
         named = any(values.get(name, "").strip() for name in labels)
-        element = _Open(tag, line, values, hidden, named, group)
+        element = _Open(tag, self.getpos()[0], values, hidden, named, group)
         self._note(element)
         if tag in _VOID:
             self._judge(element)
@@ -230,13 +229,21 @@ def _references(
     for name in _PAINTS:
         yield from ((uri, "load") for _, uri in css_uris(values.get(name, "")))
     if clip is not None and tag in {"video", "audio", "source"}:
-        yield from _of_clip(values, clip)
+        if "poster" in values:
+            yield values["poster"], "load"
+        if "src" in values:
+            at_once = "autoplay" in clip or clip.get("preload") in {"auto", ""}
+            yield values["src"], "load" if at_once else "play"
         return
     for name, role in _ATTRIBUTES.get(tag, {}).items():
         if values.get(name) or (name in _EVEN_EMPTY and name in values):
             yield values[name], role
     if tag == "link":
-        yield from _of_link(values)
+        kinds = set(values.get("rel", "").lower().split())
+        if "href" in values and kinds & {"canonical", "alternate"}:
+            yield values["href"], "address"
+        elif "href" in values and kinds & _LOADED_LINKS:
+            yield values["href"], "load"
     elif tag == "meta":
         yield from _of_meta(values)
     elif _is_picture_button(tag, values) and "src" in values:
@@ -248,14 +255,6 @@ def _references(
         yield from ((each.split()[0], "load") for each in candidates if each.strip())
 
 
-def _of_link(values: Mapping[str, str]) -> Iterator[tuple[str, Role]]:
-    kinds = set(values.get("rel", "").lower().split())
-    if "href" in values and kinds & {"canonical", "alternate"}:
-        yield values["href"], "address"
-    elif "href" in values and kinds & _LOADED_LINKS:
-        yield values["href"], "load"
-
-
 def _of_meta(values: Mapping[str, str]) -> Iterator[tuple[str, Role]]:
     content = values.get("content", "")
     if values.get("property", values.get("name")) in _ADDRESSES:
@@ -263,14 +262,6 @@ def _of_meta(values: Mapping[str, str]) -> Iterator[tuple[str, Role]]:
     refresh = _REFRESH.match(content) if values.get("http-equiv", "").lower() == "refresh" else None
     if refresh:
         yield refresh["uri"].strip(), "link"
-
-
-def _of_clip(values: Mapping[str, str], clip: Mapping[str, str]) -> Iterator[tuple[str, Role]]:
-    if "poster" in values:
-        yield values["poster"], "load"
-    if "src" in values:
-        at_once = "autoplay" in clip or clip.get("preload") in {"auto", ""}
-        yield values["src"], "load" if at_once else "play"
 
 
 def css_uris(text: str) -> Iterator[tuple[int, str]]:

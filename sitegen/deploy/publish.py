@@ -84,7 +84,13 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
     Raises PublishError with nothing changed on the remote, PlatformError where git is missing,
     LockedError while a build is at work.
     """
-    _require_built(output)
+    if not output.is_dir():
+        raise PublishError(f"{shown(output)}: there is no such folder; run `sitegen build` first")
+    if not is_built(output):
+        raise PublishError(
+            f"{shown(output)}: is not a folder that sitegen built (it has no media.json of "
+            "sitegen's, or a git repository in it); name the built one with --output"
+        )
     repository = Repository(site.root)
     with alone(site), lock(repository.common / "sitegen.lock"):
         _check(site, output, options, report)
@@ -95,8 +101,11 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
         address = pages_address(site, remote.url)
         if not options.dry_run:
             drop_unfinished(repository)
-        if known := _is_there(repository, folder, remote, site, options):
-            return PublishResult(remote, options.branch, known, False, address)
+        ours = remote.tip if remote.tip in _ours(repository, options) else None
+        if ours and repository.holds(ours, folder, site):
+            if not options.dry_run:
+                repository.ask("update-ref", _ref(options, "published"), ours)
+            return PublishResult(remote, options.branch, ours, False, address)
         _tell(folder, remote, site, options, report)
         if options.dry_run:
             return PublishResult(remote, options.branch, None, False, address)
@@ -115,24 +124,13 @@ def pages_address(site: Site, url: str) -> str | None:
     if found is None:
         return None
     host = f"{found['user'].lower()}.github.io"
-    return (
-        f"https://{host}/" if found["name"].lower() == host else f"https://{host}/{found['name']}/"
-    )
+    path = "" if found["name"].lower() == host else f"{found['name']}/"
+    return f"https://{host}/{path}"
 
 
 def _bare(url: str) -> str:
     """The address as one of GitHub's, where it is one, without what says nothing."""
     return _ALIAS.sub("git@github.com", url).removesuffix("/").removesuffix(".git")
-
-
-def _require_built(output: Path) -> None:
-    if not output.is_dir():
-        raise PublishError(f"{shown(output)}: there is no such folder; run `sitegen build` first")
-    if not is_built(output):
-        raise PublishError(
-            f"{shown(output)}: is not a folder that sitegen built (it has no media.json of "
-            "sitegen's, or a git repository in it); name the built one with --output"
-        )
 
 
 def _check(site: Site, output: Path, options: PublishOptions, report: Reporter) -> None:
@@ -154,13 +152,11 @@ def _refuse_other(site: Site, output: Path, options: PublishOptions, report: Rep
             f"{shown(output)}: holds what sitegen did not put there, and all could read it: "
             f"{first_few(fresh.foreign)}; `sitegen build` makes the folder anew without that"
         )
-    warning = (
-        f"{shown(output)}: is not what `sitegen build` would make now: {first_few(fresh.stale)}; "
-        "run it first, or this goes out as it is"
-    )
-    if fresh.stale and options.strict:
-        raise PublishError(f"--strict: {warning}")
     if fresh.stale:
+        warning = f"is not what `sitegen build` would make now: {first_few(fresh.stale)}; "
+        warning = f"{shown(output)}: {warning}run it first, or this goes out as it is"
+        if options.strict:
+            raise PublishError(f"--strict: {warning}")
         report.warn(warning)
 
 
@@ -177,7 +173,14 @@ def _remote(repository: Repository, options: PublishOptions) -> Remote:
         )
     remote = repository.remote(options.remote, branch)
     if remote.tip in _ours(repository, options):
-        return _not_the_first(repository, remote, options)
+        there = remote.main or remote.tip or repository.has_branches(remote)
+        if options.overwrite or there:
+            return remote
+        raise PublishError(
+            f"{public(remote.url)} has no branch yet, and the first that comes becomes its main "
+            f"one: push your sources before (`git push {remote.name} HEAD`); if {branch} is to be "
+            "the main one, add --overwrite"
+        )
     if remote.main == branch:
         raise PublishError(
             f"{branch} is the main branch of {public(remote.url)}, and publishing would replace "
@@ -193,39 +196,25 @@ def _remote(repository: Repository, options: PublishOptions) -> Remote:
     return remote
 
 
-def _not_the_first(repository: Repository, remote: Remote, options: PublishOptions) -> Remote:
-    """The remote; refused where the site would be its first branch, and so its main one."""
-    if options.overwrite or remote.main or remote.tip or repository.has_branches(remote):
-        return remote
-    raise PublishError(
-        f"{public(remote.url)} has no branch yet, and the first that comes becomes its main one: "
-        f"push your sources before (`git push {remote.name} HEAD`); if {options.branch} is to be "
-        "the main one, add --overwrite"
-    )
-
-
 def _keep_domain(
     repository: Repository, remote: Remote, site: Site, options: PublishOptions
 ) -> None:
     """Refuse to lose a domain that stands on the branch, where it was not us who put it there."""
     if site.domain is not None or remote.tip in _ours(repository, options):
         return
-    domain = repository.file_there(remote, options.branch, "CNAME")
+    domain = (repository.file_there(remote, options.branch, "CNAME") or "").strip()[:253]
     if domain:
         raise PublishError(
-            f"{options.branch} of {public(remote.url)} has the domain {domain.strip()[:253]}, "
-            "which GitHub would forget; write "
-            f'domain = "{domain.strip()[:253]}" into site.toml, or '
-            "remove CNAME from that branch if the domain is to go"
+            f"{options.branch} of {public(remote.url)} has the domain {domain}, which GitHub would "
+            f'forget; write domain = "{domain}" into site.toml, or remove CNAME from that branch '
+            "if the domain is to go"
         )
 
 
 def _ours(repository: Repository, options: PublishOptions) -> set[str | None]:
     """What the remote's branch may be without being somebody else's work."""
-    return {
-        None,
-        *(repository.commit(_ref(options, state)) for state in ("published", "attempted")),
-    }
+    states = ("published", "attempted")
+    return {None, *(repository.commit(_ref(options, state)) for state in states)}
 
 
 def _ref(options: PublishOptions, state: str) -> str:
@@ -236,29 +225,12 @@ def _ref(options: PublishOptions, state: str) -> str:
 def _tell(
     folder: ServedFolder, remote: Remote, site: Site, options: PublishOptions, report: Reporter
 ) -> None:
-    """Say what is going to be done, or would be."""
     count, size = len(folder.files), sum(folder.files.values())
     verb = "would put" if options.dry_run else "putting"
     place = f"{options.branch} of {public(remote.url)}"
     then = f"in the place of {remote.tip[:10]}" if remote.tip else "a new branch"
     domain = f", with the domain {site.domain}" if site.domain else ""
     report.note(f"{verb} {count} files of {size / 1e6:.1f} MB on {place}, {then}{domain}")
-
-
-def _is_there(
-    repository: Repository,
-    folder: ServedFolder,
-    remote: Remote,
-    site: Site,
-    options: PublishOptions,
-) -> str | None:
-    """The commit of the branch, where it holds the same files already, by our hand."""
-    known = remote.tip if remote.tip in _ours(repository, options) else None
-    if known is None or not repository.holds(known, folder, site):
-        return None
-    if not options.dry_run:
-        repository.ask("update-ref", _ref(options, "published"), known)
-    return known
 
 
 def _push(repository: Repository, commit: str, remote: Remote, options: PublishOptions) -> None:
@@ -309,8 +281,8 @@ def freshness(site: Site, output: Path) -> Freshness:
         older = {file.path for each in manifest.figures for file in each.record.files.values()}
     left = [name for name in others if name in older or _OURS.match(name)]
     words = [f"{name} {'differs' if (output / name).exists() else 'lacks'}" for name in changed]
-    foreign = tuple(name for name in others if name not in left)
-    return Freshness((*words, *(f"{name} would go" for name in left)), foreign)
+    words += [f"{name} would go" for name in left]
+    return Freshness(tuple(words), tuple(name for name in others if name not in left))
 
 
 def first_few(words: tuple[str, ...]) -> str:

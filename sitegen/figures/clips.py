@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from sitegen.figures.base import Figure, FigureSpec, spec_json
 from sitegen.ihdm.card.card import ModelCard
@@ -38,12 +39,16 @@ def made_with(figure: Figure, noise_std: float, **more: Any) -> dict[str, Any]:
     return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
 
 
+def seen_levels(trajectory: Trajectory, show: str) -> Iterator[tuple[int, Tensor]]:
+    """Each level K … 0 and what is seen of it (N, C, H, W): states or means, last the mean."""
+    yield trajectory.levels, trajectory.u_K
+    for step in trajectory.steps:
+        yield step.level, step.mean if show == "mean" or step.level == 0 else step.state
+
+
 def displayed(trajectory: Trajectory, show: str) -> Iterator[NDArray[np.float32]]:
     """What is seen of each level K … 0 (N, C, H, W): states or means, and last always the mean."""
-    yield trajectory.u_K.cpu().numpy()
-    for step in trajectory.steps:
-        seen = step.mean if show == "mean" or step.level == 0 else step.state
-        yield seen.cpu().numpy()
+    return (seen.cpu().numpy() for _, seen in seen_levels(trajectory, show))
 
 
 def even_levels(visited: Sequence[int], count: int) -> tuple[int, ...]:
@@ -70,8 +75,8 @@ def strips(draw: Callable[[Colour, Colour], Frame]) -> dict[str, Callable[[Path]
         return write_still(draw(*colours), folder / f"{name}.webp")
 
     return {
-        name: partial(write, name, colours)
-        for name, colours in (("strip", LIGHT), ("strip-dark", DARK))
+        "strip": partial(write, "strip", LIGHT),
+        "strip-dark": partial(write, "strip-dark", DARK),
     }
 
 
@@ -93,12 +98,10 @@ def grid_job(
     cells = {"count": count, "columns": columns, "rows": rows, "width": size, "height": size}
     spec = clip_spec(size, fps, scale_factor(columns * size, rows * size))
     pictures = (grid(to_uint8(seen), columns, BACKGROUND) for seen in frames)
-    known = more.pop("known", {})
+    known = {"fps": fps, "cells": cells, **more.pop("known", {})}
     return RenderJob(
         levels=card.visited_levels,
-        parameters=made_with(
-            figure, noise_std_of(figure.spec, card), fps=fps, cells=cells, **known
-        ),
+        parameters=made_with(figure, noise_std_of(figure.spec, card), **known),
         clips={"": ClipSource(spec, pictures)},
         **more,
     )

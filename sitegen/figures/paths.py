@@ -13,7 +13,7 @@ Trajectories hold all paths at once, (paths · points, C, H, W), path after path
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -52,17 +52,16 @@ class Paths:
 def heat_paths(sampler: HeatSampler, paths: Paths, noise_std: float | None = None) -> Trajectory:
     """The paths of a model that undoes heat dissipation; δ is the card's if not given."""
     ends = sampler.initial_states(paths.seed, paths.ends)
-    u_K = torch.cat([straight(*pair, paths.points) for pair in _pairs(ends)])
-    return sampler.trajectory(
-        u_K, noise_of(paths, sampler.model.card.shape, sampler.model.device), noise_std
-    )
+    pairs = zip(ends[::2], ends[1::2], strict=True)
+    u_K = torch.cat([straight(*pair, paths.points) for pair in pairs])
+    noise = noise_of(paths, sampler.model.card.shape, sampler.model.device)
+    return sampler.trajectory(u_K, noise, noise_std)
 
 
 def ddpm_paths(sampler: DdpmSampler, paths: Paths) -> Trajectory:
     """The paths of a DDPM through everything random of it: x_K and the noise of every level."""
-    return sampler.ddpm(
-        _circles(sampler, paths), noise_of(paths, sampler.model.card.shape, sampler.model.device)
-    )
+    noise = noise_of(paths, sampler.model.card.shape, sampler.model.device)
+    return sampler.ddpm(_circles(sampler, paths), noise)
 
 
 def ddim_paths(sampler: DdpmSampler, paths: Paths, steps: int) -> Trajectory:
@@ -112,20 +111,12 @@ def noise_of(paths: Paths, shape: Shape, device: Device = "cpu") -> NoiseSource:
         return independent(paths.seed, (sample,), shape, device)
 
     sources = [interpolated(own(first), own(last), paths.points) for first, last in paths.pairs]
-
-    def _noise(level: int) -> Tensor:
-        return torch.cat([source(level) for source in sources])
-
-    return _noise
+    return lambda level: torch.cat([source(level) for source in sources])
 
 
 def _circles(sampler: DdpmSampler, paths: Paths) -> Tensor:
     """x_K of every point, on great circles between those of the ends."""
     angles = torch.linspace(0, math.pi / 2, paths.points, dtype=torch.float64)
     ends = sampler.initial_noise(paths.seed, paths.ends)
-    return torch.cat([interpolate_noise(*pair, angles) for pair in _pairs(ends)])
-
-
-def _pairs(ends: Tensor) -> Sequence[tuple[Tensor, Tensor]]:
-    """Every two of (2 · paths, C, H, W) states, in their order."""
-    return list(zip(ends[::2], ends[1::2], strict=True))
+    pairs = zip(ends[::2], ends[1::2], strict=True)
+    return torch.cat([interpolate_noise(*pair, angles) for pair in pairs])

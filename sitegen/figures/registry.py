@@ -1,6 +1,6 @@
 """The kinds of figures that a page can call: ours, and those of other packages.
 
-Ours have a folder each, whose `KIND` stands in `_OURS`. A package adds one by an entry point of the
+Each of ours is the `KIND` of the folder of its name. A package adds one by an entry point of the
 group `sitegen.figures` that names a `FigureKind` (docs/pages/extend.md).
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from functools import cache
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import MappingProxyType
@@ -18,16 +19,6 @@ from pydantic.dataclasses import dataclass as validated
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError
 from sitegen.core.validation import Caption, Slug, Text, checked_call
-from sitegen.figures import (
-    hierarchy,
-    interpolation,
-    process,
-    shared_initial_state,
-    shared_noise,
-    smoothness,
-    spectra,
-    trajectories,
-)
 from sitegen.figures.base import RULES, Figure, FigureKind
 from sitegen.figures.views import Clip, Still, clip_view, still_view
 from sitegen.media.manifest import Media
@@ -36,14 +27,8 @@ GROUP = "sitegen.figures"
 """The entry points by which other packages bring kinds."""
 
 _OURS = (
-    trajectories.KIND,
-    shared_initial_state.KIND,
-    hierarchy.KIND,
-    interpolation.KIND,
-    shared_noise.KIND,
-    process.KIND,
-    spectra.KIND,
-    smoothness.KIND,
+    *("trajectories", "shared_initial_state", "hierarchy", "interpolation"),
+    *("shared_noise", "process", "spectra", "smoothness"),
 )
 
 
@@ -53,16 +38,15 @@ def figure_kinds() -> Mapping[str, FigureKind]:
 
     Raises ConfigError, naming the package, for one that cannot be loaded or whose name is taken.
     """
-    kinds = {kind.name: kind for kind in _OURS}
+    kinds = {name: import_module(f"sitegen.figures.{name}").KIND for name in _OURS}
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
         kind = _load(entry)
         if kind.name in kinds:
-            raise ConfigError(f"{_origin(entry)}: there is a figure {kind.name} already; {_REMEDY}")
+            raise _broken(entry, f"there is a figure {kind.name} already")
         kinds[kind.name] = kind
     return MappingProxyType(kinds)
 
 
-_REMEDY = "mend the package, or uninstall it"
 _FAULTS = (ImportError, AttributeError, NameError, SyntaxError, TypeError, ValueError)
 """What importing somebody's module may end in."""
 
@@ -72,18 +56,15 @@ def _load(entry: EntryPoint) -> FigureKind:
     try:
         kind = entry.load()
     except _FAULTS as error:
-        why = f"{type(error).__name__}: {error}"
-        raise ConfigError(f"{_origin(entry)}: cannot be loaded: {why}; {_REMEDY}") from error
+        raise _broken(entry, f"cannot be loaded: {type(error).__name__}: {error}") from error
     if not isinstance(kind, FigureKind) or kind.name != entry.name or not kind.name.isidentifier():
-        raise ConfigError(
-            f"{_origin(entry)}: is no FigureKind whose name is {entry.name}; {_REMEDY}"
-        )
+        raise _broken(entry, f"is no FigureKind whose name is {entry.name}")
     return kind
 
 
-def _origin(entry: EntryPoint) -> str:
-    package = entry.dist.name if entry.dist else "a package"
-    return f"the figure {entry.name} of {package} ({entry.value})"
+def _broken(entry: EntryPoint, why: str) -> ConfigError:
+    place = f"{entry.name} of {entry.dist.name if entry.dist else 'a package'} ({entry.value})"
+    return ConfigError(f"the figure {place}: {why}; mend the package, or uninstall it")
 
 
 def figure_view(media: Media, page: str) -> Clip | Still:

@@ -21,6 +21,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from sitegen.core.files import platform_errors
+from sitegen.figures.views import raised
 from sitegen.media.encoder import media_file, require
 from sitegen.media.frames import Frame
 from sitegen.media.manifest import MediaFile
@@ -29,7 +30,6 @@ NAME = "image.svg"
 _SVG = "http://www.w3.org/2000/svg"
 _CLIP = "panel"
 _FAR = 20.0
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 TITLE_SIZE, TICK_SIZE = 14.0, 13.0
 """Sizes of texts, in a chart that is 480 units wide."""
 _OUTSIDE = re.compile(r"""(href|src)=["'](?!#|data:)|url\((?!#)|@import""")
@@ -129,16 +129,15 @@ class Drawing:
     def text(self) -> str:
         """The file's content."""
         dark = f"@media (prefers-color-scheme: dark) {{\n{DARK_STYLE}{self.dark_style}}}\n"
+        parts = (
+            element("title", self.title, id="title"),
+            element("desc", self.description, id="description"),
+            element("style", Markup("\n" + STYLE + self.style + dark)),
+            self.body,
+        )
         root = element(
             "svg",
-            "\n",
-            element("title", self.title, id="title"),
-            "\n",
-            element("desc", self.description, id="description"),
-            "\n",
-            element("style", Markup("\n" + STYLE + self.style + dark)),
-            "\n",
-            self.body,
+            *(each for part in parts for each in ("\n", part)),
             "\n",
             xmlns=_SVG,
             width=self.shown,
@@ -204,7 +203,7 @@ def decades(title: str, low: float, high: float) -> Axis:
 
 def power_of_ten(exponent: int) -> str:
     """Write 10 to that power."""
-    return f"10{str(exponent).translate(_RAISED)}" if exponent not in (0, 1) else str(10**exponent)
+    return f"10{raised(exponent)}" if exponent not in (0, 1) else str(10**exponent)
 
 
 def even_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
@@ -253,22 +252,16 @@ class Panel:
             parts += [label(x, bottom + 18, words, **soft)] if words else []
         for value, words in self.y.ticks:
             _, y = self.at(self.x.low, value)
-            parts.append(
-                path(f"M{written(self.left)} {written(y)}H{written(right)}", class_="grid")
-            )
+            line = f"M{written(self.left)} {written(y)}H{written(right)}"
+            parts.append(path(line, class_="grid"))
             place = self.left - 7, y + 4.5
             parts += [label(*place, words, anchor="end", **soft)] if words else []
         sides = {"x": self.left, "y": self.top, "width": self.width, "height": self.height}
-        clip = element("clipPath", element("rect", **sides), id=_CLIP)
-        return group(*parts, element("rect", **sides, class_="frame"), self._titles(), clip)
-
-    def _titles(self) -> Markup:
-        middle, bottom = self.left + self.width / 2, self.top + self.height
-        turn, height = self.left - 44, self.top + self.height / 2
-        turned = f"rotate(-90 {written(turn)} {written(height)})"
-        return group(
-            label(middle, bottom + 40, self.x.title, size=TITLE_SIZE),
-            label(turn, height, self.y.title, size=TITLE_SIZE, transform=turned)
-            if self.y.title
-            else "",
-        )
+        parts.append(element("rect", **sides, class_="frame"))
+        middle = self.left + self.width / 2
+        parts.append(label(middle, bottom + 40, self.x.title, size=TITLE_SIZE))
+        if self.y.title:
+            place = self.left - 44, self.top + self.height / 2
+            turned = f"rotate(-90 {written(place[0])} {written(place[1])})"
+            parts.append(label(*place, self.y.title, size=TITLE_SIZE, transform=turned))
+        return group(*parts, element("clipPath", element("rect", **sides), id=_CLIP))

@@ -229,8 +229,10 @@ def clip_view(media: Media, page: str) -> Clip:
     record = media.record
     mp4 = record.files["mp4"]
     cells, factor = _cells(record)
-    native = cells.columns * cells.width // factor if cells else None
-    width = _shown_width(mp4, native or record.files.get("gif", mp4).width)
+    gif = record.files.get("gif", mp4)
+    native, width = cells.columns * cells.width // factor if cells else gif.width, mp4.width
+    if native <= width < _COMFORTABLE:  # every pixel of the model is as wide as the next
+        width = max(1, _COMFORTABLE // native) * native
     poster = _picture(record.files, "poster", page)
     assert poster is not None
     return Clip(
@@ -242,7 +244,7 @@ def clip_view(media: Media, page: str) -> Clip:
         height=max(1, round(width * mp4.height / mp4.width)),
         film_width=mp4.width,
         film_height=mp4.height,
-        pixelated=width > mp4.width or mp4.width >= 2 * record.files.get("gif", mp4).width,
+        pixelated=width > mp4.width or mp4.width >= 2 * gif.width,
         wide=width > _WIDE,
         poster=poster,
         mp4=relative(mp4.path, page),
@@ -256,12 +258,6 @@ def clip_view(media: Media, page: str) -> Clip:
         results=results_of(record),
         origin=_origin(media),
     )
-
-
-def _shown_width(mp4: MediaFile, native: int) -> int:
-    """The width in CSS pixels at which every pixel of the model is as wide as the next."""
-    times = max(1, _COMFORTABLE // native)
-    return mp4.width if mp4.width >= _COMFORTABLE or mp4.width < native else times * native
 
 
 def _picture(files: Mapping[str, MediaFile], name: str, page: str) -> Picture | None:
@@ -288,9 +284,8 @@ def _downloads(media: Media, page: str) -> tuple[Download, ...]:
 
 def size(file: MediaFile) -> str:
     """Write the size of a file for a reader, in steps of a thousand."""
-    if file.bytes < 1_000_000:
-        return f"{max(1, round(file.bytes / 1000))} kB"
-    return f"{file.bytes / 1_000_000:.1f} MB"
+    small = file.bytes < 1_000_000
+    return f"{max(1, round(file.bytes / 1e3))} kB" if small else f"{file.bytes / 1e6:.1f} MB"
 
 
 def _steps(media: Media) -> Steps:
@@ -318,11 +313,9 @@ def scale(sigma: float) -> str:
 def _cells(record: Record) -> tuple[Cells | None, int]:
     """The cells of a grid in pixels of the clip, and how often it enlarges each of the model's."""
     noted = record.parameters.get("cells")
-    if not isinstance(noted, Mapping):
-        return None, 1
-    columns, count, width, height = (
-        whole(noted, n) for n in ("columns", "count", "width", "height")
-    )
+    known = noted if isinstance(noted, Mapping) else {}
+    names = ("columns", "count", "width", "height")
+    columns, count, width, height = (whole(known, name) for name in names)
     if min(columns, count, width, height) < 1:
         return None, 1
     factor = record.files["mp4"].width // (columns * width)
@@ -339,6 +332,7 @@ def _origin(media: Media) -> Origin:
     record = media.record
     noise = record.parameters.get("sampling_noise_std")
     precision = record.environment.get("precision", record.parameters.get("precision"))
+    told_precision = f" --precision {format_value(precision)}" if precision else ""
     silent = _LAYOUT | _TOLD | (set() if record.parameters.get("ddpm") else {"ddim_steps"})
     told = {
         _NAMES.get(name, name.replace("_", " ").capitalize()): format_value(value)
@@ -349,14 +343,12 @@ def _origin(media: Media) -> Origin:
         models=tuple(Maker(model.name, model.sha256) for model in record.models),
         seed=record.seed,
         sampling_noise_std=None if noise is None else format_value(noise),
-        command=f"sitegen build --only {media.id}"
-        + (f" --precision {format_value(precision)}" if precision else ""),
+        command=f"sitegen build --only {media.id}{told_precision}",
         parameters=tuple(told.items()),
     )
 
 
 _DIGIT_BLANK, _POINT_BLANK = "\u2007", "\u2008"  # as wide as a digit, and as a point
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def results_of(record: Record) -> Results | None:
@@ -372,7 +364,7 @@ def _table(noted: Mapping[str, JSON]) -> Table:
     rows = [sequence(row) for row in sequence(noted.get("rows"))]
     columns = list(zip_longest(*rows))
     numeric = tuple(at for at, column in enumerate(columns) if all(map(_is_number, column)))
-    words = [[format_value(value) for value in column] for column in columns]
+    words = [list(map(format_value, column)) for column in columns]
     words = [align_decimals(each) if at in numeric else each for at, each in enumerate(words)]
     return Table(
         caption=str(noted.get("caption") or ""),
@@ -400,6 +392,11 @@ def align_decimals(words: Sequence[str]) -> list[str]:
     ]
 
 
+def raised(number: int) -> str:
+    """Write a number as an exponent."""
+    return str(number).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
 def sequence(value: JSON) -> Sequence[JSON]:
     """A list of a record, empty where it is none."""
     return value if isinstance(value, list | tuple) else ()
@@ -407,14 +404,12 @@ def sequence(value: JSON) -> Sequence[JSON]:
 
 def format_value(value: JSON) -> str:
     """Write a value for a reader."""
-    if isinstance(value, str):
-        return value
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "–"}[value]
     if isinstance(value, float):
         digits, _, power = f"{value:.4g}".partition("e")
-        return f"{digits} × 10{str(int(power)).translate(_RAISED)}" if power else digits
-    if isinstance(value, int):
+        return f"{digits} × 10{raised(int(power))}" if power else digits
+    if isinstance(value, str | int):
         return str(value)
     if isinstance(value, Sequence):
         return ", ".join(format_value(each) for each in value)

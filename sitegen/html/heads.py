@@ -27,13 +27,19 @@ _LONGEST = 70  # characters of a title that search engines and tabs show
 def head(site: Site, page: Page, theme: Theme, card: MediaFile | None) -> Head:
     """The head of a page; addresses only where the site says where it is published."""
     names = {name: relative(asset.uri, page.uri) for name, asset in theme.assets.items()}
+    title = f"{page.title} – {site.title}"
+    alone = page.title == site.title or len(title) > _LONGEST
+    preview = None
+    if site.base_url is not None and card is not None:
+        whole = f"{base_address(site.base_url)}{card.path}"
+        preview = Card(whole, card.width, card.height, f"{site.title}: samples of the model")
     return Head(
-        title=_title(site, page),
+        title=page.title if alone else title,
         policy=f"{POLICY}{frames_policy(page.body)}",
         description=site.description,
         site=site.title,
         address=address(site, page.uri),
-        card=_card(site, card),
+        card=preview,
         citation=tuple(_citation(site)) if page.uri == INDEX else (),
         icon=names[ICON],
         stylesheet=names[STYLESHEET],
@@ -53,59 +59,35 @@ def base_address(base_url: str) -> str:
     return f"{base_url.rstrip('/')}/"
 
 
-def _title(site: Site, page: Page) -> str:
-    whole = f"{page.title} – {site.title}"
-    return page.title if page.title == site.title or len(whole) > _LONGEST else whole
-
-
-def _card(site: Site, card: MediaFile | None) -> Card | None:
-    if site.base_url is None or card is None:
-        return None
-    whole = f"{base_address(site.base_url)}{card.path}"
-    return Card(whole, card.width, card.height, f"{site.title}: samples of the model")
-
-
 def _citation(site: Site) -> Iterator[tuple[str, str]]:
     """The elements by which search engines of papers know one (Highwire Press's names)."""
     if site.citation is None:
         return
-    yield "citation_title", site.title
+    told = [("title", site.title)]
     for author in site.authors:
-        yield "citation_author", author.name
-        if author.affiliation:
-            yield "citation_author_institution", author.affiliation
-    yield "citation_publication_date", str(site.citation.year)
-    if site.citation.booktitle:
-        yield "citation_conference_title", site.citation.booktitle
-    if site.citation.journal:
-        yield "citation_journal_title", site.citation.journal
-    yield from _papers(site)
-
-
-def _papers(site: Site) -> Iterator[tuple[str, str]]:
-    own = address(site, INDEX)
-    if own:
-        yield "citation_public_url", own
+        told += [("author", author.name), ("author_institution", author.affiliation or "")]
+    told += [("publication_date", str(site.citation.year))]
+    told += [("conference_title", site.citation.booktitle or "")]
+    told += [("journal_title", site.citation.journal or "")]
+    told += [("public_url", address(site, INDEX) or "")]
     for link in site.links:
         parts = urlsplit(link.url)
         if parts.hostname == "arxiv.org" and parts.path.startswith("/abs/"):
-            yield "citation_arxiv_id", parts.path.removeprefix("/abs/")
-        is_paper = parts.path.endswith(".pdf") and link.icon in ("paper", None)
-        if is_paper and (parts.scheme or site.base_url):
-            whole = link.url if parts.scheme else f"{base_address(site.base_url or '')}{link.url}"
-            yield "citation_pdf_url", whole
+            told.append(("arxiv_id", parts.path.removeprefix("/abs/")))
+        if parts.path.endswith(".pdf") and link.icon in ("paper", None):
+            told.append(("pdf_url", link.url if parts.scheme else address(site, link.url) or ""))
+    yield from ((f"citation_{name}", value) for name, value in told if value)
 
 
 def paper(site: Site, page: Page) -> Paper:
     """Authors with their marks, affiliations, venue and buttons."""
     named = dict.fromkeys(author.affiliation for author in site.authors if author.affiliation)
     marks = {name: str(number) for number, name in enumerate(named, 1)} if len(named) > 1 else {}
-    authors = []
-    for author in site.authors:
-        link = relative(author.url, page.uri) if author.url else None
-        authors.append(Named(author.name, link, marks.get(author.affiliation or "", "")))
     return Paper(
-        authors=tuple(authors),
+        authors=tuple(
+            Named(a.name, a.url and relative(a.url, page.uri), marks.get(a.affiliation or "", ""))
+            for a in site.authors
+        ),
         affiliations=tuple(Named(name, None, marks.get(name, "")) for name in named),
         venue=site.venue,
         buttons=tuple(Button(b.label, relative(b.url, page.uri), b.icon) for b in site.links),

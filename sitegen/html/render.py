@@ -21,18 +21,16 @@ from sitegen.core.errors import TargetError
 from sitegen.core.urls import INDEX, MANIFEST, relative
 from sitegen.figures.base import Figure
 from sitegen.figures.registry import figure_view
-from sitegen.figures.views import Clip, Picture, Still, front_picture
+from sitegen.figures.views import Clip, Picture, front_picture
 from sitegen.html.heads import POLICY, base_address, bibtex, head, paper
 from sitegen.html.theme import ICON, STYLESHEET, Theme, site_theme
 from sitegen.html.views import (
     DrawnPictures,
     MenuEntry,
     MissingView,
-    OwnVideo,
     PageView,
-    Photograph,
+    Part,
     Prose,
-    Screen,
     Section,
     embed_view,
 )
@@ -93,13 +91,14 @@ class _Book:
         front = page.uri == INDEX
         parts = tuple(self._parts(page))
         clips = [part for part in parts if isinstance(part, Clip)]
+        menu = (MenuEntry(p.title, relative(p.uri, page.uri), p is page) for p in self.pages)
         return PageView(
             language=self.site.language,
             head=head(self.site, page, self.theme, self.drawn.card),
             title=page.title,
             backdrop=self._backdrop(page),
             paper=paper(self.site, page) if front else None,
-            menu=self._menu(page),
+            menu=tuple(menu) if len(self.pages) > 1 else (),
             contents=contents(page.headings),
             lead=self.site.lead if front else None,
             parts=parts,
@@ -109,21 +108,18 @@ class _Book:
             manifest=relative(MANIFEST, page.uri) if self.media else None,
         )
 
-    def _parts(self, page: Page) -> Iterator[Prose | Clip | Still | Photograph | Screen | OwnVideo]:
+    def _parts(self, page: Page) -> Iterator[Part]:
         for part in page.body:
             if isinstance(part, Figure):
-                yield figure_view(self._media(page, part), page.uri)
+                media = self.media.get((page.uri, part.id))
+                if media is None:
+                    place = f"{part.place.file}:{part.place.line}"
+                    raise TargetError(f"{place}: the figure {part.id} has not been rendered")
+                yield figure_view(media, page.uri)
             elif not isinstance(part, Markup):
                 yield embed_view(part, page.uri, self._backdrop(page))
             elif part:
                 yield Prose(part)
-
-    def _media(self, page: Page, figure: Figure) -> Media:
-        try:
-            return self.media[page.uri, figure.id]
-        except KeyError as error:
-            place = f"{figure.place.file}:{figure.place.line}"
-            raise TargetError(f"{place}: the figure {figure.id} has not been rendered") from error
 
     def _backdrop(self, page: Page) -> Picture | None:
         """The samples behind the title, drawn small where that was done."""
@@ -132,13 +128,6 @@ class _Book:
             return None
         small = self.drawn.backdrops.get(poster.sha256, poster)
         return Picture(relative(small.path, page.uri), small.width, small.height)
-
-    def _menu(self, page: Page) -> tuple[MenuEntry, ...]:
-        if len(self.pages) == 1:
-            return ()
-        return tuple(
-            MenuEntry(each.title, relative(each.uri, page.uri), each is page) for each in self.pages
-        )
 
 
 def contents(headings: Sequence[Heading]) -> tuple[Section, ...]:
@@ -162,15 +151,10 @@ def _missing(site: Site, theme: Theme) -> MissingView:
     root = "/" if site.domain else None
     if site.base_url:
         root = urlsplit(base_address(site.base_url)).path
+    if root is not None:
+        icon, stylesheet = (root + theme.assets[name].uri for name in (ICON, STYLESHEET))
+        return MissingView(site.language, site.title, POLICY, icon, stylesheet, root, None)
     style = "\n".join(theme.assets[STYLESHEET].data.decode().splitlines()).replace("</", r"<\/")
     digest = b64encode(sha256(style.encode()).digest()).decode()
     policy = POLICY.replace("style-src 'self'", f"style-src 'sha256-{digest}'")
-    return MissingView(
-        language=site.language,
-        title=site.title,
-        policy=policy if root is None else POLICY,
-        icon=None if root is None else root + theme.assets[ICON].uri,
-        stylesheet=None if root is None else root + theme.assets[STYLESHEET].uri,
-        home=root,
-        style=Markup(style) if root is None else None,
-    )
+    return MissingView(site.language, site.title, policy, None, None, None, Markup(style))

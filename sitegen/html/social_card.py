@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
@@ -36,7 +35,11 @@ def backdrop(poster: Path) -> Picture:
 def card(poster: Path | None, title: str, authors: Iterable[str], venue: str | None) -> Picture:
     """The card of a site; without a poster it holds the words alone."""
     picture = Image.new("RGB", CARD_SIZE)
-    _shade(picture)
+    pen = ImageDraw.Draw(picture)
+    for y in range(picture.height):
+        at = y / (picture.height - 1)
+        colour = (round(deep + (base - deep) * at) for deep, base in zip(_DEEP, _BASE, strict=True))
+        pen.line((0, y, picture.width, y), fill=tuple(colour))
     room = CARD_SIZE[0] - 2 * _MARGIN
     if poster is not None:
         samples = _fitted(_open(poster))
@@ -49,11 +52,8 @@ def card(poster: Path | None, title: str, authors: Iterable[str], venue: str | N
 
 def save(picture: Picture, path: Path) -> MediaFile:
     """Write a drawn picture as PNG or WebP, by the name of the file, and describe it."""
-    options: dict[str, Any] = (
-        {"compress_level": 9} if path.suffix == ".png" else {"quality": 50, "method": 4}
-    )
     with platform_errors(path):
-        picture.save(path, **options)
+        picture.save(path, compress_level=9, quality=50, method=4)  # of PNG, and two of WebP
         size = path.stat().st_size
     return MediaFile(path.name, size, digest(path), picture.width, picture.height)
 
@@ -61,14 +61,6 @@ def save(picture: Picture, path: Path) -> MediaFile:
 def _open(path: Path) -> Picture:
     with platform_errors(path, "read"), Image.open(path) as picture:
         return picture.convert("RGB")
-
-
-def _shade(picture: Picture) -> None:
-    pen = ImageDraw.Draw(picture)
-    for y in range(picture.height):
-        at = y / (picture.height - 1)
-        colour = [round(deep + (base - deep) * at) for deep, base in zip(_DEEP, _BASE, strict=True)]
-        pen.line((0, y, picture.width, y), fill=(colour[0], colour[1], colour[2]))
 
 
 def _fitted(poster: Picture) -> Picture:
@@ -102,7 +94,8 @@ def _write(picture: Picture, room: int, title: str, authors: str, venue: str) ->
 def _lines(text: str, room: int, sizes: tuple[int, ...], most: int) -> tuple[_FONT, list[str]]:
     """Break a text into lines at the largest of the sizes at which it fits; none if it cannot."""
     font = _font(sizes[-1])
-    if not _has(font, text):
+    box = bytes(font.getmask("\uffff"))  # what the font lacks it draws as one same box
+    if any(bytes(font.getmask(mark)) == box for mark in set(text) if not mark.isspace()):
         return font, []
     for size in sizes:
         font = _font(size)
@@ -128,9 +121,3 @@ def _font(size: int) -> _FONT:
     font = ImageFont.load_default(size)
     assert isinstance(font, _FONT)  # the smaller bitmap font comes only where no size is asked
     return font
-
-
-def _has(font: _FONT, text: str) -> bool:
-    """Whether the font has all characters of a text: what it lacks it draws as one same box."""
-    box = bytes(font.getmask("\uffff"))
-    return all(bytes(font.getmask(mark)) != box for mark in set(text) if not mark.isspace())

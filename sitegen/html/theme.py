@@ -24,7 +24,6 @@ from jinja2 import (
     ChoiceLoader,
     FileSystemLoader,
     PrefixLoader,
-    StrictUndefined,
     TemplateError,
     TemplateNotFound,
     TemplateSyntaxError,
@@ -32,6 +31,7 @@ from jinja2 import (
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from sitegen.config.schema import Site
+from sitegen.content.templates import FAILURES, reason_of, sandbox
 from sitegen.core.diagnostics import close_match
 from sitegen.core.errors import ConfigError
 from sitegen.core.files import digest_bytes, platform_errors
@@ -48,15 +48,6 @@ _ATTRIBUTE = re.compile(
     r"'sitegen\.[a-z.]*\.?(?P<what>\w+) object' has no attribute '(?P<name>\w+)'"
 )
 _EXPORT = re.compile(r"the template '(?P<file>[^']+)' .*does not export the requested name")
-_FAILURES = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TemplateError,
-    TypeError,
-    ValueError,
-)  # what a template of an author can run into
 
 
 @dataclass(frozen=True)
@@ -81,17 +72,25 @@ class Theme:
         cannot be read.
         """
         _refuse_links(self.own)
-        _refuse_unknown(self.own)
+        for path in _files(self.own):
+            if path.name != _COLOURS and (hint := close_match(path.name, [_COLOURS])):
+                raise ConfigError(f"{shown(path)}: changes nothing{hint}")
         paths = {path.name: path for path in _files(resource("static"))}
         paths |= {path.name: path for path in _files(self.own / "static")}
-        for name, path in paths.items():
+        found = {}
+        for name, path in sorted(paths.items()):
             if not _NAME.fullmatch(name):
                 raise ConfigError(f"{shown(path)}: name it with a-z, 0-9, - and _, as in style.css")
-        found = {name: _read(path) for name, path in sorted(paths.items())}
+            with platform_errors(path, "read"):
+                found[name] = path.read_bytes()
         colours = self.own / _COLOURS
         if colours.exists():
             found[STYLESHEET] += b"\n" + read_text(colours).encode()
-        return {name: Asset(_uri(name, data), data) for name, data in found.items()}
+        assets = {}
+        for name, data in found.items():
+            stem, _, suffix = name.rpartition(".")
+            assets[name] = Asset(f"assets/{stem}-{digest_bytes(data)[:8]}.{suffix}", data)
+        return assets
 
     def render(self, name: str, **values: Any) -> str:
         """The text of a template; ConfigError tells where one of the author's goes wrong."""
@@ -101,7 +100,7 @@ class Theme:
         environment = _environment(folder if folder.is_dir() else None)
         try:
             return environment.get_template(name).render(values)
-        except _FAILURES as error:
+        except (TemplateError, *FAILURES) as error:
             place = _place(error, folder)
             if place is None:
                 raise
@@ -126,14 +125,6 @@ def _refuse_links(own: Path) -> None:
             require_inside(path, own.parent)
 
 
-def _refuse_unknown(own: Path) -> None:
-    """ConfigError for what lies in an author's theme and has nearly a name that counts."""
-    for path in _files(own):
-        hint = close_match(path.name, [_COLOURS])
-        if path.name != _COLOURS and hint:
-            raise ConfigError(f"{shown(path)}: changes nothing{hint}")
-
-
 def _refuse_misspelt(folder: Path) -> None:
     """ConfigError for a template that nothing asks for and whose name is nearly one of ours."""
     known = {path.name for path in _files(resource("templates"))}
@@ -146,30 +137,11 @@ def _refuse_misspelt(folder: Path) -> None:
         raise ConfigError(f"{shown(path)}: takes the place of no template{hint}")
 
 
-def _read(path: Path) -> bytes:
-    with platform_errors(path, "read"):
-        return path.read_bytes()
-
-
-def _uri(name: str, data: bytes) -> str:
-    stem, _, suffix = name.rpartition(".")
-    return f"assets/{stem}-{digest_bytes(data)[:8]}.{suffix}"
-
-
 @lru_cache(maxsize=8)
 def _environment(own: Path | None) -> ImmutableSandboxedEnvironment:
     shipped = FileSystemLoader(resource("templates"))
     loaders = [FileSystemLoader(own)] if own else []
-    environment = ImmutableSandboxedEnvironment(
-        loader=ChoiceLoader([*loaders, shipped, PrefixLoader({"sitegen": shipped})]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.globals = {"range": environment.globals["range"]}
-    return environment
+    return sandbox(loader=ChoiceLoader([*loaders, shipped, PrefixLoader({"sitegen": shipped})]))
 
 
 def _place(error: Exception, folder: Path) -> str | None:
@@ -200,4 +172,4 @@ def _reason(error: Exception) -> str:
     lacking = _ATTRIBUTE.fullmatch(str(error))
     if lacking is not None:
         return f'{lacking["what"]} has no "{lacking["name"]}"; its fields are in the manual, views'
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    return reason_of(error)

@@ -94,6 +94,10 @@ class OwnVideo:
     poster: str | None
 
 
+Part = Prose | Clip | Still | Photograph | Screen | OwnVideo
+"""What stands on a page, each in a place of its own."""
+
+
 @dataclass(frozen=True)
 class PageView:
     """A whole page; `paper`, `lead` and `bibtex` are the front page's.
@@ -215,26 +219,22 @@ class DrawnPictures:
         return (*([self.card] if self.card else []), *self.backdrops.values())
 
 
-def embed_view(thing: Embed, uri: str, backdrop: Picture | None) -> Photograph | Screen | OwnVideo:
+def embed_view(thing: Embed, uri: str, backdrop: Picture | None) -> Part:
     """What the page at `uri` shows; `backdrop` stands for a video that has no poster."""
     call = thing.call
     if isinstance(call, ImageCall):
-        return _photograph(thing, call, uri)
-    poster = _picture(call.poster, uri) if call.poster else None
-    words = {"id": thing.id, "title": call.title, "caption": call.caption}
-    if isinstance(call.url, Player):
-        player = call.url
-        found = {"host": player.name, "player": player.address, "link": player.link}
-        return Screen(**words, **found, poster=poster or backdrop)
-    video = call.url
-    return OwnVideo(
-        **words,
-        uri=relative(video.file.uri, uri),
-        type=video.type,
-        width=video.width,
-        height=video.height,
-        poster=poster.uri if poster else None,
-    )
+        picture, width = _picture(call.file, uri), call.width
+        if width is not None:
+            height = max(1, round(picture.height * width / picture.width))
+            picture = Picture(picture.uri, width, height)
+        lazy = thing.place.line > NEAR_TOP
+        return Photograph(thing.id, call.alt, call.caption, picture, lazy)
+    poster, video = _picture(call.poster, uri) if call.poster else None, call.url
+    words = (thing.id, call.title, call.caption)
+    if isinstance(video, Player):
+        return Screen(*words, video.name, video.address, video.link, poster or backdrop)
+    size, address = (video.width, video.height), relative(video.file.uri, uri)
+    return OwnVideo(*words, address, video.type, *size, poster.uri if poster else None)
 
 
 def frames_policy(parts: Iterable[object]) -> str:
@@ -243,15 +243,6 @@ def frames_policy(parts: Iterable[object]) -> str:
     players = (call.url for call in calls if isinstance(call, VideoCall))
     origins = {player.origin for player in players if isinstance(player, Player)}
     return f"; frame-src {' '.join(sorted(origins))}" if origins else ""
-
-
-def _photograph(image: Embed, call: ImageCall, uri: str) -> Photograph:
-    picture = _picture(call.file, uri)
-    if call.width is not None:
-        height = max(1, round(picture.height * call.width / picture.width))
-        picture = Picture(picture.uri, call.width, height)
-    lazy = image.place.line > NEAR_TOP
-    return Photograph(image.id, call.alt, call.caption, picture, lazy)
 
 
 def _picture(photo: Photo, uri: str) -> Picture:

@@ -29,7 +29,6 @@ from sitegen.ihdm.process.model import Model, memory_errors, require_device
 from sitegen.ihdm.process.noise import NoiseSource, independent
 from sitegen.ihdm.process.reverse import (
     Step,
-    ddim_levels,
     ddim_process,
     ddpm_process,
     reverse_process,
@@ -69,7 +68,7 @@ class HeatSampler:
     ) -> Trajectory:
         """The way down from `u_K` (N, C, H, W) with that noise; δ is the card's if not given."""
         steps = reverse_process(in_chunks(self.model), u_K, noise, noise_std)
-        return Trajectory(self.model.card.visited_levels, u_K, steps)
+        return Trajectory(self.model.card.levels, u_K, steps)
 
 
 @dataclass(frozen=True)
@@ -91,29 +90,24 @@ class DdpmSampler:
 
     def ddpm(self, x_K: Tensor, noise: NoiseSource) -> Trajectory:
         """The way down from `x_K` (N, C, H, W) by ancestral sampling, as the card says."""
-        levels = self.model.card.visited_levels
-        return _in_pixels(levels, x_K, ddpm_process(in_chunks(self.model), x_K, noise))
+        return self._trajectory(x_K, ddpm_process(in_chunks(self.model), x_K, noise))
 
     def ddim(self, x_K: Tensor, steps: int) -> Trajectory:
         """The deterministic way down from `x_K` (N, C, H, W) in that many steps."""
-        levels = ddim_levels(self.model.card.levels, steps)
-        return _in_pixels(levels, x_K, ddim_process(in_chunks(self.model), x_K, steps))
+        return self._trajectory(x_K, ddim_process(in_chunks(self.model), x_K, steps))
+
+    def _trajectory(self, x_K: Tensor, steps: Iterator[Step]) -> Trajectory:
+        shown = (Step(s.level, to_pixels(s.state), to_pixels(s.mean)) for s in steps)
+        return Trajectory(self.model.card.levels, to_pixels(x_K), shown)
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """A reverse process about to run: the levels that it visits, from K to 0, the states at the
-    first of them, and the steps to the others.
-    """
+    """A reverse process about to run: the flattest level, its states, and the steps below."""
 
-    levels: tuple[int, ...]
+    levels: int
     u_K: Tensor
     steps: Iterator[Step]
-
-
-def _in_pixels(levels: tuple[int, ...], x_K: Tensor, steps: Iterator[Step]) -> Trajectory:
-    shown = (Step(s.level, to_pixels(s.state), to_pixels(s.mean)) for s in steps)
-    return Trajectory(levels, to_pixels(x_K), shown)
 
 
 class ModelProvider:

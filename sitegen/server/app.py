@@ -40,7 +40,7 @@ from starlette.responses import (
 )
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from sitegen.build.output import CopiedFile, open_path
 from sitegen.core.errors import PlatformError
@@ -63,10 +63,10 @@ _TYPES.add_type("text/javascript", ".js")  # which Python 3.11 has by an older n
 mimetypes.add_type("text/javascript", ".js")  # also where starlette looks for our script
 
 _HEADERS = {
-    b"cache-control": b"no-store",
-    b"cross-origin-resource-policy": b"same-origin",
-    b"referrer-policy": b"same-origin",
-    b"x-content-type-options": b"nosniff",
+    "cache-control": "no-store",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "same-origin",
+    "x-content-type-options": "nosniff",
 }
 
 PREFIX = "/_sitegen/"
@@ -113,11 +113,8 @@ def _tags(data: str) -> str:
 
 def _widened(content: str) -> str:
     """A policy, as an attribute has it, that allows the preview's script, style and events."""
-    rules = {
-        words[0].lower(): words[1:]
-        for rule in unescape(content).split(";")
-        if (words := rule.split())
-    }
+    split = (rule.split() for rule in unescape(content).split(";"))
+    rules = {words[0].lower(): words[1:] for words in split if words}
     for name in ("script-src", "style-src", "connect-src"):
         sources = rules.get(name, rules.get("default-src"))
         if sources is not None:
@@ -142,7 +139,7 @@ class Server:
             Route("/{uri:path}", self._page),
         ]
         hosts = Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
-        return Starlette(routes=routes, middleware=[Middleware(Headers), hosts])
+        return Starlette(routes=routes, middleware=[hosts])
 
     async def _page(self, request: Request) -> Response:
         """A file of the site, or what is to be said instead."""
@@ -227,23 +224,6 @@ class OpenFile(FileResponse):
             os.close(self._handle)
 
 
-class Headers:
-    """Gives every answer the headers of a preview."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, and add the headers to what comes back."""
-
-        async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *_HEADERS.items()]
-            await send(message)
-
-        await self._app(scope, receive, sending)
-
-
 def media_type(uri: str) -> str:
     """The type of a file by its name, the same on every machine for what a site has."""
     return _TYPES.guess_type(uri, strict=False)[0] or "application/octet-stream"
@@ -260,10 +240,8 @@ def listening(port: int) -> socket.socket:
         listener.close()
         told = f"cannot listen at port {port}: {error.strerror}; take another, as in --port 8000"
         if error.errno == errno.EADDRINUSE:
-            told = (
-                f"port {port} is taken, perhaps by another `sitegen serve`; "
-                f"take another, --port {port + 1}, or any that is free, --port 0"
-            )
+            told = f"port {port} is taken, perhaps by another `sitegen serve`; "
+            told += f"take another, --port {port + 1}, or any that is free, --port 0"
         raise PlatformError(told) from None
     return listener
 
@@ -279,12 +257,8 @@ def serve(preview: Preview, listener: socket.socket, stop: Stop) -> None:
         thread.join(GRACE_S)
         if thread.is_alive():
             # It is deep in a computation. Python cannot end while one runs, but the process can.
-            atexit.register(_leave, preview, 128 + (stop.signal or 0))
-
-
-def _leave(preview: Preview, code: int) -> None:
-    preview.leave()
-    os._exit(code)
+            atexit.register(os._exit, 128 + (stop.signal or 0))
+            atexit.register(preview.leave)  # the last comes first
 
 
 async def _serve(preview: Preview, listener: socket.socket, stop: Stop) -> None:
@@ -297,6 +271,7 @@ async def _serve(preview: Preview, listener: socket.socket, stop: Stop) -> None:
         log_level="error",
         access_log=False,
         server_header=False,
+        headers=list(_HEADERS.items()),
         timeout_graceful_shutdown=1,
     )
     running = _Uvicorn(config)

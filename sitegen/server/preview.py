@@ -18,7 +18,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from sitegen.build.assembly import assemble
+from sitegen.build.assembly import assemble, placed
 from sitegen.build.cache import Store
 from sitegen.build.context import BuildContext, BuildOptions, found, prepare
 from sitegen.build.executor import Renderer, RendererFactory
@@ -180,8 +180,7 @@ class Preview:
     def run(self) -> None:
         """Render what is missing, and put what is whole in place, until closed."""
         while (context := self._await_work()) is not None:
-            planned = self._next(context)
-            if planned is None:
+            if (planned := self._next(context)) is None:
                 self._settle(context)
             else:
                 self._render(context, planned)
@@ -224,10 +223,10 @@ class Preview:
         assert context is not None
         clips = [(planned, self._clip(context, planned)) for planned in context.figures]
         records = {planned.request_digest: record for planned, record in clips if record}
-        shown = [planned for planned, record in clips if record]
-        awaited = tuple(_place(planned) for planned, record in clips if not record)
+        shown = [planned for planned in context.figures if planned.request_digest in records]
+        awaited = tuple(map(_place, context.missing(records)))
         pages = tuple(without(page, awaited) for page in context.pages)
-        tree = assemble(context.site, pages, shown, records, context.store())
+        tree = assemble(context.site, pages, placed(shown, records), context.store())
         self._last |= {_place(planned): records[planned.request_digest] for planned in shown}
         old = (planned for planned in shown if planned.request_digest not in self._records)
         self.state = replace(
@@ -244,12 +243,10 @@ class Preview:
 
         That must be of its kind, and show no level that the model has no more.
         """
-        if planned.request_digest in self._records:
-            return self._records[planned.request_digest]
         old = self._last.get(_place(planned))
-        if old is None or old.kind != planned.figure.kind:
-            return None
-        fits = max(old.levels, default=0) <= planned.levels
+        if planned.request_digest in self._records or old is None:
+            return self._records.get(planned.request_digest)
+        fits = old.kind == planned.figure.kind and max(old.levels, default=0) <= planned.levels
         return old if fits and _there(old, context.store()) else None
 
     def _await_work(self) -> BuildContext | None:
@@ -339,9 +336,8 @@ class _Watched:
 
     def __init__(self, preview: Preview, planned: PlannedFigure) -> None:
         self._preview, self._planned, self._report = preview, planned, preview.report
-        self.warnings, self.quiet = 0, self._report.quiet
-        self.note, self.detail = self._report.note, self._report.detail
-        self.warn = self._report.warn
+        self.warnings, self.quiet, self.note = 0, self._report.quiet, self._report.note
+        self.detail, self.warn = self._report.detail, self._report.warn
 
     @contextlib.contextmanager
     def rendering(self, title: str, steps: int) -> Iterator[Advance]:
@@ -370,14 +366,11 @@ class _KeptRenderer:
     def __call__(
         self, sources: Mapping[str, ModelSource], compute_target: ComputeTarget
     ) -> Renderer:
-        files = {
-            name: (each.card.digest, each.weights_sha256, each.prior_sha256, each.weights)
-            for name, each in sources.items()
-            if each.available
-        }
-        of = compute_target, files
+        here = {name: each for name, each in sources.items() if each.available}.items()
+        digests = {n: (m.card.digest, m.weights_sha256, m.prior_sha256, m.weights) for n, m in here}
+        of = compute_target, digests
         if self._renderer is None or of != self._of:
-            self._renderer, self._of = None, None  # let go of the old models first
+            self._renderer = self._of = None  # let go of the old models first
             self._renderer, self._of = self._make(sources, compute_target), of
         return self._renderer
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from watchfiles import awatch
 
+from sitegen.html.theme import FOLDER
 from sitegen.ihdm.checkpoints.inspection import SUFFIXES
 from sitegen.server.preview import Preview
 
@@ -22,9 +23,6 @@ DEBOUNCE_MS, STEP_MS = 400, 40
 
 LOOK_MS = 100
 """By then a watch that was begun notices what changes, or is asked whether it shall go on."""
-
-THEME_FOLDER = "theme"
-"""What an author may have beside `site.toml` to change the look."""
 
 
 class Sources:
@@ -37,7 +35,7 @@ class Sources:
 
     def folders(self) -> frozenset[Path]:
         """The folders that such files lie in, as far as they are there."""
-        theme = self._root / THEME_FOLDER
+        theme = self._root / FOLDER
         found = {self._root, self._root / "pages", theme, *theme.rglob("*"), *self._ways()}
         if self._preview.state.error:
             beside = (*self._root.iterdir(), *(self._root / "pages").rglob("*"))
@@ -58,7 +56,7 @@ class Sources:
         parts = path.relative_to(self._root).parts
         page = parts[:1] == ("pages",) and path.suffix.lower() in (".md", ".markdown")
         wrong = self._preview.state.error is not None
-        return parts == ("pages",) or page or parts[:1] == (THEME_FOLDER,) or wrong
+        return parts == ("pages",) or page or parts[:1] == (FOLDER,) or wrong
 
     def _may_matter(self, path: Path) -> bool:
         """Whether it is no hidden file, no editor's copy, and nothing that sitegen writes."""
@@ -78,14 +76,14 @@ class Sources:
         context = self._preview.context
         if context is None:
             return set()
-        models = context.sources.values()
-        parts = ((each.card_path, each.weights, each.prior, each.example) for each in models)
-        files = [path for each in parts for path in each]
-        files += [own.source for page in context.pages for own in page.files]
-        specs = [(planned.figure.root, planned.figure.spec) for planned in context.figures]
-        names = [(root, getattr(spec, name)) for root, spec in specs for name in spec.files]
-        files += [root / name for root, name in names if name]
-        return {path.absolute() for path in files if path is not None}
+        files = [own.source for page in context.pages for own in page.files]
+        for source in context.sources.values():
+            parts = (source.card_path, source.weights, source.prior, source.example)
+            files += [path for path in parts if path is not None]
+        for figure in (planned.figure for planned in context.figures):
+            names = (getattr(figure.spec, name) for name in figure.spec.files)
+            files += [figure.root / name for name in names if name]
+        return {path.absolute() for path in files}
 
     def _dropped_at(self) -> set[Path]:
         """Where a preset's checkpoint is awaited: at its path, or in a folder of its name."""

@@ -20,7 +20,7 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image, ImageDraw
 
-from sitegen.build.assembly import assemble_output
+from sitegen.build.assembly import assemble
 from sitegen.build.cache import Store
 from sitegen.build.output import replace_output
 from sitegen.config.loader import load_site
@@ -217,7 +217,7 @@ def build_sample(folder: Path, base_url: str | None = None) -> Path:
             files |= found
     site = load_site(path)
     manifest = Manifest(tuple(figures))
-    tree = assemble_output(site, pages, manifest, Store(site.cache_dir), lambda f: files[f.sha256])
+    tree = assemble(site, pages, manifest, Store(site.cache_dir), lambda f: files[f.sha256])
     output = folder / "site" / "sub"
     output.parent.mkdir(parents=True)
     replace_output(tree, output)

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from sitegen.sampling.models import DdpmSampler, HeatSampler
 
 _POSITIVE = Number(0, min_open=True)
-_SHARE = Number(0, 1)
 _BLUR = Number(0, 1e6, min_open=True)
 _NOISE = Number(0, 1, min_open=True)
 _SIDE = click.IntRange(4, 4096)
@@ -116,6 +115,12 @@ def inspect(checkpoint: Path, as_json: bool) -> None:
     click.echo(found.to_json() if as_json else found.to_text())
 
 
+_SAMPLE: tuple[Row, ...] = (
+    ("data", PATH, "Training images to start from, where the model has no prior."),
+    ("sampling-noise-std", Number(0, 1), "The noise of each step; the card's if not given."),
+)
+
+
 @click.command()
 @click.argument("model", shell_complete=model_names)
 @click.option("--count", type=_COUNT, default=36, show_default=True, help="How many.")
@@ -123,14 +128,7 @@ def inspect(checkpoint: Path, as_json: bool) -> None:
 @click.option("--output", type=PATH, required=True, help="A file in .npz, or a folder for PNGs.")
 @click.option("--trajectory", is_flag=True, help="Keep the states and means of all levels.")
 @click.option("--card", type=PATH, help="The card of a checkpoint file.")
-@click.option(
-    "--data", type=PATH, help="Training images to start from, where the model has no prior."
-)
-@click.option(
-    "--sampling-noise-std",
-    type=_SHARE,
-    help="The noise added at each step; the card's if not given.",
-)
+@row_options(_SAMPLE, {})
 @sample_compute_options
 @config_option
 @talk_options
@@ -243,9 +241,7 @@ class _Train(click.Command):
             from sitegen.ihdm.training.options import TrainingOptions
 
             known = fields_of(TrainingOptions)
-            rows = [
-                (name.replace("_", "-"), _range(known[name]), _RECIPE[name]) for name in _RECIPE
-            ]
+            rows = [(n.replace("_", "-"), _range(known[n]), words) for n, words in _RECIPE.items()]
             defaults = {name: known[name].default for name in _RECIPE if name != "level_focus"}
             recipe = click.command(row_options(rows, defaults)(lambda: None)).params
             self.params[-4:-4] = recipe
@@ -253,18 +249,13 @@ class _Train(click.Command):
 
 
 def _range(field: FieldInfo) -> click.ParamType[Any]:
-    """What the field of `TrainingOptions` may be."""
     if choices := get_args(field.annotation):
         return click.Choice(choices)
-    bounds = {
-        key: getattr(each, key)
-        for each in field.metadata
-        for key in ("ge", "gt", "le", "lt")
-        if hasattr(each, key)
-    }
-    kind = click.IntRange if field.annotation is int else Number
-    low, high = bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt"))
-    return kind(low, high, min_open="gt" in bounds, max_open="lt" in bounds)
+    names = {"ge": "min", "gt": "min", "le": "max", "lt": "max"}
+    found = [(n, key) for n in field.metadata for key in names if hasattr(n, key)]
+    bounds = {names[key]: getattr(each, key) for each, key in found}
+    opens = {f"{names[key]}_open": True for _, key in found if key in ("gt", "lt")}
+    return (click.IntRange if field.annotation is int else Number)(**bounds, **opens)
 
 
 @click.command(cls=_Train)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from sitegen.cli.options import (
     config_option,
     console,
     figure_names,
+    row_options,
     talk_options,
 )
 
 _output_option = click.option("--output", type=PATH, help="The built folder.")
+_figures_option = partial(click.option, multiple=True, shell_complete=figure_names)
 
 
 @click.command()
@@ -165,33 +168,21 @@ EVERY = "*"
 
 @click.command()
 @config_option
-@click.option("--output", type=click.Path(path_type=Path), help="The folder to build in.")
+@click.option("--output", type=PATH, help="The folder to build in.")
 @compute_options
-@click.option(
-    "--only",
-    multiple=True,
-    metavar="FIGURE",
-    help="Render only this figure; repeatable.",
-    shell_complete=figure_names,
-)
-@click.option(
+@_figures_option("--only", metavar="FIGURE", help="Render only this figure; repeatable.")
+@_figures_option(
     "--refilm",
-    multiple=True,
     is_flag=False,
     flag_value=EVERY,
     metavar="[FIGURE]",
     help="Make the clips again, or only that of this figure; repeatable.",
-    shell_complete=figure_names,
 )
 @click.option("--offline", is_flag=True, help="Render nothing; fail if a clip is not in the store.")
 @click.option("--strict", is_flag=True, help="Fail on a warning.")
 @click.option("--dry-run", is_flag=True, help="Say what would be rendered, and do nothing.")
-@click.option(
-    "--jobs",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="How many figures to render at the same time.",
+@row_options(
+    [("jobs", click.IntRange(1), "How many figures to render at the same time.")], {"jobs": 1}
 )
 @talk_options
 def build(
@@ -223,12 +214,9 @@ def build(
 
 @click.command()
 @config_option
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=8000,
-    show_default=True,
-    help="Where to listen on this machine; 0 takes any port that is free.",
+@row_options(
+    [("port", click.IntRange(0, 65535), "Where to listen on this machine; 0 takes any free port.")],
+    {"port": 8000},
 )
 @click.option("--open", "open_browser", is_flag=True, help="Open the page in the browser.")
 @click.option("--offline", is_flag=True, help="Render nothing; show what there is.")

@@ -56,11 +56,9 @@ class Hierarchy(FigureSpec):
     @check("splits")
     @classmethod
     def _falling(cls, splits: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        """Refuse what is no way from flat to sharp."""
-        if splits is None:
-            return None
-        falling = all(above > below for above, below in pairwise(splits))
-        if not 1 <= len(splits) <= len(LEAVES) or not falling or splits[-1] < 1:
+        falling = all(above > below for above, below in pairwise(splits or ()))
+        known = splits is None or (1 <= len(splits) <= len(LEAVES) and splits[-1] >= 1)
+        if not (known and falling):
             raise ValueError(f"should be 1 to {len(LEAVES)} levels that fall, each at least 1")
         return splits
 
@@ -81,8 +79,7 @@ class Hierarchy(FigureSpec):
     def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """Splits that the model has no level for."""
         levels, steps = cards[0].levels, cards[0].steps
-        flattest = levels if self.splits is None else self.splits[0]
-        if flattest > levels:
+        if self.splits and (flattest := self.splits[0]) > levels:
             yield f"splits: the model {self.model} has {levels} levels, and none is {flattest}"
         if self.leaves is not None and steps < self.leaves.bit_length() - 1:
             yield f"leaves: the model {self.model} has only {steps} levels to split at"
@@ -90,8 +87,7 @@ class Hierarchy(FigureSpec):
     def describe(self, card: ModelCard) -> str:
         """Say how the tree grows, and out of what."""
         assert self.leaves is not None
-        generations = [str(2**depth) for depth in range(1, self.leaves.bit_length())]
-        *first, last = generations
+        *first, last = (str(2**depth) for depth in range(1, self.leaves.bit_length()))
         branches = f"{', '.join(first)} and then {last}" if first else last
         return (
             f"A tree of the model {self.model} that grows from left to right over "

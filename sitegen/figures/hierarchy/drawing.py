@@ -122,7 +122,8 @@ class Layout:
         begin = (self.steps, *(split - 1 for split in self.splits))[generation]
         end = self.splits[generation]
         span = max(1, round(_GROWTH * (begin - end)))
-        return _ease((end + span - level) / span)
+        t = min(1.0, max(0.0, (end + span - level) / span))
+        return t * t * (3 - 2 * t)  # slow at both ends
 
     @property
     def _pictures_wide(self) -> float:
@@ -217,12 +218,6 @@ def _fork(layout: Layout, depth: int, progress: float) -> tuple[Ink, int]:
         for x, (child_top, _) in zip(columns, children, strict=True)
     ]
     return draw_arrows(curves, (2 * above + 1, max(columns)), layout.stroke, progress), above
-
-
-def _ease(time: float) -> float:
-    """From 0 to 1, slow at both ends, level outside."""
-    t = min(1.0, max(0.0, time))
-    return t * t * (3 - 2 * t)
 
 
 def _even(value: int) -> int:

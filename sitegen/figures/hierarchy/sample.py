@@ -15,7 +15,7 @@ import numpy as np
 
 from sitegen.core.files import platform_errors
 from sitegen.figures.base import Figure
-from sitegen.figures.clips import DARK, LIGHT, clip_spec, displayed, made_with, noise_std_of
+from sitegen.figures.clips import DARK, LIGHT, clip_spec, made_with, noise_std_of
 from sitegen.figures.hierarchy import Hierarchy
 from sitegen.figures.hierarchy.drawing import Layout, tree_frames
 from sitegen.ihdm.process.noise import branching
@@ -41,25 +41,17 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     begin, end = round(_AT_FIRST * fps), round(_IN_THE_END * fps)
     times = [(visited[0], begin), *((level, frames_a_level) for level in visited), (0, end)]
     replay = Replay(_pictures(sampler, spec, splits, noise_std))
+    streams, clips = iter((replay.first(), replay.again())), {}
+    dark = replace(layout, background=DARK[0], ink=DARK[1])
+    wanted = {"both": {"": layout, "dark": dark}, "light": {"": layout}, "dark": {"": dark}}
+    for variant, drawn in wanted[spec.background].items():
+        frames = _hold(tree_frames(drawn, next(streams), frames_a_level, begin), end)
+        clips[variant] = ClipSource(clip_spec(layout.side, fps, 1, drawn.background), frames)
+    told = {"splits": splits, "factor": layout.factor, "nodes": nodes(layout, visited)}
     return RenderJob(
         levels=tuple(chain.from_iterable(starmap(repeat, times))),
-        parameters=made_with(
-            figure,
-            noise_std,
-            splits=splits,
-            fps=fps,
-            factor=layout.factor,
-            nodes=nodes(layout, visited),
-        ),
-        clips={
-            variant: ClipSource(
-                clip_spec(layout.side, fps, 1, drawn.background),
-                _hold(tree_frames(drawn, states, frames_a_level, begin), end),
-            )
-            for (variant, drawn), states in zip(
-                _drawn(spec, layout).items(), (replay.first(), replay.again()), strict=False
-            )
-        },
+        parameters=made_with(figure, noise_std, fps=fps, **told),
+        clips=clips,
     )
 
 
@@ -83,12 +75,6 @@ def pace(steps: int, fps: float | None) -> tuple[int, float]:
     return frames_a_level, fps or min(_FASTEST, max(_SLOWEST, float(wanted)))
 
 
-def _drawn(spec: Hierarchy, layout: Layout) -> dict[str, Layout]:
-    dark = replace(layout, background=DARK[0], ink=DARK[1])
-    chosen = {"both": {"": layout, "dark": dark}, "light": {"": layout}, "dark": {"": dark}}
-    return chosen[spec.background]
-
-
 def _pictures(
     sampler: HeatSampler, spec: Hierarchy, splits: tuple[int, ...], noise_std: float
 ) -> Iterator[tuple[int, Frame]]:
@@ -96,9 +82,8 @@ def _pictures(
     card, device = sampler.model.card, sampler.model.device
     noise = branching(spec.seed, splits, card.shape, device)
     trajectory = sampler.trajectory(sampler.initial_states(spec.seed, [0]), noise, noise_std)
-    steps = range(card.steps, -1, -1)
-    for left, seen in zip(steps, displayed(trajectory, spec.show), strict=True):
-        yield left, to_uint8(seen)
+    for done, seen in enumerate(displayed(trajectory, spec.show)):
+        yield card.steps - done, to_uint8(seen)
 
 
 def _hold(frames: Iterable[Frame], end: int) -> Iterator[Frame]:

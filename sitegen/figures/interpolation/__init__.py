@@ -53,7 +53,6 @@ class Interpolation(ComparedSpec):
     @check("samples")
     @classmethod
     def _pairs(cls, samples: tuple[int, ...]) -> tuple[int, ...]:
-        """Refuse what is not pairs of different samples."""
         same = any(samples[at] == samples[at + 1] for at in range(0, len(samples) - 1, 2))
         if not samples or len(samples) % 2 or same:
             raise ValueError("should be two different samples for each row, as in [0, 1]")
@@ -72,14 +71,12 @@ class Interpolation(ComparedSpec):
     def describe(self, card: ModelCard) -> str:
         """Say what changes into what, in which panels."""
         rows = len(self.pairs)
-        one = rows == 1
-        many = "a sample changes into another" if one else f"{rows} samples change into others"
-        where = (
-            f"Three panels side by side: in each {many} and back, with the model "
-            f"{self.model}, with the full latent of the DDPM {self.ddpm}, and with DDIM"
-        )
-        alone = f"With the model {self.model} {many} and back"
-        return f"{where if self.ddpm else alone}, in {self.points} images"
+        many = f"{rows} samples change into others" if rows > 1 else "a sample changes into another"
+        where = f"With the model {self.model} {many} and back"
+        if self.ddpm:
+            where = f"Three panels side by side: in each {many} and back, with the model "
+            where += f"{self.model}, with the full latent of the DDPM {self.ddpm}, and with DDIM"
+        return f"{where}, in {self.points} images"
 
 
 def path_view(media: Media, page: str) -> Clip:
@@ -87,9 +84,9 @@ def path_view(media: Media, page: str) -> Clip:
     noted, clip = media.record.parameters, clip_view(media, page)
     panels = tuple(str(each) for each in sequence(noted.get("panels")))
     points, hold = whole(noted, "points"), whole(noted, "hold")
-    if points < 2 or 2 * (points + hold) != clip.steps.last + 1:
-        return replace(clip, panels=panels)
-    return replace(clip, panels=panels, steps=replace(clip.steps, points=points, hold=hold))
+    if points >= 2 and 2 * (points + hold) == clip.steps.last + 1:
+        clip = replace(clip, steps=replace(clip.steps, points=points, hold=hold))
+    return replace(clip, panels=panels)
 
 
 KIND = FigureKind("interpolation", Interpolation, sampler_in(__name__), path_view)

@@ -45,12 +45,11 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
         found[name] = to_uint8(images)
 
     shown = turns(spec.points, spec.hold)
+    told = {"fps": fps, "panels": labels, "factor": panels.factor}
     frames = (panels.draw([way[point :: spec.points] for way in found.values()]) for point in shown)
     return RenderJob(
         levels=(0,) * len(shown),
-        parameters=made_with(
-            figure, noise_std_of(spec, card), fps=fps, panels=labels, factor=panels.factor
-        ),
+        parameters=made_with(figure, noise_std_of(spec, card), **told),
         clips={"": ClipSource(clip_spec(card.image_size, fps), frames)},
         steps=sum(steps for _, steps in ways.values()),
         work=walk(ways, ended),

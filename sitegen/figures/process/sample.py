@@ -13,7 +13,7 @@ from torch import Tensor
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import sha256
 from sitegen.figures.base import Figure
-from sitegen.figures.clips import displayed, even_levels, made_with, noise_std_of
+from sitegen.figures.clips import even_levels, made_with, noise_std_of, seen_levels
 from sitegen.figures.process import Process
 from sitegen.figures.process.drawing import process_drawing
 from sitegen.ihdm.card.card import ModelCard
@@ -24,7 +24,7 @@ from sitegen.media.frames import Frame, to_uint8
 from sitegen.media.jobs import RenderJob
 from sitegen.media.manifest import MediaFile
 from sitegen.models.registry import ModelSource
-from sitegen.sampling.models import ModelProvider, Trajectory
+from sitegen.sampling.models import ModelProvider
 
 
 def sample(models: ModelProvider, figure: Figure) -> RenderJob:
@@ -41,21 +41,24 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     trajectory = sampler.trajectory(forward[-1:].float().to(device), noise, noise_std)
     seen: dict[int, Frame] = {}
 
+    def work() -> Iterator[None]:
+        for level, images in seen_levels(trajectory, spec.show):
+            if level in levels:
+                seen[level] = to_uint8(images.cpu().numpy())[0]
+            yield
+
     def draw(folder: Path) -> MediaFile:
         rows = list(to_uint8(forward.numpy())), [seen[level] for level in levels]
         return process_drawing(*rows, levels, figure.alt or spec.describe(card)).write(folder)
 
     rows = [[level, float(sigma)] for level, sigma in zip(levels, sigmas.tolist(), strict=True)]
-    table = {
-        "caption": "The levels shown",
-        "columns": ["Level", "Blur scale, pixels"],
-        "rows": rows,
-    }
+    columns = ["Level", "Blur scale, pixels"]
+    table = {"caption": "The levels shown", "columns": columns, "rows": rows}
     return RenderJob(
         levels=(),
         parameters=made_with(figure, noise_std, shown=levels),
-        steps=len(card.visited_levels),
-        work=_watch(trajectory, spec.show, frozenset(levels), seen),
+        steps=card.steps + 1,
+        work=work(),
         stills={"image": draw},
         results=lambda: {"tables": [table]},
     )
@@ -90,12 +93,3 @@ def _example(source: ModelSource) -> Path:
     if found != source.example_sha256 or known not in (None, found):
         raise RefusedError(f"{source.example}: is not the example that its card means (SHA-256)")
     return source.example
-
-
-def _watch(
-    trajectory: Trajectory, show: str, wanted: frozenset[int], seen: dict[int, Frame]
-) -> Iterator[None]:
-    for level, images in zip(trajectory.levels, displayed(trajectory, show), strict=True):
-        if level in wanted:
-            seen[level] = to_uint8(images)[0]
-        yield

@@ -9,7 +9,6 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from sitegen.core.errors import ConfigError
 from sitegen.figures.base import Figure
@@ -79,11 +78,7 @@ def _noise(spec: SharedNoise, sampler: HeatSampler) -> NoiseSource:
     """The noise of a sample of the seed for each row, shared by all that stand in it."""
     shape, device = sampler.model.card.shape, sampler.model.device
     rows = [shared(spec.seed, spec.count, shape, device, row) for row in range(spec.rows)]
-
-    def all_rows(level: int) -> Tensor:
-        return torch.cat([row(level) for row in rows])
-
-    return all_rows
+    return lambda level: torch.cat([row(level) for row in rows])
 
 
 def _strip(u_K: Images, u_0: Images, paper: Colour, ink: Colour) -> Frame:
@@ -102,9 +97,8 @@ def measured(u_K: Images, u_0: Images, vary: str) -> dict[str, Any]:
     means, found = u_K.mean((2, 3), dtype=np.float64), finals.mean((3, 4))
     shapes = finals - found[..., None, None]
     same_noise = [_likeness(*pair) for row in shapes for pair in combinations(row, 2)]
-    same_state = [
-        _likeness(*pair) for column in shapes.swapaxes(0, 1) for pair in combinations(column, 2)
-    ]
+    columns = shapes.swapaxes(0, 1)
+    same_state = [_likeness(*pair) for column in columns for pair in combinations(column, 2)]
     words = (
         f"The mean {vary} of a finished image follows that of its initial state with a slope of "
         f"{_slope(means, found):.2f}. "
@@ -112,13 +106,11 @@ def measured(u_K: Images, u_0: Images, vary: str) -> dict[str, Any]:
     )
     if same_state:
         words += f", two with the same initial state by {np.mean(same_state):.2f}"
+    pairs = zip(means.mean(1), found.mean((0, 2)), strict=True)
     table = {
         "caption": f"Mean {vary}, 0 to 1, in the order of the columns",
         "columns": ["Initial state", "Finished images"],
-        "rows": [
-            [round(float(each), 4) for each in pair]
-            for pair in zip(means.mean(1), found.mean((0, 2)), strict=True)
-        ],
+        "rows": [[round(float(each), 4) for each in pair] for pair in pairs],
     }
     return {"summary": f"{words}.", "tables": [table]}
 

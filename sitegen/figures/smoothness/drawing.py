@@ -34,11 +34,9 @@ _BEST = {PEAK: "1 is perfectly even", TORTUOSITY: "1 is the straight way"}
 def smoothness_drawing(found: Mapping[str, Evenness], description: str) -> Drawing:
     """Two panels, one above the other: the peaks, and the tortuosities."""
     height = _HEAD + _ROW * len(found) + _FOOT
-    panels = (
-        (PEAK, {name: each.peak for name, each in found.items()}),
-        (TORTUOSITY, {name: each.tortuosity for name, each in found.items()}),
-    )
-    body = group(*(_panel(words, values, n * height) for n, (words, values) in enumerate(panels)))
+    peaks = {name: each.peak for name, each in found.items()}
+    ways = {name: each.tortuosity for name, each in found.items()}
+    body = group(_panel(PEAK, peaks, 0 * height), _panel(TORTUOSITY, ways, height))
     title = "How even interpolations are"
     return Drawing(WIDTH, 2 * height, 640, title, description, body, _STYLE, _DARK)
 
@@ -130,10 +128,8 @@ def _panel(title: str, values: Mapping[str, Floats], top: float) -> Markup:
         parts.append(label(x, last + 18, words, size=13, class_="soft"))
     for number, (name, each) in enumerate(values.items()):
         parts.append(_row(axis, name, each, first + _ROW * (number + 0.5), number))
-    parts.append(
-        label(_LEFT, last + 36, f"{_BEST[title]}; {_KEY}", size=13, anchor="start", class_="soft")
-    )
-    return group(*parts)
+    words = f"{_BEST[title]}; {_KEY}"
+    return group(*parts, label(_LEFT, last + 36, words, size=13, anchor="start", class_="soft"))
 
 
 def _across(axis: Axis, value: float) -> float:

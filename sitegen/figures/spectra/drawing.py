@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 
 from sitegen.figures.svg import Axis, Drawing, Panel, decades, group, label, path
@@ -45,11 +46,10 @@ class Curves:
 def spectra_drawing(curves: Curves, description: str) -> Drawing:
     """The chart, with the legend above it."""
     panel = Panel(66, 74, WIDTH - 66 - 14, HEIGHT - 74 - 54, _across(curves), _up(curves))
-    body = group(panel.axes(), *_lines(panel, curves), _floor(panel, curves), _legend(curves))
+    body = group(panel.axes(), *_lines(panel, curves), _legend(curves))
     title = "Radially averaged power spectra along the generation"
-    light = (
-        _shades(curves, _HEAT, _NOISE) + ".data { stroke: #000; }\n.floor { stroke: #565c70; }\n"
-    )
+    light = _shades(curves, _HEAT, _NOISE)
+    light += ".data { stroke: #000; }\n.floor { stroke: #565c70; }\n"
     dark = _shades(curves, _HEAT_DARK, _NOISE_DARK)
     dark += ".data { stroke: #fff; }\n.floor { stroke: #a3aac0; }\n"
     return Drawing(WIDTH, HEIGHT, 640, title, description, body, light, dark)
@@ -74,11 +74,11 @@ def spectra_table(curves: Curves, count: int) -> dict[str, Any]:
 
 def _summary(curves: Curves) -> str:
     if curves.data is None:
-        return (
-            "The spectrum of the data is not known here: neither the weights nor the prior hold it."
-        )
-    words = [f"IHDM {_distance(curves.heat[-1].power, curves.data):.2f}"]
-    words += [f"DDPM {_distance(curves.noise[-1].power, curves.data):.2f}"] if curves.noise else []
+        unknown = "The spectrum of the data is not known here"
+        return f"{unknown}: neither the weights nor the prior hold it."
+    last = {"IHDM": curves.heat[-1:], "DDPM": curves.noise[-1:]}
+    data = curves.data
+    words = [f"{n} {_distance(each.power, data):.2f}" for n, ends in last.items() for each in ends]
     return (
         "Root mean square distance of the finished images' spectrum from that of the data, in "
         f"decades of power: {', '.join(words)}."
@@ -87,8 +87,6 @@ def _summary(curves: Curves) -> str:
 
 def _distance(power: Sequence[float], data: Sequence[float]) -> float:
     """In decades, over all rings but the first."""
-    import numpy as np
-
     ratio = np.log10(np.maximum(power[1:], _LOWEST)) - np.log10(np.maximum(data[1:], _LOWEST))
     return float(np.sqrt(np.mean(ratio**2)))
 
@@ -128,13 +126,9 @@ def _lines(panel: Panel, curves: Curves) -> Iterator[Markup]:
             yield panel.curve(places, each.power[1:], **look)
     if curves.data:
         yield panel.curve(places, curves.data[1:], class_="data", stroke_width=3.2)
-
-
-def _floor(panel: Panel, curves: Curves) -> Markup:
-    if not curves.floor:
-        return Markup()
-    ends = (curves.frequencies[1], curves.frequencies[-1])
-    return panel.curve(ends, [curves.floor] * 2, class_="floor", stroke_dasharray=_DOTS)
+    if curves.floor:
+        ends = (places[0], places[-1])
+        yield panel.curve(ends, [curves.floor] * 2, class_="floor", stroke_dasharray=_DOTS)
 
 
 def _legend(curves: Curves) -> Markup:
@@ -159,14 +153,8 @@ def _sample(kind: str, count: int, y: float) -> Markup:
     if kind == "data":
         return path(f"M66 {y}h52", class_="data", stroke_width=3.2)
     width, gap = 52 / count, 1.0 if kind == "noise" else 0.0
-    return group(
-        *(
-            path(
-                f"M{66 + n * width:.2f} {y}h{width - gap:.2f}", class_=f"{kind}-{n}", stroke_width=4
-            )
-            for n in range(count)
-        )
-    )
+    lines = [f"M{66 + n * width:.2f} {y}h{width - gap:.2f}" for n in range(count)]
+    return group(*(path(d, class_=f"{kind}-{n}", stroke_width=4) for n, d in enumerate(lines)))
 
 
 def _span(spectra: Sequence[Spectrum]) -> str:

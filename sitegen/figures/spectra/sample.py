@@ -14,7 +14,7 @@ from typing import cast
 import torch
 
 from sitegen.figures.base import Figure
-from sitegen.figures.clips import even_levels, made_with, noise_std_of
+from sitegen.figures.clips import even_levels, made_with, noise_std_of, seen_levels
 from sitegen.figures.spectra import Spectra
 from sitegen.figures.spectra.drawing import Curves, Spectrum, spectra_drawing, spectra_table
 from sitegen.ihdm.process.ddpm import DiffusionSchedule
@@ -59,7 +59,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     return RenderJob(
         levels=(),
         parameters=made_with(figure, noise_std),
-        steps=card.steps + (baseline.model.card.steps if baseline else 0),
+        steps=card.steps + 1 + (baseline.model.card.steps + 1 if baseline else 0),
         work=work(),
         stills={"image": draw},
         results=lambda: spectra_table(curves(), spec.count),
@@ -68,10 +68,8 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
 
 def _watch(trajectory: Trajectory, show: str, powers: Powers) -> Iterator[None]:
     """Run a process and measure every level; the last is always the mean."""
-    powers[trajectory.levels[0]] = spectrum(trajectory.u_K).tolist()
-    for step in trajectory.steps:
-        seen = step.mean if show == "mean" or step.level == 0 else step.state
-        powers[step.level] = spectrum(seen).tolist()
+    for level, seen in seen_levels(trajectory, show):
+        powers[level] = spectrum(seen).tolist()
         yield
 
 
@@ -99,7 +97,4 @@ def _sinking(baseline: DdpmSampler, powers: Powers, count: int) -> list[Spectrum
     )
     nearest = (floors[1 : first + 1, None].log() - (floors[1] * wanted).log()).abs().argmin(0) + 1
     levels = [*sorted(set(nearest.tolist()), reverse=True), 0]
-    return [
-        Spectrum(level, [power / float(alphas_bar[level]) for power in powers[level]])
-        for level in levels
-    ]
+    return [Spectrum(k, [power / float(alphas_bar[k]) for power in powers[k]]) for k in levels]

@@ -22,7 +22,7 @@ def size(folder: Path, name: str, *words: str) -> tuple[int, int]:
     path = folder / name
     ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y"]
     subprocess.run([*ffmpeg, *words, str(path)], check=True)
-    film = read_video(SiteFolder(folder), name)
+    film = read_video(SiteFolder(folder).find(name))
     return film.width, film.height
 
 

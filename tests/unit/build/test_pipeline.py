@@ -302,12 +302,14 @@ def test_refilm_that_fails_leaves_the_old_clip(built: Builder) -> None:
     [
         ({"only": ("tiny-trajectory",)}, "--only tiny-trajectory: .*tiny-trajectories"),
         ({"refilm": ("tiny-trajectory",)}, "--refilm tiny-trajectory: .*tiny-trajectories"),
+        ({"refilm": ("second",), "only": ("tiny-trajectories",)}, "second: --only leaves it out"),
         ({"refilm": (), "offline": True}, "--refilm makes clips again, and --offline"),
     ],
     ids=str,
 )
 def test_options_that_mean_nothing(built: Builder, options: Mapping[str, Any], words: str) -> None:
     """An unknown figure is answered with the close name; what contradicts itself is refused."""
+    write_page(built.config, TWO)
     with pytest.raises(ConfigError, match=words):
         built(**options)
     assert built.renderer.jobs == []

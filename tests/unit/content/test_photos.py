@@ -29,7 +29,7 @@ def picture(form: str, mode: str = "RGB", size: tuple[int, int] = (40, 20), turn
 def read(folder: Path, data: bytes, name: str = "a.png") -> tuple[str, int, int]:
     """The path in the built folder and the size of a picture with these bytes."""
     (folder / name).write_bytes(data)
-    photo = read_photo(SiteFolder(folder), name)
+    photo = read_photo(SiteFolder(folder).find(name))
     assert photo.file.source.read_bytes() == data
     return photo.file.uri, photo.width, photo.height
 

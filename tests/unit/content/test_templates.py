@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from unittest.mock import ANY
 
@@ -115,3 +116,16 @@ def test_our_own_mistakes() -> None:
         run_template("a\n{{ f(1) }}", {"f": f})
     assert fault("a\n{{ f() }}", f=f) == (2, ANY)
     assert "missing 1 required positional argument" in fault("{{ f() }}", f=f)[1]
+
+
+def test_our_own_mistakes_in_other_shapes() -> None:
+    """So is one behind a partial and an endless recursion; a template that calls itself is not."""
+
+    def again(number: int) -> str:
+        return again(number + 1) if number else again(1)
+
+    for f in (again, partial(again, 1)):
+        with pytest.raises(RecursionError):
+            run_template("{{ f(1) if one else f() }}", {"f": f, "one": f is again})
+    text = "{% macro m() %}{{ f() }}{{ m() }}{% endmacro %}\n{{ m() }}"
+    assert "recursion" in fault(text, f=lambda: "")[1]

@@ -114,7 +114,7 @@ TURNED = MP4[:-44] + b"\0\0\0\0\0\1" + MP4[-38:]
 def test_measured(tmp_path: Path, data: bytes, type: str, size: tuple[int, int]) -> None:
     """A file is known by its content, and measured wherever the size stands in it."""
     (tmp_path / "A b.mov").write_bytes(data)
-    film = read_video(SiteFolder(tmp_path), "A b.mov")
+    film = read_video(SiteFolder(tmp_path).find("A b.mov"))
     assert (film.type, film.width, film.height) == (f"video/{type}", *size)
     assert film.file.uri == f"media/a-b-{film.file.sha256[:8]}.{type}"
 
@@ -125,7 +125,7 @@ def test_cut_short(tmp_path: Path, whole: bytes) -> None:
     for length in range(8, len(whole)):
         (tmp_path / "x.mp4").write_bytes(whole[:length])
         with pytest.raises(ValueError, match="is damaged, or shows no pictures"):
-            read_video(SiteFolder(tmp_path), "x.mp4")
+            read_video(SiteFolder(tmp_path).find("x.mp4"))
 
 
 @pytest.mark.parametrize("data", [b"abc", b"RIFF....AVI ", b"\x89PNG\r\n\x1a\n"])
@@ -133,4 +133,4 @@ def test_no_video(tmp_path: Path, data: bytes) -> None:
     """Other files are refused, with what would do."""
     (tmp_path / "x.mp4").write_bytes(data)
     with pytest.raises(ValueError, match="is no MP4 or WebM video"):
-        read_video(SiteFolder(tmp_path), "x.mp4")
+        read_video(SiteFolder(tmp_path).find("x.mp4"))
