@@ -15,7 +15,7 @@ import numpy as np
 
 from sitegen.core.files import platform_errors
 from sitegen.figures.base import Figure
-from sitegen.figures.clips import DARK, LIGHT, clip_spec, made_with, noise_std_of
+from sitegen.figures.clips import DARK, LIGHT, clip_spec, displayed, made_with, noise_std_of
 from sitegen.figures.hierarchy import Hierarchy
 from sitegen.figures.hierarchy.drawing import Layout, tree_frames
 from sitegen.ihdm.process.noise import branching
