@@ -135,11 +135,11 @@ def save_weights(
     path: Path,
     tensors: Mapping[str, Tensor],
     dtype: torch.dtype,
-    card: ModelCard,
+    card: ModelCard | None = None,
 ) -> str:
     """Write `tensors` by name, the statistics as float32 and the rest as `dtype`, a float type.
 
-    Which levels the networks of the card are for is written along. The same tensors give the same
+    Which levels the networks of a card with several are for is written along. The same tensors give the same
     bytes. Returns the SHA-256 of the file. Raises
     RefusedError for a number that is not finite, or too large for `dtype`.
     """
@@ -152,7 +152,7 @@ def save_weights(
         stored[name] = tensor.detach().to("cpu", kind, copy=True).contiguous()
         if not bool(torch.isfinite(stored[name]).all()):
             raise RefusedError(f"{path}: {name} holds numbers that {dtype} cannot hold")
-    data = save(stored, notes(card) or None)
+    data = save(stored, notes(card) or None if card else None)
     write_atomic(path, data)
     return digest_bytes(data)
 

@@ -49,6 +49,11 @@ class CardModel(nn.Module):
             self.networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property
+    def unet(self) -> nn.Module:
+        """The network of the finest levels."""
+        return self.networks[0]
+
+    @property
     def statistics(self) -> Statistics | None:
         """Of a preconditioned model, where its weights lie."""
         return None
