@@ -174,7 +174,8 @@ def _cosine_loss(model: Model, drawn: _Drawn, side: int, training: TrainingOptio
     def loss(net: UNet, step: int, generator: torch.Generator) -> Tensor:
         seen, levels, wanted = pool.draw(training.batch_size, step, generator)
         error = dct2(net(seen, levels)) - wanted
-        return (cost[levels - 1] * error.square()).sum((1, 2, 3))
+        found: Tensor = (cost[levels - 1] * error.square()).sum((1, 2, 3))
+        return found
 
     return loss
 
@@ -190,7 +191,8 @@ def _noise_loss(model: DiffusionModel, drawn: _Drawn, training: TrainingOptions)
 
     def loss(net: UNet, step: int, generator: torch.Generator) -> Tensor:
         x, levels, wanted = pool.draw(training.batch_size, step, generator)
-        return (net(x, levels - 1) - wanted).square().mean((1, 2, 3))
+        found: Tensor = (net(x, levels - 1) - wanted).square().mean((1, 2, 3))
+        return found
 
     return loss
 
