@@ -1,7 +1,5 @@
 """What every test may use: the recorded reference, a browser, and a site to look at in it."""
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass

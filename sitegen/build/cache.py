@@ -34,8 +34,8 @@ from sitegen.core.files import (
     is_lfs_pointer,
     platform_errors,
     sweep,
+    temporary_file,
     temporary_folder,
-    temporary_path,
     write_atomic,
 )
 from sitegen.media.manifest import MediaFile, Record, record_from_json, record_to_json
@@ -183,8 +183,7 @@ class Store:
                 return
             for folder in (self._root / "work", target.parent):
                 folder.mkdir(parents=True, exist_ok=True)
-            temporary = temporary_path(self._root / "work")
-            try:
+            with temporary_file(self._root / "work") as temporary:
                 shutil.copyfile(source, temporary)
                 if digest(temporary) != file.sha256:
                     raise TargetError(f"{source} changed while it was stored; build again")
@@ -192,8 +191,6 @@ class Store:
                 with temporary.open("rb") as copy:
                     os.fsync(copy.fileno())
                 temporary.replace(target)
-            finally:
-                temporary.unlink(missing_ok=True)
             flush_folder(target.parent)
 
 

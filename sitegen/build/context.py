@@ -129,6 +129,17 @@ def prepare_site(site: Site, options: BuildOptions) -> BuildContext:
     shown_files = (file.source.parent for page in pages for file in page.files)
     _require_apart(output, site, {*shown_files} - {site.root})
     figures = _plan(pages, sources)
+    # Weights that are to be rendered with are verified then, those of clips that are there now.
+    shown_models = {
+        name
+        for planned in figures
+        if store.keys(planned.request_digest)
+        for name in planned.figure.models
+    }
+    if shown_models:
+        verified = {name: replace(sources[name], verified=True) for name in shown_models}
+        sources = {**sources, **verified}
+        figures = _plan(pages, sources)
     _require_known(options, [planned.figure.id for planned in figures])
     try:
         here = environment(options.compute_target)

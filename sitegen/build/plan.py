@@ -48,7 +48,7 @@ class PlannedFigure:
 def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -> PlannedFigure:
     """Key a figure.
 
-    Reads and hashes the weights, imports neither torch nor an encoder. Raises ConfigError for
+    Hashes weights that no card pins, imports neither torch nor an encoder. Raises ConfigError for
     models that do not fit the figure, RefusedError for weights or a prior that are missing or
     cannot be read.
     """

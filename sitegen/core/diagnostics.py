@@ -116,11 +116,15 @@ def toml_diagnostics(
     found = []
     for item in error.errors(include_url=False)[:_ENOUGH]:
         path, known = _placed(item["loc"], document, lines)
-        heads = (path[:end] for end in range(len(path), 0, -1))
-        at = next((lines[head] for head in heads if head in lines), None)
         words = f": {gone[path]}" if path in gone else rule(item, known)
-        found.append(Diagnostic(file, at, f"{dotted(path)}{words}".removeprefix(": ")))
+        found.append(placed(file, lines, path, words))
     return sorted(found, key=lambda problem: problem.line or 0)
+
+
+def placed(file: str, lines: Mapping[KeyPath, int], path: KeyPath, words: str) -> Diagnostic:
+    """What is wrong with a key, at its line or at that of its table."""
+    at = (lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines)
+    return Diagnostic(file, next(at, None), f"{dotted(path)}{words}".removeprefix(": "))
 
 
 def dotted(path: KeyPath) -> str:
@@ -174,7 +178,10 @@ def rule(error: Mapping[str, Any], known: Mapping[str, FieldInfo]) -> str:
     if kind == "value_error":
         return f"{value}: {context['error']}"
     if kind == "literal_error":
-        return f"{value}: should be {_choices(str(error['input']), context['expected'])}"
+        words = context["expected"].replace(" or ", ", ").split(", ")
+        choices = [word.strip("'") for word in words]
+        near = close_match(str(error["input"]), choices)
+        return f"{value}: should be {either([quoted(word) for word in choices])}{near}"
     if kind in _HOLDS:
         return f"{value}: should be {_HOLDS[kind]}"
     if kind.startswith(_OF_NUMBERS) and name in known:
@@ -202,13 +209,6 @@ def _number(field: FieldInfo) -> str:
 
 def _holds_float(annotation: object) -> bool:
     return annotation is float or any(map(_holds_float, get_args(annotation)))
-
-
-def _choices(word: str, expected: str) -> str:
-    """Write the choices that pydantic lists, and the one that the author may have meant."""
-    choices = [choice.strip("'") for choice in expected.replace(" or ", ", ").split(", ")]
-    marked = [f'"{choice}"' for choice in choices]
-    return f"{either(marked)}{close_match(word, choices)}"
 
 
 def either(words: Sequence[str]) -> str:

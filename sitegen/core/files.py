@@ -21,9 +21,9 @@ import socket
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache, lru_cache, wraps
+from functools import cache, wraps
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from sitegen.core.errors import LockedError, PlatformError, RefusedError
 
@@ -32,7 +32,6 @@ _TEMPORARY = re.compile(
     r"\.sitegen-tmp-((?P<host>[0-9a-f]{8})-)?(?P<pid>\d+)-(?P<start>\d+)-[0-9a-f]+"
 )
 _WEEK = 7 * 24 * 3600.0  # seconds
-_PROBE = bytes(4096)
 _REMEDIES = {
     errno.ENOSPC: "free some disk space and run sitegen again",
     errno.EDQUOT: "the disk quota is used up: free some space and run sitegen again",
@@ -82,6 +81,14 @@ def canonical_json(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, for `object_pairs_hook`; ValueError where a key appears twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key appears twice")
+    return found
+
+
 def write_atomic(path: Path, data: bytes) -> bool:
     """Make `data` the content of `path`, all or nothing, and durable when this returns.
 
@@ -90,16 +97,21 @@ def write_atomic(path: Path, data: bytes) -> bool:
     Raises PlatformError, with the old content still in place, if the disk is full or unwritable.
     """
     with platform_errors(path):
-        target = Path(os.path.realpath(path))
-        if _holds(target, data):
-            return False
+        target, mode = Path(os.path.realpath(path)), None
+        with contextlib.suppress(FileNotFoundError):
+            status = target.stat()
+            mode = status.st_mode & 0o7777
+            if status.st_size == len(data) and target.read_bytes() == data:
+                return False
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = temporary_path(target.parent)
-        try:
-            _write_flushed(temporary, data, _mode(target))
+        with temporary_file(target.parent) as temporary:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                if mode is not None:
+                    os.fchmod(file.fileno(), mode)
+                os.fsync(file.fileno())
             temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
         flush_folder(target.parent)
         return True
 
@@ -160,6 +172,16 @@ def temporary_path(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
+def temporary_file(folder: Path) -> Iterator[Path]:
+    """A free name in `folder`; what is made under it and not renamed goes at the block's end."""
+    path = temporary_path(folder)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
 def temporary_folder(folder: Path) -> Iterator[Path]:
     """A new folder inside `folder`, removed at the end of the block whatever happens in it."""
     path = temporary_path(folder)
@@ -198,11 +220,8 @@ def require_writable(folder: Path, wanted: Path | None = None) -> None:
     """Raise PlatformError, naming `wanted` or else `folder`, unless files can be made in there."""
     with platform_errors(wanted or folder):
         folder.mkdir(parents=True, exist_ok=True)
-        probe = temporary_path(folder)
-        try:
-            probe.write_bytes(_PROBE)
-        finally:
-            probe.unlink(missing_ok=True)
+        with temporary_file(folder) as probe:
+            probe.write_bytes(bytes(4096))
 
 
 def flush_folder(folder: Path) -> None:
@@ -226,30 +245,6 @@ def flush_tree(folder: Path) -> None:
                 with path.open("rb") as file:
                     os.fsync(file.fileno())
         flush_folder(Path(parent))
-
-
-def _holds(path: Path, data: bytes) -> bool:
-    try:
-        return path.stat().st_size == len(data) and path.read_bytes() == data
-    except FileNotFoundError:
-        return False
-
-
-def _mode(path: Path) -> int | None:
-    try:
-        return path.stat().st_mode & 0o7777
-    except FileNotFoundError:
-        return None
-
-
-def _write_flushed(path: Path, data: bytes, mode: int | None) -> None:
-    """Create `path` with `data` on the disk itself, with permissions `mode` or the usual ones."""
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        if mode is not None:
-            os.fchmod(file.fileno(), mode)
-        os.fsync(file.fileno())
 
 
 def _take(handle: int, path: Path) -> None:
@@ -339,6 +334,7 @@ def _remove(path: Path) -> None:
 
 Format = Literal["pth", "safetensors"]
 
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
 _TEXT_LIMIT = 1 << 20
 _JUST_NOW_NS = 20_000_000
@@ -396,29 +392,33 @@ def sniff(path: Path) -> Format:
 
 def is_folder(path: Path) -> bool:
     """Whether `path` is a folder; False, too, for what cannot be looked at."""
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
+    return os.path.isdir(path)
 
 
-def once_a_file(function: Callable[[Path], _T]) -> Callable[[Path], _T]:
+def once_a_file(
+    function: Callable[Concatenate[Path, _P], _T],
+) -> Callable[Concatenate[Path, _P], _T]:
     """Remember what `function` makes of a file for as long as the file is not touched.
 
-    That is told by its size, times and place on the disk; errors are not remembered.
+    That is told by its size, times and place on the disk; errors are not remembered. What is given
+    beside the path must not change what is made of it.
     """
-    remembered = lru_cache(maxsize=256)(lambda path, *_traces: function(path))
+    remembered: dict[Path, tuple[object, _T]] = {}
 
     @wraps(function)
-    def asked(path: Path) -> _T:
+    def asked(path: Path, /, *rest: _P.args, **named: _P.kwargs) -> _T:
         try:
             status = path.stat()
         except (OSError, ValueError):
-            return function(path)
+            return function(path, *rest, **named)
         times = status.st_mtime_ns, status.st_ctime_ns
         if time.time_ns() - max(times) < _JUST_NOW_NS:
-            return function(path)
-        return remembered(path, status.st_dev, status.st_ino, status.st_size, *times)
+            return function(path, *rest, **named)
+        traces = status.st_dev, status.st_ino, status.st_size, *times
+        known = remembered.get(path)
+        if known is None or known[0] != traces:
+            known = remembered[path] = traces, function(path, *rest, **named)
+        return known[1]
 
     return asked
 

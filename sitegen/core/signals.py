@@ -12,10 +12,8 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from types import FrameType
+from types import FrameType
+from typing import Any
 
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
@@ -34,8 +32,7 @@ def catch_signals() -> None:
 
     def leave(number: int, _frame: FrameType | None) -> None:
         nonlocal deaf_until
-        now = time.monotonic()
-        if now >= deaf_until:
+        if (now := time.monotonic()) >= deaf_until:
             deaf_until = now + GRACE_SECONDS
             raise SystemExit(128 + number)
 

@@ -48,8 +48,7 @@ class SiteFolder:
         `others` are what the name may have meant beside files. Raises ValueError, saying what is
         wrong with the name or the file.
         """
-        fault = _name_fault(name)
-        if fault is not None:
+        if fault := _name_fault(name):
             raise ValueError(fault)
         path = self.root / name
         try:
@@ -67,18 +66,13 @@ class SiteFolder:
         if not path.is_file():
             inside = "is a folder; name the file inside it"
             raise ValueError(inside if path.is_dir() else "is not a regular file")
-        self._require_open(path)
-        if path.stat().st_size > LARGEST:
-            raise ValueError(f"is larger than {LARGEST // 1_000_000} MB; make it smaller")
-
-    def _require_open(self, path: Path) -> None:
-        """Refuse what lies elsewhere, is hidden, or is in a folder that sitegen fills."""
-        fault = inside_fault(path, self.root)
-        if fault is not None:
+        if fault := inside_fault(path, self.root):
             raise ValueError(fault)
         for folder in self.closed:
             if path.resolve().is_relative_to(folder.resolve()):
                 raise ValueError(f"lies in {shown(folder)}, which sitegen fills; keep it elsewhere")
+        if path.stat().st_size > LARGEST:
+            raise ValueError(f"is larger than {LARGEST // 1_000_000} MB; make it smaller")
 
     def _close(self, name: str, others: Iterable[str]) -> str:
         """Hint at the file beside it, or the other thing, that has nearly this name.

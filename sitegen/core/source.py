@@ -53,8 +53,7 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{shown(path)}:{line}: is not UTF-8 text; save it as UTF-8") from error
-    odd = odd_character(text)
-    if odd is not None:
+    if (odd := odd_character(text)) is not None:
         line = text.count("\n", 0, odd[0]) + 1
         raise ConfigError(f"{shown(path)}:{line}: holds the character {odd[1]}; remove it")
     return text.replace("\r\n", "\n")

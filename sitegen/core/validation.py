@@ -23,21 +23,13 @@ from sitegen.core.source import odd_character
 from sitegen.core.urls import host_fault, site_url_fault, slug_fault, url_fault
 
 
-def _readable(text: str) -> str:
-    odd = odd_character(text)
-    if odd is not None:
-        raise ValueError(f"should not hold the character {odd[1]}")
-    return text
+def reject_if(fault: Callable[[Any], str | None]) -> AfterValidator:
+    """Make the validator that refuses a value in which `fault` finds a broken rule."""
 
-
-def reject_if(fault: Callable[[str], str | None]) -> AfterValidator:
-    """Make the validator that refuses a text in which `fault` finds a broken rule."""
-
-    def check(text: str) -> str:
-        found = fault(text)
-        if found is not None:
+    def check(value: Any) -> Any:
+        if found := fault(value):
             raise ValueError(found)
-        return text
+        return value
 
     return AfterValidator(check)
 
@@ -51,7 +43,12 @@ def described_as(what: str, pattern: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern, "x-what": what})
 
 
-_READABLE = AfterValidator(_readable)
+def _odd_fault(text: str) -> str | None:
+    odd = odd_character(text)
+    return None if odd is None else f"should not hold the character {odd[1]}"
+
+
+_READABLE = reject_if(_odd_fault)
 _SHORT = StringConstraints(max_length=2000)
 
 Text = Annotated[

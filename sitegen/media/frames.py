@@ -25,10 +25,14 @@ def to_uint8(images: NDArray[np.floating]) -> Frame:
         raise ValueError(f"images must be (N, 1 or 3, H, W), not {images.shape}")
     if not np.issubdtype(images.dtype, np.floating):
         raise ValueError(f"images must be floating-point, not {images.dtype}")
+    if np.isnan(images).any():
+        raise ValueError("an image holds NaN: the model's output is not a number")
     count, _, height, width = images.shape
     frames = np.empty((count, height, width, 3), np.uint8)
     for index, image in enumerate(images):  # one at a time: float64 of all would weigh much
-        frames[index] = _quantize(image).transpose(1, 2, 0)
+        scaled = np.clip(image.astype(np.float64), 0.0, 1.0) * 255.0
+        lower = np.floor(scaled)  # without an error of rounding
+        frames[index] = (lower + (scaled - lower >= 0.5)).transpose(1, 2, 0)
     return frames
 
 
@@ -41,7 +45,7 @@ def grid(images: Frame, columns: int, background: Colour) -> Frame:
     if images.ndim != 4 or images.shape[0] < 1 or images.shape[3] != 3:
         raise ValueError(f"images must be (N, H, W, 3) with N above 0, not {images.shape}")
     count, height, width, _ = images.shape
-    sheet = _blank(-(-count // columns) * height, columns * width, background)
+    sheet = np.full((-(-count // columns) * height, columns * width, 3), background, np.uint8)
     for start in range(0, count, columns):
         row = np.concatenate(list(images[start : start + columns]), axis=1)
         top, left = start // columns * height, (columns * width - row.shape[1]) // 2
@@ -69,19 +73,6 @@ def pad_to_even(frame: Frame, background: Colour) -> Frame:
     height, width, _ = frame.shape
     if height % 2 == 0 and width % 2 == 0:
         return frame
-    padded = _blank(height + height % 2, width + width % 2, background)
+    padded = np.full((height + height % 2, width + width % 2, 3), background, np.uint8)
     padded[:height, :width] = frame
     return padded
-
-
-def _quantize(image: NDArray[np.floating]) -> Frame:
-    """Any shape in [0, 1] units to the nearest of 256 levels, without an error of rounding."""
-    if np.isnan(image).any():
-        raise ValueError("an image holds NaN: the model's output is not a number")
-    scaled = np.clip(image.astype(np.float64), 0.0, 1.0) * 255.0
-    lower = np.floor(scaled)
-    return (lower + (scaled - lower >= 0.5)).astype(np.uint8)
-
-
-def _blank(height: int, width: int, background: Colour) -> Frame:
-    return np.full((height, width, 3), background, np.uint8)

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 from pydantic.dataclasses import dataclass
 
 from sitegen.core.errors import RefusedError
+from sitegen.core.files import without_twins
 
 VERSION = 1
 """Version of `media.json` and of the records; raised when an old reader would misread a new one."""
@@ -150,7 +151,7 @@ def _versioned(text: str) -> dict[str, Any]:
     It can be written again: no doubled keys, no NaN, no half characters.
     """
     try:
-        top = json.loads(text, object_pairs_hook=_no_doubles)
+        top = json.loads(text, object_pairs_hook=without_twins)
         _dump(top).encode("utf-8")
     except RecursionError:
         raise ValueError("nested too deeply") from None
@@ -163,13 +164,6 @@ def _versioned(text: str) -> dict[str, Any]:
     if type(version) is not int or version != VERSION:
         raise ValueError(f"version {version!r:.40} must be {VERSION}")
     return dict(top)
-
-
-def _no_doubles(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    result = dict(pairs)
-    if len(result) < len(pairs):
-        raise ValueError("a key appears twice")
-    return result
 
 
 def _read(kind: TypeAdapter[T], text: str, damaged: str) -> T:

@@ -41,10 +41,6 @@ class _Box(NamedTuple):
     end: int
 
 
-class _Damaged(ValueError):
-    """The boxes do not fit into each other."""
-
-
 def clip_faults(path: Path) -> list[str]:
     """Say what keeps browsers from playing the clip at once, and what to do; empty if nothing.
 
@@ -71,7 +67,7 @@ def mp4_size(data: bytes) -> tuple[int, int] | None:
                     width, height = (int.from_bytes(sides[at : at + 2], "big") for at in (0, 4))
                     if len(matrix) == 36 and width and height:
                         return (height, width) if any(matrix[4:8]) else (width, height)
-    except _Damaged:
+    except ValueError:
         pass
     return None
 
@@ -86,7 +82,7 @@ def _boxes(data: _Data, outer: _Box, kind: bytes | None = None) -> Iterator[_Box
             size, header = int.from_bytes(head[8:16], "big"), 16
         size = size or end - start  # 0 says that the box is the last one
         if len(head) < header or size < header or start + size > end:
-            raise _Damaged
+            raise ValueError("the boxes do not fit into each other")
         if kind is None or head[4:8] == kind:
             yield _Box(head[4:8], start + header, start + size)
         start += size
@@ -97,7 +93,7 @@ def _inside(data: _Data, box: _Box, *kinds: bytes | None) -> _Box:
     for kind in kinds:
         found = next(_boxes(data, box, kind), None)
         if found is None:
-            raise _Damaged
+            raise ValueError("the boxes do not fit into each other")
         box = found
     return box
 
@@ -108,8 +104,7 @@ def _index_faults(data: _Data, movie: _Box) -> list[str]:
     for track in _boxes(data, movie, b"trak"):
         media = _inside(data, track, b"mdia")
         at = _inside(data, media, b"hdlr").start + 8
-        handler = data[at : at + 4]
-        if handler in (b"vide", b"soun"):
+        if (handler := data[at : at + 4]) in (b"vide", b"soun"):
             table = _inside(data, media, b"minf", b"stbl", b"stsd")
             entry = _inside(data, table._replace(start=table.start + 8), None)
             if handler == b"vide":
@@ -128,7 +123,7 @@ def _track_faults(kind: bytes, entry: bytes) -> list[str]:
         codec = kind.decode("ascii", "replace")
         return [f"has the codec {codec}, and only H.264 (avc1) plays everywhere; {_ENCODE} OUT.mp4"]
     if len(entry) < _ENTRY:
-        raise _Damaged
+        raise ValueError("a box is too short")
     _, start, end = _inside(entry, _Box(kind, _ENTRY, len(entry)), b"avcC")
     faults = _format_faults(entry[start:end])
     width, height = (int.from_bytes(entry[at : at + 2], "big") for at in (24, 26))
@@ -142,7 +137,7 @@ def _track_faults(kind: bytes, entry: bytes) -> list[str]:
 
 def _format_faults(setup: bytes) -> list[str]:
     if len(setup) < 7:
-        raise _Damaged
+        raise ValueError("a box is too short")
     profile = setup[1]
     pixels = _pixels(setup) if profile in _WIDE_PROFILES else "yuv420p"
     if profile in _PLAYED and pixels == "yuv420p":

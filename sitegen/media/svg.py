@@ -45,8 +45,12 @@ class _Reading:
         self.parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
         self.parser.StartElementHandler = self._element
         self.parser.CharacterDataHandler = self._text
-        self.parser.EntityDeclHandler = self._entity
-        self.parser.ProcessingInstructionHandler = self._instruction
+        self.parser.EntityDeclHandler = lambda name, *_: _refuse(
+            f"the entity {name}", "save it without entities, as plain SVG"
+        )
+        self.parser.ProcessingInstructionHandler = lambda target, _: _refuse(
+            f"<?{target} …?>", "remove it"
+        )
         self.parser.buffer_text = True
 
     def _element(self, name: str, attributes: Mapping[str, str]) -> None:
@@ -62,16 +66,9 @@ class _Reading:
         for key, value in attributes.items():
             _attribute(local.lower(), key.rpartition(" ")[2].lower(), value)
 
-    def _text(self, text: str) -> None:
-        """Text between elements; what imports from outside can only be meant as style."""
+    def _text(self, text: str) -> None:  # what imports from outside can only be meant as style
         if _OUTSIDE.search(text):
             _refuse("a style that loads from outside the file", "put it inside")
-
-    def _entity(self, name: str, *_: object) -> None:
-        _refuse(f"the entity {name}", "save it without entities, as plain SVG")
-
-    def _instruction(self, target: str, _: str) -> None:
-        _refuse(f"<?{target} …?>", "remove it")
 
 
 def _attribute(element: str, name: str, value: str) -> None:
@@ -99,22 +96,12 @@ def _size(root: Mapping[str, str]) -> tuple[int, int]:
     except ValueError:
         across = down = 0.0
     if across > 0 and down > 0:
-        width, height = _completed(width, height, across, down)
+        wide = across if height is None else height * across / down
+        tall = down if width is None else width * down / across
+        width, height = wide if width is None else width, tall if height is None else height
     if not (width and height and width < 1e5 and height < 1e5):
         raise ValueError("has no size: give its <svg> a viewBox, or width and height in pixels")
     return max(1, round(width)), max(1, round(height))
-
-
-def _completed(
-    width: float | None, height: float | None, across: float, down: float
-) -> tuple[float, float]:
-    if width is None and height is None:
-        return across, down
-    if width is None or height is None:
-        return (height or 0) * across / down if width is None else width, (
-            (width or 0) * down / across if height is None else height
-        )
-    return width, height
 
 
 def _pixels(length: str) -> float | None:

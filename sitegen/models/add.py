@@ -20,7 +20,6 @@ from sitegen.core.errors import ConfigError
 from sitegen.core.files import (
     digest_bytes,
     flush_folder,
-    is_folder,
     platform_errors,
     sweep,
     temporary_folder,
@@ -28,7 +27,7 @@ from sitegen.core.files import (
 )
 from sitegen.core.source import read_text, shown, toml_lines
 from sitegen.core.urls import slug_fault
-from sitegen.ihdm.card.card import CARD_NAME, FileRef, ModelCard, read_card
+from sitegen.ihdm.card.card import CARD_NAME, FileRef, ModelCard, card_beside, read_card
 from sitegen.ihdm.checkpoints.archive import checkpoint_digest
 from sitegen.ihdm.checkpoints.foreign import foreign_model
 from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint, weights_file
@@ -87,18 +86,34 @@ def add_model(config: Path, name: str, options: AddOptions, ask: Ask | None) -> 
         prior, states = add_prior(lacking, options.data)
         card = read_card(lacking)
         return Added(name, card, (prior, lacking), (), config, entered=False, states=states)
-    _refuse_name(name, site, text, config)
+    if fault := slug_fault(name):
+        raise ConfigError(f"the name {name[:80]} {fault}")
+    if name in site.models:
+        line = toml_lines(text).get(("models", name), 1)
+        raise ConfigError(
+            f"{shown(config)}:{line}: there is a model {name} already; choose another name, or "
+            f"remove its table first"
+        )
     notes: list[str] = []
     weights = weights_file(options.checkpoint)
     entry = {"path": _written(weights, site), "card": f"models/{name}/{CARD_NAME}"}
+    start: Path | None = None
     if known := _known(options.checkpoint):
-        options = with_images(options, known[1], known[0], ask)
-        plan = _plan_known(site, options, weights, entry, *known)
+        where, card = known
+        options = with_images(options, card, where, ask)
+        if options.data is None:  # it says all of itself, and `site.toml` names just that
+            start = where.parent / card.prior.file if card.prior else None
+            path = where.parent if where.name == CARD_NAME else options.checkpoint
+            entry = {"path": _written(path, site)}
     else:
         options, card, notes = new_model(options, inspect_checkpoint(options.checkpoint), ask)
-        plan = _plan_new(options, card, weights, entry)
+        if options.preset and not options.data:
+            start = preset_prior(options.preset)
+            if options.given() == ("--preset",):
+                entry = {"path": entry["path"], "preset": options.preset}
+    plan = _Plan(card, weights, entry, start, options.data)
     files, made = _carry_out(site, config, name, plan)
-    card = read_card(files[-1]) if files else plan.card
+    card = read_card(files[-1]) if files else card
     return Added(name, card, files, tuple(notes), config, states=made)
 
 
@@ -110,32 +125,6 @@ def _without_prior(site: Site, name: str, options: AddOptions) -> Path | None:
     weights = weights_file(options.checkpoint)
     same = weights.exists() and source.weights.exists() and weights.samefile(source.weights)
     return source.card_path if same and source.card.kind == "ihdm" else None
-
-
-def _plan_known(
-    site: Site,
-    options: AddOptions,
-    weights: Path,
-    entry: Mapping[str, str],
-    where: Path,
-    card: ModelCard,
-) -> _Plan:
-    """A model that says all of itself: `site.toml` names just that, unless images are given."""
-    if options.data is not None:
-        return _Plan(card, weights, entry, None, options.data)
-    prior = where.parent / card.prior.file if card.prior else None
-    path = where.parent if where.name == CARD_NAME else options.checkpoint
-    return _Plan(card, weights, {"path": _written(path, site)}, prior, None)
-
-
-def _plan_new(
-    options: AddOptions, card: ModelCard, weights: Path, entry: Mapping[str, str]
-) -> _Plan:
-    """A checkpoint as published: a preset says it all, or a card is written."""
-    prior = preset_prior(options.preset) if options.preset and not options.data else None
-    if options.preset and prior and options.given() == ("--preset",):
-        entry = {"path": entry["path"], "preset": options.preset}
-    return _Plan(card, weights, entry, prior, options.data)
 
 
 def _written(path: Path, site: Site) -> str:
@@ -198,27 +187,13 @@ def _enter(config: Path, name: str, entry: Mapping[str, str]) -> None:
     write_atomic(config, changed.encode())
 
 
-def _refuse_name(name: str, site: Site, text: str, config: Path) -> None:
-    fault = slug_fault(name)
-    if fault is not None:
-        raise ConfigError(f"the name {name[:80]} {fault}")
-    if name in site.models:
-        line = toml_lines(text).get(("models", name), 1)
-        raise ConfigError(
-            f"{shown(config)}:{line}: there is a model {name} already; choose another name, or "
-            f"remove its table first"
-        )
-
-
 def _known(checkpoint: Path) -> tuple[Path, ModelCard] | None:
     """The card of a model that has one, ours or another program's, and where that stands."""
-    folder = checkpoint if is_folder(checkpoint) else checkpoint.parent
-    own = folder / CARD_NAME
+    own = checkpoint / CARD_NAME
     if own.is_file():
-        card = read_card(own)
-        names_it = card.weights is not None and folder / card.weights.file == checkpoint
-        if folder == checkpoint or names_it:
-            return own, card
+        return own, read_card(own)
+    if card := card_beside(checkpoint):
+        return checkpoint.with_name(CARD_NAME), card
     foreign = foreign_model(checkpoint) if checkpoint.exists() else None
     return None if foreign is None else (checkpoint, foreign[1])
 

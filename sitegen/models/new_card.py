@@ -160,7 +160,12 @@ class _Answers:
                 self._get(_SIZE)
             for question in _TRAINING[kind]:
                 self._get(question)
-        self._refuse_missing()
+        if self._missing:
+            rows = [f"  {option(each.field):22} {each.words}" for each in self._missing]
+            if fits := " or ".join(f"--preset {name}" for name in self._presets):
+                rows.append(f"or, if it was trained like that, {fits}")
+            words = "a checkpoint does not say all that sampling takes; give\n"
+            raise ConfigError(f"{self.options.checkpoint}: {words}" + "\n".join(rows))
         if self.options.preset is None and self._ask is not None:
             if kind == "ihdm":
                 noise = _noise(self.options)
@@ -183,18 +188,6 @@ class _Answers:
         else:
             changes: dict[str, Any] = {question.field: self._ask(question)}
             self.options = replace(self.options, **changes)
-
-    def _refuse_missing(self) -> None:
-        """Raise a ConfigError that tells every option that is missing."""
-        if not self._missing:
-            return
-        rows = [f"  {option(each.field):22} {each.words}" for each in self._missing]
-        if fits := " or ".join(f"--preset {name}" for name in self._presets):
-            rows.append(f"or, if it was trained like that, {fits}")
-        raise ConfigError(
-            f"{self.options.checkpoint}: a checkpoint does not say all that sampling takes; give\n"
-            + "\n".join(rows)
-        )
 
 
 def _noise(options: AddOptions) -> float:
@@ -256,8 +249,7 @@ def _from_preset(options: AddOptions) -> ModelCard:
     if options.heads is not None:
         unet = replace(unet, num_heads=options.heads, num_head_channels=-1)
     names = ("image_size", "levels", "training_noise_std", "sampling_noise_std")
-    given: dict[str, Any] = {name: getattr(options, name) for name in names}
-    changes = {name: value for name, value in given.items() if value is not None}
+    changes = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     low, high = options.blur_sigma_min, options.blur_sigma_max
     sigmas = BlurRange(low or blur.sigma_min, high or blur.sigma_max)
     return replace(card, unet=unet, blur=sigmas, **changes)
@@ -288,24 +280,19 @@ def _from_file(options: AddOptions, found: CheckpointInfo, kind: str) -> ModelCa
             sampling_noise_std=_noise(options),
             parameterization="preconditioned" if found.preconditioned else "difference",
         )
-    low, high = _betas(values.levels) if values.noise_schedule == "linear" else (None, None)
+    # As Ho et al. 2020 chose β for 1000 steps, scaled to others by Nichol and Dhariwal 2021; with
+    # few steps it stays below 1.
+    first, last = 1e-4 * KNOWN_STEPS / values.levels, min(0.02 * KNOWN_STEPS / values.levels, 0.999)
+    linear = values.noise_schedule == "linear"
     diffusion = DiffusionConfig(
         values.noise_schedule,
-        low,
-        high,
+        beta_start=first if linear else None,
+        beta_end=last if linear else None,
         variance="fixed_small" if found.learned_variance else "fixed_large",
         rescale_timesteps=values.levels != KNOWN_STEPS,
     )
     unet = replace(unet, use_new_attention_order=False)  # as programs of the time have it
     return ModelCard(**common, kind="ddpm", unet=unet, diffusion=diffusion)
-
-
-def _betas(levels: int) -> tuple[float, float]:
-    """β of the first and the last step: as Ho et al. 2020 chose for 1000, scaled to others.
-
-    Nichol and Dhariwal 2021 scale so; with few steps β stays below 1.
-    """
-    return 1e-4 * KNOWN_STEPS / levels, min(0.02 * KNOWN_STEPS / levels, 0.999)
 
 
 def _ddpm_notes(options: AddOptions, card: ModelCard) -> list[str]:

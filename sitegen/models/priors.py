@@ -18,17 +18,13 @@ COUNT = 1000
 """How many training images a bank keeps, which is as many starts as there are."""
 
 
-def prior_from_data(card: ModelCard, data: Path) -> Prior:
-    """A prior of training images: a folder of pictures, or MNIST-format files.
-
-    Of pictures no more are read than a bank keeps, and the first. Raises RefusedError when no
-    usable images are there, or they do not fit the card.
-    """
-    return prior_and_example(card, data)[0]
-
-
 def prior_and_example(card: ModelCard, data: Path) -> tuple[Prior, bytes]:
-    """Such a prior, and the first of the images as the model sees it, a PNG; read once."""
+    """A prior of training images, and the first of them as the model sees it, a PNG; read once.
+
+    `data` are a folder of pictures, or MNIST-format files. Of pictures no more are read than a bank
+    keeps, and the first. Raises RefusedError when no usable images are there, or they do not fit
+    the card.
+    """
     more = 0  # images at the start that the bank does not keep
 
     def choose(many: int) -> list[int]:
@@ -55,9 +51,9 @@ def add_prior(card_path: Path, data: Path) -> tuple[Path, int]:
     """Make a prior from training images, write it beside a model's card, and name it in there.
 
     The card's comments stay. Returns the path of the prior and how many states it has. Raises
-    RefusedError as `prior_from_data` does, PlatformError if the folder cannot be written.
+    RefusedError as `prior_and_example` does, PlatformError if the folder cannot be written.
     """
-    prior = prior_from_data(read_card(card_path), data)
+    prior, _ = prior_and_example(read_card(card_path), data)
     own = card_path.name == CARD_NAME  # cards of several models may lie in one folder
     path = card_path.with_name(PRIOR_NAME if own else f"{card_path.stem}-{PRIOR_NAME}")
     document = tomlkit.parse(read_text(card_path, "model card"))

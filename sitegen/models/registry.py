@@ -15,7 +15,7 @@ from sitegen.core.diagnostics import known_words
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import regular_size, sha256
 from sitegen.core.installed import resource
-from sitegen.ihdm.card.card import CARD_NAME, FileRef, ModelCard, preset, read_card
+from sitegen.ihdm.card.card import CARD_NAME, FileRef, ModelCard, card_beside, preset, read_card
 from sitegen.ihdm.checkpoints.archive import checkpoint_digest
 from sitegen.ihdm.checkpoints.foreign import foreign_model
 from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint, only_checkpoint
@@ -28,7 +28,8 @@ APPROXIMATE = "Approximate prior:"
 class ModelSource:
     """Where a model's parts lie; `prior` and `example` are None when its card names none.
 
-    The digests are of the files as they were when first asked for. `remembered` is that of weights
+    The digests are of the files as they were when first asked for; but the pinned digest of weights
+    is believed until they are loaded, or the source is `verified`. `remembered` is that of weights
     which are not there and which the card does not pin, where the store knows it.
     """
 
@@ -39,6 +40,7 @@ class ModelSource:
     card_path: Path | None = None
     example: Path | None = None
     remembered: str | None = None
+    verified: bool = False
 
     @property
     def available(self) -> bool:
@@ -48,27 +50,29 @@ class ModelSource:
     @property
     def lacking(self) -> Path | None:
         """The file, weights or prior, that is not there; None where the model is available."""
-        files = (self.weights, *([self.prior] if self.prior is not None else []))
+        files = filter(None, (self.weights, self.prior))
         return next((file for file in files if not file.is_file()), None)
 
     @cached_property
     def weights_sha256(self) -> str:
         """The digest of the weights; where the file is elsewhere, the pinned or remembered one."""
+        pin = self.card.weights.sha256 if self.card.weights else None
+        known = pin or self.remembered
+        if known and not self.weights.exists():
+            return known
         with self._telling_what_to_do():
-            known = _pinned(self.card.weights) or self.remembered
-            return _digest(self.weights, known, "checkpoint")
+            regular_size(self.weights, "checkpoint")
+            return pin if pin and not self.verified else checkpoint_digest(self.weights)
 
     @cached_property
     def prior_sha256(self) -> str | None:
         """The digest of the prior, likewise."""
-        own = _pinned(self.card.prior)
-        return None if self.prior is None else _digest(self.prior, own, "prior")
+        return _digest(self.prior, self.card.prior, "prior")
 
     @cached_property
     def example_sha256(self) -> str | None:
         """The digest of the example, likewise."""
-        own = _pinned(self.card.example)
-        return None if self.example is None else _digest(self.example, own, "example")
+        return _digest(self.example, self.card.example, "example")
 
     def require_usable(self) -> None:
         """Raise RefusedError, saying what to do, unless there is all that sampling takes."""
@@ -93,7 +97,7 @@ class ModelSource:
     @property
     def pinned(self) -> bool:
         """Whether the card says the digest of the weights."""
-        return _pinned(self.card.weights) is not None
+        return self.card.weights is not None and self.card.weights.sha256 is not None
 
     @contextmanager
     def _telling_what_to_do(self) -> Iterator[None]:
@@ -117,8 +121,7 @@ def model_source(name: str, path: Path, card_path: Path | None = None) -> ModelS
     Raises RefusedError when there is no card or the card names no weights.
     """
     uncarded = path.exists() and card_path in (None, path / CARD_NAME)
-    found = foreign_model(path) if uncarded else None
-    if found is not None:
+    if uncarded and (found := foreign_model(path)):
         weights, card = found
         return ModelSource(name, card, weights, None)
     folder = path if path.is_dir() else None
@@ -216,11 +219,8 @@ def _configured(config: Path) -> Mapping[str, ModelEntry]:
 
 def _card_beside(path: Path) -> Path:
     """The card in the folder of a checkpoint; RefusedError unless it names this file."""
-    beside = path.parent / CARD_NAME
-    if beside.is_file():
-        weights = read_card(beside).weights
-        if weights is not None and path.parent / weights.file == path:
-            return beside
+    if card_beside(path) is not None:
+        return path.parent / CARD_NAME
     fits = inspect_checkpoint(path).presets
     start = f"; it fits the preset {' and '.join(fits)}, whose card is a start" if fits else ""
     raise RefusedError(
@@ -229,16 +229,14 @@ def _card_beside(path: Path) -> Path:
     )
 
 
-def _pinned(file: FileRef | None) -> str | None:
-    return None if file is None else file.sha256
-
-
-def _digest(path: Path, known: str | None, what: str) -> str:
-    """The digest of a file, which is read once; where it is elsewhere, the known one."""
-    if not path.exists() and known is not None:
-        return known
+def _digest(path: Path | None, named: FileRef | None, what: str) -> str | None:
+    """The digest of a file, which is read once; where it is elsewhere, the pinned one."""
+    if path is None:
+        return None
+    if named is not None and named.sha256 and not path.exists():
+        return named.sha256
     regular_size(path, what)
-    return checkpoint_digest(path) if what == "checkpoint" else sha256(path)
+    return sha256(path)
 
 
 def preset_prior(name: str) -> Path:

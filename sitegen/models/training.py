@@ -1,7 +1,4 @@
-"""The bridge from the command line to the trainer: what is typed becomes a card and a run.
-
-Torch is imported only inside functions.
-"""
+"""The bridge from the command line to the trainer: what is typed becomes a card and a run."""
 
 from __future__ import annotations
 
@@ -10,19 +7,22 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 import click
+import torch
 
+from sitegen.core.compute import Precision, resolve_device, resolve_precision
 from sitegen.core.errors import ConfigError
 from sitegen.core.progress import Reporter, duration
-from sitegen.core.signals import Stop, stop_on_signals
-
-if TYPE_CHECKING:
-    from sitegen.core.compute import Precision
-    from sitegen.ihdm.card.card import ModelCard
-    from sitegen.ihdm.training.options import TrainingOptions
-    from sitegen.ihdm.training.train import InitialWeights, Progress, Run, Training
+from sitegen.core.signals import stop_on_signals
+from sitegen.ihdm.card.card import BlurRange, ModelCard, Parameterization, preset
+from sitegen.ihdm.data.images import read_images, require_enough
+from sitegen.ihdm.process.model import require_device
+from sitegen.ihdm.training import recipe
+from sitegen.ihdm.training.options import TrainingOptions
+from sitegen.ihdm.training.train import Progress, Run, Training
+from sitegen.models.registry import find_model
 
 FEW_IMAGES = 1000
 """With fewer than that, a warning: a model knows them by heart."""
@@ -44,7 +44,7 @@ class TrainOptions:
     levels: int | None = None
     blur_sigma_max: float | None = None
     preset: str | None = None
-    parameterization: str | None = None
+    parameterization: Parameterization | None = None
     networks: str | None = None
     init: str | None = None
     device: str = "auto"
@@ -71,18 +71,15 @@ def train_model(name: str, wanted: TrainOptions, report: TrainingReporter) -> No
     """Train the model that the command line asks for, or go on with it, and tell about it.
 
     Returns when the model is written. Raises SystemExit (130, 143 or 129) after a signal, once
-    the state is saved, and the errors of `sitegen.ihdm.training.recipe.train`.
+    the state is saved, and the errors of `opened` and `go_on` in `sitegen.ihdm.training.recipe`.
     """
-    from sitegen.ihdm.training import recipe
-
     if not _NAME.fullmatch(name):
         raise ConfigError(f"{name}: a model's name has letters, digits, dots, - and _")
     card, training = prepare(name, wanted)
     if len(training.images) < FEW_IMAGES:
         report.warn(f"only {len(training.images)} images: the model may know them by heart")
     with stop_on_signals() as stop, recipe.opened(card, training) as run:
-        done = recipe.finished_card(run)
-        if done is not None:
+        if (done := recipe.finished_card(run)) is not None:
             report.note(
                 f"{name} is finished: the model in {training.folder} has seen "
                 f"{done.training['images_seen']:,} images; give a larger --images to go on"
@@ -93,7 +90,12 @@ def train_model(name: str, wanted: TrainOptions, report: TrainingReporter) -> No
         with report.training(name, run.step, run.options.steps) as show:
             written = recipe.go_on(run, show, stop.asked)
         if written is None:
-            _leave(run, training.folder, stop)
+            click.echo(
+                f"stopped after step {run.step:,} of {run.options.steps:,}; the state is saved in "
+                f"{training.folder}: the same command goes on from there",
+                err=True,
+            )
+            raise SystemExit(128 + (stop.signal or 0))
     for line in _ending(name, training.folder, written):
         report.note(line)
 
@@ -104,12 +106,6 @@ def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
     Raises ConfigError for options that cannot be, RefusedError for data that cannot be used,
     PlatformError for a device that is not there.
     """
-    from sitegen.core.compute import resolve_device
-    from sitegen.ihdm.data.images import read_images, require_enough
-    from sitegen.ihdm.process.model import require_device
-    from sitegen.ihdm.training.recipe import as_ddpm, small_card
-    from sitegen.ihdm.training.train import Training
-
     for option in ("blur_sigma_max", "parameterization"):
         if wanted.kind == "ddpm" and getattr(wanted, option) is not None:
             raise ConfigError(f"--{option.replace('_', '-')}: a DDPM has none; leave it out")
@@ -122,18 +118,18 @@ def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
     size, channels = (base.image_size, base.channels) if base else (wanted.image_size, None)
     images = read_images(wanted.data, size, channels)
     require_enough(images, wanted.data)
-    card = base or small_card(
-        images.shape[-1],
-        images.shape[1],
-        levels=wanted.levels or 100,
-        sigma_max=wanted.blur_sigma_max,
-        parameterization=kind,
-        cascade=wanted.networks != "one",
-    )
+    _, channels, size, _ = images.shape
+    levels, sigma_max = wanted.levels or 100, wanted.blur_sigma_max
+    several = wanted.networks != "one"
+    card = base or recipe.small_card(size, channels, levels, sigma_max, kind, cascade=several)
     if wanted.networks == "cascade" and not card.bands:
         raise ConfigError(f"--networks cascade: {_NO_CASCADE}")
     if wanted.kind == "ddpm":
-        card = as_ddpm(card)
+        card = recipe.as_ddpm(card)
+    start = None
+    if wanted.init is not None:
+        source = find_model(wanted.init, None, Path("site.toml"))
+        start = recipe.beginning(source.name, source.weights, source.card, card)
     training = Training(
         images=images,
         source=wanted.data.resolve().name,
@@ -141,27 +137,13 @@ def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
         options=options,
         device=device,
         precision=training_precision(wanted.precision, device),
-        beginning=None if wanted.init is None else _weights_of(wanted.init, card),
+        beginning=start,
     )
     return card, training
 
 
-def _weights_of(name: str, card: ModelCard) -> InitialWeights:
-    """The weights of the model `name`, a name, folder or file, for the network of `card`.
-
-    Raises RefusedError when there are none, or the networks differ.
-    """
-    from sitegen.ihdm.training.recipe import beginning
-    from sitegen.models.registry import find_model
-
-    source = find_model(name, None, Path("site.toml"))
-    return beginning(source.name, source.weights, source.card, card)
-
-
 def training_options(wanted: TrainOptions, parameterization: str) -> TrainingOptions:
     """The options of the run; "difference" draws all levels alike, as published, unless told."""
-    from sitegen.ihdm.training.options import TrainingOptions
-
     given = {key: value for key, value in wanted.recipe.items() if value is not None}
     published = {"level_focus": 0.0} if parameterization == "difference" else {}
     return TrainingOptions(**(published | given))
@@ -169,40 +151,22 @@ def training_options(wanted: TrainOptions, parameterization: str) -> TrainingOpt
 
 def training_precision(asked: str, device: str) -> Precision:
     """Turn "auto" into bfloat16 where the processor or GPU computes in it fast, else float32."""
-    from sitegen.core.compute import resolve_precision
-
     if asked != "auto" or device == "cpu":
         return resolve_precision(asked, device)
-    import torch
-
     return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-
-
-def _leave(run: Run, folder: Path, stop: Stop) -> NoReturn:
-    click.echo(
-        f"stopped after step {run.step:,} of {run.options.steps:,}; the state is saved in "
-        f"{folder}: the same command goes on from there",
-        err=True,
-    )
-    raise SystemExit(128 + (stop.signal or 0))
 
 
 def _preset(wanted: TrainOptions) -> ModelCard | None:
     """The preset's card without its notes, which are about the published weights."""
-    from sitegen.ihdm.card.card import BlurRange, preset
-
     if wanted.preset is None:
         return None
     card = replace(preset(wanted.preset), training={}, quality={}, known_faults=())
-    changes: dict[str, Any] = {
-        "image_size": wanted.image_size,
-        "levels": wanted.levels,
-        "parameterization": wanted.parameterization,
-    }
+    names = ("image_size", "levels", "parameterization")
+    changes = {name: getattr(wanted, name) for name in names if getattr(wanted, name) is not None}
     if wanted.blur_sigma_max is not None:
         lowest = card.blur.sigma_min if isinstance(card.blur, BlurRange) else 0.5
         changes["blur"] = BlurRange(lowest, wanted.blur_sigma_max)
-    return replace(card, **{key: value for key, value in changes.items() if value is not None})
+    return replace(card, **changes)
 
 
 def _beginning(name: str, run: Run, training: Training) -> Iterator[str]:
@@ -226,9 +190,7 @@ def _beginning(name: str, run: Run, training: Training) -> Iterator[str]:
 
 
 def _ending(name: str, folder: Path, card: ModelCard) -> Iterator[str]:
-    from sitegen.ihdm.training.recipe import model_sizes
-
-    sizes = model_sizes(folder)
+    sizes = recipe.model_sizes(folder)
     parts = ", ".join(f"{file} {size / 1e6:.2f} MB" for file, size in sizes.items())
     yield (
         f"{name}: trained on {card.training['images_seen']:,} images, the last session in "

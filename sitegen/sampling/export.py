@@ -26,8 +26,8 @@ from sitegen.core.files import (
     platform_errors,
     require_writable,
     sweep,
+    temporary_file,
     temporary_folder,
-    temporary_path,
 )
 from sitegen.core.progress import Reporter
 from sitegen.ihdm.card.card import ModelCard
@@ -90,7 +90,7 @@ def sample(
 
 def check_output(output: Path) -> None:
     """Raise ConfigError unless `output` names an .npz file or a folder; costs nothing."""
-    if _is_npz(output):
+    if output.suffix.lower() == ".npz":
         if output.is_dir():
             raise ConfigError(f"--output {output}: is a folder; choose another name")
     elif output.exists() and not output.is_dir():
@@ -100,18 +100,6 @@ def check_output(output: Path) -> None:
             f"--output {output}: samples go to an .npz file, or as PNGs to a folder, whose name "
             f"must not end in {output.suffix}"
         )
-
-
-def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
-    """Write an (H, W, 3) picture, all or nothing. Raises PlatformError if it cannot be."""
-    with platform_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = temporary_path(path.parent)
-        try:
-            Image.fromarray(picture).save(temporary, "PNG")
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -151,10 +139,6 @@ def _noise_std(sampler: HeatSampler | DdpmSampler, request: Request) -> float:
     return 0.0
 
 
-def _is_npz(output: Path) -> bool:
-    return output.suffix.lower() == ".npz"
-
-
 @contextmanager
 def _kept(output: Path, request: Request, card: ModelCard, noise_std: float) -> Iterator[_Keep]:
     count, levels, shape = request.count, card.visited_levels, card.shape
@@ -163,7 +147,7 @@ def _kept(output: Path, request: Request, card: ModelCard, noise_std: float) -> 
     if request.trajectory:
         shapes |= {"states": (len(levels), count, *shape), "means": (card.steps, count, *shape)}
         small["levels"] = np.array(levels)
-    if _is_npz(output):
+    if output.suffix.lower() == ".npz":
         with _no_empty_folders(output.parent), writing_npz(output, shapes, small) as arrays:
             yield _arrays(arrays, levels)
     else:
@@ -203,7 +187,12 @@ def _arrays(arrays: Mapping[str, Array], levels: tuple[int, ...]) -> _Keep:
 def _pictures(folder: Path, request: Request) -> _Keep:
     def write(chosen: range, images: Array, ending: str) -> None:
         for index, picture in zip(chosen, to_uint8(images), strict=True):
-            write_png(folder / f"sample-{request.seed}-{index:05d}{ending}", picture)
+            path = folder / f"sample-{request.seed}-{index:05d}{ending}"
+            with platform_errors(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with temporary_file(path.parent) as temporary:
+                    Image.fromarray(picture).save(temporary, "PNG")
+                    temporary.replace(path)
 
     def keep(chosen: range, level: int, state: Array, mean: Array | None) -> None:
         if request.trajectory:

@@ -1,13 +1,9 @@
-"""Pictures and videos in Chromium: nothing from elsewhere before the click, then the player alone.
-
-The site stands at a made-up address, and every request is answered here: there is no network.
-"""
-
-from __future__ import annotations
+"""Pictures and videos at a made-up address, without a network: no other host before the click."""
 
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -80,11 +76,11 @@ def _pictures(folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def visit(browser: Browser, built: Path) -> Iterator[Visit]:
+def visit(browser: Browser, built: Path) -> Iterator["Visit"]:
     """A reader with scripts."""
-    context = browser.new_context(reduced_motion="reduce", viewport={"width": 800, "height": 1400})
-    yield Visit(context, built)
-    context.close()
+    size: Any = {"width": 800, "height": 1400}
+    with browser.new_context(reduced_motion="reduce", viewport=size) as context:
+        yield Visit(context, built)
 
 
 class Visit:
@@ -114,74 +110,54 @@ class Visit:
         return [request for request in self.asked if not request.url.startswith(SITE)]
 
 
-def test_the_player_comes_with_the_click(visit: Visit) -> None:
-    """Before it nothing is asked of another host; then the player's page alone, with a referrer."""
-    visit.page.evaluate("scrollTo(0, document.body.scrollHeight)")
-    visit.page.wait_for_load_state("networkidle")
-    assert visit.elsewhere() == []
-    assert visit.page.locator("iframe").count() == 0
-    visit.page.get_by_role("button", name="A talk (YouTube)").click()
-    visit.page.wait_for_load_state("networkidle")
+@pytest.mark.parametrize("way", ["mouse", "keyboard"])
+def test_the_player_comes_with_the_click(visit: Visit, way: str) -> None:
+    """Before it no other host is asked; then its player alone is, in the poster's place."""
+    page = visit.page
+    button = page.get_by_role("button", name="A talk (YouTube)")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    page.wait_for_load_state("networkidle")
+    assert (visit.elsewhere(), page.locator("iframe").count()) == ([], 0)
+    before = box_of(page.locator(".screen"))
+    assert before["width"] / before["height"] == pytest.approx(16 / 9, abs=0.01)
+    if way == "mouse":
+        button.click()
+    else:
+        while not button.evaluate("e => e === document.activeElement"):
+            page.keyboard.press("Tab")
+        assert button.evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
+        page.keyboard.press("Enter")
+    page.wait_for_load_state("networkidle")
     (request,) = visit.elsewhere()
     assert request.url == PLAYER
     assert request.all_headers()["referer"] == "https://project.example/"
-    player = visit.page.locator("iframe")
+    player = page.locator("iframe")
     assert player.get_attribute("title") == "A talk"
     assert player.get_attribute("referrerpolicy") == "strict-origin-when-cross-origin"
     allowed = (player.get_attribute("allow") or "").split("; ")
     assert {"fullscreen", "autoplay"} <= set(allowed)
-    assert visit.page.evaluate("document.activeElement.localName") == "iframe"
-    assert visit.page.locator(".screen button").count() == 0
+    assert page.evaluate("document.activeElement.localName") == "iframe"
+    after = box_of(page.locator(".screen"))
+    assert player.bounding_box() == after
+    assert {**after, "y": 0} == {**before, "y": 0}  # where it is reached by scrolling
+    assert page.locator(".screen button").count() == 0
     assert visit.troubles == []
 
 
-def test_keyboard(visit: Visit) -> None:
-    """The button is reached and pressed by keys; the player has the focus, and one leaves it."""
-    button = visit.page.get_by_role("button", name="A talk")
-    for _ in range(5):
-        visit.page.keyboard.press("Tab")
-        if button.evaluate("element => element === document.activeElement"):
-            break
-    assert button.evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
-    visit.page.keyboard.press("Enter")
-    visit.page.wait_for_selector("iframe")
-    visit.page.wait_for_load_state("networkidle")
-    assert visit.page.evaluate("document.activeElement.localName") == "iframe"
-    assert [request.url for request in visit.elsewhere()] == [PLAYER]
-
-
-def test_no_shift(visit: Visit) -> None:
-    """The player takes the place of its poster to the pixel."""
-    before = box_of(visit.page.locator(".screen"))
-    assert before["width"] / before["height"] == pytest.approx(16 / 9, abs=0.01)
-    visit.page.locator(".start").click()
-    assert visit.page.locator("iframe").bounding_box() == before
-    assert visit.page.locator(".screen").bounding_box() == before
-
-
 def test_without_scripts(browser: Browser, built: Path) -> None:
-    """The poster is then a plain link to the video."""
-    context = browser.new_context(java_script_enabled=False)
-    visit = Visit(context, built)
-    link = visit.page.get_by_role("link", name="A talk (YouTube)")
-    assert link.get_attribute("href") == "https://www.youtube.com/watch?v=qY1juqIDT10&t=5s"
-    assert visit.page.locator(".screen button").count() == 0
-    assert visit.elsewhere() == []
-    context.close()
-
-
-def test_the_policy_holds(visit: Visit) -> None:
-    """The page frames no host but its video's, whatever is put into it."""
-    visit.page.evaluate("""() => {
-      for (const host of ["www.youtube.com", "player.vimeo.com", "project.example"]) {
-        const frame = document.createElement("iframe");
-        frame.src = `https://${host}/x`;
-        document.body.append(frame);
-      }
-    }""")
-    visit.page.wait_for_load_state("networkidle")
-    assert visit.elsewhere() == []
-    assert sum("frame-src" in trouble for trouble in visit.troubles) == 3
+    """The poster is a plain link to the video; pictures have their room before they are there."""
+    size: Any = {"width": 390, "height": 800}
+    with browser.new_context(java_script_enabled=False, viewport=size) as context:
+        visit = Visit(context, built)
+        link = visit.page.get_by_role("link", name="A talk (YouTube)")
+        assert link.get_attribute("href") == "https://www.youtube.com/watch?v=qY1juqIDT10&t=5s"
+        assert visit.page.locator(".screen button").count() == 0
+        assert visit.elsewhere() == []
+        context.route("**/media/**", lambda route: route.abort())
+        visit.page.reload()
+        box = box_of(visit.page.locator("img[alt=Wide]"))
+        assert box["width"] <= 390
+        assert box["width"] / box["height"] == pytest.approx(4, abs=0.05)
 
 
 SIZES = """async () => {
@@ -206,15 +182,3 @@ def test_pictures_are_shown_at_the_size_that_was_kept(visit: Visit) -> None:
         else:
             assert size[:2] == size[2:], alt
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= 800
-
-
-def test_pictures_keep_their_place(browser: Browser, built: Path) -> None:
-    """Before a picture is there, its box has the shape that it will have, and fits the column."""
-    context = browser.new_context(reduced_motion="reduce", viewport={"width": 390, "height": 800})
-    visit = Visit(context, built)
-    context.route("**/media/**", lambda route: route.abort())
-    visit.page.reload()
-    box = box_of(visit.page.locator("img[alt=Wide]"))
-    assert box["width"] <= 390
-    assert box["width"] / box["height"] == pytest.approx(4, abs=0.05)
-    context.close()

@@ -1,115 +1,54 @@
-"""The page in Chromium: from the file system and under a sub-path, narrow and wide, light and dark.
-
-What moves is the matter of `test_script.py`; what is proved here is the page around it.
-"""
-
-from __future__ import annotations
+"""The page around what moves (`test_script.py`), its look, and what axe and html-validate say."""
 
 import io
+import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
-from urllib.parse import unquote
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Locator, Page
 
-from sitegen.content.pages import read_pages
-from sitegen.html.render import MISSING, render_site
-from sitegen.media.manifest import Manifest
+from bench.serving import serving
+from sitegen.deploy.check import PublishTarget, check_folder
+from tests.browser.conftest import Look
 from tests.conftest import SampleSite
 from tests.support.browsing import box_of, opened, until, watch
-from tests.support.fabricated import make_site
-from tests.support.sample_site import build_sample
+from tests.support.paths import ROOT
 
 PAGES = ("index.html", "second/index.html")
 
 
-@pytest.mark.parametrize("uri", PAGES)
 @pytest.mark.parametrize("place", ["file", "http"])
-def test_nothing_goes_wrong(
-    browser: Browser, sample_site: SampleSite, place: str, uri: str
-) -> None:
+def test_nothing_goes_wrong(browser: Browser, sample_site: SampleSite, place: str) -> None:
     """No message on the console, no request that fails, none to elsewhere, and no clip at once."""
     start = sample_site.address if place == "http" else f"{sample_site.folder.as_uri()}/"
     page = browser.new_page(viewport={"width": 1280, "height": 500})
     troubles, asked = watch(page)
-    page.goto(start + uri)
-    page.wait_for_load_state("networkidle")
-    if uri == "index.html":
-        assert not [url for url in asked if url.endswith((".mp4", ".gif"))]
-    page.evaluate("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
-    until(page, "[...document.images].every(image => image.naturalWidth > 0)")
-    assert page.evaluate("getComputedStyle(document.querySelector('.skip')).position") == "absolute"
+    for uri in PAGES:
+        page.goto(start + uri)
+        page.wait_for_load_state("networkidle")
+        if uri == "index.html":
+            assert not [url for url in asked if url.endswith((".mp4", ".gif"))]
+        page.evaluate("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
+        until(page, "[...document.images].every(image => image.naturalWidth > 0)")
     assert troubles == []
     assert all(url.startswith(start) for url in asked)
     page.close()
 
 
-def test_links_arrive(browser: Browser, sample_site: SampleSite) -> None:
-    """Every link inside the site leads to something that is there, also to a place in a page."""
-    page = browser.new_page()
-    for uri in PAGES:
-        page.goto(f"{sample_site.folder.as_uri()}/{uri}")
-        links = page.evaluate("[...document.links].map(link => link.href)")
-        for link in links:
-            path, _, place = link.partition("#")
-            if path.startswith("file:"):
-                target = Path(unquote(path.removeprefix("file://")))
-                assert target.is_file(), link
-                assert not place or f'id="{unquote(place)}"' in target.read_text(), link
-    page.close()
-
-
-@pytest.mark.parametrize("path", ["nothing", "a/b/c/", "second/nothing.html"])
-def test_missing_page_at_any_depth(browser: Browser, sample_site: SampleSite, path: str) -> None:
-    """The page for wrong addresses has its look, and leads home, wherever it is shown."""
-    page = browser.new_page()
-    asked: list[str] = []
-    page.on("response", lambda answer: asked.append(f"{answer.status} {answer.url}"))
-    page.goto(sample_site.address + path)
-    assert page.title().startswith("Page not found")
-    assert page.locator(".banner").evaluate("e => getComputedStyle(e).display") == "grid"
-    assert asked[0].startswith("404 ")
-    assert all(line.startswith("200 ") for line in asked[1:])
-    page.get_by_role("link").click()
-    assert page.url == sample_site.address
-    page.close()
-
-
-def test_missing_page_without_an_address(browser: Browser, tmp_path: Path) -> None:
-    """Where nobody knows where the site begins, the page has its look all the same, from itself."""
-    site = make_site(tmp_path, 'title = "T"')
-    html = render_site(site, read_pages(site), Manifest(()))[MISSING]
-    page = browser.new_page()
-    troubles, asked = watch(page)
-    page.route("**/*", lambda route: route.fulfill(body=html, content_type="text/html"))
-    page.goto("https://project.example/paper/nothing/here")
-    assert page.locator(".banner").evaluate("e => getComputedStyle(e).display") == "grid"
-    assert (troubles, len(asked)) == ([], 1)
-    page.close()
-
-
-def test_addresses_are_whole(sample_site: SampleSite) -> None:
-    """Sitemap, robots, canonical links and the card name addresses that answer."""
-    robots = (sample_site.folder / "robots.txt").read_text()
-    assert f"Sitemap: {sample_site.address}sitemap.xml" in robots
-    sitemap = (sample_site.folder / "sitemap.xml").read_text()
-    assert re.findall("<loc>(.*)</loc>", sitemap) == [
-        sample_site.address,
-        f"{sample_site.address}second/",
-    ]
-    for uri in PAGES:
-        html = (sample_site.folder / uri).read_text()
-        canonical = re.search('rel="canonical" href="([^"]+)"', html)
-        card = re.search('property="og:image" content="([^"]+)"', html)
-        assert canonical is not None
-        assert card is not None
-        assert canonical[1] == sample_site.address + uri.removesuffix("index.html")
-        local = sample_site.folder / card[1].removeprefix(sample_site.address)
-        with Image.open(local) as picture:
-            assert picture.size == (1200, 630)
+def test_links_arrive(sample_site: SampleSite) -> None:
+    """Every link and address, also in sitemap, robots and card, leads to what is there."""
+    found = check_folder(sample_site.folder, PublishTarget(sample_site.address))
+    assert found.errors == ()
+    assert found.pages == len(PAGES) + 1
+    with Image.open(next(sample_site.folder.glob("assets/card-*.png"))) as picture:
+        assert picture.size == (1200, 630)
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1280, 2560])
@@ -137,59 +76,316 @@ new Promise(resolve => new PerformanceObserver(list => resolve(
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_no_layout_shift(browser: Browser, sample_site: SampleSite, width: int) -> None:
+def test_no_layout_shift(look: Look, width: int) -> None:
     """Nothing moves while the page loads, clips start, and the visitor reads down to the end."""
-    with opened(browser, sample_site.address, viewport={"width": width, "height": 800}) as page:
+    with look(width=width, reduced_motion="no-preference") as page:
         for _ in range(12):
             page.mouse.wheel(0, 600)
             page.wait_for_timeout(60)
         assert page.evaluate(SHIFTS) == 0
 
 
-def test_room_before_the_poster(browser: Browser, sample_site: SampleSite) -> None:
-    """The clip has its place before its poster is there, at its own shape."""
-    page = browser.new_page(viewport={"width": 390, "height": 800})
-    page.route("**/*.{webp,mp4}", lambda route: route.abort())
-    page.goto(sample_site.address)
-    box = box_of(page.locator(".clip").first)
-    assert box["width"] == pytest.approx(box["height"], abs=0.1)
-    assert box["width"] == pytest.approx(350, abs=1)
-    page.close()
-
-
-def test_skip_link(browser: Browser, sample_site: SampleSite) -> None:
-    """The first stop of the keyboard is the way past the banner, and it can then be seen."""
-    page = browser.new_page()
-    page.goto(f"{sample_site.folder.as_uri()}/index.html")
-    page.keyboard.press("Tab")
-    skip = page.locator(":focus")
-    assert skip.inner_text() == "Skip to the content"
-    box = box_of(skip)
-    assert box["y"] >= 0
-    page.close()
-
-
-def luminance(shot: Image.Image) -> float:
-    """The greatest relative luminance in a picture, as WCAG defines it."""
-    values = np.asarray(shot.convert("RGB")) / 255
-    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-    return float((linear @ [0.2126, 0.7152, 0.0722]).max())
-
-
 @pytest.mark.parametrize(("width", "accent"), [(320, ""), (1280, ""), (1280, "#00ffcc")])
-def test_contrast_of_the_banner(browser: Browser, tmp_path: Path, width: int, accent: str) -> None:
-    """White words stand on enough darkness even where the samples and the accent are glaring."""
-    output = build_sample(tmp_path)
-    for sheet in (output / "assets").glob("style-*.css") if accent else ():
+def test_contrast_of_the_banner(
+    browser: Browser, sample_site: SampleSite, tmp_path: Path, width: int, accent: str
+) -> None:
+    """White words have WCAG's contrast even where the samples and the accent are glaring."""
+    output = shutil.copytree(sample_site.folder, tmp_path / "sub")
+    for sheet in output.glob("assets/style-*.css") if accent else ():
         sheet.write_text(sheet.read_text() + f":root {{ --accent: {accent}; }}")
-    for backdrop in (output / "assets").glob("backdrop-*.webp"):
+    for backdrop in output.glob("assets/backdrop-*.webp"):
         Image.new("RGB", (288, 288), "white").save(backdrop, "WEBP")
     page = browser.new_page(viewport={"width": width, "height": 800})
     page.goto(f"{output.as_uri()}/index.html")
     page.locator(".banner-text > *").evaluate_all(
         "all => all.forEach(element => { element.style.visibility = 'hidden' })"
     )
-    shot = Image.open(io.BytesIO(page.locator(".banner-text").screenshot()))
-    brightest = luminance(shot.crop((3, 3, shot.width - 3, shot.height - 3)))
-    assert 1.05 / (brightest + 0.05) >= 4.5
+    shot = Image.open(io.BytesIO(page.locator(".banner-text").screenshot())).convert("RGB")
+    values = np.asarray(shot.crop((3, 3, shot.width - 3, shot.height - 3))) / 255
+    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    luminance = float((linear @ [0.2126, 0.7152, 0.0722]).max())
+    assert 1.05 / (luminance + 0.05) >= 4.5
     page.close()
+
+
+def pixels(place: Locator) -> NDArray[np.float64]:
+    """What is seen of an element, (H, W, 3)."""
+    shot = Image.open(io.BytesIO(place.screenshot()))
+    return np.asarray(shot.convert("RGB"), dtype=np.float64)
+
+
+def test_veil_over_a_tree(calm: Page) -> None:
+    """What a branch shares stays as it is; over all else lies one even veil, also on the arrows."""
+    stage = calm.locator("#hierarchy .stage")
+    nodes = calm.locator("#hierarchy .node")
+    stage.scroll_into_view_if_needed()
+    until(calm, "document.querySelector('#hierarchy .stage img').naturalWidth > 0")
+    before = pixels(stage)
+    nodes.nth(7).evaluate("e => e.focus({focusVisible: false})")
+    after = pixels(stage)
+    veiled = 0.22 * before + 0.78 * 255
+    frame = box_of(stage)
+    shared = {0: before, 1: before, 3: before}  # the root, and its way to the first leaf
+    for number, wanted in {**shared, **dict.fromkeys((2, 4, 8, 9, 10, 14), veiled)}.items():
+        box = box_of(nodes.nth(number))
+        left, top = round(box["x"] - frame["x"]) + 4, round(box["y"] - frame["y"]) + 4
+        inside = np.s_[top : top + round(box["width"]) - 8, left : left + round(box["width"]) - 8]
+        assert np.abs(after[inside] - wanted[inside]).max() < 3
+
+
+INSIDE = """
+(node) => {
+  const [box, stage] = [node, node.closest('.stage')].map(e => e.getBoundingClientRect());
+  return box.left >= stage.left && box.right <= stage.right
+    && box.top >= stage.top && box.bottom <= stage.bottom;
+}
+"""
+PRESSED = """
+(node, away) => {
+  const box = node.getBoundingClientRect();
+  const [x, y] = [(box.left + box.right) / 2, (box.top + box.bottom) / 2 - away];
+  return document.elementFromPoint(x, y) === node;
+}
+"""
+"""Whether a press so many pixels above the middle of a picture is one on it."""
+
+
+@pytest.mark.parametrize("width", [280, 320, 340, 360])
+def test_small_trees_do_not_scroll(look: Look, width: int) -> None:
+    """Pictures smaller than a finger are reached, framed and pressed without moving the stage."""
+    with look(width=width, height=700) as page:
+        stage = page.locator("#hierarchy .stage")
+        for node in page.locator("#hierarchy .node").all():
+            node.evaluate("node => { node.focus(); node.scrollIntoView() }")
+            assert stage.evaluate("stage => [stage.scrollLeft, stage.scrollTop]") == [0, 0]
+            assert node.evaluate(INSIDE)
+            assert node.evaluate(PRESSED, 0)
+        stage.evaluate("stage => stage.scrollIntoView()")
+        assert page.locator("#hierarchy .node").first.evaluate(PRESSED, 20)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_slider_in_forced_colours(look: Look, scheme: Any) -> None:
+    """Where the system chooses the colours, a slider still has its track, from end to end."""
+    with look(color_scheme=scheme, forced_colors="active") as page:
+        picture = pixels(page.locator("#trajectories .slider"))
+    track = picture[len(picture) // 2, 4:-4].mean(axis=1)
+    assert (np.abs(track - picture[2].mean()) > 100).all()
+
+
+@pytest.mark.parametrize("way", ["setting", "style"])
+@pytest.mark.parametrize("width", [320, 390, 768])
+def test_type_of_twice_the_size(look: Look, width: int, way: str) -> None:
+    """Nothing leaves the screen, no word of the banner is cut, and icons grow along."""
+    with look(width=width, height=800) as page:
+        if way == "setting":
+            sizes = {"fontSizes": {"standard": 32, "fixed": 26}}
+            page.context.new_cdp_session(page).send("Page.setFontSizes", sizes)
+        else:
+            page.evaluate("document.documentElement.style.fontSize = '200%'")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(
+            "[...document.querySelectorAll('.banner-text, .banner-text *, .readout span')]"
+            ".every(e => { const box = e.getBoundingClientRect();"
+            " return box.left >= 0 && box.right <= innerWidth })"
+        )
+        assert page.evaluate("document.querySelector('.skip').getBoundingClientRect().bottom") <= 0
+        for icon in (".play .icon", ".button .icon"):
+            assert box_of(page.locator(icon).first)["width"] == pytest.approx(40, abs=2)
+        page.locator(".lens").first.press("Enter")
+        assert page.locator("#viewer").evaluate(
+            "e => e.scrollWidth <= e.clientWidth && e.getBoundingClientRect().right <= innerWidth"
+        )
+
+
+BOX = """
+(element) => {
+  const range = document.createRange();
+  range.selectNodeContents(element);
+  return ['left', 'right', 'top', 'bottom'].map(side => range.getBoundingClientRect()[side]);
+}
+"""
+"""Where the words of an element are."""
+
+
+def words(page: Page, selector: str) -> list[float]:
+    """The left, right, top and bottom of an element's words."""
+    box: list[float] = page.locator(selector).first.evaluate(BOX)
+    return box
+
+
+def test_what_stands_in_line(calm: Page) -> None:
+    """Rules, tables, readouts, code and digits keep to the lines that the eye draws."""
+    calm.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true })")
+    left, right = words(calm, "main > p")[:2]
+    rule = box_of(calm.locator("footer"))
+    assert rule["x"] == pytest.approx(left, abs=1)
+    assert rule["x"] + rule["width"] >= right
+    assert sum(words(calm, ".numbers table")[:2]) == pytest.approx(1280, abs=2)
+    assert words(calm, ".result")[2] > words(calm, "#chart .downloads")[3] + 20
+    code = box_of(calm.locator(".bibtex .scroll"))
+    assert words(calm, ".bibtex code")[1] < code["x"] + code["width"] - 15
+    frame = box_of(calm.locator("#trajectories .scrubber"))
+    level, sigma = (words(calm, f"#trajectories .readout span:nth-of-type({n})") for n in (1, 2))
+    assert sigma[1] == pytest.approx(frame["x"] + frame["width"], abs=1)
+    assert 5 < sigma[0] - level[1] < 20
+    assert box_of(calm.locator("#interpolation .panels"))["width"] <= 1  # the clip has them in it
+    family = calm.locator("math").first.evaluate("e => getComputedStyle(e).fontFamily")
+    assert (family[:5], family[-5:]) == ("math,", "serif")
+
+
+FILL = """list => {
+    const other = list.lastElementChild.cloneNode(true);
+    other.firstElementChild.removeAttribute('aria-current');
+    for (let n = 1; n < 11; n++) list.prepend(other.cloneNode(true));
+}"""
+
+
+def test_menu_of_many_pages(look: Look) -> None:
+    """A dozen pages take one line of a phone, the one that is open in sight, and two of a desk."""
+    with look("second/", width=390) as page:
+        page.locator(".menu ul").evaluate(FILL)
+        menu = page.locator(".menu")
+        assert box_of(menu)["height"] < 60
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        here = box_of(menu.locator("[aria-current]"))
+        assert 0 <= here["x"] <= 390 - here["width"]
+        for _ in range(6):
+            page.keyboard.press("Tab")
+        assert 0 <= box_of(menu.locator("a:focus"))["x"] < here["x"]
+        page.set_viewport_size({"width": 1280, "height": 800})
+        assert box_of(menu)["height"] < 90
+
+
+COVERED = """() => {
+    const over = document.querySelector('.motion').getBoundingClientRect();
+    return [...document.querySelectorAll('main *, nav *, footer *, header *')]
+        .filter(e => !e.closest('.motion')).filter(e => {
+            const box = e.getBoundingClientRect();
+            return box.width && box.left < over.right && over.left < box.right
+                && box.top < over.bottom && over.top < box.bottom;
+        }).map(e => e.outerHTML.slice(0, 100));
+}"""
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1279, 1280])
+def test_button_for_motion_covers_nothing(look: Look, width: int) -> None:
+    """It stands between other things, or beside the column: never over words or figures."""
+    with look(width=width, height=700) as page:
+        assert page.locator(".motion").inner_text()
+        for top in range(0, page.evaluate("document.body.scrollHeight"), 640):
+            page.evaluate("top => scrollTo(0, top)", top)
+            assert page.evaluate(COVERED) == []
+
+
+def test_words_in_drawings_on_a_phone(look: Look) -> None:
+    """A drawing keeps a size at which its words can be read, and scrolls by keyboard, too."""
+    with look(width=390) as page:
+        box = box_of(page.locator(".still img"))
+        assert box["width"] >= 480
+        scroll = page.locator(".scroll:has(> .still)")
+        assert scroll.evaluate("e => e.scrollWidth > e.clientWidth")
+        page.locator(".still").focus()
+        page.keyboard.press("ArrowRight")
+        until(page, "document.querySelector('.scroll:has(> .still)').scrollLeft > 0")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_paper(look: Look, scheme: Any) -> None:
+    """Dark words and figures on white, whatever the screen is, and nothing that needs a hand."""
+    with look(color_scheme=scheme) as page:
+        page.evaluate("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
+        loaded = "[...document.images].every(image => image.complete)"
+        until(page, loaded)  # what is on its way would be broken off where paper needs another
+        page.emulate_media(media="print", color_scheme=scheme, reduced_motion="reduce")
+        until(page, loaded)
+        colours = page.evaluate(
+            "['body', 'h1', '.lead'].map(name => getComputedStyle(document.querySelector(name)))"
+            ".map(style => [style.color, style.backgroundColor])"
+        )
+        assert colours[0] == ["rgb(29, 33, 48)", "rgb(255, 255, 255)"]
+        assert colours[1:] == [["rgb(29, 33, 48)", "rgba(0, 0, 0, 0)"]] * 2
+        for name in (".numbers", ".origin", ".scrubber", ".motion", ".downloads"):
+            assert not page.locator(name).first.is_visible(), name
+        breaks = "e => getComputedStyle(e).breakInside"
+        assert page.locator("#hierarchy").evaluate(breaks) == "auto"  # words fill the page below
+        assert page.locator("#hierarchy .frame").evaluate(breaks) == "avoid"
+        stage = page.locator("#hierarchy .stage")
+        assert pixels(stage)[2, 2].min() > 240
+        assert stage.evaluate("e => e.getBoundingClientRect().height") < 260
+        assert len(page.pdf()) > 1000
+
+
+NPM = ROOT / "tests" / "npm"
+MODULES = NPM / "node_modules"
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """The source of axe-core."""
+    path = MODULES / "axe-core" / "axe.min.js"
+    if not path.is_file():
+        pytest.fail("axe-core is missing; run: sh scripts/browser-needs.sh", pytrace=False)
+    return path.read_text(encoding="utf-8")
+
+
+def violations(page: Page, axe: str) -> list[str]:
+    """What axe-core has against a page as it is now, each with the first element concerned."""
+    page.evaluate(axe)
+    found: list[Any] = page.evaluate("axe.run().then(result => result.violations)")
+    return [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in found]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_axe_finds_nothing(look: Look, axe: str, scheme: Any, width: int) -> None:
+    """No violation, nor of contrast, by day and by night, narrow and wide, the viewer included."""
+    for uri in (*PAGES, "404.html"):
+        with look(uri, width=width, color_scheme=scheme) as page:
+            page.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true })")
+            assert violations(page, axe) == [], uri
+            paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+            assert (paper == "rgb(255, 255, 255)") is (scheme == "light")
+            for button in page.locator(".lens, .node").all()[:1]:
+                button.press("Enter")
+                assert page.locator("#viewer").is_visible()
+                assert violations(page, axe) == [], "the viewer"
+
+
+RECIPE = re.search(
+    r"printf '(.*)\\n' > theme/colours\.css",
+    (ROOT / "docs" / "pages" / "theme.md").read_text(encoding="utf-8"),
+)
+COLOURS = [RECIPE[1] if RECIPE else "", ":root { --accent: #ffd400; }"]
+"""The colours that the manual proposes, and a glaring one."""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("colours", COLOURS)
+def test_axe_finds_nothing_in_own_colours(
+    browser: Browser, sample_site: SampleSite, axe: str, tmp_path: Path, scheme: Any, colours: str
+) -> None:
+    """One accent, dark or glaring, can be read by day and by night, and it colours the banner."""
+    site = shutil.copytree(sample_site.folder, tmp_path / "site" / "sub")
+    calm: dict[str, Any] = {"color_scheme": scheme, "reduced_motion": "reduce"}
+    banners = []
+    for own in ("", colours):
+        for sheet in (site / "assets").glob("style-*.css"):
+            sheet.write_text(sheet.read_text(encoding="utf-8") + own, encoding="utf-8")
+        with serving(site) as address, opened(browser, address, **calm) as page:
+            page.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true })")
+            assert violations(page, axe) == []
+            veil = "e => getComputedStyle(e, '::before').backgroundImage"
+            banners.append(page.locator(".banner").evaluate(veil))
+    assert banners[0] != banners[1]
+
+
+def test_html_validate_finds_nothing(sample_site: SampleSite) -> None:
+    """No error in any page, by the recommended rules."""
+    program = MODULES / "html-validate" / "bin" / "html-validate.mjs"
+    config = sample_site.folder.parent / "rules.json"
+    config.write_text(json.dumps({"root": True, "extends": ["html-validate:recommended"]}))
+    files = [str(sample_site.folder / uri) for uri in (*PAGES, "404.html")]
+    command = ["node", str(program), "--config", str(config), "--formatter", "text", *files]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

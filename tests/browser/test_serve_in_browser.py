@@ -1,7 +1,5 @@
 """`sitegen serve` in Chromium: pages are edited, broken and mended, and the browser follows."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,36 +61,29 @@ def test_new_words_reload_the_page(server: Running, config: Path, page: Page) ->
 
 
 def test_mistake_and_its_mending(server: Running, config: Path, page: Page) -> None:
-    """File, line and hint stand over the last good page, and go when it is mended."""
+    """File, line and hint stand over the last page until mended, or put away by key or button."""
     page.goto(server.address)
-    write_page(config, BROKEN)
     overlay = page.get_by_role("alertdialog")
-    expect(overlay).to_contain_text("index.md:3")
+    write_page(config, BROKEN)
     expect(overlay).to_contain_text('did you mean "count"?')
     expect(overlay.locator("code")).to_have_text(f"{config.parent}/pages/index.md:3")
     expect(page.get_by_text("Words.")).to_be_attached()
+    expect(overlay.get_by_role("button")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(overlay).to_have_count(0)
     write_page(config, BROKEN.replace("cuont", "coumt"))
     expect(overlay).to_contain_text("coumt")
+    overlay.get_by_role("button").click()
+    expect(overlay).to_have_count(0)
+    write_page(config, BROKEN)
+    expect(overlay).to_contain_text("cuont")
     write_page(config, INDEX)
     expect(overlay).to_have_count(0)
     assert server.preview.state.error is None
 
 
-def test_overlay_can_be_put_away(server: Running, config: Path, page: Page) -> None:
-    """By Escape and by its button, to look at the page behind it."""
-    page.goto(server.address)
-    overlay = page.get_by_role("alertdialog")
-    write_page(config, BROKEN)
-    expect(overlay.get_by_role("button")).to_be_focused()
-    page.keyboard.press("Escape")
-    expect(overlay).to_have_count(0)
-    write_page(config, BROKEN.replace("cuont", "coumt"))
-    overlay.get_by_role("button").click()
-    expect(overlay).to_have_count(0)
-
-
-def test_first_build_fails(config: Path, page: Page) -> None:
-    """The mistake is a page, that of another mistake follows, and the site comes by itself."""
+def test_server_that_comes_back(config: Path, page: Page) -> None:
+    """A first mistake is a page, the site comes by itself, and a new server is found."""
     write_page(config, BROKEN)
     with running(config) as server:
         page.goto(server.address)
@@ -101,47 +92,30 @@ def test_first_build_fails(config: Path, page: Page) -> None:
         expect(page.get_by_text("coumt: unknown")).to_be_visible()
         write_page(config, INDEX)
         expect(page.get_by_text("Words.")).to_be_visible()
-        page.goto("about:blank")
-
-
-def test_clip_appears_when_it_is_rendered(config: Path, page: Page) -> None:
-    """A new figure has its place, then its clip, which plays."""
-    with running(config, FakeRenderer(pause=0.3)) as server:
-        page.goto(server.address)
-        expect(page.get_by_text("There is no clip of this figure yet")).to_be_visible()
-        expect(page.get_by_role("status").last).to_contain_text("rendering tiny-trajectories")
-        video = page.locator("video")
-        expect(video).to_have_count(1)
-        until(page, "(v => v.currentTime > 0 && !v.paused)(document.querySelector('video'))")
-        assert page.evaluate("document.querySelector('video').currentSrc").endswith(".mp4")
-        expect(page.get_by_role("status")).to_have_count(0)
-        page.goto("about:blank")
-
-
-def test_old_clip_is_marked(server: Running, config: Path, page: Page) -> None:
-    """While the new clip is made the old one is there, says so, and is then replaced."""
-    page.goto(server.address)
-    source = page.locator("video source")
-    old = source.get_attribute("src")
-    server.renderer.pause = 0.3
-    write_page(config, OTHER)
-    marked = page.locator(".sitegen-outdated")
-    expect(marked).to_have_id("tiny-trajectories")
-    assert source.get_attribute("src") == old
-    expect(marked).to_have_count(0, timeout=20_000)
-    assert source.get_attribute("src") != old
-
-
-def test_server_that_comes_back(config: Path, page: Page) -> None:
-    """After a restart at the same port the open page finds it, and shows the new site."""
-    with running(config) as server:
-        server.wait_until_settled()
-        page.goto(server.address)
-        expect(page.get_by_text("Words.")).to_be_visible()
         port = server.port
     write_page(config, INDEX.replace("Words.", "Other words."))
     with running(config, port=port):
         expect(page.get_by_text("Other words.")).to_be_visible()
+        page.goto("about:blank")
+
+
+def test_clip_appears_when_it_is_rendered(config: Path, page: Page) -> None:
+    """A new figure has its place, then its clip; an old clip is marked until there is a new one."""
+    with running(config, FakeRenderer(pause=0.3)) as server:
+        page.goto(server.address)
+        expect(page.get_by_text("There is no clip of this figure yet")).to_be_visible()
+        expect(page.get_by_role("status").last).to_contain_text("rendering tiny-trajectories")
+        expect(page.locator("video")).to_have_count(1)
+        until(page, "(v => v.currentTime > 0 && !v.paused)(document.querySelector('video'))")
+        assert page.evaluate("document.querySelector('video').currentSrc").endswith(".mp4")
+        expect(page.get_by_role("status")).to_have_count(0)
+        source, marked = page.locator("video source"), page.locator(".sitegen-outdated")
+        old = source.get_attribute("src")
+        write_page(config, OTHER)
+        expect(marked).to_have_id("tiny-trajectories")
+        assert source.get_attribute("src") == old
+        expect(marked).to_have_count(0, timeout=20_000)
+        assert source.get_attribute("src") != old
         page.goto("about:blank")
 
 

@@ -1,7 +1,5 @@
 """A site with a checkpoint as published and its images beside it, to which a model is added."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import tempfile

@@ -1,7 +1,5 @@
 """Debian's Chromium for tests, and what tests ask of a page in it."""
 
-from __future__ import annotations
-
 import shutil
 import time
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Miniature sites and models for tests: small enough that a build takes a fraction of a second."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -94,7 +92,7 @@ class FakeRenderer:
 
     def __call__(
         self, sources: Mapping[str, ModelSource], compute_target: ComputeTarget
-    ) -> FakeRenderer:
+    ) -> "FakeRenderer":
         """Stand in for the class of the real renderer as well."""
         self.sources = sources
         return self

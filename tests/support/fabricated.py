@@ -1,7 +1,5 @@
 """A site and its media made up for tests: nothing here was sampled."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path

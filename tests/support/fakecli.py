@@ -4,8 +4,6 @@ FAKE_PAUSE is the time before each frame in seconds, FAKE_FAIL the figure that b
 FAKE_BLOCK names modules, with spaces between, that cannot be imported.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 

@@ -1,7 +1,5 @@
 """What the tests of training share: pictures, small random models, the linear filter by SciPy."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Things that the tests of the model make: cards, random networks, checkpoints as published."""
 
-from __future__ import annotations
-
 import json
 import zipfile
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """A preview that runs in this process, and what asks it for pages as a browser does."""
 
-from __future__ import annotations
-
 import contextlib
 import http.client
 import signal

@@ -1,7 +1,5 @@
 """What the tests of the model share: one thread, the recorded checkpoint and its outputs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A record of three files, for tests of the store."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from sitegen.core.files import digest_bytes

@@ -1,7 +1,5 @@
 """A reporter for tests, which keeps what it is told."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 

@@ -4,8 +4,6 @@ What a clip shows tells which frame it is: every sample of frame n has the brigh
 apart from a digit that makes the page look like one.
 """
 
-from __future__ import annotations
-
 import atexit
 import dataclasses
 import re

@@ -1,7 +1,5 @@
 """Figures of tiny models, prepared as a page asks for them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """A model of the smallest size with made-up weights and prior, for tests that run the network."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path

@@ -3,15 +3,13 @@
 Blocks marked `sh`, `toml` and `markdown` are run or read here; `text` marks what only shows.
 """
 
-from __future__ import annotations
-
 import re
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,16 +50,14 @@ class Block:
     text: str
 
 
-def blocks(page: str) -> list[Block]:
-    """All blocks of a page."""
-    text = re.sub(r"\{% (end)?raw %\}\n", "", (DOCS / f"pages/{page}.md").read_text())
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    return [Block(page, language, content) for language, content in found]
-
-
-def of(language: str) -> list[Block]:
-    """All blocks of a language."""
-    return [block for page in PAGES for block in blocks(page) if block.language == language]
+def of(language: str, pages: Iterable[str] = PAGES) -> list[Block]:
+    """All blocks of a language, of all pages or these; an empty language means any."""
+    found = []
+    for page in pages:
+        text = re.sub(r"\{% (end)?raw %\}\n", "", (DOCS / f"pages/{page}.md").read_text())
+        parts = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+        found += [Block(page, each, content) for each, content in parts]
+    return [block for block in found if not language or block.language == language]
 
 
 @pytest.fixture(scope="module")
@@ -73,42 +69,41 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def desk(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An author's folder: a site with two figures, and GitHub, which is a bare repository."""
-    folder = tmp_path / "desk"
+    folder, settings = tmp_path / "desk", tmp_path / "gitconfig"
     for name in ("mnist", "cifar10"):
         shutil.copytree(model, folder / "models" / name)
     (folder / "pages").mkdir()
     (folder / "site.toml").write_text(SITE)
     (folder / "pages/index.md").write_text(CALL + "\n" + CALL.replace("4", "9"))
     (folder / ".gitignore").write_text("/build/\n")
-    settings = tmp_path / "gitconfig"
     settings.write_text(
         f"[user]\nname = Ann\nemail = ann@example.org\n[init]\ndefaultBranch = main\n"
         f'[url "{tmp_path}/github.git"]\ninsteadOf = https://github.com/you/paper.git\n'
     )
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-    subprocess.run(["git", "init", "--quiet", "--bare", str(tmp_path / "github.git")], check=True)
-    subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
+    for words in (["--bare", str(tmp_path / "github.git")], [str(folder)]):
+        subprocess.run(["git", "init", "--quiet", *words], check=True)
     monkeypatch.setattr(shared, "figure_renderer", FakeRenderer())
     monkeypatch.chdir(folder)
     return folder
 
 
+@dataclass(frozen=True)
 class Shell:
     """Runs the lines of a page one after the other, as somebody at a terminal would."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, reference: Path) -> None:
-        self._monkeypatch = monkeypatch
-        self._checkpoint = reference / "tiny/checkpoint.pth"
+    monkeypatch: pytest.MonkeyPatch
+    checkpoint: Path
 
     def run(self, line: str) -> None:
         """Run a line; whatever goes wrong fails the test."""
         words = shlex.split(line)
         self._provide(words)
         if words[0] == "cd":
-            self._monkeypatch.chdir(words[1])
+            self.monkeypatch.chdir(words[1])
         elif words[:2] == ["sitegen", "serve"]:
-            self._preview(words)
+            preview(words)
         elif words[0] == "sitegen":
             self._sitegen(words[1:])
         else:
@@ -116,51 +111,43 @@ class Shell:
 
     def _provide(self, words: list[str]) -> None:
         """Put down the checkpoint and the pictures that an author has."""
-        for word in words:
-            path = Path(word)
-            if word == "runs/birds/checkpoint.pth" and not path.exists():
-                path.parent.mkdir(parents=True)
-                shutil.copy(self._checkpoint, path)
-            if word == "data/birds" and not path.exists():
-                path.mkdir(parents=True)
-                for number, image in enumerate(pictures(8, size=28)):
-                    Image.fromarray(image[0]).save(path / f"{number}.png")
+        file, data = Path("runs/birds/checkpoint.pth"), Path("data/birds")
+        if str(file) in words and not file.exists():
+            file.parent.mkdir(parents=True)
+            shutil.copy(self.checkpoint, file)
+        if str(data) in words and not data.exists():
+            data.mkdir(parents=True)
+            for number, image in enumerate(pictures(8, size=28)):
+                Image.fromarray(image[0]).save(data / f"{number}.png")
 
     def _sitegen(self, words: list[str]) -> None:
         if words[0] == "train":
             words += [word for name in SHORT if name not in words for word in (name, SHORT[name])]
         if ">" in words:  # what is printed is of no use here
             words = words[: words.index(">")]
-        self._monkeypatch.setattr(sys, "argv", ["sitegen", *words])
+        self.monkeypatch.setattr(sys, "argv", ["sitegen", *words])
         assert exits.outcome(lambda: sitegen.cli.main.cli.main(standalone_mode=False)) == 0, words
 
-    def _preview(self, words: list[str]) -> None:
-        """Start it, see that it tells an address, and stop it as the manual says."""
-        command = [sys.executable, "-u", "-m", "tests.support.fakecli", *words[1:], "--port", "0"]
-        with subprocess.Popen(
-            command, env=environment(), stdout=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdout is not None
-            told = next(line for line in process.stdout if "http://127.0.0.1:" in line)
-            process.send_signal(signal.SIGINT)
-            process.stdout.read()
-        assert (process.returncode, "Ctrl-C" in told) == (signals.INTERRUPTED, True)
+
+def preview(words: list[str]) -> None:
+    """Start the preview, see that it tells an address, and stop it as the manual says."""
+    command = [sys.executable, "-u", "-m", "tests.support.fakecli", *words[1:], "--port", "0"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment(), stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        told = next(line for line in process.stdout if "http://127.0.0.1:" in line)
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+    assert (process.returncode, "Ctrl-C" in told) == (signals.INTERRUPTED, True)
 
 
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if "```sh" in (DOCS / f"pages/{page}.md").read_text()]
-)
+@pytest.mark.parametrize("page", [page for page in PAGES if of("sh", [page])])
 def test_commands(page: str, desk: Path, monkeypatch: pytest.MonkeyPatch, reference: Path) -> None:
     """Every command of a page, in the page's order, ends well."""
-    shell = Shell(monkeypatch, reference)
-    for block in blocks(page):
-        for line in block.text.replace("\\\n", "").splitlines() if block.language == "sh" else ():
+    shell = Shell(monkeypatch, reference / "tiny/checkpoint.pth")
+    for block in of("sh", [page]):
+        for line in block.text.replace("\\\n", "").splitlines():
             shell.run(line)
-
-
-def named(text: str) -> Iterator[tuple[str, str]]:
-    """The paths that a sample names, each with its key."""
-    yield from re.findall(r'^(path|card) = "(.+)"$', text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("block", of("toml"), ids=lambda block: block.page)
@@ -169,13 +156,13 @@ def test_config_samples(block: Block, desk: Path, model: Path) -> None:
     if block.text.startswith("# model.toml"):
         assert ModelCard.from_toml(block.text).image_size > 0
         return
-    for key, path in named(block.text):
-        source = model / ("model.toml" if key == "card" else "weights.safetensors")
+    for key, path in re.findall(r'^(path|card) = "(.+)"$', block.text, re.MULTILINE):
         (desk / path).parent.mkdir(parents=True, exist_ok=True)
-        if not Path(path).suffix:
-            shutil.copytree(model, desk / path, dirs_exist_ok=True)
+        if Path(path).suffix:
+            source = "model.toml" if key == "card" else "weights.safetensors"
+            shutil.copy(model / source, desk / path)
         else:
-            shutil.copy(source, desk / path)
+            shutil.copytree(model, desk / path, dirs_exist_ok=True)
     head = "" if "title =" in block.text else 'title = "A title"\n'
     (desk / "site.toml").write_text(head + block.text)
     assert load_site(desk / "site.toml").title
@@ -194,11 +181,10 @@ def test_page_samples(block: Block, desk: Path) -> None:
 
 def test_every_command_is_in_the_manual() -> None:
     """Somewhere an author is told to type it; every block says what it is."""
-    known = {"sh", "toml", "markdown", "python", "text"}
-    assert {block.language for page in PAGES for block in blocks(page)} <= known
+    assert {block.language for block in of("")} <= {"sh", "toml", "markdown", "python", "text"}
     typed = "\n".join(block.text for block in of("sh"))
     for name in sitegen.cli.main.cli.commands:
-        assert f"sitegen {name} " in typed or f"sitegen {name}\n" in typed, name
+        assert re.search(rf"sitegen {name}\s", typed), name
 
 
 def test_pages_that_are_made_from_this_code() -> None:

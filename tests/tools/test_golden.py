@@ -4,15 +4,12 @@
 files of the figures are made up. `golden/digests.json` says what is built from that. After a
 change that is meant, look at what differs and write it anew:
 
-    GOLDEN=write .venv/bin/python -m pytest tests/test_golden.py
+    GOLDEN=write .venv/bin/python -m pytest tests/tools/test_golden.py
 """
-
-from __future__ import annotations
 
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -42,6 +39,7 @@ from tests.support.paths import ROOT, TESTS
 
 GOLDEN = TESTS / "golden"
 DIGESTS = GOLDEN / "digests.json"
+WRITING = os.environ.get("GOLDEN") == "write"
 SITES = {"site": ROOT, "manual": ROOT / "docs"}
 WRITERS = ("jinja2", "latex2mathml", "markdown-it-py", "mdit-py-plugins", "tomlkit")
 """The packages whose versions may change the text of a page."""
@@ -82,8 +80,6 @@ def test_records_and_manifest() -> None:
     record = golden_record("hierarchy", "an-id")
     media = Media("an-id", "index.html", "Words\u2026", "A caption", record, (0.5, 20.0))
     texts = {"record": record_to_json(record), "manifest": Manifest((media,)).to_json()}
-    assert record_from_json(texts["record"]) == record
-    assert Manifest.from_json(texts["manifest"]) == Manifest((media,))
     expect("texts", {name: digest_bytes(text.encode()) for name, text in texts.items()})
 
 
@@ -93,11 +89,11 @@ def test_every_file_of_a_site(name: str, tmp_path: Path, monkeypatch: pytest.Mon
     for part in ("backdrop", "card"):
         monkeypatch.setattr(preview, part, lambda *words: words)
     monkeypatch.setattr(preview, "save", save_words)
-    config = copy_site(SITES[name], tmp_path / name)
-    built = build_from_records(config)
-    files = {path.relative_to(built).as_posix(): digest(path) for path in walk(built)}
+    built = build_from_records(copy_site(SITES[name], tmp_path / name))
+    paths = (path for path in sorted(built.rglob("*")) if path.is_file())
+    files = {path.relative_to(built).as_posix(): digest(path) for path in paths}
     versions = {package: metadata.version(package) for package in WRITERS}
-    if not writing() and known()[f"{name} versions"] != versions:  # others may write other bytes
+    if not WRITING and known()[f"{name} versions"] != versions:  # others may write other bytes
         assert sorted(files) == sorted(known()[name])
         return
     expect(name, files)
@@ -148,32 +144,23 @@ def content(figure: str, key: str) -> bytes:
     return f"{figure} {key}\n".encode()
 
 
+def known() -> dict[str, Any]:
+    """The golden digests."""
+    found: dict[str, Any] = json.loads(DIGESTS.read_text("utf-8"))
+    return found
+
+
+def expect(name: str, found: object) -> None:
+    """Compare with the golden digests, or write them."""
+    if WRITING:
+        everything = {**known(), name: found}
+        DIGESTS.write_text(json.dumps(everything, indent=1, sort_keys=True) + "\n", "utf-8")
+    assert found == known()[name]
+
+
 def save_words(words: tuple[object, ...], path: Path) -> MediaFile:
     """Write what a picture was asked for instead of the picture, whose bytes are Pillow's."""
     plain = [each.name if isinstance(each, Path) else each for each in words]
     data = canonical_json(plain).encode()
     path.write_bytes(data)
     return MediaFile(path.name, len(data), digest_bytes(data), 1200, 630)
-
-
-def walk(folder: Path) -> Iterator[Path]:
-    """Every file below a folder, in order."""
-    return (path for path in sorted(folder.rglob("*")) if path.is_file())
-
-
-def writing() -> bool:
-    """Whether the digests are to be written anew."""
-    return os.environ.get("GOLDEN") == "write"
-
-
-def known() -> dict[str, Any]:
-    """The golden digests."""
-    return json.loads(DIGESTS.read_text("utf-8")) if DIGESTS.exists() else {}
-
-
-def expect(name: str, found: object) -> None:
-    """Compare with the golden digests, or write them."""
-    if writing():
-        everything = {**known(), name: found}
-        DIGESTS.write_text(json.dumps(everything, indent=1, sort_keys=True) + "\n", "utf-8")
-    assert found == known()[name]

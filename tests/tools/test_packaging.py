@@ -1,10 +1,5 @@
 """The wheel holds everything that an installed sitegen needs."""
 
-from __future__ import annotations
-
-import os
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import get_args
@@ -12,6 +7,7 @@ from typing import get_args
 import pytest
 
 from sitegen.core.installed import Resource
+from tests.support.builders import run_python
 from tests.support.paths import ROOT
 
 BESIDE = ("models", "scaffold", "templates", "static")
@@ -22,8 +18,7 @@ INSIDE = {"client": "server/client", "presets": "ihdm/card/presets"}
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of the working tree, built without a network."""
     folder = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = run_python("-m", "hatchling", "build", "-t", "wheel", "-d", str(folder))
     assert done.returncode == 0, done.stderr
     (path,) = folder.glob("*.whl")
     return path
@@ -49,14 +44,7 @@ def test_unpacked_wheel_finds_its_files(wheel: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path)
     program = "from sitegen.core.installed import resource\n"
     program += f"for name in {get_args(Resource)}: print(resource(name))\n"
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = run_python("-c", program, folder=tmp_path, PYTHONPATH=str(tmp_path))
     found = [Path(line).relative_to(tmp_path / "sitegen") for line in done.stdout.splitlines()]
     inside = {**{name: f"_data/{name}" for name in BESIDE}, **INSIDE}
     assert [str(path) for path in found] == [inside[name] for name in get_args(Resource)]

@@ -1,11 +1,10 @@
 """`make` sets itself up once, in any folder, and says in one line what a machine lacks."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +20,8 @@ case "$*" in
 esac
 """
 TOOLS = ("sh", "echo", "sed", "expand", "mkdir", "cp", "touch", "rm", "make", "cmp")
+NPM = ("package.json", "package-lock.json")
+TARGETS = {"help", "site", "docs", "test", "check", "data", "bench", "clean", "unit"}
 
 
 class Machine:
@@ -28,42 +29,34 @@ class Machine:
 
     def __init__(self, folder: Path) -> None:
         self.checkout, self.bin, self.log = folder / "a checkout", folder / "bin", folder / "log"
-        self.checkout.mkdir(parents=True)
         self.bin.mkdir()
-        for name in ("Makefile", "pyproject.toml", "scripts"):
-            source = ROOT / name
-            copy = shutil.copytree if source.is_dir() else shutil.copy
-            copy(source, self.checkout / name)
-        (self.checkout / "tests" / "npm").mkdir(parents=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(ROOT / "tests" / "npm" / name, self.checkout / "tests" / "npm")
+        shutil.copytree(ROOT / "scripts", self.checkout / "scripts")
+        for name in ("Makefile", "pyproject.toml", *(f"tests/npm/{name}" for name in NPM)):
+            (self.checkout / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, self.checkout / name)
         for name in TOOLS:
             (self.bin / name).symlink_to(str(shutil.which(name)))
 
-    def give(self, name: str, text: str = "#!/bin/sh\n") -> None:
-        """Put a program on the machine's PATH."""
-        (self.bin / name).write_text(text)
-        (self.bin / name).chmod(0o755)
+    def give(self, *names: str, text: str = "#!/bin/sh\n") -> None:
+        """Put programs on the machine's PATH."""
+        for name in names:
+            (self.bin / name).write_text(text)
+            (self.bin / name).chmod(0o755)
 
     def give_python(self, name: str = "python3", *, version: int = 0, ensurepip: int = 0) -> None:
         """Give a Python whose checks end with these exit codes."""
-        self.give(name, PYTHON.format(version=version, ensurepip=ensurepip))
+        self.give(name, text=PYTHON.format(version=version, ensurepip=ensurepip))
 
-    def give_tools(self) -> None:
-        """Give what the tests of the page need; npm notes how it is called."""
-        for name in ("chromium", "ffprobe", "node"):
-            self.give(name)
-        self.give("npm", '#!/bin/sh\necho "$@" >> "$LOG"\nmkdir -p node_modules\n')
-
-    def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in the checkout."""
-        environment = {"PATH": str(self.bin), "LOG": str(self.log), **variables}
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the checkout, with a new log."""
+        self.log.unlink(missing_ok=True)
+        env = {"PATH": str(self.bin), "LOG": str(self.log)}
         return subprocess.run(
-            command, cwd=self.checkout, env=environment, capture_output=True, text=True, check=False
+            command, cwd=self.checkout, env=env, capture_output=True, text=True, check=False
         )
 
-    def calls(self, word: str) -> list[str]:
-        """How Python was called, where the call has `word`."""
+    def calls(self, word: str = "") -> list[str]:
+        """How Python and npm were called by the last command, where the call has `word`."""
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         return [line for line in lines if word in line]
 
@@ -75,33 +68,38 @@ def machine(tmp_path: Path) -> Machine:
 
 
 def test_installed_once(machine: Machine) -> None:
-    """`make site` makes .venv and installs, and then only builds until pyproject.toml changes.
-
-    Spaces in the path will do. `make docs` writes pages from the code, and builds the
-    manual. `make` alone lists the targets with what they do.
-    """
+    """`make site` installs once, again after a failure, and then only builds."""
+    failing = PYTHON.replace("esac", '    *"--editable"*) exit 1 ;;\nesac')
+    machine.give("python3", text=failing.format(version=0, ensurepip=0))
+    assert machine.run("make", "site").returncode != 0
     machine.give_python()
+    shutil.rmtree(machine.checkout / ".venv")
     first = machine.run("make", "site")
     assert first.returncode == 0, first.stderr
     assert len(machine.calls("-m pip")) == 2
-    machine.log.unlink()
     assert machine.run("make", "site").returncode == 0
-    assert machine.calls("-m pip") == machine.calls("-m venv") == []
-    assert machine.calls("-m sitegen build") == ["-m sitegen build"]
+    assert machine.calls("-m") == ["-m sitegen build"]
     machine.run("make", "docs")
-    assert machine.calls("")[-2:] == [
-        "-m scripts.manual",
-        "-m sitegen build --config docs/site.toml",
-    ]
+    assert machine.calls() == ["-m scripts.manual", "-m sitegen build --config docs/site.toml"]
     os.utime(machine.checkout / "pyproject.toml", (4e9, 4e9))
     machine.run("make", "site")
     assert machine.calls("--editable .")
-    listed = {line.split()[1] for line in machine.run("make").stdout.splitlines()}
-    assert listed == {"help", "site", "docs", "test", "check", "data", "bench", "clean", "unit"}
+    assert {line.split()[1] for line in machine.run("make").stdout.splitlines()} == TARGETS
 
 
-def test_which_python(machine: Machine, tmp_path: Path) -> None:
-    """That of `make site PYTHON=…`, also with a space in its path; the first one new enough."""
+def test_which_python(machine: Machine) -> None:
+    """That of `make site PYTHON=…`, or the first one new enough; without one, a line says so."""
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({}, "sitegen needs Python 3.11 or newer"),
+        ({"version": 1}, "sitegen needs Python 3.11 or newer"),
+        ({"ensurepip": 1}, "python3 cannot make a virtual environment"),
+    ]
+    for codes, message in cases:
+        if codes:
+            machine.give_python(**codes)
+        done = machine.run("make", "site")
+        assert (done.returncode, done.stderr.splitlines()[0][: len(message)]) == (2, message)
+        assert not (machine.checkout / ".venv" / "installed").exists()
     machine.give_python("python3", version=1)
     machine.give_python("my python")
     assert machine.run("make", "site", f"PYTHON={machine.bin}/my python").returncode == 0
@@ -111,56 +109,20 @@ def test_which_python(machine: Machine, tmp_path: Path) -> None:
     assert (machine.checkout / ".venv" / "bin" / "python").exists()
 
 
-@pytest.mark.parametrize(
-    ("python", "message"),
-    [
-        (None, "sitegen needs Python 3.11 or newer"),
-        ({"version": 1}, "sitegen needs Python 3.11 or newer"),
-        ({"ensurepip": 1}, "python3 cannot make a virtual environment"),
-    ],
-    ids=["none", "old", "without venv"],
-)
-def test_missing_python_is_told(
-    machine: Machine, python: dict[str, int] | None, message: str
-) -> None:
-    """No Python, an old one, or one without venv: one line, and make fails."""
-    if python is not None:
-        machine.give_python(**python)  # type: ignore[arg-type]
-    done = machine.run("make", "site")
-    assert done.returncode == 2
-    assert done.stderr.splitlines()[0].startswith(message)
-    assert not (machine.checkout / ".venv" / "installed").exists()
-
-
-def test_failed_install_is_tried_again(machine: Machine) -> None:
-    """Where pip fails there is no stamp, so the next run installs."""
-    failing = PYTHON.replace("esac", '    *"--editable"*) exit 1 ;;\nesac')
-    machine.give("python3", failing.format(version=0, ensurepip=0))
-    assert machine.run("make", "site").returncode != 0
-    machine.log.unlink()
-    machine.run("make", "site")
-    assert machine.calls("--editable .")
-
-
 def test_browser_needs(machine: Machine) -> None:
-    """Not root: what is missing is named, once. Where all is there nothing is said or installed.
-
-    Nor is it of npm, until it changes.
-    """
-    machine.give("id", "#!/bin/sh\necho 1000\n")
-    for name in ("ffprobe", "node"):
-        machine.give(name)
-    done = machine.run("sh", "scripts/browser-needs.sh")
-    assert done.returncode == 1
+    """What is missing is named; where all is there nothing is said or installed."""
+    machine.give("id", text="#!/bin/sh\necho 1000\n")
+    machine.give("ffprobe", "node")
+    needs = ("sh", "scripts/browser-needs.sh")
+    done = machine.run(*needs)
     (line,) = done.stderr.splitlines()
-    assert line.endswith(": chromium fonts-dejavu-core npm")
-    machine.give_tools()
-    assert machine.run("sh", "scripts/browser-needs.sh").returncode == 0
+    assert (done.returncode, line.partition(": ")[2]) == (1, "chromium fonts-dejavu-core npm")
+    machine.give("chromium")
+    machine.give("npm", text='#!/bin/sh\necho "$@" >> "$LOG"\nmkdir -p node_modules\n')
+    assert machine.run(*needs).returncode == 0
     assert machine.calls("ci ") == ["ci --silent --no-audit --no-fund --ignore-scripts"]
-    machine.log.unlink()
-    done = machine.run("sh", "scripts/browser-needs.sh")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert machine.calls("ci") == []
-    (machine.checkout / "tests" / "npm" / "package-lock.json").write_text("{}")
-    machine.run("sh", "scripts/browser-needs.sh")
+    done = machine.run(*needs)
+    assert (done.returncode, done.stdout, done.stderr, machine.calls()) == (0, "", "", [])
+    (machine.checkout / "tests/npm/package-lock.json").write_text("{}")
+    machine.run(*needs)
     assert len(machine.calls("ci ")) == 1

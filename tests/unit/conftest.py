@@ -1,7 +1,5 @@
 """What keeps this tier quick: a test here starts no process: no browser, encoder or git."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from typing import NoReturn

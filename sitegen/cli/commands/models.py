@@ -183,12 +183,12 @@ def _sampler(
             f"the model {source.name} has no prior, so there is nothing to start from; "
             "give a folder of training images: --data DIR"
         )
-    from sitegen.models.priors import prior_from_data
+    from sitegen.models.priors import prior_and_example
     from sitegen.sampling.models import load_ddpm_sampler, load_heat_sampler
 
     if ddpm:
         return load_ddpm_sampler(source, compute_target)
-    prior = None if data is None else prior_from_data(source.card, data)
+    prior = None if data is None else prior_and_example(source.card, data)[0]
     return load_heat_sampler(source, compute_target, prior)
 
 

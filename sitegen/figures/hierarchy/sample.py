@@ -18,7 +18,7 @@ from sitegen.figures.base import Figure
 from sitegen.figures.clips import DARK, LIGHT, clip_spec, displayed, made_with, noise_std_of
 from sitegen.figures.hierarchy import Hierarchy
 from sitegen.figures.hierarchy.drawing import Layout, tree_frames
-from sitegen.ihdm.process.noise import branching
+from sitegen.ihdm.process.noise import Branching
 from sitegen.media.frames import Frame, to_uint8
 from sitegen.media.jobs import ClipSource, RenderJob
 from sitegen.sampling.models import HeatSampler, ModelProvider
@@ -80,7 +80,7 @@ def _pictures(
 ) -> Iterator[tuple[int, Frame]]:
     """How many steps are left, K … 0, and the distinct pictures alive there."""
     card, device = sampler.model.card, sampler.model.device
-    noise = branching(spec.seed, splits, card.shape, device)
+    noise = Branching(spec.seed, splits, card.shape, device)
     trajectory = sampler.trajectory(sampler.initial_states(spec.seed, [0]), noise, noise_std)
     for done, seen in enumerate(displayed(trajectory, spec.show)):
         yield card.steps - done, to_uint8(seen)

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass as plain_dataclass
 from dataclasses import field, fields, is_dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Strict, Tag
 from pydantic.dataclasses import dataclass
 
-from sitegen.core.diagnostics import known_words
+from sitegen.core.diagnostics import known_words, placed
 from sitegen.core.errors import ConfigError
 from sitegen.core.files import canonical_json, is_folder, read_text
 from sitegen.core.installed import resource
@@ -33,8 +33,6 @@ from sitegen.ihdm.card.checked import (
     Word,
     checked,
     must,
-    one_of,
-    placed,
     read_tables,
 )
 from sitegen.ihdm.card.networks import (
@@ -58,6 +56,7 @@ _HEAT = (
 )
 """What only a model that blurs has."""
 
+Parameterization = Literal["difference", "preconditioned"]
 _Pixels = Annotated[Number, Field(gt=0, le=1e6)]
 _Noise = Annotated[Number, Field(gt=0)]
 _Beta = Annotated[Number | None, Field(gt=0, lt=1)]
@@ -129,11 +128,6 @@ class BlurSchedule:
         steps = [i / (levels - 1) if levels > 1 else 1.0 for i in range(levels)]
         return cls((0.0, *(sigma_min * math.exp(span * step) for step in steps)))
 
-    @classmethod
-    def explicit(cls, sigmas: Sequence[float]) -> BlurSchedule:
-        """A schedule given as its K + 1 values, level 0 first."""
-        return cls(tuple(float(sigma) for sigma in sigmas))
-
     @cached_property
     def levels(self) -> int:
         """K, the number of steps from the flattest state to the sharp one."""
@@ -149,24 +143,20 @@ def _is_inside(path: str) -> bool:
     return plain and path.isprintable() and "\\" not in path and len(path) <= 255
 
 
+_Inside = Annotated[
+    Word, must("a path inside the card's own folder, such as weights.safetensors", _is_inside)
+]
+_HEX = re.compile("[0-9a-f]{64}")
+_Digest = Annotated[Word, must("64 hexadecimal digits in lower case", _HEX.fullmatch)]
+
+
 @checked("file of a card")
 @dataclass(frozen=True, config=PART)
 class FileRef:
     """A file that belongs to a card: its path from the card's folder, and its digest if pinned."""
 
-    file: Annotated[
-        Word, must("a path inside the card's own folder, such as weights.safetensors", _is_inside)
-    ] = Field(description="the path from the card's folder")
-    sha256: (
-        Annotated[
-            Word,
-            must(
-                "64 hexadecimal digits in lower case",
-                lambda v: len(v) == 64 and set(v) <= set("0123456789abcdef"),
-            ),
-        ]
-        | None
-    ) = None
+    file: _Inside = Field(description="the path from the card's folder")
+    sha256: _Digest | None = None
 
 
 @checked("diffusion")
@@ -182,12 +172,10 @@ class DiffusionConfig:
     Raises ConfigError that names every value that is wrong.
     """
 
-    beta_schedule: Annotated[Word, one_of("linear", "cosine")] = Field(
-        description='"linear" or "cosine"'
-    )
+    beta_schedule: Literal["linear", "cosine"] = Field(description='"linear" or "cosine"')
     beta_start: _Beta = None
     beta_end: _Beta = None
-    variance: Annotated[Word, one_of("fixed_small", "fixed_large")] = "fixed_small"
+    variance: Literal["fixed_small", "fixed_large"] = "fixed_small"
     clip_sample: Flag = True
     rescale_timesteps: Flag = False
 
@@ -269,14 +257,6 @@ class SamplingConfig:
     ]
 
 
-@plain_dataclass(frozen=True)
-class CardPlace:
-    """The file that a card was read from, and the lines of its keys."""
-
-    file: str
-    lines: Mapping[KeyPath, int]
-
-
 @checked("card")
 @dataclass(frozen=True, config=PART)
 class ModelCard:
@@ -304,10 +284,10 @@ class ModelCard:
         None, description="the network, a table"
     )
     blur: _Blur | None = None
-    kind: Annotated[Word, one_of("ihdm", "ddpm")] = "ihdm"
+    kind: Literal["ihdm", "ddpm"] = "ihdm"
     training_noise_std: _Noise = TRAINING_NOISE_STD
     sampling_noise_std: _Noise = sampling_noise(TRAINING_NOISE_STD)
-    parameterization: Annotated[Word, one_of("difference", "preconditioned")] = "difference"
+    parameterization: Parameterization = "difference"
     weights: FileRef | None = None
     prior: FileRef | None = None
     example: FileRef | None = None
@@ -320,8 +300,8 @@ class ModelCard:
     bands: _Bands = ()
     sampling: SamplingConfig | None = None
 
-    origin: ClassVar[CardPlace | None] = None
-    """Where the card was read from; only a card as it was read has one."""
+    origin: ClassVar[tuple[str, Mapping[KeyPath, int]]] = CARD_NAME, {}
+    """The file that the card was read from, and the lines of its keys, where it was read."""
 
     @staticmethod
     def misfits(values: Mapping[str, Any]) -> Misfits:
@@ -387,8 +367,7 @@ class ModelCard:
 
     def place(self, *key: str | int) -> str:
         """Where the card says something: `FILE:LINE: KEY`; the key alone where it was not read."""
-        found = self.origin or CardPlace(CARD_NAME, {})
-        return str(placed(found.file, found.lines, key, ""))
+        return str(placed(*self.origin, key, ""))
 
     @classmethod
     def from_toml(cls, text: str, where: str = CARD_NAME) -> ModelCard:
@@ -406,7 +385,7 @@ class ModelCard:
         more = {"sampling_noise_std": words}
         alone = "training_noise_std" in tables and "sampling_noise_std" not in tables
         card = read_tables(cls, tables, inner, text, where, more if alone else {})
-        object.__setattr__(card, "origin", CardPlace(where, toml_lines(text)))
+        object.__setattr__(card, "origin", (where, toml_lines(text)))
         return card
 
     def to_toml(self) -> str:

@@ -14,15 +14,17 @@ from pydantic import AfterValidator, ConfigDict, Field, Strict, TypeAdapter, Val
 
 from sitegen.core.diagnostics import (
     Diagnostic,
-    close_match,
     config_error,
     dotted,
     fields_of,
+    in_order,
+    placed,
     quoted,
     rule,
     toml_diagnostics,
 )
 from sitegen.core.source import KeyPath, toml_lines
+from sitegen.core.validation import reject_if
 
 PART = ConfigDict(extra="forbid", populate_by_name=True)
 """How pydantic makes a part."""
@@ -35,25 +37,7 @@ _T = TypeVar("_T")
 
 def must(words: str, holds: Callable[[Any], bool]) -> AfterValidator:
     """Make the validator of a value for which `holds` is true; `words` say what it should be."""
-
-    def check(value: Any) -> Any:
-        if not holds(value):
-            raise ValueError(f"should be {words}")
-        return value
-
-    return AfterValidator(check)
-
-
-def one_of(*words: str) -> AfterValidator:
-    """Make the validator of a few words."""
-    listed = " or ".join(f'"{word}"' for word in words)
-
-    def check(value: str) -> str:
-        if value not in words:
-            raise ValueError(f"should be {listed}{close_match(value, words)}")
-        return value
-
-    return AfterValidator(check)
+    return reject_if(lambda value: None if holds(value) else f"should be {words}")
 
 
 Flag = Annotated[bool, Strict()]
@@ -121,15 +105,8 @@ def read_tables(
         for key, words in _misfits(kind, values):
             found.append(placed(where, lines, (*path, key), words))
     if made is None or found:
-        found.sort(key=lambda problem: problem.line or 0)
-        raise config_error(found)
+        raise config_error(in_order(found))
     return made
-
-
-def placed(where: str, lines: Mapping[KeyPath, int], path: KeyPath, words: str) -> Diagnostic:
-    """What is wrong with a key, at its line or at that of its table."""
-    at = (lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines)
-    return Diagnostic(where, next(at, None), f"{dotted(path)}{words}")
 
 
 def _right(part: Any, table: Mapping[str, Any], path: KeyPath, wrong: set[KeyPath]) -> Any:

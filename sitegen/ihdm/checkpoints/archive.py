@@ -21,7 +21,7 @@ import zipfile
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,6 +38,10 @@ from sitegen.ihdm.checkpoints.pickles import (
 )
 
 Layout = Literal["published", "state dict", "spectral"]
+Stored = StoredTensor | ours.Entry
+"""A tensor of a file that has not been read."""
+Numbers = dict[Any, bytearray]
+"""The bytes of stored tensors, little-endian; to be filled in where they are empty."""
 HEAD = ("out.2.weight", "out.2.bias")
 """The last convolution. Where it has twice the channels, the others are of a learned variance."""
 
@@ -46,8 +50,7 @@ _PICKLE_LIMIT = 64 << 20
 _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
-    NotImplementedError,
-    RuntimeError,  # an entry is encrypted
+    RuntimeError,  # an entry is encrypted, or packed in an odd way
     EOFError,
     OSError,
     ValueError,
@@ -57,32 +60,26 @@ _DAMAGE = (
 
 
 @dataclass(frozen=True)
-class Averages:
-    """The running average of the weights, an unnamed list in the order of the parameters."""
-
-    tensors: tuple[StoredTensor, ...]
-    decay: float | None
-    updates: int | None
-
-
-@dataclass(frozen=True)
 class Published:
     """What a checkpoint holds: the weights by name (without `module.`), and their averages.
 
-    Only of the layout "published" the averages stand apart; of "spectral" they are the weights, and
-    `schedule` is the blur that lies in the file.
+    Only of the layout "published" the averages stand apart, an unnamed list in the order of the
+    parameters, with the `decay` and number of `updates` of the average; of "spectral" they are the
+    weights, and `schedule` is the blur that lies in the file.
     """
 
-    weights: Mapping[str, StoredTensor]
-    averages: Averages | None
-    step: int | None
     layout: Layout
+    weights: Mapping[str, StoredTensor]
+    step: int | None = None
+    averages: tuple[StoredTensor, ...] | None = None
+    decay: float | None = None
+    updates: int | None = None
     schedule: BlurSchedule | None = None
 
     @property
     def tensors(self) -> tuple[StoredTensor, ...]:
         """All that a model could be made of."""
-        return (*self.weights.values(), *(self.averages.tensors if self.averages else ()))
+        return *self.weights.values(), *(self.averages or ())
 
 
 class _HashedFile(io.FileIO):
@@ -146,12 +143,24 @@ class Archive:
             raise RefusedError(f"{self.path}: refused as unsafe: {error}") from None
         except PickleError as error:
             raise _damaged(self.path, error) from None
-        return _contents(self.path, value, self._floats)
+        if not isinstance(value, dict):
+            raise _damaged(self.path, f"it holds a {type(value).__name__}, not a dict")
+        if value and all(isinstance(item, StoredTensor) for item in value.values()):
+            return Published("state dict", _named(self.path, value))
+        if "ema_state_dict" in value and "schedule" in value:
+            return _spectral(self.path, value, self._floats)
+        if {"state", "param_groups"} <= value.keys():
+            raise RefusedError(
+                f"{self.path}: the state of an optimizer, not a model; give the model*.pt or, "
+                "better, the ema_*.pt beside it"
+            )
+        return _published(self.path, value)
 
-    def scan(self, known: Published) -> tuple[str, frozenset[StoredTensor]]:
+    def scan(self, known: Published, numbers: Numbers) -> tuple[str, frozenset[StoredTensor]]:
         """Read all of the file once, and check that every tensor is there, and every checksum.
 
-        Returns the SHA-256 of the file, and the tensors of it that hold numbers not finite.
+        Returns the SHA-256 of the file, and the tensors of it that hold numbers not finite; fills
+        in the `numbers` that are wanted.
         """
         parts = defaultdict(list)
         for tensor in known.tensors:
@@ -160,11 +169,11 @@ class Archive:
         broken: set[StoredTensor] = set()
         for info in sorted(self._zip.infolist(), key=lambda info: info.header_offset):
             data = self._checked(info, keep=info.filename in parts)
-            broken |= {
-                tensor
-                for tensor in parts[info.filename]
-                if not ours.is_finite(tensor.storage.dtype, _part(tensor, data))
-            }
+            for tensor in parts[info.filename]:
+                if tensor in numbers:
+                    numbers[tensor] = bytearray(_part(tensor, data))
+                if not ours.is_finite(tensor.dtype, _part(tensor, data)):
+                    broken.add(tensor)
         with _damage(self.path):
             return self._file.digest(), frozenset(broken)
 
@@ -184,15 +193,15 @@ class Archive:
             raise _damaged(self.path, why) from None
 
     def numbers(self, tensor: StoredTensor) -> bytearray:
-        """The bytes of a tensor's numbers, little-endian, row by row."""
+        """The bytes of a tensor's numbers, little-endian, in the order that they lie in."""
         info = self._find(tensor.storage)
         with _damage(self.path):
             return bytearray(_part(tensor, self._zip.read(info)))
 
     def _floats(self, tensor: StoredTensor) -> tuple[float, ...]:
-        code = {"Double": "d", "Float": "f"}.get(tensor.storage.dtype)
+        code = {"Double": "d", "Float": "f"}.get(tensor.dtype)
         if code is None:
-            raise RefusedError(f"{self.path}: its schedule holds {tensor.storage.dtype}")
+            raise RefusedError(f"{self.path}: its schedule holds {tensor.dtype}")
         return struct.unpack(f"<{tensor.count}{code}", self.numbers(tensor))
 
     def _find(self, storage: Storage) -> zipfile.ZipInfo:
@@ -212,10 +221,11 @@ def _part(tensor: StoredTensor, data: bytes) -> memoryview:
 @contextlib.contextmanager
 def open_archive(path: Path) -> Iterator[Archive]:
     """Open a `.pth` file; nothing of what it holds is read yet."""
-    with contextlib.ExitStack() as stack:
+    with _damage(path):
+        file = _HashedFile(path)
+    with file:
         with _damage(path):
-            file = stack.enter_context(_HashedFile(path))
-            zipped = stack.enter_context(zipfile.ZipFile(file))
+            zipped = zipfile.ZipFile(file)
         yield Archive(path, file, zipped)
 
 
@@ -252,37 +262,19 @@ def _check_entries(path: Path, zipped: zipfile.ZipFile) -> str:
     return root
 
 
-Floats = Callable[[StoredTensor], tuple[float, ...]]
-"""Reads the numbers of a tensor."""
-
-
-def _contents(path: Path, value: object, floats: Floats) -> Published:
-    """What the pickle of a checkpoint means. Raises RefusedError for what is none of ours."""
-    if not isinstance(value, dict):
-        raise _damaged(path, f"it holds a {type(value).__name__}, not a dict")
-    if value and all(isinstance(item, StoredTensor) for item in value.values()):
-        return Published(_named(path, value), None, None, "state dict")
-    if "ema_state_dict" in value and "schedule" in value:
-        return _spectral(path, value, floats)
-    if {"state", "param_groups"} <= value.keys():
-        raise RefusedError(
-            f"{path}: the state of an optimizer, not a model; give the model*.pt or, better, the "
-            "ema_*.pt beside it"
-        )
-    return _published(path, value)
-
-
 def _published(path: Path, value: dict[Any, Any]) -> Published:
     weights = value.get("model")
     if not isinstance(weights, dict) or not weights:
         names = ", ".join(str(key)[:40] for key in list(value)[:8])
         why = f"it holds {names or 'nothing'}; a published checkpoint has model and ema"
         raise RefusedError(f"{path}: not a checkpoint of this kind: {why}")
-    averages = _averages(path, value.get("ema"))
-    return Published(_named(path, weights), averages, _step(value), "published")
+    found = Published("published", _named(path, weights), _step(value))
+    return found if value.get("ema") is None else replace(found, **_averages(path, value["ema"]))
 
 
-def _spectral(path: Path, value: dict[Any, Any], floats: Floats) -> Published:
+def _spectral(
+    path: Path, value: dict[Any, Any], floats: Callable[[StoredTensor], tuple[float, ...]]
+) -> Published:
     weights, schedule = value["ema_state_dict"], value["schedule"]
     values = schedule.get("values") if isinstance(schedule, dict) else None
     if isinstance(values, StoredTensor) and len(values.shape) == 1:
@@ -292,10 +284,10 @@ def _spectral(path: Path, value: dict[Any, Any], floats: Floats) -> Published:
     if not isinstance(weights, dict) or not weights:
         raise RefusedError(f"{path}: its ema_state_dict holds no weights")
     try:
-        blur = BlurSchedule.explicit(values)
+        blur = BlurSchedule(tuple(values))
     except ConfigError as error:
         raise RefusedError(f"{path}: {error}") from None
-    return Published(_named(path, weights), None, _step(value), "spectral", blur)
+    return Published("spectral", _named(path, weights), _step(value), schedule=blur)
 
 
 def _step(value: Mapping[Any, Any]) -> int | None:
@@ -314,30 +306,24 @@ def _named(path: Path, weights: Mapping[Any, Any]) -> dict[str, StoredTensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
 
 
-def _averages(path: Path, ema: object) -> Averages | None:
-    if ema is None:
-        return None
+def _averages(path: Path, ema: object) -> dict[str, Any]:
     tensors = ema.get("shadow_params") if isinstance(ema, dict) else None
     if not isinstance(ema, dict) or not isinstance(tensors, list | tuple):
         raise RefusedError(f"{path}: its ema has no list shadow_params, as published ones have")
     if not all(isinstance(tensor, StoredTensor) for tensor in tensors):
         raise RefusedError(f"{path}: its ema.shadow_params holds what is not a tensor")
     decay, updates = ema.get("decay"), ema.get("num_updates")
-    return Averages(
-        tuple(tensors),
-        float(decay) if isinstance(decay, int | float) else None,
-        updates if isinstance(updates, int) else None,
-    )
+    return {
+        "averages": tuple(tensors),
+        "decay": float(decay) if isinstance(decay, int | float) else None,
+        "updates": updates if isinstance(updates, int) else None,
+    }
 
 
 def has_learned_variance(shapes: Mapping[str, tuple[int, ...]]) -> bool:
     """Whether a U-Net with weights of these shapes answers with two numbers for each of a pixel."""
     first, last = (shapes.get(name, ()) for name in ("input_blocks.0.0.weight", HEAD[0]))
     return len(first) == 4 and len(last) == 4 and last[0] == 2 * first[1]
-
-
-Stored = StoredTensor | ours.Entry
-"""A tensor of a file that has not been read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -366,19 +352,30 @@ def read_contents(path: Path) -> Published | ours.Header:
 
 
 @once_a_file
-def scan(path: Path) -> Scan:
+def scan(path: Path, numbers: Numbers | None = None) -> Scan:
     """Read a checkpoint whole, in one pass: its digest, its checksums, its numbers.
 
+    The `numbers` that are wanted of it are kept on the way; nothing is where it was read before.
     Raises RefusedError for a file that is missing, unsafe, damaged or no checkpoint.
     """
-    contents = read_contents(path)
+    contents, kept = read_contents(path), {} if numbers is None else numbers
     broken: frozenset[Stored]
     if isinstance(contents, ours.Header):
-        digest, broken = ours.scan(path, contents)
+        digest, broken = ours.scan(path, contents, kept)
     else:
         with open_archive(path) as archive:
-            digest, broken = archive.scan(contents)
+            digest, broken = archive.scan(contents, kept)
     return Scan(contents, path.stat().st_size, digest, broken)
+
+
+def read_numbers(path: Path, numbers: Numbers) -> None:
+    """Fill in the numbers, of one checkpoint, that are still wanted."""
+    wanted = [stored for stored, data in numbers.items() if not data]
+    if wanted and isinstance(wanted[0], ours.Entry):
+        numbers |= {entry: ours.read_numbers(path, entry) for entry in wanted}
+    elif wanted:
+        with open_archive(path) as archive:
+            numbers |= {tensor: archive.numbers(tensor) for tensor in wanted}
 
 
 def checkpoint_digest(path: Path) -> str:

@@ -44,7 +44,16 @@ def foreign_model(path: Path) -> tuple[Path, ModelCard] | None:
     contents = read_contents(path)
     if not isinstance(contents, Published) or contents.schedule is None:
         return None
-    return path, _spectral_card(path, contents.schedule)
+    place = path.with_name(CONFIG_NAME)  # K and the blur are those of the file itself
+    if not place.exists():
+        raise ConfigError(
+            f"{path}: an IHDM-spectral checkpoint says its blur, but not its network; put its "
+            f"{CONFIG_NAME} beside it, or give its model card"
+        )
+    try:
+        return path, _spectral_card(_flat(read_json(place)), contents.schedule)
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error}") from None
 
 
 def has_foreign_config(path: Path) -> bool:
@@ -53,24 +62,9 @@ def has_foreign_config(path: Path) -> bool:
     return any((place / CONFIG_NAME).is_file() for place in places)
 
 
-def _spectral_card(path: Path, schedule: BlurSchedule) -> ModelCard:
-    """The card of IHDM-spectral's checkpoint; K and the blur are those of the file itself."""
-    place = path.with_name(CONFIG_NAME)
-    if not place.exists():
-        raise ConfigError(
-            f"{path}: an IHDM-spectral checkpoint says its blur, but not its network; put its "
-            f"{CONFIG_NAME} beside it, or give its model card"
-        )
-    try:
-        return _card(_flat(read_json(place)), schedule)
-    except ConfigError as error:
-        raise ConfigError(f"{place}: {error}") from None
-
-
-def _card(values: Mapping[str, Any], schedule: BlurSchedule) -> ModelCard:
+def _spectral_card(values: Mapping[str, Any], schedule: BlurSchedule) -> ModelCard:
     names = ("image_size", "num_channels", "model_channels", "channel_mult")
-    missing = [name for name in names if name not in values]
-    if missing:
+    if missing := [name for name in names if name not in values]:
         raise ConfigError(f"lacks {', '.join(missing)}; give a model card instead")
     unet = {key: values[key] for key in UNetConfig.__dataclass_fields__ if key in values}
     training = values.get("training_noise_std", values.get("sigma")) or TRAINING_NOISE_STD
@@ -98,10 +92,7 @@ _WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16
 _SCHEDULERS = ("DDPMScheduler", "DDIMScheduler", "PNDMScheduler")
 _BETAS = {"linear": "linear", "squaredcos_cap_v2": "cosine"}
 _VARIANCES = {
-    "fixed_small": "fixed_small",
-    "fixed_small_log": "fixed_small",
-    "fixed_large": "fixed_large",
-    "fixed_large_log": "fixed_large",
+    f"fixed_{size}{end}": f"fixed_{size}" for size in ("small", "large") for end in ("", "_log")
 }
 _PLAIN = {
     "prediction_type": "epsilon",
@@ -145,8 +136,7 @@ def diffusers_model(folder: Path) -> tuple[Path, ModelCard] | None:
 
 def _refuse_code(folder: Path, place: Path) -> None:
     """Refuse what diffusers would run: modules in the folder, or classes that are not its own."""
-    code = sorted({*folder.glob("*.py"), *place.glob("*.py")})
-    if code:
+    if code := sorted({*folder.glob("*.py"), *place.glob("*.py")}):
         raise RefusedError(
             f"{code[0]}: code in a model's folder is never run; if the model is a plain "
             "UNet2DModel all the same, remove that file"
@@ -163,8 +153,7 @@ def _refuse_code(folder: Path, place: Path) -> None:
 
 
 def _weights(place: Path) -> Path:
-    found = [place / name for name in _WEIGHTS if (place / name).is_file()]
-    if found:
+    if found := [place / name for name in _WEIGHTS if (place / name).is_file()]:
         return found[0]
     if any(place.glob("*.bin")):
         raise RefusedError(
@@ -201,17 +190,11 @@ def _diffusion(path: Path) -> tuple[int, DiffusionConfig]:
     _require(path, config, {key: value for key, value in _PLAIN.items() if key in config})
     schedule = _one_of(path, config.get("beta_schedule", "linear"), _BETAS)
     variance = _one_of(path, config.get("variance_type", "fixed_small"), _VARIANCES)
-    ends = {
-        "beta_start": config.get("beta_start", 0.0001),
-        "beta_end": config.get("beta_end", 0.02),
-    }
+    ends = {"beta_start": 0.0001, "beta_end": 0.02} if schedule == "linear" else {}
+    betas = {key: config.get(key, usual) for key, usual in ends.items()}
+    clip = config.get("clip_sample", True)
     try:
-        diffusion = DiffusionConfig(
-            schedule,
-            variance=variance,
-            clip_sample=config.get("clip_sample", True),
-            **(ends if schedule == "linear" else {}),
-        )
+        diffusion = DiffusionConfig(schedule, variance=variance, clip_sample=clip, **betas)
     except ConfigError as error:
         raise RefusedError(f"{path}: {error}") from None
     return config.get("num_train_timesteps", 1000), diffusion

@@ -18,7 +18,7 @@ from sitegen.core.errors import RefusedError
 from sitegen.core.files import Format, is_folder
 from sitegen.ihdm.card.card import CARD_NAME, ModelCard, card_beside, preset, presets, read_card
 from sitegen.ihdm.card.networks import UNetConfig
-from sitegen.ihdm.checkpoints.archive import Published, has_learned_variance, scan
+from sitegen.ihdm.checkpoints.archive import Published, Stored, has_learned_variance, scan
 from sitegen.ihdm.checkpoints.foreign import foreign_model
 from sitegen.ihdm.checkpoints.weights import COARSE, FLOATS, STATISTICS, is_of_unet
 
@@ -130,13 +130,11 @@ def inspect_checkpoint(path: Path | str) -> CheckpointInfo:
 def _inspected(file: Path) -> CheckpointInfo:
     found = scan(file)
     held = found.contents
-    if isinstance(held, Published):
-        shapes = {name: tensor.shape for name, tensor in held.weights.items()}
-        dtypes = {tensor.storage.dtype for tensor in held.weights.values()}
-    else:
-        networks = {name: e for name, e in held.entries.items() if name not in STATISTICS}
-        shapes = {name: entry.shape for name, entry in networks.items()}
-        dtypes = {entry.dtype for entry in networks.values()}
+    tensors: Mapping[str, Stored]
+    tensors = held.weights if isinstance(held, Published) else held.entries
+    tensors = {name: tensor for name, tensor in tensors.items() if name not in STATISTICS}
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    dtypes = {tensor.dtype for tensor in tensors.values()}
     looks = infer({name: shape for name, shape in shapes.items() if is_of_unet(name)})
     info = CheckpointInfo(
         format="pth" if isinstance(held, Published) else "safetensors",
@@ -151,18 +149,13 @@ def _inspected(file: Path) -> CheckpointInfo:
         learned_variance=has_learned_variance(shapes),
         coarse=any(name.startswith(COARSE) for name in shapes),
     )
-    return _with_notes(info, held) if isinstance(held, Published) else info
-
-
-def _with_notes(info: CheckpointInfo, held: Published) -> CheckpointInfo:
-    """What a published checkpoint and its relatives tell besides."""
+    if not isinstance(held, Published):
+        return info
     levels = held.schedule.levels if held.schedule else None
     info = replace(info, step=held.step, layout=held.layout, schedule_levels=levels)
-    ema = held.averages
-    if ema is not None:
-        return replace(
-            info, ema_tensors=len(ema.tensors), ema_decay=ema.decay, ema_updates=ema.updates
-        )
+    if held.averages is not None:
+        count = len(held.averages)
+        return replace(info, ema_tensors=count, ema_decay=held.decay, ema_updates=held.updates)
     return replace(info, ema_tensors=info.tensors) if held.layout == "spectral" else info
 
 
@@ -194,8 +187,7 @@ def weights_file(path: Path) -> Path:
     """
     if not is_folder(path):
         return path
-    foreign = foreign_model(path)
-    if foreign is not None:
+    if (foreign := foreign_model(path)) is not None:
         return foreign[0]
     card = read_card(path) if (path / CARD_NAME).exists() else None
     if card is not None and card.weights is not None:
@@ -219,6 +211,7 @@ def _with_recipe(info: CheckpointInfo, card: ModelCard) -> CheckpointInfo:
 
 Shapes = Mapping[str, tuple[int, ...]]
 Resampling = Literal["convolution", "pooling", "residual"]
+_SEEN = ("model_channels", "channel_mult", "num_res_blocks", "use_scale_shift_norm")
 
 
 @dataclass(frozen=True)
@@ -240,12 +233,9 @@ class Architecture:
         resampling: Resampling = "residual" if unet.resblock_updown else learned
         return cls(
             channels,
-            unet.model_channels,
-            unet.channel_mult,
-            unet.num_res_blocks,
-            tuple(sorted(unet.attention_levels)),
-            resampling if len(unet.channel_mult) > 1 else None,
-            unet.use_scale_shift_norm,
+            **{name: getattr(unet, name) for name in _SEEN},
+            attention_levels=tuple(sorted(unet.attention_levels)),
+            resampling=resampling if len(unet.channel_mult) > 1 else None,
         )
 
     def unet(self, heads: int = 1) -> UNetConfig:
@@ -254,14 +244,11 @@ class Architecture:
         Raises ConfigError for a number of heads that does not divide the channels.
         """
         return UNetConfig(
-            model_channels=self.model_channels,
-            channel_mult=self.channel_mult,
-            num_res_blocks=self.num_res_blocks,
+            **{name: getattr(self, name) for name in _SEEN},
             attention_levels=self.attention_levels,
             num_heads=heads,
             conv_resample=self.resampling != "pooling",
             resblock_updown=self.resampling == "residual",
-            use_scale_shift_norm=self.use_scale_shift_norm,
         )
 
     def text(self) -> str:
@@ -309,11 +296,9 @@ def _infer(shapes: Shapes) -> Architecture:
 
 def _resampling(shapes: Shapes, count: int) -> tuple[Resampling | None, int]:
     """How the network changes size, and the number of residual blocks in each level."""
-    downs = _matches(r"input_blocks\.(\d+)\.0\.op\.weight$", shapes)
-    if downs:
+    if downs := _matches(r"input_blocks\.(\d+)\.0\.op\.weight$", shapes):
         return "convolution", int(downs[0][1]) - 1
-    ups = _matches(r"output_blocks\.(\d+)\.[12]\.in_layers\.0\.weight$", shapes)
-    if ups:
+    if ups := _matches(r"output_blocks\.(\d+)\.[12]\.in_layers\.0\.weight$", shapes):
         return "residual", int(ups[0][1])
     parts = (f"input_blocks.{index}.0.in_layers.0.weight" for index in range(1, count))
     gaps = [index for index, name in enumerate(parts, 1) if name not in shapes]

@@ -32,10 +32,12 @@ from sitegen.ihdm.card.card import (
 from sitegen.ihdm.card.networks import Band, DiffusersUNet
 from sitegen.ihdm.checkpoints.archive import (
     HEAD,
+    Numbers,
     Published,
     Stored,
     has_learned_variance,
-    open_archive,
+    read_contents,
+    read_numbers,
     scan,
 )
 from sitegen.ihdm.checkpoints.foreign import foreign_model
@@ -59,7 +61,6 @@ from sitegen.ihdm.checkpoints.weights import (
     is_of_unet,
     notes,
     prefixes,
-    read_tensors,
 )
 from sitegen.ihdm.nets.diffusers_unet import DiffusersAdapter, renamed
 from sitegen.ihdm.nets.networks import new_network
@@ -115,38 +116,38 @@ def read_weights(path: Path, card: ModelCard) -> dict[str, Tensor]:
 
     Raises RefusedError as `load_model` does.
     """
-    stored = check_weights(path, card)
-    entries = {name: tensor for name, tensor in stored.items() if isinstance(tensor, Entry)}
-    if entries:
-        tensors = read_tensors(path, [entry.name for entry in entries.values()])
-        return {name: tensor.float() for name, tensor in zip(entries, tensors, strict=True)}
+    numbers: Numbers = {}
+    stored = check_weights(path, card, numbers)
+    read_numbers(path, numbers)
     wanted, weights = network_shapes(card), {}
-    with open_archive(path) as archive:
-        for name, tensor in stored.items():
-            assert isinstance(tensor, StoredTensor)
-            kind = getattr(torch, FLOATS[tensor.storage.dtype])
-            flat = torch.frombuffer(archive.numbers(tensor), dtype=kind).float()
-            if tensor.strides is None:
-                weights[name] = flat.view(tensor.shape)
-            else:
-                weights[name] = flat.as_strided(tensor.shape, tensor.strides).contiguous()
-            if name in HEAD:  # the first channels; the others are of a learned variance
-                weights[name] = weights[name][: wanted[name][0]]
+    for name, tensor in stored.items():
+        flat = torch.frombuffer(numbers[tensor], dtype=getattr(torch, FLOATS[tensor.dtype])).float()
+        if tensor.strides is None:
+            weights[name] = flat.view(tensor.shape)
+        else:
+            weights[name] = flat.as_strided(tensor.shape, tensor.strides).contiguous()
+        if name in HEAD:  # the first channels; the others are of a learned variance
+            weights[name] = weights[name][: wanted[name][0]]
     return weights
 
 
-def check_weights(path: Path, card: ModelCard) -> Mapping[str, Stored]:
-    """The tensors of the card's model by name, not read yet: there, whole, finite, and fitting.
+def check_weights(
+    path: Path, card: ModelCard, numbers: Numbers | None = None
+) -> Mapping[str, Stored]:
+    """The tensors of the card's model by name: there, whole, finite, and fitting.
 
-    A file that was inspected before, and not touched since, is not opened again. Raises
-    RefusedError as `load_model` does.
+    A file that was inspected before, and not touched since, is not opened again; of another one
+    their `numbers` are kept in the pass that verifies it. Raises RefusedError as `load_model` does.
     """
-    found = scan(path)
+    contents = read_contents(path)
     stored: Mapping[str, Stored]
-    if isinstance(found.contents, Published):
-        stored = _check_published(path, card, found.contents)
+    if isinstance(contents, Published):
+        stored = _check_published(path, card, contents)
     else:
-        stored = _check_ours(path, card, found.contents)
+        stored = _check_ours(path, card, contents)
+    if numbers is not None:
+        numbers |= {tensor: bytearray() for tensor in stored.values()}
+    found = scan(path, numbers)
     pinned = card.weights.sha256 if card.weights else None
     if pinned not in (None, found.sha256):
         raise RefusedError(
@@ -182,8 +183,8 @@ def _check_published(path: Path, card: ModelCard, published: Published) -> dict[
     _check_schedule(path, card, published.schedule)
     stored = _chosen(path, card, published)
     for name, tensor in stored.items():
-        if FLOATS.get(tensor.storage.dtype, "float64") == "float64":
-            raise RefusedError(f"{path}: {name} holds {tensor.storage.dtype}, not floats")
+        if FLOATS.get(tensor.dtype, "float64") == "float64":
+            raise RefusedError(f"{path}: {name} holds {tensor.dtype}, not floats")
     return stored
 
 
@@ -222,7 +223,7 @@ def _chosen(path: Path, card: ModelCard, published: Published) -> dict[str, Stor
             f"{path}: its parameters stand in another order than the published ones, so the "
             "averaged weights, a list without names, cannot be told apart"
         )
-    tensors = published.averages.tensors
+    tensors = published.averages
     if len(tensors) != len(wanted):
         raise RefusedError(
             f"{path}: its ema has {len(tensors)} tensors, the network has {len(wanted)}"

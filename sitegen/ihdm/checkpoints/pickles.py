@@ -124,21 +124,12 @@ def _storage(machine: _Machine, _argument: None) -> None:
             raise PickleError("the pickle inside refers to what is not a storage")
 
 
-def _set_items(machine: _Machine, _argument: None) -> None:
-    items = machine.pop_mark()
+def _set_items(machine: _Machine, items: list[Any]) -> None:
+    target = machine.stack[-1]
     for key, value in zip(items[::2], items[1::2], strict=True):
-        _set_item(machine.stack[-1], key, value)
-
-
-def _set_item(target: object, key: object, value: object) -> None:
-    if type(target) is not dict or not isinstance(key, str | int):
-        raise PickleError("the pickle inside fills what is not a dict, or under odd keys")
-    target[key] = value
-
-
-def _set_one(machine: _Machine, _argument: None) -> None:
-    value, key = machine.stack.pop(), machine.stack.pop()
-    _set_item(machine.stack[-1], key, value)
+        if type(target) is not dict or not isinstance(key, str | int):
+            raise PickleError("the pickle inside fills what is not a dict, or under odd keys")
+        target[key] = value
 
 
 def _extend(machine: _Machine, items: list[Any]) -> None:
@@ -190,8 +181,8 @@ _INSTRUCTIONS: Mapping[str, Callable[[_Machine, Any], None]] = {
     "TUPLE1": _tuple(1),
     "TUPLE2": _tuple(2),
     "TUPLE3": _tuple(3),
-    "SETITEM": _set_one,
-    "SETITEMS": _set_items,
+    "SETITEM": lambda machine, _: _set_items(machine, [machine.stack.pop(-2), machine.stack.pop()]),
+    "SETITEMS": lambda machine, _: _set_items(machine, machine.pop_mark()),
     "APPEND": lambda machine, _: _extend(machine, [machine.stack.pop()]),
     "APPENDS": lambda machine, _: _extend(machine, machine.pop_mark()),
     "BINPUT": _put,
@@ -259,6 +250,11 @@ class StoredTensor:
         """How many numbers it has."""
         return prod(self.shape)
 
+    @property
+    def dtype(self) -> str:
+        """Torch's name of their type."""
+        return self.storage.dtype
+
 
 @dataclass(frozen=True)
 class Name:
@@ -325,16 +321,8 @@ def _encode(text: str, encoding: str = "latin1") -> bytes:
     return text.encode("latin1")
 
 
-def _numpy_type(code: str, *_: object) -> NumpyType:
-    if not isinstance(code, str):
-        raise PickleError("a NumPy number has an odd type")
-    return NumpyType(code)
-
-
 def _scalar(kind: object, data: bytes) -> int | float | bool:
-    if not isinstance(kind, NumpyType):
-        raise PickleError("a NumPy number has no type")
-    if kind.code not in _NUMPY_FORMATS:
+    if not isinstance(kind, NumpyType) or kind.code not in _NUMPY_FORMATS:
         raise PickleError("a NumPy number has an odd type")
     value: int | float | bool = struct.unpack(kind.order + _NUMPY_FORMATS[kind.code], data)[0]
     return value
@@ -352,7 +340,7 @@ CALLS: Mapping[str, Callable[..., object]] = {
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_parameter": lambda data, *_: data,
     "_codecs.encode": _encode,
-    "numpy.dtype": _numpy_type,
+    "numpy.dtype": lambda code, *_: NumpyType(code),
     "numpy.core.multiarray.scalar": _scalar,
     "numpy._core.multiarray.scalar": _scalar,
     **dict.fromkeys(_ARRAYS, lambda *_: NumpyArray()),

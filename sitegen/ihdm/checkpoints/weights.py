@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import canonical_json, digest_bytes, write_atomic
+from sitegen.core.files import canonical_json, digest_bytes, without_twins, write_atomic
 from sitegen.ihdm.card.card import ModelCard, plain
 
 if TYPE_CHECKING:
@@ -54,12 +53,17 @@ _DAMAGE = (OSError, ValueError, RecursionError, KeyError, TypeError, OverflowErr
 
 @dataclass(frozen=True)
 class Entry:
-    """One tensor of a file, not read yet. `dtype` is safetensors' name of it: F16, BF16, F32, …"""
+    """One tensor of a file, not read yet. `dtype` is safetensors' name of it: F16, BF16, F32, …
+
+    Its numbers lie row by row, from byte `start` to `end` of the file.
+    """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
-    bytes: int
+    start: int
+    end: int
+    strides: None = None
 
 
 @dataclass(frozen=True)
@@ -80,33 +84,44 @@ def read_header(path: Path) -> Header:
     from safetensors import safe_open
 
     with _damage(path), path.open("rb") as file:
-        (length,) = struct.unpack("<Q", _exactly(file.read(8), 8))
-        if length > _HEADER_LIMIT:
+        length = int.from_bytes(file.read(8), "little")
+        if length > min(_HEADER_LIMIT, path.stat().st_size - 8):
             raise ValueError(f"its header claims {length} bytes")
-        text = _exactly(file.read(length), length).decode()
-        tables = json.loads(text, object_pairs_hook=_without_twins)
+        tables = json.loads(file.read(length), object_pairs_hook=without_twins)
         with safe_open(path, framework="numpy"):  # offsets, overlaps, holes, sizes
             pass
         metadata = tables.pop("__metadata__", {})
         entries = {}
         for name, table in sorted(tables.items(), key=lambda pair: pair[1]["data_offsets"]):
-            start, end = table["data_offsets"]
-            entries[name] = Entry(name, table["dtype"], tuple(table["shape"]), end - start)
+            start, end = (8 + length + at for at in table["data_offsets"])
+            entries[name] = Entry(name, table["dtype"], tuple(table["shape"]), start, end)
     return Header(entries, metadata)
 
 
-def scan(path: Path, header: Header) -> tuple[str, frozenset[Entry]]:
-    """Read all of a file once: its SHA-256, and the tensors with numbers that are not finite."""
+def scan(path: Path, header: Header, numbers: dict[Any, bytearray]) -> tuple[str, frozenset[Entry]]:
+    """Read all of a file once: its SHA-256, and the tensors with numbers that are not finite.
+
+    Fills in the `numbers` that are wanted.
+    """
     found, broken = hashlib.sha256(), set()
     with _damage(path), path.open("rb") as file:
-        start = path.stat().st_size - sum(entry.bytes for entry in header.entries.values())
-        found.update(file.read(start))
         for entry in header.entries.values():
-            data = file.read(entry.bytes)
+            found.update(file.read(entry.start - file.tell()))
+            data = file.read(entry.end - entry.start)
             found.update(data)
+            if entry in numbers:
+                numbers[entry] = bytearray(data)
             if not is_finite(entry.dtype, data):
                 broken.add(entry)
+        found.update(file.read())
     return found.hexdigest(), frozenset(broken)
+
+
+def read_numbers(path: Path, entry: Entry) -> bytearray:
+    """The bytes of a tensor's numbers, little-endian."""
+    with _damage(path), path.open("rb") as file:
+        file.seek(entry.start)
+        return bytearray(file.read(entry.end - entry.start))
 
 
 def is_finite(dtype: str, data: bytes | memoryview) -> bool:
@@ -123,14 +138,6 @@ def is_finite(dtype: str, data: bytes | memoryview) -> bool:
     return not bool((numbers & numbers.dtype.type(mask) == mask).any())
 
 
-def read_tensors(path: Path, names: Iterable[str]) -> list[Tensor]:
-    """Tensors of a file, each of its own type and in memory of its own."""
-    from safetensors import safe_open
-
-    with _damage(path), safe_open(path, framework="pt") as file:
-        return [file.get_tensor(name).clone() for name in names]
-
-
 def save_weights(
     path: Path,
     tensors: Mapping[str, Tensor],
@@ -139,9 +146,9 @@ def save_weights(
 ) -> str:
     """Write `tensors` by name, the statistics as float32 and the rest as `dtype`, a float type.
 
-    Which levels the networks of a card with several are for is written along. The same tensors give the same
-    bytes. Returns the SHA-256 of the file. Raises
-    RefusedError for a number that is not finite, or too large for `dtype`.
+    Which levels the networks of a card with several are for is written along. The same tensors
+    give the same bytes. Returns the SHA-256 of the file. Raises RefusedError for a number that is
+    not finite, or too large for `dtype`.
     """
     import torch
     from safetensors.torch import save
@@ -179,16 +186,3 @@ def _damage(path: Path) -> Iterator[None]:
         yield
     except (SafetensorError, *_DAMAGE) as error:
         raise RefusedError(f"{path}: damaged or not a checkpoint: {error}") from None
-
-
-def _exactly(data: bytes, length: int) -> bytes:
-    if len(data) != length:
-        raise ValueError(f"it ends after {len(data)} of {length} bytes of its header")
-    return data
-
-
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("its header holds a name twice")
-    return found

@@ -9,6 +9,7 @@ import gzip
 import pickle
 import struct
 import warnings
+import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,24 +33,12 @@ IDX_UINT8 = 0x08
 _IDX_NAMES = tuple(f"train-images{dot}idx{axes}-ubyte" for axes in (3, 4) for dot in "-.")
 _CIFAR = {"cifar-10-batches-py": "data_batch_*", "cifar-100-python": "train"}
 _CIFAR_SHAPE = (3, 32, 32)
-_DAMAGE = (
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    Image.DecompressionBombError,
-    ImportError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-    struct.error,
-    zlib.error,
+DAMAGE = (
+    *(ArithmeticError, AttributeError, EOFError, ImportError, LookupError, MemoryError, OSError),
+    *(RuntimeError, SyntaxError, TypeError, ValueError, Image.DecompressionBombError),
+    *(pickle.UnpicklingError, struct.error, zlib.error, zipfile.BadZipFile),
 )
-"""What a damaged picture or pickle may end in."""
+"""What a damaged picture, pickle or archive may end in."""
 
 
 def read_images(
@@ -68,8 +57,12 @@ def read_images(
 
     Raises RefusedError when nothing usable is there, or an image does not fit the others.
     """
-    images = _with_channels(path, _read(path, image_size, choose), channels)
-    count, _, height, width = images.shape
+    images = _read(path, image_size, choose)
+    count, own, height, width = images.shape
+    if channels is not None and channels != own:
+        if own != 1:
+            raise RefusedError(f"{path}: its images have colour; this model is for grey ones")
+        images = np.repeat(images, channels, axis=1)
     if not count:
         raise RefusedError(f"{path}: holds no images")
     if height != width:
@@ -95,17 +88,11 @@ def image_side(path: Path) -> int | None:
     """
     dataset = _dataset(path)
     files = find_pictures(path) if dataset is None else []
-    sizes = {dataset().shape[2:]} if dataset else {picture_size(file) for file in files}
+    sizes = {dataset().shape[2:]} if dataset else {_picture_size(file) for file in files}
     if not sizes:
         raise _nothing(path)
     height, width = sizes.pop()
     return height if height == width and not sizes else None
-
-
-def _dataset(path: Path) -> Callable[[], Images] | None:
-    if not path.exists():
-        raise RefusedError(f"{path}: not there; give a folder of images or an MNIST-format file")
-    return find_dataset(path) if path.is_dir() else lambda: read_idx(path)
 
 
 def _read(path: Path, image_size: int | None, choose: Choice | None) -> Images:
@@ -129,7 +116,15 @@ def _read_pictures(folder: Path, image_size: int | None, choose: Choice | None) 
     if choose is not None:
         files = [files[place] for place in choose(len(files))]
     pictures = [read_picture(file, image_size) for file in files]
-    _refuse_mixed(files, pictures)
+    height, width = pictures[0].shape[:2]
+    for file, picture in zip(files, pictures, strict=True):
+        if picture.shape[:2] != (height, width) or height != width:
+            size = f"{picture.shape[1]}×{picture.shape[0]}"
+            other = "" if height != width else f", the first image {width}×{height}"
+            raise RefusedError(
+                f"{file}: is {size} pixels{other}; use squares of one "
+                "size, or say which size to scale them to (--image-size)"
+            )
     return _stacked(pictures)
 
 
@@ -151,38 +146,23 @@ def _stacked(pictures: list[Picture]) -> Images:
     return np.stack(colour).transpose(0, 3, 1, 2)
 
 
-def _refuse_mixed(files: Sequence[Path], pictures: Sequence[Picture]) -> None:
-    height, width = pictures[0].shape[:2]
-    for file, picture in zip(files, pictures, strict=True):
-        if picture.shape[:2] != (height, width) or height != width:
-            size = f"{picture.shape[1]}×{picture.shape[0]}"
-            other = "" if height != width else f", the first image {width}×{height}"
-            raise RefusedError(
-                f"{file}: is {size} pixels{other}; use squares of one "
-                "size, or say which size to scale them to (--image-size)"
-            )
-
-
-def _with_channels(path: Path, images: Images, channels: int | None) -> Images:
-    own = images.shape[1]
-    if channels is None or channels == own:
-        return images
-    if own == 1:
-        return np.repeat(images, channels, axis=1)
-    raise RefusedError(f"{path}: its images have colour; this model is for grey ones")
-
-
-def find_dataset(folder: Path) -> Callable[[], Images] | None:
-    """What reads the data set that a folder is or holds; None if it holds none.
+def _dataset(path: Path) -> Callable[[], Images] | None:
+    """What reads the data set that a file or folder is or holds; None if it holds none.
 
     Known are MNIST-format training images, in the folder or as torchvision keeps them
     (NAME/raw/), and CIFAR's batches. Raises RefusedError if there are several.
     """
-    idx, cifar = _find_idx(folder), _find_cifar(folder)
+    if not path.exists():
+        raise RefusedError(f"{path}: not there; give a folder of images or an MNIST-format file")
+    if not path.is_dir():
+        return lambda: read_idx(path)
+    places = [path, *(path / name for name in _CIFAR)]
+    cifar = [place for place in places if place.name in _CIFAR and place.is_dir()]
+    idx = _find_idx(path)
     found = [*idx, *cifar]
     if len(found) > 1:
-        names = ", ".join(str(path.relative_to(folder)) for path in found)
-        raise RefusedError(f"{folder}: holds several data sets ({names}); name one of them")
+        names = ", ".join(str(each.relative_to(path)) for each in found)
+        raise RefusedError(f"{path}: holds several data sets ({names}); name one of them")
     if idx:
         return lambda: read_idx(idx[0])
     return (lambda: read_cifar(cifar[0])) if cifar else None
@@ -197,11 +177,6 @@ def _find_idx(folder: Path) -> list[Path]:
     return found
 
 
-def _find_cifar(folder: Path) -> list[Path]:
-    places = [folder, *(folder / name for name in _CIFAR)]
-    return [place for place in places if place.name in _CIFAR and place.is_dir()]
-
-
 def read_idx(path: Path) -> Images:
     """The images (N, C, H, W) of one MNIST-format file, gzipped or not.
 
@@ -214,7 +189,7 @@ def read_idx(path: Path) -> Images:
         data = path.read_bytes()
         if data[:2] == b"\x1f\x8b":
             data = gzip.decompress(data)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise RefusedError(f"{path}: cannot be read: {error}") from error
     count, height, width, channels = _idx_shape(path, data)
     header = 4 * data[3] + 4
@@ -264,7 +239,7 @@ def _read_batch(path: Path) -> Images:
         if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
             raise TypeError("its data are no array of uint8")
         return pixels.reshape(-1, *_CIFAR_SHAPE)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise RefusedError(f"{path}: not a batch of CIFAR, or damaged: {error}") from error
 
 
@@ -278,9 +253,7 @@ class _ArraysOnly(pickle.Unpickler):
         """The class that a pickle names. UnpicklingError if it is none of ours."""
         if module not in self._modules or name not in self._names:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not allowed")
-        if name == "_reconstruct":
-            return _reconstruct
-        return getattr(np, name)
+        return _reconstruct if name == "_reconstruct" else getattr(np, name)
 
 
 def _reconstruct(kind: type, shape: tuple[int, ...], _code: bytes) -> Images:
@@ -297,17 +270,14 @@ def find_pictures(folder: Path) -> list[Path]:
     return sorted(path for path in files if "/." not in f"/{path.relative_to(folder).as_posix()}")
 
 
-def picture_size(file: Path) -> tuple[int, int]:
-    """Height and width of a picture as it is stored, from its header alone.
-
-    Raises RefusedError for a file that is no picture.
-    """
+def _picture_size(file: Path) -> tuple[int, int]:
+    """Height and width of a picture as it is stored, from its header alone."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(file) as opened:
                 return opened.height, opened.width
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise RefusedError(f"{file}: cannot be read as an image: {error}") from error
 
 
@@ -322,7 +292,7 @@ def read_picture(file: Path, image_size: int | None = None) -> Picture:
             warnings.simplefilter("ignore")  # odd but readable files; what is not readable raises
             with Image.open(file) as opened:
                 picture = _eight_bits(ImageOps.exif_transpose(opened))
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise RefusedError(f"{file}: cannot be read as an image: {error}") from error
     pixels = np.asarray(picture)
     grey = pixels.ndim == 3 and bool((pixels == pixels[..., :1]).all())
@@ -349,8 +319,7 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
         return Image.fromarray(((sixteen + 128) // 257).astype(np.uint8))
     if picture.mode in ("I", "F"):
         raise ValueError("its pixels have 32 bits; save it with 8 or 16")
-    if picture.has_transparency_data:
-        lowest = picture.convert("RGBA").getchannel("A").getextrema()[0]
-        if lowest != 255:
-            raise ValueError("it has transparent pixels; put it on a background first")
+    alpha = picture.convert("RGBA").getchannel("A") if picture.has_transparency_data else None
+    if alpha is not None and alpha.getextrema()[0] != 255:
+        raise ValueError("it has transparent pixels; put it on a background first")
     return picture.convert("L" if picture.mode in ("1", "L", "LA") else "RGB")

@@ -23,7 +23,7 @@ from torch import Tensor
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import regular_size, sha256, sniff, write_atomic
 from sitegen.ihdm.card.card import ModelCard
-from sitegen.ihdm.checkpoints.weights import Header, read_header, read_tensors
+from sitegen.ihdm.checkpoints.weights import Header, read_header, read_numbers
 from sitegen.ihdm.process.heat import attenuation, cosine_basis, dct2, ring_means, rings
 from sitegen.ihdm.process.noise import Purpose, generator, normal
 
@@ -77,12 +77,8 @@ class Prior:
 
     def write(self, path: Path) -> str:
         """Write the bank and return the file's SHA-256; the same bank gives the same bytes."""
-        about: dict[str, Any] = {
-            "image_size": self.image_size,
-            "sigma": self.sigma,
-            "data": self.data,
-        }
-        about |= {"power": list(self.power)} if self.power else {}
+        about: dict[str, Any] = {"power": list(self.power)} if self.power else {}
+        about |= {name: getattr(self, name) for name in ("image_size", "sigma", "data")}
         text = json.dumps({"count": len(self), **about}, sort_keys=True)
         # One key only: safetensors writes several in an order that changes.
         write_atomic(path, save({_COEFFICIENTS: self.coefficients.contiguous()}, {"prior": text}))
@@ -110,7 +106,9 @@ def make_prior(
     whole = torch.cat(parts)
     low = _how_many(whole)
     few = whole[..., :low, :low].contiguous()
-    return Prior(few, card.image_size, sigma, data, _rounded(power / len(chosen)))
+    # To six digits, so that the bank is the same bytes on every machine.
+    rounded = tuple(float(f"{value:.6g}") for value in (power / len(chosen)).tolist())
+    return Prior(few, card.image_size, sigma, data, rounded)
 
 
 def draw_places(images: int, count: int, seed: int = 0) -> list[int]:
@@ -131,16 +129,13 @@ def read_prior(path: Path, card: ModelCard) -> Prior:
     about = _about(path, header, card)
     if card.prior is not None and card.prior.sha256 not in (None, sha256(path)):
         raise RefusedError(f"{path}: damaged, or not the prior that its card means (SHA-256)")
-    (coefficients,) = read_tensors(path, [_COEFFICIENTS])
+    entry = header.entries[_COEFFICIENTS]
+    coefficients = torch.frombuffer(read_numbers(path, entry), dtype=torch.float32)
+    coefficients = coefficients.view(entry.shape)
     if not bool(coefficients.isfinite().all()):
         raise RefusedError(f"{path}: damaged: it holds numbers that are not finite")
     sigma, data = float(about["sigma"]), str(about.get("data", ""))
     return Prior(coefficients, card.image_size, sigma, data, _power(path, about))
-
-
-def _rounded(power: Tensor) -> tuple[float, ...]:
-    """To six digits, so that the bank is the same bytes on every machine."""
-    return tuple(float(f"{value:.6g}") for value in power.tolist())
 
 
 def _power(path: Path, about: dict[str, Any]) -> tuple[float, ...]:

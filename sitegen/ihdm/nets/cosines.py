@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from sitegen.ihdm.card.networks import CosineConfig
+from sitegen.ihdm.nets.unet import zeroed
 
 FEATURE_SCALE = 0.5
 """Standard deviation of the random frequencies, in radians a unit of z."""
@@ -37,7 +38,7 @@ class CosineNet(nn.Module):
         self.enter = nn.Linear(size + 2 * config.features, width)
         self.blocks = nn.ModuleList(_Block(config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(width)
-        self.leave = _silent(nn.Linear(width, size))
+        self.leave = zeroed(nn.Linear(width, size))
 
     def forward(self, z: Tensor, place: Tensor) -> Tensor:
         """Give r for z at the levels `place` · K."""
@@ -57,18 +58,12 @@ class _Block(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.enter = nn.Linear(width, width)
         self.level = nn.Linear(2 * config.level_features, width)
-        self.leave = _silent(nn.Linear(width, width))
+        self.leave = zeroed(nn.Linear(width, width))
 
     def forward(self, hidden: Tensor, level: Tensor) -> Tensor:
         change = self.enter(self.norm(hidden)) + self.level(level)
         answer: Tensor = hidden + self.leave(nn.functional.silu(change))
         return answer
-
-
-def _silent(layer: nn.Linear) -> nn.Linear:
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
 
 
 def level_features(place: Tensor, count: int) -> Tensor:

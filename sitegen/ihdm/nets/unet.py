@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from sitegen.ihdm.card.networks import UNetConfig
 
 GROUPS = 32
+Layer = TypeVar("Layer", bound=nn.Module)
 
 
 class GroupNorm(nn.GroupNorm):
@@ -108,7 +110,7 @@ class ResBlock(nn.Module):
             GroupNorm(out_channels),
             nn.SiLU(),
             nn.Dropout(config.dropout),
-            _zero(nn.Conv2d(out_channels, out_channels, 3, padding=1)),
+            zeroed(nn.Conv2d(out_channels, out_channels, 3, padding=1)),
         )
         same = channels == out_channels
         self.skip_connection = nn.Identity() if same else nn.Conv2d(channels, out_channels, 1)
@@ -139,7 +141,7 @@ class AttentionBlock(nn.Module):
         self.new_order = config.use_new_attention_order
         self.norm = GroupNorm(channels)
         self.qkv = nn.Conv1d(channels, channels * 3, 1)
-        self.proj_out = _zero(nn.Conv1d(channels, channels, 1))
+        self.proj_out = zeroed(nn.Conv1d(channels, channels, 1))
 
     def forward(self, x: Tensor, _embedding: Tensor) -> Tensor:
         """(N, C, H, W) → same shape. The published orders of the 3C channels of qkv differ:
@@ -195,7 +197,7 @@ class UNet(nn.Module):
         self.output_blocks = nn.ModuleList(_up_blocks(config, skips))
         last = width * config.channel_mult[0]
         self.out = nn.Sequential(
-            GroupNorm(last), nn.SiLU(), _zero(nn.Conv2d(last, channels, 3, padding=1))
+            GroupNorm(last), nn.SiLU(), zeroed(nn.Conv2d(last, channels, 3, padding=1))
         )
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
@@ -251,7 +253,8 @@ def _resampler(
     return kind(channels, learned=config.conv_resample)
 
 
-def _zero(layer: nn.Module) -> nn.Module:
+def zeroed(layer: Layer) -> Layer:
+    """A layer that answers 0 until it is trained."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer

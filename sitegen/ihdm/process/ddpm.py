@@ -32,29 +32,20 @@ class DiffusionSchedule:
     betas: Tensor
 
     @classmethod
-    def linear(cls, levels: int, beta_start: float, beta_end: float) -> DiffusionSchedule:
-        """β in equal steps from `beta_start` to `beta_end` (Ho et al. 2020)."""
-        return cls(torch.linspace(beta_start, beta_end, levels, dtype=torch.float64))
+    def of(cls, card: ModelCard) -> DiffusionSchedule:
+        """The schedule of a card. Raises ConfigError for a model that is no DDPM.
 
-    @classmethod
-    def cosine(cls, levels: int) -> DiffusionSchedule:
-        """ᾱ_k = f(k/K) / f(0), f(t) = cos²(π/2 (t + 0.008) / 1.008); β at most 0.999.
-
-        Nichol and Dhariwal 2021, eq. 17; "squaredcos_cap_v2" of diffusers.
+        "linear": β in equal steps (Ho et al. 2020). "cosine": ᾱ_k = f(k/K) / f(0), f(t) =
+        cos²(π/2 (t + 0.008) / 1.008), β at most 0.999 (Nichol and Dhariwal 2021, eq. 17;
+        "squaredcos_cap_v2" of diffusers).
         """
+        config, levels = diffusion_of(card), card.levels
+        if config.beta_start is not None and config.beta_end is not None:
+            ends = config.beta_start, config.beta_end
+            return cls(torch.linspace(*ends, levels, dtype=torch.float64))
         place = torch.arange(levels + 1, dtype=torch.float64) / levels
         left = torch.cos((place + 0.008) / 1.008 * (math.pi / 2)).square()
         return cls((1 - left[1:] / left[:-1]).clamp_max(LARGEST_BETA))
-
-    @classmethod
-    def of(cls, card: ModelCard) -> DiffusionSchedule:
-        """The schedule of a card. Raises ConfigError for a model that is no DDPM."""
-        config = diffusion_of(card)
-        if config.beta_schedule == "cosine":
-            return cls.cosine(card.levels)
-        assert config.beta_start is not None
-        assert config.beta_end is not None
-        return cls.linear(card.levels, config.beta_start, config.beta_end)
 
     @cached_property
     def alphas_bar(self) -> Tensor:

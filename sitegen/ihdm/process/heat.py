@@ -22,19 +22,14 @@ import torch
 from torch import Tensor
 
 
-@lru_cache(maxsize=32)
-def _basis_float64(size: int) -> Tensor:
+@lru_cache(maxsize=64)
+def cosine_basis(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The orthonormal DCT-II matrix (size, size): row n is the n-th cosine over the pixels."""
     position = torch.arange(size, dtype=torch.float64)
     basis = torch.cos(math.pi * position[:, None] * (position[None, :] + 0.5) / size)
     basis *= math.sqrt(2 / size)
     basis[0] /= math.sqrt(2)
-    return basis
-
-
-@lru_cache(maxsize=64)
-def cosine_basis(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The orthonormal DCT-II matrix (size, size): row n is the n-th cosine over the pixels."""
-    return _basis_float64(size).to(device=device, dtype=dtype)
+    return basis.to(device=device, dtype=dtype)
 
 
 def dct2(images: Tensor) -> Tensor:

@@ -61,11 +61,7 @@ def independent(
 ) -> NoiseSource:
     """Noise of its own for each of the `samples`, counted from 0; `shape` is (C, H, W)."""
     chosen = tuple(samples)
-
-    def _noise(level: int) -> Tensor:
-        return normal(seed, Purpose.STEP, chosen, level, shape).to(device)
-
-    return _noise
+    return lambda level: normal(seed, Purpose.STEP, chosen, level, shape).to(device)
 
 
 def shared(
@@ -73,11 +69,7 @@ def shared(
 ) -> NoiseSource:
     """One noise for all `count` samples: the one that `independent` gives to `sample`."""
     own = independent(seed, (sample,), shape, device)
-
-    def _noise(level: int) -> Tensor:
-        return own(level).expand(count, *shape)
-
-    return _noise
+    return lambda level: own(level).expand(count, *shape)
 
 
 def interpolate_noise(noise_a: Tensor, noise_b: Tensor, theta: float | Tensor) -> Tensor:
@@ -98,11 +90,7 @@ def interpolate_noise(noise_a: Tensor, noise_b: Tensor, theta: float | Tensor) -
 def interpolated(first: NoiseSource, second: NoiseSource, points: int) -> NoiseSource:
     """Noise of `points` samples on the great circle from one source of one sample to another."""
     angles = torch.linspace(0, math.pi / 2, points, dtype=torch.float64)
-
-    def _noise(level: int) -> Tensor:
-        return interpolate_noise(first(level), second(level), angles)
-
-    return _noise
+    return lambda level: interpolate_noise(first(level), second(level), angles)
 
 
 @dataclass(frozen=True)
@@ -125,13 +113,9 @@ class Branching:
         if not falling or min(self.splits, default=1) < 1:
             raise ValueError(f"splits {self.splits}: must be levels that fall, each at least 1")
 
-    def depth(self, level: int) -> int:
-        """How many splits there are at or above `level`."""
-        return sum(split >= level for split in self.splits)
-
     def branches(self, level: int) -> int:
-        """How many branches go down from `level`."""
-        return int(2 ** self.depth(level))
+        """How many branches go down from `level`: twice as many for each split at or above it."""
+        return 1 << sum(split >= level for split in self.splits)
 
     def __call__(self, level: int) -> Tensor:
         """Noise (branches(level), C, H, W) of the step that leaves `level`."""
@@ -139,8 +123,3 @@ class Branching:
         count = self.branches(level)
         nodes = range(count, 2 * count)
         return normal(self.seed, Purpose.BRANCH, nodes, level, self.shape).to(self.device)
-
-
-def branching(seed: int, splits: Sequence[int], shape: Shape, device: Device = "cpu") -> Branching:
-    """The noise of a tree that splits in two at each of the levels `splits`, flattest first."""
-    return Branching(seed, tuple(splits), shape, device)

@@ -64,11 +64,9 @@ class Denoiser(Protocol):
     @property
     def card(self) -> ModelCard:
         """Says how many levels there are, and their noise."""
-        ...
 
     def __call__(self, u: Tensor, level: int, below: int | None = None, /) -> Tensor:
         """(N, C, H, W) float32 → (N, C, H, W) float32."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -42,11 +41,17 @@ class Optimizers:
         rest = [value for name, value in parameters.items() if name not in wanted]
         self._options = options
         self._adam = torch.optim.Adam(rest, options.learning_rate, fused=True)
-        self._matrices = [_Matrix.of(parameters[name]) for name in parameters if name in wanted]
+        # Each with the matrix that shares its numbers, in the order that they lie in.
+        self._matrices = [
+            (value, nn.Parameter(_flattened(value.data, value)))
+            for name, value in parameters.items()
+            if name in wanted
+        ]
+        assert all(value.data_ptr() == flat.data_ptr() for value, flat in self._matrices)
         self._muon: Muon | None = None
         if self._matrices:
-            flat = [matrix.flat for matrix in self._matrices]
-            self._muon = Muon(flat, options.muon_learning_rate, MOMENTUM)
+            matrices = [flat for _, flat in self._matrices]
+            self._muon = Muon(matrices, options.muon_learning_rate, MOMENTUM)
 
     def step(self, number: int) -> None:
         """Move all parameters by their gradients, at the rates of step `number`."""
@@ -55,8 +60,9 @@ class Optimizers:
         self._adam.step()
         if self._muon is not None:
             self._muon.learning_rate = self._options.muon_rate(number)
-            for matrix in self._matrices:
-                matrix.take_gradient()
+            for value, flat in self._matrices:
+                assert value.grad is not None
+                flat.grad = _flattened(value.grad, value)
             self._muon.step()
 
     def state(self) -> dict[str, Any]:
@@ -80,24 +86,6 @@ def muon_names(parameters: Mapping[str, Tensor]) -> frozenset[str]:
         and min(len(value), value[0].numel()) >= SMALLEST_SIDE
         and not _ENDS.match(name)
     )
-
-
-@dataclass(frozen=True)
-class _Matrix:
-    """A parameter, and the matrix that shares its numbers, in the order that they lie in."""
-
-    parameter: nn.Parameter
-    flat: nn.Parameter
-
-    @classmethod
-    def of(cls, parameter: nn.Parameter) -> _Matrix:
-        flat = _flattened(parameter.data, parameter)
-        assert flat.data_ptr() == parameter.data_ptr()
-        return cls(parameter, nn.Parameter(flat))
-
-    def take_gradient(self) -> None:
-        assert self.parameter.grad is not None
-        self.flat.grad = _flattened(self.parameter.grad, self.parameter)
 
 
 def _flattened(values: Tensor, like: Tensor) -> Tensor:

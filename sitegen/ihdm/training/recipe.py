@@ -20,6 +20,7 @@ from sitegen.ihdm.card.card import (
     DiffusionConfig,
     FileRef,
     ModelCard,
+    Parameterization,
     SamplingConfig,
     read_card,
 )
@@ -46,7 +47,7 @@ def small_card(
     channels: int,
     levels: int = 100,
     sigma_max: float | None = None,
-    parameterization: str = "preconditioned",
+    parameterization: Parameterization = "preconditioned",
     cascade: bool = True,
 ) -> ModelCard:
     """The card of our small models: some 4 M parameters for 28 × 28 images.
@@ -132,37 +133,31 @@ def _undropped(card: ModelCard) -> tuple[Band, ...]:
     )
 
 
-def train(
-    card: ModelCard,
-    training: Training,
-    report: Callable[[Progress], None],
-    stop: Callable[[], bool] = lambda: False,
-) -> ModelCard | None:
-    """Train, or go on where an earlier run stopped, and write weights, prior and card.
-
-    Returns the card as written, or None when `stop()` became true before the end: the state is
-    saved then. A run that is complete is left as it is. Raises TargetError when training diverges,
-    RefusedError when the folder holds another run, LockedError when another process is at it,
-    PlatformError when the disk fails.
-    """
-    with opened(card, training) as run:
-        return finished_card(run) or go_on(run, report, stop)
-
-
 @contextmanager
 def opened(card: ModelCard, training: Training) -> Iterator[Run]:
     """The run of a folder, nobody else's for the block: new, or as its last session left it.
 
-    Of a run that is finished nothing is touched, not even a lock.
+    Of a run that is finished nothing is touched, not even a lock. Raises RefusedError when the
+    folder holds another run, LockedError when another process is at it.
     """
-    _refuse_unfit(card, training)
+    folder, shape = training.folder, training.images.shape[1:]
+    if shape != card.shape:
+        raise RefusedError(
+            f"{training.source}: images of {shape} do not fit the card's {card.shape}"
+        )
+    require_enough(training.images, training.source)
+    if (folder / CARD_NAME).exists() and not (folder / STATE_NAME).exists():
+        raise RefusedError(
+            f"{folder}: holds a model but no {STATE_NAME} to go on from; choose another folder, "
+            "or delete this one to train anew"
+        )
     run = Run(card, training)
     run.restore()
     if finished_card(run) is not None:
         yield run
         return
-    with lock(training.folder / LOCK_NAME):
-        sweep(training.folder)
+    with lock(folder / LOCK_NAME):
+        sweep(folder)
         run.restore()  # again, because another process may have been at it until now
         yield run
 
@@ -187,7 +182,11 @@ def finished_card(run: Run) -> ModelCard | None:
 def go_on(
     run: Run, report: Callable[[Progress], None], stop: Callable[[], bool] = lambda: False
 ) -> ModelCard | None:
-    """Take the steps that are left and write the model; None if `stop()` came first."""
+    """Take the steps that are left and write the model; None if `stop()` came first.
+
+    The state is saved then. Raises TargetError when training diverges, PlatformError when the disk
+    or the memory fails.
+    """
     started = time.monotonic()
     try:
         if not run.advance_to_end(report, stop):
@@ -243,19 +242,3 @@ def _recipe(run: Run, seconds: float) -> dict[str, Any]:
         **begun,
         "options": asdict(training.options),
     }
-
-
-def _refuse_unfit(card: ModelCard, training: Training) -> None:
-    """Refuse images that do not fit, and a folder whose model came there in another way."""
-    shape = training.images.shape[1:]
-    if shape != card.shape:
-        raise RefusedError(
-            f"{training.source}: images of {shape} do not fit the card's {card.shape}"
-        )
-    require_enough(training.images, training.source)
-    folder = training.folder
-    if (folder / CARD_NAME).exists() and not (folder / STATE_NAME).exists():
-        raise RefusedError(
-            f"{folder}: holds a model but no {STATE_NAME} to go on from; choose another folder, "
-            "or delete this one to train anew"
-        )

@@ -30,7 +30,7 @@ from sitegen.core.errors import RefusedError, TargetError
 from sitegen.core.files import platform_errors, write_atomic
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.ihdm.checkpoints.weights import prefixes
-from sitegen.ihdm.data.images import Images
+from sitegen.ihdm.data.images import DAMAGE, Images
 from sitegen.ihdm.nets.networks import new_network
 from sitegen.ihdm.process.ddpm import DiffusionModel
 from sitegen.ihdm.process.model import Model
@@ -83,10 +83,16 @@ class Run:
         with _seeded(mixed_seed(options.seed), torch.device("cpu")):
             size = (card.channels, card.image_size)
             networks = [new_network(band, *size) for band in card.networks]
-        self.model = _model(card, networks, images, training.precision).to(device).train()
-        self.training = training
-        self.images = images
-        self.options = options
+        self.model: Model | DiffusionModel
+        if card.kind == "ddpm":
+            self.model = DiffusionModel(card, networks[0], training.precision)
+        else:
+            learnt = card.parameterization == "preconditioned"
+            statistics = image_statistics(images) if learnt else None
+            self.model = Model(card, networks, statistics, training.precision)
+        self.model.to(device).train()
+        self.training, self.options, self.images = training, options, images
+        self.state_path = training.folder / STATE_NAME
         self.parameters = _named(card, self.model, nn.Module.named_parameters)
         if training.beginning is not None:
             self._load(training.beginning.weights)
@@ -95,14 +101,11 @@ class Run:
         self.step = 0
         self.log = TrainingLog(training.folder / LOG_NAME, card.levels)
         self._finite = torch.tensor(True, device=device)
-        self._data = _fingerprint(images)
+        data = hashlib.sha256(repr(tuple(images.shape)).encode())
+        data.update(images.contiguous().numpy().data)
+        self._data = data.hexdigest()
         self._beginning = training.beginning.sha256 if training.beginning else None
         self._shares = tuple(_shares(card, options))
-
-    @property
-    def state_path(self) -> Path:
-        """The file that a killed run resumes from."""
-        return self.training.folder / STATE_NAME
 
     def weights(self) -> dict[str, Tensor]:
         """What a trained model is made of: the averaged weights and the data's statistics."""
@@ -208,7 +211,7 @@ class Run:
         """
         self.log.cut(self.step)
         recent: deque[Batch] = deque(maxlen=LOG_EVERY)
-        pace = Pace(self.step, self.options)
+        first, started = self.step, time.monotonic()
         save_due = Timer(self.options.save_every_s, FIRST_SAVE_S)
         report_due = Timer(REPORT_EVERY_S)
         while self.step < self.options.steps and not stop():
@@ -218,11 +221,17 @@ class Run:
                 self.log.write(self.step, recent)
             if at_end or report_due():
                 self._require_finite()
-                report(pace.progress(self.step, recent))
+                report(self._progress(recent, (time.monotonic() - started) / (self.step - first)))
             if not at_end and save_due():
                 self.save()
         self.save()
         return self.step >= self.options.steps
+
+    def _progress(self, recent: Iterable[Batch], per_step: float) -> Progress:
+        """Where the run stands, at so many seconds a step."""
+        loss = float(torch.cat([losses for _, losses in recent]).mean())
+        steps, pace = self.options.steps, self.options.batch_size / max(per_step, 1e-9)
+        return Progress(self.step, steps, loss, pace, (steps - self.step) * per_step)
 
     def _require_finite(self) -> None:
         if not bool(self._finite):
@@ -275,15 +284,6 @@ def _named(
     return {prefix + name: value for prefix, net in pairs for name, value in parts(net)}
 
 
-def _model(
-    card: ModelCard, networks: list[nn.Module], images: Tensor, precision: Precision
-) -> Model | DiffusionModel:
-    if card.kind == "ddpm":
-        return DiffusionModel(card, networks[0], precision)
-    preconditioned = card.parameterization == "preconditioned"
-    return Model(card, networks, image_statistics(images) if preconditioned else None, precision)
-
-
 def mixed_seed(*numbers: int) -> int:
     """A seed out of numbers that may be of any size; torch on a CPU uses 32 bits of a seed."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
@@ -298,25 +298,7 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def _fingerprint(images: Tensor) -> str:
-    """SHA-256 of the images and their shape."""
-    digest = hashlib.sha256(repr(tuple(images.shape)).encode())
-    digest.update(images.contiguous().numpy().data)
-    return digest.hexdigest()
-
-
 KEYS = frozenset({"step", "options", "card", "unet", "ema", "optimizer"})
-_DAMAGE = (
-    AttributeError,
-    EOFError,
-    KeyError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-)
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
@@ -347,7 +329,7 @@ def read_state(path: Path, device: torch.device) -> dict[str, Any] | None:
             raise ValueError("it lacks parts of a training state")
         if not isinstance(state["step"], int) or not isinstance(state["options"], dict):
             raise ValueError("its step is no number, or its options no table")
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise damaged(path, error) from error
     return state
 
@@ -375,7 +357,8 @@ class TrainingLog:
 
     def __init__(self, path: Path, levels: int) -> None:
         self.path = path
-        self._bands = tuple(_bands(levels))
+        edges = [round(levels * part / 10) for part in range(11)]
+        self._bands = [(low + 1, high) for low, high in itertools.pairwise(edges) if high > low]
 
     def write(self, step: int, batches: Iterable[Batch]) -> None:
         """Add the line of `step` with the mean loss of these batches."""
@@ -412,13 +395,6 @@ def _step(line: str) -> float:
         return float("inf")
 
 
-def _bands(levels: int, count: int = 10) -> Iterator[tuple[int, int]]:
-    edges = [round(levels * i / count) for i in range(count + 1)]
-    for low, high in itertools.pairwise(edges):
-        if high > low:
-            yield low + 1, high
-
-
 @dataclass(frozen=True)
 class Progress:
     """Where a run stands, for whoever shows it; speed and time left are those of this session.
@@ -431,22 +407,6 @@ class Progress:
     loss: float
     images_per_second: float
     seconds_left: float
-
-
-class Pace:
-    """How fast this session is, which began at the step `first`."""
-
-    def __init__(self, first: int, options: TrainingOptions) -> None:
-        self._first = first
-        self._options = options
-        self._started = time.monotonic()
-
-    def progress(self, step: int, recent: Iterable[Batch]) -> Progress:
-        """Where the run stands after `step` steps."""
-        per_step = (time.monotonic() - self._started) / max(step - self._first, 1)
-        steps, size = self._options.steps, self._options.batch_size
-        loss = float(torch.cat([losses for _, losses in recent]).mean())
-        return Progress(step, steps, loss, size / max(per_step, 1e-9), (steps - step) * per_step)
 
 
 class Timer:

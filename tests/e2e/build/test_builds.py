@@ -1,28 +1,21 @@
 """Whole builds with the real encoder, in processes of their own: whoever runs them and where."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from sitegen.build.cache import Store
-from sitegen.build.executor import Encoder
-from sitegen.core.files import digest
 from tests.support.builders import (
     DEADLY,
     INDEX,
     Builder,
-    decode,
     environment,
     git,
     run_python,
     run_sitegen,
-    traces,
     tree_hash,
     write_page,
     write_site,
@@ -33,34 +26,6 @@ TWO = INDEX + '\n{{ trajectories("tiny", count=1, seed=3, id="second") }}\n'
 NOT_INSTALLED = "torch torchvision imageio imageio_ffmpeg PIL diffusers safetensors.torch"
 
 
-def test_clips_as_other_programs_see_them(tmp_path: Path) -> None:
-    """Levels K … 0, and of each file its bytes, digest, size and frames."""
-    site = Builder(write_site(tmp_path, TWO), encoder=Encoder())
-    site()
-    assert [figure["id"] for figure in site.figures] == ["tiny-trajectories", "second"]
-    weights = digest(site.root / "models/tiny/weights.safetensors")
-    for figure in site.figures:
-        assert (figure["levels"], figure["page"]) == ([4, 3, 2, 1, 0], "index.html")
-        assert figure["models"] == [{"name": "tiny", "sha256": weights}]
-        for file in figure["files"].values():
-            path = site.output / file["path"]
-            assert (path.stat().st_size, digest(path)) == (file["bytes"], file["sha256"])
-            assert seen(path) == (file["width"], file["height"], file.get("frames"))
-    listed = {file["path"] for figure in site.figures for file in figure["files"].values()}
-    there = {path.relative_to(site.output).as_posix() for path in site.output.glob("media/*")}
-    assert listed == there
-
-
-def seen(path: Path) -> tuple[int, int, int | None]:
-    """Width, height and number of frames by other programs than ours."""
-    if path.suffix == ".mp4":
-        frames = decode(path)
-        return frames.shape[2], frames.shape[1], len(frames)
-    with Image.open(path) as image:
-        moves = path.suffix == ".gif"
-        return image.width, image.height, getattr(image, "n_frames", 1) if moves else None
-
-
 def test_same_bytes_for_everybody(tmp_path: Path) -> None:
     """Hash seed, time zone, language, umask, folder, number of jobs: the tree is the same."""
     hashes = set()
@@ -69,48 +34,16 @@ def test_same_bytes_for_everybody(tmp_path: Path) -> None:
     ):
         config = write_site(tmp_path / ("longer " * number + "site"), TWO)
         changes = environment(PYTHONHASHSEED=str(number), TZ=zone, LANG=language, LC_ALL=language)
-        words = ["build", "--config", str(config), "--jobs", str(1 + number)]
-        program = [sys.executable, "-m", "tests.support.fakecli", *words]
-        command = ["sh", "-c", f'umask {umask}; exec "$@"', "sh", *program]
+        build = [sys.executable, "-m", "tests.support.fakecli", "build", "--config", str(config)]
+        command = ["sh", "-c", f'umask {umask}; exec "$@"', "sh", *build, "--jobs", str(1 + number)]
         cwd = tmp_path if number else config.parent
         subprocess.run(command, env=changes, check=True, capture_output=True, cwd=cwd)
         hashes.add(tree_hash(config.parent / "build"))
     assert len(hashes) == 1
 
 
-def test_warm_build_and_clean(tmp_path: Path) -> None:
-    """With torch and encoder blocked a build touches nothing; `clean` says what went, if any."""
-    Builder(write_site(tmp_path))()
-    before = traces(tmp_path)
-    done = run_sitegen(tmp_path, "build", FAKE_BLOCK=NOT_INSTALLED)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "already up to date" in done.stdout
-    assert traces(tmp_path) == before
-    for said in ("removed build\n", "there was nothing to remove\n"):
-        done = run_sitegen(tmp_path, "clean")
-        assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
-
-
-def test_refilm_on_the_command_line(tmp_path: Path) -> None:
-    """Alone it means every figure, with names those, before other options as after them."""
-    write_site(tmp_path, TWO)
-    Builder(tmp_path / "site.toml")()
-    for words, count in (
-        (["--refilm"], 2),
-        (["--refilm", "second", "--dry-run"], 1),
-        (["--refilm", "second", "--refilm", "--dry-run"], 2),
-    ):
-        done = run_sitegen(tmp_path, "build", *words)
-        assert done.returncode == 0, done
-        told = done.stdout + done.stderr
-        assert told.count("would render" if "--dry-run" in words else "5 steps") == count
-
-
 def test_clone_on_a_runner_builds_the_same_site(tmp_path: Path) -> None:
-    """The store goes through git, and the site comes out the same; git sees nothing to commit.
-
-    Where a clip did not come along, the runner names the figure and what changed in its words.
-    """
+    """The store goes through git, the site comes out the same, and what lacks is named."""
     built = Builder(write_site(tmp_path / "gpu machine"))
     built()
     (built.root / ".gitignore").write_text("/build/\n")

@@ -1,9 +1,4 @@
-"""How a run ends: one line and the right exit code, whatever happens; nothing half done stays.
-
-Every test runs the command line in a process of its own, with a renderer that takes its time.
-"""
-
-from __future__ import annotations
+"""How a run, in a process of its own, ends: one line, its exit code, and nothing half done."""
 
 import contextlib
 import os
@@ -21,9 +16,11 @@ from safetensors.numpy import save_file
 
 from sitegen.core.errors import PlatformError
 from tests.support.builders import (
+    DEADLY,
     INDEX,
     Builder,
     environment,
+    run_python,
     temporaries,
     traces,
     tree_hash,
@@ -44,21 +41,15 @@ def built(tmp_path: Path) -> Builder:
 
 
 def fake(site: Builder, *words: str) -> list[str]:
-    """The command that builds the site."""
-    module = "tests.support.fakecli"
-    return [sys.executable, "-m", module, "build", "--config", str(site.config), *words]
-
-
-def finished(command: list[str], **changes: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
-    env = environment(**changes)
-    return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
+    """How Python builds the site."""
+    return ["-m", "tests.support.fakecli", "build", "--config", str(site.config), *words]
 
 
 def start(site: Builder, *words: str) -> subprocess.Popen[str]:
     """Start a build that takes seconds, and wait until it renders."""
-    env, pipe = environment(FAKE_PAUSE="2"), subprocess.PIPE
-    process = subprocess.Popen(fake(site, *words), env=env, stdout=pipe, stderr=pipe, text=True)
+    env, pipe = environment(FAKE_PAUSE="1"), subprocess.PIPE
+    command = [sys.executable, *fake(site, *words)]
+    process = subprocess.Popen(command, env=env, stdout=pipe, stderr=pipe, text=True)
     deadline = time.monotonic() + 30
     while not list(site.root.glob(".sitegen/work/.sitegen-tmp-*/.sitegen-tmp-*/clip.mp4")):
         assert process.poll() is None, process.communicate()
@@ -74,15 +65,15 @@ def children(pid: int) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "words", "jobs"),
+    ("number", "words", "jobs"),
     [
-        (signal.SIGINT, 130, "interrupted", "1"),
-        (signal.SIGTERM, 143, "terminated", "2"),
-        (signal.SIGHUP, 129, "hung up", "1"),
+        (signal.SIGINT, "interrupted", "1"),
+        (signal.SIGTERM, "terminated", "2"),
+        (signal.SIGHUP, "hung up", "1"),
     ],
 )
 def test_signal_while_rendering(
-    built: Builder, number: signal.Signals, code: int, words: str, jobs: str
+    built: Builder, number: signal.Signals, words: str, jobs: str
 ) -> None:
     """One line, its exit code, soon; old site and sources untouched; no temporary, no child."""
     write_page(built.config, INDEX + SECOND + SECOND.replace("second", "third").replace("3", "4"))
@@ -90,11 +81,11 @@ def test_signal_while_rendering(
     process = start(built, "--jobs", jobs)
     ffmpeg = children(process.pid)
     assert ffmpeg
-    process.send_signal(number)
-    time.sleep(0.05)
-    process.send_signal(number)  # impatience changes nothing
+    for _ in range(2):  # impatience changes nothing
+        process.send_signal(number)
+        time.sleep(0.05)
     _, errors = process.communicate(timeout=20)
-    assert process.returncode == code
+    assert process.returncode == 128 + number
     lines = [line for line in errors.splitlines() if "steps" not in line]
     assert lines == [f"{words}; what was finished is kept"]
     assert traces(built.output) == before
@@ -102,12 +93,16 @@ def test_signal_while_rendering(
     assert not any(Path("/proc", child).exists() for child in ffmpeg)
 
 
-def test_kill_while_rendering(built: Builder) -> None:
-    """Nothing can be tidied up, yet the old site stays, and the next build leaves no trace."""
+def test_two_builds_at_once_and_a_kill(built: Builder) -> None:
+    """The second ends with 5 and names the first; that one killed, the old site stays whole."""
     before = tree_hash(built.output)
-    process = start(built)
-    process.kill()
-    process.communicate()
+    first = start(built)
+    second = run_python(*fake(built))
+    assert (second.returncode, second.stderr.count("\n")) == (5, 1)
+    assert f"process {first.pid}" in second.stderr
+    assert first.poll() is None
+    first.kill()
+    first.communicate()
     assert tree_hash(built.output) == before
     assert temporaries(built.root)
     built()
@@ -115,24 +110,12 @@ def test_kill_while_rendering(built: Builder) -> None:
     assert tree_hash(built.output) != before
 
 
-def test_two_builds_at_once(built: Builder) -> None:
-    """The second ends with 5 and names the process of the first, which goes on unharmed."""
-    first = start(built)
-    second = finished(fake(built))
-    assert second.returncode == 5
-    assert f"process {first.pid}" in second.stderr
-    assert len(second.stderr.splitlines()) == 1
-    first.kill()
-    first.communicate()
-    assert finished(fake(built)).returncode == 0
-
-
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
 def test_terminal_is_left_as_it_was(built: Builder, number: signal.Signals) -> None:
     """The cursor that a bar hides is shown again, also where the terminal hangs up."""
     master, slave = pty.openpty()
-    env = environment(FAKE_PAUSE="2", TERM="xterm")
-    process = subprocess.Popen(fake(built), env=env, stdout=slave, stderr=slave, stdin=slave)
+    env, command = environment(FAKE_PAUSE="1", TERM="xterm"), [sys.executable, *fake(built)]
+    process = subprocess.Popen(command, env=env, stdin=slave, stdout=slave, stderr=slave)
     os.close(slave)
     told = b""
     while b"\x1b[?25l" not in told:
@@ -146,48 +129,33 @@ def test_terminal_is_left_as_it_was(built: Builder, number: signal.Signals) -> N
     assert told.rindex(b"\x1b[?25h") > told.rindex(b"\x1b[?25l")
 
 
-KILLED = """
-import os, pathlib, signal, sys
-left = int(sys.argv[2])
-def deadly(function):
-    def call(*args, **kwargs):
-        global left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*args, **kwargs)
-    return call
-import sitegen.core.files
-sitegen.core.files._exchange_names = deadly(sitegen.core.files._exchange_names)
-os.fsync = deadly(os.fsync)
+KILLED = f"""{DEADLY}
+import sitegen.core.files as files
+files._exchange_names = deadly(files._exchange_names)
 os.rmdir = deadly(os.rmdir)
 os.unlink = deadly(os.unlink)
 pathlib.Path.mkdir = deadly(pathlib.Path.mkdir)
 pathlib.Path.write_bytes = deadly(pathlib.Path.write_bytes)
 from tests.support.builders import Builder
-Builder(pathlib.Path(sys.argv[1]))()
-print(left)
+Builder(pathlib.Path(sys.argv[2]))()
 """
 
 
 def test_kill_at_any_moment_of_rendering(built: Builder, tmp_path: Path) -> None:
     """Killed at every write, flush, exchange and removal: the old site or the new, never a mix."""
-    built()
     new, old = INDEX.replace("Four", "4"), INDEX
     hashes = []
     for text in (new, old):
         write_page(built.config, text)
         built()
         hashes.append(tree_hash(built.output))
-    command = [sys.executable, "-c", KILLED, str(built.config)]
     moment, seen = 1, set()
     while True:
         write_page(built.config, new)
-        done = finished([*command, str(moment)])
+        done = run_python("-c", KILLED, str(moment), str(built.config))
         if done.returncode == 0:
             break
         assert done.returncode == -signal.SIGKILL, done.stderr
-        assert tree_hash(built.output) in hashes, moment
         seen.add(hashes.index(tree_hash(built.output)))
         built()
         assert temporaries(tmp_path) == [], moment
@@ -204,8 +172,10 @@ def test_kill_at_any_moment_of_rendering(built: Builder, tmp_path: Path) -> None
 )
 def test_reader_leaves(built: Builder, pipe: str, lines: list[str]) -> None:
     """Where nobody reads on, it stops without another word or a traceback."""
-    command = f"{shlex.join(fake(built, *(['-q'] if not lines else [])))} {pipe}"
-    done = finished(["bash", "-c", command], FAKE_FAIL="second" if lines else "", FAKE_PAUSE="0.1")
+    command = shlex.join([sys.executable, *fake(built, *(["-q"] if not lines else []))])
+    env = environment(FAKE_FAIL="second" if lines else "", FAKE_PAUSE="0.1")
+    shell = ["bash", "-c", f"{command} {pipe}"]
+    done = subprocess.run(shell, env=env, capture_output=True, text=True, check=False)
     assert (done.stderr, done.stdout.splitlines()) == ("", lines)
     assert temporaries(built.root) == []
 
@@ -234,33 +204,29 @@ main()
 )
 def test_interrupted_while_starting(built: Builder, module: str) -> None:
     """Ctrl-C while Python still reads the program: one line, 130, and no traceback."""
-    words = ["build", "--config", str(built.config)]
-    done = finished([sys.executable, "-c", IMPORTING, module, "", *words])
-    assert done.returncode == 130
-    assert done.stderr == "interrupted; what was finished is kept\n"
+    done = run_python("-c", IMPORTING, module, "", "build", "--config", str(built.config))
+    told = "interrupted; what was finished is kept\n"
+    assert (done.returncode, done.stderr) == (130, told)
 
 
-@pytest.mark.parametrize(
-    ("modules", "words", "packages"),
-    [
-        ("torch", ["sample", "mnist", "--output", "x.npz"], "torch"),
-        ("torch", ["train", "x", "--data", "data"], "torch"),
-        ("torch", ["add", "x", "--checkpoint", "w.safetensors", "--preset", "mnist"], "torch"),
-        ("watchfiles uvicorn", ["serve", "--offline"], "uvicorn watchfiles"),
-        ("click", ["build"], "click"),
-        ("markdown_it", ["build"], "markdown-it-py"),
-    ],
-)
-def test_what_is_not_installed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, modules: str, words: list[str], packages: str
-) -> None:
+LACKS = [
+    ("torch", "sample mnist --output x.npz", "torch"),
+    ("torch", "train x --data data", "torch"),
+    ("torch", "add x --checkpoint w.safetensors --preset mnist", "torch"),
+    ("watchfiles uvicorn", "serve --offline", "uvicorn watchfiles"),
+    ("click", "build", "click"),
+    ("markdown_it", "build", "markdown-it-py"),
+]
+
+
+@pytest.mark.parametrize(("modules", "line", "packages"), LACKS)
+def test_what_is_not_installed(tmp_path: Path, modules: str, line: str, packages: str) -> None:
     """A machine that only renders lacks some packages: one line says which, and no traceback."""
-    monkeypatch.chdir(write_site(tmp_path).parent)
+    write_site(tmp_path)
     (tmp_path / "data").mkdir()
     save_file({"w": np.zeros((4, 4), np.float32)}, tmp_path / "w.safetensors")
-    done = finished([sys.executable, "-c", IMPORTING, "", modules, *words])
-    verb, them = ("are", "them") if " " in packages else ("is", "it")
-    names = packages.replace(" ", ", ")
-    told = f"error: {names} {verb} not installed here, and this needs {them}: "
-    told += f"`pip install {packages}`\n"
+    done = run_python("-c", IMPORTING, "", modules, *line.split(), folder=tmp_path)
+    names, several = packages.replace(" ", ", "), " " in packages
+    told = f"error: {names} {'are' if several else 'is'} not installed here, and this needs "
+    told += f"{'them' if several else 'it'}: `pip install {packages}`\n"
     assert (done.returncode, done.stderr) == (PlatformError.exit_code, told)

@@ -1,8 +1,5 @@
 """What other programs make of a new site: a build, git, the shell of its workflow, an editor."""
 
-from __future__ import annotations
-
-import json
 import os
 import subprocess
 from pathlib import Path
@@ -10,14 +7,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sitegen.config.reference import reference, site_schema
-from sitegen.config.scaffold import NOT_FOR_RENDERING, WORKFLOW, ignored, new_site, scaffold
+from sitegen.config.scaffold import WORKFLOW, ignored, new_site, scaffold
 from sitegen.content.suggestions import new_page_sections
-from tests.support.builders import Builder, git, run_sitegen, tree_hash
+from tests.support.builders import Builder, git
 
 
 def test_new_site_travels(tmp_path: Path) -> None:
-    """It builds at once; committed and cloned, also where nothing that renders is installed."""
+    """It builds at once; what is not to be published stays out of git, and the store is in it."""
     new = tmp_path / "paper"
     new_site(new, new_page_sections())
     site = Builder(new / "site.toml")
@@ -36,13 +32,6 @@ def test_new_site_travels(tmp_path: Path) -> None:
     ours = {name.split("/")[1] for name in tracked if name.startswith(".sitegen/")}
     assert {"objects", "records"} <= ours
     assert not ours & {"lock", "quarantine", "speeds.json", "work"}
-    git(new, "commit", "--quiet", "--message", "A site")
-    git(tmp_path, "clone", "--quiet", str(new), "runner")
-    blocked = " ".join(name.replace("-", "_") for name in NOT_FOR_RENDERING)
-    words = ("build", "--offline", "--strict", "--config", "site.toml")
-    done = run_sitegen(tmp_path / "runner", *words, FAKE_BLOCK=blocked)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert tree_hash(tmp_path / "runner/build") == tree_hash(new / "build")
 
 
 REQUIREMENTS = {
@@ -62,11 +51,3 @@ def test_workflow_installs_no_stranger(requirement: str) -> None:
     done = subprocess.run(command, env=found, capture_output=True, text=True, check=False)
     assert done.returncode == REQUIREMENTS[requirement]
     assert ("::error file=" in done.stdout) == bool(done.returncode)
-
-
-def test_schema_where_nothing_renders(tmp_path: Path) -> None:
-    """`sitegen schema` prints the schema or the reference on a machine that only renders."""
-    for words, text in (((), json.dumps(site_schema())), (("--reference",), reference())):
-        done = run_sitegen(tmp_path, "schema", *words, FAKE_BLOCK="torch imageio_ffmpeg imageio")
-        assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout == text if words else json.loads(done.stdout) == json.loads(text)

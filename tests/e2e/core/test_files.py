@@ -1,7 +1,5 @@
 """Files survive the end of other processes: killed writers and holders of locks, busy readers."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 import sys
@@ -49,14 +47,12 @@ def test_kill_leaves_old_or_new(tmp_path: Path, call: int) -> None:
 def test_lock_is_free_after_kill(tmp_path: Path) -> None:
     """Kill -9 of the holder frees the lock at once, with no clean-up by anybody."""
     path = tmp_path / "lock"
-    command = [sys.executable, "-c", HOLD, str(path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+    with subprocess.Popen([sys.executable, "-c", HOLD, path], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
         with pytest.raises(LockedError, match=rf"process {holder.pid}\b"), files.lock(path):
             pass
         holder.kill()
-        holder.wait()
     started = time.monotonic()
     with files.lock(path):
         assert time.monotonic() - started < 1
@@ -64,18 +60,16 @@ def test_lock_is_free_after_kill(tmp_path: Path) -> None:
 
 def test_reader_never_misses_the_site(tmp_path: Path) -> None:
     """A process that opens the site over and over finds it whole during 60 exchanges."""
-
-    def folder(name: str, text: str) -> Path:
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "a").write_text(text)
-        return tmp_path / name
-
-    current, stop = folder("site", "0"), tmp_path / "stop"
+    current, new, stop = (tmp_path / name for name in ("site", "new", "stop"))
+    current.mkdir()
+    (current / "a").touch()
     command = [sys.executable, "-c", READ, str(current / "a"), str(stop)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"reading\n"
         for number in range(60):
-            files.exchange(folder("new", str(number)), current)
-        stop.write_bytes(b"")
+            new.mkdir()
+            (new / "a").write_text(str(number))
+            files.exchange(new, current)
+        stop.touch()
     assert process.returncode == 0

@@ -1,7 +1,5 @@
 """Tiny models on one thread, shared by the tests of all samplers."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.support.tinyfigures import sampler, sources

@@ -1,14 +1,14 @@
 """Grids on the arrays: one shared u_K with noise of each sample's own, and honest last rows."""
 
-from __future__ import annotations
+import json
+from typing import Any
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from sitegen.figures.clips import BACKGROUND
 from sitegen.ihdm.process.noise import independent
-from sitegen.media.frames import Frame, to_uint8
+from sitegen.media.frames import Frame, grid, to_uint8
 from sitegen.sampling.models import HeatSampler
 from tests.support.tinyfigures import SIDE, Sources, frames, job
 from tests.support.tinymodel import LEVELS
@@ -31,25 +31,36 @@ def trajectory(
     return [u_K.numpy(), *((step.state if step.level else step.mean).numpy() for step in steps)]
 
 
-@pytest.mark.parametrize(
-    ("count", "columns", "size"),
-    [(36, None, (48, 48)), (25, None, (40, 40)), (1, None, (8, 8)), (6, 2, (24, 16))],
-)
-def test_sizes(sources: Sources, count: int, columns: int | None, size: tuple[int, int]) -> None:
+SIZES = ((36, None, 6, 6), (25, None, 5, 5), (1, None, 1, 1), (5, 3, 2, 3))
+
+
+def test_sizes(sources: Sources, sampler: HeatSampler) -> None:
     """36 are 6 × 6, 25 are 5 × 5, one stands alone; or as many in a row as asked for."""
-    made = job(sources, "trajectories", count=count, columns=columns)
-    assert next(made.clips[""].frames).shape == (*size, 3)
-    place = made.parameters["cells"]
-    assert (place["rows"] * SIDE, place["columns"] * SIDE) == size
-    assert (place["count"], place["width"], place["height"]) == (count, SIDE, SIDE)
-    assert made.levels == tuple(range(LEVELS, -1, -1))
+    for count, asked, rows, columns in SIZES:
+        made = job(sources, "trajectories", count=count, columns=asked, seed=2)
+        first = next(made.clips[""].frames)
+        assert first.shape == (rows * SIDE, columns * SIDE, 3)
+        size = {"width": SIDE, "height": SIDE}
+        assert made.parameters["cells"] == {
+            "rows": rows,
+            "columns": columns,
+            "count": count,
+            **size,
+        }
+        assert made.levels == tuple(range(LEVELS, -1, -1))
+        assert json.loads(json.dumps(made.parameters)) == made.parameters
+    u_K = sampler.begin(2, range(5), None).u_K.numpy()
+    np.testing.assert_array_equal(first, grid(to_uint8(u_K), 3, BACKGROUND))
 
 
-def test_state_or_mean(sources: Sources) -> None:
-    """They begin and end alike, and differ in between by the noise."""
-    clips = [frames(job(sources, "trajectories", count=4, show=show)) for show in ("state", "mean")]
-    same = [np.array_equal(*pair) for pair in zip(*clips, strict=True)]
-    assert same == [True, *[False] * (LEVELS - 1), True]
+def test_noise_of_the_figure_beats_the_card(sources: Sources, sampler: HeatSampler) -> None:
+    """δ is the card's, or the call's: with δ = 0 state and mean are the same."""
+    still: dict[str, Any] = {"count": 1, "sampling_noise_std": 0.0}
+    state, mean = (job(sources, "trajectories", show=show, **still) for show in ("state", "mean"))
+    assert state.parameters["sampling_noise_std"] == 0.0
+    assert all(map(np.array_equal, frames(state), frames(mean)))
+    made = job(sources, "trajectories", count=1)
+    assert made.parameters["sampling_noise_std"] == sampler.model.card.sampling_noise_std
 
 
 def test_all_begin_from_one_state(sources: Sources, sampler: HeatSampler) -> None:
@@ -69,18 +80,3 @@ def test_each_has_noise_of_its_own(sources: Sources, sampler: HeatSampler) -> No
             assert np.abs(found - to_uint8(images)[0]).max() <= 1
     finals = [picture.tobytes() for picture in pictures(seen[-1], 2, 4)]
     assert len(set(finals)) == 4
-
-
-@pytest.mark.parametrize("kind", ["trajectories", "shared_initial_state"])
-def test_an_incomplete_last_row_is_centred_on_the_background(sources: Sources, kind: str) -> None:
-    """96 in 9 columns leave 6 in the last row: in the middle, with background on both sides."""
-    made = job(sources, kind, count=96, columns=9)
-    for frame in frames(made):
-        assert frame.shape == (11 * SIDE, 9 * SIDE, 3)
-        last = frame[-SIDE:]
-        left, right = 3 * SIDE // 2, 3 * SIDE - 3 * SIDE // 2
-        assert (last[:, :left] == BACKGROUND).all()
-        assert (last[:, -right:] == BACKGROUND).all()
-        assert not (last[:, left:-right] == BACKGROUND).all(-1).any()
-    assert made.parameters["cells"]["count"] == 96
-    assert made.clips[""].spec.background == BACKGROUND

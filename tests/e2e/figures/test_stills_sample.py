@@ -1,7 +1,5 @@
 """Figures that stand still are drawn from the very states that were sampled, and tell them all."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json
@@ -57,54 +55,43 @@ def tiles(drawing: ElementTree.Element) -> list[NDArray[np.uint8]]:
 @pytest.mark.parametrize("show", ["state", "mean"])
 def test_process(sources: Sources, tmp_path: Path, show: str) -> None:
     """Above the example as heat dissipates it, below the way back from where that ends."""
-    made = job(sources, "process", columns=3, seed=4, show=show)
-    drawing, results = finished(made, tmp_path)
-    found = tiles(drawing)
-    sampler = load_heat_sampler(sources["tiny"], CPU)
-    assert sources["tiny"].example is not None
-    sharp = torch.from_numpy(np.array(Image.open(sources["tiny"].example))).double() / 255
-    sigmas = torch.tensor([sampler.model.card.schedule[level] for level in (0, 2, 4)])
+    drawing, results = finished(job(sources, "process", columns=3, seed=4, show=show), tmp_path)
+    found, source = tiles(drawing), sources["tiny"]
+    sampler = load_heat_sampler(source, CPU)
+    assert source.example is not None
+    sharp = torch.from_numpy(np.array(Image.open(source.example))).double() / 255
+    levels = (0, 2, 4)
+    sigmas = torch.tensor([sampler.model.card.schedule[level] for level in levels])
     forward = dissipate(sharp.expand(3, 1, 8, 8), sigmas)
     trajectory = sampler.trajectory(forward[-1:].float(), independent(4, [0], (1, 8, 8)))
     states = list(displayed(trajectory, show))
-    inverse = [states[LEVELS - level][0] for level in (0, 2, 4)]
+    inverse = [states[LEVELS - level][0] for level in levels]
     wanted = to_uint8(np.concatenate([forward.numpy(), np.stack(inverse)]))
     np.testing.assert_array_equal(np.stack(found), wanted)
     np.testing.assert_array_equal(found[2], found[5])
-    assert [row[0] for row in results["tables"][0]["rows"]] == [0, 2, 4]
-    assert [row[1] for row in results["tables"][0]["rows"]] == pytest.approx(sigmas.tolist())
+    rows = results["tables"][0]["rows"]
+    assert [row[0] for row in rows] == list(levels)
+    assert [row[1] for row in rows] == pytest.approx(sigmas.tolist())
+    assert even_levels(5, 4) == (0, 2, 3, 5)
 
 
 def test_process_of_an_own_picture(sources: Sources, tmp_path: Path) -> None:
-    """A colour picture of twice the size becomes grey, block by block."""
+    """It is made grey or coloured and shrunk by blocks; odd or small ones are refused."""
     picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     Image.fromarray(picture).save(tmp_path / "own.png")
     made = job(sources, "process", root=tmp_path, columns=2, image="own.png")
     first = tiles(finished(made, tmp_path)[0])[0]
     blocks = picture.reshape(8, 2, 8, 2, 3).mean((1, 3)) @ [0.299, 0.587, 0.114]
     assert np.abs(first[..., 0] - blocks).max() < 1.5
-
-
-def test_even_levels() -> None:
-    """From the sharp level to the flattest."""
-    assert even_levels(100, 6) == (0, 20, 40, 60, 80, 100)
-    assert (even_levels(4, 2), even_levels(5, 4)) == ((0, 4), (0, 2, 3, 5))
-
-
-def test_own_pictures(tmp_path: Path) -> None:
-    """No square, or too small: refused with both sizes; grey for a colour model is three times the
-    same.
-    """
-    for width, height in ((8, 9), (7, 7)):
-        Image.new("L", (width, height)).save(tmp_path / "odd.png")
-        with pytest.raises(
-            RefusedError, match=rf"odd\.png: is {width}×{height} pixels; .* least 8"
-        ):
-            read_image(tmp_path / "odd.png", small_card())
     Image.new("L", (8, 8), 51).save(tmp_path / "grey.png")
     image = read_image(tmp_path / "grey.png", small_card(channels=3))
     assert image.shape == (1, 3, 8, 8)
     assert set(image.flatten().tolist()) == {0.2}
+    for width, height in ((8, 9), (7, 7)):
+        Image.new("L", (width, height)).save(tmp_path / "odd.png")
+        words = rf"odd\.png: is {width}×{height} pixels; .* least 8"
+        with pytest.raises(RefusedError, match=words):
+            read_image(tmp_path / "odd.png", small_card())
 
 
 def test_damaged_example(tmp_path: Path) -> None:
@@ -125,25 +112,23 @@ def test_spectra(sources: Sources, tmp_path: Path) -> None:
         load_heat_sampler(sources["tiny"], CPU),
         load_ddpm_sampler(sources["noise"], CPU),
     )
-    states = [torch.from_numpy(u) for u in displayed(sampler.begin(2, range(3), None), "state")]
     told = [1, 2, 4, 8, -1]  # rings of 0.5, 1, 2 and 4 cycles an image, and the last
-    for level in (4, 2, 0):
-        assert rows["IHDM", level] == pytest.approx(
-            spectrum(states[4 - level])[told].tolist(), rel=0.01
-        )
+    states = [torch.from_numpy(u) for u in displayed(sampler.begin(2, range(3), None), "state")]
+    wanted: dict[Any, torch.Tensor] = {
+        ("IHDM", level): spectrum(states[4 - level])[told] for level in (4, 2, 0)
+    }
+    wanted["data", None] = torch.tensor(sampler.prior.power)[told]
     x_K = baseline.initial_noise(2, range(3))
     trajectory = baseline.ddpm(x_K, independent(2, range(3), (1, 8, 8)))
     noisy = {step.level: step.state for step in trajectory.steps} | {4: (x_K + 1) / 2}
     alphas_bar = DiffusionSchedule.of(baseline.model.card).alphas_bar
     shown = [level for kind, level in rows if kind == "DDPM"]
-    assert shown[-1] == 0
-    assert shown == sorted(shown, reverse=True)
+    assert (shown[-1], shown) == (0, sorted(shown, reverse=True))
     for level in shown:
-        wanted = spectrum(noisy[level])[told] / alphas_bar[level]
-        assert rows["DDPM", level] == pytest.approx(wanted.tolist(), rel=0.02)
-    assert rows["data", None] == pytest.approx(
-        np.array(sampler.prior.power)[told].tolist(), rel=0.01
-    )
+        wanted["DDPM", level] = spectrum(noisy[level])[told] / alphas_bar[level]
+    assert rows.keys() == wanted.keys()
+    for name, curve in wanted.items():
+        assert rows[name] == pytest.approx(curve.tolist(), rel=0.02)
     assert "Root mean square distance" in results["summary"]
     curves = [each.get("class") for each in drawing.iter() if "M" in (each.get("d") or "")]
     assert {"heat-0", "heat-2", "noise-0", "data", "floor"} <= set(curves)
@@ -181,9 +166,7 @@ def test_data_of_a_preconditioned_model(sources: Sources) -> None:
 
 
 def test_smoothness(sources: Sources, tmp_path: Path) -> None:
-    """Medians and steps are of the finished paths between samples 0 and 1, 2 and 3, 4 and 5;
-    without a DDPM the model is measured by itself.
-    """
+    """Medians and steps are of the finished paths between samples, also without a DDPM."""
     made = job(sources, "smoothness", ddpm="noise", pairs=3, points=4, seed=1, ddim_steps=2)
     drawing, results = finished(made, tmp_path)
     assert made.steps == LEVELS + LEVELS + 2

@@ -1,14 +1,11 @@
 """`sitegen add` as it is typed: from a checkpoint to a page, on a terminal, and killed."""
 
-from __future__ import annotations
-
 import os
 import pty
 import re
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -16,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sitegen.core.errors import RefusedError, TargetError
-from sitegen.ihdm.card.card import FileRef, read_card
+from sitegen.ihdm.card.card import read_card
 from sitegen.ihdm.training.recipe import as_ddpm
 from tests.support.adding import (
     CHECKPOINT,
@@ -30,7 +26,14 @@ from tests.support.adding import (
     source,
     write_birds,
 )
-from tests.support.builders import Builder, decode, environment, temporaries, tree_hash
+from tests.support.builders import (
+    decode,
+    environment,
+    run_python,
+    temporaries,
+    tree_hash,
+    write_page,
+)
 from tests.support.making import random_unet, save, small_card
 from tests.support.tinymodel import card_of, on_one_thread
 
@@ -44,22 +47,22 @@ def _site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_birds()
 
 
-def sitegen(*words: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own, without a terminal."""
-    command, env = [sys.executable, "-m", "sitegen", *words], environment()
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=env, input="")
+GIVEN = ["--checkpoint", str(CHECKPOINT)]
+
+
+def run_sitegen_here(*words: str, code: int = 0) -> str:
+    """Run the real command line in a process of its own, to this exit code; what it says."""
+    done = run_python("-m", "sitegen", *words, folder=Path())
+    assert (done.returncode, bool(done.stderr and words[0] == "add")) == (code, False), done.stderr
+    return done.stderr if code else done.stdout
 
 
 def test_from_checkpoint_to_page_with_two_commands() -> None:
     """A data set never seen before: added, pasted, built; the clip shows what the network makes."""
-    done = sitegen("add", "birds", "--checkpoint", str(CHECKPOINT), "--data", str(DATA), *WORDS)
-    assert (done.returncode, done.stderr) == (0, "")
-    (call,) = re.findall(r'^ +(\{\{ trajectories\("birds".*\}\})$', done.stdout, re.MULTILINE)
-    example = '{{ process("birds", columns=2) }}'
-    Path("pages/index.md").write_text(f"Words.\n\n{call.replace('36', '4')}\n\n{example}\n")
-    built = sitegen("build")
-    assert built.returncode == 0, built.stderr
-    assert "left out" not in built.stdout
+    done = run_sitegen_here("add", "birds", *GIVEN, "--data", str(DATA), *WORDS)
+    (call,) = re.findall(r'^ +(\{\{ trajectories\("birds".*\}\})$', done, re.MULTILINE)
+    write_page(CONFIG, f'{call.replace("36", "4")}\n\n{{{{ process("birds", columns=2) }}}}\n')
+    assert "left out" not in run_sitegen_here("build")
     (clip,) = Path("build/media").glob("birds-trajectories-*.mp4")
     frames = decode(clip)
     assert len(frames) == TOLD["levels"] + 1
@@ -70,51 +73,27 @@ def test_ddpm_from_checkpoint_to_page() -> None:
     """The calls that are shown put it beside a model of its size, and they build."""
     save(random_unet(as_ddpm(replace(small_card(), channels=1))).state_dict(), CHECKPOINT)
     words = ["--kind", "ddpm", "--image-size", "8", "--levels", "4", "--noise-schedule", "linear"]
-    done = sitegen("add", "ddpm", "--checkpoint", str(CHECKPOINT), *words)
-    (call,) = re.findall(r'^ +(\{\{ interpolation\("tiny", ddpm="ddpm")\) \}\}$', done.stdout, re.M)
-    Path("pages/index.md").write_text(f"{call}, points=3, hold=1, ddim_steps=2) }}}}\n")
-    assert sitegen("build").returncode == 0
+    done = run_sitegen_here("add", "ddpm", *GIVEN, *words)
+    (call,) = re.findall(r'^ +(\{\{ interpolation\("tiny", ddpm="ddpm")\) \}\}$', done, re.M)
+    write_page(CONFIG, f"{call}, points=3, hold=1, ddim_steps=2) }}}}\n")
+    run_sitegen_here("build")
     assert "<video" in Path("build/index.html").read_text()
-
-
-@pytest.mark.parametrize("guard", [False, True], ids=["bare", "guarded"])
-def test_a_machine_without_the_checkpoint(guard: bool) -> None:
-    """The card pins the weights, so that card and store are enough to build, prior or not."""
-    assert add(data=DATA, **TOLD).card.weights == FileRef(CHECKPOINT.name, source().weights_sha256)
-    call = '{{ trajectories("birds", count=2) }}\n'
-    if guard:
-        call = f'{{% if available("birds") %}}\n{call}{{% endif %}}\n'
-    Path("pages/index.md").write_text(call)
-    builder = Builder(CONFIG)
-    assert builder().rendered
-    before = tree_hash(Path("build"))
-    for gone in ("build", "runs", "data"):
-        shutil.rmtree(gone)
-    Path("models/birds/prior.safetensors").unlink()
-    assert builder(offline=True, strict=True).reused
-    assert tree_hash(Path("build")) == before
-    shutil.rmtree(".sitegen")
-    with pytest.raises((RefusedError, TargetError), match="birds"):
-        builder(offline=True, strict=True)
 
 
 def test_what_is_advised_for_a_model_without_a_prior_works() -> None:
     """The build stops with a command; with the images in it, typed as it stands, the build goes."""
-    card = card_of(Path("models/tiny"))
-    text = "# my notes\n" + replace(card, prior=None).to_toml()
-    Path("models/tiny/model.toml").write_text(text)
-    Path("pages/index.md").write_text('{{ trajectories("tiny", count=2) }}\n')
-    built = sitegen("build")
-    assert built.returncode == 3
-    (advised,) = re.findall(r"^ +sitegen (add .*)$", built.stderr, re.MULTILINE)
+    card = Path("models/tiny/model.toml")
+    card.write_text("# my notes\n" + replace(card_of(card.parent), prior=None).to_toml())
+    write_page(CONFIG, '{{ trajectories("tiny", count=2) }}\n')
+    told = run_sitegen_here("build", code=3)
+    (advised,) = re.findall(r"^ +sitegen (add .*)$", told, re.MULTILINE)
     shutil.rmtree(DATA)
     draw(DATA, channels=1)
-    done = sitegen(*shlex.split(advised.replace("DIR", str(DATA))))
-    assert done.returncode == 0, done.stderr
-    assert 'trajectories("tiny"' in done.stdout
-    assert "added [models" not in done.stdout
-    assert sitegen("build").returncode == 0
-    assert Path("models/tiny/model.toml").read_text().startswith("# my notes\n")
+    done = run_sitegen_here(*shlex.split(advised.replace("DIR", str(DATA))))
+    assert 'trajectories("tiny"' in done
+    assert "added [models" not in done
+    run_sitegen_here("build")
+    assert card.read_text().startswith("# my notes\n")
     assert CONFIG.read_text() == SITE
 
 
@@ -130,9 +109,9 @@ def answered(keys: list[str], *words: str) -> tuple[int, str]:
             os.write(descriptor, keys.pop(0).encode())
         return data
 
-    command = [sys.executable, "-m", "sitegen", "add", "birds", "--checkpoint", str(CHECKPOINT)]
     os.environ.update(environment())
-    return os.waitstatus_to_exitcode(pty.spawn([*command, *words], read)), told.decode()
+    command = [sys.executable, "-m", "sitegen", "add", "birds", *GIVEN, *words]
+    return os.waitstatus_to_exitcode(pty.spawn(command, read)), told.decode()
 
 
 def test_questions_on_a_terminal() -> None:
@@ -154,16 +133,18 @@ def test_questions_left_by_a_key(key: str) -> None:
     assert tree_hash(Path()) == before
 
 
+KILLED = """
+import os, signal
+from sitegen.models import add as adding
+from tests.support.adding import *
+adding._enter = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+add(data=DATA, **TOLD)
+"""
+
+
 def test_killed_before_the_last_write(tmp_path: Path) -> None:
     """The same command again finishes what was left: nothing else is in the way."""
-    code = (
-        "import os, signal; from sitegen.models import add as adding; from pathlib import Path\n"
-        "adding._enter = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "from tests.support.adding import *\n"
-        "add(data=DATA, **TOLD)\n"
-    )
-    killed = subprocess.run([sys.executable, "-c", code], env=environment(), check=False)
-    assert killed.returncode == -signal.SIGKILL
+    assert run_python("-c", KILLED, folder=tmp_path).returncode == -signal.SIGKILL
     assert Path("models/birds/model.toml").exists()
     assert CONFIG.read_text() == SITE
     assert add(data=DATA, **TOLD).files

@@ -1,7 +1,5 @@
 """The command `train`: options become a run, which tells about itself, stops, and goes on."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
@@ -9,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -37,6 +36,7 @@ from tests.support.builders import environment, traces
 from tests.support.tinymodel import on_one_thread
 
 one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
+MODEL = ("weights.safetensors", "prior.safetensors", "model.toml")
 
 
 @pytest.fixture
@@ -60,9 +60,7 @@ class Told(Console):
         """Keep the line."""
         self.lines.append(line)
 
-    def warn(self, line: str) -> None:
-        """Keep the line, as what it is."""
-        self.lines.append(f"warning: {line}")
+    warn = note
 
 
 def train(pictures: Path, **changes: Any) -> list[str]:
@@ -86,69 +84,53 @@ def asked(pictures: Path, **options: Any) -> TrainOptions:
 
 
 def test_trains_and_tells(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A folder of PNGs becomes a model that loads; it tells what it did, and how large that is."""
+    """A folder of PNGs becomes a model, and it is told what was done, is finished or goes on."""
     told = "\n".join(train(pictures))
     folder = pictures.parent / "run"
     assert load_model(folder).card.training["data"] == "pictures"
-    bytes_in_all = sum(
-        (folder / name).stat().st_size
-        for name in ("weights.safetensors", "prior.safetensors", "model.toml")
-    )
+    size = sum((folder / name).stat().st_size for name in MODEL)
     for words in (
-        "warning: only 12 images",
+        "only 12 images",
         "12 images of 7×7 in grey",
         "3 levels, preconditioned",
         "training on cpu in float32, 3 steps of 4 images",
         "trained on 12 images",
-        f"{folder}: {bytes_in_all / 1e6:.2f} MB (weights.safetensors ",
+        f"{folder}: {size / 1e6:.2f} MB (weights.safetensors ",
         f"sitegen sample {folder}",
     ):
         assert words in told
     assert "dots: step 3 of 3, loss" in capsys.readouterr().err
-
-
-def test_finished_and_more(pictures: Path) -> None:
-    """Asked for again it says that it is finished; asked for more, that it goes on; by another
-    recipe it is not gone on with.
-    """
-    train(pictures)
-    before = traces(pictures.parent / "run")
-    again = train(pictures)
-    assert "dots is finished" in again[-1]
-    assert "has seen 12 images; give a larger --images" in again[-1]
-    changes: list[dict[str, Any]] = [{"batch_size": 2}, {"seed": 1}, {"levels": 4}]
-    for change in [*changes, {"learning_rate": 0.1}]:
+    before = traces(folder)
+    again = train(pictures)[-1]
+    assert "dots is finished" in again
+    assert "has seen 12 images; give a larger --images" in again
+    for change in ({"batch_size": 2}, {"seed": 1}, {"levels": 4}, {"learning_rate": 0.1}):
         with pytest.raises(RefusedError, match="another run"):
             train(pictures, **change)
-    assert traces(pictures.parent / "run") == before
+    assert traces(folder) == before
     more = train(pictures, images=20)
     assert any(line.startswith("going on after step 3 of 5") for line in more)
-    assert read_card(pictures.parent / "run").training["images_seen"] == 20
+    assert read_card(folder).training["images_seen"] == 20
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_signals_save_first(
-    pictures: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    number: int,
-    code: int,
+    pictures: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, number: int
 ) -> None:
     """A signal in the middle of a step waits for its end; the state is saved, and goes on."""
-    advance = Run.advance
+    advance, handler = Run.advance, signal.getsignal(number)
 
     def interrupted(run: Run) -> Any:
         if run.step == 1:
             os.kill(os.getpid(), number)
         return advance(run)
 
-    handler = signal.getsignal(number)
     with monkeypatch.context() as patch:
         patch.setattr(Run, "advance", interrupted)
         with pytest.raises(SystemExit) as left:
             train(pictures)
-    assert left.value.code == code
-    assert signal.getsignal(number) == handler
+    assert (left.value.code, signal.getsignal(number)) == (128 + number, handler)
+    assert not (pictures.parent / "run/model.toml").exists()
     told = capsys.readouterr().err
     assert "stopped after step 2 of 3" in told
     assert "the same command goes on from there" in told
@@ -160,63 +142,43 @@ def test_process_killed_and_terminated(pictures: Path) -> None:
     run = pictures.parent / "run"
     command = [sys.executable, "-m", "sitegen", "train", "dots", "--data", str(pictures)]
     command += ["--output", str(run), "--images", "4000000", "--batch-size", "4", "--levels", "3"]
+    pipe = subprocess.PIPE
     for number, code in ((signal.SIGKILL, -9), (signal.SIGTERM, 143)):
-        process = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True)
-        assert process.stderr is not None
-        for line in process.stderr:
-            if "step" in line:
-                break
-        process.send_signal(number)
-        assert process.wait(300) == code
-        rest = process.stderr.read()
-        process.stderr.close()
+        with subprocess.Popen(command, env=environment(), stderr=pipe, text=True) as process:
+            assert process.stderr is not None
+            assert any("step" in line for line in process.stderr)
+            process.send_signal(number)
+            rest = process.stderr.read()
+        assert process.returncode == code
         assert "Traceback" not in rest
         assert ("the same command goes on" in rest) == (number != signal.SIGKILL)
-    saved = torch.load(run / "training.pt")
-    assert saved["step"] >= 1
+    assert torch.load(run / "training.pt")["step"] >= 1
+
+
+GIVEN: dict[str, Any] = {
+    "data": Path("here"), "output": Path("there"), "kind": "ddpm", "image_size": 32, "levels": 50,
+    "blur_sigma_max": 9.5, "preset": "mnist", "parameterization": "difference", "init": "mnist",
+    "device": "cuda:1", "precision": "bfloat16",
+}  # fmt: skip
+RECIPE: dict[str, Any] = {
+    "images": 640, "batch_size": 32, "learning_rate": 0.01, "optimizer": "muon",
+    "muon_learning_rate": 0.02, "warmup_steps": 5, "decay_share": 0.5, "ema_decay": 0.99,
+    "gradient_clip": 2.0, "level_focus": 0.5, "focus_centre": 0.25, "seed": 7,
+}  # fmt: skip
 
 
 def test_every_option_reaches_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command line's options are the fields of `TrainOptions`, with the same defaults."""
-    calls: list[tuple[str, TrainOptions]] = []
-    monkeypatch.setattr(
-        training, "train_model", lambda name, options, _: calls.append((name, options))
-    )
-    given: dict[str, Any] = {
-        "data": Path("here"),
-        "output": Path("there"),
-        "kind": "ddpm",
-        "image_size": 32,
-        "levels": 50,
-        "blur_sigma_max": 9.5,
-        "preset": "mnist",
-        "parameterization": "difference",
-        "init": "mnist",
-        "device": "cuda:1",
-        "precision": "bfloat16",
-    }
-    recipe = {
-        "images": 640,
-        "batch_size": 32,
-        "learning_rate": 0.01,
-        "optimizer": "muon",
-        "muon_learning_rate": 0.02,
-        "warmup_steps": 5,
-        "decay_share": 0.5,
-        "ema_decay": 0.99,
-        "gradient_clip": 2.0,
-        "level_focus": 0.5,
-        "focus_centre": 0.25,
-        "seed": 7,
-    }
-    words = [f"--{name.replace('_', '-')}={value}" for name, value in {**given, **recipe}.items()]
+    monkeypatch.setattr(training, "train_model", called := Mock())
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in {**GIVEN, **RECIPE}.items()]
     runner = CliRunner()
     for arguments in (["train", "dots", *words], ["train", "dots", "--data", "here"]):
         done = runner.invoke(cli, arguments)
         assert done.exit_code == 0, done.output
-    plain = {name: value for name, value in vars(TrainingOptions()).items() if name in recipe}
-    assert calls[0] == ("dots", TrainOptions(**given, recipe=recipe))
-    assert calls[1] == ("dots", TrainOptions(Path("here"), recipe=plain | {"level_focus": None}))
+    plain = {name: value for name, value in vars(TrainingOptions()).items() if name in RECIPE}
+    first, second = (call.args[:2] for call in called.call_args_list)
+    assert first == ("dots", TrainOptions(**GIVEN, recipe=RECIPE))
+    assert second == ("dots", TrainOptions(Path("here"), recipe=plain | {"level_focus": None}))
     assert runner.invoke(cli, ["train", "dots"]).exit_code == 2
 
 
@@ -234,9 +196,10 @@ CARDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize(("options", "expected"), CARDS.values(), ids=CARDS)
-def test_cards(pictures: Path, options: dict[str, Any], expected: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", CARDS)
+def test_cards(pictures: Path, name: str) -> None:
     """Size, levels and blur come into the card; a preset's notes are about other weights."""
+    options, expected = CARDS[name]
     card, made = prepare("dots", TrainOptions(pictures, **options))
     assert {name: getattr(card, name) for name in expected} == expected
     assert made.images.shape == (12, *card.shape)
@@ -250,7 +213,7 @@ def test_cards(pictures: Path, options: dict[str, Any], expected: dict[str, Any]
 
 
 def test_ddpm(pictures: Path) -> None:
-    """The same network with the cosine schedule, or a preset's; levels are drawn alike."""
+    """A DDPM has the same network, the cosine schedule and no prior, and may start from a run."""
     card, made = prepare("dots", TrainOptions(pictures, kind="ddpm"))
     assert (card.kind, card.levels, card.blur) == ("ddpm", 100, None)
     assert card.diffusion == DiffusionConfig("cosine")
@@ -261,15 +224,10 @@ def test_ddpm(pictures: Path) -> None:
     for name, value in {"blur_sigma_max": 3.0, "parameterization": "difference"}.items():
         with pytest.raises(ConfigError, match=f"--{name.replace('_', '-')}: a DDPM has none"):
             prepare("dots", asked(pictures, kind="ddpm", **{name: value}))
-
-
-def test_ddpm_trains_and_tells(pictures: Path) -> None:
-    """By Muon, from the weights of another run: a folder without a prior."""
     train(pictures)
     parent, folder = pictures.parent / "run", pictures.parent / "noise"
-    told = "\n".join(
-        train(pictures, kind="ddpm", optimizer="muon", init=str(parent), output=folder)
-    )
+    options = {"kind": "ddpm", "optimizer": "muon", "output": folder}
+    told = "\n".join(train(pictures, init=str(parent), **options))
     assert "3 levels, DDPM" in told
     assert "sees no noise" in told
     card = read_card(folder)
@@ -284,40 +242,32 @@ def test_ddpm_trains_and_tells(pictures: Path) -> None:
 @pytest.mark.parametrize("native", [True, False])
 def test_precision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, native: bool) -> None:
     """Auto is what processor or GPU computes in itself, and cannot only imitate; or as asked."""
-
-    def supported(including_emulation: bool = True) -> bool:
-        return native or including_emulation
-
     (tmp_path / "cpuinfo").write_text(f"flags: {'amx_bf16' if native else ''}")
     monkeypatch.setattr(compute, "CPUINFO", tmp_path / "cpuinfo")
+    supported = lambda including_emulation=True: native or including_emulation  # noqa: E731
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
     for device in ("cpu", "cuda:0"):
         assert training_precision("auto", device) == ("bfloat16" if native else "float32")
     assert training_precision("bfloat16", "cpu") == "bfloat16"
 
 
-def test_mistakes_before_the_data_are_read(tmp_path: Path) -> None:
-    """Options, presets and devices that cannot be are told first, and names that are a path."""
-    absent = tmp_path / "absent"
+def test_mistakes(pictures: Path) -> None:
+    """Odd names, options, presets and devices are told before the data are read, then odd data."""
+    absent, one = pictures.parent / "absent", pictures.parent / "one"
+    Image.new("RGB", (7, 7), (9, 99, 255)).save(pictures / "z.png")
+    one.mkdir()
+    Image.new("L", (7, 7)).save(one / "a.png")
     for name in ("", "a/b", "..", "-x", "a b", "é"):
         with pytest.raises(ConfigError, match="a model's name has"):
             train_model(name, short(absent), Told())
-    for changes, error, words in (
-        ({"images": 3, "batch_size": 4}, ConfigError, "images = 3: must be at least batch_size"),
-        ({"preset": "mnits"}, ConfigError, 'did you mean "mnist"'),
-        ({"device": "cuda:7"}, PlatformError, "cuda:7"),
-        ({}, RefusedError, "absent: not there"),
-    ):
+    wrong: list[tuple[Path, dict[str, Any], type[Exception], str]] = [
+        (absent, {"images": 3, "batch_size": 4}, ConfigError, "images = 3: must be at least batch"),
+        (absent, {"preset": "mnits"}, ConfigError, 'did you mean "mnist"'),
+        (absent, {"device": "cuda:7"}, PlatformError, "cuda:7"),
+        (absent, {}, RefusedError, "absent: not there"),
+        (pictures, {"preset": "mnist"}, RefusedError, r"pictures: .*have colour"),
+        (one, {}, RefusedError, "one: holds one image"),
+    ]
+    for data, changes, error, words in wrong:
         with pytest.raises(error, match=words):
-            prepare("dots", asked(absent, **changes))
-
-
-def test_data_that_cannot_be_used(pictures: Path) -> None:
-    """One picture alone, and colour for a grey preset, are refused by the data's path."""
-    Image.new("RGB", (7, 7), (9, 99, 255)).save(pictures / "z.png")
-    with pytest.raises(RefusedError, match=r"pictures: .*have colour"):
-        prepare("dots", TrainOptions(pictures, preset="mnist"))
-    for path in list(pictures.iterdir())[1:]:
-        path.unlink()
-    with pytest.raises(RefusedError, match="pictures: holds one image"):
-        prepare("dots", TrainOptions(pictures))
+            prepare("dots", asked(data, **changes))

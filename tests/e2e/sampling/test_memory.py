@@ -1,16 +1,11 @@
 """Freed memory is kept: the next use of as much of it touches no new page."""
 
-from __future__ import annotations
-
 import ctypes
-import subprocess
-import sys
 
 import pytest
 
 from sitegen.sampling import models
-from tests.support.builders import environment
-from tests.support.paths import ROOT
+from tests.support.builders import run_python
 
 PROGRAM = """
 import resource
@@ -33,11 +28,7 @@ print(faults(), keep_freed_memory(), faults())
 
 def test_freed_memory_is_kept() -> None:
     """96 MB that were freed are there again without a page fault, instead of thousands."""
-    command = [sys.executable, "-c", PROGRAM]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment()
-    )
-    before, kept, after = done.stdout.split()
+    before, kept, after = run_python("-c", PROGRAM).stdout.split()
     assert kept == "True"
     assert int(after) < 200 < 2000 < int(before)
 

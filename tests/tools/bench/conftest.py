@@ -1,7 +1,5 @@
 """A made-up data set in the format of MNIST: bright squares, one place a class, some noise."""
 
-from __future__ import annotations
-
 import struct
 from pathlib import Path
 
@@ -12,31 +10,25 @@ from numpy.typing import NDArray
 CLASSES = 4
 
 
-def squares(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Images (N, 28, 28) and labels (N,)."""
+def squares(count: int, seed: int) -> dict[str, NDArray[np.uint8]]:
+    """Images (N, 28, 28) and labels (N,), by the names of their files."""
     generator = np.random.default_rng(seed)
     labels = generator.integers(CLASSES, size=count).astype(np.uint8)
     images = generator.integers(0, 60, (count, 28, 28)).astype(np.uint8)
     for image, label in zip(images, labels, strict=True):
         top, left = 3 + 12 * (label // 2), 3 + 12 * (label % 2)
         image[top : top + 9, left : left + 9] += generator.integers(100, 190, dtype=np.uint8)
-    return images, labels
-
-
-def write_idx(path: Path, array: NDArray[np.uint8]) -> None:
-    """Write `array` as MNIST's files are written."""
-    header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
-    path.write_bytes(header + array.tobytes())
+    return {"images-idx3-ubyte": images, "labels-idx1-ubyte": labels}
 
 
 @pytest.fixture(scope="session")
 def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the four idx files."""
     folder = tmp_path_factory.mktemp("squares")
-    for name, count, seed in (("train", 600, 0), ("t10k", 200, 1)):
-        images, labels = squares(count, seed)
-        write_idx(folder / f"{name}-images-idx3-ubyte", images)
-        write_idx(folder / f"{name}-labels-idx1-ubyte", labels)
+    for part, count, seed in (("train", 600, 0), ("t10k", 200, 1)):
+        for name, array in squares(count, seed).items():
+            header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
+            (folder / f"{part}-{name}").write_bytes(header + array.tobytes())
     return folder
 
 

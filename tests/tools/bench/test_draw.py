@@ -1,10 +1,9 @@
-"""Samples drawn for measuring are those of `sitegen sample`, whatever the batch, and stream."""
-
-from __future__ import annotations
+"""Samples drawn for measuring are those of `sitegen sample`, and shipped priors those drawn."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -14,11 +13,13 @@ from torch import Tensor
 import bench.draw
 from bench.draw import draw_samples
 from bench.judge import Samples
+from bench.priors import natural_prior
 from bench.spectra import power
-from sitegen.ihdm.card.card import BlurRange, DiffusionConfig, ModelCard
+from sitegen.ihdm.card.card import BlurRange, DiffusionConfig, ModelCard, preset
 from sitegen.ihdm.card.networks import UNetConfig
+from sitegen.ihdm.data.prior import read_prior
 from sitegen.ihdm.process.ddpm import initial_noise
-from sitegen.models.registry import ModelSource
+from sitegen.models.registry import ModelSource, preset_prior
 
 CARD = ModelCard(28, 1, 3, UNetConfig(32, (1,)), BlurRange(0.5, 20.0), sampling_noise_std=0.1)
 SOURCE = ModelSource("still", CARD, Path("weights"), Path("prior"))
@@ -35,18 +36,15 @@ class Still:
         return u
 
 
-class Ramp:
-    """A prior whose state is as grey as the sample's number says."""
-
-    def initial_states(self, seed: int, samples: Sequence[int]) -> Tensor:
-        """Flat (N, 1, 28, 28) images."""
-        return torch.tensor(samples).float()[:, None, None, None].expand(-1, 1, 28, 28) / 10
+def ramp(seed: int, samples: Sequence[int]) -> Tensor:
+    """Initial states (N, 1, 28, 28), each as grey as the sample's number says."""
+    return torch.tensor(samples).float()[:, None, None, None].expand(-1, 1, 28, 28) / 10
 
 
 @pytest.fixture(autouse=True)
 def _model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench.draw, "load_model", lambda *_: Still())
-    monkeypatch.setattr(bench.draw, "read_prior", lambda *_: Ramp())
+    monkeypatch.setattr(bench.draw, "read_prior", lambda *_: Mock(initial_states=ramp))
 
 
 def draw(count: int, trajectories: int) -> Samples:
@@ -54,21 +52,15 @@ def draw(count: int, trajectories: int) -> Samples:
     return draw_samples(SOURCE, count, trajectories, seed=0, device="cpu")
 
 
-def test_the_last_mean_has_all_noise_but_the_last() -> None:
-    """The final mean is u_K plus the noise of K − 1 steps, and never the noise of the last."""
-    samples = draw(40, 0)
+def test_samples_and_the_states_of_the_first() -> None:
+    """The last mean lacks the last noise; each level's power is watched of the first samples."""
+    samples = draw(40, 10)
     assert samples.initial[7] == pytest.approx(0.7)
     assert np.std(samples.final - samples.initial) == pytest.approx(0.1 * 2**0.5, rel=0.02)
-    assert samples.states == {}
-
-
-def test_states_are_those_of_the_first_samples() -> None:
-    """Power is watched of as many samples as asked for, at each level with its noise."""
-    samples = draw(40, 10)
-    assert samples.watched == 10
-    assert list(samples.states) == [3, 2, 1]
+    assert (samples.watched, list(samples.states)) == (10, [3, 2, 1])
     np.testing.assert_allclose(samples.states[3], power(samples.initial[:10]), atol=1e-5)
     assert samples.states[1][5:, 5:].mean() == pytest.approx(2 * 0.1**2, rel=0.05)
+    assert draw(1, 0).states == {}
 
 
 def test_batches_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,22 +74,25 @@ def test_batches_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_ddpm_starts_from_noise(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its samples are in [0, 1], begin as standard normal noise, and show no levels."""
+    """It begins as noise and ends in [0, 1]; a model that blurs needs a prior, which is told."""
     cosine = DiffusionConfig("cosine")
     card = ModelCard(28, 1, 3, UNetConfig(32, (1,)), kind="ddpm", diffusion=cosine)
     monkeypatch.setattr(bench.draw, "load_model", lambda *_: Still(card))
     monkeypatch.setattr(bench.draw, "BATCH", 15)
     samples = draw_samples(ModelSource("noise", card, Path("weights"), None), 40, 10, 0, "cpu")
     assert samples.final.shape == (40, 28, 28)
-    assert samples.final.min() >= 0
-    assert samples.final.max() <= 1
-    np.testing.assert_array_equal(
-        samples.initial, (initial_noise(0, range(40), card.shape)[:, 0].numpy() + 1) / 2
-    )
+    assert 0 <= samples.final.min() <= samples.final.max() <= 1
+    x_K = initial_noise(0, range(40), card.shape)[:, 0].numpy()
+    np.testing.assert_array_equal(samples.initial, (x_K + 1) / 2)
     assert (samples.states, samples.watched, samples.sigmas) == ({}, 0, None)
-
-
-def test_a_model_without_prior_is_refused() -> None:
-    """There is nothing to start from, and the message says so."""
     with pytest.raises(SystemExit, match="still: its card names no prior"):
         draw_samples(ModelSource("still", CARD, Path("weights"), None), 1, 0, 0, "cpu")
+
+
+@pytest.mark.parametrize("name", ["cifar10", "afhq-64"])
+def test_they_can_be_drawn_again(name: str) -> None:
+    """On another machine as well, to the last bits of a float."""
+    shipped, drawn = read_prior(preset_prior(name), preset(name)), natural_prior(name)
+    assert (shipped.data, shipped.sigma) == (drawn.data, drawn.sigma)
+    difference = shipped.coefficients - drawn.coefficients
+    assert float(difference.abs().max()) < 2 / 255  # a pixel may round the other way

@@ -1,66 +1,37 @@
-"""The page benchmark reads what Lighthouse says, and its server answers as GitHub Pages does."""
-
-from __future__ import annotations
+"""The benchmarks of page and cost measure what they say; the server answers as GitHub Pages."""
 
 import gzip
 import http.client
 import json
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from bench.page import Measures, Score, main, markdown, score
+from bench.cost import copy_site, run
+from bench.page import Score, score
 from bench.serving import serving
 from tests.support.paths import ROOT
 
 
-def audits(**numbers: float) -> dict[str, Any]:
-    """Audits of a report, each with its number."""
-    return {
-        name.replace("_", "-"): {"id": name, "title": name, "score": 1, "numericValue": number}
-        for name, number in numbers.items()
-    }
-
-
 def test_score(capsys: pytest.CaptureFixture[str]) -> None:
     """Points from 0 to 100 and the numbers of the audits; what is not perfect is told."""
-    report = {
-        "categories": {
-            "performance": {"score": 0.99},
-            "accessibility": {"score": 1},
-            "best-practices": {"score": 0.5},
-            "seo": {"score": 0.92},
-        },
-        "audits": {
-            **audits(
-                largest_contentful_paint=1234.5,
-                cumulative_layout_shift=0.01,
-                total_blocking_time=10,
-                total_byte_weight=35_000,
-            ),
-            "robots-txt": {"id": "robots-txt", "title": "robots.txt is not valid", "score": 0},
-        },
+    points = {"performance": 0.99, "accessibility": 1, "best-practices": 0.5, "seo": 0.92}
+    numbers = {
+        "largest-contentful-paint": 1234.5, "cumulative-layout-shift": 0.01,
+        "total-blocking-time": 10, "total-byte-weight": 35_000,
+    }  # fmt: skip
+    audits: dict[str, Any] = {
+        name: {"id": name, "title": name, "score": 1, "numericValue": number}
+        for name, number in numbers.items()
     }
-    assert score(report) == Score(99, 100, 50, 92, 1234.5, 0.01, 10.0, 35_000)
+    audits["robots-txt"] = {"id": "robots-txt", "title": "robots.txt is not valid", "score": 0}
+    categories = {name: {"score": score} for name, score in points.items()}
+    found = score({"categories": categories, "audits": audits})
+    assert found == Score(99, 100, 50, 92, 1234.5, 0.01, 10.0, 35_000)
     assert capsys.readouterr().err == "  robots-txt: robots.txt is not valid\n"
-
-
-def test_markdown() -> None:
-    """Every measure has its row, in units that a reader knows."""
-    measures = Measures(Score(100, 100, 100, 100, 1240.0, 0.0, 12.0, 35_400), 51_000, 33.3, 80.0)
-    rows = dict(line.strip("| ").split(" | ") for line in markdown(measures).splitlines()[2:])
-    assert rows["largest contentful paint"] == "1.24 s"
-    assert rows["transferred before an interaction"] == "35 kB"
-    assert rows["the same with all pictures"] == "51 kB"
-    assert rows["scrubber, median"] == "33 ms"
-
-
-def test_no_site(tmp_path: Path) -> None:
-    """Without a built site it says what to do."""
-    with pytest.raises(SystemExit, match="run `make site` first"):
-        main(["--site", str(tmp_path)])
 
 
 def ask(address: str, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
@@ -95,12 +66,35 @@ def test_server(tmp_path: Path) -> None:
         assert ask(address, "/sub/a.mp4", Range="bytes=100-")[0] == 416
 
 
-def test_versions_are_pinned() -> None:
+@pytest.mark.parametrize("folder", ["tests/npm", "bench/npm"])
+def test_versions_are_pinned(folder: str) -> None:
     """What npm installs for tests and measurements is named to the last digit, with digests."""
-    root = ROOT
-    for folder in ("tests/npm", "bench/npm"):
-        wanted = json.loads((root / folder / "package.json").read_text())["dependencies"]
-        lock = json.loads((root / folder / "package-lock.json").read_text())["packages"]
-        for name, version in wanted.items():
-            assert lock[f"node_modules/{name}"]["version"] == version
-        assert all("integrity" in entry for name, entry in lock.items() if name)
+    wanted = json.loads((ROOT / folder / "package.json").read_text())["dependencies"]
+    lock = json.loads((ROOT / folder / "package-lock.json").read_text())["packages"]
+    assert {name: lock[f"node_modules/{name}"]["version"] for name in wanted} == wanted
+    assert all("integrity" in entry for name, entry in lock.items() if name)
+
+
+HOLD = "held = b'x' * 80_000_000; import time; time.sleep(0.3)"
+
+
+def test_time_and_memory_of_children_count(tmp_path: Path) -> None:
+    """A child that holds 80 MB for 0.3 s is seen in time and memory of its parent's run."""
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {HOLD!r}])"
+    found = run([sys.executable, "-c", parent], tmp_path)
+    assert found.seconds > 0.3
+    assert 80_000_000 < found.peak_bytes < 200_000_000
+
+
+def test_a_failing_command_is_not_a_measurement(tmp_path: Path) -> None:
+    """Its exit code and words are told."""
+    with pytest.raises(SystemExit, match=r"exit 3\nbroken"):
+        run([sys.executable, "-c", "print('broken'); raise SystemExit(3)"], tmp_path)
+
+
+def test_the_copied_site_has_as_many_samples_as_asked(tmp_path: Path) -> None:
+    """Every clip of the copy has the count; the site is this repository's own."""
+    copy_site(tmp_path / "site", 360)
+    text = (tmp_path / "site" / "pages" / "index.md").read_text()
+    assert 'trajectories("mnist", count=360' in text
+    assert (tmp_path / "site" / "site.toml").is_file()

@@ -1,16 +1,17 @@
-"""The whole measurement: real images pass, failures show where they should, states stream."""
-
-from __future__ import annotations
+"""Real images pass, failures show where they should, and interpolations are measured."""
 
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from bench import interpolation
 from bench.classifier import classifier_for
+from bench.interpolation import blend, measure
 from bench.judge import Quality, Samples, judge_samples
 from bench.mnist import as_floats, read_dataset
 from bench.quality import main
@@ -18,7 +19,7 @@ from bench.samples import read_samples
 from bench.spectra import Images, dissipated_power, power
 from sitegen.ihdm.card.card import BlurSchedule
 from sitegen.ihdm.process.heat import dissipate
-from tests.support.tinymodel import write_ddpm, write_model
+from tests.support.tinymodel import on_one_thread, write_ddpm, write_model
 
 SIGMAS = BlurSchedule.log_spaced(4, 0.5, 20).sigmas
 Judging = Callable[[Samples], Quality]
@@ -50,8 +51,10 @@ def from_images(images: Images, initial: Images | None = None) -> Samples:
     return Samples(images, start, 0.0125, SIGMAS)
 
 
-def test_real_images_are_as_good_as_real(judged: Judging, train_images: Images) -> None:
-    """Training images as samples: every number is near that of the floor, and copies are seen."""
+def test_real_images_are_as_good_as_real(
+    judged: Judging, train_images: Images, data_folder: Path
+) -> None:
+    """Training images are near the floor and seen as copies; held-out ones are neither."""
     found = judged(from_images(train_images[:200]))
     assert found.samples.confident_share > 0.95
     assert found.samples.label_entropy == pytest.approx(np.log(4), abs=0.05)
@@ -61,17 +64,11 @@ def test_real_images_are_as_good_as_real(judged: Judging, train_images: Images) 
     assert [each.shown for each in found.levels] == ["final mean", "training images"]
     assert found.levels[0].largest < 0.05
     assert found.seeds is not None
-    assert found.seeds.known > 190
-    assert found.seeds.nearest_is_seed == 1
+    assert (found.seeds.known > 190, found.seeds.nearest_is_seed) == (True, 1)
     assert found.seeds.same_class > 0.95
-
-
-def test_held_out_images_are_new(judged: Judging, data_folder: Path) -> None:
-    """Images that were not trained on have a nearest-neighbour ratio of 1 and no known seed."""
-    images = as_floats(read_dataset(data_folder).test_images)
-    found = judged(from_images(images))
-    assert found.samples.nearest_neighbour_ratio == pytest.approx(1)
-    assert found.seeds is None
+    held_out = judged(from_images(as_floats(read_dataset(data_folder).test_images)))
+    assert held_out.samples.nearest_neighbour_ratio == pytest.approx(1)
+    assert held_out.seeds is None
 
 
 def test_failures_show(judged: Judging, train_images: Images) -> None:
@@ -123,69 +120,89 @@ def test_states_of_a_file_are_streamed(tmp_path: Path, train_images: Images) -> 
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("arrays", "message"),
-    [
-        ({"final": np.zeros((2, 1, 28, 28))}, "no array initial, sampling_noise_std"),
-        (
-            {"final": np.zeros((2, 3, 8, 8)), "initial": 0, "sampling_noise_std": 0},
-            r"one channel \(N, 1, H, W\) is needed",
-        ),
-    ],
-    ids=["incomplete", "colour"],
-)
-def test_other_files_are_refused(tmp_path: Path, arrays, message) -> None:  # type: ignore[no-untyped-def]
-    """A file that is not of `sitegen sample`, or has colours: one line says so."""
-    np.savez(tmp_path / "x.npz", **arrays)
-    with pytest.raises(SystemExit, match=message):
-        read_samples(tmp_path / "x.npz", None)
-
-
-def test_states_of_another_model_are_refused(tmp_path: Path, train_images: Images) -> None:
-    """A card with another number of levels is not the one that made these samples."""
-    write_samples(tmp_path / "x.npz", train_images[:5], states=states_of(train_images[:5])[1:])
+def test_other_files_are_refused(tmp_path: Path, train_images: Images) -> None:
+    """Other arrays, colours and another number of levels are refused in one line."""
+    path, colour = tmp_path / "x.npz", np.zeros((2, 3, 8, 8))
+    for arrays, message in (
+        ({"final": colour[:, :1]}, "no array initial, sampling_noise_std"),
+        ({"final": colour, "initial": 0, "sampling_noise_std": 0}, r"one channel \(N, 1, H, W\)"),
+    ):
+        np.savez(path, allow_pickle=False, **arrays)
+        with pytest.raises(SystemExit, match=message):
+            read_samples(path, None)
+    write_samples(path, train_images[:5], states=states_of(train_images[:5])[1:])
     with pytest.raises(SystemExit, match="the card has 4 levels"):
-        read_samples(tmp_path / "x.npz", SIGMAS)
+        read_samples(path, SIGMAS)
 
 
 def test_report_and_json(
-    tmp_path: Path,
-    train_images: Images,
-    data_folder: Path,
-    cache: Path,
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, train_images: Images, data_folder: Path, cache: Path, capsys: Any
 ) -> None:
-    """The command prints a table for people and writes the same numbers for programs."""
+    """Table and JSON have the same numbers, pairs too beside a DDPM; what lacks is told."""
     write_samples(tmp_path / "x.npz", train_images[:100])
-    output = tmp_path / "quality.json"
-    places = {"--samples": tmp_path / "x.npz", "--data": data_folder, "--cache": cache}
-    main([str(word) for pair in places.items() for word in pair] + ["--json", str(output)])
+    output, places = tmp_path / "q.json", ["--data", str(data_folder), "--cache", str(cache)]
+    main(["--samples", str(tmp_path / "x.npz"), *places, "--json", str(output)])
     numbers = json.loads(output.read_text())
     printed = capsys.readouterr().out
     assert f"| coverage | {numbers['samples']['coverage']:.3f} |" in printed
     assert "| final mean |" in printed
     assert "not comparable with an Inception FID" in " ".join(printed.split())
     assert numbers["count"] == 100
-
-
-def test_interpolations_are_measured_beside_a_ddpm(
-    tmp_path: Path, data_folder: Path, cache: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """With a baseline the report goes on with the pairs, and the numbers are in the file."""
     heat = write_model(tmp_path / "heat", image_size=28)
     noise = write_ddpm(tmp_path / "noise", image_size=28, levels=20)
-    output = tmp_path / "quality.json"
-    asked = [str(heat), "--ddpm", str(noise), "--pairs", "2", "--count", "60"]
-    asked += ["--data", str(data_folder), "--cache", str(cache), "--json", str(output)]
-    main(asked)
+    beside = ["--ddpm", str(noise), "--pairs", "2", "--count", "60", *places]
+    main([str(heat), *beside, "--json", str(output)])
     assert "| 2 pairs, 10 points | IHDM | blend | DDPM | DDIM |" in capsys.readouterr().out
     found = json.loads(output.read_text())["interpolation"]
     assert {"IHDM", "IHDM - DDPM", "IHDM - DDIM"} <= set(found)
     with pytest.raises(SystemExit, match="give that model's folder, too"):
-        main(["--samples", "x.npz", *asked[1:]])
-
-
-def test_command_needs_something_to_measure(data_folder: Path, cache: Path) -> None:
-    """Neither model nor samples: the message says what to give."""
+        main(["--samples", "x.npz", *beside])
     with pytest.raises(SystemExit, match="give a model's folder, or --samples"):
-        main(["--data", str(data_folder), "--cache", str(cache)])
+        main(places)
+
+
+one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
+
+
+def test_blend_is_even_and_made_of_ghosts(data_folder: Path, cache: Path) -> None:
+    """A blend is even, a jump has good images only, and a third class on the way is foreign."""
+    data = read_dataset(data_folder)
+    classifier = classifier_for(data, cache)
+    images = as_floats(data.test_images)
+    first, last = images[:20], images[20:40]
+    jump = np.stack([first] * 3 + [last] * 3, axis=1)
+    ghosts = measure(blend(jump), classifier)
+    for even in (ghosts.peak, ghosts.tortuosity, ghosts.spread):
+        assert even == pytest.approx(np.ones(20), abs=1e-3)
+    sudden = measure(jump, classifier)
+    assert sudden.peak == pytest.approx(np.full(20, 5))
+    assert sudden.feature_peak == pytest.approx(np.full(20, 5))
+    assert sudden.confident_share.mean() > 0.95
+    assert sudden.foreign_share.max() == 0
+    assert ghosts.confident_share.mean() < sudden.confident_share.mean()
+    one, two, three = (images[data.test_labels == label][0] for label in range(3))
+    found = measure(np.stack([one, three, three, two])[None], classifier)
+    assert found.foreign_share.tolist() == [0.5]
+
+
+def test_command_for_interpolations(
+    tmp_path: Path, data_folder: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """IHDM, control and baselines, with intervals and paired differences, twice alike."""
+    heat = write_model(tmp_path / "heat", image_size=28)
+    noise = write_ddpm(tmp_path / "noise", image_size=28)
+    asked = ["--data", str(data_folder), "--cache", str(cache), "--pairs", "3", "--points", "4"]
+    for name in ("a.json", "b.json"):
+        output = str(tmp_path / name)
+        interpolation.main([str(heat), str(noise), *asked, "--ddim-steps", "2", "--json", output])
+    table = capsys.readouterr().out
+    head = "| 3 pairs, 4 points | IHDM | blend | DDPM | DDIM | IHDM − DDPM | IHDM − DDIM |\n"
+    assert table.startswith(head)
+    assert "| confident share |" in table
+    numbers = json.loads((tmp_path / "a.json").read_text())
+    assert numbers == json.loads((tmp_path / "b.json").read_text())
+    assert set(numbers) == {"IHDM", "blend", "DDPM", "DDIM", "IHDM - DDPM", "IHDM - DDIM"}
+    assert set(numbers["IHDM"]["peak"]) == {"median", "low", "high"}
+    assert numbers["blend"]["peak"]["median"] == pytest.approx(1, abs=1e-3)
+    interpolation.main([str(heat), *asked])
+    assert capsys.readouterr().out.startswith("| 3 pairs, 4 points | IHDM | blend |\n")

@@ -1,7 +1,5 @@
 """Miniature sites, rendered by fakes."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from functools import partial

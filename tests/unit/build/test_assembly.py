@@ -1,17 +1,19 @@
 """The built folder has the author's own files, as they are, and follows when they change."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from sitegen.build.assembly import draw
+from sitegen.build.cache import Store
 from sitegen.core.errors import ConfigError, TargetError
+from sitegen.core.files import digest
 from sitegen.figures.base import Figure
+from sitegen.html import social_card
 from sitegen.media.jobs import RenderJob
 from tests.support.builders import INDEX, Builder, traces, write_page, write_site
-from tests.support.fabricated import MP4
+from tests.support.fabricated import MP4, draw_poster, make_site
 
 BROUGHT = f"""{INDEX}
 {{{{ image("lab/setup.png", alt="The setup") }}}}
@@ -41,7 +43,7 @@ def brought(site: Builder) -> dict[str, bytes]:
 
 
 def test_files_are_copied(site: Builder) -> None:
-    """Each is there once, byte for byte, and the manifest lists what was sampled alone."""
+    """Each is there once, byte for byte, changes its name, or goes; a missing one stops a build."""
     site()
     files = brought(site)
     assert [name for name in files if name.startswith("files/")] == ["files/my slides.pdf"]
@@ -55,20 +57,13 @@ def test_files_are_copied(site: Builder) -> None:
     before = traces(site.output)
     assert not site().changed
     assert traces(site.output) == before
-
-
-def test_changed_and_removed(site: Builder) -> None:
-    """A picture that changes gets another name; what no page shows any more is not kept.
-
-    One that is gone stops the build before anything is rendered; the old site stays.
-    """
     site()
-    before = brought(site)
+    first = brought(site)
     Image.new("RGB", (30, 20), "teal").save(site.root / "lab" / "setup.png")
     assert site().rendered == ()
     after = brought(site)
     assert len(after) == 3
-    assert len(after.keys() & before.keys()) == 2
+    assert len(after.keys() & first.keys()) == 2
     write_page(site.config, INDEX)
     site()
     assert brought(site) == {}
@@ -93,3 +88,24 @@ def test_changed_while_it_was_built(site: Builder, monkeypatch: pytest.MonkeyPat
     with pytest.raises(TargetError, match=r"talk.mp4 changed while it was copied; build again"):
         site()
     assert not site.output.exists()
+
+
+CARDED = 'title = "Generative Modelling"\nbase_url = "https://example.org/"\n'
+
+
+def test_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The card follows the title, the backdrop does not; what the store has is not drawn again."""
+    draw_poster(tmp_path / "poster.webp")
+    sha256 = digest(tmp_path / "poster.webp")
+    posters = {sha256: tmp_path / "poster.webp"}
+    site, store = make_site(tmp_path, CARDED), Store(tmp_path / "store")
+    first = draw(site, posters, sha256, store)
+    other = draw(make_site(tmp_path, CARDED.replace("Gen", "Deg")), posters, sha256, store)
+    assert (first.card != other.card, first.backdrops == other.backdrops) == (True, True)
+    monkeypatch.delattr(social_card, "backdrop")
+    monkeypatch.delattr(social_card, "card")
+    assert draw(site, posters, sha256, store) == first
+    assert len(first.files) == 2
+    for file in first.files:
+        assert file.path.rpartition(".")[0].endswith(digest(store.object(file))[:8])
+    assert draw(make_site(tmp_path, 'title = "T"'), {}, None, store).files == ()

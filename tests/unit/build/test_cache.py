@@ -1,7 +1,5 @@
 """The store: whole or a miss. Damage and kills never give a wrong hit or a traceback."""
 
-from __future__ import annotations
-
 import errno
 import os
 from pathlib import Path
@@ -36,10 +34,7 @@ def filled(tmp_path: Path) -> Filled:
 
 
 def test_what_was_put_is_got(filled: Filled, tmp_path: Path) -> None:
-    """The record comes back equal, also in a new store on the same folder, with no warning.
-
-    A key that was never put is no damage, and asking makes no folder.
-    """
+    """What was put comes back equal; put again, it changes nothing, and mends what is damaged."""
     assert filled.store.get(KEY) == filled.record
     assert Store(filled.root).get(KEY) == filled.record
     assert filled.store.get("cd" * 32) is None
@@ -53,19 +48,18 @@ def test_what_was_put_is_got(filled: Filled, tmp_path: Path) -> None:
     digests = [file.sha256 for file in filled.record.files.values()]
     expected = {filled.root / "objects" / each[:2] / each for each in digests} | {filled.path}
     assert {each for each in filled.root.rglob("*") if each.is_file()} == expected
+    before = traces(filled.root)
+    filled.store.put(KEY, filled.record, filled.sources)
+    assert traces(filled.root) == before
+    path = filled.store.object(filled.record.files["gif"])
+    path.chmod(0o644)
+    path.write_bytes(b"other")
+    filled.store.put(KEY, make_record(seed=5), filled.sources)
+    assert filled.store.get(KEY) == make_record(seed=5)
 
 
-@pytest.mark.parametrize("key", ["", "../a", "a/b", "A", ".a", "a" * 129, "a\n"])
-def test_key_must_be_a_key(filled: Filled, key: str) -> None:
-    """Nothing that could name another file is taken for a key."""
-    with pytest.raises(ValueError, match="no key"):
-        filled.store.get(key)
-    with pytest.raises(ValueError, match="no key"):
-        filled.store.put(key, filled.record, filled.sources)
-
-
-def test_every_prefix_of_a_record_is_a_miss(filled: Filled) -> None:
-    """A record cut anywhere is a miss and a warning; without its last line break it is whole."""
+def test_damaged_record_is_a_miss(filled: Filled) -> None:
+    """Cut anywhere, with a bit turned, under another name, or no record at all: a miss."""
     data = filled.path.read_bytes()
     lengths = (*range(0, len(data) - 9, 7), *range(len(data) - 9, len(data) - 1))
     for count, length in enumerate(lengths, 1):
@@ -74,11 +68,6 @@ def test_every_prefix_of_a_record_is_a_miss(filled: Filled) -> None:
         assert len(filled.warnings) == count
     filled.path.write_bytes(data[:-1])
     assert filled.store.get(KEY) == filled.record
-
-
-def test_every_changed_byte_of_a_record_is_noticed(filled: Filled) -> None:
-    """One bit turned anywhere: a miss, or (in white space) the very same record."""
-    data = filled.path.read_bytes()
     for index in range(0, len(data), 3):
         changed = data[:index] + bytes([data[index] ^ 1]) + data[index + 1 :]
         filled.path.write_bytes(changed)
@@ -88,17 +77,11 @@ def test_every_changed_byte_of_a_record_is_noticed(filled: Filled) -> None:
     filled.path.with_name("cd.json").write_bytes(data)  # nor does it answer for another figure
     assert filled.store.get("cd") is None
     assert "cd.json" in filled.warnings[-1]
-
-
-@pytest.mark.parametrize(
-    "data", [b"[]", b"1", b"\xff", b"[" * 99999, b'{"sha256": 1}', b"{}", b"\0"]
-)
-def test_no_record_at_all_is_a_miss(filled: Filled, data: bytes) -> None:
-    """Whatever stands in the file, it is a miss; it goes to quarantine."""
-    filled.path.write_bytes(data)
-    assert filled.store.get(KEY) is None
-    assert (filled.root / "quarantine" / filled.path.name).read_bytes() == data
-    assert not filled.path.exists()
+    for data in [b"[]", b"1", b"\xff", b"[" * 99999, b'{"sha256": 1}', b"{}", b"\0"]:
+        filled.path.write_bytes(data)
+        assert filled.store.get(KEY) is None
+        assert (filled.root / "quarantine" / filled.path.name).read_bytes() == data
+        assert not filled.path.exists()
 
 
 @pytest.mark.parametrize("damage", ["bit", "cut", "longer", "empty", "folder"])
@@ -123,20 +106,10 @@ def test_damaged_object_is_a_miss_and_is_mended(filled: Filled, damage: str) -> 
     assert f"{path} is missing" in filled.warnings[1]
 
 
-def test_put_again(filled: Filled) -> None:
-    """The same record leaves every file as it is; a damaged object and another record are put."""
-    before = traces(filled.root)
-    filled.store.put(KEY, filled.record, filled.sources)
-    assert traces(filled.root) == before
-    path = filled.store.object(filled.record.files["gif"])
-    path.chmod(0o644)
-    path.write_bytes(b"other")
-    filled.store.put(KEY, make_record(seed=5), filled.sources)
-    assert filled.store.get(KEY) == make_record(seed=5)
-
-
-def test_source_that_is_not_what_the_record_says(filled: Filled) -> None:
-    """A file that changed after it was encoded is not kept, nor is its record."""
+def test_source_that_is_not_what_the_record_says(
+    filled: Filled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A changed file is not kept, no other name is a key, and a full disk is told."""
     filled.store.object(filled.record.files["gif"]).unlink()
     filled.sources["gif"].write_bytes(b"changed")
     with pytest.raises(TargetError, match=r"clip\.gif changed"):
@@ -145,10 +118,13 @@ def test_source_that_is_not_what_the_record_says(filled: Filled) -> None:
     assert list((filled.root / "work").iterdir()) == []
     with pytest.raises(ValueError, match="sources"):
         filled.store.put(KEY, filled.record, {"mp4": filled.sources["mp4"]})
-
-
-def test_unwritable_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No room or a file in its place: a PlatformError from put and workspace, a miss from get."""
+    for key in ["", "../a", "a/b", "A", ".a", "a" * 129, "a\n"]:
+        with pytest.raises(ValueError, match="no key"):
+            filled.store.get(key)
+        with pytest.raises(ValueError, match="no key"):
+            filled.store.put(key, filled.record, filled.sources)
+    tmp_path = tmp_path / "more"
+    tmp_path.mkdir()
     store, paths = Store(tmp_path / "full"), sources(tmp_path)
     with monkeypatch.context() as patch:
         full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -166,10 +142,17 @@ def test_unwritable_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         pass
 
 
-def test_read_only_store(filled: Filled, tmp_path: Path) -> None:
-    """It gets what is whole, tells what is damaged, and changes nothing, not even a temporary."""
+def test_workspaces(filled: Filled) -> None:
+    """A workspace lies in the store and goes away; a store that only reads changes nothing."""
+    left = filled.root / "work" / f".sitegen-tmp-{host_mark()}-999999999-1-abc"
+    left.mkdir(parents=True)
+    with filled.store.workspace() as folder:
+        assert filled.root in folder.parents
+        assert not left.exists()
+        (folder / "a").write_bytes(b"")
+    assert not folder.exists()
     store = ReadOnlyStore(filled.root, filled.warnings.append)
-    assert store.get(KEY) == filled.record
+    assert store.get(KEY) == filled.store.get(KEY) == filled.record
     filled.path.write_bytes(b"damaged")
     before = traces(filled.root)
     assert store.get(KEY) is None
@@ -179,15 +162,3 @@ def test_read_only_store(filled: Filled, tmp_path: Path) -> None:
         store.put("new", filled.record, filled.sources)
     assert not folder.exists()
     assert traces(filled.root) == before
-
-
-def test_workspace_is_inside_and_goes_away(filled: Filled) -> None:
-    """The folder lies on the store's disk; its end and the next start clear everything."""
-    left = filled.root / "work" / f".sitegen-tmp-{host_mark()}-999999999-1-abc"
-    left.mkdir(parents=True)
-    with filled.store.workspace() as folder:
-        assert filled.root in folder.parents
-        assert not left.exists()
-        (folder / "a").write_bytes(b"")
-    assert not folder.exists()
-    assert filled.store.get(KEY) == filled.record

@@ -1,7 +1,5 @@
 """Models whose weights are on another machine: what the store knows of them is enough to render."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 
@@ -45,18 +43,13 @@ def leave(site: Builder) -> None:
     shutil.rmtree(site.output)
 
 
-def test_preset_without_its_checkpoint(built: Builder) -> None:
-    """The store tells the digest of the weights: nothing vanishes from the page."""
+def test_preset_without_its_checkpoint(built: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store tells the digest of the weights: nothing vanishes, whatever machine made it."""
     before = tree_hash(built.output)
     leave(built)
     done = built(offline=True, strict=True)
     assert (done.reused, done.left_out) == (("cifar-trajectories",), ())
     assert tree_hash(built.output) == before
-
-
-def test_where_it_could_be_rendered(built: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the weights any clip will do that was asked for so, whatever machine made it."""
-    leave(built)
     monkeypatch.setattr(context, "environment", lambda compute_target: {"device": "cuda"})
     assert built().reused
     write_page(built.config, CALL.replace("4", "9"))
@@ -66,8 +59,16 @@ def test_where_it_could_be_rendered(built: Builder, monkeypatch: pytest.MonkeyPa
         built(offline=True)
 
 
-def test_the_last_weights_count(built: Builder) -> None:
-    """Back at weights that were rendered before, the store knows that it is those again."""
+def test_a_note_that_is_old_is_written_anew(built: Builder) -> None:
+    """A note that is gone is written anew; back at weights of before, those count again."""
+    note = built.root / ".sitegen/weights/cifar.json"
+    text = note.read_text()
+    note.unlink()
+    assert not built().changed
+    assert note.read_text() == text
+    before = traces(built.root)
+    built()
+    assert traces(built.root) == before
     first = tree_hash(built.output)
     checkpoint(built).write_bytes(b"others")
     built()
@@ -77,18 +78,6 @@ def test_the_last_weights_count(built: Builder) -> None:
     leave(built)
     built(offline=True)
     assert tree_hash(built.output) == first
-
-
-def test_a_note_that_is_old_is_written_anew(built: Builder) -> None:
-    """Also where the site is as it should be; after that nothing is touched."""
-    note = built.root / ".sitegen/weights/cifar.json"
-    text = note.read_text()
-    note.unlink()
-    assert not built().changed
-    assert note.read_text() == text
-    before = traces(built.root)
-    built()
-    assert traces(built.root) == before
 
 
 def test_notes_that_do_not_fit(built: Builder) -> None:
@@ -130,3 +119,16 @@ def test_a_card_alone(built: Builder) -> None:
     for part in parts:
         part.unlink()
     assert built(offline=True, strict=True).reused
+
+
+def test_pinned_weights_that_were_exchanged(built: Builder) -> None:
+    """Clips of the pinned ones are not shown for them: they are rendered, and so refused."""
+    weights = built.root / "models/tiny/weights.safetensors"
+    card = weights.with_name("model.toml")
+    named = 'file = "weights.safetensors"'
+    card.write_text(card.read_text().replace(named, f'{named}\nsha256 = "{digest(weights)}"'))
+    write_page(built.config, GUARDED.replace("cifar", "tiny"))
+    assert built().rendered
+    assert not built().rendered
+    weights.write_bytes(b"others")
+    assert built().rendered

@@ -1,7 +1,5 @@
 """Rendering: each clip kept at once, errors with their place, and several figures at a time."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +13,7 @@ from sitegen.build.cache import Store
 from sitegen.build.executor import Renderer, RenderExecutor, naming
 from sitegen.build.plan import PlannedFigure
 from sitegen.core.diagnostics import SourceLocation
-from sitegen.core.errors import LockedError, RefusedError, SitegenError, TargetError
+from sitegen.core.errors import LockedError, RefusedError, TargetError
 from sitegen.figures.base import Figure, spec_json
 from sitegen.figures.trajectories import Trajectories
 from sitegen.media.encoder import ClipSpec, write_still
@@ -40,8 +38,6 @@ def executor(renderer: Renderer, folder: Path) -> RenderExecutor:
 
 
 HERE = {"device": "cpu"}
-
-
 T = TypeVar("T")
 
 
@@ -148,7 +144,7 @@ def test_work_comes_before_frames_and_stills_after_them(tmp_path: Path) -> None:
 
 
 def test_what_was_finished_is_kept(tmp_path: Path) -> None:
-    """The figure before a failure is in the store, but no clip that lacks a frame."""
+    """Figures before a failure are kept, no half clip is; others end, and the cause is told."""
     store = Store(tmp_path)
     with pytest.raises(TargetError, match="figure-7: 2 frames for 3 levels"):
         executor(Counting(), tmp_path).render([planned(7)], 1)
@@ -158,20 +154,17 @@ def test_what_was_finished_is_kept(tmp_path: Path) -> None:
     assert store.get(planned(1).request_digest) is not None
     assert store.get(planned(2).request_digest) is None
     assert temporaries(tmp_path) == []
-
-
-def test_failure_stops_the_others(tmp_path: Path) -> None:
-    """What is under way ends at its next frame, what has not begun does not begin."""
     renderer = Counting(pause=0.2)
     with pytest.raises(RefusedError, match="figure-13: broke down"):
-        executor(renderer, tmp_path).render([planned(1), planned(13), planned(2), planned(3)], 2)
+        executor(renderer, tmp_path / "more").render(
+            [planned(1), planned(13), planned(2), planned(3)], 2
+        )
     assert renderer.frames.get("figure-1", 0) < 3
     assert "figure-3" not in renderer.frames
     assert temporaries(tmp_path) == []
-
-
-@pytest.mark.parametrize("kind", [RefusedError, TargetError, LockedError])
-def test_errors_keep_their_kind(kind: type[SitegenError]) -> None:
-    """The exit code is that of the cause."""
-    with pytest.raises(kind, match=r"^index\.md:1: figure-1: cause$"), naming(planned(1).figure):
-        raise kind("cause")
+    for kind in [RefusedError, TargetError, LockedError]:
+        with (
+            pytest.raises(kind, match=r"^index\.md:1: figure-1: cause$"),
+            naming(planned(1).figure),
+        ):
+            raise kind("cause")

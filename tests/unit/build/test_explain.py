@@ -1,7 +1,5 @@
 """Where a clip did not come along, the message says what has changed since it was rendered."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path
@@ -11,13 +9,13 @@ import pytest
 from sitegen.build.cache import Store
 from sitegen.core.errors import TargetError
 from sitegen.core.files import canonical_json, digest_bytes
-from tests.support.builders import CARD, Builder, tree_hash, write_page, write_site
+from tests.support.builders import CARD, INDEX, Builder, tree_hash, write_page, write_site
 
 CALL = '{{{{ trajectories("tiny", {}) }}}}\n'
 
 
-def test_store_is_the_same_wherever_it_is_made(built: Builder, tmp_path: Path) -> None:
-    """No path, no time and no order of events is in it; the environment is this machine's."""
+def test_stores(built: Builder, tmp_path: Path) -> None:
+    """No path or time is in a store, LFS pointers stay, and what differs from it is told."""
     again = Builder(write_site(tmp_path / "another machine/deeper"))
     again()
     for each in (built, again):
@@ -26,10 +24,6 @@ def test_store_is_the_same_wherever_it_is_made(built: Builder, tmp_path: Path) -
     assert tree_hash(again.root / ".sitegen") == tree_hash(built.root / ".sitegen")
     for path in (built.root / ".sitegen").rglob("*.json"):
         assert str(tmp_path).encode() not in path.read_bytes()
-
-
-def test_pointers_of_git_lfs_are_left_alone(built: Builder) -> None:
-    """They are no damage: the command that brings the clips is told, and then they are used."""
     objects = sorted((built.root / ".sitegen/objects").glob("*/*"))
     clip = next(path for path in objects if path.read_bytes()[4:8] == b"ftyp")
     whole = clip.read_bytes()
@@ -41,6 +35,40 @@ def test_pointers_of_git_lfs_are_left_alone(built: Builder) -> None:
     assert any("`git lfs pull` brings its clip" in line for line in built.report.lines)
     clip.write_bytes(whole)
     assert built(offline=True).changed
+    (path,) = (built.root / ".sitegen/asked").iterdir()
+    value = json.loads(path.read_text())
+    recipe = value["recipe"]
+    shutil.rmtree(built.root / ".sitegen")
+    Store(built.root / ".sitegen").remember(canonical_json({**value, "recipe": recipe + 1}))
+    with pytest.raises(TargetError, match=f"recipe for it went from {recipe + 1} to {recipe}"):
+        built(offline=True)
+    write_page(built.config, CALL.format('count=9, seed=5, fps=9.0, show="mean"'))
+    with pytest.raises(TargetError, match="nothing like it was rendered"):
+        built(offline=True)
+    shutil.rmtree(built.root / ".sitegen")
+    with pytest.raises(TargetError, match="the store is empty"):
+        built(offline=True)
+    Store(built.root / ".sitegen").remember('{"spec":{"kind":"other"}}')
+    with pytest.raises(TargetError, match="no figure of the kind trajectories is"):
+        built(offline=True)
+    write_page(built.config, CALL.format("count=4, seed=7, fps=30.0"))
+    built()
+    write_page(built.config, CALL.format("count=4, seed=8, fps=30.0"))
+    with pytest.raises(TargetError, match="since it was rendered, seed went from 7 to 8\n"):
+        built(offline=True)
+    shutil.rmtree(built.root / ".sitegen")
+    write_page(built.config, INDEX)
+    built()
+    store = Store(built.root / ".sitegen")
+    (path,) = (built.root / ".sitegen/asked").iterdir()
+    assert len(store.remembered()) == 1
+    path.write_text(path.read_text().replace("0", "1", 1))
+    assert store.remembered() == []
+    for text in ("[]", "nonsense", '{"spec":3}', "[" * 10_000):
+        store.remember(text)
+    write_page(built.config, CALL.format("count=9"))
+    with pytest.raises(TargetError, match="no figure of the kind trajectories is"):
+        built(offline=True)
 
 
 @pytest.mark.parametrize(
@@ -62,15 +90,6 @@ def test_what_the_author_changed(built: Builder, call: str, words: str) -> None:
     assert "bring the cache_dir" in last
 
 
-def test_nearest_figure_is_compared(built: Builder) -> None:
-    """Of several that were rendered, the one that differs least."""
-    write_page(built.config, CALL.format("count=4, seed=7, fps=30.0"))
-    built()
-    write_page(built.config, CALL.format("count=4, seed=8, fps=30.0"))
-    with pytest.raises(TargetError, match="since it was rendered, seed went from 7 to 8\n"):
-        built(offline=True)
-
-
 @pytest.mark.parametrize("part", ["weights", "prior"])
 def test_model_that_changed(built: Builder, part: str) -> None:
     """New weights or a new prior: the digests that the store and the model have."""
@@ -82,42 +101,4 @@ def test_model_that_changed(built: Builder, part: str) -> None:
     card = built.root / "models/tiny/model.toml"
     card.write_text(CARD.replace("0.0125", "0.01"))
     with pytest.raises(TargetError, match="since it was rendered, the card of tiny went from"):
-        built(offline=True)
-
-
-def test_recipe_that_changed(built: Builder) -> None:
-    """A newer sitegen makes other pixels of the same call."""
-    (path,) = (built.root / ".sitegen/asked").iterdir()
-    value = json.loads(path.read_text())
-    recipe = value["recipe"]
-    shutil.rmtree(built.root / ".sitegen")
-    Store(built.root / ".sitegen").remember(canonical_json({**value, "recipe": recipe + 1}))
-    with pytest.raises(TargetError, match=f"recipe for it went from {recipe + 1} to {recipe}"):
-        built(offline=True)
-
-
-def test_nothing_to_compare_with(built: Builder) -> None:
-    """An empty store, one with other kinds only, and a figure that is new altogether."""
-    write_page(built.config, CALL.format('count=9, seed=5, fps=9.0, show="mean"'))
-    with pytest.raises(TargetError, match="nothing like it was rendered"):
-        built(offline=True)
-    shutil.rmtree(built.root / ".sitegen")
-    with pytest.raises(TargetError, match="the store is empty"):
-        built(offline=True)
-    Store(built.root / ".sitegen").remember('{"spec":{"kind":"other"}}')
-    with pytest.raises(TargetError, match="no figure of the kind trajectories is"):
-        built(offline=True)
-
-
-def test_damaged_memory_is_passed_over(built: Builder) -> None:
-    """What was asked for counts only as it was written; anything else is as if it were gone."""
-    store = Store(built.root / ".sitegen")
-    (path,) = (built.root / ".sitegen/asked").iterdir()
-    assert len(store.remembered()) == 1
-    path.write_text(path.read_text().replace("0", "1", 1))
-    assert store.remembered() == []
-    for text in ("[]", "nonsense", '{"spec":3}', "[" * 10_000):
-        store.remember(text)
-    write_page(built.config, CALL.format("count=9"))
-    with pytest.raises(TargetError, match="no figure of the kind trajectories is"):
         built(offline=True)

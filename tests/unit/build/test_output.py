@@ -1,6 +1,4 @@
-"""A built folder is replaced whole or not at all, and only if it is sitegen's."""
-
-from __future__ import annotations
+"""A built folder is replaced whole or not at all, only if it is sitegen's, and goes when asked."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -11,6 +9,7 @@ import pytest
 from sitegen.build.output import (
     CopiedFile,
     Tree,
+    clean,
     is_current,
     open_path,
     replace_output,
@@ -18,10 +17,11 @@ from sitegen.build.output import (
     require_room,
     weight,
 )
-from sitegen.core.errors import ConfigError, PlatformError, TargetError
-from sitegen.core.files import digest_bytes
+from sitegen.config.loader import load_site
+from sitegen.core.errors import ConfigError, LockedError, PlatformError, TargetError
+from sitegen.core.files import digest_bytes, host_mark, lock
 from sitegen.media.manifest import MediaFile
-from tests.support.builders import temporaries, traces, tree_hash
+from tests.support.builders import Builder, temporaries, traces, tree_hash, write_site
 
 CLIP = b"moving pictures"
 MANIFEST = b'{"version": 1, "figures": []}'
@@ -50,7 +50,7 @@ def output(tmp_path: Path) -> Path:
 
 
 def test_put(tree: Tree, output: Path) -> None:
-    """Every file with its content, a second time nothing is touched, and the weight is right."""
+    """Every file with its content, and nothing touched twice; a changed clip never gets there."""
     assert not is_current(output, tree)
     assert replace_output(tree, output)
     assert is_current(output, tree)
@@ -61,6 +61,17 @@ def test_put(tree: Tree, output: Path) -> None:
     assert not replace_output(tree, output)
     assert traces(output.parent) == before
     assert weight(tree) == sum(p.stat().st_size for p in output.rglob("*") if p.is_file())
+    replace_output({**tree, "index.html": b"old"}, output)
+    whole = tree_hash(output)
+    copy = tree["media/clip.mp4"]
+    assert isinstance(copy, CopiedFile)
+    copy.source.write_bytes(b"moving picturez")
+    with pytest.raises(TargetError, match="changed while it was copied"):
+        replace_output(tree, output)
+    copy.source.unlink()
+    with pytest.raises(PlatformError, match="cannot read"):
+        replace_output(tree, output)
+    assert tree_hash(output) == whole
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
@@ -130,31 +141,6 @@ def test_file_that_cannot_be_written(
         assert temporaries(output.parent) == []
 
 
-def test_object_that_changed(tree: Tree, output: Path) -> None:
-    """A clip that is not what it was when it was planned never reaches the site."""
-    replace_output({**tree, "index.html": b"old"}, output)
-    before = tree_hash(output)
-    copy = tree["media/clip.mp4"]
-    assert isinstance(copy, CopiedFile)
-    copy.source.write_bytes(b"moving picturez")
-    with pytest.raises(TargetError, match="changed while it was copied"):
-        replace_output(tree, output)
-    copy.source.unlink()
-    with pytest.raises(PlatformError, match="cannot read"):
-        replace_output(tree, output)
-    assert tree_hash(output) == before
-
-
-def test_output_may_be_free_empty_or_ours(tmp_path: Path) -> None:
-    """Neither holds anything that could be lost, nor does a site of a later sitegen."""
-    (tmp_path / "empty").mkdir()
-    for name in ("empty", "free", "free/deeper"):
-        require_ours(tmp_path / name)
-        require_room(tmp_path / name)
-    (tmp_path / "media.json").write_text('{"version": 99, "figures": [], "more": 1}')
-    require_ours(tmp_path)
-
-
 @pytest.mark.parametrize("manifest", [b"", b"{}", b"[1]", b"[" * 9999, b'{"version": 1}', b"\xff"])
 def test_folder_of_others(tmp_path: Path, tree: Tree, manifest: bytes) -> None:
     """Files without our manifest, or with some other media.json: refused, and untouched."""
@@ -169,8 +155,10 @@ def test_folder_of_others(tmp_path: Path, tree: Tree, manifest: bytes) -> None:
     assert traces(folder) == before
 
 
-def test_what_cannot_be_replaced(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file, a repository, a mount point and somebody else's folder: told, and left alone."""
+def test_what_may_be_replaced(
+    output: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What is free, empty or ours; no file, repository, mount point or folder of somebody else."""
     output.touch()
     with pytest.raises(ConfigError, match="is not a folder"):
         require_room(output)
@@ -189,6 +177,12 @@ def test_what_cannot_be_replaced(output: Path, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(ConfigError, match="git repository"):
         replace_output({"index.html": b"new"}, output)
     assert (output / ".git").exists()
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", "free", "free/deeper"):
+        require_ours(tmp_path / name)
+        require_room(tmp_path / name)
+    (tmp_path / "media.json").write_text('{"version": 99, "figures": [], "more": 1}')
+    require_ours(tmp_path)  # of a later sitegen
 
 
 @pytest.mark.parametrize("error", [28, 30, 13])
@@ -227,3 +221,56 @@ def test_opened_is_what_was_promised(tmp_path: Path, tree: Tree) -> None:
     copy.source.unlink()
     copy.source.write_bytes(CLIP.upper())
     assert copy.opened() is None
+
+
+DEAD = f".sitegen-tmp-{host_mark()}-99999999-1-0a"
+
+
+def test_clean(built: Builder, tmp_path: Path) -> None:
+    """The built folder goes, the store when asked; nothing of others, nor during a build."""
+    store = traces(built.root / ".sitegen/objects") | traces(built.root / ".sitegen/records")
+    removed = clean(load_site(built.config))
+    assert removed == [str(built.output)]
+    assert {*os.listdir(built.root)} == {".sitegen", "models", "pages", "site.toml"}
+    after = traces(built.root / ".sitegen/objects") | traces(built.root / ".sitegen/records")
+    assert after == store
+    assert built().rendered == ()
+    built.output.rename(tmp_path / "elsewhere")
+    built.output.symlink_to(tmp_path / "elsewhere")
+    clean(load_site(built.config))
+    assert built.output.is_symlink()
+    assert not (tmp_path / "elsewhere").exists()
+    mine = built.root / ".sitegen/mine.txt"
+    mine.write_text("mine")
+    clean(load_site(built.config), store=True)
+    assert {*os.listdir(mine.parent)} == {"lock", "mine.txt"}
+    mine.unlink()
+    clean(load_site(built.config), store=True)
+    assert not mine.parent.exists()
+    assert built().rendered == ("tiny-trajectories",)
+    with lock(built.root / ".sitegen/lock"), pytest.raises(LockedError):
+        clean(load_site(built.config))
+    assert built.output.exists()
+    (built.output / "media.json").write_text("{}")
+    before = traces(built.root)
+    with pytest.raises(ConfigError, match="it would be replaced whole"):
+        clean(load_site(built.config), store=True)
+    assert traces(built.root) == before
+    site = Builder(write_site(tmp_path / "other"))
+    before = traces(site.root)
+    assert clean(load_site(site.config), store=True) == []
+    assert traces(site.root) == before
+
+
+def test_leftovers_of_the_dead_go(built: Builder) -> None:
+    """What killed builds left beside the output and in the store; that of the living stays."""
+    living = f".sitegen-tmp-{host_mark()}-{os.getpid()}-0-0a"
+    folders = (built.root, built.root / ".sitegen", built.root / ".sitegen/work")
+    for folder in folders:
+        (folder / DEAD).mkdir()
+        (folder / living).mkdir()
+    removed = clean(load_site(built.config))
+    assert {Path(path).name for path in removed} == {DEAD, "build"}
+    for folder in folders:
+        assert (folder / living).exists()
+        assert not (folder / DEAD).exists()

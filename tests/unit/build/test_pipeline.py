@@ -2,8 +2,6 @@
 incremental build is the same as a clean one, whoever runs it and where.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -41,8 +39,10 @@ TWO = INDEX + '\n{{ trajectories("tiny", count=1, seed=3, id="second") }}\n'
 
 
 def test_first_build_renders_and_second_touches_nothing(site: Builder) -> None:
-    """One clip, one write; then no file or folder of site, store or sources is touched."""
+    """One clip, made with what is told, and one write; then not one file or folder is touched."""
     first = site()
+    assert site.figures[0]["environment"] == environment(CPU)
+    assert environment(CPU)["torch"] in (site.output / "index.html").read_text()
     assert (first.rendered, first.reused, first.changed) == (("tiny-trajectories",), (), True)
     assert site.report.lines == ["rendering tiny-trajectories: 5 steps"]
     before = traces(site.root)
@@ -66,8 +66,8 @@ def turn_bit(path: Path) -> None:
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def test_caption_only_renders(built: Builder) -> None:
-    """Another caption changes page and manifest; no clip is made and none changes."""
+def test_what_does_not_decide_the_pixels(built: Builder) -> None:
+    """Another caption, files renamed, new times, notes in the card: nothing is rendered."""
     clips = traces(built.root / ".sitegen" / "objects")
     write_page(built.config, INDEX.replace("Four of them", "Another caption"))
     summary = built()
@@ -76,6 +76,15 @@ def test_caption_only_renders(built: Builder) -> None:
     assert "Another caption" in (built.output / "index.html").read_text()
     assert built.figures[0]["caption"] == "Another caption."
     assert traces(built.root / ".sitegen" / "objects") == clips
+    model = built.root / "models/tiny"
+    (model / "weights.safetensors").rename(model / "renamed.safetensors")
+    (model / "prior.safetensors").touch()
+    card = CARD.replace("weights.safetensors", "renamed.safetensors")
+    write_card(built, card + '[training]\ndata = "a note"\n')
+    before = traces(built.output)
+    summary = built()
+    assert (summary.rendered, summary.changed) == ((), False)
+    assert traces(built.output) == before
 
 
 EDITS: dict[str, Callable[[Builder], None]] = {
@@ -98,19 +107,6 @@ def test_what_decides_the_pixels(built: Builder, name: str) -> None:
         path.write_bytes(data)
     assert built().rendered == ()
     assert tree_hash(built.output) == before
-
-
-def test_what_does_not_decide_the_pixels(built: Builder) -> None:
-    """Files renamed, new times, notes in the card: nothing is rendered, and nothing touched."""
-    model = built.root / "models/tiny"
-    (model / "weights.safetensors").rename(model / "renamed.safetensors")
-    (model / "prior.safetensors").touch()
-    card = CARD.replace("weights.safetensors", "renamed.safetensors")
-    write_card(built, card + '[training]\ndata = "a note"\n')
-    before = traces(built.output)
-    summary = built()
-    assert (summary.rendered, summary.changed) == ((), False)
-    assert traces(built.output) == before
 
 
 def test_alike_figures_are_rendered_once(built: Builder) -> None:
@@ -155,7 +151,7 @@ def test_incremental_is_clean(site: Builder, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_failing_figure_leaves_the_old_site(built: Builder, jobs: int) -> None:
-    """The error names page, line and figure; the site is untouched; nothing is left behind."""
+    """The error names page, line and figure; site and store stay as they were, and nothing else."""
     before = traces(built.output)
     write_page(built.config, TWO.replace("count=4", "count=3"))
     built.renderer.fail = "second"
@@ -165,6 +161,12 @@ def test_failing_figure_leaves_the_old_site(built: Builder, jobs: int) -> None:
     assert temporaries(built.root) == []
     built.renderer.fail = None
     assert "second" in built(jobs=jobs).rendered
+    before = traces(built.root / ".sitegen/records")
+    built.renderer.fail = "tiny-trajectories"
+    with pytest.raises(TargetError, match="the third frame went wrong"):
+        built(refilm=())
+    assert traces(built.root / ".sitegen/records") == before
+    assert built().rendered == ()
 
 
 @pytest.mark.parametrize("strict", [False, True])
@@ -188,10 +190,7 @@ def test_damaged_object(built: Builder, strict: bool) -> None:
 
 
 def test_only_and_offline(site: Builder) -> None:
-    """One figure is rendered, the site waits for the other; then nothing is rendered twice.
-
-    Offline nothing is rendered; what is missing is named with its place; what is there is enough.
-    """
+    """One figure is rendered, the site waits for the other; offline, what is missing is named."""
     with pytest.raises(TargetError, match=r"index\.md:3: tiny-trajectories is not in the store"):
         site(offline=True)
     assert site.renderer.jobs == []
@@ -254,16 +253,6 @@ def test_other_versions_render_nothing_again(built: Builder, dry_run: bool) -> N
     )
 
 
-def test_environment_is_told(built: Builder) -> None:
-    """The manifest and the page say what a clip was made with; a second build here says nothing."""
-    (entry,) = built.figures
-    assert entry["environment"] == environment(CPU)
-    assert environment(CPU)["torch"] in (built.output / "index.html").read_text()
-    report = Verbose()
-    building.build(built.config, BuildOptions(CPU), built.renderer, report, FAKE_ENCODER)
-    assert not any("made with" in line for line in report.lines)
-
-
 @pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize(
     ("options", "rendered"),
@@ -284,16 +273,6 @@ def test_refilm(built: Builder, options: Mapping[str, Any], rendered: tuple[str,
     assert built(**options).rendered == rendered
     again = {each["id"] for each in built.figures if each["environment"] == ELSEWHERE}
     assert again == {*rendered, "second"}
-    assert built().rendered == ()
-
-
-def test_refilm_that_fails_leaves_the_old_clip(built: Builder) -> None:
-    """The old record stays until the new one is there."""
-    before = traces(built.root / ".sitegen/records")
-    built.renderer.fail = "tiny-trajectories"
-    with pytest.raises(TargetError, match="the third frame went wrong"):
-        built(refilm=())
-    assert traces(built.root / ".sitegen/records") == before
     assert built().rendered == ()
 
 
@@ -377,8 +356,8 @@ def test_machine_without_torch(built: Builder, lack: Callable[[str], None]) -> N
     assert built.renderer.jobs == []
 
 
-def test_every_figure_that_does_not_fit_its_models_is_told(site: Builder) -> None:
-    """All of them at once, each with its line, and a model without prior: nothing is rendered."""
+def test_models_that_do_not_fit(site: Builder, tmp_path: Path) -> None:
+    """Every misfit is told with its line; of a model that is not there the section goes."""
     write_page(site.config, '{{ process("tiny") }}\n\n{{ process("tiny", columns=3) }}\n')
     with pytest.raises(ConfigError) as caught:
         site()
@@ -393,13 +372,28 @@ def test_every_figure_that_does_not_fit_its_models_is_told(site: Builder) -> Non
     with pytest.raises(RefusedError, match=r"index\.md:5: .*no prior(?s:.*)sitegen add"):
         site()
     assert site.renderer.jobs == []
+    site = Builder(write_site(tmp_path / "site", GUARDED, WAITING))
+    checkpoint = site.root / "checkpoints/cifar.pth"
+    assert site().lines()[1] == f"left out, because a file is not there: cifar ({checkpoint})"
+    page = site.output / "index.html"
+    assert "CIFAR-10" not in page.read_text()
+    with pytest.raises(TargetError, match=r"--strict: models of site\.toml are not there: cifar"):
+        site(strict=True)
+    checkpoint.parent.mkdir()
+    checkpoint.write_bytes(b"weights")
+    later = site(strict=True)
+    assert later.rendered == ("cifar-trajectories",)
+    assert later.lines()[1] == "starting from approximate flat images: cifar"
+    assert "CIFAR-10" in page.read_text()
+    checkpoint.unlink()
+    write_page(site.config, '{{ trajectories("cifar", count=9) }}\n')
+    with pytest.raises(RefusedError, match=r"pages/index\.md:1: .*no such checkpoint") as lacking:
+        site()
+    assert "put it there, or leave out of the page what needs cifar" in str(lacking.value)
 
 
-def test_two_builds_at_once(site: Builder) -> None:
-    """While another has the lock: exit 5 and its process; a site that is done needs no lock.
-
-    Where the output is a link, the new folder is made beside the real one, maybe on another disk.
-    """
+def test_two_builds_at_once(site: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One waits for the other's lock and renders nothing again; what is done needs no lock."""
     target = site.root / "disk" / "site"
     site.output.symlink_to(target)
     with lock(site.root / ".sitegen/lock"), pytest.raises(LockedError, match=r"process \d+"):
@@ -407,10 +401,6 @@ def test_two_builds_at_once(site: Builder) -> None:
     assert (site().output, site.output.is_symlink()) == (target, True)
     with lock(site.root / ".sitegen/lock"):
         assert site().changed is False
-
-
-def test_other_build_finished_first(site: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What another rendered between our look at the store and the lock is not rendered again."""
 
     @contextmanager
     def late(path: Path) -> Iterator[None]:
@@ -474,25 +464,3 @@ GUARDED = f"""{INDEX}
 
 {{% endif %}}
 """
-
-
-def test_model_that_is_not_there(tmp_path: Path) -> None:
-    """Its section is left out and it is named; `--strict` fails; dropped, the section appears."""
-    site = Builder(write_site(tmp_path / "site", GUARDED, WAITING))
-    checkpoint = site.root / "checkpoints/cifar.pth"
-    assert site().lines()[1] == f"left out, because a file is not there: cifar ({checkpoint})"
-    page = site.output / "index.html"
-    assert "CIFAR-10" not in page.read_text()
-    with pytest.raises(TargetError, match=r"--strict: models of site\.toml are not there: cifar"):
-        site(strict=True)
-    checkpoint.parent.mkdir()
-    checkpoint.write_bytes(b"weights")
-    second = site(strict=True)
-    assert second.rendered == ("cifar-trajectories",)
-    assert second.lines()[1] == "starting from approximate flat images: cifar"
-    assert "CIFAR-10" in page.read_text()
-    checkpoint.unlink()
-    write_page(site.config, '{{ trajectories("cifar", count=9) }}\n')
-    with pytest.raises(RefusedError, match=r"pages/index\.md:1: .*no such checkpoint") as caught:
-        site()
-    assert "put it there, or leave out of the page what needs cifar" in str(caught.value)

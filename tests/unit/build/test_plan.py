@@ -1,7 +1,5 @@
 """Keys: whatever changes a pixel changes them, and nothing else does."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import metadata
@@ -47,26 +45,6 @@ def key(figure: Figure, source: ModelSource) -> str:
     return plan_figure(figure, "index.html", {"tiny": source}).request_digest
 
 
-def test_words_are_not_pixels(source: ModelSource) -> None:
-    """Caption, alt, id, place and page leave the key alone; so do file names and notes."""
-    known = key(figure(), source)
-    other = figure(caption="other", alt="x", id="y", place=SourceLocation("b.md", 9))
-    assert key(other, source) == known
-    noted = replace(source.card, training={"by": "me"}, known_faults=("none",))
-    assert key(figure(), replace(source, card=noted, card_path=Path("elsewhere"))) == known
-    planned = plan_figure(figure(), "other/index.html", {"tiny": source})
-    found = (planned.request_digest, planned.page, planned.levels)
-    assert found == (known, "other/index.html", 4)
-
-
-def test_blur_scales(source: ModelSource) -> None:
-    """A figure knows σ_B of every level, and of none where its model does not blur."""
-    planned = plan_figure(figure(), "index.html", {"tiny": source})
-    assert planned.sigmas == (0.0, 0.5, 1.2599, 3.1748, 8.0)
-    unblurred: Any = SimpleNamespace(blur=None)
-    assert plan._sigmas(unblurred) == ()
-
-
 SPECS: dict[str, Any] = {
     "count": 4, "columns": 3, "seed": 1, "show": "mean", "fps": 12.0, "sampling_noise_std": 0.01,
 }  # fmt: skip
@@ -76,7 +54,7 @@ CARDS: dict[str, Any] = {
 
 
 def test_what_is_pixels(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every field of the spec, the numbers of the card, and the recipe of the kind."""
+    """Fields, the card's numbers and the recipe count; a pinned digest stands for its file."""
     known = key(figure(), source)
     keys = {key(figure(**{name: value}), source) for name, value in SPECS.items()}
     for name, value in CARDS.items():
@@ -85,10 +63,6 @@ def test_what_is_pixels(source: ModelSource, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(Trajectories, "recipe", 2)
     keys.add(key(figure(), source))
     assert len(keys - {known}) == len(SPECS) + len(CARDS) + 1
-
-
-def test_files_that_are_elsewhere(source: ModelSource) -> None:
-    """A digest that the card pins stands for a file that is not there."""
     refs = {"weights": source.weights, "prior": source.prior}
     pins = {name: FileRef(name, digest(path)) for name, path in refs.items() if path}
     card = replace(source.card, **pins)  # type: ignore[arg-type]
@@ -98,29 +72,28 @@ def test_files_that_are_elsewhere(source: ModelSource) -> None:
         path.unlink()
     assert key(figure(), replace(source, card=card)) == known
     with pytest.raises(RefusedError, match="no such checkpoint"):
-        key(figure(), source)
+        key(figure(), replace(source))
 
 
-def test_weights_are_hashed_once(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many figures a model is in."""
+def test_what_is_planned(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights are hashed once; words, places and notes leave the key alone; levels have σ_B."""
     counted = Mock(return_value="0" * 64)
     monkeypatch.setattr("sitegen.models.registry.sha256", counted)
     monkeypatch.setattr("sitegen.models.registry.checkpoint_digest", counted)
     for seed in range(3):
         key(figure(seed=seed), source)
     assert counted.call_args_list == [call(source.weights), call(source.prior)]
-
-
-def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Device class, precision and each version; not the number of the GPU. No ffmpeg is told."""
-    cuda = environment(ComputeTarget("cuda:1", "bfloat16"))
-    assert cuda == {**environment(CPU), "device": "cuda", "precision": "bfloat16"}
-    monkeypatch.setattr(metadata, "version", lambda name: f"{name}-9")
-    known = environment(CPU)
-    assert (known["torch"], known["numpy"]) == ("torch-9", "numpy-9")
-    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/nowhere/ffmpeg")
-    with pytest.raises(PlatformError, match="/nowhere/ffmpeg"):
-        environment(CPU)
+    known = key(figure(), source)
+    other = figure(caption="other", alt="x", id="y", place=SourceLocation("b.md", 9))
+    assert key(other, source) == known
+    noted = replace(source.card, training={"by": "me"}, known_faults=("none",))
+    assert key(figure(), replace(source, card=noted, card_path=Path("elsewhere"))) == known
+    planned = plan_figure(figure(), "other/index.html", {"tiny": source})
+    found = (planned.request_digest, planned.page, planned.levels)
+    assert found == (known, "other/index.html", 4)
+    assert planned.sigmas == (0.0, 0.5, 1.2599, 3.1748, 8.0)
+    unblurred: Any = SimpleNamespace(blur=None)
+    assert plan._sigmas(unblurred) == ()
 
 
 @pytest.mark.parametrize("name", ["torch", "numpy"])
@@ -133,11 +106,19 @@ def test_environment_of_a_machine_that_renders_pages(
         environment(CPU)
 
 
-def test_other_environment() -> None:
-    """What differs is told; what is not known, of the clip or of here, is not."""
+def test_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Device class, precision and versions; what differs is told, and what is unknown is not."""
     file = MediaFile("clip.mp4", 1, "0" * 64, 2, 2)
     made = {"torch": "1", "numpy": "2"}
     record = Record("trajectories", (), 0, {}, (), {"mp4": file}, environment=made)
     assert other_environment(record, {"torch": "1", "numpy": "3"}) == "numpy 2 (here 3)"
     assert other_environment(record, {}) == ""
     assert other_environment(replace(record, environment={}), made) == ""
+    cuda = environment(ComputeTarget("cuda:1", "bfloat16"))
+    assert cuda == {**environment(CPU), "device": "cuda", "precision": "bfloat16"}
+    monkeypatch.setattr(metadata, "version", lambda name: f"{name}-9")
+    known = environment(CPU)
+    assert (known["torch"], known["numpy"]) == ("torch-9", "numpy-9")
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/nowhere/ffmpeg")
+    with pytest.raises(PlatformError, match="/nowhere/ffmpeg"):
+        environment(CPU)

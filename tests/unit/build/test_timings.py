@@ -1,7 +1,5 @@
 """Estimates come from measurements of the same model, device and precision, or are not made."""
 
-from __future__ import annotations
-
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -24,19 +22,13 @@ def figures(tmp_path: Path) -> tuple[PlannedFigure, ...]:
     return prepare(write_site(tmp_path / "site", PAGE), BuildOptions(CPU)).figures
 
 
-def test_scaled_by_the_number_of_evaluations(
-    tmp_path: Path, figures: tuple[PlannedFigure, ...]
-) -> None:
-    """Twice the samples take twice the time; another process reads what this one measured."""
+def test_estimates(tmp_path: Path, figures: tuple[PlannedFigure, ...]) -> None:
+    """Estimates go by the nearest figure noted last; a dry run tells them and their sum."""
     assert Speeds(tmp_path, CPU).estimate(figures[0]) is None
     assert not (tmp_path / FILE_NAME).exists()
     Speeds(tmp_path, CPU).note(figures[1], 10.0)
     assert [Speeds(tmp_path, CPU).estimate(planned) for planned in figures] == [2.5, 10, 20, 160]
-
-
-def test_nearest_and_latest(tmp_path: Path, figures: tuple[PlannedFigure, ...]) -> None:
-    """The figure that is nearest in size counts, of two of one size the one rendered last."""
-    speeds = Speeds(tmp_path, CPU)
+    speeds = Speeds(tmp_path / "more", CPU)
     speeds.note(figures[0], 8.0)  # a sample alone is dear
     speeds.note(figures[3], 64.0)
     assert [speeds.estimate(planned) for planned in figures] == [8, 32, 64 / 64 * 8, 64]
@@ -44,63 +36,7 @@ def test_nearest_and_latest(tmp_path: Path, figures: tuple[PlannedFigure, ...]) 
     assert speeds.estimate(figures[3]) == 32
     for _ in range(20):
         speeds.note(figures[1], 7.0)
-    assert (tmp_path / FILE_NAME).read_text().count("seconds") == 8
-
-
-@pytest.mark.parametrize(
-    "other", [ComputeTarget("cuda", "float32"), ComputeTarget("cpu", "bfloat16")], ids=str
-)
-def test_other_compute_targets(
-    tmp_path: Path, figures: tuple[PlannedFigure, ...], other: ComputeTarget
-) -> None:
-    """What another device or precision took says nothing."""
-    Speeds(tmp_path, CPU).note(figures[0], 1.0)
-    assert Speeds(tmp_path, other).estimate(figures[0]) is None
-    Speeds(tmp_path, other).note(figures[0], 2.0)
-    second = replace(other, device=other.device.replace("cuda", "cuda:1"))
-    assert Speeds(tmp_path, second).estimate(figures[0]) == 2.0  # GPUs of a machine are alike
-
-
-def test_kinds_and_models_are_apart(tmp_path: Path) -> None:
-    """Another kind's or model's minutes say nothing; without a model there is nothing to time."""
-    page = '{{ trajectories("tiny", count=4) }}\n\n{{ interpolation("tiny", samples=[0, 1]) }}\n'
-    one, other = prepare(write_site(tmp_path / "site", page), BuildOptions(CPU)).figures
-    speeds = Speeds(tmp_path, CPU)
-    speeds.note(one, 8.0)
-    assert speeds.estimate(other) is None
-    speeds.note(other, 100.0)
-    assert (speeds.estimate(one), speeds.estimate(other)) == (8.0, 100.0)
-    other = replace(one, models=(replace(one.models[0], sha256="f" * 64),))
-    assert speeds.estimate(other) is None
-    speeds.note(replace(one, models=()), 1.0)
-    assert speeds.estimate(replace(one, models=())) is None
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "{", "[]", "3", '{"a": 1}', '{"a": [{"evaluations": 0, "seconds": 1}]}',
-     '{"a": [{"evaluations": 1, "seconds": NaN}]}', '{"a": [{"seconds": 1}]}', "[" * 100_000],
-)  # fmt: skip
-def test_damaged_file(tmp_path: Path, figures: tuple[PlannedFigure, ...], text: str) -> None:
-    """As if nothing had been measured; the next measurement replaces it."""
-    (tmp_path / FILE_NAME).write_text(text)
-    speeds = Speeds(tmp_path, CPU)
-    assert speeds.estimate(figures[0]) is None
-    speeds.note(figures[0], 1.0)
-    assert speeds.estimate(figures[0]) == 1.0
-    Speeds(tmp_path / FILE_NAME, CPU).note(figures[0], 1.0)  # which cannot be kept
-
-
-def test_several_at_a_time(tmp_path: Path, figures: tuple[PlannedFigure, ...]) -> None:
-    """Figures that end together all count."""
-    speeds = Speeds(tmp_path, CPU)
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(speeds.note, figures, [1.0, 2.0, 3.0, 4.0]))
-    assert [speeds.estimate(planned) for planned in figures] == [1, 2, 3, 4]
-
-
-def test_dry_run_tells(tmp_path: Path) -> None:
-    """Before anything was rendered by a trial; afterwards by what it took, and the sum of all."""
+    assert (tmp_path / "more" / FILE_NAME).read_text().count("seconds") == 8
     site = Builder(write_site(tmp_path / "site", INDEX.replace("count=4", "count=100")))
     site(dry_run=True)
     assert site.report.lines[0].endswith("4 steps, about 4 s")  # 100 · 4 · 0.01
@@ -119,3 +55,41 @@ def test_dry_run_tells(tmp_path: Path) -> None:
     site(dry_run=True)
     assert len(site.report.lines) == 5
     assert site.report.lines[-1] == "one after the other: about 15 min"
+
+
+def test_what_is_apart(tmp_path: Path) -> None:
+    """Another device, precision, kind or model says nothing; GPUs of a machine are alike."""
+    page = '{{ trajectories("tiny", count=4) }}\n\n{{ interpolation("tiny", samples=[0, 1]) }}\n'
+    one, other = prepare(write_site(tmp_path / "site", page), BuildOptions(CPU)).figures
+    speeds = Speeds(tmp_path, CPU)
+    speeds.note(one, 8.0)
+    for target in (ComputeTarget("cuda", "float32"), ComputeTarget("cpu", "bfloat16")):
+        assert Speeds(tmp_path, target).estimate(one) is None
+        Speeds(tmp_path, target).note(one, 2.0)
+        second = replace(target, device=target.device.replace("cuda", "cuda:1"))
+        assert Speeds(tmp_path, second).estimate(one) == 2.0
+    assert speeds.estimate(other) is None
+    speeds.note(other, 100.0)
+    assert (speeds.estimate(one), speeds.estimate(other)) == (8.0, 100.0)
+    changed = replace(one, models=(replace(one.models[0], sha256="f" * 64),))
+    assert speeds.estimate(changed) is None
+    speeds.note(replace(one, models=()), 1.0)
+    assert speeds.estimate(replace(one, models=())) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "3", '{"a": 1}', '{"a": [{"evaluations": 0, "seconds": 1}]}',
+     '{"a": [{"evaluations": 1, "seconds": NaN}]}', '{"a": [{"seconds": 1}]}', "[" * 100_000],
+)  # fmt: skip
+def test_damaged_file(tmp_path: Path, figures: tuple[PlannedFigure, ...], text: str) -> None:
+    """As if nothing was measured; the next measurements replace it, several at a time as well."""
+    (tmp_path / FILE_NAME).write_text(text)
+    speeds = Speeds(tmp_path, CPU)
+    assert speeds.estimate(figures[0]) is None
+    speeds.note(figures[0], 1.0)
+    assert speeds.estimate(figures[0]) == 1.0
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(speeds.note, figures, [1.0, 2.0, 3.0, 4.0]))
+    assert [speeds.estimate(planned) for planned in figures] == [1, 2, 3, 4]
+    Speeds(tmp_path / FILE_NAME, CPU).note(figures[0], 1.0)  # which cannot be kept

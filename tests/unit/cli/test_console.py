@@ -1,7 +1,5 @@
 """What a command shows: bars on a terminal, plain lines in a log, and silence when asked."""
 
-from __future__ import annotations
-
 import io
 import re
 import sys
@@ -44,30 +42,13 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 
 
 def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    """Not a terminal: a line at the start and one at the end, no control characters."""
+    """A line at start and end, notes on standard output; only warnings stay when quiet."""
     with Console().rendering("rendering x", 3) as advance:
         for _ in range(3):
             advance()
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err == "rendering x: 3 steps\nrendering x: done in 0 s\n"
-
-
-def test_plain_lines_of_a_long_run() -> None:
-    """Every five seconds: which step of how many, and about how long it will take."""
-    seconds, lines = iter(range(0, 1000, 2)), list[str]()
-    advance = plain_steps("x", 6, lines.append, clock=lambda: float(next(seconds)))
-    for _ in range(6):
-        advance()
-    assert lines == [
-        "x: 6 steps",
-        "x: step 3 of 6, about 6 s left",
-        "x: done in 12 s",
-    ]
-
-
-def test_quiet_and_verbose(capsys: pytest.CaptureFixture[str]) -> None:
-    """Notes go to standard output, all else to standard error; only warnings are never left out."""
     console = Console(quiet=True)
     with console.rendering("x", 1) as advance:
         advance()
@@ -82,6 +63,43 @@ def test_quiet_and_verbose(capsys: pytest.CaptureFixture[str]) -> None:
     Console(verbose=True).detail("a detail")
     told = ("a note\n", "warning: careful\nwarning: careful\na detail\n")
     assert capsys.readouterr() == told
+
+
+def test_plain_lines_of_a_long_run() -> None:
+    """A line every few seconds: step, loss, speed, and in two units at most how long is left."""
+    seconds, lines = iter(range(0, 1000, 2)), list[str]()
+    advance = plain_steps("x", 6, lines.append, clock=lambda: float(next(seconds)))
+    for _ in range(6):
+        advance()
+    assert lines == [
+        "x: 6 steps",
+        "x: step 3 of 6, about 6 s left",
+        "x: done in 12 s",
+    ]
+    now, said = [0.0], list[str]()
+    show = plain_training("digits", said.append, lambda: now[0])
+    for step in range(1, 101):
+        now[0] = step * 0.7
+        show(progress(step))
+    assert [int(text.split()[2]) for text in said] == [1, 16, 31, 46, 61, 76, 91, 100]
+    assert said[0] == "digits: step 1 of 100, loss 0.1235, 64 images/s, about 99 s left"
+    assert said[-1] == "digits: step 100 of 100, loss 0.1235, 64 images/s"
+    show(progress(1200, 15_000))
+    now[0] += 10
+    show(progress(1201, 15_000))
+    assert said[8:] == [
+        "digits: step 1,201 of 15,000, loss 0.1235, 64 images/s, about 3 h 50 min left"
+    ]
+    for took, words in [
+        (0.4, "0 s"),
+        (99.4, "99 s"),
+        (99.6, "2 min"),
+        (5969, "99 min"),
+        (5971, "1 h 40 min"),
+        (11_100, "3 h 05 min"),
+        (100 * 3600, "100 h 00 min"),
+    ]:
+        assert duration(took) == words
 
 
 @pytest.mark.parametrize("width", [40, 28])
@@ -119,8 +137,8 @@ def test_no_colours(
     assert ("\x1b" in terminal.getvalue()) is (variable == "NO_COLOR")
 
 
-def test_bars_one_after_the_other(terminal: Terminal) -> None:
-    """Each is shown once, under the ones before it; a finished one is not drawn again."""
+def test_bars(terminal: Terminal) -> None:
+    """Each is shown once, several threads have theirs, and a failure leaves the cursor shown."""
     console = terminal.console()
     for name in ("first [red]x[/red]", "second"):  # a title is no markup of rich's
         with console.rendering(name, 1) as advance:
@@ -129,10 +147,6 @@ def test_bars_one_after_the_other(terminal: Terminal) -> None:
     assert "first [red]x[/red]" in terminal.shown().partition("|")[0]
     assert "first" not in terminal.shown().partition("|")[2]
     assert "second" in terminal.shown().partition("|")[2]
-
-
-def test_bars_at_the_same_time(terminal: Terminal) -> None:
-    """Several threads have a bar each."""
     console = terminal.console()
 
     def show(name: str) -> None:
@@ -145,10 +159,6 @@ def test_bars_at_the_same_time(terminal: Terminal) -> None:
         list(pool.map(show, names))
     for name in names:
         assert re.search(rf"{name} .* 50/50 00:00", terminal.shown())
-
-
-def test_bar_goes_away_on_failure(terminal: Terminal) -> None:
-    """A warning is a line beside the bar; an error leaves the cursor visible, nothing moving."""
     console = terminal.console()
 
     def fail() -> None:
@@ -165,36 +175,6 @@ def test_bar_goes_away_on_failure(terminal: Terminal) -> None:
 def progress(step: int, steps: int = 100) -> Progress:
     """Where a run stands that takes a second a step."""
     return Progress(step, steps, 0.123456, 64.0, float(steps - step))
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0.4, "0 s"), (99.4, "99 s"), (99.6, "2 min"), (5969, "99 min"), (5971, "1 h 40 min"),
-        (11_100, "3 h 05 min"), (100 * 3600, "100 h 00 min"),
-    ],
-)  # fmt: skip
-def test_duration(seconds: float, words: str) -> None:
-    """Two units at most."""
-    assert duration(seconds) == words
-
-
-def test_lines_of_a_training_run() -> None:
-    """Step, loss, speed, time left: at once, every ten seconds, and at the end, when none is."""
-    now, said = [0.0], list[str]()
-    show = plain_training("digits", said.append, lambda: now[0])
-    for step in range(1, 101):
-        now[0] = step * 0.7
-        show(progress(step))
-    assert [int(text.split()[2]) for text in said] == [1, 16, 31, 46, 61, 76, 91, 100]
-    assert said[0] == "digits: step 1 of 100, loss 0.1235, 64 images/s, about 99 s left"
-    assert said[-1] == "digits: step 100 of 100, loss 0.1235, 64 images/s"
-    show(progress(1200, 15_000))
-    now[0] += 10
-    show(progress(1201, 15_000))
-    assert said[8:] == [
-        "digits: step 1,201 of 15,000, loss 0.1235, 64 images/s, about 3 h 50 min left"
-    ]
 
 
 @pytest.mark.parametrize(

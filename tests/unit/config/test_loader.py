@@ -1,7 +1,5 @@
 """`site.toml`: a good one is read into a frozen Site, a bad one is told about in full."""
 
-from __future__ import annotations
-
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from sitegen.config import schema as tables
-from sitegen.config.loader import load_site
+from sitegen.config.loader import load_site, with_model
 from sitegen.config.schema import Site
 from sitegen.core.errors import ConfigError
 from tests.support.fabricated import make_site, write_site
@@ -61,7 +59,7 @@ def fault(folder: Path, text: str) -> str:
 
 
 def test_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every key arrives, every path is whole, also of a config named relatively; all is frozen."""
+    """Every key arrives, frozen, every path whole; a title is enough, files may come later."""
     (tmp_path / "weights.pth").touch()
     (tmp_path / "other.toml").touch()
     site = make_site(tmp_path, FULL)
@@ -79,17 +77,16 @@ def test_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         site.models["x"] = site.models["mnist"]  # type: ignore[index]
     monkeypatch.chdir(tmp_path)
     assert load_site(Path("site.toml")).root == tmp_path
-
-
-def test_defaults(tmp_path: Path) -> None:
-    """A title is enough."""
     site = make_site(tmp_path, 'title = "T"')
     assert (site.output, site.cache_dir) == (tmp_path / "build", tmp_path / ".sitegen")
     assert (site.language, dict(site.models), site.authors) == ("en", {}, ())
-
-
-def test_shipped_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`models/NAME` is looked for beside site.toml first, then among what travels with sitegen."""
+    text = 'title = "T"\n[models.a]\npath = "checkpoints/a.pth"\npreset = "cifar10"\n'
+    site = make_site(
+        tmp_path, f'{text}[models.b]\npath = "b.pth"\ncard = "models/mnist/model.toml"'
+    )
+    a, b = site.models.values()
+    assert (a.path, a.preset, a.card) == (tmp_path / "checkpoints/a.pth", "cifar10", None)
+    assert (b.path, b.card_path) == (tmp_path / "b.pth", tmp_path / "models/mnist/model.toml")
     shipped = tmp_path / "shipped" / "models"
     (shipped / "tiny").mkdir(parents=True)
     (shipped / "tiny" / "model.toml").touch()
@@ -100,17 +97,6 @@ def test_shipped_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own.mkdir()
     (own / "model.toml").touch()
     assert load_site(tmp_path / "site" / "site.toml").models["t"].path == own
-
-
-def test_checkpoints_may_come_later(tmp_path: Path) -> None:
-    """Where a preset or a card says what it will be, the file need not be there."""
-    text = 'title = "T"\n[models.a]\npath = "checkpoints/a.pth"\npreset = "cifar10"\n'
-    site = make_site(
-        tmp_path, f'{text}[models.b]\npath = "b.pth"\ncard = "models/mnist/model.toml"'
-    )
-    a, b = site.models.values()
-    assert (a.path, a.preset, a.card) == (tmp_path / "checkpoints/a.pth", "cifar10", None)
-    assert (b.path, b.card_path) == (tmp_path / "b.pth", tmp_path / "models/mnist/model.toml")
 
 
 MESSAGES = [
@@ -217,13 +203,22 @@ def test_places(tmp_path: Path, text: str, places: list[str]) -> None:
 
 
 def test_short_messages(tmp_path: Path) -> None:
-    """A megabyte in a value, and nothing but problems, are told in a screenful."""
+    """Long faults take a screenful; a table goes after other models, with the file's line ends."""
     message = fault(tmp_path, f'title = "{"a" * 1_000_000}"')
     assert "should have at most 10000 characters" in message
     assert len(message) < 200
     message = fault(tmp_path, "\n".join(f"k{number} = {number}" for number in range(2000)))
     assert message.count("unknown key") == 49
     assert message.endswith("problems more")
+    text = 'title = "T"\r\n[models.a]\r\npath = "m"\r\n'
+    found = with_model(text, "birds", ENTRY)
+    assert found.startswith(text)
+    assert found.count("\n") == found.count("\r\n") == 7
+    with pytest.raises(ConfigError, match=r"write into models: birds = \{ path = .*birds/model"):
+        with_model('models = {a = {path = "m"}}\n[x]\ny = 1\n', "birds", ENTRY)
+    for text, wanted in TEXTS:
+        assert tomllib.loads(wanted)["models"]["birds"] == ENTRY
+        assert with_model(text, "birds", ENTRY) == wanted
 
 
 @pytest.mark.parametrize("table", tables.TomlTable.__subclasses__())
@@ -267,3 +262,45 @@ def test_junk_is_loaded_or_told(
         assert "site.toml" in message
         assert str(place[0]) in message or "holds the character" in message
         assert len(message) < 3000
+
+
+ENTRY = {"path": 'runs/a "b".pth', "card": "models/birds/model.toml"}
+TABLE = """[models.birds]
+path = "runs/a \\"b\\".pth"
+card = "models/birds/model.toml"
+"""
+TEXTS = [
+    ('title = "T"', f'title = "T"\n\n{TABLE}'),
+    ('title = "T"  # why\n', f'title = "T"  # why\n\n{TABLE}'),
+    (
+        'title = "T"\n[models.a]  # one\npath = "m" # it\n\n# how to cite\n[citation]\nkey = "k"\n',
+        f'title = "T"\n[models.a]  # one\npath = "m" # it\n\n{TABLE}\n# how to cite\n'
+        '[citation]\nkey = "k"\n',
+    ),
+    ('[models.a]\npath = "m"\n[citation]\n', f'[models.a]\npath = "m"\n\n{TABLE}\n[citation]\n'),
+    ('[models]\na = {path = "m"}\n', f'[models]\na = {{path = "m"}}\n\n{TABLE}'),
+    ('models.a.path = "m"\ntitle = "T"\n', f'models.a.path = "m"\ntitle = "T"\n\n{TABLE}'),
+    ('[models.a]\npath = "m"\n\n\n', f'[models.a]\npath = "m"\n\n{TABLE}'),
+    ('[models.a]\npath = """\nm\n"""\n', f'[models.a]\npath = """\nm\n"""\n\n{TABLE}'),
+]
+
+
+NAMES = st.sampled_from(["a", "b", "c-d"])
+BLOCKS = st.one_of(
+    NAMES.map(lambda name: f'[models.{name}]  # {name}\npath = "x"\n'),
+    st.sampled_from(["# words\n", "\n", "[citation]\nkey = 1\n", '[[authors]]\nname = "A"\n']),
+)
+
+
+@given(st.lists(BLOCKS, max_size=8))
+def test_every_line_stays_in_its_order(blocks: list[str]) -> None:
+    """Whatever the tables and comments are, they are there afterwards, and mean the same."""
+    text = 'title = "T"\n' + "".join(dict.fromkeys(blocks))
+    before = tomllib.loads(text)
+    found = with_model(text, "birds", ENTRY)
+    after = tomllib.loads(found)
+    assert after["models"].pop("birds") == ENTRY
+    assert after["models"] == before.get("models", {})
+    assert {**after, "models": 0} == {**before, "models": 0}
+    lines = iter(found.split("\n"))
+    assert all(line in lines for line in text.rstrip().split("\n"))

@@ -1,13 +1,15 @@
 """`sitegen new`: a site that builds at once, and never a file of somebody's overwritten."""
 
-from __future__ import annotations
-
+import json
 import os
 import re
 import textwrap
 import tomllib
+from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
+from unittest.mock import Mock
 
 import pytest
 import yaml
@@ -15,7 +17,16 @@ from pydantic import BaseModel
 
 from sitegen.config import scaffold as module
 from sitegen.config.loader import load_site
-from sitegen.config.scaffold import IGNORED, WORKFLOW, new_site, scaffold
+from sitegen.config.scaffold import (
+    IGNORED,
+    NOT_FOR_RENDERING,
+    WORKFLOW,
+    new_site,
+    own_requirement,
+    render_requirements,
+    scaffold,
+    version,
+)
 from sitegen.config.schema import Author, Citation, Icon, Link, ModelEntry, Site
 from sitegen.content.embeds import EMBEDS
 from sitegen.content.pages import read_pages
@@ -40,14 +51,10 @@ def new(tmp_path: Path) -> Path:
 
 
 def test_files(new: Path) -> None:
-    """These and no others, in a folder that is made."""
+    """These files alone; the page has a small call of each kind, and takes the README's."""
     found = sorted(path.relative_to(new).as_posix() for path in new.rglob("*") if path.is_file())
     wanted = ".github/workflows/pages.yml .gitignore pages/index.md requirements-render.txt"
     assert found == FILES == [*wanted.split(), "site.toml"]
-
-
-def test_page_shows_every_kind(new: Path) -> None:
-    """One call of each kind that there is, each of few samples; pictures are only told of."""
     text = (new / "pages/index.md").read_text()
     assert re.findall(r"\{\{ (\w+)\(", text) == [*figure_kinds(), *EMBEDS]
     (page,) = read_pages(load_site(new / "site.toml"))
@@ -55,13 +62,18 @@ def test_page_shows_every_kind(new: Path) -> None:
     assert [figure.kind for figure in page.figures] == made
     assert len(made) >= 5
     assert all(sum(figure.spec.evaluations([100])) <= 3200 for figure in page.figures)
+    readme = (ROOT / "README.md").read_text()
+    calls = [line.strip() for line in readme.splitlines() if line.startswith("    {{")]
+    assert len(calls) >= 4
+    first = readme.index("    " + calls[0])
+    block = readme[first : readme.index(calls[-1]) + len(calls[-1])]
+    (new / "pages/index.md").write_text(textwrap.dedent(block))
+    (page,) = read_pages(load_site(new / "site.toml"))
+    assert len(page.body) >= len(calls)
 
 
 def test_config_has_every_key(new: Path) -> None:
-    """Without the comment marks it is valid and says everything that a site can say.
-
-    Only the address must be that of the domain, and the pages of the menu must be there.
-    """
+    """Without the comment marks it is valid and says everything that a site can say."""
     config = new / "site.toml"
     text = config.read_text().replace("YOU.github.io/REPOSITORY/", "paper.example.org/")
     for name in ("results", "data"):
@@ -77,18 +89,6 @@ def test_config_has_every_key(new: Path) -> None:
     for icon in get_args(Icon):
         assert re.search(rf"[:,#] {icon}[,.]", text), icon
     assert keys(tomllib.loads(config.read_text())) == allowed(Site)
-
-
-def test_calls_of_the_readme(new: Path) -> None:
-    """What the README shows of a page can be pasted into that of a new site."""
-    readme = (ROOT / "README.md").read_text()
-    calls = [line.strip() for line in readme.splitlines() if line.startswith("    {{")]
-    assert len(calls) >= 4
-    first = readme.index("    " + calls[0])
-    block = readme[first : readme.index(calls[-1]) + len(calls[-1])]
-    (new / "pages/index.md").write_text(textwrap.dedent(block))
-    (page,) = read_pages(load_site(new / "site.toml"))
-    assert len(page.body) >= len(calls)
 
 
 def keys(table: Any, path: str = "") -> set[str]:
@@ -134,8 +134,8 @@ def test_never_overwrites(tmp_path: Path, name: str, how: str) -> None:
     assert how != "file" or path.read_text() == "mine"
 
 
-def test_names_all_that_is_in_the_way(new: Path) -> None:
-    """Every file, a line each; a folder that holds other things is welcome."""
+def test_names_all_that_is_in_the_way(new: Path, tmp_path: Path) -> None:
+    """Every file in the way has its line; other things may be there, but no file for a folder."""
     before = tree_hash(new)
     with pytest.raises(ConfigError) as caught:
         new_site(new, new_page_sections())
@@ -150,10 +150,6 @@ def test_names_all_that_is_in_the_way(new: Path) -> None:
         (new / name).write_text("mine")
     assert new_site(new, new_page_sections()) == tuple(name for name in FILES if name != IGNORED)
     assert {(new / name).read_text() for name in theirs} == {"mine"}
-
-
-def test_a_file_instead_of_a_folder(tmp_path: Path) -> None:
-    """Told, and left alone, also where a folder of the site would have to be."""
     (tmp_path / "paper").write_text("mine")
     with pytest.raises(ConfigError, match="is a file"):
         new_site(tmp_path / "paper", new_page_sections())
@@ -189,8 +185,8 @@ def workflow() -> Any:
     return yaml.safe_load(scaffold(new_page_sections())[WORKFLOW])
 
 
-def test_workflow_publishes() -> None:
-    """Builds from the store, uploads what was built, deploys from the default branch only."""
+def test_workflow_publishes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Builds from the store, deploys the default branch, by pinned actions and a named sitegen."""
     jobs = workflow()["jobs"]
     assert set(jobs) == {"build", "deploy"}
     runs = [step["run"] for step in jobs["build"]["steps"] if "run" in step]
@@ -206,21 +202,6 @@ def test_workflow_publishes() -> None:
     assert "pull_request" in jobs["deploy"]["if"]
     assert "default_branch" in jobs["deploy"]["if"]
     assert workflow()["permissions"] == {"contents": "read"}
-
-
-@pytest.mark.parametrize("known", [None, "sitegen @ git+https://example.org/sitegen@0123"])
-def test_where_the_workflow_gets_sitegen(
-    known: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """From where this one came; else the line is empty. No file names a bare sitegen."""
-    monkeypatch.setattr(module, "own_requirement", lambda: known)
-    assert workflow()["jobs"]["build"]["env"] == {"SITEGEN": known or ""}
-    for text in scaffold(new_page_sections()).values():
-        assert not re.search(r"^\s*sitegen\b|install sitegen|sitegen==", text, re.MULTILINE)
-
-
-def test_actions_are_pinned() -> None:
-    """Each by the digest of a commit, with its version; what to set at GitHub stands there, too."""
     text = scaffold(new_page_sections())[WORKFLOW]
     used = re.findall(r"uses: (.*)", text)
     assert len(used) == 4
@@ -228,3 +209,68 @@ def test_actions_are_pinned() -> None:
         assert re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", each), each
     for words in ("Settings → Pages", "GitHub Actions", "In a fork", "git add .sitegen"):
         assert words in text
+    for known in [None, "sitegen @ git+https://example.org/sitegen@0123"]:
+        monkeypatch.setattr(module, "own_requirement", lambda known=known: known)
+        assert workflow()["jobs"]["build"]["env"] == {"SITEGEN": known or ""}
+        for text in scaffold(new_page_sections()).values():
+            assert not re.search(r"^\s*sitegen\b|install sitegen|sitegen==", text, re.MULTILINE)
+
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def lines(text: str) -> list[str]:
+    """The requirements of a file, without its comments."""
+    return [line for line in text.splitlines() if not line.startswith("#")]
+
+
+def test_in_step_with_the_project(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """All that our pyproject.toml or metadata requires, but for rendering; no other is read."""
+    wanted = [
+        line
+        for line in PROJECT["dependencies"]
+        if re.split(r"[<>=~! ]", line)[0] not in NOT_FOR_RENDERING
+    ]
+    assert lines(render_requirements()) == sorted(wanted)
+    assert not any(line.startswith(("torch", "imageio")) for line in wanted)
+    found = [*PROJECT["dependencies"], 'torchvision>=0.20; extra == "train"']
+    monkeypatch.setattr(module, "_CHECKOUT", ROOT / "nowhere" / "pyproject.toml")
+    monkeypatch.setattr(metadata, "requires", lambda name: found)
+    monkeypatch.setattr(metadata, "version", lambda name: PROJECT["version"])
+    text = render_requirements()
+    monkeypatch.undo()
+    assert text == render_requirements()
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "other"\nversion = "9"\n')
+    monkeypatch.setattr(module, "_CHECKOUT", tmp_path / "pyproject.toml")
+    monkeypatch.setattr(metadata, "version", lambda name: "1.2.3")
+    assert version() == "1.2.3"
+    monkeypatch.setattr(metadata, "distribution", Mock(side_effect=metadata.PackageNotFoundError))
+    assert own_requirement() is None
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+WHEEL = "https://example.org/sitegen-0.1.0-py3-none-any.whl"
+GIT = {"url": "https://example.org/sitegen.git", "vcs_info": {"vcs": "git", "commit_id": COMMIT}}
+
+
+@pytest.mark.parametrize(
+    ("origin", "expected"),
+    [
+        (None, None),
+        ("", None),
+        ("not JSON", None),
+        (json.dumps(GIT), f"sitegen @ git+https://example.org/sitegen.git@{COMMIT}"),
+        (json.dumps({**GIT, "url": "ssh://example.org/x"}), None),
+        (json.dumps({**GIT, "url": "https://me:secret@example.org/x"}), None),
+        (json.dumps({"url": "file:///wheel", "archive_info": {}}), None),
+        (json.dumps({"url": "https://example.org/x", "dir_info": {}}), None),
+        (json.dumps({"url": WHEEL, "archive_info": {}}), f"sitegen @ {WHEEL}"),
+    ],
+)
+def test_where_sitegen_comes_from(
+    origin: str | None, expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit of a repository or a file, where all can read it; nothing else is named at all."""
+    installed = SimpleNamespace(read_text={"direct_url.json": origin}.__getitem__)
+    monkeypatch.setattr(metadata, "distribution", lambda name: installed)
+    assert own_requirement() == expected

@@ -1,13 +1,26 @@
 """`image(…)` and `video(…)` in a page: what they make, and everything that is told at once."""
 
-from __future__ import annotations
-
+import io
+import re
+import struct
+import zlib
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from PIL import Image as Pillow
 
-from sitegen.content.embeds import Embed, ImageCall, Player, VideoCall, VideoFile, make_embed
+from sitegen.content.embeds import (
+    Embed,
+    ImageCall,
+    Player,
+    VideoCall,
+    VideoFile,
+    find_player,
+    make_embed,
+    read_photo,
+    read_video,
+)
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError
 from sitegen.core.site_files import SiteFolder
@@ -24,7 +37,7 @@ def make(folder: Path, kind: str, *args: object, **kwargs: object) -> Embed:
 
 
 def test_image(tmp_path: Path) -> None:
-    """A picture with all that can be said of it, and one of which there is nothing to say."""
+    """A picture or video with all that can be said of it, and with nothing; what is copied."""
     words = {"alt": "A laser", "caption": " It glows. ", "id": "laser", "width": 15}
     image = make(tmp_path, "image", "Set up.png", **words)
     call = image.call
@@ -37,24 +50,20 @@ def test_image(tmp_path: Path) -> None:
     call = image.call
     assert isinstance(call, ImageCall)
     assert (call.alt, call.caption, call.width, image.id) == ("", "", None, "")
-
-
-def test_video(tmp_path: Path) -> None:
-    """A video of another host, of which only the poster is copied, or a file of the author's."""
     embed = make(tmp_path, "video", "https://youtu.be/qY1juqIDT10", title="T", poster="Set up.png")
-    call = embed.call
-    assert isinstance(call, VideoCall)
-    assert isinstance(call.url, Player)
-    assert call.poster is not None
-    assert embed.files == (call.poster.file,)
-    assert (call.title, embed.base) == ("T", "video")
+    told = embed.call
+    assert isinstance(told, VideoCall)
+    assert isinstance(told.url, Player)
+    assert told.poster is not None
+    assert embed.files == (told.poster.file,)
+    assert (told.title, embed.base) == ("T", "video")
     assert make(tmp_path, "video", "https://vimeo.com/1").files == ()
     embed = make(tmp_path, "video", url="talk.mp4")
-    call = embed.call
-    assert isinstance(call, VideoCall)
-    assert isinstance(call.url, VideoFile)
-    assert (call.url.width, call.url.height, call.title) == (64, 36, "Video")
-    assert embed.files == (call.url.file,)
+    told = embed.call
+    assert isinstance(told, VideoCall)
+    assert isinstance(told.url, VideoFile)
+    assert (told.url.width, told.url.height, told.title) == (64, 36, "Video")
+    assert embed.files == (told.url.file,)
 
 
 @pytest.mark.parametrize(
@@ -108,3 +117,179 @@ def test_faults(
     assert all(line.startswith(f"pages/index.md:3: {kind}(…): ") for line in lines)
     for fault in faults:
         assert any(fault in line for line in lines), fault
+
+
+FORMATS = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "GIF": ".gif", "AVIF": ".avif"}
+ORIENTATION = 0x0112
+
+
+def picture(form: str, mode: str = "RGB", size: tuple[int, int] = (40, 20), turn: int = 1) -> bytes:
+    """A picture of that form, whose EXIF says how to turn it."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = turn
+    data = io.BytesIO()
+    Image.effect_noise(size, 50).convert(mode).save(data, form, exif=exif)
+    return data.getvalue()
+
+
+def read(folder: Path, data: bytes, name: str = "a.png") -> tuple[str, int, int]:
+    """The path in the built folder and the size of a picture with these bytes."""
+    (folder / name).write_bytes(data)
+    photo = read_photo(SiteFolder(folder).find(name))
+    assert photo.file.source.read_bytes() == data
+    return photo.file.uri, photo.width, photo.height
+
+
+def fault(folder: Path, data: bytes) -> str:
+    """Why a picture with these bytes cannot be shown."""
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        read(folder, data)
+    return str(caught.value)
+
+
+def test_what_is_known(tmp_path: Path) -> None:
+    """Each format by its content, in every mode, or cut short; no other, no absurd size."""
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 3 4"/>'
+    for before in ("", '<?xml version="1.0"?>\n', "<!-- a -->", "\ufeff", "\n"):
+        uri, width, height = read(tmp_path, f"{before}{svg}".encode())
+        assert (uri[-4:], width, height) == (".svg", 3, 4)
+    assert "is SVG with <script>" in fault(tmp_path, svg.replace("/>", "><script/></svg>").encode())
+    for mode in ("1", "LA", "P", "RGBA", "I;16", "CMYK"):
+        made = picture("JPEG" if mode == "CMYK" else "PNG", mode)
+        assert read(tmp_path, made)[1:] == (40, 20), mode
+    for form, suffix in (("MPO", ".jpg"), ("GIF", ".gif")):
+        data = io.BytesIO()
+        first, second = (Image.new("RGB", (40, 20), colour) for colour in ("red", "blue"))
+        first.save(data, form, save_all=True, append_images=[second])
+        uri, width, height = read(tmp_path, data.getvalue())
+        assert (uri[-4:], width, height) == (suffix, 40, 20)
+    for form in ("BMP", "TIFF", "PDF"):
+        data = io.BytesIO()
+        Image.new("RGB", (40, 20)).save(data, form)
+        assert "save it as PNG, JPEG, WebP, GIF, AVIF or SVG" in fault(tmp_path, data.getvalue())
+    for side in (9_000, 50_000):
+        told = fault(tmp_path, bomb(side))
+        assert told == "has more than 80 million pixels; make it smaller"
+    for form in FORMATS:
+        uri, width, height = read(tmp_path, picture(form), "Photo.xyz")
+        assert uri.startswith("media/photo-")
+        assert uri.endswith(FORMATS[form])
+        assert (width, height) == (40, 20)
+        whole = picture(form, size=(90, 90))
+        told = fault(tmp_path, whole[: len(whole) // 2])
+        assert "is damaged" in told or "is no picture that browsers show" in told
+
+
+def bomb(side: int) -> bytes:
+    """A small PNG that says it is `side` pixels wide and high."""
+    head = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+
+
+ID = "qY1juqIDT10"
+
+
+YOUTUBE, VIMEO = "https://www.youtube-nocookie.com", "https://player.vimeo.com"
+FIRST = f"{YOUTUBE}/embed/{ID}?autoplay=1&rel=0", f"https://www.youtube.com/watch?v={ID}"
+PLAYERS = [
+    *((f"http{place}", *FIRST) for place in (
+        f"s://youtu.be/{ID}", f"://youtube.com/watch?v={ID}",
+        f"s://www.youtube.com/watch?v={ID}&list=PL123&index=2",
+        f"s://m.youtube.com/watch?v={ID}", f"s://www.YouTube.com/shorts/{ID}",
+        f"s://www.youtube.com/live/{ID}?feature=share", f"s://www.youtube.com/embed/{ID}",
+        f"s://www.youtube-nocookie.com/embed/{ID}?rel=0",
+    )),
+    *((f"https://{place}{time}", f"{FIRST[0]}&start={start}", f"{FIRST[1]}&t={start}s")
+      for time, start in (("t=90", 90), ("t=1m30s", 90), ("t=1h2m3s", 3723), ("start=5", 5))
+      for place in (f"youtu.be/{ID}?", f"www.youtube.com/watch?v={ID}#")),
+    *((f"https://{place}", f"{VIMEO}/video/{video}", f"https://vimeo.com/{link}")
+      for place, video, link in (
+        ("vimeo.com/76979871", "76979871?dnt=1&autoplay=1", "76979871"),
+        ("vimeo.com/channels/staffpicks/123", "123?dnt=1&autoplay=1", "123"),
+        ("vimeo.com/groups/a/videos/123", "123?dnt=1&autoplay=1", "123"),
+        ("vimeo.com/123/8272103f6e", "123?h=8272103f6e&dnt=1&autoplay=1", "123/8272103f6e"),
+        ("vimeo.com/123#t=1m5s", "123?dnt=1&autoplay=1#t=65s", "123#t=65s"),
+        ("player.vimeo.com/video/123?h=8272103f6e", "123?h=8272103f6e&dnt=1&autoplay=1",
+         "123/8272103f6e"),
+    )),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("url", "address", "link"), PLAYERS)
+def test_players(url: str, address: str, link: str) -> None:
+    """However a host writes it, one player: no cookie, no tracking, its start, its key."""
+    player = find_player(url)
+    assert (player.address, player.link) == (address, link)
+    known = ("Vimeo", VIMEO) if "vimeo" in url else ("YouTube", YOUTUBE)
+    assert (player.name, player.origin) == known
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("https://youtu.be/", "names no video: https://youtu.be/ and 11 letters"),
+        (f"https://youtu.be/{ID}/x", "names no video"),
+        ("https://www.youtube.com/@channel", "names no video"),
+        (f"https://www.youtube.com/x?v={ID}", "names no video"),
+        (f"https://youtu.be/{ID}?t=soon", "starts at 'soon'; write seconds"),
+        ("https://vimeo.com/about", "names no video: https://vimeo.com/ and a number"),
+        ("https://vimeo.com/123?h=%22onload", "names no video: https://vimeo.com/ and a number"),
+        ("https://example.org/x.mp4", "should be a video on YouTube or Vimeo, or a file in the"),
+        (f"https://youtu.be.example.org/{ID}", "should be a video on YouTube or Vimeo"),
+        (f"https://notyoutube.com/watch?v={ID}", "should be a video on YouTube or Vimeo"),
+        (f"https://youtu.be@example.org/{ID}", "should hold no user name or password"),
+    ],
+)
+def test_no_player(url: str, reason: str) -> None:
+    """What is no video of a known host is told with the reason."""
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        find_player(url)
+
+
+def element(name: str, *content: bytes) -> bytes:
+    """An element of a WebM: its id in hexadecimal, its length, its content."""
+    data = b"".join(content)
+    return bytes.fromhex(name) + bytes([0x80 | len(data)]) + data
+
+
+SIZE = element("e0", element("b0", b"\x40"), element("ba", b"\x24"))
+TRACKS = element("1654ae6b", element("ae", element("e1", b"sound")), element("ae", SIZE))
+HEAD = element("1a45dfa3")
+WEBM = HEAD + element("18538067", TRACKS)
+LARGE = b"\0\0\0\1ftyp" + (16).to_bytes(8, "big") + MP4[8:]  # its length is written in 64 bits
+LAST = MP4[:8] + b"\0\0\0\x08free\0\0\0\0" + MP4[12:]  # 0 is the length of the last box
+TURNED = MP4[:-44] + b"\0\0\0\0\0\1" + MP4[-38:]
+
+
+@pytest.mark.parametrize(
+    ("data", "type", "size"),
+    [
+        (MP4, "mp4", (64, 36)), (LARGE, "mp4", (64, 36)), (TURNED, "mp4", (36, 64)),
+        (LAST, "mp4", (64, 36)), (WEBM, "webm", (64, 36)),
+        (HEAD + bytes.fromhex("18538067 01ffffffffffffff") + TRACKS, "webm", (64, 36)),
+    ],
+    ids=["mp4", "long", "turned", "last box", "webm", "without end"],
+)  # fmt: skip
+def test_measured(tmp_path: Path, data: bytes, type: str, size: tuple[int, int]) -> None:
+    """A file is known by its content, and measured wherever the size stands in it."""
+    (tmp_path / "A b.mov").write_bytes(data)
+    film = read_video(SiteFolder(tmp_path).find("A b.mov"))
+    assert (film.type, film.width, film.height) == (f"video/{type}", *size)
+    assert film.file.uri == f"media/a-b-{film.file.sha256[:8]}.{type}"
+
+
+@pytest.mark.parametrize("whole", [MP4, WEBM], ids=["mp4", "webm"])
+def test_cut_short(tmp_path: Path, whole: bytes) -> None:
+    """A file that ends too early shows no pictures; other files are refused with what would do."""
+    for length in range(8, len(whole)):
+        (tmp_path / "x.mp4").write_bytes(whole[:length])
+        with pytest.raises(ValueError, match="is damaged, or shows no pictures"):
+            read_video(SiteFolder(tmp_path).find("x.mp4"))
+    for data in [b"abc", b"RIFF....AVI ", b"\x89PNG\r\n\x1a\n"]:
+        (tmp_path / "x.mp4").write_bytes(data)
+        with pytest.raises(ValueError, match="is no MP4 or WebM video"):
+            read_video(SiteFolder(tmp_path).find("x.mp4"))

@@ -1,10 +1,9 @@
 """Markdown becomes safe HTML in parts, with the places of figures between them."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import html5lib
 import pytest
@@ -12,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sitegen.content.embeds import Photo
-from sitegen.content.markdown import ParsedPage, parse
+from sitegen.content.markdown import MathsError, ParsedPage, parse, to_mathml
 from sitegen.core.site_files import OwnFile
 
 SLOT = re.compile(r"SLOT(\d+)x")
@@ -45,40 +44,43 @@ def html(text: str, uri: str = "index.html") -> str:
     return "".join(str(part) for part in document.parts).strip()
 
 
-def test_title() -> None:
-    """A heading of level 1 at the beginning is the title, without its markup."""
+def test_title_and_slots() -> None:
+    """Titles, slots in paragraphs of their own, headings with ids, footnotes, no money."""
     document = read("# A *b* `c`\n\nText")
     assert document.title == "A b c"
     assert "h1" not in str(document.parts)
     assert read("Text").title is None
     assert read("").parts == ("",)
-
-
-def test_slots() -> None:
-    """A slot that is a paragraph of its own is taken out, wherever it stands."""
     document = read("a\n\nSLOT0x\n\n- SLOT1x\n- b\n\n> SLOT12x\n")
     assert [part for part in document.parts if isinstance(part, int)] == [0, 1, 12]
     joined = "".join("[]" if isinstance(part, int) else part for part in document.parts)
     assert re.sub(r"\s", "", joined) == (
         "<p>a</p>[]<ul><li>[]</li><li>b</li></ul><blockquote>[]</blockquote>"
     )
-
-
-@pytest.mark.parametrize(
-    "text", ["a SLOT0x", "`SLOT0x`", "    SLOT0x", "# T\n\n## SLOT0x", "**SLOT0x**", "[a](SLOT0x)"]
-)
-def test_slots_inside_other_text(text: str) -> None:
-    """Inside a sentence, code, a heading or a link a slot is no place for a figure."""
-    assert all(isinstance(part, str) for part in read(text).parts)
-
-
-def test_headings_have_ids() -> None:
-    """Each heading has an id of its own that collides with nothing else."""
+    for text in [
+        "a SLOT0x",
+        "`SLOT0x`",
+        "    SLOT0x",
+        "# T\n\n## SLOT0x",
+        "**SLOT0x**",
+        "[a](SLOT0x)",
+    ]:
+        assert all(isinstance(part, str) for part in read(text).parts)
     found = re.findall(r'<h\d id="([^"]*)"', html("## A *b*!\n\n## A b\n\n## …\n\n## Größe 数\n"))
     assert found == ["h-a-b", "h-a-b-2", "h-section", "h-größe-数"]
     html("## A\n\n### B\n\n#### C\n\n## D\n\n### E")  # levels may fall
     for text in ("## [A](b/)", "## A^[note]"):  # a link in a link is no HTML
         assert 'class="anchor"' not in html(text)
+    text = html("a[^1] b[^1]\n\n[^1]: Note.")
+    assert re.findall('href="#([^"]*)"', text) == ["fn1", "fn1", "fnref1", "fnref1:1"]
+    assert set(re.findall('id="([^"]*)"', text)) == {"fnref1", "fnref1:1", "fn1"}
+    assert text.count('aria-label="Back to the text"') == 2
+    assert text.count(">[1]<") == 2
+    text = html("$u_K$ and $a$, ($b$)\n\n$$\nx^2\n$$")
+    assert text.count('<math display="inline">') == 3
+    assert text.count('<math display="block">') == 1
+    for money in ("$5 and $6", "5$ or 6$", "a $ b $ c", r"\$a$", "$", "$$", "`$a$`", "$a$5"):
+        assert "<math" not in html(money), money
 
 
 @pytest.mark.parametrize(
@@ -105,24 +107,8 @@ def test_faults(text: str, line: int, reason: str) -> None:
     assert reason in fault.text
 
 
-def test_links_are_relative_to_the_page() -> None:
-    """Links are written from the site's root and work from every page."""
-    text = "[a](about/) [b](index.html#x) [c](#h-a) [d](https://example.org/) <a@b.c>"
-    wanted = "../about/index.html ../index.html#x #h-a https://example.org/ mailto:a@b.c"
-    assert re.findall('href="([^"]*)"', html(text, "more/index.html")) == wanted.split()
-
-
-def test_pictures() -> None:
-    """A picture has its place before it is there; far down a page it waits to come into sight."""
-    size = 'width="30" height="20" decoding="async"'
-    assert html("![*A* b](<a b.png> 'T')", "more/index.html") == (
-        f'<p><img src="../media/a-01234567.png" alt="A b" title="T" {size}></p>'
-    )
-    assert f'{size} loading="lazy">' in html("a\n" * 10 + "\n![A](a.png)")
-
-
 def test_what_may_be_too_wide() -> None:
-    """Tables and code scroll by themselves, columns have classes; tags are shown, not obeyed."""
+    """Tables and code scroll, tags are text, links work from every page, pictures have a place."""
     assert html("<script>x</script>\n\na <b>b</b>") == (
         "<p>&lt;script&gt;x&lt;/script&gt;</p>\n<p>a &lt;b&gt;b&lt;/b&gt;</p>"
     )
@@ -134,24 +120,14 @@ def test_what_may_be_too_wide() -> None:
     assert text.endswith(
         f'{scroll}Code"><pre><code class="language-py">a &lt; b\n</code></pre>\n</div>'
     )
-
-
-def test_footnotes() -> None:
-    """A footnote leads there and back, and the way back has a name."""
-    text = html("a[^1] b[^1]\n\n[^1]: Note.")
-    assert re.findall('href="#([^"]*)"', text) == ["fn1", "fn1", "fnref1", "fnref1:1"]
-    assert set(re.findall('id="([^"]*)"', text)) == {"fnref1", "fnref1:1", "fn1"}
-    assert text.count('aria-label="Back to the text"') == 2
-    assert text.count(">[1]<") == 2
-
-
-def test_formulas() -> None:
-    """In a sentence, or as a block between double dollars; those beside digits are money."""
-    text = html("$u_K$ and $a$, ($b$)\n\n$$\nx^2\n$$")
-    assert text.count('<math display="inline">') == 3
-    assert text.count('<math display="block">') == 1
-    for money in ("$5 and $6", "5$ or 6$", "a $ b $ c", r"\$a$", "$", "$$", "`$a$`", "$a$5"):
-        assert "<math" not in html(money), money
+    text = "[a](about/) [b](index.html#x) [c](#h-a) [d](https://example.org/) <a@b.c>"
+    wanted = "../about/index.html ../index.html#x #h-a https://example.org/ mailto:a@b.c"
+    assert re.findall('href="([^"]*)"', html(text, "more/index.html")) == wanted.split()
+    size = 'width="30" height="20" decoding="async"'
+    assert html("![*A* b](<a b.png> 'T')", "more/index.html") == (
+        f'<p><img src="../media/a-01234567.png" alt="A b" title="T" {size}></p>'
+    )
+    assert f'{size} loading="lazy">' in html("a\n" * 10 + "\n![A](a.png)")
 
 
 LINES = st.sampled_from(
@@ -173,3 +149,50 @@ def test_html_is_valid(text: str) -> None:
     tree = parser.parse(f"<!DOCTYPE html><title>T</title>{body}")
     attributes = {name for element in tree.iter() for name in element.attrib}
     assert not [name for name in attributes if name == "style" or name.startswith("on")]
+
+
+def test_formula() -> None:
+    """The heat equation with its LaTeX; markup in texts is text; what is no formula is told."""
+    latex = r"\frac{\partial u}{\partial t} = \Delta u"
+    assert to_mathml(latex, "block") == (
+        '<math display="block"><semantics><mrow><mfrac><mrow><mo>∂</mo><mi>u</mi></mrow>'
+        "<mrow><mo>∂</mo><mi>t</mi></mrow></mfrac><mo>=</mo><mi>Δ</mi><mi>u</mi></mrow>"
+        f'<annotation encoding="application/x-tex">{latex}</annotation></semantics></math>'
+    )
+    mathml = to_mathml(r"\text{<script>alert(1)</script>} a<b \& c", "inline")
+    assert "<script" not in mathml
+    assert "&lt;script&gt;" in mathml
+    assert "<mo>&lt;</mo>" in mathml
+    for latex, reason in [
+        (r"\href{javascript:alert(1)}{x}", "the attribute href is not allowed"),
+        (r"\style{color:red}{x}", "the attribute style is not allowed"),
+        (r"\class{x}{y}", "the attribute class is not allowed"),
+        (r"\unknown{x}", r"the command \\unknown is not known"),
+        (r"\left( x", r"extra left or missing right"),
+        ("x^", "missing super script or subscript"),
+        (r"\begin{matrix} x", "missing end"),
+        ("{" * 101, "more than 100 braces"),
+        (" ", "it is empty"),
+        ("x\x1f", "it holds an odd character"),
+    ]:
+        with pytest.raises(MathsError, match=reason):
+            to_mathml(latex, "inline")
+
+
+WORDS = r"""{ } ^ _ & \\ [ ] ( x 1 ' " < > # $ \frac \left \right \begin{matrix} \end{matrix} \sqrt
+    \text{<b>} \sum \limits \color \genfrac \newcommand \hspace 1em \operatorname \substack \href
+    \over \tag \mathrm{d} \middle \not &lt; &#x3c; --> ]]> \mathbb{R} \big | \ ~ é"""
+PIECES = st.sampled_from(re.split(r"\s+", WORDS))
+
+
+@settings(max_examples=50)
+@given(st.lists(PIECES, max_size=9).map("".join) | st.text(max_size=20))
+def test_always_whole_or_refused(latex: str) -> None:
+    """Whatever the formula, it is well-formed MathML or a MathsError."""
+    try:
+        mathml = to_mathml(latex, "block")
+    except MathsError:
+        return
+    tree = ElementTree.fromstring(mathml)
+    assert tree.tag == "math"
+    assert "<b>" not in mathml

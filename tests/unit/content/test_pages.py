@@ -1,7 +1,5 @@
 """Pages: where they go, what their figures are, and what is told when one is wrong."""
 
-from __future__ import annotations
-
 import re
 import time
 from difflib import SequenceMatcher
@@ -48,7 +46,7 @@ def html(page: Page) -> str:
 
 
 def test_page(tmp_path: Path) -> None:
-    """Text and a figure, in the order of the page, with the place of the call."""
+    """Text and figures in order, with the place of each call; all that is wrong is told at once."""
     page = read(tmp_path, 'A *b*.\n\n{{ trajectories("mnist", count=4, caption="C") }}\n\nD.\n')
     place = SourceLocation(str(tmp_path / "pages/index.md"), 3)
     spec = Trajectories("mnist", count=4)
@@ -56,10 +54,6 @@ def test_page(tmp_path: Path) -> None:
     assert page.body == ("<p>A <em>b</em>.</p>\n", figure, "<p>D.</p>\n")
     assert all(isinstance(part, Markup | Figure) for part in page.body)
     assert (page.uri, page.title, page.figures) == ("index.html", "A title", (figure,))
-
-
-def test_computed_calls(tmp_path: Path) -> None:
-    """Pages may compute their figures; a call kept in a variable stands where it is written out."""
     page = read(
         tmp_path,
         '{% set last = trajectories("mnist", seed=9) %}\n{% for seed in range(2) %}\n'
@@ -68,10 +62,12 @@ def test_computed_calls(tmp_path: Path) -> None:
     assert [figure.spec.seed for figure in page.figures] == [0, 1, 9]  # type: ignore[attr-defined]
     assert [figure.place.line for figure in page.figures] == [3, 3, 1]
     assert html(page) == "[mnist-trajectories][mnist-trajectories-2][mnist-trajectories-3]"
+    for text, message in MESSAGES:
+        assert fault(tmp_path, text) == message
 
 
 def test_available(tmp_path: Path) -> None:
-    """What needs a model that is not there is left out; no page forges an earlier placeholder."""
+    """What needs an absent model is left out; a figure or video where none is shown is told."""
     text = '{% if available("mnist") %}\nA\n{% endif %}\n{% if available("x") %}\nB\n{% endif %}\n'
     assert html(read(tmp_path, text)) == "<p>A</p>\n"
     assert html(read(tmp_path, text, "x")) == "<p>A\nB</p>\n"
@@ -79,30 +75,47 @@ def test_available(tmp_path: Path) -> None:
     page = read(tmp_path, forged + "{{ trajectories('mnist') }}\n")
     assert len(page.figures) == 1
     assert html(page).startswith("<p>slot0x</p>\n<p>slotaaa")
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
+    text = '{% if available("mnist") %}\n{{ trajectories("mnist") }}\n{% endif %}\n\n'
+    read_pages(make_site(tmp_path, SITE, f"{text}[x](#mnist-trajectories)\n"), lambda _: False)
+    for call, message in [
         ('"mnst"', 'available("mnst"): no such model in site.toml, did you mean "mnist"?'),
         ("[]", "available([]): no such model in site.toml; known: mnist"),
         ("nobody", "'nobody' is undefined"),
-    ],
-)
-def test_available_knows_the_models_of_the_site(tmp_path: Path, call: str, message: str) -> None:
-    """A name that is none of them is a mistake, with its line and a close match."""
-    text = f"A\n\n{{% if available({call}) %}}\nB\n{{% endif %}}\n"
-    assert fault(tmp_path, text).startswith(f"pages/index.md:3: {message}")
+    ]:
+        text = f"A\n\n{{% if available({call}) %}}\nB\n{{% endif %}}\n"
+        assert fault(tmp_path, text).startswith(f"pages/index.md:3: {message}")
+    for text in STRAYS:
+        needs = "needs a paragraph of its own"
+        assert f"trajectories(…): the figure {needs}" in fault(
+            tmp_path, text % "trajectories('mnist')"
+        )
+        assert f"video(…): the video {needs}" in fault(
+            tmp_path, text % "video('https://vimeo.com/1')"
+        )
 
 
 def test_what_a_page_may_say_of_its_site(tmp_path: Path) -> None:
-    """The words, which are no markup; not where it lies and what else it reads."""
+    """Its words, which are no markup, and nothing else; links of the config are followed, too."""
     title = "*a* <b>c</b> {{ 7*7 }} [x](https://e.org) # & `d`"
     site = make_site(tmp_path, f"title = '{title}'", "{{ site.title }}\n\n{{ site.venue }}\n")
     words = title.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     assert html(read_pages(site)[0]) == f"<p>{words}</p>\n"
     for name in ("root", "output", "cache_dir", "models"):
         assert f"has no attribute '{name}'" in fault(tmp_path, f"{{{{ site.{name} }}}}")
+    button = "[[links]]\nlabel = 'A'\nurl = '{}'\n"
+    author = "[[authors]]\nname = 'B'\nurl = '{}'\n"
+    good = button.format("slides.pdf#a") + author.format("#top") + button.format("robots.txt")
+    page = read_pages(make_site(tmp_path, f"title = 'T'\n{good}"))[0]
+    assert [file.uri for file in page.files] == ["slides.pdf"]
+    bad = button.format("slide.pdf") + author.format("#h-result") + button.format("https://e.org/")
+    with pytest.raises(ConfigError) as caught:
+        read_pages(make_site(tmp_path, f"title = 'T'\n{bad}", "## Results"))
+    assert str(caught.value).replace(f"{tmp_path}/", "").split("\n") == [
+        'site.toml:4: links[0].url = "slide.pdf": there is no such file, '
+        'did you mean "slides.pdf"?',
+        'site.toml:7: authors[0].url = "#h-result": leads to no heading and no figure of this '
+        'page, did you mean "#h-results"?',
+    ]
 
 
 MESSAGES = [
@@ -131,12 +144,6 @@ MESSAGES = [
     ("a\x00", "pages/index.md:1: holds the character U+0000; remove it"),
     ("a\n{{ trajectories(site.x) }}", "pages/index.md:2: 'dict object' has no attribute 'x'"),
 ]
-
-
-@pytest.mark.parametrize(("text", "message"), MESSAGES)
-def test_messages(tmp_path: Path, text: str, message: str) -> None:
-    """Everything that is wrong with a page at once, with file and line."""
-    assert fault(tmp_path, text) == message
 
 
 def test_all_at_once(tmp_path: Path) -> None:
@@ -171,14 +178,6 @@ STRAYS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("text", STRAYS)
-def test_strays(tmp_path: Path, text: str) -> None:
-    """A figure or video that would not be shown as one is told; no placeholder reaches a page."""
-    needs = "needs a paragraph of its own"
-    assert f"trajectories(…): the figure {needs}" in fault(tmp_path, text % "trajectories('mnist')")
-    assert f"video(…): the video {needs}" in fault(tmp_path, text % "video('https://vimeo.com/1')")
-
-
 def with_files(folder: Path) -> None:
     """Put pictures and slides beside the pages."""
     for name in ("setup.png", "lab/setup.png", "lab/early.png"):
@@ -187,8 +186,27 @@ def with_files(folder: Path) -> None:
     (folder / "talk.pdf").write_bytes(b"%PDF")
 
 
-def test_pictures_and_videos(tmp_path: Path) -> None:
-    """They stand between the words, have ids of their own, and their files are the page's."""
+def test_pictures(tmp_path: Path) -> None:
+    """Work is done once; pictures and videos have ids, and their files are the page's."""
+    with_files(tmp_path)
+    time.sleep(0.03)  # a file that has just been written may be written again
+    text = '![a](setup.png)\n\n{% if available("x") %}\nB\n{% endif %}\n'
+    with patch.object(Pillow, "open", wraps=Pillow.open) as opened:
+        for _ in range(3):
+            read(tmp_path, text)
+    assert opened.call_count == 1
+    Pillow.new("RGB", (9, 9)).save(tmp_path / "setup.png")
+    assert 'width="9"' in html(read(tmp_path, text))
+    waits = '[models.x]\npath = "x.pth"\npreset = "cifar10"\n'
+    site = make_site(tmp_path, SITE + waits, "## A\n\n" + "[a](#h-a)\n\n" * 40)
+    with (
+        patch("sitegen.content.pages.parse", wraps=parse) as parsed,
+        patch("difflib.SequenceMatcher", wraps=SequenceMatcher) as matched,
+    ):
+        read_pages(site, lambda _: False)
+        assert (parsed.call_count, matched.call_count) == (1, 1)
+        read(tmp_path, 'A\n{% if available("x") %}\nB\n{% endif %}\n')
+        assert (parsed.call_count, matched.call_count) == (3, 1)
     with_files(tmp_path)
     page = read(
         tmp_path,
@@ -208,51 +226,6 @@ def test_pictures_and_videos(tmp_path: Path) -> None:
     assert 'href="talk.pdf"' in html(page)
 
 
-def test_pictures_are_decoded_once(tmp_path: Path) -> None:
-    """However often pages are read, for what is hidden and at each save, until they change."""
-    with_files(tmp_path)
-    time.sleep(0.03)  # a file that has just been written may be written again
-    text = '![a](setup.png)\n\n{% if available("x") %}\nB\n{% endif %}\n'
-    with patch.object(Pillow, "open", wraps=Pillow.open) as opened:
-        for _ in range(3):
-            read(tmp_path, text)
-    assert opened.call_count == 1
-    Pillow.new("RGB", (9, 9)).save(tmp_path / "setup.png")
-    assert 'width="9"' in html(read(tmp_path, text))
-
-
-def test_a_page_is_parsed_once(tmp_path: Path) -> None:
-    """It is read again only where it hides something; its lines are matched once, if at all."""
-    waits = '[models.x]\npath = "x.pth"\npreset = "cifar10"\n'
-    site = make_site(tmp_path, SITE + waits, "## A\n\n" + "[a](#h-a)\n\n" * 40)
-    with (
-        patch("sitegen.content.pages.parse", wraps=parse) as parsed,
-        patch("difflib.SequenceMatcher", wraps=SequenceMatcher) as matched,
-    ):
-        read_pages(site, lambda _: False)
-        assert (parsed.call_count, matched.call_count) == (1, 1)
-        read(tmp_path, 'A\n{% if available("x") %}\nB\n{% endif %}\n')
-        assert (parsed.call_count, matched.call_count) == (3, 1)
-
-
-def test_links_of_the_config(tmp_path: Path) -> None:
-    """A button to a file of the site copies it, and one that leads nowhere is told."""
-    button = "[[links]]\nlabel = 'A'\nurl = '{}'\n"
-    author = "[[authors]]\nname = 'B'\nurl = '{}'\n"
-    good = button.format("slides.pdf#a") + author.format("#top") + button.format("robots.txt")
-    page = read_pages(make_site(tmp_path, f"title = 'T'\n{good}"))[0]
-    assert [file.uri for file in page.files] == ["slides.pdf"]
-    bad = button.format("slide.pdf") + author.format("#h-result") + button.format("https://e.org/")
-    with pytest.raises(ConfigError) as caught:
-        read_pages(make_site(tmp_path, f"title = 'T'\n{bad}", "## Results"))
-    assert str(caught.value).replace(f"{tmp_path}/", "").split("\n") == [
-        'site.toml:4: links[0].url = "slide.pdf": there is no such file, '
-        'did you mean "slides.pdf"?',
-        'site.toml:7: authors[0].url = "#h-result": leads to no heading and no figure of this '
-        'page, did you mean "#h-results"?',
-    ]
-
-
 def more(folder: Path, name: str, text: str = "# More\n\n{{ trajectories('mnist') }}\n") -> Site:
     """Add a page to a site, and read the site."""
     path = write_site(folder, SITE)
@@ -261,7 +234,7 @@ def more(folder: Path, name: str, text: str = "# More\n\n{{ trajectories('mnist'
 
 
 def test_further_pages(tmp_path: Path) -> None:
-    """Each has a folder of its own: what the menu names, then the rest by name, and no others."""
+    """Each has its folder: the menu's, then the rest; a link out, or hidden, is refused."""
     for name in ("a", "b", "c"):
         more(tmp_path, f"{name}.md")
     (tmp_path / "pages/notes.txt").write_text("no page")
@@ -277,6 +250,24 @@ def test_further_pages(tmp_path: Path) -> None:
     path = write_site(tmp_path, 'menu = ["cc"]\n' + SITE)
     with pytest.raises(ConfigError, match=r'1: menu = \["cc"\]: there is no page "cc", did'):
         load_site(path)
+    tmp_path = tmp_path / "more"
+    tmp_path.mkdir()
+    (tmp_path / "secret").write_text("secret")
+    site, page = more(tmp_path / "site", "about.md"), tmp_path / "site/pages/about.md"
+    (tmp_path / "site/.env").write_text("secret")
+    for target, told in (
+        ("../../secret", "is a link out of the site's folder; put"),
+        ("../.env", "is hidden"),
+        ("about.md", "is a link that leads nowhere"),
+        ("nothing", "is a link that leads nowhere"),
+    ):
+        page.unlink()
+        page.symlink_to(target)
+        with pytest.raises(ConfigError, match=rf"pages/about\.md: {told}"):
+            read_pages(site)
+    page.unlink()
+    page.symlink_to("index.md")
+    assert len(read_pages(site)) == 2
 
 
 @pytest.mark.parametrize(
@@ -307,32 +298,6 @@ def test_places_in_pages(tmp_path: Path, link: str, told: str | None) -> None:
     assert str(caught.value) == where + told
 
 
-def test_a_place_that_is_hidden(tmp_path: Path) -> None:
-    """A link to a figure whose model is not there is right where the figure comes with it."""
-    text = '{% if available("mnist") %}\n{{ trajectories("mnist") }}\n{% endif %}\n\n'
-    read_pages(make_site(tmp_path, SITE, f"{text}[x](#mnist-trajectories)\n"), lambda _: False)
-
-
-def test_a_page_that_is_a_link(tmp_path: Path) -> None:
-    """It would publish a file of the machine, or one that is hidden."""
-    (tmp_path / "secret").write_text("secret")
-    site, page = more(tmp_path / "site", "about.md"), tmp_path / "site/pages/about.md"
-    (tmp_path / "site/.env").write_text("secret")
-    for target, told in (
-        ("../../secret", "is a link out of the site's folder; put"),
-        ("../.env", "is hidden"),
-        ("about.md", "is a link that leads nowhere"),
-        ("nothing", "is a link that leads nowhere"),
-    ):
-        page.unlink()
-        page.symlink_to(target)
-        with pytest.raises(ConfigError, match=rf"pages/about\.md: {told}"):
-            read_pages(site)
-    page.unlink()
-    page.symlink_to("index.md")
-    assert len(read_pages(site)) == 2
-
-
 @pytest.mark.parametrize(
     ("name", "told"),
     [
@@ -345,10 +310,7 @@ def test_a_page_that_is_a_link(tmp_path: Path) -> None:
     ],
 )
 def test_bad_names(tmp_path: Path, name: str, told: str) -> None:
-    """A page's name is a good name of a folder; what would not become a page is not left out.
-
-    Where the front page is missing, that is told.
-    """
+    """A page's name is a good folder's, no page is left out, and the front page is there."""
     (tmp_path / "pages/sub").mkdir(parents=True)
     site = more(tmp_path, name)
     with pytest.raises(ConfigError, match=f"{name}: {told}"):
@@ -359,10 +321,7 @@ def test_bad_names(tmp_path: Path, name: str, told: str) -> None:
 
 
 def test_the_papers_page(tmp_path: Path) -> None:
-    """With the models that travel with sitegen it has every kind; each section that waits is right.
-
-    No word is said of clips that are not there.
-    """
+    """With the shipped models it has every kind; each section that waits comes with its model."""
     config, index = ((ROOT / name).read_text("utf-8") for name in ("site.toml", "pages/index.md"))
     site = make_site(tmp_path, config, index)
     (page,), (full,) = (

@@ -1,12 +1,8 @@
 """The calls that are suggested for a model are of every kind that it can show, and no other."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from pathlib import Path
-
-import pytest
 
 from sitegen.content.suggestions import comparisons, figure_calls
 from sitegen.figures.registry import figure_kinds
@@ -15,22 +11,8 @@ from tests.support.making import small_card
 from tests.support.tinymodel import write_model
 
 
-@pytest.mark.parametrize("size", [8, 256])
-def test_calls_to_paste(tmp_path: Path, size: int) -> None:
-    """Every kind that the model alone is enough for; large images are shown a few at a time."""
-    card = small_card(image_size=size, example=FileRef("example.png"))
-    calls = figure_calls("birds", card, tmp_path)
-    kinds = [re.match(r"\{\{ (\w+)\(", call)[1] for call in calls]  # type: ignore[index]
-    assert kinds[:2] == ["trajectories", "shared_initial_state"]
-    assert set(kinds) <= set(figure_kinds())
-    assert '{{ process("birds") }}' in calls
-    assert ("count=36" if size == 8 else "count=4)") in calls[0].replace(" }}", "")
-    plain = figure_calls("birds", replace(card, example=None), tmp_path)
-    assert [call for call in calls if call not in plain] == ['{{ process("birds") }}']
-
-
 def test_comparisons(tmp_path: Path) -> None:
-    """A baseline is shown beside the first model of its shape, or beside one to come."""
+    """Every kind that a model is enough for, few large images, and a baseline beside a model."""
     config = tmp_path / "site.toml"
     config.write_text('title = "Site"\n[models.mnist]\npath = "models/mnist"\n')
     write_model(tmp_path / "models/mnist")
@@ -39,3 +21,13 @@ def test_comparisons(tmp_path: Path) -> None:
     assert '{{ interpolation("mnist", ddpm="base") }}' in beside
     larger = comparisons("base", small_card(image_size=32), config)
     assert larger == [call.replace('"mnist"', '"MODEL"') for call in beside]
+    for size in [8, 256]:
+        card = small_card(image_size=size, example=FileRef("example.png"))
+        calls = figure_calls("birds", card, tmp_path)
+        kinds = [re.match(r"\{\{ (\w+)\(", call)[1] for call in calls]  # type: ignore[index]
+        assert kinds[:2] == ["trajectories", "shared_initial_state"]
+        assert set(kinds) <= set(figure_kinds())
+        assert '{{ process("birds") }}' in calls
+        assert ("count=36" if size == 8 else "count=4)") in calls[0].replace(" }}", "")
+        plain = figure_calls("birds", replace(card, example=None), tmp_path)
+        assert [call for call in calls if call not in plain] == ['{{ process("birds") }}']

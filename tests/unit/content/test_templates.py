@@ -1,7 +1,5 @@
 """The template pass: data stays data, and every error has its line."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 from unittest.mock import ANY
@@ -20,21 +18,6 @@ def fault(text: str, **names: object) -> tuple[int, str]:
     with pytest.raises(TemplateFault) as caught:
         run_template(text, names)
     return caught.value.line, caught.value.reason
-
-
-@pytest.mark.parametrize(
-    ("text", "filled"),
-    [
-        ("# A & B <c>\n\n* x\n\n    code\n\n\n", "# A & B <c>\n\n* x\n\n    code\n\n\n"),
-        ("a\n{% if true %}\nb\n  {% endif %}\nc\n", "a\nb\nc\n"),
-        ("{% raw %}`{{ f(1) }}` {# x #}{% endraw %}", "`{{ f(1) }}` {# x #}"),
-        ("[{{ nothing }}|{{ 36 }}]", "[|36]"),
-    ],
-)
-def test_filled(text: str, filled: str) -> None:
-    """Text is left alone; lines of blocks are gone; raw shows braces; nothing shows nothing."""
-    assert run_template(text, {"nothing": None}) == filled
-    assert as_markdown(Markup("*x*")) == "*x*"
 
 
 @settings(max_examples=40)
@@ -106,7 +89,7 @@ def test_calling_line(text: str, lines: list[int]) -> None:
 
 
 def test_our_own_mistakes() -> None:
-    """An error inside a function of ours is no fault of the page; a call that does not fit is."""
+    """Text is left alone, blocks' lines go, raw shows braces; a bug of ours is no page's fault."""
     known: dict[int, str] = {}
 
     def f(number: int) -> str:
@@ -116,6 +99,14 @@ def test_our_own_mistakes() -> None:
         run_template("a\n{{ f(1) }}", {"f": f})
     assert fault("a\n{{ f() }}", f=f) == (2, ANY)
     assert "missing 1 required positional argument" in fault("{{ f() }}", f=f)[1]
+    for text, filled in [
+        ("# A & B <c>\n\n* x\n\n    code\n\n\n", "# A & B <c>\n\n* x\n\n    code\n\n\n"),
+        ("a\n{% if true %}\nb\n  {% endif %}\nc\n", "a\nb\nc\n"),
+        ("{% raw %}`{{ f(1) }}` {# x #}{% endraw %}", "`{{ f(1) }}` {# x #}"),
+        ("[{{ nothing }}|{{ 36 }}]", "[|36]"),
+    ]:
+        assert run_template(text, {"nothing": None}) == filled
+        assert as_markdown(Markup("*x*")) == "*x*"
 
 
 def test_our_own_mistakes_in_other_shapes() -> None:

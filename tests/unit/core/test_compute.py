@@ -1,7 +1,5 @@
 """The device and the precision are found out by looking, before torch is imported."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
@@ -10,13 +8,18 @@ from sitegen.core.compute import resolve_device, resolve_precision
 from sitegen.core.errors import ConfigError
 
 
-def test_device_as_asked() -> None:
-    """What is asked for is taken, here or not; what is no device is told."""
+def test_device_as_asked(tmp_path: Path) -> None:
+    """What is asked for is taken, here or not; the installed torch is looked at; odd names told."""
     for device in ("cpu", "cuda", "cuda:0", "cuda:12"):
         assert resolve_device(device) == device
     for device in ("gpu", "cuda:", "cuda:x", "mps", "", "cpu:0", "cuda:1\n"):
         with pytest.raises(ConfigError, match="there is auto, cpu, cuda and cuda:N"):
             resolve_device(device)
+    (tmp_path / NVIDIA[0]).parent.mkdir(parents=True)
+    (tmp_path / NVIDIA[0]).touch()
+    import torch.version
+
+    assert resolve_device("auto", tmp_path) == ("cuda" if torch.version.cuda else "cpu")
 
 
 NVIDIA = ("proc/driver/nvidia/version",)
@@ -52,15 +55,6 @@ def test_auto_device(
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert resolve_device("auto", tmp_path, tmp_path) == device
-
-
-def test_installed_torch(tmp_path: Path) -> None:
-    """The one that is installed here is looked at, where no other is named."""
-    (tmp_path / NVIDIA[0]).parent.mkdir(parents=True)
-    (tmp_path / NVIDIA[0]).touch()
-    import torch.version
-
-    assert resolve_device("auto", tmp_path) == ("cuda" if torch.version.cuda else "cpu")
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,8 @@
 """What is wrong with a TOML document is told with its key, its line and the rule."""
 
-from __future__ import annotations
-
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import pytest
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -44,7 +42,7 @@ class Document(BaseModel, extra="forbid"):
     name: str = Field("", description="What it is called.")
 
     @model_validator(mode="after")
-    def _named(self) -> Document:
+    def _named(self) -> "Document":
         if self.name == "no":
             raise ValueError("should have another name")
         return self
@@ -81,28 +79,21 @@ def test_toml_diagnostics(text: str, lines: list[str]) -> None:
 
 
 def test_many_problems() -> None:
-    """An error tells as many as a screen takes, and keeps them all; each is told once, in order."""
+    """Problems are told once and in order; values are short; words have the closest known."""
     problems = [Diagnostic("x", line, "y") for line in range(60, 0, -1)]
     error = config_error(problems)
     assert error.problems == tuple(problems)
     assert str(error).splitlines()[-1] == "… and 10 problems more"
     assert in_order([*problems, "z", *problems]) == ["z", *reversed(problems)]
-
-
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [
-        ("a" * 90, '"' + "a" * 59 + '…"'), ("a\nb", '"a\\nb"'), (Path("a/b"), '"a/b"'),
-        ([*range(9)], "[0, 1, 2, 3, 4, 5, …]"), (True, "true"), (None, "None"),
-    ],
-)  # fmt: skip
-def test_quoted(value: Any, words: str) -> None:
-    """A value is shown short, and on one line."""
-    assert quoted(value) == words
-
-
-def test_known_words() -> None:
-    """The closest word, also where only its letters' size differs; else all; or that none is."""
     assert known_words("MNIST", ["mnist", "a"]) == ', did you mean "mnist"?'
     assert known_words("x", ["b", "a"]) == "; known: a, b"
     assert known_words("x", []) == "; there is none"
+    for value, words in [
+        ("a" * 90, '"' + "a" * 59 + '…"'),
+        ("a\nb", '"a\\nb"'),
+        (Path("a/b"), '"a/b"'),
+        ([*range(9)], "[0, 1, 2, 3, 4, 5, …]"),
+        (True, "true"),
+        (None, "None"),
+    ]:
+        assert quoted(value) == words

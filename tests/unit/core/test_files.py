@@ -3,8 +3,6 @@
 What other processes have to do with it is in `tests/e2e/core`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import hashlib
@@ -33,13 +31,19 @@ def names(folder: Path) -> set[str]:
 
 
 def test_what_a_file_is(tmp_path: Path) -> None:
-    """SHA-256 of bytes and of a file read in pieces; a pointer of Git LFS is told from its file."""
+    """Digests, pointers of Git LFS, and canonical JSON, which has no space and no odd numbers."""
     data = bytes(3_000_001)
     (tmp_path / "a").write_bytes(data)
     assert files.digest(tmp_path / "a") == hashlib.sha256(data).hexdigest()
     assert files.digest_bytes(data) == hashlib.sha256(data).hexdigest()
     (tmp_path / "b").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
     assert [files.is_lfs_pointer(tmp_path / name) for name in "ab"] == [False, True]
+    assert files.canonical_json({"b": [1, 0.5], "a": "é"}) == '{"a":"\\u00e9","b":[1,0.5]}'
+    for number in ("nan", "inf", "-inf"):
+        with pytest.raises(ValueError, match="JSON"):
+            files.canonical_json([float(number)])
+    with pytest.raises(TypeError):
+        files.canonical_json({"a": object()})
 
 
 numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -56,18 +60,8 @@ def test_canonical_json(value: dict[str, object]) -> None:
     assert files.canonical_json(dict(reversed(value.items()))) == text
 
 
-def test_canonical_json_refuses() -> None:
-    """What other programs refuse, or JSON has not, is an error; what is hashed has no space."""
-    assert files.canonical_json({"b": [1, 0.5], "a": "é"}) == '{"a":"\\u00e9","b":[1,0.5]}'
-    for number in ("nan", "inf", "-inf"):
-        with pytest.raises(ValueError, match="JSON"):
-            files.canonical_json([float(number)])
-    with pytest.raises(TypeError):
-        files.canonical_json({"a": object()})
-
-
-def test_equal_content_touches_nothing(tmp_path: Path) -> None:
-    """A file appears with its folders; writing the same again leaves even the times alone."""
+def test_what_writing_leaves(tmp_path: Path) -> None:
+    """The same again touches nothing, modes and links stay, and an impossible path is told."""
     path = tmp_path / "new" / "a"
     assert files.write_atomic(path, b"same")
     assert names(path.parent) == {"a"}
@@ -76,10 +70,6 @@ def test_equal_content_touches_nothing(tmp_path: Path) -> None:
     assert not files.write_atomic(path, b"same")
     assert path.read_bytes() == b"same"
     assert [(each.stat().st_ino, each.stat().st_mtime_ns) for each in (path, path.parent)] == before
-
-
-def test_permissions_and_links_stay(tmp_path: Path) -> None:
-    """A new file is as readable as any other; one that is there keeps its mode, and its links."""
     plain, path, link = tmp_path / "plain", tmp_path / "a", tmp_path / "link"
     plain.write_bytes(b"")
     files.write_atomic(path, b"one")
@@ -89,6 +79,16 @@ def test_permissions_and_links_stay(tmp_path: Path) -> None:
     files.write_atomic(link, b"two")
     assert path.stat().st_mode & 0o777 == 0o640
     assert (link.is_symlink(), path.read_bytes()) == (True, b"two")
+    tmp_path = tmp_path / "more"
+    tmp_path.mkdir()
+    (tmp_path / "file").write_bytes(b"")
+    files.require_writable(tmp_path / "folder")
+    assert names(tmp_path / "folder") == set()
+    for name in ("file/inside", "folder", "x" * 300):
+        with pytest.raises(PlatformError, match="cannot write"):
+            files.write_atomic(tmp_path / name, b"new")
+    with pytest.raises(PlatformError, match="cannot write wanted"):
+        files.require_writable(tmp_path / "file", Path("wanted"))
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
@@ -105,18 +105,6 @@ def test_full_disk_keeps_the_old_content(
     assert names(tmp_path) == {"a"}
     monkeypatch.setattr(os, "fsync", failing(errno.EINVAL))
     files.flush_folder(tmp_path)  # which a file system may not know, and that is no failure
-
-
-def test_impossible_path_is_a_platform_error(tmp_path: Path) -> None:
-    """A file for a folder, a folder for a file, a name too long; a check leaves a folder empty."""
-    (tmp_path / "file").write_bytes(b"")
-    files.require_writable(tmp_path / "folder")
-    assert names(tmp_path / "folder") == set()
-    for name in ("file/inside", "folder", "x" * 300):
-        with pytest.raises(PlatformError, match="cannot write"):
-            files.write_atomic(tmp_path / name, b"new")
-    with pytest.raises(PlatformError, match="cannot write wanted"):
-        files.require_writable(tmp_path / "file", Path("wanted"))
 
 
 def test_what_is_written_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +132,7 @@ def test_what_is_written_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_sweep_removes_only_what_dead_processes_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ours, a stranger's file and a living process's temporary stay; files and folders go."""
+    """What the dead left goes; what lives, a stranger's, and another host's for a week, stays."""
     host, pid = files.host_mark(), os.getpid()
     dead = f".sitegen-tmp-{host}-999999999-123-abc"
     (tmp_path / dead / "deep").mkdir(parents=True)
@@ -165,42 +153,27 @@ def test_sweep_removes_only_what_dead_processes_left(
     (tmp_path / roots).touch()
     files.sweep(tmp_path)  # a process of somebody else's lives as well
     assert roots in names(tmp_path)
-
-
-@pytest.mark.parametrize("mark", ["", "0123abcd-"])
-def test_sweep_leaves_the_work_of_other_hosts(tmp_path: Path, mark: str) -> None:
-    """Nobody here can see whether its process lives; after a week it does not."""
-    path = tmp_path / f".sitegen-tmp-{mark}999999999-1-abc"
-    path.mkdir()
-    files.sweep(tmp_path, leaving=True)
-    assert path.exists()
-    old = time.time() - 8 * 24 * 3600
-    os.utime(path, (old, old))
-    files.sweep(tmp_path)
-    assert not path.exists()
+    for mark in ["", "0123abcd-"]:
+        path = tmp_path / f".sitegen-tmp-{mark}999999999-1-abc"
+        path.mkdir()
+        files.sweep(tmp_path, leaving=True)
+        assert path.exists()
+        old = time.time() - 8 * 24 * 3600
+        os.utime(path, (old, old))
+        files.sweep(tmp_path)
+        assert not path.exists()
 
 
 def test_what_is_gone_needs_no_sweeping(tmp_path: Path) -> None:
-    """A folder that is not there, and what another process removed just now."""
+    """What is gone needs no sweeping; a lock is exclusive, names its holder, and is freed."""
     files.sweep(tmp_path / "missing")
     assert files._age(tmp_path / "missing") == 0
     assert files._started(999_999_999) == "0"
     files._remove(tmp_path / "missing")
-
-
-def test_temporary_folder_is_gone_after_an_error(tmp_path: Path) -> None:
-    """The folder lives for the block only."""
     with contextlib.suppress(KeyboardInterrupt), files.temporary_folder(tmp_path) as folder:
         (folder / "a").write_bytes(b"")
         raise KeyboardInterrupt
     assert names(tmp_path) == set()
-
-
-def test_lock_is_exclusive_and_names_the_holder(tmp_path: Path) -> None:
-    """A second holder, even in this process, is told who has it; it is free after any error.
-
-    A lock inside a file is a PlatformError with the path.
-    """
     path = tmp_path / "cache" / "lock"
     with (
         files.lock(path),
@@ -233,19 +206,16 @@ def make_folder(path: Path, text: str) -> Path:
 
 
 @pytest.mark.usefixtures("way")
-def test_exchange_replaces_and_removes(tmp_path: Path) -> None:
-    """The new folder takes the old one's place, also where that is a link or nothing."""
+def test_exchange_replaces_and_removes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The new folder takes the old one's place, also of a link; a failed one leaves the site."""
     (tmp_path / "link").symlink_to("a/site")
     for number, place in enumerate(["a/site", "a/site", "link"]):
         files.exchange(make_folder(tmp_path / "new", str(number)), tmp_path / place)
         assert (tmp_path / "a" / "site" / "deep" / "a").read_text() == str(number)
     assert (tmp_path / "link").is_symlink()
     assert names(tmp_path) | names(tmp_path / "a") == {"a", "link", "site"}
-
-
-@pytest.mark.usefixtures("way")
-def test_failed_exchange_leaves_the_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the new folder is not there or cannot be flushed, or a file is in the site's place."""
+    tmp_path = tmp_path / "more"
+    tmp_path.mkdir()
     current = make_folder(tmp_path / "site", "old")
     with pytest.raises(PlatformError, match="site"):
         files.exchange(tmp_path / "missing", current)

@@ -1,7 +1,5 @@
 """The shipped folders are found in a checkout and in an installed package alike."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import get_args
 
@@ -12,19 +10,15 @@ from sitegen.core.installed import Resource, resource
 from tests.support.paths import ROOT
 
 
-@pytest.mark.parametrize("name", get_args(Resource))
-def test_checkout(name: Resource) -> None:
-    """In this checkout each folder is there, in the package or at its top."""
-    inside = {"client": "sitegen/server/client", "presets": "sitegen/ihdm/card/presets"}
-    assert resource(name) == ROOT / inside.get(name, name)
-    assert any(resource(name).iterdir())
-
-
 def test_installed(tmp_path: Path) -> None:
-    """There they lie in `_data`, which wins over a folder beside the package; one must be there."""
+    """Folders lie in `_data` of a package or in the checkout, and one must be there."""
     package = tmp_path / "site-packages" / "sitegen"
     (package / "_data" / "models").mkdir(parents=True)
     (tmp_path / "site-packages" / "models").mkdir()
     assert resource("models", package) == package / "_data" / "models"
     with pytest.raises(PlatformError, match=r"folder models .* install it again"):
         resource("models", tmp_path / "sitegen")
+    for name in get_args(Resource):
+        inside = {"client": "sitegen/server/client", "presets": "sitegen/ihdm/card/presets"}
+        assert resource(name) == ROOT / inside.get(name, name)
+        assert any(resource(name).iterdir())

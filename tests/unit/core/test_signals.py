@@ -1,7 +1,5 @@
 """A signal asks to stop and does not tear; the second one does, and ignored ones do nothing."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading
@@ -13,7 +11,7 @@ from sitegen.core.signals import GRACE_SECONDS, stop_on_signals
 
 
 def test_impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A signal that comes with the first is not heard; one that comes later acts as before."""
+    """A later second signal acts; ignored ones stay ignored, and threads have none."""
     now, heard = [100.0], list[int]()
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     before = signal.signal(signal.SIGTERM, lambda number, _frame: heard.append(number))
@@ -29,10 +27,6 @@ def test_impatience(monkeypatch: pytest.MonkeyPatch) -> None:
             assert heard == [signal.SIGTERM]
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def test_ignored_signals_stay_ignored() -> None:
-    """A run that was started to ignore Ctrl-C does."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with stop_on_signals() as stop:
@@ -40,10 +34,6 @@ def test_ignored_signals_stay_ignored() -> None:
             assert not stop.asked()
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def test_other_threads_have_no_signals() -> None:
-    """A thread may train, and leaves the signals to the main one."""
     handler, seen = signal.getsignal(signal.SIGINT), list[object]()
 
     def work() -> None:

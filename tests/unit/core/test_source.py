@@ -1,7 +1,5 @@
 """Reading what an author wrote: files that are not text are refused, and keys have lines."""
 
-from __future__ import annotations
-
 import os
 import tomllib
 from pathlib import Path
@@ -47,9 +45,12 @@ LINES: dict[KeyPath, int] = {
 
 
 def test_lines_of_every_form() -> None:
-    """Tables, arrays of tables, dotted and quoted keys, inline tables and long strings."""
+    """Keys of every form have their lines, and odd characters their places."""
     found = toml_lines(DOCUMENT)
     assert {path: found.get(path) for path in LINES} == LINES
+    for text in ["\x00", "\x1b", "\x7f", "\x85", "\ufffe", "\U0010ffff", "\ud800"]:
+        assert odd_character(f"ok{text}") == (2, f"U+{ord(text):04X}")
+        assert odd_character("a\tb\nc é 数字 \U0001f600 \ufffd \u200f") is None
 
 
 LETTERS = st.characters(codec="utf-8", min_codepoint=32, exclude_characters="\x7f")
@@ -79,26 +80,8 @@ def test_every_key_has_a_line(data: dict[str, object]) -> None:
     assert all(1 <= line <= text.count("\n") + 1 for line in lines.values())
 
 
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        (b"\xef\xbb\xbftitle = 1", "x.toml:1: begins with a byte order mark"),
-        (b"a\nb\n\xff", "x.toml:3: is not UTF-8"),
-        (b"a\nb\x00", r"x.toml:2: holds the character U\+0000"),
-        ("a\u202eb".encode(), r"x.toml:1: holds the character U\+202E"),
-        (b"a" * 2_000_001, "x.toml: is larger than 2 MB"),
-    ],
-)
-def test_not_text(tmp_path: Path, data: bytes, message: str) -> None:
-    """What is not a text file of sensible size is refused with its line."""
-    path = tmp_path / "x.toml"
-    path.write_bytes(data)
-    with pytest.raises(ConfigError, match=message):
-        read_text(path)
-
-
 def test_not_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder, a pipe, no file, a broken disk: refused at once. Line ends may be of Windows."""
+    """A folder, a pipe, no file, a broken disk, no text: refused; Windows' lines are read."""
     os.mkfifo(tmp_path / "pipe")
     for path, message in [
         (tmp_path, "is a folder"),
@@ -110,15 +93,19 @@ def test_not_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             read_text(path)
     (tmp_path / "x").write_bytes(b"a\r\nb\r\n")
     assert read_text(tmp_path / "x") == "a\nb\n"
+    for data, message in [
+        (b"\xef\xbb\xbftitle = 1", "x.toml:1: begins with a byte order mark"),
+        (b"a\nb\n\xff", "x.toml:3: is not UTF-8"),
+        (b"a\nb\x00", r"x.toml:2: holds the character U\+0000"),
+        ("a\u202eb".encode(), r"x.toml:1: holds the character U\+202E"),
+        (b"a" * 2_000_001, "x.toml: is larger than 2 MB"),
+    ]:
+        path = tmp_path / "x.toml"
+        path.write_bytes(data)
+        with pytest.raises(ConfigError, match=message):
+            read_text(path)
     monkeypatch.setattr(
         Path, "read_bytes", lambda self: (_ for _ in ()).throw(OSError(5, "Broken"))
     )
     with pytest.raises(ConfigError, match="x: cannot be read: Broken"):
         read_text(tmp_path / "x")
-
-
-@pytest.mark.parametrize("text", ["\x00", "\x1b", "\x7f", "\x85", "\ufffe", "\U0010ffff", "\ud800"])
-def test_odd_characters(text: str) -> None:
-    """Characters that no HTML page may hold are found where they stand; others are ordinary."""
-    assert odd_character(f"ok{text}") == (2, f"U+{ord(text):04X}")
-    assert odd_character("a\tb\nc é 数字 \U0001f600 \ufffd \u200f") is None

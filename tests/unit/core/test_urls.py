@@ -1,7 +1,5 @@
 """Links: what may stand in one, and how it is written relative to a page."""
 
-from __future__ import annotations
-
 import posixpath
 from collections.abc import Callable
 
@@ -43,10 +41,7 @@ BAD = [
     ],
 )  # fmt: skip
 def test_rules(fault: Callable[[str], str | None], good: list[str], bad: list[str]) -> None:
-    """Links, whole addresses, addresses of sites, hosts, and names that become parts of paths.
-
-    No other schemes, no ways out of the site, and nothing that could break out of an attribute.
-    """
+    """What may be a link, an address, a host or a name; nothing leads out or breaks out."""
     assert [text for text in good if fault(text)] == []
     assert [text for text in bad if not fault(text)] == []
 

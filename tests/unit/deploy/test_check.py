@@ -1,7 +1,5 @@
 """`sitegen check` finds what would not work on GitHub Pages, with its place, and nothing else."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Mapping
@@ -145,7 +143,7 @@ def test_what_a_page_says(tmp_path: Path, name: str) -> None:
 
 
 def test_server_agrees(tmp_path: Path) -> None:
-    """What a web server answers under a sub-path is what is told of the links of a page."""
+    """A web server agrees on links; what sitegen builds passes until a clip is changed."""
     urls = ["data.zip", "about/", "about", "a%20b.txt?x", "/sub/paper/data.zip", "/sub/paper"]
     urls += ["./about/../", "nothing.html", "Media/dot.gif", "/data.zip", "../data.zip", "%2e%2e"]
     root = folder(tmp_path / "paper")
@@ -154,6 +152,34 @@ def test_server_agrees(tmp_path: Path) -> None:
             (root / "index.html").write_text(PAGE.format(body=f'<a href="{url}">x</a>'))
             found = look(root, PublishTarget(f"{address}paper/")).errors
             assert answers(urljoin(f"{address}paper/", url)) == (found == ()), (url, found)
+    tmp_path = tmp_path / "more"
+    tmp_path.mkdir()
+    site = Builder(write_site(tmp_path, site='base_url = "https://a.org/b/"\n' + SITE))
+    write_page(site.config, "# About\n\n[back](index.html#tiny-trajectories)\n", "about")
+    site()
+    passed = look(site.output, PublishTarget("https://a.org/b/"))
+    assert (passed.errors, passed.warnings) == ((), ())
+    assert passed.pages >= 2
+    tmp_path = tmp_path / "more"
+    tmp_path.mkdir()
+    site = Builder(write_site(tmp_path))
+    site()
+    clip, poster = (next((site.output / "media").glob(f"*.{kind}")) for kind in ("gif", "webp"))
+    clip.rename(clip.with_name(clip.name.upper()))
+    poster.write_bytes(poster.read_bytes()[:-1] + b"x")
+    texts = "\n".join(map(str, look(site.output).errors))
+    assert "is spelled" in texts
+    assert f"{poster.name}: is not the file that media.json tells of" in texts
+    (site.output / "media.json").write_text("{}")
+    assert "media.json: is damaged" in "\n".join(map(str, look(site.output).errors))
+    tmp_path = tmp_path / "more"
+    config = write_site(tmp_path, site='domain = "paper.example.org"\n' + SITE)
+    with pytest.raises(TargetError, match="run `sitegen build` first"):
+        check_folder(tmp_path / "build")
+    Builder(config)()
+    page = tmp_path / "build/index.html"
+    page.write_text(page.read_text().replace("</main>", '<a href="/media.json">x</a></main>'))
+    assert check_site(load_site(config), tmp_path / "build").errors == ()
 
 
 def answers(url: str) -> bool:
@@ -165,21 +191,8 @@ def answers(url: str) -> bool:
         return False
 
 
-def test_built_site_is_good(tmp_path: Path) -> None:
-    """What sitegen builds passes without a warning, also under a sub-path and with two pages."""
-    site = Builder(write_site(tmp_path, site='base_url = "https://a.org/b/"\n' + SITE))
-    write_page(site.config, "# About\n\n[back](index.html#tiny-trajectories)\n", "about")
-    site()
-    found = look(site.output, PublishTarget("https://a.org/b/"))
-    assert (found.errors, found.warnings) == ((), ())
-    assert found.pages >= 2
-
-
 def test_links_from_the_root(tmp_path: Path) -> None:
-    """Wrong where nobody said where the site goes; in 404.html, which is everywhere, the only ones.
-
-    A host without encryption works by a detour at best; the rest is looked at as any other.
-    """
+    """Wrong from an unknown root, right in 404.html; those to elsewhere are listed once."""
     found = look(folder(tmp_path, '<a href="/data.zip">x</a>'), PublishTarget())
     assert "works only where the site is at the root" in found.errors[0].text
     assert look(tmp_path, PublishTarget("https://paper.example.org")).errors == ()
@@ -192,10 +205,7 @@ def test_links_from_the_root(tmp_path: Path) -> None:
     (error,), (warning,) = found.errors, found.warnings
     assert 'paper/no" leads to nothing' in error.text
     assert 'paper/about/" is not encrypted' in warning.text
-
-
-def test_links_to_elsewhere_are_listed(tmp_path: Path) -> None:
-    """Each once, with the place where it stands first; a file from elsewhere is a warning."""
+    tmp_path = tmp_path / "more"
     body = '<a href="https://arxiv.org/abs/1">x</a><a href="https://arxiv.org/abs/1">x</a>'
     found = look(folder(tmp_path, body + '\n<img alt="" src="//cdn.example.org/x.png">'))
     assert found.external == {
@@ -209,7 +219,7 @@ def test_links_to_elsewhere_are_listed(tmp_path: Path) -> None:
 
 
 def test_files_by_their_endings(tmp_path: Path) -> None:
-    """Pages of other names, empty pictures, clips that browsers do not play, pointers of LFS."""
+    """Pages of other names, empty pictures, odd clips, pointers of LFS, and what SVGs show."""
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
     page = PAGE.format(body='<a href="no">x</a>')
     files = {"a.htm": page, "b.HTML": page, "c.png": "", "d.mp4": "no clip", "e.avi": ""}
@@ -220,10 +230,7 @@ def test_files_by_their_endings(tmp_path: Path) -> None:
     for (_, text), word in zip(told, (*words, "git lfs pull"), strict=True):
         assert word in text
     assert [Path(problem.file).name for problem in found.warnings] == ["g.webm"]
-
-
-def test_drawings_are_read(tmp_path: Path) -> None:
-    """What an SVG file shows and links to must be there, and it needs no language and title."""
+    tmp_path = tmp_path / "more"
     drawing = """<?xml version="1.0"?>
 <svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">
 <style><![CDATA[ .a { fill: url(#a) } ]]></style>
@@ -235,12 +242,12 @@ def test_drawings_are_read(tmp_path: Path) -> None:
     files = {"media/good.svg": good, "media/bad.svg": drawing.replace("{}", bad)}
     found = look(folder(tmp_path, "", files))
     assert {problem.file for problem in found.errors} == {str(tmp_path / "media/bad.svg")}
-    told = [problem.text.split('"')[1] for problem in found.errors]
-    assert sorted(told) == ["#no", "no.html", "no.png"]
+    named = [problem.text.split('"')[1] for problem in found.errors]
+    assert sorted(named) == ["#no", "no.html", "no.png"]
 
 
 def test_addresses_for_machines_are_followed(tmp_path: Path) -> None:
-    """Cards, canonical links, sitemaps and stylesheets name files, too."""
+    """Cards, canonical links, sitemaps, stylesheets and manifests name files, too."""
     head = '<meta property="og:image" content="https://name.github.io/paper/card.png">'
     head += '<link rel="canonical" href="https://name.github.io/paper/gone/">'
     sitemap = "<urlset>\n<url><loc>https://name.github.io/paper/lost/</loc></url>\n</urlset>"
@@ -254,10 +261,7 @@ def test_addresses_for_machines_are_followed(tmp_path: Path) -> None:
         *(f'index.html:{LINE}: {address}/card.png"', f'index.html:{LINE}: {address}/gone/"'),
         f'sitemap.xml:2: {address}/lost/"',
     ]
-
-
-def test_manifests_of_applications(tmp_path: Path) -> None:
-    """Their icons and where they start are relative to them; what else is in them is no matter."""
+    tmp_path = tmp_path / "more"
     text = """{
   "name": "no.png", "start_url": "../gone/",
   "icons": [
@@ -274,7 +278,7 @@ def test_manifests_of_applications(tmp_path: Path) -> None:
 
 
 def test_sizes(tmp_path: Path) -> None:
-    """A file above 50 MB is a warning, above 100 MB an error, and so is a site above 1 GB."""
+    """Files above 50 MB, sites above 1 GB, and pages that fetch too much before any click."""
     root = folder(tmp_path)
     for name, size in (("a", 50 * 2**20), ("b", 50 * 2**20 + 1), ("c", 100 * 2**20 + 1)):
         (root / f"{name}.bin").touch()
@@ -286,10 +290,7 @@ def test_sizes(tmp_path: Path) -> None:
         (root / f"{number}.bin").touch()
         os.truncate(root / f"{number}.bin", 99 * 2**20)
     assert any("refuses sites above 1 GB" in problem.text for problem in look(root).errors)
-
-
-def test_weight_of_a_page(tmp_path: Path) -> None:
-    """Pictures, posters and what starts by itself count; what waits for a click does not."""
+    tmp_path = tmp_path / "more"
     body = '<img alt="" src="a.png"><img alt="" src="a.png" srcset="a.png 1x, b.png 2x">'
     body += '<video aria-label="x" poster="c.png" preload="none" src="d.bin"></video>'
     body += '<a href="d.bin">x</a><link rel="stylesheet" href="e.css">'
@@ -307,7 +308,7 @@ def test_weight_of_a_page(tmp_path: Path) -> None:
 
 
 def test_paths_of_this_machine(tmp_path: Path) -> None:
-    """The site's own folder and the home are private; JSON has no business with anybody's home."""
+    """The site's own folder and the home are private, wherever they are; web addresses are not."""
     secret, home = tmp_path / "secret place", Path("/home") / "ann"
     place = PublishTarget(PUBLISHED.base_url, private=(secret,))
     files = {
@@ -323,19 +324,16 @@ def test_paths_of_this_machine(tmp_path: Path) -> None:
         f"{site}/b.txt:2: names {secret}/notes.txt",
         f"{site}/c.svg:1: names file:///etc/hosts",
     ]
-
-
-def test_folders_at_the_root_of_the_machine(tmp_path: Path) -> None:
-    """A site in /site with a home in /root: addresses on the web are none of their paths."""
-    home = "/root"
-    private = (Path("/site"), Path(home))
-    text = f"https://x.org/site/ and https://root{home}/ and ../site/a and x-{home}"
-    (tmp_path / "site").mkdir()
+    tmp_path = tmp_path / "more"
+    top = "/root"
+    private = (Path("/site"), Path(top))
+    text = f"https://x.org/site/ and https://root{top}/ and ../site/a and x-{top}"
+    (tmp_path / "site").mkdir(parents=True)
     rooted = PAGE.format(body='<a href="/site/data.zip">x</a>')
     files = {"a.json": json.dumps(text), "b.txt": text, "404.html": rooted}
     place = PublishTarget("https://name.github.io/site/", private=private)
     assert look(folder(tmp_path / "site", f"<p>{text}</p>", files), place).errors == ()
-    files = {"b.txt": f"/site/models/x.pth\nsee ({home}/x)", "c.txt": f"a={home}\n'{home}'"}
+    files = {"b.txt": f"/site/models/x.pth\nsee ({top}/x)", "c.txt": f"a={top}\n'{top}'"}
     errors = look(folder(tmp_path / "other", "", files), place).errors
     assert [(Path(each.file).name, each.line) for each in errors] == [
         *(("b.txt", 1), ("b.txt", 2), ("c.txt", 1), ("c.txt", 2))
@@ -343,7 +341,7 @@ def test_folders_at_the_root_of_the_machine(tmp_path: Path) -> None:
 
 
 def test_links_and_odd_files(tmp_path: Path) -> None:
-    """Symbolic links, pipes and names that GitHub refuses; no link is followed."""
+    """No links, pipes and odd names; a front page, .nojekyll, a language, a title, each id once."""
     root = folder(tmp_path / "site", "", {"odd:name.txt": "x"})
     (root / "loop").symlink_to(root)
     (root / "out.html").symlink_to("/etc/hostname")
@@ -352,41 +350,13 @@ def test_links_and_odd_files(tmp_path: Path) -> None:
     assert [each.split(":")[0] for each in found] == ["loop", "odd", "out.html", "pipe"]
     assert "symbolic link" in found[0]
     assert "no regular file" in found[3]
-
-
-def test_what_every_site_needs(tmp_path: Path) -> None:
-    """A front page, .nojekyll, a language and a title on each page, and each id once."""
+    tmp_path = tmp_path / "more"
     root = folder(tmp_path, "<p id=x><p id=x>", {"bare.html": "<p>words</p>"})
     (root / ".nojekyll").unlink()
-    found = look(root)
-    texts = "\n".join(map(str, found.errors))
+    lacking = look(root)
+    texts = "\n".join(map(str, lacking.errors))
     for words in (".nojekyll: is missing", "bare.html: does not tell its language", "has no title"):
         assert words in texts
-    assert 'the id "x" more than once' in found.warnings[0].text
+    assert 'the id "x" more than once' in lacking.warnings[0].text
     (root / "index.html").unlink()
     assert "index.html: is missing" in "\n".join(map(str, look(root).errors))
-
-
-def test_manifest_and_files_agree(tmp_path: Path) -> None:
-    """A clip that is gone, renamed or changed since it was built."""
-    site = Builder(write_site(tmp_path))
-    site()
-    clip, poster = (next((site.output / "media").glob(f"*.{kind}")) for kind in ("gif", "webp"))
-    clip.rename(clip.with_name(clip.name.upper()))
-    poster.write_bytes(poster.read_bytes()[:-1] + b"x")
-    texts = "\n".join(map(str, look(site.output).errors))
-    assert "is spelled" in texts
-    assert f"{poster.name}: is not the file that media.json tells of" in texts
-    (site.output / "media.json").write_text("{}")
-    assert "media.json: is damaged" in "\n".join(map(str, look(site.output).errors))
-
-
-def test_domain_is_the_address(tmp_path: Path) -> None:
-    """Links from the root of the host are right there. Before anything is built, that is told."""
-    config = write_site(tmp_path, site='domain = "paper.example.org"\n' + SITE)
-    with pytest.raises(TargetError, match="run `sitegen build` first"):
-        check_folder(tmp_path / "build")
-    Builder(config)()
-    page = tmp_path / "build/index.html"
-    page.write_text(page.read_text().replace("</main>", '<a href="/media.json">x</a></main>'))
-    assert check_site(load_site(config), tmp_path / "build").errors == ()

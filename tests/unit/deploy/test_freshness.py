@@ -1,11 +1,7 @@
 """Whether a built folder is what a build would make now; and where it will be visited."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
-
-import pytest
 
 from sitegen.build.cache import Store
 from sitegen.config.loader import load_site
@@ -15,8 +11,8 @@ from tests.support.builders import Builder, traces, write_page, write_site
 SITE = 'title = "A title"\n{}[models.tiny]\npath = "models/tiny"\n'
 
 
-def test_a_look_writes_nothing(tmp_path: Path) -> None:
-    """Where the store lost a picture that was drawn, or has a damaged clip, it stays so."""
+def test_freshness(tmp_path: Path) -> None:
+    """A look writes nothing; what is old would go; addresses are derived as GitHub does."""
     site = Builder(write_site(tmp_path, site=SITE.format('base_url = "https://a.org/b/"\n')))
     site()
     store = Store(tmp_path / ".sitegen")
@@ -33,10 +29,7 @@ def test_a_look_writes_nothing(tmp_path: Path) -> None:
         "tiny-trajectories is not rendered",
     )
     assert traces(tmp_path) == before
-
-
-def test_what_an_older_build_made(tmp_path: Path) -> None:
-    """Clips and pages that would go are no files of others; of many, a few are named."""
+    tmp_path = tmp_path / "more"
     site = Builder(write_site(tmp_path))
     write_page(site.config, "# More\n\nWords.\n", "more")
     site()
@@ -47,6 +40,13 @@ def test_what_an_older_build_made(tmp_path: Path) -> None:
     assert any(re.fullmatch(r"media/.*\.mp4 would go", words) for words in found.stale)
     assert found.foreign == ()
     assert re.search(r" and \d+ more$", first_few(found.stale))
+    tmp_path = tmp_path / "more"
+    tmp_path.mkdir()
+    for url in ADDRESSES:
+        config = write_site(tmp_path)
+        assert pages_address(load_site(config), url) == ADDRESSES[url]
+        config.write_text(SITE.format('base_url = "https://a.org/b/"\n'))
+        assert pages_address(load_site(config), url) == "https://a.org/b/"
 
 
 ADDRESSES = {
@@ -64,12 +64,3 @@ ADDRESSES = {
     "../github.com": None,
     "https://notgithub.com/ann/paper.git": None,
 }
-
-
-@pytest.mark.parametrize("url", ADDRESSES)
-def test_address(tmp_path: Path, url: str) -> None:
-    """As GitHub derives it; what site.toml says comes first."""
-    config = write_site(tmp_path)
-    assert pages_address(load_site(config), url) == ADDRESSES[url]
-    config.write_text(SITE.format('base_url = "https://a.org/b/"\n'))
-    assert pages_address(load_site(config), url) == "https://a.org/b/"

@@ -1,7 +1,5 @@
 """Figure calls of every kind become frozen specs, or all that is wrong with them is told."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError, replace
@@ -57,7 +55,7 @@ def faults(*args: object, kind: str = "trajectories", **kwargs: object) -> list[
 
 
 def test_defaults() -> None:
-    """A model is enough; everything else has a value."""
+    """A model is enough, once; all else has a frozen value, explained; words do not count."""
     figure = call("mnist")
     assert figure == Figure("trajectories", "", Trajectories("mnist"), "", None, PLACE)
     assert spec_json(figure) == {
@@ -70,32 +68,34 @@ def test_defaults() -> None:
         "interpolation": Interpolation("mnist", samples=(0, 1), points=110, hold=10, fps=30.0),
     }
     assert {kind: call("mnist", kind=kind).spec for kind in wanted} == wanted
-
-
-def test_words_are_not_pixels() -> None:
-    """Caption, text alternative and id do not change what decides the pixels, and stay plain."""
+    figure = call("mnist")
+    for value, name in ((figure, "id"), (figure.spec, "count")):
+        with pytest.raises(FrozenInstanceError):
+            setattr(value, name, 3)
+    for kind in figure_kinds():
+        fields = fields_of(figure_kinds()[kind].spec)
+        assert fields.keys() == {
+            field.name for field in dataclasses.fields(figure_kinds()[kind].spec)
+        }
+        assert all((field.description or "").endswith(".") for field in fields.values())
     figure = call("mnist", caption=Markup(" <b> "), alt="Words", id="digits")
     assert (figure.caption, figure.alt, figure.id) == ("<b>", "Words", "digits")
     assert type(figure.caption) is str
     assert spec_json(figure) == spec_json(call("mnist"))
-
-
-def test_one_figure_written_in_two_ways() -> None:
-    """What means the same is the same spec; the leaves of a tree must be those of its splits."""
     assert call("mnist", count=25).spec == call(model="mnist", count=25, columns=5).spec
     assert call("mnist", fps=24).spec == call("mnist", fps=24.0).spec
     trees: list[dict[str, Any]] = [{"splits": [9, 5]}, {"splits": (9, 5), "leaves": 4}]
     assert len({call("mnist", kind="hierarchy", **tree).spec for tree in trees}) == 1
     told = faults("mnist", kind="hierarchy", splits=[9, 5], leaves=8)
     assert told == ["leaves = 8: should be 4, which the splits make"]
-
-
-def test_a_ddpm_is_the_second_model() -> None:
-    """And it must be one, as its card says."""
     spec = call("mnist", kind="interpolation", ddpm="mnist-ddpm", samples=[4, 1, 0, 7]).spec
     assert (spec.models, spec.model_kinds) == (("mnist", "mnist-ddpm"), ("ihdm", "ddpm"))
     assert isinstance(spec, Interpolation)
     assert spec.pairs == ((4, 1), (0, 7))
+    assert faults() == ["model is missing: The name of the model in site.toml."]
+    assert "model is given twice" in faults("mnist", model="mnist")
+    assert faults("x") == ['model = "x": no such model in site.toml; known: mnist, mnist-ddpm']
+    assert make_figure("trajectories", ("other",), {}, PLACE).models == ("other",)
 
 
 def test_every_fault_of_a_call_at_once() -> None:
@@ -165,30 +165,6 @@ def test_bad_values(kind: str, argument: str, values: tuple[object, ...], told: 
         assert told in line
 
 
-def test_model_is_needed_once() -> None:
-    """No model and two models are refused; without a site any good name is one."""
-    assert faults() == ["model is missing: The name of the model in site.toml."]
-    assert "model is given twice" in faults("mnist", model="mnist")
-    assert faults("x") == ['model = "x": no such model in site.toml; known: mnist, mnist-ddpm']
-    assert make_figure("trajectories", ("other",), {}, PLACE).models == ("other",)
-
-
-def test_frozen() -> None:
-    """Neither a figure nor its spec can be changed."""
-    figure = call("mnist")
-    for value, name in ((figure, "id"), (figure.spec, "count")):
-        with pytest.raises(FrozenInstanceError):
-            setattr(value, name, 3)
-
-
-@pytest.mark.parametrize("kind", figure_kinds())
-def test_every_argument_is_explained(kind: str) -> None:
-    """Each argument has one sentence, which an author is shown where it is missing."""
-    fields = fields_of(figure_kinds()[kind].spec)
-    assert fields.keys() == {field.name for field in dataclasses.fields(figure_kinds()[kind].spec)}
-    assert all((field.description or "").endswith(".") for field in fields.values())
-
-
 DIGITS, ONE = replace(GREY, subject="handwritten digits"), replace(GREY, levels=1)
 
 
@@ -220,9 +196,7 @@ BESIDE: dict[str, Any] = {"ddpm": "mnist-ddpm"}
     ],
 )
 def test_descriptions(kind: str, arguments: Any, card: ModelCard, words: str) -> None:
-    """The text alternative says what is to be seen, of what where the card says it, and its look:
-    flat states are grey or of one colour, as the model is.
-    """
+    """The text alternative says what is seen, of what, and how flat states of the model look."""
     assert words in call("mnist", kind=kind, **arguments).spec.describe(card)
 
 
@@ -238,9 +212,7 @@ def test_descriptions(kind: str, arguments: Any, card: ModelCard, words: str) ->
      ("hierarchy", {"leaves": 2}, (1 + 2 * 99,))],
 )  # fmt: skip
 def test_evaluations(kind: str, arguments: Any, seen: tuple[int, ...]) -> None:
-    """Each kind tells how many images the networks of its models see: all rows, points and both
-    ways to sample a DDPM; a tree sees what its branches share once.
-    """
+    """Each kind tells how many images the networks see; a tree sees what branches share once."""
     levels = [100, 10][: len(seen)]
     assert call("mnist", kind=kind, **arguments).spec.evaluations(levels) == seen
 
@@ -272,18 +244,6 @@ def planned(sources: Models, root: Path, kind: str, *args: str, **kwargs: Any) -
     return plan_figure(figure, "index.html", sources)
 
 
-@pytest.mark.parametrize("kind", ["spectra", "smoothness"])
-def test_with_and_without_baseline(sources: Models, tmp_path: Path, kind: str) -> None:
-    """The DDPM counts as one of the figure's models, and in its words, if there is one."""
-    few: dict[str, Any] = {"ddim_steps": 5} if kind == "smoothness" else {}
-    alone = planned(sources, tmp_path, kind, "heat", **few)
-    both = planned(sources, tmp_path, kind, "heat", ddpm="noise", **few)
-    assert [each.name for each in alone.models] == ["heat"]
-    assert [each.name for each in both.models] == ["heat", "noise"]
-    assert alone.request_digest != both.request_digest
-    assert ("DDPM" in both.description, "DDPM" in alone.description) == (True, False)
-
-
 _KINDS = 'is of kind "{}", and this needs "{}": {}'
 _MORE = {"ddpm": "noise", "ddim_steps": 11}
 
@@ -312,32 +272,34 @@ _MORE = {"ddpm": "noise", "ddim_steps": 11}
 def test_what_does_not_fit_the_site(
     sources: Models, tmp_path: Path, kind: str, model: str, kwargs: Any, told: str
 ) -> None:
-    """A wrong kind of model, with those that would do; other sizes; fewer levels than asked for;
-    a model or a picture that is not there.
-    """
+    """A wrong kind of model, other sizes, too few levels, a model or picture not there."""
     with pytest.raises(ConfigError) as caught:
         planned(sources, tmp_path, kind, model, **kwargs)
     assert f"{kind}(…): " in str(caught.value)
     assert told in str(caught.value)
 
 
-def test_too_few_levels_for_the_leaves() -> None:
-    """A tree of 16 leaves splits four times."""
-    told = call("mnist", kind="hierarchy", leaves=16).spec.misfits([replace(GREY, levels=3)])
-    assert "leaves: the model mnist has only 3 levels to split at" in list(told)
-
-
 def test_link_out_of_the_site(sources: Models, tmp_path: Path) -> None:
-    """A site shows nothing that a link brings in from elsewhere; without one any name will do."""
+    """No link out of the site, no more leaves than levels; a DDPM counts as a second model."""
     assert Process("heat", image="one.png").files == ("image",)
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "one.png").symlink_to(tmp_path / "one.png")
     with pytest.raises(ConfigError, match="is a link out of the site's folder"):
         planned(sources, tmp_path / "site", "process", "heat", image="one.png")
+    told = call("mnist", kind="hierarchy", leaves=16).spec.misfits([replace(GREY, levels=3)])
+    assert "leaves: the model mnist has only 3 levels to split at" in list(told)
+    for kind in ["spectra", "smoothness"]:
+        few: dict[str, Any] = {"ddim_steps": 5} if kind == "smoothness" else {}
+        alone = planned(sources, tmp_path, kind, "heat", **few)
+        both = planned(sources, tmp_path, kind, "heat", ddpm="noise", **few)
+        assert [each.name for each in alone.models] == ["heat"]
+        assert [each.name for each in both.models] == ["heat", "noise"]
+        assert alone.request_digest != both.request_digest
+        assert ("DDPM" in both.description, "DDPM" in alone.description) == (True, False)
 
 
 def test_the_picture_decides_pixels(sources: Models, tmp_path: Path) -> None:
-    """Its content, whatever its name: the author's, or else the example's, and no other figure."""
+    """Its content does, whatever its name: the author's or the example's, or else its digest."""
 
     def request_digest(kind: str = "process", **kwargs: Any) -> str:
         fresh = {
@@ -356,14 +318,10 @@ def test_the_picture_decides_pixels(sources: Models, tmp_path: Path) -> None:
     (tmp_path / "one.png").write_bytes(b"another")
     assert request_digest() != first
     assert request_digest("spectra") == grid
-
-
-_PARTS = ("name", "card", "weights", "prior", "card_path", "example")
-
-
-def test_pinned_example(sources: Models, tmp_path: Path) -> None:
-    """A pinned picture that is not there is known by its digest, so a render needs no file."""
     (tmp_path / "one.png").unlink()
     card = replace(ModelCard.from_toml(CARD), example=FileRef("one.png", "a" * 64))
     source = replace(sources["shows"], card=card)
     assert planned({"shows": source}, tmp_path, "process", "shows", columns=5).request_digest
+
+
+_PARTS = ("name", "card", "weights", "prior", "card_path", "example")

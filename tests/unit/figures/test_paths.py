@@ -1,7 +1,5 @@
 """Paths begin and end at plain samples, and go the way between them that each model has."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 
@@ -20,13 +18,11 @@ from sitegen.sampling.models import (
     load_heat_sampler,
 )
 from tests.support.builders import CPU
-from tests.support.tinymodel import on_one_thread, write_ddpm, write_model
+from tests.support.tinymodel import write_ddpm, write_model
 
 # A batch of another size rounds otherwise in the last bits; a DDPM then divides that by √ᾱ_K.
 PATHS = Paths(seed=3, pairs=((4, 1), (0, 7)), points=5)
 SHAPE = (1, 8, 8)
-
-one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +49,8 @@ def ends(images: Tensor) -> Tensor:
     return images.reshape(len(PATHS.pairs), PATHS.points, *SHAPE)[:, [0, -1]].flatten(0, 1)
 
 
-def test_noise_at_the_ends_is_that_of_plain_samples() -> None:
-    """Bit for bit, at every level; between them it stays standard normal."""
+def test_ways() -> None:
+    """Noise at the ends is that of plain samples, bit for bit; a straight way has equal steps."""
     noise = noise_of(replace(PATHS, points=200), SHAPE)
     plain = independent(3, PATHS.ends, SHAPE)
     for level in (1, 2, 30):
@@ -63,10 +59,6 @@ def test_noise_at_the_ends_is_that_of_plain_samples() -> None:
         assert float(numbers.std()) == pytest.approx(1, abs=0.1)
         half = (plain(level)[0] + plain(level)[1]) / math.sqrt(2)
         assert float((noise_of(PATHS, SHAPE)(level)[2] - half).abs().max()) < 1e-6
-
-
-def test_straight_way_has_equal_steps() -> None:
-    """Both ends are exact, also where one is many times the other."""
     first, last = torch.rand(SHAPE), 1e6 * torch.rand(SHAPE)
     way = straight(first, last, 11)
     assert torch.equal(way[0], first)
@@ -75,8 +67,8 @@ def test_straight_way_has_equal_steps() -> None:
     assert float((steps - steps.mean(0)).abs().max()) < 1
 
 
-def test_heat_paths(sampler: HeatSampler) -> None:
-    """They start from exactly the plain samples' u_K, straight between, and end as these do."""
+def test_paths(sampler: HeatSampler, baseline: DdpmSampler) -> None:
+    """Straight in u_K, great circles in x_K and every noise; the ends are plain samples."""
     trajectory = heat_paths(sampler, PATHS)
     plain = sampler.initial_states(3, PATHS.ends)
     assert torch.equal(ends(trajectory.u_K), plain)
@@ -85,10 +77,6 @@ def test_heat_paths(sampler: HeatSampler) -> None:
     found = final(trajectory)
     assert float((ends(found) - wanted).abs().max()) < 1e-5 * float(wanted.abs().max())
     assert float((found[2] - found[0]).abs().max()) > 0.01
-
-
-def test_ddpm_paths(baseline: DdpmSampler) -> None:
-    """Great circles in x_K and in every noise; the ends are plain DDPM samples."""
     trajectory = ddpm_paths(baseline, PATHS)
     x_K = baseline.initial_noise(3, PATHS.ends)
     assert torch.equal(ends(trajectory.u_K), (x_K + 1) / 2)

@@ -1,7 +1,5 @@
 """The registry: kinds of other packages beside ours, and what is wrong with some of them."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -58,10 +56,8 @@ def media(kind: str, **files: MediaFile) -> Media:
     return Media("a", "index.html", "", "", Record(kind, (), 0, {}, (), files))
 
 
-def test_another_kind(install: Install) -> None:
-    """A kind is a dataclass and an entry point; the call, its checks and its JSON follow, and what
-    it does not say of itself has a default.
-    """
+def test_another_kind(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dataclass and an entry point make a kind with call, JSON and view, or it is told."""
     install("pair", "others:KIND")
     figure = make_figure("pair", ("a",), {"caption": "C", "ddpm": "b"}, PLACE, {"a", "b"})
     assert figure.models == ("a", "b")
@@ -72,16 +68,17 @@ def test_another_kind(install: Install) -> None:
     assert not list(figure.spec.misfits([small_card()]))
     with pytest.raises(ConfigError, match='modle: unknown key, did you mean "model"'):
         make_figure("pair", ("a",), {"modle": "c"}, PLACE, {"a", "b"})
-
-
-def test_view_of_another_kind(install: Install) -> None:
-    """It is shown as a clip or as a still, as its files are; so is one whose package is gone."""
-    install("pair", "others:KIND")
     mp4 = MediaFile("a.mp4", 9, "0" * 64, 4, 4, 3, 24.0)
     picture = MediaFile("a.webp", 9, "0" * 64, 4, 4)
     for kind in ("pair", "gone"):
         assert isinstance(figure_view(media(kind, mp4=mp4, poster=picture), "index.html"), Clip)
         assert isinstance(figure_view(media(kind, image=picture), "index.html"), Still)
+    entry = SimpleNamespace(name="pair", value="x:KIND", dist=None, load=lambda: 3)
+    monkeypatch.setattr("sitegen.figures.registry.entry_points", lambda group: [entry])
+    figure_kinds.cache_clear()
+    with pytest.raises(ConfigError, match=r"^the figure pair of a package \(x:KIND\)"):
+        figure_kinds()
+    figure_kinds.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -98,21 +95,9 @@ def test_view_of_another_kind(install: Install) -> None:
 def test_kinds_that_are_refused(
     install: Install, name: str, value: str, code: str, told: str
 ) -> None:
-    """What an entry point names must load, be a kind, and have a name of its own; whatever is
-    wrong is told with the package and with what to do.
-    """
+    """What an entry point names must load, be a kind and have its own name, or is told."""
     install(name, value, code)
     with pytest.raises(ConfigError) as caught:
         figure_kinds()
     assert str(caught.value).startswith(f"the figure {name} of others ({value}): {told}")
     assert str(caught.value).endswith("; mend the package, or uninstall it")
-
-
-def test_an_entry_point_without_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where its package is not known, the words do without."""
-    entry = SimpleNamespace(name="pair", value="x:KIND", dist=None, load=lambda: 3)
-    monkeypatch.setattr("sitegen.figures.registry.entry_points", lambda group: [entry])
-    figure_kinds.cache_clear()
-    with pytest.raises(ConfigError, match=r"^the figure pair of a package \(x:KIND\)"):
-        figure_kinds()
-    figure_kinds.cache_clear()

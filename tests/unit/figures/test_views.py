@@ -1,7 +1,5 @@
 """What a page shows of media: sizes that keep pixels square, levels and scales, places, origins."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 
@@ -70,27 +68,14 @@ def test_size_keeps_pixels_square(
     assert (shown.film_width, shown.film_height) == (native[0] * factor, native[1] * factor)
 
 
-def test_levels_and_scales() -> None:
-    """The scrubber has a level and a scale for each frame, and starts with those of the poster; a
-    model that does not blur has levels only; where frames lack a level there is nothing.
-    """
+def test_steps() -> None:
+    """Levels, scales or points where they fit the frames; sizes and cells, or nothing."""
     steps = clip(sigmas=(20.04, 0.515, 0.0)).steps
     assert (steps.levels, steps.sigmas) == ("2 1 0", "20.0 0.52 0")
     assert (steps.level, steps.sigma, steps.last, steps.fps) == ("0", "0", 2, "24")
     steps = clip().steps
     assert (steps.levels, steps.sigmas, steps.sigma) == ("2 1 0", "", "")
     assert clip(levels=(1, 0)).steps.levels == ""
-
-
-def test_scale() -> None:
-    """Scales are written so that neighbours differ."""
-    assert [*map(scale, (0.0, 0.5, 0.996, 5.14, 20.0))] == ["0", "0.50", "1.00", "5.1", "20.0"]
-
-
-def test_interpolation_has_points() -> None:
-    """A clip that goes there and back is scrubbed by its points, if they fit its frames, and tells
-    the level and scale of what it shows, too.
-    """
     way = {"points": 5, "hold": 2, "panels": ["DDPM", "IHDM"]}
     finished: dict[str, Any] = {"levels": (0,) * 14, "sigmas": (0.0,) * 14}
     shown = clip(way, "interpolation", frames=14, **finished)
@@ -98,53 +83,41 @@ def test_interpolation_has_points() -> None:
     assert (shown.steps.level, shown.steps.sigma) == ("0", "0")
     assert shown.panels == ("DDPM", "IHDM")
     assert clip({**way, "hold": 3}, "interpolation", frames=14).steps.points == 0
-
-
-def test_cells_in_pixels_of_the_clip() -> None:
-    """Cells are noted in native pixels."""
+    assert [*map(scale, (0.0, 0.5, 0.996, 5.14, 20.0))] == ["0", "0.50", "1.00", "5.1", "20.0"]
+    files = [MediaFile("a.mp4", n, "0" * 64, 2, 2) for n in (10, 123_456, 999_999, 10**6)]
+    assert [*map(size, files)] == ["1 kB", "123 kB", "1000 kB", "1.0 MB"]
     noted = {"columns": 6, "rows": 6, "count": 36, "width": 28, "height": 28}
     assert clip({"cells": noted}).cells == Cells(6, 36, 56, 56)
-
-
-@pytest.mark.parametrize(
-    "odd", [{}, {"cells": {"columns": 0}}, {"cells": "x"}, {"columns": True, "count": 4}]
-)
-def test_odd_places_leave_the_control_out(odd: dict[str, Any]) -> None:
-    """Whatever is noted amiss makes no page fail."""
-    assert clip(odd).cells is None
-    assert clip({"nodes": [odd, 3], "panels": 4}, "hierarchy").nodes == ()
+    oddities: Any = [{}, {"cells": {"columns": 0}}, {"cells": "x"}, {"columns": True, "count": 4}]
+    for odd in oddities:
+        assert clip(odd).cells is None
+        assert clip({"nodes": [odd, 3], "panels": 4}, "hierarchy").nodes == ()
 
 
 def test_nodes() -> None:
-    """The pictures of a tree stand where they were noted, and have arrows from their parents."""
+    """Pictures of a tree stand where noted, with arrows, and know every level's frame."""
     node = {"depth": 1, "index": 0, "x": 2, "y": 4, "size": 84, "from_level": 9, "to_level": 5}
     root = {**node, "depth": 0, "x": -200, "y": 104, "from_level": 9, "to_level": 9}
     alone = Node(1, 0, 2, 4, 84, 9, 5, shown=((2, 2),))
     assert clip({"nodes": [node]}, "hierarchy").nodes == (alone,)
     arrows = [each.arrow for each in clip({"nodes": [root, node]}, "hierarchy").nodes]
     assert arrows == ["", "M-116,146C-57,146 -57,46 2,46H2"]
-
-
-def test_nodes_know_their_frames() -> None:
-    """A picture of a tree is there from its first frame on, and is finished at its last: on the
-    way from the root to a leaf no level is left out.
-    """
     tree = Layout(40, (40, 27, 18), 28, (0, 0, 0), (255, 255, 255))
     levels = (40, 40, *(level for level in range(40, -1, -1) for _ in range(2)), 0, 0)
     shown = clip({"nodes": nodes(tree)}, "hierarchy", frames=len(levels), levels=levels)
     assert len(shown.nodes) == 15
-    for node in shown.nodes:
-        assert tree.generation(levels[node.last]) == node.depth
-        assert levels[node.last] == node.to_level
-        assert node.last == len(levels) - 1 or levels[node.last + 1] == node.to_level - 1
-        assert levels[node.first] == node.from_level
-        assert node.first == 0 or levels[node.first - 1] == node.from_level + 1
-        assert node.shown[-1] == (node.from_level, node.to_level)
-        assert len(node.shown) == node.depth + 1
+    for seen in shown.nodes:
+        assert tree.generation(levels[seen.last]) == seen.depth
+        assert levels[seen.last] == seen.to_level
+        assert seen.last == len(levels) - 1 or levels[seen.last + 1] == seen.to_level - 1
+        assert levels[seen.first] == seen.from_level
+        assert seen.first == 0 or levels[seen.first - 1] == seen.from_level + 1
+        assert seen.shown[-1] == (seen.from_level, seen.to_level)
+        assert len(seen.shown) == seen.depth + 1
 
 
 def test_dark_and_strip() -> None:
-    """A clip for dark pages, its poster and a strip are found by their names."""
+    """Files for dark pages and the front, and how it was made, in words and a command."""
     files = {
         "mp4-dark": file("b.mp4", 336, 336, 3),
         "poster-dark": file("b.webp", 336, 336),
@@ -157,10 +130,12 @@ def test_dark_and_strip() -> None:
     labels = [download.label for download in shown.downloads]
     assert labels == ["MP4", "MP4, dark", "GIF", "Poster", "Poster, dark", "Strip"]
     assert {download.size for download in shown.downloads} == {"1.2 MB"}
-
-
-def test_origin() -> None:
-    """How it was made: models, seed, noise, the command, and every other parameter in words."""
+    poster, still = file("a.webp", 4, 4), file("b.webp", 4, 4)
+    media = Media("a", "index.html", "", "", Record("k", (), 0, {}, (), {"poster": poster}))
+    assert front_picture(media) == poster
+    for image, expected in [(still, still), (file("b.svg", 4, 4), None)]:
+        record = dataclasses.replace(media.record, files={"image": image})
+        assert front_picture(dataclasses.replace(media, record=record)) == expected
     noted = {
         "kind": "trajectories", "model": "mnist", "seed": 7, "sampling_noise_std": 0.0125,
         "show": "state", "fps": 24.0, "splits": [100, 67], "cells": {}, "nothing": None,
@@ -189,9 +164,7 @@ def still(uri: str = "index.html", **results: Any) -> Still:
 
 
 def test_still_with_numbers() -> None:
-    """A still shows its picture, and what was measured as words: no number as a computer writes
-    it, columns of numbers alone set on the point, words as they are.
-    """
+    """A still shows its picture, and what was measured in words, set on the point in columns."""
     rows: Any = [
         ["IHDM", 0, 1.25, "1 [0, 2]", 1e-9],
         ["DDPM", 20, 10, "–", 0.12345],
@@ -208,19 +181,3 @@ def test_still_with_numbers() -> None:
     assert [row[2] for row in table.rows] == ["1.25", "10\u2008\u2007\u2007", "–"]
     assert [row[4] for row in table.rows] == ["1 × 10⁻⁹", "0.1235", "1 × 10²⁰"]
     assert still().results is None
-
-
-def test_front_picture() -> None:
-    """A figure is stood for by its poster, or by a still in pixels; a drawing in SVG is neither."""
-    poster, still = file("a.webp", 4, 4), file("b.webp", 4, 4)
-    media = Media("a", "index.html", "", "", Record("k", (), 0, {}, (), {"poster": poster}))
-    assert front_picture(media) == poster
-    for image, expected in [(still, still), (file("b.svg", 4, 4), None)]:
-        record = dataclasses.replace(media.record, files={"image": image})
-        assert front_picture(dataclasses.replace(media, record=record)) == expected
-
-
-def test_sizes() -> None:
-    """Sizes of files are written in steps of a thousand."""
-    files = [MediaFile("a.mp4", n, "0" * 64, 2, 2) for n in (10, 123_456, 999_999, 10**6)]
-    assert [*map(size, files)] == ["1 kB", "123 kB", "1000 kB", "1.0 MB"]

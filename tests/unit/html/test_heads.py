@@ -1,22 +1,22 @@
-"""Titles, addresses, the BibTeX entry, and what search engines read."""
-
-from __future__ import annotations
+"""Titles, addresses, the BibTeX entry, what search engines read, and the card of a link."""
 
 import re
 from pathlib import Path
 from xml.etree import ElementTree
 
-import pytest
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from sitegen.content.pages import read_pages
 from sitegen.html import heads as module
+from sitegen.html import social_card
 from sitegen.html.heads import address, bibtex, head, webmap
 from sitegen.html.theme import site_theme
 from sitegen.html.views import Card
 from sitegen.media.manifest import MediaFile
-from tests.support.fabricated import make_site
+from tests.support.fabricated import draw_poster, make_site
 
 PAPER = """
 [[authors]]
@@ -37,28 +37,8 @@ year = 2023
 """
 
 
-@pytest.mark.parametrize("base", ["https://example.org/a", "https://example.org/a/"])
-def test_address(tmp_path: Path, base: str) -> None:
-    """Addresses lie under the base, which is not guessed; a folder's is that of its index."""
-    site = make_site(tmp_path, f'title = "T"\nbase_url = "{base}"')
-    assert address(site, "index.html") == "https://example.org/a/"
-    assert address(site, "more/index.html") == "https://example.org/a/more/"
-    assert address(site, "sitemap.xml") == "https://example.org/a/sitemap.xml"
-    assert address(make_site(tmp_path, 'title = "T"'), "index.html") is None
-
-
-@pytest.mark.parametrize(
-    ("own", "whole"), [("More", "More – Title"), ("A" * 65, "A" * 65), ("Title", "Title")]
-)
-def test_titles(tmp_path: Path, own: str, whole: str) -> None:
-    """A page's title names the site too, where both are short enough for a tab."""
-    site = make_site(tmp_path, 'title = "Title"', f"# {own}\n")
-    (page,) = read_pages(site)
-    assert head(site, page, site_theme(site), None).title == whole
-
-
-def test_citation_elements(tmp_path: Path) -> None:
-    """They name the paper and where it is; a relative link needs the site's address."""
+def test_heads(tmp_path: Path) -> None:
+    """Titles name the site; paper, cards and relative links need its address, if it has one."""
     for name in ("paper.pdf", "poster.pdf"):
         (tmp_path / name).write_bytes(b"%PDF")
     site = make_site(tmp_path, 'title = "T"\n' + PAPER)
@@ -71,10 +51,6 @@ def test_citation_elements(tmp_path: Path) -> None:
     pdfs = [value for name, value in found if name == "citation_pdf_url"]
     assert pdfs == ["https://example.org/p/paper.pdf"]  # the poster is not the paper
     assert ("citation_public_url", "https://example.org/p/") in found
-
-
-def test_card_has_a_whole_address(tmp_path: Path) -> None:
-    """Previews of links need whole addresses, so without one there is no card."""
     picture = MediaFile("assets/card-1.png", 9, "0" * 64, 1200, 630)
     for base, expected in [
         ('\nbase_url = "https://example.org/p"', "https://example.org/p/assets/card-1.png"),
@@ -85,6 +61,16 @@ def test_card_has_a_whole_address(tmp_path: Path) -> None:
         card = head(site, page, site_theme(site), picture).card
         alt = "T: samples of the model"
         assert card == (Card(expected, 1200, 630, alt) if expected else None)
+    for own, whole in [("More", "More – Title"), ("A" * 65, "A" * 65), ("Title", "Title")]:
+        site = make_site(tmp_path, 'title = "Title"', f"# {own}\n")
+        (page,) = read_pages(site)
+        assert head(site, page, site_theme(site), None).title == whole
+    for base in ["https://example.org/a", "https://example.org/a/"]:
+        site = make_site(tmp_path, f'title = "T"\nbase_url = "{base}"')
+        assert address(site, "index.html") == "https://example.org/a/"
+        assert address(site, "more/index.html") == "https://example.org/a/more/"
+        assert address(site, "sitemap.xml") == "https://example.org/a/sitemap.xml"
+        assert address(make_site(tmp_path, 'title = "T"'), "index.html") is None
 
 
 CITED = """
@@ -102,7 +88,7 @@ year = 2023
 
 
 def test_entry(tmp_path: Path) -> None:
-    """Every field, and nothing for those that are not given, nor where there is no [citation]."""
+    """BibTeX has every field that is given; a sitemap every page, if there is an address."""
     assert bibtex(make_site(tmp_path)) is None
     assert bibtex(make_site(tmp_path, CITED)) == (
         "@inproceedings{ana2023,\n"
@@ -113,23 +99,6 @@ def test_entry(tmp_path: Path) -> None:
         "  year = {2023}\n"
         "}"
     )
-
-
-@given(st.text())
-def test_braces_are_balanced(text: str) -> None:
-    """No text can close the field that it stands in."""
-    bare = re.sub(r"\\[{}\\]", "", module._latex(text))
-    depth = 0
-    for mark in re.findall("[{}]", bare):
-        depth += 1 if mark == "{" else -1
-        assert depth >= 0
-    assert depth == 0
-
-
-def test_sitemap(tmp_path: Path) -> None:
-    """Every page is in the sitemap, which is valid XML whatever the address holds; without an
-    address there is none, and robots.txt does not name one.
-    """
     site = make_site(tmp_path, 'title = "T"\nbase_url = "https://example.org/a&b/"')
     files = webmap(site, ["index.html", "more/index.html"])
     tree = ElementTree.fromstring(files["sitemap.xml"])
@@ -144,3 +113,44 @@ def test_sitemap(tmp_path: Path) -> None:
     )
     files = webmap(make_site(tmp_path, 'title = "T"'), ["index.html"])
     assert files == {"robots.txt": "User-agent: *\nAllow: /\n"}
+
+
+@given(st.text())
+def test_braces_are_balanced(text: str) -> None:
+    """No text can close the field that it stands in."""
+    bare = re.sub(r"\\[{}\\]", "", module._latex(text))
+    depth = 0
+    for mark in re.findall("[{}]", bare):
+        depth += 1 if mark == "{" else -1
+        assert depth >= 0
+    assert depth == 0
+
+
+def test_card_shows_the_samples(tmp_path: Path) -> None:
+    """The poster's pixels beside any title, or words alone; a backdrop is light."""
+    assert social_card.card(None, "T", ["A"], "V").size == (1200, 630)
+    path = tmp_path / "small.png"
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (168, 168, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    card = np.asarray(social_card.card(path, "A title", ["Ana", "Bo"], "A venue"))
+    assert card.shape == (630, 1200, 3)
+    side = 3 * 168
+    left, top = 1200 - 56 - side, (630 - side) // 2
+    shown = card[top : top + side, left : left + side]
+    assert np.array_equal(shown, pixels.repeat(3, 0).repeat(3, 1))
+    assert (card[:, : left - 56] == 255).all(-1).any()
+    path = tmp_path / "noise.png"
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (512, 1024, 3), dtype=np.uint8)).save(path)
+    file = social_card.save(social_card.backdrop(path), tmp_path / "backdrop.webp")
+    assert (file.width, file.height) == (288, 144)
+    assert file.bytes < 20_000
+    for title in ["数字", "A title of many words that goes on and on " * 12]:
+        path = tmp_path / "poster.webp"
+        draw_poster(path)
+        card = np.asarray(social_card.card(path, title, [], None))
+        white = (card[:, :600] == 255).all(-1)
+        assert white.any() != (title == "数字")
+        assert not white[:20].any()
+        assert not white[-20:].any()

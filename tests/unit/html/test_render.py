@@ -1,7 +1,5 @@
 """Rendering: valid pages that say what they are given, and in which data never become markup."""
 
-from __future__ import annotations
-
 import copy
 import functools
 import operator
@@ -24,7 +22,7 @@ from sitegen.html import views
 from sitegen.html.render import MISSING, render_site
 from sitegen.html.theme import site_theme
 from sitegen.media.manifest import Manifest
-from tests.support.fabricated import manifest_for, write_site
+from tests.support.fabricated import MP4, manifest_for, write_site
 from tests.support.paths import ROOT
 
 INDEX = """Words.[^1]
@@ -133,7 +131,7 @@ def test_golden_head(tmp_path: Path) -> None:
 
 
 def test_structure(tmp_path: Path) -> None:
-    """Language, one h1, headings without gaps, landmarks, a way to skip, ids given once."""
+    """Language, headings, landmarks, ids given once; authors, venue and buttons on the banner."""
     tree = parse(rendered(tmp_path))
     assert tree.get("lang") == "en"
     levels = [int(e.tag[1]) for e in tree.iter() if re.fullmatch(r"h[1-6]", str(e.tag))]
@@ -146,10 +144,20 @@ def test_structure(tmp_path: Path) -> None:
     ids = [e.get("id") for e in tree.iter() if e.get("id")]
     assert len(ids) == len(set(ids))
     assert set(re.findall('href="#([^"]+)"', rendered(tmp_path))) <= set(ids)
+    banner = next(parse(rendered(tmp_path)).iter("header"))
+    picture = banner.find("img")
+    assert (picture.get("alt"), picture.get("src")) == ("", "media/index-mnist-trajectories.webp")
+    text = " ".join("".join(banner.itertext()).split())
+    assert text == "A title Ana1 Bo2 1A university 2A school A conference Code Slides"
+    assert [a.get("href") for a in banner.iter("a")] == [
+        "https://example.org/~ana/",
+        "https://example.org/code",
+        "slides.pdf",
+    ]
 
 
 def test_figure(tmp_path: Path) -> None:
-    """A clip has controls, a poster that waits, a size, a text alternative and downloads."""
+    """A clip has controls, a poster, a size, words and downloads; a still is a picture."""
     figure = next(parse(rendered(tmp_path)).iter("figure"))
     assert figure.get("id") == "mnist-trajectories"
     video = next(figure.iter("video"))
@@ -173,12 +181,6 @@ def test_figure(tmp_path: Path) -> None:
     links = [(a.get("href"), "download" in a.attrib) for a in figure.iter("a")]
     stem = "media/index-mnist-trajectories"
     assert links == [(f"{stem}.mp4", True), (f"{stem}.gif", True), (f"{stem}.webp", True)]
-
-
-def test_still(tmp_path: Path) -> None:
-    """A figure that stands still is a picture with its words; the banner takes the next clip's,
-    and is plain where there is none.
-    """
     index = "{{ spectra('mnist', caption='Words', alt='Curves') }}\n\n" + INDEX
     tree = parse(rendered(tmp_path, index=index))
     figure = next(tree.iter("figure"))
@@ -194,32 +196,8 @@ def test_still(tmp_path: Path) -> None:
     assert next(alone.iter("header")).find("img") is None
 
 
-def test_banner(tmp_path: Path) -> None:
-    """The samples behind the title are decoration; authors, venue and buttons stand over them."""
-    banner = next(parse(rendered(tmp_path)).iter("header"))
-    picture = banner.find("img")
-    assert (picture.get("alt"), picture.get("src")) == ("", "media/index-mnist-trajectories.webp")
-    text = " ".join("".join(banner.itertext()).split())
-    assert text == "A title Ana1 Bo2 1A university 2A school A conference Code Slides"
-    assert [a.get("href") for a in banner.iter("a")] == [
-        "https://example.org/~ana/",
-        "https://example.org/code",
-        "slides.pdf",
-    ]
-
-
-def test_without_figures_and_words(tmp_path: Path) -> None:
-    """A site that has only a title is a page too, without empty elements around nothing."""
-    html = rendered(tmp_path, 'title = "T"', "")
-    tree = parse(html)
-    for name in ("img", "ul", "ol", "nav", "pre", "button", "dialog"):
-        assert not [*tree.iter(name)]
-    assert "media.json" not in html
-    assert not [e.tag for e in tree.iter("p") if not "".join(e.itertext()).strip()]
-
-
 def test_further_page(tmp_path: Path) -> None:
-    """A further page has a menu, links that lead up, and none of the front page's words."""
+    """A further page has a menu and links that lead up; a figure without media is told."""
     path = write_site(tmp_path, FULL, INDEX)
     text = "# More <\n\n[up](index.html)\n\n{{ trajectories('mnist', count=1) }}\n"
     (tmp_path / "pages" / "more.md").write_text(text, encoding="utf-8")
@@ -241,45 +219,31 @@ def test_further_page(tmp_path: Path) -> None:
     assert 'href="https://example.org/paper/more/"' in html["more/index.html"]
     own = [link for e in more.iter() for link in (e.get("href"), e.get("src")) if link]
     assert all(link.startswith(("../", "#", "index.html", "https://")) for link in own)
-
-
-def test_figure_that_was_not_rendered(tmp_path: Path) -> None:
-    """A figure without media is told with its place in the page."""
     site = load_site(write_site(tmp_path, FULL, INDEX))
     with pytest.raises(TargetError, match=r"index.md:5: the figure mnist-trajectories has not"):
         render_site(site, read_pages(site), Manifest(()))
 
 
-def test_views_are_frozen() -> None:
-    """What a template is given cannot be changed by it."""
+def test_nothing_is_forgotten() -> None:
+    """Views are frozen, templates hold no code, and each string of a config is attacked below."""
     found: list[Any] = [view for view in vars(views).values() if is_dataclass(view)]
     assert len(found) > 10
     assert all(view.__dataclass_params__.frozen for view in found)
-
-
-def test_templates_hold_no_code() -> None:
-    """No template holds a script or an inline style, turns escaping off, or forgets quotes."""
     for path in (ROOT / "templates").iterdir():
         text = path.read_text(encoding="utf-8")
         assert not re.search(
             r"<script(?! src=)|style=|\son\w+=|\|\s*safe|autoescape|=\{\{", text
         ), path.name
-
-
-def test_the_papers_page(tmp_path: Path) -> None:
-    """The paper's own site renders to a valid page, with a figure for each call in it."""
-    site = (ROOT / "site.toml").read_text(encoding="utf-8")
-    index = (ROOT / "pages" / "index.md").read_text(encoding="utf-8")
-    tree = parse(rendered(tmp_path, site, index))
-    calls = re.findall(r"^\{\{ \w+\(", index, re.MULTILINE)
-    assert len({figure.get("id") for figure in tree.iter("figure")}) == len(calls)
+    fields = {name for table in (Site, Author, Link, Citation) for name in table.model_fields}
+    fixed = "menu page_budget authors links models citation output cache_dir icon year type"
+    assert fields - set(fixed.split()) == {path.rpartition(".")[2] for path in WORDS.split()}
 
 
 LONG = "\n\n".join(f"## Part {number}\n\n### Inside" for number in range(1, 5))
 
 
 def test_contents(tmp_path: Path) -> None:
-    """A page with four sections has a table of contents, one with three has none."""
+    """Four sections have contents, a title alone nothing empty; wrong addresses have a page."""
     tree = parse(rendered(tmp_path, FULL, LONG))
     (nav,) = tree.iter("nav")
     assert [a.get("href") for a in nav.iter("a")] == [
@@ -288,12 +252,12 @@ def test_contents(tmp_path: Path) -> None:
         for link in (f"#h-part-{number}", f"#h-inside-{number}".removesuffix("-1"))
     ] + ["#citation"]
     assert "contents" not in rendered(tmp_path, FULL, LONG.rpartition("## Part")[0])
-
-
-def test_missing_page_without_an_address(tmp_path: Path) -> None:
-    """Where the site's address is not known, the page for wrong ones has no link to break, and
-    carries its style, which its own policy allows.
-    """
+    html = rendered(tmp_path, 'title = "T"', "")
+    tree = parse(html)
+    for name in ("img", "ul", "ol", "nav", "pre", "button", "dialog"):
+        assert not [*tree.iter(name)]
+    assert "media.json" not in html
+    assert not [e.tag for e in tree.iter("p") if not "".join(e.itertext()).strip()]
     site = load_site(write_site(tmp_path, 'title = "T"'))
     pages = read_pages(site)
     html = render_site(site, pages, Manifest(()))[MISSING]
@@ -304,18 +268,12 @@ def test_missing_page_without_an_address(tmp_path: Path) -> None:
     digest = b64encode(sha256(style.encode()).digest()).decode()
     assert f"style-src 'sha256-{digest}';" in unescape(html)
     assert "The first page is at the beginning of the address" in html
-
-
-@pytest.mark.parametrize(
-    ("site", "home"), [('title = "T"\ndomain = "paper.example.org"', "/"), (FULL, "/paper/")]
-)
-def test_missing_page_at_an_address(tmp_path: Path, site: str, home: str) -> None:
-    """Its links begin at the root of the host, so they hold at any depth."""
-    read = load_site(write_site(tmp_path, site))
-    html = render_site(read, read_pages(read), Manifest(()))[MISSING]
-    links = re.findall(r'(?:href|src)="([^"]+)"', html)
-    assert len(links) == 3
-    assert all(re.match(rf"{home}(assets/|$)", link) for link in links)
+    for config, home in [('title = "T"\ndomain = "paper.example.org"', "/"), (FULL, "/paper/")]:
+        read = load_site(write_site(tmp_path, config))
+        html = render_site(read, read_pages(read), Manifest(()))[MISSING]
+        links = re.findall(r'(?:href|src)="([^"]+)"', html)
+        assert len(links) == 3
+        assert all(re.match(rf"{home}(assets/|$)", link) for link in links)
 
 
 HOSTILE = [
@@ -354,13 +312,6 @@ ATTACKED = """{{ site.title }} and {{ site.venue }}
 """
 
 
-def test_every_string_is_attacked() -> None:
-    """A field that comes to the config must be attacked, or be listed here as no words."""
-    fields = {name for table in (Site, Author, Link, Citation) for name in table.model_fields}
-    fixed = "menu page_budget authors links models citation output cache_dir icon year type"
-    assert fields - set(fixed.split()) == {path.rpartition(".")[2] for path in WORDS.split()}
-
-
 @pytest.mark.parametrize("path", WORDS.split())
 def test_hostile_config(tmp_path: Path, path: str) -> None:
     """No string of the config changes the structure of a page; what could is refused."""
@@ -389,3 +340,112 @@ def test_hostile_config(tmp_path: Path, path: str) -> None:
         assert refused == REFUSED
     elif name in HARMLESS:
         assert {v for v in HOSTILE if v.strip().lower().startswith("javascript:")} <= set(refused)
+
+
+VIDEO = "video('https://vimeo.com/1', "
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 30 20"/>'
+BROUGHT = """{{ image("a.svg", alt="What it is", caption="C", width=60) }}
+@{{ image("a.svg", alt="") }}
+
+{{ video("https://youtu.be/qY1juqIDT10", title="A talk", caption="D", poster="a.svg") }}
+""".replace("@", "\n" * 12)
+
+
+def brought(folder: Path, index: str = BROUGHT, **files: bytes) -> Any:
+    """The front page with pictures and videos that the author brings along."""
+    for name, data in {"a.svg": SVG, **files}.items():
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_bytes(data)
+    return parse(rendered(folder, FULL, index))
+
+
+def test_pictures(tmp_path: Path) -> None:
+    """Pictures have words, sizes and wait; a video is a link behind a poster, without frame."""
+    first, second, _ = brought(tmp_path).iter("figure")
+    image = first.find("img")
+    assert re.fullmatch(r"media/a-[0-9a-f]{8}\.svg", image.attrib.pop("src"))
+    assert dict(image.attrib) == {
+        "class": "photograph", "alt": "What it is", "width": "60", "height": "40",
+        "decoding": "async"
+    }  # fmt: skip
+    assert first.get("id") == "image-a"
+    assert "".join(first.find("figcaption").itertext()).strip() == "C"
+    assert (
+        second.find("img").attrib.items() >= {"alt": "", "loading": "lazy", "width": "30"}.items()
+    )
+    assert second.find("figcaption") is None
+    tree = brought(tmp_path)
+    figure = list(tree.iter("figure"))[-1]
+    screen = figure.find("div")
+    assert dict(screen.attrib) == {
+        "class": "screen",
+        "data-player": "https://www.youtube-nocookie.com/embed/qY1juqIDT10?autoplay=1&rel=0",
+        "data-title": "A talk",
+    }
+    link = screen.find("a")
+    assert link.get("href") == "https://www.youtube.com/watch?v=qY1juqIDT10"
+    assert "".join(link.itertext()).strip() == "A talk (YouTube)"
+    assert (link.find("img").get("alt"), link.find("img").get("height")) == ("", "20")
+    assert not [*tree.iter("iframe")]
+    assert "D" in "".join(figure.find("figcaption").itertext())
+    call = "{{ video('https://vimeo.com/1') }}\n"
+    image = next(brought(tmp_path, f"{call}\n{INDEX}").find(".//main").iter("img"))
+    assert image.get("src") == "media/index-mnist-trajectories.webp"
+    assert not [*brought(tmp_path, call).iter("img")]
+
+
+def policy(tree: Any) -> str:
+    """The policy of a page."""
+    return str([*tree.iter("meta")][1].get("content"))
+
+
+def test_policy_names_the_hosts_of_this_page(tmp_path: Path) -> None:
+    """A page frames the hosts of its videos alone; the author's own play by the browser."""
+    calls = {
+        "": "",
+        "{{ video('https://youtu.be/qY1juqIDT10') }}": "https://www.youtube-nocookie.com",
+        "{{ video('https://vimeo.com/1') }}": "https://player.vimeo.com",
+    }
+    for call, host in calls.items():
+        told = policy(brought(tmp_path, call))
+        assert ("frame-src" in told) is bool(host)
+        assert told.endswith(f"; frame-src {host}" if host else "form-action 'none'")
+        assert "script-src 'self';" in told
+    told = policy(brought(tmp_path, "\n\n".join([*calls, *calls])))
+    assert told.endswith("; frame-src https://player.vimeo.com https://www.youtube-nocookie.com")
+    files = {"t.mp4": MP4}
+    tree = brought(tmp_path, "{{ video('t.mp4', title='T', poster='a.svg', id='x') }}", **files)
+    figure = next(tree.iter("figure"))
+    video = figure.find("video")
+    poster = video.attrib.pop("poster")
+    assert re.fullmatch(r"media/a-[0-9a-f]{8}\.svg", poster)
+    assert dict(video.attrib) == {
+        "class": "film", "controls": "", "playsinline": "", "preload": "none", "width": "64",
+        "height": "36", "aria-label": "T"
+    }  # fmt: skip
+    source = video.find("source")
+    assert source.get("type") == "video/mp4"
+    assert re.fullmatch(r"media/t-[0-9a-f]{8}\.mp4", source.get("src"))
+    assert video.find("p").find("a").get("href") == source.get("src")
+    assert "frame-src" not in policy(tree)
+
+
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_hostile_words(tmp_path: Path, quote: str) -> None:
+    """The words of figures, pictures and videos cannot become markup either."""
+    (tmp_path / "a.svg").write_bytes(SVG)
+
+    def attacked(value: str) -> str:
+        escaped = value.encode("unicode_escape").decode()
+        text = quote + escaped.replace("'", "\\x27").replace('"', "\\x22") + quote
+        calls = ("trajectories('mnist', ", "alt"), ("image('a.svg', ", "alt"), (VIDEO, "title")
+        index = (f"{{{{ {call}caption={text}, {last}={text}) }}}}" for call, last in calls)
+        return rendered(tmp_path, FULL, "\n\n".join(index))
+
+    expected = structure(attacked("x"))
+    for value in HOSTILE[:: 1 if quote == '"' else 5]:
+        if value not in REFUSED:
+            assert structure(attacked(value)) == expected, value
+            continue
+        with pytest.raises(ConfigError, match="should not hold the character"):
+            attacked(value)

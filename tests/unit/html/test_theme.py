@@ -1,7 +1,5 @@
 """Themes: what an author puts beside `site.toml` takes the place of what is shipped, safely."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any
@@ -34,7 +32,7 @@ def page(folder: Path) -> str:
 
 
 def test_shipped_assets(tmp_path: Path) -> None:
-    """One stylesheet and one script of less than 20 kB each, and an icon; all from here."""
+    """One light stylesheet, script and icon, all from here; every macro is documented."""
     assets = Theme(tmp_path / "theme").assets
     assert set(assets) == {"icon.svg", "script.js", "style.css"}
     for name, asset in assets.items():
@@ -42,47 +40,53 @@ def test_shipped_assets(tmp_path: Path) -> None:
         assert re.fullmatch(rf"assets/{stem}-[0-9a-f]{{8}}\.{suffix}", asset.uri)
         assert len(asset.data) < 20_000
         assert not re.search(rb"https?://(?!www\.w3\.org)|@import|url\((?!#)|eval", asset.data)
+    docs = (ROOT / "docs" / "pages" / "theme.md").read_text(encoding="utf-8")
+    assert len(macros()) > 10
+    for name, call in macros().items():
+        text = (resource("templates") / name).read_text(encoding="utf-8")
+        assert text.startswith(f"{{# {call}: "), name
+        assert f"| `{call}` |" in docs, call
 
 
-def test_colours_follow_the_stylesheet(tmp_path: Path) -> None:
-    """An author's colours come last in the one stylesheet, under another name."""
+def test_own_theme(tmp_path: Path) -> None:
+    """An author's colours, files and templates take the place of ours, or extend and use them."""
     shipped = Theme(tmp_path / "theme").assets["style.css"]
     write(tmp_path, "colours.css", ":root { --base: #731c2e; }\n")
     own = Theme(tmp_path / "theme").assets["style.css"]
     assert own.data == shipped.data + b"\n:root { --base: #731c2e; }\n"
     assert own.uri != shipped.uri
     assert own.uri in page(tmp_path)
-
-
-def test_own_files(tmp_path: Path) -> None:
-    """A file of the same name takes the place of ours, another is added, a hidden one is not."""
     write(tmp_path, "static/icon.svg", "<svg/>")
     write(tmp_path, "static/logo.svg", "<svg/>")
     write(tmp_path, "static/.hidden", "")
     assets = Theme(tmp_path / "theme").assets
     assert set(assets) == {"icon.svg", "logo.svg", "script.js", "style.css"}
     assert assets["icon.svg"].data == b"<svg/>"
-
-
-def test_own_template_extends_ours(tmp_path: Path) -> None:
-    """A page of the author's can keep ours and change a block of it."""
+    tmp_path = tmp_path / "more"
+    write(tmp_path, "templates/moton.html", "x")
+    with pytest.raises(ConfigError, match=r'moton\.html: .*, did you mean "motion\.html"\?'):
+        page(tmp_path)
+    write(tmp_path, "templates/page.html", '{% extends "sitegen/page.html" %}{# moton.html #}')
+    assert "<h1" in page(tmp_path)
+    tmp_path = tmp_path / "more"
+    tmp_path.mkdir()
     text = '{% extends "sitegen/page.html" %}{% block footer %}<p>Mine.</p>{% endblock %}'
     before = page(tmp_path)
     write(tmp_path, "templates/page.html", text)
     after = page(tmp_path)
     assert "<p>Mine.</p>" in after
     assert after.partition("<footer>")[0] == before.partition("<footer>")[0]
-
-
-def test_own_building_block(tmp_path: Path) -> None:
-    """A building block can be replaced alone, and use what it replaces; a hidden link beside it
-    that leads nowhere is how Emacs locks a file.
-    """
+    tmp_path = tmp_path / "more"
     (write(tmp_path, "templates/x", "").parent / ".#page.html").symlink_to("user@machine.1:2")
     text = """{% from "sitegen/colophon.html" import colophon as theirs %}
 {% macro colophon(manifest) %}<p>By us.</p>{{ theirs(manifest) }}{% endmacro %}"""
     write(tmp_path, "templates/colophon.html", text)
     assert "<p>By us.</p><p>Made with sitegen." in page(tmp_path)
+    tmp_path = tmp_path / "rest"
+    write(tmp_path, "templates/page.html", "{{ page.title }}")
+    site = make_site(tmp_path, 'title = "<b>"')
+    pages = read_pages(site)
+    assert render_site(site, pages, manifest_for(pages))["index.html"] == "&lt;b&gt;"
 
 
 @pytest.mark.parametrize("name", ["static/x.txt", "templates/page.html", "colours.css"])
@@ -110,22 +114,11 @@ def test_links_that_are_refused(tmp_path: Path, name: str, target: str, told: st
     ],
 )
 def test_odd_names(tmp_path: Path, name: str, told: str) -> None:
-    """What changes nothing and has nearly the name of what does is refused, and so is a name that
-    could not stand in a link; another file may lie there.
-    """
+    """A name that is nearly one of ours, or could not stand in a link, is refused."""
     write(tmp_path, name, ":root { --base: #731c2e; }\n")
     write(tmp_path, "notes.txt", "Mine.")
     with pytest.raises(ConfigError, match=told):
         Theme(tmp_path / "theme").assets  # noqa: B018 - it is read when asked for
-
-
-def test_misspelt_template(tmp_path: Path) -> None:
-    """A name that is nearly one of ours, and that nothing asks for, is a mistake."""
-    write(tmp_path, "templates/moton.html", "x")
-    with pytest.raises(ConfigError, match=r'moton\.html: .*, did you mean "motion\.html"\?'):
-        page(tmp_path)
-    write(tmp_path, "templates/page.html", '{% extends "sitegen/page.html" %}{# moton.html #}')
-    assert "<h1" in page(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -138,9 +131,7 @@ def test_misspelt_template(tmp_path: Path) -> None:
      ("", r"theme/templates/colophon\.html: .*'colophon'")],
 )  # fmt: skip
 def test_faults_are_told_with_their_place(tmp_path: Path, text: str, message: str) -> None:
-    """What is wrong in an author's template is told with file and line, and with the file where
-    it lacks the macro it is asked for; it reaches no Python.
-    """
+    """What is wrong in an author's template has file and line, and reaches no Python."""
     write(tmp_path, "templates/page.html" if text else "templates/colophon.html", text)
     with pytest.raises(ConfigError, match=message):
         page(tmp_path)
@@ -149,9 +140,7 @@ def test_faults_are_told_with_their_place(tmp_path: Path, text: str, message: st
 def test_our_own_faults_are_not_told_as_the_authors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A template of ours that goes wrong, or Python of ours behind one of the author's, is a bug
-    of sitegen, whatever else lies in the theme.
-    """
+    """What goes wrong in our own templates and Python is a bug, whatever the theme holds."""
     write(tmp_path, "templates/colophon.html", "x")
     with pytest.raises(UndefinedError):
         Theme(tmp_path / "theme").render("404.html", page=None)
@@ -164,14 +153,6 @@ def test_our_own_faults_are_not_told_as_the_authors(
         )
 
 
-def test_data_stays_data_in_own_templates(tmp_path: Path) -> None:
-    """An author's template escapes as ours do."""
-    write(tmp_path, "templates/page.html", "{{ page.title }}")
-    site = make_site(tmp_path, 'title = "<b>"')
-    pages = read_pages(site)
-    assert render_site(site, pages, manifest_for(pages))["index.html"] == "&lt;b&gt;"
-
-
 def macros() -> dict[str, str]:
     """Every macro that is shipped, as it is called, by the template that holds it."""
     found = {}
@@ -182,13 +163,3 @@ def macros() -> dict[str, str]:
             names = ", ".join(argument.name for argument in macro.args)
             found[path.name] = f"{macro.name}({names})"
     return found
-
-
-def test_macros_are_documented() -> None:
-    """Every macro is described at the top of its file and in the docs, with its arguments."""
-    docs = (ROOT / "docs" / "pages" / "theme.md").read_text(encoding="utf-8")
-    assert len(macros()) > 10
-    for name, call in macros().items():
-        text = (resource("templates") / name).read_text(encoding="utf-8")
-        assert text.startswith(f"{{# {call}: "), name
-        assert f"| `{call}` |" in docs, call

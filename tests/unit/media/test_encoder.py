@@ -1,7 +1,5 @@
 """Encoding, as far as no encoder is needed: what is asked for, what is kept, what names it."""
 
-from __future__ import annotations
-
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -30,9 +28,22 @@ def test_spec_is_checked(field: str, value: Any) -> None:
         ClipSpec(**{**vars(SPEC), field: value})
 
 
-def test_quality() -> None:
-    """Small images are encoded better than large ones, up to 64 pixels."""
+def test_quality(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small images are encoded better; one level off is 48.13 dB; the executable has a name."""
     assert [crf_for(size) for size in (28, 64, 65, 256)] == [18, 18, 20, 20]
+    zeros = np.zeros((4, 4), np.float32)
+    assert psnr(zeros, zeros) == float("inf")
+    assert psnr(zeros, zeros + 1) == pytest.approx(48.1308, abs=1e-4)
+    encoder._version.cache_clear()
+    assert encoder_version().startswith("ffmpeg-")
+
+    def missing(name: str) -> None:
+        raise metadata.PackageNotFoundError(name)
+
+    encoder._version.cache_clear()
+    monkeypatch.setattr(metadata, "files", missing)
+    with pytest.raises(PlatformError, match=r"no ffmpeg.*`pip install"):
+        encoder_version()
 
 
 @given(st.integers(1, 60), st.integers(1, 9), st.integers(1, 12), st.data())
@@ -75,26 +86,3 @@ def test_still(tmp_path: Path, noisy: bool) -> None:
     assert (file.width, file.height, file.frames) == (60, 40, None)
     seen = np.asarray(Image.open(tmp_path / "a.webp").convert("RGB"), np.float32)
     assert psnr(seen, frame.astype(np.float32)) > 40
-
-
-def test_psnr_is_known() -> None:
-    """Equal is infinite; one level off everywhere is 48.13 dB."""
-    zeros = np.zeros((4, 4), np.float32)
-    assert psnr(zeros, zeros) == float("inf")
-    assert psnr(zeros, zeros + 1) == pytest.approx(48.1308, abs=1e-4)
-
-
-def test_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The wheel's executable is named with its digest, and nothing is run to know it; without the
-    wheel there is no version, and a way to get it is told.
-    """
-    encoder._version.cache_clear()
-    assert encoder_version().startswith("ffmpeg-")
-
-    def missing(name: str) -> None:
-        raise metadata.PackageNotFoundError(name)
-
-    encoder._version.cache_clear()
-    monkeypatch.setattr(metadata, "files", missing)
-    with pytest.raises(PlatformError, match=r"no ffmpeg.*`pip install"):
-        encoder_version()

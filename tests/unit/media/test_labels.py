@@ -1,9 +1,6 @@
 """Labels, strips and panels: words where they belong, and pictures untouched."""
 
-from __future__ import annotations
-
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,30 +21,30 @@ def inked(frame: Frame) -> tuple[int, int, int, int]:
     return int(rows.min()), int(rows.max()), int(columns.min()), int(columns.max())
 
 
-@pytest.mark.parametrize("words", ["IHDM", "Full DDPM latent"])
-def test_a_label_stands_on_its_place(words: str) -> None:
-    """Its middle is at x, its baseline at y; the frame that was given stays as it was."""
-    before = blank()
-    frame = write_label(before, words, (100, 40), 20, INK)
-    top, bottom, left, right = inked(frame)
-    assert abs((left + right) / 2 - 100) <= 2
-    assert bottom in (39, 40)
-    assert 10 <= 40 - top <= 20
-    assert abs(right - left - label_width(words, 20)) <= 6
-    assert (frame == INK).all(-1).any()
-    assert (before == PAPER).all()
-
-
-def test_an_index_is_small_and_low() -> None:
-    """What follows an underscore is, and the underscore itself is not written."""
+def test_labels() -> None:
+    """A label stands on its place, an index below it, and names are legible on a phone."""
     whole = [write_label(blank(), words, (100, 40), 30, INK) for words in ("u", "u_K")]
     plain, indexed = map(inked, whole)
     assert indexed[1] > plain[1]
     assert label_width("u", 30) < label_width("u_K", 30) < label_width("uK", 30)
+    for side in [28, 32, 64, 128, 256]:
+        layout = Panels(LABELS, 1, side, PAPER, INK)
+        assert all(label_width(each, layout.font) <= layout.picture + 24 for each in LABELS)
+        assert layout.font * 358 / layout.size[1] >= 11
+    for words in ["IHDM", "Full DDPM latent"]:
+        before = blank()
+        frame = write_label(before, words, (100, 40), 20, INK)
+        top, bottom, left, right = inked(frame)
+        assert abs((left + right) / 2 - 100) <= 2
+        assert bottom in (39, 40)
+        assert 10 <= 40 - top <= 20
+        assert abs(right - left - label_width(words, 20)) <= 6
+        assert (frame == INK).all(-1).any()
+        assert (before == PAPER).all()
 
 
 def test_strip() -> None:
-    """Pictures stand in rows, enlarged by a whole number, after names that do not touch them."""
+    """Pictures stand enlarged in their places, in strips and panels, beside names alone."""
     pictures = np.random.default_rng(0).integers(0, 256, (2, 3, 20, 20, 3), np.uint8)
     sheet = strip([("u_K", list(pictures[0])), ("Longer", list(pictures[1]))], PAPER, INK)
     factor = 920 // 3 // 20
@@ -65,6 +62,23 @@ def test_strip() -> None:
     assert (sheet[pitch - 4 : pitch] == PAPER).all()
     large = strip([("a", [np.zeros((256, 256, 3), np.uint8)] * 5)], PAPER, INK)
     assert large.shape[0] == 256  # never made smaller
+    layout = Panels(LABELS, 2, 28, PAPER, INK)
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 2, 28, 28, 3), np.uint8)
+    frame = layout.draw(list(pictures))
+    assert frame.shape == (*layout.size, 3)
+    for panel in range(3):
+        for row in range(2):
+            top, left = layout.place(panel, row)
+            spot = frame[top : top + layout.picture, left : left + layout.picture]
+            np.testing.assert_array_equal(spot, upscale(pictures[panel, row], layout.factor))
+            spot[:] = PAPER
+    names = frame[: layout.place(0, 0)[0]]
+    for panel in range(3):
+        left = layout.place(panel, 0)[1]
+        assert (names[:, left : left + layout.picture] == INK).all(-1).any()
+    names[:] = PAPER
+    assert (frame == PAPER).all()
+    assert (layout.canvas[layout.place(0, 0)[0] :] == PAPER).all()
 
 
 LABELS = ("IHDM", "Full DDPM latent", "DDIM")
@@ -84,32 +98,3 @@ def test_places(count: int, rows: int, side: int) -> None:
     assert len(set(places)) == len(places)
     assert layout.factor == 1 or layout.factor % 2 == 0
     assert width <= 24 + count * max(320, side + 24)
-
-
-@pytest.mark.parametrize("side", [28, 32, 64, 128, 256])
-def test_names_are_legible_on_a_phone(side: int) -> None:
-    """No name reaches beyond its panel and gap; on 390 pixels they are 11 pixels or more."""
-    layout = Panels(LABELS, 1, side, PAPER, INK)
-    assert all(label_width(each, layout.font) <= layout.picture + 24 for each in LABELS)
-    assert layout.font * 358 / layout.size[1] >= 11
-
-
-def test_pictures_are_untouched() -> None:
-    """Each stands enlarged in its place, on a canvas that has only names beside them."""
-    layout = Panels(LABELS, 2, 28, PAPER, INK)
-    pictures = np.random.default_rng(0).integers(0, 256, (3, 2, 28, 28, 3), np.uint8)
-    frame = layout.draw(list(pictures))
-    assert frame.shape == (*layout.size, 3)
-    for panel in range(3):
-        for row in range(2):
-            top, left = layout.place(panel, row)
-            spot = frame[top : top + layout.picture, left : left + layout.picture]
-            np.testing.assert_array_equal(spot, upscale(pictures[panel, row], layout.factor))
-            spot[:] = PAPER
-    names = frame[: layout.place(0, 0)[0]]
-    for panel in range(3):
-        left = layout.place(panel, 0)[1]
-        assert (names[:, left : left + layout.picture] == INK).all(-1).any()
-    names[:] = PAPER
-    assert (frame == PAPER).all()
-    assert (layout.canvas[layout.place(0, 0)[0] :] == PAPER).all()

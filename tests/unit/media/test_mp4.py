@@ -1,7 +1,5 @@
 """Boxes of an MP4, made by hand: how large it is shown, and what is no MP4."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

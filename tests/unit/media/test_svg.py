@@ -1,6 +1,6 @@
 """SVG pictures: their size, and that what acts or loads from elsewhere is refused."""
 
-from __future__ import annotations
+import re
 
 import pytest
 
@@ -32,18 +32,6 @@ def test_size(attributes: str, expected: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    "attributes",
-    ["", 'width="30"', 'width="0" height="3"', 'width="1e9" height="3"', 'viewBox="0 0 0 4"',
-     'viewBox="a"', 'width="3em" height="3em"', 'width="1.2.3" height="3"',
-     'viewBox="0 0 nan nan"', 'viewBox="0 0 inf inf"'],
-)  # fmt: skip
-def test_no_size(attributes: str) -> None:
-    """A picture whose size the page could not know is refused."""
-    with pytest.raises(ValueError, match="has no size: give its <svg> a viewBox"):
-        size(attributes)
-
-
-@pytest.mark.parametrize(
     ("content", "reason"),
     [("<script>alert(1)</script>", "<script>"), ('<SCRIPT href="#a"/>', "<SCRIPT>"),
      ('<x:script xmlns:x="http://www.w3.org/1999/xhtml"/>', "<script>"),
@@ -72,7 +60,7 @@ def test_more_than_a_picture(content: str, reason: str) -> None:
 
 
 def test_what_drawing_programs_write() -> None:
-    """Links, fragments, embedded pictures, metadata, styles and fonts are parts of a picture."""
+    """What drawing programs write is a picture; one without a size is refused."""
     content = """
     <metadata><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
     <rdf:Description rdf:about="http://example.org"/></rdf:RDF></metadata>
@@ -84,6 +72,20 @@ def test_what_drawing_programs_write() -> None:
     text = f'<?xml version="1.0"?>{DOCTYPE}{HEAD}viewBox="0 0 3 4">{content}</svg>'
     assert svg_size(text.encode()) == (3, 4)
     assert svg_size(text.replace("1.0", '1.0" encoding="utf-16', 1).encode("utf-16")) == (3, 4)
+    for attributes in [
+        "",
+        'width="30"',
+        'width="0" height="3"',
+        'width="1e9" height="3"',
+        'viewBox="0 0 0 4"',
+        'viewBox="a"',
+        'width="3em" height="3em"',
+        'width="1.2.3" height="3"',
+        'viewBox="0 0 nan nan"',
+        'viewBox="0 0 inf inf"',
+    ]:
+        with pytest.raises(ValueError, match="has no size: give its <svg> a viewBox"):
+            size(attributes)
 
 
 @pytest.mark.parametrize(
@@ -96,6 +98,5 @@ def test_what_drawing_programs_write() -> None:
 )  # fmt: skip
 def test_no_svg(data: bytes, reason: str) -> None:
     """Other files, damaged ones, and those that define entities are refused."""
-    with pytest.raises(ValueError) as caught:  # noqa: PT011
+    with pytest.raises(ValueError, match=re.escape(reason)):
         svg_size(data)
-    assert reason in str(caught.value)

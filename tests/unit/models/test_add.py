@@ -1,7 +1,5 @@
 """A checkpoint becomes a model of a site: what it tells, what is asked for, and all or nothing."""
 
-from __future__ import annotations
-
 import builtins
 import io
 import os
@@ -42,6 +40,7 @@ from tests.support.adding import (
     DATA,
     SITE,
     TOLD,
+    TRUTH,
     add,
     draw,
     source,
@@ -49,9 +48,8 @@ from tests.support.adding import (
 )
 from tests.support.builders import CPU, tree_hash
 from tests.support.making import ARCHITECTURES, published, random_unet, save, small_card
-from tests.support.tinymodel import card_of, on_one_thread, write_model
+from tests.support.tinymodel import card_of, write_model
 
-one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
 ENTRY = """
 [models.birds]
 path = "runs/birds/checkpoint.pth"
@@ -89,34 +87,22 @@ class Asked:
         return self.answers[question.field]
 
 
-def test_the_site_keeps_every_line(site: Path) -> None:
-    """The table stands after the other models; comments and order are as they were."""
-    add(data=DATA, **TOLD)
+def test_what_adding_writes(site: Path) -> None:
+    """Its table, every line kept; what is settled unasked is told; prior, example and digests."""
+    written = add(data=DATA, **TOLD)
     text = CONFIG.read_text()
     assert text == SITE.replace("trained here\n", f"trained here\n{ENTRY}")
     assert load_site(CONFIG).models["birds"].card == site / "models/birds/model.toml"
-
-
-@pytest.mark.parametrize("options", ARCHITECTURES, ids=str)
-def test_the_network_is_read_off_the_file(site: Path, options: dict[str, Any]) -> None:
-    """Any architecture: the card makes the very network, but for heads, which are told."""
-    truth = small_card(**options)
-    save(published(truth), CHECKPOINT)
-    heads: dict[str, Any] = {"heads": truth.unet.num_heads} if truth.unet.num_heads > 1 else {}
-    draw(site / "grey", channels=truth.channels)
-    found = add(data=Path("grey"), **TOLD, **heads).card
-    order = truth.unet.use_new_attention_order  # has no effect with one head
-    assert replace(found.unet, use_new_attention_order=order) == truth.unet
-    assert (found.shape, found.schedule) == (truth.shape, truth.schedule)
-    u = torch.rand(1, *truth.shape, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        one, other = (load_model(CHECKPOINT, each)(u, 3) for each in (found, truth))
-    assert torch.equal(one, other)
-
-
-def test_parts_of_a_model() -> None:
-    """The prior is of the images, the first of which is the example; weights and all are pinned."""
-    written = add(data=DATA, **TOLD)
+    assert [note.partition(":")[0] for note in written.notes] == [
+        "attention heads",
+        "sampling noise",
+    ]
+    assert written.card.sampling_noise_std == 0.0125
+    assert "number of attention heads" in written.card.known_faults[0]
+    sure = add("sure", data=DATA, heads=2, sampling_noise_std=0.011, **TOLD)
+    assert (sure.card.unet.num_heads, sure.card.sampling_noise_std) == (2, 0.011)
+    assert sure.card.known_faults == ()
+    assert [note.partition(":")[0] for note in sure.notes] == ["the heads are split as published"]
     names = [path.name for path in written.files]
     assert names == ["example.png", "prior.safetensors", "model.toml"]
     made = source()
@@ -139,8 +125,25 @@ def test_parts_of_a_model() -> None:
         load_model(CHECKPOINT, read_card(Path("models/birds")))
 
 
+@pytest.mark.parametrize("options", ARCHITECTURES, ids=str)
+def test_the_network_is_read_off_the_file(site: Path, options: dict[str, Any]) -> None:
+    """Any architecture: the card makes the very network, but for heads, which are told."""
+    truth = small_card(**options)
+    save(published(truth), CHECKPOINT)
+    heads: dict[str, Any] = {"heads": truth.unet.num_heads} if truth.unet.num_heads > 1 else {}
+    draw(site / "grey", channels=truth.channels)
+    found = add(data=Path("grey"), **TOLD, **heads).card
+    order = truth.unet.use_new_attention_order  # has no effect with one head
+    assert replace(found.unet, use_new_attention_order=order) == truth.unet
+    assert (found.shape, found.schedule) == (truth.shape, truth.schedule)
+    u = torch.rand(1, *truth.shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        one, other = (load_model(CHECKPOINT, each)(u, 3) for each in (found, truth))
+    assert torch.equal(one, other)
+
+
 def test_images_of_several_sizes() -> None:
-    """Then they do not tell the size: it is asked for, and what was done to them is told."""
+    """They do not tell the size, which is asked for; few images make few states and calls."""
     draw(DATA / "large", size=16)
     with pytest.raises(ConfigError, match="--image-size"):
         add(data=DATA, **TOLD)
@@ -149,25 +152,18 @@ def test_images_of_several_sizes() -> None:
     assert "the images are not squares of one size" in done.notes[0]
     scaled = add("scaled", data=DATA / "large", image_size=8, **TOLD)
     assert "the images are 16×16 pixels" in scaled.notes[0]
-
-
-def test_what_is_settled_unasked_is_told() -> None:
-    """One head, in the card as a fault as well, and 1.25 times the training noise."""
-    done = add(data=DATA, **TOLD)
-    assert [note.partition(":")[0] for note in done.notes] == ["attention heads", "sampling noise"]
-    assert done.card.sampling_noise_std == 0.0125
-    assert "number of attention heads" in done.card.known_faults[0]
-    sure = add("sure", data=DATA, heads=2, sampling_noise_std=0.011, **TOLD)
-    assert (sure.card.unet.num_heads, sure.card.sampling_noise_std) == (2, 0.011)
-    assert sure.card.known_faults == ()
-    assert [note.partition(":")[0] for note in sure.notes] == ["the heads are split as published"]
+    calls = {}
+    for count in (1, 3, 6):
+        done = add(f"n{count}", data=draw(Path(f"few{count}"), count=count), **TOLD)
+        assert done.states == count
+        calls[count] = [line for line in added_lines(done) if "shared_noise" in line]
+    assert calls[1] == []
+    assert "count=3" in calls[3][0]
+    assert "count=5" in calls[6][0]
 
 
 def test_preset() -> None:
-    """It says it all; options that change it, or images, make a card, with notes of what was done.
-
-    Where the file fits it, it is named, not taken unasked; its name is all that is asked for then.
-    """
+    """It says it all and is named where it fits; options or images make a card of it."""
     small = preset("mnist-small")
     save(published(small), CHECKPOINT)
     before = set(Path("models").rglob("*"))
@@ -216,17 +212,8 @@ MISTAKES: dict[str, tuple[str, dict[str, Any], type[Exception], str]] = {
 }
 
 
-@pytest.mark.parametrize(("name", "options", "kind", "said"), MISTAKES.values(), ids=MISTAKES)
-def test_mistakes(
-    untouched: object, name: str, options: dict[str, Any], kind: type[Exception], said: str
-) -> None:
-    """Each is told, and the site stays as it is."""
-    with pytest.raises(kind, match=said):
-        add(name, **options)
-
-
 def test_what_does_not_fit(untouched: Callable[[], None]) -> None:
-    """Colour for a grey model, another network, a damaged file: refused, and nothing is written."""
+    """Colour for a grey model, another network, a damaged file, a card in the way: refused."""
     save(published(small_card()), CHECKPOINT)
     untouched()
     with pytest.raises(RefusedError, match="do not fit"):
@@ -241,6 +228,12 @@ def test_what_does_not_fit(untouched: Callable[[], None]) -> None:
     untouched()
     with pytest.raises(RefusedError, match=r"neither a .pth nor safetensors"):
         add("own", checkpoint=Path("runs/own"))
+    Path("models/birds").mkdir()
+    Path("models/birds/model.toml").write_text("# mine\n")
+    save(published(TRUTH), CHECKPOINT)
+    untouched()
+    with pytest.raises(ConfigError, match=r"models/birds/model\.toml: is there already"):
+        add(data=DATA, **TOLD)
 
 
 def missing(**options: Any) -> list[str]:
@@ -251,11 +244,14 @@ def missing(**options: Any) -> list[str]:
 
 
 def test_what_is_missing_is_told_at_once(untouched: object) -> None:
-    """Every option is named that the model takes, with what it means, and no other."""
+    """Every option that is missing is named, and each mistake told; the site stays as it is."""
     heat = ["data", "levels", "blur-sigma-min", "blur-sigma-max", "training-noise-std"]
     assert missing() == heat
     assert missing(data=DATA, **{**TOLD, "levels": None}) == ["levels"]
     assert missing(kind="ddpm") == ["image-size", "levels", "noise-schedule"]
+    for name, options, kind, said in MISTAKES.values():
+        with pytest.raises(kind, match=said):
+            add(name, **options)
 
 
 def test_everything_is_asked_for() -> None:
@@ -301,10 +297,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 def test_everything_is_read_once(opened: Counter[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Adding reads checkpoint and images whole once, but for their heads; building, once more.
-
-    `site.toml` is parsed once before, and once as it is written.
-    """
+    """Adding reads checkpoint, images and `site.toml` whole once; building, once more."""
     for number in range(6):
         noise = np.random.default_rng(number).integers(0, 256, (96, 96, 3), np.uint8)
         Image.fromarray(noise).save(DATA / f"{number}.png")
@@ -321,13 +314,13 @@ def test_everything_is_read_once(opened: Counter[str], monkeypatch: pytest.Monke
     opened.clear()
     before = bytes_read()
     add(data=DATA, image_size=8, **TOLD)
-    assert whole + images <= bytes_read() - before < 1.1 * whole + 2 * images
+    assert whole + images <= bytes_read() - before < 1.15 * whole + 2 * images
     assert opened[CHECKPOINT.name] <= 3
     assert all(opened[path.name] <= 2 for path in DATA.iterdir())
     assert [text == SITE for text in parsed] == [True, False]
     before = bytes_read()
     load_heat_sampler(source(), CPU)
-    assert bytes_read() - before < 1.6 * whole  # the digest, and then the averages alone
+    assert whole <= bytes_read() - before < 1.15 * whole  # verified and loaded in one pass
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["folder of models", "first model"])
@@ -335,46 +328,28 @@ def test_everything_is_read_once(opened: Counter[str], monkeypatch: pytest.Monke
 def test_nothing_stays_of_half_a_model(
     site: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException], first: bool
 ) -> None:
-    """Stopped where the card is written and `site.toml` is not: the card goes again."""
+    """Stopped before `site.toml` is written, the card goes again; after it, the model is whole."""
     if first:
         shutil.rmtree("models")
         CONFIG.write_text('title = "T"\n')
-    before = tree_hash(site)
+    before, late = tree_hash(site), False
 
     def fail(path: Path, data: bytes) -> bool:
         if path != CONFIG:
             return write_atomic(path, data)
         assert Path("models/birds/model.toml").is_file()
+        if late:
+            write_atomic(path, data)
         raise error("the disk is full")
 
     monkeypatch.setattr(adding, "write_atomic", fail)
     with pytest.raises(error):
         add(data=DATA, **TOLD)
     assert tree_hash(site) == before
-
-
-def test_stopped_after_the_last_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When `site.toml` names the model already, it stays whole."""
-
-    def late(path: Path, data: bytes) -> bool:
-        write_atomic(path, data)
-        if path == CONFIG:
-            raise KeyboardInterrupt
-        return True
-
-    monkeypatch.setattr(adding, "write_atomic", late)
-    with pytest.raises(KeyboardInterrupt):
+    late = True
+    with pytest.raises(error):
         add(data=DATA, **TOLD)
     assert source().available
-
-
-def test_files_in_the_way(untouched: Callable[[], None]) -> None:
-    """A card that somebody wrote is not written over."""
-    Path("models/birds").mkdir()
-    Path("models/birds/model.toml").write_text("# mine\n")
-    untouched()
-    with pytest.raises(ConfigError, match=r"models/birds/model\.toml: is there already"):
-        add(data=DATA, **TOLD)
 
 
 def test_checkpoint_in_the_models_folder(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -436,18 +411,6 @@ def test_models_of_our_own(site: Path, what: str) -> None:
     assert made.weights == site / "runs/own/weights.safetensors"
 
 
-def test_calls_of_a_prior_of_one_image() -> None:
-    """What needs several states is not offered, or with as many as there are."""
-    calls = {}
-    for count in (1, 3, 6):
-        done = add(f"n{count}", data=draw(Path(f"few{count}"), count=count), **TOLD)
-        assert done.states == count
-        calls[count] = [line for line in added_lines(done) if "shared_noise" in line]
-    assert calls[1] == []
-    assert "count=3" in calls[3][0]
-    assert "count=5" in calls[6][0]
-
-
 @pytest.fixture
 def ddpm() -> ModelCard:
     """The checkpoint is a bare state dict of a DDPM, of one grey channel; what it is."""
@@ -457,7 +420,7 @@ def ddpm() -> ModelCard:
 
 
 def test_ddpm(ddpm: ModelCard) -> None:
-    """The card makes the network that the weights are of; it has no prior, and is compared."""
+    """The card makes the weights' network, without prior; a learned variance tells the kind."""
     done = add("ddpm", **DDPM)
     found = done.card
     assert (found.kind, found.levels, found.shape) == ("ddpm", 4, ddpm.shape)
@@ -468,39 +431,28 @@ def test_ddpm(ddpm: ModelCard) -> None:
     with torch.no_grad():
         one, other = (load_model(CHECKPOINT, card)(x, 3) for card in (same, replace(ddpm)))
     assert torch.equal(one, other)
+    weights = random_unet(ddpm).state_dict()
+    doubled = {name: torch.cat([weights[name]] * 2) for name in ("out.2.weight", "out.2.bias")}
+    save(weights | doubled, CHECKPOINT)
+    done = add("other", **{**DDPM, "kind": None})
+    assert done.card.kind == "ddpm"
+    assert done.card.diffusion is not None
+    assert done.card.diffusion.variance == "fixed_small"
+    assert any("fixed_small" in note for note in done.notes)
+    with pytest.raises(ConfigError, match="--preset, --blur-sigma-max"):
+        add("another", **DDPM, blur_sigma_max=20.0, preset="mnist")
+    with pytest.raises(ConfigError, match="--noise-schedule is of a DDPM"):
+        add("another", **{**DDPM, "kind": "ihdm"})
 
 
 @pytest.mark.parametrize(
     ("levels", "ends"), [(1000, (1e-4, 0.02, False)), (4000, (2.5e-5, 0.005, True))]
 )
 def test_schedule_is_scaled(ddpm: ModelCard, levels: int, ends: tuple[float, float, bool]) -> None:
-    """β of 1000 steps is that of Ho et al.; of 4000 a quarter, as improved-diffusion scales it.
-
-    Programs of the time hold q, k and v of each head together, unlike the models of here.
-    """
+    """β of 1000 steps is that of Ho et al.; of 4000 a quarter, as improved-diffusion scales it."""
     card = add("ddpm", **{**DDPM, "levels": levels, "heads": 2}).card
     found = card.diffusion
     assert found is not None
     assert (found.beta_start, found.beta_end, found.rescale_timesteps) == ends
     assert isinstance(card.unet, UNetConfig)
     assert (card.unet.num_heads, card.unet.use_new_attention_order) == (2, False)
-
-
-def test_learned_variance_tells_the_kind(ddpm: ModelCard) -> None:
-    """Nobody need say that it is a DDPM; its own variance is not used, and that is told."""
-    weights = random_unet(ddpm).state_dict()
-    doubled = {name: torch.cat([weights[name]] * 2) for name in ("out.2.weight", "out.2.bias")}
-    save(weights | doubled, CHECKPOINT)
-    done = add("ddpm", **{**DDPM, "kind": None})
-    assert done.card.kind == "ddpm"
-    assert done.card.diffusion is not None
-    assert done.card.diffusion.variance == "fixed_small"
-    assert any("fixed_small" in note for note in done.notes)
-
-
-def test_what_does_not_belong_together(ddpm: ModelCard) -> None:
-    """Blur and presets are of one kind, noise schedules of the other."""
-    with pytest.raises(ConfigError, match="--preset, --blur-sigma-max"):
-        add("ddpm", **DDPM, blur_sigma_max=20.0, preset="mnist")
-    with pytest.raises(ConfigError, match="--noise-schedule is of a DDPM"):
-        add("ddpm", **{**DDPM, "kind": "ihdm"})

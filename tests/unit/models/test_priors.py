@@ -1,7 +1,5 @@
 """A prior from training images serves as the model's own; one travels with each preset."""
 
-from __future__ import annotations
-
 import io
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +14,7 @@ from sitegen.ihdm.card.card import preset, presets
 from sitegen.ihdm.data.images import read_images
 from sitegen.ihdm.data.prior import draw_places, make_prior, read_prior
 from sitegen.models import priors
-from sitegen.models.priors import add_prior, prior_and_example, prior_from_data
+from sitegen.models.priors import add_prior, prior_and_example
 from sitegen.models.registry import (
     APPROXIMATE,
     is_approximate,
@@ -43,20 +41,27 @@ def bare(folder: Path) -> Path:
 
 
 def test_prior_from_data(tmp_path: Path) -> None:
-    """All images are in it, blurred to level K; grey ones serve a colour model as they are."""
+    """All images are in it, grey ones also for colour; the first of them is the example."""
     card = card_of(write_model(tmp_path / "tiny"))
-    prior = prior_from_data(card, data(tmp_path / "grey"))
+    prior = prior_and_example(card, data(tmp_path / "grey"))[0]
     assert len(prior) == 6
     assert prior.sigma == card.schedule[card.levels]
     assert prior.initial_states(0, range(4)).shape == (4, 1, 8, 8)
     card = card_of(write_model(tmp_path / "colour", channels=3))
-    states = prior_from_data(card, data(tmp_path / "data")).initial_states(0, [0])
+    states = prior_and_example(card, data(tmp_path / "data"))[0].initial_states(0, [0])
     assert states.shape == (1, 3, 8, 8)
     assert float((states[0, 0] - states[0, 1]).abs().max()) < 1e-6
+    tmp_path = tmp_path / "more"
+    card = card_of(write_model(tmp_path / "tiny", channels=3))
+    folder = data(tmp_path / "data")
+    _, png = prior_and_example(card, folder)
+    with Image.open(io.BytesIO(png)) as shown, Image.open(folder / "0.png") as given:
+        assert (shown.mode, shown.size) == ("RGB", (8, 8))
+        assert np.array_equal(np.asarray(shown)[..., 0], np.asarray(given))
 
 
-def test_add_prior(tmp_path: Path) -> None:
-    """The file lies beside the card, which pins it and keeps its comments; the model is whole."""
+def test_add_prior(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The card pins the file and keeps its comments; images that do not fit change nothing."""
     model = bare(tmp_path / "tiny")
     assert model_source("tiny", model).prior is None
     path, states = add_prior(model / "model.toml", data(tmp_path / "data"))
@@ -70,10 +75,8 @@ def test_add_prior(tmp_path: Path) -> None:
     assert model_source("tiny", model).card == source.card
     card = (bare(model) / "model.toml").rename(tmp_path / "faces.toml")  # perhaps beside cars.toml
     assert add_prior(card, tmp_path / "data")[0].name == "faces-prior.safetensors"
-
-
-def test_images_that_do_not_fit(tmp_path: Path) -> None:
-    """Colour for a grey model is refused, and the card stays as it was."""
+    tmp_path = tmp_path / "more"
+    tmp_path.mkdir()
     card = bare(tmp_path / "tiny") / "model.toml"
     before = card.read_bytes()
     with pytest.raises(RefusedError, match="do not fit"):
@@ -82,60 +85,39 @@ def test_images_that_do_not_fit(tmp_path: Path) -> None:
         add_prior(card, tmp_path / "nowhere")
     assert card.read_bytes() == before
     assert not card.with_name("prior.safetensors").exists()
-
-
-def test_only_what_a_bank_keeps_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bank is the one of all images, though most of a large folder is never opened."""
-    card = card_of(write_model(tmp_path / "tiny"))
+    tmp_path = tmp_path / "more"
+    known = card_of(write_model(tmp_path / "tiny"))
     folder = data(tmp_path / "data")
-    wanted = make_prior(read_images(folder), card, 3)
+    wanted = make_prior(read_images(folder), known, 3)
     for number in set(range(1, 6)) - set(draw_places(6, 3)):  # the first is the example
         (folder / f"{number}.png").write_bytes(b"not opened")
     monkeypatch.setattr(priors, "COUNT", 3)
-    assert torch.equal(prior_from_data(card, folder).coefficients, wanted.coefficients)
-
-
-def test_example(tmp_path: Path) -> None:
-    """The first of the images, at the size of the model's and in its colours."""
-    card = card_of(write_model(tmp_path / "tiny", channels=3))
-    folder = data(tmp_path / "data")
-    _, png = prior_and_example(card, folder)
-    with Image.open(io.BytesIO(png)) as shown, Image.open(folder / "0.png") as given:
-        assert (shown.mode, shown.size) == ("RGB", (8, 8))
-        assert np.array_equal(np.asarray(shown)[..., 0], np.asarray(given))
+    assert torch.equal(prior_and_example(known, folder)[0].coefficients, wanted.coefficients)
 
 
 NATURAL = sorted(set(presets()) - {"mnist", "mnist-small"})
 
 
-@pytest.mark.parametrize("name", presets())
-def test_prior_of_every_preset(name: str) -> None:
-    """It is made for the card's size and blur, has many starts, is small and within [0, 1]."""
-    card = preset(name)
-    prior = read_prior(preset_prior(name), card)
-    states = prior.states(range(len(prior)))
-    assert states.shape == (256, *card.shape)
-    assert 0 <= float(states.min()) < float(states.max()) <= 1
-    assert preset_prior(name).stat().st_size < 30_000
-
-
-@pytest.mark.parametrize("name", NATURAL)
-def test_colours_of_the_approximate_ones(name: str) -> None:
-    """Their mean is the one that the card tells; they differ, more in light than in hue."""
-    card = preset(name)
-    means = read_prior(preset_prior(name), card).states(range(256)).mean((2, 3))
-    (fault,) = (fault for fault in card.known_faults if fault.startswith(APPROXIMATE))
-    told = fault.partition("mean RGB ")[2].split(",")[:3]
-    assert means.mean(0).tolist() == pytest.approx([float(value) for value in told], abs=0.02)
-    assert 0.1 < float(means.std(0).mean()) < 0.15
-    assert float(means.T.corrcoef().min()) > 0.85
-
-
-def test_which_are_approximate() -> None:
-    """All but MNIST's say so in their cards; measured priors take that away, and no other fault."""
+def test_priors_of_presets() -> None:
+    """Each preset's prior fits it and is small; all but MNIST's say so, and their colours."""
     assert [name for name in presets() if is_approximate(preset(name))] == NATURAL
     for name in presets():
         card = measured(preset(name))
         assert not is_approximate(card)
         assert len(card.known_faults) == len(preset(name).known_faults) - (name in NATURAL)
         assert card.digest == preset(name).digest
+    for name in presets():
+        card = preset(name)
+        prior = read_prior(preset_prior(name), card)
+        states = prior.states(range(len(prior)))
+        assert states.shape == (256, *card.shape)
+        assert 0 <= float(states.min()) < float(states.max()) <= 1
+        assert preset_prior(name).stat().st_size < 30_000
+    for name in NATURAL:
+        card = preset(name)
+        means = read_prior(preset_prior(name), card).states(range(256)).mean((2, 3))
+        (fault,) = (fault for fault in card.known_faults if fault.startswith(APPROXIMATE))
+        told = fault.partition("mean RGB ")[2].split(",")[:3]
+        assert means.mean(0).tolist() == pytest.approx([float(value) for value in told], abs=0.02)
+        assert 0.1 < float(means.std(0).mean()) < 0.15
+        assert float(means.T.corrcoef().min()) > 0.85

@@ -1,7 +1,5 @@
 """Models as files: found by name or path, and what is missing is told with what to do."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,8 +45,8 @@ def test_names_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert named_folder(Path("mnist")) == Path("mnist")
 
 
-def test_folder(config: Path) -> None:
-    """The card says where weights and prior lie; both are there."""
+def test_folder(config: Path, tmp_path: Path) -> None:
+    """The card says where weights and prior lie; what is missing, empty or none is named."""
     folder = config.parent / "models/tiny"
     source = model_source("tiny", folder)
     assert source.weights == folder / "weights.safetensors"
@@ -61,41 +59,6 @@ def test_folder(config: Path) -> None:
         assert (source.available, source.lacking) == (False, path)
         with pytest.raises(RefusedError, match=f"{path}: there is no such"):
             source.require_usable()
-
-
-def test_example(config: Path) -> None:
-    """A card's picture is found beside it; where it is not there its pinned digest is known."""
-    folder = config.parent / "models/tiny"
-    assert model_source("tiny", folder).example is None
-    assert model_source("tiny", folder).example_sha256 is None
-    pinned = f'[example]\nfile = "one.png"\nsha256 = "{"a" * 64}"\n'
-    (folder / "model.toml").write_text(CARD + pinned)
-    source = model_source("tiny", folder)
-    assert source.example == folder / "one.png"
-    assert source.example_sha256 == "a" * 64
-    (folder / "one.png").write_bytes(b"picture")
-    assert model_source("tiny", folder).example_sha256 == digest(folder / "one.png")
-    assert source.available
-
-
-def test_ddpm_needs_no_prior(config: Path) -> None:
-    """It starts from noise."""
-    folder = config.parent / "models/tiny"
-    (folder / "model.toml").write_text(
-        'kind = "ddpm"\n'
-        + CARD.partition("[blur]")[0].replace("sampling_noise_std = 0.0125\n", "")
-        + '[diffusion]\nbeta_schedule = "cosine"\n[weights]\nfile = "weights.safetensors"\n'
-    )
-    source = model_source("tiny", folder)
-    assert source.prior is None
-    source.require_usable()
-    (folder / "weights.safetensors").unlink()
-    with pytest.raises(RefusedError, match="there is no such checkpoint"):
-        source.require_usable()
-
-
-def test_what_is_no_model(config: Path, tmp_path: Path) -> None:
-    """An empty file or a folder in the place of weights, no card, and a card that names none."""
     folder = config.parent / "models/tiny"
     path = folder / "weights.safetensors"
     path.write_bytes(b"")
@@ -113,7 +76,7 @@ def test_what_is_no_model(config: Path, tmp_path: Path) -> None:
 
 
 def test_checkpoint_and_its_card(config: Path, reference: Path, tmp_path: Path) -> None:
-    """The card beside it counts if it names the file; the prior lies beside the card."""
+    """The card beside counts if it names the file; its picture is there, or its digest known."""
     folder, checkpoint = config.parent / "models/tiny", tmp_path / "checkpoint.pth"
     checkpoint.write_bytes(b"weights")
     source = model_source("x", checkpoint, folder / "model.toml")
@@ -122,10 +85,25 @@ def test_checkpoint_and_its_card(config: Path, reference: Path, tmp_path: Path) 
     (folder / "other.pth").write_bytes((reference / "tiny/checkpoint.pth").read_bytes())
     with pytest.raises(RefusedError, match=r"other\.pth: a checkpoint does not say .*--card"):
         model_source("x", folder / "other.pth")
+    folder = config.parent / "models/tiny"
+    assert model_source("tiny", folder).example is None
+    assert model_source("tiny", folder).example_sha256 is None
+    pinned = f'[example]\nfile = "one.png"\nsha256 = "{"a" * 64}"\n'
+    (folder / "model.toml").write_text(CARD + pinned)
+    source = model_source("tiny", folder)
+    assert source.example == folder / "one.png"
+    assert source.example_sha256 == "a" * 64
+    (folder / "one.png").write_bytes(b"picture")
+    assert model_source("tiny", folder).example_sha256 == digest(folder / "one.png")
+    assert source.available
+    source = model_source("tiny", config.parent / "models/tiny")
+    moved = replace(source, weights=source.weights.rename(source.weights.with_name("moved")))
+    assert moved.weights_sha256 == model_source("x", moved.weights, moved.card_path).weights_sha256
+    assert moved.weights_sha256 != moved.prior_sha256
 
 
 def test_model_without_prior(config: Path) -> None:
-    """It can be planned, not used; the message has a command that makes a prior."""
+    """It can be planned, not used, and how to make a prior is told; a DDPM needs none."""
     card = config.parent / "models/tiny/model.toml"
     card.write_text(CARD.partition("[prior]")[0])
     source = model_source("tiny", card.parent)
@@ -135,10 +113,24 @@ def test_model_without_prior(config: Path) -> None:
         source.require_usable()
     with pytest.raises(RefusedError, match=r"take \[models\.tiny\] out of site\.toml, and make"):
         replace(source, card_path=None).require_usable()
+    folder = config.parent / "models/tiny"
+    (folder / "model.toml").write_text(
+        'kind = "ddpm"\n'
+        + CARD.partition("[blur]")[0].replace("sampling_noise_std = 0.0125\n", "")
+        + '[diffusion]\nbeta_schedule = "cosine"\n[weights]\nfile = "weights.safetensors"\n'
+    )
+    source = model_source("tiny", folder)
+    assert source.prior is None
+    source.require_usable()
+    (folder / "weights.safetensors").unlink()
+    with pytest.raises(RefusedError, match="there is no such checkpoint"):
+        source.require_usable()
 
 
-def test_find_by_name(config: Path, shipped: Path) -> None:
-    """The site's model comes before a shipped one; without a site there are the shipped ones."""
+def test_find_by_name(
+    config: Path, shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The site's model, a shipped one, a folder here, a card given; a path needs no site."""
     assert find_model("tiny", None, config).weights.parent == config.parent / "models/tiny"
     assert find_model("other", None, config).weights.parent == shipped / "other"
     assert find_model("tiny", None, NOWHERE).weights.parent == shipped / "tiny"
@@ -146,43 +138,21 @@ def test_find_by_name(config: Path, shipped: Path) -> None:
         find_model("tini", None, config)
     with pytest.raises(RefusedError, match=r"no/such.pth: there is no such checkpoint"):
         find_model("no/such.pth", None, config)
-
-
-def test_folder_of_that_name_here(
-    config: Path, shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Samples in ./tiny do not hide the model tiny; a folder of another name is taken."""
+    card = tmp_path / "card.toml"
+    card.write_text(CARD.replace("levels = 4", "levels = 7"))
+    for name in ("tiny", str(config.parent / "models/tiny")):
+        assert find_model(name, card, config).card.levels == 7
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny").mkdir()
     (shipped / "other").rename(tmp_path / "mine")
     assert find_model("tiny", None, config).weights.parent == config.parent / "models/tiny"
     assert find_model("mine", None, config).weights == Path("mine/weights.safetensors")
-
-
-@pytest.mark.parametrize("path", ["models/tiny", "models/tiny/weights.safetensors"])
-def test_find_by_path(config: Path, path: str) -> None:
-    """A path needs no site, not even a valid one; a name does."""
-    config.write_text("broken")
-    found = find_model(str(config.parent / path), None, config)
-    assert found.weights == config.parent / "models/tiny/weights.safetensors"
-    with pytest.raises(ConfigError, match="is not TOML"):
-        find_model("tiny", None, config)
-
-
-def test_card_of_the_command_line(config: Path, tmp_path: Path) -> None:
-    """It is used instead of the model's own."""
-    card = tmp_path / "card.toml"
-    card.write_text(CARD.replace("levels = 4", "levels = 7"))
-    for name in ("tiny", str(config.parent / "models/tiny")):
-        assert find_model(name, card, config).card.levels == 7
-
-
-def test_digests_are_of_the_bytes(config: Path) -> None:
-    """Not of the names."""
-    source = model_source("tiny", config.parent / "models/tiny")
-    moved = replace(source, weights=source.weights.rename(source.weights.with_name("moved")))
-    assert moved.weights_sha256 == model_source("x", moved.weights, moved.card_path).weights_sha256
-    assert moved.weights_sha256 != moved.prior_sha256
+    for path in ["models/tiny", "models/tiny/weights.safetensors"]:
+        config.write_text("broken")
+        found = find_model(str(config.parent / path), None, config)
+        assert found.weights == config.parent / "models/tiny/weights.safetensors"
+        with pytest.raises(ConfigError, match="is not TOML"):
+            find_model("tiny", None, config)
 
 
 PRESET = """
@@ -206,7 +176,7 @@ def cifar(dropped: Path) -> ModelSource:
 
 
 def test_preset_without_its_checkpoint(dropped: Path) -> None:
-    """It is not available, and what asks for it is told where to put it or how to leave it out."""
+    """Not there, it is told where to put it or how to leave it out; of two, none is meant."""
     source = cifar(dropped)
     assert (source.available, source.lacking) == (False, dropped)
     for use in (source.require_usable, lambda: source.weights_sha256):
@@ -214,6 +184,12 @@ def test_preset_without_its_checkpoint(dropped: Path) -> None:
             use()
         assert "\nput it there, or leave out" in str(caught.value)
         assert '{% if available("cifar") %}' in str(caught.value)
+    folder = dropped.with_suffix("")
+    folder.mkdir(parents=True)
+    for name in ("checkpoint_1.pth", "checkpoint_2.pth"):
+        (folder / name).write_bytes(b"weights")
+    with pytest.raises(RefusedError, match=r"holds 2 checkpoints \(checkpoint_1\.pth, c"):
+        cifar(dropped)
 
 
 @pytest.mark.parametrize("name", ["cifar.pth", "cifar/checkpoint_130000.pth", "cifar.pth/a.pt"])
@@ -235,13 +211,3 @@ def test_preset_with_its_checkpoint(dropped: Path, name: str) -> None:
     own = config.parent / "models/tiny/model.toml"  # instead of the preset's
     found = find_model("cifar", own, config)
     assert (found.weights, found.card.levels) == (file, 4)
-
-
-def test_several_checkpoints_in_a_folder(dropped: Path) -> None:
-    """Which one is meant cannot be known."""
-    folder = dropped.with_suffix("")
-    folder.mkdir(parents=True)
-    for name in ("checkpoint_1.pth", "checkpoint_2.pth"):
-        (folder / name).write_bytes(b"weights")
-    with pytest.raises(RefusedError, match=r"holds 2 checkpoints \(checkpoint_1\.pth, c"):
-        cifar(dropped)

@@ -1,7 +1,5 @@
 """`sample`: arrays and pictures as contracted, the same however many are asked for."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os
@@ -31,9 +29,7 @@ from sitegen.sampling.export import Request, check_output, sample, writing_npz
 from sitegen.sampling.models import DdpmSampler, HeatSampler, load_ddpm_sampler, load_heat_sampler
 from tests.support.builders import CPU, temporaries, tree_hash
 from tests.support.reporters import Silent
-from tests.support.tinymodel import LEVELS, on_one_thread, write_ddpm, write_model
-
-one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
+from tests.support.tinymodel import LEVELS, write_ddpm, write_model
 
 
 @pytest.fixture(scope="module", params=[1, 3])
@@ -55,7 +51,7 @@ def draw(
 
 
 def test_ddpm(tmp_path: Path) -> None:
-    """A DDPM's arrays are in [0, 1], as its process makes them from its noise; it has no δ."""
+    """A DDPM's arrays are in [0, 1], as its process makes them; the command takes its folder."""
     folder = write_ddpm(tmp_path / "noise")
     sampler = load_ddpm_sampler(model_source("noise", folder), CPU)
     arrays = draw(sampler, tmp_path, count=3, seed=7, trajectory=True)
@@ -72,10 +68,6 @@ def test_ddpm(tmp_path: Path) -> None:
         draw(sampler, tmp_path, count=1, sampling_noise_std=0.1)
     with pytest.raises(ConfigError, match='of kind "ddpm", and this needs "ihdm"'):
         load_heat_sampler(model_source("noise", folder), CPU)
-
-
-def test_ddpm_on_the_command_line(tmp_path: Path) -> None:
-    """`sitegen sample` takes the folder; images to start from are refused."""
     command = ["sample", str(write_ddpm(tmp_path / "noise")), "--count", "2"]
     done = CliRunner().invoke(cli, [*command, "--output", str(tmp_path / "x.npz")])
     assert done.exit_code == 0, done.output
@@ -87,7 +79,7 @@ def test_ddpm_on_the_command_line(tmp_path: Path) -> None:
 
 
 def test_arrays(sampler: HeatSampler, tmp_path: Path) -> None:
-    """Names, shapes and types of the contract, and what belongs together is equal."""
+    """Arrays and pictures are as contracted; noise, seed and trajectory can be chosen."""
     arrays = draw(sampler, tmp_path, count=3, seed=7, trajectory=True)
     shape = sampler.model.card.shape
     wanted = {
@@ -106,10 +98,6 @@ def test_arrays(sampler: HeatSampler, tmp_path: Path) -> None:
     deviation = (arrays["states"][1:] - arrays["means"]).std()
     assert 0.5 < deviation / float(arrays["sampling_noise_std"]) < 1.5
     assert arrays["final"].min() < 0  # unclipped
-
-
-def test_noise_seed_and_trajectory_can_be_chosen(sampler: HeatSampler, tmp_path: Path) -> None:
-    """δ = 0 is taken as said, states are means; the ends alone are the same as with the states."""
     wishes = {"count": 2, "sampling_noise_std": 0.0, "seed": 2**63 - 1}
     whole = draw(sampler, tmp_path, trajectory=True, **wishes)
     assert (int(whole["seed"]), float(whole["sampling_noise_std"])) == (2**63 - 1, 0)
@@ -118,6 +106,32 @@ def test_noise_seed_and_trajectory_can_be_chosen(sampler: HeatSampler, tmp_path:
     assert sorted(ends) == ["final", "initial", "sampling_noise_std", "seed"]
     for name, array in ends.items():
         np.testing.assert_array_equal(array, whole[name])
+    tmp_path = tmp_path / "more"
+    tmp_path.mkdir()
+    report = Silent()
+    sample(sampler, Request(2, trajectory=True), tmp_path / "out", report)
+    assert report.lines == [f"sampling 2: {LEVELS} steps"]
+    arrays = draw(sampler, tmp_path, count=2, trajectory=True)
+    states, final = arrays["states"], to_uint8(arrays["final"])
+    for index in range(2):
+        folder = tmp_path / "out" / f"sample-0-{index:05d}"
+        assert len(list(folder.iterdir())) == LEVELS + 1
+        for level in range(LEVELS + 1):
+            picture = np.asarray(Image.open(folder / f"level-{level:04d}.png"))
+            np.testing.assert_array_equal(picture, to_uint8(states[LEVELS - level])[index])
+        picture = np.asarray(Image.open(folder.with_suffix(".png")))
+        np.testing.assert_array_equal(picture, final[index])
+    assert len(list((tmp_path / "out").glob("*.png"))) == 2
+    tmp_path = tmp_path / "more"
+    tmp_path.mkdir()
+    (tmp_path / "notes.txt").write_text("mine")
+    live = temporary_path(tmp_path)
+    live.touch()
+    sample(sampler, Request(1), tmp_path, Silent())
+    before = tree_hash(tmp_path)
+    sample(sampler, Request(1), tmp_path, Silent())
+    assert tree_hash(tmp_path) == before
+    assert live.exists()
 
 
 @pytest.mark.parametrize("at_once", [1, 5])
@@ -133,24 +147,6 @@ def test_chunks_do_not_show(
     pieces = draw(sampler, tmp_path, count=12, trajectory=True)
     for name, array in whole.items():
         assert np.abs(pieces[name] - array).max() <= 1e-5 * np.abs(array).max(), name
-
-
-def test_pictures_of_trajectories(sampler: HeatSampler, tmp_path: Path) -> None:
-    """A PNG a sample, and a folder of it with a picture a level, so that they sort and play."""
-    report = Silent()
-    sample(sampler, Request(2, trajectory=True), tmp_path / "out", report)
-    assert report.lines == [f"sampling 2: {LEVELS} steps"]
-    arrays = draw(sampler, tmp_path, count=2, trajectory=True)
-    states, final = arrays["states"], to_uint8(arrays["final"])
-    for index in range(2):
-        folder = tmp_path / "out" / f"sample-0-{index:05d}"
-        assert len(list(folder.iterdir())) == LEVELS + 1
-        for level in range(LEVELS + 1):
-            picture = np.asarray(Image.open(folder / f"level-{level:04d}.png"))
-            np.testing.assert_array_equal(picture, to_uint8(states[LEVELS - level])[index])
-        picture = np.asarray(Image.open(folder.with_suffix(".png")))
-        np.testing.assert_array_equal(picture, final[index])
-    assert len(list((tmp_path / "out").glob("*.png"))) == 2
 
 
 @pytest.mark.parametrize(
@@ -169,8 +165,10 @@ def test_output_that_cannot_be(tmp_path: Path, name: str, words: str) -> None:
         check_output(tmp_path / name)
 
 
-def test_output_is_checked_before_sampling(sampler: HeatSampler, tmp_path: Path) -> None:
-    """What cannot be written is named, and no step is taken."""
+def test_output_is_checked_before_sampling(
+    sampler: HeatSampler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be written is named before any step; a full disk leaves no part of a file."""
     (tmp_path / "file").touch()
     report = Silent()
     with pytest.raises(ConfigError, match="must not end in"):
@@ -179,12 +177,6 @@ def test_output_is_checked_before_sampling(sampler: HeatSampler, tmp_path: Path)
         with pytest.raises(PlatformError, match=f"cannot write {tmp_path}/file"):
             sample(sampler, Request(1), tmp_path / "file" / name, report)
     assert report.lines == []
-
-
-def test_disk_that_fills_up(
-    sampler: HeatSampler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A picture that cannot be written leaves no part of itself, nor a folder made for it."""
 
     def fail(self: Image.Image, path: Path, kind: str) -> None:
         Path(path).write_bytes(b"half")
@@ -225,7 +217,7 @@ def test_interrupted_before_the_first_sample(
 
 
 def test_diverging_model(tmp_path: Path) -> None:
-    """It stops, names the level, and leaves the old file."""
+    """It names the level and leaves the old file; a failing block leaves no temporary."""
     model = write_model(tmp_path / "tiny", spoil=1e6)
     broken = load_heat_sampler(model_source("tiny", model), CPU)
     (tmp_path / "x.npz").write_bytes(b"old")
@@ -233,22 +225,24 @@ def test_diverging_model(tmp_path: Path) -> None:
         draw(broken, tmp_path, count=1)
     assert (tmp_path / "x.npz").read_bytes() == b"old"
     assert temporaries(tmp_path) == []
+    tmp_path = tmp_path / "more"
+    tmp_path.mkdir()
+    path = tmp_path / "x.npz"
+    path.write_bytes(b"old")
+    (tmp_path / f".sitegen-tmp-{host_mark()}-999999999-1-abc").mkdir()
 
+    def interrupted() -> None:
+        with writing_npz(path, {"a": (2,)}, {}):
+            raise KeyError
 
-def test_other_files_of_the_folder_stay(sampler: HeatSampler, tmp_path: Path) -> None:
-    """A folder may hold other things; what a live process has under way is not touched."""
-    (tmp_path / "notes.txt").write_text("mine")
-    live = temporary_path(tmp_path)
-    live.touch()
-    sample(sampler, Request(1), tmp_path, Silent())
-    before = tree_hash(tmp_path)
-    sample(sampler, Request(1), tmp_path, Silent())
-    assert tree_hash(tmp_path) == before
-    assert live.exists()
+    with pytest.raises(KeyError):
+        interrupted()
+    assert path.read_bytes() == b"old"
+    assert [each.name for each in tmp_path.iterdir()] == ["x.npz"]
 
 
 def test_npz_in_any_order(tmp_path: Path) -> None:
-    """What was filled is there, the rest is 0; nothing is compressed, and equal is equal bytes."""
+    """What was filled is there, the rest is 0, uncompressed, equal bytes, in little memory."""
     wanted = np.random.default_rng(0).random((3, 5, 2, 4), np.float32)
     path = tmp_path / "new folder" / "x.npz"
     with writing_npz(path, {"a": wanted.shape, "b": (2,)}, {"levels": np.arange(3)}) as arrays:
@@ -268,10 +262,6 @@ def test_npz_in_any_order(tmp_path: Path) -> None:
     with writing_npz(tmp_path / "z.npz", {"a": wanted.shape, "b": (2,)}, {}) as arrays:
         arrays["a"][:] = wanted
     assert (tmp_path / "y.npz").read_bytes() == (tmp_path / "z.npz").read_bytes()
-
-
-def test_memory_does_not_grow_with_the_array(tmp_path: Path) -> None:
-    """An array of 64 MB takes no more than a few, neither to fill it nor to pack it."""
     piece = np.ones((16, 1024), np.float32)
     tracemalloc.start()
     with writing_npz(tmp_path / "x.npz", {"a": (16 * 1024, 1024)}, {}) as arrays:
@@ -281,22 +271,6 @@ def test_memory_does_not_grow_with_the_array(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert peak < 40e6
     assert (tmp_path / "x.npz").stat().st_size > 64 * 2**20
-
-
-def test_npz_leaves_nothing_of_a_failure(tmp_path: Path) -> None:
-    """The old file stays when the block fails; temporaries, of a killed run too, do not."""
-    path = tmp_path / "x.npz"
-    path.write_bytes(b"old")
-    (tmp_path / f".sitegen-tmp-{host_mark()}-999999999-1-abc").mkdir()
-
-    def interrupted() -> None:
-        with writing_npz(path, {"a": (2,)}, {}):
-            raise KeyError
-
-    with pytest.raises(KeyError):
-        interrupted()
-    assert path.read_bytes() == b"old"
-    assert [each.name for each in tmp_path.iterdir()] == ["x.npz"]
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EOPNOTSUPP])

@@ -1,7 +1,5 @@
 """A model of the site as a sampler: its samples, its files, and what an image costs."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +15,7 @@ from sitegen.sampling import models as samplers
 from sitegen.sampling.models import HeatSampler, ModelProvider, load_heat_sampler, seconds_an_image
 from tests.support.builders import CPU
 from tests.support.lessons import card as coarse_card
-from tests.support.tinymodel import on_one_thread, write_ddpm, write_model
-
-one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
+from tests.support.tinymodel import write_ddpm, write_model
 
 
 @pytest.fixture(scope="module")
@@ -101,13 +97,23 @@ def test_file_that_changes_while_it_is_read(
         load_heat_sampler(source, CPU)
 
 
-def test_model_without_prior(tmp_path: Path, sampler: HeatSampler) -> None:
-    """Refused with what to do, unless a prior is given."""
+def test_provider(tmp_path: Path, sampler: HeatSampler, sources: dict[str, ModelSource]) -> None:
+    """Each model is loaded once, as what it is; without a prior it is refused, or given one."""
     source = model_source("tiny", write_model(tmp_path / "tiny"))
     bare = replace(source, prior=None, card=replace(source.card, prior=None))
     with pytest.raises(RefusedError, match="no prior"):
         load_heat_sampler(bare, CPU)
     assert load_heat_sampler(bare, CPU, sampler.prior).prior is sampler.prior
+    provider = ModelProvider(sources, CPU)
+    assert provider.heat_sampler("heat") is provider.heat_sampler("heat")
+    assert provider.ddpm_sampler("noise") is provider.ddpm_sampler("noise")
+    assert provider.source("heat") is sources["heat"]
+    assert all(0 < provider.pace(name) < 1 for name in sources)
+    with pytest.raises(ConfigError, match='of kind "ihdm", and this needs "ddpm"'):
+        provider.ddpm_sampler("heat")
+    noise = provider.ddpm_sampler("noise")
+    steps = list(noise.ddim(noise.initial_noise(0, [0]), 2).steps)
+    assert [step.level for step in steps][-1] == 0
 
 
 @pytest.fixture(scope="module")
@@ -116,17 +122,3 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelSource]:
     folder = tmp_path_factory.mktemp("models")
     heat = model_source("heat", write_model(folder / "heat"))
     return {"heat": heat, "noise": model_source("noise", write_ddpm(folder / "noise"))}
-
-
-def test_provider(sources: dict[str, ModelSource]) -> None:
-    """Each model is loaded once, as what it is; the other kind is refused, also afterwards."""
-    provider = ModelProvider(sources, CPU)
-    assert provider.heat_sampler("heat") is provider.heat_sampler("heat")
-    assert provider.ddpm_sampler("noise") is provider.ddpm_sampler("noise")
-    assert provider.source("heat") is sources["heat"]
-    assert all(0 < provider.pace(name) < 1 for name in sources)
-    with pytest.raises(ConfigError, match='of kind "ihdm", and this needs "ddpm"'):
-        provider.ddpm_sampler("heat")
-    sampler = provider.ddpm_sampler("noise")
-    steps = list(sampler.ddim(sampler.initial_noise(0, [0]), 2).steps)
-    assert [step.level for step in steps][-1] == 0

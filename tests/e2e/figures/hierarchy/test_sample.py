@@ -1,7 +1,5 @@
 """The rendered tree: distinct states once, shared states exactly, every picture in its place."""
 
-from __future__ import annotations
-
 import json
 from itertools import pairwise
 from typing import Any
@@ -13,7 +11,7 @@ from torch import Tensor
 from sitegen.figures.clips import DARK, LIGHT
 from sitegen.figures.hierarchy.sample import pace
 from sitegen.ihdm.process.model import Model
-from sitegen.ihdm.process.noise import branching
+from sitegen.ihdm.process.noise import Branching
 from sitegen.media.frames import Frame, to_uint8, upscale
 from sitegen.media.jobs import RenderJob
 from sitegen.sampling.models import HeatSampler, load_heat_sampler
@@ -31,9 +29,11 @@ def sampler(sources: Sources) -> HeatSampler:
 
 
 def grown(sources: Sources, **spec: object) -> RenderJob:
-    """Prepare a tree of that model."""
+    """Prepare a tree of that model, whose manifest is JSON."""
     given: dict[str, Any] = {"splits": SPLITS, **spec}
-    return job(sources, "hierarchy", "deep", **given)
+    made = job(sources, "hierarchy", "deep", **given)
+    assert json.loads(json.dumps(made.parameters)) == made.parameters
+    return made
 
 
 def clips_of(made: RenderJob) -> dict[str, list[Frame]]:
@@ -41,23 +41,26 @@ def clips_of(made: RenderJob) -> dict[str, list[Frame]]:
     return {variant: list(clip.frames) for variant, clip in made.clips.items()}
 
 
-def states(sampler: HeatSampler, seed: int = 0) -> dict[int, Tensor]:
+@pytest.fixture(scope="module")
+def both(sources: Sources) -> tuple[RenderJob, dict[str, list[Frame]]]:
+    """The tree on light and dark pages, and all its frames."""
+    made = grown(sources)
+    return made, clips_of(made)
+
+
+def states(sampler: HeatSampler) -> dict[int, Tensor]:
     """The states of the tree at each level, one of each branch, and in the end the means."""
-    noise = branching(seed, SPLITS, sampler.model.card.shape)
-    trajectory = sampler.trajectory(sampler.initial_states(seed, [0]), noise)
-    found = {K: trajectory.u_K}
-    for step in trajectory.steps:
-        found[step.level] = step.state if step.level else step.mean
-    return found
+    noise = Branching(0, SPLITS, sampler.model.card.shape)
+    trajectory = sampler.trajectory(sampler.initial_states(0, [0]), noise)
+    steps = {step.level: step.state if step.level else step.mean for step in trajectory.steps}
+    return {K: trajectory.u_K, **steps}
 
 
-@pytest.mark.parametrize("background", ["both", "light", "dark"])
+@pytest.mark.parametrize("background", ["both", "light"])
 def test_each_distinct_state_is_computed_once(
     sources: Sources, background: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Splits at K, K/2 and K/4: one state, then 2, 4 and 8; however often they are drawn. The
-    first frame is there before the second level is computed.
-    """
+    """Each branch is computed once, however often it is drawn, and no sooner than its frame."""
     seen: list[int] = []
     forward = Model.forward
 
@@ -78,22 +81,19 @@ def test_nodes_are_where_the_manifest_says(
 ) -> None:
     """At the last level of each its picture stands at its place, and keeps standing there."""
     made = grown(sources, show=show, background="light")
-    tree = states(sampler)
-    clips = clips_of(made)
-    nodes = made.parameters["nodes"]
-    assert [(node["depth"], node["index"]) for node in nodes] == [
-        (depth, index) for depth in range(4) for index in range(2**depth)
-    ]
+    tree, nodes = states(sampler), made.parameters["nodes"]
+    (frames,) = clips_of(made).values()
+    places = [(depth, index) for depth in range(4) for index in range(2**depth)]
+    assert [(node["depth"], node["index"]) for node in nodes] == places
     assert {node["from_level"] for node in nodes} == {8, 7, 3, 1}
-    for frames in clips.values():
-        for node in nodes:
-            level = node["to_level"]
-            first = len(made.levels) - 1 - made.levels[::-1].index(level)
-            spots = [cut(frame, node) for frame in frames[first:]]
-            assert all(np.array_equal(spot, spots[0]) for spot in spots)
-            if show == "state" or level == 0:
-                picture = to_uint8(tree[level].numpy())[node["index"]]
-                np.testing.assert_array_equal(spots[0], upscale(picture, made.parameters["factor"]))
+    for node in nodes:
+        level = node["to_level"]
+        first = len(made.levels) - 1 - made.levels[::-1].index(level)
+        spots = [cut(frame, node) for frame in frames[first:]]
+        assert all(np.array_equal(spot, spots[0]) for spot in spots)
+        if show == "state" or level == 0:
+            picture = to_uint8(tree[level].numpy())[node["index"]]
+            np.testing.assert_array_equal(spots[0], upscale(picture, made.parameters["factor"]))
 
 
 def cut(frame: Frame, node: dict[str, int]) -> Frame:
@@ -102,48 +102,32 @@ def cut(frame: Frame, node: dict[str, int]) -> Frame:
     return frame[y : y + size, x : x + size]
 
 
-def test_light_and_dark_are_one_grown(sources: Sources) -> None:
+def test_light_and_dark_are_one_grown(
+    sources: Sources, both: tuple[RenderJob, dict[str, list[Frame]]]
+) -> None:
     """The same pictures on the paper of light pages and on that of dark ones."""
-    made = grown(sources)
-    clips = clips_of(made)
+    made, clips = both
     assert list(clips) == ["", "dark"]
     for frames, (paper, ink) in zip(clips.values(), (LIGHT, DARK), strict=True):
         assert all((frame[0, 0] == paper).all() for frame in frames)
         assert (frames[-1] == ink).all(-1).any()
     for node in made.parameters["nodes"]:
         np.testing.assert_array_equal(cut(clips[""][-1], node), cut(clips["dark"][-1], node))
-    dark = clips_of(grown(sources, background="dark"))
-    assert list(dark) == [""]
-    np.testing.assert_array_equal(dark[""][-1], clips["dark"][-1])
-    assert list(grown(sources, background="light").clips) == [""]
+    assert list(grown(sources, background="dark").clips) == [""]
+    told = grown(sources, splits=None, leaves=4).parameters
+    assert (told["splits"], told["leaves"]) == ([8, 5], 4)
 
 
-def test_time(sources: Sources) -> None:
+def test_time(both: tuple[RenderJob, dict[str, list[Frame]]]) -> None:
     """The root is held, all levels take their turn, and the whole tree stays for two seconds."""
-    made = grown(sources, background="light")
-    spec = made.clips[""].spec
+    made, clips = both
+    fps = made.clips[""].spec.fps
     assert all(above - below in (0, 1) for above, below in pairwise(made.levels))
-    held = made.levels.count(0), made.levels.count(K), made.levels.count(4)
-    assert held[0] - held[2] == round(2 * spec.fps)
-    assert held[1] - held[2] == round(0.75 * spec.fps)
-    assert 8 <= len(made.levels) / spec.fps <= 12
-    (frames,) = clips_of(made).values()
-    assert len(frames) == len(made.levels)
-    assert all(np.array_equal(frame, frames[-1]) for frame in frames[-held[0] + held[2] :])
-
-
-@pytest.mark.parametrize(
-    ("levels", "frames", "fps"), [(100, 2, 25.0), (200, 1, 25.0), (1000, 1, 60.0)]
-)
-def test_pace(levels: int, frames: int, fps: float) -> None:
-    """A tree grows in about eight seconds, where 24 to 60 frames a second allow it."""
-    assert pace(levels, None) == (frames, fps)
-    assert pace(levels, 30.0) == (frames, 30.0)
-
-
-def test_default_splits_are_told(sources: Sources) -> None:
-    """The manifest has the levels at which the tree split, and is JSON."""
-    made = grown(sources, splits=None, leaves=4)
-    assert made.parameters["splits"] == [8, 5]
-    assert made.parameters["leaves"] == 4
-    assert json.loads(json.dumps(made.parameters)) == made.parameters
+    whole, root, usual = (made.levels.count(level) for level in (0, K, 4))
+    assert (whole - usual, root - usual) == (round(2 * fps), round(0.75 * fps))
+    assert 8 <= len(made.levels) / fps <= 12
+    assert len(clips[""]) == len(made.levels)
+    assert all(np.array_equal(frame, clips[""][-1]) for frame in clips[""][usual - whole :])
+    for levels, frames, rate in ((100, 2, 25.0), (200, 1, 25.0), (1000, 1, 60.0)):
+        assert pace(levels, None) == (frames, rate)
+        assert pace(levels, 30.0) == (frames, 30.0)

@@ -1,7 +1,5 @@
 """Interpolations: ends that are plain samples, the turns of the clip, and what stands where."""
 
-from __future__ import annotations
-
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -41,8 +39,14 @@ def cut(frame: Frame, layout: Panels, panel: int, row: int) -> Frame:
     return small
 
 
-def test_turns() -> None:
-    """Forth, hold, back, hold."""
+def test_manifest(sources: Sources) -> None:
+    """What the page needs to name panels and points, and the turns of the clip."""
+    made = way(sources)
+    assert made.parameters["panels"] == ["IHDM", "Full DDPM latent", "DDIM"]
+    assert (made.parameters["points"], made.parameters["hold"]) == (5, 2)
+    assert (made.levels, made.steps) == ((0,) * 14, LEVELS + LEVELS + 3)
+    assert made.clips[""].spec.factor == 1
+    assert json.loads(json.dumps(made.parameters)) == made.parameters
     assert turns(3, 2) == [0, 1, 2, 2, 2, 2, 1, 0, 0, 0]
     assert turns(2, 0) == [0, 1, 1, 0]
 
@@ -69,38 +73,18 @@ def test_ends_are_plain_samples(sources: Sources) -> None:
 
 
 def test_there_and_back(sources: Sources) -> None:
-    """Frames mirror each other, ends stand still, and every point differs from its neighbour."""
-    seen = frames(way(sources))
+    """Frames mirror each other, ends stand still, neighbours differ, and one panel is the same."""
+    seen, layout, one = frames(way(sources)), panels(1), panels(1, ("IHDM",))
     assert len(seen) == 2 * (5 + 2)
-    for forth, back in zip(seen[:5], seen[11:6:-1], strict=True):
-        np.testing.assert_array_equal(forth, back)
-    for at in (5, 6):
-        np.testing.assert_array_equal(seen[at], seen[4])
-        np.testing.assert_array_equal(seen[at + 7], seen[0])
-    layout = panels(1)
+    for at, point in enumerate(turns(5, 2)):
+        np.testing.assert_array_equal(seen[at], seen[point])
     for panel in range(3):
         points = [cut(frame, layout, panel, 0) for frame in seen[:5]]
         assert all(not np.array_equal(*pair) for pair in pairwise(points))
-
-
-def test_without_a_ddpm(sources: Sources) -> None:
-    """One panel alone, of the same pictures."""
-    alone, beside = frames(way(sources, ddpm=None)), frames(way(sources))
-    one, three = panels(1, ("IHDM",)), panels(1)
-    for left, right in zip(alone, beside, strict=True):
-        np.testing.assert_array_equal(cut(left, one, 0, 0), cut(right, three, 0, 0))
-    assert way(sources, ddpm=None).parameters["panels"] == ["IHDM"]
-
-
-def test_manifest(sources: Sources) -> None:
-    """What the page needs to name panels and points; all frames show finished images."""
-    made = way(sources)
-    assert made.parameters["panels"] == ["IHDM", "Full DDPM latent", "DDIM"]
-    assert (made.parameters["points"], made.parameters["hold"]) == (5, 2)
-    assert made.levels == (0,) * 14
-    assert made.steps == LEVELS + LEVELS + 3
-    assert made.clips[""].spec.factor == 1
-    assert json.loads(json.dumps(made.parameters)) == made.parameters
+    alone = way(sources, ddpm=None)
+    assert alone.parameters["panels"] == ["IHDM"]
+    for left, right in zip(frames(alone), seen, strict=True):
+        np.testing.assert_array_equal(cut(left, one, 0, 0), cut(right, layout, 0, 0))
 
 
 def test_strip(sources: Sources, tmp_path: Path) -> None:

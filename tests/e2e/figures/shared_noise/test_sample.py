@@ -1,7 +1,5 @@
 """The same noises from other initial states: which states, which noises, and what is measured."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -28,9 +26,9 @@ def bank(colours: list[tuple[float, ...]]) -> Prior:
 
 
 def test_states_are_the_noises_are_shared(sources: Sources, sampler: HeatSampler) -> None:
-    """Row r has the noise of sample r of the seed, and column c the c-th state, brightest last."""
+    """Row r has the noise of sample r, column c the c-th state, as the manifest tells."""
     made = job(sources, "shared_noise", count=3, rows=2, seed=4)
-    *_, last = made.clips[""].frames
+    *before, last = made.clips[""].frames
     states = sampler.prior.states(spread(sampler.prior, 3, "brightness"))
     assert states.mean((1, 2, 3)).diff().min() > 0
     for row in range(2):
@@ -39,17 +37,12 @@ def test_states_are_the_noises_are_shared(sources: Sources, sampler: HeatSampler
             *_, step = sampler.trajectory(states[column : column + 1], noise).steps
             spot = last[row * SIDE : (row + 1) * SIDE, column * SIDE : (column + 1) * SIDE]
             assert np.abs(spot.astype(int) - to_uint8(step.mean.numpy())[0]).max() <= 1
-
-
-def test_manifest(sources: Sources) -> None:
-    """Places, what varies, and as many levels as frames; all of it JSON."""
-    made = job(sources, "shared_noise", count=4, rows=2)
     assert made.parameters["vary"] == "brightness"
-    place = {"count": 8, "columns": 4, "rows": 2, "width": SIDE, "height": SIDE}
+    place = {"count": 6, "columns": 3, "rows": 2, "width": SIDE, "height": SIDE}
     assert made.parameters["cells"] == place
-    assert len(list(made.clips[""].frames)) == len(made.levels) == LEVELS + 1
-    assert json.loads(json.dumps(made.parameters)) == made.parameters
-    assert json.loads(json.dumps(made.results())) == made.results()
+    assert len(before) + 1 == len(made.levels) == LEVELS + 1
+    for told in (made.parameters, made.results()):
+        assert json.loads(json.dumps(told)) == told
 
 
 def test_strip(sources: Sources, sampler: HeatSampler, tmp_path: Path) -> None:
@@ -74,10 +67,15 @@ def test_strip(sources: Sources, sampler: HeatSampler, tmp_path: Path) -> None:
 
 
 def test_brightness_is_spread_over_the_prior() -> None:
-    """The states are the middles of equal shares of the bank, from dark to bright."""
+    """The states are the middles of equal shares of the bank, from dark to bright, none twice."""
     values = np.random.default_rng(0).permutation(100) / 100
-    chosen = [values[at] for at in spread(bank([(v,) for v in values.tolist()]), 5, "brightness")]
+    prior = bank([(value,) for value in values.tolist()])
+    chosen = [values[at] for at in spread(prior, 5, "brightness")]
     assert chosen == [0.1, 0.3, 0.5, 0.7, 0.9]
+    assert len(set(spread(prior, 100, "brightness"))) == 100
+    words = "count = 101: the prior of the model has only 100 states"
+    with pytest.raises(ConfigError, match=words):
+        spread(prior, 101, "brightness")
 
 
 def test_colours_are_spread_along_their_own_axis() -> None:
@@ -88,13 +86,6 @@ def test_colours_are_spread_along_their_own_axis() -> None:
     chosen = spread(bank([tuple(each) for each in colours.tolist()]), 5, "colour")
     assert np.abs(warmth[chosen] - [-0.08, -0.04, 0, 0.04, 0.08]).max() < 0.025
     assert np.abs(grey[chosen] - np.median(grey)).max() < 0.05
-
-
-def test_too_small_a_bank(sampler: HeatSampler) -> None:
-    """No state is shown twice."""
-    assert len(set(spread(sampler.prior, len(sampler.prior), "brightness"))) == len(sampler.prior)
-    with pytest.raises(ConfigError, match="count = 21: the prior of the model has only 20 states"):
-        spread(sampler.prior, 21, "brightness")
 
 
 def test_what_is_measured() -> None:

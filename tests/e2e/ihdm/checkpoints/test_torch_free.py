@@ -1,13 +1,9 @@
 """Checkpoints and the cards of other programs can be looked at where torch cannot be imported."""
 
-from __future__ import annotations
-
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 from sitegen.ihdm.card.card import ModelCard
+from tests.support.builders import run_python
 from tests.support.making import convert
 from tests.unit.ihdm.checkpoints.test_foreign import saved, spectral
 
@@ -30,11 +26,10 @@ for each in (*carded, bare):
 
 def test_torch_is_not_needed(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:
     """Presets, ours, those of diffusers and of IHDM-spectral, and a published one."""
-    for name in ("ours", "diffusers", "spectral"):
-        (tmp_path / name).mkdir()
-    convert(tiny, tiny_card, tmp_path / "ours")
-    saved(tmp_path / "diffusers")
-    places = (tmp_path / "ours", tmp_path / "diffusers", spectral(tmp_path / "spectral"), tiny)
-    command = [sys.executable, "-c", CODE, *map(os.fspath, places)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    ours, diffusers, other = (tmp_path / name for name in ("ours", "diffusers", "spectral"))
+    for folder in (ours, diffusers, other):
+        folder.mkdir()
+    convert(tiny, tiny_card, ours)
+    saved(diffusers)
+    done = run_python("-c", CODE, *map(str, (ours, diffusers, spectral(other), tiny)))
     assert (done.stdout, done.stderr) == ("3\n", "")

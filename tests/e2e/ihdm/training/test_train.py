@@ -1,10 +1,7 @@
-"""A run learns, stops and goes on bit by bit as if it had never stopped, also after kill -9."""
-
-from __future__ import annotations
+"""A run learns and goes on bit by bit, also after kill -9, and its folder is a model."""
 
 import json
 import math
-import signal
 import subprocess
 import sys
 import time
@@ -12,22 +9,30 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
+import numpy as np
 import pytest
 import torch
 from diffusers import DDPMScheduler
+from safetensors.torch import load_file
 from torch import Tensor
 
-from sitegen.core.compute import Precision
-from sitegen.core.errors import RefusedError, TargetError
-from sitegen.ihdm.card.card import BlurRange, ModelCard
-from sitegen.ihdm.training import train
+from sitegen.core.errors import LockedError, PlatformError, RefusedError, TargetError
+from sitegen.core.files import digest, host_mark, lock
+from sitegen.ihdm.card.card import BlurRange, ModelCard, read_card
+from sitegen.ihdm.checkpoints.loading import load_model
+from sitegen.ihdm.data.prior import read_prior
+from sitegen.ihdm.process.ddpm import DiffusionModel, initial_noise
+from sitegen.ihdm.process.noise import independent
+from sitegen.ihdm.process.reverse import ddpm_process, reverse_process
+from sitegen.ihdm.training import recipe, train
 from sitegen.ihdm.training.loss import draw_levels, level_density, loss_per_image
 from sitegen.ihdm.training.options import TrainingOptions
 from sitegen.ihdm.training.recipe import as_ddpm
 from sitegen.ihdm.training.train import InitialWeights, Progress, Run, Timer, Training
 from tests.support.lessons import images
-from tests.support.making import random_unet, small_card
+from tests.support.making import load_heat, random_unet, small_card
 from tests.support.paths import ROOT
 
 OPTIONS = TrainingOptions(images=48, batch_size=8, warmup_steps=2)
@@ -38,24 +43,37 @@ def card(**changes: Any) -> ModelCard:
     return small_card(**{"parameterization": "preconditioned", "dropout": 0.2, **changes})
 
 
-def ddpm() -> ModelCard:
-    """A small DDPM with the same network."""
-    return as_ddpm(small_card(dropout=0.2))
+CARD = card()
+SILENT: Callable[[Progress], None] = Mock()
 
 
-def begin(
-    folder: Path, card: ModelCard, options: TrainingOptions = OPTIONS, data: Any = None, **more: Any
+def start(
+    folder: Path,
+    options: TrainingOptions = OPTIONS,
+    card: ModelCard = CARD,
+    data: Tensor | None = None,
+    **more: Any,
 ) -> Run:
     """A run in `folder` on `data` or the usual images; `more` go to the training."""
     folder.mkdir(exist_ok=True)
-    return Run(
-        card, Training((images() if data is None else data).numpy(), "", folder, options, **more)
-    )
+    pictures = images() if data is None else data
+    return Run(card, Training(pictures.numpy(), "", folder, options, **more))
 
 
-def start(folder: Path, options: TrainingOptions = OPTIONS, **changes: Any) -> Run:
-    """A run in `folder`; `changes` go to the card."""
-    return begin(folder, card(**changes), options)
+def saved(folder: Path) -> Run:
+    """A run that has taken one step and saved its state."""
+    run = start(folder)
+    run.advance()
+    run.save()
+    return run
+
+
+def drawn(step: int, focus: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The images of a batch of a run with seed 0, their levels, and their noise."""
+    generator = torch.Generator().manual_seed(train.mixed_seed(0, step))
+    chosen = torch.randint(64, (8,), generator=generator)
+    levels = draw_levels(8, level_density(8, focus, 0.48), generator)
+    return images()[chosen].float(), levels, torch.randn(8, 1, 8, 8, generator=generator)
 
 
 def after(steps: int) -> Callable[[], bool]:
@@ -64,26 +82,20 @@ def after(steps: int) -> Callable[[], bool]:
     return lambda: next(asked, True)
 
 
-def nothing(_progress: Progress) -> None:
-    """Show nothing."""
-
-
 def flat(value: Any, name: str = "") -> dict[str, Any]:
-    """The leaves of nested tables, by path."""
+    """The leaves of nested tables, by path; tensors as their bytes."""
     if isinstance(value, dict | list):
         pairs = value.items() if isinstance(value, dict) else enumerate(value)
         return {k: v for key, item in pairs for k, v in flat(item, f"{name}/{key}").items()}
+    if isinstance(value, Tensor):
+        value = value.dtype, value.shape, value.flatten().view(torch.uint8).numpy().tobytes()
     return {name: value}
 
 
 def same(first: Path, second: Path) -> bool:
     """Whether two saved states are equal bit by bit, and more than a few tensors."""
     one, other = (flat(torch.load(folder / "training.pt")) for folder in (first, second))
-    equal = [
-        torch.equal(value, other[key]) if isinstance(value, Tensor) else value == other[key]
-        for key, value in one.items()
-    ]
-    return one.keys() == other.keys() and len(equal) > 50 and all(equal)
+    return one == other and len(one) > 50
 
 
 @pytest.mark.parametrize(
@@ -95,23 +107,21 @@ def same(first: Path, second: Path) -> bool:
         ("ddpm", "bfloat16", "adam"),
     ],
 )
-def test_resumed_is_uninterrupted(
-    tmp_path: Path, precision: Precision, optimizer: Any, kind: str
-) -> None:
+def test_resumed_is_the_same(tmp_path: Path, kind: str, precision: Any, optimizer: Any) -> None:
     """Stopped twice and gone on in new runs, it ends with the same bits and the same log."""
     folders = [tmp_path / "whole", tmp_path / "parts"]
-    asked = card() if kind == "ihdm" else ddpm()
+    asked = card() if kind == "ihdm" else as_ddpm(small_card(dropout=0.2))
     options = replace(OPTIONS, optimizer=optimizer)
-    whole = begin(folders[0], asked, options, precision=precision)
+    whole = start(folders[0], options, asked, precision=precision)
     assert not whole.restore()
-    assert whole.advance_to_end(nothing)
+    assert whole.advance_to_end(SILENT)
     for part, done in ((1, False), (3, False), (9, True)):
-        run = begin(folders[1], asked, options, precision=precision)
+        run = start(folders[1], options, asked, precision=precision)
         assert run.restore() == (part > 1)
-        assert run.advance_to_end(nothing, after(part)) == done
+        assert run.advance_to_end(SILENT, after(part)) == done
     assert same(*folders)
-    logs = [(folder / "log.jsonl").read_text().splitlines()[-1:] for folder in folders]
-    assert [json.loads(line[0])["step"] for line in logs] == [6, 6]
+    for folder in folders:
+        assert json.loads((folder / "log.jsonl").read_text().splitlines()[-1])["step"] == 6
 
 
 VICTIM = """
@@ -119,8 +129,7 @@ import sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from sitegen.ihdm.training.options import TrainingOptions
-from tests.e2e.ihdm.training.test_train import OPTIONS, start
+from tests.e2e.ihdm.training.test_train import start
 run = start(Path(sys.argv[1]))
 while run.step < run.options.steps - 1:
     run.advance()
@@ -132,53 +141,35 @@ while True:
 
 def test_killed(tmp_path: Path) -> None:
     """Killed at some instant of a save, the state is there, and the end is the same."""
-    start(tmp_path / "whole").advance_to_end(nothing)
+    start(tmp_path / "whole").advance_to_end(SILENT)
     folder = tmp_path / "killed"
-    command = [sys.executable, "-c", VICTIM, str(folder)]
-    victim = subprocess.Popen(command, cwd=ROOT)
-    try:
-        deadline = time.monotonic() + 300
-        while not (folder / "training.pt").exists() and time.monotonic() < deadline:
+    with subprocess.Popen([sys.executable, "-c", VICTIM, str(folder)], cwd=ROOT) as victim:
+        while not (folder / "training.pt").exists() and victim.poll() is None:
             time.sleep(0.01)
         time.sleep(0.3)
-    finally:
-        victim.send_signal(signal.SIGKILL)
-        victim.wait()
+        victim.kill()
     run = start(folder)
     assert run.restore()
     assert run.step > 0
-    assert run.advance_to_end(nothing)
+    assert run.advance_to_end(SILENT)
     assert same(tmp_path / "whole", folder)
 
 
 def test_seed_decides_everything(tmp_path: Path) -> None:
-    """The same seed gives the same weights; another one other first weights and other batches."""
-    runs: dict[str, tuple[Tensor, ...]] = {}
-    for name, seed in (("a", 0), ("b", 0), ("c", 1), ("d", 2**40)):
-        torch.rand(1 + len(runs))  # what else is drawn in the process does not matter
-        run = start(tmp_path / name, TrainingOptions(images=48, batch_size=8, seed=seed))
+    """A seed decides weights and batches, which differ by step, and torch's own is left alone."""
+    runs: list[tuple[Tensor, ...]] = []
+    before = torch.get_rng_state()
+    for name, seed in enumerate((0, 0, 1, 2**40)):
+        run = start(tmp_path / str(name), TrainingOptions(images=48, batch_size=8, seed=seed))
         first = next(value for value in run.parameters.values() if value.dim() == 4)
-        runs[name] = (first.detach().clone(), *run.advance())
-    assert all(torch.equal(x, y) for x, y in zip(runs["a"], runs["b"], strict=True))
-    for name in "cd":
-        assert not any(torch.equal(x, y) for x, y in zip(runs["a"], runs[name], strict=True))
-
-
-def test_steps_draw_different_batches(tmp_path: Path) -> None:
-    """Two steps, and a step with the next seed, have nothing in common."""
+        runs.append((first.detach().clone(), *run.advance()))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not torch.equal(runs[-1][1], run.advance()[0])
+    assert all(map(torch.equal, runs[0], runs[1]))
+    for other in runs[2:]:
+        assert not any(map(torch.equal, runs[0], other))
     seeds = {train.mixed_seed(seed, step) for seed in range(40) for step in range(200)}
     assert len(seeds) > 7990
-    run = start(tmp_path / "run")
-    assert not torch.equal(run.advance()[0], run.advance()[0])
-
-
-def test_leaves_the_generators_alone(tmp_path: Path) -> None:
-    """Whoever draws from torch's own generator does not notice a run beside."""
-    torch.manual_seed(5)
-    wanted = torch.rand(3)
-    torch.manual_seed(5)
-    start(tmp_path / "run").advance()
-    assert torch.equal(torch.rand(3), wanted)
 
 
 def test_steps_by_hand(tmp_path: Path) -> None:
@@ -186,7 +177,7 @@ def test_steps_by_hand(tmp_path: Path) -> None:
     options = TrainingOptions(
         images=80, batch_size=8, learning_rate=0.01, warmup_steps=4, gradient_clip=0.5
     )
-    run, other = (start(tmp_path / "run", options, dropout=0) for _ in range(2))
+    run, other = (start(tmp_path, options, card(dropout=0)) for _ in range(2))
     unet = other.model.unet
     parameters = list(unet.parameters())
     adam = torch.optim.Adam(parameters, 0.01, foreach=False)
@@ -194,12 +185,9 @@ def test_steps_by_hand(tmp_path: Path) -> None:
     for step in range(3):
         unet.load_state_dict(run.model.unet.state_dict())  # rounding would grow from step to step
         levels, losses = run.advance()
-        generator = torch.Generator().manual_seed(train.mixed_seed(0, step))
-        chosen = torch.randint(64, (8,), generator=generator)
-        drawn = draw_levels(8, level_density(8, options.level_focus, 0.48), generator)
-        noise = torch.randn(8, 1, 8, 8, generator=generator)
-        found = loss_per_image(other.model, images()[chosen].float() / 255, drawn, noise)
-        assert torch.equal(levels, drawn)
+        pictures, wanted, noise = drawn(step, options.level_focus)
+        found = loss_per_image(other.model, pictures / 255, wanted, noise)
+        assert torch.equal(levels, wanted)
         assert torch.allclose(losses, found)
         gradients = torch.autograd.grad(found.mean(), parameters)
         norm = math.sqrt(sum(float(gradient.square().sum()) for gradient in gradients))
@@ -216,21 +204,18 @@ def test_steps_by_hand(tmp_path: Path) -> None:
 
 def test_ddpm_step_by_hand(tmp_path: Path) -> None:
     """The loss of a DDPM is the error of the noise, at levels that are drawn alike."""
-    options = replace(OPTIONS, level_focus=0.0)
-    card = replace(ddpm(), unet=small_card().unet)
+    card = as_ddpm(small_card())
     begun = InitialWeights("any", "a" * 64, random_unet(card).state_dict())  # a new one answers 0
-    run = begin(tmp_path, card, options, beginning=begun)
-    levels, losses = run.advance()
-    generator = torch.Generator().manual_seed(train.mixed_seed(0, 0))
-    chosen = torch.randint(64, (8,), generator=generator)
-    drawn = draw_levels(8, level_density(8, 0.0, 0.48), generator)
-    noise = torch.randn(8, 1, 8, 8, generator=generator)
-    assert torch.equal(levels, drawn)
+    levels, losses = start(
+        tmp_path, replace(OPTIONS, level_focus=0.0), card, beginning=begun
+    ).advance()
+    pictures, wanted, noise = drawn(0, 0.0)
+    assert torch.equal(levels, wanted)
     assert sorted(levels.tolist()) == list(range(1, 9))
     alphas = DDPMScheduler(8, beta_schedule="squaredcos_cap_v2").alphas_cumprod  # type: ignore
-    left = alphas[drawn - 1].view(-1, 1, 1, 1)
-    x = left.sqrt() * (images()[chosen].float() / 127.5 - 1) + (1 - left).sqrt() * noise
-    found = random_unet(card)(x, drawn - 1) - noise
+    left = alphas[levels - 1].view(-1, 1, 1, 1)
+    x = left.sqrt() * (pictures / 127.5 - 1) + (1 - left).sqrt() * noise
+    found = random_unet(card)(x, levels - 1) - noise
     assert torch.allclose(losses, found.square().mean((1, 2, 3)), rtol=1e-4)
 
 
@@ -238,24 +223,19 @@ def test_begins_with_other_weights(tmp_path: Path) -> None:
     """The given weights are the first ones, also of the averages; others are another run."""
     weights = random_unet(card(), seed=9).state_dict()
     begun = InitialWeights("parent", "a" * 64, weights)
-
-    def run(beginning: InitialWeights | None) -> Run:
-        return begin(tmp_path, card(), beginning=beginning)
-
-    first = run(begun)
-    assert all(torch.equal(value, weights[name]) for name, value in first.parameters.items())
-    assert all(torch.equal(value, weights[name]) for name, value in first.ema.items())
-    first.advance_to_end(nothing, after(2))
-    assert run(begun).restore()
+    first = start(tmp_path, beginning=begun)
+    for found in (first.parameters, first.ema):
+        assert all(torch.equal(value, weights[name]) for name, value in found.items())
+    first.advance_to_end(SILENT, after(2))
+    assert start(tmp_path, beginning=begun).restore()
     for other in (None, InitialWeights("parent", "b" * 64, weights)):
         with pytest.raises(RefusedError, match="it began from other weights"):
-            run(other).restore()
+            start(tmp_path, beginning=other).restore()
 
 
 def test_states_from_before(tmp_path: Path) -> None:
     """A state of an earlier version, without the newer options, goes on; not with Muon."""
-    start(tmp_path).advance_to_end(nothing, after(2))
-    path = tmp_path / "training.pt"
+    path = saved(tmp_path).state_path
     state = torch.load(path)
     for name in ("optimizer", "muon_learning_rate"):
         del state["options"][name]
@@ -269,17 +249,14 @@ def test_states_from_before(tmp_path: Path) -> None:
 def test_learns_more_than_a_linear_filter(tmp_path: Path) -> None:
     """On blots, whose edges no linear filter sees, the loss soon falls well below 1."""
     blots = torch.zeros(256, 1, 8, 8, dtype=torch.uint8)
-    generator = torch.Generator().manual_seed(3)
-    for blot, (top, left) in zip(
-        blots, torch.randint(0, 5, (256, 2), generator=generator).tolist(), strict=True
-    ):
+    corners = torch.randint(0, 5, (256, 2), generator=torch.Generator().manual_seed(3))
+    for blot, (top, left) in zip(blots, corners.tolist(), strict=True):
         blot[0, top : top + 4, left : left + 4] = 255
     options = TrainingOptions(
         images=60 * 16, batch_size=16, learning_rate=3e-3, warmup_steps=10, level_focus=0.0
     )
-    blur = BlurRange(0.5, 2)
-    plain = small_card(parameterization="preconditioned", training_noise_std=0.03, blur=blur)
-    run = begin(tmp_path, plain, options, blots)
+    plain = card(dropout=0, training_noise_std=0.03, blur=BlurRange(0.5, 2))
+    run = start(tmp_path, options, plain, blots)
     losses = [float(run.advance()[1].mean()) for _ in range(60)]
     assert sum(losses[:3]) / 3 > 0.8
     assert sum(losses[-20:]) / 20 < 0.6
@@ -290,8 +267,8 @@ def test_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     options = TrainingOptions(images=80, batch_size=8, save_every_s=1e9)
-    start(tmp_path / "run", options).advance_to_end(nothing, after(4))
-    run = start(tmp_path / "run", options)
+    start(tmp_path, options).advance_to_end(SILENT, after(4))
+    run = start(tmp_path, options)
     assert run.restore()
     seen: list[Progress] = []
     advance = run.advance
@@ -308,26 +285,13 @@ def test_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_saves_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As often as the options say, and once at the end."""
-    steps: list[int] = []
-    save = Run.save
-
-    def saving(run: Run) -> None:
-        steps.append(run.step)
-        save(run)
-
-    monkeypatch.setattr(Run, "save", saving)
-    for every, wanted in ((0.0, [1, 2, 3, 4, 5, 6]), (1e9, [6])):
-        steps.clear()
-        options = TrainingOptions(images=48, batch_size=8, save_every_s=every)
-        start(tmp_path / f"run{every}", options).advance_to_end(nothing)
-        assert steps == wanted
-
-
-def test_saves_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first time comes early, the next ones at their distance."""
-    now = iter([0.0, 9.0, 10.0, 100.0, 129.0, 130.0])
-    monkeypatch.setattr(time, "monotonic", lambda: next(now))
+    """As often as the options say, and once at the end; the first time comes early."""
+    for every, wanted in ((0.0, 6), (1e9, 1)):
+        run = start(tmp_path / f"run{every}", replace(OPTIONS, save_every_s=every))
+        monkeypatch.setattr(run, "save", save := Mock())
+        run.advance_to_end(SILENT)
+        assert save.call_count == wanted
+    monkeypatch.setattr(time, "monotonic", Mock(side_effect=[0.0, 9.0, 10.0, 100.0, 129.0, 130.0]))
     due = Timer(120, 10)
     assert [due() for _ in range(5)] == [False, True, False, False, True]
 
@@ -335,70 +299,223 @@ def test_saves_soon(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("lost", [math.nan, 1e30])
 def test_diverged(tmp_path: Path, lost: float) -> None:
     """A gradient that is lost, or what float16 cannot hold, ends it; the last good state stays."""
-    run = start(tmp_path / "run")
-    run.advance()
-    run.save()
+    run = saved(tmp_path)
     before = run.state_path.read_bytes()
     with torch.no_grad():
         next(iter((run.parameters if math.isnan(lost) else run.ema).values())).fill_(lost)
     with pytest.raises(TargetError, match=r"training diverged.*lower learning rate"):
-        run.advance_to_end(nothing)
+        run.advance_to_end(SILENT)
     assert run.state_path.read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"levels": 9}, "another model"),
-        ({"channel_mult": (2,)}, "another model"),
-        ({"training_noise_std": 0.02}, "another model"),
-        ({"options": TrainingOptions(images=48, batch_size=4, warmup_steps=2)}, "batch_size was 8"),
-        ({"options": TrainingOptions(images=48, batch_size=8, warmup_steps=2, seed=1)}, "seed was"),
-        ({"options": TrainingOptions(images=40, batch_size=8, warmup_steps=2)}, "only grow"),
-    ],
-)
-def test_another_run(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
-    """A state of another card or recipe is refused, and left as it is."""
-    run = start(tmp_path / "run")
-    run.advance()
-    run.save()
-    before = run.state_path.read_bytes()
-    other = start(tmp_path / "run", **changes)
-    with pytest.raises(RefusedError, match=rf"training\.pt: belongs to another run: .*{words}"):
-        other.restore()
-    assert other.step == 0
-    assert run.state_path.read_bytes() == before
+OTHER_RUNS: list[tuple[dict[str, Any], str]] = [
+    ({"card": card(levels=9)}, "another model"),
+    ({"card": card(channel_mult=(2,))}, "another model"),
+    ({"card": card(training_noise_std=0.02)}, "another model"),
+    ({"options": replace(OPTIONS, batch_size=4)}, "batch_size was 8"),
+    ({"options": replace(OPTIONS, seed=1)}, "seed was"),
+    ({"options": replace(OPTIONS, images=40)}, "only grow"),
+    ({"data": images().flip(0)}, "other images"),
+]
 
 
-def test_other_images(tmp_path: Path) -> None:
-    """A state is not gone on with on other data; one that names no data is."""
-    run = start(tmp_path / "run")
-    run.save()
-    other = begin(tmp_path / "run", card(), data=images().flip(0))
-    with pytest.raises(RefusedError, match="other images"):
-        other.restore()
-    state = torch.load(run.state_path)
+def test_another_run(tmp_path: Path) -> None:
+    """A state of another card, recipe or data is refused and left as it is; so is a damaged one."""
+    path = saved(tmp_path).state_path
+    before = path.read_bytes()
+    for changes, words in OTHER_RUNS:
+        other = start(tmp_path, **changes)
+        with pytest.raises(RefusedError, match=rf"training\.pt: belongs to another run: .*{words}"):
+            other.restore()
+        assert other.step == 0
+        assert path.read_bytes() == before
+    state = torch.load(path)
+    for part in ("unet", "ema", "optimizer"):
+        torch.save({**state, part: {}}, path)
+        with pytest.raises(RefusedError, match="damaged"):
+            start(tmp_path).restore()
     del state["data"]
-    torch.save(state, run.state_path)
+    torch.save(state, path)
     assert other.restore()
 
 
-@pytest.mark.parametrize("part", ["unet", "ema", "optimizer"])
-def test_parts_that_do_not_fit(tmp_path: Path, part: str) -> None:
-    """A state whose parts are not of this network is refused as damaged."""
-    run = start(tmp_path / "run")
-    run.save()
-    torch.save({**torch.load(run.state_path), part: {}}, run.state_path)
-    with pytest.raises(RefusedError, match="damaged"):
-        run.restore()
+SHORT = TrainingOptions(images=24, batch_size=8, warmup_steps=2)
+NOTES = {
+    "data": "pictures", "images": 64, "images_seen": 24, "steps": 3, "precision": "float32",
+    "device": "cpu",
+}  # fmt: skip
 
 
-def test_weights_are_the_averages(tmp_path: Path) -> None:
-    """What is kept of a run are the averaged weights, and the statistics if there are any."""
-    run = start(tmp_path / "run")
-    run.advance()
-    statistics = {"statistics.mean", "statistics.variance"}
-    assert run.weights().keys() == run.parameters.keys() | statistics
-    assert all(run.weights()[name] is value for name, value in run.ema.items())
-    other = start(tmp_path / "other", parameterization="difference")
-    assert other.weights().keys() == other.parameters.keys()
+def training(folder: Path, channels: int = 1, **options: Any) -> Training:
+    """A short run on random pictures."""
+    pictures = images(channels=channels).numpy()
+    return Training(pictures, "pictures", folder, replace(SHORT, **options))
+
+
+def preconditioned(**changes: Any) -> ModelCard:
+    """A small preconditioned card."""
+    return small_card(**{"parameterization": "preconditioned", **changes})
+
+
+def trained(card: ModelCard, training: Training) -> ModelCard:
+    """Train to the end, or see that nothing is left to do; the card that was written."""
+    with recipe.opened(card, training) as run:
+        written = recipe.finished_card(run) or recipe.go_on(run, SILENT)
+    assert written is not None
+    return written
+
+
+def contents(folder: Path) -> dict[str, tuple[int, str]]:
+    """Time of change and digest of every file."""
+    return {file.name: (file.stat().st_mtime_ns, digest(file)) for file in folder.iterdir()}
+
+
+@pytest.mark.parametrize("parameterization", ["preconditioned", "difference"])
+def test_folder_is_a_model(tmp_path: Path, parameterization: str) -> None:
+    """Weights, prior, card and recipe fit each other, and sampling from them works."""
+    channels = 1 if parameterization == "preconditioned" else 3
+    asked = preconditioned(channels=channels, parameterization=parameterization)
+    written = trained(asked, training(tmp_path, channels, seed=5))
+    assert written == read_card(tmp_path)
+    assert written.prior is not None
+    for part in (written.weights, written.prior):
+        assert part is not None
+        assert part.sha256 == digest(tmp_path / part.file)
+    assert replace(written, weights=None, prior=None, training={}) == asked
+    noted = dict(written.training)
+    assert noted.pop("seconds_last_session") >= 0
+    assert TrainingOptions(**noted.pop("options")) == replace(SHORT, seed=5)
+    assert noted == NOTES
+    assert ModelCard.from_toml(written.to_toml()) == written
+    model, prior = load_model(tmp_path), read_prior(tmp_path / written.prior.file, written)
+    assert len(prior) == 64
+    noise = independent(0, range(2), written.shape)
+    *_, last = reverse_process(model, prior.initial_states(0, range(2)), noise)
+    assert last.mean.shape == (2, channels, 8, 8)
+    assert bool(last.mean.isfinite().all())
+
+
+def test_weights_are_the_averages_in_float16(tmp_path: Path) -> None:
+    """What is stored are the averaged weights, of half the size, and exact statistics."""
+    with recipe.opened(preconditioned(), training(tmp_path)) as run:
+        recipe.go_on(run, SILENT)
+    stored, averages = load_file(tmp_path / "weights.safetensors"), run.weights()
+    assert stored.keys() == run.ema.keys() | {"statistics.mean", "statistics.variance"}
+    assert all(averages[name] is value for name, value in run.ema.items())
+    for name, tensor in averages.items():
+        kind = torch.float32 if name.startswith("statistics.") else torch.float16
+        assert stored[name].dtype == kind
+        assert torch.equal(stored[name], tensor.to(kind))
+    assert all(value.dtype == torch.float32 for value in load_heat(tmp_path).unet.parameters())
+
+
+def test_ddpm_folder_is_a_model(tmp_path: Path) -> None:
+    """A DDPM has weights and a card, no prior, and is finished without one; sampling works."""
+    asked = recipe.as_ddpm(small_card())
+    written = trained(asked, training(tmp_path))
+    assert written == read_card(tmp_path)
+    assert replace(written, weights=None, training={}) == asked
+    assert recipe.model_sizes(tmp_path).keys() == {"weights.safetensors", "model.toml"}
+    before = contents(tmp_path)
+    assert trained(asked, training(tmp_path)) == written
+    assert contents(tmp_path) == before
+    model = load_model(tmp_path)
+    assert isinstance(model, DiffusionModel)
+    x_K = initial_noise(0, [0], asked.shape)
+    *_, last = ddpm_process(model, x_K, lambda _: torch.ones(1, 1, 8, 8))
+    assert bool(last.mean.isfinite().all())
+
+
+def test_beginning_is_in_the_card(tmp_path: Path) -> None:
+    """A run may start from another kind of model with the same network; the card names it."""
+    parent = trained(preconditioned(), training(tmp_path / "parent"))
+    assert parent.weights is not None
+    asked = recipe.as_ddpm(preconditioned(dropout=0.1))
+    path = tmp_path / "parent" / parent.weights.file
+    begun = recipe.beginning("parent", path, parent, asked)
+    written = trained(asked, replace(training(tmp_path / "child"), beginning=begun))
+    assert written.training["initial_weights"] == "parent"
+    assert written.training["initial_weights_sha256"] == parent.weights.sha256
+    for other in (
+        preconditioned(model_channels=64),
+        preconditioned(channels=3),
+        preconditioned(num_heads=2),
+    ):
+        with pytest.raises(RefusedError, match="parent are of another network"):
+            recipe.beginning("parent", path, parent, other)
+
+
+def test_finished(tmp_path: Path) -> None:
+    """Asked for no more, nothing is written; more images go on, also after a kill at the end."""
+    first = trained(preconditioned(), training(tmp_path))
+    before = contents(tmp_path)
+    assert trained(preconditioned(), training(tmp_path)) == first
+    assert trained(preconditioned(), training(tmp_path, images=16)) == first
+    assert contents(tmp_path) == before
+    with recipe.opened(preconditioned(), training(tmp_path, images=40)) as run:
+        assert run.advance_to_end(SILENT)
+    assert contents(tmp_path)["model.toml"] == before["model.toml"]
+    more = trained(preconditioned(), training(tmp_path, images=40))
+    assert (more.weights != first.weights, more.prior) == (True, first.prior)
+    assert more.training["images_seen"] == 40
+    load_model(tmp_path)
+    (tmp_path / "training.pt").unlink()  # now it is a model of another origin
+    before = contents(tmp_path)
+    with pytest.raises(RefusedError, match=r"holds a model but no training\.pt"):
+        trained(preconditioned(), training(tmp_path, images=48))
+    assert contents(tmp_path) == before
+
+
+def test_killed_while_the_model_was_written(tmp_path: Path) -> None:
+    """All steps taken but the model not whole: it is written again, the same."""
+    written = trained(preconditioned(), training(tmp_path))
+    for lost in ("model.toml", "weights.safetensors", "prior.safetensors"):
+        (tmp_path / lost).unlink()
+        again = trained(preconditioned(), training(tmp_path))
+        assert (again.weights, again.prior) == (written.weights, written.prior)
+        load_model(tmp_path)
+
+
+def test_two_at_once(tmp_path: Path) -> None:
+    """A folder has one run at a time; what a kill left half written is removed by the next one."""
+    remains = tmp_path / f".sitegen-tmp-{host_mark()}-999999999-1-abcdef"
+    remains.write_bytes(b"half a state")
+    with lock(tmp_path / recipe.LOCK_NAME), pytest.raises(LockedError, match="process"):
+        trained(preconditioned(), training(tmp_path))
+    trained(preconditioned(), training(tmp_path))
+    assert not remains.exists()
+
+
+def test_odd_images(tmp_path: Path) -> None:
+    """What does not fit is refused by the data's name; data without variance train all the same."""
+    for count, shape, words in (
+        (9, (1, 16, 16), r"\(1, 16, 16\) do not fit"),
+        (9, (3, 8, 8), r"\(3, 8, 8\) do not fit"),
+        (1, (1, 8, 8), "one image"),
+    ):
+        unfit = replace(training(tmp_path / "run"), images=np.zeros((count, *shape), np.uint8))
+        with pytest.raises(RefusedError, match=f"pictures: .*{words}"):
+            trained(preconditioned(), unfit)
+        assert not (tmp_path / "run").exists()
+    flat = replace(training(tmp_path), images=np.full((4, 1, 8, 8), 200, np.uint8))
+    trained(preconditioned(), flat)
+    u = torch.full((1, 1, 8, 8), 200 / 255)
+    assert float((load_model(tmp_path)(u, 8) - u).abs().max()) < 0.05
+
+
+def test_out_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU that is too small is the machine's failure, with what to do."""
+    full = Mock(side_effect=torch.OutOfMemoryError("CUDA out of memory"))
+    monkeypatch.setattr(Run, "advance", full)
+    with pytest.raises(PlatformError, match="smaller batch size"):
+        trained(preconditioned(), training(tmp_path))
+
+
+def test_small_card() -> None:
+    """As many halvings as the side allows, and a blur in proportion."""
+    for size, multipliers in ((28, (1, 2, 4)), (32, (1, 2, 4)), (30, (1, 2)), (15, (1,))):
+        made = recipe.small_card(size, 1)
+        assert made.unet.channel_mult == multipliers
+        assert made.schedule[100] == pytest.approx(size * 5 / 7)
+        assert made.parameterization == "preconditioned"
+    assert recipe.small_card(size, 3, 20, 9.0, "difference").schedule[20] == pytest.approx(9)

@@ -1,21 +1,33 @@
 """The tree: all in its place at any size, pictures kept exactly, growth from left to right."""
 
-from __future__ import annotations
-
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sitegen.core.errors import PlatformError
 from sitegen.figures.hierarchy import default_splits
 from sitegen.figures.hierarchy import drawing as hierarchy
-from sitegen.figures.hierarchy.drawing import Ink, Layout, Points, draw_arrows, tree_frames
-from sitegen.ihdm.process.noise import branching
-from sitegen.media.frames import Frame, upscale
+from sitegen.figures.hierarchy import sample as replay
+from sitegen.figures.hierarchy.drawing import (
+    Ink,
+    Layout,
+    Points,
+    draw_arrows,
+    mix,
+    overhang,
+    swing,
+    tree_frames,
+)
+from sitegen.figures.hierarchy.sample import Replay
+from sitegen.ihdm.process.noise import Branching
+from sitegen.media.frames import Colour, Frame, upscale
 
 calm = settings(deadline=None, derandomize=True)
 PAPER, INK = (254, 253, 251), (3, 5, 9)
@@ -71,18 +83,14 @@ def test_default_splits() -> None:
 def test_default_splits_fit_a_layout(count: int, more: int) -> None:
     """Any number of levels that is enough gives splits that the noise takes."""
     splits = default_splits(count + more, 2**count)
-    assert branching(0, splits, (1, 2, 2)).branches(1) == 2 ** len(splits) == 2**count
+    assert Branching(0, splits, (1, 2, 2)).branches(1) == 2 ** len(splits) == 2**count
 
 
 @settings(calm, max_examples=50)
 @given(layouts())
 def test_layouts(layout: Layout) -> None:
-    """Pictures are as many as the noise has branches; with their outlines and a pixel more they
-    neither touch nor leave the canvas, and stand on even edges, since video keeps one colour for
-    2 × 2 pixels. Parents stand halfway between their children, the upper first, leaves in two
-    columns. The canvas keeps its width unless pictures of native size need more.
-    """
-    noise = branching(0, layout.splits, (1, 2, 2))
+    """Pictures are as many as the noise has branches, and parents, children and edges fit."""
+    noise = Branching(0, layout.splits, (1, 2, 2))
     assert layout.alive(layout.levels) == 1
     assert all(layout.alive(at) == noise.branches(at + 1) for at in range(layout.levels))
     places = {node: layout.place(*node) for node in nodes(layout)}
@@ -106,7 +114,7 @@ def test_layouts(layout: Layout) -> None:
 
 
 def test_first_frame_shows_only_the_root() -> None:
-    """Everything else is background, exactly, until its arrows grow."""
+    """At first the root alone, later each living node in full, and growth to the right only."""
     layout = replace(LAYOUT, splits=(9, 4))
     frames = grow(layout)
     for level in (12, 10):
@@ -115,6 +123,21 @@ def test_first_frame_shows_only_the_root() -> None:
         assert np.array_equal(spot(layout, frames[level], (0, 0)), root)
         spot(layout, frames[level], (0, 0), around=1)[:] = PAPER
         assert np.all(frames[level] == PAPER)
+    frames = grow(LAYOUT)
+    for level in range(LAYOUT.levels, -1, -1):
+        for index, picture in enumerate(pictures(LAYOUT, level)):
+            there = spot(LAYOUT, frames[level], (LAYOUT.generation(level), index))
+            assert np.array_equal(there, upscale(picture, LAYOUT.factor))
+    reached = 0
+    for level, frame in grow(LAYOUT).items():
+        inked = np.flatnonzero((frame != PAPER).any(axis=(0, 2)))
+        assert inked[-1] >= reached
+        reached = inked[-1]
+        generation = LAYOUT.generation(level)
+        if generation < LAYOUT.depth:
+            column = 1 if generation + 1 == LAYOUT.depth else 0  # of the arrows that come last
+            assert reached < LAYOUT.place(generation + 1, column)[1] - 1
+    assert reached == LAYOUT.place(3, 1)[1] + LAYOUT.picture  # the outline of the last leaves
 
 
 @settings(calm, max_examples=10)
@@ -128,17 +151,6 @@ def test_nodes_keep_the_picture_of_their_split(splits: list[int], side: int) -> 
         kept = upscale(pictures(layout, split)[index], layout.factor)
         for level in range(split, -1, -1):
             assert np.array_equal(spot(layout, frames[level], (depth, index)), kept), level
-
-
-def test_living_nodes_show_their_level() -> None:
-    """From the first level of a branch on each frame has its picture at that level, in full: so
-    every level is seen on the way to each leaf.
-    """
-    frames = grow(LAYOUT)
-    for level in range(LAYOUT.levels, -1, -1):
-        for index, picture in enumerate(pictures(LAYOUT, level)):
-            there = spot(LAYOUT, frames[level], (LAYOUT.generation(level), index))
-            assert np.array_equal(there, upscale(picture, LAYOUT.factor))
 
 
 @calm
@@ -155,32 +167,14 @@ def test_growth(layout: Layout) -> None:
 
 
 def test_the_first_level_is_held() -> None:
-    """While it is, the arrows out of a root that splits at once grow."""
+    """While it is held the first arrows grow; of several frames a level the last is the level's."""
     layout = Layout(3, (3, 1), 28, PAPER, INK, width=400)
-    frames = list(tree_frames(layout, states(layout), held=9))
-    assert len(frames) == 4 + 9
-    reach = [np.flatnonzero((frame != PAPER).any(axis=(0, 2)))[-1] for frame in frames[:11]]
+    held = list(tree_frames(layout, states(layout), held=9))
+    assert len(held) == 4 + 9
+    reach = [np.flatnonzero((frame != PAPER).any(axis=(0, 2)))[-1] for frame in held[:11]]
     assert reach[:10] == sorted(set(reach[:10]))
     assert reach[10] > reach[9]
-    assert np.array_equal(frames[9], grow(layout)[3])
-
-
-def test_the_tree_grows_from_left_to_right() -> None:
-    """No frame loses an inked column; nothing of a generation is there before its time."""
-    reached = 0
-    for level, frame in grow(LAYOUT).items():
-        inked = np.flatnonzero((frame != PAPER).any(axis=(0, 2)))
-        assert inked[-1] >= reached
-        reached = inked[-1]
-        generation = LAYOUT.generation(level)
-        if generation < LAYOUT.depth:
-            column = 1 if generation + 1 == LAYOUT.depth else 0  # of the arrows that come last
-            assert reached < LAYOUT.place(generation + 1, column)[1] - 1
-    assert reached == LAYOUT.place(3, 1)[1] + LAYOUT.picture  # the outline of the last leaves
-
-
-def test_several_frames_a_level() -> None:
-    """The last of them is the level as it is; the others are on the way, in steps of a share."""
+    assert np.array_equal(held[9], grow(layout)[3])
     layout = Layout(12, (12, 7), side=28, background=PAPER, ink=INK, width=300)
     once, thrice = grow(layout), list(tree_frames(layout, states(layout), frames_a_level=3))
     assert len(thrice) == 3 * 13
@@ -193,7 +187,7 @@ def test_several_frames_a_level() -> None:
 
 
 def test_arrows_are_drawn_only_while_they_grow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once for all nodes of a generation in a frame, and not again when they are whole."""
+    """Arrows are drawn while they grow; a state is taken with its frame, which is the taker's."""
     drawn: list[float] = []
 
     def counted(
@@ -206,6 +200,18 @@ def test_arrows_are_drawn_only_while_they_grow(monkeypatch: pytest.MonkeyPatch) 
     grow(Layout(60, (60, 30), 28, PAPER, INK, width=400))
     assert drawn.count(1.0) == 2
     assert len(drawn) - 1 == len(set(drawn)) == 10  # the first split, at K, has one frame to grow
+    taken = []
+
+    def watched() -> Iterator[tuple[int, Frame]]:
+        for level, shown in states(LAYOUT):
+            taken.append(level)
+            yield level, shown
+
+    expected = grow(LAYOUT)
+    for level, frame in zip(expected, tree_frames(LAYOUT, watched()), strict=True):
+        assert taken[-1] == level
+        assert np.array_equal(frame, expected[level])
+        frame[:] = 77
 
 
 @pytest.mark.parametrize(("background", "ink"), [(PAPER, INK), ((18, 21, 31), (228, 231, 241))])
@@ -228,17 +234,92 @@ def test_arrows_join_their_nodes(background: tuple[int, ...], ink: tuple[int, ..
     assert ((low <= frame) & (frame <= high)).all()
 
 
-def test_frames_stream() -> None:
-    """Each state is taken when its frame is, and a frame belongs to whoever took it."""
-    taken = []
+colours = st.tuples(*[st.integers(0, 255)] * 3)
+START, END = (5.0, 20.0), (90.0, 60.0)
 
-    def watched() -> Iterator[tuple[int, Frame]]:
-        for level, shown in states(LAYOUT):
-            taken.append(level)
-            yield level, shown
 
-    expected = grow(LAYOUT)
-    for level, frame in zip(expected, tree_frames(LAYOUT, watched()), strict=True):
-        assert taken[-1] == level
-        assert np.array_equal(frame, expected[level])
-        frame[:] = 77
+@calm
+@given(colours, colours)
+def test_mix_is_exact_at_both_ends(below: Colour, above: Colour) -> None:
+    """Alpha 0 leaves what is below, 255 gives what is above, and all between lies between."""
+    mixed = mix(below, above, np.arange(256, dtype=np.uint8)[:, None])
+    assert mixed.dtype == np.uint8
+    assert tuple(mixed[0]) == below
+    assert tuple(mixed[255]) == above
+    exact = np.linspace(below, above, 256)
+    assert np.abs(mixed - exact).max() <= 0.5 + 1e-9
+
+
+def test_arrows() -> None:
+    """Curves go right and level; ink reaches both ends and grows from nothing to that."""
+    stroke = 3.0
+    ink = draw_arrows([swing(START, 70, END)], (80, 100), stroke)
+    rows, columns = np.nonzero(ink)
+    assert columns.min() in (4, 5)
+    assert columns.max() == 89
+    assert rows.min() >= START[1] - overhang(stroke)
+    assert rows.max() < END[1] + overhang(stroke)
+    assert len(np.unique(ink)) > 10
+    assert ink[:, 50].astype(int).sum() / 255 == pytest.approx(stroke * 1.3, rel=0.2)  # it slants
+    assert (ink[:, 75] > 0).sum() in (3, 4)
+    assert (ink[:, 79] > 0).sum() > 8
+    short, long = swing((0, 10), 40, (40, 5)), swing((0, 30), 80, (80, 35))
+    frames = [draw_arrows([short, long], (40, 100), 2, share) for share in (0, 0.2, 0.5, 0.8, 1)]
+    assert not frames[0].any()
+    tips = [
+        [np.flatnonzero(half.any(axis=0)).max() for half in (frame[:20], frame[20:])]
+        for frame in frames[1:]
+    ]
+    assert abs(tips[0][0] - tips[0][1]) <= 1
+    assert [upper for upper, _ in tips][1:] == [39] * 3
+    assert [lower for _, lower in tips] == sorted({lower for _, lower in tips})
+    assert tips[-1][1] == 79
+    for bend in [50.0, 90.0, 200.0]:
+        curve = swing(START, bend, END)
+        assert tuple(curve[0]) == START
+        assert tuple(curve[-1]) == END
+        steps = np.diff(curve, axis=0)
+        assert (steps[:, 0] > 0).all()
+        assert (steps[:, 1] >= 0).all()
+        assert abs(steps[0, 1]) < 0.1 * steps[0, 0]
+        assert abs(steps[-1, 1]) < 0.1 * steps[-1, 0]
+        assert (curve[curve[:, 0] >= bend, 1] == END[1]).all()
+
+
+def sampled() -> Iterator[tuple[int, Frame]]:
+    """More and more pictures, of every level a different number."""
+    generator = np.random.default_rng(0)
+    for level in range(5, -1, -1):
+        yield level, generator.integers(0, 256, (6 - level, 4, 3, 3), np.uint8)
+
+
+def test_replay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A replay streams, is the same twice, leaves nothing behind, and tells a full disk."""
+    stream = sampled()
+    taken = Replay(stream).first()
+    assert next(taken)[0] == 5
+    assert next(stream)[0] == 4
+    monkeypatch.setattr(replay, "IN_MEMORY", 10)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    whole, half = Replay(sampled()), Replay(sampled())
+    list(whole.first())
+    next(half.first())
+    assert list(tmp_path.iterdir()) == []
+    list(whole.again())
+    assert not whole._close.alive
+    closing = half._close
+    del half
+    assert not closing.alive
+    kept = Replay(sampled())
+    kept._file.close()
+    kept._file = open("/dev/full", "wb", buffering=0)  # type: ignore[assignment]  # noqa: SIM115
+    with pytest.raises(PlatformError, match=f"cannot write {tmp_path}: "), kept._file:
+        list(kept.first())
+    for room in [1_000_000, 100]:
+        monkeypatch.setattr(replay, "IN_MEMORY", room)
+        kept = Replay(sampled())
+        first, again = list(kept.first()), list(kept.again())
+        for made, one, other in zip(sampled(), first, again, strict=True):
+            assert made[0] == one[0] == other[0]
+            np.testing.assert_array_equal(made[1], one[1])
+            np.testing.assert_array_equal(made[1], other[1])

@@ -1,7 +1,5 @@
 """Model cards: presets are the published ones, round trips are exact, and mistakes are told."""
 
-from __future__ import annotations
-
 import json
 import math
 import tomllib
@@ -88,31 +86,37 @@ def test_presets_are_the_published_configurations(name: str, reference: Path) ->
     assert card.weights is None
 
 
-def test_mended_faults() -> None:
-    """afhq-64's schedule runs to 32 and lsun's σ is 0.01; both cards say so."""
+def test_presets() -> None:
+    """Presets tell mended faults and δ, near names are offered; a DDPM has a card as well."""
     afhq, lsun = preset("afhq-64"), preset("lsun-church-128")
     assert afhq.schedule[200] == pytest.approx(32)
     assert any("last entry to 0" in fault for fault in afhq.known_faults)
     assert lsun.training_noise_std == 0.01
     assert any("lacks sigma" in fault for fault in lsun.known_faults)
-
-
-def test_sampling_noise_of_presets() -> None:
-    """δ as recovered from the paper's own clips."""
     found = {name: preset(name).sampling_noise_std for name in presets()}
     coarse = {"cifar10", "afhq-64", "afhq-256"}
     assert found == {name: 0.013 if name in coarse else 0.0125 for name in found}
     assert len(found) == 8
-
-
-def test_unknown_preset() -> None:
-    """The closest name is offered."""
     with pytest.raises(ConfigError, match='did you mean "cifar10"'):
         preset("cifar")
+    assert UNetConfig(16, (2, 4)).heads(64) == 1
+    assert UNetConfig(64, (1,), num_head_channels=16).heads(64) == 4
+    card = ModelCard.from_toml(_DDPM)
+    assert card.blur is None
+    assert card.diffusion == DiffusionConfig("linear", 1e-4, 0.02, "fixed_small", True)
+    for diffusion in (card.diffusion, DiffusionConfig("cosine", variance="fixed_large")):
+        other = replace(card, diffusion=diffusion)
+        assert ModelCard.from_toml(other.to_toml()) == other
+        assert not {"training_noise_std", "parameterization"} & set(tomllib.loads(other.to_toml()))
+    assert replace(card, diffusion=DiffusionConfig("cosine")).digest != card.digest
+    with pytest.raises(ConfigError, match="a DDPM has none"):
+        replace(card, sampling_noise_std=0.5)
+    with pytest.raises(ConfigError, match="no blur schedule"):
+        _ = card.schedule
 
 
-def test_defaults_and_conversions() -> None:
-    """What a card leaves out has its published default; whole numbers become floats."""
+def test_defaults_and_conversions(tmp_path: Path) -> None:
+    """What is left out has its default; a file or folder is read, and what is odd refused."""
     card = ModelCard.from_toml(_CARD)
     assert card.blur == BlurRange(0.5, 20.0)
     assert isinstance(card.blur, BlurRange)
@@ -120,14 +124,32 @@ def test_defaults_and_conversions() -> None:
     assert (card.kind, card.parameterization, card.weights) == ("ihdm", "difference", None)
     assert card.unet == UNetConfig(32, (1, 2, 2), attention_levels=(2,))
     assert card.shape == (1, 28, 28)
-
-
-def test_explicit_schedule() -> None:
-    """A schedule may be given level by level."""
     text = _with("sigma_min = 0.5\nsigma_max = 20", "schedule = [0, 1, 2.5]")
     card = ModelCard.from_toml(text.replace("levels = 100", "levels = 2"))
     assert card.schedule.sigmas == (0.0, 1.0, 2.5)
     assert ModelCard.from_toml(card.to_toml()) == card
+    card = ModelCard.from_toml(_CARD + '[example]\nfile = "one.png"\n')
+    assert card.example == FileRef("one.png")
+    assert card.digest == ModelCard.from_toml(_CARD).digest
+    assert ModelCard.from_toml(card.to_toml()) == card
+    path = tmp_path / "model.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + _CARD.replace("\n", "\r\n").encode())
+    assert (
+        read_card(path) == read_card(tmp_path) == read_card(str(path)) == ModelCard.from_toml(_CARD)
+    )
+    path.write_text(_CARD.replace("28", "27"))
+    with pytest.raises(ConfigError, match=r"model.toml:2: image_size = 27: "):
+        read_card(path)
+    (tmp_path / "model.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(RefusedError, match=r"did you mean model\.toml"):
+        read_card(tmp_path / "modle.toml")
+    with pytest.raises(RefusedError, match="not UTF-8"):
+        read_card(tmp_path)
+    (tmp_path / "model.toml").write_bytes(b" " * (2 << 20))
+    with pytest.raises(RefusedError, match="too large"):
+        read_card(tmp_path)
+    with pytest.raises(RefusedError, match="there is no such model card"):
+        read_card(tmp_path / "nowhere" / "model.toml")
 
 
 _TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
@@ -168,7 +190,7 @@ def told(text: str, where: str = "here.toml") -> str:
 
 
 def test_everything_wrong_is_told_at_once() -> None:
-    """One error, a line each, in the file's order: line, key, value, rule, close match."""
+    """A line for each fault or lack, in the file's order: line, key, value, rule, close match."""
     text = (
         'image_size = 30\nchanels = 1\nchannels = 2\nlevels = nan\nparameterization = "diference"\n'
         "[blur]\nsigma_min = 5\nsigma_max = 0.5\n"
@@ -191,10 +213,6 @@ def test_everything_wrong_is_told_at_once() -> None:
         'm:14: unet.drpout: unknown key, did you mean "dropout"?\n'
         'm:15: waits: unknown key, did you mean "weights"?'
     )
-
-
-def test_what_is_missing_is_told_at_once() -> None:
-    """Each with what it is for."""
     assert told("[weights]\n") == (
         "here.toml: image_size is missing: the side of its images, in pixels\n"
         "here.toml: channels is missing: 1 for grey images, 3 for colour\n"
@@ -271,28 +289,8 @@ def test_wrong_values(text: str, start: str) -> None:
     assert any(line.startswith(f"here.toml{start}") for line in told(text).splitlines())
 
 
-def test_values_in_python_are_checked_too() -> None:
-    """Cards and their parts made in code obey the same rules."""
-    with pytest.raises(ConfigError, match="model_channels = 40"):
-        UNetConfig(40, (1,))
-    with pytest.raises(ConfigError, match="sigma_max"):
-        BlurRange(2, 1)
-    with pytest.raises(ConfigError, match="blur is missing"):
-        ModelCard(28, 1, 8, UNetConfig(32, (1, 1)))
-    with pytest.raises(ConfigError, match="64 hexadecimal"):
-        FileRef("weights.safetensors", "A" * 64)
-    with pytest.raises(ConfigError, match="divisible by 4"):
-        replace(preset("mnist"), image_size=30)
-
-
-def test_narrow_base_with_wide_multipliers() -> None:
-    """Only what the norms see must be a multiple of 32."""
-    assert UNetConfig(16, (2, 4)).heads(64) == 1
-    assert UNetConfig(64, (1,), num_head_channels=16).heads(64) == 4
-
-
-def test_digest_counts_what_decides_pictures() -> None:
-    """Notes and file names do not change the digest; everything else does."""
+def test_cards_in_python() -> None:
+    """They obey the same rules; a digest counts all but notes and file names."""
     card = replace(preset("mnist"), weights=FileRef("w.safetensors", "a" * 64))
     same = [
         replace(card, quality={"fid": 3}),
@@ -306,7 +304,7 @@ def test_digest_counts_what_decides_pictures() -> None:
         replace(card, training_noise_std=0.02),
         replace(card, levels=99),
         replace(card, blur=BlurRange(0.5, 21)),
-        replace(card, blur=BlurSchedule.explicit(range(101))),
+        replace(card, blur=BlurSchedule(tuple(range(101)))),
         replace(card, unet=replace(card.unet, use_new_attention_order=False)),
         replace(card, parameterization="preconditioned"),
         replace(card, weights=FileRef("w.safetensors", "b" * 64)),
@@ -315,66 +313,32 @@ def test_digest_counts_what_decides_pictures() -> None:
     assert {item.digest for item in same} == {card.digest}
     assert len({item.digest for item in (card, *other)}) == len(other) + 1
     assert hash(same[0]) == hash(card)
+    with pytest.raises(ConfigError, match="model_channels = 40"):
+        UNetConfig(40, (1,))
+    with pytest.raises(ConfigError, match="sigma_max"):
+        BlurRange(2, 1)
+    with pytest.raises(ConfigError, match="blur is missing"):
+        ModelCard(28, 1, 8, UNetConfig(32, (1, 1)))
+    with pytest.raises(ConfigError, match="64 hexadecimal"):
+        FileRef("weights.safetensors", "A" * 64)
+    with pytest.raises(ConfigError, match="divisible by 4"):
+        replace(preset("mnist"), image_size=30)
+    for sigmas, rule in [
+        ((0.0,), "at least one level more"),
+        ((0.5, 1.0), "level 0 is the sharp image"),
+        ((0.0, 1.0, 1.0), "level 2 has 1.0"),
+        ((0.0, 1.0, 2.0, 0.0), "level 3 has 0.0"),
+        ((0.0, math.nan), r"sigmas\[1\] = nan"),
+        ((0.0, math.inf), r"sigmas\[1\] = inf"),
+    ]:
+        with pytest.raises(ConfigError, match=rule):
+            BlurSchedule(sigmas)
 
 
-def test_ddpm() -> None:
-    """A DDPM has a card as well: a noise schedule, but no blur, and nothing that goes with it."""
-    card = ModelCard.from_toml(_DDPM)
-    assert card.blur is None
-    assert card.diffusion == DiffusionConfig("linear", 1e-4, 0.02, "fixed_small", True)
-    for diffusion in (card.diffusion, DiffusionConfig("cosine", variance="fixed_large")):
-        other = replace(card, diffusion=diffusion)
-        assert ModelCard.from_toml(other.to_toml()) == other
-        assert not {"training_noise_std", "parameterization"} & set(tomllib.loads(other.to_toml()))
-    assert replace(card, diffusion=DiffusionConfig("cosine")).digest != card.digest
-    with pytest.raises(ConfigError, match="a DDPM has none"):
-        replace(card, sampling_noise_std=0.5)
-    with pytest.raises(ConfigError, match="no blur schedule"):
-        _ = card.schedule
-
-
-def test_example_is_no_part_of_a_sample() -> None:
-    """A card may name a picture; that leaves its digest alone, and is written and read again."""
-    card = ModelCard.from_toml(_CARD + '[example]\nfile = "one.png"\n')
-    assert card.example == FileRef("one.png")
-    assert card.digest == ModelCard.from_toml(_CARD).digest
-    assert ModelCard.from_toml(card.to_toml()) == card
-
-
-def test_read_card(tmp_path: Path) -> None:
-    """From a file or its folder; a byte order mark and CRLF do not matter."""
-    path = tmp_path / "model.toml"
-    path.write_bytes(b"\xef\xbb\xbf" + _CARD.replace("\n", "\r\n").encode())
-    assert (
-        read_card(path) == read_card(tmp_path) == read_card(str(path)) == ModelCard.from_toml(_CARD)
-    )
-    path.write_text(_CARD.replace("28", "27"))
-    with pytest.raises(ConfigError, match=r"model.toml:2: image_size = 27: "):
-        read_card(path)
-
-
-def test_unreadable_cards(tmp_path: Path) -> None:
-    """Missing, no text, far too large: refused, and the closest name is offered."""
-    (tmp_path / "model.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(RefusedError, match=r"did you mean model\.toml"):
-        read_card(tmp_path / "modle.toml")
-    with pytest.raises(RefusedError, match="not UTF-8"):
-        read_card(tmp_path)
-    (tmp_path / "model.toml").write_bytes(b" " * (2 << 20))
-    with pytest.raises(RefusedError, match="too large"):
-        read_card(tmp_path)
-    with pytest.raises(RefusedError, match="there is no such model card"):
-        read_card(tmp_path / "nowhere" / "model.toml")
-
-
-def test_recorded_schedule(expected: dict[str, Tensor]) -> None:
-    """The recorded one of K = 8 levels, to the last digits of a double."""
+def test_schedules(expected: dict[str, Tensor], reference: Path) -> None:
+    """The recorded one, the ends of all eight, even steps in log, one level; no senseless range."""
     found = BlurSchedule.log_spaced(8, 0.5, 20)
     assert found.sigmas == pytest.approx(expected["blur_schedule"].tolist(), rel=1e-12)
-
-
-def test_published_ends(reference: Path) -> None:
-    """First and last entries of all eight; the one published fault is afhq-64's last."""
     models = json.loads((reference / "official_models.json").read_text())
     for name, model in models.items():
         config, ends = model["config"], model["blur_schedule_ends"]
@@ -384,42 +348,16 @@ def test_published_ends(reference: Path) -> None:
         assert len(found.sigmas) == model["blur_schedule_len"]
         assert [found[k] for k in (0, 1, 2, -2)] == pytest.approx(ends[:4], rel=1e-12)
         assert found[-1] == pytest.approx(32 if name == "afhq-64" else ends[4], rel=1e-12)
-
-
-def test_steps_are_even_in_log() -> None:
-    """Each level above 1 blurs by the same factor more."""
     sigmas = BlurSchedule.log_spaced(50, 0.5, 20).sigmas
     factors = [above / below for below, above in pairwise(sigmas[1:])]
     assert factors == pytest.approx([40 ** (1 / 49)] * 49)
-
-
-def test_one_level() -> None:
-    """A single level has the largest blur."""
     assert BlurSchedule.log_spaced(1, 0.5, 20).sigmas == (0.0, 20.0)
-
-
-@pytest.mark.parametrize(
-    ("sigmas", "rule"),
-    [
-        ((0.0,), "at least one level more"),
-        ((0.5, 1.0), "level 0 is the sharp image"),
-        ((0.0, 1.0, 1.0), "level 2 has 1.0"),
-        ((0.0, 1.0, 2.0, 0.0), "level 3 has 0.0"),
-        ((0.0, math.nan), r"sigmas\[1\] = nan"),
-        ((0.0, math.inf), r"sigmas\[1\] = inf"),
-    ],
-)
-def test_senseless_schedules(sigmas: tuple[float, ...], rule: str) -> None:
-    """Each is refused with the level that is wrong; a last entry of 0 is afhq-64's fault."""
-    with pytest.raises(ConfigError, match=rule):
-        BlurSchedule.explicit(sigmas)
-
-
-@pytest.mark.parametrize(
-    ("levels", "low", "high"),
-    [(0, 0.5, 20), (8, 0, 20), (8, 20, 0.5), (8, math.nan, 20), (8, 0.5, math.inf)],
-)
-def test_senseless_ranges(levels: int, low: float, high: float) -> None:
-    """No levels, no blur, a falling or an endless range."""
-    with pytest.raises(ConfigError):
-        BlurSchedule.log_spaced(levels, low, high)
+    for levels, low, high in [
+        (0, 0.5, 20),
+        (8, 0, 20),
+        (8, 20, 0.5),
+        (8, math.nan, 20),
+        (8, 0.5, math.inf),
+    ]:
+        with pytest.raises(ConfigError):
+            BlurSchedule.log_spaced(levels, low, high)

@@ -1,7 +1,5 @@
 """Models of other programs are loaded as they are: IHDM-spectral, guided-diffusion, diffusers."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Callable
@@ -42,7 +40,7 @@ SPECTRAL = small_card(
     channel_mult=(1, 1),
     attention_levels=(1,),
     levels=5,
-    blur=BlurSchedule.explicit(SIGMAS),
+    blur=BlurSchedule(tuple(SIGMAS)),
     training_noise_std=0.02,
     sampling_noise_std=0.025,
 )
@@ -77,15 +75,6 @@ def test_spectral(form: Callable[[list[float]], Any], tmp_path: Path) -> None:
     assert (info.layout, info.step, info.schedule_levels) == ("spectral", 7000, 5)
     assert info.ema_tensors == info.tensors
     assert "5 levels, inside of the file" in info.to_text()
-
-
-def test_spectral_schedule_is_authoritative(tmp_path: Path) -> None:
-    """A card with another blur is refused, one with the same is used."""
-    path = spectral(tmp_path)
-    assert load_heat(path, SPECTRAL).card == SPECTRAL
-    other = replace(SPECTRAL, blur=BlurSchedule.explicit([*SIGMAS[:-1], 8.0]))
-    with pytest.raises(RefusedError, match=r"a blur schedule of 5 levels up to 7\.25 pixels"):
-        load_model(path, other)
 
 
 @pytest.mark.parametrize(
@@ -131,8 +120,8 @@ def test_guided_diffusion(learned: bool, tmp_path: Path) -> None:
             load_model(path, small_card(num_heads=2))
 
 
-def test_guided_diffusion_refusals(tmp_path: Path) -> None:
-    """An optimizer's state, a model of classes, and a checkpoint without a card."""
+def test_cards_of_foreign_models(tmp_path: Path) -> None:
+    """What is no model, or has a card with another blur, is refused; `site.toml` needs none."""
     card = as_ddpm(small_card())
     weights = random_unet(card).state_dict()
     optimizer = torch.optim.AdamW(random_unet(card).parameters()).state_dict()
@@ -144,6 +133,26 @@ def test_guided_diffusion_refusals(tmp_path: Path) -> None:
             load_model(save(content, tmp_path / "x.pt"), card)
     with pytest.raises(ConfigError, match="give its card"):
         load_model(save(weights, tmp_path / "model250000.pt"))
+    tmp_path = tmp_path / "more"
+    tmp_path.mkdir()
+    path = spectral(tmp_path)
+    assert load_heat(path, SPECTRAL).card == SPECTRAL
+    other = replace(SPECTRAL, blur=BlurSchedule((*SIGMAS[:-1], 8.0)))
+    with pytest.raises(RefusedError, match=r"a blur schedule of 5 levels up to 7\.25 pixels"):
+        load_model(path, other)
+    saved(tmp_path / "theirs")
+    (tmp_path / "brains").mkdir()
+    spectral(tmp_path / "brains")
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages/index.md").write_text("Words.\n")
+    (tmp_path / "site.toml").write_text(
+        'title = "A title"\n[models.theirs]\npath = "theirs"\n'
+        '[models.brains]\npath = "brains/ema_iter_007000.pt"\n'
+    )
+    models = site_models(load_site(tmp_path / "site.toml"))
+    assert models["theirs"].card.kind == "ddpm"
+    assert models["brains"].card == SPECTRAL
+    assert models["theirs"].available
 
 
 def network(seed: int = 0, **changes: Any) -> Any:
@@ -235,25 +244,8 @@ def test_diffusers_has_a_card(tmp_path: Path) -> None:
     assert (info.layout, info.format, info.architecture) == ("diffusers", "safetensors", None)
 
 
-def test_a_site_names_it(tmp_path: Path) -> None:
-    """`site.toml` takes its folder, or the checkpoint of IHDM-spectral, without a card."""
-    saved(tmp_path / "theirs")
-    (tmp_path / "brains").mkdir()
-    spectral(tmp_path / "brains")
-    (tmp_path / "pages").mkdir()
-    (tmp_path / "pages/index.md").write_text("Words.\n")
-    (tmp_path / "site.toml").write_text(
-        'title = "A title"\n[models.theirs]\npath = "theirs"\n'
-        '[models.brains]\npath = "brains/ema_iter_007000.pt"\n'
-    )
-    models = site_models(load_site(tmp_path / "site.toml"))
-    assert models["theirs"].card.kind == "ddpm"
-    assert models["brains"].card == SPECTRAL
-    assert models["theirs"].available
-
-
-def test_diffusers_old_names(tmp_path: Path) -> None:
-    """The first models called attention's layers otherwise."""
+def test_diffusers_old_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first models' names load, too; without diffusers the card is read, and what to get."""
     unet = saved(tmp_path, old=True)
     path = tmp_path / "diffusion_pytorch_model.safetensors"
     from safetensors.torch import load_file, save_file
@@ -267,6 +259,12 @@ def test_diffusers_old_names(tmp_path: Path) -> None:
     x = torch.randn(1, 1, 8, 8)
     with torch.no_grad():
         assert closeness(load_model(tmp_path)(x, 4), unet(x, 3).sample) < 1e-5
+    tmp_path = tmp_path / "more"
+    saved(tmp_path)
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    with pytest.raises(PlatformError, match=r"here: pip install diffusers$"):
+        load_model(tmp_path)
+    assert model_source("theirs", tmp_path).card.levels == 10
 
 
 def _edit(name: str, **changes: Any) -> Callable[[Path], object]:
@@ -310,12 +308,3 @@ def test_diffusers_refusals(change: Callable[[Path], object], told: str, tmp_pat
     change(tmp_path)
     with pytest.raises((RefusedError, ConfigError), match=told):
         load_model(tmp_path)
-
-
-def test_without_diffusers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the extra is missing, the message says how to get it; the card is read all the same."""
-    saved(tmp_path)
-    monkeypatch.setitem(sys.modules, "diffusers", None)
-    with pytest.raises(PlatformError, match=r"here: pip install diffusers$"):
-        load_model(tmp_path)
-    assert model_source("theirs", tmp_path).card.levels == 10

@@ -1,7 +1,5 @@
 """Checkpoints that are good load, exactly; the weights are the averaged ones."""
 
-from __future__ import annotations
-
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +41,7 @@ def _output(model: Model, card: ModelCard) -> Tensor:
 
 
 def test_same_numbers_as_torch(tiny: Path, tiny_card: ModelCard) -> None:
-    """Our reader and torch's restricted one agree bit for bit on the averaged weights."""
+    """Our reader and torch's restricted one agree bit for bit, and nothing is drawn at random."""
 
     class Inert:
         """Stands for NumPy's types."""
@@ -63,6 +61,9 @@ def test_same_numbers_as_torch(tiny: Path, tiny_card: ModelCard) -> None:
     assert all(torch.equal(a, b) for a, b in zip(ours.values(), averages, strict=True))
     raw = theirs["model"]["module.time_embed.0.weight"]
     assert not torch.equal(ours["time_embed.0.weight"], raw)
+    before = torch.get_rng_state()
+    load_model(tiny, tiny_card)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize("options", ARCHITECTURES, ids=str)
@@ -80,7 +81,7 @@ def test_other_architectures(
 
 
 def test_numpy_1(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:
-    """NumPy 1 spelled its scalars otherwise; such files load as well."""
+    """NumPy 1 spelled its scalars otherwise, and a type tells its byte order: both are read."""
 
     def older(name: str, data: bytes) -> bytes:
         assert not name.endswith("data.pkl") or b"numpy._core.multiarray" in data
@@ -89,6 +90,17 @@ def test_numpy_1(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:
     path = rezip(tiny, tmp_path / "old.pth", older)
     found, wanted = read_weights(path, tiny_card), read_weights(tiny, tiny_card)
     assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
+    scalar = (
+        b"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\n(X\x02\x00\x00\x00f8K\x00K\x01tR(K\x03"
+    )
+    order = b"X\x01\x00\x00\x00>NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    number = b"U\x08" + struct.pack(">d", 0.75)
+    with pytest.raises(PickleError):
+        read_pickle(b"\x80\x02" + scalar + order + number + b"\x86R.")
+    encoded = struct.pack(">d", 0.75).decode("latin1").encode()
+    text = b"X" + struct.pack("<I", len(encoded)) + encoded
+    data = b"c_codecs\nencode\n" + text + b"X\x06\x00\x00\x00latin1\x86R"
+    assert read_pickle(b"\x80\x02" + scalar + order + data + b"\x86R.") == 0.75
 
 
 @pytest.mark.parametrize("kind", [np.float64, np.float32, np.float16, np.int64, np.uint8, np.bool_])
@@ -103,41 +115,6 @@ def test_numpy_numbers(kind: Any, tmp_path: Path) -> None:
     found = inspect_checkpoint(path)
     assert (found.step, found.ema_decay) == (12, 1.0)
     assert load_model(path, card)
-
-
-def test_numpy_numbers_of_big_machines() -> None:
-    """The byte order that a NumPy type tells is kept to."""
-    scalar = (
-        b"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\n(X\x02\x00\x00\x00f8K\x00K\x01tR(K\x03"
-    )
-    order = b"X\x01\x00\x00\x00>NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
-    number = b"U\x08" + struct.pack(">d", 0.75)
-    with pytest.raises(PickleError):
-        read_pickle(b"\x80\x02" + scalar + order + number + b"\x86R.")
-    encoded = struct.pack(">d", 0.75).decode("latin1").encode()
-    text = b"X" + struct.pack("<I", len(encoded)) + encoded
-    data = b"c_codecs\nencode\n" + text + b"X\x06\x00\x00\x00latin1\x86R"
-    assert read_pickle(b"\x80\x02" + scalar + order + data + b"\x86R.") == 0.75
-
-
-def test_without_parallel_prefix_and_in_half_precision(tmp_path: Path) -> None:
-    """Names without `module.`, and weights of half the size, are as good."""
-    card = small_card()
-    value = published(card)
-    value["model"] = {name.removeprefix("module."): t for name, t in value["model"].items()}
-    averages = [tensor.to(torch.bfloat16) for tensor in value["ema"]["shadow_params"]]
-    value["ema"]["shadow_params"] = averages
-    weights = read_weights(save(value, tmp_path / "c.pth"), card)
-    assert all(torch.equal(a, b.float()) for a, b in zip(weights.values(), averages, strict=True))
-
-
-def test_bare_state_dict(tmp_path: Path) -> None:
-    """A file that is a state dict and nothing else is taken as it is."""
-    card = small_card()
-    unet = random_unet(card)
-    for value in (unet.state_dict(), dict(unet.named_parameters())):
-        weights = read_weights(save(value, tmp_path / "c.pth"), card)
-        assert all(torch.equal(weights[name], t) for name, t in unet.state_dict().items())
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
@@ -159,27 +136,8 @@ def test_saved_in_other_ways(protocol: int, tmp_path: Path) -> None:
     assert inspect_checkpoint(path).ema_tensors == len(found)
 
 
-def test_views_of_one_storage(tmp_path: Path) -> None:
-    """Averages that lie side by side in one block of memory are told apart."""
-    card = small_card()
-    value = published(card)
-    tensors = value["ema"]["shadow_params"]
-    block = torch.cat([tensor.flatten() for tensor in tensors])
-    parts = torch.split(block, [tensor.numel() for tensor in tensors])
-    value["ema"]["shadow_params"] = [p.view(t.shape) for p, t in zip(parts, tensors, strict=True)]
-    weights = read_weights(save(value, tmp_path / "c.pth"), card)
-    assert all(torch.equal(a, b) for a, b in zip(weights.values(), tensors, strict=True))
-
-
-def test_nothing_is_drawn_at_random(tiny: Path, tiny_card: ModelCard) -> None:
-    """Loading leaves torch's generator alone: no weight is ever initialised."""
-    before = torch.get_rng_state()
-    load_model(tiny, tiny_card)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
 def test_convert_and_load_folder(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:
-    """A converted checkpoint is a folder with a card that pins its weights; float32 is exact."""
+    """A folder's card pins its weights, float32 is exact, and statistics travel with them."""
     card = convert(tiny, tiny_card, tmp_path / "model", torch.float32)
     folder = tmp_path / "model"
     assert read_card(folder) == card
@@ -195,25 +153,6 @@ def test_convert_and_load_folder(tiny: Path, tiny_card: ModelCard, tmp_path: Pat
         load_heat(folder, tiny_card),
     ]
     assert all(torch.equal(_output(model, card), wanted) for model in ways)
-
-
-def test_same_bytes(tmp_path: Path) -> None:
-    """The same weights give the same file, in whatever order they come."""
-    tensors = random_unet(small_card()).state_dict()
-    first = save_weights(tmp_path / "a", tensors, torch.float16)
-    second = save_weights(tmp_path / "b", dict(reversed(tensors.items())), torch.float16)
-    assert first == second == sha256(tmp_path / "a") == sha256(tmp_path / "b")
-
-
-def test_too_large_for_half_precision(tmp_path: Path) -> None:
-    """A number that float16 cannot hold is not written."""
-    with pytest.raises(RefusedError, match="w holds numbers that"):
-        save_weights(tmp_path / "a", {"w": torch.tensor([1e5])}, torch.float16)
-    assert not (tmp_path / "a").exists()
-
-
-def test_preconditioned(tmp_path: Path) -> None:
-    """The statistics travel with the weights, in full precision."""
     card = small_card(parameterization="preconditioned")
     statistics = Statistics(torch.rand(card.shape), torch.rand(card.shape) * 1e-7)
     unet = random_unet(card)
@@ -231,11 +170,35 @@ def test_preconditioned(tmp_path: Path) -> None:
     assert torch.equal(again.statistics.variance, statistics.variance)
 
 
-def test_bfloat16(tiny: Path, tiny_card: ModelCard) -> None:
-    """A model may compute in bfloat16; its answer stays float32 and near."""
-    found = _output(load_heat(tiny, tiny_card, precision="bfloat16"), tiny_card)
-    assert found.dtype == torch.float32
-    assert 0 < closeness(found, _output(load_heat(tiny, tiny_card), tiny_card)) < 0.05
+def test_same_bytes(tmp_path: Path) -> None:
+    """The same weights give the same file, none that float16 cannot hold; other forms load."""
+    tensors = random_unet(small_card()).state_dict()
+    first = save_weights(tmp_path / "a", tensors, torch.float16)
+    second = save_weights(tmp_path / "b", dict(reversed(tensors.items())), torch.float16)
+    assert first == second == sha256(tmp_path / "a") == sha256(tmp_path / "b")
+    with pytest.raises(RefusedError, match="w holds numbers that"):
+        save_weights(tmp_path / "c", {"w": torch.tensor([1e5])}, torch.float16)
+    assert not (tmp_path / "c").exists()
+    tmp_path = tmp_path / "more"
+    tmp_path.mkdir()
+    card = small_card()
+    unet = random_unet(card)
+    for value in (unet.state_dict(), dict(unet.named_parameters())):
+        weights = read_weights(save(value, tmp_path / "c.pth"), card)
+        assert all(torch.equal(weights[name], t) for name, t in unet.state_dict().items())
+    whole = published(card)
+    whole["model"] = {name.removeprefix("module."): t for name, t in whole["model"].items()}
+    averages = [tensor.to(torch.bfloat16) for tensor in whole["ema"]["shadow_params"]]
+    whole["ema"]["shadow_params"] = averages
+    weights = read_weights(save(whole, tmp_path / "c.pth"), card)
+    assert all(torch.equal(a, b.float()) for a, b in zip(weights.values(), averages, strict=True))
+    whole = published(card)
+    many = whole["ema"]["shadow_params"]
+    block = torch.cat([tensor.flatten() for tensor in many])
+    parts = torch.split(block, [tensor.numel() for tensor in many])
+    whole["ema"]["shadow_params"] = [p.view(t.shape) for p, t in zip(parts, many, strict=True)]
+    weights = read_weights(save(whole, tmp_path / "c.pth"), card)
+    assert all(torch.equal(a, b) for a, b in zip(weights.values(), many, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -255,8 +218,8 @@ def test_devices(
         load_model(tiny, tiny_card, device, precision)
 
 
-def test_card_is_needed(tiny: Path, tmp_path: Path) -> None:
-    """Without a card the message says how to give one, and which preset fits."""
+def test_card_is_needed(tiny: Path, tmp_path: Path, tiny_card: ModelCard) -> None:
+    """Without a card that names the file the message says how to give one, and what fits."""
     with pytest.raises(ConfigError, match=r"give its card \(a model\.toml\) or a preset"):
         load_model(tiny)
     card = preset("mnist-small")
@@ -264,10 +227,23 @@ def test_card_is_needed(tiny: Path, tmp_path: Path) -> None:
     value = {name: torch.zeros(shape) for name, shape in shapes.items()}
     with pytest.raises(ConfigError, match="it fits the preset mnist-small"):
         load_model(save(value, tmp_path / "c.pth"))
+    (tmp_path / "c.pth").write_bytes(tiny.read_bytes())
+    beside = tmp_path / CARD_NAME
+    beside.write_text(replace(tiny_card, weights=FileRef("other.pth")).to_toml())
+    with pytest.raises(ConfigError, match="give its card"):
+        load_model(tmp_path / "c.pth")
+    beside.write_text(replace(tiny_card, weights=FileRef("c.pth", sha256(tiny))).to_toml())
+    assert load_model(tmp_path / "c.pth")
+    assert load_model(tmp_path)
+    beside.write_text(tiny_card.to_toml())
+    assert load_model(tmp_path)  # the one checkpoint beside it
+    (tmp_path / "d.pth").write_bytes(tiny.read_bytes())
+    with pytest.raises(RefusedError, match=r"c\.pth.*d\.pth"):
+        load_model(tmp_path)
 
 
 def test_kind_of_the_card_decides(tiny: Path, tiny_card: ModelCard) -> None:
-    """The same weights are a model that blurs, or a DDPM; both give what the network answers."""
+    """The same weights blur or are a DDPM, as the card says, and may compute in bfloat16."""
     cosine = DiffusionConfig("cosine")
     model = load_model(tiny, replace(tiny_card, kind="ddpm", blur=None, diffusion=cosine))
     assert isinstance(model, DiffusionModel)
@@ -275,20 +251,6 @@ def test_kind_of_the_card_decides(tiny: Path, tiny_card: ModelCard) -> None:
     x = torch.rand(2, *tiny_card.shape, generator=torch.Generator().manual_seed(1))
     answer = load_heat(tiny, tiny_card)(x, 3) - x
     assert closeness(model(x, 4), answer) < 1e-5
-
-
-def test_card_beside_must_name_the_file(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:
-    """A card in the same folder counts only for the weights that it names."""
-    (tmp_path / "c.pth").write_bytes(tiny.read_bytes())
-    card = tmp_path / CARD_NAME
-    card.write_text(replace(tiny_card, weights=FileRef("other.pth")).to_toml())
-    with pytest.raises(ConfigError, match="give its card"):
-        load_model(tmp_path / "c.pth")
-    card.write_text(replace(tiny_card, weights=FileRef("c.pth", sha256(tiny))).to_toml())
-    assert load_model(tmp_path / "c.pth")
-    assert load_model(tmp_path)
-    card.write_text(tiny_card.to_toml())
-    assert load_model(tmp_path)  # the one checkpoint beside it
-    (tmp_path / "d.pth").write_bytes(tiny.read_bytes())
-    with pytest.raises(RefusedError, match=r"c\.pth.*d\.pth"):
-        load_model(tmp_path)
+    found = _output(load_heat(tiny, tiny_card, precision="bfloat16"), tiny_card)
+    assert found.dtype == torch.float32
+    assert 0 < closeness(found, _output(load_heat(tiny, tiny_card), tiny_card)) < 0.05

@@ -1,7 +1,5 @@
 """Training images come out as they lie in the files, in eight bits, or are refused by name."""
 
-from __future__ import annotations
-
 import gzip
 import os
 import pickle
@@ -19,7 +17,6 @@ import sitegen.ihdm.data.images as reading
 from sitegen.core.errors import RefusedError
 from sitegen.ihdm.data.images import (
     image_side,
-    read_idx,
     read_images,
     read_picture,
     require_enough,
@@ -60,6 +57,7 @@ def test_mnist_format(tmp_path: Path, name: str, folder: str, zipped: bool) -> N
         found = read_images(asked)
         assert found.dtype == np.uint8
         assert np.array_equal(found, images[:, None])
+        assert found.flags.writeable  # so it can be handed to torch
 
 
 @pytest.mark.parametrize(
@@ -90,21 +88,6 @@ def test_damaged_mnist_format(tmp_path: Path, data: bytes, words: str) -> None:
     assert str(path) in str(caught.value)
 
 
-def test_read_idx_owns_its_memory(tmp_path: Path) -> None:
-    """The array can be written to and handed to torch."""
-    (tmp_path / IDX).write_bytes(idx(random(2, 8, 8)))
-    assert read_idx(tmp_path / IDX).flags.writeable
-
-
-def test_several_data_sets(tmp_path: Path) -> None:
-    """With two of them in a folder, none is picked."""
-    for name in ("MNIST", "FashionMNIST"):
-        (tmp_path / name / "raw").mkdir(parents=True)
-        (tmp_path / name / "raw" / IDX).write_bytes(idx(random(2, 8, 8)))
-    with pytest.raises(RefusedError, match=r"several data sets \(FashionMNIST/raw/.*MNIST/raw"):
-        read_images(tmp_path)
-
-
 def cifar(folder: Path, name: str, batch: object, protocol: int = 4) -> Path:
     """Write one batch of CIFAR as torchvision keeps it."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -126,7 +109,7 @@ def old_batch(pixels: Picture) -> bytes:
 
 
 def test_cifar(tmp_path: Path) -> None:
-    """Batches in their order, of today's pickles and of the published ones; the test set stays."""
+    """Batches in their order, of old and new pickles, and those of CIFAR-100; no test sets."""
     pixels = random(3, 3072)
     folder = cifar(tmp_path / "cifar-10-batches-py", "data_batch_2", {b"data": pixels})
     (folder / "data_batch_1").write_bytes(old_batch(pixels[::-1].copy()))
@@ -134,10 +117,7 @@ def test_cifar(tmp_path: Path) -> None:
     wanted = np.concatenate([pixels[::-1], pixels]).reshape(6, 3, 32, 32)
     for asked in (tmp_path, folder):
         assert np.array_equal(read_images(asked), wanted)
-
-
-def test_cifar_100(tmp_path: Path) -> None:
-    """Its training images are in one file."""
+    tmp_path = tmp_path / "more"
     pixels = random(2, 3072)
     cifar(tmp_path / "cifar-100-python", "train", {b"data": pixels, b"fine_labels": [1, 2]})
     assert np.array_equal(read_images(tmp_path), pixels.reshape(2, 3, 32, 32))
@@ -151,27 +131,8 @@ class _Hostile:
         return os.mkdir, (str(self.path),)
 
 
-def test_cifar_runs_no_code(tmp_path: Path) -> None:
-    """A pickle that would make a folder makes none, and is refused."""
-    trap = tmp_path / "trap"
-    cifar(tmp_path / "cifar-10-batches-py", "data_batch_1", {b"data": _Hostile(trap)})
-    with pytest.raises(RefusedError, match=r"data_batch_1: .*mkdir, which is not allowed"):
-        read_images(tmp_path)
-    assert not trap.exists()
-
-
-@pytest.mark.parametrize(
-    "batch", [{}, [], {b"data": random(2, 3071)}, {b"data": [1]}, {b"data": np.zeros((2, 3072))}]
-)
-def test_damaged_cifar(tmp_path: Path, batch: object) -> None:
-    """Batches of anything else are refused by name."""
-    cifar(tmp_path / "cifar-10-batches-py", "data_batch_1", batch)
-    with pytest.raises(RefusedError, match="data_batch_1"):
-        read_images(tmp_path)
-
-
 def test_cut_or_absent_cifar(tmp_path: Path) -> None:
-    """At whatever byte a batch is cut, or when there is none, it is refused."""
+    """A batch that is cut, absent, of anything else or would run code is refused."""
     folder = cifar(tmp_path / "cifar-10-batches-py", "data_batch_1", {b"data": random(1, 3072)})
     whole = (folder / "data_batch_1").read_bytes()
     for length in [*range(1, 200), *range(200, len(whole), 97)]:
@@ -181,10 +142,25 @@ def test_cut_or_absent_cifar(tmp_path: Path) -> None:
     (folder / "data_batch_1").unlink()
     with pytest.raises(RefusedError, match="holds no data_batch"):
         read_images(tmp_path)
+    trap = tmp_path / "trap"
+    cifar(tmp_path / "cifar-10-batches-py", "data_batch_1", {b"data": _Hostile(trap)})
+    with pytest.raises(RefusedError, match=r"data_batch_1: .*mkdir, which is not allowed"):
+        read_images(tmp_path)
+    assert not trap.exists()
+    for batch in [
+        {},
+        [],
+        {b"data": random(2, 3071)},
+        {b"data": [1]},
+        {b"data": np.zeros((2, 3072))},
+    ]:
+        cifar(tmp_path / "cifar-10-batches-py", "data_batch_1", batch)
+        with pytest.raises(RefusedError, match="data_batch_1"):
+            read_images(tmp_path)
 
 
 def test_grey_folder(tmp_path: Path) -> None:
-    """Grey pictures in folders below, in the order of their paths; other files do not count."""
+    """Pictures in the order of their paths, one data set alone, grey or colour as all are."""
     images = random(3, 8, 8)
     for picture, name in zip(images, ("b/1.png", "a/2.png", "c.PNG"), strict=True):
         save(picture, tmp_path / name)
@@ -194,10 +170,14 @@ def test_grey_folder(tmp_path: Path) -> None:
     (tmp_path / "folder.png").mkdir()
     found = read_images(tmp_path)
     assert np.array_equal(found, images[[1, 0, 2], None])
-
-
-def test_colour_and_grey_mixed(tmp_path: Path) -> None:
-    """One colour picture makes all of them colour ones."""
+    tmp_path = tmp_path / "more"
+    for name in ("MNIST", "FashionMNIST"):
+        (tmp_path / name / "raw").mkdir(parents=True)
+        (tmp_path / name / "raw" / IDX).write_bytes(idx(random(2, 8, 8)))
+    with pytest.raises(RefusedError, match=r"several data sets \(FashionMNIST/raw/.*MNIST/raw"):
+        read_images(tmp_path)
+    tmp_path = tmp_path / "rest"
+    tmp_path.mkdir()
     colour, grey = random(8, 8, 3), random(8, 8)
     save(colour, tmp_path / "a.png")
     save(grey, tmp_path / "b.png")
@@ -205,18 +185,12 @@ def test_colour_and_grey_mixed(tmp_path: Path) -> None:
     assert found.shape == (2, 3, 8, 8)
     assert np.array_equal(found[0], colour.transpose(2, 0, 1))
     assert all(np.array_equal(channel, grey) for channel in found[1])
-
-
-def test_grey_saved_as_colour(tmp_path: Path) -> None:
-    """Pictures whose three channels are equal have no colour."""
+    tmp_path = tmp_path / "more"
     grey = random(8, 8)
     save(np.repeat(grey[:, :, None], 3, 2), tmp_path / "a.png")
     Image.fromarray(grey).convert("P").save(tmp_path / "b.png")
     assert read_images(tmp_path).shape == (2, 1, 8, 8)
-
-
-def test_channels_asked_for(tmp_path: Path) -> None:
-    """Grey serves a colour model; colour does not serve a grey one."""
+    tmp_path = tmp_path / "rest"
     save(random(8, 8), tmp_path / "a.png")
     grey = read_images(tmp_path, channels=3)
     assert grey.shape == (1, 3, 8, 8)
@@ -240,25 +214,6 @@ def test_scaled(tmp_path: Path, source: str) -> None:
     assert np.abs(read_images(tmp_path, 4) - blocks).max() <= 1
 
 
-def test_mixed_sizes(tmp_path: Path) -> None:
-    """The picture that does not fit the first is named; scaled, all of them do."""
-    save(random(8, 8), tmp_path / "a.png")
-    odd = save(random(9, 9), tmp_path / "b.png")
-    with pytest.raises(RefusedError, match="is 9×9 pixels, the first image 8×8") as caught:
-        read_images(tmp_path)
-    assert str(odd) in str(caught.value)
-    assert read_images(tmp_path, 8).shape == (2, 1, 8, 8)
-
-
-def test_not_square(tmp_path: Path) -> None:
-    """Pictures that are no squares are refused, unless a size is asked for."""
-    path = save(random(8, 10), tmp_path / "a.png")
-    with pytest.raises(RefusedError, match="10×8") as caught:
-        read_images(tmp_path)
-    assert str(path) in str(caught.value)
-    assert np.array_equal(read_images(tmp_path, 8)[0, 0], np.asarray(Image.open(path))[:, 1:9])
-
-
 @pytest.mark.parametrize("read", [read_images, image_side])
 def test_nothing_there(tmp_path: Path, read: Callable[[Path], object]) -> None:
     """What is not there, holds nothing, or is no picture is refused, each in its own words."""
@@ -271,16 +226,8 @@ def test_nothing_there(tmp_path: Path, read: Callable[[Path], object]) -> None:
         read(tmp_path)
 
 
-def test_enough() -> None:
-    """Two pictures of 4×4 are the least."""
-    require_enough(random(2, 1, 4, 4), "here")
-    for images, words in ((random(1, 1, 8, 8), "one image"), (random(9, 1, 3, 3), "3×3")):
-        with pytest.raises(RefusedError, match=f"here: .*{words}"):
-            require_enough(images, "here")
-
-
 def test_side_of_pictures(tmp_path: Path) -> None:
-    """It is told from the headers where all are squares of one size; else there is none."""
+    """The side where all are squares of one, else none; only those that are chosen are opened."""
     save(random(8, 8), tmp_path / "a.png")
     save(random(8, 8, 3), tmp_path / "below/b.png")
     assert image_side(tmp_path) == 8
@@ -289,10 +236,7 @@ def test_side_of_pictures(tmp_path: Path) -> None:
     assert image_side(tmp_path) is image_side(tmp_path / "oblong") is None
     (tmp_path / "below" / IDX).write_bytes(idx(random(5, 16, 16)))
     assert image_side(tmp_path / "below") == image_side(tmp_path / "below" / IDX) == 16
-
-
-def test_some_of_the_pictures(tmp_path: Path) -> None:
-    """Only those chosen are opened; the choice is told how many there are."""
+    tmp_path = tmp_path / "more"
     pictures = [random(8, 8) + number for number in range(3)]
     for number, picture in enumerate(pictures):
         save(picture.astype(np.uint8), tmp_path / f"{number}.png")
@@ -306,6 +250,20 @@ def test_some_of_the_pictures(tmp_path: Path) -> None:
     found = read_images(tmp_path, choose=choose)
     assert seen == [4]
     assert np.array_equal(found[:, 0], np.stack(pictures)[[0, 2]].astype(np.uint8))
+    tmp_path = tmp_path / "rest"
+    tmp_path.mkdir()
+    save(random(8, 8), tmp_path / "a.png")
+    odd = save(random(9, 9), tmp_path / "b.png")
+    with pytest.raises(RefusedError, match="is 9×9 pixels, the first image 8×8") as caught:
+        read_images(tmp_path)
+    assert str(odd) in str(caught.value)
+    assert read_images(tmp_path, 8).shape == (2, 1, 8, 8)
+    tmp_path = tmp_path / "more"
+    path = save(random(8, 10), tmp_path / "a.png")
+    with pytest.raises(RefusedError, match="10×8") as caught:
+        read_images(tmp_path)
+    assert str(path) in str(caught.value)
+    assert np.array_equal(read_images(tmp_path, 8)[0, 0], np.asarray(Image.open(path))[:, 1:9])
 
 
 @pytest.mark.parametrize("kind", ["mnist", "cifar"])
@@ -329,70 +287,50 @@ def test_some_of_a_data_set(kind: str, tmp_path: Path, monkeypatch: pytest.Monke
     assert len(seen) == 2
 
 
-@pytest.mark.parametrize("suffix", ["png", "tiff"])
-@pytest.mark.parametrize("order", ["<u2", ">u2"])
-def test_sixteen_bits(tmp_path: Path, suffix: str, order: str) -> None:
-    """All 65,536 greys are scaled to 256, rounded to the nearest, none wrapped or cut."""
-    greys = np.arange(65536, dtype=np.uint16).reshape(256, 256)
-    path = tmp_path / f"a.{suffix}"
-    mode = "I;16" if order == "<u2" else "I;16B"
-    Image.frombytes(mode, (256, 256), greys.astype(order).tobytes()).save(path)
-    wanted = np.floor(greys / 257 + 0.5)
-    assert np.array_equal(read_picture(path), wanted)
-
-
-@pytest.mark.parametrize("mode", ["I", "F"])
-def test_32_bits(tmp_path: Path, mode: str) -> None:
-    """What white is in 32 bits nobody knows."""
-    path = tmp_path / "a.tiff"
-    Image.new(mode, (8, 8)).save(path)
-    with pytest.raises(RefusedError, match=r"a\.tiff: .*32 bits"):
-        read_picture(path)
-
-
-def test_one_bit(tmp_path: Path) -> None:
-    """Black and white are 0 and 255."""
+def test_kinds_of_pictures(tmp_path: Path) -> None:
+    """1 and 16 bits, palettes, turned photographs; 32 bits and what shines through are refused."""
     Image.fromarray(random(8, 8) > 127).save(tmp_path / "a.png")
     assert np.array_equal(read_picture(tmp_path / "a.png"), 255 * (random(8, 8) > 127))
-
-
-@pytest.mark.parametrize("mode", ["LA", "RGBA", "P"])
-def test_transparency(tmp_path: Path, mode: str) -> None:
-    """An opaque alpha channel is dropped; pixels that show something else behind are refused."""
-    picture = Image.fromarray(random(8, 8)).convert(mode)
-    picture.save(tmp_path / "opaque.png")
-    assert np.array_equal(read_picture(tmp_path / "opaque.png"), random(8, 8))
-    if mode == "P":
-        picture.save(tmp_path / "clear.png", transparency=int(random(8, 8)[0, 0]))
-    else:
-        picture.putalpha(254)
-        picture.save(tmp_path / "clear.png")
-    with pytest.raises(RefusedError, match=r"clear.png: .*transparent"):
-        read_picture(tmp_path / "clear.png")
-
-
-def test_colour(tmp_path: Path) -> None:
-    """Colour stays, from a palette, too."""
     colour = random(8, 8, 3)
     Image.fromarray(colour).save(tmp_path / "a.png")
     assert np.array_equal(read_picture(tmp_path / "a.png"), colour)
     few = Image.fromarray(colour).quantize(64)
     few.save(tmp_path / "b.png")
     assert np.array_equal(read_picture(tmp_path / "b.png"), np.asarray(few.convert("RGB")))
-
-
-def test_turned(tmp_path: Path) -> None:
-    """A photograph is turned as its camera was."""
     smooth = np.add.outer(np.arange(16) * 9, np.arange(16) * 3).astype(np.uint8)
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(smooth).save(tmp_path / "a.jpg", exif=exif, quality=100)
     found = read_picture(tmp_path / "a.jpg").astype(int)
     assert np.abs(found - np.rot90(smooth, -1)).max() < 4
+    for mode in ["I", "F"]:
+        path = tmp_path / "a.tiff"
+        Image.new(mode, (8, 8)).save(path)
+        with pytest.raises(RefusedError, match=r"a\.tiff: .*32 bits"):
+            read_picture(path)
+    for suffix in ["png", "tiff"]:
+        for order in ["<u2", ">u2"]:
+            greys = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+            path = tmp_path / f"a.{suffix}"
+            mode = "I;16" if order == "<u2" else "I;16B"
+            Image.frombytes(mode, (256, 256), greys.astype(order).tobytes()).save(path)
+            wanted = np.floor(greys / 257 + 0.5)
+            assert np.array_equal(read_picture(path), wanted)
+    for mode in ["LA", "RGBA", "P"]:
+        picture = Image.fromarray(random(8, 8)).convert(mode)
+        picture.save(tmp_path / "opaque.png")
+        assert np.array_equal(read_picture(tmp_path / "opaque.png"), random(8, 8))
+        if mode == "P":
+            picture.save(tmp_path / "clear.png", transparency=int(random(8, 8)[0, 0]))
+        else:
+            picture.putalpha(254)
+            picture.save(tmp_path / "clear.png")
+        with pytest.raises(RefusedError, match=r"clear.png: .*transparent"):
+            read_picture(tmp_path / "clear.png")
 
 
-def test_scaled_picture() -> None:
-    """The middle square is taken; whole blocks are averaged; other sizes keep a flat grey."""
+def test_scaled_picture(tmp_path: Path) -> None:
+    """The middle square, in averaged blocks; two of 4×4 are the least, none filled with black."""
     wide = random(8, 12)
     assert np.array_equal(scaled(wide, None), wide)
     assert np.array_equal(scaled(wide, 8), wide[:, 2:10])
@@ -402,6 +340,15 @@ def test_scaled_picture() -> None:
         flat = scaled(np.full((8, 8, 3), 77, np.uint8), size)
         assert flat.shape == (size, size, 3)
         assert np.all(flat == 77)
+    require_enough(random(2, 1, 4, 4), "here")
+    for images, words in ((random(1, 1, 8, 8), "one image"), (random(9, 1, 3, 3), "3×3")):
+        with pytest.raises(RefusedError, match=f"here: .*{words}"):
+            require_enough(images, "here")
+    path = tmp_path / "a.png"
+    Image.fromarray(random(32, 32)).save(path)
+    path.write_bytes(path.read_bytes()[:600])
+    with pytest.raises(RefusedError, match=r"a\.png: cannot be read as an image"):
+        read_picture(path)
 
 
 def refusal(path: Path) -> str:
@@ -434,12 +381,3 @@ def test_damage(tmp_path: Path, suffix: str, mode: str) -> None:
             broken[chance.randrange(len(broken))] = chance.randrange(256)
         path.write_bytes(broken)
         assert refusal(path).startswith((f"{path}: cannot be read as an image", "none"))
-
-
-def test_cut_png(tmp_path: Path) -> None:
-    """A PNG that ends early is refused, not filled with black."""
-    path = tmp_path / "a.png"
-    Image.fromarray(random(32, 32)).save(path)
-    path.write_bytes(path.read_bytes()[:600])
-    with pytest.raises(RefusedError, match=r"a\.png: cannot be read as an image"):
-        read_picture(path)

@@ -1,7 +1,5 @@
 """The prior bank is small, gives back the blurred images, and is refused when it does not fit."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,8 +45,8 @@ def test_states_are_the_blurred_images(channels: int, size: int, sigma: float) -
     assert float((prior.states(range(20)) - wanted).abs().max()) < 2e-5
 
 
-def test_round_trip(card: ModelCard, tmp_path: Path) -> None:
-    """Written and read, it gives the same states; written again, the same bytes."""
+def test_round_trip(card: ModelCard, tmp_path: Path, tiny: Path) -> None:
+    """Written and read, the same states, bytes, spectrum; missing, cut or another: refused."""
     prior = make_prior(_images(50), card, 30, "blots")
     path, other = tmp_path / "prior.safetensors", tmp_path / "other.safetensors"
     digest = prior.write(path)
@@ -57,20 +55,12 @@ def test_round_trip(card: ModelCard, tmp_path: Path) -> None:
     assert torch.equal(again.initial_states(3, range(9)), prior.initial_states(3, range(9)))
     assert again.write(other) == digest
     assert other.read_bytes() == path.read_bytes()
-
-
-def test_power_of_the_sharp_images(card: ModelCard, tmp_path: Path) -> None:
-    """The bank keeps the spectrum that its images had before the blur, to six digits."""
     images = _images(60)
     prior = make_prior(images, card, 60)
     wanted = spectrum(torch.from_numpy(images) / 255)
     assert prior.power == pytest.approx(wanted.tolist(), rel=1e-5)
     prior.write(tmp_path / "prior.safetensors")
     assert read_prior(tmp_path / "prior.safetensors", card).power == prior.power
-
-
-def test_bank_without_power(card: ModelCard, tmp_path: Path) -> None:
-    """Banks that were made before there was any are read, and written again as they were."""
     path = tmp_path / "prior.safetensors"
     replace(make_prior(_images(5), card, 5), power=()).write(path)
     data = path.read_bytes()
@@ -79,10 +69,21 @@ def test_bank_without_power(card: ModelCard, tmp_path: Path) -> None:
     assert prior.power == ()
     prior.write(path)
     assert path.read_bytes() == data
+    with pytest.raises(RefusedError, match="no such prior"):
+        read_prior(tmp_path / "none.safetensors", card)
+    with pytest.raises(RefusedError, match="not a prior"):
+        read_prior(tiny, card)
+    path = tmp_path / "prior.safetensors"
+    make_prior(_images(2), card, 2).write(path)
+    data = path.read_bytes()
+    for length in range(0, len(data), 7):
+        path.write_bytes(data[:length])
+        with pytest.raises(RefusedError, match=r"damaged|empty"):
+            read_prior(path, card)
 
 
 def test_initial_states_belong_to_the_sample(card: ModelCard) -> None:
-    """The same for (seed, sample) alone, in a batch and in another order; seeds differ."""
+    """The same for (seed, sample) in any company, of images that the seed draws and that fit."""
     prior = make_prior(_images(200), card, 200)
     batch = prior.initial_states(5, range(36))
     assert batch.shape == (36, 1, 28, 28)
@@ -91,33 +92,24 @@ def test_initial_states_belong_to_the_sample(card: ModelCard) -> None:
     assert torch.equal(prior.initial_states(5, range(35, -1, -1)).flip(0), batch)
     assert prior.choose(5, range(36)) != prior.choose(6, range(36))
     assert len(set(prior.choose(5, range(36)))) > 20
-
-
-def test_prior_noise_is_off_unless_asked_for(card: ModelCard) -> None:
-    """As on the paper's page; when asked for it has the given deviation, per sample."""
     prior = make_prior(_images(20), card, 20)
     plain = prior.initial_states(0, range(20))
     noisy = prior.initial_states(0, range(20), prior_noise=0.0125)
     assert torch.equal(plain, prior.states(prior.choose(0, range(20))))
     assert float((noisy - plain).std()) == pytest.approx(0.0125, rel=0.05)
     assert torch.equal(prior.initial_states(0, [4], prior_noise=0.0125), noisy[4:5])
-
-
-def test_which_images_are_taken(card: ModelCard) -> None:
-    """A part of many, drawn by the seed; all of few."""
     images = _images(100)
     some = make_prior(images, card, 10)
     assert torch.equal(some.coefficients, make_prior(images, card, 10).coefficients)
     other = make_prior(images, card, 10, seed=1)
     assert not torch.equal(some.states(range(10)), other.states(range(10)))
     assert len(make_prior(images[:7], card, 10)) == 7
-
-
-@pytest.mark.parametrize("shape", [(0, 1, 28, 28), (4, 1, 28, 27), (4, 3, 28, 28), (28, 28)])
-def test_images_that_do_not_fit(card: ModelCard, shape: tuple[int, ...]) -> None:
-    """Another size or number of channels, or no image at all."""
-    with pytest.raises(RefusedError, match="do not fit the card"):
-        make_prior(np.zeros(shape, np.uint8), card, 4)
+    prior = make_prior(np.zeros((1, 1, 8, 8), np.uint8), small_card(), 400)
+    assert isinstance(prior, Prior)
+    assert not prior.initial_states(0, range(3)).any()
+    for shape in [(0, 1, 28, 28), (4, 1, 28, 27), (4, 3, 28, 28), (28, 28)]:
+        with pytest.raises(RefusedError, match="do not fit the card"):
+            make_prior(np.zeros(shape, np.uint8), card, 4)
 
 
 @pytest.mark.parametrize(
@@ -135,17 +127,6 @@ def test_another_model(card: ModelCard, tmp_path: Path, other: dict[str, Any], t
     make_prior(_images(5), card, 5).write(path)
     with pytest.raises(RefusedError, match=told):
         read_prior(path, replace(card, **other))
-
-
-def test_every_truncation_is_refused(card: ModelCard, tmp_path: Path) -> None:
-    """No matter where the file ends."""
-    path = tmp_path / "prior.safetensors"
-    make_prior(_images(2), card, 2).write(path)
-    data = path.read_bytes()
-    for length in range(0, len(data), 7):
-        path.write_bytes(data[:length])
-        with pytest.raises(RefusedError, match=r"damaged|empty"):
-            read_prior(path, card)
 
 
 _ABOUT = '{"count": 2, "data": "", "image_size": 28, "sigma": 20.0}'
@@ -174,18 +155,3 @@ def test_strange_banks(
     save_file(tensors, path, {"prior": about} if about else None)
     with pytest.raises(RefusedError, match=r"prior\.safetensors"):
         read_prior(path, card)
-
-
-def test_missing_and_other_files(card: ModelCard, tmp_path: Path, tiny: Path) -> None:
-    """A file that is not there, and a checkpoint in its place."""
-    with pytest.raises(RefusedError, match="no such prior"):
-        read_prior(tmp_path / "prior.safetensors", card)
-    with pytest.raises(RefusedError, match="not a prior"):
-        read_prior(tiny, card)
-
-
-def test_one_image() -> None:
-    """A bank may hold a single, all black image."""
-    prior = make_prior(np.zeros((1, 1, 8, 8), np.uint8), small_card(), 400)
-    assert isinstance(prior, Prior)
-    assert not prior.initial_states(0, range(3)).any()

@@ -1,7 +1,5 @@
 """The network for coarse levels: what it sees and answers, alone, in a model, and in a file."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,16 +29,12 @@ def states(count: int, channels: int = 1) -> Tensor:
 
 
 def test_silent_before_it_is_trained() -> None:
-    """Its first answer is 0: the linear estimate stands. Afterwards level and state matter."""
+    """Silent before it is trained; below the lowest level the U-Net answers, and it alone."""
     z = torch.randn(4, 9, generator=torch.Generator().manual_seed(2))
     assert torch.equal(CoarseNet(CONFIG, 1)(z, LEVELS / 8), torch.zeros(4, 9))
     net = outspoken()
     assert not torch.allclose(net(z, LEVELS / 8), net(z, LEVELS.flip(0) / 8))
     assert not torch.allclose(net(z, LEVELS / 8), net(-z, LEVELS / 8))
-
-
-def test_lowest_and_back() -> None:
-    """Rows are the corners of all channels, and go back to where they were."""
     u = states(4, 3)
     rows = lowest(u, 2)
     assert torch.equal(
@@ -49,6 +43,26 @@ def test_lowest_and_back() -> None:
     back = restored(rows, u, 2)
     assert torch.equal(back[..., :2, :2], u[..., :2, :2])
     assert float(back[..., 2:, :].abs().max() + back[..., :, 2:].abs().max()) == 0
+    u, plain = states(4), preconditioned()
+    fine = Model(plain, random_unet(plain), image_statistics(images())).requires_grad_(False)
+    both = model()
+    found = both(u, LEVELS)
+    assert torch.allclose(found[:2], fine(u, LEVELS)[:2], atol=1e-6)
+    assert float((found - fine(u, LEVELS))[2:].abs().amax((1, 2, 3)).min()) > 1e-4
+    for place, level in enumerate(LEVELS.tolist()):
+        assert torch.allclose(
+            both(u[place : place + 1], level), found[place : place + 1], atol=1e-6
+        )
+    for level in (4, 5):
+        one, each = both(u, level), both(u, torch.full((4,), level))
+        assert torch.allclose(one, each, atol=1e-6)
+    both, asked = model(), []
+    network = both.network
+    both.network = lambda x, levels: asked.append(levels.tolist()) or network(x, levels)  # type: ignore
+    both(states(4), LEVELS)
+    both(states(4), 8)
+    both(states(4), 4)
+    assert asked == [[1, 4], [4] * 4]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -70,34 +84,6 @@ def test_coarse_mean_by_hand(level: int, channels: int) -> None:
     assert np.abs(found - below * wanted).max() < 1e-5
 
 
-def test_who_answers() -> None:
-    """Below the lowest level it is the U-Net's model, whatever levels share a batch."""
-    u, plain = states(4), preconditioned()
-    fine = Model(plain, random_unet(plain), image_statistics(images())).requires_grad_(False)
-    both = model()
-    found = both(u, LEVELS)
-    assert torch.allclose(found[:2], fine(u, LEVELS)[:2], atol=1e-6)
-    assert float((found - fine(u, LEVELS))[2:].abs().amax((1, 2, 3)).min()) > 1e-4
-    for place, level in enumerate(LEVELS.tolist()):
-        assert torch.allclose(
-            both(u[place : place + 1], level), found[place : place + 1], atol=1e-6
-        )
-    for level in (4, 5):
-        one, each = both(u, level), both(u, torch.full((4,), level))
-        assert torch.allclose(one, each, atol=1e-6)
-
-
-def test_coarse_levels_cost_no_u_net() -> None:
-    """The U-Net is asked about fine levels alone, and about no state but theirs."""
-    both, asked = model(), []
-    network = both.network
-    both.network = lambda x, levels: asked.append(levels.tolist()) or network(x, levels)  # type: ignore
-    both(states(4), LEVELS)
-    both(states(4), 8)
-    both(states(4), 4)
-    assert asked == [[1, 4], [4] * 4]
-
-
 def stored(folder: Path) -> tuple[Path, ModelCard]:
     """The weights of `model` in a file, and the card that pins them."""
     both, path = model(), folder / "weights.safetensors"
@@ -111,7 +97,7 @@ def stored(folder: Path) -> tuple[Path, ModelCard]:
 
 
 def test_file(tmp_path: Path) -> None:
-    """Saved and loaded, through a card in TOML, it gives the same answers."""
+    """Saved and loaded it answers the same; card and file must match; --init leaves it out."""
     path, known = stored(tmp_path)
     again = ModelCard.from_toml(known.to_toml())
     assert again == known
@@ -121,6 +107,19 @@ def test_file(tmp_path: Path) -> None:
     assert "with a network for coarse levels" in info.to_text()
     both = model().state_dict()  # the U-Net and the other network
     assert info.parameters == sum(value.numel() for value in both.values())
+    begun = beginning("some", path, known, preconditioned())
+    assert begun.weights.keys() == random_unet(known).state_dict().keys()
+    assert card().digest != preconditioned().digest
+    assert card().digest != replace(card(), coarse=replace(CONFIG, lowest_level=6)).digest
+    with pytest.raises(RefusedError, match=r"network for coarse levels.*table \[coarse\]"):
+        load_heat(path, replace(known, coarse=None))
+    with pytest.raises(RefusedError, match="coarse"):
+        load_heat(path, replace(known, coarse=replace(CONFIG, blocks=3)))
+    pair = model()
+    with pytest.raises(ValueError, match="do not match"):
+        Model(preconditioned(), pair.unet, pair.statistics, coarse=pair.coarse)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="do not match"):
+        Model(card(), pair.unet, pair.statistics)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -143,30 +142,3 @@ def test_the_card_must_describe_the_network(
     older = load_file(path)
     save_file(older, path)
     assert load_heat(path, replace(known, weights=None)).coarse is not None
-
-
-def test_card_and_file_must_match(tmp_path: Path) -> None:
-    """A file with the network needs the card that describes it, and the other way round."""
-    path, known = stored(tmp_path)
-    with pytest.raises(RefusedError, match=r"network for coarse levels.*table \[coarse\]"):
-        load_heat(path, replace(known, coarse=None))
-    with pytest.raises(RefusedError, match="coarse"):
-        load_heat(path, replace(known, coarse=replace(CONFIG, blocks=3)))
-    both = model()
-    with pytest.raises(ValueError, match="do not match"):
-        Model(preconditioned(), both.unet, both.statistics, coarse=both.coarse)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="do not match"):
-        Model(card(), both.unet, both.statistics)  # type: ignore[arg-type]
-
-
-def test_training_begins_from_the_u_net(tmp_path: Path) -> None:
-    """`sitegen train --init` takes the U-Net of such a model and leaves the other network."""
-    path, known = stored(tmp_path)
-    begun = beginning("some", path, known, preconditioned())
-    assert begun.weights.keys() == random_unet(known).state_dict().keys()
-
-
-def test_the_coarse_network_decides_pictures() -> None:
-    """The digest of a card counts what it says of the network."""
-    assert card().digest != preconditioned().digest
-    assert card().digest != replace(card(), coarse=replace(CONFIG, lowest_level=6)).digest

@@ -1,7 +1,5 @@
 """DDPM and DDIM are diffusers' schedulers step by step, and samples belong to their seed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -17,7 +15,7 @@ from torch import Tensor
 from sitegen.core.errors import ConfigError, TargetError
 from sitegen.ihdm.card.card import DiffusionConfig, ModelCard
 from sitegen.ihdm.process.ddpm import DiffusionModel, DiffusionSchedule, initial_noise, to_pixels
-from sitegen.ihdm.process.noise import branching, independent
+from sitegen.ihdm.process.noise import Branching, independent
 from sitegen.ihdm.process.reverse import Step, ddim_levels, ddim_process, ddpm_process
 from tests.support.making import closeness, random_unet, small_card
 
@@ -145,13 +143,10 @@ _UNEVEN = [(3, 0.0), (3, 1.0), (7, 0.0), (7, 1.0), (99, 0.0), (99, 1.0)]
     [(LINEAR, *each) for each in (*_EVEN, *_UNEVEN)] + [(COSINE, *each) for each in _EVEN],
 )
 def test_ddim_is_theirs(schedule: dict[str, Any], steps: int, eta: float) -> None:
-    """Each state is the one that DDIMScheduler makes of the state before and the same noise.
-
-    Their ᾱ is given in float64 as is ours: rounded to float32 it alone would move the steps more.
-    Where the steps are uneven theirs must be told the level that the next one starts from.
-    """
+    """Each state is the one that DDIMScheduler makes of the state before and the same noise."""
     card = diffusion_card(1000, **schedule)
     scheduler = theirs(DDIMScheduler, card, timestep_spacing="trailing")
+    # Rounded to float32 theirs alone would move the steps more.
     scheduler.alphas_cumprod = DiffusionSchedule.of(card).alphas_bar[1:]
     scheduler.set_timesteps(steps)
     way = [*scheduler.timesteps.tolist(), -1]
@@ -184,39 +179,9 @@ def test_schedules_are_theirs(levels: int) -> None:
         assert ours.alphas_bar[-1] > 0
 
 
-def test_forward_process() -> None:
-    """Diffusing is `add_noise` of theirs; level 0 is the image itself."""
-    card = diffusion_card(100)
-    images, noise = torch.rand(4, *SHAPE) * 2 - 1, start(4)
-    levels = torch.tensor([1, 2, 50, 100])
-    found = DiffusionSchedule.of(card).diffuse(images, levels, noise)
-    wanted = theirs(DDPMScheduler, card).add_noise(images, noise, levels - 1)
-    assert found.dtype == torch.float32
-    assert closeness(found, wanted) < 1e-6
-    assert torch.equal(DiffusionSchedule.of(card).diffuse(images, levels * 0, noise), images)
-
-
-@pytest.mark.parametrize("eta", [0.0, 1.0])
-@pytest.mark.parametrize("steps", [None, 1, 3, 8])
-def test_a_perfect_model_finds_its_image(steps: int | None, eta: float) -> None:
-    """Told the true noise of one image, every process ends at that image, in [-1, 1]."""
-    image = torch.linspace(-1, 1, 64).view(1, *SHAPE)
-    noise = independent(0, [0, 1], SHAPE)
-    model = Predictor(diffusion_card(), lambda x, kept, noisy: (x - kept * image) / noisy)
-    if steps is None:
-        process = ddpm_process(model, start(), noise)
-    else:
-        process = ddim_process(model, start(), steps, eta=eta, noise=noise)
-    *_, last = process
-    assert last.level == 0
-    assert torch.equal(last.state, last.mean)
-    assert torch.allclose(last.mean, image.expand(2, -1, -1, -1), atol=1e-4)
-    pixels = to_pixels(last.mean)
-    assert (float(pixels.min()), float(pixels.max())) == pytest.approx((0, 1), abs=1e-4)
-
-
 def test_levels_of_ddim() -> None:
-    """K first, 0 last, every number of steps, evenly spaced, and all levels where all are taken."""
+    """DDIM's levels go from K to 0 evenly; diffusing is `add_noise` of theirs."""
+    assert to_pixels(torch.tensor([-1.0, 1.0])).tolist() == [0, 1]
     assert ddim_levels(1000, 4) == (1000, 750, 500, 250, 0)
     assert ddim_levels(100, 100) == tuple(range(100, -1, -1))
     for steps in range(1, 101):
@@ -228,28 +193,22 @@ def test_levels_of_ddim() -> None:
     for steps in (0, 101):
         with pytest.raises(ValueError, match="from 1 to the model's 100 levels"):
             ddim_levels(100, steps)
+    card = diffusion_card(100)
+    images, noise = torch.rand(4, *SHAPE) * 2 - 1, start(4)
+    at = torch.tensor([1, 2, 50, 100])
+    found = DiffusionSchedule.of(card).diffuse(images, at, noise)
+    wanted = theirs(DDPMScheduler, card).add_noise(images, noise, at - 1)
+    assert found.dtype == torch.float32
+    assert closeness(found, wanted) < 1e-6
+    assert torch.equal(DiffusionSchedule.of(card).diffuse(images, at * 0, noise), images)
 
 
-def test_card_and_arguments_decide() -> None:
-    """Variance and clipping are the card's unless given."""
-    noise = independent(0, [0, 1], SHAPE)
-
-    def ends(card: ModelCard, **options: Any) -> Tensor:
-        *_, last = ddpm_process(Predictor(card, guess), start(), noise, **options)
-        return last.mean
-
-    small = diffusion_card()
-    other = diffusion_card(variance="fixed_large", clip_sample=False)
-    assert torch.equal(ends(small, variance="fixed_large", clip=False), ends(other))
-    assert torch.equal(ends(other, variance="fixed_small", clip=True), ends(small))
-    assert not torch.equal(ends(small, clip=False), ends(small))
-    assert not torch.equal(ends(small, variance="fixed_large"), ends(small))
-    with pytest.raises(ValueError, match='variance "learned"'):
-        ends(small, variance="learned")
-
-
-def test_initial_noise_belongs_to_the_sample() -> None:
-    """The same in any company, other for other seeds and than the noise of any step."""
+def test_trees_split() -> None:
+    """Branching noise splits states, first noise is the sample's; what cannot be is refused."""
+    tree = Branching(0, (6, 1), SHAPE)
+    steps = list(ddpm_process(Predictor(diffusion_card(), guess), start(1), tree))
+    assert [len(step.state) for step in steps] == [1, 1, 2, 2, 2, 2, 2, 4]
+    assert not torch.equal(steps[2].state[0], steps[2].state[1])
     one = initial_noise(5, [3], SHAPE)
     assert torch.equal(one, initial_noise(5, [1, 3, 7], SHAPE)[1:2])
     assert not torch.equal(one, initial_noise(6, [3], SHAPE))
@@ -258,33 +217,6 @@ def test_initial_noise_belongs_to_the_sample() -> None:
     many = initial_noise(0, range(500), SHAPE)
     assert abs(float(many.mean())) < 0.02
     assert float(many.std()) == pytest.approx(1, abs=0.02)
-
-
-def test_trees_split() -> None:
-    """A branching noise splits states as in the reverse process, down to level 1."""
-    tree = branching(0, (6, 1), SHAPE)
-    steps = list(ddpm_process(Predictor(diffusion_card(), guess), start(1), tree))
-    assert [len(step.state) for step in steps] == [1, 1, 2, 2, 2, 2, 2, 4]
-    assert not torch.equal(steps[2].state[0], steps[2].state[1])
-
-
-def test_model_is_given_timesteps() -> None:
-    """The network sees k − 1; one level for all equals the same for each."""
-    card = diffusion_card()
-    unet = random_unet(card)
-    model = DiffusionModel(card, unet)
-    x = start(3)
-    levels = torch.tensor([1, 4, 8])
-    assert torch.equal(model(x, levels), unet(x, levels - 1))
-    assert torch.allclose(model(x, 4), model(x, torch.tensor([4, 4, 4])), atol=1e-6)
-    thousand = DiffusionModel(diffusion_card(rescale_timesteps=True), unet)
-    assert torch.equal(thousand(x, levels), unet(x, torch.tensor([0.0, 375.0, 875.0])))
-    assert model.device == torch.device("cpu")
-    assert model(x, 4).dtype == torch.float32
-
-
-def test_refusals() -> None:
-    """Levels, shapes, η and cards that cannot be; a state that runs away is told by its level."""
     card = diffusion_card()
     model = DiffusionModel(card, random_unet(card))
     for level in (0, 9):
@@ -301,3 +233,32 @@ def test_refusals() -> None:
     wild = diffusion_card(clip_sample=False)
     with pytest.raises(TargetError, match=r"level 7: sample 0 .*\[-1, 1\]"):
         next(ddpm_process(Predictor(wild, lambda x, *_: x * 1e6), start(), noise))
+
+
+def test_model_is_given_timesteps() -> None:
+    """The network sees k − 1; variance and clipping are the card's unless given."""
+    card = diffusion_card()
+    unet = random_unet(card)
+    model = DiffusionModel(card, unet)
+    x = start(3)
+    levels = torch.tensor([1, 4, 8])
+    assert torch.equal(model(x, levels), unet(x, levels - 1))
+    assert torch.allclose(model(x, 4), model(x, torch.tensor([4, 4, 4])), atol=1e-6)
+    thousand = DiffusionModel(diffusion_card(rescale_timesteps=True), unet)
+    assert torch.equal(thousand(x, levels), unet(x, torch.tensor([0.0, 375.0, 875.0])))
+    assert model.device == torch.device("cpu")
+    assert model(x, 4).dtype == torch.float32
+    noise = independent(0, [0, 1], SHAPE)
+
+    def ends(card: ModelCard, **options: Any) -> Tensor:
+        *_, last = ddpm_process(Predictor(card, guess), start(), noise, **options)
+        return last.mean
+
+    small = diffusion_card()
+    other = diffusion_card(variance="fixed_large", clip_sample=False)
+    assert torch.equal(ends(small, variance="fixed_large", clip=False), ends(other))
+    assert torch.equal(ends(other, variance="fixed_small", clip=True), ends(small))
+    assert not torch.equal(ends(small, clip=False), ends(small))
+    assert not torch.equal(ends(small, variance="fixed_large"), ends(small))
+    with pytest.raises(ValueError, match='variance "learned"'):
+        ends(small, variance="learned")

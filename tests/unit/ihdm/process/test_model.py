@@ -1,7 +1,5 @@
 """The model: both parameterizations against independent arithmetic, in and out as contracted."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -29,7 +27,7 @@ def test_starts_as_the_wiener_filter(channels: int, level: int) -> None:
 
 
 def test_answers_are_scaled_by_what_is_unknown() -> None:
-    """The answer r of a network moves cosine n of the mean by A_{k−1} √R_k times cosine n of r."""
+    """Cosine n moves by A_{k−1} √R_k times the answer's; a network sees one scale everywhere."""
     card, data = preconditioned(), images()
     statistics = image_statistics(data)
     answer = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(2))
@@ -44,10 +42,6 @@ def test_answers_are_scaled_by_what_is_unknown() -> None:
         moved = dct((model(u, level) - blank(u, level)).double().numpy())
         wanted = kept(card, level - 1) * np.sqrt(unknown) * dct(answer.double().numpy())
         assert np.abs(moved - wanted).max() < 5e-6
-
-
-def test_network_sees_the_same_scale_at_every_level() -> None:
-    """What goes into a preconditioned network has about mean 0 and deviation at most 1."""
     card, data = preconditioned(), images(512)
     seen: list[Tensor] = []
     model = Model(card, random_unet(card), image_statistics(data))
@@ -55,8 +49,8 @@ def test_network_sees_the_same_scale_at_every_level() -> None:
     pictures = data.float() / 255
     for level in range(1, 9):
         filtered = torch.from_numpy(blur(pictures.double().numpy(), kept(card, level))).float()
-        noise = torch.randn(filtered.shape, generator=torch.Generator().manual_seed(level))
-        model(filtered + card.training_noise_std * noise, level)
+        drawn = torch.randn(filtered.shape, generator=torch.Generator().manual_seed(level))
+        model(filtered + card.training_noise_std * drawn, level)
     assert all(abs(float(x.mean())) < 0.05 for x in seen)
     assert all(0.05 < float(x.std()) < 1.05 for x in seen)
     assert float(seen[0].std()) > 0.95
@@ -77,30 +71,28 @@ def test_levels_as_number_or_tensor(parameterization: str) -> None:
         assert torch.allclose(mixed[place], model(u, level)[place], atol=1e-6)
 
 
-def test_statistics_must_fit_the_card() -> None:
-    """Statistics come with a preconditioned model, and with no other."""
-    statistics = image_statistics(images())
-    for card, given in ((small_card(), statistics), (preconditioned(), None)):
-        with pytest.raises(ValueError, match="do not match"):
-            Model(card, random_unet(card), given)
-
-
-def test_pixel_scale_is_that_of_the_pixels() -> None:
-    """Mean and deviation of the pixels come out of the statistics of the cosines."""
+def test_statistics() -> None:
+    """They tell scale and estimate, fit the card, and go where the weights go, as no weights."""
     data = images(channels=3)
     mean, std = image_statistics(data).pixel_scale()
     pixels = data.double() / 255
     assert mean == pytest.approx(float(pixels.mean()), abs=1e-6)
     assert std == pytest.approx(float(pixels.std(correction=0)), abs=1e-6)
-
-
-def test_linear_estimate_in_the_limits() -> None:
-    """Without noise all that the blur leaves is known; with nothing left, nothing is."""
-    statistics = Statistics(torch.zeros(1, 1, 2), torch.tensor([[[4.0, 4.0]]]))
+    small = Statistics(torch.zeros(1, 1, 2), torch.tensor([[[4.0, 4.0]]]))
     here = torch.tensor([[[[1.0, 1e-9]]]])
-    gain, unknown = linear_estimate(statistics, here, 1e-3)
+    gain, unknown = linear_estimate(small, here, 1e-3)
     assert torch.allclose(gain, torch.tensor([1.0, 4e-3]), rtol=1e-5)
     assert torch.allclose(unknown, torch.tensor([1e-6, 4.0]), rtol=1e-5)
+    statistics = image_statistics(images())
+    for card, given in ((small_card(), statistics), (preconditioned(), None)):
+        with pytest.raises(ValueError, match="do not match"):
+            Model(card, random_unet(card), given)
+    model = without_coarse()
+    names = model.state_dict().keys()
+    assert model.statistics is not None
+    assert not any("statistics" in name for name in names)
+    model.to("meta")
+    assert {model.statistics.mean.device.type, model.statistics.variance.device.type} == {"meta"}
 
 
 @pytest.mark.parametrize(
@@ -122,13 +114,3 @@ def test_refuses_what_it_was_not_trained_on(
     card = small_card()
     with pytest.raises(ValueError, match=words):
         Model(card, random_unet(card))(torch.zeros(shape, dtype=kind), level)
-
-
-def test_statistics_lie_where_the_weights_do() -> None:
-    """They go along to another device, and are no weights."""
-    model = without_coarse()
-    names = model.state_dict().keys()
-    assert model.statistics is not None
-    assert not any("statistics" in name for name in names)
-    model.to("meta")
-    assert {model.statistics.mean.device.type, model.statistics.variance.device.type} == {"meta"}

@@ -1,7 +1,5 @@
 """Noise belongs to the sample: it depends on nothing but seed, sample, level and purpose."""
 
-from __future__ import annotations
-
 import math
 
 import pytest
@@ -12,8 +10,8 @@ from hypothesis import strategies as st
 from sitegen.ihdm import interpolate_noise
 from sitegen.ihdm.process.noise import (
     LAST_SEED,
+    Branching,
     Purpose,
-    branching,
     generator,
     independent,
     interpolated,
@@ -37,8 +35,22 @@ def test_company_does_not_matter(seed: int, samples: list[int], level: int) -> N
     assert together.dtype == torch.float32
 
 
-def test_nothing_is_used_twice() -> None:
-    """Another seed, sample, level or purpose has other numbers, uncorrelated with these."""
+_RECORDED = [0.27475792, 0.37948388, 0.04645855, -1.53139305]
+_RECORDED_INDICES = [310, 392, 351, 16]
+
+
+def test_numbers() -> None:
+    """Normal numbers, other for each seed, sample, level and purpose, that stay as they are."""
+    noise = shared(4, 3, _SHAPE)(2)
+    assert noise.shape == (3, *_SHAPE)
+    assert torch.equal(noise, independent(4, [0, 0, 0], _SHAPE)(2))
+    numbers = independent(0, range(50), (1, 64, 64))(1)
+    assert abs(float(numbers.mean())) < 0.01
+    assert abs(float(numbers.std()) - 1) < 0.01
+    assert abs(float((numbers.abs() > 2).float().mean()) - 0.0455) < 0.002
+    for seed in [-1, LAST_SEED + 1]:
+        with pytest.raises(ValueError, match="must be from 0"):
+            independent(seed, [0], _SHAPE)(1)
     shape = (1, 40, 40)
     base = (5, Purpose.STEP, [2], 7)
     others = [
@@ -54,18 +66,6 @@ def test_nothing_is_used_twice() -> None:
     first = normal(*base, shape).flatten()
     for other in others:
         assert abs(float((first * normal(*other, shape).flatten()).mean())) < 0.1
-
-
-def test_standard_normal() -> None:
-    """Mean 0, standard deviation 1, and the tails of a normal distribution."""
-    numbers = independent(0, range(50), (1, 64, 64))(1)
-    assert abs(float(numbers.mean())) < 0.01
-    assert abs(float(numbers.std()) - 1) < 0.01
-    assert abs(float((numbers.abs() > 2).float().mean()) - 0.0455) < 0.002
-
-
-def test_numbers_stay_what_they_are() -> None:
-    """The same sample is the same picture in the next version, too: recorded numbers."""
     found = normal(1, Purpose.STEP, [2], 3, (4,))[0]
     assert found.tolist() == pytest.approx(_RECORDED, abs=1e-6)
     assert (
@@ -73,26 +73,8 @@ def test_numbers_stay_what_they_are() -> None:
     )
 
 
-_RECORDED = [0.27475792, 0.37948388, 0.04645855, -1.53139305]
-_RECORDED_INDICES = [310, 392, 351, 16]
-
-
-@pytest.mark.parametrize("seed", [-1, LAST_SEED + 1])
-def test_seeds_out_of_range(seed: int) -> None:
-    """Seeds go from 0 to 2^63 - 1."""
-    with pytest.raises(ValueError, match="must be from 0"):
-        independent(seed, [0], _SHAPE)(1)
-
-
-def test_shared() -> None:
-    """All samples have the noise of one."""
-    noise = shared(4, 3, _SHAPE)(2)
-    assert noise.shape == (3, *_SHAPE)
-    assert torch.equal(noise, independent(4, [0, 0, 0], _SHAPE)(2))
-
-
 def test_great_circle() -> None:
-    """From a to b, through (a + b)/√2; and for several angles at once."""
+    """Great circles from a to b, exact at both ends; branches double at each split."""
     a, b = independent(0, [0], _SHAPE)(1), independent(0, [1], _SHAPE)(1)
     assert torch.equal(interpolate_noise(a, b, 0.0), a)
     assert torch.allclose(interpolate_noise(a, b, math.pi / 2), b, atol=1e-6)
@@ -103,43 +85,24 @@ def test_great_circle() -> None:
     assert torch.equal(found, interpolate_noise(a[0], b[0], angles))
     for theta, row in zip(angles.tolist(), found, strict=True):
         assert torch.allclose(row, math.cos(theta) * a[0] + math.sin(theta) * b[0], atol=1e-6)
-
-
-def test_interpolation_ends_in_plain_samples() -> None:
-    """The first and the last point have the noise of the two samples."""
     first, second = (independent(7, [sample], _SHAPE) for sample in (0, 1))
     for level in (3, 1):
         noise = interpolated(first, second, 5)(level)
         assert torch.equal(noise[:1], first(level))
         assert torch.equal(noise[-1:], second(level))
-
-
-def test_ends_of_a_great_circle_are_exact() -> None:
-    """Bit for bit, also where one number is far smaller than the other: cos(π/2) counts as 0."""
     large, small = torch.full(_SHAPE, 1e10), torch.full(_SHAPE, 1e-10)
     ends = torch.tensor([0, math.pi / 2], dtype=torch.float64)
     assert torch.equal(interpolate_noise(large, small, ends), torch.stack([large, small]))
     assert torch.equal(interpolate_noise(small, large, ends), torch.stack([small, large]))
     assert torch.equal(interpolate_noise(large, small, math.pi / 2), small)
-
-
-def test_branching() -> None:
-    """Twice as many branches from each split on, each with noise of its own at every level.
-
-    Seeds differ, too; splitting once more below changes nothing above.
-    """
-    tree = branching(0, (6, 3, 2), _SHAPE)
+    tree = Branching(0, (6, 3, 2), _SHAPE)
     assert [tree.branches(level) for level in (8, 7, 6, 5, 4, 3, 2, 1)] == [1, 1, 2, 2, 2, 4, 8, 8]
     assert all(tree(level).shape == (tree.branches(level), *_SHAPE) for level in range(1, 9))
-    other = branching(1, (6, 3, 2), _SHAPE)
+    other = Branching(1, (6, 3, 2), _SHAPE)
     rows = torch.cat([source(level) for source in (tree, other) for level in range(1, 9)])
     assert len(set(map(tuple, rows.flatten(1).tolist()))) == len(rows)
-    short = branching(0, (6,), _SHAPE)
+    short = Branching(0, (6,), _SHAPE)
     assert all(torch.equal(short(level), tree(level)) for level in (8, 7, 6, 5, 4))
-
-
-@pytest.mark.parametrize("splits", [(3, 6), (6, 6), (6, 0)])
-def test_senseless_splits(splits: tuple[int, ...]) -> None:
-    """Splits fall from the flattest level to the sharpest."""
-    with pytest.raises(ValueError, match="levels that fall"):
-        branching(0, splits, _SHAPE)
+    for splits in [(3, 6), (6, 6), (6, 0)]:
+        with pytest.raises(ValueError, match="levels that fall"):
+            Branching(0, splits, _SHAPE)

@@ -1,7 +1,5 @@
 """The reverse process is the published one, and a sample does not depend on its company."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -14,7 +12,7 @@ from sitegen.core.errors import TargetError
 from sitegen.ihdm import interpolate_noise, reverse_process
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.ihdm.process.model import Model
-from sitegen.ihdm.process.noise import branching, independent, shared
+from sitegen.ihdm.process.noise import Branching, independent, shared
 from tests.support.making import closeness, random_unet, small_card
 
 
@@ -40,7 +38,7 @@ def _flat(count: int) -> Tensor:
 
 
 def test_recorded_trajectory(tiny_model: Model, expected: dict[str, Tensor]) -> None:
-    """All K + 1 states and the last mean, with the recorded noise."""
+    """All K + 1 states with the recorded noise, and five points between two samples."""
     noises = expected["noises"]
     steps = list(
         reverse_process(
@@ -51,10 +49,6 @@ def test_recorded_trajectory(tiny_model: Model, expected: dict[str, Tensor]) -> 
     assert closeness(found, expected["trajectory"]) < 1e-5
     assert closeness(steps[-1].mean, expected["final_mean"]) < 1e-5
     assert [step.level for step in steps] == [7, 6, 5, 4, 3, 2, 1, 0]
-
-
-def test_recorded_interpolation(tiny_model: Model, expected: dict[str, Tensor]) -> None:
-    """Five points between two samples: linear in u_K, a great circle in the noise."""
     a, b = expected["interp_noise_a"], expected["interp_noise_b"]
     angles = torch.linspace(0, math.pi / 2, 5)
     share = torch.linspace(0, 1, 5).reshape(-1, 1, 1, 1)
@@ -70,7 +64,7 @@ def test_recorded_interpolation(tiny_model: Model, expected: dict[str, Tensor]) 
 
 
 def test_noise_is_asked_for_by_the_level_left() -> None:
-    """Levels K … 1 go to the model and to the noise alike; the steps reach K-1 … 0."""
+    """Levels K … 1 go to model and noise alike; δ is the card's unless given."""
     asked: list[int] = []
 
     def noise(level: int) -> Tensor:
@@ -81,32 +75,11 @@ def test_noise_is_asked_for_by_the_level_left() -> None:
     steps = list(reverse_process(stub, _flat(2), noise))
     assert asked == [level for level, _ in stub.calls] == [8, 7, 6, 5, 4, 3, 2, 1]
     assert [step.level for step in steps] == [7, 6, 5, 4, 3, 2, 1, 0]
-
-
-@pytest.mark.parametrize(("given", "delta"), [(None, 0.013), (0.02, 0.02), (0.0, 0.0)])
-def test_sampling_noise(given: float | None, delta: float) -> None:
-    """δ is the card's unless given; a state is its mean plus δ times the noise."""
-    stub = _Stub(small_card(sampling_noise_std=0.013))
-    noise = independent(0, [0, 1], (1, 8, 8))
-    for step in reverse_process(stub, _flat(2), noise, given):
-        assert torch.equal(step.state, step.mean + delta * noise(step.level + 1))
-
-
-def test_company_does_not_matter(tiny_model: Model, expected: dict[str, Tensor]) -> None:
-    """The same picture alone, in a batch of nine, in chunks of four, and in another order."""
-    u_K = expected["u_K"][:1].expand(9, -1, -1, -1)
-
-    def pictures(samples: list[int]) -> Tensor:
-        noise = independent(11, samples, (1, 28, 28))
-        *_, last = reverse_process(tiny_model, u_K[: len(samples)], noise)
-        return last.mean
-
-    every = list(range(9))
-    batch = pictures(every)
-    chunks = torch.cat([pictures(every[start : start + 4]) for start in range(0, 9, 4)])
-    assert closeness(chunks, batch) < 1e-5
-    assert closeness(pictures([7]), batch[7:8]) < 1e-5
-    assert closeness(pictures(every[::-1]).flip(0), batch) < 1e-5
+    for given, delta in [(None, 0.013), (0.02, 0.02), (0.0, 0.0)]:
+        stub = _Stub(small_card(sampling_noise_std=0.013))
+        drawn = independent(0, [0, 1], (1, 8, 8))
+        for step in reverse_process(stub, _flat(2), drawn, given):
+            assert torch.equal(step.state, step.mean + delta * drawn(step.level + 1))
 
 
 def test_a_tree_computes_each_state_once() -> None:
@@ -114,7 +87,7 @@ def test_a_tree_computes_each_state_once() -> None:
     card = small_card()
     unet = random_unet(card)
     stub = _Stub(card, lambda u, level: u + 0.1 * unet(u, torch.full((len(u),), level)))
-    tree = branching(0, (6, 3), card.shape)
+    tree = Branching(0, (6, 3), card.shape)
     steps = list(reverse_process(stub, _flat(1), tree))
     assert stub.calls == [(8, 1), (7, 1), (6, 1), (5, 2), (4, 2), (3, 2), (2, 4), (1, 4)]
 
@@ -145,32 +118,11 @@ def test_breakdown_is_told(value: float) -> None:
     assert ("1 values that are not finite" in str(caught.value)) == (not math.isfinite(value))
 
 
-def test_everything_lost() -> None:
-    """A sample without one finite number is told as well."""
+def test_what_cannot_be(tiny_card: ModelCard) -> None:
+    """No finite number is told; no gradients; other shapes and noises are refused."""
     stub = _Stub(small_card(), lambda u, _level: u * math.nan)
     with pytest.raises(TargetError, match="level 7: sample 0"):
         next(reverse_process(stub, _flat(2), _no_noise))
-
-
-@pytest.mark.parametrize("shape", [(1, 8, 8), (2, 3, 8, 8), (2, 1, 8, 9)])
-def test_wrong_initial_states(shape: tuple[int, ...]) -> None:
-    """Initial states of another shape than the card's are refused before anything runs."""
-    stub = _Stub(small_card())
-    with pytest.raises(ValueError, match="the initial state is"):
-        next(reverse_process(stub, torch.zeros(shape), _no_noise))
-    assert not stub.calls
-
-
-@pytest.mark.parametrize(("count", "noises"), [(3, 2), (2, 3)])
-def test_wrong_noise(count: int, noises: int) -> None:
-    """Noise for another number of samples is refused."""
-    source = shared(0, noises, (1, 8, 8))
-    with pytest.raises(ValueError, match="noise for"):
-        next(reverse_process(_Stub(small_card()), _flat(count), source))
-
-
-def test_no_gradients_and_no_side_effects(tiny_card: ModelCard) -> None:
-    """Nothing is recorded for training, and the caller's own gradients stay on meanwhile."""
     card = replace(tiny_card, levels=2)
     unet = random_unet(card).requires_grad_(True)
     steps = reverse_process(
@@ -179,3 +131,12 @@ def test_no_gradients_and_no_side_effects(tiny_card: ModelCard) -> None:
     for step in steps:
         assert torch.is_grad_enabled()
         assert not step.mean.requires_grad
+    for shape in [(1, 8, 8), (2, 3, 8, 8), (2, 1, 8, 9)]:
+        stub = _Stub(small_card())
+        with pytest.raises(ValueError, match="the initial state is"):
+            next(reverse_process(stub, torch.zeros(shape), _no_noise))
+        assert not stub.calls
+    for count, noises in [(3, 2), (2, 3)]:
+        source = shared(0, noises, (1, 8, 8))
+        with pytest.raises(ValueError, match="noise for"):
+            next(reverse_process(_Stub(small_card()), _flat(count), source))

@@ -1,7 +1,5 @@
 """The loss as published and ours, against direct sums; the levels drawn; the statistics."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -40,8 +38,16 @@ def test_published_loss(channels: int) -> None:
         assert float(found[place]) == pytest.approx(wanted, rel=1e-4)
 
 
-def test_our_loss_is_in_units_of_the_linear_estimate() -> None:
-    """Divided by the error that theory gives the Wiener filter at each level."""
+def test_statistics_in_chunks() -> None:
+    """Statistics are SciPy's, whatever the chunks; our loss is in units of the Wiener filter's."""
+    data = images(50, 3)
+    cosines = dct(data.double().numpy() / 255)
+    for chunk in (7, 4096):
+        found = image_statistics(data, chunk)
+        assert np.abs(found.mean.numpy() - cosines.mean(0)).max() < 1e-6
+        assert np.abs(found.variance.numpy() - cosines.var(0)).max() < 1e-6
+    found = image_statistics(images(1).expand(4, 1, 8, 8))
+    assert float(found.variance.min()) > 0
     card, data = preconditioned(), images()
     model = Model(card, UNet(card.unet, 1), image_statistics(data)).requires_grad_(False)
     pictures, noise = batch(8)
@@ -49,67 +55,39 @@ def test_our_loss_is_in_units_of_the_linear_estimate() -> None:
     sigma = card.training_noise_std
     for level in (1, 4, 8):
         levels = torch.full((8,), level)
-        found = loss_per_image(model, pictures, levels, noise)
+        loss = loss_per_image(model, pictures, levels, noise)
         sharp = pictures.double().numpy()
         u = torch.from_numpy(blur(sharp, kept(card, level)) + sigma * noise.double().numpy())
         error = wiener(card, data, u.float(), level) - blur(sharp, kept(card, level - 1))
         here, below = kept(card, level), kept(card, level - 1)
         scale = (below**2 * variance * sigma**2 / (here**2 * variance + sigma**2)).sum()
-        assert found.numpy() == pytest.approx((error**2).sum((1, 2, 3)) / scale, rel=1e-3)
+        assert loss.numpy() == pytest.approx((error**2).sum((1, 2, 3)) / scale, rel=1e-3)
 
 
-def test_statistics_in_chunks() -> None:
-    """Mean and variance of SciPy's cosines, whatever the chunks."""
-    data = images(50, 3)
-    cosines = dct(data.double().numpy() / 255)
-    for chunk in (7, 4096):
-        found = image_statistics(data, chunk)
-        assert np.abs(found.mean.numpy() - cosines.mean(0)).max() < 1e-6
-        assert np.abs(found.variance.numpy() - cosines.var(0)).max() < 1e-6
-
-
-def test_statistics_of_one_picture_repeated() -> None:
-    """A variance of nothing stays above zero, so that nothing divides by it."""
-    found = image_statistics(images(1).expand(4, 1, 8, 8))
-    assert float(found.variance.min()) > 0
-
-
-@pytest.mark.parametrize(("count", "levels"), [(64, 100), (7, 3), (1, 1), (5, 200)])
-def test_levels_within_1_and_k(count: int, levels: int) -> None:
-    """Every level lies in 1 … K, and there are as many as asked for."""
-    generator = torch.Generator().manual_seed(9)
-    for _ in range(50):
-        drawn = draw_levels(count, level_density(levels, 1.5, 0.48), generator)
-        assert drawn.shape == (count,)
-        assert int(drawn.min()) >= 1
-        assert int(drawn.max()) <= levels
-
-
-@pytest.mark.parametrize("focus", [0.0, 1.5])
-def test_levels_follow_the_density(focus: float) -> None:
-    """Both ends are reached, and each level is drawn as often as the density says."""
-    generator = torch.Generator().manual_seed(10)
-    density = level_density(20, focus, 0.48)
-    drawn = torch.cat([draw_levels(64, density, generator) for _ in range(2000)])
-    shares = torch.bincount(drawn, minlength=21)[1:].double() / len(drawn)
-    assert float(shares.min()) > 0
-    assert torch.allclose(shares, density / density.sum(), rtol=0.03)
-
-
-def test_density_is_flat_or_highest_at_the_centre() -> None:
-    """Without focus all levels count the same; with it, the centre 1 + focus times the ends."""
+def test_levels() -> None:
+    """The density is flat or high at the centre; drawn levels follow it within 1 … K."""
     assert torch.equal(level_density(10, 0, 0.5), torch.ones(10, dtype=torch.float64))
     density = level_density(100, 2.0, 0.48)
     assert int(density.argmax()) + 1 == 48
     assert float(density.max()) == pytest.approx(3)
     assert float(density[[0, -1]].max()) < 1.1
     assert int(level_density(100, 2.0, 0.7).argmax()) + 1 == 70
-
-
-def test_levels_are_stratified_and_shuffled() -> None:
-    """One batch of K covers all levels evenly, and not in order."""
     drawn = draw_levels(100, level_density(10, 0.0, 0.5), torch.Generator().manual_seed(11))
     counts = torch.bincount(drawn, minlength=11)[1:]
     assert int(counts.min()) >= 9
     assert int(counts.max()) <= 11
     assert not torch.equal(drawn, drawn.sort().values)
+    for count, levels in [(64, 100), (7, 3), (1, 1), (5, 200)]:
+        generator = torch.Generator().manual_seed(9)
+        for _ in range(50):
+            drawn = draw_levels(count, level_density(levels, 1.5, 0.48), generator)
+            assert drawn.shape == (count,)
+            assert int(drawn.min()) >= 1
+            assert int(drawn.max()) <= levels
+    for focus in [0.0, 1.5]:
+        generator = torch.Generator().manual_seed(10)
+        density = level_density(20, focus, 0.48)
+        drawn = torch.cat([draw_levels(64, density, generator) for _ in range(2000)])
+        shares = torch.bincount(drawn, minlength=21)[1:].double() / len(drawn)
+        assert float(shares.min()) > 0
+        assert torch.allclose(shares, density / density.sum(), rtol=0.03)

@@ -1,7 +1,5 @@
 """Muon gets the matrices and Adam the rest; the steps are those of the published algorithms."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -39,7 +37,7 @@ def orthogonal(matrix: Tensor) -> Tensor:
 
 
 def test_who_gets_what() -> None:
-    """Matrices and kernels go to Muon; biases, norms and the first and last convolution do not."""
+    """Matrices and kernels go to Muon, but for the ends; zeros are no division by zero."""
     named = parameters()
     names = muon_names(named)
     assert "time_embed.0.weight" in names
@@ -51,6 +49,7 @@ def test_who_gets_what() -> None:
     assert all("bias" not in name for name in names)
     flat = {"a": torch.zeros(15, 64), "b": torch.zeros(64, 15), "c": torch.zeros(16, 4, 2, 2)}
     assert muon_names(flat) == {"c"}
+    assert torch.equal(orthogonalized([torch.zeros(16, 20)])[0], torch.zeros(16, 20))
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -73,25 +72,17 @@ def test_first_step_by_hand(layout: torch.memory_format) -> None:
 
 
 def test_layouts_agree() -> None:
-    """A kernel in channels-last memory is moved as the same kernel in the usual memory."""
+    """Alike in both layouts, Adam alone without Muon, and a saved state goes on."""
     usual, other = parameters(), parameters(torch.channels_last)
     for named in (usual, other):
         Optimizers(named, OPTIONS).step(0)
     for name, value in usual.items():
         assert torch.allclose(value, other[name], atol=2e-3), name
-
-
-def test_adam_alone_is_adam() -> None:
-    """Without Muon, every parameter is moved by plain Adam at the rate of the step."""
-    named, same = parameters(), parameters()
-    Optimizers(named, TrainingOptions(warmup_steps=10)).step(3)
+    plainly, same = parameters(), parameters()
+    Optimizers(plainly, TrainingOptions(warmup_steps=10)).step(3)
     plain = torch.optim.Adam(same.values(), 4e-4, foreach=False)
     plain.step()
-    assert all(torch.allclose(value, same[name]) for name, value in named.items())
-
-
-def test_state_goes_on() -> None:
-    """A second step from a saved state is the second step of who was never stopped."""
+    assert all(torch.allclose(value, same[name]) for name, value in plainly.items())
     whole, parts = parameters(), parameters()
     optimizers = Optimizers(whole, OPTIONS)
     optimizers.step(0)
@@ -135,7 +126,7 @@ def step(optimizer: Muon | torch.optim.Muon, mine: list[nn.Parameter], seed: int
 
 
 def test_steps_of_torch() -> None:
-    """Four steps lead where torch's lead, within what its bfloat16 leaves."""
+    """Four steps lead where torch's lead, and what its Muon saved is gone on from."""
     ours, other = both_start(), both_start()
     muon, published = Muon(ours, 0.02, 0.95), torchs(other)
     for seed in range(1, 5):
@@ -144,6 +135,21 @@ def test_steps_of_torch() -> None:
     for mine, theirs, begun in zip(ours, other, matrices(0), strict=True):
         moved, wanted = mine.detach() - begun, theirs.detach() - begun
         assert float((moved - wanted).norm() / wanted.norm()) < 0.02
+    ours, other = both_start(), both_start()
+    published = torchs(other)
+    step(published, other, 1)
+    saved = published.state_dict()
+    muon = Muon(ours, 0.02, 0.95)
+    muon.load_state_dict(saved)
+    assert all(
+        torch.equal(kept["momentum_buffer"], saved["state"][place]["momentum_buffer"])
+        for place, kept in muon.state_dict()["state"].items()
+    )
+    saved["state"][1]["momentum_buffer"] = torch.zeros(3, 3)
+    with pytest.raises(ValueError, match=r"\(3, 3\), not \(40, 16\)"):
+        muon.load_state_dict(saved)
+    with pytest.raises(KeyError):
+        muon.load_state_dict({"state": {}})
 
 
 @pytest.mark.parametrize("place", range(len(SHAPES)))
@@ -160,27 +166,3 @@ def test_nearly_orthogonal(place: int) -> None:
         values = turned.diagonal()[:-2]  # the smallest may need more iterations
         assert float(values.min()) > 0.5
         assert float(values.max()) < 1.3
-
-
-def test_nothing_moves_nothing() -> None:
-    """A gradient of zeros is no division by zero."""
-    assert torch.equal(orthogonalized([torch.zeros(16, 20)])[0], torch.zeros(16, 20))
-
-
-def test_goes_on_from_torch() -> None:
-    """What `torch.optim.Muon` saved is what this one goes on from; another shape is refused."""
-    ours, other = both_start(), both_start()
-    published = torchs(other)
-    step(published, other, 1)
-    saved = published.state_dict()
-    muon = Muon(ours, 0.02, 0.95)
-    muon.load_state_dict(saved)
-    assert all(
-        torch.equal(kept["momentum_buffer"], saved["state"][place]["momentum_buffer"])
-        for place, kept in muon.state_dict()["state"].items()
-    )
-    saved["state"][1]["momentum_buffer"] = torch.zeros(3, 3)
-    with pytest.raises(ValueError, match=r"\(3, 3\), not \(40, 16\)"):
-        muon.load_state_dict(saved)
-    with pytest.raises(KeyError):
-        muon.load_state_dict({"state": {}})

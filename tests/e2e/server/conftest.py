@@ -1,0 +1,17 @@
+"""What keeps these tests quick: clips are not encoded, which the encoder's own tests see to."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+from sitegen.build.pipeline import render_missing
+from sitegen.server import preview
+from tests.support.builders import FAKE_ENCODER
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _fake_encoder() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(preview, "render_missing", partial(render_missing, encoder=FAKE_ENCODER))
+        yield

@@ -1,0 +1,262 @@
+"""Stills: SVG that is whole and safe, and charts and words that tell what was measured."""
+
+import base64
+import io
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markupsafe import Markup
+from PIL import Image
+from scipy import stats
+
+from sitegen.core.errors import PlatformError, TargetError
+from sitegen.figures.process.drawing import process_drawing
+from sitegen.figures.smoothness.drawing import summary
+from sitegen.figures.smoothness.measure import Evenness, Interval, evenness, median_interval
+from sitegen.figures.spectra.drawing import Curves, Spectrum, spectra_drawing, spectra_table
+from sitegen.figures.svg import (
+    Axis,
+    Drawing,
+    Panel,
+    decades,
+    element,
+    even_ticks,
+    label,
+    picture,
+    power_of_ten,
+    written,
+)
+
+
+def test_evenness() -> None:
+    """Evenness by hand on small paths; the bootstrap of the median as SciPy has it."""
+    first, last = np.random.default_rng(0).random((2, 3, 1, 5, 5))
+    share = np.linspace(0, 1, 6)[None, :, None, None, None]
+    found = evenness((1 - share) * first[:, None] + share * last[:, None])
+    assert found.peak == pytest.approx(np.ones(3))
+    assert found.tortuosity == pytest.approx(np.ones(3))
+    assert found.steps.shape == (3, 5)
+    assert found.shape == pytest.approx(np.ones(5))
+    path = np.array([[[0.0], [1.0], [4.0], [2.0]]]) * np.ones(7)
+    found = evenness(path)
+    assert found.steps.tolist() == [[1, 3, 2]]
+    assert found.peak == pytest.approx([1.5])
+    assert found.tortuosity == pytest.approx([3])
+    assert found.shape == pytest.approx([0.5, 1.5, 1])
+    found = evenness(np.repeat([[0.0], [1.0]], [4, 3], axis=0)[None])
+    assert found.peak == pytest.approx([6])
+    assert found.tortuosity == pytest.approx([1])
+    assert evenness(np.ones((2, 4, 9))).peak.tolist() == [1, 1]
+    assert evenness(np.ones((2, 4, 9))).tortuosity.tolist() == [1, 1]
+    assert np.isfinite(evenness(np.array([[[0.0], [1.0], [0.0]]])).tortuosity).all()
+    values = np.random.default_rng(3).gamma(2.0, size=40)
+    interval = median_interval(values)
+    wanted = stats.bootstrap(
+        (values,), np.median, method="percentile", n_resamples=10_000, rng=np.random.default_rng(9)
+    ).confidence_interval
+    assert interval.median == np.median(values)
+    assert (interval.low, interval.high) == pytest.approx((wanted.low, wanted.high), abs=0.05)
+    assert median_interval(values) == interval
+    assert median_interval(values[:16], seed=1) != median_interval(values[:16])
+    assert str(Interval(-0.5, -1.234, 0.5)) == "−0.50 [−1.23, 0.50]"
+
+
+def measured(peak: float, scatter: float = 0.01) -> Evenness:
+    """Twenty paths with about that peak."""
+    peaks = peak + scatter * np.linspace(-1, 1, 20)
+    return Evenness(peaks, peaks, np.ones((20, 3)))
+
+
+def test_several_models_in_a_sentence() -> None:
+    """Both measures by their paired intervals; models that fare alike are told together."""
+    others = {"DDPM": measured(1.9, -0.2), "DDIM": measured(1.8, -0.2)}
+    assert "IHDM is more even than DDPM and DDIM." in summary({"IHDM": measured(1.2), **others})
+    others["DDIM"] = measured(1.2, -0.2)
+    text = summary({"IHDM": measured(1.2), **others})
+    told = "IHDM is more even than DDPM and not shown to be more even or less even than DDIM."
+    assert told in text
+    for first, second, of_steps, of_ways in [
+        (1.2, 1.9, "IHDM is more even than DDPM.", "IHDM is straighter than DDPM."),
+        (1.9, 1.2, "IHDM is less even than DDPM.", "IHDM is less straight than DDPM."),
+        (1.5, 1.5, "not shown to be more even or less even", "to be straighter or less straight"),
+    ]:
+        found = {"IHDM": measured(first), "DDPM": measured(second, -0.2)}
+        text = summary(found)
+        assert of_steps in text
+        assert of_ways in text
+        assert text.count(f" is {first:.2f} [") == 2
+
+
+FREQUENCIES = [ring / 2 for ring in range(12)]
+DATA = [9.0, *(1 / ring**2 for ring in range(1, 12))]
+CURVES = Curves(
+    FREQUENCIES,
+    [Spectrum(4, [9.0, 0.1, *[0.0] * 10]), Spectrum(0, [10 * power for power in DATA])],
+    [Spectrum(3, [20.0] * 12), Spectrum(0, DATA)],
+    DATA,
+    floor=1e-4,
+)
+
+
+def texts(curves: Curves) -> list[str]:
+    """The words in the drawing."""
+    root = ElementTree.fromstring(spectra_drawing(curves, "Words").text())
+    return ["".join(e.itertext()) for e in root.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_chart_of_spectra() -> None:
+    """Table, legend and dashes name what there is, no words on curves, flat images as well."""
+    results = spectra_table(CURVES, 7)
+    assert "IHDM 1.00, DDPM 0.00" in results["summary"]
+    (table,) = results["tables"]
+    assert [row[:2] for row in table["rows"]] == [
+        ["IHDM", 4], ["IHDM", 0], ["DDPM", 3], ["DDPM", 0], ["data", None]
+    ]  # fmt: skip
+    assert table["columns"] == ["Of", "Level", "0.5", "1", "2", "4", "5.5"]
+    assert table["rows"][-1][2:] == [1, 0.25, 0.0625, 0.0156, float(f"{DATA[-1]:.3g}")]
+    assert "mean of 7 samples" in table["caption"]
+    words = texts(CURVES)
+    assert {"IHDM, levels 4 (faint) to 0", "data", "sampling noise δ²"} <= set(words)
+    assert "DDPM (dashed), levels 3 (faint) to 0" in words
+    fewer = texts(replace(CURVES, noise=[], data=None, floor=0.0))
+    assert not [word for word in fewer if "DDPM" in word or word in ("data", "sampling noise δ²")]
+    root = ElementTree.fromstring(spectra_drawing(CURVES, "Words").text())
+    long = [e for e in root.iter() if "clip-path" in e.attrib]
+    dashes = {e.get("class"): e.get("stroke-dasharray") for e in long}
+    assert dashes["heat-0"] is None
+    assert dashes["noise-0"] == "6 3"
+    assert dashes["data"] is None
+    for data in [DATA, None]:
+        root = ElementTree.fromstring(spectra_drawing(replace(CURVES, data=data), "Words").text())
+        names = "{http://www.w3.org/2000/svg}"
+        (frame,) = (e for e in root.iter(f"{names}rect") if e.get("class") == "frame")
+        left, top, width, height = (float(frame.get(n, 0)) for n in ("x", "y", "width", "height"))
+        places = [(float(e.get("x", 0)), float(e.get("y", 0))) for e in root.iter(f"{names}text")]
+        assert not [(x, y) for x, y in places if left < x < left + width and top < y < top + height]
+        assert len(set(places)) == len(places)
+    for floor in [0.0, 1e-4]:
+        flat = Spectrum(0, [1.0, *[0.0] * 11])
+        drawing = spectra_drawing(Curves(FREQUENCIES, [flat, flat], [], None, floor), "Words")
+        root = ElementTree.fromstring(drawing.text())
+        assert not [e for e in root.iter() if "nan" in (e.get("d") or "") + (e.get("y") or "")]
+        assert math.isfinite(drawing.height)
+
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.mark.parametrize("columns", [2, 6, 12])
+def test_rows_line_up(columns: int) -> None:
+    """Each level has its pictures one above the other and its number over both, inside the band."""
+    frames = [np.full((8, 8, 3), 10 * n, np.uint8) for n in range(columns)]
+    levels = [round(n * 100 / (columns - 1)) for n in range(columns)]
+    drawing = process_drawing(frames, frames, levels, "Words")
+    root = ElementTree.fromstring(drawing.text())
+    places = [(float(e.get("x", 0)), float(e.get("y", 0))) for e in root.iter(f"{SVG}image")]
+    sizes = {e.get("width") for e in root.iter(f"{SVG}image")}
+    assert [x for x, _ in places[:columns]] == [x for x, _ in places[columns:]]
+    assert len(sizes) == 1
+    assert places[-1][0] + float(sizes.pop() or 0) <= 640 - 60
+    words = [e.text or "" for e in root.iter(f"{SVG}text")]
+    numbers = [int(w.removeprefix("level ")) for w in words if re.fullmatch(r"(level )?\d+", w)]
+    assert numbers == levels
+    assert any("Forward process" in word for word in words)
+    assert any("Inverse process" in word for word in words)
+    whole = {"".join(e.itertext()) for e in root.iter(f"{SVG}text")}
+    assert {"∂u", "∂t", "= Δu"} <= whole  # the heat equation
+
+
+HOSTILE = "</title><script>alert(1)</script>&\"'\u2028"
+
+
+def drawing(body: Markup, words: str = "Words") -> Drawing:
+    """A small drawing."""
+    return Drawing(200.0, 100.0, 640, words, words, body)
+
+
+def test_file(tmp_path: Path) -> None:
+    """It has size, title and style, words are escaped, pictures inside, nothing from outside."""
+    file = drawing(label(10, 20, "x", size=14)).write(tmp_path)
+    assert drawing(label(10, 20, "x", size=14)).write(tmp_path) == file
+    with pytest.raises(PlatformError):
+        drawing(Markup()).write(tmp_path / "missing")
+    root = ElementTree.parse(tmp_path / file.path).getroot()
+    assert (file.width, file.height) == (640, 320)
+    assert [root.get(name) for name in ("width", "height")] == ["640", "320"]
+    assert root.get("viewBox") == "0 0 200 100"
+    names = [each.tag.rpartition("}")[2] for each in root]
+    assert names == ["title", "desc", "style", "text"]
+    assert "prefers-color-scheme: dark" in (root[2].text or "")
+    assert root.get("role") == "img"
+    assert file.bytes == (tmp_path / file.path).stat().st_size
+    file = drawing(element("g", label(0, 0, HOSTILE, size=10), id=HOSTILE), HOSTILE).write(tmp_path)
+    root = ElementTree.parse(tmp_path / file.path).getroot()
+    assert {each.tag.rpartition("}")[2] for each in root.iter()} == {
+        "svg", "title", "desc", "style", "g", "text"
+    }  # fmt: skip
+    assert root[0].text == HOSTILE
+    assert root[3].get("id") == HOSTILE
+    images = [element("image", href=link) for link in ("https://example.org/x.png", "other.png")]
+    for body in (*images, element("rect", style="fill: url(https://example.org/x)")):
+        with pytest.raises(TargetError, match="needs something outside itself"):
+            drawing(body).write(tmp_path)
+    for channels in ["grey", "colour"]:
+        frame = np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+        if channels == "grey":
+            frame = np.repeat(frame[..., :1], 3, axis=2)
+        found = ElementTree.fromstring(picture(frame, 1, 2, 50))
+        data = base64.b64decode((found.get("href") or "").removeprefix("data:image/png;base64,"))
+        image = Image.open(io.BytesIO(data))
+        assert image.mode == ("L" if channels == "grey" else "RGB")
+        np.testing.assert_array_equal(np.asarray(image.convert("RGB")), frame)
+        assert found.get("class") == "pixels"
+        assert "class" not in picture(np.zeros((65, 65, 3), np.uint8), 0, 0, 5)
+
+
+def test_numbers_and_axes() -> None:
+    """Two digits at most, halfway in value or ratio; corners of axes are corners of panels."""
+    values = (1.0, 0.5, 1 / 3, -0.001, -1.5, 100.0, 3)
+    assert [*map(written, values)] == ["1", "0.5", "0.33", "0", "-1.5", "100", "3"]
+    assert [*map(power_of_ten, (-12, -3, 0, 1, 2))] == ["10⁻¹²", "10⁻³", "1", "10", "10²"]
+    assert Axis("", 2, 6, ()).share(4) == 0.5
+    log = Axis("", 0.01, 100, (), logarithmic=True)
+    assert [log.share(value) for value in (0.01, 1, 100)] == pytest.approx([0, 0.5, 1])
+    assert {log.share(value) for value in (0.0, -1.0, 1e-300)} == {-20}
+    panel = Panel(50, 10, 200, 100, Axis("x", 0, 1, ((0, "0"),)), Axis("y", 0, 10, ((5, "5"),)))
+    assert panel.at(0, 0) == (50, 110)
+    assert panel.at(1, 10) == (250, 10)
+    curve = ElementTree.fromstring(panel.curve([0, 1], [0, 1000], class_="a"))
+    assert curve.get("d") == "M50 110L250 -1890"
+    assert curve.get("clip-path") == "url(#panel)"
+    axes = ElementTree.fromstring(f"<g>{panel.axes()}</g>")
+    clip = next(each for each in axes if each.tag == "clipPath")
+    assert clip.get("id") == "panel"
+    assert [each.text for each in axes.iter("text")] == ["0", "5", "x", "y"]
+
+
+@given(st.floats(-12, 12), st.floats(0.01, 12))
+def test_decades(start: float, span: float) -> None:
+    """They enclose the values, and label few of their whole powers of ten."""
+    low, high = 10.0**start, 10.0 ** (start + span)
+    axis = decades("Power", low, high)
+    assert axis.low <= low * (1 + 1e-9)
+    assert axis.high >= high * (1 - 1e-9)
+    assert 1 <= sum(bool(words) for _, words in axis.ticks) <= 7
+    assert axis.share(axis.ticks[0][0]) == pytest.approx(0)
+    assert axis.share(axis.ticks[-1][0]) == pytest.approx(1)
+
+
+@given(st.floats(-100, 100), st.floats(0.01, 1000))
+def test_even_ticks(low: float, span: float) -> None:
+    """A few, evenly spaced, inside the range."""
+    ticks = [value for value, _ in even_ticks(low, low + span)]
+    assert 2 <= len(ticks) <= 7
+    assert min(ticks) >= low - 1e-6 * span
+    assert max(ticks) <= low + span + 1e-6 * span
