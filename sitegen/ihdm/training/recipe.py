@@ -115,7 +115,8 @@ def beginning(name: str, weights: Path, own: ModelCard, card: ModelCard) -> Init
 
     Raises RefusedError when the networks differ, or as `load_model` does.
     """
-    if own.channels != card.channels or _undropped(own) != _undropped(card):
+    alike = slice(1 if own.unet and card.unet else None)  # a coarse network is not trained on
+    if own.channels != card.channels or _undropped(own)[alike] != _undropped(card)[alike]:
         raise RefusedError(
             f"{weights}: the weights of {name} are of another network than the one to train; "
             f"that has {Architecture.of(card.channels, card.finest).text()}"
