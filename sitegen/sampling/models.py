@@ -239,9 +239,10 @@ class _InChunks:
     def card(self) -> Any:
         return self.model.card
 
-    def __call__(self, u: Tensor, level: int) -> Tensor:
+    def __call__(self, u: Tensor, level: int, below: int | None = None) -> Tensor:
         with memory_errors(f"computing level {level}"):
-            parts = [self.model(part, level) for part in u.split(self.size)]  # type: ignore[no-untyped-call]
+            jump = () if below is None else (below,)  # a DDPM knows none
+            parts = [self.model(part, level, *jump) for part in u.split(self.size)]  # type: ignore[no-untyped-call]
             return torch.cat(parts)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from math import isclose
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -280,15 +281,36 @@ def _check_bands(path: Path, card: ModelCard, header: Header, wanted: Shapes) ->
 
 def _difference(card: ModelCard, told: str) -> str:
     """Where the bands of a card are not those that a file tells of, and what to write."""
-    theirs, ours = json.loads(told), plain(card.bands)
-    if not isinstance(theirs, list) or len(theirs) != len(ours):
+    theirs, ours = _bands(told), plain(card.bands)
+    if len(theirs) != len(ours):
         return f"{card.place('bands')}: has {len(ours)} bands; must be the {len(theirs)}"
     for number, (own, other) in enumerate(zip(ours, theirs, strict=True)):
-        for key in sorted({*own, *other}):
-            if own.get(key) != other.get(key):
-                place = card.place("bands", number, key)
-                return f"{place} = {quoted(own.get(key))}: must be {quoted(other.get(key))}"
+        if own != other:
+            key, found, wanted = _parting(own, other)
+            is_now = "is missing" if found is None else f"= {quoted(found)}"
+            must = "leave it out" if wanted is None else f"must be {quoted(wanted)}"
+            return f"{card.place('bands', number, *key)} {is_now}: {must}"
     return f"{card.place('bands')}: must be {told}"
+
+
+def _bands(told: str) -> list[dict[str, Any]]:
+    """The bands that a file tells of; none where it tells nonsense."""
+    try:
+        bands = json.loads(told)
+    except (ValueError, RecursionError):
+        return []
+    tables = isinstance(bands, list) and all(isinstance(band, dict) for band in bands)
+    return bands if tables else []
+
+
+def _parting(own: dict[str, Any], other: dict[str, Any]) -> tuple[tuple[str, ...], Any, Any]:
+    """The first key that two tables differ in, and what each has there; None for nothing."""
+    key = next(key for key in sorted({*own, *other}) if own.get(key) != other.get(key))
+    found, wanted = own.get(key), other.get(key)
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        inner, found, wanted = _parting(found, wanted)
+        return (key, *inner), found, wanted
+    return (key,), found, wanted
 
 
 def _check_shapes(

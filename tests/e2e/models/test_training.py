@@ -220,7 +220,7 @@ def test_ddpm(pictures: Path) -> None:
     assert card.unet == prepare("dots", TrainOptions(pictures))[0].unet
     assert made.options == replace(TrainingOptions(), level_focus=0.0)
     other, _ = prepare("dots", TrainOptions(pictures, kind="ddpm", preset="cifar10", levels=50))
-    assert (other.kind, other.levels, other.unet.model_channels) == ("ddpm", 50, 128)
+    assert (other.kind, other.levels, other.finest.model_channels) == ("ddpm", 50, 128)
     for name, value in {"blur_sigma_max": 3.0, "parameterization": "difference"}.items():
         with pytest.raises(ConfigError, match=f"--{name.replace('_', '-')}: a DDPM has none"):
             prepare("dots", asked(pictures, kind="ddpm", **{name: value}))

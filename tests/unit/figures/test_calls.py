@@ -213,8 +213,8 @@ def test_descriptions(kind: str, arguments: Any, card: ModelCard, words: str) ->
 )  # fmt: skip
 def test_evaluations(kind: str, arguments: Any, seen: tuple[int, ...]) -> None:
     """Each kind tells how many images the networks see; a tree sees what branches share once."""
-    levels = [100, 10][: len(seen)]
-    assert call("mnist", kind=kind, **arguments).spec.evaluations(levels) == seen
+    cards = [replace(GREY, levels=levels) for levels in (100, 10)][: len(seen)]
+    assert call("mnist", kind=kind, **arguments).spec.evaluations(cards) == seen
 
 
 Models = Mapping[str, ModelSource]

@@ -515,7 +515,7 @@ def test_small_card() -> None:
     """As many halvings as the side allows, and a blur in proportion."""
     for size, multipliers in ((28, (1, 2, 4)), (32, (1, 2, 4)), (30, (1, 2)), (15, (1,))):
         made = recipe.small_card(size, 1)
-        assert made.unet.channel_mult == multipliers
+        assert made.finest.channel_mult == multipliers
         assert made.schedule[100] == pytest.approx(size * 5 / 7)
         assert made.parameterization == "preconditioned"
     assert recipe.small_card(size, 3, 20, 9.0, "difference").schedule[20] == pytest.approx(9)

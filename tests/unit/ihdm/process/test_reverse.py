@@ -24,7 +24,7 @@ class _Stub:
     answer: Callable[[Tensor, int], Tensor] = field(default=lambda u, _level: u)
     calls: list[tuple[int, int]] = field(default_factory=list)
 
-    def __call__(self, u: Tensor, level: int) -> Tensor:
+    def __call__(self, u: Tensor, level: int, _below: int | None = None) -> Tensor:
         self.calls.append((level, len(u)))
         return self.answer(u, level)
 
@@ -126,7 +126,7 @@ def test_what_cannot_be(tiny_card: ModelCard) -> None:
     card = replace(tiny_card, levels=2)
     unet = random_unet(card).requires_grad_(True)
     steps = reverse_process(
-        Model(card, unet), torch.full((1, 1, 28, 28), 0.5), shared(0, 1, card.shape)
+        Model(card, [unet]), torch.full((1, 1, 28, 28), 0.5), shared(0, 1, card.shape)
     )
     for step in steps:
         assert torch.is_grad_enabled()
