@@ -218,19 +218,6 @@ _Blur = Annotated[
     Discriminator(_form),
     BeforeValidator(_blur),
 ]
-_Bands = Annotated[
-    tuple[Band, ...],
-    must(
-        "bands whose lowest levels rise from 1",
-        lambda v: (
-            not v
-            or (
-                v[0].lowest_level == 1
-                and all(low.lowest_level < high.lowest_level for low, high in pairwise(v))
-            )
-        ),
-    ),
-]
 _Subject = Annotated[
     Word,
     must(
@@ -297,7 +284,7 @@ class ModelCard:
     subject: _Subject = ""
     diffusion: DiffusionConfig | None = None
     coarse: CoarseConfig | None = None
-    bands: _Bands = ()
+    bands: tuple[Band, ...] = ()
     sampling: SamplingConfig | None = None
 
     origin: ClassVar[tuple[str, Mapping[KeyPath, int]]] = CARD_NAME, {}
@@ -374,13 +361,16 @@ class ModelCard:
         """Read a card; ConfigError tells all that is wrong, with `where` and the line."""
         tables = parse_toml(text, where)
         blur, unet = tables.get("blur"), tables.get("unet")
-        inner = {
-            "unet": DiffusersUNet if _of(unet, "diffusers") else UNetConfig,
-            "blur": BlurSchedule if _form(blur) == "<schedule>" else BlurRange,
-            "diffusion": DiffusionConfig,
-            "coarse": CoarseConfig,
-            "sampling": SamplingConfig,
+        inner: dict[KeyPath, Any] = {
+            ("unet",): DiffusersUNet if _of(unet, "diffusers") else UNetConfig,
+            ("blur",): BlurSchedule if _form(blur) == "<schedule>" else BlurRange,
+            ("diffusion",): DiffusionConfig,
+            ("coarse",): CoarseConfig,
+            ("sampling",): SamplingConfig,
         }
+        bands = tables.get("bands")
+        for number in range(len(bands) if isinstance(bands, list) else 0):
+            inner |= {("bands", number): Band, ("bands", number, "unet"): UNetConfig}
         words = f"is missing beside training_noise_std; {NOISE_RATIO} times that is a good value"
         more = {"sampling_noise_std": words}
         alone = "training_noise_std" in tables and "sampling_noise_std" not in tables
@@ -431,7 +421,7 @@ def _heat_misfits(values: Mapping[str, Any]) -> Misfits:
             yield key, 'only for the parameterization "preconditioned"; leave it out'
     visited = _of(values.get("sampling"), "levels")
     if visited and levels and visited[0] != levels:
-        yield "sampling", f"its levels begin with {visited[0]}; must begin with K, {levels}"
+        yield ("sampling", "levels"), f"must begin with K, {levels}"
 
 
 def _network_misfits(values: Mapping[str, Any]) -> Misfits:
@@ -443,18 +433,34 @@ def _network_misfits(values: Mapping[str, Any]) -> Misfits:
     for key, value in (("unet", unet), ("coarse", coarse)):
         if bands and value is not None:
             yield key, "stands beside [[bands]], which list all networks; leave it out"
-    yield from halving_misfits("image_size", size, unet)
-    for key, each in [("coarse", coarse), *(("bands", band) for band in bands or ())]:
-        for part, limit, most in (("lowest_level", "levels", levels), ("side", "image_size", size)):
-            value = _of(each, part)
+    sharp = [unet, *(_of(band, "unet") for band in bands or () if _of(band, "side") is None)]
+    for network in sharp:
+        yield from halving_misfits("image_size", size, network)
+    tables: list[tuple[KeyPath, Any]] = [(("coarse",), coarse)]
+    tables += [(("bands", number), band) for number, band in enumerate(bands or ())]
+    for path, table in tables:
+        for key, limit, most in (("lowest_level", "levels", levels), ("side", "image_size", size)):
+            value = _of(table, key)
             if value is not None and most is not None and value > most:
-                yield key, f"{part} = {value} must be at most {limit}, {most}"
-        if key == "bands" and _of(each, "side") is None:
-            yield from halving_misfits("bands", size, _of(each, "unet"))
-    if bands and _of(bands[0], "unet") is None:
-        yield "bands", "the first band, of the finest levels, needs a U-Net"
-    if bands and _of(bands[0], "side") not in (None, size):
-        yield "bands", f"the first band must see whole images, of {size} pixels; leave side out"
+                yield (*path, key), f"must be at most {limit}, {most}"
+    yield from _band_misfits(bands or (), size)
+
+
+def _band_misfits(bands: Sequence[Any], size: int | None) -> Misfits:
+    """The first begins at level 1 and has a U-Net for whole images; the others lie above it."""
+    before = 0
+    for number, band in enumerate(bands):
+        lowest = _of(band, "lowest_level")
+        if lowest is not None and number == 0 and lowest != 1:
+            yield ("bands", 0, "lowest_level"), "must be 1: the first band has the finest levels"
+        elif lowest is not None and lowest <= before:
+            words = f"must be above that of the band before, {before}"
+            yield ("bands", number, "lowest_level"), words
+        before = lowest or before
+    if bands and _of(bands[0], "cosines") is not None:
+        yield ("bands", 0, "cosines"), "the first band, of the finest levels, needs a U-Net"
+    if bands and size and _of(bands[0], "side") not in (None, size):
+        yield ("bands", 0, "side"), f"the first band must see all {size} pixels; leave it out"
 
 
 def read_card(path: Path | str) -> ModelCard:
