@@ -62,7 +62,9 @@ def test_files(new: Path) -> None:
     made = [kind for kind in figure_kinds() if f"    {{{{ {kind}(" not in text]
     assert [figure.kind for figure in page.figures] == made
     assert len(made) >= 5
-    assert all(sum(figure.spec.evaluations([small_card(levels=100)])) <= 3200 for figure in page.figures)
+    assert all(
+        sum(figure.spec.evaluations([small_card(levels=100)])) <= 3200 for figure in page.figures
+    )
     readme = (ROOT / "README.md").read_text()
     calls = [line.strip() for line in readme.splitlines() if line.startswith("    {{")]
     assert len(calls) >= 4

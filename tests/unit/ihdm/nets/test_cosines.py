@@ -15,7 +15,7 @@ from sitegen.ihdm.card.card import FileRef, ModelCard
 from sitegen.ihdm.card.networks import Band, UNetConfig
 from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint
 from sitegen.ihdm.checkpoints.weights import prefixes, save_weights
-from sitegen.ihdm.nets.cosines import CosineNet, lowest
+from sitegen.ihdm.nets.cosines import lowest
 from sitegen.ihdm.nets.networks import new_network
 from sitegen.ihdm.process.model import Model
 from sitegen.ihdm.training.loss import image_statistics
@@ -181,11 +181,11 @@ _MLP = Band(6, 2, cosines=CONFIG.band.cosines)
 WRONG = [
     (card, "blocks = 2", "blocks = 3", "30: coarse: not the networks that .* holds:\n  coarse"),
     (card, "lowest_level = 5", "lowest_level = 6", r"31: coarse\.lowest_level = 6: .* = 5$"),
-    (cascade_card, "lowest_level = 5", "lowest_level = 6", r"43: bands.2.\.lowest_level = 6: must be 5"),
+    (cascade_card, "lowest_level = 5", "lowest_level = 6", r"43: bands.2.\.lowest.* must be 5"),
     (cascade_card, "side = 3", "side = 2", r"44: bands.2.\.side = 2: must be 3, as .*weights"),
     (cascade_card, "side = 3\n", "", r"42: bands.2.\.side is missing: must be 3"),
     (cascade_card, "width = 32", "width = 16", r"47: bands.2.\.cosines\.width = 16: must be 32"),
-    (cascade_card, "channels = 32", "channels = 64", r"13: bands.0.\.unet\.model_channels = 64: must be 32"),
+    (cascade_card, "channels = 32", "channels = 64", r"13: bands.0.\.unet\.mod.* must be 32"),
 ]
 
 
