@@ -110,7 +110,11 @@ class Run:
     def weights(self) -> dict[str, Tensor]:
         """What a trained model is made of: the averaged weights and the data's statistics."""
         statistics = self.model.statistics
-        return {**self.ema, **(statistics.tensors() if statistics else {})}
+        return {**self._all(), **self.ema, **(statistics.tensors() if statistics else {})}
+
+    def _all(self) -> dict[str, Tensor]:
+        """All that the networks hold, also what is not trained."""
+        return _named(self.model.card, self.model, lambda each: each.state_dict().items())
 
     def save(self) -> None:
         """Write the whole state, all or nothing. TargetError if it is not worth keeping."""
@@ -122,7 +126,7 @@ class Run:
             "options": asdict(self.options),
             "card": self.model.card.digest,
             "data": self._data,
-            "unet": _named(self.model.card, self.model, lambda each: each.state_dict().items()),
+            "unet": self._all(),
             "ema": self.ema,
             "beginning": self._beginning,
             **self.optimizers.state(),

@@ -13,6 +13,7 @@ from sitegen.ihdm import interpolate_noise, reverse_process
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.ihdm.process.model import Model
 from sitegen.ihdm.process.noise import Branching, independent, shared
+from tests.support.lessons import cascade_card
 from tests.support.making import closeness, random_unet, small_card
 
 
@@ -23,9 +24,11 @@ class _Stub:
     card: ModelCard
     answer: Callable[[Tensor, int], Tensor] = field(default=lambda u, _level: u)
     calls: list[tuple[int, int]] = field(default_factory=list)
+    jumps: list[int | None] = field(default_factory=list)
 
-    def __call__(self, u: Tensor, level: int, _below: int | None = None) -> Tensor:
+    def __call__(self, u: Tensor, level: int, below: int | None = None) -> Tensor:
         self.calls.append((level, len(u)))
+        self.jumps.append(below)
         return self.answer(u, level)
 
 
@@ -80,6 +83,16 @@ def test_noise_is_asked_for_by_the_level_left() -> None:
         drawn = independent(0, [0, 1], (1, 8, 8))
         for step in reverse_process(stub, _flat(2), drawn, given):
             assert torch.equal(step.state, step.mean + delta * drawn(step.level + 1))
+
+
+def test_visits_the_levels_of_the_card() -> None:
+    """Where the card lists levels, those alone are visited; a step of one level is no jump."""
+    stub, asked = _Stub(cascade_card()), list[int]()
+    drawn = independent(0, [0, 1], (1, 8, 8))
+    steps = list(reverse_process(stub, _flat(2), lambda level: asked.append(level) or drawn(level)))
+    assert asked == [level for level, _ in stub.calls] == [8, 6, 5, 3, 1]
+    assert [step.level for step in steps] == [6, 5, 3, 1, 0]
+    assert stub.jumps == [6, None, 3, 1, None]
 
 
 def test_a_tree_computes_each_state_once() -> None:
