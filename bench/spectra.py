@@ -69,10 +69,10 @@ class LevelDeviation:
 
 def watched_levels(visited: Sequence[int]) -> tuple[int, ...]:
     """The levels whose states are compared: K, 3K/4, K/2, K/4, 10 and 1, or visited ones nearby."""
-    levels = max(visited)
+    levels, noisy = max(visited), [level for level in visited if level]
     wanted = {levels, 3 * levels // 4, levels // 2, levels // 4, min(10, levels), 1}
-    found = {min(visited, key=lambda level: abs(level - each)) for each in wanted}
-    return tuple(sorted(found - {0}, reverse=True))
+    found = {min(noisy, key=lambda level: abs(level - each)) for each in wanted}
+    return tuple(sorted(found, reverse=True))
 
 
 def deviations(
