@@ -240,7 +240,9 @@ def test_beginning(pictures: Path) -> None:
     assert not card.bands
     assert not any(name.startswith("coarse.") for name in made.beginning.weights)
     train(pictures, **large)
-    again, made = prepare("dots", short(pictures, **{**large, "init": str(pictures.parent / "run")}))
+    again, made = prepare(
+        "dots", short(pictures, **{**large, "init": str(pictures.parent / "run")})
+    )
     assert len(again.bands) == 3
     assert made.beginning is not None
     assert {name[:8] for name in made.beginning.weights} == {"bands.0.", "bands.1.", "bands.2."}
