@@ -72,8 +72,9 @@ def write_cascade(folder: Path) -> Path:
         tensors |= {prefix + name: value for name, value in network.state_dict().items()}
     weights = save_weights(folder / WEIGHTS_NAME, tensors, torch.float32, model.card)
     prior = make_prior(pictures(20), model.card, 20, "blots").write(folder / PRIOR_NAME)
-    named = {"weights": FileRef(WEIGHTS_NAME, weights), "prior": FileRef(PRIOR_NAME, prior)}
-    (folder / "model.toml").write_text(replace(model.card, **named).to_toml())
+    files = FileRef(WEIGHTS_NAME, weights), FileRef(PRIOR_NAME, prior)
+    card = replace(model.card, weights=files[0], prior=files[1])
+    (folder / "model.toml").write_text(card.to_toml())
     return folder
 
 

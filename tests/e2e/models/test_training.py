@@ -227,7 +227,7 @@ def test_networks(pictures: Path) -> None:
         card, _ = prepare("dots", TrainOptions(pictures, **{"image_size": 28, **options}))
         assert bool(card.bands) == several, options
     for options in ({"image_size": 14}, {"kind": "ddpm"}, {"preset": "mnist"}, {"levels": 20}):
-        told = {"image_size": 28, "networks": "cascade", **options}
+        told: dict[str, Any] = {"image_size": 28, "networks": "cascade", **options}
         with pytest.raises(ConfigError, match="--networks cascade: needs the parameterization"):
             prepare("dots", TrainOptions(pictures, **told))
 
@@ -246,8 +246,8 @@ def test_beginning(pictures: Path) -> None:
     assert len(again.bands) == 3
     assert made.beginning is not None
     assert {name[:8] for name in made.beginning.weights} == {"bands.0.", "bands.1.", "bands.2."}
+    one = {**large, "networks": "one", "init": str(pictures.parent / "run")}
     with pytest.raises(RefusedError, match="run are of another network"):
-        one = {**large, "networks": "one", "init": str(pictures.parent / "run")}
         prepare("dots", short(pictures, **one))
     assert len(load_model(pictures.parent / "run").networks) == 3
 

@@ -119,7 +119,7 @@ def test_what_goes_wrong(npm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_faces_are_drawn_once(npm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """npm and node work on a copy; whole files are not drawn again, others are refused."""
+    """Npm and node work on a copy; whole files are not drawn again, others are refused."""
     folder, digest = npm / "data with spaces" / "faces", hashlib.sha256(b"faces").hexdigest()
     monkeypatch.setattr(fetch, "FACES", {"train-images-idx4-ubyte": digest})
     before = sorted(fetch.DRAWING.iterdir())

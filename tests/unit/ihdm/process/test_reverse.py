@@ -88,8 +88,12 @@ def test_noise_is_asked_for_by_the_level_left() -> None:
 def test_visits_the_levels_of_the_card() -> None:
     """Where the card lists levels, those alone are visited; a step of one level is no jump."""
     stub, asked = _Stub(cascade_card()), list[int]()
-    drawn = independent(0, [0, 1], (1, 8, 8))
-    steps = list(reverse_process(stub, _flat(2), lambda level: asked.append(level) or drawn(level)))
+
+    def noise(level: int) -> Tensor:
+        asked.append(level)
+        return torch.ones(2, 1, 8, 8)
+
+    steps = list(reverse_process(stub, _flat(2), noise))
     assert asked == [level for level, _ in stub.calls] == [8, 6, 5, 3, 1]
     assert [step.level for step in steps] == [6, 5, 3, 1, 0]
     assert stub.jumps == [6, None, 3, 1, None]
