@@ -307,6 +307,8 @@ def test_distillation_of_a_unet(kind: str, side: int | None) -> None:
     loss = distil_unet.distillation_loss(large, images(), plan, training)
     if band.side is None:
         assert float(loss(large.networks[0], 0, torch.Generator().manual_seed(3)).max()) < 1e-6
-    run = BandRun(band, large.card, loss, training)
+    run, asked = BandRun(band, large.card, loss, training), set[int]()
+    run.net.register_forward_pre_hook(lambda _, seen: asked.update(seen[1].tolist()))
     losses = [run.advance() for _ in range(60)]
+    assert asked == ({0, 1, 2, 3} if kind == "ddpm" else {1, 2, 3, 4})  # of a DDPM, timesteps
     assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
