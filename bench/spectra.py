@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,10 +67,12 @@ class LevelDeviation:
         return max((abs(band) for band in self.bands if band is not None), default=0.0)
 
 
-def watched_levels(levels: int) -> tuple[int, ...]:
-    """The levels whose states are compared: K, 3K/4, K/2, K/4, 10 and 1."""
-    wanted = {levels, 3 * levels // 4, levels // 2, levels // 4, 10, 1}
-    return tuple(sorted((level for level in wanted if 0 < level <= levels), reverse=True))
+def watched_levels(visited: Sequence[int]) -> tuple[int, ...]:
+    """The levels whose states are compared: K, 3K/4, K/2, K/4, 10 and 1, or visited ones nearby."""
+    levels, noisy = max(visited), [level for level in visited if level]
+    wanted = {levels, 3 * levels // 4, levels // 2, levels // 4, min(10, levels), 1}
+    found = {min(noisy, key=lambda level: abs(level - each)) for each in wanted}
+    return tuple(sorted(found, reverse=True))
 
 
 def deviations(

@@ -1,4 +1,4 @@
-"""A run that trains a network for coarse levels: steps, averages, saving, going on."""
+"""A run that trains the network of one band of levels: steps, averages, saving, going on."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from pydantic import TypeAdapter
+from torch import Tensor, nn
 
-from sitegen.ihdm.card.networks import CoarseConfig
-from sitegen.ihdm.nets.coarse import CoarseNet
+from sitegen.ihdm.card.card import ModelCard, plain
+from sitegen.ihdm.card.networks import Band
+from sitegen.ihdm.nets.networks import new_network
+from sitegen.ihdm.training.optimizers import Optimizers
 from sitegen.ihdm.training.options import TrainingOptions
 from sitegen.ihdm.training.train import mixed_seed, write_state
 
@@ -21,42 +24,55 @@ BETAS = (0.9, 0.98)
 WEIGHT_DECAY = 0.01
 OPTIONS = (
     *("images", "batch_size", "learning_rate", "warmup_steps", "decay_share", "ema_decay"),
-    *("gradient_clip", "seed"),
+    *("gradient_clip", "seed", "optimizer", "muon_learning_rate"),
 )
 """The training options that a run heeds."""
-REPORT_EVERY = 500
+REPORT_EVERY = 50
 
-Loss = Callable[[CoarseNet, int, torch.Generator], Tensor]
+Loss = Callable[[Any, int, torch.Generator], Tensor]
 """The loss (N,) of the network at a step; everything random of it comes from the generator."""
 
 
-class CoarseRun:
-    """A run in memory; what its loss draws in a step comes from (seed, step)."""
+class BandRun:
+    """A run in memory; what its loss draws in a step comes from (seed, step).
 
-    def __init__(
-        self, config: CoarseConfig, channels: int, loss: Loss, training: TrainingOptions
-    ) -> None:
+    An MLP over cosines is trained by AdamW, a U-Net as the options say.
+    """
+
+    def __init__(self, band: Band, card: ModelCard, loss: Loss, training: TrainingOptions) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(mixed_seed(training.seed))
-            self.net = CoarseNet(config, channels)
-        self.loss, self.training, self.channels = loss, training, channels
+            self.net = new_network(band, card.channels, card.image_size)
+        self.band, self.loss, self.training = band, loss, training
+        self.size = (card.channels, card.image_size)
         self.parameters = dict(self.net.named_parameters())
         self.ema = {name: value.detach().clone() for name, value in self.parameters.items()}
-        self.optimizer = torch.optim.AdamW(
+        self.optimizer = Optimizers(self.parameters, training) if band.unet else None
+        self.adamw = torch.optim.AdamW(
             self.net.parameters(), betas=BETAS, weight_decay=WEIGHT_DECAY, fused=True
         )
         self.step = 0
 
+    def begin_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Take those of `weights` that the network has, too; a run that goes on has its own."""
+        own = self.net.state_dict()
+        own |= {n: v for n, v in weights.items() if n in own and v.shape == own[n].shape}
+        self.net.load_state_dict(own)
+        self.ema = {name: value.detach().clone() for name, value in self.parameters.items()}
+
     def advance(self) -> float:
         """One step; gives its loss."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.training.rate(self.step)
         generator = torch.Generator().manual_seed(mixed_seed(self.training.seed, self.step))
         loss = self.loss(self.net, self.step, generator).mean()
-        self.optimizer.zero_grad()
+        self.net.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.training.gradient_clip)
-        self.optimizer.step()
+        if self.optimizer is not None:
+            self.optimizer.step(self.step)
+        else:
+            for group in self.adamw.param_groups:
+                group["lr"] = self.training.rate(self.step)
+            self.adamw.step()
         with torch.no_grad():
             current: list[Tensor] = [self.parameters[name] for name in self.ema]
             share = self.training.ema_share(self.step)
@@ -64,29 +80,27 @@ class CoarseRun:
         self.step += 1
         return loss.item()
 
-    def averaged(self) -> CoarseNet:
+    def averaged(self) -> nn.Module:
         """The network with the averaged weights, ready to answer."""
-        return _ready(self.net.config, self.channels, self.net.state_dict() | self.ema)
+        return _ready(self.band, self.size, self.net.state_dict() | self.ema)
 
     def save(self, path: Path) -> None:
         """Write the whole state, all or nothing."""
+        own = self.optimizer.state() if self.optimizer else {"optimizer": self.adamw.state_dict()}
         state = {
             "step": self.step,
             **self._known(),
-            "channels": self.channels,
+            "size": list(self.size),
             "net": self.net.state_dict(),
             "ema": self.ema,
-            "optimizer": self.optimizer.state_dict(),
+            **own,
         }
         write_state(path, state)
 
-    def _known(self) -> dict[str, dict[str, Any]]:
+    def _known(self) -> dict[str, Any]:
         """The network and the options that a run goes on with or not at all."""
         options = asdict(self.training)
-        return {
-            "config": asdict(self.net.config),
-            "options": {name: options[name] for name in OPTIONS},
-        }
+        return {"band": plain(self.band), "options": {name: options[name] for name in OPTIONS}}
 
     def restore(self, path: Path) -> None:
         """Go on from `path`. SystemExit if it is the state of another run."""
@@ -98,7 +112,10 @@ class CoarseRun:
                     f"has {here}: remove the file, or write elsewhere"
                 )
         self.net.load_state_dict(state["net"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        if self.optimizer is not None:
+            self.optimizer.restore(state)
+        else:
+            self.adamw.load_state_dict(state["optimizer"])
         self.ema = {name: state["ema"][name] for name in self.parameters}
         self.step = state["step"]
 
@@ -120,11 +137,11 @@ class CoarseRun:
         self.save(path)
 
 
-def read_net(path: Path) -> CoarseNet:
-    """The averaged network that a run saved, ready to answer."""
+def read_net(path: Path) -> tuple[Band, Any]:
+    """The band and the averaged network that a run saved, ready to answer."""
     state = torch.load(path, weights_only=True)
-    config = CoarseConfig(**state["config"])
-    return _ready(config, state["channels"], state["net"] | state["ema"])
+    band = TypeAdapter(Band).validate_python(state["band"])
+    return band, _ready(band, state["size"], state["net"] | state["ema"])
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
@@ -133,20 +150,20 @@ def read_recipe(path: Path) -> dict[str, Any]:
     States that were seen twice count twice.
     """
     state = torch.load(path, weights_only=True)
+    options = dict(state["options"])
+    if "cosines" in state["band"]:
+        options |= {"optimizer": "adamw", "betas": list(BETAS), "weight_decay": WEIGHT_DECAY}
+    if options["optimizer"] != "muon":
+        del options["muon_learning_rate"]
     return {
-        "states_seen": state["step"] * state["options"]["batch_size"],
+        "states_seen": state["step"] * options["batch_size"],
         "steps": state["step"],
-        "network": state["config"],
-        "options": {
-            **state["options"],
-            "optimizer": "adamw",
-            "betas": list(BETAS),
-            "weight_decay": WEIGHT_DECAY,
-        },
+        "band": state["band"],
+        "options": options,
     }
 
 
-def _ready(config: CoarseConfig, channels: int, weights: Mapping[str, Any]) -> CoarseNet:
-    net = CoarseNet(config, channels)
+def _ready(band: Band, size: tuple[int, int], weights: Mapping[str, Any]) -> nn.Module:
+    net = new_network(band, *size)
     net.load_state_dict(weights)
     return net.eval().requires_grad_(False)

@@ -162,7 +162,7 @@ def _rehearse(
         place, seconds = planned.figure.place, estimates[planned.request_digest]
         takes = "not measured yet" if seconds is None else f"about {duration(seconds)}"
         where = f"{place.file}:{place.line}"
-        report.note(f"would render {planned.figure.id} ({where}), {planned.levels} steps, {takes}")
+        report.note(f"would render {planned.figure.id} ({where}), {planned.steps} steps, {takes}")
     known = [seconds for seconds in estimates.values() if seconds is not None]
     if len(wanted) > 1 and known:
         rest = len(wanted) - len(known)

@@ -28,6 +28,7 @@ class PlannedFigure:
     request_digest: the key, which is the digest of `request_json`, of all that decides the pixels
     description: what is to be seen, in the author's words or in those of the spec
     evaluations: how many images the network of each model sees
+    steps: how many the first model takes
     """
 
     figure: Figure
@@ -39,6 +40,7 @@ class PlannedFigure:
     sigmas: tuple[float, ...] = ()
     description: str = ""
     evaluations: tuple[int, ...] = ()
+    steps: int = 0
 
 
 def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -> PlannedFigure:
@@ -68,7 +70,8 @@ def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -
         request_json,
         _sigmas(first),
         figure.alt or figure.spec.describe(first),
-        figure.spec.evaluations([model.card.levels for model in models]),
+        figure.spec.evaluations([model.card for model in models]),
+        first.steps,
     )
 
 

@@ -112,12 +112,9 @@ class FigureSpec:
         """How many samples of each model are on their way at once: `count`, or one."""
         return int(getattr(self, "count", 1))
 
-    def evaluations(self, levels: Sequence[int]) -> tuple[int, ...]:
-        """Count the images that the network of each of `models` sees, to tell how long it takes.
-
-        `levels` are the numbers of steps that those models take.
-        """
-        return tuple(self.images * steps for steps in levels)
+    def evaluations(self, cards: Sequence[ModelCard]) -> tuple[int, ...]:
+        """Count the images that the networks of each of `models` see, to tell how long it takes."""
+        return tuple(self.images * card.steps for card in cards)
 
 
 @validated(frozen=True, config=RULES)
@@ -140,9 +137,9 @@ class ComparedSpec(FigureSpec):
                 has = f"the model {self.ddpm} has {card.levels} levels"
                 yield f"ddim_steps = {self._ddim_steps}: {has}"
 
-    def evaluations(self, levels: Sequence[int]) -> tuple[int, ...]:
+    def evaluations(self, cards: Sequence[ModelCard]) -> tuple[int, ...]:
         """Those of the model, and those of the DDPM, whose steps as DDIM come in addition."""
-        first, *others = levels
+        first, *others = (card.steps for card in cards)
         return tuple(self.images * n for n in (first, *(n + self._ddim_steps for n in others)))
 
 
@@ -159,9 +156,9 @@ def flat_squares(card: ModelCard, count: int = 1) -> str:
     return f"flat grey {squares}" if card.channels == 1 else f"flat {squares} of one colour"
 
 
-def steps(levels: int) -> str:
+def steps(card: ModelCard) -> str:
     """The number of steps in words."""
-    return f"{levels} steps" if levels > 1 else "one step"
+    return f"{card.steps} steps" if card.steps > 1 else "one step"
 
 
 @validated(frozen=True, config=RULES)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -51,14 +51,14 @@ def displayed(trajectory: Trajectory, show: str) -> Iterator[NDArray[np.float32]
     return (seen.cpu().numpy() for _, seen in seen_levels(trajectory, show))
 
 
-def even_levels(levels: int, count: int) -> tuple[int, ...]:
-    """`count` levels from 0 to K, evenly spaced and rounded."""
-    return tuple(round(at * levels / (count - 1)) for at in range(count))
+def even_levels(visited: Sequence[int], count: int) -> tuple[int, ...]:
+    """`count` of the levels K … 0 that are `visited`, evenly spaced among them, from 0 up."""
+    return tuple(visited[-1 - round(at * (len(visited) - 1) / (count - 1))] for at in range(count))
 
 
-def default_fps(levels: int) -> float:
+def default_fps(steps: int) -> float:
     """Frames a second: a clip lasts about five seconds, where 24 to 60 of them allow it."""
-    return min(60.0, max(24.0, float(round(levels / 5))))
+    return min(60.0, max(24.0, float(round(steps / 5))))
 
 
 def clip_spec(
@@ -90,17 +90,17 @@ def grid_job(
     """The clip of samples in a grid on their way down, with all that stands beside it.
 
     place: how many samples there are, and how many in a row
-    frames: what is seen of each level K … 0, (N, C, H, W)
+    frames: what is seen of each level that is visited, from K to 0, (N, C, H, W)
     """
     (count, columns), size = place, card.image_size
     rows = -(-count // columns)
-    fps = getattr(figure.spec, "fps", None) or default_fps(card.levels)
+    fps = getattr(figure.spec, "fps", None) or default_fps(card.steps)
     cells = {"count": count, "columns": columns, "rows": rows, "width": size, "height": size}
     spec = clip_spec(size, fps, scale_factor(columns * size, rows * size))
     pictures = (grid(to_uint8(seen), columns, BACKGROUND) for seen in frames)
     known = {"fps": fps, "cells": cells, **more.pop("known", {})}
     return RenderJob(
-        levels=tuple(range(card.levels, -1, -1)),
+        levels=card.visited_levels,
         parameters=made_with(figure, noise_std_of(figure.spec, card), **known),
         clips={"": ClipSource(spec, pictures)},
         **more,

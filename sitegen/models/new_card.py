@@ -243,7 +243,7 @@ def with_images(options: AddOptions, own: ModelCard, where: Path, ask: Ask | Non
 def _from_preset(options: AddOptions) -> ModelCard:
     assert options.preset is not None
     card = preset(options.preset)
-    blur, unet = _blur(card), card.unet
+    blur, unet = _blur(card), card.finest
     if options.heads is not None:
         unet = replace(unet, num_heads=options.heads, num_head_channels=-1)
     names = ("image_size", "levels", "training_noise_std", "sampling_noise_std")

@@ -43,10 +43,17 @@ class TrainOptions:
     blur_sigma_max: float | None = None
     preset: str | None = None
     parameterization: Parameterization | None = None
+    networks: str | None = None
     init: str | None = None
     device: str = "auto"
     precision: str = "auto"
     recipe: Mapping[str, Any] = field(default_factory=dict)
+
+
+_NO_CASCADE = (
+    "needs the parameterization preconditioned, no preset, at least 50 levels, and images of at "
+    "least 28 pixels a side, a multiple of 4; leave it out"
+)
 
 
 class TrainingReporter(Reporter, Protocol):
@@ -111,12 +118,16 @@ def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
     require_enough(images, wanted.data)
     _, channels, size, _ = images.shape
     levels, sigma_max = wanted.levels or 100, wanted.blur_sigma_max
-    card = base or recipe.small_card(size, channels, levels, sigma_max, kind)
+    source = find_model(wanted.init, None, Path("site.toml")) if wanted.init is not None else None
+    alone = source is not None and not source.card.bands  # as the model to begin from is
+    several = wanted.networks == "cascade" or (wanted.networks is None and not alone)
+    card = base or recipe.small_card(size, channels, levels, sigma_max, kind, cascade=several)
+    if wanted.networks == "cascade" and not card.bands:
+        raise ConfigError(f"--networks cascade: {_NO_CASCADE}")
     if wanted.kind == "ddpm":
         card = recipe.as_ddpm(card)
     start = None
-    if wanted.init is not None:
-        source = find_model(wanted.init, None, Path("site.toml"))
+    if source is not None:
         start = recipe.beginning(source.name, source.weights, source.card, card)
     training = Training(
         images=images,

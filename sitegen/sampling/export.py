@@ -63,7 +63,8 @@ def sample(
     """Draw samples into `output`, an .npz file or a folder of PNGs.
 
     The arrays: `final` (N, C, H, W) float32, the last means, unclipped; `initial` u_K; with
-    `trajectory` also `states` (K+1, N, C, H, W), `means` (K, N, C, H, W) and `levels` (K+1,);
+    `trajectory` also `states` (K+1, N, C, H, W), `means` (K, N, C, H, W) and `levels` (K+1,), fewer
+    where the card visits fewer;
     scalars `seed` and `sampling_noise_std`. Of a DDPM, whose images are in [-1, 1] by nature, all
     are in [0, 1] pixel units as well, `initial` is x_K, and `sampling_noise_std` is 0. The
     pictures: one of each sample, and with `trajectory` a folder for each with its states. Raises
@@ -75,7 +76,7 @@ def sample(
     chunks = math.ceil(request.count / AT_ONCE)
     with (
         _kept(output, request, card, noise_std) as keep,
-        report.rendering(f"sampling {request.count}", chunks * card.levels) as advance,
+        report.rendering(f"sampling {request.count}", chunks * card.steps) as advance,
     ):
         for start in range(0, request.count, AT_ONCE):
             chosen = range(start, min(start + AT_ONCE, request.count))
@@ -140,12 +141,12 @@ def _noise_std(sampler: HeatSampler | DdpmSampler, request: Request) -> float:
 
 @contextmanager
 def _kept(output: Path, request: Request, card: ModelCard, noise_std: float) -> Iterator[_Keep]:
-    count, levels, shape = request.count, card.levels, card.shape
+    count, levels, shape = request.count, card.visited_levels, card.shape
     small: dict[str, Any] = {"seed": request.seed, "sampling_noise_std": float(noise_std)}
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("final", "initial"), (count, *shape))
     if request.trajectory:
-        shapes |= {"states": (levels + 1, count, *shape), "means": (levels, count, *shape)}
-        small["levels"] = np.arange(levels, -1, -1)
+        shapes |= {"states": (len(levels), count, *shape), "means": (card.steps, count, *shape)}
+        small["levels"] = np.array(levels)
     if output.suffix.lower() == ".npz":
         with _no_empty_folders(output.parent), writing_npz(output, shapes, small) as arrays:
             yield _arrays(arrays, levels)
@@ -168,9 +169,9 @@ def _no_empty_folders(folder: Path) -> Iterator[None]:
                 each.rmdir()
 
 
-def _arrays(arrays: Mapping[str, Array], levels: int) -> _Keep:
+def _arrays(arrays: Mapping[str, Array], levels: tuple[int, ...]) -> _Keep:
     def keep(chosen: range, level: int, state: Array, mean: Array | None) -> None:
-        where, step = slice(chosen.start, chosen.stop), levels - level
+        where, step = slice(chosen.start, chosen.stop), levels.index(level)
         if "states" in arrays:
             arrays["states"][step, where] = state
         if mean is None:

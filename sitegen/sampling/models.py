@@ -9,6 +9,7 @@ import ctypes
 import math
 import threading
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,12 @@ from sitegen.ihdm.data.prior import Prior, read_prior
 from sitegen.ihdm.process.ddpm import DiffusionModel, initial_noise, to_pixels
 from sitegen.ihdm.process.model import Model, memory_errors, require_device
 from sitegen.ihdm.process.noise import NoiseSource, independent
-from sitegen.ihdm.process.reverse import Step, ddim_process, ddpm_process, reverse_process
+from sitegen.ihdm.process.reverse import (
+    Step,
+    ddim_process,
+    ddpm_process,
+    reverse_process,
+)
 from sitegen.models.registry import ModelSource
 
 PIXELS_AT_ONCE = 40 * 28 * 28
@@ -193,11 +199,13 @@ def seconds_an_image(model: Model | DiffusionModel) -> float:
 
     Measured in the chunks that rendering has.
     """
-    coarse, levels = model.card.coarse, model.card.levels
-    if coarse is None:
-        return _seconds_at(model, 1)
-    share = (levels + 1 - coarse.lowest_level) / levels
-    return (1 - share) * _seconds_at(model, 1) + share * _seconds_at(model, levels)
+    left, lowest = (
+        model.card.visited_levels[:-1],
+        [band.lowest_level for band in model.card.networks],
+    )
+    bands = [bisect_right(lowest, level) for level in left]
+    seconds = {band: _seconds_at(model, left[bands.index(band)]) for band in {*bands}}
+    return sum(seconds[band] for band in bands) / len(bands)
 
 
 @torch.inference_mode()
@@ -231,9 +239,10 @@ class _InChunks:
     def card(self) -> Any:
         return self.model.card
 
-    def __call__(self, u: Tensor, level: int) -> Tensor:
+    def __call__(self, u: Tensor, level: int, below: int | None = None) -> Tensor:
         with memory_errors(f"computing level {level}"):
-            parts = [self.model(part, level) for part in u.split(self.size)]  # type: ignore[no-untyped-call]
+            jump = () if below is None else (below,)  # a DDPM knows none
+            parts = [self.model(part, level, *jump) for part in u.split(self.size)]  # type: ignore[no-untyped-call]
             return torch.cat(parts)
 
 

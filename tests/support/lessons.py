@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from scipy.fft import dctn, idctn
 from torch import Tensor
 
-from sitegen.ihdm.card.card import ModelCard
-from sitegen.ihdm.card.networks import CoarseConfig
-from sitegen.ihdm.nets.coarse import CoarseNet
+from sitegen.ihdm.card.card import ModelCard, SamplingConfig
+from sitegen.ihdm.card.networks import Band, CoarseConfig
+from sitegen.ihdm.nets.cosines import CosineNet
+from sitegen.ihdm.nets.networks import new_network
 from sitegen.ihdm.nets.unet import UNet
 from sitegen.ihdm.process.model import Model
 from sitegen.ihdm.training.loss import image_statistics
@@ -33,13 +34,18 @@ def preconditioned(channels: int = 1) -> ModelCard:
 
 def blur(values: Array, factor: Array) -> Array:
     """Each cosine of pictures (…, H, W) times its factor."""
-    result: Array = idctn(factor * dct(values), axes=(-2, -1), norm="ortho")
-    return result
+    return idct(factor * dct(values))
 
 
 def dct(values: Array) -> Array:
     """SciPy's orthonormal DCT-II over the last two axes."""
     result: Array = dctn(values, axes=(-2, -1), norm="ortho")
+    return result
+
+
+def idct(values: Array) -> Array:
+    """Its inverse."""
+    result: Array = idctn(values, axes=(-2, -1), norm="ortho")
     return result
 
 
@@ -68,13 +74,14 @@ def wiener(card: ModelCard, data: Tensor, u: Tensor, level: int) -> Array:
 CONFIG = CoarseConfig(lowest_level=5, side=3, width=32, blocks=2, features=8, level_features=4)
 
 
-def outspoken(config: CoarseConfig = CONFIG, channels: int = 1) -> CoarseNet:
-    """A network that has an answer."""
+def outspoken(band: Band = CONFIG.band, channels: int = 1) -> CosineNet:
+    """A network over cosines that has an answer."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        net = CoarseNet(config, channels).requires_grad_(False)
+        net = new_network(band, channels, 8).requires_grad_(False)
         for parameter in net.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape))
+    assert isinstance(net, CosineNet)
     return net
 
 
@@ -87,12 +94,27 @@ def model(channels: int = 1) -> Model:
     """Both networks have random weights."""
     known = card(channels)
     statistics = image_statistics(images(channels=channels))
-    net = outspoken(channels=channels)
-    return Model(known, random_unet(known), statistics, coarse=net).requires_grad_(False)
+    networks = [random_unet(known), outspoken(channels=channels)]
+    return Model(known, networks, statistics).requires_grad_(False)
+
+
+def cascade_card(channels: int = 1) -> ModelCard:
+    """A cascade: U-Nets for whole and half the side, and cosines; it visits five levels."""
+    known = preconditioned(channels)
+    bands = (Band(1, unet=known.unet), Band(3, 4, unet=known.unet), CONFIG.band)
+    return replace(known, unet=None, bands=bands, sampling=SamplingConfig((8, 6, 5, 3, 1)))
+
+
+def cascade(channels: int = 1) -> Model:
+    """All three networks have random weights."""
+    known = cascade_card(channels)
+    statistics = image_statistics(images(channels=channels))
+    networks = [random_unet(known), random_unet(known, 1), outspoken(channels=channels)]
+    return Model(known, networks, statistics).requires_grad_(False)
 
 
 def without_coarse(channels: int = 1) -> Model:
     """A preconditioned model whose network answers nothing yet."""
     card = preconditioned(channels)
     statistics = image_statistics(images(channels=channels))
-    return Model(card, UNet(card.unet, channels), statistics).requires_grad_(False)
+    return Model(card, [UNet(card.finest, channels)], statistics).requires_grad_(False)

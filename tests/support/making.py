@@ -46,7 +46,7 @@ def random_unet(card: ModelCard, seed: int = 0) -> UNet:
     """A network with no weight at zero, in evaluation mode."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        unet = UNet(card.unet, card.channels).eval().requires_grad_(False)
+        unet = UNet(card.finest, card.channels).eval().requires_grad_(False)
         for tensor in unet.parameters():
             tensor.add_(0.05 * torch.randn(tensor.shape))
     return unet
@@ -96,7 +96,7 @@ def closeness(found: Tensor, wanted: Tensor) -> float:
 
 def convert(path: Path, card: ModelCard, folder: Path, dtype: Any = torch.float16) -> ModelCard:
     """Write a checkpoint's weights and the card that pins them into a folder; gives the card."""
-    sha256 = save_weights(folder / WEIGHTS_NAME, read_weights(path, card), dtype, card.coarse)
+    sha256 = save_weights(folder / WEIGHTS_NAME, read_weights(path, card), dtype, card)
     written = replace(card, weights=FileRef(WEIGHTS_NAME, sha256))
     (folder / "model.toml").write_text(written.to_toml())
     return written

@@ -147,7 +147,7 @@ def renders() -> tuple[Path, Mapping[str, tuple[dict[str, MediaFile], dict[str, 
         ),
         "hierarchy": (
             {**tree, **{f"{name}-dark": file for name, file in night.items()}},
-            {"nodes": nodes(light)},
+            {"nodes": nodes(light, range(LEVELS, -1, -1))},
         ),
         "chart": ({"image": still(root / "chart" / "chart.svg", 640, 300)}, {"count": 500}),
     }

@@ -14,7 +14,7 @@ from sitegen.media.jobs import RenderJob
 from sitegen.models.registry import ModelSource, model_source
 from sitegen.sampling.models import HeatSampler, load_heat_sampler
 from tests.support.builders import CPU
-from tests.support.tinymodel import add_example, write_ddpm, write_model
+from tests.support.tinymodel import add_example, write_cascade, write_ddpm, write_model
 
 Sources = Mapping[str, ModelSource]
 SIDE, DEEP = 8, 8
@@ -23,12 +23,13 @@ SIDE, DEEP = 8, 8
 
 @pytest.fixture(scope="session")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
-    """A tiny model with an example, one with eight levels, and a tiny DDPM."""
+    """A tiny model with an example, one with eight levels, a tiny DDPM, and a cascade."""
     folder = tmp_path_factory.mktemp("models")
     add_example(write_model(folder / "tiny"))
     write_model(folder / "deep", levels=DEEP)
     write_ddpm(folder / "noise")
-    return {name: model_source(name, folder / name) for name in ("tiny", "deep", "noise")}
+    add_example(write_cascade(folder / "cascade"))
+    return {each.name: model_source(each.name, each) for each in sorted(folder.iterdir())}
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,9 @@ from safetensors.torch import save
 
 from sitegen.core.files import digest
 from sitegen.ihdm.card.card import DiffusionConfig, FileRef, ModelCard
+from sitegen.ihdm.checkpoints.weights import prefixes, save_weights
 from sitegen.ihdm.data.prior import PRIOR_NAME, make_prior
+from tests.support.lessons import cascade
 from tests.support.making import random_unet, small_card
 
 WEIGHTS_NAME = "weights.safetensors"
@@ -56,6 +58,22 @@ def write_model(folder: Path, *, pinned: bool = True, spoil: float = 0.0, **chan
         weights=FileRef(WEIGHTS_NAME, weights if pinned else None),
         prior=FileRef(PRIOR_NAME, prior if pinned else None),
     )
+    (folder / "model.toml").write_text(card.to_toml())
+    return folder
+
+
+def write_cascade(folder: Path) -> Path:
+    """Write the folder of `lessons.cascade`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model = cascade()
+    assert model.statistics is not None
+    tensors = model.statistics.tensors()
+    for prefix, network in zip(prefixes(model.card), model.networks, strict=True):
+        tensors |= {prefix + name: value for name, value in network.state_dict().items()}
+    weights = save_weights(folder / WEIGHTS_NAME, tensors, torch.float32, model.card)
+    prior = make_prior(pictures(20), model.card, 20, "blots").write(folder / PRIOR_NAME)
+    files = FileRef(WEIGHTS_NAME, weights), FileRef(PRIOR_NAME, prior)
+    card = replace(model.card, weights=files[0], prior=files[1])
     (folder / "model.toml").write_text(card.to_toml())
     return folder
 

@@ -1,21 +1,26 @@
-"""The network for coarse levels learns from images or a larger one, and joins a model."""
+"""Networks for bands of levels learn from images or a larger one, and make up a model."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from recipes import distil, train_coarse
-from recipes.coarse import LowCosines, draw_states, low_cosines
-from recipes.distil import Lessons, distillation_loss
-from recipes.runs import CoarseRun, read_net
-from recipes.train_coarse import coarse_loss, denoising_loss
-from sitegen.ihdm.card.networks import CoarseConfig
+from recipes import cascade, distil_cosines, distil_unet, train_cosines
+from recipes.cosines import LowCosines, draw_states, low_cosines
+from recipes.distil_cosines import Lessons, distillation_loss
+from recipes.distil_unet import PLANS, Plan, Pool, shared_layers
+from recipes.runs import BandRun, read_net
+from recipes.train_cosines import cosine_loss, denoising_loss
+from sitegen.ihdm.card.card import DiffusionConfig
+from sitegen.ihdm.card.networks import Band, CosineConfig
 from sitegen.ihdm.checkpoints.loading import load_model
-from sitegen.ihdm.nets.coarse import CoarseNet, lowest
+from sitegen.ihdm.nets.cosines import CosineNet, lowest
+from sitegen.ihdm.process.ddpm import DiffusionModel
 from sitegen.ihdm.process.heat import dct2
 from sitegen.ihdm.process.model import Model
 from sitegen.ihdm.training.loss import heat_loss
@@ -31,6 +36,7 @@ from tests.support.lessons import (
     without_coarse,
 )
 from tests.support.lessons import model as with_coarse
+from tests.support.making import random_unet, small_card
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -74,20 +80,17 @@ def test_states() -> None:
     assert all(map(torch.equal, drawn, again))
 
 
-TRAINED = CoarseConfig(lowest_level=3, side=8, width=64, blocks=1, features=16)
+TRAINED = Band(3, 8, cosines=CosineConfig(width=64, blocks=1, features=16))
 TRAINING = TrainingOptions(
     images=64 * 200, batch_size=64, learning_rate=3e-3, warmup_steps=5, ema_decay=0.9
 )
 LEVELS = torch.tensor([1, 4, 7, 8])
 
 
-def run(training: TrainingOptions = TRAINING) -> CoarseRun:
+def run(training: TrainingOptions = TRAINING) -> BandRun:
     """A run over eight pictures."""
-    known, sharp = (
-        LowCosines.of(without_coarse(), TRAINED.side),
-        low_cosines(images(8), TRAINED.side),
-    )
-    return CoarseRun(TRAINED, 1, coarse_loss(known, sharp, training), training)
+    known, sharp = LowCosines.of(without_coarse(), 8), low_cosines(images(8), 8)
+    return BandRun(TRAINED, preconditioned(), cosine_loss(known, sharp, training, 3), training)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -99,7 +102,8 @@ def test_loss_is_that_of_the_network_over_pixels(channels: int) -> None:
     known = LowCosines.of(without_coarse(channels), 8)
     sharp = lowest(dct2(pictures), 8)
     states = known.attenuation[LEVELS] * sharp + 0.05 * lowest(dct2(noise), 8)
-    found = denoising_loss(known, CoarseNet(TRAINED, channels), sharp, states, LEVELS)
+    silent = CosineNet(CosineConfig(8, 1, 4), 8, channels)
+    found = denoising_loss(known, silent, sharp, states, LEVELS)
     assert found.detach().numpy() == pytest.approx(wanted.numpy(), rel=1e-3)
 
 
@@ -109,11 +113,14 @@ def test_training_learns(tmp_path: Path) -> None:
     losses = [going.advance() for _ in range(120)]
     assert sum(losses[-20:]) < 0.9 * sum(losses[:20])
     going.save(tmp_path / "state.pt")
-    for net in (read_net(tmp_path / "state.pt"), going.averaged()):
-        assert net.config == TRAINED
+    band, read = read_net(tmp_path / "state.pt")
+    assert band == TRAINED
+    for net in (read, going.averaged()):
         assert all(torch.equal(value, going.ema[name]) for name, value in net.named_parameters())
         assert not any(value.requires_grad for value in net.parameters())
-        assert not torch.equal(net.leave.weight, going.net.leave.weight)
+        assert not torch.equal(
+            net.state_dict()["leave.weight"], going.net.state_dict()["leave.weight"]
+        )
 
 
 def test_goes_on(tmp_path: Path) -> None:
@@ -142,17 +149,17 @@ def test_command_that_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """The command reads a shipped model and images, trains and saves; a DDPM is refused."""
     for place in range(6):
         Image.new("L", (28, 28), 40 * place).save(tmp_path / f"{place}.png")
-    monkeypatch.setattr(train_coarse, "TRAINING", replace(TRAINING, images=3 * 64))
+    monkeypatch.setattr(train_cosines, "TRAINING", replace(TRAINING, images=3 * 64))
     command = ["x", "models/mnist", "--data", str(tmp_path), "--output", str(tmp_path / "a/c.pt")]
     monkeypatch.setattr("sys.argv", command)
-    train_coarse.main()
-    assert read_net(tmp_path / "a/c.pt").config == train_coarse.NETWORK
+    train_cosines.main()
+    assert read_net(tmp_path / "a/c.pt")[0] == train_cosines.BAND
     monkeypatch.setattr("sys.argv", [*command[:1], "models/mnist-ddpm", *command[2:]])
     with pytest.raises(SystemExit, match="only a preconditioned model"):
-        train_coarse.main()
+        train_cosines.main()
 
 
-SMALL = CoarseConfig(lowest_level=6, side=3, width=16, blocks=1, features=4, level_features=4)
+SMALL = Band(6, 3, cosines=CosineConfig(width=16, blocks=1, features=4, level_features=4))
 
 
 def lessons(size: int = 2048) -> Lessons:
@@ -163,7 +170,7 @@ def lessons(size: int = 2048) -> Lessons:
 
 def test_lessons(monkeypatch: pytest.MonkeyPatch) -> None:
     """States of the levels asked for with the teacher's answers, the oldest renewed in turn."""
-    monkeypatch.setattr(distil, "FRESH", 512)
+    monkeypatch.setattr(distil_cosines, "FRESH", 512)
     given, generator = lessons(), torch.Generator().manual_seed(1)
     states, levels, wanted = given.draw(500, generator)
     assert set(levels.tolist()) == {6, 7, 8}
@@ -186,46 +193,122 @@ def test_distillation_learns() -> None:
     given = lessons()
     loss = distillation_loss(given, TRAINING)
     assert float(loss(outspoken(), 1, torch.Generator().manual_seed(3)).max()) < 1e-9
-    run = CoarseRun(SMALL, 1, loss, TRAINING)
+    run = BandRun(SMALL, preconditioned(), loss, TRAINING)
     losses = [run.advance() for _ in range(200)]
     assert sum(losses[-20:]) < 0.6 * sum(losses[:20])
 
 
-def test_command_that_distils(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From a model and a large network comes a model with a small one, never in place."""
+def pictures(folder: Path, side: int = 28) -> Path:
+    """A folder of six pictures."""
+    folder.mkdir()
+    for place in range(6):
+        Image.new("L", (side, side), 40 * place).save(folder / f"{place}.png")
+    return folder
 
-    def run(model: str | Path, output: str | Path) -> None:
-        words = {"--teacher": teacher, "--data": tmp_path, "--output": output}
-        options = [str(word) for pair in words.items() for word in pair]
-        monkeypatch.setattr("sys.argv", ["x", str(model), *options])
-        distil.main()
 
-    teacher, folder = tmp_path / "large.pt", tmp_path / "out"
-    with pytest.raises(SystemExit, match="is the model itself"):
-        run("models/mnist", "models/../models/mnist")
-    source = model_source("mnist", Path("models/mnist"))
+def call(monkeypatch: pytest.MonkeyPatch, recipe: Any, *words: object, **options: object) -> None:
+    """Run a command."""
+    told = [str(word) for pair in options.items() for word in (f"--{pair[0]}", pair[1])]
+    monkeypatch.setattr("sys.argv", ["x", *map(str, words), *told])
+    recipe.main()
+
+
+def test_a_cascade_is_distilled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small networks of a shipped model make up one that loads, says how, and keeps the rest."""
+    source, data = model_source("mnist", Path("models/mnist")), pictures(tmp_path / "data")
     shipped = load_model(source.weights, source.card)
     assert isinstance(shipped, Model)
-    large = replace(CONFIG, lowest_level=54, side=6)
-    given = Lessons(LowCosines.of(shipped, 6), torch.zeros(1, 36), CoarseNet(large, 1), 54, 64)
-    CoarseRun(large, 1, distillation_loss(given, TRAINING), TRAINING).save(teacher)
-    for place in range(6):
-        Image.new("L", (28, 28), 40 * place).save(tmp_path / f"{place}.png")
-    monkeypatch.setattr(distil, "TRAINING", replace(TRAINING, images=128))
-    monkeypatch.setattr(distil, "POOL", 256)
-    run("models/mnist", folder)
+    large = Band(54, 6, cosines=CONFIG.band.cosines)
+    given = Lessons(LowCosines.of(shipped, 6), torch.zeros(1, 36), outspoken(large), 54, 64)
+    state = {name: tmp_path / f"{name}.pt" for name in ("large", "coarse", "middle", "fine")}
+    BandRun(large, shipped.card, distillation_loss(given, TRAINING), TRAINING).save(state["large"])
+    monkeypatch.setattr(distil_cosines, "TRAINING", replace(TRAINING, images=128))
+    monkeypatch.setattr(distil_cosines, "POOL", 256)
+    folder, teacher = source.weights.parent, state["large"]
+    more = {"teacher": teacher, "data": data, "output": state["coarse"]}
+    call(monkeypatch, distil_cosines, folder, **more)
+    for name in ("middle", "fine"):
+        call(monkeypatch, distil_unet, folder, name, data=data, output=state[name], states=32)
+    runs = [state[name] for name in ("coarse", "fine", "middle")]
+    call(monkeypatch, cascade, folder, *runs, output=tmp_path / "out")
     names = ["example.png", "model.toml", "prior.safetensors", "weights.safetensors"]
-    assert sorted(file.name for file in folder.iterdir()) == names
-    made = model_source("out", folder)
-    assert made.card.coarse == replace(distil.NETWORK, side=6)
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == names
+    made = model_source("out", tmp_path / "out")
+    bands = [PLANS["fine"].band, PLANS["middle"].band, replace(distil_cosines.BAND, side=6)]
+    assert list(made.card.bands) == bands
+    assert made.card.visited_levels[:63] == tuple(range(100, 37, -1))
+    assert (made.card.visited_levels[-1], made.card.steps) == (0, 62 + 14)
     recipe = made.card.training["coarse"]
-    assert (recipe["states_seen"], recipe["steps"], recipe["network"]["width"]) == (128, 2, 128)
-    assert (recipe["options"]["optimizer"], recipe["options"]["pool"]) == ("adamw", 256)
+    assert (recipe["states_seen"], recipe["steps"]) == (128, 2)
+    assert recipe["band"]["cosines"]["width"] == 128
+    assert recipe["options"]["optimizer"] == "adamw"
     assert "level_focus" not in recipe["options"]
-    assert recipe["teacher"]["network"]["lowest_level"] == 54
+    assert made.card.training["fine"]["options"]["muon_learning_rate"] == 1.5e-3
+    assert (made.card.quality, made.card.known_faults) == ({}, ())
     found = load_model(made.weights, made.card)
     assert isinstance(found, Model)
-    before, after = shipped.unet.state_dict(), found.unet.state_dict()
-    assert all(torch.equal(before[name], after[name]) for name in before)
-    run(folder, tmp_path / "twice")  # a model that has such a network gets another one
-    assert (tmp_path / "twice/weights.safetensors").stat().st_size == made.weights.stat().st_size
+    for net, path in zip(found.networks, (state["fine"], state["middle"]), strict=False):
+        for name, value in read_net(path)[1].state_dict().items():
+            assert torch.equal(net.state_dict()[name], value.half().float()), name
+    call(monkeypatch, cascade, folder, *runs[1:], output=tmp_path / "other")
+    kept = model_source("other", tmp_path / "other").card.bands[2]
+    assert kept == shipped.card.networks[1]  # which was not made anew
+    with pytest.raises(SystemExit, match="is the model itself"):
+        call(monkeypatch, cascade, "models/mnist", *runs, output="models/../models/mnist")
+
+
+def test_a_ddpm_is_distilled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small U-Net learns a DDPM's answers, beginning with some of its layers, and replaces it."""
+    folder, data, run = Path("models/mnist-ddpm"), pictures(tmp_path / "data"), tmp_path / "net.pt"
+    call(monkeypatch, distil_unet, folder, "ddpm", data=data, output=run, states=64)
+    call(monkeypatch, cascade, folder, run, output=tmp_path / "out")
+    made = model_source("out", tmp_path / "out")
+    assert (made.card.kind, made.card.unet) == ("ddpm", distil_unet.LIGHT)
+    assert made.card.training["net"]["states_seen"] == 64
+    assert isinstance(load_model(made.weights, made.card), DiffusionModel)
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_shared_layers(name: str) -> None:
+    """Those of the large U-Net of the shipped models go where the small one has such layers."""
+    plan, card = PLANS[name], model_source("mnist", Path("models/mnist")).card
+    found = shared_layers(random_unet(card), plan)
+    run = BandRun(plan.band, card, lambda *_: torch.zeros(1), TRAINING)
+    before = {name: value.clone() for name, value in run.net.state_dict().items()}
+    fitting = {name for name, value in found.items() if before[name].shape == value.shape}
+    assert len(fitting) > 0.5 * len(before)
+    run.begin_from(found)
+    for net in (run.net, run.averaged()):
+        for name, value in net.state_dict().items():
+            assert torch.equal(value, found[name] if name in fitting else before[name])
+
+
+def test_pool() -> None:
+    """It fills up batch by batch; after that a quarter of a batch takes the oldest's place."""
+    given = iter(range(99))
+    pool = Pool(lambda count, _: [torch.full((count,), next(given))], 16)
+    for step, held in enumerate(([8], [8, 8], [8, 6, 2], [8, 4, 2, 2])):
+        (batch,) = pool.draw(8, step, torch.Generator().manual_seed(0))
+        assert len(batch) == 8
+        assert sorted(Counter(pool._kept[0].tolist()).values(), reverse=True) == held
+
+
+@pytest.mark.parametrize(("kind", "side"), [("ihdm", None), ("ihdm", 4), ("ddpm", None)])
+def test_distillation_of_a_unet(kind: str, side: int | None) -> None:
+    """The answer of a network that is the large one costs nothing; another one comes nearer."""
+    if kind == "ddpm":
+        card = small_card(kind="ddpm", blur=None, diffusion=DiffusionConfig("cosine"))
+        large: Any = DiffusionModel(card, random_unet(card))
+    else:
+        large = with_coarse()
+    band = Band(1, side, large.card.finest)
+    plan = Plan(band, 4, 64, {})
+    training = replace(TRAINING, optimizer="muon", batch_size=16)
+    loss = distil_unet.distillation_loss(large, images(), plan, training)
+    if band.side is None:
+        assert float(loss(large.networks[0], 0, torch.Generator().manual_seed(3)).max()) < 1e-6
+    run, asked = BandRun(band, large.card, loss, training), set[int]()
+    run.net.register_forward_pre_hook(lambda _, seen: asked.update(seen[1].tolist()))
+    losses = [run.advance() for _ in range(60)]
+    assert asked == ({0, 1, 2, 3} if kind == "ddpm" else {1, 2, 3, 4})  # of a DDPM, timesteps
+    assert sum(losses[-10:]) < 0.7 * sum(losses[:10])

@@ -205,6 +205,11 @@ _TRAIN: tuple[Row, ...] = (
         click.Choice(["difference", "preconditioned"]),
         "What the network answers.  [default: preconditioned; a preset's own]",
     ),
+    (
+        "networks",
+        click.Choice(["cascade", "one"]),
+        "One for each band of levels, or one for all.  [default: a cascade where it can be]",
+    ),
     ("init", str, "A model of the same network whose weights to start from."),
     ("device", str, "Where to train: auto, cpu, cuda or cuda:N."),
     ("precision", PRECISION, "What the network computes in; auto is bfloat16 where that is fast."),

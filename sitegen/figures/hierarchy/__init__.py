@@ -78,11 +78,11 @@ class Hierarchy(FigureSpec):
 
     def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """Splits that the model has no level for."""
-        levels = cards[0].levels
+        levels, steps = cards[0].levels, cards[0].steps
         if self.splits and (flattest := self.splits[0]) > levels:
             yield f"splits: the model {self.model} has {levels} levels, and none is {flattest}"
-        if self.leaves is not None and levels < self.leaves.bit_length() - 1:
-            yield f"leaves: the model {self.model} has only {levels} levels to split at"
+        if self.leaves is not None and steps < self.leaves.bit_length() - 1:
+            yield f"leaves: the model {self.model} has only {steps} levels to split at"
 
     def describe(self, card: ModelCard) -> str:
         """Say how the tree grows, and out of what."""
@@ -91,20 +91,29 @@ class Hierarchy(FigureSpec):
         branches = f"{', '.join(first)} and then {last}" if first else last
         return (
             f"A tree of the model {self.model} that grows from left to right over "
-            f"{steps(card.levels)}: one {flat_squares(card)} splits into {branches} "
+            f"{steps(card)}: one {flat_squares(card)} splits into {branches} "
             f"{card.subject or 'pictures'}, which share their coarse shape as long as they share "
             "their branch"
         )
 
-    def evaluations(self, levels: Sequence[int]) -> tuple[int, ...]:
+    def evaluations(self, cards: Sequence[ModelCard]) -> tuple[int, ...]:
         """Each distinct state counts once: one until the first split, two until the second, …."""
-        splits = self.splits_of(levels[0])
-        alive = (2 ** sum(split > level for split in splits) for level in range(1, levels[0] + 1))
-        return (sum(alive),)
+        splits = self.splits_of(cards[0])
+        left = cards[0].visited_levels[:-1]
+        return (sum(2 ** sum(split > level for split in splits) for level in left),)
 
-    def splits_of(self, levels: int) -> tuple[int, ...]:
-        """The levels at which the tree of a model with so many levels splits."""
-        return self.splits or default_splits(levels, self.leaves or 8)
+    def splits_of(self, card: ModelCard) -> tuple[int, ...]:
+        """The levels at which the tree of a model splits: those that it visits, and no two alike.
+
+        A level that is asked for and not visited gives way to the next one below, where there is.
+        """
+        wanted = self.splits or default_splits(card.levels, self.leaves or 8)
+        visited, splits = card.visited_levels[:-1], list[int]()
+        for number, split in enumerate(wanted):
+            free = visited[visited.index(splits[-1]) + 1 :] if splits else visited
+            free = free[: len(free) - (len(wanted) - number - 1)]  # the others need one each
+            splits.append(next((level for level in free if level <= split), free[-1]))
+        return tuple(splits)
 
 
 def default_splits(levels: int, leaves: int = 8) -> tuple[int, ...]:

@@ -32,14 +32,15 @@ _GROWTH = 0.35  # share of a branch's levels, the last ones, in which its arrows
 class Layout:
     """Where everything stands: a column for each generation, and two for the leaves.
 
-    levels: K, the flattest level, where the tree begins
+    steps: how many the tree takes, K where every level is visited; a place on the way down is told
+        by how many steps are left, which is called its level here
     splits: levels, falling, each from K to 1, at which every branch splits in two; 1 to 4 of them
     side: height and width in pixels of the square images
     background, ink: colours of the canvas and of the arrows, 0 to 255 each
     width: of the canvas in pixels; it becomes wider if the images need it, and even
     """
 
-    levels: int
+    steps: int
     splits: tuple[int, ...]
     side: int
     background: Colour
@@ -118,7 +119,7 @@ class Layout:
         generation = self.generation(floor(level))
         if generation == self.depth:
             return 0.0
-        begin = (self.levels, *(split - 1 for split in self.splits))[generation]
+        begin = (self.steps, *(split - 1 for split in self.splits))[generation]
         end = self.splits[generation]
         span = max(1, round(_GROWTH * (begin - end)))
         t = min(1.0, max(0.0, (end + span - level) / span))
@@ -169,7 +170,7 @@ def tree_frames(
     drawn = (0, 0.0)
     for level, pictures in states:
         generation = layout.generation(level)
-        count = frames_a_level + (held if level == layout.levels else 0)
+        count = frames_a_level + (held if level == layout.steps else 0)
         for left in range(count - 1, -1, -1):
             arrows = layout.grown(level + left / count)
             if arrows and drawn != (generation, arrows):

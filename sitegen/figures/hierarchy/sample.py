@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, repeat, starmap
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 
 from sitegen.core.files import platform_errors
 from sitegen.figures.base import Figure
-from sitegen.figures.clips import DARK, LIGHT, clip_spec, made_with, noise_std_of, seen_levels
+from sitegen.figures.clips import DARK, LIGHT, clip_spec, displayed, made_with, noise_std_of
 from sitegen.figures.hierarchy import Hierarchy
 from sitegen.figures.hierarchy.drawing import Layout, tree_frames
 from sitegen.ihdm.process.noise import Branching
@@ -34,19 +34,20 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     sampler = models.heat_sampler(spec.model)
     card, (paper, ink) = sampler.model.card, LIGHT
     noise_std = noise_std_of(spec, card)
-    layout = Layout(card.levels, spec.splits_of(card.levels), card.image_size, paper, ink)
-    frames_a_level, fps = pace(layout.levels, spec.fps)
+    splits, visited = spec.splits_of(card), card.visited_levels
+    left = dict(zip(visited, range(card.steps, -1, -1), strict=True))
+    layout = Layout(card.steps, tuple(left[at] for at in splits), card.image_size, paper, ink)
+    frames_a_level, fps = pace(card.steps, spec.fps)
     begin, end = round(_AT_FIRST * fps), round(_IN_THE_END * fps)
-    down = range(layout.levels, -1, -1)
-    times = [(layout.levels, begin), *((level, frames_a_level) for level in down), (0, end)]
-    replay = Replay(_pictures(sampler, spec, layout, noise_std))
+    times = [(visited[0], begin), *((level, frames_a_level) for level in visited), (0, end)]
+    replay = Replay(_pictures(sampler, spec, splits, noise_std))
     streams, clips = iter((replay.first(), replay.again())), {}
     dark = replace(layout, background=DARK[0], ink=DARK[1])
     wanted = {"both": {"": layout, "dark": dark}, "light": {"": layout}, "dark": {"": dark}}
     for variant, drawn in wanted[spec.background].items():
         frames = _hold(tree_frames(drawn, next(streams), frames_a_level, begin), end)
         clips[variant] = ClipSource(clip_spec(layout.side, fps, 1, drawn.background), frames)
-    told = {"splits": layout.splits, "factor": layout.factor, "nodes": nodes(layout)}
+    told = {"splits": splits, "factor": layout.factor, "nodes": nodes(layout, visited)}
     return RenderJob(
         levels=tuple(chain.from_iterable(starmap(repeat, times))),
         parameters=made_with(figure, noise_std, fps=fps, **told),
@@ -54,34 +55,35 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     )
 
 
-def nodes(layout: Layout) -> list[dict[str, Any]]:
+def nodes(layout: Layout, visited: Sequence[int]) -> list[dict[str, Any]]:
     """Where the pictures stand in the clip, in pixels, and the levels that each goes through."""
-    spans = [layout.levels, *(split - 1 for split in layout.splits)], [*layout.splits, 0]
+    spans = [layout.steps, *(split - 1 for split in layout.splits)], [*layout.splits, 0]
     found = []
     for depth, (first, last) in enumerate(zip(*spans, strict=True)):
         for index in range(2**depth):
             top, left = layout.place(depth, index)
             node = {"depth": depth, "index": index, "x": left, "y": top, "size": layout.picture}
-            found.append({**node, "from_level": first, "to_level": last})
+            levels = {"from_level": visited[-1 - first], "to_level": visited[-1 - last]}
+            found.append({**node, **levels})
     return found
 
 
-def pace(levels: int, fps: float | None) -> tuple[int, float]:
+def pace(steps: int, fps: float | None) -> tuple[int, float]:
     """Frames a level, and frames a second, at which a tree grows in about eight seconds."""
-    frames_a_level = max(1, round(_SECONDS * _SLOWEST / (levels + 1)))
-    wanted = round((levels + 1) * frames_a_level / _SECONDS)
+    frames_a_level = max(1, round(_SECONDS * _SLOWEST / (steps + 1)))
+    wanted = round((steps + 1) * frames_a_level / _SECONDS)
     return frames_a_level, fps or min(_FASTEST, max(_SLOWEST, float(wanted)))
 
 
 def _pictures(
-    sampler: HeatSampler, spec: Hierarchy, layout: Layout, noise_std: float
+    sampler: HeatSampler, spec: Hierarchy, splits: tuple[int, ...], noise_std: float
 ) -> Iterator[tuple[int, Frame]]:
-    """The distinct pictures alive at each level K … 0."""
+    """How many steps are left, K … 0, and the distinct pictures alive there."""
     card, device = sampler.model.card, sampler.model.device
-    noise = Branching(spec.seed, layout.splits, card.shape, device)
+    noise = Branching(spec.seed, splits, card.shape, device)
     trajectory = sampler.trajectory(sampler.initial_states(spec.seed, [0]), noise, noise_std)
-    for level, seen in seen_levels(trajectory, spec.show):
-        yield level, to_uint8(seen.cpu().numpy())
+    for done, seen in enumerate(displayed(trajectory, spec.show)):
+        yield card.steps - done, to_uint8(seen)
 
 
 def _hold(frames: Iterable[Frame], end: int) -> Iterator[Frame]:

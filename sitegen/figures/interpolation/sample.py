@@ -65,7 +65,7 @@ def turns(points: int, hold: int) -> list[int]:
 
 def _strip(found: Mapping[str, Frame], spec: Interpolation, paper: Colour, ink: Colour) -> Frame:
     """Some points of every path, evenly spaced, a row for each way to sample."""
-    chosen = even_levels(spec.points - 1, min(_IN_A_STRIP, spec.points))
+    chosen = even_levels(range(spec.points - 1, -1, -1), min(_IN_A_STRIP, spec.points))
     rows = [
         (name, [images[start + point] for point in chosen])
         for start in range(0, len(spec.pairs) * spec.points, spec.points)

@@ -10,7 +10,16 @@ from pydantic import AfterValidator, Field, StrictInt, ValidationInfo
 from pydantic.dataclasses import dataclass as validated
 
 from sitegen.core.site_files import SiteFolder
-from sitegen.figures.base import RULES, FigureKind, FigureSpec, NoiseStd, Seed, Show, sampler_in
+from sitegen.figures.base import (
+    RULES,
+    FigureKind,
+    FigureSpec,
+    NoiseStd,
+    Seed,
+    Show,
+    sampler_in,
+    steps,
+)
 from sitegen.ihdm.card.card import ModelCard
 
 
@@ -53,7 +62,7 @@ class Process(FigureSpec):
 
     def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """More columns than there are levels."""
-        levels = cards[0].levels + 1
+        levels = len(cards[0].visited_levels)
         if self.columns > levels:
             yield f"columns = {self.columns}: the model {self.model} has {levels} levels to show"
 
@@ -63,7 +72,7 @@ class Process(FigureSpec):
             f"Two rows of {self.columns} pictures. The upper one, from left to right, is the "
             "forward process: heat dissipation, ∂u/∂t = Δu, blurs an image until it is flat. The "
             "lower one, from right to left, is the inverse process, generation: "
-            f"the model {self.model} turns that flat image into a new one in {card.levels} steps"
+            f"the model {self.model} turns that flat image into a new one in {steps(card)}"
         )
 
 

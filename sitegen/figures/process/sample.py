@@ -33,7 +33,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     sampler = models.heat_sampler(spec.model)
     card, device = sampler.model.card, sampler.model.device
     file = figure.root / spec.image if spec.image else _example(models.source(spec.model))
-    levels = even_levels(card.levels, spec.columns)
+    levels = even_levels(card.visited_levels, spec.columns)
     sigmas = torch.tensor([card.schedule[level] for level in levels], dtype=torch.float64)
     forward = dissipate(read_image(file, card).expand(len(levels), -1, -1, -1), sigmas)
     noise_std = noise_std_of(spec, card)
@@ -57,7 +57,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     return RenderJob(
         levels=(),
         parameters=made_with(figure, noise_std, shown=levels),
-        steps=card.levels + 1,
+        steps=card.steps + 1,
         work=work(),
         stills={"image": draw},
         results=lambda: {"tables": [table]},

@@ -20,7 +20,7 @@ class SharedInitialState(Grid):
         """Say how many samples grow out of the one state, and over how many steps."""
         many = counted(self.count, self.model, card.subject)
         flat = flat_squares(card)
-        return f"{many} forming out of one and the same {flat} over {steps(card.levels)}"
+        return f"{many} forming out of one and the same {flat} over {steps(card)}"
 
 
 KIND = FigureKind("shared_initial_state", SharedInitialState, sampler_in(__name__))

@@ -65,7 +65,7 @@ class SharedNoise(FigureSpec):
         squares = "flat grey squares" if card.channels == 1 else "flat squares"
         each = "those of a row share" if self.rows > 1 else "all share"
         return (
-            f"{many} forming over {steps(card.levels)}; {each} their noise, "
+            f"{many} forming over {steps(card)}; {each} their noise, "
             f"and begin from {squares} of different {self.varied(card)}. "
             "In the strip those squares, u_K, are the first row, and the samples, u_0, stand below"
         )

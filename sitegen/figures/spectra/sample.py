@@ -44,7 +44,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
 
     def curves() -> Curves:
         data = data_spectrum(sampler)
-        shown = even_levels(card.levels, min(spec.levels, card.levels + 1))
+        shown = even_levels(card.visited_levels, min(spec.levels, len(card.visited_levels)))
         return Curves(
             frequencies(card.image_size),
             [Spectrum(level, heat[level]) for level in reversed(shown)],
@@ -59,7 +59,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     return RenderJob(
         levels=(),
         parameters=made_with(figure, noise_std),
-        steps=card.levels + 1 + (baseline.model.card.levels + 1 if baseline else 0),
+        steps=card.steps + 1 + (baseline.model.card.steps + 1 if baseline else 0),
         work=work(),
         stills={"image": draw},
         results=lambda: spectra_table(curves(), spec.count),

@@ -21,7 +21,7 @@ class Trajectories(Grid):
         many = counted(self.count, self.model, card.subject)
         squares = flat_squares(card, self.count)
         flat = squares if self.count > 1 else f"a {squares}"
-        return f"{many} forming out of {flat} over {steps(card.levels)}"
+        return f"{many} forming out of {flat} over {steps(card)}"
 
 
 KIND = FigureKind("trajectories", Trajectories, sampler_in(__name__))

@@ -35,7 +35,13 @@ from sitegen.ihdm.card.checked import (
     must,
     read_tables,
 )
-from sitegen.ihdm.card.networks import CoarseConfig, DiffusersUNet, UNetConfig
+from sitegen.ihdm.card.networks import (
+    Band,
+    CoarseConfig,
+    DiffusersUNet,
+    UNetConfig,
+    halving_misfits,
+)
 
 CARD_NAME = "model.toml"
 TRAINING_NOISE_STD = 0.01
@@ -44,7 +50,10 @@ NOISE_RATIO = 1.25
 """Sampling noise over training noise, δ over σ, where nothing is said: as published."""
 
 _NOTES = ("training", "quality", "known_faults", "example", "subject")
-_HEAT = ("blur", "prior", "training_noise_std", "sampling_noise_std", "parameterization", "coarse")
+_HEAT = (
+    *("blur", "prior", "training_noise_std", "sampling_noise_std", "parameterization"),
+    *("coarse", "bands", "sampling"),
+)
 """What only a model that blurs has."""
 
 Parameterization = Literal["difference", "preconditioned"]
@@ -218,14 +227,33 @@ _Subject = Annotated[
 ]
 
 
+@checked("sampling")
+@dataclass(frozen=True, config=PART)
+class SamplingConfig:
+    """How a model is sampled: the `levels` that are visited, from K down; 0 follows.
+
+    Raises ConfigError that names every value that is wrong.
+    """
+
+    levels: Annotated[
+        tuple[Annotated[int, Strict(), Field(ge=1, le=100_000)], ...],
+        must(
+            "a list of levels that fall, from the flattest one on, without 0",
+            lambda v: len(v) > 0 and all(above > below for above, below in pairwise(v)),
+        ),
+    ]
+
+
 @checked("card")
 @dataclass(frozen=True, config=PART)
 class ModelCard:
     """A model without its weights.
 
     Sizes are in pixels, noise levels are standard deviations in [0, 1] pixel units. A DDPM has
-    `diffusion` and no blur, prior, noise levels or parameterization. `coarse` is the network of a
-    "preconditioned" model for coarse levels, where it has one. `training` and `quality` are
+    `diffusion` and no blur, prior, noise levels or parameterization. A model has one `unet`, or it
+    is a cascade: `bands` of levels, from level 1 up, each with its network; `coarse` is an older
+    way to write a second band. `sampling` says which levels are visited: all, unless it does.
+    Cascades and jumps need the parameterization "preconditioned". `training` and `quality` are
     free notes. `example` is a picture of the kind that the model makes; `subject` says what those
     are, in the plural ("handwritten digits").
 
@@ -239,7 +267,9 @@ class ModelCard:
     levels: Annotated[int, Strict(), Field(ge=1, le=100_000)] = Field(
         description="K, the steps from the flattest state to the sharp one"
     )
-    unet: Annotated[UNetConfig, BeforeValidator(_unet)] = Field(description="the network, a table")
+    unet: Annotated[UNetConfig | None, BeforeValidator(_unet)] = Field(
+        None, description="the network, a table"
+    )
     blur: _Blur | None = None
     kind: Literal["ihdm", "ddpm"] = "ihdm"
     training_noise_std: _Noise = TRAINING_NOISE_STD
@@ -254,6 +284,8 @@ class ModelCard:
     subject: _Subject = ""
     diffusion: DiffusionConfig | None = None
     coarse: CoarseConfig | None = None
+    bands: tuple[Band, ...] = ()
+    sampling: SamplingConfig | None = None
 
     origin: ClassVar[tuple[str, Mapping[KeyPath, int]]] = CARD_NAME, {}
     """The file that the card was read from, and the lines of its keys, where it was read."""
@@ -269,11 +301,7 @@ class ModelCard:
                 yield "diffusion", "is missing: how noise was added"
         elif "kind" in values:
             yield from _heat_misfits(values)
-        multipliers, size = _of(values.get("unet"), "channel_mult"), values.get("image_size")
-        halvings = len(multipliers or ()) - 1
-        if multipliers and size and size % 2**halvings:
-            times = f"with this channel_mult the U-Net halves it {halvings} times"
-            yield "image_size", f"must be divisible by {2**halvings}: {times}"
+        yield from _network_misfits(values)
 
     @property
     def schedule(self) -> BlurSchedule:
@@ -289,15 +317,42 @@ class ModelCard:
         """(C, H, W) of one image."""
         return (self.channels, self.image_size, self.image_size)
 
+    @cached_property
+    def networks(self) -> tuple[Band, ...]:
+        """The bands of levels with their networks, from level 1 up; one where there is one."""
+        if self.bands:
+            return self.bands
+        coarse = () if self.coarse is None else (self.coarse.band,)
+        return (Band(1, unet=self.unet), *coarse)
+
+    @property
+    def finest(self) -> UNetConfig:
+        """The U-Net of level 1."""
+        found = self.networks[0].unet
+        assert found is not None
+        return found
+
+    @cached_property
+    def visited_levels(self) -> tuple[int, ...]:
+        """The levels that a sample goes through, from K to 0."""
+        if self.sampling is None:
+            return tuple(range(self.levels, -1, -1))
+        return (*self.sampling.levels, 0)
+
+    @property
+    def steps(self) -> int:
+        """How many steps a sample takes."""
+        return len(self.visited_levels) - 1
+
     @property
     def digest(self) -> str:
         """SHA-256 of what decides samples: neither file names nor notes count, nor the example."""
-        values = {key: value for key, value in _plain(self).items() if key not in _NOTES}
+        values = {key: value for key, value in plain(self).items() if key not in _NOTES}
         for key in ("weights", "prior"):
             values[key] = values.get(key, {}).get("sha256")
         return hashlib.sha256(canonical_json(values).encode()).hexdigest()
 
-    def place(self, *key: str) -> str:
+    def place(self, *key: str | int) -> str:
         """Where the card says something: `FILE:LINE: KEY`; the key alone where it was not read."""
         return str(placed(*self.origin, key, ""))
 
@@ -306,12 +361,16 @@ class ModelCard:
         """Read a card; ConfigError tells all that is wrong, with `where` and the line."""
         tables = parse_toml(text, where)
         blur, unet = tables.get("blur"), tables.get("unet")
-        inner = {
-            "unet": DiffusersUNet if _of(unet, "diffusers") else UNetConfig,
-            "blur": BlurSchedule if _form(blur) == "<schedule>" else BlurRange,
-            "diffusion": DiffusionConfig,
-            "coarse": CoarseConfig,
+        inner: dict[KeyPath, Any] = {
+            ("unet",): DiffusersUNet if _of(unet, "diffusers") else UNetConfig,
+            ("blur",): BlurSchedule if _form(blur) == "<schedule>" else BlurRange,
+            ("diffusion",): DiffusionConfig,
+            ("coarse",): CoarseConfig,
+            ("sampling",): SamplingConfig,
         }
+        bands = tables.get("bands")
+        for number in range(len(bands) if isinstance(bands, list) else 0):
+            inner |= {("bands", number): Band, ("bands", number, "unet"): UNetConfig}
         words = f"is missing beside training_noise_std; {NOISE_RATIO} times that is a good value"
         more = {"sampling_noise_std": words}
         alone = "training_noise_std" in tables and "sampling_noise_std" not in tables
@@ -324,7 +383,7 @@ class ModelCard:
         import tomlkit
 
         document = tomlkit.document()
-        pairs = [(key, value) for key, value in _plain(self).items() if value not in ({}, [], "")]
+        pairs = [(key, value) for key, value in plain(self).items() if value not in ({}, [], "")]
         for key, value in sorted(pairs, key=lambda pair: isinstance(pair[1], Mapping)):
             item = tomlkit.item(value)
             document.add(
@@ -356,13 +415,52 @@ def _heat_misfits(values: Mapping[str, Any]) -> Misfits:
         yield "diffusion", 'only a card of kind "ddpm" has that; leave it out'
     if isinstance(values.get("unet"), DiffusersUNet) or _of(values.get("unet"), "diffusers"):
         yield "unet", 'diffusers: only for a card of kind "ddpm"'
-    coarse = values.get("coarse")
-    if coarse is not None and values.get("parameterization") == "difference":
-        yield "coarse", 'only for the parameterization "preconditioned"; leave it out'
-    for key, limit in (("lowest_level", "levels"), ("side", "image_size")):
-        value, most = _of(coarse, key), values.get(limit)
-        if value is not None and most is not None and value > most:
-            yield "coarse", f"{key} = {value} must be at most {limit}, {most}"
+    linear = values.get("parameterization") == "difference"
+    for key in ("coarse", "bands", "sampling"):
+        if linear and values.get(key):
+            yield key, 'only for the parameterization "preconditioned"; leave it out'
+    visited = _of(values.get("sampling"), "levels")
+    if visited and levels and visited[0] != levels:
+        yield ("sampling", "levels"), f"must begin with K, {levels}"
+
+
+def _network_misfits(values: Mapping[str, Any]) -> Misfits:
+    """There is a `[unet]` or `[[bands]]`, and each network fits the images and the levels."""
+    unet, bands, coarse = (values.get(key) for key in ("unet", "bands", "coarse"))
+    size, levels = values.get("image_size"), values.get("levels")
+    if {"unet", "bands"} <= values.keys() and unet is None and not bands:
+        yield "unet", "is missing: the network, a table; or a cascade, as [[bands]]"
+    for key, value in (("unet", unet), ("coarse", coarse)):
+        if bands and value is not None:
+            yield key, "stands beside [[bands]], which list all networks; leave it out"
+    sharp = [unet, *(_of(band, "unet") for band in bands or () if _of(band, "side") is None)]
+    for network in sharp:
+        yield from halving_misfits("image_size", size, network)
+    tables: list[tuple[KeyPath, Any]] = [(("coarse",), coarse)]
+    tables += [(("bands", number), band) for number, band in enumerate(bands or ())]
+    for path, table in tables:
+        for key, limit, most in (("lowest_level", "levels", levels), ("side", "image_size", size)):
+            value = _of(table, key)
+            if value is not None and most is not None and value > most:
+                yield (*path, key), f"must be at most {limit}, {most}"
+    yield from _band_misfits(bands or (), size)
+
+
+def _band_misfits(bands: Sequence[Any], size: int | None) -> Misfits:
+    """The first begins at level 1 and has a U-Net for whole images; the others lie above it."""
+    before = 0
+    for number, band in enumerate(bands):
+        lowest = _of(band, "lowest_level")
+        if lowest is not None and number == 0 and lowest != 1:
+            yield ("bands", 0, "lowest_level"), "must be 1: the first band has the finest levels"
+        elif lowest is not None and lowest <= before:
+            words = f"must be above that of the band before, {before}"
+            yield ("bands", number, "lowest_level"), words
+        before = lowest or before
+    if bands and _of(bands[0], "cosines") is not None:
+        yield ("bands", 0, "cosines"), "the first band, of the finest levels, needs a U-Net"
+    if bands and size and _of(bands[0], "side") not in (None, size):
+        yield ("bands", 0, "side"), f"the first band must see all {size} pixels; leave it out"
 
 
 def read_card(path: Path | str) -> ModelCard:
@@ -396,7 +494,7 @@ def preset(name: str) -> ModelCard:
     return ModelCard.from_toml(file.read_text(encoding="utf-8"), f"{name}.toml")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Dataclasses as tables without their None; tuples as lists."""
     if isinstance(value, DiffusersUNet):
         return {"diffusers": value.config}
@@ -404,9 +502,13 @@ def _plain(value: Any) -> Any:
         return {"schedule": list(value.sigmas)}
     if is_dataclass(value):
         pairs = ((item.name, getattr(value, item.name)) for item in fields(value))
-        found = {key: _plain(item) for key, item in pairs if item is not None}
-        unused = _HEAT if isinstance(value, ModelCard) and value.kind == "ddpm" else ()
-        return {k: v for k, v in found.items() if k not in unused or v != _DEFAULTS[k]}
+        found = {key: plain(item) for key, item in pairs if item is not None}
+        if not isinstance(value, ModelCard):
+            return found
+        unused = _HEAT if value.kind == "ddpm" else ("bands",)
+        return {
+            k: v for k, v in found.items() if k not in unused or getattr(value, k) != _DEFAULTS[k]
+        }
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, tuple | list) else value

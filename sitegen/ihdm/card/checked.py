@@ -5,7 +5,7 @@ with values that are right one by one. All that is wrong is told at once, as one
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
@@ -27,8 +27,8 @@ from sitegen.core.validation import reject_if
 PART = ConfigDict(extra="forbid", populate_by_name=True)
 """How pydantic makes a part."""
 
-Misfits = Iterator[tuple[str, str]]
-"""Keys of a table, and what is wrong with their values beside the others."""
+Misfits = Iterator[tuple[str | KeyPath, str]]
+"""Keys of a table, or paths into it, and what is wrong with their values beside the others."""
 
 _T = TypeVar("_T")
 
@@ -58,7 +58,7 @@ def checked(name: str) -> Callable[[type[_T]], type[_T]]:
                 known, items = fields_of(part), error.errors(include_url=False)
                 found = [f"{dotted(item['loc'])}{rule(item, known)}" for item in items]
             else:
-                found = [f"{key}{words}" for key, words in _misfits(part, vars(self))]
+                found = [f"{dotted(path)}{words}" for path, words in _misfits(part, vars(self))]
             if found:
                 raise config_error(f"{name}: {problem}" for problem in found)
 
@@ -71,18 +71,18 @@ def checked(name: str) -> Callable[[type[_T]], type[_T]]:
 def read_tables(
     part: type[_T],
     tables: Mapping[str, Any],
-    inner: Mapping[str, Any],
+    inner: Mapping[KeyPath, Any],
     text: str,
     where: str,
     more: Mapping[str, str],
 ) -> _T:
     """Make a part of the tables of a TOML document, whose text messages call `where`.
 
-    `inner` maps the keys of inner tables to their parts, `more` keys to what is wrong with them
+    `inner` maps the paths of inner tables to their parts, `more` keys to what is wrong with them
     besides. Where a value is wrong the others are looked at all the same, as far as they tell
     something.
     """
-    lines, made = toml_lines(text), None
+    lines, made, parts = toml_lines(text), None, {(): part, **inner}
     found: list[Diagnostic] = []
     wrong: set[KeyPath] = set()
     try:
@@ -91,34 +91,54 @@ def read_tables(
         found = toml_diagnostics(error, part, text, where)
         for item in error.errors(include_url=False):
             loc = tuple(each for each in item["loc"] if not str(each).startswith("<"))
-            wrong.add(loc[:2] if loc[0] in inner else loc[:1])
-    good = {
-        key: _right(kind, tables[key], (key,), wrong)
-        for key, kind in inner.items()
-        if isinstance(tables.get(key), Mapping)
-    }
+            wrong.add(loc[: 1 + max(len(path) for path in parts if loc[: len(path)] == path)])
     found += [placed(where, lines, (key,), f" {words}") for key, words in more.items()]
-    whole = {**_right(part, tables, (), wrong), **good}
-    for path, kind, values in [((), part, whole), *(((k,), inner[k], v) for k, v in good.items())]:
-        for key, words in _misfits(kind, values):
-            found.append(placed(where, lines, (*path, key), words))
+    right = _right(tables, (), parts, wrong)
+    for path, kind in parts.items():
+        values = _at(right, path)
+        for key, words in _misfits(kind, values) if isinstance(values, Mapping) else ():
+            found.append(placed(where, lines, (*path, *key), words))
     if made is None or found:
         raise config_error(in_order(found))
     return made
 
 
-def _right(part: Any, table: Mapping[str, Any], path: KeyPath, wrong: set[KeyPath]) -> Any:
-    """The values of a table, and the defaults of others, but for those that are wrong."""
-    known = fields_of(part).items()
-    defaults = {name: each.default for name, each in known if not each.is_required()}
-    values = {**defaults, **table}
-    return {key: value for key, value in values.items() if (*path, key) not in wrong}
+def _right(value: Any, path: KeyPath, parts: Mapping[KeyPath, Any], wrong: set[KeyPath]) -> Any:
+    """What a table holds, and the defaults of the rest, but for what is wrong."""
+    if isinstance(value, list):
+        return [_right(item, (*path, at), parts, wrong) for at, item in enumerate(value)]
+    if path not in parts or not isinstance(value, Mapping):
+        return value
+    known = fields_of(parts[path]).items()
+    values = {name: each.default for name, each in known if not each.is_required()} | dict(value)
+    pairs = (((*path, key), key, item) for key, item in values.items())
+    return {key: _right(item, at, parts, wrong) for at, key, item in pairs if at not in wrong}
 
 
-def _misfits(part: Any, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _is_table(value: object) -> bool:
+    """Whether a value is a table, or the part that was made of one."""
+    return isinstance(value, Mapping) or is_dataclass(value)
+
+
+def _at(value: Any, path: KeyPath) -> Any:
+    """What is at a path into tables, lists and parts; None where there is nothing."""
+    for key in path:
+        if isinstance(value, Mapping):
+            value = value.get(key)
+        elif isinstance(key, int):
+            value = value[key] if isinstance(value, list | tuple) else None
+        else:
+            value = getattr(value, key, None)
+    return value
+
+
+def _misfits(part: Any, values: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     for key, words in part.misfits(values) if hasattr(part, "misfits") else ():
-        value = values.get(key)
-        plain = isinstance(value, str | int | float | list | tuple)
+        path = (key,) if isinstance(key, str) else key
+        value = _at(values, path)
+        plain = isinstance(value, str | int | float) or (
+            isinstance(value, list | tuple) and not any(map(_is_table, value))
+        )
         missing = words.startswith("is missing")
         shown = f" = {quoted(value)}" if plain and not missing else ""
-        yield key, f"{shown}{'' if missing else ':'} {words}"
+        yield path, f"{shown}{'' if missing else ':'} {words}"

@@ -122,14 +122,61 @@ class DiffusersUNet(UNetConfig):
         return values
 
 
+@checked("MLP over cosines")
+@dataclass(frozen=True, config=PART)
+class CosineConfig:
+    """The network of a band of coarse levels, which sees cosines and no pixels (`cosines.py`).
+
+    `width` and `blocks` are the size of its MLP, `features` the number of its random frequencies,
+    `level_features` that of the frequencies which tell it the level.
+
+    Raises ConfigError that names every value that is wrong.
+    """
+
+    width: Count
+    blocks: Annotated[int, Strict(), _SMALL]
+    features: Count
+    level_features: Annotated[int, Strict(), Field(ge=1, le=256)] = 16
+
+
+@checked("band")
+@dataclass(frozen=True, config=PART)
+class Band:
+    """A band of a cascade's levels, from `lowest_level` up to the next band, and its network.
+
+    The network is a `unet`, or an MLP over `cosines`. It sees and answers the lowest `side` ×
+    `side` cosines of each channel, a U-Net as an image of `side` pixels; without `side` all.
+
+    Raises ConfigError that names every value that is wrong.
+    """
+
+    lowest_level: Annotated[int, Strict(), Field(ge=1, le=100_000)]
+    side: Count | None = None
+    unet: UNetConfig | None = None
+    cosines: CosineConfig | None = None
+
+    @staticmethod
+    def misfits(values: Mapping[str, Any]) -> Misfits:
+        """There is one network, and images of `side` pixels can be halved as often as it does."""
+        networks = [values.get(key, ...) for key in ("unet", "cosines")]
+        if ... not in networks and networks.count(None) != 1:
+            yield "unet", "a band has one network: a table unet, or a table cosines"
+        yield from halving_misfits("side", values.get("side"), values.get("unet"))
+
+
+def halving_misfits(key: str, size: int | None, unet: object) -> Misfits:
+    """What is wrong with images of `size` pixels, told under `key`, for a U-Net or its table."""
+    table = unet if isinstance(unet, Mapping) else getattr(unet, "__dict__", {})
+    halvings = len(table.get("channel_mult") or (0,)) - 1
+    if size and size % 2**halvings:
+        times = f"with this channel_mult the U-Net halves it {halvings} times"
+        yield key, f"must be divisible by {2**halvings}: {times}"
+
+
 @checked("coarse")
 @dataclass(frozen=True, config=PART)
 class CoarseConfig:
-    """The network for the levels from `lowest_level` to K, which sees cosines (`coarse.py`).
-
-    It answers the lowest `side` × `side` cosines of each channel, all that those levels leave of an
-    image; `width` and `blocks` are the size of its MLP, `features` the number of its random
-    frequencies, `level_features` that of the frequencies which tell it the level.
+    """The band of coarse levels of a card with a `[unet]`: `lowest_level`, `side`, and the MLP.
 
     Raises ConfigError that names every value that is wrong.
     """
@@ -140,3 +187,9 @@ class CoarseConfig:
     blocks: Annotated[int, Strict(), _SMALL]
     features: Count
     level_features: Annotated[int, Strict(), Field(ge=1, le=256)] = 16
+
+    @property
+    def band(self) -> Band:
+        """The same as a band of a cascade."""
+        network = CosineConfig(self.width, self.blocks, self.features, self.level_features)
+        return Band(self.lowest_level, self.side, cosines=network)

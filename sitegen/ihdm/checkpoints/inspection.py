@@ -20,7 +20,7 @@ from sitegen.ihdm.card.card import CARD_NAME, ModelCard, card_beside, preset, pr
 from sitegen.ihdm.card.networks import UNetConfig
 from sitegen.ihdm.checkpoints.archive import Published, Stored, has_learned_variance, scan
 from sitegen.ihdm.checkpoints.foreign import foreign_model
-from sitegen.ihdm.checkpoints.weights import COARSE, FLOATS, STATISTICS, is_of_unet
+from sitegen.ihdm.checkpoints.weights import BANDS, COARSE, FLOATS, STATISTICS, is_of_unet
 
 SUFFIXES = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})
 """How the names of checkpoints end."""
@@ -34,7 +34,8 @@ class CheckpointInfo:
     `architecture` is None when the names and shapes are not those of a U-Net that we know, and
     `presets` are the published configurations that it fits. `layout` is one of `archive.Layout`,
     "weights" for safetensors, or "diffusers". `schedule_levels` is K where the blur schedule lies
-    in the file. `coarse` says that there is a network for coarse levels, too.
+    in the file. `coarse` says that there is a network for coarse levels, too; `bands` how many
+    networks a cascade has.
     `card` is that of a model's folder, where it is known what a checkpoint does not
     tell.
     """
@@ -58,6 +59,7 @@ class CheckpointInfo:
     file: str = ""
     card: ModelCard | None = None
     coarse: bool = False
+    bands: int = 0
 
     def to_json(self) -> str:
         """Everything as JSON."""
@@ -71,6 +73,8 @@ class CheckpointInfo:
         if self.ema_tensors is not None:
             ema = f"{self.ema_tensors} tensors, decay {self.ema_decay}, {self.ema_updates} updates"
         looks = self.architecture.text() if self.architecture else "not a U-Net that sitegen knows"
+        if self.bands:
+            looks = f"a cascade of {self.bands} networks, which its card describes"
         pairs = {
             "file": self.file,
             "format": f"{self.format} ({self.layout}), {self.bytes:,} bytes",
@@ -108,7 +112,7 @@ def _about(card: ModelCard) -> str:
     noise = (
         f"noise {card.training_noise_std:g} in training, {card.sampling_noise_std:g} in sampling"
     )
-    return f"{size}, {blur}, {noise}, attention heads {card.unet.num_heads}"
+    return f"{size}, {blur}, {noise}, attention heads {card.finest.num_heads}"
 
 
 def inspect_checkpoint(path: Path | str) -> CheckpointInfo:
@@ -148,6 +152,7 @@ def _inspected(file: Path) -> CheckpointInfo:
         presets=matching_presets(looks),
         learned_variance=has_learned_variance(shapes),
         coarse=any(name.startswith(COARSE) for name in shapes),
+        bands=len({name.split(".")[1] for name in shapes if name.startswith(BANDS)}),
     )
     if not isinstance(held, Published):
         return info
@@ -312,7 +317,9 @@ def _matches(pattern: str, shapes: Shapes) -> list[re.Match[str]]:
 def matching_presets(found: Architecture | None) -> tuple[str, ...]:
     """The published configurations that have these dimensions; several may."""
     cards = ((name, preset(name)) for name in presets())
-    return tuple(name for name, card in cards if found == Architecture.of(card.channels, card.unet))
+    return tuple(
+        name for name, card in cards if found == Architecture.of(card.channels, card.finest)
+    )
 
 
 def differences(found: Shapes, wanted: Shapes) -> list[str]:
@@ -332,7 +339,7 @@ def mismatch(lines: Sequence[str], found: Shapes, card: ModelCard) -> str:
     told = "".join(f"\n  {line}" for line in lines[:5])
     looks = infer(found)
     hint = ""
-    if looks is not None and looks != Architecture.of(card.channels, card.unet):
+    if looks is not None and looks != Architecture.of(card.channels, card.finest):
         fits = " or ".join(matching_presets(looks))
         hint = f"\nIt looks like {looks.text()}" + (f"; preset {fits} fits." if fits else ".")
     return f"these weights do not fit the card's network:{told}{more}{hint}"

@@ -7,15 +7,18 @@ our safetensors. Whatever is wrong with a file raises RefusedError; nothing is l
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import lru_cache
 from math import isclose
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sitegen.core.compute import Precision
+from sitegen.core.diagnostics import quoted
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import is_folder, regular_size
 from sitegen.ihdm.card.card import (
@@ -23,10 +26,11 @@ from sitegen.ihdm.card.card import (
     BlurSchedule,
     ModelCard,
     card_beside,
+    plain,
     presets,
     read_card,
 )
-from sitegen.ihdm.card.networks import DiffusersUNet, UNetConfig
+from sitegen.ihdm.card.networks import Band, DiffusersUNet
 from sitegen.ihdm.checkpoints.archive import (
     HEAD,
     Numbers,
@@ -47,6 +51,8 @@ from sitegen.ihdm.checkpoints.inspection import (
 )
 from sitegen.ihdm.checkpoints.pickles import StoredTensor
 from sitegen.ihdm.checkpoints.weights import (
+    BANDS,
+    CASCADE,
     COARSE,
     FLOATS,
     LOWEST_LEVEL,
@@ -54,9 +60,11 @@ from sitegen.ihdm.checkpoints.weights import (
     Entry,
     Header,
     is_of_unet,
+    notes,
+    prefixes,
 )
-from sitegen.ihdm.nets.coarse import CoarseNet
-from sitegen.ihdm.nets.diffusers_unet import DiffusersAdapter, build, renamed
+from sitegen.ihdm.nets.diffusers_unet import DiffusersAdapter, renamed
+from sitegen.ihdm.nets.networks import new_network
 from sitegen.ihdm.nets.unet import UNet
 from sitegen.ihdm.process.ddpm import DiffusionModel
 from sitegen.ihdm.process.heat import Statistics
@@ -153,26 +161,20 @@ def check_weights(
     return stored
 
 
-def of_the_unet(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Those of a model's tensors that are its U-Net's."""
-    return {name: tensor for name, tensor in weights.items() if is_of_unet(name)}
-
-
 def network_shapes(card: ModelCard) -> Mapping[str, tuple[int, ...]]:
-    """Names and shapes of the card's U-Net, in its order; no memory is taken for it."""
-    return _shapes(card.unet, card.channels)
+    """Names and shapes of all the card's networks, in their order; no memory is taken for them."""
+    return {
+        prefix + name: shape
+        for prefix, band in zip(prefixes(card), card.networks, strict=True)
+        for name, shape in _shapes(band, card.channels, card.image_size).items()
+    }
 
 
 @lru_cache(maxsize=16)
-def _shapes(unet: UNetConfig, channels: int) -> Mapping[str, tuple[int, ...]]:
-    empty = _empty_network(unet, channels).state_dict()
-    return {name: tuple(tensor.shape) for name, tensor in empty.items()}
-
-
-def _empty_network(unet: UNetConfig, channels: int) -> nn.Module:
-    """A network on the meta device: names and shapes, no memory, no weights."""
+def _shapes(band: Band, channels: int, image_size: int) -> Mapping[str, tuple[int, ...]]:
     with torch.device("meta"):
-        return build(unet) if isinstance(unet, DiffusersUNet) else UNet(unet, channels)
+        empty = new_network(band, channels, image_size).state_dict()
+    return {name: tuple(tensor.shape) for name, tensor in empty.items()}
 
 
 def _check_published(path: Path, card: ModelCard, published: Published) -> dict[str, StoredTensor]:
@@ -235,11 +237,12 @@ def _chosen(path: Path, card: ModelCard, published: Published) -> dict[str, Stor
 def _check_ours(path: Path, card: ModelCard, header: Header) -> dict[str, Entry]:
     """The tensors of a file of safetensors, by the names that the network has for them."""
     entries, wanted = dict(header.entries), dict(network_shapes(card))
-    if isinstance(card.unet, DiffusersUNet):
+    if isinstance(card.finest, DiffusersUNet):
         now = renamed(entries)
         entries = {now[name]: entry for name, entry in entries.items()}
     if card.parameterization == "preconditioned":
-        wanted |= {**dict.fromkeys(STATISTICS, card.shape), **_coarse_shapes(path, card, header)}
+        wanted |= dict.fromkeys(STATISTICS, card.shape)
+    _check_bands(path, card, header, wanted)
     _check_shapes(path, {name: entry.shape for name, entry in entries.items()}, wanted, card)
     for name, entry in entries.items():
         allowed = ("F32",) if name in STATISTICS else ("F32", "F16", "BF16")
@@ -249,32 +252,65 @@ def _check_ours(path: Path, card: ModelCard, header: Header) -> dict[str, Entry]
     return {name: entries[name] for name in wanted}
 
 
-def _coarse_shapes(path: Path, card: ModelCard, header: Header) -> Shapes:
-    """Names and shapes of the network for coarse levels, if the card has one; they fit the file."""
-    found = {name: e.shape for name, e in header.entries.items() if name.startswith(COARSE)}
-    if card.coarse is None:
-        if found:
+def _check_bands(path: Path, card: ModelCard, header: Header, wanted: Shapes) -> None:
+    """The networks for other bands of levels than the finest are those that the card describes."""
+    told = header.metadata.get(CASCADE)
+    if told is not None and told != notes(card).get(CASCADE):
+        raise RefusedError(f"{_difference(card, told)}, as {path} says")
+    found = {name: entry.shape for name, entry in header.entries.items() if not is_of_unet(name)}
+    for part, key in ((COARSE, "coarse"), (BANDS, "bands")):
+        here = {name: shape for name, shape in found.items() if name.startswith(part)}
+        if here and not any(name.startswith(part) for name in wanted):
             raise RefusedError(
-                f"{path}: has a network for coarse levels, which its card does not describe; use "
-                "it with the card that it came with, which has a table [coarse]"
+                f"{path}: has networks for bands of levels, which its card does not describe; use "
+                f"it with the card that it came with, which has {key}"
             )
-        return {}
-    with torch.device("meta"):
-        tensors = CoarseNet(card.coarse, card.channels).state_dict()
-    wanted = {COARSE + name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    lines = differences(found, wanted)
-    if lines:
-        told = "".join(f"\n  {line}" for line in lines[:5])
-        place = card.place("coarse")
-        raise RefusedError(f"{place}: not the network that {path} holds:{told}")
+        there = {name: shape for name, shape in wanted.items() if name.startswith(part)}
+        lines = differences(here, there)
+        if lines:
+            listed = "".join(f"\n  {line}" for line in lines[:5])
+            raise RefusedError(f"{card.place(key)}: not the networks that {path} holds:{listed}")
     lowest = header.metadata.get(LOWEST_LEVEL)  # older files do not say it
-    if lowest not in (None, str(card.coarse.lowest_level)):
+    if card.coarse and lowest not in (None, str(card.coarse.lowest_level)):
         place = card.place("coarse", "lowest_level")
         raise RefusedError(
             f"{place} = {card.coarse.lowest_level}: the network in {path} answers from level "
             f"{lowest} on; write lowest_level = {lowest}"
         )
-    return wanted
+
+
+def _difference(card: ModelCard, told: str) -> str:
+    """Where the bands of a card are not those that a file tells of, and what to write."""
+    theirs, ours = _bands(told), plain(card.bands)
+    if len(theirs) != len(ours):
+        return f"{card.place('bands')}: has {len(ours)} bands; must be the {len(theirs)}"
+    for number, (own, other) in enumerate(zip(ours, theirs, strict=True)):
+        if own != other:
+            key, found, wanted = _parting(own, other)
+            is_now = "is missing" if found is None else f"= {quoted(found)}"
+            must = "leave it out" if wanted is None else f"must be {quoted(wanted)}"
+            return f"{card.place('bands', number, *key)} {is_now}: {must}"
+    return f"{card.place('bands')}: must be {told}"
+
+
+def _bands(told: str) -> list[dict[str, Any]]:
+    """The bands that a file tells of; none where it tells nonsense."""
+    try:
+        bands = json.loads(told)
+    except (ValueError, RecursionError):
+        return []
+    tables = isinstance(bands, list) and all(isinstance(band, dict) for band in bands)
+    return bands if tables else []
+
+
+def _parting(own: dict[str, Any], other: dict[str, Any]) -> tuple[tuple[str, ...], Any, Any]:
+    """The first key that two tables differ in, and what each has there; None for nothing."""
+    key = next(key for key in sorted({*own, *other}) if own.get(key) != other.get(key))
+    found, wanted = own.get(key), other.get(key)
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        inner, found, wanted = _parting(found, wanted)
+        return (key, *inner), found, wanted
+    return (key,), found, wanted
 
 
 def _check_shapes(
@@ -288,23 +324,21 @@ def _check_shapes(
 def _assemble(
     card: ModelCard, weights: Mapping[str, Tensor], precision: Precision
 ) -> Model | DiffusionModel:
-    unet = _empty_network(card.unet, card.channels)
-    unet.load_state_dict(of_the_unet(weights), strict=True, assign=True)
+    networks = []
+    for prefix, band in zip(prefixes(card), card.networks, strict=True):
+        with torch.device("meta"):
+            network = new_network(band, card.channels, card.image_size)
+        own = {name: weights[prefix + name] for name in network.state_dict()}
+        network.load_state_dict(own, strict=True, assign=True)
+        networks.append(network)
     model: Model | DiffusionModel
-    if isinstance(unet, UNet) and card.kind != "ddpm":
-        model = Model(card, unet, _statistics(card, weights), precision, _coarse(card, weights))
+    if card.kind == "ddpm":
+        unet = networks[0]
+        own_unet = unet if isinstance(unet, UNet) else DiffusersAdapter(unet)
+        model = DiffusionModel(card, own_unet, precision)
     else:
-        own = unet if isinstance(unet, UNet) else DiffusersAdapter(unet)
-        model = DiffusionModel(card, own, precision)
+        model = Model(card, networks, _statistics(card, weights), precision)
     return model.eval().requires_grad_(False)
-
-
-def _coarse(card: ModelCard, weights: Mapping[str, Tensor]) -> CoarseNet | None:
-    if card.coarse is None:
-        return None
-    net = CoarseNet(card.coarse, card.channels)
-    net.load_state_dict({name: weights[COARSE + name] for name in net.state_dict()})
-    return net
 
 
 def _statistics(card: ModelCard, weights: Mapping[str, Tensor]) -> Statistics | None:

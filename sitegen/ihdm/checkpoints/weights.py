@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import digest_bytes, without_twins, write_atomic
-from sitegen.ihdm.card.networks import CoarseConfig
+from sitegen.core.files import canonical_json, digest_bytes, without_twins, write_atomic
+from sitegen.ihdm.card.card import ModelCard, plain
 
 if TYPE_CHECKING:
     import torch
@@ -24,9 +24,13 @@ if TYPE_CHECKING:
 STATISTICS = ("statistics.mean", "statistics.variance")
 """Names of a preconditioned model's statistics, which are always stored as float32."""
 COARSE = "coarse."
-"""How the names of its network for coarse levels begin, if it has one."""
+"""How the names of the second network begin, where a card writes it as `[coarse]`."""
+BANDS = "bands."
+"""How the names of a cascade's networks begin; the number of the band follows, and a dot."""
 LOWEST_LEVEL = "coarse.lowest_level"
-"""The note of a file that says from which level on that network is to be asked."""
+"""The note of a file that says from which level on the second network is to be asked."""
+CASCADE = "bands"
+"""The note of a file that says which bands its networks are for, as canonical JSON."""
 
 FLOATS = {
     **dict.fromkeys(("Double", "F64"), "float64"),
@@ -71,8 +75,8 @@ class Header:
 
 
 def is_of_unet(name: str) -> bool:
-    """Whether a tensor of this name is one of the U-Net's."""
-    return name not in STATISTICS and not name.startswith(COARSE)
+    """Whether a tensor of this name is one of a U-Net's that is alone or has a coarse network."""
+    return name not in STATISTICS and not name.startswith((COARSE, BANDS))
 
 
 def read_header(path: Path) -> Header:
@@ -138,13 +142,13 @@ def save_weights(
     path: Path,
     tensors: Mapping[str, Tensor],
     dtype: torch.dtype,
-    coarse: CoarseConfig | None = None,
+    card: ModelCard | None = None,
 ) -> str:
     """Write `tensors` by name, the statistics as float32 and the rest as `dtype`, a float type.
 
-    `coarse` is the network for coarse levels that is among them: from which level on it answers is
-    written along. The same tensors give the same bytes. Returns the SHA-256 of the file. Raises
-    RefusedError for a number that is not finite, or too large for `dtype`.
+    Which levels the networks of a card with several are for is written along. The same tensors
+    give the same bytes. Returns the SHA-256 of the file. Raises RefusedError for a number that is
+    not finite, or too large for `dtype`.
     """
     import torch
     from safetensors.torch import save
@@ -155,9 +159,23 @@ def save_weights(
         stored[name] = tensor.detach().to("cpu", kind, copy=True).contiguous()
         if not bool(torch.isfinite(stored[name]).all()):
             raise RefusedError(f"{path}: {name} holds numbers that {dtype} cannot hold")
-    data = save(stored, {LOWEST_LEVEL: str(coarse.lowest_level)} if coarse else None)
+    data = save(stored, notes(card) or None if card else None)
     write_atomic(path, data)
     return digest_bytes(data)
+
+
+def notes(card: ModelCard) -> dict[str, str]:
+    """What a file of weights says of a card: what decides the meaning of its numbers."""
+    if card.bands:
+        return {CASCADE: canonical_json(plain(card.bands))}
+    return {LOWEST_LEVEL: str(card.coarse.lowest_level)} if card.coarse else {}
+
+
+def prefixes(card: ModelCard) -> tuple[str, ...]:
+    """How the names of the tensors of each of the card's networks begin."""
+    if card.bands:
+        return tuple(f"{BANDS}{number}." for number in range(len(card.bands)))
+    return ("", COARSE)[: len(card.networks)]
 
 
 @contextmanager

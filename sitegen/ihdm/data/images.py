@@ -28,7 +28,7 @@ SMALLEST = 4
 """Pixels a side that an image must have."""
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 IDX_UINT8 = 0x08
-_IDX_NAMES = ("train-images-idx3-ubyte", "train-images.idx3-ubyte")
+_IDX_NAMES = tuple(f"train-images{dot}idx{axes}-ubyte" for axes in (3, 4) for dot in "-.")
 _CIFAR = {"cifar-10-batches-py": "data_batch_*", "cifar-100-python": "train"}
 _CIFAR_SHAPE = (3, 32, 32)
 DAMAGE = (
@@ -176,10 +176,11 @@ def _find_idx(folder: Path) -> list[Path]:
 
 
 def read_idx(path: Path) -> Images:
-    """The images (N, 1, H, W) of one MNIST-format file, gzipped or not.
+    """The images (N, C, H, W) of one MNIST-format file, gzipped or not.
 
     The format is a header of big-endian integers (0, 0, type 8 for uint8, number of axes, the
-    lengths of the axes) and then the bytes. Raises RefusedError for any other file.
+    lengths of the axes) and then the bytes. Grey images have three axes, images in colour a fourth
+    for their channels. Raises RefusedError for any other file.
     """
     regular_size(path, "file of images")
     try:
@@ -188,19 +189,31 @@ def read_idx(path: Path) -> Images:
             data = gzip.decompress(data)
     except DAMAGE as error:
         raise RefusedError(f"{path}: cannot be read: {error}") from error
-    size = len(data) - 16
-    if size < 0 or data[:4] != bytes((0, 0, IDX_UINT8, 3)):
-        raise RefusedError(
-            f"{path}: not a file of images in the MNIST format (uint8, three axes); "
-            "give the file that ends in images-idx3-ubyte, or a folder of pictures"
-        )
-    count, height, width = struct.unpack(">3I", data[4:16])
-    if size != count * height * width:
+    count, height, width, channels = _idx_shape(path, data)
+    header = 4 * data[3] + 4
+    size = len(data) - header
+    if size != count * height * width * channels:
         raise RefusedError(
             f"{path}: holds {size} bytes of pixels, but its header says {count} images of "
-            f"{width}×{height}; it was cut or damaged: fetch it again"
+            f"{width}×{height}{' in colour' if channels == 3 else ''}; it was cut or damaged: "
+            "fetch it again"
         )
-    return np.frombuffer(data, np.uint8, offset=16).reshape(count, 1, height, width).copy()
+    pixels = np.frombuffer(data, np.uint8, offset=header)
+    return pixels.reshape(count, height, width, channels).transpose(0, 3, 1, 2).copy()
+
+
+def _idx_shape(path: Path, data: bytes) -> tuple[int, int, int, int]:
+    """The lengths of the axes: images, rows, columns, and channels, of which there may be one."""
+    axes = data[3] if data[:3] == bytes([0, 0, IDX_UINT8]) else 0
+    shape = struct.unpack_from(f">{axes}I", data, 4) if len(data) >= 4 * axes + 4 else ()
+    if axes == 3 and shape:
+        return (*shape, 1)
+    if axes != 4 or len(shape) != 4 or shape[3] not in (1, 3):
+        raise RefusedError(
+            f"{path}: not a file of images in the MNIST format (uint8, three axes or four); "
+            "give the file that ends in images-idx3-ubyte, or a folder of pictures"
+        )
+    return shape
 
 
 def read_cifar(folder: Path) -> Images:

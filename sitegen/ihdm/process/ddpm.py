@@ -71,7 +71,7 @@ class DiffusionModel(CardModel):
     """A network that predicts the noise in a state. Raises ConfigError for a card of no DDPM."""
 
     def __init__(self, card: ModelCard, unet: nn.Module, precision: Precision = "float32") -> None:
-        super().__init__(card, unet, precision)
+        super().__init__(card, [unet], precision)
         self.schedule = DiffusionSchedule.of(card)
 
     def forward(self, x: Tensor, level: int | Tensor) -> Tensor:

@@ -83,12 +83,15 @@ class Statistics:
         """Under the names that they have in a file of weights."""
         return {"statistics.mean": self.mean, "statistics.variance": self.variance}
 
-    def pixel_scale(self) -> tuple[float, float]:
-        """Mean and standard deviation of a pixel over all images, positions and channels."""
-        _, height, width = self.mean.shape
-        mean = float(self.mean[:, 0, 0].mean()) / (height * width) ** 0.5
-        square = float((self.variance + self.mean**2).mean())
-        return mean, max(square - mean**2, 1e-12) ** 0.5
+    def pixel_scale(self, side: int) -> tuple[float, float]:
+        """Mean and standard deviation of a pixel over all images, positions and channels.
+
+        Of images made small: of their lowest `side` × `side` cosines alone.
+        """
+        mean, variance = (part[:, :side, :side] for part in (self.mean, self.variance))
+        average = float(mean[:, 0, 0].mean()) / self.mean.shape[-1]
+        square = float((variance + mean**2).mean()) * (side / self.mean.shape[-1]) ** 2
+        return average, max(square - average**2, 1e-12) ** 0.5
 
 
 @lru_cache(maxsize=16)

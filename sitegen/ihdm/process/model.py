@@ -10,13 +10,14 @@ Two parameterizations of the network's answer:
   R_k = S σ² / (A_k² S + σ²) unknown. The network sees x̂_0 standardised and answers r; then
   û_0 = x̂_0 + √R_k r coefficient by coefficient and mean = A_{k−1} û_0, exact because the heat
   equation is linear. It is the preconditioning of Karras et al. 2022 with one factor a frequency.
-  A model may have a second network for its coarse levels, which answers the cosines of r that are
-  left there (`coarse.py`).
+  A model may be a cascade: bands of levels, each with a network that sees and answers the lowest
+  cosines alone, as an image of fewer pixels or as they are (`cosines.py`). And since û_0 is
+  known, it may jump: the mean of u_j is A_j û_0 for any level j < k.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -25,25 +26,32 @@ from torch import Tensor, nn
 from sitegen.core.compute import DEVICE, Precision
 from sitegen.core.errors import ConfigError, PlatformError
 from sitegen.ihdm.card.card import ModelCard
-from sitegen.ihdm.nets.coarse import CoarseNet, lowest, restored
-from sitegen.ihdm.nets.unet import UNet
+from sitegen.ihdm.nets.cosines import CosineNet, lowest
 from sitegen.ihdm.process.heat import Statistics, attenuation, dct2, idct2
 
 
 class CardModel(nn.Module):
-    """A network with its card: what every kind of model has.
+    """Networks with their card, one a band of levels: what every kind of model has.
 
-    `precision` says what the network computes in; states and the arithmetic around the network
-    stay float32.
+    `precision` says what U-Nets compute in; states and the arithmetic around networks stay float32.
     """
 
-    def __init__(self, card: ModelCard, unet: nn.Module, precision: Precision = "float32") -> None:
+    def __init__(
+        self, card: ModelCard, networks: Sequence[nn.Module], precision: Precision = "float32"
+    ) -> None:
         super().__init__()
+        if len(networks) != len(card.networks):
+            raise ValueError(f"{len(networks)} networks for {len(card.networks)} bands of levels")
         self.card = card
-        self.unet = unet
+        self.networks = nn.ModuleList(networks)
         self.precision = precision
         if precision == "bfloat16":
-            unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @property
+    def unet(self) -> nn.Module:
+        """The network of the finest levels."""
+        return self.networks[0]
 
     @property
     def statistics(self) -> Statistics | None:
@@ -53,7 +61,7 @@ class CardModel(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights lie."""
-        return next(self.unet.parameters()).device
+        return next(self.networks.parameters()).device
 
     def levels_of(self, states: Tensor, level: int | Tensor) -> Tensor:
         """`level` as a tensor (1,) or (N,), once it and `states` (N, C, H, W) are what they must.
@@ -78,14 +86,15 @@ class CardModel(nn.Module):
             raise ValueError(f"level must be 1 … {highest}, not {low if low < 1 else high}")
         return levels
 
-    def network(self, x: Tensor, levels: Tensor) -> Tensor:
-        """The raw answer of the network, float32, computed in the model's precision."""
+    def network(self, x: Tensor, levels: Tensor, band: int = 0) -> Tensor:
+        """The raw answer of a band's U-Net, float32, computed in the model's precision."""
+        unet = self.networks[band]
         if self.precision == "float32":
-            answer: Tensor = self.unet(x, levels)
+            answer: Tensor = unet(x, levels)
             return answer
         x = x.to(memory_format=torch.channels_last)
         with torch.autocast(x.device.type, torch.bfloat16):
-            half: Tensor = self.unet(x, levels)
+            half: Tensor = unet(x, levels)
         return half.float()
 
 
@@ -95,20 +104,20 @@ class Model(CardModel):
     def __init__(
         self,
         card: ModelCard,
-        unet: UNet,
+        networks: Sequence[nn.Module],
         statistics: Statistics | None = None,
         precision: Precision = "float32",
-        coarse: CoarseNet | None = None,
     ) -> None:
-        super().__init__(card, unet, precision)
-        if (None if coarse is None else coarse.config) != card.coarse:
-            raise ValueError("the card and the network for coarse levels do not match")
-        self.coarse = coarse
+        super().__init__(card, networks, precision)
         if (statistics is None) == (card.parameterization == "preconditioned"):
             raise ValueError(f"a {card.parameterization} model and these statistics do not match")
         for name, tensor in (statistics.tensors() if statistics else {}).items():
             self.register_buffer(name.replace(".", "_"), tensor, persistent=False)
-        self._pixel_scale = (0.0, 1.0) if statistics is None else statistics.pixel_scale()
+        self.sides = [band.side or card.image_size for band in card.networks]
+        self._scales = [statistics.pixel_scale(side) for side in self.sides] if statistics else []
+        lowest_levels = [band.lowest_level for band in card.networks]
+        self.register_buffer("lowest_levels", torch.tensor(lowest_levels), False)
+        self.lowest_levels: Tensor
         self.register_buffer(
             "sigmas", torch.tensor(card.schedule.sigmas, dtype=torch.float64), False
         )
@@ -123,63 +132,74 @@ class Model(CardModel):
             return None
         return Statistics(self.statistics_mean, self.statistics_variance)
 
-    def forward(self, u: Tensor, level: int | Tensor) -> Tensor:
-        """Mean of u_{k−1} given u_k.
+    def forward(self, u: Tensor, level: int | Tensor, below: int | None = None) -> Tensor:
+        """Mean of u_j given u_k, where j is `below`, or k − 1 if that is not given.
 
         `u` (N, C, H, W) float32 in [0, 1] pixel units, unclipped; `level` k from 1 to K, an int or
         integers (N,). Returns (N, C, H, W) float32. Raises ValueError for states of another shape
-        or type, and for levels outside of 1 … K.
+        or type, for levels outside of 1 … K, and for a jump that is none of this model's.
         """
         levels = self.levels_of(u, level).expand(len(u))
         statistics = self.statistics
+        if below is not None and not 0 <= below < int(levels.min()):
+            raise ValueError(f"there is no way from level {level} to {below}")
         if statistics is None:
+            if below is not None and below != int(levels.min()) - 1:
+                raise ValueError("only a preconditioned model can jump over levels")
             return u + self.network(u, levels)
         # One factor serves the whole batch when the level is the same for all.
-        one = isinstance(level, int)
-        return self._preconditioned(u, levels, levels[:1] if one else levels, statistics)
+        one = levels[:1] if isinstance(level, int) else levels
+        left = self.attenuation(one - 1 if below is None else one.new_tensor([below]))
+        return idct2(left * self._sharp(u, levels, one, statistics))
 
-    def _preconditioned(
-        self, u: Tensor, levels: Tensor, factor_levels: Tensor, statistics: Statistics
-    ) -> Tensor:
-        here = self.attenuation(factor_levels)
+    def _sharp(self, u: Tensor, levels: Tensor, one: Tensor, statistics: Statistics) -> Tensor:
+        """The cosines of û_0 (N, C, H, W); `one` are the levels, or the first if all are equal."""
+        here = self.attenuation(one)
         gain, unknown = linear_estimate(statistics, here, self.card.training_noise_std)
         away = dct2(u) - here * statistics.mean
-        estimate = statistics.mean + gain * away
-        if self.coarse is None:
-            answer = self._fine_answer(estimate, levels)
-        else:
-            total = (here**2 * statistics.variance + self.card.training_noise_std**2).sqrt()
-            answer = self._answer(estimate, away / total, levels, factor_levels)
-        return idct2(self.attenuation(factor_levels - 1) * (estimate + unknown.sqrt() * answer))
+        total = (here**2 * statistics.variance + self.card.training_noise_std**2).sqrt()
+        z, estimate, scale = away / total, statistics.mean + gain * away, unknown.sqrt()
+        bands = torch.bucketize(one, self.lowest_levels, right=True) - 1
+        present = sorted({*bands.tolist()})
+        if len(present) == 1:
+            return self._refined(present[0], estimate, scale, z, levels)
+        sharp = torch.empty_like(estimate)
+        for band in present:
+            parts = (part[bands == band] for part in (estimate, scale, z, levels))
+            sharp[bands == band] = self._refined(band, *parts)
+        return sharp
 
-    def _fine_answer(self, estimate: Tensor, levels: Tensor) -> Tensor:
-        """The cosines of the U-Net's r (N, C, H, W)."""
-        mean, std = self._pixel_scale
-        return dct2(self.network((idct2(estimate) - mean) / std, levels))
+    def _refined(
+        self, band: int, estimate: Tensor, scale: Tensor, z: Tensor, levels: Tensor
+    ) -> Tensor:
+        """x̂_0 + √R_k r: 0 is added to the cosines that the band's network does not see."""
+        side = self.sides[band]
+        change = scale[..., :side, :side] * self.answer(band, estimate, z, levels)
+        more = self.card.image_size - side
+        return estimate + nn.functional.pad(change, (0, more, 0, more))
 
-    def _coarse_answer(self, z: Tensor, levels: Tensor) -> Tensor:
-        """Those of the other network's; in float32, as it is too small to be worth less."""
-        assert self.coarse is not None
-        side = self.coarse.config.side
-        return restored(self.coarse(lowest(z, side), levels / self.card.levels), z, side)
+    def answer(self, band: int, estimate: Tensor, z: Tensor, levels: Tensor) -> Tensor:
+        """The r (N, C, side, side) of a band's network: its lowest cosines, of unit variance.
 
-    def _answer(self, estimate: Tensor, z: Tensor, levels: Tensor, factor_levels: Tensor) -> Tensor:
-        """Each state's by the network of its level."""
-        assert self.coarse is not None
-        coarse = factor_levels >= self.coarse.config.lowest_level
-        if bool(coarse.all()):
-            return self._coarse_answer(z, levels)
-        if not bool(coarse.any()):
-            return self._fine_answer(estimate, levels)
-        answer = torch.empty_like(z)
-        answer[coarse] = self._coarse_answer(z[coarse], levels[coarse])
-        answer[~coarse] = self._fine_answer(estimate[~coarse], levels[~coarse])
-        return answer
+        `estimate` x̂_0 and `z`, the standardised state, are cosines (N, C, H, W); levels (N,).
+        """
+        network, side = self.networks[band], self.sides[band]
+        if isinstance(network, CosineNet):  # in float32, as it is too small to be worth less
+            rows: Tensor = network(lowest(z, side), levels / self.card.levels)
+            return rows.view(len(rows), -1, side, side)
+        seen = shrunken(estimate, side, *self._scales[band])
+        return dct2(self.network(seen, levels, band))
 
     def attenuation(self, levels: Tensor) -> Tensor:
         """A_k (N, 1, H, W) float32 of levels (N,)."""
         size = self.card.image_size
         return attenuation(self.sigmas[levels], size, size).float()[:, None]
+
+
+def shrunken(estimate: Tensor, side: int, mean: float, std: float) -> Tensor:
+    """What a U-Net of a band sees of the cosines x̂_0: an image of `side` pixels, standardised."""
+    image = idct2(estimate[..., :side, :side]) * (side / estimate.shape[-1])
+    return (image - mean) / std
 
 
 def linear_estimate(

@@ -5,6 +5,7 @@ is made of transitions, each from a level to a lower one, and `descend` goes dow
 adds another process writes its transitions.
 
 - Heat dissipation (Rissanen et al. 2023): the model gives the mean of u_{k−1}; δ is the noise.
+  One that predicts û_0 may jump, to the mean A_j û_0 of u_j at any lower level j.
 - DDPM (Ho et al. 2020, eq. 7): mean = (√ᾱ_{k−1} β_k x̂_0 + √(1 − β_k) (1 − ᾱ_{k−1}) x_k) /
   (1 − ᾱ_k); the variance is "fixed_small", (1 − ᾱ_{k−1}) / (1 − ᾱ_k) β_k, or "fixed_large", β_k.
 - DDIM (Song et al. 2021, eq. 12 and 16), from level k to any lower level j:
@@ -23,6 +24,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Protocol
 
@@ -54,13 +56,16 @@ class Step:
 
 
 class Denoiser(Protocol):
-    """What a process needs of a model: (u_k, level k) → the mean of u_{k−1}, or a DDPM's ε."""
+    """What a process needs of a model: (u_k, level k) → the mean of u_{k−1}, or a DDPM's ε.
+
+    Where its card visits fewer levels, it is called with the level j that follows, for its mean.
+    """
 
     @property
     def card(self) -> ModelCard:
         """Says how many levels there are, and their noise."""
 
-    def __call__(self, u: Tensor, level: int, /) -> Tensor:
+    def __call__(self, u: Tensor, level: int, below: int | None = None, /) -> Tensor:
         """(N, C, H, W) float32 → (N, C, H, W) float32."""
 
 
@@ -140,18 +145,25 @@ def check_finite(state: Tensor, level: int, pixels: str = _HEAT) -> None:
 def reverse_process(
     model: Denoiser, u_K: Tensor, noise: NoiseSource, sampling_noise_std: float | None = None
 ) -> Iterator[Step]:
-    """Go down from `u_K` (N, C, H, W) at level K, and yield the K steps, the last at level 0.
+    """Go down from `u_K` (N, C, H, W) at level K, and yield a step for each level that the card
+    visits below it, the last at level 0: K of them unless it says otherwise.
 
-    `noise(level)` is called for level = K … 1 as `descend` says. `sampling_noise_std` is δ, the
-    card's if not given. Raises as `descend` does.
+    `noise(level)` is called for the levels that are left as `descend` says. `sampling_noise_std`
+    is δ, the card's if not given. Raises as `descend` does.
     """
     card = model.card
     delta = card.sampling_noise_std if sampling_noise_std is None else sampling_noise_std
     transitions = (
-        Transition(level, level - 1, lambda u, level=level: model(u, level), delta)  # type: ignore[misc]
-        for level in range(card.levels, 0, -1)
+        Transition(level, below, partial(_mean, model, level, below), delta)
+        for level, below in pairwise(card.visited_levels)
     )
     return descend(model, u_K, transitions, noise)
+
+
+def _mean(model: Denoiser, level: int, below: int, u: Tensor) -> Tensor:
+    if below == level - 1:
+        return model(u, level)
+    return model(u, level, below)
 
 
 def ddpm_process(

@@ -37,11 +37,11 @@ def level_density(levels: int, focus: float, centre: float) -> Tensor:
 
 
 def draw_levels(count: int, density: Tensor, generator: torch.Generator) -> Tensor:
-    """Levels (count,) from 1 … K inclusive, stratified: each batch covers the whole range."""
-    levels, cumulative = len(density), density.cumsum(0)
+    """Levels (count,) of 1 … K that have a density, stratified: each batch covers all of them."""
+    highest, cumulative = int(density.nonzero().max()) + 1, density.cumsum(0)
     places = (torch.arange(count) + torch.rand(count, generator=generator)) / count
     drawn = torch.searchsorted(cumulative, places.double() * cumulative[-1], right=True) + 1
-    return drawn.clamp_max(levels)[torch.randperm(count, generator=generator)]
+    return drawn.clamp_max(highest)[torch.randperm(count, generator=generator)]
 
 
 def loss_per_image(

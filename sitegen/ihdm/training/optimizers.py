@@ -10,6 +10,7 @@ at a time, which costs more than the network itself on a CPU without matrix unit
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -21,7 +22,8 @@ from sitegen.ihdm.training.options import TrainingOptions
 
 SMALLEST_SIDE = 16
 MOMENTUM = 0.95
-_ENDS = ("input_blocks.0.", "out.")
+_ENDS = re.compile(r"(bands\.\d+\.)?(input_blocks\.0|out|enter|leave)\.")
+"""The first and the last layer of a network."""
 ITERATIONS = 5
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 """The quintic of Jordan et al.: steep at 0, so that few iterations do."""
@@ -76,13 +78,13 @@ class Optimizers:
 
 
 def muon_names(parameters: Mapping[str, Tensor]) -> frozenset[str]:
-    """The names of those parameters of a U-Net that Muon gets."""
+    """The names of those parameters of networks that Muon gets."""
     return frozenset(
         name
         for name, value in parameters.items()
         if value.dim() >= 2
         and min(len(value), value[0].numel()) >= SMALLEST_SIDE
-        and not name.startswith(_ENDS)
+        and not _ENDS.match(name)
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -20,11 +21,12 @@ from sitegen.ihdm.card.card import (
     FileRef,
     ModelCard,
     Parameterization,
+    SamplingConfig,
     read_card,
 )
-from sitegen.ihdm.card.networks import UNetConfig
+from sitegen.ihdm.card.networks import Band, CosineConfig, UNetConfig
 from sitegen.ihdm.checkpoints.inspection import Architecture
-from sitegen.ihdm.checkpoints.loading import WEIGHTS_NAME, of_the_unet, read_weights
+from sitegen.ihdm.checkpoints.loading import WEIGHTS_NAME, network_shapes, read_weights
 from sitegen.ihdm.checkpoints.weights import save_weights
 from sitegen.ihdm.data.images import require_enough
 from sitegen.ihdm.data.prior import PRIOR_NAME, make_prior
@@ -32,6 +34,12 @@ from sitegen.ihdm.training.train import STATE_NAME, InitialWeights, Progress, Ru
 
 LOCK_NAME = ".training.lock"
 PRIOR_IMAGES = 1000
+_HALF_FROM = 2.0  # pixels of blur from which on half the resolution suffices
+_SMALLEST_SIDE = 14  # pixels of the images that a U-Net of a band sees
+_FEWEST_LEVELS = 50  # that can be divided into bands, and left out here and there
+_COSINES = 10  # a side, of those that the MLP of the coarsest band sees
+_COSINES_FROM = 1.39  # pixels of blur, for images of as many pixels: exp(−(π · 1.39)² / 2) is 1e-4
+_MIDDLE_SHARE, _FINE_SHARE = 0.67, 0.37  # of the levels of these bands that are visited
 
 
 def small_card(
@@ -40,14 +48,15 @@ def small_card(
     levels: int = 100,
     sigma_max: float | None = None,
     parameterization: Parameterization = "preconditioned",
+    cascade: bool = True,
 ) -> ModelCard:
-    """The card of our small models: 3.6 M parameters for 28 × 28 images.
+    """The card of our small models: some 4 M parameters for 28 × 28 images.
 
     The flattest level is blurred by 5/7 of the image's side unless told, as published for MNIST:
-    8 % of the lowest cosine is left.
+    8 % of the lowest cosine is left. A preconditioned one is a `cascade` unless told or too small.
     """
     halvings = sum(image_size % size == 0 for size in (2, 4))
-    return ModelCard(
+    card = ModelCard(
         image_size=image_size,
         channels=channels,
         levels=levels,
@@ -55,12 +64,50 @@ def small_card(
         blur=BlurRange(0.5, image_size * 5 / 7 if sigma_max is None else sigma_max),
         parameterization=parameterization,
     )
+    return as_cascade(card) if cascade and parameterization == "preconditioned" else card
+
+
+def as_cascade(card: ModelCard) -> ModelCard:
+    """The same model as a cascade, where its images are large enough for one.
+
+    Cosine i of n is damped by exp(−(πi/n)²σ_B²/2). At a blur of 2 pixels what half the resolution
+    cannot show is below a hundredth, less than the noise; at 4 pixels a quarter does, and so on;
+    and at last the `_COSINES` lowest cosines a side are all that is left. Only edges are left to
+    decide below, where every second or third level is enough.
+    """
+    size, sigmas = card.image_size, card.schedule.sigmas
+    if size % 4 or size < 2 * _SMALLEST_SIDE or card.levels < _FEWEST_LEVELS:
+        return card
+    bands = [Band(1, unet=UNetConfig(32, (1, 2, 2), num_res_blocks=1))]
+    side, blur = size // 2, _HALF_FROM
+    while side >= _SMALLEST_SIDE and side % 2 == 0:
+        middle = UNetConfig(32, (2, 4), num_res_blocks=1)
+        bands.append(Band(bisect_left(sigmas, blur), side, unet=middle))
+        side, blur = side // 2, 2 * blur
+    few = bisect_left(sigmas, _COSINES_FROM * size / _COSINES)
+    bands = [band for band in bands if band.lowest_level < few]
+    bands.append(Band(few, _COSINES, cosines=CosineConfig(160, 6, 96)))
+    lowest = [band.lowest_level for band in bands]
+    if len({*lowest}) < len(bands) or few > card.levels:
+        return card
+    visited = [
+        *range(card.levels, few, -1),
+        *_spread(few, bands[1].lowest_level, _MIDDLE_SHARE),
+        *_spread(bands[1].lowest_level, 0, _FINE_SHARE),
+    ]
+    return replace(card, unet=None, bands=tuple(bands), sampling=SamplingConfig(tuple(visited)))
+
+
+def _spread(first: int, end: int, share: float) -> list[int]:
+    """A share of the levels from `first` down to `end`, evenly spaced; that is not among them."""
+    count = max(1, round(share * (first - end)))
+    return [round(first - step * (first - end) / count) for step in range(count)]
 
 
 def as_ddpm(card: ModelCard) -> ModelCard:
     """The card of a DDPM with the network and the levels of `card`, and the cosine schedule."""
     size = (card.image_size, card.channels, card.levels)
-    return ModelCard(*size, card.unet, kind="ddpm", diffusion=DiffusionConfig("cosine"))
+    return ModelCard(*size, card.finest, kind="ddpm", diffusion=DiffusionConfig("cosine"))
 
 
 def beginning(name: str, weights: Path, own: ModelCard, card: ModelCard) -> InitialWeights:
@@ -68,13 +115,23 @@ def beginning(name: str, weights: Path, own: ModelCard, card: ModelCard) -> Init
 
     Raises RefusedError when the networks differ, or as `load_model` does.
     """
-    ours, theirs = ((each.channels, replace(each.unet, dropout=0.0)) for each in (card, own))
-    if ours != theirs:
+    alike = slice(1 if own.unet and card.unet else None)  # a coarse network is not trained on
+    if own.channels != card.channels or _undropped(own)[alike] != _undropped(card)[alike]:
         raise RefusedError(
             f"{weights}: the weights of {name} are of another network than the one to train; "
-            f"that has {Architecture.of(card.channels, card.unet).text()}"
+            f"that has {Architecture.of(card.channels, card.finest).text()}"
         )
-    return InitialWeights(name, sha256(weights), of_the_unet(read_weights(weights, own)))
+    known = network_shapes(card)
+    found = {key: value for key, value in read_weights(weights, own).items() if key in known}
+    return InitialWeights(name, sha256(weights), found)
+
+
+def _undropped(card: ModelCard) -> tuple[Band, ...]:
+    """The bands of a card with networks that drop nothing, as their weights do not tell."""
+    return tuple(
+        replace(band, unet=replace(band.unet, dropout=0.0)) if band.unet else band
+        for band in card.networks
+    )
 
 
 @contextmanager
@@ -150,7 +207,7 @@ def write_model(run: Run, seconds: float) -> ModelCard:
     training, card = run.training, run.model.card
     folder, prior = training.folder, None
     with platform_errors(folder):
-        weights_sha256 = save_weights(folder / WEIGHTS_NAME, run.weights(), torch.float16)
+        weights_sha256 = save_weights(folder / WEIGHTS_NAME, run.weights(), torch.float16, card)
         if card.kind != "ddpm":  # that starts from noise
             bank = make_prior(training.images, card, PRIOR_IMAGES, training.source)
             prior = FileRef(PRIOR_NAME, bank.write(folder / PRIOR_NAME))

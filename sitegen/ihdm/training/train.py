@@ -19,18 +19,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sitegen.core.compute import Precision
 from sitegen.core.errors import RefusedError, TargetError
 from sitegen.core.files import platform_errors, write_atomic
 from sitegen.ihdm.card.card import ModelCard
+from sitegen.ihdm.checkpoints.weights import prefixes
 from sitegen.ihdm.data.images import DAMAGE, Images
-from sitegen.ihdm.nets.unet import UNet
+from sitegen.ihdm.nets.networks import new_network
 from sitegen.ihdm.process.ddpm import DiffusionModel
 from sitegen.ihdm.process.model import Model
 from sitegen.ihdm.training.loss import draw_levels, image_statistics, level_density, loss_per_image
@@ -43,6 +44,9 @@ FIRST_SAVE_S = 10.0
 LARGEST_WEIGHT = 60_000.0
 """Weights are stored as float16, which ends at 65,504."""
 REPORT_EVERY_S = 0.5
+COSINE_STATES = 8
+"""How many states an MLP over cosines sees for each image that the U-Nets see."""
+_Tensor = TypeVar("_Tensor", bound=Tensor)
 
 
 @dataclass(frozen=True)
@@ -77,20 +81,21 @@ class Run:
         options, device = training.options, training.device
         images = torch.from_numpy(training.images)
         with _seeded(mixed_seed(options.seed), torch.device("cpu")):
-            unet = UNet(card.unet, card.channels)
-        if training.beginning is not None:
-            unet.load_state_dict(training.beginning.weights)
+            size = (card.channels, card.image_size)
+            networks = [new_network(band, *size) for band in card.networks]
         self.model: Model | DiffusionModel
         if card.kind == "ddpm":
-            self.model = DiffusionModel(card, unet, training.precision)
+            self.model = DiffusionModel(card, networks[0], training.precision)
         else:
             learnt = card.parameterization == "preconditioned"
             statistics = image_statistics(images) if learnt else None
-            self.model = Model(card, unet, statistics, training.precision)
+            self.model = Model(card, networks, statistics, training.precision)
         self.model.to(device).train()
         self.training, self.options, self.images = training, options, images
         self.state_path = training.folder / STATE_NAME
-        self.parameters = dict(unet.named_parameters())
+        self.parameters = _named(card, self.model, nn.Module.named_parameters)
+        if training.beginning is not None:
+            self._load(training.beginning.weights)
         self.ema = {name: value.detach().clone() for name, value in self.parameters.items()}
         self.optimizers = Optimizers(self.parameters, options)
         self.step = 0
@@ -100,12 +105,16 @@ class Run:
         data.update(images.contiguous().numpy().data)
         self._data = data.hexdigest()
         self._beginning = training.beginning.sha256 if training.beginning else None
-        self._density = level_density(card.levels, options.level_focus, options.focus_centre)
+        self._shares = tuple(_shares(card, options))
 
     def weights(self) -> dict[str, Tensor]:
         """What a trained model is made of: the averaged weights and the data's statistics."""
         statistics = self.model.statistics
-        return {**self.ema, **(statistics.tensors() if statistics else {})}
+        return {**self._all(), **self.ema, **(statistics.tensors() if statistics else {})}
+
+    def _all(self) -> dict[str, Tensor]:
+        """All that the networks hold, also what is not trained."""
+        return _named(self.model.card, self.model, lambda each: each.state_dict().items())
 
     def save(self) -> None:
         """Write the whole state, all or nothing. TargetError if it is not worth keeping."""
@@ -117,7 +126,7 @@ class Run:
             "options": asdict(self.options),
             "card": self.model.card.digest,
             "data": self._data,
-            "unet": self.model.unet.state_dict(),
+            "unet": self._all(),
             "ema": self.ema,
             "beginning": self._beginning,
             **self.optimizers.state(),
@@ -134,13 +143,19 @@ class Run:
             return False
         self._refuse_other(state)
         try:
-            self.model.unet.load_state_dict(state["unet"])
+            self._load(state["unet"])
             self.optimizers.restore(state)
             self.ema = {name: state["ema"][name] for name in self.parameters}
         except (RuntimeError, KeyError, ValueError, TypeError) as error:
             raise damaged(self.state_path, error) from error
         self.step = state["step"]
         return True
+
+    def _load(self, weights: Mapping[str, Tensor]) -> None:
+        """Put weights into the networks. Raises RuntimeError if they do not fit."""
+        for prefix, network in zip(prefixes(self.model.card), self.model.networks, strict=True):
+            own = {n.removeprefix(prefix): v for n, v in weights.items() if n.startswith(prefix)}
+            network.load_state_dict(own)
 
     def _refuse_other(self, state: dict[str, Any]) -> None:
         if state["card"] != self.model.card.digest:
@@ -158,12 +173,25 @@ class Run:
             )
 
     def advance(self) -> Batch:
-        """One optimizer step; gives the levels (N,) and losses (N,) of its batch."""
+        """One optimizer step; gives the levels (N,) and losses (N,) of its images."""
         options = self.options
         seed = mixed_seed(options.seed, self.step)
         generator = torch.Generator().manual_seed(seed)
-        chosen = torch.randint(len(self.images), (options.batch_size,), generator=generator)
-        levels = draw_levels(options.batch_size, self._density, generator)
+        self.model.zero_grad()
+        batches = [self._learn(share, seed, generator) for share in self._shares]
+        self.optimizers.step(self.step)
+        with torch.no_grad():
+            current: list[Tensor] = [self.parameters[name] for name in self.ema]
+            decay = options.ema_share(self.step)
+            torch._foreach_lerp_(list(self.ema.values()), current, 1 - decay)
+        self.step += 1
+        levels, losses = (torch.cat(parts) for parts in zip(*batches, strict=True))
+        return levels, losses
+
+    def _learn(self, share: Share, seed: int, generator: torch.Generator) -> Batch:
+        """The gradients of one network for its share of a step; gives its levels and losses."""
+        chosen = torch.randint(len(self.images), (share.images,), generator=generator)
+        levels = draw_levels(share.images, share.density, generator)
         images = self.images[chosen].float() / 255
         noise = torch.randn(images.shape, generator=generator)
         device = self.model.device
@@ -171,22 +199,11 @@ class Run:
             losses = loss_per_image(
                 self.model, images.to(device), levels.to(device), noise.to(device)
             )
-        self._descend(losses.mean())
-        return levels, losses.detach()
-
-    def _descend(self, loss: Tensor) -> None:
-        self.model.unet.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(
-            self.model.unet.parameters(), self.options.gradient_clip
-        )
+        losses.mean().backward()  # type: ignore[no-untyped-call]
+        network = self.model.networks[share.band]
+        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), self.options.gradient_clip)
         self._finite &= norm.isfinite()
-        self.optimizers.step(self.step)
-        with torch.no_grad():
-            current: list[Tensor] = [self.parameters[name] for name in self.ema]
-            share = self.options.ema_share(self.step)
-            torch._foreach_lerp_(list(self.ema.values()), current, 1 - share)
-        self.step += 1
+        return levels, losses.detach()
 
     def advance_to_end(
         self, report: Callable[[Progress], None], stop: Callable[[], bool] = lambda: False
@@ -229,6 +246,46 @@ class Run:
             f"training diverged before step {self.step}: {how}; begin anew in another folder with "
             "a lower learning rate"
         )
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one network learns in a step: of how many images, and how often each level is drawn.
+
+    `density` (K,) float64 is 0 at the levels of other bands.
+    """
+
+    band: int
+    images: int
+    density: Tensor
+
+
+def _shares(card: ModelCard, options: TrainingOptions) -> Iterator[Share]:
+    """A batch for the U-Nets, divided by how often their levels are drawn, and another for an MLP.
+
+    That takes a hundredth of a U-Net's time for a state, and its targets are noisier.
+    """
+    whole = level_density(card.levels, options.level_focus, options.focus_centre)
+    levels = torch.arange(1, card.levels + 1)
+    ends = [*(band.lowest_level for band in card.networks[1:]), card.levels + 1]
+    densities = [
+        torch.where((levels >= band.lowest_level) & (levels < end), whole, 0.0)
+        for band, end in zip(card.networks, ends, strict=True)
+    ]
+    drawn = [float(d.sum()) for d, band in zip(densities, card.networks, strict=True) if band.unet]
+    for number, (band, density) in enumerate(zip(card.networks, densities, strict=True)):
+        part = COSINE_STATES if band.cosines else float(density.sum()) / sum(drawn)
+        yield Share(number, max(1, round(part * options.batch_size)), density)
+
+
+def _named(
+    card: ModelCard,
+    model: Model | DiffusionModel,
+    parts: Callable[[nn.Module], Iterable[tuple[str, _Tensor]]],
+) -> dict[str, _Tensor]:
+    """Tensors of all networks under the names that they have in a file of weights."""
+    pairs = zip(prefixes(card), model.networks, strict=True)
+    return {prefix + name: value for prefix, net in pairs for name, value in parts(net)}
 
 
 def mixed_seed(*numbers: int) -> int:

@@ -251,7 +251,7 @@ def test_sample_a_published_checkpoint(reference: Path, run: Run, tmp_path: Path
     config = json.loads((reference / "tiny/config.json").read_text())
     write_model(tmp_path / "card", image_size=28, levels=config["K"])
     card = replace(card_of(tmp_path / "card"), prior=None, weights=None)
-    unet = replace(card.unet, channel_mult=(1, 1), attention_levels=(1,), dropout=0.1)
+    unet = replace(card.finest, channel_mult=(1, 1), attention_levels=(1,), dropout=0.1)
     path = tmp_path / "card.toml"
     path.write_text(replace(card, unet=unet).to_toml())
     words = ["sample", reference / "tiny/checkpoint.pth", "--card", path, "--count", "2"]

@@ -1,6 +1,7 @@
 """Grids on the arrays: one shared u_K with noise of each sample's own, and honest last rows."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 from sitegen.figures.clips import BACKGROUND
 from sitegen.ihdm.process.noise import independent
 from sitegen.media.frames import Frame, grid, to_uint8
-from sitegen.sampling.models import HeatSampler
+from sitegen.sampling.models import HeatSampler, load_heat_sampler
+from tests.support.builders import CPU
 from tests.support.tinyfigures import SIDE, Sources, frames, job
 from tests.support.tinymodel import LEVELS
 
@@ -80,3 +82,40 @@ def test_each_has_noise_of_its_own(sources: Sources, sampler: HeatSampler) -> No
             assert np.abs(found - to_uint8(images)[0]).max() <= 1
     finals = [picture.tobytes() for picture in pictures(seen[-1], 2, 4)]
     assert len(set(finals)) == 4
+
+
+VISITED = (8, 6, 5, 3, 1, 0)
+
+
+def test_levels_of_a_cascade(sources: Sources, tmp_path: Path) -> None:
+    """Frames, clips and charts are of the levels that its card visits, and say so."""
+    for kind in ("trajectories", "shared_initial_state", "shared_noise"):
+        made = job(sources, kind, "cascade", count=4)
+        assert made.levels == VISITED
+        assert len(frames(made)) == len(VISITED)
+    sampler = load_heat_sampler(sources["cascade"], CPU)
+    shown = frames(job(sources, "trajectories", "cascade", count=1))
+    wanted = trajectory(sampler, 0, 0, first=0)
+    for frame, images in zip(shown, wanted, strict=True):
+        assert np.abs(frame.astype(int) - to_uint8(images)[0]).max() <= 1
+    made = job(sources, "process", "cascade", columns=3)
+    assert made.parameters["shown"] == [0, 3, 8]
+    assert sum(1 for _ in made.work) == made.steps == 6
+    made = job(sources, "spectra", "cascade", count=2, levels=4)
+    assert sum(1 for _ in made.work) == made.steps == 6
+    rows = made.results()["tables"][0]["rows"]
+    assert {row[1] for row in rows if row[0] == "IHDM"} <= {*VISITED}
+    made = job(sources, "interpolation", "cascade", points=3, ddpm="noise", ddim_steps=2)
+    assert sum(1 for _ in made.work) == made.steps
+
+
+def test_tree_of_a_cascade(sources: Sources) -> None:
+    """It splits at visited levels only, and each picture's levels are such; none is missing."""
+    made = job(sources, "hierarchy", "cascade", splits=(7, 4, 3), background="light")
+    assert made.parameters["splits"] == [6, 3, 1]
+    assert tuple(dict.fromkeys(made.levels)) == VISITED
+    nodes = made.parameters["nodes"]
+    ends = [(8, 6), (5, 3), (1, 1), (0, 0)]
+    assert [(n["from_level"], n["to_level"]) for n in nodes if n["index"] == 0] == ends
+    (clip,) = made.clips.values()
+    assert len(list(clip.frames)) == len(made.levels)

@@ -156,7 +156,7 @@ def test_process_killed_and_terminated(pictures: Path) -> None:
 GIVEN: dict[str, Any] = {
     "data": Path("here"), "output": Path("there"), "kind": "ddpm", "image_size": 32, "levels": 50,
     "blur_sigma_max": 9.5, "preset": "mnist", "parameterization": "difference", "init": "mnist",
-    "device": "cuda:1", "precision": "bfloat16",
+    "networks": "one", "device": "cuda:1", "precision": "bfloat16",
 }  # fmt: skip
 RECIPE: dict[str, Any] = {
     "images": 640, "batch_size": 32, "learning_rate": 0.01, "optimizer": "muon",
@@ -210,6 +210,46 @@ def test_cards(pictures: Path, name: str) -> None:
     assert (made.folder, made.device) == (Path("runs/dots"), "cpu")
 
 
+def test_networks(pictures: Path) -> None:
+    """A cascade unless told, too small, of another kind, or begun from a model that is none."""
+    wanted: list[tuple[dict[str, Any], bool]] = [
+        ({}, True),
+        ({"networks": "cascade"}, True),
+        ({"networks": "one"}, False),
+        ({"image_size": 14}, False),
+        ({"levels": 20}, False),
+        ({"parameterization": "difference"}, False),
+        ({"kind": "ddpm"}, False),
+    ]
+    for options, several in wanted:
+        card, _ = prepare("dots", TrainOptions(pictures, **{"image_size": 28, **options}))
+        assert bool(card.bands) == several, options
+    for options in ({"image_size": 14}, {"kind": "ddpm"}, {"preset": "mnist"}, {"levels": 20}):
+        told: dict[str, Any] = {"image_size": 28, "networks": "cascade", **options}
+        with pytest.raises(ConfigError, match="--networks cascade: needs the parameterization"):
+            prepare("dots", TrainOptions(pictures, **told))
+
+
+def test_beginning(pictures: Path) -> None:
+    """--init takes the U-Net of a model with one network or `[coarse]`, or a whole cascade."""
+    large = {"image_size": 28, "levels": 100, "images": 4, "precision": "float32"}
+    card, made = prepare("dots", short(pictures, **{**large, "init": "models/mnist"}))
+    assert made.beginning is not None
+    assert not card.bands
+    assert not any(name.startswith("coarse.") for name in made.beginning.weights)
+    train(pictures, **large)
+    again, made = prepare(
+        "dots", short(pictures, **{**large, "init": str(pictures.parent / "run")})
+    )
+    assert len(again.bands) == 3
+    assert made.beginning is not None
+    assert {name[:8] for name in made.beginning.weights} == {"bands.0.", "bands.1.", "bands.2."}
+    one = {**large, "networks": "one", "init": str(pictures.parent / "run")}
+    with pytest.raises(RefusedError, match="run are of another network"):
+        prepare("dots", short(pictures, **one))
+    assert len(load_model(pictures.parent / "run").networks) == 3
+
+
 def test_ddpm(pictures: Path) -> None:
     """A DDPM has the same network, the cosine schedule and no prior, and may start from a run."""
     card, made = prepare("dots", TrainOptions(pictures, kind="ddpm"))
@@ -218,7 +258,7 @@ def test_ddpm(pictures: Path) -> None:
     assert card.unet == prepare("dots", TrainOptions(pictures))[0].unet
     assert made.options == replace(TrainingOptions(), level_focus=0.0)
     other, _ = prepare("dots", TrainOptions(pictures, kind="ddpm", preset="cifar10", levels=50))
-    assert (other.kind, other.levels, other.unet.model_channels) == ("ddpm", 50, 128)
+    assert (other.kind, other.levels, other.finest.model_channels) == ("ddpm", 50, 128)
     for name, value in {"blur_sigma_max": 3.0, "parameterization": "difference"}.items():
         with pytest.raises(ConfigError, match=f"--{name.replace('_', '-')}: a DDPM has none"):
             prepare("dots", asked(pictures, kind="ddpm", **{name: value}))

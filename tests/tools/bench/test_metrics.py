@@ -83,8 +83,9 @@ def test_what_is_chosen() -> None:
     assert len(set(take(50, 60, 0).tolist())) == 50
     assert np.array_equal(take(50, 60, 0), take(50, 60, 0))
     assert sorted(take(9, 5, 0).tolist()) == [0, 1, 2, 3, 4]
-    assert watched_levels(100) == (100, 75, 50, 25, 10, 1)
-    assert watched_levels(3) == (3, 2, 1)
+    assert watched_levels(range(100, -1, -1)) == (100, 75, 50, 25, 10, 1)
+    assert watched_levels(range(3, -1, -1)) == (3, 2, 1)
+    assert watched_levels((100, 80, 60, 47, 12, 3, 0)) == (100, 80, 47, 12, 3)
 
 
 SIGMAS = (0.0, 0.5, 3.0, 20.0)

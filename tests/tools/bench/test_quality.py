@@ -102,6 +102,9 @@ def write_samples(path: Path, images: Images, **more: np.ndarray) -> None:
     np.savez(path, seed=0, sampling_noise_std=0.0125, allow_pickle=False, **arrays)
 
 
+LEVELS = np.arange(4, -1, -1)
+
+
 def states_of(images: Images) -> np.ndarray:
     """u_K … u_0 (K + 1, N, 1, H, W) of a process that undoes the blur exactly."""
     levels = [dissipate(torch.from_numpy(images)[:, None], sigma) for sigma in reversed(SIGMAS)]
@@ -111,13 +114,18 @@ def states_of(images: Images) -> np.ndarray:
 def test_states_of_a_file_are_streamed(tmp_path: Path, train_images: Images) -> None:
     """Each watched level's power is that of its row, with u_K first."""
     images = train_images[:50]
-    write_samples(tmp_path / "x.npz", images, states=states_of(images))
+    write_samples(tmp_path / "x.npz", images, states=states_of(images), levels=LEVELS)
     samples = read_samples(tmp_path / "x.npz", SIGMAS)
     assert list(samples.states) == [4, 3, 2, 1]
     assert samples.watched == 50
     for level, found in samples.states.items():
         expected = dissipated_power(power(images), SIGMAS[level])
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    fewer = {"states": states_of(images)[[0, 3, 4]], "levels": LEVELS[[0, 3, 4]]}
+    write_samples(tmp_path / "x.npz", images, **fewer)
+    again = read_samples(tmp_path / "x.npz", SIGMAS).states
+    assert list(again) == [4, 1]
+    np.testing.assert_array_equal(again[1], samples.states[1])
 
 
 def test_other_files_are_refused(tmp_path: Path, train_images: Images) -> None:
@@ -130,8 +138,12 @@ def test_other_files_are_refused(tmp_path: Path, train_images: Images) -> None:
         np.savez(path, allow_pickle=False, **arrays)
         with pytest.raises(SystemExit, match=message):
             read_samples(path, None)
-    write_samples(path, train_images[:5], states=states_of(train_images[:5])[1:])
-    with pytest.raises(SystemExit, match="the card has 4 levels"):
+    states = states_of(train_images[:5])
+    write_samples(path, train_images[:5], states=states)
+    with pytest.raises(SystemExit, match="no array levels"):
+        read_samples(path, SIGMAS)
+    write_samples(path, train_images[:5], states=states[:, 1:], levels=LEVELS[1:])
+    with pytest.raises(SystemExit, match="the card's 4 levels"):
         read_samples(path, SIGMAS)
 
 

@@ -33,6 +33,7 @@ from sitegen.content.suggestions import new_page_sections
 from sitegen.core.errors import ConfigError, PlatformError
 from sitegen.figures.registry import figure_kinds
 from tests.support.builders import tree_hash
+from tests.support.making import small_card
 from tests.support.paths import ROOT
 
 FILES = sorted(scaffold(new_page_sections()))
@@ -57,7 +58,9 @@ def test_files(new: Path) -> None:
     made = [kind for kind in figure_kinds() if f"    {{{{ {kind}(" not in text]
     assert [figure.kind for figure in page.figures] == made
     assert len(made) >= 5
-    assert all(sum(figure.spec.evaluations([100])) <= 3200 for figure in page.figures)
+    assert all(
+        sum(figure.spec.evaluations([small_card(levels=100)])) <= 3200 for figure in page.figures
+    )
     readme = (ROOT / "README.md").read_text()
     calls = [line.strip() for line in readme.splitlines() if line.startswith("    {{")]
     assert len(calls) >= 4

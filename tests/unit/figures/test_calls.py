@@ -19,9 +19,10 @@ from sitegen.figures.process import Process
 from sitegen.figures.registry import figure_kinds, make_figure
 from sitegen.figures.shared_noise import SharedNoise
 from sitegen.figures.trajectories import Trajectories
-from sitegen.ihdm.card.card import FileRef, ModelCard
+from sitegen.ihdm.card.card import FileRef, ModelCard, SamplingConfig
 from sitegen.models.registry import ModelSource
 from tests.support.builders import CARD
+from tests.support.lessons import cascade_card
 from tests.support.making import small_card
 
 PLACE = SourceLocation("pages/index.md", 14)
@@ -213,8 +214,35 @@ def test_descriptions(kind: str, arguments: Any, card: ModelCard, words: str) ->
 )  # fmt: skip
 def test_evaluations(kind: str, arguments: Any, seen: tuple[int, ...]) -> None:
     """Each kind tells how many images the networks see; a tree sees what branches share once."""
-    levels = [100, 10][: len(seen)]
-    assert call("mnist", kind=kind, **arguments).spec.evaluations(levels) == seen
+    cards = [replace(GREY, levels=levels) for levels in (100, 10)][: len(seen)]
+    assert call("mnist", kind=kind, **arguments).spec.evaluations(cards) == seen
+
+
+def test_fewer_levels() -> None:
+    """A tree splits at visited levels, the next below those asked for; only steps count."""
+    visited = SamplingConfig((100, 80, 60, 50, 7, 3))
+    card = replace(cascade_card(), levels=100, sampling=visited)
+    for splits, wanted in (
+        ([100, 60, 20], (100, 60, 7)),
+        ([99, 98, 97], (80, 60, 50)),
+        ([5, 4, 2], (50, 7, 3)),
+        ([100, 2, 1], (100, 7, 3)),
+    ):
+        tree = call("mnist", kind="hierarchy", splits=splits).spec
+        assert isinstance(tree, Hierarchy)
+        assert tree.splits_of(card) == wanted
+        assert tree.splits_of(GREY) == tuple(splits)
+    tree = call("mnist", kind="hierarchy", splits=[100, 60, 20]).spec
+    assert tree.evaluations([card]) == (1 + 2 + 2 + 4 + 4 + 8,)
+    assert "over 6 steps" in tree.describe(card)
+    grid = call("mnist", kind="trajectories", count=7).spec
+    assert grid.evaluations([card]) == (7 * 6,)
+    assert "over 6 steps" in grid.describe(card)
+    (told,) = call("mnist", kind="process", columns=8).spec.misfits([card])
+    assert "has 7 levels to show" in told
+    few = replace(card, sampling=SamplingConfig((100, 50)))
+    (told,) = call("mnist", kind="hierarchy", leaves=8).spec.misfits([few])
+    assert "has only 2 levels to split at" in told
 
 
 Models = Mapping[str, ModelSource]

@@ -63,7 +63,7 @@ def test_another_kind(install: Install, monkeypatch: pytest.MonkeyPatch) -> None
     assert figure.models == ("a", "b")
     assert spec_json(figure) == {"kind": "pair", "model": "a", "ddpm": "b"}
     assert figure.spec.describe(small_card()) == "Two samples side by side, of the model a"
-    assert figure.spec.evaluations([8, 4]) == (8, 4)
+    assert figure.spec.evaluations([small_card(), small_card(levels=4)]) == (8, 4)
     assert (figure.spec.recipe, figure.spec.example, figure.spec.files) == (1, '"NAME"', ())
     assert not list(figure.spec.misfits([small_card()]))
     with pytest.raises(ConfigError, match='modle: unknown key, did you mean "model"'):

@@ -104,7 +104,9 @@ def test_nodes() -> None:
     assert arrows == ["", "M-116,146C-57,146 -57,46 2,46H2"]
     tree = Layout(40, (40, 27, 18), 28, (0, 0, 0), (255, 255, 255))
     levels = (40, 40, *(level for level in range(40, -1, -1) for _ in range(2)), 0, 0)
-    shown = clip({"nodes": nodes(tree)}, "hierarchy", frames=len(levels), levels=levels)
+    shown = clip(
+        {"nodes": nodes(tree, range(40, -1, -1))}, "hierarchy", frames=len(levels), levels=levels
+    )
     assert len(shown.nodes) == 15
     for seen in shown.nodes:
         assert tree.generation(levels[seen.last]) == seen.depth

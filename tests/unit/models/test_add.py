@@ -100,7 +100,7 @@ def test_what_adding_writes(site: Path) -> None:
     assert written.card.sampling_noise_std == 0.0125
     assert "number of attention heads" in written.card.known_faults[0]
     sure = add("sure", data=DATA, heads=2, sampling_noise_std=0.011, **TOLD)
-    assert (sure.card.unet.num_heads, sure.card.sampling_noise_std) == (2, 0.011)
+    assert (sure.card.finest.num_heads, sure.card.sampling_noise_std) == (2, 0.011)
     assert sure.card.known_faults == ()
     assert [note.partition(":")[0] for note in sure.notes] == ["the heads are split as published"]
     names = [path.name for path in written.files]
@@ -130,11 +130,11 @@ def test_the_network_is_read_off_the_file(site: Path, options: dict[str, Any]) -
     """Any architecture: the card makes the very network, but for heads, which are told."""
     truth = small_card(**options)
     save(published(truth), CHECKPOINT)
-    heads: dict[str, Any] = {"heads": truth.unet.num_heads} if truth.unet.num_heads > 1 else {}
+    heads: dict[str, Any] = {"heads": truth.finest.num_heads} if truth.finest.num_heads > 1 else {}
     draw(site / "grey", channels=truth.channels)
     found = add(data=Path("grey"), **TOLD, **heads).card
-    order = truth.unet.use_new_attention_order  # has no effect with one head
-    assert replace(found.unet, use_new_attention_order=order) == truth.unet
+    order = truth.finest.use_new_attention_order  # has no effect with one head
+    assert replace(found.finest, use_new_attention_order=order) == truth.finest
     assert (found.shape, found.schedule) == (truth.shape, truth.schedule)
     u = torch.rand(1, *truth.shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -184,7 +184,7 @@ def test_preset() -> None:
     changes = {"levels": 3, "sampling_noise_std": 0.02, "heads": 2, "blur_sigma_min": 0.4}
     done = add("changed", preset="mnist-small", **changes)
     card = read_card(Path("models/changed"))
-    assert (card.levels, card.sampling_noise_std, card.unet.num_heads) == (3, 0.02, 2)
+    assert (card.levels, card.sampling_noise_std, card.finest.num_heads) == (3, 0.02, 2)
     assert card.schedule.sigmas[1] == pytest.approx(0.4)
     assert card.known_faults == small.known_faults
     assert len(done.files) == 2  # the prior is the one that travels with the preset

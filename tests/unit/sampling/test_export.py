@@ -21,15 +21,16 @@ from sitegen.core.files import host_mark, temporary_path
 from sitegen.core.progress import Advance
 from sitegen.ihdm.process.ddpm import initial_noise, to_pixels
 from sitegen.ihdm.process.noise import independent
-from sitegen.ihdm.process.reverse import ddpm_process
+from sitegen.ihdm.process.reverse import ddpm_process, reverse_process
 from sitegen.media.frames import to_uint8
 from sitegen.models.registry import model_source
 from sitegen.sampling import export as sampling
+from sitegen.sampling import models as samplers
 from sitegen.sampling.export import Request, check_output, sample, writing_npz
 from sitegen.sampling.models import DdpmSampler, HeatSampler, load_ddpm_sampler, load_heat_sampler
 from tests.support.builders import CPU, temporaries, tree_hash
 from tests.support.reporters import Silent
-from tests.support.tinymodel import LEVELS, write_ddpm, write_model
+from tests.support.tinymodel import LEVELS, write_cascade, write_ddpm, write_model
 
 
 @pytest.fixture(scope="module", params=[1, 3])
@@ -132,6 +133,27 @@ def test_arrays(sampler: HeatSampler, tmp_path: Path) -> None:
     sample(sampler, Request(1), tmp_path, Silent())
     assert tree_hash(tmp_path) == before
     assert live.exists()
+
+
+def test_fewer_levels(tmp_path: Path) -> None:
+    """A cascade's arrays and pictures are those of the levels that its card visits, chunked too."""
+    source = model_source("tiny", write_cascade(tmp_path / "tiny"))
+    sampler, report = load_heat_sampler(source, CPU), Silent()
+    arrays = draw(sampler, tmp_path, count=3, seed=7, trajectory=True)
+    assert arrays["levels"].tolist() == [8, 6, 5, 3, 1, 0]
+    assert (arrays["states"].shape, arrays["means"].shape) == ((6, 3, 1, 8, 8), (5, 3, 1, 8, 8))
+    u_K, noise = sampler.initial_states(7, range(3)), independent(7, range(3), (1, 8, 8))
+    for place, step in enumerate(reverse_process(sampler.model, u_K, noise)):
+        np.testing.assert_allclose(arrays["means"][place], step.mean, atol=1e-5)
+    assert np.abs(arrays["states"][1:]).max() > 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(samplers, "PIXELS_AT_ONCE", 2 * 8 * 8)
+        chunked = draw(sampler, tmp_path, count=3, seed=7)
+    np.testing.assert_allclose(chunked["final"], arrays["final"], atol=1e-5)
+    sample(sampler, Request(1, trajectory=True), tmp_path / "out", report)
+    assert report.lines == ["sampling 1: 5 steps"]
+    names = sorted(file.name for file in (tmp_path / "out/sample-0-00000").iterdir())
+    assert names == [f"level-{level:04d}.png" for level in (0, 1, 3, 5, 6, 8)]
 
 
 @pytest.mark.parametrize("at_once", [1, 5])

@@ -31,7 +31,7 @@ from sitegen.ihdm.training.loss import draw_levels, level_density, loss_per_imag
 from sitegen.ihdm.training.options import TrainingOptions
 from sitegen.ihdm.training.recipe import as_ddpm
 from sitegen.ihdm.training.train import InitialWeights, Progress, Run, Timer, Training
-from tests.support.lessons import images
+from tests.support.lessons import cascade_card, images
 from tests.support.making import load_heat, random_unet, small_card
 from tests.support.paths import ROOT
 
@@ -105,12 +105,15 @@ def same(first: Path, second: Path) -> bool:
         ("ihdm", "bfloat16", "muon"),
         ("ddpm", "float32", "muon"),
         ("ddpm", "bfloat16", "adam"),
+        ("cascade", "float32", "muon"),
+        ("cascade", "bfloat16", "adam"),
     ],
 )
 def test_resumed_is_the_same(tmp_path: Path, kind: str, precision: Any, optimizer: Any) -> None:
     """Stopped twice and gone on in new runs, it ends with the same bits and the same log."""
     folders = [tmp_path / "whole", tmp_path / "parts"]
-    asked = card() if kind == "ihdm" else as_ddpm(small_card(dropout=0.2))
+    noise = as_ddpm(small_card(dropout=0.2))
+    asked = {"ihdm": card(), "ddpm": noise, "cascade": cascade_card()}[kind]
     options = replace(OPTIONS, optimizer=optimizer)
     whole = start(folders[0], options, asked, precision=precision)
     assert not whole.restore()
@@ -246,20 +249,48 @@ def test_states_from_before(tmp_path: Path) -> None:
         start(tmp_path, replace(OPTIONS, optimizer="muon")).restore()
 
 
+def blots() -> Tensor:
+    """White squares on black."""
+    found = torch.zeros(256, 1, 8, 8, dtype=torch.uint8)
+    corners = torch.randint(0, 5, (256, 2), generator=torch.Generator().manual_seed(3))
+    for blot, (top, left) in zip(found, corners.tolist(), strict=True):
+        blot[0, top : top + 4, left : left + 4] = 255
+    return found
+
+
 def test_learns_more_than_a_linear_filter(tmp_path: Path) -> None:
     """On blots, whose edges no linear filter sees, the loss soon falls well below 1."""
-    blots = torch.zeros(256, 1, 8, 8, dtype=torch.uint8)
-    corners = torch.randint(0, 5, (256, 2), generator=torch.Generator().manual_seed(3))
-    for blot, (top, left) in zip(blots, corners.tolist(), strict=True):
-        blot[0, top : top + 4, left : left + 4] = 255
     options = TrainingOptions(
         images=60 * 16, batch_size=16, learning_rate=3e-3, warmup_steps=10, level_focus=0.0
     )
     plain = card(dropout=0, training_noise_std=0.03, blur=BlurRange(0.5, 2))
-    run = start(tmp_path, options, plain, blots)
+    run = start(tmp_path, options, plain, blots())
     losses = [float(run.advance()[1].mean()) for _ in range(60)]
     assert sum(losses[:3]) / 3 > 0.8
     assert sum(losses[-20:]) / 20 < 0.6
+
+
+def test_cascade_learns(tmp_path: Path) -> None:
+    """So does a cascade, each band at its own levels: all of those, and no others."""
+    options = TrainingOptions(
+        images=60 * 16, batch_size=16, learning_rate=3e-3, warmup_steps=10, level_focus=0.5
+    )
+    known = replace(cascade_card(), training_noise_std=0.03, blur=BlurRange(0.5, 2))
+    run = start(tmp_path, options, known, blots())
+    shares, levels = list(run._shares), torch.arange(1, 9)
+    whole = torch.stack([share.density for share in shares]).sum(0)
+    assert torch.equal(whole, level_density(8, 0.5, options.focus_centre))
+    for share, own in zip(shares, ((1, 2), (3, 4), (5, 6, 7, 8)), strict=True):
+        assert levels[share.density > 0].tolist() == list(own)
+    assert (shares[0].images + shares[1].images, shares[2].images) == (16, 8 * 16)
+    before = [[part.clone() for part in net.parameters()] for net in run.model.networks]
+    batches = [run.advance() for _ in range(60)]
+    for net, first in zip(run.model.networks, before, strict=True):
+        assert not any(map(torch.equal, net.parameters(), first))
+    assert {*torch.cat([drawn for drawn, _ in batches]).tolist()} == {*range(1, 9)}
+    for low, high in ((1, 2), (3, 4), (5, 8)):
+        losses = [loss[(drawn >= low) & (drawn <= high)].mean() for drawn, loss in batches]
+        assert float(sum(losses[-20:])) < 0.98 * float(sum(losses[:20])), low
 
 
 def test_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -445,6 +476,26 @@ def test_beginning_is_in_the_card(tmp_path: Path) -> None:
             recipe.beginning("parent", path, parent, other)
 
 
+def test_cascade_folder_is_a_model(tmp_path: Path) -> None:
+    """A cascade samples by the levels of its card, and another one begins from its weights."""
+    parent = trained(cascade_card(), training(tmp_path / "parent"))
+    assert parent.bands == cascade_card().bands
+    path = tmp_path / "parent/weights.safetensors"
+    model, prior = load_heat(path.parent), read_prior(path.parent / "prior.safetensors", parent)
+    u_K, noise = prior.initial_states(0, [0, 1]), independent(0, [0, 1], parent.shape)
+    steps = list(reverse_process(model, u_K, noise))
+    assert [step.level for step in steps] == [6, 5, 3, 1, 0]
+    assert bool(steps[-1].mean.isfinite().all())
+    begun = recipe.beginning("parent", path, parent, cascade_card())
+    run = start(tmp_path / "child", card=cascade_card(), beginning=begun)
+    stored = load_file(path)
+    assert run.weights().keys() == stored.keys()
+    assert all(torch.equal(run.weights()[name], stored[name].float()) for name in run.ema)
+    for other in (preconditioned(), replace(parent, bands=parent.bands[:2])):
+        with pytest.raises(RefusedError, match="parent are of another network"):
+            recipe.beginning("parent", path, parent, other)
+
+
 def test_finished(tmp_path: Path) -> None:
     """Asked for no more, nothing is written; more images go on, also after a kill at the end."""
     first = trained(preconditioned(), training(tmp_path))
@@ -512,10 +563,32 @@ def test_out_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_small_card() -> None:
-    """As many halvings as the side allows, and a blur in proportion."""
+    """As many halvings as the side allows, and a blur in proportion; a cascade where it can be."""
     for size, multipliers in ((28, (1, 2, 4)), (32, (1, 2, 4)), (30, (1, 2)), (15, (1,))):
-        made = recipe.small_card(size, 1)
-        assert made.unet.channel_mult == multipliers
+        made = recipe.small_card(size, 1, cascade=False)
+        assert made.finest.channel_mult == multipliers
         assert made.schedule[100] == pytest.approx(size * 5 / 7)
-        assert made.parameterization == "preconditioned"
+        assert (made.parameterization, made.bands) == ("preconditioned", ())
     assert recipe.small_card(size, 3, 20, 9.0, "difference").schedule[20] == pytest.approx(9)
+    for size, levels in ((30, 100), (24, 100), (28, 49)):
+        assert not recipe.small_card(size, 1, levels).bands
+    assert not recipe.small_card(28, 1, parameterization="difference").bands
+
+
+@pytest.mark.parametrize("size", [28, 32, 36, 48, 64, 128, 256])
+@pytest.mark.parametrize("levels", [50, 100, 1000])
+def test_as_cascade(size: int, levels: int) -> None:
+    """A band begins where what it does not see is below the noise; coarse levels are all seen."""
+    made = recipe.small_card(size, 3, levels)
+    sides = [band.side or size for band in made.bands]
+    assert sides[-1] == 10
+    assert sides == sorted(sides, reverse=True)
+    for band, side in zip(made.bands[1:], sides[1:], strict=True):
+        blur = made.schedule[band.lowest_level]
+        assert math.exp(-((math.pi * side / size * blur) ** 2) / 2) < 0.01
+    visited = made.visited_levels
+    few = made.bands[-1].lowest_level
+    assert visited[: levels - few + 1] == tuple(range(levels, few - 1, -1))
+    assert len(made.bands) == 3 or size > 48
+    assert made.steps < 0.8 * levels
+    assert visited[-2] <= 4 * levels // 100 + 2

@@ -51,12 +51,12 @@ def pictures(layout: Layout, level: int) -> Frame:
 
 
 def states(layout: Layout) -> Iterator[tuple[int, Frame]]:
-    return ((level, pictures(layout, level)) for level in range(layout.levels, -1, -1))
+    return ((level, pictures(layout, level)) for level in range(layout.steps, -1, -1))
 
 
 def grow(layout: Layout) -> dict[int, Frame]:
     """All frames, by level."""
-    return dict(zip(range(layout.levels, -1, -1), tree_frames(layout, states(layout)), strict=True))
+    return dict(zip(range(layout.steps, -1, -1), tree_frames(layout, states(layout)), strict=True))
 
 
 def nodes(layout: Layout) -> list[tuple[int, int]]:
@@ -91,8 +91,8 @@ def test_default_splits_fit_a_layout(count: int, more: int) -> None:
 def test_layouts(layout: Layout) -> None:
     """Pictures are as many as the noise has branches, and parents, children and edges fit."""
     noise = Branching(0, layout.splits, (1, 2, 2))
-    assert layout.alive(layout.levels) == 1
-    assert all(layout.alive(at) == noise.branches(at + 1) for at in range(layout.levels))
+    assert layout.alive(layout.steps) == 1
+    assert all(layout.alive(at) == noise.branches(at + 1) for at in range(layout.steps))
     places = {node: layout.place(*node) for node in nodes(layout)}
     height, width = layout.size
     for (top, left), (other_top, other_left) in combinations(places.values(), 2):
@@ -124,7 +124,7 @@ def test_first_frame_shows_only_the_root() -> None:
         spot(layout, frames[level], (0, 0), around=1)[:] = PAPER
         assert np.all(frames[level] == PAPER)
     frames = grow(LAYOUT)
-    for level in range(LAYOUT.levels, -1, -1):
+    for level in range(LAYOUT.steps, -1, -1):
         for index, picture in enumerate(pictures(LAYOUT, level)):
             there = spot(LAYOUT, frames[level], (LAYOUT.generation(level), index))
             assert np.array_equal(there, upscale(picture, LAYOUT.factor))
@@ -157,7 +157,7 @@ def test_nodes_keep_the_picture_of_their_split(splits: list[int], side: int) -> 
 @given(layouts())
 def test_growth(layout: Layout) -> None:
     """Arrows only ever grow along a branch, are whole at its last level, and leaves have none."""
-    firsts = (layout.levels, *(split - 1 for split in layout.splits))
+    firsts = (layout.steps, *(split - 1 for split in layout.splits))
     for first, last in zip(firsts, layout.splits, strict=False):
         shares = [layout.grown(level) for level in range(first, last - 1, -1)]
         assert shares == sorted(shares)

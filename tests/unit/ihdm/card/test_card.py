@@ -20,11 +20,12 @@ from sitegen.ihdm.card.card import (
     DiffusionConfig,
     FileRef,
     ModelCard,
+    SamplingConfig,
     preset,
     presets,
     read_card,
 )
-from sitegen.ihdm.card.networks import UNetConfig
+from sitegen.ihdm.card.networks import Band, CosineConfig, UNetConfig
 
 _CARD = """
 image_size = 28
@@ -81,7 +82,7 @@ def test_presets_are_the_published_configurations(name: str, reference: Path) ->
     assert card.training_noise_std == (config["sigma"] or 0.01)
     for key in UNetConfig.__dataclass_fields__:
         wanted = config[key]
-        assert getattr(card.unet, key) == (tuple(wanted) if isinstance(wanted, list) else wanted)
+        assert getattr(card.finest, key) == (tuple(wanted) if isinstance(wanted, list) else wanted)
     assert any("level K" in fault for fault in card.known_faults)
     assert card.weights is None
 
@@ -113,6 +114,32 @@ def test_presets() -> None:
         replace(card, sampling_noise_std=0.5)
     with pytest.raises(ConfigError, match="no blur schedule"):
         _ = card.schedule
+
+
+def test_cascade() -> None:
+    """Bands and visited levels go round; `[coarse]` is a second band, and nothing else changes."""
+    card = ModelCard.from_toml(_CASCADE)
+    assert ModelCard.from_toml(card.to_toml()) == card
+    assert card.networks == card.bands
+    assert [band.lowest_level for band in card.bands] == [1, 56]
+    assert card.bands[1].cosines == CosineConfig(128, 7, 96)
+    assert (card.unet, card.finest) == (None, card.bands[0].unet)
+    assert (card.visited_levels, card.steps) == ((100, 60, 56, 20, 7, 0), 5)
+    changes: list[dict[str, Any]] = [
+        {"sampling": SamplingConfig((100, 60))},
+        {"sampling": None},
+        {"bands": card.bands[:1]},
+        {"bands": (card.bands[0], replace(card.bands[1], lowest_level=57))},
+    ]
+    assert len({card.digest, *(replace(card, **change).digest for change in changes)}) == 5
+    coarse = ModelCard.from_toml(_PLUS + _COARSE.format(30, 10))
+    fine, low = coarse.networks
+    assert (fine, low) == (Band(1, unet=coarse.unet), Band(30, 10, cosines=CosineConfig(8, 1, 8)))
+    assert coarse.visited_levels == tuple(range(100, -1, -1))
+    assert not {"bands", "sampling"} & tomllib.loads(coarse.to_toml()).keys()
+    plain = ModelCard.from_toml(_CARD)
+    assert (plain.networks, plain.finest) == ((Band(1, unet=plain.unet),), plain.unet)
+    assert plain.digest == "86fdb851ca8e79cf7da7b2de32f8ebd3c423a141e074e1455ec78e8e7e7f61ed"
 
 
 def test_defaults_and_conversions(tmp_path: Path) -> None:
@@ -217,8 +244,8 @@ def test_everything_wrong_is_told_at_once() -> None:
         "here.toml: image_size is missing: the side of its images, in pixels\n"
         "here.toml: channels is missing: 1 for grey images, 3 for colour\n"
         "here.toml: levels is missing: K, the steps from the flattest state to the sharp one\n"
-        "here.toml: unet is missing: the network, a table\n"
         "here.toml: blur is missing: the blur of the levels, sigma_min and sigma_max\n"
+        "here.toml: unet is missing: the network, a table; or a cascade, as [[bands]]\n"
         "here.toml:1: weights.file is missing: the path from the card's folder"
     )
 
@@ -227,6 +254,31 @@ _RANGE = "sigma_min = 0.5\nsigma_max = 20"
 _NO_UNET = _CARD[: _CARD.index("[unet]")].replace("[blur]", "unet = 3\n[blur]")
 _COARSE = "[coarse]\nlowest_level = {}\nside = {}\nwidth = 8\nblocks = 1\nfeatures = 8\n"
 _PLUS = 'parameterization = "preconditioned"\n' + _CARD
+_BANDS = f"{_PLUS[: _PLUS.index('[unet]')]}\n"
+_FINE = """[[bands]]
+lowest_level = 1
+[bands.unet]
+model_channels = 32
+channel_mult = [1, 2, 2]
+
+"""
+_COSINES = """[[bands]]
+lowest_level = 56
+side = 10
+[bands.cosines]
+width = 128
+blocks = 7
+features = 96
+
+"""
+_CASCADE = _BANDS + _FINE + _COSINES + "[sampling]\nlevels = [100, 60, 56, 20, 7]\n"
+
+
+def _but(line: str, new: str) -> str:
+    assert line in _CASCADE
+    return _CASCADE.replace(line, new, 1)
+
+
 _BOTH = "[unet]\nnum_heads = 1\ndiffusers = '{}'\n"
 _WRONG = [
     (_with("sampling_noise_std = 0.0125\n", ""), ": sampling_noise_std is missing beside"),
@@ -262,9 +314,40 @@ _WRONG = [
     ('kind = "ddpm"\n' + _CARD, ": diffusion is missing"),
     (_CARD + "[diffusion]\n", ':16: diffusion: only a card of kind "ddpm"'),
     (_CARD + _COARSE.format(3, 3), ':16: coarse: only for the parameterization "preconditioned"'),
-    (_PLUS + _COARSE.format(200, 3), ":17: coarse: lowest_level = 200 must be at most levels, 100"),
-    (_PLUS + _COARSE.format(3, 40), ":17: coarse: side = 40 must be at most image_size, 28"),
+    (_PLUS + _COARSE.format(200, 3), ":18: coarse.lowest_level = 200: must be at most levels, 100"),
+    (_PLUS + _COARSE.format(3, 40), ":19: coarse.side = 40: must be at most image_size, 28"),
     (_PLUS + _COARSE.format(0, 3), ":18: coarse.lowest_level = 0"),
+    (_CASCADE + _PLUS[_PLUS.index("[unet]") :], ":30: unet: stands beside [[bands]]"),
+    (_CASCADE + _COARSE.format(3, 3), ":30: coarse: stands beside [[bands]]"),
+    (_BANDS, ": unet is missing: the network, a table; or a cascade, as [[bands]]"),
+    (_but(_FINE, ""), ":15: bands[0].lowest_level = 56: must be 1"),
+    (_but("= 56", "= 1"), ":21: bands[1].lowest_level = 1: must be above that of"),
+    (_but(_COSINES, 2 * _COSINES), ":29: bands[2].lowest_level = 56: must be above"),
+    (_but("= 56", "= 156"), ":21: bands[1].lowest_level = 156: must be at most levels, 100"),
+    (_but("= 56", "= 0"), ":21: bands[1].lowest_level = 0"),
+    (_but("side = 10", "side = 40"), ":22: bands[1].side = 40: must be at most image_size, 28"),
+    (_but("[bands.cosines]", "[bands.unet]"), ":24: bands[1].unet.width: unknown key"),
+    (
+        _but(_COSINES, _FINE.replace("= 1\n", "= 56\nside = 10\n")),
+        ":22: bands[1].side = 10: must",
+    ),
+    (_but("= 32", "= 40"), ":17: bands[0].unet.model_channels = 40: times channel_mult"),
+    (_but("= 56", '= "x"'), ':21: bands[1].lowest_level = "x"'),
+    (_but("[1, 2, 2]", "[1, 2, 2, 2]"), ":3: image_size = 28: must be divisible by 8"),
+    (_but(_COSINES, "[[bands]]\nlowest_level = 56\n"), ":20: bands[1].unet: a band has"),
+    (
+        _CASCADE.replace("[bands.cosines]", _FINE[27:] + "[bands.cosines]"),
+        ":23: bands[1].unet: a",
+    ),
+    (_BANDS + _COSINES.replace("56", "1"), ":17: bands[0].cosines: the first band, of the finest"),
+    (_but("level = 1\n", "level = 1\nside = 8\n"), ":16: bands[0].side = 8: the first"),
+    (_but("[100, 60", "[99, 60"), ":29: sampling.levels = [99, 60, 56, 20, 7]: must"),
+    (_but("[100, 60", "[100, 50"), ":29: sampling.levels = [100, 50, 56, 20, 7]: should"),
+    (_but("20, 7]", "20, 0]"), ":29: sampling.levels[4] = 0"),
+    (_but("[100, 60, 56, 20, 7]", "[]"), ":29: sampling.levels = []: should be a list of levels"),
+    (_but("preconditioned", "difference"), ":14: bands: only for the parameterization"),
+    (_but("preconditioned", "difference"), ":28: sampling: only for the parameterization"),
+    (_DDPM + "[sampling]\nlevels = [100]\n", ":15: sampling: a DDPM has none"),
     (_DDPM.replace("linear", "linea"), ':12: diffusion.beta_schedule = "linea"'),
     (_DDPM.replace("beta_end = 0.02", ""), ":11: diffusion.beta_end is missing"),
     (_DDPM.replace("0.02", "1.5"), ":14: diffusion.beta_end = 1.5"),
@@ -305,7 +388,7 @@ def test_cards_in_python() -> None:
         replace(card, levels=99),
         replace(card, blur=BlurRange(0.5, 21)),
         replace(card, blur=BlurSchedule(tuple(range(101)))),
-        replace(card, unet=replace(card.unet, use_new_attention_order=False)),
+        replace(card, unet=replace(card.finest, use_new_attention_order=False)),
         replace(card, parameterization="preconditioned"),
         replace(card, weights=FileRef("w.safetensors", "b" * 64)),
         replace(card, prior=FileRef("prior.safetensors", "a" * 64)),

@@ -36,7 +36,7 @@ def test_inspect_published(tiny: Path, tiny_card: ModelCard, reference: Path) ->
     assert "284,513" in found.to_text()
     assert "channel_mult [1, 1]" in found.to_text()
     assert found.architecture is not None
-    unet = replace(tiny_card.unet, dropout=0.0)
+    unet = replace(tiny_card.finest, dropout=0.0)
     assert replace(found.architecture.unet(), num_heads=unet.num_heads) == unet
     assert found.architecture.unet(2).num_heads == 2
     assert found.card is None
@@ -48,12 +48,12 @@ def test_inspect_published(tiny: Path, tiny_card: ModelCard, reference: Path) ->
     assert infer({**shapes, "input_blocks.9.0.op.weight": (32, 32, 3, 3)}) is None
     for options in ARCHITECTURES:
         card = small_card(**options)
-        assert infer(network_shapes(card)) == Architecture.of(card.channels, card.unet)
+        assert infer(network_shapes(card)) == Architecture.of(card.channels, card.finest)
     for name in presets():
         entry = json.loads((reference / "official_models.json").read_text())[name]
         told = infer({key: tuple(shape) for key, shape in entry["state_dict"]})
         card = preset(name)
-        assert told == Architecture.of(card.channels, card.unet)
+        assert told == Architecture.of(card.channels, card.finest)
 
 
 def test_inspect_our_files(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:

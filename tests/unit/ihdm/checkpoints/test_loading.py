@@ -76,7 +76,7 @@ def test_other_architectures(
     model = load_heat(path, card)
     assert not model.training
     assert not any(parameter.requires_grad for parameter in model.parameters())
-    wanted = Model(card, random_unet(card))
+    wanted = Model(card, [random_unet(card)])
     assert torch.equal(_output(model, card), _output(wanted, card))
 
 
@@ -162,7 +162,7 @@ def test_convert_and_load_folder(tiny: Path, tiny_card: ModelCard, tmp_path: Pat
     found = load_heat(path, card)
     assert found.statistics is not None
     assert torch.equal(found.statistics.variance, statistics.variance)
-    assert torch.equal(_output(found, card), _output(Model(card, unet, statistics), card))
+    assert torch.equal(_output(found, card), _output(Model(card, [unet], statistics), card))
     assert inspect_checkpoint(path).preconditioned
     save_weights(path, weights, torch.float16)
     again = load_heat(path, replace(card, weights=None))

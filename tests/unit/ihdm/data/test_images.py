@@ -61,6 +61,18 @@ def test_mnist_format(tmp_path: Path, name: str, folder: str, zipped: bool) -> N
         assert found.flags.writeable  # so it can be handed to torch
 
 
+def test_four_axes(tmp_path: Path) -> None:
+    """A fourth axis has the channels: three in colour, one in grey."""
+    for channels, name in ((3, "train-images-idx4-ubyte"), (1, "train-images.idx4-ubyte.gz")):
+        images, path = random(5, 8, 8, channels), tmp_path / str(channels) / name
+        path.parent.mkdir()
+        data = bytes((0, 0, 8, 4)) + struct.pack(">4I", *images.shape) + images.tobytes()
+        path.write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+        assert np.array_equal(read_images(path.parent), images.transpose(0, 3, 1, 2))
+        assert image_side(path.parent) == 8
+    assert read_images(path.parent, 4, 3).shape == (5, 3, 4, 4)
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
@@ -68,6 +80,9 @@ def test_mnist_format(tmp_path: Path, name: str, folder: str, zipped: bool) -> N
         (idx(random(5, 8, 8)) + b"!", "321 bytes"),
         (idx(random(5, 8, 8))[:15], "not a file of images in the MNIST format"),
         (bytes((0, 0, 8, 1)) + struct.pack(">I", 16) + bytes(16), "not a file of images"),
+        (bytes((0, 0, 8, 4)) + struct.pack(">4I", 1, 4, 4, 2) + bytes(32), "not a file of images"),
+        (bytes((0, 0, 8, 4)) + struct.pack(">4I", 1, 4, 4, 3) + bytes(47), "47 bytes.*in colour"),
+        (bytes((0, 0, 8, 4)) + struct.pack(">3I", 1, 4, 4), "not a file of images"),
         (bytes((0, 0, 13, 3)) + idx(random(5, 8, 8))[4:], "not a file of images"),
         (bytes((0, 0, 8, 3)) + b"\xff" * 12, "0 bytes"),
         (bytes((0, 0, 8, 3)) + struct.pack(">3I", 1 << 22, 1 << 21, 1 << 21), "0 bytes"),

@@ -34,7 +34,7 @@ def test_presets_build_the_published_network(name: str, reference: Path) -> None
     wanted = json.loads((reference / "official_models.json").read_text())[name]
     card = preset(name)
     with torch.device("meta"):
-        unet = UNet(card.unet, card.channels)
+        unet = UNet(card.finest, card.channels)
     found = [[key, list(value.shape)] for key, value in unet.state_dict().items()]
     assert found == wanted["state_dict"]
     assert sum(parameter.numel() for parameter in unet.parameters()) == wanted["parameters"]
@@ -60,7 +60,7 @@ def test_recorded_output(tiny_model: Model, expected: dict[str, Tensor]) -> None
     assert torch.equal(down(x), F.avg_pool2d(x, 2))
     assert torch.equal(up(x), x.repeat_interleave(2, -1).repeat_interleave(2, -2))
     card = small_card()
-    unet = UNet(card.unet, card.channels).eval()
+    unet = UNet(card.finest, card.channels).eval()
     assert not unet(torch.rand(1, *card.shape), torch.tensor([1])).any()
 
 

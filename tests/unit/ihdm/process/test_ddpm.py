@@ -45,7 +45,7 @@ class Predictor:
     def __post_init__(self) -> None:
         self._left = DiffusionSchedule.of(self.card).alphas_bar.tolist()
 
-    def __call__(self, x: Tensor, level: int) -> Tensor:
+    def __call__(self, x: Tensor, level: int, _below: int | None = None) -> Tensor:
         """What a model answers."""
         self.levels.append(level)
         left = self._left[level]

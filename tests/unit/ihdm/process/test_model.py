@@ -20,7 +20,7 @@ from tests.support.making import random_unet, small_card
 def test_starts_as_the_wiener_filter(channels: int, level: int) -> None:
     """A preconditioned network that has learnt nothing gives the linear estimate."""
     card, data = preconditioned(channels), images(channels=channels)
-    model = Model(card, UNet(card.unet, channels), image_statistics(data)).requires_grad_(False)
+    model = Model(card, [UNet(card.finest, channels)], image_statistics(data)).requires_grad_(False)
     u = torch.rand(5, channels, 8, 8, generator=torch.Generator().manual_seed(1))
     found = model(u, level).double().numpy()
     assert np.abs(found - wiener(card, data, u, level)).max() < 2e-6
@@ -31,9 +31,9 @@ def test_answers_are_scaled_by_what_is_unknown() -> None:
     card, data = preconditioned(), images()
     statistics = image_statistics(data)
     answer = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(2))
-    blank = Model(card, UNet(card.unet, 1), statistics).requires_grad_(False)
-    model = Model(card, random_unet(card), statistics)
-    model.network = lambda x, levels: answer  # type: ignore[method-assign]
+    blank = Model(card, [UNet(card.finest, 1)], statistics).requires_grad_(False)
+    model = Model(card, [random_unet(card)], statistics)
+    model.network = lambda *_: answer  # type: ignore
     u = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(3))
     for level in (1, 5, 8):
         variance = dct(data.numpy().astype(np.float64) / 255).var(0)
@@ -44,8 +44,8 @@ def test_answers_are_scaled_by_what_is_unknown() -> None:
         assert np.abs(moved - wanted).max() < 5e-6
     card, data = preconditioned(), images(512)
     seen: list[Tensor] = []
-    model = Model(card, random_unet(card), image_statistics(data))
-    model.network = lambda x, levels: seen.append(x) or x  # type: ignore
+    model = Model(card, [random_unet(card)], image_statistics(data))
+    model.network = lambda x, *_: seen.append(x) or x  # type: ignore
     pictures = data.float() / 255
     for level in range(1, 9):
         filtered = torch.from_numpy(blur(pictures.double().numpy(), kept(card, level))).float()
@@ -61,7 +61,7 @@ def test_levels_as_number_or_tensor(parameterization: str) -> None:
     """One level for all equals the same level for each, and each sample has its own."""
     card = small_card(parameterization=parameterization)
     statistics = image_statistics(images()) if parameterization == "preconditioned" else None
-    model = Model(card, random_unet(card), statistics)
+    model = Model(card, [random_unet(card)], statistics)
     u = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(5))
     one, each = model(u, 4), model(u, torch.tensor([4, 4, 4]))
     assert one.dtype == torch.float32
@@ -74,7 +74,7 @@ def test_levels_as_number_or_tensor(parameterization: str) -> None:
 def test_statistics() -> None:
     """They tell scale and estimate, fit the card, and go where the weights go, as no weights."""
     data = images(channels=3)
-    mean, std = image_statistics(data).pixel_scale()
+    mean, std = image_statistics(data).pixel_scale(8)
     pixels = data.double() / 255
     assert mean == pytest.approx(float(pixels.mean()), abs=1e-6)
     assert std == pytest.approx(float(pixels.std(correction=0)), abs=1e-6)
@@ -86,7 +86,7 @@ def test_statistics() -> None:
     statistics = image_statistics(images())
     for card, given in ((small_card(), statistics), (preconditioned(), None)):
         with pytest.raises(ValueError, match="do not match"):
-            Model(card, random_unet(card), given)
+            Model(card, [random_unet(card)], given)
     model = without_coarse()
     names = model.state_dict().keys()
     assert model.statistics is not None
@@ -113,4 +113,4 @@ def test_refuses_what_it_was_not_trained_on(
     """A level outside of 1 … K, or states of another shape or type, give a message, no numbers."""
     card = small_card()
     with pytest.raises(ValueError, match=words):
-        Model(card, random_unet(card))(torch.zeros(shape, dtype=kind), level)
+        Model(card, [random_unet(card)])(torch.zeros(shape, dtype=kind), level)

@@ -13,6 +13,7 @@ from sitegen.ihdm import interpolate_noise, reverse_process
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.ihdm.process.model import Model
 from sitegen.ihdm.process.noise import Branching, independent, shared
+from tests.support.lessons import cascade_card
 from tests.support.making import closeness, random_unet, small_card
 
 
@@ -23,9 +24,11 @@ class _Stub:
     card: ModelCard
     answer: Callable[[Tensor, int], Tensor] = field(default=lambda u, _level: u)
     calls: list[tuple[int, int]] = field(default_factory=list)
+    jumps: list[int | None] = field(default_factory=list)
 
-    def __call__(self, u: Tensor, level: int) -> Tensor:
+    def __call__(self, u: Tensor, level: int, below: int | None = None) -> Tensor:
         self.calls.append((level, len(u)))
+        self.jumps.append(below)
         return self.answer(u, level)
 
 
@@ -82,6 +85,20 @@ def test_noise_is_asked_for_by_the_level_left() -> None:
             assert torch.equal(step.state, step.mean + delta * drawn(step.level + 1))
 
 
+def test_visits_the_levels_of_the_card() -> None:
+    """Where the card lists levels, those alone are visited; a step of one level is no jump."""
+    stub, asked = _Stub(cascade_card()), list[int]()
+
+    def noise(level: int) -> Tensor:
+        asked.append(level)
+        return torch.ones(2, 1, 8, 8)
+
+    steps = list(reverse_process(stub, _flat(2), noise))
+    assert asked == [level for level, _ in stub.calls] == [8, 6, 5, 3, 1]
+    assert [step.level for step in steps] == [6, 5, 3, 1, 0]
+    assert stub.jumps == [6, None, 3, 1, None]
+
+
 def test_a_tree_computes_each_state_once() -> None:
     """The network sees one state until the first split, two until the next; leaves are right."""
     card = small_card()
@@ -126,7 +143,7 @@ def test_what_cannot_be(tiny_card: ModelCard) -> None:
     card = replace(tiny_card, levels=2)
     unet = random_unet(card).requires_grad_(True)
     steps = reverse_process(
-        Model(card, unet), torch.full((1, 1, 28, 28), 0.5), shared(0, 1, card.shape)
+        Model(card, [unet]), torch.full((1, 1, 28, 28), 0.5), shared(0, 1, card.shape)
     )
     for step in steps:
         assert torch.is_grad_enabled()

@@ -24,7 +24,7 @@ def batch(count: int, channels: int = 1) -> tuple[Tensor, Tensor]:
 def test_published_loss(channels: int) -> None:
     """The sum over pixels of (u + f(u, k) − blur_{k−1}(x))² with u = blur_k(x) + σ·noise."""
     card = small_card(channels=channels, training_noise_std=0.02)
-    model = Model(card, random_unet(card))
+    model = Model(card, [random_unet(card)])
     pictures, noise = batch(8, channels)
     levels = torch.arange(1, 9)
     found = loss_per_image(model, pictures, levels, noise)
@@ -49,7 +49,7 @@ def test_statistics_in_chunks() -> None:
     found = image_statistics(images(1).expand(4, 1, 8, 8))
     assert float(found.variance.min()) > 0
     card, data = preconditioned(), images()
-    model = Model(card, UNet(card.unet, 1), image_statistics(data)).requires_grad_(False)
+    model = Model(card, [UNet(card.finest, 1)], image_statistics(data)).requires_grad_(False)
     pictures, noise = batch(8)
     variance = dct(data.double().numpy() / 255).var(0)[0]
     sigma = card.training_noise_std

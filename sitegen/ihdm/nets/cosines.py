@@ -15,23 +15,23 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sitegen.ihdm.card.networks import CoarseConfig
+from sitegen.ihdm.card.networks import CosineConfig
 from sitegen.ihdm.nets.unet import zeroed
 
 FEATURE_SCALE = 0.5
 """Standard deviation of the random frequencies, in radians a unit of z."""
 
 
-class CoarseNet(nn.Module):
+class CosineNet(nn.Module):
     """z (N, C·side²), and levels (N,) as a share of K, to r (N, C·side²); 0 before it is trained.
 
     Rows are the `side` × `side` lowest cosines of each channel, as `lowest` lays them out.
     """
 
-    def __init__(self, config: CoarseConfig, channels: int) -> None:
+    def __init__(self, config: CosineConfig, side: int, channels: int) -> None:
         super().__init__()
-        self.config = config
-        size, width = channels * config.side**2, config.width
+        self.config, self.side = config, side
+        size, width = channels * side**2, config.width
         frequencies = FEATURE_SCALE * torch.randn(size, config.features)
         self.register_buffer("frequencies", frequencies.half().float())  # as they are stored
         self.frequencies: Tensor
@@ -52,7 +52,7 @@ class CoarseNet(nn.Module):
 
 
 class _Block(nn.Module):
-    def __init__(self, config: CoarseConfig) -> None:
+    def __init__(self, config: CosineConfig) -> None:
         super().__init__()
         width = config.width
         self.norm = nn.LayerNorm(width)
@@ -76,10 +76,3 @@ def level_features(place: Tensor, count: int) -> Tensor:
 def lowest(coefficients: Tensor, side: int) -> Tensor:
     """The lowest `side` × `side` of coefficients (N, C, H, W) as rows (N, C·side²)."""
     return coefficients[..., :side, :side].flatten(1)
-
-
-def restored(rows: Tensor, like: Tensor, side: int) -> Tensor:
-    """The coefficients, of the shape of `like`, whose lowest are `rows` and the others 0."""
-    full = torch.zeros_like(like)
-    full[..., :side, :side] = rows.view(len(rows), -1, side, side)
-    return full

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sitegen.ihdm.nets.coarse import CoarseNet, lowest
+from sitegen.ihdm.nets.cosines import CosineNet, lowest
 from sitegen.ihdm.process.heat import dct2
 from sitegen.ihdm.process.model import Model, linear_estimate
 
@@ -63,7 +63,7 @@ class LowCosines:
         """Give z (N, C·side²) for the coefficients of states."""
         return (coefficients - self.mean[levels]) / self.std[levels]
 
-    def answer(self, net: CoarseNet, coefficients: Tensor, levels: Tensor) -> Tensor:
+    def answer(self, net: CosineNet, coefficients: Tensor, levels: Tensor) -> Tensor:
         """The r (N, C·side²) of a network for the coefficients of states."""
         found: Tensor = net(self.standardised(coefficients, levels), levels / self.levels)
         return found

@@ -1,30 +1,30 @@
-"""Trains a network for the coarse levels of a model: python -m recipes.train_coarse --help.
+"""Trains a network for the coarse levels of a model: python -m recipes.train_cosines --help.
 
-It is larger than a model should carry; `recipes.distil` makes a small one of it. A run that was
-stopped goes on where it was saved.
+It is larger than a model should carry; `recipes.distil_cosines` makes a small one of it. A run
+that was stopped goes on where it was saved.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from recipes.coarse import LowCosines, draw_states, low_cosines
-from recipes.runs import CoarseRun, Loss
-from sitegen.ihdm.card.networks import CoarseConfig
+from recipes.cosines import LowCosines, draw_states, low_cosines
+from recipes.runs import BandRun, Loss
+from sitegen.ihdm.card.networks import Band, CosineConfig
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.data.images import read_images
-from sitegen.ihdm.nets.coarse import CoarseNet
+from sitegen.ihdm.nets.cosines import CosineNet
 from sitegen.ihdm.process.model import Model
 from sitegen.ihdm.training.options import TrainingOptions
 from sitegen.models.registry import model_source
 
-NETWORK = CoarseConfig(
-    lowest_level=54, side=10, width=768, blocks=4, features=384, level_features=32
-)
+SIDE = 10
+BAND = Band(54, SIDE, cosines=CosineConfig(width=768, blocks=4, features=384, level_features=32))
 TRAINING = TrainingOptions(
     images=12_000_000,
     batch_size=512,
@@ -34,14 +34,15 @@ TRAINING = TrainingOptions(
 )
 
 
-def coarse_loss(known: LowCosines, sharp: Tensor, training: TrainingOptions) -> Loss:
+def cosine_loss(
+    known: LowCosines, sharp: Tensor, training: TrainingOptions, lowest_level: int
+) -> Loss:
     """The loss of `sitegen.ihdm.training.loss.heat_loss` on the lowest cosines alone.
 
     `sharp` (N, C·side²) are those of the data.
     """
 
-    def loss(net: CoarseNet, _step: int, generator: torch.Generator) -> Tensor:
-        lowest_level = net.config.lowest_level
+    def loss(net: CosineNet, _step: int, generator: torch.Generator) -> Tensor:
         drawn = draw_states(known, sharp, training.batch_size, lowest_level, 1.0, generator)
         return denoising_loss(known, net, *drawn)
 
@@ -49,7 +50,7 @@ def coarse_loss(known: LowCosines, sharp: Tensor, training: TrainingOptions) -> 
 
 
 def denoising_loss(
-    known: LowCosines, net: CoarseNet, sharp: Tensor, states: Tensor, levels: Tensor
+    known: LowCosines, net: CosineNet, sharp: Tensor, states: Tensor, levels: Tensor
 ) -> Tensor:
     """Squared error (N,) for the coefficients of images and of their states at `levels`."""
     wanted = (sharp - known.estimate(states, levels)) / known.unknown[levels]
@@ -71,11 +72,13 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="folder of a preconditioned model")
     parser.add_argument("--data", type=Path, required=True, help="the images it learned from")
     parser.add_argument("--output", type=Path, required=True, help="file for the state of the run")
+    parser.add_argument("--states", type=int, help="how many to see; 12 million unless given")
     arguments = parser.parse_args()
     model = read_model(arguments.model)
-    sharp = low_cosines(torch.as_tensor(read_images(arguments.data)), NETWORK.side)
-    loss = coarse_loss(LowCosines.of(model, NETWORK.side), sharp, TRAINING)
-    CoarseRun(NETWORK, model.card.channels, loss, TRAINING).to_the_end(arguments.output)
+    training = replace(TRAINING, images=arguments.states or TRAINING.images)
+    sharp = low_cosines(torch.as_tensor(read_images(arguments.data)), SIDE)
+    loss = cosine_loss(LowCosines.of(model, SIDE), sharp, training, BAND.lowest_level)
+    BandRun(BAND, model.card, loss, training).to_the_end(arguments.output)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,91 @@
+"""Puts networks together into a model: python -m recipes.cascade --help.
+
+Those for bands of levels become a cascade, and one for all levels of a DDPM takes its place.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from recipes.runs import read_net, read_recipe
+from recipes.train_cosines import read_model
+from sitegen.ihdm.card.card import CARD_NAME, FileRef, ModelCard, SamplingConfig
+from sitegen.ihdm.checkpoints.loading import WEIGHTS_NAME
+from sitegen.ihdm.checkpoints.weights import prefixes, save_weights
+from sitegen.models.registry import ModelSource, model_source
+
+
+def spread(highest: int, steps: int) -> tuple[int, ...]:
+    """`steps` levels from `highest` down, evenly spaced on the way to 0, which follows."""
+    return tuple(round(highest - step * highest / steps) for step in range(steps))
+
+
+def visited_levels(card: ModelCard, below: int, steps: int) -> tuple[int, ...]:
+    """All levels from K to `below`, and `steps` more from there down."""
+    return (*range(card.levels, below, -1), *spread(below, steps))
+
+
+def write_model(
+    folder: Path,
+    source: ModelSource,
+    card: ModelCard,
+    tensors: Mapping[str, Tensor],
+    networks: Sequence[nn.Module],
+) -> ModelCard:
+    """Put a model with the card, without its notes of quality, into `folder`; gives its card.
+
+    `tensors` are those beside the `networks`. Prior and example are those of `source`.
+    """
+    weights = dict(tensors)
+    for prefix, net in zip(prefixes(card), networks, strict=True):
+        weights |= {prefix + name: value for name, value in net.state_dict().items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    digest = save_weights(folder / WEIGHTS_NAME, weights, torch.float16, card)
+    card = replace(card, weights=FileRef(WEIGHTS_NAME, digest), quality={}, known_faults=())
+    for part in (card.prior, card.example):
+        if part is not None:
+            shutil.copyfile(source.weights.parent / part.file, folder / part.file)
+    (folder / CARD_NAME).write_text(card.to_toml(), encoding="utf-8")
+    return card
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", type=Path, help="folder of the model that the networks are for")
+    parser.add_argument("runs", type=Path, nargs="+", help="what the runs of its bands saved")
+    parser.add_argument("--below", type=int, default=38, help="from this level on down,")
+    parser.add_argument("--steps", type=int, default=14, help="so many are visited")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the new model")
+    arguments = parser.parse_args()
+    if arguments.output.resolve() == arguments.model.resolve():
+        raise SystemExit(f"{arguments.output}: is the model itself; give another folder")
+    source = model_source(arguments.model.name, arguments.model, None)
+    networks = [read_net(path) for path in arguments.runs]
+    recipe = {path.stem: read_recipe(path) for path in arguments.runs}
+    card = replace(source.card, training={**source.card.training, **recipe})
+    if card.kind == "ddpm":
+        ((band, net),) = networks
+        write_model(arguments.output, source, replace(card, unet=band.unet), {}, [net])
+        return
+    model = read_model(arguments.model)
+    assert model.statistics is not None
+    made = {band.lowest_level for band, _ in networks}
+    for band, net in zip(model.card.networks, model.networks, strict=True):
+        if band.cosines and band.lowest_level not in made:  # it stays
+            networks.append((band, net))
+    bands, nets = zip(*sorted(networks, key=lambda pair: pair[0].lowest_level), strict=True)
+    levels = SamplingConfig(visited_levels(card, arguments.below, arguments.steps))
+    card = replace(card, unet=None, coarse=None, bands=bands, sampling=levels)
+    write_model(arguments.output, source, card, model.statistics.tensors(), nets)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""Makes a small network for the coarse levels of a model from a large one.
+
+python -m recipes.distil_cosines --help. The answer of the large network has none of a target's
+noise in it, so the small one learns from it in minutes what it would need hours for.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from recipes.cosines import LowCosines, draw_states, low_cosines
+from recipes.runs import BandRun, Loss, read_net
+from recipes.train_cosines import read_model
+from sitegen.ihdm.card.networks import Band, CosineConfig
+from sitegen.ihdm.data.images import read_images
+from sitegen.ihdm.nets.cosines import CosineNet
+from sitegen.ihdm.training.options import TrainingOptions
+from sitegen.ihdm.training.train import mixed_seed
+
+BAND = Band(56, 10, cosines=CosineConfig(width=128, blocks=7, features=96))
+TRAINING = TrainingOptions(
+    images=25_000_000,
+    batch_size=512,
+    learning_rate=2e-3,
+    warmup_steps=200,
+    decay_share=0.6,
+    ema_decay=0.998,
+)
+NOISIER = 1.3
+"""How many times the noise of training a state has at most: a sampler adds more, and errs."""
+POOL = 1 << 17
+FRESH = 1024
+FRESH_EVERY = 8
+"""Every so many steps, so many of the pool of states give way to new ones."""
+
+
+class Lessons:
+    """A pool of states (standardised coefficients and levels) with the answers of a network."""
+
+    def __init__(
+        self, known: LowCosines, sharp: Tensor, teacher: CosineNet, lowest_level: int, size: int
+    ) -> None:
+        self.known, self.sharp, self.teacher = known, sharp, teacher
+        self.lowest_level, self.size = lowest_level, size
+        self._pool = self._taught(size, torch.Generator().manual_seed(mixed_seed(0, size)))
+
+    @torch.no_grad()
+    def _taught(self, count: int, generator: torch.Generator) -> list[Tensor]:
+        drawn = draw_states(self.known, self.sharp, count, self.lowest_level, NOISIER, generator)
+        parts = zip(*(torch.split(part, 8192) for part in drawn[1:]), strict=True)
+        answers = [self.known.answer(self.teacher, *part) for part in parts]
+        return [*drawn[1:], torch.cat(answers)]
+
+    def renew(self, turn: int, generator: torch.Generator) -> None:
+        """Put new lessons in the place of the oldest."""
+        count = min(FRESH, self.size)
+        start = turn * count % (self.size - self.size % count)
+        for old, new in zip(self._pool, self._taught(count, generator), strict=True):
+            old[start : start + count] = new
+
+    def draw(self, count: int, generator: torch.Generator) -> list[Tensor]:
+        """States (count, C·side²), their levels, and the answers that are wanted."""
+        chosen = torch.randint(self.size, (count,), generator=generator)
+        return [part[chosen] for part in self._pool]
+
+
+def distillation_loss(lessons: Lessons, training: TrainingOptions) -> Loss:
+    """How far the answer is from the teacher's, as a share of what the linear estimate leaves."""
+
+    def loss(net: CosineNet, step: int, generator: torch.Generator) -> Tensor:
+        if step % FRESH_EVERY == 0:
+            lessons.renew(step // FRESH_EVERY, generator)
+        states, levels, wanted = lessons.draw(training.batch_size, generator)
+        return lessons.known.cost(lessons.known.answer(net, states, levels) - wanted, levels)
+
+    return loss
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", type=Path, help="folder of a preconditioned model")
+    parser.add_argument(
+        "--teacher", type=Path, required=True, help="what recipes.train_cosines made"
+    )
+    parser.add_argument("--data", type=Path, required=True, help="the images it learned from")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        help="file for the state of the run",
+    )
+    arguments = parser.parse_args()
+    model, (_, teacher) = read_model(arguments.model), read_net(arguments.teacher)
+    known = LowCosines.of(model, teacher.side)
+    sharp = low_cosines(torch.as_tensor(read_images(arguments.data)), teacher.side)
+    band = replace(BAND, side=teacher.side)
+    lessons = Lessons(known, sharp, teacher, band.lowest_level, POOL)
+    loss = distillation_loss(lessons, TRAINING)
+    BandRun(band, model.card, loss, TRAINING).to_the_end(arguments.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,238 @@
+"""Trains a small U-Net on a model's own answers: for a band of its levels, or for all of a DDPM's.
+
+python -m recipes.distil_unet --help. An answer has none of a target's noise in it, so a small
+network learns from it with a tenth of the images. It begins with those layers of the model's U-Net
+that have the same place in it. A run that was stopped goes on where it was saved.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from recipes.runs import BandRun, Loss
+from recipes.train_cosines import read_model
+from sitegen.ihdm.card.networks import Band, UNetConfig
+from sitegen.ihdm.checkpoints.loading import load_model
+from sitegen.ihdm.data.images import read_images
+from sitegen.ihdm.nets.unet import UNet
+from sitegen.ihdm.process.ddpm import DiffusionModel
+from sitegen.ihdm.process.heat import dct2, idct2
+from sitegen.ihdm.process.model import Model, linear_estimate, shrunken
+from sitegen.ihdm.training.loss import draw_levels
+from sitegen.ihdm.training.options import TrainingOptions
+from sitegen.models.registry import model_source
+
+NOISIER = 1.3
+"""How many times the noise of training a state has at most: a sampler adds more, and errs."""
+POOL = 1 << 14
+RENEWED = 4
+"""Of the pool of lessons this part of a batch is new at each step."""
+TRAINING = TrainingOptions(
+    batch_size=32,
+    learning_rate=1e-3,
+    optimizer="muon",
+    muon_learning_rate=1.5e-3,
+    warmup_steps=100,
+    decay_share=0.5,
+    ema_decay=0.998,
+)
+LIGHT = UNetConfig(32, (1, 2, 2), num_res_blocks=1)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A band with the highest level that it learns, and how many states it sees.
+
+    `places` are blocks of the large U-Net that the small one begins with, by the name of its own.
+    """
+
+    band: Band
+    highest_level: int
+    states: int
+    places: Mapping[str, str] = field(
+        default_factory=lambda: {
+            "input_blocks.0": "input_blocks.0",
+            "input_blocks.1": "input_blocks.1",
+            "input_blocks.2": "input_blocks.3",
+            "input_blocks.3": "input_blocks.4",
+            "input_blocks.4": "input_blocks.6",
+            "output_blocks.2": "output_blocks.4",
+            "output_blocks.3": "output_blocks.5",
+            "output_blocks.4": "output_blocks.6",
+            "output_blocks.5": "output_blocks.8",
+            "out.0": "out.0",
+            "out.2": "out.2",
+        }
+    )
+
+
+PLANS = {
+    "middle": Plan(
+        Band(38, 14, UNetConfig(32, (2, 4), num_res_blocks=1)),
+        57,
+        72_000,
+        {
+            "input_blocks.1": "input_blocks.5",
+            "input_blocks.2": "input_blocks.6",
+            "input_blocks.3": "input_blocks.7",
+            "output_blocks.0": "output_blocks.0",
+            "output_blocks.1": "output_blocks.2",
+            "output_blocks.2": "output_blocks.3",
+            "output_blocks.3": "output_blocks.4",
+        },
+    ),
+    "fine": Plan(Band(1, unet=LIGHT), 40, 38_400),
+    "ddpm": Plan(Band(1, unet=LIGHT), 100, 64_000),
+}
+ANYWHERE = ("time_embed", "middle_block")
+"""Parts that are in the same place in both."""
+
+Lesson = list[Tensor]
+"""What networks see (N, C, side, side), at which levels (N,), and the answers that are wanted."""
+
+
+class Pool:
+    """Lessons, each of which comes up several times.
+
+    The pool fills up batch by batch; after that a few new ones take the place of the oldest at each
+    step.
+    """
+
+    def __init__(self, teach: Callable[[int, torch.Generator], Lesson], size: int) -> None:
+        self.teach, self.size = teach, size
+        self._kept: Lesson = []
+
+    def draw(self, count: int, step: int, generator: torch.Generator) -> Lesson:
+        """A batch of the pool, once it has some new ones."""
+        filling = not self._kept or len(self._kept[0]) < self.size
+        fresh = self.teach(count if filling else count // RENEWED, generator)
+        if filling:
+            pairs = zip(self._kept or [part[:0] for part in fresh], fresh, strict=True)
+            self._kept = [torch.cat(pair) for pair in pairs]
+        else:
+            new = len(fresh[0])
+            start = step * new % (self.size - self.size % new)
+            for old, part in zip(self._kept, fresh, strict=True):
+                old[start : start + new] = part
+        chosen = torch.randint(len(self._kept[0]), (count,), generator=generator)
+        return [part[chosen] for part in self._kept]
+
+
+def distillation_loss(
+    model: Model | DiffusionModel, images: Tensor, plan: Plan, training: TrainingOptions
+) -> Loss:
+    """How far a network's answers are from the model's (N,), for states of uint8 `images`.
+
+    For a model that blurs as a share of the linear estimate's error, by the lowest cosines of r;
+    for a DDPM the mean squared difference of the noise.
+    """
+    levels = torch.arange(1, model.card.levels + 1)
+    density = ((levels >= plan.band.lowest_level) & (levels <= plan.highest_level)).double()
+
+    def drawn(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        chosen = torch.randint(len(images), (count,), generator=generator)
+        sharp = images[chosen].float() / 255
+        noise = torch.randn(sharp.shape, generator=generator)
+        return sharp, draw_levels(count, density, generator), noise
+
+    if isinstance(model, DiffusionModel):
+        return _noise_loss(model, drawn, training)
+    return _cosine_loss(model, drawn, plan.band.side or model.card.image_size, training)
+
+
+_Drawn = Callable[[int, torch.Generator], tuple[Tensor, Tensor, Tensor]]
+
+
+def _cosine_loss(model: Model, drawn: _Drawn, side: int, training: TrainingOptions) -> Loss:
+    statistics, std = model.statistics, model.card.training_noise_std
+    assert statistics is not None
+    scale = statistics.pixel_scale(side)
+    known = model.attenuation(torch.arange(model.card.levels + 1))
+    _, unknown = linear_estimate(statistics, known, std)
+    cost = (known[:-1] ** 2 * unknown[1:])[..., :side, :side]
+    cost = cost / cost.sum((1, 2, 3), keepdim=True)
+
+    @torch.no_grad()
+    def teach(count: int, generator: torch.Generator) -> Lesson:
+        sharp, levels, noise = drawn(count, generator)
+        more = 1 + (NOISIER - 1) * torch.rand(count, 1, 1, 1, generator=generator)
+        here = known[levels]
+        state = idct2(here * dct2(sharp)) + std * more * noise
+        gain, _ = linear_estimate(statistics, here, std)
+        estimate = statistics.mean + gain * (dct2(state) - here * statistics.mean)
+        answer = model.answer(0, estimate, estimate, levels)[..., :side, :side]
+        return [shrunken(estimate, side, *scale), levels, answer.contiguous()]
+
+    pool = Pool(teach, POOL)
+
+    def loss(net: UNet, step: int, generator: torch.Generator) -> Tensor:
+        seen, levels, wanted = pool.draw(training.batch_size, step, generator)
+        error = dct2(net(seen, levels)) - wanted
+        found: Tensor = (cost[levels - 1] * error.square()).sum((1, 2, 3))
+        return found
+
+    return loss
+
+
+def _noise_loss(model: DiffusionModel, drawn: _Drawn, training: TrainingOptions) -> Loss:
+    @torch.no_grad()
+    def teach(count: int, generator: torch.Generator) -> Lesson:
+        sharp, levels, noise = drawn(count, generator)
+        x = model.schedule.diffuse(2 * sharp - 1, levels, noise)
+        return [x, levels, model(x, levels)]
+
+    pool = Pool(teach, POOL)
+
+    def loss(net: UNet, step: int, generator: torch.Generator) -> Tensor:
+        x, levels, wanted = pool.draw(training.batch_size, step, generator)
+        found: Tensor = (net(x, levels - 1) - wanted).square().mean((1, 2, 3))
+        return found
+
+    return loss
+
+
+def shared_layers(large: UNet, plan: Plan) -> dict[str, Tensor]:
+    """The layers of a large U-Net under the names of the small one that begins with them."""
+    found = {}
+    for name, value in large.state_dict().items():
+        if name.startswith(ANYWHERE):
+            found[name] = value
+        for own, theirs in plan.places.items():
+            if name.startswith(f"{theirs}."):
+                found[own + name.removeprefix(theirs)] = value
+    return found
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", type=Path, help="folder of a preconditioned model, or of a DDPM")
+    parser.add_argument("band", choices=PLANS, help="which band of levels; ddpm is all of a DDPM's")
+    parser.add_argument("--data", type=Path, required=True, help="the images it learned from")
+    parser.add_argument("--output", type=Path, required=True, help="file for the state of the run")
+    parser.add_argument("--states", type=int, help="how many to see, unless as many as planned")
+    arguments = parser.parse_args()
+    plan = PLANS[arguments.band]
+    if arguments.band == "ddpm":
+        source = model_source(arguments.model.name, arguments.model, None)
+        model = load_model(source.weights, source.card)
+    else:
+        model = read_model(arguments.model)
+    images = torch.as_tensor(read_images(arguments.data))
+    training = replace(TRAINING, images=arguments.states or plan.states)
+    loss = distillation_loss(model, images, plan, training)
+    run = BandRun(plan.band, model.card, loss, training)
+    large = model.networks[0]
+    assert isinstance(large, UNet)
+    run.begin_from(shared_layers(large, plan))
+    run.to_the_end(arguments.output)
+
+
+if __name__ == "__main__":
+    main()
