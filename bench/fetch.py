@@ -30,7 +30,13 @@ MNIST = {
 DRAWING = Path(__file__).parent / "faces"
 FACES_COUNTS = (60_000, 10_000)
 """How many faces there are to learn from, and how many are held out."""
-FACES: Mapping[str, str] = {}
+FACES: Mapping[str, str] = {
+    "t10k-attributes.jsonl": "7c1766f21bece6e1477a1a8d2d35bd833fd892c1f82e7e4b3e9df0dc20cc6b68",
+    "t10k-images-idx4-ubyte": "efbb6d060b4049634fb572459353ccdb9dd40c967c9443e25ac396406f4ebd9d",
+    "train-attributes.jsonl": "5e15f04587ebc36fe9d48910efaa5cbd5a5001fcb04f83997bd579eae1183a6c",
+    "train-images-idx4-ubyte": "db57c349b045d798f189ae31e182bf8087396aa893b6f446639ba21b45596960",
+}
+"""The digests of what everyone draws."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
