@@ -24,8 +24,11 @@ from sitegen.core.files import sha256
 from sitegen.ihdm.checkpoints.archive import checkpoint_digest
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.data.prior import Prior, read_prior
+from sitegen.ihdm.engines.choice import choose_engines
+from sitegen.ihdm.engines.chunks import CORES, on_one_thread
+from sitegen.ihdm.engines.memory import memory_errors
 from sitegen.ihdm.process.ddpm import DiffusionModel, initial_noise, to_pixels
-from sitegen.ihdm.process.model import Model, memory_errors, require_device
+from sitegen.ihdm.process.model import Model, require_device
 from sitegen.ihdm.process.noise import NoiseSource, independent
 from sitegen.ihdm.process.reverse import (
     Step,
@@ -36,7 +39,9 @@ from sitegen.ihdm.process.reverse import (
 from sitegen.models.registry import ModelSource
 
 PIXELS_AT_ONCE = 40 * 28 * 28
-"""How many pixels the network sees at a time; fixed, so that pictures do not depend on memory."""
+"""How many pixels a model sees at a time; its engines may take fewer of them at a time."""
+FEWEST = 8
+"""How many images it sees however large they are, so that several cores have their share."""
 KEPT = 512 << 20
 """Bytes of freed memory that may lie unused before they are handed back."""
 
@@ -176,9 +181,10 @@ def _load(source: ModelSource, compute_target: ComputeTarget, kind: type[AnyMode
     require_device(compute_target.device)
     known = source.weights_sha256
     with memory_errors(f"loading {source.name}"):
-        model: object = load_model(
+        model: Model | DiffusionModel = load_model(
             source.weights, source.card, compute_target.device, compute_target.precision
         )
+        choose_engines(model)
     _refuse_change(source.weights, checkpoint_digest(source.weights), known)
     if not isinstance(model, kind):
         wanted = "ihdm" if kind is Model else "ddpm"
@@ -197,7 +203,7 @@ def _refuse_change(path: Path, found: str, known: str | None) -> None:
 def seconds_an_image(model: Model | DiffusionModel) -> float:
     """What the networks take for one image at one level, on average over the levels.
 
-    Measured in the chunks that rendering has.
+    Measured with as many images as rendering has at a time, or if they are large one a core.
     """
     left, lowest = (
         model.card.visited_levels[:-1],
@@ -210,7 +216,8 @@ def seconds_an_image(model: Model | DiffusionModel) -> float:
 
 @torch.inference_mode()
 def _seconds_at(model: Model | DiffusionModel, level: int) -> float:
-    size = _chunk(model.card.shape)
+    _, height, width = model.card.shape
+    size = max(CORES, PIXELS_AT_ONCE // (height * width))  # fewer than `FEWEST` would be, if large
     states = torch.zeros(size, *model.card.shape, device=model.device)
     seconds = math.inf
     for _ in range(3):
@@ -227,7 +234,7 @@ def in_chunks(model: AnyModel) -> AnyModel:
 
 def _chunk(shape: tuple[int, int, int]) -> int:
     """How many images of a shape (C, H, W) the network sees at a time."""
-    return max(1, PIXELS_AT_ONCE // (shape[1] * shape[2]))
+    return max(FEWEST, PIXELS_AT_ONCE // (shape[1] * shape[2]))
 
 
 @dataclass(frozen=True)
@@ -240,7 +247,7 @@ class _InChunks:
         return self.model.card
 
     def __call__(self, u: Tensor, level: int, below: int | None = None) -> Tensor:
-        with memory_errors(f"computing level {level}"):
+        with memory_errors(f"computing level {level}"), on_one_thread():
             jump = () if below is None else (below,)  # a DDPM knows none
             parts = [self.model(part, level, *jump) for part in u.split(self.size)]  # type: ignore[no-untyped-call]
             return torch.cat(parts)

@@ -54,12 +54,23 @@ def normal(seed: int, purpose: Purpose, samples: Sequence[int], level: int, shap
     return torch.from_numpy(numbers)
 
 
+def moved(numbers: Tensor, device: Device) -> Tensor:
+    """Numbers of the CPU on `device`.
+
+    A GPU is not waited for: it has the network of the same step to evaluate while its noise is
+    drawn, and takes that from pinned memory when it comes to it.
+    """
+    if torch.device(device).type != "cuda":
+        return numbers.to(device)
+    return numbers.pin_memory().to(device, non_blocking=True)
+
+
 def independent(
     seed: int, samples: Sequence[int], shape: Shape, device: Device = "cpu"
 ) -> NoiseSource:
     """Noise of its own for each of the `samples`, counted from 0; `shape` is (C, H, W)."""
     chosen = tuple(samples)
-    return lambda level: normal(seed, Purpose.STEP, chosen, level, shape).to(device)
+    return lambda level: moved(normal(seed, Purpose.STEP, chosen, level, shape), device)
 
 
 def shared(
@@ -120,4 +131,4 @@ class Branching:
         # Counting from the root as node 1, the branches of depth d are the nodes 2^d … 2^(d+1) - 1.
         count = self.branches(level)
         nodes = range(count, 2 * count)
-        return normal(self.seed, Purpose.BRANCH, nodes, level, self.shape).to(self.device)
+        return moved(normal(self.seed, Purpose.BRANCH, nodes, level, self.shape), self.device)

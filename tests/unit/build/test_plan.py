@@ -106,6 +106,13 @@ def test_environment_of_a_machine_that_renders_pages(
         environment(CPU)
 
 
+def test_environment_without_onnx_runtime(lack: Callable[[str], None]) -> None:
+    """Clips can be made all the same; where it is installed its version is told."""
+    assert "onnxruntime" in environment(CPU)
+    lack("onnxruntime")
+    assert "onnxruntime" not in environment(CPU)
+
+
 def test_environments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Device class, precision and versions; what differs is told, and what is unknown is not."""
     file = MediaFile("clip.mp4", 1, "0" * 64, 2, 2)
