@@ -24,8 +24,11 @@ from sitegen.core.files import sha256
 from sitegen.ihdm.checkpoints.archive import checkpoint_digest
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.data.prior import Prior, read_prior
+from sitegen.ihdm.engines.choice import choose_engines
+from sitegen.ihdm.engines.chunks import on_one_thread
+from sitegen.ihdm.engines.memory import memory_errors
 from sitegen.ihdm.process.ddpm import DiffusionModel, initial_noise, to_pixels
-from sitegen.ihdm.process.model import Model, memory_errors, require_device
+from sitegen.ihdm.process.model import Model, require_device
 from sitegen.ihdm.process.noise import NoiseSource, independent
 from sitegen.ihdm.process.reverse import (
     Step,
@@ -36,7 +39,7 @@ from sitegen.ihdm.process.reverse import (
 from sitegen.models.registry import ModelSource
 
 PIXELS_AT_ONCE = 40 * 28 * 28
-"""How many pixels the network sees at a time; fixed, so that pictures do not depend on memory."""
+"""How many pixels a model sees at a time; its engines may take fewer of them at a time."""
 KEPT = 512 << 20
 """Bytes of freed memory that may lie unused before they are handed back."""
 
@@ -176,9 +179,10 @@ def _load(source: ModelSource, compute_target: ComputeTarget, kind: type[AnyMode
     require_device(compute_target.device)
     known = source.weights_sha256
     with memory_errors(f"loading {source.name}"):
-        model: object = load_model(
+        model: Model | DiffusionModel = load_model(
             source.weights, source.card, compute_target.device, compute_target.precision
         )
+        choose_engines(model)
     _refuse_change(source.weights, checkpoint_digest(source.weights), known)
     if not isinstance(model, kind):
         wanted = "ihdm" if kind is Model else "ddpm"
@@ -239,9 +243,9 @@ class _InChunks:
     def card(self) -> Any:
         return self.model.card
 
-    def __call__(self, u: Tensor, level: int) -> Tensor:
-        with memory_errors(f"computing level {level}"):
-            parts = [self.model(part, level) for part in u.split(self.size)]  # type: ignore[no-untyped-call]
+    def __call__(self, u: Tensor, level: int, *below: int) -> Tensor:
+        with memory_errors(f"computing level {level}"), on_one_thread():
+            parts = [self.model(part, level, *below) for part in u.split(self.size)]  # type: ignore[no-untyped-call]
             return torch.cat(parts)
 
 

@@ -49,11 +49,15 @@ def _group_norm_channels_last(x: Tensor, weight: Tensor, bias: Tensor, eps: floa
 
 def level_embedding(level: Tensor, width: int) -> Tensor:
     """Sinusoidal embedding (N, width) of levels (N,): cosines, then sines, period up to 10000."""
-    half = width // 2
-    frequency = torch.exp(-math.log(10000) * torch.arange(half, device=level.device) / half)
-    angle = level.float()[:, None] * frequency[None]
+    angle = level.float()[:, None] * level_frequencies(width, level.device)[None]
     embedding = torch.cat([angle.cos(), angle.sin()], dim=1)
     return F.pad(embedding, (0, width % 2))
+
+
+def level_frequencies(width: int, device: torch.device | str = "cpu") -> Tensor:
+    """The frequencies (width // 2,) of `level_embedding`, in radians a level."""
+    half = width // 2
+    return torch.exp(-math.log(10000) * torch.arange(half, device=device) / half)
 
 
 class Upsample(nn.Module):

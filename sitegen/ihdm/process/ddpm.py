@@ -91,10 +91,10 @@ class DiffusionModel(CardModel):
         the card says `rescale_timesteps`. Returns (N, C, H, W) float32.
         Raises ValueError for states of another shape or type, and for levels outside of 1 … K.
         """
-        levels = self.levels_of(x, level).expand(len(x))
+        timesteps = self.levels_of(x, level) - 1
         if diffusion_of(self.card).rescale_timesteps:
-            return self.network(x, (levels - 1) * (1000 / self.card.levels))
-        return self.network(x, levels - 1)
+            timesteps = timesteps * (1000 / self.card.levels)
+        return self.network(x, timesteps.expand(len(x)))
 
 
 def to_pixels(x: Tensor) -> Tensor:

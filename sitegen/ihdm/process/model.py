@@ -17,8 +17,7 @@ Two parameterizations of the network's answer:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -29,11 +28,15 @@ from sitegen.ihdm.card.card import ModelCard
 from sitegen.ihdm.nets.cosines import CosineNet, lowest
 from sitegen.ihdm.process.heat import Statistics, attenuation, dct2, idct2
 
+Engine = Callable[[Tensor, Tensor], Tensor]
+"""Evaluates a network: (N, C, side, side), levels (N,) → (N, C, side, side), all float32."""
+
 
 class CardModel(nn.Module):
     """Networks with their card, one a band of levels: what every kind of model has.
 
     `precision` says what U-Nets compute in; states and the arithmetic around networks stay float32.
+    `engines` evaluate U-Nets in torch's place, by band; there are none unless they are chosen.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class CardModel(nn.Module):
         self.card = card
         self.networks = nn.ModuleList(networks)
         self.precision = precision
+        self.engines: dict[int, Engine] = {}
         if precision == "bfloat16":
             self.networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -87,7 +91,12 @@ class CardModel(nn.Module):
         return levels
 
     def network(self, x: Tensor, levels: Tensor, band: int = 0) -> Tensor:
-        """The raw answer of a band's U-Net, float32, computed in the model's precision."""
+        """The raw answer of a band's U-Net, float32, by its engine where it has one."""
+        engine = self.engines.get(band)
+        return engine(x, levels) if engine else self.computed(x, levels, band)
+
+    def computed(self, x: Tensor, levels: Tensor, band: int = 0) -> Tensor:
+        """The same by torch, computed in the model's precision."""
         unet = self.networks[band]
         if self.precision == "float32":
             answer: Tensor = unet(x, levels)
@@ -222,17 +231,3 @@ def require_device(device: str) -> None:
         raise PlatformError(f"device {device}: torch finds no GPU here; use --device cpu")
     if index and int(index) >= torch.cuda.device_count():
         raise PlatformError(f"device {device}: there are only {torch.cuda.device_count()} GPUs")
-
-
-@contextmanager
-def memory_errors(doing: str) -> Iterator[None]:
-    """Turn torch's ways to say that memory is full into a PlatformError."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        full = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not full and "not enough memory" not in str(error):
-            raise
-        raise PlatformError(
-            f"out of memory while {doing}; close other programs, or ask for fewer samples"
-        ) from error
