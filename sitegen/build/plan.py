@@ -125,10 +125,12 @@ def environment(compute_target: ComputeTarget) -> Mapping[str, str]:
     render pages.
     """
     versions = {}
-    for name in ("torch", "numpy"):
+    for name in ("torch", "numpy", "onnxruntime"):
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
+            if name == "onnxruntime":  # without it torch does its part
+                continue
             raise PlatformError(f"{name} is not installed here: `pip install {name}`") from None
     device = compute_target.device.partition(":")[0]
     known = {"device": device, "precision": compute_target.precision}

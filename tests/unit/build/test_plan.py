@@ -133,6 +133,13 @@ def test_environment_of_a_machine_that_renders_pages(
         environment(CPU)
 
 
+def test_environment_without_onnx_runtime(lack: Callable[[str], None]) -> None:
+    """Clips can be made all the same; where it is installed its version is told."""
+    assert "onnxruntime" in environment(CPU)
+    lack("onnxruntime")
+    assert "onnxruntime" not in environment(CPU)
+
+
 def test_other_environment() -> None:
     """What differs is told; what is not known, of the clip or of here, is not."""
     file = MediaFile("clip.mp4", 1, "0" * 64, 2, 2)

@@ -1,0 +1,90 @@
+"""A sampler's pictures depend neither on cores nor on memory, and its model may jump."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from sitegen.core.errors import PlatformError
+from sitegen.ihdm.engines import choice
+from sitegen.ihdm.engines.chunks import Chunked
+from sitegen.models.registry import ModelSource, model_source
+from sitegen.sampling.models import HeatSampler, in_chunks, load_heat_sampler
+from tests.support.builders import CPU
+from tests.support.tinymodel import on_one_thread, write_model
+
+one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> ModelSource:
+    """The files of a tiny model."""
+    return model_source("tiny", write_model(tmp_path_factory.mktemp("models") / "tiny"))
+
+
+def finals(sampler: HeatSampler, count: int) -> Tensor:
+    """The finished images of the first samples."""
+    *_, last = sampler.begin(3, range(count), None).steps
+    return last.mean
+
+
+@pytest.mark.parametrize("library", ["onnxruntime", "torch"])
+@pytest.mark.parametrize("count", [1, 3, 9])
+def test_same_bits_on_any_number_of_cores(
+    source: ModelSource, library: str, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole ways down are the same on 1, 2 and 3, and however many threads torch itself has."""
+    monkeypatch.setattr(choice, "PIXELS_IN_ONNX", 2 * 8 * 8)
+    monkeypatch.setattr(choice, "PIXELS_IN_TORCH", 2 * 8 * 8)
+    if library == "torch":
+        monkeypatch.setattr(choice, "onnx_engine", lambda *given: None)
+    found = []
+    for cores in (1, 2, 3):
+        monkeypatch.setattr(choice, "CORES", cores)
+        torch.set_num_threads(cores)
+        found.append(finals(load_heat_sampler(source, CPU), count))
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
+def test_little_memory(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With room for one image at a time the pictures are the same to rounding."""
+    sampler, scarce = load_heat_sampler(source, CPU), load_heat_sampler(source, CPU)
+    engine = scarce.model.engines[0]
+    assert isinstance(engine, Chunked)
+    plenty, sizes = engine.alone.engine, []
+
+    def alone(x: Tensor, levels: Tensor) -> Tensor:
+        sizes.append(len(x))
+        if len(x) > 1:
+            np.empty(1 << 55)
+        return plenty(x, levels)
+
+    engine.alone.engine = alone
+    wanted, found = finals(sampler, 9), finals(scarce, 9)
+    assert max(sizes) > 1
+    assert float((found - wanted).abs().max()) < 1e-5 * float(wanted.abs().max())
+
+
+def test_no_memory(source: ModelSource) -> None:
+    """Where one image is too much, sampling ends with the level and what was wanted."""
+    sampler = load_heat_sampler(source, CPU)
+    engine = sampler.model.engines[0]
+    assert isinstance(engine, Chunked)
+    engine.alone.engine = lambda x, levels: torch.empty(1 << 55)
+    with pytest.raises(PlatformError, match=rf"level 4 \({1 << 57} bytes were wanted\)"):
+        finals(sampler, 5)
+
+
+def test_jumps(tmp_path: Path) -> None:
+    """The level to jump to reaches the model."""
+    sampler = load_heat_sampler(model_source("tiny", write_model(tmp_path / "tiny")), CPU)
+    u = torch.rand(3, 1, 8, 8)
+    with torch.no_grad():
+        assert torch.equal(in_chunks(sampler.model)(u, 4, 3), in_chunks(sampler.model)(u, 4))
+        with pytest.raises(ValueError, match="jump"):
+            in_chunks(sampler.model)(u, 4, 2)
