@@ -50,7 +50,10 @@ class OnnxEngine:
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # errors are raised, and need not be printed
         options.enable_cpu_mem_arena = False  # which would keep the most that was ever needed
+        # Threads that wait for each other in an evaluation do not go on doing so after it, and
+        # share its work in small parts, so that one which another program holds up delays less.
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        options.add_session_config_entry("session.dynamic_block_base", "4")
         weights = self._graph.weights
         values = [onnxruntime.OrtValue.ortvalue_from_numpy(each) for each in weights.values()]
         options.add_external_initializers(list(weights), values)

@@ -56,6 +56,17 @@ def normal(seed: int, purpose: Purpose, samples: Sequence[int], level: int, shap
     return torch.from_numpy(numbers)
 
 
+def moved(numbers: Tensor, device: Device) -> Tensor:
+    """Numbers of the CPU on `device`.
+
+    A GPU is not waited for: it has the network of the same step to evaluate while its noise is
+    drawn, and takes that from pinned memory when it comes to it.
+    """
+    if torch.device(device).type != "cuda":
+        return numbers.to(device)
+    return numbers.pin_memory().to(device, non_blocking=True)
+
+
 def independent(
     seed: int, samples: Sequence[int], shape: Shape, device: Device = "cpu"
 ) -> NoiseSource:
@@ -63,7 +74,7 @@ def independent(
     chosen = tuple(samples)
 
     def _noise(level: int) -> Tensor:
-        return normal(seed, Purpose.STEP, chosen, level, shape).to(device)
+        return moved(normal(seed, Purpose.STEP, chosen, level, shape), device)
 
     return _noise
 
@@ -138,7 +149,7 @@ class Branching:
         # Counting from the root as node 1, the branches of depth d are the nodes 2^d … 2^(d+1) - 1.
         count = self.branches(level)
         nodes = range(count, 2 * count)
-        return normal(self.seed, Purpose.BRANCH, nodes, level, self.shape).to(self.device)
+        return moved(normal(self.seed, Purpose.BRANCH, nodes, level, self.shape), self.device)
 
 
 def branching(seed: int, splits: Sequence[int], shape: Shape, device: Device = "cpu") -> Branching:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from sitegen.ihdm.process.noise import (
     generator,
     independent,
     interpolated,
+    moved,
     normal,
     shared,
 )
@@ -143,3 +145,23 @@ def test_senseless_splits(splits: tuple[int, ...]) -> None:
     """Splits fall from the flattest level to the sharpest."""
     with pytest.raises(ValueError, match="levels that fall"):
         branching(0, splits, _SHAPE)
+
+
+def test_noise_goes_to_a_gpu_from_pinned_memory() -> None:
+    """The GPU is not waited for; on a CPU nothing is pinned, and nothing copied."""
+
+    class Numbers:
+        done: ClassVar[list[str]] = []
+
+        def pin_memory(self) -> Numbers:
+            self.done.append("pinned")
+            return self
+
+        def to(self, device: str, non_blocking: bool = False) -> Numbers:
+            self.done.append(f"to {device}, {non_blocking=}")
+            return self
+
+    moved(Numbers(), "cuda:1")  # type: ignore[arg-type]
+    assert Numbers.done == ["pinned", "to cuda:1, non_blocking=True"]
+    numbers = torch.ones(2)
+    assert moved(numbers, "cpu") is numbers
