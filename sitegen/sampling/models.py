@@ -25,7 +25,7 @@ from sitegen.ihdm.checkpoints.archive import checkpoint_digest
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.data.prior import Prior, read_prior
 from sitegen.ihdm.engines.choice import choose_engines
-from sitegen.ihdm.engines.chunks import on_one_thread
+from sitegen.ihdm.engines.chunks import CORES, on_one_thread
 from sitegen.ihdm.engines.memory import memory_errors
 from sitegen.ihdm.process.ddpm import DiffusionModel, initial_noise, to_pixels
 from sitegen.ihdm.process.model import Model, require_device
@@ -40,6 +40,8 @@ from sitegen.models.registry import ModelSource
 
 PIXELS_AT_ONCE = 40 * 28 * 28
 """How many pixels a model sees at a time; its engines may take fewer of them at a time."""
+FEWEST = 8
+"""How many images it sees however large they are, so that several cores have their share."""
 KEPT = 512 << 20
 """Bytes of freed memory that may lie unused before they are handed back."""
 
@@ -201,7 +203,7 @@ def _refuse_change(path: Path, found: str, known: str | None) -> None:
 def seconds_an_image(model: Model | DiffusionModel) -> float:
     """What the networks take for one image at one level, on average over the levels.
 
-    Measured in the chunks that rendering has.
+    Measured with as many images as rendering has at a time, or if they are large one a core.
     """
     left, lowest = (
         model.card.visited_levels[:-1],
@@ -214,7 +216,8 @@ def seconds_an_image(model: Model | DiffusionModel) -> float:
 
 @torch.inference_mode()
 def _seconds_at(model: Model | DiffusionModel, level: int) -> float:
-    size = _chunk(model.card.shape)
+    _, height, width = model.card.shape
+    size = max(CORES, PIXELS_AT_ONCE // (height * width))  # fewer than `FEWEST` would be, if large
     states = torch.zeros(size, *model.card.shape, device=model.device)
     seconds = math.inf
     for _ in range(3):
@@ -231,7 +234,7 @@ def in_chunks(model: AnyModel) -> AnyModel:
 
 def _chunk(shape: tuple[int, int, int]) -> int:
     """How many images of a shape (C, H, W) the network sees at a time."""
-    return max(1, PIXELS_AT_ONCE // (shape[1] * shape[2]))
+    return max(FEWEST, PIXELS_AT_ONCE // (shape[1] * shape[2]))
 
 
 @dataclass(frozen=True)

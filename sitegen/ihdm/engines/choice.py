@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
+from pathlib import Path
 
+from sitegen.ihdm.card.networks import UNetConfig
 from sitegen.ihdm.engines.captured import Captured
 from sitegen.ihdm.engines.chunks import CORES, Chunked
 from sitegen.ihdm.engines.memory import Halving
@@ -15,6 +18,10 @@ from sitegen.ihdm.process.model import CardModel, Engine
 PIXELS_IN_ONNX = 4 * 28 * 28
 PIXELS_IN_TORCH = 8 * 28 * 28
 """How many pixels a chunk has at most; torch needs more of them to be worth its operator calls."""
+
+TENSORS = 24
+"""How many of a U-Net's widest tensors an evaluation holds at its peak; measured at 256 pixels."""
+MEMORY = Path("/proc/meminfo")
 
 
 def choose_engines(model: CardModel) -> None:
@@ -29,15 +36,29 @@ def choose_engines(model: CardModel) -> None:
 
 def _engine(model: CardModel, band: int) -> Engine:
     network, computed = model.networks[band], partial(model.computed, band=band)
+    unet = model.card.networks[band].unet
     side = model.card.networks[band].side or model.card.image_size
     if model.device.type != "cpu":
         return Halving(Captured(computed) if isinstance(network, UNet) else computed)
     if model.precision == "float32" and isinstance(network, UNet):
         onnx = onnx_engine(network, model.card.channels, side, CORES)
         if onnx is not None:
-            return Chunked(onnx.alone, _images(PIXELS_IN_ONNX, side), onnx.together)
-    return Chunked(computed, _images(PIXELS_IN_TORCH, side))
+            images = max(1, PIXELS_IN_ONNX // side**2)
+            return Chunked(onnx.alone, images, onnx.together, cores_for(unet, side, images))
+    images = max(1, PIXELS_IN_TORCH // side**2)
+    return Chunked(computed, images, cores=cores_for(unet, side, images))
 
 
-def _images(pixels: int, side: int) -> int:
-    return max(1, pixels // side**2)
+def cores_for(unet: UNetConfig | None, side: int, images: int) -> int:
+    """How many chunks may be computed at a time: one a core, as far as half the free memory goes.
+
+    `images` of `side` pixels are a chunk. Where the system does not tell its memory, all cores.
+    """
+    try:
+        found = re.search(r"MemAvailable: *(\d+) kB", MEMORY.read_text(encoding="utf-8"))
+    except OSError:
+        found = None
+    if unet is None or found is None:
+        return CORES
+    chunk = TENSORS * 4 * unet.model_channels * unet.channel_mult[0] * side**2 * images
+    return max(1, min(CORES, 1024 * int(found[1]) // 2 // chunk))

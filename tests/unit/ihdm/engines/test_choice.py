@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from sitegen.core.compute import Precision
+from sitegen.ihdm.card.card import preset
 from sitegen.ihdm.engines import choice
 from sitegen.ihdm.engines.captured import Captured
-from sitegen.ihdm.engines.choice import choose_engines
+from sitegen.ihdm.engines.choice import choose_engines, cores_for
 from sitegen.ihdm.engines.chunks import Chunked
 from sitegen.ihdm.engines.memory import Halving
 from sitegen.ihdm.engines.onnx_runtime import OnnxEngine
@@ -66,6 +68,23 @@ def test_bfloat16_is_for_torch() -> None:
     with torch.no_grad():
         assert torch.allclose(plain(u, 3), chosen(u, 3), atol=0.02)
         assert not torch.allclose(model()(u, 3), chosen(u, 3), atol=1e-6)
+
+
+def test_fewer_at_a_time_where_memory_is_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of what is free is shared out among chunks, and there is always one under way."""
+    told = tmp_path / "meminfo"
+    monkeypatch.setattr(choice, "CORES", 16)
+    monkeypatch.setattr(choice, "MEMORY", told)
+    faces, digits = preset("afhq-256").finest, preset("mnist").finest
+    assert cores_for(faces, 256, 1) == 16  # the system does not tell
+    for available, expected in [(100_000, 1), (8_000_000, 5), (64_000_000, 16)]:
+        told.write_text(f"MemTotal: 99999999 kB\nMemAvailable:   {available} kB\n")
+        assert cores_for(faces, 256, 1) == expected
+    told.write_text("MemAvailable: 1000000 kB\n")
+    assert cores_for(digits, 28, 4) == 13
+    assert cores_for(None, 28, 4) == 16
 
 
 def test_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
