@@ -21,6 +21,7 @@ import argparse
 import copy
 import json
 import math
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -137,6 +138,7 @@ def measure(
                 gflop = operations(plain, states[:1], level) / 1e9
                 taken = (1e3 * seconds[each] / count for each in loops)
                 comparisons.append(Comparison(name, level, count, gflop, *taken))
+                print(f"measured {name}, level {level}, {count} images", file=sys.stderr)
     gflops = {name: 2 * MATRIX**3 / 1e9 / seconds for name, seconds in least.items()}
     text = CPUINFO.read_text(encoding="utf-8") if CPUINFO.exists() else ""
     return Report(*processor(text), CORES, precision, gflops, comparisons)
