@@ -1,7 +1,8 @@
 """U-Nets in ONNX Runtime, in float32 on a CPU.
 
-Against torch's own operators it takes 0.4 to 0.7 of the time (`bench/README.md`), and its last bits
-depend neither on the number of threads nor on how many images are computed at a time.
+Narrow networks and single images take about half of torch's time with it, wide networks and many
+images nine tenths (`bench/README.md`). Its last bits depend neither on the number of threads nor on
+how many images are computed at a time; torch's do on both.
 """
 
 from __future__ import annotations
