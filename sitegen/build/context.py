@@ -95,6 +95,11 @@ class BuildContext:
         return assemble(self.site, self.pages, placed(self.figures, records), self.store())
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is probably not as it should be in the pages."""
+        return tuple(str(each) for page in self.pages for each in page.warnings)
+
+    @property
     def used(self) -> set[str]:
         """The models that a figure shows."""
         return {name for planned in self.figures for name in planned.figure.models}

@@ -52,6 +52,8 @@ def build(
     LockedError while another build is at work here. Whatever is raised, the old site stays.
     """
     context = prepare(config, options)
+    for warning in context.warnings:
+        report.warn(warning)
     if options.strict and (absent := context.left_out()):
         raise TargetError(f"--strict: models of site.toml are not there: {', '.join(absent)}")
     records = found(context.figures, context.store(report.warn), context.environment)

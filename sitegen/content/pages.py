@@ -44,7 +44,8 @@ _MARKDOWN = frozenset({".md", ".markdown", ".mdown"})
 class Page:
     """A page to be rendered at `uri`; its body is safe HTML and what stands between, in order.
 
-    `files` are the author's own that the page shows or links to.
+    `files` are the author's own that the page shows or links to, `warnings` what is probably not as
+    it should be in its text.
     """
 
     uri: str
@@ -55,6 +56,7 @@ class Page:
     files: tuple[OwnFile, ...] = ()
     headings: tuple[Heading, ...] = ()
     anchors: tuple[Noted, ...] = ()
+    warnings: tuple[Diagnostic, ...] = ()
 
     @property
     def ids(self) -> frozenset[str]:
@@ -164,7 +166,8 @@ def _read(path: Path, site: Site, available: Callable[[str], bool]) -> _Read:
         told = Diagnostic(calls.file, fault.line, fault.reason)
         return _Read(None, [*calls.faults, told], hides=calls.hides)
     document = parse(text, calls.slot, uri, files)
-    line = _lines(text, source) if document.faults or document.anchors else ()
+    noted = document.faults or document.anchors or document.warnings
+    line = _lines(text, source) if noted else ()
     problems: list[object] = [*calls.faults, *calls.strays(text, document.parts), *calls.bad_ids()]
     problems += [
         Diagnostic(calls.file, line[fault.line - 1], fault.text)
@@ -182,6 +185,7 @@ def _read(path: Path, site: Site, available: Callable[[str], bool]) -> _Read:
         _sorted([*files.used.values(), *(file for embed in embeds for file in embed.files)]),
         document.headings,
         tuple(Noted(line[anchor.line - 1], anchor.text) for anchor in document.anchors),
+        tuple(Diagnostic(calls.file, line[w.line - 1], w.text) for w in document.warnings),
     )
     return _Read(page, problems, not calls.faults, calls.hides)
 

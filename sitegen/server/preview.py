@@ -160,6 +160,7 @@ class Preview:
         self._renderer = _KeptRenderer(renderer)
         self._records: dict[str, Record] = {}
         self._last: dict[Place, Record] = {}
+        self._warned: tuple[str, ...] = ()
         self._errors: dict[str, str] = {}  # by the request that failed, or what else did
         self.settled = self._closed = False
         self._changed = threading.Condition(threading.RLock())
@@ -213,6 +214,10 @@ class Preview:
         store = context.store(self.report.warn)
         self._records = {key: each for key, each in self._records.items() if _there(each, store)}
         self._records |= found(context.missing(self._records), store, context.environment)
+        for warning in context.warnings:
+            if warning not in self._warned:
+                self.report.warn(warning)
+        self._warned = context.warnings
         self.context, self.settled = context, False
         self._errors.clear()
         self._changed.notify_all()

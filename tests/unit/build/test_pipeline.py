@@ -464,3 +464,13 @@ GUARDED = f"""{INDEX}
 
 {{% endif %}}
 """
+
+
+def test_warnings_of_pages(site: Builder) -> None:
+    """What is probably wrong in a page is told, also where nothing is to be done; strict fails."""
+    write_page(site.config, f"{INDEX}\n<center>\n")
+    for _ in range(2):
+        site()
+        assert [line for line in site.report.lines if "index.md:5" in line and "<center>" in line]
+    with pytest.raises(TargetError, match=r"--strict: 1 warning\(s\)"):
+        site(strict=True)

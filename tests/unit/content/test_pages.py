@@ -337,3 +337,23 @@ def test_the_papers_page(tmp_path: Path) -> None:
     for words in ("different data sets", "LSUN-Churches 128×128", "Here are examples"):
         assert words in html(full)
         assert words not in html(page)
+
+
+def test_raw_html_is_told(tmp_path: Path) -> None:
+    """Tags that a reader would see are warned of with their line, what was meant as text is not."""
+    text = (
+        "# T <b>\n\n<div align=center>\n{# #}\n\nA\nb<br>c <https://e.org> a < b \\<i> `<u>`\n"
+        "</div>\n\n{{ site.title }}\n\n<iframe\nsrc='https://e.org'></iframe>\n\n"
+        "<!-- a\n\nb -->\n\n    <pre>\n"
+    )
+    page = read_pages(make_site(tmp_path, "title = '<s>'", text))[0]
+    told = [str(each).replace(f"{tmp_path}/", "").split(" is shown")[0] for each in page.warnings]
+    assert told == [
+        'pages/index.md:1: "<b>"',
+        'pages/index.md:3: "<div align=center>"',
+        'pages/index.md:7: "<br>"',
+        "pages/index.md:12: \"<iframe src='https://e.org'>\"",
+        'pages/index.md:15: "<!--"',
+    ]
+    assert 'write {{ video("https://youtu.be/…") }} for a video' in page.warnings[3].text
+    assert "&lt;div align=center&gt;" in html(page)
