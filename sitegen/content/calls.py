@@ -17,10 +17,10 @@ from sitegen.content.embeds import EMBEDS, Embed, make_embed
 from sitegen.content.links import THEMED
 from sitegen.content.markdown import free_name
 from sitegen.content.templates import BadCall, calling_line
-from sitegen.core.diagnostics import Diagnostic, SourceLocation, known_words, quoted
+from sitegen.core.diagnostics import Diagnostic, SourceLocation, quoted
 from sitegen.core.errors import ConfigError
 from sitegen.core.site_files import SiteFolder
-from sitegen.figures.base import Figure
+from sitegen.figures.base import Figure, no_such_model
 from sitegen.figures.registry import figure_kinds, make_figure
 
 _FOR_EACH = "call it once for each"
@@ -57,8 +57,8 @@ class Calls:
 
         def ask(name: object) -> bool:
             if not isinstance(name, str) or name not in self.site.models:
-                known = known_words(str(name), self.site.models)
-                raise BadCall(f"available({quoted(name)}): no such model in site.toml{known}")
+                fault = no_such_model(str(name), self.site.models)
+                raise BadCall(f"available({quoted(name)}): {fault}")
             there = available(name)
             self.hides |= not there
             return there

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +14,8 @@ from pydantic import AfterValidator, ConfigDict, Field, StrictFloat, StrictInt, 
 from pydantic import field_validator as check
 from pydantic.dataclasses import dataclass as validated
 
-from sitegen.core.diagnostics import SourceLocation, known_words
+from sitegen.core.diagnostics import SourceLocation, close_match, known_words
+from sitegen.core.installed import shipped_models
 from sitegen.core.validation import Slug
 from sitegen.ihdm.card.card import ModelCard
 
@@ -31,8 +32,21 @@ def _known_model(name: str, info: ValidationInfo) -> str:
     """Refuse a model that the site has not; which it has travels as pydantic's context."""
     models = (info.context or {}).get("models")
     if models is not None and name not in models:
-        raise ValueError(f"no such model in site.toml{known_words(name, models)}")
+        raise ValueError(no_such_model(name, models))
     return name
+
+
+def no_such_model(name: str, models: Collection[str]) -> str:
+    """Say that `site.toml` has no such model, and what would help: one that travels, or is near."""
+    shipped = shipped_models()
+    if name in shipped:
+        lines = f'[models.{name}] and path = "models/{name}"'
+        more = f", but it travels with sitegen: run `sitegen add {name}`, or write there {lines}"
+    elif (near := close_match(name, shipped)) and not close_match(name, models):
+        more = f"{near} It travels with sitegen: `sitegen add` and its name"
+    else:
+        more = known_words(name, models)
+    return f"no such model in site.toml{more}"
 
 
 ModelName = Annotated[Slug, AfterValidator(_known_model)]

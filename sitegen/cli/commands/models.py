@@ -41,7 +41,7 @@ _LEVELS = click.IntRange(1, 100_000)
 _COUNT = click.IntRange(1)
 
 _ADD: tuple[Row, ...] = (
-    ("checkpoint", PATH, "Its file, or its folder."),
+    ("checkpoint", PATH, "Its file, or its folder; none for a model that travels with sitegen."),
     ("data", PATH, "Its training images, which tell their size and what sampling starts from."),
     ("kind", KIND, "What it is, where the file does not tell."),
     ("preset", str, "The published configuration that it was trained with."),
@@ -58,28 +58,36 @@ _ADD: tuple[Row, ...] = (
 
 @click.command()
 @click.argument("name")
-@row_options(_ADD, {}, "checkpoint")
+@row_options(_ADD, {})
 @config_option
 def add(name: str, config: Path, **options: Any) -> None:
     """Add a checkpoint to site.toml as the model NAME, and show how pages can call it.
 
     The network is read off the checkpoint, in which nothing is executed. What neither the file nor
     the training images tell is asked for on a terminal; elsewhere the options must say it. A model
-    that is there already and has no prior gets one of the images.
+    that is there already and has no prior gets one of the images. Without a checkpoint, the model
+    of that name which travels with sitegen is added.
 
     \b
     Examples:
+      sitegen add fashion-mnist
       sitegen add birds --checkpoint runs/birds/checkpoint.pth --data data/birds
       sitegen add cifar --checkpoint checkpoint_130000.pth --preset cifar10
       sitegen add digits --checkpoint runs/digits
       sitegen add birds-ddpm --kind ddpm --checkpoint ema_0.9999_200000.pt --data data/birds
     """
     from sitegen.content.suggestions import added_lines
-    from sitegen.models.add import add_model
+    from sitegen.models.add import add_model, add_shipped
     from sitegen.models.new_card import AddOptions
 
     asking = ask if sys.stdin.isatty() and sys.stdout.isatty() else None
-    for line in added_lines(add_model(config, name, AddOptions(**options), asking)):
+    if any(value is not None for value in options.values()):
+        if options["checkpoint"] is None:
+            raise click.UsageError("--checkpoint is missing: the file or folder of the model.")
+        added = add_model(config, name, AddOptions(**options), asking)
+    else:
+        added = add_shipped(config, name)
+    for line in added_lines(added):
         click.echo(line)
 
 

@@ -30,7 +30,7 @@ from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.data.prior import read_prior
 from sitegen.ihdm.training.recipe import as_ddpm
 from sitegen.models import add as adding
-from sitegen.models.add import add_model
+from sitegen.models.add import add_model, add_shipped
 from sitegen.models.new_card import AddOptions, Question
 from sitegen.models.registry import site_models
 from sitegen.sampling.models import load_heat_sampler
@@ -456,3 +456,16 @@ def test_schedule_is_scaled(ddpm: ModelCard, levels: int, ends: tuple[float, flo
     assert (found.beta_start, found.beta_end, found.rescale_timesteps) == ends
     assert isinstance(card.unet, UNetConfig)
     assert (card.unet.num_heads, card.unet.use_new_attention_order) == (2, False)
+
+
+def test_shipped_models_are_added_by_name(untouched: Callable[[], None]) -> None:
+    """One that travels with sitegen needs no more than its name; the nearest is told of others."""
+    with pytest.raises(ConfigError, match='travels with sitegen, did you mean "fashion-mnist"'):
+        add_shipped(CONFIG, "fashion-mnits")
+    with pytest.raises(ConfigError, match=r"site\.toml:4: there is a model tiny already"):
+        add_shipped(CONFIG, "tiny")
+    lines = added_lines(add_shipped(CONFIG, "fashion-mnist"))
+    untouched()
+    assert '[models.fashion-mnist]\npath = "models/fashion-mnist"\n' in CONFIG.read_text()
+    assert lines[1] == "added [models.fashion-mnist] to site.toml"
+    assert any('{{ trajectories("fashion-mnist"' in line for line in lines)
