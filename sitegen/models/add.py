@@ -33,10 +33,9 @@ from sitegen.ihdm.card.card import CARD_NAME, FileRef, ModelCard, card_beside, r
 from sitegen.ihdm.checkpoints.archive import checkpoint_digest
 from sitegen.ihdm.checkpoints.foreign import foreign_model
 from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint, weights_file
+from sitegen.ihdm.data.images import EXAMPLE_NAME
 from sitegen.models.new_card import AddOptions, Ask, new_model, with_images
 from sitegen.models.registry import preset_prior, site_models
-
-EXAMPLE_NAME = "example.png"
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def add_model(config: Path, name: str, options: AddOptions, ask: Ask | None) -> 
         options, card, notes = new_model(options, inspect_checkpoint(options.checkpoint), ask)
         if options.preset and not options.data:
             start = preset_prior(options.preset)
-            if options.given() == ("--preset",):
+            if options.given() == ("--preset",) and not options.subject:
                 entry = {"path": entry["path"], "preset": options.preset}
     plan = _Plan(card, weights, entry, start, options.data)
     files, made = _carry_out(site, config, name, plan)

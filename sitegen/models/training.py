@@ -21,7 +21,8 @@ from sitegen.ihdm.data.images import read_images, require_enough
 from sitegen.ihdm.process.model import require_device
 from sitegen.ihdm.training import recipe
 from sitegen.ihdm.training.options import TrainingOptions
-from sitegen.ihdm.training.train import Progress, Run, Training
+from sitegen.ihdm.training.train import STATE_NAME, Progress, Run, Training
+from sitegen.models.new_card import SUBJECT, Ask
 from sitegen.models.registry import find_model
 
 FEW_IMAGES = 1000
@@ -34,6 +35,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 class TrainOptions:
     """What the command line says; None is what the preset, the data or our small model has.
 
+    subject: what the images show, in the plural
     recipe: what it says of the fields of `TrainingOptions`
     """
 
@@ -48,6 +50,7 @@ class TrainOptions:
     init: str | None = None
     device: str = "auto"
     precision: str = "auto"
+    subject: str | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -60,14 +63,20 @@ class TrainingReporter(Reporter, Protocol):
         """Show a run that goes from step `first` to `steps`; the block calls what it is given."""
 
 
-def train_model(name: str, wanted: TrainOptions, report: TrainingReporter) -> None:
+def train_model(
+    name: str, wanted: TrainOptions, report: TrainingReporter, ask: Ask | None = None
+) -> None:
     """Train the model that the command line asks for, or go on with it, and tell about it.
 
+    `ask` is asked what the images show, where that is not said; None where nobody can be.
     Returns when the model is written. Raises SystemExit (130, 143 or 129) after a signal, once
     the state is saved, and the errors of `opened` and `go_on` in `sitegen.ihdm.training.recipe`.
     """
     if not _NAME.fullmatch(name):
         raise ConfigError(f"{name}: a model's name has letters, digits, dots, - and _")
+    begun = (_folder(name, wanted) / STATE_NAME).exists()
+    if ask is not None and wanted.subject is None and wanted.kind == "ihdm" and not begun:
+        wanted = replace(wanted, subject=ask(SUBJECT))
     card, training = prepare(name, wanted)
     if len(training.images) < FEW_IMAGES:
         report.warn(f"only {len(training.images)} images: the model may know them by heart")
@@ -116,6 +125,7 @@ def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
     card = base or recipe.small_card(size, channels, levels, sigma_max, kind)
     if wanted.kind == "ddpm":
         card = recipe.as_ddpm(card)
+    card = replace(card, subject=wanted.subject or "")
     start = None
     if wanted.init is not None:
         source = find_model(wanted.init, None, Path("site.toml"))
@@ -123,13 +133,17 @@ def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
     training = Training(
         images=images,
         source=wanted.data.resolve().name,
-        folder=wanted.output or Path("runs") / name,
+        folder=_folder(name, wanted),
         options=options,
         device=device,
         precision=training_precision(wanted.precision, device),
         beginning=start,
     )
     return card, training
+
+
+def _folder(name: str, wanted: TrainOptions) -> Path:
+    return wanted.output or Path("runs") / name
 
 
 def training_options(wanted: TrainOptions, parameterization: str) -> TrainingOptions:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
     from sitegen.core.compute import ComputeTarget
-    from sitegen.models.new_card import Question
+    from sitegen.models.new_card import Ask, Question
     from sitegen.models.registry import ModelSource
     from sitegen.sampling.models import DdpmSampler, HeatSampler
 
@@ -39,6 +39,7 @@ _NOISE = Number(0, 1, min_open=True)
 _SIDE = click.IntRange(4, 4096)
 _LEVELS = click.IntRange(1, 100_000)
 _COUNT = click.IntRange(1)
+_SUBJECT: Row = ("subject", str, 'What its images show, in the plural: "cartoon faces".')
 
 _ADD: tuple[Row, ...] = (
     ("checkpoint", PATH, "Its file, or its folder; none for a model that travels with sitegen."),
@@ -53,6 +54,7 @@ _ADD: tuple[Row, ...] = (
     ("training-noise-std", _NOISE, "The noise that it was trained with."),
     ("sampling-noise-std", _NOISE, "The noise of sampling.  [default: in proportion to that]"),
     ("noise-schedule", click.Choice(["linear", "cosine"]), "The schedule of a DDPM."),
+    _SUBJECT,
 )
 
 
@@ -80,15 +82,19 @@ def add(name: str, config: Path, **options: Any) -> None:
     from sitegen.models.add import add_model, add_shipped
     from sitegen.models.new_card import AddOptions
 
-    asking = ask if sys.stdin.isatty() and sys.stdout.isatty() else None
     if any(value is not None for value in options.values()):
         if options["checkpoint"] is None:
             raise click.UsageError("--checkpoint is missing: the file or folder of the model.")
-        added = add_model(config, name, AddOptions(**options), asking)
+        added = add_model(config, name, AddOptions(**options), _somebody())
     else:
         added = add_shipped(config, name)
     for line in added_lines(added):
         click.echo(line)
+
+
+def _somebody() -> Ask | None:
+    """What asks the user; None where nobody sits at a terminal."""
+    return ask if sys.stdin.isatty() and sys.stdout.isatty() else None
 
 
 def ask(question: Question) -> Any:
@@ -213,6 +219,7 @@ _TRAIN: tuple[Row, ...] = (
         click.Choice(["difference", "preconditioned"]),
         "What the network answers.  [default: preconditioned; a preset's own]",
     ),
+    _SUBJECT,
     ("init", str, "A model of the same network whose weights to start from."),
     ("device", str, "Where to train: auto, cpu, cuda or cuda:N."),
     ("precision", PRECISION, "What the network computes in; auto is bfloat16 where that is fast."),
@@ -281,4 +288,4 @@ def train(name: str, **options: Any) -> None:
     from sitegen.models.training import TrainOptions, train_model
 
     recipe = {key: options.pop(key) for key in _RECIPE}
-    train_model(name, TrainOptions(**options, recipe=recipe), console())
+    train_model(name, TrainOptions(**options, recipe=recipe), console(), _somebody())

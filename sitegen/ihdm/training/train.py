@@ -17,7 +17,7 @@ import zipfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,7 @@ class Run:
             "unet": self.model.unet.state_dict(),
             "ema": self.ema,
             "beginning": self._beginning,
+            "subject": self.model.card.subject,
             **self.optimizers.state(),
         }
         write_state(self.state_path, state)
@@ -140,6 +141,8 @@ class Run:
         except (RuntimeError, KeyError, ValueError, TypeError) as error:
             raise damaged(self.state_path, error) from error
         self.step = state["step"]
+        card = self.model.card
+        self.model.card = replace(card, subject=card.subject or state.get("subject", ""))
         return True
 
     def _refuse_other(self, state: dict[str, Any]) -> None:

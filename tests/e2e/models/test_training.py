@@ -19,12 +19,15 @@ from sitegen.cli.console import Console
 from sitegen.cli.main import cli
 from sitegen.core import compute
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
-from sitegen.ihdm.card.card import BlurRange, DiffusionConfig, read_card
+from sitegen.core.files import digest
+from sitegen.ihdm.card.card import BlurRange, DiffusionConfig, FileRef, read_card
 from sitegen.ihdm.checkpoints.loading import load_model
+from sitegen.ihdm.data.images import read_images
 from sitegen.ihdm.process.ddpm import DiffusionModel
 from sitegen.ihdm.training.options import TrainingOptions
 from sitegen.ihdm.training.train import Run
 from sitegen.models import training
+from sitegen.models.new_card import Question
 from sitegen.models.training import (
     TrainOptions,
     prepare,
@@ -36,7 +39,7 @@ from tests.support.builders import environment, traces
 from tests.support.tinymodel import on_one_thread
 
 one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
-MODEL = ("weights.safetensors", "prior.safetensors", "model.toml")
+MODEL = ("weights.safetensors", "prior.safetensors", "example.png", "model.toml")
 
 
 @pytest.fixture
@@ -111,6 +114,31 @@ def test_trains_and_tells(pictures: Path, capsys: pytest.CaptureFixture[str]) ->
     more = train(pictures, images=20)
     assert any(line.startswith("going on after step 3 of 5") for line in more)
     assert read_card(folder).training["images_seen"] == 20
+
+
+def test_what_the_images_show(pictures: Path) -> None:
+    """It is asked for once, kept for whoever goes on, and an example of the images stands by."""
+    asked: list[str] = []
+
+    def ask(question: Question) -> str:
+        asked.append(question.field)
+        return "grey dots"
+
+    folder = pictures.parent / "run"
+    for images in (12, 20):
+        train_model("dots", short(pictures, images=images), Told(), ask)
+        assert (asked, read_card(folder).subject) == (["subject"], "grey dots")
+    train_model("dots", short(pictures, images=24, subject="dots"), Told())
+    card = read_card(folder)
+    assert (card.subject, card.example) == (
+        "dots",
+        FileRef("example.png", digest(folder / "example.png")),
+    )
+    first = read_images(pictures)[0, 0]
+    assert np.array_equal(np.asarray(Image.open(folder / "example.png")), first)
+    train_model("noise", short(pictures, kind="ddpm", output=pictures.parent / "ddpm"), Told(), ask)
+    assert len(asked) == 1
+    assert read_card(pictures.parent / "ddpm").example is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])

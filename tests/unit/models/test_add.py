@@ -190,12 +190,14 @@ def test_preset() -> None:
     assert len(done.files) == 2  # the prior is the one that travels with the preset
     source("changed").require_usable()
 
+    done = add("told", preset="mnist-small", subject="digits")  # which needs a card of its own
+    assert read_card(done.files[-1]).subject == "digits"
     done = add("scaled", preset="mnist-small", data=draw(Path("grey"), size=16, channels=1))
     assert "scaled to 28×28" in done.notes[0]
     assert len(read_prior(Path("models/scaled/prior.safetensors"), done.card)) == 6
-    ask = Asked(**TOLD, sampling_noise_std=0.0125, heads=1, preset="")
+    ask = Asked(**TOLD, sampling_noise_std=0.0125, heads=1, preset="", subject="")
     assert add("own", ask, data=draw(Path("large"), size=28, channels=1)).card.levels == 8
-    assert len(ask.questions) == 7
+    assert len(ask.questions) == 8
 
 
 MISTAKES: dict[str, tuple[str, dict[str, Any], type[Exception], str]] = {
@@ -256,16 +258,18 @@ def test_what_is_missing_is_told_at_once(untouched: object) -> None:
 
 def test_everything_is_asked_for() -> None:
     """With somebody to ask: each thing once, in order, with an offer where published ones agree."""
-    ask = Asked(**TOLD, data=DATA, sampling_noise_std=0.0125, heads=1)
+    ask = Asked(**TOLD, data=DATA, sampling_noise_std=0.0125, heads=1, subject="small birds")
     done = add(ask=ask, blur_sigma_min=0.5)
     asked = [("data", None), ("levels", None), ("blur_sigma_max", None)]
     offered: list[tuple[str, Any]] = [
         ("training_noise_std", 0.01),
         ("sampling_noise_std", 0.0125),
         ("heads", 1),
+        ("subject", ""),
     ]
     assert ask.questions == [*asked, *offered]
     assert (done.card.levels, done.card.known_faults) == (8, ())
+    assert read_card(Path("models/birds")).subject == "small birds"
     ask = Asked(**DDPM, heads=1)
     done = add("ddpm", ask=ask, kind="ddpm")
     offered = [("levels", 1000), ("noise_schedule", "linear"), ("heads", 1)]
