@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from urllib.parse import urlsplit
 
@@ -109,13 +109,15 @@ class _Book:
         )
 
     def _parts(self, page: Page) -> Iterator[Part]:
+        number = 0
         for part in page.body:
+            number += not isinstance(part, Markup)
             if isinstance(part, Figure):
                 media = self.media.get((page.uri, part.id))
                 if media is None:
                     place = f"{part.place.file}:{part.place.line}"
                     raise TargetError(f"{place}: the figure {part.id} has not been rendered")
-                yield figure_view(media, page.uri)
+                yield replace(figure_view(media, page.uri), number=number)
             elif not isinstance(part, Markup):
                 yield embed_view(part, page.uri, self._backdrop(page))
             elif part:

@@ -183,6 +183,10 @@ def test_figure(tmp_path: Path) -> None:
     assert links == [(f"{stem}.mp4", True), (f"{stem}.gif", True), (f"{stem}.webp", True)]
     index = "{{ spectra('mnist', caption='Words', alt='Curves') }}\n\n" + INDEX
     tree = parse(rendered(tmp_path, index=index))
+    names = [each.get("aria-label") for name in ("button", "summary") for each in tree.iter(name)]
+    assert [name for name in names if name and ", figure" in name] == [
+        *("Play, figure 2", "How this was made, figure 1", "How this was made, figure 2"),
+    ]
     figure = next(tree.iter("figure"))
     assert dict(next(figure.iter("img")).attrib) == {
         "src": "media/index-mnist-spectra.svg", "alt": "Curves", "width": "640", "height": "640",
