@@ -211,6 +211,7 @@ class Summary:
     bytes: int
     rehearsed: bool = False
     left_out: tuple[str, ...] = ()
+    uncalled: tuple[str, ...] = ()
     approximate: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
@@ -219,6 +220,7 @@ class Summary:
         counts = f"{len(self.rendered)} rendered, {len(self.reused)} reused{lack}"
         about = {
             "left out, because a file is not there": self.left_out,
+            "not there, and called by no page": self.uncalled,
             "starting from approximate flat images": self.approximate,
         }
         models = [f"{words}: {', '.join(names)}" for words, names in about.items() if names]
@@ -244,6 +246,7 @@ def summarise(
         changed=False,
         bytes=size,
         left_out=context.left_out(),
+        uncalled=context.left_out(waited=False),
         approximate=tuple(each.name for each in context.used_sources if each.approximate),
     )
 

@@ -34,8 +34,8 @@ Shown: TypeAlias = Figure | Embed
 class Calls:
     """The calls of one page, in the order in which its template made them; None for wrong ones.
 
-    `faults` tell what is wrong with those. `hides` says whether the page asked for a model that is
-    not available, so that it may say more than it shows.
+    `faults` tell what is wrong with those. `waits` are the models that the page asked for and
+    that are not available, so that it may say more than it shows.
     """
 
     def __init__(self, file: str, site: Site, folder: SiteFolder) -> None:
@@ -44,7 +44,7 @@ class Calls:
         self.folder = folder
         self.made: list[Shown | None] = []
         self.faults: list[object] = []
-        self.hides = False
+        self.waits: set[str] = set()
         self.mark = f"slot{secrets.token_hex(16)}n"  # unknown to the page, so it cannot be forged
         self.slot = re.compile(rf"{self.mark}(\d+)x")
 
@@ -60,7 +60,7 @@ class Calls:
                 fault = no_such_model(str(name), self.site.models)
                 raise BadCall(f"available({quoted(name)}): {fault}")
             there = available(name)
-            self.hides |= not there
+            self.waits |= set() if there else {name}
             return there
 
         return ask

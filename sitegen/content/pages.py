@@ -45,7 +45,7 @@ class Page:
     """A page to be rendered at `uri`; its body is safe HTML and what stands between, in order.
 
     `files` are the author's own that the page shows or links to, `warnings` what is probably not as
-    it should be in its text.
+    it should be in its text, `waits` the models without which some of it is left out.
     """
 
     uri: str
@@ -57,6 +57,7 @@ class Page:
     headings: tuple[Heading, ...] = ()
     anchors: tuple[Noted, ...] = ()
     warnings: tuple[Diagnostic, ...] = ()
+    waits: frozenset[str] = frozenset()
 
     @property
     def ids(self) -> frozenset[str]:
@@ -164,7 +165,7 @@ def _read(path: Path, site: Site, available: Callable[[str], bool]) -> _Read:
         return _Read(None, error.problems or [error])
     except TemplateFault as fault:
         told = Diagnostic(calls.file, fault.line, fault.reason)
-        return _Read(None, [*calls.faults, told], hides=calls.hides)
+        return _Read(None, [*calls.faults, told], hides=bool(calls.waits))
     document = parse(text, calls.slot, uri, files)
     noted = document.faults or document.anchors or document.warnings
     line = _lines(text, source) if noted else ()
@@ -186,8 +187,9 @@ def _read(path: Path, site: Site, available: Callable[[str], bool]) -> _Read:
         document.headings,
         tuple(Noted(line[anchor.line - 1], anchor.text) for anchor in document.anchors),
         tuple(Diagnostic(calls.file, line[w.line - 1], w.text) for w in document.warnings),
+        frozenset(calls.waits),
     )
-    return _Read(page, problems, not calls.faults, calls.hides)
+    return _Read(page, problems, not calls.faults, bool(calls.waits))
 
 
 def _sorted(files: Iterable[OwnFile]) -> tuple[OwnFile, ...]:

@@ -178,8 +178,9 @@ def named_folder(path: Path, config: Path = Path("site.toml")) -> Path:
 
 
 def site_models(site: Site) -> Mapping[str, ModelSource]:
-    """The models that `site.toml` names, by name."""
-    return {name: _entry_source(name, entry) for name, entry in site.models.items()}
+    """The models that `site.toml` names, by name, but for those whose card is not there."""
+    there = ((name, entry) for name, entry in site.models.items() if not entry.absent)
+    return {name: _entry_source(name, entry) for name, entry in there}
 
 
 def _entry_source(name: str, entry: ModelEntry, card: Path | None = None) -> ModelSource:

@@ -392,6 +392,19 @@ def test_models_that_do_not_fit(site: Builder, tmp_path: Path) -> None:
     assert "put it there, or leave out of the page what needs cifar" in str(lacking.value)
 
 
+def test_models_that_no_page_calls(site: Builder) -> None:
+    """They may be missing in a clone, which is told and no more; one that is called may not."""
+    entries = '[models.gone]\npath = "runs/gone"\n[models.bare]\npath = "x.pth"\npreset = "mnist"\n'
+    site.config.write_text(SITE + entries)
+    site()
+    lines = site(offline=True, strict=True).lines()
+    words = "not there, and called by no page: gone (runs/gone/model.toml), bare (x.pth)"
+    assert [line.replace(f"{site.root}/", "") for line in lines if "no page" in line] == [words]
+    write_page(site.config, f'{INDEX}\n{{{{ trajectories("gone") }}}}\n')
+    with pytest.raises(ConfigError, match=r"site\.toml:6: models\.gone\.path: is not there"):
+        site()
+
+
 def test_two_builds_at_once(site: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
     """One waits for the other's lock and renders nothing again; what is done needs no lock."""
     target = site.root / "disk" / "site"

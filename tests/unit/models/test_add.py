@@ -118,6 +118,8 @@ def test_what_adding_writes(site: Path) -> None:
     shown, given = (np.asarray(Image.open(p)) for p in ("models/birds/example.png", DATA / "0.png"))
     assert np.array_equal(shown, given)
 
+    into_git = "into git, so that a clone builds without the weights: site.toml, "
+    assert f"{into_git}models/birds, .sitegen" in added_lines(written)
     # Another file in its place is refused, with what to write.
     later = published(read_card(Path("models/birds")))
     save({**later, "step": later["step"] + 1}, CHECKPOINT)
@@ -468,6 +470,11 @@ def test_shipped_models_are_added_by_name(untouched: Callable[[], None]) -> None
         add_shipped(CONFIG, "fashion-mnits")
     with pytest.raises(ConfigError, match=r"site\.toml:4: there is a model tiny already"):
         add_shipped(CONFIG, "tiny")
+    ours = Path("runs/mine")
+    write_model(ours)
+    hint = "site.toml, runs/mine/model.toml, .sitegen (`git add -f` what .gitignore keeps out)"
+    assert any(line.endswith(hint) for line in added_lines(add("mine", checkpoint=ours)))
+    CONFIG.write_text(SITE)
     lines = added_lines(add_shipped(CONFIG, "fashion-mnist"))
     untouched()
     assert '[models.fashion-mnist]\npath = "models/fashion-mnist"\n' in CONFIG.read_text()
