@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -143,15 +143,17 @@ def render_missing(
             for name in planned.figure.models:
                 context.sources[name].require_usable()
     encoder.preflight()
+    made = renderer(context.sources, options.compute_target)
     executor = RenderExecutor(
-        renderer(context.sources, options.compute_target),
+        made,
         context.store(),
         report,
         context.environment,
         encoder.encode,
         Speeds(context.site.cache_dir, options.compute_target).note,
     )
-    return executor.render(chosen, options.jobs)
+    estimates = partial(_estimates, context, chosen, lambda *_: made)
+    return executor.render(chosen, options.jobs, estimates)
 
 
 def _rehearse(
@@ -182,10 +184,13 @@ def _estimates(
     new = [planned for planned in figures if estimates[planned.request_digest] is None]
     if not new or not context.environment:
         return estimates
-    pace = cache(renderer(context.sources, context.options.compute_target).pace)
+    made = cache(lambda: renderer(context.sources, context.options.compute_target))
     for planned in new:
         with naming(planned.figure):
-            estimates[planned.request_digest] = first_estimate(planned, pace)
+            pixels = planned.figure.spec.pixels(context.sources[planned.figure.models[0]].card)
+            estimates[planned.request_digest] = first_estimate(
+                planned, pixels, lambda model: speeds.pace(model, lambda name: made().pace(name))
+            )
     return estimates
 
 

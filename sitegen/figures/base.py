@@ -18,6 +18,7 @@ from sitegen.core.diagnostics import SourceLocation, close_match, known_words
 from sitegen.core.installed import shipped_models
 from sitegen.core.validation import Slug
 from sitegen.ihdm.card.card import ModelCard
+from sitegen.media.frames import scale_factor
 
 if TYPE_CHECKING:
     from sitegen.figures.views import Clip, Still
@@ -133,6 +134,10 @@ class FigureSpec:
         """
         return tuple(self.images * steps for steps in levels)
 
+    def pixels(self, card: ModelCard) -> int:
+        """About how many pixels all frames have that are drawn and encoded, to tell how long."""
+        return 0
+
 
 @validated(frozen=True, config=RULES)
 class ComparedSpec(FigureSpec):
@@ -158,6 +163,12 @@ class ComparedSpec(FigureSpec):
         """Those of the model, and those of the DDPM, whose steps as DDIM come in addition."""
         first, *others = levels
         return tuple(self.images * n for n in (first, *(n + self._ddim_steps for n in others)))
+
+
+def grid_pixels(card: ModelCard, columns: int, rows: int) -> int:
+    """The pixels of a clip that shows a grid of samples at every level."""
+    width, height = columns * card.image_size, rows * card.image_size
+    return (card.levels + 1) * width * height * scale_factor(width, height) ** 2
 
 
 def counted(count: int, model: str, subject: str) -> str:
@@ -199,6 +210,11 @@ class Grid(FigureSpec):
         """How many samples there are, and how many in a row."""
         assert self.columns is not None  # it is filled in
         return self.count, self.columns
+
+    def pixels(self, card: ModelCard) -> int:
+        """Those of the grid at every level."""
+        count, columns = self.shape
+        return grid_pixels(card, columns, -(-count // columns))
 
     @check("columns")
     @classmethod

@@ -182,7 +182,7 @@ EVERY = "*"
 )
 @click.option("--offline", is_flag=True, help="Render nothing; fail if a clip is not in the store.")
 @click.option("--strict", is_flag=True, help="Fail on a warning.")
-@click.option("--dry-run", is_flag=True, help="Say what would be rendered, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Say what would be rendered, and render nothing.")
 @row_options(
     [("jobs", click.IntRange(1), "How many figures to render at the same time.")], {"jobs": 1}
 )

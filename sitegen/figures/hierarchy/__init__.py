@@ -102,6 +102,15 @@ class Hierarchy(FigureSpec):
         alive = (2 ** sum(split > level for split in splits) for level in range(1, levels[0] + 1))
         return (sum(alive),)
 
+    def pixels(self, card: ModelCard) -> int:
+        """Those of the canvases, over eight seconds of growing and some of rest."""
+        from sitegen.figures.hierarchy.drawing import Layout  # Pillow is not needed before
+
+        grey = (0, 0, 0)
+        layout = Layout(card.levels, self.splits_of(card.levels), card.image_size, grey, grey)
+        frames = max(card.levels + 1, 192) * 4 // 3
+        return frames * layout.size[0] * layout.size[1] * (2 if self.background == "both" else 1)
+
     def splits_of(self, levels: int) -> tuple[int, ...]:
         """The levels at which the tree of a model with so many levels splits."""
         return self.splits or default_splits(levels, self.leaves or 8)

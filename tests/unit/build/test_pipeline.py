@@ -205,12 +205,15 @@ def test_only_and_offline(site: Builder) -> None:
 
 
 def test_dry_run(site: Builder) -> None:
-    """It says what it would render, and does nothing at all."""
-    before = traces(site.root)
+    """It says what it would render, and does nothing but keep the pace that it has measured."""
+    (site.root / ".sitegen").mkdir()
+    before = traces(site.root / "pages")
     summary = site(dry_run=True)
     assert summary.missing == ("tiny-trajectories",)
     assert "index.md:3), 4 steps" in site.report.lines[0]
-    assert traces(site.root) == before
+    assert traces(site.root / "pages") == before
+    assert [path.name for path in (site.root / ".sitegen").iterdir()] == ["speeds.json"]
+    assert not site.output.exists()
     site()
     before = traces(site.root)
     assert "0 rendered, 1 reused" in site(dry_run=True).lines()[0]
