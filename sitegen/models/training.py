@@ -89,8 +89,20 @@ def train_model(
             return
         for line in _beginning(name, run, training):
             report.note(line)
+        if run.options.steps < (rising := run.options.warmup_steps):
+            report.warn(
+                f"{run.options.steps:,} steps are fewer than the {rising:,} in which the learning "
+                "rate rises: little will be learnt; give more --images, or a lower --warmup-steps"
+            )
+        last: Progress | None = None
         with report.training(name, run.step, run.options.steps) as show:
-            written = recipe.go_on(run, show, stop.asked)
+
+            def tell(progress: Progress) -> None:
+                nonlocal last
+                last = progress
+                show(progress)
+
+            written = recipe.go_on(run, tell, stop.asked)
         if written is None:
             click.echo(
                 f"stopped after step {run.step:,} of {run.options.steps:,}; the state is saved in "
@@ -100,6 +112,11 @@ def train_model(
             raise SystemExit(128 + (stop.signal or 0))
     for line in _ending(name, training.folder, written):
         report.note(line)
+    if last is not None and (baseline := _baseline(run)) and last.loss >= 1:
+        report.warn(
+            f"the last loss, {last.loss:.3g}, is no better than 1, which {baseline}: samples will "
+            "be blurs; give more --images to go on"
+        )
 
 
 def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
@@ -187,10 +204,15 @@ def _beginning(name: str, run: Run, training: Training) -> Iterator[str]:
         f"training on {training.device} in {training.precision}, {options.steps:,} steps of "
         f"{options.batch_size} images; Ctrl-C saves the state"
     )
-    if run.model.statistics is not None:
-        yield "a loss of 1 is what a linear filter reaches"
-    if card.kind == "ddpm":
-        yield "a loss of 1 is what a network reaches that sees no noise"
+    if baseline := _baseline(run):
+        yield f"a loss of 1 is what {baseline}"
+
+
+def _baseline(run: Run) -> str | None:
+    """What reaches a loss of 1; None where losses are in no such units."""
+    if run.model.card.kind == "ddpm":
+        return "a network reaches that sees no noise"
+    return None if run.model.statistics is None else "a linear filter reaches"
 
 
 def _ending(name: str, folder: Path, card: ModelCard) -> Iterator[str]:

@@ -1,13 +1,14 @@
 """The command `train`: options become a run, which tells about itself, stops, and goes on."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 import numpy as np
 import pytest
@@ -114,6 +115,24 @@ def test_trains_and_tells(pictures: Path, capsys: pytest.CaptureFixture[str]) ->
     more = train(pictures, images=20)
     assert any(line.startswith("going on after step 3 of 5") for line in more)
     assert read_card(folder).training["images_seen"] == 20
+
+
+def test_a_short_training_is_warned_of(pictures: Path) -> None:
+    """Fewer steps than the warm-up, and a last loss that a linear filter reaches, say so."""
+    told = "\n".join(train(pictures))
+    assert "3 steps are fewer than the 300 in which the learning rate rises" in told
+    assert re.search(r"the last loss, \S+, is no better than 1, which a linear filter", told)
+    folder = pictures.parent / "long"
+    with patch.object(Run, "advance", lambda run: low(run)):
+        told = "\n".join(train(pictures, warmup_steps=2, output=folder))
+    assert "fewer than" not in told
+    assert "no better" not in told
+
+
+def low(run: Run) -> tuple[torch.Tensor, torch.Tensor]:
+    """A step that goes well."""
+    run.step += 1
+    return torch.ones(4, dtype=torch.int64), torch.full((4,), 0.5)
 
 
 def test_what_the_images_show(pictures: Path) -> None:
