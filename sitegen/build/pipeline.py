@@ -24,6 +24,7 @@ from sitegen.build.output import (
     replace_output,
     require_ours,
     require_room,
+    rescue,
     weight,
 )
 from sitegen.build.plan import PlannedFigure, environment, other_environment
@@ -76,6 +77,8 @@ def build(
         if context.missing(records):
             return summarise(context, rendered, records)
         tree = context.tree(records)
+        for line in rescue(context.output, context.site, tree):
+            report.warn(line)
         changed = replace_output(tree, context.output)
         return replace(summarise(context, rendered, records, weight(tree)), changed=changed)
 

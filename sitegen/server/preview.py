@@ -30,6 +30,7 @@ from sitegen.build.output import (
     replace_output,
     require_ours,
     require_room,
+    rescue,
 )
 from sitegen.build.pipeline import locked, remove_leftovers, render_missing
 from sitegen.build.plan import PlannedFigure
@@ -292,7 +293,10 @@ class Preview:
             try:
                 with locked(context.site):
                     require_room(context.output)
-                    replace_output(context.tree(self._records), context.output)
+                    tree = context.tree(self._records)
+                    for line in rescue(context.output, context.site, tree):
+                        self.report.warn(line)
+                    replace_output(tree, context.output)
             except LockedError as error:
                 self._wait_for_lock(error)
                 return
