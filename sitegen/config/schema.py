@@ -27,8 +27,17 @@ from pydantic import (
 
 from sitegen.core.diagnostics import Diagnostic, close_match, dotted, known_words, quoted
 from sitegen.core.installed import resource
-from sitegen.core.source import KeyPath, odd_character, page_sources, shown
-from sitegen.core.validation import HostName, SiteUrl, Slug, Text, Url, described_as, reject_if
+from sitegen.core.source import KeyPath, odd_character, page_name, page_sources, shown
+from sitegen.core.validation import (
+    HostName,
+    PageName,
+    SiteUrl,
+    Slug,
+    Text,
+    Url,
+    described_as,
+    reject_if,
+)
 from sitegen.ihdm.card.card import presets
 from sitegen.ihdm.checkpoints.foreign import has_foreign_config
 
@@ -227,7 +236,7 @@ def _own_host(domain: str | None, info: ValidationInfo) -> str | None:
 
 
 def _menu(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-    pages = {path.stem for path in page_sources(site_root(info) / "pages")}
+    pages = _pages(info)
     others = pages - {"index"}
     for place, name in enumerate(names):
         if name == "index":
@@ -238,6 +247,19 @@ def _menu(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
             hint = known_words(name, others) if others else " in pages/"
             raise ValueError(f"there is no page {quoted(name)}{hint}")
     return names
+
+
+def _menu_names(names: Mapping[str, str], info: ValidationInfo) -> Mapping[str, str]:
+    pages = _pages(info)
+    for name in names:
+        if pages and name not in pages:
+            raise ValueError(f"there is no page {quoted(name)}{known_words(name, pages)}")
+    return dict(names)
+
+
+def _pages(info: ValidationInfo) -> set[str]:
+    """The names of the pages that there are."""
+    return {page_name(path) for path in page_sources(site_root(info) / "pages")}
 
 
 GONE: Mapping[KeyPath, str] = {("theme",): "there is one look; remove this key"}
@@ -262,8 +284,13 @@ class Site(TomlTable):
     domain: Annotated[HostName | None, AfterValidator(_own_host)] = Field(
         None, description="The domain of your own that GitHub Pages serves the site at."
     )
-    menu: Annotated[tuple[Slug, ...], AfterValidator(_menu)] = Field(
+    menu: Annotated[tuple[PageName, ...], AfterValidator(_menu)] = Field(
         (), description="The pages in the order of the menu; the others follow by name."
+    )
+    menu_names: Annotated[Mapping[PageName, Text], AfterValidator(_menu_names)] = Field(
+        default_factory=dict,
+        description="What pages are called in the menu, where their titles are long, by their "
+        "names.",
     )
     page_budget: StrictInt = Field(
         300, ge=1, le=1_000_000, description="The kB that a page may fetch before a clip is played."

@@ -32,8 +32,8 @@ from sitegen.content.templates import TemplateFault, run_template
 from sitegen.core.diagnostics import Diagnostic, config_error, in_order, quoted
 from sitegen.core.errors import ConfigError
 from sitegen.core.site_files import OwnFile
-from sitegen.core.source import page_sources, read_text, require_inside, shown
-from sitegen.core.urls import INDEX, slug_fault
+from sitegen.core.source import page_name, page_sources, read_text, require_inside, shown
+from sitegen.core.urls import INDEX, page_fault
 from sitegen.figures.base import Figure
 
 _OURS = frozenset({"assets", "index", "media"})  # what the build folder has at its root
@@ -116,7 +116,7 @@ def _misled_by_config(
 
 
 def _in_order(folder: Path, site: Site) -> list[Path]:
-    sources = {path.stem: path for path in page_sources(folder)}
+    sources = {page_name(path): path for path in page_sources(folder)}
     if "index" not in sources:
         raise ConfigError(f"{shown(folder / 'index.md')}: is missing; it is the front page")
     names = dict.fromkeys(("index", *site.menu, *sources))
@@ -210,7 +210,9 @@ def _lines(text: str, source: str) -> Sequence[int]:
 
 def _uri(path: Path) -> str:
     """Where a page goes; ConfigError for a name that no folder of a site can have."""
-    fault = "is a name that sitegen uses itself" if path.stem in _OURS else slug_fault(path.stem)
+    fault = (
+        "is a name that sitegen uses itself" if path.stem in _OURS else page_fault(page_name(path))
+    )
     if fault is not None and path.stem != "index":
         text = f"the page's name {quoted(path.stem)} {fault}"
         raise config_error([Diagnostic(shown(path), None, text)])

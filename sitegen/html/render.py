@@ -18,6 +18,7 @@ from sitegen.config.schema import Site
 from sitegen.content.markdown import Heading
 from sitegen.content.pages import Page
 from sitegen.core.errors import TargetError
+from sitegen.core.source import page_name
 from sitegen.core.urls import INDEX, MANIFEST, relative
 from sitegen.figures.base import Figure
 from sitegen.figures.registry import figure_view
@@ -91,7 +92,11 @@ class _Book:
         front = page.uri == INDEX
         parts = tuple(self._parts(page))
         clips = [part for part in parts if isinstance(part, Clip)]
-        menu = (MenuEntry(p.title, relative(p.uri, page.uri), p is page) for p in self.pages)
+        names = self.site.menu_names
+        menu = (
+            MenuEntry(names.get(page_name(p.source), p.title), relative(p.uri, page.uri), p is page)
+            for p in self.pages
+        )
         return PageView(
             language=self.site.language,
             head=head(self.site, page, self.theme, self.drawn.card),

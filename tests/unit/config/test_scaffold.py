@@ -95,7 +95,7 @@ def keys(table: Any, path: str = "") -> set[str]:
     """The keys that a file sets; a model's name is a *."""
     if isinstance(table, list):
         return set().union(*(keys(each, path) for each in table))
-    if not isinstance(table, dict):
+    if not isinstance(table, dict) or path == ".menu_names":
         return {path}
     below = (keys(v, f"{path}.{'*' if path == '.models' else k}") for k, v in table.items())
     return set().union(*below)
