@@ -93,6 +93,11 @@ class BuildContext:
         return assemble(self.site, self.pages, placed(self.figures, records), self.store())
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is probably not as it should be in the pages."""
+        return tuple(str(each) for page in self.pages for each in page.warnings)
+
+    @property
     def used(self) -> set[str]:
         """The models that a figure shows."""
         return {name for planned in self.figures for name in planned.figure.models}
@@ -102,11 +107,18 @@ class BuildContext:
         """Where their parts lie."""
         return tuple(self.sources[name] for name in sorted(self.used))
 
-    def left_out(self) -> tuple[str, ...]:
-        """The models that no figure can show, each with the file that it lacks."""
+    def left_out(self, *, waited: bool = True) -> tuple[str, ...]:
+        """The models that no figure can show, each with the file that it lacks.
+
+        waited: whether those that a page would show, or those that none asks for
+        """
         able = self.used | usable(self.sources, self.store())
-        lack = ((name, each.lacking) for name, each in self.sources.items() if name not in able)
-        return tuple(f"{name} ({shown(path)})" for name, path in lack if path is not None)
+        entries, waits = self.site.models, {name for page in self.pages for name in page.waits}
+        lack: dict[str, Path | None]
+        lack = {name: entries[name].card_path for name in self.site.absent()}
+        lack |= {name: each.lacking for name, each in self.sources.items() if name not in able}
+        lines = {name: f"{name} ({shown(path)})" for name, path in lack.items() if path}
+        return tuple(line for name, line in lines.items() if (name in waits) == waited)
 
 
 def prepare(config: Path, options: BuildOptions) -> BuildContext:
@@ -123,6 +135,9 @@ def prepare_site(site: Site, options: BuildOptions) -> BuildContext:
     sources = with_known_digests(site, store)
     pages = read_pages(site, usable(sources, store).__contains__)
     # Links are followed now: the folder that is exchanged must be the real one.
+    called = {name for page in pages for figure in page.figures for name in figure.models}
+    if absent := [fault for name, fault in site.absent().items() if name in called]:
+        raise config_error(absent)
     output = Path(os.path.realpath(options.output or site.output))
     shown_files = (file.source.parent for page in pages for file in page.files)
     _require_apart(output, site, {*shown_files} - {site.root})

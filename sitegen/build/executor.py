@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 
 from sitegen.build.cache import Store
 from sitegen.build.plan import PlannedFigure
+from sitegen.build.timings import Countdown
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import SitegenError, TargetError
 from sitegen.core.progress import Advance, Reporter
@@ -64,18 +65,26 @@ class RenderExecutor:
     encode: Callable[[Iterable[Frame], ClipSpec, Path], dict[str, MediaFile]] = encode_clip
     timed: Callable[[PlannedFigure, float], None] = lambda planned, seconds: None
 
-    def render(self, figures: Sequence[PlannedFigure], workers: int) -> dict[str, Record]:
+    def render(
+        self,
+        figures: Sequence[PlannedFigure],
+        workers: int,
+        estimates: Callable[[], Mapping[str, float | None]] = dict,
+    ) -> dict[str, Record]:
         """Render every figure, `workers` at a time; the records by request.
+
+        estimates: tells the seconds that each takes, by request, when the models are loaded
 
         Raises what is wrong with any of them, model or call, before the first is rendered; later
         the error of the first figure that fails. Each is told with its place on the page.
         """
         stop = threading.Event()
         jobs = self._prepared(figures)
+        left = Countdown(figures, estimates() if len(figures) > 1 else {}, workers)
         if workers == 1 or len(figures) == 1:
-            return {each.request_digest: self._render(each, jobs, stop) for each in figures}
+            return {each.request_digest: self._render(each, jobs, left, stop) for each in figures}
         with ThreadPoolExecutor(workers) as pool:
-            futures = {pool.submit(self._render, each, jobs, stop): each for each in figures}
+            futures = {pool.submit(self._render, each, jobs, left, stop): each for each in figures}
             try:
                 ended = as_completed(futures)
                 return {futures[each].request_digest: each.result() for each in ended}
@@ -98,12 +107,16 @@ class RenderExecutor:
         return jobs
 
     def _render(
-        self, planned: PlannedFigure, jobs: dict[str, RenderJob], stop: threading.Event
+        self,
+        planned: PlannedFigure,
+        jobs: dict[str, RenderJob],
+        left: Countdown,
+        stop: threading.Event,
     ) -> Record:
         job = jobs.pop(planned.request_digest)
         with naming(planned.figure), self.store.workspace() as folder:
             started = time.monotonic()
-            with self.report.rendering(f"rendering {planned.figure.id}", job.length) as advance:
+            with self.report.rendering(left.title(planned), job.length) as advance:
                 files = self._write_files(job, folder, advance, stop)
             record = Record(
                 kind=planned.figure.kind,
@@ -118,7 +131,9 @@ class RenderExecutor:
             self.store.remember(planned.request_json)
             sources = {name: folder / file.path for name, file in files.items()}
             self.store.put(planned.request_digest, record, sources)
-            self.timed(planned, time.monotonic() - started)
+            seconds = time.monotonic() - started
+            self.timed(planned, seconds)
+            left.done(planned, seconds)
             return record
 
     def _write_files(

@@ -8,11 +8,13 @@ import contextlib
 import json
 import os
 import posixpath
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from stat import S_ISREG
+from types import MappingProxyType
 
 from sitegen.build.cache import PARTS
 from sitegen.config.schema import Site
@@ -35,6 +37,9 @@ from sitegen.media.manifest import MediaFile
 
 LOCK_NAME = "lock"
 """What a build holds in the store's folder."""
+
+ASIDE = "quarantine"
+"""The part of the store where files go that somebody laid into the built folder."""
 
 _FOLDER_MODE, _FILE_MODE = 0o755, 0o644  # whatever the umask, so that a web server can read it
 
@@ -104,6 +109,52 @@ def differences(output: Path, tree: Tree) -> tuple[tuple[str, ...], tuple[str, .
         files = (path for path in sorted(output.rglob("*")) if not path.is_dir())
         names = (path.relative_to(output).as_posix() for path in files)
         return tuple(changed), tuple(name for name in names if name not in tree)
+
+
+_MADE_OR_NOBODYS = re.compile(
+    r"assets/.*|media/.*-[0-9a-f]{8}\.\w+|media\.json|404\.html|robots\.txt|sitemap\.xml"
+    r"|\.nojekyll|(.*/)?(\._.*|\.DS_Store|Thumbs\.db|desktop\.ini)"
+)
+_GENERATOR = b'name="generator" content="sitegen"'
+
+
+def foreign(output: Path, root: Path, tree: Tree = MappingProxyType({})) -> tuple[str, ...]:
+    """The URIs of files in a built folder that neither sitegen made nor `tree` has.
+
+    What lies in the site's folder `root` as well is a copy. Reads only; raises PlatformError if
+    something in it cannot be read.
+    """
+    with platform_errors(output, "read"):
+        files = (path for path in sorted(output.rglob("*")) if path.is_file())
+        names = {path.relative_to(output).as_posix(): path for path in files}
+        others = {name: path for name, path in names.items() if name not in tree}
+        return tuple(name for name, path in others.items() if not _is_made(name, path, root))
+
+
+def _is_made(name: str, path: Path, root: Path) -> bool:
+    if _MADE_OR_NOBODYS.fullmatch(name):
+        return True
+    if path.suffix == ".html" and _GENERATOR in path.read_bytes():
+        return True
+    return (root / name).is_file() and digest(root / name) == digest(path)
+
+
+def rescue(output: Path, site: Site, tree: Tree) -> list[str]:
+    """Copy what is not sitegen's out of a folder that `tree` is about to replace; say which.
+
+    Raises PlatformError, with the folder as it was, where the disk refuses.
+    """
+    told = []
+    for name in foreign(output, site.root, tree) if output.is_dir() else ():
+        aside = site.cache_dir / ASIDE / name
+        with platform_errors(aside):
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(output / name, aside)
+        told.append(
+            f"{shown(output / name)}: sitegen did not make this, and makes the folder anew; it is "
+            f"kept as {shown(aside)}, and a page that links to a file of the site brings it along"
+        )
+    return told
 
 
 def replace_output(tree: Tree, output: Path) -> bool:
@@ -263,11 +314,15 @@ def read_folder(root: Path) -> ServedFolder:
 def clean(site: Site, *, store: bool = False) -> list[str]:
     """Remove the built folder and leftovers, with `store` the rendered clips too; say what went.
 
-    Raises ConfigError, with nothing removed, for an output folder that sitegen did not build,
-    LockedError while a build is at work, PlatformError for what cannot be removed.
+    Raises ConfigError, with nothing removed, for an output folder that sitegen did not build, or in
+    which others have laid files, LockedError while a build is at work, PlatformError for what
+    cannot be removed.
     """
     output = Path(os.path.realpath(site.output))
     require_ours(output)
+    if output.is_dir() and (others := foreign(output, site.root)):
+        lines = [f"{shown(output / name)}: sitegen did not make this" for name in others]
+        raise ConfigError("\n".join([*lines, "nothing was removed; move that elsewhere first"]))
     removed: list[str] = []
     with alone(site):
         for folder in (site.cache_dir, site.cache_dir / "work", output.parent):

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from sitegen.build.output import (
     replace_output,
     require_ours,
     require_room,
+    rescue,
     weight,
 )
 from sitegen.build.plan import PlannedFigure, environment, other_environment
@@ -52,6 +53,8 @@ def build(
     LockedError while another build is at work here. Whatever is raised, the old site stays.
     """
     context = prepare(config, options)
+    for warning in context.warnings:
+        report.warn(warning)
     if options.strict and (absent := context.left_out()):
         raise TargetError(f"--strict: models of site.toml are not there: {', '.join(absent)}")
     records = found(context.figures, context.store(report.warn), context.environment)
@@ -74,6 +77,8 @@ def build(
         if context.missing(records):
             return summarise(context, rendered, records)
         tree = context.tree(records)
+        for line in rescue(context.output, context.site, tree):
+            report.warn(line)
         changed = replace_output(tree, context.output)
         return replace(summarise(context, rendered, records, weight(tree)), changed=changed)
 
@@ -141,15 +146,17 @@ def render_missing(
             for name in planned.figure.models:
                 context.sources[name].require_usable()
     encoder.preflight()
+    made = renderer(context.sources, options.compute_target)
     executor = RenderExecutor(
-        renderer(context.sources, options.compute_target),
+        made,
         context.store(),
         report,
         context.environment,
         encoder.encode,
         Speeds(context.site.cache_dir, options.compute_target).note,
     )
-    return executor.render(chosen, options.jobs)
+    estimates = partial(_estimates, context, chosen, lambda *_: made)
+    return executor.render(chosen, options.jobs, estimates)
 
 
 def _rehearse(
@@ -180,10 +187,13 @@ def _estimates(
     new = [planned for planned in figures if estimates[planned.request_digest] is None]
     if not new or not context.environment:
         return estimates
-    pace = cache(renderer(context.sources, context.options.compute_target).pace)
+    made = cache(lambda: renderer(context.sources, context.options.compute_target))
     for planned in new:
         with naming(planned.figure):
-            estimates[planned.request_digest] = first_estimate(planned, pace)
+            pixels = planned.figure.spec.pixels(context.sources[planned.figure.models[0]].card)
+            estimates[planned.request_digest] = first_estimate(
+                planned, pixels, lambda model: speeds.pace(model, lambda name: made().pace(name))
+            )
     return estimates
 
 
@@ -209,6 +219,7 @@ class Summary:
     bytes: int
     rehearsed: bool = False
     left_out: tuple[str, ...] = ()
+    uncalled: tuple[str, ...] = ()
     approximate: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
@@ -217,6 +228,7 @@ class Summary:
         counts = f"{len(self.rendered)} rendered, {len(self.reused)} reused{lack}"
         about = {
             "left out, because a file is not there": self.left_out,
+            "not there, and called by no page": self.uncalled,
             "starting from approximate flat images": self.approximate,
         }
         models = [f"{words}: {', '.join(names)}" for words, names in about.items() if names]
@@ -242,6 +254,7 @@ def summarise(
         changed=False,
         bytes=size,
         left_out=context.left_out(),
+        uncalled=context.left_out(waited=False),
         approximate=tuple(each.name for each in context.used_sources if each.approximate),
     )
 

@@ -126,6 +126,8 @@ def _holds(node: Mapping[str, Any]) -> str:
         return "a path"
     if inner.get("type") == "array":
         return f"a list: {_holds(inner['items'])}"
+    if inner.get("type") == "object":
+        return "a table of texts"
     known = {"string": "text", "integer": "a whole number", "number": "a number"}
     words = known.get(str(inner.get("type")), "`true` or `false`")
     low, high = inner.get("minimum"), inner.get("maximum")

@@ -5,14 +5,17 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from sitegen.config.schema import Site
+from sitegen.core.diagnostics import Diagnostic, quoted
 from sitegen.core.errors import ConfigError
 from sitegen.core.files import platform_errors
 from sitegen.core.installed import resource
+from sitegen.core.source import KeyPath, page_sources, read_text, shown
 
 NOT_FOR_RENDERING = {
     "ghp-import": "publishes",
@@ -65,6 +68,36 @@ def scaffold(sections: Iterable[str] = ()) -> Mapping[str, str]:
     files["pages/index.md"] = "\n".join([start, *sections, end])
     files["requirements-render.txt"] = render_requirements()
     return files
+
+
+_PLACEHOLDER = re.compile(
+    r"The Title of Your Paper|Your Name\b|Your University|YOU\.github\.io|/REPOSITORY\b"
+    r"|example\.org/~you|paper\.example\.org|arxiv\.org/abs/0000\.00000|you2026title"
+)
+_ABSTRACT = "Write the abstract here"
+_OURS = "is what `sitegen new` wrote; write your own, and build again"
+
+
+def placeholders(site: Site) -> Iterator[Diagnostic]:
+    """What stands in `site.toml` and its pages as `sitegen new` wrote it, each with its line."""
+    values = site.model_dump(exclude={"models", "output", "cache_dir", "menu"})
+    for key, text in _texts(values):
+        if _PLACEHOLDER.search(text):
+            yield site.problem(key, f" = {quoted(text)}: {_OURS}")
+    for page in page_sources(site.root / "pages"):
+        for line, text in enumerate(read_text(page).split("\n"), 1):
+            if text.startswith(_ABSTRACT):
+                yield Diagnostic(shown(page), line, f"{quoted(_ABSTRACT)} {_OURS}")
+
+
+def _texts(value: Any, key: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
+    """All texts in nested tables and lists, with their keys."""
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, Mapping | tuple):
+        parts = value.items() if isinstance(value, Mapping) else enumerate(value)
+        for name, part in parts:
+            yield from _texts(part, (*key, name))
 
 
 def ignored() -> tuple[str, ...]:

@@ -25,8 +25,17 @@ from pydantic import (
 
 from sitegen.core.diagnostics import Diagnostic, close_match, dotted, known_words, quoted
 from sitegen.core.installed import resource
-from sitegen.core.source import KeyPath, odd_character, page_sources, shown
-from sitegen.core.validation import HostName, SiteUrl, Slug, Text, Url, described_as, reject_if
+from sitegen.core.source import KeyPath, odd_character, page_name, page_sources, shown
+from sitegen.core.validation import (
+    HostName,
+    PageName,
+    SiteUrl,
+    Slug,
+    Text,
+    Url,
+    described_as,
+    reject_if,
+)
 from sitegen.ihdm.card.card import presets
 from sitegen.ihdm.checkpoints.foreign import has_foreign_config
 
@@ -45,18 +54,29 @@ def _path(value: object) -> Path:
 
 
 def _existing(value: object, info: ValidationInfo) -> Path:
-    """Find what a model's path names: beside `site.toml`, or among what travels with sitegen."""
-    path = _path(value)
-    own = site_root(info) / path
+    """Find what a model's path names: beside `site.toml`, or among what travels with sitegen.
+
+    What is not there is looked for beside `site.toml`.
+    """
+    path, root = _path(value), site_root(info)
     known = info.field_name == "path" and (info.data.get("card") or info.data.get("preset"))
-    shipped = [resource("models").parent / path] if path.parts[0] == "models" and not known else []
-    for place in (own, *shipped):
-        if place.is_dir() or place.is_file():
-            return place
-    if known:
-        return own  # a checkpoint whose card is known may come later
-    looked = " and ".join(map(shown, (own, *shipped)))
-    raise ValueError(f"is not there; looked for {looked}{_nearest(own, *shipped) or _card_of(own)}")
+    places = [root / path] if known else _places(root / path, root)
+    there = (place for place in places if place.is_dir() or place.is_file())
+    return next(there, places[0])
+
+
+def _places(own: Path, root: Path) -> list[Path]:
+    """Where a model's path may lead: itself, and what of that name travels with sitegen."""
+    inside = own.relative_to(root) if own.is_relative_to(root) else own
+    shipped = [resource("models").parent / inside] if inside.parts[:1] == ("models",) else []
+    return [own, *shipped]
+
+
+def _not_there(own: Path, root: Path) -> str:
+    """Say that nothing lies at a model's path, and what was meant perhaps."""
+    places = _places(own, root)
+    looked = " and ".join(map(shown, places))
+    return f"is not there; looked for {looked}{_nearest(*places) or _card_of(own)}"
 
 
 def _nearest(*paths: Path) -> str:
@@ -159,7 +179,8 @@ class Citation(TomlTable):
 class ModelEntry(TomlTable):
     """`[models.NAME]`: a model that pages can call by that name.
 
-    A checkpoint with a card or a preset need not be there yet.
+    A checkpoint with a card or a preset need not be there yet. Nor need anything of a model that no
+    page calls, as in a clone that lacks what git does not track; `absent` tells of it.
     """
 
     card: Existing | None = Field(None, description="The model card of a checkpoint file.")
@@ -168,6 +189,12 @@ class ModelEntry(TomlTable):
     )
     path: Existing = Field(description="A folder with a model.toml, or a checkpoint file.")
     _name: str = PrivateAttr("")
+    _absent: tuple[str, str] | None = PrivateAttr(None)
+
+    @property
+    def absent(self) -> tuple[str, str] | None:
+        """The key whose file is not there, and what is wrong; None where the model can be read."""
+        return self._absent
 
     @property
     def name(self) -> str:
@@ -183,9 +210,14 @@ class ModelEntry(TomlTable):
         return self.card or self.path / "model.toml"
 
     @model_validator(mode="after")
-    def _has_card(self) -> Self:
+    def _has_card(self, info: ValidationInfo) -> Self:
         if self.card and self.preset:
             raise ValueError("give a card or a preset, not both")
+        named = None if self.preset else self.card or self.path
+        if named is not None and not named.exists():
+            key = "card" if self.card else "path"
+            self._absent = key, _not_there(named, site_root(info))
+            return self
         if self.preset and (self.path / "model.toml").is_file():
             raise ValueError("the folder has a model card of its own; leave the preset out")
         if not (self.preset or self.card_path.is_file() or has_foreign_config(self.path)):
@@ -202,7 +234,7 @@ def _own_host(domain: str | None, info: ValidationInfo) -> str | None:
 
 
 def _menu(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-    pages = {path.stem for path in page_sources(site_root(info) / "pages")}
+    pages = _pages(info)
     others = pages - {"index"}
     for place, name in enumerate(names):
         if name == "index":
@@ -213,6 +245,19 @@ def _menu(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
             hint = known_words(name, others) if others else " in pages/"
             raise ValueError(f"there is no page {quoted(name)}{hint}")
     return names
+
+
+def _menu_names(names: Mapping[str, str], info: ValidationInfo) -> Mapping[str, str]:
+    pages = _pages(info)
+    for name in names:
+        if pages and name not in pages:
+            raise ValueError(f"there is no page {quoted(name)}{known_words(name, pages)}")
+    return dict(names)
+
+
+def _pages(info: ValidationInfo) -> set[str]:
+    """The names of the pages that there are."""
+    return {page_name(path) for path in page_sources(site_root(info) / "pages")}
 
 
 GONE: Mapping[KeyPath, str] = {("theme",): "there is one look; remove this key"}
@@ -237,8 +282,13 @@ class Site(TomlTable):
     domain: Annotated[HostName | None, AfterValidator(_own_host)] = Field(
         None, description="The domain of your own that GitHub Pages serves the site at."
     )
-    menu: Annotated[tuple[Slug, ...], AfterValidator(_menu)] = Field(
+    menu: Annotated[tuple[PageName, ...], AfterValidator(_menu)] = Field(
         (), description="The pages in the order of the menu; the others follow by name."
+    )
+    menu_names: Annotated[Mapping[PageName, Text], AfterValidator(_menu_names)] = Field(
+        default_factory=dict,
+        description="What pages are called in the menu, where their titles are long, by their "
+        "names.",
     )
     page_budget: StrictInt = Field(
         300, ge=1, le=1_000_000, description="The kB that a page may fetch before a clip is played."
@@ -269,6 +319,14 @@ class Site(TomlTable):
     def problem(self, key: KeyPath, fault: str) -> Diagnostic:
         """What is wrong with the value of a key, with the line that it stands in."""
         return Diagnostic(self._file, self._lines.get(key), f"{dotted(key)}{fault}")
+
+    def absent(self) -> Mapping[str, Diagnostic]:
+        """What is wrong with the models whose folder or card is not there, by their names."""
+        found = {name: entry.absent for name, entry in self.models.items() if entry.absent}
+        return {
+            name: self.problem(("models", name, key), f": {fault}")
+            for name, (key, fault) in found.items()
+        }
 
     def model_post_init(self, context: Any, /) -> None:
         """Keep the folder of the site, and tell each model its name."""

@@ -15,10 +15,10 @@ from sitegen.content.embeds import EMBEDS, Embed, make_embed
 from sitegen.content.links import THEMED
 from sitegen.content.markdown import free_name
 from sitegen.content.templates import BadCall, calling_line
-from sitegen.core.diagnostics import Diagnostic, SourceLocation, known_words, quoted
+from sitegen.core.diagnostics import Diagnostic, SourceLocation, quoted
 from sitegen.core.errors import ConfigError
 from sitegen.core.site_files import SiteFolder
-from sitegen.figures.base import Figure
+from sitegen.figures.base import Figure, no_such_model
 from sitegen.figures.registry import figure_kinds, make_figure
 
 _FOR_EACH = "call it once for each"
@@ -32,8 +32,8 @@ Shown: TypeAlias = Figure | Embed
 class Calls:
     """The calls of one page, in the order in which its template made them; None for wrong ones.
 
-    `faults` tell what is wrong with those. `hides` says whether the page asked for a model that is
-    not available, so that it may say more than it shows.
+    `faults` tell what is wrong with those. `waits` are the models that the page asked for and
+    that are not available, so that it may say more than it shows.
     """
 
     def __init__(self, file: str, site: Site, folder: SiteFolder) -> None:
@@ -42,7 +42,7 @@ class Calls:
         self.folder = folder
         self.made: list[Shown | None] = []
         self.faults: list[object] = []
-        self.hides = False
+        self.waits: set[str] = set()
         self.mark = f"slot{secrets.token_hex(16)}n"  # unknown to the page, so it cannot be forged
         self.slot = re.compile(rf"{self.mark}(\d+)x")
 
@@ -55,10 +55,10 @@ class Calls:
 
         def ask(name: object) -> bool:
             if not isinstance(name, str) or name not in self.site.models:
-                known = known_words(str(name), self.site.models)
-                raise BadCall(f"available({quoted(name)}): no such model in site.toml{known}")
+                fault = no_such_model(str(name), self.site.models)
+                raise BadCall(f"available({quoted(name)}): {fault}")
             there = available(name)
-            self.hides |= not there
+            self.waits |= set() if there else {name}
             return there
 
         return ask

@@ -9,7 +9,7 @@ from sitegen.config.schema import Site
 from sitegen.content.embeds import Photo, read_photo
 from sitegen.core.diagnostics import known_words
 from sitegen.core.site_files import OwnFile, SiteFolder, own_file, read_own
-from sitegen.core.source import KeyPath, page_sources, read_text, require_inside
+from sitegen.core.source import KeyPath, page_name, page_sources, read_text, require_inside
 from sitegen.core.urls import INDEX, MANIFEST, file_at, is_whole
 
 THEMED = r"fn(ref)?\d.*|citation|content|top|viewer.*"
@@ -67,7 +67,7 @@ def page_files(site: Site) -> PageFiles:
 
 def page_uri(source: Path) -> str:
     """The path in the built folder that a page has by its name: a folder of its own."""
-    return file_at("" if source.stem == "index" else f"{source.stem}/")
+    return file_at("" if source.stem == "index" else f"{page_name(source)}/")
 
 
 def site_links(site: Site) -> Mapping[KeyPath, str]:

@@ -1,7 +1,7 @@
 """Markdown to HTML parts, with the figures' places left open between them.
 
 CommonMark with tables, footnotes, strikethrough and formulas between dollars, which become MathML
-that cannot carry anything else; raw HTML is text.
+that cannot carry anything else; raw HTML is text, and told.
 """
 
 import html
@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 from xml.etree.ElementTree import Element
 
 from markdown_it import MarkdownIt
+from markdown_it.common.html_re import HTML_TAG_RE
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from markupsafe import Markup
@@ -88,6 +89,16 @@ def _markup(element: Element) -> str:
     return f"<{tag}{attributes}>{html.escape(text)}{children}</{tag}>"
 
 
+_TAG = re.compile(f"{HTML_TAG_RE.pattern}|<!--")
+_SHOWN = "is shown to readers as it stands, since pages hold no raw HTML;"
+_INSTEAD = {
+    "iframe": 'write {{ video("https://youtu.be/…") }} for a video, else a link',
+    "video": 'write {{ video("clip.mp4") }}',
+    "img": 'write {{ image("picture.png", alt="…") }} or ![…](picture.png)',
+    "br": "end the line with a backslash",
+    "a": "write [words](address)",
+    "<!--": "write a comment as {# … #}",
+}
 _FORMULA = re.compile(r"\$(?=[^\s$])((?:\\.|[^\\$])+)(?<!\s)\$(?!\d)", re.DOTALL)
 
 
@@ -117,6 +128,7 @@ class ParsedPage:
     faults: tuple[Noted, ...]
     headings: tuple[Heading, ...]
     anchors: tuple[Noted, ...] = ()
+    warnings: tuple[Noted, ...] = ()
 
 
 class Files(Protocol):
@@ -140,12 +152,12 @@ def parse(text: str, slot: re.Pattern[str], uri: str, files: Files) -> ParsedPag
     env: dict[str, Any] = {}
     tokens = _parser().parse(text, env)
     title = _plain(tokens[1]) if tokens and tokens[0].tag == "h1" else None
+    warnings = tuple(_tags_as_text(tokens))
     walk = _Walk(uri, files)
     walk.run(tokens if title is None else tokens[3:])
     parts = tuple(_parts(walk.kept, slot, env))
-    return ParsedPage(
-        title or None, parts, tuple(walk.faults), tuple(walk.headings), tuple(walk.anchors)
-    )
+    faults, headings, anchors = tuple(walk.faults), tuple(walk.headings), tuple(walk.anchors)
+    return ParsedPage(title or None, parts, faults, headings, anchors, warnings)
 
 
 @cache
@@ -159,6 +171,7 @@ def _parser() -> MarkdownIt:
     rules["footnote_caption"] = lambda tokens, at, *_: f"[{tokens[at].meta['id'] + 1}]"
     parser.use(dollarmath_plugin, allow_labels=False)
     parser.inline.ruler.at("math_inline", _inline_formula)
+    parser.inline.ruler.at("html_inline", _tag)
     return parser
 
 
@@ -171,6 +184,32 @@ def _inline_formula(state: StateInline, silent: bool) -> bool:
         state.push("math_inline", "math", 0).content = found[1]
     state.pos = found.end()
     return True
+
+
+def _tag(state: StateInline, silent: bool) -> bool:
+    """Read a tag of HTML, which `_tags_as_text` makes text of."""
+    found = _TAG.match(state.src, state.pos)
+    if found is None:
+        return False
+    if not silent:
+        state.push("html_inline", "", 0).content = found[0]
+    state.pos = found.end()
+    return True
+
+
+def _tags_as_text(tokens: Sequence[Token], line: int = 1) -> Iterator[Noted]:
+    """Make text of tags, and note where a reader would see one; those that close are not told."""
+    for token in tokens:
+        line = token.map[0] + 1 if token.map else line
+        yield from _tags_as_text(token.children or (), line)
+        if token.type == "html_inline":
+            token.type = "text"
+            if not token.content.startswith("</"):
+                name = re.sub(r"^<(\w+).*", r"\1", token.content.lower(), flags=re.DOTALL)
+                instead = _INSTEAD.get(name, "write Markdown")
+                tag = " ".join(token.content.split())
+                yield Noted(line, f"{quoted(tag)} {_SHOWN} {instead}, or \\< where < is meant")
+        line += token.type in ("softbreak", "hardbreak")
 
 
 def _parts(tokens: Sequence[Token], slot: re.Pattern[str], env: Any) -> Iterator[Markup | int]:

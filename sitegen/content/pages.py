@@ -30,8 +30,8 @@ from sitegen.content.templates import TemplateFault, run_template
 from sitegen.core.diagnostics import Diagnostic, config_error, in_order, quoted
 from sitegen.core.errors import ConfigError
 from sitegen.core.site_files import OwnFile
-from sitegen.core.source import page_sources, read_text, require_inside, shown
-from sitegen.core.urls import INDEX, slug_fault
+from sitegen.core.source import page_name, page_sources, read_text, require_inside, shown
+from sitegen.core.urls import INDEX, page_fault
 from sitegen.figures.base import Figure
 
 _OURS = frozenset({"assets", "index", "media"})  # what the build folder has at its root
@@ -42,7 +42,8 @@ _MARKDOWN = frozenset({".md", ".markdown", ".mdown"})
 class Page:
     """A page to be rendered at `uri`; its body is safe HTML and what stands between, in order.
 
-    `files` are the author's own that the page shows or links to.
+    `files` are the author's own that the page shows or links to, `warnings` what is probably not as
+    it should be in its text, `waits` the models without which some of it is left out.
     """
 
     uri: str
@@ -53,6 +54,8 @@ class Page:
     files: tuple[OwnFile, ...] = ()
     headings: tuple[Heading, ...] = ()
     anchors: tuple[Noted, ...] = ()
+    warnings: tuple[Diagnostic, ...] = ()
+    waits: frozenset[str] = frozenset()
 
     @property
     def ids(self) -> frozenset[str]:
@@ -111,7 +114,7 @@ def _misled_by_config(
 
 
 def _in_order(folder: Path, site: Site) -> list[Path]:
-    sources = {path.stem: path for path in page_sources(folder)}
+    sources = {page_name(path): path for path in page_sources(folder)}
     if "index" not in sources:
         raise ConfigError(f"{shown(folder / 'index.md')}: is missing; it is the front page")
     names = dict.fromkeys(("index", *site.menu, *sources))
@@ -160,9 +163,10 @@ def _read(path: Path, site: Site, available: Callable[[str], bool]) -> _Read:
         return _Read(None, error.problems or [error])
     except TemplateFault as fault:
         told = Diagnostic(calls.file, fault.line, fault.reason)
-        return _Read(None, [*calls.faults, told], hides=calls.hides)
+        return _Read(None, [*calls.faults, told], hides=bool(calls.waits))
     document = parse(text, calls.slot, uri, files)
-    line = _lines(text, source) if document.faults or document.anchors else ()
+    noted = document.faults or document.anchors or document.warnings
+    line = _lines(text, source) if noted else ()
     problems: list[object] = [*calls.faults, *calls.strays(text, document.parts), *calls.bad_ids()]
     problems += [
         Diagnostic(calls.file, line[fault.line - 1], fault.text)
@@ -180,8 +184,10 @@ def _read(path: Path, site: Site, available: Callable[[str], bool]) -> _Read:
         _sorted([*files.used.values(), *(file for embed in embeds for file in embed.files)]),
         document.headings,
         tuple(Noted(line[anchor.line - 1], anchor.text) for anchor in document.anchors),
+        tuple(Diagnostic(calls.file, line[w.line - 1], w.text) for w in document.warnings),
+        frozenset(calls.waits),
     )
-    return _Read(page, problems, not calls.faults, calls.hides)
+    return _Read(page, problems, not calls.faults, bool(calls.waits))
 
 
 def _sorted(files: Iterable[OwnFile]) -> tuple[OwnFile, ...]:
@@ -202,7 +208,9 @@ def _lines(text: str, source: str) -> Sequence[int]:
 
 def _uri(path: Path) -> str:
     """Where a page goes; ConfigError for a name that no folder of a site can have."""
-    fault = "is a name that sitegen uses itself" if path.stem in _OURS else slug_fault(path.stem)
+    fault = (
+        "is a name that sitegen uses itself" if path.stem in _OURS else page_fault(page_name(path))
+    )
     if fault is not None and path.stem != "index":
         text = f"the page's name {quoted(path.stem)} {fault}"
         raise config_error([Diagnostic(shown(path), None, text)])

@@ -65,6 +65,20 @@ def comparisons(name: str, card: ModelCard, config: Path) -> list[str]:
     return [f'{{{{ {kind}("{partner}", ddpm="{name}") }}}}' for kind in kinds]
 
 
+def _for_git(added: Added) -> str:
+    """Which files a clone needs that renders nothing: the weights are not among them."""
+    site = load_site(added.config)
+    source = site_models(site)[added.name]
+    own = [path for path in (source.card_path,) if path and path.is_relative_to(site.root)]
+    if added.files and added.entered:
+        own = [added.files[-1].parent]
+    elif source.card_path is None and not site.models[added.name].preset:
+        own = [source.weights.parent]  # as another program saved it
+    files = [shown(path) for path in (added.config, *own, site.cache_dir)]
+    hint = " (`git add -f` what .gitignore keeps out)" if own and not added.files else ""
+    return f"into git, so that a clone builds without the weights: {', '.join(files)}{hint}"
+
+
 MODEL = "mnist"
 """The model that travels with sitegen, which the pages of a new site call."""
 
@@ -106,9 +120,7 @@ def added_lines(added: Added) -> list[str]:
     lines = [f"{added.name}: {about}", *added.notes, *(f"wrote {shown(f)}" for f in added.files)]
     if added.entered:
         lines.append(f"added [models.{added.name}] to {shown(added.config)}")
-    if added.files:  # what goes into git beside the store, where the checkpoint stays out of it
-        own = f"commit {shown(added.files[-1].parent)} and the clips (cache_dir)"
-        lines.append(f"for a machine without the checkpoint: {own}")
+    lines.append(_for_git(added))
     calls = figure_calls(added.name, added.card, added.config.parent, added.states)
     calls = calls or comparisons(added.name, added.card, added.config)
     told = "To show it, paste what you like of this into a page:"

@@ -1,5 +1,6 @@
 """What is installed: packages that a machine may lack, and the files that travel with sitegen."""
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -59,3 +60,9 @@ def resource(name: Resource, package: Path = _PACKAGE) -> Path:
     raise PlatformError(
         f"the folder {name} that belongs to sitegen is missing beside {package}; install it again"
     )
+
+
+def shipped_models() -> Mapping[str, Path]:
+    """The folders of the models that travel with sitegen, by name."""
+    cards = sorted(resource("models").glob("*/model.toml"))
+    return {card.parent.name: card.parent for card in cards}

@@ -3,6 +3,7 @@
 import os
 import re
 import tomllib
+import unicodedata
 from bisect import bisect_left
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,11 @@ def odd_character(text: str) -> tuple[int, str] | None:
 def page_sources(folder: Path) -> list[Path]:
     """The Markdown in a folder, without the hidden files that editors and systems keep there."""
     return sorted(folder.glob("[!.]*.md"))
+
+
+def page_name(source: Path) -> str:
+    """The name of a page: that of its file, with letters composed, as systems write them or not."""
+    return unicodedata.normalize("NFC", source.stem)
 
 
 def read_text(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 import posixpath
 import re
+import unicodedata
 from urllib.parse import unquote, urlsplit
 
 INDEX = "index.html"
@@ -28,6 +29,16 @@ def slug_fault(text: str) -> str | None:
     if _RESERVED.fullmatch(text):
         return "is a reserved name on Windows"
     return None
+
+
+def page_fault(text: str) -> str | None:
+    """Say which rule for the name of a page the text breaks, or None; any script is welcome."""
+    kinds = {unicodedata.category(letter)[0] for letter in text.replace("-", "")}
+    if text.startswith("-") or not kinds or not kinds <= set("LMN") or len(text) > 64:
+        return "should be 1 to 64 letters, digits and -, and not begin with -"
+    if text != text.lower():
+        return f"should be in small letters: {text.lower()}"
+    return slug_fault(text) if text.isascii() else None
 
 
 def url_fault(url: str) -> str | None:

@@ -3,7 +3,9 @@
 Pydantic makes a plain str of each, also of the marked-up text of a template.
 """
 
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, StringConstraints, TypeAdapter, ValidationError, WithJsonSchema
@@ -18,7 +20,7 @@ from sitegen.core.diagnostics import (
     rule,
 )
 from sitegen.core.source import odd_character
-from sitegen.core.urls import host_fault, site_url_fault, slug_fault, url_fault
+from sitegen.core.urls import host_fault, page_fault, site_url_fault, slug_fault, url_fault
 
 
 def reject_if(fault: Callable[[Any], str | None]) -> AfterValidator:
@@ -64,6 +66,15 @@ _WEB_URL = described_as("a web address (`https://…`)", r"^[hH][tT][tT][pP][sS]
 
 Slug = Annotated[str, _SHORT, reject_if(slug_fault), _SLUG]
 """A name that becomes part of a path: a-z, 0-9 and -."""
+
+PageName = Annotated[
+    str,
+    _SHORT,
+    AfterValidator(partial(unicodedata.normalize, "NFC")),
+    reject_if(page_fault),
+    described_as("the name of a page, without .md", r"^[^\s/.]+$"),
+]
+"""The name of a page, which is that of its file: small letters of any script, digits and -."""
 
 Url = Annotated[str, _SHORT, reject_if(url_fault), _URL]
 """Where a link leads: https, http, mailto, or a path from the site's root."""

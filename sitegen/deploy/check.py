@@ -11,13 +11,14 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from html import unescape
 from pathlib import Path
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from sitegen.build.output import ServedFolder, read_folder
+from sitegen.config.scaffold import placeholders
 from sitegen.config.schema import Site
 from sitegen.core.diagnostics import Diagnostic, quoted
 from sitegen.core.errors import RefusedError, TargetError
@@ -284,7 +285,8 @@ def check_site(site: Site | None, root: Path) -> Findings:
     if site is None:
         return check_folder(root, PublishTarget(private=tuple(home)))
     base_url = site.base_url or (f"https://{site.domain}/" if site.domain else None)
-    return check_folder(root, PublishTarget(base_url, site.page_budget, (site.root, *home)))
+    found = check_folder(root, PublishTarget(base_url, site.page_budget, (site.root, *home)))
+    return replace(found, warnings=(*placeholders(site), *found.warnings))
 
 
 def check_folder(root: Path, place: PublishTarget | None = None) -> Findings:

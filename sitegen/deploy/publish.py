@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sitegen.build.context import BuildOptions, found, prepare_site
 from sitegen.build.output import ServedFolder, alone, differences, is_built, read_folder
+from sitegen.config.scaffold import placeholders
 from sitegen.config.schema import Site
 from sitegen.core.compute import ComputeTarget, resolve_device, resolve_precision
 from sitegen.core.errors import PublishError, RefusedError, SitegenError, TargetError
@@ -34,12 +35,16 @@ _ALIAS = re.compile(r"^(ssh://)?([^/@]+@)?github\.com-[\w.-]+(?=[:/])")
 
 @dataclass(frozen=True)
 class PublishOptions:
-    """What the command line says: where to publish to, and how boldly."""
+    """What the command line says: where to publish to, and how boldly.
+
+    placeholders: whether words of `sitegen new` may go out
+    """
 
     remote: str = "origin"
     branch: str = "gh-pages"
     overwrite: bool = False
     strict: bool = False
+    placeholders: bool = False
     dry_run: bool = False
 
 
@@ -132,6 +137,9 @@ def _bare(url: str) -> str:
 
 
 def _check(site: Site, output: Path, options: PublishOptions, report: Reporter) -> None:
+    if (left := list(placeholders(site))) and not options.placeholders:
+        end = "nothing was published; with --placeholders this goes out as it is"
+        raise PublishError("\n".join([*map(str, left), end]))
     findings = check_site(site, output)
     for warning in findings.warnings:
         report.warn(str(warning))

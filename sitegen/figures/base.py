@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -14,9 +14,11 @@ from pydantic import AfterValidator, ConfigDict, Field, StrictFloat, StrictInt, 
 from pydantic import field_validator as check
 from pydantic.dataclasses import dataclass as validated
 
-from sitegen.core.diagnostics import SourceLocation, known_words
+from sitegen.core.diagnostics import SourceLocation, close_match, known_words
+from sitegen.core.installed import shipped_models
 from sitegen.core.validation import Slug
 from sitegen.ihdm.card.card import ModelCard
+from sitegen.media.frames import scale_factor
 
 if TYPE_CHECKING:
     from sitegen.figures.views import Clip, Still
@@ -31,8 +33,21 @@ def _known_model(name: str, info: ValidationInfo) -> str:
     """Refuse a model that the site has not; which it has travels as pydantic's context."""
     models = (info.context or {}).get("models")
     if models is not None and name not in models:
-        raise ValueError(f"no such model in site.toml{known_words(name, models)}")
+        raise ValueError(no_such_model(name, models))
     return name
+
+
+def no_such_model(name: str, models: Collection[str]) -> str:
+    """Say that `site.toml` has no such model, and what would help: one that travels, or is near."""
+    shipped = shipped_models()
+    if name in shipped:
+        lines = f'[models.{name}] and path = "models/{name}"'
+        more = f", but it travels with sitegen: run `sitegen add {name}`, or write there {lines}"
+    elif (near := close_match(name, shipped)) and not close_match(name, models):
+        more = f"{near} It travels with sitegen: `sitegen add` and its name"
+    else:
+        more = known_words(name, models)
+    return f"no such model in site.toml{more}"
 
 
 ModelName = Annotated[Slug, AfterValidator(_known_model)]
@@ -116,6 +131,10 @@ class FigureSpec:
         """Count the images that the networks of each of `models` see, to tell how long it takes."""
         return tuple(self.images * card.steps for card in cards)
 
+    def pixels(self, card: ModelCard) -> int:
+        """About how many pixels all frames have that are drawn and encoded, to tell how long."""
+        return 0
+
 
 @validated(frozen=True, config=RULES)
 class ComparedSpec(FigureSpec):
@@ -141,6 +160,12 @@ class ComparedSpec(FigureSpec):
         """Those of the model, and those of the DDPM, whose steps as DDIM come in addition."""
         first, *others = (card.steps for card in cards)
         return tuple(self.images * n for n in (first, *(n + self._ddim_steps for n in others)))
+
+
+def grid_pixels(card: ModelCard, columns: int, rows: int) -> int:
+    """The pixels of a clip that shows a grid of samples at every level."""
+    width, height = columns * card.image_size, rows * card.image_size
+    return (card.levels + 1) * width * height * scale_factor(width, height) ** 2
 
 
 def counted(count: int, model: str, subject: str) -> str:
@@ -182,6 +207,11 @@ class Grid(FigureSpec):
         """How many samples there are, and how many in a row."""
         assert self.columns is not None  # it is filled in
         return self.count, self.columns
+
+    def pixels(self, card: ModelCard) -> int:
+        """Those of the grid at every level."""
+        count, columns = self.shape
+        return grid_pixels(card, columns, -(-count // columns))
 
     @check("columns")
     @classmethod

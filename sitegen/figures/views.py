@@ -78,7 +78,10 @@ class Origin:
 
 @dataclass(frozen=True)
 class Still:
-    """A figure that does not move."""
+    """A figure that does not move.
+
+    number: which figure of its page it is, from 1
+    """
 
     shape: ClassVar[str] = "still"
 
@@ -90,6 +93,7 @@ class Still:
     downloads: tuple[Download, ...]
     results: Results | None
     origin: Origin
+    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -156,6 +160,7 @@ class Clip:
     dark: the clip for dark pages, if it has one
     strip: some of its moments side by side
     panels: the names of the parts that stand side by side in it
+    number: which figure of its page it is, from 1
     """
 
     shape: ClassVar[str] = "clip"
@@ -181,6 +186,7 @@ class Clip:
     panels: tuple[str, ...]
     results: Results | None
     origin: Origin
+    number: int = 0
 
 
 _COMFORTABLE = 520  # CSS pixels: small clips are shown at most this wide

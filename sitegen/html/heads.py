@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from html import escape
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from sitegen.config.schema import Site
 from sitegen.content.pages import Page
@@ -49,7 +49,8 @@ def address(site: Site, uri: str) -> str | None:
     """The whole address of something in the site; a folder's is that of its `index.html`."""
     if site.base_url is None:
         return None
-    return f"{base_address(site.base_url)}{uri.removesuffix(INDEX)}"
+    path = quote(uri.removesuffix(INDEX), safe="/%?#=&+,;:@!$'()*~")
+    return f"{base_address(site.base_url)}{path}"
 
 
 def base_address(base_url: str) -> str:

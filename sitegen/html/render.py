@@ -6,7 +6,7 @@ the `Markup` of a page's body, which `sitegen.content.markdown` has made safe.
 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from urllib.parse import urlsplit
 
@@ -16,6 +16,7 @@ from sitegen.config.schema import Site
 from sitegen.content.markdown import Heading
 from sitegen.content.pages import Page
 from sitegen.core.errors import TargetError
+from sitegen.core.source import page_name
 from sitegen.core.urls import INDEX, MANIFEST, relative
 from sitegen.figures.base import Figure
 from sitegen.figures.registry import figure_view
@@ -89,7 +90,11 @@ class _Book:
         front = page.uri == INDEX
         parts = tuple(self._parts(page))
         clips = [part for part in parts if isinstance(part, Clip)]
-        menu = (MenuEntry(p.title, relative(p.uri, page.uri), p is page) for p in self.pages)
+        names = self.site.menu_names
+        menu = (
+            MenuEntry(names.get(page_name(p.source), p.title), relative(p.uri, page.uri), p is page)
+            for p in self.pages
+        )
         return PageView(
             language=self.site.language,
             head=head(self.site, page, self.theme, self.drawn.card),
@@ -107,13 +112,15 @@ class _Book:
         )
 
     def _parts(self, page: Page) -> Iterator[Part]:
+        number = 0
         for part in page.body:
+            number += not isinstance(part, Markup)
             if isinstance(part, Figure):
                 media = self.media.get((page.uri, part.id))
                 if media is None:
                     place = f"{part.place.file}:{part.place.line}"
                     raise TargetError(f"{place}: the figure {part.id} has not been rendered")
-                yield figure_view(media, page.uri)
+                yield replace(figure_view(media, page.uri), number=number)
             elif not isinstance(part, Markup):
                 yield embed_view(part, page.uri, self._backdrop(page))
             elif part:

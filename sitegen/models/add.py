@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sitegen.config.loader import parse_site, with_model
+from sitegen.config.loader import load_site, parse_site, with_model
 from sitegen.config.schema import Site
+from sitegen.core.diagnostics import close_match
 from sitegen.core.errors import ConfigError
 from sitegen.core.files import (
     digest_bytes,
@@ -23,16 +24,16 @@ from sitegen.core.files import (
     temporary_folder,
     write_atomic,
 )
+from sitegen.core.installed import shipped_models
 from sitegen.core.source import read_text, shown, toml_lines
 from sitegen.core.urls import slug_fault
 from sitegen.ihdm.card.card import CARD_NAME, FileRef, ModelCard, card_beside, read_card
 from sitegen.ihdm.checkpoints.archive import checkpoint_digest
 from sitegen.ihdm.checkpoints.foreign import foreign_model
 from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint, weights_file
+from sitegen.ihdm.data.images import EXAMPLE_NAME
 from sitegen.models.new_card import AddOptions, Ask, new_model, with_images
 from sitegen.models.registry import preset_prior, site_models
-
-EXAMPLE_NAME = "example.png"
 
 
 @dataclass(frozen=True)
@@ -84,14 +85,7 @@ def add_model(config: Path, name: str, options: AddOptions, ask: Ask | None) -> 
         prior, states = add_prior(lacking, options.data)
         card = read_card(lacking)
         return Added(name, card, (prior, lacking), (), config, entered=False, states=states)
-    if fault := slug_fault(name):
-        raise ConfigError(f"the name {name[:80]} {fault}")
-    if name in site.models:
-        line = toml_lines(text).get(("models", name), 1)
-        raise ConfigError(
-            f"{shown(config)}:{line}: there is a model {name} already; choose another name, or "
-            f"remove its table first"
-        )
+    _require_free(name, site, text, config)
     notes: list[str] = []
     weights = weights_file(options.checkpoint)
     entry = {"path": _written(weights, site), "card": f"models/{name}/{CARD_NAME}"}
@@ -107,12 +101,42 @@ def add_model(config: Path, name: str, options: AddOptions, ask: Ask | None) -> 
         options, card, notes = new_model(options, inspect_checkpoint(options.checkpoint), ask)
         if options.preset and not options.data:
             start = preset_prior(options.preset)
-            if options.given() == ("--preset",):
+            if options.given() == ("--preset",) and not options.subject:
                 entry = {"path": entry["path"], "preset": options.preset}
     plan = _Plan(card, weights, entry, start, options.data)
     files, made = _carry_out(site, config, name, plan)
     card = read_card(files[-1]) if files else card
     return Added(name, card, files, tuple(notes), config, states=made)
+
+
+def add_shipped(config: Path, name: str) -> Added:
+    """Add a model that travels with sitegen to the site of `config`, under its own name.
+
+    Raises ConfigError for a name that is taken, and for one that no such model has.
+    """
+    text = read_text(config)
+    _require_free(name, parse_site(text, config), text, config)
+    if name not in shipped_models():
+        near = close_match(name, shipped_models()) or f": {', '.join(shipped_models())}"
+        raise ConfigError(
+            f"no model {name} travels with sitegen{near}; for one of your own give its file or "
+            "folder: --checkpoint FILE"
+        )
+    _enter(config, name, {"path": f"models/{name}"})
+    source = site_models(load_site(config))[name]
+    return Added(name, source.card, (), (), config)
+
+
+def _require_free(name: str, site: Site, text: str, config: Path) -> None:
+    """Refuse a name that a model cannot have, or that one of the site has."""
+    if fault := slug_fault(name):
+        raise ConfigError(f"the name {name[:80]} {fault}")
+    if name in site.models:
+        line = toml_lines(text).get(("models", name), 1)
+        raise ConfigError(
+            f"{shown(config)}:{line}: there is a model {name} already; choose another name, or "
+            f"remove its table first"
+        )
 
 
 def _without_prior(site: Site, name: str, options: AddOptions) -> Path | None:

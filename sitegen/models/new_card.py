@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sitegen.core.diagnostics import quoted
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.ihdm.card.card import (
     NOISE_RATIO,
@@ -39,7 +40,7 @@ class AddOptions:
     """What the author says of a checkpoint; None is what was left open.
 
     Sizes are in pixels, noise levels in [0, 1] pixel units. `kind` is "ihdm" or "ddpm";
-    `noise_schedule` is a DDPM's.
+    `noise_schedule` is a DDPM's. `subject` says what the images show, in the plural.
     """
 
     checkpoint: Path
@@ -54,10 +55,12 @@ class AddOptions:
     sampling_noise_std: float | None = None
     kind: str | None = None
     noise_schedule: str | None = None
+    subject: str | None = None
 
     def given(self) -> tuple[str, ...]:
-        """The options, beside the checkpoint and its images, that say something."""
-        return self.among(*(name for name in vars(self) if name not in ("checkpoint", "data")))
+        """The options that say something of the network and its training."""
+        others = ("checkpoint", "data", "subject")
+        return self.among(*(name for name in vars(self) if name not in others))
 
     def among(self, *names: str) -> tuple[str, ...]:
         """Those of these fields that say something, as the command line calls them."""
@@ -77,6 +80,11 @@ Ask = Callable[[Question], Any]
 
 _DATA = Question("data", "its training images: a folder, or files of MNIST's or CIFAR's format")
 _SIZE = Question("image_size", "side of its images in pixels, to which these are scaled")
+SUBJECT = Question(
+    "subject",
+    'what its images show, in the plural, for those who cannot see them: "cartoon faces"',
+    "",
+)
 _HEADS = Question("heads", "number of attention heads (published: 1)", HEADS)
 _TRAINING = {
     "ihdm": (
@@ -129,6 +137,7 @@ def new_model(
     if ddpm:
         return options, card, _ddpm_notes(options, card)
     card = measured(card) if options.data is not None else card
+    card = replace(card, subject=options.subject or "")
     return options, card, _notes(options, card, answers.side())
 
 
@@ -169,6 +178,9 @@ class _Answers:
                 noise = _noise(self.options)
                 self._get(Question("sampling_noise_std", "noise added in sampling", noise))
             self._get(_HEADS)
+        written = self.options.preset is None or self.options.data is not None
+        if kind == "ihdm" and self._ask is not None and written:
+            self._get(SUBJECT)
 
     def side(self) -> int | None:
         """The side of the images, which are looked at once; None where they do not tell."""
@@ -233,6 +245,9 @@ def with_images(options: AddOptions, own: ModelCard, where: Path, ask: Ask | Non
     if options.given():
         said = ", ".join(options.given())
         raise ConfigError(f"{where}: this card says all of it; leave out {said}")
+    if options.subject:
+        line = f"subject = {quoted(options.subject)}"
+        raise ConfigError(f"{where}: write {line} into this card, above its tables, not --subject")
     if own.kind != "ihdm" or own.prior is not None or options.data is not None:
         return options
     if ask is None:

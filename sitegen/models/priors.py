@@ -1,15 +1,13 @@
 """Priors for models that come without one, as published checkpoints do: made from their data."""
 
-import io
 from pathlib import Path
 
 import tomlkit
-from PIL import Image
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import read_text, write_atomic
+from sitegen.core.files import digest_bytes, read_text, write_atomic
 from sitegen.ihdm.card.card import CARD_NAME, ModelCard, read_card
-from sitegen.ihdm.data.images import read_images
+from sitegen.ihdm.data.images import EXAMPLE_NAME, as_png, read_images
 from sitegen.ihdm.data.prior import PRIOR_NAME, Prior, draw_places, make_prior
 
 COUNT = 1000
@@ -39,22 +37,26 @@ def prior_and_example(card: ModelCard, data: Path) -> tuple[Prior, bytes]:
             f"{data}: its images are {found} (channels × height × width) and do not fit the "
             f"model, which has {wanted}; give the images that it was trained on"
         )
-    planes = images[0, 0] if card.channels == 1 else images[0].transpose(1, 2, 0)
-    file = io.BytesIO()
-    Image.fromarray(planes).save(file, "PNG")
-    return make_prior(images[more:], card, COUNT, data.name), file.getvalue()
+    return make_prior(images[more:], card, COUNT, data.name), as_png(images[0])
 
 
 def add_prior(card_path: Path, data: Path) -> tuple[Path, int]:
     """Make a prior from training images, write it beside a model's card, and name it in there.
 
-    The card's comments stay. Returns the path of the prior and how many states it has. Raises
-    RefusedError as `prior_and_example` does, PlatformError if the folder cannot be written.
+    Likewise an example of them, where the card has none. The card's comments stay. Returns the path
+    of the prior and how many states it has. Raises RefusedError as `prior_and_example` does,
+    PlatformError if the folder cannot be written.
     """
-    prior, _ = prior_and_example(read_card(card_path), data)
+    card = read_card(card_path)
+    prior, example = prior_and_example(card, data)
     own = card_path.name == CARD_NAME  # cards of several models may lie in one folder
-    path = card_path.with_name(PRIOR_NAME if own else f"{card_path.stem}-{PRIOR_NAME}")
+    stem = "" if own else f"{card_path.stem}-"
+    path = card_path.with_name(f"{stem}{PRIOR_NAME}")
     document = tomlkit.parse(read_text(card_path, "model card"))
     document["prior"] = tomlkit.item({"file": path.name, "sha256": prior.write(path)})
+    if card.example is None:
+        picture = card_path.with_name(f"{stem}{EXAMPLE_NAME}")
+        write_atomic(picture, example)
+        document["example"] = tomlkit.item({"file": picture.name, "sha256": digest_bytes(example)})
     write_atomic(card_path, tomlkit.dumps(document).encode())
     return path, len(prior)

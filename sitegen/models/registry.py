@@ -12,7 +12,7 @@ from sitegen.config.schema import ModelEntry, Site
 from sitegen.core.diagnostics import known_words
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import regular_size, sha256
-from sitegen.core.installed import resource
+from sitegen.core.installed import resource, shipped_models
 from sitegen.ihdm.card.card import CARD_NAME, FileRef, ModelCard, card_beside, preset, read_card
 from sitegen.ihdm.checkpoints.archive import checkpoint_digest
 from sitegen.ihdm.checkpoints.foreign import foreign_model
@@ -152,7 +152,7 @@ def find_model(name: str, card: Path | None, config: Path) -> ModelSource:
         if not path.exists():
             regular_size(path, "checkpoint")
         return model_source(path.stem, path, card)
-    site, shipped = _configured(config), _shipped()
+    site, shipped = _configured(config), shipped_models()
     if name in site:
         return _entry_source(name, site[name], card)
     if name in shipped:
@@ -171,13 +171,14 @@ def named_folder(path: Path, config: Path = Path("site.toml")) -> Path:
     """
     if path.exists() or len(path.parts) != 1:
         return path
-    site, shipped = _configured(config), _shipped()
+    site, shipped = _configured(config), shipped_models()
     return site[path.name].path if path.name in site else shipped.get(path.name, path)
 
 
 def site_models(site: Site) -> Mapping[str, ModelSource]:
-    """The models that `site.toml` names, by name."""
-    return {name: _entry_source(name, entry) for name, entry in site.models.items()}
+    """The models that `site.toml` names, by name, but for those whose card is not there."""
+    there = ((name, entry) for name, entry in site.models.items() if not entry.absent)
+    return {name: _entry_source(name, entry) for name, entry in there}
 
 
 def _entry_source(name: str, entry: ModelEntry, card: Path | None = None) -> ModelSource:
@@ -201,13 +202,7 @@ def _dropped(path: Path) -> Path:
 
 def known_models(config: Path = Path("site.toml")) -> set[str]:
     """The names of the models of `config` and of those that travel with sitegen."""
-    return {*_configured(config), *_shipped()}
-
-
-def _shipped() -> Mapping[str, Path]:
-    """The folders of the models that travel with sitegen, by name."""
-    cards = sorted(resource("models").glob(f"*/{CARD_NAME}"))
-    return {card.parent.name: card.parent for card in cards}
+    return {*_configured(config), *shipped_models()}
 
 
 def _configured(config: Path) -> Mapping[str, ModelEntry]:

@@ -19,7 +19,8 @@ from sitegen.ihdm.data.images import read_images, require_enough
 from sitegen.ihdm.process.model import require_device
 from sitegen.ihdm.training import recipe
 from sitegen.ihdm.training.options import TrainingOptions
-from sitegen.ihdm.training.train import Progress, Run, Training
+from sitegen.ihdm.training.train import STATE_NAME, Progress, Run, Training
+from sitegen.models.new_card import SUBJECT, Ask
 from sitegen.models.registry import find_model
 
 FEW_IMAGES = 1000
@@ -32,6 +33,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 class TrainOptions:
     """What the command line says; None is what the preset, the data or our small model has.
 
+    subject: what the images show, in the plural
     recipe: what it says of the fields of `TrainingOptions`
     """
 
@@ -47,6 +49,7 @@ class TrainOptions:
     init: str | None = None
     device: str = "auto"
     precision: str = "auto"
+    subject: str | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -65,14 +68,20 @@ class TrainingReporter(Reporter, Protocol):
         """Show a run that goes from step `first` to `steps`; the block calls what it is given."""
 
 
-def train_model(name: str, wanted: TrainOptions, report: TrainingReporter) -> None:
+def train_model(
+    name: str, wanted: TrainOptions, report: TrainingReporter, ask: Ask | None = None
+) -> None:
     """Train the model that the command line asks for, or go on with it, and tell about it.
 
+    `ask` is asked what the images show, where that is not said; None where nobody can be.
     Returns when the model is written. Raises SystemExit (130, 143 or 129) after a signal, once
     the state is saved, and the errors of `opened` and `go_on` in `sitegen.ihdm.training.recipe`.
     """
     if not _NAME.fullmatch(name):
         raise ConfigError(f"{name}: a model's name has letters, digits, dots, - and _")
+    begun = (_folder(name, wanted) / STATE_NAME).exists()
+    if ask is not None and wanted.subject is None and wanted.kind == "ihdm" and not begun:
+        wanted = replace(wanted, subject=ask(SUBJECT))
     card, training = prepare(name, wanted)
     if len(training.images) < FEW_IMAGES:
         report.warn(f"only {len(training.images)} images: the model may know them by heart")
@@ -85,8 +94,20 @@ def train_model(name: str, wanted: TrainOptions, report: TrainingReporter) -> No
             return
         for line in _beginning(name, run, training):
             report.note(line)
+        if run.options.steps < (rising := run.options.warmup_steps):
+            report.warn(
+                f"{run.options.steps:,} steps are fewer than the {rising:,} in which the learning "
+                "rate rises: little will be learnt; give more --images, or a lower --warmup-steps"
+            )
+        last: Progress | None = None
         with report.training(name, run.step, run.options.steps) as show:
-            written = recipe.go_on(run, show, stop.asked)
+
+            def tell(progress: Progress) -> None:
+                nonlocal last
+                last = progress
+                show(progress)
+
+            written = recipe.go_on(run, tell, stop.asked)
         if written is None:
             click.echo(
                 f"stopped after step {run.step:,} of {run.options.steps:,}; the state is saved in "
@@ -96,6 +117,11 @@ def train_model(name: str, wanted: TrainOptions, report: TrainingReporter) -> No
             raise SystemExit(128 + (stop.signal or 0))
     for line in _ending(name, training.folder, written):
         report.note(line)
+    if last is not None and (baseline := _baseline(run)) and last.loss >= 1:
+        report.warn(
+            f"the last loss, {last.loss:.3g}, is no better than 1, which {baseline}: samples will "
+            "be blurs; give more --images to go on"
+        )
 
 
 def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
@@ -126,19 +152,24 @@ def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
         raise ConfigError(f"--networks cascade: {_NO_CASCADE}")
     if wanted.kind == "ddpm":
         card = recipe.as_ddpm(card)
+    card = replace(card, subject=wanted.subject or "")
     start = None
     if source is not None:
         start = recipe.beginning(source.name, source.weights, source.card, card)
     training = Training(
         images=images,
         source=wanted.data.resolve().name,
-        folder=wanted.output or Path("runs") / name,
+        folder=_folder(name, wanted),
         options=options,
         device=device,
         precision=training_precision(wanted.precision, device),
         beginning=start,
     )
     return card, training
+
+
+def _folder(name: str, wanted: TrainOptions) -> Path:
+    return wanted.output or Path("runs") / name
 
 
 def training_options(wanted: TrainOptions, parameterization: str) -> TrainingOptions:
@@ -182,10 +213,15 @@ def _beginning(name: str, run: Run, training: Training) -> Iterator[str]:
         f"training on {training.device} in {training.precision}, {options.steps:,} steps of "
         f"{options.batch_size} images; Ctrl-C saves the state"
     )
-    if run.model.statistics is not None:
-        yield "a loss of 1 is what a linear filter reaches"
-    if card.kind == "ddpm":
-        yield "a loss of 1 is what a network reaches that sees no noise"
+    if baseline := _baseline(run):
+        yield f"a loss of 1 is what {baseline}"
+
+
+def _baseline(run: Run) -> str | None:
+    """What reaches a loss of 1; None where losses are in no such units."""
+    if run.model.card.kind == "ddpm":
+        return "a network reaches that sees no noise"
+    return None if run.model.statistics is None else "a linear filter reaches"
 
 
 def _ending(name: str, folder: Path, card: ModelCard) -> Iterator[str]:

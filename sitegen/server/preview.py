@@ -28,6 +28,7 @@ from sitegen.build.output import (
     replace_output,
     require_ours,
     require_room,
+    rescue,
 )
 from sitegen.build.pipeline import locked, remove_leftovers, render_missing
 from sitegen.build.plan import PlannedFigure
@@ -158,6 +159,7 @@ class Preview:
         self._renderer = _KeptRenderer(renderer)
         self._records: dict[str, Record] = {}
         self._last: dict[Place, Record] = {}
+        self._warned: tuple[str, ...] = ()
         self._errors: dict[str, str] = {}  # by the request that failed, or what else did
         self.settled = self._closed = False
         self._changed = threading.Condition(threading.RLock())
@@ -211,6 +213,10 @@ class Preview:
         store = context.store(self.report.warn)
         self._records = {key: each for key, each in self._records.items() if _there(each, store)}
         self._records |= found(context.missing(self._records), store, context.environment)
+        for warning in context.warnings:
+            if warning not in self._warned:
+                self.report.warn(warning)
+        self._warned = context.warnings
         self.context, self.settled = context, False
         self._errors.clear()
         self._changed.notify_all()
@@ -285,7 +291,10 @@ class Preview:
             try:
                 with locked(context.site):
                     require_room(context.output)
-                    replace_output(context.tree(self._records), context.output)
+                    tree = context.tree(self._records)
+                    for line in rescue(context.output, context.site, tree):
+                        self.report.warn(line)
+                    replace_output(tree, context.output)
             except LockedError as error:
                 self._wait_for_lock(error)
                 return

@@ -84,10 +84,10 @@ class Sources:
         return {path.absolute() for path in files}
 
     def _dropped_at(self) -> set[Path]:
-        """Where a preset's checkpoint is awaited: at its path, or in a folder of its name."""
+        """Where a checkpoint or model is awaited: at its path, or in a folder of its name."""
         context = self._preview.context
         models = context.site.models.values() if context else ()
-        paths = [entry.path.absolute() for entry in models if entry.preset is not None]
+        paths = [entry.path.absolute() for entry in models if entry.preset or entry.absent]
         return {place for path in paths for place in (path, path.with_suffix(""))}
 
 

@@ -108,13 +108,13 @@ def test_clips_play_while_in_view(moving: Page) -> None:
     """A clip is fetched when it is near, plays in view, starts anew, and rests out of view."""
     asked, button = watch(moving)[1], moving.locator("#trajectories .play")
     assert moving.evaluate(PLAYING) == 0
-    expect(button).to_have_attribute("aria-label", "Play: The trajectories.")
+    expect(button).to_have_attribute("aria-label", "Play, figure 1")
     moving.locator("#trajectories").scroll_into_view_if_needed()
     until(moving, f"{PLAYING} > 0")
     assert [url for url in asked if "/trajectories-" in url and url.endswith(".mp4")]
     assert not [url for url in asked if "/hierarchy-" in url and url.endswith(".mp4")]
     until(moving, "document.querySelector('#trajectories video').ended")
-    expect(button).to_have_attribute("aria-label", "Pause: The trajectories.")
+    expect(button).to_have_attribute("aria-label", "Pause, figure 1")
     early = "(v => v.currentTime > 0.3 && v.currentTime < 1 && !v.paused)"
     until(moving, f"{early}(document.querySelector('video'))")
     moving.evaluate("scrollTo(0, 0)")
@@ -505,16 +505,14 @@ def test_branch_plays_to_its_end(moving: Page) -> None:
 
 
 def test_names_tell_which_figure(calm: Page) -> None:
-    """Out of their place, buttons, downloads and what unfolds say which figure is theirs."""
+    """Out of their place, buttons, downloads and what unfolds say in few words whose they are."""
     figures = calm.locator(".figure:has(#trajectories), .figure:has(#chart)")
     names = figures.locator("button.play, .downloads a, summary").evaluate_all(
         "all => all.map(element => element.getAttribute('aria-label'))"
     )
     moving = ("Play", "MP4", "GIF", "Poster", "How this was made")
     still = ("SVG", "The numbers", "How this was made")
-    assert names == [f"{x}: The trajectories." for x in moving] + [
-        f"{x}: The chart." for x in still
-    ]
+    assert names == [f"{x}, figure 1" for x in moving] + [f"{x}, figure 5" for x in still]
 
 
 def test_interpolation_goes_by_points(calm: Page) -> None:

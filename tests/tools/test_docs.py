@@ -23,9 +23,11 @@ from sitegen.cli import options as shared
 from sitegen.config.loader import load_site
 from sitegen.content.pages import read_pages
 from sitegen.core import signals
+from sitegen.core.diagnostics import fields_of
 from sitegen.deploy.check import check_site
 from sitegen.figures.registry import figure_kinds
-from sitegen.ihdm.card.card import ModelCard
+from sitegen.ihdm.card.card import DiffusionConfig, FileRef, ModelCard
+from sitegen.ihdm.card.networks import CoarseConfig, UNetConfig
 from tests.support.builders import Builder, FakeRenderer, environment
 from tests.support.paths import ROOT
 from tests.support.tinymodel import pictures, write_model
@@ -108,7 +110,11 @@ class Shell:
             subprocess.run(["bash", "-c", line], check=True)
 
     def _provide(self, words: list[str]) -> None:
-        """Put down the checkpoint and the pictures that an author has."""
+        """Put down the checkpoint, the pictures and the words that an author has."""
+        if words[:2] == ["git", "init"]:
+            for path in (Path("site.toml"), Path("pages/index.md")):
+                text = re.sub("The Title of Your Paper|Your Name|^Write the", "A", path.read_text())
+                path.write_text(text)
         file, data = Path("runs/birds/checkpoint.pth"), Path("data/birds")
         if str(file) in words and not file.exists():
             file.parent.mkdir(parents=True)
@@ -201,3 +207,22 @@ def test_manual_is_a_good_site(tmp_path: Path) -> None:
     found = check_site(load_site(config), site.output)
     assert (found.errors, found.warnings) == ((), ())
     assert found.pages >= len(PAGES)
+
+
+def test_every_key_of_a_card_is_explained() -> None:
+    """The table of `checkpoints.md` has the keys that a card can have, and no others."""
+    known = {"unet.diffusers"}
+    tables = {"unet": UNetConfig, "diffusion": DiffusionConfig, "coarse": CoarseConfig}
+    tables |= dict.fromkeys(("weights", "prior", "example"), FileRef)
+    for name in fields_of(ModelCard):
+        keys = [f"{name}.{key}" for key in fields_of(tables[name])] if name in tables else [name]
+        known |= {*keys}
+    known = known - {"blur"} | {f"blur.{key}" for key in ("sigma_min", "sigma_max", "schedule")}
+    (table,) = re.findall(
+        r"^\| key \|.*?\n\n", (DOCS / "pages/checkpoints.md").read_text(), re.M | re.S
+    )
+    assert {
+        key
+        for row in table.split("\n")
+        for key in re.findall(r"`([^`]+)`", row[1:].partition(" |")[0])
+    } == known

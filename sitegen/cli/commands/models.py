@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
     from sitegen.core.compute import ComputeTarget
-    from sitegen.models.new_card import Question
+    from sitegen.models.new_card import Ask, Question
     from sitegen.models.registry import ModelSource
     from sitegen.sampling.models import DdpmSampler, HeatSampler
 
@@ -39,9 +39,10 @@ _NOISE = Number(0, 1, min_open=True)
 _SIDE = click.IntRange(4, 4096)
 _LEVELS = click.IntRange(1, 100_000)
 _COUNT = click.IntRange(1)
+_SUBJECT: Row = ("subject", str, 'What its images show, in the plural: "cartoon faces".')
 
 _ADD: tuple[Row, ...] = (
-    ("checkpoint", PATH, "Its file, or its folder."),
+    ("checkpoint", PATH, "Its file, or its folder; none for a model that travels with sitegen."),
     ("data", PATH, "Its training images, which tell their size and what sampling starts from."),
     ("kind", KIND, "What it is, where the file does not tell."),
     ("preset", str, "The published configuration that it was trained with."),
@@ -53,34 +54,47 @@ _ADD: tuple[Row, ...] = (
     ("training-noise-std", _NOISE, "The noise that it was trained with."),
     ("sampling-noise-std", _NOISE, "The noise of sampling.  [default: in proportion to that]"),
     ("noise-schedule", click.Choice(["linear", "cosine"]), "The schedule of a DDPM."),
+    _SUBJECT,
 )
 
 
 @click.command()
 @click.argument("name")
-@row_options(_ADD, {}, "checkpoint")
+@row_options(_ADD, {})
 @config_option
 def add(name: str, config: Path, **options: Any) -> None:
     """Add a checkpoint to site.toml as the model NAME, and show how pages can call it.
 
     The network is read off the checkpoint, in which nothing is executed. What neither the file nor
     the training images tell is asked for on a terminal; elsewhere the options must say it. A model
-    that is there already and has no prior gets one of the images.
+    that is there already and has no prior gets one of the images. Without a checkpoint, the model
+    of that name which travels with sitegen is added.
 
     \b
     Examples:
+      sitegen add fashion-mnist
       sitegen add birds --checkpoint runs/birds/checkpoint.pth --data data/birds
       sitegen add cifar --checkpoint checkpoint_130000.pth --preset cifar10
       sitegen add digits --checkpoint runs/digits
       sitegen add birds-ddpm --kind ddpm --checkpoint ema_0.9999_200000.pt --data data/birds
     """
     from sitegen.content.suggestions import added_lines
-    from sitegen.models.add import add_model
+    from sitegen.models.add import add_model, add_shipped
     from sitegen.models.new_card import AddOptions
 
-    asking = ask if sys.stdin.isatty() and sys.stdout.isatty() else None
-    for line in added_lines(add_model(config, name, AddOptions(**options), asking)):
+    if any(value is not None for value in options.values()):
+        if options["checkpoint"] is None:
+            raise click.UsageError("--checkpoint is missing: the file or folder of the model.")
+        added = add_model(config, name, AddOptions(**options), _somebody())
+    else:
+        added = add_shipped(config, name)
+    for line in added_lines(added):
         click.echo(line)
+
+
+def _somebody() -> Ask | None:
+    """What asks the user; None where nobody sits at a terminal."""
+    return ask if sys.stdin.isatty() and sys.stdout.isatty() else None
 
 
 def ask(question: Question) -> Any:
@@ -210,6 +224,7 @@ _TRAIN: tuple[Row, ...] = (
         click.Choice(["cascade", "one"]),
         "One for each band of levels, or one for all.  [default: a cascade where it can be]",
     ),
+    _SUBJECT,
     ("init", str, "A model of the same network whose weights to start from."),
     ("device", str, "Where to train: auto, cpu, cuda or cuda:N."),
     ("precision", PRECISION, "What the network computes in; auto is bfloat16 where that is fast."),
@@ -278,4 +293,4 @@ def train(name: str, **options: Any) -> None:
     from sitegen.models.training import TrainOptions, train_model
 
     recipe = {key: options.pop(key) for key in _RECIPE}
-    train_model(name, TrainOptions(**options, recipe=recipe), console())
+    train_model(name, TrainOptions(**options, recipe=recipe), console(), _somebody())

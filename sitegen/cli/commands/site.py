@@ -83,7 +83,8 @@ def check(config: Path, output: Path | None, strict: bool) -> None:
 
     Errors are links, anchors and files that lead nowhere (upper and lower case count), clips that
     browsers do not play, what has no text alternative, and what GitHub refuses. Warnings are what
-    is heavy or comes from another server. Links to elsewhere are listed, not followed.
+    is heavy, comes from another server, or was written by `sitegen new`. Links to elsewhere are
+    listed, not followed.
 
     \b
     Examples:
@@ -113,13 +114,14 @@ def check(config: Path, output: Path | None, strict: bool) -> None:
     help="Also replace what was not published from this clone, or be the first branch of all.",
 )
 @click.option("--strict", is_flag=True, help="Refuse on a warning of `sitegen check`.")
+@click.option("--placeholders", is_flag=True, help="Publish the words of `sitegen new` as well.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @talk_options
 def publish(config: Path, output: Path | None, **options: Any) -> None:
     """Put the built site on a branch that GitHub Pages serves, after `sitegen check`.
 
     A warning tells where the folder is older than its sources; a file in it that sitegen did not
-    write is refused.
+    write is refused, and so are words of `sitegen new` that wait for yours.
 
     The branch then holds one commit: the built folder, .nojekyll, and CNAME where site.toml names a
     domain. Your files, your index and your branches are left alone.
@@ -178,7 +180,7 @@ EVERY = "*"
 )
 @click.option("--offline", is_flag=True, help="Render nothing; fail if a clip is not in the store.")
 @click.option("--strict", is_flag=True, help="Fail on a warning.")
-@click.option("--dry-run", is_flag=True, help="Say what would be rendered, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Say what would be rendered, and render nothing.")
 @row_options(
     [("jobs", click.IntRange(1), "How many figures to render at the same time.")], {"jobs": 1}
 )

@@ -102,6 +102,15 @@ class Hierarchy(FigureSpec):
         left = cards[0].visited_levels[:-1]
         return (sum(2 ** sum(split > level for split in splits) for level in left),)
 
+    def pixels(self, card: ModelCard) -> int:
+        """Those of the canvases, over eight seconds of growing and some of rest."""
+        from sitegen.figures.hierarchy.drawing import Layout  # Pillow is not needed before
+
+        grey, splits = (0, 0, 0), range(card.steps, card.steps - len(self.splits_of(card)), -1)
+        layout = Layout(card.steps, tuple(splits), card.image_size, grey, grey)
+        frames = max(card.steps + 1, 192) * 4 // 3
+        return frames * layout.size[0] * layout.size[1] * (2 if self.background == "both" else 1)
+
     def splits_of(self, card: ModelCard) -> tuple[int, ...]:
         """The levels at which the tree of a model splits: those that it visits, and no two alike.
 

@@ -68,6 +68,11 @@ class Interpolation(ComparedSpec):
         """Every point of every row."""
         return self.points * len(self.pairs)
 
+    def pixels(self, card: ModelCard) -> int:
+        """Panels of some 300 pixels, there and back."""
+        side = max(300, card.image_size)
+        return 2 * (self.points + self.hold) * len(self.pairs) * (3 if self.ddpm else 1) * side**2
+
     def describe(self, card: ModelCard) -> str:
         """Say what changes into what, in which panels."""
         rows = len(self.pairs)

@@ -17,6 +17,7 @@ from sitegen.figures.base import (
     Seed,
     Show,
     counted,
+    grid_pixels,
     sampler_in,
     steps,
 )
@@ -48,6 +49,10 @@ class SharedNoise(FigureSpec):
     def images(self) -> int:
         """Every state with every noise."""
         return self.count * self.rows
+
+    def pixels(self, card: ModelCard) -> int:
+        """Those of the grid at every level."""
+        return grid_pixels(card, self.count, self.rows)
 
     def varied(self, card: ModelCard) -> str:
         """What the initial states differ in."""

@@ -4,6 +4,7 @@ Everything becomes one uint8 array (N, C, H, W), which is how these small sets a
 """
 
 import gzip
+import io
 import pickle
 import struct
 import warnings
@@ -24,6 +25,8 @@ Images = NDArray[np.uint8]
 Picture = NDArray[np.uint8]
 Choice = Callable[[int], Sequence[int]]
 
+EXAMPLE_NAME = "example.png"
+"""A picture of the data, beside the card that names it."""
 SMALLEST = 4
 """Pixels a side that an image must have."""
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
@@ -77,6 +80,13 @@ def require_enough(images: Images, where: Path | str) -> None:
         raise RefusedError(
             f"{where}: its images are {side}×{side} pixels; use at least {SMALLEST}×{SMALLEST}"
         )
+
+
+def as_png(image: Picture) -> bytes:
+    """One image (C, H, W), uint8 with 1 or 3 channels, as the bytes of a PNG."""
+    file = io.BytesIO()
+    Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)).save(file, "PNG")
+    return file.getvalue()
 
 
 def image_side(path: Path) -> int | None:

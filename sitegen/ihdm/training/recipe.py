@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
-from sitegen.core.files import lock, platform_errors, sha256, sweep, write_atomic
+from sitegen.core.files import digest_bytes, lock, platform_errors, sha256, sweep, write_atomic
 from sitegen.ihdm.card.card import (
     CARD_NAME,
     BlurRange,
@@ -28,7 +28,7 @@ from sitegen.ihdm.card.networks import Band, CosineConfig, UNetConfig
 from sitegen.ihdm.checkpoints.inspection import Architecture
 from sitegen.ihdm.checkpoints.loading import WEIGHTS_NAME, network_shapes, read_weights
 from sitegen.ihdm.checkpoints.weights import save_weights
-from sitegen.ihdm.data.images import require_enough
+from sitegen.ihdm.data.images import EXAMPLE_NAME, as_png, require_enough
 from sitegen.ihdm.data.prior import PRIOR_NAME, make_prior
 from sitegen.ihdm.training.train import STATE_NAME, InitialWeights, Progress, Run, Training
 
@@ -200,31 +200,35 @@ def go_on(
 
 
 def write_model(run: Run, seconds: float) -> ModelCard:
-    """Write the averaged weights, the prior, and last the card that names both.
+    """Write the averaged weights, the prior, an example, and last the card that names them.
 
     `seconds` is how long the last session took. Raises PlatformError when the disk fails.
     """
     training, card = run.training, run.model.card
-    folder, prior = training.folder, None
+    folder, prior, example = training.folder, None, None
     with platform_errors(folder):
         weights_sha256 = save_weights(folder / WEIGHTS_NAME, run.weights(), torch.float16, card)
         if card.kind != "ddpm":  # that starts from noise
             bank = make_prior(training.images, card, PRIOR_IMAGES, training.source)
             prior = FileRef(PRIOR_NAME, bank.write(folder / PRIOR_NAME))
+            picture = as_png(training.images[0])
+            write_atomic(folder / EXAMPLE_NAME, picture)
+            example = FileRef(EXAMPLE_NAME, digest_bytes(picture))
         weights, recipe = FileRef(WEIGHTS_NAME, weights_sha256), _recipe(run, seconds)
-        card = replace(card, weights=weights, prior=prior, training=recipe)
+        card = replace(card, weights=weights, prior=prior, example=example, training=recipe)
         write_atomic(folder / CARD_NAME, card.to_toml().encode())
     return card
 
 
 def model_sizes(folder: Path) -> dict[str, int]:
     """Bytes of each file that a model consists of, by name."""
-    names = (part.file for part in _parts(read_card(folder)) if part)
+    card = read_card(folder)
+    names = (part.file for part in (*_parts(card), card.example) if part)
     return {name: (folder / name).stat().st_size for name in (*names, CARD_NAME)}
 
 
 def _parts(card: ModelCard) -> tuple[FileRef | None, ...]:
-    """The files that a card of this kind names."""
+    """The files that a model of this kind cannot do without."""
     return (card.weights,) if card.kind == "ddpm" else (card.weights, card.prior)
 
 

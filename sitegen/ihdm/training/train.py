@@ -17,7 +17,7 @@ import zipfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -129,6 +129,7 @@ class Run:
             "unet": self._all(),
             "ema": self.ema,
             "beginning": self._beginning,
+            "subject": self.model.card.subject,
             **self.optimizers.state(),
         }
         write_state(self.state_path, state)
@@ -149,6 +150,8 @@ class Run:
         except (RuntimeError, KeyError, ValueError, TypeError) as error:
             raise damaged(self.state_path, error) from error
         self.step = state["step"]
+        card = self.model.card
+        self.model.card = replace(card, subject=card.subject or state.get("subject", ""))
         return True
 
     def _load(self, weights: Mapping[str, Tensor]) -> None:

@@ -385,6 +385,14 @@ def test_check_comes_first(paper: Paper) -> None:
     assert paper.publish().changed
 
 
+def test_placeholders_go_out_only_if_told(paper: Paper) -> None:
+    """What `sitegen new` wrote is refused with its line, and published where it was asked for."""
+    paper.rebuild("Words.", '[[authors]]\nname = "Your Name"\n')
+    told = paper.refused("with --placeholders this goes out as it is")
+    assert 'site.toml:3: authors[0].name = "Your Name": is what `sitegen new` wrote' in told
+    assert paper.publish(placeholders=True).changed
+
+
 def test_check(paper: Paper) -> None:
     """`sitegen check` needs no torch, heeds --strict and the budget, and takes a folder alone."""
 

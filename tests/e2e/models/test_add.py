@@ -115,8 +115,8 @@ def answered(keys: list[str], *words: str) -> tuple[int, str]:
 
 def test_questions_on_a_terminal() -> None:
     """It asks on a terminal, refuses nonsense, and takes Enter for what it offers."""
-    keys = ["eight\n", "8\n", "\n", "20\n", "nan\n", "\n", "\n", "\n"]
-    code, told = answered(keys, "--data", str(DATA))  # K twice, blurs, noises, heads
+    keys = ["eight\n", "8\n", "\n", "20\n", "nan\n", "\n", "\n", "\n", "owls\n"]
+    code, told = answered(keys, "--data", str(DATA))  # K twice, blurs, noises, heads, subject
     assert (code, keys) == (0, []), told
     assert "'eight' is not a valid integer" in told
     assert "NaN is not a number" in told

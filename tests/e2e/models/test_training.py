@@ -1,13 +1,14 @@
 """The command `train`: options become a run, which tells about itself, stops, and goes on."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 import numpy as np
 import pytest
@@ -19,12 +20,15 @@ from sitegen.cli.console import Console
 from sitegen.cli.main import cli
 from sitegen.core import compute
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
-from sitegen.ihdm.card.card import BlurRange, DiffusionConfig, read_card
+from sitegen.core.files import digest
+from sitegen.ihdm.card.card import BlurRange, DiffusionConfig, FileRef, read_card
 from sitegen.ihdm.checkpoints.loading import load_model
+from sitegen.ihdm.data.images import read_images
 from sitegen.ihdm.process.ddpm import DiffusionModel
 from sitegen.ihdm.training.options import TrainingOptions
 from sitegen.ihdm.training.train import Run
 from sitegen.models import training
+from sitegen.models.new_card import Question
 from sitegen.models.training import (
     TrainOptions,
     prepare,
@@ -34,7 +38,7 @@ from sitegen.models.training import (
 )
 from tests.support.builders import environment, traces
 
-MODEL = ("weights.safetensors", "prior.safetensors", "model.toml")
+MODEL = ("weights.safetensors", "prior.safetensors", "example.png", "model.toml")
 
 
 @pytest.fixture
@@ -109,6 +113,49 @@ def test_trains_and_tells(pictures: Path, capsys: pytest.CaptureFixture[str]) ->
     more = train(pictures, images=20)
     assert any(line.startswith("going on after step 3 of 5") for line in more)
     assert read_card(folder).training["images_seen"] == 20
+
+
+def test_a_short_training_is_warned_of(pictures: Path) -> None:
+    """Fewer steps than the warm-up, and a last loss that a linear filter reaches, say so."""
+    told = "\n".join(train(pictures))
+    assert "3 steps are fewer than the 300 in which the learning rate rises" in told
+    assert re.search(r"the last loss, \S+, is no better than 1, which a linear filter", told)
+    folder = pictures.parent / "long"
+    with patch.object(Run, "advance", lambda run: low(run)):
+        told = "\n".join(train(pictures, warmup_steps=2, output=folder))
+    assert "fewer than" not in told
+    assert "no better" not in told
+
+
+def low(run: Run) -> tuple[torch.Tensor, torch.Tensor]:
+    """A step that goes well."""
+    run.step += 1
+    return torch.ones(4, dtype=torch.int64), torch.full((4,), 0.5)
+
+
+def test_what_the_images_show(pictures: Path) -> None:
+    """It is asked for once, kept for whoever goes on, and an example of the images stands by."""
+    asked: list[str] = []
+
+    def ask(question: Question) -> str:
+        asked.append(question.field)
+        return "grey dots"
+
+    folder = pictures.parent / "run"
+    for images in (12, 20):
+        train_model("dots", short(pictures, images=images), Told(), ask)
+        assert (asked, read_card(folder).subject) == (["subject"], "grey dots")
+    train_model("dots", short(pictures, images=24, subject="dots"), Told())
+    card = read_card(folder)
+    assert (card.subject, card.example) == (
+        "dots",
+        FileRef("example.png", digest(folder / "example.png")),
+    )
+    first = read_images(pictures)[0, 0]
+    assert np.array_equal(np.asarray(Image.open(folder / "example.png")), first)
+    train_model("noise", short(pictures, kind="ddpm", output=pictures.parent / "ddpm"), Told(), ask)
+    assert len(asked) == 1
+    assert read_card(pictures.parent / "ddpm").example is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])

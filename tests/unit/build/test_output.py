@@ -262,6 +262,26 @@ def test_clean(built: Builder, tmp_path: Path) -> None:
     assert traces(site.root) == before
 
 
+def test_files_of_others_in_the_built_folder(built: Builder) -> None:
+    """A build keeps them elsewhere and says so, `clean` removes nothing; what sitegen made goes."""
+    own = {"notes.txt": "words", "media/plan.png": "mine", "hand/index.html": "<p>mine</p>"}
+    for name, text in {**own, "media/old-01234567.mp4": "old", ".DS_Store": "junk"}.items():
+        (built.output / name).parent.mkdir(exist_ok=True)
+        (built.output / name).write_text(text)
+    before = traces(built.root)
+    with pytest.raises(ConfigError, match=r"build/notes\.txt: sitegen did not make this"):
+        clean(load_site(built.config))
+    assert traces(built.root) == before
+    assert built().changed
+    told = [line for line in built.report.lines if "sitegen did not make this" in line]
+    assert [line.split(f"{built.output}/")[1].split(":")[0] for line in told] == sorted(own)
+    for name, text in own.items():
+        assert (built.root / ".sitegen/quarantine" / name).read_text() == text
+    assert not (built.output / "notes.txt").exists()
+    assert not built().changed
+    assert clean(load_site(built.config)) == [str(built.output)]
+
+
 def test_leftovers_of_the_dead_go(built: Builder) -> None:
     """What killed builds left beside the output and in the store; that of the living stays."""
     living = f".sitegen-tmp-{host_mark()}-{os.getpid()}-0-0a"

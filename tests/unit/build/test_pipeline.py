@@ -202,12 +202,15 @@ def test_only_and_offline(site: Builder) -> None:
 
 
 def test_dry_run(site: Builder) -> None:
-    """It says what it would render, and does nothing at all."""
-    before = traces(site.root)
+    """It says what it would render, and does nothing but keep the pace that it has measured."""
+    (site.root / ".sitegen").mkdir()
+    before = traces(site.root / "pages")
     summary = site(dry_run=True)
     assert summary.missing == ("tiny-trajectories",)
     assert "index.md:3), 4 steps" in site.report.lines[0]
-    assert traces(site.root) == before
+    assert traces(site.root / "pages") == before
+    assert [path.name for path in (site.root / ".sitegen").iterdir()] == ["speeds.json"]
+    assert not site.output.exists()
     site()
     before = traces(site.root)
     assert "0 rendered, 1 reused" in site(dry_run=True).lines()[0]
@@ -373,6 +376,19 @@ def test_models_that_do_not_fit(site: Builder, tmp_path: Path) -> None:
     assert "put it there, or leave out of the page what needs cifar" in str(lacking.value)
 
 
+def test_models_that_no_page_calls(site: Builder) -> None:
+    """They may be missing in a clone, which is told and no more; one that is called may not."""
+    entries = '[models.gone]\npath = "runs/gone"\n[models.bare]\npath = "x.pth"\npreset = "mnist"\n'
+    site.config.write_text(SITE + entries)
+    site()
+    lines = site(offline=True, strict=True).lines()
+    words = "not there, and called by no page: gone (runs/gone/model.toml), bare (x.pth)"
+    assert [line.replace(f"{site.root}/", "") for line in lines if "no page" in line] == [words]
+    write_page(site.config, f'{INDEX}\n{{{{ trajectories("gone") }}}}\n')
+    with pytest.raises(ConfigError, match=r"site\.toml:6: models\.gone\.path: is not there"):
+        site()
+
+
 def test_two_builds_at_once(site: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
     """One waits for the other's lock and renders nothing again; what is done needs no lock."""
     target = site.root / "disk" / "site"
@@ -443,3 +459,13 @@ GUARDED = f"""{INDEX}
 
 {{% endif %}}
 """
+
+
+def test_warnings_of_pages(site: Builder) -> None:
+    """What is probably wrong in a page is told, also where nothing is to be done; strict fails."""
+    write_page(site.config, f"{INDEX}\n<center>\n")
+    for _ in range(2):
+        site()
+        assert [line for line in site.report.lines if "index.md:5" in line and "<center>" in line]
+    with pytest.raises(TargetError, match=r"--strict: 1 warning\(s\)"):
+        site(strict=True)

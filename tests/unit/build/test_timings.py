@@ -1,6 +1,7 @@
 """Estimates come from measurements of the same model, device and precision, or are not made."""
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from sitegen.build.context import BuildOptions, prepare
 from sitegen.build.plan import PlannedFigure
-from sitegen.build.timings import FILE_NAME, Speeds
+from sitegen.build.timings import FILE_NAME, Countdown, Speeds
 from sitegen.core.compute import ComputeTarget
 from tests.support.builders import CPU, INDEX, Builder, write_page, write_site
 
@@ -43,7 +44,8 @@ def test_estimates(tmp_path: Path, figures: tuple[PlannedFigure, ...]) -> None:
     write_page(site.config, INDEX)
     site()
     path = site.root / ".sitegen" / FILE_NAME
-    ((key, (measured,)),) = json.loads(path.read_text()).items()
+    kept = json.loads(path.read_text())
+    ((key, (measured,)),) = [item for item in kept.items() if item[0].startswith("traj")]
     assert measured["evaluations"] == 16
     assert 0 < measured["seconds"] < 60
     path.write_text(json.dumps({key: [{"evaluations": 16, "seconds": 45}]}))
@@ -55,6 +57,36 @@ def test_estimates(tmp_path: Path, figures: tuple[PlannedFigure, ...]) -> None:
     site(dry_run=True)
     assert len(site.report.lines) == 5
     assert site.report.lines[-1] == "one after the other: about 15 min"
+
+
+def test_first_estimates(tmp_path: Path) -> None:
+    """The trial of a model is made once and kept, and what is drawn and encoded counts, too."""
+    site = Builder(write_site(tmp_path / "site", '{{ hierarchy("tiny", leaves=2) }}\n'))
+    asked: list[str] = []
+
+    def pace(model: str) -> float:
+        asked.append(model)
+        return 0.01
+
+    site.renderer.pace = pace  # type: ignore[method-assign]
+    for _ in range(2):
+        site(dry_run=True)
+        assert asked == ["tiny"]
+    (told,) = re.findall(r"about (\d+) s", site.report.lines[0])
+    assert int(told) > 10  # its network alone takes 0.07 s
+
+
+def test_countdown(figures: tuple[PlannedFigure, ...]) -> None:
+    """It tells which figure of how many begins, and the time for all, mended by those done."""
+    estimates = {each.request_digest: 60.0 for each in figures}
+    left = Countdown(figures, estimates, 1)
+    assert left.title(figures[1]) == "figure 2 of 4 (4 min left in all): tiny-trajectories-2"
+    left.done(figures[0], 120.0)
+    assert left.title(figures[1]) == "figure 2 of 4 (6 min left in all): tiny-trajectories-2"
+    left = Countdown(figures, {}, 1)
+    left.done(figures[0], 1.0)
+    assert left.title(figures[1]) == "figure 2 of 4: tiny-trajectories-2"
+    assert Countdown(figures[:1], {}, 1).title(figures[0]) == "rendering tiny-trajectories"
 
 
 def test_what_is_apart(tmp_path: Path) -> None:

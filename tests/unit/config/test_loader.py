@@ -14,6 +14,7 @@ from sitegen.config import schema as tables
 from sitegen.config.loader import load_site, with_model
 from sitegen.config.schema import Site
 from sitegen.core.errors import ConfigError
+from sitegen.models.registry import site_models
 from tests.support.fabricated import FULL, make_site, write_site
 
 EVERYTHING = f"""
@@ -95,15 +96,7 @@ MESSAGES = [
         '"poster" or "video", did you mean "paper"?',
     ),
     (
-        'title = "T"\n[models.m]\npath = "nowhere"',
-        'site.toml:3: models.m.path = "nowhere": is not there; looked for nowhere; '
-        "where clips are only rendered nowhere/model.toml is enough: add it to git",
-    ),
-    ('title = "T"\n[models.m]\npath = "page"',
-     'site.toml:3: models.m.path = "page": is not there; looked for page, did you mean "pages"?'),
-    (
         'title = "T"\n[models.m]\npath = "x.pth"\npreset = "cifar1"',
-        'site.toml:3: models.m.path = "x.pth": is not there; looked for x.pth\n'
         'site.toml:4: models.m.preset = "cifar1": no such preset, did you mean "cifar10"?',
     ),
     (
@@ -138,8 +131,6 @@ PLACES: list[tuple[str, list[str]]] = [
      ["2: models.m: give a card or a preset, not both"]),
     ('title = "T"\n[models.m]\npath = "models/mnist"\npreset = "cifar10"',
      ["2: models.m: the folder has a model card of its own"]),
-    ('title = "T"\n[models.m]\npath = "models/none"\ncard = "no.toml"',
-     ['3: models.m.path = "models/none"', '4: models.m.card = "no.toml"']),
     ('title = "T"\nmenu = ["index"]', ['2: menu = ["index"]: should not name the front page']),
     ('title = "T"\nmenu = ["a", "a"]', ['2: menu = ["a", "a"]']),
     ('title = "T"\n[citation]\nkey = "a b"\nyear = 2023.0',
@@ -277,3 +268,23 @@ def test_every_line_stays_in_its_order(blocks: list[str]) -> None:
     assert {**after, "models": 0} == {**before, "models": 0}
     lines = iter(found.split("\n"))
     assert all(line in lines for line in text.rstrip().split("\n"))
+
+
+def test_models_that_are_not_there(tmp_path: Path) -> None:
+    """The site is read, since no page may call them; each is told with its line and the nearest."""
+    text = (
+        'title = "T"\n[models.a]\npath = "nowhere"\n[models.b]\npath = "page"\n'
+        '[models.c]\npath = "models/none"\ncard = "no.toml"\n'
+        '[models.d]\npath = "d.pth"\npreset = "cifar10"\n'
+    )
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "site.toml").write_text(text)
+    site = load_site(tmp_path / "site.toml")
+    told = {name: str(fault).replace(f"{tmp_path}/", "") for name, fault in site.absent().items()}
+    assert told == {
+        "a": "site.toml:3: models.a.path: is not there; looked for nowhere; where clips are only "
+        "rendered nowhere/model.toml is enough: add it to git",
+        "b": 'site.toml:5: models.b.path: is not there; looked for page, did you mean "pages"?',
+        "c": "site.toml:8: models.c.card: is not there; looked for no.toml",
+    }
+    assert set(site_models(site)) == {"d"}

@@ -301,7 +301,8 @@ def test_places_in_pages(tmp_path: Path, link: str, told: str | None) -> None:
         ("sub/deep.md", "is no page; make it .*/pages/deep.md"),
         ("x.MD", "is no page; make it .*/pages/x.md"),
         ("y.markdown", "is no page; make it .*/pages/y.md"),
-        ("About.md", 'the page\'s name "About" should be 1 to 64 of a-z'),
+        ("About.md", 'the page\'s name "About" should be in small letters: about'),
+        ("a b.md", 'the page\'s name "a b" should be 1 to 64 letters'),
         ("media.md", 'the page\'s name "media" is a name that sitegen uses itself'),
         ("con.md", 'the page\'s name "con" is a reserved name on Windows'),
     ],
@@ -334,3 +335,38 @@ def test_the_papers_page(tmp_path: Path) -> None:
     for words in ("different data sets", "LSUN-Churches 128×128", "Here are examples"):
         assert words in html(full)
         assert words not in html(page)
+
+
+def test_raw_html_is_told(tmp_path: Path) -> None:
+    """Tags that a reader would see are warned of with their line, what was meant as text is not."""
+    text = (
+        "# T <b>\n\n<div align=center>\n{# #}\n\nA\nb<br>c <https://e.org> a < b \\<i> `<u>`\n"
+        "</div>\n\n{{ site.title }}\n\n<iframe\nsrc='https://e.org'></iframe>\n\n"
+        "<!-- a\n\nb -->\n\n    <pre>\n"
+    )
+    page = read_pages(make_site(tmp_path, "title = '<s>'", text))[0]
+    told = [str(each).replace(f"{tmp_path}/", "").split(" is shown")[0] for each in page.warnings]
+    assert told == [
+        'pages/index.md:1: "<b>"',
+        'pages/index.md:3: "<div align=center>"',
+        'pages/index.md:7: "<br>"',
+        "pages/index.md:12: \"<iframe src='https://e.org'>\"",
+        'pages/index.md:15: "<!--"',
+    ]
+    assert 'write {{ video("https://youtu.be/…") }} for a video' in page.warnings[3].text
+    assert "&lt;div align=center&gt;" in html(page)
+
+
+def test_names_of_any_script(tmp_path: Path) -> None:
+    """A page's name may be of any script, however its letters are composed; the menu finds it."""
+    for name in ("результаты", "u\u0308ber", "हिन्दी"):
+        more(tmp_path, f"{name}.md", "[x](результаты/) [y](%C3%BCber/)\n")
+    names = 'menu = ["über"]\nmenu_names = { "результаты" = "Kurz" }\n'
+    site = load_site(write_site(tmp_path, names + SITE))
+    pages = read_pages(site)
+    assert [page.uri for page in pages] == [
+        *("index.html", "über/index.html", "результаты/index.html", "हिन्दी/index.html"),
+    ]
+    assert site.menu_names == {"результаты": "Kurz"}
+    with pytest.raises(ConfigError, match=r"menu_names.*there is no page"):
+        load_site(write_site(tmp_path, 'menu_names = { no = "No" }\n' + SITE))

@@ -351,3 +351,19 @@ def test_links_and_odd_files(tmp_path: Path) -> None:
     assert 'the id "x" more than once' in lacking.warnings[0].text
     (root / "index.html").unlink()
     assert "index.html: is missing" in "\n".join(map(str, look(root).errors))
+
+
+def test_placeholders_are_warned_of(tmp_path: Path) -> None:
+    """What `sitegen new` wrote is told with its line; words that are near it are not."""
+    text = 'title = "The Title of Your Paper"\nbase_url = "https://YOU.github.io/x/"\n'
+    text += SITE.replace("title", "venue") + '[[authors]]\nname = "Your Namesake"\n'
+    text += '[[authors]]\nname = "Your Name"\n'
+    site = Builder(write_site(tmp_path, "A\n\nWrite the abstract here, in …\n", text))
+    site()
+    findings = check_site(load_site(site.config), site.output)
+    assert findings.errors == ()
+    lines = [str(each).replace(f"{tmp_path}/", "") for each in findings.warnings]
+    assert [line.partition(" = ")[0].partition(' "')[0] for line in lines] == [
+        *("site.toml:1: title", "site.toml:2: base_url", "site.toml:10: authors[1].name"),
+        "pages/index.md:3:",
+    ]

@@ -96,6 +96,13 @@ def test_defaults() -> None:
     assert faults() == ["model is missing: The name of the model in site.toml."]
     assert "model is given twice" in faults("mnist", model="mnist")
     assert faults("x") == ['model = "x": no such model in site.toml; known: mnist, mnist-ddpm']
+    assert faults("fashion-mnist") == [
+        'model = "fashion-mnist": no such model in site.toml, but it travels with sitegen: run '
+        "`sitegen add fashion-mnist`, or write there [models.fashion-mnist] and "
+        'path = "models/fashion-mnist"'
+    ]
+    (near,) = faults("fashion-mnis")
+    assert 'did you mean "fashion-mnist"? It travels with sitegen' in near
     assert make_figure("trajectories", ("other",), {}, PLACE).models == ("other",)
 
 

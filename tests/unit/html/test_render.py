@@ -148,6 +148,10 @@ def test_figure(tmp_path: Path) -> None:
     assert links == [(f"{stem}.mp4", True), (f"{stem}.gif", True), (f"{stem}.webp", True)]
     index = "{{ spectra('mnist', caption='Words', alt='Curves') }}\n\n" + INDEX
     tree = parse(rendered(tmp_path, index=index))
+    names = [each.get("aria-label") for name in ("button", "summary") for each in tree.iter(name)]
+    assert [name for name in names if name and ", figure" in name] == [
+        *("Play, figure 2", "How this was made, figure 1", "How this was made, figure 2"),
+    ]
     figure = next(tree.iter("figure"))
     assert dict(next(figure.iter("img")).attrib) == {
         "src": "media/index-mnist-spectra.svg", "alt": "Curves", "width": "640", "height": "640",
@@ -200,11 +204,27 @@ def test_nothing_is_forgotten() -> None:
             r"<script(?! src=)|style=|\son\w+=|\|\s*safe|autoescape|=\{\{", text
         ), path.name
     fields = {name for table in (Site, Author, Link, Citation) for name in table.model_fields}
-    fixed = "menu page_budget authors links models citation output cache_dir icon year type"
+    fixed = (
+        "menu menu_names page_budget authors links models citation output cache_dir icon year type"
+    )
     assert fields - set(fixed.split()) == {path.rpartition(".")[2] for path in WORDS.split()}
 
 
 LONG = "\n\n".join(f"## Part {number}\n\n### Inside" for number in range(1, 5))
+
+
+def test_menu_of_many_pages(tmp_path: Path) -> None:
+    """More than eight pages unfold, by their short names; few stand there."""
+    config = write_site(tmp_path, 'title = "T"\n')
+    for number in range(1, 9):
+        page = config.parent / f"pages/p{number}.md"
+        page.write_text("# A title that is long\n", encoding="utf-8")
+        pages = read_pages(load_site(config))
+        texts = render_site(load_site(config), pages, manifest_for(pages))
+        menu = next(parse(texts["p1/index.html"]).iter("nav"))
+        summaries = ["".join(each.itertext()) for each in menu.iter("summary")]
+        assert summaries == (["Pages: Short"] if number == 8 else [])
+        assert sum(link.text == "Short" for link in menu.iter("a")) == 1
 
 
 def test_contents(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.data.prior import read_prior
 from sitegen.ihdm.training.recipe import as_ddpm
 from sitegen.models import add as adding
-from sitegen.models.add import add_model
+from sitegen.models.add import add_model, add_shipped
 from sitegen.models.new_card import AddOptions, Question
 from sitegen.models.registry import site_models
 from sitegen.sampling.models import load_heat_sampler
@@ -118,6 +118,8 @@ def test_what_adding_writes(site: Path) -> None:
     shown, given = (np.asarray(Image.open(p)) for p in ("models/birds/example.png", DATA / "0.png"))
     assert np.array_equal(shown, given)
 
+    into_git = "into git, so that a clone builds without the weights: site.toml, "
+    assert f"{into_git}models/birds, .sitegen" in added_lines(written)
     # Another file in its place is refused, with what to write.
     later = published(read_card(Path("models/birds")))
     save({**later, "step": later["step"] + 1}, CHECKPOINT)
@@ -190,12 +192,14 @@ def test_preset() -> None:
     assert len(done.files) == 2  # the prior is the one that travels with the preset
     source("changed").require_usable()
 
+    done = add("told", preset="mnist-small", subject="digits")  # which needs a card of its own
+    assert read_card(done.files[-1]).subject == "digits"
     done = add("scaled", preset="mnist-small", data=draw(Path("grey"), size=16, channels=1))
     assert "scaled to 28×28" in done.notes[0]
     assert len(read_prior(Path("models/scaled/prior.safetensors"), done.card)) == 6
-    ask = Asked(**TOLD, sampling_noise_std=0.0125, heads=1, preset="")
+    ask = Asked(**TOLD, sampling_noise_std=0.0125, heads=1, preset="", subject="")
     assert add("own", ask, data=draw(Path("large"), size=28, channels=1)).card.levels == 8
-    assert len(ask.questions) == 7
+    assert len(ask.questions) == 8
 
 
 MISTAKES: dict[str, tuple[str, dict[str, Any], type[Exception], str]] = {
@@ -256,16 +260,18 @@ def test_what_is_missing_is_told_at_once(untouched: object) -> None:
 
 def test_everything_is_asked_for() -> None:
     """With somebody to ask: each thing once, in order, with an offer where published ones agree."""
-    ask = Asked(**TOLD, data=DATA, sampling_noise_std=0.0125, heads=1)
+    ask = Asked(**TOLD, data=DATA, sampling_noise_std=0.0125, heads=1, subject="small birds")
     done = add(ask=ask, blur_sigma_min=0.5)
     asked = [("data", None), ("levels", None), ("blur_sigma_max", None)]
     offered: list[tuple[str, Any]] = [
         ("training_noise_std", 0.01),
         ("sampling_noise_std", 0.0125),
         ("heads", 1),
+        ("subject", ""),
     ]
     assert ask.questions == [*asked, *offered]
     assert (done.card.levels, done.card.known_faults) == (8, ())
+    assert read_card(Path("models/birds")).subject == "small birds"
     ask = Asked(**DDPM, heads=1)
     done = add("ddpm", ask=ask, kind="ddpm")
     offered = [("levels", 1000), ("noise_schedule", "linear"), ("heads", 1)]
@@ -456,3 +462,21 @@ def test_schedule_is_scaled(ddpm: ModelCard, levels: int, ends: tuple[float, flo
     assert (found.beta_start, found.beta_end, found.rescale_timesteps) == ends
     assert isinstance(card.unet, UNetConfig)
     assert (card.unet.num_heads, card.unet.use_new_attention_order) == (2, False)
+
+
+def test_shipped_models_are_added_by_name(untouched: Callable[[], None]) -> None:
+    """One that travels with sitegen needs no more than its name; the nearest is told of others."""
+    with pytest.raises(ConfigError, match='travels with sitegen, did you mean "fashion-mnist"'):
+        add_shipped(CONFIG, "fashion-mnits")
+    with pytest.raises(ConfigError, match=r"site\.toml:4: there is a model tiny already"):
+        add_shipped(CONFIG, "tiny")
+    ours = Path("runs/mine")
+    write_model(ours)
+    hint = "site.toml, runs/mine/model.toml, .sitegen (`git add -f` what .gitignore keeps out)"
+    assert any(line.endswith(hint) for line in added_lines(add("mine", checkpoint=ours)))
+    CONFIG.write_text(SITE)
+    lines = added_lines(add_shipped(CONFIG, "fashion-mnist"))
+    untouched()
+    assert '[models.fashion-mnist]\npath = "models/fashion-mnist"\n' in CONFIG.read_text()
+    assert lines[1] == "added [models.fashion-mnist] to site.toml"
+    assert any('{{ trajectories("fashion-mnist"' in line for line in lines)

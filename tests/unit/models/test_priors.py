@@ -68,7 +68,7 @@ def test_add_prior(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (path, states) == (model / "prior.safetensors", 6)
     assert (model / "model.toml").read_text().startswith("# my notes\n")
     source = model_source("tiny", model)
-    assert source.prior == path
+    assert (source.prior, source.example) == (path, model / "example.png")
     source.require_usable()
     assert len(read_prior(path, source.card)) == 6
     add_prior(model / "model.toml", tmp_path / "data")  # again changes nothing

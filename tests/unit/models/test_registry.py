@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from sitegen.config.loader import load_site
+from sitegen.core import installed
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import digest
 from sitegen.core.installed import resource
 from sitegen.ihdm.card.card import preset
 from sitegen.ihdm.data.prior import read_prior
-from sitegen.models import registry as models
 from sitegen.models.registry import ModelSource, find_model, model_source, named_folder, site_models
 from tests.support.builders import CARD, write_site
 
@@ -25,7 +25,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         folder = tmp_path / "shipped" / name
         folder.mkdir(parents=True)
         (folder / "model.toml").write_text(CARD)
-    monkeypatch.setattr(models, "resource", lambda name: tmp_path / "shipped")
+    monkeypatch.setattr(installed, "resource", lambda name: tmp_path / "shipped")
     return tmp_path / "shipped"
 
 
