@@ -6,8 +6,9 @@
     weights/<name>.json   the digest of the weights that a model without a pinned one had last
     quarantine/           what was found damaged
     work/                 temporary folders
+    built/<output>.json   the names of what the last build put into a folder
 
-Nothing but the last two holds times, paths or the order of events, so that the store may be
+Nothing but the last three holds times, paths or the order of events, so that the store may be
 tracked by git and travel to a machine that renders nothing.
 
 A record carries its own key and digest, and every object is read again before it counts: anything
@@ -41,14 +42,14 @@ from sitegen.core.files import (
 from sitegen.media.manifest import MediaFile, Record, record_from_json, record_to_json
 
 PARTS = (
-    *("objects", "records", "asked", "weights", "quarantine", "work", "speeds.json"),
-    *(".gitignore", ".gitattributes"),
+    *("objects", "records", "asked", "weights", "quarantine", "work", "built"),
+    *("speeds.json", ".gitignore", ".gitattributes"),
 )
 """Everything that a store makes in its folder."""
 
 _FOR_GIT = {
     # Whoever tracks the store with git tracks what is rendered, and git changes none of it.
-    ".gitignore": b"/lock\n/speeds.json\n/work/\n/quarantine/\n.sitegen-tmp-*\n",
+    ".gitignore": b"/lock\n/speeds.json\n/work/\n/built/\n/quarantine/\n.sitegen-tmp-*\n",
     ".gitattributes": b"* -text\n",
 }
 _KEY = re.compile(r"[0-9a-z][0-9a-z_-]{0,127}")

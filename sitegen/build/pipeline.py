@@ -21,7 +21,7 @@ from sitegen.build.executor import Encoder, RendererFactory, RenderExecutor, nam
 from sitegen.build.output import (
     LOCK_NAME,
     is_current,
-    replace_output,
+    place,
     require_ours,
     require_room,
     weight,
@@ -74,7 +74,7 @@ def build(
         if context.missing(records):
             return summarise(context, rendered, records)
         tree = context.tree(records)
-        changed = replace_output(tree, context.output)
+        changed = place(tree, context.output, context.site)
         return replace(summarise(context, rendered, records, weight(tree)), changed=changed)
 
 

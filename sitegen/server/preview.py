@@ -26,8 +26,8 @@ from sitegen.build.output import (
     CopiedFile,
     Tree,
     is_built,
+    place,
     read_folder,
-    replace_output,
     require_ours,
     require_room,
 )
@@ -287,7 +287,7 @@ class Preview:
             try:
                 with locked(context.site):
                     require_room(context.output)
-                    replace_output(context.tree(self._records), context.output)
+                    place(context.tree(self._records), context.output, context.site)
             except LockedError as error:
                 self._wait_for_lock(error)
                 return
