@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from sitegen.core.errors import PlatformError, SitegenError
-from sitegen.core.installed import not_installed
+from sitegen.core.installed import memory_full, not_installed, not_loaded
 from sitegen.core.signals import HUNG_UP, INTERRUPTED, SIGNALS, TERMINATED, catch_signals
 
 _WORDS = {
@@ -77,8 +77,10 @@ def _told_code(error: BaseException) -> int | None:
     if isinstance(error, BrokenPipeError):  # whoever read our words has left, as `head` does
         return 1
     words = None
-    if isinstance(error, MemoryError):
-        words = "out of memory; close other programs and try again"
+    if (full := memory_full(error)) is not None:
+        words = f"{full}; close other programs, or ask for fewer or smaller samples"
+    elif (lacking := not_loaded(error)) is not None:
+        words = lacking
     elif isinstance(error, OSError):  # in a place that has no words of its own
         place = f"{error.filename}: " if error.filename else ""
         words = f"{place}{error.strerror or error}; check the file and the disk"

@@ -20,6 +20,7 @@ from torch import Tensor
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import sha256
+from sitegen.core.installed import memory_full
 from sitegen.ihdm.checkpoints.archive import checkpoint_digest
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.data.prior import Prior, read_prior
@@ -30,7 +31,7 @@ from sitegen.ihdm.process.reverse import Step, ddim_process, ddpm_process, rever
 from sitegen.models.registry import ModelSource
 
 PIXELS_AT_ONCE = 40 * 28 * 28
-"""How many pixels the network sees at a time; fixed, so that pictures do not depend on memory."""
+"""How many pixels the network sees at a time; fewer only where memory is full."""
 KEPT = 512 << 20
 """Bytes of freed memory that may lie unused before they are handed back."""
 
@@ -222,10 +223,10 @@ def _chunk(shape: tuple[int, int, int]) -> int:
     return max(1, PIXELS_AT_ONCE // (shape[1] * shape[2]))
 
 
-@dataclass(frozen=True)
+@dataclass
 class _InChunks:
     model: Model | DiffusionModel
-    size: int
+    size: int  # halved for good where memory is full
 
     @property
     def card(self) -> Any:
@@ -233,7 +234,16 @@ class _InChunks:
 
     def __call__(self, u: Tensor, level: int) -> Tensor:
         with memory_errors(f"computing level {level}"):
-            parts = [self.model(part, level) for part in u.split(self.size)]  # type: ignore[no-untyped-call]
+            parts: list[Tensor] = []
+            rest = u
+            while len(rest):
+                try:
+                    parts.append(self.model(rest[: self.size], level))
+                    rest = rest[self.size :]
+                except (MemoryError, RuntimeError) as error:
+                    if self.size == 1 or memory_full(error) is None:
+                        raise
+                    self.size = min(self.size, len(rest)) // 2 or 1
             return torch.cat(parts)
 
 

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from sitegen.core.compute import DEVICE, Precision
 from sitegen.core.errors import ConfigError, PlatformError
+from sitegen.core.installed import memory_full
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.ihdm.nets.coarse import CoarseNet, lowest, restored
 from sitegen.ihdm.nets.unet import UNet
@@ -210,9 +211,9 @@ def memory_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        full = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not full and "not enough memory" not in str(error):
+        full = memory_full(error)
+        if full is None:
             raise
         raise PlatformError(
-            f"out of memory while {doing}; close other programs, or ask for fewer samples"
+            f"{full} while {doing}; close other programs, or ask for fewer samples"
         ) from error

@@ -1,0 +1,111 @@
+"""Memory that is full makes batches smaller, and in the end one sentence; never a traceback."""
+
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from sitegen.cli.exits import outcome
+from sitegen.core.errors import PlatformError
+from sitegen.sampling.models import in_chunks
+from tests.support.builders import environment
+from tests.support.tinymodel import card_of, write_model
+
+FULL = {
+    "cpu": RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: "
+        "you tried to allocate 4096 bytes. Error code 12 (Cannot allocate memory)"
+    ),
+    "onednn": RuntimeError("could not create a primitive"),
+    "cuda": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has 1"),
+    "python": MemoryError(),
+}
+
+
+class Hungry:
+    """A model that has memory for `most` images at a time."""
+
+    def __init__(self, folder: Path, most: int, error: Exception) -> None:
+        self.card = card_of(write_model(folder))
+        self.most, self.error = most, error
+        self.seen: list[int] = []
+
+    def __call__(self, u: Tensor, level: int) -> Tensor:
+        """Answer with the states, each a level brighter."""
+        self.seen.append(len(u))
+        if len(u) > self.most:
+            raise self.error
+        return u + level
+
+
+@pytest.mark.parametrize("error", FULL.values(), ids=FULL)
+def test_batches_halve_and_pictures_stay(tmp_path: Path, error: Exception) -> None:
+    """Where memory is full the batch halves, once for all levels; at one image it is told."""
+    states = torch.arange(37 * 64.0).view(37, 1, 8, 8)
+    model = Hungry(tmp_path, 5, error)
+    chunked = in_chunks(model)  # type: ignore[type-var]
+    assert torch.equal(chunked(states, 3), states + 3)
+    model.seen.clear()
+    assert torch.equal(chunked(states, 2), states + 2)
+    assert max(model.seen) <= 5
+    model.most = 0
+    with pytest.raises(PlatformError, match=r"out of memory.* while computing level 1") as told:
+        chunked(states, 1)
+    if "tried to allocate" in str(error).lower():
+        assert ("4096 bytes" in str(told.value)) or ("20.00 MiB" in str(told.value))
+
+
+IMPORTS = {
+    "torch": ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+    "numpy": ImportError("\n\nIMPORTANT: PLEASE READ THIS\n\nInput/output error", name="numpy"),
+    "pillow": ImportError("_imaging.so: cannot read file data: Input/output error", name="PIL"),
+    "threads": RuntimeError("can't start new thread"),
+    "onednn": FULL["onednn"],
+    "cuda": FULL["cuda"],
+}
+
+
+@pytest.mark.parametrize("error", IMPORTS.values(), ids=IMPORTS)
+def test_libraries_that_cannot_be_loaded(
+    error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A library that fails for want of memory, or of a disk that reads, is exit 4 in a line."""
+
+    def command() -> None:
+        raise error
+
+    assert outcome(command) == PlatformError.exit_code
+    words = capsys.readouterr().err
+    assert words.startswith("error: ")
+    assert words.count("\n") == 1
+
+
+def limited(megabytes: int) -> Callable[[], None]:
+    """Give a process so much memory and no more."""
+    return lambda: resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
+
+
+def test_sampling_in_little_memory(tmp_path: Path) -> None:
+    """However little memory there is, sampling ends well or with exit 4 in words."""
+    command = [sys.executable, "-m", "sitegen", "sample", str(write_model(tmp_path / "tiny"))]
+    command += ["--count", "2000", "--seed", "1", "--output"]
+    codes = set()
+    for megabytes in (60, 300, 900):
+        done = subprocess.run(
+            [*command, str(tmp_path / f"{megabytes}.npz")],
+            cwd=tmp_path,
+            env=environment(),
+            preexec_fn=limited(megabytes),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        codes.add(done.returncode)
+        assert done.returncode in (0, PlatformError.exit_code), (megabytes, done.stderr)
+        assert "Traceback" not in done.stderr, (megabytes, done.stderr)
+    assert PlatformError.exit_code in codes
