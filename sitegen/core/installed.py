@@ -45,7 +45,8 @@ def _is_there(module: str) -> bool:
 
 _FULL = re.compile(
     r"not enough memory|can(no|')t allocate memory|out of memory|std::bad_alloc"
-    r"|could not create a (primitive|memory)|failed to map segment|can't start new thread|ALLOC_FAILED",
+    r"|could not create a (primitive|memory)|failed to map segment"
+    r"|can't start new thread|ALLOC_FAILED",
     re.IGNORECASE,
 )
 """What torch, its libraries, the loader and Python say where memory is full."""
