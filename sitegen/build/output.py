@@ -26,6 +26,7 @@ from sitegen.core.files import (
     lock,
     once_a_file,
     platform_errors,
+    put_back,
     require_writable,
     sweep,
     temporary_folder,
@@ -299,6 +300,7 @@ def clean(site: Site, *, store: bool = False) -> list[str]:
     require_ours(output)
     removed: list[str] = []
     with alone(site):
+        put_back(output)
         for folder in (site.cache_dir, site.cache_dir / "work", output.parent):
             before = _inside(folder)
             sweep(folder)

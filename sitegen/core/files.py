@@ -141,18 +141,48 @@ def exchange(new: Path, current: Path) -> None:
 
     `new` is flushed to the disk first and its name is free afterwards. `current` need not exist,
     and a symbolic link to it stays. Both must lie on one file system. What cannot be removed of
-    the old folder stays under the name `new`. Raises PlatformError with `current` untouched.
+    the old folder stays under the name `new`. Raises PlatformError with `current` untouched, or
+    where the disk fails after that, saying that the new folder is in place.
     """
     with platform_errors(current, "replace"):
         target = Path(os.path.realpath(current))
+        put_back(target)
         flush_tree(new)
         if target.exists():
             _swap(new, target)
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
             new.rename(target)
+    try:
         flush_folder(target.parent)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise PlatformError(
+            f"{current}: is in place, but the disk may not keep it: {why}; check the disk"
+        ) from error
     shutil.rmtree(new, ignore_errors=True)
+
+
+def put_back(current: Path) -> None:
+    """Where a kill came between the two renames of an exchange, give the old folder its name back.
+
+    What is left of one that was replaced goes. Only for who holds the lock of the site. Raises
+    PlatformError.
+    """
+    aside = _aside(Path(os.path.realpath(current)))
+    with platform_errors(current, "put back"):
+        if aside.is_dir() and not current.exists():
+            aside.rename(Path(os.path.realpath(current)))
+    _remove(aside)
+
+
+def is_aside(current: Path) -> bool:
+    """Whether a folder that a kill left aside waits for its name."""
+    return _aside(Path(os.path.realpath(current))).is_dir()
+
+
+def _aside(current: Path) -> Path:
+    return current.parent / f".sitegen-aside-{current.name}"
 
 
 @cache
@@ -269,7 +299,7 @@ def _swap(new: Path, current: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(current))
     if _exchange_names(new, current):
         return
-    aside = temporary_path(current.parent)
+    aside = _aside(current)  # which nobody sweeps: for a moment it is the only copy
     current.rename(aside)
     with contextlib.ExitStack() as undo:
         undo.callback(aside.rename, current)
