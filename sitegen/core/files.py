@@ -31,6 +31,7 @@ _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _TEMPORARY = re.compile(
     r"\.sitegen-tmp-((?P<host>[0-9a-f]{8})-)?(?P<pid>\d+)-(?P<start>\d+)-[0-9a-f]+"
 )
+_TRIES, _PAUSE = 20, 0.1  # seconds
 _WEEK = 7 * 24 * 3600.0  # seconds
 _REMEDIES = {
     errno.ENOSPC: "free some disk space and run sitegen again",
@@ -279,18 +280,28 @@ def flush_tree(folder: Path) -> None:
 
 def _take(handle: int, path: Path) -> None:
     """Lock the open file, and write our process number into it if the disk lets us."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    tries = _TRIES
+    while not _locked(handle):
         holder = os.pread(handle, 32, 0).decode("ascii", "replace").strip()
+        if holder.isdigit() and not _alive(int(holder), "0") and (tries := tries - 1):
+            time.sleep(_PAUSE)  # it was killed while it started another, which lets go in a moment
+            continue
         who = f"process {holder}" if holder.isdigit() else "a process that has just started"
         raise LockedError(
             f"another sitegen ({who}) is at work here and holds {path}; "
             "wait until it is done, or stop it"
-        ) from None
+        )
     with contextlib.suppress(OSError):
         size = os.pwrite(handle, f"{os.getpid():<20}\n".encode("ascii"), 0)
         os.ftruncate(handle, size)
+
+
+def _locked(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _swap(new: Path, current: Path) -> None:

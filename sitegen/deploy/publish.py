@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import re
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 from sitegen.build.context import BuildOptions, found, prepare_site
@@ -31,7 +32,7 @@ from sitegen.core.progress import Reporter
 from sitegen.core.source import shown
 from sitegen.core.urls import MANIFEST
 from sitegen.deploy.check import check_site
-from sitegen.deploy.git import Remote, Repository, committed, drop_unfinished, public
+from sitegen.deploy.git import Remote, Repository, committed, mend, public
 from sitegen.media.manifest import Manifest
 
 _NO_BRANCH = re.compile(r"@|([A-Z]+_)?HEAD|(refs|heads|tags|remotes)/.*|-.*|[0-9a-f]{40}")
@@ -100,7 +101,11 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
             "sitegen's, or a git repository in it); name the built one with --output"
         )
     repository = Repository(site.root)
-    with alone(site), lock(repository.common / "sitegen.lock"):
+    marker = repository.common / "sitegen.lock"
+    began = marker.stat().st_mtime if marker.exists() else inf
+    with alone(site), lock(marker):
+        if not options.dry_run:
+            mend(repository, f"refs/remotes/{options.remote}/{options.branch}", began)
         fresh = _without_others(site, output)
         _check(site, output, options, report)
         _tell_age(fresh, output, options, report)
@@ -108,8 +113,6 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
         _keep_domain(repository, remote, site, options)
         folder = read_folder(output)
         address = pages_address(site, remote.url)
-        if not options.dry_run:
-            drop_unfinished(repository)
         ours = remote.tip if remote.tip in _ours(repository, options) else None
         if ours and repository.holds(ours, folder, site):
             if not options.dry_run:

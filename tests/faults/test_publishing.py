@@ -1,8 +1,19 @@
 """Publishing gives away nothing that sitegen did not make, and needs no mending by hand."""
 
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+
 import pytest
 
+from tests.support.builders import environment, git
+from tests.support.previewing import wait_for
 from tests.support.publishing import Paper
+
+STAGED = "refs/sitegen/unfinished-publish"
 
 SOURCES = {
     "as built": "Words.\n",
@@ -29,3 +40,60 @@ def test_only_what_sitegen_made_is_published(paper: Paper, text: str) -> None:
         note.write_text("damaged")
     if text in (SOURCES["broken"], SOURCES["not filmed"]):
         paper.refused("did not put there.*`sitegen build` makes the folder anew")
+
+
+LOCKS = (
+    f"{STAGED}.lock",
+    "refs/sitegen/attempted/origin/gh-pages.lock",
+    "refs/sitegen/published/origin/gh-pages.lock",
+    "refs/remotes/origin/gh-pages.lock",
+    "packed-refs.lock",
+)
+
+
+def test_what_a_killed_publish_left_is_mended(paper: Paper) -> None:
+    """Locks of git's and the ref of a publish that was killed go; those of others stay."""
+    paper.publish()
+    paper.rebuild("Other words.")
+    own, before = paper.root / ".git", paper.condition()
+    (own / "sitegen.lock").write_text("999999\n")
+    for name in LOCKS:
+        (own / name).touch()
+    (own / STAGED).write_text(git(paper.root, "rev-parse", "HEAD"))
+    (own / "index.lock").touch()
+    assert paper.publish().changed
+    (own / "index.lock").unlink()
+    assert paper.condition() == before
+    assert paper.files() == paper.built()
+    assert [name for name in (*LOCKS, STAGED) if (own / name).exists()] == []
+    paper.rebuild("More words.")
+    theirs = own / "packed-refs.lock"  # of before our last one began
+    theirs.touch()
+    os.utime(theirs, (1, 1))
+    assert paper.publish().changed
+    assert theirs.exists()
+
+
+def test_publish_killed_at_any_instant(paper: Paper) -> None:
+    """Killed with all that it started, at many instants: the next one needs no help."""
+    before = paper.condition()
+    command = [sys.executable, "-m", "sitegen", "publish", "--config", str(paper.site.config)]
+    for number in range(8):
+        paper.rebuild(f"Words {number}.")
+        before = paper.condition()
+        process = subprocess.Popen(
+            command,
+            env=environment(),
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_for(lambda: (paper.root / ".git/sitegen.lock").exists())
+        time.sleep(0.05 + 0.06 * number)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        paper.publish()
+        assert paper.condition() == before
+        assert paper.files() == paper.built()
+        (paper.root / ".git/sitegen.lock").unlink()
