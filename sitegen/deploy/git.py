@@ -26,7 +26,8 @@ _OF_ANOTHER_REPOSITORY = {
     *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"),
     *("GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_PREFIX", "GIT_QUARANTINE_PATH"),
 }
-_USER_IN_ADDRESS = re.compile(r"(?<=://)[^/@\s]+@")
+_ADDRESS = re.compile(r"(?<=://)(?P<place>[^\s?#]*)(?P<more>[?#][^\s'\"]+)?")
+_USER = re.compile(r".*(?<!/)@|[^/@]*:(?!\d*(/|$)).*@")
 _MOST_LINES = 30
 Feed = Callable[[subprocess.Popen[bytes]], None]
 _PATIENCE_SECONDS = 5.0
@@ -149,8 +150,13 @@ class Repository:
 
 
 def public(text: str) -> str:
-    """The text without the names and passwords in its addresses."""
-    return _USER_IN_ADDRESS.sub("", text)
+    """The text without the names, passwords and tokens in its addresses."""
+
+    def bare(found: re.Match[str]) -> str:
+        more = f"{found['more'][0]}…" if found["more"] else ""
+        return _USER.sub("", found["place"], count=1) + more
+
+    return _ADDRESS.sub(bare, text)
 
 
 def execute(command: Sequence[str], folder: Path, feed: Feed | None = None) -> Done:

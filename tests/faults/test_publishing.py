@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from sitegen.deploy.git import public
 from tests.support.builders import environment, git
 from tests.support.previewing import wait_for
 from tests.support.publishing import Paper
@@ -97,3 +98,33 @@ def test_publish_killed_at_any_instant(paper: Paper) -> None:
         assert paper.condition() == before
         assert paper.files() == paper.built()
         (paper.root / ".git/sitegen.lock").unlink()
+
+
+SECRETS = {
+    "https://ann:s3cret@host/x.git": "https://host/x.git",
+    "https://ann:a@s3cret@host/x.git": "https://host/x.git",
+    "https://ann:s3/cret@host/x.git": "https://host/x.git",
+    "https://ann:s3cret/@host/x.git": "https://host/x.git",
+    "https://ann:1/s3cret@host:8443/x.git": "https://host:8443/x.git",
+    "https://s3cret@host/@scope/x.git": "https://host/@scope/x.git",
+    "https://host/@scope/x.git": "https://host/@scope/x.git",
+    "https://host:8443/x.git?access_token=s3cret": "https://host:8443/x.git?…",
+    "https://host/x.git#s3cret": "https://host/x.git#…",
+    "ssh://ann:s3cret@host:22/x": "ssh://host:22/x",
+    "HTTPS://ann:s3cret@host/x": "HTTPS://host/x",
+    "git@github.com:ann/x.git": "git@github.com:ann/x.git",
+}
+
+
+@pytest.mark.parametrize("url", SECRETS)
+def test_no_credential_is_printed(paper: Paper, url: str) -> None:
+    """Whatever is secret in the address of a remote stands in no message."""
+    shown = SECRETS[url]
+    assert (
+        public(f"fatal: unable to access '{url}': no") == f"fatal: unable to access '{shown}': no"
+    )
+    if url.startswith("https://"):
+        git(paper.root, "remote", "set-url", "origin", url.replace("host", "127.0.0.1:9", 1))
+        told = paper.refused("does not answer")
+        assert "s3" not in told
+        assert "cret" not in told
