@@ -148,7 +148,7 @@ class Server:
             return self._plain(state, state.error or "The first build is under way.")
         asked = request.path_params["uri"]
         uri = file_at(asked)
-        if uri in state.tree:
+        if uri in state.tree or uri in state.before:
             return await run_in_threadpool(self._file, state, uri)
         if file_at(f"{uri}/") in state.tree:
             return RedirectResponse(f"/{quote(uri)}/", 307)
@@ -158,7 +158,7 @@ class Server:
 
     def _file(self, state: PreviewState, uri: str, status: int = 200) -> Response:
         assert state.tree is not None
-        content, kind = state.tree[uri], media_type(uri)
+        content, kind = {**state.before, **state.tree}[uri], media_type(uri)
         if isinstance(content, CopiedFile):
             handle = content.opened()
             if handle is None:

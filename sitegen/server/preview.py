@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from markupsafe import Markup
@@ -56,6 +56,7 @@ class PreviewState:
 
     version: counts the trees
     tree: what is served; None until a build has worked
+    before: what the last other tree had in files that are named by their content, for its readers
     error: what is wrong with what the author wrote, or with a figure
     outdated, awaited: figures that show an old clip, and those that have none yet
     progress: what is being done, in words
@@ -63,6 +64,7 @@ class PreviewState:
 
     version: int = 0
     tree: Tree | None = None
+    before: Tree = field(default_factory=dict)
     error: str | None = None
     outdated: tuple[Place, ...] = ()
     awaited: tuple[Place, ...] = ()
@@ -229,10 +231,13 @@ class Preview:
         tree = assemble(context.site, pages, placed(shown, records), context.store())
         self._last |= {_place(planned): records[planned.request_digest] for planned in shown}
         old = (planned for planned in shown if planned.request_digest not in self._records)
+        last = self.state.tree or {}
+        kept = {uri: last[uri] for uri in last if uri.startswith(("assets/", "media/"))}
         self.state = replace(
             self.state,
             version=self.state.version + (tree != self.state.tree),
             tree=tree,
+            before=self.state.before if tree == last else kept,
             error="\n".join(self._errors.values()) or None,
             outdated=tuple(map(_place, old)),
             awaited=awaited,
