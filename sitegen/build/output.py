@@ -239,9 +239,11 @@ def _write(folder: Path, uri: str, data: bytes) -> None:
 
 def _is_manifest(path: Path) -> bool:
     """Whether the file is a manifest of sitegen's, of whatever version."""
+    if not path.is_file():  # a pipe would keep us waiting
+        return False
     try:
         value = json.loads(path.read_bytes())
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError, RecursionError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return False
     return isinstance(value, dict) and {"version", "figures"} <= value.keys()
 

@@ -36,7 +36,7 @@ from sitegen.build.plan import PlannedFigure
 from sitegen.config.loader import load_site
 from sitegen.content.pages import Page
 from sitegen.core.compute import ComputeTarget
-from sitegen.core.errors import LockedError, RefusedError, SitegenError
+from sitegen.core.errors import LockedError, SitegenError
 from sitegen.core.files import digest
 from sitegen.core.installed import not_installed
 from sitegen.core.progress import Advance, Reporter
@@ -94,8 +94,10 @@ def without(page: Page, awaited: Collection[Place]) -> Page:
 def built_records(output: Path) -> Mapping[Place, Record]:
     """The records of the folder that was built last; none where there is none, or it is damaged."""
     try:
+        if not is_built(output):
+            return {}
         manifest = Manifest.from_json((output / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, RefusedError):
+    except (OSError, UnicodeDecodeError, SitegenError):
         return {}
     return {(media.page, media.id): media.record for media in manifest.figures}
 

@@ -24,6 +24,7 @@ from sitegen.cli.options import (
     sample_compute_options,
     talk_options,
 )
+from sitegen.core.source import plain
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -80,7 +81,7 @@ def add(name: str, config: Path, **options: Any) -> None:
 
     asking = ask if sys.stdin.isatty() and sys.stdout.isatty() else None
     for line in added_lines(add_model(config, name, AddOptions(**options), asking)):
-        click.echo(line)
+        click.echo(plain(line))
 
 
 def ask(question: Question) -> Any:
@@ -112,7 +113,7 @@ def inspect(checkpoint: Path, as_json: bool) -> None:
     from sitegen.models.registry import named_folder
 
     found = inspect_checkpoint(named_folder(checkpoint))
-    click.echo(found.to_json() if as_json else found.to_text())
+    click.echo(plain(found.to_json() if as_json else found.to_text()))
 
 
 _SAMPLE: tuple[Row, ...] = (
