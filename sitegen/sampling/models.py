@@ -33,7 +33,7 @@ from sitegen.models.registry import ModelSource
 
 PIXELS_AT_ONCE = 40 * 28 * 28
 """How many pixels the network sees at a time; fewer only where memory is full."""
-FAR = 1.0
+FAR = 3.0
 """How far outside of [0, 1] a picture that is there on average has nothing to do with images."""
 KEPT = 512 << 20
 """Bytes of freed memory that may lie unused before they are handed back."""

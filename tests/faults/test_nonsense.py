@@ -47,7 +47,7 @@ def test_ordinary_samples_pass(tmp_path: Path) -> None:
     assert len(sample(folder)) == 1
 
 
-@pytest.mark.parametrize("bias", [5.0, -5.0, 0.9])
+@pytest.mark.parametrize("bias", [5.0, -5.0, 2.0])
 def test_states_far_from_images_stop_the_build(tmp_path: Path, bias: float) -> None:
     """Pictures that end far outside of [0, 1] are told with model, level and sample."""
     folder = write_model(tmp_path / "tiny")
