@@ -6,8 +6,9 @@
     weights/<name>.json   the digest of the weights that a model without a pinned one had last
     quarantine/           what was found damaged
     work/                 temporary folders
+    built/<output>.json   the names of what the last build put into a folder
 
-Nothing but the last two holds times, paths or the order of events, so that the store may be
+Nothing but the last three holds times, paths or the order of events, so that the store may be
 tracked by git and travel to a machine that renders nothing.
 
 A record carries its own key and digest, and every object is read again before it counts: anything
@@ -39,14 +40,14 @@ from sitegen.core.files import (
 from sitegen.media.manifest import MediaFile, Record, record_from_json, record_to_json
 
 PARTS = (
-    *("objects", "records", "asked", "weights", "quarantine", "work", "speeds.json"),
-    *(".gitignore", ".gitattributes"),
+    *("objects", "records", "asked", "weights", "quarantine", "work", "built"),
+    *("speeds.json", ".gitignore", ".gitattributes"),
 )
 """Everything that a store makes in its folder."""
 
 _FOR_GIT = {
     # Whoever tracks the store with git tracks what is rendered, and git changes none of it.
-    ".gitignore": b"/lock\n/speeds.json\n/work/\n/quarantine/\n.sitegen-tmp-*\n",
+    ".gitignore": b"/lock\n/speeds.json\n/work/\n/built/\n/quarantine/\n.sitegen-tmp-*\n",
     ".gitattributes": b"* -text\n",
 }
 _KEY = re.compile(r"[0-9a-z][0-9a-z_-]{0,127}")
@@ -66,14 +67,15 @@ class Store:
         """The record of `key`; None if there is none, or it or one of its objects is damaged.
 
         Reads every object, and moves what is damaged to quarantine. Raises ValueError for a key
-        that is no key.
+        that is no key, PlatformError for what cannot be read now, which stays where it is.
         """
         path = self._record_path(key)
         try:
-            record = _unseal(path.read_bytes(), key)
-        except FileNotFoundError:
-            return None
-        except (OSError, RefusedError) as error:
+            data = self._read(path)
+            if data is None:
+                return None
+            record = _unseal(data, key)
+        except RefusedError as error:
             self._quarantine(path, str(error))
             return None
         whole = [self._is_whole(file) for file in record.files.values()]
@@ -113,8 +115,8 @@ class Store:
         """The objects that were asked for and are still as they were written, in order."""
         found = []
         for path in sorted((self._root / "asked").glob("*.json")):
-            with contextlib.suppress(OSError, ValueError, RecursionError):
-                data = path.read_bytes()
+            with contextlib.suppress(RefusedError, ValueError, RecursionError):
+                data = self._read(path) or b""
                 found += [json.loads(data)] if digest_bytes(data) == path.stem else []
         return [each for each in found if isinstance(each, dict)]
 
@@ -124,10 +126,10 @@ class Store:
 
     def weights_note(self, name: str) -> str | None:
         """The note on the weights of a model; None if there is none that can be read."""
-        try:
-            return (self._root / "weights" / f"{name}.json").read_text("utf-8")
-        except (OSError, UnicodeDecodeError):
-            return None
+        with contextlib.suppress(RefusedError, UnicodeDecodeError):
+            data = self._read(self._root / "weights" / f"{name}.json")
+            return None if data is None else data.decode("utf-8")
+        return None
 
     def object(self, file: MediaFile) -> Path:
         """Where the bytes of `file` lie. Read-only: copy it, never link it."""
@@ -150,12 +152,24 @@ class Store:
             raise ValueError(f"{key!r} is no key: digits, small letters, '-' and '_'")
         return self._root / "records" / f"{key}.json"
 
+    def _read(self, path: Path) -> bytes | None:
+        """A file of the store; None where there is none. RefusedError for what is no file."""
+        try:
+            with _errors_of_now(path):
+                return path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise RefusedError(str(error)) from None
+
     def _is_whole(self, file: MediaFile) -> bool:
         path = self.object(file)
         try:
-            if digest(path) == file.sha256:
-                return True
-            if is_lfs_pointer(path):
+            with _errors_of_now(path):
+                if digest(path) == file.sha256:
+                    return True
+                pointer = is_lfs_pointer(path)
+            if pointer:
                 self._warn(f"{path} is a pointer of Git LFS; `git lfs pull` brings its clip")
             else:
                 self._quarantine(path, "its content has changed")
@@ -206,6 +220,18 @@ class ReadOnlyStore(Store):
 
     def _quarantine(self, path: Path, why: str) -> None:
         self._warn(f"{path} is damaged ({why}); its clip is to be made again")
+
+
+@contextlib.contextmanager
+def _errors_of_now(path: Path) -> Iterator[None]:
+    """What could not be read is not damaged: PlatformError, unless there is no such file."""
+    try:
+        yield
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise
+    except OSError as error:
+        with platform_errors(path, "read"):
+            raise error
 
 
 def _unseal(data: bytes, key: str) -> Record:

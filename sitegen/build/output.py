@@ -26,9 +26,11 @@ from sitegen.core.files import (
     lock,
     once_a_file,
     platform_errors,
+    put_back,
     require_writable,
     sweep,
     temporary_folder,
+    write_atomic,
 )
 from sitegen.core.site_files import OwnFile
 from sitegen.core.source import shown
@@ -174,6 +176,32 @@ def replace_output(tree: Tree, output: Path) -> bool:
     return True
 
 
+def place(tree: Tree, output: Path, site: Site) -> bool:
+    """`replace_output` for a site, which keeps in mind what sitegen has put there.
+
+    Raises as `replace_output` does.
+    """
+    note = _built_note(site, output)
+    write_atomic(note, f"{json.dumps(sorted({*tree, *built(site, output)}))}\n".encode())
+    changed = replace_output(tree, output)
+    write_atomic(note, f"{json.dumps(sorted(tree))}\n".encode())
+    return changed
+
+
+def built(site: Site, output: Path) -> frozenset[str]:
+    """The URIs that the last build put into `output`; none where that is not known."""
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        names = json.loads(_built_note(site, output).read_bytes())
+        if isinstance(names, list) and all(isinstance(name, str) for name in names):
+            return frozenset(names)
+    return frozenset()
+
+
+def _built_note(site: Site, output: Path) -> Path:
+    way = os.path.relpath(os.path.realpath(output), os.path.realpath(site.root))
+    return site.cache_dir / "built" / f"{digest_bytes(os.fsencode(way))[:16]}.json"
+
+
 def weight(tree: Tree) -> int:
     """How many bytes the files of `tree` have together."""
     return sum(map(_size, tree.values()))
@@ -260,9 +288,11 @@ def _write(folder: Path, uri: str, data: bytes) -> None:
 
 def _is_manifest(path: Path) -> bool:
     """Whether the file is a manifest of sitegen's, of whatever version."""
+    if not path.is_file():  # a pipe would keep us waiting
+        return False
     try:
         value = json.loads(path.read_bytes())
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError, RecursionError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return False
     return isinstance(value, dict) and {"version", "figures"} <= value.keys()
 
@@ -325,6 +355,7 @@ def clean(site: Site, *, store: bool = False) -> list[str]:
         raise ConfigError("\n".join([*lines, "nothing was removed; move that elsewhere first"]))
     removed: list[str] = []
     with alone(site):
+        put_back(output)
         for folder in (site.cache_dir, site.cache_dir / "work", output.parent):
             before = _inside(folder)
             sweep(folder)

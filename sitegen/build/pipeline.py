@@ -16,12 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from sitegen.build.cache import Store
-from sitegen.build.context import BuildContext, BuildOptions, Records, found, new_notes, prepare
+from sitegen.build.context import (
+    BuildContext,
+    BuildOptions,
+    Records,
+    found,
+    new_notes,
+    prepare_site,
+)
 from sitegen.build.executor import Encoder, RendererFactory, RenderExecutor, naming
 from sitegen.build.output import (
     LOCK_NAME,
     is_current,
-    replace_output,
+    place,
     require_ours,
     require_room,
     rescue,
@@ -29,10 +36,11 @@ from sitegen.build.output import (
 )
 from sitegen.build.plan import PlannedFigure, environment, other_environment
 from sitegen.build.timings import Speeds, first_estimate
+from sitegen.config.loader import load_site
 from sitegen.config.schema import Site
 from sitegen.core.diagnostics import quoted
 from sitegen.core.errors import LockedError, PlatformError, TargetError
-from sitegen.core.files import lock, require_writable, sweep
+from sitegen.core.files import is_aside, lock, put_back, require_writable, sweep
 from sitegen.core.progress import Reporter, duration
 from sitegen.core.urls import INDEX
 
@@ -52,7 +60,9 @@ def build(
     TargetError for figures that cannot be made, PlatformError for what the machine lacks,
     LockedError while another build is at work here. Whatever is raised, the old site stays.
     """
-    context = prepare(config, options)
+    site = load_site(config)
+    _put_back(site, options)
+    context = prepare_site(site, options)
     for warning in context.warnings:
         report.warn(warning)
     if options.strict and (absent := context.left_out()):
@@ -79,8 +89,16 @@ def build(
         tree = context.tree(records)
         for line in rescue(context.output, context.site, tree):
             report.warn(line)
-        changed = replace_output(tree, context.output)
+        changed = place(tree, context.output, context.site)
         return replace(summarise(context, rendered, records, weight(tree)), changed=changed)
+
+
+def _put_back(site: Site, options: BuildOptions) -> None:
+    """Give a site that a killed build has left aside its name back, whatever stops this one."""
+    output = options.output or site.output
+    if is_aside(output) and not options.dry_run:
+        with locked(site):
+            put_back(output)
 
 
 def _tell_figures(context: BuildContext, records: Records, report: Reporter) -> None:

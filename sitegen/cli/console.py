@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sitegen.core.progress import Advance, duration
+from sitegen.core.source import plain
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Display
@@ -50,7 +51,7 @@ class Console:
     def note(self, line: str) -> None:
         """Tell something that the user asked to know."""
         if not self.quiet:
-            click.echo(line)
+            click.echo(plain(line))
 
     def detail(self, line: str) -> None:
         """Tell something that only a user who wants to know more reads."""
@@ -134,7 +135,7 @@ class Console:
 
 
 def _say(line: str) -> None:
-    click.echo(line, err=True)
+    click.echo(plain(line), err=True)
 
 
 def plain_steps(

@@ -4,6 +4,7 @@ A signal becomes an exception, so that every `with` block tidies up on the way o
 """
 
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -11,8 +12,9 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from sitegen.core.errors import PlatformError, SitegenError
-from sitegen.core.installed import not_installed
+from sitegen.core.installed import memory_full, not_installed, not_loaded
 from sitegen.core.signals import HUNG_UP, INTERRUPTED, SIGNALS, TERMINATED, catch_signals
+from sitegen.core.source import plain
 
 _WORDS = {
     INTERRUPTED: "interrupted; what was finished is kept",
@@ -65,8 +67,9 @@ def _told_code(error: BaseException) -> int | None:
     if isinstance(error, SitegenError):
         return _told(f"error: {error}", error.exit_code)
     if isinstance(error, click.ClickException):
-        error.show()
-        return error.exit_code
+        words = io.StringIO()
+        error.show(words)
+        return _told(words.getvalue().rstrip("\n"), error.exit_code)
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return _told(_WORDS[INTERRUPTED], INTERRUPTED)
     if isinstance(error, SystemExit):
@@ -74,17 +77,19 @@ def _told_code(error: BaseException) -> int | None:
         return _told(_WORDS[code], code) if code in _WORDS else code
     if isinstance(error, BrokenPipeError):  # whoever read our words has left, as `head` does
         return 1
-    words = None
-    if isinstance(error, MemoryError):
-        words = "out of memory; close other programs and try again"
+    told = None
+    if (full := memory_full(error)) is not None:
+        told = f"{full}; close other programs, or ask for fewer or smaller samples"
+    elif (lacking := not_loaded(error)) is not None:
+        told = lacking
     elif isinstance(error, OSError):  # in a place that has no words of its own
         place = f"{error.filename}: " if error.filename else ""
-        words = f"{place}{error.strerror or error}; check the file and the disk"
-    return None if words is None else _told(f"error: {words}", PlatformError.exit_code)
+        told = f"{place}{error.strerror or error}; check the file and the disk"
+    return None if told is None else _told(f"error: {told}", PlatformError.exit_code)
 
 
 def _told(line: str, code: int) -> int:
     with contextlib.suppress(OSError):
-        sys.stderr.write(f"{line}\n")
+        sys.stderr.write(f"{plain(line)}\n")
         sys.stderr.flush()
     return code

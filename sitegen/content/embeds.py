@@ -9,6 +9,7 @@ cookie before it plays; Vimeo's takes `dnt=1`, do not track. Both play at once: 
 import io
 import math
 import re
+import struct
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,6 +42,11 @@ _FORMATS = [name for name in _SUFFIXES if name != "MPO"]  # it is opened as JPEG
 _XML = re.compile(rb"\s*(\xef\xbb\xbf)?\s*(<\?xml|<!--|<!DOCTYPE\s+svg|<svg)", re.IGNORECASE)
 _ORIENTATION = 0x0112
 _TURNED = frozenset({5, 6, 7, 8})  # orientations of EXIF that lay a picture on its side
+_DAMAGE = (
+    *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
+    *(struct.error, SyntaxError, TypeError, ValueError),
+)
+"""What Pillow ends in where a picture is damaged."""
 _LARGEST = 80_000_000  # pixels; some browsers show nothing of larger ones
 _TOO_LARGE = f"has more than {_LARGEST // 1_000_000} million pixels; make it smaller"
 
@@ -75,7 +81,7 @@ def _measure(data: bytes) -> tuple[str, tuple[int, int]]:
             warnings.simplefilter("ignore")  # of what Pillow mends, and of the size, told below
             with pillow.open(io.BytesIO(data), formats=_FORMATS) as image:
                 if math.prod(image.size) > _LARGEST:
-                    raise ValueError(_TOO_LARGE)
+                    raise pillow.DecompressionBombError
                 image.load()
                 # Browsers turn a picture as its EXIF says, except WebP.
                 turned = image.format != "WEBP" and image.getexif().get(_ORIENTATION) in _TURNED
@@ -87,7 +93,7 @@ def _measure(data: bytes) -> tuple[str, tuple[int, int]]:
         ) from None
     except pillow.DecompressionBombError:
         raise ValueError(_TOO_LARGE) from None
-    except (OSError, SyntaxError, EOFError, MemoryError) as error:
+    except _DAMAGE as error:
         raise ValueError(f"is damaged: {error}; save it again") from error
 
 

@@ -12,7 +12,14 @@ from traceback import walk_tb
 from types import TracebackType
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, UndefinedError
+from jinja2 import (
+    StrictUndefined,
+    TemplateError,
+    TemplateSyntaxError,
+    UndefinedError,
+    pass_eval_context,
+)
+from jinja2.nodes import EvalContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
@@ -61,7 +68,12 @@ def sandbox(**options: Any) -> ImmutableSandboxedEnvironment:
     return environment
 
 
-_for_pages = cache(partial(sandbox, finalize=as_markdown))
+@pass_eval_context  # so that constants are not taken for the text around them
+def _written(_context: EvalContext, value: object) -> Markup:
+    return as_markdown(value)
+
+
+_for_pages = cache(partial(sandbox, finalize=_written))
 
 
 def run_template(text: str, names: Mapping[str, object]) -> str:

@@ -29,6 +29,7 @@ _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _TEMPORARY = re.compile(
     r"\.sitegen-tmp-((?P<host>[0-9a-f]{8})-)?(?P<pid>\d+)-(?P<start>\d+)-[0-9a-f]+"
 )
+_TRIES, _PAUSE = 20, 0.1  # seconds
 _WEEK = 7 * 24 * 3600.0  # seconds
 _REMEDIES = {
     errno.ENOSPC: "free some disk space and run sitegen again",
@@ -139,18 +140,48 @@ def exchange(new: Path, current: Path) -> None:
 
     `new` is flushed to the disk first and its name is free afterwards. `current` need not exist,
     and a symbolic link to it stays. Both must lie on one file system. What cannot be removed of
-    the old folder stays under the name `new`. Raises PlatformError with `current` untouched.
+    the old folder stays under the name `new`. Raises PlatformError with `current` untouched, or
+    where the disk fails after that, saying that the new folder is in place.
     """
     with platform_errors(current, "replace"):
         target = Path(os.path.realpath(current))
+        put_back(target)
         flush_tree(new)
         if target.exists():
             _swap(new, target)
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
             new.rename(target)
+    try:
         flush_folder(target.parent)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise PlatformError(
+            f"{current}: is in place, but the disk may not keep it: {why}; check the disk"
+        ) from error
     shutil.rmtree(new, ignore_errors=True)
+
+
+def put_back(current: Path) -> None:
+    """Where a kill came between the two renames of an exchange, give the old folder its name back.
+
+    What is left of one that was replaced goes. Only for who holds the lock of the site. Raises
+    PlatformError.
+    """
+    aside = _aside(Path(os.path.realpath(current)))
+    with platform_errors(current, "put back"):
+        if aside.is_dir() and not current.exists():
+            aside.rename(Path(os.path.realpath(current)))
+    _remove(aside)
+
+
+def is_aside(current: Path) -> bool:
+    """Whether a folder that a kill left aside waits for its name."""
+    return _aside(Path(os.path.realpath(current))).is_dir()
+
+
+def _aside(current: Path) -> Path:
+    return current.parent / f".sitegen-aside-{current.name}"
 
 
 @cache
@@ -247,18 +278,28 @@ def flush_tree(folder: Path) -> None:
 
 def _take(handle: int, path: Path) -> None:
     """Lock the open file, and write our process number into it if the disk lets us."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    tries = _TRIES
+    while not _locked(handle):
         holder = os.pread(handle, 32, 0).decode("ascii", "replace").strip()
+        if holder.isdigit() and not _alive(int(holder), "0") and (tries := tries - 1):
+            time.sleep(_PAUSE)  # it was killed while it started another, which lets go in a moment
+            continue
         who = f"process {holder}" if holder.isdigit() else "a process that has just started"
         raise LockedError(
             f"another sitegen ({who}) is at work here and holds {path}; "
             "wait until it is done, or stop it"
-        ) from None
+        )
     with contextlib.suppress(OSError):
         size = os.pwrite(handle, f"{os.getpid():<20}\n".encode("ascii"), 0)
         os.ftruncate(handle, size)
+
+
+def _locked(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _swap(new: Path, current: Path) -> None:
@@ -267,7 +308,7 @@ def _swap(new: Path, current: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(current))
     if _exchange_names(new, current):
         return
-    aside = temporary_path(current.parent)
+    aside = _aside(current)  # which nobody sweeps: for a moment it is the only copy
     current.rename(aside)
     with contextlib.ExitStack() as undo:
         undo.callback(aside.rename, current)

@@ -1,5 +1,6 @@
 """What is installed: packages that a machine may lack, and the files that travel with sitegen."""
 
+import re
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,6 +40,38 @@ def _is_there(module: str) -> bool:
         return find_spec(module) is not None
     except (ImportError, ValueError):
         return False
+
+
+_FULL = re.compile(
+    r"not enough memory|can(no|')t allocate memory|out of memory|bad_?\s?alloc"
+    r"|failed to allocate memory|could not create a (primitive|memory)|failed to map segment"
+    r"|can't start new thread|ALLOC_FAILED",
+    re.IGNORECASE,
+)
+"""What torch, its libraries, the loader and Python say where memory is full."""
+_ASKED = re.compile(r"(?:allocate|buffer of size:?) ([\d.]+)( [KMGT]i?B)?", re.IGNORECASE)
+
+
+def memory_full(error: BaseException) -> str | None:
+    """The words for memory that is full, with how much was asked for; None for other errors."""
+    spoken = isinstance(error, RuntimeError | ImportError | OSError | SystemError)
+    if not isinstance(error, MemoryError) and not (spoken and _FULL.search(str(error))):
+        return None
+    asked = _ASKED.search(str(error))
+    return (
+        f"out of memory ({asked[1]}{asked[2] or ' bytes'} were wanted)"
+        if asked
+        else "out of memory"
+    )
+
+
+def not_loaded(error: BaseException) -> str | None:
+    """The words for a package that is there and cannot be loaded; None for other errors."""
+    if not isinstance(error, ImportError) or isinstance(error, ModuleNotFoundError):
+        return None
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    why = lines[-1] if lines else "it does not say why"
+    return f"a package cannot be loaded: {why}; check the disk, or install it again"
 
 
 Resource = Literal["client", "models", "presets", "scaffold", "static", "templates"]

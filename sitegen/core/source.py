@@ -18,6 +18,8 @@ _ODD = re.compile(
     f"\u202a-\u202e\u2066-\u2069{_PLANE_ENDS}]"
 )
 
+_STEERING = re.compile(f"{_ODD.pattern}|\r")
+
 
 def shown(path: Path) -> str:
     """Write a path as short as a message can: from the working folder where it lies in it."""
@@ -35,6 +37,11 @@ def odd_character(text: str) -> tuple[int, str] | None:
     """
     found = _ODD.search(text)
     return None if found is None else (found.start(), f"U+{ord(found[0]):04X}")
+
+
+def plain(text: str) -> str:
+    """The text for a terminal: what would steer it, or hide what is there, is written out."""
+    return _STEERING.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def page_sources(folder: Path) -> list[Path]:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,8 @@ _OF_ANOTHER_REPOSITORY = {
     *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"),
     *("GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_PREFIX", "GIT_QUARANTINE_PATH"),
 }
-_USER_IN_ADDRESS = re.compile(r"(?<=://)[^/@\s]+@")
+_ADDRESS = re.compile(r"(?<=://)(?P<place>[^\s?#]*)(?P<more>[?#][^\s'\"]+)?")
+_USER = re.compile(r".*(?<!/)@|[^/@]*:(?!\d*(/|$)).*@")
 _MOST_LINES = 30
 Feed = Callable[[subprocess.Popen[bytes]], None]
 _PATIENCE_SECONDS = 5.0
@@ -146,8 +148,13 @@ class Repository:
 
 
 def public(text: str) -> str:
-    """The text without the names and passwords in its addresses."""
-    return _USER_IN_ADDRESS.sub("", text)
+    """The text without the names, passwords and tokens in its addresses."""
+
+    def bare(found: re.Match[str]) -> str:
+        more = f"{found['more'][0]}…" if found["more"] else ""
+        return _USER.sub("", found["place"], count=1) + more
+
+    return _ADDRESS.sub(bare, text)
 
 
 def execute(command: Sequence[str], folder: Path, feed: Feed | None = None) -> Done:
@@ -199,13 +206,13 @@ def _told(words: str) -> str:
     return public("\n".join(kept)).removeprefix("fatal: ")
 
 
-_STAGED = "refs/heads/sitegen-unfinished-publish"
-"""The branch that a commit stands on while it is made; gone at the end."""
+_STAGED = "refs/sitegen/unfinished-publish"
+"""The ref that a commit stands on while it is made, which is no branch; gone at the end."""
 
 
 @contextlib.contextmanager
 def committed(repository: Repository, folder: ServedFolder, site: Site) -> Iterator[str]:
-    """The folder as a commit without parents, for the block; no branch of it stays.
+    """The folder as a commit without parents, for the block; no ref to it stays.
 
     Raises PublishError with git's words, or those of a hook of the author's.
     """
@@ -216,8 +223,36 @@ def committed(repository: Repository, folder: ServedFolder, site: Site) -> Itera
 
 
 def drop_unfinished(repository: Repository) -> None:
-    """Remove the branch that a run which was killed has left, if any."""
+    """Remove the ref that a commit was made on, if there is one."""
     repository.run("update-ref", "-d", _STAGED)
+
+
+_STALE_SECONDS = 2.0
+"""How long git may hold a lock that we suspect a killed publish to have left."""
+
+
+def mend(repository: Repository, tracking: str, began: float) -> None:
+    """Remove what a publish that was killed has left: locks of git's, and its ref.
+
+    tracking: the ref that git sets after a push; began: when the last publish did, in seconds. A
+    lock of what others write, too, goes only if it is younger. Whoever calls keeps other publishes
+    away.
+    """
+    ours = _below(repository.common, "refs/sitegen")
+    shared = ("packed-refs.lock", f"{tracking}.lock", "reftable/tables.list.lock")
+    until = time.monotonic() + _STALE_SECONDS
+    for name in (*ours, *shared):
+        path = repository.common / name
+        while path.exists() and time.monotonic() < until:
+            time.sleep(0.05)  # git that goes on by itself is done soon
+        with contextlib.suppress(OSError):
+            if name in ours or path.stat().st_mtime >= began:
+                path.unlink()
+    drop_unfinished(repository)
+
+
+def _below(folder: Path, name: str) -> list[str]:
+    return [path.relative_to(folder).as_posix() for path in (folder / name).rglob("*.lock")]
 
 
 def _import(repository: Repository, folder: ServedFolder, site: Site) -> str:

@@ -6,13 +6,24 @@ of others is never overwritten unseen: the push goes through only if the remote'
 what we have seen there.
 """
 
+from __future__ import annotations
+
 import contextlib
 import re
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 from sitegen.build.context import BuildOptions, found, prepare_site
-from sitegen.build.output import ServedFolder, alone, differences, is_built, read_folder
+from sitegen.build.output import (
+    ServedFolder,
+    Tree,
+    alone,
+    built,
+    differences,
+    is_built,
+    read_folder,
+)
 from sitegen.config.scaffold import placeholders
 from sitegen.config.schema import Site
 from sitegen.core.compute import ComputeTarget, resolve_device, resolve_precision
@@ -22,7 +33,7 @@ from sitegen.core.progress import Reporter
 from sitegen.core.source import shown
 from sitegen.core.urls import MANIFEST
 from sitegen.deploy.check import check_site
-from sitegen.deploy.git import Remote, Repository, committed, drop_unfinished, public
+from sitegen.deploy.git import Remote, Repository, committed, mend, public
 from sitegen.media.manifest import Manifest
 
 _NO_BRANCH = re.compile(r"@|([A-Z]+_)?HEAD|(refs|heads|tags|remotes)/.*|-.*|[0-9a-f]{40}")
@@ -95,15 +106,18 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
             "sitegen's, or a git repository in it); name the built one with --output"
         )
     repository = Repository(site.root)
-    with alone(site), lock(repository.common / "sitegen.lock"):
+    marker = repository.common / "sitegen.lock"
+    began = marker.stat().st_mtime if marker.exists() else inf
+    with alone(site), lock(marker):
+        if not options.dry_run:
+            mend(repository, f"refs/remotes/{options.remote}/{options.branch}", began)
+        fresh = _without_others(site, output)
         _check(site, output, options, report)
-        _refuse_other(site, output, options, report)
+        _tell_age(fresh, output, options, report)
         remote = _remote(repository, options)
         _keep_domain(repository, remote, site, options)
         folder = read_folder(output)
         address = pages_address(site, remote.url)
-        if not options.dry_run:
-            drop_unfinished(repository)
         ours = remote.tip if remote.tip in _ours(repository, options) else None
         if ours and repository.holds(ours, folder, site):
             if not options.dry_run:
@@ -150,14 +164,19 @@ def _check(site: Site, output: Path, options: PublishOptions, report: Reporter) 
     report.note(findings.summary())
 
 
-def _refuse_other(site: Site, output: Path, options: PublishOptions, report: Reporter) -> None:
-    """Refuse a folder with files of others; warn of one that is older than its sources."""
+def _without_others(site: Site, output: Path) -> Freshness:
+    """How old the folder is. Raises PublishError where it has files that sitegen did not make."""
     fresh = freshness(site, output)
     if fresh.foreign:
         raise PublishError(
             f"{shown(output)}: holds what sitegen did not put there, and all could read it: "
             f"{first_few(fresh.foreign)}; `sitegen build` makes the folder anew without that"
         )
+    return fresh
+
+
+def _tell_age(fresh: Freshness, output: Path, options: PublishOptions, report: Reporter) -> None:
+    """Warn of a folder that is older than its sources."""
     if fresh.stale:
         warning = f"is not what `sitegen build` would make now: {first_few(fresh.stale)}; "
         warning = f"{shown(output)}: {warning}run it first, or this goes out as it is"
@@ -251,7 +270,6 @@ def _push(repository: Repository, commit: str, remote: Remote, options: PublishO
 
 
 _MOST = 5  # files that a message names
-_OURS = re.compile(r"(media|assets)/|.*\.html$", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -271,24 +289,29 @@ def freshness(site: Site, output: Path) -> Freshness:
     device = resolve_device("auto")
     compute_target = ComputeTarget(device, resolve_precision("auto", device))
     options = BuildOptions(compute_target, output, dry_run=True)  # which only looks at the store
+    ours = {*built(site, output), *_shown(output)}
+    tree: Tree | None = None
     try:
         context = prepare_site(site, options)
         records = found(context.figures, context.store(), context.environment)
-        if missing := context.missing(records):
-            return Freshness(tuple(f"{planned.figure.id} is not rendered" for planned in missing))
-        changed, others = differences(output, context.tree(records))
+        words = [f"{planned.figure.id} is not rendered" for planned in context.missing(records)]
+        tree = None if words else context.tree(records)
     except SitegenError as error:
-        return Freshness((f"that stops, {str(error).partition(chr(10))[0]}",))
-    if not changed:
-        return Freshness((), others)
-    older: set[str] = set()  # clips that an older build may have made
+        words = [f"that stops, {str(error).partition(chr(10))[0]}"]
+    changed, others = differences(output, tree or {})
+    if tree is not None:
+        words = [f"{name} {'differs' if (output / name).exists() else 'lacks'}" for name in changed]
+        words += [f"{name} would go" for name in others if name in ours]
+    return Freshness(tuple(words), tuple(name for name in others if name not in ours))
+
+
+def _shown(output: Path) -> set[str]:
+    """The clips that the folder's own manifest names."""
     with contextlib.suppress(RefusedError, OSError, UnicodeDecodeError):
         manifest = Manifest.from_json((output / MANIFEST).read_text("utf-8"))
-        older = {file.path for each in manifest.figures for file in each.record.files.values()}
-    left = [name for name in others if name in older or _OURS.match(name)]
-    words = [f"{name} {'differs' if (output / name).exists() else 'lacks'}" for name in changed]
-    words += [f"{name} would go" for name in left]
-    return Freshness(tuple(words), tuple(name for name in others if name not in left))
+        paths = (file.path for each in manifest.figures for file in each.record.files.values())
+        return {MANIFEST, *(path for path in paths if path.startswith("media/"))}
+    return set()
 
 
 def first_few(words: tuple[str, ...]) -> str:

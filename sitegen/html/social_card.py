@@ -57,7 +57,7 @@ def save(picture: Picture, path: Path) -> MediaFile:
 
 
 def _open(path: Path) -> Picture:
-    with platform_errors(path, "read"), Image.open(path) as picture:
+    with platform_errors(path, "read"), Image.open(path, formats=["WEBP", "PNG"]) as picture:
         return picture.convert("RGB")
 
 

@@ -123,7 +123,7 @@ def write_still(frame: Frame, path: Path) -> MediaFile:
     for options in ({"lossless": True, "quality": 80}, {"quality": 96, "use_sharp_yuv": True}):
         data = io.BytesIO()
         picture.save(data, "WEBP", method=4, **options)
-        decoded = np.asarray(Image.open(data).convert("RGB"), np.float32)
+        decoded = np.asarray(Image.open(data, formats=["WEBP"]).convert("RGB"), np.float32)
         if decoded.shape == frame.shape and psnr(decoded, frame.astype(np.float32)) > _EXACT_PSNR:
             choices.append(data.getvalue())
     require(bool(choices), path, "does not look like its frame")

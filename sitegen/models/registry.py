@@ -14,10 +14,11 @@ from sitegen.core.errors import RefusedError
 from sitegen.core.files import regular_size, sha256
 from sitegen.core.installed import resource, shipped_models
 from sitegen.ihdm.card.card import CARD_NAME, FileRef, ModelCard, card_beside, preset, read_card
-from sitegen.ihdm.checkpoints.archive import checkpoint_digest
+from sitegen.ihdm.checkpoints.archive import checkpoint_digest, read_contents
 from sitegen.ihdm.checkpoints.foreign import foreign_model
 from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint, only_checkpoint
 
+_LARGE = 1 << 30  # bytes of a checkpoint
 APPROXIMATE = "Approximate prior:"
 """How a card's fault begins that says so."""
 
@@ -59,7 +60,8 @@ class ModelSource:
         if known and not self.weights.exists():
             return known
         with self._telling_what_to_do():
-            regular_size(self.weights, "checkpoint")
+            if regular_size(self.weights, "checkpoint") > _LARGE:
+                read_contents(self.weights)  # what is no checkpoint is not read whole
             return pin if pin and not self.verified else checkpoint_digest(self.weights)
 
     @cached_property

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import re
 import threading
 import time
 from bisect import bisect_right
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor
 
 from sitegen.core.compute import ComputeTarget
-from sitegen.core.errors import ConfigError, RefusedError
+from sitegen.core.errors import ConfigError, RefusedError, TargetError
 from sitegen.core.files import sha256
 from sitegen.ihdm.checkpoints.archive import checkpoint_digest
 from sitegen.ihdm.checkpoints.loading import load_model
@@ -42,9 +43,12 @@ PIXELS_AT_ONCE = 40 * 28 * 28
 """How many pixels a model sees at a time; its engines may take fewer of them at a time."""
 FEWEST = 8
 """How many images it sees however large they are, so that several cores have their share."""
+FAR = 3.0
+"""How far outside of [0, 1] a picture that is there on average has nothing to do with images."""
 KEPT = 512 << 20
 """Bytes of freed memory that may lie unused before they are handed back."""
 
+_HEAD = re.compile(r"(^|\.)(out\.2|conv_out)\.weight$")
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 _LARGEST_BLOCK = 32 << 20  # as far as the C library goes by itself
 
@@ -54,10 +58,11 @@ AnySampler = TypeVar("AnySampler")
 
 @dataclass(frozen=True)
 class HeatSampler:
-    """A loaded model with its prior."""
+    """A loaded model with its prior; `name` stands before what is wrong with its pictures."""
 
     model: Model
     prior: Prior
+    name: str = "the model"
 
     def initial_states(self, seed: int, samples: Sequence[int]) -> Tensor:
         """u_K (N, C, H, W) of some samples, on the model's device."""
@@ -73,7 +78,7 @@ class HeatSampler:
     ) -> Trajectory:
         """The way down from `u_K` (N, C, H, W) with that noise; δ is the card's if not given."""
         steps = reverse_process(in_chunks(self.model), u_K, noise, noise_std)
-        return Trajectory(self.model.card.levels, u_K, steps)
+        return Trajectory(self.model.card.levels, u_K, _of_pictures(self.name, steps))
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,7 @@ class DdpmSampler:
     """A loaded DDPM, whose trajectories are in [0, 1] pixel units like those of other models."""
 
     model: DiffusionModel
+    name: str = "the model"
 
     def initial_noise(self, seed: int, samples: Sequence[int]) -> Tensor:
         """x_K (N, C, H, W) of some samples, standard normal, on the model's device."""
@@ -103,7 +109,8 @@ class DdpmSampler:
 
     def _trajectory(self, x_K: Tensor, steps: Iterator[Step]) -> Trajectory:
         shown = (Step(s.level, to_pixels(s.state), to_pixels(s.mean)) for s in steps)
-        return Trajectory(self.model.card.levels, to_pixels(x_K), shown)
+        pictures = _of_pictures(self.name, shown)
+        return Trajectory(self.model.card.levels, to_pixels(x_K), pictures)
 
 
 @dataclass(frozen=True)
@@ -169,12 +176,12 @@ def load_heat_sampler(
         assert source.prior is not None
         prior = read_prior(source.prior, source.card)
         _refuse_change(source.prior, sha256(source.prior), source.prior_sha256)
-    return HeatSampler(model, prior)
+    return HeatSampler(model, prior, source.name)
 
 
 def load_ddpm_sampler(source: ModelSource, compute_target: ComputeTarget) -> DdpmSampler:
     """Load a DDPM. Raises as `load_heat_sampler` does; it needs no prior."""
-    return DdpmSampler(_load(source, compute_target, DiffusionModel))
+    return DdpmSampler(_load(source, compute_target, DiffusionModel), source.name)
 
 
 def _load(source: ModelSource, compute_target: ComputeTarget, kind: type[AnyModel]) -> AnyModel:
@@ -191,7 +198,40 @@ def _load(source: ModelSource, compute_target: ComputeTarget, kind: type[AnyMode
         raise ConfigError(
             f'the model {source.name} is of kind "{source.card.kind}", and this needs "{wanted}"'
         )
+    if not any(bool(part.any()) for name, part in model.named_parameters() if _HEAD.search(name)):
+        raise RefusedError(
+            f"{source.name}: {source.weights}: the weights of the last layer are all zero, so it "
+            "was never trained; give the checkpoint of a trained model"
+        )
     return model
+
+
+def _of_pictures(name: str, steps: Iterator[Step]) -> Iterator[Step]:
+    """The same steps in [0, 1] pixel units; TargetError, with the model, for what is no picture."""
+    try:
+        for step in steps:
+            if step.level == 0:
+                _require_pictures(step.mean)
+            yield step
+    except TargetError as error:
+        raise TargetError(f"{name}: {error}") from error
+
+
+def _require_pictures(mean: Tensor) -> None:
+    (low, high), middle = mean.flatten(1).aminmax(dim=1), mean.flatten(1).mean(1)
+    far = ((middle < -FAR) | (middle > 1 + FAR)).nonzero()
+    if len(far):
+        sample = int(far[0])
+        fault = f"sample {sample} of the batch is {middle[sample]:.3g} on average, and pixels "
+        fault += "belong in [0, 1]"
+    elif bool(((low >= 1) | (high <= 0) | (low == high)).all()):
+        fault = f"sample 0 of the batch and all others are of one value, {low[0].clamp(0, 1):.3g}"
+    else:
+        return
+    raise TargetError(
+        f"sampling ended at level 0 in what is no picture: {fault}; check that the card fits the "
+        "weights, and that they are of a trained model"
+    )
 
 
 def _refuse_change(path: Path, found: str, known: str | None) -> None:

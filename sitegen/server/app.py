@@ -16,11 +16,14 @@ import logging
 import mimetypes
 import os
 import re
+import resource as limits
 import secrets
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator
 from html import escape, unescape
+from typing import Any
 from urllib.parse import quote
 
 import uvicorn
@@ -39,6 +42,7 @@ from starlette.responses import (
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sitegen.build.output import CopiedFile, open_path
 from sitegen.core.errors import PlatformError
@@ -52,6 +56,11 @@ HOST = "127.0.0.1"
 TICK_S = 0.1
 GRACE_S = 1.0
 """How long rendering may take to leave off when the server stops."""
+
+PATIENCE_S = 10.0
+"""How long a client may be silent before its request, or take nothing of the answer."""
+
+_AT_ONCE = 32  # clients that are let in before one is asked to go
 
 BEAT_S = 15.0
 """How often an open page is sent a sign of life, so that the server notices when it has gone."""
@@ -146,7 +155,7 @@ class Server:
             return self._plain(state, state.error or "The first build is under way.")
         asked = request.path_params["uri"]
         uri = file_at(asked)
-        if uri in state.tree:
+        if uri in state.tree or uri in state.before:
             return await run_in_threadpool(self._file, state, uri)
         if file_at(f"{uri}/") in state.tree:
             return RedirectResponse(f"/{quote(uri)}/", 307)
@@ -156,7 +165,7 @@ class Server:
 
     def _file(self, state: PreviewState, uri: str, status: int = 200) -> Response:
         assert state.tree is not None
-        content, kind = state.tree[uri], media_type(uri)
+        content, kind = {**state.before, **state.tree}[uri], media_type(uri)
         if isinstance(content, CopiedFile):
             handle = content.opened()
             if handle is None:
@@ -173,6 +182,9 @@ class Server:
         return Response(html, status, headers, media_type="text/html")
 
     async def _events(self, request: Request) -> Response:
+        origin = request.headers.get("origin")
+        if origin is not None and origin != f"http://{request.headers.get('host')}":
+            return PlainTextResponse("Only pages of this preview are told.", 403)
         return StreamingResponse(self._stream(), media_type="text/event-stream")
 
     async def _stream(self) -> AsyncIterator[str]:
@@ -261,8 +273,11 @@ def serve(preview: Preview, listener: socket.socket, stop: Stop) -> None:
 
 async def _serve(preview: Preview, listener: socket.socket, stop: Stop) -> None:
     closing = asyncio.Event()
+    asyncio.get_running_loop().set_exception_handler(_passing)
     config = uvicorn.Config(
         Server(preview, closing).app(),
+        http=_Connection,
+        backlog=_AT_ONCE,
         lifespan="off",
         ws="none",
         log_config=None,
@@ -284,6 +299,54 @@ async def _serve(preview: Preview, listener: socket.socket, stop: Stop) -> None:
     closing.set()
     running.should_exit = True
     await asyncio.gather(*tasks)
+
+
+def _passing(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Say nothing of a client that cannot be let in at the moment; it waits and is let in later."""
+    error = context.get("exception")
+    if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
+        loop.default_exception_handler(context)
+
+
+class _Connection(H11Protocol):
+    """A connection that ends where its client asks for nothing, or takes nothing of the answer."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Let the client in; where there are too many, the one goes that has asked for nothing."""
+        super().connection_made(transport)
+        self.since, self._left = time.monotonic(), 0
+        others: list[Any] = [each for each in self.connections if not each.transport.is_closing()]
+        if len(others) > _most_connections():
+            min(others, key=lambda each: (each.asked, each.since)).transport.abort()
+        self.loop.call_later(PATIENCE_S, self._look)
+
+    @property
+    def asked(self) -> bool:
+        """Whether a request is being answered."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def on_response_complete(self) -> None:
+        """From now on the client may ask again."""
+        self.since = time.monotonic()
+        super().on_response_complete()
+
+    def _look(self) -> None:
+        """Drop a client that has not moved since the last look."""
+        if self.transport.is_closing():
+            return
+        left = self.transport.get_write_buffer_size()
+        silent = not self.asked and time.monotonic() - self.since >= PATIENCE_S
+        if silent or (left and left == self._left):
+            self.transport.abort()
+            return
+        self._left = left
+        self.loop.call_later(PATIENCE_S, self._look)
+
+
+def _most_connections() -> int:
+    """How many clients there may be: each takes a descriptor, and a file that it is sent."""
+    most = limits.getrlimit(limits.RLIMIT_NOFILE)[0]
+    return max(8, (most - 2 * _AT_ONCE) // 2) if most > 0 else 1000
 
 
 class _Uvicorn(uvicorn.Server):

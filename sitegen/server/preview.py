@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from markupsafe import Markup
@@ -24,8 +24,8 @@ from sitegen.build.output import (
     CopiedFile,
     Tree,
     is_built,
+    place,
     read_folder,
-    replace_output,
     require_ours,
     require_room,
     rescue,
@@ -35,7 +35,7 @@ from sitegen.build.plan import PlannedFigure
 from sitegen.config.loader import load_site
 from sitegen.content.pages import Page
 from sitegen.core.compute import ComputeTarget
-from sitegen.core.errors import LockedError, RefusedError, SitegenError
+from sitegen.core.errors import LockedError, SitegenError
 from sitegen.core.files import digest
 from sitegen.core.installed import not_installed
 from sitegen.core.progress import Advance, Reporter
@@ -55,6 +55,7 @@ class PreviewState:
 
     version: counts the trees
     tree: what is served; None until a build has worked
+    before: what the last other tree had in files that are named by their content, for its readers
     error: what is wrong with what the author wrote, or with a figure
     outdated, awaited: figures that show an old clip, and those that have none yet
     progress: what is being done, in words
@@ -62,6 +63,7 @@ class PreviewState:
 
     version: int = 0
     tree: Tree | None = None
+    before: Tree = field(default_factory=dict)
     error: str | None = None
     outdated: tuple[Place, ...] = ()
     awaited: tuple[Place, ...] = ()
@@ -91,8 +93,10 @@ def without(page: Page, awaited: Collection[Place]) -> Page:
 def built_records(output: Path) -> Mapping[Place, Record]:
     """The records of the folder that was built last; none where there is none, or it is damaged."""
     try:
+        if not is_built(output):
+            return {}
         manifest = Manifest.from_json((output / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, RefusedError):
+    except (OSError, UnicodeDecodeError, SitegenError):
         return {}
     return {(media.page, media.id): media.record for media in manifest.figures}
 
@@ -233,10 +237,13 @@ class Preview:
         tree = assemble(context.site, pages, placed(shown, records), context.store())
         self._last |= {_place(planned): records[planned.request_digest] for planned in shown}
         old = (planned for planned in shown if planned.request_digest not in self._records)
+        last = self.state.tree or {}
+        kept = {uri: last[uri] for uri in last if uri.startswith(("assets/", "media/"))}
         self.state = replace(
             self.state,
             version=self.state.version + (tree != self.state.tree),
             tree=tree,
+            before=self.state.before if tree == last else kept,
             error="\n".join(self._errors.values()) or None,
             outdated=tuple(map(_place, old)),
             awaited=awaited,
@@ -294,7 +301,7 @@ class Preview:
                     tree = context.tree(self._records)
                     for line in rescue(context.output, context.site, tree):
                         self.report.warn(line)
-                    replace_output(tree, context.output)
+                    place(tree, context.output, context.site)
             except LockedError as error:
                 self._wait_for_lock(error)
                 return

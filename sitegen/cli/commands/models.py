@@ -24,6 +24,7 @@ from sitegen.cli.options import (
     sample_compute_options,
     talk_options,
 )
+from sitegen.core.source import plain
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -89,7 +90,7 @@ def add(name: str, config: Path, **options: Any) -> None:
     else:
         added = add_shipped(config, name)
     for line in added_lines(added):
-        click.echo(line)
+        click.echo(plain(line))
 
 
 def _somebody() -> Ask | None:
@@ -126,7 +127,7 @@ def inspect(checkpoint: Path, as_json: bool) -> None:
     from sitegen.models.registry import named_folder
 
     found = inspect_checkpoint(named_folder(checkpoint))
-    click.echo(found.to_json() if as_json else found.to_text())
+    click.echo(plain(found.to_json() if as_json else found.to_text()))
 
 
 _SAMPLE: tuple[Row, ...] = (

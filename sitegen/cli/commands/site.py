@@ -20,6 +20,7 @@ from sitegen.cli.options import (
     row_options,
     talk_options,
 )
+from sitegen.core.source import plain
 
 _output_option = click.option("--output", type=PATH, help="The built folder.")
 _figures_option = partial(click.option, multiple=True, shell_complete=figure_names)
@@ -97,7 +98,7 @@ def check(config: Path, output: Path | None, strict: bool) -> None:
     site, folder = built_site(config, output)
     findings = check_site(site, folder)
     for problem in findings.problems():
-        click.echo(problem)
+        click.echo(plain(problem))
     for line in findings.notes():
         console().note(line)
     findings.require_good(strict=strict)

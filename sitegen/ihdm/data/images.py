@@ -30,6 +30,8 @@ EXAMPLE_NAME = "example.png"
 SMALLEST = 4
 """Pixels a side that an image must have."""
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "AVIF", "BMP", "TIFF")
+"""All that is ever opened, whatever a file is called: other decoders may start a program."""
 IDX_UINT8 = 0x08
 _IDX_NAMES = tuple(f"train-images{dot}idx{axes}-ubyte" for axes in (3, 4) for dot in "-.")
 _CIFAR = {"cifar-10-batches-py": "data_batch_*", "cifar-100-python": "train"}
@@ -283,7 +285,7 @@ def _picture_size(file: Path) -> tuple[int, int]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(file) as opened:
+            with Image.open(file, formats=FORMATS) as opened:
                 return opened.height, opened.width
     except DAMAGE as error:
         raise RefusedError(f"{file}: cannot be read as an image: {error}") from error
@@ -298,7 +300,7 @@ def read_picture(file: Path, image_size: int | None = None) -> Picture:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd but readable files; what is not readable raises
-            with Image.open(file) as opened:
+            with Image.open(file, formats=FORMATS) as opened:
                 picture = _eight_bits(ImageOps.exif_transpose(opened))
     except DAMAGE as error:
         raise RefusedError(f"{file}: cannot be read as an image: {error}") from error

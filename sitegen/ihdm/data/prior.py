@@ -8,7 +8,7 @@ in its header what the images were, sharp: the mean power in each ring of their 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf, isclose, isfinite
+from math import isclose, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ TOLERANCE = 1e-5
 
 _COEFFICIENTS = "coefficients"
 _CHUNK = 256
+_LARGEST = 1e300  # an integer may be no float
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +141,7 @@ def _power(path: Path, about: dict[str, Any]) -> tuple[float, ...]:
     """The power that a bank's header tells; none in one that was made before there was any."""
     power = about.get("power", [])
     good = isinstance(power, list) and len(power) in (0, rings(int(about["image_size"])))
-    if not good or not all(type(v) in (int, float) and 0 <= v < inf for v in power):
+    if not good or not all(type(v) in (int, float) and 0 <= v < _LARGEST for v in power):
         raise RefusedError(f"{path}: not a prior: the power of its images is none")
     return tuple(map(float, power))
 
@@ -164,7 +165,7 @@ def _about(path: Path, header: Header, card: ModelCard) -> dict[str, Any]:
     try:
         about = json.loads(header.metadata["prior"])
         sigma, size = float(about["sigma"]), int(about["image_size"])
-    except (KeyError, ValueError, TypeError, RecursionError):
+    except (KeyError, ValueError, TypeError, RecursionError, OverflowError):
         raise RefusedError(f"{path}: not a prior: it does not say what it was made for") from None
     if entry is None or len(header.entries) != 1 or entry.dtype != "F32" or len(entry.shape) != 4:
         raise RefusedError(f"{path}: not a prior: it must hold coefficients (count, C, n, n)")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,14 +10,8 @@ import torch
 from torch import Tensor
 
 from sitegen.core.errors import PlatformError
+from sitegen.core.installed import memory_full
 from sitegen.ihdm.process.model import Engine
-
-_FULL = re.compile(
-    r"not enough memory|can't allocate memory|[Ff]ailed to allocate memory|bad_?\s?alloc"
-    r"|could not create a (primitive|memory)"
-)
-"""How messages of torch, its oneDNN and ONNX Runtime say what the exception's type does not."""
-_WANTED = re.compile(r"(?:allocate|buffer of size:?) (\d[\d.]*) ?([KMGT]i?B|bytes)?")
 
 
 @dataclass
@@ -39,8 +32,8 @@ class Halving:
             return torch.cat([self(*part) for part in parts])
         try:
             return self.engine(x, levels)
-        except Exception as error:
-            if len(x) == 1 or not is_out_of_memory(error):
+        except (MemoryError, RuntimeError) as error:
+            if len(x) == 1 or memory_full(error) is None:
                 raise
         # Here the exception is gone, and with it what its traceback kept alive.
         if x.is_cuda:
@@ -49,24 +42,15 @@ class Halving:
         return self(x, levels)
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception of numpy, torch or ONNX Runtime says that memory is full."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    of_engine = isinstance(error, RuntimeError) or type(error).__module__.startswith("onnxruntime")
-    return of_engine and _FULL.search(str(error)) is not None
-
-
 @contextmanager
 def memory_errors(doing: str) -> Iterator[None]:
     """Turn all ways to say that memory is full into a PlatformError, with what was wanted."""
     try:
         yield
-    except Exception as error:
-        if not is_out_of_memory(error):
+    except (MemoryError, RuntimeError) as error:
+        full = memory_full(error)
+        if full is None:
             raise
-        found = _WANTED.search(str(error))
-        wanted = f" ({found[1]} {found[2] or 'bytes'} were wanted)" if found else ""
         raise PlatformError(
-            f"out of memory while {doing}{wanted}; close other programs, or ask for fewer samples"
+            f"{full} while {doing}; close other programs, or ask for fewer samples"
         ) from error

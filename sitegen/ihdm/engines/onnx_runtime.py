@@ -67,7 +67,12 @@ def _answer(session: Any, x: Tensor, levels: Tensor) -> Tensor:
     # Images at one level share its embedding; `expand` has given them one number to look at.
     one = levels[:1] if len(levels) > 1 and levels.stride(0) == 0 else levels
     given = {"x": x.contiguous().numpy(), "level": one.float().numpy()}
-    (answer,) = session.run(None, given)
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    try:
+        (answer,) = session.run(None, given)
+    except (state.Fail, state.RuntimeException) as error:  # which are no RuntimeError of Python's
+        raise RuntimeError(str(error)) from error
     return torch.from_numpy(answer)
 
 

@@ -9,148 +9,18 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from sitegen.config.loader import load_site
-from sitegen.core.errors import LockedError, PlatformError, PublishError, SitegenError
+from sitegen.core.errors import LockedError, PlatformError, PublishError
 from sitegen.core.files import lock
 from sitegen.deploy.git import public
-from sitegen.deploy.publish import PublishOptions, PublishResult, publish
-from tests.support.builders import Builder, environment, git, run_sitegen, traces, write_site
+from tests.support.builders import Builder, environment, git, run_sitegen, write_site
 from tests.support.previewing import wait_for
-from tests.support.reporters import Silent
+from tests.support.publishing import PAGES, Paper
 
-SITE = 'title = "A title"\n{}[models.tiny]\npath = "models/tiny"\n'
-PAGES = "refs/heads/gh-pages"
 BLOCKED = "torch imageio_ffmpeg imageio PIL html5lib"
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """The files of a folder."""
-    paths = [path for path in folder.rglob("*") if path.is_file()]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
-
-
-@dataclass
-class Paper:
-    """An author's clone with a built site, and the bare repository that it came from."""
-
-    site: Builder
-    bare: Path
-    report: Silent = field(default_factory=Silent)
-
-    @property
-    def root(self) -> Path:
-        """The clone."""
-        return self.site.root
-
-    def publish(self, **wishes: Any) -> PublishResult:
-        """Publish as the command does."""
-        self.report = Silent()
-        site = load_site(self.site.config)
-        return publish(site, site.output, PublishOptions(**wishes), self.report)
-
-    def refused(self, words: str, error: type[SitegenError] = PublishError, **wishes: Any) -> str:
-        """Publish, which is refused in these words; all that is said, and the branch stays."""
-        before = self.tip()
-        with pytest.raises(error, match=words) as told:
-            self.publish(**wishes)
-        assert self.tip() == before
-        return str(told.value)
-
-    def warned(self) -> list[str]:
-        """The warnings of the last time."""
-        return [line for line in self.report.lines if "warning: " in line]
-
-    def tip(self, branch: str = PAGES) -> str:
-        """The commit of a branch of the bare repository; empty if there is no such branch."""
-        return git(self.bare, "for-each-ref", "--format=%(objectname)", branch)
-
-    def files(self) -> dict[str, bytes]:
-        """What the branch holds."""
-        copy = self.bare.parent / f"copy-{time.monotonic_ns()}"
-        git(self.bare.parent, "clone", "-q", "-b", "gh-pages", str(self.bare), str(copy))
-        shutil.rmtree(copy / ".git")
-        return contents(copy)
-
-    def built(self) -> dict[str, bytes]:
-        """What the folder holds."""
-        return contents(self.site.output)
-
-    def rebuild(self, words: str, settings: str = "") -> None:
-        """Build another text, and perhaps with other settings."""
-        (self.root / "pages/index.md").write_text(f"{words}\n")
-        if settings:
-            self.site.config.write_text(SITE.format(settings))
-        self.site()
-
-    def hook(self, name: str, script: str, *, here: bool = False) -> None:
-        """Give the bare repository, or the clone, a hook."""
-        path = (self.root / ".git" if here else self.bare) / "hooks" / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(f"#!/bin/sh\n{script}\n")
-        path.chmod(0o755)
-
-    def push_of_somebody(self, name: str = "hello") -> str:
-        """Another clone pushes a commit with a file onto the branch."""
-        clone = self.bare.parent / f"clone-{time.monotonic_ns()}"
-        git(self.bare.parent, "clone", "--quiet", str(self.bare), str(clone))
-        git(clone, "checkout", "--quiet", "-B", "gh-pages", "origin/gh-pages", check=False)
-        git(clone, "checkout", "--quiet", "--orphan", "gh-pages", check=False)
-        (clone / name).write_text("old.example.org\n")
-        git(clone, "add", "--all")
-        git(clone, "commit", "--quiet", "-m", "Somebody's work")
-        git(clone, "push", "--quiet", "origin", f"HEAD:{PAGES}")
-        return git(clone, "rev-parse", "HEAD")
-
-    def condition(self) -> tuple[object, ...]:
-        """All of the clone that an author sees: files, index, stashes, branches, where HEAD is."""
-        own, everything = (f"{self.root}/.git", "/.sitegen"), traces(self.root).items()
-        files = {name: trace for name, trace in everything if not any(x in name for x in own)}
-        told = ("status --porcelain", "stash list", "branch --list", "symbolic-ref HEAD")
-        index = (self.root / ".git/index").read_bytes()
-        return files, index, [git(self.root, *words.split()) for words in told]
-
-    def everything(self) -> tuple[object, ...]:
-        """The same, and all references of the clone and all of the bare repository."""
-        return traces(self.bare), git(self.root, "for-each-ref"), self.condition()
-
-
-@pytest.fixture(autouse=True)
-def nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Git asks for no password and reads no settings of this machine."""
-    monkeypatch.setenv("GIT_TERMINAL_PROMPT", "0")
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-
-
-@pytest.fixture
-def paper(tmp_path: Path) -> Paper:
-    """A committed, built site, whose work tree and index are dirty, with a stash."""
-    root, bare = tmp_path / "a clone", tmp_path / "a remote.git"
-    site = Builder(write_site(root, index="Words.\n", site=SITE.format("")))
-    ignored = "/build/\n/.sitegen/\n"
-    (root / ".gitignore").write_text(ignored)
-    git(tmp_path, "init", "--quiet", "--bare", "--initial-branch=main", str(bare))
-    git(root, "init", "--quiet", "--initial-branch=main")
-    with (root / ".git/config").open("a") as config:
-        config.write("[user]\nname = Ann\nemail = ann@example.org\n")
-    git(root, "remote", "add", "origin", str(bare))
-    git(root, "add", "--all")
-    git(root, "commit", "--quiet", "-m", "First")
-    git(root, "push", "--quiet", "origin", "main")
-    site()
-    (root / "pages/draft.txt").write_text("to be stashed")
-    git(root, "stash", "--include-untracked")
-    for name, text in {"pages/draft.txt": "untracked", "staged.txt": "staged"}.items():
-        (root / name).write_text(text)
-    git(root, "add", "staged.txt")
-    (root / ".gitignore").write_text(f"{ignored}# changed\n")
-    return Paper(site, bare)
 
 
 def test_one_commit_with_the_built_folder(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:

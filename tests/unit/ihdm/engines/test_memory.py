@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sitegen.core.errors import PlatformError
 from sitegen.ihdm.engines.chunks import Chunked
-from sitegen.ihdm.engines.memory import Halving, is_out_of_memory, memory_errors
+from sitegen.ihdm.engines.memory import Halving, memory_errors
 
 TORCH = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 160563200 bytes. Error"
 FULL: list[tuple[Exception, str]] = [
@@ -28,7 +28,7 @@ LEVELS = torch.arange(1, 8)
 @pytest.mark.parametrize(("error", "wanted"), FULL, ids=[str(error) for error, _ in FULL])
 def test_plain_words(error: Exception, wanted: str) -> None:
     """Exit code 4, what was being done, and how much was wanted where the library tells it."""
-    doing, words = "computing level 3", "out of memory while computing level 3"
+    doing, words = "computing level 3", "out of memory.* while computing level 3"
     with pytest.raises(PlatformError, match=words) as found, memory_errors(doing):
         raise error
     assert found.value.__cause__ is error
@@ -44,7 +44,6 @@ def test_other_errors_pass() -> None:
 
     with pytest.raises(RuntimeError, match="shapes"), memory_errors("computing"):
         Halving(engine)(X, LEVELS)
-    assert not is_out_of_memory(OSError("can't allocate memory"))
 
 
 @pytest.mark.parametrize("room", [1, 2, 3, 6])
@@ -75,6 +74,6 @@ def test_one_image_that_is_too_much() -> None:
     def engine(x: Tensor, levels: Tensor) -> Tensor:
         raise MemoryError("Unable to allocate 1.00 TiB for an array")
 
-    words = r"level 3 \(1.00 TiB were wanted\)"
+    words = r"out of memory \(1.00 TiB were wanted\) while computing level 3"
     with pytest.raises(PlatformError, match=words), memory_errors("computing level 3"):
         Chunked(engine, 2, cores=2)(X, LEVELS)

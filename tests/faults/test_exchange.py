@@ -1,0 +1,73 @@
+"""A kill or an error while the built folder is replaced costs nobody the site."""
+
+import errno
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from sitegen.core import files
+from sitegen.core.errors import ConfigError, PlatformError
+from tests.support.builders import INDEX, Builder, run_python, temporaries, tree_hash, write_page
+
+KILLED = """
+import os, pathlib, signal, sys
+import sitegen.core.files as files
+from tests.support.builders import Builder
+calls = 0
+rename = pathlib.Path.rename
+def deadly(path, target):
+    global calls
+    calls += 1
+    if calls == int(sys.argv[1]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return rename(path, target)
+files._exchange_names = lambda *_: False
+pathlib.Path.rename = deadly
+Builder(pathlib.Path(sys.argv[2]))()
+"""
+
+
+def test_a_site_that_a_kill_left_aside_is_put_back(built: Builder, tmp_path: Path) -> None:
+    """Killed between two renames, the site comes back first, though the next build fails."""
+    before, seen = tree_hash(built.output), set()
+    write_page(built.config, "Other words.\n")
+    built()
+    whole = {before, tree_hash(built.output)}
+    write_page(built.config, INDEX)
+    built()
+    for moment in (1, 2, 3):
+        write_page(built.config, "Other words.\n")
+        done = run_python("-c", KILLED, str(moment), str(built.config))
+        if done.returncode == 0:
+            break
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        seen.add(built.output.exists())
+        write_page(built.config, "{{ nothing }}\n")
+        with pytest.raises(ConfigError):
+            built()
+        assert tree_hash(built.output) in whole
+        write_page(built.config, INDEX)
+        built()
+        assert tree_hash(built.output) == before
+        assert temporaries(tmp_path) == []
+        assert {path.name for path in built.root.iterdir() if path.name[0] == "."} == {".sitegen"}
+    assert seen == {True, False}
+
+
+def test_error_after_the_exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of the disk after the folders were exchanged does not say that they were not."""
+    for name in ("new", "site"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a").write_text(name)
+
+    def failing(folder: Path) -> None:
+        if folder == tmp_path:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(files, "flush_folder", failing)
+    with pytest.raises(PlatformError, match=r"is in place.*Input/output error") as told:
+        files.exchange(tmp_path / "new", tmp_path / "site")
+    assert "cannot replace" not in str(told.value)
+    assert (tmp_path / "site/a").read_text() == "new"

@@ -1,0 +1,58 @@
+"""A picture's content never chooses a decoder that was not named."""
+
+import io
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import EpsImagePlugin, Image
+
+from sitegen.content.embeds import read_photo
+from sitegen.core.errors import RefusedError, SitegenError
+from sitegen.html.social_card import backdrop
+from sitegen.ihdm.data.images import image_side, read_picture
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n%%EndComments\nshowpage\n%%EOF\n"
+
+
+def test_no_picture_starts_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostScript that calls itself a PNG is refused unopened, wherever a picture is read."""
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", shutil.which("false"))
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_: pytest.fail("it was started"))
+    Image.init()
+    path = tmp_path / "pic.png"
+    path.write_bytes(EPS)
+    for read in (read_picture, lambda _: image_side(tmp_path)):
+        with pytest.raises(RefusedError, match="cannot be read as an image"):
+            read(path)
+    with pytest.raises(ValueError, match="no picture that browsers show"):
+        read_photo(path)
+    with pytest.raises(SitegenError, match="cannot"):
+        backdrop(path)
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP"])
+def test_damaged_pictures_are_told(tmp_path: Path, kind: str) -> None:
+    """Damaged pictures of every format end in words, never in a traceback."""
+    picture, source = io.BytesIO(), random.Random(0)
+    Image.effect_noise((40, 40), 90).convert("RGB").save(picture, kind)
+    whole, path = picture.getvalue(), tmp_path / "pic.png"
+    assert _told(path, whole) <= 1  # a page shows no TIFF
+    for _ in range(150):
+        data = bytearray(whole[: source.randrange(len(whole))] if source.random() < 0.2 else whole)
+        for _ in range(source.randint(1, 6)):
+            data[source.randrange(len(data))] = source.randrange(256)
+        _told(path, bytes(data))
+
+
+def _told(path: Path, data: bytes) -> int:
+    """Read a picture in both ways that there are; how many refused it."""
+    path.write_bytes(data or b"x")
+    refused = 0
+    for read, error in ((read_picture, RefusedError), (read_photo, ValueError)):
+        try:
+            read(path)
+        except error:
+            refused += 1
+    return refused

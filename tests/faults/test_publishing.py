@@ -1,0 +1,130 @@
+"""Publishing gives away nothing that sitegen did not make, and needs no mending by hand."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from sitegen.deploy.git import public
+from tests.support.builders import environment, git
+from tests.support.previewing import wait_for
+from tests.support.publishing import Paper
+
+STAGED = "refs/sitegen/unfinished-publish"
+
+SOURCES = {
+    "as built": "Words.\n",
+    "newer": "Other words.\n",
+    "broken": "{{ nothing }}\n",
+    "not filmed": '{{ trajectories("tiny", count=4) }}\n',
+}
+
+
+@pytest.mark.parametrize("text", SOURCES.values(), ids=SOURCES)
+def test_only_what_sitegen_made_is_published(paper: Paper, text: str) -> None:
+    """A file of others is refused by name wherever it lies, whatever became of the sources."""
+    names = (".env", "id_rsa", "assets/id_rsa", "media/a.mp4", "notes.html", "a/b/index.html")
+    (paper.root / "pages/index.md").write_text(text)
+    for name in names:
+        path = paper.site.output / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('<html lang="en"><title>x</title></html>')
+        paper.refused(f"holds what sitegen did not put there.*{name}")
+        path.unlink()
+    paper.publish()
+    assert paper.files() == paper.built()
+    for note in (paper.root / ".sitegen/built").iterdir():
+        note.write_text("damaged")
+    if text in (SOURCES["broken"], SOURCES["not filmed"]):
+        paper.refused("did not put there.*`sitegen build` makes the folder anew")
+
+
+LOCKS = (
+    f"{STAGED}.lock",
+    "refs/sitegen/attempted/origin/gh-pages.lock",
+    "refs/sitegen/published/origin/gh-pages.lock",
+    "refs/remotes/origin/gh-pages.lock",
+    "packed-refs.lock",
+)
+
+
+def test_what_a_killed_publish_left_is_mended(paper: Paper) -> None:
+    """Locks of git's and the ref of a publish that was killed go; those of others stay."""
+    paper.publish()
+    paper.rebuild("Other words.")
+    own, before = paper.root / ".git", paper.condition()
+    (own / "sitegen.lock").write_text("999999\n")
+    for name in LOCKS:
+        (own / name).touch()
+    (own / STAGED).write_text(git(paper.root, "rev-parse", "HEAD"))
+    (own / "index.lock").touch()
+    assert paper.publish().changed
+    (own / "index.lock").unlink()
+    assert paper.condition() == before
+    assert paper.files() == paper.built()
+    assert [name for name in (*LOCKS, STAGED) if (own / name).exists()] == []
+    paper.rebuild("More words.")
+    theirs = own / "packed-refs.lock"  # of before our last one began
+    theirs.touch()
+    os.utime(theirs, (1, 1))
+    assert paper.publish().changed
+    assert theirs.exists()
+
+
+def test_publish_killed_at_any_instant(paper: Paper) -> None:
+    """Killed with all that it started, at many instants: the next one needs no help."""
+    before = paper.condition()
+    command = [sys.executable, "-m", "sitegen", "publish", "--config", str(paper.site.config)]
+    for number in range(8):
+        paper.rebuild(f"Words {number}.")
+        before = paper.condition()
+        process = subprocess.Popen(
+            command,
+            env=environment(),
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_for(lambda: (paper.root / ".git/sitegen.lock").exists())
+        time.sleep(0.05 + 0.06 * number)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        paper.publish()
+        assert paper.condition() == before
+        assert paper.files() == paper.built()
+        (paper.root / ".git/sitegen.lock").unlink()
+
+
+SECRETS = {
+    "https://ann:s3cret@host/x.git": "https://host/x.git",
+    "https://ann:a@s3cret@host/x.git": "https://host/x.git",
+    "https://ann:s3/cret@host/x.git": "https://host/x.git",
+    "https://ann:s3cret/@host/x.git": "https://host/x.git",
+    "https://ann:1/s3cret@host:8443/x.git": "https://host:8443/x.git",
+    "https://s3cret@host/@scope/x.git": "https://host/@scope/x.git",
+    "https://host/@scope/x.git": "https://host/@scope/x.git",
+    "https://host:8443/x.git?access_token=s3cret": "https://host:8443/x.git?…",
+    "https://host/x.git#s3cret": "https://host/x.git#…",
+    "ssh://ann:s3cret@host:22/x": "ssh://host:22/x",
+    "HTTPS://ann:s3cret@host/x": "HTTPS://host/x",
+    "git@github.com:ann/x.git": "git@github.com:ann/x.git",
+}
+
+
+@pytest.mark.parametrize("url", SECRETS)
+def test_no_credential_is_printed(paper: Paper, url: str) -> None:
+    """Whatever is secret in the address of a remote stands in no message."""
+    shown = SECRETS[url]
+    assert (
+        public(f"fatal: unable to access '{url}': no") == f"fatal: unable to access '{shown}': no"
+    )
+    if url.startswith("https://"):
+        git(paper.root, "remote", "set-url", "origin", url.replace("host", "127.0.0.1:9", 1))
+        told = paper.refused("does not answer")
+        assert "s3" not in told
+        assert "cret" not in told
