@@ -44,9 +44,9 @@ def test_batches_halve_and_pictures_stay(error: Exception) -> None:
         assert torch.equal(engine(states, torch.full((37,), level)), states + level)
     assert max(seen[len(seen) // 2 :]) <= 5
     room = 0
-    with pytest.raises(PlatformError, match=r"out of memory.* while computing level 1") as told:
-        with memory_errors("computing level 1"):
-            engine(states, torch.ones(37))
+    words = r"out of memory.* while computing level 1"
+    with pytest.raises(PlatformError, match=words) as told, memory_errors("computing level 1"):
+        engine(states, torch.ones(37))
     if "tried to allocate" in str(error).lower():
         assert ("4096 bytes" in str(told.value)) or ("20.00 MiB" in str(told.value))
 
