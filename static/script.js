@@ -134,6 +134,24 @@ class Clip {
     return this.stops.findIndex((stop) => stop >= this.own(frame));
   }
 
+  /* What an address keeps of it: what is seen large, and where the visitor stopped. */
+  get place() {
+    const large = viewer.clip === this ? viewer.place : {};
+    if (!this.held || this.aim >= this.end) return large;
+    const at = this.own(this.aim);
+    if (this.points) return { ...large, point: at + 1 };
+    return { ...large, ...(this.levels.length ? { level: this.levels[at] } : { frame: at + 1 }) };
+  }
+
+  /* Go where an address leads: to the sample or branch, and to the nearest level that it has. */
+  visit({ sample, branch, level, point, frame }) {
+    if (sample ?? branch) this.enlarge?.(sample ?? branch);
+    const told = Number(level ?? point ?? frame);
+    const there = level === undefined ? (stop) => stop + 1 >= told : (stop) => this.levels[stop] <= told;
+    const stop = this.stops.find(there);
+    if (stop !== undefined) this.scrub(stop);
+  }
+
   words(frame) {
     const at = this.own(frame);
     return { level: this.levels[at], sigma: this.sigmas[at], frame: at + 1, point: at + 1 };
@@ -348,6 +366,11 @@ function grid(clip) {
     lens.focus({ preventScroll: true });
     viewer.open(clip, boxes, at, move);
   });
+  clip.enlarge = (sample) => {
+    if (!boxes[sample - 1]) return;
+    move(sample - 1);
+    viewer.open(clip, boxes, at, move);
+  };
   when(lens, "keydown", (event) => {
     const ways = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: count - 1 };
     const to = lead(event, { ...ways, ArrowUp: at - columns, ArrowDown: at + columns });
@@ -382,15 +405,21 @@ function tree(clip) {
     for (const each of nodes) each.button.tabIndex = each === node ? 0 : -1;
     node.button.focus();
   };
+  const open = (node) => {
+    go(node);
+    viewer.open(clip, nodes, nodes.indexOf(node), (number) => go(nodes[number]));
+  };
+  clip.enlarge = (branch) => {
+    const [depth, number] = branch.split(".").map(Number);
+    const node = find(depth, number - 1);
+    if (node) open(node);
+  };
   for (const node of nodes) {
     const { button, depth, index } = node;
     place(button, clip, node);
     when(button, "pointerenter", () => mark(node));
     when(button, "focus blur pointerleave", rest);
-    when(button, "click", () => {
-      go(node);
-      viewer.open(clip, nodes, nodes.indexOf(node), (number) => go(nodes[number]));
-    });
+    when(button, "click", () => open(node));
     when(button, "keydown", (event) => {
       const to = lead(event, {
         ArrowLeft: find(depth - 1, index >> 1),
@@ -416,6 +445,8 @@ const viewer = {
     this.pen = this.canvas.getContext("2d");
     this.room = find(".viewer-place");
     this.wait = find(".wait") ?? {};
+    this.seed = find(".seed") ?? {};
+    this.told = find("[role=status]") ?? {};
     when(find(".close"), "click", () => dialog.close());
     when(find(".earlier"), "click", () => this.turn(-1));
     when(find(".later"), "click", () => this.turn(1));
@@ -435,6 +466,7 @@ const viewer = {
     Object.assign(this, { clip, boxes, at, tell, before: { held, asked } });
     const copy = clip.figure.querySelector(".scrubber").cloneNode(true);
     this.room.replaceChildren(copy);
+    this.told.textContent = "";
     this.controls = new Controls(copy, clip);
     clip.controls.push(this.controls);
     clip.walk(false);
@@ -449,11 +481,18 @@ const viewer = {
     const count = boxes.length;
     this.at = (this.at + way + count) % count;
     const box = boxes[this.at];
+    this.seed.textContent = fill(clip.video.dataset.seed ?? "", { number: this.at });
     clip.follow(box.line ?? [{ ...box, ...clip.whole[0] }]);
     if (box.line && (clip.running || clip.shown < clip.end)) clip.scrub(clip.end);
     title.textContent = box.button?.dataset.title ?? fill(title.dataset.sample, { n: this.at + 1, count });
     Object.assign(canvas, { width: box.width, height: box.height });
     clip.show(clip.shown);
+  },
+
+  /* What an address keeps of it. */
+  get place() {
+    const { depth, index } = this.boxes[this.at];
+    return depth === undefined ? { sample: this.at + 1 } : { branch: `${depth}.${index + 1}` };
   },
 
   /* The clip is drawn, or the poster until it is there; if that is missing, the clip is fetched. */
@@ -483,20 +522,56 @@ const viewer = {
   },
 };
 
+/* Copy a text, in the old way of browsers where the new one is not allowed, and say so. */
+async function copy(text, status, oldWay) {
+  status.textContent = "";
+  let copied = true;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    copied = oldWay();
+  }
+  status.textContent = copied ? status.dataset.copied : status.dataset.failed;
+}
+
 function copying(box) {
   const text = box.querySelector("code");
+  const select = () => {
+    getSelection().selectAllChildren(text);
+    return document.execCommand("copy");
+  };
   const status = box.querySelector("[role=status]");
-  when(box.querySelector(".copy"), "click", async () => {
-    status.textContent = "";
-    let copied = true;
+  when(box.querySelector(".copy"), "click", () => copy(text.textContent, status, select));
+}
+
+/* The link of a figure leads to what is seen of it. The fragment names the figure, so that it is
+   found without this script, too, and the query says the rest. */
+function linking(link) {
+  const status = (link.closest(".share") ?? link.closest("dialog")).querySelector("[role=status]");
+  const { hash } = link;
+  const address = () => {
+    const clip = viewer.clip ?? clips.find(({ figure }) => figure.contains(link));
+    const url = new URL(location);
+    url.hash = clip ? clip.figure.id : hash;
+    url.search = new URLSearchParams(clip?.place);
+    link.href = url;
+  };
+  when(link, "pointerenter pointerdown focus", address);
+  when(link, "click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return; // it opens elsewhere
+    event.preventDefault();
+    address();
     try {
-      await navigator.clipboard.writeText(text.textContent);
-    } catch {
-      getSelection().selectAllChildren(text);
-      copied = document.execCommand("copy");
-    }
-    status.textContent = copied ? status.dataset.copied : status.dataset.failed;
+      history.replaceState(null, "", link.href);
+    } catch {} // a browser that keeps the address of a file
+    copy(link.href, status, () => false);
   });
+}
+
+/* Go where the address leads. */
+function arrival() {
+  const clip = clips.find(({ figure }) => `#${figure.id}` === location.hash);
+  if (clip && location.search) clip.visit(Object.fromEntries(new URLSearchParams(location.search)));
 }
 
 /* A video of another host: its player comes when the button is pressed. */
@@ -529,5 +604,7 @@ prepare("dialog.viewer", (dialog) => viewer.setUp(dialog));
 prepare(".motion", motion);
 prepare(".bibtex", copying);
 prepare("[data-player]", elsewhere);
+prepare(".link", linking);
 when(matchMedia("(prefers-color-scheme: dark)"), "change", () => clips.forEach((clip) => clip.choose()));
+arrival();
 observe();

@@ -177,10 +177,16 @@ def test_figure(tmp_path: Path) -> None:
         "video/mp4",
     )
     caption = " ".join("".join(figure.find("figcaption").itertext()).split())
-    assert caption == "A caption Download: MP4 (123 kB), GIF (123 kB), Poster (123 kB)"
+    saved = "MP4 (123 kB), GIF (123 kB), Poster (123 kB)"
+    assert caption == f"A caption Download: {saved} Link to this figure"
     links = [(a.get("href"), "download" in a.attrib) for a in figure.iter("a")]
     stem = "media/index-mnist-trajectories"
-    assert links == [(f"{stem}.mp4", True), (f"{stem}.gif", True), (f"{stem}.webp", True)]
+    assert links == [
+        (f"{stem}.mp4", True),
+        (f"{stem}.gif", True),
+        (f"{stem}.webp", True),
+        ("#mnist-trajectories", False),
+    ]
     index = "{{ spectra('mnist', caption='Words', alt='Curves') }}\n\n" + INDEX
     tree = parse(rendered(tmp_path, index=index))
     figure = next(tree.iter("figure"))
@@ -189,7 +195,7 @@ def test_figure(tmp_path: Path) -> None:
         "loading": "lazy", "decoding": "async"
     }  # fmt: skip
     caption = " ".join("".join(figure.find("figcaption").itertext()).split())
-    assert caption == "Words Download: SVG (123 kB)"
+    assert caption == "Words Download: SVG (123 kB) Link to this figure"
     banner = next(tree.iter("header")).find("img")
     assert banner.get("src") == "media/index-mnist-trajectories.webp"
     alone = parse(rendered(tmp_path, index="{{ smoothness('mnist') }}\n"))
