@@ -198,20 +198,29 @@ def export(config: Path, **wished: Any) -> None:
 @click.command()
 @config_option
 @click.option("--store", is_flag=True, help="Also remove the rendered clips in cache_dir.")
+@click.option("--unused", is_flag=True, help="Remove only clips in cache_dir that no page needs.")
 @talk_options
-def clean(config: Path, store: bool) -> None:
+def clean(config: Path, store: bool, unused: bool) -> None:
     """Remove what sitegen made: the built folder, and what interrupted runs have left.
 
-    Clips stay in the store, so that the next build renders nothing, unless --store is given.
+    Clips stay in the store, so that the next build renders nothing, unless --store is given. With
+    --unused those go that no page asks for any more, and the built folder stays.
 
     \b
     Examples:
       sitegen clean
+      sitegen clean --unused
       sitegen clean --store
     """
     from sitegen.build.output import clean
+    from sitegen.build.prune import clean_unused
     from sitegen.config.loader import load_site
 
+    if store and unused:
+        raise click.UsageError("--store removes all clips and --unused some; give one of them.")
+    if unused:
+        console().note(clean_unused(config))
+        return
     removed = [f"removed {path}" for path in clean(load_site(config), store=store)]
     for line in removed or ["there was nothing to remove"]:
         console().note(line)
