@@ -4,6 +4,7 @@
 
 const AT_ONCE = 4; // clips that play at the same time
 const REST = 1500; // milliseconds that the finished samples stay in sight
+const APART = 0.12; // seconds that clips side by side may be apart
 const KEY = "sitegen-motion";
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const clips = [];
@@ -91,6 +92,7 @@ class Clip {
     this.walked = false; // the visitor walks in its tree
     this.running = false;
     this.lost = false; // its file did not come
+    this.partners = []; // clips that stand beside it and follow
     this.controls = [new Controls(figure.querySelector(".scrubber"), this)];
     when(video, "ended", () => this.rest());
     when(video, "seeked loadedmetadata", () => this.arrive());
@@ -149,7 +151,9 @@ class Clip {
     const told = Number(level ?? point ?? frame);
     const there = level === undefined ? (stop) => stop + 1 >= told : (stop) => this.levels[stop] <= told;
     const stop = this.stops.find(there);
-    if (stop !== undefined) this.scrub(stop);
+    if (stop === undefined) return;
+    this.scrub(stop);
+    this.leader?.scrub(this.same(this.leader));
   }
 
   words(frame) {
@@ -203,6 +207,7 @@ class Clip {
     if (!this.held) this.aim = this.shown;
     this.update();
     viewer.paint(this);
+    if (this.running) this.lead();
     if (this.running && !this.video.paused && this.shown > this.end) this.rest();
   }
 
@@ -215,6 +220,14 @@ class Clip {
     this.walk(false);
     this.load();
     this.arrive();
+    for (const other of this.partners) other.scrub(this.same(other));
+  }
+
+  /* The frame of another clip that shows the same level, or is as far on its way. */
+  same(other) {
+    const level = this.levels[this.aim];
+    if (this.levels[0] !== other.levels[0]) return Math.round((this.aim / this.last) * other.last);
+    return other.stops.find((stop) => Number(other.levels[stop]) <= level) ?? other.last;
   }
 
   /* One jump at a time: while one is under way, the newest aim waits for its end. */
@@ -240,9 +253,19 @@ class Clip {
 
   toggle() {
     if (this.running) return this.scrub(this.shown); // what is seen is what is said, to the frame
-    this.held = false;
-    this.asked = true;
-    this.walk(false);
+    for (const clip of [this, ...this.partners]) {
+      Object.assign(clip, { held: false, asked: true });
+      clip.walk(false);
+    }
+  }
+
+  /* Clips that stand beside each other and last as long keep in step. */
+  lead() {
+    for (const { running, last, fps, video } of this.partners) {
+      const behind = Math.abs(video.currentTime - this.video.currentTime);
+      const able = running && !video.seeking && last === this.last && fps === this.fps;
+      if (able && behind > APART) video.currentTime = this.video.currentTime;
+    }
   }
 
   run(on) {
@@ -600,6 +623,16 @@ prepare(".clip-figure", (figure) => {
   clip.video.controls = clip.video.loop = false;
   clips.push(clip);
 });
+/* Clips side by side: the first one leads, and one button and one slider are for all. */
+function together(row) {
+  const [first, ...others] = clips.filter(({ figure }) => row.contains(figure));
+  first.controls.push(new Controls(row.querySelector(".row-scrubber"), first));
+  first.partners = others;
+  for (const clip of others) clip.leader = first;
+  first.update();
+}
+
+prepare(".row.together", together);
 prepare("dialog.viewer", (dialog) => viewer.setUp(dialog));
 prepare(".motion", motion);
 prepare(".bibtex", copying);

@@ -272,10 +272,19 @@ def sampler_in(room: str) -> Sampler:
 
 
 @dataclass(frozen=True)
+class Row:
+    """Figures of a page that stand side by side: which row it is, and the words under it."""
+
+    number: int
+    caption: str
+
+
+@dataclass(frozen=True)
 class Figure:
     """A figure that a page asks for; an empty id means that the page chooses one.
 
-    `root` is the folder of the site, where the files that the spec names are found.
+    `root` is the folder of the site, where the files that the spec names are found; `row` is where
+    it stands beside others.
     """
 
     kind: str
@@ -285,6 +294,7 @@ class Figure:
     alt: str | None
     place: SourceLocation
     root: Path = Path()
+    row: Row | None = None
 
     @property
     def models(self) -> tuple[str, ...]:

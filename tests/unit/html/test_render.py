@@ -202,6 +202,25 @@ def test_figure(tmp_path: Path) -> None:
     assert next(alone.iter("header")).find("img") is None
 
 
+def test_row(tmp_path: Path) -> None:
+    """Figures of a row are in one element with its words, and one scrubber where all are clips."""
+    clip, still = "trajectories('mnist')", "spectra('mnist')"
+    index = f"{{{{ beside({clip}, {clip}, caption='Both <b>') }}}}\n\n"
+    index += f"{{{{ beside({clip}, {still}) }}}}\n"
+    tree = parse(rendered(tmp_path, index=index))
+    rows = [each for each in tree.iter("div") if "row" in each.get("class", "").split()]
+    assert [row.get("aria-label") for row in rows] == ["Both <b>", "Figures side by side"]
+    assert [row.get("class") for row in rows] == ["row together", "row"]
+    figures = [[each.get("id") for each in row.iter("figure")] for row in rows]
+    name = "mnist-trajectories"
+    assert figures == [[name, f"{name}-2"], [f"{name}-3", "mnist-spectra"]]
+    sliders = [sum(each.get("type") == "range" for each in row.iter("input")) for row in rows]
+    assert sliders == [3, 1]
+    assert rows[0].find("p").text == "Both <b>"
+    assert next(tree.iter("dialog"), None) is None
+    assert len(list(tree.iter("figure"))) == 4
+
+
 def test_further_page(tmp_path: Path) -> None:
     """A further page has a menu and links that lead up; a figure without media is told."""
     path = write_site(tmp_path, FULL, INDEX)
