@@ -4,6 +4,7 @@
 
 const AT_ONCE = 4; // clips that play at the same time
 const REST = 1500; // milliseconds that the finished samples stay in sight
+const APART = 0.12; // seconds that clips side by side may be apart
 const KEY = "sitegen-motion";
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const clips = [];
@@ -91,6 +92,7 @@ class Clip {
     this.walked = false; // the visitor walks in its tree
     this.running = false;
     this.lost = false; // its file did not come
+    this.partners = []; // clips that stand beside it and follow
     this.controls = [new Controls(figure.querySelector(".scrubber"), this)];
     when(video, "ended", () => this.rest());
     when(video, "seeked loadedmetadata", () => this.arrive());
@@ -132,6 +134,26 @@ class Clip {
 
   valueAt(frame) {
     return this.stops.findIndex((stop) => stop >= this.own(frame));
+  }
+
+  /* What an address keeps of it: what is seen large, and where the visitor stopped. */
+  get place() {
+    const large = viewer.clip === this ? viewer.place : {};
+    if (!this.held || this.aim >= this.end) return large;
+    const at = this.own(this.aim);
+    if (this.points) return { ...large, point: at + 1 };
+    return { ...large, ...(this.levels.length ? { level: this.levels[at] } : { frame: at + 1 }) };
+  }
+
+  /* Go where an address leads: to the sample or branch, and to the nearest level that it has. */
+  visit({ sample, branch, level, point, frame }) {
+    if (sample ?? branch) this.enlarge?.(sample ?? branch);
+    const told = Number(level ?? point ?? frame);
+    const there = level === undefined ? (stop) => stop + 1 >= told : (stop) => this.levels[stop] <= told;
+    const stop = this.stops.find(there);
+    if (stop === undefined) return;
+    this.scrub(stop);
+    this.leader?.scrub(this.same(this.leader));
   }
 
   words(frame) {
@@ -185,6 +207,7 @@ class Clip {
     if (!this.held) this.aim = this.shown;
     this.update();
     viewer.paint(this);
+    if (this.running) this.lead();
     if (this.running && !this.video.paused && this.shown > this.end) this.rest();
   }
 
@@ -197,6 +220,14 @@ class Clip {
     this.walk(false);
     this.load();
     this.arrive();
+    for (const other of this.partners) other.scrub(this.same(other));
+  }
+
+  /* The frame of another clip that shows the same level, or is as far on its way. */
+  same(other) {
+    const level = this.levels[this.aim];
+    if (this.levels[0] !== other.levels[0]) return Math.round((this.aim / this.last) * other.last);
+    return other.stops.find((stop) => Number(other.levels[stop]) <= level) ?? other.last;
   }
 
   /* One jump at a time: while one is under way, the newest aim waits for its end. */
@@ -222,9 +253,19 @@ class Clip {
 
   toggle() {
     if (this.running) return this.scrub(this.shown); // what is seen is what is said, to the frame
-    this.held = false;
-    this.asked = true;
-    this.walk(false);
+    for (const clip of [this, ...this.partners]) {
+      Object.assign(clip, { held: false, asked: true });
+      clip.walk(false);
+    }
+  }
+
+  /* Clips that stand beside each other and last as long keep in step. */
+  lead() {
+    for (const { running, last, fps, video } of this.partners) {
+      const behind = Math.abs(video.currentTime - this.video.currentTime);
+      const able = running && !video.seeking && last === this.last && fps === this.fps;
+      if (able && behind > APART) video.currentTime = this.video.currentTime;
+    }
   }
 
   run(on) {
@@ -348,6 +389,11 @@ function grid(clip) {
     lens.focus({ preventScroll: true });
     viewer.open(clip, boxes, at, move);
   });
+  clip.enlarge = (sample) => {
+    if (!boxes[sample - 1]) return;
+    move(sample - 1);
+    viewer.open(clip, boxes, at, move);
+  };
   when(lens, "keydown", (event) => {
     const ways = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: count - 1 };
     const to = lead(event, { ...ways, ArrowUp: at - columns, ArrowDown: at + columns });
@@ -382,15 +428,21 @@ function tree(clip) {
     for (const each of nodes) each.button.tabIndex = each === node ? 0 : -1;
     node.button.focus();
   };
+  const open = (node) => {
+    go(node);
+    viewer.open(clip, nodes, nodes.indexOf(node), (number) => go(nodes[number]));
+  };
+  clip.enlarge = (branch) => {
+    const [depth, number] = branch.split(".").map(Number);
+    const node = find(depth, number - 1);
+    if (node) open(node);
+  };
   for (const node of nodes) {
     const { button, depth, index } = node;
     place(button, clip, node);
     when(button, "pointerenter", () => mark(node));
     when(button, "focus blur pointerleave", rest);
-    when(button, "click", () => {
-      go(node);
-      viewer.open(clip, nodes, nodes.indexOf(node), (number) => go(nodes[number]));
-    });
+    when(button, "click", () => open(node));
     when(button, "keydown", (event) => {
       const to = lead(event, {
         ArrowLeft: find(depth - 1, index >> 1),
@@ -416,6 +468,8 @@ const viewer = {
     this.pen = this.canvas.getContext("2d");
     this.room = find(".viewer-place");
     this.wait = find(".wait") ?? {};
+    this.seed = find(".seed") ?? {};
+    this.told = find("[role=status]") ?? {};
     when(find(".close"), "click", () => dialog.close());
     when(find(".earlier"), "click", () => this.turn(-1));
     when(find(".later"), "click", () => this.turn(1));
@@ -435,6 +489,7 @@ const viewer = {
     Object.assign(this, { clip, boxes, at, tell, before: { held, asked } });
     const copy = clip.figure.querySelector(".scrubber").cloneNode(true);
     this.room.replaceChildren(copy);
+    this.told.textContent = "";
     this.controls = new Controls(copy, clip);
     clip.controls.push(this.controls);
     clip.walk(false);
@@ -449,11 +504,18 @@ const viewer = {
     const count = boxes.length;
     this.at = (this.at + way + count) % count;
     const box = boxes[this.at];
+    this.seed.textContent = fill(clip.video.dataset.seed ?? "", { number: this.at });
     clip.follow(box.line ?? [{ ...box, ...clip.whole[0] }]);
     if (box.line && (clip.running || clip.shown < clip.end)) clip.scrub(clip.end);
     title.textContent = box.button?.dataset.title ?? fill(title.dataset.sample, { n: this.at + 1, count });
     Object.assign(canvas, { width: box.width, height: box.height });
     clip.show(clip.shown);
+  },
+
+  /* What an address keeps of it. */
+  get place() {
+    const { depth, index } = this.boxes[this.at];
+    return depth === undefined ? { sample: this.at + 1 } : { branch: `${depth}.${index + 1}` };
   },
 
   /* The clip is drawn, or the poster until it is there; if that is missing, the clip is fetched. */
@@ -483,20 +545,56 @@ const viewer = {
   },
 };
 
+/* Copy a text, in the old way of browsers where the new one is not allowed, and say so. */
+async function copy(text, status, oldWay) {
+  status.textContent = "";
+  let copied = true;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    copied = oldWay();
+  }
+  status.textContent = copied ? status.dataset.copied : status.dataset.failed;
+}
+
 function copying(box) {
   const text = box.querySelector("code");
+  const select = () => {
+    getSelection().selectAllChildren(text);
+    return document.execCommand("copy");
+  };
   const status = box.querySelector("[role=status]");
-  when(box.querySelector(".copy"), "click", async () => {
-    status.textContent = "";
-    let copied = true;
+  when(box.querySelector(".copy"), "click", () => copy(text.textContent, status, select));
+}
+
+/* The link of a figure leads to what is seen of it. The fragment names the figure, so that it is
+   found without this script, too, and the query says the rest. */
+function linking(link) {
+  const status = (link.closest(".share") ?? link.closest("dialog")).querySelector("[role=status]");
+  const { hash } = link;
+  const address = () => {
+    const clip = viewer.clip ?? clips.find(({ figure }) => figure.contains(link));
+    const url = new URL(location);
+    url.hash = clip ? clip.figure.id : hash;
+    url.search = new URLSearchParams(clip?.place);
+    link.href = url;
+  };
+  when(link, "pointerenter pointerdown focus", address);
+  when(link, "click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return; // it opens elsewhere
+    event.preventDefault();
+    address();
     try {
-      await navigator.clipboard.writeText(text.textContent);
-    } catch {
-      getSelection().selectAllChildren(text);
-      copied = document.execCommand("copy");
-    }
-    status.textContent = copied ? status.dataset.copied : status.dataset.failed;
+      history.replaceState(null, "", link.href);
+    } catch {} // a browser that keeps the address of a file
+    copy(link.href, status, () => false);
   });
+}
+
+/* Go where the address leads. */
+function arrival() {
+  const clip = clips.find(({ figure }) => `#${figure.id}` === location.hash);
+  if (clip && location.search) clip.visit(Object.fromEntries(new URLSearchParams(location.search)));
 }
 
 /* A video of another host: its player comes when the button is pressed. */
@@ -525,9 +623,21 @@ prepare(".clip-figure", (figure) => {
   clip.video.controls = clip.video.loop = false;
   clips.push(clip);
 });
+/* Clips side by side: the first one leads, and one button and one slider are for all. */
+function together(row) {
+  const [first, ...others] = clips.filter(({ figure }) => row.contains(figure));
+  first.controls.push(new Controls(row.querySelector(".row-scrubber"), first));
+  first.partners = others;
+  for (const clip of others) clip.leader = first;
+  first.update();
+}
+
+prepare(".row.together", together);
 prepare("dialog.viewer", (dialog) => viewer.setUp(dialog));
 prepare(".motion", motion);
 prepare(".bibtex", copying);
 prepare("[data-player]", elsewhere);
+prepare(".link", linking);
 when(matchMedia("(prefers-color-scheme: dark)"), "change", () => clips.forEach((clip) => clip.choose()));
+arrival();
 observe();

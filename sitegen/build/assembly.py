@@ -86,9 +86,26 @@ def draw(site: Site, posters: Mapping[str, Path], front: str | None, store: Stor
     }
     if site.base_url is None:
         return DrawnPictures(None, backdrops)
-    words = (site.title, [author.name for author in site.authors], site.venue)
+    words = _card_words(site)
     poster = posters[front] if front else None
     return DrawnPictures(_drawn(store, "card.png", front, poster, *words), backdrops)
+
+
+def drawn_keys(site: Site, pages: Iterable[Page], manifest: Manifest) -> set[str]:
+    """The keys in the store of what is drawn for a site."""
+    posters = posters_behind(tuple(pages), manifest)
+    keys = {_drawn_key("backdrop", poster.sha256) for poster in posters.values()}
+    front = posters[INDEX].sha256 if INDEX in posters else None
+    return keys | {_drawn_key("card", front, *_card_words(site))}
+
+
+def _card_words(site: Site) -> tuple[Any, ...]:
+    return site.title, [author.name for author in site.authors], site.venue
+
+
+def _drawn_key(kind: str, sha256: str | None, *words: Any) -> str:
+    decides = [DRAWING_RECIPE, kind, sha256, *words]
+    return f"drawn-{digest_bytes(canonical_json(decides).encode())}"
 
 
 def _drawn(
@@ -96,8 +113,7 @@ def _drawn(
 ) -> MediaFile:
     """The picture that a poster, by its sha256, and words decide: from the store, or drawn now."""
     kind = Path(name).stem
-    decides = [DRAWING_RECIPE, kind, sha256, *words]
-    key = f"drawn-{digest_bytes(canonical_json(decides).encode())}"
+    key = _drawn_key(kind, sha256, *words)
     record = store.get(key)
     if record is None:
         from sitegen.html import social_card

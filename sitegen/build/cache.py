@@ -21,7 +21,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +141,35 @@ class Store:
         self.sweep()
         with temporary_folder(self._root / "work") as folder:
             yield folder
+
+    def digests_of(self, key: str) -> frozenset[str]:
+        """The sha256 of the files of a record, whether they are there or not; none if damaged."""
+        try:
+            record = _unseal(self._record_path(key).read_bytes(), key)
+        except (OSError, RefusedError):
+            return frozenset()
+        return frozenset(file.sha256 for file in record.files.values())
+
+    def prune(self, keys: Collection[str], models: Collection[str]) -> tuple[int, int]:
+        """Remove all but the records of `keys`, what they need, and the notes on `models`.
+
+        keys: of records, and of what was asked for
+        Returns the numbers of records and of bytes that went. Records go first, so that a kill
+        leaves nothing but files that no record names. Raises PlatformError for what cannot go.
+        """
+        needed = frozenset().union(*map(self.digests_of, keys))
+        unused = [key for key in self.keys("") if key not in keys]
+        paths = [self._record_path(key) for key in unused]
+        for folder, names in (("asked", keys), ("weights", models)):
+            paths += (p for p in (self._root / folder).glob("*.json") if p.stem not in names)
+        paths += (p for p in (self._root / "objects").glob("??/*") if p.name not in needed)
+        paths += (self._root / "quarantine").glob("*")
+        size = 0
+        for path in paths:
+            with platform_errors(path, "remove"):
+                size += path.lstat().st_size
+                path.unlink()
+        return len(unused), size
 
     def sweep(self, *, leaving: bool = False) -> None:
         """Remove what processes that were killed left behind; `leaving`, this one's as well."""

@@ -4,7 +4,7 @@ import click
 
 from sitegen.cli.commands.models import add, inspect, sample, train
 from sitegen.cli.commands.reference import completion, schema
-from sitegen.cli.commands.site import build, check, clean, new, publish, serve
+from sitegen.cli.commands.site import build, check, clean, export, new, publish, serve
 
 
 def _tell_version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
@@ -23,7 +23,7 @@ def _tell_version(context: click.Context, _parameter: click.Parameter, asked: bo
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     commands=[
-        *(new, add, serve, build, check, publish, clean),
+        *(new, add, serve, build, check, publish, export, clean),
         *(inspect, sample, train, schema, completion),
     ],
 )
@@ -46,6 +46,7 @@ def cli() -> None:
       sitegen add birds --checkpoint runs/birds/checkpoint.pth --data data/birds
       sitegen check                          look it over before others do
       sitegen publish                        put it on GitHub Pages
+      sitegen export --output media.zip      the clips as files for slides and papers
       sitegen sample mnist --count 36 --output digits.npz
       sitegen inspect checkpoint_130000.pth
       sitegen train mnist --data .data/mnist

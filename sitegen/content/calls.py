@@ -9,6 +9,8 @@ from typing import TypeAlias
 
 from jinja2 import Undefined
 from markupsafe import Markup
+from pydantic import Field
+from pydantic.dataclasses import dataclass as validated
 
 from sitegen.config.schema import Site
 from sitegen.content.embeds import EMBEDS, Embed, make_embed
@@ -18,12 +20,26 @@ from sitegen.content.templates import BadCall, calling_line
 from sitegen.core.diagnostics import Diagnostic, SourceLocation, quoted
 from sitegen.core.errors import ConfigError
 from sitegen.core.site_files import SiteFolder
-from sitegen.figures.base import Figure, no_such_model
+from sitegen.core.validation import Caption, checked_call
+from sitegen.figures.base import RULES, Figure, Row, no_such_model
 from sitegen.figures.registry import figure_kinds, make_figure
 
 _FOR_EACH = "call it once for each"
 _ALONE = "outside code; to show the call itself, write {% raw %} before and {% endraw %} after it"
 _FIXED_ID = re.compile(rf"h-.*|{THEMED}")
+
+BESIDE = "beside"
+"""The function of a page that puts figures side by side."""
+_MOST_BESIDE = 4
+_BESIDE_FORM = 'write beside(trajectories("one"), trajectories("other"))'
+
+
+@validated(frozen=True, config=RULES)
+class _Beside:
+    """What a row may say beside its figures."""
+
+    caption: Caption = Field(default="", description="The words under the row.")
+
 
 Shown: TypeAlias = Figure | Embed
 """What a page shows in a place of its own."""
@@ -43,12 +59,14 @@ class Calls:
         self.made: list[Shown | None] = []
         self.faults: list[object] = []
         self.waits: set[str] = set()
+        self.rows = 0
         self.mark = f"slot{secrets.token_hex(16)}n"  # unknown to the page, so it cannot be forged
         self.slot = re.compile(rf"{self.mark}(\d+)x")
 
     def functions(self) -> dict[str, Callable[..., Markup]]:
         """The functions that a page can call, one a kind."""
-        return {kind: self._function(kind) for kind in (*figure_kinds(), *EMBEDS)}
+        functions = {kind: self._function(kind) for kind in (*figure_kinds(), *EMBEDS)}
+        return {**functions, BESIDE: self._beside}
 
     def asking(self, available: Callable[[str], bool]) -> Callable[[str], bool]:
         """The function `available` of a page, which knows the models of the site only."""
@@ -82,6 +100,34 @@ class Calls:
             return Markup(f"{self.mark}{len(self.made) - 1}x")
 
         return call
+
+    def _beside(self, *slots: object, **kwargs: object) -> Markup:
+        """Put the figures of other calls into a row: their slots, each a paragraph of its own."""
+        place = SourceLocation(self.file, calling_line())
+        for value in (*slots, *kwargs.values()):
+            if isinstance(value, Undefined):
+                str(value)  # raises, and names what is undefined
+        try:
+            (said,) = checked_call(BESIDE, [_Beside], (), kwargs, {}, place)
+        except ConfigError as error:
+            self.faults += error.problems or [error]
+            said = _Beside()
+        found = [self.slot.fullmatch(str(each)) for each in slots]
+        numbers = [int(each[1]) for each in found if each]
+        strange = [each for each, match in zip(slots, found, strict=True) if not match]
+        made = [self.made[number] for number in numbers]
+        strange += [each.kind for each in made if isinstance(each, Embed)]
+        for each in strange:
+            text = f"{quoted(each)} is no figure; {_BESIDE_FORM}"
+            self.faults.append(Diagnostic(place.file, place.line, f"{BESIDE}(…): {text}"))
+        if not strange and not 2 <= len(slots) <= _MOST_BESIDE:
+            text = f"should be 2 to {_MOST_BESIDE} figures, and is {len(slots)}; {_BESIDE_FORM}"
+            self.faults.append(Diagnostic(place.file, place.line, f"{BESIDE}(…): {text}"))
+        self.rows += 1
+        for number, figure in zip(numbers, made, strict=True):
+            if isinstance(figure, Figure):
+                self.made[number] = replace(figure, row=Row(self.rows, said.caption))
+        return Markup("\n\n").join(each for each in slots if isinstance(each, Markup))
 
     def strays(self, text: str, parts: Sequence[Markup | int]) -> Iterator[Diagnostic]:
         """Name the figures that are not shown exactly once, in a paragraph of their own."""

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, StrictFloat, StrictInt, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    ValidationInfo,
+)
 from pydantic import field_validator as check
 from pydantic.dataclasses import dataclass as validated
 
 from sitegen.core.diagnostics import SourceLocation, close_match, known_words
 from sitegen.core.installed import shipped_models
-from sitegen.core.validation import Slug
+from sitegen.core.validation import Slug, reject_if
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.media.frames import scale_factor
 
@@ -25,6 +34,9 @@ if TYPE_CHECKING:
     from sitegen.media.jobs import RenderJob
     from sitegen.media.manifest import Media
     from sitegen.sampling.models import ModelProvider
+
+OTHER_LABELS = ("DDPM", "DDIM", "Full DDPM latent", "data")
+"""What stands beside the method in pictures and tables."""
 
 RULES = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -52,6 +64,21 @@ def no_such_model(name: str, models: Collection[str]) -> str:
 
 ModelName = Annotated[Slug, AfterValidator(_known_model)]
 Model = Annotated[ModelName, Field(description="The name of the model in site.toml.")]
+_LABEL = re.compile(r"[!-^`-~]([ -^`-~]{0,22}[!-^`-~])?")  # what the font of pictures can write
+
+
+def _label_fault(label: str) -> str | None:
+    if label in OTHER_LABELS:
+        return "is what something else is called in the figure; choose another"
+    short = "should be 1 to 24 letters A-Z or a-z, digits and marks without _"
+    return None if _LABEL.fullmatch(label) else f"{short}: pictures have no others"
+
+
+Label = Annotated[
+    StrictStr | None,
+    reject_if(lambda label: None if label is None else _label_fault(label)),
+    Field(description='What the method is called in the figure and its words, as in "Ours".'),
+]
 Seed = Annotated[StrictInt, Field(ge=0, lt=2**63, description="The seed of everything random.")]
 Baseline = Annotated[
     ModelName | None, Field(description="The name of a DDPM of the same data, to compare with.")
@@ -77,14 +104,22 @@ class FigureSpec:
     A kind adds its fields; whatever else it can say has a default here. `recipe` is raised by hand
     when the code that renders a kind changes its pixels. `example` are the arguments, as in a call,
     that show the kind at its best with a model named NAME. `distinct_states` says that `count` may
-    not be more than there are initial states.
+    not be more than there are initial states. `draws_label` says that the label stands in the
+    picture; otherwise it is in words alone, and decides no pixel.
     """
 
     recipe: ClassVar[int] = 1
     example: ClassVar[str] = '"NAME"'
     distinct_states: ClassVar[bool] = False
+    draws_label: ClassVar[bool] = False
 
     model: Model
+    label: Label = Field(default=None, kw_only=True)
+
+    @property
+    def known_as(self) -> str:
+        """What words about the figure call its model: the label, or the model's name."""
+        return self.label or self.model
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -120,7 +155,7 @@ class FigureSpec:
         `card` is the first model's. The default is the first line of the kind's docstring.
         """
         what = (type(self).__doc__ or type(self).__name__).splitlines()[0].rstrip(".")
-        return f"{what}, of the model {self.model}"
+        return f"{what}, of the model {self.known_as}"
 
     @property
     def images(self) -> int:
@@ -143,7 +178,14 @@ class ComparedSpec(FigureSpec):
     With a field `ddim_steps` the DDPM is sampled twice, as such and as DDIM in that many steps.
     """
 
+    draws_label: ClassVar[bool] = True
+
     ddpm: Baseline = None
+
+    @property
+    def drawn_label(self) -> str:
+        """What the picture calls the method of the model."""
+        return self.label or "IHDM"
 
     @property
     def _ddim_steps(self) -> int:
@@ -257,10 +299,19 @@ def sampler_in(room: str) -> Sampler:
 
 
 @dataclass(frozen=True)
+class Row:
+    """Figures of a page that stand side by side: which row it is, and the words under it."""
+
+    number: int
+    caption: str
+
+
+@dataclass(frozen=True)
 class Figure:
     """A figure that a page asks for; an empty id means that the page chooses one.
 
-    `root` is the folder of the site, where the files that the spec names are found.
+    `root` is the folder of the site, where the files that the spec names are found; `row` is where
+    it stands beside others.
     """
 
     kind: str
@@ -270,6 +321,7 @@ class Figure:
     alt: str | None
     place: SourceLocation
     root: Path = Path()
+    row: Row | None = None
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -283,5 +335,11 @@ class Figure:
 
 
 def spec_json(figure: Figure) -> dict[str, Any]:
-    """List everything in the figure that decides its pixels; no caption, alt or id."""
-    return {"kind": figure.kind, **dataclasses.asdict(figure.spec)}
+    """List everything in the figure that decides its pixels; no caption, alt or id.
+
+    A label is listed where it is drawn, so that a figure without one is keyed as ever.
+    """
+    values = dataclasses.asdict(figure.spec)
+    if values["label"] is None or not figure.spec.draws_label:
+        del values["label"]
+    return {"kind": figure.kind, **values}

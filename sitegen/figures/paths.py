@@ -77,7 +77,7 @@ def ways_down(models: ModelProvider, spec: ComparedSpec, paths: Paths, ddim_step
     """The ways to sample the paths of a figure: with its model, and with its DDPM if it has one."""
     sampler = models.heat_sampler(spec.model)
     card, noise_std = sampler.model.card, noise_std_of(spec, sampler.model.card)
-    ways: Ways = {"IHDM": (partial(heat_paths, sampler, paths, noise_std), card.steps)}
+    ways: Ways = {spec.drawn_label: (partial(heat_paths, sampler, paths, noise_std), card.steps)}
     if spec.ddpm is not None:
         baseline = models.ddpm_sampler(spec.ddpm)
         ways["DDPM"] = (partial(ddpm_paths, baseline, paths), baseline.model.card.levels)

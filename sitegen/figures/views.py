@@ -160,6 +160,7 @@ class Clip:
     dark: the clip for dark pages, if it has one
     strip: some of its moments side by side
     panels: the names of the parts that stand side by side in it
+    numbered: whether its cells are the samples of the seed in their order, from number 0
     number: which figure of its page it is, from 1
     """
 
@@ -186,11 +187,13 @@ class Clip:
     panels: tuple[str, ...]
     results: Results | None
     origin: Origin
+    numbered: bool = False
     number: int = 0
 
 
 _COMFORTABLE = 520  # CSS pixels: small clips are shown at most this wide
 _WIDE = 680  # CSS pixels: what is wider may leave the column of the text
+_NUMBERED = {"trajectories", "shared_initial_state"}  # kinds whose cells are samples 0, 1, 2, …
 _LAYOUT = {"cells", "nodes", "panels"}  # parameters that say where things are, not how made
 _TOLD = {"kind", "seed", "sampling_noise_std", "model", "models"}  # told on lines of their own
 _LABELS = {
@@ -263,6 +266,7 @@ def clip_view(media: Media, page: str) -> Clip:
         panels=(),
         results=results_of(record),
         origin=_origin(media),
+        numbered=record.kind in _NUMBERED,
     )
 
 

@@ -5,14 +5,16 @@ the `Markup` of a page's body, which `sitegen.content.markdown` has made safe.
 """
 
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from itertools import count, groupby
 from urllib.parse import urlsplit
 
 from markupsafe import Markup
 
 from sitegen.config.schema import Site
+from sitegen.content.calls import Shown
 from sitegen.content.markdown import Heading
 from sitegen.content.pages import Page
 from sitegen.core.errors import TargetError
@@ -20,10 +22,11 @@ from sitegen.core.source import page_name
 from sitegen.core.urls import INDEX, MANIFEST, relative
 from sitegen.figures.base import Figure
 from sitegen.figures.registry import figure_view
-from sitegen.figures.views import Clip, Picture, front_picture
+from sitegen.figures.views import Clip, Picture, Still, front_picture
 from sitegen.html.heads import POLICY, base_address, bibtex, head, paper
 from sitegen.html.theme import ICON, STYLESHEET, Theme, site_theme
 from sitegen.html.views import (
+    Beside,
     DrawnPictures,
     MenuEntry,
     MissingView,
@@ -32,6 +35,7 @@ from sitegen.html.views import (
     Prose,
     Section,
     embed_view,
+    row_view,
 )
 from sitegen.media.manifest import Manifest, Media, MediaFile
 
@@ -89,7 +93,10 @@ class _Book:
         """Everything that the template shows of a page."""
         front = page.uri == INDEX
         parts = tuple(self._parts(page))
-        clips = [part for part in parts if isinstance(part, Clip)]
+        shown = [
+            each for part in parts for each in (part.parts if isinstance(part, Beside) else [part])
+        ]
+        clips = [part for part in shown if isinstance(part, Clip)]
         names = self.site.menu_names
         menu = (
             MenuEntry(names.get(page_name(p.source), p.title), relative(p.uri, page.uri), p is page)
@@ -112,18 +119,33 @@ class _Book:
         )
 
     def _parts(self, page: Page) -> Iterator[Part]:
-        number = 0
-        for part in page.body:
-            number += not isinstance(part, Markup)
+        filled = (part for part in page.body if part or not isinstance(part, Markup))
+        numbers = count(1)
+        for row, parts in groupby(filled, lambda part: getattr(part, "row", None)):
+            if row is None:
+                yield from self._single(page, parts, numbers)
+            else:
+                shown = (part for part in parts if isinstance(part, Figure))
+                figures = [self._figure(page, each, next(numbers)) for each in shown]
+                yield row_view(tuple(figures), row.caption)
+
+    def _figure(self, page: Page, figure: Figure, number: int) -> Clip | Still:
+        media = self.media.get((page.uri, figure.id))
+        if media is None:
+            place = f"{figure.place.file}:{figure.place.line}"
+            raise TargetError(f"{place}: the figure {figure.id} has not been rendered")
+        return replace(figure_view(media, page.uri), number=number)
+
+    def _single(
+        self, page: Page, parts: Iterable[Markup | Shown], numbers: Iterator[int]
+    ) -> Iterator[Part]:
+        for part in parts:
+            number = 0 if isinstance(part, Markup) else next(numbers)
             if isinstance(part, Figure):
-                media = self.media.get((page.uri, part.id))
-                if media is None:
-                    place = f"{part.place.file}:{part.place.line}"
-                    raise TargetError(f"{place}: the figure {part.id} has not been rendered")
-                yield replace(figure_view(media, page.uri), number=number)
+                yield self._figure(page, part, number)
             elif not isinstance(part, Markup):
                 yield embed_view(part, page.uri, self._backdrop(page))
-            elif part:
+            else:
                 yield Prose(part)
 
     def _backdrop(self, page: Page) -> Picture | None:

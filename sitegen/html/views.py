@@ -14,7 +14,7 @@ from markupsafe import Markup
 from sitegen.content.embeds import Embed, ImageCall, Photo, Player, VideoCall
 from sitegen.content.markdown import NEAR_TOP
 from sitegen.core.urls import relative
-from sitegen.figures.views import Clip, Picture, Still
+from sitegen.figures.views import Clip, Picture, Steps, Still
 from sitegen.media.manifest import MediaFile
 
 
@@ -94,7 +94,22 @@ class OwnVideo:
     poster: str | None
 
 
-Part = Prose | Clip | Still | Photograph | Screen | OwnVideo
+@dataclass(frozen=True)
+class Beside:
+    """Figures side by side.
+
+    parts: the figures, clips or stills
+    steps: what one scrubber for all of them says; none where they are not clips over levels
+    """
+
+    shape: ClassVar[str] = "row"
+
+    parts: tuple[Clip | Still, ...]
+    caption: str
+    steps: Steps | None
+
+
+Part = Prose | Clip | Still | Beside | Photograph | Screen | OwnVideo
 """What stands on a page, each in a place of its own."""
 
 
@@ -119,7 +134,7 @@ class PageView:
     menu: tuple[MenuEntry, ...]
     contents: tuple[Section, ...]
     lead: str | None
-    parts: tuple[Prose | Clip | Still | Photograph | Screen | OwnVideo, ...]
+    parts: tuple[Prose | Clip | Still | Beside | Photograph | Screen | OwnVideo, ...]
     moving: bool
     viewer: bool
     bibtex: str | None
@@ -217,6 +232,14 @@ class DrawnPictures:
     def files(self) -> tuple[MediaFile, ...]:
         """All of them."""
         return (*([self.card] if self.card else []), *self.backdrops.values())
+
+
+def row_view(parts: tuple[Clip | Still, ...], caption: str) -> Beside:
+    """A row of figures; where all are clips over levels, one scrubber moves them."""
+    clips = [part for part in parts if isinstance(part, Clip)]
+    levels = all(clip.steps.levels and not clip.steps.points for clip in clips)
+    together = len(clips) == len(parts) and levels
+    return Beside(parts, caption, clips[0].steps if together else None)
 
 
 def embed_view(thing: Embed, uri: str, backdrop: Picture | None) -> Part:

@@ -43,6 +43,8 @@ from sitegen.media.mp4 import clip_faults
 
 GIF_BYTES = 2_000_000
 """What a GIF may weigh; frames are dropped until it does, or until one is left."""
+LARGE_GIF_BYTES = 5_000_000
+"""What an enlarged GIF may weigh; it is enlarged less until it does."""
 NATIVE_BYTES = 256_000_000
 """What the native frames may take on disk; half of them are dropped whenever they take more."""
 STALL_SECONDS = 120.0
@@ -52,6 +54,7 @@ T = TypeVar("T")
 _Generator: TypeAlias = Generator[Any, Any, Any]
 _Byte: TypeAlias = Annotated[int, Field(ge=0, le=255)]
 _GIF_FPS = 15
+_LARGE_GIF = 480  # pixels of width
 _LARGEST = 16383  # pixels a side; what WebP can hold
 _KEYFRAME_EVERY = 10
 _EXACT_PSNR, _GOOD_PSNR = 40.0, 30.0  # dB; the latter at CRF 23 or better
@@ -239,22 +242,66 @@ def _gif(native: _NativeFrames, seconds: float, path: Path) -> MediaFile:
     """
     kept, (height, width, _) = len(native.kept), native.last.shape
     while True:
-        filters = (
-            f"split[a][b];[a]trim=end_frame={kept},palettegen[palette];"
-            f"[b]trim=start_frame={kept},setpts=PTS-STARTPTS[shown];"
-            "[shown][palette]paletteuse=dither=none:diff_mode=rectangle"
-        )
         # at most 15 a second, each for whole hundredths of a second
         pause = max(round(100 * seconds / kept), math.ceil(100 / _GIF_FPS))
-        rate = Fraction(100, min(pause, 65535))
         twice = itertools.chain(native.evenly(kept), native.evenly(kept))
-        options = {"codec": "gif", "pix_fmt_out": "pal8", "fps": rate}
-        arguments = ["-filter_complex", filters, "-f", "gif"]
-        _write(path, twice, (width, height), output_params=arguments, **options)
-        file = verified_gif(path, width, height, kept, float(rate))
+        file = _paletted(twice, kept, (width, height), pause, path)
         if file.bytes <= GIF_BYTES or kept == 1:
             return file
         kept = max(1, min(kept - 1, int(kept * 0.97 * GIF_BYTES / file.bytes)))
+
+
+def _paletted(
+    twice: Iterable[Frame | bytes], count: int, size: tuple[int, int], pause: int, path: Path
+) -> MediaFile:
+    """A GIF of `count` frames, each shown for `pause` hundredths of a second, with one palette."""
+    filters = (
+        f"split[a][b];[a]trim=end_frame={count},palettegen[palette];"
+        f"[b]trim=start_frame={count},setpts=PTS-STARTPTS[shown];"
+        "[shown][palette]paletteuse=dither=none:diff_mode=rectangle"
+    )
+    rate = Fraction(100, min(pause, 65535))
+    options = {"codec": "gif", "pix_fmt_out": "pal8", "fps": rate}
+    _write(path, twice, size, output_params=["-filter_complex", filters, "-f", "gif"], **options)
+    return verified_gif(path, *size, count, float(rate))
+
+
+def enlarge_gif(source: Path, target: Path, fps: float | None = None) -> MediaFile:
+    """Write a GIF again, each pixel a square of them, so that it is at least 480 pixels wide.
+
+    It is enlarged less where it would weigh more than 5 MB. Its rate is `fps`, to the next whole
+    hundredth of a second a frame, or that of the source. Raises TargetError as `encode_clip` does.
+    """
+    from PIL import Image, ImageSequence
+
+    with Image.open(source) as image:
+        count, size = int(getattr(image, "n_frames", 1)), image.size
+        pause = max(1, round(int(image.info.get("duration", 100)) / 10))
+    pause = pause if fps is None else max(2, round(100 / fps))  # browsers slow down what is faster
+
+    def frames(factor: int) -> Iterator[Frame]:
+        with Image.open(source) as image:
+            for each in ImageSequence.Iterator(image):
+                yield upscale(np.asarray(each.convert("RGB")), factor)
+
+    for factor in range(max(1, -(-_LARGE_GIF // size[0])), 0, -1):
+        twice = itertools.chain(frames(factor), frames(factor))
+        large = (size[0] * factor, size[1] * factor)
+        file = _paletted(twice, count, large, pause, target)
+        if file.bytes <= LARGE_GIF_BYTES:
+            break
+    return file
+
+
+def frames_at(path: Path, numbers: Iterable[int], pixels: int) -> dict[int, Frame]:
+    """Frames (H, W, 3) of an MP4 of so many pixels, by their numbers from 0, decoded in one pass.
+
+    Raises TargetError where it has fewer, PlatformError where ffmpeg cannot be run.
+    """
+    wanted = set(numbers)
+    found = {at: frame for at, frame in enumerate(_decoded(path, pixels)) if at in wanted}
+    require(found.keys() == wanted, path, "has fewer frames than it should")
+    return found
 
 
 def _write(
@@ -399,6 +446,15 @@ def verified_mp4(
 
 def _read_mp4(path: Path, pixels: int) -> tuple[Frame, Frame, int]:
     """Decode every frame: the first and last, (H, W, 3), and their number."""
+    count, first, last = 0, None, None
+    for frame in _decoded(path, pixels):
+        first, last, count = frame if first is None else first, frame, count + 1
+    require(count > 0, path, "has no frames")
+    return np.asarray(first), np.asarray(last), count
+
+
+def _decoded(path: Path, pixels: int) -> Iterator[Frame]:
+    """Every frame (H, W, 3) of a clip of so many pixels."""
     import imageio.v2 as imageio
 
     readers: list[Any] = []
@@ -409,12 +465,10 @@ def _read_mp4(path: Path, pixels: int) -> tuple[Frame, Frame, int]:
         return cast(_Generator, readers[0]._read_gen)
 
     with closing(_Ffmpeg(start, path.parent, pixels)) as ffmpeg, closing(readers[0]) as reader:
-        stream, count, first, last = reader.iter_data(), 0, None, None
+        stream = reader.iter_data()
         while (frame := ffmpeg.call(next, stream, None)) is not None:
-            first, last, count = frame if first is None else first, frame, count + 1
+            yield np.asarray(frame)
         ffmpeg.finish()
-    require(count > 0, path, "has no frames")
-    return np.asarray(first), np.asarray(last), count
 
 
 def verified_gif(path: Path, width: int, height: int, count: int, fps: float) -> MediaFile:

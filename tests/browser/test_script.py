@@ -507,7 +507,7 @@ def test_branch_plays_to_its_end(moving: Page) -> None:
 def test_names_tell_which_figure(calm: Page) -> None:
     """Out of their place, buttons, downloads and what unfolds say in few words whose they are."""
     figures = calm.locator(".figure:has(#trajectories), .figure:has(#chart)")
-    names = figures.locator("button.play, .downloads a, summary").evaluate_all(
+    names = figures.locator("button.play, .downloads a[download], summary").evaluate_all(
         "all => all.map(element => element.getAttribute('aria-label'))"
     )
     moving = ("Play", "MP4", "GIF", "Poster", "How this was made")
@@ -556,7 +556,7 @@ def test_bibtex_is_copied(browser: Browser, sample_site: SampleSite) -> None:
     """The button copies the entry and says so, where screen readers hear it."""
     with opened(browser, sample_site.address, permissions=["clipboard-read"]) as page:
         page.get_by_role("button", name="Copy BibTeX").click()
-        expect(page.get_by_role("status")).to_have_text("Copied.")
+        expect(page.locator(".bibtex").get_by_role("status")).to_have_text("Copied.")
         text = page.evaluate("navigator.clipboard.readText()")
         assert text.startswith("@inproceedings{rissanen2023generative,")
         assert text == page.locator(".bibtex code").inner_text()

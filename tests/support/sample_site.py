@@ -25,7 +25,7 @@ from sitegen.config.loader import load_site
 from sitegen.content.pages import Page, read_pages
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.files import digest
-from sitegen.figures.base import Figure
+from sitegen.figures.base import Figure, Row
 from sitegen.figures.hierarchy.drawing import Layout, tree_frames
 from sitegen.figures.hierarchy.sample import nodes
 from sitegen.figures.trajectories import Trajectories
@@ -187,6 +187,8 @@ def pages_of(folder: Path, base_url: str | None = None) -> tuple[Path, tuple[Pag
     pairs = zip(figures, [Markup("")] * len(figures), strict=True)
     body = (words[0], *(part for pair in pairs for part in pair), *words[1:])
     more = tuple(figure("single", f"single-{number}") for number in range(MANY))
+    row = Row(1, "Two side by side.")
+    more = (*more[:-2], *(dataclasses.replace(each, row=row) for each in more[-2:]))
     return path, (
         dataclasses.replace(front, body=body, figures=figures),
         dataclasses.replace(second, body=(*second.body, *more), figures=more),

@@ -141,23 +141,87 @@ def publish(config: Path, output: Path | None, **options: Any) -> None:
         report.note(line)
 
 
+class Levels(click.ParamType[tuple[int, ...]]):
+    """Levels with commas between."""
+
+    name = "levels"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """The levels. Raises click.BadParameter for what is none."""
+        if isinstance(value, tuple):
+            return value
+        parts = [part.strip() for part in value.split(",")]
+        if not all(part.isascii() and part.isdigit() for part in parts):
+            self.fail(f"{value!r} is no list of levels, as in 100,50,0.", param, ctx)
+        return tuple(map(int, parts))
+
+
+@click.command()
+@click.argument("figures", nargs=-1, metavar="[FIGURE]...", shell_complete=figure_names)
+@config_option
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    type=click.Choice(["png", "pdf", "svg", "gif", "mp4", "strip-png", "strip-pdf"]),
+    help="What to write, all that a figure has if not given; repeatable.",
+)
+@click.option(
+    "--levels", type=Levels(), default=(), metavar="K,K,…", help="The levels that strips show."
+)
+@click.option("--fps", type=options.Number(1, 50), help="Frames a second of GIFs.")
+@click.option("--output", type=PATH, help="A folder, or a file in .zip.  [default: exports]")
+@talk_options
+def export(config: Path, **wished: Any) -> None:
+    """Write figures as files for slides and papers, with a README that says what each is.
+
+    Nothing is sampled: the figures must have been built. Stills and strips are PNG and PDF, without
+    loss, GIFs are at least 480 pixels wide where that weighs no more than 5 MB, and drawings become
+    PNG and PDF by the Chromium or Chrome of this machine. Without FIGURE, all are written.
+
+    \b
+    Examples:
+      sitegen export
+      sitegen export mnist-trajectories --format gif --fps 12
+      sitegen export mnist-trajectories --format strip-pdf --levels 100,60,30,0
+      sitegen export --output media.zip
+    """
+    from sitegen.build.export import ExportOptions, export
+
+    report = console()
+    output, names = export(config, ExportOptions(**wished))
+    for name in names:
+        report.note(f"{name} in {output}")
+
+
 @click.command()
 @config_option
 @click.option("--store", is_flag=True, help="Also remove the rendered clips in cache_dir.")
+@click.option("--unused", is_flag=True, help="Remove only clips in cache_dir that no page needs.")
 @talk_options
-def clean(config: Path, store: bool) -> None:
+def clean(config: Path, store: bool, unused: bool) -> None:
     """Remove what sitegen made: the built folder, and what interrupted runs have left.
 
-    Clips stay in the store, so that the next build renders nothing, unless --store is given.
+    Clips stay in the store, so that the next build renders nothing, unless --store is given. With
+    --unused those go that no page asks for any more, and the built folder stays.
 
     \b
     Examples:
       sitegen clean
+      sitegen clean --unused
       sitegen clean --store
     """
     from sitegen.build.output import clean
+    from sitegen.build.prune import clean_unused
     from sitegen.config.loader import load_site
 
+    if store and unused:
+        raise click.UsageError("--store removes all clips and --unused some; give one of them.")
+    if unused:
+        console().note(clean_unused(config))
+        return
     removed = [f"removed {path}" for path in clean(load_site(config), store=store)]
     for line in removed or ["there was nothing to remove"]:
         console().note(line)

@@ -25,8 +25,8 @@ from sitegen.media.jobs import ClipSource, RenderJob
 from sitegen.media.labels import Panels, strip
 from sitegen.sampling.models import ModelProvider
 
-LABELS = {"IHDM": "IHDM", "DDPM": "Full DDPM latent", "DDIM": "DDIM"}
-"""The names of the panels, by those of the ways to sample."""
+LABELS = {"DDPM": "Full DDPM latent"}
+"""The names of panels that are called otherwise than the ways to sample."""
 
 _IN_A_STRIP = 10
 
@@ -36,7 +36,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     spec = cast(Interpolation, figure.spec)
     card = models.heat_sampler(spec.model).model.card
     ways = ways_down(models, spec, Paths(spec.seed, spec.pairs, spec.points), spec.ddim_steps)
-    labels = tuple(LABELS[name] for name in ways)
+    labels = tuple(LABELS.get(name, name) for name in ways)
     panels = Panels(labels, len(spec.pairs), card.image_size, BACKGROUND, INK)
     fps = spec.fps or 30.0
     found: dict[str, Frame] = {}

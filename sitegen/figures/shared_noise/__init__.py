@@ -65,7 +65,7 @@ class SharedNoise(FigureSpec):
 
     def describe(self, card: ModelCard) -> str:
         """Say what is shared, and what is not."""
-        many = counted(self.count, self.model, card.subject)
+        many = counted(self.count, self.known_as, card.subject)
         many = f"{self.rows} rows of {many}" if self.rows > 1 else many
         squares = "flat grey squares" if card.channels == 1 else "flat squares"
         each = "those of a row share" if self.rows > 1 else "all share"

@@ -48,7 +48,7 @@ def smoothness_results(found: Mapping[str, Evenness]) -> dict[str, Any]:
 
 def summary(found: Mapping[str, Evenness]) -> str:
     """Both measures with their intervals, and what follows from the paired differences."""
-    pairs = len(found["IHDM"].peak)
+    pairs = len(found[_own(found)].peak)
     sentences = [
         f"In these {pairs} pairs the largest step over the mean step is "
         f"{_medians_of(found, 'peak')} (medians with 95 % bootstrap intervals).",
@@ -66,7 +66,7 @@ def _medians_of(found: Mapping[str, Evenness], measure: str) -> str:
 
 
 def _verdict(found: Mapping[str, Evenness], measure: str, words: tuple[str, str]) -> Iterator[str]:
-    """What the differences of IHDM and the other models say, in one sentence if there are any.
+    """What the differences of the model and the others say, in one sentence if there are any.
 
     `words` are for what is smaller and for what is larger.
     """
@@ -78,14 +78,20 @@ def _verdict(found: Mapping[str, Evenness], measure: str, words: tuple[str, str]
         parts.setdefault(said, []).append(name)
     if parts:
         told = [f"{said} than {_listed(names)}" for said, names in parts.items()]
-        yield f"Pair by pair, IHDM is {_listed(told)}."
+        yield f"Pair by pair, {_own(found)} is {_listed(told)}."
 
 
 def _differences(found: Mapping[str, Evenness], measure: str) -> dict[str, Interval]:
-    """The median of IHDM less another model, taken in each pair, by the other's name."""
-    first = getattr(found["IHDM"], measure)
-    others = {name: getattr(each, measure) for name, each in found.items() if name != "IHDM"}
+    """The median of the model less another, taken in each pair, by the other's name."""
+    own = _own(found)
+    first = getattr(found[own], measure)
+    others = {name: getattr(each, measure) for name, each in found.items() if name != own}
     return {name: median_interval(first - values) for name, values in others.items()}
+
+
+def _own(found: Mapping[str, Evenness]) -> str:
+    """The name of the model that is compared with the others: it comes first."""
+    return next(iter(found))
 
 
 def _listed(words: list[str]) -> str:
@@ -98,7 +104,7 @@ def _medians(found: Mapping[str, Evenness]) -> dict[str, Any]:
         for name, each in found.items()
     ]
     peaks, ways = _differences(found, "peak"), _differences(found, "tortuosity")
-    rows += [[f"IHDM − {name}", str(peaks[name]), str(ways[name])] for name in peaks]
+    rows += [[f"{_own(found)} − {name}", str(peaks[name]), str(ways[name])] for name in peaks]
     return {
         "caption": "Medians over the pairs with 95 % bootstrap intervals; steps are root mean "
         "square differences of pixels, and differences are taken pair by pair",
@@ -108,7 +114,7 @@ def _medians(found: Mapping[str, Evenness]) -> dict[str, Any]:
 
 
 def _shapes(found: Mapping[str, Evenness]) -> dict[str, Any]:
-    count = len(found["IHDM"].shape)
+    count = len(found[_own(found)].shape)
     rows = [[name, *(round(float(v), 3) for v in each.shape)] for name, each in found.items()]
     return {
         "caption": "Each step over the mean step of its path, from one end to the other: medians",
@@ -121,35 +127,38 @@ def _panel(title: str, values: Mapping[str, Floats], top: float) -> Markup:
     high = max(float(each.max()) for each in values.values())
     axis = Axis(title, 0.95, max(1.05 * high, 1.5), even_ticks(1.0, max(1.05 * high, 1.5)))
     first, last = top + _HEAD, top + _HEAD + _ROW * len(values)
+    left = max(_LEFT, 16 + 8.2 * max(map(len, values)))  # room for the names
     parts = [label(_LEFT, top + 22, title, size=15, anchor="start", font_weight="bold")]
     for value, words in axis.ticks:
-        x = _across(axis, value)
+        x = _across(axis, value, left)
         parts.append(path(f"M{written(x)} {written(first)}V{written(last)}", class_="grid"))
         parts.append(label(x, last + 18, words, size=13, class_="soft"))
     for number, (name, each) in enumerate(values.items()):
-        parts.append(_row(axis, name, each, first + _ROW * (number + 0.5), number))
+        parts.append(_row(axis, name, each, (left, first + _ROW * (number + 0.5)), number))
     words = f"{_BEST[title]}; {_KEY}"
     return group(*parts, label(_LEFT, last + 36, words, size=13, anchor="start", class_="soft"))
 
 
-def _across(axis: Axis, value: float) -> float:
-    return _LEFT + (WIDTH - _LEFT - _RIGHT) * axis.share(value)
+def _across(axis: Axis, value: float, left: float) -> float:
+    return left + (WIDTH - left - _RIGHT) * axis.share(value)
 
 
-def _row(axis: Axis, name: str, values: Floats, y: float, number: int) -> Markup:
+def _row(axis: Axis, name: str, values: Floats, place: tuple[float, float], number: int) -> Markup:
     """A dot for each pair, and over them the interval as a bar with the median as a diamond."""
-    own = f"model-{number}"
+    own, (left, y) = f"model-{number}", place
     interval = median_interval(values)
     lanes = np.argsort(np.argsort(values, kind="stable"), kind="stable") % 5 - 2
     dots = []
     for value, lane in zip(values, lanes, strict=True):
-        place = {"cx": _across(axis, float(value)), "cy": y - 6 + 3.0 * float(lane)}
-        dots.append(element("circle", **place, r=2.6, class_=f"{own} dot"))
-    low, middle, high = (_across(axis, v) for v in (interval.low, interval.median, interval.high))
+        centre = {"cx": _across(axis, float(value), left), "cy": y - 6 + 3.0 * float(lane)}
+        dots.append(element("circle", **centre, r=2.6, class_=f"{own} dot"))
+    low, middle, high = (
+        _across(axis, v, left) for v in (interval.low, interval.median, interval.high)
+    )
     bar = f"M{written(low)} {written(y + 6)}v10v-5H{written(high)}v-5v10"
     diamond = f"M{written(middle)} {written(y + 4)}l7 7l-7 7l-7 -7z"
     return group(
-        label(_LEFT - 10, y + 5, name, size=15, anchor="end"),
+        label(left - 10, y + 5, name, size=15, anchor="end"),
         *dots,
         path(bar, class_=f"{own} bar", stroke_width=2),
         path(diamond, class_=own),

@@ -35,7 +35,7 @@ class Spectra(ComparedSpec):
         return (
             f"Power spectra of {many} at several levels, from the first state to the finished "
             "image, which is drawn strongest; power over frequency, both logarithmic: those of the "
-            f"model {self.model}{other} and that of the data{floor}"
+            f"model {self.known_as}{other} and that of the data{floor}"
         )
 
 

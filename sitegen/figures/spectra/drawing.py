@@ -34,6 +34,7 @@ class Curves:
     frequencies: of the rings, in cycles an image; ring 0, the images' mean, is not drawn
     data: of the data, None where it is not known
     floor: δ², what the sampling noise adds to every ring of a state; 0 where it is not shown
+    name: what the method of `heat` is called
     """
 
     frequencies: Sequence[float]
@@ -41,6 +42,7 @@ class Curves:
     noise: Sequence[Spectrum]
     data: Sequence[float] | None
     floor: float = 0.0
+    name: str = "IHDM"
 
 
 def spectra_drawing(curves: Curves, description: str) -> Drawing:
@@ -60,7 +62,7 @@ def spectra_table(curves: Curves, count: int) -> dict[str, Any]:
     last = curves.frequencies[-1]
     told = [*(f for f in _TOLD if f < last), last]
     rings = [curves.frequencies.index(f) for f in told]
-    rows = [["IHDM", each.level, *_some(each.power, rings)] for each in curves.heat]
+    rows = [[curves.name, each.level, *_some(each.power, rings)] for each in curves.heat]
     rows += [["DDPM", each.level, *_some(each.power, rings)] for each in curves.noise]
     rows += [["data", None, *_some(curves.data, rings)]] if curves.data else []
     table = {
@@ -76,7 +78,7 @@ def _summary(curves: Curves) -> str:
     if curves.data is None:
         unknown = "The spectrum of the data is not known here"
         return f"{unknown}: neither the weights nor the prior hold it."
-    last = {"IHDM": curves.heat[-1:], "DDPM": curves.noise[-1:]}
+    last = {curves.name: curves.heat[-1:], "DDPM": curves.noise[-1:]}
     data = curves.data
     words = [f"{n} {_distance(each.power, data):.2f}" for n, ends in last.items() for each in ends]
     return (
@@ -133,7 +135,7 @@ def _lines(panel: Panel, curves: Curves) -> Iterator[Markup]:
 
 def _legend(curves: Curves) -> Markup:
     """A sample of each kind of line with its name, and what the shades mean."""
-    entries = [("heat", f"IHDM, levels {_span(curves.heat)}")]
+    entries = [("heat", f"{curves.name}, levels {_span(curves.heat)}")]
     entries += [("noise", f"DDPM (dashed), levels {_span(curves.noise)}")] if curves.noise else []
     entries += [("data", "data")] if curves.data else []
     parts = []

@@ -51,6 +51,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
             _sinking(baseline, noise, spec.levels) if baseline else [],
             data,
             floor=noise_std**2 if spec.show == "state" else 0.0,
+            name=spec.drawn_label,
         )
 
     def draw(folder: Path) -> MediaFile:

@@ -18,7 +18,7 @@ class Trajectories(Grid):
 
     def describe(self, card: ModelCard) -> str:
         """Say how many samples form, and over how many steps."""
-        many = counted(self.count, self.model, card.subject)
+        many = counted(self.count, self.known_as, card.subject)
         squares = flat_squares(card, self.count)
         flat = squares if self.count > 1 else f"a {squares}"
         return f"{many} forming out of {flat} over {steps(card)}"

@@ -165,6 +165,13 @@ def test_data_of_a_preconditioned_model(sources: Sources) -> None:
     assert len(found) == rings(8)
 
 
+def test_label_of_spectra(sources: Sources, tmp_path: Path) -> None:
+    """The rows of the table are called as the author said."""
+    made = job(sources, "spectra", count=2, levels=2, label="Ours")
+    rows = finished(made, tmp_path)[1]["tables"][0]["rows"]
+    assert {row[0] for row in rows} == {"Ours", "data"}
+
+
 def test_smoothness(sources: Sources, tmp_path: Path) -> None:
     """Medians and steps are of the finished paths between samples, also without a DDPM."""
     made = job(sources, "smoothness", ddpm="noise", pairs=3, points=4, seed=1, ddim_steps=2)
@@ -189,3 +196,5 @@ def test_smoothness(sources: Sources, tmp_path: Path) -> None:
     alone = finished(job(sources, "smoothness", pairs=2, points=3), tmp_path)[1]
     assert [row[0] for row in alone["tables"][0]["rows"]] == ["IHDM"]
     assert "IHDM −" not in alone["summary"]
+    named = finished(job(sources, "smoothness", pairs=2, points=3, label="Ours"), tmp_path)[1]
+    assert [row[0] for row in named["tables"][0]["rows"]] == ["Ours"]

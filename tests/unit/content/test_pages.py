@@ -16,7 +16,7 @@ from sitegen.content.markdown import parse
 from sitegen.content.pages import Page, read_pages
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError
-from sitegen.figures.base import Figure
+from sitegen.figures.base import Figure, Row
 from sitegen.figures.registry import figure_kinds
 from sitegen.figures.trajectories import Trajectories
 from tests.support.fabricated import SITE, make_site, write_site
@@ -64,6 +64,38 @@ def test_page(tmp_path: Path) -> None:
     assert html(page) == "[mnist-trajectories][mnist-trajectories-2][mnist-trajectories-3]"
     for text, message in MESSAGES:
         assert fault(tmp_path, text) == message
+
+
+def test_beside(tmp_path: Path) -> None:
+    """Figures of a row stand in a row, in the order of the call; wrong ones are told with place."""
+    one, two = 'trajectories("mnist", seed=1)', 'spectra("mnist", caption="Own")'
+    text = f"A.\n\n{{{{ beside(\n  {one},\n  {two},\n  caption='Both') }}}}\n\n{{{{ {one} }}}}\n\n"
+    page = read(tmp_path, f"{text}{{{{ beside({one}, {one}) }}}}\n\nB.\n")
+    first, second = Row(1, "Both"), Row(2, "")
+    assert [figure.row for figure in page.figures] == [first, first, None, second, second]
+    assert [figure.kind for figure in page.figures][:2] == ["trajectories", "spectra"]
+    assert [figure.caption for figure in page.figures][:2] == ["", "Own"]
+    assert html(page).startswith("<p>A.</p>\n[mnist-trajectories][mnist-spectra][mnist-traj")
+    form = 'write beside(trajectories("one"), trajectories("other"))'
+    for call, told in (
+        (f"beside({one})", f"should be 2 to 4 figures, and is 1; {form}"),
+        (f"beside({', '.join([one] * 5)})", f"should be 2 to 4 figures, and is 5; {form}"),
+        (f'beside("mnist", {one})', f'"mnist" is no figure; {form}'),
+        (f"beside({one}, {one}, captoin='x')", 'captoin: unknown key, did you mean "caption"?'),
+        (f"beside({one}, {one}, caption=3)", "caption = 3: should be a valid string"),
+    ):
+        assert (
+            fault(tmp_path, f"A.\n\n{{{{ {call} }}}}\n") == f"pages/index.md:3: beside(…): {told}"
+        )
+    assert "needs a paragraph of its own" in fault(tmp_path, f"A {{{{ beside({one}, {two}) }}}}\n")
+    twice = f"{{% set one = {one} %}}\n{{{{ beside(one, one) }}}}\n"
+    assert "is shown 2 times" in fault(tmp_path, twice)
+    assert "count = 0" in fault(
+        tmp_path, f"{{{{ beside(trajectories('mnist', count=0), {one}) }}}}\n"
+    )
+    video = '{{ beside(video("https://youtu.be/qY1juqIDT10"), ' + one + ") }}\n"
+    assert '"video" is no figure' in fault(tmp_path, video)
+    assert 'did you mean "beside"' in fault(tmp_path, f"{{{{ besides({one}) }}}}\n")
 
 
 def test_available(tmp_path: Path) -> None:

@@ -106,6 +106,24 @@ def test_defaults() -> None:
     assert make_figure("trajectories", ("other",), {}, PLACE).models == ("other",)
 
 
+def test_labels() -> None:
+    """A label is in the words of every kind, in the key of those that draw it, and readable."""
+    for kind, chosen in figure_kinds().items():
+        plain, named = call("mnist", kind=kind), call("mnist", kind=kind, label="Ours")
+        words = named.spec.describe(GREY)
+        assert ("Ours" in words, "model mnist" in words) == (True, False), kind
+        drawn = chosen.spec.draws_label
+        assert drawn is (kind in ("interpolation", "spectra", "smoothness"))
+        assert spec_json(named) == spec_json(plain) | ({"label": "Ours"} if drawn else {})
+    assert call("mnist", label="A (v2), 10 % & more").spec.known_as == "A (v2), 10 % & more"
+    for label in ("", " ", "a_b", "Über", "x" * 25, "a\n", " a"):
+        (fault,) = faults("mnist", kind="spectra", label=label)
+        assert "should be 1 to 24 letters" in fault
+    assert "label = 4: should be" in faults("mnist", label=4)[0]
+    assert 'label = "DDIM": is what something else is called' in faults("mnist", label="DDIM")[0]
+    assert faults("mnist", lable="Ours") == ['lable: unknown key, did you mean "label"?']
+
+
 def test_every_fault_of_a_call_at_once() -> None:
     """Each argument is checked, and all of them are told."""
     assert faults(

@@ -18,7 +18,7 @@ from scipy import stats
 
 from sitegen.core.errors import PlatformError, TargetError
 from sitegen.figures.process.drawing import process_drawing
-from sitegen.figures.smoothness.drawing import summary
+from sitegen.figures.smoothness.drawing import smoothness_drawing, smoothness_results, summary
 from sitegen.figures.smoothness.measure import Evenness, Interval, evenness, median_interval
 from sitegen.figures.spectra.drawing import Curves, Spectrum, spectra_drawing, spectra_table
 from sitegen.figures.svg import (
@@ -68,6 +68,9 @@ def test_evenness() -> None:
     assert str(Interval(-0.5, -1.234, 0.5)) == "−0.50 [−1.23, 0.50]"
 
 
+SVG = "{http://www.w3.org/2000/svg}"
+
+
 def measured(peak: float, scatter: float = 0.01) -> Evenness:
     """Twenty paths with about that peak."""
     peaks = peak + scatter * np.linspace(-1, 1, 20)
@@ -92,6 +95,21 @@ def test_several_models_in_a_sentence() -> None:
         assert of_steps in text
         assert of_ways in text
         assert text.count(f" is {first:.2f} [") == 2
+
+
+def test_chart_of_named_models() -> None:
+    """The first model is compared under its own name, which has the room that it needs."""
+    others = {"DDPM": measured(1.9, -0.2)}
+    for name in ("Ours", "A method with a long name"):
+        found = {name: measured(1.2), **others}
+        assert f"{name} is more even than DDPM." in summary(found)
+        medians = smoothness_results(found)["tables"][0]["rows"]
+        assert [row[0] for row in medians] == [name, "DDPM", f"{name} − DDPM"]
+        root = ElementTree.fromstring(smoothness_drawing(found, "Words").text())
+        (label, _) = (e for e in root.iter(f"{SVG}text") if e.text == name)
+        assert float(label.get("x", 0)) > 8 * len(name)
+        dots = [float(e.get("cx", 0)) for e in root.iter(f"{SVG}circle")]
+        assert float(label.get("x", 0)) < min(dots) < max(dots) < 480
 
 
 FREQUENCIES = [ring / 2 for ring in range(12)]
@@ -125,6 +143,9 @@ def test_chart_of_spectra() -> None:
     words = texts(CURVES)
     assert {"IHDM, levels 4 (faint) to 0", "data", "sampling noise δ²"} <= set(words)
     assert "DDPM (dashed), levels 3 (faint) to 0" in words
+    named = replace(CURVES, name="Ours")
+    assert "Ours, levels 4 (faint) to 0" in texts(named)
+    assert "Ours 1.00, DDPM 0.00" in spectra_table(named, 7)["summary"]
     fewer = texts(replace(CURVES, noise=[], data=None, floor=0.0))
     assert not [word for word in fewer if "DDPM" in word or word in ("data", "sampling noise δ²")]
     root = ElementTree.fromstring(spectra_drawing(CURVES, "Words").text())
@@ -147,9 +168,6 @@ def test_chart_of_spectra() -> None:
         root = ElementTree.fromstring(drawing.text())
         assert not [e for e in root.iter() if "nan" in (e.get("d") or "") + (e.get("y") or "")]
         assert math.isfinite(drawing.height)
-
-
-SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.mark.parametrize("columns", [2, 6, 12])

@@ -142,10 +142,16 @@ def test_figure(tmp_path: Path) -> None:
         "video/mp4",
     )
     caption = " ".join("".join(figure.find("figcaption").itertext()).split())
-    assert caption == "A caption Download: MP4 (123 kB), GIF (123 kB), Poster (123 kB)"
+    saved = "MP4 (123 kB), GIF (123 kB), Poster (123 kB)"
+    assert caption == f"A caption Download: {saved} Link to this figure"
     links = [(a.get("href"), "download" in a.attrib) for a in figure.iter("a")]
     stem = "media/index-mnist-trajectories"
-    assert links == [(f"{stem}.mp4", True), (f"{stem}.gif", True), (f"{stem}.webp", True)]
+    assert links == [
+        (f"{stem}.mp4", True),
+        (f"{stem}.gif", True),
+        (f"{stem}.webp", True),
+        ("#mnist-trajectories", False),
+    ]
     index = "{{ spectra('mnist', caption='Words', alt='Curves') }}\n\n" + INDEX
     tree = parse(rendered(tmp_path, index=index))
     names = [each.get("aria-label") for name in ("button", "summary") for each in tree.iter(name)]
@@ -158,11 +164,30 @@ def test_figure(tmp_path: Path) -> None:
         "loading": "lazy", "decoding": "async"
     }  # fmt: skip
     caption = " ".join("".join(figure.find("figcaption").itertext()).split())
-    assert caption == "Words Download: SVG (123 kB)"
+    assert caption == "Words Download: SVG (123 kB) Link to this figure"
     banner = next(tree.iter("header")).find("img")
     assert banner.get("src") == "media/index-mnist-trajectories.webp"
     alone = parse(rendered(tmp_path, index="{{ smoothness('mnist') }}\n"))
     assert next(alone.iter("header")).find("img") is None
+
+
+def test_row(tmp_path: Path) -> None:
+    """Figures of a row are in one element with its words, and one scrubber where all are clips."""
+    clip, still = "trajectories('mnist')", "spectra('mnist')"
+    index = f"{{{{ beside({clip}, {clip}, caption='Both <b>') }}}}\n\n"
+    index += f"{{{{ beside({clip}, {still}) }}}}\n"
+    tree = parse(rendered(tmp_path, index=index))
+    rows = [each for each in tree.iter("div") if "row" in each.get("class", "").split()]
+    assert [row.get("aria-label") for row in rows] == ["Both <b>", "Figures side by side"]
+    assert [row.get("class") for row in rows] == ["row together", "row"]
+    figures = [[each.get("id") for each in row.iter("figure")] for row in rows]
+    name = "mnist-trajectories"
+    assert figures == [[name, f"{name}-2"], [f"{name}-3", "mnist-spectra"]]
+    sliders = [sum(each.get("type") == "range" for each in row.iter("input")) for row in rows]
+    assert sliders == [3, 1]
+    assert rows[0].find("p").text == "Both <b>"
+    assert next(tree.iter("dialog"), None) is None
+    assert len(list(tree.iter("figure"))) == 4
 
 
 def test_further_page(tmp_path: Path) -> None:

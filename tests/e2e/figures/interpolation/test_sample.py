@@ -25,7 +25,7 @@ def way(sources: Sources, **arguments: object) -> RenderJob:
     return job(sources, "interpolation", **given)
 
 
-def panels(rows: int, labels: tuple[str, ...] = tuple(LABELS.values())) -> Panels:
+def panels(rows: int, labels: tuple[str, ...] = ("IHDM", LABELS["DDPM"], "DDIM")) -> Panels:
     """Where things stand."""
     return Panels(labels, rows, SIDE, BACKGROUND, INK)
 
@@ -83,6 +83,8 @@ def test_there_and_back(sources: Sources) -> None:
         assert all(not np.array_equal(*pair) for pair in pairwise(points))
     alone = way(sources, ddpm=None)
     assert alone.parameters["panels"] == ["IHDM"]
+    named = way(sources, ddpm=None, label="Ours").parameters
+    assert (named["panels"], named["label"]) == (["Ours"], "Ours")
     for left, right in zip(frames(alone), seen, strict=True):
         np.testing.assert_array_equal(cut(left, one, 0, 0), cut(right, layout, 0, 0))
 

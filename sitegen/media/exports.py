@@ -1,0 +1,155 @@
+"""Pictures for slides and papers: PNG and PDF of frames and of drawings, and strips of moments.
+
+What is in pixels is enlarged by a whole number, so that no viewer smears it. A drawing becomes PNG
+or PDF in a browser that is installed here, which draws it as readers see it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sitegen.core.errors import PlatformError, TargetError
+from sitegen.core.files import platform_errors
+from sitegen.media.frames import Frame, upscale
+from sitegen.media.labels import write_label
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+"""The programs that draw, the first that is found."""
+
+_WIDE = 1200  # pixels, at least, of what is in pixels
+_POINTS = 396.0  # the width of a PDF: 5.5 inches, which is a column and a half
+_GAP, _FONT = 8, 22
+_SHARPER = 3  # pixels of a PNG for each of a drawing
+_PATIENCE = 120  # seconds
+_DARK = re.compile(r"@media \(prefers-color-scheme: dark\) \{.*?\n\}\n?(?=</style>)", re.DOTALL)
+
+
+def read_frame(path: Path) -> Frame:
+    """A picture in pixels as a frame (H, W, 3)."""
+    from PIL import Image
+
+    with platform_errors(path, "read"), Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def write_frame(frame: Frame, path: Path) -> tuple[int, int]:
+    """Write a frame as PNG or PDF, by the ending, enlarged; return its width and height."""
+    from PIL import Image
+
+    frame = upscale(frame, -(-_WIDE // frame.shape[1]))
+    with platform_errors(path):
+        if path.suffix == ".pdf":
+            path.write_bytes(pdf(frame))
+        else:
+            Image.fromarray(frame).save(path, "PNG", optimize=True)
+    return frame.shape[1], frame.shape[0]
+
+
+def pdf(frame: Frame) -> bytes:
+    """A PDF of one page that is the frame (H, W, 3), without loss; the same frame, the same bytes.
+
+    Pillow would write it as JPEG.
+    """
+    height, width, _ = frame.shape
+    across, down = _POINTS, _POINTS * height / width
+    drawn = f"q {across:.2f} 0 0 {down:.2f} 0 0 cm /Picture Do Q".encode()
+    data = zlib.compress(np.ascontiguousarray(frame).tobytes(), 9)
+    image = (
+        f"/Type /XObject /Subtype /Image /Width {width} /Height {height} /ColorSpace /DeviceRGB "
+        "/BitsPerComponent 8 /Interpolate false /Filter /FlateDecode"
+    )
+    page = (
+        f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 {across:.2f} {down:.2f}] "
+        "/Resources << /XObject << /Picture 5 0 R >> >> /Contents 4 0 R >>"
+    )
+    bodies = (
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        page.encode(),
+        _stream("", drawn),
+        _stream(image, data),
+    )
+    text, starts = b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n", []
+    for number, body in enumerate(bodies, 1):
+        starts.append(len(text))
+        text += f"{number} 0 obj\n".encode() + body + b"\nendobj\n"
+    table = "".join(f"{start:010} 00000 n \n" for start in starts)
+    end = f"xref\n0 {len(bodies) + 1}\n0000000000 65535 f \n{table}"
+    end += f"trailer\n<< /Size {len(bodies) + 1} /Root 1 0 R >>\nstartxref\n{len(text)}\n%%EOF\n"
+    return text + end.encode()
+
+
+def _stream(about: str, data: bytes) -> bytes:
+    head = f"<< {about} /Length {len(data)} >>\nstream\n".encode()
+    return head + data + b"\nendstream"
+
+
+def labelled_strip(moments: Sequence[tuple[str, Frame]]) -> Frame:
+    """Moments of a clip side by side on white, each under its label."""
+    height, width, _ = moments[0][1].shape
+    head = _FONT + _FONT // 2
+    across = len(moments) * (width + _GAP) - _GAP
+    sheet = np.full((height + head, across, 3), 255, np.uint8)
+    for at, (words, frame) in enumerate(moments):
+        left = at * (width + _GAP)
+        sheet[head:, left : left + width] = frame
+        sheet = write_label(sheet, words, (left + width // 2, _FONT), _FONT, (29, 33, 48))
+    return sheet
+
+
+def draw_files(svg: Path, size: tuple[int, int], targets: Iterable[Path]) -> None:
+    """Draw an SVG of a size in pixels, as on a light page, into PNG and PDF files.
+
+    Raises PlatformError where no browser is found here, TargetError where it fails.
+    """
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        raise PlatformError(
+            f"{svg.name}: a drawing becomes PNG or PDF by a browser, and there is none of "
+            f"{', '.join(BROWSERS)} here; install Chromium, or ask for --format svg"
+        )
+    for target in targets:
+        page = target.with_suffix(".html")
+        page.write_text(_page(svg.read_text("utf-8"), size), encoding="utf-8")
+        _browse(found, page, target, size)
+        page.unlink()
+
+
+def _page(text: str, size: tuple[int, int]) -> str:
+    """A page that is nothing but a drawing; what it has for dark pages is left out."""
+    width, height = size
+    rules = f"@page {{ size: {width}px {height}px; margin: 0 }} body {{ margin: 0 }}"
+    rules += f" svg {{ display: block; width: {width}px; height: {height}px }}"
+    drawing = _DARK.sub("", text).replace("color-scheme: light dark", "color-scheme: light")
+    return f'<!DOCTYPE html><meta charset="utf-8"><style>{rules}</style>{drawing}'
+
+
+def _browse(program: str, page: Path, target: Path, size: tuple[int, int]) -> None:
+    options: Mapping[str, list[str]] = {
+        ".pdf": [f"--print-to-pdf={target}", "--no-pdf-header-footer"],
+        ".png": [
+            f"--screenshot={target}",
+            f"--window-size={size[0]},{size[1]}",
+            f"--force-device-scale-factor={_SHARPER}",
+            "--hide-scrollbars",
+        ],
+    }
+    quiet = ["--headless", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    quiet += ["--no-sandbox"] if os.geteuid() == 0 else []  # it refuses to run for root otherwise
+    profile = f"--user-data-dir={target.parent / 'profile'}"
+    command = [program, *quiet, profile, *options[target.suffix], page.absolute().as_uri()]
+    try:
+        done = subprocess.run(command, capture_output=True, check=False, timeout=_PATIENCE)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise PlatformError(f"cannot draw {target.name} with {program}: {error}") from error
+    if done.returncode or not target.is_file():
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+        raise TargetError(f"{program} did not draw {target.name}: {' '.join(said)}")

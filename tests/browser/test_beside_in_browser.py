@@ -1,0 +1,85 @@
+"""Figures side by side: one slider and one button for all, on a desk and on a phone."""
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import Look
+from tests.browser.test_script import CALM, PLAYING, slide, wait_for_shade
+from tests.conftest import SampleSite
+from tests.support.browsing import box_of, opened, until
+from tests.support.sample_site import LEVELS, MANY
+
+ROW = (f"single-{MANY - 2}", f"single-{MANY - 1}")
+TIMES = "[...document.querySelectorAll('.row video')].map(v => v.currentTime)"
+
+
+def slide_row(page: Page, value: int) -> None:
+    """Move the slider of the row."""
+    page.locator(".row-scrubber .slider").evaluate(
+        "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input')) }",
+        value,
+    )
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_one_slider(look: Look, width: int) -> None:
+    """One slider, by mouse and keys, moves all clips of a row, which have none of their own."""
+    with look("second/", width=width) as page:
+        row = page.locator(".row")
+        assert row.locator(".slider:visible").count() == row.locator(".play:visible").count() == 1
+        slide_row(page, 13)
+        for name in ROW:
+            wait_for_shade(page, name, 13)
+        row.locator(".row-scrubber .slider").press("ArrowRight")
+        for name in ROW:
+            wait_for_shade(page, name, 14)
+        expect(row.locator(".row-scrubber .readout")).to_contain_text(f"k = {LEVELS - 14}")
+        first, second = (box_of(page.locator(f"#{name}")) for name in ROW)
+        if width == 390:
+            assert second["y"] > first["y"] + first["height"]
+            row.locator(".stage").first.scroll_into_view_if_needed()
+            slider = box_of(row.locator(".row-scrubber"))
+            assert slider["y"] + slider["height"] <= 801  # it stays in sight
+        else:
+            assert abs(second["y"] - first["y"]) < 1
+            assert second["x"] >= first["x"] + first["width"]
+        slide(page, "single-0", 3)
+        wait_for_shade(page, "single-0", 3)
+        wait_for_shade(page, ROW[0], 14)
+
+
+def test_played_together(browser: Browser, sample_site: SampleSite) -> None:
+    """One button plays all of a row in step, and stops all at one frame."""
+    with opened(browser, f"{sample_site.address}second/", **CALM) as page:
+        row = page.locator(".row")
+        row.scroll_into_view_if_needed()
+        play = row.locator(".play:visible")
+        play.click()
+        until(page, f"{PLAYING} === 2")
+        until(page, f"({TIMES}).every(time => time > 0.5)")
+        times = page.evaluate(TIMES)
+        assert max(times) - min(times) < 0.5
+        play.click()
+        until(page, f"{PLAYING} === 0")
+        value = int(row.locator(".slider:visible").input_value())
+        for name in ROW:
+            wait_for_shade(page, name, value)
+
+
+def test_link_into_a_row(look: Look) -> None:
+    """An address with a level moves the whole row there, whichever of its figures it names."""
+    for name in ROW:
+        with look(f"second/?level=9#{name}") as page:
+            for other in ROW:
+                wait_for_shade(page, other, LEVELS - 9)
+
+
+def test_row_without_the_script(browser: Browser, sample_site: SampleSite) -> None:
+    """Where no script runs each clip of a row has the browser's controls, side by side."""
+    page = browser.new_page(java_script_enabled=False, viewport={"width": 1280, "height": 800})
+    page.goto(f"{sample_site.address}second/")
+    assert page.locator(".row video[controls]").count() == len(ROW)
+    expect(page.locator(".row-scrubber")).to_be_hidden()
+    first, second = (box_of(page.locator(f"#{name} video")) for name in ROW)
+    assert first["y"] == second["y"]
+    page.close()
