@@ -14,6 +14,11 @@ from sitegen.core.source import parse_toml, read_text, shown, toml_lines
 
 def load_site(path: Path) -> Site:
     """Read `site.toml`; ConfigError names everything that is wrong, one line a problem."""
+    if not path.exists():
+        raise ConfigError(
+            f"{shown(path)}: there is no such file; go to the folder of your site, name its file "
+            "with --config, or begin a site with `sitegen new DIR`"
+        )
     return parse_site(read_text(path), path)
 
 

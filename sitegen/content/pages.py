@@ -10,6 +10,7 @@ and so do `{{ image("setup.png", alt="…") }}` and `{{ video("https://youtu.be/
 import difflib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 
 from markupsafe import Markup
@@ -31,7 +32,7 @@ from sitegen.core.diagnostics import Diagnostic, config_error, in_order, quoted
 from sitegen.core.errors import ConfigError
 from sitegen.core.site_files import OwnFile
 from sitegen.core.source import page_name, page_sources, read_text, require_inside, shown
-from sitegen.core.urls import INDEX, page_fault
+from sitegen.core.urls import INDEX, page_fault, relative
 from sitegen.figures.base import Figure
 
 _OURS = frozenset({"assets", "index", "media"})  # what the build folder has at its root
@@ -86,16 +87,38 @@ def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tu
     problems += in_order(_misled_by_config(site, files, ids))
     if problems:
         raise config_error(problems)
-    pages = [reading.page for reading in readings if reading.page]
+    pages = [_with_headings(reading.page, ids) for reading in readings if reading.page]
     front = replace(pages[0], files=_sorted([*pages[0].files, *files.used.values()]))
     return (front, *pages[1:])
 
 
 def _misled(page: Page, ids: Mapping[str, Collection[str]]) -> Iterator[Diagnostic]:
     for anchor in page.anchors:
-        if fault := place_fault(page.uri, anchor.text, ids):
+        if fault := place_fault(page.uri, _at_heading(page.uri, anchor.text, ids), ids):
             text = f"the link {quoted(anchor.text)} {fault}"
             yield Diagnostic(shown(page.source), anchor.line, text)
+
+
+def _at_heading(uri: str, url: str, ids: Mapping[str, Collection[str]]) -> str:
+    """A link to a place: where nothing is called `results`, to the heading `h-results`."""
+    whole, _, place = url.partition("#")
+    heading = f"{whole}#h-{place}"
+    wrong = place_fault(uri, url, ids) and not place_fault(uri, heading, ids)
+    return heading if wrong else url
+
+
+def _with_headings(page: Page, ids: Mapping[str, Collection[str]]) -> Page:
+    """The page with links that lead to headings also where their names were shortened."""
+    links = {anchor.text: _at_heading(page.uri, anchor.text, ids) for anchor in page.anchors}
+    body = page.body
+    for old, new in links.items():
+        if old != new:
+            was, now = (f'href="{escape(relative(url, page.uri))}"' for url in (old, new))
+            body = tuple(
+                Markup(str(part).replace(was, now)) if isinstance(part, Markup) else part
+                for part in body
+            )
+    return replace(page, body=body)
 
 
 def _misled_by_config(

@@ -24,12 +24,14 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
 from sitegen.core.diagnostics import close_match
+from sitegen.core.source import PLAIN
 
 FAILURES = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What an expression of an author can run into, beside what Jinja and our functions tell."""
 _DEEP = 100  # calls in a template beyond which it is the template that calls itself
 _FILE = "<template>"  # the name that Jinja gives to a template made from a string
 _MARKS = re.compile(r"([!-/:-@\[-`{-~])")
+_TYPE = "type the plain one, without full width and curls"
 _RAW = "; to show braces themselves, write {% raw %} before and {% endraw %} after them"
 
 
@@ -81,12 +83,39 @@ def run_template(text: str, names: Mapping[str, object]) -> str:
     try:
         return _for_pages().from_string(text).render(names)
     except TemplateSyntaxError as error:
-        raise TemplateFault(error.lineno, f"{error.message}{_RAW}") from error
+        raise _syntax_fault(error, text) from error
     except (BadCall, TemplateError, *FAILURES) as error:
         if isinstance(error, FAILURES) and _in_a_function(error.__traceback__, names):
             raise  # a mistake of ours
         hint = _hint(str(error), names) if isinstance(error, UndefinedError) else ""
         raise TemplateFault(_line(error.__traceback__), f"{reason_of(error)}{hint}") from error
+
+
+def _syntax_fault(error: TemplateSyntaxError, text: str) -> TemplateFault:
+    """What is wrong with a template, where it begins to be."""
+    message = error.message or ""
+    odd = re.search(r"unexpected char '(.)'", message)
+    if odd and (plain := PLAIN.get(odd[1])):
+        return TemplateFault(error.lineno, f"{odd[1]} is another character than {plain}; {_TYPE}")
+    open_block = re.search(r"innermost block that needs to be closed is '(\w+)'", message)
+    if open_block and (line := _opened(open_block[1], text)):
+        name = open_block[1]
+        words = f"{{% {name} … %}} is not closed: write {{% end{name} %}} where it ends"
+        return TemplateFault(line, f"{words}{_RAW}")
+    return TemplateFault(error.lineno, f"{message}{_RAW}")
+
+
+def _opened(name: str, text: str) -> int | None:
+    """The line of the last block of that name which nothing closes."""
+    raw = re.compile(r"\{% *raw *%\}.*?\{% *endraw *%\}", re.DOTALL)
+    bare = raw.sub(lambda found: "\n" * found[0].count("\n"), text)
+    opened: list[int] = []
+    for found in re.finditer(rf"\{{%[-+]?\s*(end)?{name}\b", bare):
+        if not found[1]:
+            opened.append(bare.count("\n", 0, found.start()) + 1)
+        elif opened:
+            opened.pop()
+    return opened[-1] if opened else None
 
 
 def _in_a_function(trace: TracebackType | None, names: Mapping[str, object]) -> bool:

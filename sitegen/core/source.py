@@ -117,7 +117,18 @@ _KEY = re.compile(r"""(?:[ \t]*\.?[ \t]*(?:[A-Za-z0-9_-]+|"(?:\\.|[^"\\\n])*"|'[
 _PLAIN = re.compile(r"[^,\]}#\n]*")
 
 
+PLAIN = {
+    **dict.fromkeys("“”„‟″＂", '"'),
+    **dict.fromkeys("‘’‚‛′＇", "'"),
+    **{chr(ord(each) + 0xFEE0): each for each in "()[]{}=,:.%#"},
+    "、": ",",
+    "\u00a0": "a blank",
+}
+"""Characters that editors and keyboards put in the place of plain ones."""
+
 _HINTS = {
+    "illegal character '\\n'": "; a quote is missing at the end of the line",
+    "unterminated string": "; a quote is missing at the end of the line",
     "cannot overwrite a value": "; the key stands in this table already",
     "invalid value": "; words stand in quotes, numbers and true or false without",
 }
@@ -135,7 +146,15 @@ def parse_toml(text: str, file: str) -> dict[str, Any]:
         last = text.rstrip().count("\n") + 1
         at = f":{line[1] if line else last}" if place else ""
         words = f"{what[:1].lower()}{what[1:200]}"
-        raise ConfigError(f"{file}{at}: is not TOML: {words}{_HINTS.get(words, '')}") from error
+        hint = _HINTS.get(words, "")
+        if line and (odd := _odd_mark(text.split("\n")[int(line[1]) - 1])):
+            hint = f"; {odd} is another character than {PLAIN[odd]}, type the plain one"
+        raise ConfigError(f"{file}{at}: is not TOML: {words}{hint}") from error
+
+
+def _odd_mark(line: str) -> str | None:
+    """The first character outside of plain quotes that stands in the place of a plain one."""
+    return next((each for each in re.sub(r'"[^"]*"', "", line) if each in PLAIN), None)
 
 
 def toml_lines(text: str) -> dict[KeyPath, int]:

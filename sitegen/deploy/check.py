@@ -29,6 +29,7 @@ from sitegen.deploy.html_scan import HtmlScan, Reference, Role, css_uris, scan
 from sitegen.media.manifest import Manifest
 from sitegen.media.mp4 import clip_faults
 
+_GENERATED = 'name="generator" content="sitegen"'
 _NOWHERE = "https://site.invalid"  # stands for the host, which nobody needs to know
 _THIS_MACHINE = re.compile(r"(.+\.)?localhost|127(\.\d+){1,3}|0\.0\.0\.0|::1", re.I)
 _UNKNOWN = "/-/"  # stands for the sub-path where nobody said which it is
@@ -286,7 +287,22 @@ def check_site(site: Site | None, root: Path) -> Findings:
         return check_folder(root, PublishTarget(private=tuple(home)))
     base_url = site.base_url or (f"https://{site.domain}/" if site.domain else None)
     found = check_folder(root, PublishTarget(base_url, site.page_budget, (site.root, *home)))
-    return replace(found, warnings=(*placeholders(site), *found.warnings))
+    more = [*placeholders(site), *_elsewhere(root, base_url)]
+    return replace(found, warnings=(*more, *found.warnings))
+
+
+def _elsewhere(root: Path, base_url: str | None) -> Iterator[Diagnostic]:
+    """Say that the folder was built for another address than `site.toml` has now."""
+    index = root / INDEX
+    if base_url is None or not index.is_file():
+        return
+    text = index.read_text("utf-8", "replace")
+    canonical = re.search(r'rel="canonical" href="([^"]*)"', text)
+    built_for = unescape(canonical[1]) if canonical else None
+    if built_for != f"{base_url.rstrip('/')}/" and _GENERATED in text:
+        was = f"for {built_for}" if built_for else "without an address"
+        told = f"was built {was}, and site.toml says {base_url}; run `sitegen build` again"
+        yield Diagnostic(shown(index), None, told)
 
 
 def check_folder(root: Path, place: PublishTarget | None = None) -> Findings:

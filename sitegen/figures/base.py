@@ -27,7 +27,6 @@ from sitegen.core.diagnostics import SourceLocation, close_match, known_words
 from sitegen.core.installed import shipped_models
 from sitegen.core.validation import Slug, reject_if
 from sitegen.ihdm.card.card import ModelCard
-from sitegen.media.frames import scale_factor
 
 if TYPE_CHECKING:
     from sitegen.figures.views import Clip, Still
@@ -206,6 +205,8 @@ class ComparedSpec(FigureSpec):
 
 def grid_pixels(card: ModelCard, columns: int, rows: int) -> int:
     """The pixels of a clip that shows a grid of samples at every level."""
+    from sitegen.media.frames import scale_factor  # and NumPy, which laying out pages needs not
+
     width, height = columns * card.image_size, rows * card.image_size
     return (card.levels + 1) * width * height * scale_factor(width, height) ** 2
 

@@ -6,6 +6,7 @@ of levels, the blur and the noise, or a DDPM's schedule: those are asked for. Th
 taken to be 1, which all published configurations have, unless told.
 """
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -130,14 +131,20 @@ def new_model(
     if not ddpm and options.noise_schedule is not None:
         raise ConfigError("--noise-schedule is of a DDPM; leave it out, or give --kind ddpm")
     answers = _Answers(options, () if ddpm else found.presets, ask)
-    answers.complete(kind)
-    options = answers.options
-    own = options.preset is None
-    card = _from_file(options, found, kind) if own else _from_preset(options)
+    try:
+        answers.complete(kind)
+        options = answers.options
+        own = options.preset is None
+        card = _from_file(options, found, kind) if own else _from_preset(options)
+        card = replace(card, subject=options.subject or "")
+    except (ConfigError, RefusedError) as error:
+        if not answers.given:
+            raise
+        again = shlex.join(word for pair in answers.given for word in pair)
+        raise type(error)(f"{error}\nwhat you answered, to be given again: {again}") from error
     if ddpm:
         return options, card, _ddpm_notes(options, card)
     card = measured(card) if options.data is not None else card
-    card = replace(card, subject=options.subject or "")
     return options, card, _notes(options, card, answers.side())
 
 
@@ -148,6 +155,7 @@ class _Answers:
         self.options = options
         self._presets = presets
         self._ask = ask
+        self.given: list[tuple[str, str]] = []
         self._missing: list[Question] = []
         self._sides: dict[Path | None, int | None] = {}
 
@@ -197,6 +205,7 @@ class _Answers:
             self._missing.append(question)
         else:
             changes: dict[str, Any] = {question.field: self._ask(question)}
+            self.given += [(option(name), str(value)) for name, value in changes.items()]
             self.options = replace(self.options, **changes)
 
 

@@ -32,10 +32,13 @@ def prior_and_example(card: ModelCard, data: Path) -> tuple[Prior, bytes]:
     channels = 3 if card.channels == 3 else None  # colour ones are not made grey in silence
     images = read_images(data, card.image_size, channels, choose)
     if images.shape[1:] != card.shape:
-        found, wanted = (f"{c} × {h} × {w}" for c, h, w in (images.shape[1:], card.shape))
+        found, wanted = (
+            f"{w}×{h} pixels in {'grey' if c == 1 else 'colour'}"
+            for c, h, w in (images.shape[1:], card.shape)
+        )
         raise RefusedError(
-            f"{data}: its images are {found} (channels × height × width) and do not fit the "
-            f"model, which has {wanted}; give the images that it was trained on"
+            f"{data}: its images are {found} and do not fit the model, whose images are {wanted}; "
+            "give the images that it was trained on"
         )
     return make_prior(images[more:], card, COUNT, data.name), as_png(images[0])
 

@@ -1,6 +1,5 @@
 """The bridge from the command line to the trainer: what is typed becomes a card and a run."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,8 @@ from sitegen.core.compute import Precision, resolve_device, resolve_precision
 from sitegen.core.errors import ConfigError
 from sitegen.core.progress import Reporter, duration
 from sitegen.core.signals import stop_on_signals
+from sitegen.core.source import shown
+from sitegen.core.urls import slug_fault
 from sitegen.ihdm.card.card import BlurRange, ModelCard, Parameterization, preset
 from sitegen.ihdm.data.images import read_images, require_enough
 from sitegen.ihdm.process.model import require_device
@@ -25,8 +26,6 @@ from sitegen.models.registry import find_model
 
 FEW_IMAGES = 1000
 """With fewer than that, a warning: a model knows them by heart."""
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -77,11 +76,12 @@ def train_model(
     Returns when the model is written. Raises SystemExit (130, 143 or 129) after a signal, once
     the state is saved, and the errors of `opened` and `go_on` in `sitegen.ihdm.training.recipe`.
     """
-    if not _NAME.fullmatch(name):
-        raise ConfigError(f"{name}: a model's name has letters, digits, dots, - and _")
+    if fault := slug_fault(name):
+        raise ConfigError(f"the name {name[:80]} {fault}, as in site.toml")
     begun = (_folder(name, wanted) / STATE_NAME).exists()
     if ask is not None and wanted.subject is None and wanted.kind == "ihdm" and not begun:
         wanted = replace(wanted, subject=ask(SUBJECT))
+    report.note(f"reading the images in {shown(wanted.data)}")
     card, training = prepare(name, wanted)
     if len(training.images) < FEW_IMAGES:
         report.warn(f"only {len(training.images)} images: the model may know them by heart")

@@ -255,6 +255,30 @@ def test_menu_of_many_pages(look: Look) -> None:
         assert box_of(menu)["height"] < 90
 
 
+UNFOLDING = """list => {
+    const details = document.createElement('details');
+    details.append(document.createElement('summary'), list.cloneNode(true));
+    details.firstElementChild.textContent = 'Pages: ' + 'A title that is long '.repeat(5);
+    list.replaceWith(details);
+}"""
+
+
+def test_menu_that_unfolds(look: Look) -> None:
+    """Thirty pages are one line of a phone until a key unfolds them, each below the next."""
+    with look("second/", width=390) as page:
+        for _ in range(3):
+            page.locator(".menu ul").evaluate(FILL)
+        page.locator(".menu ul").evaluate(UNFOLDING)
+        assert box_of(page.locator(".menu"))["height"] < 60
+        page.locator(".menu summary").press("Enter")
+        links = page.locator(".menu a")
+        boxes = [box_of(links.nth(number)) for number in range(links.count())]
+        assert len(boxes) > 30
+        assert all(0 <= box["x"] <= 390 - box["width"] and box["height"] > 24 for box in boxes)
+        assert len({round(box["y"]) for box in boxes}) == len(boxes)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
 COVERED = """() => {
     const over = document.querySelector('.motion').getBoundingClientRect();
     return [...document.querySelectorAll('main *, nav *, footer *, header *')]

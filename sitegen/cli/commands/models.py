@@ -47,7 +47,7 @@ _ADD: tuple[Row, ...] = (
     ("data", PATH, "Its training images, which tell their size and what sampling starts from."),
     ("kind", KIND, "What it is, where the file does not tell."),
     ("preset", str, "The published configuration that it was trained with."),
-    ("image-size", _SIDE, "Pixels a side, where the images do not tell."),
+    ("image-size", _SIDE, "Pixels a side; of other images the middle square is scaled."),
     ("levels", _LEVELS, "K, how many levels it was trained with."),
     ("blur-sigma-min", _BLUR, "Blur of level 1 in pixels."),
     ("blur-sigma-max", _BLUR, "Blur of level K in pixels."),
@@ -86,6 +86,8 @@ def add(name: str, config: Path, **options: Any) -> None:
     if any(value is not None for value in options.values()):
         if options["checkpoint"] is None:
             raise click.UsageError("--checkpoint is missing: the file or folder of the model.")
+        if options["data"] is not None:
+            click.echo(f"reading the images in {options['data']}")  # of many only their headers
         added = add_model(config, name, AddOptions(**options), _somebody())
     else:
         added = add_shipped(config, name)
@@ -211,7 +213,7 @@ _TRAIN: tuple[Row, ...] = (
     ("data", PATH, "A folder of pictures, or a file or folder of MNIST's or CIFAR's format."),
     ("output", PATH, "The model's folder.  [default: runs/NAME]"),
     ("kind", KIND, "A model that undoes heat dissipation, or one that takes noise away."),
-    ("image-size", _SIDE, "Scale the images to N pixels a side."),
+    ("image-size", _SIDE, "Crop each image to its middle square, of N pixels a side."),
     ("levels", _LEVELS, "K, the steps from flat to sharp.  [default: 100]"),
     ("blur-sigma-max", _POSITIVE, "Blur of level K in pixels.  [default: 5/7 of the side]"),
     ("preset", str, "A published network instead of our small one."),

@@ -28,7 +28,7 @@ Sample = Annotated[StrictInt, Field(ge=0, lt=2**31)]
 
 @validated(frozen=True, config=RULES)
 class Interpolation(ComparedSpec):
-    """Paths from one sample to another and back, of a model and of a DDPM beside it."""
+    """Paths from one sample to another and back; a DDPM that is named has its own beside them."""
 
     example: ClassVar[str] = '"NAME", points=110, hold=10'
 

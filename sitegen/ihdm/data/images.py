@@ -133,7 +133,7 @@ def _read_pictures(folder: Path, image_size: int | None, choose: Choice | None) 
             other = "" if height != width else f", the first image {width}×{height}"
             raise RefusedError(
                 f"{file}: is {size} pixels{other}; use squares of one "
-                "size, or say which size to scale them to (--image-size)"
+                "size, or say to which size to scale their middle squares (--image-size)"
             )
     return _stacked(pictures)
 

@@ -59,6 +59,7 @@ def run_sitegen_here(*words: str, code: int = 0) -> str:
 def test_from_checkpoint_to_page_with_two_commands() -> None:
     """A data set never seen before: added, pasted, built; the clip shows what the network makes."""
     done = run_sitegen_here("add", "birds", *GIVEN, "--data", str(DATA), *WORDS)
+    assert done.startswith("reading the images in data/birds\n")
     (call,) = re.findall(r'^ +(\{\{ trajectories\("birds".*\}\})$', done, re.MULTILINE)
     write_page(CONFIG, f'{call.replace("36", "4")}\n\n{{{{ process("birds", columns=2) }}}}\n')
     assert "left out" not in run_sitegen_here("build")

@@ -288,3 +288,9 @@ def test_models_that_are_not_there(tmp_path: Path) -> None:
         "c": "site.toml:8: models.c.card: is not there; looked for no.toml",
     }
     assert set(site_models(site)) == {"d"}
+
+
+def test_a_wrong_folder(tmp_path: Path) -> None:
+    """Where there is no site, the ways to one are told."""
+    with pytest.raises(ConfigError, match=r"no such file; .*--config.*sitegen new"):
+        load_site(tmp_path / "site.toml")

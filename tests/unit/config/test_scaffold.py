@@ -256,3 +256,9 @@ def test_where_sitegen_comes_from(
     installed = SimpleNamespace(read_text={"direct_url.json": origin}.__getitem__)
     monkeypatch.setattr(metadata, "distribution", lambda name: installed)
     assert own_requirement() == expected
+
+
+def test_the_page_promises_what_it_has() -> None:
+    """Where a section calls no DDPM, its words say that one is there only if it is named."""
+    sections = [each for each in new_page_sections() if "DDPM" in each and "ddpm=" not in each]
+    assert [each for each in sections if "a DDPM that is named" not in each] == []

@@ -402,3 +402,15 @@ def test_names_of_any_script(tmp_path: Path) -> None:
     assert site.menu_names == {"результаты": "Kurz"}
     with pytest.raises(ConfigError, match=r"menu_names.*there is no page"):
         load_site(write_site(tmp_path, 'menu_names = { no = "No" }\n' + SITE))
+
+
+def test_links_find_headings_by_their_names(tmp_path: Path) -> None:
+    """`#results` leads to the heading Results, on this page or another; a figure has precedence."""
+    config = write_site(tmp_path, SITE)
+    text = "## Results\n\n## Data\n\n{{ trajectories('mnist', id='data') }}\n\n"
+    text += "[a](#results) [b](#data)\n"
+    (tmp_path / "pages/more.md").write_text(text)
+    (tmp_path / "pages/index.md").write_text("[c](more/#results)\n")
+    front, page = read_pages(load_site(config))
+    assert re.findall(r'href="([^"]*)">[abc]<', html(page)) == ["#h-results", "#data"]
+    assert 'href="more/index.html#h-results"' in html(front)

@@ -116,3 +116,23 @@ def test_our_own_mistakes() -> None:
             run_template("{{ f(1) if one else f() }}", {"f": f, "one": f is again})
     text = "{% macro m() %}{{ f() }}{{ m() }}{% endmacro %}\n{{ m() }}"
     assert "recursion" in fault(text, f=lambda: "")[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ('A\n{{ process（"mnist"） }}', 2, "（ is another character than (; type the plain one"),
+        ("A\n{{ process(“mnist”) }}", 2, '“ is another character than "; type'),
+        (
+            "A\n{% if x %}\nB\n{% if x %}{% endif %}\nC\n",
+            2,
+            "{% if … %} is not closed: write {% endif %}",
+        ),
+        ("{% raw %}\n{% if %}\n{% endraw %}\n{% for a in range(2) %}\nC", 4, "{% for … %} is not"),
+    ],
+)
+def test_where_a_mistake_begins(text: str, line: int, words: str) -> None:
+    """Characters that only look right are told as such, and a block is told where it opens."""
+    with pytest.raises(TemplateFault) as caught:
+        run_template(text, {"x": 1})
+    assert (caught.value.line, caught.value.reason[: len(words)]) == (line, words)

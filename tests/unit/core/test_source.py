@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sitegen.core.errors import ConfigError
-from sitegen.core.source import KeyPath, odd_character, read_text, toml_lines
+from sitegen.core.source import KeyPath, odd_character, parse_toml, read_text, toml_lines
 
 DOCUMENT = '''title = "a" # [not.a.table]
 lead = """
@@ -109,3 +109,23 @@ def test_not_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     with pytest.raises(ConfigError, match="x: cannot be read: Broken"):
         read_text(tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            'a = 1\ntitle = "X\nb = 2',
+            "a.toml:2: is not TOML: illegal character '\\\\n'; a quote is missing at the",
+        ),
+        (
+            "a = 1\ntitle = “X”",
+            'a.toml:2: is not TOML: invalid value; “ is another character than "',
+        ),
+        ('title ＝ "“X”"', "a.toml:1: is not TOML: .*; ＝ is another character than ="),
+    ],
+)
+def test_quotes_in_toml(text: str, words: str) -> None:
+    """A missing quote, and one that only looks like one, are told as such."""
+    with pytest.raises(ConfigError, match=words):
+        parse_toml(text, "a.toml")

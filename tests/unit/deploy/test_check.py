@@ -367,3 +367,14 @@ def test_placeholders_are_warned_of(tmp_path: Path) -> None:
         *("site.toml:1: title", "site.toml:2: base_url", "site.toml:10: authors[1].name"),
         "pages/index.md:3:",
     ]
+
+
+def test_built_for_another_address(tmp_path: Path) -> None:
+    """A folder that is older than `base_url` is told to be built again."""
+    site = Builder(write_site(tmp_path))
+    site()
+    site.config.write_text('base_url = "https://a.org/b/"\n' + SITE)
+    (warning,) = check_site(load_site(site.config), site.output).warnings
+    assert "built without an address, and site.toml says https://a.org/b/; run" in warning.text
+    site()
+    assert check_site(load_site(site.config), site.output).warnings == ()

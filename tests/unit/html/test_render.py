@@ -244,6 +244,7 @@ def test_menu_of_many_pages(tmp_path: Path) -> None:
     for number in range(1, 9):
         page = config.parent / f"pages/p{number}.md"
         page.write_text("# A title that is long\n", encoding="utf-8")
+        config.write_text('title = "T"\nmenu_names = { p1 = "Short" }\n')
         pages = read_pages(load_site(config))
         texts = render_site(load_site(config), pages, manifest_for(pages))
         menu = next(parse(texts["p1/index.html"]).iter("nav"))

@@ -480,3 +480,15 @@ def test_shipped_models_are_added_by_name(untouched: Callable[[], None]) -> None
     assert '[models.fashion-mnist]\npath = "models/fashion-mnist"\n' in CONFIG.read_text()
     assert lines[1] == "added [models.fashion-mnist] to site.toml"
     assert any('{{ trajectories("fashion-mnist"' in line for line in lines)
+
+
+def test_answers_are_kept(site: Path) -> None:
+    """Where one answer cannot be, all are told as options, to be given again."""
+    answers = {**TOLD, "blur_sigma_max": 0.1, "sampling_noise_std": 0.0125, "heads": 1}
+    ask = Asked(**answers, subject="small birds")
+    with pytest.raises(ConfigError) as caught:
+        add(ask=ask, data=DATA)
+    again = str(caught.value).splitlines()[-1]
+    assert "sigma_max" in str(caught.value).splitlines()[0]
+    assert again.startswith("what you answered, to be given again: --levels 8 --blur-sigma-min 0.5")
+    assert again.endswith("--heads 1 --subject 'small birds'")

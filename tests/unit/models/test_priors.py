@@ -79,7 +79,7 @@ def test_add_prior(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tmp_path.mkdir()
     card = bare(tmp_path / "tiny") / "model.toml"
     before = card.read_bytes()
-    with pytest.raises(RefusedError, match="do not fit"):
+    with pytest.raises(RefusedError, match=r"8×8 pixels in colour and do not fit .* in grey"):
         add_prior(card, data(tmp_path / "data", channels=3))
     with pytest.raises(RefusedError, match="not there"):
         add_prior(card, tmp_path / "nowhere")
