@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,11 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import digest_bytes, write_atomic
+from sitegen.core.files import digest_bytes, regular_size, write_atomic
 from sitegen.ihdm.card.networks import CoarseConfig
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
     from torch import Tensor
 
 STATISTICS = ("statistics.mean", "statistics.variance")
@@ -43,6 +46,8 @@ _EXPONENTS = {
     "bfloat16": ("<u2", 0x7F80),
 }
 """The bits of each type of floats that are all set in infinities and NaN only."""
+_NUMBERS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+"""How numpy reads what safetensors calls so; it has no bfloat16."""
 
 _HEADER_LIMIT = 100 << 20
 _DAMAGE = (OSError, ValueError, RecursionError, KeyError, TypeError, OverflowError)
@@ -125,6 +130,27 @@ def read_tensors(path: Path, names: Iterable[str]) -> list[Tensor]:
 
     with _damage(path), safe_open(path, framework="pt") as file:
         return [file.get_tensor(name).clone() for name in names]
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
+    """All tensors of a file by name, as float32, without torch.
+
+    Raises RefusedError if the file is missing, damaged, or holds anything but floats.
+    """
+    import numpy as np
+
+    regular_size(path, "weights")
+    header, arrays = read_header(path), {}
+    with _damage(path), path.open("rb") as file:
+        file.seek(-sum(entry.bytes for entry in header.entries.values()), os.SEEK_END)
+        for name, entry in header.entries.items():
+            if entry.dtype not in _NUMBERS:
+                raise ValueError(f"{name} holds {entry.dtype}, not floats")
+            numbers = np.frombuffer(file.read(entry.bytes), _NUMBERS[entry.dtype])
+            if entry.dtype == "BF16":  # the upper half of a float32
+                numbers = (numbers.astype(np.uint32) << 16).view(np.float32)
+            arrays[name] = numbers.astype(np.float32).reshape(entry.shape)
+    return arrays
 
 
 def save_weights(

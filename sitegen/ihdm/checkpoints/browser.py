@@ -1,0 +1,177 @@
+"""A model as a browser samples it: a description, which becomes JSON, and the bytes beside it.
+
+What reads them is `static/sampler/sampler.js`, whose networks know less than ours: what they lack
+is refused here. No torch.
+
+The description holds what the card says of sampling, and `bands`: which levels, `lowest` to
+`highest`, each network answers for. A band's `network` is "cosines", with a table of that name (the
+card's [coarse]) and the names of its tensors after `prefix`, or "unet", with a table of that name
+(the card's [unet]), the `size` of the images that it sees, which may be fewer pixels than the
+model's, and what those are centred and scaled by, `pixel_mean` and `pixel_std`. `visited` are the
+levels that sampling goes through, K first and 0 last. `tensors` are named as in our weights, with
+type, shape and where they begin; the statistics and the prior are always float32.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sitegen.core.errors import RefusedError
+from sitegen.ihdm.card.card import ModelCard
+from sitegen.ihdm.card.networks import CoarseConfig, DiffusersUNet, UNetConfig
+from sitegen.ihdm.checkpoints.weights import COARSE, STATISTICS, is_of_unet, read_arrays
+
+VERSION = 1
+PRIOR = "prior.coefficients"
+_ALIGNMENT = 16
+_QKV = ".qkv."
+
+Array: TypeAlias = NDArray[Any]
+Precision: TypeAlias = Literal["float16", "float32"]
+
+
+@dataclass(frozen=True)
+class BrowserModel:
+    """A model for the browser: its description, and the tensors that this names."""
+
+    description: Mapping[str, Any]
+    data: bytes
+
+    def to_json(self) -> str:
+        """The description, the same text for the same model."""
+        return json.dumps(self.description, sort_keys=True, separators=(",", ":"))
+
+
+@dataclass(frozen=True)
+class _Band:
+    """Levels `lowest` … `highest`, and the network that answers for them."""
+
+    lowest: int
+    highest: int
+    network: UNetConfig | CoarseConfig
+    size: int
+    prefix: str = ""
+
+    def described(self, pixels: tuple[float, float]) -> dict[str, Any]:
+        levels = {"lowest": self.lowest, "highest": self.highest, "prefix": self.prefix}
+        if isinstance(self.network, CoarseConfig):
+            return levels | {"network": "cosines", "cosines": asdict(self.network)}
+        mean, std = pixels
+        seen = {"size": self.size, "pixel_mean": mean, "pixel_std": std}
+        return levels | {"network": "unet", "unet": asdict(self.network)} | seen
+
+
+def export_for_browser(
+    card: ModelCard, weights: Path, prior: Path, precision: Precision = "float16"
+) -> BrowserModel:
+    """A model with its prior, from its files of safetensors; `precision` is what weights are in.
+
+    Raises RefusedError for a model whose networks a browser's sampler does not have, weights that
+    are not safetensors or too large for float16, and files that are missing or damaged.
+    """
+    _refuse(card, weights)
+    found = read_arrays(weights)
+    bands = _bands(card)
+    pixels = _pixel_scale(card, found)
+    stored = dict(_tensors(card, found, np.dtype(precision), weights))
+    stored[PRIOR] = read_arrays(prior)["coefficients"].astype(np.float32)
+    tensors, data = _packed(stored)
+    description = {
+        "version": VERSION,
+        "image_size": card.image_size,
+        "channels": card.channels,
+        "levels": card.levels,
+        "sigmas": list(card.schedule.sigmas),
+        "visited": list(range(card.levels, -1, -1)),
+        "parameterization": card.parameterization,
+        "training_noise_std": card.training_noise_std,
+        "sampling_noise_std": card.sampling_noise_std,
+        "bands": [band.described(pixels) for band in bands],
+        "tensors": tensors,
+    }
+    return BrowserModel(description, data)
+
+
+def _refuse(card: ModelCard, weights: Path) -> None:
+    """RefusedError for what the browser's networks lack."""
+    unet = card.unet
+    lacking = {
+        f'kind = "{card.kind}"': card.kind != "ihdm",
+        "a network of diffusers": isinstance(unet, DiffusersUNet),
+        "resblock_updown": unet.resblock_updown,
+        "use_scale_shift_norm": unet.use_scale_shift_norm,
+        "attention heads whose channels are no multiple of 4": any(
+            width // unet.heads(width) % 4 for width in _attended(unet)
+        ),
+    }
+    found = [words for words, lacks in lacking.items() if lacks]
+    if found:
+        raise RefusedError(
+            f"{weights}: the sampler in a page does not have {', nor '.join(found)}; show this "
+            "model by its clips, or train one without"
+        )
+
+
+def _attended(unet: UNetConfig) -> set[int]:
+    """The channels of the blocks that have attention."""
+    factors = {unet.channel_mult[-1], *(unet.channel_mult[level] for level in unet.attention_levels)}
+    return {unet.model_channels * factor for factor in factors}
+
+
+def _bands(card: ModelCard) -> list[_Band]:
+    coarse, size = card.coarse, card.image_size
+    if coarse is None:
+        return [_Band(1, card.levels, card.unet, size)]
+    return [
+        _Band(1, coarse.lowest_level - 1, card.unet, size),
+        _Band(coarse.lowest_level, card.levels, coarse, size, COARSE),
+    ]
+
+
+def _pixel_scale(card: ModelCard, tensors: Mapping[str, Array]) -> tuple[float, float]:
+    """Mean and standard deviation of a pixel, as `Statistics.pixel_scale` has them."""
+    if card.parameterization != "preconditioned":
+        return 0.0, 1.0
+    mean, variance = (tensors[name].astype(np.float64) for name in STATISTICS)
+    centre = float(mean[:, 0, 0].mean()) / card.image_size
+    square = float((variance + mean**2).mean())
+    return centre, float(max(square - centre**2, 1e-12) ** 0.5)
+
+
+def _tensors(
+    card: ModelCard, found: Mapping[str, Array], precision: np.dtype[Any], path: Path
+) -> Iterator[tuple[str, Array]]:
+    """The tensors to store, each in the type to store it in."""
+    for name, values in found.items():
+        kind = np.dtype(np.float32) if name in STATISTICS else precision
+        if _QKV in name and is_of_unet(name) and not card.unet.use_new_attention_order:
+            values = _new_order(values, card.unet)
+        stored = values.astype(kind)
+        if not np.isfinite(stored).all():
+            raise RefusedError(f"{path}: {name} holds numbers that {kind} cannot hold")
+        yield name, stored
+
+
+def _new_order(values: Array, unet: UNetConfig) -> Array:
+    """The 3C rows of a qkv layer from (head, q|k|v, width) to (q|k|v, head, width)."""
+    heads = unet.heads(len(values) // 3)
+    parts = values.reshape(heads, 3, -1, *values.shape[1:])
+    return parts.swapaxes(0, 1).reshape(values.shape)
+
+
+def _packed(tensors: Mapping[str, Array]) -> tuple[dict[str, Any], bytes]:
+    """A table of tensors, and their numbers one after the other, little-endian."""
+    table, data = {}, bytearray()
+    for name, values in sorted(tensors.items()):
+        data += bytes(-len(data) % _ALIGNMENT)
+        letters = f"F{values.dtype.itemsize * 8}"
+        table[name] = {"dtype": letters, "shape": list(values.shape), "offset": len(data)}
+        data += np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<")).tobytes()
+    return table, bytes(data)
