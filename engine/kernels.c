@@ -19,7 +19,7 @@
 
 typedef v128_t f4;
 
-enum { LANES = 4, PANEL = 8, ROWS = 6, GROUPS = 32 };
+enum { LANES = 4, PANEL = 8, ROWS = 4, GROUPS = 32 };
 enum { TILE = 4, EDGE = TILE + 2, PLACES = EDGE * EDGE };
 
 #define load wasm_v128_load
@@ -144,7 +144,7 @@ INLINE void tile(const int rows, float *out, int out_stride, const float *a, int
 
 /* out (rows × columns) = A (rows × depth) · B, plus a bias unless that is 0, plus what is there
    already where `onto` says so. Strides are of rows. */
-EXPORT void multiply(float *out, int out_stride, const float *a, int a_stride, int rows,
+EXPORT __attribute__((noinline)) void multiply(float *out, int out_stride, const float *a, int a_stride, int rows,
                      const float *b, int depth, int columns, const float *bias, int onto) {
   for (int n = 0; n < columns; n += PANEL, b += depth * PANEL) {
     const float *shift = bias ? bias + n : 0;
@@ -156,7 +156,7 @@ EXPORT void multiply(float *out, int out_stride, const float *a, int a_stride, i
     tile(count, place, out_stride, from, a_stride, b, depth, columns - n, shift, onto); \
     break;
       switch (rows - r) {
-        OF(1) OF(2) OF(3) OF(4) OF(5)
+        OF(1) OF(2) OF(3)
         default: tile(ROWS, place, out_stride, from, a_stride, b, depth, columns - n, shift, onto);
       }
 #undef OF
@@ -164,14 +164,15 @@ EXPORT void multiply(float *out, int out_stride, const float *a, int a_stride, i
   }
 }
 
-/* A 3×3 convolution row by row, for few channels and for strides: `weights` of `pack_direct`. */
+/* A 3×3 convolution row by row, for few channels or pixels and for strides: `weights` of
+   `pack_direct`. It is added to what is there already where `onto` says so. */
 EXPORT void convolve(float *out, const float *image, int row, int height, int width, int in,
-                     int columns, int stride, const float *weights, const float *bias) {
+                     int columns, int stride, const float *weights, const float *bias, int onto) {
   int depth = 3 * in, panels = (columns + PANEL - 1) / PANEL;
   for (int y = 0; y < height; y++)
     for (int tap = 0; tap < 3; tap++)
       multiply(out + y * width * columns, columns, image + (y * stride + tap) * row, stride * in,
-               width, weights + tap * panels * PANEL * depth, depth, columns, tap ? 0 : bias, tap);
+               width, weights + tap * panels * PANEL * depth, depth, columns, tap ? 0 : bias, tap | onto);
 }
 
 /* Six pixels in a row or column, at the points of F(4, 3). */
@@ -197,11 +198,10 @@ INLINE void points_to_pixels(const f4 *m, int step, f4 *out, int out_step) {
   out[3 * out_step] = add(madd(splat(8), d, b), m[5 * step]);
 }
 
-/* A 3×3 convolution of stride 1 by F(4×4, 3×3): a quarter of the products. `weights` of
-   `pack_winograd`; `rest` is added unless it is 0, and may be `out`. `scratch` has room for
-   36 · tiles · (in + out channels). */
+/* The same of stride 1 by F(4×4, 3×3), which takes a quarter of the products: `weights` of
+   `pack_winograd`; `scratch` has room for 36 · tiles · (in + out channels). */
 EXPORT void winograd(float *out, const float *image, int row, int height, int width, int in,
-                     int columns, const float *weights, const float *bias, const float *rest,
+                     int columns, const float *weights, const float *bias, int onto,
                      float *scratch) {
   int down = (height + TILE - 1) / TILE, across = (width + TILE - 1) / TILE, tiles = down * across;
   float *points = scratch, *products = scratch + PLACES * tiles * in;
@@ -237,9 +237,9 @@ EXPORT void winograd(float *out, const float *image, int row, int height, int wi
       for (int y = 0; y < TILE && top + y < height; y++) {
         points_to_pixels(half + EDGE * y, 1, full, 1);
         for (int x = 0; x < TILE && left + x < width; x++) {
-          int place = ((top + y) * width + left + x) * columns + n;
+          float *to = out + ((top + y) * width + left + x) * columns + n;
           f4 value = add(full[x], shift);
-          store(out + place, rest ? add(value, load(rest + place)) : value);
+          store(to, onto ? add(value, load(to)) : value);
         }
       }
     }

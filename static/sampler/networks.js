@@ -3,6 +3,8 @@
 
 import { panels } from "./kernels.js";
 
+const FEW_TILES = 9; // of four by four pixels
+
 /* f(u, k) of an image: `input` and `output` are the addresses of pixels × channels. */
 export class UNet {
   #kernels;
@@ -98,9 +100,9 @@ export class UNet {
     const after = this.#frame(size, channels);
     this.#norm(after.inside, after.row, hidden, `${name}.out_layers.0`, { silu: 1, level });
     const out = this.#image(size, channels);
-    const same = x.channels === channels;
-    if (!same) this.#linear(out.at, x.at, `${name}.skip_connection`, { rows: size * size });
-    this.#convolve(after, out, `${name}.out_layers.3`, { rest: same ? x.at : out.at });
+    if (x.channels === channels) this.#place(out, 0, x);
+    else this.#linear(out.at, x.at, `${name}.skip_connection`, { rows: size * size });
+    this.#convolve(after, out, `${name}.out_layers.3`, { onto: 1 });
     return out;
   }
 
@@ -122,13 +124,16 @@ export class UNet {
   }
 
   #joined(x, skip) {
-    const { size } = x;
-    const pixel = x.channels + skip.channels;
-    const out = this.#passing("joined", size, pixel);
-    const row = size * pixel;
-    this.#call("place", out.at, row, pixel, x.at, size, size, x.channels);
-    this.#call("place", out.at + 4 * x.channels, row, pixel, skip.at, size, size, skip.channels);
+    const out = this.#passing("joined", x.size, x.channels + skip.channels);
+    this.#place(out, 0, x);
+    this.#place(out, x.channels, skip);
     return out;
+  }
+
+  /* Copy an image to the channels of another from `first` on. */
+  #place(out, first, x) {
+    const { size, channels } = out;
+    this.#call("place", out.at + 4 * first, size * channels, channels, x.at, size, size, x.channels);
   }
 
   #halve(x, name) {
@@ -162,22 +167,23 @@ export class UNet {
     return out;
   }
 
-  /* A 3×3 convolution of what a frame holds. */
-  #convolve(frame, out, name, { stride = 1, rest = 0 } = {}) {
+  /* A 3×3 convolution of what a frame holds; for few tiles, 36 matrices would cost more to read
+     than they save. */
+  #convolve(frame, out, name, { stride = 1, onto = 0 } = {}) {
     const { size, channels: columns } = out;
     const [weight, bias] = this.#names(name);
     const from = [frame.at, frame.row, size, size, frame.channels, columns];
     const shift = this.#weights.vector(bias);
-    if (stride > 1 || frame.channels % 4 || columns % 8) {
-      this.#call("convolve", out.at, ...from, stride, this.#weights.direct(weight), shift);
+    const tiles = Math.ceil(size / 4) ** 2;
+    if (stride > 1 || tiles < FEW_TILES || frame.channels % 4 || columns % 8) {
+      this.#call("convolve", out.at, ...from, stride, this.#weights.direct(weight), shift, onto);
       return;
     }
-    const tiles = Math.ceil(size / 4) ** 2;
     const needed = 36 * tiles * (frame.channels + columns);
     this.#scratchCount = Math.max(this.#scratchCount, needed);
     const packed = this.#weights.winograd(weight);
     const { winograd } = this.#kernels.run;
-    this.#steps.push(() => winograd(out.at, ...from, packed, shift, rest, this.#scratch));
+    this.#steps.push(() => winograd(out.at, ...from, packed, shift, onto, this.#scratch));
   }
 
   #linear(out, from, name, { rows = 1, onto = 0 } = {}) {
