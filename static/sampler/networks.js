@@ -240,8 +240,8 @@ export class CosineNet {
   #kernels;
   #steps = [];
 
-  constructor(kernels, weights, prefix, config, channels) {
-    const { side, width, blocks, features, level_features: levelFeatures } = config;
+  constructor(kernels, weights, prefix, config, side, channels) {
+    const { width, blocks, features, level_features: levelFeatures } = config;
     const size = channels * side ** 2;
     const room = (count) => kernels.reserve(panels(count));
     this.#kernels = kernels;

@@ -26,15 +26,15 @@ export class Sampler {
 
   constructor(kernels, description, data) {
     if (description.version !== 1) throw new Error("the model is of another version of sitegen");
-    const { image_size: size, channels, bands, levels } = description;
+    const { image_size: size, channels, bands } = description;
     const weights = new Weights(kernels, description.tensors, data);
     this.#kernels = kernels;
     this.description = description;
     this.#planes = new CosineTransform(kernels, size, channels);
-    this.#bands = bands.map((band) => ({
-      ...band,
-      answer: ANSWERS[band.network](kernels, weights, band, { size, channels, levels }),
-    }));
+    this.#bands = bands.map((band) => {
+      const Band = band.unet ? PixelBand : CosineBand;
+      return new Band(kernels, weights, band, description);
+    });
     if (description.parameterization === "preconditioned") {
       const [mean, variance] = ["mean", "variance"].map((of) => weights.numbers(`statistics.${of}`));
       this.#statistics = { mean, variance };
@@ -78,9 +78,9 @@ export class Sampler {
 
   /* The mean of the state at level `below`, given the state at `level`, and û_0. */
   predict(state, level, below) {
-    const band = this.#bands.find(({ lowest, highest }) => lowest <= level && level <= highest);
+    const band = this.#bands.findLast(({ lowest_level: lowest }) => lowest <= level);
     if (!this.#statistics) {
-      const change = band.answer({ state }, level);
+      const change = band.seen(state, level);
       return { mean: state.map((value, place) => value + change[place]), sharp: null };
     }
     const { mean: average, variance } = this.#statistics;
@@ -97,7 +97,7 @@ export class Sampler {
       estimate[i] = average[i] + ((left * variance[i]) / total) * away;
       z[i] = away / Math.sqrt(total);
     }
-    const answer = band.answer({ estimate, z }, level);
+    const answer = band.answer(estimate, z, level);
     const sharp = estimate.map((value, i) => {
       const unknown = (variance[i] * noise) / (here[i % plane] ** 2 * variance[i] + noise);
       return value + Math.sqrt(unknown) * answer[i];
@@ -117,37 +117,48 @@ export class Sampler {
   }
 }
 
-/* How the network of a band answers: the cosines of r; of a "difference" model, the difference. */
-const ANSWERS = {
-  unet(kernels, weights, band, { size, channels }) {
-    const own = new UNet(kernels, weights, band.prefix, band.unet, band.size, channels);
-    const { size: side, pixel_mean: mean, pixel_std: std } = band;
-    const planes = new CosineTransform(kernels, side, channels);
-    const seen = (image, level) => {
-      kernels.write(own.input, interleaved(image, channels, side));
-      own.run(level);
-      return separated(kernels.floats(own.output, image.length), channels, side);
-    };
-    return ({ state, estimate }, level) => {
-      if (state) return seen(state, level);
-      // A band of fewer pixels sees the lowest cosines, at the same brightness.
-      const lowest = resized(estimate, channels, size, side).map((v) => (v * side) / size);
-      const image = planes.inverse(lowest).map((value) => (value - mean) / std);
-      const answer = planes.forward(seen(image, level)).map((v) => (v * size) / side);
-      return resized(answer, channels, side, size);
-    };
-  },
+/* A U-Net and the images that it sees, of `side` pixels. */
+class PixelBand {
+  constructor(kernels, weights, band, { image_size: size, channels }) {
+    const { side, prefix, lowest_level, pixel_mean: mean, pixel_std: std } = band;
+    this.unet = new UNet(kernels, weights, prefix, band.unet, side, channels);
+    this.planes = new CosineTransform(kernels, side, channels);
+    Object.assign(this, { kernels, size, channels, side, lowest_level, mean, std });
+  }
 
-  cosines(kernels, weights, band, { size, channels, levels }) {
-    const own = new CosineNet(kernels, weights, band.prefix, band.cosines, channels);
-    const { side } = band.cosines;
-    return ({ z }, level) => {
-      kernels.write(own.input, resized(z, channels, size, side));
-      own.run(level / levels);
-      return resized(kernels.floats(own.output, channels * side ** 2), channels, side, size);
-    };
-  },
-};
+  /* What it answers to an image, which is an image, too. */
+  seen(image, level) {
+    const { kernels, unet, channels, side } = this;
+    kernels.write(unet.input, interleaved(image, channels, side));
+    unet.run(level);
+    return separated(kernels.floats(unet.output, image.length), channels, side);
+  }
+
+  /* The cosines of r: of the lowest alone where the images have fewer pixels than the model's. */
+  answer(estimate, z, level) {
+    const { size, side, channels, planes, mean, std } = this;
+    const image = planes.inverse(resized(estimate, channels, size, side));
+    const seen = this.seen(image.map((value) => ((value * side) / size - mean) / std), level);
+    return resized(planes.forward(seen), channels, side, size);
+  }
+}
+
+/* An MLP over the lowest `side` × `side` cosines. */
+class CosineBand {
+  constructor(kernels, weights, band, { image_size: size, channels, levels }) {
+    const { side, prefix, lowest_level } = band;
+    this.net = new CosineNet(kernels, weights, prefix, band.cosines, side, channels);
+    Object.assign(this, { kernels, size, channels, levels, side, lowest_level });
+  }
+
+  answer(estimate, z, level) {
+    const { kernels, net, size, side, channels, levels } = this;
+    kernels.write(net.input, resized(z, channels, size, side));
+    net.run(level / levels);
+    const answer = kernels.floats(net.output, channels * side ** 2).slice();
+    return resized(answer, channels, side, size);
+  }
+}
 
 /* The orthonormal two-dimensional DCT-II of each channel, and its inverse. */
 class CosineTransform {

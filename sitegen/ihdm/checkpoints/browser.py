@@ -3,13 +3,12 @@
 What reads them is `static/sampler/sampler.js`, whose networks know less than ours: what they lack
 is refused here. No torch.
 
-The description holds what the card says of sampling, and `bands`: which levels, `lowest` to
-`highest`, each network answers for. A band's `network` is "cosines", with a table of that name (the
-card's [coarse]) and the names of its tensors after `prefix`, or "unet", with a table of that name
-(the card's [unet]), the `size` of the images that it sees, which may be fewer pixels than the
-model's, and what those are centred and scaled by, `pixel_mean` and `pixel_std`. `visited` are the
-levels that sampling goes through, K first and 0 last. `tensors` are named as in our weights, with
-type, shape and where they begin; the statistics and the prior are always float32.
+The description holds what the card says of sampling. `visited` are the levels that a sample goes
+through, from K to 0. `bands` are its networks, from level 1 up, each with its `lowest_level`, the
+`side` of the images or cosines that it sees, and the `prefix` of its tensors' names. A network is a
+`unet`, with the card's table and what its images are centred and scaled by (`pixel_mean`,
+`pixel_std`), or `cosines`, an MLP. `tensors` are named as in our weights, each with its type, its
+shape and where it begins; the statistics and the prior are always float32.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from numpy.typing import NDArray
 
 from sitegen.core.errors import RefusedError
 from sitegen.ihdm.card.card import ModelCard
-from sitegen.ihdm.card.networks import CoarseConfig, DiffusersUNet, UNetConfig
+from sitegen.ihdm.card.networks import DiffusersUNet, UNetConfig
 from sitegen.ihdm.checkpoints.weights import COARSE, STATISTICS, is_of_unet, read_arrays
 
 VERSION = 1
@@ -49,25 +48,6 @@ class BrowserModel:
         return json.dumps(self.description, sort_keys=True, separators=(",", ":"))
 
 
-@dataclass(frozen=True)
-class _Band:
-    """Levels `lowest` … `highest`, and the network that answers for them."""
-
-    lowest: int
-    highest: int
-    network: UNetConfig | CoarseConfig
-    size: int
-    prefix: str = ""
-
-    def described(self, pixels: tuple[float, float]) -> dict[str, Any]:
-        levels = {"lowest": self.lowest, "highest": self.highest, "prefix": self.prefix}
-        if isinstance(self.network, CoarseConfig):
-            return levels | {"network": "cosines", "cosines": asdict(self.network)}
-        mean, std = pixels
-        seen = {"size": self.size, "pixel_mean": mean, "pixel_std": std}
-        return levels | {"network": "unet", "unet": asdict(self.network)} | seen
-
-
 def export_for_browser(
     card: ModelCard, weights: Path, prior: Path, precision: Precision = "float16"
 ) -> BrowserModel:
@@ -78,8 +58,6 @@ def export_for_browser(
     """
     _refuse(card, weights)
     found = read_arrays(weights)
-    bands = _bands(card)
-    pixels = _pixel_scale(card, found)
     stored = dict(_tensors(card, found, np.dtype(precision), weights))
     stored[PRIOR] = read_arrays(prior)["coefficients"].astype(np.float32)
     tensors, data = _packed(stored)
@@ -93,7 +71,7 @@ def export_for_browser(
         "parameterization": card.parameterization,
         "training_noise_std": card.training_noise_std,
         "sampling_noise_std": card.sampling_noise_std,
-        "bands": [band.described(pixels) for band in bands],
+        "bands": list(_bands(card, found)),
         "tensors": tensors,
     }
     return BrowserModel(description, data)
@@ -121,27 +99,32 @@ def _refuse(card: ModelCard, weights: Path) -> None:
 
 def _attended(unet: UNetConfig) -> set[int]:
     """The channels of the blocks that have attention."""
-    factors = {unet.channel_mult[-1], *(unet.channel_mult[level] for level in unet.attention_levels)}
+    factors = {
+        unet.channel_mult[-1],
+        *(unet.channel_mult[level] for level in unet.attention_levels),
+    }
     return {unet.model_channels * factor for factor in factors}
 
 
-def _bands(card: ModelCard) -> list[_Band]:
-    coarse, size = card.coarse, card.image_size
-    if coarse is None:
-        return [_Band(1, card.levels, card.unet, size)]
-    return [
-        _Band(1, coarse.lowest_level - 1, card.unet, size),
-        _Band(coarse.lowest_level, card.levels, coarse, size, COARSE),
-    ]
+def _bands(card: ModelCard, tensors: Mapping[str, Array]) -> Iterator[dict[str, Any]]:
+    side = card.image_size
+    mean, std = _pixel_scale(card, tensors, side)
+    images = {"side": side, "pixel_mean": mean, "pixel_std": std}
+    yield {"lowest_level": 1, "prefix": "", "unet": asdict(card.unet), **images}
+    if card.coarse is not None:
+        table = asdict(card.coarse)
+        place = {key: table.pop(key) for key in ("lowest_level", "side")}
+        yield {**place, "prefix": COARSE, "cosines": table}
 
 
-def _pixel_scale(card: ModelCard, tensors: Mapping[str, Array]) -> tuple[float, float]:
-    """Mean and standard deviation of a pixel, as `Statistics.pixel_scale` has them."""
+def _pixel_scale(card: ModelCard, tensors: Mapping[str, Array], side: int) -> tuple[float, float]:
+    """Mean and standard deviation of a pixel of images of `side` pixels, as `Statistics` has it."""
     if card.parameterization != "preconditioned":
         return 0.0, 1.0
-    mean, variance = (tensors[name].astype(np.float64) for name in STATISTICS)
+    whole = (tensors[name].astype(np.float64) for name in STATISTICS)
+    mean, variance = (each[:, :side, :side] for each in whole)
     centre = float(mean[:, 0, 0].mean()) / card.image_size
-    square = float((variance + mean**2).mean())
+    square = float((variance + mean**2).mean()) * (side / card.image_size) ** 2
     return centre, float(max(square - centre**2, 1e-12) ** 0.5)
 
 
