@@ -11,3 +11,4 @@ clang --target=wasm32 -O3 -msimd128 -mbulk-memory -std=c17 -Wall -Wextra -Werror
 # Not by way of clang, which would run any wasm-opt that it finds.
 wasm-ld --no-entry --export-dynamic --export=__heap_base --strip-all -z stack-size=16384 \
   -o "$output" "$object"
+chmod 644 "$output"

@@ -20,7 +20,7 @@
 typedef v128_t f4;
 
 enum { LANES = 4, PANEL = 8, ROWS = 4, GROUPS = 32 };
-enum { TILE = 4, EDGE = TILE + 2, PLACES = EDGE * EDGE };
+enum { TILE = 4, EDGE = TILE + 2, PLACES = EDGE * EDGE, TOGETHER = 16 };
 
 #define load wasm_v128_load
 #define store wasm_v128_store
@@ -176,73 +176,100 @@ EXPORT void convolve(float *out, const float *image, int row, int height, int wi
 }
 
 /* Six pixels in a row or column, at the points of F(4, 3). */
-INLINE void pixels_at_points(const f4 *d, int step, f4 *out, int out_step) {
-  f4 four = splat(4), two = splat(2);
-  f4 a = sub(d[4 * step], mul(four, d[2 * step])), b = sub(d[3 * step], mul(four, d[step]));
-  f4 c = sub(d[4 * step], d[2 * step]), e = mul(two, sub(d[3 * step], d[step]));
-  out[0] = add(sub(mul(four, d[0]), mul(splat(5), d[2 * step])), d[4 * step]);
-  out[1 * out_step] = add(a, b);
-  out[2 * out_step] = sub(a, b);
-  out[3 * out_step] = add(c, e);
-  out[4 * out_step] = sub(c, e);
-  out[5 * out_step] = add(sub(mul(four, d[step]), mul(splat(5), d[3 * step])), d[5 * step]);
+INLINE void pixels_at_points(const f4 *d, f4 *out, int step) {
+  f4 four = splat(4), five = splat(5), two = splat(2);
+  f4 a = sub(d[4], mul(four, d[2])), b = sub(d[3], mul(four, d[1]));
+  f4 c = sub(d[4], d[2]), e = mul(two, sub(d[3], d[1]));
+  out[0] = add(sub(mul(four, d[0]), mul(five, d[2])), d[4]);
+  out[1 * step] = add(a, b);
+  out[2 * step] = sub(a, b);
+  out[3 * step] = add(c, e);
+  out[4 * step] = sub(c, e);
+  out[5 * step] = add(sub(mul(four, d[1]), mul(five, d[3])), d[5]);
 }
 
 /* From the products at the points to four pixels. */
-INLINE void points_to_pixels(const f4 *m, int step, f4 *out, int out_step) {
-  f4 a = add(m[step], m[2 * step]), b = sub(m[step], m[2 * step]);
-  f4 c = add(m[3 * step], m[4 * step]), d = sub(m[3 * step], m[4 * step]);
+INLINE void points_to_pixels(const f4 *m, f4 *out, int step) {
+  f4 a = add(m[1], m[2]), b = sub(m[1], m[2]), c = add(m[3], m[4]), d = sub(m[3], m[4]);
   out[0] = add(add(m[0], a), c);
-  out[1 * out_step] = madd(splat(2), d, b);
-  out[2 * out_step] = madd(splat(4), c, a);
-  out[3 * out_step] = add(madd(splat(8), d, b), m[5 * step]);
+  out[1 * step] = madd(splat(2), d, b);
+  out[2 * step] = madd(splat(4), c, a);
+  out[3 * step] = add(madd(splat(8), d, b), m[5]);
 }
 
-/* The same of stride 1 by F(4×4, 3×3), which takes a quarter of the products: `weights` of
-   `pack_winograd`; `scratch` has room for 36 · tiles · (in + out channels). */
-EXPORT void winograd(float *out, const float *image, int row, int height, int width, int in,
-                     int columns, const float *weights, const float *bias, int onto,
-                     float *scratch) {
-  int down = (height + TILE - 1) / TILE, across = (width + TILE - 1) / TILE, tiles = down * across;
-  float *points = scratch, *products = scratch + PLACES * tiles * in;
-  f4 half[PLACES], full[PLACES];
+/* How far apart are the numbers of two points: a cache line more than they take, since distances
+   of 4096 bytes would all fall into the same few places of a cache. */
+INLINE int apart(int tiles, int channels) { return tiles * channels + 16; }
+
+/* The tiles from `first` on of an image, at their 36 points, each [tiles][channels]. */
+INLINE void tiles_to_points(float *points, const float *image, int row, int first, int tiles,
+                            int across, int channels) {
+  int point = apart(tiles, channels);
+  f4 half[PLACES], full[EDGE];
   for (int t = 0; t < tiles; t++) {
-    const float *corner = image + (t / across) * TILE * row + (t % across) * TILE * in;
-    for (int c = 0; c < in; c += LANES) {
+    int top = (first + t) / across * TILE, left = (first + t) % across * TILE;
+    const float *corner = image + top * row + left * channels;
+    for (int c = 0; c < channels; c += LANES) {
       for (int x = 0; x < EDGE; x++) {
         f4 column[EDGE];
-        for (int y = 0; y < EDGE; y++) column[y] = load(corner + y * row + x * in + c);
-        pixels_at_points(column, 1, half + x, EDGE);
+        for (int y = 0; y < EDGE; y++) column[y] = load(corner + y * row + x * channels + c);
+        pixels_at_points(column, half + x, EDGE);
       }
       for (int y = 0; y < EDGE; y++) {
-        pixels_at_points(half + EDGE * y, 1, full, 1);
+        pixels_at_points(half + EDGE * y, full, 1);
         for (int x = 0; x < EDGE; x++)
-          store(points + ((EDGE * y + x) * tiles + t) * in + c, full[x]);
+          store(points + (EDGE * y + x) * point + t * channels + c, full[x]);
       }
     }
   }
-  for (int p = 0; p < PLACES; p++)
-    multiply(products + p * tiles * columns, columns, points + p * tiles * in, in, tiles,
-             weights + p * in * columns, in, columns, 0, 0);
+}
+
+/* The products of those points as pixels, plus a bias. */
+INLINE void points_to_tiles(float *out, const float *products, int height, int width, int first,
+                            int tiles, int across, int channels, const float *bias, int onto) {
+  int point = apart(tiles, channels);
+  f4 half[EDGE * TILE], full[TILE];
   for (int t = 0; t < tiles; t++) {
-    int top = t / across * TILE, left = t % across * TILE;
-    for (int n = 0; n < columns; n += LANES) {
+    int top = (first + t) / across * TILE, left = (first + t) % across * TILE;
+    for (int n = 0; n < channels; n += LANES) {
       f4 shift = load(bias + n);
       for (int x = 0; x < EDGE; x++) {
         f4 column[EDGE];
         for (int y = 0; y < EDGE; y++)
-          column[y] = load(products + ((EDGE * y + x) * tiles + t) * columns + n);
-        points_to_pixels(column, 1, half + x, EDGE);
+          column[y] = load(products + (EDGE * y + x) * point + t * channels + n);
+        points_to_pixels(column, half + x, EDGE);
       }
       for (int y = 0; y < TILE && top + y < height; y++) {
-        points_to_pixels(half + EDGE * y, 1, full, 1);
+        points_to_pixels(half + EDGE * y, full, 1);
         for (int x = 0; x < TILE && left + x < width; x++) {
-          float *to = out + ((top + y) * width + left + x) * columns + n;
+          float *to = out + ((top + y) * width + left + x) * channels + n;
           f4 value = add(full[x], shift);
           store(to, onto ? add(value, load(to)) : value);
         }
       }
     }
+  }
+}
+
+EXPORT int winograd_scratch(int in, int columns) {
+  return PLACES * (apart(TOGETHER, in) + apart(TOGETHER, columns));
+}
+
+/* The same of stride 1 by F(4×4, 3×3), which takes a quarter of the products: `weights` of
+   `pack_winograd`. `scratch` has room for `winograd_scratch` floats. */
+EXPORT void winograd(float *out, const float *image, int row, int height, int width, int in,
+                     int columns, const float *weights, const float *bias, int onto,
+                     float *scratch) {
+  int across = (width + TILE - 1) / TILE, all = (height + TILE - 1) / TILE * across;
+  for (int first = 0; first < all; first += TOGETHER) {
+    int tiles = all - first < TOGETHER ? all - first : TOGETHER;
+    int from = apart(tiles, in), to = apart(tiles, columns);
+    float *products = scratch + PLACES * from;
+    tiles_to_points(scratch, image, row, first, tiles, across, in);
+    for (int p = 0; p < PLACES; p++)
+      multiply(products + p * to, columns, scratch + p * from, in, tiles,
+               weights + p * in * columns, in, columns, 0, 0);
+    points_to_tiles(out, products, height, width, first, tiles, across, columns, bias, onto);
   }
 }
 

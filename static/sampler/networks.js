@@ -179,10 +179,9 @@ export class UNet {
       this.#call("convolve", out.at, ...from, stride, this.#weights.direct(weight), shift, onto);
       return;
     }
-    const needed = 36 * tiles * (frame.channels + columns);
-    this.#scratchCount = Math.max(this.#scratchCount, needed);
+    const { winograd, winograd_scratch: room } = this.#kernels.run;
+    this.#scratchCount = Math.max(this.#scratchCount, room(frame.channels, columns));
     const packed = this.#weights.winograd(weight);
-    const { winograd } = this.#kernels.run;
     this.#steps.push(() => winograd(out.at, ...from, packed, shift, onto, this.#scratch));
   }
 
