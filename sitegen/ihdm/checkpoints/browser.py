@@ -23,8 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sitegen.core.errors import RefusedError
-from sitegen.ihdm.card.card import ModelCard
+from sitegen.core.files import regular_size, sha256, sniff
+from sitegen.ihdm.card.card import FileRef, ModelCard
 from sitegen.ihdm.card.networks import DiffusersUNet, UNetConfig
+from sitegen.ihdm.checkpoints.inspection import Architecture, infer
 from sitegen.ihdm.checkpoints.weights import COARSE, STATISTICS, is_of_unet, read_arrays
 
 VERSION = 1
@@ -56,10 +58,11 @@ def export_for_browser(
     Raises RefusedError for a model whose networks a browser's sampler does not have, weights that
     are not safetensors or too large for float16, and files that are missing or damaged.
     """
-    _refuse(card, weights)
-    found = read_arrays(weights)
+    _refuse_unknown(card, weights)
+    found = _read(weights, card.weights)
+    _refuse_unfit(card, found, weights)
     stored = dict(_tensors(card, found, np.dtype(precision), weights))
-    stored[PRIOR] = read_arrays(prior)["coefficients"].astype(np.float32)
+    stored[PRIOR] = _bank(card, prior)
     tensors, data = _packed(stored)
     description = {
         "version": VERSION,
@@ -77,7 +80,36 @@ def export_for_browser(
     return BrowserModel(description, data)
 
 
-def _refuse(card: ModelCard, weights: Path) -> None:
+def _read(path: Path, pinned: FileRef | None) -> dict[str, Array]:
+    """The arrays of a file of safetensors, which is the one that the card means."""
+    regular_size(path, "model's file")
+    if sniff(path) != "safetensors":
+        raise RefusedError(f"{path}: the sampler in a page needs safetensors, as training writes")
+    if pinned is not None and pinned.sha256 not in (None, sha256(path)):
+        raise RefusedError(f"{path}: damaged, or not the file that its card means (SHA-256)")
+    return read_arrays(path)
+
+
+def _bank(card: ModelCard, path: Path) -> Array:
+    """The coefficients (count, C, low, low) of a prior."""
+    bank = _read(path, card.prior).get("coefficients")
+    if bank is None or bank.ndim != 4 or bank.shape[1] != card.channels:
+        raise RefusedError(f"{path}: not the prior of images of {card.channels} channels")
+    return bank
+
+
+def _refuse_unfit(card: ModelCard, tensors: Mapping[str, Array], path: Path) -> None:
+    """RefusedError for weights that are not the card's."""
+    shapes = {name: tensor.shape for name, tensor in tensors.items() if is_of_unet(name)}
+    looks, wanted = infer(shapes), Architecture.of(card.channels, card.unet)
+    if looks != wanted:
+        told = looks.text() if looks else "no U-Net that sitegen knows"
+        raise RefusedError(f"{path}: holds {told}; the card has {wanted.text()}")
+    if card.parameterization == "preconditioned" and not {*STATISTICS} <= tensors.keys():
+        raise RefusedError(f"{path}: has no statistics, which a preconditioned model needs")
+
+
+def _refuse_unknown(card: ModelCard, weights: Path) -> None:
     """RefusedError for what the browser's networks lack."""
     unet = card.unet
     lacking = {
@@ -136,7 +168,8 @@ def _tensors(
         kind = np.dtype(np.float32) if name in STATISTICS else precision
         if _QKV in name and is_of_unet(name) and not card.unet.use_new_attention_order:
             values = _new_order(values, card.unet)
-        stored = values.astype(kind)
+        with np.errstate(over="ignore"):
+            stored = values.astype(kind)
         if not np.isfinite(stored).all():
             raise RefusedError(f"{path}: {name} holds numbers that {kind} cannot hold")
         yield name, stored

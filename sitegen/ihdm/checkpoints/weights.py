@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import digest_bytes, regular_size, write_atomic
+from sitegen.core.files import digest_bytes, write_atomic
 from sitegen.ihdm.card.networks import CoarseConfig
 
 if TYPE_CHECKING:
@@ -139,7 +139,6 @@ def read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
     """
     import numpy as np
 
-    regular_size(path, "weights")
     header, arrays = read_header(path), {}
     with _damage(path), path.open("rb") as file:
         file.seek(-sum(entry.bytes for entry in header.entries.values()), os.SEEK_END)

@@ -174,8 +174,8 @@ def test_what_is_between(tmp_path: Path) -> None:
     result("normed", normed, 128);
     result("steep", steep, 4096);
     """
-    arrays = {"x": pixels(x), "row": row, "gain": gain, "bias": bias, "steep": steep}
-    found = run_engine(tmp_path, program, **arrays)
+    numbers = {"row": row, "gain": gain, "bias": bias, "steep": steep}
+    found = run_engine(tmp_path, program, None, x=pixels(x), **numbers)
     assert difference(found["large"], pixels(F.interpolate(x, scale_factor=2))) == 0
     assert difference(found["small"], pixels(F.avg_pool2d(x, 2))) < CLOSE
     assert difference(found["normed"], F.layer_norm(row, (128,), gain, bias)) < CLOSE
