@@ -99,6 +99,17 @@ export function normals(kernels, seed, purpose, sample, level, count) {
   return Float32Array.from({ length: count }, () => words.normal());
 }
 
+/* Noise on the great circle from one source to another: the first's at angle 0, the second's at
+   π/2, and standard normal between. */
+export function interpolated(first, second, angle) {
+  const [cosine, sine] = [Math.cos(angle), Math.sin(angle)].map(fround);
+  const near = Math.abs(cosine) > 1e-15 ? cosine : 0; // what π/2 leaves
+  return (level) => {
+    const other = second(level);
+    return first(level).map((value, i) => fround(near * value) + fround(sine * other[i]));
+  };
+}
+
 /* Where in a bank of `count` initial states a sample starts from. */
 export function chosenState(kernels, seed, sample, count) {
   return new Words(kernels, seed, Purpose.INITIAL_STATE, sample, 0).below(count);

@@ -15,7 +15,7 @@ import { CosineNet, UNet } from "./networks.js";
 import { chosenState, normals, Purpose } from "./noise.js";
 
 export { Kernels } from "./kernels.js";
-export { normals, Purpose } from "./noise.js";
+export { interpolated, normals, Purpose } from "./noise.js";
 
 export class Sampler {
   #kernels;

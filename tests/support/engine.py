@@ -17,7 +17,7 @@ from tests.support.paths import ROOT
 ENGINE = ROOT / "static/sampler"
 _PRELUDE = """
 import { readFileSync, writeFileSync } from "node:fs";
-import { Kernels, normals, Sampler } from "%(engine)s/sampler.js";
+import { interpolated, Kernels, normals, Purpose, Sampler } from "%(engine)s/sampler.js";
 import { Weights } from "%(engine)s/kernels.js";
 import { chosenState } from "%(engine)s/noise.js";
 

@@ -97,7 +97,8 @@ def test_installed_once(machine: Machine) -> None:
     machine.run("make", "site")
     assert machine.calls("--editable .")
     listed = {line.split()[1] for line in machine.run("make").stdout.splitlines()}
-    assert listed == {"help", "site", "docs", "test", "check", "data", "bench", "clean", "unit"}
+    wanted = {"help", "site", "docs", "test", "check", "data", "bench", "engine", "clean", "unit"}
+    assert listed == wanted
 
 
 def test_which_python(machine: Machine, tmp_path: Path) -> None:

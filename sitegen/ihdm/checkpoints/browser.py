@@ -5,10 +5,10 @@ is refused here. No torch.
 
 The description holds what the card says of sampling. `visited` are the levels that a sample goes
 through, from K to 0. `bands` are its networks, from level 1 up, each with its `lowest_level`, the
-`side` of the images or cosines that it sees, and the `prefix` of its tensors' names. A network is a
-`unet`, with the card's table and what its images are centred and scaled by (`pixel_mean`,
-`pixel_std`), or `cosines`, an MLP. `tensors` are named as in our weights, each with its type, its
-shape and where it begins; the statistics and the prior are always float32.
+`side` of the images or cosines that it sees, the `prefix` of its tensors' names, and the `flop` of
+one answer. A network is a `unet`, with the card's table and what its images are centred and scaled
+by (`pixel_mean`, `pixel_std`), or `cosines`, an MLP. `tensors` are named as in our weights, each
+with its type, its shape and where it begins; the statistics and the prior are always float32.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from sitegen.core.errors import RefusedError
 from sitegen.core.files import regular_size, sha256, sniff
 from sitegen.ihdm.card.card import FileRef, ModelCard
 from sitegen.ihdm.card.networks import DiffusersUNet, UNetConfig
+from sitegen.ihdm.checkpoints.arithmetic import linear_flop, unet_flop
 from sitegen.ihdm.checkpoints.inspection import Architecture, infer
 from sitegen.ihdm.checkpoints.weights import COARSE, STATISTICS, is_of_unet, read_arrays
 
@@ -48,6 +49,13 @@ class BrowserModel:
     def to_json(self) -> str:
         """The description, the same text for the same model."""
         return json.dumps(self.description, sort_keys=True, separators=(",", ":"))
+
+    @property
+    def gflop(self) -> float:
+        """What a sample takes, in 10⁹ multiplications and additions of its networks."""
+        bands, visited = self.description["bands"], self.description["visited"]
+        answering = ([b for b in bands if b["lowest_level"] <= k][-1] for k in visited[:-1])
+        return sum(band["flop"] for band in answering) / 1e9
 
 
 def export_for_browser(
@@ -141,12 +149,22 @@ def _attended(unet: UNetConfig) -> set[int]:
 def _bands(card: ModelCard, tensors: Mapping[str, Array]) -> Iterator[dict[str, Any]]:
     side = card.image_size
     mean, std = _pixel_scale(card, tensors, side)
-    images = {"side": side, "pixel_mean": mean, "pixel_std": std}
-    yield {"lowest_level": 1, "prefix": "", "unet": asdict(card.unet), **images}
+    flop = unet_flop(_shapes(tensors, ""), card.unet, side)
+    band = {"lowest_level": 1, "side": side, "prefix": "", "flop": flop}
+    yield {**band, "unet": asdict(card.unet), "pixel_mean": mean, "pixel_std": std}
     if card.coarse is not None:
         table = asdict(card.coarse)
-        place = {key: table.pop(key) for key in ("lowest_level", "side")}
-        yield {**place, "prefix": COARSE, "cosines": table}
+        band = {key: table.pop(key) for key in ("lowest_level", "side")}
+        flop = linear_flop(_shapes(tensors, COARSE))
+        yield {**band, "prefix": COARSE, "flop": flop, "cosines": table}
+
+
+def _shapes(tensors: Mapping[str, Array], prefix: str) -> dict[str, tuple[int, ...]]:
+    """The shapes of one network's tensors, under their names in it."""
+    names = (name for name in tensors if is_of_unet(name) or prefix)
+    return {
+        name.removeprefix(prefix): tensors[name].shape for name in names if name.startswith(prefix)
+    }
 
 
 def _pixel_scale(card: ModelCard, tensors: Mapping[str, Array], side: int) -> tuple[float, float]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sitegen.ihdm.process.noise import LAST_SEED, Purpose, generator
+from sitegen.ihdm.process.noise import LAST_SEED, Purpose, generator, interpolate_noise, normal
 from tests.support.engine import run_engine
 
 
@@ -44,3 +45,15 @@ def test_initial_states_are_those_chosen(count: int, tmp_path: Path) -> None:
     found = run_engine(tmp_path, program, {"count": count})["found"].view(np.float64)
     draws = [generator(4, Purpose.INITIAL_STATE, n).integers(count) for n in range(50)]
     assert found.tolist() == draws
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.7, math.pi / 2])
+def test_interpolated_noise(angle: float, tmp_path: Path) -> None:
+    """The great circle between two noises is ours, its ends exactly."""
+    program = """
+    const of = (seed) => (level) => normals(kernels, seed, Purpose.STEP, 0, level, 100);
+    output("found", interpolated(of(1), of(2), values.angle)(7));
+    """
+    found = run_engine(tmp_path, program, {"angle": angle})["found"]
+    first, second = (normal(seed, Purpose.STEP, [0], 7, (100,)) for seed in (1, 2))
+    assert np.array_equal(found, interpolate_noise(first, second, angle)[0].numpy())

@@ -12,14 +12,18 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from sitegen.core.errors import RefusedError
 from sitegen.ihdm.card.card import FileRef, read_card
 from sitegen.ihdm.card.networks import UNetConfig
+from sitegen.ihdm.checkpoints.arithmetic import unet_flop
 from sitegen.ihdm.checkpoints.browser import BrowserModel, export_for_browser
 from sitegen.ihdm.checkpoints.weights import STATISTICS, read_arrays
 from sitegen.ihdm.data.prior import PRIOR_NAME
 from sitegen.ihdm.process.heat import Statistics
+from tests.support.making import random_unet, small_card
 from tests.support.paths import ROOT
 from tests.support.tinymodel import WEIGHTS_NAME, card_of, write_ddpm, write_model
 
@@ -55,6 +59,35 @@ def test_description_of_a_shipped_model() -> None:
     weights = load_file(MNIST / WEIGHTS_NAME)
     scale = Statistics(*(weights[name] for name in STATISTICS)).pixel_scale()
     assert (fine["pixel_mean"], fine["pixel_std"]) == pytest.approx(scale, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"channel_mult": (1, 2, 2), "num_res_blocks": 2, "channels": 3, "attention_levels": (0, 1)},
+        {"channel_mult": (1, 3), "conv_resample": False, "image_size": 12},
+    ],
+    ids=str,
+)
+def test_arithmetic_is_what_torch_counts(options: dict[str, Any]) -> None:
+    """The products of a U-Net, by torch's own counter."""
+    card = small_card(**options)
+    unet = random_unet(card)
+    counter = FlopCounterMode(display=False)
+    with counter, sdpa_kernel(SDPBackend.MATH):
+        unet(torch.zeros(1, *card.shape), torch.ones(1))
+    shapes = {name: tuple(tensor.shape) for name, tensor in unet.state_dict().items()}
+    assert unet_flop(shapes, card.unet, card.image_size) == counter.get_total_flops()
+
+
+def test_arithmetic_of_a_shipped_model() -> None:
+    """Fifty-five levels of the U-Net, and the others nearly for nothing."""
+    model = exported(MNIST)
+    fine, coarse = model.description["bands"]
+    assert fine["flop"] == pytest.approx(0.786e9, rel=1e-3)
+    assert coarse["flop"] < 1e6
+    assert model.gflop == pytest.approx(55 * fine["flop"] / 1e9, rel=1e-3)
 
 
 def test_tensors_of_a_shipped_model() -> None:
