@@ -55,7 +55,7 @@ class BrowserModel:
         """What a sample takes, in 10⁹ multiplications and additions of its networks."""
         bands, visited = self.description["bands"], self.description["visited"]
         answering = ([b for b in bands if b["lowest_level"] <= k][-1] for k in visited[:-1])
-        return sum(band["flop"] for band in answering) / 1e9
+        return float(sum(band["flop"] for band in answering)) / 1e9
 
 
 def export_for_browser(

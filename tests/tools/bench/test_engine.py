@@ -17,5 +17,5 @@ def test_measures_every_band(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert len(times.answers) == len(times.flop) == 1
     assert min(times.loading, *times.answers, times.sample, times.product) > 0
     main([str(folder), "--repeat", "1", "--json", str(tmp_path / "x.json")])
-    assert capsys.readouterr().out.splitlines()[-1].startswith("| 0 | 0.00")
+    assert capsys.readouterr().out.splitlines()[-1].startswith("| 0 | 0.0159 | ")
     assert (tmp_path / "x.json").read_text().startswith('{\n  "loading": ')
