@@ -14,7 +14,7 @@ with its type, its shape and where it begins; the statistics and the prior are a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -58,6 +58,29 @@ class BrowserModel:
         return float(sum(band["flop"] for band in answering)) / 1e9
 
 
+@dataclass(frozen=True)
+class _Band:
+    """Levels from `lowest_level` up, and the network that answers there: a U-Net or an MLP.
+
+    It sees `side` pixels or cosines a side; the names of its tensors begin with `prefix`.
+    """
+
+    lowest_level: int
+    side: int
+    prefix: str
+    unet: UNetConfig | None = None
+    cosines: Mapping[str, int] | None = None
+
+    def owns(self, name: str) -> bool:
+        """Whether a tensor of this name is one of its network's."""
+        return name.startswith(self.prefix) if self.prefix else is_of_unet(name)
+
+    def shapes(self, tensors: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
+        """Those of its network's tensors, under their names in it."""
+        own = {name: tensor.shape for name, tensor in tensors.items() if self.owns(name)}
+        return {name.removeprefix(self.prefix): shape for name, shape in own.items()}
+
+
 def export_for_browser(
     card: ModelCard, weights: Path, prior: Path, precision: Precision = "float16"
 ) -> BrowserModel:
@@ -66,12 +89,15 @@ def export_for_browser(
     Raises RefusedError for a model whose networks a browser's sampler does not have, weights that
     are not safetensors or too large for float16, and files that are missing or damaged.
     """
-    _refuse_unknown(card, weights)
+    bands = _bands(card)
+    _refuse_unknown(card, bands, weights)
     found = _read(weights, card.weights)
-    _refuse_unfit(card, found, weights)
-    stored = dict(_tensors(card, found, np.dtype(precision), weights))
-    stored[PRIOR] = _bank(card, prior)
-    tensors, data = _packed(stored)
+    _refuse_unfit(card, bands, found, weights)
+    stored = {name: _stored(name, found[name], bands, precision) for name in found}
+    for name, values in stored.items():
+        if not np.isfinite(values).all():
+            raise RefusedError(f"{weights}: {name} holds numbers that {precision} cannot hold")
+    tensors, data = _packed(stored | {PRIOR: _bank(card, prior)})
     description = {
         "version": VERSION,
         "image_size": card.image_size,
@@ -82,89 +108,32 @@ def export_for_browser(
         "parameterization": card.parameterization,
         "training_noise_std": card.training_noise_std,
         "sampling_noise_std": card.sampling_noise_std,
-        "bands": list(_bands(card, found)),
+        "bands": [_described(card, band, found) for band in bands],
         "tensors": tensors,
     }
     return BrowserModel(description, data)
 
 
-def _read(path: Path, pinned: FileRef | None) -> dict[str, Array]:
-    """The arrays of a file of safetensors, which is the one that the card means."""
-    regular_size(path, "model's file")
-    if sniff(path) != "safetensors":
-        raise RefusedError(f"{path}: the sampler in a page needs safetensors, as training writes")
-    if pinned is not None and pinned.sha256 not in (None, sha256(path)):
-        raise RefusedError(f"{path}: damaged, or not the file that its card means (SHA-256)")
-    return read_arrays(path)
-
-
-def _bank(card: ModelCard, path: Path) -> Array:
-    """The coefficients (count, C, low, low) of a prior."""
-    bank = _read(path, card.prior).get("coefficients")
-    if bank is None or bank.ndim != 4 or bank.shape[1] != card.channels:
-        raise RefusedError(f"{path}: not the prior of images of {card.channels} channels")
-    return bank
-
-
-def _refuse_unfit(card: ModelCard, tensors: Mapping[str, Array], path: Path) -> None:
-    """RefusedError for weights that are not the card's."""
-    shapes = {name: tensor.shape for name, tensor in tensors.items() if is_of_unet(name)}
-    looks, wanted = infer(shapes), Architecture.of(card.channels, card.unet)
-    if looks != wanted:
-        told = looks.text() if looks else "no U-Net that sitegen knows"
-        raise RefusedError(f"{path}: holds {told}; the card has {wanted.text()}")
-    if card.parameterization == "preconditioned" and not {*STATISTICS} <= tensors.keys():
-        raise RefusedError(f"{path}: has no statistics, which a preconditioned model needs")
-
-
-def _refuse_unknown(card: ModelCard, weights: Path) -> None:
-    """RefusedError for what the browser's networks lack."""
-    unet = card.unet
-    lacking = {
-        f'kind = "{card.kind}"': card.kind != "ihdm",
-        "a network of diffusers": isinstance(unet, DiffusersUNet),
-        "resblock_updown": unet.resblock_updown,
-        "use_scale_shift_norm": unet.use_scale_shift_norm,
-        "attention heads whose channels are no multiple of 4": any(
-            width // unet.heads(width) % 4 for width in _attended(unet)
-        ),
-    }
-    found = [words for words, lacks in lacking.items() if lacks]
-    if found:
-        raise RefusedError(
-            f"{weights}: the sampler in a page does not have {', nor '.join(found)}; show this "
-            "model by its clips, or train one without"
-        )
-
-
-def _attended(unet: UNetConfig) -> set[int]:
-    """The channels of the blocks that have attention."""
-    factors = {
-        unet.channel_mult[-1],
-        *(unet.channel_mult[level] for level in unet.attention_levels),
-    }
-    return {unet.model_channels * factor for factor in factors}
-
-
-def _bands(card: ModelCard, tensors: Mapping[str, Array]) -> Iterator[dict[str, Any]]:
-    side = card.image_size
-    mean, std = _pixel_scale(card, tensors, side)
-    flop = unet_flop(_shapes(tensors, ""), card.unet, side)
-    band = {"lowest_level": 1, "side": side, "prefix": "", "flop": flop}
-    yield {**band, "unet": asdict(card.unet), "pixel_mean": mean, "pixel_std": std}
+def _bands(card: ModelCard) -> list[_Band]:
+    bands = [_Band(1, card.image_size, "", unet=card.unet)]
     if card.coarse is not None:
         table = asdict(card.coarse)
-        band = {key: table.pop(key) for key in ("lowest_level", "side")}
-        flop = linear_flop(_shapes(tensors, COARSE))
-        yield {**band, "prefix": COARSE, "flop": flop, "cosines": table}
+        level, side = table.pop("lowest_level"), table.pop("side")
+        bands.append(_Band(level, side, COARSE, cosines=table))
+    return bands
 
 
-def _shapes(tensors: Mapping[str, Array], prefix: str) -> dict[str, tuple[int, ...]]:
-    """The shapes of one network's tensors, under their names in it."""
-    names = (name for name in tensors if is_of_unet(name) or prefix)
-    return {
-        name.removeprefix(prefix): tensors[name].shape for name in names if name.startswith(prefix)
-    }
+def _described(card: ModelCard, band: _Band, tensors: Mapping[str, Array]) -> dict[str, Any]:
+    """A band as the description has it."""
+    keys = ("lowest_level", "side", "prefix")
+    description: dict[str, Any] = {key: getattr(band, key) for key in keys}
+    if band.unet is None:
+        flop = linear_flop(band.shapes(tensors))
+        return description | {"flop": flop, "cosines": band.cosines}
+    mean, std = _pixel_scale(card, tensors, band.side)
+    flop = unet_flop(band.shapes(tensors), band.unet, band.side)
+    images = {"pixel_mean": mean, "pixel_std": std}
+    return description | {"flop": flop, "unet": asdict(band.unet), **images}
 
 
 def _pixel_scale(card: ModelCard, tensors: Mapping[str, Array], side: int) -> tuple[float, float]:
@@ -178,19 +147,72 @@ def _pixel_scale(card: ModelCard, tensors: Mapping[str, Array], side: int) -> tu
     return centre, float(max(square - centre**2, 1e-12) ** 0.5)
 
 
-def _tensors(
-    card: ModelCard, found: Mapping[str, Array], precision: np.dtype[Any], path: Path
-) -> Iterator[tuple[str, Array]]:
-    """The tensors to store, each in the type to store it in."""
-    for name, values in found.items():
-        kind = np.dtype(np.float32) if name in STATISTICS else precision
-        if _QKV in name and is_of_unet(name) and not card.unet.use_new_attention_order:
-            values = _new_order(values, card.unet)
-        with np.errstate(over="ignore"):
-            stored = values.astype(kind)
-        if not np.isfinite(stored).all():
-            raise RefusedError(f"{path}: {name} holds numbers that {kind} cannot hold")
-        yield name, stored
+def _read(path: Path, pinned: FileRef | None) -> dict[str, Array]:
+    """The arrays of a file of safetensors, which is the one that the card means."""
+    regular_size(path, "model's file")
+    if sniff(path) != "safetensors":
+        raise RefusedError(f"{path}: the sampler in a page needs safetensors, as training writes")
+    if pinned is not None and pinned.sha256 not in (None, sha256(path)):
+        raise RefusedError(f"{path}: damaged, or not the file that its card means (SHA-256)")
+    return dict(read_arrays(path))
+
+
+def _bank(card: ModelCard, path: Path) -> Array:
+    """The coefficients (count, C, low, low) of a prior."""
+    bank = _read(path, card.prior).get("coefficients")
+    if bank is None or bank.ndim != 4 or bank.shape[1] != card.channels:
+        raise RefusedError(f"{path}: not the prior of images of {card.channels} channels")
+    return bank
+
+
+def _refuse_unknown(card: ModelCard, bands: Sequence[_Band], weights: Path) -> None:
+    """RefusedError for what the browser's networks lack."""
+    unets = [band.unet for band in bands if band.unet]
+    lacking = {
+        f'kind = "{card.kind}"': card.kind != "ihdm",
+        "networks of diffusers": any(isinstance(unet, DiffusersUNet) for unet in unets),
+        "resblock_updown": any(unet.resblock_updown for unet in unets),
+        "use_scale_shift_norm": any(unet.use_scale_shift_norm for unet in unets),
+        "attention heads whose channels are no multiple of 4": any(map(_odd_heads, unets)),
+    }
+    found = [words for words, lacks in lacking.items() if lacks]
+    if found:
+        raise RefusedError(
+            f"{weights}: the sampler in a page does not have {', nor '.join(found)}; show this "
+            "model by its clips, or train one without"
+        )
+
+
+def _odd_heads(unet: UNetConfig) -> bool:
+    levels = {len(unet.channel_mult) - 1, *unet.attention_levels}
+    widths = (unet.model_channels * unet.channel_mult[level] for level in levels)
+    return any(width // unet.heads(width) % 4 for width in widths)
+
+
+def _refuse_unfit(
+    card: ModelCard, bands: Sequence[_Band], tensors: Mapping[str, Array], path: Path
+) -> None:
+    """RefusedError for weights that are not the card's."""
+    for band in bands:
+        if band.unet is None:
+            continue
+        looks, wanted = infer(band.shapes(tensors)), Architecture.of(card.channels, band.unet)
+        if looks != wanted:
+            told = looks.text() if looks else "no U-Net that sitegen knows"
+            raise RefusedError(f"{path}: holds {told}; the card has {wanted.text()}")
+    if card.parameterization == "preconditioned" and not {*STATISTICS} <= tensors.keys():
+        raise RefusedError(f"{path}: has no statistics, which a preconditioned model needs")
+
+
+def _stored(name: str, values: Array, bands: Sequence[_Band], precision: Precision) -> Array:
+    """A tensor in the type and order to store it in; infinite where that type cannot hold it."""
+    if name in STATISTICS:
+        return values
+    unet = next((band.unet for band in bands if band.owns(name)), None)
+    if unet is not None and _QKV in name and not unet.use_new_attention_order:
+        values = _new_order(values, unet)
+    with np.errstate(over="ignore"):
+        return values.astype(precision)
 
 
 def _new_order(values: Array, unet: UNetConfig) -> Array:
@@ -207,5 +229,5 @@ def _packed(tensors: Mapping[str, Array]) -> tuple[dict[str, Any], bytes]:
         data += bytes(-len(data) % _ALIGNMENT)
         letters = f"F{values.dtype.itemsize * 8}"
         table[name] = {"dtype": letters, "shape": list(values.shape), "offset": len(data)}
-        data += np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<")).tobytes()
+        data += values.astype(values.dtype.newbyteorder("<")).tobytes()
     return table, bytes(data)

@@ -34,7 +34,7 @@ ARCHITECTURES: list[dict[str, Any]] = [
     {"channel_mult": (2, 1, 1), "num_res_blocks": 2, "conv_resample": False},
     {"channel_mult": (1, 1), "attention_levels": (0, 1), "use_new_attention_order": False},
     {"channel_mult": (1, 1), "attention_levels": (0,), "num_heads": 2, "image_size": 12},
-    {"num_heads": 4, "use_new_attention_order": False, "attention_levels": (0,)},
+    {"num_heads": 4, "channels": 3, "use_new_attention_order": False, "attention_levels": (0,)},
     {"channel_mult": (1, 3), "num_head_channels": 16, "num_res_blocks": 3, "image_size": 28},
 ]
 PREDICT = """
