@@ -16,10 +16,12 @@
 
 #define EXPORT __attribute__((visibility("default")))
 #define INLINE static inline __attribute__((always_inline))
+#define NOINLINE __attribute__((noinline))
 
 typedef v128_t f4;
 
 enum { LANES = 4, PANEL = 8, ROWS = 4, GROUPS = 32 };
+/* Winograd's tiles of pixels, their points along a side and in all, and how many go together. */
 enum { TILE = 4, EDGE = TILE + 2, PLACES = EDGE * EDGE, TOGETHER = 16 };
 
 #define load wasm_v128_load
@@ -99,7 +101,8 @@ INLINE void taps_at_points(const float *g, int step, float *out, int out_step) {
   out[5 * out_step] = c;
 }
 
-/* Pack a 3×3 convolution as the 36 matrices (in × out channels) of F(4×4, 3×3). */
+/* Pack a 3×3 convolution as the 36 matrices (in × out channels) of F(4×4, 3×3); out channels are a
+   multiple of 8. */
 EXPORT void pack_winograd(float *out, const float *weights, int in, int columns) {
   for (int n = 0; n < columns; n++)
     for (int c = 0; c < in; c++) {
@@ -113,7 +116,8 @@ EXPORT void pack_winograd(float *out, const float *weights, int in, int columns)
 
 /* ---- Products ---- */
 
-/* `rows` (known to the compiler) rows of A times a panel, plus bias, plus what is there if asked. */
+/* So many rows of A, a number that the compiler knows, times a panel, plus bias, plus what is there
+   where `onto` says so. With four rows all sums stay in the 16 registers of x86. */
 INLINE void tile(const int rows, float *out, int out_stride, const float *a, int a_stride,
                  const float *panel, int depth, int columns, const float *bias, int onto) {
   f4 left[ROWS], right[ROWS];
@@ -144,22 +148,22 @@ INLINE void tile(const int rows, float *out, int out_stride, const float *a, int
 
 /* out (rows × columns) = A (rows × depth) · B, plus a bias unless that is 0, plus what is there
    already where `onto` says so. Strides are of rows. */
-EXPORT __attribute__((noinline)) void multiply(float *out, int out_stride, const float *a, int a_stride, int rows,
-                     const float *b, int depth, int columns, const float *bias, int onto) {
+EXPORT NOINLINE void multiply(float *out, int out_stride, const float *a, int a_stride, int rows,
+                              const float *b, int depth, int columns, const float *bias,
+                              int onto) {
   for (int n = 0; n < columns; n += PANEL, b += depth * PANEL) {
     const float *shift = bias ? bias + n : 0;
     for (int r = 0; r < rows; r += ROWS) {
-      float *place = out + r * out_stride + n;
+      float *to = out + r * out_stride + n;
       const float *from = a + r * a_stride;
-#define OF(count) \
-  case count: \
-    tile(count, place, out_stride, from, a_stride, b, depth, columns - n, shift, onto); \
-    break;
+#define TILE_OF(count) tile(count, to, out_stride, from, a_stride, b, depth, columns - n, shift, onto)
       switch (rows - r) {
-        OF(1) OF(2) OF(3)
-        default: tile(ROWS, place, out_stride, from, a_stride, b, depth, columns - n, shift, onto);
+        case 1: TILE_OF(1); break;
+        case 2: TILE_OF(2); break;
+        case 3: TILE_OF(3); break;
+        default: TILE_OF(ROWS);
       }
-#undef OF
+#undef TILE_OF
     }
   }
 }
@@ -172,7 +176,8 @@ EXPORT void convolve(float *out, const float *image, int row, int height, int wi
   for (int y = 0; y < height; y++)
     for (int tap = 0; tap < 3; tap++)
       multiply(out + y * width * columns, columns, image + (y * stride + tap) * row, stride * in,
-               width, weights + tap * panels * PANEL * depth, depth, columns, tap ? 0 : bias, tap | onto);
+               width, weights + tap * panels * PANEL * depth, depth, columns, tap ? 0 : bias,
+               tap | onto);
 }
 
 /* Six pixels in a row or column, at the points of F(4, 3). */
@@ -251,6 +256,7 @@ INLINE void points_to_tiles(float *out, const float *products, int height, int w
   }
 }
 
+/* How many floats `winograd` needs for itself. */
 EXPORT int winograd_scratch(int in, int columns) {
   return PLACES * (apart(TOGETHER, in) + apart(TOGETHER, columns));
 }

@@ -6,6 +6,8 @@
 const PAGE = 65536;
 
 export class Kernels {
+  #rooms = new Map();
+
   /* From the bytes of kernels.wasm, or from its compiled module. */
   static async load(source) {
     const made = await WebAssembly.instantiate(source);
@@ -25,6 +27,12 @@ export class Kernels {
     const lacking = this.end - this.memory.buffer.byteLength;
     if (lacking > 0) this.memory.grow(Math.ceil(lacking / PAGE));
     return address;
+  }
+
+  /* Room that all who name it share, made for the first of them. */
+  room(name, count) {
+    if (!this.#rooms.has(name)) this.#rooms.set(name, this.reserve(count));
+    return this.#rooms.get(name);
   }
 
   /* The numbers at an address, as they are until more is reserved. */

@@ -1,10 +1,11 @@
-/* The random numbers of sitegen/ihdm/process/noise.py, to the bit but for the last ones of rare
-   draws from the tail: those of (seed, purpose, sample, level), by Philox and the ziggurat method
-   (Marsaglia and Tsang 2000) as numpy's generator uses them for float32. */
+/* The random numbers of sitegen/ihdm/process/noise.py: those of (seed, purpose, sample, level), by
+   Philox and the ziggurat method (Marsaglia and Tsang 2000) as numpy's generator uses them for
+   float32. They are the same to the last bit, unless a browser's logarithm is another than ours in
+   a draw from the tail, one in four thousand. */
 
 export const Purpose = { STEP: 0, INITIAL_STATE: 1, PRIOR_NOISE: 2, BRANCH: 3 };
 
-const BLOCKS = 128; // of eight words, made at a time
+const BLOCKS = 128; // of eight words each, made at a time
 const LAYERS = 256;
 const TAIL = 3.6541528853610088; // where the lowest layer ends and the tail begins
 const AREA = 0.00492867323399; // of each layer
@@ -38,7 +39,7 @@ class Words {
     this.kernels = kernels;
     this.key = [BigInt(seed), BigInt(purpose)];
     this.counter = [BigInt(sample), BigInt(level)];
-    this.room = kernels.words ??= kernels.reserve(8 * BLOCKS);
+    this.room = kernels.room("words", 8 * BLOCKS);
     this.made = 1; // the first counter is never used
     this.left = 0;
   }
