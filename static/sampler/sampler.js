@@ -17,6 +17,8 @@ import { chosenState, normals, Purpose } from "./noise.js";
 export { Kernels } from "./kernels.js";
 export { interpolated, normals, Purpose } from "./noise.js";
 
+const PRIOR = "prior.coefficients";
+
 export class Sampler {
   #kernels;
   #planes;
@@ -36,11 +38,11 @@ export class Sampler {
       return new Band(kernels, weights, band, description);
     });
     if (description.parameterization === "preconditioned") {
-      const [mean, variance] = ["mean", "variance"].map((of) => weights.numbers(`statistics.${of}`));
-      this.#statistics = { mean, variance };
+      const [mean, variance] = ["statistics.mean", "statistics.variance"];
+      this.#statistics = { mean: weights.numbers(mean), variance: weights.numbers(variance) };
     }
-    const shape = weights.shape("prior.coefficients");
-    this.#prior = { count: shape[0], low: shape[2], numbers: weights.numbers("prior.coefficients") };
+    const [count, , low] = weights.shape(PRIOR);
+    this.#prior = { count, low, numbers: weights.numbers(PRIOR) };
   }
 
   /* u_K of sample number `sample` of a seed, as `sitegen sample` draws it. */

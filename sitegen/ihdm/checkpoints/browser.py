@@ -174,6 +174,9 @@ def _refuse_unknown(card: ModelCard, bands: Sequence[_Band], weights: Path) -> N
         "resblock_updown": any(unet.resblock_updown for unet in unets),
         "use_scale_shift_norm": any(unet.use_scale_shift_norm for unet in unets),
         "attention heads whose channels are no multiple of 4": any(map(_odd_heads, unets)),
+        "an MLP whose width is no multiple of 4": any(
+            band.cosines["width"] % 4 for band in bands if band.cosines
+        ),
     }
     found = [words for words, lacks in lacking.items() if lacks]
     if found:

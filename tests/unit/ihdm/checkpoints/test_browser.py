@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sitegen.core.errors import RefusedError
 from sitegen.ihdm.card.card import FileRef, read_card
-from sitegen.ihdm.card.networks import UNetConfig
+from sitegen.ihdm.card.networks import CoarseConfig, UNetConfig
 from sitegen.ihdm.checkpoints.arithmetic import unet_flop
 from sitegen.ihdm.checkpoints.browser import BrowserModel, export_for_browser
 from sitegen.ihdm.checkpoints.weights import STATISTICS, read_arrays
@@ -142,6 +142,10 @@ def test_old_order_of_attention_becomes_the_new(tmp_path: Path) -> None:
         ({"resblock_updown": True, "channel_mult": (1, 1)}, "resblock_updown"),
         ({"use_scale_shift_norm": True}, "use_scale_shift_norm"),
         ({"num_heads": 16}, "attention heads whose channels are no multiple of 4"),
+        (
+            {"parameterization": "preconditioned", "coarse": CoarseConfig(2, 3, 30, 1, 4)},
+            "an MLP whose width is no multiple of 4",
+        ),
     ],
 )
 def test_networks_that_the_page_lacks(options: dict[str, Any], told: str, tmp_path: Path) -> None:
