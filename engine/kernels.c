@@ -156,7 +156,8 @@ EXPORT NOINLINE void multiply(float *out, int out_stride, const float *a, int a_
     for (int r = 0; r < rows; r += ROWS) {
       float *to = out + r * out_stride + n;
       const float *from = a + r * a_stride;
-#define TILE_OF(count) tile(count, to, out_stride, from, a_stride, b, depth, columns - n, shift, onto)
+#define TILE_OF(count) \
+  tile(count, to, out_stride, from, a_stride, b, depth, columns - n, shift, onto)
       switch (rows - r) {
         case 1: TILE_OF(1); break;
         case 2: TILE_OF(2); break;

@@ -100,6 +100,20 @@ def test_bands(channels: int, tmp_path: Path) -> None:
     check_means(model, exported(tmp_path), [1, 4, 5, 8], tmp_path)
 
 
+def test_initial_states_in_colour(tmp_path: Path) -> None:
+    """u_K of some samples from a bank of colour images."""
+    model = lessons.model(3)
+    write(model, tmp_path)
+    program = """
+    const own = sampler();
+    for (const sample of [0, 1, 2]) output(`${sample}`, own.initialState(4, sample));
+    """
+    found = run_sampler(tmp_path, exported(tmp_path), program)
+    wanted = read_prior(tmp_path / PRIOR_NAME, model.card).initial_states(4, [0, 1, 2])
+    for sample in range(3):
+        assert difference(found[str(sample)], wanted[sample]) < CLOSE / 100
+
+
 def write(model: Model, folder: Path) -> None:
     """Write a model of both networks, with a prior."""
     assert model.coarse is not None
