@@ -1,7 +1,5 @@
 """Programs for the engine of a page's sampler, run by node: arrays go in, and arrays come out."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Each kernel of the page's sampler against torch, in odd shapes; their file against its source."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Whole networks and models in the page's sampler against torch, and its pictures against ours."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The random numbers of the page's sampler are ours, bit for bit."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The benchmark of the page's sampler."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

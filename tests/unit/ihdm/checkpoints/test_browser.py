@@ -1,7 +1,5 @@
 """What a page's sampler is given of a model: the description, its tensors, and what is refused."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path
