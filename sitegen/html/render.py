@@ -21,7 +21,7 @@ from sitegen.core.errors import TargetError
 from sitegen.core.urls import INDEX, MANIFEST, relative
 from sitegen.figures.base import Figure
 from sitegen.figures.registry import figure_view
-from sitegen.figures.views import Clip, Picture, front_picture
+from sitegen.figures.views import Clip, LiveModel, Picture, front_picture
 from sitegen.html.heads import POLICY, base_address, bibtex, head, paper
 from sitegen.html.theme import ICON, STYLESHEET, Theme, site_theme
 from sitegen.html.views import (
@@ -91,10 +91,11 @@ class _Book:
         front = page.uri == INDEX
         parts = tuple(self._parts(page))
         clips = [part for part in parts if isinstance(part, Clip)]
+        samples = any(isinstance(part, LiveModel) for part in parts)
         menu = (MenuEntry(p.title, relative(p.uri, page.uri), p is page) for p in self.pages)
         return PageView(
             language=self.site.language,
-            head=head(self.site, page, self.theme, self.drawn.card),
+            head=head(self.site, page, self.theme, self.drawn.card, samples=samples),
             title=page.title,
             backdrop=self._backdrop(page),
             paper=paper(self.site, page) if front else None,

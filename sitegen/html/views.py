@@ -14,7 +14,7 @@ from markupsafe import Markup
 from sitegen.content.embeds import Embed, ImageCall, Photo, Player, VideoCall
 from sitegen.content.markdown import NEAR_TOP
 from sitegen.core.urls import relative
-from sitegen.figures.views import Clip, Picture, Still
+from sitegen.figures.views import Clip, LiveModel, Picture, Still
 from sitegen.media.manifest import MediaFile
 
 
@@ -94,7 +94,7 @@ class OwnVideo:
     poster: str | None
 
 
-Part = Prose | Clip | Still | Photograph | Screen | OwnVideo
+Part = Prose | Clip | Still | LiveModel | Photograph | Screen | OwnVideo
 """What stands on a page, each in a place of its own."""
 
 
@@ -119,7 +119,7 @@ class PageView:
     menu: tuple[MenuEntry, ...]
     contents: tuple[Section, ...]
     lead: str | None
-    parts: tuple[Prose | Clip | Still | Photograph | Screen | OwnVideo, ...]
+    parts: tuple[Prose | Clip | Still | LiveModel | Photograph | Screen | OwnVideo, ...]
     moving: bool
     viewer: bool
     bibtex: str | None
@@ -155,11 +155,21 @@ class Card:
 
 
 @dataclass(frozen=True)
+class SamplerFiles:
+    """What a page needs whose models draw in it; the worker brings the rest of the engine."""
+
+    stylesheet: str
+    script: str
+    worker: str
+
+
+@dataclass(frozen=True)
 class Head:
     """What stands in the head of a page.
 
     address: where the page is published, where that is known
     citation: names and contents of the `citation_*` meta elements, for search engines of papers
+    sampler: what a page with a model that draws in it loads as well
     """
 
     title: str
@@ -172,6 +182,7 @@ class Head:
     icon: str
     stylesheet: str
     script: str
+    sampler: SamplerFiles | None = None
 
 
 @dataclass(frozen=True)

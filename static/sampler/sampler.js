@@ -63,10 +63,10 @@ export class Sampler {
 
   /* The steps down from a state at level `from`, one after the other: the `level` that is reached,
      the `mean` that the model gives for it, the noisy `state`, and `sharp`, the û_0 that it
-     predicts (null where it predicts none). The picture is the last mean. */
-  *descend(state, noise, { from, noiseStd } = {}) {
-    const { visited, sampling_noise_std: usual } = this.description;
-    const delta = Math.fround(noiseStd ?? usual);
+     predicts (null where it predicts none). The picture is the last mean. `visited` are other
+     levels to go through than the model's, fewer say. */
+  *descend(state, noise, { from, noiseStd, visited = this.description.visited } = {}) {
+    const delta = Math.fround(noiseStd ?? this.description.sampling_noise_std);
     const start = visited.indexOf(from ?? visited[0]);
     if (start < 0) throw new Error(`level ${from} is not one that is visited`);
     for (let i = start; i + 1 < visited.length; i++) {
