@@ -103,6 +103,9 @@ class FakeRenderer:
         spec = spec_json(figure)
         if figure.kind in ("process", "spectra", "smoothness"):
             return RenderJob((), spec, stills={"image": fake_still})
+        if figure.kind == "sampler":
+            names = ("poster", "model", "weights")
+            return RenderJob((), spec, stills=dict.fromkeys(names, fake_still))
         levels = tuple(range(self.sources[spec["model"]].card.levels, -1, -1))
         clip = ClipSource(ClipSpec(24.0, 18, 2, (32, 36, 48)), self._frames(figure, levels))
         return RenderJob(levels, spec, {"": clip})

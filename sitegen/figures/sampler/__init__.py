@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from pydantic import Field, StrictInt
 from pydantic.dataclasses import dataclass as validated
 
@@ -16,6 +18,13 @@ class PageSampler(FigureSpec):
 
     count: StrictInt = Field(default=9, ge=1, le=64, description="How many samples the poster has.")
     seed: Seed = 0
+
+    def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+        """Networks that a browser's sampler does not have."""
+        from sitegen.ihdm.checkpoints.browser import lacking  # brings numpy
+
+        for words in lacking(cards[0]):
+            yield f"the model {self.model} has {words}, which the sampler in a page does not have"
 
     def describe(self, card: ModelCard) -> str:
         """Say what the poster shows."""

@@ -89,8 +89,8 @@ def export_for_browser(
     Raises RefusedError for a model whose networks a browser's sampler does not have, weights that
     are not safetensors or too large for float16, and files that are missing or damaged.
     """
+    _refuse_unknown(card, weights)
     bands = _bands(card)
-    _refuse_unknown(card, bands, weights)
     found = _read(weights, card.weights)
     _refuse_unfit(card, bands, found, weights)
     stored = {name: _stored(name, found[name], bands, precision) for name in found}
@@ -169,21 +169,25 @@ def _bank(card: ModelCard, path: Path) -> Array:
     return bank
 
 
-def _refuse_unknown(card: ModelCard, bands: Sequence[_Band], weights: Path) -> None:
-    """RefusedError for what the browser's networks lack."""
-    unets = [band.unet for band in bands if band.unet]
-    lacking = {
+def lacking(card: ModelCard) -> list[str]:
+    """What a model has that the browser's networks have not, in words, as far as its card tells."""
+    unets = [band.unet for band in card.networks if band.unet]
+    known = {
         f'kind = "{card.kind}"': card.kind != "ihdm",
         "networks of diffusers": any(isinstance(unet, DiffusersUNet) for unet in unets),
         "resblock_updown": any(unet.resblock_updown for unet in unets),
         "use_scale_shift_norm": any(unet.use_scale_shift_norm for unet in unets),
         "attention heads whose channels are no multiple of 4": any(map(_odd_heads, unets)),
         "an MLP whose width is no multiple of 4": any(
-            band.cosines["width"] % 4 for band in bands if band.cosines
+            band.cosines.width % 4 for band in card.networks if band.cosines
         ),
     }
-    found = [words for words, lacks in lacking.items() if lacks]
-    if found:
+    return [words for words, lacks in known.items() if lacks]
+
+
+def _refuse_unknown(card: ModelCard, weights: Path) -> None:
+    """RefusedError for what the browser's networks lack."""
+    if found := lacking(card):
         raise RefusedError(
             f"{weights}: the sampler in a page does not have {', nor '.join(found)}; show this "
             "model by its clips, or train one without"
