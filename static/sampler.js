@@ -8,6 +8,8 @@
   const [FEWEST, MOST] = [4, 24]; // pictures that are kept, by how many numbers fit into memory
   const NUMBERS = 2 ** 25;
   const SAVED = 512; // pixels of a picture that is saved, about
+  const [FPS, REST] = [24, 1000]; // of a film, and the milliseconds that its last picture stays
+  const FILMS = ["video/webm;codecs=vp9", "video/webm", "video/mp4"];
   const SIMD = [
     0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253,
     15, 253, 98, 11,
@@ -79,8 +81,8 @@
       const box = figure.querySelector(".sampler");
       Object.assign(this, { figure, box, words: box.dataset });
       for (const name of [
-        "new", "details", "save", "link", "cost", "told", "trouble", "more", "slider", "readout", "shows",
-        "shelf", "start", "between", "one", "other", "share", "about", "ground",
+        "new", "details", "save", "film", "link", "cost", "told", "trouble", "more", "slider",
+        "readout", "shows", "about", "shelf", "start", "ground", "between", "one", "other", "share",
       ]) this[name] = find(name);
       this.canvas = box.querySelector("canvas");
       this.poster = box.querySelector("img");
@@ -99,6 +101,7 @@
       when(this.new, "click", () => (this.drawing ? this.stop() : this.sample()));
       when(this.details, "click", () => this.redo());
       when(this.save, "click", () => this.keep());
+      when(this.film, "click", () => this.record());
       when(this.link, "click", () => this.address());
       when(this.slider, "input", () => this.scrub(Number(this.slider.value)));
       when(this.shows, "change", () => this.paint());
@@ -118,7 +121,7 @@
       observer.observe(this.box);
     }
 
-    /* A link to a picture of this figure opens it; where data are dear, once the button is pressed. */
+    /* A link to a picture of this figure opens it; where data are dear, after a press. */
     follow() {
       const asked = new URLSearchParams(location.hash.slice(1));
       if (asked.get("figure") !== this.figure.id) return;
@@ -146,7 +149,8 @@
       const { picture, at } = this;
       const level = picture?.levels[at];
       if (this.idle(this.details) || !level) return;
-      const kin = this.pictures.filter((each) => each.seed === picture.seed && each.number === picture.number);
+      const { seed, number } = picture;
+      const kin = this.pictures.filter((each) => each.seed === seed && each.number === number);
       const taken = kin.flatMap((each) => each.branches.map((branch) => branch.number));
       const above = picture.branches.filter((branch) => branch.level > level);
       const branches = [...above, { level, number: Math.max(0, ...taken) + 1 }];
@@ -156,9 +160,9 @@
     recolour() {
       if (!this.picture || this.picture.between) return;
       const value = this.start.value;
-      const mean = this.model.channels > 1
-        ? [1, 3, 5].map((place) => Number((parseInt(value.slice(place, place + 2), 16) / 255).toFixed(3)))
-        : [Number(value)];
+      const part = (place) => parseInt(value.slice(place, place + 2), 16) / 255;
+      const coloured = this.model.channels > 1;
+      const mean = coloured ? [1, 3, 5].map((at) => Number(part(at).toFixed(3))) : [Number(value)];
       this.draw({ ...said(this.picture), mean });
     }
 
@@ -167,19 +171,24 @@
       const [one, other] = [this.one, this.other].map((list) => this.pictures[list.value]);
       if (!one || !other || (coarse && (!this.model.predicts || calm.matches))) return;
       const picture = { between: [said(one), said(other)], share: Number(this.share.value) };
-      this.share.setAttribute("aria-valuetext", fill(this.share.dataset.text, { percent: Math.round(100 * picture.share) }));
+      const percent = Math.round(100 * picture.share);
+      this.share.setAttribute("aria-valuetext", fill(this.share.dataset.text, { percent }));
       if (!coarse) return this.draw(picture);
-      if (this.rough && this.drawing) return (this.later = picture); // the newest, when that one is done
-      this.draw(picture, { coarse: true });
+      if (this.rough && this.drawing) this.later = picture; // the newest, when that one is done
+      else this.draw(picture, { coarse: true });
     }
 
     /* Draw a picture. from: one whose upper levels it shares, and where that is left; coarse: in few
        levels, and not kept; level: where the slider is to stand in the end. */
     async draw(wanted, { from, coarse = false, level = 0 } = {}) {
       const id = ++this.jobs;
-      const upper = (list) => (from ? from.picture[list].slice(0, from.at + 1) : []);
-      const picture = { ...wanted, levels: upper("levels"), states: upper("states"), sharps: upper("sharps") };
-      if (from) picture.sharps[from.at] = undefined;
+      const picture = { ...wanted };
+      for (const list of ["levels", "states", "sharps"])
+        picture[list] = from ? from.picture[list].slice(0, from.at + 1) : [];
+      if (from) {
+        picture.sharps[from.at] = undefined;
+        picture.parent = from.picture;
+      }
       if (this.drawing?.thumb) this.sketch(this.drawing);
       this.trouble.hidden = true;
       Object.assign(this, { drawing: picture, job: id, rough: coarse, aim: level, following: true });
@@ -231,6 +240,8 @@
       this.cost.textContent = "";
       this.cost.hidden = true;
       this.more.hidden = this.details.hidden = this.save.hidden = this.link.hidden = false;
+      this.films = FILMS.find((type) => window.MediaRecorder?.isTypeSupported(type));
+      this.film.hidden = !this.films;
       this.shows.hidden = !predicts;
       Object.assign(this.canvas, { width: size, height: size });
       this.ground.textContent = this.ground.dataset[channels > 1 ? "colour" : "grey"];
@@ -298,12 +309,14 @@
     add(picture) {
       const name = this.name(picture);
       const label = document.createElement("label");
-      const radio = Object.assign(document.createElement("input"), { type: "radio", name: `${this.figure.id}-kept` });
-      picture.thumb = document.createElement("canvas");
-      const words = Object.assign(document.createElement("span"), { textContent: name });
+      const make = (tag, values) => Object.assign(document.createElement(tag), values);
+      const radio = make("input", { type: "radio", name: `${this.figure.id}-kept` });
+      const words = make("span", { textContent: name });
+      picture.thumb = make("canvas");
       label.append(radio, picture.thumb, words);
-      this.shelf.append(label);
       Object.assign(picture, { radio, label, name });
+      label.picture = picture;
+      this.hang(picture);
       this.sketch(picture);
       this.pictures.push(picture);
       const { visited, channels, size } = this.model;
@@ -312,6 +325,15 @@
       this.pictures.forEach((each, place) => (each.radio.value = place));
       radio.checked = true;
       this.offer();
+    }
+
+    /* A branch stands behind what it and others grew from. */
+    hang({ parent, label }) {
+      let last = parent?.label;
+      if (!last?.isConnected) return this.shelf.append(label);
+      while (below(last.nextElementSibling?.picture, parent)) last = last.nextElementSibling;
+      last.after(label);
+      label.classList.add("sampler-branch");
     }
 
     /* How far a picture has come, small. */
@@ -337,9 +359,10 @@
         return fill(shared, { one: names[0], other: names[1], percent: Math.round(100 * share) });
       }
       const last = branches.at(-1);
-      return (
-        fill(named, { number }) + (last ? fill(branched, last) : "") + (mean ? fill(started, { mean: mean.join(", ") }) : "")
-      );
+      const parts = [fill(named, { number })];
+      if (last) parts.push(fill(branched, last));
+      if (mean) parts.push(fill(started, { mean: mean.join(", ") }));
+      return parts.join("");
     }
 
     choose(picture, level = 0) {
@@ -365,8 +388,9 @@
     paint() {
       const { picture, at, canvas, model } = this;
       if (!picture?.levels.length) return;
-      const sharp = this.predicted && (picture.sharps[at] ?? (at === picture.levels.length - 1 && picture.sharps[at - 1]));
-      show(canvas, (picture.levels[at] && sharp) || picture.states[at], model);
+      const newest = at === picture.levels.length - 1; // whose prediction is still to come
+      const sharp = this.predicted && picture.levels[at] && picture.sharps[newest ? at - 1 : at];
+      show(canvas, sharp || picture.states[at], model);
       canvas.hidden = false;
       this.poster.classList.add("covered");
       this.update();
@@ -377,7 +401,8 @@
       const { picture, at, model, drawing } = this;
       const level = picture?.levels[at];
       this.details.setAttribute("aria-disabled", String(Boolean(drawing || !level || picture.between)));
-      for (const each of [this.save, this.link]) each.setAttribute("aria-disabled", String(level === undefined));
+      for (const each of [this.save, this.film, this.link])
+        each.setAttribute("aria-disabled", String(level === undefined));
       if (level === undefined) return;
       const values = { level, sigma: scale(model.sigmas[level]), name: this.name(picture) };
       this.slider.value = model.visited.indexOf(level);
@@ -387,11 +412,17 @@
       this.canvas.setAttribute("aria-label", fill(this.words.seen, values));
       this.start.disabled = Boolean(picture.between);
       if (document.activeElement !== this.start) this.mean(picture.states[0]);
-      const known = picture.seconds !== undefined && !picture.between && !picture.branches.length && !picture.mean;
-      const { seed, number } = picture;
-      const told = picture.seconds === undefined ? "" : fill(this.words.took, { seconds: picture.seconds.toFixed(1) });
-      const command = known ? fill(this.words.command, { seed, count: number + 1 }) : "";
-      this.about.textContent = [picture.between ? "" : fill(this.words.seeded, { number, seed }), told, command].filter(Boolean).join(" ");
+      this.about.textContent = this.origin(picture);
+    }
+
+    /* Where a picture comes from, how long it took, and how sitegen draws the same. */
+    origin({ seed, number, branches, mean, between, seconds }) {
+      const { seeded, took, command } = this.words;
+      const told = between ? [] : [fill(seeded, { number, seed })];
+      if (seconds === undefined) return told.join(" ");
+      told.push(fill(took, { seconds: seconds.toFixed(1) }));
+      if (!between && !branches.length && !mean) told.push(fill(command, { seed, count: number + 1 }));
+      return told.join(" ");
     }
 
     /* The control of the flat start shows that of the picture. */
@@ -403,29 +434,54 @@
       this.start.value = means.length > 1 ? `#${means.map(hex).join("")}` : means[0].toFixed(3);
     }
 
+    /* The picture that is seen, as a PNG. */
     keep() {
       if (this.idle(this.save)) return;
-      const { canvas, picture, at } = this;
-      const factor = Math.max(1, Math.floor(SAVED / canvas.width));
-      const large = document.createElement("canvas");
-      Object.assign(large, { width: canvas.width * factor, height: canvas.height * factor });
-      const pen = large.getContext("2d");
-      pen.imageSmoothingEnabled = false;
-      pen.drawImage(canvas, 0, 0, large.width, large.height);
-      large.toBlob((blob) => {
-        const address = URL.createObjectURL(blob);
-        const download = `${this.words.label}-${written(picture)}-level-${picture.levels[at]}.png`;
-        Object.assign(document.createElement("a"), { href: address, download }).click();
-        setTimeout(() => URL.revokeObjectURL(address), 10000);
-      });
+      const ending = `-level-${this.picture.levels[this.at]}.png`;
+      enlarged(this.canvas).canvas.toBlob((blob) => this.hand(blob, ending));
+    }
+
+    /* The whole way, as a film that the browser writes while it is played unseen. */
+    async record() {
+      if (this.idle(this.film)) return;
+      const { picture, films: type, model } = this;
+      const small = document.createElement("canvas");
+      show(small, picture.states[0], model);
+      const pen = enlarged(small);
+      const recorder = new MediaRecorder(pen.canvas.captureStream(FPS), { mimeType: type });
+      const parts = [];
+      recorder.ondataavailable = ({ data }) => parts.push(data);
+      recorder.onstop = () => {
+        this.hand(new Blob(parts, { type }), `.${type.slice(6, 10).replace(";", "")}`);
+        this.tell(this.words.filmed);
+      };
+      this.film.setAttribute("aria-disabled", "true");
+      this.tell(this.words.filming);
+      recorder.start();
+      for (const state of picture.states) {
+        show(small, state, model);
+        pen.drawImage(small, 0, 0, pen.canvas.width, pen.canvas.height);
+        await new Promise((resolve) => setTimeout(resolve, 1000 / FPS));
+      }
+      setTimeout(() => {
+        recorder.stop();
+        this.update();
+      }, REST);
+    }
+
+    hand(blob, ending) {
+      const address = URL.createObjectURL(blob);
+      const download = `${this.words.label}-${written(this.picture)}${ending}`;
+      Object.assign(document.createElement("a"), { href: address, download }).click();
+      setTimeout(() => URL.revokeObjectURL(address), 10000);
     }
 
     /* The link to what is seen goes into the address bar, and where that may be, is copied. */
     async address() {
       if (this.idle(this.link)) return;
       const { picture, at } = this;
-      const query = new URLSearchParams({ figure: this.figure.id, picture: written(picture), level: picture.levels[at] });
-      history.replaceState(null, "", `#${query}`);
+      const said = { figure: this.figure.id, picture: written(picture), level: picture.levels[at] };
+      history.replaceState(null, "", `#${new URLSearchParams(said)}`);
       try {
         await navigator.clipboard.writeText(location.href);
         this.tell(this.words.copied);
@@ -438,6 +494,20 @@
       this.told.textContent = words;
     }
   }
+
+  /* A larger canvas with the same picture, each pixel a square; what it is drawn with. */
+  function enlarged(canvas) {
+    const factor = Math.max(1, Math.floor(SAVED / canvas.width));
+    const large = document.createElement("canvas");
+    Object.assign(large, { width: canvas.width * factor, height: canvas.height * factor });
+    const pen = large.getContext("2d");
+    pen.imageSmoothingEnabled = false;
+    pen.drawImage(canvas, 0, 0, large.width, large.height);
+    return pen;
+  }
+
+  const below = (picture, root) =>
+    picture && (picture.parent === root || below(picture.parent, root));
 
   /* What a picture says of its randomness, without what was drawn. */
   function said({ seed, number, branches, mean, between, share }) {

@@ -45,6 +45,7 @@ More words.
 """
 SEED = 7
 DRAWN = "document.querySelector('.sampler-told').textContent === 'The picture is done.'"
+SAVING = ("Save as PNG", "Save as film", "Link to it")
 BEGUN = "Number(document.querySelector('.sampler-readout b').textContent) > 0"
 WHY = "document.querySelector('.sampler-why').checkVisibility()"
 PIXELS = """canvas => {
@@ -203,8 +204,12 @@ def test_other_details(browser: Browser, address: str) -> None:
         press(page, ".sampler-details")
         assert page.locator(".sampler-shelf input").count() == 3
         assert link(page)["picture"] == f"{SEED}.0-80.2"
+        names = page.locator(".sampler-shelf span").all_inner_texts()
+        assert names == ["Number 0", *["Number 0, other from 80"] * 2]
         page.locator(".sampler-shelf input").first.check()
         assert np.array_equal(seen(page), first)
+        page.locator(".sampler-shelf input").first.press("ArrowRight")
+        assert np.array_equal(seen(page), other)
         with drawn(browser, address, f"#figure=own&picture={SEED}.0-80.1") as again:
             assert np.array_equal(seen(again), other)
 
@@ -253,7 +258,7 @@ def test_from_one_to_another(browser: Browser, address: str, wanted: NDArray[np.
 
 
 def test_saved_picture(browser: Browser, address: str) -> None:
-    """A PNG of what is seen, each pixel a square, whose name says which picture it is."""
+    """A PNG of what is seen, each pixel a square, and a film; their names say which picture."""
     with drawn(browser, address, f"#figure=own&picture={SEED}.0") as page:
         with page.expect_download() as download:
             page.locator(".sampler-save").click()
@@ -262,6 +267,10 @@ def test_saved_picture(browser: Browser, address: str) -> None:
             found = np.asarray(picture.convert("L"))
         assert found.shape == (504, 504)
         assert np.array_equal(found[9::18, 9::18], seen(page))
+        with page.expect_download() as download:
+            page.locator(".sampler-film").click()
+        assert download.value.suggested_filename == f"mnist-{SEED}.0.webm"
+        assert download.value.path().stat().st_size > 5000
 
 
 def test_by_keyboard_alone(browser: Browser, address: str) -> None:
@@ -275,10 +284,10 @@ def test_by_keyboard_alone(browser: Browser, address: str) -> None:
         assert 0 < level(page) < 100
         assert page.evaluate("document.activeElement.textContent") == "New sample"
         names = []
-        for _ in range(4):
+        for _ in range(5):
             page.keyboard.press("ArrowRight")
             names.append(page.evaluate("document.activeElement.textContent"))
-        assert names == ["Other details from here", "Save as PNG", "Link to it", "New sample"]
+        assert names == ["Other details from here", *SAVING, "New sample"]
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.type") == "range"
         page.keyboard.press("Shift+Tab")
@@ -323,7 +332,7 @@ def test_where_nothing_can_be_drawn(
 ) -> None:
     """From a disk, without JavaScript or without WebAssembly a sentence stands for the button."""
     without = "delete globalThis.WebAssembly" if place == "wasm" else ""
-    options = {"java_script_enabled": place != "script"}
+    options: dict[str, Any] = {"java_script_enabled": place != "script"}
     start = address if place != "file" else f"{built.as_uri()}/index.html"
     page = browser.new_page(**options)
     page.add_init_script(without)
