@@ -45,7 +45,7 @@ More words.
 """
 SEED = 7
 DRAWN = "document.querySelector('.sampler-told').textContent === 'The picture is done.'"
-SAVING = ("Save as PNG", "Save as film", "Link to it")
+SAVING = ("Save PNG", "Save film", "Copy link")
 BEGUN = "Number(document.querySelector('.sampler-readout b').textContent) > 0"
 WHY = "document.querySelector('.sampler-why').checkVisibility()"
 PIXELS = """canvas => {
@@ -204,6 +204,7 @@ def test_other_details(browser: Browser, address: str) -> None:
         press(page, ".sampler-details")
         assert page.locator(".sampler-shelf input").count() == 3
         assert link(page)["picture"] == f"{SEED}.0-80.2"
+        assert not np.array_equal(seen(page), other)
         names = page.locator(".sampler-shelf span").all_inner_texts()
         assert names == ["Number 0", *["Number 0, other from 80"] * 2]
         page.locator(".sampler-shelf input").first.check()
