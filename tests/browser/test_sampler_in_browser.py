@@ -29,7 +29,7 @@ from tests.support.browsing import box_of, opened, until
 from tests.support.builders import CPU, write_site
 from tests.support.paths import ROOT, TESTS
 from tests.support.reporters import Silent
-from tests.support.tinymodel import on_one_thread
+from tests.support.tinymodel import on_one_thread, write_model
 
 MODULES = TESTS / "npm" / "node_modules"
 SITE = """
@@ -51,8 +51,7 @@ WHY = "document.querySelector('.sampler-why').checkVisibility()"
 PIXELS = """canvas => {
   const pen = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d');
   pen.drawImage(canvas, 0, 0);
-  const { data } = pen.getImageData(0, 0, canvas.width, canvas.height);
-  return [...data].filter((_, i) => i % 4 === 0);
+  return [...pen.getImageData(0, 0, canvas.width, canvas.height).data];
 }"""
 
 one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
@@ -107,10 +106,15 @@ def press(page: Page, button: str) -> None:
     wait(page)
 
 
-def seen(page: Page, place: str = ".sampler-stage canvas") -> NDArray[np.uint8]:
-    """What a canvas shows, (28, 28)."""
-    values: list[int] = page.locator(place).first.evaluate(PIXELS)
-    return np.array(values, np.uint8).reshape(28, 28)
+def seen(page: Page) -> NDArray[np.uint8]:
+    """What the canvas shows, (28, 28)."""
+    return coloured(page, 28)[..., 0]
+
+
+def coloured(page: Page, side: int) -> NDArray[np.uint8]:
+    """The same in colour, (side, side, 3)."""
+    values: list[int] = page.locator(".sampler-stage canvas").evaluate(PIXELS)
+    return np.array(values, np.uint8).reshape(side, side, 4)[..., :3]
 
 
 def scrub(page: Page, value: int) -> None:
@@ -256,6 +260,30 @@ def test_from_one_to_another(browser: Browser, address: str, wanted: NDArray[np.
         assert page.locator(".sampler-shelf input").count() == 5
         with drawn(browser, address, f"#figure=own&picture={picture}") as again:
             assert np.array_equal(seen(again), between)
+
+
+def test_colour(browser: Browser, tmp_path: Path) -> None:
+    """A model of colour images that predicts no final image: its samples, and another colour."""
+    folder = write_model(tmp_path / "models" / "mnist", channels=3)
+    config = write_site(tmp_path, PAGE, SITE)
+    build(config, BuildOptions(CPU), FigureRenderer, Silent())
+    sampler = load_heat_sampler(model_source("mnist", folder), CPU)
+    with np.load(sample(sampler, Request(1, SEED), tmp_path / "x.npz", Silent())) as arrays:
+        picture = to_uint8(arrays["final"])[0]
+    with serving(tmp_path / "build") as served:
+        fragment = f"#figure=own&picture={SEED}.0"
+        with drawn(browser, served, fragment) as page:
+            assert decibels(coloured(page, 8), picture) >= 35
+            assert not page.locator(".sampler-shows").is_visible()
+            assert page.locator(".sampler-ground").inner_text().startswith("Colour of")
+            page.locator(".sampler-start").fill("#ff3300")
+            wait_for_kept(page, 2)
+            assert link(page)["picture"] == f"{SEED}.0~1,0.2,0"
+            scrub(page, 0)
+            red, green, blue = coloured(page, 8).mean((0, 1))
+            assert red > 240
+            assert green == pytest.approx(51, abs=12)
+            assert blue < 15
 
 
 def test_saved_picture(browser: Browser, address: str) -> None:
