@@ -6,7 +6,7 @@ installed := .venv/installed
 developing := .venv/developing
 caches := .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-.PHONY: help site docs unit test check data bench clean
+.PHONY: help site docs unit test check data bench engine clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -37,6 +37,9 @@ bench: site data ## Measure the cost of builds, the quality of models/mnist, and
 	@$(python) -m bench.page
 	@$(python) -m bench.cost
 	@$(python) -m bench.quality models/mnist --data .data/mnist
+
+engine: ## Build the kernels of a page's sampler, with clang and lld
+	@sh engine/build.sh
 
 clean: ## Remove what was built, and caches; .venv and .data stay
 	rm -rf build dist .sitegen docs/build docs/.sitegen $(caches)

@@ -51,7 +51,8 @@ def assemble(
     }
     tree |= {own.uri: CopiedFile(own.source.resolve(), own) for page in pages for own in page.files}
     tree |= {file.path: CopiedFile(store.object(file), file) for file in drawn.files}
-    tree |= {asset.uri: asset.data for asset in theme.assets.values()}
+    samples = any("weights" in media.record.files for media in manifest.figures)
+    tree |= theme.files(samples=samples)
     texts = render_site(site, pages, manifest, theme, drawn)
     texts |= webmap(site, [page.uri for page in pages])
     tree |= {uri: text.encode() for uri, text in texts.items()}

@@ -29,7 +29,7 @@ from sitegen.core.validation import Slug, reject_if
 from sitegen.ihdm.card.card import ModelCard
 
 if TYPE_CHECKING:
-    from sitegen.figures.views import Clip, Still
+    from sitegen.figures.views import Clip, LiveModel, Still
     from sitegen.media.jobs import RenderJob
     from sitegen.media.manifest import Media
     from sitegen.sampling.models import ModelProvider
@@ -286,7 +286,7 @@ class FigureKind:
     name: str
     spec: type[FigureSpec]
     sample: Sampler
-    view: Callable[[Media, str], Clip | Still] | None = None
+    view: Callable[[Media, str], Clip | Still | LiveModel] | None = None
 
 
 def sampler_in(room: str) -> Sampler:

@@ -20,7 +20,7 @@ from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError
 from sitegen.core.validation import Caption, Slug, Text, checked_call
 from sitegen.figures.base import RULES, Figure, FigureKind
-from sitegen.figures.views import Clip, Still, clip_view, still_view
+from sitegen.figures.views import Clip, LiveModel, Still, clip_view, still_view
 from sitegen.media.manifest import Media
 
 GROUP = "sitegen.figures"
@@ -28,7 +28,7 @@ GROUP = "sitegen.figures"
 
 _OURS = (
     *("trajectories", "shared_initial_state", "hierarchy", "interpolation"),
-    *("shared_noise", "process", "spectra", "smoothness"),
+    *("shared_noise", "process", "spectra", "smoothness", "sampler"),
 )
 
 
@@ -67,7 +67,7 @@ def _broken(entry: EntryPoint, why: str) -> ConfigError:
     return ConfigError(f"the figure {place}: {why}; mend the package, or uninstall it")
 
 
-def figure_view(media: Media, page: str) -> Clip | Still:
+def figure_view(media: Media, page: str) -> Clip | Still | LiveModel:
     """What the page at `page`, a path from the site's root, shows of a figure."""
     kind = figure_kinds().get(media.record.kind)
     plain = clip_view if "mp4" in media.record.files else still_view

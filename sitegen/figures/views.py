@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import ClassVar
 
+from sitegen.core.installed import resource
 from sitegen.core.urls import relative
 from sitegen.media.manifest import JSON, Media, MediaFile, Record
 
@@ -191,6 +192,37 @@ class Clip:
     number: int = 0
 
 
+@dataclass(frozen=True)
+class LiveModel:
+    """A model that draws in the page, once its button is pressed; until then a poster is seen.
+
+    width, height: of the poster, in CSS pixels
+    side: pixels of a side of its pictures
+    model, weights: the files that a browser fetches then
+    cost: what that is, and how long a sample takes, in words
+    number: which figure of its page it is, from 1
+    """
+
+    shape: ClassVar[str] = "sampler"
+
+    id: str
+    alt: str
+    caption: str
+    width: int
+    height: int
+    wide: bool
+    poster: Picture
+    side: int
+    model: str
+    weights: str
+    name: str
+    cost: str
+    downloads: tuple[Download, ...]
+    results: Results | None
+    origin: Origin
+    number: int = 0
+
+
 _COMFORTABLE = 520  # CSS pixels: small clips are shown at most this wide
 _WIDE = 680  # CSS pixels: what is wider may leave the column of the text
 _NUMBERED = {"trajectories", "shared_initial_state"}  # kinds whose cells are samples 0, 1, 2, …
@@ -205,7 +237,14 @@ _LABELS = {
     "poster-dark": "Poster, dark",
     "strip": "Strip",
 }
-_NAMES = {"ddim_steps": "DDIM steps", "ddpm": "DDPM", "fps": "Frames a second", "vary": "Varies"}
+_NAMES = {
+    "ddim_steps": "DDIM steps",
+    "ddpm": "DDPM",
+    "fps": "Frames a second",
+    "gflop": "GFLOP a sample",
+    "vary": "Varies",
+}
+_RATE = 25.0  # GFLOP/s of the page's sampler in one thread of a laptop that is some years old
 
 
 def front_picture(media: Media) -> MediaFile | None:
@@ -270,6 +309,49 @@ def clip_view(media: Media, page: str) -> Clip:
     )
 
 
+def live_view(media: Media, page: str) -> LiveModel:
+    """The same of a model that draws in the page, from its files "model" and "weights"."""
+    record = media.record
+    model, weights = (relative(record.files[name].path, page) for name in ("model", "weights"))
+    cells = record.parameters.get("cells")
+    known = cells if isinstance(cells, Mapping) else {}
+    poster = _picture(record.files, "poster", page)
+    assert poster is not None
+    native = whole(known, "columns") * whole(known, "width") or poster.width
+    width = max(1, _COMFORTABLE // native) * native
+    return LiveModel(
+        id=media.id,
+        alt=media.alt,
+        caption=media.caption,
+        width=width,
+        height=max(1, round(width * poster.height / poster.width)),
+        wide=False,
+        poster=poster,
+        side=record.files["model"].width,
+        model=model,
+        weights=weights,
+        name=record.models[0].name,
+        cost=_cost(record),
+        downloads=_downloads(media, page),
+        results=results_of(record),
+        origin=_origin(media),
+    )
+
+
+def _cost(record: Record) -> str:
+    """What a sampler costs a visitor: bytes with those of the engine, and seconds."""
+    engine = sum(path.stat().st_size for path in (resource("static") / "sampler").iterdir())
+    fetched = engine + sum(record.files[name].bytes for name in ("model", "weights"))
+    gflop = record.parameters.get("gflop")
+    words = f"Fetches {megabytes(fetched)}"
+    if not isinstance(gflop, int | float):
+        return f"{words}."
+    seconds = gflop / _RATE
+    told = "under a second" if seconds < 0.75 else f"about {max(1, round(seconds))} seconds"
+    told = "about a second" if told == "about 1 seconds" else told
+    return f"{words}; then a sample takes {told} on a laptop, longer on a phone."
+
+
 def _picture(files: Mapping[str, MediaFile], name: str, page: str) -> Picture | None:
     file = files.get(name)
     if file is None:
@@ -294,8 +376,12 @@ def _downloads(media: Media, page: str) -> tuple[Download, ...]:
 
 def size(file: MediaFile) -> str:
     """Write the size of a file for a reader, in steps of a thousand."""
-    small = file.bytes < 1_000_000
-    return f"{max(1, round(file.bytes / 1e3))} kB" if small else f"{file.bytes / 1e6:.1f} MB"
+    return megabytes(file.bytes)
+
+
+def megabytes(count: int) -> str:
+    """Write so many bytes for a reader: in kB below 1 MB."""
+    return f"{max(1, round(count / 1e3))} kB" if count < 1_000_000 else f"{count / 1e6:.1f} MB"
 
 
 def _steps(media: Media) -> Steps:

@@ -8,8 +8,16 @@ from urllib.parse import quote, urlsplit
 from sitegen.config.schema import Site
 from sitegen.content.pages import Page
 from sitegen.core.urls import INDEX, relative
-from sitegen.html.theme import ICON, SCRIPT, STYLESHEET, Theme
-from sitegen.html.views import Button, Card, Head, Named, Paper, frames_policy
+from sitegen.html.theme import (
+    ICON,
+    SAMPLER_SCRIPT,
+    SAMPLER_STYLE,
+    SCRIPT,
+    STYLESHEET,
+    WORKER,
+    Theme,
+)
+from sitegen.html.views import Button, Card, Head, Named, Paper, SamplerFiles, frames_policy
 from sitegen.media.manifest import MediaFile
 
 POLICY = (
@@ -18,12 +26,22 @@ POLICY = (
 )
 """What a page may load: files of its own site. Nothing connects; Lighthouse asks for robots.txt."""
 
+SAMPLER_POLICY = POLICY.replace(
+    "script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'"
+)
+"""The same for a page with a model that draws in it: compiled code, in a worker."""
+
 _COMMANDS = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _LONGEST = 70  # characters of a title that search engines and tabs show
 
 
-def head(site: Site, page: Page, theme: Theme, card: MediaFile | None) -> Head:
-    """The head of a page; addresses only where the site says where it is published."""
+def head(
+    site: Site, page: Page, theme: Theme, card: MediaFile | None, *, samples: bool = False
+) -> Head:
+    """The head of a page; addresses only where the site says where it is published.
+
+    samples: whether a model draws in it
+    """
     names = {name: relative(asset.uri, page.uri) for name, asset in theme.assets.items()}
     title = f"{page.title} – {site.title}"
     alone = page.title == site.title or len(title) > _LONGEST
@@ -33,7 +51,7 @@ def head(site: Site, page: Page, theme: Theme, card: MediaFile | None) -> Head:
         preview = Card(whole, card.width, card.height, f"{site.title}: samples of the model")
     return Head(
         title=page.title if alone else title,
-        policy=f"{POLICY}{frames_policy(page.body)}",
+        policy=f"{SAMPLER_POLICY if samples else POLICY}{frames_policy(page.body)}",
         description=site.description,
         site=site.title,
         address=address(site, page.uri),
@@ -42,6 +60,13 @@ def head(site: Site, page: Page, theme: Theme, card: MediaFile | None) -> Head:
         icon=names[ICON],
         stylesheet=names[STYLESHEET],
         script=names[SCRIPT],
+        sampler=SamplerFiles(
+            names[SAMPLER_STYLE],
+            names[SAMPLER_SCRIPT],
+            relative(theme.engine[WORKER].uri, page.uri),
+        )
+        if samples
+        else None,
     )
 
 

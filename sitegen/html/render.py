@@ -22,7 +22,7 @@ from sitegen.core.source import page_name
 from sitegen.core.urls import INDEX, MANIFEST, relative
 from sitegen.figures.base import Figure
 from sitegen.figures.registry import figure_view
-from sitegen.figures.views import Clip, Picture, Still, front_picture
+from sitegen.figures.views import Clip, LiveModel, Picture, Still, front_picture
 from sitegen.html.heads import POLICY, base_address, bibtex, head, paper
 from sitegen.html.theme import ICON, STYLESHEET, Theme, site_theme
 from sitegen.html.views import (
@@ -97,6 +97,7 @@ class _Book:
             each for part in parts for each in (part.parts if isinstance(part, Beside) else [part])
         ]
         clips = [part for part in shown if isinstance(part, Clip)]
+        samples = any(isinstance(part, LiveModel) for part in shown)
         names = self.site.menu_names
         menu = (
             MenuEntry(names.get(page_name(p.source), p.title), relative(p.uri, page.uri), p is page)
@@ -104,7 +105,7 @@ class _Book:
         )
         return PageView(
             language=self.site.language,
-            head=head(self.site, page, self.theme, self.drawn.card),
+            head=head(self.site, page, self.theme, self.drawn.card, samples=samples),
             title=page.title,
             backdrop=self._backdrop(page),
             paper=paper(self.site, page) if front else None,
@@ -129,7 +130,7 @@ class _Book:
                 figures = [self._figure(page, each, next(numbers)) for each in shown]
                 yield row_view(tuple(figures), row.caption)
 
-    def _figure(self, page: Page, figure: Figure, number: int) -> Clip | Still:
+    def _figure(self, page: Page, figure: Figure, number: int) -> Clip | Still | LiveModel:
         media = self.media.get((page.uri, figure.id))
         if media is None:
             place = f"{figure.place.file}:{figure.place.line}"

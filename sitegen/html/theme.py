@@ -32,7 +32,7 @@ from sitegen.config.schema import Site
 from sitegen.content.templates import FAILURES, reason_of, sandbox
 from sitegen.core.diagnostics import close_match
 from sitegen.core.errors import ConfigError
-from sitegen.core.files import digest_bytes, platform_errors
+from sitegen.core.files import canonical_json, digest_bytes, platform_errors
 from sitegen.core.installed import resource
 from sitegen.core.source import read_text, require_inside, shown
 
@@ -40,6 +40,10 @@ FOLDER = "theme"
 """Where an author's own theme lies, beside `site.toml`."""
 
 STYLESHEET, SCRIPT, ICON = "style.css", "script.js", "icon.svg"
+SAMPLER_STYLE, SAMPLER_SCRIPT = "sampler.css", "sampler.js"
+"""What only pages have whose models draw in them."""
+ENGINE, WORKER = "sampler", "worker.js"
+"""The folder of `static/` with what draws, and the file of it that a page starts."""
 _COLOURS = "colours.css"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)+")
 _ATTRIBUTE = re.compile(
@@ -89,6 +93,27 @@ class Theme:
             stem, _, suffix = name.rpartition(".")
             assets[name] = Asset(f"assets/{stem}-{digest_bytes(data)[:8]}.{suffix}", data)
         return assets
+
+    @cached_property
+    def engine(self) -> Mapping[str, Asset]:
+        """What draws in a page, by name; its folder is named after all that is in it.
+
+        Raises PlatformError for a file that cannot be read.
+        """
+        found = {}
+        for path in _files(resource("static") / ENGINE):
+            with platform_errors(path, "read"):
+                found[path.name] = path.read_bytes()
+        told = canonical_json({name: digest_bytes(data) for name, data in found.items()})
+        folder = f"assets/{ENGINE}-{digest_bytes(told.encode())[:8]}"
+        return {name: Asset(f"{folder}/{name}", data) for name, data in found.items()}
+
+    def files(self, *, samples: bool) -> Mapping[str, bytes]:
+        """What of it a site ships, by path; `samples` says whether a model draws in a page."""
+        left_out = () if samples else (SAMPLER_STYLE, SAMPLER_SCRIPT)
+        kept = [asset for name, asset in self.assets.items() if name not in left_out]
+        kept += self.engine.values() if samples else ()
+        return {asset.uri: asset.data for asset in kept}
 
     def render(self, name: str, **values: Any) -> str:
         """The text of a template; ConfigError tells where one of the author's goes wrong."""

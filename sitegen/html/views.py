@@ -14,7 +14,7 @@ from markupsafe import Markup
 from sitegen.content.embeds import Embed, ImageCall, Photo, Player, VideoCall
 from sitegen.content.markdown import NEAR_TOP
 from sitegen.core.urls import relative
-from sitegen.figures.views import Clip, Picture, Steps, Still
+from sitegen.figures.views import Clip, LiveModel, Picture, Steps, Still
 from sitegen.media.manifest import MediaFile
 
 
@@ -104,12 +104,12 @@ class Beside:
 
     shape: ClassVar[str] = "row"
 
-    parts: tuple[Clip | Still, ...]
+    parts: tuple[Clip | Still | LiveModel, ...]
     caption: str
     steps: Steps | None
 
 
-Part = Prose | Clip | Still | Beside | Photograph | Screen | OwnVideo
+Part = Prose | Clip | Still | LiveModel | Beside | Photograph | Screen | OwnVideo
 """What stands on a page, each in a place of its own."""
 
 
@@ -134,7 +134,7 @@ class PageView:
     menu: tuple[MenuEntry, ...]
     contents: tuple[Section, ...]
     lead: str | None
-    parts: tuple[Prose | Clip | Still | Beside | Photograph | Screen | OwnVideo, ...]
+    parts: tuple[Prose | Clip | Still | LiveModel | Beside | Photograph | Screen | OwnVideo, ...]
     moving: bool
     viewer: bool
     bibtex: str | None
@@ -170,11 +170,21 @@ class Card:
 
 
 @dataclass(frozen=True)
+class SamplerFiles:
+    """What a page needs whose models draw in it; the worker brings the rest of the engine."""
+
+    stylesheet: str
+    script: str
+    worker: str
+
+
+@dataclass(frozen=True)
 class Head:
     """What stands in the head of a page.
 
     address: where the page is published, where that is known
     citation: names and contents of the `citation_*` meta elements, for search engines of papers
+    sampler: what a page with a model that draws in it loads as well
     """
 
     title: str
@@ -187,6 +197,7 @@ class Head:
     icon: str
     stylesheet: str
     script: str
+    sampler: SamplerFiles | None = None
 
 
 @dataclass(frozen=True)
@@ -234,7 +245,7 @@ class DrawnPictures:
         return (*([self.card] if self.card else []), *self.backdrops.values())
 
 
-def row_view(parts: tuple[Clip | Still, ...], caption: str) -> Beside:
+def row_view(parts: tuple[Clip | Still | LiveModel, ...], caption: str) -> Beside:
     """A row of figures; where all are clips over levels, one scrubber moves them."""
     clips = [part for part in parts if isinstance(part, Clip)]
     levels = all(clip.steps.levels and not clip.steps.points for clip in clips)

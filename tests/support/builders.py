@@ -103,6 +103,9 @@ class FakeRenderer:
         spec = spec_json(figure)
         if figure.kind in ("process", "spectra", "smoothness"):
             return RenderJob((), spec, stills={"image": fake_still})
+        if figure.kind == "sampler":
+            own = {"model": fake_still, "weights": fake_still}
+            return RenderJob((), spec, stills={"poster": fake_poster, **own})
         levels = tuple(range(self.sources[spec["model"]].card.levels, -1, -1))
         clip = ClipSource(ClipSpec(24.0, 18, 2, (32, 36, 48)), self._frames(figure, levels))
         return RenderJob(levels, spec, {"": clip})
@@ -168,6 +171,15 @@ def fake_still(folder: Path) -> MediaFile:
     data = b'<svg xmlns="http://www.w3.org/2000/svg" width="64" height="48"/>'
     (folder / "image.svg").write_bytes(data)
     return MediaFile("image.svg", len(data), hashlib.sha256(data).hexdigest(), 64, 48)
+
+
+def fake_poster(folder: Path) -> MediaFile:
+    """A picture of nothing, in pixels."""
+    from PIL import Image
+
+    Image.new("RGB", (64, 48)).save(folder / "image.webp", "WEBP")
+    data = (folder / "image.webp").read_bytes()
+    return MediaFile("image.webp", len(data), hashlib.sha256(data).hexdigest(), 64, 48)
 
 
 FAKE_ENCODER = Encoder(fake_encode, lambda: None)

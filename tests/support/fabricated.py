@@ -100,6 +100,9 @@ def manifest_for(pages: Iterable[Page]) -> Manifest:
             }
             if figure.kind in ("process", "spectra", "smoothness"):
                 files = {"image": media_file(f"{stem}.svg", 640)}
+            if figure.kind == "sampler":
+                own = {"model": media_file(f"{stem}.json", 28), "weights": media_file(stem, 28)}
+                files = {"poster": files["poster"], **own}
             models = tuple(ModelRef(name, "0" * 64) for name in figure.models)
             record = Record(figure.kind, models, 0, {}, tuple(range(100, -1, -1)), files)
             alt = figure.alt or figure.spec.describe(preset("mnist"))

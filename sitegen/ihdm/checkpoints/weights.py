@@ -18,7 +18,9 @@ from sitegen.core.files import canonical_json, digest_bytes, without_twins, writ
 from sitegen.ihdm.card.card import ModelCard, plain
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
     from torch import Tensor
 
 STATISTICS = ("statistics.mean", "statistics.variance")
@@ -46,6 +48,8 @@ _EXPONENTS = {
     "bfloat16": ("<u2", 0x7F80),
 }
 """The bits of each type of floats that are all set in infinities and NaN only."""
+_NUMBERS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+"""How numpy reads what safetensors calls so; it has no bfloat16."""
 
 _HEADER_LIMIT = 100 << 20
 _DAMAGE = (OSError, ValueError, RecursionError, KeyError, TypeError, OverflowError)
@@ -136,6 +140,24 @@ def is_finite(dtype: str, data: bytes | memoryview) -> bool:
     kind, mask = _EXPONENTS[FLOATS[dtype]]
     numbers = np.frombuffer(data, kind)
     return not bool((numbers & numbers.dtype.type(mask) == mask).any())
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
+    """All tensors of a file by name, as float32, without torch.
+
+    Raises RefusedError if the file is missing, damaged, or holds anything but floats.
+    """
+    import numpy as np
+
+    arrays = {}
+    for name, entry in read_header(path).entries.items():
+        if entry.dtype not in _NUMBERS:
+            raise RefusedError(f"{path}: {name} holds {entry.dtype}, not floats")
+        numbers = np.frombuffer(read_numbers(path, entry), _NUMBERS[entry.dtype])
+        if entry.dtype == "BF16":  # the upper half of a float32
+            numbers = (numbers.astype(np.uint32) << 16).view(np.float32)
+        arrays[name] = numbers.astype(np.float32).reshape(entry.shape)
+    return arrays
 
 
 def save_weights(

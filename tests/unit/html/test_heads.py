@@ -37,6 +37,25 @@ year = 2023
 """
 
 
+def test_sampler(tmp_path: Path) -> None:
+    """Only a page whose model draws in it may start a worker and compile code, and loads both."""
+    site = make_site(tmp_path)
+    (tmp_path / "pages" / "more.md").write_text("# More")
+    theme = site_theme(site)
+    for page in read_pages(site):
+        plain, more = (head(site, page, theme, None, samples=each) for each in (False, True))
+        assert plain.sampler is None
+        assert "wasm" not in plain.policy
+        assert "worker-src" not in plain.policy
+        assert "script-src 'self' 'wasm-unsafe-eval'; worker-src 'self';" in more.policy
+        up = "" if page.uri == "index.html" else "../"
+        assert more.sampler is not None
+        names = (more.sampler.stylesheet, more.sampler.script, more.sampler.worker)
+        endings = (r"-\w{8}\.css", r"-\w{8}\.js", r"-\w{8}/worker\.js")
+        for name, ending in zip(names, endings, strict=True):
+            assert re.fullmatch(rf"{up}assets/sampler{ending}", name)
+
+
 def test_heads(tmp_path: Path) -> None:
     """Titles name the site; paper, cards and relative links need its address, if it has one."""
     for name in ("paper.pdf", "poster.pdf"):

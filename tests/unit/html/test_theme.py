@@ -15,6 +15,8 @@ from sitegen.html.theme import Theme
 from tests.support.fabricated import make_site, manifest_for
 from tests.support.paths import ROOT
 
+PLAIN, SAMPLER = ("icon.svg", "script.js", "style.css"), ("sampler.css", "sampler.js")
+
 
 def write(folder: Path, name: str, text: str) -> Path:
     """Write a file of an author's theme."""
@@ -32,9 +34,9 @@ def page(folder: Path) -> str:
 
 
 def test_shipped_assets(tmp_path: Path) -> None:
-    """One light stylesheet, script and icon, all from here; every macro is documented."""
+    """A light stylesheet, script and icon, a sampler's beside, from here; macros are documented."""
     assets = Theme(tmp_path / "theme").assets
-    assert set(assets) == {"icon.svg", "script.js", "style.css"}
+    assert set(assets) == {*PLAIN, *SAMPLER}
     for name, asset in assets.items():
         stem, suffix = name.split(".")
         assert re.fullmatch(rf"assets/{stem}-[0-9a-f]{{8}}\.{suffix}", asset.uri)
@@ -46,6 +48,23 @@ def test_shipped_assets(tmp_path: Path) -> None:
         text = (resource("templates") / name).read_text(encoding="utf-8")
         assert text.startswith(f"{{# {call}: "), name
         assert f"| `{call}` |" in docs, call
+
+
+def test_engine(tmp_path: Path) -> None:
+    """What draws in a page lies in one folder, named after all of it, where a page needs it."""
+    theme = Theme(tmp_path / "theme")
+    plain, more = theme.files(samples=False), theme.files(samples=True)
+    assert set(plain) == {theme.assets[name].uri for name in PLAIN}
+    own = {theme.assets[name].uri for name in SAMPLER}
+    engine = {asset.uri for asset in theme.engine.values()}
+    assert set(more) == {*plain, *own, *engine}
+    folders = {uri.rpartition("/")[0] for uri in engine}
+    assert len(folders) == 1
+    assert re.fullmatch(r"assets/sampler-[0-9a-f]{8}", folders.pop())
+    assert {"worker.js", "sampler.js", "kernels.wasm"} <= set(theme.engine)
+    assert sum(map(len, more.values())) - sum(map(len, plain.values())) < 600_000
+    for asset in theme.engine.values():
+        assert not re.search(rb"https?://|eval\(", asset.data)
 
 
 def test_own_theme(tmp_path: Path) -> None:
@@ -60,7 +79,7 @@ def test_own_theme(tmp_path: Path) -> None:
     write(tmp_path, "static/logo.svg", "<svg/>")
     write(tmp_path, "static/.hidden", "")
     assets = Theme(tmp_path / "theme").assets
-    assert set(assets) == {"icon.svg", "logo.svg", "script.js", "style.css"}
+    assert set(assets) == {*PLAIN, *SAMPLER, "logo.svg"}
     assert assets["icon.svg"].data == b"<svg/>"
     write(tmp_path, "templates/moton.html", "x")
     with pytest.raises(ConfigError, match=r'moton\.html: .*, did you mean "motion\.html"\?'):

@@ -1,10 +1,14 @@
 """Checkpoints and the cards of other programs can be looked at where torch cannot be imported."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 from sitegen.ihdm.card.card import ModelCard
 from tests.support.builders import run_python
 from tests.support.making import convert
+from tests.support.tinymodel import write_model
 from tests.unit.ihdm.checkpoints.test_foreign import saved, spectral
 
 CODE = """
@@ -22,6 +26,16 @@ print(len([model_source("x", each).card.digest for each in carded]))
 for each in (*carded, bare):
     inspect_checkpoint(each).to_text()
 """
+EXPORT = """
+import sys
+sys.modules["torch"] = None
+from pathlib import Path
+from sitegen.ihdm.card.card import read_card
+from sitegen.ihdm.checkpoints.browser import export_for_browser
+folder = Path(sys.argv[1])
+files = folder / "weights.safetensors", folder / "prior.safetensors"
+print(len(export_for_browser(read_card(folder), *files).to_json()) > 0)
+"""
 
 
 def test_torch_is_not_needed(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:
@@ -33,3 +47,10 @@ def test_torch_is_not_needed(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -
     saved(diffusers)
     done = run_python("-c", CODE, *map(str, (ours, diffusers, spectral(other), tiny)))
     assert (done.stdout, done.stderr) == ("3\n", "")
+
+
+def test_a_model_goes_to_the_browser_without_torch(tmp_path: Path) -> None:
+    """What a page's sampler needs of a model is made where torch cannot be imported."""
+    command = [sys.executable, "-c", EXPORT, os.fspath(write_model(tmp_path))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("True\n", "")

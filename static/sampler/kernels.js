@@ -1,0 +1,138 @@
+/* The kernels of engine/kernels.c, and the memory that they share with us.
+
+   Memory is only ever reserved, never given back: a sampler reserves all that it needs when it is
+   made. Addresses are in bytes, counts in numbers of four bytes. */
+
+const PAGE = 65536;
+
+export class Kernels {
+  #rooms = new Map();
+
+  /* From the bytes of kernels.wasm, or from its compiled module. */
+  static async load(source) {
+    const made = await WebAssembly.instantiate(source);
+    return new Kernels((made.instance ?? made).exports);
+  }
+
+  constructor(exports) {
+    this.memory = exports.memory;
+    this.run = exports;
+    this.end = exports.__heap_base.value;
+  }
+
+  /* The address of room for so many numbers, all 0. */
+  reserve(count) {
+    const address = Math.ceil(this.end / 16) * 16;
+    this.end = address + 4 * count;
+    const lacking = this.end - this.memory.buffer.byteLength;
+    if (lacking > 0) this.memory.grow(Math.ceil(lacking / PAGE));
+    return address;
+  }
+
+  /* Room that all who name it share, made for the first of them. */
+  room(name, count) {
+    if (!this.#rooms.has(name)) this.#rooms.set(name, this.reserve(count));
+    return this.#rooms.get(name);
+  }
+
+  /* The numbers at an address, as they are until more is reserved. */
+  floats(address, count) {
+    return new Float32Array(this.memory.buffer, address, count);
+  }
+
+  bytes(address, count) {
+    return new Uint8Array(this.memory.buffer, address, count);
+  }
+
+  write(address, numbers) {
+    this.floats(address, numbers.length).set(numbers);
+  }
+
+  /* Reserve room for numbers, and write them there. */
+  keep(numbers) {
+    const address = this.reserve(numbers.length);
+    this.write(address, numbers);
+    return address;
+  }
+}
+
+/* The tensors of a model, float16 or float32, packed as the kernels want them. */
+export class Weights {
+  /* `tensors` names each: its type, shape and offset in `data`, an ArrayBuffer. */
+  constructor(kernels, tensors, data) {
+    Object.assign(this, { kernels, tensors, data });
+    const largest = Math.max(...Object.values(tensors).map(({ shape }) => product(shape)));
+    this.raw = kernels.reserve(largest);
+    this.wide = kernels.reserve(largest);
+  }
+
+  shape(name) {
+    const tensor = this.tensors[name];
+    if (!tensor) throw new Error(`the model has no ${name}`);
+    return tensor.shape;
+  }
+
+  /* The address of a tensor as float32, until the next one is read. */
+  read(name) {
+    const { kernels, raw, wide } = this;
+    const count = product(this.shape(name));
+    const { dtype, offset } = this.tensors[name];
+    if (dtype === "F32") {
+      kernels.bytes(wide, 4 * count).set(new Uint8Array(this.data, offset, 4 * count));
+    } else {
+      kernels.bytes(raw, 2 * count).set(new Uint8Array(this.data, offset, 2 * count));
+      kernels.run.widen(wide, raw, count);
+    }
+    return wide;
+  }
+
+  /* A copy of a tensor's numbers, for us. */
+  numbers(name) {
+    return this.kernels.floats(this.read(name), product(this.shape(name))).slice();
+  }
+
+  /* A bias or the like, filled up with zeros to whole panels. */
+  vector(name) {
+    const numbers = this.numbers(name);
+    const kept = this.kernels.reserve(panels(numbers.length));
+    this.kernels.write(kept, numbers);
+    return kept;
+  }
+
+  /* (columns, depth), as linear layers and 1×1 convolutions have it. */
+  linear(name) {
+    const [columns, depth] = this.shape(name);
+    return this.#packed(name, panels(columns) * depth, (out, from) =>
+      this.kernels.run.pack(out, from, depth, columns, 1, depth));
+  }
+
+  /* (depth, columns). */
+  transposed(name) {
+    const [depth, columns] = this.shape(name);
+    return this.#packed(name, panels(columns) * depth, (out, from) =>
+      this.kernels.run.pack(out, from, depth, columns, columns, 1));
+  }
+
+  direct(name) {
+    const [columns, depth] = this.shape(name);
+    return this.#packed(name, 9 * panels(columns) * depth, (out, from) =>
+      this.kernels.run.pack_direct(out, from, depth, columns));
+  }
+
+  winograd(name) {
+    const [columns, depth] = this.shape(name);
+    return this.#packed(name, 36 * columns * depth, (out, from) =>
+      this.kernels.run.pack_winograd(out, from, depth, columns));
+  }
+
+  #packed(name, count, pack) {
+    const kept = this.kernels.reserve(count);
+    pack(kept, this.read(name));
+    return kept;
+  }
+}
+
+export const product = (numbers) => numbers.reduce((all, number) => all * number, 1);
+
+/* So many columns, filled up to whole panels. */
+export const panels = (columns) => Math.ceil(columns / 8) * 8;

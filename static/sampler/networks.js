@@ -1,0 +1,283 @@
+/* The networks of a model, planned once and run at any level: a list of calls of kernels, whose
+   addresses are fixed. They mirror sitegen/ihdm/nets/unet.py and coarse.py. */
+
+import { panels } from "./kernels.js";
+
+const FEW_TILES = 9; // of four by four pixels
+
+/* Calls of kernels, one after the other, with the weights that they need. */
+class Plan {
+  #steps = [];
+
+  /* The tensors of the network are named `prefix` and on. */
+  constructor(kernels, weights, prefix) {
+    Object.assign(this, { kernels, weights, prefix });
+  }
+
+  call(kernel, ...values) {
+    const run = this.kernels.run[kernel];
+    this.#steps.push(() => run(...values));
+  }
+
+  perform() {
+    for (const step of this.#steps) step();
+  }
+
+  names(name) {
+    return [`${this.prefix}${name}.weight`, `${this.prefix}${name}.bias`];
+  }
+
+  /* A linear layer, or a 1×1 convolution of so many pixels: `rows`. */
+  linear(out, from, name, { rows = 1, onto = 0 } = {}) {
+    const [weight, bias] = this.names(name);
+    const [columns, depth] = this.weights.shape(weight);
+    const [packed, shift] = [this.weights.linear(weight), this.weights.vector(bias)];
+    this.call("multiply", out, columns, from, depth, rows, packed, depth, columns, shift, onto);
+  }
+}
+
+/* f(u, k) of an image: `input` and `output` are the addresses of pixels × channels. */
+export class UNet extends Plan {
+  /* `config` is the card's table [unet]. */
+  constructor(kernels, weights, prefix, config, size, channels) {
+    super(kernels, weights, prefix);
+    this.config = config;
+    this.input = kernels.reserve(size * size * channels);
+    this.output = kernels.reserve(size * size * channels);
+    this.#planEmbedding();
+    this.#plan(size, channels);
+  }
+
+  /* From `input` at a level to `output`. */
+  run(level) {
+    const width = this.config.model_channels;
+    const half = Math.floor(width / 2);
+    const embedding = this.kernels.floats(this.level, width);
+    for (let i = 0; i < half; i++) {
+      const angle = level * Math.exp((-Math.log(10000) * i) / half);
+      embedding[i] = Math.cos(angle);
+      embedding[half + i] = Math.sin(angle);
+    }
+    this.perform();
+  }
+
+  #planEmbedding() {
+    const width = this.config.model_channels;
+    const [middle, end] = [this.kernels.reserve(4 * width), this.kernels.reserve(4 * width)];
+    this.level = this.kernels.reserve(width);
+    this.linear(middle, this.level, "time_embed.0");
+    this.call("silu", middle, middle, 4 * width);
+    this.linear(end, middle, "time_embed.2");
+    this.call("silu", end, end, 4 * width); // which every block begins with
+    this.embedding = end;
+  }
+
+  #plan(size, channels) {
+    const { channel_mult: mult, num_res_blocks: blocks, model_channels: width } = this.config;
+    const attended = (level) => this.config.attention_levels.includes(level);
+    let x = { at: this.input, size, channels };
+    let block = 0;
+    x = this.#convolution(x, "input_blocks.0.0");
+    const skips = [x];
+    for (const [level, factor] of mult.entries()) {
+      for (let i = 0; i < blocks; i++) {
+        const name = `input_blocks.${++block}`;
+        x = this.#resBlock(x, width * factor, `${name}.0`);
+        if (attended(level)) x = this.#attention(x, `${name}.1`);
+        skips.push(x);
+      }
+      if (level + 1 < mult.length) {
+        x = this.#halve(x, `input_blocks.${++block}.0`);
+        skips.push(x);
+      }
+    }
+    x = this.#resBlock(x, x.channels, "middle_block.0");
+    x = this.#attention(x, "middle_block.1");
+    x = this.#resBlock(x, x.channels, "middle_block.2");
+    block = 0;
+    for (let level = mult.length - 1; level >= 0; level--) {
+      for (let i = 0; i <= blocks; i++) {
+        const name = `output_blocks.${block++}`;
+        x = this.#resBlock(this.#joined(x, skips.pop()), width * mult[level], `${name}.0`);
+        if (attended(level)) x = this.#attention(x, `${name}.1`);
+        if (level > 0 && i === blocks) x = this.#double(x, `${name}.${attended(level) ? 2 : 1}`);
+      }
+    }
+    const frame = this.#frame(x.size, x.channels);
+    this.#norm(frame.inside, frame.row, x, "out.0", { silu: 1 });
+    this.#convolve(frame, { at: this.output, size, channels }, "out.2");
+  }
+
+  /* Two convolutions around the level's embedding, with a skip. */
+  #resBlock(x, channels, name) {
+    const { size } = x;
+    const hidden = this.#passing("hidden", size, channels);
+    const level = this.kernels.reserve(channels);
+    const before = this.#frame(size, x.channels);
+    this.#norm(before.inside, before.row, x, `${name}.in_layers.0`, { silu: 1 });
+    this.#convolve(before, hidden, `${name}.in_layers.2`);
+    this.linear(level, this.embedding, `${name}.emb_layers.1`);
+    const after = this.#frame(size, channels);
+    this.#norm(after.inside, after.row, hidden, `${name}.out_layers.0`, { silu: 1, level });
+    const out = this.#image(size, channels);
+    if (x.channels === channels) this.#place(out, 0, x);
+    else this.linear(out.at, x.at, `${name}.skip_connection`, { rows: size * size });
+    this.#convolve(after, out, `${name}.out_layers.3`, { onto: 1 });
+    return out;
+  }
+
+  /* Attention over the pixels, added to `x` where it lies. The channels of qkv are those of q, of
+     k and of v, each the heads in turn: an export brings them into that order. */
+  #attention(x, name) {
+    const { size, channels } = x;
+    const rows = size * size;
+    const normed = this.#passing("hidden", size, channels);
+    const qkv = this.#passing("qkv", size, 3 * channels);
+    const scores = this.#passing("scores", size, 4).at;
+    const { num_heads: heads, num_head_channels: fixed } = this.config;
+    this.#norm(normed.at, size * channels, x, `${name}.norm`);
+    this.linear(qkv.at, normed.at, `${name}.qkv`, { rows });
+    this.call("attend", normed.at, qkv.at, rows, channels, fixed > 0 ? channels / fixed : heads,
+      scores);
+    this.linear(x.at, normed.at, `${name}.proj_out`, { rows, onto: 1 });
+    return x;
+  }
+
+  #joined(x, skip) {
+    const out = this.#passing("joined", x.size, x.channels + skip.channels);
+    this.#place(out, 0, x);
+    this.#place(out, x.channels, skip);
+    return out;
+  }
+
+  /* Copy an image to the channels of another from `first` on. */
+  #place(out, first, x) {
+    const { size, channels } = out;
+    const at = out.at + 4 * first;
+    this.call("place", at, size * channels, channels, x.at, size, size, x.channels);
+  }
+
+  #halve(x, name) {
+    const { size, channels } = x;
+    if (this.config.conv_resample) return this.#convolution(x, `${name}.op`, 2);
+    const out = this.#image(size / 2, channels);
+    this.call("average", out.at, x.at, size, size, channels);
+    return out;
+  }
+
+  #double(x, name) {
+    const { size, channels } = x;
+    const out = this.#image(2 * size, channels);
+    if (!this.config.conv_resample) {
+      this.call("upsample", out.at, 2 * size * channels, x.at, size, size, channels);
+      return out;
+    }
+    const frame = this.#frame(2 * size, channels);
+    this.call("upsample", frame.inside, frame.row, x.at, size, size, channels);
+    this.#convolve(frame, out, `${name}.conv`);
+    return out;
+  }
+
+  #convolution(x, name, stride = 1) {
+    const { size, channels } = x;
+    const [columns] = this.weights.shape(`${this.prefix}${name}.weight`);
+    const frame = this.#frame(size, channels);
+    const out = this.#image(size / stride, columns);
+    this.call("place", frame.inside, frame.row, channels, x.at, size, size, channels);
+    this.#convolve(frame, out, name, { stride });
+    return out;
+  }
+
+  /* A 3×3 convolution of what a frame holds; for few tiles, 36 matrices would cost more to read
+     than they save. */
+  #convolve(frame, out, name, { stride = 1, onto = 0 } = {}) {
+    const { size, channels: columns } = out;
+    const [weight, bias] = this.names(name);
+    const from = [frame.at, frame.row, size, size, frame.channels, columns];
+    const shift = this.weights.vector(bias);
+    const tiles = Math.ceil(size / 4) ** 2;
+    if (stride > 1 || tiles < FEW_TILES || frame.channels % 4 || columns % 8) {
+      this.call("convolve", out.at, ...from, stride, this.weights.direct(weight), shift, onto);
+      return;
+    }
+    const needed = this.kernels.run.winograd_scratch(frame.channels, columns);
+    const scratch = this.kernels.room(`winograd ${needed}`, needed);
+    this.call("winograd", out.at, ...from, this.weights.winograd(weight), shift, onto, scratch);
+  }
+
+  #norm(out, row, x, name, { silu = 0, level = 0 } = {}) {
+    const [gain, bias] = this.names(name).map((each) => this.weights.vector(each));
+    const scratch = this.#passing("sums", 1, 2 * x.channels).at;
+    this.call("group_norm", out, row, x.at, x.size, x.size, x.channels, level, gain, bias, silu,
+      scratch);
+  }
+
+  #image(size, channels) {
+    return { at: this.kernels.reserve(size * size * channels), size, channels };
+  }
+
+  /* An image that is used up before the next of its purpose and shape is made. */
+  #passing(purpose, size, channels) {
+    const name = `${purpose} ${size} ${channels}`;
+    return { at: this.kernels.room(name, size * size * channels), size, channels };
+  }
+
+  /* What a 3×3 convolution reads: zeros around, as far as tiles of four pixels reach. */
+  #frame(size, channels) {
+    const side = Math.ceil(size / 4) * 4 + 2;
+    const row = side * channels;
+    const at = this.kernels.room(`frame ${size} ${channels}`, side * row);
+    return { at, row, inside: at + 4 * (row + channels), channels };
+  }
+}
+
+/* The network of coarse levels, from z to r: `input` and `output` are the addresses of the lowest
+   side × side cosines of each channel. */
+export class CosineNet extends Plan {
+  /* `config` is the card's table of the MLP. */
+  constructor(kernels, weights, prefix, config, side, channels) {
+    super(kernels, weights, prefix);
+    const { width, blocks, features, level_features: levelFeatures } = config;
+    const size = channels * side ** 2;
+    const room = (count) => kernels.reserve(panels(count));
+    Object.assign(this, { size, features, levelFeatures });
+    this.frequencies = weights.transposed(`${prefix}frequencies`);
+    [this.input, this.output] = [room(size + 2 * features), room(size)];
+    [this.phases, this.level] = [room(features), room(2 * levelFeatures)];
+    const [hidden, normed, change] = [room(width), room(width), room(width)];
+    const norm = (name) => {
+      const [gain, bias] = this.names(name).map((each) => weights.vector(each));
+      this.call("layer_norm", normed, hidden, gain, bias, width);
+    };
+    this.linear(hidden, this.input, "enter");
+    for (let block = 0; block < blocks; block++) {
+      norm(`blocks.${block}.norm`);
+      this.linear(change, normed, `blocks.${block}.enter`);
+      this.linear(change, this.level, `blocks.${block}.level`, { onto: 1 });
+      this.call("silu", change, change, width);
+      this.linear(hidden, change, `blocks.${block}.leave`, { onto: 1 });
+    }
+    norm("norm");
+    this.linear(this.output, normed, "leave");
+  }
+
+  /* `place` is the level as a share of K. */
+  run(place) {
+    const { size, features, levelFeatures } = this;
+    this.kernels.run.multiply(this.phases, features, this.input, size, 1, this.frequencies, size,
+      features, 0, 0);
+    const input = this.kernels.floats(this.input, size + 2 * features);
+    const phases = this.kernels.floats(this.phases, features);
+    for (let i = 0; i < features; i++) {
+      input[size + i] = Math.sin(phases[i]);
+      input[size + features + i] = Math.cos(phases[i]);
+    }
+    const level = this.kernels.floats(this.level, 2 * levelFeatures);
+    for (let i = 0; i < levelFeatures; i++) {
+      const phase = place * 10 ** (levelFeatures > 1 ? (2 * i) / (levelFeatures - 1) : 0);
+      level[i] = Math.sin(phase);
+      level[levelFeatures + i] = Math.cos(phase);
+    }
+    this.perform();
+  }
+}

@@ -1,0 +1,226 @@
+/* Draws samples of a model: sitegen/ihdm/process/model.py and reverse.py in a browser.
+
+     const kernels = await Kernels.load(bytesOfKernelsWasm);
+     const sampler = new Sampler(kernels, description, weights);
+     const start = sampler.initialState(seed, n);
+     for (const step of sampler.descend(start, sampler.noise(seed, n))) show(step.state);
+
+   `description` is the JSON that sitegen exports and `weights` the ArrayBuffer beside it
+   (sitegen/ihdm/checkpoints/browser.py). A state is a Float32Array of channels × rows × columns in
+   [0, 1] pixel units, unclipped. Nothing here is asynchronous: a worker that wants to hear of
+   anything, a wish to stop, say, awaits a task between two steps. */
+
+import { panels, Weights } from "./kernels.js";
+import { CosineNet, UNet } from "./networks.js";
+import { chosenState, normals, Purpose } from "./noise.js";
+
+export { Kernels } from "./kernels.js";
+export { interpolated, normals, Purpose } from "./noise.js";
+
+const PRIOR = "prior.coefficients";
+
+export class Sampler {
+  #kernels;
+  #planes;
+  #bands;
+  #statistics;
+  #prior;
+
+  constructor(kernels, description, data) {
+    if (description.version !== 1) throw new Error("the model is of another version of sitegen");
+    const { image_size: size, channels, bands } = description;
+    const weights = new Weights(kernels, description.tensors, data);
+    this.#kernels = kernels;
+    this.description = description;
+    this.#planes = new CosineTransform(kernels, size, channels);
+    this.#bands = bands.map((band) => {
+      const Band = band.unet ? PixelBand : CosineBand;
+      return new Band(kernels, weights, band, description);
+    });
+    if (description.parameterization === "preconditioned") {
+      const [mean, variance] = ["statistics.mean", "statistics.variance"];
+      this.#statistics = { mean: weights.numbers(mean), variance: weights.numbers(variance) };
+    }
+    const [count, , low] = weights.shape(PRIOR);
+    this.#prior = { count, low, numbers: weights.numbers(PRIOR) };
+  }
+
+  /* u_K of sample number `sample` of a seed, as `sitegen sample` draws it. */
+  initialState(seed, sample) {
+    const { count, low, numbers } = this.#prior;
+    const { image_size: size, channels } = this.description;
+    const chosen = chosenState(this.#kernels, seed, sample, count);
+    const own = numbers.subarray(chosen * channels * low ** 2, (chosen + 1) * channels * low ** 2);
+    return this.#planes.inverse(resized(own, channels, low, size));
+  }
+
+  /* Its noise: standard normal numbers for the level that a step leaves. */
+  noise(seed, sample) {
+    const { image_size: size, channels } = this.description;
+    return (level) =>
+      normals(this.#kernels, seed, Purpose.STEP, sample, level, channels * size ** 2);
+  }
+
+  /* The steps down from a state at level `from`, one after the other: the `level` that is reached,
+     the `mean` that the model gives for it, the noisy `state`, and `sharp`, the û_0 that it
+     predicts (null where it predicts none). The picture is the last mean. `visited` are other
+     levels to go through than the model's, fewer say. */
+  *descend(state, noise, { from, noiseStd, visited = this.description.visited } = {}) {
+    const delta = Math.fround(noiseStd ?? this.description.sampling_noise_std);
+    const start = visited.indexOf(from ?? visited[0]);
+    if (start < 0) throw new Error(`level ${from} is not one that is visited`);
+    for (let i = start; i + 1 < visited.length; i++) {
+      const [level, below] = [visited[i], visited[i + 1]];
+      const { mean, sharp } = this.predict(state, level, below);
+      const fresh = noise(level);
+      state = mean.map((value, place) => value + Math.fround(delta * fresh[place]));
+      yield { level: below, state, mean, sharp };
+    }
+  }
+
+  /* The mean of the state at level `below`, given the state at `level`, and û_0. */
+  predict(state, level, below) {
+    const band = this.#bands.findLast(({ lowest_level: lowest }) => lowest <= level);
+    if (!this.#statistics) {
+      const change = band.seen(state, level);
+      return { mean: state.map((value, place) => value + change[place]), sharp: null };
+    }
+    const { mean: average, variance } = this.#statistics;
+    const noise = this.description.training_noise_std ** 2;
+    const here = this.#left(level);
+    const there = this.#left(below);
+    const plane = here.length;
+    const cosines = this.#planes.forward(state);
+    const [estimate, z] = [new Float32Array(state.length), new Float32Array(state.length)];
+    for (let i = 0; i < state.length; i++) {
+      const left = here[i % plane];
+      const total = left ** 2 * variance[i] + noise;
+      const away = cosines[i] - left * average[i];
+      estimate[i] = average[i] + ((left * variance[i]) / total) * away;
+      z[i] = away / Math.sqrt(total);
+    }
+    const answer = band.answer(estimate, z, level);
+    const sharp = estimate.map((value, i) => {
+      const unknown = (variance[i] * noise) / (here[i % plane] ** 2 * variance[i] + noise);
+      return value + Math.sqrt(unknown) * answer[i];
+    });
+    const mean = sharp.map((value, i) => there[i % plane] * value);
+    return { mean: this.#planes.inverse(mean), sharp: this.#planes.inverse(sharp) };
+  }
+
+  /* A_k: what level k leaves of each cosine. */
+  #left(level) {
+    const { image_size: size, sigmas } = this.description;
+    const time = sigmas[level] ** 2 / 2;
+    return Float32Array.from({ length: size ** 2 }, (_, i) => {
+      const [n, m] = [Math.floor(i / size), i % size];
+      return Math.exp(-((Math.PI / size) ** 2) * (n ** 2 + m ** 2) * time);
+    });
+  }
+}
+
+/* A U-Net and the images that it sees, of `side` pixels. */
+class PixelBand {
+  constructor(kernels, weights, band, { image_size: size, channels }) {
+    const { side, prefix, lowest_level, pixel_mean: mean, pixel_std: std } = band;
+    this.unet = new UNet(kernels, weights, prefix, band.unet, side, channels);
+    this.planes = new CosineTransform(kernels, side, channels);
+    Object.assign(this, { kernels, size, channels, side, lowest_level, mean, std });
+  }
+
+  /* What it answers to an image, which is an image, too. */
+  seen(image, level) {
+    const { kernels, unet, channels, side } = this;
+    kernels.write(unet.input, interleaved(image, channels, side));
+    unet.run(level);
+    return separated(kernels.floats(unet.output, image.length), channels, side);
+  }
+
+  /* The cosines of r: of the lowest alone where the images have fewer pixels than the model's. */
+  answer(estimate, z, level) {
+    const { size, side, channels, planes, mean, std } = this;
+    const image = planes.inverse(resized(estimate, channels, size, side));
+    const seen = this.seen(image.map((value) => ((value * side) / size - mean) / std), level);
+    return resized(planes.forward(seen), channels, side, size);
+  }
+}
+
+/* An MLP over the lowest `side` × `side` cosines. */
+class CosineBand {
+  constructor(kernels, weights, band, { image_size: size, channels, levels }) {
+    const { side, prefix, lowest_level } = band;
+    this.net = new CosineNet(kernels, weights, prefix, band.cosines, side, channels);
+    Object.assign(this, { kernels, size, channels, levels, side, lowest_level });
+  }
+
+  answer(estimate, z, level) {
+    const { kernels, net, size, side, channels, levels } = this;
+    kernels.write(net.input, resized(z, channels, size, side));
+    net.run(level / levels);
+    const answer = kernels.floats(net.output, channels * side ** 2).slice();
+    return resized(answer, channels, side, size);
+  }
+}
+
+/* The orthonormal two-dimensional DCT-II of each channel, and its inverse. */
+class CosineTransform {
+  constructor(kernels, size, channels) {
+    const rows = Float32Array.from({ length: size ** 2 }, (_, i) => {
+      const [n, x] = [Math.floor(i / size), i % size];
+      return Math.sqrt((n ? 2 : 1) / size) * Math.cos((Math.PI * n * (x + 0.5)) / size);
+    });
+    const columns = rows.map((_, i) => rows[(i % size) * size + Math.floor(i / size)]);
+    Object.assign(this, { kernels, size, channels });
+    this.basis = [rows, columns].map((numbers) => kernels.keep(numbers));
+    this.packed = kernels.reserve(panels(size) * size);
+    [this.from, this.half, this.to] = [0, 1, 2].map(() => kernels.reserve(size ** 2));
+  }
+
+  forward(images) {
+    return this.#transformed(images, ...this.basis);
+  }
+
+  inverse(cosines) {
+    const [rows, columns] = this.basis;
+    return this.#transformed(cosines, columns, rows);
+  }
+
+  /* left · X · right of each channel. */
+  #transformed(images, left, right) {
+    const { kernels, size, channels, from, half, to } = this;
+    const plane = size ** 2;
+    const out = new Float32Array(images.length);
+    for (let c = 0; c < channels; c++) {
+      kernels.write(from, images.subarray(c * plane, (c + 1) * plane));
+      this.#multiply(half, from, right);
+      this.#multiply(to, left, half);
+      out.set(kernels.floats(to, plane), c * plane);
+    }
+    return out;
+  }
+
+  #multiply(out, a, b) {
+    const { kernels, size, packed } = this;
+    kernels.run.pack(packed, b, size, size, size, 1);
+    kernels.run.multiply(out, size, a, size, size, packed, size, size, 0, 0);
+  }
+}
+
+/* Planes of `from` × `from` cosines as planes of `to` × `to`: the lowest, or filled up with 0. */
+function resized(planes, channels, from, to) {
+  if (from === to) return planes;
+  const side = Math.min(from, to);
+  const out = new Float32Array(channels * to ** 2);
+  for (let c = 0; c < channels; c++)
+    for (let n = 0; n < side; n++) {
+      const row = (c * from + n) * from;
+      out.set(planes.subarray(row, row + side), (c * to + n) * to);
+    }
+  return out;
+}
+
+/* Channels that lie apart as pixels that lie together, and back. */
+const interleaved = (planes, channels, side) =>
+  planes.map((_, i) => planes[(i % channels) * side ** 2 + Math.floor(i / channels)]);
+const separated = (pixels, channels, side) =>
+  pixels.map((_, i) => pixels[(i % side ** 2) * channels + Math.floor(i / side ** 2)]);

@@ -1,0 +1,462 @@
+"""A model that draws in the page: the shipped digits, under a sub-path and the page's policy."""
+
+import contextlib
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from playwright.sync_api import Browser, Page
+
+from bench.serving import serving
+from sitegen.build.context import BuildOptions
+from sitegen.build.pipeline import build
+from sitegen.build.renderer import FigureRenderer
+from sitegen.deploy.check import PublishTarget, check_folder
+from sitegen.media.frames import to_uint8
+from sitegen.models.registry import model_source
+from sitegen.sampling.export import Request, sample
+from sitegen.sampling.models import load_heat_sampler
+from tests.support.browsing import box_of, opened, until
+from tests.support.builders import CPU, write_site
+from tests.support.paths import ROOT, TESTS
+from tests.support.reporters import Silent
+from tests.support.tinymodel import on_one_thread, write_model
+
+MODULES = TESTS / "npm" / "node_modules"
+SITE = """
+title = "A title"
+[models.mnist]
+path = "models/mnist"
+"""
+PAGE = """Words.
+
+{{ sampler("mnist", count=2, caption="Draw some.", id="own") }}
+
+More words.
+"""
+SEED = 7
+DRAWN = "document.querySelector('.sampler-told').textContent === 'The picture is done.'"
+SAVING = ("Save PNG", "Save film", "Copy link")
+BEGUN = "Number(document.querySelector('.sampler-readout b').textContent) > 0"
+WHY = "document.querySelector('.sampler-why').checkVisibility()"
+PIXELS = """canvas => {
+  const pen = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d');
+  pen.drawImage(canvas, 0, 0);
+  return [...pen.getImageData(0, 0, canvas.width, canvas.height).data];
+}"""
+
+one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site with one sampler on its front page, and none on the other."""
+    root = tmp_path_factory.mktemp("site")
+    write_site(root, PAGE, SITE)
+    (root / "pages" / "more.md").write_text("# More\n\nWords.\n")
+    shutil.copytree(ROOT / "models" / "mnist", root / "models" / "mnist")
+    build(root / "site.toml", BuildOptions(CPU), FigureRenderer, Silent())
+    return root / "build"
+
+
+@pytest.fixture(scope="module")
+def address(built: Path) -> Iterator[str]:
+    """Where it is served."""
+    with serving(built) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def wanted(tmp_path_factory: pytest.TempPathFactory) -> NDArray[np.uint8]:
+    """The first two samples of the seed, as `sitegen sample` draws them, (2, 28, 28)."""
+    sampler = load_heat_sampler(model_source("mnist", ROOT / "models" / "mnist"), CPU)
+    path = tmp_path_factory.mktemp("samples") / "x.npz"
+    with np.load(sample(sampler, Request(2, SEED), path, Silent())) as arrays:
+        return to_uint8(arrays["final"])[..., 0]
+
+
+@contextlib.contextmanager
+def drawn(browser: Browser, address: str, fragment: str = "", **options: Any) -> Iterator[Page]:
+    """The page when a picture has been drawn: that of a link, or the first of a press."""
+    with opened(browser, address + fragment, **options) as page:
+        if not fragment:
+            page.locator(".sampler-new").click()
+        wait(page)
+        yield page
+
+
+def wait(page: Page) -> None:
+    """Wait until a picture is done; the words of the one before go first."""
+    until(page, DRAWN, seconds=60)
+
+
+def press(page: Page, button: str) -> None:
+    """Press a button that draws, and wait."""
+    page.locator(button).click()
+    assert not page.evaluate(DRAWN)
+    wait(page)
+
+
+def seen(page: Page) -> NDArray[np.uint8]:
+    """What the canvas shows, (28, 28)."""
+    return coloured(page, 28)[..., 0]
+
+
+def coloured(page: Page, side: int) -> NDArray[np.uint8]:
+    """The same in colour, (side, side, 3)."""
+    values: list[int] = page.locator(".sampler-stage canvas").evaluate(PIXELS)
+    return np.array(values, np.uint8).reshape(side, side, 4)[..., :3]
+
+
+def scrub(page: Page, value: int) -> None:
+    """Put the slider somewhere."""
+    page.locator(".sampler-slider").fill(str(value))
+
+
+def level(page: Page) -> int:
+    """The level that the page says it shows."""
+    return int(page.locator(".sampler-readout b").first.inner_text())
+
+
+def decibels(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    """The peak signal to noise ratio of two pictures."""
+    error = np.square(one.astype(float) - other).mean() / 255**2
+    return float(10 * np.log10(1 / max(error, 1e-9)))
+
+
+def link(page: Page) -> dict[str, str]:
+    """What the link to the picture that is seen says."""
+    page.locator(".sampler-link").click()
+    until(page, "location.hash.length > 1")
+    query = parse_qs(urlsplit(page.url).fragment)
+    return {name: values[0] for name, values in query.items()}
+
+
+def test_nothing_is_fetched_before_the_press(browser: Browser, address: str) -> None:
+    """Not the model, its engine or a worker; then they are, and the whole way is seen."""
+    asked: list[str] = []
+    with opened(browser, address) as page:
+        page.on("request", lambda request: asked.append(request.url))
+        page.locator(".sampler").scroll_into_view_if_needed()
+        page.wait_for_timeout(300)
+        names = page.evaluate("performance.getEntriesByType('resource').map(e => e.name)")
+        assert not [name for name in names if name.endswith((".bin", ".wasm", "worker.js"))]
+        assert not [name for name in names if name.endswith(".json")]
+        assert page.locator(".sampler-cost").inner_text().startswith("Fetches 8.0 MB; then ")
+        assert not page.evaluate(WHY)
+        asked.clear()
+        page.locator(".sampler-new").click()
+        assert page.locator(".sampler-new").inner_text() == "Stop"
+        wait(page)
+        fetched = [url.rpartition(".")[2] for url in asked]
+        assert {"bin", "json", "wasm", "js"} == set(fetched)
+        assert all(url.startswith(address) for url in asked)
+        assert level(page) == 0
+        for value, shown in ((0, 100), (60, 40), (100, 0)):
+            scrub(page, value)
+            assert level(page) == shown
+        scrub(page, 0)
+        assert np.ptp(seen(page).astype(int)) < 20  # flat
+        scrub(page, 50)
+        state = seen(page)
+        page.get_by_label("predicted final image").check()
+        assert np.ptp(seen(page).astype(int)) > 150
+        assert not np.array_equal(state, seen(page))
+
+
+def test_pictures_are_those_of_sitegen(
+    browser: Browser, address: str, wanted: NDArray[np.uint8]
+) -> None:
+    """A link opens the picture that `sitegen sample` draws, at its level, and says so."""
+    with drawn(browser, address, f"#figure=own&picture={SEED}.1&level=0") as page:
+        assert decibels(seen(page), wanted[1]) >= 35
+        assert decibels(seen(page), wanted[0]) < 20
+        told = page.locator(".sampler-about").inner_text()
+        assert told.startswith(f"Number 1 of seed {SEED}. It took ")
+        assert f"sitegen sample mnist --seed {SEED} --count 2" in told
+        scrub(page, 70)
+        assert link(page) == {"figure": "own", "picture": f"{SEED}.1", "level": "30"}
+        state = seen(page)
+        with opened(browser, page.url) as other:
+            wait(other)
+            assert level(other) == 30
+            assert np.array_equal(seen(other), state)
+
+
+def test_other_details(browser: Browser, address: str) -> None:
+    """What was above the level stays, the rest is another, and its link opens the very same."""
+    with drawn(browser, address, f"#figure=own&picture={SEED}.0") as page:
+        first = seen(page)
+        assert page.locator(".sampler-details").get_attribute("aria-disabled") == "true"
+        scrub(page, 20)
+        shared = seen(page)
+        press(page, ".sampler-details")
+        assert link(page)["picture"] == f"{SEED}.0-80.1"
+        other = seen(page)
+        assert decibels(first, other) < 25
+        scrub(page, 20)
+        assert np.array_equal(seen(page), shared)
+        press(page, ".sampler-details")
+        assert page.locator(".sampler-shelf input").count() == 3
+        assert link(page)["picture"] == f"{SEED}.0-80.2"
+        assert not np.array_equal(seen(page), other)
+        names = page.locator(".sampler-shelf span").all_inner_texts()
+        assert names == ["Number 0", *["Number 0, other from 80"] * 2]
+        page.locator(".sampler-shelf input").first.check()
+        assert np.array_equal(seen(page), first)
+        page.locator(".sampler-shelf input").first.press("ArrowRight")
+        assert np.array_equal(seen(page), other)
+        with drawn(browser, address, f"#figure=own&picture={SEED}.0-80.1") as again:
+            assert np.array_equal(seen(again), other)
+
+
+def test_another_brightness(browser: Browser, address: str) -> None:
+    """The flat start is brighter, and so is the picture, whose shape its noise keeps."""
+    with drawn(browser, address, f"#figure=own&picture={SEED}.0") as page:
+        before = seen(page).astype(float)
+        start = page.locator(".sampler-start")
+        least, most = (float(start.get_attribute(name) or "") for name in ("min", "max"))
+        assert 0 < least < float(start.input_value()) < most < 1
+        start.fill(f"{float(start.input_value()) + 0.02:.3f}")
+        wait_for_kept(page, 2)
+        after = seen(page).astype(float)
+        assert after.mean() > before.mean() + 2
+        assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.7
+
+
+def wait_for_kept(page: Page, count: int) -> None:
+    """Wait until so many pictures were drawn."""
+    until(page, f"document.querySelectorAll('.sampler-shelf input').length === {count}")
+    wait(page)
+
+
+def test_from_one_to_another(browser: Browser, address: str, wanted: NDArray[np.uint8]) -> None:
+    """At its ends the way is at the two pictures; a link to a place on it opens that."""
+    with drawn(browser, address, f"#figure=own&picture={SEED}.0") as page:
+        page.evaluate(f"location.hash = '#figure=own&picture={SEED}.1'")
+        wait_for_kept(page, 2)
+        for count, (share, end) in enumerate([("0", 0), ("1", 1), ("0.4", None)], 3):
+            page.locator(".sampler-share").fill(share)
+            wait_for_kept(page, count)
+            if end is not None:
+                assert decibels(seen(page), wanted[end]) >= 35
+        picture = link(page)["picture"]
+        assert picture == f"{SEED}.0_{SEED}.1_0.4"
+        between = seen(page)
+        page.locator(".sampler-share").evaluate(
+            "e => { e.value = 0.5; e.dispatchEvent(new Event('input')) }"
+        )
+        until(page, "document.querySelector('.sampler-new').textContent === 'New sample'")
+        assert not np.array_equal(seen(page), between)  # few levels, and not kept
+        assert page.locator(".sampler-shelf input").count() == 5
+        with drawn(browser, address, f"#figure=own&picture={picture}") as again:
+            assert np.array_equal(seen(again), between)
+
+
+def test_colour(browser: Browser, tmp_path: Path) -> None:
+    """A model of colour images that predicts no final image: its samples, and another colour."""
+    folder = write_model(tmp_path / "models" / "mnist", channels=3)
+    config = write_site(tmp_path, PAGE, SITE)
+    build(config, BuildOptions(CPU), FigureRenderer, Silent())
+    sampler = load_heat_sampler(model_source("mnist", folder), CPU)
+    with np.load(sample(sampler, Request(1, SEED), tmp_path / "x.npz", Silent())) as arrays:
+        picture = to_uint8(arrays["final"])[0]
+    with serving(tmp_path / "build") as served:
+        fragment = f"#figure=own&picture={SEED}.0"
+        with drawn(browser, served, fragment) as page:
+            assert decibels(coloured(page, 8), picture) >= 35
+            assert not page.locator(".sampler-shows").is_visible()
+            assert page.locator(".sampler-ground").inner_text().startswith("Colour of")
+            page.locator(".sampler-start").fill("#ff3300")
+            wait_for_kept(page, 2)
+            assert link(page)["picture"] == f"{SEED}.0~1,0.2,0"
+            scrub(page, 0)
+            red, green, blue = coloured(page, 8).mean((0, 1))
+            assert red > 240
+            assert green == pytest.approx(51, abs=12)
+            assert blue < 15
+
+
+def test_saved_picture(browser: Browser, address: str) -> None:
+    """A PNG of what is seen, each pixel a square, and a film; their names say which picture."""
+    with drawn(browser, address, f"#figure=own&picture={SEED}.0") as page:
+        with page.expect_download() as download:
+            page.locator(".sampler-save").click()
+        assert download.value.suggested_filename == f"mnist-{SEED}.0-level-0.png"
+        with Image.open(download.value.path()) as picture:
+            found = np.asarray(picture.convert("L"))
+        assert found.shape == (504, 504)
+        assert np.array_equal(found[9::18, 9::18], seen(page))
+        with page.expect_download() as download:
+            page.locator(".sampler-film").click()
+        assert download.value.suggested_filename == f"mnist-{SEED}.0.webm"
+        assert download.value.path().stat().st_size > 5000
+
+
+def test_by_keyboard_alone(browser: Browser, address: str) -> None:
+    """Enter draws, Escape stops, and the buttons are one stop of Tab with arrows between them."""
+    with opened(browser, address) as page:
+        page.locator(".sampler-new").focus()
+        page.keyboard.press("Enter")
+        until(page, BEGUN)
+        page.keyboard.press("Escape")
+        until(page, "document.querySelector('.sampler-told').textContent === 'Stopped.'")
+        assert 0 < level(page) < 100
+        assert page.evaluate("document.activeElement.textContent") == "New sample"
+        names = []
+        for _ in range(5):
+            page.keyboard.press("ArrowRight")
+            names.append(page.evaluate("document.activeElement.textContent"))
+        assert names == ["Other details from here", *SAVING, "New sample"]
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.type") == "range"
+        page.keyboard.press("Shift+Tab")
+        page.keyboard.press("Enter")
+        wait(page)
+
+
+def test_out_of_sight_it_waits(browser: Browser, address: str) -> None:
+    """A picture goes on where it was when the visitor comes back to it."""
+    with opened(browser, address) as page:
+        page.evaluate("document.body.style.paddingBottom = '300vh'")
+        page.locator(".sampler-new").click()
+        until(page, BEGUN)
+        page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        page.wait_for_timeout(500)
+        before = level(page)
+        page.wait_for_timeout(1500)
+        assert level(page) == before > 0
+        page.locator(".sampler").scroll_into_view_if_needed()
+        wait(page)
+
+
+def test_little_motion(browser: Browser, address: str, wanted: NDArray[np.uint8]) -> None:
+    """Who asks for it sees the result without the way."""
+    watch = """
+    window.shown = new Set();
+    const put = CanvasRenderingContext2D.prototype.putImageData;
+    CanvasRenderingContext2D.prototype.putImageData = function (image, x, y) {
+      if (this.canvas.closest('.sampler-stage')) window.shown.add(String(image.data));
+      return put.call(this, image, x, y);
+    };
+    """
+    fragment = f"#figure=own&picture={SEED}.0"
+    with drawn(browser, address, fragment, before=watch, reduced_motion="reduce") as page:
+        assert page.evaluate("window.shown.size") == 1
+        assert decibels(seen(page), wanted[0]) >= 35
+
+
+@pytest.mark.parametrize("place", ["file", "script", "wasm"])
+def test_where_nothing_can_be_drawn(
+    browser: Browser, built: Path, address: str, place: str
+) -> None:
+    """From a disk, without JavaScript or without WebAssembly a sentence stands for the button."""
+    without = "delete globalThis.WebAssembly" if place == "wasm" else ""
+    options: dict[str, Any] = {"java_script_enabled": place != "script"}
+    start = address if place != "file" else f"{built.as_uri()}/index.html"
+    page = browser.new_page(**options)
+    page.add_init_script(without)
+    page.goto(start)
+    with contextlib.closing(page):
+        assert page.locator(".sampler-why").is_visible()
+        assert not page.locator(".sampler-new").is_visible()
+        words = {"file": "opened from a disk", "script": "With JavaScript", "wasm": "WebAssembly"}
+        assert words[place] in page.locator(".sampler-why").inner_text()
+        assert page.locator(".sampler img").is_visible()
+
+
+def test_data_are_saved(browser: Browser, address: str) -> None:
+    """Where they are dear, a link waits for the press, which then opens its picture."""
+    dear = "Object.defineProperty(navigator, 'connection', { value: { saveData: true } })"
+    with opened(browser, f"{address}#figure=own&picture={SEED}.1", before=dear) as page:
+        page.wait_for_timeout(500)
+        names = page.evaluate("performance.getEntriesByType('resource').map(e => e.name)")
+        assert not [name for name in names if name.endswith((".bin", ".wasm", "worker.js"))]
+        press(page, ".sampler-new")
+        assert link(page)["picture"] == f"{SEED}.1"
+
+
+@pytest.mark.parametrize("picture", ["", "7", "x.0", "7.0-", f"{2**63}.0", "7.0_7.1_2", "7.0~a"])
+def test_links_that_say_nothing(browser: Browser, address: str, picture: str) -> None:
+    """A link that is no picture's draws none."""
+    with opened(browser, f"{address}#figure=own&picture={picture}") as page:
+        page.wait_for_timeout(200)
+        assert page.locator(".sampler-new").inner_text() == "Draw a sample"
+
+
+def test_a_model_that_does_not_come(browser: Browser, built: Path, tmp_path: Path) -> None:
+    """It is told, and the next press tries again."""
+    site = shutil.copytree(built, tmp_path / "sub")
+    (weights,) = site.glob("media/*.bin")
+    away = weights.rename(tmp_path / "away")
+    with serving(site) as served:
+        page = browser.new_page()
+        page.goto(served)
+        page.locator(".sampler-new").click()
+        until(page, "document.querySelector('.sampler-trouble').checkVisibility()")
+        assert page.locator(".sampler-new").inner_text() == "New sample"
+        away.rename(weights)
+        page.locator(".sampler-new").click()
+        wait(page)
+        assert not page.locator(".sampler-trouble").is_visible()
+        page.close()
+
+
+def test_policy(built: Path) -> None:
+    """Only the page with the sampler may compile code and start workers; every link arrives."""
+    front, more = (
+        unescape((built / name).read_text()) for name in ("index.html", "more/index.html")
+    )
+    assert "'wasm-unsafe-eval'; worker-src 'self'" in front
+    assert "wasm" not in more
+    assert "assets/sampler-" not in more
+    assert check_folder(built, PublishTarget()).errors == ()
+    figure = json.loads((built / "media.json").read_text())["figures"][0]
+    assert figure["kind"] == "sampler"
+    assert set(figure["files"]) == {"poster", "model", "weights"}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 1280])
+def test_axe_and_targets(browser: Browser, address: str, width: int, scheme: Any) -> None:
+    """No violation before a press and after it, nothing too wide, and targets of 44 pixels."""
+    axe = (MODULES / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+    look: dict[str, Any] = {"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
+    with opened(browser, address, **look) as page:
+        violations(page, axe)
+        page.locator(".sampler-new").click()
+        wait(page)
+        press(page, ".sampler-new")
+        violations(page, axe)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        targets = ".sampler button, .sampler select, .sampler .slider, .sampler-shelf label"
+        for target in page.locator(f"{targets}, .sampler-shows label").all():
+            box = box_of(target)
+            assert box["height"] >= 44
+            assert box["width"] >= 44
+
+
+def violations(page: Page, axe: str) -> None:
+    """Fail with what axe-core has against the page."""
+    page.evaluate(axe)
+    found: list[Any] = page.evaluate("axe.run().then(result => result.violations)")
+    assert [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in found] == []
+
+
+def test_html_validate_finds_nothing(built: Path, tmp_path: Path) -> None:
+    """No error in the page, by the recommended rules."""
+    program = MODULES / "html-validate" / "bin" / "html-validate.mjs"
+    config = tmp_path / "rules.json"
+    config.write_text(json.dumps({"root": True, "extends": ["html-validate:recommended"]}))
+    command = ["node", str(program), "--config", str(config), str(built / "index.html")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

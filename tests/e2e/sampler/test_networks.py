@@ -1,0 +1,182 @@
+"""Whole networks and models in the page's sampler against torch, and its pictures against ours."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from sitegen.ihdm.card.card import BlurRange, FileRef, ModelCard, SamplingConfig, read_card
+from sitegen.ihdm.card.networks import Band, CosineConfig, UNetConfig
+from sitegen.ihdm.checkpoints.browser import BrowserModel, Precision, export_for_browser
+from sitegen.ihdm.checkpoints.loading import load_model
+from sitegen.ihdm.checkpoints.weights import prefixes, save_weights
+from sitegen.ihdm.data.prior import PRIOR_NAME, make_prior, read_prior
+from sitegen.ihdm.nets.networks import new_network
+from sitegen.ihdm.process.model import Model
+from sitegen.ihdm.process.noise import independent
+from sitegen.ihdm.process.reverse import reverse_process
+from sitegen.ihdm.training.loss import image_statistics
+from tests.support import lessons
+from tests.support.engine import decibels, difference, run_sampler
+from tests.support.paths import ROOT
+from tests.support.tinymodel import WEIGHTS_NAME, card_of, pictures, write_model
+
+SHIPPED = ["mnist", "fashion-mnist"]
+CLOSE = 1e-3
+ARCHITECTURES: list[dict[str, Any]] = [
+    {"channels": 3, "image_size": 32, "channel_mult": (1, 2), "num_heads": 2},
+    {"channel_mult": (2, 1, 1), "num_res_blocks": 2, "conv_resample": False},
+    {"channel_mult": (1, 1), "attention_levels": (0, 1), "use_new_attention_order": False},
+    {"channel_mult": (1, 1), "attention_levels": (0,), "num_heads": 2, "image_size": 12},
+    {"num_heads": 4, "channels": 3, "use_new_attention_order": False, "attention_levels": (0,)},
+    {"channel_mult": (1, 3), "num_head_channels": 16, "num_res_blocks": 3, "image_size": 28},
+]
+PREDICT = """
+const own = sampler();
+for (const level of values.levels) {
+  const { mean, sharp } = own.predict(input("u"), level, level - 1);
+  output(`mean ${level}`, mean);
+  if (sharp) output(`sharp ${level}`, sharp);
+}
+"""
+DESCEND = """
+const own = sampler();
+const { seed, sample } = values;
+const u_K = own.initialState(seed, sample);
+const steps = [...own.descend(u_K, own.noise(seed, sample))];
+output("u_K", u_K);
+output("levels", Float32Array.from(steps, ({ level }) => level));
+output("states", Float32Array.from(steps.flatMap(({ state }) => [...state])));
+output("final", steps.at(-1).mean);
+"""
+
+
+def exported(folder: Path, precision: Precision = "float32") -> BrowserModel:
+    """The model of a folder, for the browser."""
+    card = read_card(folder)
+    return export_for_browser(card, folder / WEIGHTS_NAME, folder / PRIOR_NAME, precision)
+
+
+def state(card: ModelCard) -> Tensor:
+    """A state that is as noisy as they are."""
+    return torch.rand(1, *card.shape, generator=torch.Generator().manual_seed(5))
+
+
+def check_means(model: Model, own: BrowserModel, levels: list[int], folder: Path) -> None:
+    """The means of one step from some levels are torch's."""
+    u = state(model.card)
+    found = run_sampler(folder, own, PREDICT, {"levels": levels}, u=u)
+    with torch.inference_mode():
+        for level in levels:
+            assert difference(found[f"mean {level}"], model(u, level)) < CLOSE
+
+
+@pytest.mark.parametrize("options", ARCHITECTURES, ids=str)
+def test_networks_are_those_of_torch(options: dict[str, Any], tmp_path: Path) -> None:
+    """f(u, k) of random U-Nets of every kind that is supported, at the first and the last level."""
+    folder = write_model(tmp_path / "model", **options)
+    model = load_model(folder)
+    assert isinstance(model, Model)
+    u = state(model.card)
+    found = run_sampler(tmp_path, exported(folder), PREDICT, {"levels": [1, 4]}, u=u)
+    with torch.inference_mode():
+        for level in (1, 4):
+            change = model.network(u, torch.tensor([level]))
+            own = found[f"mean {level}"] - u.flatten().numpy()
+            assert difference(own, change) < CLOSE / 10
+
+
+def cascade(folder: Path) -> Model:
+    """A model in colour of three networks that skips levels, with random weights."""
+    bands = (
+        Band(1, unet=UNetConfig(32, (1, 2), 1)),
+        Band(12, side=16, unet=UNetConfig(32, (1, 1), 1, use_new_attention_order=False)),
+        Band(20, side=6, cosines=CosineConfig(32, 2, 8, 4)),
+    )
+    card = ModelCard(
+        image_size=32, channels=3, levels=30, unet=None, blur=BlurRange(0.5, 20), bands=bands,
+        parameterization="preconditioned", sampling=SamplingConfig((30, 27, 20, 19, 12, 11, 5, 1)),
+    )  # fmt: skip
+    tensors = image_statistics(lessons.images(channels=3, size=32)).tensors()
+    for prefix, band in zip(prefixes(card), card.networks, strict=True):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1)
+            network = new_network(band, 3, 32).requires_grad_(False)
+            for parameter in network.parameters():
+                parameter.add_(0.05 * torch.randn(parameter.shape))
+        tensors |= {prefix + name: tensor for name, tensor in network.state_dict().items()}
+    sha256 = save_weights(folder / WEIGHTS_NAME, tensors, torch.float32, card)
+    prior = make_prior(pictures(9, 32, 3), card, 9).write(folder / PRIOR_NAME)
+    weights, bank = FileRef(WEIGHTS_NAME, sha256), FileRef(PRIOR_NAME, prior)
+    (folder / "model.toml").write_text(replace(card, weights=weights, prior=bank).to_toml())
+    model = load_model(folder)
+    assert isinstance(model, Model)
+    return model
+
+
+def test_bands_of_a_cascade(tmp_path: Path) -> None:
+    """Each level by its own network, of fewer pixels and of cosines too."""
+    model = cascade(tmp_path)
+    check_means(model, exported(tmp_path), [1, 11, 12, 19, 20, 30], tmp_path)
+
+
+def test_pictures_of_a_cascade(tmp_path: Path) -> None:
+    """From the bank of colour images over the levels that are visited to the picture."""
+    model = cascade(tmp_path)
+    check_descent(model, tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_models(name: str, tmp_path: Path) -> None:
+    """Every band of the models that we ship, with the weights as they are."""
+    model = load_model(ROOT / "models" / name)
+    assert isinstance(model, Model)
+    check_means(model, exported(ROOT / "models" / name), [1, 20, 55, 56, 100], tmp_path)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_pictures_are_those_of_sitegen_sample(name: str, tmp_path: Path) -> None:
+    """Sample 5 of seed 3 of a shipped model in float16: the same from the start to the picture."""
+    folder = ROOT / "models" / name
+    model = load_model(folder)
+    assert isinstance(model, Model)
+    check_descent(model, folder, tmp_path)
+
+
+def check_descent(model: Model, folder: Path, scratch: Path) -> None:
+    """Sample 5 of seed 3 of a model's folder, in float16: its start, levels, states and picture."""
+    card = model.card
+    own = exported(folder, "float16")
+    found = run_sampler(scratch, own, DESCEND, {"seed": 3, "sample": 5})
+    u_K = read_prior(folder / PRIOR_NAME, card).initial_states(3, [5])
+    steps = list(reverse_process(model, u_K, independent(3, [5], card.shape)))
+    assert difference(found["u_K"], u_K) < 1e-5
+    assert found["levels"].tolist() == [step.level for step in steps]
+    states = found["states"].reshape(len(steps), -1)
+    assert min(decibels(state, step.state) for state, step in zip(states, steps, strict=True)) > 35
+    assert decibels(found["final"], steps[-1].mean) > 60
+
+
+def test_from_any_level_with_any_noise(tmp_path: Path) -> None:
+    """A branch: from a state of one's own, with noise of one's own, and stopped when one likes."""
+    folder = write_model(tmp_path / "model", levels=6)
+    model, card = load_model(folder), card_of(folder)
+    program = """
+    const own = sampler();
+    const noise = (level) => input("noise").map((value) => value * level);
+    const steps = own.descend(input("u"), noise, { from: 4, noiseStd: 0.5 });
+    output("first", steps.next().value.state);
+    output("second", steps.next().value.state);
+    """
+    u, noise = state(card), np.random.default_rng(1).normal(size=card.shape)
+    found = run_sampler(tmp_path, exported(folder), program, u=u, noise=noise)
+    fresh = torch.from_numpy(noise).float()
+    with torch.inference_mode():
+        first = model(u, 4) + 0.5 * 4 * fresh
+        second = model(first, 3) + 0.5 * 3 * fresh
+    assert difference(found["first"], first) < CLOSE
+    assert difference(found["second"], second) < CLOSE
