@@ -17,7 +17,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 
 from sitegen.core.diagnostics import SourceLocation
-from sitegen.core.errors import ConfigError
+from sitegen.core.errors import ConfigError, SitegenError
 from sitegen.core.validation import Caption, Slug, Text, checked_call
 from sitegen.figures.base import RULES, Figure, FigureKind
 from sitegen.figures.views import Clip, LiveModel, Still, clip_view, still_view
@@ -47,7 +47,11 @@ def figure_kinds() -> Mapping[str, FigureKind]:
     return MappingProxyType(kinds)
 
 
-_FAULTS = (ImportError, AttributeError, NameError, SyntaxError, TypeError, ValueError)
+_FAULTS = (
+    *(ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError),
+    *(MemoryError, NameError, OSError, RuntimeError, SyntaxError, SystemError, SystemExit),
+    *(TypeError, ValueError, Warning, SitegenError),
+)
 """What importing somebody's module may end in."""
 
 

@@ -89,6 +89,11 @@ def test_another_kind(install: Install, monkeypatch: pytest.MonkeyPatch) -> None
         ("pair", "others:MISSING", PAIR, "cannot be loaded: AttributeError: "),
         ("pair", "others:KIND", "import nothing_like_it", "cannot be loaded: ModuleNotFoundError"),
         ("pair", "others:KIND", "a b", "cannot be loaded: SyntaxError"),
+        ("pair", "others:KIND", "raise RuntimeError('no')", "cannot be loaded: RuntimeError: no"),
+        ("pair", "others:KIND", "{}['a']", "cannot be loaded: KeyError: 'a'"),
+        ("pair", "others:KIND", "open('/nowhere/a')", "cannot be loaded: FileNotFoundError"),
+        ("pair", "others:KIND", "assert 0", "cannot be loaded: AssertionError"),
+        ("pair", "others:KIND", "raise SystemExit(3)", "cannot be loaded: SystemExit: 3"),
         ("trajectories", "others:OTHER", PAIR, "there is a figure trajectories already"),
     ],
 )
