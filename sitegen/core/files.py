@@ -355,9 +355,9 @@ def _alive(pid: int, started: str) -> bool:
 
 
 def _age(path: Path) -> float:
-    """Seconds since something was put into a file or folder; 0 where that cannot be known."""
+    """Seconds since a file, or anything below a folder, was written; 0 where that is not known."""
     try:
-        return time.time() - path.lstat().st_mtime
+        return time.time() - max(each.lstat().st_mtime for each in (path, *path.rglob("*")))
     except OSError:
         return 0.0
 

@@ -157,7 +157,13 @@ def test_sweep_removes_only_what_dead_processes_left(
         files.sweep(tmp_path, leaving=True)
         assert path.exists()
         old = time.time() - 8 * 24 * 3600
-        os.utime(path, (old, old))
+        (path / "deep").mkdir()
+        (path / "deep/new").write_bytes(b"")
+        for each in (path / "deep", path):
+            os.utime(each, (old, old))
+        files.sweep(tmp_path)
+        assert path.exists()
+        os.utime(path / "deep/new", (old, old))
         files.sweep(tmp_path)
         assert not path.exists()
 
