@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ from tests.support.tinymodel import write_model
 
 LEVELS_SHOWN = "<dt>Levels</dt>\n<dd>4, 2, 0</dd>"
 CALL = 'Words.\n\n{{ strip("tiny", levels=[4, 2, 0], caption="A strip.") }}\n'
+MOVING = """from sitegen.figures.clips import clip_spec
+from sitegen.media.jobs import ClipSource
+"""
 MANUAL = "from scripts.manual import figures_page; print(figures_page())"
 
 
@@ -35,11 +39,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def run(installed: Path, *words: str, folder: Path = ROOT) -> str:
+def run(installed: Path, *words: str, folder: Path = ROOT, code: int = 0) -> str:
     """Run Python where the package is installed, and return what it said."""
     paths = os.pathsep.join([str(installed), str(ROOT)])
     done = run_python(*words, folder=folder, PYTHONPATH=paths)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
@@ -62,6 +66,31 @@ def test_a_page_with_it_is_built(installed: Path, tmp_path: Path) -> None:
     assert re.search(r'<a href="media/tiny-strip-\w+\.webp" download[^>]*>WEBP</a>', html)
     assert "figures: 0 rendered, 1 reused" in run(installed, *build, folder=tmp_path)
     assert (tmp_path / "build/media.json").read_bytes() == manifest
+
+
+def test_a_wrong_call_is_told(installed: Path, tmp_path: Path) -> None:
+    """With its file and line, the nearest name, and what its own rules say."""
+    write_site(tmp_path, CALL.replace("2, 0]", "5]").replace("caption", "captoin"))
+    said = run(installed, "-m", "sitegen", "build", folder=tmp_path, code=2)
+    for fault in ('captoin: unknown key, did you mean "caption"?', "levels = [4, 5]: should be"):
+        assert f"pages/index.md:3: strip(…): {fault}" in said
+
+
+def test_its_clip(installed: Path, tmp_path: Path) -> None:
+    """The page's lines for a figure that moves make a clip with its poster and GIF."""
+    shutil.copytree(installed, tmp_path / "moving")
+    module = tmp_path / "moving/sitegen_strip/sample.py"
+    above = module.read_text(encoding="utf-8").partition("    noise_std = ")[0]
+    page = (ROOT / "docs/pages/extend.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"^```python\n(    .*?)^```$", page, re.MULTILINE | re.DOTALL)
+    head, future, body = above.partition("import annotations\n")
+    module.write_text(f"{head}{future}{MOVING}{body}{lines}", encoding="utf-8")
+    write_model(write_site(tmp_path, CALL).parent / "models" / "tiny")
+    run(tmp_path / "moving", "-m", "sitegen", "build", "--device", "cpu", folder=tmp_path)
+    (entry,) = json.loads((tmp_path / "build/media.json").read_bytes())["figures"]
+    assert set(entry["files"]) == {"mp4", "gif", "poster"}
+    assert entry["files"]["mp4"]["frames"] == len(entry["levels"]) == 5
+    assert entry["files"]["poster"]["path"] in (tmp_path / "build/index.html").read_text()
 
 
 def test_the_manual_has_a_section_of_it(installed: Path) -> None:
