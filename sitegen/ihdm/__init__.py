@@ -3,7 +3,7 @@
     from sitegen.ihdm import load_model, reverse_process
 
 Names are imported when they are first used, so that this package, and the model cards in it,
-cost nothing where no model is run.
+cost nothing where no model is run. Of sitegen it knows `core` alone: no site, figure or page.
 """
 
 from __future__ import annotations

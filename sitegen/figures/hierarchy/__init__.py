@@ -1,4 +1,8 @@
-"""The kind `hierarchy`: a tree that grows out of one flat state, and where it splits."""
+"""The kind `hierarchy`: a tree that grows out of one flat state, and where it splits.
+
+What may be asked, and what the page shows of it, stands here and knows no torch; `sample` lets the
+tree grow, as `drawing` lays it out.
+"""
 
 from __future__ import annotations
 

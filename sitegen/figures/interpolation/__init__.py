@@ -1,4 +1,7 @@
-"""The kind `interpolation`: from one sample to another and back, beside DDPM and DDIM."""
+"""The kind `interpolation`: from one sample to another and back, beside DDPM and DDIM.
+
+What may be asked, and what the page shows of it, stands here and knows no torch; `sample` makes it.
+"""
 
 from __future__ import annotations
 

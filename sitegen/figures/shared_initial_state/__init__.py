@@ -1,4 +1,7 @@
-"""The kind `shared_initial_state`: many samples that begin from one flat state."""
+"""The kind `shared_initial_state`: many samples that begin from one flat state.
+
+What may be asked stands here and knows no torch; `sample` makes it.
+"""
 
 from __future__ import annotations
 

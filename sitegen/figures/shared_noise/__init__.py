@@ -1,4 +1,7 @@
-"""The kind `shared_noise`: the same noises from different initial states."""
+"""The kind `shared_noise`: the same noises from different initial states.
+
+What may be asked stands here and knows no torch; `sample` makes and measures it.
+"""
 
 from __future__ import annotations
 

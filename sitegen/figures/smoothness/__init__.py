@@ -1,4 +1,8 @@
-"""The kind `smoothness`: how even interpolations are, measured and drawn."""
+"""The kind `smoothness`: how even interpolations are, measured and drawn.
+
+What may be asked stands here and knows no torch; `sample` makes the paths, `measure` and `drawing`
+see arrays alone.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The kind `spectra`: power over frequency along the generation."""
+"""The kind `spectra`: power over frequency along the generation.
+
+What may be asked stands here and knows no torch; `sample` measures, `drawing` sees numbers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The kind `trajectories`: independent samples in a grid, from flat to sharp."""
+"""The kind `trajectories`: independent samples in a grid, from flat to sharp.
+
+What may be asked stands here and knows no torch; `sample` makes it.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,4 @@
-"""The card of a model (`model.toml`): defaults as δ, networks, schedule and presets; no torch."""
+"""The card of a model (`model.toml`): defaults as δ, networks, schedule and presets.
+
+It knows no torch, and nothing else of `ihdm`.
+"""
