@@ -10,7 +10,7 @@ from sitegen.content.embeds import Photo, read_photo
 from sitegen.core.diagnostics import known_words
 from sitegen.core.site_files import OwnFile, SiteFolder, own_file, read_own
 from sitegen.core.source import KeyPath, page_name, page_sources, read_text, require_inside
-from sitegen.core.urls import INDEX, MANIFEST, file_at, is_whole
+from sitegen.core.urls import INDEX, MANIFEST, NOT_FOUND, file_at, is_whole
 
 THEMED = r"fn(ref)?\d.*|citation|content|top|viewer.*"
 """What the theme and footnotes use for ids."""
@@ -60,7 +60,7 @@ class PageFiles:
 
 def page_files(site: Site) -> PageFiles:
     """What a page of the site may show and link to."""
-    made = {MANIFEST, "404.html", "robots.txt", *(["sitemap.xml"] if site.base_url else [])}
+    made = {MANIFEST, NOT_FOUND, "robots.txt", *(["sitemap.xml"] if site.base_url else [])}
     uris = {page_uri(each) for each in page_sources(site.root / "pages")}
     return PageFiles(SiteFolder(site.root, (site.output, site.cache_dir)), uris, made)
 

@@ -8,6 +8,9 @@ from urllib.parse import unquote, urlsplit
 INDEX = "index.html"
 """What a server sends for a folder."""
 
+NOT_FOUND = "404.html"
+"""What GitHub Pages answers with where there is no page, whatever the address."""
+
 MANIFEST = "media.json"
 """What lists the figures of a built site, in its folder."""
 

@@ -24,7 +24,7 @@ from sitegen.core.diagnostics import Diagnostic, quoted
 from sitegen.core.errors import RefusedError, TargetError
 from sitegen.core.files import digest_bytes, is_lfs_pointer, platform_errors
 from sitegen.core.source import shown
-from sitegen.core.urls import INDEX, MANIFEST
+from sitegen.core.urls import INDEX, MANIFEST, NOT_FOUND
 from sitegen.deploy.html_scan import HtmlScan, Reference, Role, css_uris, scan
 from sitegen.media.manifest import Manifest
 from sitegen.media.mp4 import clip_faults
@@ -152,9 +152,6 @@ def _alike(name: str) -> str:
 PAGE_BUDGET_KB = 300
 """Kilobytes that a page may fetch before somebody plays or opens something, unless told: about a
 second and a half of a slow phone's line."""
-
-NOT_FOUND = "404.html"
-"""What GitHub Pages answers with where there is no page, whatever the address."""
 
 LARGE_FILE, LARGEST_FILE = 50 * 2**20, 100 * 2**20
 """Bytes above which GitHub warns about a file, and above which it refuses one."""

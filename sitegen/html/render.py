@@ -19,7 +19,7 @@ from sitegen.content.markdown import Heading
 from sitegen.content.pages import Page
 from sitegen.core.errors import TargetError
 from sitegen.core.source import page_name
-from sitegen.core.urls import INDEX, MANIFEST, relative
+from sitegen.core.urls import INDEX, MANIFEST, NOT_FOUND, relative
 from sitegen.figures.base import Figure
 from sitegen.figures.registry import figure_view
 from sitegen.figures.views import Clip, LiveModel, Picture, Still, front_picture
@@ -38,9 +38,6 @@ from sitegen.html.views import (
     row_view,
 )
 from sitegen.media.manifest import Manifest, Media, MediaFile
-
-MISSING = "404.html"
-"""The page that a host shows for addresses that lead nowhere."""
 
 _LONG = 4  # sections from which on a page has a table of contents
 
@@ -61,7 +58,7 @@ def render_site(
     media = {(each.page, each.id): each for each in manifest.figures}
     book = _Book(site, pages, media, theme, drawn or DrawnPictures())
     texts = {page.uri: theme.render("page.html", page=book.view(page)) for page in pages}
-    return texts | {MISSING: theme.render(MISSING, page=_missing(site, theme))}
+    return texts | {NOT_FOUND: theme.render(NOT_FOUND, page=_missing(site, theme))}
 
 
 def posters_behind(pages: Sequence[Page], manifest: Manifest) -> dict[str, MediaFile]:

@@ -16,6 +16,7 @@ from sitegen.core.signals import stop_on_signals
 from sitegen.core.source import shown
 from sitegen.core.urls import slug_fault
 from sitegen.ihdm.card.card import BlurRange, ModelCard, Parameterization, preset
+from sitegen.ihdm.card.limits import DEFAULT_LEVELS
 from sitegen.ihdm.data.images import read_images, require_enough
 from sitegen.ihdm.process.model import require_device
 from sitegen.ihdm.training import recipe
@@ -143,7 +144,7 @@ def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
     images = read_images(wanted.data, size, channels)
     require_enough(images, wanted.data)
     _, channels, size, _ = images.shape
-    levels, sigma_max = wanted.levels or 100, wanted.blur_sigma_max
+    levels, sigma_max = wanted.levels or DEFAULT_LEVELS, wanted.blur_sigma_max
     source = find_model(wanted.init, None, Path("site.toml")) if wanted.init is not None else None
     alone = source is not None and not source.card.bands  # as the model to begin from is
     several = wanted.networks == "cascade" or (wanted.networks is None and not alone)

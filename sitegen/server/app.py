@@ -48,7 +48,7 @@ from sitegen.build.output import CopiedFile, open_path
 from sitegen.core.errors import PlatformError
 from sitegen.core.installed import resource
 from sitegen.core.signals import Stop
-from sitegen.core.urls import file_at
+from sitegen.core.urls import NOT_FOUND, file_at
 from sitegen.server.preview import Preview, PreviewState
 from sitegen.server.watch import Sources, watch
 
@@ -159,8 +159,8 @@ class Server:
             return await run_in_threadpool(self._file, state, uri)
         if file_at(f"{uri}/") in state.tree:
             return RedirectResponse(f"/{quote(uri)}/", 307)
-        if "404.html" in state.tree:
-            return await run_in_threadpool(self._file, state, "404.html", 404)
+        if NOT_FOUND in state.tree:
+            return await run_in_threadpool(self._file, state, NOT_FOUND, 404)
         return self._plain(state, "There is no such page in this site.", 404)
 
     def _file(self, state: PreviewState, uri: str, status: int = 200) -> Response:

@@ -25,6 +25,7 @@ from sitegen.cli.options import (
     talk_options,
 )
 from sitegen.core.source import plain
+from sitegen.ihdm.card.limits import DEFAULT_LEVELS, LARGEST_BLUR, LARGEST_COUNT, MOST_LEVELS
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -34,11 +35,10 @@ if TYPE_CHECKING:
     from sitegen.models.registry import ModelSource
     from sitegen.sampling.models import DdpmSampler, HeatSampler
 
-_POSITIVE = Number(0, min_open=True)
-_BLUR = Number(0, 1e6, min_open=True)
+_BLUR = Number(0, LARGEST_BLUR, min_open=True)
 _NOISE = Number(0, 1, min_open=True)
-_SIDE = click.IntRange(4, 4096)
-_LEVELS = click.IntRange(1, 100_000)
+_SIDE = click.IntRange(4, LARGEST_COUNT)
+_LEVELS = click.IntRange(1, MOST_LEVELS)
 _COUNT = click.IntRange(1)
 _SUBJECT: Row = ("subject", str, 'What its images show, in the plural: "cartoon faces".')
 
@@ -51,7 +51,7 @@ _ADD: tuple[Row, ...] = (
     ("levels", _LEVELS, "K, how many levels it was trained with."),
     ("blur-sigma-min", _BLUR, "Blur of level 1 in pixels."),
     ("blur-sigma-max", _BLUR, "Blur of level K in pixels."),
-    ("heads", click.IntRange(1, 4096), "Attention heads, if not 1."),
+    ("heads", click.IntRange(1, LARGEST_COUNT), "Attention heads, if not 1."),
     ("training-noise-std", _NOISE, "The noise that it was trained with."),
     ("sampling-noise-std", _NOISE, "The noise of sampling.  [default: in proportion to that]"),
     ("noise-schedule", click.Choice(["linear", "cosine"]), "The schedule of a DDPM."),
@@ -214,8 +214,8 @@ _TRAIN: tuple[Row, ...] = (
     ("output", PATH, "The model's folder.  [default: runs/NAME]"),
     ("kind", KIND, "A model that undoes heat dissipation, or one that takes noise away."),
     ("image-size", _SIDE, "Crop each image to its middle square, of N pixels a side."),
-    ("levels", _LEVELS, "K, the steps from flat to sharp.  [default: 100]"),
-    ("blur-sigma-max", _POSITIVE, "Blur of level K in pixels.  [default: 5/7 of the side]"),
+    ("levels", _LEVELS, f"K, the steps from flat to sharp.  [default: {DEFAULT_LEVELS}]"),
+    ("blur-sigma-max", _BLUR, "Blur of level K in pixels.  [default: 5/7 of the side]"),
     ("preset", str, "A published network instead of our small one."),
     (
         "parameterization",
@@ -242,7 +242,7 @@ _RECIPE = {
     "decay_share": "Share of the steps, the last, in which it falls to 0.",
     "ema_decay": "Of the averaged weights, a step.",
     "gradient_clip": "The largest norm of a gradient.",
-    "level_focus": "How much more often some levels are drawn.  [default: 1.5; as published, 0]",
+    "level_focus": "How much more often some levels are drawn.  [default: {}; as published, 0]",
     "focus_centre": "Where those levels lie, as a share of K.",
     "seed": "Decides the first weights, and what is drawn in each step.",
 }
@@ -259,7 +259,10 @@ class _Train(click.Command):
             from sitegen.ihdm.training.options import TrainingOptions
 
             known = fields_of(TrainingOptions)
-            rows = [(n.replace("_", "-"), _range(known[n]), words) for n, words in _RECIPE.items()]
+            rows = [
+                (n.replace("_", "-"), _range(known[n]), words.format(known[n].default))
+                for n, words in _RECIPE.items()
+            ]
             defaults = {name: known[name].default for name in _RECIPE if name != "level_focus"}
             recipe = click.command(row_options(rows, defaults)(lambda: None)).params
             self.params[-4:-4] = recipe

@@ -32,6 +32,7 @@ from sitegen.ihdm.card.card import ModelCard
 from sitegen.media.manifest import Media, Record
 
 LEAVES = (2, 4, 8, 16)
+DEFAULT_LEAVES = 8
 
 
 @validated(frozen=True, config=RULES)
@@ -71,7 +72,7 @@ class Hierarchy(FigureSpec):
     def _branches(cls, leaves: int | None, info: ValidationInfo) -> int | None:
         """Fill in the number of leaves, so that two ways to write a tree are one figure."""
         splits = info.data.get("splits")
-        wanted = 8 if splits is None else int(2 ** len(splits))
+        wanted = DEFAULT_LEAVES if splits is None else int(2 ** len(splits))
         if leaves is None:
             return wanted
         if leaves not in LEAVES:
@@ -120,7 +121,7 @@ class Hierarchy(FigureSpec):
 
         A level that is asked for and not visited gives way to the next one below, where there is.
         """
-        wanted = self.splits or default_splits(card.levels, self.leaves or 8)
+        wanted = self.splits or default_splits(card.levels, self.leaves or DEFAULT_LEAVES)
         visited, splits = card.visited_levels[:-1], list[int]()
         for number, split in enumerate(wanted):
             free = visited[visited.index(splits[-1]) + 1 :] if splits else visited
@@ -129,7 +130,7 @@ class Hierarchy(FigureSpec):
         return tuple(splits)
 
 
-def default_splits(levels: int, leaves: int = 8) -> tuple[int, ...]:
+def default_splits(levels: int, leaves: int = DEFAULT_LEAVES) -> tuple[int, ...]:
     """The levels, flattest first, at which a tree splits to end in `leaves`: K, 2K/3, 4K/9, …
 
     At K nothing is decided: the root is the flat state itself. Blur is spaced evenly in logarithms,

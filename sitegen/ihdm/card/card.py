@@ -28,6 +28,7 @@ from sitegen.ihdm.card.checked import (
     PART,
     Count,
     Flag,
+    Level,
     Misfits,
     Number,
     Word,
@@ -35,6 +36,7 @@ from sitegen.ihdm.card.checked import (
     must,
     read_tables,
 )
+from sitegen.ihdm.card.limits import LARGEST_BLUR
 from sitegen.ihdm.card.networks import (
     Band,
     CoarseConfig,
@@ -57,7 +59,7 @@ _HEAT = (
 """What only a model that blurs has."""
 
 Parameterization = Literal["difference", "preconditioned"]
-_Pixels = Annotated[Number, Field(gt=0, le=1e6)]
+_Pixels = Annotated[Number, Field(gt=0, le=LARGEST_BLUR)]
 _Noise = Annotated[Number, Field(gt=0)]
 _Beta = Annotated[Number | None, Field(gt=0, lt=1)]
 
@@ -236,7 +238,7 @@ class SamplingConfig:
     """
 
     levels: Annotated[
-        tuple[Annotated[int, Strict(), Field(ge=1, le=100_000)], ...],
+        tuple[Level, ...],
         must(
             "a list of levels that fall, from the flattest one on, without 0",
             lambda v: len(v) > 0 and all(above > below for above, below in pairwise(v)),
@@ -264,9 +266,7 @@ class ModelCard:
     channels: Annotated[int, Strict(), must("1 (grey) or 3 (colour)", lambda v: v in (1, 3))] = (
         Field(description="1 for grey images, 3 for colour")
     )
-    levels: Annotated[int, Strict(), Field(ge=1, le=100_000)] = Field(
-        description="K, the steps from the flattest state to the sharp one"
-    )
+    levels: Level = Field(description="K, the steps from the flattest state to the sharp one")
     unet: Annotated[UNetConfig | None, BeforeValidator(_unet)] = Field(
         None, description="the network, a table"
     )

@@ -23,6 +23,7 @@ from sitegen.core.diagnostics import (
 )
 from sitegen.core.source import KeyPath, toml_lines
 from sitegen.core.validation import reject_if
+from sitegen.ihdm.card.limits import LARGEST_COUNT, MOST_LEVELS
 
 PART = ConfigDict(extra="forbid", populate_by_name=True)
 """How pydantic makes a part."""
@@ -40,7 +41,8 @@ def must(words: str, holds: Callable[[Any], bool]) -> AfterValidator:
 
 Flag = Annotated[bool, Strict()]
 Word = Annotated[str, Strict()]
-Count = Annotated[int, Strict(), Field(ge=1, le=4096)]
+Count = Annotated[int, Strict(), Field(ge=1, le=LARGEST_COUNT)]
+Level = Annotated[int, Strict(), Field(ge=1, le=MOST_LEVELS)]
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 
 

@@ -12,22 +12,25 @@ from pydantic import Field, Strict
 from pydantic.dataclasses import dataclass
 
 from sitegen.core.errors import ConfigError
-from sitegen.ihdm.card.checked import PART, Count, Flag, Misfits, Number, checked, must
+from sitegen.ihdm.card.checked import PART, Count, Flag, Level, Misfits, Number, checked, must
+from sitegen.ihdm.card.limits import LARGEST_COUNT
 
 _CLASS = ("_class_name",)
 _SMALL = Field(ge=1, le=64)
 _Multiplier = Annotated[int, Strict(), _SMALL]
-_Level = Annotated[int, Strict(), Field(ge=0, le=15)]
+_Halvings = Annotated[int, Strict(), Field(ge=0, le=15)]
 _Multipliers = Annotated[
     tuple[_Multiplier, ...], must("a list of 1 to 16 whole numbers", lambda v: 1 <= len(v) <= 16)
 ]
-_Levels = Annotated[tuple[_Level, ...], must("a list of at most 16 levels", lambda v: len(v) <= 16)]
+_Levels = Annotated[
+    tuple[_Halvings, ...], must("a list of at most 16 levels", lambda v: len(v) <= 16)
+]
 _HeadChannels = Annotated[
     int,
     Strict(),
     must(
-        "-1 (then num_heads counts) or a whole number from 1 to 4096",
-        lambda v: v == -1 or 1 <= v <= 4096,
+        f"-1 (then num_heads counts) or a whole number from 1 to {LARGEST_COUNT}",
+        lambda v: v == -1 or 1 <= v <= LARGEST_COUNT,
     ),
 ]
 
@@ -150,7 +153,7 @@ class Band:
     Raises ConfigError that names every value that is wrong.
     """
 
-    lowest_level: Annotated[int, Strict(), Field(ge=1, le=100_000)]
+    lowest_level: Level
     side: Count | None = None
     unet: UNetConfig | None = None
     cosines: CosineConfig | None = None
@@ -181,7 +184,7 @@ class CoarseConfig:
     Raises ConfigError that names every value that is wrong.
     """
 
-    lowest_level: Annotated[int, Strict(), Field(ge=1, le=100_000)]
+    lowest_level: Level
     side: Count
     width: Count
     blocks: Annotated[int, Strict(), _SMALL]

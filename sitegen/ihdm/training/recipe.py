@@ -24,6 +24,7 @@ from sitegen.ihdm.card.card import (
     SamplingConfig,
     read_card,
 )
+from sitegen.ihdm.card.limits import DEFAULT_LEVELS
 from sitegen.ihdm.card.networks import Band, CosineConfig, UNetConfig
 from sitegen.ihdm.checkpoints.inspection import Architecture
 from sitegen.ihdm.checkpoints.loading import WEIGHTS_NAME, network_shapes, read_weights
@@ -45,7 +46,7 @@ _MIDDLE_SHARE, _FINE_SHARE = 0.67, 0.37  # of the levels of these bands that are
 def small_card(
     image_size: int,
     channels: int,
-    levels: int = 100,
+    levels: int = DEFAULT_LEVELS,
     sigma_max: float | None = None,
     parameterization: Parameterization = "preconditioned",
     cascade: bool = True,

@@ -184,6 +184,7 @@ MISTAKES: dict[str, tuple[list[str], int, str]] = {
     "no count": (["sample", "tiny", "--output", "x", "--count", "0"], 2, "0 is not in the range"),
     "huge seed": (["sample", "tiny", "--output", "x", "--seed", str(2**63)], 2, "not in the range"),
     "nan": (["sample", "tiny", "--output", "x", "--sampling-noise-std", "nan"], 2, "NaN"),
+    "blur": (["train", "a", "--data", "x", "--blur-sigma-max", "1e7"], 2, "is not in the range"),
     "picture": (["sample", "tiny", "--output", "x.png"], 2, "must not end in .png"),
     "no such site": (["sample", "tiny", "--output", "x", "--config", "no.toml"], 2, "no.toml"),
     "no data": (["sample", "tiny", "--output", "x", "--data", "no"], 3, "no: not there"),

@@ -18,8 +18,9 @@ from sitegen.config.loader import load_site
 from sitegen.config.schema import Author, Citation, Link, Site
 from sitegen.content.pages import read_pages
 from sitegen.core.errors import ConfigError, TargetError
+from sitegen.core.urls import NOT_FOUND
 from sitegen.html import views
-from sitegen.html.render import MISSING, render_site
+from sitegen.html.render import render_site
 from sitegen.html.theme import site_theme
 from sitegen.media.manifest import Manifest
 from tests.support.fabricated import FULL, MP4, manifest_for, write_site
@@ -271,7 +272,7 @@ def test_contents(tmp_path: Path) -> None:
     assert not [e.tag for e in tree.iter("p") if not "".join(e.itertext()).strip()]
     site = load_site(write_site(tmp_path, 'title = "T"'))
     pages = read_pages(site)
-    html = render_site(site, pages, Manifest(()))[MISSING]
+    html = render_site(site, pages, Manifest(()))[NOT_FOUND]
     assert not re.search("(href|src)=", html)
     assert "noindex" in html
     (style,) = re.findall("<style>(.*)</style>", html, re.DOTALL)
@@ -281,7 +282,7 @@ def test_contents(tmp_path: Path) -> None:
     assert "The first page is at the beginning of the address" in html
     for config, home in [('title = "T"\ndomain = "paper.example.org"', "/"), (FULL, "/paper/")]:
         read = load_site(write_site(tmp_path, config))
-        html = render_site(read, read_pages(read), Manifest(()))[MISSING]
+        html = render_site(read, read_pages(read), Manifest(()))[NOT_FOUND]
         links = re.findall(r'(?:href|src)="([^"]+)"', html)
         assert len(links) == 3
         assert all(re.match(rf"{home}(assets/|$)", link) for link in links)
