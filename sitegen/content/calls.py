@@ -16,7 +16,7 @@ from sitegen.config.schema import Site
 from sitegen.content.embeds import EMBEDS, Embed, make_embed
 from sitegen.content.links import THEMED
 from sitegen.content.markdown import free_name
-from sitegen.content.templates import BadCall, calling_line
+from sitegen.content.templates import calling_line
 from sitegen.core.diagnostics import Diagnostic, SourceLocation, quoted
 from sitegen.core.errors import ConfigError
 from sitegen.core.site_files import SiteFolder
@@ -74,7 +74,8 @@ class Calls:
         def ask(name: object) -> bool:
             if not isinstance(name, str) or name not in self.site.models:
                 fault = no_such_model(str(name), self.site.models)
-                raise BadCall(f"available({quoted(name)}): {fault}")
+                self._tell(f"available({quoted(name)}): {fault}")
+                return True  # what waits for it is read for its own faults
             there = available(name)
             self.waits |= set() if there else {name}
             return there
@@ -96,8 +97,7 @@ class Calls:
                     made = make_figure(kind, args, kwargs, place, models, root)
             except ConfigError as error:
                 self.faults += error.problems or [error]
-            self.made.append(made)
-            return Markup(f"{self.mark}{len(self.made) - 1}x")
+            return self._slot(made)
 
         return call
 
@@ -128,6 +128,18 @@ class Calls:
             if isinstance(figure, Figure):
                 self.made[number] = replace(figure, row=Row(self.rows, said.caption))
         return Markup("\n\n").join(each for each in slots if isinstance(each, Markup))
+
+    def unknown(self, fault: str) -> Markup:
+        """Note a call of what there is not, as one that is wrong."""
+        self._tell(fault)
+        return self._slot(None)
+
+    def _tell(self, fault: str) -> None:
+        self.faults.append(Diagnostic(self.file, calling_line(), fault))
+
+    def _slot(self, made: Shown | None) -> Markup:
+        self.made.append(made)
+        return Markup(f"{self.mark}{len(self.made) - 1}x")
 
     def strays(self, text: str, parts: Sequence[Markup | int]) -> Iterator[Diagnostic]:
         """Name the figures that are not shown exactly once, in a paragraph of their own."""

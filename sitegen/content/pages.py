@@ -73,6 +73,8 @@ def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tu
     """
     available = available or site.models.__contains__
     readings, whole = list[_Read](), list[_Read]()
+    # A page that hides something is read twice, as neither reading follows from the other: there is
+    # `else`, and in Markdown a line that is gone changes what stands around it.
     for source in _in_order(site.root / "pages", site):
         readings.append(_read(source, site, available))
         hides = readings[-1].hides
@@ -181,7 +183,7 @@ def _read(path: Path, site: Site, available: Callable[[str], bool]) -> _Read:
         source = read_text(path)
         public = site.model_dump(exclude={"cache_dir", "models", "output"})  # words, no paths
         names = {"available": calls.asking(available), "site": public, **calls.functions()}
-        text = run_template(source, names)
+        text = run_template(source, names, calls.unknown)
     except ConfigError as error:
         return _Read(None, error.problems or [error])
     except TemplateFault as fault:

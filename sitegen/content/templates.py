@@ -6,7 +6,7 @@ What an expression yields is data: every mark that Markdown knows is escaped in 
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from traceback import walk_tb
 from types import TracebackType
@@ -16,10 +16,12 @@ from jinja2 import (
     StrictUndefined,
     TemplateError,
     TemplateSyntaxError,
+    Undefined,
     UndefinedError,
     pass_eval_context,
 )
 from jinja2.nodes import EvalContext
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
@@ -29,14 +31,11 @@ from sitegen.core.source import PLAIN
 FAILURES = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What an expression of an author can run into, beside what Jinja and our functions tell."""
 _DEEP = 100  # calls in a template beyond which it is the template that calls itself
+_UNKNOWN = "a call of the unknown"  # among the names of a template, which cannot say it
 _FILE = "<template>"  # the name that Jinja gives to a template made from a string
 _MARKS = re.compile(r"([!-/:-@\[-`{-~])")
 _TYPE = "type the plain one, without full width and curls"
 _RAW = "; to show braces themselves, write {% raw %} before and {% endraw %} after them"
-
-
-class BadCall(Exception):
-    """What a function of a page raises for a mistake of its author, in words."""
 
 
 class TemplateFault(Exception):
@@ -56,9 +55,24 @@ def as_markdown(value: object) -> Markup:
     return Markup(_MARKS.sub(r"\\\1", text))
 
 
-def sandbox(**options: Any) -> ImmutableSandboxedEnvironment:
+class _PageSandbox(ImmutableSandboxedEnvironment):
+    """Tells a call of something undefined to who wants to know, and goes on with the answer."""
+
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
+        tell = __context.get(_UNKNOWN)
+        if tell is None or not isinstance(__obj, Undefined):
+            return super().call(__context, __obj, *args, **kwargs)
+        try:
+            return str(__obj)  # raises, and names what is undefined
+        except TemplateError as error:
+            return tell(error)
+
+
+def sandbox(
+    kind: type[ImmutableSandboxedEnvironment] = ImmutableSandboxedEnvironment, **options: Any
+) -> ImmutableSandboxedEnvironment:
     """Where templates run: they escape what they print, and see what they are given and `range`."""
-    environment = ImmutableSandboxedEnvironment(
+    environment = kind(
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -75,16 +89,27 @@ def _written(_context: EvalContext, value: object) -> Markup:
     return as_markdown(value)
 
 
-_for_pages = cache(partial(sandbox, finalize=_written))
+_for_pages = cache(partial(sandbox, _PageSandbox, finalize=_written))
 
 
-def run_template(text: str, names: Mapping[str, object]) -> str:
-    """Run the template with the names given; TemplateFault says what is wrong, and where."""
+def run_template(
+    text: str, names: Mapping[str, object], unknown: Callable[[str], Markup] | None = None
+) -> str:
+    """Run the template with the names given; TemplateFault says what is wrong, and where.
+
+    A call of what there is not is told to `unknown`, in words; what that returns stands for it.
+    """
+
+    def tell(error: TemplateError) -> Markup:
+        assert unknown is not None
+        return unknown(f"{reason_of(error)}{_hint(str(error), names)}")
+
     try:
-        return _for_pages().from_string(text).render(names)
+        more = {_UNKNOWN: tell} if unknown else {}
+        return _for_pages().from_string(text).render({**names, **more})
     except TemplateSyntaxError as error:
         raise _syntax_fault(error, text) from error
-    except (BadCall, TemplateError, *FAILURES) as error:
+    except (TemplateError, *FAILURES) as error:
         if isinstance(error, FAILURES) and _in_a_function(error.__traceback__, names):
             raise  # a mistake of ours
         hint = _hint(str(error), names) if isinstance(error, UndefinedError) else ""

@@ -173,6 +173,20 @@ MESSAGES = [
         'pages/index.md:3: trajectories(…): id = "a" is taken; choose another\n'
         'pages/index.md:5: trajectories(…): id = "h-a" is taken; choose another',
     ),
+    (
+        '{{ trajectoris("mnist") }}\n\n{% if availble("x") %}\n[a](b/)\n{% endif %}\n\n'
+        '{% if available("mnst") %}\n{{ trajectories("mnst") }}\n{% endif %}\n\n'
+        "$\\nope$ {{ site.pop() }} {{ site.titel() }}\n",
+        "pages/index.md:1: 'trajectoris' is undefined, did you mean \"trajectories\"?\n"
+        "pages/index.md:3: 'availble' is undefined, did you mean \"available\"?\n"
+        'pages/index.md:4: the link "b/": there is no such file, did you mean "index.html"?\n'
+        'pages/index.md:7: available("mnst"): no such model in site.toml, did you mean "mnist"?\n'
+        'pages/index.md:8: trajectories(…): model = "mnst": no such model in site.toml, '
+        'did you mean "mnist"?\n'
+        "pages/index.md:11: access to attribute 'pop' of 'dict' object is unsafe.\n"
+        "pages/index.md:11: 'dict object' has no attribute 'titel', did you mean \"title\"?\n"
+        'pages/index.md:11: the formula "\\nope": the command \\nope is not known',
+    ),
     ("a\x00", "pages/index.md:1: holds the character U+0000; remove it"),
     ("a\n{{ trajectories(site.x) }}", "pages/index.md:2: 'dict object' has no attribute 'x'"),
 ]
