@@ -47,7 +47,7 @@ def outcome(command: Callable[[], object]) -> int:
 
     def tell(_kind: object, error: BaseException | None, _trace: object) -> bool:
         nonlocal code
-        code = code if error is None else _told_code(error)
+        code = code if error is None else _exit_code(error)
         return code is not None  # a bug goes on its way
 
     with contextlib.ExitStack() as ending:
@@ -58,23 +58,23 @@ def outcome(command: Callable[[], object]) -> int:
     return code
 
 
-def _told_code(error: BaseException) -> int | None:
+def _exit_code(error: BaseException) -> int | None:
     """Tell what went wrong; the exit code, or None where it is none of ours."""
     if (lacking := not_installed(error)) is not None:  # click, perhaps
-        return _told(f"error: {lacking}", PlatformError.exit_code)
+        return _say(f"error: {lacking}", PlatformError.exit_code)
     import click  # not before: this module is there to catch signals while others are imported
 
     if isinstance(error, SitegenError):
-        return _told(f"error: {error}", error.exit_code)
+        return _say(f"error: {error}", error.exit_code)
     if isinstance(error, click.ClickException):
         words = io.StringIO()
         error.show(words)
-        return _told(words.getvalue().rstrip("\n"), error.exit_code)
+        return _say(words.getvalue().rstrip("\n"), error.exit_code)
     if isinstance(error, KeyboardInterrupt | click.Abort):
-        return _told(_WORDS[INTERRUPTED], INTERRUPTED)
+        return _say(_WORDS[INTERRUPTED], INTERRUPTED)
     if isinstance(error, SystemExit):
         code = error.code if isinstance(error.code, int) else 1
-        return _told(_WORDS[code], code) if code in _WORDS else code
+        return _say(_WORDS[code], code) if code in _WORDS else code
     if isinstance(error, BrokenPipeError):  # whoever read our words has left, as `head` does
         return 1
     told = None
@@ -85,10 +85,10 @@ def _told_code(error: BaseException) -> int | None:
     elif isinstance(error, OSError):  # in a place that has no words of its own
         place = f"{error.filename}: " if error.filename else ""
         told = f"{place}{error.strerror or error}; check the file and the disk"
-    return None if told is None else _told(f"error: {told}", PlatformError.exit_code)
+    return None if told is None else _say(f"error: {told}", PlatformError.exit_code)
 
 
-def _told(line: str, code: int) -> int:
+def _say(line: str, code: int) -> int:
     with contextlib.suppress(OSError):
         sys.stderr.write(f"{plain(line)}\n")
         sys.stderr.flush()

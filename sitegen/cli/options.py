@@ -30,7 +30,7 @@ KIND = click.Choice(["ihdm", "ddpm"])
 PRECISION = click.Choice(["auto", "float32", "bfloat16"])
 
 
-class Number(click.FloatRange):
+class NumberRange(click.FloatRange):
     """A number in a range; NaN, which is neither below nor above one, is refused."""
 
     def convert(

@@ -261,14 +261,14 @@ def _read_by(read: Callable[[Path], _T], *, players: bool = False) -> PlainValid
     return PlainValidator(check)
 
 
-Picture = Annotated[Photo, _read_by(read_photo)]
+_OwnPhoto = Annotated[Photo, _read_by(read_photo)]
 
 
 @validated(frozen=True, config=RULES)
 class ImageCall:
     """The arguments of `image(…)`."""
 
-    file: Picture = Field(description="The picture, as a path from the folder of site.toml.")
+    file: _OwnPhoto = Field(description="The picture, as a path from the folder of site.toml.")
     alt: Caption = Field(description='What is to be seen, in words; alt="" if it is decoration.')
     caption: Caption = Field(default="", description="The words under the picture.")
     id: Slug | None = Field(default=None, description="The picture's name in links.")
@@ -287,7 +287,7 @@ class VideoCall:
     title: Text = Field(default="Video", description="What the video is called.")
     caption: Caption = Field(default="", description="The words under the video.")
     id: Slug | None = Field(default=None, description="The video's name in links.")
-    poster: Picture | None = Field(default=None, description="The picture before it plays.")
+    poster: _OwnPhoto | None = Field(default=None, description="The picture before it plays.")
 
 
 @dataclass(frozen=True)

@@ -28,17 +28,17 @@ class ComputeTarget:
     precision: Precision
 
 
-def resolve_device(asked: str, system: Path = Path("/"), torch: Path | None = None) -> Device:
+def resolve_device(wanted: str, system: Path = Path("/"), torch: Path | None = None) -> Device:
     """Turn "auto" into "cuda" where a GPU and a torch that can use it are there, else "cpu".
 
     Looks only at what lies below `system`, the root of the file system, and in the folder of
     `torch`, the installed one if none is given; a build that renders nothing imports no torch.
     Raises ConfigError for what is no device.
     """
-    if asked != "auto":
-        if not DEVICE.fullmatch(asked):
-            raise ConfigError(f"--device {asked}: there is auto, cpu, cuda and cuda:N")
-        return asked
+    if wanted != "auto":
+        if not DEVICE.fullmatch(wanted):
+            raise ConfigError(f"--device {wanted}: there is auto, cpu, cuda and cuda:N")
+        return wanted
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1"):
         return "cpu"
     driver = any(all((system / path).exists() for path in paths) for paths in _DRIVERS)
@@ -48,14 +48,14 @@ def resolve_device(asked: str, system: Path = Path("/"), torch: Path | None = No
     return "cuda" if able else "cpu"
 
 
-def resolve_precision(asked: str, device: Device, cpuinfo: Path | None = None) -> Precision:
+def resolve_precision(wanted: str, device: Device, cpuinfo: Path | None = None) -> Precision:
     """Turn "auto" into "bfloat16" on a processor with matrix units for it, else "float32".
 
     With such units bfloat16 takes about half the time, without them more than float32. Looks only
     at what the system tells of its processors.
     """
-    if asked != "auto":
-        return "bfloat16" if asked == "bfloat16" else "float32"
+    if wanted != "auto":
+        return "bfloat16" if wanted == "bfloat16" else "float32"
     units = device == "cpu" and "amx_bf16" in _text(cpuinfo or CPUINFO).split()
     return "bfloat16" if units else "float32"
 

@@ -445,7 +445,7 @@ def once_a_file(
     remembered: dict[Path, tuple[object, _T]] = {}
 
     @wraps(function)
-    def asked(path: Path, /, *rest: _P.args, **named: _P.kwargs) -> _T:
+    def remembering(path: Path, /, *rest: _P.args, **named: _P.kwargs) -> _T:
         try:
             status = path.stat()
         except (OSError, ValueError):
@@ -459,7 +459,7 @@ def once_a_file(
             known = remembered[path] = traces, function(path, *rest, **named)
         return known[1]
 
-    return asked
+    return remembering
 
 
 @once_a_file

@@ -119,8 +119,8 @@ class Repository:
                 "or name another one with --remote"
             )
         url = self.ask("remote", "get-url", "--push", name).splitlines()[0]
-        asked = self._asked(name, url)
-        answer = self.run("ls-remote", "--symref", asked, "HEAD", f"refs/heads/{branch}")
+        place = self._place(name, url)
+        answer = self.run("ls-remote", "--symref", place, "HEAD", f"refs/heads/{branch}")
         if answer.code:
             raise PublishError(f"{public(url)} does not answer: {answer.words}")
         tip = re.search(rf"^([0-9a-f]+)\trefs/heads/{re.escape(branch)}$", answer.out, re.MULTILINE)
@@ -129,9 +129,9 @@ class Repository:
 
     def has_branches(self, remote: Remote) -> bool:
         """Whether there is any branch there; the remote has just answered."""
-        return bool(self.ask("ls-remote", "--heads", self._asked(remote.name, remote.url)))
+        return bool(self.ask("ls-remote", "--heads", self._place(remote.name, remote.url)))
 
-    def _asked(self, name: str, url: str) -> str:
+    def _place(self, name: str, url: str) -> str:
         """What git calls the place that is pushed to."""
         return name if url == self.ask("remote", "get-url", name) else url
 
@@ -185,7 +185,7 @@ def execute(command: Sequence[str], folder: Path, feed: Feed | None = None) -> D
         if process.returncode is None:
             _stop(process, apart=feed is not None)
     said = out.decode("utf-8", "replace").strip("\n")
-    return Done(process.returncode, said, _told(error.decode("utf-8", "replace")))
+    return Done(process.returncode, said, _without_hints(error.decode("utf-8", "replace")))
 
 
 def _stop(process: subprocess.Popen[bytes], *, apart: bool) -> None:
@@ -199,7 +199,7 @@ def _stop(process: subprocess.Popen[bytes], *, apart: bool) -> None:
         process.wait()
 
 
-def _told(words: str) -> str:
+def _without_hints(words: str) -> str:
     """What git said, without its hints and without anybody's password."""
     lines = [line.rstrip() for line in words.splitlines()]
     kept = [line for line in lines if line and not line.startswith("hint:")][-_MOST_LINES:]

@@ -12,8 +12,6 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from sitegen.core.files import digest, platform_errors
 from sitegen.media.manifest import MediaFile
 
-Picture = Image.Image
-
 CARD_SIZE = (1200, 630)
 """Pixels of a card, which every service that shows previews accepts."""
 
@@ -23,14 +21,14 @@ _MARGIN, _SAMPLES = 56, 518
 _FONT = ImageFont.FreeTypeFont
 
 
-def backdrop(poster: Path) -> Picture:
+def backdrop(poster: Path) -> Image.Image:
     """A small, soft picture of a poster, to be enlarged behind a title."""
     picture = _open(poster)
     picture.thumbnail((_BACKDROP, _BACKDROP))
     return picture.filter(ImageFilter.GaussianBlur(1.2))
 
 
-def card(poster: Path | None, title: str, authors: Iterable[str], venue: str | None) -> Picture:
+def card(poster: Path | None, title: str, authors: Iterable[str], venue: str | None) -> Image.Image:
     """The card of a site; without a poster it holds the words alone."""
     picture = Image.new("RGB", CARD_SIZE)
     pen = ImageDraw.Draw(picture)
@@ -48,7 +46,7 @@ def card(poster: Path | None, title: str, authors: Iterable[str], venue: str | N
     return picture
 
 
-def save(picture: Picture, path: Path) -> MediaFile:
+def save(picture: Image.Image, path: Path) -> MediaFile:
     """Write a drawn picture as PNG or WebP, by the name of the file, and describe it."""
     with platform_errors(path):
         picture.save(path, compress_level=9, quality=50, method=4)  # of PNG, and two of WebP
@@ -56,12 +54,12 @@ def save(picture: Picture, path: Path) -> MediaFile:
     return MediaFile(path.name, size, digest(path), picture.width, picture.height)
 
 
-def _open(path: Path) -> Picture:
+def _open(path: Path) -> Image.Image:
     with platform_errors(path, "read"), Image.open(path, formats=["WEBP", "PNG"]) as picture:
         return picture.convert("RGB")
 
 
-def _fitted(poster: Picture) -> Picture:
+def _fitted(poster: Image.Image) -> Image.Image:
     """The middle of a poster as a square of at most 518 pixels, enlarged by a whole number."""
     side = min(poster.size)
     left, top = (poster.width - side) // 2, (poster.height - side) // 2
@@ -72,7 +70,7 @@ def _fitted(poster: Picture) -> Picture:
     return square.resize((side * times, side * times), Image.Resampling.NEAREST)
 
 
-def _write(picture: Picture, room: int, title: str, authors: str, venue: str) -> None:
+def _write(picture: Image.Image, room: int, title: str, authors: str, venue: str) -> None:
     """Write the words that the font has, as large as they fit into `room` pixels."""
     blocks = [
         (_lines(title, room, sizes=(60, 54, 48, 42, 36, 30), most=5), _INK, 1.18, 0),

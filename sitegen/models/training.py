@@ -180,10 +180,10 @@ def training_options(wanted: TrainOptions, parameterization: str) -> TrainingOpt
     return TrainingOptions(**(published | given))
 
 
-def training_precision(asked: str, device: str) -> Precision:
+def training_precision(precision: str, device: str) -> Precision:
     """Turn "auto" into bfloat16 where the processor or GPU computes in it fast, else float32."""
-    if asked != "auto" or device == "cpu":
-        return resolve_precision(asked, device)
+    if precision != "auto" or device == "cpu":
+        return resolve_precision(precision, device)
     return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
 
 

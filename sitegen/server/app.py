@@ -191,7 +191,7 @@ class Server:
         """The state in words at once, and again whenever it has changed."""
         said, quiet = "", 0.0
         while not self._closing.is_set():
-            words = self._told()
+            words = self._state_json()
             if words != said:
                 said, quiet = words, 0.0
                 yield f"retry: 500\ndata: {words}\n\n"
@@ -201,7 +201,7 @@ class Server:
             quiet += TICK_S
             await asyncio.sleep(TICK_S)
 
-    def _told(self) -> str:
+    def _state_json(self) -> str:
         state = self._preview.state
         outdated: dict[str, list[str]] = {}
         for uri, figure in state.outdated:

@@ -45,7 +45,7 @@ from sitegen.figures.base import Figure
 from sitegen.media.manifest import Manifest, Record
 from sitegen.models.registry import ModelSource
 
-Place = tuple[str, str]
+FigureRef = tuple[str, str]
 """Where a figure stands: the uri of its page, and its id."""
 
 
@@ -65,8 +65,8 @@ class PreviewState:
     tree: Tree | None = None
     before: Tree = field(default_factory=dict)
     error: str | None = None
-    outdated: tuple[Place, ...] = ()
-    awaited: tuple[Place, ...] = ()
+    outdated: tuple[FigureRef, ...] = ()
+    awaited: tuple[FigureRef, ...] = ()
     progress: str | None = None
 
 
@@ -78,7 +78,7 @@ _AWAITED = Markup(
 )
 
 
-def without(page: Page, awaited: Collection[Place]) -> Page:
+def without(page: Page, awaited: Collection[FigureRef]) -> Page:
     """The page with words in the places of the figures that have no clip yet."""
     body = tuple(
         _AWAITED.format(id=part.id, what=part.caption or part.id)
@@ -90,7 +90,7 @@ def without(page: Page, awaited: Collection[Place]) -> Page:
     return replace(page, figures=figures, body=body)
 
 
-def built_records(output: Path) -> Mapping[Place, Record]:
+def built_records(output: Path) -> Mapping[FigureRef, Record]:
     """The records of the folder that was built last; none where there is none, or it is damaged."""
     try:
         if not is_built(output):
@@ -162,7 +162,7 @@ class Preview:
         self._options = options
         self._renderer = _KeptRenderer(renderer)
         self._records: dict[str, Record] = {}
-        self._last: dict[Place, Record] = {}
+        self._last: dict[FigureRef, Record] = {}
         self._warned: tuple[str, ...] = ()
         self._errors: dict[str, str] = {}  # by the request that failed, or what else did
         self.settled = self._closed = False
@@ -232,10 +232,10 @@ class Preview:
         clips = [(planned, self._clip(context, planned)) for planned in context.figures]
         records = {planned.request_digest: record for planned, record in clips if record}
         shown = [planned for planned in context.figures if planned.request_digest in records]
-        awaited = tuple(map(_place, context.missing(records)))
+        awaited = tuple(map(_figure_ref, context.missing(records)))
         pages = tuple(without(page, awaited) for page in context.pages)
         tree = assemble(context.site, pages, placed(shown, records), context.store())
-        self._last |= {_place(planned): records[planned.request_digest] for planned in shown}
+        self._last |= {_figure_ref(planned): records[planned.request_digest] for planned in shown}
         old = (planned for planned in shown if planned.request_digest not in self._records)
         last = self.state.tree or {}
         kept = {uri: last[uri] for uri in last if uri.startswith(("assets/", "media/"))}
@@ -245,7 +245,7 @@ class Preview:
             tree=tree,
             before=self.state.before if tree == last else kept,
             error="\n".join(self._errors.values()) or None,
-            outdated=tuple(map(_place, old)),
+            outdated=tuple(map(_figure_ref, old)),
             awaited=awaited,
         )
 
@@ -254,7 +254,7 @@ class Preview:
 
         That must be of its kind, and show no level that the model has no more.
         """
-        old = self._last.get(_place(planned))
+        old = self._last.get(_figure_ref(planned))
         if planned.request_digest in self._records or old is None:
             return self._records.get(planned.request_digest)
         fits = old.kind == planned.figure.kind and max(old.levels, default=0) <= planned.levels
@@ -389,7 +389,7 @@ class _KeptRenderer:
         return self._renderer
 
 
-def _place(planned: PlannedFigure) -> Place:
+def _figure_ref(planned: PlannedFigure) -> FigureRef:
     return planned.page, planned.figure.id
 
 

@@ -13,7 +13,7 @@ from sitegen.cli.options import (
     PATH,
     PRECISION,
     SEED,
-    Number,
+    NumberRange,
     Row,
     compute_target,
     config_option,
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from sitegen.models.registry import ModelSource
     from sitegen.sampling.models import DdpmSampler, HeatSampler
 
-_BLUR = Number(0, LARGEST_BLUR, min_open=True)
-_NOISE = Number(0, 1, min_open=True)
+_BLUR = NumberRange(0, LARGEST_BLUR, min_open=True)
+_NOISE = NumberRange(0, 1, min_open=True)
 _SIDE = click.IntRange(4, LARGEST_COUNT)
 _LEVELS = click.IntRange(1, MOST_LEVELS)
 _COUNT = click.IntRange(1)
@@ -134,7 +134,7 @@ def inspect(checkpoint: Path, as_json: bool) -> None:
 
 _SAMPLE: tuple[Row, ...] = (
     ("data", PATH, "Training images to start from, where the model has no prior."),
-    ("sampling-noise-std", Number(0, 1), "The noise of each step; the card's if not given."),
+    ("sampling-noise-std", NumberRange(0, 1), "The noise of each step; the card's if not given."),
 )
 
 
@@ -276,7 +276,7 @@ def _range(field: FieldInfo) -> click.ParamType[Any]:
     found = [(n, key) for n in field.metadata for key in names if hasattr(n, key)]
     bounds = {names[key]: getattr(each, key) for each, key in found}
     opens = {f"{names[key]}_open": True for _, key in found if key in ("gt", "lt")}
-    return (click.IntRange if field.annotation is int else Number)(**bounds, **opens)
+    return (click.IntRange if field.annotation is int else NumberRange)(**bounds, **opens)
 
 
 @click.command(cls=_Train)

@@ -35,7 +35,7 @@ from sitegen.ihdm.checkpoints.pickles import (
     read_pickle,
 )
 
-Layout = Literal["published", "state dict", "spectral"]
+ArchiveLayout = Literal["published", "state dict", "spectral"]
 Stored = StoredTensor | ours.Entry
 """A tensor of a file that has not been read."""
 Numbers = dict[Any, bytearray]
@@ -66,7 +66,7 @@ class Published:
     weights, and `schedule` is the blur that lies in the file.
     """
 
-    layout: Layout
+    layout: ArchiveLayout
     weights: Mapping[str, StoredTensor]
     step: int | None = None
     averages: tuple[StoredTensor, ...] | None = None

@@ -32,12 +32,11 @@ class CheckpointInfo:
 
     `parameters` counts the numbers of all networks; `ema_*` are None where there are no averages.
     `architecture` is None when the names and shapes are not those of a U-Net that we know, and
-    `presets` are the published configurations that it fits. `layout` is one of `archive.Layout`,
+    `presets` are the published configurations that it fits. `layout` is an `ArchiveLayout`,
     "weights" for safetensors, or "diffusers". `schedule_levels` is K where the blur schedule lies
     in the file. `coarse` says that there is a network for coarse levels, too; `bands` how many
-    networks a cascade has.
-    `card` is that of a model's folder, where it is known what a checkpoint does not
-    tell.
+    networks a cascade has. `card` is that of a model's folder, where it is known what a checkpoint
+    does not tell.
     """
 
     format: Format

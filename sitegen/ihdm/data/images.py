@@ -22,7 +22,7 @@ from sitegen.core.errors import RefusedError
 from sitegen.core.files import regular_size
 
 Images = NDArray[np.uint8]
-Picture = NDArray[np.uint8]
+RawImage = NDArray[np.uint8]
 Choice = Callable[[int], Sequence[int]]
 
 EXAMPLE_NAME = "example.png"
@@ -145,7 +145,7 @@ def _nothing(folder: Path) -> RefusedError:
     )
 
 
-def _stacked(pictures: list[Picture]) -> Images:
+def _stacked(pictures: list[RawImage]) -> Images:
     """Pictures (H, W) or (H, W, 3) of one size as (N, C, H, W); C is 1 where all are grey."""
     if all(picture.ndim == 2 for picture in pictures):
         return np.stack(pictures)[:, None]
@@ -291,7 +291,7 @@ def _picture_size(file: Path) -> tuple[int, int]:
         raise RefusedError(f"{file}: cannot be read as an image: {error}") from error
 
 
-def read_picture(file: Path, image_size: int | None = None) -> Picture:
+def read_picture(file: Path, image_size: int | None = None) -> RawImage:
     """A picture, (H, W) when it has no colour, else (H, W, 3).
 
     With `image_size` its middle square is scaled to that side. Raises RefusedError for a file that
@@ -309,7 +309,7 @@ def read_picture(file: Path, image_size: int | None = None) -> Picture:
     return scaled(pixels[..., 0] if grey else pixels, image_size)
 
 
-def scaled(picture: Picture, image_size: int | None) -> Picture:
+def scaled(picture: RawImage, image_size: int | None) -> RawImage:
     """The middle square of a picture at another size; the picture itself without `image_size`."""
     height, width = picture.shape[:2]
     if image_size is None or (height, width) == (image_size, image_size):
