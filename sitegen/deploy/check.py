@@ -154,6 +154,8 @@ PAGE_BUDGET_KB = 300
 second and a half of a slow phone's line."""
 
 NOT_FOUND = "404.html"
+ALONE = "media/embed/"
+"""Where the pages of figures alone lie, whose pictures are those of the pages."""
 """What GitHub Pages answers with where there is no page, whatever the address."""
 
 LARGE_FILE, LARGEST_FILE = 50 * 2**20, 100 * 2**20
@@ -334,7 +336,7 @@ class _Check:
             tuple(sorted(self.errors, key=_order)),
             tuple(sorted(self.warnings, key=_order)),
             dict(sorted(self.external.items())),
-            len(pages),
+            sum(not name.startswith(ALONE) for name in pages),
             len(files),
             sum(files.values()),
         )
@@ -374,7 +376,7 @@ class _Check:
         if not page.title:
             self._error(name, None, "has no title; write one into its <title>")
         weight, budget = self._page_weight(name, page) / 1000, self.place.budget_kb
-        if weight > budget:
+        if weight > budget and not name.startswith(ALONE):  # its page is told
             text = f"fetches {weight:.0f} kB before anything is played, more than its budget of "
             text += f"{budget} kB; use fewer or smaller pictures, or set page_budget"
             self._warn(name, None, text)

@@ -23,10 +23,11 @@ from sitegen.core.errors import TargetError
 from sitegen.core.urls import INDEX, MANIFEST, relative
 from sitegen.figures.base import Figure
 from sitegen.figures.registry import figure_view
-from sitegen.figures.views import Clip, Picture, Still, front_picture
+from sitegen.figures.views import Clip, Picture, Still, alone_uri, front_picture
 from sitegen.html.heads import POLICY, base_address, bibtex, head, paper
-from sitegen.html.theme import ICON, STYLESHEET, Theme, site_theme
+from sitegen.html.theme import ICON, SCRIPT, STYLESHEET, Theme, site_theme
 from sitegen.html.views import (
+    AloneView,
     Beside,
     DrawnPictures,
     MenuEntry,
@@ -62,6 +63,10 @@ def render_site(
     media = {(each.page, each.id): each for each in manifest.figures}
     book = _Book(site, pages, media, theme, drawn or DrawnPictures())
     texts = {page.uri: theme.render("page.html", page=book.view(page)) for page in pages}
+    texts |= {
+        alone_uri(each): theme.render("alone.html", page=book.alone(each))
+        for each in media.values()
+    }
     return texts | {MISSING: theme.render(MISSING, page=_missing(site, theme))}
 
 
@@ -113,6 +118,25 @@ class _Book:
             viewer=any(clip.cells or clip.nodes for clip in clips),
             bibtex=bibtex(self.site) if front else None,
             manifest=relative(MANIFEST, page.uri) if self.media else None,
+        )
+
+    def alone(self, media: Media) -> AloneView:
+        """Everything that the template shows of a figure alone."""
+        uri = alone_uri(media)
+        part, assets = figure_view(media, uri), self.theme.assets
+        icon, stylesheet, script = (
+            relative(assets[name].uri, uri) for name in (ICON, STYLESHEET, SCRIPT)
+        )
+        return AloneView(
+            language=self.site.language,
+            title=self.site.title,
+            policy=POLICY,
+            icon=icon,
+            stylesheet=stylesheet,
+            script=script,
+            home=f"{relative(media.page, uri)}#{media.id}",
+            part=part,
+            viewer=isinstance(part, Clip) and bool(part.cells or part.nodes),
         )
 
     def _parts(self, page: Page) -> Iterator[Part]:

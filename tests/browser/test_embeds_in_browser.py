@@ -55,7 +55,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (output / file.uri).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file.source, output / file.uri)
     for uri, html in render_site(site, pages, manifest).items():
-        (output / uri).parent.mkdir(exist_ok=True)
+        (output / uri).parent.mkdir(parents=True, exist_ok=True)
         (output / uri).write_text(html, encoding="utf-8")
     draw_poster(output / manifest.figures[0].record.files["poster"].path)
     return output
