@@ -60,6 +60,7 @@ def test_in_a_frame(browser: Browser, sample_site: SampleSite, tmp_path: Path) -
         troubles, asked = watch(page)
         page.goto(address)
         frame = page.frame_locator("iframe")
+        expect(frame.locator(".play")).to_be_visible()  # the script is there
         frame.locator(".slider").press("Home")
         (inner,) = (each for each in page.frames if each.parent_frame)
         seen = f"Math.abs(({SEEN})(document.querySelector('video'), 30, 100) - {shade(0)}) < 5"
