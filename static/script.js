@@ -564,7 +564,15 @@ function copying(box) {
     return document.execCommand("copy");
   };
   const status = box.querySelector("[role=status]");
-  when(box.querySelector(".copy"), "click", () => copy(text.textContent, status, select));
+  when(box.querySelector("button"), "click", () => copy(text.textContent, status, select));
+}
+
+/* The line for a frame in another page has a whole address. */
+function framing(box) {
+  const code = box.querySelector("code");
+  const { src } = box.dataset;
+  code.textContent = code.textContent.replace(`"${src}"`, `"${new URL(src, location)}"`);
+  copying(box);
 }
 
 /* The link of a figure leads to what is seen of it. The fragment names the figure, so that it is
@@ -636,6 +644,7 @@ prepare(".row.together", together);
 prepare("dialog.viewer", (dialog) => viewer.setUp(dialog));
 prepare(".motion", motion);
 prepare(".bibtex", copying);
+prepare(".framing", framing);
 prepare("[data-player]", elsewhere);
 prepare(".link", linking);
 when(matchMedia("(prefers-color-scheme: dark)"), "change", () => clips.forEach((clip) => clip.choose()));

@@ -153,6 +153,9 @@ PAGE_BUDGET_KB = 300
 """Kilobytes that a page may fetch before somebody plays or opens something, unless told: about a
 second and a half of a slow phone's line."""
 
+ALONE = "media/embed/"
+"""Where the pages of figures alone lie, whose pictures are those of the pages."""
+
 LARGE_FILE, LARGEST_FILE = 50 * 2**20, 100 * 2**20
 """Bytes above which GitHub warns about a file, and above which it refuses one."""
 
@@ -347,7 +350,7 @@ class _Check:
             tuple(sorted(self.errors, key=_order)),
             tuple(sorted(self.warnings, key=_order)),
             dict(sorted(self.external.items())),
-            len(pages),
+            sum(not name.startswith(ALONE) for name in pages),
             len(files),
             sum(files.values()),
         )
@@ -387,7 +390,7 @@ class _Check:
         if not page.title:
             self._error(name, None, "has no title; write one into its <title>")
         weight, budget = self._page_weight(name, page) / 1000, self.place.budget_kb
-        if weight > budget:
+        if weight > budget and not name.startswith(ALONE):  # its page is told
             text = f"fetches {weight:.0f} kB before anything is played, more than its budget of "
             text += f"{budget} kB; use fewer or smaller pictures, or set page_budget"
             self._warn(name, None, text)

@@ -14,7 +14,7 @@ from itertools import zip_longest
 from typing import ClassVar
 
 from sitegen.core.installed import resource
-from sitegen.core.urls import relative
+from sitegen.core.urls import INDEX, relative
 from sitegen.media.manifest import JSON, Media, MediaFile, Record
 
 
@@ -81,6 +81,7 @@ class Origin:
 class Still:
     """A figure that does not move.
 
+    alone: a link to the page of it alone
     number: which figure of its page it is, from 1
     """
 
@@ -94,6 +95,7 @@ class Still:
     downloads: tuple[Download, ...]
     results: Results | None
     origin: Origin
+    alone: str = ""
     number: int = 0
 
 
@@ -162,6 +164,7 @@ class Clip:
     strip: some of its moments side by side
     panels: the names of the parts that stand side by side in it
     numbered: whether its cells are the samples of the seed in their order, from number 0
+    alone: a link to the page of it alone
     number: which figure of its page it is, from 1
     """
 
@@ -189,6 +192,7 @@ class Clip:
     results: Results | None
     origin: Origin
     numbered: bool = False
+    alone: str = ""
     number: int = 0
 
 
@@ -256,6 +260,11 @@ def front_picture(media: Media) -> MediaFile | None:
     return still
 
 
+def alone_uri(media: Media) -> str:
+    """Where in the built folder the page of a figure alone lies."""
+    return f"media/embed/{media.page.removesuffix(INDEX)}{media.id}/{INDEX}"
+
+
 def still_view(media: Media, page: str) -> Still:
     """What the page at `page`, a path from the site's root, shows of a figure that stands still."""
     picture = _picture(media.record.files, "image", page)
@@ -269,6 +278,7 @@ def still_view(media: Media, page: str) -> Still:
         downloads=_downloads(media, page),
         results=results_of(media.record),
         origin=_origin(media),
+        alone=relative(alone_uri(media), page),
     )
 
 
@@ -306,6 +316,7 @@ def clip_view(media: Media, page: str) -> Clip:
         results=results_of(record),
         origin=_origin(media),
         numbered=record.kind in _NUMBERED,
+        alone=relative(alone_uri(media), page),
     )
 
 

@@ -22,10 +22,11 @@ from sitegen.core.source import page_name
 from sitegen.core.urls import INDEX, MANIFEST, NOT_FOUND, relative
 from sitegen.figures.base import Figure
 from sitegen.figures.registry import figure_view
-from sitegen.figures.views import Clip, LiveModel, Picture, Still, front_picture
+from sitegen.figures.views import Clip, LiveModel, Picture, Still, alone_uri, front_picture
 from sitegen.html.heads import POLICY, base_address, bibtex, head, paper
-from sitegen.html.theme import ICON, STYLESHEET, Theme, site_theme
+from sitegen.html.theme import ICON, SCRIPT, STYLESHEET, Theme, site_theme
 from sitegen.html.views import (
+    AloneView,
     Beside,
     DrawnPictures,
     MenuEntry,
@@ -58,6 +59,11 @@ def render_site(
     media = {(each.page, each.id): each for each in manifest.figures}
     book = _Book(site, pages, media, theme, drawn or DrawnPictures())
     texts = {page.uri: theme.render("page.html", page=book.view(page)) for page in pages}
+    texts |= {
+        alone_uri(each): theme.render("alone.html", page=book.alone(each))
+        for each in media.values()
+        if getattr(figure_view(each, each.page), "alone", "")
+    }
     return texts | {NOT_FOUND: theme.render(NOT_FOUND, page=_missing(site, theme))}
 
 
@@ -114,6 +120,26 @@ class _Book:
             viewer=any(clip.cells or clip.nodes for clip in clips),
             bibtex=bibtex(self.site) if front else None,
             manifest=relative(MANIFEST, page.uri) if self.media else None,
+        )
+
+    def alone(self, media: Media) -> AloneView:
+        """Everything that the template shows of a figure alone."""
+        uri = alone_uri(media)
+        part, assets = figure_view(media, uri), self.theme.assets
+        assert not isinstance(part, LiveModel)  # which is not shown alone
+        icon, stylesheet, script = (
+            relative(assets[name].uri, uri) for name in (ICON, STYLESHEET, SCRIPT)
+        )
+        return AloneView(
+            language=self.site.language,
+            title=self.site.title,
+            policy=POLICY,
+            icon=icon,
+            stylesheet=stylesheet,
+            script=script,
+            home=f"{relative(media.page, uri)}#{media.id}",
+            part=part,
+            viewer=isinstance(part, Clip) and bool(part.cells or part.nodes),
         )
 
     def _parts(self, page: Page) -> Iterator[Part]:

@@ -142,6 +142,26 @@ class PageView:
 
 
 @dataclass(frozen=True)
+class AloneView:
+    """The page of one figure alone, for a frame in a page of others.
+
+    title: of the site
+    home: a link to the figure on its page
+    viewer: whether it has samples that open large
+    """
+
+    language: str
+    title: str
+    policy: str
+    icon: str
+    stylesheet: str
+    script: str
+    home: str
+    part: Clip | Still
+    viewer: bool
+
+
+@dataclass(frozen=True)
 class MissingView:
     """The page for addresses that lead nowhere.
 

@@ -510,8 +510,8 @@ def test_names_tell_which_figure(calm: Page) -> None:
     names = figures.locator("button.play, .downloads a[download], summary").evaluate_all(
         "all => all.map(element => element.getAttribute('aria-label'))"
     )
-    moving = ("Play", "MP4", "GIF", "Poster", "How this was made")
-    still = ("SVG", "The numbers", "How this was made")
+    moving = ("Play", "MP4", "GIF", "Poster", "How this was made", "Embed")
+    still = ("SVG", "The numbers", "How this was made", "Embed")
     assert names == [f"{x}, figure 1" for x in moving] + [f"{x}, figure 5" for x in still]
 
 

@@ -171,7 +171,7 @@ class Levels(click.ParamType[tuple[int, ...]]):
 @click.option(
     "--levels", type=Levels(), default=(), metavar="K,K,…", help="The levels that strips show."
 )
-@click.option("--fps", type=options.Number(1, 50), help="Frames a second of GIFs.")
+@click.option("--fps", type=options.NumberRange(1, 50), help="Frames a second of GIFs.")
 @click.option("--output", type=PATH, help="A folder, or a file in .zip.  [default: exports]")
 @talk_options
 def export(config: Path, **wished: Any) -> None:

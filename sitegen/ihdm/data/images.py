@@ -84,7 +84,7 @@ def require_enough(images: Images, where: Path | str) -> None:
         )
 
 
-def as_png(image: Picture) -> bytes:
+def as_png(image: RawImage) -> bytes:
     """One image (C, H, W), uint8 with 1 or 3 channels, as the bytes of a PNG."""
     file = io.BytesIO()
     Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)).save(file, "PNG")
