@@ -173,8 +173,8 @@ class Store:
 
     def sweep(self, *, leaving: bool = False) -> None:
         """Remove what processes that were killed left behind; `leaving`, this one's as well."""
-        sweep(self._root / "work", leaving=leaving)
-        sweep(self._root / "records", leaving=leaving)
+        for name in ("asked", "built", "records", "weights", "work"):
+            sweep(self._root / name, leaving=leaving)
 
     def _record_path(self, key: str) -> Path:
         if not _KEY.fullmatch(key):

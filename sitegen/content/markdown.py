@@ -5,7 +5,6 @@ that cannot carry anything else; raw HTML is text, and told.
 """
 
 import html
-import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -228,10 +227,16 @@ def _parts(tokens: Sequence[Token], slot: re.Pattern[str], env: Any) -> Iterator
 _PARAGRAPH = ["paragraph_open", "paragraph_close"]
 
 
-def free_name(base: str, taken: set[str]) -> str:
-    """The first of `base`, `base-2`, `base-3`, … that is not taken, and from now on is."""
-    more = (f"{base}-{number}" for number in itertools.count(2))
-    name = next(name for name in itertools.chain([base], more) if name not in taken)
+def free_name(base: str, taken: set[str], numbers: dict[str, int] | None = None) -> str:
+    """The first of `base`, `base-2`, `base-3`, … that is not taken, and from now on is.
+
+    numbers: where to go on from, by base, so that thousands of one base take no longer than others
+    """
+    known = {} if numbers is None else numbers
+    number = known.get(base, 1)
+    while (name := base if number == 1 else f"{base}-{number}") in taken:
+        number += 1
+    known[base] = number
     taken.add(name)
     return name
 
@@ -268,6 +273,7 @@ class _Walk:
     headings: list[Heading] = field(default_factory=list)
     anchors: list[Noted] = field(default_factory=list)
     ids: set[str] = field(default_factory=set)
+    numbers: dict[str, int] = field(default_factory=dict)
     level: int = 1
     line: int = 1
 
@@ -294,7 +300,7 @@ class _Walk:
             self._fault(f"a heading of level {level} follows one of {self.level}; write {marks}")
         self.level = level
         name = "h-" + (re.sub(r"[\W_]+", "-", text.lower()).strip("-") or "section")
-        name = free_name(name, self.ids)
+        name = free_name(name, self.ids, self.numbers)
         token.attrs["id"] = name
         self.headings.append(Heading(level, text, name))
         children = inline.children or []

@@ -6,8 +6,10 @@ What an expression yields is data: every mark that Markdown knows is escaped in 
 
 import re
 import sys
-from collections.abc import Callable, Mapping
-from functools import cache, partial
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
+from functools import cache, partial, wraps
+from math import isfinite
 from traceback import walk_tb
 from types import TracebackType
 from typing import Any
@@ -18,6 +20,7 @@ from jinja2 import (
     TemplateSyntaxError,
     Undefined,
     UndefinedError,
+    nodes,
     pass_eval_context,
 )
 from jinja2.nodes import EvalContext
@@ -28,7 +31,10 @@ from markupsafe import Markup
 from sitegen.core.diagnostics import close_match
 from sitegen.core.source import PLAIN
 
-FAILURES = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+FAILURES = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, NameError),
+    *(RecursionError, TypeError, ValueError),
+)
 """What an expression of an author can run into, beside what Jinja and our functions tell."""
 _DEEP = 100  # calls in a template beyond which it is the template that calls itself
 _UNKNOWN = "a call of the unknown"  # among the names of a template, which cannot say it
@@ -55,7 +61,92 @@ def as_markdown(value: object) -> Markup:
     return Markup(_MARKS.sub(r"\\\1", text))
 
 
-class _PageSandbox(ImmutableSandboxedEnvironment):
+_STEPS = 200_000
+"""How many turns of loops a page's template may take; a hundred printed characters are one, too."""
+_LONGEST = 100_000
+"""How many characters, items or bits an operation may make of a few."""
+_steps: ContextVar[list[int] | None] = ContextVar("steps", default=None)
+
+
+def _spend(count: int) -> None:
+    if (left := _steps.get()) is not None:
+        left[0] -= count
+        if left[0] < 0:
+            raise OverflowError(
+                "the page's template computes or prints too much; shorten its loops"
+            )
+
+
+def _paced(items: Iterable[Any]) -> Iterator[Any]:
+    for item in items:
+        _spend(1)
+        yield item
+
+
+def _require_small(size: int) -> None:
+    if size > _LONGEST:
+        raise OverflowError("a value in the page's template grows too large; make it smaller")
+
+
+class _Bounded(ImmutableSandboxedEnvironment):
+    """A sandbox whose loops, powers, repetitions and paddings have limits."""
+
+    intercepted_binops = frozenset({"**", "*", "%"})
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        tree = super()._parse(source, name, filename)
+        for loop in tree.find_all(nodes.For):
+            if not loop.recursive:
+                paced = nodes.Filter(loop.iter, "_paced", [], [], None, None)
+                loop.iter = paced.set_lineno(loop.lineno)
+        for const in tree.find_all(nodes.Const):
+            if isinstance(const.value, float) and not isfinite(const.value):
+                raise TemplateSyntaxError("a number is too large", const.lineno, name, filename)
+        return tree
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """Compute what does not grow too large; OverflowError for the rest."""
+        if operator == "**" and isinstance(left, int) and isinstance(right, int):
+            _require_small(left.bit_length() * abs(right))
+        elif operator == "*":
+            many, few = (left, right) if isinstance(right, int) else (right, left)
+            if isinstance(few, int) and hasattr(many, "__len__"):
+                _require_small(len(many) * abs(few))
+            elif isinstance(few, int) and isinstance(many, int):
+                _require_small(many.bit_length() + few.bit_length())
+        elif operator == "%" and isinstance(left, str) and _WIDE.search(left):
+            _require_small(_LONGEST + 1)
+        return super().call_binop(context, operator, left, right)
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """An attribute of a value; a method of a text makes no enormous one."""
+        value = super().getattr(obj, attribute)
+        if not isinstance(obj, str) or attribute not in _PADDING:
+            return value
+        if attribute.startswith("format") and _WIDE.search(obj):
+            _require_small(_LONGEST + 1)
+        return _narrow(value)
+
+
+_PADDING = frozenset({"center", "expandtabs", "format", "format_map", "ljust", "rjust", "zfill"})
+_WIDE = re.compile(r"\d{5,}|\*")
+
+
+def _narrow(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter that takes no enormous widths."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        numbers = [abs(each) for each in (*args, *kwargs.values()) if isinstance(each, int)]
+        _require_small(max(numbers, default=0))
+        if getattr(function, "__name__", "") == "do_format" and _WIDE.search(str(args[0])):
+            _require_small(_LONGEST + 1)
+        return function(*args, **kwargs)
+
+    return call
+
+
+class _PageSandbox(_Bounded):
     """Tells a call of something undefined to who wants to know, and goes on with the answer."""
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
@@ -69,7 +160,7 @@ class _PageSandbox(ImmutableSandboxedEnvironment):
 
 
 def sandbox(
-    kind: type[ImmutableSandboxedEnvironment] = ImmutableSandboxedEnvironment, **options: Any
+    kind: type[ImmutableSandboxedEnvironment] = _Bounded, **options: Any
 ) -> ImmutableSandboxedEnvironment:
     """Where templates run: they escape what they print, and see what they are given and `range`."""
     environment = kind(
@@ -81,12 +172,17 @@ def sandbox(
         **options,
     )
     environment.globals = {"range": environment.globals["range"]}
+    environment.filters["_paced"] = _paced
+    for name in ("center", "format", "indent", "batch", "slice"):
+        environment.filters[name] = _narrow(environment.filters[name])
     return environment
 
 
 @pass_eval_context  # so that constants are not taken for the text around them
 def _written(_context: EvalContext, value: object) -> Markup:
-    return as_markdown(value)
+    text = as_markdown(value)
+    _spend(len(text) // 100)
+    return text
 
 
 _for_pages = cache(partial(sandbox, _PageSandbox, finalize=_written))
@@ -104,6 +200,7 @@ def run_template(
         assert unknown is not None
         return unknown(f"{reason_of(error)}{_hint(str(error), names)}")
 
+    token = _steps.set([_STEPS])
     try:
         more = {_UNKNOWN: tell} if unknown else {}
         return _for_pages().from_string(text).render({**names, **more})
@@ -114,6 +211,8 @@ def run_template(
             raise  # a mistake of ours
         hint = _hint(str(error), names) if isinstance(error, UndefinedError) else ""
         raise TemplateFault(_line(error.__traceback__), f"{reason_of(error)}{hint}") from error
+    finally:
+        _steps.reset(token)
 
 
 def _syntax_fault(error: TemplateSyntaxError, text: str) -> TemplateFault:

@@ -134,8 +134,17 @@ _HINTS = {
 }
 
 
+_MOST_KEYS = 10_000  # more were written by no author
+_DEEP_KEY = re.compile(r"""^[ \t[]*(?:[\w"'-]+[ \t]*\.[ \t]*){40}""", re.MULTILINE)
+
+
 def parse_toml(text: str, file: str) -> dict[str, Any]:
     """Parse a TOML document that messages call `file`; ConfigError says what is wrong where."""
+    if text.count("=") > _MOST_KEYS:
+        raise ConfigError(f"{file}: has more than {_MOST_KEYS:,} keys; leave most of them out")
+    if (deep := _DEEP_KEY.search(text)) is not None:
+        at = text.count("\n", 0, deep.start()) + 1
+        raise ConfigError(f"{file}:{at}: is nested too deeply")
     try:
         return tomllib.loads(text)
     except RecursionError as error:
@@ -144,12 +153,12 @@ def parse_toml(text: str, file: str) -> dict[str, Any]:
         what, _, place = str(error).partition(" (at ")
         line = re.search(r"line (\d+)", place)
         last = text.rstrip().count("\n") + 1
-        at = f":{line[1] if line else last}" if place else ""
+        where = f":{line[1] if line else last}" if place else ""
         words = f"{what[:1].lower()}{what[1:200]}"
         hint = _HINTS.get(words, "")
         if line and (odd := _odd_mark(text.split("\n")[int(line[1]) - 1])):
             hint = f"; {odd} is another character than {PLAIN[odd]}, type the plain one"
-        raise ConfigError(f"{file}{at}: is not TOML: {words}{hint}") from error
+        raise ConfigError(f"{file}{where}: is not TOML: {words}{hint}") from error
 
 
 def _odd_mark(line: str) -> str | None:

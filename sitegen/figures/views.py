@@ -224,6 +224,7 @@ class LiveModel:
     downloads: tuple[Download, ...]
     results: Results | None
     origin: Origin
+    alone: str = ""  # it has no page of its own
     number: int = 0
 
 

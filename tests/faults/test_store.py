@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sitegen.core.errors import PlatformError
+from sitegen.core.files import host_mark
 from tests.support.builders import Builder, traces
 
 PASSING = (errno.EMFILE, errno.EIO, errno.EACCES)
@@ -41,3 +42,18 @@ def test_what_could_not_be_read_is_not_damaged(
             built(offline=True)
     assert traces(store) == before
     assert built(offline=True).changed
+
+
+def test_what_a_kill_left_is_removed_by_the_next_build(built: Builder) -> None:
+    """Temporary files of dead processes go, wherever in the site a kill left them."""
+    left = [
+        folder / f".sitegen-tmp-{host_mark()}-4194999-1-abc"
+        for name in ("", "asked", "weights", "records", "built", "work")
+        for folder in [built.root / ".sitegen" / name]
+    ]
+    left.append(built.root / left[0].name)
+    for path in left:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("half")
+    built()
+    assert [path for path in left if path.exists()] == []

@@ -125,11 +125,14 @@ def inspect(checkpoint: Path, as_json: bool) -> None:
       sitegen inspect checkpoint_130000.pth
       sitegen inspect mnist --json
     """
+    from sitegen.core.errors import RefusedError
     from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint
     from sitegen.models.registry import named_folder
 
     found = inspect_checkpoint(named_folder(checkpoint))
     click.echo(plain(found.to_json() if as_json else found.to_text()))
+    if found.problems:
+        raise RefusedError(f"{found.file}: {'; '.join(found.problems)}")
 
 
 _SAMPLE: tuple[Row, ...] = (

@@ -28,6 +28,7 @@ from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import once_a_file, sha256, sniff
 from sitegen.ihdm.card.card import BlurSchedule
 from sitegen.ihdm.checkpoints.pickles import (
+    PICKLE_BYTES,
     ForbiddenError,
     PickleError,
     Storage,
@@ -44,7 +45,8 @@ HEAD = ("out.2.weight", "out.2.bias")
 """The last convolution. Where it has twice the channels, the others are of a learned variance."""
 
 _CHUNK = 1 << 20
-_PICKLE_LIMIT = 64 << 20
+_DIRECTORY_BYTES = 4 << 20
+"""What the list of a zip's entries may have: some 40,000 of them."""
 _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
@@ -223,8 +225,22 @@ def open_archive(path: Path) -> Iterator[Archive]:
         file = _HashedFile(path)
     with file:
         with _damage(path):
+            if _directory_bytes(file) > _DIRECTORY_BYTES:
+                raise ValueError("the zip holds far too many files")
             zipped = zipfile.ZipFile(file)
         yield Archive(path, file, zipped)
+
+
+def _directory_bytes(file: _HashedFile) -> int:
+    """How long the list of a zip's entries is, by its end."""
+    start = max(0, file.seek(0, io.SEEK_END) - (1 << 17))
+    file.seek(start)
+    end = file.read(1 << 17)
+    file.seek(0)
+    at, wide = end.rfind(b"PK\x05\x06"), end.rfind(b"PK\x06\x06")
+    if wide >= 0 and len(end) >= wide + 56:
+        return int(struct.unpack_from("<Q", end, wide + 40)[0])
+    return int(struct.unpack_from("<I", end, at + 12)[0]) if 0 <= at <= len(end) - 22 else 0
 
 
 def _damaged(path: Path, why: object) -> RefusedError:
@@ -252,7 +268,7 @@ def _check_entries(path: Path, zipped: zipfile.ZipFile) -> str:
     pickles = [info for info in infos if info.filename.endswith("/data.pkl")]
     if len(pickles) != 1 or pickles[0].filename.count("/") != 1:
         raise _damaged(path, f"a zip with {len(pickles)} data.pkl inside; torch.save writes one")
-    if pickles[0].file_size > _PICKLE_LIMIT:
+    if pickles[0].file_size > PICKLE_BYTES:
         raise _damaged(path, "its list of tensors is far too long")
     root = pickles[0].filename.removesuffix("data.pkl")
     if f"{root}constants.pkl" in zipped.NameToInfo:
@@ -283,8 +299,8 @@ def _spectral(
         raise RefusedError(f"{path}: its ema_state_dict holds no weights")
     try:
         blur = BlurSchedule(tuple(values))
-    except ConfigError as error:
-        raise RefusedError(f"{path}: {error}") from None
+    except (ConfigError, OverflowError) as error:
+        raise RefusedError(f"{path}: its schedule: {error}") from None
     return Published("spectral", _named(path, weights), _step(value), schedule=blur)
 
 
@@ -311,6 +327,8 @@ def _averages(path: Path, ema: object) -> dict[str, Any]:
     if not all(isinstance(tensor, StoredTensor) for tensor in tensors):
         raise RefusedError(f"{path}: its ema.shadow_params holds what is not a tensor")
     decay, updates = ema.get("decay"), ema.get("num_updates")
+    if isinstance(decay, int | float) and not 0 <= decay <= 1:
+        raise RefusedError(f"{path}: the decay of its ema is not from 0 to 1")
     return {
         "averages": tuple(tensors),
         "decay": float(decay) if isinstance(decay, int | float) else None,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import prod
 from pathlib import Path
@@ -18,7 +18,7 @@ from sitegen.core.errors import RefusedError
 from sitegen.core.files import Format, is_folder
 from sitegen.ihdm.card.card import CARD_NAME, ModelCard, card_beside, preset, presets, read_card
 from sitegen.ihdm.card.networks import UNetConfig
-from sitegen.ihdm.checkpoints.archive import Published, Stored, has_learned_variance, scan
+from sitegen.ihdm.checkpoints.archive import Published, Scan, Stored, has_learned_variance, scan
 from sitegen.ihdm.checkpoints.foreign import foreign_model
 from sitegen.ihdm.checkpoints.weights import BANDS, COARSE, FLOATS, STATISTICS, is_of_unet
 
@@ -36,7 +36,7 @@ class CheckpointInfo:
     "weights" for safetensors, or "diffusers". `schedule_levels` is K where the blur schedule lies
     in the file. `coarse` says that there is a network for coarse levels, too; `bands` how many
     networks a cascade has. `card` is that of a model's folder, where it is known what a checkpoint
-    does not tell.
+    does not tell. `problems` say why no model can be made of it, whatever its card.
     """
 
     format: Format
@@ -59,6 +59,7 @@ class CheckpointInfo:
     card: ModelCard | None = None
     coarse: bool = False
     bands: int = 0
+    problems: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """Everything as JSON."""
@@ -152,6 +153,7 @@ def _inspected(file: Path) -> CheckpointInfo:
         learned_variance=has_learned_variance(shapes),
         coarse=any(name.startswith(COARSE) for name in shapes),
         bands=len({name.split(".")[1] for name in shapes if name.startswith(BANDS)}),
+        problems=tuple(_problems(found, tensors)),
     )
     if not isinstance(held, Published):
         return info
@@ -161,6 +163,20 @@ def _inspected(file: Path) -> CheckpointInfo:
         count = len(held.averages)
         return replace(info, ema_tensors=count, ema_decay=held.decay, ema_updates=held.updates)
     return replace(info, ema_tensors=info.tensors) if held.layout == "spectral" else info
+
+
+def _problems(found: Scan, tensors: Mapping[str, Stored]) -> Iterator[str]:
+    """What is wrong with a checkpoint that can be read."""
+    if not tensors:
+        yield "it holds no tensors"
+    broken = [name for name, tensor in tensors.items() if tensor in found.broken]
+    if broken or found.broken:
+        more = f", and so do {len(found.broken) - 1} more" if len(found.broken) > 1 else ""
+        first = broken[0][:100] if broken else "an averaged tensor"
+        yield f"{first} holds numbers that are not finite{more}"
+    count = sum(prod(tensor.shape) for tensor in tensors.values())
+    if count > found.bytes:  # a number has a byte at least
+        yield f"it claims {count:,} parameters, which its {found.bytes:,} bytes cannot hold"
 
 
 def only_checkpoint(folder: Path) -> Path | None:

@@ -17,6 +17,13 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
+PICKLE_BYTES, OPERATIONS = 8 << 20, 300_000
+"""What the pickle of a checkpoint may have; a published one has a tenth of either."""
+DIMENSIONS = 8
+"""How many axes a tensor may have."""
+_DEEPEST = 100
+"""How many lists, dicts and tuples may be begun inside each other at a time."""
+
 
 @dataclass
 class _Machine:
@@ -40,6 +47,8 @@ def read_pickle(data: bytes) -> object:
     Raises ForbiddenError for a global that is not allowed and PickleError for anything else that
     is not understood. No code of the file, or named by it, is run.
     """
+    if len(data) > PICKLE_BYTES:
+        raise PickleError("its list of tensors is far too long")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of odd escapes in odd texts
@@ -54,7 +63,9 @@ def read_pickle(data: bytes) -> object:
 
 def _run(data: bytes) -> object:
     machine = _Machine()
-    for opcode, argument, _ in pickletools.genops(data):
+    for number, (opcode, argument, _) in enumerate(pickletools.genops(data)):
+        if number >= OPERATIONS:
+            raise PickleError(f"the pickle inside has more than {OPERATIONS:,} operations")
         if opcode.name == "STOP":
             return machine.stack.pop()
         _step(machine, opcode.name, argument)
@@ -145,6 +156,8 @@ def _tuple(length: int) -> Callable[[_Machine, None], None]:
 
 
 def _mark(machine: _Machine, _argument: None) -> None:
+    if len(machine.marks) >= _DEEPEST:
+        raise PickleError("the pickle inside is nested too deeply")
     machine.marks.append(machine.stack)
     machine.stack = []
 
@@ -310,7 +323,9 @@ def _is_dense(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
 
 
 def _is_size(values: object) -> bool:
-    return isinstance(values, tuple) and all(type(v) is int and 0 <= v < 2**62 for v in values)
+    if not isinstance(values, tuple) or len(values) > DIMENSIONS:
+        return False
+    return all(type(v) is int and 0 <= v < 2**62 for v in values)
 
 
 def _encode(text: str, encoding: str = "latin1") -> bytes:

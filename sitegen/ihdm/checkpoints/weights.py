@@ -51,7 +51,9 @@ _EXPONENTS = {
 _NUMBERS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 """How numpy reads what safetensors calls so; it has no bfloat16."""
 
-_HEADER_LIMIT = 100 << 20
+_HEADER_LIMIT = 8 << 20
+"""Bytes of a header; safetensors' own limit is 100 MB, and one of a model has a few hundred kB."""
+_DIMENSIONS = 8
 _DAMAGE = (OSError, ValueError, RecursionError, KeyError, TypeError, OverflowError)
 
 
@@ -91,13 +93,15 @@ def read_header(path: Path) -> Header:
         length = int.from_bytes(file.read(8), "little")
         if length > min(_HEADER_LIMIT, path.stat().st_size - 8):
             raise ValueError(f"its header claims {length} bytes")
-        tables = json.loads(file.read(length), object_pairs_hook=without_twins)
         with safe_open(path, framework="numpy"):  # offsets, overlaps, holes, sizes
             pass
+        tables = json.loads(file.read(length), object_pairs_hook=without_twins)
         metadata = tables.pop("__metadata__", {})
         entries = {}
         for name, table in sorted(tables.items(), key=lambda pair: pair[1]["data_offsets"]):
             start, end = (8 + length + at for at in table["data_offsets"])
+            if len(table["shape"]) > _DIMENSIONS:
+                raise ValueError(f"{name[:100]} has more than {_DIMENSIONS} axes")
             entries[name] = Entry(name, table["dtype"], tuple(table["shape"]), start, end)
     return Header(entries, metadata)
 

@@ -1,0 +1,124 @@
+"""A file that is no checkpoint costs little, and what is wrong with one is said."""
+
+import json
+import resource
+import struct
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from sitegen.core.errors import RefusedError
+from sitegen.ihdm.checkpoints.archive import scan
+from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint
+from tests.support.builders import run_python
+from tests.support.making import pickled, published, save, small_card, zipped
+
+MB = 1 << 20
+GLOBAL = b"ctorch._utils\n_rebuild_tensor_v2\n"
+STORAGE = b"(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\x000X\3\0\0\0cpuK\1tQ"
+
+
+def pth(folder: Path, *instructions: bytes) -> Path:
+    """A `.pth` with a pickle of these instructions, stored as it is."""
+    entries = {"a/data.pkl": pickled(*instructions), "a/data/0": bytes(4)}
+    return zipped(folder / "a.pth", entries)
+
+
+def header(folder: Path, text: str) -> Path:
+    """A safetensors file with that header."""
+    path, data = folder / "a.safetensors", text.encode()
+    path.write_bytes(struct.pack("<Q", len(data)) + data)
+    return path
+
+
+def dimensions(count: int) -> bytes:
+    """A tensor with so many axes of length one."""
+    ones = b"(" + b"K\1" * count + b"t"
+    return b"}X\5\0\0\0modelX\1\0\0\0w" + GLOBAL + b"(" + STORAGE + b"K\0" + ones * 2 + b"tRss"
+
+
+def many_entries(folder: Path) -> Path:
+    """A zip with very many empty entries."""
+    path = folder / "a.pth"
+    with zipfile.ZipFile(path, "w") as file:
+        for number in range(100_000):
+            file.writestr(f"a/{number}", b"")
+        file.writestr("a/data.pkl", pickled(b"}"))
+    return path
+
+
+HOSTILE: dict[str, Callable[[Path], Path]] = {
+    "operations": lambda folder: pth(folder, b"N0" * (4 * MB)),
+    "numbers": lambda folder: pth(folder, b"]", b"(", b"K\1" * (4 * MB), b"e"),
+    "63 MB": lambda folder: pth(folder, b"]", b"(", b"N" * (63 * MB), b"e"),
+    "memo": lambda folder: pth(
+        folder, b"N", *(b"r" + struct.pack("<I", n) for n in range(1_500_000))
+    ),
+    "nesting": lambda folder: pth(folder, b"]" * MB, b"a" * (MB - 1)),
+    "marks": lambda folder: pth(folder, b"(" * (8 * MB), b"t" * (8 * MB)),
+    "tuples": lambda folder: pth(folder, b")", b"\x85" * MB),
+    "20,000 dimensions": lambda folder: pth(folder, dimensions(20_000)),
+    "1,000,000 dimensions": lambda folder: pth(folder, dimensions(1_000_000)),
+    "entries": many_entries,
+    "header of lists": lambda folder: header(folder, "[" + "[]," * (30 * MB) + "[]]"),
+    "header of nests": lambda folder: header(folder, "[" * MB + "]" * MB),
+    "header of keys": lambda folder: header(
+        folder, "{" + ",".join(f'"{n}":{{}}' for n in range(3 * MB)) + "}"
+    ),
+    "header of axes": lambda folder: header(
+        folder,
+        json.dumps({"w": {"dtype": "F32", "shape": [1] * 1_000_000 + [0], "data_offsets": [0, 0]}}),
+    ),
+}
+
+
+@pytest.mark.parametrize("make", HOSTILE.values(), ids=HOSTILE)
+def test_no_checkpoint_costs_little(tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    """Whatever a file claims, it is refused within 3 s and 400 MB more than itself."""
+    path = make(tmp_path)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.process_time()
+    with pytest.raises(RefusedError):
+        scan(path)
+    assert time.process_time() - started < 3
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown * 1024 < 400 * MB + path.stat().st_size
+
+
+def test_numbers_that_are_no_floats(tmp_path: Path) -> None:
+    """Whole numbers beyond all floats in the average or the schedule are refused in words."""
+    value = published(small_card())
+    value["ema"]["decay"] = 1 << 1100
+    with pytest.raises(RefusedError, match="decay"):
+        scan(save(value, tmp_path / "a.pth"))
+    weights = {"out.2.weight": torch.zeros(1)}
+    schedule = {"values": [0.5, 1 << 1100]}
+    with pytest.raises(RefusedError, match="schedule"):
+        scan(save({"ema_state_dict": weights, "schedule": schedule}, tmp_path / "b.pth"))
+
+
+def test_inspect_says_what_is_wrong(tmp_path: Path) -> None:
+    """Numbers that are not finite, no tensors, or absurdly many: told, and exit 3."""
+    weights = {"a": torch.ones(3), "b": torch.tensor([1.0, float("nan")])}
+    save_file(weights, tmp_path / "nan.safetensors")
+    weights["b"][1] = float("inf")
+    torch.save(weights, tmp_path / "inf.pth")
+    save_file({}, tmp_path / "none.safetensors")
+    torch.save({"a": torch.zeros(())}, tmp_path / "huge.pth")
+    shared = torch.ones(1000, 1000)
+    torch.save({f"w{n}": shared for n in range(200)}, tmp_path / "huge.pth")
+    for name, told in {
+        "nan.safetensors": "b holds numbers that are not finite",
+        "inf.pth": "b holds numbers that are not finite",
+        "none.safetensors": "holds no tensors",
+        "huge.pth": "200,000,000 parameters, which its",
+    }.items():
+        done = run_python("-m", "sitegen", "inspect", str(tmp_path / name))
+        assert (done.returncode, "Traceback" in done.stderr) == (3, False), done
+        assert told in done.stderr
+    assert inspect_checkpoint(save(published(small_card()), tmp_path / "good.pth")).problems == ()
