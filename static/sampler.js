@@ -75,7 +75,7 @@
     go(shown()[0]);
   }
 
-  class Bench {
+  class Sampler {
     constructor(figure) {
       const find = (name) => figure.querySelector(`.sampler-${name}`);
       const box = figure.querySelector(".sampler");
@@ -193,10 +193,10 @@
       this.trouble.hidden = true;
       Object.assign(this, { drawing: picture, job: id, rough: coarse, aim: level, following: true });
       this.busy(true);
-      if (!coarse) this.tell(this.words.begun);
       this.worker ??= this.load();
       const worker = await this.worker;
       if (!worker || this.job !== id) return;
+      if (!coarse) this.tell(this.words.begun);
       if (!coarse) this.add(picture);
       this.picture = picture;
       this.slider.max = this.model.visited.length - 1;
@@ -206,7 +206,8 @@
 
     /* The worker with the model in it; nothing where it does not come. */
     load() {
-      this.cost.textContent = this.words.fetching;
+      this.unfold(true);
+      this.tell(this.words.fetching);
       const worker = new Worker(WORKER, { type: "module" });
       const { model, weights } = this.words;
       const whole = (uri) => new URL(uri, document.baseURI).href;
@@ -228,25 +229,32 @@
     lose(worker, resolve) {
       worker.terminate();
       this.live = this.worker = undefined;
-      this.cost.textContent = this.words.cost;
+      this.unfold(Boolean(this.model));
+      this.tell("");
       this.trouble.hidden = false;
       this.end();
       resolve();
     }
 
-    /* What was hidden until there is a model. */
+    /* What the press brings has its room at once, so that nothing moves later. */
+    unfold(on) {
+      this.cost.hidden = on;
+      for (const each of [this.more, this.details, this.save, this.link]) each.hidden = !on;
+      this.films = FILMS.find((type) => window.MediaRecorder?.isTypeSupported(type));
+      this.film.hidden = !on || !this.films;
+      this.more.classList.toggle("coming", !this.model);
+    }
+
+    /* The controls of a model that has come. */
     furnish() {
       const { channels, size, range, predicts } = this.model;
-      this.cost.textContent = "";
-      this.cost.hidden = true;
-      this.more.hidden = this.details.hidden = this.save.hidden = this.link.hidden = false;
-      this.films = FILMS.find((type) => window.MediaRecorder?.isTypeSupported(type));
-      this.film.hidden = !this.films;
+      this.more.classList.remove("coming");
       this.shows.hidden = !predicts;
       Object.assign(this.canvas, { width: size, height: size });
-      this.ground.textContent = this.ground.dataset[channels > 1 ? "colour" : "grey"];
-      if (channels > 1) this.start.type = "color";
-      else Object.assign(this.start, { min: range[0].toFixed(3), max: range[1].toFixed(3) });
+      if (channels > 1) {
+        this.start.type = "color";
+        this.ground.textContent = this.ground.dataset.colour;
+      } else Object.assign(this.start, { min: range[0].toFixed(3), max: range[1].toFixed(3) });
     }
 
     /* A level has come. */
@@ -536,7 +544,7 @@
       continue;
     }
     try {
-      new Bench(figure);
+      new Sampler(figure);
     } catch (fault) {
       console.error(fault);
       told.classList.add("told");

@@ -149,7 +149,7 @@ def _narrow(function: Callable[..., Any]) -> Callable[..., Any]:
 class _PageSandbox(_Bounded):
     """Tells a call of something undefined to who wants to know, and goes on with the answer."""
 
-    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
+    def call(__self: Any, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
         tell = __context.get(_UNKNOWN)
         if tell is None or not isinstance(__obj, Undefined):
             return super().call(__context, __obj, *args, **kwargs)

@@ -393,6 +393,18 @@ def test_links_that_say_nothing(browser: Browser, address: str, picture: str) ->
         assert page.locator(".sampler-new").inner_text() == "Draw a sample"
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_moves_when_the_model_comes(browser: Browser, address: str, width: int) -> None:
+    """What the press brings has its room at once; later, nothing beneath it moves."""
+    below = "document.querySelector('main > p:last-of-type').getBoundingClientRect().top + scrollY"
+    with opened(browser, address, viewport={"width": width, "height": 800}) as page:
+        page.locator(".sampler-new").click()
+        until(page, "!document.querySelector('.sampler-more').hidden")
+        places = {page.evaluate(below)}
+        wait(page)
+        assert {page.evaluate(below), *places} == places
+
+
 def test_a_model_that_does_not_come(browser: Browser, built: Path, tmp_path: Path) -> None:
     """It is told, and the next press tries again."""
     site = shutil.copytree(built, tmp_path / "sub")
