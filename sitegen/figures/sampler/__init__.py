@@ -28,7 +28,7 @@ class PageSampler(FigureSpec):
 
     def describe(self, card: ModelCard) -> str:
         """Say what the poster shows."""
-        return f"{counted(self.count, self.model, card.subject)}, drawn when this page was made"
+        return f"{counted(self.count, self.known_as, card.subject)}, drawn when this page was made"
 
 
 KIND = FigureKind("sampler", PageSampler, sampler_in(__name__), live_view)

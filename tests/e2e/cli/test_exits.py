@@ -115,6 +115,7 @@ def test_terminal_is_left_as_it_was(built: Builder, number: signal.Signals) -> N
     told = b""
     while b"\x1b[?25l" not in told:
         told += os.read(master, 1024)
+    time.sleep(0.3)  # it waits for its first frame
     process.send_signal(number)
     with contextlib.suppress(OSError):  # which is how its end is told
         while data := os.read(master, 1024):

@@ -60,10 +60,10 @@ def test_domain_of_the_site(paper: Paper) -> None:
         assert any("not on github.com" in line for line in paper.publish(dry_run=dry_run).lines())
     paper.push_of_somebody("CNAME")
     for words in ("One.", "Two."):
-        paper.rebuild(words, 'domain = "paper.example.org"\n')
+        paper.rebuild(words, 'domain = "ours.example.org"\n')
         done = paper.publish(overwrite=True)
-        assert paper.files()["CNAME"] == b"paper.example.org"
-        assert "it is at https://paper.example.org/" in done.lines()
+        assert paper.files()["CNAME"] == b"ours.example.org"
+        assert "it is at https://ours.example.org/" in done.lines()
 
 
 def test_dry_run_changes_nothing(paper: Paper) -> None:

@@ -281,7 +281,7 @@ def test_networks(pictures: Path) -> None:
 def test_beginning(pictures: Path) -> None:
     """--init takes the U-Net of a model with one network or `[coarse]`, or a whole cascade."""
     large = {"image_size": 28, "levels": 100, "images": 4, "precision": "float32"}
-    card, made = prepare("dots", short(pictures, **{**large, "init": "models/mnist"}))
+    card, made = prepare("dots", short(pictures, **{**large, "init": "models/fashion-mnist"}))
     assert made.beginning is not None
     assert not card.bands
     assert not any(name.startswith("coarse.") for name in made.beginning.weights)

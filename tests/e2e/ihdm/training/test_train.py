@@ -412,7 +412,7 @@ def test_folder_is_a_model(tmp_path: Path, parameterization: str) -> None:
     for part in (written.weights, written.prior):
         assert part is not None
         assert part.sha256 == digest(tmp_path / part.file)
-    assert replace(written, weights=None, prior=None, training={}) == asked
+    assert replace(written, weights=None, prior=None, example=None, training={}) == asked
     noted = dict(written.training)
     assert noted.pop("seconds_last_session") >= 0
     assert TrainingOptions(**noted.pop("options")) == replace(SHORT, seed=5)
