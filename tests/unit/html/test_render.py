@@ -157,7 +157,8 @@ def test_figure(tmp_path: Path) -> None:
     tree = parse(rendered(tmp_path, index=index))
     names = [each.get("aria-label") for name in ("button", "summary") for each in tree.iter(name)]
     assert [name for name in names if name and ", figure" in name] == [
-        *("Play, figure 2", "How this was made, figure 1", "How this was made, figure 2"),
+        *("Play, figure 2", "How this was made, figure 1", "Embed, figure 1"),
+        *("How this was made, figure 2", "Embed, figure 2"),
     ]
     figure = next(tree.iter("figure"))
     assert dict(next(figure.iter("img")).attrib) == {
