@@ -61,7 +61,7 @@ def test_in_a_frame(browser: Browser, sample_site: SampleSite, tmp_path: Path) -
         page.goto(address)
         frame = page.frame_locator("iframe")
         expect(frame.locator(".play")).to_be_visible()  # the script is there
-        frame.locator(".slider").press("Home")
+        frame.locator(".slider").fill("0")
         (inner,) = (each for each in page.frames if each.parent_frame)
         seen = f"Math.abs(({SEEN})(document.querySelector('video'), 30, 100) - {shade(0)}) < 5"
         until(inner, seen)  # type: ignore[arg-type]
