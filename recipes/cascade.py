@@ -71,15 +71,17 @@ def main() -> None:
     networks = [read_net(path) for path in arguments.runs]
     recipe = {path.stem: read_recipe(path) for path in arguments.runs}
     card = replace(source.card, training={**source.card.training, **recipe})
+    if card.kind == "ddpm" and len(networks) != 1:
+        raise SystemExit(f"{arguments.model}: a DDPM has one network; give one run")
     if card.kind == "ddpm":
         ((band, net),) = networks
         write_model(arguments.output, source, replace(card, unet=band.unet), {}, [net])
         return
     model = read_model(arguments.model)
     assert model.statistics is not None
-    made = {band.lowest_level for band, _ in networks}
+    made = any(band.cosines for band, _ in networks)
     for band, net in zip(model.card.networks, model.networks, strict=True):
-        if band.cosines and band.lowest_level not in made:  # it stays
+        if band.cosines and not made:  # it stays
             networks.append((band, net))
     bands, nets = zip(*sorted(networks, key=lambda pair: pair[0].lowest_level), strict=True)
     levels = SamplingConfig(visited_levels(card, arguments.below, arguments.steps))

@@ -224,6 +224,8 @@ def main() -> None:
         model = load_model(source.weights, source.card)
     else:
         model = read_model(arguments.model)
+    if model.card.bands:
+        raise SystemExit(f"{arguments.model}: is a cascade; give the model with one U-Net for all")
     images = torch.as_tensor(read_images(arguments.data))
     training = replace(TRAINING, images=arguments.states or plan.states)
     loss = distillation_loss(model, images, plan, training)

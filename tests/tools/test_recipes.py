@@ -256,6 +256,8 @@ def test_a_cascade_is_distilled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     call(monkeypatch, cascade, tmp_path / "out", *runs[1:], output=tmp_path / "other")
     kept = model_source("other", tmp_path / "other").card.bands[2]
     assert kept == bands[2]  # which was not made anew
+    with pytest.raises(SystemExit, match="is a cascade"):
+        call(monkeypatch, distil_unet, tmp_path / "out", "fine", data=data, output=state["fine"])
     with pytest.raises(SystemExit, match="is the model itself"):
         call(monkeypatch, cascade, folder, *runs, output="models/../models/fashion-mnist")
 
