@@ -16,14 +16,15 @@ import torch
 from torch import Tensor
 
 from recipes.runs import BandRun, Loss
+from recipes.states import BandStates
 from recipes.train_cosines import read_model
 from sitegen.ihdm.card.networks import Band, UNetConfig
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.data.images import read_images
 from sitegen.ihdm.nets.unet import UNet
 from sitegen.ihdm.process.ddpm import DiffusionModel
-from sitegen.ihdm.process.heat import dct2, idct2
-from sitegen.ihdm.process.model import Model, linear_estimate, shrunken
+from sitegen.ihdm.process.heat import dct2
+from sitegen.ihdm.process.model import Model
 from sitegen.ihdm.training.loss import draw_levels
 from sitegen.ihdm.training.options import TrainingOptions
 from sitegen.models.registry import model_source
@@ -150,32 +151,21 @@ _Drawn = Callable[[int, torch.Generator], tuple[Tensor, Tensor, Tensor]]
 
 
 def _cosine_loss(model: Model, drawn: _Drawn, side: int, training: TrainingOptions) -> Loss:
-    statistics, std = model.statistics, model.card.training_noise_std
-    assert statistics is not None
-    scale = statistics.pixel_scale(side)
-    known = model.attenuation(torch.arange(model.card.levels + 1))
-    _, unknown = linear_estimate(statistics, known, std)
-    cost = (known[:-1] ** 2 * unknown[1:])[..., :side, :side]
-    cost = cost / cost.sum((1, 2, 3), keepdim=True)
+    known = BandStates.of(model, side)
 
     @torch.no_grad()
     def teach(count: int, generator: torch.Generator) -> Lesson:
         sharp, levels, noise = drawn(count, generator)
         more = 1 + (NOISIER - 1) * torch.rand(count, 1, 1, 1, generator=generator)
-        here = known[levels]
-        state = idct2(here * dct2(sharp)) + std * more * noise
-        gain, _ = linear_estimate(statistics, here, std)
-        estimate = statistics.mean + gain * (dct2(state) - here * statistics.mean)
+        estimate = known.estimate(dct2(sharp), levels, known.noise_std * more * noise)
         answer = model.answer(0, estimate, estimate, levels)[..., :side, :side]
-        return [shrunken(estimate, side, *scale), levels, answer.contiguous()]
+        return [known.seen(estimate), levels, answer.contiguous()]
 
     pool = Pool(teach, POOL)
 
     def loss(net: UNet, step: int, generator: torch.Generator) -> Tensor:
         seen, levels, wanted = pool.draw(training.batch_size, step, generator)
-        error = dct2(net(seen, levels)) - wanted
-        found: Tensor = (cost[levels - 1] * error.square()).sum((1, 2, 3))
-        return found
+        return known.loss(net(seen, levels), wanted, levels)
 
     return loss
 

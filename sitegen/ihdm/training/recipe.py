@@ -87,7 +87,7 @@ def as_cascade(card: ModelCard) -> ModelCard:
         side, blur = side // 2, 2 * blur
     few = bisect_left(sigmas, _COSINES_FROM * size / _COSINES)
     bands = [band for band in bands if band.lowest_level < few]
-    bands.append(Band(few, _COSINES, cosines=CosineConfig(160, 6, 96)))
+    bands.append(Band(few, _COSINES, cosines=CosineConfig(168, 4, 64)))
     lowest = [band.lowest_level for band in bands]
     if len({*lowest}) < len(bands) or few > card.levels:
         return card

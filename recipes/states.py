@@ -1,0 +1,59 @@
+"""What a U-Net for a band of levels sees, and what its answer is held against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sitegen.ihdm.process.heat import Statistics, dct2
+from sitegen.ihdm.process.model import Model, linear_estimate, shrunken
+
+
+@dataclass(frozen=True)
+class BandStates:
+    """States of a "preconditioned" model at its levels, for a network that sees `side` pixels.
+
+    `attenuation` (K + 1, 1, H, W) is A_k, `unknown` (K, C, side, side) √R_k of the levels 1 … K,
+    and `cost` of the same shape what an error of r costs: A_{k−1}² R_k, as a share of its sum.
+    """
+
+    statistics: Statistics
+    noise_std: float
+    side: int
+    attenuation: Tensor
+    unknown: Tensor
+    cost: Tensor
+
+    @classmethod
+    def of(cls, model: Model, side: int) -> BandStates:
+        """Those of a model."""
+        statistics, noise_std = model.statistics, model.card.training_noise_std
+        assert statistics is not None
+        left = model.attenuation(torch.arange(model.card.levels + 1))
+        _, unknown = linear_estimate(statistics, left[1:], noise_std)
+        cost = (left[:-1] ** 2 * unknown)[..., :side, :side]
+        cost = cost / cost.sum((1, 2, 3), keepdim=True)
+        return cls(statistics, noise_std, side, left, unknown[..., :side, :side].sqrt(), cost)
+
+    def estimate(self, cosines: Tensor, levels: Tensor, noise: Tensor) -> Tensor:
+        """The cosines (N, C, H, W) of x̂_0, from those of sharp images, with `noise` in pixels."""
+        here = self.attenuation[levels]
+        state = here * cosines + dct2(noise)
+        gain, _ = linear_estimate(self.statistics, here, self.noise_std)
+        return self.statistics.mean + gain * (state - here * self.statistics.mean)
+
+    def seen(self, estimate: Tensor) -> Tensor:
+        """The images (N, C, side, side) that a network sees of x̂_0."""
+        return shrunken(estimate, self.side, *self.statistics.pixel_scale(self.side))
+
+    def wanted(self, cosines: Tensor, estimate: Tensor, levels: Tensor) -> Tensor:
+        """The r (N, C, side, side) with which û_0 would be the sharp images."""
+        side = self.side
+        return (cosines - estimate)[..., :side, :side] / self.unknown[levels - 1]
+
+    def loss(self, answer: Tensor, wanted: Tensor, levels: Tensor) -> Tensor:
+        """What a network's `answer` in pixels costs (N,) where the cosines `wanted` are right."""
+        error = dct2(answer) - wanted
+        return (self.cost[levels - 1] * error.square()).sum((1, 2, 3))

@@ -1,0 +1,105 @@
+"""Trains the network of one band of a cascade on images: python -m recipes.train_band --help.
+
+`sitegen train` trains all bands together. One process a band takes all cores, one each, and gives
+every band as many images as it needs; `recipes.cascade` puts them together. A run that was stopped
+goes on where it was saved.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from recipes.cosines import LowCosines, low_cosines
+from recipes.runs import BandRun, Loss
+from recipes.states import BandStates
+from recipes.train_cosines import TRAINING as COSINES
+from recipes.train_cosines import cosine_loss, read_model
+from sitegen.ihdm.card.networks import Band
+from sitegen.ihdm.data.images import read_images
+from sitegen.ihdm.nets.unet import UNet
+from sitegen.ihdm.process.heat import dct2
+from sitegen.ihdm.process.model import Model
+from sitegen.ihdm.training.loss import draw_levels
+from sitegen.ihdm.training.options import TrainingOptions
+
+BEYOND = 2
+"""How many levels of the next band a network learns, too: its first states come from there."""
+TRAINING = TrainingOptions(
+    images=500_000,
+    batch_size=64,
+    learning_rate=1e-3,
+    optimizer="muon",
+    muon_learning_rate=1.5e-3,
+    warmup_steps=200,
+    decay_share=0.4,
+    ema_decay=0.999,
+)
+
+
+def highest_level(model: Model, band: Band) -> int:
+    """Where the states that a band learns from end."""
+    above = [other.lowest_level for other in model.card.networks]
+    return min([low + BEYOND for low in above if low > band.lowest_level] + [model.card.levels])
+
+
+def image_loss(
+    model: Model, images: Tensor, band: Band, options: TrainingOptions, half: bool
+) -> Loss:
+    """The loss of `sitegen.ihdm.training.loss.heat_loss` on the cosines that a band answers.
+
+    `images` are uint8 (N, C, H, W); networks compute in bfloat16 if `half`.
+    """
+    known = BandStates.of(model, band.side or model.card.image_size)
+    levels = torch.arange(1, model.card.levels + 1)
+    density = ((levels >= band.lowest_level) & (levels <= highest_level(model, band))).double()
+
+    def loss(net: UNet, _step: int, generator: torch.Generator) -> Tensor:
+        chosen = torch.randint(len(images), (options.batch_size,), generator=generator)
+        cosines = dct2(images[chosen].float() / 255)
+        drawn = draw_levels(len(chosen), density, generator)
+        noise = known.noise_std * torch.randn(cosines.shape, generator=generator)
+        estimate = known.estimate(cosines, drawn, noise)
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            answer = net(known.seen(estimate), drawn)
+        return known.loss(answer.float(), known.wanted(cosines, estimate, drawn), drawn)
+
+    return loss
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", type=Path, help="folder of a cascade, as `sitegen train` begins")
+    parser.add_argument("band", type=int, help="its number, 0 for the finest levels")
+    parser.add_argument("--data", type=Path, required=True, help="the images to learn from")
+    parser.add_argument("--output", type=Path, required=True, help="file for the state of the run")
+    parser.add_argument("--images", type=int, help="how many to see, repetitions included")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1, help="of a processor")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    model = read_model(arguments.model)
+    bands = model.card.networks
+    if arguments.band not in range(len(bands)):
+        raise SystemExit(f"{arguments.model}: has the bands 0 to {len(bands) - 1}")
+    band = bands[arguments.band]
+    options = TRAINING if band.unet else COSINES
+    training = replace(options, images=arguments.images or options.images, seed=arguments.seed)
+    images = torch.as_tensor(read_images(arguments.data))
+    if band.unet:
+        loss = image_loss(model, images, band, training, arguments.precision == "bfloat16")
+    else:
+        side = band.side or model.card.image_size
+        sharp = low_cosines(images, side)
+        loss = cosine_loss(LowCosines.of(model, side), sharp, training, band.lowest_level)
+    BandRun(band, model.card, loss, training).to_the_end(arguments.output)
+
+
+if __name__ == "__main__":
+    main()
