@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import click
 import torch
 
-from sitegen.core.compute import Precision, resolve_device, resolve_precision
+from sitegen.core.compute import VECTOR_UNITS, Precision, resolve_device, resolve_precision
 from sitegen.core.errors import ConfigError
 from sitegen.core.progress import Reporter, duration
 from sitegen.core.signals import stop_on_signals
@@ -183,7 +183,7 @@ def training_options(wanted: TrainOptions, parameterization: str) -> TrainingOpt
 def training_precision(precision: str, device: str) -> Precision:
     """Turn "auto" into bfloat16 where the processor or GPU computes in it fast, else float32."""
     if precision != "auto" or device == "cpu":
-        return resolve_precision(precision, device)
+        return resolve_precision(precision, device, units=VECTOR_UNITS)
     return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
 
 

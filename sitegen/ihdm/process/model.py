@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from sitegen.core.compute import DEVICE, Precision
+from sitegen.core.compute import DEVICE, Precision, resolve_precision
 from sitegen.core.errors import ConfigError, PlatformError
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.ihdm.nets.cosines import CosineNet, lowest
@@ -49,8 +49,10 @@ class CardModel(nn.Module):
         self.networks = nn.ModuleList(networks)
         self.precision = precision
         self.engines: dict[int, Engine] = {}
+        units = torch.cuda.is_available() or resolve_precision("auto", "cpu") == "bfloat16"
+        self._layout = torch.channels_last if units else torch.contiguous_format  # the faster
         if precision == "bfloat16":
-            self.networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.networks.to(memory_format=self._layout)  # type: ignore[call-overload]
 
     @property
     def unet(self) -> nn.Module:
@@ -101,7 +103,7 @@ class CardModel(nn.Module):
         if self.precision == "float32":
             answer: Tensor = unet(x, levels)
             return answer
-        x = x.to(memory_format=torch.channels_last)
+        x = x.to(memory_format=self._layout)
         with torch.autocast(x.device.type, torch.bfloat16):
             half: Tensor = unet(x, levels)
         return half.float()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sitegen.core.compute import resolve_device, resolve_precision
+from sitegen.core.compute import VECTOR_UNITS, resolve_device, resolve_precision
 from sitegen.core.errors import ConfigError
 
 
@@ -73,3 +73,13 @@ def test_auto_precision(flags: str | None, device: str, auto: str, tmp_path: Pat
         cpuinfo.write_text(flags)
     found = [resolve_precision(a, device, cpuinfo) for a in ("auto", "float32", "bfloat16")]
     assert found == [auto, "float32", "bfloat16"]
+
+
+@pytest.mark.parametrize(
+    ("flag", "auto"), [("amx_bf16", "bfloat16"), ("avx512_bf16", "bfloat16"), ("avx2", "float32")]
+)
+def test_precision_of_training(flag: str, auto: str, tmp_path: Path) -> None:
+    """Training takes bfloat16 where vector units have it, too."""
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"flags : fpu {flag}")
+    assert resolve_precision("auto", "cpu", cpuinfo, VECTOR_UNITS) == auto
