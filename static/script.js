@@ -504,7 +504,8 @@ const viewer = {
     const count = boxes.length;
     this.at = (this.at + way + count) % count;
     const box = boxes[this.at];
-    this.seed.textContent = fill(clip.video.dataset.seed ?? "", { number: this.at });
+    const { seed = "", samples } = clip.video.dataset;
+    this.seed.textContent = fill(seed, { number: samples ? samples.split(" ")[this.at] : this.at });
     clip.follow(box.line ?? [{ ...box, ...clip.whole[0] }]);
     if (box.line && (clip.running || clip.shown < clip.end)) clip.scrub(clip.end);
     title.textContent = box.button?.dataset.title ?? fill(title.dataset.sample, { n: this.at + 1, count });

@@ -73,7 +73,8 @@ def _place(planned: PlannedFigure, record: Record) -> Media:
     alt = figure.alt or f"{planned.description}{measured}"
     known = all(level < len(planned.sigmas) for level in record.levels)
     sigmas = tuple(planned.sigmas[level] for level in record.levels) if known else ()
-    return Media(figure.id, planned.page, alt, figure.caption, replace(record, files=files), sigmas)
+    placed, words = replace(record, files=files), figure.spec.choice
+    return Media(figure.id, planned.page, alt, figure.caption, placed, sigmas, words)
 
 
 def draw(site: Site, posters: Mapping[str, Path], front: str | None, store: Store) -> DrawnPictures:

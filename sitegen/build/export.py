@@ -210,6 +210,8 @@ def _readme(
         yield f"  Seen:    {media.alt}"
         if media.caption:
             yield f"  Caption: {media.caption}"
+        if media.choice:
+            yield f"  Chosen:  {media.choice}"
         yield from (f"  Model:   {each.name}, SHA-256 {each.sha256}" for each in record.models)
         yield f"  Seed:    {record.seed}"
         yield from (f"  {name}: {words}" for name, words in made[media.id].items())

@@ -21,11 +21,14 @@ from pydantic import (
     ValidationInfo,
 )
 from pydantic import field_validator as check
+from pydantic import model_validator as prepare
 from pydantic.dataclasses import dataclass as validated
+from pydantic_core import ArgsKwargs
 
 from sitegen.core.diagnostics import SourceLocation, close_match, known_words
 from sitegen.core.installed import shipped_models
 from sitegen.core.validation import Slug, reject_if
+from sitegen.figures.chosen import ChosenFrom, Samples, choice, require_choice
 from sitegen.ihdm.card.card import ModelCard
 
 if TYPE_CHECKING:
@@ -140,6 +143,20 @@ class FigureSpec:
         return ()
 
     @property
+    def unkeyed(self) -> frozenset[str]:
+        """The fields that decide no pixel as they stand, and are left out of the key.
+
+        What a kind gained later is among them while it is not used, so that what was rendered
+        before stays what it is.
+        """
+        return frozenset() if self.label is not None and self.draws_label else frozenset({"label"})
+
+    @property
+    def choice(self) -> str:
+        """Say that the samples were chosen, and from how many; empty where they were not."""
+        return ""
+
+    @property
     def needs_example(self) -> bool:
         """Whether the figure shows the picture that the card of its first model names."""
         return False
@@ -230,7 +247,59 @@ def steps(card: ModelCard) -> str:
 
 
 @validated(frozen=True, config=RULES)
-class Grid(FigureSpec):
+class ChosenSpec(FigureSpec):
+    """A kind whose samples an author may choose by their numbers.
+
+    `counts` is the field that says how many there are, which choosing fills in.
+    """
+
+    counts: ClassVar[str] = "count"
+
+    samples: Samples = None
+    chosen_from: ChosenFrom = None
+
+    @prepare(mode="before")
+    @classmethod
+    def _count_chosen(cls, given: ArgsKwargs) -> ArgsKwargs:
+        """Fill in how many samples there are, where they are chosen."""
+        values = dict(given.kwargs or {})
+        samples = values.get("samples")
+        if cls.counts and isinstance(samples, list | tuple):
+            values.setdefault(cls.counts, max(1, len(samples)))
+        return ArgsKwargs(given.args, values)
+
+    @check("count", "rows", "leaves", check_fields=False)
+    @classmethod
+    def _as_chosen(cls, count: int | None, info: ValidationInfo) -> int | None:
+        samples = info.data.get("samples") if info.field_name == cls.counts else None
+        if samples is not None and count not in (None, len(samples)):
+            raise ValueError(f"should be {len(samples)}, as many as the samples; leave it out")
+        return count
+
+    @check("chosen_from")
+    @classmethod
+    def _among(cls, chosen_from: int | None, info: ValidationInfo) -> int | None:
+        return require_choice(chosen_from, info)
+
+    @property
+    def unkeyed(self) -> frozenset[str]:
+        """From how many they were chosen, too, and the numbers where they are the first."""
+        more = {"chosen_from", "samples"} if self.samples is None else {"chosen_from"}
+        return super().unkeyed | more
+
+    @property
+    def choice(self) -> str:
+        """Say that the samples were chosen, and from how many; empty where they were not."""
+        return choice(self.samples, self.chosen_from)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The numbers of the samples: those chosen, or the first."""
+        return self.samples or tuple(range(int(getattr(self, self.counts, 1))))
+
+
+@validated(frozen=True, config=RULES)
+class Grid(ChosenSpec):
     """Samples in rows, from their flat initial states to the finished images."""
 
     count: StrictInt = Field(default=36, ge=1, le=10_000, description="How many samples.")
@@ -341,6 +410,5 @@ def spec_json(figure: Figure) -> dict[str, Any]:
     A label is listed where it is drawn, so that a figure without one is keyed as ever.
     """
     values = dataclasses.asdict(figure.spec)
-    if values["label"] is None or not figure.spec.draws_label:
-        del values["label"]
-    return {"kind": figure.kind, **values}
+    kept = {name: value for name, value in values.items() if name not in figure.spec.unkeyed}
+    return {"kind": figure.kind, **kept}

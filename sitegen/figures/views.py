@@ -83,6 +83,7 @@ class Still:
 
     alone: a link to the page of it alone
     number: which figure of its page it is, from 1
+    choice: that its samples were chosen, and from how many; empty where they were not
     """
 
     shape: ClassVar[str] = "still"
@@ -97,6 +98,7 @@ class Still:
     origin: Origin
     alone: str = ""
     number: int = 0
+    choice: str = ""
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,7 @@ class Node:
     shown: the levels at these frames, of each picture on the way from the root to this one; empty
         where frames have no levels
     arrow: the way of the arrow that leads to it, as a path of SVG
+    sample: the number of the sample whose noise a leaf has, where that was chosen
     """
 
     depth: int
@@ -152,6 +155,7 @@ class Node:
     last: int = 0
     shown: tuple[tuple[int, int], ...] = ()
     arrow: str = ""
+    sample: int | None = None
 
 
 @dataclass(frozen=True)
@@ -163,9 +167,11 @@ class Clip:
     dark: the clip for dark pages, if it has one
     strip: some of its moments side by side
     panels: the names of the parts that stand side by side in it
-    numbered: whether its cells are the samples of the seed in their order, from number 0
+    samples: the number of the sample that each cell of a grid shows; empty where that is not known
+    plain: whether a cell is that very sample, and not another state with its noise
     alone: a link to the page of it alone
     number: which figure of its page it is, from 1
+    choice: that its samples were chosen, and from how many; empty where they were not
     """
 
     shape: ClassVar[str] = "clip"
@@ -191,9 +197,11 @@ class Clip:
     panels: tuple[str, ...]
     results: Results | None
     origin: Origin
-    numbered: bool = False
+    samples: tuple[int, ...] = ()
+    plain: bool = False
     alone: str = ""
     number: int = 0
+    choice: str = ""
 
 
 @dataclass(frozen=True)
@@ -205,6 +213,7 @@ class LiveModel:
     model, weights: the files that a browser fetches then
     cost: what that is, and how long a sample takes, in words
     number: which figure of its page it is, from 1
+    choice: that the samples of the poster were chosen, and from how many
     """
 
     shape: ClassVar[str] = "sampler"
@@ -226,11 +235,14 @@ class LiveModel:
     origin: Origin
     alone: str = ""  # it has no page of its own
     number: int = 0
+    choice: str = ""
 
 
 _COMFORTABLE = 520  # CSS pixels: small clips are shown at most this wide
 _WIDE = 680  # CSS pixels: what is wider may leave the column of the text
-_NUMBERED = {"trajectories", "shared_initial_state"}  # kinds whose cells are samples 0, 1, 2, …
+_PLAIN = {"trajectories"}  # kinds whose cells are samples of the seed, noise and state
+_NUMBERED = {*_PLAIN, "shared_initial_state"}  # kinds whose cells are or have samples 0, 1, 2, …
+_BY_ROWS = {"shared_noise"}  # kinds whose rows do
 _LAYOUT = {"cells", "nodes", "panels"}  # parameters that say where things are, not how made
 _TOLD = {"kind", "seed", "sampling_noise_std", "model", "models"}  # told on lines of their own
 _LABELS = {
@@ -280,6 +292,7 @@ def still_view(media: Media, page: str) -> Still:
         results=results_of(media.record),
         origin=_origin(media),
         alone=relative(alone_uri(media), page),
+        choice=media.choice,
     )
 
 
@@ -316,8 +329,10 @@ def clip_view(media: Media, page: str) -> Clip:
         panels=(),
         results=results_of(record),
         origin=_origin(media),
-        numbered=record.kind in _NUMBERED,
+        samples=_samples(record, cells),
+        plain=record.kind in _PLAIN,
         alone=relative(alone_uri(media), page),
+        choice=media.choice,
     )
 
 
@@ -347,6 +362,7 @@ def live_view(media: Media, page: str) -> LiveModel:
         downloads=_downloads(media, page),
         results=results_of(record),
         origin=_origin(media),
+        choice=media.choice,
     )
 
 
@@ -428,6 +444,26 @@ def _cells(record: Record) -> tuple[Cells | None, int]:
         return None, 1
     factor = record.files["mp4"].width // (columns * width)
     return Cells(columns, count, width * factor, height * factor) if factor else None, factor or 1
+
+
+def chosen_samples(record: Record) -> tuple[int, ...]:
+    """The numbers of the samples that an author chose; empty where none were."""
+    noted = sequence(record.parameters.get("samples"))
+    return tuple(each for each in noted if isinstance(each, int) and not isinstance(each, bool))
+
+
+def _samples(record: Record, cells: Cells | None) -> tuple[int, ...]:
+    """The number of the sample that each cell shows, as far as they are known."""
+    chosen = chosen_samples(record)
+    if cells is None:
+        return ()
+    if record.kind in _BY_ROWS:
+        rows = -(-cells.count // cells.columns)
+        chosen = chosen or tuple(range(rows))
+        cut = chosen if len(chosen) == rows else ()
+        return tuple(each for each in cut for _ in range(cells.columns))
+    known = chosen or tuple(range(cells.count if record.kind in _NUMBERED else 0))
+    return known if len(known) == cells.count else ()
 
 
 def whole(values: Mapping[str, JSON], name: str) -> int:

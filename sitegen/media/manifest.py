@@ -97,6 +97,7 @@ class Media:
 
     sigmas: the blur scale σ_B in pixels of each of the record's levels; empty where its model
         does not blur
+    choice: that its samples were chosen, and from how many; empty where they were not
     """
 
     id: str
@@ -105,6 +106,7 @@ class Media:
     caption: str
     record: Record
     sigmas: tuple[int | float, ...] = ()
+    choice: str = ""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -189,5 +191,5 @@ def _with_record(entry: Any) -> Any:
     """An entry of `media.json`, in which a record and its place lie flat, as a `Media` has them."""
     if not isinstance(entry, dict):
         return entry
-    own = {"id", "page", "alt", "caption", "sigmas"} & entry.keys()
+    own = {"id", "page", "alt", "caption", "sigmas", "choice"} & entry.keys()
     return {name: entry.pop(name) for name in own} | {"record": entry}

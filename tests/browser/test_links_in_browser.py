@@ -9,7 +9,7 @@ from tests.browser.conftest import Look
 from tests.browser.test_script import LARGE, PLAYING, slide, spoken, wait_for_shade
 from tests.conftest import SampleSite
 from tests.support.browsing import opened, until
-from tests.support.sample_site import COUNT, LEVELS, POINTS, shade
+from tests.support.sample_site import CHOSEN, CHOSEN_FROM, COUNT, LEVELS, POINTS, shade
 
 CALM = {"reduced_motion": "reduce"}
 BOARD = ["clipboard-read", "clipboard-write"]
@@ -43,12 +43,14 @@ def test_level_is_kept(calm: Page, look: Look) -> None:
 
 
 def test_sample_and_branch_are_kept(calm: Page, look: Look) -> None:
-    """What is seen large opens large, at its level; its seed and number stand there."""
+    """What is seen large opens large, at its level; its seed and chosen number stand there."""
+    told = f"Chosen from {CHOSEN_FROM} samples."
+    expect(calm.locator("#trajectories figcaption .choice")).to_have_text(told)
     calm.locator("#trajectories .lens").press("End")
     calm.keyboard.press("Enter")
     dialog = calm.locator("#viewer")
     expect(dialog.locator(".seed")).to_have_text(
-        f"Seed 0, sample number {COUNT - 1}; the first is 0"
+        f"Seed 0, sample number {CHOSEN[-1]}; the first is 0"
     )
     assert address_of(calm, "#viewer") == f"?sample={COUNT}#trajectories"
     dialog.locator(".slider").press("Home")

@@ -26,6 +26,7 @@ from sitegen.content.pages import Page, read_pages
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.files import digest
 from sitegen.figures.base import Figure, Row
+from sitegen.figures.chosen import choice
 from sitegen.figures.hierarchy.drawing import Layout, tree_frames
 from sitegen.figures.hierarchy.sample import nodes
 from sitegen.figures.trajectories import Trajectories
@@ -37,6 +38,9 @@ from tests.support.paths import ROOT
 
 LEVELS = 20
 COUNT, COLUMNS, SIDE = 14, 4, 28
+CHOSEN = list(range(100, 100 + COUNT))
+"""The numbers of the samples, which somebody chose from `CHOSEN_FROM`."""
+CHOSEN_FROM = 200
 POINTS, HOLD = 11, 3
 MANY = 6  # clips on the second page
 LIGHT, DARK = (250, 250, 252), (18, 21, 31)
@@ -138,7 +142,7 @@ def renders() -> tuple[Path, Mapping[str, tuple[dict[str, MediaFile], dict[str, 
     return root, {
         "trajectories": (
             encoded(grid_frames(), root / "trajectories"),
-            {"cells": cells, "count": COUNT, "columns": COLUMNS, "sampling_noise_std": 0.0125},
+            {"cells": cells, "count": COUNT, "samples": CHOSEN, "sampling_noise_std": 0.0125},
         ),
         "single": ({**single, "strip": still(strip, 5 * SIDE, SIDE)}, {"fps": 10.0}),
         "interpolation": (
@@ -170,7 +174,8 @@ def media_of(kind: str, id: str, page: str) -> tuple[Media, dict[str, Path]]:
     record = Record(kind, (ModelRef("mnist", "0" * 64),), 0, parameters, levels, placed, results)
     sigmas = tuple(SIGMAS[level] for level in levels) if kind != "single" else ()
     alt, caption = f"The {kind} in words", f"The {kind}."
-    return Media(id, page, alt, caption, record, sigmas), found
+    words = choice(CHOSEN, CHOSEN_FROM) if kind == "trajectories" else ""
+    return Media(id, page, alt, caption, record, sigmas, words), found
 
 
 def pages_of(folder: Path, base_url: str | None = None) -> tuple[Path, tuple[Page, ...]]:

@@ -17,8 +17,8 @@ from pydantic.dataclasses import dataclass as validated
 
 from sitegen.figures.base import (
     RULES,
+    ChosenSpec,
     FigureKind,
-    FigureSpec,
     Fps,
     NoiseStd,
     Seed,
@@ -27,20 +27,22 @@ from sitegen.figures.base import (
     sampler_in,
     steps,
 )
-from sitegen.figures.views import Clip, Node, clip_view, sequence, whole
+from sitegen.figures.views import Clip, Node, chosen_samples, clip_view, sequence, whole
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.media.manifest import Media, Record
 
 LEAVES = (2, 4, 8, 16)
 DEFAULT_LEAVES = 8
+_LEAVES = f"{', '.join(map(str, LEAVES[:-1]))} or {LEAVES[-1]}"
 
 
 @validated(frozen=True, config=RULES)
-class Hierarchy(FigureSpec):
+class Hierarchy(ChosenSpec):
     """A tree that grows out of one flat state: what is decided above a split, its leaves share."""
 
     recipe: ClassVar[int] = 2
     example: ClassVar[str] = '"NAME", leaves=8'
+    counts: ClassVar[str] = "leaves"
 
     splits: tuple[StrictInt, ...] | None = Field(
         default=None, description="The levels at which every branch splits in two, flattest first."
@@ -58,6 +60,13 @@ class Hierarchy(FigureSpec):
     )
     fps: Fps = None
 
+    @check("samples")
+    @classmethod
+    def _one_a_leaf(cls, samples: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if samples is not None and len(samples) not in LEAVES:
+            raise ValueError(f"{len(samples)} samples: should be one for each leaf, {_LEAVES}")
+        return samples
+
     @check("splits")
     @classmethod
     def _falling(cls, splits: tuple[int, ...] | None) -> tuple[int, ...] | None:
@@ -73,10 +82,10 @@ class Hierarchy(FigureSpec):
         """Fill in the number of leaves, so that two ways to write a tree are one figure."""
         splits = info.data.get("splits")
         wanted = DEFAULT_LEAVES if splits is None else int(2 ** len(splits))
-        if leaves is None:
+        if leaves is None or "samples" not in info.data:
             return wanted
         if leaves not in LEAVES:
-            raise ValueError(f"should be {', '.join(map(str, LEAVES[:-1]))} or {LEAVES[-1]}")
+            raise ValueError(f"should be {_LEAVES}")
         if splits is not None and leaves != wanted:
             raise ValueError(f"should be {wanted}, which the splits make")
         return leaves
@@ -155,10 +164,13 @@ def tree_view(media: Media, page: str) -> Clip:
 
 def _nodes(record: Record) -> Iterator[Node]:
     names = ("depth", "index", "x", "y", "size", "from_level", "to_level")
+    chosen = chosen_samples(record)
     for noted in sequence(record.parameters.get("nodes")):
         if isinstance(noted, Mapping) and all(name in noted for name in names):
             depth, index, x, y, size, start, end = (whole(noted, name) for name in names)
-            yield Node(depth, index, x, y, size, start, end)
+            leaf = 2**depth == len(chosen) and index < len(chosen)
+            number = chosen[index] if leaf else None
+            yield Node(depth, index, x, y, size, start, end, sample=number)
 
 
 def _joined(nodes: Sequence[Node], record: Record) -> Iterator[Node]:

@@ -80,8 +80,9 @@ def _pictures(
 ) -> Iterator[tuple[int, Frame]]:
     """How many steps are left, K … 0, and the distinct pictures alive there."""
     card, device = sampler.model.card, sampler.model.device
-    noise = Branching(spec.seed, splits, card.shape, device)
-    trajectory = sampler.trajectory(sampler.initial_states(spec.seed, [0]), noise, noise_std)
+    noise = Branching(spec.seed, splits, card.shape, device, spec.samples)
+    root = sampler.initial_states(spec.seed, spec.numbers[:1])
+    trajectory = sampler.trajectory(root, noise, noise_std)
     for done, seen in enumerate(displayed(trajectory, spec.show)):
         yield card.steps - done, to_uint8(seen)
 

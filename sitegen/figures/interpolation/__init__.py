@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated, ClassVar
 
-from pydantic import Field, StrictInt
+from pydantic import Field, StrictInt, ValidationInfo
 from pydantic import field_validator as check
 from pydantic.dataclasses import dataclass as validated
 
@@ -22,9 +22,13 @@ from sitegen.figures.base import (
     Seed,
     sampler_in,
 )
+from sitegen.figures.chosen import ChosenFrom, choice, require_choice
 from sitegen.figures.views import Clip, clip_view, sequence, whole
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.media.manifest import Media
+
+FIRST = (0, 1)
+"""The samples that a path leads from and to, where none are chosen."""
 
 Sample = Annotated[StrictInt, Field(ge=0, lt=2**31)]
 
@@ -36,9 +40,10 @@ class Interpolation(ComparedSpec):
     example: ClassVar[str] = '"NAME", points=110, hold=10'
 
     samples: tuple[Sample, ...] = Field(
-        default=(0, 1),
+        default=FIRST,
         description="The samples of the seed that the rows begin and end with, two a row.",
     )
+    chosen_from: ChosenFrom = None
     points: StrictInt = Field(
         default=110,
         ge=2,
@@ -60,6 +65,21 @@ class Interpolation(ComparedSpec):
         if not samples or len(samples) % 2 or same:
             raise ValueError("should be two different samples for each row, as in [0, 1]")
         return samples
+
+    @check("chosen_from")
+    @classmethod
+    def _among(cls, chosen_from: int | None, info: ValidationInfo) -> int | None:
+        return require_choice(chosen_from, info)
+
+    @property
+    def unkeyed(self) -> frozenset[str]:
+        """From how many the samples were chosen, too."""
+        return super().unkeyed | {"chosen_from"}
+
+    @property
+    def choice(self) -> str:
+        """Say that the samples were chosen, and from how many; the first two are no choice."""
+        return choice(None if self.samples == FIRST else self.samples, self.chosen_from)
 
     @property
     def pairs(self) -> tuple[tuple[int, int], ...]:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field, StrictInt, ValidationInfo
+from pydantic import field_validator as check
 from pydantic.dataclasses import dataclass as validated
 
 from sitegen.core.site_files import SiteFolder
 from sitegen.figures.base import (
     RULES,
+    ChosenSpec,
     FigureKind,
-    FigureSpec,
     NoiseStd,
     Seed,
     Show,
@@ -38,11 +39,12 @@ OwnPicture = Annotated[str, AfterValidator(_in_site)]
 
 
 @validated(frozen=True, config=RULES)
-class Process(FigureSpec):
+class Process(ChosenSpec):
     """The forward process on a real image above the inverse process, level by level."""
 
     recipe: ClassVar[int] = 2
     example: ClassVar[str] = '"NAME", image="FILE.png"'
+    counts: ClassVar[str] = ""
 
     image: Annotated[
         OwnPicture | None,
@@ -52,6 +54,13 @@ class Process(FigureSpec):
     seed: Seed = 0
     show: Show = "state"
     sampling_noise_std: NoiseStd = None
+
+    @check("samples")
+    @classmethod
+    def _one(cls, samples: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if samples is not None and len(samples) != 1:
+            raise ValueError("should be one number, that of the sample which is made: [17]")
+        return samples
 
     @property
     def files(self) -> tuple[str, ...]:

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from pydantic import Field, StrictInt
 from pydantic.dataclasses import dataclass as validated
 
-from sitegen.figures.base import RULES, FigureKind, FigureSpec, Seed, counted, sampler_in
+from sitegen.figures.base import RULES, ChosenSpec, FigureKind, Seed, counted, sampler_in
 from sitegen.figures.views import live_view
 from sitegen.ihdm.card.card import ModelCard
 
 
 @validated(frozen=True, config=RULES)
-class PageSampler(FigureSpec):
+class PageSampler(ChosenSpec):
     """A button that draws new samples in the visitor's browser, beneath a poster of some."""
 
     count: StrictInt = Field(default=9, ge=1, le=64, description="How many samples the poster has.")

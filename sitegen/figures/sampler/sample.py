@@ -40,7 +40,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     exported = export_for_browser(card, source.weights, source.prior)
     refuse_heavy(spec.model, exported)
     sampler = models.heat_sampler(spec.model)
-    trajectory = sampler.begin(spec.seed, range(spec.count), card.sampling_noise_std)
+    trajectory = sampler.begin(spec.seed, spec.numbers, card.sampling_noise_std)
     last: list[NDArray[np.float32]] = []
 
     def work() -> Iterator[None]:

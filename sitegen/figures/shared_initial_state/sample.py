@@ -18,6 +18,6 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     sampler = models.heat_sampler(spec.model)
     card = sampler.model.card
     u_K = sampler.initial_states(spec.seed, [0]).expand(spec.count, -1, -1, -1)
-    noise = independent(spec.seed, range(spec.count), card.shape, sampler.model.device)
+    noise = independent(spec.seed, spec.numbers, card.shape, sampler.model.device)
     trajectory = sampler.trajectory(u_K, noise, noise_std_of(spec, card))
     return grid_job(figure, card, spec.shape, displayed(trajectory, spec.show))

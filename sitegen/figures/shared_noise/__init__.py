@@ -13,8 +13,8 @@ from pydantic.dataclasses import dataclass as validated
 
 from sitegen.figures.base import (
     RULES,
+    ChosenSpec,
     FigureKind,
-    FigureSpec,
     Fps,
     NoiseStd,
     Seed,
@@ -28,12 +28,13 @@ from sitegen.ihdm.card.card import ModelCard
 
 
 @validated(frozen=True, config=RULES)
-class SharedNoise(FigureSpec):
+class SharedNoise(ChosenSpec):
     """The same noises from different initial states: shapes stay, brightness or colour changes."""
 
     recipe: ClassVar[int] = 2
     example: ClassVar[str] = '"NAME", count=5, rows=3'
     distinct_states: ClassVar[bool] = True
+    counts: ClassVar[str] = "rows"
 
     count: StrictInt = Field(default=5, ge=2, le=100, description="How many initial states.")
     rows: StrictInt = Field(

@@ -77,7 +77,7 @@ def spread(prior: Prior, count: int, vary: str) -> list[int]:
 def _noise(spec: SharedNoise, sampler: HeatSampler) -> NoiseSource:
     """The noise of a sample of the seed for each row, shared by all that stand in it."""
     shape, device = sampler.model.card.shape, sampler.model.device
-    rows = [shared(spec.seed, spec.count, shape, device, row) for row in range(spec.rows)]
+    rows = [shared(spec.seed, spec.count, shape, device, row) for row in spec.numbers]
     return lambda level: torch.cat([row(level) for row in rows])
 
 

@@ -16,5 +16,5 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     spec = cast(Trajectories, figure.spec)
     sampler = models.heat_sampler(spec.model)
     card = sampler.model.card
-    trajectory = sampler.begin(spec.seed, range(spec.count), noise_std_of(spec, card))
+    trajectory = sampler.begin(spec.seed, spec.numbers, noise_std_of(spec, card))
     return grid_job(figure, card, spec.shape, displayed(trajectory, spec.show))

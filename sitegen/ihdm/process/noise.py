@@ -110,17 +110,24 @@ class Branching:
     each child. The source gives one noise for each branch that there is below `level`, so that
     `reverse_process` from a single u_K computes every distinct state once. Branches are in the
     order of their leaves: branch b splits into 2b and 2b + 1.
+
+    With `samples`, one for each leaf, a branch has the noise that `independent` gives to the sample
+    of its first leaf. So the first leaf is that sample itself, if it begins where that does, and
+    each other leaf goes the way of its own sample from its last split on.
     """
 
     seed: int
     splits: tuple[int, ...]
     shape: Shape
     device: Device = "cpu"
+    samples: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         falling = all(above > below for above, below in pairwise(self.splits))
         if not falling or min(self.splits, default=1) < 1:
             raise ValueError(f"splits {self.splits}: must be levels that fall, each at least 1")
+        if self.samples is not None and len(self.samples) != 1 << len(self.splits):
+            raise ValueError(f"{len(self.samples)} samples for {1 << len(self.splits)} leaves")
 
     def branches(self, level: int) -> int:
         """How many branches go down from `level`: twice as many for each split at or above it."""
@@ -130,5 +137,8 @@ class Branching:
         """Noise (branches(level), C, H, W) of the step that leaves `level`."""
         # Counting from the root as node 1, the branches of depth d are the nodes 2^d … 2^(d+1) - 1.
         count = self.branches(level)
+        if self.samples is not None:
+            first = self.samples[:: len(self.samples) // count]
+            return independent(self.seed, first, self.shape, self.device)(level)
         nodes = range(count, 2 * count)
         return moved(normal(self.seed, Purpose.BRANCH, nodes, level, self.shape), self.device)

@@ -84,6 +84,44 @@ def test_each_has_noise_of_its_own(sources: Sources, sampler: HeatSampler) -> No
     assert len(set(finals)) == 4
 
 
+def test_chosen_samples_are_those_of_the_seed(sources: Sources, sampler: HeatSampler) -> None:
+    """A chosen sample is the one of that number, in every kind that draws it; the numbers stay."""
+    numbers = [7, 2, 11]
+    made = job(sources, "trajectories", samples=numbers, columns=3, seed=2)
+    assert made.parameters["samples"] == numbers
+    *_, last = made.clips[""].frames
+    shared = job(sources, "shared_initial_state", samples=numbers, columns=3, seed=2)
+    *_, same = shared.clips[""].frames
+    rows = job(sources, "shared_noise", samples=numbers, count=2, seed=2)
+    states = rows.clips[""].frames
+    tree = job(sources, "hierarchy", samples=[7, 2], seed=2, show="mean", background="light")
+    assert tree.parameters["samples"] == [7, 2]
+    for at, number in enumerate(numbers):
+        own = to_uint8(trajectory(sampler, number, 2, first=number)[-1])[0].astype(int)
+        assert np.abs(pictures(last, 3, 3)[at].astype(int) - own).max() <= 1
+        other = to_uint8(trajectory(sampler, number, 2, first=0)[-1])[0].astype(int)
+        assert np.abs(pictures(same, 3, 3)[at].astype(int) - other).max() <= 1
+    assert rows.parameters["cells"]["rows"] == len(numbers)
+    *_, final = states
+    assert final.shape == (3 * SIDE, 2 * SIDE, 3)
+    *_, grown = tree.clips[""].frames
+    leaf, factor = tree.parameters["nodes"][1], tree.parameters["factor"]
+    top, left, size = leaf["y"], leaf["x"], leaf["size"]
+    seen = grown[top : top + size : factor, left : left + size : factor].astype(int)
+    own = to_uint8(trajectory(sampler, 7, 2, first=7)[-1])[0].astype(int)
+    assert np.abs(seen - own).max() <= 1
+
+
+def test_process_makes_the_chosen_sample(sources: Sources, tmp_path: Path) -> None:
+    """The lower row is made with the noise of the sample that is asked for, by itself number 0."""
+    drawn = []
+    for samples in (None, (0,), (5,)):
+        made = job(sources, "process", columns=2, samples=samples)
+        assert sum(1 for _ in made.work) == made.steps
+        drawn.append((tmp_path / made.stills["image"](tmp_path).path).read_text("utf-8"))
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
 VISITED = (8, 6, 5, 3, 1, 0)
 
 

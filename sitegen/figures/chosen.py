@@ -1,0 +1,77 @@
+"""Samples that an author chose by their numbers, and from how many: arguments of a call, and words.
+
+No author shows the first thirty-six. Whoever chooses says so, and the page says it to its reader.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field, StrictInt, ValidationInfo
+
+from sitegen.core.validation import reject_if
+
+MOST = 10_000
+"""Samples in one figure."""
+LARGEST = 2**31 - 1
+"""The largest number of a sample."""
+
+
+def _numbers_fault(samples: tuple[int, ...] | None) -> str | None:
+    """What is wrong with the numbers of chosen samples."""
+    if samples is None:
+        return None
+    if not 1 <= len(samples) <= MOST:
+        return f"should be 1 to {MOST} numbers of samples, as in [3, 17, 40]"
+    if odd := [each for each in samples if not 0 <= each <= LARGEST]:
+        return f"{odd[0]} is no number of a sample; they are from 0 to {LARGEST}"
+    often, times = Counter(samples).most_common(1)[0]
+    return f"{often} is there twice" if times > 1 else None
+
+
+Samples = Annotated[
+    tuple[StrictInt, ...] | None,
+    reject_if(_numbers_fault),
+    Field(description="The numbers of the samples of the seed, where they are chosen."),
+]
+
+ChosenFrom = Annotated[
+    StrictInt | None,
+    Field(
+        ge=1,
+        le=LARGEST,
+        description="How many samples were looked at to choose; the page says so.",
+    ),
+]
+
+
+def require_choice(chosen_from: int | None, info: ValidationInfo) -> int | None:
+    """A validator of `chosen_from`, which follows `samples`: ValueError unless all are among them.
+
+    So many samples have the numbers 0 … chosen_from - 1.
+    """
+    if chosen_from is None or "samples" not in info.data:  # the samples themselves are at fault
+        return chosen_from
+    samples: Sequence[int] | None = info.data["samples"]
+    if samples is None:
+        raise ValueError("says from how many samples were chosen; say which: samples=(3, 17, 40)")
+    if chosen_from <= max(samples):
+        raise ValueError(
+            f"sample {max(samples)} is not among the first {chosen_from}, which count from 0; "
+            f"should be at least {max(samples) + 1}"
+        )
+    return chosen_from
+
+
+def choice(samples: Sequence[int] | None, chosen_from: int | None) -> str:
+    """Tell a reader that samples were chosen, and from how many; empty where none were."""
+    if samples is None:
+        return ""
+    one = len(samples) == 1
+    if chosen_from is None:
+        return "The sample was chosen by hand." if one else "The samples were chosen by hand."
+    if chosen_from <= len(samples):
+        return ""  # all there are
+    return f"Chosen from {chosen_from} samples."
