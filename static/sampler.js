@@ -1,12 +1,14 @@
-/* What a page does around a model that draws in it: the model and its engine are fetched, by a
-   worker of their own, once the button is pressed or a link to a picture was followed. Pictures are
-   the values that static/sampler/worker.js tells of. All words come from the page. */
+/* What a page does around a model that draws in it: the model, its engine and what else only a
+   visitor who draws needs are fetched once the button is pressed or a link to a picture was
+   followed. Pictures are the values that static/sampler/worker.js tells of. All words come from the
+   page. */
 "use strict";
 
 {
   const WORKER = new URL(document.currentScript.dataset.worker, document.baseURI).href;
   const [FEWEST, MOST] = [4, 24]; // pictures that are kept, by how many numbers fit into memory
   const NUMBERS = 2 ** 25;
+  const [SEVERAL, LEAVES] = [4, 8]; // samples of one press, and of a tree
   const SAVED = 512; // pixels of a picture that is saved, about
   const [FPS, REST] = [24, 1000]; // of a film, and the milliseconds that its last picture stays
   const FILMS = ["video/webm;codecs=vp9", "video/webm", "video/mp4"];
@@ -76,17 +78,20 @@
   }
 
   class Sampler {
-    constructor(figure) {
-      const find = (name) => figure.querySelector(`.sampler-${name}`);
-      const box = figure.querySelector(".sampler");
+    /* One of the models of a figure, in its box. */
+    constructor(figure, box) {
+      const find = (name) => box.querySelector(`.sampler-${name}`);
       Object.assign(this, { figure, box, words: box.dataset });
       for (const name of [
-        "new", "details", "save", "film", "link", "cost", "told", "trouble", "more", "slider",
-        "readout", "shows", "about", "shelf", "start", "ground", "between", "one", "other", "share",
+        "new", "several", "details", "grow", "save", "film", "link", "cost", "told", "trouble",
+        "more", "slider", "readout", "shows", "about", "tree", "shelf", "start", "ground",
+        "between", "one", "other", "share",
       ]) this[name] = find(name);
+      this.grows = box.classList.contains("sampler-grows");
       this.canvas = box.querySelector("canvas");
       this.poster = box.querySelector("img");
       this.pictures = [];
+      this.running = new Map(); // those that are being drawn or wait for that, by their jobs
       this.number = 0; // of the next sample
       this.seed = String(crypto.getRandomValues(new Uint32Array(1))[0] % 1000000);
       this.jobs = 0;
@@ -99,7 +104,9 @@
     listen() {
       const when = (thing, event, task) => thing.addEventListener(event, task);
       when(this.new, "click", () => (this.drawing ? this.stop() : this.sample()));
+      when(this.several, "click", () => this.idle(this.several) || this.sample(SEVERAL));
       when(this.details, "click", () => this.redo());
+      when(this.grow, "click", () => this.idle(this.grow) || this.branch(this.picture));
       when(this.save, "click", () => this.keep());
       when(this.film, "click", () => this.record());
       when(this.link, "click", () => this.address());
@@ -125,23 +132,29 @@
     follow() {
       const asked = new URLSearchParams(location.hash.slice(1));
       if (asked.get("figure") !== this.figure.id) return;
+      const boxes = [...this.figure.querySelectorAll(".sampler")];
+      const meant = boxes.find((box) => box.dataset.label === asked.get("model")) ?? boxes[0];
+      if (meant !== this.box) return;
       const picture = read(asked.get("picture") ?? "");
       if (!picture) return;
       this.wanted = { picture, level: Number(asked.get("level") ?? 0) };
+      select(this.figure, this.words.label);
       this.figure.scrollIntoView();
-      if (this.worker || !navigator.connection?.saveData) this.sample();
+      if (this.crew || !navigator.connection?.saveData) this.sample();
     }
 
-    /* The next sample, or the one that a link asks for. */
-    sample() {
+    /* The next sample or samples, or the one that a link asks for; or the next tree. */
+    sample(count = 1) {
       const { wanted } = this;
       if (wanted) {
         this.wanted = undefined;
         const known = this.pictures.find((each) => written(each) === written(wanted.picture));
         if (known) return this.choose(known, wanted.level);
-        return this.draw(wanted.picture, { level: wanted.level });
+        return this.draw([fresh(wanted.picture)], { level: wanted.level });
       }
-      this.draw({ seed: this.seed, number: this.number++, branches: [] });
+      const next = () => fresh({ seed: this.seed, number: this.number++, branches: [] });
+      if (this.grows) return this.branch(next());
+      this.draw(Array.from({ length: count }, next));
     }
 
     /* Draw the rest again from the level that is seen, with other noise. */
@@ -149,12 +162,38 @@
       const { picture, at } = this;
       const level = picture?.levels[at];
       if (this.idle(this.details) || !level) return;
-      const { seed, number } = picture;
+      this.draw([grafted(picture, level, this.unused(picture))]);
+    }
+
+    /* The first number that no branch of a sample has. */
+    unused({ seed, number }) {
       const kin = this.pictures.filter((each) => each.seed === seed && each.number === number);
-      const taken = kin.flatMap((each) => each.branches.map((branch) => branch.number));
-      const above = picture.branches.filter((branch) => branch.level > level);
-      const branches = [...above, { level, number: Math.max(0, ...taken) + 1 }];
-      this.draw({ ...said(picture), branches }, { from: { picture, at } });
+      const taken = kin.flatMap(({ branches = [] }) => branches.map((branch) => branch.number));
+      return Math.max(0, ...taken) + 1;
+    }
+
+    /* Grow a tree out of the start of a picture: every branch parts in two at K, 2K/3 and 4K/9, or
+       the next level below that is visited; so do those of the figure `hierarchy`. */
+    async branch(picture) {
+      this.halt();
+      const asked = (this.asked = {});
+      this.busy(true);
+      if (!(await this.come()) || this.asked !== asked) return;
+      const { model } = this;
+      const depth = Math.floor(Math.log2(Math.min(LEAVES, this.most())));
+      const [top] = model.visited;
+      const { seed, number, mean } = picture;
+      const root = { seed, number, branches: [], ...(mean && { mean }) };
+      const known = this.pictures.find((each) => written(each) === written(root) && each.whole);
+      const leaves = [known ?? fresh(root)];
+      let [level, unused] = [top, this.unused(root)];
+      for (let split = 0; split < depth; split++) {
+        const below = Math.min(level, top * (2 / 3) ** split + 0.5);
+        level = model.visited.find((each) => each <= below && (each < level || !split));
+        if (!level) break;
+        for (const leaf of [...leaves]) leaves.push(grafted(leaf, level, unused++));
+      }
+      this.draw(leaves.filter((leaf) => leaf !== known), { seen: leaves[0] });
     }
 
     recolour() {
@@ -163,7 +202,7 @@
       const part = (place) => parseInt(value.slice(place, place + 2), 16) / 255;
       const coloured = this.model.channels > 1;
       const mean = coloured ? [1, 3, 5].map((at) => Number(part(at).toFixed(3))) : [Number(value)];
-      this.draw({ ...said(this.picture), mean });
+      this.draw([fresh({ ...said(this.picture), mean })]);
     }
 
     /* Between the two that are chosen: few levels while the slider is dragged. */
@@ -173,73 +212,85 @@
       const picture = { between: [said(one), said(other)], share: Number(this.share.value) };
       const percent = Math.round(100 * picture.share);
       this.share.setAttribute("aria-valuetext", fill(this.share.dataset.text, { percent }));
-      if (!coarse) return this.draw(picture);
+      if (!coarse) return this.draw([fresh(picture)]);
       if (this.rough && this.drawing) this.later = picture; // the newest, when that one is done
-      else this.draw(picture, { coarse: true });
+      else this.draw([fresh(picture)], { coarse: true });
     }
 
-    /* Draw a picture. from: one whose upper levels it shares, and where that is left; coarse: in few
-       levels, and not kept; level: where the slider is to stand in the end. */
-    async draw(wanted, { from, coarse = false, level = 0 } = {}) {
-      const id = ++this.jobs;
-      const picture = { ...wanted };
-      for (const list of ["levels", "states", "sharps"])
-        picture[list] = from ? from.picture[list].slice(0, from.at + 1) : [];
-      if (from) {
-        picture.sharps[from.at] = undefined;
-        picture.parent = from.picture;
-      }
-      if (this.drawing?.thumb) this.sketch(this.drawing);
+    /* Draw pictures in the place of what is being drawn. coarse: in few levels, and not kept;
+       level: where the slider is to stand in the end; seen: which of them is seen large. */
+    async draw(pictures, { coarse = false, level = 0, seen = pictures[0] } = {}) {
+      this.halt();
+      if (!pictures.length) return this.choose(seen);
+      const asked = (this.asked = {});
       this.trouble.hidden = true;
-      Object.assign(this, { drawing: picture, job: id, rough: coarse, aim: level, following: true });
       this.busy(true);
-      this.worker ??= this.load();
-      const worker = await this.worker;
-      if (!worker || this.job !== id) return;
-      if (!coarse) this.tell(this.words.begun);
-      if (!coarse) this.add(picture);
-      this.picture = picture;
+      if (!(await this.come()) || this.asked !== asked) return;
+      Object.assign(this, { asked: undefined, rough: coarse, aim: level });
+      if (!coarse) this.tell(pictures.length > 1 ? this.words.several : this.words.begun);
+      this.many = pictures.length > 1;
+      this.picture = seen;
+      this.following = pictures.includes(seen);
       this.slider.max = this.model.visited.length - 1;
-      const start = from && { level: picture.levels[from.at], state: picture.states[from.at] };
-      worker.postMessage({ draw: id, picture: wanted, from: start, coarse });
+      for (const picture of pictures) {
+        start(picture);
+        this.running.set(++this.jobs, picture);
+      }
+      if (!coarse) this.add(pictures);
+      for (const [id, picture] of this.running)
+        this.crew.submit({ id, picture: said(picture), coarse, start: () => start(picture) });
+      if (!coarse) this.choose(seen);
     }
 
-    /* The worker with the model in it; nothing where it does not come. */
-    load() {
+    /* Make the crew come; whether it did. */
+    async come() {
+      this.coming ??= this.load();
+      return this.coming;
+    }
+
+    async load() {
       this.unfold(true);
       this.tell(this.words.fetching);
-      const worker = new Worker(WORKER, { type: "module" });
-      const { model, weights } = this.words;
-      const whole = (uri) => new URL(uri, document.baseURI).href;
-      return new Promise((resolve) => {
-        worker.onerror = () => this.lose(worker, resolve);
-        worker.onmessage = ({ data }) => {
-          if (data.failed) return this.lose(worker, resolve);
-          if (!data.ready) return this.hear(data);
-          this.model = data.ready;
-          this.furnish();
-          this.live = worker;
-          this.pause();
-          resolve(worker);
-        };
-        worker.postMessage({ load: { model: whole(model), weights: whole(weights) } });
-      });
+      try {
+        const part = (name) => import(new URL(name, WORKER));
+        const [{ Crew }, { TreeView }] = await Promise.all([part("crew.js"), part("tree.js")]);
+        const whole = (uri) => new URL(uri, document.baseURI).href;
+        const files = { model: whole(this.words.model), weights: whole(this.words.weights) };
+        const crew = new Crew((data) => this.hear(data), (fault) => this.lose(crew, fault));
+        this.crew = crew;
+        this.pause();
+        this.model = await crew.open(files);
+        this.view ??= new TreeView(this.tree, {
+          open: (picture, level) => this.choose(picture, level),
+          draw: (canvas, state) => show(canvas, state, this.model),
+          said: (picture, level) => fill(this.words.seen, { name: this.name(picture), level }),
+        });
+        this.furnish();
+        return true;
+      } catch (fault) {
+        this.lose(this.crew, fault);
+        return false;
+      }
     }
 
-    lose(worker, resolve) {
-      worker.terminate();
-      this.live = this.worker = undefined;
+    lose(crew, fault) {
+      console.info(fault);
+      crew?.close();
+      this.crew = this.coming = undefined;
       this.unfold(Boolean(this.model));
       this.tell("");
       this.trouble.hidden = false;
-      this.end();
-      resolve();
+      this.running.clear();
+      this.asked = undefined;
+      this.busy(false);
     }
 
     /* What the press brings has its room at once, so that nothing moves later. */
     unfold(on) {
       this.cost.hidden = on;
-      for (const each of [this.more, this.details, this.save, this.link]) each.hidden = !on;
+      const { more, details, save, link } = this;
+      for (const each of [more, details, save, link]) each.hidden = !on;
+      for (const each of [this.several, this.grow]) each.hidden = !on || this.grows;
       this.films = FILMS.find((type) => window.MediaRecorder?.isTypeSupported(type));
       this.film.hidden = !on || !this.films;
       this.more.classList.toggle("coming", !this.model);
@@ -257,51 +308,78 @@
       } else Object.assign(this.start, { min: range[0].toFixed(3), max: range[1].toFixed(3) });
     }
 
-    /* A level has come. */
-    hear({ id, level, state, sharp, done, stopped, seconds }) {
-      if (id !== this.job || !this.drawing) return;
-      const picture = this.drawing;
+    /* A level has come, or there will be none any more. */
+    hear({ id, level, state, sharp, ended, seconds }) {
+      const picture = this.running.get(id);
+      if (!picture) return;
       if (state) {
         if (sharp) picture.sharps[picture.levels.length - 1] = sharp;
         picture.levels.push(level);
         picture.states.push(state);
-        if (this.following) this.at = picture.levels.length - 1;
-        if (!calm.matches && this.picture === picture) this.paint();
+        if (this.picture === picture && this.following) this.at = picture.levels.length - 1;
+        if (calm.matches) return;
+        this.view.refresh(picture);
+        if (this.picture === picture) this.paint();
       }
-      if (done || stopped) this.finish(picture, done, seconds);
+      if (!ended) return;
+      this.running.delete(id);
+      picture.seconds = ended === "done" ? seconds : undefined;
+      picture.whole = ended === "done";
+      if (ended === "strayed") this.strayed = level;
+      if (ended === "strayed") this.stop();
+      this.finish(picture);
     }
 
-    finish(picture, done, seconds) {
-      picture.seconds = done ? seconds : undefined;
-      const { rough, later } = this;
-      this.end();
+    finish(picture) {
+      const { rough, later, words } = this;
+      if (!this.drawing) this.busy(false);
       this.later = undefined;
-      if (rough && later) return this.draw(later, { coarse: true });
-      if (this.following) {
+      if (rough && later) return this.draw([fresh(later)], { coarse: true });
+      if (this.picture === picture && this.following) {
         const place = picture.levels.findIndex((level) => level <= this.aim);
         this.at = place < 0 ? picture.levels.length - 1 : place;
       }
-      if (!rough) {
-        this.tell(done ? this.words.done : this.words.stopped);
-        this.sketch(picture);
-      }
+      if (!rough) this.sketch(picture);
+      this.view.refresh(picture);
       if (this.picture === picture) this.paint();
+      if (rough || this.drawing) return;
+      const whole = this.many ? words.all : words.done;
+      if (this.strayed === undefined) this.tell(picture.whole ? whole : words.stopped);
+      else this.tell(fill(words.strayed, { level: this.strayed }));
     }
 
+    get drawing() {
+      return this.running.size > 0 || Boolean(this.asked);
+    }
+
+    /* A visitor's wish: what was begun ends with the level that it is at. */
     stop() {
       if (!this.drawing) return;
-      if (this.live && this.picture === this.drawing) this.live.postMessage({ stop: true });
-      else this.end();
+      this.asked = undefined;
+      for (const id of this.crew?.stop() ?? []) {
+        const picture = this.running.get(id);
+        this.running.delete(id);
+        this.drop(picture);
+      }
+      if (this.running.size) return;
+      this.tell("");
+      this.busy(false);
     }
 
-    end() {
-      this.drawing = this.job = undefined;
-      this.busy(false);
+    /* Make room for something else: nothing more is heard of what is being drawn. */
+    halt() {
+      this.asked = this.strayed = undefined;
+      const waiting = new Set(this.crew?.stop());
+      const ended = [...this.running];
+      this.running.clear();
+      for (const [id, picture] of ended)
+        if (waiting.has(id)) this.drop(picture);
+        else this.sketch(picture);
     }
 
     /* Nothing is drawn while nobody sees it. */
     pause() {
-      this.live?.postMessage({ pause: Boolean(this.away || document.hidden) });
+      this.crew?.pause(Boolean(this.away || document.hidden));
     }
 
     busy(on) {
@@ -313,26 +391,57 @@
       return button.getAttribute("aria-disabled") === "true";
     }
 
-    /* A picture joins those that are kept, the oldest of which goes. */
-    add(picture) {
-      const name = this.name(picture);
-      const label = document.createElement("label");
-      const make = (tag, values) => Object.assign(document.createElement(tag), values);
-      const radio = make("input", { type: "radio", name: `${this.figure.id}-kept` });
-      const words = make("span", { textContent: name });
-      picture.thumb = make("canvas");
-      label.append(radio, picture.thumb, words);
-      Object.assign(picture, { radio, label, name });
-      label.picture = picture;
-      this.hang(picture);
-      this.sketch(picture);
-      this.pictures.push(picture);
+    /* How many pictures fit into memory. */
+    most() {
       const { visited, channels, size } = this.model;
       const fit = Math.floor(NUMBERS / (2 * visited.length * channels * size ** 2));
-      if (this.pictures.length > clamp(fit, FEWEST, MOST)) this.pictures.shift().label.remove();
+      return clamp(fit, FEWEST, MOST);
+    }
+
+    /* Pictures join those that are kept, the oldest of which go. */
+    add(pictures) {
+      const make = (tag, values) => Object.assign(document.createElement(tag), values);
+      for (const picture of pictures) {
+        const name = this.name(picture);
+        const label = make("label", { picture });
+        const radio = make("input", { type: "radio", name: `${this.words.group}-kept` });
+        const thumb = make("canvas");
+        label.append(radio, thumb, make("span", { textContent: name }));
+        Object.assign(picture, { radio, label, name, thumb });
+        this.hang(picture);
+        this.sketch(picture);
+        this.pictures.push(picture);
+      }
+      while (this.pictures.length > this.most()) this.pictures.shift().label.remove();
+      this.count();
+    }
+
+    /* A picture that was never begun is kept no longer. */
+    drop(picture) {
+      picture.label?.remove();
+      this.pictures = this.pictures.filter((each) => each !== picture);
+      this.count();
+      if (this.picture === picture) this.picture = undefined;
+      if (!this.picture && this.pictures.length) this.choose(this.pictures.at(-1));
+    }
+
+    count() {
       this.pictures.forEach((each, place) => (each.radio.value = place));
-      radio.checked = true;
       this.offer();
+      this.plant();
+    }
+
+    /* The tree of the sample that is seen, where it has branches. */
+    plant() {
+      const { picture, view, tree } = this;
+      const { seed, number, mean, between } = picture ?? {};
+      const root = { seed, number, branches: [], mean };
+      const kin = (each) => !each.between && written({ ...each, branches: [] }) === written(root);
+      const pictures = picture && !between ? this.pictures.filter(kin) : [];
+      const planted = pictures.map(written).join();
+      if (planted === this.planted) return;
+      this.planted = planted;
+      view.show(pictures, picture && fill(tree.dataset.text, { name: this.name(root) }));
     }
 
     /* A branch stands behind what it and others grew from. */
@@ -346,7 +455,7 @@
 
     /* How far a picture has come, small. */
     sketch({ thumb, states }) {
-      if (states.length) show(thumb, states.at(-1), this.model);
+      if (thumb && states.length) show(thumb, states.at(-1), this.model);
     }
 
     /* The lists of "from one to another": pictures that are not between others themselves. */
@@ -378,8 +487,10 @@
       this.picture = picture;
       const place = picture.levels.findIndex((each) => each <= level);
       this.at = place < 0 ? picture.levels.length - 1 : place;
-      this.following = this.drawing === picture;
-      this.paint();
+      this.following = level === 0 && [...this.running.values()].includes(picture);
+      this.plant();
+      if (calm.matches && this.following) this.update();
+      else this.paint();
     }
 
     scrub(value) {
@@ -408,10 +519,14 @@
     update() {
       const { picture, at, model, drawing } = this;
       const level = picture?.levels[at];
-      this.details.setAttribute("aria-disabled", String(Boolean(drawing || !level || picture.between)));
-      for (const each of [this.save, this.film, this.link])
-        each.setAttribute("aria-disabled", String(level === undefined));
+      const fixed = drawing || !picture || Boolean(picture.between);
+      const idle = (button, value) => button.setAttribute("aria-disabled", String(value));
+      idle(this.several, drawing);
+      idle(this.grow, fixed);
+      idle(this.details, fixed || !level);
+      for (const each of [this.save, this.film, this.link]) idle(each, level === undefined);
       if (level === undefined) return;
+      this.view.mark(picture, level);
       const values = { level, sigma: scale(model.sigmas[level]), name: this.name(picture) };
       this.slider.value = model.visited.indexOf(level);
       this.slider.setAttribute("aria-valuetext", fill(this.slider.dataset.text, values));
@@ -488,7 +603,9 @@
     async address() {
       if (this.idle(this.link)) return;
       const { picture, at } = this;
-      const said = { figure: this.figure.id, picture: written(picture), level: picture.levels[at] };
+      const model = this.figure.querySelector(".sampler-choices") && { model: this.words.label };
+      const shown = { picture: written(picture), level: picture.levels[at] };
+      const said = { figure: this.figure.id, ...model, ...shown };
       history.replaceState(null, "", `#${new URLSearchParams(said)}`);
       try {
         await navigator.clipboard.writeText(location.href);
@@ -514,6 +631,37 @@
     return pen;
   }
 
+  /* A picture of which nothing was drawn yet. */
+  const fresh = (wanted) => ({ ...said(wanted), levels: [], states: [], sharps: [] });
+
+  /* One that leaves another at a level, with the noise of branch `number` from there on. */
+  function grafted(parent, level, number) {
+    const above = parent.branches.filter((branch) => branch.level > level);
+    const branches = [...above, { level, number }];
+    return { ...fresh({ ...said(parent), branches }), parent, fork: level };
+  }
+
+  /* From where a picture is drawn: null for its beginning, nothing as long as that is unknown. It
+     shares what its parent has gone through before. */
+  function start(picture) {
+    const { parent, fork } = picture;
+    if (!parent) return null;
+    const at = parent.levels.indexOf(fork);
+    if (at < 0) return;
+    for (const list of ["levels", "states", "sharps"])
+      picture[list] = parent[list].slice(0, at + 1);
+    picture.sharps[at] = undefined;
+    return { level: fork, state: parent.states[at] };
+  }
+
+  /* Let the box of one model be seen. */
+  function select(figure, model) {
+    for (const box of figure.querySelectorAll(".sampler"))
+      box.hidden = box.dataset.label !== model;
+    for (const radio of figure.querySelectorAll(".sampler-choices input"))
+      radio.checked = radio.value === model;
+  }
+
   const below = (picture, root) =>
     picture && (picture.parent === root || below(picture.parent, root));
 
@@ -537,17 +685,22 @@
 
   const why = hindrance();
   for (const figure of document.querySelectorAll(".sampler-figure")) {
-    const told = figure.querySelector(".sampler-why");
-    if (why) {
-      told.textContent = told.dataset[why];
-      told.classList.add("told");
-      continue;
+    const choices = figure.querySelector(".sampler-choices");
+    for (const box of figure.querySelectorAll(".sampler")) {
+      const told = box.querySelector(".sampler-why");
+      if (why) {
+        told.textContent = told.dataset[why];
+        told.classList.add("told");
+        continue;
+      }
+      try {
+        new Sampler(figure, box);
+        choices?.classList.add("live");
+      } catch (fault) {
+        console.error(fault);
+        told.classList.add("told");
+      }
     }
-    try {
-      new Sampler(figure);
-    } catch (fault) {
-      console.error(fault);
-      told.classList.add("told");
-    }
+    choices?.addEventListener("change", ({ target }) => select(figure, target.value));
   }
 }

@@ -4,6 +4,7 @@ What is drawn for it is kept in its store, so that drawing is needed only once; 
 only then, and a build that has everything needs no more than the store.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,8 @@ from sitegen.media.manifest import Manifest, Media, MediaFile, Record
 
 DRAWING_RECIPE = 1
 """Raised by hand when the code that draws changes its pixels."""
+
+_OF_MODEL = re.compile(r"(model|weights)(-\d+)?")  # files that figures of one model share
 
 
 def placed(figures: Iterable[PlannedFigure], records: Mapping[str, Record]) -> Manifest:
@@ -62,10 +65,17 @@ def assemble(
 
 
 def _place(planned: PlannedFigure, record: Record) -> Media:
-    """A record on its page: files get the figure's name and the start of their digest."""
+    """A record on its page: files get the figure's name and the start of their digest.
+
+    Those of a model keep the name that they have, so that a visitor fetches them once.
+    """
     figure = planned.figure
+    stems = {
+        name: Path(file.path).stem if _OF_MODEL.fullmatch(name) else figure.id
+        for name, file in record.files.items()
+    }
     files = {
-        name: replace(file, path=f"media/{figure.id}-{file.sha256[:8]}{Path(file.path).suffix}")
+        name: replace(file, path=f"media/{stems[name]}-{file.sha256[:8]}{Path(file.path).suffix}")
         for name, file in record.files.items()
     }
     summary = record.results.get("summary")

@@ -93,7 +93,7 @@ def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:
             words = f'the model {model.name} is of kind "{model.card.kind}", and this needs'
             faults.append(f'{words} "{kind}": {", ".join(fit) or "the site has none"}')
     first = models[0]
-    for model in models[1:]:
+    for model in models[1:] if spec.one_shape else ():
         if model.card.shape != first.card.shape:
             one, other = (f"{m.name} {' × '.join(map(str, m.card.shape))}" for m in (first, model))
             faults.append(f"the models make images of different sizes: {one} and {other}")

@@ -107,13 +107,15 @@ class FigureSpec:
     when the code that renders a kind changes its pixels. `example` are the arguments, as in a call,
     that show the kind at its best with a model named NAME. `distinct_states` says that `count` may
     not be more than there are initial states. `draws_label` says that the label stands in the
-    picture; otherwise it is in words alone, and decides no pixel.
+    picture; otherwise it is in words alone, and decides no pixel. `one_shape` says that all of its
+    models must make images of one size and number of channels.
     """
 
     recipe: ClassVar[int] = 1
     example: ClassVar[str] = '"NAME"'
     distinct_states: ClassVar[bool] = False
     draws_label: ClassVar[bool] = False
+    one_shape: ClassVar[bool] = True
 
     model: Model
     label: Label = Field(default=None, kw_only=True)

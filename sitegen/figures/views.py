@@ -205,13 +205,35 @@ class Clip:
 
 
 @dataclass(frozen=True)
-class LiveModel:
-    """A model that draws in the page, once its button is pressed; until then a poster is seen.
+class ModelChoice:
+    """A model that a visitor can let draw, and the poster that is seen before.
 
+    subject: what it draws, in words
+    alt: what the poster shows
     width, height: of the poster, in CSS pixels
     side: pixels of a side of its pictures
-    model, weights: the files that a browser fetches then
-    cost: what that is, and how long a sample takes, in words
+    model, weights: the files that a browser fetches once the button is pressed
+    cost: what that is, and how long it takes to draw, in words
+    """
+
+    name: str
+    subject: str
+    alt: str
+    width: int
+    height: int
+    poster: Picture
+    side: int
+    model: str
+    weights: str
+    cost: str
+
+
+@dataclass(frozen=True)
+class LiveModel:
+    """Models that draw in the page, once a button is pressed; until then a poster is seen.
+
+    choices: the models; where there are several, a visitor chooses, and the first is there before
+    grow: whether the button grows a tree
     number: which figure of its page it is, from 1
     choice: that the samples of the poster were chosen, and from how many
     """
@@ -221,15 +243,9 @@ class LiveModel:
     id: str
     alt: str
     caption: str
-    width: int
-    height: int
     wide: bool
-    poster: Picture
-    side: int
-    model: str
-    weights: str
-    name: str
-    cost: str
+    choices: tuple[ModelChoice, ...]
+    grow: bool
     downloads: tuple[Download, ...]
     results: Results | None
     origin: Origin
@@ -243,7 +259,7 @@ _WIDE = 680  # CSS pixels: what is wider may leave the column of the text
 _PLAIN = {"trajectories"}  # kinds whose cells are samples of the seed, noise and state
 _NUMBERED = {*_PLAIN, "shared_initial_state"}  # kinds whose cells are or have samples 0, 1, 2, …
 _BY_ROWS = {"shared_noise"}  # kinds whose rows do
-_LAYOUT = {"cells", "nodes", "panels"}  # parameters that say where things are, not how made
+_LAYOUT = {"also", "cells", "choices", "grow", "nodes", "panels"}  # what says where, not how made
 _TOLD = {"kind", "seed", "sampling_noise_std", "model", "models"}  # told on lines of their own
 _LABELS = {
     "mp4": "MP4",
@@ -258,9 +274,9 @@ _NAMES = {
     "ddim_steps": "DDIM steps",
     "ddpm": "DDPM",
     "fps": "Frames a second",
-    "gflop": "GFLOP a sample",
     "vary": "Varies",
 }
+_LEAVES = 8  # of a tree that is grown in a page
 _RATE = 25.0  # GFLOP/s of the page's sampler in one thread of a laptop that is some years old
 
 
@@ -337,28 +353,25 @@ def clip_view(media: Media, page: str) -> Clip:
 
 
 def live_view(media: Media, page: str) -> LiveModel:
-    """The same of a model that draws in the page, from its files "model" and "weights"."""
+    """The same of models that draw in the page, from files "model", "weights-2" and the like."""
     record = media.record
-    model, weights = (relative(record.files[name].path, page) for name in ("model", "weights"))
-    cells = record.parameters.get("cells")
-    known = cells if isinstance(cells, Mapping) else {}
-    poster = _picture(record.files, "poster", page)
-    assert poster is not None
-    native = whole(known, "columns") * whole(known, "width") or poster.width
-    width = max(1, _COMFORTABLE // native) * native
+    grow = record.parameters.get("grow") is True
+    noted = [
+        each if isinstance(each, Mapping) else {}
+        for each in sequence(record.parameters.get("choices"))
+    ]
+    noted += [{}] * (len(record.models) - len(noted))
+    choices = (
+        _choice(media, page, place, model.name, noted[place], grow)
+        for place, model in enumerate(record.models)
+    )
     return LiveModel(
         id=media.id,
         alt=media.alt,
         caption=media.caption,
-        width=width,
-        height=max(1, round(width * poster.height / poster.width)),
         wide=False,
-        poster=poster,
-        side=record.files["model"].width,
-        model=model,
-        weights=weights,
-        name=record.models[0].name,
-        cost=_cost(record),
+        choices=tuple(choices),
+        grow=grow,
         downloads=_downloads(media, page),
         results=results_of(record),
         origin=_origin(media),
@@ -366,18 +379,42 @@ def live_view(media: Media, page: str) -> LiveModel:
     )
 
 
-def _cost(record: Record) -> str:
-    """What a sampler costs a visitor: bytes with those of the engine, and seconds."""
+def _choice(
+    media: Media, page: str, place: int, name: str, noted: Mapping[str, JSON], grow: bool
+) -> ModelChoice:
+    """A model of a sampler, from 0, and what rendering `noted` of it."""
+    files, ending = media.record.files, f"-{place + 1}" if place else ""
+    own = [files[f"{kind}{ending}"] for kind in ("model", "weights")]
+    poster = _picture(files, f"poster{ending}", page)
+    assert poster is not None
+    native = whole(noted, "columns") * whole(noted, "width") or poster.width
+    width = max(1, _COMFORTABLE // native) * native
+    shows = str(noted.get("shows") or name)
+    return ModelChoice(
+        name=name,
+        subject=str(noted.get("subject") or name),
+        alt=f"{shows}, drawn when this page was made" if place else media.alt,
+        width=width,
+        height=max(1, round(width * poster.height / poster.width)),
+        poster=poster,
+        side=own[0].width,
+        model=relative(own[0].path, page),
+        weights=relative(own[1].path, page),
+        cost=_cost(sum(file.bytes for file in own), noted.get("gflop"), grow),
+    )
+
+
+def _cost(size: int, gflop: JSON, grow: bool) -> str:
+    """What a model of so many bytes costs a visitor: these and the engine's, and seconds."""
     engine = sum(path.stat().st_size for path in (resource("static") / "sampler").iterdir())
-    fetched = engine + sum(record.files[name].bytes for name in ("model", "weights"))
-    gflop = record.parameters.get("gflop")
-    words = f"Fetches {megabytes(fetched)}"
+    words = f"Fetches {megabytes(engine + size)}"
     if not isinstance(gflop, int | float):
         return f"{words}."
-    seconds = gflop / _RATE
+    what, share = (f"a tree of {_LEAVES}", _LEAVES) if grow else ("a sample", 1)
+    seconds = gflop / _RATE * share
     told = "under a second" if seconds < 0.75 else f"about {max(1, round(seconds))} seconds"
     told = "about a second" if told == "about 1 seconds" else told
-    return f"{words}; then a sample takes {told} on a laptop, longer on a phone."
+    return f"{words}; then {what} takes {told} on a laptop, longer on a phone."
 
 
 def _picture(files: Mapping[str, MediaFile], name: str, page: str) -> Picture | None:

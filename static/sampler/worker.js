@@ -1,9 +1,11 @@
 /* Draws pictures for a page, in a worker: what it is told and what it tells are messages.
 
-     { load: { model, weights } }   the addresses of a model's files; answered by { ready }
+     { load: { wasm, model, weights } }
+                                    the engine and a model's files, as blobs; answered by { ready }
      { draw: id, picture, from, coarse }
                                     answered by a message a level: { id, level, state, sharp }, then
-                                    { id, done, seconds }, or { id, stopped }
+                                    { id, ended: "done", seconds }, or { id, ended: "stopped" }, or
+                                    { id, ended: "strayed", level } before a state that is none
      { stop: true }  { pause: true or false }
 
    A picture is a value that says all of its randomness: `seed` and `number` as of `sitegen sample`;
@@ -15,6 +17,7 @@
 import { interpolated, Kernels, normals, Purpose, Sampler } from "./sampler.js";
 
 const COARSE = 10; // steps of what is drawn while a slider moves
+const DIVERGED = 1000; // no state is beyond it, as for sitegen; pixels belong in [0, 1]
 
 let kernels, sampler, prior;
 let current = 0;
@@ -34,24 +37,14 @@ onmessage = async ({ data }) => {
   wake();
 };
 
-async function load({ model, weights }) {
-  const [wasm, description, numbers] = await Promise.all([
-    fetched(new URL("kernels.wasm", import.meta.url)).then((found) => found.arrayBuffer()),
-    fetched(model).then((found) => found.json()),
-    fetched(weights).then((found) => found.arrayBuffer()),
-  ]);
-  kernels = await Kernels.load(wasm);
+async function load({ wasm, model, weights }) {
+  kernels = await Kernels.load(await wasm.arrayBuffer());
+  const [description, numbers] = [JSON.parse(await model.text()), await weights.arrayBuffer()];
   sampler = new Sampler(kernels, description, numbers);
   prior = means(description, numbers);
   const { image_size: size, channels, visited, sigmas, parameterization } = description;
   const predicts = parameterization === "preconditioned";
   postMessage({ ready: { size, channels, visited, sigmas, predicts, range: range() } });
-}
-
-async function fetched(address) {
-  const answer = await fetch(address);
-  if (!answer.ok) throw new Error(`${address}: ${answer.status}`);
-  return answer;
 }
 
 /* The mean of each channel of every initial state in the bank. */
@@ -79,13 +72,16 @@ async function draw({ draw: id, picture, from, coarse }) {
     seconds += (performance.now() - begun) / 1000;
     if (done) break;
     const { level, state, mean, sharp } = step;
+    if (!state.every(sound)) return postMessage({ id, ended: "strayed", level });
     postMessage({ id, level, state: level ? state : mean, sharp });
     await turn();
     while (paused && current === id) await new Promise((resolve) => (wake = resolve));
-    if (current !== id) return postMessage({ id, stopped: true });
+    if (current !== id) return postMessage({ id, ended: "stopped" });
   }
-  postMessage({ id, done: true, seconds });
+  postMessage({ id, ended: "done", seconds });
 }
+
+const sound = (value) => Math.abs(value) <= DIVERGED; // which no NaN is
 
 /* Let a message come in. */
 const turn = () =>

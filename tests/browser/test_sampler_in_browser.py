@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from bench.serving import serving
 from sitegen.build.context import BuildOptions
@@ -44,8 +44,18 @@ PAGE = """Words.
 
 More words.
 """
+SITE_OF_TWO = f"""{SITE}
+[models.faces]
+path = "models/faces"
+"""
+TWO = """
+{{ sampler("mnist", also="faces", count=1, caption="Draw some.", id="own") }}
+
+{{ sampler("mnist", grow=true, count=1, caption="Grow your own.", id="tree") }}
+"""
 SEED = 7
 DRAWN = "document.querySelector('.sampler-told').textContent === 'The picture is done.'"
+DRAWING = ("Four more", "Other details from here", "Grow a tree")
 SAVING = ("Save PNG", "Save film", "Copy link")
 BEGUN = "Number(document.querySelector('.sampler-readout b').textContent) > 0"
 WHY = "document.querySelector('.sampler-why').checkVisibility()"
@@ -213,7 +223,7 @@ def test_other_details(browser: Browser, address: str) -> None:
         assert link(page)["picture"] == f"{SEED}.0-80.2"
         assert not np.array_equal(seen(page), other)
         names = page.locator(".sampler-shelf span").all_inner_texts()
-        assert names == ["Number 0", *["Number 0, other from 80"] * 2]
+        assert names == ["Number 0", "Number 0, other 1 from 80", "Number 0, other 2 from 80"]
         page.locator(".sampler-shelf input").first.check()
         assert np.array_equal(seen(page), first)
         page.locator(".sampler-shelf input").first.press("ArrowRight")
@@ -316,10 +326,10 @@ def test_by_keyboard_alone(browser: Browser, address: str) -> None:
         assert 0 < level(page) < 100
         assert page.evaluate("document.activeElement.textContent") == "New sample"
         names = []
-        for _ in range(5):
+        for _ in range(7):
             page.keyboard.press("ArrowRight")
             names.append(page.evaluate("document.activeElement.textContent"))
-        assert names == ["Other details from here", *SAVING, "New sample"]
+        assert names == [*DRAWING, *SAVING, "New sample"]
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.type") == "range"
         page.keyboard.press("Shift+Tab")
@@ -386,6 +396,95 @@ def test_data_are_saved(browser: Browser, address: str) -> None:
         assert not [name for name in names if name.endswith((".bin", ".wasm", "worker.js"))]
         press(page, ".sampler-new")
         assert link(page)["picture"] == f"{SEED}.1"
+
+
+def test_choice_and_tree(browser: Browser, tmp_path: Path) -> None:
+    """One of two models, which a link names; nothing of the other; a tree that the keyboard walks.
+
+    Several pictures are drawn by several workers, and two figures fetch a model once.
+    """
+    write_model(tmp_path / "models" / "mnist", levels=9)
+    write_model(tmp_path / "models" / "faces", channels=3, levels=9)
+    build(write_site(tmp_path, TWO, SITE_OF_TWO), BuildOptions(CPU), FigureRenderer, Silent())
+    cores = "Object.defineProperty(navigator, 'hardwareConcurrency', { value: 2 })"
+    with serving(tmp_path / "build") as served, opened(browser, served, before=cores) as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
+        assert page.locator("#own .sampler:visible").count() == 1
+        page.locator("#own .sampler-choices input").first.press("ArrowRight")
+        assert page.locator("#own .sampler:visible").get_attribute("data-label") == "faces"
+        assert not [name for name in asked if name.endswith((".bin", ".json", ".js", ".wasm"))]
+        page.locator("#own .sampler:visible .sampler-new").click()
+        told(page, "#own .sampler:visible", "The picture is done.")
+        assert {name.partition("-")[0] for name in asked if "-weights-" in name} == {"faces"}
+        page.locator("#own .sampler:visible .sampler-link").click()
+        until(page, "location.hash.length > 1")
+        with opened(browser, page.url) as other:
+            told(other, "#own .sampler:visible", "The picture is done.")
+            assert other.locator("#own .sampler:visible").get_attribute("data-label") == "faces"
+            assert other.locator("#own .sampler-choices input:checked").input_value() == "faces"
+        page.locator("#own .sampler-choices input").first.check()
+        page.locator("#own .sampler:visible .sampler-new").click()
+        told(page, "#own .sampler:visible", "The picture is done.")
+        before = len(page.workers)
+        page.locator("#own .sampler:visible .sampler-several").click()
+        told(page, "#own .sampler:visible", "The pictures are done.")
+        assert len(page.workers) == before + 1
+        assert page.locator("#own .sampler:visible .sampler-shelf input").count() == 5
+        page.locator("#tree .sampler-new").click()
+        told(page, "#tree .sampler", "The pictures are done.")
+        assert len([name for name in asked if name.startswith("mnist-weights-")]) == 1
+        assert page.locator("#tree [role=treeitem]").count() == 15
+        walk(page)
+
+
+def told(page: Page, box: str, words: str) -> None:
+    """Wait until a sampler says something."""
+    status = page.locator(f"{box} .sampler-told")
+    expect(status).to_have_text(words, timeout=60_000)
+
+
+def walk(page: Page) -> None:
+    """Go through a grown tree by its keys: each node is opened at its level; it is one tab stop."""
+    level = page.locator("#tree .sampler-readout b").first
+    page.locator("#tree [role=treeitem][tabindex='0']").focus()
+    tops: list[str] = []
+    for key in ("Home", "ArrowRight", "ArrowRight", "ArrowRight"):
+        page.keyboard.press(key)
+        tops.append(level.inner_text())
+    assert tops == ["9", "6", "4", "0"]
+    page.keyboard.press("ArrowDown")
+    assert level.inner_text() == "0"
+    assert page.locator("#tree [role=treeitem][aria-selected=true]").count() == 1
+    focused = page.evaluate("document.activeElement.ariaLabel")
+    assert focused == "Number 0, other 4 from 4, level 0"
+    page.keyboard.press("ArrowLeft")
+    assert level.inner_text() == "4"
+    page.keyboard.press("End")
+    assert page.evaluate("document.activeElement.ariaLabel").endswith(", level 0")
+    assert page.locator("#tree [role=treeitem][tabindex='0']").count() == 1
+    page.locator("#tree .sampler-slider").press("ArrowLeft")
+    assert level.inner_text() == "1"
+    assert page.locator("#tree [role=treeitem][aria-selected=true]").count() == 0
+
+
+def test_states_that_are_none(browser: Browser, built: Path, tmp_path: Path) -> None:
+    """A picture whose numbers leave what pictures hold is broken off, in words, with its level."""
+    site = shutil.copytree(built, tmp_path / "sub")
+    (description,), (weights,) = site.glob("media/*.json"), site.glob("media/*.bin")
+    place = json.loads(description.read_text())["tensors"]["statistics.mean"]["offset"]
+    data = bytearray(weights.read_bytes())
+    data[place : place + 4] = np.float32(np.nan).tobytes()
+    weights.write_bytes(data)
+    with serving(site) as served, opened(browser, served) as page:
+        page.locator(".sampler-new").click()
+        words = (
+            "document.querySelector('.sampler-told').textContent.startsWith('The picture broke')"
+        )
+        until(page, words, seconds=60)
+        assert "on the way to level 99:" in page.locator(".sampler-told").inner_text()
+        assert level(page) == 100
+        assert page.locator(".sampler-new").inner_text() == "New sample"
 
 
 @pytest.mark.parametrize("picture", ["", "7", "x.0", "7.0-", f"{2**63}.0", "7.0_7.1_2", "7.0~a"])

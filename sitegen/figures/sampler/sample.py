@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import digest_bytes, platform_errors
-from sitegen.figures.base import Figure
+from sitegen.figures.base import Figure, counted
 from sitegen.figures.clips import BACKGROUND, displayed, made_with
 from sitegen.figures.sampler import PageSampler
+from sitegen.ihdm.card.card import ModelCard
 from sitegen.ihdm.checkpoints.browser import BrowserModel, export_for_browser
 from sitegen.media.encoder import write_still
 from sitegen.media.frames import grid, scale_factor, to_uint8, upscale
@@ -28,46 +31,90 @@ MOST_BYTES, MOST_GFLOP = 25_000_000, 60.0
 
 
 def sample(models: ModelProvider, figure: Figure) -> RenderJob:
-    """The model as a browser reads it, and some of its samples.
+    """The models as a browser reads them, and some of their samples.
 
-    Raises RefusedError for a model that a browser's sampler does not have, or that is too heavy.
+    The files of the first are "poster", "model" and "weights", those of the second "poster-2" and
+    so on. Raises RefusedError for a model that a browser's sampler does not have, or that is too
+    heavy.
     """
     spec = cast(PageSampler, figure.spec)
-    source = models.source(spec.model)
-    source.require_usable()
-    assert source.prior is not None
-    card = source.card
-    exported = export_for_browser(card, source.weights, source.prior)
-    refuse_heavy(spec.model, exported)
-    sampler = models.heat_sampler(spec.model)
-    trajectory = sampler.begin(spec.seed, spec.numbers, card.sampling_noise_std)
-    last: list[NDArray[np.float32]] = []
-
-    def work() -> Iterator[None]:
-        for images in displayed(trajectory, "mean"):
-            last[:] = [images]
-            yield
-
-    columns = math.ceil(math.sqrt(spec.count))
-
-    def draw(folder: Path) -> MediaFile:
-        sheet = grid(to_uint8(last[0]), columns, BACKGROUND)
-        return write_still(upscale(sheet, scale_factor(*sheet.shape[1::-1])), folder / "image.webp")
-
-    files = {"model": exported.to_json().encode(), "weights": exported.data}
-    names = {"model": "model.json", "weights": "weights.bin"}
-    written = {
-        name: partial(_write, data, names[name], card.image_size) for name, data in files.items()
-    }
-    cells = {"columns": columns, "width": card.image_size}
-    gflop = float(f"{exported.gflop:.3g}")
+    drawn = [_Drawn(name, *_exported(models, name), spec) for name in spec.models]
+    endings = ["", *(f"-{number}" for number in range(2, len(drawn) + 1))]
+    card = drawn[0].card
     return RenderJob(
         levels=(),
-        parameters=made_with(figure, card.sampling_noise_std, gflop=gflop, cells=cells),
-        steps=card.steps + 1,
-        work=work(),
-        stills={"poster": draw, **written},
+        parameters=made_with(
+            figure, card.sampling_noise_std, choices=[each.told for each in drawn]
+        ),
+        steps=sum(each.card.steps + 1 for each in drawn),
+        work=chain.from_iterable(each.work(models) for each in drawn),
+        stills={
+            name: write
+            for each, ending in zip(drawn, endings, strict=True)
+            for name, write in each.files(ending).items()
+        },
     )
+
+
+def _exported(models: ModelProvider, name: str) -> tuple[ModelCard, BrowserModel]:
+    source = models.source(name)
+    source.require_usable()
+    assert source.prior is not None
+    exported = export_for_browser(source.card, source.weights, source.prior)
+    refuse_heavy(name, exported)
+    return source.card, exported
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A model that a page gets, and its samples; `last` holds these once the work is done."""
+
+    name: str
+    card: ModelCard
+    exported: BrowserModel
+    spec: PageSampler
+    last: list[NDArray[np.float32]] = field(default_factory=list)
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the page says of it, and where the samples of its poster stand."""
+        known_as = self.spec.known_as if self.name == self.spec.model else self.name
+        return {
+            "gflop": float(f"{self.exported.gflop:.3g}"),
+            "columns": self._columns,
+            "width": self.card.image_size,
+            "subject": self.card.subject,
+            "shows": counted(self.spec.count, known_as, self.card.subject),
+        }
+
+    @property
+    def _columns(self) -> int:
+        return math.ceil(math.sqrt(self.spec.count))
+
+    def work(self, models: ModelProvider) -> Iterator[None]:
+        """The sampling, a step a turn."""
+        noise_std = self.card.sampling_noise_std
+        sampler = models.heat_sampler(self.name)
+        trajectory = sampler.begin(self.spec.seed, self.spec.numbers, noise_std)
+        for images in displayed(trajectory, "mean"):
+            self.last[:] = [images]
+            yield
+
+    def files(self, ending: str) -> dict[str, Callable[[Path], MediaFile]]:
+        """What writes its files into a folder, by the names that a record gives them."""
+        texts = {
+            f"model{ending}": (f"{self.name}-model.json", self.exported.to_json().encode()),
+            f"weights{ending}": (f"{self.name}-weights.bin", self.exported.data),
+        }
+        written = {
+            name: partial(_write, data, path, self.card.image_size)
+            for name, (path, data) in texts.items()
+        }
+        return {f"poster{ending}": partial(self._poster, f"poster{ending}.webp"), **written}
+
+    def _poster(self, name: str, folder: Path) -> MediaFile:
+        sheet = grid(to_uint8(self.last[0]), self._columns, BACKGROUND)
+        return write_still(upscale(sheet, scale_factor(*sheet.shape[1::-1])), folder / name)
 
 
 def refuse_heavy(name: str, model: BrowserModel) -> None:

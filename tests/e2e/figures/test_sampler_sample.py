@@ -29,13 +29,28 @@ def test_files(sources: Sources, sampler: HeatSampler, tmp_path: Path) -> None:
     assert files["model"].width == SIDE
     assert json.loads(json.dumps(made.parameters)) == made.parameters
     assert made.parameters["seed"] == 4
-    assert made.parameters["gflop"] == pytest.approx(model.gflop, rel=0.01)
+    (noted,) = made.parameters["choices"]
+    assert noted["gflop"] == pytest.approx(model.gflop, rel=0.01)
     *_, last = displayed(sampler.begin(4, range(3), None), "mean")
     with Image.open(tmp_path / files["poster"].path) as picture:
         found = np.asarray(picture.convert("RGB"))
     factor = found.shape[1] // (2 * SIDE)
     first = found[factor // 2 :: factor, factor // 2 :: factor][:SIDE, :SIDE]
     assert np.abs(first.astype(int) - to_uint8(last)[0]).mean() < 8  # WebP, at its best
+
+
+def test_several(sources: Sources, tmp_path: Path) -> None:
+    """Every model has its files and its poster, under names that go on counting."""
+    made = job(sources, "sampler", count=1, also=("deep", "cascade"))
+    assert sum(1 for _ in made.work) == made.steps
+    files = {name: draw(tmp_path) for name, draw in made.stills.items()}
+    kinds = ("poster", "model", "weights")
+    assert list(files) == [f"{kind}{end}" for end in ("", "-2", "-3") for kind in kinds]
+    assert len({file.path for file in files.values()}) == 9
+    for ending, name in (("", "tiny"), ("-2", "deep"), ("-3", "cascade")):
+        path = tmp_path / files[f"model{ending}"].path
+        assert path.name == f"{name}-model.json"
+        assert json.loads(path.read_text())["levels"] == sources[name].card.levels
 
 
 def test_heavy_models_are_refused_at_once(

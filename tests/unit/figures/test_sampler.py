@@ -47,15 +47,37 @@ def test_heavy_models_are_refused() -> None:
             refuse_heavy("faces", model)
 
 
-def view(gflop: Any, **parameters: Any) -> LiveModel:
-    """What a page in a folder shows of a sampler."""
+def test_several_models() -> None:
+    """Others are named once each, one or more; they may make images of any size, of our kind."""
+    for also in ("faces", ["faces"], ("faces",)):
+        spec = make_figure("sampler", ("mnist",), {"also": also}, PLACE).spec
+        assert spec.models == ("mnist", "faces")
+    assert spec.model_kinds == ("ihdm", "ihdm")
+    assert not spec.one_shape
+    card = small_card()
+    assert card.unet is not None
+    odd = replace(card, unet=replace(card.unet, use_scale_shift_norm=True))
+    (fault,) = spec.misfits([card, odd])
+    assert "faces has use_scale_shift_norm" in fault
+    for twice in ("mnist", ("faces", "faces")):
+        with pytest.raises(ConfigError, match="name each model once"):
+            make_figure("sampler", ("mnist",), {"also": twice}, PLACE)
+    with pytest.raises(ConfigError, match=r'also = "mnsit": no such model .*did you mean "mnist"'):
+        make_figure("sampler", ("mnist",), {"also": "mnsit"}, PLACE, ["mnist"])
+
+
+def view(gflop: Any, columns: Any = None, models: int = 1, **parameters: Any) -> LiveModel:
+    """What a page in a folder shows of a sampler; each further model is as the first."""
     files = {
         "poster": MediaFile("media/a.webp", 9, "0" * 64, 336, 224),
         "model": MediaFile("media/a.json", 30_000, "0" * 64, 28, 28),
         "weights": MediaFile("media/a.bin", 4_000_000, "0" * 64, 28, 28),
     }
-    record = Record("sampler", (ModelRef("mnist", "1" * 64),), 7, {"gflop": gflop}, (), files)
-    record = replace(record, parameters={**record.parameters, **parameters})
+    files |= {f"{name}-2": file for name, file in files.items()}
+    names = (ModelRef("mnist", "1" * 64), ModelRef("faces", "1" * 64))[:models]
+    noted = {"gflop": gflop, "columns": columns, "width": 28, "shows": "9 faces"}
+    choices = {"choices": [noted] * models, **parameters}
+    record = Record("sampler", names, 7, choices, (), files)
     media = Media("a", "more/index.html", "Alt", "Caption", record)
     assert front_picture(media) is files["poster"]
     shown = figure_view(media, media.page)
@@ -65,14 +87,26 @@ def view(gflop: Any, **parameters: Any) -> LiveModel:
 
 def test_view() -> None:
     """Links of its page, a poster whose pixels are squares, and the price in words."""
-    shown = view(50.0, cells={"columns": 3, "width": 28})
-    assert (shown.model, shown.weights) == ("../media/a.json", "../media/a.bin")
-    assert (shown.width, shown.height, shown.side, shown.name) == (504, 336, 28, "mnist")
+    shown = view(50.0, 3)
+    (only,) = shown.choices
+    assert (only.model, only.weights) == ("../media/a.json", "../media/a.bin")
+    assert (only.width, only.height, only.side, only.name) == (504, 336, 28, "mnist")
+    assert only.alt == "Alt"
     assert [file.label for file in shown.downloads] == ["Poster"]
-    assert ("GFLOP a sample", "50") in shown.origin.parameters
-    assert shown.cost == (
+    assert only.cost == (
         "Fetches 4.1 MB; then a sample takes about 2 seconds on a laptop, longer on a phone."
     )
+
+
+def test_view_of_several() -> None:
+    """Each with its own price and poster, told apart by what it draws; a tree costs its leaves."""
+    first, other = view(50.0, 3, models=2).choices
+    assert (first.name, first.alt, first.cost) == ("mnist", "Alt", other.cost)
+    assert (other.name, other.subject) == ("faces", "faces")
+    assert other.alt == "9 faces, drawn when this page was made"
+    grown = view(50.0, grow=True)
+    assert grown.grow
+    assert "then a tree of 8 takes about 16 seconds" in grown.choices[0].cost
 
 
 @pytest.mark.parametrize(
@@ -81,10 +115,11 @@ def test_view() -> None:
 )
 def test_seconds(gflop: float, words: str) -> None:
     """A number that nobody takes for a measurement of their machine."""
-    assert f" takes {words} on " in view(gflop).cost
+    assert f" takes {words} on " in view(gflop).choices[0].cost
 
 
 def test_odd_records() -> None:
     """A record that lacks the numbers still has a page."""
-    shown = view(None)
-    assert (shown.width, shown.cost) == (336, "Fetches 4.1 MB.")
+    for shown in (view(None), view(None, choices="?"), view(None, choices=[1])):
+        (only,) = shown.choices
+        assert (only.width, only.cost) == (336, "Fetches 4.1 MB.")

@@ -1,0 +1,138 @@
+/* The tree of a sample: where its branches part, and what they become. A node is a picture and a
+   level of it. The arrows walk it, as a tree's do: to the right is the first branch, to the left
+   what it grew from, up and down the next node in turn. */
+
+/* The tree of pictures of one sample, nothing where it has no branches; leaves end where their
+   pictures do. */
+export function grown(pictures) {
+  return pictures.some(({ branches }) => branches.length) ? parting(pictures, 0) : undefined;
+}
+
+/* What becomes of pictures whose first `depth` branches are the same. */
+function parting(pictures, depth) {
+  const own = pictures.find(({ branches }) => branches.length === depth);
+  const others = pictures.filter(({ branches }) => branches.length > depth);
+  const levels = [...new Set(others.map(({ branches }) => branches[depth].level))];
+  return chain(own, others, levels.sort((one, other) => other - one), depth);
+}
+
+/* One branch from its first parting on: `own` is the picture that goes down without another. */
+function chain(own, others, levels, depth) {
+  if (!levels.length) return { picture: own, level: undefined, children: [] };
+  const [level, ...rest] = levels;
+  const here = others.filter(({ branches }) => branches[depth].level === level);
+  const below = others.filter((each) => !here.includes(each));
+  const numbers = [...new Set(here.map(({ branches }) => branches[depth].number))];
+  const children = numbers.map((number) =>
+    parting(here.filter(({ branches }) => branches[depth].number === number), depth + 1));
+  if (own || rest.length) children.unshift(chain(own, below, rest, depth));
+  return { picture: own ?? others[0], level, children };
+}
+
+const WAYS = {
+  ArrowRight: (node) => node.children[0],
+  ArrowLeft: (node) => node.above,
+  ArrowDown: (node, all) => all[all.indexOf(node) + 1],
+  ArrowUp: (node, all) => all[all.indexOf(node) - 1],
+  Home: (node, all) => all[0],
+  End: (node, all) => all.at(-1),
+  Enter: (node) => node,
+  " ": (node) => node,
+};
+
+export class TreeView {
+  #nodes = [];
+
+  /* box: what it is drawn in; open: is told a picture and a level, which a visitor wants to see;
+     draw: shows a state on a canvas; said: the words for a picture and a level. */
+  constructor(box, { open, draw, said }) {
+    Object.assign(this, { box, open, draw, said });
+    box.addEventListener("click", ({ target }) => {
+      const node = this.#at(target.closest("[role=treeitem]"));
+      if (node) this.#go(node);
+    });
+    box.addEventListener("keydown", (event) => {
+      if (event.ctrlKey || event.altKey || event.metaKey || !(event.key in WAYS)) return;
+      const node = this.#at(document.activeElement);
+      if (!node) return;
+      event.preventDefault();
+      const to = WAYS[event.key](node, this.#nodes);
+      if (to) this.#go(to);
+    });
+  }
+
+  /* Draw the tree of these pictures; name: of what it is a tree. */
+  show(pictures, name) {
+    const root = grown(pictures);
+    const focused = this.#at(document.activeElement);
+    this.#nodes = [];
+    this.box.replaceChildren();
+    if (!root) return;
+    const tree = element("div", { role: "tree", "aria-label": name });
+    tree.append(this.#item(root, 1));
+    this.box.append(tree);
+    for (const { picture } of this.#nodes) this.refresh(picture);
+    const again = this.#nodes.find(
+      ({ picture, level }) => picture === focused?.picture && level === focused?.level);
+    this.#reach(again ?? root);
+    if (again) again.item.focus();
+  }
+
+  /* A picture has come further: draw those of its nodes that it has reached. */
+  refresh(picture) {
+    for (const node of this.#nodes) {
+      if (node.picture !== picture) continue;
+      const { levels, states } = picture;
+      const state = node.level === undefined ? states.at(-1) : states[levels.indexOf(node.level)];
+      if (!state || node.seen === state) continue;
+      node.seen = state;
+      this.draw(node.canvas, state);
+      node.item.setAttribute("aria-label", this.said(picture, node.level ?? levels.at(-1)));
+    }
+  }
+
+  /* Mark what is seen large: the node of a picture and level, where there is one. */
+  mark(picture, level) {
+    for (const node of this.#nodes) {
+      const own = node.level ?? node.picture.levels.at(-1);
+      const seen = node.picture === picture && own === level;
+      node.item.setAttribute("aria-selected", String(seen));
+    }
+  }
+
+  #at(item) {
+    return this.#nodes.find((node) => node.item === item);
+  }
+
+  #go(node) {
+    this.#reach(node);
+    node.item.focus();
+    if (node.seen) this.open(node.picture, node.level ?? node.picture.levels.at(-1));
+  }
+
+  /* The one node that Tab comes to. */
+  #reach(to) {
+    for (const node of this.#nodes) node.item.tabIndex = node === to ? 0 : -1;
+  }
+
+  #item(node, depth, above) {
+    const said = this.said(node.picture, node.level ?? 0);
+    node.item = element("div", { role: "treeitem", "aria-level": depth, "aria-label": said });
+    [node.canvas, node.above] = [element("canvas"), above];
+    node.item.append(node.canvas);
+    this.#nodes.push(node);
+    if (node.children.length) {
+      const group = element("div", { role: "group" });
+      group.append(...node.children.map((child) => this.#item(child, depth + 1, node)));
+      node.item.append(group);
+      node.item.setAttribute("aria-expanded", "true");
+    }
+    return node.item;
+  }
+}
+
+function element(tag, attributes = {}) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  return made;
+}
