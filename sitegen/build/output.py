@@ -30,7 +30,6 @@ from sitegen.core.files import (
     require_writable,
     sweep,
     temporary_folder,
-    write_atomic,
 )
 from sitegen.core.site_files import OwnFile
 from sitegen.core.source import shown
@@ -174,32 +173,6 @@ def replace_output(tree: Tree, output: Path) -> bool:
             _write(folder, uri, content if isinstance(content, bytes) else content.read())
         exchange(folder, output)
     return True
-
-
-def place(tree: Tree, output: Path, site: Site) -> bool:
-    """`replace_output` for a site, which keeps in mind what sitegen has put there.
-
-    Raises as `replace_output` does.
-    """
-    note = _built_note(site, output)
-    write_atomic(note, f"{json.dumps(sorted({*tree, *built(site, output)}))}\n".encode())
-    changed = replace_output(tree, output)
-    write_atomic(note, f"{json.dumps(sorted(tree))}\n".encode())
-    return changed
-
-
-def built(site: Site, output: Path) -> frozenset[str]:
-    """The URIs that the last build put into `output`; none where that is not known."""
-    with contextlib.suppress(OSError, ValueError, RecursionError):
-        names = json.loads(_built_note(site, output).read_bytes())
-        if isinstance(names, list) and all(isinstance(name, str) for name in names):
-            return frozenset(names)
-    return frozenset()
-
-
-def _built_note(site: Site, output: Path) -> Path:
-    way = os.path.relpath(os.path.realpath(output), os.path.realpath(site.root))
-    return site.cache_dir / "built" / f"{digest_bytes(os.fsencode(way))[:16]}.json"
 
 
 def weight(tree: Tree) -> int:

@@ -27,13 +27,12 @@ from sitegen.build.context import (
 from sitegen.build.executor import Encoder, RendererFactory, RenderExecutor, naming
 from sitegen.build.output import (
     LOCK_NAME,
-    is_current,
-    place,
     require_ours,
     require_room,
     rescue,
     weight,
 )
+from sitegen.build.placing import is_placed, place
 from sitegen.build.plan import PlannedFigure, environment, other_environment
 from sitegen.build.timings import Speeds, first_estimate
 from sitegen.config.loader import load_site
@@ -119,7 +118,7 @@ def _unchanged(context: BuildContext, records: Records) -> Summary | None:
     if stale or new_notes(context.site, context.used_sources):
         return None
     tree = context.tree(records)
-    if not is_current(context.output, tree):
+    if not is_placed(tree, context.output, context.site):
         return None
     remove_leftovers(context)
     return summarise(context, (), records, weight(tree))

@@ -19,11 +19,11 @@ from sitegen.build.output import (
     ServedFolder,
     Tree,
     alone,
-    built,
     differences,
     is_built,
     read_folder,
 )
+from sitegen.build.placing import built, kept
 from sitegen.config.scaffold import placeholders
 from sitegen.config.schema import Site
 from sitegen.core.compute import ComputeTarget, resolve_device, resolve_precision
@@ -299,6 +299,8 @@ def freshness(site: Site, output: Path) -> Freshness:
     except SitegenError as error:
         words = [f"that stops, {str(error).partition(chr(10))[0]}"]
     changed, others = differences(output, tree or {})
+    old = kept(site, output)  # for the readers of the last page
+    others = tuple(name for name in others if name not in old)
     if tree is not None:
         words = [f"{name} {'differs' if (output / name).exists() else 'lacks'}" for name in changed]
         words += [f"{name} would go" for name in others if name in ours]

@@ -41,7 +41,7 @@ from starlette.responses import (
 )
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sitegen.build.output import CopiedFile, open_path
@@ -146,7 +146,7 @@ class Server:
             Route("/{uri:path}", self._page),
         ]
         hosts = Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
-        return Starlette(routes=routes, middleware=[hosts])
+        return Starlette(routes=routes, middleware=[Middleware(_Versions), hosts])
 
     async def _page(self, request: Request) -> Response:
         """A file of the site, or what is to be said instead."""
@@ -211,6 +211,21 @@ class Server:
 
     def _version(self, state: PreviewState) -> str:
         return f"{self._session}-{state.version}"
+
+
+class _Versions:
+    """Answers 505 to a request that names another HTTP than 1.x (RFC 9110, 15.6.6)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Go on with what is known, and end the connection after all else."""
+        answer = self._app
+        if scope["http_version"].partition(".")[0] != "1":
+            words = "This server speaks HTTP/1.1."
+            answer = PlainTextResponse(words, 505, {"Connection": "close"})
+        await answer(scope, receive, send)
 
 
 class OpenFile(FileResponse):

@@ -24,13 +24,13 @@ from sitegen.build.output import (
     CopiedFile,
     Tree,
     is_built,
-    place,
     read_folder,
     require_ours,
     require_room,
     rescue,
 )
 from sitegen.build.pipeline import locked, remove_leftovers, render_missing
+from sitegen.build.placing import place
 from sitegen.build.plan import PlannedFigure
 from sitegen.config.loader import load_site
 from sitegen.content.pages import Page

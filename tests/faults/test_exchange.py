@@ -9,7 +9,7 @@ import pytest
 
 from sitegen.core import files
 from sitegen.core.errors import ConfigError, PlatformError
-from tests.support.builders import INDEX, Builder, run_python, temporaries, tree_hash, write_page
+from tests.support.builders import INDEX, Builder, run_python, temporaries, write_page
 
 KILLED = """
 import os, pathlib, signal, sys
@@ -31,10 +31,10 @@ Builder(pathlib.Path(sys.argv[2]))()
 
 def test_a_site_that_a_kill_left_aside_is_put_back(built: Builder, tmp_path: Path) -> None:
     """Killed between two renames, the site comes back first, though the next build fails."""
-    before, seen = tree_hash(built.output), set()
+    before, seen = built.site_hash(), set()
     write_page(built.config, "Other words.\n")
     built()
-    whole = {before, tree_hash(built.output)}
+    whole = {before, built.site_hash()}
     write_page(built.config, INDEX)
     built()
     for moment in (1, 2, 3):
@@ -47,10 +47,10 @@ def test_a_site_that_a_kill_left_aside_is_put_back(built: Builder, tmp_path: Pat
         write_page(built.config, "{{ nothing }}\n")
         with pytest.raises(ConfigError):
             built()
-        assert tree_hash(built.output) in whole
+        assert built.site_hash() in whole
         write_page(built.config, INDEX)
         built()
-        assert tree_hash(built.output) == before
+        assert built.site_hash() == before
         assert temporaries(tmp_path) == []
         assert {path.name for path in built.root.iterdir() if path.name[0] == "."} == {".sitegen"}
     assert seen == {True, False}

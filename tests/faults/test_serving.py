@@ -53,6 +53,20 @@ def test_only_pages_of_the_preview_hear_its_events(server: Running) -> None:
             assert events.status == 200
 
 
+def test_another_version_of_http_is_refused(server: Running) -> None:
+    """A request of HTTP 2.0, 3.0 or 0.9 in its line gets 505 wherever it leads; 1.x gets 200."""
+    wanted = {"2.0": 505, "3.0": 505, "0.9": 505, "1.1": 200, "1.0": 200, "1.2": 200}
+    for path in ("/", "/_sitegen/reload.js", "/none"):
+        for version, status in wanted.items():
+            with socket.create_connection(("127.0.0.1", server.port), timeout=5) as wire:
+                host = f"Host: 127.0.0.1:{server.port}\r\nConnection: close"
+                wire.sendall(f"GET {path} HTTP/{version}\r\n{host}\r\n\r\n".encode())
+                told = wire.makefile("rb").read()
+            if path == "/none" and status == 200:
+                status = 404
+            assert told.startswith(f"HTTP/1.1 {status} ".encode()), (path, version)
+
+
 def test_slow_clients_are_dropped(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who asks for nothing, or takes nothing of the answer, is dropped; who listens stays."""
     monkeypatch.setattr(app, "PATIENCE_S", 0.3)

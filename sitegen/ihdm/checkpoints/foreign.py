@@ -22,7 +22,8 @@ from sitegen.ihdm.card.card import (
     sampling_noise,
 )
 from sitegen.ihdm.card.networks import DiffusersUNet, UNetConfig
-from sitegen.ihdm.checkpoints.archive import Published, checkpoint_digest, read_contents
+from sitegen.ihdm.checkpoints.archive import checkpoint_digest, read_contents
+from sitegen.ihdm.checkpoints.zips import Published
 
 CONFIG_NAME = "config.json"
 

@@ -18,9 +18,11 @@ from sitegen.core.errors import RefusedError
 from sitegen.core.files import Format, is_folder
 from sitegen.ihdm.card.card import CARD_NAME, ModelCard, card_beside, preset, presets, read_card
 from sitegen.ihdm.card.networks import UNetConfig
-from sitegen.ihdm.checkpoints.archive import Published, Scan, Stored, has_learned_variance, scan
+from sitegen.ihdm.checkpoints.archive import Scan, Stored, has_learned_variance, scan
+from sitegen.ihdm.checkpoints.floats import FLOATS
 from sitegen.ihdm.checkpoints.foreign import foreign_model
-from sitegen.ihdm.checkpoints.weights import BANDS, COARSE, FLOATS, STATISTICS, is_of_unet
+from sitegen.ihdm.checkpoints.weights import BANDS, COARSE, STATISTICS, is_of_unet
+from sitegen.ihdm.checkpoints.zips import Published
 
 SUFFIXES = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})
 """How the names of checkpoints end."""

@@ -34,13 +34,13 @@ from sitegen.ihdm.card.networks import Band, DiffusersUNet
 from sitegen.ihdm.checkpoints.archive import (
     HEAD,
     Numbers,
-    Published,
     Stored,
     has_learned_variance,
     read_contents,
     read_numbers,
     scan,
 )
+from sitegen.ihdm.checkpoints.floats import FLOATS
 from sitegen.ihdm.checkpoints.foreign import foreign_model
 from sitegen.ihdm.checkpoints.inspection import (
     Shapes,
@@ -54,7 +54,6 @@ from sitegen.ihdm.checkpoints.weights import (
     BANDS,
     CASCADE,
     COARSE,
-    FLOATS,
     LOWEST_LEVEL,
     STATISTICS,
     Entry,
@@ -63,6 +62,7 @@ from sitegen.ihdm.checkpoints.weights import (
     notes,
     prefixes,
 )
+from sitegen.ihdm.checkpoints.zips import Published
 from sitegen.ihdm.nets.diffusers_unet import DiffusersAdapter, renamed
 from sitegen.ihdm.nets.networks import new_network
 from sitegen.ihdm.nets.unet import UNet

@@ -17,12 +17,13 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
-PICKLE_BYTES, OPERATIONS = 8 << 20, 300_000
-"""What the pickle of a checkpoint may have; a published one has a tenth of either."""
-DIMENSIONS = 8
-"""How many axes a tensor may have."""
-_DEEPEST = 100
-"""How many lists, dicts and tuples may be begun inside each other at a time."""
+from sitegen.ihdm.checkpoints.limits import (
+    DIMENSIONS,
+    NAME_LENGTH,
+    NESTING,
+    OPERATIONS,
+    PICKLE_BYTES,
+)
 
 
 @dataclass
@@ -128,6 +129,8 @@ def _storage(machine: _Machine, _argument: None) -> None:
         case ("storage", Name(name), str(key), str(), int(count)) if name in STORAGES:
             if count < 0:
                 raise PickleError("a storage has a negative size")
+            if len(key) > NAME_LENGTH:
+                raise PickleError("the name of a storage is far too long")
             machine.stack.append(Storage(STORAGES[name], key, count))
         case _:
             raise PickleError("the pickle inside refers to what is not a storage")
@@ -156,7 +159,7 @@ def _tuple(length: int) -> Callable[[_Machine, None], None]:
 
 
 def _mark(machine: _Machine, _argument: None) -> None:
-    if len(machine.marks) >= _DEEPEST:
+    if len(machine.marks) >= NESTING:
         raise PickleError("the pickle inside is nested too deeply")
     machine.marks.append(machine.stack)
     machine.stack = []

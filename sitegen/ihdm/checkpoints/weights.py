@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import canonical_json, digest_bytes, without_twins, write_atomic
 from sitegen.ihdm.card.card import ModelCard, plain
+from sitegen.ihdm.checkpoints.floats import is_finite
+from sitegen.ihdm.checkpoints.limits import DIMENSIONS, HEADER_BYTES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,26 +36,9 @@ LOWEST_LEVEL = "coarse.lowest_level"
 CASCADE = "bands"
 """The note of a file that says which bands its networks are for, as canonical JSON."""
 
-FLOATS = {
-    **dict.fromkeys(("Double", "F64"), "float64"),
-    **dict.fromkeys(("Float", "F32"), "float32"),
-    **dict.fromkeys(("Half", "F16"), "float16"),
-    **dict.fromkeys(("BFloat16", "BF16"), "bfloat16"),
-}
-"""Types of floats, as PyTorch's files and safetensors call them, and by their usual names."""
-_EXPONENTS = {
-    "float64": ("<u8", 0x7FF0 << 48),
-    "float32": ("<u4", 0x7F80 << 16),
-    "float16": ("<u2", 0x7C00),
-    "bfloat16": ("<u2", 0x7F80),
-}
-"""The bits of each type of floats that are all set in infinities and NaN only."""
 _NUMBERS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 """How numpy reads what safetensors calls so; it has no bfloat16."""
 
-_HEADER_LIMIT = 8 << 20
-"""Bytes of a header; safetensors' own limit is 100 MB, and one of a model has a few hundred kB."""
-_DIMENSIONS = 8
 _DAMAGE = (OSError, ValueError, RecursionError, KeyError, TypeError, OverflowError)
 
 
@@ -91,7 +76,7 @@ def read_header(path: Path) -> Header:
 
     with _damage(path), path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        if length > min(_HEADER_LIMIT, path.stat().st_size - 8):
+        if length > min(HEADER_BYTES, path.stat().st_size - 8):
             raise ValueError(f"its header claims {length} bytes")
         with safe_open(path, framework="numpy"):  # offsets, overlaps, holes, sizes
             pass
@@ -100,8 +85,8 @@ def read_header(path: Path) -> Header:
         entries = {}
         for name, table in sorted(tables.items(), key=lambda pair: pair[1]["data_offsets"]):
             start, end = (8 + length + at for at in table["data_offsets"])
-            if len(table["shape"]) > _DIMENSIONS:
-                raise ValueError(f"{name[:100]} has more than {_DIMENSIONS} axes")
+            if len(table["shape"]) > DIMENSIONS:
+                raise ValueError(f"{name[:100]} has more than {DIMENSIONS} axes")
             entries[name] = Entry(name, table["dtype"], tuple(table["shape"]), start, end)
     return Header(entries, metadata)
 
@@ -130,20 +115,6 @@ def read_numbers(path: Path, entry: Entry) -> bytearray:
     with _damage(path), path.open("rb") as file:
         file.seek(entry.start)
         return bytearray(file.read(entry.end - entry.start))
-
-
-def is_finite(dtype: str, data: bytes | memoryview) -> bool:
-    """Whether numbers of a type, as PyTorch or safetensors calls it, hold no infinity and no NaN.
-
-    Whole numbers and types that we do not know count as finite.
-    """
-    import numpy as np
-
-    if dtype not in FLOATS:
-        return True
-    kind, mask = _EXPONENTS[FLOATS[dtype]]
-    numbers = np.frombuffer(data, kind)
-    return not bool((numbers & numbers.dtype.type(mask) == mask).any())
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:

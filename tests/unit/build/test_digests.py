@@ -8,7 +8,7 @@ import pytest
 from sitegen.build import context
 from sitegen.core.errors import RefusedError, TargetError
 from sitegen.core.files import digest
-from tests.support.builders import Builder, traces, tree_hash, write_page, write_site
+from tests.support.builders import Builder, traces, write_page, write_site
 
 SITE = """
 title = "A title"
@@ -45,11 +45,11 @@ def leave(site: Builder) -> None:
 
 def test_preset_without_its_checkpoint(built: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
     """The store tells the digest of the weights: nothing vanishes, whatever machine made it."""
-    before = tree_hash(built.output)
+    before = built.site_hash()
     leave(built)
     done = built(offline=True, strict=True)
     assert (done.reused, done.left_out) == (("cifar-trajectories",), ())
-    assert tree_hash(built.output) == before
+    assert built.site_hash() == before
     monkeypatch.setattr(context, "environment", lambda compute_target: {"device": "cuda"})
     assert built().reused
     write_page(built.config, CALL.replace("4", "9"))
@@ -67,15 +67,15 @@ def test_a_note_that_is_old_is_written_anew(built: Builder) -> None:
     before = traces(built.root)
     built()
     assert traces(built.root) == before
-    first = tree_hash(built.output)
+    first = built.site_hash()
     checkpoint(built).write_bytes(b"others")
     built()
-    assert tree_hash(built.output) != first
+    assert built.site_hash() != first
     checkpoint(built).write_bytes(b"weights")
     assert not built().rendered
     leave(built)
     built(offline=True)
-    assert tree_hash(built.output) == first
+    assert built.site_hash() == first
 
 
 def test_notes_that_do_not_fit(built: Builder) -> None:

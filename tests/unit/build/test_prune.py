@@ -9,7 +9,7 @@ from sitegen.build.cache import Store
 from sitegen.build.prune import clean_unused
 from sitegen.core.errors import ConfigError, LockedError
 from sitegen.core.files import lock
-from tests.support.builders import INDEX, SITE, Builder, traces, tree_hash, write_page
+from tests.support.builders import INDEX, SITE, Builder, traces, write_page
 
 MORE = INDEX + '\n{{ trajectories("tiny", count=9, seed=4) }}\n'
 ADDRESS = 'base_url = "https://example.org/a/"\n'
@@ -28,7 +28,7 @@ def test_what_was_tried_goes(built: Builder) -> None:
     """A figure, a note, an old card and odd objects go; the rest stays, and builds at once."""
     (built.root / "site.toml").write_text(ADDRESS + SITE)
     built()
-    wanted, site = files(built), tree_hash(built.output)
+    wanted, site = files(built), built.site_hash()
     assert clean_unused(built.config).startswith("nothing in ")
     assert files(built) == wanted
     write_page(built.config, MORE)
@@ -50,7 +50,7 @@ def test_what_was_tried_goes(built: Builder) -> None:
     assert files(built) == wanted
     assert traces(built.output) == output
     assert built().rendered == ()
-    assert tree_hash(built.output) == site
+    assert built.site_hash() == site
 
 
 def test_pictures_that_are_missing(built: Builder) -> None:

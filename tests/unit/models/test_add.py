@@ -25,7 +25,7 @@ from sitegen.core.errors import ConfigError, PlatformError, RefusedError
 from sitegen.core.files import digest, write_atomic
 from sitegen.ihdm.card.card import ModelCard, preset, read_card
 from sitegen.ihdm.card.networks import UNetConfig
-from sitegen.ihdm.checkpoints import archive
+from sitegen.ihdm.checkpoints import zips
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.data.prior import read_prior
 from sitegen.ihdm.training.recipe import as_ddpm
@@ -298,7 +298,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
     monkeypatch.setattr(builtins, "open", counting(open))
     monkeypatch.setattr(io, "open", counting(io.open))
-    monkeypatch.setattr(archive, "_HashedFile", counting(archive._HashedFile))
+    monkeypatch.setattr(zips, "_HashedFile", counting(zips._HashedFile))
     return count
 
 

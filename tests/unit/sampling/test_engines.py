@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import PlatformError
 from sitegen.ihdm.engines import choice
 from sitegen.ihdm.engines.chunks import Chunked
@@ -32,7 +33,7 @@ def finals(sampler: HeatSampler, count: int) -> Tensor:
     return last.mean
 
 
-@pytest.mark.parametrize("library", ["onnxruntime", "torch"])
+@pytest.mark.parametrize("library", ["onnxruntime", "torch", "bfloat16"])
 @pytest.mark.parametrize("count", [1, 3, 9])
 def test_same_bits_on_any_number_of_cores(
     source: ModelSource, library: str, count: int, monkeypatch: pytest.MonkeyPatch
@@ -42,11 +43,12 @@ def test_same_bits_on_any_number_of_cores(
     monkeypatch.setattr(choice, "PIXELS_IN_TORCH", 2 * 8 * 8)
     if library == "torch":
         monkeypatch.setattr(choice, "onnx_engine", lambda *given: None)
+    target = ComputeTarget("cpu", "bfloat16" if library == "bfloat16" else "float32")
     found = []
     for cores in (1, 2, 3):
         monkeypatch.setattr(choice, "CORES", cores)
         torch.set_num_threads(cores)
-        found.append(finals(load_heat_sampler(source, CPU), count))
+        found.append(finals(load_heat_sampler(source, target), count))
     assert torch.equal(found[0], found[1])
     assert torch.equal(found[0], found[2])
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-import sitegen.ihdm.checkpoints.archive as archive
+import sitegen.ihdm.checkpoints.zips as zips
 from sitegen.core.errors import RefusedError
 from sitegen.ihdm.card.card import DiffusionConfig, ModelCard, preset, presets, read_card
 from sitegen.ihdm.checkpoints.archive import checkpoint_digest
@@ -113,7 +113,7 @@ class Reading:
         def opened(file: Path, *rest: Any, **more: Any) -> Any:
             return self.counted(io.FileIO)(file) if file == path else open_any(file, *rest, **more)
 
-        monkeypatch.setattr(archive, "_HashedFile", self.counted(archive._HashedFile))
+        monkeypatch.setattr(zips, "_HashedFile", self.counted(zips._HashedFile))
         monkeypatch.setattr(Path, "open", opened)
 
     def counted(self, kind: type[io.FileIO]) -> type[io.FileIO]:

@@ -1,0 +1,143 @@
+"""Putting a site in its place, and what of the one before stays there for its readers.
+
+A reader who has the page of the last build fetches what it names, a picture or the stylesheet, a
+moment later, perhaps when the next build is in place. Such files are named by their content. So
+those of the last build that the new one does not name stay for one build longer: not those that it
+had kept itself. They are no part of the site: nothing names them, `media.json` neither, and a
+build in an empty folder has none. The store knows which they are, for each folder.
+"""
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sitegen.build.output import CopiedFile, Tree, is_current, replace_output
+from sitegen.config.schema import Site
+from sitegen.core.files import digest, digest_bytes, write_atomic
+from sitegen.core.site_files import OwnFile
+from sitegen.core.urls import MANIFEST
+
+_BY_CONTENT = re.compile(r"(assets|media)/[\w-]+-[0-9a-f]{8}(\.\w+|/[\w-]+\.\w+)")
+"""Files whose names, or that of their folder, tell their content."""
+
+Digests = Mapping[str, str]
+"""The SHA-256 of files, by their URI."""
+
+
+@dataclass(frozen=True)
+class _Note:
+    """What sitegen has put into a folder, and what a kill may have left there instead.
+
+    names: all files
+    kept: those of them that are of the build before
+    own: by the state of the folder, what is named by its content and of that build itself
+    """
+
+    names: frozenset[str] = frozenset()
+    kept: Digests = field(default_factory=dict)
+    own: Mapping[str, Digests] = field(default_factory=dict)
+
+    def data(self) -> bytes:
+        """The note as a file."""
+        value = {"names": sorted(self.names), "kept": self.kept, "own": self.own}
+        return f"{json.dumps(value, sort_keys=True)}\n".encode()
+
+
+def place(tree: Tree, output: Path, site: Site) -> bool:
+    """Make `output` hold `tree` and what is kept beside it, in one step; False where it does.
+
+    Raises ConfigError for a folder that is not ours; PlatformError and TargetError with the old
+    folder still in place.
+    """
+    if is_placed(tree, output, site):
+        return False
+    path, before = _path(site, output), _read(site, output)
+    kept = _last(before, output, tree)
+    whole = {**tree, **{uri: _copied(output, uri, sha256) for uri, sha256 in kept.items()}}
+    own = {_state(whole): {uri: _digest(whole[uri]) for uri in tree if _BY_CONTENT.fullmatch(uri)}}
+    note = _Note(frozenset(whole), kept, own)
+    both = _Note(note.names | before.names, {**before.kept, **kept}, {**before.own, **own})
+    write_atomic(path, both.data())
+    changed = replace_output(whole, output)
+    write_atomic(path, note.data())
+    return changed
+
+
+def is_placed(tree: Tree, output: Path, site: Site) -> bool:
+    """Whether `output` holds `tree`, with nothing beside it but what is kept. Reads only."""
+    whole = {uri: _copied(output, uri, sha256) for uri, sha256 in kept(site, output).items()}
+    return is_current(output, {**whole, **tree})
+
+
+def kept(site: Site, output: Path) -> Digests:
+    """What is in `output` of the build before the last one."""
+    known = _read(site, output).kept
+    return {uri: sha256 for uri, sha256 in known.items() if (output / uri).exists()}
+
+
+def built(site: Site, output: Path) -> frozenset[str]:
+    """The URIs that the last build put into `output`; none where that is not known."""
+    return _read(site, output).names
+
+
+def _last(note: _Note, output: Path, tree: Tree) -> Digests:
+    """What the last build has in `output` that `tree` has not, and is as it was."""
+    if not note.own or not output.is_dir():
+        return {}
+    files = {path.relative_to(output).as_posix(): path for path in _files(output)}
+    own = note.own.get(_state({uri: path.read_bytes for uri, path in files.items()}), {})
+    gone = {uri: sha256 for uri, sha256 in own.items() if uri not in tree and uri in files}
+    return {uri: sha256 for uri, sha256 in gone.items() if digest(files[uri]) == sha256}
+
+
+def _files(output: Path) -> Iterable[Path]:
+    return (path for path in output.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+def _state(files: Mapping[str, Any]) -> str:
+    """A digest of the names in a folder, and of its pages and manifest."""
+    told = sorted(files)
+    for uri in sorted(files):
+        if uri.endswith(".html") or uri == MANIFEST:
+            told.append(digest_bytes(_bytes(files[uri])))
+    return digest_bytes("\n".join(told).encode())
+
+
+def _bytes(content: Any) -> bytes:
+    read = content.read if isinstance(content, CopiedFile) else content
+    return read if isinstance(read, bytes) else bytes(read())
+
+
+def _digest(content: bytes | CopiedFile) -> str:
+    return content.file.sha256 if isinstance(content, CopiedFile) else digest_bytes(content)
+
+
+def _copied(output: Path, uri: str, sha256: str) -> CopiedFile:
+    path = output / uri
+    size = path.stat().st_size if path.is_file() else 0
+    return CopiedFile(path, OwnFile(uri, path, size, sha256))
+
+
+def _read(site: Site, output: Path) -> _Note:
+    with contextlib.suppress(OSError, ValueError, RecursionError, TypeError, LookupError):
+        value = json.loads(_path(site, output).read_bytes())
+        if isinstance(value, list):  # of an older sitegen
+            return _Note(frozenset(map(str, value)))
+        own = {state: _digests(each) for state, each in value["own"].items()}
+        return _Note(frozenset(map(str, value["names"])), _digests(value["kept"]), own)
+    return _Note()
+
+
+def _digests(value: Mapping[str, str]) -> Digests:
+    """Those of a note: whatever else it says, they are of files named by their content."""
+    return {uri: str(sha256) for uri, sha256 in value.items() if _BY_CONTENT.fullmatch(uri)}
+
+
+def _path(site: Site, output: Path) -> Path:
+    way = os.path.relpath(os.path.realpath(output), os.path.realpath(site.root))
+    return site.cache_dir / "built" / f"{digest_bytes(os.fsencode(way))[:16]}.json"
