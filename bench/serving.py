@@ -24,12 +24,17 @@ _ROOT = "/sub/"
 
 
 class PagesHandler(SimpleHTTPRequestHandler):
-    """Serves the folder `directory` under `/sub/`; `published` is an address to write as ours."""
+    """Serves the folder `directory` under `/sub/`; `published` is an address to write as ours.
+
+    A `plain` one is another host, which knows neither ranges nor compression.
+    """
 
     protocol_version = "HTTP/1.1"
 
-    def __init__(self, *args: Any, published: str | None = None, **kwargs: Any) -> None:
-        self._published = published
+    def __init__(
+        self, *args: Any, published: str | None = None, plain: bool = False, **kwargs: Any
+    ) -> None:
+        self._published, self._plain = published, plain
         super().__init__(*args, **kwargs)
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -60,6 +65,8 @@ class PagesHandler(SimpleHTTPRequestHandler):
         data, headers = path.read_bytes(), {"Content-Type": self.guess_type(path)}
         if path.suffix in _TEXT:
             return self._text(data, headers)
+        if self._plain:
+            return self._answer(HTTPStatus.OK, data, headers)
         headers["Accept-Ranges"] = "bytes"
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         if asked is None:
@@ -75,7 +82,7 @@ class PagesHandler(SimpleHTTPRequestHandler):
         if self._published:
             own = f"http://{self.headers['Host']}{_ROOT}"
             data = data.replace(self._published.encode(), own.encode())
-        if "gzip" in self.headers.get("Accept-Encoding", ""):
+        if "gzip" in self.headers.get("Accept-Encoding", "") and not self._plain:
             data = gzip.compress(data, mtime=0)
             headers = {**headers, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
         return self._answer(HTTPStatus.OK, data, headers)
@@ -96,12 +103,15 @@ class PagesHandler(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def serving(folder: Path, published: str | None = None) -> Iterator[str]:
+def serving(folder: Path, published: str | None = None, *, plain: bool = False) -> Iterator[str]:
     """Serve the site in `folder` on 127.0.0.1; the address of its front page.
 
-    Where the site was built for the address `published`, its pages name the served one instead.
+    Where the site was built for the address `published`, its pages name the served one instead. A
+    `plain` host has neither ranges nor compression.
     """
-    handler = functools.partial(PagesHandler, directory=os.fspath(folder), published=published)
+    handler = functools.partial(
+        PagesHandler, directory=os.fspath(folder), published=published, plain=plain
+    )
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()

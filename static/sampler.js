@@ -74,7 +74,7 @@
       event.preventDefault();
       all[(ways[event.key] + all.length) % all.length].focus();
     });
-    go(shown()[0]);
+    go(shown()[0] ?? bar);
   }
 
   class Sampler {
@@ -84,8 +84,8 @@
       Object.assign(this, { figure, box, words: box.dataset });
       for (const name of [
         "new", "several", "details", "grow", "save", "film", "link", "cost", "told", "trouble",
-        "more", "slider", "readout", "shows", "about", "tree", "shelf", "start", "ground",
-        "between", "one", "other", "share",
+        "more", "slider", "readout", "shows", "about", "tree", "shelf", "start",
+        "hues", "between", "one", "other", "share",
       ]) this[name] = find(name);
       this.grows = box.classList.contains("sampler-grows");
       this.canvas = box.querySelector("canvas");
@@ -302,10 +302,26 @@
       this.more.classList.remove("coming");
       this.shows.hidden = !predicts;
       Object.assign(this.canvas, { width: size, height: size });
-      if (channels > 1) {
-        this.start.type = "color";
-        this.ground.textContent = this.ground.dataset.colour;
-      } else Object.assign(this.start, { min: range[0].toFixed(3), max: range[1].toFixed(3) });
+      if (channels > 1) this.offerHues();
+      else Object.assign(this.start, { min: range[0].toFixed(3), max: range[1].toFixed(3) });
+    }
+
+    /* Buttons for colours around the circle, as the model's own starts have them. */
+    offerHues() {
+      const names = this.hues.dataset.names.split(" ");
+      this.hues.replaceChildren();
+      for (const [place, colour] of this.model.hues.entries()) {
+        if (!colour) continue;
+        const button = Object.assign(document.createElement("button"), { type: "button" });
+        button.setAttribute("aria-label", names[place]);
+        button.style.background = hex(colour);
+        button.addEventListener("click", () => {
+          this.start.value = hex(colour);
+          this.recolour();
+        });
+        this.hues.append(button);
+      }
+      toolbar(this.hues);
     }
 
     /* A level has come, or there will be none any more. */
@@ -553,8 +569,7 @@
       const plane = this.model.size ** 2;
       const means = Array.from({ length: this.model.channels }, (_, c) =>
         state.subarray(c * plane, (c + 1) * plane).reduce((sum, value) => sum + value, 0) / plane);
-      const hex = (value) => Math.round(255 * clamp(value, 0, 1)).toString(16).padStart(2, "0");
-      this.start.value = means.length > 1 ? `#${means.map(hex).join("")}` : means[0].toFixed(3);
+      this.start.value = means.length > 1 ? hex(means) : means[0].toFixed(3);
     }
 
     /* The picture that is seen, as a PNG. */
@@ -618,6 +633,12 @@
     tell(words) {
       this.told.textContent = words;
     }
+  }
+
+  /* Shares of red, green and blue as CSS and <input type="color"> write them. */
+  function hex(colour) {
+    const two = (value) => Math.round(255 * clamp(value, 0, 1)).toString(16).padStart(2, "0");
+    return `#${colour.map(two).join("")}`;
   }
 
   /* A larger canvas with the same picture, each pixel a square; what it is drawn with. */

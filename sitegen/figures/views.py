@@ -212,6 +212,7 @@ class ModelChoice:
     alt: what the poster shows
     width, height: of the poster, in CSS pixels
     side: pixels of a side of its pictures
+    colour: whether they have colours
     model, weights: the files that a browser fetches once the button is pressed
     cost: what that is, and how long it takes to draw, in words
     """
@@ -223,6 +224,7 @@ class ModelChoice:
     height: int
     poster: Picture
     side: int
+    colour: bool
     model: str
     weights: str
     cost: str
@@ -398,6 +400,7 @@ def _choice(
         height=max(1, round(width * poster.height / poster.width)),
         poster=poster,
         side=own[0].width,
+        colour=whole(noted, "channels") > 1,
         model=relative(own[0].path, page),
         weights=relative(own[1].path, page),
         cost=_cost(sum(file.bytes for file in own), noted.get("gflop"), grow),

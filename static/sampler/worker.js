@@ -44,7 +44,8 @@ async function load({ wasm, model, weights }) {
   prior = means(description, numbers);
   const { image_size: size, channels, visited, sigmas, parameterization } = description;
   const predicts = parameterization === "preconditioned";
-  postMessage({ ready: { size, channels, visited, sigmas, predicts, range: range() } });
+  const known = { range: range(), hues: channels === 3 ? hues() : [] };
+  postMessage({ ready: { size, channels, visited, sigmas, predicts, ...known } });
 }
 
 /* The mean of each channel of every initial state in the bank. */
@@ -57,6 +58,21 @@ function means({ tensors, image_size: size }, data) {
 }
 
 const range = () => [Math.min(...prior.flat()), Math.max(...prior.flat())];
+
+/* The most colourful mean that the bank has in each eighth of the circle of colours, from red on;
+   nothing where it has none. */
+function hues() {
+  const found = Array(8);
+  for (const [i, red] of prior[0].entries()) {
+    const colour = [red, prior[1][i], prior[2][i]];
+    const [green, blue] = colour.slice(1);
+    const [across, up] = [red - (green + blue) / 2, (Math.sqrt(3) / 2) * (green - blue)];
+    const eighth = Math.round((Math.atan2(up, across) / Math.PI) * 4 + 8) % 8;
+    const chroma = Math.hypot(across, up);
+    if (!(chroma <= found[eighth]?.chroma)) found[eighth] = { colour, chroma };
+  }
+  return found.map((each) => each.colour);
+}
 
 async function draw({ draw: id, picture, from, coarse }) {
   current = id;

@@ -83,6 +83,7 @@ class _Drawn:
             "gflop": float(f"{self.exported.gflop:.3g}"),
             "columns": self._columns,
             "width": self.card.image_size,
+            "channels": self.card.channels,
             "subject": self.card.subject,
             "shows": counted(self.spec.count, known_as, self.card.subject),
         }

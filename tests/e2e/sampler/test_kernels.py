@@ -15,8 +15,10 @@ from tests.support.engine import ENGINE, difference, run_engine
 from tests.support.paths import ROOT
 
 CLOSE = 1e-5
-CLANG = shutil.which("clang")
-COMPILER = CLANG and "clang version 14." in subprocess.getoutput(f"{CLANG} --version")
+CLANG = shutil.which("clang-14") or shutil.which("clang")
+LINKER = shutil.which("wasm-ld-14") or shutil.which("wasm-ld")
+VERSION = subprocess.getoutput(f"{CLANG} --version") if CLANG and LINKER else ""
+COMPILER = "clang version 14." in VERSION
 FRAMED = """
 const { size, channels, columns, stride, onto } = values;
 const side = Math.ceil(size / 4) * 4 + 2;
