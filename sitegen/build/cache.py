@@ -6,9 +6,10 @@
     weights/<name>.json   the digest of the weights that a model without a pinned one had last
     quarantine/           what was found damaged
     work/                 temporary folders
-    built/<output>.json   the names of what the last build put into a folder
+    built/<output>.json   what the last builds put into a folder
+    used.json             when each record was last of use
 
-Nothing but the last three holds times, paths or the order of events, so that the store may be
+Nothing but the last four holds times, paths or the order of events, so that the store may be
 tracked by git and travel to a machine that renders nothing.
 
 A record carries its own key and digest, and every object is read again before it counts: anything
@@ -39,15 +40,19 @@ from sitegen.core.files import (
 )
 from sitegen.media.manifest import MediaFile, Record, record_from_json, record_to_json
 
+USES = "used.json"
+"""What tells when records were last of use."""
+
 PARTS = (
     *("objects", "records", "asked", "weights", "quarantine", "work", "built"),
-    *("speeds.json", ".gitignore", ".gitattributes"),
+    *("speeds.json", USES, ".gitignore", ".gitattributes"),
 )
 """Everything that a store makes in its folder."""
 
 _FOR_GIT = {
     # Whoever tracks the store with git tracks what is rendered, and git changes none of it.
-    ".gitignore": b"/lock\n/speeds.json\n/work/\n/built/\n/quarantine/\n.sitegen-tmp-*\n",
+    ".gitignore": b"/lock\n/speeds.json\n/used.json\n/work/\n/built/\n/quarantine/\n"
+    b".sitegen-tmp-*\n",
     ".gitattributes": b"* -text\n",
 }
 _KEY = re.compile(r"[0-9a-z][0-9a-z_-]{0,127}")
@@ -133,7 +138,10 @@ class Store:
 
     def object(self, file: MediaFile) -> Path:
         """Where the bytes of `file` lie. Read-only: copy it, never link it."""
-        return self._root / "objects" / file.sha256[:2] / file.sha256
+        return self._object(file.sha256)
+
+    def _object(self, sha256: str) -> Path:
+        return self._root / "objects" / sha256[:2] / sha256
 
     @contextlib.contextmanager
     def workspace(self) -> Iterator[Path]:
@@ -149,6 +157,40 @@ class Store:
         except (OSError, RefusedError):
             return frozenset()
         return frozenset(file.sha256 for file in record.files.values())
+
+    def files_of(self, key: str) -> Mapping[Path, int]:
+        """The files that a record is of, itself and its objects, and how many bytes each has."""
+        objects = (self._object(sha256) for sha256 in self.digests_of(key))
+        paths = (self._record_path(key), self._root / "asked" / f"{key}.json", *objects)
+        return {path: path.lstat().st_size for path in paths if path.is_file()}
+
+    def size(self) -> int:
+        """How many bytes the records have, what was asked for, and the objects."""
+        folders = [self._root / "records", self._root / "asked"]
+        with contextlib.suppress(FileNotFoundError), os.scandir(self._root / "objects") as parts:
+            folders += [Path(entry.path) for entry in parts if entry.is_dir()]
+        size = 0
+        for folder in folders:
+            with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+                size += sum(each.stat(follow_symlinks=False).st_size for each in entries)
+        return size
+
+    def drop(self, keys: Collection[str]) -> int:
+        """Remove these records, and what no other one needs of theirs; the bytes that went.
+
+        Raises PlatformError for what cannot go.
+        """
+        gone = dict[Path, int]()
+        for key in keys:
+            gone |= self.files_of(key)
+        for key in keys:  # records first: a kill leaves nothing but files that no record names
+            with platform_errors(self._record_path(key), "remove"):
+                self._record_path(key).unlink(missing_ok=True)
+        needed = {self._object(each) for key in self.keys("") for each in self.digests_of(key)}
+        for path in gone.keys() - needed:
+            with platform_errors(path, "remove"):
+                path.unlink(missing_ok=True)
+        return sum(size for path, size in gone.items() if path not in needed)
 
     def prune(self, keys: Collection[str], models: Collection[str]) -> tuple[int, int]:
         """Remove all but the records of `keys`, what they need, and the notes on `models`.

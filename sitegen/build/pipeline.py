@@ -34,7 +34,9 @@ from sitegen.build.output import (
 )
 from sitegen.build.placing import is_placed, place
 from sitegen.build.plan import PlannedFigure, environment, other_environment
+from sitegen.build.prune import note_use, tidy
 from sitegen.build.timings import Speeds, first_estimate
+from sitegen.build.uses import MEGABYTE
 from sitegen.config.loader import load_site
 from sitegen.config.schema import Site
 from sitegen.core.diagnostics import quoted
@@ -72,6 +74,7 @@ def build(
         return _rehearse(context, records, renderer, report)
     if (summary := _unchanged(context, records)) is not None:
         _refuse_warnings(report, options)
+        _keep_small(context, records, report)
         return summary
     require_ours(context.output)
     with locked(context.site):
@@ -89,6 +92,8 @@ def build(
         for line in rescue(context.output, context.site, tree):
             report.warn(line)
         changed = place(tree, context.output, context.site)
+        if (told := tidy(context, records, changed=True)) is not None:
+            report.note(told)
         return replace(summarise(context, rendered, records, weight(tree)), changed=changed)
 
 
@@ -122,6 +127,18 @@ def _unchanged(context: BuildContext, records: Records) -> Summary | None:
         return None
     remove_leftovers(context)
     return summarise(context, (), records, weight(tree))
+
+
+def _keep_small(context: BuildContext, records: Records, report: Reporter) -> None:
+    """Keep the store of a site that is as it should be below its limit, where it has one."""
+    limit, told = context.site.cache_limit, None
+    if limit is None or context.store().size() <= limit * MEGABYTE:
+        note_use(context)
+        return
+    with locked(context.site):
+        told = tidy(context, records, changed=False)
+    if told is not None:
+        report.note(told)
 
 
 def remove_leftovers(context: BuildContext, *, leaving: bool = False) -> None:

@@ -307,6 +307,13 @@ class Site(TomlTable):
     cache_dir: OwnFolder = Field(
         Path(".sitegen"), validate_default=True, description="The folder that keeps rendered clips."
     )
+    cache_limit: StrictInt | None = Field(
+        None,
+        ge=1,
+        le=1_000_000_000,
+        description="The MB that this folder may have; the clips go that were of no use for the "
+        "longest time, and none that a page needs.",
+    )
     _root: Path = PrivateAttr(default_factory=Path.cwd)
     _file: str = PrivateAttr("site.toml")
     _lines: Mapping[KeyPath, int] = PrivateAttr(default_factory=dict)

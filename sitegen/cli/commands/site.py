@@ -1,5 +1,6 @@
 """What is done with a site: it is begun, built, served, checked, published and cleaned."""
 
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -196,31 +197,56 @@ def export(config: Path, **wished: Any) -> None:
         report.note(f"{name} in {output}")
 
 
+class Days(click.ParamType[float]):
+    """A time in days, as in 30, 30d, 2w or 12h."""
+
+    name = "DAYS"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The days. Raises click.BadParameter for what is none."""
+        found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?) ?(h|d|w)?", str(value).strip())
+        if found is None:
+            self.fail(f"{value!r} is no time, as in 30d, 2w or 12h.", param, ctx)
+        return float(found[1]) * {"h": 1 / 24, "d": 1, "w": 7}[found[2] or "d"]
+
+
 @click.command()
 @config_option
 @click.option("--store", is_flag=True, help="Also remove the rendered clips in cache_dir.")
 @click.option("--unused", is_flag=True, help="Remove only clips in cache_dir that no page needs.")
+@click.option(
+    "--older-than",
+    "days",
+    type=Days(),
+    help="Remove only clips in cache_dir that no page has needed for so long, as in 30d or 2w.",
+)
 @talk_options
-def clean(config: Path, store: bool, unused: bool) -> None:
+def clean(config: Path, store: bool, unused: bool, days: float | None) -> None:
     """Remove what sitegen made: the built folder, and what interrupted runs have left.
 
     Clips stay in the store, so that the next build renders nothing, unless --store is given. With
-    --unused those go that no page asks for any more, and the built folder stays.
+    --unused those go that no page asks for any more, with --older-than those of them that were of
+    no use for some days, and the built folder stays.
 
     \b
     Examples:
       sitegen clean
       sitegen clean --unused
+      sitegen clean --older-than 30d
       sitegen clean --store
     """
     from sitegen.build.output import clean
-    from sitegen.build.prune import clean_unused
+    from sitegen.build.prune import clean_old, clean_unused
     from sitegen.config.loader import load_site
 
-    if store and unused:
-        raise click.UsageError("--store removes all clips and --unused some; give one of them.")
-    if unused:
-        console().note(clean_unused(config))
+    if store + unused + (days is not None) > 1:
+        raise click.UsageError(
+            "--store removes all clips, --unused and --older-than some; give one of them."
+        )
+    if unused or days is not None:
+        console().note(clean_unused(config) if days is None else clean_old(config, days))
         return
     removed = [f"removed {path}" for path in clean(load_site(config), store=store)]
     for line in removed or ["there was nothing to remove"]:

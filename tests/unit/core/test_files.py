@@ -8,6 +8,8 @@ import errno
 import hashlib
 import json
 import os
+import re
+import socket
 import time
 from pathlib import Path
 from unittest.mock import Mock
@@ -237,3 +239,56 @@ def test_exchange_replaces_and_removes(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(PlatformError, match="Not a directory"):
         files.exchange(tmp_path / "new", tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_lock_names_the_host(tmp_path: Path) -> None:
+    """Who waits is told process and host; one of another host is not asked whether it lives."""
+    with files.lock(tmp_path / "lock"):
+        told = rf"process {os.getpid()} on {re.escape(socket.gethostname())}\)"
+        with pytest.raises(LockedError, match=told), files.lock(tmp_path / "lock"):
+            pass
+        (tmp_path / "lock").write_text("99999999 node7 0a1b2c3d\n")
+        started = time.monotonic()
+        with (
+            pytest.raises(LockedError, match=r"process 99999999 on node7\)"),
+            files.lock(tmp_path / "lock"),
+        ):
+            pass
+        assert time.monotonic() - started < 1
+
+
+MOUNTED = "host:/home {place} {kind} rw,vers=4.2,{option},addr=10.0.0.1 0 0\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "refused"),
+    [
+        ("nfs4", "local_lock=none", False),
+        ("nfs", "nolock", True),
+        ("nfs", "local_lock=all", True),
+        ("nfs4", "local_lock=flock", True),
+        ("lustre", "localflock", True),
+        ("lustre", "flock", False),
+        ("cifs", "nobrl", True),
+        ("ext4", "nolock", False),
+    ],
+)
+def test_locks_of_shared_disks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, option: str, refused: bool
+) -> None:
+    """Where other hosts would not see a lock it is refused in words, and else it is taken."""
+    place = tmp_path / "a shared disk"
+    place.mkdir()
+    mounts = tmp_path / "mounts"
+    line = MOUNTED.format(place=str(place).replace(" ", "\\040"), kind=kind, option=option)
+    mounts.write_text(f"/dev/sda1 / ext4 rw 0 0\n{line}")
+    monkeypatch.setattr(files, "MOUNTS", mounts)
+    with contextlib.ExitStack() as block:
+        if refused:
+            told = rf"cannot lock .* is mounted with {option}, so other hosts"
+            block.enter_context(pytest.raises(PlatformError, match=told))
+        with files.lock(place / "site/lock"):
+            assert (place / "site/lock").exists()
+    assert (place / "site").exists() is not refused
+    with files.lock(tmp_path / "beside"):
+        pass
