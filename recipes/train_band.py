@@ -30,8 +30,8 @@ from sitegen.ihdm.training.options import TrainingOptions
 BEYOND = 2
 """How many levels of the next band a network learns, too: its first states come from there."""
 TRAINING = TrainingOptions(
-    images=500_000,
-    batch_size=64,
+    images=400_000,
+    batch_size=32,
     learning_rate=1e-3,
     optimizer="muon",
     muon_learning_rate=1.5e-3,
