@@ -286,6 +286,9 @@ class _InChunks:
     def card(self) -> Any:
         return self.model.card
 
+    def noise_std(self, level: int, below: int, delta: float) -> float | Tensor:
+        return self.model.noise_std(level, below, delta) if isinstance(self.model, Model) else delta
+
     def __call__(self, u: Tensor, level: int, below: int | None = None) -> Tensor:
         with memory_errors(f"computing level {level}"), on_one_thread():
             jump = () if below is None else (below,)  # a DDPM knows none

@@ -18,6 +18,7 @@ export { Kernels } from "./kernels.js";
 export { interpolated, normals, Purpose } from "./noise.js";
 
 const PRIOR = "prior.coefficients";
+const RESIDUAL = "statistics.residual";
 
 export class Sampler {
   #kernels;
@@ -40,6 +41,7 @@ export class Sampler {
     if (description.parameterization === "preconditioned") {
       const [mean, variance] = ["statistics.mean", "statistics.variance"];
       this.#statistics = { mean: weights.numbers(mean), variance: weights.numbers(variance) };
+      if (RESIDUAL in description.tensors) this.#statistics.residual = weights.numbers(RESIDUAL);
     }
     const [count, , low] = weights.shape(PRIOR);
     this.#prior = { count, low, numbers: weights.numbers(PRIOR) };
@@ -72,8 +74,8 @@ export class Sampler {
     for (let i = start; i + 1 < visited.length; i++) {
       const [level, below] = [visited[i], visited[i + 1]];
       const { mean, sharp } = this.predict(state, level, below);
-      const fresh = noise(level);
-      state = mean.map((value, place) => value + Math.fround(delta * fresh[place]));
+      const fresh = this.#scaled(noise(level), level, below, delta);
+      state = mean.map((value, place) => value + fresh[place]);
       yield { level: below, state, mean, sharp };
     }
   }
@@ -106,6 +108,24 @@ export class Sampler {
     });
     const mean = sharp.map((value, i) => there[i % plane] * value);
     return { mean: this.#planes.inverse(mean), sharp: this.#planes.inverse(sharp) };
+  }
+
+  /* The noise of δ, and of what the model leaves unknown of each cosine where that is known:
+     sitegen/ihdm/process/reverse.py. */
+  #scaled(fresh, level, below, delta) {
+    const { variance, residual } = this.#statistics ?? {};
+    if (!residual) return fresh.map((value) => delta * value);
+    const { image_size: size, levels, training_noise_std: std } = this.description;
+    const [here, there] = [this.#left(level), this.#left(below)];
+    const [plane, rings] = [size ** 2, residual.length / levels];
+    const cosines = this.#planes.forward(fresh).map((value, i) => {
+      const place = i % plane;
+      const ring = Math.round(Math.hypot(Math.floor(place / size), place % size));
+      const unknown = (variance[i] * std ** 2) / (here[place] ** 2 * variance[i] + std ** 2);
+      const share = residual[(level - 1) * rings + ring];
+      return value * Math.sqrt(delta ** 2 + there[place] ** 2 * share * unknown);
+    });
+    return this.#planes.inverse(cosines);
   }
 
   /* A_k: what level k leaves of each cosine. */

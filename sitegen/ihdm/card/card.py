@@ -234,16 +234,23 @@ _Subject = Annotated[
 class SamplingConfig:
     """How a model is sampled: the `levels` that are visited, from K down; 0 follows.
 
+    All are, unless there are any. With `variance` = "estimated" what the model leaves unknown of
+    the sharp image, which the weights tell, is added to the variance of the noise
+    (`process/reverse.py`).
+
     Raises ConfigError that names every value that is wrong.
     """
 
     levels: Annotated[
-        tuple[Level, ...],
+        tuple[Level, ...] | None,
         must(
             "a list of levels that fall, from the flattest one on, without 0",
-            lambda v: len(v) > 0 and all(above > below for above, below in pairwise(v)),
+            lambda v: (
+                v is None or (len(v) > 0 and all(above > below for above, below in pairwise(v)))
+            ),
         ),
-    ]
+    ] = None
+    variance: Literal["estimated"] | None = None
 
 
 @checked("card")
@@ -335,9 +342,13 @@ class ModelCard:
     @cached_property
     def visited_levels(self) -> tuple[int, ...]:
         """The levels that a sample goes through, from K to 0."""
-        if self.sampling is None:
-            return tuple(range(self.levels, -1, -1))
-        return (*self.sampling.levels, 0)
+        chosen = self.sampling.levels if self.sampling else None
+        return tuple(range(self.levels, -1, -1)) if chosen is None else (*chosen, 0)
+
+    @property
+    def estimates_variance(self) -> bool:
+        """Whether the weights say how much variance the model leaves."""
+        return self.sampling is not None and self.sampling.variance == "estimated"
 
     @property
     def steps(self) -> int:

@@ -28,7 +28,13 @@ from sitegen.ihdm.card.card import FileRef, ModelCard
 from sitegen.ihdm.card.networks import DiffusersUNet, UNetConfig
 from sitegen.ihdm.checkpoints.arithmetic import linear_flop, unet_flop
 from sitegen.ihdm.checkpoints.inspection import Architecture, infer
-from sitegen.ihdm.checkpoints.weights import STATISTICS, is_of_unet, prefixes, read_arrays
+from sitegen.ihdm.checkpoints.weights import (
+    RESIDUAL,
+    STATISTICS,
+    is_of_unet,
+    prefixes,
+    read_arrays,
+)
 
 VERSION = 1
 PRIOR = "prior.coefficients"
@@ -92,6 +98,8 @@ def export_for_browser(
     _refuse_unknown(card, weights)
     bands = _bands(card)
     found = _read(weights, card.weights)
+    if not card.estimates_variance:
+        found.pop(RESIDUAL, None)
     _refuse_unfit(card, bands, found, weights)
     stored = {name: _stored(name, found[name], bands, precision) for name in found}
     for name, values in stored.items():
@@ -213,11 +221,13 @@ def _refuse_unfit(
             raise RefusedError(f"{path}: holds {told}; the card has {wanted.text()}")
     if card.parameterization == "preconditioned" and not {*STATISTICS} <= tensors.keys():
         raise RefusedError(f"{path}: has no statistics, which a preconditioned model needs")
+    if card.estimates_variance and RESIDUAL not in tensors:
+        raise RefusedError(f"{path}: has no {RESIDUAL}, which its card speaks of")
 
 
 def _stored(name: str, values: Array, bands: Sequence[_Band], precision: Precision) -> Array:
     """A tensor in the type and order to store it in; infinite where that type cannot hold it."""
-    if name in STATISTICS:
+    if name in (*STATISTICS, RESIDUAL):
         return values
     unet = next((band.unet for band in bands if band.owns(name)), None)
     if unet is not None and _QKV in name and not unet.use_new_attention_order:

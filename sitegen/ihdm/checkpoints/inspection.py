@@ -21,7 +21,7 @@ from sitegen.ihdm.card.networks import UNetConfig
 from sitegen.ihdm.checkpoints.archive import Scan, Stored, has_learned_variance, scan
 from sitegen.ihdm.checkpoints.floats import FLOATS
 from sitegen.ihdm.checkpoints.foreign import foreign_model
-from sitegen.ihdm.checkpoints.weights import BANDS, COARSE, STATISTICS, is_of_unet
+from sitegen.ihdm.checkpoints.weights import BANDS, COARSE, RESIDUAL, STATISTICS, is_of_unet
 from sitegen.ihdm.checkpoints.zips import Published
 
 SUFFIXES = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})
@@ -138,7 +138,9 @@ def _inspected(file: Path) -> CheckpointInfo:
     held = found.contents
     tensors: Mapping[str, Stored]
     tensors = held.weights if isinstance(held, Published) else held.entries
-    tensors = {name: tensor for name, tensor in tensors.items() if name not in STATISTICS}
+    tensors = {
+        name: tensor for name, tensor in tensors.items() if name not in (*STATISTICS, RESIDUAL)
+    }
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     dtypes = {tensor.dtype for tensor in tensors.values()}
     looks = infer({name: shape for name, shape in shapes.items() if is_of_unet(name)})

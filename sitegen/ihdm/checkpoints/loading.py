@@ -55,6 +55,7 @@ from sitegen.ihdm.checkpoints.weights import (
     CASCADE,
     COARSE,
     LOWEST_LEVEL,
+    RESIDUAL,
     STATISTICS,
     Entry,
     Header,
@@ -67,7 +68,7 @@ from sitegen.ihdm.nets.diffusers_unet import DiffusersAdapter, renamed
 from sitegen.ihdm.nets.networks import new_network
 from sitegen.ihdm.nets.unet import UNet
 from sitegen.ihdm.process.ddpm import DiffusionModel
-from sitegen.ihdm.process.heat import Statistics
+from sitegen.ihdm.process.heat import Statistics, rings
 from sitegen.ihdm.process.model import Model, require_device
 
 WEIGHTS_NAME = "weights.safetensors"
@@ -242,10 +243,14 @@ def _check_ours(path: Path, card: ModelCard, header: Header) -> dict[str, Entry]
         entries = {now[name]: entry for name, entry in entries.items()}
     if card.parameterization == "preconditioned":
         wanted |= dict.fromkeys(STATISTICS, card.shape)
+    if card.estimates_variance:
+        wanted[RESIDUAL] = (card.levels, rings(card.image_size))
+    else:
+        entries.pop(RESIDUAL, None)
     _check_bands(path, card, header, wanted)
     _check_shapes(path, {name: entry.shape for name, entry in entries.items()}, wanted, card)
     for name, entry in entries.items():
-        allowed = ("F32",) if name in STATISTICS else ("F32", "F16", "BF16")
+        allowed = ("F32",) if name in (*STATISTICS, RESIDUAL) else ("F32", "F16", "BF16")
         if entry.dtype not in allowed:
             words = " or ".join(allowed)
             raise RefusedError(f"{path}: {name} holds {entry.dtype}; should be {words}")
@@ -347,7 +352,10 @@ def _statistics(card: ModelCard, weights: Mapping[str, Tensor]) -> Statistics | 
     mean, variance = (weights[name] for name in STATISTICS)
     if bool((variance < 0).any()):
         raise RefusedError(f"{STATISTICS[1]} of the weights is negative; train the model again")
-    return Statistics(mean, variance)
+    residual = weights.get(RESIDUAL)
+    if residual is not None and bool((residual < 0).any()):
+        raise RefusedError(f"{RESIDUAL} of the weights is negative; train the model again")
+    return Statistics(mean, variance, residual)
 
 
 def _no_card(path: Path) -> ConfigError:

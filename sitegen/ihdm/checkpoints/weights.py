@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 STATISTICS = ("statistics.mean", "statistics.variance")
 """Names of a preconditioned model's statistics, which are always stored as float32."""
+RESIDUAL = "statistics.residual"
+"""The name of what such a model leaves unknown, which is stored likewise where it was estimated."""
 COARSE = "coarse."
 """How the names of the second network begin, where a card writes it as `[coarse]`."""
 BANDS = "bands."
@@ -67,7 +69,7 @@ class Header:
 
 def is_of_unet(name: str) -> bool:
     """Whether a tensor of this name is one of a U-Net's that is alone or has a coarse network."""
-    return name not in STATISTICS and not name.startswith((COARSE, BANDS))
+    return name not in (*STATISTICS, RESIDUAL) and not name.startswith((COARSE, BANDS))
 
 
 def read_header(path: Path) -> Header:
@@ -152,7 +154,7 @@ def save_weights(
 
     stored = {}
     for name, tensor in tensors.items():
-        kind = torch.float32 if name in STATISTICS else dtype
+        kind = torch.float32 if name in (*STATISTICS, RESIDUAL) else dtype
         stored[name] = tensor.detach().to("cpu", kind, copy=True).contiguous()
         if not bool(torch.isfinite(stored[name]).all()):
             raise RefusedError(f"{path}: {name} holds numbers that {dtype} cannot hold")

@@ -74,14 +74,20 @@ def dissipate(images: Tensor, sigma_b: float | Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Statistics:
-    """Mean and variance (C, H, W) of the training images' cosine coefficients."""
+    """Mean and variance (C, H, W) of the training images' cosine coefficients.
+
+    `residual` (K, rings) is known where it was estimated: the share of the variance R_k, of what a
+    linear estimate leaves unknown of a sharp image, that the model leaves, for the levels 1 … K.
+    """
 
     mean: Tensor
     variance: Tensor
+    residual: Tensor | None = None
 
     def tensors(self) -> dict[str, Tensor]:
         """Under the names that they have in a file of weights."""
-        return {"statistics.mean": self.mean, "statistics.variance": self.variance}
+        found = {"mean": self.mean, "variance": self.variance, "residual": self.residual}
+        return {f"statistics.{name}": part for name, part in found.items() if part is not None}
 
     def pixel_scale(self, side: int) -> tuple[float, float]:
         """Mean and standard deviation of a pixel over all images, positions and channels.

@@ -5,7 +5,11 @@ is made of transitions, each from a level to a lower one, and `descend` goes dow
 adds another process writes its transitions.
 
 - Heat dissipation (Rissanen et al. 2023): the model gives the mean of u_{k−1}; δ is the noise.
-  One that predicts û_0 may jump, to the mean A_j û_0 of u_j at any lower level j.
+  One that predicts û_0 may jump, to the mean A_j û_0 of u_j at any lower level j. Noise of δ alone
+  loses what û_0, a mean, does not vary by; a δ above σ makes up for it, too little where levels
+  are coarse or left out, too much where they are fine. Where the variance V_k of u_0 given u_k was
+  estimated from images, the noise of each cosine has the variance δ² + A_j² V_k with δ = σ, as u_j
+  has: the optimal reverse variance of Bao et al. 2022 ("Analytic-DPM"), by frequency.
 - DDPM (Ho et al. 2020, eq. 7): mean = (√ᾱ_{k−1} β_k x̂_0 + √(1 − β_k) (1 − ᾱ_{k−1}) x_k) /
   (1 − ᾱ_k); the variance is "fixed_small", (1 − ᾱ_{k−1}) / (1 − ᾱ_k) β_k, or "fixed_large", β_k.
 - DDIM (Song et al. 2021, eq. 12 and 16), from level k to any lower level j:
@@ -26,7 +30,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -34,6 +38,7 @@ from torch import Tensor
 from sitegen.core.errors import TargetError
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.ihdm.process.ddpm import DiffusionSchedule, diffusion_of
+from sitegen.ihdm.process.heat import dct2, idct2
 from sitegen.ihdm.process.noise import NoiseSource
 
 DIVERGED = 1000.0
@@ -69,14 +74,25 @@ class Denoiser(Protocol):
         """(N, C, H, W) float32 → (N, C, H, W) float32."""
 
 
+@runtime_checkable
+class KnowsVariance(Protocol):
+    """A model that says how noisy the next state is."""
+
+    def noise_std(self, level: int, below: int, delta: float, /) -> float | Tensor:
+        """A number, or one for each cosine (C, H, W)."""
+
+
 @dataclass(frozen=True)
 class Transition:
-    """One step, from `level` to `below`: `mean` of the state there, and noise of `std`."""
+    """One step, from `level` to `below`: `mean` of the state there, and noise of `std`.
+
+    That is a number, or one for each cosine (C, H, W).
+    """
 
     level: int
     below: int
     mean: Callable[[Tensor], Tensor]
-    std: float
+    std: float | Tensor
 
 
 def descend(
@@ -110,10 +126,13 @@ def descend(
         yield Step(each.below, state, mean)
 
 
-def add_noise(mean: Tensor, noise: NoiseSource, level: int, std: float) -> tuple[Tensor, Tensor]:
+def add_noise(
+    mean: Tensor, noise: NoiseSource, level: int, std: float | Tensor
+) -> tuple[Tensor, Tensor]:
     """A mean and the state `std` · noise(level) away from it; both for each branch of a tree.
 
-    Raises ValueError when the noise is for another number of samples.
+    A tensor `std` (C, H, W) scales the noise's cosines. Raises ValueError when the noise is for
+    another number of samples.
     """
     fresh = noise(level).to(mean.device, mean.dtype)
     if len(fresh) != len(mean):
@@ -121,7 +140,8 @@ def add_noise(mean: Tensor, noise: NoiseSource, level: int, std: float) -> tuple
         if rest or not splits:
             raise ValueError(f"noise for {len(fresh)} samples at level {level}, not {len(mean)}")
         mean = mean.repeat_interleave(splits, dim=0)
-    return mean, mean + std * fresh
+    scaled = idct2(std * dct2(fresh)) if isinstance(std, Tensor) else std * fresh
+    return mean, mean + scaled
 
 
 def check_finite(state: Tensor, level: int, pixels: str = _HEAT) -> None:
@@ -149,12 +169,14 @@ def reverse_process(
     visits below it, the last at level 0: K of them unless it says otherwise.
 
     `noise(level)` is called for the levels that are left as `descend` says. `sampling_noise_std`
-    is δ, the card's if not given. Raises as `descend` does.
+    is δ, the card's if not given; a model that knows more noise than that adds it. Raises as
+    `descend` does.
     """
     card = model.card
     delta = card.sampling_noise_std if sampling_noise_std is None else sampling_noise_std
+    std = model.noise_std if isinstance(model, KnowsVariance) else lambda *_: delta
     transitions = (
-        Transition(level, below, partial(_mean, model, level, below), delta)
+        Transition(level, below, partial(_mean, model, level, below), std(level, below, delta))
         for level, below in pairwise(card.visited_levels)
     )
     return descend(model, u_K, transitions, noise)

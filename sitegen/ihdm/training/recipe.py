@@ -16,6 +16,7 @@ from sitegen.core.errors import ConfigError, PlatformError, RefusedError
 from sitegen.core.files import digest_bytes, lock, platform_errors, sha256, sweep, write_atomic
 from sitegen.ihdm.card.card import (
     CARD_NAME,
+    TRAINING_NOISE_STD,
     BlurRange,
     DiffusionConfig,
     FileRef,
@@ -23,17 +24,20 @@ from sitegen.ihdm.card.card import (
     Parameterization,
     SamplingConfig,
     read_card,
+    sampling_noise,
 )
 from sitegen.ihdm.card.limits import DEFAULT_LEVELS
 from sitegen.ihdm.card.networks import Band, CosineConfig, UNetConfig
 from sitegen.ihdm.checkpoints.inspection import Architecture
 from sitegen.ihdm.checkpoints.loading import WEIGHTS_NAME, network_shapes, read_weights
-from sitegen.ihdm.checkpoints.weights import save_weights
+from sitegen.ihdm.checkpoints.weights import RESIDUAL, save_weights
 from sitegen.ihdm.data.images import EXAMPLE_NAME, as_png, require_enough
 from sitegen.ihdm.data.prior import PRIOR_NAME, make_prior
+from sitegen.ihdm.training.residual import residual_shares
 from sitegen.ihdm.training.train import STATE_NAME, InitialWeights, Progress, Run, Training
 
 LOCK_NAME = ".training.lock"
+ESTIMATED = SamplingConfig(variance="estimated")
 PRIOR_IMAGES = 1000
 _HALF_FROM = 2.0  # pixels of blur from which on half the resolution suffices
 _SMALLEST_SIDE = 14  # pixels of the images that a U-Net of a band sees
@@ -54,8 +58,10 @@ def small_card(
     """The card of our small models: some 4 M parameters for 28 × 28 images.
 
     The flattest level is blurred by 5/7 of the image's side unless told, as published for MNIST:
-    8 % of the lowest cosine is left. A preconditioned one is a `cascade` unless told or too small.
+    8 % of the lowest cosine is left. A preconditioned one is a `cascade` unless told or too small,
+    and its noise has the variance that is estimated when it has been trained.
     """
+    learnt = parameterization == "preconditioned"
     halvings = sum(image_size % size == 0 for size in (2, 4))
     card = ModelCard(
         image_size=image_size,
@@ -63,9 +69,11 @@ def small_card(
         levels=levels,
         unet=UNetConfig(32, (1, 2, 4)[: halvings + 1], num_res_blocks=2),
         blur=BlurRange(0.5, image_size * 5 / 7 if sigma_max is None else sigma_max),
+        sampling_noise_std=TRAINING_NOISE_STD if learnt else sampling_noise(TRAINING_NOISE_STD),
         parameterization=parameterization,
+        sampling=ESTIMATED if learnt else None,
     )
-    return as_cascade(card) if cascade and parameterization == "preconditioned" else card
+    return as_cascade(card) if cascade and learnt else card
 
 
 def as_cascade(card: ModelCard) -> ModelCard:
@@ -96,7 +104,9 @@ def as_cascade(card: ModelCard) -> ModelCard:
         *_spread(few, bands[1].lowest_level, _MIDDLE_SHARE),
         *_spread(bands[1].lowest_level, 0, _FINE_SHARE),
     ]
-    return replace(card, unet=None, bands=tuple(bands), sampling=SamplingConfig(tuple(visited)))
+    return replace(
+        card, unet=None, bands=tuple(bands), sampling=replace(ESTIMATED, levels=tuple(visited))
+    )
 
 
 def _spread(first: int, end: int, share: float) -> list[int]:
@@ -208,15 +218,18 @@ def write_model(run: Run, seconds: float) -> ModelCard:
     training, card = run.training, run.model.card
     folder, prior, example = training.folder, None, None
     with platform_errors(folder):
-        weights_sha256 = save_weights(folder / WEIGHTS_NAME, run.weights(), torch.float16, card)
+        weights = run.weights()
+        if card.estimates_variance:
+            weights[RESIDUAL] = residual_shares(run.averaged(), training.images)
+        weights_sha256 = save_weights(folder / WEIGHTS_NAME, weights, torch.float16, card)
         if card.kind != "ddpm":  # that starts from noise
             bank = make_prior(training.images, card, PRIOR_IMAGES, training.source)
             prior = FileRef(PRIOR_NAME, bank.write(folder / PRIOR_NAME))
             picture = as_png(training.images[0])
             write_atomic(folder / EXAMPLE_NAME, picture)
             example = FileRef(EXAMPLE_NAME, digest_bytes(picture))
-        weights, recipe = FileRef(WEIGHTS_NAME, weights_sha256), _recipe(run, seconds)
-        card = replace(card, weights=weights, prior=prior, example=example, training=recipe)
+        file, recipe = FileRef(WEIGHTS_NAME, weights_sha256), _recipe(run, seconds)
+        card = replace(card, weights=file, prior=prior, example=example, training=recipe)
         write_atomic(folder / CARD_NAME, card.to_toml().encode())
     return card
 

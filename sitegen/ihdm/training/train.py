@@ -6,6 +6,7 @@ that was never stopped.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import itertools
@@ -111,6 +112,16 @@ class Run:
         """What a trained model is made of: the averaged weights and the data's statistics."""
         statistics = self.model.statistics
         return {**self._all(), **self.ema, **(statistics.tensors() if statistics else {})}
+
+    def averaged(self) -> Model:
+        """A model that blurs with its averaged weights, ready to answer."""
+        assert isinstance(self.model, Model)
+        model = copy.deepcopy(self.model)
+        weights = self._all() | self.ema
+        for prefix, network in zip(prefixes(model.card), model.networks, strict=True):
+            own = network.state_dict()
+            network.load_state_dict({name: weights[prefix + name] for name in own})
+        return model.eval().requires_grad_(False)
 
     def _all(self) -> dict[str, Tensor]:
         """All that the networks hold, also what is not trained."""

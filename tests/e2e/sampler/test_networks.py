@@ -13,9 +13,10 @@ from sitegen.ihdm.card.card import BlurRange, FileRef, ModelCard, SamplingConfig
 from sitegen.ihdm.card.networks import Band, CosineConfig, UNetConfig
 from sitegen.ihdm.checkpoints.browser import BrowserModel, Precision, export_for_browser
 from sitegen.ihdm.checkpoints.loading import load_model
-from sitegen.ihdm.checkpoints.weights import prefixes, save_weights
+from sitegen.ihdm.checkpoints.weights import RESIDUAL, prefixes, save_weights
 from sitegen.ihdm.data.prior import PRIOR_NAME, make_prior, read_prior
 from sitegen.ihdm.nets.networks import new_network
+from sitegen.ihdm.process.heat import rings
 from sitegen.ihdm.process.model import Model
 from sitegen.ihdm.process.noise import independent
 from sitegen.ihdm.process.reverse import reverse_process
@@ -99,9 +100,11 @@ def cascade(folder: Path) -> Model:
     )
     card = ModelCard(
         image_size=32, channels=3, levels=30, unet=None, blur=BlurRange(0.5, 20), bands=bands,
-        parameterization="preconditioned", sampling=SamplingConfig((30, 27, 20, 19, 12, 11, 5, 1)),
+        parameterization="preconditioned",
+        sampling=SamplingConfig((30, 27, 20, 19, 12, 11, 5, 1), "estimated"),
     )  # fmt: skip
     tensors = image_statistics(lessons.images(channels=3, size=32)).tensors()
+    tensors[RESIDUAL] = torch.rand(30, rings(32), generator=torch.Generator().manual_seed(2))
     for prefix, band in zip(prefixes(card), card.networks, strict=True):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1)
@@ -125,7 +128,10 @@ def test_bands_of_a_cascade(tmp_path: Path) -> None:
 
 
 def test_pictures_of_a_cascade(tmp_path: Path) -> None:
-    """From the bank of colour images over the levels that are visited to the picture."""
+    """From the bank of colour images over the levels that are visited to the picture.
+
+    Its noise has the variance that the weights tell of.
+    """
     model = cascade(tmp_path)
     check_descent(model, tmp_path, tmp_path)
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from sitegen.core.errors import LockedError, PlatformError, RefusedError, TargetError
 from sitegen.core.files import digest, host_mark, lock
-from sitegen.ihdm.card.card import BlurRange, ModelCard, read_card
+from sitegen.ihdm.card.card import BlurRange, ModelCard, SamplingConfig, read_card
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.data.prior import read_prior
 from sitegen.ihdm.process.ddpm import DiffusionModel, initial_noise
@@ -30,6 +30,7 @@ from sitegen.ihdm.training import recipe, train
 from sitegen.ihdm.training.loss import draw_levels, level_density, loss_per_image
 from sitegen.ihdm.training.options import TrainingOptions
 from sitegen.ihdm.training.recipe import as_ddpm
+from sitegen.ihdm.training.residual import residual_shares
 from sitegen.ihdm.training.train import InitialWeights, Progress, Run, Timer, Training
 from tests.support.lessons import cascade_card, images
 from tests.support.making import load_heat, random_unet, small_card
@@ -438,6 +439,22 @@ def test_weights_are_the_averages_in_float16(tmp_path: Path) -> None:
         assert stored[name].dtype == kind
         assert torch.equal(stored[name], tensor.to(kind))
     assert all(value.dtype == torch.float32 for value in load_heat(tmp_path).unet.parameters())
+
+
+def test_tells_what_the_averages_leave(tmp_path: Path) -> None:
+    """A card that wants the estimated variance has it in its weights, of the averaged networks."""
+    asked = replace(preconditioned(dropout=0.2), sampling=SamplingConfig(variance="estimated"))
+    with recipe.opened(asked, training(tmp_path)) as run:
+        recipe.go_on(run, SILENT)
+    model = load_heat(tmp_path)
+    known = model.statistics
+    assert known is not None
+    assert known.residual is not None
+    assert torch.equal(known.residual, residual_shares(run.averaged(), images().numpy()))
+    assert known.residual.numpy() == pytest.approx(
+        residual_shares(model, images().numpy()).numpy(), rel=0.02, abs=1e-3
+    )  # float16
+    assert isinstance(model.noise_std(8, 7, 0.05), Tensor)
 
 
 def test_ddpm_folder_is_a_model(tmp_path: Path) -> None:

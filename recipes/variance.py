@@ -1,0 +1,46 @@
+"""Estimates how much variance a model leaves, and writes it with that: python -m recipes.variance.
+
+`sitegen train` does so by itself. A model that was put together, distilled or trained before that
+was known has noise of one δ; here it gets the noise of `sitegen.ihdm.process.reverse`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from recipes.cascade import write_model
+from recipes.train_cosines import read_model
+from sitegen.ihdm.card.card import SamplingConfig
+from sitegen.ihdm.checkpoints.weights import RESIDUAL
+from sitegen.ihdm.data.images import read_images
+from sitegen.ihdm.training.residual import residual_shares
+from sitegen.models.registry import model_source
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", type=Path, help="folder of a preconditioned model")
+    parser.add_argument("--data", type=Path, required=True, help="the images it learned from")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the new model")
+    arguments = parser.parse_args()
+    if arguments.output.resolve() == arguments.model.resolve():
+        raise SystemExit(f"{arguments.output}: is the model itself; give another folder")
+    source, model = (
+        model_source(arguments.model.name, arguments.model, None),
+        read_model(arguments.model),
+    )
+    assert model.statistics is not None
+    card = source.card
+    sampling = replace(card.sampling or SamplingConfig(), variance="estimated")
+    card = replace(card, sampling=sampling, sampling_noise_std=card.training_noise_std)
+    tensors = model.statistics.tensors() | {
+        RESIDUAL: residual_shares(model, read_images(arguments.data))
+    }
+    write_model(arguments.output, source, card, tensors, list(model.networks))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""Noise that has the variance which a model leaves, and its estimate."""
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from sitegen.core.errors import ConfigError, RefusedError
+from sitegen.ihdm.card.card import ModelCard, SamplingConfig
+from sitegen.ihdm.checkpoints.loading import load_model
+from sitegen.ihdm.checkpoints.weights import RESIDUAL, save_weights
+from sitegen.ihdm.process.heat import Statistics, rings
+from sitegen.ihdm.process.model import Model
+from sitegen.ihdm.process.noise import independent
+from sitegen.ihdm.process.reverse import add_noise, reverse_process
+from sitegen.ihdm.training.residual import residual_shares
+from tests.support.lessons import Array, cascade, dct, idct, images, kept, without_coarse
+
+SAMPLES = 4000
+
+
+def linear(visited: tuple[int, ...], residual: float | None) -> Model:
+    """A model that is the linear estimate, and leaves all that this leaves unknown."""
+    plain = without_coarse()
+    card = replace(plain.card, sampling=SamplingConfig(visited, "estimated"))
+    known = plain.statistics
+    assert known is not None
+    shares = None if residual is None else torch.full((card.levels, rings(8)), residual)
+    statistics = Statistics(known.mean, known.variance, shares)
+    return Model(card, list(plain.networks), statistics).requires_grad_(False)
+
+
+def spread(model: Model, level: int) -> Array:
+    """Standard deviation of the cosines of Gaussian states with the data's statistics."""
+    card, known = model.card, model.statistics
+    assert known is not None
+    variance = kept(card, level) ** 2 * known.variance[0].double().numpy()
+    return np.asarray(np.sqrt(variance + card.training_noise_std**2))
+
+
+def drawn(model: Model) -> list[tuple[int, Tensor]]:
+    """Levels and states of Gaussian samples on their way down, with δ = σ."""
+    known, card = model.statistics, model.card
+    assert known is not None
+    noise = np.random.default_rng(3).normal(size=(SAMPLES, 1, 8, 8))
+    mean = kept(card, card.levels) * known.mean.numpy()
+    u_K = torch.from_numpy(idct(mean + spread(model, card.levels) * noise)).float()
+    own = independent(0, range(SAMPLES), card.shape)
+    steps = reverse_process(model, u_K, own, card.training_noise_std)
+    return [(step.level, step.state) for step in steps]
+
+
+@pytest.mark.parametrize("visited", [tuple(range(8, 0, -1)), (8, 5, 1)], ids=["all", "few"])
+def test_gaussian_states_keep_the_variance_of_the_forward_process(visited: tuple[int, ...]) -> None:
+    """For Gaussian images the linear estimate is exact, so every state must be as forwards."""
+    model = linear(visited, residual=1.0)
+    for level, state in drawn(model):
+        found = dct(state.numpy()).std((0, 1))
+        assert found == pytest.approx(spread(model, level), rel=0.06)
+
+
+def test_without_it_variance_is_lost() -> None:
+    """With noise of σ alone the coarsest cosines of the last state vary by less than images do."""
+    model = linear((8, 5, 1), residual=None)
+    level, state = drawn(model)[-1]
+    lost = dct(state.numpy()).std((0, 1)) / spread(model, level)
+    assert max(lost[0, 1], lost[1, 0], lost[1, 1]) < 0.6
+
+
+def test_noise_of_a_number_for_each_cosine() -> None:
+    """SciPy's transform of the noise, scaled, and back."""
+    std = torch.rand(2, 8, 8, generator=torch.Generator().manual_seed(1))
+    mean, noise = torch.ones(3, 2, 8, 8), independent(4, range(3), (2, 8, 8))
+    _, state = add_noise(mean, noise, 5, std)
+    expected = 1 + idct(std.numpy() * dct(noise(5).double().numpy()))
+    assert state.numpy() == pytest.approx(expected, abs=1e-5)
+
+
+def test_what_a_linear_estimate_leaves_is_all() -> None:
+    """A network that answers nothing leaves all that is unknown, at each level and frequency."""
+    model = linear((8, 5, 1), residual=None)
+    shares = residual_shares(model, images(2000).numpy())
+    assert shares.shape == (8, rings(8))
+    assert shares.numpy() == pytest.approx(1, abs=0.25)
+    assert shares.mean().item() == pytest.approx(1, abs=0.06)  # the statistics are of other images
+    for below, above in pairwise((0, 1, 5, 8)):  # as the next level that is visited
+        assert torch.equal(shares[below], shares[above - 1])
+
+
+def test_a_network_that_knows_more_leaves_less() -> None:
+    """The share is the squared error, by SciPy, over that of the linear estimate."""
+    model, data = cascade(), images(256)
+    shares = residual_shares(model, data.numpy())
+    known = model.statistics
+    assert known is not None
+    generator = torch.Generator().manual_seed(0)
+    sharp = data[torch.randperm(256, generator=generator)].double().numpy() / 255
+    noise = torch.randn(sharp.shape, generator=generator).numpy()
+    std = model.card.training_noise_std
+    state = torch.from_numpy(idct(kept(model.card, 1) * dct(sharp)) + std * noise).float()
+    error = (dct(model(state, 1, 0).double().numpy()) - dct(sharp)) ** 2
+    variance = known.variance.double().numpy()
+    unknown = variance * std**2 / (kept(model.card, 1) ** 2 * variance + std**2)
+    assert shares[0, 0].item() == pytest.approx(
+        error[..., 0, 0].mean() / unknown[..., 0, 0], rel=1e-3
+    )
+
+
+def saved(folder: Path, card: ModelCard, residual: Tensor | None) -> ModelCard:
+    """A file of weights for the card, with its digest left out."""
+    model = without_coarse()
+    known = model.statistics
+    assert known is not None
+    tensors = Statistics(known.mean, known.variance, residual).tensors()
+    save_weights(folder / "weights.safetensors", tensors | model.unet.state_dict(), torch.float32)
+    return card
+
+
+def test_weights_hold_what_the_card_speaks_of(tmp_path: Path) -> None:
+    """It is read where the card wants it, left alone where not, and missed by its name."""
+    plain = without_coarse().card
+    card = replace(plain, sampling=SamplingConfig(variance="estimated"))
+    assert card.visited_levels == plain.visited_levels
+    path, shares = tmp_path / "weights.safetensors", torch.rand(8, rings(8))
+    saved(tmp_path, card, shares)
+    model = load_model(path, card)
+    assert isinstance(model, Model)
+    std = model.noise_std(5, 3, 0.05)
+    assert isinstance(std, Tensor)
+    assert std.shape == (1, 8, 8)
+    assert bool((std[0, :2, :2] > 0.05).all())  # finer ones are blurred away at level 3
+    without = load_model(path, plain)
+    assert isinstance(without, Model)
+    assert without.noise_std(5, 3, 0.05) == 0.05
+    saved(tmp_path, card, None)
+    with pytest.raises(RefusedError, match=RESIDUAL):
+        load_model(path, card)
+    saved(tmp_path, card, -shares)
+    with pytest.raises(RefusedError, match="negative"):
+        load_model(path, card)
+
+
+def test_a_word_that_is_none() -> None:
+    """The card says which words there are."""
+    with pytest.raises(ConfigError, match="estimated"):
+        SamplingConfig(variance="some")  # type: ignore[arg-type]
