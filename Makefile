@@ -6,7 +6,7 @@ installed := .venv/installed
 developing := .venv/developing
 caches := .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-.PHONY: help site docs unit test check data bench engine clean
+.PHONY: help site docs unit test faults oldest lock check data bench engine clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -26,6 +26,11 @@ unit: $(developing) ## Run the tests that start no process, in seconds (ARGS="-k
 test: check ## Run all checks and tests (ARGS="tests/unit/core -x" goes to pytest)
 	@sh scripts/browser-needs.sh
 	OMP_NUM_THREADS=1 $(python) -m pytest -n 2 --dist loadfile $(ARGS)
+
+faults: $(developing) ## Try the promises for hours, and keep the counts in docs/pages/promises.md
+	@rm -f .faults.jsonl
+	FAULTS=$(CURDIR)/.faults.jsonl OMP_NUM_THREADS=1 $(python) -m pytest tests/faults -n 2 --dist loadgroup -q $(ARGS)
+	@$(python) -m scripts.promises .faults.jsonl
 
 check: $(developing) ## Run ruff, mypy and the other hooks of pre-commit over all files
 	@$(python) -m pre_commit run --all-files

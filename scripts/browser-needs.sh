@@ -1,16 +1,17 @@
 #!/bin/sh
-# Makes sure that the tests find a browser, ffprobe and the checkers of pages: installs Debian's
+# Makes sure that the tests find a browser, ffprobe, strace and the checkers of pages: installs Debian's
 # packages where it runs as root, and otherwise says in one line what is missing.
 set -eu
 
 packages=
 command -v chromium >/dev/null || packages="$packages chromium fonts-dejavu-core"
 command -v ffprobe >/dev/null || packages="$packages ffmpeg"
+command -v strace >/dev/null || packages="$packages strace"
 command -v node >/dev/null || packages="$packages nodejs"
 command -v npm >/dev/null || packages="$packages npm"
 if [ -n "$packages" ]; then
     if [ "$(id -u)" != 0 ] || [ ! -e /etc/debian_version ]; then
-        echo "The tests need chromium, ffprobe, node and npm; missing here (as Debian packages):$packages" >&2
+        echo "The tests need chromium, ffprobe, strace, node and npm; missing here (as Debian packages):$packages" >&2
         exit 1
     fi
     echo "Installing$packages for the tests."

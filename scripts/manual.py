@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from scripts.promises import page
 from sitegen.config.reference import reference
 from sitegen.content.embeds import EMBEDS as EMBED_CALLS
 from sitegen.figures import views as figure_views
@@ -34,8 +35,13 @@ from the code by `make docs`. The first argument stands without a name, all othe
 
 
 def made_pages() -> dict[str, str]:
-    """The pages by name: every kind of figure, every key of site.toml, all that templates get."""
-    return {"figures": figures_page(), "config": reference(), "views": views_page()}
+    """The pages by name: figures, keys of site.toml, what templates get, what is promised."""
+    return {
+        "figures": figures_page(),
+        "config": reference(),
+        "views": views_page(),
+        "promises": page(),
+    }
 
 
 _VIEWS = """\

@@ -17,7 +17,8 @@ import ghp_import  # type: ignore[import-untyped]
 
 from sitegen.build.output import ServedFolder
 from sitegen.config.schema import Site
-from sitegen.core.errors import PlatformError, PublishError
+from sitegen.core.diagnostics import quoted
+from sitegen.core.errors import ConfigError, PlatformError, PublishError
 from sitegen.core.source import shown
 
 _OF_ANOTHER_REPOSITORY = {
@@ -68,7 +69,9 @@ class Repository:
                 f"{root}: is not in a git repository ({found.words}); "
                 "make one with `git init` and name its remote with `git remote add origin URL`"
             )
-        self.common, self.own = map(Path, found.out.splitlines())
+        if len(places := found.out.splitlines()) != 2:
+            raise _not_understood("rev-parse", found.out)
+        self.common, self.own = map(Path, places)
 
     def run(self, *arguments: str, feed: Feed | None = None) -> Done:
         """Run git, as `execute` does."""
@@ -89,8 +92,8 @@ class Repository:
     def holds(self, commit: str, folder: ServedFolder, site: Site) -> bool:
         """Whether a commit has exactly the files of the built folder, and a CNAME for a domain."""
         listed = self.ask("ls-tree", "-r", "-z", "--full-tree", commit).split("\0")
-        entries = (line.partition("\t") for line in listed if line)
-        known = {name: about.split()[2] for about, _, name in entries}
+        entries = [re.fullmatch(r"\S+ \S+ ([0-9a-f]+)\t(.+)", line, re.DOTALL) for line in listed]
+        known = {entry[2]: entry[1] for entry in entries if entry}
         own = {".nojekyll": b""} | ({"CNAME": site.domain.encode()} if site.domain else {})
         if known.keys() != {*folder.files, *own}:
             return False
@@ -118,7 +121,9 @@ class Repository:
                 f"no remote is called {name}, {known}; add it with `git remote add {name} URL`, "
                 "or name another one with --remote"
             )
-        url = self.ask("remote", "get-url", "--push", name).splitlines()[0]
+        url = next(iter(self.ask("remote", "get-url", "--push", name).splitlines()), "")
+        if not url:
+            raise _not_understood("remote get-url", url)
         place = self._place(name, url)
         answer = self.run("ls-remote", "--symref", place, "HEAD", f"refs/heads/{branch}")
         if answer.code:
@@ -145,6 +150,11 @@ class Repository:
             execute([*fetch, url, f"refs/heads/{branch}"], Path(scratch))
             found = execute(["git", "cat-file", "blob", f"FETCH_HEAD:{name}"], Path(scratch))
         return found.out if found.code == 0 else None
+
+
+def _not_understood(command: str, said: str) -> PublishError:
+    """What git answered is none of the answers that it gives."""
+    return PublishError(f"git {command} answered {public(said)!r}; see whether `git` works here")
 
 
 def public(text: str) -> str:
@@ -257,7 +267,7 @@ def _below(folder: Path, name: str) -> list[str]:
 
 def _import(repository: Repository, folder: ServedFolder, site: Site) -> str:
     """Let ghp-import tell git the files, and see that all of them are in the commit."""
-    who = repository.ask("var", "GIT_COMMITTER_IDENT")
+    who = _dated(repository.ask("var", "GIT_COMMITTER_IDENT"))
     message = f"Publish {site.title}".encode()
 
     def feed(process: subprocess.Popen[bytes]) -> None:
@@ -281,6 +291,19 @@ def _import(repository: Repository, folder: ServedFolder, site: Site) -> str:
         why = "\n".join(words) or "it does not say why"
         raise PublishError(f"git could not make a commit of {shown(folder.root)}: {why}")
     return commit
+
+
+def _dated(who: str) -> str:
+    """The committer at the time that SOURCE_DATE_EPOCH names, where it is set."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if not epoch or "GIT_COMMITTER_DATE" in os.environ:
+        return who
+    if not re.fullmatch(r"[0-9]{1,12}", epoch):
+        raise ConfigError(
+            f"SOURCE_DATE_EPOCH = {quoted(epoch)}: should be a time in whole seconds since 1970; "
+            "give one, or unset it"
+        )
+    return re.sub(r"> \d+ [+-]\d+$", f"> {epoch} +0000", who)
 
 
 _REPORT = "fast-import: dumping crash report to "

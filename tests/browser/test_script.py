@@ -197,6 +197,7 @@ def test_reduced_motion(calm: Page) -> None:
     expect(calm.get_by_role("button", name="Let clips play")).to_be_visible()
 
 
+@pytest.mark.fault(36)
 @pytest.mark.parametrize(("scheme", "day"), [("light", LIGHT[0]), ("dark", DARK[0])])
 def test_without_the_script(
     browser: Browser, sample_site: SampleSite, scheme: Any, day: int
@@ -328,6 +329,7 @@ def test_viewer_waits_for_the_poster(browser: Browser, sample_site: SampleSite) 
     page.close()
 
 
+@pytest.mark.fault(36)
 def test_host_without_ranges(browser: Browser, sample_site: SampleSite) -> None:
     """Where a host sends clips only whole, slider, words and viewer tell of what is really seen."""
     media = sample_site.folder / "media"
@@ -345,6 +347,7 @@ def test_host_without_ranges(browser: Browser, sample_site: SampleSite) -> None:
     page.close()
 
 
+@pytest.mark.fault(36)
 def test_clip_that_does_not_come(browser: Browser, sample_site: SampleSite) -> None:
     """Slider and words go back to what is seen, and it is said; the next press tries again."""
     page = browser.new_page(**CALM)

@@ -93,6 +93,7 @@ HOSTILE: dict[str, Callable[[Path], Path]] = {
 }
 
 
+@pytest.mark.fault(9, 12)
 @pytest.mark.parametrize("make", HOSTILE.values(), ids=HOSTILE)
 def test_no_checkpoint_costs_little(tmp_path: Path, make: Callable[[Path], Path]) -> None:
     """Whatever a file claims, it is refused within 3 s and 400 MB more than itself."""
@@ -104,6 +105,7 @@ def test_no_checkpoint_costs_little(tmp_path: Path, make: Callable[[Path], Path]
     assert most_memory() - before < 400 * MB + path.stat().st_size
 
 
+@pytest.mark.fault(9)
 def test_numbers_that_are_no_floats(tmp_path: Path) -> None:
     """Whole numbers beyond all floats in the average or the schedule are refused in words."""
     value = published(small_card())
@@ -116,6 +118,7 @@ def test_numbers_that_are_no_floats(tmp_path: Path) -> None:
         scan(save({"ema_state_dict": weights, "schedule": schedule}, tmp_path / "b.pth"))
 
 
+@pytest.mark.fault(12, 17)
 def test_inspect_says_what_is_wrong(tmp_path: Path) -> None:
     """Numbers that are not finite, no tensors, or absurdly many: told, and exit 3."""
     weights = {"a": torch.ones(3), "b": torch.tensor([1.0, float("nan")])}

@@ -29,6 +29,7 @@ Builder(pathlib.Path(sys.argv[2]))()
 """
 
 
+@pytest.mark.fault(1)
 def test_a_site_that_a_kill_left_aside_is_put_back(built: Builder, tmp_path: Path) -> None:
     """Killed between two renames, the site comes back first, though the next build fails."""
     before, seen = built.site_hash(), set()
@@ -56,6 +57,7 @@ def test_a_site_that_a_kill_left_aside_is_put_back(built: Builder, tmp_path: Pat
     assert seen == {True, False}
 
 
+@pytest.mark.fault(3)
 def test_error_after_the_exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error of the disk after the folders were exchanged does not say that they were not."""
     for name in ("new", "site"):

@@ -47,6 +47,7 @@ def test_ordinary_samples_pass(tmp_path: Path) -> None:
     assert len(sample(folder)) == 1
 
 
+@pytest.mark.fault(17)
 @pytest.mark.parametrize("bias", [5.0, -5.0, 2.0])
 def test_states_far_from_images_stop_the_build(tmp_path: Path, bias: float) -> None:
     """Pictures that end far outside of [0, 1] are told with model, level and sample."""
@@ -56,6 +57,7 @@ def test_states_far_from_images_stop_the_build(tmp_path: Path, bias: float) -> N
         sample(folder)
 
 
+@pytest.mark.fault(17)
 def test_pictures_of_one_value_stop_the_build(tmp_path: Path) -> None:
     """Pictures that are all white or all black are told with model, level and sample."""
     folder = write_model(tmp_path / "tiny")
@@ -64,6 +66,7 @@ def test_pictures_of_one_value_stop_the_build(tmp_path: Path) -> None:
         sample(folder)
 
 
+@pytest.mark.fault(17)
 @pytest.mark.parametrize("write", [write_model, write_ddpm], ids=["ihdm", "ddpm"])
 def test_weights_that_are_zero_are_refused(tmp_path: Path, write: type) -> None:
     """A network whose last layer is all zero was never trained: the model is refused."""

@@ -16,6 +16,7 @@ from sitegen.ihdm.data.images import image_side, read_picture
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n%%EndComments\nshowpage\n%%EOF\n"
 
 
+@pytest.mark.fault(25)
 def test_no_picture_starts_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """PostScript that calls itself a PNG is refused unopened, wherever a picture is read."""
     monkeypatch.setattr(EpsImagePlugin, "gs_binary", shutil.which("false"))
@@ -32,6 +33,7 @@ def test_no_picture_starts_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyP
         backdrop(path)
 
 
+@pytest.mark.fault(25)
 @pytest.mark.parametrize("kind", ["AVIF", "PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP"])
 def test_damaged_pictures_are_told(tmp_path: Path, kind: str) -> None:
     """Damaged pictures of every format end in words, never in a traceback."""

@@ -24,6 +24,7 @@ SOURCES = {
 }
 
 
+@pytest.mark.fault(28)
 @pytest.mark.parametrize("text", SOURCES.values(), ids=SOURCES)
 def test_only_what_sitegen_made_is_published(paper: Paper, text: str) -> None:
     """A file of others is refused by name wherever it lies, whatever became of the sources."""
@@ -52,6 +53,7 @@ LOCKS = (
 )
 
 
+@pytest.mark.fault(28)
 def test_what_a_killed_publish_left_is_mended(paper: Paper) -> None:
     """Locks of git's and the ref of a publish that was killed go; those of others stay."""
     paper.publish()
@@ -75,6 +77,7 @@ def test_what_a_killed_publish_left_is_mended(paper: Paper) -> None:
     assert theirs.exists()
 
 
+@pytest.mark.fault(28)
 def test_publish_killed_at_any_instant(paper: Paper) -> None:
     """Killed with all that it started, at many instants: the next one needs no help."""
     before = paper.condition()
@@ -116,6 +119,7 @@ SECRETS = {
 }
 
 
+@pytest.mark.fault(28)
 @pytest.mark.parametrize("url", SECRETS)
 def test_no_credential_is_printed(paper: Paper, url: str) -> None:
     """Whatever is secret in the address of a remote stands in no message."""

@@ -24,6 +24,7 @@ def server(built: Builder) -> Iterator[Running]:
         yield server
 
 
+@pytest.mark.fault(27)
 def test_a_reader_of_the_old_page_gets_its_files(server: Running, built: Builder) -> None:
     """What the page before the last change names is there, though the new one has other files."""
     page = server.ask("/").body.decode()
@@ -42,6 +43,7 @@ def test_a_reader_of_the_old_page_gets_its_files(server: Running, built: Builder
     assert server.ask("/media/none.mp4").status == 404
 
 
+@pytest.mark.fault(27)
 def test_only_pages_of_the_preview_hear_its_events(server: Running) -> None:
     """A page of another origin gets no events; the preview's own, and tools without one, do."""
     for origin in ("https://evil.example", "http://127.0.0.1:1", "null", "http://localhost.evil"):
@@ -53,6 +55,7 @@ def test_only_pages_of_the_preview_hear_its_events(server: Running) -> None:
             assert events.status == 200
 
 
+@pytest.mark.fault(27)
 def test_another_version_of_http_is_refused(server: Running) -> None:
     """A request of HTTP 2.0, 3.0 or 0.9 in its line gets 505 wherever it leads; 1.x gets 200."""
     wanted = {"2.0": 505, "3.0": 505, "0.9": 505, "1.1": 200, "1.0": 200, "1.2": 200}
@@ -67,6 +70,7 @@ def test_another_version_of_http_is_refused(server: Running) -> None:
             assert told.startswith(f"HTTP/1.1 {status} ".encode()), (path, version)
 
 
+@pytest.mark.fault(27)
 def test_slow_clients_are_dropped(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who asks for nothing, or takes nothing of the answer, is dropped; who listens stays."""
     monkeypatch.setattr(app, "PATIENCE_S", 0.3)
@@ -88,6 +92,7 @@ def test_slow_clients_are_dropped(server: Running, monkeypatch: pytest.MonkeyPat
         wire.close()
 
 
+@pytest.mark.fault(5, 27)
 def test_hundreds_of_slow_clients_block_nobody(built: Builder) -> None:
     """With 200 slow clients and few descriptors the next one is served, and nothing is logged."""
     command = [sys.executable, "-m", "tests.support.fakecli", "serve", "-q", "--port", "0"]

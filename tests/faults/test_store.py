@@ -16,6 +16,7 @@ from tests.support.builders import Builder, traces
 PASSING = (errno.EMFILE, errno.EIO, errno.EACCES)
 
 
+@pytest.mark.fault(5)
 @pytest.mark.parametrize("code", PASSING, ids=errno.errorcode.get)
 @pytest.mark.parametrize("part", ["records", "objects", "asked", "weights"])
 def test_what_could_not_be_read_is_not_damaged(
@@ -44,6 +45,7 @@ def test_what_could_not_be_read_is_not_damaged(
     assert built(offline=True).changed
 
 
+@pytest.mark.fault(1)
 def test_what_a_kill_left_is_removed_by_the_next_build(built: Builder) -> None:
     """Temporary files of dead processes go, wherever in the site a kill left them."""
     left = [

@@ -19,6 +19,7 @@ from tests.support.publishing import Paper
 from tests.support.tinymodel import card_of, write_model
 
 
+@pytest.mark.fault(23)
 @pytest.mark.parametrize("text", ["**x**", "# x", "[x](y)", "`x`", "<b>x</b>", "a\n\nb"])
 def test_text_of_an_expression_is_no_markup(text: str) -> None:
     """A constant in an expression is as much text as a variable with the same value."""
@@ -27,6 +28,7 @@ def test_text_of_an_expression_is_no_markup(text: str) -> None:
     assert constant == run_template(f"{{% set x = {json.dumps(text)} %}}{{{{ x }}}}", {})
 
 
+@pytest.mark.fault(23)
 @pytest.mark.parametrize("text", ["\x1b[31mred\x1b[0m", "\x9b31m", "\x1b]0;title\x07", "\u202egnp"])
 def test_no_name_in_a_file_steers_the_terminal(tmp_path: Path, text: str) -> None:
     """Names in a checkpoint reach the terminal without escape codes, whoever shows them."""
@@ -48,6 +50,7 @@ def test_no_name_in_a_file_steers_the_terminal(tmp_path: Path, text: str) -> Non
         assert not set(told) & set("\x1b\x9b\x07\u202e"), (words, told)
 
 
+@pytest.mark.fault(24)
 def test_a_pipe_for_a_manifest_is_refused_at_once(paper: Paper) -> None:
     """A pipe in the place of media.json keeps nobody waiting."""
     manifest = paper.site.output / "media.json"
@@ -59,6 +62,7 @@ def test_a_pipe_for_a_manifest_is_refused_at_once(paper: Paper) -> None:
     assert time.monotonic() - started < 5
 
 
+@pytest.mark.fault(12)
 @pytest.mark.parametrize("key", ["sigma", "image_size", "power"])
 @pytest.mark.parametrize("value", ["1" + "0" * 400, "1e400", "-1e400", '"x"', "[[]]", "9" * 5000])
 def test_priors_with_absurd_numbers_are_refused(tmp_path: Path, key: str, value: str) -> None:
@@ -78,6 +82,7 @@ def test_priors_with_absurd_numbers_are_refused(tmp_path: Path, key: str, value:
         read_prior(path, card_of(folder))
 
 
+@pytest.mark.fault(9)
 def test_a_sparse_checkpoint_is_refused_unread(tmp_path: Path) -> None:
     """A file of a terabyte that is no checkpoint is refused before it is read for its digest."""
     folder = write_model(tmp_path / "tiny", pinned=False)

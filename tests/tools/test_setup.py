@@ -112,7 +112,7 @@ def test_which_python(machine: Machine) -> None:
 def test_browser_needs(machine: Machine) -> None:
     """What is missing is named; where all is there nothing is said or installed."""
     machine.give("id", text="#!/bin/sh\necho 1000\n")
-    machine.give("ffprobe", "node")
+    machine.give("ffprobe", "node", "strace")
     needs = ("sh", "scripts/browser-needs.sh")
     done = machine.run(*needs)
     (line,) = done.stderr.splitlines()

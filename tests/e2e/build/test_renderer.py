@@ -85,6 +85,7 @@ def test_each_model_is_loaded_once(source: ModelSource, monkeypatch: pytest.Monk
     assert loaded == [source.weights]
 
 
+@pytest.mark.fault(16)
 def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is no device, or is not there, is told before anything is loaded; default rates fit."""
     with pytest.raises(ConfigError, match="there is auto, cpu, cuda and cuda:N"):
@@ -104,6 +105,7 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
 FULL = "out of memory while computing level 4"
 
 
+@pytest.mark.fault(15)
 @pytest.mark.parametrize(
     ("error", "told", "words"),
     [

@@ -59,6 +59,7 @@ def start(site: Builder, *words: str) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.fault(2)
 @pytest.mark.parametrize(
     ("number", "words", "jobs"),
     [
@@ -88,6 +89,7 @@ def test_signal_while_rendering(
     assert not any(Path("/proc", child).exists() for child in ffmpeg)
 
 
+@pytest.mark.fault(1, 6)
 def test_two_builds_at_once_and_a_kill(built: Builder) -> None:
     """The second ends with 5 and names the first; that one killed, the old site stays whole."""
     before = tree_hash(built.output)
@@ -105,6 +107,7 @@ def test_two_builds_at_once_and_a_kill(built: Builder) -> None:
     assert tree_hash(built.output) != before
 
 
+@pytest.mark.fault(2)
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
 def test_terminal_is_left_as_it_was(built: Builder, number: signal.Signals) -> None:
     """The cursor that a bar hides is shown again, also where the terminal hangs up."""
@@ -137,6 +140,7 @@ Builder(pathlib.Path(sys.argv[2]))()
 """
 
 
+@pytest.mark.fault(1)
 def test_kill_at_any_moment_of_rendering(built: Builder, tmp_path: Path) -> None:
     """Killed at every write, flush, exchange and removal: the old site or the new, never a mix."""
     new, old = INDEX.replace("Four", "4"), INDEX
@@ -164,6 +168,7 @@ def test_kill_at_any_moment_of_rendering(built: Builder, tmp_path: Path) -> None
     assert moment > 10
 
 
+@pytest.mark.fault(2)
 @pytest.mark.parametrize(
     ("pipe", "lines"), [("2>&1 | head -1", ["rendering second: 5 steps"]), ("| true", [])]
 )
@@ -196,6 +201,7 @@ main()
 """
 
 
+@pytest.mark.fault(2)
 @pytest.mark.parametrize(
     "module", ["sitegen.cli.exits", "click", "sitegen.cli.main", "sitegen.build.pipeline"]
 )

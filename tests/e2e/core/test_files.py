@@ -33,6 +33,7 @@ while not os.path.exists(sys.argv[2]):
 """
 
 
+@pytest.mark.fault(1)
 @pytest.mark.parametrize("call", [1, 2, 3])
 def test_kill_leaves_old_or_new(tmp_path: Path, call: int) -> None:
     """Killed at the flush, the rename or the clean-up: old or new content, and sweep clears up."""
@@ -44,6 +45,7 @@ def test_kill_leaves_old_or_new(tmp_path: Path, call: int) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["a"]
 
 
+@pytest.mark.fault(6)
 def test_lock_is_free_after_kill(tmp_path: Path) -> None:
     """Kill -9 of the holder frees the lock at once, with no clean-up by anybody."""
     path = tmp_path / "lock"
@@ -58,6 +60,7 @@ def test_lock_is_free_after_kill(tmp_path: Path) -> None:
         assert time.monotonic() - started < 1
 
 
+@pytest.mark.fault(1)
 def test_reader_never_misses_the_site(tmp_path: Path) -> None:
     """A process that opens the site over and over finds it whole during 60 exchanges."""
     current, new, stop = (tmp_path / name for name in ("site", "new", "stop"))

@@ -83,6 +83,7 @@ def test_dry_run_changes_nothing(paper: Paper) -> None:
     paper.refused("no remote is called fork, there is origin", dry_run=True, remote="fork")
 
 
+@pytest.mark.fault(28)
 def test_work_of_others_is_not_overwritten(paper: Paper) -> None:
     """A branch that was there before, or moved since we published, stays, until --overwrite."""
     paper.push_of_somebody()
@@ -98,6 +99,7 @@ def test_work_of_others_is_not_overwritten(paper: Paper) -> None:
     assert paper.files() == paper.built()
 
 
+@pytest.mark.fault(28)
 def test_push_during_our_push(paper: Paper) -> None:
     """Whoever comes between is not overwritten, not even with --overwrite."""
     ours = paper.publish().commit
@@ -114,6 +116,7 @@ def test_push_during_our_push(paper: Paper) -> None:
 ODD = ["-x", "a b", "a..b", "", "x.lock", "HEAD", "@", "FETCH_HEAD", "refs/heads/x", "heads/x"]
 
 
+@pytest.mark.fault(28)
 def test_branches_that_are_refused(paper: Paper) -> None:
     """One that is worked on, the remote's main one, and no names, are refused in every case."""
     before = paper.tip("refs/heads/main")
@@ -193,6 +196,7 @@ def test_folders_that_sitegen_did_not_build(paper: Paper) -> None:
     paper.refused("is not a folder that sitegen built")
 
 
+@pytest.mark.fault(28)
 def test_hook_of_git_itself(paper: Paper) -> None:
     """Where the author's own hook keeps the commit from being made: its words, and no leavings."""
     refuse = '[ "$1" = prepared ] && grep -q unfinished && echo "not today" >&2 && exit 1; exit 0'
@@ -204,6 +208,7 @@ def test_hook_of_git_itself(paper: Paper) -> None:
     assert list((paper.root / ".git").glob("fast_import_crash*")) == [old]
 
 
+@pytest.mark.fault(28)
 @pytest.mark.parametrize(("name", "here"), [("update", False), ("pre-push", True)])
 def test_hooks_that_refuse(paper: Paper, name: str, here: bool) -> None:
     """Git's words are told, what was published stays ours, and the next time all goes well."""
@@ -217,6 +222,7 @@ def test_hooks_that_refuse(paper: Paper, name: str, here: bool) -> None:
     assert paper.publish().changed
 
 
+@pytest.mark.fault(28)
 def test_no_repository(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
     """No remote, author, repository or git: told in git's words, without anybody's password."""
     for url, words in {
@@ -299,6 +305,7 @@ def start(paper: Paper) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=paper.root, env=environment(), stderr=pipe, text=True)
 
 
+@pytest.mark.fault(28)
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_stopped_in_the_middle(paper: Paper, number: int, code: int) -> None:
     """Ctrl-C or a kill during the push leaves both repositories well, and the next one succeeds."""
@@ -323,6 +330,7 @@ def test_stopped_in_the_middle(paper: Paper, number: int, code: int) -> None:
     assert paper.condition() == before
 
 
+@pytest.mark.fault(28)
 def test_stopped_while_the_commit_is_made(
     paper: Paper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,7 @@ RANGES = {  # the first is what Safari asks for
 }  # fmt: skip
 
 
+@pytest.mark.fault(27)
 def test_ranges(served: Running) -> None:
     """Parts of a clip come as 206 in their place, what is beyond as 416, all else as 200."""
     path, whole = clip(served)
@@ -84,6 +85,7 @@ OTHER_HOSTS = [
 ]  # fmt: skip
 
 
+@pytest.mark.fault(27)
 def test_hosts(served: Running) -> None:
     """Only under the names of this machine it says anything of the site."""
     own = f"127.0.0.1:{served.port}"
@@ -115,6 +117,7 @@ ELSEWHERE = (
 )  # fmt: skip
 
 
+@pytest.mark.fault(27)
 def test_nothing_else_is_served(served: Running) -> None:
     """Nothing beside the site is served, nothing can be sent, and only this machine is heard."""
     for path in ELSEWHERE:
@@ -161,6 +164,7 @@ TYPES = {
 }  # fmt: skip
 
 
+@pytest.mark.fault(27)
 def test_odd_clients_do_not_block(served: Running) -> None:
     """Connections that say nothing, half a request or far too much leave the others alone."""
     wires = [connected(served.port) for _ in range(50)]
@@ -211,6 +215,7 @@ def test_stop(tmp_path: Path, number: signal.Signals, code: int, words: str, pau
     assert temporaries(root) == []
 
 
+@pytest.mark.fault(27)
 def test_nothing_can_be_served(tmp_path: Path, served: Running) -> None:
     """A port that is taken (4), a folder without a site (2): one line, and nothing is touched."""
     config = write_site(tmp_path / "site")
@@ -225,6 +230,7 @@ def test_nothing_can_be_served(tmp_path: Path, served: Running) -> None:
     assert not (config.parent / "build").exists()
 
 
+@pytest.mark.fault(24, 27)
 def test_links_are_not_followed(tmp_path: Path) -> None:
     """What leads out of the site is never sent, and what was removed is missing."""
     config = write_site(tmp_path / "site", INDEX + "\n\n![A dot](dot.png)\n\n![One](one.png)\n")

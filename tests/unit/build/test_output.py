@@ -107,6 +107,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.fault(7)
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_anything_else_is_noticed_and_mended(tree: Tree, output: Path, damage: str) -> None:
     """A byte, a file too many or too few, a link: not the tree; `replace_output` mends it."""
@@ -119,6 +120,7 @@ def test_anything_else_is_noticed_and_mended(tree: Tree, output: Path, damage: s
     assert temporaries(output.parent) == []
 
 
+@pytest.mark.fault(3)
 def test_file_that_cannot_be_written(
     tree: Tree, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +187,7 @@ def test_what_may_be_replaced(
     require_ours(tmp_path)  # of a later sitegen
 
 
+@pytest.mark.fault(4)
 @pytest.mark.parametrize("error", [28, 30, 13])
 def test_unwritable_parent(output: Path, error: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full or read-only disk is found by trying; the message names the output."""
@@ -282,6 +285,7 @@ def test_files_of_others_in_the_built_folder(built: Builder) -> None:
     assert clean(load_site(built.config)) == [str(built.output)]
 
 
+@pytest.mark.fault(1)
 def test_leftovers_of_the_dead_go(built: Builder) -> None:
     """What killed builds left beside the output and in the store; that of the living stays."""
     living = f".sitegen-tmp-{host_mark()}-{os.getpid()}-0-0a"

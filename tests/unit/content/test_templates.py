@@ -20,6 +20,7 @@ def fault(text: str, **names: object) -> tuple[int, str]:
     return caught.value.line, caught.value.reason
 
 
+@pytest.mark.fault(23)
 @settings(max_examples=40)
 @given(st.text())
 def test_data_is_one_line_of_text(value: str) -> None:
@@ -39,6 +40,7 @@ def test_data_begins_no_block(first: str, rest: str) -> None:
     assert {token.type for token in tokens} == {"paragraph_open", "inline", "paragraph_close"}
 
 
+@pytest.mark.fault(26)
 @pytest.mark.parametrize(
     ("text", "line", "reason"),
     [

@@ -91,6 +91,7 @@ def test_what_writing_leaves(tmp_path: Path) -> None:
         files.require_writable(tmp_path / "file", Path("wanted"))
 
 
+@pytest.mark.fault(3)
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
 def test_full_disk_keeps_the_old_content(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
@@ -129,6 +130,7 @@ def test_what_is_written_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert calls[-1] == "flush folder"
 
 
+@pytest.mark.fault(32)
 def test_sweep_removes_only_what_dead_processes_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,6 +172,7 @@ def test_sweep_removes_only_what_dead_processes_left(
         assert not path.exists()
 
 
+@pytest.mark.fault(6)
 def test_what_is_gone_needs_no_sweeping(tmp_path: Path) -> None:
     """What is gone needs no sweeping; a lock is exclusive, names its holder, and is freed."""
     files.sweep(tmp_path / "missing")

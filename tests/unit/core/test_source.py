@@ -80,6 +80,7 @@ def test_every_key_has_a_line(data: dict[str, object]) -> None:
     assert all(1 <= line <= text.count("\n") + 1 for line in lines.values())
 
 
+@pytest.mark.fault(22, 24)
 def test_not_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder, a pipe, no file, a broken disk, no text: refused; Windows' lines are read."""
     os.mkfifo(tmp_path / "pipe")

@@ -30,6 +30,7 @@ BAD = [
 ]  # fmt: skip
 
 
+@pytest.mark.fault(24)
 @pytest.mark.parametrize(
     ("fault", "good", "bad"),
     [

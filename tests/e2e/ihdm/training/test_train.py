@@ -143,6 +143,7 @@ while True:
 """
 
 
+@pytest.mark.fault(35)
 def test_killed(tmp_path: Path) -> None:
     """Killed at some instant of a save, the state is there, and the end is the same."""
     start(tmp_path / "whole").advance_to_end(SILENT)
@@ -534,6 +535,7 @@ def test_finished(tmp_path: Path) -> None:
     assert contents(tmp_path) == before
 
 
+@pytest.mark.fault(35)
 def test_killed_while_the_model_was_written(tmp_path: Path) -> None:
     """All steps taken but the model not whole: it is written again, the same."""
     written = trained(preconditioned(), training(tmp_path))
@@ -571,6 +573,7 @@ def test_odd_images(tmp_path: Path) -> None:
     assert float((load_model(tmp_path)(u, 8) - u).abs().max()) < 0.05
 
 
+@pytest.mark.fault(15)
 def test_out_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPU that is too small is the machine's failure, with what to do."""
     full = Mock(side_effect=torch.OutOfMemoryError("CUDA out of memory"))

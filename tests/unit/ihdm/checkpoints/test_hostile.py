@@ -35,6 +35,7 @@ def canary(tmp_path: Path) -> Iterator[Path]:
     assert time.process_time() - started < 5
 
 
+@pytest.mark.fault(9)
 @pytest.mark.parametrize(
     ("function", "argument", "name"),
     [
@@ -68,6 +69,7 @@ def test_code_is_never_run(
         refused(path, card, f"refused as unsafe: it asks for .*({name})")
 
 
+@pytest.mark.fault(9)
 def test_the_canary_would_sing(canary: Path) -> None:
     """The hostile pickles here do run code elsewhere; random ones raise our error or are read."""
     pickle.loads(pickle.dumps(Call(os.mkdir, os.fspath(canary)), protocol=2))
@@ -110,6 +112,7 @@ def test_old_and_odd_checkpoints(card: ModelCard, tmp_path: Path, canary: Path) 
             refused(path, card, "a bare pickle")
 
 
+@pytest.mark.fault(9)
 @pytest.mark.parametrize(
     ("data", "told"),
     [
@@ -170,6 +173,7 @@ def test_nested_lists(card: ModelCard, tmp_path: Path, good: Path) -> None:
     assert load_model(path, card)
 
 
+@pytest.mark.fault(9)
 def test_zip_bombs(good: Path, card: ModelCard, tmp_path: Path) -> None:
     """What unpacks to far more than the file, holds two pickles, twins or another order."""
     path = tmp_path / "bomb.pth"

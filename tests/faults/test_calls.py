@@ -1,0 +1,232 @@
+"""A kill, or an error, at any system call on the files of a site: the next run finishes the work.
+
+Tried by strace on what a run really asks of the kernel, not by stand-ins for its functions.
+"""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from sitegen.core.files import digest
+from tests.support.builders import (
+    INDEX,
+    Builder,
+    git,
+    temporaries,
+    tree_hash,
+    write_page,
+    write_site,
+)
+from tests.support.injecting import CHANGING, READING, Ended, Forge, forging
+from tests.support.publishing import PAGES, Paper, contents
+from tests.support.sweeping import LOG, counted, some
+from tests.support.tinymodel import pictures, write_model
+
+SECOND = '\n{{ trajectories("tiny", seed=3, id="second") }}\n'
+KILL = "signal=KILL"
+ERRORS = ("error=EIO", "error=ENOSPC", "error=EMFILE", "error=EACCES")
+CODES = range(7)
+
+
+@dataclass
+class Site:
+    """A site that was built and then edited, to be copied and built anew for every fault.
+
+    old, new: the digests of the site that stands, and of the one that the next build makes
+    """
+
+    template: Path
+    folder: Path
+    forge: Forge
+    old: str
+    new: str
+
+    def fresh(self) -> list[str]:
+        """Put the edited site into its place; the words that build it."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.copytree(self.template, self.folder)
+        return [str(self.folder / "site.toml")]
+
+    def look_over(self, ended: Ended, about: object) -> None:
+        """Old or new site, told in words; another build makes the new one and leaves nothing."""
+        assert "Traceback" not in ended.said, (about, ended)
+        output = self.folder / "build"
+        assert tree_hash(output) in (self.old, self.new), (about, ended)
+        if ended.code == 0:
+            assert tree_hash(output) == self.new, (about, ended)
+        again = self.forge.run([str(self.folder / "site.toml")])
+        assert again.code == 0, (about, ended, again)
+        assert tree_hash(output) == self.new, (about, ended, again)
+        assert temporaries(self.folder.parent) == [], about
+        beside = {path.name for path in self.folder.iterdir() if path.name.startswith(".")}
+        assert beside == {".sitegen"}, about
+
+
+@pytest.fixture
+def edited(tmp_path: Path) -> Iterator[Site]:
+    """The site, and a process that forks builds of it."""
+    site = Builder(write_site(tmp_path / "template"))
+    site()
+    old = tree_hash(site.output)
+    write_page(site.config, INDEX.replace("Four", "4") + SECOND)
+    shutil.copytree(site.root, tmp_path / "warm")
+    warm = Builder(tmp_path / "warm/site.toml")
+    warm()
+    with forging("build", tmp_path, warm.config) as forge:
+        folder = tmp_path / "place/site"
+        yield Site(site.root, folder, forge, old, tree_hash(warm.output))
+
+
+@pytest.mark.fault(1)
+def test_build_killed_at_a_system_call(edited: Site) -> None:
+    """Killed at a write, flush, rename or removal: the old site or the new; the next is right."""
+    calls = edited.forge.calls(edited.fresh(), edited.folder, CHANGING)
+    assert len(calls) > 100
+    chosen = some(calls, 14)
+    for call in chosen:
+        ended = edited.forge.inject(edited.fresh(), call, KILL)
+        assert ended.code == -9, (call, ended)
+        edited.look_over(ended, call)
+    counted("build killed at a system call that changes a file", len(chosen))
+
+
+@pytest.mark.fault(3)
+@pytest.mark.fault(5)
+def test_build_with_an_error_at_a_system_call(edited: Site) -> None:
+    """A disk that fails or is full, no descriptor, no permission: words, and nothing is lost."""
+    calls = edited.forge.calls(edited.fresh(), edited.folder, CHANGING + READING)
+    tries = [(call, ERRORS[place % len(ERRORS)]) for place, call in enumerate(some(calls, 18))]
+    for call, fault in tries:
+        ended = edited.forge.inject(edited.fresh(), call, fault)
+        assert ended.code in CODES, (call, fault, ended)
+        edited.look_over(ended, (call, fault))
+    counted("build with an error at a system call on its files", len(tries))
+
+
+@pytest.mark.fault(3)
+def test_build_on_a_disk_that_stays_full(edited: Site) -> None:
+    """From some write on there is no room: exit 4 says so in words; with room it goes well."""
+    calls = edited.forge.calls(edited.fresh(), edited.folder, ["write", "sendfile", "mkdir"])
+    chosen, said = some(calls, 7), 0
+    for call in chosen:
+        ended = edited.forge.inject(edited.fresh(), call, "error=ENOSPC", on=True)
+        assert ended.code in (0, 4), (call, ended)
+        if ended.code and call.name != "write":  # which words need, too
+            assert "No space left on device; free some disk space" in ended.said, (call, ended)
+            said += 1
+        edited.look_over(ended, call)
+    assert said
+    counted("build on a disk that is full from some call on", len(chosen))
+
+
+def own(paper: Paper) -> tuple[object, ...]:
+    """What an author sees of the clone: files, index, stashes, branches and where HEAD is."""
+    files = contents(paper.root).items()
+    told = ("status --porcelain", "stash list", "branch --list", "symbolic-ref HEAD")
+    return (
+        {name: data for name, data in files if not name.startswith((".git/", ".sitegen/"))},
+        (paper.root / ".git/index").read_bytes(),
+        [git(paper.root, *words.split()) for words in told],
+    )
+
+
+@pytest.mark.fault(28)
+@pytest.mark.parametrize("fault", [KILL, "error=EIO", "error=ENOSPC"][: 3 if LOG else 2])
+def test_publish_with_a_fault_at_a_system_call(paper: Paper, tmp_path: Path, fault: str) -> None:
+    """At any call of ours or of git's: the old branch or the new, the clone as it was, no lock."""
+    paper.publish()
+    old = git(paper.bare, "rev-parse", f"{PAGES}^{{tree}}")
+    paper.rebuild("Other words.")
+    folders = (paper.root, paper.bare)
+    for folder in folders:
+        shutil.copytree(folder, tmp_path / "kept" / folder.name, symlinks=True)
+
+    def fresh() -> None:
+        for folder in folders:
+            shutil.rmtree(folder)
+            shutil.copytree(tmp_path / "kept" / folder.name, folder, symlinks=True)
+
+    words = ["publish", "--config", str(paper.site.config)]
+    with forging("sitegen", tmp_path, *words) as forge:
+        new = git(paper.bare, "rev-parse", f"{PAGES}^{{tree}}")
+        assert new != old
+        fresh()
+        before = own(paper)
+        calls = forge.calls(words, tmp_path, CHANGING)
+        chosen = some([call for call in calls if ".git" in call.about], 4)
+        for call in chosen:
+            fresh()
+            ended = forge.inject(words, call, fault)
+            assert ended.code in (0, 4, 6, -9), (call, ended)
+            assert "Traceback" not in ended.said, (call, ended)
+            tree = git(paper.bare, "rev-parse", f"{PAGES}^{{tree}}")
+            assert tree in ((old, new) if ended.code else (new,)), (call, ended)
+            again = forge.run(words)
+            assert again.code == 0, (call, ended, again)
+            assert git(paper.bare, "rev-parse", f"{PAGES}^{{tree}}") == new
+            assert own(paper) == before, (call, ended)
+    counted(
+        f"publish with {fault.replace('=', ' ')} at a system call of ours or git's", len(chosen)
+    )
+
+
+def pictures_of(folder: Path) -> Path:
+    """A folder of twelve small pictures."""
+    folder.mkdir()
+    for place, picture in enumerate(pictures(12, 7)):
+        Image.fromarray(picture[0]).save(folder / f"{place}.png")
+    return folder
+
+
+@pytest.mark.fault(35)
+@pytest.mark.parametrize("fault", [KILL, "error=EIO"][: 2 if LOG else 1])
+def test_train_with_a_fault_at_a_system_call(tmp_path: Path, fault: str) -> None:
+    """At any call on its files: said in words, and the next run ends with the very same model."""
+    data, run = pictures_of(tmp_path / "pictures"), tmp_path / "run"
+    words = ["train", "dots", "--data", str(data), "--output", str(run), "--images", "12"]
+    words += ["--batch-size", "4", "--levels", "3", "--precision", "float32"]
+    with forging("sitegen", tmp_path) as forge:
+        calls = forge.calls(words, run, CHANGING)
+        wanted = {name: digest(run / name) for name in ("weights.safetensors", "prior.safetensors")}
+        chosen = some(calls, 2)
+        for call in chosen:
+            shutil.rmtree(run)
+            ended = forge.inject(words, call, fault)
+            assert ended.code in (0, 4, -9), (call, ended)
+            assert "Traceback" not in ended.said, (call, ended)
+            again = forge.run(words)
+            assert again.code == 0, (call, ended, again)
+            assert {name: digest(run / name) for name in wanted} == wanted, (call, ended)
+            assert temporaries(tmp_path) == [], (call, ended)
+    counted(f"train with {fault.replace('=', ' ')} at a system call on its files", len(chosen))
+
+
+@pytest.mark.fault(35)
+@pytest.mark.parametrize("fault", ["error=EIO", KILL][: 2 if LOG else 1])
+def test_sampler_with_a_fault_at_a_system_call(tmp_path: Path, fault: str) -> None:
+    """A page with a sampler, whose model is exported: all of it or nothing, as for clips."""
+    config = write_site(tmp_path / "template", '{{ sampler("tiny") }}\n')
+    write_model(tmp_path / "template/models/tiny")
+    folder = tmp_path / "place/site"
+    words = ["build", "--config", str(folder / "site.toml")]
+    with forging("sitegen", tmp_path) as forge:
+        shutil.copytree(config.parent, folder)
+        calls = forge.calls(words, folder, CHANGING)
+        new = tree_hash(folder / "build")
+        chosen = some(calls, 2)
+        for call in chosen:
+            shutil.rmtree(folder)
+            shutil.copytree(config.parent, folder)
+            ended = forge.inject(words, call, fault)
+            assert ended.code in (0, 1, 4, -9), (call, ended)
+            assert "Traceback" not in ended.said, (call, ended)
+            assert not (folder / "build").exists() or tree_hash(folder / "build") == new
+            again = forge.run(words)
+            assert again.code == 0, (call, ended, again)
+            assert tree_hash(folder / "build") == new, (call, ended)
+            assert temporaries(tmp_path) == [], (call, ended)
+    counted(f"a sampler's build with {fault.replace('=', ' ')} at a system call", len(chosen))

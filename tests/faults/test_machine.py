@@ -1,0 +1,150 @@
+"""What a machine may lack or do meanwhile: rights, descriptors, a clock, a lock file in order."""
+
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sitegen.core.errors import ConfigError
+from tests.support.builders import (
+    INDEX,
+    Builder,
+    FakeRenderer,
+    environment,
+    git,
+    run_sitegen,
+    traces,
+    tree_hash,
+    write_page,
+)
+from tests.support.publishing import PAGES, Paper
+from tests.support.sweeping import counted, some
+
+SECOND = '\n{{ trajectories("tiny", seed=3, id="second") }}\n'
+RIGHTS = "-dac_override,-dac_read_search,-fowner"
+
+
+def build(site: Builder, *before: str, limit: Callable[[], None] | None = None) -> tuple[int, str]:
+    """Build in a process of its own, started by other words; its exit code and what it said."""
+    command = [*before, sys.executable, "-m", "tests.support.fakecli", "build", "-q"]
+    done = subprocess.run(
+        [*command, "--config", str(site.config)],
+        env=environment(),
+        preexec_fn=limit,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.fault(4)
+@pytest.mark.parametrize("place", ["", ".sitegen", ".sitegen/objects"])
+def test_folders_that_may_not_be_written(built: Builder, place: str) -> None:
+    """Without the right to write there: exit 4 that names the place, and nothing is rendered."""
+    write_page(built.config, INDEX + SECOND)
+    folder, before = built.root / place, tree_hash(built.output)
+    kept = traces(built.root / ".sitegen/records")
+    mode = folder.stat().st_mode
+    folder.chmod(0o555)
+    try:
+        mortal = ("setpriv", f"--bounding-set={RIGHTS}", f"--inh-caps={RIGHTS}")
+        code, said = build(built, *mortal)
+    finally:
+        folder.chmod(mode)
+    assert (code, "Traceback" in said) == (4, False), said
+    assert "Permission denied; give yourself permission" in said
+    assert str(folder) in said
+    assert tree_hash(built.output) == before
+    assert traces(built.root / ".sitegen/records") == kept
+    assert built().rendered == ("second",)
+
+
+@pytest.mark.fault(5)
+def test_few_descriptors(built: Builder) -> None:
+    """However few files may be open: it goes well, or exit 4 in words, and the old site stays."""
+    write_page(built.config, INDEX + SECOND)
+    old, codes = tree_hash(built.output), list[int]()
+    limits = some(range(4, 40), 5)
+    for number in limits:
+        code, said = build(built, limit=limited(number))
+        codes.append(code)
+        assert "Traceback" not in said, (number, said)
+        if code:
+            assert code == 4, (number, code, said)
+            assert said.strip(), number
+            assert tree_hash(built.output) == old, number
+        else:
+            write_page(built.config, INDEX)
+            built()
+            write_page(built.config, INDEX + SECOND)
+    assert 4 in codes
+    built()
+    assert tree_hash(built.output) != old
+    counted("build with few descriptors", len(limits))
+
+
+def limited(files: int) -> Callable[[], None]:
+    """Let a process open so many files."""
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+
+
+@pytest.mark.fault(6)
+@pytest.mark.parametrize("content", [b"", b"garbage", b"999999999999\n", b"\xff" * 5000, b"1\n"])
+def test_lock_file_with_anything_in_it(built: Builder, content: bytes) -> None:
+    """Only the kernel's lock counts: whatever an old lock file holds, the build goes on."""
+    (lock,) = built.root.glob(".sitegen/*lock*")
+    lock.write_bytes(content)
+    write_page(built.config, "Other words.\n")
+    assert built().changed
+
+
+@pytest.mark.fault(30)
+def test_source_edited_while_it_is_built(built: Builder) -> None:
+    """What was read is what is built; the next build makes what was written meanwhile."""
+    write_page(built.config, INDEX + SECOND)
+
+    class Author(FakeRenderer):
+        def render_job(self, figure):  # type: ignore[no-untyped-def]  # as the one it stands for
+            write_page(built.config, INDEX + SECOND + "\nWritten meanwhile.\n")
+            return super().render_job(figure)
+
+    site = Builder(built.config, Author())
+    assert site().rendered == ("second",)
+    assert "Written meanwhile" not in (site.output / "index.html").read_text()
+    assert built().changed
+    assert "Written meanwhile" in (built.output / "index.html").read_text()
+    assert built.renderer.jobs == []
+
+
+@pytest.mark.fault(29)
+@pytest.mark.parametrize("epoch", ["0", "1099511627776", "soon"])
+def test_a_site_holds_no_time(built: Builder, tmp_path: Path, epoch: str) -> None:
+    """Whatever the clock or SOURCE_DATE_EPOCH says, the site is the same, byte for byte."""
+    before = tree_hash(built.output)
+    write_page(built.config, "Other words.\n")
+    built()
+    write_page(built.config, INDEX)
+    done = run_sitegen(built.root, "build", "-q", SOURCE_DATE_EPOCH=epoch)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert tree_hash(built.output) == before
+
+
+@pytest.mark.fault(29)
+def test_date_of_a_published_commit(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SOURCE_DATE_EPOCH dates the commit, so the same site is the same commit; garbage is told."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
+    paper.publish()
+    tip = paper.tip()
+    assert git(paper.bare, "log", "-1", "--format=%ct %at", PAGES) == "1000000000 1000000000"
+    git(paper.bare, "update-ref", "-d", PAGES)
+    git(paper.root, "update-ref", "-d", "refs/remotes/origin/gh-pages")
+    paper.publish(overwrite=True)
+    assert paper.tip() == tip
+    paper.rebuild("Other words.")
+    for value in ("soon", "-1", "1e9", "9" * 40):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", value)
+        paper.refused("SOURCE_DATE_EPOCH = ", ConfigError)

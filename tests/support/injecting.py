@@ -1,0 +1,221 @@
+"""Kills and errors at system calls: strace puts them into processes that are forked ready to run.
+
+A process of its own has imported everything and worked once, so a child of it makes few other
+calls than those on the files of the site, and always the same ones. The child stops, strace is
+attached to it, and it goes on.
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.builders import environment
+
+CHANGING = [
+    *("write", "pwrite64", "ftruncate", "sendfile", "copy_file_range", "fallocate"),
+    *("fsync", "fdatasync", "rename", "renameat", "renameat2", "link", "symlink"),
+    *("unlink", "unlinkat", "rmdir", "mkdir", "mkdirat", "chmod", "fchmod", "fchmodat"),
+]
+READING = ["openat", "read", "pread64", "newfstatat", "getdents64", "flock", "mmap"]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One system call of a run: its name, which of that name in its process, and on what."""
+
+    name: str
+    number: int
+    about: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended: exit code, or minus the signal, and what it said on standard error."""
+
+    code: int
+    said: str
+
+
+class Forge:
+    """Runs commands in forked children; `folder` gets what they say and what strace writes.
+
+    kind: "build" with fakes of renderer and encoder, or "sitegen", the command line itself
+    warm: the words of a run that is made first, so that everything is imported; where there are
+    none each run is a process of its own, since what has loaded torch cannot be forked
+    """
+
+    def __init__(self, kind: str, folder: Path, warm: list[str]) -> None:
+        self.kind, self.folder = kind, folder
+        self.process = None
+        if warm:
+            self.process = self._start(kind)
+            self._told({"words": warm, "said": str(folder / "said"), "stop": False, "warm": True})
+            assert self._line() == "0", (folder / "said").read_text()
+
+    def run(self, words: list[str], *strace: str) -> Ended:
+        """Run, under strace with these options where there are any."""
+        said = self.folder / "said"
+        job = {"words": words, "said": str(said), "stop": bool(strace), "warm": False}
+        if self.process is None:
+            alone = self._start(self.kind, json.dumps(job))
+            pid = alone.pid
+            if strace:
+                os.waitid(os.P_PID, pid, os.WSTOPPED)
+        else:
+            self._told(job)
+            pid, alone = int(self._line()), None
+        tracer = self._trace(pid, *strace) if strace else None
+        code = alone.wait(120) if alone else int(self._line())
+        if alone:
+            alone.communicate()
+        if tracer is not None:
+            tracer.wait(60)
+        return Ended(code, said.read_text(errors="replace"))
+
+    def _trace(self, pid: int, *options: str) -> subprocess.Popen[bytes]:
+        """Attach strace to a process that has stopped, and let that go on."""
+        log = self.folder / "strace"
+        with log.open("w") as file:
+            tracer = subprocess.Popen(["strace", "-f", *options, "-p", str(pid)], stderr=file)
+        while " attached" not in log.read_text():
+            assert tracer.poll() is None, log.read_text()
+        os.kill(pid, signal.SIGCONT)
+        return tracer
+
+    def _start(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.support.injecting", *words],
+            env=environment(PYTHONDONTWRITEBYTECODE="1"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def calls(self, words: list[str], inside: Path, names: list[str]) -> list[Call]:
+        """The calls of these names on files below a folder that a run makes, in their order."""
+        trace, found, counts = self.folder / "trace", list[Call](), Counter[tuple[str, str]]()
+        options = ("-y", "-s", "256", "-o", str(trace), "-e", f"trace={','.join(names)}")
+        ended = self.run(words, *options)
+        assert ended.code == 0, ended
+        for line in trace.read_text(errors="replace").splitlines():
+            made = re.match(r"(\d+) +(\w+)\((.*)", line)
+            if made is not None:
+                counts[made[1], made[2]] += 1
+                if str(inside) in made[3]:
+                    found.append(Call(made[2], counts[made[1], made[2]], made[3]))
+        return list(dict.fromkeys(found))
+
+    def inject(self, words: list[str], call: Call, fault: str, *, on: bool = False) -> Ended:
+        """Run with a fault, such as `error=EIO` or `signal=KILL`, at a call; `on`: and after it."""
+        when = f"{call.number}{'+' if on else ''}"
+        return self.run(words, "-e", f"inject={call.name}:{fault}:when={when}", "-o", os.devnull)
+
+    def close(self) -> None:
+        """End the process that forks."""
+        if self.process is not None:
+            self.process.communicate()
+
+    def _told(self, job: dict[str, Any]) -> None:
+        assert self.process is not None
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(job) + "\n")
+        self.process.stdin.flush()
+
+    def _line(self) -> str:
+        assert self.process is not None
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, "the process that forks has ended"
+        return line.strip()
+
+
+@contextlib.contextmanager
+def forging(kind: str, folder: Path, *warm: str | Path) -> Iterator[Forge]:
+    """A forge for the block."""
+    forge = Forge(kind, folder, [str(word) for word in warm])
+    try:
+        yield forge
+    finally:
+        forge.close()
+
+
+def _work(kind: str, words: list[str]) -> None:
+    """What a child does; ends the process as sitegen would."""
+    if kind == "build":
+        from sitegen.cli import exits
+        from tests.support.builders import Builder
+
+        exits.run(lambda: Builder(Path(words[0]))() and None)
+    from sitegen.__main__ import main
+
+    sys.argv[:] = ["sitegen", *words]
+    main()
+
+
+def _child(kind: str, job: dict[str, Any]) -> None:
+    said = os.open(job["said"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    for stream in (1, 2):
+        os.dup2(said, stream)
+    os.close(said)
+    if job["stop"]:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    _work(kind, job["words"])
+
+
+def _serve(kind: str) -> None:
+    """Fork a child for each line of standard input; tell its number and its exit code."""
+    for line in sys.stdin:
+        job = json.loads(line)
+        if job["warm"]:
+            _warm(kind, job)
+            continue
+        pid = os.fork()
+        if pid == 0:
+            _child(kind, job)
+        _tell(pid)
+        _, status = os.waitpid(pid, 0)
+        _tell(os.waitstatus_to_exitcode(status))
+
+
+def _tell(word: object) -> None:
+    sys.stdout.write(f"{word}\n")
+    sys.stdout.flush()
+
+
+def _warm(kind: str, job: dict[str, Any]) -> None:
+    """Work once in this process, so that whatever is imported on the way is there."""
+    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    code: object = 0
+    with open(job["said"], "w", encoding="utf-8") as said, contextlib.redirect_stdout(said):
+        try:
+            _work(kind, job["words"])
+        except SystemExit as end:
+            code = end.code or 0
+    for number, handler in handlers.items():
+        if handler is not None and signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
+    _tell(code)
+
+
+def _alone(kind: str, job: dict[str, Any]) -> None:
+    """Load what samples and trains, and work as a child would."""
+    for name in ("torch", "onnxruntime", "PIL.Image", "sitegen.sampling.models"):
+        importlib.import_module(name)
+    importlib.import_module("sitegen.models.training")
+    _child(kind, job)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        _alone(sys.argv[1], json.loads(sys.argv[2]))
+    _serve(sys.argv[1])
