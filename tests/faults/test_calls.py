@@ -54,13 +54,13 @@ class Site:
     def look_over(self, ended: Ended, about: object) -> None:
         """Old or new site, told in words; another build makes the new one and leaves nothing."""
         assert "Traceback" not in ended.said, (about, ended)
-        output = self.folder / "build"
-        assert tree_hash(output) in (self.old, self.new), (about, ended)
+        site = Builder(self.folder / "site.toml")
+        assert site.site_hash() in (self.old, self.new), (about, ended)
         if ended.code == 0:
-            assert tree_hash(output) == self.new, (about, ended)
+            assert site.site_hash() == self.new, (about, ended)
         again = self.forge.run([str(self.folder / "site.toml")])
         assert again.code == 0, (about, ended, again)
-        assert tree_hash(output) == self.new, (about, ended, again)
+        assert site.site_hash() == self.new, (about, ended, again)
         assert temporaries(self.folder.parent) == [], about
         beside = {path.name for path in self.folder.iterdir() if path.name.startswith(".")}
         assert beside == {".sitegen"}, about
@@ -71,14 +71,14 @@ def edited(tmp_path: Path) -> Iterator[Site]:
     """The site, and a process that forks builds of it."""
     site = Builder(write_site(tmp_path / "template"))
     site()
-    old = tree_hash(site.output)
+    old = site.site_hash()
     write_page(site.config, INDEX.replace("Four", "4") + SECOND)
     shutil.copytree(site.root, tmp_path / "warm")
     warm = Builder(tmp_path / "warm/site.toml")
     warm()
     with forging("build", tmp_path, warm.config) as forge:
         folder = tmp_path / "place/site"
-        yield Site(site.root, folder, forge, old, tree_hash(warm.output))
+        yield Site(site.root, folder, forge, old, warm.site_hash())
 
 
 @pytest.mark.fault(1)

@@ -8,6 +8,8 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from sitegen.build.placing import kept
+from sitegen.config.loader import load_site
 from sitegen.config.schema import Author, Citation, Link, ModelEntry, Site
 from sitegen.core.errors import SitegenError
 from sitegen.figures.registry import figure_kinds
@@ -71,6 +73,8 @@ BESIDE: dict[str, dict[str, Any]] = {
 WITHOUT_EFFECT = {
     "Site.page_budget": "only `sitegen check` reads it: tests/unit/deploy/test_check.py",
     "Site.cache_dir": "where clips are kept decides nothing of the site",
+    "Site.cache_limit": "it bounds the store, and keeps what a page needs: "
+    "tests/unit/build/test_uses.py",
     "ModelEntry.preset": "it stands for a card, and is tried in tests/unit/models/test_registry.py",
 }
 """Keys that change no byte of the site, and why."""
@@ -125,7 +129,8 @@ def tree(site: Builder, key: str, *, other: bool) -> str:
     lines = (f"{name} = {toml(value)}" for name, value in values.items() if value is not None)
     site.config.write_text("\n".join(lines) + "\n")
     site()
-    return tree_hash(site.root / str(values.get("output", "build")))
+    folder = site.root / str(values.get("output", "build"))
+    return tree_hash(folder, kept(load_site(site.config), folder))
 
 
 @pytest.mark.fault(33)
@@ -158,15 +163,19 @@ CHOICES: dict[str, list[str]] = {
     "sampling_noise_std": ["0.5"],
     "fps": ["12.0", "20.0"],
     "vary": ['"colour"', '"brightness"'],
-    "samples": ["(2, 3)", "(3,)", "(1, 2)", "(1, 2, 3, 4, 5)"],
+    "samples": ["(2, 3)", "(3,)", "(1, 2)", "(1, 2, 3)", "(1, 2, 3, 4, 5, 6, 7, 8, 9)"],
+    "chosen_from": ["50"],
+    "also": [],
+    "grow": ["True"],
 }
 """Other values for what has no default that tells them."""
-WORDS_ALONE = {"label"}
+WORDS_ALONE = {"label", "chosen_from", "grow"}
 """Arguments that a page shows and a picture does not."""
 SAME = {
+    ("sampler", "also"): "its files are really exported: tests/browser/test_sampler_in_browser.py",
     ("shared_noise", "vary"): "a model of grey images varies in nothing but brightness",
 }
-"""Arguments that change nothing with the models here, and why."""
+"""Arguments that cannot be tried with the models here, and why."""
 
 
 def choices(name: str, field: FieldInfo) -> Iterator[str]:
@@ -237,8 +246,12 @@ def test_another_argument_changes_the_figure(shown: Builder, kind: str, name: st
     """Another value of any argument changes what is told of the figure; in a sweep, its pixels."""
     field = fields_of_kind(kind)[name]
     base = small(kind)
-    if name == "leaves":
-        base["leaves"] = "8"
+    beside = {"leaves": {"leaves": "8"}, "chosen_from": {"samples": "(1, 2, 3, 4)"}}
+    base |= beside.get(name, {})
+    if "samples" in base or name == "samples":
+        base.pop("count", None)
+    if "samples" in base and kind in ("process", "hierarchy", "interpolation", "shared_noise"):
+        base["samples"] = "(3,)" if kind == "process" else "(3, 4)"
     pixels, told = media(shown, kind, base)
     accepted = 0
     for value in choices(name, field):

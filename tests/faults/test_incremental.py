@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 
-from tests.support.builders import CARD, SITE, Builder, temporaries, tree_hash, write_page
+from tests.support.builders import CARD, SITE, Builder, temporaries, write_page
 from tests.support.builders import write_site as write
 from tests.support.injecting import CHANGING, Call, Forge, forging
 from tests.support.sweeping import LOG, counted, examples
@@ -154,14 +154,14 @@ class Edits(RuleBasedStateMachine):
     @precondition(lambda self: self.site.config.exists())
     @rule(jobs=st.sampled_from([1, 2]))
     def builds(self, jobs: int) -> None:
-        """The tree is that of a clean build, and a second build does nothing."""
+        """The site is that of a clean build, and a second build does nothing."""
         global built
         self.site(jobs=jobs)
         clean = Builder(self.folder / "clean/site.toml")
         leave = shutil.ignore_patterns(".sitegen*", "build")
         shutil.copytree(self.site.root, clean.root, ignore=leave)
         clean()
-        assert tree_hash(self.site.output) == tree_hash(clean.output)
+        assert self.site.site_hash() == clean.site_hash()
         shutil.rmtree(clean.root)
         assert self.site().changed is False
         assert self.site.renderer.jobs == []

@@ -17,7 +17,6 @@ from tests.support.builders import (
     git,
     run_sitegen,
     traces,
-    tree_hash,
     write_page,
 )
 from tests.support.publishing import PAGES, Paper
@@ -46,7 +45,7 @@ def build(site: Builder, *before: str, limit: Callable[[], None] | None = None) 
 def test_folders_that_may_not_be_written(built: Builder, place: str) -> None:
     """Without the right to write there: exit 4 that names the place, and nothing is rendered."""
     write_page(built.config, INDEX + SECOND)
-    folder, before = built.root / place, tree_hash(built.output)
+    folder, before = built.root / place, built.site_hash()
     kept = traces(built.root / ".sitegen/records")
     mode = folder.stat().st_mode
     folder.chmod(0o555)
@@ -58,7 +57,7 @@ def test_folders_that_may_not_be_written(built: Builder, place: str) -> None:
     assert (code, "Traceback" in said) == (4, False), said
     assert "Permission denied; give yourself permission" in said
     assert str(folder) in said
-    assert tree_hash(built.output) == before
+    assert built.site_hash() == before
     assert traces(built.root / ".sitegen/records") == kept
     assert built().rendered == ("second",)
 
@@ -67,7 +66,7 @@ def test_folders_that_may_not_be_written(built: Builder, place: str) -> None:
 def test_few_descriptors(built: Builder) -> None:
     """However few files may be open: it goes well, or exit 4 in words, and the old site stays."""
     write_page(built.config, INDEX + SECOND)
-    old, codes = tree_hash(built.output), list[int]()
+    old, codes = built.site_hash(), list[int]()
     limits = some(range(4, 40), 5)
     for number in limits:
         code, said = build(built, limit=limited(number))
@@ -76,14 +75,14 @@ def test_few_descriptors(built: Builder) -> None:
         if code:
             assert code == 4, (number, code, said)
             assert said.strip(), number
-            assert tree_hash(built.output) == old, number
+            assert built.site_hash() == old, number
         else:
             write_page(built.config, INDEX)
             built()
             write_page(built.config, INDEX + SECOND)
     assert 4 in codes
     built()
-    assert tree_hash(built.output) != old
+    assert built.site_hash() != old
     counted("build with few descriptors", len(limits))
 
 
@@ -124,13 +123,13 @@ def test_source_edited_while_it_is_built(built: Builder) -> None:
 @pytest.mark.parametrize("epoch", ["0", "1099511627776", "soon"])
 def test_a_site_holds_no_time(built: Builder, tmp_path: Path, epoch: str) -> None:
     """Whatever the clock or SOURCE_DATE_EPOCH says, the site is the same, byte for byte."""
-    before = tree_hash(built.output)
+    before = built.site_hash()
     write_page(built.config, "Other words.\n")
     built()
     write_page(built.config, INDEX)
     done = run_sitegen(built.root, "build", "-q", SOURCE_DATE_EPOCH=epoch)
     assert (done.returncode, done.stderr) == (0, "")
-    assert tree_hash(built.output) == before
+    assert built.site_hash() == before
 
 
 @pytest.mark.fault(29)
