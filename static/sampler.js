@@ -494,7 +494,7 @@
       const last = branches.at(-1);
       const parts = [fill(named, { number })];
       if (last) parts.push(fill(branched, last));
-      if (mean) parts.push(fill(started, { mean: mean.join(", ") }));
+      if (mean) parts.push(fill(started, { mean: mean.length > 1 ? hex(mean) : mean[0] }));
       return parts.join("");
     }
 

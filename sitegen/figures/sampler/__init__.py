@@ -21,6 +21,24 @@ from sitegen.figures.base import (
 from sitegen.figures.views import live_view
 from sitegen.ihdm.card.card import ModelCard
 
+MOST_BYTES, MOST_GFLOP = 25_000_000, 60.0
+"""What a visitor can be asked to fetch, and to wait for: some seconds a sample."""
+
+
+def too_heavy(name: str, size: int, gflop: float, least: str = "") -> str:
+    """Say, with the numbers, that no visitor would wait for a model; empty for a light one.
+
+    least: what stands before numbers that are but the least
+    """
+    if size <= MOST_BYTES and gflop <= MOST_GFLOP:
+        return ""
+    return (
+        f"the model {name} is too heavy for a page: {least}{size / 1e6:.1f} MB to fetch, where "
+        f"{MOST_BYTES / 1e6:.0f} MB is the most, and {least}{gflop:.1f} GFLOP a sample, where "
+        f"{MOST_GFLOP:.0f} is the most; show it by a clip, as in "
+        f'{{{{ trajectories("{name}") }}}}, or train one whose coarse levels have a smaller network'
+    )
+
 
 def _several(names: Any) -> Any:
     """One name as a tuple of one."""
@@ -62,10 +80,12 @@ class PageSampler(ChosenSpec):
         return tuple("ihdm" for _ in self.models)
 
     def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
-        """Networks that a browser's sampler does not have."""
-        from sitegen.ihdm.checkpoints.browser import lacking  # brings numpy
+        """Networks that a browser's sampler does not have, or that are too heavy for it."""
+        from sitegen.ihdm.checkpoints.browser import at_least, lacking  # brings numpy
 
         for name, card in zip(self.models, cards, strict=True):
+            if card.kind == "ihdm" and (fault := too_heavy(name, *at_least(card), "at least ")):
+                yield fault
             for words in lacking(card):
                 yield f"the model {name} has {words}, which the sampler in a page does not have"
 

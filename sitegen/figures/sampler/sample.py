@@ -17,7 +17,7 @@ from sitegen.core.errors import RefusedError
 from sitegen.core.files import digest_bytes, platform_errors
 from sitegen.figures.base import Figure, counted
 from sitegen.figures.clips import BACKGROUND, displayed, made_with
-from sitegen.figures.sampler import PageSampler
+from sitegen.figures.sampler import PageSampler, too_heavy
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.ihdm.checkpoints.browser import BrowserModel, export_for_browser
 from sitegen.media.encoder import write_still
@@ -25,9 +25,6 @@ from sitegen.media.frames import grid, scale_factor, to_uint8, upscale
 from sitegen.media.jobs import RenderJob
 from sitegen.media.manifest import MediaFile
 from sitegen.sampling.models import ModelProvider
-
-MOST_BYTES, MOST_GFLOP = 25_000_000, 60.0
-"""What a visitor can be asked to fetch, and to wait for: some seconds a sample."""
 
 
 def sample(models: ModelProvider, figure: Figure) -> RenderJob:
@@ -121,14 +118,8 @@ class _Drawn:
 def refuse_heavy(name: str, model: BrowserModel) -> None:
     """Raise RefusedError, with the numbers, for a model that no visitor would wait for."""
     size = len(model.data) + len(model.to_json())
-    if size <= MOST_BYTES and model.gflop <= MOST_GFLOP:
-        return
-    raise RefusedError(
-        f"the model {name} is too heavy for a page: {size / 1e6:.1f} MB to fetch, where "
-        f"{MOST_BYTES / 1e6:.0f} MB is the most, and {model.gflop:.1f} GFLOP a sample, where "
-        f"{MOST_GFLOP:.0f} is the most; show it by a clip, as in "
-        f'{{{{ trajectories("{name}") }}}}, or train one whose coarse levels have a smaller network'
-    )
+    if fault := too_heavy(name, size, model.gflop):
+        raise RefusedError(fault)
 
 
 def _write(data: bytes, name: str, side: int, folder: Path) -> MediaFile:

@@ -193,6 +193,26 @@ def lacking(card: ModelCard) -> list[str]:
     return [words for words, lacks in known.items() if lacks]
 
 
+def at_least(card: ModelCard) -> tuple[int, float]:
+    """The least that a model takes in a browser, as its card tells: bytes, and GFLOP a sample.
+
+    Of its U-Nets that is the convolutions of their blocks, as if those had no skips to read.
+    """
+    size, flop = 0, 0
+    for place, band in enumerate(card.networks):
+        if band.unet is None:
+            continue
+        higher = card.networks[place + 1 :]
+        top = higher[0].lowest_level if higher else card.levels + 1
+        steps = sum(band.lowest_level <= level < top for level in card.visited_levels[:-1])
+        blocks = 2 * band.unet.num_res_blocks + 1
+        for depth, factor in enumerate(band.unet.channel_mult):
+            weights = blocks * 2 * 9 * (band.unet.model_channels * factor) ** 2
+            size += 2 * weights
+            flop += steps * 2 * weights * ((band.side or card.image_size) >> depth) ** 2
+    return size, flop / 1e9
+
+
 def _refuse_unknown(card: ModelCard, weights: Path) -> None:
     """RefusedError for what the browser's networks lack."""
     if found := lacking(card):

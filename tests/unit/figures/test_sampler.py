@@ -1,5 +1,6 @@
 """A sampler in the page: what may be asked, what is refused, and what the page says of it."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +12,11 @@ from sitegen.figures.registry import figure_view, make_figure
 from sitegen.figures.sampler import PageSampler
 from sitegen.figures.sampler.sample import refuse_heavy
 from sitegen.figures.views import LiveModel, front_picture
-from sitegen.ihdm.checkpoints.browser import BrowserModel
+from sitegen.ihdm.card.card import preset, read_card
+from sitegen.ihdm.checkpoints.browser import BrowserModel, at_least
 from sitegen.media.manifest import Media, MediaFile, ModelRef, Record
 from tests.support.making import small_card
+from tests.support.paths import ROOT
 
 PLACE = SourceLocation("pages/index.md", 3)
 
@@ -37,6 +40,23 @@ def heavy(size: int, flop: float) -> BrowserModel:
     """A model of so many bytes that takes so much for a sample of one step."""
     bands = [{"lowest_level": 1, "flop": flop}]
     return BrowserModel({"bands": bands, "visited": [1, 0]}, bytes(size))
+
+
+def test_heavy_cards_are_refused() -> None:
+    """Before anything is read: a published model, by the least that it must take; not ours."""
+    spec = make_figure("sampler", ("cifar",), {}, PLACE).spec
+    (fault,) = spec.misfits([preset("cifar10")])
+    assert re.match(r"the model cifar is too heavy for a page: at least \d\d\.\d MB to ", fault)
+    for name in ("mnist", "fashion-mnist"):
+        card = read_card(ROOT / "models" / name)
+        size, gflop = at_least(card)
+        assert 0 < size < card_bytes(name)
+        assert gflop < 60 or name != "mnist"
+
+
+def card_bytes(name: str) -> int:
+    """The size of a shipped model's weights."""
+    return (ROOT / "models" / name / "weights.safetensors").stat().st_size
 
 
 def test_heavy_models_are_refused() -> None:
