@@ -28,10 +28,12 @@ from sitegen.core.files import (
     sweep,
     temporary_file,
     temporary_folder,
+    write_atomic,
 )
 from sitegen.core.progress import Reporter
 from sitegen.ihdm.card.card import ModelCard
-from sitegen.media.frames import to_uint8
+from sitegen.media.contact_sheet import MOST_PIXELS, Layout, contact_sheet, png
+from sitegen.media.frames import Frame, to_uint8
 from sitegen.sampling.models import DdpmSampler, HeatSampler
 
 Array: TypeAlias = NDArray[np.float32]
@@ -57,35 +59,73 @@ class Request:
     trajectory: bool = False
 
 
+@dataclass(frozen=True)
+class Targets:
+    """Where samples go: an .npz file or a folder for PNGs, a contact sheet, or both."""
+
+    output: Path | None = None
+    sheet: Path | None = None
+
+
 def sample(
     sampler: HeatSampler | DdpmSampler, request: Request, output: Path, report: Reporter
 ) -> Path:
-    """Draw samples into `output`, an .npz file or a folder of PNGs.
+    """Draw samples into `output` alone, as `draw_samples` does, and return it."""
+    draw_samples(sampler, request, Targets(output), report)
+    return output
+
+
+def draw_samples(
+    sampler: HeatSampler | DdpmSampler, request: Request, targets: Targets, report: Reporter
+) -> None:
+    """Draw samples into an .npz file or a folder of PNGs, onto a contact sheet, or both.
 
     The arrays: `final` (N, C, H, W) float32, the last means, unclipped; `initial` u_K; with
     `trajectory` also `states` (K+1, N, C, H, W), `means` (K, N, C, H, W) and `levels` (K+1,), fewer
     where the card visits fewer;
     scalars `seed` and `sampling_noise_std`. Of a DDPM, whose images are in [-1, 1] by nature, all
     are in [0, 1] pixel units as well, `initial` is x_K, and `sampling_noise_std` is 0. The
-    pictures: one of each sample, and with `trajectory` a folder for each with its states. Raises
-    ConfigError if the output cannot be that, PlatformError if it cannot be written, both before
-    anything is sampled.
+    pictures: one of each sample, and with `trajectory` a folder for each with its states. The sheet
+    shows all finished pictures with their numbers. Raises ConfigError if a target cannot be that,
+    PlatformError if it cannot be written, both before anything is sampled.
     """
-    check_output(output)
+    check_targets(targets, request, sampler.model.card.image_size)
     noise_std, card = _noise_std(sampler, request), sampler.model.card
     chunks = math.ceil(request.count / AT_ONCE)
     with (
-        _kept(output, request, card, noise_std) as keep,
+        _kept(targets.output, request, card, noise_std) as keep_output,
+        _sheet(targets.sheet, request, sampler.name) as keep_sheet,
         report.rendering(f"sampling {request.count}", chunks * card.steps) as advance,
     ):
         for start in range(0, request.count, AT_ONCE):
             chosen = range(start, min(start + AT_ONCE, request.count))
             trajectory = sampler.begin(request.seed, chosen, noise_std)
-            keep(chosen, card.levels, trajectory.u_K.cpu().numpy(), None)
+            keep_output(chosen, card.levels, trajectory.u_K.cpu().numpy(), None)
             for step in trajectory.steps:
-                keep(chosen, step.level, step.state.cpu().numpy(), step.mean.cpu().numpy())
+                state, mean = step.state.cpu().numpy(), step.mean.cpu().numpy()
+                keep_output(chosen, step.level, state, mean)
+                keep_sheet(chosen, step.level, state, mean)
                 advance()
-    return output
+
+
+def check_targets(targets: Targets, request: Request, side: int | None = None) -> None:
+    """Raise ConfigError unless samples can go there, as many of `side` pixels; costs nothing."""
+    if targets.output is not None:
+        check_output(targets.output)
+    elif request.trajectory:
+        raise ConfigError("--trajectory: a sheet shows no states; give --output, too")
+    sheet = targets.sheet
+    if sheet is None:
+        return
+    if sheet.suffix.lower() != ".png" or sheet.is_dir():
+        raise ConfigError(f"--sheet {sheet}: is one picture; give a name that ends in .png")
+    if side is not None:
+        height, width = Layout(request.count, side, len(str(request.count - 1))).size
+        if height * width > MOST_PIXELS:
+            raise ConfigError(
+                f"--sheet: {request.count} pictures take {width} × {height} pixels, and "
+                f"{MOST_PIXELS // 1_000_000} megapixels are the most; ask for fewer"
+            )
 
 
 def check_output(output: Path) -> None:
@@ -140,7 +180,36 @@ def _noise_std(sampler: HeatSampler | DdpmSampler, request: Request) -> float:
 
 
 @contextmanager
-def _kept(output: Path, request: Request, card: ModelCard, noise_std: float) -> Iterator[_Keep]:
+def _sheet(sheet: Path | None, request: Request, name: str) -> Iterator[_Keep]:
+    """Keep the finished pictures, and write their sheet at the end of the block."""
+    if sheet is None:
+        yield _nothing
+        return
+    require_writable(sheet.parent, sheet)
+    finals: list[Frame] = []
+
+    def keep(chosen: range, level: int, state: Array, mean: Array | None) -> None:
+        if level == 0 and mean is not None:
+            finals.append(to_uint8(mean))
+
+    yield keep
+    heading = f"{name}, seed {request.seed}, samples 0 to {request.count - 1}"
+    drawn = contact_sheet(np.concatenate(finals), range(request.count), heading)
+    with platform_errors(sheet):
+        write_atomic(sheet, png(drawn))
+
+
+def _nothing(chosen: range, level: int, state: Array, mean: Array | None) -> None:
+    """Keep nothing of a step."""
+
+
+@contextmanager
+def _kept(
+    output: Path | None, request: Request, card: ModelCard, noise_std: float
+) -> Iterator[_Keep]:
+    if output is None:
+        yield _nothing
+        return
     count, levels, shape = request.count, card.visited_levels, card.shape
     small: dict[str, Any] = {"seed": request.seed, "sampling_noise_std": float(noise_std)}
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("final", "initial"), (count, *shape))

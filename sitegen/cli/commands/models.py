@@ -145,7 +145,8 @@ _SAMPLE: tuple[Row, ...] = (
 @click.argument("model", shell_complete=model_names)
 @click.option("--count", type=_COUNT, default=36, show_default=True, help="How many.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Their seed.")
-@click.option("--output", type=PATH, required=True, help="A file in .npz, or a folder for PNGs.")
+@click.option("--output", type=PATH, help="A file in .npz, or a folder for PNGs.")
+@click.option("--sheet", type=PATH, help="A PNG that shows all, numbered, to choose from.")
 @click.option("--trajectory", is_flag=True, help="Keep the states and means of all levels.")
 @click.option("--card", type=PATH, help="The card of a checkpoint file.")
 @row_options(_SAMPLE, {})
@@ -154,7 +155,8 @@ _SAMPLE: tuple[Row, ...] = (
 @talk_options
 def sample(
     model: str,
-    output: Path,
+    output: Path | None,
+    sheet: Path | None,
     card: Path | None,
     data: Path | None,
     device: str,
@@ -167,26 +169,35 @@ def sample(
     The same seed gives the same samples, up to rounding of the arithmetic, however many are asked
     for. An .npz file holds float32 arrays (N, C, H, W): final and initial, with --trajectory also
     states, means and levels. Pixels are in [0, 1], not clipped, also of a DDPM, whose initial
-    states are its noise.
+    states are its noise. A sheet is there to choose from: figures show the samples of the numbers
+    that they are given.
 
     \b
     Examples:
       sitegen sample mnist --count 36 --output digits/
+      sitegen sample mnist --count 200 --sheet sheet.png
       sitegen sample mnist --count 2000 --seed 1 --output samples.npz
       sitegen sample checkpoint_130000.pth --card cifar10.toml --data cifar/ --output cifar.npz
     """
     from sitegen.config.loader import load_site
     from sitegen.models.registry import find_model
-    from sitegen.sampling.export import Request, check_output, sample
+    from sitegen.sampling.export import Request, Targets, check_targets, draw_samples
 
-    check_output(output)
+    if output is None and sheet is None:
+        raise click.UsageError("--output is missing: a file or a folder; or give --sheet FILE.png.")
+    targets, wanted, report = Targets(output, sheet), Request(**request), console()
+    check_targets(targets, wanted)
     if config_was_named():
         load_site(config)  # it must be there, whether it is needed or not
     source = find_model(model, card, config)
     sampler = _sampler(source, data, compute_target(device, precision))
-    wanted, report = Request(**request), console()
-    path = sample(sampler, wanted, output, report)
-    report.note(f"{wanted.count} samples of {source.name} in {path}")
+    draw_samples(sampler, wanted, targets, report)
+    many = "one sample" if wanted.count == 1 else f"{wanted.count} samples"
+    places = " and ".join(str(path) for path in (output, sheet) if path is not None)
+    report.note(f"{many} of {source.name} in {places}")
+    if sheet is not None:
+        chosen = f"seed={wanted.seed}, samples=(…), chosen_from={wanted.count}"
+        report.note(f'show those you choose: {{{{ trajectories("{source.name}", {chosen}) }}}}')
 
 
 def _sampler(

@@ -22,11 +22,19 @@ from sitegen.core.progress import Advance
 from sitegen.ihdm.process.ddpm import initial_noise, to_pixels
 from sitegen.ihdm.process.noise import independent
 from sitegen.ihdm.process.reverse import ddpm_process, reverse_process
+from sitegen.media.contact_sheet import Layout
 from sitegen.media.frames import to_uint8
 from sitegen.models.registry import model_source
 from sitegen.sampling import export as sampling
 from sitegen.sampling import models as samplers
-from sitegen.sampling.export import Request, check_output, sample, writing_npz
+from sitegen.sampling.export import (
+    Request,
+    Targets,
+    check_output,
+    draw_samples,
+    sample,
+    writing_npz,
+)
 from sitegen.sampling.models import DdpmSampler, HeatSampler, load_ddpm_sampler, load_heat_sampler
 from tests.support.builders import CPU, temporaries, tree_hash
 from tests.support.reporters import Silent
@@ -133,6 +141,58 @@ def test_arrays(sampler: HeatSampler, tmp_path: Path) -> None:
     sample(sampler, Request(1), tmp_path, Silent())
     assert tree_hash(tmp_path) == before
     assert live.exists()
+
+
+def test_sheet(sampler: HeatSampler, tmp_path: Path) -> None:
+    """Every finished picture stands on the sheet, whole pixels, with ink for a number below it."""
+    path, wanted = tmp_path / "sheet.png", Request(13, seed=5)
+    draw_samples(sampler, wanted, Targets(sheet=path), Silent())
+    assert [each.name for each in tmp_path.iterdir()] == ["sheet.png"]
+    sheet = np.asarray(Image.open(path))
+    side = sampler.model.card.image_size
+    layout = Layout(13, side, 2)
+    assert (layout.columns, sheet.shape) == (10, (*layout.size, 3))
+    finals = to_uint8(draw(sampler, tmp_path, count=13, seed=5)["final"])
+    for at, final in enumerate(finals):
+        top, left = layout.place(at)
+        spot = sheet[top : top + layout.picture, left : left + layout.picture]
+        np.testing.assert_array_equal(spot[:: layout.factor, :: layout.factor], final)
+        below = sheet[top + layout.picture : top + layout.cell[0], left : left + layout.picture]
+        assert 20 < (below.min(2) < 128).sum() < 400
+    heading = sheet[: layout.place(0)[0]]
+    assert (heading.min(2) < 128).sum() > 200
+    draw_samples(sampler, Request(1), Targets(tmp_path / "one.npz", path), Silent())
+    assert (tmp_path / "one.npz").exists()
+    assert np.asarray(Image.open(path)).shape < sheet.shape
+
+
+def test_sheets_that_cannot_be(sampler: HeatSampler, tmp_path: Path) -> None:
+    """Another format, a sheet of thousands, and states on a sheet are refused before sampling."""
+    for target, request, words in (
+        (Targets(sheet=tmp_path / "x.jpg"), Request(2), "give a name that ends in .png"),
+        (Targets(sheet=tmp_path), Request(2), "give a name that ends in .png"),
+        (Targets(sheet=tmp_path / "x.png"), Request(20_000), "megapixels are the most"),
+        (Targets(sheet=tmp_path / "x.png"), Request(2, trajectory=True), "shows no states"),
+    ):
+        report = Silent()
+        with pytest.raises(ConfigError, match=words):
+            draw_samples(sampler, request, target, report)
+        assert report.lines == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sheet_of_the_command(tmp_path: Path) -> None:
+    """The command says where the sheet is and how to show what is chosen; it needs one target."""
+    model = str(write_model(tmp_path / "tiny", channels=3))
+    done = CliRunner().invoke(
+        cli, ["sample", model, "--count", "3", "--seed", "4", "--sheet", f"{tmp_path}/s.png"]
+    )
+    assert done.exit_code == 0, done.output
+    assert f"3 samples of tiny in {tmp_path}/s.png" in done.output
+    assert '{{ trajectories("tiny", seed=4, samples=(…), chosen_from=3) }}' in done.output
+    done = CliRunner().invoke(cli, ["sample", model])
+    assert done.exit_code == 2
+    assert "--output is missing: a file or a folder; or give --sheet FILE.png" in done.output
 
 
 def test_fewer_levels(tmp_path: Path) -> None:
