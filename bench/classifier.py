@@ -63,7 +63,7 @@ def classifier_for(data: Dataset, cache: Path) -> Classifier:
         network = Network(data.train_images.shape[1], data.classes)
     if not path.is_file():
         log.info("training the classifier (once for this data set)")
-        _write(path, save(_train(data).state_dict()))
+        write_whole(path, save(_train(data).state_dict()))
     network.load_state_dict(load_file(path), assign=True)
     network.eval()
     _, probabilities = _judge(network, as_floats(data.test_images))
@@ -71,7 +71,8 @@ def classifier_for(data: Dataset, cache: Path) -> Classifier:
     return Classifier(network, hashlib.sha256(path.read_bytes()).hexdigest(), accuracy)
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     temporary.write_bytes(data)

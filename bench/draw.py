@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bench.judge import Samples
-from bench.samples import grey
+from bench.samples import Planes, grey
 from bench.spectra import Floats, Images, power, watched_levels
 from sitegen.core.compute import Precision
 from sitegen.ihdm.checkpoints.loading import load_model
@@ -26,15 +26,16 @@ BATCH = 250
 class StateSpectra:
     """Sums the power of the watched levels over the first `limit` samples."""
 
-    def __init__(self, visited: Sequence[int], limit: int) -> None:
+    def __init__(self, visited: Sequence[int], limit: int, planes: Planes = grey) -> None:
+        self.planes = planes
         self.watched, self.limit = watched_levels(visited), limit
         self.sums: dict[int, Floats | float] = defaultdict(float)
 
     def add(self, level: int, states: Tensor, first: int) -> None:
-        """Count the states (N, 1, H, W) of samples `first` and following at `level`."""
+        """Count the states (N, C, H, W) of samples `first` and following at `level`."""
         kept = states[: max(0, self.limit - first)]
         if level in self.watched and len(kept):
-            self.sums[level] += len(kept) * power(grey(kept.cpu().numpy()))
+            self.sums[level] += len(kept) * power(self.planes(kept.cpu().numpy()))
 
     def means(self) -> dict[int, Floats]:
         """Mean power (H, W) of each watched level."""
@@ -48,16 +49,20 @@ def draw_samples(
     seed: int,
     device: str,
     precision: Precision = "float32",
+    planes: Planes = grey,
 ) -> Samples:
-    """Draw `count` samples; the states of the first `trajectories` are measured, none is kept."""
+    """Draw `count` samples; the states of the first `trajectories` are measured, none is kept.
+
+    planes: makes of images (N, C, H, W) what is measured
+    """
     card = source.card
     model = load_model(source.weights, card, device, precision)
     if card.kind == "ddpm":
-        return _draw_diffusion(model, count, seed)
+        return _draw_diffusion(model, count, seed, planes)
     if source.prior is None:
         raise SystemExit(f"{source.name}: its card names no prior to start sampling from")
     prior = read_prior(source.prior, card)
-    spectra = StateSpectra(card.visited_levels, min(count, trajectories))
+    spectra = StateSpectra(card.visited_levels, min(count, trajectories), planes)
     drawn = [
         _draw(model, prior, seed, list(range(first, min(first + BATCH, count))), spectra)
         for first in range(0, count, BATCH)
@@ -71,7 +76,7 @@ def draw_samples(
 
 
 @torch.inference_mode()
-def _draw_diffusion(model: Denoiser, count: int, seed: int) -> Samples:
+def _draw_diffusion(model: Denoiser, count: int, seed: int, planes: Planes) -> Samples:
     """Samples of a DDPM in [0, 1]; what noise hides is not measured level by level."""
     shape = model.card.shape
     parts = []
@@ -79,7 +84,7 @@ def _draw_diffusion(model: Denoiser, count: int, seed: int) -> Samples:
         samples = range(first, min(first + BATCH, count))
         initial = initial_noise(seed, samples, shape)
         *_, last = ddpm_process(model, initial, independent(seed, samples, shape))
-        parts.append([grey(to_pixels(x).cpu().numpy()) for x in (last.mean, initial)])
+        parts.append([planes(to_pixels(x).cpu().numpy()) for x in (last.mean, initial)])
     final, initials = (np.concatenate(each) for each in zip(*parts, strict=True))
     return Samples(final, initials, sampling_noise_std=0.0)
 
@@ -93,4 +98,4 @@ def _draw(
     spectra.add(model.card.levels, initial, samples[0])
     for step in reverse_process(model, initial, noise):
         spectra.add(step.level, step.state, samples[0])
-    return grey(step.mean.cpu().numpy()), grey(initial.cpu().numpy())
+    return spectra.planes(step.mean.cpu().numpy()), spectra.planes(initial.cpu().numpy())

@@ -1,6 +1,7 @@
-"""Measures how good samples of an MNIST-format model are.
+"""Measures how good samples of a model are, of MNIST's format or of faces.
 
     python -m bench.quality models/mnist --data .data/mnist
+    python -m bench.quality models/faces --data .data/faces
     python -m bench.quality models/mnist --ddpm models/mnist-ddpm --data .data/mnist
     python -m bench.quality --samples x.npz --card models/mnist/model.toml --data .data/mnist
 
@@ -16,11 +17,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from bench.attributes import attributes_for, is_faces, read_faces
 from bench.classifier import Classifier, classifier_for
 from bench.judge import Samples, judge_samples
 from bench.mnist import read_dataset
 from bench.report import markdown
-from bench.samples import read_samples
+from bench.samples import Planes, coloured, grey, read_samples
 from sitegen.ihdm.card.card import read_card
 from sitegen.models.registry import model_source
 
@@ -31,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     if options.ddpm and options.model is None:
         raise SystemExit("--ddpm compares with a model; give that model's folder, too")
+    if is_faces(options.data):
+        _faces(options)
+        return
     data = read_dataset(options.data)
     classifier = classifier_for(data, options.cache)
     quality = judge_samples(_samples(options), data, classifier)
@@ -40,6 +45,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         found["interpolation"] = _interpolation(options, classifier)
     if options.json:
         text = json.dumps(found, indent=2, sort_keys=True)
+        options.json.write_text(text + "\n", encoding="utf-8")
+
+
+def _faces(options: argparse.Namespace) -> None:
+    """The same of faces, which are in colour and have attributes."""
+    from bench import faces_judge
+
+    if options.ddpm:
+        raise SystemExit("--ddpm: faces have no labels to follow along a path; leave it out")
+    data = read_faces(options.data)
+    classifier = attributes_for(data, options.cache)
+    quality = faces_judge.judge_faces(_samples(options, coloured), data, classifier)
+    print(faces_judge.markdown(quality))
+    if options.json:
+        text = json.dumps(asdict(quality), indent=2, sort_keys=True)
         options.json.write_text(text + "\n", encoding="utf-8")
 
 
@@ -57,10 +77,11 @@ def _interpolation(options: argparse.Namespace, classifier: Classifier) -> dict[
     return interpolation.numbers(ways)
 
 
-def _samples(options: argparse.Namespace) -> Samples:
+def _samples(options: argparse.Namespace, planes: Planes = grey) -> Samples:
     if options.samples:
         card = read_card(options.card) if options.card else None
-        return read_samples(options.samples, card.schedule.sigmas if card and card.blur else None)
+        sigmas = card.schedule.sigmas if card and card.blur else None
+        return read_samples(options.samples, sigmas, planes)
     if options.model is None:
         raise SystemExit("give a model's folder, or --samples FILE.npz")
     from bench.draw import draw_samples  # a file of samples is measured without the sampler
@@ -73,6 +94,7 @@ def _samples(options: argparse.Namespace) -> Samples:
         options.seed,
         options.device,
         options.precision,
+        planes,
     )
 
 
@@ -82,7 +104,13 @@ def _parser() -> argparse.ArgumentParser:
     add("model", type=Path, nargs="?", help="folder with model.toml, weights and prior")
     add("--samples", type=Path, metavar="FILE", help=".npz of `sitegen sample` to measure instead")
     add("--card", type=Path, metavar="FILE", help="model.toml that the samples were made with")
-    add("--data", type=Path, required=True, metavar="DIR", help="idx files, plain or .gz")
+    add(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="idx files, plain or .gz, or the faces of `make data`",
+    )
     add("--count", type=int, default=2000, help="samples to draw from a model (2000)")
     add("--trajectories", type=int, default=500, help="of them, how many to watch (500)")
     add("--seed", type=int, default=0, help="seed of the drawn samples (0)")

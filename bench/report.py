@@ -23,6 +23,8 @@ _ROWS = (
     ("total variance ratio", "variance_ratio", "0.75 to 1.25", "0.9 to 1.1"),
 )
 
+BARS = "Bar 0.20, goal 0.10"
+
 
 def markdown(quality: Quality) -> str:
     """The report as Markdown."""
@@ -34,11 +36,12 @@ def markdown(quality: Quality) -> str:
     ratio = samples.feature_fid / real.feature_fid
     rows.insert(5, ("feature FID ÷ its floor", f"{ratio:.1f}", "1", "≤ 20", "≤ 10"))
     head = ("measure", f"{quality.count} samples", "real images", "bar", "goal")
-    parts = [_table(head, rows), _levels(quality.levels, quality.watched), *_remarks(quality)]
+    parts = [table(head, rows), levels_table(quality.levels, quality.watched), *_remarks(quality)]
     return "\n\n".join(part for part in parts if part)
 
 
-def _levels(levels: Iterable[LevelDeviation], seen: int) -> str:
+def levels_table(levels: Iterable[LevelDeviation], seen: int, bars: str = BARS) -> str:
+    """The deviations of the spectra of `seen` states, and what is asked of them."""
     head = ("level", "shown", *(f"{low:g}–{high:g}" for low, high in BANDS), "largest")
     rows = [
         (str(each.level), each.shown, *map(_signed, each.bands), f"{each.largest:.3f}")
@@ -46,8 +49,8 @@ def _levels(levels: Iterable[LevelDeviation], seen: int) -> str:
     ]
     return (
         "log10 of band power over that of dissipated held-out images, by DCT radius "
-        f"(states of {seen} samples; – where noise hides the band). Bar 0.20, goal 0.10.\n\n"
-        f"{_table(head, rows)}"
+        f"(states of {seen} samples; – where noise hides the band). {bars}.\n\n"
+        f"{table(head, rows)}"
     )
 
 
@@ -74,6 +77,7 @@ def _signed(value: float | None) -> str:
     return "–" if value is None else f"{value:+.3f}"
 
 
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """A table of Markdown."""
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

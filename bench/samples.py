@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,25 @@ from numpy.typing import NDArray
 from bench.judge import Samples
 from bench.spectra import Floats, Images, power, watched_levels
 
+Planes = Callable[[NDArray[Any]], Images]
 
-def read_samples(path: Path, sigmas: tuple[float, ...] | None) -> Samples:
-    """The samples in `path`; its states count only with the blur schedule `sigmas` of its model."""
+
+def read_samples(
+    path: Path, sigmas: tuple[float, ...] | None, planes: Planes | None = None
+) -> Samples:
+    """The samples in `path`; its states count only with the blur schedule `sigmas` of its model.
+
+    planes: makes of images (N, C, H, W) what is measured; grey ones if not given
+    """
+    planes = planes or grey
     with np.load(path) as arrays:
         missing = {"final", "initial", "sampling_noise_std"} - set(arrays)
         if missing:
             raise SystemExit(f"{path}: no array {', '.join(sorted(missing))}")
-        final, initial = grey(arrays["final"]), grey(arrays["initial"])
+        final, initial = planes(arrays["final"]), planes(arrays["initial"])
         std = float(arrays["sampling_noise_std"])
         has_states = "states" in arrays
-    spectra = dict(_spectra(path, sigmas)) if has_states and sigmas else {}
+    spectra = dict(_spectra(path, sigmas, planes)) if has_states and sigmas else {}
     return Samples(final, initial, std, sigmas, spectra, len(final) if spectra else 0)
 
 
@@ -34,7 +42,14 @@ def grey(images: NDArray[Any]) -> Images:
     return np.ascontiguousarray(images[:, 0], dtype=np.float32)
 
 
-def _spectra(path: Path, sigmas: tuple[float, ...]) -> Iterator[tuple[int, Floats]]:
+def coloured(images: NDArray[Any]) -> Images:
+    """Images (N, 3, H, W); SystemExit for other than three channels."""
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise SystemExit(f"samples have shape {images.shape}; colours (N, 3, H, W) are needed")
+    return np.ascontiguousarray(images, dtype=np.float32)
+
+
+def _spectra(path: Path, sigmas: tuple[float, ...], planes: Planes) -> Iterator[tuple[int, Floats]]:
     """Level and mean power of the watched states u_K … u_0, without holding them all."""
     with np.load(path) as arrays:
         if "levels" not in arrays:
@@ -50,4 +65,4 @@ def _spectra(path: Path, sigmas: tuple[float, ...]) -> Iterator[tuple[int, Float
         for level in visited:
             data = stream.read(int(np.prod(shape[1:])) * dtype.itemsize)
             if level in watched_levels(visited):
-                yield level, power(grey(np.frombuffer(data, dtype).reshape(shape[1:])))
+                yield level, power(planes(np.frombuffer(data, dtype).reshape(shape[1:])))

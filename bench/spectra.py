@@ -17,7 +17,11 @@ BANDS = ((0.5, 2.0), (2.0, 4.0), (4.0, 8.0), (8.0, 16.0), (16.0, 28.0))
 
 
 def power(images: Images) -> Floats:
-    """Mean squared DCT-II coefficient (H, W) over images (N, H, W); bounded memory."""
+    """Mean squared DCT-II coefficient (H, W) over images (N, H, W); bounded memory.
+
+    Of images in colour, (N, C, H, W), every channel counts as one.
+    """
+    images = images.reshape(-1, *images.shape[-2:])
     total = np.zeros(images.shape[1:])
     for start in range(0, len(images), 1000):
         coefficients = dctn(images[start : start + 1000], axes=(1, 2), norm="ortho")

@@ -26,6 +26,13 @@ from sitegen.figures.base import (
 )
 from sitegen.ihdm.card.card import ModelCard
 
+WORDS = {
+    "brightness": "brightness",
+    "colour": "colour",
+    "hue": "colours all around the colour circle",
+}
+"""What initial states differ in, in words."""
+
 
 @validated(frozen=True, config=RULES)
 class SharedNoise(ChosenSpec):
@@ -40,9 +47,12 @@ class SharedNoise(ChosenSpec):
     rows: StrictInt = Field(
         default=1, ge=1, le=100, description="How many noises, each in a row of its own."
     )
-    vary: Literal["brightness", "colour"] | None = Field(
+    vary: Literal["brightness", "colour", "hue"] | None = Field(
         default=None,
-        description="What the initial states differ in; colour where the model has it.",
+        description=(
+            "What the initial states differ in: hue goes around the colour circle, colour along "
+            "the axis on which the data differ most; colour where the model has it."
+        ),
     )
     seed: Seed = 0
     show: Show = "state"
@@ -64,8 +74,8 @@ class SharedNoise(ChosenSpec):
 
     def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """Colour of a model that makes grey images."""
-        if self.vary == "colour" and cards[0].channels == 1:
-            yield f'vary = "colour": the model {self.model} makes grey images'
+        if self.vary in ("colour", "hue") and cards[0].channels == 1:
+            yield f'vary = "{self.vary}": the model {self.model} makes grey images'
 
     def describe(self, card: ModelCard) -> str:
         """Say what is shared, and what is not."""
@@ -75,7 +85,7 @@ class SharedNoise(ChosenSpec):
         each = "those of a row share" if self.rows > 1 else "all share"
         return (
             f"{many} forming over {steps(card)}; {each} their noise, "
-            f"and begin from {squares} of different {self.varied(card)}. "
+            f"and begin from {squares} of different {WORDS[self.varied(card)]}. "
             "In the strip those squares, u_K, are the first row, and the samples, u_0, stand below"
         )
 

@@ -57,12 +57,14 @@ def spread(prior: Prior, count: int, vary: str) -> list[int]:
     They stand in order of their mean brightness, or of their mean colour along the axis on which
     that differs most, each in the middle of an equal share of the bank. Where colours vary, each
     is the one of its share whose brightness is the most usual, so that nothing else stands out.
-    Raises ConfigError where the bank has fewer states.
+    Hues go around, see `around`. Raises ConfigError where the bank has fewer states.
     """
     if count > len(prior):
         raise ConfigError(f"count = {count}: the prior of the model has only {len(prior)} states")
     colours = prior.coefficients[:, :, 0, 0].double().numpy() / prior.image_size
     brightness = colours.mean(1)
+    if vary == "hue":
+        return around(colours, count)
     if vary == "brightness":
         shares = np.array_split(np.argsort(brightness, kind="stable"), count)
         return [int(share[len(share) // 2]) for share in shares]
@@ -72,6 +74,29 @@ def spread(prior: Prior, count: int, vary: str) -> list[int]:
     order = np.argsort(hues @ axis * (-1 if axis[0] < 0 else 1), kind="stable")
     unusual = np.abs(brightness - np.median(brightness))
     return [int(share[unusual[share].argmin()]) for share in np.array_split(order, count)]
+
+
+def around(colours: NDArray[np.float64], count: int) -> list[int]:
+    """Which of the `colours` (N, 3) are nearest to `count` points around the colour circle.
+
+    The circle lies around the mean colour, as far from it as half of the colours are, and all of it
+    is as bright as they usually are. It begins at red and goes on to yellow, green and blue; no
+    colour is taken twice. So all are real flat colours of the data.
+    """
+    brightness = colours.mean(1)
+    hues = colours - brightness[:, None]
+    centre = hues.mean(0)
+    radius = np.median(np.linalg.norm(hues - centre, axis=1))
+    angles = np.arange(count) * 2 * np.pi / count
+    red, across = np.array([2, -1, -1]) / 6**0.5, np.array([0, 1, -1]) / 2**0.5
+    circle = np.cos(angles)[:, None] * red + np.sin(angles)[:, None] * across
+    points = np.median(brightness) + centre + radius * circle
+    away = np.linalg.norm(points[:, None] - colours, axis=2)
+    chosen: list[int] = []
+    for row in away:
+        row[chosen] = np.inf
+        chosen.append(int(row.argmin()))
+    return chosen
 
 
 def _noise(spec: SharedNoise, sampler: HeatSampler) -> NoiseSource:
@@ -99,20 +124,32 @@ def measured(u_K: Images, u_0: Images, vary: str) -> dict[str, Any]:
     same_noise = [_likeness(*pair) for row in shapes for pair in combinations(row, 2)]
     columns = shapes.swapaxes(0, 1)
     same_state = [_likeness(*pair) for column in columns for pair in combinations(column, 2)]
+    of_what = "brightness" if vary == "brightness" else "colour"
     words = (
-        f"The mean {vary} of a finished image follows that of its initial state with a slope of "
+        f"The mean {of_what} of a finished image follows that of its initial state with a slope of "
         f"{_slope(means, found):.2f}. "
         f"Two images with the same noise correlate by {np.mean(same_noise):.2f} on average"
     )
     if same_state:
         words += f", two with the same initial state by {np.mean(same_state):.2f}"
-    pairs = zip(means.mean(1), found.mean((0, 2)), strict=True)
-    table = {
-        "caption": f"Mean {vary}, 0 to 1, in the order of the columns",
-        "columns": ["Initial state", "Finished images"],
-        "rows": [[round(float(each), 4) for each in pair] for pair in pairs],
+    return {"summary": f"{words}.", "tables": [_table(means, found, vary)]}
+
+
+def _table(means: NDArray[np.float64], found: NDArray[np.float64], vary: str) -> dict[str, Any]:
+    """The mean colours of initial states (N, C) and of what became of them (rows, N, C)."""
+    columns, ends = ["Initial state", "Finished images"], found.mean(0)
+    if vary == "hue":
+        names = ("red", "green", "blue")
+        columns = [f"{column}, {name}" for column in columns for name in names]
+        rows = np.concatenate([means, ends], axis=1)
+    else:
+        rows = np.stack([means.mean(1), ends.mean(1)], axis=1)
+    of_what = "colour" if vary == "hue" else vary
+    return {
+        "caption": f"Mean {of_what}, 0 to 1, in the order of the columns",
+        "columns": columns,
+        "rows": [[round(float(each), 4) for each in row] for row in rows],
     }
-    return {"summary": f"{words}.", "tables": [table]}
 
 
 def _slope(means: NDArray[np.float64], found: NDArray[np.float64]) -> float:

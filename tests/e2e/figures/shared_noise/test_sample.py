@@ -88,6 +88,36 @@ def test_colours_are_spread_along_their_own_axis() -> None:
     assert np.abs(grey[chosen] - np.median(grey)).max() < 0.05
 
 
+def test_hues_go_around_the_circle() -> None:
+    """They are colours of the bank at even angles around its mean, as bright and far as usual."""
+    generator = np.random.default_rng(3)
+    angle, away = generator.uniform(0, 2 * np.pi, 3000), generator.uniform(0.05, 0.15, 3000)
+    red, across = np.array([2, -1, -1]) / 6**0.5, np.array([0, 1, -1]) / 2**0.5
+    hues = away[:, None] * (np.cos(angle)[:, None] * red + np.sin(angle)[:, None] * across)
+    colours = hues + np.array([0.55, 0.5, 0.46]) + generator.uniform(-0.2, 0.2, (3000, 1))
+    prior = bank([tuple(each) for each in colours.tolist()])
+    chosen = spread(prior, 12, "hue")
+    assert len(set(chosen)) == 12
+    turned = (angle[chosen] - np.arange(12) * np.pi / 6 + np.pi) % (2 * np.pi) - np.pi
+    assert np.abs(turned).max() < 0.3
+    assert np.abs(away[chosen] - 0.1).max() < 0.03
+    assert np.ptp(colours[chosen].mean(1)) < 0.06
+    few = bank([(0.5, 0.4, 0.3), (0.4, 0.5, 0.4)])
+    assert sorted(spread(few, 2, "hue")) == [0, 1]
+
+
+def test_colours_of_hues_are_told() -> None:
+    """The table has all three channels of the states and of what became of them."""
+    u_K = np.broadcast_to(
+        np.array([[0.8, 0.4, 0.2], [0.1, 0.5, 0.9]], np.float32)[:, :, None, None], (2, 3, 8, 8)
+    )
+    found = measured(u_K, np.concatenate([u_K - 0.1, u_K + 0.2]), "hue")
+    (table,) = found["tables"]
+    assert found["summary"].startswith("The mean colour of a finished image follows that of its")
+    assert table["columns"][3:] == [f"Finished images, {c}" for c in ("red", "green", "blue")]
+    assert table["rows"][0] == pytest.approx([0.8, 0.4, 0.2, 0.85, 0.45, 0.25], abs=1e-4)
+
+
 def test_what_is_measured() -> None:
     """The slope of the means and both likenesses are those of images made to have them."""
     generator = np.random.default_rng(2)

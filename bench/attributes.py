@@ -1,0 +1,266 @@
+"""Faces with their attributes, and the classifier of these that is trained here and cached.
+
+A folder of faces holds colour images in idx files of four dimensions, and beside them a line of
+JSON for each with what was drawn (`make data` makes it). Attributes that 32 × 32 pixels hardly tell
+apart are one class: see `ATTRIBUTES`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from bench.classifier import write_whole
+from bench.mnist import Bytes, read_idx
+
+log = logging.getLogger(__name__)
+
+Images = NDArray[np.float32]
+Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+UNKNOWN = -1
+"""The label of what a picture does not show: the colour of hair that is not there."""
+
+_HATS = {"hat": "hat", "hat2": "hat", "hat3": "hat", "santa-hat": "santa hat"}
+_BANDS = {"headband": "headband", "headband-high": "headband", "eye-black": "eye black"}
+_HAIR = {
+    **dict.fromkeys(("#272421", "#1c1008", "#0f0902"), "black"),
+    **dict.fromkeys(("#3D2314", "#2C1608", "#5A3825"), "brown"),
+    **dict.fromkeys(("#D7BF91", "#CC9966", "#e9c67b"), "blond"),
+    "#B55239": "red",
+}
+_SKIN = {
+    **dict.fromkeys(("#f2d6cb", "#ddb7a0", "#f0c5a3", "#eab687", "#fedac7"), "light"),
+    **dict.fromkeys(("#a67358", "#bb876f", "#aa816f", "#ad6453"), "medium"),
+    **dict.fromkeys(("#5c3937", "#74453d"), "dark"),
+}
+
+ATTRIBUTES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "gender": ("female", "male"),
+        "glasses": ("none", "glasses", "facemask"),
+        "accessory": ("none", "hat", "santa hat", "headband", "eye black"),
+        "beard": ("none", "beard"),
+        "hair colour": ("black", "brown", "blond", "red"),
+        "skin colour": ("light", "medium", "dark"),
+    }
+)
+"""What is told apart, and its classes."""
+
+_SPLITS = ("train", "t10k")
+FEATURES = 64
+EPOCHS = 6
+BATCH = 64
+RECIPE = "conv3-24-48-64, 64 features, 6 epochs of 64, Adam 2e-3 falling to 0, noise 0 to 0.02, v1"
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Images are uint8 (N, 3, H, W), labels (N, 6), in the order of `ATTRIBUTES`.
+
+    test_hues: of the held-out backgrounds, in degrees (N,)
+    """
+
+    train_images: Bytes
+    train_labels: Labels
+    test_images: Bytes
+    test_labels: Labels
+    test_hues: Floats
+
+    @cached_property
+    def digest(self) -> str:
+        """The sha256 of images and labels."""
+        found = hashlib.sha256(json.dumps(dict(ATTRIBUTES)).encode())
+        for part in (self.train_images, self.train_labels, self.test_images, self.test_labels):
+            found.update(f"{part.shape}".encode())
+            found.update(np.ascontiguousarray(part).data)
+        return found.hexdigest()
+
+
+def is_faces(folder: Path) -> bool:
+    """Whether a folder holds faces with their attributes."""
+    return (folder / "train-attributes.jsonl").is_file()
+
+
+def read_faces(folder: Path) -> Faces:
+    """The files of `folder`; SystemExit that names what is missing or does not fit."""
+    images, labels, hues = {}, {}, {}
+    for split in _SPLITS:
+        path = folder / f"{split}-images-idx4-ubyte"
+        if not path.is_file():
+            raise SystemExit(f"{path}: is missing; `make data` draws it")
+        pixels = read_idx(path)
+        lines = (folder / f"{split}-attributes.jsonl").read_text("utf-8").splitlines()
+        known = [json.loads(line) for line in lines]
+        if pixels.ndim != 4 or pixels.shape[3] != 3 or len(known) != len(pixels):
+            raise SystemExit(f"{path}: {pixels.shape} are no colour images of {len(known)} faces")
+        images[split] = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+        labels[split] = np.array([label_of(each) for each in known], np.int64)
+        hues[split] = np.array([each["hue"] for each in known], np.float64)
+    train, test = _SPLITS
+    return Faces(images[train], labels[train], images[test], labels[test], hues[test])
+
+
+def label_of(face: Mapping[str, object]) -> list[int]:
+    """The class of each of `ATTRIBUTES` of a face, from what was drawn."""
+    glasses, accessory = str(face["glasses"]), str(face["accessory"])
+    bald = face["hair"] == "bald" and face["beard"] == "none"
+    words = {
+        "gender": str(face["gender"]),
+        "glasses": glasses if glasses in ("none", "facemask") else "glasses",
+        "accessory": (_HATS | _BANDS).get(accessory, "none"),
+        "beard": "none" if face["beard"] == "none" else "beard",
+        "hair colour": "" if bald else _HAIR[str(face["hair_color"])],
+        "skin colour": _SKIN[str(face["skin_color"])],
+    }
+    return [
+        classes.index(words[name]) if words[name] else UNKNOWN
+        for name, classes in ATTRIBUTES.items()
+    ]
+
+
+class Network(nn.Module):
+    """Three 3×3 convolutions with pooling, 64 features, and a linear read-out of attributes."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.convolutions = nn.Sequential(
+            *(nn.Conv2d(3, 24, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(24, 48, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(48, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()),
+        )
+        self.features = nn.Sequential(nn.Linear(64 * (size // 8) ** 2, FEATURES), nn.ReLU())
+        self.logits = nn.Linear(FEATURES, sum(map(len, ATTRIBUTES.values())))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Features (N, 64) of images (N, 3, H, W) in [0, 1], and the logits of each attribute."""
+        features = self.features(self.convolutions(images))
+        return features, self.logits(features).split([*map(len, ATTRIBUTES.values())], dim=1)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a classifier says of images: features (N, 64), and (N, classes) for each attribute."""
+
+    features: Floats
+    probabilities: Mapping[str, Floats]
+
+    @property
+    def labels(self) -> Labels:
+        """The likeliest class (N, 6) of each attribute."""
+        return np.stack([each.argmax(1) for each in self.probabilities.values()], 1)
+
+    @property
+    def sure(self) -> NDArray[np.bool_]:
+        """Whether each attribute (N, 6) has a class that is likelier than 0.9."""
+        return np.stack([each.max(1) > 0.9 for each in self.probabilities.values()], 1)
+
+
+@dataclass(frozen=True)
+class AttributeClassifier:
+    """A trained network with what must be told beside its numbers.
+
+    accuracy: the share of held-out faces whose attribute it tells, by attribute
+    """
+
+    network: Network
+    digest: str
+    accuracy: Mapping[str, float]
+
+    @torch.inference_mode()
+    def judge(self, images: Images) -> Judged:
+        """Judge images (N, 3, H, W) in [0, 1]."""
+        parts = [self.network(part) for part in torch.split(torch.from_numpy(images), 500)]
+        features = torch.cat([features for features, _ in parts]).double().numpy()
+        logits = [
+            torch.cat(each).double() for each in zip(*(each for _, each in parts), strict=True)
+        ]
+        found = {n: each.softmax(1).numpy() for n, each in zip(ATTRIBUTES, logits, strict=True)}
+        return Judged(features, found)
+
+
+def attributes_for(data: Faces, cache: Path) -> AttributeClassifier:
+    """The classifier of these faces: from the cache folder, else trained and put there."""
+    key = hashlib.sha256(f"{RECIPE}\n{data.digest}".encode()).hexdigest()[:16]
+    path = cache / f"attributes-{key}.safetensors"
+    with torch.device("meta"):
+        network = Network(data.train_images.shape[-1])
+    if not path.is_file():
+        log.info("training the classifier of attributes (once for this data set)")
+        write_whole(path, save(_train(data).state_dict()))
+    network.load_state_dict(load_file(path), assign=True)
+    network.eval()
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    found = AttributeClassifier(network, digest, {}).judge(as_floats(data.test_images))
+    return AttributeClassifier(network, digest, accuracy(found.labels, data.test_labels))
+
+
+def accuracy(found: Labels, wanted: Labels) -> dict[str, float]:
+    """The share of right labels (N, 6) by attribute, where they are known."""
+    return {
+        name: float((found[:, at] == wanted[:, at])[wanted[:, at] != UNKNOWN].mean())
+        for at, name in enumerate(ATTRIBUTES)
+    }
+
+
+def as_floats(images: Bytes) -> Images:
+    """Images in [0, 1]."""
+    return images.astype(np.float32) / np.float32(255)
+
+
+def _train(data: Faces) -> Network:
+    """Train with some noise, as much as samples have."""
+    images, labels = torch.from_numpy(data.train_images), torch.from_numpy(data.train_labels)
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        network = Network(images.shape[-1])
+        optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
+        steps = EPOCHS * -(-len(images) // BATCH)
+        falling = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps)
+        for epoch in range(EPOCHS):
+            for chosen in torch.split(torch.randperm(len(images)), BATCH):
+                _step(network, optimizer, images[chosen].float() / 255, labels[chosen])
+                falling.step()
+            log.info("epoch %s of %s", epoch + 1, EPOCHS)
+    return network
+
+
+def _step(network: Network, optimizer: torch.optim.Adam, images: Tensor, labels: Tensor) -> None:
+    strength = 0.02 * torch.rand(len(images), 1, 1, 1)
+    _, logits = network(images + strength * torch.randn_like(images))
+    optimizer.zero_grad()
+    losses = [
+        nn.functional.cross_entropy(each, wanted, ignore_index=UNKNOWN)
+        for each, wanted in zip(logits, labels.T, strict=True)
+    ]
+    torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+
+
+def top_corners(images: Images) -> Images:
+    """The colour (N, 3) of the background of images (N, 3, H, W), where no face ever reaches.
+
+    It is the median of the two top corners, 3 pixels wide and 2 high.
+    """
+    corners = np.concatenate([images[:, :, :2, :3], images[:, :, :2, -3:]], axis=3)
+    return np.asarray(np.median(corners.reshape(*corners.shape[:2], -1), axis=2))
+
+
+def hue_of(colours: Sequence[Sequence[float]] | Images) -> Floats:
+    """The hue in degrees (N,) of colours (N, 3) in [0, 1]; 0 of a grey one."""
+    red, green, blue = np.asarray(colours, np.float64).T
+    across, along = np.sqrt(3) * (green - blue), 2 * red - green - blue
+    return np.asarray(np.degrees(np.arctan2(across, along)) % 360)

@@ -1,0 +1,240 @@
+"""Judges samples of faces by the classifier of their attributes, their colours and pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.attributes import (
+    ATTRIBUTES,
+    AttributeClassifier,
+    Faces,
+    Images,
+    Judged,
+    as_floats,
+    hue_of,
+    top_corners,
+)
+from bench.judge import Samples
+from bench.metrics import Manifolds, frechet_distance, manifolds, nearest, take
+from bench.report import levels_table, table
+from bench.spectra import LevelDeviation, deviations, power, sharp_deviation
+
+SECTORS = 12
+"""Parts of the colour circle, of 30 degrees each."""
+DRAWS = 4
+"""Sets of training images whose distance is the floor of the feature FID."""
+
+_BLOCK = 10_000  # training images whose distances are taken at a time: 120 MB
+
+
+@dataclass(frozen=True)
+class FaceQuality:
+    """Everything that is reported of samples of faces.
+
+    feature_fid, floor: of the samples, and of as many training images
+    manifolds, manifolds_floor: precision, recall, density and coverage, likewise
+    nearest_neighbour_ratio: the median distance to the nearest training image over that of
+        held-out faces; copies: the share of samples nearer than a tenth of that
+    sure, sure_held_out: the share of images all of whose attributes the classifier is sure of
+    frequencies: by attribute and class, the share of samples, and of held-out faces, that the
+        classifier takes for it, and the share of held-out faces that were drawn so
+    sectors, sectors_held_out: the share of backgrounds in each twelfth of the colour circle
+    saturation, saturation_held_out: the median distance of their colours from grey
+    levels: the level-wise spectra
+    """
+
+    count: int
+    watched: int
+    classifier_digest: str
+    classifier_accuracy: Mapping[str, float]
+    feature_fid: float
+    floor: float
+    manifolds: Manifolds
+    manifolds_floor: Manifolds
+    nearest_neighbour_ratio: float
+    copies: float
+    sure: float
+    sure_held_out: float
+    frequencies: Mapping[str, Mapping[str, tuple[float, float, float]]]
+    sectors: tuple[float, ...]
+    sectors_held_out: tuple[float, ...]
+    saturation: float
+    saturation_held_out: float
+    levels: tuple[LevelDeviation, ...]
+
+    @property
+    def worst_frequency(self) -> tuple[str, float]:
+        """The class whose frequency is farthest from that of held-out faces, and by what factor."""
+        found = [
+            (f"{name}: {each}", seen / max(held, 1e-9))
+            for name, classes in self.frequencies.items()
+            for each, (seen, held, _) in classes.items()
+        ]
+        return max(found, key=lambda pair: abs(np.log(max(pair[1], 1e-9))))
+
+    @property
+    def largest_deviation(self) -> float:
+        """The largest deviation of any band at any level, in decades; training images aside."""
+        return max(each.largest for each in self.levels if each.shown != "training images")
+
+
+def judge_faces(samples: Samples, data: Faces, classifier: AttributeClassifier) -> FaceQuality:
+    """Everything that can be said of samples (N, 3, H, W)."""
+    held_out, shown = as_floats(data.test_images), samples.final.clip(0, 1)
+    count = len(shown)
+    chosen = take(count, len(held_out), seed=1)
+    known, found = classifier.judge(held_out), classifier.judge(shown)
+    real = [
+        classifier.judge(as_floats(data.train_images[take(count, len(data.train_images), seed)]))
+        for seed in range(DRAWS)
+    ]
+    ordinary = np.median(distances(held_out[chosen], data))
+    near = distances(shown, data)
+    saturation, sectors = _colours(shown)
+    saturation_held_out, sectors_held_out = _colours(held_out)
+    return FaceQuality(
+        count=count,
+        watched=samples.watched,
+        classifier_digest=classifier.digest,
+        classifier_accuracy=classifier.accuracy,
+        feature_fid=frechet_distance(known.features, found.features),
+        floor=float(np.mean([frechet_distance(known.features, each.features) for each in real])),
+        manifolds=manifolds(known.features[chosen], found.features),
+        manifolds_floor=manifolds(known.features[chosen], real[0].features),
+        nearest_neighbour_ratio=float(np.median(near) / ordinary),
+        copies=float((near < 0.1 * ordinary).mean()),
+        sure=float(found.sure.all(1).mean()),
+        sure_held_out=float(known.sure.all(1).mean()),
+        frequencies=_frequencies(found, known, data),
+        sectors=sectors,
+        sectors_held_out=sectors_held_out,
+        saturation=saturation,
+        saturation_held_out=saturation_held_out,
+        levels=_levels(samples, data),
+    )
+
+
+def distances(images: Images, data: Faces) -> NDArray[np.float32]:
+    """The distance (N,) of images (N, 3, H, W) in [0, 1] to the nearest training image."""
+    flat = images.reshape(len(images), -1)
+    found = np.full(len(images), np.inf, np.float32)
+    for start in range(0, len(data.train_images), _BLOCK):
+        block = as_floats(data.train_images[start : start + _BLOCK])
+        nearer, _ = nearest(flat, block.reshape(len(block), -1))
+        found = np.minimum(found, nearer[:, 0])
+    return found
+
+
+def _frequencies(
+    found: Judged, known: Judged, data: Faces
+) -> dict[str, dict[str, tuple[float, float, float]]]:
+    def share(labels: NDArray[np.int64], at: int, number: int) -> float:
+        return float((labels[:, at] == number).mean())
+
+    return {
+        name: {
+            each: (
+                share(found.labels, at, number),
+                share(known.labels, at, number),
+                share(data.test_labels, at, number),
+            )
+            for number, each in enumerate(classes)
+        }
+        for at, (name, classes) in enumerate(ATTRIBUTES.items())
+    }
+
+
+def _colours(images: Images) -> tuple[float, tuple[float, ...]]:
+    """The median distance of the backgrounds from grey, and their shares around the circle."""
+    corners = top_corners(images)
+    grey = corners.mean(1, keepdims=True)
+    sectors = np.bincount((hue_of(corners) // (360 / SECTORS)).astype(int), minlength=SECTORS)
+    away = float(np.median(np.linalg.norm(corners - grey, axis=1)))
+    return away, tuple((sectors / len(images)).tolist())
+
+
+def _levels(samples: Samples, data: Faces) -> tuple[LevelDeviation, ...]:
+    """States, the final mean, and training images: what no model that imitates them can beat."""
+    spectrum = power(as_floats(data.test_images))
+    some = data.train_images[take(len(data.test_images), len(data.train_images), seed=2)]
+    std = samples.sampling_noise_std
+    return (
+        *deviations(samples.states, spectrum, samples.sigmas or (0.0,), std),
+        sharp_deviation("final mean", power(samples.final), spectrum),
+        sharp_deviation("training images", power(as_floats(some)), spectrum),
+    )
+
+
+def markdown(quality: FaceQuality) -> str:
+    """The report as Markdown, with what is asked of a shipped model."""
+    head = ("measure", f"{quality.count} samples", "real faces", "bar")
+    worst, factor = quality.worst_frequency
+    least = SECTORS * min(quality.sectors)
+    rows = [
+        ("feature FID", f"{quality.feature_fid:.2f}", f"{quality.floor:.2f}", ""),
+        ("feature FID ÷ its floor", f"{quality.feature_fid / quality.floor:.1f}", "1", "≤ 5"),
+        *(
+            (name, f"{getattr(quality.manifolds, name):.3f}", f"{floor:.3f}", bar)
+            for name, floor, bar in _overlaps(quality.manifolds_floor)
+        ),
+        ("nearest-neighbour ratio", f"{quality.nearest_neighbour_ratio:.3f}", "1", "0.7 to 1.3"),
+        ("copies of training images", f"{quality.copies:.2%}", "", "0"),
+        ("sure of all attributes", f"{quality.sure:.3f}", f"{quality.sure_held_out:.3f}", ""),
+        ("that, over held-out", f"{quality.sure / quality.sure_held_out:.3f}", "1", "≥ 0.9"),
+        (f"worst frequency ({worst})", f"× {factor:.2f}", "1", "0.67 to 1.33"),
+        ("largest deviation of a spectrum", f"{quality.largest_deviation:.3f}", "", "≤ 0.15"),
+        ("rarest twelfth of hues × 12", f"{least:.2f}", _rarest(quality), "> 0.5"),
+        (
+            "colour of backgrounds, from grey",
+            f"{quality.saturation:.3f}",
+            f"{quality.saturation_held_out:.3f}",
+            "",
+        ),
+    ]
+    parts = [
+        table(head, rows),
+        _frequency_table(quality),
+        _hue_table(quality),
+        levels_table(quality.levels, quality.watched, "Bar 0.15"),
+        _about(quality),
+    ]
+    return "\n\n".join(parts)
+
+
+def _overlaps(floor: Manifolds) -> Iterable[tuple[str, float, str]]:
+    names = (("precision", ""), ("recall", ""), ("density", ""), ("coverage", "≥ 0.80"))
+    return ((name, float(getattr(floor, name)), bar) for name, bar in names)
+
+
+def _rarest(quality: FaceQuality) -> str:
+    return f"{SECTORS * min(quality.sectors_held_out):.2f}"
+
+
+def _frequency_table(quality: FaceQuality) -> str:
+    head = ("attribute", "class", "samples", "held-out, so judged", "held-out, as drawn", "factor")
+    rows = [
+        (name, each, f"{seen:.3f}", f"{held:.3f}", f"{drawn:.3f}", f"{seen / max(held, 1e-9):.2f}")
+        for name, classes in quality.frequencies.items()
+        for each, (seen, held, drawn) in classes.items()
+    ]
+    return f"How often the classifier sees each class.\n\n{table(head, rows)}"
+
+
+def _hue_table(quality: FaceQuality) -> str:
+    width = 360 // SECTORS
+    head = ("backgrounds", *(f"{at * width}°" for at in range(SECTORS)))
+    sets = (("samples", quality.sectors), ("held-out", quality.sectors_held_out))
+    rows = [(name, *(f"{share:.3f}" for share in shares)) for name, shares in sets]
+    return f"Shares of the backgrounds around the colour circle.\n\n{table(head, rows)}"
+
+
+def _about(quality: FaceQuality) -> str:
+    told = ", ".join(f"{name} {share:.1%}" for name, share in quality.classifier_accuracy.items())
+    return (
+        f"Classifier: of held-out faces it tells {told}; sha256 {quality.classifier_digest[:16]}. "
+        "Its features make the FID, which is not comparable with an Inception FID."
+    )
