@@ -1,5 +1,6 @@
 # Everything runs in .venv, which the first target makes. Paths are relative, so a folder with
-# spaces in its name will do. PYTHON=/path/to/python3 chooses the Python that .venv is made with.
+# spaces in its name will do. LOCKED=1 takes the very versions of requirements-dev.lock.
+# PYTHON=/path/to/python3 chooses the Python that .venv is made with.
 
 python := .venv/bin/python
 installed := .venv/installed
@@ -32,6 +33,18 @@ faults: $(developing) ## Try the promises for hours, and keep the counts in docs
 	FAULTS=$(CURDIR)/.faults.jsonl OMP_NUM_THREADS=1 $(python) -m pytest tests/faults -n 2 --dist loadgroup -q $(ARGS)
 	@$(python) -m scripts.promises .faults.jsonl
 
+oldest: $(developing) ## Run the unit tests with the oldest versions that pyproject.toml allows
+	@$(python) -m uv venv --quiet --clear --python $(python) .venv-oldest
+	@$(python) -m uv pip install --quiet --python .venv-oldest/bin/python --resolution lowest-direct \
+		--extra diffusers --group dev --requirement pyproject.toml
+	OMP_NUM_THREADS=1 PYTHONPATH=. .venv-oldest/bin/python -m pytest tests/unit -n 2 -q $(ARGS)
+
+lock: $(developing) ## Write requirements-dev.lock and sitegen.cdx.json anew, with the newest versions
+	@$(python) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --extra diffusers --group dev \
+		pyproject.toml --output-file requirements-dev.lock
+	@$(python) -m scripts.sbom
+
 check: $(developing) ## Run ruff, mypy and the other hooks of pre-commit over all files
 	@$(python) -m pre_commit run --all-files
 
@@ -58,5 +71,5 @@ $(installed): pyproject.toml scripts/make-venv.sh
 
 $(developing): $(installed)
 	@echo 'Installing what tests and checks need into .venv, once.'
-	@$(python) -m pip install --quiet --group dev
+	@$(python) -m pip install --quiet $(if $(LOCKED),--require-hashes --requirement requirements-dev.lock,--group dev)
 	@touch $@

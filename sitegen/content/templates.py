@@ -206,6 +206,8 @@ def run_template(
         return _for_pages().from_string(text).render({**names, **more})
     except TemplateSyntaxError as error:
         raise _syntax_fault(error, text) from error
+    except SyntaxError as error:  # of the Python that Jinja makes of it
+        raise TemplateFault(_repeated(error, text), _reason_of_python(error)) from error
     except (TemplateError, *FAILURES) as error:
         if isinstance(error, FAILURES) and _in_a_function(error.__traceback__, names):
             raise  # a mistake of ours
@@ -227,6 +229,21 @@ def _syntax_fault(error: TemplateSyntaxError, text: str) -> TemplateFault:
         words = f"{{% {name} … %}} is not closed: write {{% end{name} %}} where it ends"
         return TemplateFault(line, f"{words}{_RAW}")
     return TemplateFault(error.lineno, f"{message}{_RAW}")
+
+
+def _reason_of_python(error: SyntaxError) -> str:
+    """What is wrong with a template that Jinja takes, and Python does not."""
+    return f"{error.msg}; say it once" if "repeated" in error.msg else f"{error.msg}{_RAW}"
+
+
+def _repeated(error: SyntaxError, text: str) -> int:
+    """The line where an argument of a call is named for the second time; else 1."""
+    name = error.msg.rpartition(": ")[2]
+    for call in re.finditer(r"\{[{%].*?[%}]\}", text, re.DOTALL):
+        places = [found.start() for found in re.finditer(rf"\b{re.escape(name)}\s*=", call[0])]
+        if len(places) > 1:
+            return text.count("\n", 0, call.start() + places[1]) + 1
+    return 1
 
 
 def _opened(name: str, text: str) -> int | None:

@@ -32,6 +32,7 @@ PAGES = {
     "format": "{{ '%1000000000d' % 1 }}",
     "method": "{{ 'a'.ljust(1000000000) }}",
     "format method": "{{ '{:1000000000}'.format(1) }}",
+    "argument twice": '{{ trajectories("tiny", count=4, count=4) }}',
     "center": "{{ 'a'|center(1000000000) }}",
 }
 

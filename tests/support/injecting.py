@@ -10,9 +10,11 @@ import importlib
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -59,6 +61,8 @@ class Forge:
         self.process = None
         if warm:
             self.process = self._start(kind)
+            assert self.process.stdout is not None
+            self.out = self.process.stdout
             self._told({"words": warm, "said": str(folder / "said"), "stop": False, "warm": True})
             assert self._line() == "0", (folder / "said").read_text()
 
@@ -75,12 +79,25 @@ class Forge:
             self._told(job)
             pid, alone = int(self._line()), None
         tracer = self._trace(pid, *strace) if strace else None
-        code = alone.wait(120) if alone else int(self._line())
+        code = self._ended(pid, alone)
         if alone:
             alone.communicate()
         if tracer is not None:
             tracer.wait(60)
         return Ended(code, said.read_text(errors="replace"))
+
+    def _ended(self, pid: int, alone: subprocess.Popen[str] | None) -> int:
+        """Wait for a run, which is told to go on until it ends: strace may not have heard it."""
+        until = time.monotonic() + 300
+        while time.monotonic() < until:
+            if alone is not None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    return alone.wait(0.2)
+            elif select.select([self.out], [], [], 0.2)[0]:
+                return int(self._line())
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+        raise AssertionError(f"process {pid} does not end")
 
     def _trace(self, pid: int, *options: str) -> subprocess.Popen[bytes]:
         """Attach strace to a process that has stopped, and let that go on."""
