@@ -4,6 +4,7 @@ import contextlib
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
@@ -204,6 +205,19 @@ def test_pictures_are_those_of_sitegen(
             wait(other)
             assert level(other) == own
             assert np.array_equal(seen(other), state)
+
+
+def test_samples_for_the_bench(built: Path, wanted: NDArray[np.uint8], tmp_path: Path) -> None:
+    """bench.browser reads back the pictures that `sitegen sample` draws, and their flat starts."""
+    output = tmp_path / "x.npz"
+    command = [sys.executable, "-m", "bench.browser", "--site", str(built), "--seed", str(SEED)]
+    subprocess.run([*command, "--count", "2", "--output", str(output)], cwd=ROOT, check=True)
+    with np.load(output) as arrays:
+        final, initial = arrays["final"], arrays["initial"]
+    assert final.shape == initial.shape == (2, 1, 28, 28)
+    for found, picture in zip(final, wanted, strict=True):
+        assert decibels(np.round(found[0] * 255), picture) >= 35
+    assert np.ptp(initial, axis=(1, 2, 3)).max() < 0.1
 
 
 def test_other_details(browser: Browser, address: str) -> None:
