@@ -21,7 +21,21 @@ esac
 """
 TOOLS = ("sh", "echo", "sed", "expand", "mkdir", "cp", "touch", "rm", "make", "cmp")
 NPM = ("package.json", "package-lock.json")
-TARGETS = {"help", "site", "docs", "test", "check", "data", "bench", "engine", "clean", "unit"}
+TARGETS = {
+    "faults",
+    "oldest",
+    "lock",
+    "help",
+    "site",
+    "docs",
+    "test",
+    "check",
+    "data",
+    "bench",
+    "engine",
+    "clean",
+    "unit",
+}
 
 
 class Machine:
