@@ -102,8 +102,8 @@ def test_hues_go_around_the_circle() -> None:
     assert np.abs(turned).max() < 0.3
     assert np.abs(away[chosen] - 0.1).max() < 0.03
     assert np.ptp(colours[chosen].mean(1)) < 0.06
-    few = bank([(0.5, 0.4, 0.3), (0.4, 0.5, 0.4)])
-    assert sorted(spread(few, 2, "hue")) == [0, 1]
+    few = [tuple(each) for each in generator.uniform(0.3, 0.7, (12, 3)).tolist()]
+    assert sorted(spread(bank(few), 12, "hue")) == list(range(12))
 
 
 def test_colours_of_hues_are_told() -> None:
