@@ -172,7 +172,7 @@ class Clip {
   /* Night has come, or gone: a clip with two files takes the other one. */
   choose() {
     const { video } = this;
-    if (!video.querySelector("source[media]") || video.preload !== "auto") return;
+    if (!video.querySelector("source[media]")) return;
     this.run(false);
     this.aimed = undefined;
     video.load();
@@ -648,6 +648,8 @@ prepare(".bibtex", copying);
 prepare(".framing", framing);
 prepare("[data-player]", elsewhere);
 prepare(".link", linking);
-when(matchMedia("(prefers-color-scheme: dark)"), "change", () => clips.forEach((clip) => clip.choose()));
+const night = () => clips.forEach((clip) => clip.choose());
+when(matchMedia("(prefers-color-scheme: dark)"), "change", night);
+when(document, "scheme", night);
 arrival();
 observe();

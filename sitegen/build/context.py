@@ -27,6 +27,7 @@ from sitegen.core.diagnostics import config_error, known_words
 from sitegen.core.errors import ConfigError, PlatformError, SitegenError
 from sitegen.core.files import canonical_json, digest_bytes
 from sitegen.core.source import shown
+from sitegen.html.theme import site_theme
 from sitegen.media.manifest import Record
 from sitegen.models.registry import ModelSource, site_models
 
@@ -94,8 +95,9 @@ class BuildContext:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is probably not as it should be in the pages."""
-        return tuple(str(each) for page in self.pages for each in page.warnings)
+        """What is probably not as it should be in the pages and the author's theme."""
+        found = [each for page in self.pages for each in page.warnings]
+        return tuple(map(str, [*found, *site_theme(self.site).warnings]))
 
     @property
     def used(self) -> set[str]:

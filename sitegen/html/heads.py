@@ -12,6 +12,7 @@ from sitegen.html.theme import (
     ICON,
     SAMPLER_SCRIPT,
     SAMPLER_STYLE,
+    SCHEME,
     SCRIPT,
     STYLESHEET,
     WORKER,
@@ -58,6 +59,7 @@ def head(
         card=preview,
         citation=tuple(_citation(site)) if page.uri == INDEX else (),
         icon=names[ICON],
+        scheme=names[SCHEME],
         stylesheet=names[STYLESHEET],
         script=names[SCRIPT],
         sampler=SamplerFiles(

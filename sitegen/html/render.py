@@ -24,7 +24,7 @@ from sitegen.figures.base import Figure
 from sitegen.figures.registry import figure_view
 from sitegen.figures.views import Clip, LiveModel, Picture, Still, alone_uri, front_picture
 from sitegen.html.heads import POLICY, base_address, bibtex, head, paper
-from sitegen.html.theme import ICON, SCRIPT, STYLESHEET, Theme, site_theme
+from sitegen.html.theme import ICON, SCHEME, SCRIPT, STYLESHEET, Theme, site_theme
 from sitegen.html.views import (
     AloneView,
     Beside,
@@ -127,14 +127,15 @@ class _Book:
         uri = alone_uri(media)
         part, assets = figure_view(media, uri), self.theme.assets
         assert not isinstance(part, LiveModel)  # which is not shown alone
-        icon, stylesheet, script = (
-            relative(assets[name].uri, uri) for name in (ICON, STYLESHEET, SCRIPT)
+        icon, scheme, stylesheet, script = (
+            relative(assets[name].uri, uri) for name in (ICON, SCHEME, STYLESHEET, SCRIPT)
         )
         return AloneView(
             language=self.site.language,
             title=self.site.title,
             policy=POLICY,
             icon=icon,
+            scheme=scheme,
             stylesheet=stylesheet,
             script=script,
             home=f"{relative(media.page, uri)}#{media.id}",
@@ -203,9 +204,9 @@ def _missing(site: Site, theme: Theme) -> MissingView:
     if site.base_url:
         root = urlsplit(base_address(site.base_url)).path
     if root is not None:
-        icon, stylesheet = (root + theme.assets[name].uri for name in (ICON, STYLESHEET))
-        return MissingView(site.language, site.title, POLICY, icon, stylesheet, root, None)
+        files = (root + theme.assets[name].uri for name in (ICON, SCHEME, STYLESHEET))
+        return MissingView(site.language, site.title, POLICY, *files, root, None)
     style = "\n".join(theme.assets[STYLESHEET].data.decode().splitlines()).replace("</", r"<\/")
     digest = b64encode(sha256(style.encode()).digest()).decode()
     policy = POLICY.replace("style-src 'self'", f"style-src 'sha256-{digest}'")
-    return MissingView(site.language, site.title, policy, None, None, None, Markup(style))
+    return MissingView(site.language, site.title, policy, None, None, None, None, Markup(style))

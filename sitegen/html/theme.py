@@ -30,7 +30,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from sitegen.config.schema import Site
 from sitegen.content.templates import FAILURES, reason_of, sandbox
-from sitegen.core.diagnostics import close_match
+from sitegen.core.diagnostics import Diagnostic, close_match
 from sitegen.core.errors import ConfigError
 from sitegen.core.files import canonical_json, digest_bytes, platform_errors
 from sitegen.core.installed import resource
@@ -39,12 +39,16 @@ from sitegen.core.source import read_text, require_inside, shown
 FOLDER = "theme"
 """Where an author's own theme lies, beside `site.toml`."""
 
-STYLESHEET, SCRIPT, ICON = "style.css", "script.js", "icon.svg"
+STYLESHEET, SCRIPT, SCHEME, ICON = "style.css", "script.js", "scheme.js", "icon.svg"
 SAMPLER_STYLE, SAMPLER_SCRIPT = "sampler.css", "sampler.js"
 """What only pages have whose models draw in them."""
 ENGINE, WORKER = "sampler", "worker.js"
 """The folder of `static/` with what draws, and the file of it that a page starts."""
 _COLOURS = "colours.css"
+_OWN_NIGHT = (
+    "prefers-color-scheme does not follow a visitor who chooses light or dark; write "
+    "light-dark(LIGHT, DARK) in the place of a colour"
+)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)+")
 _ATTRIBUTE = re.compile(
     r"'sitegen\.[a-z.]*\.?(?P<what>\w+) object' has no attribute '(?P<name>\w+)'"
@@ -93,6 +97,17 @@ class Theme:
             stem, _, suffix = name.rpartition(".")
             assets[name] = Asset(f"assets/{stem}-{digest_bytes(data)[:8]}.{suffix}", data)
         return assets
+
+    @property
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        """What is probably not as it should be in the author's stylesheets."""
+        own = [path for path in _files(self.own / "static") if path.suffix == ".css"]
+        return tuple(
+            Diagnostic(shown(path), number, _OWN_NIGHT)
+            for path in (*own, *(path for path in _files(self.own) if path.name == _COLOURS))
+            for number, line in enumerate(read_text(path).splitlines(), 1)
+            if "prefers-color-scheme" in line
+        )
 
     @cached_property
     def engine(self) -> Mapping[str, Asset]:

@@ -154,6 +154,7 @@ class AloneView:
     title: str
     policy: str
     icon: str
+    scheme: str
     stylesheet: str
     script: str
     home: str
@@ -165,8 +166,8 @@ class AloneView:
 class MissingView:
     """The page for addresses that lead nowhere.
 
-    icon, stylesheet, home: whole paths from the root of the host; None where it is not known where
-        on its host the site begins
+    icon, scheme, stylesheet, home: whole paths from the root of the host; None where it is not
+        known where on its host the site begins
     style: the stylesheet itself, where there is no path to it
     """
 
@@ -174,6 +175,7 @@ class MissingView:
     title: str
     policy: str
     icon: str | None
+    scheme: str | None
     stylesheet: str | None
     home: str | None
     style: Markup | None
@@ -204,6 +206,7 @@ class Head:
 
     address: where the page is published, where that is known
     citation: names and contents of the `citation_*` meta elements, for search engines of papers
+    scheme: the script that knows which colours were chosen; it runs before anything is seen
     sampler: what a page with a model that draws in it loads as well
     """
 
@@ -215,6 +218,7 @@ class Head:
     card: Card | None
     citation: tuple[tuple[str, str], ...]
     icon: str
+    scheme: str
     stylesheet: str
     script: str
     sampler: SamplerFiles | None = None

@@ -312,10 +312,11 @@ def test_words_in_drawings_on_a_phone(look: Look) -> None:
         until(page, "document.querySelector('.scroll:has(> .still)').scrollLeft > 0")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_on_paper(look: Look, scheme: Any) -> None:
+@pytest.mark.parametrize(("scheme", "wish"), [("light", ""), ("dark", ""), ("light", "dark")])
+def test_on_paper(look: Look, scheme: Any, wish: str) -> None:
     """Dark words and figures on white, whatever the screen is, and nothing that needs a hand."""
-    with look(color_scheme=scheme) as page:
+    before = f"localStorage['sitegen-scheme'] = '{wish}'"
+    with look(color_scheme=scheme, before=before) as page:
         page.evaluate("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
         loaded = "[...document.images].every(image => image.complete)"
         until(page, loaded)  # what is on its way would be broken off where paper needs another
@@ -327,7 +328,7 @@ def test_on_paper(look: Look, scheme: Any) -> None:
         )
         assert colours[0] == ["rgb(29, 33, 48)", "rgb(255, 255, 255)"]
         assert colours[1:] == [["rgb(29, 33, 48)", "rgba(0, 0, 0, 0)"]] * 2
-        for name in (".numbers", ".origin", ".scrubber", ".motion", ".downloads"):
+        for name in (".numbers", ".origin", ".scrubber", ".motion", ".downloads", ".scheme"):
             assert not page.locator(name).first.is_visible(), name
         breaks = "e => getComputedStyle(e).breakInside"
         assert page.locator("#hierarchy").evaluate(breaks) == "auto"  # words fill the page below

@@ -568,7 +568,7 @@ def test_bibtex_is_copied(browser: Browser, sample_site: SampleSite) -> None:
 def test_keyboard_reaches_everything(calm: Page) -> None:
     """Tab stops at every control and link that is seen, in their order, and each can be seen."""
     wanted = calm.evaluate(
-        "[...document.querySelectorAll('a, button, input, summary, [tabindex=\"0\"]')]"
+        "[...document.querySelectorAll('a, button, input, select, summary, [tabindex=\"0\"]')]"
         ".filter(e => e.tabIndex >= 0 && e.checkVisibility()).map((e, i) => e.dataset.stop = i)"
     )
     visited = []

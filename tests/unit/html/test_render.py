@@ -91,6 +91,7 @@ def test_golden_head(tmp_path: Path) -> None:
         '<meta name="citation_public_url" content="https://example.org/paper/">',
         '<meta name="citation_pdf_url" content="https://example.org/paper/slides.pdf">',
         f'<link rel="icon" type="image/svg+xml" href="{files["icon.svg"]}">',
+        f'<script src="{files["scheme.js"]}"></script>',
         f'<link rel="stylesheet" href="{files["style.css"]}">',
         f'<script src="{files["script.js"]}" defer></script>',
     ]
@@ -114,7 +115,9 @@ def test_structure(tmp_path: Path) -> None:
     picture = banner.find("img")
     assert (picture.get("alt"), picture.get("src")) == ("", "media/index-mnist-trajectories.webp")
     text = " ".join("".join(banner.itertext()).split())
-    assert text == "A title Ana1 Bo2 1A university 2A school A conference Code Slides"
+    paper, _, choice = text.partition(" Colours ")
+    assert paper == "A title Ana1 Bo2 1A university 2A school A conference Code Slides"
+    assert choice == "as the systemlightdark"
     assert [a.get("href") for a in banner.iter("a")] == [
         "https://example.org/~ana/",
         "https://example.org/code",
@@ -285,7 +288,7 @@ def test_contents(tmp_path: Path) -> None:
         read = load_site(write_site(tmp_path, config))
         html = render_site(read, read_pages(read), Manifest(()))[NOT_FOUND]
         links = re.findall(r'(?:href|src)="([^"]+)"', html)
-        assert len(links) == 3
+        assert len(links) == 4
         assert all(re.match(rf"{home}(assets/|$)", link) for link in links)
 
 

@@ -15,7 +15,8 @@ from sitegen.html.theme import Theme
 from tests.support.fabricated import make_site, manifest_for
 from tests.support.paths import ROOT
 
-PLAIN, SAMPLER = ("icon.svg", "script.js", "style.css"), ("sampler.css", "sampler.js")
+PLAIN = ("icon.svg", "scheme.js", "script.js", "style.css")
+SAMPLER = ("sampler.css", "sampler.js")
 
 
 def write(folder: Path, name: str, text: str) -> Path:
@@ -65,6 +66,17 @@ def test_engine(tmp_path: Path) -> None:
     assert sum(map(len, more.values())) - sum(map(len, plain.values())) < 600_000
     for asset in theme.engine.values():
         assert not re.search(rb"https?://|eval\(", asset.data)
+
+
+def test_own_night(tmp_path: Path) -> None:
+    """A stylesheet of the author's that knows the system only is told, with its line."""
+    write(tmp_path, "colours.css", ":root { --link: light-dark(#123, #eef); }\n")
+    assert Theme(tmp_path / "theme").warnings == ()
+    path = write(tmp_path, "colours.css", "\n@media (prefers-color-scheme: dark) { a {} }\n")
+    write(tmp_path, "static/more.css", "@media (prefers-color-scheme: light) { a {} }")
+    found = [(each.file, each.line) for each in Theme(tmp_path / "theme").warnings]
+    assert found == [(str(path.parent / "static/more.css"), 1), (str(path), 2)]
+    assert "light-dark(LIGHT, DARK)" in Theme(tmp_path / "theme").warnings[0].text
 
 
 def test_own_theme(tmp_path: Path) -> None:

@@ -1,0 +1,70 @@
+/* Light or dark: as the system is, until the visitor has chosen. This script runs before anything
+   is seen, so that no page shows the other colours first. All hangs on the colour scheme of the
+   root: the stylesheet's colours, drawings, and the browser's own controls. Pictures and clips with
+   a file for dark pages say in a condition when it is shown. */
+"use strict";
+
+{
+  const KEY = "sitegen-scheme";
+  const CONDITION = /\(prefers-color-scheme:\s*(light|dark)\)/g;
+  const root = document.documentElement;
+  const meta = document.querySelector('meta[name="color-scheme"]');
+  let scheme = ""; // "light" or "dark"; none while the system decides
+
+  const kept = () => {
+    try {
+      return localStorage[KEY] ?? "";
+    } catch {
+      return scheme; // some browsers keep nothing for files, or in a frame
+    }
+  };
+
+  const keep = (value) => {
+    try {
+      if (value) localStorage[KEY] = value;
+      else delete localStorage[KEY];
+    } catch {} // it holds for this page
+  };
+
+  /* Let a file be taken that is for pages as this one is, whatever the system is. */
+  function fit(source) {
+    source.dataset.media ??= source.media;
+    const told = (all, which) => (which === scheme ? "(min-width: 0)" : "(max-width: 0)");
+    const media = scheme ? source.dataset.media.replace(CONDITION, told) : source.dataset.media;
+    if (source.media !== media) source.media = media;
+  }
+
+  const sources = () => document.querySelectorAll('source[media*="prefers-color-scheme"], source[data-media]');
+
+  function choose(value) {
+    scheme = value === "light" || value === "dark" ? value : "";
+    if (scheme) root.dataset.scheme = scheme;
+    else delete root.dataset.scheme;
+    if (meta) meta.content = scheme || "light dark";
+    sources().forEach(fit);
+    for (const select of document.querySelectorAll(".scheme select")) select.value = scheme;
+    document.dispatchEvent(new Event("scheme"));
+  }
+
+  const follow = () => kept() !== scheme && choose(kept());
+
+  if (CSS.supports("color", "light-dark(red, oklch(from red l c h))")) {
+    choose(kept());
+    const fresh = new MutationObserver(() => scheme && sources().forEach(fit));
+    fresh.observe(root, { childList: true, subtree: true }); // files are taken as the page is read
+    document.addEventListener("DOMContentLoaded", () => {
+      fresh.disconnect();
+      for (const box of document.querySelectorAll(".scheme")) {
+        const select = box.querySelector("select");
+        select.value = scheme;
+        select.addEventListener("change", () => {
+          choose(select.value);
+          keep(scheme);
+        });
+        box.classList.add("live");
+      }
+    });
+    addEventListener("storage", follow); // chosen in another window, or by the page around a frame
+    addEventListener("pageshow", follow); // or on another page, and the visitor came back
+  }
+}
