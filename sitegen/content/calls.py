@@ -26,6 +26,13 @@ from sitegen.figures.registry import figure_kinds, make_figure
 
 _FOR_EACH = "call it once for each"
 _ALONE = "outside code; to show the call itself, write {% raw %} before and {% endraw %} after it"
+_IN_A_TABLE = {
+    True: "a table has no place for a figure; in a paragraph of its own, "
+    'beside(trajectories("one"), trajectories("other")) puts two to four side by side',
+    False: "a table has no place for a call; a picture in it is ![what is to be seen](FILE)",
+}
+"""What to do instead, for figures and for pictures and videos."""
+_UNDER_A_HEAD = re.compile(r"^ {0,3}(?=[^\n]*\|)[|:\s-]*-[|:\s-]*$", re.MULTILINE)
 _FIXED_ID = re.compile(rf"h-.*|{THEMED}")
 
 BESIDE = "beside"
@@ -151,7 +158,9 @@ class Calls:
             if printed[number] > 1:
                 yield _fault(figure, f"the {noun} is shown {printed[number]} times; {_FOR_EACH}")
             elif number not in parts:
-                yield _fault(figure, f"the {noun} needs a paragraph of its own, {_ALONE}")
+                inside = f"{self.mark}{number}x" in _tables(text)
+                own = f"the {noun} needs a paragraph of its own, {_ALONE}"
+                yield _fault(figure, _IN_A_TABLE[isinstance(figure, Figure)] if inside else own)
 
     def bad_ids(self) -> Iterator[Diagnostic]:
         """Name the ids that authors gave twice, or that the page itself uses."""
@@ -173,6 +182,12 @@ class Calls:
             if not isinstance(part, Markup) and not part.id:
                 body[at] = replace(part, id=free_name(part.base, taken))
         return tuple(body)
+
+
+def _tables(text: str) -> str:
+    """The blocks of a text that have a line as under the head of a table."""
+    blocks = re.split(r"\n\s*\n", text)
+    return "\n".join(block for block in blocks if _UNDER_A_HEAD.search(block))
 
 
 def _fault(figure: Shown, text: str) -> Diagnostic:

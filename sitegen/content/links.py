@@ -92,6 +92,14 @@ def place_fault(uri: str, url: str, ids: Mapping[str, Collection[str]]) -> str |
     return f"leads to no heading and no figure of {'this' if target == uri else 'that'} page{hint}"
 
 
+def at_heading(uri: str, url: str, ids: Mapping[str, Collection[str]]) -> str:
+    """A link to a place: where nothing is called `results`, to the heading `h-results`."""
+    whole, _, place = url.partition("#")
+    heading = f"{whole}#h-{place}"
+    wrong = place_fault(uri, url, ids) and not place_fault(uri, heading, ids)
+    return heading if wrong else url
+
+
 def themed_ids(root: Path) -> frozenset[str]:
     """The ids that stand in the templates of the author's own theme, which counts for every page.
 

@@ -20,6 +20,7 @@ from sitegen.content.calls import Calls, Shown
 from sitegen.content.embeds import Embed
 from sitegen.content.links import (
     PageFiles,
+    at_heading,
     page_files,
     page_uri,
     place_fault,
@@ -96,22 +97,14 @@ def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tu
 
 def _misled(page: Page, ids: Mapping[str, Collection[str]]) -> Iterator[Diagnostic]:
     for anchor in page.anchors:
-        if fault := place_fault(page.uri, _at_heading(page.uri, anchor.text, ids), ids):
+        if fault := place_fault(page.uri, at_heading(page.uri, anchor.text, ids), ids):
             text = f"the link {quoted(anchor.text)} {fault}"
             yield Diagnostic(shown(page.source), anchor.line, text)
 
 
-def _at_heading(uri: str, url: str, ids: Mapping[str, Collection[str]]) -> str:
-    """A link to a place: where nothing is called `results`, to the heading `h-results`."""
-    whole, _, place = url.partition("#")
-    heading = f"{whole}#h-{place}"
-    wrong = place_fault(uri, url, ids) and not place_fault(uri, heading, ids)
-    return heading if wrong else url
-
-
 def _with_headings(page: Page, ids: Mapping[str, Collection[str]]) -> Page:
     """The page with links that lead to headings also where their names were shortened."""
-    links = {anchor.text: _at_heading(page.uri, anchor.text, ids) for anchor in page.anchors}
+    links = {anchor.text: at_heading(page.uri, anchor.text, ids) for anchor in page.anchors}
     body = page.body
     for old, new in links.items():
         if old != new:
@@ -129,7 +122,7 @@ def _misled_by_config(
     """Name the links of `site.toml` inside the site that lead nowhere."""
     for key, url in site_links(site).items():
         try:
-            fault = place_fault(INDEX, url, ids)
+            fault = place_fault(INDEX, at_heading(INDEX, url, ids), ids)
             if not url.startswith("#"):
                 files.link(url)
         except ValueError as error:

@@ -6,6 +6,7 @@ from html import escape
 from urllib.parse import quote, urlsplit
 
 from sitegen.config.schema import Site
+from sitegen.content.links import at_heading, themed_ids
 from sitegen.content.pages import Page
 from sitegen.core.urls import INDEX, relative
 from sitegen.html.theme import (
@@ -105,18 +106,24 @@ def _citation(site: Site) -> Iterator[tuple[str, str]]:
     yield from ((f"citation_{name}", value) for name, value in told if value)
 
 
-def paper(site: Site, page: Page) -> Paper:
-    """Authors with their marks, affiliations, venue and buttons."""
+def paper(site: Site, page: Page, pages: Iterable[Page] = ()) -> Paper:
+    """Authors with their marks, affiliations, venue and buttons; `pages` are those of the site."""
+    themed = themed_ids(site.root)
+    ids = {each.uri: each.ids | themed for each in pages}
+
+    def link(url: str) -> str:
+        return relative(at_heading(page.uri, url, ids), page.uri)
+
     named = dict.fromkeys(author.affiliation for author in site.authors if author.affiliation)
     marks = {name: str(number) for number, name in enumerate(named, 1)} if len(named) > 1 else {}
     return Paper(
         authors=tuple(
-            Named(a.name, a.url and relative(a.url, page.uri), marks.get(a.affiliation or "", ""))
+            Named(a.name, a.url and link(a.url), marks.get(a.affiliation or "", ""))
             for a in site.authors
         ),
         affiliations=tuple(Named(name, None, marks.get(name, "")) for name in named),
         venue=site.venue,
-        buttons=tuple(Button(b.label, relative(b.url, page.uri), b.icon) for b in site.links),
+        buttons=tuple(Button(b.label, link(b.url), b.icon) for b in site.links),
     )
 
 

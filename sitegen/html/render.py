@@ -111,7 +111,7 @@ class _Book:
             head=head(self.site, page, self.theme, self.drawn.card, samples=samples),
             title=page.title,
             backdrop=self._backdrop(page),
-            paper=paper(self.site, page) if front else None,
+            paper=paper(self.site, page, self.pages) if front else None,
             menu=tuple(menu) if len(self.pages) > 1 else (),
             contents=contents(page.headings),
             lead=self.site.lead if front else None,

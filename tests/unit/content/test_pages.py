@@ -98,6 +98,23 @@ def test_beside(tmp_path: Path) -> None:
     assert 'did you mean "beside"' in fault(tmp_path, f"{{{{ besides({one}) }}}}\n")
 
 
+def test_no_figure_in_a_table(tmp_path: Path) -> None:
+    """What stands in a cell is told at its line, with what puts figures or pictures there."""
+    for call, told in (
+        ("trajectories('mnist')", 'beside(trajectories("one"), trajectories("other"))'),
+        ("image('a.png', alt='A')", "is ![what is to be seen](FILE)"),
+    ):
+        Pillow.new("RGB", (9, 9)).save(tmp_path / "a.png")
+        for table in ("| a | b |\n|---|:-:|\n| c | {{ %s }} |\n", "a | b\n--|--\nc | {{ %s }}\n"):
+            found = fault(tmp_path, f"A\n\n{table % call}")
+            assert found.startswith(
+                f"pages/index.md:5: {call.partition('(')[0]}(…): a table has no"
+            )
+            assert told in found
+    plain = fault(tmp_path, "A | B {{ trajectories('mnist') }}\n")
+    assert "needs a paragraph of its own" in plain
+
+
 def test_available(tmp_path: Path) -> None:
     """What needs an absent model is left out; a figure or video where none is shown is told."""
     text = '{% if available("mnist") %}\nA\n{% endif %}\n{% if available("x") %}\nB\n{% endif %}\n'
@@ -218,7 +235,7 @@ def test_all_at_once(tmp_path: Path) -> None:
 
 STRAYS = [
     "`{{ %s }}`", "    {{ %s }}", "```\n{{ %s }}\n```", "## {{ %s }}", "[a]({{ %s }})",
-    "| a |\n|---|\n| {{ %s }} |", "a[^1]\n\n[^1]: {{ %s }}", "{{ %s | upper }}", "{{ %s ~ 'x' }}",
+    "a[^1]\n\n[^1]: {{ %s }}", "{{ %s | upper }}", "{{ %s ~ 'x' }}",
     "{%% set x = %s %%}", "{%% if %s %%}a{%% endif %%}", "{{ %s[4:] }}",
     "{%% set x %%}{{ %s }}{%% endset %%}{{ trajectories('mnist', caption=x) }}",
 ]  # fmt: skip

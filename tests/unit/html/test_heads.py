@@ -12,7 +12,7 @@ from PIL import Image
 from sitegen.content.pages import read_pages
 from sitegen.html import heads as module
 from sitegen.html import social_card
-from sitegen.html.heads import address, bibtex, head, webmap
+from sitegen.html.heads import address, bibtex, head, paper, webmap
 from sitegen.html.theme import site_theme
 from sitegen.html.views import Card
 from sitegen.media.manifest import MediaFile
@@ -172,3 +172,20 @@ def test_card_shows_the_samples(tmp_path: Path) -> None:
         assert white.any() != (title == "数字")
         assert not white[:20].any()
         assert not white[-20:].any()
+
+
+def test_buttons_find_headings_by_their_names(tmp_path: Path) -> None:
+    """`#results` of a button or an author leads to the heading Results, here or on another page."""
+    links = ("#results", "more/#data", "#h-results", "more/#figure", "https://example.org/#results")
+    buttons = "".join(f'[[links]]\nlabel = "L"\nurl = "{url}"\n' for url in links)
+    config = f'title = "T"\n[[authors]]\nname = "Ana"\nurl = "#results"\n{buttons}'
+    site = make_site(tmp_path, config, "## Results\n")
+    text = "# More\n\n## Data\n\n## Figure\n\n{{ image('a.png', alt='A', id='figure') }}\n"
+    (tmp_path / "pages/more.md").write_text(text)
+    Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
+    pages = read_pages(site)
+    told = paper(site, pages[0], pages)
+    assert [button.uri for button in told.buttons] == [
+        "#h-results", "more/index.html#h-data", "#h-results", "more/index.html#figure", links[-1]
+    ]  # fmt: skip
+    assert told.authors[0].uri == "#h-results"
