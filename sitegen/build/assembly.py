@@ -5,8 +5,8 @@ only then, and a build that has everything needs no more than the store.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,10 @@ from sitegen.build.output import CopiedFile, Tree
 from sitegen.build.plan import PlannedFigure
 from sitegen.config.schema import Site
 from sitegen.content.pages import Page
+from sitegen.core.errors import ConfigError
 from sitegen.core.files import canonical_json, digest_bytes
-from sitegen.core.urls import INDEX, MANIFEST
+from sitegen.core.source import shown
+from sitegen.core.urls import INDEX, MANIFEST, NOT_FOUND
 from sitegen.html.heads import webmap
 from sitegen.html.render import posters_behind, render_site
 from sitegen.html.theme import site_theme
@@ -27,6 +29,30 @@ DRAWING_RECIPE = 1
 """Raised by hand when the code that draws changes its pixels."""
 
 _OF_MODEL = re.compile(r"(model|weights)(-\d+)?")  # files that figures of one model share
+
+
+_ROOFS_OWN = frozenset({NOT_FOUND, "robots.txt", "sitemap.xml", ".nojekyll"})
+"""What a host asks for at the root of a site only."""
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A site that stands under the roof of another.
+
+    tree: what its own built folder holds
+    find: where the files of its figures are
+    """
+
+    site: Site
+    pages: tuple[Page, ...]
+    manifest: Manifest
+    tree: Tree
+    find: Callable[[MediaFile], Path]
+
+    @property
+    def front(self) -> MediaFile | None:
+        """The poster that its card shows."""
+        return posters_behind(self.pages[:1], self.manifest).get(INDEX)
 
 
 def placed(figures: Iterable[PlannedFigure], records: Mapping[str, Record]) -> Manifest:
@@ -40,13 +66,18 @@ def assemble(
     manifest: Manifest,
     store: Store,
     find: Callable[[MediaFile], Path] | None = None,
+    papers: Sequence[Paper] = (),
 ) -> Tree:
-    """Everything that the built folder holds; `find` says where files are that no store has."""
+    """Everything that the built folder holds; `find` says where files are that no store has.
+
+    papers: the sites that this one is the roof of, which lie in folders of their own
+    """
     find, theme = find or store.object, site_theme(site)
     posters = posters_behind(pages, manifest)
     files = {poster.sha256: find(poster) for poster in posters.values()}
     front = posters.get(INDEX)
     drawn = draw(site, files, front.sha256 if front else None, store)
+    drawn = replace(drawn, tiles={paper.site.place: _tile(paper, store) for paper in papers})
     tree: dict[str, bytes | CopiedFile] = {
         file.path: CopiedFile(find(file), file)
         for media in manifest.figures
@@ -56,12 +87,31 @@ def assemble(
     tree |= {file.path: CopiedFile(store.object(file), file) for file in drawn.files}
     samples = any("weights" in media.record.files for media in manifest.figures)
     tree |= theme.files(samples=samples)
-    texts = render_site(site, pages, manifest, theme, drawn)
-    texts |= webmap(site, [page.uri for page in pages])
+    texts = render_site(site, pages, manifest, theme, drawn, [paper.site for paper in papers])
+    below = [f"{paper.site.place}/{page.uri}" for paper in papers for page in paper.pages]
+    texts |= webmap(site, [*(page.uri for page in pages), *below])
     tree |= {uri: text.encode() for uri, text in texts.items()}
     tree[MANIFEST] = manifest.to_json().encode()
     tree[".nojekyll"] = b""
+    for paper in papers:
+        tree |= _below(paper, tree)
     return tree
+
+
+def _below(paper: Paper, roof: Tree) -> Tree:
+    """What a paper adds to the folder of its roof. Raises ConfigError where its place is taken."""
+    place = paper.site.place
+    if taken := [uri for uri in roof if uri == place or uri.startswith(f"{place}/")]:
+        raise ConfigError(f"{shown(paper.site.root)}: its place is taken by {taken[0]}; rename it")
+    mine = {uri: content for uri, content in paper.tree.items() if uri not in _ROOFS_OWN}
+    return {f"{place}/{uri}": content for uri, content in mine.items()}
+
+
+def _tile(paper: Paper, store: Store) -> MediaFile:
+    """The card of a paper, as the front page of its roof shows it."""
+    front = paper.front
+    known = (front.sha256, paper.find(front)) if front else (None, None)
+    return _drawn(store, "tile.webp", *known, *_card_words(paper.site))
 
 
 def _place(planned: PlannedFigure, record: Record) -> Media:
@@ -103,11 +153,17 @@ def draw(site: Site, posters: Mapping[str, Path], front: str | None, store: Stor
     return DrawnPictures(_drawn(store, "card.png", front, poster, *words), backdrops)
 
 
-def drawn_keys(site: Site, pages: Iterable[Page], manifest: Manifest) -> set[str]:
-    """The keys in the store of what is drawn for a site."""
+def drawn_keys(
+    site: Site, pages: Iterable[Page], manifest: Manifest, papers: Sequence[Paper] = ()
+) -> set[str]:
+    """The keys in the store of what is drawn for a site, and for the papers under its roof."""
     posters = posters_behind(tuple(pages), manifest)
     keys = {_drawn_key("backdrop", poster.sha256) for poster in posters.values()}
     front = posters[INDEX].sha256 if INDEX in posters else None
+    for paper in papers:
+        poster = paper.front
+        words = _card_words(paper.site)
+        keys.add(_drawn_key("tile", poster.sha256 if poster else None, *words))
     return keys | {_drawn_key("card", front, *_card_words(site))}
 
 

@@ -10,17 +10,17 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sitegen.build.assembly import assemble, placed
+from sitegen.build.assembly import Paper, assemble, placed
 from sitegen.build.cache import ReadOnlyStore, Store
 from sitegen.build.executor import naming
 from sitegen.build.output import Tree
 from sitegen.build.plan import PlannedFigure, environment, plan_figure
 from sitegen.config.loader import load_site
-from sitegen.config.schema import Site
+from sitegen.config.schema import SITES, Site
 from sitegen.content.pages import Page, read_pages
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.diagnostics import config_error, known_words
@@ -89,9 +89,15 @@ class BuildContext:
         }
         return list(chosen.values())
 
-    def tree(self, records: Records) -> Tree:
-        """The whole site, when every figure has its record."""
-        return assemble(self.site, self.pages, placed(self.figures, records), self.store())
+    def tree(self, records: Records, papers: Sequence[Paper] = ()) -> Tree:
+        """The whole site, when every figure has its record; with the papers under its roof."""
+        manifest = placed(self.figures, records)
+        return assemble(self.site, self.pages, manifest, self.store(), papers=papers)
+
+    def paper(self, records: Records) -> Paper:
+        """The whole site as one under a roof."""
+        manifest, find = placed(self.figures, records), self.store().object
+        return Paper(self.site, self.pages, manifest, self.tree(records), find)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -168,7 +174,7 @@ def _require_apart(output: Path, site: Site, own: Collection[Path]) -> None:
 
     `own` are the folders of those that pages show or link to.
     """
-    folders = [site.root / name for name in ("pages", "theme", "models", "pictures")]
+    folders = [site.root / name for name in ("pages", SITES, "theme", "models", "pictures")]
     folders += [site.cache_dir, *(entry.path for entry in site.models.values()), *own]
     for folder in (Path(os.path.realpath(each)) for each in folders):
         if output == folder or folder in output.parents or output in folder.parents:

@@ -17,7 +17,7 @@ from stat import S_ISREG
 from types import MappingProxyType
 
 from sitegen.build.cache import PARTS
-from sitegen.config.schema import Site
+from sitegen.config.schema import SITES, Site
 from sitegen.core.errors import ConfigError, PlatformError, TargetError
 from sitegen.core.files import (
     digest,
@@ -113,8 +113,8 @@ def differences(output: Path, tree: Tree) -> tuple[tuple[str, ...], tuple[str, .
 
 
 _MADE_OR_NOBODYS = re.compile(
-    r"assets/.*|media/.*-[0-9a-f]{8}\.\w+|media\.json|404\.html|robots\.txt|sitemap\.xml"
-    r"|\.nojekyll|(.*/)?(\._.*|\.DS_Store|Thumbs\.db|desktop\.ini)"
+    r"([a-z0-9-]+/)?(assets/.*|media/.*-[0-9a-f]{8}\.\w+|media\.json)|404\.html|robots\.txt"
+    r"|sitemap\.xml|\.nojekyll|(.*/)?(\._.*|\.DS_Store|Thumbs\.db|desktop\.ini)"
 )
 _GENERATOR = b'name="generator" content="sitegen"'
 
@@ -137,7 +137,8 @@ def _is_made(name: str, path: Path, root: Path) -> bool:
         return True
     if path.suffix == ".html" and _GENERATOR in path.read_bytes():
         return True
-    return (root / name).is_file() and digest(root / name) == digest(path)
+    sources = (root / name, root / SITES / name)
+    return any(source.is_file() and digest(source) == digest(path) for source in sources)
 
 
 def rescue(output: Path, site: Site, tree: Tree) -> list[str]:

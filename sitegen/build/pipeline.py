@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from operator import itemgetter
@@ -22,7 +22,6 @@ from sitegen.build.context import (
     Records,
     found,
     new_notes,
-    prepare_site,
 )
 from sitegen.build.executor import Encoder, RendererFactory, RenderExecutor, naming
 from sitegen.build.output import (
@@ -37,6 +36,7 @@ from sitegen.build.plan import PlannedFigure, environment, other_environment
 from sitegen.build.prune import note_use, tidy
 from sitegen.build.timings import Speeds, first_estimate
 from sitegen.build.uses import MEGABYTE
+from sitegen.build.works import Work, prepare_all, whole
 from sitegen.config.loader import load_site
 from sitegen.config.schema import Site
 from sitegen.core.diagnostics import quoted
@@ -63,38 +63,57 @@ def build(
     """
     site = load_site(config)
     _put_back(site, options)
-    context = prepare_site(site, options)
+    works = prepare_all(site, options, report.warn)
+    for work in works:
+        _tell(work, report)
+    if options.dry_run:
+        return _joined([_rehearse(work, renderer, report) for work in works])
+    if (summary := _unchanged(works)) is not None:
+        _refuse_warnings(report, options)
+        for work in works:
+            _keep_small(work, report)
+        return summary
+    output = works[0].context.output
+    require_ours(output)
+    with ExitStack() as locks:
+        for work in works:
+            locks.enter_context(locked(work.context.site))
+        require_room(output)
+        for work in works:
+            _bring_up(work, renderer, report, encoder)
+        _refuse_warnings(report, options)
+        if any(work.missing for work in works):
+            return _summary(works)
+        tree = whole(works)
+        for line in rescue(output, site, tree):
+            report.warn(line)
+        changed = place(tree, output, site)
+        for work in works:
+            if (told := tidy(work, changed=True)) is not None:
+                report.note(told)
+        return replace(_summary(works, weight(tree)), changed=changed)
+
+
+def _tell(work: Work, report: Reporter) -> None:
+    """Warn of what is probably wrong, and tell the figures."""
+    context = work.context
     for warning in context.warnings:
         report.warn(warning)
-    if options.strict and (absent := context.left_out()):
+    if context.options.strict and (absent := context.left_out()):
         raise TargetError(f"--strict: models of site.toml are not there: {', '.join(absent)}")
-    records = found(context.figures, context.store(report.warn), context.environment)
-    _tell_figures(context, records, report)
-    if options.dry_run:
-        return _rehearse(context, records, renderer, report)
-    if (summary := _unchanged(context, records)) is not None:
-        _refuse_warnings(report, options)
-        _keep_small(context, records, report)
-        return summary
-    require_ours(context.output)
-    with locked(context.site):
-        require_room(context.output)
-        require_writable(context.site.cache_dir)
-        remove_leftovers(context)
-        # Another build may have rendered some of it before this one had the lock.
-        records |= found(context.missing(records), context.store(), context.environment)
-        rendered = render_missing(context, records, renderer, report, encoder)
-        records |= rendered
-        _refuse_warnings(report, options)
-        if context.missing(records):
-            return summarise(context, rendered, records)
-        tree = context.tree(records)
-        for line in rescue(context.output, context.site, tree):
-            report.warn(line)
-        changed = place(tree, context.output, context.site)
-        if (told := tidy(context, records, changed=True)) is not None:
-            report.note(told)
-        return replace(summarise(context, rendered, records, weight(tree)), changed=changed)
+    _tell_figures(context, work.records, report)
+
+
+def _bring_up(work: Work, renderer: RendererFactory, report: Reporter, encoder: Encoder) -> None:
+    """Render what a site lacks; its lock is held."""
+    context, records = work.context, work.records
+    require_writable(context.site.cache_dir)
+    remove_leftovers(context)
+    # Another build may have rendered some of it before this one had the lock.
+    records |= found(work.missing, context.store(), context.environment)
+    made = render_missing(context, records, renderer, report, encoder)
+    records |= made
+    work.rendered.update(made)
 
 
 def _put_back(site: Site, options: BuildOptions) -> None:
@@ -117,26 +136,31 @@ def _tell_figures(context: BuildContext, records: Records, report: Reporter) -> 
             report.detail(f"{name}: made with {other}; {remedy}")
 
 
-def _unchanged(context: BuildContext, records: Records) -> Summary | None:
+def _unchanged(works: Sequence[Work]) -> Summary | None:
     """The summary where the site is as it should be; what killed builds left goes."""
-    stale = context.missing(records) or context.to_render(records)
-    if stale or new_notes(context.site, context.used_sources):
+    for work in works:
+        context = work.context
+        stale = work.missing or context.to_render(work.records)
+        if stale or new_notes(context.site, context.used_sources):
+            return None
+    tree = whole(works)
+    roof = works[0].context
+    if not is_placed(tree, roof.output, roof.site):
         return None
-    tree = context.tree(records)
-    if not is_placed(tree, context.output, context.site):
-        return None
-    remove_leftovers(context)
-    return summarise(context, (), records, weight(tree))
+    for work in works:
+        remove_leftovers(work.context)
+    return _summary(works, weight(tree))
 
 
-def _keep_small(context: BuildContext, records: Records, report: Reporter) -> None:
+def _keep_small(work: Work, report: Reporter) -> None:
     """Keep the store of a site that is as it should be below its limit, where it has one."""
+    context = work.context
     limit, told = context.site.cache_limit, None
     if limit is None or context.store().size() <= limit * MEGABYTE:
         note_use(context)
         return
     with locked(context.site):
-        told = tidy(context, records, changed=False)
+        told = tidy(work, changed=False)
     if told is not None:
         report.note(told)
 
@@ -193,10 +217,9 @@ def render_missing(
     return executor.render(chosen, options.jobs, estimates)
 
 
-def _rehearse(
-    context: BuildContext, records: Records, renderer: RendererFactory, report: Reporter
-) -> Summary:
+def _rehearse(work: Work, renderer: RendererFactory, report: Reporter) -> Summary:
     """Tell what would be rendered, and how long that takes by what was measured here."""
+    context, records = work.context, work.records
     wanted = context.to_render(records)
     estimates = _estimates(context, wanted, renderer)
     for planned in wanted:
@@ -278,19 +301,36 @@ def summarise(
     context: BuildContext, rendered: Collection[str], records: Records, size: int = 0
 ) -> Summary:
     """What to tell at the end; `rendered` are requests, `size` is that of the site in bytes."""
-    kept = [(each.figure.id, each.request_digest) for each in context.figures]
+    place = f"{context.site.place}/" if context.site.place else ""
+    kept = [(f"{place}{each.figure.id}", each.request_digest) for each in context.figures]
     kept = [(name, request) for name, request in kept if request in records]
     return Summary(
         context.output,
         rendered=tuple(name for name, request in kept if request in rendered),
         reused=tuple(name for name, request in kept if request not in rendered),
-        missing=tuple(planned.figure.id for planned in context.missing(records)),
+        missing=tuple(f"{place}{planned.figure.id}" for planned in context.missing(records)),
         changed=False,
         bytes=size,
         left_out=context.left_out(),
         uncalled=context.left_out(waited=False),
         approximate=tuple(each.name for each in context.used_sources if each.approximate),
     )
+
+
+def _summary(works: Sequence[Work], size: int = 0) -> Summary:
+    """What to tell at the end of all."""
+    found = [summarise(work.context, work.rendered, work.records) for work in works]
+    return replace(_joined(found), bytes=size)
+
+
+def _joined(summaries: Sequence[Summary]) -> Summary:
+    """One of all: the figures and models of papers under a roof come after its own."""
+    first, *others = summaries
+    names = ("rendered", "reused", "missing", "left_out", "uncalled", "approximate")
+    lists: dict[str, Any] = {
+        name: sum((getattr(each, name) for each in summaries), ()) for name in names
+    }
+    return replace(first, **lists) if others else first
 
 
 _PARTS = ("card", "weights", "prior")  # of a model, in the order of a request

@@ -22,7 +22,7 @@ from sitegen.core.files import digest, digest_bytes, write_atomic
 from sitegen.core.site_files import OwnFile
 from sitegen.core.urls import MANIFEST
 
-_BY_CONTENT = re.compile(r"(assets|media)/[\w-]+-[0-9a-f]{8}(\.\w+|/[\w-]+\.\w+)")
+_BY_CONTENT = re.compile(r"([a-z0-9-]+/)?(assets|media)/[\w-]+-[0-9a-f]{8}(\.\w+|/[\w-]+\.\w+)")
 """Files whose names, or that of their folder, tell their content."""
 
 Digests = Mapping[str, str]

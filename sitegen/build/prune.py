@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from sitegen.build.assembly import drawn_keys, placed
 from sitegen.build.cache import Store
-from sitegen.build.context import BuildContext, BuildOptions, Records, found, prepare_site
+from sitegen.build.context import BuildContext, BuildOptions
 from sitegen.build.output import alone
 from sitegen.build.uses import MEGABYTE, Uses, beyond, unused_since
-from sitegen.config.loader import load_site
+from sitegen.build.works import Work, prepare_all
+from sitegen.config.loader import load_papers, load_site
 from sitegen.core.compute import ComputeTarget
 
 
@@ -20,13 +22,17 @@ def clean_unused(config: Path) -> str:
     is at work, PlatformError for what cannot be removed.
     """
     site = load_site(config)
-    with alone(site):
-        context = prepare_site(site, BuildOptions(ComputeTarget("cpu", "float32"), offline=True))
-        store = Store(site.cache_dir)
-        records = found(context.figures, store, context.environment)
-        keys = _needed(context, store, records)
-        before = len(context.figures) - len(context.missing(records))
-        count, size = store.prune(keys, site.models)
+    count = size = before = 0
+    with ExitStack() as locks:
+        for each in (site, *load_papers(site)):
+            locks.enter_context(alone(each))
+        works = prepare_all(site, BuildOptions(ComputeTarget("cpu", "float32"), offline=True))
+        for work in works:
+            store = Store(work.context.site.cache_dir)
+            keys = _needed(work, store)
+            before += len(work.context.figures) - len(work.missing)
+            records, weight = store.prune(keys, work.context.site.models)
+            count, size = count + records, size + weight
     if size == 0:
         return f"nothing in {site.cache_dir} is unused: its {before} figures stand on pages"
     gone = f"{count} record{'s' * (count != 1)}"
@@ -39,26 +45,29 @@ def clean_old(config: Path, days: float) -> str:
     Raises as `clean_unused` does.
     """
     site = load_site(config)
-    with alone(site):
-        context = prepare_site(site, BuildOptions(ComputeTarget("cpu", "float32"), offline=True))
-        store = Store(site.cache_dir)
-        needed = _needed(context, store, found(context.figures, store, context.environment))
-        old = unused_since(store, site.cache_dir, needed, days)
-        size = store.drop(old)
+    size, old = 0, list[str]()
+    with ExitStack() as locks:
+        for each in (site, *load_papers(site)):
+            locks.enter_context(alone(each))
+        for work in prepare_all(site, BuildOptions(ComputeTarget("cpu", "float32"), offline=True)):
+            folder = work.context.site.cache_dir
+            store = Store(folder)
+            gone_now = unused_since(store, folder, _needed(work, store), days)
+            size, old = size + store.drop(gone_now), [*old, *gone_now]
     if not old:
         return f"nothing in {site.cache_dir} was unused for {days:g} days"
     gone = f"{len(old)} record{'s' * (len(old) != 1)}"
     return f"removed what was unused for {days:g} days: {gone}, {size / 1e6:.1f} MB"
 
 
-def tidy(context: BuildContext, records: Records, *, changed: bool) -> str | None:
+def tidy(work: Work, *, changed: bool) -> str | None:
     """Note what a build has used, and keep the store below its limit; what there is to be said.
 
     The lock is held where the site has a limit. Raises PlatformError for what cannot be removed.
     """
-    site, limit = context.site, context.site.cache_limit
+    site, limit = work.context.site, work.context.site.cache_limit
     store, uses = Store(site.cache_dir), Uses(site.cache_dir)
-    needed = _needed(context, store, records)
+    needed = _needed(work, store)
     uses.note(needed, changed=changed)
     if limit is None:
         return None
@@ -81,15 +90,17 @@ def _keys(context: BuildContext) -> set[str]:
     return {planned.request_digest for planned in context.figures}
 
 
-def _needed(context: BuildContext, store: Store, records: Records) -> set[str]:
+def _needed(work: Work, store: Store) -> set[str]:
     """The keys of all figures of pages, of older clips where there are no others, and of drawings.
 
     Where a figure is missing it is not known what is drawn of it, and all drawings stay.
     """
+    context, records = work.context, work.records
     keys = _keys(context)
     for digest in [key for key in keys if not store.digests_of(key)]:
         keys |= set(store.keys(f"{digest}-"))
     there = tuple(each for each in context.figures if each.request_digest in records)
-    if len(there) < len(context.figures):
+    if any(each.missing for each in (work, *work.papers)):
         return keys | set(store.keys("drawn-"))
-    return keys | drawn_keys(context.site, context.pages, placed(there, records))
+    below = [each.context.paper(each.records) for each in work.papers]
+    return keys | drawn_keys(context.site, context.pages, placed(there, records), below)

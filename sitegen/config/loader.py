@@ -6,10 +6,20 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from sitegen.config.schema import GONE, Site
-from sitegen.core.diagnostics import config_error, toml_diagnostics
+from sitegen.config.schema import GONE, SITES, Site, paper_names
+from sitegen.core.diagnostics import Diagnostic, config_error, toml_diagnostics
 from sitegen.core.errors import ConfigError
-from sitegen.core.source import parse_toml, read_text, shown, toml_lines
+from sitegen.core.source import (
+    page_name,
+    page_sources,
+    parse_toml,
+    read_text,
+    shown,
+    toml_lines,
+)
+from sitegen.core.urls import slug_fault
+
+_TAKEN = frozenset({"assets", "index", "media"})  # what the built folder has at its root
 
 
 def load_site(path: Path) -> Site:
@@ -20,6 +30,39 @@ def load_site(path: Path) -> Site:
             "with --config, or begin a site with `sitegen new DIR`"
         )
     return parse_site(read_text(path), path)
+
+
+def load_papers(roof: Site) -> tuple[Site, ...]:
+    """The papers in the folder `sites/` of a site, in their order; ConfigError as `load_site`.
+
+    Their names become folders of the roof, so those of its own folders are refused.
+    """
+    faults: list[object] = []
+    papers = []
+    pages = {page_name(path) for path in page_sources(roof.root / "pages")}
+    for name in dict.fromkeys((*roof.papers, *paper_names(roof.root))):
+        config = roof.root / SITES / name / "site.toml"
+        fault = slug_fault(name)
+        if name in pages or name in _TAKEN:
+            fault = "has the name of a page" if name in pages else "is a name sitegen uses itself"
+        if fault:
+            faults.append(Diagnostic(shown(config.parent), None, f"{fault}; rename the folder"))
+            continue
+        try:
+            papers.append(_paper(config).under(roof, name))
+        except ConfigError as error:
+            faults += error.problems or [error]
+    if faults:
+        raise config_error(faults)
+    return tuple(papers)
+
+
+def _paper(config: Path) -> Site:
+    site = load_site(config)
+    if within := paper_names(site.root):
+        place = config.parent / SITES / within[0]
+        raise ConfigError(f"{shown(place)}: stands under a roof that is under another; move it up")
+    return site
 
 
 def parse_site(text: str, path: Path) -> Site:

@@ -39,6 +39,9 @@ from sitegen.core.validation import (
 from sitegen.ihdm.card.card import presets
 from sitegen.ihdm.checkpoints.foreign import has_foreign_config
 
+SITES = "sites"
+"""The folder, beside `site.toml`, of papers that stand under one roof."""
+
 
 def site_root(info: ValidationInfo) -> Path:
     """The folder of `site.toml`, which travels beside the values as pydantic's context."""
@@ -97,7 +100,7 @@ def _own_folder(value: object, info: ValidationInfo) -> Path:
     path, root = _path(value), site_root(info)
     if path.is_absolute() or ".." in path.parts or not path.parts or "\\" in str(path):
         raise ValueError("should be a folder inside the site's own folder")
-    used = {str(name): root / name for name in ("pages", "theme", "site.toml")}
+    used = {str(name): root / name for name in ("pages", SITES, "theme", "site.toml")}
     used |= {f"the model {name}": entry.path for name, entry in info.data.get("models", {}).items()}
     if "output" in info.data:
         output: Path = info.data["output"]
@@ -255,6 +258,22 @@ def _menu_names(names: Mapping[str, str], info: ValidationInfo) -> Mapping[str, 
     return dict(names)
 
 
+def _papers(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    known = paper_names(site_root(info))
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise ValueError(f"names {quoted(name)} twice")
+        if name not in known:
+            hint = known_words(name, known) if known else f" in {SITES}/"
+            raise ValueError(f"there is no paper {quoted(name)}{hint}")
+    return names
+
+
+def paper_names(root: Path) -> list[str]:
+    """The names of the folders in `sites/` that have a `site.toml`."""
+    return sorted(path.parent.name for path in (root / SITES).glob("[!.]*/site.toml"))
+
+
 def _pages(info: ValidationInfo) -> set[str]:
     """The names of the pages that there are."""
     return {page_name(path) for path in page_sources(site_root(info) / "pages")}
@@ -290,6 +309,11 @@ class Site(TomlTable):
         description="What pages are called in the menu, where their titles are long, by their "
         "names.",
     )
+    papers: Annotated[tuple[Slug, ...], AfterValidator(_papers)] = Field(
+        (),
+        description="The papers in sites/ in the order of the front page, where there are several "
+        "under one roof; the others follow by name.",
+    )
     page_budget: StrictInt = Field(
         300, ge=1, le=1_000_000, description="The kB that a page may fetch before a clip is played."
     )
@@ -315,6 +339,7 @@ class Site(TomlTable):
         "longest time, and none that a page needs.",
     )
     _root: Path = PrivateAttr(default_factory=Path.cwd)
+    _place: str = PrivateAttr("")
     _file: str = PrivateAttr("site.toml")
     _lines: Mapping[KeyPath, int] = PrivateAttr(default_factory=dict)
 
@@ -322,6 +347,18 @@ class Site(TomlTable):
     def root(self) -> Path:
         """The folder of `site.toml`, absolute."""
         return self._root
+
+    @property
+    def place(self) -> str:
+        """Its name as a paper under a roof, and its folder there; "" for a site of its own."""
+        return self._place
+
+    def under(self, roof: "Site", name: str) -> "Site":
+        """The site as a paper under a roof, whose address and domain then count."""
+        base_url = f"{roof.base_url.rstrip('/')}/{name}/" if roof.base_url else None
+        paper = self.model_copy(update={"base_url": base_url, "domain": None})
+        paper._place = name
+        return paper
 
     def problem(self, key: KeyPath, fault: str) -> Diagnostic:
         """What is wrong with the value of a key, with the line that it stands in."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from sitegen.build.output import ServedFolder, read_folder
+from sitegen.config.loader import load_papers
 from sitegen.config.scaffold import placeholders
 from sitegen.config.schema import Site
 from sitegen.core.diagnostics import Diagnostic, quoted
@@ -55,8 +56,8 @@ def content_problems(folder: ServedFolder) -> Iterator[Found]:
         if _ODD_NAME.search(name):
             yield True, name, "has a character in its name that GitHub Pages refuses; rename it"
         yield from _file_problems(folder, name)
-    if MANIFEST in folder.files:
-        yield from _manifest_problems(folder)
+        if posixpath.basename(name) == MANIFEST:
+            yield from _manifest_problems(folder, name)
 
 
 def _file_problems(folder: ServedFolder, name: str) -> Iterator[Found]:
@@ -77,18 +78,19 @@ def _file_problems(folder: ServedFolder, name: str) -> Iterator[Found]:
         yield False, name, "is a clip that older iPhones do not play; encode it as H.264 in .mp4"
 
 
-def _manifest_problems(folder: ServedFolder) -> Iterator[Found]:
+def _manifest_problems(folder: ServedFolder, name: str) -> Iterator[Found]:
     try:
-        manifest = Manifest.from_json(folder.read(MANIFEST).decode("utf-8", "replace"))
+        manifest = Manifest.from_json(folder.read(name).decode("utf-8", "replace"))
     except RefusedError as error:
-        yield True, MANIFEST, str(error).removeprefix(f"{MANIFEST} ")
+        yield True, name, str(error).removeprefix(f"{MANIFEST} ")
         return
     files = {file.path: file for media in manifest.figures for file in media.record.files.values()}
-    for path, file in files.items():
+    for inside, file in files.items():
+        path = posixpath.join(posixpath.dirname(name), inside)
         if path not in folder.files:
-            yield True, MANIFEST, f"{quoted(path)} {missing(folder, path)}"
+            yield True, name, f"{quoted(path)} {missing(folder, path)}"
         elif digest_bytes(folder.read(path)) != file.sha256:
-            yield True, path, f"is not the file that {MANIFEST} tells of; build again"
+            yield True, path, f"is not the file that {name} tells of; build again"
 
 
 def local_paths(text: str, private: Sequence[Path], *, generic: bool) -> Iterator[tuple[int, str]]:
@@ -153,8 +155,9 @@ PAGE_BUDGET_KB = 300
 """Kilobytes that a page may fetch before somebody plays or opens something, unless told: about a
 second and a half of a slow phone's line."""
 
-ALONE = "media/embed/"
-"""Where the pages of figures alone lie, whose pictures are those of the pages."""
+ALONE = re.compile(r"([a-z0-9-]+/)?media/embed/")
+"""Where the pages of figures alone lie, whose pictures are those of the pages; in a paper's folder
+where there are several."""
 
 LARGE_FILE, LARGEST_FILE = 50 * 2**20, 100 * 2**20
 """Bytes above which GitHub warns about a file, and above which it refuses one."""
@@ -287,7 +290,8 @@ def check_site(site: Site | None, root: Path) -> Findings:
         return check_folder(root, PublishTarget(private=tuple(home)))
     base_url = site.base_url or (f"https://{site.domain}/" if site.domain else None)
     found = check_folder(root, PublishTarget(base_url, site.page_budget, (site.root, *home)))
-    more = [*placeholders(site), *_elsewhere(root, base_url)]
+    sites = (site, *load_papers(site))
+    more = [*(each for one in sites for each in placeholders(one)), *_elsewhere(root, base_url)]
     return replace(found, warnings=(*more, *found.warnings))
 
 
@@ -350,7 +354,7 @@ class _Check:
             tuple(sorted(self.errors, key=_order)),
             tuple(sorted(self.warnings, key=_order)),
             dict(sorted(self.external.items())),
-            sum(not name.startswith(ALONE) for name in pages),
+            sum(not ALONE.match(name) for name in pages),
             len(files),
             sum(files.values()),
         )
@@ -390,7 +394,7 @@ class _Check:
         if not page.title:
             self._error(name, None, "has no title; write one into its <title>")
         weight, budget = self._page_weight(name, page) / 1000, self.place.budget_kb
-        if weight > budget and not name.startswith(ALONE):  # its page is told
+        if weight > budget and not ALONE.match(name):  # its page is told
             text = f"fetches {weight:.0f} kB before anything is played, more than its budget of "
             text += f"{budget} kB; use fewer or smaller pictures, or set page_budget"
             self._warn(name, None, text)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
-from sitegen.build.context import BuildOptions, found, prepare_site
+from sitegen.build.context import BuildOptions
 from sitegen.build.output import (
     ServedFolder,
     Tree,
@@ -24,6 +24,8 @@ from sitegen.build.output import (
     read_folder,
 )
 from sitegen.build.placing import built, kept
+from sitegen.build.works import prepare_all, whole
+from sitegen.config.loader import load_papers
 from sitegen.config.scaffold import placeholders
 from sitegen.config.schema import Site
 from sitegen.core.compute import ComputeTarget, resolve_device, resolve_precision
@@ -151,7 +153,8 @@ def _bare(url: str) -> str:
 
 
 def _check(site: Site, output: Path, options: PublishOptions, report: Reporter) -> None:
-    if (left := list(placeholders(site))) and not options.placeholders:
+    left = [each for one in (site, *load_papers(site)) for each in placeholders(one)]
+    if left and not options.placeholders:
         end = "nothing was published; with --placeholders this goes out as it is"
         raise PublishError("\n".join([*map(str, left), end]))
     findings = check_site(site, output)
@@ -292,10 +295,10 @@ def freshness(site: Site, output: Path) -> Freshness:
     ours = {*built(site, output), *_shown(output)}
     tree: Tree | None = None
     try:
-        context = prepare_site(site, options)
-        records = found(context.figures, context.store(), context.environment)
-        words = [f"{planned.figure.id} is not rendered" for planned in context.missing(records)]
-        tree = None if words else context.tree(records)
+        works = prepare_all(site, options)
+        lacking = [planned.figure.id for work in works for planned in work.missing]
+        words = [f"{name} is not rendered" for name in lacking]
+        tree = None if words else whole(works)
     except SitegenError as error:
         words = [f"that stops, {str(error).partition(chr(10))[0]}"]
     changed, others = differences(output, tree or {})

@@ -32,9 +32,11 @@ from sitegen.html.views import (
     MenuEntry,
     MissingView,
     PageView,
+    PaperEntry,
     Part,
     Prose,
     Section,
+    Shelf,
     embed_view,
     row_view,
 )
@@ -49,15 +51,18 @@ def render_site(
     manifest: Manifest,
     theme: Theme | None = None,
     drawn: DrawnPictures | None = None,
+    papers: Sequence[Site] = (),
 ) -> dict[str, str]:
     """Render every page: its path in the build folder to its HTML text.
+
+    `papers` are those under this roof, whose cards were drawn.
 
     Raises TargetError when a figure of a page is not in the manifest, ConfigError where a template
     of the author's goes wrong.
     """
     theme = theme or site_theme(site)
     media = {(each.page, each.id): each for each in manifest.figures}
-    book = _Book(site, pages, media, theme, drawn or DrawnPictures())
+    book = _Book(site, pages, media, theme, drawn or DrawnPictures(), papers)
     texts = {page.uri: theme.render("page.html", page=book.view(page)) for page in pages}
     texts |= {
         alone_uri(each): theme.render("alone.html", page=book.alone(each))
@@ -91,11 +96,12 @@ class _Book:
     media: Mapping[tuple[str, str], Media]
     theme: Theme
     drawn: DrawnPictures
+    papers: Sequence[Site] = ()
 
     def view(self, page: Page) -> PageView:
         """Everything that the template shows of a page."""
         front = page.uri == INDEX
-        parts = tuple(self._parts(page))
+        parts = (*self._parts(page), *(self._shelf() if front else ()))
         shown = [
             each for part in parts for each in (part.parts if isinstance(part, Beside) else [part])
         ]
@@ -120,6 +126,7 @@ class _Book:
             viewer=any(clip.cells or clip.nodes for clip in clips),
             bibtex=bibtex(self.site) if front else None,
             manifest=relative(MANIFEST, page.uri) if self.media else None,
+            roof=relative(f"../{INDEX}", page.uri) if self.site.place else None,
         )
 
     def alone(self, media: Media) -> AloneView:
@@ -142,6 +149,24 @@ class _Book:
             part=part,
             viewer=isinstance(part, Clip) and bool(part.cells or part.nodes),
         )
+
+    def _shelf(self) -> Iterator[Shelf]:
+        """The papers under this roof, if there are any."""
+        entries = []
+        for one in self.papers:
+            tile = self.drawn.tiles[one.place]
+            entries.append(
+                PaperEntry(
+                    one.title,
+                    f"{one.place}/{INDEX}",
+                    ", ".join(author.name for author in one.authors),
+                    one.venue,
+                    one.description,
+                    Picture(tile.path, tile.width, tile.height),
+                )
+            )
+        if entries:
+            yield Shelf(tuple(entries))
 
     def _parts(self, page: Page) -> Iterator[Part]:
         filled = (part for part in page.body if part or not isinstance(part, Markup))
@@ -204,8 +229,10 @@ def _missing(site: Site, theme: Theme) -> MissingView:
     if site.base_url:
         root = urlsplit(base_address(site.base_url)).path
     if root is not None:
-        files = (root + theme.assets[name].uri for name in (ICON, SCHEME, STYLESHEET))
-        return MissingView(site.language, site.title, POLICY, *files, root, None)
+        icon, scheme, stylesheet = (
+            root + theme.assets[name].uri for name in (ICON, SCHEME, STYLESHEET)
+        )
+        return MissingView(site.language, site.title, POLICY, icon, scheme, stylesheet, root, None)
     style = "\n".join(theme.assets[STYLESHEET].data.decode().splitlines()).replace("</", r"<\/")
     digest = b64encode(sha256(style.encode()).digest()).decode()
     policy = POLICY.replace("style-src 'self'", f"style-src 'sha256-{digest}'")

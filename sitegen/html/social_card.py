@@ -15,6 +15,9 @@ from sitegen.media.manifest import MediaFile
 CARD_SIZE = (1200, 630)
 """Pixels of a card, which every service that shows previews accepts."""
 
+TILE_SIZE = (600, 315)
+"""Pixels of a card on a page."""
+
 _BACKDROP = 288  # pixels on the longer side: it is shown large and blurred
 _INK, _SOFT, _BASE, _DEEP = (255, 255, 255), (205, 212, 238), (51, 66, 121), (24, 31, 61)
 _MARGIN, _SAMPLES = 56, 518
@@ -44,6 +47,11 @@ def card(poster: Path | None, title: str, authors: Iterable[str], venue: str | N
         room = left - 2 * _MARGIN
     _write(picture, room, title, ", ".join(authors), venue or "")
     return picture
+
+
+def tile(poster: Path | None, title: str, authors: Iterable[str], venue: str | None) -> Image.Image:
+    """The card at half its size, for a page that shows the cards of several sites."""
+    return card(poster, title, authors, venue).resize(TILE_SIZE, Image.Resampling.LANCZOS)
 
 
 def save(picture: Image.Image, path: Path) -> MediaFile:

@@ -109,7 +109,32 @@ class Beside:
     steps: Steps | None
 
 
-Part = Prose | Clip | Still | LiveModel | Beside | Photograph | Screen | OwnVideo
+@dataclass(frozen=True)
+class PaperEntry:
+    """A paper under the roof, as the front page shows it.
+
+    authors: their names, with commas
+    picture: its card
+    """
+
+    title: str
+    uri: str
+    authors: str
+    venue: str | None
+    description: str | None
+    picture: Picture
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The papers under a roof."""
+
+    shape: ClassVar[str] = "papers"
+
+    papers: tuple[PaperEntry, ...]
+
+
+Part = Prose | Clip | Still | LiveModel | Beside | Photograph | Screen | OwnVideo | Shelf
 """What stands on a page, each in a place of its own."""
 
 
@@ -124,6 +149,7 @@ class PageView:
     moving: whether it has clips
     viewer: whether it has samples that open large
     manifest: a link to `media.json`
+    roof: a link to the front page of all papers, where the site is one of several
     """
 
     language: str
@@ -134,11 +160,12 @@ class PageView:
     menu: tuple[MenuEntry, ...]
     contents: tuple[Section, ...]
     lead: str | None
-    parts: tuple[Prose | Clip | Still | LiveModel | Beside | Photograph | Screen | OwnVideo, ...]
+    parts: tuple[Part, ...]
     moving: bool
     viewer: bool
     bibtex: str | None
     manifest: str | None
+    roof: str | None
 
 
 @dataclass(frozen=True)
@@ -258,15 +285,18 @@ class DrawnPictures:
 
     card: what previews of a link show; None where the site does not say where it is published
     backdrops: what lies behind titles, by the sha256 of the poster that it was drawn from
+    tiles: the cards of papers under this roof, by their places
     """
 
     card: MediaFile | None = None
     backdrops: Mapping[str, MediaFile] = field(default_factory=dict)
+    tiles: Mapping[str, MediaFile] = field(default_factory=dict)
 
     @property
     def files(self) -> tuple[MediaFile, ...]:
         """All of them."""
-        return (*([self.card] if self.card else []), *self.backdrops.values())
+        card = [self.card] if self.card else []
+        return (*card, *self.backdrops.values(), *self.tiles.values())
 
 
 def row_view(parts: tuple[Clip | Still | LiveModel, ...], caption: str) -> Beside:

@@ -33,6 +33,7 @@ from sitegen.build.pipeline import locked, remove_leftovers, render_missing
 from sitegen.build.placing import place
 from sitegen.build.plan import PlannedFigure
 from sitegen.build.prune import tidy
+from sitegen.build.works import Work
 from sitegen.config.loader import load_site
 from sitegen.content.pages import Page
 from sitegen.core.compute import ComputeTarget
@@ -303,7 +304,7 @@ class Preview:
                     for line in rescue(context.output, context.site, tree):
                         self.report.warn(line)
                     place(tree, context.output, context.site)
-                    if told := tidy(context, self._records, changed=True):
+                    if told := tidy(Work(context, self._records), changed=True):
                         self.report.note(told)
             except LockedError as error:
                 self._wait_for_lock(error)

@@ -239,7 +239,7 @@ def clean(config: Path, store: bool, unused: bool, days: float | None) -> None:
     """
     from sitegen.build.output import clean
     from sitegen.build.prune import clean_old, clean_unused
-    from sitegen.config.loader import load_site
+    from sitegen.config.loader import load_papers, load_site
 
     if store + unused + (days is not None) > 1:
         raise click.UsageError(
@@ -248,7 +248,9 @@ def clean(config: Path, store: bool, unused: bool, days: float | None) -> None:
     if unused or days is not None:
         console().note(clean_unused(config) if days is None else clean_old(config, days))
         return
-    removed = [f"removed {path}" for path in clean(load_site(config), store=store)]
+    site = load_site(config)
+    papers = load_papers(site)
+    removed = [f"removed {path}" for each in (site, *papers) for path in clean(each, store=store)]
     for line in removed or ["there was nothing to remove"]:
         console().note(line)
 
@@ -329,12 +331,20 @@ def serve(
     """
     from sitegen.build.context import BuildOptions
     from sitegen.config.loader import load_site
+    from sitegen.config.schema import SITES, paper_names
+    from sitegen.core.errors import ConfigError
     from sitegen.core.signals import stop_on_signals
     from sitegen.server.app import HOST, listening, serve
     from sitegen.server.preview import Preview
 
     if not config.is_file():
         load_site(config)  # says what is wrong
+    if papers := paper_names(config.absolute().parent):
+        paper = config.parent / SITES / papers[0] / "site.toml"
+        raise ConfigError(
+            f"{config}: is the roof of {len(papers)} papers, and one at a time is shown; name it, "
+            f"as in `sitegen serve --config {shlex.quote(str(paper))}`"
+        )
     wanted = BuildOptions(compute_target(device, precision), offline=offline)
     report = console()
     preview = Preview(config, wanted, options.figure_renderer, report)

@@ -77,6 +77,9 @@ def test_config_has_every_key(new: Path) -> None:
     text = config.read_text().replace("YOU.github.io/REPOSITORY/", "paper.example.org/")
     for name in ("results", "data"):
         (new / "pages" / f"{name}.md").write_text("Words.")
+    for name in ("birds", "faces"):
+        (new / "sites" / name).mkdir(parents=True)
+        (new / "sites" / name / "site.toml").touch()
     lines = text.splitlines()
     config.write_text("\n".join(re.sub(r"^# ", "", x) if COMMENTED.match(x) else x for x in lines))
     (new / "checkpoints").mkdir()
