@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -22,8 +22,14 @@ if TYPE_CHECKING:
 
     from sitegen.ihdm.training.train import Progress
 
+T = TypeVar("T")
+U = TypeVar("U")
+
 PLAIN_EVERY_S, LINE_EVERY_S = 5.0, 10.0
 """How often a log has a line of what is rendered, and of a training run."""
+
+PATIENCE_S = 1.8
+"""How long a command is silent before it says what it is about."""
 
 ROOM_FOR_A_BAR = 60
 """Columns of a terminal; a narrower one shows title, steps and time only."""
@@ -47,25 +53,65 @@ class Console:
         self._terminal = moves if terminal is None else terminal
         self._running = 0
         self._guard = threading.Lock()
+        self._silence: threading.Timer | None = None
 
     def note(self, line: str) -> None:
         """Tell something that the user asked to know."""
+        self._speak()
         if not self.quiet:
             click.echo(plain(line))
 
     def detail(self, line: str) -> None:
         """Tell something that only a user who wants to know more reads."""
         if self._verbose:
+            self._speak()
             _say(line)
 
     def warn(self, line: str) -> None:
         """Tell something that is probably not as it should be, and count it."""
+        self._speak()
         self.warnings += 1
         _say(f"warning: {line}")
 
     @contextlib.contextmanager
+    def patience(self, line: str) -> Iterator[Callable[[Callable[[T], U]], Callable[[T], U]]]:
+        """Say what the block is about where nothing else is said for a while.
+
+        The block is given what makes of a function that asks the user one that is not spoken into.
+        """
+
+        def asking(ask: Callable[[T], U]) -> Callable[[T], U]:
+            def asked(question: T) -> U:
+                self._speak()
+                answer = ask(question)
+                self._wait(line)
+                return answer
+
+            return asked
+
+        self._wait(line)
+        try:
+            yield asking
+        finally:
+            self._speak()
+
+    def _wait(self, line: str) -> None:
+        """Let the line be said in a while."""
+        if not self.quiet:
+            self._silence = threading.Timer(PATIENCE_S, _say, [f"{line} …"])
+            self._silence.daemon = True
+            self._silence.start()
+
+    def _speak(self) -> None:
+        """Something is said now: nothing else needs to break the silence."""
+        if self._silence is not None:
+            self._silence.cancel()
+            self._silence = None
+
+    @contextlib.contextmanager
     def rendering(self, title: str, steps: int) -> Iterator[Advance]:
         """Show a task of `steps` steps: the title, step of steps, and the time left."""
+        self._speak()
         if self.quiet:
             yield lambda: None
         elif self._terminal:

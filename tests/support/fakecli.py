@@ -13,11 +13,13 @@ def main() -> None:
     for name in os.environ.get("FAKE_BLOCK", "").split():
         sys.modules[name] = None  # type: ignore[assignment]  # makes the import fail
     from sitegen.__main__ import main as run
+    from sitegen.cli import console
     from sitegen.cli import options as shared
     from tests.support.builders import FakeRenderer
 
     renderer = FakeRenderer(os.environ.get("FAKE_FAIL"), float(os.environ.get("FAKE_PAUSE", "0")))
     shared.figure_renderer = renderer
+    console.PATIENCE_S = 600.0  # a machine that is busy says nothing besides
     run()
 
 

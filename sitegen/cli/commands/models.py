@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from sitegen.cli.console import Console
 from sitegen.cli.options import (
     KIND,
     PATH,
@@ -88,7 +89,10 @@ def add(name: str, config: Path, **options: Any) -> None:
             raise click.UsageError("--checkpoint is missing: the file or folder of the model.")
         if options["data"] is not None:
             click.echo(f"reading the images in {options['data']}")  # of many only their headers
-        added = add_model(config, name, AddOptions(**options), _somebody())
+        somebody = _somebody()
+        with Console().patience("reading the checkpoint and the images") as asking:
+            questions = None if somebody is None else asking(somebody)
+            added = add_model(config, name, AddOptions(**options), questions)
     else:
         added = add_shipped(config, name)
     for line in added_lines(added):
@@ -129,7 +133,8 @@ def inspect(checkpoint: Path, as_json: bool) -> None:
     from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint
     from sitegen.models.registry import named_folder
 
-    found = inspect_checkpoint(named_folder(checkpoint))
+    with Console().patience(f"reading {checkpoint}"):
+        found = inspect_checkpoint(named_folder(checkpoint))
     click.echo(plain(found.to_json() if as_json else found.to_text()))
     if found.problems:
         raise RefusedError(f"{found.file}: {'; '.join(found.problems)}")
@@ -190,7 +195,8 @@ def sample(
     if config_was_named():
         load_site(config)  # it must be there, whether it is needed or not
     source = find_model(model, card, config)
-    sampler = _sampler(source, data, compute_target(device, precision))
+    with report.patience(f"reading the model {source.name}" + (f" and {data}" if data else "")):
+        sampler = _sampler(source, data, compute_target(device, precision))
     draw_samples(sampler, wanted, targets, report)
     many = "one sample" if wanted.count == 1 else f"{wanted.count} samples"
     places = " and ".join(str(path) for path in (output, sheet) if path is not None)

@@ -97,11 +97,13 @@ def check(config: Path, output: Path | None, strict: bool) -> None:
     from sitegen.deploy.check import check_site
 
     site, folder = built_site(config, output)
-    findings = check_site(site, folder)
+    report = console()
+    with report.patience(f"looking at every file of {folder}"):
+        findings = check_site(site, folder)
     for problem in findings.problems():
         click.echo(plain(problem))
     for line in findings.notes():
-        console().note(line)
+        report.note(line)
     findings.require_good(strict=strict)
 
 
@@ -138,7 +140,9 @@ def publish(config: Path, output: Path | None, **options: Any) -> None:
     from sitegen.deploy.publish import PublishOptions, publish
 
     site, report = load_site(config), console()
-    for line in publish(site, output or site.output, PublishOptions(**options), report).lines():
+    with report.patience("looking at every file of the built folder"):
+        result = publish(site, output or site.output, PublishOptions(**options), report)
+    for line in result.lines():
         report.note(line)
 
 
@@ -192,7 +196,8 @@ def export(config: Path, **wished: Any) -> None:
     from sitegen.build.export import ExportOptions, export
 
     report = console()
-    output, names = export(config, ExportOptions(**wished))
+    with report.patience("writing the files"):
+        output, names = export(config, ExportOptions(**wished))
     for name in names:
         report.note(f"{name} in {output}")
 
@@ -246,7 +251,9 @@ def clean(config: Path, store: bool, unused: bool, days: float | None) -> None:
             "--store removes all clips, --unused and --older-than some; give one of them."
         )
     if unused or days is not None:
-        console().note(clean_unused(config) if days is None else clean_old(config, days))
+        report = console()
+        with report.patience("looking at every clip of the store"):
+            report.note(clean_unused(config) if days is None else clean_old(config, days))
         return
     site = load_site(config)
     papers = load_papers(site)
@@ -301,7 +308,9 @@ def build(
     again = None if not refilm else () if EVERY in refilm else refilm
     wanted = BuildOptions(compute_target(device, precision), refilm=again, **wished)
     report = console()
-    for line in build(config, wanted, options.figure_renderer, report).lines():
+    with report.patience("reading the pages and the clips in the store"):
+        summary = build(config, wanted, options.figure_renderer, report)
+    for line in summary.lines():
         report.note(line)
 
 

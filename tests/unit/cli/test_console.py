@@ -3,8 +3,10 @@
 import io
 import re
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import click
 import pytest
 
 from sitegen.cli.console import Console, plain_steps, plain_training
@@ -63,6 +65,40 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     Console(verbose=True).detail("a detail")
     told = ("a note\n", "warning: careful\nwarning: careful\na detail\n")
     assert capsys.readouterr() == told
+
+
+def test_silence_is_broken(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What takes long is said where nothing else is; not when quiet, nor into a question."""
+    said = threading.Event()
+    monkeypatch.setattr("sitegen.cli.console.PATIENCE_S", 0.0)
+
+    def say(line: str) -> None:
+        click.echo(line)
+        said.set()
+
+    monkeypatch.setattr("sitegen.cli.console._say", say)
+    with Console().patience("reading"):
+        assert said.wait(30)
+    assert capsys.readouterr().out == "reading …\n"
+    monkeypatch.setattr("sitegen.cli.console.PATIENCE_S", 60.0)
+    before = threading.active_count()
+    console = Console()
+    with console.patience("reading") as asking:
+        assert threading.active_count() == before + 1
+
+        def ask(question: str) -> str:
+            waiting = console._silence
+            assert waiting is None
+            return question.upper()
+
+        assert asking(ask)("what") == "WHAT"
+        assert console._silence is not None
+        console.note("something")
+        assert console._silence is None
+    with Console(quiet=True).patience("reading"):
+        assert capsys.readouterr().out == "something\n"
 
 
 def test_plain_lines_of_a_long_run() -> None:
