@@ -47,7 +47,7 @@ def test_there_and_back(
 ) -> None:
     """It fits, axe finds nothing; a press on a card leads to its paper, a link from there back."""
     calm: dict[str, Any] = {"reduced_motion": "reduce", "color_scheme": scheme}
-    size = {"viewport": {"width": width, "height": 800}}
+    size: dict[str, Any] = {"viewport": {"width": width, "height": 800}}
     with serving(built) as address, opened(browser, address, **size, **calm) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert violations(page, axe) == []
