@@ -90,6 +90,8 @@ def test_only_the_wanted_pictures_are_fetched(look: Look) -> None:
     asked: list[str] = []
     with look(color_scheme="light", before=chosen("dark")) as page:
         page.on("request", lambda request: asked.append(request.url))
+        page.wait_for_load_state("networkidle")  # what is cut off by the reload would be a failure
+        asked.clear()
         page.reload()
         stage = page.locator("#hierarchy .stage > picture")
         stage.locator("img").scroll_into_view_if_needed()
