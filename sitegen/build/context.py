@@ -151,10 +151,11 @@ def prepare_site(site: Site, options: BuildOptions) -> BuildContext:
     _require_apart(output, site, {*shown_files} - {site.root})
     figures = _plan(pages, sources)
     # Weights that are to be rendered with are verified then, those of clips that are there now.
+    stored = {key[:64] for key in store.keys("")}
     shown_models = {
         name
         for planned in figures
-        if store.keys(planned.request_digest)
+        if planned.request_digest in stored
         for name in planned.figure.models
     }
     if shown_models:

@@ -4,6 +4,8 @@ Each clip is kept as soon as it is done. When one fails, or the user stops the b
 under way stop at their next frame and leave nothing behind.
 """
 
+from __future__ import annotations
+
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from sitegen.build.cache import Store
 from sitegen.build.plan import PlannedFigure
@@ -20,11 +22,13 @@ from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import SitegenError, TargetError
 from sitegen.core.progress import Advance, Reporter
 from sitegen.figures.base import Figure
-from sitegen.media.encoder import ClipSpec, encode_clip, preflight
-from sitegen.media.frames import Frame
 from sitegen.media.jobs import RenderJob
 from sitegen.media.manifest import MediaFile, Record
 from sitegen.models.registry import ModelSource
+
+if TYPE_CHECKING:
+    from sitegen.media.encoder import ClipSpec
+    from sitegen.media.frames import Frame
 
 T = TypeVar("T")
 
@@ -40,6 +44,20 @@ class Renderer(Protocol):
 
 
 RendererFactory = Callable[[Mapping[str, ModelSource], ComputeTarget], Renderer]
+
+
+def encode_clip(frames: Iterable[Frame], spec: ClipSpec, folder: Path) -> dict[str, MediaFile]:
+    """`encoder.encode_clip`, which reads NumPy; laying out pages needs none."""
+    from sitegen.media import encoder
+
+    return encoder.encode_clip(frames, spec, folder)
+
+
+def preflight() -> None:
+    """`encoder.preflight`."""
+    from sitegen.media import encoder
+
+    encoder.preflight()
 
 
 @dataclass(frozen=True)

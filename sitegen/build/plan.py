@@ -14,7 +14,7 @@ from sitegen.core.errors import ConfigError, PlatformError
 from sitegen.core.files import canonical_json, digest, digest_bytes, platform_errors
 from sitegen.figures.base import Figure, spec_json
 from sitegen.ihdm.card.card import ModelCard
-from sitegen.media.encoder import encoder_version
+from sitegen.media.ffmpeg import encoder_version
 from sitegen.media.manifest import ModelRef, Record
 from sitegen.models.registry import ModelSource
 

@@ -88,6 +88,11 @@ def _require_small(size: int) -> None:
         raise OverflowError("a value in the page's template grows too large; make it smaller")
 
 
+_MOST_NAMES = 10_000
+_safe: dict[tuple[type, str], bool] = {}
+"""Which attributes of which types templates may read, as far as it was asked."""
+
+
 class _Bounded(ImmutableSandboxedEnvironment):
     """A sandbox whose loops, powers, repetitions and paddings have limits."""
 
@@ -117,6 +122,15 @@ class _Bounded(ImmutableSandboxedEnvironment):
         elif operator == "%" and isinstance(left, str) and _WIDE.search(left):
             _require_small(_LONGEST + 1)
         return super().call_binop(context, operator, left, right)
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """Whether a template may read it, which the type of the object and the name decide."""
+        key = type(obj), attr
+        if (known := _safe.get(key)) is None:
+            known = super().is_safe_attribute(obj, attr, value)
+            if len(_safe) < _MOST_NAMES:
+                _safe[key] = known
+        return known
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """An attribute of a value; a method of a text makes no enormous one."""

@@ -130,11 +130,16 @@ class Theme:
         kept += self.engine.values() if samples else ()
         return {asset.uri: asset.data for asset in kept}
 
+    @cached_property
+    def _templates(self) -> Path:
+        """The folder of the author's templates, once it is looked over."""
+        _refuse_links(self.own)
+        _refuse_misspelt(self.own / "templates")
+        return self.own / "templates"
+
     def render(self, name: str, **values: Any) -> str:
         """The text of a template; ConfigError tells where one of the author's goes wrong."""
-        folder = self.own / "templates"
-        _refuse_links(self.own)
-        _refuse_misspelt(folder)
+        folder = self._templates
         environment = _environment(folder if folder.is_dir() else None)
         try:
             return environment.get_template(name).render(values)

@@ -11,14 +11,12 @@ behind when something fails.
 """
 
 import errno
-import functools
 import inspect
 import io
 import itertools
 import math
 import os
 import re
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -26,7 +24,6 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, suppress
 from fractions import Fraction
-from importlib import metadata
 from pathlib import Path
 from typing import IO, Annotated, Any, TypeAlias, TypeVar, cast
 
@@ -37,6 +34,7 @@ from pydantic.dataclasses import dataclass
 
 from sitegen.core.errors import PlatformError, SitegenError, TargetError
 from sitegen.core.files import digest, platform_errors, temporary_folder
+from sitegen.media.ffmpeg import GET_ENCODER, executable
 from sitegen.media.frames import Frame, pad_to_even, upscale
 from sitegen.media.manifest import MediaFile
 from sitegen.media.mp4 import clip_faults
@@ -60,7 +58,6 @@ _KEYFRAME_EVERY = 10
 _EXACT_PSNR, _GOOD_PSNR = 40.0, 30.0  # dB; the latter at CRF 23 or better
 _GOOD_SHARE = 0.2  # of the contrast between neighbours: noise is coded worse than pictures
 
-_GET_ENCODER = "`pip install --force-reinstall imageio-ffmpeg` brings an ffmpeg that works"
 _WORDS_SHOWN, _WORDS_BYTES = 6, 6000
 _STARTING = threading.Lock()
 _MACHINE = (
@@ -135,15 +132,6 @@ def write_still(frame: Frame, path: Path) -> MediaFile:
     return media_file(path, frame.shape[1], frame.shape[0])
 
 
-def encoder_version() -> str:
-    """What changes the bytes beside the frames and the spec, in one line; costs next to nothing.
-
-    Imports neither imageio nor Pillow, and runs nothing as long as the ffmpeg is the wheel's own.
-    Raises PlatformError if there is no ffmpeg.
-    """
-    return _version(os.environ.get("IMAGEIO_FFMPEG_EXE", ""))
-
-
 def preflight() -> None:
     """Make the smallest clip. Raises PlatformError, before anything is sampled, if that fails."""
     smallest = np.zeros((2, 2, 3), np.uint8)
@@ -151,7 +139,7 @@ def preflight() -> None:
         with tempfile.TemporaryDirectory() as folder:
             encode_clip([smallest], ClipSpec(10, 20, 1, (0, 0, 0)), Path(folder))
     except TargetError as error:
-        raise PlatformError(f"the encoder does not work: {error}; {_GET_ENCODER}") from error
+        raise PlatformError(f"the encoder does not work: {error}; {GET_ENCODER}") from error
 
 
 class _NativeFrames:
@@ -341,7 +329,7 @@ class _Ffmpeg:
         self._words = folder / "words"
         self._patience, self._stalled = STALL_SECONDS * max(1.0, pixels / 1e6), False
         name = re.sub(r"([\\':])", r"\\\1", str(self._words)).replace("%", "%%")
-        program = _executable()
+        program = executable()
         with _STARTING:
             os.environ["FFREPORT"] = f"file={name}:level=16"
             try:
@@ -349,7 +337,7 @@ class _Ffmpeg:
             except OSError as error:
                 if error.errno is None:  # imageio's own
                     raise TargetError(f"ffmpeg cannot read it: {str(error)[:500]}") from error
-                raise PlatformError(f"cannot run {program}: {error}; {_GET_ENCODER}") from error
+                raise PlatformError(f"cannot run {program}: {error}; {GET_ENCODER}") from error
             finally:
                 os.environ.pop("FFREPORT", None)
         inside = inspect.getgeneratorlocals(self.frames).values()
@@ -417,7 +405,7 @@ def _failure(code: int, said: str) -> SitegenError:
     elif os.strerror(errno.ENOSPC) in said:
         why = "could not go on; make room on the disk and try again"
     elif "Unknown encoder" in said:
-        why = f"lacks an encoder; {_GET_ENCODER}"
+        why = f"lacks an encoder; {GET_ENCODER}"
     else:
         return TargetError(f"ffmpeg failed (exit status {code}){said or ' and gave no reason'}")
     return PlatformError(f"ffmpeg {why}{said}")
@@ -517,32 +505,3 @@ def _looks_like(seen: Frame, source: Frame, crf: int) -> bool:
     contrast = float(np.mean(np.diff(expected, axis=0) ** 2)) if height > 2 else 0.0
     good = psnr(expected, found) > _GOOD_PSNR - 1.25 * max(0, crf - 23)
     return good or float(np.mean((expected - found) ** 2)) < _GOOD_SHARE * contrast / 2
-
-
-def _executable() -> str:
-    os.environ.pop("FFREPORT", None)  # or each ffmpeg would write a report of the user's
-    try:
-        from imageio.plugins.ffmpeg import get_exe
-
-        program = str(get_exe())  # type: ignore[no-untyped-call]
-    except (ImportError, RuntimeError) as error:
-        raise PlatformError(f"there is no ffmpeg: {error}; {_GET_ENCODER}") from error
-    if shutil.which(program) is None:
-        raise PlatformError(f"{program} cannot be run as ffmpeg; {_GET_ENCODER}")
-    return program
-
-
-@functools.cache
-def _version(override: str) -> str:
-    """What the wheel's executable is called, or another says of itself; and Pillow."""
-    try:
-        files = [] if override else metadata.files("imageio-ffmpeg") or []
-        own = next((file.name for file in files if file.name.startswith("ffmpeg-")), "")
-        if not own:
-            _executable()
-            import imageio_ffmpeg
-
-            own = f"ffmpeg {imageio_ffmpeg.get_ffmpeg_version()}"
-    except (ImportError, OSError, subprocess.SubprocessError) as error:
-        raise PlatformError(f"there is no ffmpeg: {error}; {_GET_ENCODER}") from error
-    return f"{own}; pillow {metadata.version('pillow')}"

@@ -1,13 +1,17 @@
 """What is to be made of a figure: the border between sampling and encoding."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sitegen.media.encoder import ClipSpec
-from sitegen.media.frames import Frame
 from sitegen.media.manifest import MediaFile
+
+if TYPE_CHECKING:
+    from sitegen.media.encoder import ClipSpec
+    from sitegen.media.frames import Frame
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,7 @@ def _versioned(text: str) -> dict[str, Any]:
     """
     try:
         top = json.loads(text, object_pairs_hook=without_twins)
-        _dump(top).encode("utf-8")
+        json.dumps(top, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except RecursionError:
         raise ValueError("nested too deeply") from None
     version = top.pop("version", None) if isinstance(top, dict) else None

@@ -62,7 +62,9 @@ class ModelSource:
         with self._telling_what_to_do():
             if regular_size(self.weights, "checkpoint") > _LARGE:
                 read_contents(self.weights)  # what is no checkpoint is not read whole
-            return pin if pin and not self.verified else checkpoint_digest(self.weights)
+            if pin is None:
+                return checkpoint_digest(self.weights)
+            return sha256(self.weights) if self.verified else pin
 
     @cached_property
     def prior_sha256(self) -> str | None:

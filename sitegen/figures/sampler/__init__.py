@@ -81,7 +81,7 @@ class PageSampler(ChosenSpec):
 
     def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """Networks that a browser's sampler does not have, or that are too heavy for it."""
-        from sitegen.ihdm.checkpoints.browser import at_least, lacking  # brings numpy
+        from sitegen.ihdm.checkpoints.browser import at_least, lacking
 
         for name, card in zip(self.models, cards, strict=True):
             if card.kind == "ihdm" and (fault := too_heavy(name, *at_least(card), "at least ")):

@@ -355,7 +355,7 @@ class ModelCard:
         """How many steps a sample takes."""
         return len(self.visited_levels) - 1
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of what decides samples: neither file names nor notes count, nor the example."""
         values = {key: value for key, value in plain(self).items() if key not in _NOTES}

@@ -17,10 +17,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import regular_size, sha256, sniff
@@ -41,7 +38,10 @@ PRIOR = "prior.coefficients"
 _ALIGNMENT = 16
 _QKV = ".qkv."
 
-Array: TypeAlias = NDArray[Any]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array: TypeAlias = NDArray[Any]
 Precision: TypeAlias = Literal["float16", "float32"]
 
 
@@ -95,6 +95,8 @@ def export_for_browser(
     Raises RefusedError for a model whose networks a browser's sampler does not have, weights that
     are not safetensors or too large for float16, and files that are missing or damaged.
     """
+    import numpy as np  # here: whoever asks what a card lacks has no need of it
+
     _refuse_unknown(card, weights)
     bands = _bands(card)
     found = _read(weights, card.weights)
@@ -152,7 +154,7 @@ def _pixel_scale(card: ModelCard, tensors: Mapping[str, Array], side: int) -> tu
     """Mean and standard deviation of a pixel of images of `side` pixels, as `Statistics` has it."""
     if card.parameterization != "preconditioned":
         return 0.0, 1.0
-    whole = (tensors[name].astype(np.float64) for name in STATISTICS)
+    whole = (tensors[name].astype("float64") for name in STATISTICS)
     mean, variance = (each[:, :side, :side] for each in whole)
     centre = float(mean[:, 0, 0].mean()) / card.image_size
     square = float((variance + mean**2).mean()) * (side / card.image_size) ** 2
@@ -252,6 +254,8 @@ def _stored(name: str, values: Array, bands: Sequence[_Band], precision: Precisi
     unet = next((band.unet for band in bands if band.owns(name)), None)
     if unet is not None and _QKV in name and not unet.use_new_attention_order:
         values = _new_order(values, unet)
+    import numpy as np
+
     with np.errstate(over="ignore"):
         return values.astype(precision)
 

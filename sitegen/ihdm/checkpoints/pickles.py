@@ -9,7 +9,6 @@ read. NumPy's scalars, which the published training leaves in the optimizer's st
 Python numbers, and its arrays records that say no more than that they are arrays.
 """
 
-import pickletools
 import struct
 import warnings
 from collections.abc import Callable, Mapping
@@ -63,6 +62,8 @@ def read_pickle(data: bytes) -> object:
 
 
 def _run(data: bytes) -> object:
+    import pickletools  # which only the process that reads a file needs
+
     machine = _Machine()
     for number, (opcode, argument, _) in enumerate(pickletools.genops(data)):
         if number >= OPERATIONS:

@@ -25,12 +25,12 @@ from sitegen.media import encoder as encode
 from sitegen.media.encoder import (
     ClipSpec,
     encode_clip,
-    encoder_version,
     media_file,
     preflight,
     verified_gif,
     verified_mp4,
 )
+from sitegen.media.ffmpeg import encoder_version, executable
 from sitegen.media.frames import Frame, pad_to_even, upscale
 from sitegen.media.manifest import MediaFile
 from tests.support.builders import children, run_python
@@ -267,7 +267,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stand:
     """Put a script (with `say`, ffmpeg's messages) before the $real ffmpeg; an empty folder."""
     path, folder = tmp_path / "stand-in", tmp_path / "out"
     folder.mkdir()
-    real = encode._executable()
+    real = executable()
 
     def make(script: str) -> Path:
         say = 'say() { file=${FFREPORT#file=}; echo "$1" >> "${file%:level*}"; }'
@@ -446,7 +446,7 @@ def test_preflight(stand_in: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
             use()
 
     preflight()
-    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", encode._executable())
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", executable())
     assert re.match(r"ffmpeg \S*\d\S*; pillow ", encoder_version())
     place = stand_in(LACKING).parent
     refused("lacks an encoder")

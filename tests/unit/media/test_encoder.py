@@ -12,7 +12,8 @@ from PIL import Image
 
 from sitegen.core.errors import PlatformError
 from sitegen.media import encoder
-from sitegen.media.encoder import ClipSpec, crf_for, encoder_version, psnr, write_still
+from sitegen.media.encoder import ClipSpec, crf_for, psnr, write_still
+from sitegen.media.ffmpeg import encoder_version, version_of
 
 SPEC = ClipSpec(fps=24, crf=18, factor=4, background=(20, 30, 40))
 
@@ -35,13 +36,13 @@ def test_quality(monkeypatch: pytest.MonkeyPatch) -> None:
     zeros = np.zeros((4, 4), np.float32)
     assert psnr(zeros, zeros) == float("inf")
     assert psnr(zeros, zeros + 1) == pytest.approx(48.1308, abs=1e-4)
-    encoder._version.cache_clear()
+    version_of.cache_clear()
     assert encoder_version().startswith("ffmpeg-")
 
     def missing(name: str) -> None:
         raise metadata.PackageNotFoundError(name)
 
-    encoder._version.cache_clear()
+    version_of.cache_clear()
     monkeypatch.setattr(metadata, "files", missing)
     with pytest.raises(PlatformError, match=r"no ffmpeg.*`pip install"):
         encoder_version()

@@ -1,0 +1,50 @@
+"""The ffmpeg that encodes: where it is, and what it is called; neither NumPy nor Pillow is read."""
+
+import functools
+import os
+import shutil
+import subprocess
+from importlib import metadata
+
+from sitegen.core.errors import PlatformError
+
+GET_ENCODER = "`pip install --force-reinstall imageio-ffmpeg` brings an ffmpeg that works"
+
+
+def encoder_version() -> str:
+    """What changes the bytes beside the frames and the spec, in one line; costs next to nothing.
+
+    Imports neither imageio nor Pillow, and runs nothing as long as the ffmpeg is the wheel's own.
+    Raises PlatformError if there is no ffmpeg.
+    """
+    return version_of(os.environ.get("IMAGEIO_FFMPEG_EXE", ""))
+
+
+def executable() -> str:
+    """The path of the ffmpeg that is used. Raises PlatformError if there is none."""
+    os.environ.pop("FFREPORT", None)  # or each ffmpeg would write a report of the user's
+    try:
+        from imageio.plugins.ffmpeg import get_exe
+
+        program = str(get_exe())  # type: ignore[no-untyped-call]
+    except (ImportError, RuntimeError) as error:
+        raise PlatformError(f"there is no ffmpeg: {error}; {GET_ENCODER}") from error
+    if shutil.which(program) is None:
+        raise PlatformError(f"{program} cannot be run as ffmpeg; {GET_ENCODER}")
+    return program
+
+
+@functools.cache
+def version_of(override: str) -> str:
+    """What the wheel's executable is called, or another says of itself; and Pillow."""
+    try:
+        files = [] if override else metadata.files("imageio-ffmpeg") or []
+        own = next((file.name for file in files if file.name.startswith("ffmpeg-")), "")
+        if not own:
+            executable()
+            import imageio_ffmpeg
+
+            own = f"ffmpeg {imageio_ffmpeg.get_ffmpeg_version()}"
+    except (ImportError, OSError, subprocess.SubprocessError) as error:
+        raise PlatformError(f"there is no ffmpeg: {error}; {GET_ENCODER}") from error
+    return f"{own}; pillow {metadata.version('pillow')}"
