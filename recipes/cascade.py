@@ -62,7 +62,9 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="folder of the model that the networks are for")
     parser.add_argument("runs", type=Path, nargs="+", help="what the runs of its bands saved")
     parser.add_argument("--below", type=int, default=38, help="from this level on down,")
-    parser.add_argument("--steps", type=int, default=14, help="so many are visited")
+    parser.add_argument(
+        "--steps", type=int, default=14, help="so many are visited, unless the model is a cascade"
+    )
     parser.add_argument("--output", type=Path, required=True, help="folder of the new model")
     arguments = parser.parse_args()
     if arguments.output.resolve() == arguments.model.resolve():
@@ -84,8 +86,9 @@ def main() -> None:
         if band.cosines and not made:  # it stays
             networks.append((band, net))
     bands, nets = zip(*sorted(networks, key=lambda pair: pair[0].lowest_level), strict=True)
-    levels = SamplingConfig(visited_levels(card, arguments.below, arguments.steps))
-    card = replace(card, unet=None, coarse=None, bands=bands, sampling=levels)
+    own = card.sampling if card.bands else None  # a cascade has its levels already
+    sampling = own or SamplingConfig(visited_levels(card, arguments.below, arguments.steps))
+    card = replace(card, unet=None, coarse=None, bands=bands, sampling=sampling)
     write_model(arguments.output, source, card, model.statistics.tensors(), nets)
 
 
