@@ -26,7 +26,7 @@ from tests.support.engine import decibels, difference, run_sampler
 from tests.support.paths import ROOT
 from tests.support.tinymodel import WEIGHTS_NAME, card_of, pictures, write_model
 
-SHIPPED = ["mnist", "fashion-mnist"]
+SHIPPED = ["faces", "mnist", "fashion-mnist"]
 CLOSE = 1e-3
 ARCHITECTURES: list[dict[str, Any]] = [
     {"channels": 3, "image_size": 32, "channel_mult": (1, 2), "num_heads": 2},
