@@ -36,7 +36,7 @@ _ROOFS_OWN = frozenset({NOT_FOUND, "robots.txt", "sitemap.xml", ".nojekyll"})
 
 
 @dataclass(frozen=True)
-class Paper:
+class PaperSite:
     """A site that stands under the roof of another.
 
     tree: what its own built folder holds
@@ -66,7 +66,7 @@ def assemble(
     manifest: Manifest,
     store: Store,
     find: Callable[[MediaFile], Path] | None = None,
-    papers: Sequence[Paper] = (),
+    papers: Sequence[PaperSite] = (),
 ) -> Tree:
     """Everything that the built folder holds; `find` says where files are that no store has.
 
@@ -98,7 +98,7 @@ def assemble(
     return tree
 
 
-def _below(paper: Paper, roof: Tree) -> Tree:
+def _below(paper: PaperSite, roof: Tree) -> Tree:
     """What a paper adds to the folder of its roof. Raises ConfigError where its place is taken."""
     place = paper.site.place
     if taken := [uri for uri in roof if uri == place or uri.startswith(f"{place}/")]:
@@ -107,7 +107,7 @@ def _below(paper: Paper, roof: Tree) -> Tree:
     return {f"{place}/{uri}": content for uri, content in mine.items()}
 
 
-def _tile(paper: Paper, store: Store) -> MediaFile:
+def _tile(paper: PaperSite, store: Store) -> MediaFile:
     """The card of a paper, as the front page of its roof shows it."""
     front = paper.front
     known = (front.sha256, paper.find(front)) if front else (None, None)
@@ -154,7 +154,7 @@ def draw(site: Site, posters: Mapping[str, Path], front: str | None, store: Stor
 
 
 def drawn_keys(
-    site: Site, pages: Iterable[Page], manifest: Manifest, papers: Sequence[Paper] = ()
+    site: Site, pages: Iterable[Page], manifest: Manifest, papers: Sequence[PaperSite] = ()
 ) -> set[str]:
     """The keys in the store of what is drawn for a site, and for the papers under its roof."""
     posters = posters_behind(tuple(pages), manifest)

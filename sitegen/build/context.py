@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sitegen.build.assembly import Paper, assemble, placed
+from sitegen.build.assembly import PaperSite, assemble, placed
 from sitegen.build.cache import ReadOnlyStore, Store
 from sitegen.build.executor import naming
 from sitegen.build.output import Tree
@@ -89,15 +89,15 @@ class BuildContext:
         }
         return list(chosen.values())
 
-    def tree(self, records: Records, papers: Sequence[Paper] = ()) -> Tree:
+    def tree(self, records: Records, papers: Sequence[PaperSite] = ()) -> Tree:
         """The whole site, when every figure has its record; with the papers under its roof."""
         manifest = placed(self.figures, records)
         return assemble(self.site, self.pages, manifest, self.store(), papers=papers)
 
-    def paper(self, records: Records) -> Paper:
+    def paper(self, records: Records) -> PaperSite:
         """The whole site as one under a roof."""
         manifest, find = placed(self.figures, records), self.store().object
-        return Paper(self.site, self.pages, manifest, self.tree(records), find)
+        return PaperSite(self.site, self.pages, manifest, self.tree(records), find)
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ _GAP, _MARGIN = 10, 24
 
 
 @dataclass(frozen=True)
-class Layout:
+class SheetLayout:
     """Where everything stands on a sheet of `count` pictures, each of `side` pixels.
 
     digits: of the largest number
@@ -79,7 +79,7 @@ def contact_sheet(pictures: Frame, numbers: Sequence[int], heading: str) -> Fram
 
     heading: a line above all, as far as the sheet is wide
     """
-    layout = Layout(len(pictures), pictures.shape[1], len(str(max(numbers))))
+    layout = SheetLayout(len(pictures), pictures.shape[1], len(str(max(numbers))))
     sheet = np.full((*layout.size, 3), PAPER, np.uint8)
     for at, picture in enumerate(pictures):
         top, left = layout.place(at)
@@ -102,7 +102,7 @@ def png(frame: Frame) -> bytes:
         return data.getvalue()
 
 
-def _fitting(heading: str, layout: Layout) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+def _fitting(heading: str, layout: SheetLayout) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
     """The largest font in which the heading is no wider than the sheet."""
     room = layout.size[1] - 2 * _MARGIN
     fonts = (ImageFont.load_default(size) for size in range(_HEADING, 7, -1))

@@ -32,7 +32,7 @@ from sitegen.core.files import (
 )
 from sitegen.core.progress import Reporter
 from sitegen.ihdm.card.card import ModelCard
-from sitegen.media.contact_sheet import MOST_PIXELS, Layout, contact_sheet, png
+from sitegen.media.contact_sheet import MOST_PIXELS, SheetLayout, contact_sheet, png
 from sitegen.media.frames import Frame, to_uint8
 from sitegen.sampling.models import DdpmSampler, HeatSampler
 
@@ -120,7 +120,7 @@ def check_targets(targets: Targets, request: Request, side: int | None = None) -
     if sheet.suffix.lower() != ".png" or sheet.is_dir():
         raise ConfigError(f"--sheet {sheet}: is one picture; give a name that ends in .png")
     if side is not None:
-        height, width = Layout(request.count, side, len(str(request.count - 1))).size
+        height, width = SheetLayout(request.count, side, len(str(request.count - 1))).size
         if height * width > MOST_PIXELS:
             raise ConfigError(
                 f"--sheet: {request.count} pictures take {width} × {height} pixels, and "

@@ -16,7 +16,7 @@ from sitegen.server.preview import Preview
 from tests.support.builders import CPU, FakeRenderer
 from tests.support.reporters import Silent
 
-WAIT_S = 20.0
+WAIT_S = 60.0  # far more than is needed, for a machine that is busy
 
 
 def wait_for(true: Callable[[], object], what: str = "it") -> None:

@@ -1,5 +1,6 @@
 """The preview's server: renders with ranges, this host and this site only, and a clean end."""
 
+import contextlib
 import os
 import re
 import signal
@@ -123,7 +124,7 @@ def test_nothing_else_is_served(served: Running) -> None:
     for path in ELSEWHERE:
         answer = served.ask(path)
         assert answer.status == 404, path
-        assert not [word for word in (b"root:", b"Traceback") if word in answer.body]
+        assert not [word for word in (b"root:x:", b"Traceback") if word in answer.body]
     for method in ("POST", "PUT", "DELETE", "OPTIONS", "PATCH"):
         assert served.ask("/", method).status == 405
     listening = []
@@ -182,11 +183,18 @@ def test_odd_clients_do_not_block(served: Running) -> None:
 EVENTS = "GET /_sitegen/events HTTP/1.1"
 
 
-def serve(*words: str | Path, **changes: str) -> subprocess.Popen[str]:
-    """Start `sitegen serve` with the fake renderer."""
+@contextlib.contextmanager
+def serving(*words: str | Path, **changes: str) -> Iterator[subprocess.Popen[str]]:
+    """Start `sitegen serve` with the fake renderer; it does not outlive the block."""
     command = [sys.executable, "-m", "tests.support.fakecli", "serve", *map(str, words)]
     env, pipe = environment(**changes), subprocess.PIPE
-    return subprocess.Popen(command, env=env, stdout=pipe, stderr=pipe, text=True, cwd="/")
+    with subprocess.Popen(
+        command, env=env, stdout=pipe, stderr=pipe, text=True, cwd="/"
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 STOPS = [
@@ -201,15 +209,18 @@ STOPS = [
 def test_stop(tmp_path: Path, number: signal.Signals, code: int, words: str, pause: str) -> None:
     """At rest, rendering and in a long frame: one line, within seconds, nothing half done."""
     root = write_site(tmp_path / "site").parent
-    process = serve("--config", root / "site.toml", "--port", "0", "-q", FAKE_PAUSE=pause)
-    assert process.stdout is not None
-    port = int(re.fullmatch(r".*http://127\.0\.0\.1:(\d+)/.*\n", process.stdout.readline())[1])  # type: ignore[index]
-    with connected(port, EVENTS, f"Host: 127.0.0.1:{port}", "") as wire:
-        wire.recv(100)
-        awaited = "build/index.html" if pause == "0" else ".sitegen/work/*"
-        wait_for(lambda: list(root.glob(awaited)), "rendering")
-        process.send_signal(number)
-        said, errors = process.communicate(timeout=8)
+    config = root / "site.toml"
+    with serving("--config", config, "--port", "0", "-q", FAKE_PAUSE=pause) as process:
+        assert process.stdout is not None
+        address = re.fullmatch(r".*http://127\.0\.0\.1:(\d+)/.*\n", process.stdout.readline())
+        assert address is not None
+        port = int(address[1])
+        with connected(port, EVENTS, f"Host: 127.0.0.1:{port}", "") as wire:
+            wire.recv(100)
+            awaited = "build/index.html" if pause == "0" else ".sitegen/work/*"
+            wait_for(lambda: list(root.glob(awaited)), "rendering")
+            process.send_signal(number)
+            said, errors = process.communicate(timeout=8)
     assert (process.returncode, said) == (code, "")
     assert errors == f"{words}; what was finished is kept\n"
     assert temporaries(root) == []
@@ -223,8 +234,8 @@ def test_nothing_can_be_served(tmp_path: Path, served: Running) -> None:
         (("--config", config, "--port", str(served.port)), 4, f"--port {served.port + 1}"),
         (("--port", "0"), 2, "site.toml"),
     ):
-        process = serve(*words)
-        _, errors = process.communicate(timeout=60)
+        with serving(*words) as process:
+            _, errors = process.communicate(timeout=60)
         assert (process.returncode, len(errors.splitlines())) == (code, 1)
         assert place in errors
     assert not (config.parent / "build").exists()

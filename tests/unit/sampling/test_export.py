@@ -22,7 +22,7 @@ from sitegen.core.progress import Advance
 from sitegen.ihdm.process.ddpm import initial_noise, to_pixels
 from sitegen.ihdm.process.noise import independent
 from sitegen.ihdm.process.reverse import ddpm_process, reverse_process
-from sitegen.media.contact_sheet import Layout
+from sitegen.media.contact_sheet import SheetLayout
 from sitegen.media.frames import to_uint8
 from sitegen.models.registry import model_source
 from sitegen.sampling import export as sampling
@@ -150,7 +150,7 @@ def test_sheet(sampler: HeatSampler, tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["sheet.png"]
     sheet = np.asarray(Image.open(path))
     side = sampler.model.card.image_size
-    layout = Layout(13, side, 2)
+    layout = SheetLayout(13, side, 2)
     assert (layout.columns, sheet.shape) == (10, (*layout.size, 3))
     finals = to_uint8(draw(sampler, tmp_path, count=13, seed=5)["final"])
     for at, final in enumerate(finals):
