@@ -27,7 +27,7 @@ from sitegen.ihdm.process.model import Model
 from sitegen.ihdm.training.loss import draw_levels
 from sitegen.ihdm.training.options import TrainingOptions
 
-BEYOND = 2
+BEYOND = 3
 """How many levels of the next band a network learns, too: its first states come from there."""
 TRAINING = TrainingOptions(
     images=400_000,
@@ -44,7 +44,7 @@ TRAINING = TrainingOptions(
 def highest_level(model: Model, band: Band) -> int:
     """Where the states that a band learns from end."""
     above = [other.lowest_level for other in model.card.networks]
-    return min([low + BEYOND for low in above if low > band.lowest_level] + [model.card.levels])
+    return min([low + BEYOND - 1 for low in above if low > band.lowest_level] + [model.card.levels])
 
 
 def image_loss(
@@ -79,6 +79,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the images to learn from")
     parser.add_argument("--output", type=Path, required=True, help="file for the state of the run")
     parser.add_argument("--images", type=int, help="how many to see, repetitions included")
+    parser.add_argument(
+        "--begin", type=Path, help="a cascade whose network of the band to begin with"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="of a processor")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
@@ -98,7 +101,10 @@ def main() -> None:
         side = band.side or model.card.image_size
         sharp = low_cosines(images, side)
         loss = cosine_loss(LowCosines.of(model, side), sharp, training, band.lowest_level)
-    BandRun(band, model.card, loss, training).to_the_end(arguments.output)
+    run = BandRun(band, model.card, loss, training)
+    if arguments.begin:
+        run.begin_from(read_model(arguments.begin).networks[arguments.band].state_dict())
+    run.to_the_end(arguments.output)
 
 
 if __name__ == "__main__":

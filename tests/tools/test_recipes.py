@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from recipes import cascade, distil_cosines, distil_unet, train_cosines
+from recipes import cascade, distil_cosines, distil_unet, train_band, train_cosines, variance
 from recipes.cosines import LowCosines, draw_states, low_cosines
 from recipes.distil_cosines import Lessons, distillation_loss
 from recipes.distil_unet import PLANS, Plan, Pool, shared_layers
@@ -35,6 +35,7 @@ from tests.support.lessons import (
     preconditioned,
     without_coarse,
 )
+from tests.support.lessons import cascade as lesson_cascade
 from tests.support.lessons import model as with_coarse
 from tests.support.making import random_unet, small_card
 
@@ -317,3 +318,62 @@ def test_distillation_of_a_unet(kind: str, side: int | None) -> None:
     losses = [run.advance() for _ in range(60)]
     assert asked == ({0, 1, 2, 3} if kind == "ddpm" else {1, 2, 3, 4})  # of a DDPM, timesteps
     assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
+
+
+@pytest.mark.parametrize(("number", "levels"), [(0, {1, 2, 3, 4, 5}), (1, {3, 4, 5, 6, 7})])
+def test_a_band_learns_from_images(number: int, levels: set[int]) -> None:
+    """It sees its levels and three above, and leaves less than a linear estimate."""
+    model = lesson_cascade()
+    band, training = model.card.networks[number], replace(TRAINING, optimizer="muon", batch_size=16)
+    loss = train_band.image_loss(model, images(8), band, training, half=False)
+    run, asked = BandRun(band, model.card, loss, training), set[int]()
+    run.net.register_forward_pre_hook(lambda _, seen: asked.update(seen[1].tolist()))
+    losses = [run.advance() for _ in range(60)]
+    assert asked == levels
+    assert sum(losses[:3]) / 3 == pytest.approx(1, abs=0.2)
+    assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
+
+
+def test_loss_of_a_band_is_that_of_the_whole_network() -> None:
+    """For a network that sees all pixels it is `heat_loss`, but for the noise that is drawn."""
+    model, data = lesson_cascade(), images(60)
+    band, training = model.card.networks[0], replace(TRAINING, batch_size=2048)
+    loss = train_band.image_loss(model, data, band, training, half=False)
+    found = loss(model.networks[0], 0, torch.Generator().manual_seed(0))
+    card = replace(model.card, bands=(), unet=model.card.finest, sampling=None)
+    alone = Model(card, [model.networks[0]], model.statistics)
+    many, levels = data.repeat(30, 1, 1, 1) / 255, torch.arange(1, 6).repeat(360)
+    noise = torch.randn(many.shape, generator=torch.Generator().manual_seed(1))
+    wanted = heat_loss(alone, many, levels, noise)
+    assert float(found.mean()) == pytest.approx(float(wanted.mean()), rel=0.06)
+
+
+def test_bands_of_a_shipped_cascade(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is trained by its number, begins with another's weights, and gets its variance."""
+    data, folder = pictures(tmp_path / "data"), Path("models/mnist")
+    monkeypatch.setattr(train_band, "COSINES", replace(TRAINING, images=64))
+    runs = [tmp_path / f"{number}.pt" for number in range(3)]
+    for number, run in enumerate(runs):
+        more = {"data": data, "output": run, "begin": folder, "precision": "bfloat16"}
+        call(monkeypatch, train_band, folder, number, images=64, **more)
+    source = model_source("mnist", folder)
+    shipped = load_model(source.weights, source.card)
+    for run, band, network in zip(runs, source.card.bands, shipped.networks, strict=True):
+        found, net = read_net(run)
+        assert found == band
+        pairs = zip(net.parameters(), network.parameters(), strict=True)
+        assert max(float((a - b).abs().max()) for a, b in pairs) < 0.1
+    with pytest.raises(SystemExit, match="has the bands 0 to 2"):
+        call(monkeypatch, train_band, folder, 3, data=data, output=runs[0])
+    call(monkeypatch, cascade, folder, *runs, output=tmp_path / "joined")
+    joined = model_source("joined", tmp_path / "joined")
+    assert joined.card.visited_levels == source.card.visited_levels
+    call(monkeypatch, variance, tmp_path / "joined", data=data, output=tmp_path / "out")
+    made = model_source("out", tmp_path / "out")
+    assert made.card.estimates_variance
+    assert made.card.sampling_noise_std == made.card.training_noise_std
+    model = load_model(made.weights, made.card)
+    assert isinstance(model, Model)
+    assert isinstance(model.noise_std(50, 49, 0.01), torch.Tensor)
+    with pytest.raises(SystemExit, match="is the model itself"):
+        call(monkeypatch, variance, tmp_path / "out", data=data, output=tmp_path / "out")
