@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,8 +75,13 @@ def is_placed(tree: Tree, output: Path, site: Site) -> bool:
 
 
 def kept(site: Site, output: Path) -> Digests:
-    """What is in `output` of the build before the last one."""
-    known = _read(site, output).kept
+    """What is in `output` of the build before the last one.
+
+    After a kill that is told by the pages that are there: files that they name are theirs.
+    """
+    note = _read(site, output)
+    own = _own(note, output) if len(note.own) > 1 else {}
+    known = {uri: sha256 for uri, sha256 in note.kept.items() if uri not in own}
     return {uri: sha256 for uri, sha256 in known.items() if (output / uri).exists()}
 
 
@@ -89,14 +94,21 @@ def _last(note: _Note, output: Path, tree: Tree) -> Digests:
     """What the last build has in `output` that `tree` has not, and is as it was."""
     if not note.own or not output.is_dir():
         return {}
-    files = {path.relative_to(output).as_posix(): path for path in _files(output)}
-    own = note.own.get(_state({uri: path.read_bytes for uri, path in files.items()}), {})
-    gone = {uri: sha256 for uri, sha256 in own.items() if uri not in tree and uri in files}
+    files = _files(output)
+    gone = {uri: sha256 for uri, sha256 in _own(note, output).items() if uri not in tree}
     return {uri: sha256 for uri, sha256 in gone.items() if digest(files[uri]) == sha256}
 
 
-def _files(output: Path) -> Iterable[Path]:
-    return (path for path in output.rglob("*") if path.is_file() and not path.is_symlink())
+def _own(note: _Note, output: Path) -> Digests:
+    """What is in `output` and of the build itself whose pages are there."""
+    files = _files(output)
+    own = note.own.get(_state({uri: path.read_bytes for uri, path in files.items()}), {})
+    return {uri: sha256 for uri, sha256 in own.items() if uri in files}
+
+
+def _files(output: Path) -> Mapping[str, Path]:
+    paths = (path for path in output.rglob("*") if path.is_file() and not path.is_symlink())
+    return {path.relative_to(output).as_posix(): path for path in paths}
 
 
 def _state(files: Mapping[str, Any]) -> str:

@@ -75,6 +75,7 @@ WITHOUT_EFFECT = {
     "Site.cache_dir": "where clips are kept decides nothing of the site",
     "Site.cache_limit": "it bounds the store, and keeps what a page needs: "
     "tests/unit/build/test_uses.py",
+    "Site.papers": "only a site with others below it has them: tests/unit/build/test_roof.py",
     "ModelEntry.preset": "it stands for a card, and is tried in tests/unit/models/test_registry.py",
 }
 """Keys that change no byte of the site, and why."""
