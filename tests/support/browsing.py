@@ -74,6 +74,6 @@ def watch(page: Page) -> tuple[list[str], list[str]]:
 
 
 def _failure(request: Request) -> list[str]:
-    """What failed; a clip that is no longer wanted is broken off, and that is no failure."""
-    broken_off = request.url.endswith(".mp4") and request.failure == "net::ERR_ABORTED"
+    """What failed; what is no longer wanted, as of a page that is left, is no failure."""
+    broken_off = request.failure == "net::ERR_ABORTED"
     return [] if broken_off else [f"{request.url}: {request.failure}"]
