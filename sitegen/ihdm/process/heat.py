@@ -21,6 +21,7 @@ from torch import Tensor
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(mode=False)  # it is kept, and may be needed for gradients next
 def cosine_basis(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The orthonormal DCT-II matrix (size, size): row n is the n-th cosine over the pixels."""
     position = torch.arange(size, dtype=torch.float64)

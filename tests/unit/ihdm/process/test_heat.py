@@ -100,3 +100,13 @@ def test_against_scipy(size: int, channels: int) -> None:
         inside = (radius >= ring - 0.5) & (radius < ring + 0.5)
         assert found[ring] == pytest.approx(power[inside].mean(), rel=1e-12)
     assert len(found) == rings(size) == len(frequencies(size)) == round(np.sqrt(2) * (size - 1)) + 1
+
+
+def test_a_basis_that_inference_made_serves_gradients() -> None:
+    """Sampling and then training in one process works."""
+    with torch.inference_mode():
+        dct2(torch.ones(1, 13, 13))
+    image = torch.ones(1, 13, 13, requires_grad=True)
+    dct2(image).square().sum().backward()  # type: ignore[no-untyped-call]
+    assert image.grad is not None
+    assert torch.allclose(image.grad, 2 * image)
