@@ -46,9 +46,9 @@ def fake(site: Builder, *words: str) -> list[str]:
     return ["-m", "tests.support.fakecli", "build", "--config", str(site.config), *words]
 
 
-def start(site: Builder, *words: str) -> subprocess.Popen[str]:
+def start(site: Builder, *words: str, pause: str = "1") -> subprocess.Popen[str]:
     """Start a build that takes seconds, and wait until it renders."""
-    env, pipe = environment(FAKE_PAUSE="1"), subprocess.PIPE
+    env, pipe = environment(FAKE_PAUSE=pause), subprocess.PIPE
     command = [sys.executable, *fake(site, *words)]
     process = subprocess.Popen(command, env=env, stdout=pipe, stderr=pipe, text=True)
     deadline = time.monotonic() + 30
@@ -93,7 +93,7 @@ def test_signal_while_rendering(
 def test_two_builds_at_once_and_a_kill(built: Builder) -> None:
     """The second ends with 5 and names the first; that one killed, the old site stays whole."""
     before = tree_hash(built.output)
-    first = start(built)
+    first = start(built, pause="4")  # it is still at it when a second one has started
     second = run_python(*fake(built))
     assert (second.returncode, second.stderr.count("\n")) == (5, 1)
     assert f"process {first.pid}" in second.stderr
