@@ -79,7 +79,7 @@ def _for_git(added: Added) -> str:
     return f"into git, so that a clone builds without the weights: {', '.join(files)}{hint}"
 
 
-MODEL = "mnist"
+MODEL = "faces"
 """The model that travels with sitegen, which the pages of a new site call."""
 
 FEW = {"count": 16, "pairs": 2, "points": 24}
