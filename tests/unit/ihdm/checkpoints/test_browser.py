@@ -18,7 +18,7 @@ from sitegen.ihdm.card.card import FileRef, read_card
 from sitegen.ihdm.card.networks import CoarseConfig, UNetConfig
 from sitegen.ihdm.checkpoints.arithmetic import unet_flop
 from sitegen.ihdm.checkpoints.browser import BrowserModel, export_for_browser
-from sitegen.ihdm.checkpoints.weights import STATISTICS, read_arrays
+from sitegen.ihdm.checkpoints.weights import RESIDUAL, STATISTICS, read_arrays
 from sitegen.ihdm.data.prior import PRIOR_NAME
 from sitegen.ihdm.process.heat import Statistics
 from tests.support.making import random_unet, small_card
@@ -49,7 +49,7 @@ def test_description_of_a_shipped_model() -> None:
     found = json.loads(exported(MNIST).to_json())
     assert found["visited"] == list(card.visited_levels)
     assert found["sigmas"] == list(card.schedule.sigmas)
-    assert (found["training_noise_std"], found["sampling_noise_std"]) == (0.01, 0.0125)
+    assert (found["training_noise_std"], found["sampling_noise_std"]) == (0.01, 0.0095)
     fine, middle, coarse = found["bands"]
     assert (fine["lowest_level"], fine["side"], fine["unet"]["channel_mult"]) == (1, 28, [1, 2, 2])
     assert (middle["lowest_level"], middle["side"], middle["prefix"]) == (38, 14, "bands.1.")
@@ -95,7 +95,7 @@ def test_tensors_of_a_shipped_model() -> None:
     model = exported(MNIST)
     for name, wanted in load_file(MNIST / WEIGHTS_NAME).items():
         found = tensor(model, name)
-        assert found.dtype == (np.float32 if name in STATISTICS else np.float16)
+        assert found.dtype == (np.float32 if name in (*STATISTICS, RESIDUAL) else np.float16)
         assert np.array_equal(found, wanted.numpy())
     bank = load_file(MNIST / PRIOR_NAME)["coefficients"]
     assert np.array_equal(tensor(model, "prior.coefficients"), bank.numpy())
