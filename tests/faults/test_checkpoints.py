@@ -226,7 +226,7 @@ def test_reading_apart_costs_little(tmp_path: Path) -> None:
     numbers: Numbers = {tensor: bytearray() for tensor in contents.tensors}
     started = computed()
     scan(path, numbers)
-    assert computed() - started < 3  # 0.6 s were measured
+    assert computed() - started < 3
     for name, tensor in contents.weights.items():
         found = torch.frombuffer(numbers[tensor], dtype=torch.float32).view(tensor.shape)
         assert torch.equal(found, wanted[name])
