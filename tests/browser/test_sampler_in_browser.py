@@ -109,7 +109,7 @@ def drawn(browser: Browser, address: str, fragment: str = "", **options: Any) ->
 
 def wait(page: Page) -> None:
     """Wait until a picture is done; the words of the one before go first."""
-    until(page, DRAWN, seconds=60)
+    until(page, DRAWN)
 
 
 def press(page: Page, button: str) -> None:
@@ -467,7 +467,7 @@ def test_choice_and_tree(browser: Browser, tmp_path: Path) -> None:
 def told(page: Page, box: str, words: str) -> None:
     """Wait until a sampler says something."""
     status = page.locator(f"{box} .sampler-told")
-    expect(status).to_have_text(words, timeout=60_000)
+    expect(status).to_have_text(words)
 
 
 def walk(page: Page) -> None:
@@ -507,7 +507,7 @@ def test_states_that_are_none(browser: Browser, built: Path, tmp_path: Path) -> 
         words = (
             "document.querySelector('.sampler-told').textContent.startsWith('The picture broke')"
         )
-        until(page, words, seconds=60)
+        until(page, words)
         assert "on the way to level 99:" in page.locator(".sampler-told").inner_text()
         assert level(page) == 100
         assert page.locator(".sampler-new").inner_text() == "New sample"

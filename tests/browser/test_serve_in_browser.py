@@ -96,7 +96,7 @@ def test_clip_appears_when_it_is_rendered(config: Path, page: Page) -> None:
         write_page(config, OTHER)
         expect(marked).to_have_id("tiny-trajectories")
         assert source.get_attribute("src") == old
-        expect(marked).to_have_count(0, timeout=20_000)
+        expect(marked).to_have_count(0)
         assert source.get_attribute("src") != old
         page.goto("about:blank")
 

@@ -7,12 +7,26 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, FloatRect, Locator, Page, Request, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    FloatRect,
+    Locator,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
 
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync"
 ]  # fmt: skip
+
+PATIENCE_S = 60.0
+"""How long to wait for what comes in moments: a machine that others use, too, stands still at
+times, and a test that passes does not wait."""
+
+expect.set_options(timeout=1000 * PATIENCE_S)
 
 
 def chromium() -> Iterator[Browser]:
@@ -53,11 +67,13 @@ def box_of(place: Locator) -> FloatRect:
     return box
 
 
-def until(page: Page, expression: str, argument: object = None, seconds: float = 15) -> None:
+def until(
+    page: Page, expression: str, argument: object = None, seconds: float = PATIENCE_S
+) -> None:
     """Wait until a JavaScript expression is true; the pages' policy forbids Playwright's way."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + PATIENCE_S
     while not page.evaluate(expression, argument):
-        assert time.monotonic() < end, f"not after {seconds} s: {expression}"
+        assert time.monotonic() < end, f"not after {PATIENCE_S:.0f} s: {expression}"
         page.wait_for_timeout(30)
 
 
