@@ -87,11 +87,12 @@ def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:
     """
     spec, models = figure.spec, [sources[name] for name in figure.models]
     faults = []
-    for model, kind in zip(models, spec.model_kinds, strict=True):
-        if model.card.kind != kind:
-            fit = sorted(name for name, each in sources.items() if each.card.kind == kind)
+    for model, kinds in zip(models, spec.model_kinds, strict=True):
+        if model.card.kind not in kinds:
+            fit = sorted(name for name, each in sources.items() if each.card.kind in kinds)
             words = f'the model {model.name} is of kind "{model.card.kind}", and this needs'
-            faults.append(f'{words} "{kind}": {", ".join(fit) or "the site has none"}')
+            wanted = " or ".join(f'"{kind}"' for kind in kinds)
+            faults.append(f"{words} {wanted}: {', '.join(fit) or 'the site has none'}")
     first = models[0]
     for model in models[1:] if spec.one_shape else ():
         if model.card.shape != first.card.shape:

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from sitegen.config.loader import load_site
+from sitegen.content.calls import BESIDE
 from sitegen.content.templates import run_template
 from sitegen.core.diagnostics import SourceLocation, fields_of
 from sitegen.core.errors import ConfigError
@@ -13,17 +14,24 @@ from sitegen.figures.base import FigureSpec
 from sitegen.figures.registry import figure_kinds, make_figure
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.models.add import Added
-from sitegen.models.registry import site_models
+from sitegen.models.registry import ModelSource, site_models
 
 _PICTURE = ', image="FILE.png"'
 LARGE = 64
 """Of larger images than this, in pixels, a grid shows only four."""
 
 
-def figure_calls(name: str, card: ModelCard, root: Path, states: int | None = None) -> list[str]:
+def figure_calls(
+    name: str,
+    card: ModelCard,
+    root: Path,
+    states: int | None = None,
+    source: ModelSource | None = None,
+) -> list[str]:
     """Calls, one a kind of figure, that show the model: what its author may paste into a page.
 
     states: how many initial states its prior has, where that is known
+    source: its files, where they are there to be looked into
     """
     calls = []
     for kind, spec in ((name, kind.spec) for name, kind in figure_kinds().items()):
@@ -33,12 +41,14 @@ def figure_calls(name: str, card: ModelCard, root: Path, states: int | None = No
         if states is not None and spec.distinct_states:
             example = re.sub(r"count=(\d+)", lambda c: f"count={min(int(c[1]), states)}", example)
         call = f"{{{{ {kind}({example}) }}}}"
-        if _serves(card, call, kind, name, root):
+        if _serves(card, call, kind, name, root, source):
             calls.append(call)
     return calls
 
 
-def _serves(card: ModelCard, call: str, kind: str, name: str, root: Path) -> bool:
+def _serves(
+    card: ModelCard, call: str, kind: str, name: str, root: Path, source: ModelSource | None
+) -> bool:
     """Whether this model alone is enough for the call."""
     made: list[FigureSpec] = []
 
@@ -51,8 +61,9 @@ def _serves(card: ModelCard, call: str, kind: str, name: str, root: Path) -> boo
     except ConfigError:
         return False
     (spec,) = made
-    fits = set(spec.model_kinds) == {card.kind} and not list(spec.misfits([card]))
-    return fits and (card.example is not None or not spec.needs_example)
+    fits = all(card.kind in kinds for kinds in spec.model_kinds) and not list(spec.misfits([card]))
+    fits = fits and (card.example is not None or not spec.needs_example)
+    return fits and not (source and list(spec.file_faults([source])))
 
 
 def comparisons(name: str, card: ModelCard, config: Path) -> list[str]:
@@ -62,7 +73,10 @@ def comparisons(name: str, card: ModelCard, config: Path) -> list[str]:
     fits = (n for n, each in sources.items() if (each.card.kind, each.card.shape) == wanted)
     partner = next(fits, "MODEL")
     kinds = (name for name, kind in figure_kinds().items() if "ddpm" in fields_of(kind.spec))
-    return [f'{{{{ {kind}("{partner}", ddpm="{name}") }}}}' for kind in kinds]
+    count = 4 if card.image_size > LARGE else 9
+    both = (f'trajectories("{each}", count={count})' for each in (partner, name))
+    row = f"{{{{ {BESIDE}({', '.join(both)}) }}}}"
+    return [*(f'{{{{ {kind}("{partner}", ddpm="{name}") }}}}' for kind in kinds), row]
 
 
 def _for_git(added: Added) -> str:
@@ -121,7 +135,9 @@ def added_lines(added: Added) -> list[str]:
     if added.entered:
         lines.append(f"added [models.{added.name}] to {shown(added.config)}")
     lines.append(_for_git(added))
-    calls = figure_calls(added.name, added.card, added.config.parent, added.states)
-    calls = calls or comparisons(added.name, added.card, added.config)
+    source = site_models(load_site(added.config))[added.name]
+    calls = figure_calls(added.name, added.card, added.config.parent, added.states, source)
+    if added.card.kind == "ddpm":
+        calls += comparisons(added.name, added.card, added.config)
     told = "To show it, paste what you like of this into a page:"
     return [*lines, told, "", *(f"    {call}" for call in calls)]

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from sitegen.figures.views import Clip, LiveModel, Still
     from sitegen.media.jobs import RenderJob
     from sitegen.media.manifest import Media
+    from sitegen.models.registry import ModelSource
     from sitegen.sampling.models import ModelProvider
 
 OTHER_LABELS = ("DDPM", "DDIM", "Full DDPM latent", "data")
@@ -135,9 +136,9 @@ class FigureSpec:
         return (self.model,) if baseline is None else (self.model, baseline)
 
     @property
-    def model_kinds(self) -> tuple[str, ...]:
-        """What each of `models` must be, as its card says: after the first come the baselines."""
-        return ("ihdm", *("ddpm" for _ in self.models[1:]))
+    def model_kinds(self) -> tuple[tuple[str, ...], ...]:
+        """What each of `models` may be, as its card says: after the first come the baselines."""
+        return (("ihdm",), *(("ddpm",) for _ in self.models[1:]))
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -165,6 +166,13 @@ class FigureSpec:
 
     def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """What in the call the cards of `models` rule out, each fault in words of its own."""
+        yield from ()
+
+    def file_faults(self, sources: Sequence[ModelSource]) -> Iterator[str]:
+        """What in the files of `models` rules the call out, which rendering it would tell as well.
+
+        Reads them, so it is asked only before a call is suggested.
+        """
         yield from ()
 
     def describe(self, card: ModelCard) -> str:

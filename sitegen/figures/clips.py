@@ -28,12 +28,12 @@ DARK: tuple[Colour, Colour] = (18, 21, 31), INK
 
 
 def noise_std_of(spec: FigureSpec, card: ModelCard) -> float:
-    """δ: the figure's own, where it has one, or the card's."""
+    """δ: the figure's own, where it has one, or the card's; nothing heeds that of a DDPM's card."""
     own: float | None = getattr(spec, "sampling_noise_std", None)
     return card.sampling_noise_std if own is None else own
 
 
-def made_with(figure: Figure, noise_std: float, **more: Any) -> dict[str, Any]:
+def made_with(figure: Figure, noise_std: float | None, **more: Any) -> dict[str, Any]:
     """Everything that a figure was made with, for the manifest: its spec, δ, and what else."""
     values = {**spec_json(figure), "sampling_noise_std": noise_std, **more}
     return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
@@ -98,10 +98,11 @@ def grid_job(
     cells = {"count": count, "columns": columns, "rows": rows, "width": size, "height": size}
     spec = clip_spec(size, fps, scale_factor(columns * size, rows * size))
     pictures = (grid(to_uint8(seen), columns, BACKGROUND) for seen in frames)
+    noise_std = None if card.kind == "ddpm" else noise_std_of(figure.spec, card)
     known = {"fps": fps, "cells": cells, **more.pop("known", {})}
     return RenderJob(
         levels=card.visited_levels,
-        parameters=made_with(figure, noise_std_of(figure.spec, card), **known),
+        parameters=made_with(figure, noise_std, **known),
         clips={"": ClipSource(spec, pictures)},
         **more,
     )

@@ -143,15 +143,18 @@ class ModelProvider:
         """The DDPM of that name, likewise."""
         return self._loaded(name, load_ddpm_sampler)
 
+    def sampler(self, name: str) -> HeatSampler | DdpmSampler:
+        """The model of that name, of either kind."""
+        is_ddpm = self._sources[name].card.kind == "ddpm"
+        return self.ddpm_sampler(name) if is_ddpm else self.heat_sampler(name)
+
     def source(self, name: str) -> ModelSource:
         """The files of the model of that name."""
         return self._sources[name]
 
     def pace(self, name: str) -> float:
         """Seconds that a model takes for one image at one level, measured now."""
-        is_ddpm = self._sources[name].card.kind == "ddpm"
-        sampler = self.ddpm_sampler(name) if is_ddpm else self.heat_sampler(name)
-        return seconds_an_image(sampler.model)
+        return seconds_an_image(self.sampler(name).model)
 
     def _loaded(
         self, name: str, load: Callable[[ModelSource, ComputeTarget], AnySampler]

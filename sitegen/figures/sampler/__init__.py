@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt, ValidationInfo
 from pydantic import field_validator as check
 from pydantic.dataclasses import dataclass as validated
 
+from sitegen.core.errors import RefusedError
 from sitegen.figures.base import (
     RULES,
     ChosenSpec,
@@ -20,6 +21,9 @@ from sitegen.figures.base import (
 )
 from sitegen.figures.views import live_view
 from sitegen.ihdm.card.card import ModelCard
+
+if TYPE_CHECKING:
+    from sitegen.models.registry import ModelSource
 
 MOST_BYTES, MOST_GFLOP = 25_000_000, 60.0
 """What a visitor can be asked to fetch, and to wait for: some seconds a sample."""
@@ -75,9 +79,9 @@ class PageSampler(ChosenSpec):
         return self.model, *self.also
 
     @property
-    def model_kinds(self) -> tuple[str, ...]:
+    def model_kinds(self) -> tuple[tuple[str, ...], ...]:
         """All of them are of our kind."""
-        return tuple("ihdm" for _ in self.models)
+        return tuple(("ihdm",) for _ in self.models)
 
     def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """Networks that a browser's sampler does not have, or that are too heavy for it."""
@@ -88,6 +92,22 @@ class PageSampler(ChosenSpec):
                 yield fault
             for words in lacking(card):
                 yield f"the model {name} has {words}, which the sampler in a page does not have"
+
+    def file_faults(self, sources: Sequence[ModelSource]) -> Iterator[str]:
+        """Weights that a browser cannot read, or that are too heavy for it."""
+        from sitegen.ihdm.checkpoints.browser import export_for_browser
+
+        for source in sources:
+            if source.prior is None:
+                yield f"the model {source.name} has no prior"
+                continue
+            try:
+                exported = export_for_browser(source.card, source.weights, source.prior)
+            except RefusedError as error:
+                yield str(error)
+                continue
+            if fault := too_heavy(source.name, exported.size, exported.gflop):
+                yield fault
 
     def describe(self, card: ModelCard) -> str:
         """Say what the first poster shows."""

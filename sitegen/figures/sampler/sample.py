@@ -117,8 +117,7 @@ class _Drawn:
 
 def refuse_heavy(name: str, model: BrowserModel) -> None:
     """Raise RefusedError, with the numbers, for a model that no visitor would wait for."""
-    size = len(model.data) + len(model.to_json())
-    if fault := too_heavy(name, size, model.gflop):
+    if fault := too_heavy(name, model.size, model.gflop):
         raise RefusedError(fault)
 
 

@@ -14,7 +14,7 @@ from sitegen.sampling.models import ModelProvider
 def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     """Samples that have nothing in common."""
     spec = cast(Trajectories, figure.spec)
-    sampler = models.heat_sampler(spec.model)
+    sampler = models.sampler(spec.model)
     card = sampler.model.card
     trajectory = sampler.begin(spec.seed, spec.numbers, noise_std_of(spec, card))
     return grid_job(figure, card, spec.shape, displayed(trajectory, spec.show))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import prod
 
 from sitegen.ihdm.card.networks import UNetConfig
@@ -17,6 +17,33 @@ def unet_flop(shapes: Mapping[str, tuple[int, ...]], unet: UNetConfig, side: int
     `shapes` are those of the U-Net's tensors under their published names.
     """
     return sum(_flop(name, shape, unet, side) for name, shape in shapes.items() if len(shape) > 1)
+
+
+def convolutions(unet: UNetConfig, side: int) -> Iterator[tuple[int, int]]:
+    """The weights of each residual block of a U-Net, and the pixels a side that it sees.
+
+    What else a U-Net has, attention for one, a card tells less simply, and it is far less.
+    """
+    width = unet.model_channels * unet.channel_mult[0]
+    skips, last = [width], len(unet.channel_mult) - 1
+    for depth, factor in enumerate(unet.channel_mult):
+        for _ in range(unet.num_res_blocks):
+            out = unet.model_channels * factor
+            yield _block(width, out), side >> depth
+            width = out
+            skips.append(width)
+        skips += [width] if depth < last else []
+    yield from [(_block(width, width), side >> last)] * 2
+    for depth, factor in reversed(list(enumerate(unet.channel_mult))):
+        for _ in range(unet.num_res_blocks + 1):
+            out = unet.model_channels * factor
+            yield _block(width + skips.pop(), out), side >> depth
+            width = out
+
+
+def _block(width: int, out: int) -> int:
+    """Two convolutions of 3 × 3, and one of 1 × 1 where the number of channels changes."""
+    return 9 * (width + out) * out + (width * out if width != out else 0)
 
 
 def linear_flop(shapes: Mapping[str, tuple[int, ...]]) -> int:

@@ -23,7 +23,7 @@ from sitegen.core.errors import RefusedError
 from sitegen.core.files import regular_size, sha256, sniff
 from sitegen.ihdm.card.card import FileRef, ModelCard
 from sitegen.ihdm.card.networks import DiffusersUNet, UNetConfig
-from sitegen.ihdm.checkpoints.arithmetic import linear_flop, unet_flop
+from sitegen.ihdm.checkpoints.arithmetic import convolutions, linear_flop, unet_flop
 from sitegen.ihdm.checkpoints.inspection import Architecture, infer
 from sitegen.ihdm.checkpoints.weights import (
     RESIDUAL,
@@ -55,6 +55,11 @@ class BrowserModel:
     def to_json(self) -> str:
         """The description, the same text for the same model."""
         return json.dumps(self.description, sort_keys=True, separators=(",", ":"))
+
+    @property
+    def size(self) -> int:
+        """What a visitor fetches, in bytes."""
+        return len(self.data) + len(self.to_json())
 
     @property
     def gflop(self) -> float:
@@ -198,7 +203,7 @@ def lacking(card: ModelCard) -> list[str]:
 def at_least(card: ModelCard) -> tuple[int, float]:
     """The least that a model takes in a browser, as its card tells: bytes, and GFLOP a sample.
 
-    Of its U-Nets that is the convolutions of their blocks, as if those had no skips to read.
+    Of its U-Nets that is the convolutions of their blocks, which are nearly all.
     """
     size, flop = 0, 0
     for place, band in enumerate(card.networks):
@@ -207,11 +212,9 @@ def at_least(card: ModelCard) -> tuple[int, float]:
         higher = card.networks[place + 1 :]
         top = higher[0].lowest_level if higher else card.levels + 1
         steps = sum(band.lowest_level <= level < top for level in card.visited_levels[:-1])
-        blocks = 2 * band.unet.num_res_blocks + 1
-        for depth, factor in enumerate(band.unet.channel_mult):
-            weights = blocks * 2 * 9 * (band.unet.model_channels * factor) ** 2
+        for weights, side in convolutions(band.unet, band.side or card.image_size):
             size += 2 * weights
-            flop += steps * 2 * weights * ((band.side or card.image_size) >> depth) ** 2
+            flop += steps * 2 * weights * side**2
     return size, flop / 1e9
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sitegen.figures.clips import BACKGROUND
 from sitegen.ihdm.process.noise import independent
 from sitegen.media.frames import Frame, grid, to_uint8
-from sitegen.sampling.models import HeatSampler, load_heat_sampler
+from sitegen.sampling.models import HeatSampler, load_ddpm_sampler, load_heat_sampler
 from tests.support.builders import CPU
 from tests.support.tinyfigures import SIDE, Sources, frames, job
 from tests.support.tinymodel import LEVELS
@@ -120,6 +120,17 @@ def test_process_makes_the_chosen_sample(sources: Sources, tmp_path: Path) -> No
         assert sum(1 for _ in made.work) == made.steps
         drawn.append((tmp_path / made.stills["image"](tmp_path).path).read_text("utf-8"))
     assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_trajectories_of_a_ddpm(sources: Sources) -> None:
+    """A DDPM's are those of its own sampler with the same noise, and have no δ."""
+    made = job(sources, "trajectories", "noise", count=2, columns=2, seed=3)
+    assert made.parameters["sampling_noise_std"] is None
+    assert made.levels == tuple(range(LEVELS, -1, -1))
+    trajectory = load_ddpm_sampler(sources["noise"], CPU).begin(3, range(2))
+    wanted = [trajectory.u_K, *(step.state for step in trajectory.steps)]
+    for frame, images in zip(frames(made), wanted, strict=True):
+        assert np.array_equal(frame, grid(to_uint8(images.numpy()), 2, BACKGROUND))
 
 
 VISITED = (8, 6, 5, 3, 1, 0)

@@ -90,7 +90,7 @@ def test_defaults() -> None:
     told = faults("mnist", kind="hierarchy", splits=[9, 5], leaves=8)
     assert told == ["leaves = 8: should be 4, which the splits make"]
     spec = call("mnist", kind="interpolation", ddpm="mnist-ddpm", samples=[4, 1, 0, 7]).spec
-    assert (spec.models, spec.model_kinds) == (("mnist", "mnist-ddpm"), ("ihdm", "ddpm"))
+    assert (spec.models, spec.model_kinds) == (("mnist", "mnist-ddpm"), (("ihdm",), ("ddpm",)))
     assert isinstance(spec, Interpolation)
     assert spec.pairs == ((4, 1), (0, 7))
     assert faults() == ["model is missing: The name of the model in site.toml."]
@@ -305,6 +305,7 @@ _MORE = {"ddpm": "noise", "ddim_steps": 11}
     ("kind", "model", "kwargs", "told"),
     [
         ("spectra", "noise", {}, _KINDS.format("ddpm", "ihdm", "heat, shows")),
+        ("trajectories", "noise", {"sampling_noise_std": 0.1}, "the DDPM noise has none"),
         ("smoothness", "heat", {"ddpm": "shows"}, _KINDS.format("ihdm", "ddpm", "large, noise")),
         ("process", "noise", {}, 'of kind "ddpm", and this needs "ihdm"'),
         ("spectra", "heat", {"ddpm": "large"}, "heat 1 × 16 × 16 and large 1 × 32 × 32"),
@@ -330,6 +331,13 @@ def test_what_does_not_fit_the_site(
         planned(sources, tmp_path, kind, model, **kwargs)
     assert f"{kind}(…): " in str(caught.value)
     assert told in str(caught.value)
+
+
+def test_trajectories_of_a_ddpm(sources: Models, tmp_path: Path) -> None:
+    """A DDPM is drawn as our models are, so that two methods can stand side by side."""
+    found = planned(sources, tmp_path, "trajectories", "noise", count=4)
+    assert found.description == "4 samples of the model noise forming out of noise over 10 steps"
+    assert (found.levels, found.sigmas, found.evaluations) == (10, (), (40,))
 
 
 def test_link_out_of_the_site(sources: Models, tmp_path: Path) -> None:

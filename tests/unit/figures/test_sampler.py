@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +13,10 @@ from sitegen.figures.registry import figure_view, make_figure
 from sitegen.figures.sampler import PageSampler
 from sitegen.figures.sampler.sample import refuse_heavy
 from sitegen.figures.views import LiveModel, front_picture
-from sitegen.ihdm.card.card import preset, read_card
-from sitegen.ihdm.checkpoints.browser import BrowserModel, at_least
+from sitegen.ihdm.card.card import preset
+from sitegen.ihdm.checkpoints.browser import BrowserModel, at_least, export_for_browser
 from sitegen.media.manifest import Media, MediaFile, ModelRef, Record
+from sitegen.models.registry import model_source
 from tests.support.making import small_card
 from tests.support.paths import ROOT
 
@@ -47,16 +49,30 @@ def test_heavy_cards_are_refused() -> None:
     spec = make_figure("sampler", ("cifar",), {}, PLACE).spec
     (fault,) = spec.misfits([preset("cifar10")])
     assert re.match(r"the model cifar is too heavy for a page: at least \d\d\.\d MB to ", fault)
-    for name in ("mnist", "fashion-mnist"):
-        card = read_card(ROOT / "models" / name)
-        size, gflop = at_least(card)
-        assert 0 < size < card_bytes(name)
-        assert gflop < 60 or name != "mnist"
+    for name in ("mnist", "faces", "fashion-mnist"):
+        source = model_source(name, ROOT / "models" / name)
+        assert source.prior is not None
+        exported = export_for_browser(source.card, source.weights, source.prior)
+        size, gflop = at_least(source.card)
+        assert 0.7 < size / exported.size < 1
+        assert 0.75 < gflop / exported.gflop < 1
+        spec = make_figure("sampler", (name,), {}, PLACE).spec
+        assert bool(list(spec.misfits([source.card]))) == (name == "fashion-mnist")
 
 
-def card_bytes(name: str) -> int:
-    """The size of a shipped model's weights."""
-    return (ROOT / "models" / name / "weights.safetensors").stat().st_size
+def test_files_that_are_refused(tmp_path: Path) -> None:
+    """Whoever suggests a sampler looks into the files: a .pth, no prior, too heavy."""
+    spec = make_figure("sampler", ("mnist",), {}, PLACE).spec
+    known = model_source("mnist", ROOT / "models/mnist")
+    assert not list(spec.file_faults([known]))
+    (tmp_path / "a.pth").write_bytes(b"PK\x03\x04")
+    for changed, words in (
+        (replace(known, weights=tmp_path / "a.pth"), "needs safetensors"),
+        (replace(known, prior=None), "has no prior"),
+        (model_source("cloth", ROOT / "models/fashion-mnist"), "cloth is too heavy .* 78.5 GFLOP"),
+    ):
+        (fault,) = spec.file_faults([changed])
+        assert re.search(words, fault)
 
 
 def test_heavy_models_are_refused() -> None:
@@ -72,7 +88,7 @@ def test_several_models() -> None:
     for also in ("faces", ["faces"], ("faces",)):
         spec = make_figure("sampler", ("mnist",), {"also": also}, PLACE).spec
         assert spec.models == ("mnist", "faces")
-    assert spec.model_kinds == ("ihdm", "ihdm")
+    assert spec.model_kinds == (("ihdm",), ("ihdm",))
     assert not spec.one_shape
     card = small_card()
     assert card.unet is not None

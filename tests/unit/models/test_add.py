@@ -121,6 +121,7 @@ def test_what_adding_writes(site: Path) -> None:
 
     into_git = "into git, so that a clone builds without the weights: site.toml, "
     assert f"{into_git}models/birds, .sitegen" in added_lines(written)
+    assert not any("sampler(" in line for line in added_lines(written))  # none out of a .pth
     # Another file in its place is refused, with what to write.
     later = published(read_card(Path("models/birds")))
     save({**later, "step": later["step"] + 1}, CHECKPOINT)
@@ -433,7 +434,11 @@ def test_ddpm(ddpm: ModelCard) -> None:
     found = done.card
     assert (found.kind, found.levels, found.shape) == ("ddpm", 4, ddpm.shape)
     assert found.prior is found.example is None
-    assert '    {{ interpolation("tiny", ddpm="ddpm") }}' in added_lines(done)
+    calls = added_lines(done)
+    assert '    {{ interpolation("tiny", ddpm="ddpm") }}' in calls
+    assert '    {{ trajectories("ddpm", count=36) }}' in calls
+    both = 'trajectories("tiny", count=9), trajectories("ddpm", count=9)'
+    assert f"    {{{{ beside({both}) }}}}" in calls
     x = torch.rand(1, *ddpm.shape, generator=torch.Generator().manual_seed(0))
     same = replace(found, diffusion=ddpm.diffusion, levels=ddpm.levels)
     with torch.no_grad():
@@ -482,6 +487,7 @@ def test_shipped_models_are_added_by_name(untouched: Callable[[], None]) -> None
     assert '[models.fashion-mnist]\npath = "models/fashion-mnist"\n' in CONFIG.read_text()
     assert lines[1] == "added [models.fashion-mnist] to site.toml"
     assert any('{{ trajectories("fashion-mnist"' in line for line in lines)
+    assert not any("sampler(" in line for line in lines)  # it is too heavy
 
 
 def test_answers_are_kept(site: Path) -> None:
