@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -108,7 +109,8 @@ def train_model(
                 last = progress
                 show(progress)
 
-            written = recipe.go_on(run, tell, stop.asked)
+            measuring = partial(report.rendering, f"{name}: what it leaves unknown")
+            written = recipe.go_on(run, tell, stop.asked, measuring)
         if written is None:
             click.echo(
                 f"stopped after step {run.step:,} of {run.options.steps:,}; the state is saved in "

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
 from sitegen.core.files import digest_bytes, lock, platform_errors, sha256, sweep, write_atomic
@@ -35,6 +36,9 @@ from sitegen.ihdm.data.images import EXAMPLE_NAME, as_png, require_enough
 from sitegen.ihdm.data.prior import PRIOR_NAME, make_prior
 from sitegen.ihdm.training.residual import residual_shares
 from sitegen.ihdm.training.train import STATE_NAME, InitialWeights, Progress, Run, Training
+
+Measuring = Callable[[int], AbstractContextManager[Callable[[], None]]]
+"""Shows a task of so many steps; the block calls what it is given after each."""
 
 LOCK_NAME = ".training.lock"
 ESTIMATED = SamplingConfig(variance="estimated")
@@ -191,36 +195,62 @@ def finished_card(run: Run) -> ModelCard | None:
     return card if whole and card.training.get("images_seen") == seen else None
 
 
+class _Stopped(Exception):
+    """Somebody asked to stop when all steps were taken."""
+
+
 def go_on(
-    run: Run, report: Callable[[Progress], None], stop: Callable[[], bool] = lambda: False
+    run: Run,
+    report: Callable[[Progress], None],
+    stop: Callable[[], bool] = lambda: False,
+    measuring: Measuring = lambda steps: nullcontext(lambda: None),
 ) -> ModelCard | None:
     """Take the steps that are left and write the model; None if `stop()` came first.
 
-    The state is saved then. Raises TargetError when training diverges, PlatformError when the disk
-    or the memory fails.
+    The state is saved then. `measuring` shows how what the model leaves unknown is measured, level
+    by level, before it is written. Raises TargetError when training diverges, PlatformError when
+    the disk or the memory fails.
     """
     started = time.monotonic()
     try:
         if not run.advance_to_end(report, stop):
             return None
+        residual = _measured(run, stop, measuring)
+    except _Stopped:
+        return None
     except torch.OutOfMemoryError as error:
         raise PlatformError(
             f"{run.training.device} has not enough memory to train this; use a smaller batch size"
         ) from error
-    return write_model(run, time.monotonic() - started)
+    return _write_model(run, residual, time.monotonic() - started)
 
 
-def write_model(run: Run, seconds: float) -> ModelCard:
+def _measured(run: Run, stop: Callable[[], bool], measuring: Measuring) -> dict[str, Tensor]:
+    """What a model whose variance is estimated leaves unknown; raises _Stopped if asked to."""
+    card = run.model.card
+    if not card.estimates_variance:
+        return {}
+    with measuring(card.steps) as advance:
+
+        def after_level() -> None:
+            advance()
+            if stop():
+                raise _Stopped
+
+        shares = residual_shares(run.averaged(), run.training.images, advance=after_level)
+    return {RESIDUAL: shares}
+
+
+def _write_model(run: Run, residual: Mapping[str, Tensor], seconds: float) -> ModelCard:
     """Write the averaged weights, the prior, an example, and last the card that names them.
 
-    `seconds` is how long the last session took. Raises PlatformError when the disk fails.
+    `residual` is what is written with the weights, `seconds` how long the last session took.
+    Raises PlatformError when the disk fails.
     """
     training, card = run.training, run.model.card
     folder, prior, example = training.folder, None, None
     with platform_errors(folder):
-        weights = run.weights()
-        if card.estimates_variance:
-            weights[RESIDUAL] = residual_shares(run.averaged(), training.images)
+        weights = {**run.weights(), **residual}
         weights_sha256 = save_weights(folder / WEIGHTS_NAME, weights, torch.float16, card)
         if card.kind != "ddpm":  # that starts from noise
             bank = make_prior(training.images, card, PRIOR_IMAGES, training.source)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -15,12 +17,14 @@ _CHUNK = 32
 
 
 @torch.no_grad()
-def residual_shares(model: Model, images: Images, seed: int = 0) -> Tensor:
+def residual_shares(
+    model: Model, images: Images, seed: int = 0, advance: Callable[[], None] = lambda: None
+) -> Tensor:
     """The share (K, rings) float32 of R_k that a "preconditioned" model leaves, level by level.
 
     From `IMAGES` of the uint8 `images` (N, C, H, W) with the noise of training: their mean squared
     error of û_0 over the mean R_k of each ring. Levels that are not visited have what the next
-    lower one has that is.
+    lower one has that is. `advance` is called after each of these; what it raises ends all.
     """
     statistics, card = model.statistics, model.card
     assert statistics is not None
@@ -38,4 +42,5 @@ def residual_shares(model: Model, images: Images, seed: int = 0) -> Tensor:
         _, unknown = linear_estimate(statistics, here, card.training_noise_std)
         shares[before:level] = (left / ring_means(unknown)).float().cpu()
         before = level
+        advance()
     return shares

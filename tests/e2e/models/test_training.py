@@ -5,6 +5,8 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -102,7 +104,9 @@ def test_trains_and_tells(pictures: Path, capsys: pytest.CaptureFixture[str]) ->
         f"sitegen sample {folder}",
     ):
         assert words in told
-    assert "dots: step 3 of 3, loss" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "dots: step 3 of 3, loss" in shown
+    assert "dots: what it leaves unknown: done in " in shown
     before = traces(folder)
     again = train(pictures)[-1]
     assert "dots is finished" in again
@@ -114,6 +118,27 @@ def test_trains_and_tells(pictures: Path, capsys: pytest.CaptureFixture[str]) ->
     more = train(pictures, images=20)
     assert any(line.startswith("going on after step 3 of 5") for line in more)
     assert read_card(folder).training["images_seen"] == 20
+
+
+def test_stopped_while_it_measures(pictures: Path) -> None:
+    """When all steps are taken, Ctrl-C still stops it at the next level; the model comes later."""
+    folder, console, done = pictures.parent / "run", Told(), []
+
+    @contextmanager
+    def measuring(title: str, steps: int) -> Iterator[Callable[[], None]]:
+        def advance() -> None:
+            done.append((title, steps))
+            signal.raise_signal(signal.SIGINT)
+
+        yield advance
+
+    with patch.object(console, "rendering", measuring), pytest.raises(SystemExit) as left:
+        train_model("dots", short(pictures), console)
+    assert left.value.code == 130
+    assert done == [("dots: what it leaves unknown", 3)]
+    assert not (folder / "model.toml").exists()
+    train(pictures)
+    assert load_model(folder).card.training["images_seen"] == 12
 
 
 def test_a_short_training_is_warned_of(pictures: Path) -> None:
