@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from os.path import commonprefix
 from pathlib import Path
 
 from sitegen.config.loader import load_site
@@ -70,8 +71,8 @@ def comparisons(name: str, card: ModelCard, config: Path) -> list[str]:
     """Calls that show a DDPM beside a model of the site, or one to come."""
     sources = site_models(load_site(config))
     wanted = ("ihdm", card.shape)
-    fits = (n for n, each in sources.items() if (each.card.kind, each.card.shape) == wanted)
-    partner = next(fits, "MODEL")
+    fits = [n for n, each in sources.items() if (each.card.kind, each.card.shape) == wanted]
+    partner = max(fits, key=lambda n: len(commonprefix([n, name])), default="MODEL")
     kinds = (name for name, kind in figure_kinds().items() if "ddpm" in fields_of(kind.spec))
     count = 4 if card.image_size > LARGE else 9
     both = (f'trajectories("{each}", count={count})' for each in (partner, name))
@@ -96,8 +97,8 @@ def _for_git(added: Added) -> str:
 MODEL = "faces"
 """The model that travels with sitegen, which the pages of a new site call."""
 
-FEW = {"count": 16, "pairs": 2, "points": 24}
-"""Samples in a figure of a new site; the examples of the kinds may have more."""
+FEW = {"count": 12, "rows": 2, "pairs": 2, "points": 24}
+"""Samples in a figure of a new site, whose page must be light; the kinds' examples may have more."""
 
 
 def new_page_sections() -> tuple[str, ...]:
