@@ -1,6 +1,7 @@
 """`sitegen export`: the figures of a site as files for slides and papers, out of the store.
 
-Nothing is sampled. Beside the files lies README.txt, which says what each is.
+Nothing is sampled. Beside the files lies README.txt, which says what each is. Of several papers
+under a roof all are exported, each into a folder of its name.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING
 
 from sitegen.build.assembly import placed
 from sitegen.build.cache import Store
-from sitegen.build.context import BuildContext, BuildOptions, found, prepare
+from sitegen.build.context import BuildContext, BuildOptions, found, prepare_site
+from sitegen.build.plan import PlannedFigure
+from sitegen.config.loader import load_papers, load_site
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.diagnostics import known_words
 from sitegen.core.errors import ConfigError, TargetError
@@ -45,7 +48,7 @@ _MOMENTS = 6
 class ExportOptions:
     """What the command line asks for.
 
-    figures, formats: all where there are none
+    figures, formats: all where there are none; a figure of a paper under a roof is `paper/figure`
     levels: those of strips, in their order; some that are evenly spaced where there are none
     fps: frames a second of GIFs, None as in the store
     output: a folder, or a file that ends in .zip; `exports` beside `site.toml` where it is None
@@ -58,29 +61,41 @@ class ExportOptions:
     output: Path | None = None
 
 
+@dataclass(frozen=True)
+class _Chosen:
+    """A figure to be exported; `name` is that of its files, with its paper's folder before it."""
+
+    name: str
+    media: Media
+    store: Store
+    formats: tuple[str, ...]
+
+
 def export(config: Path, options: ExportOptions) -> tuple[Path, list[str]]:
     """Write the files; return where, and their names.
 
     Raises ConfigError for a figure, format or level that is not there, TargetError for a figure
     that has not been rendered.
     """
-    context = prepare(config, BuildOptions(ComputeTarget("cpu", "float32"), offline=True))
-    store, site = context.store(), context.site
+    site, settings = load_site(config), BuildOptions(ComputeTarget("cpu", "float32"), offline=True)
+    contexts = [prepare_site(each, settings) for each in (site, *load_papers(site))]
     output = Path(os.path.realpath(options.output or site.root / "exports"))
-    _require_outside(output, (context.output, Path(os.path.realpath(site.cache_dir))))
-    chosen = [(media, _wanted(media, options)) for media in _media(context, store, options)]
+    for each in contexts:
+        _require_outside(output, (each.output, Path(os.path.realpath(each.site.cache_dir))))
+    chosen = _chosen(contexts, options)
     folder = output.parent if output.suffix == ".zip" else output
     with platform_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with temporary_folder(folder) as work, platform_errors(folder):
-        made = {media.id: _export(media, names, options, store, work) for media, names in chosen}
-        text = "\n".join(_readme(site.title, [media for media, _ in chosen], made))
+        made = [_export(each, options, work) for each in chosen]
+        text = "\n".join(_readme(site.title, chosen, made))
         (work / README).write_text(text, encoding="utf-8")
-        names = [*(name for files in made.values() for name in files), README]
+        names = [*(name for files in made for name in files), README]
         if output.suffix == ".zip":
             _pack(work, names, output)
         else:
             for name in names:
+                (output / name).parent.mkdir(exist_ok=True)
                 (work / name).replace(output / name)
     return output, names
 
@@ -94,37 +109,50 @@ def _require_outside(output: Path, ours: Sequence[Path]) -> None:
             )
 
 
-def _media(context: BuildContext, store: Store, options: ExportOptions) -> list[Media]:
-    """The figures that are asked for, in the order of the pages."""
-    known = [planned.figure.id for planned in context.figures]
+def _chosen(contexts: Sequence[BuildContext], options: ExportOptions) -> list[_Chosen]:
+    """The figures that are asked for, in the order of the papers and of their pages."""
+    known = [_name(context, figure) for context in contexts for figure in context.figures]
     for name in options.figures:
         if name not in known:
-            raise ConfigError(f"{name}: no page has such a figure{known_words(name, known)}")
-    figures = [
-        planned
-        for planned in context.figures
-        if not options.figures or planned.figure.id in options.figures
-    ]
-    records = found(figures, store, context.environment)
-    missing = [each.figure.id for each in figures if each.request_digest not in records]
+            alike = [each for each in known if each.endswith(f"/{name}")]
+            near = f", but there is {' and '.join(alike)}" if alike else known_words(name, known)
+            raise ConfigError(f"{name}: no page has such a figure{near}")
+    chosen: list[_Chosen] = []
+    missing: list[str] = []
+    for context in contexts:
+        named = {_name(context, figure): figure for figure in context.figures}
+        figures = {n: f for n, f in named.items() if not options.figures or n in options.figures}
+        store = context.store()
+        records = found(list(figures.values()), store, context.environment)
+        missing += [n for n, figure in figures.items() if figure.request_digest not in records]
+        if not missing:
+            media = placed(figures.values(), records).figures
+            pairs = zip(figures, media, strict=True)
+            chosen += [_Chosen(n, each, store, _wanted(n, each, options)) for n, each in pairs]
     if missing:
         raise TargetError(f"not rendered yet: {', '.join(missing)}; run `sitegen build` first")
-    return list(placed(figures, records).figures)
+    return chosen
 
 
-def _wanted(media: Media, options: ExportOptions) -> tuple[str, ...]:
+def _name(context: BuildContext, planned: PlannedFigure) -> str:
+    """The figure's id, after the place of its paper where that has one."""
+    place = context.site.place
+    return f"{place}/{planned.figure.id}" if place else planned.figure.id
+
+
+def _wanted(name: str, media: Media, options: ExportOptions) -> tuple[str, ...]:
     """The formats of one figure; ConfigError where it is named and lacks what is asked for."""
-    has = tuple(name for name in FORMATS if _has(media, name))
-    wanted = tuple(name for name in has if name in (options.formats or has))
-    lacking = [name for name in options.formats if name not in has]
+    has = tuple(each for each in FORMATS if _has(media, each))
+    wanted = tuple(each for each in has if each in (options.formats or has))
+    lacking = [each for each in options.formats if each not in has]
     if options.figures and lacking:
-        raise ConfigError(f"{media.id}: has no {' or '.join(lacking)}; it has {', '.join(has)}")
+        raise ConfigError(f"{name}: has no {' or '.join(lacking)}; it has {', '.join(has)}")
     levels = media.record.levels
     for level in options.levels if {"strip-png", "strip-pdf"} & set(wanted) else ():
         if level not in levels:
             near = min(levels, key=lambda each: abs(each - level), default=None)
             words = "it has no levels" if near is None else f"the nearest that it shows is {near}"
-            raise ConfigError(f"--levels {level}: {media.id} does not show it; {words}")
+            raise ConfigError(f"--levels {level}: {name} does not show it; {words}")
     return wanted
 
 
@@ -138,15 +166,15 @@ def _has(media: Media, name: str) -> bool:
     )
 
 
-def _export(
-    media: Media, formats: Sequence[str], options: ExportOptions, store: Store, work: Path
-) -> dict[str, str]:
+def _export(chosen: _Chosen, options: ExportOptions, work: Path) -> dict[str, str]:
     """Make the files of one figure in the folder `work`: what each is, by its name."""
     from sitegen.media.encoder import enlarge_gif
     from sitegen.media.exports import draw_files, read_frame, write_frame
 
+    media, store = chosen.media, chosen.store
     files, told = media.record.files, {}
-    names = {name: f"{media.id}{_ending(name)}" for name in formats}
+    names = {name: f"{chosen.name}{_ending(name)}" for name in chosen.formats}
+    (work / chosen.name).parent.mkdir(exist_ok=True)
     for name in ("svg", "mp4"):
         if name in names:
             source = store.object(files["image" if name == "svg" else name])
@@ -200,13 +228,14 @@ def _strip(media: Media, levels: Sequence[int], store: Store, work: Path) -> tup
 
 
 def _readme(
-    title: str, figures: Sequence[Media], made: Mapping[str, Mapping[str, str]]
+    title: str, figures: Sequence[_Chosen], made: Sequence[Mapping[str, str]]
 ) -> Iterator[str]:
     """What each file is, in words, figure by figure."""
     yield f"Media of “{title}”, exported by sitegen.\n"
-    for media in figures:
-        record = media.record
-        yield f"{media.id}: {record.kind}, on the page {media.page}"
+    for figure, files in zip(figures, made, strict=True):
+        media, record = figure.media, figure.media.record
+        place = figure.name.removesuffix(media.id)
+        yield f"{figure.name}: {record.kind}, on the page {place}{media.page}"
         yield f"  Seen:    {media.alt}"
         if media.caption:
             yield f"  Caption: {media.caption}"
@@ -214,7 +243,7 @@ def _readme(
             yield f"  Chosen:  {media.choice}"
         yield from (f"  Model:   {each.name}, SHA-256 {each.sha256}" for each in record.models)
         yield f"  Seed:    {record.seed}"
-        yield from (f"  {name}: {words}" for name, words in made[media.id].items())
+        yield from (f"  {name}: {words}" for name, words in files.items())
         yield ""
 
 

@@ -71,11 +71,16 @@ def _presets() -> Iterable[str]:
 
 
 def _figures() -> Iterable[str]:
-    from sitegen.config.loader import load_site
+    from sitegen.config.loader import load_papers, load_site
     from sitegen.content.pages import read_pages
 
-    pages = read_pages(load_site(Path("site.toml")))
-    return [figure.id for page in pages for figure in page.figures]
+    roof = load_site(Path("site.toml"))
+    return [
+        f"{site.place}/{figure.id}" if site.place else figure.id
+        for site in (roof, *load_papers(roof))
+        for page in read_pages(site)
+        for figure in page.figures
+    ]
 
 
 model_names = offers(_models, files=True)

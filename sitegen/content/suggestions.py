@@ -2,7 +2,6 @@
 
 import inspect
 import re
-from os.path import commonprefix
 from pathlib import Path
 
 from sitegen.config.loader import load_site
@@ -72,7 +71,7 @@ def comparisons(name: str, card: ModelCard, config: Path) -> list[str]:
     sources = site_models(load_site(config))
     wanted = ("ihdm", card.shape)
     fits = [n for n, each in sources.items() if (each.card.kind, each.card.shape) == wanted]
-    partner = max(fits, key=lambda n: len(commonprefix([n, name])), default="MODEL")
+    partner = next((each for each in fits if name.startswith(each)), next(iter(fits), "MODEL"))
     kinds = (name for name, kind in figure_kinds().items() if "ddpm" in fields_of(kind.spec))
     count = 4 if card.image_size > LARGE else 9
     both = (f'trajectories("{each}", count={count})' for each in (partner, name))
@@ -98,7 +97,7 @@ MODEL = "faces"
 """The model that travels with sitegen, which the pages of a new site call."""
 
 FEW = {"count": 12, "rows": 2, "pairs": 2, "points": 24}
-"""Samples in a figure of a new site, whose page must be light; the kinds' examples may have more."""
+"""Samples in a figure of a new site, whose page must be light; examples may have more."""
 
 
 def new_page_sections() -> tuple[str, ...]:

@@ -184,7 +184,8 @@ def export(config: Path, **wished: Any) -> None:
 
     Nothing is sampled: the figures must have been built. Stills and strips are PNG and PDF, without
     loss, GIFs are at least 480 pixels wide where that weighs no more than 5 MB, and drawings become
-    PNG and PDF by the Chromium or Chrome of this machine. Without FIGURE, all are written.
+    PNG and PDF by the Chromium or Chrome of this machine. Without FIGURE, all are written. Under a
+    roof of several papers, each has a folder for its files, and its figures are PAPER/FIGURE.
 
     \b
     Examples:

@@ -19,9 +19,9 @@ def test_comparisons(tmp_path: Path) -> None:
     card = small_card()
     beside = comparisons("base", card, config)
     assert '{{ interpolation("mnist", ddpm="base") }}' in beside
-    config.write_text(f'{config.read_text()}[models.base-heat]\npath = "models/mnist"\n')
+    config.write_text(f'{config.read_text()}[models.ba]\npath = "models/mnist"\n')
     nearer = comparisons("base", card, config)
-    assert nearer == [call.replace('"mnist"', '"base-heat"') for call in beside]
+    assert nearer == [call.replace('"mnist"', '"ba"') for call in beside]
     larger = comparisons("base", small_card(image_size=32), config)
     assert larger == [call.replace('"mnist"', '"MODEL"') for call in beside]
     for size in [8, 256]:
