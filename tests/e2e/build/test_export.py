@@ -185,7 +185,7 @@ def test_papers_under_a_roof(config: Path, tmp_path: Path) -> None:
     assert "b/way: interpolation, on the page b/index.html" in (output / README).read_text("utf-8")
     _, one = export(roof / "site.toml", ExportOptions(("b/way",), ("mp4",), output=tmp_path / "x"))
     assert one == ["b/way.mp4", README]
-    with pytest.raises(ConfigError, match="way: no page .* figure, but there is a/way and b/way"):
+    with pytest.raises(ConfigError, match=r"way: no page .* figure, but there is a/way and b/way"):
         export(roof / "site.toml", ExportOptions(("way",)))
     shutil.rmtree(roof / "sites/b/.sitegen")
     with pytest.raises(TargetError, match="not rendered yet: b/digits, b/chart, b/way; run"):
