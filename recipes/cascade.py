@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from recipes.runs import read_net, read_recipe
 from recipes.train_cosines import read_model
 from sitegen.ihdm.card.card import CARD_NAME, FileRef, ModelCard, SamplingConfig
 from sitegen.ihdm.checkpoints.loading import WEIGHTS_NAME
+from sitegen.ihdm.checkpoints.quantised import FEWEST_COLUMNS
 from sitegen.ihdm.checkpoints.weights import prefixes, save_weights
 from sitegen.models.registry import ModelSource, model_source
 
@@ -38,22 +39,34 @@ def write_model(
     card: ModelCard,
     tensors: Mapping[str, Tensor],
     networks: Sequence[nn.Module],
+    small: Collection[str] = (),
 ) -> ModelCard:
     """Put a model with the card, without its notes of quality, into `folder`; gives its card.
 
-    `tensors` are those beside the `networks`. Prior and example are those of `source`.
+    `tensors` are those beside the `networks`; those named in `small` become a byte a number. Prior
+    and example are those of `source`.
     """
     weights = dict(tensors)
     for prefix, net in zip(prefixes(card), networks, strict=True):
         weights |= {prefix + name: value for name, value in net.state_dict().items()}
     folder.mkdir(parents=True, exist_ok=True)
-    digest = save_weights(folder / WEIGHTS_NAME, weights, torch.float16, card)
+    digest = save_weights(folder / WEIGHTS_NAME, weights, torch.float16, card, small)
     card = replace(card, weights=FileRef(WEIGHTS_NAME, digest), quality={}, known_faults=())
     for part in (card.prior, card.example):
         if part is not None:
             shutil.copyfile(source.weights.parent / part.file, folder / part.file)
     (folder / CARD_NAME).write_text(card.to_toml(), encoding="utf-8")
     return card
+
+
+def matrices(card: ModelCard, networks: Sequence[nn.Module]) -> list[str]:
+    """The names of the networks' weights that are worth a byte each: large matrices and kernels."""
+    return [
+        prefix + name
+        for prefix, net in zip(prefixes(card), networks, strict=True)
+        for name, value in net.named_parameters()
+        if value.dim() > 1 and min(len(value), value[0].numel()) >= FEWEST_COLUMNS
+    ]
 
 
 def main() -> None:
@@ -64,6 +77,9 @@ def main() -> None:
     parser.add_argument("--below", type=int, default=38, help="from this level on down,")
     parser.add_argument(
         "--steps", type=int, default=14, help="so many are visited, unless the model is a cascade"
+    )
+    parser.add_argument(
+        "--small", action="store_true", help="store a byte a weight instead of float16"
     )
     parser.add_argument("--output", type=Path, required=True, help="folder of the new model")
     arguments = parser.parse_args()
@@ -77,7 +93,9 @@ def main() -> None:
         raise SystemExit(f"{arguments.model}: a DDPM has one network; give one run")
     if card.kind == "ddpm":
         ((band, net),) = networks
-        write_model(arguments.output, source, replace(card, unet=band.unet), {}, [net])
+        write_model(
+            arguments.output, source, replace(card, unet=band.unet), {}, [net], arguments.small
+        )
         return
     model = read_model(arguments.model)
     assert model.statistics is not None
@@ -89,7 +107,8 @@ def main() -> None:
     own = card.sampling if card.bands else None  # a cascade has its levels already
     sampling = own or SamplingConfig(visited_levels(card, arguments.below, arguments.steps))
     card = replace(card, unet=None, coarse=None, bands=bands, sampling=sampling)
-    write_model(arguments.output, source, card, model.statistics.tensors(), nets)
+    small = matrices(card, nets) if arguments.small else ()
+    write_model(arguments.output, source, card, model.statistics.tensors(), nets, small)
 
 
 if __name__ == "__main__":

@@ -71,6 +71,16 @@ def image_loss(
     return loss
 
 
+def _sized(band: Band, **sizes: int | None) -> Band:
+    """The band, with a network of other `sizes` where these are given."""
+    wanted = {name: size for name, size in sizes.items() if size is not None}
+    if not wanted:
+        return band
+    if band.cosines is None:
+        raise SystemExit(f"--{next(iter(wanted))}: the network of this band is a U-Net")
+    return replace(band, cosines=replace(band.cosines, **wanted))
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -84,6 +94,8 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="of a processor")
+    parser.add_argument("--width", type=int, help="another one for an MLP over cosines")
+    parser.add_argument("--features", type=int, help="the same for its random frequencies")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -91,16 +103,18 @@ def main() -> None:
     bands = model.card.networks
     if arguments.band not in range(len(bands)):
         raise SystemExit(f"{arguments.model}: has the bands 0 to {len(bands) - 1}")
-    band = bands[arguments.band]
+    band = _sized(bands[arguments.band], width=arguments.width, features=arguments.features)
+    half = arguments.precision == "bfloat16"
     options = TRAINING if band.unet else COSINES
     training = replace(options, images=arguments.images or options.images, seed=arguments.seed)
     images = torch.as_tensor(read_images(arguments.data))
     if band.unet:
-        loss = image_loss(model, images, band, training, arguments.precision == "bfloat16")
+        loss = image_loss(model, images, band, training, half)
     else:
         side = band.side or model.card.image_size
         sharp = low_cosines(images, side)
-        loss = cosine_loss(LowCosines.of(model, side), sharp, training, band.lowest_level)
+        known = LowCosines.of(model, side)
+        loss = cosine_loss(known, sharp, training, band.lowest_level, half)
     run = BandRun(band, model.card, loss, training)
     if arguments.begin:
         run.begin_from(read_model(arguments.begin).networks[arguments.band].state_dict())

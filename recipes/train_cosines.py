@@ -35,26 +35,37 @@ TRAINING = TrainingOptions(
 
 
 def cosine_loss(
-    known: LowCosines, sharp: Tensor, training: TrainingOptions, lowest_level: int
+    known: LowCosines,
+    sharp: Tensor,
+    training: TrainingOptions,
+    lowest_level: int,
+    half: bool = False,
 ) -> Loss:
     """The loss of `sitegen.ihdm.training.loss.heat_loss` on the lowest cosines alone.
 
-    `sharp` (N, C·side²) are those of the data.
+    `sharp` (N, C·side²) are those of the data. The network computes in bfloat16 if `half`.
     """
 
     def loss(net: CosineNet, _step: int, generator: torch.Generator) -> Tensor:
         drawn = draw_states(known, sharp, training.batch_size, lowest_level, 1.0, generator)
-        return denoising_loss(known, net, *drawn)
+        return denoising_loss(known, net, *drawn, half)
 
     return loss
 
 
 def denoising_loss(
-    known: LowCosines, net: CosineNet, sharp: Tensor, states: Tensor, levels: Tensor
+    known: LowCosines,
+    net: CosineNet,
+    sharp: Tensor,
+    states: Tensor,
+    levels: Tensor,
+    half: bool = False,
 ) -> Tensor:
     """Squared error (N,) for the coefficients of images and of their states at `levels`."""
     wanted = (sharp - known.estimate(states, levels)) / known.unknown[levels]
-    return known.cost(known.answer(net, states, levels) - wanted, levels)
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        answer = known.answer(net, states, levels)
+    return known.cost(answer.float() - wanted, levels)
 
 
 def read_model(folder: Path) -> Model:

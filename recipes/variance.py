@@ -13,7 +13,7 @@ from pathlib import Path
 from recipes.cascade import write_model
 from recipes.train_cosines import read_model
 from sitegen.ihdm.card.card import SamplingConfig
-from sitegen.ihdm.checkpoints.weights import RESIDUAL
+from sitegen.ihdm.checkpoints.weights import RESIDUAL, read_header, scales_of
 from sitegen.ihdm.data.images import read_images
 from sitegen.ihdm.training.residual import residual_shares
 from sitegen.models.registry import model_source
@@ -39,7 +39,8 @@ def main() -> None:
     tensors = model.statistics.tensors() | {
         RESIDUAL: residual_shares(model, read_images(arguments.data))
     }
-    write_model(arguments.output, source, card, tensors, list(model.networks))
+    small = scales_of(source.weights, read_header(source.weights).entries)  # it stays so
+    write_model(arguments.output, source, card, tensors, list(model.networks), small)
 
 
 if __name__ == "__main__":

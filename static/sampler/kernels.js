@@ -56,7 +56,7 @@ export class Kernels {
   }
 }
 
-/* The tensors of a model, float16 or float32, packed as the kernels want them. */
+/* The tensors of a model, float16, float32 or bytes with a scale a row, packed as the kernels want them. */
 export class Weights {
   /* `tensors` names each: its type, shape and offset in `data`, an ArrayBuffer. */
   constructor(kernels, tensors, data) {
@@ -79,6 +79,12 @@ export class Weights {
     const { dtype, offset } = this.tensors[name];
     if (dtype === "F32") {
       kernels.bytes(wide, 4 * count).set(new Uint8Array(this.data, offset, 4 * count));
+    } else if (dtype === "I8") {
+      const small = new Int8Array(this.data, offset, count);
+      const { shape, offset: at } = this.tensors[`${name}.scale`];
+      const scales = new Float32Array(this.data, at, shape[0]);
+      const columns = count / shape[0];
+      kernels.write(wide, Float32Array.from(small, (n, i) => n * scales[(i / columns) | 0]));
     } else {
       kernels.bytes(raw, 2 * count).set(new Uint8Array(this.data, offset, 2 * count));
       kernels.run.widen(wide, raw, count);

@@ -25,12 +25,15 @@ from sitegen.ihdm.card.card import FileRef, ModelCard
 from sitegen.ihdm.card.networks import DiffusersUNet, UNetConfig
 from sitegen.ihdm.checkpoints.arithmetic import convolutions, linear_flop, unet_flop
 from sitegen.ihdm.checkpoints.inspection import Architecture, infer
+from sitegen.ihdm.checkpoints.quantised import SCALE, quantised
 from sitegen.ihdm.checkpoints.weights import (
     RESIDUAL,
     STATISTICS,
     is_of_unet,
     prefixes,
     read_arrays,
+    read_header,
+    scales_of,
 )
 
 VERSION = 1
@@ -95,7 +98,8 @@ class _Band:
 def export_for_browser(
     card: ModelCard, weights: Path, prior: Path, precision: Precision = "float16"
 ) -> BrowserModel:
-    """A model with its prior, from its files of safetensors; `precision` is what weights are in.
+    """A model with its prior, from its files of safetensors; `precision` is what weights are in
+    that are no bytes.
 
     Raises RefusedError for a model whose networks a browser's sampler does not have, weights that
     are not safetensors or too large for float16, and files that are missing or damaged.
@@ -108,7 +112,10 @@ def export_for_browser(
     if not card.estimates_variance:
         found.pop(RESIDUAL, None)
     _refuse_unfit(card, bands, found, weights)
-    stored = {name: _stored(name, found[name], bands, precision) for name in found}
+    small = scales_of(weights, read_header(weights).entries)
+    stored: dict[str, Array] = {}
+    for name, values in found.items():
+        stored |= _stored(name, values, bands, None if name in small else precision)
     for name, values in stored.items():
         if not np.isfinite(values).all():
             raise RefusedError(f"{weights}: {name} holds numbers that {precision} cannot hold")
@@ -213,7 +220,7 @@ def at_least(card: ModelCard) -> tuple[int, float]:
         top = higher[0].lowest_level if higher else card.levels + 1
         steps = sum(band.lowest_level <= level < top for level in card.visited_levels[:-1])
         for weights, side in convolutions(band.unet, band.side or card.image_size):
-            size += 2 * weights
+            size += weights  # which may be bytes
             flop += steps * 2 * weights * side**2
     return size, flop / 1e9
 
@@ -250,17 +257,25 @@ def _refuse_unfit(
         raise RefusedError(f"{path}: has no {RESIDUAL}, which its card speaks of")
 
 
-def _stored(name: str, values: Array, bands: Sequence[_Band], precision: Precision) -> Array:
-    """A tensor in the type and order to store it in; infinite where that type cannot hold it."""
+def _stored(
+    name: str, values: Array, bands: Sequence[_Band], precision: Precision | None
+) -> dict[str, Array]:
+    """A tensor in the type and order to store it in, by name, with scales if that is bytes (None).
+
+    It is infinite where a type cannot hold it.
+    """
     if name in (*STATISTICS, RESIDUAL):
-        return values
+        return {name: values}
     unet = next((band.unet for band in bands if band.owns(name)), None)
     if unet is not None and _QKV in name and not unet.use_new_attention_order:
         values = _new_order(values, unet)
     import numpy as np
 
+    if precision is None:
+        numbers, scale = quantised(values)
+        return {name: numbers, name + SCALE: scale}
     with np.errstate(over="ignore"):
-        return values.astype(precision)
+        return {name: values.astype(precision)}
 
 
 def _new_order(values: Array, unet: UNetConfig) -> Array:
@@ -275,7 +290,7 @@ def _packed(tensors: Mapping[str, Array]) -> tuple[dict[str, Any], bytes]:
     table, data = {}, bytearray()
     for name, values in sorted(tensors.items()):
         data += bytes(-len(data) % _ALIGNMENT)
-        letters = f"F{values.dtype.itemsize * 8}"
+        letters = "FI"[values.dtype.kind == "i"] + str(values.dtype.itemsize * 8)
         table[name] = {"dtype": letters, "shape": list(values.shape), "offset": len(data)}
         data += values.astype(values.dtype.newbyteorder("<")).tobytes()
     return table, bytes(data)

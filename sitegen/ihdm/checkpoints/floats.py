@@ -7,6 +7,8 @@ FLOATS = {
     **dict.fromkeys(("BFloat16", "BF16"), "bfloat16"),
 }
 """Types of floats, as PyTorch's files and safetensors call them, and by their usual names."""
+NAMES = {**FLOATS, "I8": "int8"}
+"""The types of numbers that networks are stored in."""
 _EXPONENTS = {
     "float64": ("<u8", 0x7FF0 << 48),
     "float32": ("<u4", 0x7F80 << 16),

@@ -19,8 +19,9 @@ from sitegen.core.files import Format, is_folder
 from sitegen.ihdm.card.card import CARD_NAME, ModelCard, card_beside, preset, presets, read_card
 from sitegen.ihdm.card.networks import UNetConfig
 from sitegen.ihdm.checkpoints.archive import Scan, Stored, has_learned_variance, scan
-from sitegen.ihdm.checkpoints.floats import FLOATS
+from sitegen.ihdm.checkpoints.floats import NAMES
 from sitegen.ihdm.checkpoints.foreign import foreign_model
+from sitegen.ihdm.checkpoints.quantised import SCALE, weights_of
 from sitegen.ihdm.checkpoints.weights import BANDS, COARSE, RESIDUAL, STATISTICS, is_of_unet
 from sitegen.ihdm.checkpoints.zips import Published
 
@@ -138,9 +139,9 @@ def _inspected(file: Path) -> CheckpointInfo:
     held = found.contents
     tensors: Mapping[str, Stored]
     tensors = held.weights if isinstance(held, Published) else held.entries
-    tensors = {
-        name: tensor for name, tensor in tensors.items() if name not in (*STATISTICS, RESIDUAL)
-    }
+    scales = {name + SCALE for name in weights_of(tensors)}
+    beside = {*STATISTICS, RESIDUAL, *scales}
+    tensors = {name: tensor for name, tensor in tensors.items() if name not in beside}
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     dtypes = {tensor.dtype for tensor in tensors.values()}
     looks = infer({name: shape for name, shape in shapes.items() if is_of_unet(name)})
@@ -150,7 +151,7 @@ def _inspected(file: Path) -> CheckpointInfo:
         sha256=found.sha256,
         tensors=len(shapes),
         parameters=sum(map(prod, shapes.values())),
-        dtypes=tuple(sorted(FLOATS.get(dtype, dtype) for dtype in dtypes)),
+        dtypes=tuple(sorted(NAMES.get(dtype, dtype) for dtype in dtypes)),
         preconditioned=not isinstance(held, Published) and {*STATISTICS} <= held.entries.keys(),
         architecture=looks,
         presets=matching_presets(looks),

@@ -40,7 +40,7 @@ from sitegen.ihdm.checkpoints.archive import (
     read_numbers,
     scan,
 )
-from sitegen.ihdm.checkpoints.floats import FLOATS
+from sitegen.ihdm.checkpoints.floats import FLOATS, NAMES
 from sitegen.ihdm.checkpoints.foreign import foreign_model
 from sitegen.ihdm.checkpoints.inspection import (
     Shapes,
@@ -50,6 +50,7 @@ from sitegen.ihdm.checkpoints.inspection import (
     weights_file,
 )
 from sitegen.ihdm.checkpoints.pickles import StoredTensor
+from sitegen.ihdm.checkpoints.quantised import SCALE, weights_of
 from sitegen.ihdm.checkpoints.weights import (
     BANDS,
     CASCADE,
@@ -62,6 +63,7 @@ from sitegen.ihdm.checkpoints.weights import (
     is_of_unet,
     notes,
     prefixes,
+    scales_of,
 )
 from sitegen.ihdm.checkpoints.zips import Published
 from sitegen.ihdm.nets.diffusers_unet import DiffusersAdapter, renamed
@@ -123,13 +125,17 @@ def read_weights(path: Path, card: ModelCard) -> dict[str, Tensor]:
     read_numbers(path, numbers)
     wanted, weights = network_shapes(card), {}
     for name, tensor in stored.items():
-        flat = torch.frombuffer(numbers[tensor], dtype=getattr(torch, FLOATS[tensor.dtype])).float()
+        kind = getattr(torch, NAMES[tensor.dtype])
+        flat = torch.frombuffer(numbers[tensor], dtype=kind).float()
         if tensor.strides is None:
             weights[name] = flat.view(tensor.shape)
         else:
             weights[name] = flat.as_strided(tensor.shape, tensor.strides).contiguous()
         if name in HEAD:  # the first channels; the others are of a learned variance
             weights[name] = weights[name][: wanted[name][0]]
+    for name in weights_of(weights):
+        scale = weights.pop(name + SCALE)
+        weights[name] *= scale.view(-1, *(1 for _ in weights[name].shape[1:]))
     return weights
 
 
@@ -247,22 +253,27 @@ def _check_ours(path: Path, card: ModelCard, header: Header) -> dict[str, Entry]
         wanted[RESIDUAL] = (card.levels, rings(card.image_size))
     else:
         entries.pop(RESIDUAL, None)
-    _check_bands(path, card, header, wanted)
-    _check_shapes(path, {name: entry.shape for name, entry in entries.items()}, wanted, card)
+    small = scales_of(path, entries)
+    scales = {scale: entries.pop(scale) for scale in small.values()}
+    found = {name: entry.shape for name, entry in entries.items()}
+    _check_bands(path, card, header, found, wanted)
+    _check_shapes(path, found, wanted, card)
     for name, entry in entries.items():
         allowed = ("F32",) if name in (*STATISTICS, RESIDUAL) else ("F32", "F16", "BF16")
-        if entry.dtype not in allowed:
+        if entry.dtype not in allowed and (name not in small or name not in network_shapes(card)):
             words = " or ".join(allowed)
             raise RefusedError(f"{path}: {name} holds {entry.dtype}; should be {words}")
-    return {name: entries[name] for name in wanted}
+    return {name: entries[name] for name in wanted} | scales
 
 
-def _check_bands(path: Path, card: ModelCard, header: Header, wanted: Shapes) -> None:
+def _check_bands(
+    path: Path, card: ModelCard, header: Header, shapes: Shapes, wanted: Shapes
+) -> None:
     """The networks for other bands of levels than the finest are those that the card describes."""
     told = header.metadata.get(CASCADE)
     if told is not None and told != notes(card).get(CASCADE):
         raise RefusedError(f"{_difference(card, told)}, as {path} says")
-    found = {name: entry.shape for name, entry in header.entries.items() if not is_of_unet(name)}
+    found = {name: shape for name, shape in shapes.items() if not is_of_unet(name)}
     for part, key in ((COARSE, "coarse"), (BANDS, "bands")):
         here = {name: shape for name, shape in found.items() if name.startswith(part)}
         if here and not any(name.startswith(part) for name in wanted):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from sitegen.core.files import canonical_json, digest_bytes, without_twins, writ
 from sitegen.ihdm.card.card import ModelCard, plain
 from sitegen.ihdm.checkpoints.floats import is_finite
 from sitegen.ihdm.checkpoints.limits import DIMENSIONS, HEADER_BYTES
+from sitegen.ihdm.checkpoints.quantised import INT8, SCALE, quantised, restored
 
 if TYPE_CHECKING:
     import numpy as np
@@ -120,21 +121,43 @@ def read_numbers(path: Path, entry: Entry) -> bytearray:
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
-    """All tensors of a file by name, as float32, without torch.
+    """All tensors of a file by name, as float32, without torch; weights of a byte restored.
 
-    Raises RefusedError if the file is missing, damaged, or holds anything but floats.
+    Raises RefusedError if the file is missing, damaged, or holds anything else.
     """
     import numpy as np
 
-    arrays = {}
-    for name, entry in read_header(path).entries.items():
+    arrays: dict[str, Any] = {}
+    entries = read_header(path).entries
+    for name, entry in entries.items():
+        if entry.dtype == INT8 and name + SCALE in entries:
+            arrays[name] = np.frombuffer(read_numbers(path, entry), np.int8).reshape(entry.shape)
+            continue
         if entry.dtype not in _NUMBERS:
             raise RefusedError(f"{path}: {name} holds {entry.dtype}, not floats")
         numbers = np.frombuffer(read_numbers(path, entry), _NUMBERS[entry.dtype])
         if entry.dtype == "BF16":  # the upper half of a float32
             numbers = (numbers.astype(np.uint32) << 16).view(np.float32)
         arrays[name] = numbers.astype(np.float32).reshape(entry.shape)
+    for name, scale in scales_of(path, entries).items():
+        arrays[name] = restored(arrays[name], arrays.pop(scale))
     return arrays
+
+
+def scales_of(path: Path, entries: Mapping[str, Entry]) -> dict[str, str]:
+    """The weights of a byte each in a file of safetensors, and the names of their scales.
+
+    Raises RefusedError where these do not fit.
+    """
+    found = {}
+    for name, entry in entries.items():
+        scale = entries.get(name + SCALE)
+        if entry.dtype != INT8 or scale is None:
+            continue
+        if scale.dtype != "F32" or not entry.shape or scale.shape != entry.shape[:1]:
+            raise RefusedError(f"{path}: {scale.name} is not a float32 for each row of {name}")
+        found[name] = scale.name
+    return found
 
 
 def save_weights(
@@ -142,12 +165,14 @@ def save_weights(
     tensors: Mapping[str, Tensor],
     dtype: torch.dtype,
     card: ModelCard | None = None,
+    small: Collection[str] = (),
 ) -> str:
     """Write `tensors` by name, the statistics as float32 and the rest as `dtype`, a float type.
 
-    Which levels the networks of a card with several are for is written along. The same tensors
-    give the same bytes. Returns the SHA-256 of the file. Raises RefusedError for a number that is
-    not finite, or too large for `dtype`.
+    Those that `small` names become a byte a number (`quantised.py`). Which levels the networks of
+    a card with several are for is written along. The same tensors give the same bytes. Returns the
+    SHA-256 of the file. Raises RefusedError for a number that is not finite, or too large for
+    `dtype`.
     """
     import torch
     from safetensors.torch import save
@@ -158,6 +183,9 @@ def save_weights(
         stored[name] = tensor.detach().to("cpu", kind, copy=True).contiguous()
         if not bool(torch.isfinite(stored[name]).all()):
             raise RefusedError(f"{path}: {name} holds numbers that {dtype} cannot hold")
+    for name in small:
+        numbers, scale = quantised(tensors[name].detach().cpu().float().numpy())
+        stored |= {name: torch.from_numpy(numbers), name + SCALE: torch.from_numpy(scale)}
     data = save(stored, notes(card) or None if card else None)
     write_atomic(path, data)
     return digest_bytes(data)

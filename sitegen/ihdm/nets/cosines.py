@@ -42,7 +42,8 @@ class CosineNet(nn.Module):
 
     def forward(self, z: Tensor, place: Tensor) -> Tensor:
         """Give r for z at the levels `place` · K."""
-        phases = z @ self.frequencies
+        with torch.autocast(z.device.type, enabled=False):  # radians want more than 8 bits
+            phases = z @ self.frequencies
         hidden = self.enter(torch.cat([z, phases.sin(), phases.cos()], 1))
         level = level_features(place, self.config.level_features)
         for block in self.blocks:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from recipes.cascade import matrices
 from sitegen.ihdm.card.card import BlurRange, FileRef, ModelCard, SamplingConfig, read_card
 from sitegen.ihdm.card.networks import Band, CosineConfig, UNetConfig
 from sitegen.ihdm.checkpoints.browser import BrowserModel, Precision, export_for_browser
@@ -91,8 +92,11 @@ def test_networks_are_those_of_torch(options: dict[str, Any], tmp_path: Path) ->
             assert difference(own, change) < CLOSE / 10
 
 
-def cascade(folder: Path) -> Model:
-    """A model in colour of three networks that skips levels, with random weights."""
+def cascade(folder: Path, small: bool = False) -> Model:
+    """A model in colour of three networks that skips levels, with random weights.
+
+    Those of large matrices are bytes if `small`.
+    """
     bands = (
         Band(1, unet=UNetConfig(32, (1, 2), 1)),
         Band(12, side=16, unet=UNetConfig(32, (1, 1), 1, use_new_attention_order=False)),
@@ -105,6 +109,7 @@ def cascade(folder: Path) -> Model:
     )  # fmt: skip
     tensors = image_statistics(lessons.images(channels=3, size=32)).tensors()
     tensors[RESIDUAL] = torch.rand(30, rings(32), generator=torch.Generator().manual_seed(2))
+    networks = []
     for prefix, band in zip(prefixes(card), card.networks, strict=True):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1)
@@ -112,7 +117,9 @@ def cascade(folder: Path) -> Model:
             for parameter in network.parameters():
                 parameter.add_(0.05 * torch.randn(parameter.shape))
         tensors |= {prefix + name: tensor for name, tensor in network.state_dict().items()}
-    sha256 = save_weights(folder / WEIGHTS_NAME, tensors, torch.float32, card)
+        networks.append(network)
+    chosen = matrices(card, networks) if small else ()
+    sha256 = save_weights(folder / WEIGHTS_NAME, tensors, torch.float32, card, chosen)
     prior = make_prior(pictures(9, 32, 3), card, 9).write(folder / PRIOR_NAME)
     weights, bank = FileRef(WEIGHTS_NAME, sha256), FileRef(PRIOR_NAME, prior)
     (folder / "model.toml").write_text(replace(card, weights=weights, prior=bank).to_toml())
@@ -121,9 +128,10 @@ def cascade(folder: Path) -> Model:
     return model
 
 
-def test_bands_of_a_cascade(tmp_path: Path) -> None:
-    """Each level by its own network, of fewer pixels and of cosines too."""
-    model = cascade(tmp_path)
+@pytest.mark.parametrize("small", [False, True])
+def test_bands_of_a_cascade(small: bool, tmp_path: Path) -> None:
+    """Each level by its own network, of fewer pixels and of cosines too, and of bytes."""
+    model = cascade(tmp_path, small)
     check_means(model, exported(tmp_path), [1, 11, 12, 19, 20, 30], tmp_path)
 
 
