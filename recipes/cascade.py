@@ -93,9 +93,9 @@ def main() -> None:
         raise SystemExit(f"{arguments.model}: a DDPM has one network; give one run")
     if card.kind == "ddpm":
         ((band, net),) = networks
-        write_model(
-            arguments.output, source, replace(card, unet=band.unet), {}, [net], arguments.small
-        )
+        card = replace(card, unet=band.unet)
+        small = matrices(card, [net]) if arguments.small else ()
+        write_model(arguments.output, source, card, {}, [net], small)
         return
     model = read_model(arguments.model)
     assert model.statistics is not None

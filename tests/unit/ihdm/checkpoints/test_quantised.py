@@ -43,7 +43,7 @@ def small(tmp_path: Path) -> tuple[ModelCard, Path, list[str]]:
     """A model whose matrices are bytes: its card, its weights, and the names of those."""
     folder = write_model(tmp_path / "model")
     model = load_model(folder)
-    names = matrices(model.card, model.networks)
+    names = matrices(model.card, list(model.networks))
     path = tmp_path / WEIGHTS_NAME
     tensors = read_weights(folder / WEIGHTS_NAME, model.card)
     sha256 = save_weights(path, tensors, torch.float16, model.card, names)
