@@ -25,13 +25,23 @@ Row = tuple[str, Any, str]
 """An option: its name, click's type of its value, and what it is for."""
 
 PATH = click.Path(path_type=Path)
-SEED = click.IntRange(0, 2**63 - 1)
 KIND = click.Choice(["ihdm", "ddpm"])
 PRECISION = click.Choice(["auto", "float32", "bfloat16"])
 
 
+class IntegerRange(click.IntRange):
+    """An integer in a range, called so where something else was given."""
+
+    name = "integer"
+
+
+SEED = IntegerRange(0, 2**63 - 1)
+
+
 class NumberRange(click.FloatRange):
     """A number in a range; NaN, which is neither below nor above one, is refused."""
+
+    name = "number"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None

@@ -24,12 +24,17 @@ _TAKEN = frozenset({"assets", "index", "media"})  # what the built folder has at
 
 def load_site(path: Path) -> Site:
     """Read `site.toml`; ConfigError names everything that is wrong, one line a problem."""
+    return parse_site(require_config(path), path)
+
+
+def require_config(path: Path) -> str:
+    """The text of `site.toml`; ConfigError says what to do where there is none."""
     if not path.exists():
         raise ConfigError(
             f"{shown(path)}: there is no such file; go to the folder of your site, name its file "
             "with --config, or begin a site with `sitegen new DIR`"
         )
-    return parse_site(read_text(path), path)
+    return read_text(path)
 
 
 def load_papers(roof: Site) -> tuple[Site, ...]:

@@ -88,7 +88,8 @@ def place_fault(uri: str, url: str, ids: Mapping[str, Collection[str]]) -> str |
     known = ids.get(target)
     if known is None or not place or place in known or re.fullmatch(THEMED, place):
         return None
-    hint = known_words(f"#{place}", [f"#{name}" for name in known])
+    own = "" if place.startswith("h-") else "h-"  # a heading is found by its words alone
+    hint = known_words(f"#{place}", {f"#{name.removeprefix(own)}" for name in known})
     return f"leads to no heading and no figure of {'this' if target == uri else 'that'} page{hint}"
 
 

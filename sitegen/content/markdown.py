@@ -96,7 +96,7 @@ _INSTEAD = {
     "img": 'write {{ image("picture.png", alt="…") }} or ![…](picture.png)',
     "br": "end the line with a backslash",
     "a": "write [words](address)",
-    "<!--": "write a comment as {# … #}",
+    "!--": "write a comment as {# … #}",
 }
 _FORMULA = re.compile(r"\$(?=[^\s$])((?:\\.|[^\\$])+)(?<!\s)\$(?!\d)", re.DOTALL)
 
@@ -204,8 +204,8 @@ def _tags_as_text(tokens: Sequence[Token], line: int = 1) -> Iterator[Noted]:
         if token.type == "html_inline":
             token.type = "text"
             if not token.content.startswith("</"):
-                name = re.sub(r"^<(\w+).*", r"\1", token.content.lower(), flags=re.DOTALL)
-                instead = _INSTEAD.get(name, "write Markdown")
+                name = re.match(r"<(!--|\w+)", token.content.lower())
+                instead = _INSTEAD.get(name[1] if name else "", "write Markdown")
                 tag = " ".join(token.content.split())
                 yield Noted(line, f"{quoted(tag)} {_SHOWN} {instead}, or \\< where < is meant")
         line += token.type in ("softbreak", "hardbreak")

@@ -234,9 +234,12 @@ def run_template(
 def _syntax_fault(error: TemplateSyntaxError, text: str) -> TemplateFault:
     """What is wrong with a template, where it begins to be."""
     message = error.message or ""
-    odd = re.search(r"unexpected char '(.)'", message)
-    if odd and (plain := PLAIN.get(odd[1])):
-        return TemplateFault(error.lineno, f"{odd[1]} is another character than {plain}; {_TYPE}")
+    odd = re.search(r"""unexpected char (["'])(.)\1""", message)
+    if odd and (plain := PLAIN.get(odd[2])):
+        return TemplateFault(error.lineno, f"{odd[2]} is another character than {plain}; {_TYPE}")
+    if odd and odd[2] in "\"'":
+        words = f"a {odd[2]} opens words here, and none closes them; put one behind the last word"
+        return TemplateFault(error.lineno, f"{words}{_RAW}")
     open_block = re.search(r"innermost block that needs to be closed is '(\w+)'", message)
     if open_block and (line := _opened(open_block[1], text)):
         name = open_block[1]

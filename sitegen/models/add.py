@@ -11,8 +11,9 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sitegen.config.loader import load_site, parse_site, with_model
+from sitegen.config.loader import load_site, parse_site, require_config, with_model
 from sitegen.config.schema import Site
 from sitegen.core.diagnostics import close_match
 from sitegen.core.errors import ConfigError
@@ -34,6 +35,9 @@ from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint, weights_file
 from sitegen.ihdm.data.images import EXAMPLE_NAME
 from sitegen.models.new_card import AddOptions, Ask, new_model, with_images
 from sitegen.models.registry import preset_prior, site_models
+
+if TYPE_CHECKING:
+    from sitegen.ihdm.data.prior import Prior
 
 
 @dataclass(frozen=True)
@@ -76,15 +80,17 @@ def add_model(config: Path, name: str, options: AddOptions, ask: Ask | None) -> 
     is unsafe, damaged or does not fit, PlatformError if the disk fails. Whatever is raised, the
     site is as it was.
     """
-    text = read_text(config)
+    text = require_config(config)
     site = parse_site(text, config)
     lacking = _without_prior(site, name, options)
     if lacking is not None and options.data is not None:
+        from sitegen.ihdm.data.prior import read_prior
         from sitegen.models.priors import add_prior
 
         prior, states = add_prior(lacking, options.data)
         card = read_card(lacking)
-        return Added(name, card, (prior, lacking), (), config, entered=False, states=states)
+        told = _grey_notes(read_prior(prior, card))
+        return Added(name, card, (prior, lacking), told, config, entered=False, states=states)
     _require_free(name, site, text, config)
     notes: list[str] = []
     weights = weights_file(options.checkpoint)
@@ -104,9 +110,19 @@ def add_model(config: Path, name: str, options: AddOptions, ask: Ask | None) -> 
             if options.given() == ("--preset",) and not options.subject:
                 entry = {"path": entry["path"], "preset": options.preset}
     plan = _Plan(card, weights, entry, start, options.data)
-    files, made = _carry_out(site, config, name, plan)
+    files, bank = _carry_out(site, config, name, plan)
     card = read_card(files[-1]) if files else card
-    return Added(name, card, files, tuple(notes), config, states=made)
+    told = _grey_notes(bank) if options.data and bank else ()
+    number = None if bank is None else len(bank)
+    return Added(name, card, files, (*notes, *told), config, states=number)
+
+
+def _grey_notes(prior: "Prior") -> tuple[str, ...]:
+    """That a model of colour images begins from grey ones, if it does."""
+    if not prior.is_grey:
+        return ()
+    words = "so its flat states are grey; if it was trained on others, give those"
+    return (f"the images are grey, and the model makes images in colour, {words}",)
 
 
 def add_shipped(config: Path, name: str) -> Added:
@@ -114,7 +130,7 @@ def add_shipped(config: Path, name: str) -> Added:
 
     Raises ConfigError for a name that is taken, and for one that no such model has.
     """
-    text = read_text(config)
+    text = require_config(config)
     _require_free(name, parse_site(text, config), text, config)
     if name not in shipped_models():
         near = close_match(name, shipped_models()) or f": {', '.join(shipped_models())}"
@@ -159,8 +175,8 @@ def _written(path: Path, site: Site) -> str:
 
 def _carry_out(
     site: Site, config: Path, name: str, plan: _Plan
-) -> tuple[tuple[Path, ...], int | None]:
-    """Write the model's folder, if it needs one, and the site's table; the files, and the states.
+) -> "tuple[tuple[Path, ...], Prior | None]":
+    """Write the model's folder, if it needs one, and the site's table; the files, and its prior.
 
     The card pins the weights, so that a machine without them knows which they are. Weights and
     prior must fit the card as sampling will have them; RefusedError if they do not.
@@ -177,10 +193,9 @@ def _carry_out(
     prior = None if plan.prior is None else read_prior(plan.prior, card)
     if plan.data is not None and card.kind != "ddpm":  # which starts from noise
         prior, example = prior_and_example(card, plan.data)
-    states = None if prior is None else len(prior)
     if "card" not in plan.entry:
         _enter(config, name, plan.entry)
-        return (), states
+        return (), prior
 
     def write(folder: Path) -> None:
         made = card
@@ -198,7 +213,7 @@ def _carry_out(
 
     with model_folder(home, write, entered) as files:
         _enter(config, name, plan.entry)
-    return files, states
+    return files, prior
 
 
 def _enter(config: Path, name: str, entry: Mapping[str, str]) -> None:

@@ -14,6 +14,7 @@ from sitegen.cli.options import (
     PATH,
     PRECISION,
     SEED,
+    IntegerRange,
     NumberRange,
     Row,
     compute_target,
@@ -38,9 +39,9 @@ if TYPE_CHECKING:
 
 _BLUR = NumberRange(0, LARGEST_BLUR, min_open=True)
 _NOISE = NumberRange(0, 1, min_open=True)
-_SIDE = click.IntRange(4, LARGEST_COUNT)
-_LEVELS = click.IntRange(1, MOST_LEVELS)
-_COUNT = click.IntRange(1)
+_SIDE = IntegerRange(4, LARGEST_COUNT)
+_LEVELS = IntegerRange(1, MOST_LEVELS)
+_COUNT = IntegerRange(1)
 _SUBJECT: Row = ("subject", str, 'What its images show, in the plural: "cartoon faces".')
 
 _ADD: tuple[Row, ...] = (
@@ -52,7 +53,7 @@ _ADD: tuple[Row, ...] = (
     ("levels", _LEVELS, "K, how many levels it was trained with."),
     ("blur-sigma-min", _BLUR, "Blur of level 1 in pixels."),
     ("blur-sigma-max", _BLUR, "Blur of level K in pixels."),
-    ("heads", click.IntRange(1, LARGEST_COUNT), "Attention heads, if not 1."),
+    ("heads", IntegerRange(1, LARGEST_COUNT), "Attention heads, if not 1."),
     ("training-noise-std", _NOISE, "The noise that it was trained with."),
     ("sampling-noise-std", _NOISE, "The noise of sampling.  [default: in proportion to that]"),
     ("noise-schedule", click.Choice(["linear", "cosine"]), "The schedule of a DDPM."),
@@ -296,7 +297,7 @@ def _range(field: FieldInfo) -> click.ParamType[Any]:
     found = [(n, key) for n in field.metadata for key in names if hasattr(n, key)]
     bounds = {names[key]: getattr(each, key) for each, key in found}
     opens = {f"{names[key]}_open": True for _, key in found if key in ("gt", "lt")}
-    return (click.IntRange if field.annotation is int else NumberRange)(**bounds, **opens)
+    return (IntegerRange if field.annotation is int else NumberRange)(**bounds, **opens)
 
 
 @click.command(cls=_Train)

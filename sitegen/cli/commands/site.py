@@ -283,7 +283,7 @@ EVERY = "*"
 @click.option("--strict", is_flag=True, help="Fail on a warning.")
 @click.option("--dry-run", is_flag=True, help="Say what would be rendered, and render nothing.")
 @row_options(
-    [("jobs", click.IntRange(1), "How many figures to render at the same time.")], {"jobs": 1}
+    [("jobs", options.IntegerRange(1), "How many figures to render at the same time.")], {"jobs": 1}
 )
 @talk_options
 def build(
@@ -318,7 +318,13 @@ def build(
 @click.command()
 @config_option
 @row_options(
-    [("port", click.IntRange(0, 65535), "Where to listen on this machine; 0 takes any free port.")],
+    [
+        (
+            "port",
+            options.IntegerRange(0, 65535),
+            "Where to listen on this machine; 0 takes any free port.",
+        )
+    ],
     {"port": 8000},
 )
 @click.option("--open", "open_browser", is_flag=True, help="Open the page in the browser.")

@@ -52,6 +52,12 @@ class Prior:
     def __len__(self) -> int:
         return len(self.coefficients)
 
+    @property
+    def is_grey(self) -> bool:
+        """Whether the states have three channels that are all the same."""
+        first = self.coefficients[:, :1]
+        return self.coefficients.shape[1] == 3 and bool((self.coefficients == first).all())
+
     def states(self, indices: Sequence[int]) -> Tensor:
         """The states (N, C, H, W) float32 at these places of the bank."""
         low = self.coefficients.shape[-1]

@@ -121,7 +121,7 @@ def test_questions_on_a_terminal() -> None:
     keys = ["eight\n", "8\n", "\n", "20\n", "nan\n", "\n", "\n", "\n", "owls\n"]
     code, told = answered(keys, "--data", str(DATA))  # K twice, blurs, noises, heads, subject
     assert (code, keys) == (0, []), told
-    assert "'eight' is not a valid integer" in told
+    assert "'eight' is not a valid integer." in told
     assert "NaN is not a number" in told
     assert read_card(Path("models/birds")).blur == small_card().blur
 

@@ -334,7 +334,8 @@ def test_further_pages(tmp_path: Path) -> None:
     ("link", "told"),
     [
         ("#h-reslts", 'this page, did you mean "#h-results"?'),
-        ("#nope", "this page; known: #h-results, #mnist-trajectories, #of-the-theme"),
+        ("#reslts", 'this page, did you mean "#results"?'),
+        ("#nope", "this page; known: #mnist-trajectories, #of-the-theme, #results"),
         ("about/#nope", "that page; known: #mnist-trajectories, #of-the-theme"),
         ("#h-results", None), ("#mnist-trajectories", None),
         ("index.html?x#mnist%2Dtrajectories", None), ("about/#top", None), ("#:~:text=word", None),
@@ -405,7 +406,7 @@ def test_raw_html_is_told(tmp_path: Path) -> None:
     text = (
         "# T <b>\n\n<div align=center>\n{# #}\n\nA\nb<br>c <https://e.org> a < b \\<i> `<u>`\n"
         "</div>\n\n{{ site.title }}\n\n<iframe\nsrc='https://e.org'></iframe>\n\n"
-        "<!-- a\n\nb -->\n\n    <pre>\n"
+        "<!-- a\n\nb -->\n\n    <pre>\n\n<!-- c -->\n"
     )
     page = read_pages(make_site(tmp_path, "title = '<s>'", text))[0]
     told = [str(each).replace(f"{tmp_path}/", "").split(" is shown")[0] for each in page.warnings]
@@ -415,7 +416,9 @@ def test_raw_html_is_told(tmp_path: Path) -> None:
         'pages/index.md:7: "<br>"',
         "pages/index.md:12: \"<iframe src='https://e.org'>\"",
         'pages/index.md:15: "<!--"',
+        'pages/index.md:21: "<!-- c -->"',
     ]
+    assert all("write a comment as {# … #}" in each.text for each in page.warnings[-2:])
     assert 'write {{ video("https://youtu.be/…") }} for a video' in page.warnings[3].text
     assert "&lt;div align=center&gt;" in html(page)
 

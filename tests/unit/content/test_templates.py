@@ -125,6 +125,8 @@ def test_our_own_mistakes() -> None:
     [
         ('A\n{{ process（"mnist"） }}', 2, "（ is another character than (; type the plain one"),
         ("A\n{{ process(“mnist”) }}", 2, '“ is another character than "; type'),
+        ('A\n{{ process("mnist) }}', 2, 'a " opens words here, and none closes them'),
+        ("A\n{{ process('mnist) }}", 2, "a ' opens words here, and none closes them"),
         (
             "A\n{% if x %}\nB\n{% if x %}{% endif %}\nC\n",
             2,

@@ -156,6 +156,9 @@ def test_images_of_several_sizes() -> None:
     assert "the images are not squares of one size" in done.notes[0]
     scaled = add("scaled", data=DATA / "large", image_size=8, **TOLD)
     assert "the images are 16×16 pixels" in scaled.notes[0]
+    grey = add("grey", data=draw(Path("grey"), channels=1), **TOLD)
+    assert any("grey, and the model makes images in colour" in note for note in grey.notes)
+    assert not any("grey" in note for note in (*done.notes, *scaled.notes))
     calls = {}
     for count in (1, 3, 6):
         done = add(f"n{count}", data=draw(Path(f"few{count}"), count=count), **TOLD)
