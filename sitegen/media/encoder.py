@@ -56,7 +56,14 @@ _LARGE_GIF = 480  # pixels of width
 _LARGEST = 16383  # pixels a side; what WebP can hold
 _KEYFRAME_EVERY = 10
 _EXACT_PSNR, _GOOD_PSNR = 40.0, 30.0  # dB; the latter at CRF 23 or better
+_COLOUR_PSNR = 32.0  # dB; a clip's last frame of small coloured pictures has 27 to 34 in RGB
 _GOOD_SHARE = 0.2  # of the contrast between neighbours: noise is coded worse than pictures
+
+_STILLS: tuple[dict[str, Any], ...] = (
+    {"lossless": True, "quality": 80},
+    *({"quality": quality} for quality in (80, 85, 90, 93, 96)),
+)
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 _WORDS_SHOWN, _WORDS_BYTES = 6, 6000
 _STARTING = threading.Lock()
@@ -113,18 +120,19 @@ def encode_clip(frames: Iterable[Frame], spec: ClipSpec, folder: Path) -> dict[s
 
 
 def write_still(frame: Frame, path: Path) -> MediaFile:
-    """Write an (H, W, 3) frame as WebP: without loss, or nearly so if that looks the same.
+    """Write an (H, W, 3) frame as the lightest WebP that looks the same, at worst without loss.
 
-    Raises TargetError if the encoder failed, PlatformError if the file cannot be written.
+    The lossy ones have one colour for four pixels, as clips do, which do not look better. Raises
+    TargetError if the encoder failed, PlatformError if the file cannot be written.
     """
     from PIL import Image
 
     picture, choices = Image.fromarray(frame), []
-    for options in ({"lossless": True, "quality": 80}, {"quality": 96, "use_sharp_yuv": True}):
+    for options in _STILLS:
         data = io.BytesIO()
         picture.save(data, "WEBP", method=4, **options)
-        decoded = np.asarray(Image.open(data, formats=["WEBP"]).convert("RGB"), np.float32)
-        if decoded.shape == frame.shape and psnr(decoded, frame.astype(np.float32)) > _EXACT_PSNR:
+        decoded = np.asarray(Image.open(data, formats=["WEBP"]).convert("RGB"))
+        if decoded.shape == frame.shape and _looks_the_same(decoded, frame):
             choices.append(data.getvalue())
     require(bool(choices), path, "does not look like its frame")
     with platform_errors(path):
@@ -494,14 +502,27 @@ def psnr(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
     return 10 * math.log10(255**2 / error) if error else math.inf
 
 
-def _looks_like(seen: Frame, source: Frame, crf: int) -> bool:
-    """Whether the error is small in itself, as CRF allows, or beside the neighbours' contrast.
+def _looks_the_same(seen: Frame, source: Frame) -> bool:
+    """Whether two RGB frames are equally bright everywhere, and as like in colour as clips are."""
+    bright = psnr(seen @ _LUMA, source @ _LUMA)
+    return bright > _EXACT_PSNR and psnr(_squares(seen), _squares(source)) > _COLOUR_PSNR
 
-    Compared are squares of 2 × 2 pixels of an RGB frame, which have one colour in a video.
+
+def _squares(frame: Frame) -> NDArray[np.float32]:
+    """The means of squares of 2 × 2 pixels of an RGB frame, which have one colour in a video.
+
+    Those that end beyond the frame are left out.
     """
-    height, width, _ = source.shape
-    shape = (height // 2, 2, width // 2, 2, 3)
-    expected, found = (each.reshape(shape).mean((1, 3), np.float32) for each in (source, seen))
+    height, width = (side // 2 for side in frame.shape[:2])
+    whole = frame[: 2 * height, : 2 * width]
+    means: NDArray[np.float32] = whole.reshape(height, 2, width, 2, 3).mean((1, 3), np.float32)
+    return means
+
+
+def _looks_like(seen: Frame, source: Frame, crf: int) -> bool:
+    """Whether the error is small in itself, as CRF allows, or beside the neighbours' contrast."""
+    height = len(source)
+    expected, found = _squares(source), _squares(seen)
     contrast = float(np.mean(np.diff(expected, axis=0) ** 2)) if height > 2 else 0.0
     good = psnr(expected, found) > _GOOD_PSNR - 1.25 * max(0, crf - 23)
     return good or float(np.mean((expected - found) ** 2)) < _GOOD_SHARE * contrast / 2
