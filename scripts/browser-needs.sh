@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes sure that the tests find a browser, ffprobe, strace and the checkers of pages: installs Debian's
-# packages where it runs as root, and otherwise says in one line what is missing.
+# packages where it runs as root, and otherwise says in one line what is missing. Without a compiler
+# of the engine's version one test is left out, so that comes along, but is not asked for.
 set -eu
 
 packages=
@@ -9,16 +10,25 @@ command -v ffprobe >/dev/null || packages="$packages ffmpeg"
 command -v strace >/dev/null || packages="$packages strace"
 command -v node >/dev/null || packages="$packages nodejs"
 command -v npm >/dev/null || packages="$packages npm"
-if [ -n "$packages" ]; then
-    if [ "$(id -u)" != 0 ] || [ ! -e /etc/debian_version ]; then
+wished=
+command -v clang-19 >/dev/null && command -v wasm-ld-19 >/dev/null || wished="clang-19 lld-19"
+if [ "$(id -u)" != 0 ] || [ ! -e /etc/debian_version ]; then
+    if [ -n "$packages" ]; then
         echo "The tests need chromium, ffprobe, strace, node and npm; missing here (as Debian packages):$packages" >&2
         exit 1
     fi
-    echo "Installing$packages for the tests."
+elif [ -n "$packages$wished" ]; then
     export DEBIAN_FRONTEND=noninteractive
     apt-get -qq update
-    # shellcheck disable=SC2086 # a list of packages
-    apt-get -qq install --yes --no-install-recommends $packages >/dev/null
+    # shellcheck disable=SC2086 # lists of packages
+    if [ -n "$wished" ] && apt-cache show $wished >/dev/null 2>&1; then
+        packages="$packages $wished"
+    fi
+    if [ -n "$packages" ]; then
+        echo "Installing$packages for the tests."
+        # shellcheck disable=SC2086
+        apt-get -qq install --yes --no-install-recommends $packages >/dev/null
+    fi
 fi
 
 # axe-core and html-validate, at the versions of the lockfile.

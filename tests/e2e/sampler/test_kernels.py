@@ -15,10 +15,10 @@ from tests.support.engine import ENGINE, difference, run_engine
 from tests.support.paths import ROOT
 
 CLOSE = 1e-5
-CLANG = shutil.which("clang-14") or shutil.which("clang")
+CLANG = shutil.which("clang-19") or shutil.which("clang")
 LINKER = shutil.which("wasm-ld-14") or shutil.which("wasm-ld")
 VERSION = subprocess.getoutput(f"{CLANG} --version") if CLANG and LINKER else ""
-COMPILER = "clang version 14." in VERSION
+COMPILER = "clang version 19." in VERSION
 FRAMED = """
 const { size, channels, columns, stride, onto } = values;
 const side = Math.ceil(size / 4) * 4 + 2;
@@ -194,7 +194,7 @@ def test_every_float16(tmp_path: Path) -> None:
     assert np.array_equal(found.view(np.uint32), half.astype(np.float32).view(np.uint32))
 
 
-@pytest.mark.skipif(not COMPILER, reason="needs clang and lld 14, which the file was made with")
+@pytest.mark.skipif(not COMPILER, reason="needs clang and lld 19, which the file was made with")
 def test_kernels_are_made_of_their_source(tmp_path: Path) -> None:
     """The file in the repository is what the compiler of its version makes, byte for byte."""
     built = tmp_path / "kernels.wasm"
