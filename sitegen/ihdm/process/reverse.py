@@ -163,10 +163,16 @@ def check_finite(state: Tensor, level: int, pixels: str = _HEAT) -> None:
 
 
 def reverse_process(
-    model: Denoiser, u_K: Tensor, noise: NoiseSource, sampling_noise_std: float | None = None
+    model: Denoiser,
+    u_K: Tensor,
+    noise: NoiseSource,
+    sampling_noise_std: float | None = None,
+    *,
+    begin: int | None = None,
 ) -> Iterator[Step]:
     """Go down from `u_K` (N, C, H, W) at level K, and yield a step for each level that the card
-    visits below it, the last at level 0: K of them unless it says otherwise.
+    visits below it, the last at level 0: K of them unless it says otherwise. With `begin`, one of
+    the levels that are visited, the states are of that level instead.
 
     `noise(level)` is called for the levels that are left as `descend` says. `sampling_noise_std`
     is δ, the card's if not given; a model that knows more noise than that adds it. Raises as
@@ -175,9 +181,13 @@ def reverse_process(
     card = model.card
     delta = card.sampling_noise_std if sampling_noise_std is None else sampling_noise_std
     std = model.noise_std if isinstance(model, KnowsVariance) else lambda *_: delta
+    levels = card.visited_levels
+    if begin is not None and begin not in levels:
+        raise ValueError(f"begins at level {begin}, which is not visited")
+    levels = levels[0 if begin is None else levels.index(begin) :]
     transitions = (
         Transition(level, below, partial(_mean, model, level, below), std(level, below, delta))
-        for level, below in pairwise(card.visited_levels)
+        for level, below in pairwise(levels)
     )
     return descend(model, u_K, transitions, noise)
 

@@ -86,7 +86,10 @@ def test_noise_is_asked_for_by_the_level_left() -> None:
 
 
 def test_visits_the_levels_of_the_card() -> None:
-    """Where the card lists levels, those alone are visited; a step of one level is no jump."""
+    """Where the card lists levels, those alone are visited; a step of one level is no jump.
+
+    One may begin at any of them.
+    """
     stub, asked = _Stub(cascade_card()), list[int]()
 
     def noise(level: int) -> Tensor:
@@ -97,6 +100,9 @@ def test_visits_the_levels_of_the_card() -> None:
     assert asked == [level for level, _ in stub.calls] == [8, 6, 5, 3, 1]
     assert [step.level for step in steps] == [6, 5, 3, 1, 0]
     assert stub.jumps == [6, None, 3, 1, None]
+    assert [step.level for step in reverse_process(stub, _flat(2), noise, begin=5)] == [3, 1, 0]
+    with pytest.raises(ValueError, match="begins at level 4, which is not visited"):
+        next(iter(reverse_process(stub, _flat(2), noise, begin=4)))
 
 
 def test_a_tree_computes_each_state_once() -> None:

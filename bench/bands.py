@@ -1,0 +1,122 @@
+"""Measures which band of a cascade costs how much: samples that begin at states of real images.
+
+    python -m bench.bands models/faces --data .data/faces
+
+The states of training images at the highest level of a band are what the bands above it would give
+if they were perfect. So where samples from there are as good as real images, and samples from the
+next band's highest level are not, it is that next band which wants more training. A band's loss
+does not tell this: it is a share of what a linear filter leaves, which is little where levels are
+fine. Prints Markdown; README.md beside this file defines the feature FID.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bench.attributes import as_floats, attributes_for, is_faces, read_faces
+from bench.classifier import classifier_for
+from bench.metrics import Floats, Images, frechet_distance, take
+from bench.mnist import as_floats as as_grey
+from bench.mnist import read_dataset
+from bench.report import table
+from sitegen.ihdm.card.card import ModelCard
+from sitegen.ihdm.checkpoints.loading import load_model
+from sitegen.ihdm.process.heat import dissipate
+from sitegen.ihdm.process.model import Model
+from sitegen.ihdm.process.noise import independent
+from sitegen.ihdm.process.reverse import reverse_process
+from sitegen.models.registry import model_source
+
+log = logging.getLogger(__name__)
+
+BATCH = 250
+
+
+@dataclass(frozen=True)
+class Known:
+    """Real images (N, C, H, W) in [0, 1], and what gives features (N, F) of such images."""
+
+    train: Images
+    held_out: Images
+    features: Callable[[Images], Floats]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse the command line, draw, measure and print."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    options = _parser().parse_args(arguments)
+    source = model_source(options.model.name, options.model)
+    model = load_model(source.weights, source.card, options.device)
+    if not isinstance(model, Model):
+        raise SystemExit(f"{options.model}: is no model of heat dissipation")
+    known = _known(options.data, options.cache, options.count)
+    real = known.features(known.held_out)
+    floor = frechet_distance(real, known.features(known.train))
+    rows = [("real images", f"{floor:.2f}", "1.0")]
+    for level in highest_levels(model.card):
+        log.info("drawing %s samples from level %s", options.count, level)
+        drawn = np.concatenate(list(drawn_from(model, known.train, level, options.seed)))
+        found = frechet_distance(real, known.features(drawn))
+        rows.append((f"samples from level {level}", f"{found:.2f}", f"{found / floor:.1f}"))
+    print(table(("what is measured", "feature FID", "over that of real images"), rows))
+
+
+def highest_levels(card: ModelCard) -> list[int]:
+    """The highest level of each band that is visited, the finest band first."""
+    ends = [band.lowest_level for band in card.networks[1:]] + [card.levels + 1]
+    return [max(level for level in card.visited_levels if level < end) for end in ends]
+
+
+@torch.inference_mode()
+def drawn_from(model: Model, images: Images, level: int, seed: int) -> Iterator[Images]:
+    """Finished images, some at a time, that begin at the states of `images` at `level`.
+
+    At level K as well: the bank of a prior holds such states.
+    """
+    card = model.card
+    for first in range(0, len(images), BATCH):
+        samples = range(first, min(first + BATCH, len(images)))
+        noise = independent(seed, samples, card.shape, model.device)
+        sharp = torch.from_numpy(images[samples.start : samples.stop])
+        state = dissipate(sharp, card.schedule.sigmas[level]).to(model.device)
+        # Noise of a level above all that are sampled: that of the states themselves.
+        state = state + card.training_noise_std * noise(card.levels + 1)
+        *_, last = reverse_process(model, state, noise, begin=level)
+        yield last.mean.cpu().numpy().clip(0, 1)
+
+
+def _known(folder: Path, cache: Path, count: int) -> Known:
+    if is_faces(folder):
+        faces = read_faces(folder)
+        attributes = attributes_for(faces, cache)
+        train = as_floats(faces.train_images[take(count, len(faces.train_images), 0)])
+        held_out = as_floats(faces.test_images)
+        return Known(train, held_out, lambda images: attributes.judge(images).features)
+    data = read_dataset(folder)
+    classifier = classifier_for(data, cache)
+    train = as_grey(data.train_images[take(count, len(data.train_images), 0)])[:, None]
+    held_out = as_grey(data.test_images)[:, None]
+    return Known(train, held_out, lambda images: classifier.judge(images[:, 0])[0])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bench.bands", description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("model", type=Path, help="folder with model.toml and weights")
+    add("--data", type=Path, required=True, metavar="DIR", help="idx files, or faces")
+    add("--count", type=int, default=500, help="samples from each level (500)")
+    add("--seed", type=int, default=0, help="seed of the noise (0)")
+    add("--device", default="cpu", help="where to sample (cpu)")
+    add("--cache", type=Path, default=Path(".data"), help="where the classifier is kept (.data)")
+    return parser
+
+
+if __name__ == "__main__":
+    main()
