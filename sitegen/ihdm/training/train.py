@@ -136,6 +136,7 @@ class Run:
             "step": self.step,
             "options": asdict(self.options),
             "card": self.model.card.digest,
+            "about": _about(self.model.card),
             "data": self._data,
             "unet": self._all(),
             "ema": self.ema,
@@ -173,7 +174,14 @@ class Run:
 
     def _refuse_other(self, state: dict[str, Any]) -> None:
         if state["card"] != self.model.card.digest:
-            conflicts = ["it trains another model (size, levels, blur or network differ)"]
+            here, there = _about(self.model.card), state.get("about", {})
+            differ = [
+                f"{name} = {there[name]} there and {value} here"
+                for name, value in here.items()
+                if there.get(name, value) != value
+            ]
+            words = ", ".join(differ) or "size, levels, blur or network differ"
+            conflicts = [f"it trains another model ({words})"]
         else:
             conflicts = self.options.conflicts(state["options"], state["step"])
         if state.get("data", self._data) != self._data:
@@ -260,6 +268,12 @@ class Run:
             f"training diverged before step {self.step}: {how}; begin anew in another folder with "
             "a lower learning rate"
         )
+
+
+def _about(card: ModelCard) -> dict[str, Any]:
+    """What is told of a model that another was expected in the place of."""
+    names = ("kind", "image_size", "channels", "levels", "parameterization")
+    return {name: getattr(card, name) for name in names}
 
 
 @dataclass(frozen=True)

@@ -112,8 +112,9 @@ def test_trains_and_tells(pictures: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "dots is finished" in again
     assert "has seen 12 images; give a larger --images" in again
     for change in ({"batch_size": 2}, {"seed": 1}, {"levels": 4}, {"learning_rate": 0.1}):
-        with pytest.raises(RefusedError, match="another run"):
+        with pytest.raises(RefusedError, match="another run") as refused:
             train(pictures, **change)
+        assert ("levels = 3 there and 4 here" in str(refused.value)) == ("levels" in change)
     assert traces(folder) == before
     more = train(pictures, images=20)
     assert any(line.startswith("going on after step 3 of 5") for line in more)
