@@ -160,7 +160,8 @@ def test_figure(tmp_path: Path) -> None:
     tree = parse(rendered(tmp_path, index=index))
     names = [each.get("aria-label") for name in ("button", "summary") for each in tree.iter(name)]
     assert [name for name in names if name and ", figure" in name] == [
-        *("Play, figure 2", "How this was made, figure 1", "Embed, figure 1"),
+        *("Copy, figure 1", "Play, figure 2", "Copy, figure 2"),
+        *("How this was made, figure 1", "Embed, figure 1"),
         *("How this was made, figure 2", "Embed, figure 2"),
     ]
     figure = next(tree.iter("figure"))
@@ -190,6 +191,7 @@ def test_row(tmp_path: Path) -> None:
     assert figures == [[name, f"{name}-2"], [f"{name}-3", "mnist-spectra"]]
     sliders = [sum(each.get("type") == "range" for each in row.iter("input")) for row in rows]
     assert sliders == [3, 1]
+    assert [each.get("aria-label") for each in rows[0].iter("input")][-1] == "Step, figures 1 and 2"
     assert rows[0].find("p").text == "Both <b>"
     assert next(tree.iter("dialog"), None) is None
     assert len(list(tree.iter("figure"))) == 4
