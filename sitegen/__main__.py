@@ -33,7 +33,7 @@ def _leave(number: int, _frame: FrameType | None) -> NoReturn:
 def _command() -> object:
     import gc
 
-    gc.set_threshold(20_000)  # what is imported stays; looking for garbage in it takes long
+    gc.set_threshold(100_000)  # what is imported stays; looking for garbage in it takes long
     from sitegen.cli.main import cli
 
     return cli.main(prog_name="sitegen", standalone_mode=False)

@@ -20,6 +20,7 @@ from sitegen.build.cache import PARTS
 from sitegen.config.schema import SITES, Site
 from sitegen.core.errors import ConfigError, PlatformError, TargetError
 from sitegen.core.files import (
+    below,
     digest,
     digest_bytes,
     exchange,
@@ -95,8 +96,12 @@ def is_current(output: Path, tree: Tree) -> bool:
     Raises PlatformError if something in it cannot be read.
     """
     with platform_errors(output, "read"):
-        there = {path.relative_to(output).as_posix() for path in output.rglob("*")}
-        folders = {str(parent) for uri in tree for parent in PurePosixPath(uri).parents} - {"."}
+        if not output.is_dir():
+            return False
+        there = {name for name, _ in below(output)}
+        folders = {uri.rpartition("/")[0] for uri in tree}
+        folders |= {str(each) for folder in folders for each in PurePosixPath(folder).parents}
+        folders -= {"", "."}
         return there == folders | tree.keys() and all(_same(output / u, tree[u]) for u in tree)
 
 
@@ -107,9 +112,14 @@ def differences(output: Path, tree: Tree) -> tuple[tuple[str, ...], tuple[str, .
     """
     with platform_errors(output, "read"):
         changed = (uri for uri in sorted(tree) if not _same(output / uri, tree[uri]))
-        files = (path for path in sorted(output.rglob("*")) if not path.is_dir())
-        names = (path.relative_to(output).as_posix() for path in files)
+        names = (name for name, entry in _listed(output) if not entry.is_dir())
         return tuple(changed), tuple(name for name in names if name not in tree)
+
+
+def _listed(folder: Path) -> list[tuple[str, os.DirEntry[str]]]:
+    """What lies below a folder, in the order of the paths; nothing where there is no folder."""
+    found = below(folder) if folder.is_dir() else ()
+    return sorted(found, key=lambda each: each[0].split("/"))
 
 
 _MADE_OR_NOBODYS = re.compile(
@@ -126,9 +136,8 @@ def foreign(output: Path, root: Path, tree: Tree = MappingProxyType({})) -> tupl
     something in it cannot be read.
     """
     with platform_errors(output, "read"):
-        files = (path for path in sorted(output.rglob("*")) if path.is_file())
-        names = {path.relative_to(output).as_posix(): path for path in files}
-        others = {name: path for name, path in names.items() if name not in tree}
+        names = (name for name, entry in _listed(output) if entry.is_file())
+        others = {name: output / name for name in names if name not in tree}
         return tuple(name for name, path in others.items() if not _is_made(name, path, root))
 
 
@@ -159,21 +168,21 @@ def rescue(output: Path, site: Site, tree: Tree) -> list[str]:
     return told
 
 
-def replace_output(tree: Tree, output: Path) -> bool:
-    """Make `output` hold exactly `tree`, in one step; False, and nothing touched, if it does.
+def put_tree(tree: Tree, output: Path) -> None:
+    """Make `output` hold exactly `tree`, in one step, whatever it holds.
 
-    Raises ConfigError as `require_ours` does; PlatformError and TargetError with the old folder
-    still in place.
+    What is the same there stays the very same file, with its time. Raises ConfigError as
+    `require_ours` does; PlatformError and TargetError with the old folder still in place.
     """
     require_ours(output)
-    if is_current(output, tree):
-        return False
     with platform_errors(output), temporary_folder(output.parent) as folder:
         folder.chmod(_FOLDER_MODE)
+        made = {folder}
         for uri, content in tree.items():
-            _write(folder, uri, content if isinstance(content, bytes) else content.read())
+            _require_parent(folder / uri, made)
+            if not _linked(output / uri, folder / uri, content):
+                _write(folder / uri, content if isinstance(content, bytes) else content.read())
         exchange(folder, output)
-    return True
 
 
 def weight(tree: Tree) -> int:
@@ -239,7 +248,11 @@ def require_room(output: Path) -> None:
 
 
 def _same(path: Path, content: bytes | CopiedFile) -> bool:
-    if path.is_symlink() or not path.is_file() or path.stat().st_size != _size(content):
+    try:
+        about = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    if not S_ISREG(about.st_mode) or about.st_size != _size(content):
         return False
     if isinstance(content, bytes):
         return path.read_bytes() == content
@@ -250,12 +263,32 @@ def _size(content: bytes | CopiedFile) -> int:
     return len(content) if isinstance(content, bytes) else content.file.bytes
 
 
-def _write(folder: Path, uri: str, data: bytes) -> None:
-    target = folder / uri
-    for parent in reversed(target.relative_to(folder).parents[:-1]):
-        if not (folder / parent).is_dir():
-            (folder / parent).mkdir()
-            (folder / parent).chmod(_FOLDER_MODE)
+def _require_parent(target: Path, made: set[Path]) -> None:
+    """Make the folders above a file that are not `made`."""
+    missing = list[Path]()
+    while (parent := (missing[-1] if missing else target).parent) not in made:
+        missing.append(parent)
+    for folder in reversed(missing):
+        folder.mkdir()
+        folder.chmod(_FOLDER_MODE)
+        made.add(folder)
+
+
+def _linked(old: Path, target: Path, content: bytes | CopiedFile) -> bool:
+    """Give a file of the old folder that is as it should be its place in the new one as well.
+
+    So that nothing of it is written and flushed again; False where the disk has no links.
+    """
+    if not _same(old, content) or old.stat().st_mode & 0o7777 != _FILE_MODE:
+        return False
+    try:
+        os.link(old, target)
+    except OSError:
+        return False
+    return True
+
+
+def _write(target: Path, data: bytes) -> None:
     target.write_bytes(data)
     target.chmod(_FILE_MODE)
 
@@ -299,19 +332,14 @@ def read_folder(root: Path) -> ServedFolder:
     """List a folder without following any link. Raises PlatformError if it cannot be read."""
     files: dict[str, int] = {}
     others: dict[str, str] = {}
-    waiting = [root]
     with platform_errors(root, "read"):
-        while waiting:
-            for entry in os.scandir(waiting.pop()):
-                name = Path(entry.path).relative_to(root).as_posix()
-                if entry.is_symlink():
-                    others[name] = "a symbolic link"
-                elif entry.is_dir():
-                    waiting.append(Path(entry.path))
-                elif entry.is_file():
-                    files[name] = entry.stat().st_size
-                else:
-                    others[name] = "no regular file"
+        for name, entry in below(root):
+            if entry.is_symlink():
+                others[name] = "a symbolic link"
+            elif entry.is_file():
+                files[name] = entry.stat().st_size
+            elif not entry.is_dir():
+                others[name] = "no regular file"
     return ServedFolder(root, dict(sorted(files.items())), dict(sorted(others.items())))
 
 

@@ -26,6 +26,7 @@ from sitegen.build.context import (
 from sitegen.build.executor import Encoder, RendererFactory, RenderExecutor, naming
 from sitegen.build.output import (
     LOCK_NAME,
+    Tree,
     require_ours,
     require_room,
     rescue,
@@ -68,7 +69,8 @@ def build(
         _tell(work, report)
     if options.dry_run:
         return _joined([_rehearse(work, renderer, report) for work in works])
-    if (summary := _unchanged(works)) is not None:
+    ready = _ready(works)
+    if ready is not None and (summary := _unchanged(works, ready)) is not None:
         _refuse_warnings(report, options)
         for work in works:
             _keep_small(work, report)
@@ -84,7 +86,7 @@ def build(
         _refuse_warnings(report, options)
         if any(work.missing for work in works):
             return _summary(works)
-        tree = whole(works)
+        tree = whole(works) if ready is None else ready
         for line in rescue(output, site, tree):
             report.warn(line)
         changed = place(tree, output, site)
@@ -136,14 +138,18 @@ def _tell_figures(context: BuildContext, records: Records, report: Reporter) -> 
             report.detail(f"{name}: made with {other}; {remedy}")
 
 
-def _unchanged(works: Sequence[Work]) -> Summary | None:
-    """The summary where the site is as it should be; what killed builds left goes."""
+def _ready(works: Sequence[Work]) -> Tree | None:
+    """The whole site, where it takes no more than what is there; None where something is to do."""
     for work in works:
         context = work.context
         stale = work.missing or context.to_render(work.records)
         if stale or new_notes(context.site, context.used_sources):
             return None
-    tree = whole(works)
+    return whole(works)
+
+
+def _unchanged(works: Sequence[Work], tree: Tree) -> Summary | None:
+    """The summary where the site is as it should be; what killed builds left goes."""
     roof = works[0].context
     if not is_placed(tree, roof.output, roof.site):
         return None

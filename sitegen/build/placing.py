@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sitegen.build.output import CopiedFile, Tree, is_current, replace_output
+from sitegen.build.output import CopiedFile, Tree, is_current, put_tree
 from sitegen.config.schema import Site
-from sitegen.core.files import digest, digest_bytes, write_atomic
+from sitegen.core.files import below, digest, digest_bytes, write_atomic
 from sitegen.core.site_files import OwnFile
 from sitegen.core.urls import MANIFEST
 
@@ -63,9 +63,9 @@ def place(tree: Tree, output: Path, site: Site) -> bool:
     note = _Note(frozenset(whole), kept, own)
     both = _Note(note.names | before.names, {**before.kept, **kept}, {**before.own, **own})
     write_atomic(path, both.data())
-    changed = replace_output(whole, output)
+    put_tree(whole, output)
     write_atomic(path, note.data())
-    return changed
+    return True
 
 
 def is_placed(tree: Tree, output: Path, site: Site) -> bool:
@@ -107,8 +107,10 @@ def _own(note: _Note, output: Path) -> Digests:
 
 
 def _files(output: Path) -> Mapping[str, Path]:
-    paths = (path for path in output.rglob("*") if path.is_file() and not path.is_symlink())
-    return {path.relative_to(output).as_posix(): path for path in paths}
+    if not output.is_dir():
+        return {}
+    found = below(output)
+    return {name: Path(entry.path) for name, entry in found if entry.is_file(follow_symlinks=False)}
 
 
 def _state(files: Mapping[str, Any]) -> str:

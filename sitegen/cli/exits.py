@@ -4,6 +4,7 @@ A signal becomes an exception, so that every `with` block tidies up on the way o
 """
 
 import contextlib
+import gc
 import io
 import os
 import signal
@@ -38,6 +39,7 @@ def run(command: Callable[[], object]) -> NoReturn:
             stream.flush()
         except OSError:  # a pipe that nobody reads any more
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    gc.freeze()  # what ends with the process needs no looking through
     sys.exit(code)
 
 

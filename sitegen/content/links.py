@@ -32,6 +32,10 @@ class PageFiles:
         self.made = made
         self.used: dict[str, OwnFile] = {}
 
+    def anew(self) -> "PageFiles":
+        """The same for another page, which has asked for none yet."""
+        return PageFiles(self.folder, self.uris, self.made)
+
     def picture(self, src: str) -> Photo:
         """Read the picture that stands in the Markdown; ValueError says what is wrong with it."""
         photo = read_photo(self.folder.find(unquote(src)))

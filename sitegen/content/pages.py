@@ -73,20 +73,20 @@ def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tu
     waits for a model that is not there must be right, too.
     """
     available = available or site.models.__contains__
-    readings, whole = list[_Read](), list[_Read]()
+    readings, whole, files = list[_Read](), list[_Read](), page_files(site)
     # A page that hides something is read twice, as neither reading follows from the other: there is
     # `else`, and in Markdown a line that is gone changes what stands around it.
     for source in _in_order(site.root / "pages", site):
-        readings.append(_read(source, site, available))
+        readings.append(_read(source, site, files.anew(), available))
         hides = readings[-1].hides
-        whole.append(_read(source, site, lambda _: True) if hides else readings[-1])
+        every = _read(source, site, files.anew(), lambda _: True) if hides else readings[-1]
+        whole.append(every)
     themed = themed_ids(site.root)
     ids = {each.page.uri: each.page.ids | themed for each in whole if each.page and each.complete}
     problems: list[object] = [*_misplaced(site.root / "pages")]
     for reading, other in zip(readings, whole, strict=True):
         led = _misled(other.page, ids) if other.page else ()
         problems += in_order([*reading.problems, *other.problems, *led])
-    files = page_files(site)
     problems += in_order(_misled_by_config(site, files, ids))
     if problems:
         raise config_error(problems)
@@ -166,9 +166,8 @@ class _Read:
     hides: bool = False
 
 
-def _read(path: Path, site: Site, available: Callable[[str], bool]) -> _Read:
+def _read(path: Path, site: Site, files: PageFiles, available: Callable[[str], bool]) -> _Read:
     """Read one page; it asks `available` whether a model of the site can be sampled."""
-    files = page_files(site)
     calls = Calls(shown(path), site, files.folder)
     try:
         uri = _uri(path)

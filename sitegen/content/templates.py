@@ -9,9 +9,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from functools import cache, partial, wraps
-from math import isfinite
+from math import inf
 from traceback import walk_tb
-from types import TracebackType
+from types import BuiltinMethodType, MethodType, TracebackType
 from typing import Any
 
 from jinja2 import (
@@ -88,9 +88,19 @@ def _require_small(size: int) -> None:
         raise OverflowError("a value in the page's template grows too large; make it smaller")
 
 
+_INFINITE = (inf, -inf)
 _MOST_NAMES = 10_000
 _safe: dict[tuple[type, str], bool] = {}
 """Which attributes of which types templates may read, as far as it was asked."""
+
+
+def _below(tree: nodes.Node) -> Iterator[nodes.Node]:
+    """All nodes below one, in no order; those that are put into it meanwhile, too."""
+    rest = list(tree.iter_child_nodes())
+    while rest:
+        node = rest.pop()
+        yield node
+        rest.extend(node.iter_child_nodes())
 
 
 class _Bounded(ImmutableSandboxedEnvironment):
@@ -100,13 +110,12 @@ class _Bounded(ImmutableSandboxedEnvironment):
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = super()._parse(source, name, filename)
-        for loop in tree.find_all(nodes.For):
-            if not loop.recursive:
-                paced = nodes.Filter(loop.iter, "_paced", [], [], None, None)
-                loop.iter = paced.set_lineno(loop.lineno)
-        for const in tree.find_all(nodes.Const):
-            if isinstance(const.value, float) and not isfinite(const.value):
-                raise TemplateSyntaxError("a number is too large", const.lineno, name, filename)
+        for node in _below(tree):
+            if isinstance(node, nodes.For) and not node.recursive:
+                paced = nodes.Filter(node.iter, "_paced", [], [], None, None)
+                node.iter = paced.set_lineno(node.lineno)
+            elif isinstance(node, nodes.Const) and node.value in _INFINITE:
+                raise TemplateSyntaxError("a number is too large", node.lineno, name, filename)
         return tree
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
@@ -134,14 +143,21 @@ class _Bounded(ImmutableSandboxedEnvironment):
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """An attribute of a value; a method of a text makes no enormous one."""
+        if not isinstance(obj, str):
+            if _safe.get((type(obj), attribute)):
+                value = getattr(obj, attribute, None)
+                if value is not None and not isinstance(value, _METHODS):
+                    return value
+            return super().getattr(obj, attribute)
         value = super().getattr(obj, attribute)
-        if not isinstance(obj, str) or attribute not in _PADDING:
+        if attribute not in _PADDING:
             return value
         if attribute.startswith("format") and _WIDE.search(obj):
             _require_small(_LONGEST + 1)
         return _narrow(value)
 
 
+_METHODS = (MethodType, BuiltinMethodType)
 _PADDING = frozenset({"center", "expandtabs", "format", "format_map", "ljust", "rjust", "zfill"})
 _WIDE = re.compile(r"\d{5,}|\*")
 

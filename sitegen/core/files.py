@@ -272,13 +272,33 @@ def flush_folder(folder: Path) -> None:
 
 def flush_tree(folder: Path) -> None:
     """Make everything below `folder` durable. Raises OSError if the disk refuses."""
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            path = Path(parent, name)
-            if not path.is_symlink():
-                with path.open("rb") as file:
-                    os.fsync(file.fileno())
-        flush_folder(Path(parent))
+    folders = [folder]
+    for _, entry in below(folder):
+        if entry.is_dir(follow_symlinks=False):
+            folders.append(Path(entry.path))
+        elif not entry.is_symlink():
+            handle = os.open(entry.path, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+    for each in reversed(folders):
+        flush_folder(each)
+
+
+def below(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Everything below a folder, with its path from there; no link is followed.
+
+    Raises OSError where a folder cannot be read.
+    """
+    waiting = [("", os.fspath(folder))]
+    while waiting:
+        before, path = waiting.pop()
+        with os.scandir(path) as entries:
+            for entry in entries:
+                yield f"{before}{entry.name}", entry
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append((f"{before}{entry.name}/", entry.path))
 
 
 def _take(handle: int, path: Path) -> None:

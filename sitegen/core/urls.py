@@ -1,6 +1,5 @@
 """What may stand in a link or become a path, and how links are written relative to a page."""
 
-import posixpath
 import re
 import unicodedata
 from urllib.parse import unquote, urlsplit
@@ -119,8 +118,14 @@ def relative(target: str, page: str) -> str:
     """
     if is_whole(target) or target.startswith("#"):
         return target
-    path, rest = re.fullmatch(r"([^?#]*)(.*)", target, re.DOTALL).groups()  # type: ignore[union-attr]
-    return posixpath.relpath(file_at(path), posixpath.dirname(page) or ".") + rest
+    path = target.partition("#")[0].partition("?")[0]
+    there, here = file_at(path).split("/"), page.split("/")[:-1]
+    shared = 0
+    for one, other in zip(there[:-1], here, strict=False):
+        if one != other:
+            break
+        shared += 1
+    return "/".join([".."] * (len(here) - shared) + there[shared:]) + target[len(path) :]
 
 
 def file_at(path: str) -> str:

@@ -7,6 +7,7 @@ the `Markup` of a page's body, which `sitegen.content.markdown` has made safe.
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from hashlib import sha256
 from itertools import count, groupby
 from urllib.parse import urlsplit
@@ -65,9 +66,9 @@ def render_site(
     book = _Book(site, pages, media, theme, drawn or DrawnPictures(), papers)
     texts = {page.uri: theme.render("page.html", page=book.view(page)) for page in pages}
     texts |= {
-        alone_uri(each): theme.render("alone.html", page=book.alone(each))
+        alone_uri(each): theme.render("alone.html", page=view)
         for each in media.values()
-        if getattr(figure_view(each, each.page), "alone", "")
+        if (view := book.alone(each)) is not None
     }
     return texts | {NOT_FOUND: theme.render(NOT_FOUND, page=_missing(site, theme))}
 
@@ -77,14 +78,13 @@ def posters_behind(pages: Sequence[Page], manifest: Manifest) -> dict[str, Media
 
     It is the first that is a picture in pixels: the page's own, else the site's first.
     """
-    found = [(media.page, front_picture(media)) for media in manifest.figures]
-    fit = [(uri, poster) for uri, poster in found if poster is not None]
-    chosen = {}
-    for page in pages:
-        own = [poster for uri, poster in fit if uri == page.uri]
-        for poster in [*own, *(poster for _, poster in fit)][:1]:
-            chosen[page.uri] = poster
-    return chosen
+    first = dict[str, MediaFile]()
+    for media in manifest.figures:
+        if (poster := front_picture(media)) is not None:
+            first.setdefault(media.page, poster)
+    every = next(iter(first.values()), None)
+    chosen = {page.uri: first.get(page.uri, every) for page in pages}
+    return {uri: poster for uri, poster in chosen.items() if poster is not None}
 
 
 @dataclass(frozen=True)
@@ -129,11 +129,12 @@ class _Book:
             roof=relative(f"../{INDEX}", page.uri) if self.site.place else None,
         )
 
-    def alone(self, media: Media) -> AloneView:
-        """Everything that the template shows of a figure alone."""
+    def alone(self, media: Media) -> AloneView | None:
+        """Everything that the template shows of a figure alone; None for one that is not."""
         uri = alone_uri(media)
         part, assets = figure_view(media, uri), self.theme.assets
-        assert not isinstance(part, LiveModel)  # which is not shown alone
+        if isinstance(part, LiveModel) or not part.alone:
+            return None
         icon, scheme, stylesheet, script = (
             relative(assets[name].uri, uri) for name in (ICON, SCHEME, STYLESHEET, SCRIPT)
         )
@@ -198,9 +199,13 @@ class _Book:
             else:
                 yield Prose(part)
 
+    @cached_property
+    def _posters(self) -> Mapping[str, MediaFile]:
+        return posters_behind(self.pages, Manifest(tuple(self.media.values())))
+
     def _backdrop(self, page: Page) -> Picture | None:
         """The samples behind the title, drawn small where that was done."""
-        poster = posters_behind([page], Manifest(tuple(self.media.values()))).get(page.uri)
+        poster = self._posters.get(page.uri)
         if poster is None:
             return None
         small = self.drawn.backdrops.get(poster.sha256, poster)

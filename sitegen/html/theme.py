@@ -35,6 +35,7 @@ from sitegen.core.errors import ConfigError
 from sitegen.core.files import canonical_json, digest_bytes, platform_errors
 from sitegen.core.installed import resource
 from sitegen.core.source import read_text, require_inside, shown
+from sitegen.html.compiled import CompiledTemplates
 
 FOLDER = "theme"
 """Where an author's own theme lies, beside `site.toml`."""
@@ -184,7 +185,10 @@ def _refuse_misspelt(folder: Path) -> None:
 def _environment(own: Path | None) -> ImmutableSandboxedEnvironment:
     shipped = FileSystemLoader(resource("templates"))
     loaders = [FileSystemLoader(own)] if own else []
-    return sandbox(loader=ChoiceLoader([*loaders, shipped, PrefixLoader({"sitegen": shipped})]))
+    return sandbox(
+        loader=ChoiceLoader([*loaders, shipped, PrefixLoader({"sitegen": shipped})]),
+        bytecode_cache=CompiledTemplates(resource("templates")),
+    )
 
 
 def _place(error: Exception, folder: Path) -> str | None:

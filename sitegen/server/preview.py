@@ -19,7 +19,6 @@ from markupsafe import Markup
 from sitegen.build.assembly import assemble, placed
 from sitegen.build.cache import Store
 from sitegen.build.context import BuildContext, BuildOptions, found, prepare
-from sitegen.build.executor import Renderer, RendererFactory
 from sitegen.build.output import (
     CopiedFile,
     Tree,
@@ -29,23 +28,21 @@ from sitegen.build.output import (
     require_room,
     rescue,
 )
-from sitegen.build.pipeline import locked, remove_leftovers, render_missing
+from sitegen.build.pipeline import locked, remove_leftovers
 from sitegen.build.placing import place
 from sitegen.build.plan import PlannedFigure
 from sitegen.build.prune import tidy
 from sitegen.build.works import Work
 from sitegen.config.loader import load_site
 from sitegen.content.pages import Page
-from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import LockedError, SitegenError
 from sitegen.core.files import digest
-from sitegen.core.installed import not_installed
 from sitegen.core.progress import Advance, Reporter
 from sitegen.core.site_files import OwnFile
 from sitegen.core.urls import MANIFEST
 from sitegen.figures.base import Figure
 from sitegen.media.manifest import Manifest, Record
-from sitegen.models.registry import ModelSource
+from sitegen.server.rendering import Dropped, Rendering, words
 
 FigureRef = tuple[str, str]
 """Where a figure stands: the uri of its page, and its id."""
@@ -124,21 +121,6 @@ def last_built(config: Path) -> Tree | None:
     return None
 
 
-def words(error: Exception, root: Path) -> str:
-    """Say what went wrong: as a command would, or for what it would not with a place below `root`.
-
-    The last place of the author's in the traceback is named: templates of a theme are in it.
-    """
-    if isinstance(error, SitegenError):
-        return str(error)
-    if (lacking := not_installed(error)) is not None:
-        return lacking
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if Path(frame.filename).is_relative_to(root)]
-    place = f"{own[-1].filename}:{own[-1].lineno}: " if own else ""
-    return f"{place}{type(error).__name__}: {error}"
-
-
 PATIENCE_S = 1.0
 """How long to wait before another sitegen that is at work here is asked again."""
 
@@ -154,7 +136,7 @@ class Preview:
     """
 
     def __init__(
-        self, config: Path, options: BuildOptions, renderer: RendererFactory, report: Reporter
+        self, config: Path, options: BuildOptions, rendering: Rendering, report: Reporter
     ) -> None:
         self.state = PreviewState()
         self.context: BuildContext | None = None
@@ -162,7 +144,7 @@ class Preview:
         self.report = report
         self.config = config
         self._options = options
-        self._renderer = _KeptRenderer(renderer)
+        self._rendering = rendering
         self._records: dict[str, Record] = {}
         self._last: dict[FigureRef, Record] = {}
         self._warned: tuple[str, ...] = ()
@@ -190,12 +172,16 @@ class Preview:
                 self._settle(context)
             else:
                 self._render(context, planned)
+            if self._next(self.context or context) is None:
+                self._rendering.rest()
+        self._rendering.rest()
 
     def close(self) -> None:
         """Make `run` return, at the next frame where it renders."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        self._rendering.stop()
 
     def leave(self) -> None:
         """Remove what the thread has begun, where it cannot be waited for."""
@@ -280,12 +266,10 @@ class Preview:
 
     def _render(self, context: BuildContext, planned: PlannedFigure) -> None:
         """Render one figure and show it; one that fails is left until something changes."""
-        options = replace(context.options, only=(), strict=False)
-        alone = replace(context, figures=(planned,), options=options)
         with self._showing_errors(planned.request_digest), contextlib.suppress(Dropped):
             try:
                 with locked(context.site):
-                    made = render_missing(alone, {}, self._renderer, _Watched(self, planned))
+                    made = self._rendering(context, planned, _Watched(self, planned))
             except LockedError as error:
                 self._wait_for_lock(error)
                 return
@@ -345,10 +329,6 @@ class Preview:
         return True
 
 
-class Dropped(Exception):
-    """What is being rendered is not wanted any more."""
-
-
 class _Watched:
     """A reporter that shows progress in the page, and drops what is not wanted any more."""
 
@@ -371,26 +351,6 @@ class _Watched:
                 self._preview.progressed(f"{title}, {done} of {steps}")
 
             yield advance
-
-
-class _KeptRenderer:
-    """Makes a renderer, and keeps it with its loaded models while their files stay the same."""
-
-    def __init__(self, make: RendererFactory) -> None:
-        self._make = make
-        self._of: object = None
-        self._renderer: Renderer | None = None
-
-    def __call__(
-        self, sources: Mapping[str, ModelSource], compute_target: ComputeTarget
-    ) -> Renderer:
-        here = {name: each for name, each in sources.items() if each.available}.items()
-        digests = {n: (m.card.digest, m.weights_sha256, m.prior_sha256, m.weights) for n, m in here}
-        of = compute_target, digests
-        if self._renderer is None or of != self._of:
-            self._renderer = self._of = None  # let go of the old models first
-            self._renderer, self._of = self._make(sources, compute_target), of
-        return self._renderer
 
 
 def _figure_ref(planned: PlannedFigure) -> FigureRef:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+from PIL import Image, ImageOps
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -13,7 +14,7 @@ from sitegen.config.loader import load_site
 from sitegen.config.schema import Author, Citation, Link, ModelEntry, Site
 from sitegen.core.errors import SitegenError
 from sitegen.figures.registry import figure_kinds
-from tests.support.builders import CARD, Builder, tree_hash, write_page
+from tests.support.builders import CARD, Builder, FakeRenderer, tree_hash, write_page
 from tests.support.builders import write_site as write
 from tests.support.sweeping import LOG, counted
 from tests.support.tinymodel import add_example, write_ddpm, write_model
@@ -157,6 +158,7 @@ CHOICES: dict[str, list[str]] = {
     "model": ['"other"'],
     "label": ['"Words"'],
     "ddpm": ['"noisy"'],
+    "ddim_steps": ["3"],
     "image": ['"picture.png"'],
     "columns": ["3", "2"],
     "leaves": ["2", "4"],
@@ -219,14 +221,19 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Builder:
     for name, spoil in {"tiny": 0.0, "other": 0.1}.items():
         add_example(write_model(root / "models" / name, spoil=spoil))
     write_ddpm(root / "models/noisy")
-    (root / "picture.png").write_bytes((root / "models/tiny/example.png").read_bytes())
+    with Image.open(root / "models/tiny/example.png") as example:
+        ImageOps.mirror(example).rotate(90).save(root / "picture.png")
     if not LOG:
         return Builder(config)
     from sitegen.build.executor import Encoder
     from sitegen.build.renderer import FigureRenderer
     from sitegen.media.encoder import encode_clip, preflight
 
-    return Builder(config, FigureRenderer, encoder=Encoder(encode_clip, preflight))  # type: ignore
+    class Sampling(FakeRenderer):
+        def __call__(self, *about):  # type: ignore[no-untyped-def]  # as the one it stands for
+            return FigureRenderer(*about)
+
+    return Builder(config, Sampling(), encoder=Encoder(encode_clip, preflight))
 
 
 def media(site: Builder, kind: str, arguments: Mapping[str, str]) -> tuple[object, object]:
@@ -248,6 +255,7 @@ def test_another_argument_changes_the_figure(shown: Builder, kind: str, name: st
     field = fields_of_kind(kind)[name]
     base = small(kind)
     beside = {"leaves": {"leaves": "8"}, "chosen_from": {"samples": "(1, 2, 3, 4)"}}
+    beside |= {"ddim_steps": {"ddpm": '"noisy"', "ddim_steps": "2"}}
     base |= beside.get(name, {})
     if "samples" in base or name == "samples":
         base.pop("count", None)

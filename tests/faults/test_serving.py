@@ -1,5 +1,8 @@
 """Whoever reads the preview while it changes, or means it ill, spoils it for nobody."""
 
+import asyncio
+import contextlib
+import random
 import re
 import resource
 import socket
@@ -8,12 +11,15 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from sitegen.server import app
-from tests.support.builders import Builder, environment
+from tests.support.builders import Builder, children, environment, write_page, write_site
 from tests.support.previewing import Running, running, wait_for
+from tests.support.sweeping import LOG, counted
+from tests.support.tinymodel import write_model
 
 
 @pytest.fixture
@@ -121,3 +127,91 @@ def test_hundreds_of_slow_clients_block_nobody(built: Builder) -> None:
     process.terminate()
     _, errors = process.communicate(timeout=20)
     assert errors == "terminated; what was finished is kept\n"
+
+
+@contextlib.contextmanager
+def serving(module: str, config: Path) -> Iterator[tuple[int, int]]:
+    """`serve` in a process of its own: its number and its port."""
+    words = ["-m", module, "serve", "-q", "--port", "0", "--config", str(config)]
+    with subprocess.Popen(
+        [sys.executable, *words], env=environment(), text=True, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        found = re.search(r"http://127\.0\.0\.1:(\d+)/", process.stdout.readline())
+        assert found is not None
+        try:
+            yield process.pid, int(found[1])
+        finally:
+            process.terminate()
+
+
+def resident(pid: int) -> float:
+    """The memory that a process holds, in MB."""
+    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert found is not None
+    return int(found[1]) / 1000
+
+
+LARGEST_MB = 120
+"""What `serve` may hold while it renders nothing."""
+
+
+@pytest.mark.fault(27)
+def test_serve_holds_little_before_and_after_rendering(tmp_path: Path) -> None:
+    """It has no torch, not even once it has rendered: that was a process of its own, and ended."""
+    config = write_site(tmp_path / "site")
+    write_model(tmp_path / "site/models/tiny")
+    with serving("sitegen", config) as (pid, port):
+        assert resident(pid) < LARGEST_MB
+        wait_for(lambda: (tmp_path / "site/build/media.json").exists(), "rendering")
+        wait_for(lambda: not children(pid), "the end of what rendered")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as answer:
+            assert b"<video" in answer.read()
+        assert resident(pid) < LARGEST_MB
+        assert "libtorch" not in Path(f"/proc/{pid}/maps").read_text()
+
+
+async def ask_for_ranges(port: int, data: bytes, until: float, seed: int) -> int:
+    """Ask for random ranges of a file on one connection until some time; how many came right."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    chance, asked = random.Random(seed), 0
+    while time.monotonic() < until:
+        start = chance.randrange(len(data))
+        end = min(len(data) - 1, start + chance.randrange(200_000))
+        head = f"GET /data.bin HTTP/1.1\r\nHost: 127.0.0.1\r\nRange: bytes={start}-{end}\r\n\r\n"
+        writer.write(head.encode())
+        told = (await reader.readuntil(b"\r\n\r\n")).lower()
+        assert told.startswith(b"http/1.1 206"), told
+        assert f"content-range: bytes {start}-{end}/{len(data)}".encode() in told
+        assert await reader.readexactly(end + 1 - start) == data[start : end + 1]
+        asked += 1
+    writer.close()
+    return asked
+
+
+@pytest.mark.fault(27)
+def test_many_clients_ask_for_ranges(built: Builder) -> None:
+    """With 200 clients that jump in a large file every byte is right, and memory stays flat."""
+    clients, seconds = (200, 300) if LOG else (200, 4)
+    data = random.Random(1).randbytes(2_000_000)
+    (built.root / "data.bin").write_bytes(data)
+    write_page(built.config, "The [data](data.bin).\n")
+    held, total = list[float](), 0
+    with serving("tests.support.fakecli", built.config) as (pid, port):
+
+        async def run() -> int:
+            until = time.monotonic() + seconds
+            tasks = [
+                asyncio.create_task(ask_for_ranges(port, data, until, n)) for n in range(clients)
+            ]
+            while time.monotonic() < until:
+                held.append(resident(pid))
+                await asyncio.sleep(0.25)
+            return sum(await asyncio.gather(*tasks))
+
+        total = asyncio.run(run())
+    half = len(held) // 2
+    assert max(held) < LARGEST_MB, held
+    assert not LOG or max(held[half:]) < max(held[:half]) + 5, held
+    assert total >= clients
+    counted("ranges that 200 clients at once asked serve for", total)

@@ -7,6 +7,8 @@ FAKE_BLOCK names modules, with spaces between, that cannot be imported.
 import os
 import sys
 
+RENDER = "--render-for-serve"
+
 
 def main() -> None:
     """Run the command line; the renderer is never the real one."""
@@ -15,10 +17,14 @@ def main() -> None:
     from sitegen.__main__ import main as run
     from sitegen.cli import console
     from sitegen.cli import options as shared
+    from sitegen.server import rendering
     from tests.support.builders import FakeRenderer
 
     renderer = FakeRenderer(os.environ.get("FAKE_FAIL"), float(os.environ.get("FAKE_PAUSE", "0")))
     shared.figure_renderer = renderer
+    rendering.COMMAND[:] = ["-m", "tests.support.fakecli", RENDER]
+    if sys.argv[1:2] == [RENDER]:
+        rendering.main(renderer)
     console.PATIENCE_S = 600.0  # a machine that is busy says nothing besides
     run()
 

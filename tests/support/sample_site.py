@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw
 
 from sitegen.build.assembly import assemble
 from sitegen.build.cache import Store
-from sitegen.build.output import replace_output
+from sitegen.build.output import put_tree
 from sitegen.config.loader import load_site
 from sitegen.content.pages import Page, read_pages
 from sitegen.core.diagnostics import SourceLocation
@@ -220,5 +220,5 @@ def build_sample(folder: Path, base_url: str | None = None) -> Path:
     tree = assemble(site, pages, manifest, Store(site.cache_dir), lambda f: files[f.sha256])
     output = folder / "site" / "sub"
     output.parent.mkdir(parents=True)
-    replace_output(tree, output)
+    put_tree(tree, output)
     return output

@@ -1,11 +1,14 @@
 """How much of a sweep is made: a sample in `make test`, all of it in `make faults`.
 
-FAULTS names the file that `make faults` writes its counts to, a JSON object a line; without it a
-test makes a small, even sample, always the same one.
+FAULTS names the file that `make faults` writes to, a line for each test that held: its name, what
+it tried how often, and the seconds of processors that it took. What stands there is not run
+again, so a sweep that was stopped goes on where it was. Without FAULTS a test makes a small, even
+sample, always the same one.
 """
 
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +17,7 @@ from hypothesis import settings
 
 _T = TypeVar("_T")
 LOG = os.environ.get("FAULTS", "")
+_counts = Counter[str]()
 
 
 def some(things: Sequence[_T], few: int) -> list[_T]:
@@ -31,7 +35,32 @@ def examples(few: int, many: int) -> settings:
 
 
 def counted(what: str, tries: int) -> None:
-    """Note for the record of a sweep how often something was tried and held."""
+    """Note how often something was tried and held in the test that runs."""
+    _counts[what] += tries
+
+
+def begun() -> float:
+    """A test begins: nothing is counted yet; the seconds of processors that were used so far."""
+    _counts.clear()
+    return _used()
+
+
+def held(test: str, start: float) -> None:
+    """Note in the record of a sweep that a test held, which began at `start`."""
     if LOG:
+        line = {"test": test, "seconds": round(_used() - start, 1), "tries": _counts}
         with Path(LOG).open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"what": what, "tries": tries}) + "\n")
+            file.write(json.dumps(line) + "\n")
+
+
+def stand_already() -> set[str]:
+    """The tests that the record of a sweep has."""
+    if not LOG or not Path(LOG).exists():
+        return set()
+    lines = Path(LOG).read_text(encoding="utf-8").splitlines()
+    return {json.loads(line)["test"] for line in lines}
+
+
+def _used() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system

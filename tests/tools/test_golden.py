@@ -19,7 +19,7 @@ import pytest
 
 from sitegen.build.cache import Store
 from sitegen.build.context import BuildOptions, prepare
-from sitegen.build.output import replace_output
+from sitegen.build.output import put_tree
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.files import canonical_json, digest, digest_bytes
@@ -121,7 +121,7 @@ def build_from_records(config: Path) -> Path:
                 path.write_bytes(content(planned.figure.id, key))
             store.put(planned.request_digest, record, sources)
         records[planned.request_digest] = record
-    replace_output(context.tree(records), context.output)
+    put_tree(context.tree(records), context.output)
     return context.output
 
 

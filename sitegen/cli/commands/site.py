@@ -352,6 +352,7 @@ def serve(
     from sitegen.core.signals import stop_on_signals
     from sitegen.server.app import HOST, listening, serve
     from sitegen.server.preview import Preview
+    from sitegen.server.rendering import RenderedApart
 
     if not config.is_file():
         load_site(config)  # says what is wrong
@@ -363,7 +364,7 @@ def serve(
         )
     wanted = BuildOptions(compute_target(device, precision), offline=offline)
     report = console()
-    preview = Preview(config, wanted, options.figure_renderer, report)
+    preview = Preview(config, wanted, RenderedApart(config, wanted), report)
     with stop_on_signals() as stop, listening(port) as listener:
         preview.refresh()
         address = f"http://{HOST}:{listener.getsockname()[1]}/"

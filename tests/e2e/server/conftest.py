@@ -6,12 +6,12 @@ from functools import partial
 import pytest
 
 from sitegen.build.pipeline import render_missing
-from sitegen.server import preview
+from sitegen.server import rendering
 from tests.support.builders import FAKE_ENCODER
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _fake_encoder() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(preview, "render_missing", partial(render_missing, encoder=FAKE_ENCODER))
+        patch.setattr(rendering, "render_missing", partial(render_missing, encoder=FAKE_ENCODER))
         yield

@@ -15,7 +15,8 @@ from PIL import Image
 
 from sitegen.build.context import BuildOptions
 from sitegen.core.files import lock, temporary_path
-from sitegen.server.preview import Preview, words
+from sitegen.server.preview import Preview
+from sitegen.server.rendering import RenderedHere, words
 from tests.support.builders import (
     CARD,
     CPU,
@@ -158,6 +159,7 @@ def test_change_while_rendering(server: Running, config: Path) -> None:
     write_page(config, OTHER)
     wait_for(lambda: server.renderer.jobs, "rendering")
     write_page(config, INDEX.replace("count=4", "count=6"))
+    wait_for(lambda: "6 samples" in str(server.preview.context), "reading")
     server.renderer.pause = 0
     wait_for(lambda: "6 samples" in server.page() and server.preview.settled, "rendering")
     assert len(server.renderer.jobs) == 2
@@ -372,7 +374,7 @@ def test_words_of_a_bug(tmp_path: Path) -> None:
 def test_leaving_at_once(config: Path) -> None:
     """A mistake is told once; on leaving what was begun goes, and no failure is news."""
     report = Silent()
-    preview = Preview(config, BuildOptions(CPU), FakeRenderer(), report)
+    preview = Preview(config, BuildOptions(CPU), RenderedHere(FakeRenderer()), report)
     for text, warnings in (("{{ nothing( }}", 1), ("{{ nothing( }}", 1), ("{{ nothing() }}", 2)):
         write_page(config, text)
         preview.refresh()

@@ -1,5 +1,6 @@
 """A built folder is replaced whole or not at all, only if it is sitegen's, and goes when asked."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from sitegen.build.output import (
     clean,
     is_current,
     open_path,
-    replace_output,
+    put_tree,
     require_ours,
     require_room,
     weight,
@@ -50,28 +51,50 @@ def output(tmp_path: Path) -> Path:
 
 
 def test_put(tree: Tree, output: Path) -> None:
-    """Every file with its content, and nothing touched twice; a changed clip never gets there."""
+    """Every file with its content, and nothing touched by a look; a changed clip never gets in."""
     assert not is_current(output, tree)
-    assert replace_output(tree, output)
+    put_tree(tree, output)
     assert is_current(output, tree)
     files = {p.relative_to(output).as_posix() for p in output.rglob("*") if p.is_file()}
     assert files == set(tree)
     assert (output / "media/clip.mp4").read_bytes() == CLIP
     before = traces(output.parent)
-    assert not replace_output(tree, output)
+    assert is_current(output, tree)
     assert traces(output.parent) == before
     assert weight(tree) == sum(p.stat().st_size for p in output.rglob("*") if p.is_file())
-    replace_output({**tree, "index.html": b"old"}, output)
+    (output / "media/clip.mp4").write_bytes(b"others")
     whole = tree_hash(output)
     copy = tree["media/clip.mp4"]
     assert isinstance(copy, CopiedFile)
     copy.source.write_bytes(b"moving picturez")
     with pytest.raises(TargetError, match="changed while it was copied"):
-        replace_output(tree, output)
+        put_tree(tree, output)
     copy.source.unlink()
     with pytest.raises(PlatformError, match="cannot read"):
-        replace_output(tree, output)
+        put_tree(tree, output)
     assert tree_hash(output) == whole
+
+
+def test_what_is_the_same_stays_the_same_file(
+    tree: Tree, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what has changed is written; where a disk has no links, or the mode is odd, all is."""
+    put_tree(tree, output)
+    (output / "media.json").chmod(0o600)
+    before = {name: (output / name).stat() for name in tree}
+    put_tree({**tree, "index.html": b"<p>others"}, output)
+    after = {name: (output / name).stat() for name in tree}
+    same = {name for name in tree if before[name].st_ino == after[name].st_ino}
+    assert same == {"more/index.html", "media/clip.mp4", ".nojekyll"}
+    assert {about.st_nlink for about in after.values()} == {1}
+    assert {about.st_mode & 0o777 for about in after.values()} == {0o644}
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "no links")
+
+    monkeypatch.setattr(os, "link", refuse)
+    put_tree(tree, output)
+    assert is_current(output, tree)
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
@@ -79,7 +102,7 @@ def test_everybody_may_read(tree: Tree, output: Path, umask: int) -> None:
     """A web server can, whatever the umask, and only the owner can write."""
     before = os.umask(umask)
     try:
-        replace_output(tree, output)
+        put_tree(tree, output)
     finally:
         os.umask(before)
     for path in [output, *output.rglob("*")]:
@@ -110,12 +133,12 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 @pytest.mark.fault(7)
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_anything_else_is_noticed_and_mended(tree: Tree, output: Path, damage: str) -> None:
-    """A byte, a file too many or too few, a link: not the tree; `replace_output` mends it."""
-    replace_output(tree, output)
+    """A byte, a file too many or too few, a link: not the tree; `put_tree` mends it."""
+    put_tree(tree, output)
     whole = tree_hash(output)
     DAMAGES[damage](output)
     assert not is_current(output, tree)
-    assert replace_output(tree, output)
+    put_tree(tree, output)
     assert tree_hash(output) == whole
     assert temporaries(output.parent) == []
 
@@ -125,10 +148,11 @@ def test_file_that_cannot_be_written(
     tree: Tree, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever file it is, the old site stays whole and no temporary is left."""
-    replace_output(tree, output)
+    put_tree(tree, output)
     before = tree_hash(output)
+    other = {uri: b"new" for uri in tree if uri != "media.json"}
     write = Path.write_bytes
-    for number in range(len(tree)):
+    for number in range(len(other)):
         countdown = iter(range(number, -1, -1))
 
         def fail(self: Path, data: bytes, countdown: Iterator[int] = countdown) -> int:
@@ -138,7 +162,7 @@ def test_file_that_cannot_be_written(
 
         monkeypatch.setattr(Path, "write_bytes", fail)
         with pytest.raises(PlatformError, match=f"cannot write {output}: No space left"):
-            replace_output({**tree, "index.html": b"<p>new"}, output)
+            put_tree({**tree, **other}, output)
         assert tree_hash(output) == before
         assert temporaries(output.parent) == []
 
@@ -151,7 +175,7 @@ def test_folder_of_others(tmp_path: Path, tree: Tree, manifest: bytes) -> None:
     (folder / "chapter.tex").write_text("years of work")
     (folder / "media.json").write_bytes(manifest)
     before = traces(folder)
-    for refuse in (require_ours, require_room, lambda path: replace_output(tree, path)):
+    for refuse in (require_ours, require_room, lambda path: put_tree(tree, path)):
         with pytest.raises(ConfigError, match=r"no media\.json of sitegen's"):
             refuse(folder)
     assert traces(folder) == before
@@ -177,7 +201,7 @@ def test_what_may_be_replaced(
     (output / "media.json").write_bytes(MANIFEST)
     (output / ".git").mkdir()
     with pytest.raises(ConfigError, match="git repository"):
-        replace_output({"index.html": b"new"}, output)
+        put_tree({"index.html": b"new"}, output)
     assert (output / ".git").exists()
     (tmp_path / "empty").mkdir()
     for name in ("empty", "free", "free/deeper"):

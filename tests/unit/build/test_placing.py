@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sitegen.build import placing
-from sitegen.build.output import replace_output
+from sitegen.build.output import put_tree
 from sitegen.build.placing import built as noted
 from sitegen.build.placing import kept
 from sitegen.config.loader import load_site
@@ -71,17 +71,17 @@ def test_a_kill_around_the_exchange(
     """Whether the folder was exchanged or not, the next build leaves what it would have left."""
     change(built, 1, "red")
     write_page(built.config, INDEX.replace("count=4", "count=4, seed=2"))
-    real = replace_output
+    real = put_tree
 
     def dies(*arguments: object) -> bool:
         if at == "after":
             real(*arguments)  # type: ignore[arg-type]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(placing, "replace_output", dies)
+    monkeypatch.setattr(placing, "put_tree", dies)
     with pytest.raises(KeyboardInterrupt):
         built()
-    monkeypatch.setattr(placing, "replace_output", real)
+    monkeypatch.setattr(placing, "put_tree", real)
     was = named(built)
     built()
     if at == "before":
