@@ -18,6 +18,7 @@ from PIL import Image
 
 import sitegen.cli.main
 from scripts.manual import made_pages
+from scripts.pictures import CLEAN, PICTURES
 from sitegen.cli import exits
 from sitegen.cli import options as shared
 from sitegen.config.loader import load_site
@@ -227,3 +228,13 @@ def test_every_key_of_a_card_is_explained() -> None:
         for row in table.split("\n")
         for key in re.findall(r"`([^`]+)`", row[1:].partition(" |")[0])
     } == known
+
+
+def test_pictures() -> None:
+    """Every picture is shown by a page and small, and those that a script takes are there."""
+    text = "".join((DOCS / f"pages/{page}.md").read_text() for page in PAGES)
+    files = {path.name: path for path in (DOCS / "pictures").iterdir()}
+    assert {f"{name}.webp" for name in (*PICTURES, CLEAN)} <= files.keys()
+    for name, path in files.items():
+        assert re.search(rf'\{{\{{ \w+\(.*"pictures/{re.escape(name)}"', text), name
+        assert path.stat().st_size < 80_000, name

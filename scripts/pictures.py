@@ -1,0 +1,208 @@
+"""Take the pictures of the manual that show a page in a browser: `python -m scripts.pictures`.
+
+A small site of shipped models is built, and Debian's Chromium looks at it. With a folder as the
+argument the site stays there, so that its clips are not rendered again the next time.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import click
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from bench.serving import serving
+
+FOLDER = Path(__file__).resolve().parent.parent / "docs" / "pictures"
+DESK, PHONE = {"width": 1000, "height": 900}, {"width": 390, "height": 780}
+_PATIENCE_MS = 180_000
+
+_SITE = """\
+title = "Generative Faces"
+[models.faces]
+path = "models/faces"
+[models.mnist]
+path = "models/mnist"
+[models.mnist-ddpm]
+path = "models/mnist-ddpm"
+"""
+_ROW = """\
+{{ beside(
+  trajectories("mnist", count=4, seed=3, id="heat", caption="Heat dissipation"),
+  trajectories("mnist-ddpm", count=4, seed=3, id="noise", caption="DDPM"),
+  caption="Two methods, with the same seed and the same noise.") }}
+"""
+_MORE = """\
+{{ trajectories("faces", count=12, id="faces", caption="Twelve faces.") }}
+
+{{ smoothness("faces", pairs=2, label="Ours", id="even") }}
+"""
+_HOST = """\
+<!doctype html><meta charset="utf-8"><title>A blog</title>
+<body style="margin: 24px; font: 18px/1.5 serif; color: #222">
+<h1 style="font-size: 28px">My week in faces</h1>
+<p>This week we read a paper about faces that form out of flat colour. See for yourself:</p>
+"""
+_TERMINAL = """\
+<!doctype html><meta charset="utf-8"><title>A terminal</title>
+<body style="margin: 0; background: #14171f">
+<pre style="margin: 0; padding: 20px 24px; width: fit-content; color: #e6e9f2; font: 17px/1.6 \
+monospace">"""
+
+
+def main() -> None:
+    """Build the site, take all pictures, and say how large they are."""
+    if len(sys.argv) > 1:
+        take(Path(sys.argv[1]))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        take(Path(folder))
+
+
+def take(folder: Path) -> None:
+    """Take all pictures of a site in `folder`, which is written there."""
+    (folder / "pages").mkdir(parents=True, exist_ok=True)
+    (folder / "site.toml").write_text(_SITE, encoding="utf-8")
+    page = folder / "pages" / "index.md"
+    page.write_text(_ROW + "\n" + _MORE, encoding="utf-8")
+    _sitegen(folder, "build")
+    with serving(folder / "build") as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium")
+        for name, look in PICTURES.items():
+            _keep(name, look(browser, address))
+        page.write_text(_MORE, encoding="utf-8")  # what the row needed is of no use now
+        _keep(CLEAN, _clean(browser, folder))
+        browser.close()
+
+
+def _sitegen(folder: Path, *words: str) -> str:
+    command = [sys.executable, "-m", "sitegen", *words, "--config", str(folder / "site.toml")]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def _keep(name: str, picture: Image.Image) -> None:
+    path = FOLDER / f"{name}.webp"
+    picture.save(path, quality=80, method=6)
+    size = f"{picture.width} × {picture.height}, {path.stat().st_size / 1000:.0f} kB"
+    click.echo(f"{path.name}: {size}")
+
+
+def _page(browser: Browser, address: str, size: Mapping[str, int]) -> Page:
+    page = browser.new_page(viewport=dict(size), reduced_motion="reduce")  # type: ignore[arg-type]
+    page.set_default_timeout(_PATIENCE_MS)
+    page.goto(address)
+    page.wait_for_load_state("networkidle")
+    return page
+
+
+def _seen(page: Page, selector: str = "", padding: int = 0) -> Image.Image:
+    """What is in the window, or an element of it with some of what is around."""
+    box = page.locator(selector).first.bounding_box() if selector else None
+    clip = box and {
+        "x": max(0.0, box["x"] - padding),
+        "y": max(0.0, box["y"] - padding),
+        "width": box["width"] + 2 * padding,
+        "height": box["height"] + 2 * padding,
+    }
+    data = page.screenshot(clip=clip) if clip else page.screenshot()  # type: ignore[arg-type]
+    return Image.open(io.BytesIO(data)).convert("RGB")
+
+
+def _side_by_side(*pictures: Image.Image, gap: int = 24) -> Image.Image:
+    height = max(each.height for each in pictures)
+    width = sum(each.width for each in pictures) + gap * (len(pictures) - 1)
+    whole, left = Image.new("RGB", (width, height), (226, 229, 238)), 0
+    for each in pictures:
+        whole.paste(each, (left, (height - each.height) // 2))
+        left += each.width + gap
+    return whole
+
+
+def _slide(page: Page, slider: str, share: float, videos: str) -> None:
+    """Move a slider to a share of its way, and wait until the clips are there."""
+    page.locator(slider).first.evaluate(
+        "(slider, share) => { slider.value = Math.round(share * slider.max);"
+        " slider.dispatchEvent(new Event('input')) }",
+        share,
+    )
+    page.wait_for_function(
+        "videos => [...document.querySelectorAll(videos)].every("
+        "v => v.currentTime > 0 && !v.seeking && v.readyState >= 2)",
+        arg=videos,
+    )
+
+
+def _beside(browser: Browser, address: str) -> Image.Image:
+    """A row on a desk, and on a phone."""
+    pictures = []
+    for size in (DESK, PHONE):
+        page = _page(browser, address, size)
+        _slide(page, ".row-scrubber .slider", 0.75, ".row video")
+        page.locator(".row").scroll_into_view_if_needed()
+        page.evaluate("document.querySelector('.row').scrollIntoView()")
+        pictures.append(_seen(page, ".row", 12) if size is DESK else _seen(page))
+        page.close()
+    return _side_by_side(*pictures)
+
+
+def _link(browser: Browser, address: str) -> Image.Image:
+    """A sample that an address opens large, and the link of its figure."""
+    pictures = []
+    for query, shown in (("?level=30", "#faces"), ("?sample=6&level=30", "dialog.viewer")):
+        page = _page(browser, f"{address}{query}#faces", PHONE)
+        page.wait_for_function("document.querySelector('#faces video').currentTime > 0")
+        if shown == "#faces":
+            page.locator("#faces a.link").click()
+            page.evaluate("document.querySelector('#faces').scrollIntoView()")
+        page.wait_for_function("!document.querySelector('#faces video').seeking")
+        pictures.append(_seen(page))
+        page.close()
+    return _side_by_side(*pictures)
+
+
+def _embed(browser: Browser, address: str) -> Image.Image:
+    """A page of somebody else with a figure in a frame."""
+    line = _page(browser, address, DESK).locator(".figure:has(#faces) .framing code").text_content()
+    page = browser.new_page(viewport={"width": 620, "height": 960}, reduced_motion="reduce")
+    page.set_default_timeout(_PATIENCE_MS)
+    page.set_content(_HOST + (line or ""))
+    page.frame_locator("iframe").locator(".play").wait_for()
+    page.wait_for_load_state("networkidle")
+    return _seen(page)
+
+
+def _label(browser: Browser, address: str) -> Image.Image:
+    """A drawing that calls the method as its author does."""
+    page = _page(browser, address, DESK)
+    page.locator("#even").scroll_into_view_if_needed()
+    page.wait_for_function("document.querySelector('#even img').complete")
+    return _seen(page, "#even img", 8)
+
+
+def _clean(browser: Browser, folder: Path) -> Image.Image:
+    """What is said by `sitegen clean --unused`."""
+    told = _sitegen(folder, "clean", "--unused")
+    page = browser.new_page(viewport=dict(DESK))  # type: ignore[arg-type]
+    page.set_content(f"{_TERMINAL}$ sitegen clean --unused\n{html.escape(told)}</pre>")
+    return _seen(page, "pre")
+
+
+PICTURES: Mapping[str, Callable[[Browser, str], Image.Image]] = {
+    "beside": _beside,
+    "link": _link,
+    "embed": _embed,
+    "label": _label,
+}
+"""What takes them, by their names."""
+CLEAN = "clean"
+"""The picture that is taken last, when what others show is removed."""
+
+if __name__ == "__main__":
+    main()
