@@ -169,9 +169,9 @@ FAULTS = {
         "motion.",
     ),
     37: Fault(
-        "Workers of a cluster that are killed, slow, or of another version or checkpoint",
-        "Not promised yet.",
-        "A build takes one machine; there are no workers to kill.",
+        "Workers of a cluster that are killed, slow, or of another version or checkpoint; a "
+        "scheduler that goes away or never was",
+        "The same bytes, or exit 3 or 4 in words; nothing half written, nothing left there.",
     ),
 }
 """1 to 30 are those of the review of faults, the others what was promised since."""

@@ -37,6 +37,9 @@ class BuildOptions:
     """What the command line adds to `site.toml`.
 
     refilm: the figures whose clips are made again, none for all; None where nothing is made again
+    distributed: the address of a scheduler, instead of that in `site.toml`; "local" for a cluster
+        of `jobs` workers on this machine
+    asked: device and precision as they were asked for, which workers see for themselves
     """
 
     compute_target: ComputeTarget
@@ -47,6 +50,8 @@ class BuildOptions:
     dry_run: bool = False
     jobs: int = 1
     refilm: tuple[str, ...] | None = None
+    distributed: str | None = None
+    asked: tuple[str, str] = ("auto", "auto")
 
 
 Records = Mapping[str, Record]

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -74,6 +74,7 @@ class RenderExecutor:
 
     environment: what the clips are made with, for their records
     timed: told how many seconds each figure took
+    leave: called when nothing more is wanted of the renderer, also while others are at work
     """
 
     renderer: Renderer
@@ -82,6 +83,7 @@ class RenderExecutor:
     environment: Mapping[str, str]
     encode: Callable[[Iterable[Frame], ClipSpec, Path], dict[str, MediaFile]] = encode_clip
     timed: Callable[[PlannedFigure, float], None] = lambda planned, seconds: None
+    leave: Callable[[], None] = lambda: None
 
     def render(
         self,
@@ -96,9 +98,20 @@ class RenderExecutor:
         Raises what is wrong with any of them, model or call, before the first is rendered; later
         the error of the first figure that fails. Each is told with its place on the page.
         """
+        with ExitStack() as ending:
+            ending.callback(self.leave)
+            jobs = self._prepared(figures)
+            left = Countdown(figures, estimates() if len(figures) > 1 else {}, workers)
+            return self._render_all(figures, workers, jobs, left)
+
+    def _render_all(
+        self,
+        figures: Sequence[PlannedFigure],
+        workers: int,
+        jobs: dict[str, RenderJob],
+        left: Countdown,
+    ) -> dict[str, Record]:
         stop = threading.Event()
-        jobs = self._prepared(figures)
-        left = Countdown(figures, estimates() if len(figures) > 1 else {}, workers)
         if workers == 1 or len(figures) == 1:
             return {each.request_digest: self._render(each, jobs, left, stop) for each in figures}
         with ThreadPoolExecutor(workers) as pool:
@@ -108,6 +121,7 @@ class RenderExecutor:
                 return {futures[each].request_digest: each.result() for each in ended}
             finally:
                 stop.set()
+                self.leave()
                 pool.shutdown(cancel_futures=True)
 
     def _prepared(self, figures: Sequence[PlannedFigure]) -> dict[str, RenderJob]:

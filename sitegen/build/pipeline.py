@@ -210,6 +210,9 @@ def render_missing(
             for name in planned.figure.models:
                 context.sources[name].require_usable()
     encoder.preflight()
+    address = options.distributed or context.site.scheduler
+    if address is not None:
+        return _render_in_cluster(address, context, chosen, report, encoder)
     made = renderer(context.sources, options.compute_target)
     executor = RenderExecutor(
         made,
@@ -221,6 +224,36 @@ def render_missing(
     )
     estimates = partial(_estimates, context, chosen, lambda *_: made)
     return executor.render(chosen, options.jobs, estimates)
+
+
+_FIGURES_AT_ONCE = 8
+"""How many figures a cluster may have at most, unless --jobs asks for more: each is drawn here."""
+
+
+def _render_in_cluster(
+    address: str,
+    context: BuildContext,
+    chosen: Sequence[PlannedFigure],
+    report: Reporter,
+    encoder: Encoder,
+) -> Records:
+    """Render with the workers of a cluster; their times tell nothing of this machine's."""
+    from sitegen.build.renderer import cluster_renderer
+
+    options = context.options
+    made = cluster_renderer(context.sources, address, report, options.asked, options.jobs)
+    executor = RenderExecutor(
+        made,
+        context.store(),
+        report,
+        environment(made.compute_target),
+        encoder.encode,
+        leave=made.close,
+    )
+    count, target = made.cluster.size, made.compute_target
+    on = f"{target.device}, {target.precision}"
+    report.note(f"{count} worker{'s' if count > 1 else ''} at {address} ({on})")
+    return executor.render(chosen, max(options.jobs, min(count + 1, _FIGURES_AT_ONCE)))
 
 
 def _rehearse(work: Work, renderer: RendererFactory, report: Reporter) -> Summary:

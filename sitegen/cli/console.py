@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -121,6 +122,19 @@ class Console:
             yield plain_steps(title, steps, _say)
 
     @contextlib.contextmanager
+    def computing(self, title: str) -> Iterator[Advance]:
+        """Show who takes steps, and how many it has taken."""
+        if self.quiet:
+            yield lambda: None
+        elif self._terminal:
+            with self._bar(title, None) as (display, task):
+                yield lambda: display.advance(task)
+        else:
+            counted = PlainCount(title, _say)
+            yield counted.advance
+            counted.end()
+
+    @contextlib.contextmanager
     def training(self, title: str, first: int, steps: int) -> Iterator[Callable[[Progress], None]]:
         """Show a run that goes from step `first` to `steps`; the block calls what it is given."""
         if self.quiet:
@@ -159,7 +173,9 @@ class Console:
         return Display(Title(), *bar, MofNCompleteColumn(table_column=whole), left, console=console)
 
     @contextlib.contextmanager
-    def _bar(self, title: str, steps: int, **fields: Any) -> Iterator[tuple[Display, TaskID]]:
+    def _bar(
+        self, title: str, steps: int | None, **fields: Any
+    ) -> Iterator[tuple[Display, TaskID]]:
         """One line of the display, which is shown while there is any; several threads have one."""
         with self._guard:
             display = self._display
@@ -207,6 +223,30 @@ def plain_steps(
             say(f"{title}: step {done} of {steps}, about {left:.0f} s left")
 
     return advance
+
+
+@dataclass
+class PlainCount:
+    """Lines for a log of steps, nobody knows how many: every few seconds, and at the end."""
+
+    title: str
+    say: Callable[[str], None]
+    clock: Callable[[], float] = time.monotonic
+    done: int = 0
+
+    def __post_init__(self) -> None:
+        self._started = self._said = self.clock()
+
+    def advance(self) -> None:
+        """A step more."""
+        self.done += 1
+        if self.clock() - self._said >= LINE_EVERY_S:
+            self._said = self.clock()
+            self.say(f"{self.title}: {self.done} steps so far")
+
+    def end(self) -> None:
+        """There will be no more."""
+        self.say(f"{self.title}: {self.done} steps in {self.clock() - self._started:.0f} s")
 
 
 def plain_training(

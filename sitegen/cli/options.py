@@ -174,6 +174,23 @@ def compute_target(device: str, precision: str) -> ComputeTarget:
     return ComputeTarget(resolved, resolve_precision(precision, resolved))
 
 
+def cluster_address(distributed: str | None, jobs: int) -> str | None:
+    """Where shards are to be computed: as asked for, or by processes here where there are several.
+
+    None where this process does. ConfigError for what is no address.
+    """
+    from importlib.util import find_spec
+
+    from sitegen.core.errors import ConfigError
+    from sitegen.core.urls import scheduler_fault
+
+    if distributed is not None:
+        if (fault := scheduler_fault(distributed)) is not None:
+            raise ConfigError(f"--distributed {distributed}: {fault}")
+        return distributed
+    return "local" if jobs > 1 and find_spec("distributed") else None
+
+
 def figure_renderer(sources: Any, compute_target: ComputeTarget) -> Any:
     """Import torch only when something is to be rendered."""
     from sitegen.build.renderer import FigureRenderer

@@ -26,6 +26,7 @@ from pydantic import (
 from sitegen.core.diagnostics import Diagnostic, close_match, dotted, known_words, quoted
 from sitegen.core.installed import resource
 from sitegen.core.source import KeyPath, odd_character, page_name, page_sources, shown
+from sitegen.core.urls import scheduler_fault
 from sitegen.core.validation import (
     HostName,
     PageName,
@@ -279,6 +280,19 @@ def _pages(info: ValidationInfo) -> set[str]:
     return {page_name(path) for path in page_sources(site_root(info) / "pages")}
 
 
+SchedulerAddress = Annotated[str, reject_if(scheduler_fault)]
+
+
+class Building(TomlTable):
+    """`[build]`: where figures are rendered, which changes none of them."""
+
+    distributed: SchedulerAddress | None = Field(
+        None,
+        description="The address of the dask scheduler whose workers sample, as in "
+        "tcp://10.0.0.7:8786; its scheduler file; or local, for processes of this machine.",
+    )
+
+
 GONE: Mapping[KeyPath, str] = {("theme",): "there is one look; remove this key"}
 """Keys that a `site.toml` may still have from earlier, and what to do about each."""
 
@@ -325,6 +339,7 @@ class Site(TomlTable):
         description="The models that pages can call, by name.",
     )
     citation: Citation | None = Field(None, description="How to cite the paper.")
+    build: Building | None = Field(None, description="Where figures are rendered.")
     output: OwnFolder = Field(
         Path("build"), validate_default=True, description="The folder that the site is built in."
     )
@@ -342,6 +357,11 @@ class Site(TomlTable):
     _place: str = PrivateAttr("")
     _file: str = PrivateAttr("site.toml")
     _lines: Mapping[KeyPath, int] = PrivateAttr(default_factory=dict)
+
+    @property
+    def scheduler(self) -> str | None:
+        """The address of the scheduler that figures are rendered with; none for this machine."""
+        return self.build.distributed if self.build else None
 
     @property
     def root(self) -> Path:

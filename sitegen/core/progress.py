@@ -28,6 +28,9 @@ class Reporter(Protocol):
     def rendering(self, title: str, steps: int) -> AbstractContextManager[Advance]:
         """Show a task of `steps` steps; the block calls what it is given once a step."""
 
+    def computing(self, title: str) -> AbstractContextManager[Advance]:
+        """Show who takes steps, of which nobody knows how many; the block calls it likewise."""
+
 
 def duration(seconds: float) -> str:
     """Seconds for people: "40 s", "12 min" or "3 h 05 min"."""

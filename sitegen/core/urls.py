@@ -43,6 +43,22 @@ def page_fault(text: str) -> str | None:
     return slug_fault(text) if text.isascii() else None
 
 
+_SCHEDULER = re.compile(r"([a-z]{2,4}://)?([^\s/:@\[\]]+|\[[0-9a-fA-F:.]+\]):\d{1,5}|[^\s:]+\.json")
+
+
+def scheduler_fault(address: str) -> str | None:
+    """Say what is wrong with the address of a dask scheduler, or None.
+
+    Allowed are host and port, the path of a scheduler file, and "local".
+    """
+    if address == "local" or (len(address) <= 1000 and _SCHEDULER.fullmatch(address)):
+        return None
+    return (
+        "should be the address of a dask scheduler, as in tcp://10.0.0.7:8786, its scheduler file, "
+        "as in scheduler.json, or local"
+    )
+
+
 def url_fault(url: str) -> str | None:
     """Say which rule for a link the URL breaks, or None.
 

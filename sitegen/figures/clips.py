@@ -42,8 +42,7 @@ def made_with(figure: Figure, noise_std: float | None, **more: Any) -> dict[str,
 def seen_levels(trajectory: Trajectory, show: str) -> Iterator[tuple[int, Tensor]]:
     """Each level K … 0 and what is seen of it (N, C, H, W): states or means, last the mean."""
     yield trajectory.levels, trajectory.u_K
-    for step in trajectory.steps:
-        yield step.level, step.mean if show == "mean" or step.level == 0 else step.state
+    yield from trajectory.seen("mean" if show == "mean" else "state")
 
 
 def displayed(trajectory: Trajectory, show: str) -> Iterator[NDArray[np.float32]]:

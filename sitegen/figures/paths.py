@@ -26,7 +26,8 @@ from sitegen.figures.base import ComparedSpec
 from sitegen.figures.clips import noise_std_of
 from sitegen.ihdm.process.noise import (
     Device,
-    NoiseSource,
+    Independent,
+    Joined,
     Shape,
     independent,
     interpolate_noise,
@@ -91,9 +92,9 @@ def walk(ways: Ways, ended: Callable[[str, NDArray[np.float32]], None]) -> Itera
     They are (paths · points, C, H, W), unclipped.
     """
     for name, (begin, _) in ways.items():
-        for step in begin().steps:
-            if step.level == 0:
-                ended(name, step.mean.cpu().numpy())
+        for last in begin().ends():
+            if last is not None:
+                ended(name, last.cpu().numpy())
             yield
 
 
@@ -104,14 +105,14 @@ def straight(first: Tensor, last: Tensor, points: int) -> Tensor:
     return (1 - share) * first + share * last
 
 
-def noise_of(paths: Paths, shape: Shape, device: Device = "cpu") -> NoiseSource:
+def noise_of(paths: Paths, shape: Shape, device: Device = "cpu") -> Joined:
     """The noise (paths · points, C, H, W) of every level, on a great circle between the ends'."""
 
-    def own(sample: int) -> NoiseSource:
+    def own(sample: int) -> Independent:
         return independent(paths.seed, (sample,), shape, device)
 
-    sources = [interpolated(own(first), own(last), paths.points) for first, last in paths.pairs]
-    return lambda level: torch.cat([source(level) for source in sources])
+    ends = ((own(first), own(last)) for first, last in paths.pairs)
+    return Joined(tuple(interpolated(*pair, paths.points) for pair in ends))
 
 
 def _circles(sampler: DdpmSampler, paths: Paths) -> Tensor:

@@ -14,7 +14,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -28,16 +28,21 @@ from sitegen.ihdm.data.prior import Prior, read_prior
 from sitegen.ihdm.engines.choice import choose_engines
 from sitegen.ihdm.engines.chunks import CORES, on_one_thread
 from sitegen.ihdm.engines.memory import memory_errors
-from sitegen.ihdm.process.ddpm import DiffusionModel, initial_noise, to_pixels
+from sitegen.ihdm.process.ddpm import DiffusionModel, initial_noise
 from sitegen.ihdm.process.model import Model, require_device
 from sitegen.ihdm.process.noise import NoiseSource, independent
-from sitegen.ihdm.process.reverse import (
-    Step,
-    ddim_process,
-    ddpm_process,
-    reverse_process,
-)
+from sitegen.ihdm.process.reverse import Step
 from sitegen.models.registry import ModelSource
+from sitegen.sampling.shards import (
+    Ancestral,
+    Descent,
+    Heat,
+    Implicit,
+    Keep,
+    Place,
+    Seen,
+    here,
+)
 
 PIXELS_AT_ONCE = 40 * 28 * 28
 """How many pixels a model sees at a time; its engines may take fewer of them at a time."""
@@ -58,11 +63,15 @@ AnySampler = TypeVar("AnySampler")
 
 @dataclass(frozen=True)
 class HeatSampler:
-    """A loaded model with its prior; `name` stands before what is wrong with its pictures."""
+    """A loaded model with its prior; `name` stands before what is wrong with its pictures.
+
+    place: where its samples are computed; with this model if not given
+    """
 
     model: Model
     prior: Prior
     name: str = "the model"
+    place: Place | None = None
 
     def initial_states(self, seed: int, samples: Sequence[int]) -> Tensor:
         """u_K (N, C, H, W) of some samples, on the model's device."""
@@ -77,8 +86,7 @@ class HeatSampler:
         self, u_K: Tensor, noise: NoiseSource, noise_std: float | None = None
     ) -> Trajectory:
         """The way down from `u_K` (N, C, H, W) with that noise; δ is the card's if not given."""
-        steps = reverse_process(in_chunks(self.model), u_K, noise, noise_std)
-        return Trajectory(self.model.card.levels, u_K, _of_pictures(self.name, steps))
+        return _trajectory(self, Descent(Heat(noise_std), u_K, noise))
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,7 @@ class DdpmSampler:
 
     model: DiffusionModel
     name: str = "the model"
+    place: Place | None = None
 
     def initial_noise(self, seed: int, samples: Sequence[int]) -> Tensor:
         """x_K (N, C, H, W) of some samples, standard normal, on the model's device."""
@@ -101,25 +110,46 @@ class DdpmSampler:
 
     def ddpm(self, x_K: Tensor, noise: NoiseSource) -> Trajectory:
         """The way down from `x_K` (N, C, H, W) by ancestral sampling, as the card says."""
-        return self._trajectory(x_K, ddpm_process(in_chunks(self.model), x_K, noise))
+        return _trajectory(self, Descent(Ancestral(), x_K, noise))
 
     def ddim(self, x_K: Tensor, steps: int) -> Trajectory:
         """The deterministic way down from `x_K` (N, C, H, W) in that many steps."""
-        return self._trajectory(x_K, ddim_process(in_chunks(self.model), x_K, steps))
+        return _trajectory(self, Descent(Implicit(steps), x_K, None))
 
-    def _trajectory(self, x_K: Tensor, steps: Iterator[Step]) -> Trajectory:
-        shown = (Step(s.level, to_pixels(s.state), to_pixels(s.mean)) for s in steps)
-        pictures = _of_pictures(self.name, shown)
-        return Trajectory(self.model.card.levels, to_pixels(x_K), pictures)
+
+def _trajectory(sampler: HeatSampler | DdpmSampler, descent: Descent) -> Trajectory:
+    model: Any = sampler.model
+    card, place = model.card, sampler.place or here(in_chunks(model))
+    shards = descent.shards(_chunk(card.shape))
+    u_K = descent.way.pixels(descent.initial)
+    return Trajectory(
+        card.levels, u_K, lambda keep: _of_pictures(sampler.name, place(shards, keep))
+    )
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """A reverse process about to run: the flattest level, its states, and the steps below."""
+    """A reverse process about to run: the flattest level, its states, and what runs it.
+
+    begin: gives of each level below what is wanted, in [0, 1] pixel units
+    """
 
     levels: int
     u_K: Tensor
-    steps: Iterator[Step]
+    begin: Callable[[Keep], Iterator[Seen]]
+
+    @property
+    def steps(self) -> Iterator[Step]:
+        """All steps, from the first."""
+        return (Step(level, *both) for level, both in self.begin("steps"))
+
+    def seen(self, show: Literal["state", "mean"]) -> Iterator[tuple[int, Tensor]]:
+        """The levels below K, and the states or means (N, C, H, W) there; last it is the mean."""
+        return ((level, images) for level, (images,) in self.begin(show))
+
+    def ends(self) -> Iterator[Tensor | None]:
+        """Nothing for each step but the last, and then the finished images (N, C, H, W)."""
+        return (kept[0] if kept else None for _, kept in self.begin("last"))
 
 
 class ModelProvider:
@@ -137,11 +167,11 @@ class ModelProvider:
 
     def heat_sampler(self, name: str) -> HeatSampler:
         """The model of that name, loaded now or before. Raises as `load_heat_sampler` does."""
-        return self._loaded(name, load_heat_sampler)
+        return self._loaded(name, self._heat_sampler)
 
     def ddpm_sampler(self, name: str) -> DdpmSampler:
         """The DDPM of that name, likewise."""
-        return self._loaded(name, load_ddpm_sampler)
+        return self._loaded(name, self._ddpm_sampler)
 
     def sampler(self, name: str) -> HeatSampler | DdpmSampler:
         """The model of that name, of either kind."""
@@ -156,24 +186,35 @@ class ModelProvider:
         """Seconds that a model takes for one image at one level, measured now."""
         return seconds_an_image(self.sampler(name).model)
 
-    def _loaded(
-        self, name: str, load: Callable[[ModelSource, ComputeTarget], AnySampler]
-    ) -> AnySampler:
+    def close(self) -> None:
+        """Nothing more will be asked for."""
+
+    def _heat_sampler(self, source: ModelSource) -> HeatSampler:
+        return load_heat_sampler(source, self.compute_target)
+
+    def _ddpm_sampler(self, source: ModelSource) -> DdpmSampler:
+        return load_ddpm_sampler(source, self.compute_target)
+
+    def _loaded(self, name: str, load: Callable[[ModelSource], AnySampler]) -> AnySampler:
         with self._loading:
             if (load, name) not in self._samplers:
-                self._samplers[load, name] = load(self._sources[name], self.compute_target)
+                self._samplers[load, name] = load(self._sources[name])
             return cast(AnySampler, self._samplers[load, name])
 
 
 def load_heat_sampler(
-    source: ModelSource, compute_target: ComputeTarget, prior: Prior | None = None
+    source: ModelSource,
+    compute_target: ComputeTarget,
+    prior: Prior | None = None,
+    *,
+    engines: bool = True,
 ) -> HeatSampler:
-    """Load a model with its own prior, or with the one given.
+    """Load a model with its own prior, or with the one given; `engines` as in `load_network`.
 
     Raises RefusedError when there is no prior to start from, or a file is missing, damaged or
     changes while it is read; PlatformError for a device that is not there.
     """
-    model = _load(source, compute_target, Model)
+    model = _load(source, compute_target, Model, engines=engines)
     if prior is None:
         source.require_usable()
         assert source.prior is not None
@@ -182,25 +223,30 @@ def load_heat_sampler(
     return HeatSampler(model, prior, source.name)
 
 
-def load_ddpm_sampler(source: ModelSource, compute_target: ComputeTarget) -> DdpmSampler:
+def load_ddpm_sampler(
+    source: ModelSource, compute_target: ComputeTarget, *, engines: bool = True
+) -> DdpmSampler:
     """Load a DDPM. Raises as `load_heat_sampler` does; it needs no prior."""
-    return DdpmSampler(_load(source, compute_target, DiffusionModel), source.name)
+    return DdpmSampler(_load(source, compute_target, DiffusionModel, engines=engines), source.name)
 
 
-def _load(source: ModelSource, compute_target: ComputeTarget, kind: type[AnyModel]) -> AnyModel:
+def load_network(
+    source: ModelSource, compute_target: ComputeTarget, *, engines: bool = True
+) -> Model | DiffusionModel:
+    """Load the network of a model, with the fastest engines for it unless others will evaluate it.
+
+    Raises RefusedError for weights that are missing or damaged, change while they are read or were
+    never trained; PlatformError for a device that is not there, or too little memory.
+    """
     require_device(compute_target.device)
     known = source.weights_sha256
     with memory_errors(f"loading {source.name}"):
         model: Model | DiffusionModel = load_model(
             source.weights, source.card, compute_target.device, compute_target.precision
         )
-        choose_engines(model)
+        if engines:
+            choose_engines(model)
     _refuse_change(source.weights, checkpoint_digest(source.weights), known)
-    if not isinstance(model, kind):
-        wanted = "ihdm" if kind is Model else "ddpm"
-        raise ConfigError(
-            f'the model {source.name} is of kind "{source.card.kind}", and this needs "{wanted}"'
-        )
     if not any(bool(part.any()) for name, part in model.named_parameters() if _HEAD.search(name)):
         raise RefusedError(
             f"{source.name}: {source.weights}: the weights of the last layer are all zero, so it "
@@ -209,13 +255,24 @@ def _load(source: ModelSource, compute_target: ComputeTarget, kind: type[AnyMode
     return model
 
 
-def _of_pictures(name: str, steps: Iterator[Step]) -> Iterator[Step]:
-    """The same steps in [0, 1] pixel units; TargetError, with the model, for what is no picture."""
+def _load(
+    source: ModelSource, compute_target: ComputeTarget, kind: type[AnyModel], *, engines: bool
+) -> AnyModel:
+    if source.card.kind != ("ihdm" if kind is Model else "ddpm"):
+        wanted = "ihdm" if kind is Model else "ddpm"
+        raise ConfigError(
+            f'the model {source.name} is of kind "{source.card.kind}", and this needs "{wanted}"'
+        )
+    return cast(AnyModel, load_network(source, compute_target, engines=engines))
+
+
+def _of_pictures(name: str, levels: Iterator[Seen]) -> Iterator[Seen]:
+    """The same levels; TargetError, with the model, for what is no picture."""
     try:
-        for step in steps:
-            if step.level == 0:
-                _require_pictures(step.mean)
-            yield step
+        for level, kept in levels:
+            if level == 0:
+                _require_pictures(kept[-1])
+            yield level, kept
     except TargetError as error:
         raise TargetError(f"{name}: {error}") from error
 

@@ -336,6 +336,7 @@ class _Watched:
         self._preview, self._planned, self._report = preview, planned, preview.report
         self.warnings, self.quiet, self.note = 0, self._report.quiet, self._report.note
         self.detail, self.warn = self._report.detail, self._report.warn
+        self.computing = self._report.computing
 
     @contextlib.contextmanager
     def rendering(self, title: str, steps: int) -> Iterator[Advance]:

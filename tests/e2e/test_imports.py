@@ -17,9 +17,10 @@ PACKAGE = ROOT / "sitegen"
 
 # What needs torch as soon as it is imported, beside the model and the samplers of the kinds.
 BRIDGES = {
-    "sitegen.build.renderer", "sitegen.figures.clips", "sitegen.figures.paths",
+    "sitegen.build.renderer", "sitegen.cluster.place", "sitegen.figures.clips",
+    "sitegen.figures.paths",
     "sitegen.models.priors", "sitegen.models.training", "sitegen.sampling.export",
-    "sitegen.sampling.models",
+    "sitegen.sampling.models", "sitegen.sampling.shards",
 }  # fmt: skip
 
 BLOCK = """

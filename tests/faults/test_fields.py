@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from sitegen.build.placing import kept
 from sitegen.config.loader import load_site
-from sitegen.config.schema import Author, Citation, Link, ModelEntry, Site
+from sitegen.config.schema import Author, Building, Citation, Link, ModelEntry, Site
 from sitegen.core.errors import SitegenError
 from sitegen.figures.registry import figure_kinds
 from tests.support.builders import CARD, Builder, FakeRenderer, tree_hash, write_page
@@ -76,6 +76,8 @@ WITHOUT_EFFECT = {
     "Site.cache_dir": "where clips are kept decides nothing of the site",
     "Site.cache_limit": "it bounds the store, and keeps what a page needs: "
     "tests/unit/build/test_uses.py",
+    "Site.build": "where figures are rendered decides nothing of them",
+    "Building.distributed": "likewise: tests/faults/test_cluster.py",
     "Site.papers": "only a site with others below it has them: tests/unit/build/test_roof.py",
     "ModelEntry.preset": "it stands for a card, and is tried in tests/unit/models/test_registry.py",
 }
@@ -85,6 +87,7 @@ TABLES: dict[type[BaseModel], tuple[str | int, ...]] = {
     Author: ("authors", 0),
     Link: ("links", 0),
     Citation: ("citation",),
+    Building: ("build",),
     ModelEntry: ("models", "tiny"),
 }
 KEYS = [f"{table.__name__}.{name}" for table in TABLES for name in table.model_fields]

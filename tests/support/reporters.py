@@ -31,3 +31,10 @@ class Silent:
         """Keep the title; steps are not shown."""
         self.lines.append(f"{title}: {steps} steps")
         yield lambda: None
+
+    @contextlib.contextmanager
+    def computing(self, title: str) -> Iterator[Advance]:
+        """Keep the title at the end, with the steps."""
+        taken: list[None] = []
+        yield lambda: taken.append(None)
+        self.lines.append(f"{title}: {len(taken)} steps")

@@ -283,7 +283,11 @@ EVERY = "*"
 @click.option("--strict", is_flag=True, help="Fail on a warning.")
 @click.option("--dry-run", is_flag=True, help="Say what would be rendered, and render nothing.")
 @row_options(
-    [("jobs", options.IntegerRange(1), "How many figures to render at the same time.")], {"jobs": 1}
+    [
+        ("jobs", options.IntegerRange(1), "How many processes to render with, or how many figures."),
+        ("distributed", str, "The dask scheduler whose workers sample: its address or file."),
+    ],
+    {"jobs": 1},
 )
 @talk_options
 def build(
@@ -302,12 +306,16 @@ def build(
       sitegen build --dry-run
       sitegen build --only mnist-trajectories --device cuda
       sitegen build --refilm mnist-trajectories --precision float32
+      sitegen build --jobs 4
+      sitegen build --distributed tcp://10.0.0.7:8786
     """
     from sitegen.build.context import BuildOptions
     from sitegen.build.pipeline import build
 
     again = None if not refilm else () if EVERY in refilm else refilm
-    wanted = BuildOptions(compute_target(device, precision), refilm=again, **wished)
+    asked = device, precision
+    wished["distributed"] = options.cluster_address(wished["distributed"], wished["jobs"])
+    wanted = BuildOptions(compute_target(*asked), refilm=again, asked=asked, **wished)
     report = console()
     with report.patience("reading the pages and the clips in the store"):
         summary = build(config, wanted, options.figure_renderer, report)

@@ -7,7 +7,6 @@ from itertools import combinations
 from typing import Any, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from sitegen.core.errors import ConfigError
@@ -15,7 +14,7 @@ from sitegen.figures.base import Figure
 from sitegen.figures.clips import displayed, grid_job, noise_std_of, strips
 from sitegen.figures.shared_noise import SharedNoise
 from sitegen.ihdm.data.prior import Prior
-from sitegen.ihdm.process.noise import NoiseSource, shared
+from sitegen.ihdm.process.noise import Joined, shared
 from sitegen.media.frames import Colour, Frame, to_uint8
 from sitegen.media.jobs import RenderJob
 from sitegen.media.labels import strip
@@ -99,11 +98,11 @@ def around(colours: NDArray[np.float64], count: int) -> list[int]:
     return chosen
 
 
-def _noise(spec: SharedNoise, sampler: HeatSampler) -> NoiseSource:
+def _noise(spec: SharedNoise, sampler: HeatSampler) -> Joined:
     """The noise of a sample of the seed for each row, shared by all that stand in it."""
     shape, device = sampler.model.card.shape, sampler.model.device
-    rows = [shared(spec.seed, spec.count, shape, device, row) for row in spec.numbers]
-    return lambda level: torch.cat([row(level) for row in rows])
+    rows = (shared(spec.seed, spec.count, shape, device, row) for row in spec.numbers)
+    return Joined(tuple(rows))
 
 
 def _strip(u_K: Images, u_0: Images, paper: Colour, ink: Colour) -> Frame:

@@ -8,11 +8,14 @@ A noise source is called with the level that a step leaves, k = K … 1, and giv
 numbers (N, C, H, W).
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from itertools import pairwise
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 import torch
@@ -65,20 +68,89 @@ def moved(numbers: Tensor, device: Device) -> Tensor:
     return numbers.pin_memory().to(device, non_blocking=True)
 
 
+@runtime_checkable
+class Moving(Protocol):
+    """Noise that can be drawn for another device; the numbers are the same."""
+
+    def __call__(self, level: int, /) -> Tensor:
+        """The noise (N, C, H, W) of the step that leaves `level`."""
+
+    def on(self, device: Device) -> Self:
+        """The same on a device."""
+
+
+@runtime_checkable
+class Divisible(Moving, Protocol):
+    """Noise of samples that can be had for some of them alone."""
+
+    def __len__(self) -> int:
+        """How many samples there are."""
+
+    def rows(self, first: int, last: int) -> Self:
+        """The noise of the samples from the place `first` on and before the place `last`."""
+
+
+@dataclass(frozen=True)
+class Independent:
+    """Noise of its own for each of the `samples`; `shape` is (C, H, W)."""
+
+    seed: int
+    samples: tuple[int, ...]
+    shape: Shape
+    device: Device = "cpu"
+
+    def __len__(self) -> int:
+        """How many samples there are."""
+        return len(self.samples)
+
+    def __call__(self, level: int) -> Tensor:
+        """The noise (N, C, H, W) of the step that leaves `level`."""
+        numbers = normal(self.seed, Purpose.STEP, self.samples, level, self.shape)
+        return moved(numbers, self.device)
+
+    def rows(self, first: int, last: int) -> Independent:
+        """The noise of the samples from the place `first` on and before the place `last`."""
+        return replace(self, samples=self.samples[first:last])
+
+    def on(self, device: Device) -> Independent:
+        """The same on a device."""
+        return replace(self, device=device)
+
+
 def independent(
     seed: int, samples: Sequence[int], shape: Shape, device: Device = "cpu"
-) -> NoiseSource:
+) -> Independent:
     """Noise of its own for each of the `samples`, counted from 0; `shape` is (C, H, W)."""
-    chosen = tuple(samples)
-    return lambda level: moved(normal(seed, Purpose.STEP, chosen, level, shape), device)
+    return Independent(seed, tuple(samples), shape, device)
 
 
-def shared(
-    seed: int, count: int, shape: Shape, device: Device = "cpu", sample: int = 0
-) -> NoiseSource:
+@dataclass(frozen=True)
+class Shared:
+    """One noise, that of a single sample, for all `count` samples."""
+
+    one: Independent
+    count: int
+
+    def __len__(self) -> int:
+        """How many samples there are."""
+        return self.count
+
+    def __call__(self, level: int) -> Tensor:
+        """The noise (N, C, H, W) of the step that leaves `level`."""
+        return self.one(level).expand(self.count, *self.one.shape)
+
+    def rows(self, first: int, last: int) -> Shared:
+        """The same for fewer."""
+        return replace(self, count=last - first)
+
+    def on(self, device: Device) -> Shared:
+        """The same on a device."""
+        return replace(self, one=self.one.on(device))
+
+
+def shared(seed: int, count: int, shape: Shape, device: Device = "cpu", sample: int = 0) -> Shared:
     """One noise for all `count` samples: the one that `independent` gives to `sample`."""
-    own = independent(seed, (sample,), shape, device)
-    return lambda level: own(level).expand(count, *shape)
+    return Shared(independent(seed, (sample,), shape, device), count)
 
 
 def interpolate_noise(noise_a: Tensor, noise_b: Tensor, theta: float | Tensor) -> Tensor:
@@ -88,18 +160,107 @@ def interpolate_noise(noise_a: Tensor, noise_b: Tensor, theta: float | Tensor) -
     `noise_b` have one shape, (C, H, W) or (N, C, H, W) with N or 1 of them; `theta` is a number or
     N angles (N,), which give (N, C, H, W).
     """
-    angle = torch.as_tensor(theta, dtype=torch.float64, device=noise_a.device)
+    angle = torch.as_tensor(theta, dtype=torch.float64, device="cpu")  # the same bits everywhere
     if angle.dim():
         angle = angle.reshape(-1, 1, 1, 1)
     cosine, sine = angle.cos(), angle.sin()
     cosine = cosine.where(cosine.abs() > _NOTHING, 0.0)
-    return cosine.to(noise_a.dtype) * noise_a + sine.to(noise_b.dtype) * noise_b
+    return cosine.to(noise_a) * noise_a + sine.to(noise_b) * noise_b
 
 
-def interpolated(first: NoiseSource, second: NoiseSource, points: int) -> NoiseSource:
+@dataclass(frozen=True)
+class Interpolated:
+    """Noise on the great circle from one source of one sample to another, in `points` points.
+
+    Those from the place `first` on and before the place `last` alone.
+    """
+
+    one: Independent
+    other: Independent
+    points: int
+    first: int
+    last: int
+
+    def __len__(self) -> int:
+        """How many samples there are."""
+        return self.last - self.first
+
+    def __call__(self, level: int) -> Tensor:
+        """The noise (N, C, H, W) of the step that leaves `level`."""
+        angles = torch.linspace(0, math.pi / 2, self.points, dtype=torch.float64)
+        return interpolate_noise(self.one(level), self.other(level), angles[self.first : self.last])
+
+    def rows(self, first: int, last: int) -> Interpolated:
+        """The noise of the samples from the place `first` on and before the place `last`."""
+        return replace(self, first=self.first + first, last=self.first + last)
+
+    def on(self, device: Device) -> Interpolated:
+        """The same on a device."""
+        return replace(self, one=self.one.on(device), other=self.other.on(device))
+
+
+def interpolated(first: Independent, second: Independent, points: int) -> Interpolated:
     """Noise of `points` samples on the great circle from one source of one sample to another."""
-    angles = torch.linspace(0, math.pi / 2, points, dtype=torch.float64)
-    return lambda level: interpolate_noise(first(level), second(level), angles)
+    return Interpolated(first, second, points, 0, points)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The noises of several sources, one after the other."""
+
+    sources: tuple[Divisible, ...]
+
+    def __len__(self) -> int:
+        """How many samples there are."""
+        return sum(map(len, self.sources))
+
+    def __call__(self, level: int) -> Tensor:
+        """The noise (N, C, H, W) of the step that leaves `level`."""
+        return torch.cat([source(level) for source in self.sources])
+
+    def rows(self, first: int, last: int) -> Joined:
+        """The noise of the samples from the place `first` on and before the place `last`."""
+        found, start = [], 0
+        for source in self.sources:
+            low, high = max(first - start, 0), min(last - start, len(source))
+            found += [source.rows(low, high)] if low < high else []
+            start += len(source)
+        return Joined(tuple(found))
+
+    def on(self, device: Device) -> Joined:
+        """The same on a device."""
+        return Joined(tuple(source.on(device) for source in self.sources))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some samples' part of a source of which nothing is known; all of it is drawn for them.
+
+    `count` is the number of all samples. Where each of them has several branches, so has each here.
+    """
+
+    source: NoiseSource
+    count: int
+    first: int
+    last: int
+
+    def __call__(self, level: int) -> Tensor:
+        """The noise (m · N, C, H, W) of the step that leaves `level`."""
+        numbers = self.source(level)
+        branches = len(numbers) // self.count
+        return numbers[self.first * branches : self.last * branches]
+
+
+def rows_of(source: NoiseSource, count: int, first: int, last: int) -> NoiseSource:
+    """The noise of `count` samples for those from `first` on and before `last`."""
+    if isinstance(source, Divisible):
+        return source.rows(first, last)
+    return Rows(source, count, first, last)
+
+
+def on_device(source: NoiseSource, device: Device) -> NoiseSource:
+    """The same noise, drawn for a device where the source knows how."""
+    return source.on(device) if isinstance(source, Moving) else source
 
 
 @dataclass(frozen=True)
@@ -128,6 +289,10 @@ class Branching:
             raise ValueError(f"splits {self.splits}: must be levels that fall, each at least 1")
         if self.samples is not None and len(self.samples) != 1 << len(self.splits):
             raise ValueError(f"{len(self.samples)} samples for {1 << len(self.splits)} leaves")
+
+    def on(self, device: Device) -> Branching:
+        """The same on a device."""
+        return replace(self, device=device)
 
     def branches(self, level: int) -> int:
         """How many branches go down from `level`: twice as many for each split at or above it."""

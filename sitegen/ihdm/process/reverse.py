@@ -83,6 +83,27 @@ class KnowsVariance(Protocol):
 
 
 @dataclass(frozen=True)
+class Part:
+    """Which part of a process: its steps from `first` on and before `last`, counted from 0.
+
+    The initial state is then the one that the first of these steps leaves. `sample` is the place of
+    the first sample among all.
+    """
+
+    first: int = 0
+    last: int | None = None
+    sample: int = 0
+
+    @property
+    def steps(self) -> slice:
+        """As what chooses them from a list of all."""
+        return slice(self.first, self.last)
+
+
+WHOLE = Part()
+
+
+@dataclass(frozen=True)
 class Transition:
     """One step, from `level` to `below`: `mean` of the state there, and noise of `std`.
 
@@ -102,12 +123,14 @@ def descend(
     noise: NoiseSource | None,
     *,
     pixels: str = _HEAT,
+    sample: int = 0,
 ) -> Iterator[Step]:
     """Go down from `initial_state` (N, C, H, W) by `transitions`, and yield their steps.
 
     `noise(level)` gives standard normal numbers (N, C, H, W) for the level that a step leaves, or
     m·N of them: then each state splits into m that lie together (a tree). No gradients are kept.
-    `pixels` ends a message: where pixels belong, and what to check.
+    `pixels` ends a message: where pixels belong, and what to check; `sample` is the place that it
+    tells of the first state.
 
     Raises TargetError, naming level, sample and range, when a state is not finite or beyond
     ±`DIVERGED`; ValueError for shapes that do not fit.
@@ -122,7 +145,7 @@ def descend(
             mean = state = each.mean(state)
             if noise is not None:
                 mean, state = add_noise(mean, noise, each.level, each.std)
-        check_finite(state, each.below, pixels)
+        check_finite(state, each.below, pixels, sample)
         yield Step(each.below, state, mean)
 
 
@@ -144,8 +167,11 @@ def add_noise(
     return mean, mean + scaled
 
 
-def check_finite(state: Tensor, level: int, pixels: str = _HEAT) -> None:
-    """Stop before nonsense is shown: TargetError for values beyond ±`DIVERGED`."""
+def check_finite(state: Tensor, level: int, pixels: str = _HEAT, first: int = 0) -> None:
+    """Stop before nonsense is shown: TargetError for values beyond ±`DIVERGED`.
+
+    `first` is the place of the first state among all samples.
+    """
     low, high = state.flatten(1).aminmax(dim=1)
     bad = ~((low >= -DIVERGED) & (high <= DIVERGED))  # true for NaN, too
     if bool(bad.any()):
@@ -156,9 +182,9 @@ def check_finite(state: Tensor, level: int, pixels: str = _HEAT) -> None:
         )
         broken = state[sample].numel() - numbers.numel()
         raise TargetError(
-            f"sampling broke down on the way to level {level}: sample {sample} of the batch has "
-            f"{broken} values that are not finite, and the others are {span}; pixels belong in "
-            f"{pixels}"
+            f"sampling broke down on the way to level {level}: sample {first + sample} of the "
+            f"batch has {broken} values that are not finite, and the others are {span}; pixels "
+            f"belong in {pixels}"
         )
 
 
@@ -169,14 +195,15 @@ def reverse_process(
     sampling_noise_std: float | None = None,
     *,
     begin: int | None = None,
+    part: Part = WHOLE,
 ) -> Iterator[Step]:
     """Go down from `u_K` (N, C, H, W) at level K, and yield a step for each level that the card
     visits below it, the last at level 0: K of them unless it says otherwise. With `begin`, one of
     the levels that are visited, the states are of that level instead.
 
     `noise(level)` is called for the levels that are left as `descend` says. `sampling_noise_std`
-    is δ, the card's if not given; a model that knows more noise than that adds it. Raises as
-    `descend` does.
+    is δ, the card's if not given; a model that knows more noise than that adds it. `part` has some
+    of the steps done alone. Raises as `descend` does.
     """
     card = model.card
     delta = card.sampling_noise_std if sampling_noise_std is None else sampling_noise_std
@@ -187,9 +214,9 @@ def reverse_process(
     levels = levels[0 if begin is None else levels.index(begin) :]
     transitions = (
         Transition(level, below, partial(_mean, model, level, below), std(level, below, delta))
-        for level, below in pairwise(levels)
+        for level, below in list(pairwise(levels))[part.steps]
     )
-    return descend(model, u_K, transitions, noise)
+    return descend(model, u_K, transitions, noise, sample=part.sample)
 
 
 def _mean(model: Denoiser, level: int, below: int, u: Tensor) -> Tensor:
@@ -205,13 +232,14 @@ def ddpm_process(
     *,
     variance: str | None = None,
     clip: bool | None = None,
+    part: Part = WHOLE,
 ) -> Iterator[Step]:
     """Go down from `x_K` (N, C, H, W) at level K by ancestral sampling; yield K steps.
 
     `noise` is called as in `reverse_process`, for levels K … 1, and may split states as there; it
     is not used at the last step, whose state is its mean. `variance` ("fixed_small" or
-    "fixed_large") and `clip` are the card's unless given. Raises as `descend` does, and ValueError
-    for words that do not fit.
+    "fixed_large") and `clip` are the card's unless given; `part` is as there. Raises as `descend`
+    does, and ValueError for words that do not fit.
     """
     config = diffusion_of(model.card)
     variance = config.variance if variance is None else variance
@@ -220,9 +248,9 @@ def ddpm_process(
     schedule, clip = DiffusionSchedule.of(model.card), config.clip_sample if clip is None else clip
     transitions = (
         _ancestral(model, schedule, level, variance, clip)
-        for level in range(model.card.levels, 0, -1)
+        for level in range(model.card.levels, 0, -1)[part.steps]
     )
-    return descend(model, x_K, transitions, noise, pixels=_NOISE)
+    return descend(model, x_K, transitions, noise, pixels=_NOISE, sample=part.sample)
 
 
 def ddim_process(
@@ -233,20 +261,22 @@ def ddim_process(
     eta: float = 0.0,
     noise: NoiseSource | None = None,
     clip: bool | None = None,
+    part: Part = WHOLE,
 ) -> Iterator[Step]:
     """Go down from `x_K` (N, C, H, W) at level K in `steps` steps, 1 … K, and yield them.
 
     The levels are those of `ddim_levels`. `eta` is 0 for the deterministic process, 1 for one as
     random as DDPM; above 0, `noise` is called with the level that a step leaves. `clip` is the
-    card's unless given. Raises as `ddpm_process` does.
+    card's unless given, and `part` as there. Raises as `ddpm_process` does.
     """
     if not 0 <= eta <= 1 or (eta > 0 and noise is None):
         raise ValueError(f"eta {eta}: must be from 0 to 1, with noise where it is above 0")
     schedule = DiffusionSchedule.of(model.card)
     clip = diffusion_of(model.card).clip_sample if clip is None else clip
-    way = list(pairwise(ddim_levels(model.card.levels, steps)))
+    way = list(pairwise(ddim_levels(model.card.levels, steps)))[part.steps]
     transitions = (_implicit(model, schedule, level, below, eta, clip) for level, below in way)
-    return descend(model, x_K, transitions, noise if eta > 0 else None, pixels=_NOISE)
+    wanted = noise if eta > 0 else None
+    return descend(model, x_K, transitions, wanted, pixels=_NOISE, sample=part.sample)
 
 
 def ddim_levels(levels: int, steps: int) -> tuple[int, ...]:

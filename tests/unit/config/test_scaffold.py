@@ -26,7 +26,7 @@ from sitegen.config.scaffold import (
     scaffold,
     version,
 )
-from sitegen.config.schema import Author, Citation, Icon, Link, ModelEntry, Site
+from sitegen.config.schema import Author, Building, Citation, Icon, Link, ModelEntry, Site
 from sitegen.content.embeds import EMBEDS
 from sitegen.content.pages import read_pages
 from sitegen.content.suggestions import new_page_sections
@@ -88,8 +88,8 @@ def test_config_has_every_key(new: Path) -> None:
     site = load_site(config)
     assert site.citation is not None
     entries = [site, *site.authors, *site.links, site.citation, *site.models.values()]
-    for table in (Site, Author, Link, Citation, ModelEntry):
-        made = (entry for entry in entries if isinstance(entry, table))
+    for table in (Site, Author, Link, Citation, Building, ModelEntry):
+        made = (entry for entry in [*entries, site.build] if isinstance(entry, table))
         assert set().union(*(each.model_fields_set for each in made)) == {*table.model_fields}
     assert "faces" in site.models
     for icon in get_args(Icon):

@@ -1,0 +1,492 @@
+"""The build's side of a cluster: it connects, looks its workers over, and sends them shards.
+
+dask's scheduler says which worker takes which block of steps, and has those of a worker that died
+done again by another. What is added here is what dask cannot know: which workers fit, and that a
+checkpoint must be there first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sitegen.cluster.worker import Block, Checkpoint, Unfit, receive, versions, words_of
+from sitegen.core.compute import ComputeTarget, Precision
+from sitegen.core.errors import ConfigError, PlatformError, RefusedError, SitegenError, TargetError
+from sitegen.core.files import platform_errors
+from sitegen.core.progress import Advance, Reporter
+from sitegen.core.urls import scheduler_fault
+from sitegen.models.registry import ModelSource
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+CONNECT_S = 5.0
+"""How long a scheduler may take to answer."""
+SETTLE_S = 20.0
+"""How long workers that are there may take to say what they are, while others are ready."""
+PATIENCE_S = 60.0
+"""How long a build goes on without a worker, while new ones may come."""
+LOOK_S = 0.5
+"""How often it is looked who has come and who has gone."""
+
+
+def connect(address: str) -> Client:
+    """A client of the scheduler at an address, or of the one that a scheduler file names.
+
+    Raises PlatformError where dask is not installed or nobody answers there, ConfigError for what
+    is no address.
+    """
+    if (fault := scheduler_fault(address)) is not None:
+        raise ConfigError(f"--distributed {address}: {fault}")
+    require_dask()
+    from distributed import Client
+
+    at = _address_in(Path(address)) if address.endswith(".json") else address
+    try:
+        with platform_errors_of(address):
+            asyncio.run(_greet(at))
+            return Client(at, timeout=CONNECT_S, set_as_default=False, name="sitegen")
+    except (ValueError, TypeError) as error:  # another protocol, or TLS that is not set up
+        raise ConfigError(f"--distributed {address}: {error}") from None
+
+
+async def _greet(address: str) -> None:
+    """See that dask answers: a client of its own would wait for ever for one who is silent."""
+    from distributed.comm import connect as connection
+    from distributed.security import Security
+
+    arguments = Security().get_connection_args("client")
+    comm = await asyncio.wait_for(connection(address, CONNECT_S, **arguments), CONNECT_S)
+    await comm.close()
+
+
+def _address_in(file: Path) -> str:
+    """The address that a scheduler has written into its file, for which dask would wait."""
+    with platform_errors(file, "read"):
+        text = file.read_text(encoding="utf-8", errors="replace")
+    with contextlib.suppress(ValueError, LookupError, TypeError):
+        address = json.loads(text)["address"]
+        if isinstance(address, str) and scheduler_fault(address) is None:
+            return address
+    raise PlatformError(
+        f"{file}: is no scheduler file; `dask scheduler --scheduler-file {file}` writes one"
+    )
+
+
+@contextlib.contextmanager
+def platform_errors_of(address: str) -> Iterator[None]:
+    """Say in words that nobody answers at an address, or that it is no scheduler who does."""
+    try:
+        yield
+    except (OSError, MemoryError) as error:  # that of a length which somebody else never meant
+        why = str(error).partition("\n")[0] or "no answer"
+        raise PlatformError(
+            f"no dask scheduler answers at {address} within {CONNECT_S:.0f} s ({why}); start one "
+            "(`dask scheduler`), or mend the address after --distributed"
+        ) from None
+
+
+def require_dask() -> None:
+    """Raise PlatformError, saying how to install it, where dask is not; keep it from talking."""
+    try:
+        import distributed  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name not in ("dask", "distributed"):
+            raise
+        raise PlatformError(
+            "dask.distributed is not installed here, and --distributed needs it: "
+            "`pip install 'dask[distributed]'`"
+        ) from None
+    for name in ("distributed", *_LOGGERS):  # what they tell is told in our words
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
+_LOGGERS = tuple(
+    f"distributed.{name}"
+    for name in ("client", "comm", "core", "nanny", "process", "scheduler", "worker", "utils")
+)
+
+
+class Lost(Exception):
+    """What was asked for is lost with the workers that had it, and must be asked for again."""
+
+
+@dataclass
+class _Worker:
+    """A worker as it was found: what it says that it is, and why it is refused, if it is."""
+
+    asked: Future
+    identity: Mapping[str, str] | None = None
+    refused: str | None = None
+
+
+@dataclass
+class _Model:
+    """A checkpoint that workers have: `first` was sent it, the others had it from there.
+
+    held: what they say to it
+    """
+
+    checkpoint: Checkpoint
+    prefix: str
+    sent: Future | None = None
+    first: str = ""
+    held: dict[str, Future] = field(default_factory=dict)
+
+
+class Cluster:
+    """The workers of a scheduler that this build may use, and what it has given them.
+
+    device, precision: as the command line asks for them; "auto" is what the workers have
+    patience: how long to go on without a worker, in seconds
+    ending: what is closed after it
+
+    Raises RefusedError when no worker fits, naming what is wrong with each; PlatformError when
+    there are none.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        address: str,
+        report: Reporter,
+        device: str = "auto",
+        precision: str = "auto",
+        patience: float | None = None,
+    ) -> None:
+        self.client, self.address, self._report = client, address, report
+        self._wanted = device, precision
+        self._patience = PATIENCE_S if patience is None else patience
+        self._versions = versions()
+        self._workers: dict[str, _Worker] = {}
+        self._models: dict[str, _Model] = {}
+        self._guard = threading.RLock()
+        self._looked = -LOOK_S
+        self._closed = False
+        self.ending, self._lines = contextlib.ExitStack(), contextlib.ExitStack()
+        self._advances: dict[str, Advance] = {}
+        self._target: ComputeTarget | None = None
+        self._target = self._settle()
+
+    @property
+    def compute_target(self) -> ComputeTarget:
+        """What all of it is computed on."""
+        assert self._target is not None
+        return self._target
+
+    @property
+    def size(self) -> int:
+        """How many workers fit."""
+        return sum(each.identity is not None for each in self._workers.values())
+
+    def close(self) -> None:
+        """Cancel what is asked for and not done, and leave nothing with the workers."""
+        with self._guard:
+            if self._closed:
+                return
+            self._closed = True
+            self._lines.close()
+        with self.ending, contextlib.suppress(OSError, RuntimeError):
+            self.client.close(timeout=2)
+
+    def hold(self, source: ModelSource) -> str:
+        """Send the workers a model's checkpoint; the key, before an address, that it has there."""
+        prefix = f"sitegen-{source.name}-{uuid.uuid4().hex[:12]}-"
+        with platform_errors(source.weights, "read"):
+            data = np.fromfile(source.weights, np.uint8)
+        checkpoint = Checkpoint(
+            source.name, source.card, source.weights.name, source.weights_sha256, data
+        )
+        with self._guard:
+            self._models[source.name] = _Model(checkpoint, prefix)
+        self.workers(source.name)
+        return prefix
+
+    def workers(self, name: str) -> frozenset[str]:
+        """The workers that have the checkpoint of a model; waits until there is one.
+
+        Raises as the class does, and TargetError where the build is stopped.
+        """
+        since = time.monotonic()
+        while not (able := self.able(name)):
+            self._require_hope(time.monotonic() - since)
+            time.sleep(0.05)
+        return able
+
+    def able(self, name: str) -> frozenset[str]:
+        """The workers that have the checkpoint of a model now."""
+        self._look()
+        with self._guard:
+            held = self._models[name].held
+            done = (address for address, future in held.items() if future.status == "finished")
+            fit = {a for a, worker in self._workers.items() if worker.identity is not None}
+            return frozenset(fit.intersection(done))
+
+    def submit(self, name: str, workers: frozenset[str], *args: Any) -> Future:
+        """Have one of these workers call a function; `name` is seen where dask is watched."""
+        with self._telling_of_the_end():
+            return self.client.submit(
+                *args,
+                workers=sorted(workers),
+                key=f"sitegen-{name}-{uuid.uuid4().hex}",
+                pure=False,
+            )
+
+    def result(self, name: str, future: Future, workers: frozenset[str]) -> Block:
+        """The block of a future that some workers may compute.
+
+        Raises Lost when none of them is there any more; otherwise as its computation does.
+        """
+        from distributed import KilledWorker
+
+        while True:
+            try:
+                block: Block = future.result(timeout=LOOK_S)
+            except TimeoutError:
+                if not workers & self.able(name):
+                    raise Lost from None
+            except KilledWorker as error:
+                raise PlatformError(
+                    f"a shard of {name} has ended {error.allowed_failures + 1} workers one after "
+                    "the other; they may lack memory: see what they say, or ask for smaller figures"
+                ) from None
+            except (CancelledError, OSError) as error:
+                if isinstance(error, OSError) and future.status == "error":  # its computation's
+                    raise
+                self._require_open()
+                raise Lost from None
+            except Unfit as error:
+                self._dismiss(error)
+                raise Lost from None
+            else:
+                self._count(block)
+                return block
+
+    def forget(self, futures: Sequence[Future]) -> None:
+        """Nothing of these is wanted any more."""
+        if futures and not self._closed:
+            with contextlib.suppress(OSError, RuntimeError, CancelledError):
+                self.client.cancel(list(futures), force=True)
+
+    def _settle(self) -> ComputeTarget:
+        """Wait for what the workers say that they are, and choose what is computed on."""
+        since = time.monotonic()
+        while True:
+            self._look()
+            waiting = [w for w in self._workers.values() if not (w.identity or w.refused)]
+            seconds = time.monotonic() - since
+            if self.size and (not waiting or seconds > SETTLE_S):
+                return self._choose()
+            self._require_hope(seconds)
+            time.sleep(0.05)
+
+    def _choose(self) -> ComputeTarget:
+        """The best device that a worker has; the others, which would draw other bits, are out."""
+        told = {address: w.identity for address, w in self._workers.items() if w.identity}
+        kinds = {found["device"].partition(":")[0] for found in told.values()}
+        device = next(found["device"] for found in told.values() if _is(found, max(kinds)))
+        precisions = {found["precision"] for found in told.values() if _is(found, max(kinds))}
+        precision: Precision = "bfloat16" if precisions == {"bfloat16"} else "float32"
+        self._target = ComputeTarget(device, precision)
+        for address in told:
+            self._judge(address, self._workers[address])
+        return self._target
+
+    def _look(self) -> None:
+        """See who has come and who has gone, and give the new ones what they need."""
+        with self._guard:
+            self._require_open()
+            if time.monotonic() - self._looked < LOOK_S and self._idle():
+                return
+            self._looked = time.monotonic()
+            with self._telling_of_the_end():
+                present = set(self.client.nthreads())
+            for address in self._workers.keys() - present:
+                self._gone(address)
+            for address in present - self._workers.keys():
+                self._workers[address] = _Worker(self._ask(address))
+            for address, worker in self._workers.items():
+                if not (worker.identity or worker.refused) and worker.asked.done():
+                    self._judge(address, worker)
+            for model in self._models.values():
+                self._send(model)
+
+    def _idle(self) -> bool:
+        """Whether nobody has answered since it was last looked."""
+        waiting = (w for w in self._workers.values() if not (w.identity or w.refused))
+        return not any(w.asked.done() for w in waiting)
+
+    def _ask(self, address: str) -> Future:
+        """Have a worker say what it is, also if it has no sitegen, or another."""
+
+        def ask(device: str, precision: str) -> dict[str, str]:
+            from importlib import import_module
+
+            found: dict[str, str] = import_module("sitegen.cluster.worker").identity(
+                device, precision
+            )
+            return found
+
+        return self.submit("identity", frozenset({address}), ask, *self._wanted)
+
+    def _judge(self, address: str, worker: _Worker) -> None:
+        """Take a worker that fits; warn of one that does not, and leave it alone."""
+        try:
+            found: Mapping[str, str] = worker.identity or worker.asked.result(timeout=CONNECT_S)
+        except CancelledError:
+            return
+        except _FAILURES as error:
+            self._refuse(address, words_of(error))
+            return
+        if fault := self._fault(found):
+            self._refuse(address, fault)
+        else:
+            worker.identity = found
+
+    def _fault(self, found: Mapping[str, str]) -> str:
+        """What does not fit about a worker; empty where nothing."""
+        other = [
+            f"{name} {found.get(name, 'none')}, and here it is {version}"
+            for name, version in self._versions.items()
+            if found.get(name) != version
+        ]
+        if other:
+            return f"has {'; '.join(other)}: install the same there"
+        if self._target is not None and not _is(found, self._target.device.partition(":")[0]):
+            return f"computes on {found['device']}, and the others on {self._target.device}"
+        return ""
+
+    def _refuse(self, address: str, fault: str) -> None:
+        worker = self._workers[address]
+        worker.identity, worker.refused = None, fault
+        self._report.warn(f"worker {address} is not used: {fault}")
+
+    def _dismiss(self, error: Unfit) -> None:
+        """A worker that was taken has proved unfit."""
+        with self._guard:
+            worker = self._workers.get(error.worker)
+            if worker is not None and not worker.refused:
+                self._refuse(error.worker, error.fault)
+
+    def _gone(self, address: str) -> None:
+        worker = self._workers.pop(address)
+        for model in self._models.values():
+            model.held.pop(address, None)
+        if worker.identity is not None:
+            self._report.note(f"worker {address} went away; what it was at is done by others")
+
+    def _send(self, model: _Model) -> None:
+        """Send a checkpoint to the workers that lack it: to one from here, the others ask it."""
+        if self._target is None:
+            return
+        fit = {address for address, each in self._workers.items() if each.identity is not None}
+        self._see_arrivals(model, fit)
+        lacking = sorted(fit - model.held.keys())
+        if not lacking:
+            return
+        with self._telling_of_the_end():
+            if model.sent is None or model.first not in fit or model.sent.status != "finished":
+                model.first = lacking[0]
+                key = f"{model.prefix}sent-{uuid.uuid4().hex[:6]}"
+                sent = self.client.scatter({key: model.checkpoint}, workers=[model.first])
+                model.sent = sent[key]
+            for address in lacking:
+                model.held[address] = self.client.submit(
+                    receive,
+                    model.sent,
+                    model.checkpoint.sha256,
+                    self._target,
+                    workers=[address],
+                    key=f"{model.prefix}{address}",
+                    pure=False,
+                )
+
+    def _see_arrivals(self, model: _Model, fit: set[str]) -> None:
+        """Refuse who cannot use what came; who had it from such a one is sent it again."""
+        for address in sorted(fit & model.held.keys(), key=lambda each: each != model.first):
+            future = model.held[address]
+            if future.status == "error":
+                if address == model.first or model.first in fit:
+                    self._refuse(address, words_of(future.exception(timeout=CONNECT_S)))
+                    fit.discard(address)
+                else:
+                    del model.held[address]
+            elif future.status in ("cancelled", "lost"):
+                del model.held[address]
+
+    def _count(self, block: Block) -> None:
+        """Show what a worker has done."""
+        with self._guard:
+            if self._closed:
+                return
+            if block.worker not in self._advances:
+                line = self._report.computing(f"worker {block.worker}")
+                self._advances[block.worker] = self._lines.enter_context(line)
+            for _ in block.seen:
+                self._advances[block.worker]()
+
+    def _require_hope(self, seconds: float) -> None:
+        """Raise unless a worker may still come, or become ready."""
+        waiting = [a for a, w in self._workers.items() if not w.refused]
+        refused = [f"{a} {w.refused}" for a, w in self._workers.items() if w.refused]
+        if refused and not waiting:
+            raise RefusedError("\n".join([f"no worker at {self.address} fits:", *refused]))
+        if seconds > self._patience:
+            words = "does not answer" if waiting else "has no worker"
+            raise PlatformError(
+                f"the cluster at {self.address} {words} for {seconds:.0f} s; start workers "
+                f"(`dask worker {self.address}`) and build again"
+            )
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise TargetError("stopped, because another figure failed or the build was interrupted")
+        if self.client.status != "running":
+            raise self._ended()
+
+    def _ended(self) -> SitegenError:
+        return PlatformError(
+            f"the scheduler at {self.address} went away; what was finished is kept: start it and "
+            "its workers, and build again"
+        )
+
+    @contextlib.contextmanager
+    def _telling_of_the_end(self) -> Iterator[None]:
+        """Say in words that the scheduler is not there any more."""
+        try:
+            yield
+        except (OSError, CancelledError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and self.client.status == "running":
+                raise
+            self._require_open()
+            raise self._ended() from error
+
+
+_FAILURES = (
+    SitegenError,
+    ImportError,
+    AttributeError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+)
+"""What asking a worker may end in that is no fault of ours."""
+
+
+def _is(found: Mapping[str, str], kind: str) -> bool:
+    """Whether a worker computes on such a device."""
+    return found["device"].partition(":")[0] == kind

@@ -1,0 +1,43 @@
+"""A cluster of this machine's own: some processes, each with its share of cores, or with a GPU."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from sitegen.cluster.client import require_dask
+
+
+def start(count: int, device: str) -> Any:
+    """A scheduler and `count` workers on the loopback interface; `close()` ends them.
+
+    On GPUs each worker sees one of them, in turn. Raises PlatformError where dask is missing.
+    """
+    require_dask()
+    from distributed import Nanny, Scheduler, SpecCluster
+
+    threads = max(1, (os.cpu_count() or 1) // count)
+    unseen = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
+    shared = {"nthreads": threads, "host": "127.0.0.1", "memory_limit": 0, **unseen}
+    gpus = _gpus() if device.startswith("cuda") else []
+    workers = {
+        number: {"cls": Nanny, "options": {**shared, "env": environment(number, threads, gpus)}}
+        for number in range(count)
+    }
+    options = {"host": "127.0.0.1", "port": 0, **unseen}
+    return SpecCluster(workers=workers, scheduler={"cls": Scheduler, "options": options})
+
+
+def environment(number: int, threads: int, gpus: list[str]) -> dict[str, str]:
+    """What a worker is told: how many threads it has, and which GPU is its own."""
+    own = {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}
+    return {"OMP_NUM_THREADS": str(threads), **own}
+
+
+def _gpus() -> list[str]:
+    """The GPUs that this process may use, as the variable names them."""
+    if visible := os.environ.get("CUDA_VISIBLE_DEVICES"):
+        return visible.split(",")
+    import torch
+
+    return list(map(str, range(torch.cuda.device_count())))

@@ -1,0 +1,164 @@
+"""Where the shards of a figure are computed in a cluster: block by block, each by any worker.
+
+A block is some steps of a shard. It begins where the one before ended, on the worker that has that
+state, so little travels; a few blocks are asked for ahead, so that workers need not wait for a
+build that draws and encodes. What the build has taken is forgotten there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from sitegen.cluster.client import Cluster, Lost
+from sitegen.cluster.worker import Block, Numbers, take_steps
+from sitegen.core.compute import ComputeTarget
+from sitegen.core.errors import PlatformError
+from sitegen.models.registry import ModelSource
+from sitegen.sampling.models import (
+    DdpmSampler,
+    HeatSampler,
+    ModelProvider,
+    load_ddpm_sampler,
+    load_heat_sampler,
+)
+from sitegen.sampling.shards import Descent, Keep, Place, Seen, joined
+
+STEPS = 10
+"""How many steps a block has."""
+AHEAD = 2
+"""How many blocks of a shard are asked for beyond the one that is waited for."""
+MOST_LOST = 20
+"""How often a shard's workers may be lost before it is given up."""
+
+_HERE = ComputeTarget("cpu", "float32")
+
+
+class ClusterModels(ModelProvider):
+    """Models whose samples are computed in a cluster; here there is only what surrounds that."""
+
+    def __init__(self, sources: Any, cluster: Cluster) -> None:
+        super().__init__(sources, _HERE)
+        self.cluster, self.compute_target = cluster, cluster.compute_target
+
+    def close(self) -> None:
+        """Leave the cluster as it was."""
+        self.cluster.close()
+
+    def _heat_sampler(self, source: ModelSource) -> HeatSampler:
+        sampler = load_heat_sampler(source, _HERE, engines=False)
+        return replace(sampler, place=place(self.cluster, source))
+
+    def _ddpm_sampler(self, source: ModelSource) -> DdpmSampler:
+        sampler = load_ddpm_sampler(source, _HERE, engines=False)
+        return replace(sampler, place=place(self.cluster, source))
+
+
+def place(cluster: Cluster, source: ModelSource) -> Place:
+    """Compute with a model in a cluster, whose workers are sent it now."""
+    held = cluster.hold(source)
+
+    def compute(shards: Sequence[Descent], keep: Keep) -> Iterator[Seen]:
+        count = shards[0].way.steps(source.card)
+        ends = [*range(0, count, STEPS), count]
+        works = [_Work(cluster, source, held, shard, keep, ends) for shard in shards]
+        with closing(_All(works)):
+            for block in range(len(ends) - 1):
+                for work in works:
+                    work.ask(block)
+                yield from _levels([work.take(block) for work in works])
+
+    return compute
+
+
+def _levels(blocks: Sequence[Block]) -> Iterator[Seen]:
+    """The levels of one block of every shard, all shards together."""
+    for parts in zip(*(block.seen for block in blocks), strict=True):
+        kept = [tuple(map(_tensor, part)) for _, part in parts]
+        yield parts[0][0], joined(kept)
+
+
+def _tensor(numbers: Numbers) -> torch.Tensor:
+    return torch.from_numpy(np.array(numbers))  # what came over the network cannot be written
+
+
+@dataclass
+class _Work:
+    """A shard on its way: what is asked for of it, by block, and how far the build has it."""
+
+    cluster: Cluster
+    source: ModelSource
+    held: str
+    shard: Descent
+    keep: Keep
+    ends: Sequence[int]
+    asked: dict[int, tuple[Any, frozenset[str]]] = field(default_factory=dict)
+    lost: int = 0
+
+    def ask(self, block: int) -> None:
+        """Have this block computed, and some after it."""
+        last = min(block + AHEAD, len(self.ends) - 2)
+        wanted = [each for each in range(block, last + 1) if each not in self.asked]
+        if not wanted:
+            return
+        workers = self.cluster.workers(self.source.name)
+        for each in wanted:
+            before = self.asked.get(each - 1)
+            shard = replace(self.shard, initial=torch.empty(0)) if before else self.shard
+            future = self.cluster.submit(
+                self.source.name,
+                workers,
+                take_steps,
+                self.held,
+                {"name": self.source.name, "sha256": self.source.weights_sha256},
+                self.cluster.compute_target,
+                shard,
+                before[0] if before else None,
+                (self.ends[each], self.ends[each + 1]),
+                self.keep,
+            )
+            self.asked[each] = future, workers
+
+    def take(self, block: int) -> Block:
+        """A block that was asked for, once it is there; the shard then is where that ended."""
+        while True:
+            future, workers = self.asked[block]
+            try:
+                found = self.cluster.result(self.source.name, future, workers)
+            except Lost:
+                self._ask_again(block)
+                continue
+            self.shard = replace(self.shard, initial=_tensor(found.state))
+            del self.asked[block], future
+            return found
+
+    def _ask_again(self, block: int) -> None:
+        """All that was asked for is lost; what the build has of the shard is the new beginning."""
+        self.lost += 1
+        if self.lost > MOST_LOST:
+            raise PlatformError(
+                f"the workers that computed {self.source.name} were lost {self.lost} times; see "
+                "what they say, and build again"
+            )
+        self.stop()
+        self.ask(block)
+
+    def stop(self) -> None:
+        """Nothing more is wanted."""
+        self.cluster.forget([future for future, _ in self.asked.values()])
+        self.asked.clear()
+
+
+@dataclass(frozen=True)
+class _All:
+    works: Sequence[_Work]
+
+    def close(self) -> None:
+        """Nothing more of any shard is wanted."""
+        for work in self.works:
+            work.stop()

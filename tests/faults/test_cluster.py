@@ -1,0 +1,376 @@
+"""The workers of a cluster: killed, slow, unfit; a scheduler that goes away, or never was."""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sitegen.build.context import BuildOptions
+from sitegen.build.pipeline import Summary, build
+from sitegen.build.renderer import FigureRenderer, cluster_renderer
+from sitegen.cluster import client as clients
+from sitegen.core.errors import ConfigError, PlatformError, RefusedError, SitegenError
+from sitegen.core.progress import Advance
+from sitegen.ihdm.process.noise import Branching, Joined, independent, shared
+from sitegen.models.registry import model_source
+from sitegen.sampling import models as samplers
+from sitegen.sampling.models import ModelProvider, Trajectory
+from tests.support import clusters
+from tests.support.builders import CPU, FAKE_ENCODER
+from tests.support.clusters import Processes
+from tests.support.reporters import Silent
+from tests.support.tinymodel import write_ddpm, write_model
+
+LEVELS = 24
+PAGE = "Words.\n\n{{ trajectories('tiny', count=20, seed=5) }}\n"
+SITE = """title = "A title"
+[models.tiny]
+path = "models/tiny"
+"""
+
+
+class Watched(Silent):
+    """A reporter that does something once, when the frame `at` of a figure is there."""
+
+    def __init__(self, act: Callable[[], None] = lambda: None, at: int = 3) -> None:
+        super().__init__()
+        self._act, self._at, self._count = act, at, 0
+
+    @contextlib.contextmanager
+    def rendering(self, title: str, steps: int) -> Iterator[Advance]:
+        """Count the frames."""
+        self.lines.append(title)
+
+        def advance() -> None:
+            self._count += 1
+            if self._count == self._at:
+                self._act()
+
+        yield advance
+
+
+@dataclass
+class Author:
+    """A site, which is built in one cluster or none, always with shards of eight samples."""
+
+    root: Path
+    report: Silent = field(default_factory=Silent)
+
+    def build(self, address: str | None = None, report: Silent | None = None) -> Summary:
+        """Build it from nothing but its store; on the processors of the workers."""
+        self.report = report or Silent()
+        asked = BuildOptions(CPU, distributed=address, asked=("cpu", "float32"))
+        return build(self.root / "site.toml", asked, FigureRenderer, self.report, FAKE_ENCODER)
+
+    def forget(self) -> None:
+        """Remove what was built."""
+        for name in ("build", ".sitegen"):
+            shutil.rmtree(self.root / name, ignore_errors=True)
+
+    def made(self) -> Mapping[str, bytes]:
+        """The site, and what the store has rendered, byte for byte."""
+        folders = (
+            self.root / "build",
+            *(self.root / ".sitegen" / n for n in ("objects", "records")),
+        )
+        files = (path for folder in folders for path in folder.rglob("*") if path.is_file())
+        return {path.relative_to(self.root).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network sees eight images at a time, so that a figure has several shards."""
+    monkeypatch.setattr(samplers, "PIXELS_AT_ONCE", 1)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site with one figure, built here, and beside its model a DDPM."""
+    root = tmp_path_factory.mktemp("site")
+    write_model(root / "models/tiny", levels=LEVELS)
+    write_ddpm(root / "models/noise", levels=LEVELS)
+    (root / "pages").mkdir()
+    (root / "pages/index.md").write_text(PAGE)
+    (root / "site.toml").write_text(SITE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(samplers, "PIXELS_AT_ONCE", 1)
+        Author(root).build()
+    return root
+
+
+@pytest.fixture
+def author(models: Path, tmp_path: Path) -> Author:
+    """The site, not built yet."""
+    for name in ("models", "pages"):
+        shutil.copytree(models / name, tmp_path / name)
+    shutil.copy(models / "site.toml", tmp_path)
+    return Author(tmp_path)
+
+
+@pytest.fixture
+def local(models: Path) -> Mapping[str, bytes]:
+    """What a local build makes of it."""
+    return Author(models).made()
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Processes]:
+    """A cluster of three workers, all well."""
+    with clusters.cluster(3) as processes:
+        yield processes
+
+
+@pytest.fixture
+def three(cluster: Processes) -> Processes:
+    """The same, with as many workers whatever a test before did to them."""
+    while len(cluster.workers) < 3:
+        cluster.join()
+    return cluster
+
+
+def refused(author: Author, error: type[SitegenError], words: str, *args: Any) -> None:
+    """Build, which ends in these words, and leaves nothing half made."""
+    before = author.made()
+    with pytest.raises(error, match=words):
+        author.build(*args)
+    assert author.made() == before
+    assert not list((author.root / ".sitegen").glob("work/*"))
+
+
+@pytest.mark.fault(37)
+def test_samples_have_the_same_bits_in_a_cluster(models: Path, three: Processes) -> None:
+    """Grids, trees, noise of another's making, DDPM and DDIM, in shards: bit for bit as here."""
+    sources = {each.name: model_source(each.name, each) for each in (models / "models").iterdir()}
+    asked = Silent(), ("cpu", "float32")
+    elsewhere = cluster_renderer(sources, three.address, *asked)
+    try:
+        for here, there in zip(
+            _trajectories(FigureRenderer(sources, CPU)), _trajectories(elsewhere), strict=True
+        ):
+            both = [list(each.steps) for each in (here, there)]
+            assert len(both[0]) == len(both[1]) > 5
+            for one, other in zip(*both, strict=True):
+                assert one.level == other.level
+                assert torch.equal(one.state, other.state)
+                assert torch.equal(one.mean, other.mean)
+    finally:
+        elsewhere.close()
+
+
+def _trajectories(models: ModelProvider) -> Iterator[Trajectory]:
+    tiny, noise = models.heat_sampler("tiny"), models.ddpm_sampler("noise")
+    shape = tiny.model.card.shape
+    states = tiny.initial_states(3, range(20))
+    yield tiny.begin(3, range(20), 0.02)
+    yield tiny.trajectory(states[:1], Branching(3, (20, 10, 5, 2), shape))
+    yield tiny.trajectory(states, Joined((shared(3, 15, shape), independent(3, range(5), shape))))
+    yield tiny.trajectory(states, lambda level: independent(level, range(20), shape)(level))
+    yield noise.begin(3, range(10))
+    yield noise.ddim(noise.initial_noise(3, range(17)), 7)
+
+
+@pytest.mark.fault(37)
+def test_any_number_of_workers_gives_the_same_bytes(
+    author: Author, three: Processes, local: Mapping[str, bytes]
+) -> None:
+    """Three workers, the last of which is killed at work, then two, then one: a local build's."""
+    _, second, last = three.workers
+    author.build(three.address, Watched(lambda: three.kill(last)))
+    assert author.made() == local
+    told = "\n".join(author.report.lines)
+    assert f"3 workers at {three.address} (cpu, float32)" in told
+    assert f"worker {last} went away; what it was at is done by others" in told
+    assert len(re.findall(r"^worker tcp://.*: \d+ steps$", told, re.MULTILINE)) >= 2
+    author.forget()
+    author.build(three.address)
+    assert author.made() == local
+    three.kill(second)
+    author.forget()
+    author.build(three.address)
+    assert author.made() == local
+    assert f"1 worker at {three.address} (cpu, float32)" in author.report.lines
+    assert author.build(three.address).rendered == ()
+
+
+@pytest.mark.fault(37)
+def test_only_worker_is_killed_and_another_comes(
+    author: Author, local: Mapping[str, bytes]
+) -> None:
+    """With its only worker all that a build had in the cluster is lost; one that comes goes on."""
+    with clusters.cluster(1) as alone:
+
+        def replaced() -> None:
+            alone.kill(next(iter(alone.workers)))
+            alone.join()
+
+        author.build(alone.address, Watched(replaced, at=13))
+        assert author.made() == local
+
+
+@pytest.mark.fault(37)
+def test_slow_worker_is_waited_for(
+    author: Author, three: Processes, local: Mapping[str, bytes]
+) -> None:
+    """A worker that stands still for a while costs time, and no byte."""
+    slow = next(iter(three.workers))
+
+    def pause() -> None:
+        three.tell(slow, signal.SIGSTOP)
+        threading.Timer(0.5, three.tell, (slow, signal.SIGCONT)).start()
+
+    author.build(three.address, Watched(pause))
+    assert author.made() == local
+
+
+@pytest.mark.fault(37)
+def test_unfit_workers_are_refused_and_others_go_on(
+    author: Author, three: Processes, local: Mapping[str, bytes]
+) -> None:
+    """A worker of another version, or without the checkpoint or with another, is told and left."""
+    words = {
+        clusters.other_source: r"has sitegen .* \(source 01234567\), and here it is",
+        clusters.no_sitegen: "has no sitegen",
+        clusters.damaged_weights: "has another checkpoint under the name tiny: its SHA-256",
+        clusters.forgetful: "has no checkpoint of tiny, though it was sent one",
+    }
+    unfit = {three.join(spoil): said for spoil, said in words.items()}
+    author.build(three.address)
+    for address in unfit:
+        three.kill(address)
+    assert author.made() == local
+    told = "\n".join(author.report.lines)
+    for address, said in unfit.items():
+        assert re.search(f"warning: worker {address} is not used: {said}", told)
+
+
+@pytest.mark.fault(37)
+def test_no_worker_fits_or_there_is_none(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no worker can be used, the build ends in words, soon."""
+    monkeypatch.setattr(clients, "PATIENCE_S", 0.5)
+    with clusters.cluster(0) as empty:
+        refused(author, PlatformError, "has no worker for 1 s; start workers", empty.address)
+        empty.join(clusters.other_source)
+        refused(author, RefusedError, "no worker at .* fits:\ntcp://.* has sitegen", empty.address)
+
+
+@pytest.mark.fault(37)
+def test_scheduler_goes_away(author: Author) -> None:
+    """When the scheduler dies in the middle, the old site stays and the build says what to do."""
+    with clusters.cluster(2) as cluster:
+        author.build()
+        (author.root / "pages/index.md").write_text(PAGE.replace("seed=5", "seed=6"))
+        assert cluster.scheduler is not None
+        report = Watched(cluster.scheduler.kill, at=2)
+        refused(author, PlatformError, "the scheduler at .* went away", cluster.address, report)
+
+
+@pytest.mark.fault(37)
+def test_nobody_answers(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address that nobody answers at, or somebody else, is told within seconds."""
+    monkeypatch.setattr(clients, "CONNECT_S", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        started = time.monotonic()
+        refused(author, PlatformError, f"no dask scheduler answers at {address}", address)
+    refused(author, PlatformError, "no dask scheduler answers at", "tcp://127.0.0.1:1")
+    with _talkative() as other:
+        refused(author, PlatformError, f"no dask scheduler answers at {other}", other)
+    refused(author, PlatformError, "cannot read nowhere.json: No such file", "nowhere.json")
+    (author.root / "other.json").write_text("[1]")
+    other = str(author.root / "other.json")
+    refused(author, PlatformError, "other.json: is no scheduler file", other)
+    assert time.monotonic() - started < 10
+    refused(author, ConfigError, "should be the address of a dask scheduler", "http://there")
+
+
+@contextlib.contextmanager
+def _talkative() -> Iterator[str]:
+    """A server that says something else than a scheduler would."""
+
+    def talk() -> None:
+        with contextlib.suppress(OSError):
+            visitor, _ = listener.accept()
+            visitor.sendall(b"SSH-2.0-OpenSSH_9.6\r\n" * 40)
+            visitor.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=talk)
+        thread.start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+    thread.join()
+
+
+@pytest.mark.fault(2, 37)
+def test_ctrl_c_leaves_the_cluster_clean(author: Author, three: Processes) -> None:
+    """Ctrl-C ends a build with 130 and its words; no key, task or client stays in the cluster."""
+    from distributed import Client
+
+    (author.root / "pages/index.md").write_text(PAGE.replace("20", "4000"))
+    output = author.root / "said"
+    wished = ["build", "--distributed", three.address, "--device", "cpu", "--precision", "float32"]
+    process = clusters.command(author.root, wished, output)
+    try:
+        _wait(lambda: "step" in (output.read_text() if output.exists() else ""), process.is_alive)
+        assert process.pid is not None
+        started = time.monotonic()
+        os.kill(process.pid, signal.SIGINT)
+        process.join(20)
+        assert (process.exitcode, time.monotonic() - started < 10) == (130, True)
+        assert output.read_text().splitlines()[-1] == "interrupted; what was finished is kept"
+    finally:
+        process.kill()
+    with Client(three.address, set_as_default=False) as client:
+        _wait(lambda: not any(client.has_what().values()), lambda: True)
+        assert _tasks(client) == ([], 1)
+    assert not list((author.root / ".sitegen").glob("work/*"))
+
+
+def _tasks(client: Any) -> tuple[list[str], int]:
+    """The tasks that a scheduler knows, and how many clients but itself."""
+
+    def known(dask_scheduler: Any) -> tuple[list[str], int]:
+        names = [name for name in dask_scheduler.clients if name != "fire-and-forget"]
+        return list(map(str, dask_scheduler.tasks)), len(names)
+
+    found: tuple[list[str], int] = client.run_on_scheduler(known)
+    return found
+
+
+def _wait(for_it: Callable[[], bool], alive: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not for_it():
+        assert alive()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.fault(37)
+def test_weights_go_to_a_worker_once(author: Author, three: Processes) -> None:
+    """A worker is sent the weights once, however many shards it has; two figures share them."""
+    from distributed import Client
+
+    with Client(three.address, set_as_default=False) as client:
+
+        def received(dask_worker: Any) -> list[str]:
+            """The keys that came, and what was computed."""
+            return [str(k) for log in dask_worker.transfer_incoming_log for k in log["keys"]]
+
+        before = {each: len(keys) for each, keys in client.run(received).items()}
+        (author.root / "pages/index.md").write_text(
+            PAGE + PAGE.replace("5", "7").partition("\n")[2]
+        )
+        author.build(three.address)
+        found = client.run(received)
+    sent = [sum("-sent-" in k for k in keys[before[each] :]) for each, keys in found.items()]
+    assert sorted(sent) == [0, 1, 1]  # the first had it from here

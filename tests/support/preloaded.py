@@ -1,0 +1,11 @@
+"""What the processes of a test's cluster have read before they begin."""
+
+import distributed
+import torch
+
+import sitegen.build.pipeline
+import sitegen.build.renderer
+import sitegen.cli.main
+import sitegen.media.encoder
+
+__all__ = ["distributed", "sitegen", "torch"]
