@@ -62,7 +62,7 @@ class Heat:
     ) -> Iterator[Step]:
         """As `reverse_process`."""
         assert noise is not None
-        return reverse_process(model, state, noise, self.noise_std, part)
+        return reverse_process(model, state, noise, self.noise_std, part=part)
 
     def pixels(self, x: Tensor) -> Tensor:
         """As it is."""

@@ -243,6 +243,10 @@ class _Telling:
 
         yield advance
 
+    @contextlib.contextmanager
+    def computing(self, title: str) -> Iterator[Advance]:
+        yield lambda: None
+
 
 def words(error: Exception, root: Path) -> str:
     """Say what went wrong: as a command would, or for what it would not with a place below `root`.

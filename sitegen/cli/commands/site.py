@@ -284,7 +284,7 @@ EVERY = "*"
 @click.option("--dry-run", is_flag=True, help="Say what would be rendered, and render nothing.")
 @row_options(
     [
-        ("jobs", options.IntegerRange(1), "How many processes to render with, or how many figures."),
+        ("jobs", options.IntegerRange(1), "How many processes to render with, or figures."),
         ("distributed", str, "The dask scheduler whose workers sample: its address or file."),
     ],
     {"jobs": 1},
