@@ -1,9 +1,12 @@
 """What a page and the site say of themselves: head, title, BibTeX, and the files for robots."""
 
 import re
+import textwrap
 from collections.abc import Iterable, Iterator
 from html import escape
 from urllib.parse import quote, urlsplit
+
+from markupsafe import Markup
 
 from sitegen.config.schema import Site
 from sitegen.content.links import at_heading, themed_ids
@@ -35,6 +38,7 @@ SAMPLER_POLICY = POLICY.replace(
 
 _COMMANDS = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _LONGEST = 70  # characters of a title that search engines and tabs show
+_PREVIEW = 160  # and of a description
 
 
 def head(
@@ -54,7 +58,7 @@ def head(
     return Head(
         title=page.title if alone else title,
         policy=f"{SAMPLER_POLICY if samples else POLICY}{frames_policy(page.body)}",
-        description=site.description,
+        description=site.description or site.lead or _first_words(page),
         site=site.title,
         address=address(site, page.uri),
         card=preview,
@@ -71,6 +75,15 @@ def head(
         if samples
         else None,
     )
+
+
+def _first_words(page: Page) -> str | None:
+    """What a page begins with, as far as previews show it, for a site that describes itself not."""
+    prose = "".join(part for part in page.body if isinstance(part, Markup))
+    for found in re.finditer(r"<p>(.*?)</p>", prose, re.DOTALL):
+        if words := Markup(found[1]).striptags():
+            return textwrap.shorten(words, _PREVIEW, placeholder=" …")
+    return None
 
 
 def address(site: Site, uri: str) -> str | None:

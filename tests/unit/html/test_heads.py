@@ -56,6 +56,23 @@ def test_sampler(tmp_path: Path) -> None:
             assert re.fullmatch(rf"{up}assets/sampler{ending}", name)
 
 
+def test_description(tmp_path: Path) -> None:
+    """It is the author's, or the lead, or else how the page begins, cut between words."""
+    long = "*Faces* & [fruit](https://example.org/) form " + "again and " * 30
+    found = []
+    for told in ("", 'lead = "A lead."\n', 'lead = "A lead."\ndescription = "Words."\n'):
+        site = make_site(tmp_path, told, f"## A\n\n{long}\n\nMore.\n")
+        (page,) = read_pages(site)
+        found.append(head(site, page, site_theme(site), None).description)
+    first, *others = found
+    assert others == ["A lead.", "Words."]
+    assert first is not None
+    assert re.fullmatch(r"Faces & fruit form again .*(again|and) …", first)
+    assert len(first) <= 160
+    site = make_site(tmp_path, "", "# A\n")
+    assert head(site, read_pages(site)[0], site_theme(site), None).description is None
+
+
 def test_heads(tmp_path: Path) -> None:
     """Titles name the site; paper, cards and relative links need its address, if it has one."""
     for name in ("paper.pdf", "poster.pdf"):
