@@ -61,7 +61,7 @@ def test_description(tmp_path: Path) -> None:
     long = "*Faces* & [fruit](https://example.org/) form " + "again and " * 30
     found = []
     for told in ("", 'lead = "A lead."\n', 'lead = "A lead."\ndescription = "Words."\n'):
-        site = make_site(tmp_path, told, f"## A\n\n{long}\n\nMore.\n")
+        site = make_site(tmp_path, f'title = "A"\n{told}', f"## A\n\n{long}\n\nMore.\n")
         (page,) = read_pages(site)
         found.append(head(site, page, site_theme(site), None).description)
     first, *others = found
@@ -69,7 +69,7 @@ def test_description(tmp_path: Path) -> None:
     assert first is not None
     assert re.fullmatch(r"Faces & fruit form again .*(again|and) …", first)
     assert len(first) <= 160
-    site = make_site(tmp_path, "", "# A\n")
+    site = make_site(tmp_path, 'title = "A"\n', "# A\n")
     assert head(site, read_pages(site)[0], site_theme(site), None).description is None
 
 
