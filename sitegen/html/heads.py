@@ -80,6 +80,7 @@ def head(
 def _first_words(page: Page) -> str | None:
     """What a page begins with, as far as previews show it, for a site that describes itself not."""
     prose = "".join(part for part in page.body if isinstance(part, Markup))
+    prose = re.sub(r"<annotation\b.*?</annotation>", "", prose, flags=re.DOTALL)  # TeX of formulas
     for found in re.finditer(r"<p>(.*?)</p>", prose, re.DOTALL):
         if words := Markup(found[1]).striptags():
             return textwrap.shorten(words, _PREVIEW, placeholder=" …")

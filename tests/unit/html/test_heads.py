@@ -58,7 +58,7 @@ def test_sampler(tmp_path: Path) -> None:
 
 def test_description(tmp_path: Path) -> None:
     """It is the author's, or the lead, or else how the page begins, cut between words."""
-    long = "*Faces* & [fruit](https://example.org/) form " + "again and " * 30
+    long = "*Faces* $u_K$ & [fruit](https://example.org/) form " + "again and " * 30
     found = []
     for told in ("", 'lead = "A lead."\n', 'lead = "A lead."\ndescription = "Words."\n'):
         site = make_site(tmp_path, f'title = "A"\n{told}', f"## A\n\n{long}\n\nMore.\n")
@@ -67,7 +67,7 @@ def test_description(tmp_path: Path) -> None:
     first, *others = found
     assert others == ["A lead.", "Words."]
     assert first is not None
-    assert re.fullmatch(r"Faces & fruit form again .*(again|and) …", first)
+    assert re.fullmatch(r"Faces uK & fruit form again .*(again|and) …", first)
     assert len(first) <= 160
     site = make_site(tmp_path, 'title = "A"\n', "# A\n")
     assert head(site, read_pages(site)[0], site_theme(site), None).description is None
