@@ -126,6 +126,11 @@ class FigureSpec:
         """What words about the figure call its model: the label, or the model's name."""
         return self.label or self.model
 
+    def named(self, card: ModelCard) -> str:
+        """The model in a sentence: by its label, or by what its card says it shows, or its name."""
+        shows = card.subject and not self.label
+        return f"the model of {card.subject}" if shows else f"the model {self.known_as}"
+
     @property
     def models(self) -> tuple[str, ...]:
         """The names of the models that the figure needs: its model, and its `ddpm` if it has one.
@@ -181,7 +186,7 @@ class FigureSpec:
         `card` is the first model's. The default is the first line of the kind's docstring.
         """
         what = (type(self).__doc__ or type(self).__name__).splitlines()[0].rstrip(".")
-        return f"{what}, of the model {self.known_as}"
+        return f"{what}, of {self.named(card)}"
 
     @property
     def images(self) -> int:
@@ -238,10 +243,13 @@ def grid_pixels(card: ModelCard, columns: int, rows: int) -> int:
     return (card.levels + 1) * width * height * scale_factor(width, height) ** 2
 
 
-def counted(count: int, model: str, subject: str) -> str:
-    """Say how many samples there are, and of what: "36 handwritten digits", where that is known."""
+def counted(count: int, model: str, subject: str, label: str | None = None) -> str:
+    """Say how many samples there are, and of what: "36 handwritten digits", where that is known.
+
+    label: what the method is called, if it is, which then stands behind them
+    """
     if subject and count > 1:
-        return f"{count} {subject}"
+        return f"{count} {subject} ({label})" if label else f"{count} {subject}"
     return f"{f'{count} samples' if count > 1 else 'One sample'} of the model {model}"
 
 

@@ -104,7 +104,7 @@ class Hierarchy(ChosenSpec):
         *first, last = (str(2**depth) for depth in range(1, self.leaves.bit_length()))
         branches = f"{', '.join(first)} and then {last}" if first else last
         return (
-            f"A tree of the model {self.known_as} that grows from left to right over "
+            f"A tree of {self.named(card)} that grows from left to right over "
             f"{steps(card)}: one {flat_squares(card)} splits into {branches} "
             f"{card.subject or 'pictures'}, which share their coarse shape as long as they share "
             "their branch"

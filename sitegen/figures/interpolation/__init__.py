@@ -100,10 +100,10 @@ class Interpolation(ComparedSpec):
         """Say what changes into what, in which panels."""
         rows = len(self.pairs)
         many = f"{rows} samples change into others" if rows > 1 else "a sample changes into another"
-        where = f"With the model {self.known_as} {many} and back"
+        where = f"With {self.named(card)} {many} and back"
         if self.ddpm:
-            where = f"Three panels side by side: in each {many} and back, with the model "
-            where += f"{self.known_as}, with the full latent of the DDPM {self.ddpm}, and with DDIM"
+            where = f"Three panels side by side: in each {many} and back, with {self.named(card)}, "
+            where += f"with the full latent of the DDPM {self.ddpm}, and with DDIM"
         return f"{where}, in {self.points} images"
 
 

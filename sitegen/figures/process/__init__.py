@@ -84,7 +84,7 @@ class Process(ChosenSpec):
             f"Two rows of {self.columns} pictures. The upper one, from left to right, is the "
             "forward process: heat dissipation, ∂u/∂t = Δu, blurs an image until it is flat. The "
             "lower one, from right to left, is the inverse process, generation: "
-            f"the model {self.known_as} turns that flat image into a new one in {steps(card)}"
+            f"{self.named(card)} turns that flat image into a new one in {steps(card)}"
         )
 
 

@@ -111,7 +111,8 @@ class PageSampler(ChosenSpec):
 
     def describe(self, card: ModelCard) -> str:
         """Say what the first poster shows."""
-        return f"{counted(self.count, self.known_as, card.subject)}, drawn when this page was made"
+        many = counted(self.count, self.known_as, card.subject, self.label)
+        return f"{many}, drawn when this page was made"
 
 
 KIND = FigureKind("sampler", PageSampler, sampler_in(__name__), live_view)

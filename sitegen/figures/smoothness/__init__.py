@@ -47,9 +47,9 @@ class Smoothness(ComparedSpec):
         """Say what is drawn."""
         others = " and with its DDPM and DDIM baselines" if self.ddpm else ""
         return (
-            f"How even interpolations between {self.pairs} pairs of samples are, with the model "
-            f"{self.known_as}{others}: for each pair the largest step over the mean step, where 1 "
-            "is perfectly even, and the length of the way over the distance of its ends, where 1 "
+            f"How even interpolations between {self.pairs} pairs of samples are, with "
+            f"{self.named(card)}{others}: for each pair the largest step over the mean step, where "
+            "1 is perfectly even, and the length of the way over the distance of its ends, where 1 "
             "is the straight way, with medians and their intervals"
         )
 

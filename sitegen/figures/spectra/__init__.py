@@ -37,8 +37,8 @@ class Spectra(ComparedSpec):
         many = "one sample" if self.count == 1 else f"{self.count} samples"
         return (
             f"Power spectra of {many} at several levels, from the first state to the finished "
-            "image, which is drawn strongest; power over frequency, both logarithmic: those of the "
-            f"model {self.known_as}{other} and that of the data{floor}"
+            "image, which is drawn strongest; power over frequency, both logarithmic: those of "
+            f"{self.named(card)}{other} and that of the data{floor}"
         )
 
 

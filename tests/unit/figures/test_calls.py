@@ -112,6 +112,10 @@ def test_labels() -> None:
         plain, named = call("mnist", kind=kind), call("mnist", kind=kind, label="Ours")
         words = named.spec.describe(GREY)
         assert ("Ours" in words, "model mnist" in words) == (True, False), kind
+        known = replace(GREY, subject="handwritten digits")
+        words = plain.spec.describe(known)
+        assert ("handwritten digits" in words, "model mnist" in words) == (True, False), kind
+        assert "Ours" in named.spec.describe(known)
         drawn = chosen.spec.draws_label
         assert drawn is (kind in ("interpolation", "spectra", "smoothness"))
         assert spec_json(named) == spec_json(plain) | ({"label": "Ours"} if drawn else {})
