@@ -173,6 +173,8 @@ def execute(command: Sequence[str], folder: Path, feed: Feed | None = None) -> D
     feed: writes its input. It is then in a session of its own, so that it and what it started can
         be stopped together, and it cannot ask for a password.
     """
+    if odd := [word for word in command if "\0" in word]:  # which git itself said before
+        raise PublishError(f"git answered {public(odd[0])!r}; see whether `git` works here")
     quiet = {} if sys.stdin.isatty() else {"GIT_TERMINAL_PROMPT": "0"}  # where nobody answers
     ours = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER_REPOSITORY}
     try:

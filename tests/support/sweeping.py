@@ -8,6 +8,7 @@ sample, always the same one.
 
 import json
 import os
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,11 +21,12 @@ LOG = os.environ.get("FAULTS", "")
 _counts = Counter[str]()
 
 
-def some(things: Sequence[_T], few: int) -> list[_T]:
-    """All of them in a sweep, or so few, evenly spaced from the first to the last."""
-    if LOG or len(things) <= few:
+def some(things: Sequence[_T], few: int, many: int = sys.maxsize) -> list[_T]:
+    """All of them in a sweep, at most `many`, or so few; evenly spaced from first to last."""
+    most = many if LOG else few
+    if len(things) <= most:
         return list(things)
-    return [things[number * (len(things) - 1) // (few - 1)] for number in range(few)]
+    return [things[number * (len(things) - 1) // (most - 1)] for number in range(most)]
 
 
 def examples(few: int, many: int) -> settings:
