@@ -23,14 +23,22 @@ from sitegen.ihdm.checkpoints.weights import prefixes, save_weights
 from sitegen.models.registry import ModelSource, model_source
 
 
-def spread(highest: int, steps: int) -> tuple[int, ...]:
-    """`steps` levels from `highest` down, evenly spaced on the way to 0, which follows."""
-    return tuple(round(highest - step * highest / steps) for step in range(steps))
+def spread(highest: int, steps: int, bottom: int = 0) -> tuple[int, ...]:
+    """`steps` levels from `highest` down, evenly spaced on the way to `bottom`, which follows."""
+    return tuple(round(highest - step * (highest - bottom) / steps) for step in range(steps))
 
 
 def visited_levels(card: ModelCard, below: int, steps: int) -> tuple[int, ...]:
     """All levels from K to `below`, and `steps` more from there down."""
     return (*range(card.levels, below, -1), *spread(below, steps))
+
+
+def spread_over_bands(card: ModelCard, steps: Sequence[int]) -> tuple[int, ...]:
+    """So many levels of each of the card's bands, the finest first, evenly spaced in it."""
+    bottoms = [band.lowest_level - 1 for band in card.networks]
+    tops = [*bottoms[1:], card.levels]
+    parts = [spread(*each) for each in zip(tops, steps, bottoms, strict=True)]
+    return tuple(level for part in reversed(parts) for level in part)
 
 
 def write_model(
@@ -79,6 +87,9 @@ def main() -> None:
         "--steps", type=int, default=14, help="so many are visited, unless the model is a cascade"
     )
     parser.add_argument(
+        "--visits", type=int, nargs="+", help="how many levels of each band instead, finest first"
+    )
+    parser.add_argument(
         "--small", action="store_true", help="store a byte a weight instead of float16"
     )
     parser.add_argument("--output", type=Path, required=True, help="folder of the new model")
@@ -107,6 +118,9 @@ def main() -> None:
     own = card.sampling if card.bands else None  # a cascade has its levels already
     sampling = own or SamplingConfig(visited_levels(card, arguments.below, arguments.steps))
     card = replace(card, unet=None, coarse=None, bands=bands, sampling=sampling)
+    if arguments.visits:
+        levels = spread_over_bands(card, arguments.visits)
+        card = replace(card, sampling=replace(sampling, levels=levels))
     small = matrices(card, nets) if arguments.small else ()
     write_model(arguments.output, source, card, model.statistics.tensors(), nets, small)
 

@@ -110,22 +110,33 @@ export class Sampler {
     return { mean: this.#planes.inverse(mean), sharp: this.#planes.inverse(sharp) };
   }
 
-  /* The noise of δ, and of what the model leaves unknown of each cosine where that is known:
-     sitegen/ihdm/process/reverse.py. */
+  /* The noise of δ, and of what the model leaves unknown of each cosine where that is known, in
+     colour with its covariance over channels: sitegen/ihdm/process/reverse.py. */
   #scaled(fresh, level, below, delta) {
     const { variance, residual } = this.#statistics ?? {};
     if (!residual) return fresh.map((value) => delta * value);
-    const { image_size: size, levels, training_noise_std: std } = this.description;
+    const { image_size: size, levels, channels, training_noise_std: std } = this.description;
     const [here, there] = [this.#left(level), this.#left(below)];
-    const [plane, rings] = [size ** 2, residual.length / levels];
-    const cosines = this.#planes.forward(fresh).map((value, i) => {
-      const place = i % plane;
+    const [, rings, ...mixed] = this.description.tensors[RESIDUAL].shape;
+    const [plane, wide] = [size ** 2, mixed[0] ?? 1];
+    const cosines = this.#planes.forward(fresh);
+    const scaled = new Float32Array(cosines.length);
+    for (let place = 0; place < plane; place++) {
       const ring = Math.round(Math.hypot(Math.floor(place / size), place % size));
-      const unknown = (variance[i] * std ** 2) / (here[place] ** 2 * variance[i] + std ** 2);
-      const share = residual[(level - 1) * rings + ring];
-      return value * Math.sqrt(delta ** 2 + there[place] ** 2 * share * unknown);
-    });
-    return this.#planes.inverse(cosines);
+      const first = ((level - 1) * rings + ring) * wide ** 2;
+      const deviation = Array.from({ length: channels }, (_, c) => {
+        const all = variance[c * plane + place];
+        return there[place] * Math.sqrt((all * std ** 2) / (here[place] ** 2 * all + std ** 2));
+      });
+      const share = (a, b) =>
+        wide > 1 ? residual[first + a * wide + b] : a === b ? residual[first] : 0;
+      const factor = root(channels, (a, b) =>
+        (a === b ? delta ** 2 : 0) + share(a, b) * deviation[a] * deviation[b]);
+      factor.forEach((row, a) => row.forEach((value, b) => {
+        scaled[a * plane + place] += value * cosines[b * plane + place];
+      }));
+    }
+    return this.#planes.inverse(scaled);
   }
 
   /* A_k: what level k leaves of each cosine. */
@@ -137,6 +148,19 @@ export class Sampler {
       return Math.exp(-((Math.PI / size) ** 2) * (n ** 2 + m ** 2) * time);
     });
   }
+}
+
+/* The rows of the lower triangular L with L Lᵀ = M, of which `entry` gives numbers (Cholesky). */
+function root(count, entry) {
+  const rows = [];
+  for (let a = 0; a < count; a++) {
+    rows.push([]);
+    for (let b = 0; b <= a; b++) {
+      const rest = rows[b].slice(0, b).reduce((sum, value, at) => sum - value * rows[a][at], entry(a, b));
+      rows[a].push(a === b ? Math.sqrt(rest) : rest / rows[b][b]);
+    }
+  }
+  return rows;
 }
 
 /* A U-Net and the images that it sees, of `side` pixels. */

@@ -349,7 +349,10 @@ def test_loss_of_a_band_is_that_of_the_whole_network() -> None:
 
 
 def test_bands_of_a_shipped_cascade(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each is trained by its number, begins with another's weights, and gets its variance."""
+    """Each is trained by its number, begins with another's weights, and gets its variance.
+
+    Together they may be stored small, and visit fewer levels.
+    """
     data, folder = pictures(tmp_path / "data"), Path("models/mnist")
     monkeypatch.setattr(train_band, "COSINES", replace(TRAINING, images=64))
     runs = [tmp_path / f"{number}.pt" for number in range(3)]
@@ -368,12 +371,20 @@ def test_bands_of_a_shipped_cascade(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     call(monkeypatch, cascade, folder, *runs, output=tmp_path / "joined")
     joined = model_source("joined", tmp_path / "joined")
     assert joined.card.visited_levels == source.card.visited_levels
+    chosen = ["--small", "--visits", 2, 3, 4]
+    call(monkeypatch, cascade, folder, *runs, "--output", tmp_path / "joined", *chosen)
+    half = source.weights.stat().st_size
     call(monkeypatch, variance, tmp_path / "joined", data=data, output=tmp_path / "out")
     made = model_source("out", tmp_path / "out")
+    tops = [band.lowest_level - 1 for band in source.card.bands[1:]]
+    assert made.card.visited_levels[4] == tops[1]
+    assert made.card.visited_levels[7] == tops[0]
+    assert made.card.steps == 2 + 3 + 4
+    assert made.weights.stat().st_size < 0.6 * half  # a byte a weight, as it was joined
     assert made.card.estimates_variance
     assert made.card.sampling_noise_std == made.card.training_noise_std
     model = load_model(made.weights, made.card)
     assert isinstance(model, Model)
-    assert isinstance(model.noise_std(50, 49, 0.01), torch.Tensor)
+    assert isinstance(model.noise_std(100, 49, 0.01), torch.Tensor)
     with pytest.raises(SystemExit, match="is the model itself"):
         call(monkeypatch, variance, tmp_path / "out", data=data, output=tmp_path / "out")

@@ -250,7 +250,10 @@ def _check_ours(path: Path, card: ModelCard, header: Header) -> dict[str, Entry]
     if card.parameterization == "preconditioned":
         wanted |= dict.fromkeys(STATISTICS, card.shape)
     if card.estimates_variance:
-        wanted[RESIDUAL] = (card.levels, rings(card.image_size))
+        known = entries.get(RESIDUAL)
+        whole = card.channels > 1 and known is not None and len(known.shape) > 2
+        channels = (card.channels, card.channels) if whole else ()
+        wanted[RESIDUAL] = (card.levels, rings(card.image_size), *channels)
     else:
         entries.pop(RESIDUAL, None)
     small = scales_of(path, entries)
@@ -364,9 +367,20 @@ def _statistics(card: ModelCard, weights: Mapping[str, Tensor]) -> Statistics | 
     if bool((variance < 0).any()):
         raise RefusedError(f"{STATISTICS[1]} of the weights is negative; train the model again")
     residual = weights.get(RESIDUAL)
-    if residual is not None and bool((residual < 0).any()):
-        raise RefusedError(f"{RESIDUAL} of the weights is negative; train the model again")
+    if residual is not None and not _is_covariance(residual):
+        raise RefusedError(
+            f"{RESIDUAL} of the weights is negative, or no covariance; train the model again"
+        )
     return Statistics(mean, variance, residual)
+
+
+def _is_covariance(shares: Tensor) -> bool:
+    """Whether shares (K, rings) or (K, rings, C, C) are what a model can leave unknown."""
+    if shares.dim() == 2:
+        return bool((shares >= 0).all())
+    least = torch.linalg.eigvalsh(shares.double()).amin(-1)
+    largest = shares.diagonal(dim1=-2, dim2=-1).amax(-1)
+    return bool((shares == shares.mT).all()) and bool((least >= -1e-6 * largest).all())
 
 
 def _no_card(path: Path) -> ConfigError:

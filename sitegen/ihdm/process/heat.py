@@ -79,6 +79,7 @@ class Statistics:
 
     `residual` (K, rings) is known where it was estimated: the share of the variance R_k, of what a
     linear estimate leaves unknown of a sharp image, that the model leaves, for the levels 1 … K.
+    Of images in colour it is (K, rings, C, C), the covariance of the channels in units of √R_k.
     """
 
     mean: Tensor
@@ -124,6 +125,16 @@ def ring_means(power: Tensor) -> Tensor:
     flat = power.double().reshape(-1, places.numel()).mean(0)
     sums = flat.new_zeros(int(places.max()) + 1).index_add_(0, places, flat)
     return sums / torch.bincount(places)
+
+
+def channel_factor(covariance: Tensor) -> Tensor:
+    """The lower triangular L (C, C, H, W) with L Lᵀ the `covariance` (C, C, H, W) of each cosine.
+
+    Computed in float64. Raises torch.linalg.LinAlgError for what is no covariance.
+    """
+    matrices = covariance.double().permute(2, 3, 0, 1)
+    factor: Tensor = torch.linalg.cholesky(matrices)
+    return factor.permute(2, 3, 0, 1).to(covariance.dtype)
 
 
 def spectrum(images: Tensor) -> Tensor:

@@ -26,7 +26,14 @@ from sitegen.core.compute import DEVICE, Precision, resolve_precision
 from sitegen.core.errors import ConfigError, PlatformError
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.ihdm.nets.cosines import CosineNet, lowest
-from sitegen.ihdm.process.heat import Statistics, attenuation, dct2, idct2, ring_of
+from sitegen.ihdm.process.heat import (
+    Statistics,
+    attenuation,
+    channel_factor,
+    dct2,
+    idct2,
+    ring_of,
+)
 
 Engine = Callable[[Tensor, Tensor], Tensor]
 """Evaluates a network: (N, C, side, side), levels (N,) → (N, C, side, side), all float32."""
@@ -148,8 +155,9 @@ class Model(CardModel):
     def noise_std(self, level: int, below: int, delta: float) -> float | Tensor:
         """The standard deviation of the noise at level j = `below`, reached from level k.
 
-        δ, or (C, H, W) of its cosines √(δ² + A_j² V_k) where V_k was estimated, the variance of
-        the sharp image that the model leaves unknown at level k (`reverse.py`).
+        δ, or of its cosines √(δ² + A_j² V_k) where V_k was estimated, the variance of the sharp
+        image that the model leaves unknown at level k (`reverse.py`): (C, H, W), or (C, C, H, W)
+        with the lower triangular roots of covariances between channels.
         """
         statistics = self.statistics
         if statistics is None or statistics.residual is None:
@@ -157,8 +165,13 @@ class Model(CardModel):
         here, left = self.attenuation(torch.tensor([level, below], device=self.device))
         _, unknown = linear_estimate(statistics, here, self.card.training_noise_std)
         share = statistics.residual[level - 1][ring_of(self.card.image_size).to(self.device)]
-        std: Tensor = (delta**2 + left**2 * share * unknown).sqrt()
-        return std
+        if share.dim() == 2:
+            std: Tensor = (delta**2 + left**2 * share * unknown).sqrt()
+            return std
+        deviation = left * unknown.sqrt()
+        covariance = share.permute(2, 3, 0, 1) * deviation[:, None] * deviation
+        same = torch.eye(len(covariance), device=self.device)[:, :, None, None]
+        return channel_factor(delta**2 * same + covariance)
 
     def forward(self, u: Tensor, level: int | Tensor, below: int | None = None) -> Tensor:
         """Mean of u_j given u_k, where j is `below`, or k − 1 if that is not given.

@@ -9,7 +9,8 @@ adds another process writes its transitions.
   loses what û_0, a mean, does not vary by; a δ above σ makes up for it, too little where levels
   are coarse or left out, too much where they are fine. Where the variance V_k of u_0 given u_k was
   estimated from images, the noise of each cosine has the variance δ² + A_j² V_k with δ = σ, as u_j
-  has: the optimal reverse variance of Bao et al. 2022 ("Analytic-DPM"), by frequency.
+  has: the optimal reverse variance of Bao et al. 2022 ("Analytic-DPM"), by frequency. In colour it
+  is a covariance of the channels: what is not known of an image is mostly known to be of one hue.
 - DDPM (Ho et al. 2020, eq. 7): mean = (√ᾱ_{k−1} β_k x̂_0 + √(1 − β_k) (1 − ᾱ_{k−1}) x_k) /
   (1 − ᾱ_k); the variance is "fixed_small", (1 − ᾱ_{k−1}) / (1 − ᾱ_k) β_k, or "fixed_large", β_k.
 - DDIM (Song et al. 2021, eq. 12 and 16), from level k to any lower level j:
@@ -79,7 +80,7 @@ class KnowsVariance(Protocol):
     """A model that says how noisy the next state is."""
 
     def noise_std(self, level: int, below: int, delta: float, /) -> float | Tensor:
-        """A number, or one for each cosine (C, H, W)."""
+        """A number, or one for each cosine (C, H, W), or a matrix for each (C, C, H, W)."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,8 @@ WHOLE = Part()
 class Transition:
     """One step, from `level` to `below`: `mean` of the state there, and noise of `std`.
 
-    That is a number, or one for each cosine (C, H, W).
+    That is a number, or one for each cosine (C, H, W), or what makes the channels of each cosine of
+    independent ones (C, C, H, W).
     """
 
     level: int
@@ -154,7 +156,8 @@ def add_noise(
 ) -> tuple[Tensor, Tensor]:
     """A mean and the state `std` · noise(level) away from it; both for each branch of a tree.
 
-    A tensor `std` (C, H, W) scales the noise's cosines. Raises ValueError when the noise is for
+    A tensor `std` (C, H, W) scales the noise's cosines, one of (C, C, H, W) mixes the channels of
+    each. Raises ValueError when the noise is for
     another number of samples.
     """
     fresh = noise(level).to(mean.device, mean.dtype)
@@ -163,8 +166,15 @@ def add_noise(
         if rest or not splits:
             raise ValueError(f"noise for {len(fresh)} samples at level {level}, not {len(mean)}")
         mean = mean.repeat_interleave(splits, dim=0)
-    scaled = idct2(std * dct2(fresh)) if isinstance(std, Tensor) else std * fresh
-    return mean, mean + scaled
+    return mean, mean + _scaled(fresh, std)
+
+
+def _scaled(noise: Tensor, std: float | Tensor) -> Tensor:
+    if not isinstance(std, Tensor):
+        return std * noise
+    if std.dim() == 3:
+        return idct2(std * dct2(noise))
+    return idct2(torch.einsum("ijhw,njhw->nihw", std, dct2(noise)))
 
 
 def check_finite(state: Tensor, level: int, pixels: str = _HEAT, first: int = 0) -> None:

@@ -95,7 +95,7 @@ def test_networks_are_those_of_torch(options: dict[str, Any], tmp_path: Path) ->
 def cascade(folder: Path, small: bool = False) -> Model:
     """A model in colour of three networks that skips levels, with random weights.
 
-    Those of large matrices are bytes if `small`.
+    Those of large matrices are bytes if `small`, and the noise mixes channels.
     """
     bands = (
         Band(1, unet=UNetConfig(32, (1, 2), 1)),
@@ -108,7 +108,10 @@ def cascade(folder: Path, small: bool = False) -> Model:
         sampling=SamplingConfig((30, 27, 20, 19, 12, 11, 5, 1), "estimated"),
     )  # fmt: skip
     tensors = image_statistics(lessons.images(channels=3, size=32)).tensors()
-    tensors[RESIDUAL] = torch.rand(30, rings(32), generator=torch.Generator().manual_seed(2))
+    size = (30, rings(32), 3, 3) if small else (30, rings(32))
+    tensors[RESIDUAL] = torch.rand(size, generator=torch.Generator().manual_seed(2))
+    if small:  # any covariance
+        tensors[RESIDUAL] = tensors[RESIDUAL] @ tensors[RESIDUAL].mT
     networks = []
     for prefix, band in zip(prefixes(card), card.networks, strict=True):
         with torch.random.fork_rng(devices=[]):
@@ -135,12 +138,13 @@ def test_bands_of_a_cascade(small: bool, tmp_path: Path) -> None:
     check_means(model, exported(tmp_path), [1, 11, 12, 19, 20, 30], tmp_path)
 
 
-def test_pictures_of_a_cascade(tmp_path: Path) -> None:
+@pytest.mark.parametrize("small", [False, True])
+def test_pictures_of_a_cascade(small: bool, tmp_path: Path) -> None:
     """From the bank of colour images over the levels that are visited to the picture.
 
-    Its noise has the variance that the weights tell of.
+    Its noise has the variance that the weights tell of, or the covariance of channels.
     """
-    model = cascade(tmp_path)
+    model = cascade(tmp_path, small)
     check_descent(model, tmp_path, tmp_path)
 
 

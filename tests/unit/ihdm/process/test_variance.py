@@ -13,7 +13,7 @@ from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.ihdm.card.card import ModelCard, SamplingConfig
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.checkpoints.weights import RESIDUAL, save_weights
-from sitegen.ihdm.process.heat import Statistics, rings
+from sitegen.ihdm.process.heat import Statistics, channel_factor, rings
 from sitegen.ihdm.process.model import Model
 from sitegen.ihdm.process.noise import independent
 from sitegen.ihdm.process.reverse import add_noise, reverse_process
@@ -80,6 +80,48 @@ def test_noise_of_a_number_for_each_cosine() -> None:
     assert state.numpy() == pytest.approx(expected, abs=1e-5)
 
 
+def test_noise_that_mixes_channels() -> None:
+    """Its covariance over channels is the one asked for, cosine by cosine, by NumPy's Cholesky."""
+    rows = torch.rand(4, 4, 3, 5, generator=torch.Generator().manual_seed(1)).double().numpy()
+    wanted = rows @ rows.swapaxes(-1, -2)  # (H, W, C, C)
+    covariance = torch.from_numpy(wanted).permute(2, 3, 0, 1).float()
+    factor = channel_factor(covariance)
+    assert factor.permute(2, 3, 0, 1).numpy() == pytest.approx(np.linalg.cholesky(wanted), abs=1e-4)
+    mean, noise = torch.zeros(2, 3, 4, 4), independent(4, range(2), (3, 4, 4))
+    _, state = add_noise(mean, noise, 5, factor)
+    expected = np.einsum(
+        "hwij,njhw->nihw", np.linalg.cholesky(wanted), dct(noise(5).double().numpy())
+    )
+    assert dct(state.double().numpy()) == pytest.approx(expected, abs=1e-4)
+
+
+def test_covariance_of_channels() -> None:
+    """In colour the share is the covariance of errors, by SciPy, and noise is drawn with it."""
+    model, data = cascade(3), images(256, 3)
+    shares = residual_shares(model, data.numpy())
+    assert shares.shape == (8, rings(8), 3, 3)
+    assert torch.equal(shares, shares.mT)
+    known, card = model.statistics, model.card
+    assert known is not None
+    generator = torch.Generator().manual_seed(0)
+    sharp = data[torch.randperm(256, generator=generator)].double().numpy() / 255
+    noise = torch.randn(sharp.shape, generator=generator).numpy()
+    state = torch.from_numpy(idct(kept(card, 1) * dct(sharp)) + card.training_noise_std * noise)
+    error = (dct(model(state.float(), 1, 0).double().numpy()) - dct(sharp))[:, :, 0, 0]
+    variance = known.variance.double().numpy()
+    total = kept(card, 1) ** 2 * variance + card.training_noise_std**2
+    scale = np.sqrt(variance * card.training_noise_std**2 / total)[:, 0, 0]
+    expected = error.T @ error / len(error) / np.outer(scale, scale)
+    assert shares[0, 0].numpy() == pytest.approx(expected, rel=1e-3)
+    told = replace(known, residual=shares)
+    std = Model(card, list(model.networks), told).noise_std(1, 0, 0.05)
+    assert isinstance(std, Tensor)
+    found = std[:, :, 0, 0] @ std[:, :, 0, 0].T
+    assert found.numpy() == pytest.approx(
+        0.05**2 * np.eye(3) + expected * np.outer(scale, scale), rel=1e-3, abs=1e-6
+    )
+
+
 def test_what_a_linear_estimate_leaves_is_all() -> None:
     """A network that answers nothing leaves all that is unknown, at each level and frequency."""
     model = linear((8, 5, 1), residual=None)
@@ -141,6 +183,30 @@ def test_weights_hold_what_the_card_speaks_of(tmp_path: Path) -> None:
         load_model(path, card)
     saved(tmp_path, card, -shares)
     with pytest.raises(RefusedError, match="negative"):
+        load_model(path, card)
+
+
+@pytest.mark.parametrize(
+    "wrong", [[[1, 2, 0], [2, 1, 0], [0, 0, 1]], [[1, 0.5, 0], [0, 1, 0], [0, 0, 1]]]
+)
+def test_what_is_no_covariance(tmp_path: Path, wrong: list[list[float]]) -> None:
+    """Shares in colour may be a number or a covariance for each ring; others are refused."""
+    model = without_coarse(3)
+    card, known = (
+        replace(model.card, sampling=SamplingConfig(variance="estimated")),
+        model.statistics,
+    )
+    assert known is not None
+    path, shares = tmp_path / "weights.safetensors", torch.eye(3).expand(8, rings(8), 3, 3)
+    for good in (shares, torch.ones(8, rings(8))):
+        tensors = replace(known, residual=good.clone()).tensors()
+        save_weights(path, tensors | model.unet.state_dict(), torch.float32)
+        assert isinstance(load_model(path, card), Model)
+    tensors = replace(
+        known, residual=torch.tensor(wrong).float().expand_as(shares).clone()
+    ).tensors()
+    save_weights(path, tensors | model.unet.state_dict(), torch.float32)
+    with pytest.raises(RefusedError, match="no covariance"):
         load_model(path, card)
 
 
