@@ -237,7 +237,7 @@ def test_nothing_is_forgotten() -> None:
         ), path.name
     fields = {name for table in (Site, Author, Link, Citation) for name in table.model_fields}
     fixed = (
-        "menu menu_names papers page_budget authors links models citation output cache_dir "
+        "menu menu_names papers build page_budget authors links models citation output cache_dir "
         "cache_limit icon year type"
     )
     assert fields - set(fixed.split()) == {path.rpartition(".")[2] for path in WORDS.split()}
