@@ -226,7 +226,7 @@ def render_missing(
     return executor.render(chosen, options.jobs, estimates)
 
 
-_FIGURES_AT_ONCE = 8
+FIGURES_AT_ONCE = 16
 """How many figures a cluster may have at most, unless --jobs asks for more: each is drawn here."""
 
 
@@ -253,7 +253,7 @@ def _render_in_cluster(
     count, target = made.cluster.size, made.compute_target
     on = f"{target.device}, {target.precision}"
     report.note(f"{count} worker{'s' if count > 1 else ''} at {address} ({on})")
-    return executor.render(chosen, max(options.jobs, min(count + 1, _FIGURES_AT_ONCE)))
+    return executor.render(chosen, max(options.jobs, min(count + 1, FIGURES_AT_ONCE)))
 
 
 def _rehearse(work: Work, renderer: RendererFactory, report: Reporter) -> Summary:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sitegen.cluster.worker import Block, Checkpoint, Unfit, receive, versions, words_of
+from sitegen.cluster.worker import Checkpoint, ShardBlock, Unfit, receive, versions, words_of
 from sitegen.core.compute import ComputeTarget, Precision
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError, SitegenError, TargetError
 from sitegen.core.files import platform_errors
@@ -245,7 +245,7 @@ class Cluster:
                 pure=False,
             )
 
-    def result(self, name: str, future: Future, workers: frozenset[str]) -> Block:
+    def result(self, name: str, future: Future, workers: frozenset[str]) -> ShardBlock:
         """The block of a future that some workers may compute.
 
         Raises Lost when none of them is there any more; otherwise as its computation does.
@@ -254,7 +254,7 @@ class Cluster:
 
         while True:
             try:
-                block: Block = future.result(timeout=LOOK_S)
+                block: ShardBlock = future.result(timeout=LOOK_S)
             except TimeoutError:
                 if not workers & self.able(name):
                     raise Lost from None
@@ -427,7 +427,7 @@ class Cluster:
             elif future.status in ("cancelled", "lost"):
                 del model.held[address]
 
-    def _count(self, block: Block) -> None:
+    def _count(self, block: ShardBlock) -> None:
         """Show what a worker has done."""
         with self._guard:
             if self._closed:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
 from sitegen.cluster.client import require_dask
 
 
-def start(count: int, device: str) -> Any:
+def start(count: int, device: str, threads: int | None = None) -> Any:
     """A scheduler and `count` workers on the loopback interface; `close()` ends them.
 
-    On GPUs each worker sees one of them, in turn. Raises PlatformError where dask is missing.
+    Each has `threads`, or an equal share of the cores if that is not given. On GPUs each worker
+    sees one of them, in turn. Raises PlatformError where dask is missing.
     """
     require_dask()
     from distributed import Nanny, Scheduler, SpecCluster
 
-    threads = max(1, (os.cpu_count() or 1) // count)
+    threads = threads or max(1, (os.cpu_count() or 1) // count)
     unseen = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
     shared = {"nthreads": threads, "host": "127.0.0.1", "memory_limit": 0, **unseen}
+    shared["silence_logs"] = logging.CRITICAL
     gpus = _gpus() if device.startswith("cuda") else []
     workers = {
         number: {"cls": Nanny, "options": {**shared, "env": environment(number, threads, gpus)}}

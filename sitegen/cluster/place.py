@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from sitegen.cluster.client import Cluster, Lost
-from sitegen.cluster.worker import Block, Numbers, take_steps
+from sitegen.cluster.worker import Numbers, ShardBlock, take_steps
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import PlatformError
 from sitegen.models.registry import ModelSource
@@ -76,7 +76,7 @@ def place(cluster: Cluster, source: ModelSource) -> Place:
     return compute
 
 
-def _levels(blocks: Sequence[Block]) -> Iterator[Seen]:
+def _levels(blocks: Sequence[ShardBlock]) -> Iterator[Seen]:
     """The levels of one block of every shard, all shards together."""
     for parts in zip(*(block.seen for block in blocks), strict=True):
         kept = [tuple(map(_tensor, part)) for _, part in parts]
@@ -124,7 +124,7 @@ class _Work:
             )
             self.asked[each] = future, workers
 
-    def take(self, block: int) -> Block:
+    def take(self, block: int) -> ShardBlock:
         """A block that was asked for, once it is there; the shard then is where that ended."""
         while True:
             future, workers = self.asked[block]

@@ -132,7 +132,7 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
+class ShardBlock:
     """Some steps of a shard: the state that they reached, and what is wanted of their levels.
 
     seconds: what they took, on the worker of that address
@@ -157,10 +157,10 @@ def take_steps(
     checkpoint: Mapping[str, str],
     compute_target: ComputeTarget,
     shard: Descent,
-    before: Block | None,
+    before: ShardBlock | None,
     steps: tuple[int, int],
     keep: Keep,
-) -> Block:
+) -> ShardBlock:
     """Take the steps of a block, from `shard.initial` or from where another block ended.
 
     held: the key, before the worker's address, under which it keeps the checkpoint
@@ -176,7 +176,7 @@ def take_steps(
     if before is not None:
         shard = replace(shard, initial=torch.from_numpy(np.array(before.state)))
     state, seen = _walk(model, shard.on(model.device), steps, keep)
-    return Block(_numbers(state), seen, time.perf_counter() - started, worker.address)
+    return ShardBlock(_numbers(state), seen, time.perf_counter() - started, worker.address)
 
 
 def held_by(

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -67,7 +68,7 @@ def _schedule(port: int, told: Connection) -> None:
             told.send(scheduler.address)
             await scheduler.finished()
 
-    _quiet()
+    _prepare()
     asyncio.run(run())
 
 
@@ -79,13 +80,22 @@ def _work(address: str, told: Connection, spoil: Spoil | None) -> None:
             told.send(worker.address)
             await worker.finished()
 
-    _quiet()
+    _prepare()
     if spoil is not None:
         spoil()
     asyncio.run(run())
 
 
-def _quiet() -> None:
+def _prepare() -> None:
+    """Say nothing, and end with the process of the tests, however that ends."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
     for name in logging.root.manager.loggerDict:
         if name.startswith("distributed"):
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
