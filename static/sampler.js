@@ -10,7 +10,7 @@
   const NUMBERS = 2 ** 25;
   const [SEVERAL, LEAVES] = [4, 8]; // samples of one press, and of a tree
   const SAVED = 512; // pixels of a picture that is saved, about
-  const [FPS, REST] = [24, 1000]; // of a film, and the milliseconds that its last picture stays
+  const [FPS, REST] = [24, 24]; // of a film, and for how many frames its last picture stays
   const FILMS = ["video/webm;codecs=vp9", "video/webm", "video/mp4"];
   const SIMD = [
     0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253,
@@ -50,6 +50,10 @@
     if (mean?.some(Number.isNaN)) return;
     return { seed: whole[1], number: Number(whole[2]), branches, ...(mean && { mean }) };
   }
+
+  /* Whether the starts that a picture says, if any, are those of a model of so many channels. */
+  const fits = ({ between, mean }, channels) =>
+    between ? between.every((each) => fits(each, channels)) : !mean || mean.length === channels;
 
   /* Why nothing can be drawn here; empty where something can. */
   function hindrance() {
@@ -136,7 +140,9 @@
       const meant = boxes.find((box) => box.dataset.label === asked.get("model")) ?? boxes[0];
       if (meant !== this.box) return;
       const picture = read(asked.get("picture") ?? "");
-      if (!picture) return;
+      if (!picture || !fits(picture, this.start.type === "color" ? 3 : 1)) return;
+      const [state, predicted] = this.shows.querySelectorAll("input");
+      (asked.get("shown") === "predicted" ? predicted : state).checked = true;
       this.wanted = { picture, level: Number(asked.get("level") ?? 0) };
       select(this.figure, this.words.label);
       this.figure.scrollIntoView();
@@ -227,6 +233,7 @@
       this.busy(true);
       if (!(await this.come()) || this.asked !== asked) return;
       Object.assign(this, { asked: undefined, rough: coarse, aim: level });
+      this.more.classList.remove("coming");
       if (!coarse) this.tell(pictures.length > 1 ? this.words.several : this.words.begun);
       this.many = pictures.length > 1;
       this.picture = seen;
@@ -299,7 +306,6 @@
     /* The controls of a model that has come. */
     furnish() {
       const { channels, size, range, predicts } = this.model;
-      this.more.classList.remove("coming");
       this.shows.hidden = !predicts;
       Object.assign(this.canvas, { width: size, height: size });
       if (channels > 1) this.offerHues();
@@ -378,7 +384,7 @@
         this.drop(picture);
       }
       if (this.running.size) return;
-      this.tell("");
+      this.tell(this.words.stopped);
       this.busy(false);
     }
 
@@ -575,8 +581,9 @@
     /* The picture that is seen, as a PNG. */
     keep() {
       if (this.idle(this.save)) return;
-      const ending = `-level-${this.picture.levels[this.at]}.png`;
-      enlarged(this.canvas).canvas.toBlob((blob) => this.hand(blob, ending));
+      const { picture, at } = this;
+      const ending = `-level-${picture.levels[at]}${this.predicted ? "-predicted" : ""}.png`;
+      enlarged(this.canvas).canvas.toBlob((blob) => this.hand(picture, blob, ending));
     }
 
     /* The whole way, as a film that the browser writes while it is played unseen. */
@@ -590,26 +597,25 @@
       const parts = [];
       recorder.ondataavailable = ({ data }) => parts.push(data);
       recorder.onstop = () => {
-        this.hand(new Blob(parts, { type }), `.${type.slice(6, 10).replace(";", "")}`);
+        this.hand(picture, new Blob(parts, { type }), `.${type.slice(6, 10).replace(";", "")}`);
         this.tell(this.words.filmed);
       };
       this.film.setAttribute("aria-disabled", "true");
       this.tell(this.words.filming);
       recorder.start();
-      for (const state of picture.states) {
+      const rest = Array(REST).fill(picture.states.at(-1));
+      for (const state of [...picture.states, ...rest]) {
         show(small, state, model);
         pen.drawImage(small, 0, 0, pen.canvas.width, pen.canvas.height);
         await new Promise((resolve) => setTimeout(resolve, 1000 / FPS));
       }
-      setTimeout(() => {
-        recorder.stop();
-        this.update();
-      }, REST);
+      recorder.stop();
+      this.update();
     }
 
-    hand(blob, ending) {
+    hand(picture, blob, ending) {
       const address = URL.createObjectURL(blob);
-      const download = `${this.words.label}-${written(this.picture)}${ending}`;
+      const download = `${this.words.label}-${written(picture)}${ending}`;
       Object.assign(document.createElement("a"), { href: address, download }).click();
       setTimeout(() => URL.revokeObjectURL(address), 10000);
     }
@@ -619,8 +625,9 @@
       if (this.idle(this.link)) return;
       const { picture, at } = this;
       const model = this.figure.querySelector(".sampler-choices") && { model: this.words.label };
-      const shown = { picture: written(picture), level: picture.levels[at] };
-      const said = { figure: this.figure.id, ...model, ...shown };
+      const shown = this.predicted && { shown: "predicted" };
+      const level = picture.levels[at];
+      const said = { figure: this.figure.id, ...model, picture: written(picture), level, ...shown };
       history.replaceState(null, "", `#${new URLSearchParams(said)}`);
       try {
         await navigator.clipboard.writeText(location.href);

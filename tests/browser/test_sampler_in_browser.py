@@ -28,7 +28,7 @@ from sitegen.models.registry import model_source
 from sitegen.sampling.export import Request, sample
 from sitegen.sampling.models import load_heat_sampler
 from tests.support.browsing import box_of, opened, until
-from tests.support.builders import CPU, write_site
+from tests.support.builders import CPU, decode, write_site
 from tests.support.paths import ROOT, TESTS
 from tests.support.reporters import Silent
 from tests.support.tinymodel import on_one_thread, write_model
@@ -200,11 +200,18 @@ def test_pictures_are_those_of_sitegen(
         own = level(page)
         assert own in read_card(Path("models/mnist")).visited_levels
         assert link(page) == {"figure": "own", "picture": f"{SEED}.1", "level": str(own)}
-        state = seen(page)
-        with opened(browser, page.url) as other:
-            wait(other)
-            assert level(other) == own
-            assert np.array_equal(seen(other), state)
+        opens_again(browser, page, own)
+        page.get_by_label("predicted final image").check()
+        assert link(page)["shown"] == "predicted"
+        opens_again(browser, page, own)
+
+
+def opens_again(browser: Browser, page: Page, own: int) -> None:
+    """Who follows the page's link sees the very same, at that level."""
+    with opened(browser, page.url) as other:
+        wait(other)
+        assert level(other) == own
+        assert np.array_equal(seen(other), seen(page))
 
 
 def test_samples_for_the_bench(built: Path, wanted: NDArray[np.uint8], tmp_path: Path) -> None:
@@ -324,8 +331,12 @@ def test_colour(browser: Browser, tmp_path: Path) -> None:
             assert picture != f"{SEED}.0~1,0.2,0"
 
 
-def test_saved_picture(browser: Browser, address: str) -> None:
-    """A PNG of what is seen, each pixel a square, and a film; their names say which picture."""
+def test_saved_picture(browser: Browser, address: str, tmp_path: Path) -> None:
+    """A PNG of what is seen, each pixel a square, and a film; their names say which picture.
+
+    The film ends with the picture, which stays for a moment, and is of the one that was seen when
+    it was asked for.
+    """
     with drawn(browser, address, f"#figure=own&picture={SEED}.0") as page:
         with page.expect_download() as download:
             page.locator(".sampler-save").click()
@@ -334,10 +345,18 @@ def test_saved_picture(browser: Browser, address: str) -> None:
             found = np.asarray(picture.convert("L"))
         assert found.shape == (504, 504)
         assert np.array_equal(found[9::18, 9::18], seen(page))
+        page.evaluate(f"location.hash = '#figure=own&picture={SEED}.1'")
+        wait_for_kept(page, 2)
+        last = seen(page)
         with page.expect_download() as download:
             page.locator(".sampler-film").click()
-        assert download.value.suggested_filename == f"mnist-{SEED}.0.webm"
-        assert download.value.path().stat().st_size > 5000
+            page.locator(".sampler-shelf input").first.check()
+        assert download.value.suggested_filename == f"mnist-{SEED}.1.webm"
+        download.value.save_as(tmp_path / "film.webm")
+        film = decode(tmp_path / "film.webm")[:, 9::18, 9::18, 0]
+        assert decibels(film[-1], last) > 30
+        assert decibels(film[-3], film[-1]) > 35
+        assert decibels(film[0], last) < 15
 
 
 def test_by_keyboard_alone(browser: Browser, address: str) -> None:
@@ -360,6 +379,23 @@ def test_by_keyboard_alone(browser: Browser, address: str) -> None:
         page.keyboard.press("Shift+Tab")
         page.keyboard.press("Enter")
         wait(page)
+
+
+def test_stopped_before_the_model_has_come(browser: Browser, built: Path) -> None:
+    """Escape says so, and shows no controls of a picture that is not there; a press draws one."""
+    controls = (
+        "document.querySelector('.sampler-colour').checkVisibility({visibilityProperty: true})"
+    )
+    with serving(built) as served, opened(browser, served) as page:
+        with page.expect_event("worker"):
+            page.locator(".sampler-new").press("Enter")
+        page.keyboard.press("Escape")
+        assert page.locator(".sampler-told").inner_text() == "Stopped."
+        until(page, "document.querySelector('.sampler-start').max !== '1'")  # it has come
+        assert not page.evaluate(controls)
+        page.locator(".sampler-new").press("Enter")
+        wait(page)
+        assert page.evaluate(controls)
 
 
 def test_out_of_sight_it_waits(browser: Browser, address: str) -> None:
@@ -513,9 +549,11 @@ def test_states_that_are_none(browser: Browser, built: Path, tmp_path: Path) -> 
         assert page.locator(".sampler-new").inner_text() == "New sample"
 
 
-@pytest.mark.parametrize("picture", ["", "7", "x.0", "7.0-", f"{2**63}.0", "7.0_7.1_2", "7.0~a"])
+@pytest.mark.parametrize(
+    "picture", ["", "7", "x.0", "7.0-", f"{2**63}.0", "7.0_7.1_2", "7.0~a", "7.0~0.2,0.3,0.4"]
+)
 def test_links_that_say_nothing(browser: Browser, address: str, picture: str) -> None:
-    """A link that is no picture's draws none."""
+    """A link that is no picture's draws none, nor does one to a colour of a grey model."""
     with opened(browser, f"{address}#figure=own&picture={picture}") as page:
         page.wait_for_timeout(200)
         assert page.locator(".sampler-new").inner_text() == "Draw a sample"

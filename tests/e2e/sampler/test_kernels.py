@@ -16,7 +16,7 @@ from tests.support.paths import ROOT
 
 CLOSE = 1e-5
 CLANG = shutil.which("clang-19") or shutil.which("clang")
-LINKER = shutil.which("wasm-ld-14") or shutil.which("wasm-ld")
+LINKER = shutil.which("wasm-ld-19") or shutil.which("wasm-ld")
 VERSION = subprocess.getoutput(f"{CLANG} --version") if CLANG and LINKER else ""
 COMPILER = "clang version 19." in VERSION
 FRAMED = """
