@@ -163,10 +163,8 @@ FAULTS = {
         "The next run ends with the very same model or page.",
     ),
     36: Fault(
-        "Parts of a page that do not arrive: script, clips, weights, WebAssembly",
+        "Parts of a page that do not arrive: script, clips, weights, WebAssembly; a full storage",
         "What was promised without them works, and the page says what is missing.",
-        "A browser's storage that is full or denied: pages store nothing there but the choice of "
-        "motion.",
     ),
     37: Fault(
         "Workers of a cluster that are killed, slow, or of another version or checkpoint; a "

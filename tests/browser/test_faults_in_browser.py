@@ -1,0 +1,101 @@
+"""A page does what it can where the browser or the line does not: storage, history, films."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
+
+from tests.browser.test_scheme_in_browser import NIGHT, PAPER, choice
+from tests.browser.test_script import CALM, slide
+from tests.conftest import SampleSite
+from tests.support.browsing import until
+from tests.support.sample_site import LEVELS
+
+DENIED = "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no') }})"
+FULL = """
+const full = () => { throw new DOMException('full', 'QuotaExceededError') };
+const store = new Proxy({}, {set: full, deleteProperty: full});
+Object.defineProperty(window, 'localStorage', {get: () => store});
+"""
+AGREE = """
+() => {
+  const figure = document.querySelector('#trajectories');
+  const told = figure.querySelector('.slider').getAttribute('aria-valuetext');
+  return [figure.querySelector('.slider').value, told];
+}
+"""
+
+
+def new_page(browser: Browser, **options: Any) -> tuple[Page, list[str]]:
+    """A page, and the errors that its scripts make."""
+    page, errors = browser.new_page(**options), list[str]()
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    return page, errors
+
+
+@pytest.mark.fault(36)
+@pytest.mark.parametrize("store", [DENIED, FULL], ids=["denied", "full"])
+def test_storage_that_keeps_nothing(browser: Browser, sample_site: SampleSite, store: str) -> None:
+    """Where a browser keeps nothing, each choice holds for the page, and no script stumbles."""
+    page, errors = new_page(browser)
+    page.add_init_script(store)
+    page.goto(sample_site.address)
+    choice(page).select_option("dark")
+    until(page, f"{PAPER} === '{NIGHT}'")
+    stop = page.get_by_role("button", name="Stop all motion")
+    expect(stop).to_be_visible()
+    stop.click()
+    until(page, "[...document.querySelectorAll('video')].every(video => video.paused)")
+    assert errors == []
+    page.close()
+
+
+@pytest.mark.fault(36)
+def test_back_and_forward(browser: Browser, sample_site: SampleSite) -> None:
+    """Back from another page, slider and words tell the same level, and both go on working."""
+    page, errors = new_page(browser, **CALM)
+    page.goto(sample_site.address)
+    slide(page, "trajectories", 5)
+    until(page, "document.querySelector('#trajectories .slider').ariaValueText !== ''")
+    page.goto(sample_site.address + "second/")
+    page.go_back()
+    expect(page.locator("#trajectories .slider")).to_be_visible()
+    value, told = page.evaluate(AGREE)
+    assert re.match(rf"level {LEVELS - int(value)},", told), (value, told)
+    slide(page, "trajectories", 3)
+    expect(page.locator("#trajectories .slider")).to_have_attribute(
+        "aria-valuetext", re.compile(f"^level {LEVELS - 3},")
+    )
+    page.go_forward()
+    page.go_back()
+    value, told = page.evaluate(AGREE)
+    assert re.match(rf"level {LEVELS - int(value)},", told), (value, told)
+    assert errors == []
+    page.close()
+
+
+@pytest.mark.fault(36)
+@pytest.mark.parametrize("how", ["missing", "cut off", "damaged"])
+def test_films_that_are_no_films(browser: Browser, sample_site: SampleSite, how: str) -> None:
+    """A host that says 404, or sends half a clip or noise: it is said, and the poster stays."""
+    film = next(Path(sample_site.folder).rglob("trajectories-*.mp4")).read_bytes()
+    bodies = {"missing": b"no", "cut off": film[: len(film) // 8], "damaged": bytes(len(film))}
+
+    def answer(route: Route) -> None:
+        status = 404 if how == "missing" else 200
+        route.fulfill(status=status, body=bodies[how], content_type="video/mp4")
+
+    page, errors = new_page(browser, **CALM)
+    page.route("**/*.mp4", answer)
+    page.goto(sample_site.address)
+    slide(page, "trajectories", 0)
+    trouble = page.locator("#trajectories").get_by_role("alert")
+    expect(trouble).to_have_text(re.compile("could not be loaded"))
+    expect(page.locator("#trajectories .slider")).to_have_value(str(LEVELS))
+    poster = page.locator("#trajectories .stage img").first
+    assert poster.evaluate("image => image.complete && image.naturalWidth > 0")
+    expect(poster).to_be_visible()
+    assert errors == []
+    page.close()
