@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 
 from sitegen.cluster.client import Cluster, connect
-from sitegen.cluster.local import start
+from sitegen.cluster.local import end, start
 from sitegen.cluster.place import ClusterModels
 from sitegen.core.progress import Reporter
 from sitegen.figures.base import Figure
@@ -56,11 +56,11 @@ def cluster_renderer(
     with ExitStack() as undo:
         own = start(jobs, asked[0]) if address == "local" else None
         if own:
-            undo.callback(own.close, timeout=2)
+            undo.callback(end, own)
         client = connect(own.scheduler_address if own else address)
         undo.callback(client.close, timeout=2)
         cluster = Cluster(client, address, report, *asked)
         undo.pop_all()
     if own:
-        cluster.ending.callback(own.close, timeout=2)
+        cluster.ending.callback(end, own)
     return ClusterRenderer(sources, cluster)

@@ -199,8 +199,9 @@ class Cluster:
                 return
             self._closed = True
             self._lines.close()
-        with self.ending, contextlib.suppress(OSError, RuntimeError):
-            self.client.close(timeout=2)
+        self.ending.callback(self.client.close, timeout=2)
+        with contextlib.suppress(OSError, RuntimeError):
+            self.ending.close()
 
     def hold(self, source: ModelSource) -> str:
         """Send the workers a model's checkpoint; the key, before an address, that it has there."""
@@ -210,10 +211,21 @@ class Cluster:
         checkpoint = Checkpoint(
             source.name, source.card, source.weights.name, source.weights_sha256, data
         )
+        model = _Model(checkpoint, prefix)
         with self._guard:
-            self._models[source.name] = _Model(checkpoint, prefix)
+            self._models[source.name] = model
         self.workers(source.name)
+        until = time.monotonic() + SETTLE_S
+        while time.monotonic() < until and not self._settled(model):
+            time.sleep(0.05)
         return prefix
+
+    def _settled(self, model: _Model) -> bool:
+        """Whether every worker that fits has the checkpoint, so that all share the first shards."""
+        self._look()
+        with self._guard:
+            fit = {a for a, worker in self._workers.items() if worker.identity is not None}
+            return all(a in model.held and model.held[a].status == "finished" for a in fit)
 
     def workers(self, name: str) -> frozenset[str]:
         """The workers that have the checkpoint of a model; waits until there is one.

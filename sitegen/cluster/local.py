@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import signal
 from typing import Any
 
 from sitegen.cluster.client import require_dask
+
+CLOSE_S = 5.0
+"""How long the scheduler may take to see that its workers are gone."""
 
 
 def start(count: int, device: str, threads: int | None = None) -> Any:
@@ -20,8 +25,8 @@ def start(count: int, device: str, threads: int | None = None) -> Any:
 
     threads = threads or max(1, (os.cpu_count() or 1) // count)
     unseen = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
-    shared = {"nthreads": threads, "host": "127.0.0.1", "memory_limit": 0, **unseen}
-    shared["silence_logs"] = logging.CRITICAL
+    shared: dict[str, Any] = {"nthreads": threads, "host": "127.0.0.1", "memory_limit": 0, **unseen}
+    shared |= {"silence_logs": logging.CRITICAL, "preload": ["sitegen.cluster.deaf"]}
     gpus = _gpus() if device.startswith("cuda") else []
     workers = {
         number: {"cls": Nanny, "options": {**shared, "env": environment(number, threads, gpus)}}
@@ -29,6 +34,17 @@ def start(count: int, device: str, threads: int | None = None) -> Any:
     }
     options = {"host": "127.0.0.1", "port": 0, **unseen}
     return SpecCluster(workers=workers, scheduler={"cls": Scheduler, "options": options})
+
+
+def end(cluster: Any) -> None:
+    """End the processes now: what they are at is not wanted, and nothing of theirs is kept."""
+    for nanny in cluster.workers.values():
+        nanny.auto_restart = False
+        if nanny.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(nanny.pid, signal.SIGKILL)
+    with contextlib.suppress(OSError):  # time is out
+        cluster.close(timeout=CLOSE_S)
 
 
 def environment(number: int, threads: int, gpus: list[str]) -> dict[str, str]:

@@ -182,25 +182,26 @@ def _trajectories(models: ModelProvider) -> Iterator[Trajectory]:
 
 @pytest.mark.fault(37)
 def test_any_number_of_workers_gives_the_same_bytes(
-    author: Author, three: Processes, local: Mapping[str, bytes]
+    author: Author, local: Mapping[str, bytes]
 ) -> None:
     """Three workers, the last of which is killed at work, then two, then one: a local build's."""
-    _, second, last = three.workers
-    author.build(three.address, Watched(lambda: three.kill(last)))
-    assert author.made() == local
-    told = "\n".join(author.report.lines)
-    assert f"3 workers at {three.address} (cpu, float32)" in told
-    assert f"worker {last} went away; what it was at is done by others" in told
-    assert len(re.findall(r"^worker tcp://.*: \d+ steps$", told, re.MULTILINE)) >= 2
-    author.forget()
-    author.build(three.address)
-    assert author.made() == local
-    three.kill(second)
-    author.forget()
-    author.build(three.address)
-    assert author.made() == local
-    assert f"1 worker at {three.address} (cpu, float32)" in author.report.lines
-    assert author.build(three.address).rendered == ()
+    with clusters.cluster(0) as slow:
+        _, second, last = (slow.join(clusters.slowly) for _ in range(3))
+        author.build(slow.address, Watched(lambda: slow.kill(last)))
+        assert author.made() == local
+        told = "\n".join(author.report.lines)
+        assert f"3 workers at {slow.address} (cpu, float32)" in told
+        assert f"worker {last} went away; what it was at is done by others" in told
+        assert len(re.findall(r"^worker tcp://.*: \d+ steps$", told, re.MULTILINE)) == 3
+        author.forget()
+        author.build(slow.address)
+        assert author.made() == local
+        slow.kill(second)
+        author.forget()
+        author.build(slow.address)
+        assert author.made() == local
+        assert f"1 worker at {slow.address} (cpu, float32)" in author.report.lines
+        assert author.build(slow.address).rendered == ()
 
 
 @pytest.mark.fault(37)

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -51,6 +52,19 @@ def damaged_weights() -> None:
         self.__dict__.update(state, data=data)
 
     module.Checkpoint.__setstate__ = spoilt  # type: ignore[attr-defined]
+
+
+def slowly() -> None:
+    """Let this worker be longer at its work, so that it can be killed there."""
+    import sitegen.cluster.worker as module
+
+    whole = module.take_steps
+
+    def take_steps(*arguments: Any) -> module.ShardBlock:
+        time.sleep(0.2)
+        return whole(*arguments)
+
+    module.take_steps = take_steps  # type: ignore[assignment]
 
 
 def forgetful() -> None:
