@@ -177,27 +177,30 @@ def execute(command: Sequence[str], folder: Path, feed: Feed | None = None) -> D
         raise PublishError(f"git answered {public(odd[0])!r}; see whether `git` works here")
     quiet = {} if sys.stdin.isatty() else {"GIT_TERMINAL_PROMPT": "0"}  # where nobody answers
     ours = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER_REPOSITORY}
-    try:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env={**quiet, **ours, "LC_ALL": "C.UTF-8", "GIT_OPTIONAL_LOCKS": "0"},
-            stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=feed is not None,
-        )
-    except FileNotFoundError:
-        raise PlatformError(f"{command[0]} is not installed, or {folder} is gone") from None
-    try:
-        if feed:
-            feed(process)
-        out, error = process.communicate()
-    finally:
-        if process.returncode is None:
-            _stop(process, apart=feed is not None)
-    said = out.decode("utf-8", "replace").strip("\n")
-    return Done(process.returncode, said, _without_hints(error.decode("utf-8", "replace")))
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as error:
+        try:
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env={**quiet, **ours, "LC_ALL": "C.UTF-8", "GIT_OPTIONAL_LOCKS": "0"},
+                stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
+                stdout=out,  # no pipe, which would fill while we write
+                stderr=error,
+                start_new_session=feed is not None,
+            )
+        except FileNotFoundError:
+            raise PlatformError(f"{command[0]} is not installed, or {folder} is gone") from None
+        try:
+            if feed:
+                feed(process)
+            process.communicate()
+        finally:
+            if process.returncode is None:
+                _stop(process, apart=feed is not None)
+        out.seek(0)
+        error.seek(0)
+        told, complaint = (file.read().decode("utf-8", "replace") for file in (out, error))
+    return Done(process.returncode, told.strip("\n"), _without_hints(complaint))
 
 
 def _stop(process: subprocess.Popen[bytes], *, apart: bool) -> None:

@@ -1,0 +1,27 @@
+"""A git that says more than a pipe holds, before it reads what it is given, blocks nobody."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sitegen.deploy.git import execute
+
+TALKS = (
+    "import sys; sys.stdout.write('a' * 300000); sys.stderr.write('b' * 300000); sys.stdin.read()"
+)
+
+
+@pytest.mark.fault(34)
+def test_words_beyond_a_pipe(tmp_path: Path) -> None:
+    """Both streams are read whole, whatever the order is in which it talks and listens."""
+
+    def feed(process: "subprocess.Popen[bytes]") -> None:
+        assert process.stdin is not None
+        process.stdin.write(bytes(300_000))
+        process.stdin.close()
+
+    done = execute([sys.executable, "-c", TALKS], tmp_path, feed)
+    assert (done.code, len(done.out)) == (0, 300_000)
+    assert done.words.startswith("b")
