@@ -19,8 +19,6 @@ SCALE = ".scale"
 INT8 = "I8"
 """What safetensors calls the numbers."""
 LARGEST = 127
-FEWEST_COLUMNS = 16
-"""Matrices of fewer rows or columns stay floats: they are small, and stand at the ends."""
 
 
 def quantised(values: NDArray[np.floating]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
