@@ -47,8 +47,11 @@ def fake(site: Builder, *words: str) -> list[str]:
 
 
 def start(site: Builder, *words: str, pause: str = "1") -> subprocess.Popen[str]:
-    """Start a build that takes seconds, and wait until it renders."""
-    env, pipe = environment(FAKE_PAUSE=pause), subprocess.PIPE
+    """Start a build that takes seconds, and wait until it renders.
+
+    Several jobs are threads, as without dask, whose workers have no fake renderer.
+    """
+    env, pipe = environment(FAKE_PAUSE=pause, FAKE_BLOCK="distributed"), subprocess.PIPE
     command = [sys.executable, *fake(site, *words)]
     process = subprocess.Popen(command, env=env, stdout=pipe, stderr=pipe, text=True)
     deadline = time.monotonic() + 30
