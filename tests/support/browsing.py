@@ -67,9 +67,7 @@ def box_of(place: Locator) -> FloatRect:
     return box
 
 
-def until(
-    page: Page, expression: str, argument: object = None, seconds: float = PATIENCE_S
-) -> None:
+def until(page: Page, expression: str, argument: object = None) -> None:
     """Wait until a JavaScript expression is true; the pages' policy forbids Playwright's way."""
     end = time.monotonic() + PATIENCE_S
     while not page.evaluate(expression, argument):
