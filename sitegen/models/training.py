@@ -151,10 +151,10 @@ def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
     alone = source is not None and not source.card.bands  # as the model to begin from is
     several = wanted.networks == "cascade" or (wanted.networks is None and not alone)
     card = base or recipe.small_card(size, channels, levels, sigma_max, kind, cascade=several)
-    if wanted.networks == "cascade" and not card.bands:
+    if wanted.networks == "cascade" and not (card.bands or _light(wanted, card)):
         raise ConfigError(f"--networks cascade: {_NO_CASCADE}")
     if wanted.kind == "ddpm":
-        card = recipe.as_ddpm(card)
+        card = recipe.as_ddpm(card, _light(wanted, card))
     card = replace(card, subject=wanted.subject or "")
     start = None
     if source is not None:
@@ -169,6 +169,12 @@ def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
         beginning=start,
     )
     return card, training
+
+
+def _light(wanted: TrainOptions, card: ModelCard) -> bool:
+    """Whether a DDPM is asked for that has the network of a cascade's finest levels."""
+    cascade = wanted.networks == "cascade" and wanted.preset is None
+    return wanted.kind == "ddpm" and cascade and card.image_size % 4 == 0
 
 
 def _folder(name: str, wanted: TrainOptions) -> Path:

@@ -246,7 +246,8 @@ _TRAIN: tuple[Row, ...] = (
     (
         "networks",
         click.Choice(["cascade", "one"]),
-        "One for each band of levels, or one for all.  [default: a cascade where it can be]",
+        "One for each band of levels, or one for all; a DDPM has one: that of a cascade's finest "
+        "levels, or a large one.  [default: a cascade where it can be; a DDPM: one]",
     ),
     _SUBJECT,
     ("init", str, "A model of the same network whose weights to start from."),

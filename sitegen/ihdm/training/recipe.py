@@ -43,6 +43,8 @@ Measuring = Callable[[int], AbstractContextManager[Callable[[], None]]]
 LOCK_NAME = ".training.lock"
 ESTIMATED = SamplingConfig(variance="estimated")
 PRIOR_IMAGES = 1000
+FINE_UNET = UNetConfig(32, (1, 2, 2), num_res_blocks=1)
+"""The network of the finest levels of a cascade."""
 _HALF_FROM = 2.0  # pixels of blur from which on half the resolution suffices
 _SMALLEST_SIDE = 14  # pixels of the images that a U-Net of a band sees
 _FEWEST_LEVELS = 50  # that can be divided into bands, and left out here and there
@@ -91,7 +93,7 @@ def as_cascade(card: ModelCard) -> ModelCard:
     size, sigmas = card.image_size, card.schedule.sigmas
     if size % 4 or size < 2 * _SMALLEST_SIDE or card.levels < _FEWEST_LEVELS:
         return card
-    bands = [Band(1, unet=UNetConfig(32, (1, 2, 2), num_res_blocks=1))]
+    bands = [Band(1, unet=FINE_UNET)]
     side, blur = size // 2, _HALF_FROM
     while side >= _SMALLEST_SIDE and side % 2 == 0:
         middle = UNetConfig(32, (2, 4), num_res_blocks=1)
@@ -119,10 +121,14 @@ def _spread(first: int, end: int, share: float) -> list[int]:
     return [round(first - step * (first - end) / count) for step in range(count)]
 
 
-def as_ddpm(card: ModelCard) -> ModelCard:
-    """The card of a DDPM with the network and the levels of `card`, and the cosine schedule."""
+def as_ddpm(card: ModelCard, light: bool = False) -> ModelCard:
+    """The card of a DDPM with the network and the levels of `card`, and the cosine schedule.
+
+    A `light` one has the network of the finest levels of a cascade.
+    """
+    unet = FINE_UNET if light else card.finest
     size = (card.image_size, card.channels, card.levels)
-    return ModelCard(*size, card.finest, kind="ddpm", diffusion=DiffusionConfig("cosine"))
+    return ModelCard(*size, unet, kind="ddpm", diffusion=DiffusionConfig("cosine"))
 
 
 def beginning(name: str, weights: Path, own: ModelCard, card: ModelCard) -> InitialWeights:

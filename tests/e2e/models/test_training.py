@@ -298,7 +298,8 @@ def test_networks(pictures: Path) -> None:
     for options, several in wanted:
         card, _ = prepare("dots", TrainOptions(pictures, **{"image_size": 28, **options}))
         assert bool(card.bands) == several, options
-    for options in ({"image_size": 14}, {"kind": "ddpm"}, {"preset": "mnist"}, {"levels": 20}):
+    ddpm: dict[str, Any] = {"kind": "ddpm", "preset": "mnist"}
+    for options in ({"image_size": 14}, ddpm, {"preset": "mnist"}, {"levels": 20}):
         told: dict[str, Any] = {"image_size": 28, "networks": "cascade", **options}
         with pytest.raises(ConfigError, match="--networks cascade: needs the parameterization"):
             prepare("dots", TrainOptions(pictures, **told))
@@ -331,6 +332,9 @@ def test_ddpm(pictures: Path) -> None:
     assert card.diffusion == DiffusionConfig("cosine")
     assert card.unet == prepare("dots", TrainOptions(pictures))[0].unet
     assert made.options == replace(TrainingOptions(), level_focus=0.0)
+    light: dict[str, Any] = {"kind": "ddpm", "networks": "cascade", "image_size": 28, "levels": 20}
+    cascade, _ = prepare("dots", TrainOptions(pictures, image_size=28))
+    assert prepare("dots", TrainOptions(pictures, **light))[0].unet == cascade.networks[0].unet
     other, _ = prepare("dots", TrainOptions(pictures, kind="ddpm", preset="cifar10", levels=50))
     assert (other.kind, other.levels, other.finest.model_channels) == ("ddpm", 50, 128)
     for name, value in {"blur_sigma_max": 3.0, "parameterization": "difference"}.items():
