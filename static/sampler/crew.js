@@ -9,10 +9,12 @@ const [MOST, MOST_OF_PHONES] = [4, 2]; // some 45 MB each for the models that we
 
 /* What was fetched, by its address, so that figures and workers share it. */
 const fetched = new Map();
+const damaged = new Set(); // what did not serve, so that no cache may keep it
 
 function bring(address) {
   if (!fetched.has(address)) {
-    const coming = fetch(address).then((answer) => {
+    const cache = damaged.has(address) ? "reload" : "default";
+    const coming = fetch(address, { cache }).then((answer) => {
       if (!answer.ok) throw new Error(`${address}: ${answer.status}`);
       return answer.blob();
     });
@@ -44,7 +46,13 @@ export class Crew {
     const names = Object.keys(files);
     const blobs = await Promise.all(names.map((name) => bring(files[name])));
     this.files = Object.fromEntries(names.map((name, place) => [name, blobs[place]]));
-    return this.#hire();
+    return this.#hire().catch((fault) => {
+      for (const address of Object.values(files)) {
+        fetched.delete(address); // one of them is not what it should be
+        damaged.add(address);
+      }
+      throw fault;
+    });
   }
 
   submit(task) {

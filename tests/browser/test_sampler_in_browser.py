@@ -5,7 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, CDPSession, Page, expect
 
-from bench.serving import serving
+from bench.serving import PagesHandler, serving
 from sitegen.build.context import BuildOptions
 from sitegen.build.pipeline import build
 from sitegen.build.renderer import FigureRenderer
@@ -588,6 +588,70 @@ def test_a_model_that_does_not_come(browser: Browser, built: Path, tmp_path: Pat
         wait(page)
         assert not page.locator(".sampler-trouble").is_visible()
         page.close()
+
+
+PARTS: dict[str, tuple[str, Callable[[bytes], bytes] | None]] = {
+    "weights that are cut": ("media/*.bin", lambda data: data[: len(data) // 2]),
+    "a description that is cut": ("media/*.json", lambda data: data[: len(data) // 2]),
+    "no engine": ("assets/**/kernels.wasm", None),
+    "an engine that is cut": ("assets/**/kernels.wasm", lambda data: data[: len(data) // 2]),
+    "a damaged engine": ("assets/**/kernels.wasm", lambda data: data[:9000] + bytes(9000)),
+    "no worker": ("assets/**/worker.js", None),
+    "a worker without a part": ("assets/**/networks.js", None),
+}
+
+
+@pytest.mark.fault(36)
+@pytest.mark.parametrize("part", PARTS)
+def test_parts_of_a_model_that_are_missing_or_damaged(
+    browser: Browser, built: Path, tmp_path: Path, part: str
+) -> None:
+    """Weights, engine or worker that do not come whole: told, as often; whole, the press draws."""
+    site = shutil.copytree(built, tmp_path / "sub")
+    pattern, damage = PARTS[part]
+    (file,) = site.glob(pattern)
+    whole = file.read_bytes()
+    if damage is None:
+        file.unlink()
+    else:
+        file.write_bytes(damage(whole))
+    with serving(site) as served, contextlib.closing(browser.new_page()) as page:
+        page.goto(served)
+        for _ in range(2):
+            page.locator(".sampler-new").click()
+            expect(page.locator(".sampler-trouble")).to_contain_text("could not be loaded")
+            expect(page.locator(".sampler-new")).to_have_text("New sample")
+            assert page.locator(".sampler img").is_visible()
+        file.write_bytes(whole)
+        page.locator(".sampler-new").click()
+        wait(page)
+        expect(page.locator(".sampler-trouble")).to_be_hidden()
+
+
+@pytest.mark.fault(36)
+def test_weights_whose_sending_breaks_off(
+    browser: Browser, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that hangs up in the middle of the weights: it is told, and the next press draws."""
+    send = PagesHandler.copyfile
+
+    def hang_up(self: PagesHandler, source: Any, outputfile: Any) -> None:
+        if self.path.endswith(".bin"):
+            data = source.read()
+            outputfile.write(data[: len(data) // 2])
+            self.close_connection = True
+        else:
+            send(self, source, outputfile)
+
+    monkeypatch.setattr(PagesHandler, "copyfile", hang_up)
+    with contextlib.closing(browser.new_page()) as page:
+        page.goto(address)
+        page.locator(".sampler-new").click()
+        expect(page.locator(".sampler-trouble")).to_contain_text("could not be loaded")
+        monkeypatch.undo()
+        page.locator(".sampler-new").click()
+        wait(page)
+        expect(page.locator(".sampler-trouble")).to_be_hidden()
 
 
 def test_policy(built: Path) -> None:

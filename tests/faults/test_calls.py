@@ -157,7 +157,7 @@ def test_publish_with_a_fault_at_a_system_call(paper: Paper, tmp_path: Path, fau
         fresh()
         before = own(paper)
         calls = forge.calls(words, tmp_path, CHANGING)
-        chosen = some([call for call in calls if ".git" in call.about], 4, 40)
+        chosen = some([call for call in calls if ".git" in call.about], 4)
         for call in chosen:
             fresh()
             ended = forge.inject(words, call, fault)
@@ -192,7 +192,7 @@ def test_train_with_a_fault_at_a_system_call(tmp_path: Path, fault: str) -> None
     with forging("sitegen", tmp_path) as forge:
         calls = forge.calls(words, run, CHANGING)
         wanted = {name: digest(run / name) for name in ("weights.safetensors", "prior.safetensors")}
-        chosen = some(calls, 2, 8)
+        chosen = some(calls, 4)
         for call in chosen:
             shutil.rmtree(run)
             ended = forge.inject(words, call, fault)
@@ -217,7 +217,7 @@ def test_sampler_with_a_fault_at_a_system_call(tmp_path: Path, fault: str) -> No
         shutil.copytree(config.parent, folder)
         calls = forge.calls(words, folder, CHANGING)
         new = tree_hash(folder / "build")
-        chosen = some(calls, 2, 8)
+        chosen = some(calls, 4)
         for call in chosen:
             shutil.rmtree(folder)
             shutil.copytree(config.parent, folder)

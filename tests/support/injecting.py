@@ -30,6 +30,9 @@ CHANGING = [
 ]
 READING = ["openat", "read", "pread64", "newfstatat", "getdents64", "flock", "mmap"]
 
+SAMPLING = ("torch", "PIL.Image", "sitegen.sampling.models", "sitegen.models.training")
+"""Not onnxruntime, which starts a thread that a child would wait for at its end."""
+
 
 @dataclass(frozen=True)
 class Call:
@@ -53,47 +56,40 @@ class Forge:
 
     kind: "build" with fakes of renderer and encoder, or "sitegen", the command line itself
     warm: the words of a run that is made first, so that everything is imported; where there are
-    none each run is a process of its own, since what has loaded torch cannot be forked
+    none, libraries alone are, since what has computed with torch cannot be forked
     """
 
     def __init__(self, kind: str, folder: Path, warm: list[str]) -> None:
-        self.kind, self.folder = kind, folder
-        self.process = None
-        if warm:
-            self.process = self._start(kind)
-            assert self.process.stdout is not None
-            self.out = self.process.stdout
-            self._told({"words": warm, "said": str(folder / "said"), "stop": False, "warm": True})
-            assert self._line() == "0", (folder / "said").read_text()
+        self.folder = folder
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.injecting", kind],
+            env=environment(PYTHONDONTWRITEBYTECODE="1"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        self.out = self.process.stdout
+        said = folder / "said"
+        self._told({"words": warm, "said": str(said), "stop": False, "warm": True})
+        assert self._line() == "0", said.read_text()
 
     def run(self, words: list[str], *strace: str) -> Ended:
         """Run, under strace with these options where there are any."""
         said = self.folder / "said"
-        job = {"words": words, "said": str(said), "stop": bool(strace), "warm": False}
-        if self.process is None:
-            alone = self._start(self.kind, json.dumps(job))
-            pid = alone.pid
-            if strace:
-                os.waitid(os.P_PID, pid, os.WSTOPPED)
-        else:
-            self._told(job)
-            pid, alone = int(self._line()), None
+        self._told({"words": words, "said": str(said), "stop": bool(strace), "warm": False})
+        pid = int(self._line())
         tracer = self._trace(pid, *strace) if strace else None
-        code = self._ended(pid, alone)
-        if alone:
-            alone.communicate()
+        code = self._ended(pid)
         if tracer is not None:
             tracer.wait(60)
         return Ended(code, said.read_text(errors="replace"))
 
-    def _ended(self, pid: int, alone: subprocess.Popen[str] | None) -> int:
+    def _ended(self, pid: int) -> int:
         """Wait for a run, which is told to go on until it ends: strace may not have heard it."""
         until = time.monotonic() + 300
         while time.monotonic() < until:
-            if alone is not None:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    return alone.wait(0.2)
-            elif select.select([self.out], [], [], 0.2)[0]:
+            if select.select([self.out], [], [], 0.2)[0]:
                 return int(self._line())
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
@@ -108,15 +104,6 @@ class Forge:
             assert tracer.poll() is None, log.read_text()
         os.kill(pid, signal.SIGCONT)
         return tracer
-
-    def _start(self, *words: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "tests.support.injecting", *words],
-            env=environment(PYTHONDONTWRITEBYTECODE="1"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
 
     def calls(self, words: list[str], inside: Path, names: list[str]) -> list[Call]:
         """The calls of these names on files below a folder that a run makes, in their order."""
@@ -139,19 +126,15 @@ class Forge:
 
     def close(self) -> None:
         """End the process that forks."""
-        if self.process is not None:
-            self.process.communicate()
+        self.process.communicate()
 
     def _told(self, job: dict[str, Any]) -> None:
-        assert self.process is not None
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(job) + "\n")
         self.process.stdin.flush()
 
     def _line(self) -> str:
-        assert self.process is not None
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
+        line = self.out.readline()
         assert line, "the process that forks has ended"
         return line.strip()
 
@@ -210,7 +193,15 @@ def _tell(word: object) -> None:
 
 
 def _warm(kind: str, job: dict[str, Any]) -> None:
-    """Work once in this process, so that whatever is imported on the way is there."""
+    """Work once in this process, so that whatever is imported on the way is there.
+
+    Without words only what samples and trains is imported: torch may be forked until it computes.
+    """
+    if not job["words"]:
+        for name in SAMPLING:
+            importlib.import_module(name)
+        _tell(0)
+        return
     handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
     code: object = 0
     with open(job["said"], "w", encoding="utf-8") as said, contextlib.redirect_stdout(said):
@@ -224,15 +215,5 @@ def _warm(kind: str, job: dict[str, Any]) -> None:
     _tell(code)
 
 
-def _alone(kind: str, job: dict[str, Any]) -> None:
-    """Load what samples and trains, and work as a child would."""
-    for name in ("torch", "onnxruntime", "PIL.Image", "sitegen.sampling.models"):
-        importlib.import_module(name)
-    importlib.import_module("sitegen.models.training")
-    _child(kind, job)
-
-
 if __name__ == "__main__":
-    if len(sys.argv) > 2:
-        _alone(sys.argv[1], json.loads(sys.argv[2]))
     _serve(sys.argv[1])
