@@ -1,7 +1,8 @@
 """Rendering: figures that the store lacks, one after the other or several at a time, into it.
 
-Each clip is kept as soon as it is done. When one fails, or the user stops the build, the others
-under way stop at their next frame and leave nothing behind.
+While a figure is sampled, what was drawn of it is encoded, and the one before is finished. Each
+clip is kept as soon as it is done. When one fails, or the user stops the build, the others under
+way stop at their next frame and leave nothing behind.
 """
 
 from __future__ import annotations
@@ -9,20 +10,22 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sitegen.build.cache import Store
 from sitegen.build.plan import PlannedFigure
 from sitegen.build.timings import Countdown
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import SitegenError, TargetError
+from sitegen.core.handing import Handed
 from sitegen.core.progress import Advance, Reporter
 from sitegen.figures.base import Figure
-from sitegen.media.jobs import RenderJob
+from sitegen.media.jobs import ClipSource, RenderJob
 from sitegen.media.manifest import MediaFile, Record
 from sitegen.models.registry import ModelSource
 
@@ -58,6 +61,13 @@ def preflight() -> None:
     from sitegen.media import encoder
 
     encoder.preflight()
+
+
+def stop_encoding() -> None:
+    """`encoder.stop_encoding`."""
+    from sitegen.media import encoder
+
+    encoder.stop_encoding()
 
 
 @dataclass(frozen=True)
@@ -111,11 +121,16 @@ class RenderExecutor:
         jobs: dict[str, RenderJob],
         left: Countdown,
     ) -> dict[str, Record]:
+        if workers == 1:
+            return self._render_in_turn(figures, jobs, left)
         stop = threading.Event()
-        if workers == 1 or len(figures) == 1:
-            return {each.request_digest: self._render(each, jobs, left, stop) for each in figures}
         with ThreadPoolExecutor(workers) as pool:
-            futures = {pool.submit(self._render, each, jobs, left, stop): each for each in figures}
+
+            def begun(each: PlannedFigure) -> Future[Record]:
+                job = jobs.pop(each.request_digest)
+                return pool.submit(self._render, each, job, left, stop, _watch)
+
+            futures = {begun(each): each for each in figures}
             try:
                 ended = as_completed(futures)
                 return {futures[each].request_digest: each.result() for each in ended}
@@ -123,6 +138,34 @@ class RenderExecutor:
                 stop.set()
                 self.leave()
                 pool.shutdown(cancel_futures=True)
+
+    def _render_in_turn(
+        self, figures: Sequence[PlannedFigure], jobs: dict[str, RenderJob], left: Countdown
+    ) -> dict[str, Record]:
+        """Sample one figure after the other, and finish the one before in the meantime.
+
+        Only the calling thread samples, where an interruption arrives.
+        """
+        stop, failed, turns = threading.Event(), threading.Event(), _Turns()
+        futures: list[Future[Record]] = []
+        with ThreadPoolExecutor(2) as pool:
+            try:
+                for planned in figures:
+                    job, handed = _handed(jobs.pop(planned.request_digest), failed)
+                    future = pool.submit(self._render, planned, job, left, stop, turns.begin)
+                    futures.append(future)
+                    future.add_done_callback(partial(_ended, handed, failed))
+                    if not all(each.make() for each in handed) or failed.is_set():
+                        break
+                return {
+                    planned.request_digest: future.result()
+                    for planned, future in zip(figures, futures, strict=True)
+                }
+            except (KeyboardInterrupt, SystemExit):
+                stop_encoding()
+                raise
+            finally:
+                stop.set()
 
     def _prepared(self, figures: Sequence[PlannedFigure]) -> dict[str, RenderJob]:
         """What is to be done, by request: the models are loaded, nothing is sampled yet."""
@@ -141,13 +184,14 @@ class RenderExecutor:
     def _render(
         self,
         planned: PlannedFigure,
-        jobs: dict[str, RenderJob],
+        job: RenderJob,
         left: Countdown,
         stop: threading.Event,
+        begin: Callable[[], Callable[[], float]],
     ) -> Record:
-        job = jobs.pop(planned.request_digest)
+        """Make a figure's files and keep them; `begin` starts a watch that tells its seconds."""
         with naming(planned.figure), self.store.workspace() as folder:
-            started = time.monotonic()
+            watch = begin()
             with self.report.rendering(left.title(planned), job.length) as advance:
                 files = self._write_files(job, folder, advance, stop)
             record = Record(
@@ -163,7 +207,7 @@ class RenderExecutor:
             self.store.remember(planned.request_json)
             sources = {name: folder / file.path for name, file in files.items()}
             self.store.put(planned.request_digest, record, sources)
-            seconds = time.monotonic() - started
+            seconds = watch()
             self.timed(planned, seconds)
             left.done(planned, seconds)
             return record
@@ -187,6 +231,58 @@ class RenderExecutor:
                 (inside / file.path).replace(path)
                 files[f"{name}{ending}"] = replace(file, path=path.name)
         return files | {name: draw(folder) for name, draw in job.stills.items()}
+
+
+def _watch() -> Callable[[], float]:
+    """Start a watch, which tells the seconds since."""
+    started = time.monotonic()
+    return lambda: time.monotonic() - started
+
+
+@dataclass
+class _Turns:
+    """Watches of figures that end one after the other: each tells what it has added to all."""
+
+    _ended: float = 0.0
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def begin(self) -> Callable[[], float]:
+        """Start a watch: it tells the seconds since, or since another ended if that is later."""
+        started = time.monotonic()
+
+        def seconds() -> float:
+            with self._guard:
+                since, self._ended = max(started, self._ended), time.monotonic()
+                return self._ended - since
+
+        return seconds
+
+
+def _nothing() -> None:
+    """Tell nobody."""
+
+
+def _handed(job: RenderJob, stop: threading.Event) -> tuple[RenderJob, list[Handed[Any]]]:
+    """A job whose sampling is done elsewhere, and that sampling: of its work and its first clip.
+
+    What other clips show was sampled for the first.
+    """
+    work = Handed(_counted(job.work, _nothing, stop))
+    made: list[Handed[Any]] = [work]
+    clips = dict(job.clips)
+    for name, clip in [*clips.items()][:1]:
+        frames = Handed(frame.copy() for frame in _counted(clip.frames, _nothing, stop))
+        clips[name] = ClipSource(clip.spec, iter(frames))
+        made.append(frames)
+    return replace(job, work=work, clips=clips), made
+
+
+def _ended(handed: list[Handed[Any]], failed: threading.Event, future: Future[Record]) -> None:
+    """Nothing more of a figure is wanted; where it failed, of those after it neither."""
+    if future.exception() is not None:
+        failed.set()
+    for each in handed:
+        each.leave()
 
 
 def _counted(steps: Iterable[T], advance: Advance, stop: threading.Event) -> Iterator[T]:

@@ -21,6 +21,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, suppress
 from fractions import Fraction
@@ -67,6 +68,7 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 _WORDS_SHOWN, _WORDS_BYTES = 6, 6000
 _STARTING = threading.Lock()
+_RUNNING: "weakref.WeakSet[_Ffmpeg]" = weakref.WeakSet()
 _MACHINE = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS),
     *(errno.ENOMEM, errno.EIO, errno.EMFILE),
@@ -117,6 +119,12 @@ def encode_clip(frames: Iterable[Frame], spec: ClipSpec, folder: Path) -> dict[s
             for file in files.values():
                 (work / file.path).replace(folder / file.path)
     return files
+
+
+def stop_encoding() -> None:
+    """Kill every ffmpeg that encodes or decodes for a thread of this process; those then fail."""
+    for each in list(_RUNNING):
+        each.kill()
 
 
 def write_still(frame: Frame, path: Path) -> MediaFile:
@@ -350,6 +358,7 @@ class _Ffmpeg:
                 os.environ.pop("FFREPORT", None)
         inside = inspect.getgeneratorlocals(self.frames).values()
         self._process = next(each for each in inside if isinstance(each, subprocess.Popen))
+        _RUNNING.add(self)
 
     def call(self, function: Callable[..., T], *arguments: object) -> T:
         """Call a function of imageio; only the time that it takes counts as ffmpeg's.
@@ -357,7 +366,7 @@ class _Ffmpeg:
         Raises PlatformError if the machine stopped ffmpeg (disk full, no memory, killed, no such
         encoder, no progress) and TargetError, with ffmpeg's own words, if it failed otherwise.
         """
-        watch = threading.Timer(self._patience, self._kill, [True])
+        watch = threading.Timer(self._patience, self.kill, [True])
         watch.daemon = True
         watch.start()
         try:
@@ -387,7 +396,7 @@ class _Ffmpeg:
 
     def close(self) -> None:
         """Leave nothing behind, whatever happened."""
-        self._kill()
+        self.kill()
         self._process.wait()
         self.frames.close()
         for pipe in (self._process.stdin, self._process.stdout):
@@ -395,7 +404,8 @@ class _Ffmpeg:
                 cast(IO[bytes], pipe).close()
         self._words.unlink(missing_ok=True)
 
-    def _kill(self, stalled: bool = False) -> None:
+    def kill(self, stalled: bool = False) -> None:
+        """End it at once; `stalled` says that it made no progress."""
         self._stalled |= stalled
         if self._process.poll() is None:
             with suppress(ProcessLookupError):

@@ -10,8 +10,10 @@ import resource
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from sitegen.media.encoder import (
     encode_clip,
     media_file,
     preflight,
+    stop_encoding,
     verified_gif,
     verified_mp4,
 )
@@ -460,3 +463,24 @@ def test_preflight(stand_in: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
         refused("pip install", encoder_version)
     monkeypatch.setitem(sys.modules, "imageio.plugins.ffmpeg", None)
     refused("pip install")
+
+
+def test_stopped_by_another_thread(tmp_path: Path) -> None:
+    """Whoever waits for ffmpeg, a frame before its end, waits no longer, and leaves nothing."""
+    waits, goes_on = threading.Event(), threading.Event()
+
+    def frames() -> Iterator[Frame]:
+        yield np.zeros((16, 16, 3), np.uint8)
+        waits.set()
+        assert goes_on.wait(60)
+        for _ in range(10_000):
+            yield np.zeros((16, 16, 3), np.uint8)
+
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(encode_clip, frames(), ClipSpec(24.0, 18, 2, (0, 0, 0)), tmp_path)
+        assert waits.wait(60)
+        stop_encoding()
+        goes_on.set()
+        with pytest.raises(PlatformError, match="stopped by signal 9"):
+            future.result(60)
+    assert list(tmp_path.iterdir()) == []

@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,7 +20,7 @@ from sitegen.figures.trajectories import Trajectories
 from sitegen.media.encoder import ClipSpec, write_still
 from sitegen.media.frames import Frame
 from sitegen.media.jobs import ClipSource, RenderJob
-from sitegen.media.manifest import ModelRef
+from sitegen.media.manifest import MediaFile, ModelRef
 from tests.support.builders import fake_encode, temporaries
 from tests.support.reporters import Silent
 
@@ -168,3 +169,115 @@ def test_what_was_finished_is_kept(tmp_path: Path) -> None:
             naming(planned(1).figure),
         ):
             raise kind("cause")
+
+
+def test_the_end_of_a_figure_and_the_beginning_of_the_next(tmp_path: Path) -> None:
+    """The next figure is sampled while one is encoded, by the thread that asked for all of them."""
+    told: list[tuple[str, str]] = []
+    begun = threading.Event()
+
+    class Threads(Counting):
+        """Tells which thread makes frames."""
+
+        def _frames(self, figure: Figure, spec: dict[str, int]) -> Iterator[Frame]:
+            for number, frame in enumerate(super()._frames(figure, spec)):
+                told.append((figure.id, threading.current_thread().name))
+                if (figure.id, number) == ("figure-2", 2):
+                    begun.set()
+                yield frame
+
+    def encode(frames: Iterable[Frame], spec: ClipSpec, folder: Path) -> dict[str, MediaFile]:
+        """Finish the first figure only when the second has been sampled as far as may be."""
+        files = fake_encode(frames, spec, folder)
+        assert begun.wait(60)
+        return files
+
+    made = RenderExecutor(Threads(), Store(tmp_path), Silent(), HERE, encode)
+    made.render([planned(1), planned(2), planned(3)], 1)
+    assert [name for name, _ in told] == [f"figure-{n}" for n in (1, 1, 1, 2, 2, 2, 3, 3, 3)]
+    assert {thread for _, thread in told} == {threading.current_thread().name}
+
+
+def test_what_was_sampled_is_finished_where_the_next_fails(tmp_path: Path) -> None:
+    """A figure that is being encoded, its dark clip too, is kept though the next breaks down."""
+    failed = threading.Event()
+
+    class Both(Counting):
+        """Has a clip for dark pages, which waits for the failure of the next figure."""
+
+        def render_job(self, figure: Figure) -> RenderJob:
+            """As its parent, and that clip."""
+            job = super().render_job(figure)
+            spec = job.clips[""].spec
+            return replace(job, clips={**job.clips, "dark": ClipSource(spec, self._dark())})
+
+        def _dark(self) -> Iterator[Frame]:
+            assert failed.wait(60)
+            time.sleep(0.05)
+            yield from np.zeros((3, 8, 8, 3), np.uint8)
+
+        def _frames(self, figure: Figure, spec: dict[str, int]) -> Iterator[Frame]:
+            if spec["seed"] == 13:
+                failed.set()
+            yield from super()._frames(figure, spec)
+
+    with pytest.raises(RefusedError, match="figure-13: broke down"):
+        executor(Both(), tmp_path).render([planned(1), planned(13), planned(2)], 1)
+    assert Store(tmp_path).get(planned(1).request_digest) is not None
+    assert Store(tmp_path).get(planned(2).request_digest) is None
+    assert temporaries(tmp_path) == []
+
+
+def test_an_encoder_that_fails_ends_the_sampling(tmp_path: Path) -> None:
+    """What nobody takes is sampled no further, and the encoder's words are told with the place."""
+    renderer = Counting(pause=0.05)
+
+    def encode(frames: Iterable[Frame], spec: ClipSpec, folder: Path) -> dict[str, MediaFile]:
+        """Break down at the first frame."""
+        next(iter(frames))
+        raise TargetError("no encoder")
+
+    made = RenderExecutor(renderer, Store(tmp_path), Silent(), HERE, encode)
+    with pytest.raises(TargetError, match=r"^index\.md:1: figure-1: no encoder$"):
+        made.render([planned(1), planned(2)], 1)
+    assert "figure-2" not in renderer.frames
+
+
+def test_an_interruption_reaches_the_sampling(tmp_path: Path) -> None:
+    """Ctrl-C is raised where samples are drawn; what was encoded of the figure is gone."""
+
+    class Interrupted(Counting):
+        """Is interrupted at the second frame."""
+
+        def _frames(self, figure: Figure, spec: dict[str, int]) -> Iterator[Frame]:
+            yield np.zeros((8, 8, 3), np.uint8)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        executor(Interrupted(), tmp_path).render([planned(1), planned(2)], 1)
+    assert temporaries(tmp_path) == []
+    assert not list(Store(tmp_path).keys(""))
+
+
+def test_the_seconds_of_figures_add_up_to_those_of_the_build(tmp_path: Path) -> None:
+    """Where the end of one lies in the time of the next, it counts once."""
+    seconds: list[float] = []
+
+    def encode(frames: Iterable[Frame], spec: ClipSpec, folder: Path) -> dict[str, MediaFile]:
+        """Take a while after the last frame."""
+        files = fake_encode(frames, spec, folder)
+        time.sleep(0.2)
+        return files
+
+    made = RenderExecutor(
+        Counting(0.05),
+        Store(tmp_path),
+        Silent(),
+        HERE,
+        encode,
+        lambda _, took: seconds.append(took),
+    )
+    started = time.monotonic()
+    made.render([planned(seed) for seed in range(4)], 1)
+    assert len(seconds) == 4
+    assert sum(seconds) <= time.monotonic() - started

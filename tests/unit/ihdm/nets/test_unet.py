@@ -105,3 +105,20 @@ def test_attention(heads: dict[str, Any], new_order: bool) -> None:
     nn.init.normal_(next(block.proj_out.parameters()))
     x = torch.randn(2, 32, 5, 3)
     assert closeness(block(x, torch.zeros(0)), _attend(block, x, config)) < 1e-5
+
+
+def test_attention_is_the_fused_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is one call of the operator that GPUs have fused kernels for; no weights are laid out."""
+    calls: list[tuple[int, ...]] = []
+    fused = F.scaled_dot_product_attention
+
+    def counted(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        calls.append(tuple(query.shape))
+        return fused(query, key, value)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", counted)
+    card = small_card(attention_levels=(0,), num_heads=4)
+    with torch.no_grad():
+        random_unet(card)(torch.zeros(2, 1, 8, 8), torch.ones(2))
+    assert calls
+    assert {*calls} == {(2, 4, 64, 8)}

@@ -1,5 +1,6 @@
 """The model: both parameterizations against independent arithmetic, in and out as contracted."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -114,3 +115,29 @@ def test_refuses_what_it_was_not_trained_on(
     card = small_card()
     with pytest.raises(ValueError, match=words):
         Model(card, [random_unet(card)])(torch.zeros(shape, dtype=kind), level)
+
+
+def test_half_precision_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network gets its weights and images channel by channel, in the autocast of its device."""
+    asked: list[tuple[str, torch.dtype]] = []
+    layouts: list[bool] = []
+
+    def autocast(device: str, dtype: torch.dtype) -> Any:
+        asked.append((device, dtype))
+        return nullcontext()
+
+    def look(_network: Any, given: tuple[Tensor, ...]) -> None:
+        layouts.append(given[0].is_contiguous(memory_format=torch.channels_last))
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    card = small_card(channels=3)
+    model = Model(card, [random_unet(card)], precision="bfloat16").to("meta")
+    monkeypatch.setattr(torch, "autocast", autocast)
+    model.networks[0].register_forward_pre_hook(look)
+    weights = [
+        each for each in model.networks.parameters() if each.dim() == 4 and each[0, 0].numel() > 1
+    ]
+    assert all(each.is_contiguous(memory_format=torch.channels_last) for each in weights)
+    answer = model.network(torch.zeros(2, 3, 8, 8, device="meta"), torch.ones(2, device="meta"))
+    assert answer.dtype == torch.float32
+    assert (asked, layouts) == ([("meta", torch.bfloat16)], [True])
