@@ -251,20 +251,26 @@ def _sweep() -> Iterator[str]:
     yield "| what was tried | times |\n| --- | ---: |"
     for what, times in run["tries"].items():
         yield f"| {what} | {times:,} |"
+    if run["measured"]:
+        yield "\n| what was measured | |\n| --- | ---: |"
+    for what, figure in run["measured"].items():
+        yield f"| {what} | {figure} |"
 
 
 def keep(log: Path) -> None:
     """Add up the record of a sweep in `SWEEP`, and remove it."""
     lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    tries: Counter[str] = Counter()
+    tries, measured = Counter[str](), dict[str, str]()
     for line in lines:
         tries.update(line["tries"])
+        measured.update(line.get("measured", {}))
     about = {
         "date": time.strftime("%Y-%m-%d"),
         "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "tests": len(lines),
         "minutes": round(sum(line["seconds"] for line in lines) / 60),
         "tries": dict(sorted(tries.items())),
+        "measured": dict(sorted(measured.items())),
     }
     SWEEP.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     log.unlink()

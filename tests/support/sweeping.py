@@ -19,6 +19,7 @@ from hypothesis import settings
 _T = TypeVar("_T")
 LOG = os.environ.get("FAULTS", "")
 _counts = Counter[str]()
+_figures = dict[str, str]()
 
 
 def some(things: Sequence[_T], few: int, many: int = sys.maxsize) -> list[_T]:
@@ -41,9 +42,15 @@ def counted(what: str, tries: int) -> None:
     _counts[what] += tries
 
 
+def measured(what: str, figure: str) -> None:
+    """Note a figure, with its unit, that the test which runs has measured."""
+    _figures[what] = figure
+
+
 def begun() -> float:
     """A test begins: nothing is counted yet; the seconds of processors that were used so far."""
     _counts.clear()
+    _figures.clear()
     return _used()
 
 
@@ -51,6 +58,7 @@ def held(test: str, start: float) -> None:
     """Note in the record of a sweep that a test held, which began at `start`."""
     if LOG:
         line = {"test": test, "seconds": round(_used() - start, 1), "tries": _counts}
+        line["measured"] = _figures
         with Path(LOG).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
