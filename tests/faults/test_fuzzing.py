@@ -27,7 +27,7 @@ from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint
 from sitegen.media.manifest import Manifest, record_from_json
 from sitegen.media.mp4 import clip_faults, mp4_size
 from tests.support.builders import CARD, SITE, box, fake_mp4, write_site
-from tests.support.fabricated import FULL
+from tests.support.fabricated import ENTRY, FULL, PAGE
 from tests.support.making import published, save, small_card
 from tests.support.publishing import Paper
 from tests.support.sweeping import counted, examples, some
@@ -116,28 +116,6 @@ def test_any_config(folder: Path, text: str) -> None:
     ends_well(lambda: load_site(folder / "site.toml"))
 
 
-PAGE = """# Title
-
-Words $x^2$ with `code`, **bold**, a [link](#h-a) and {{ site.title }}.[^1]
-
-## A
-
-{{ trajectories("tiny", count=4, caption="Four of them.") }}
-
-{% for x in [1, 2] %}{{ x }} {% endfor %}
-
-| a | b |
-|--:|:-:|
-| 1 | 2 |
-
-{{ row(hierarchy("tiny", leaves=2), spectra("tiny")) }}
-
-$$\\frac{1}{2} \\sum_{k=1}^K u_k$$
-
-[^1]: A note.
-"""
-
-
 @pytest.mark.fault(34)
 @SETTINGS
 @given(text=mutated(PAGE))
@@ -159,19 +137,6 @@ def test_any_card(folder: Path, text: str) -> None:
     ends_well(lambda: read_card(path))
 
 
-FILE = {"path": "media/a.mp4", "bytes": 9, "sha256": "0" * 64, "width": 8, "height": 8}
-ENTRY: dict[str, Any] = {
-    "id": "a",
-    "kind": "trajectories",
-    "models": [{"name": "tiny", "sha256": "0" * 64}],
-    "seed": 0,
-    "parameters": {"count": 4, "show": "state"},
-    "levels": [1, 0],
-    "files": {"mp4": {**FILE, "frames": 2, "fps": 24.0}, "poster": FILE},
-    "alt": "A",
-    "caption": "B",
-    "page": "index.html",
-}
 ODD: st.SearchStrategy[Any] = st.sampled_from(
     [None, True, -1, 1e400, "", "x", [], {}, [[]], "../x", 10**30]
 )

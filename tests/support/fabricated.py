@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw
 
@@ -18,6 +19,41 @@ title = "A title"
 path = "models/mnist"
 """
 
+PAGE = """# Title
+
+Words $x^2$ with `code`, **bold**, a [link](#h-a) and {{ site.title }}.[^1]
+
+## A
+
+{{ trajectories("tiny", count=4, caption="Four of them.") }}
+
+{% for x in [1, 2] %}{{ x }} {% endfor %}
+
+| a | b |
+|--:|:-:|
+| 1 | 2 |
+
+{{ beside(hierarchy("tiny", leaves=2), spectra("tiny")) }}
+
+$$\\frac{1}{2} \\sum_{k=1}^K u_k$$
+
+[^1]: A note.
+"""
+"""A page that has a bit of everything, of the model tiny."""
+FILE = {"path": "media/a.mp4", "bytes": 9, "sha256": "0" * 64, "width": 8, "height": 8}
+ENTRY: dict[str, Any] = {
+    "id": "a",
+    "kind": "trajectories",
+    "models": [{"name": "tiny", "sha256": "0" * 64}],
+    "seed": 0,
+    "parameters": {"count": 4, "show": "state"},
+    "levels": [1, 0],
+    "files": {"mp4": {**FILE, "frames": 2, "fps": 24.0}, "poster": FILE},
+    "alt": "A",
+    "caption": "B",
+    "page": "index.html",
+}
+"""A figure as a manifest tells it."""
 FULL = """
 title = "A title"
 description = "What it is."

@@ -1,0 +1,40 @@
+"""Input that is made by watching which lines it reaches ends in words, soon."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.builders import environment
+from tests.support.sweeping import LOG, counted
+
+SECONDS = 60
+KINDS = ("config", "page", "card", "manifest", "record", "pickle", "safetensors", "clip")
+LIMITS = ("-timeout=10", "-rss_limit_mb=3000", "-print_final_stats=1")
+
+
+@pytest.mark.fault(34)
+@pytest.mark.skipif(not importlib.util.find_spec("atheris"), reason="no atheris for this Python")
+@pytest.mark.parametrize("kind", KINDS if LOG else ("clip",))
+def test_input_that_atheris_makes(tmp_path: Path, kind: str) -> None:
+    """What coverage leads atheris to, in a sweep for a minute each: read, or refused in words."""
+    much = f"-max_total_time={SECONDS}" if LOG else "-runs=300"
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.support.guided", kind, str(tmp_path), much, *LIMITS],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    assert done.returncode == 0, (
+        done.stdout[-3000:],
+        done.stderr[-5000:],
+        list(tmp_path.iterdir()),
+    )
+    tried = re.search(r"stat::number_of_executed_units: (\d+)", done.stderr)
+    assert tried is not None
+    counted("inputs that atheris made, led by coverage", int(tried[1]))
