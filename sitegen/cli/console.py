@@ -99,7 +99,7 @@ class Console:
     def _wait(self, line: str) -> None:
         """Let the line be said in a while."""
         if not self.quiet:
-            self._silence = threading.Timer(PATIENCE_S, _say, [f"{line} …"])
+            self._silence = threading.Timer(PATIENCE_S, _say_if_heard, [f"{line} …"])
             self._silence.daemon = True
             self._silence.start()
 
@@ -194,6 +194,12 @@ class Console:
                     display.stop()
                     for shown in display.task_ids:  # what is on the screen stays there
                         display.remove_task(shown)
+
+
+def _say_if_heard(line: str) -> None:
+    """Say it, unless nobody reads on: what the command itself says next will find that out."""
+    with contextlib.suppress(OSError):
+        _say(line)
 
 
 def _say(line: str) -> None:

@@ -101,6 +101,23 @@ def test_silence_is_broken(
         assert capsys.readouterr().out == "something\n"
 
 
+def test_silence_is_broken_where_nobody_reads(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Standard error that fails meanwhile makes no traceback: what is said next finds it out."""
+    monkeypatch.setattr("sitegen.cli.console.PATIENCE_S", 0.0)
+
+    def say(line: str) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("sitegen.cli.console._say", say)
+    console = Console()
+    with console.patience("reading"):
+        assert console._silence is not None
+        console._silence.join(30)
+    assert capsys.readouterr() == ("", "")
+
+
 def test_plain_lines_of_a_long_run() -> None:
     """A line every few seconds: step, loss, speed, and in two units at most how long is left."""
     seconds, lines = iter(range(0, 1000, 2)), list[str]()
