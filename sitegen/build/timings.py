@@ -22,8 +22,8 @@ from sitegen.core.progress import duration
 from sitegen.media.manifest import ModelRef
 
 FILE_NAME = "speeds.json"
-DRAWING_S = 0.06
-"""Seconds to draw, encode and verify a million pixels of frames, as on two cores of 2.5 GHz."""
+DRAWING_S = 0.045
+"""Seconds to draw, encode and verify a million pixels of frames, as on two cores of 2.6 GHz."""
 _PACED = 1000
 _KEPT = 8  # measurements of one kind and model on one device; the latest count
 
