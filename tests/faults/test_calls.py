@@ -157,7 +157,7 @@ def test_publish_with_a_fault_at_a_system_call(paper: Paper, tmp_path: Path, fau
         fresh()
         before = own(paper)
         calls = forge.calls(words, tmp_path, CHANGING)
-        chosen = some([call for call in calls if ".git" in call.about], 4)
+        chosen = calls if LOG else some([call for call in calls if ".git" in call.about], 4)
         for call in chosen:
             fresh()
             ended = forge.inject(words, call, fault)
