@@ -50,6 +50,7 @@ _SMALLEST_SIDE = 14  # pixels of the images that a U-Net of a band sees
 _FEWEST_LEVELS = 50  # that can be divided into bands, and left out here and there
 _COSINES = 10  # a side, of those that the MLP of the coarsest band sees
 _COSINES_FROM = 1.39  # pixels of blur, for images of as many pixels: exp(−(π · 1.39)² / 2) is 1e-4
+_FIRST_BETA, _LAST_BETA = 0.1, 13.0  # of K levels, times K
 _MIDDLE_SHARE, _FINE_SHARE = 0.67, 0.37  # of the levels of these bands that are visited
 
 
@@ -122,13 +123,18 @@ def _spread(first: int, end: int, share: float) -> list[int]:
 
 
 def as_ddpm(card: ModelCard, light: bool = False) -> ModelCard:
-    """The card of a DDPM with the network and the levels of `card`, and the cosine schedule.
+    """The card of a DDPM with the network and the levels of `card`.
 
-    A `light` one has the network of the finest levels of a cascade.
+    A `light` one has the network of the finest levels of a cascade. The schedule is the cosine; of
+    few levels, whose first step would take a twentieth of an image that cannot be seen yet,
+    which tints samples, β rises linearly, to where less than a thousandth of its power is left.
     """
     unet = FINE_UNET if light else card.finest
-    size = (card.image_size, card.channels, card.levels)
-    return ModelCard(*size, unet, kind="ddpm", diffusion=DiffusionConfig("cosine"))
+    levels, diffusion = card.levels, DiffusionConfig("cosine")
+    if _LAST_BETA < levels < _FEWEST_LEVELS:
+        diffusion = DiffusionConfig("linear", _FIRST_BETA / levels, _LAST_BETA / levels)
+    size = (card.image_size, card.channels, levels)
+    return ModelCard(*size, unet, kind="ddpm", diffusion=diffusion)
 
 
 def beginning(name: str, weights: Path, own: ModelCard, card: ModelCard) -> InitialWeights:

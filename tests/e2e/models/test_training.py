@@ -26,7 +26,7 @@ from sitegen.core.files import digest
 from sitegen.ihdm.card.card import BlurRange, DiffusionConfig, FileRef, read_card
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.data.images import read_images
-from sitegen.ihdm.process.ddpm import DiffusionModel
+from sitegen.ihdm.process.ddpm import DiffusionModel, DiffusionSchedule
 from sitegen.ihdm.training.options import TrainingOptions
 from sitegen.ihdm.training.train import Run
 from sitegen.models import training
@@ -335,6 +335,11 @@ def test_ddpm(pictures: Path) -> None:
     light: dict[str, Any] = {"kind": "ddpm", "networks": "cascade", "image_size": 28, "levels": 20}
     cascade, _ = prepare("dots", TrainOptions(pictures, image_size=28))
     assert prepare("dots", TrainOptions(pictures, **light))[0].unet == cascade.networks[0].unet
+    few, _ = prepare("dots", TrainOptions(pictures, kind="ddpm", levels=32))
+    left = DiffusionSchedule.of(few).alphas_bar
+    assert few.diffusion == DiffusionConfig("linear", 0.1 / 32, 13 / 32)
+    assert 1e-4 < float(left[-1]) < 1e-3
+    assert float(left[-2].sqrt()) * 13 / 32 < 0.02  # how much of its first estimate a step takes
     other, _ = prepare("dots", TrainOptions(pictures, kind="ddpm", preset="cifar10", levels=50))
     assert (other.kind, other.levels, other.finest.model_channels) == ("ddpm", 50, 128)
     for name, value in {"blur_sigma_max": 3.0, "parameterization": "difference"}.items():
