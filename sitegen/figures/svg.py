@@ -21,7 +21,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from sitegen.core.files import platform_errors
-from sitegen.figures.views import raised
+from sitegen.figures.values import raised
 from sitegen.media.encoder import media_file, require
 from sitegen.media.frames import Frame
 from sitegen.media.manifest import MediaFile

@@ -7,14 +7,13 @@ only leaves its control out.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import ClassVar
 
 from sitegen.core.installed import resource
 from sitegen.core.urls import INDEX, relative
+from sitegen.figures.values import Results, format_value, results_of, sequence, whole
 from sitegen.media.manifest import JSON, Media, MediaFile, Record
 
 
@@ -35,27 +34,6 @@ class Download:
     label: str
     uri: str
     size: str
-
-
-@dataclass(frozen=True)
-class Table:
-    """Numbers that a figure shows, as words; the first column names the row.
-
-    numeric: the columns, from 0, that hold numbers alone, which align on the point when set right
-    """
-
-    caption: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    numeric: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Results:
-    """What a figure measured."""
-
-    summary: str
-    tables: tuple[Table, ...]
 
 
 @dataclass(frozen=True)
@@ -506,12 +484,6 @@ def _samples(record: Record, cells: Cells | None) -> tuple[int, ...]:
     return known if len(known) == cells.count else ()
 
 
-def whole(values: Mapping[str, JSON], name: str) -> int:
-    """The whole number of that name, 0 where there is none."""
-    value = values.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
-
-
 def _origin(media: Media) -> Origin:
     record = media.record
     noise = record.parameters.get("sampling_noise_std")
@@ -530,71 +502,3 @@ def _origin(media: Media) -> Origin:
         command=f"sitegen build --only {media.id}{told_precision}",
         parameters=tuple(told.items()),
     )
-
-
-_DIGIT_BLANK, _POINT_BLANK = "\u2007", "\u2008"  # as wide as a digit, and as a point
-
-
-def results_of(record: Record) -> Results | None:
-    """What a figure has measured, for its page; None where that is nothing."""
-    noted = record.results
-    if not noted:
-        return None
-    tables = [_table(each) for each in sequence(noted.get("tables")) if isinstance(each, Mapping)]
-    return Results(str(noted.get("summary") or ""), tuple(tables))
-
-
-def _table(noted: Mapping[str, JSON]) -> Table:
-    rows = [sequence(row) for row in sequence(noted.get("rows"))]
-    columns = list(zip_longest(*rows))
-    numeric = tuple(at for at, column in enumerate(columns) if all(map(_is_number, column)))
-    words = [list(map(format_value, column)) for column in columns]
-    words = [align_decimals(each) if at in numeric else each for at, each in enumerate(words)]
-    return Table(
-        caption=str(noted.get("caption") or ""),
-        columns=tuple(str(each) for each in sequence(noted.get("columns"))),
-        rows=tuple(zip(*words, strict=True)),
-        numeric=numeric,
-    )
-
-
-def _is_number(value: JSON) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
-
-
-def align_decimals(words: Sequence[str]) -> list[str]:
-    """Numbers of a column with blanks behind them, so that, set right, their points are in line."""
-    parts = [word.partition(".") for word in words]
-    longest = max((len(after) for _, _, after in parts), default=0)
-    if longest == 0 or any("×" in word for word in words):
-        return list(words)
-    return [
-        word + (not point) * _POINT_BLANK + (longest - len(after)) * _DIGIT_BLANK
-        if word[-1:].isdigit()
-        else word
-        for word, (_, point, after) in zip(words, parts, strict=True)
-    ]
-
-
-def raised(number: int) -> str:
-    """Write a number as an exponent."""
-    return str(number).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-
-
-def sequence(value: JSON) -> Sequence[JSON]:
-    """A list of a record, empty where it is none."""
-    return value if isinstance(value, list | tuple) else ()
-
-
-def format_value(value: JSON) -> str:
-    """Write a value for a reader."""
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "–"}[value]
-    if isinstance(value, float):
-        digits, _, power = f"{value:.4g}".partition("e")
-        return f"{digits} × 10{raised(int(power))}" if power else digits
-    if isinstance(value, str | int):
-        return str(value)
-    if isinstance(value, Sequence):
-        return ", ".join(format_value(each) for each in value)
-    return json.dumps(dict(value), ensure_ascii=False, sort_keys=True)

@@ -2,10 +2,9 @@
 
 import contextlib
 import json
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, CDPSession, Page, expect
 
-from bench.serving import PagesHandler, serving
+from bench.serving import serving
 from sitegen.build.context import BuildOptions
 from sitegen.build.pipeline import build
 from sitegen.build.renderer import FigureRenderer
@@ -29,22 +28,12 @@ from sitegen.sampling.export import Request, sample
 from sitegen.sampling.models import load_heat_sampler
 from tests.support.browsing import box_of, opened, until
 from tests.support.builders import CPU, decode, write_site
+from tests.support.drawing import PAGE, SITE, level, site_that_draws, wait
 from tests.support.paths import ROOT, TESTS
 from tests.support.reporters import Silent
 from tests.support.tinymodel import on_one_thread, write_model
 
 MODULES = TESTS / "npm" / "node_modules"
-SITE = """
-title = "A title"
-[models.mnist]
-path = "models/mnist"
-"""
-PAGE = """Words.
-
-{{ sampler("mnist", count=2, caption="Draw some.", id="own") }}
-
-More words.
-"""
 SITE_OF_TWO = f"""{SITE}
 [models.faces]
 path = "models/faces"
@@ -55,7 +44,6 @@ TWO = """
 {{ sampler("mnist", grow=true, count=1, caption="Grow your own.", id="tree") }}
 """
 SEED = 7
-DRAWN = "document.querySelector('.sampler-told').textContent === 'The picture is done.'"
 HUES = ("red", "amber", "lime", "green", "cyan", "blue", "violet", "pink")
 DRAWING = ("Four more", "Other details from here", "Grow a tree")
 SAVING = ("Save PNG", "Save film", "Copy link")
@@ -73,12 +61,7 @@ one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A site with one sampler on its front page, and none on the other."""
-    root = tmp_path_factory.mktemp("site")
-    write_site(root, PAGE, SITE)
-    (root / "pages" / "more.md").write_text("# More\n\nWords.\n")
-    shutil.copytree(ROOT / "models" / "mnist", root / "models" / "mnist")
-    build(root / "site.toml", BuildOptions(CPU), FigureRenderer, Silent())
-    return root / "build"
+    return site_that_draws(tmp_path_factory.mktemp("site"))
 
 
 @pytest.fixture(scope="module")
@@ -107,11 +90,6 @@ def drawn(browser: Browser, address: str, fragment: str = "", **options: Any) ->
         yield page
 
 
-def wait(page: Page) -> None:
-    """Wait until a picture is done; the words of the one before go first."""
-    until(page, DRAWN)
-
-
 def press(page: Page, button: str) -> None:
     """Press a button that draws, and wait until it is told again that a picture is done."""
     page.evaluate("document.querySelector('.sampler-told').textContent = ''")
@@ -133,11 +111,6 @@ def coloured(page: Page, side: int) -> NDArray[np.uint8]:
 def scrub(page: Page, value: int) -> None:
     """Put the slider somewhere."""
     page.locator(".sampler-slider").fill(str(value))
-
-
-def level(page: Page) -> int:
-    """The level that the page says it shows."""
-    return int(page.locator(".sampler-readout b").first.inner_text())
 
 
 def decibels(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
@@ -429,26 +402,6 @@ def test_little_motion(browser: Browser, address: str, wanted: NDArray[np.uint8]
         assert decibels(seen(page), wanted[0]) >= 35
 
 
-@pytest.mark.fault(36)
-@pytest.mark.parametrize("place", ["file", "script", "wasm"])
-def test_where_nothing_can_be_drawn(
-    browser: Browser, built: Path, address: str, place: str
-) -> None:
-    """From a disk, without JavaScript or without WebAssembly a sentence stands for the button."""
-    without = "delete globalThis.WebAssembly" if place == "wasm" else ""
-    options: dict[str, Any] = {"java_script_enabled": place != "script"}
-    start = address if place != "file" else f"{built.as_uri()}/index.html"
-    page = browser.new_page(**options)
-    page.add_init_script(without)
-    page.goto(start)
-    with contextlib.closing(page):
-        assert page.locator(".sampler-why").is_visible()
-        assert not page.locator(".sampler-new").is_visible()
-        words = {"file": "opened from a disk", "script": "With JavaScript", "wasm": "WebAssembly"}
-        assert words[place] in page.locator(".sampler-why").inner_text()
-        assert page.locator(".sampler img").is_visible()
-
-
 def test_data_are_saved(browser: Browser, address: str) -> None:
     """Where they are dear, a link waits for the press, which then opens its picture."""
     dear = "Object.defineProperty(navigator, 'connection', { value: { saveData: true } })"
@@ -530,25 +483,6 @@ def walk(page: Page) -> None:
     assert page.locator("#tree [role=treeitem][aria-selected=true]").count() == 0
 
 
-def test_states_that_are_none(browser: Browser, built: Path, tmp_path: Path) -> None:
-    """A picture whose numbers leave what pictures hold is broken off, in words, with its level."""
-    site = shutil.copytree(built, tmp_path / "sub")
-    (description,), (weights,) = site.glob("media/*.json"), site.glob("media/*.bin")
-    place = json.loads(description.read_text())["tensors"]["statistics.mean"]["offset"]
-    data = bytearray(weights.read_bytes())
-    data[place : place + 4] = np.float32(np.nan).tobytes()
-    weights.write_bytes(data)
-    with serving(site) as served, opened(browser, served) as page:
-        page.locator(".sampler-new").click()
-        words = (
-            "document.querySelector('.sampler-told').textContent.startsWith('The picture broke')"
-        )
-        until(page, words)
-        assert "on the way to level 99:" in page.locator(".sampler-told").inner_text()
-        assert level(page) == 100
-        assert page.locator(".sampler-new").inner_text() == "New sample"
-
-
 @pytest.mark.parametrize(
     "picture", ["", "7", "x.0", "7.0-", f"{2**63}.0", "7.0_7.1_2", "7.0~a", "7.0~0.2,0.3,0.4"]
 )
@@ -569,89 +503,6 @@ def test_nothing_moves_when_the_model_comes(browser: Browser, address: str, widt
         places = {page.evaluate(below)}
         wait(page)
         assert {page.evaluate(below), *places} == places
-
-
-@pytest.mark.fault(36)
-def test_a_model_that_does_not_come(browser: Browser, built: Path, tmp_path: Path) -> None:
-    """It is told, and the next press tries again."""
-    site = shutil.copytree(built, tmp_path / "sub")
-    (weights,) = site.glob("media/*.bin")
-    away = weights.rename(tmp_path / "away")
-    with serving(site) as served:
-        page = browser.new_page()
-        page.goto(served)
-        page.locator(".sampler-new").click()
-        until(page, "document.querySelector('.sampler-trouble').checkVisibility()")
-        assert page.locator(".sampler-new").inner_text() == "New sample"
-        away.rename(weights)
-        page.locator(".sampler-new").click()
-        wait(page)
-        assert not page.locator(".sampler-trouble").is_visible()
-        page.close()
-
-
-PARTS: dict[str, tuple[str, Callable[[bytes], bytes] | None]] = {
-    "weights that are cut": ("media/*.bin", lambda data: data[: len(data) // 2]),
-    "a description that is cut": ("media/*.json", lambda data: data[: len(data) // 2]),
-    "no engine": ("assets/**/kernels.wasm", None),
-    "an engine that is cut": ("assets/**/kernels.wasm", lambda data: data[: len(data) // 2]),
-    "a damaged engine": ("assets/**/kernels.wasm", lambda data: data[:9000] + bytes(9000)),
-    "no worker": ("assets/**/worker.js", None),
-    "a worker without a part": ("assets/**/networks.js", None),
-}
-
-
-@pytest.mark.fault(36)
-@pytest.mark.parametrize("part", PARTS)
-def test_parts_of_a_model_that_are_missing_or_damaged(
-    browser: Browser, built: Path, tmp_path: Path, part: str
-) -> None:
-    """Weights, engine or worker that do not come whole: told, as often; whole, the press draws."""
-    site = shutil.copytree(built, tmp_path / "sub")
-    pattern, damage = PARTS[part]
-    (file,) = site.glob(pattern)
-    whole = file.read_bytes()
-    if damage is None:
-        file.unlink()
-    else:
-        file.write_bytes(damage(whole))
-    with serving(site) as served, contextlib.closing(browser.new_page()) as page:
-        page.goto(served)
-        for _ in range(2):
-            page.locator(".sampler-new").click()
-            expect(page.locator(".sampler-trouble")).to_contain_text("could not be loaded")
-            expect(page.locator(".sampler-new")).to_have_text("New sample")
-            assert page.locator(".sampler img").is_visible()
-        file.write_bytes(whole)
-        page.locator(".sampler-new").click()
-        wait(page)
-        expect(page.locator(".sampler-trouble")).to_be_hidden()
-
-
-@pytest.mark.fault(36)
-def test_weights_whose_sending_breaks_off(
-    browser: Browser, address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A host that hangs up in the middle of the weights: it is told, and the next press draws."""
-    send = PagesHandler.copyfile
-
-    def hang_up(self: PagesHandler, source: Any, outputfile: Any) -> None:
-        if self.path.endswith(".bin"):
-            data = source.read()
-            outputfile.write(data[: len(data) // 2])
-            self.close_connection = True
-        else:
-            send(self, source, outputfile)
-
-    monkeypatch.setattr(PagesHandler, "copyfile", hang_up)
-    with contextlib.closing(browser.new_page()) as page:
-        page.goto(address)
-        page.locator(".sampler-new").click()
-        expect(page.locator(".sampler-trouble")).to_contain_text("could not be loaded")
-        monkeypatch.undo()
-        page.locator(".sampler-new").click()
-        wait(page)
-        expect(page.locator(".sampler-trouble")).to_be_hidden()
 
 
 def test_policy(built: Path) -> None:

@@ -27,7 +27,8 @@ from sitegen.figures.base import (
     sampler_in,
     steps,
 )
-from sitegen.figures.views import Clip, Node, chosen_samples, clip_view, sequence, whole
+from sitegen.figures.values import sequence, whole
+from sitegen.figures.views import Clip, Node, chosen_samples, clip_view
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.media.manifest import Media, Record
 

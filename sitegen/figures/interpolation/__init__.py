@@ -23,7 +23,8 @@ from sitegen.figures.base import (
     sampler_in,
 )
 from sitegen.figures.chosen import ChosenFrom, choice, require_choice
-from sitegen.figures.views import Clip, clip_view, sequence, whole
+from sitegen.figures.values import sequence, whole
+from sitegen.figures.views import Clip, clip_view
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.media.manifest import Media
 

@@ -1,0 +1,154 @@
+"""A model that draws in the page, where parts of it are missing, damaged or not allowed."""
+
+import contextlib
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, expect
+
+from bench.serving import PagesHandler, serving
+from tests.support.browsing import opened, until
+from tests.support.drawing import level, site_that_draws, wait
+from tests.support.tinymodel import on_one_thread
+
+one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site with one sampler on its front page, and none on the other."""
+    return site_that_draws(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="module")
+def address(built: Path) -> Iterator[str]:
+    """Where it is served."""
+    with serving(built) as served:
+        yield served
+
+
+@pytest.mark.fault(36)
+@pytest.mark.parametrize("place", ["file", "script", "wasm"])
+def test_where_nothing_can_be_drawn(
+    browser: Browser, built: Path, address: str, place: str
+) -> None:
+    """From a disk, without JavaScript or without WebAssembly a sentence stands for the button."""
+    without = "delete globalThis.WebAssembly" if place == "wasm" else ""
+    options: dict[str, Any] = {"java_script_enabled": place != "script"}
+    start = address if place != "file" else f"{built.as_uri()}/index.html"
+    page = browser.new_page(**options)
+    page.add_init_script(without)
+    page.goto(start)
+    with contextlib.closing(page):
+        assert page.locator(".sampler-why").is_visible()
+        assert not page.locator(".sampler-new").is_visible()
+        words = {"file": "opened from a disk", "script": "With JavaScript", "wasm": "WebAssembly"}
+        assert words[place] in page.locator(".sampler-why").inner_text()
+        assert page.locator(".sampler img").is_visible()
+
+
+@pytest.mark.fault(36)
+def test_a_model_that_does_not_come(browser: Browser, built: Path, tmp_path: Path) -> None:
+    """It is told, and the next press tries again."""
+    site = shutil.copytree(built, tmp_path / "sub")
+    (weights,) = site.glob("media/*.bin")
+    away = weights.rename(tmp_path / "away")
+    with serving(site) as served:
+        page = browser.new_page()
+        page.goto(served)
+        page.locator(".sampler-new").click()
+        until(page, "document.querySelector('.sampler-trouble').checkVisibility()")
+        assert page.locator(".sampler-new").inner_text() == "New sample"
+        away.rename(weights)
+        page.locator(".sampler-new").click()
+        wait(page)
+        assert not page.locator(".sampler-trouble").is_visible()
+        page.close()
+
+
+PARTS: dict[str, tuple[str, Callable[[bytes], bytes] | None]] = {
+    "weights that are cut": ("media/*.bin", lambda data: data[: len(data) // 2]),
+    "a description that is cut": ("media/*.json", lambda data: data[: len(data) // 2]),
+    "no engine": ("assets/**/kernels.wasm", None),
+    "an engine that is cut": ("assets/**/kernels.wasm", lambda data: data[: len(data) // 2]),
+    "a damaged engine": ("assets/**/kernels.wasm", lambda data: data[:9000] + bytes(9000)),
+    "no worker": ("assets/**/worker.js", None),
+    "a worker without a part": ("assets/**/networks.js", None),
+}
+
+
+@pytest.mark.fault(36)
+@pytest.mark.parametrize("part", PARTS)
+def test_parts_of_a_model_that_are_missing_or_damaged(
+    browser: Browser, built: Path, tmp_path: Path, part: str
+) -> None:
+    """Weights, engine or worker that do not come whole: told, as often; whole, the press draws."""
+    site = shutil.copytree(built, tmp_path / "sub")
+    pattern, damage = PARTS[part]
+    (file,) = site.glob(pattern)
+    whole = file.read_bytes()
+    if damage is None:
+        file.unlink()
+    else:
+        file.write_bytes(damage(whole))
+    with serving(site) as served, contextlib.closing(browser.new_page()) as page:
+        page.goto(served)
+        for _ in range(2):
+            page.locator(".sampler-new").click()
+            expect(page.locator(".sampler-trouble")).to_contain_text("could not be loaded")
+            expect(page.locator(".sampler-new")).to_have_text("New sample")
+            assert page.locator(".sampler img").is_visible()
+        file.write_bytes(whole)
+        page.locator(".sampler-new").click()
+        wait(page)
+        expect(page.locator(".sampler-trouble")).to_be_hidden()
+
+
+@pytest.mark.fault(36)
+def test_weights_whose_sending_breaks_off(
+    browser: Browser, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that hangs up in the middle of the weights: it is told, and the next press draws."""
+    send = PagesHandler.copyfile
+
+    def hang_up(self: PagesHandler, source: Any, outputfile: Any) -> None:
+        if self.path.endswith(".bin"):
+            data = source.read()
+            outputfile.write(data[: len(data) // 2])
+            self.close_connection = True
+        else:
+            send(self, source, outputfile)
+
+    monkeypatch.setattr(PagesHandler, "copyfile", hang_up)
+    with contextlib.closing(browser.new_page()) as page:
+        page.goto(address)
+        page.locator(".sampler-new").click()
+        expect(page.locator(".sampler-trouble")).to_contain_text("could not be loaded")
+        monkeypatch.undo()
+        page.locator(".sampler-new").click()
+        wait(page)
+        expect(page.locator(".sampler-trouble")).to_be_hidden()
+
+
+def test_states_that_are_none(browser: Browser, built: Path, tmp_path: Path) -> None:
+    """A picture whose numbers leave what pictures hold is broken off, in words, with its level."""
+    site = shutil.copytree(built, tmp_path / "sub")
+    (description,), (weights,) = site.glob("media/*.json"), site.glob("media/*.bin")
+    place = json.loads(description.read_text())["tensors"]["statistics.mean"]["offset"]
+    data = bytearray(weights.read_bytes())
+    data[place : place + 4] = np.float32(np.nan).tobytes()
+    weights.write_bytes(data)
+    with serving(site) as served, opened(browser, served) as page:
+        page.locator(".sampler-new").click()
+        words = (
+            "document.querySelector('.sampler-told').textContent.startsWith('The picture broke')"
+        )
+        until(page, words)
+        assert "on the way to level 99:" in page.locator(".sampler-told").inner_text()
+        assert level(page) == 100
+        assert page.locator(".sampler-new").inner_text() == "New sample"

@@ -1,0 +1,46 @@
+"""A site whose front page draws digits in a browser, and when it has drawn one."""
+
+import shutil
+from pathlib import Path
+
+from playwright.sync_api import Page
+
+from sitegen.build.context import BuildOptions
+from sitegen.build.pipeline import build
+from sitegen.build.renderer import FigureRenderer
+from tests.support.browsing import until
+from tests.support.builders import CPU, write_site
+from tests.support.paths import ROOT
+from tests.support.reporters import Silent
+
+SITE = """
+title = "A title"
+[models.mnist]
+path = "models/mnist"
+"""
+PAGE = """Words.
+
+{{ sampler("mnist", count=2, caption="Draw some.", id="own") }}
+
+More words.
+"""
+_DRAWN = "document.querySelector('.sampler-told').textContent === 'The picture is done.'"
+
+
+def site_that_draws(root: Path) -> Path:
+    """Build a site with one sampler on its front page, and none on the other; gives its folder."""
+    write_site(root, PAGE, SITE)
+    (root / "pages" / "more.md").write_text("# More\n\nWords.\n")
+    shutil.copytree(ROOT / "models" / "mnist", root / "models" / "mnist")
+    build(root / "site.toml", BuildOptions(CPU), FigureRenderer, Silent())
+    return root / "build"
+
+
+def wait(page: Page) -> None:
+    """Wait until a picture is done; the words of the one before go first."""
+    until(page, _DRAWN)
+
+
+def level(page: Page) -> int:
+    """The level that the page says it shows."""
+    return int(page.locator(".sampler-readout b").first.inner_text())
