@@ -71,8 +71,11 @@ def process_of(apart: RenderedApart) -> "subprocess.Popen[str]":
     return apart._process
 
 
-def test_one_process_for_all_until_it_rests(context: BuildContext, apart: RenderedApart) -> None:
+def test_one_process_for_all_until_it_rests(
+    context: BuildContext, apart: RenderedApart, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The figures of a site come out of one process, dropped ones between them, with all steps."""
+    monkeypatch.setenv("FAKE_PAUSE", "0.5")  # so that it hears that a figure is dropped in time
     first, second = context.figures
     report = Steps()
     (record,) = apart(context, first, report).values()
