@@ -12,6 +12,7 @@ from typing import Any
 from scripts.promises import page
 from sitegen.config.reference import reference
 from sitegen.content.embeds import EMBEDS as EMBED_CALLS
+from sitegen.figures import values
 from sitegen.figures import views as figure_views
 from sitegen.figures.registry import figure_kinds
 from sitegen.html import views
@@ -58,7 +59,7 @@ def views_page() -> str:
     """Every value that a template can meet, with its fields."""
     found: list[Any] = [
         value
-        for module in (views, figure_views)
+        for module in (views, values, figure_views)
         for _, value in inspect.getmembers(module, dataclasses.is_dataclass)
         if value.__module__ == module.__name__
     ]

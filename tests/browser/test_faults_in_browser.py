@@ -95,7 +95,7 @@ def test_films_that_are_no_films(browser: Browser, sample_site: SampleSite, how:
     expect(trouble).to_have_text(re.compile("could not be loaded"))
     expect(page.locator("#trajectories .slider")).to_have_value(str(LEVELS))
     poster = page.locator("#trajectories .stage img").first
-    assert poster.evaluate("image => image.complete && image.naturalWidth > 0")
+    expect(poster).not_to_have_js_property("naturalWidth", 0)
     expect(poster).to_be_visible()
     assert errors == []
     page.close()

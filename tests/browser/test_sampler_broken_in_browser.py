@@ -63,7 +63,7 @@ def test_a_model_that_does_not_come(browser: Browser, built: Path, tmp_path: Pat
         page.goto(served)
         page.locator(".sampler-new").click()
         until(page, "document.querySelector('.sampler-trouble').checkVisibility()")
-        assert page.locator(".sampler-new").inner_text() == "New sample"
+        expect(page.locator(".sampler-new")).to_have_text("New sample")
         away.rename(weights)
         page.locator(".sampler-new").click()
         wait(page)
@@ -129,6 +129,7 @@ def test_weights_whose_sending_breaks_off(
         page.goto(address)
         page.locator(".sampler-new").click()
         expect(page.locator(".sampler-trouble")).to_contain_text("could not be loaded")
+        expect(page.locator(".sampler-new")).to_have_text("New sample")
         monkeypatch.undo()
         page.locator(".sampler-new").click()
         wait(page)
