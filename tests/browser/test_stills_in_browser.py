@@ -53,7 +53,9 @@ def pictures(browser: Browser, address: str, scheme: Any, width: int) -> list[ND
         images = page.locator("figure img")
         assert images.count() == 3
         for image in images.all():
-            assert image.evaluate("e => e.complete && e.naturalWidth") == 640
+            # On a narrow page the last are far below, where they are fetched once one comes near.
+            image.scroll_into_view_if_needed()
+            assert image.evaluate("e => e.decode().then(() => e.naturalWidth)") == 640
             assert 480 <= box_of(image)["width"] <= 640  # on a narrow page it scrolls
         shots = [io.BytesIO(image.screenshot()) for image in images.all()]
     return [np.asarray(Image.open(shot).convert("L")) for shot in shots]

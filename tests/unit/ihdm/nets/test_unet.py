@@ -11,7 +11,14 @@ from torch import Tensor, nn
 
 from sitegen.ihdm.card.card import preset, presets
 from sitegen.ihdm.card.networks import UNetConfig
-from sitegen.ihdm.nets.unet import AttentionBlock, Downsample, UNet, Upsample
+from sitegen.ihdm.nets.unet import (
+    GROUPS,
+    AttentionBlock,
+    Downsample,
+    GroupNorm,
+    UNet,
+    Upsample,
+)
 from sitegen.ihdm.process.model import Model
 from tests.support.making import closeness, random_unet, small_card
 
@@ -122,3 +129,21 @@ def test_attention_is_the_fused_one(monkeypatch: pytest.MonkeyPatch) -> None:
         random_unet(card)(torch.zeros(2, 1, 8, 8), torch.ones(2))
     assert calls
     assert {*calls} == {(2, 4, 64, 8)}
+
+
+@pytest.mark.parametrize("channels", [GROUPS, 3 * GROUPS])
+def test_gradients_in_channels_last(channels: int) -> None:
+    """Group norm has the answer and the gradients there that torch has in double precision."""
+    torch.manual_seed(0)
+    norm = GroupNorm(channels)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    x = (torch.randn(3, channels, 6, 5) + 0.5).requires_grad_()
+    leaves, above = (x, norm.weight, norm.bias), torch.randn(x.shape)
+    exact = F.group_norm(x.double(), GROUPS, norm.weight.double(), norm.bias.double(), norm.eps)
+    turned = norm(x.to(memory_format=torch.channels_last))
+    assert turned.is_contiguous(memory_format=torch.channels_last)
+    assert closeness(turned.detach(), exact.detach()) < 1e-5
+    wanted = torch.autograd.grad(exact, leaves, above.double())
+    for found, gradient in zip(torch.autograd.grad(turned, leaves, above), wanted, strict=True):
+        assert closeness(found, gradient) < 1e-5
