@@ -56,6 +56,7 @@ def image_loss(
     """
     known = BandStates.of(model, band.side or model.card.image_size)
     levels = torch.arange(1, model.card.levels + 1)
+    layout = torch.channels_last if half else torch.contiguous_format  # the faster
     density = ((levels >= band.lowest_level) & (levels <= highest_level(model, band))).double()
 
     def loss(net: UNet, _step: int, generator: torch.Generator) -> Tensor:
@@ -65,7 +66,7 @@ def image_loss(
         noise = known.noise_std * torch.randn(cosines.shape, generator=generator)
         estimate = known.estimate(cosines, drawn, noise)
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            answer = net(known.seen(estimate), drawn)
+            answer = net(known.seen(estimate).to(memory_format=layout), drawn)
         return known.loss(answer.float(), known.wanted(cosines, estimate, drawn), drawn)
 
     return loss
