@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from recipes.cascade import write_model
 from recipes.train_cosines import read_model
@@ -25,6 +26,9 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="folder of a preconditioned model")
     parser.add_argument("--data", type=Path, required=True, help="the images it learned from")
     parser.add_argument("--output", type=Path, required=True, help="folder of the new model")
+    parser.add_argument(
+        "--markov", action="store_true", help="keep the noise of a state in the next as heat does"
+    )
     arguments = parser.parse_args()
     if arguments.output.resolve() == arguments.model.resolve():
         raise SystemExit(f"{arguments.output}: is the model itself; give another folder")
@@ -34,7 +38,8 @@ def main() -> None:
     )
     assert model.statistics is not None
     card = source.card
-    sampling = replace(card.sampling or SamplingConfig(), variance="estimated")
+    forward: Literal["markov"] | None = "markov" if arguments.markov else None
+    sampling = replace(card.sampling or SamplingConfig(), variance="estimated", forward=forward)
     card = replace(card, sampling=sampling, sampling_noise_std=card.training_noise_std)
     tensors = model.statistics.tensors() | {
         RESIDUAL: residual_shares(model, read_images(arguments.data))

@@ -19,6 +19,7 @@ export { interpolated, normals, Purpose } from "./noise.js";
 
 const PRIOR = "prior.coefficients";
 const RESIDUAL = "statistics.residual";
+const SMALLEST_VARIANCE = 1e-12;
 
 export class Sampler {
   #kernels;
@@ -106,17 +107,22 @@ export class Sampler {
       const unknown = (variance[i] * noise) / (here[i % plane] ** 2 * variance[i] + noise);
       return value + Math.sqrt(unknown) * answer[i];
     });
-    const mean = sharp.map((value, i) => there[i % plane] * value);
+    const stays = this.#stays(level, below);
+    const mean = sharp.map((value, i) => {
+      const kept = stays[i % plane];
+      return (there[i % plane] - kept * here[i % plane]) * value + kept * cosines[i];
+    });
     return { mean: this.#planes.inverse(mean), sharp: this.#planes.inverse(sharp) };
   }
 
   /* The noise of δ, and of what the model leaves unknown of each cosine where that is known, in
-     colour with its covariance over channels: sitegen/ihdm/process/reverse.py. */
+     colour with its covariance over channels: sitegen/ihdm/process/reverse.py. Less of both where
+     noise stays. */
   #scaled(fresh, level, below, delta) {
     const { variance, residual } = this.#statistics ?? {};
     if (!residual) return fresh.map((value) => delta * value);
     const { image_size: size, levels, channels, training_noise_std: std } = this.description;
-    const [here, there] = [this.#left(level), this.#left(below)];
+    const [here, there, stays] = [this.#left(level), this.#left(below), this.#stays(level, below)];
     const [, rings, ...mixed] = this.description.tensors[RESIDUAL].shape;
     const [plane, wide] = [size ** 2, mixed[0] ?? 1];
     const cosines = this.#planes.forward(fresh);
@@ -126,12 +132,14 @@ export class Sampler {
       const first = ((level - 1) * rings + ring) * wide ** 2;
       const deviation = Array.from({ length: channels }, (_, c) => {
         const all = variance[c * plane + place];
-        return there[place] * Math.sqrt((all * std ** 2) / (here[place] ** 2 * all + std ** 2));
+        const unknown = (all * std ** 2) / (here[place] ** 2 * all + std ** 2);
+        return (there[place] - stays[place] * here[place]) * Math.sqrt(unknown);
       });
+      const drawn = Math.max(delta ** 2 * (1 - stays[place] ** 2), SMALLEST_VARIANCE);
       const share = (a, b) =>
         wide > 1 ? residual[first + a * wide + b] : a === b ? residual[first] : 0;
       const factor = root(channels, (a, b) =>
-        (a === b ? delta ** 2 : 0) + share(a, b) * deviation[a] * deviation[b]);
+        (a === b ? drawn : 0) + share(a, b) * deviation[a] * deviation[b]);
       factor.forEach((row, a) => row.forEach((value, b) => {
         scaled[a * plane + place] += value * cosines[b * plane + place];
       }));
@@ -141,8 +149,18 @@ export class Sampler {
 
   /* A_k: what level k leaves of each cosine. */
   #left(level) {
-    const { image_size: size, sigmas } = this.description;
-    const time = sigmas[level] ** 2 / 2;
+    return this.#decayed(this.description.sigmas[level] ** 2 / 2);
+  }
+
+  /* ρ: what stays of the noise of each cosine where the forward process is a Markov chain. */
+  #stays(level, below) {
+    const { sigmas, forward, image_size: size } = this.description;
+    if (forward !== "markov" || !below) return new Float32Array(size ** 2);
+    return this.#decayed((sigmas[level] ** 2 - sigmas[below] ** 2) / 2);
+  }
+
+  #decayed(time) {
+    const { image_size: size } = this.description;
     return Float32Array.from({ length: size ** 2 }, (_, i) => {
       const [n, m] = [Math.floor(i / size), i % size];
       return Math.exp(-((Math.PI / size) ** 2) * (n ** 2 + m ** 2) * time);

@@ -236,7 +236,8 @@ class SamplingConfig:
 
     All are, unless there are any. With `variance` = "estimated" what the model leaves unknown of
     the sharp image, which the weights tell, is added to the variance of the noise
-    (`process/reverse.py`).
+    (`process/reverse.py`). With `forward` = "markov" the noise of a state stays in the next as far
+    as heat leaves it, and less is drawn anew; as published, each state has noise of its own.
 
     Raises ConfigError that names every value that is wrong.
     """
@@ -251,6 +252,13 @@ class SamplingConfig:
         ),
     ] = None
     variance: Literal["estimated"] | None = None
+    forward: Literal["markov"] | None = None
+
+    @staticmethod
+    def misfits(values: Mapping[str, Any]) -> Misfits:
+        """What is not drawn anew can only be told where it is known how much is unknown."""
+        if values.get("forward") == "markov" and values.get("variance") != "estimated":
+            yield "forward", '"markov" needs variance = "estimated"'
 
 
 @checked("card")
@@ -349,6 +357,11 @@ class ModelCard:
     def estimates_variance(self) -> bool:
         """Whether the weights say how much variance the model leaves."""
         return self.sampling is not None and self.sampling.variance == "estimated"
+
+    @property
+    def keeps_noise(self) -> bool:
+        """Whether the forward process is a Markov chain, whose noise stays from level to level."""
+        return self.sampling is not None and self.sampling.forward == "markov"
 
     @property
     def steps(self) -> int:

@@ -59,6 +59,15 @@ def attenuation(sigma_b: Tensor, height: int, width: int) -> Tensor:
     return torch.exp(-eigenvalues * time[:, None, None])
 
 
+def retained(sigma_k: float, sigma_j: float, size: int) -> Tensor:
+    """What is left, float64 (H, W), of each cosine of level j at the blurrier level k: A_k / A_j.
+
+    Blurs are in pixels of images of `size` a side, with `sigma_k` the larger.
+    """
+    between = torch.tensor([sigma_k**2 - sigma_j**2], dtype=torch.float64).sqrt()
+    return attenuation(between, size, size)[0]
+
+
 def dissipate(images: Tensor, sigma_b: float | Tensor) -> Tensor:
     """Run the heat equation over `images` (N, C, H, W) up to a blur of `sigma_b` pixels.
 

@@ -32,9 +32,12 @@ from sitegen.ihdm.process.heat import (
     channel_factor,
     dct2,
     idct2,
+    retained,
     ring_of,
 )
 
+SMALLEST_VARIANCE = 1e-12
+"""Of noise that is drawn: where all is kept, a covariance still has a root."""
 Engine = Callable[[Tensor, Tensor], Tensor]
 """Evaluates a network: (N, C, side, side), levels (N,) → (N, C, side, side), all float32."""
 
@@ -155,9 +158,10 @@ class Model(CardModel):
     def noise_std(self, level: int, below: int, delta: float) -> float | Tensor:
         """The standard deviation of the noise at level j = `below`, reached from level k.
 
-        δ, or of its cosines √(δ² + A_j² V_k) where V_k was estimated, the variance of the sharp
-        image that the model leaves unknown at level k (`reverse.py`): (C, H, W), or (C, C, H, W)
-        with the lower triangular roots of covariances between channels.
+        δ, or of its cosines √(δ² (1 − ρ²) + (A_j − ρ A_k)² V_k) where V_k was estimated, the
+        variance of the sharp image that the model leaves unknown at level k, and ρ is 0 unless
+        noise is kept (`reverse.py`): (C, H, W), or (C, C, H, W) with the lower triangular roots of
+        covariances between channels.
         """
         statistics = self.statistics
         if statistics is None or statistics.residual is None:
@@ -165,13 +169,19 @@ class Model(CardModel):
         here, left = self.attenuation(torch.tensor([level, below], device=self.device))
         _, unknown = linear_estimate(statistics, here, self.card.training_noise_std)
         share = statistics.residual[level - 1][ring_of(self.card.image_size).to(self.device)]
+        fresh: float | Tensor = delta**2
+        if self.card.keeps_noise and below > 0:
+            blurs = self.card.schedule
+            stays = retained(blurs[level], blurs[below], self.card.image_size).to(here)
+            left = left - stays * here
+            fresh = (delta**2 * (1 - stays**2)).clamp_min(SMALLEST_VARIANCE)
         if share.dim() == 2:
-            std: Tensor = (delta**2 + left**2 * share * unknown).sqrt()
+            std: Tensor = (fresh + left**2 * share * unknown).sqrt()
             return std
         deviation = left * unknown.sqrt()
         covariance = share.permute(2, 3, 0, 1) * deviation[:, None] * deviation
         same = torch.eye(len(covariance), device=self.device)[:, :, None, None]
-        return channel_factor(delta**2 * same + covariance)
+        return channel_factor(fresh * same + covariance)
 
     def forward(self, u: Tensor, level: int | Tensor, below: int | None = None) -> Tensor:
         """Mean of u_j given u_k, where j is `below`, or k − 1 if that is not given.

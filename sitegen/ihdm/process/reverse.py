@@ -11,6 +11,13 @@ adds another process writes its transitions.
   estimated from images, the noise of each cosine has the variance δ² + A_j² V_k with δ = σ, as u_j
   has: the optimal reverse variance of Bao et al. 2022 ("Analytic-DPM"), by frequency. In colour it
   is a covariance of the channels: what is not known of an image is mostly known to be of one hue.
+  As published the noises of u_k and u_j are independent. The same network serves any other joint
+  law with the same u_k, as that of a DDIM does: where the noise is added on the way, the forward
+  process is a Markov chain (Hoogeboom and Salimans 2023, "Blurring Diffusion Models"), and what
+  u_k is away from A_k u_0 stays, by the factor ρ = A_k / A_j of each cosine. Then the mean is
+  A_j û_0 + ρ (u_k − A_k û_0) and the variance δ² (1 − ρ²) + (A_j − ρ A_k)² V_k. As levels get finer
+  that tends to the exact reverse of the chain, whatever u_0 may be, since V_k, for which it is
+  taken as Gaussian, counts less and less. u_0 is without noise, so ρ = 0 in the last step.
 - DDPM (Ho et al. 2020, eq. 7): mean = (√ᾱ_{k−1} β_k x̂_0 + √(1 − β_k) (1 − ᾱ_{k−1}) x_k) /
   (1 − ᾱ_k); the variance is "fixed_small", (1 − ᾱ_{k−1}) / (1 − ᾱ_k) β_k, or "fixed_large", β_k.
 - DDIM (Song et al. 2021, eq. 12 and 16), from level k to any lower level j:
@@ -39,7 +46,7 @@ from torch import Tensor
 from sitegen.core.errors import TargetError
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.ihdm.process.ddpm import DiffusionSchedule, diffusion_of
-from sitegen.ihdm.process.heat import dct2, idct2
+from sitegen.ihdm.process.heat import attenuation, dct2, idct2, retained
 from sitegen.ihdm.process.noise import NoiseSource
 
 DIVERGED = 1000.0
@@ -222,8 +229,9 @@ def reverse_process(
     if begin is not None and begin not in levels:
         raise ValueError(f"begins at level {begin}, which is not visited")
     levels = levels[0 if begin is None else levels.index(begin) :]
+    mean = _kept_mean if card.keeps_noise else _mean
     transitions = (
-        Transition(level, below, partial(_mean, model, level, below), std(level, below, delta))
+        Transition(level, below, partial(mean, model, level, below), std(level, below, delta))
         for level, below in list(pairwise(levels))[part.steps]
     )
     return descend(model, u_K, transitions, noise, sample=part.sample)
@@ -233,6 +241,18 @@ def _mean(model: Denoiser, level: int, below: int, u: Tensor) -> Tensor:
     if below == level - 1:
         return model(u, level)
     return model(u, level, below)
+
+
+def _kept_mean(model: Denoiser, level: int, below: int, u: Tensor) -> Tensor:
+    """The mean of u_j where the noise of u_k stays: A_j û_0 + ρ (u_k − A_k û_0)."""
+    sharp = _mean(model, level, 0, u)
+    if below == 0:
+        return sharp
+    size, sigmas = model.card.image_size, model.card.schedule
+    here, left = attenuation(torch.tensor([sigmas[level], sigmas[below]]), size, size)
+    stays = retained(sigmas[level], sigmas[below], size)
+    of_sharp, of_state = (each.to(u) for each in (left - stays * here, stays))
+    return idct2(of_sharp * dct2(sharp) + of_state * dct2(u))
 
 
 def ddpm_process(

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -92,7 +92,7 @@ def test_networks_are_those_of_torch(options: dict[str, Any], tmp_path: Path) ->
             assert difference(own, change) < CLOSE / 10
 
 
-def cascade(folder: Path, small: bool = False) -> Model:
+def cascade(folder: Path, small: bool = False, forward: Literal["markov"] | None = None) -> Model:
     """A model in colour of three networks that skips levels, with random weights.
 
     Those of large matrices are bytes if `small`, and the noise mixes channels.
@@ -102,10 +102,10 @@ def cascade(folder: Path, small: bool = False) -> Model:
         Band(12, side=16, unet=UNetConfig(32, (1, 1), 1, use_new_attention_order=False)),
         Band(20, side=6, cosines=CosineConfig(32, 2, 8, 4)),
     )
+    levels = (30, 27, 20, 19, 12, 11, 5, 1)
     card = ModelCard(
         image_size=32, channels=3, levels=30, unet=None, blur=BlurRange(0.5, 20), bands=bands,
-        parameterization="preconditioned",
-        sampling=SamplingConfig((30, 27, 20, 19, 12, 11, 5, 1), "estimated"),
+        parameterization="preconditioned", sampling=SamplingConfig(levels, "estimated", forward),
     )  # fmt: skip
     tensors = image_statistics(lessons.images(channels=3, size=32)).tensors()
     size = (30, rings(32), 3, 3) if small else (30, rings(32))
@@ -138,13 +138,18 @@ def test_bands_of_a_cascade(small: bool, tmp_path: Path) -> None:
     check_means(model, exported(tmp_path), [1, 11, 12, 19, 20, 30], tmp_path)
 
 
-@pytest.mark.parametrize("small", [False, True])
-def test_pictures_of_a_cascade(small: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("small", "forward"), [(False, None), (True, None), (False, "markov"), (True, "markov")]
+)
+def test_pictures_of_a_cascade(
+    small: bool, forward: Literal["markov"] | None, tmp_path: Path
+) -> None:
     """From the bank of colour images over the levels that are visited to the picture.
 
-    Its noise has the variance that the weights tell of, or the covariance of channels.
+    Its noise has the variance that the weights tell of, or the covariance of channels, and some of
+    it stays where the forward process is a Markov chain.
     """
-    model = cascade(tmp_path, small)
+    model = cascade(tmp_path, small, forward)
     check_descent(model, tmp_path, tmp_path)
 
 

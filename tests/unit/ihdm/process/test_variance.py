@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -23,10 +24,12 @@ from tests.support.lessons import Array, cascade, dct, idct, images, kept, witho
 SAMPLES = 4000
 
 
-def linear(visited: tuple[int, ...], residual: float | None) -> Model:
+def linear(
+    visited: tuple[int, ...], residual: float | None, forward: Literal["markov"] | None = None
+) -> Model:
     """A model that is the linear estimate, and leaves all that this leaves unknown."""
     plain = without_coarse()
-    card = replace(plain.card, sampling=SamplingConfig(visited, "estimated"))
+    card = replace(plain.card, sampling=SamplingConfig(visited, "estimated", forward))
     known = plain.statistics
     assert known is not None
     shares = None if residual is None else torch.full((card.levels, rings(8)), residual)
@@ -54,13 +57,50 @@ def drawn(model: Model) -> list[tuple[int, Tensor]]:
     return [(step.level, step.state) for step in steps]
 
 
+@pytest.mark.parametrize("forward", [None, "markov"])
 @pytest.mark.parametrize("visited", [tuple(range(8, 0, -1)), (8, 5, 1)], ids=["all", "few"])
-def test_gaussian_states_keep_the_variance_of_the_forward_process(visited: tuple[int, ...]) -> None:
+def test_gaussian_states_keep_the_variance_of_the_forward_process(
+    visited: tuple[int, ...], forward: Literal["markov"] | None
+) -> None:
     """For Gaussian images the linear estimate is exact, so every state must be as forwards."""
-    model = linear(visited, residual=1.0)
+    model = linear(visited, residual=1.0, forward=forward)
     for level, state in drawn(model):
         found = dct(state.numpy()).std((0, 1))
         assert found == pytest.approx(spread(model, level), rel=0.06)
+
+
+@pytest.mark.parametrize("forward", [None, "markov"])
+def test_states_of_two_levels_go_together_as_forwards(forward: Literal["markov"] | None) -> None:
+    """Their covariance is that of one blurred image with two noises, or of a chain of states.
+
+    A chain blurs what there is, its noise too, so that u_k is ρ u_j and noise of its own.
+    """
+    model = linear((8, 5, 1), residual=1.0, forward=forward)
+    (_, first), (_, second), *_ = drawn(model)
+    found = np.asarray([dct(state[:, 0].numpy()) for state in (first, second)])
+    away = found - found.mean(1, keepdims=True)
+    here, left = (kept(model.card, level) for level in (5, 1))
+    known = model.statistics
+    assert known is not None
+    chain = here / left * spread(model, 1) ** 2
+    apart = here * left * known.variance[0].double().numpy()
+    shown = (away[0] * away[1]).mean(0) / (spread(model, 5) * spread(model, 1))
+    wanted = (chain if forward else apart) / (spread(model, 5) * spread(model, 1))
+    assert shown == pytest.approx(wanted, abs=0.08)
+    # Fine cosines are of noise alone, so that this tells the two apart.
+    assert np.abs(chain - apart).max() > 0.3 * np.abs(spread(model, 5) * spread(model, 1)).min()
+
+
+def test_the_picture_has_no_noise_that_was_kept() -> None:
+    """The last mean is û_0 itself, whatever the forward process is."""
+    ends = []
+    choices: tuple[Literal["markov"] | None, ...] = (None, "markov")
+    for forward in choices:
+        model = linear((8, 5, 1), 1.0, forward)
+        u_1 = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+        (last,) = reverse_process(model, u_1, independent(0, range(2), model.card.shape), begin=1)
+        ends.append(last.mean)
+    assert torch.equal(*ends)
 
 
 def test_without_it_variance_is_lost() -> None:
@@ -214,3 +254,7 @@ def test_a_word_that_is_none() -> None:
     """The card says which words there are."""
     with pytest.raises(ConfigError, match="estimated"):
         SamplingConfig(variance="some")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="markov"):
+        SamplingConfig(variance="estimated", forward="some")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match='needs variance = "estimated"'):
+        SamplingConfig(forward="markov")
