@@ -62,7 +62,7 @@ class CardModel(nn.Module):
         units = torch.cuda.is_available() or resolve_precision("auto", "cpu") == "bfloat16"
         self._layout = torch.channels_last if units else torch.contiguous_format  # the faster
         if precision == "bfloat16":
-            self.networks.to(memory_format=self._layout)  # type: ignore[call-overload]
+            self.networks.to(memory_format=self._layout)  # type: ignore[call-overload, unused-ignore]
 
     @property
     def unet(self) -> nn.Module:
