@@ -21,7 +21,7 @@ CARD = small_card(channel_mult=(1, 2), attention_levels=(0,))
 
 def parameters(layout: torch.memory_format = torch.contiguous_format) -> dict[str, nn.Parameter]:
     """Those of a network with attention, each with a gradient."""
-    unet = random_unet(CARD).requires_grad_(True).to(memory_format=layout)  # type: ignore
+    unet = random_unet(CARD).requires_grad_(True).to(memory_format=layout)  # type: ignore[call-overload, unused-ignore]
     named = dict(unet.named_parameters())
     generator = torch.Generator().manual_seed(1)
     for value in named.values():
