@@ -20,7 +20,7 @@
 
 typedef v128_t f4;
 
-enum { LANES = 4, PANEL = 8, ROWS = 4, GROUPS = 32 };
+enum { LANES = 4, PANEL = 8, ROWS = 4 };
 /* Winograd's tiles of pixels, their points along a side and in all, and how many go together. */
 enum { TILE = 4, EDGE = TILE + 2, PLACES = EDGE * EDGE, TOGETHER = 16 };
 
@@ -282,12 +282,12 @@ EXPORT void winograd(float *out, const float *image, int row, int height, int wi
 
 /* ---- Everything between ---- */
 
-/* Group norm (32 groups) of an image plus `level`, a number a channel (0: none), then SiLU where
-   `silu` says so. Rows of the result are `row` apart. `scratch`: 2 · channels. */
+/* Group norm of an image plus `level`, a number a channel (0: none), then SiLU where `silu` says
+   so. Rows of the result are `row` apart. `scratch`: 2 · channels. */
 EXPORT void group_norm(float *out, int row, const float *image, int height, int width, int channels,
-                       const float *level, const float *gain, const float *bias, int silu,
-                       float *scratch) {
-  int pixels = height * width, size = channels / GROUPS;
+                       int groups, const float *level, const float *gain, const float *bias,
+                       int silu, float *scratch) {
+  int pixels = height * width, size = channels / groups;
   float *scale = scratch, *shift = scratch + channels;
   for (int c = 0; c < channels; c += LANES) {
     f4 extra = level ? load(level + c) : splat(0), sum = splat(0), square = splat(0);

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -75,11 +76,13 @@ def image_loss(
 def _sized(band: Band, **sizes: int | None) -> Band:
     """The band, with a network of other `sizes` where these are given."""
     wanted = {name: size for name, size in sizes.items() if size is not None}
-    if not wanted:
-        return band
-    if band.cosines is None:
-        raise SystemExit(f"--{next(iter(wanted))}: the network of this band is a U-Net")
-    return replace(band, cosines=replace(band.cosines, **wanted))
+    network: Any = band.unet or band.cosines
+    for name in wanted:
+        if not hasattr(network, name):
+            kind = "a U-Net" if band.unet else "an MLP over cosines"
+            raise SystemExit(f"--{name.replace('_', '-')}: the network of this band is {kind}")
+    changed: dict[str, Any] = {"unet" if band.unet else "cosines": replace(network, **wanted)}
+    return replace(band, **changed)
 
 
 def main() -> None:
@@ -97,6 +100,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of a processor")
     parser.add_argument("--width", type=int, help="another one for an MLP over cosines")
     parser.add_argument("--features", type=int, help="the same for its random frequencies")
+    parser.add_argument("--norm-groups", type=int, help="another number of them for a U-Net")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -104,7 +108,8 @@ def main() -> None:
     bands = model.card.networks
     if arguments.band not in range(len(bands)):
         raise SystemExit(f"{arguments.model}: has the bands 0 to {len(bands) - 1}")
-    band = _sized(bands[arguments.band], width=arguments.width, features=arguments.features)
+    sizes = {name: getattr(arguments, name) for name in ("width", "features", "norm_groups")}
+    band = _sized(bands[arguments.band], **sizes)
     half = arguments.precision == "bfloat16"
     options = TRAINING if band.unet else COSINES
     training = replace(options, images=arguments.images or options.images, seed=arguments.seed)

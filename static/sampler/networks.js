@@ -4,6 +4,7 @@
 import { panels } from "./kernels.js";
 
 const FEW_TILES = 9; // of four by four pixels
+const GROUPS = 32; // of norms, as published
 
 /* Calls of kernels, one after the other, with the weights that they need. */
 class Plan {
@@ -208,8 +209,9 @@ export class UNet extends Plan {
   #norm(out, row, x, name, { silu = 0, level = 0 } = {}) {
     const [gain, bias] = this.names(name).map((each) => this.weights.vector(each));
     const scratch = this.#passing("sums", 1, 2 * x.channels).at;
-    this.call("group_norm", out, row, x.at, x.size, x.size, x.channels, level, gain, bias, silu,
-      scratch);
+    const groups = this.config.norm_groups ?? GROUPS;
+    this.call("group_norm", out, row, x.at, x.size, x.size, x.channels, groups, level, gain, bias,
+      silu, scratch);
   }
 
   #image(size, channels) {

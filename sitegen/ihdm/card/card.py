@@ -170,6 +170,7 @@ class DiffusionConfig:
     2021), which has neither. `variance` is "fixed_small" (the posterior's) or "fixed_large" (β);
     `clip_sample` keeps predicted images in [-1, 1]. `rescale_timesteps` says that the network knows
     timesteps as if there were 1000 of them, as improved-diffusion trains it unless told.
+    `prediction_type` is what it answers: "epsilon", the noise, unless it is "v_prediction".
 
     Raises ConfigError that names every value that is wrong.
     """
@@ -180,6 +181,7 @@ class DiffusionConfig:
     variance: Literal["fixed_small", "fixed_large"] = "fixed_small"
     clip_sample: Flag = True
     rescale_timesteps: Flag = False
+    prediction_type: Literal["epsilon", "v_prediction"] | None = None
 
     @staticmethod
     def misfits(values: Mapping[str, Any]) -> Misfits:

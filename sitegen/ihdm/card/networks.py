@@ -15,6 +15,8 @@ from sitegen.core.errors import ConfigError
 from sitegen.ihdm.card.checked import PART, Count, Flag, Level, Misfits, Number, checked, must
 from sitegen.ihdm.card.limits import LARGEST_COUNT
 
+GROUPS = 32
+"""Of norms, as published."""
 _CLASS = ("_class_name",)
 _SMALL = Field(ge=1, le=64)
 _Multiplier = Annotated[int, Strict(), _SMALL]
@@ -40,6 +42,10 @@ _HeadChannels = Annotated[
 class UNetConfig:
     """The U-Net's hyperparameters, under their published names.
 
+    `norm_groups` is ours: how many groups the norms divide channels into, 32 as published unless it
+    is given. A light network wants fewer. A group of one channel forgets its mean, and with 32
+    channels there would be no other.
+
     Raises ConfigError that names every value that is wrong.
     """
 
@@ -54,16 +60,18 @@ class UNetConfig:
     resblock_updown: Flag = False
     use_scale_shift_norm: Flag = False
     use_new_attention_order: Flag = True
+    norm_groups: Count | None = None
 
     @staticmethod
     def misfits(values: Mapping[str, Any]) -> Misfits:
-        """Norms have 32 groups, attention stands at levels that there are, and heads divide it."""
+        """Groups of norms divide widths, attention stands at levels that there are, heads fit."""
         if not {"model_channels", "channel_mult"} <= values.keys():
             return
         widths = [values["model_channels"] * factor for factor in values["channel_mult"]]
-        if any(width % 32 for width in widths):
-            words = "times channel_mult must give multiples of 32 (norms have 32 groups), not"
-            yield "model_channels", f"{words} {widths}"
+        groups = values.get("norm_groups") or GROUPS
+        if any(width % groups for width in widths):
+            words = f"times channel_mult must give multiples of {groups}"
+            yield "model_channels", f"{words} (norms have {groups} groups), not {widths}"
         levels = values.get("attention_levels", ())
         if any(level >= len(widths) for level in levels) or len(set(levels)) < len(levels):
             words = f"must be different levels of channel_mult, from 0 to {len(widths) - 1}"
@@ -73,6 +81,11 @@ class UNetConfig:
         attended = {widths[-1], *(widths[level] for level in levels if level < len(widths))}
         if any(width % values.get(key, 1) for width in attended):
             yield key, f"must divide the channels of every attention block, {sorted(attended)}"
+
+    @property
+    def groups(self) -> int:
+        """How many groups its norms have."""
+        return self.norm_groups or GROUPS
 
     def heads(self, channels: int) -> int:
         """How many attention heads a block of `channels` has."""

@@ -202,6 +202,9 @@ def lacking(card: ModelCard) -> list[str]:
         "networks of diffusers": any(isinstance(unet, DiffusersUNet) for unet in unets),
         "resblock_updown": any(unet.resblock_updown for unet in unets),
         "use_scale_shift_norm": any(unet.use_scale_shift_norm for unet in unets),
+        "a U-Net whose widths are no multiples of 8": any(
+            unet.model_channels * factor % 8 for unet in unets for factor in unet.channel_mult
+        ),
         "attention heads whose channels are no multiple of 4": any(map(_odd_heads, unets)),
         "an MLP whose width is no multiple of 4": any(
             band.cosines.width % 4 for band in card.networks if band.cosines

@@ -93,8 +93,8 @@ _BETAS = {"linear": "linear", "squaredcos_cap_v2": "cosine"}
 _VARIANCES = {
     f"fixed_{size}{end}": f"fixed_{size}" for size in ("small", "large") for end in ("", "_log")
 }
+_PREDICTIONS = {"epsilon": None, "v_prediction": "v_prediction"}
 _PLAIN = {
-    "prediction_type": "epsilon",
     "thresholding": False,
     "rescale_betas_zero_snr": False,
     "trained_betas": None,
@@ -189,11 +189,14 @@ def _diffusion(path: Path) -> tuple[int, DiffusionConfig]:
     _require(path, config, {key: value for key, value in _PLAIN.items() if key in config})
     schedule = _one_of(path, config.get("beta_schedule", "linear"), _BETAS)
     variance = _one_of(path, config.get("variance_type", "fixed_small"), _VARIANCES)
+    predicted = _one_of(path, config.get("prediction_type", "epsilon"), _PREDICTIONS)
     ends = {"beta_start": 0.0001, "beta_end": 0.02} if schedule == "linear" else {}
     betas = {key: config.get(key, usual) for key, usual in ends.items()}
     clip = config.get("clip_sample", True)
     try:
-        diffusion = DiffusionConfig(schedule, variance=variance, clip_sample=clip, **betas)
+        diffusion = DiffusionConfig(
+            schedule, variance=variance, clip_sample=clip, prediction_type=predicted, **betas
+        )
     except ConfigError as error:
         raise RefusedError(f"{path}: {error}") from None
     return config.get("num_train_timesteps", 1000), diffusion

@@ -56,11 +56,13 @@ from sitegen.ihdm.checkpoints.weights import (
     CASCADE,
     COARSE,
     LOWEST_LEVEL,
+    MEANING,
     RESIDUAL,
     STATISTICS,
     Entry,
     Header,
     is_of_unet,
+    meaning,
     notes,
     prefixes,
     scales_of,
@@ -260,6 +262,7 @@ def _check_ours(path: Path, card: ModelCard, header: Header) -> dict[str, Entry]
     scales = {scale: entries.pop(scale) for scale in small.values()}
     found = {name: entry.shape for name, entry in entries.items()}
     _check_bands(path, card, header, found, wanted)
+    _check_meaning(path, card, header)
     _check_shapes(path, found, wanted, card)
     for name, entry in entries.items():
         allowed = ("F32",) if name in (*STATISTICS, RESIDUAL) else ("F32", "F16", "BF16")
@@ -296,6 +299,19 @@ def _check_bands(
             f"{place} = {card.coarse.lowest_level}: the network in {path} answers from level "
             f"{lowest} on; write lowest_level = {lowest}"
         )
+
+
+def _check_meaning(path: Path, card: ModelCard, header: Header) -> None:
+    """What shapes do not tell is as the file says, where it says it."""
+    for key in MEANING:
+        told, own = header.metadata.get(".".join(key)), meaning(card, key)
+        if told not in (None, own):
+            is_now, must = ("is missing" if own is None else f"= {_value(own)}"), _value(told)
+            raise RefusedError(f"{card.place(*key)} {is_now}: must be {must}, as {path} says")
+
+
+def _value(text: str) -> str:
+    return text[:20] if text.isdecimal() else quoted(text)
 
 
 def _difference(card: ModelCard, told: str) -> str:

@@ -36,6 +36,8 @@ BANDS = "bands."
 """How the names of a cascade's networks begin; the number of the band follows, and a dot."""
 LOWEST_LEVEL = "coarse.lowest_level"
 """The note of a file that says from which level on the second network is to be asked."""
+MEANING = (("unet", "norm_groups"), ("diffusion", "prediction_type"))
+"""Keys of a card that say what weights mean and that their shapes do not tell; notes of a file."""
 CASCADE = "bands"
 """The note of a file that says which bands its networks are for, as canonical JSON."""
 
@@ -195,7 +197,14 @@ def notes(card: ModelCard) -> dict[str, str]:
     """What a file of weights says of a card: what decides the meaning of its numbers."""
     if card.bands:
         return {CASCADE: canonical_json(plain(card.bands))}
-    return {LOWEST_LEVEL: str(card.coarse.lowest_level)} if card.coarse else {}
+    found = {".".join(key): value for key in MEANING if (value := meaning(card, key))}
+    return found | ({LOWEST_LEVEL: str(card.coarse.lowest_level)} if card.coarse else {})
+
+
+def meaning(card: ModelCard, key: tuple[str, str]) -> str | None:
+    """What a card says at a key of `MEANING`; None where it has no such table, or leaves it out."""
+    value = getattr(getattr(card, key[0]), key[1], None)
+    return None if value is None else str(value)
 
 
 def prefixes(card: ModelCard) -> tuple[str, ...]:

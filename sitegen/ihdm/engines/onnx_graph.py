@@ -21,7 +21,6 @@ from onnx import TensorProto, helper
 from torch import Tensor, nn
 
 from sitegen.ihdm.nets.unet import (
-    GROUPS,
     AttentionBlock,
     Block,
     Downsample,
@@ -229,13 +228,13 @@ def _doubled(writer: Writer, value: Value) -> Value:
 
 def _norm(writer: Writer, layer: nn.GroupNorm, value: Value) -> Value:
     """Groups as channels of an instance norm; where a group has one channel, that is all."""
-    weight, bias = layer.weight, layer.bias
-    if value.channels == GROUPS:
+    weight, bias, count = layer.weight, layer.bias, layer.num_groups
+    if value.channels == count:
         both = writer.constant(weight), writer.constant(bias)
         name = writer.node("InstanceNormalization", value.name, *both, epsilon=layer.eps)
         return Value(name, value.channels, value.side)
-    groups = writer.node("Reshape", value.name, writer.constant([0, GROUPS, -1]))
-    plain = writer.constant([1.0] * GROUPS), writer.constant([0.0] * GROUPS)
+    groups = writer.node("Reshape", value.name, writer.constant([0, count, -1]))
+    plain = writer.constant([1.0] * count), writer.constant([0.0] * count)
     even = writer.node("InstanceNormalization", groups, *plain, epsilon=layer.eps)
     shape = writer.constant([0, value.channels, value.side, value.side])
     name = writer.node("Reshape", even, shape)

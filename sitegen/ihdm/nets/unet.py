@@ -18,21 +18,17 @@ from torch import Tensor, nn
 
 from sitegen.ihdm.card.networks import UNetConfig
 
-GROUPS = 32
 Layer = TypeVar("Layer", bound=nn.Module)
 
 
 class GroupNorm(nn.GroupNorm):
-    """Group norm with 32 groups, computed in float32, in the memory layout that it is given."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(GROUPS, channels)
+    """Group norm that is computed in float32, in the memory layout that it is given."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, …) → same shape, type and layout."""
         if x.dim() != 4 or x.is_contiguous():
             return super().forward(x.float()).to(x.dtype)
-        normed: Tensor = _ChannelsLast.apply(x, self.weight, self.bias, self.eps)
+        normed: Tensor = _ChannelsLast.apply(x, self.weight, self.bias, self.num_groups, self.eps)
         return normed
 
 
@@ -44,8 +40,10 @@ class _ChannelsLast(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-        group = (len(x), GROUPS, x.shape[1] // GROUPS)
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float
+    ) -> Tensor:
+        group = (len(x), groups, x.shape[1] // groups)
         values = x.float()
         mean = values.mean((2, 3)).view(group).mean(2, keepdim=True)
         square = values.square().mean((2, 3)).view(group).mean(2, keepdim=True)
@@ -57,10 +55,11 @@ class _ChannelsLast(torch.autograd.Function):
         return folded.to(x.dtype)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         x, weight, mean, inverse = ctx.saved_tensors
-        group = (len(x), GROUPS, x.shape[1] // GROUPS)
-        numbers = x[0].numel() // GROUPS
+        groups = mean.shape[1]
+        group = (len(x), groups, x.shape[1] // groups)
+        numbers = x[0].numel() // groups
         values, gradient = x.float(), gradient.float()
         weights = weight.view(1, *group[1:])
         plain = gradient.sum((2, 3)).view(group)
@@ -71,7 +70,7 @@ class _ChannelsLast(torch.autograd.Function):
         rest = -inverse * mean_plain - of_x * mean
         whole = torch.addcmul(_each(rest.expand(group), x), values, _each(of_x.expand(group), x))
         whole = torch.addcmul(whole, gradient, _each(inverse * weights, x))
-        return whole.to(x.dtype), times.sum(0).view(-1), plain.sum(0).view(-1), None
+        return whole.to(x.dtype), times.sum(0).view(-1), plain.sum(0).view(-1), None, None
 
 
 def _each(numbers: Tensor, x: Tensor) -> Tensor:
@@ -135,13 +134,15 @@ class ResBlock(nn.Module):
         self.scale_shift = config.use_scale_shift_norm
         self.resample = resample
         self.in_layers = nn.Sequential(
-            GroupNorm(channels), nn.SiLU(), nn.Conv2d(channels, out_channels, 3, padding=1)
+            GroupNorm(config.groups, channels),
+            nn.SiLU(),
+            nn.Conv2d(channels, out_channels, 3, padding=1),
         )
         self.emb_layers = nn.Sequential(
             nn.SiLU(), nn.Linear(width, out_channels * (2 if self.scale_shift else 1))
         )
         self.out_layers = nn.Sequential(
-            GroupNorm(out_channels),
+            GroupNorm(config.groups, out_channels),
             nn.SiLU(),
             nn.Dropout(config.dropout),
             zeroed(nn.Conv2d(out_channels, out_channels, 3, padding=1)),
@@ -173,7 +174,7 @@ class AttentionBlock(nn.Module):
         super().__init__()
         self.heads = config.heads(channels)
         self.new_order = config.use_new_attention_order
-        self.norm = GroupNorm(channels)
+        self.norm = GroupNorm(config.groups, channels)
         self.qkv = nn.Conv1d(channels, channels * 3, 1)
         self.proj_out = zeroed(nn.Conv1d(channels, channels, 1))
 
@@ -231,7 +232,9 @@ class UNet(nn.Module):
         self.output_blocks = nn.ModuleList(_up_blocks(config, skips))
         last = width * config.channel_mult[0]
         self.out = nn.Sequential(
-            GroupNorm(last), nn.SiLU(), zeroed(nn.Conv2d(last, channels, 3, padding=1))
+            GroupNorm(config.groups, last),
+            nn.SiLU(),
+            zeroed(nn.Conv2d(last, channels, 3, padding=1)),
         )
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:

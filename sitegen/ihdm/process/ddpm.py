@@ -2,7 +2,9 @@
 
 Images are in [-1, 1] here, not in [0, 1] as where heat dissipates; `to_pixels` takes them over.
 Level k = 1 … K is timestep t = k − 1 of Ho et al. 2020, with β_k, ᾱ_k = Π_{i ≤ k} (1 − β_i) and
-x_k = √ᾱ_k x_0 + √(1 − ᾱ_k) ε. The network predicts ε; `reverse.py` samples with it.
+x_k = √ᾱ_k x_0 + √(1 − ᾱ_k) ε. The network predicts ε, or v = √ᾱ_k ε − √(1 − ᾱ_k) x_0 (Salimans and
+Ho 2022, appendix D). `reverse.py` samples with ε. Where little of the image is left, an error of ε
+is an error of x_0 that is √((1 − ᾱ_k) / ᾱ_k) times as large, and one of v is not.
 """
 
 from __future__ import annotations
@@ -55,9 +57,18 @@ class DiffusionSchedule:
 
     def diffuse(self, images: Tensor, levels: Tensor, noise: Tensor) -> Tensor:
         """x_k of `images` (N, C, H, W) in [-1, 1], for `levels` k (N,) from 0 to K."""
-        left = self.alphas_bar.to(images.device)[levels].view(-1, 1, 1, 1)
-        kept, added = left.sqrt().to(images.dtype), (1 - left).sqrt().to(images.dtype)
+        kept, added = self.shares(levels, images)
         return kept * images + added * noise
+
+    def velocity(self, images: Tensor, levels: Tensor, noise: Tensor) -> Tensor:
+        """The v of what `diffuse` gives for the same arguments."""
+        kept, added = self.shares(levels, images)
+        return kept * noise - added * images
+
+    def shares(self, levels: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """√ᾱ_k and √(1 − ᾱ_k) (N, 1, 1, 1) of levels (N,), of the type and device of `like`."""
+        left = self.alphas_bar.to(like.device)[levels].view(-1, 1, 1, 1)
+        return left.sqrt().to(like.dtype), (1 - left).sqrt().to(like.dtype)
 
 
 def diffusion_of(card: ModelCard) -> DiffusionConfig:
@@ -74,6 +85,11 @@ class DiffusionModel(CardModel):
         super().__init__(card, [unet], precision)
         self.schedule = DiffusionSchedule.of(card)
 
+    @property
+    def predicts_velocity(self) -> bool:
+        """Whether its network answers v in place of ε."""
+        return diffusion_of(self.card).prediction_type == "v_prediction"
+
     def forward(self, x: Tensor, level: int | Tensor) -> Tensor:
         """ε in x_k.
 
@@ -82,6 +98,14 @@ class DiffusionModel(CardModel):
         the card says `rescale_timesteps`. Returns (N, C, H, W) float32.
         Raises ValueError for states of another shape or type, and for levels outside of 1 … K.
         """
+        answer = self.answer(x, level)
+        if not self.predicts_velocity:
+            return answer
+        kept, added = self.schedule.shares(self.levels_of(x, level), x)
+        return kept * answer + added * x
+
+    def answer(self, x: Tensor, level: int | Tensor) -> Tensor:
+        """What the network itself says of x_k, ε or v; all else as in `forward`."""
         timesteps = self.levels_of(x, level) - 1
         if diffusion_of(self.card).rescale_timesteps:
             timesteps = timesteps * (1000 / self.card.levels)

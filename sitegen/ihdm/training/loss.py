@@ -50,12 +50,13 @@ def loss_per_image(
     """What a model is trained to make small (N,), for each of `images` (N, C, H, W) in [0, 1].
 
     `levels` are k (N,), `noise` standard normal. For a DDPM the mean squared error of the noise
-    that it predicts (Ho et al. 2020, eq. 14), otherwise `heat_loss`.
+    that it predicts (Ho et al. 2020, eq. 14), or of v; otherwise `heat_loss`.
     """
     if isinstance(model, Model):
         return heat_loss(model, images, levels, noise)
-    x = model.schedule.diffuse(2 * images - 1, levels, noise)
-    error: Tensor = model(x, levels) - noise
+    sharp, schedule = 2 * images - 1, model.schedule
+    wanted = schedule.velocity(sharp, levels, noise) if model.predicts_velocity else noise
+    error: Tensor = model.answer(schedule.diffuse(sharp, levels, noise), levels) - wanted
     return error.square().mean((1, 2, 3))
 
 

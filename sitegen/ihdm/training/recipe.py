@@ -45,6 +45,7 @@ ESTIMATED = SamplingConfig(variance="estimated")
 PRIOR_IMAGES = 1000
 FINE_UNET = UNetConfig(32, (1, 2, 2), num_res_blocks=1)
 """The network of the finest levels of a cascade."""
+_LIGHT_GROUPS = 8  # of norms, four channels or more each
 _HALF_FROM = 2.0  # pixels of blur from which on half the resolution suffices
 _SMALLEST_SIDE = 14  # pixels of the images that a U-Net of a band sees
 _FEWEST_LEVELS = 50  # that can be divided into bands, and left out here and there
@@ -125,14 +126,16 @@ def _spread(first: int, end: int, share: float) -> list[int]:
 def as_ddpm(card: ModelCard, light: bool = False) -> ModelCard:
     """The card of a DDPM with the network and the levels of `card`.
 
-    A `light` one has the network of the finest levels of a cascade. The schedule is the cosine; of
-    few levels, whose first step would take a twentieth of an image that cannot be seen yet,
-    which tints samples, β rises linearly, to where less than a thousandth of its power is left.
+    A `light` one has the network of the finest levels of a cascade, which would lose the colour of
+    an image in norms of 32 groups. The schedule is the cosine; of few levels, whose first step
+    would take a twentieth of an image that cannot be seen yet, which tints samples, β rises
+    linearly, to where less than a thousandth of its power is left, and the network predicts v.
     """
-    unet = FINE_UNET if light else card.finest
+    unet = replace(FINE_UNET, norm_groups=_LIGHT_GROUPS) if light else card.finest
     levels, diffusion = card.levels, DiffusionConfig("cosine")
     if _LAST_BETA < levels < _FEWEST_LEVELS:
-        diffusion = DiffusionConfig("linear", _FIRST_BETA / levels, _LAST_BETA / levels)
+        ends = _FIRST_BETA / levels, _LAST_BETA / levels
+        diffusion = DiffusionConfig("linear", *ends, prediction_type="v_prediction")
     size = (card.image_size, card.channels, levels)
     return ModelCard(*size, unet, kind="ddpm", diffusion=diffusion)
 

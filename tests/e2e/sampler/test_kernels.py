@@ -117,28 +117,28 @@ def check_convolution(
     assert difference(found["found"], pixels(wanted + onto * there)) < 2 * CLOSE
 
 
-@pytest.mark.parametrize("channels", [32, 96])
-def test_group_norm(channels: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("channels", "groups"), [(32, 32), (96, 32), (24, 8), (8, 1)])
+def test_group_norm(channels: int, groups: int, tmp_path: Path) -> None:
     """With the level's embedding and SiLU into a frame, and without either."""
     x, level = random(1, channels, 5, 5) + 3, random(channels, seed=1)
     gain, bias = random(channels, seed=2), random(channels, seed=3)
     program = """
-    const { channels } = values;
+    const { channels, groups } = values;
     const [x, level, gain, bias] = ["x", "level", "gain", "bias"].map(given);
     const [scratch, frame] = [kernels.reserve(2 * channels), kernels.reserve(49 * channels)];
     const plain = kernels.reserve(25 * channels);
-    run.group_norm(frame + 32 * channels, 7 * channels, x, 5, 5, channels, level, gain, bias, 1,
-      scratch);
-    run.group_norm(plain, 5 * channels, x, 5, 5, channels, 0, gain, bias, 0, scratch);
+    run.group_norm(frame + 32 * channels, 7 * channels, x, 5, 5, channels, groups, level, gain,
+      bias, 1, scratch);
+    run.group_norm(plain, 5 * channels, x, 5, 5, channels, groups, 0, gain, bias, 0, scratch);
     result("framed", frame, 49 * channels);
     result("plain", plain, 25 * channels);
     """
     arrays = {"x": pixels(x), "level": level, "gain": gain, "bias": bias}
-    found = run_engine(tmp_path, program, {"channels": channels}, **arrays)
+    found = run_engine(tmp_path, program, {"channels": channels, "groups": groups}, **arrays)
     moved = x + level[None, :, None, None]
-    wanted = F.pad(F.silu(F.group_norm(moved, 32, gain, bias)), (1, 1, 1, 1))
+    wanted = F.pad(F.silu(F.group_norm(moved, groups, gain, bias)), (1, 1, 1, 1))
     assert difference(found["framed"], pixels(wanted)) < CLOSE
-    assert difference(found["plain"], pixels(F.group_norm(x, 32, gain, bias))) < CLOSE
+    assert difference(found["plain"], pixels(F.group_norm(x, groups, gain, bias))) < CLOSE
 
 
 @pytest.mark.parametrize("heads", [1, 4])

@@ -141,6 +141,10 @@ def test_old_order_of_attention_becomes_the_new(tmp_path: Path) -> None:
     [
         ({"resblock_updown": True, "channel_mult": (1, 1)}, "resblock_updown"),
         ({"use_scale_shift_norm": True}, "use_scale_shift_norm"),
+        (
+            {"model_channels": 12, "norm_groups": 4},
+            "a U-Net whose widths are no multiples of 8",
+        ),
         ({"num_heads": 16}, "attention heads whose channels are no multiple of 4"),
         (
             {"parameterization": "preconditioned", "coarse": CoarseConfig(2, 3, 30, 1, 4)},

@@ -204,6 +204,23 @@ def test_diffusers(old: bool, tmp_path: Path) -> None:
         assert all(closeness(model(x, k), unet(x, k - 1).sample) < 1e-5 for k in range(1, 11))
 
 
+def test_diffusers_velocity(tmp_path: Path) -> None:
+    """The noise in a state is what diffusers' scheduler finds where a network answers v."""
+    unet = saved(tmp_path, prediction_type="v_prediction")
+    model, theirs = load_model(tmp_path), scheduler(prediction_type="v_prediction")
+    assert isinstance(model, DiffusionModel)
+    x = torch.randn(2, 1, 8, 8)
+    with torch.no_grad():
+        for timestep in range(10):
+            left = theirs.alphas_cumprod[timestep]
+            image = theirs.step(unet(x, timestep).sample, timestep, x).pred_original_sample
+            found = model(x, timestep + 1)
+            inside = image.abs() < 1  # where it is not clipped
+            assert int(inside.sum()) > 20
+            noise = (x - left.sqrt() * image) / (1 - left).sqrt()
+            assert closeness(found[inside], noise[inside]) < 1e-4
+
+
 def test_diffusers_has_a_card(tmp_path: Path) -> None:
     """It can be written and read; its digest is of the network, the noise and the weights."""
     saved(tmp_path / "a")
@@ -279,7 +296,10 @@ def _as_pickle(folder: Path) -> None:
         (_edit("unet/config.json", down_block_types=["x", "y"]), "makes no network"),
         (_edit("unet/config.json", sample_size=[8, 9]), r"config\.json: card: image_size = "),
         (_edit("scheduler/scheduler_config.json", beta_schedule="sigmoid"), "known are linear"),
-        (_edit("scheduler/scheduler_config.json", prediction_type="v_prediction"), "v_prediction"),
+        (
+            _edit("scheduler/scheduler_config.json", prediction_type="sample"),
+            "known are epsilon, v_pred",
+        ),
         (_edit("scheduler/scheduler_config.json", variance_type="learned"), "known are fixed"),
         (_edit("scheduler/scheduler_config.json", _class_name="KarrasVe"), "known are DDPM"),
         (lambda f: (f / "scheduler/scheduler_config.json").unlink(), "has no scheduler_config"),

@@ -247,6 +247,27 @@ def test_card_is_needed(tiny: Path, tmp_path: Path, tiny_card: ModelCard) -> Non
         load_model(tmp_path)
 
 
+def test_meaning_of_weights_is_in_their_file(tmp_path: Path) -> None:
+    """Groups of norms and what a DDPM answers are refused where a card says something else."""
+    diffusion = DiffusionConfig("cosine", prediction_type="v_prediction")
+    card = small_card(norm_groups=8, kind="ddpm", blur=None, diffusion=diffusion)
+    file, card_file = tmp_path / "weights.safetensors", tmp_path / "model.toml"
+    save_weights(file, random_unet(card).state_dict(), torch.float32, card)
+    assert isinstance(load_model(file, card), DiffusionModel)
+    changes: list[tuple[str, str, str]] = [
+        ("norm_groups = 8", "norm_groups = 4", "unet.norm_groups = 4: must be 8"),
+        ("norm_groups = 8", "", "unet.norm_groups is missing: must be 8"),
+        ("v_prediction", "epsilon", 'prediction_type = "epsilon": must be "v_prediction"'),
+    ]
+    for old, new, told in changes:
+        card_file.write_text(card.to_toml().replace(old, new))
+        with pytest.raises(RefusedError) as caught:
+            load_model(file, card_file)
+        assert told in str(caught.value)
+        assert str(caught.value).startswith(f"{card_file}:")
+        assert str(caught.value).endswith(f", as {file} says")
+
+
 def test_kind_of_the_card_decides(tiny: Path, tiny_card: ModelCard) -> None:
     """The same weights blur or are a DDPM, as the card says, and may compute in bfloat16."""
     cosine = DiffusionConfig("cosine")

@@ -27,6 +27,7 @@ ODD: list[dict[str, Any]] = [
     {"channel_mult": (2, 1), "num_head_channels": 8, "use_new_attention_order": False},
     {"channel_mult": (1, 3), "use_scale_shift_norm": True, "conv_resample": False, "dropout": 0.3},
     {"model_channels": 3, "channel_mult": (32, 64)},
+    {"model_channels": 8, "channel_mult": (1, 3), "norm_groups": 8},
     {"channel_mult": (1, 1), "image_size": 6},
 ]
 SHIPPED = sorted(folder.name for folder in (ROOT / "models").iterdir() if folder.is_dir())

@@ -10,9 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sitegen.ihdm.card.card import preset, presets
-from sitegen.ihdm.card.networks import UNetConfig
+from sitegen.ihdm.card.networks import GROUPS, UNetConfig
 from sitegen.ihdm.nets.unet import (
-    GROUPS,
     AttentionBlock,
     Downsample,
     GroupNorm,
@@ -32,6 +31,8 @@ _ODD: list[dict[str, Any]] = [
     {"channel_mult": (1, 1), "resblock_updown": True, "use_scale_shift_norm": True},
     {"channel_mult": (1, 2), "image_size": 6, "num_res_blocks": 2},
     {"channel_mult": (1, 2, 2, 1), "image_size": 24, "channels": 3, "attention_levels": (3,)},
+    {"channel_mult": (1, 2), "norm_groups": 8},
+    {"model_channels": 12, "channel_mult": (1, 2), "norm_groups": 1, "attention_levels": (0,)},
 ]
 
 
@@ -131,16 +132,18 @@ def test_attention_is_the_fused_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {*calls} == {(2, 4, 64, 8)}
 
 
-@pytest.mark.parametrize("channels", [GROUPS, 3 * GROUPS])
-def test_gradients_in_channels_last(channels: int) -> None:
+@pytest.mark.parametrize(
+    ("channels", "groups"), [(GROUPS, GROUPS), (3 * GROUPS, GROUPS), (32, 8), (6, 1)]
+)
+def test_gradients_in_channels_last(channels: int, groups: int) -> None:
     """Group norm has the answer and the gradients there that torch has in double precision."""
     torch.manual_seed(0)
-    norm = GroupNorm(channels)
+    norm = GroupNorm(groups, channels)
     nn.init.normal_(norm.weight)
     nn.init.normal_(norm.bias)
     x = (torch.randn(3, channels, 6, 5) + 0.5).requires_grad_()
     leaves, above = (x, norm.weight, norm.bias), torch.randn(x.shape)
-    exact = F.group_norm(x.double(), GROUPS, norm.weight.double(), norm.bias.double(), norm.eps)
+    exact = F.group_norm(x.double(), groups, norm.weight.double(), norm.bias.double(), norm.eps)
     turned = norm(x.to(memory_format=torch.channels_last))
     assert turned.is_contiguous(memory_format=torch.channels_last)
     assert closeness(turned.detach(), exact.detach()) < 1e-5

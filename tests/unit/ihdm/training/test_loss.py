@@ -1,15 +1,20 @@
 """The loss as published and ours, against direct sums; the levels drawn; the statistics."""
 
+from typing import Any, Literal
+
 import numpy as np
 import pytest
 import torch
+from diffusers import DDPMScheduler
 from torch import Tensor
 
+from sitegen.ihdm.card.card import DiffusionConfig
 from sitegen.ihdm.nets.unet import UNet
+from sitegen.ihdm.process.ddpm import DiffusionModel
 from sitegen.ihdm.process.model import Model
 from sitegen.ihdm.training.loss import draw_levels, image_statistics, level_density, loss_per_image
 from tests.support.lessons import blur, dct, images, kept, preconditioned, wiener
-from tests.support.making import random_unet, small_card
+from tests.support.making import closeness, random_unet, small_card
 
 
 def batch(count: int, channels: int = 1) -> tuple[Tensor, Tensor]:
@@ -36,6 +41,26 @@ def test_published_loss(channels: int) -> None:
             answer = model.unet(u, torch.tensor([level]))[0].double().numpy()
         wanted = ((u[0].double().numpy() + answer - target) ** 2).sum()
         assert float(found[place]) == pytest.approx(wanted, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
+def test_ddpm_loss(kind: Literal["epsilon", "v_prediction"]) -> None:
+    """The mean square of what the network answers less the noise, or the v of diffusers' own."""
+    diffusion = DiffusionConfig("cosine", prediction_type=kind)
+    card = small_card(kind="ddpm", blur=None, diffusion=diffusion)
+    model = DiffusionModel(card, random_unet(card))
+    pictures, noise = batch(8)
+    theirs: Any = DDPMScheduler
+    levels = torch.arange(1, 9)
+    scheduler = theirs(8, beta_schedule="squaredcos_cap_v2")
+    sharp, timesteps = 2 * pictures - 1, torch.arange(8)
+    x = scheduler.add_noise(sharp, noise, timesteps)
+    velocity = scheduler.get_velocity(sharp, noise, timesteps)
+    with torch.no_grad():
+        answer = model.unet(x, timesteps)
+        found = loss_per_image(model, pictures, levels, noise)
+    wanted = (answer - (noise if kind == "epsilon" else velocity)).square().mean((1, 2, 3))
+    assert closeness(found, wanted) < 1e-4
 
 
 def test_statistics_in_chunks() -> None:
