@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument(
         "--markov", action="store_true", help="keep the noise of a state in the next as heat does"
     )
+    parser.add_argument("--guidance", type=float, help="how much farther than the network to go")
     arguments = parser.parse_args()
     if arguments.output.resolve() == arguments.model.resolve():
         raise SystemExit(f"{arguments.output}: is the model itself; give another folder")
@@ -39,7 +40,12 @@ def main() -> None:
     assert model.statistics is not None
     card = source.card
     forward: Literal["markov"] | None = "markov" if arguments.markov else None
-    sampling = replace(card.sampling or SamplingConfig(), variance="estimated", forward=forward)
+    sampling = replace(
+        card.sampling or SamplingConfig(),
+        variance="estimated",
+        forward=forward,
+        guidance=arguments.guidance,
+    )
     card = replace(card, sampling=sampling, sampling_noise_std=card.training_noise_std)
     tensors = model.statistics.tensors() | {
         RESIDUAL: residual_shares(model, read_images(arguments.data))

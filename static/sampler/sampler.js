@@ -103,9 +103,10 @@ export class Sampler {
       z[i] = away / Math.sqrt(total);
     }
     const answer = band.answer(estimate, z, level);
+    const farther = 1 + (this.description.guidance ?? 0);
     const sharp = estimate.map((value, i) => {
       const unknown = (variance[i] * noise) / (here[i % plane] ** 2 * variance[i] + noise);
-      return value + Math.sqrt(unknown) * answer[i];
+      return value + farther * Math.sqrt(unknown) * answer[i];
     });
     const stays = this.#stays(level, below);
     const mean = sharp.map((value, i) => {

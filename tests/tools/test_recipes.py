@@ -374,14 +374,16 @@ def test_bands_of_a_shipped_cascade(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     chosen = ["--small", "--visits", 2, 3, 4]
     call(monkeypatch, cascade, folder, *runs, "--output", tmp_path / "joined", *chosen)
     half = source.weights.stat().st_size
-    call(monkeypatch, variance, tmp_path / "joined", data=data, output=tmp_path / "out")
+    call(
+        monkeypatch, variance, tmp_path / "joined", data=data, output=tmp_path / "out", guidance=0.1
+    )
     made = model_source("out", tmp_path / "out")
     tops = [band.lowest_level - 1 for band in source.card.bands[1:]]
     assert made.card.visited_levels[4] == tops[1]
     assert made.card.visited_levels[7] == tops[0]
     assert made.card.steps == 2 + 3 + 4
     assert made.weights.stat().st_size < 0.6 * half  # a byte a weight, as it was joined
-    assert made.card.estimates_variance
+    assert (made.card.estimates_variance, made.card.guidance) == (True, 0.1)
     assert made.card.sampling_noise_std == made.card.training_noise_std
     model = load_model(made.weights, made.card)
     assert isinstance(model, Model)

@@ -240,6 +240,7 @@ class SamplingConfig:
     the sharp image, which the weights tell, is added to the variance of the noise
     (`process/reverse.py`). With `forward` = "markov" the noise of a state stays in the next as far
     as heat leaves it, and less is drawn anew; as published, each state has noise of its own.
+    `guidance` takes what the network adds to the linear estimate that much farther (`model.py`).
 
     Raises ConfigError that names every value that is wrong.
     """
@@ -255,6 +256,7 @@ class SamplingConfig:
     ] = None
     variance: Literal["estimated"] | None = None
     forward: Literal["markov"] | None = None
+    guidance: Annotated[Number | None, Field(ge=0, le=1)] = None
 
     @staticmethod
     def misfits(values: Mapping[str, Any]) -> Misfits:
@@ -364,6 +366,11 @@ class ModelCard:
     def keeps_noise(self) -> bool:
         """Whether the forward process is a Markov chain, whose noise stays from level to level."""
         return self.sampling is not None and self.sampling.forward == "markov"
+
+    @property
+    def guidance(self) -> float:
+        """How much farther than the network says sampling goes; 0 unless the card has it."""
+        return (self.sampling.guidance if self.sampling else None) or 0.0
 
     @property
     def steps(self) -> int:

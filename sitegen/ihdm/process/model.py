@@ -13,6 +13,9 @@ Two parameterizations of the network's answer:
   A model may be a cascade: bands of levels, each with a network that sees and answers the lowest
   cosines alone, as an image of fewer pixels or as they are (`cosines.py`). And since û_0 is
   known, it may jump: the mean of u_j is A_j û_0 for any level j < k.
+  With a guidance w, sampling takes û_0 = x̂_0 + (1 + w) √R_k r: away from a worse model's answer, as
+  in Karras et al. 2024 ("Guiding a Diffusion Model with a Bad Version of Itself"), where the worse
+  model is the linear estimate. It costs nothing, and restores what a small network smooths away.
 """
 
 from __future__ import annotations
@@ -187,8 +190,9 @@ class Model(CardModel):
         """Mean of u_j given u_k, where j is `below`, or k − 1 if that is not given.
 
         `u` (N, C, H, W) float32 in [0, 1] pixel units, unclipped; `level` k from 1 to K, an int or
-        integers (N,). Returns (N, C, H, W) float32. Raises ValueError for states of another shape
-        or type, for levels outside of 1 … K, and for a jump that is none of this model's.
+        integers (N,). Returns (N, C, H, W) float32, with the card's guidance unless the model is in
+        training. Raises ValueError for states of another shape or type, for levels outside of
+        1 … K, and for a jump that is none of this model's.
         """
         levels = self.levels_of(u, level).expand(len(u))
         statistics = self.statistics
@@ -201,15 +205,27 @@ class Model(CardModel):
         # One factor serves the whole batch when the level is the same for all.
         one = levels[:1] if isinstance(level, int) else levels
         left = self.attenuation(one - 1 if below is None else one.new_tensor([below]))
-        return idct2(left * self._sharp(u, levels, one, statistics))
+        guidance = 0.0 if self.training else self.card.guidance
+        return idct2(left * self._sharp(u, levels, one, guidance))
 
-    def _sharp(self, u: Tensor, levels: Tensor, one: Tensor, statistics: Statistics) -> Tensor:
+    def sharp(self, u: Tensor, level: int) -> Tensor:
+        """The cosines (N, C, H, W) of û_0 without guidance; the arguments are those of `forward`.
+
+        Only a preconditioned model knows them.
+        """
+        levels = self.levels_of(u, level).expand(len(u))
+        return self._sharp(u, levels, levels[:1], 0.0)
+
+    def _sharp(self, u: Tensor, levels: Tensor, one: Tensor, guidance: float) -> Tensor:
         """The cosines of û_0 (N, C, H, W); `one` are the levels, or the first if all are equal."""
+        statistics = self.statistics
+        assert statistics is not None
         here = self.attenuation(one)
         gain, unknown = linear_estimate(statistics, here, self.card.training_noise_std)
         away = dct2(u) - here * statistics.mean
         total = (here**2 * statistics.variance + self.card.training_noise_std**2).sqrt()
-        z, estimate, scale = away / total, statistics.mean + gain * away, unknown.sqrt()
+        z, estimate = away / total, statistics.mean + gain * away
+        scale = (1 + guidance) * unknown.sqrt()
         bands = torch.bucketize(one, self.lowest_levels, right=True) - 1
         present = sorted({*bands.tolist()})
         if len(present) == 1:

@@ -41,7 +41,7 @@ def residual_shares(
         here = model.attenuation(torch.tensor([level], device=model.device))
         noise = torch.randn(cosines.shape, generator=generator).to(model.device)
         states = idct2(here * cosines) + card.training_noise_std * noise
-        parts = [dct2(model(part, level, 0)) for part in torch.split(states, _CHUNK)]
+        parts = [model.sharp(part, level) for part in torch.split(states, _CHUNK)]
         _, unknown = linear_estimate(statistics, here, card.training_noise_std)
         shares[before:level] = _shares(torch.cat(parts) - cosines, unknown[0]).cpu()
         before = level

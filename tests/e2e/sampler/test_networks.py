@@ -107,7 +107,7 @@ def test_networks_are_those_of_torch(options: dict[str, Any], tmp_path: Path) ->
 def cascade(folder: Path, small: bool = False, forward: Literal["markov"] | None = None) -> Model:
     """A model in colour of three networks that skips levels, with random weights.
 
-    Those of large matrices are bytes if `small`, and the noise mixes channels.
+    Those of large matrices are bytes if `small`, and the noise mixes channels; then it is guided.
     """
     bands = (
         Band(1, unet=UNetConfig(32, (1, 2), 1)),
@@ -115,9 +115,10 @@ def cascade(folder: Path, small: bool = False, forward: Literal["markov"] | None
         Band(20, side=6, cosines=CosineConfig(32, 2, 8, 4)),
     )
     levels = (30, 27, 20, 19, 12, 11, 5, 1)
+    sampling = SamplingConfig(levels, "estimated", forward, 0.1 if small else None)
     card = ModelCard(
         image_size=32, channels=3, levels=30, unet=None, blur=BlurRange(0.5, 20), bands=bands,
-        parameterization="preconditioned", sampling=SamplingConfig(levels, "estimated", forward),
+        parameterization="preconditioned", sampling=sampling,
     )  # fmt: skip
     tensors = image_statistics(lessons.images(channels=3, size=32)).tensors()
     size = (30, rings(32), 3, 3) if small else (30, rings(32))

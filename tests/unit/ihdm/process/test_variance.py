@@ -250,6 +250,32 @@ def test_what_is_no_covariance(tmp_path: Path, wrong: list[list[float]]) -> None
         load_model(path, card)
 
 
+def test_guidance_goes_away_from_the_linear_estimate() -> None:
+    """What the networks add to the linear estimate is taken farther, in sampling alone."""
+    model = cascade()
+    exact = without_coarse()  # its network answers 0: the linear estimate
+    card, known = model.card, model.statistics
+    assert (known, card.guidance) != (None, 0.1)
+    farther = replace(card, sampling=replace(card.sampling or SamplingConfig(), guidance=0.1))
+    guided = Model(farther, list(model.networks), known).eval()
+    u = torch.rand(4, *card.shape, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        for level in (1, 5, 8):
+            plain, worse = model(u, level), exact(u, level)
+            wanted = worse + 1.1 * (plain - worse)
+            assert float((plain - worse).abs().max()) > 1e-3
+            assert torch.allclose(guided(u, level), wanted, atol=1e-5)
+            assert torch.equal(guided.sharp(u, level), model.sharp(u, level))
+            assert torch.equal(guided.train()(u, level), plain)
+            guided.eval()
+    data = images().numpy()
+    shares = [residual_shares(each, data) for each in (model, guided)]
+    assert torch.equal(*shares)
+    for wrong in (-0.1, 1.5):
+        with pytest.raises(ConfigError, match="guidance"):
+            SamplingConfig(guidance=wrong)
+
+
 def test_a_word_that_is_none() -> None:
     """The card says which words there are."""
     with pytest.raises(ConfigError, match="estimated"):
