@@ -8,8 +8,10 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
-from functools import cache, partial, wraps
+from functools import cache, wraps
+from itertools import islice
 from math import inf
+from time import thread_time
 from traceback import walk_tb
 from types import BuiltinMethodType, MethodType, TracebackType
 from typing import Any
@@ -62,25 +64,97 @@ def as_markdown(value: object) -> Markup:
 
 
 _STEPS = 200_000
-"""How many turns of loops a page's template may take; a hundred printed characters are one, too."""
+"""How many turns of loops and calls a page's template may take; a hundred printed characters are
+one, too."""
+_SECONDS = 5.0
+"""How long it may compute."""
 _LONGEST = 100_000
 """How many characters, items or bits an operation may make of a few."""
-_steps: ContextVar[list[int] | None] = ContextVar("steps", default=None)
+_LARGEST = 10_000_000
+"""The same as far as it can be told before, from what it is given."""
+
+
+class _Budget:
+    """What is left to the template of a page."""
+
+    def __init__(self) -> None:
+        self.steps, self.until = _STEPS, thread_time() + _SECONDS
+
+
+_budget: ContextVar[_Budget | None] = ContextVar("budget", default=None)
 
 
 def _spend(count: int) -> None:
-    if (left := _steps.get()) is not None:
-        left[0] -= count
-        if left[0] < 0:
+    if (left := _budget.get()) is not None:
+        left.steps -= count
+        if left.steps < 0 or thread_time() > left.until:
             raise OverflowError(
                 "the page's template computes or prints too much; shorten its loops"
             )
 
 
-def _paced(items: Iterable[Any]) -> Iterator[Any]:
+def _paced(items: Iterable[Any], turn: int = 1) -> Iterator[Any]:
     for item in items:
-        _spend(1)
+        _spend(turn)
         yield item
+
+
+def _extent(value: object) -> int:
+    """How many characters, items and words of numbers a value has, however deep; of many some."""
+    rest, found = [value], 0
+    while rest and found <= _LONGEST:
+        each = rest.pop()
+        if isinstance(each, str | bytes):
+            found += len(each)
+        elif isinstance(each, int):
+            found += each.bit_length() // 64
+        elif isinstance(each, Mapping):
+            found += len(each)
+            rest += [*each.keys(), *each.values()][:_LONGEST]
+        elif isinstance(each, list | tuple | set | frozenset):
+            found += len(each)
+            rest += [*each][:_LONGEST]
+    return found
+
+
+def _small(value: Any) -> Any:
+    """The value, unless it grows too large."""
+    _require_small(_extent(value))
+    return value
+
+
+def _reach(value: object) -> int:
+    """How much an argument may make of something: its number, or its extent."""
+    text = str(value) if isinstance(value, int) else value
+    if isinstance(text, str) and text.strip("+- ").isdecimal():
+        digits = text.strip("+- ")
+        return int(digits) if len(digits) < _MOST_DIGITS else _LARGEST
+    return _extent(value)
+
+
+def _require_feasible(value: object, arguments: Iterable[object]) -> None:
+    """OverflowError where a value and the largest argument can make too much together."""
+    most = max(map(_reach, arguments), default=0)
+    if (_extent(value) + 1) * (most + 1) > _LARGEST:
+        _require_small(_LONGEST + 1)
+
+
+def _weighed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter that makes nothing enormous; `value` is the first that it is given by a page."""
+    first = 1 if hasattr(function, "jinja_pass_arg") else 0
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if _budget.get() is None:
+            return function(*args, **kwargs)
+        given = [
+            [*islice(each, _LONGEST + 1)] if isinstance(each, Iterator) else each for each in args
+        ]
+        _require_feasible(_small(given[first]), [*given[first + 1 :], *kwargs.values()])
+        _spend(1 + _extent(given[first]) // 100)
+        return _small(function(*given, **kwargs))
+
+    return call
 
 
 def _require_small(size: int) -> None:
@@ -157,9 +231,20 @@ class _Bounded(ImmutableSandboxedEnvironment):
         return _narrow(value)
 
 
+def _checked(node: nodes.Expr) -> nodes.Expr:
+    """What a value is made of, looked at before it is."""
+    if isinstance(node, nodes.Const):
+        return node
+    checked: nodes.Expr = nodes.Filter(node, "_small", [], [], None, None)
+    checked.set_lineno(node.lineno)
+    return checked
+
+
 _METHODS = (MethodType, BuiltinMethodType)
 _PADDING = frozenset({"center", "expandtabs", "format", "format_map", "ljust", "rjust", "zfill"})
-_WIDE = re.compile(r"\d{5,}|\*")
+_WIDE = re.compile(r"\d{5,}|\*|:[^{}]*\{")
+_MOST_DIGITS = 9
+_MOST_NODES = 50_000
 
 
 def _narrow(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -177,9 +262,45 @@ def _narrow(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _PageSandbox(_Bounded):
-    """Tells a call of something undefined to who wants to know, and goes on with the answer."""
+    """Tells a call of something undefined to who wants to know, and goes on with the answer.
+
+    No value of a page grows large, not even one that holds others many times over, so that no
+    single operation takes long; and between operations the time is looked at.
+    """
+
+    intercepted_binops = _Bounded.intercepted_binops | {"+"}
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        tree = super()._parse(source, name, filename)
+        for count, node in enumerate(_below(tree)):
+            if count > _MOST_NODES:
+                words = "the page's template has too many expressions; make them text"
+                raise TemplateSyntaxError(words, node.lineno, name, filename)
+            if isinstance(node, nodes.For) and isinstance(node.iter, nodes.Filter):
+                data = (each for part in node.body for each in (part, *_below(part)))
+                size = sum(len(each.data) for each in data if isinstance(each, nodes.TemplateData))
+                if node.iter.name == "_paced":
+                    node.iter.args = [nodes.Const(1 + size // 100)]
+            elif isinstance(node, nodes.List | nodes.Tuple) and getattr(node, "ctx", "") != "store":
+                node.items = list(map(_checked, node.items))
+            elif isinstance(node, nodes.Pair):
+                node.value = _checked(node.value)
+            elif isinstance(node, nodes.Concat):
+                node.nodes = list(map(_checked, node.nodes))
+        return tree
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """Compute what does not grow too large; OverflowError for the rest."""
+        _spend(1)
+        return _small(super().call_binop(context, operator, _small(left), _small(right)))
 
     def call(__self: Any, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
+        _spend(1)
+        method = getattr(__obj, "__wrapped__", __obj)
+        if isinstance(method, BuiltinMethodType):  # of a text, a list, …
+            given = method.__self__
+            _require_feasible(_small(given), (*args, *kwargs.values()))
+            return _small(super().call(__context, __obj, *args, **kwargs))
         tell = __context.get(_UNKNOWN)
         if tell is None or not isinstance(__obj, Undefined):
             return super().call(__context, __obj, *args, **kwargs)
@@ -202,7 +323,7 @@ def sandbox(
         **options,
     )
     environment.globals = {"range": environment.globals["range"]}
-    environment.filters["_paced"] = _paced
+    environment.filters |= {"_paced": _paced, "_small": _small}
     for name in ("center", "format", "indent", "batch", "slice"):
         environment.filters[name] = _narrow(environment.filters[name])
     return environment
@@ -215,7 +336,13 @@ def _written(_context: EvalContext, value: object) -> Markup:
     return text
 
 
-_for_pages = cache(partial(sandbox, _PageSandbox, finalize=_written))
+@cache
+def _for_pages() -> ImmutableSandboxedEnvironment:
+    environment = sandbox(_PageSandbox, finalize=_written)
+    own = ("_paced", "_small")
+    for name, function in environment.filters.items():
+        environment.filters[name] = function if name in own else _weighed(function)
+    return environment
 
 
 def run_template(
@@ -230,7 +357,7 @@ def run_template(
         assert unknown is not None
         return unknown(f"{reason_of(error)}{_hint(str(error), names)}")
 
-    token = _steps.set([_STEPS])
+    token = _budget.set(_Budget())
     try:
         more = {_UNKNOWN: tell} if unknown else {}
         return _for_pages().from_string(text).render({**names, **more})
@@ -244,7 +371,7 @@ def run_template(
         hint = _hint(str(error), names) if isinstance(error, UndefinedError) else ""
         raise TemplateFault(_line(error.__traceback__), f"{reason_of(error)}{hint}") from error
     finally:
-        _steps.reset(token)
+        _budget.reset(token)
 
 
 def _syntax_fault(error: TemplateSyntaxError, text: str) -> TemplateFault:

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import ghp_import  # type: ignore[import-untyped]
@@ -25,7 +25,7 @@ _OF_ANOTHER_REPOSITORY = {
     *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"),
     *("GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_PREFIX", "GIT_QUARANTINE_PATH"),
 }
-_ADDRESS = re.compile(r"(?<=://)(?P<place>[^\s?#]*)(?P<more>[?#][^\s'\"]+)?")
+_ADDRESS = re.compile(r"(?<=://)(?P<place>[^\s?#]*)(?P<more>[?#][^\s]+)?")
 _USER = re.compile(r".*(?<!/)@|[^/@]*:(?!\d*(/|$)).*@")
 _MOST_LINES = 30
 Feed = Callable[[subprocess.Popen[bytes]], None]
@@ -63,6 +63,7 @@ class Repository:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._secrets: tuple[str, ...] = ()
         found = self.run("rev-parse", "--path-format=absolute", "--git-common-dir", "--git-dir")
         if found.code:
             raise PublishError(
@@ -74,8 +75,12 @@ class Repository:
         self.common, self.own = map(Path, places)
 
     def run(self, *arguments: str, feed: Feed | None = None) -> Done:
-        """Run git, as `execute` does."""
-        return execute(["git", *arguments], self._root, feed)
+        """Run git, as `execute` does; it says nothing of what is secret in a remote's address."""
+        done = execute(["git", *arguments], self._root, feed)
+        words = done.words
+        for secret in self._secrets:
+            words = words.replace(secret, "…")
+        return replace(done, words=words)
 
     def ask(self, *arguments: str) -> str:
         """What git answers. Raises PublishError with git's own words if it fails."""
@@ -118,16 +123,17 @@ class Repository:
         if name not in names:
             known = f"there is {', '.join(names)}" if names else "there is none"
             raise PublishError(
-                f"no remote is called {name}, {known}; add it with `git remote add {name} URL`, "
-                "or name another one with --remote"
+                f"no remote is called {masked(name)}, {known}; add one with `git remote "
+                "add NAME URL`, or name another one with --remote"
             )
         url = next(iter(self.ask("remote", "get-url", "--push", name).splitlines()), "")
         if not url:
             raise _not_understood("remote get-url", url)
+        self._secrets = secrets_of(url)
         place = self._place(name, url)
         answer = self.run("ls-remote", "--symref", place, "HEAD", f"refs/heads/{branch}")
         if answer.code:
-            raise PublishError(f"{public(url)} does not answer: {answer.words}")
+            raise PublishError(f"{masked(url)} does not answer: {answer.words}")
         tip = re.search(rf"^([0-9a-f]+)\trefs/heads/{re.escape(branch)}$", answer.out, re.MULTILINE)
         main = re.search(r"^ref: refs/heads/(.+)\tHEAD$", answer.out, re.MULTILINE)
         return Remote(name, url, tip[1] if tip else None, main[1] if main else None)
@@ -161,10 +167,33 @@ def public(text: str) -> str:
     """The text without the names, passwords and tokens in its addresses."""
 
     def bare(found: re.Match[str]) -> str:
-        more = f"{found['more'][0]}…" if found["more"] else ""
-        return _USER.sub("", found["place"], count=1) + more
+        more = found["more"] or ""
+        if "@" in more:  # of a password perhaps, in which the question mark stands
+            return "…"
+        end = re.search(r"['\"][:,.;)]*$", more)  # where it is quoted
+        shown = f"{more[0]}…{end[0] if end else ''}" if more else ""
+        return _USER.sub("", found["place"], count=1) + shown
 
     return _ADDRESS.sub(bare, text)
+
+
+def masked(url: str) -> str:
+    """An address, and nothing else, without what is secret in it."""
+    scheme, apart, rest = url.partition("://")
+    front, at, _ = rest.rpartition("@")
+    odd = apart and at and re.search(r"[?#\s]", front)
+    return f"{scheme}://…" if odd else public(url)
+
+
+def secrets_of(url: str) -> tuple[str, ...]:
+    """What may be secret in an address, piece by piece, the longest first: git tells some alone."""
+    _, apart, rest = url.partition("://")
+    front, at, _ = rest.rpartition("@")
+    password = front.partition(":")[2]
+    if not apart or not at:
+        return ()
+    pieces = {password, *re.split(r"[:/@?#\s]", password), *re.split(r"[/@?#\s]", front)[:1]}
+    return tuple(sorted({each for each in pieces if len(each) > 2}, key=len, reverse=True))
 
 
 def execute(command: Sequence[str], folder: Path, feed: Feed | None = None) -> Done:

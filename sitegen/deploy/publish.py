@@ -35,7 +35,7 @@ from sitegen.core.progress import Reporter
 from sitegen.core.source import shown
 from sitegen.core.urls import MANIFEST
 from sitegen.deploy.check import check_site
-from sitegen.deploy.git import Remote, Repository, committed, mend, public
+from sitegen.deploy.git import Remote, Repository, committed, masked, mend
 from sitegen.media.manifest import Manifest
 
 _NO_BRANCH = re.compile(r"@|([A-Z]+_)?HEAD|(refs|heads|tags|remotes)/.*|-.*|[0-9a-f]{40}")
@@ -73,7 +73,7 @@ class PublishResult:
 
     def lines(self) -> list[str]:
         """The summary as the command line prints it."""
-        where = f"{self.branch} of {self.remote.name} ({public(self.remote.url)})"
+        where = f"{self.branch} of {self.remote.name} ({masked(self.remote.url)})"
         if self.commit is None:
             return [f"nothing was pushed to {where}", *self._visit("it would be at")]
         if not self.changed:
@@ -113,12 +113,12 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
     with alone(site), lock(marker):
         if not options.dry_run:
             mend(repository, f"refs/remotes/{options.remote}/{options.branch}", began)
+        folder = read_folder(output)  # what comes into it from now on is not looked at, and stays
         fresh = _without_others(site, output)
         _check(site, output, options, report)
         _tell_age(fresh, output, options, report)
         remote = _remote(repository, options)
         _keep_domain(repository, remote, site, options)
-        folder = read_folder(output)
         address = pages_address(site, remote.url)
         ours = remote.tip if remote.tip in _ours(repository, options) else None
         if ours and repository.holds(ours, folder, site):
@@ -205,18 +205,18 @@ def _remote(repository: Repository, options: PublishOptions) -> Remote:
         if options.overwrite or there:
             return remote
         raise PublishError(
-            f"{public(remote.url)} has no branch yet, and the first that comes becomes its main "
+            f"{masked(remote.url)} has no branch yet, and the first that comes becomes its main "
             f"one: push your sources before (`git push {remote.name} HEAD`); if {branch} is to be "
             "the main one, add --overwrite"
         )
     if remote.main == branch:
         raise PublishError(
-            f"{branch} is the main branch of {public(remote.url)}, and publishing would replace "
+            f"{branch} is the main branch of {masked(remote.url)}, and publishing would replace "
             "all that is on it; name another one with --branch"
         )
     if not options.overwrite:
         raise PublishError(
-            f"{branch} of {public(remote.url)} is at {str(remote.tip)[:10]}, which was not "
+            f"{branch} of {masked(remote.url)} is at {str(remote.tip)[:10]}, which was not "
             "published from this clone: somebody else has pushed there, or you from another one. "
             f"Look at it with `git fetch {remote.name} {branch}` and `git log FETCH_HEAD`; to put "
             "this site in its place, add --overwrite"
@@ -233,7 +233,7 @@ def _keep_domain(
     domain = (repository.file_there(remote, options.branch, "CNAME") or "").strip()[:253]
     if domain:
         raise PublishError(
-            f"{options.branch} of {public(remote.url)} has the domain {domain}, which GitHub would "
+            f"{options.branch} of {masked(remote.url)} has the domain {domain}, which GitHub would "
             f'forget; write domain = "{domain}" into site.toml, or remove CNAME from that branch '
             "if the domain is to go"
         )
@@ -255,7 +255,7 @@ def _tell(
 ) -> None:
     count, size = len(folder.files), sum(folder.files.values())
     verb = "would put" if options.dry_run else "putting"
-    place = f"{options.branch} of {public(remote.url)}"
+    place = f"{options.branch} of {masked(remote.url)}"
     then = f"in the place of {remote.tip[:10]}" if remote.tip else "a new branch"
     domain = f", with the domain {site.domain}" if site.domain else ""
     report.note(f"{verb} {count} files of {size / 1e6:.1f} MB on {place}, {then}{domain}")
@@ -268,7 +268,7 @@ def _push(repository: Repository, commit: str, remote: Remote, options: PublishO
     quiet = ("--no-follow-tags", "--recurse-submodules=no")
     done = repository.run("push", *quiet, lease, remote.name, f"{commit}:{branch}")
     if done.code:
-        raise PublishError(f"git push to {public(remote.url)} was refused:\n{done.words}")
+        raise PublishError(f"git push to {masked(remote.url)} was refused:\n{done.words}")
     repository.ask("update-ref", _ref(options, "published"), commit)
 
 

@@ -327,11 +327,16 @@ class _Connection(H11Protocol):
     """A connection that ends where its client asks for nothing, or takes nothing of the answer."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Let the client in; where there are too many, the one goes that has asked for nothing."""
+        """Let the client in; where there are too many, one that was there before goes.
+
+        That is one that asks for nothing, if there is any, and of several the one who was quiet, or
+        has been answered, for the longest.
+        """
         super().connection_made(transport)
         self.since, self._left = time.monotonic(), 0
-        others: list[Any] = [each for each in self.connections if not each.transport.is_closing()]
-        if len(others) > _most_connections():
+        everyone: set[Any] = self.connections
+        others = [one for one in everyone if one is not self and not one.transport.is_closing()]
+        if len(others) >= _most_connections():
             min(others, key=lambda each: (each.asked, each.since)).transport.abort()
         self.loop.call_later(PATIENCE_S, self._look)
 
@@ -359,9 +364,9 @@ class _Connection(H11Protocol):
 
 
 def _most_connections() -> int:
-    """How many clients there may be: each takes a descriptor, and a file that it is sent."""
+    """How many clients there may be: each takes a descriptor, and its file two while it is sent."""
     most = limits.getrlimit(limits.RLIMIT_NOFILE)[0]
-    return max(8, (most - 2 * _AT_ONCE) // 2) if most > 0 else 1000
+    return max(8, (most - 2 * _AT_ONCE) // 3) if most > 0 else 1000
 
 
 class _Uvicorn(uvicorn.Server):

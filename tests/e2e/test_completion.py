@@ -26,7 +26,7 @@ LINES = {
     "build --o": "--output --only --offline",
     "build --precision ": "auto float32 bfloat16",
     "completion ": "bash zsh fish",
-    "sample mn": "mnist mnist-ddpm",
+    "sample fa": "faces fashion-mnist faces-ddpm",
     "add x --preset ci": "cifar10",
     "build --only mnist-t": "mnist-trajectories",
     "serve --device ": "auto cpu cuda",

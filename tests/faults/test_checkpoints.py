@@ -18,6 +18,7 @@ from sitegen.core.errors import PlatformError, RefusedError
 from sitegen.ihdm.checkpoints import apart
 from sitegen.ihdm.checkpoints.archive import Numbers, read_contents, scan
 from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint
+from sitegen.ihdm.checkpoints.weights import Header
 from sitegen.ihdm.checkpoints.zips import Published
 from tests.support.builders import run_python
 from tests.support.making import pickled, published, save, small_card, zipped
@@ -56,6 +57,21 @@ def many_entries(folder: Path) -> Path:
     return path
 
 
+def hidden_entries(folder: Path) -> Path:
+    """The same with a mark of an end in the last field but one of the real end."""
+    path = many_entries(folder)
+    data = bytearray(path.read_bytes())
+    data[-6:-2] = b"PK\5\6"
+    path.write_bytes(data)
+    return path
+
+
+def doubled_type(folder: Path) -> Path:
+    """A pickle of a few bytes that asks for a type by a tuple which is a tree of 2⁶⁰ leaves."""
+    tree = b")q\0" + b"h\0h\0\x86q\0" * 60
+    return pth(folder, tree, b"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nh\0\x85RC\1a\x86R")
+
+
 def computed() -> float:
     """Seconds of computing of this process and those that it started, so far."""
     who = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
@@ -81,6 +97,8 @@ HOSTILE: dict[str, Callable[[Path], Path]] = {
     "20,000 dimensions": lambda folder: pth(folder, dimensions(20_000)),
     "1,000,000 dimensions": lambda folder: pth(folder, dimensions(1_000_000)),
     "entries": many_entries,
+    "entries behind another end": hidden_entries,
+    "type of a tree": doubled_type,
     "header of lists": lambda folder: header(folder, "[" + "[]," * (30 * MB) + "[]]"),
     "header of nests": lambda folder: header(folder, "[" * MB + "]" * MB),
     "header of keys": lambda folder: header(
@@ -106,6 +124,23 @@ def test_no_checkpoint_costs_little(tmp_path: Path, make: Callable[[Path], Path]
 
 
 @pytest.mark.fault(9)
+def test_a_large_tensor_takes_no_memory(tmp_path: Path) -> None:
+    """Safetensors are looked at part by part, and what is wrong in the last one is seen."""
+    path, count = tmp_path / "a.safetensors", 300 * MB
+    table = {"w": {"dtype": "F16", "shape": [count], "data_offsets": [0, 2 * count]}}
+    text = json.dumps(table).encode()
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.seek(2 * count - 2, 1)
+        file.write(b"\0\x7c")  # infinity
+    before = most_memory()
+    found = scan(path)
+    assert isinstance(found.contents, Header)
+    assert found.broken == {*found.contents.entries.values()}
+    assert most_memory() - before < 200 * MB
+
+
+@pytest.mark.fault(9)
 def test_numbers_that_are_no_floats(tmp_path: Path) -> None:
     """Whole numbers beyond all floats in the average or the schedule are refused in words."""
     value = published(small_card())
@@ -126,13 +161,20 @@ def test_inspect_says_what_is_wrong(tmp_path: Path) -> None:
     weights["b"][1] = float("inf")
     torch.save(weights, tmp_path / "inf.pth")
     save_file({}, tmp_path / "none.safetensors")
-    torch.save({"a": torch.zeros(())}, tmp_path / "huge.pth")
+    ends = torch.tensor([0x7F, 0], dtype=torch.uint8)
+    save_file({"a": ends.view(torch.float8_e4m3fn)}, tmp_path / "eight.safetensors")
+    imaginary = torch.tensor([1, complex(0, float("nan"))])
+    save_file({"a": imaginary}, tmp_path / "complex.safetensors")
+    save_file({"a": torch.ones(3).to(torch.float8_e5m2)}, tmp_path / "small.safetensors")
     shared = torch.ones(1000, 1000)
     torch.save({f"w{n}": shared for n in range(200)}, tmp_path / "huge.pth")
     for name, told in {
         "nan.safetensors": "b holds numbers that are not finite",
         "inf.pth": "b holds numbers that are not finite",
         "none.safetensors": "holds no tensors",
+        "eight.safetensors": "a holds numbers that are not finite",
+        "complex.safetensors": "a holds numbers that are not finite",
+        "small.safetensors": "a holds F8_E5M2, which no network can be loaded from",
         "huge.pth": "200,000,000 parameters, which its",
     }.items():
         done = run_python("-m", "sitegen", "inspect", str(tmp_path / name))

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from sitegen.deploy.git import public
+from sitegen.deploy.git import Remote, Repository, public
 from tests.support.builders import environment, git
 from tests.support.previewing import wait_for
 from tests.support.publishing import Paper
@@ -117,6 +117,15 @@ SECRETS = {
     "HTTPS://ann:s3cret@host/x": "HTTPS://host/x",
     "git@github.com:ann/x.git": "git@github.com:ann/x.git",
 }
+ODD_SECRETS = (
+    "https://ann:s3?cret@host/x.git",
+    "https://ann:s3#cret@host/x.git",
+    "https://ann:s3 cret@host/x.git",
+    "https://host/x.git?access_token=s3'cret",
+    "https://host/x.git?access_token=s3@cret",
+    "ssh://ann:s3/cret@host/x.git",
+    "git://ann:s3/cret@host/x.git",
+)
 
 
 @pytest.mark.fault(28)
@@ -132,3 +141,31 @@ def test_no_credential_is_printed(paper: Paper, url: str) -> None:
         told = paper.refused("does not answer")
         assert "s3" not in told
         assert "cret" not in told
+
+
+@pytest.mark.fault(28)
+@pytest.mark.parametrize("url", ODD_SECRETS)
+def test_no_odd_credential_is_printed(paper: Paper, url: str) -> None:
+    """Nor where the address is none that anybody should have, and as the name of a remote."""
+    git(paper.root, "remote", "set-url", "origin", url.replace("host", "127.0.0.1:9", 1))
+    told = paper.refused("does not answer") + paper.refused("no remote is called", remote=url)
+    assert "s3" not in told
+    assert "cret" not in told
+
+
+@pytest.mark.fault(28)
+def test_files_that_come_while_it_publishes_stay(
+    paper: Paper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is laid into the folder after it was looked at is not published."""
+    asked, late = Repository.remote, paper.site.output / ".env"
+
+    def remote(repository: Repository, name: str, branch: str) -> Remote:
+        late.write_text("s3cret")
+        return asked(repository, name, branch)
+
+    monkeypatch.setattr(Repository, "remote", remote)
+    before = paper.built()
+    paper.publish()
+    assert late.exists()
+    assert paper.files() == before

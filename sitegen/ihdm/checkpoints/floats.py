@@ -14,19 +14,29 @@ _EXPONENTS = {
     "float32": ("<u4", 0x7F80 << 16),
     "float16": ("<u2", 0x7C00),
     "bfloat16": ("<u2", 0x7F80),
+    "float8_e5m2": ("<u1", 0x7C),
+    "float8_e4m3": ("<u1", 0x7F),
 }
 """The bits of each type of floats that are all set in infinities and NaN only."""
+_KINDS = {
+    **FLOATS,
+    **dict.fromkeys(("C64", "ComplexFloat"), "float32"),
+    **dict.fromkeys(("C128", "ComplexDouble"), "float64"),
+    **dict.fromkeys(("F8_E5M2", "Float8_e5m2"), "float8_e5m2"),
+    **dict.fromkeys(("F8_E4M3", "Float8_e4m3fn"), "float8_e4m3"),
+}
+"""What numbers consist of, complex ones of two, also of types that no network is stored in."""
 
 
 def is_finite(dtype: str, data: bytes | memoryview) -> bool:
     """Whether numbers of a type, as PyTorch or safetensors calls it, hold no infinity and no NaN.
 
-    Whole numbers and types that we do not know count as finite.
+    Whole numbers count as finite, and so do types that we do not know.
     """
     import numpy as np
 
-    if dtype not in FLOATS:
+    if dtype not in _KINDS:
         return True
-    kind, mask = _EXPONENTS[FLOATS[dtype]]
+    kind, mask = _EXPONENTS[_KINDS[dtype]]
     numbers = np.frombuffer(data, kind)
     return not bool((numbers & numbers.dtype.type(mask) == mask).any())

@@ -179,6 +179,10 @@ def _problems(found: Scan, tensors: Mapping[str, Stored]) -> Iterator[str]:
         more = f", and so do {len(found.broken) - 1} more" if len(found.broken) > 1 else ""
         first = broken[0][:100] if broken else "an averaged tensor"
         yield f"{first} holds numbers that are not finite{more}"
+    odd = {name: tensor.dtype for name, tensor in tensors.items() if tensor.dtype not in NAMES}
+    for name, dtype in list(odd.items())[:1]:
+        more = f", and {len(odd) - 1} more are of such types" if len(odd) > 1 else ""
+        yield f"{name[:100]} holds {dtype}, which no network can be loaded from{more}"
     count = sum(prod(tensor.shape) for tensor in tensors.values())
     if count > found.bytes:  # a number has a byte at least
         yield f"it claims {count:,} parameters, which its {found.bytes:,} bytes cannot hold"

@@ -18,10 +18,15 @@ DIRECTORY_BYTES = 4 * MB
 UNPACKED, UNPACKED_BYTES = 4, MB
 """A zip may unpack to so many times its size, and so many bytes beside."""
 
+PART_BYTES = 16 * MB
+"""Of a tensor that is read to see whether it is whole: a multiple of the size of any number."""
 HEADER_BYTES = 8 * MB
 """Of a safetensors file; safetensors' own limit is 100 MB, and one of a model has a few 100 kB."""
 
 MEMORY_BYTES, MEMORY_TIMES = 400 * MB, 3
 """What reading a `.pth` may take beside Python itself: so much, and so many times the file."""
-SECONDS, BYTES_A_SECOND = 3, 20 * MB
-"""Seconds of computing that reading a `.pth` may take, and how much of a file adds one to them."""
+SECONDS, BYTES_A_SECOND = 2, 20 * MB
+"""Seconds of computing that reading a `.pth` may take, and how much of a file adds one to them.
+
+What is begun of a second counts as one: limits on computing are whole seconds.
+"""

@@ -339,9 +339,10 @@ def _encode(text: str, encoding: str = "latin1") -> bytes:
 
 
 def _scalar(kind: object, data: bytes) -> int | float | bool:
-    if not isinstance(kind, NumpyType) or kind.code not in _NUMPY_FORMATS:
+    code = kind.code if isinstance(kind, NumpyType) else None
+    if not isinstance(kind, NumpyType) or type(code) is not str or code not in _NUMPY_FORMATS:
         raise PickleError("a NumPy number has an odd type")
-    value: int | float | bool = struct.unpack(kind.order + _NUMPY_FORMATS[kind.code], data)[0]
+    value: int | float | bool = struct.unpack(kind.order + _NUMPY_FORMATS[code], data)[0]
     return value
 
 

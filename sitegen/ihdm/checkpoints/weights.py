@@ -17,7 +17,7 @@ from sitegen.core.errors import RefusedError
 from sitegen.core.files import canonical_json, digest_bytes, without_twins, write_atomic
 from sitegen.ihdm.card.card import ModelCard, plain
 from sitegen.ihdm.checkpoints.floats import is_finite
-from sitegen.ihdm.checkpoints.limits import DIMENSIONS, HEADER_BYTES
+from sitegen.ihdm.checkpoints.limits import DIMENSIONS, HEADER_BYTES, PART_BYTES
 from sitegen.ihdm.checkpoints.quantised import INT8, SCALE, quantised, restored
 
 if TYPE_CHECKING:
@@ -105,12 +105,16 @@ def scan(path: Path, header: Header, numbers: dict[Any, bytearray]) -> tuple[str
     with _damage(path), path.open("rb") as file:
         for entry in header.entries.values():
             found.update(file.read(entry.start - file.tell()))
-            data = file.read(entry.end - entry.start)
-            found.update(data)
-            if entry in numbers:
-                numbers[entry] = bytearray(data)
-            if not is_finite(entry.dtype, data):
-                broken.add(entry)
+            kept = bytearray() if entry in numbers else None
+            for at in range(entry.start, entry.end, PART_BYTES):
+                data = file.read(min(PART_BYTES, entry.end - at))
+                found.update(data)
+                if not is_finite(entry.dtype, data):
+                    broken.add(entry)
+                if kept is not None:
+                    kept += data
+            if kept is not None:
+                numbers[entry] = kept
         found.update(file.read())
     return found.hexdigest(), frozenset(broken)
 

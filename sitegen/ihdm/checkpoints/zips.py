@@ -252,14 +252,20 @@ def open_archive(path: Path) -> Iterator[Archive]:
 
 
 def _directory_bytes(file: _HashedFile) -> int:
-    """How long the list of a zip's entries is, by its end."""
+    """How long the list of a zip's entries is, by the record that `zipfile` takes for its end.
+
+    That is the last 22 bytes where they are one without a comment, whatever they hold, else the
+    last that there is; a locator before it leads to a longer one, of 56 bytes.
+    """
     start = max(0, file.seek(0, io.SEEK_END) - (1 << 17))
     file.seek(start)
     end = file.read(1 << 17)
     file.seek(0)
-    at, wide = end.rfind(b"PK\x05\x06"), end.rfind(b"PK\x06\x06")
-    if wide >= 0 and len(end) >= wide + 56:
-        return int(struct.unpack_from("<Q", end, wide + 40)[0])
+    at, last = end.rfind(b"PK\x05\x06"), max(0, len(end) - 22)
+    if end.startswith(b"PK\x05\x06", last) and end.endswith(b"\0\0"):
+        at = last
+    if end.startswith(b"PK\x06\x07", max(0, at - 20)) and at >= 76:
+        return int(struct.unpack_from("<Q", end, at - 36)[0])
     return int(struct.unpack_from("<I", end, at + 12)[0]) if 0 <= at <= len(end) - 22 else 0
 
 

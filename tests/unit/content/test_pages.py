@@ -22,7 +22,7 @@ from sitegen.figures.trajectories import Trajectories
 from tests.support.fabricated import SITE, make_site, write_site
 from tests.support.paths import ROOT
 
-SHIPPED = ("faces", "mnist", "fashion-mnist", "mnist-ddpm")
+SHIPPED = ("faces", "mnist", "fashion-mnist", "faces-ddpm")
 WAITING = ("cifar10", "afhq-256", "ffhq-256", "lsun-church-128", "ffhq-128", "afhq-64")
 
 
