@@ -14,7 +14,7 @@ import jinja2
 from jinja2 import BytecodeCache
 from jinja2.bccache import Bucket
 
-from sitegen.content import templates
+from sitegen.content import sandbox
 from sitegen.core.files import digest_bytes
 
 
@@ -26,7 +26,7 @@ class CompiledTemplates(BytecodeCache):
 
     def __init__(self, shipped: Path) -> None:
         self._shipped = shipped
-        ours = Path(templates.__file__).stat()
+        ours = Path(sandbox.__file__).stat()
         made_by = [jinja2.__version__, sys.implementation.cache_tag, ours.st_mtime_ns, ours.st_size]
         self._made_by = digest_bytes(repr(made_by).encode())[:8]
 

@@ -29,7 +29,8 @@ from jinja2 import (
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from sitegen.config.schema import Site
-from sitegen.content.templates import FAILURES, reason_of, sandbox
+from sitegen.content.sandbox import sandbox
+from sitegen.content.templates import FAILURES, reason_of
 from sitegen.core.diagnostics import Diagnostic, close_match
 from sitegen.core.errors import ConfigError
 from sitegen.core.files import canonical_json, digest_bytes, platform_errors

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from jinja2 import FileSystemLoader
 
-from sitegen.content import templates
-from sitegen.content.templates import sandbox
+from sitegen.content import sandbox
 from sitegen.html.compiled import CompiledTemplates
 
 
 def rendered(shipped: Path, folder: Path) -> str:
     """What the template in a folder says, in an environment of its own."""
     kept = CompiledTemplates(shipped)
-    return sandbox(loader=FileSystemLoader(folder), bytecode_cache=kept).get_template("a").render()
+    environment = sandbox.sandbox(loader=FileSystemLoader(folder), bytecode_cache=kept)
+    return environment.get_template("a").render()
 
 
 @pytest.fixture
@@ -31,21 +31,21 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_kept_until_it_is_another(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is compiled once; again for another text, and for another sandbox of ours."""
     compiled = list[str]()
-    own = templates._Bounded._parse
+    own = sandbox._Bounded._parse
 
     def parse(self, source, *about):  # type: ignore[no-untyped-def]  # as the one it stands for
         compiled.append(source)
         return own(self, source, *about)
 
-    monkeypatch.setattr(templates._Bounded, "_parse", parse)
+    monkeypatch.setattr(sandbox._Bounded, "_parse", parse)
     assert [rendered(shipped, shipped) for _ in range(3)] == ["1"] * 3
     assert compiled == ["{{ 1 }}"]
     (shipped / "a").write_text("{{ 2 }}")
     assert [rendered(shipped, shipped) for _ in range(2)] == ["2"] * 2
     assert compiled == ["{{ 1 }}", "{{ 2 }}"]
-    other = shipped.parent / "templates.py"
+    other = shipped.parent / "sandbox.py"
     other.write_text("")
-    monkeypatch.setattr(templates, "__file__", str(other))
+    monkeypatch.setattr(sandbox, "__file__", str(other))
     assert rendered(shipped, shipped) == "2"
     assert compiled[2:] == ["{{ 2 }}"]
 
