@@ -26,7 +26,7 @@ LINES = {
     "build --o": "--output --only --offline",
     "build --precision ": "auto float32 bfloat16",
     "completion ": "bash zsh fish",
-    "sample fa": "faces fashion-mnist faces-ddpm",
+    "sample fa": "faces faces-ddpm fashion-mnist",
     "add x --preset ci": "cifar10",
     "build --only mnist-t": "mnist-trajectories",
     "serve --device ": "auto cpu cuda",
