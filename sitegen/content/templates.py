@@ -64,7 +64,7 @@ def _written(_context: EvalContext, value: object) -> Markup:
     return text
 
 
-class _Telling(PageSandbox):
+class _TellsUnknown(PageSandbox):
     """Tells a call of something undefined to who wants to know, and goes on with the answer."""
 
     def call(__self: Any, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
@@ -77,7 +77,7 @@ class _Telling(PageSandbox):
             return tell(error)
 
 
-_for_pages = cache(partial(page_sandbox, _Telling, finalize=_written))
+_for_pages = cache(partial(page_sandbox, _TellsUnknown, finalize=_written))
 
 
 def run_template(

@@ -122,9 +122,10 @@ class Repository:
         names = self.ask("remote").splitlines()
         if name not in names:
             known = f"there is {', '.join(names)}" if names else "there is none"
+            told = masked(name)
             raise PublishError(
-                f"no remote is called {masked(name)}, {known}; add one with `git remote "
-                "add NAME URL`, or name another one with --remote"
+                f"no remote is called {told}, {known}; add it with `git remote add {told} URL`, "
+                "or name another one with --remote"
             )
         url = next(iter(self.ask("remote", "get-url", "--push", name).splitlines()), "")
         if not url:
@@ -192,7 +193,8 @@ def secrets_of(url: str) -> tuple[str, ...]:
     password = front.partition(":")[2]
     if not apart or not at:
         return ()
-    pieces = {password, *re.split(r"[:/@?#\s]", password), *re.split(r"[/@?#\s]", front)[:1]}
+    first = re.split(r"[/@?#\s]", front)[0]
+    pieces = {password, *re.split(r"[:/@?#\s]", password), first if ":" in first else ""}
     return tuple(sorted({each for each in pieces if len(each) > 2}, key=len, reverse=True))
 
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from sitegen.deploy.git import Remote, Repository, public
+from sitegen.deploy.git import Remote, Repository, public, secrets_of
 from tests.support.builders import environment, git
 from tests.support.previewing import wait_for
 from tests.support.publishing import Paper
@@ -151,6 +151,13 @@ def test_no_odd_credential_is_printed(paper: Paper, url: str) -> None:
     told = paper.refused("does not answer") + paper.refused("no remote is called", remote=url)
     assert "s3" not in told
     assert "cret" not in told
+
+
+def test_names_that_are_no_secret_are_told() -> None:
+    """A user without a password, and the words of an address, are left in what git says."""
+    for url in ("ssh://git@host/x", "https://host/@scope/x.git", "git@github.com:ann/x", "../x"):
+        assert secrets_of(url) == ()
+    assert secrets_of("https://git:s3cret@host/x") == ("git:s3cret", "s3cret")
 
 
 @pytest.mark.fault(28)

@@ -334,10 +334,13 @@ def test_ddpm(pictures: Path) -> None:
     assert made.options == replace(TrainingOptions(), level_focus=0.0)
     light: dict[str, Any] = {"kind": "ddpm", "networks": "cascade", "image_size": 28, "levels": 20}
     cascade, _ = prepare("dots", TrainOptions(pictures, image_size=28))
-    assert prepare("dots", TrainOptions(pictures, **light))[0].unet == cascade.networks[0].unet
+    fine = cascade.networks[0].unet
+    assert fine is not None
+    assert prepare("dots", TrainOptions(pictures, **light))[0].unet == replace(fine, norm_groups=8)
     few, _ = prepare("dots", TrainOptions(pictures, kind="ddpm", levels=32))
     left = DiffusionSchedule.of(few).alphas_bar
-    assert few.diffusion == DiffusionConfig("linear", 0.1 / 32, 13 / 32)
+    ends = 0.1 / 32, 13 / 32
+    assert few.diffusion == DiffusionConfig("linear", *ends, prediction_type="v_prediction")
     assert 1e-4 < float(left[-1]) < 1e-3
     assert float(left[-2].sqrt()) * 13 / 32 < 0.02  # how much of its first estimate a step takes
     other, _ = prepare("dots", TrainOptions(pictures, kind="ddpm", preset="cifar10", levels=50))
