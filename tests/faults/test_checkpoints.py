@@ -124,6 +124,18 @@ def test_no_checkpoint_costs_little(tmp_path: Path, make: Callable[[Path], Path]
 
 
 @pytest.mark.fault(9)
+@pytest.mark.parametrize(
+    ("make", "told"), [(hidden_entries, "far too many files"), (doubled_type, "odd type")]
+)
+def test_it_is_no_limit_that_ends_them(
+    tmp_path: Path, make: Callable[[Path], Path], told: str
+) -> None:
+    """What can be seen at once is told at once."""
+    with pytest.raises(RefusedError, match=told):
+        scan(make(tmp_path))
+
+
+@pytest.mark.fault(9)
 def test_a_large_tensor_takes_no_memory(tmp_path: Path) -> None:
     """Safetensors are looked at part by part, and what is wrong in the last one is seen."""
     path, count = tmp_path / "a.safetensors", 300 * MB

@@ -124,7 +124,7 @@ def test_hundreds_of_slow_clients_block_nobody(built: Builder, asked: bytes) -> 
     assert found is not None
     address, port = found[0], int(found[1])
     wires = [socket.create_connection(("127.0.0.1", port)) for _ in range(200)]
-    for wire in wires[::2]:
+    for wire in wires[::2] if asked == SLOW["half asked"] else wires:
         with contextlib.suppress(ConnectionError):  # of one that is gone already
             wire.sendall(asked)
     for _ in range(5):
