@@ -29,6 +29,8 @@ class LowCosines:
     weight: Tensor
     data_mean: Tensor
     noise_std: float
+    axes: Tensor | None = None
+    """Those that a network which is trained sees z along (`principal_axes`), if not its own."""
 
     @property
     def levels(self) -> int:
@@ -65,8 +67,13 @@ class LowCosines:
 
     def answer(self, net: CosineNet, coefficients: Tensor, levels: Tensor) -> Tensor:
         """The r (N, C·side²) of a network for the coefficients of states."""
-        found: Tensor = net(self.standardised(coefficients, levels), levels / self.levels)
-        return found
+        z, place = self.standardised(coefficients, levels), levels / self.levels
+        if self.axes is None:
+            found: Tensor = net(z, place)
+            return found
+        with torch.autocast("cpu", enabled=False):
+            along, phases = z @ self.axes, z @ net.frequencies
+        return net.answer(along, phases, place)
 
     def cost(self, error: Tensor, levels: Tensor) -> Tensor:
         """What errors of r (N, C·side²) cost (N,), as a share of the linear estimate's error."""
@@ -80,20 +87,39 @@ def low_cosines(images: Tensor, side: int, chunk: int = 4096) -> Tensor:
     return torch.cat([lowest(dct2(part.float() / 255), side) for part in parts])
 
 
+def principal_axes(known: LowCosines, sharp: Tensor, levels: range) -> tuple[Tensor, Tensor]:
+    """Axes (n, n) along which the z of states are white, and how much of each (n,) is no noise.
+
+    Most of the z of a coarse state are noise, and the others go together: along their own axes they
+    are hard to tell apart for a network that sees all z alike large. `sharp` (N, n) are the lowest
+    cosines of images; the covariance is that of their states at all of the `levels` together.
+    """
+    signal = torch.zeros(sharp.shape[1], sharp.shape[1], dtype=torch.float64)
+    noise = torch.zeros(sharp.shape[1], dtype=torch.float64)
+    for level in levels:
+        z = ((known.attenuation[level] * sharp - known.mean[level]) / known.std[level]).double()
+        signal += z.T @ z / len(z) / len(levels)
+        noise += (known.noise_std / known.std[level]).double().square() / len(levels)
+    sizes, along = torch.linalg.eigh(signal + noise.diag())
+    white = along / sizes.sqrt()
+    shares, turned = torch.linalg.eigh(white.T @ signal @ white)
+    return (white @ turned).float(), shares.clamp(0, 1).float()
+
+
 def draw_states(
     known: LowCosines,
     sharp: Tensor,
     count: int,
-    lowest_level: int,
+    among: range,
     noisier: float,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Coefficients of images, of their states (count, C·side²), and levels `lowest_level` … K.
+    """Coefficients of images, of their states (count, C·side²), and of the levels `among`.
 
     The noise of a state is that of training times 1 to `noisier`, by chance.
     """
     images = sharp[torch.randint(len(sharp), (count,), generator=generator)]
-    levels = torch.randint(lowest_level, known.levels + 1, (count,), generator=generator)
+    levels = torch.randint(among.start, among.stop, (count,), generator=generator)
     noise = torch.randn(images.shape, generator=generator)
     more = 1 + (noisier - 1) * torch.rand(count, 1, generator=generator)
     return images, known.attenuation[levels] * images + known.noise_std * more * noise, levels

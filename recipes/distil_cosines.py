@@ -43,15 +43,15 @@ class Lessons:
     """A pool of states (standardised coefficients and levels) with the answers of a network."""
 
     def __init__(
-        self, known: LowCosines, sharp: Tensor, teacher: CosineNet, lowest_level: int, size: int
+        self, known: LowCosines, sharp: Tensor, teacher: CosineNet, levels: range, size: int
     ) -> None:
         self.known, self.sharp, self.teacher = known, sharp, teacher
-        self.lowest_level, self.size = lowest_level, size
+        self.levels, self.size = levels, size
         self._pool = self._taught(size, torch.Generator().manual_seed(mixed_seed(0, size)))
 
     @torch.no_grad()
     def _taught(self, count: int, generator: torch.Generator) -> list[Tensor]:
-        drawn = draw_states(self.known, self.sharp, count, self.lowest_level, NOISIER, generator)
+        drawn = draw_states(self.known, self.sharp, count, self.levels, NOISIER, generator)
         parts = zip(*(torch.split(part, 8192) for part in drawn[1:]), strict=True)
         answers = [self.known.answer(self.teacher, *part) for part in parts]
         return [*drawn[1:], torch.cat(answers)]
@@ -100,7 +100,8 @@ def main() -> None:
     known = LowCosines.of(model, teacher.side)
     sharp = low_cosines(torch.as_tensor(read_images(arguments.data)), teacher.side)
     band = replace(BAND, side=teacher.side)
-    lessons = Lessons(known, sharp, teacher, band.lowest_level, POOL)
+    levels = range(band.lowest_level, known.levels + 1)
+    lessons = Lessons(known, sharp, teacher, levels, POOL)
     loss = distillation_loss(lessons, TRAINING)
     BandRun(band, model.card, loss, TRAINING).to_the_end(arguments.output)
 

@@ -36,7 +36,7 @@ Loss = Callable[[Any, int, torch.Generator], Tensor]
 class BandRun:
     """A run in memory; what its loss draws in a step comes from (seed, step).
 
-    An MLP over cosines is trained by AdamW, a U-Net as the options say.
+    An MLP over cosines is trained by AdamW, unless the options say Muon; a U-Net as they say.
     """
 
     def __init__(self, band: Band, card: ModelCard, loss: Loss, training: TrainingOptions) -> None:
@@ -44,10 +44,12 @@ class BandRun:
             torch.manual_seed(mixed_seed(training.seed))
             self.net = new_network(band, card.channels, card.image_size)
         self.band, self.loss, self.training = band, loss, training
+        self.axes: Tensor | None = None
         self.size = (card.channels, card.image_size)
         self.parameters = dict(self.net.named_parameters())
         self.ema = {name: value.detach().clone() for name, value in self.parameters.items()}
-        self.optimizer = Optimizers(self.parameters, training) if band.unet else None
+        chosen = band.unet or training.optimizer == "muon"
+        self.optimizer = Optimizers(self.parameters, training) if chosen else None
         self.adamw = torch.optim.AdamW(
             self.net.parameters(), betas=BETAS, weight_decay=WEIGHT_DECAY, fused=True
         )
@@ -56,9 +58,20 @@ class BandRun:
     def begin_from(self, weights: Mapping[str, Tensor]) -> None:
         """Take those of `weights` that the network has, too; a run that goes on has its own."""
         own = self.net.state_dict()
+        if self.axes is not None:
+            weights = _turned(weights, torch.linalg.inv(self.axes))
         own |= {n: v for n, v in weights.items() if n in own and v.shape == own[n].shape}
         self.net.load_state_dict(own)
         self.ema = {name: value.detach().clone() for name, value in self.parameters.items()}
+
+    def see_along(self, axes: Tensor, shares: Tensor) -> None:
+        """Let an MLP see z along `axes` (n, n), in its random features as much of each as `shares`.
+
+        The loss has to let it, too (`LowCosines.axes`); what the run gives is for z as it is.
+        """
+        seen = (axes * shares) @ self.net.get_buffer("frequencies")
+        self.net.get_buffer("frequencies").copy_(seen.half().float())  # as they are stored
+        self.axes = axes
 
     def advance(self) -> float:
         """One step; gives its loss."""
@@ -82,7 +95,7 @@ class BandRun:
 
     def averaged(self) -> nn.Module:
         """The network with the averaged weights, ready to answer."""
-        return _ready(self.band, self.size, self.net.state_dict() | self.ema)
+        return _ready(self.band, self.size, self.net.state_dict() | self.ema, self.axes)
 
     def save(self, path: Path) -> None:
         """Write the whole state, all or nothing."""
@@ -93,6 +106,7 @@ class BandRun:
             "size": list(self.size),
             "net": self.net.state_dict(),
             "ema": self.ema,
+            "axes": self.axes,
             **own,
         }
         write_state(path, state)
@@ -117,6 +131,7 @@ class BandRun:
         else:
             self.adamw.load_state_dict(state["optimizer"])
         self.ema = {name: state["ema"][name] for name in self.parameters}
+        self.axes = state.get("axes")
         self.step = state["step"]
 
     def to_the_end(self, path: Path) -> None:
@@ -141,7 +156,7 @@ def read_net(path: Path) -> tuple[Band, Any]:
     """The band and the averaged network that a run saved, ready to answer."""
     state = torch.load(path, weights_only=True)
     band = TypeAdapter(Band).validate_python(state["band"])
-    return band, _ready(band, state["size"], state["net"] | state["ema"])
+    return band, _ready(band, state["size"], state["net"] | state["ema"], state.get("axes"))
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
@@ -151,7 +166,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
     """
     state = torch.load(path, weights_only=True)
     options = dict(state["options"])
-    if "cosines" in state["band"]:
+    if "cosines" in state["band"] and options["optimizer"] != "muon":
         options |= {"optimizer": "adamw", "betas": list(BETAS), "weight_decay": WEIGHT_DECAY}
     if options["optimizer"] != "muon":
         del options["muon_learning_rate"]
@@ -163,7 +178,17 @@ def read_recipe(path: Path) -> dict[str, Any]:
     }
 
 
-def _ready(band: Band, size: tuple[int, int], weights: Mapping[str, Any]) -> nn.Module:
+def _turned(weights: Mapping[str, Tensor], axes: Tensor) -> dict[str, Tensor]:
+    """The weights of an MLP for z that are seen as they are, given those for z along `axes`."""
+    entering, size = weights["enter.weight"], len(axes)
+    turned = torch.cat([entering[:, :size] @ axes.T, entering[:, size:]], 1)
+    return {**weights, "enter.weight": turned}
+
+
+def _ready(
+    band: Band, size: tuple[int, int], weights: Mapping[str, Any], axes: Tensor | None
+) -> nn.Module:
+    """The network, which sees what it saw along `axes` as it is."""
     net = new_network(band, *size)
-    net.load_state_dict(weights)
+    net.load_state_dict(weights if axes is None else _turned(weights, axes))
     return net.eval().requires_grad_(False)

@@ -15,10 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recipes.cosines import LowCosines, low_cosines
+from recipes.cosines import LowCosines, low_cosines, principal_axes
 from recipes.runs import BandRun, Loss
 from recipes.states import BandStates
-from recipes.train_cosines import TRAINING as COSINES
 from recipes.train_cosines import cosine_loss, read_model
 from sitegen.ihdm.card.networks import Band
 from sitegen.ihdm.data.images import read_images
@@ -38,6 +37,15 @@ TRAINING = TrainingOptions(
     muon_learning_rate=1.5e-3,
     warmup_steps=200,
     decay_share=0.4,
+    ema_decay=0.999,
+)
+COSINES = TrainingOptions(
+    images=30_000_000,
+    batch_size=2048,
+    learning_rate=3e-3,
+    optimizer="muon",
+    muon_learning_rate=6e-3,
+    decay_share=0.6,
     ema_decay=0.999,
 )
 
@@ -120,8 +128,12 @@ def main() -> None:
         side = band.side or model.card.image_size
         sharp = low_cosines(images, side)
         known = LowCosines.of(model, side)
-        loss = cosine_loss(known, sharp, training, band.lowest_level, half)
+        levels = range(band.lowest_level, highest_level(model, band) + 1)
+        axes, shares = principal_axes(known, sharp, levels)
+        loss = cosine_loss(replace(known, axes=axes), sharp, training, levels, half)
     run = BandRun(band, model.card, loss, training)
+    if band.cosines:
+        run.see_along(axes, shares)
     if arguments.begin:
         run.begin_from(read_model(arguments.begin).networks[arguments.band].state_dict())
     run.to_the_end(arguments.output)

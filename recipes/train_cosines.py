@@ -38,7 +38,7 @@ def cosine_loss(
     known: LowCosines,
     sharp: Tensor,
     training: TrainingOptions,
-    lowest_level: int,
+    levels: range,
     half: bool = False,
 ) -> Loss:
     """The loss of `sitegen.ihdm.training.loss.heat_loss` on the lowest cosines alone.
@@ -47,7 +47,7 @@ def cosine_loss(
     """
 
     def loss(net: CosineNet, _step: int, generator: torch.Generator) -> Tensor:
-        drawn = draw_states(known, sharp, training.batch_size, lowest_level, 1.0, generator)
+        drawn = draw_states(known, sharp, training.batch_size, levels, 1.0, generator)
         return denoising_loss(known, net, *drawn, half)
 
     return loss
@@ -88,7 +88,8 @@ def main() -> None:
     model = read_model(arguments.model)
     training = replace(TRAINING, images=arguments.states or TRAINING.images)
     sharp = low_cosines(torch.as_tensor(read_images(arguments.data)), SIDE)
-    loss = cosine_loss(LowCosines.of(model, SIDE), sharp, training, BAND.lowest_level)
+    levels = range(BAND.lowest_level, model.card.levels + 1)
+    loss = cosine_loss(LowCosines.of(model, SIDE), sharp, training, levels)
     BandRun(BAND, model.card, loss, training).to_the_end(arguments.output)
 
 

@@ -11,13 +11,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from recipes.cascade import write_model
 from recipes.train_cosines import read_model
-from sitegen.ihdm.card.card import SamplingConfig
+from sitegen.ihdm.card.card import CARD_NAME, FileRef, ModelCard, SamplingConfig
 from sitegen.ihdm.checkpoints.weights import RESIDUAL, read_header, scales_of
 from sitegen.ihdm.data.images import read_images
+from sitegen.ihdm.data.prior import make_prior, read_prior
 from sitegen.ihdm.training.residual import residual_shares
 from sitegen.models.registry import model_source
+
+
+def _make_prior(folder: Path, card: ModelCard, images: NDArray[np.uint8], count: int) -> None:
+    """Put a bank of `count` of the images in the place of the prior that is in the folder."""
+    assert card.prior is not None
+    path = folder / card.prior.file
+    bank = make_prior(images, card, count, read_prior(path, card).data)
+    card = replace(card, prior=FileRef(path.name, bank.write(path)))
+    (folder / CARD_NAME).write_text(card.to_toml(), encoding="utf-8")
 
 
 def main() -> None:
@@ -30,6 +43,7 @@ def main() -> None:
         "--markov", action="store_true", help="keep the noise of a state in the next as heat does"
     )
     parser.add_argument("--guidance", type=float, help="how much farther than the network to go")
+    parser.add_argument("--starts", type=int, help="make the prior anew, of so many images")
     arguments = parser.parse_args()
     if arguments.output.resolve() == arguments.model.resolve():
         raise SystemExit(f"{arguments.output}: is the model itself; give another folder")
@@ -47,11 +61,12 @@ def main() -> None:
         guidance=arguments.guidance,
     )
     card = replace(card, sampling=sampling, sampling_noise_std=card.training_noise_std)
-    tensors = model.statistics.tensors() | {
-        RESIDUAL: residual_shares(model, read_images(arguments.data))
-    }
+    images = read_images(arguments.data)
+    tensors = model.statistics.tensors() | {RESIDUAL: residual_shares(model, images)}
     small = scales_of(source.weights, read_header(source.weights).entries)  # it stays so
-    write_model(arguments.output, source, card, tensors, list(model.networks), small)
+    card = write_model(arguments.output, source, card, tensors, list(model.networks), small)
+    if arguments.starts:
+        _make_prior(arguments.output, card, images, arguments.starts)
 
 
 if __name__ == "__main__":

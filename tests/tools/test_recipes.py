@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from recipes import cascade, distil_cosines, distil_unet, train_band, train_cosines, variance
-from recipes.cosines import LowCosines, draw_states, low_cosines
+from recipes.cosines import LowCosines, draw_states, low_cosines, principal_axes
 from recipes.distil_cosines import Lessons, distillation_loss
 from recipes.distil_unet import PLANS, Plan, Pool, shared_layers
 from recipes.runs import BandRun, read_net
@@ -19,6 +19,7 @@ from recipes.train_cosines import cosine_loss, denoising_loss
 from sitegen.ihdm.card.card import DiffusionConfig
 from sitegen.ihdm.card.networks import Band, CosineConfig
 from sitegen.ihdm.checkpoints.loading import load_model
+from sitegen.ihdm.data.prior import read_prior
 from sitegen.ihdm.nets.cosines import CosineNet, lowest
 from sitegen.ihdm.process.ddpm import DiffusionModel
 from sitegen.ihdm.process.heat import dct2
@@ -69,15 +70,15 @@ def test_estimate_and_answer_are_the_model_s() -> None:
 
 
 def test_states() -> None:
-    """Levels from the lowest to K, all of them; images of the data; noise of 1 to 1.5 times σ."""
+    """All of the levels that are asked for; images of the data; noise of 1 to 1.5 times σ."""
     known, data = LowCosines.of(without_coarse(), 3), low_cosines(images(8), 3)
-    drawn = draw_states(known, data, 4096, 3, 1.5, torch.Generator().manual_seed(4))
+    drawn = draw_states(known, data, 4096, range(3, 7), 1.5, torch.Generator().manual_seed(4))
     sharp, states, levels = drawn
-    assert set(levels.tolist()) == set(range(3, 9))
+    assert set(levels.tolist()) == set(range(3, 7))
     assert len({tuple(row.tolist()) for row in sharp}) == 8
     noise = (states - known.attenuation[levels] * sharp) / 0.05
     assert float(noise.square().mean()) == pytest.approx((1 + 1.5 + 1.5**2) / 3, rel=0.03)
-    again = draw_states(known, data, 4096, 3, 1.5, torch.Generator().manual_seed(4))
+    again = draw_states(known, data, 4096, range(3, 7), 1.5, torch.Generator().manual_seed(4))
     assert all(map(torch.equal, drawn, again))
 
 
@@ -91,7 +92,8 @@ LEVELS = torch.tensor([1, 4, 7, 8])
 def run(training: TrainingOptions = TRAINING) -> BandRun:
     """A run over eight pictures."""
     known, sharp = LowCosines.of(without_coarse(), 8), low_cosines(images(8), 8)
-    return BandRun(TRAINED, preconditioned(), cosine_loss(known, sharp, training, 3), training)
+    loss = cosine_loss(known, sharp, training, range(3, 9))
+    return BandRun(TRAINED, preconditioned(), loss, training)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -122,6 +124,44 @@ def test_training_learns(tmp_path: Path) -> None:
         assert not torch.equal(
             net.state_dict()["leave.weight"], going.net.state_dict()["leave.weight"]
         )
+
+
+def test_seen_along_its_axes(tmp_path: Path) -> None:
+    """States are white along the axes; what is saved sees z as it is, and a run begins with it."""
+    known, sharp = LowCosines.of(without_coarse(), 8), low_cosines(images(64), 8)
+    axes, shares = principal_axes(known, sharp, range(3, 9))
+    _, states, levels = draw_states(
+        known, sharp, 40_000, range(3, 9), 1.0, torch.Generator().manual_seed(5)
+    )
+    along = known.standardised(states, levels) @ axes
+    assert float((along.T @ along / len(along) - torch.eye(64)).abs().max()) < 0.05
+    assert 0 <= float(shares.min()) <= float(shares.max()) <= 1
+    quiet = known.noise_std / known.std[3:9]  # of z
+    noise = (quiet[..., None] * axes).square().sum(1).mean(0)
+    assert torch.allclose(shares, 1 - noise, atol=1e-3)
+
+    trained = replace(TRAINING, optimizer="muon")
+    seeing = replace(known, axes=axes)
+    run = BandRun(
+        TRAINED, preconditioned(), cosine_loss(seeing, sharp, trained, range(3, 9)), trained
+    )
+    run.see_along(axes, shares)
+    for _ in range(20):
+        run.advance()
+    run.save(tmp_path / "state.pt")
+    found = known.answer(read_net(tmp_path / "state.pt")[1], states[:9], levels[:9])
+    run.net.load_state_dict(run.ema, strict=False)
+    assert isinstance(run.net, CosineNet)
+    wanted = seeing.answer(run.net, states[:9], levels[:9]).detach()
+    assert torch.allclose(found, wanted, atol=1e-3)
+    assert float(wanted.abs().max()) > 0.1
+
+    second = BandRun(TRAINED, preconditioned(), run.loss, trained)
+    second.see_along(axes, shares)
+    second.begin_from(run.averaged().state_dict())
+    assert isinstance(second.net, CosineNet)
+    begun = seeing.answer(second.net, states[:9], levels[:9])
+    assert torch.allclose(begun, wanted, atol=1e-3)
 
 
 def test_goes_on(tmp_path: Path) -> None:
@@ -166,7 +206,7 @@ SMALL = Band(6, 3, cosines=CosineConfig(width=16, blocks=1, features=4, level_fe
 def lessons(size: int = 2048) -> Lessons:
     """Those of a network with random weights."""
     known, sharp = LowCosines.of(without_coarse(), 3), low_cosines(images(), 3)
-    return Lessons(known, sharp, outspoken(), SMALL.lowest_level, size)
+    return Lessons(known, sharp, outspoken(), range(SMALL.lowest_level, 9), size)
 
 
 def test_lessons(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +263,9 @@ def test_a_cascade_is_distilled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     shipped = load_model(source.weights, source.card)
     assert isinstance(shipped, Model)
     large = Band(54, 6, cosines=CONFIG.band.cosines)
-    given = Lessons(LowCosines.of(shipped, 6), torch.zeros(1, 36), outspoken(large), 54, 64)
+    given = Lessons(
+        LowCosines.of(shipped, 6), torch.zeros(1, 36), outspoken(large), range(54, 101), 64
+    )
     state = {name: tmp_path / f"{name}.pt" for name in ("large", "coarse", "middle", "fine")}
     BandRun(large, shipped.card, distillation_loss(given, TRAINING), TRAINING).save(state["large"])
     monkeypatch.setattr(distil_cosines, "TRAINING", replace(TRAINING, images=128))
@@ -374,14 +416,18 @@ def test_bands_of_a_shipped_cascade(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     chosen = ["--small", "--visits", 2, 3, 4]
     call(monkeypatch, cascade, folder, *runs, "--output", tmp_path / "joined", *chosen)
     half = source.weights.stat().st_size
-    call(
-        monkeypatch, variance, tmp_path / "joined", data=data, output=tmp_path / "out", guidance=0.1
-    )
+    more = {"data": data, "output": tmp_path / "out", "guidance": 0.1, "starts": 5}
+    call(monkeypatch, variance, tmp_path / "joined", **more)
     made = model_source("out", tmp_path / "out")
     tops = [band.lowest_level - 1 for band in source.card.bands[1:]]
     assert made.card.visited_levels[4] == tops[1]
     assert made.card.visited_levels[7] == tops[0]
     assert made.card.steps == 2 + 3 + 4
+    prior = read_prior(tmp_path / "out/prior.safetensors", made.card)
+    assert (len(prior), prior.data) == (
+        5,
+        read_prior(folder / "prior.safetensors", source.card).data,
+    )
     assert made.weights.stat().st_size < 0.6 * half  # a byte a weight, as it was joined
     assert (made.card.estimates_variance, made.card.guidance) == (True, 0.1)
     assert made.card.sampling_noise_std == made.card.training_noise_std

@@ -44,6 +44,10 @@ class CosineNet(nn.Module):
         """Give r for z at the levels `place` · K."""
         with torch.autocast(z.device.type, enabled=False):  # radians want more than 8 bits
             phases = z @ self.frequencies
+        return self.answer(z, phases, place)
+
+    def answer(self, z: Tensor, phases: Tensor, place: Tensor) -> Tensor:
+        """Give r for z and the phases (N, features) of its random features, in radians."""
         hidden = self.enter(torch.cat([z, phases.sin(), phases.cos()], 1))
         level = level_features(place, self.config.level_features)
         for block in self.blocks:

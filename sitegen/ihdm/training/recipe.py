@@ -42,7 +42,8 @@ Measuring = Callable[[int], AbstractContextManager[Callable[[], None]]]
 
 LOCK_NAME = ".training.lock"
 ESTIMATED = SamplingConfig(variance="estimated")
-PRIOR_IMAGES = 1000
+PRIOR_IMAGES = 4000
+"""Of 1,000, two thousand samples of shipped faces had an FID of 14.8, and of as many images 9.8."""
 FINE_UNET = UNetConfig(32, (1, 2, 2), num_res_blocks=1)
 """The network of the finest levels of a cascade."""
 _LIGHT_GROUPS = 8  # of norms, four channels or more each
