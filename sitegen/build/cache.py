@@ -28,11 +28,13 @@ from typing import Any
 
 from sitegen.core.errors import RefusedError, TargetError
 from sitegen.core.files import (
+    OddFileError,
     digest,
     digest_bytes,
     flush_folder,
     is_lfs_pointer,
     platform_errors,
+    read_file,
     sweep,
     temporary_file,
     temporary_folder,
@@ -153,7 +155,7 @@ class Store:
     def digests_of(self, key: str) -> frozenset[str]:
         """The sha256 of the files of a record, whether they are there or not; none if damaged."""
         try:
-            record = _unseal(self._record_path(key).read_bytes(), key)
+            record = _unseal(read_file(self._record_path(key)), key)
         except (OSError, RefusedError):
             return frozenset()
         return frozenset(file.sha256 for file in record.files.values())
@@ -227,7 +229,7 @@ class Store:
         """A file of the store; None where there is none. RefusedError for what is no file."""
         try:
             with _errors_of_now(path):
-                return path.read_bytes()
+                return read_file(path)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -295,10 +297,10 @@ class ReadOnlyStore(Store):
 
 @contextlib.contextmanager
 def _errors_of_now(path: Path) -> Iterator[None]:
-    """What could not be read is not damaged: PlatformError, unless there is no such file."""
+    """What could not be read is not damaged: PlatformError, unless no such file is there."""
     try:
         yield
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, OddFileError):
         raise
     except OSError as error:
         with platform_errors(path, "read"):

@@ -18,12 +18,14 @@ from typing import Any
 
 from sitegen.build.output import CopiedFile, Tree, is_current, put_tree
 from sitegen.config.schema import Site
-from sitegen.core.files import below, digest, digest_bytes, write_atomic
+from sitegen.core.files import below, digest, digest_bytes, read_file, write_atomic
 from sitegen.core.site_files import OwnFile
 from sitegen.core.urls import MANIFEST
 
 _BY_CONTENT = re.compile(r"([a-z0-9-]+/)?(assets|media)/[\w-]+-[0-9a-f]{8}(\.\w+|/[\w-]+\.\w+)")
 """Files whose names, or that of their folder, tell their content."""
+_NO_NOTE = (ValueError, RecursionError, TypeError, LookupError, AttributeError)
+"""What a file of JSON that is none of our notes ends in."""
 
 Digests = Mapping[str, str]
 """The SHA-256 of files, by their URI."""
@@ -138,8 +140,8 @@ def _copied(output: Path, uri: str, sha256: str) -> CopiedFile:
 
 
 def _read(site: Site, output: Path) -> _Note:
-    with contextlib.suppress(OSError, ValueError, RecursionError, TypeError, LookupError):
-        value = json.loads(_path(site, output).read_bytes())
+    with contextlib.suppress(OSError, *_NO_NOTE):
+        value = json.loads(read_file(_path(site, output)))
         if isinstance(value, list):  # of an older sitegen
             return _Note(frozenset(map(str, value)))
         own = {state: _digests(each) for state, each in value["own"].items()}

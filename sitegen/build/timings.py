@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from sitegen.build.plan import PlannedFigure
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import PlatformError
-from sitegen.core.files import write_atomic
+from sitegen.core.files import read_file, write_atomic
 from sitegen.core.progress import duration
 from sitegen.media.manifest import ModelRef
 
@@ -25,14 +25,15 @@ FILE_NAME = "speeds.json"
 DRAWING_S = 0.045
 """Seconds to draw, encode and verify a million pixels of frames, as on two cores of 2.6 GHz."""
 _PACED = 1000
+_MOST = 10**15
 _KEPT = 8  # measurements of one kind and model on one device; the latest count
 
 
 class Measured(BaseModel):
     """One rendering: how many images the network saw, and the seconds from first frame to last."""
 
-    evaluations: Annotated[int, Field(ge=1)]
-    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    evaluations: Annotated[int, Field(ge=1, le=_MOST)]
+    seconds: Annotated[float, Field(ge=0, le=_MOST)]
 
 
 _FILE = TypeAdapter(dict[str, list[Measured]])
@@ -94,7 +95,7 @@ class Speeds:
     def _read(self) -> dict[str, list[Measured]]:
         """The file's measurements; none where it is missing, damaged or not ours."""
         try:
-            return _FILE.validate_json(self._path.read_bytes())
+            return _FILE.validate_json(read_file(self._path))
         except (OSError, ValueError):
             return {}
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sitegen.build.cache import USES, Store
 from sitegen.core.errors import PlatformError
-from sitegen.core.files import write_atomic
+from sitegen.core.files import read_file, write_atomic
 
 DAY = 24 * 3600.0  # seconds
 MEGABYTE = 1_000_000
@@ -52,8 +52,8 @@ class Uses:
         return 0.0
 
     def _read(self) -> dict[str, float]:
-        with contextlib.suppress(OSError, ValueError, RecursionError):
-            value = json.loads(self._path.read_bytes())
+        with contextlib.suppress(OSError, ValueError, RecursionError, OverflowError):
+            value = json.loads(read_file(self._path))
             if isinstance(value, dict):
                 known = {key: at for key, at in value.items() if isinstance(at, int | float)}
                 return {key: float(at) for key, at in known.items() if math.isfinite(at)}

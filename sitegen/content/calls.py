@@ -80,7 +80,8 @@ class Calls:
 
         def ask(name: object) -> bool:
             if not isinstance(name, str) or name not in self.site.models:
-                fault = no_such_model(str(name), self.site.models)
+                word = name if isinstance(name, str) else quoted(name)
+                fault = no_such_model(word, self.site.models)
                 self._tell(f"available({quoted(name)}): {fault}")
                 return True  # what waits for it is read for its own faults
             there = available(name)

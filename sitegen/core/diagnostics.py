@@ -19,6 +19,7 @@ _MOST = 50  # problems that one message tells
 _ENOUGH = 1000  # errors of one document; nobody reads more
 _SHOWN = 6  # of a list
 _LONGEST = 60  # characters of a value that a message shows
+_LONG_BITS = 10_000  # of a number; Python writes no more than 4,300 digits
 _HOLDS = {
     "list_type": "a list",
     "tuple_type": "a list",
@@ -83,6 +84,19 @@ def known_words(word: str, known: Iterable[str]) -> str:
     return close_match(word, names) or listed
 
 
+class _Short(reprlib.Repr):
+    """Values in few words, also whole numbers of more digits than Python writes."""
+
+    def repr_int(self, x: int, level: int) -> str:
+        """A number; of one that nobody would read, how long it is."""
+        if x.bit_length() > _LONG_BITS:
+            return "a number of thousands of digits"
+        return super().repr_int(x, level)
+
+
+_SHORT = _Short()
+
+
 def quoted(value: object) -> str:
     """Write a value that was found, short and on one line."""
     if isinstance(value, str):
@@ -93,7 +107,7 @@ def quoted(value: object) -> str:
     if isinstance(value, list | tuple):
         more = ", …" if len(value) > _SHOWN else ""
         return f"[{', '.join(map(quoted, value[:_SHOWN]))}{more}]"
-    return str(value).lower() if isinstance(value, bool) else reprlib.repr(value)
+    return str(value).lower() if isinstance(value, bool) else _SHORT.repr(value)
 
 
 def toml_diagnostics(
@@ -178,7 +192,8 @@ def rule(error: Mapping[str, Any], known: Mapping[str, FieldInfo]) -> str:
     if kind == "literal_error":
         words = context["expected"].replace(" or ", ", ").split(", ")
         choices = [word.strip("'") for word in words]
-        near = close_match(str(error["input"]), choices)
+        given = error["input"]
+        near = close_match(given if isinstance(given, str) else quoted(given), choices)
         return f"{value}: should be {either([quoted(word) for word in choices])}{near}"
     if kind in _HOLDS:
         return f"{value}: should be {_HOLDS[kind]}"

@@ -58,8 +58,35 @@ def platform_errors(path: Path, action: str = "write") -> Iterator[None]:
         raise PlatformError(f"cannot {action} {path}: {why}; {remedy}") from error
 
 
+class OddFileError(OSError):
+    """What should be a regular file is a pipe, a device or the like, or a link in a circle."""
+
+
+def require_regular(path: Path) -> None:
+    """Raise OddFileError for what would keep a reader waiting, or never end; it is not opened.
+
+    Raises OSError where there is nothing; folders pass, since `open` refuses them.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise OddFileError(errno.ELOOP, "is a link in a circle", str(path)) from None
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        kind = _KINDS.get(stat.S_IFMT(mode), "something odd")
+        raise OddFileError(errno.EINVAL, f"is {kind}, not a file", str(path))
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a regular file. Raises OSError as `open` does, OddFileError for a pipe."""
+    require_regular(path)
+    return path.read_bytes()
+
+
 def digest(path: Path) -> str:
-    """Sha256 of a file in 64 hexadecimal digits, read in pieces. Raises OSError as `open` does."""
+    """Sha256 of a file in 64 hexadecimal digits, read in pieces. Raises as `read_file` does."""
+    require_regular(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -96,11 +123,13 @@ def write_atomic(path: Path, data: bytes) -> bool:
 
     Missing folders are made, the permissions of an existing file stay, and a symbolic link is
     written through. Returns False, and touches nothing, if the file holds `data` already.
-    Raises PlatformError, with the old content still in place, if the disk is full or unwritable.
+    Raises PlatformError, with the old content still in place, if the disk is full or unwritable,
+    or the name is that of a device or the like.
     """
     with platform_errors(path):
         target, mode = Path(os.path.realpath(path)), None
         with contextlib.suppress(FileNotFoundError):
+            require_regular(target)
             status = target.stat()
             mode = status.st_mode & 0o7777
             if status.st_size == len(data) and target.read_bytes() == data:

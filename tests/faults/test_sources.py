@@ -14,6 +14,8 @@ from tests.support.builders import SITE, write_site
 
 CONFIGS = {
     "digits": "page_budget = " + "9" * 5000,
+    "hexadecimal digits": "page_budget = 0x" + "f" * 5000,
+    "binary digits": "base_url = [[0b1" + "0" * 30_000 + "]]",
     "authors": "\n".join('[[authors]]\nname = "A"' for _ in range(80_000)),
     "dotted keys": "\n".join(f"x{number}.a.b = 1" for number in range(100_000)),
     "deep key": ".".join(["a"] * 20_000) + " = 1",
@@ -22,6 +24,9 @@ CONFIGS = {
 PAGES = {
     "infinite count": '{{ trajectories("tiny", count=1e400) }}',
     "many digits": '{{ trajectories("tiny", count=' + "9" * 5000 + ") }}",
+    "computed digits": '{{ trajectories("tiny", count=10**5000) }}',
+    "digits for a name": "{{ available(10**5000) }}",
+    "digits for an address": "{{ video([10**5000]) }}",
     "odd filter": "{{ 'a'|truncate(-5) }}",
     "power": "{{ 2**1000000000 }}",
     "powers": "{{ 10**(10**8) }}",

@@ -3,7 +3,10 @@
 import errno
 import os
 import shutil
-from collections.abc import Callable
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,3 +62,53 @@ def test_what_a_kill_left_is_removed_by_the_next_build(built: Builder) -> None:
         path.write_text("half")
     built()
     assert [path for path in left if path.exists()] == []
+
+
+def make_socket(path: Path) -> None:
+    """A socket that nobody hears, whatever the length of its name."""
+    with chdir(path.parent), socket.socket(socket.AF_UNIX) as made:
+        made.bind(path.name)
+
+
+ODD: dict[str, Callable[[Path], object]] = {
+    "pipe": os.mkfifo,
+    "socket": make_socket,
+    "endless device": lambda path: path.symlink_to("/dev/zero"),
+    "link in a circle": lambda path: path.symlink_to(path.name),
+}
+
+
+PARTS = ("asked/*", "built/*", "objects/*/*", "records/*", "used.json", "weights/*")
+
+
+@contextmanager
+def soon(seconds: int) -> Iterator[None]:
+    """What the block waits for comes within so many seconds, or it fails."""
+
+    def fail(*_: object) -> None:
+        raise AssertionError(f"it waits for more than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.fault(24)
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("part", PARTS)
+def test_no_pipe_in_the_store_keeps_a_build_waiting(built: Builder, part: str, kind: str) -> None:
+    """A pipe, a socket, a device or a circle in the store is a miss, or named; the site stays."""
+    before = built.site_hash()
+    path = min((built.root / ".sitegen").glob(part))
+    path.unlink()
+    ODD[kind](path)
+    with soon(20):
+        if part.startswith("weights"):
+            built.refused(PlatformError, path.name)
+        else:
+            built()
+    assert built.site_hash() == before

@@ -105,7 +105,9 @@ def test_what_was_changed_by_hand_does_not_stay(built: Builder) -> None:
     assert not (built.output / path).exists()
     (note,) = (built.root / ".sitegen/built").glob("*.json")
     lying = {"names": ["x"], "kept": {"../site.toml": "0", "media/../../a-01234567.b": "0"}}
-    for text in (json.dumps({**lying, "own": {}}), '["index.html"]', "{}", "[" * 9999, "null"):
+    odd = [{**lying, "own": own} for own in ({}, [], "", {"a": []}, {"a": 1})]
+    odd += [{**lying, "own": {}, key: value} for key in ("kept", "names") for value in ([], 1, "")]
+    for text in (*map(json.dumps, odd), '["index.html"]', "{}", "[" * 9999, "null"):
         note.write_text(text)
         assert not kept(load_site(built.config), built.output)
         assert not built().changed

@@ -48,6 +48,9 @@ def test_estimates(tmp_path: Path, figures: tuple[PlannedFigure, ...]) -> None:
     ((key, (measured,)),) = [item for item in kept.items() if item[0].startswith("traj")]
     assert measured["evaluations"] == 16
     assert 0 < measured["seconds"] < 60
+    path.write_text(json.dumps({key: [{"evaluations": 10**400, "seconds": 45}]}))
+    write_page(site.config, INDEX.replace("count=4", "count=8"))
+    assert site(dry_run=True).missing
     path.write_text(json.dumps({key: [{"evaluations": 16, "seconds": 45}]}))
     write_page(site.config, INDEX.replace("count=4", "count=8"))
     site(dry_run=True)

@@ -110,6 +110,6 @@ def test_clocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         known.note([key], changed=True)
     last = known.last(["a", "b"])
     assert last["b"] >= last["a"] == 2_000.0
-    for text in ("{", '{"a": "x", "b": NaN}', "[]", '{"a": 1e999}'):
+    for text in ("{", '{"a": "x", "b": NaN}', "[]", '{"a": 1e999}', f'{{"a": 1{"0" * 400}}}'):
         (tmp_path / "used.json").write_text(text)
         assert known.last(["a", "b"]) == {"a": 0.0, "b": 0.0}

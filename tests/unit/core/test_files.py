@@ -295,3 +295,17 @@ def test_locks_of_shared_disks(
     assert (place / "site").exists() is not refused
     with files.lock(tmp_path / "beside"):
         pass
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    """A device or a pipe, also behind a link, is neither read nor replaced by a file."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    for name in ("pipe", "link"):
+        with pytest.raises(PlatformError, match="is a pipe, not a file"):
+            files.write_atomic(tmp_path / name, b"new")
+        with pytest.raises(files.OddFileError):
+            files.read_file(tmp_path / name)
+    assert (tmp_path / "pipe").is_fifo()
+    with pytest.raises(PlatformError, match="is a device"):
+        files.write_atomic(Path("/dev/null"), b"")

@@ -356,6 +356,8 @@ _WRONG = [
     (_DDPM.replace("1e-4", "0.5"), ":14: diffusion.beta_end = 0.02: must"),
     (_DDPM.replace("linear", "cosine"), ":13: diffusion.beta_start = 0.0001: the cosine"),
     (_DDPM + 'variance = "small"', ':15: diffusion.variance = "small"'),
+    (_DDPM + f"variance = 0x{'f' * 5000}", ":15: diffusion.variance = a number of thousands"),
+    (_DDPM + f"variance = [0b1{'0' * 30_000}]", ":15: diffusion.variance = [a number of thousands"),
     (_DDPM + "clip_sample = 1", ":15: diffusion.clip_sample = 1"),
     (_DDPM + "prediction = 1", ":15: diffusion.prediction: unknown key"),
     (_CARD[: _CARD.index("[unet]")] + _BOTH, ":12: unet: leave num_heads out beside diffusers"),
