@@ -106,7 +106,7 @@ def test_no_pipe_in_the_store_keeps_a_build_waiting(built: Builder, part: str, k
     path = min((built.root / ".sitegen").glob(part))
     path.unlink()
     ODD[kind](path)
-    with soon(20):
+    with soon(60):
         if part.startswith("weights"):
             built.refused(PlatformError, path.name)
         else:

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,9 +105,14 @@ def test_what_was_changed_by_hand_does_not_stay(built: Builder) -> None:
     assert built().changed
     assert not (built.output / path).exists()
     (note,) = (built.root / ".sitegen/built").glob("*.json")
-    lying = {"names": ["x"], "kept": {"../site.toml": "0", "media/../../a-01234567.b": "0"}}
-    odd = [{**lying, "own": own} for own in ({}, [], "", {"a": []}, {"a": 1})]
-    odd += [{**lying, "own": {}, key: value} for key in ("kept", "names") for value in ([], 1, "")]
+    lying: dict[str, Any] = {
+        "names": ["x"],
+        "kept": {"../site.toml": "0", "media/../../a-01234567.b": "0"},
+    }
+    owned: list[Any] = [{}, [], "", {"a": []}, {"a": 1}]
+    odd = [{**lying, "own": own} for own in owned]
+    others: list[Any] = [[], 1, ""]
+    odd += [{**lying, "own": {}, key: value} for key in ("kept", "names") for value in others]
     for text in (*map(json.dumps, odd), '["index.html"]', "{}", "[" * 9999, "null"):
         note.write_text(text)
         assert not kept(load_site(built.config), built.output)
