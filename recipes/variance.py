@@ -42,7 +42,12 @@ def main() -> None:
     parser.add_argument(
         "--markov", action="store_true", help="keep the noise of a state in the next as heat does"
     )
-    parser.add_argument("--guidance", type=float, help="how much farther than the network to go")
+    parser.add_argument(
+        "--guidance",
+        type=float,
+        nargs="+",
+        help="how much farther than the network to go, or than those of the bands, finest first",
+    )
     parser.add_argument("--starts", type=int, help="make the prior anew, of so many images")
     arguments = parser.parse_args()
     if arguments.output.resolve() == arguments.model.resolve():
@@ -52,13 +57,13 @@ def main() -> None:
         read_model(arguments.model),
     )
     assert model.statistics is not None
-    card = source.card
+    card, given = source.card, arguments.guidance or []
     forward: Literal["markov"] | None = "markov" if arguments.markov else None
     sampling = replace(
         card.sampling or SamplingConfig(),
         variance="estimated",
         forward=forward,
-        guidance=arguments.guidance,
+        guidance=tuple(given) if len(given) > 1 else next(iter(given), None),
     )
     card = replace(card, sampling=sampling, sampling_noise_std=card.training_noise_std)
     images = read_images(arguments.data)

@@ -83,7 +83,8 @@ export class Sampler {
 
   /* The mean of the state at level `below`, given the state at `level`, and û_0. */
   predict(state, level, below) {
-    const band = this.#bands.findLast(({ lowest_level: lowest }) => lowest <= level);
+    const at = this.#bands.findLastIndex(({ lowest_level: lowest }) => lowest <= level);
+    const band = this.#bands[at];
     if (!this.#statistics) {
       const change = band.seen(state, level);
       return { mean: state.map((value, place) => value + change[place]), sharp: null };
@@ -103,7 +104,8 @@ export class Sampler {
       z[i] = away / Math.sqrt(total);
     }
     const answer = band.answer(estimate, z, level);
-    const farther = 1 + (this.description.guidance ?? 0);
+    const more = this.description.guidance ?? 0; // one for all bands, or each
+    const farther = 1 + (more[at] ?? more);
     const sharp = estimate.map((value, i) => {
       const unknown = (variance[i] * noise) / (here[i % plane] ** 2 * variance[i] + noise);
       return value + farther * Math.sqrt(unknown) * answer[i];

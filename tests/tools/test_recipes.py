@@ -429,7 +429,7 @@ def test_bands_of_a_shipped_cascade(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         read_prior(folder / "prior.safetensors", source.card).data,
     )
     assert made.weights.stat().st_size < 0.6 * half  # a byte a weight, as it was joined
-    assert (made.card.estimates_variance, made.card.guidance) == (True, 0.1)
+    assert (made.card.estimates_variance, made.card.guidance) == (True, (0.1, 0.1, 0.1))
     assert made.card.sampling_noise_std == made.card.training_noise_std
     model = load_model(made.weights, made.card)
     assert isinstance(model, Model)

@@ -240,7 +240,8 @@ class SamplingConfig:
     the sharp image, which the weights tell, is added to the variance of the noise
     (`process/reverse.py`). With `forward` = "markov" the noise of a state stays in the next as far
     as heat leaves it, and less is drawn anew; as published, each state has noise of its own.
-    `guidance` takes what the network adds to the linear estimate that much farther (`model.py`).
+    `guidance` takes what the network adds to the linear estimate that much farther (`model.py`);
+    a cascade may have one for each band, the finest first.
 
     Raises ConfigError that names every value that is wrong.
     """
@@ -256,7 +257,13 @@ class SamplingConfig:
     ] = None
     variance: Literal["estimated"] | None = None
     forward: Literal["markov"] | None = None
-    guidance: Annotated[Number | None, Field(ge=0, le=1)] = None
+    guidance: Annotated[
+        Number | tuple[Number, ...] | None,
+        must(
+            "a number from 0 to 1, or one for each band, the finest first",
+            lambda v: all(0 <= each <= 1 for each in (v if isinstance(v, tuple) else (v or 0,))),
+        ),
+    ] = None
 
     @staticmethod
     def misfits(values: Mapping[str, Any]) -> Misfits:
@@ -368,9 +375,10 @@ class ModelCard:
         return self.sampling is not None and self.sampling.forward == "markov"
 
     @property
-    def guidance(self) -> float:
-        """How much farther than the network says sampling goes; 0 unless the card has it."""
-        return (self.sampling.guidance if self.sampling else None) or 0.0
+    def guidance(self) -> tuple[float, ...]:
+        """How much farther than each network says sampling goes; 0 unless the card has it."""
+        given = self.sampling.guidance if self.sampling else None
+        return given if isinstance(given, tuple) else (given or 0.0,) * len(self.networks)
 
     @property
     def steps(self) -> int:
@@ -476,6 +484,11 @@ def _network_misfits(values: Mapping[str, Any]) -> Misfits:
             value = _of(table, key)
             if value is not None and most is not None and value > most:
                 yield (*path, key), f"must be at most {limit}, {most}"
+    guidance = _of(values.get("sampling"), "guidance")
+    networks = len(bands) if bands else 1 + (coarse is not None)
+    if isinstance(guidance, list | tuple) and len(guidance) != networks:
+        words = f"has {len(guidance)} numbers; must be one, or one for each of the {networks} bands"
+        yield ("sampling", "guidance"), words
     yield from _band_misfits(bands or (), size)
 
 

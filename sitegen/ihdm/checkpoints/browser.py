@@ -5,11 +5,12 @@ is refused here. No torch.
 
 The description holds what the card says of sampling. `visited` are the levels that a sample goes
 through, from K to 0; `forward` is "markov" where noise stays between them, `guidance` is there
-where the card has it. `bands` are its networks, from level 1 up, each with its `lowest_level`, the
-`side` of the images or cosines that it sees, the `prefix` of its tensors' names, and the `flop` of
-one answer. A network is a `unet`, with the card's table and what its images are centred and scaled
-by (`pixel_mean`, `pixel_std`), or `cosines`, an MLP. `tensors` are named as in our weights, each
-with its type, its shape and where it begins; the statistics and the prior are always float32.
+where the card has it, a number or one for each band. `bands` are its networks, from level 1 up,
+each with its `lowest_level`, the `side` of the images or cosines that it sees, the `prefix` of its
+tensors' names, and the `flop` of one answer. A network is a `unet`, with the card's table and what
+its images are centred and scaled by (`pixel_mean`, `pixel_std`), or `cosines`, an MLP. `tensors`
+are named as in our weights, each with its type, its shape and where it begins; the statistics and
+the prior are always float32.
 """
 
 from __future__ import annotations
@@ -136,8 +137,9 @@ def export_for_browser(
     }
     if card.keeps_noise:
         description["forward"] = "markov"
-    if card.guidance:
-        description["guidance"] = card.guidance
+    if any(card.guidance):
+        assert card.sampling is not None
+        description["guidance"] = card.sampling.guidance
     return BrowserModel(description, data)
 
 

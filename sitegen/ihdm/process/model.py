@@ -205,8 +205,7 @@ class Model(CardModel):
         # One factor serves the whole batch when the level is the same for all.
         one = levels[:1] if isinstance(level, int) else levels
         left = self.attenuation(one - 1 if below is None else one.new_tensor([below]))
-        guidance = 0.0 if self.training else self.card.guidance
-        return idct2(left * self._sharp(u, levels, one, guidance))
+        return idct2(left * self._sharp(u, levels, one, guided=not self.training))
 
     def sharp(self, u: Tensor, level: int) -> Tensor:
         """The cosines (N, C, H, W) of û_0 without guidance; the arguments are those of `forward`.
@@ -214,9 +213,9 @@ class Model(CardModel):
         Only a preconditioned model knows them.
         """
         levels = self.levels_of(u, level).expand(len(u))
-        return self._sharp(u, levels, levels[:1], 0.0)
+        return self._sharp(u, levels, levels[:1], guided=False)
 
-    def _sharp(self, u: Tensor, levels: Tensor, one: Tensor, guidance: float) -> Tensor:
+    def _sharp(self, u: Tensor, levels: Tensor, one: Tensor, guided: bool) -> Tensor:
         """The cosines of û_0 (N, C, H, W); `one` are the levels, or the first if all are equal."""
         statistics = self.statistics
         assert statistics is not None
@@ -225,14 +224,15 @@ class Model(CardModel):
         away = dct2(u) - here * statistics.mean
         total = (here**2 * statistics.variance + self.card.training_noise_std**2).sqrt()
         z, estimate = away / total, statistics.mean + gain * away
-        scale = (1 + guidance) * unknown.sqrt()
+        scale = unknown.sqrt()
+        farther = [1 + each if guided else 1.0 for each in self.card.guidance]
         bands = torch.bucketize(one, self.lowest_levels, right=True) - 1
         present = sorted({*bands.tolist()})
         if len(present) == 1:
-            return self._refined(present[0], estimate, scale, z, levels)
+            return self._refined(present[0], estimate, farther[present[0]] * scale, z, levels)
         sharp = torch.empty_like(estimate)
         for band in present:
-            parts = (part[bands == band] for part in (estimate, scale, z, levels))
+            parts = (part[bands == band] for part in (estimate, farther[band] * scale, z, levels))
             sharp[bands == band] = self._refined(band, *parts)
         return sharp
 

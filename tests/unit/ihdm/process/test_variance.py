@@ -3,7 +3,7 @@
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -255,7 +255,7 @@ def test_guidance_goes_away_from_the_linear_estimate() -> None:
     model = cascade()
     exact = without_coarse()  # its network answers 0: the linear estimate
     card, known = model.card, model.statistics
-    assert (known, card.guidance) != (None, 0.1)
+    assert known is not None
     farther = replace(card, sampling=replace(card.sampling or SamplingConfig(), guidance=0.1))
     guided = Model(farther, list(model.networks), known).eval()
     u = torch.rand(4, *card.shape, generator=torch.Generator().manual_seed(2))
@@ -271,9 +271,37 @@ def test_guidance_goes_away_from_the_linear_estimate() -> None:
     data = images().numpy()
     shares = [residual_shares(each, data) for each in (model, guided)]
     assert torch.equal(*shares)
-    for wrong in (-0.1, 1.5):
+    wrong: list[Any] = [-0.1, 1.5, (0.1, 1.5), (), "0.1"]
+    for each in wrong:
         with pytest.raises(ConfigError, match="guidance"):
-            SamplingConfig(guidance=wrong)
+            replace(farther, sampling=SamplingConfig(guidance=each))
+
+
+def test_each_band_has_its_guidance() -> None:
+    """A list of a card is for its bands, the finest first, as one number for all is."""
+    model = cascade()
+    card, sampling = model.card, model.card.sampling or SamplingConfig()
+    two = replace(card, sampling=replace(sampling, guidance=(0.2, 0.2, 0)))
+    assert ModelCard.from_toml(two.to_toml(), "card").guidance == (0.2, 0.2, 0)
+    one = replace(card, sampling=replace(sampling, guidance=0.2))
+    assert (one.guidance, card.guidance) == ((0.2,) * 3, (0,) * 3)
+    each, all_of_them = (
+        Model(c, list(model.networks), model.statistics).eval() for c in (two, one)
+    )
+    u = torch.rand(4, *card.shape, generator=torch.Generator().manual_seed(2))
+    coarse = card.networks[2].lowest_level
+    with torch.no_grad():
+        for level in range(1, card.levels + 1):
+            wanted = model if level >= coarse else all_of_them
+            assert torch.equal(each(u, level), wanted(u, level))
+            assert not torch.equal(model(u, level), all_of_them(u, level))
+        levels = torch.tensor([1, coarse - 1, coarse, card.levels])
+        mixed = each(u, levels)
+        for place, level in enumerate(levels.tolist()):
+            alone = each(u[place : place + 1], level)
+            assert torch.allclose(mixed[place : place + 1], alone, atol=1e-5)
+    with pytest.raises(ConfigError, match="one for each of the 3 bands"):
+        replace(card, sampling=replace(sampling, guidance=(0.1, 0.1)))
 
 
 def test_a_word_that_is_none() -> None:
