@@ -80,7 +80,7 @@ class Calls:
 
         def ask(name: object) -> bool:
             if not isinstance(name, str) or name not in self.site.models:
-                word = quoted(name) if isinstance(name, int) else str(name)  # undefined ones speak up
+                word = str(name) if isinstance(name, str | Undefined) else quoted(name)
                 fault = no_such_model(word, self.site.models)
                 self._tell(f"available({quoted(name)}): {fault}")
                 return True  # what waits for it is read for its own faults
