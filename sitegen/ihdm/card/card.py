@@ -260,8 +260,8 @@ class SamplingConfig:
     guidance: Annotated[
         Number | tuple[Number, ...] | None,
         must(
-            "a number from 0 to 1, or one for each band, the finest first",
-            lambda v: all(0 <= each <= 1 for each in (v if isinstance(v, tuple) else (v or 0,))),
+            "a number from -0.5 to 1, or one for each band, the finest first",
+            lambda v: all(-0.5 <= each <= 1 for each in (v if isinstance(v, tuple) else (v or 0,))),
         ),
     ] = None
 

@@ -271,7 +271,7 @@ def test_guidance_goes_away_from_the_linear_estimate() -> None:
     data = images().numpy()
     shares = [residual_shares(each, data) for each in (model, guided)]
     assert torch.equal(*shares)
-    wrong: list[Any] = [-0.1, 1.5, (0.1, 1.5), (), "0.1"]
+    wrong: list[Any] = [-0.6, 1.5, (0.1, 1.5), (), "0.1"]
     for each in wrong:
         with pytest.raises(ConfigError, match="guidance"):
             replace(farther, sampling=SamplingConfig(guidance=each))
@@ -283,6 +283,8 @@ def test_each_band_has_its_guidance() -> None:
     card, sampling = model.card, model.card.sampling or SamplingConfig()
     two = replace(card, sampling=replace(sampling, guidance=(0.2, 0.2, 0)))
     assert ModelCard.from_toml(two.to_toml(), "card").guidance == (0.2, 0.2, 0)
+    nearer = replace(card, sampling=replace(sampling, guidance=(0.2, 0.2, -0.1)))
+    assert ModelCard.from_toml(nearer.to_toml(), "card").guidance == (0.2, 0.2, -0.1)
     one = replace(card, sampling=replace(sampling, guidance=0.2))
     assert (one.guidance, card.guidance) == ((0.2,) * 3, (0,) * 3)
     each, all_of_them = (
