@@ -27,12 +27,13 @@ def sample(folder: Path) -> list[torch.Tensor]:
     return [step.mean for step in sampler.begin(0, range(5), None).steps if step.level == 0]
 
 
-def change(folder: Path, factor: float, bias: float = 0.0) -> None:
-    """Multiply the last layer of a network, and add to its bias."""
+def change(folder: Path, factor: float, *bias: float) -> None:
+    """Multiply the last layer of a network, and add to its bias: a number, or one a channel."""
     weights = load_file(folder / "weights.safetensors")
     head = [name for name in weights if name.startswith("out.2.")]
     for name in head:
-        weights[name] = weights[name] * factor + (bias if name.endswith("bias") else 0)
+        weights[name] = weights[name] * factor
+        weights[name] += torch.tensor(bias) if bias and name.endswith("bias") else 0
     save_file(weights, folder / "weights.safetensors")
     card = card_of(folder)
     assert card.weights is not None
@@ -48,22 +49,49 @@ def test_ordinary_samples_pass(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault(17)
-@pytest.mark.parametrize("bias", [5.0, -5.0, 2.0])
-def test_states_far_from_images_stop_the_build(tmp_path: Path, bias: float) -> None:
+@pytest.mark.parametrize(
+    ("bias", "told"),
+    [
+        ((5.0,), r"sample 0 .* is 20\.\d on average,"),
+        ((-5.0,), r"sample 0 .* is -19\.\d on average,"),
+        ((2.0,), r"sample 0 .* is 8\.\d+ on average,"),
+        ((5.0, -5.0, 0.0), r"sample 0 .* is 20\.\d on average in channel 1 of 3,"),
+        ((0.0, 0.0, -50.0), r"sample 0 .* is -200 on average in channel 3 of 3,"),
+        ((2.0, 0.0, 0.0), r"sample 0 .* is 8\.\d+ on average in channel 1 of 3,"),
+    ],
+)
+def test_states_far_from_images_stop_the_build(
+    tmp_path: Path, bias: tuple[float, ...], told: str
+) -> None:
     """Pictures that end far outside of [0, 1] are told with model, level and sample."""
-    folder = write_model(tmp_path / "tiny")
-    change(folder, 0.0001, bias)
-    with pytest.raises(TargetError, match=r"^tiny: .*level 0.*sample 0 "):
+    folder = write_model(tmp_path / "tiny", channels=len(bias))
+    change(folder, 0.0001, *bias)
+    with pytest.raises(TargetError, match=rf"^tiny: .*level 0.*{told}"):
         sample(folder)
 
 
 @pytest.mark.fault(17)
-def test_pictures_of_one_value_stop_the_build(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("bias", "told"),
+    [((0.4,), "one value, 1;"), ((0.4, -0.4, 0.4), "one value in each channel, 1, 0, 1;")],
+)
+def test_pictures_of_one_value_stop_the_build(
+    tmp_path: Path, bias: tuple[float, ...], told: str
+) -> None:
     """Pictures that are all white or all black are told with model, level and sample."""
-    folder = write_model(tmp_path / "tiny")
-    change(folder, 0.0001, 0.4)
-    with pytest.raises(TargetError, match=r"^tiny: .*level 0.*sample 0 .*one value"):
+    folder = write_model(tmp_path / "tiny", channels=len(bias))
+    change(folder, 0.0001, *bias)
+    with pytest.raises(TargetError, match=rf"^tiny: .*level 0.*sample 0 .*{told}"):
         sample(folder)
+
+
+def test_what_is_not_flat_throughout_passes() -> None:
+    """A batch passes with one channel of one sample that is a picture, however flat the rest is."""
+    flat = torch.tensor([1.0, 0.0, 0.5]).view(1, 3, 1, 1).expand(2, 3, 4, 4).clone()
+    with pytest.raises(TargetError, match=r"one value in each channel, 1, 0, 0\.5;"):
+        models._require_pictures(flat)
+    flat[1, 2, 0, 0] = 0.6
+    models._require_pictures(flat)
 
 
 @pytest.mark.fault(17)
