@@ -22,6 +22,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from html import escape, unescape
 from typing import Any
 from urllib.parse import quote
@@ -167,13 +168,20 @@ class Server:
         assert state.tree is not None
         content, kind = {**state.before, **state.tree}[uri], media_type(uri)
         if isinstance(content, CopiedFile):
-            handle = content.opened()
+            handle = self._opened(uri, content)
             if handle is None:
                 return PlainTextResponse("It has gone or changed since it was built.", 404)
             return OpenFile(handle, status, kind)
         if uri.endswith(".html"):
             content = with_client(content.decode(), uri, self._version(state)).encode()
         return Response(content, status, media_type=kind)
+
+    def _opened(self, uri: str, content: CopiedFile) -> int | None:
+        """A descriptor of the file, or of its copy in the built folder where it is another now."""
+        handle, context = content.opened(), self._preview.context
+        if handle is None and context is not None:
+            return replace(content, source=context.output / uri).opened()
+        return handle
 
     def _plain(self, state: PreviewState, words: str, status: int = 503) -> Response:
         title = "The site cannot be built" if state.error else "sitegen serve"

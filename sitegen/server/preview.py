@@ -54,7 +54,8 @@ class PreviewState:
 
     version: counts the trees
     tree: what is served; None until a build has worked
-    before: what the last other tree had in files that are named by their content, for its readers
+    before: what the last tree with other files that are named by their content had in such, for its
+        readers
     error: what is wrong with what the author wrote, or with a figure
     outdated, awaited: figures that show an old clip, and those that have none yet
     progress: what is being done, in words
@@ -231,7 +232,7 @@ class Preview:
             self.state,
             version=self.state.version + (tree != self.state.tree),
             tree=tree,
-            before=self.state.before if tree == last else kept,
+            before=self.state.before if kept.keys() <= tree.keys() else kept,
             error="\n".join(self._errors.values()) or None,
             outdated=tuple(map(_figure_ref, old)),
             awaited=awaited,
