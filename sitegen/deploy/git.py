@@ -27,6 +27,13 @@ _OF_ANOTHER_REPOSITORY = {
 }
 _ADDRESS = re.compile(r"(?<=://)(?P<place>[^\s?#]*)(?P<more>[?#][^\s]+)?")
 _USER = re.compile(r".*(?<!/)@|[^/@]*:(?!\d*(/|$)).*@")
+_START = re.compile(
+    r"([\w+.-]+::)?((?P<scheme>https?|ssh|git|ftps?)(:[/\\]*|[/\\]{2,}))?[/\\]*", re.IGNORECASE
+)
+_NO_PORT = re.compile(r"^([^/:\[@]+:)(?!\d*(/|['\"`,;.:)>\]]*$))[^/'\"]+")
+_PARAMETERS = re.compile(r"[?#;&](?=[^/]*=).+", re.DOTALL)
+_WORD = re.compile(r"[^\s'\"]+")
+_TOKEN = 20  # characters of a user's name that is none
 _MOST_LINES = 30
 Feed = Callable[[subprocess.Popen[bytes]], None]
 _PATIENCE_SECONDS = 5.0
@@ -127,10 +134,10 @@ class Repository:
                 f"no remote is called {told}, {known}; add it with `git remote add {told} URL`, "
                 "or name another one with --remote"
             )
-        url = next(iter(self.ask("remote", "get-url", "--push", name).splitlines()), "")
+        url = self.ask("remote", "get-url", "--push", name)  # of several the first
         if not url:
             raise _not_understood("remote get-url", url)
-        self._secrets = secrets_of(url)
+        self._secrets = self._secrets_of(name, url)
         place = self._place(name, url)
         answer = self.run("ls-remote", "--symref", place, "HEAD", f"refs/heads/{branch}")
         if answer.code:
@@ -138,6 +145,13 @@ class Repository:
         tip = re.search(rf"^([0-9a-f]+)\trefs/heads/{re.escape(branch)}$", answer.out, re.MULTILINE)
         main = re.search(r"^ref: refs/heads/(.+)\tHEAD$", answer.out, re.MULTILINE)
         return Remote(name, url, tip[1] if tip else None, main[1] if main else None)
+
+    def _secrets_of(self, name: str, url: str) -> tuple[str, ...]:
+        """What is secret in any address of a remote, the longest first."""
+        asked = (self.run("remote", "get-url", *push, "--all", name) for push in ([], ["--push"]))
+        others = [line for done in asked for line in done.out.splitlines()]
+        pieces = {secret for each in (url, *others) for secret in secrets_of(each)}
+        return tuple(sorted(pieces, key=len, reverse=True))
 
     def has_branches(self, remote: Remote) -> bool:
         """Whether there is any branch there; the remote has just answered."""
@@ -171,30 +185,68 @@ def public(text: str) -> str:
         more = found["more"] or ""
         if "@" in more:  # of a password perhaps, in which the question mark stands
             return "…"
-        end = re.search(r"['\"][:,.;)]*$", more)  # where it is quoted
-        shown = f"{more[0]}…{end[0] if end else ''}" if more else ""
-        return _USER.sub("", found["place"], count=1) + shown
+        place = _USER.sub("", found["place"], count=1)
+        if place == found["place"]:
+            place = _NO_PORT.sub(r"\1…", place)
+        return _PARAMETERS.sub(_cut, place) + (_cut(more) if more else "")
 
-    return _ADDRESS.sub(bare, text)
+    return _WORD.sub(lambda word: _without_user(word[0]), _ADDRESS.sub(bare, text))
+
+
+def _cut(found: re.Match[str] | str) -> str:
+    """The first character of parameters for all of them, and what ends them where it is quoted."""
+    more = found if isinstance(found, str) else found[0]
+    end = re.search(r"['\"][:,.;)]*$", more)
+    return f"{more[0]}…{end[0] if end else ''}"
+
+
+def _without_user(word: str) -> str:
+    start, secret, end = _odd_parts(word)
+    return f"{start}…{end}" if secret else word
+
+
+def _odd_parts(url: str) -> tuple[str, str, str]:
+    """An address without `://` as its start, what may be secret in it, and the rest from its `@`.
+
+    That is what stands before the last `@`, where it has a colon or is of a known scheme; but not
+    the user and host of ssh.
+    """
+    start = _START.match(url)
+    if start is None or "://" in url:
+        return url, "", ""
+    front, at, end = url[start.end() :].rpartition("@")
+    user, colon, _ = front.partition(":")
+    if not at or not (colon or start["scheme"]):
+        return url, "", ""
+    known = f"{user}:" if "@" in user else ""
+    return start[0] + known, front.removeprefix(known), at + end
 
 
 def masked(url: str) -> str:
-    """An address, and nothing else, without what is secret in it."""
+    """An address, and nothing else, without what is secret in it, on one line."""
     scheme, apart, rest = url.partition("://")
+    if not apart:
+        return " ".join(_PARAMETERS.sub(_cut, _without_user(url)).splitlines())
     front, at, _ = rest.rpartition("@")
-    odd = apart and at and re.search(r"[?#\s]", front)
-    return f"{scheme}://…" if odd else public(url)
+    host = re.split(r"[/?#]", rest)[0]
+    odd = re.search(r"[?#\s]", front) if at else re.search(r"[\s'\"]", host)
+    odd = odd or re.search(r"[?#;&].*\s", rest, re.DOTALL)
+    return f"{scheme}://…" if odd else " ".join(public(url).splitlines())
 
 
 def secrets_of(url: str) -> tuple[str, ...]:
     """What may be secret in an address, piece by piece, the longest first: git tells some alone."""
     _, apart, rest = url.partition("://")
-    front, at, _ = rest.rpartition("@")
-    password = front.partition(":")[2]
-    if not apart or not at:
-        return ()
+    front = rest.rpartition("@")[0] if apart else _odd_parts(url)[1]
+    user, _, password = front.partition(":")
     first = re.split(r"[/@?#\s]", front)[0]
-    pieces = {password, *re.split(r"[:/@?#\s]", password), first if ":" in first else ""}
+    pieces = {password, *re.split(r"[:/\\@?#\s]", password), first if ":" in first else ""}
+    token = len(user) >= _TOKEN and "/" not in front
+    pieces |= {user} if token or not (apart or password) else set()
+    if apart and "@" not in rest and (port := _NO_PORT.match(rest)):
+        pieces |= {*re.split(r"\s", port[0].removeprefix(port[1]))}
+    if parameters := _PARAMETERS.search(url.rpartition("@")[2]):
+        pieces |= {*re.findall(r"[^=&;#\s]+(?![^&;#]*=)", parameters[0])}
     return tuple(sorted({each for each in pieces if len(each) > 2}, key=len, reverse=True))
 
 

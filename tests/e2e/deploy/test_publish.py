@@ -222,6 +222,27 @@ def test_hooks_that_refuse(paper: Paper, name: str, here: bool) -> None:
     assert paper.publish().changed
 
 
+@pytest.mark.parametrize(
+    "urls",
+    [
+        ["https://ann:s3cret\n@127.0.0.1:9/x"],
+        ["https:/ann:s3cret@127.0.0.1:9/x"],
+        ["//ann:s3cret@127.0.0.1:9/x"],
+        ["foo::ann:s3cret@127.0.0.1:9/x"],
+        ["{bare}", "foo::ann:s3 cret@127.0.0.1:9/x"],
+    ],
+)
+def test_no_odd_address_is_told(paper: Paper, urls: list[str]) -> None:
+    """What is secret in an address without `://`, of two lines or beside another stays so."""
+    for url in urls:
+        place = url.format(bare=paper.bare)
+        git(paper.root, "config", "--add", "remote.origin.pushurl", place)
+    with pytest.raises(PublishError) as told:
+        paper.publish()
+    assert "cret" not in str(told.value)
+    assert "cret" not in "".join(paper.report.lines)
+
+
 @pytest.mark.fault(28)
 def test_no_repository(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
     """No remote, author, repository or git: told in git's words, without anybody's password."""
