@@ -153,12 +153,16 @@ class Store:
             yield folder
 
     def digests_of(self, key: str) -> frozenset[str]:
-        """The sha256 of the files of a record, whether they are there or not; none if damaged."""
+        """The sha256 of the files of a record, whether they are there or not; none if damaged.
+
+        Raises PlatformError for a record that cannot be read now: nothing is known of its files.
+        """
         try:
-            record = _unseal(read_file(self._record_path(key)), key)
-        except (OSError, RefusedError):
+            data = self._read(self._record_path(key))
+            files = {} if data is None else _unseal(data, key).files
+        except RefusedError:
             return frozenset()
-        return frozenset(file.sha256 for file in record.files.values())
+        return frozenset(file.sha256 for file in files.values())
 
     def files_of(self, key: str) -> Mapping[Path, int]:
         """The files that a record is of, itself and its objects, and how many bytes each has."""
@@ -180,15 +184,17 @@ class Store:
     def drop(self, keys: Collection[str]) -> int:
         """Remove these records, and what no other one needs of theirs; the bytes that went.
 
-        Raises PlatformError for what cannot go.
+        Raises PlatformError, before anything has gone where a record cannot be read, and for what
+        cannot go.
         """
         gone = dict[Path, int]()
         for key in keys:
             gone |= self.files_of(key)
+        others = {*self.keys("")} - {*keys}
+        needed = {self._object(each) for key in others for each in self.digests_of(key)}
         for key in keys:  # records first: a kill leaves nothing but files that no record names
             with platform_errors(self._record_path(key), "remove"):
                 self._record_path(key).unlink(missing_ok=True)
-        needed = {self._object(each) for key in self.keys("") for each in self.digests_of(key)}
         for path in gone.keys() - needed:
             with platform_errors(path, "remove"):
                 path.unlink(missing_ok=True)
@@ -228,7 +234,7 @@ class Store:
     def _read(self, path: Path) -> bytes | None:
         """A file of the store; None where there is none. RefusedError for what is no file."""
         try:
-            with _errors_of_now(path):
+            with errors_of_now(path):
                 return read_file(path)
         except FileNotFoundError:
             return None
@@ -238,7 +244,7 @@ class Store:
     def _is_whole(self, file: MediaFile) -> bool:
         path = self.object(file)
         try:
-            with _errors_of_now(path):
+            with errors_of_now(path):
                 if digest(path) == file.sha256:
                     return True
                 pointer = is_lfs_pointer(path)
@@ -296,7 +302,7 @@ class ReadOnlyStore(Store):
 
 
 @contextlib.contextmanager
-def _errors_of_now(path: Path) -> Iterator[None]:
+def errors_of_now(path: Path) -> Iterator[None]:
     """What could not be read is not damaged: PlatformError, unless no such file is there."""
     try:
         yield

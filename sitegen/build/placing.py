@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sitegen.build.cache import errors_of_now
 from sitegen.build.output import CopiedFile, Tree, is_current, put_tree
 from sitegen.config.schema import Site
 from sitegen.core.files import below, digest, digest_bytes, read_file, write_atomic
@@ -140,8 +141,10 @@ def _copied(output: Path, uri: str, sha256: str) -> CopiedFile:
 
 
 def _read(site: Site, output: Path) -> _Note:
-    with contextlib.suppress(OSError, *_NO_NOTE):
-        value = json.loads(read_file(_path(site, output)))
+    """What is known of the builds before. PlatformError for what cannot be read now."""
+    path = _path(site, output)
+    with contextlib.suppress(OSError, *_NO_NOTE), errors_of_now(path):
+        value = json.loads(read_file(path))
         if isinstance(value, list):  # of an older sitegen
             return _Note(frozenset(map(str, value)))
         own = {state: _digests(each) for state, each in value["own"].items()}

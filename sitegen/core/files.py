@@ -411,7 +411,10 @@ def _swap(new: Path, current: Path) -> None:
         undo.callback(aside.rename, current)
         new.rename(current)
         undo.pop_all()
-    aside.rename(new)
+    try:
+        aside.rename(new)
+    except OSError:  # the new one is in its place, and this is only what goes
+        _remove(aside)
 
 
 def _exchange_names(first: Path, second: Path) -> bool:

@@ -30,7 +30,7 @@ from sitegen.config.scaffold import placeholders
 from sitegen.config.schema import Site
 from sitegen.core.compute import ComputeTarget, resolve_device, resolve_precision
 from sitegen.core.errors import PublishError, RefusedError, SitegenError, TargetError
-from sitegen.core.files import lock
+from sitegen.core.files import lock, platform_errors
 from sitegen.core.progress import Reporter
 from sitegen.core.source import shown
 from sitegen.core.urls import MANIFEST
@@ -108,16 +108,14 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
             "sitegen's, or a git repository in it); name the built one with --output"
         )
     repository = Repository(site.root)
-    marker = repository.common / "sitegen.lock"
-    began = marker.stat().st_mtime if marker.exists() else inf
-    with alone(site), lock(marker):
-        if not options.dry_run:
-            mend(repository, f"refs/remotes/{options.remote}/{options.branch}", began)
+    with alone(site), lock(repository.common / "sitegen.lock"):
         folder = read_folder(output)  # what comes into it from now on is not looked at, and stays
         fresh = _without_others(site, output)
         _check(site, output, options, report)
         _tell_age(fresh, output, options, report)
         remote = _remote(repository, options)
+        if not options.dry_run:
+            _mend(repository, options)
         _keep_domain(repository, remote, site, options)
         address = pages_address(site, remote.url)
         ours = remote.tip if remote.tip in _ours(repository, options) else None
@@ -131,6 +129,18 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
         with committed(repository, folder, site) as commit:
             _push(repository, commit, remote, options)
         return PublishResult(remote, options.branch, commit, True, address)
+
+
+def _mend(repository: Repository, options: PublishOptions) -> None:
+    """Remove what the last publish left if it was killed, and note when this one began.
+
+    A rehearsal and a run that is stopped before it has mended leave the note as it is.
+    """
+    note = repository.common / "sitegen.began"
+    began = note.stat().st_mtime if note.exists() else inf
+    mend(repository, f"refs/remotes/{options.remote}/{options.branch}", began)
+    with platform_errors(note):
+        note.touch()
 
 
 def pages_address(site: Site, url: str) -> str | None:

@@ -69,8 +69,14 @@ _STARTING = threading.Lock()
 _RUNNING: "weakref.WeakSet[_Ffmpeg]" = weakref.WeakSet()
 _MACHINE = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS),
-    *(errno.ENOMEM, errno.EIO, errno.EMFILE),
+    *(errno.ENOMEM, errno.EIO, errno.EMFILE, errno.EAGAIN),
 )
+_LACKING = {
+    os.strerror(errno.ENOSPC): "make room on the disk and try again",
+    os.strerror(errno.ENOMEM): "there is too little memory",
+    "pthread_create() failed": "no more threads may be started, or there is too little memory",
+}
+"""What ffmpeg says of the machine where its exit status tells nothing, and what is to be done."""
 
 
 @dataclass(frozen=True)
@@ -425,8 +431,8 @@ def _failure(code: int, said: str) -> SitegenError:
         why = f"was stopped by signal {-code} ({name}); is there memory and disk enough?"
     elif 256 - code in _MACHINE:
         why = f"could not go on: {os.strerror(256 - code)}; mend that and try again"
-    elif os.strerror(errno.ENOSPC) in said:
-        why = "could not go on; make room on the disk and try again"
+    elif lacks := [remedy for words, remedy in _LACKING.items() if words in said]:
+        why = f"could not go on; {lacks[0]}"
     elif "Unknown encoder" in said:
         why = f"lacks an encoder; {GET_ENCODER}"
     else:

@@ -18,7 +18,8 @@ from sitegen.ihdm.checkpoints.archive import checkpoint_digest, read_contents
 from sitegen.ihdm.checkpoints.foreign import foreign_model
 from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint, only_checkpoint
 
-_LARGE = 1 << 30  # bytes of a checkpoint
+_LARGE = 1 << 30
+"""Bytes of a checkpoint that is looked at before it is read whole; no other part has more."""
 APPROXIMATE = "Approximate prior:"
 """How a card's fault begins that says so."""
 
@@ -232,7 +233,11 @@ def _digest(path: Path | None, named: FileRef | None, what: str) -> str | None:
         return None
     if named is not None and named.sha256 and not path.exists():
         return named.sha256
-    regular_size(path, what)
+    if (size := regular_size(path, what)) > _LARGE:
+        raise RefusedError(
+            f"{path}: this {what} has {size / 1e9:.1f} GB, and one has 1.1 GB at most; give the "
+            "right file"
+        )
     return sha256(path)
 
 

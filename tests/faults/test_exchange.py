@@ -58,6 +58,28 @@ def test_a_site_that_a_kill_left_aside_is_put_back(built: Builder, tmp_path: Pat
 
 
 @pytest.mark.fault(3)
+def test_what_was_replaced_cannot_have_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the last of three renames fails the new folder is there, and the old one goes."""
+    for name in ("new", "site"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a").write_text(name)
+    rename = Path.rename
+
+    def failing(path: Path, target: Path) -> Path:
+        if target == tmp_path / "new":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return rename(path, target)
+
+    monkeypatch.setattr(files, "_exchange_names", lambda *_: False)
+    monkeypatch.setattr(Path, "rename", failing)
+    files.exchange(tmp_path / "new", tmp_path / "site")
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]
+    assert (tmp_path / "site/a").read_text() == "new"
+
+
+@pytest.mark.fault(3)
 def test_error_after_the_exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error of the disk after the folders were exchanged does not say that they were not."""
     for name in ("new", "site"):

@@ -64,6 +64,7 @@ def test_what_a_killed_publish_left_is_mended(paper: Paper) -> None:
         (own / name).touch()
     (own / STAGED).write_text(git(paper.root, "rev-parse", "HEAD"))
     (own / "index.lock").touch()
+    paper.publish(dry_run=True)  # which mends nothing, and makes nothing older than it is
     assert paper.publish().changed
     (own / "index.lock").unlink()
     assert paper.condition() == before
@@ -74,6 +75,18 @@ def test_what_a_killed_publish_left_is_mended(paper: Paper) -> None:
     theirs.touch()
     os.utime(theirs, (1, 1))
     assert paper.publish().changed
+    assert theirs.exists()
+
+
+@pytest.mark.fault(28)
+def test_nothing_is_mended_beyond_the_repository(paper: Paper) -> None:
+    """A remote's name that leads out of git's folder is refused, and no lock there is ours."""
+    paper.publish()
+    paper.rebuild("Other words.")
+    (paper.root / ".git/refs/remotes").mkdir(parents=True, exist_ok=True)
+    theirs = paper.root / "poetry.lock"
+    theirs.touch()
+    paper.refused("no remote is called", remote="../../..", branch="poetry")
     assert theirs.exists()
 
 

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from sitegen.build.cache import Store
+from sitegen.build.prune import clean_unused
 from sitegen.core.errors import PlatformError
-from sitegen.core.files import host_mark
+from sitegen.core.files import host_mark, read_file
 from tests.support.builders import Builder, traces
 
 PASSING = (errno.EMFILE, errno.EIO, errno.EACCES)
@@ -46,6 +48,35 @@ def test_what_could_not_be_read_is_not_damaged(
             built(offline=True)
     assert traces(store) == before
     assert built(offline=True).changed
+
+
+@pytest.mark.fault(5)
+def test_what_could_not_be_read_keeps_its_files(
+    built: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever makes room learns nothing of a record that cannot be read, and removes nothing."""
+    store = Store(built.root / ".sitegen")
+    (key,) = (key for key in store.keys("") if not key.startswith("drawn-"))
+    record = store.get(key)
+    assert record is not None
+    sources = {name: store.object(file) for name, file in record.files.items()}
+    store.put("other", record, sources)
+    parts = [built.root / ".sitegen" / name for name in ("objects", "records", "asked")]
+    before, read = [traces(part) for part in parts], read_file
+
+    def failing(path: Path) -> bytes:
+        if path.name == f"{key}.json" and path.parent.name == "records":
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return read(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sitegen.build.cache.read_file", failing)
+        for remove in (lambda: clean_unused(built.config), lambda: store.drop(["other"])):
+            with pytest.raises(PlatformError, match=rf"cannot read .*{key}"):
+                remove()
+            assert [traces(part) for part in parts] == before
+    assert store.drop(["other"]) > 0
+    assert store.get(key) == record
 
 
 @pytest.mark.fault(1)

@@ -5,6 +5,7 @@ import os
 import resource
 import struct
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import torch
 from sitegen.content.templates import TemplateFault, run_template
 from sitegen.core.errors import PublishError, RefusedError
 from sitegen.ihdm.data.prior import read_prior
-from sitegen.models.registry import ModelSource
+from sitegen.models.registry import ModelSource, model_source
 from tests.support.builders import run_python
 from tests.support.making import small_card
 from tests.support.publishing import Paper
@@ -138,6 +139,21 @@ def test_priors_with_absurd_numbers_are_refused(tmp_path: Path, key: str, value:
     path.write_bytes(struct.pack("<Q", len(changed)) + changed + data[8 + size :])
     with pytest.raises(RefusedError):
         read_prior(path, card_of(folder))
+
+
+@pytest.mark.fault(9)
+@pytest.mark.parametrize("part", ["prior", "example"])
+def test_a_sparse_part_is_refused_unread(tmp_path: Path, part: str) -> None:
+    """Nor is a prior or an example of a terabyte read for its digest."""
+    path = tmp_path / part
+    path.touch()
+    os.truncate(path, 10**12)
+    folder = write_model(tmp_path / "tiny")
+    source = replace(model_source("tiny", folder), **{part: path})  # type: ignore[arg-type]
+    started = time.monotonic()
+    with pytest.raises(RefusedError, match=rf"{part}: this {part} has 1000.0 GB"):
+        getattr(source, f"{part}_sha256")
+    assert time.monotonic() - started < 3
 
 
 @pytest.mark.fault(9)

@@ -297,6 +297,9 @@ FAILING: list[tuple[str, type[SitegenError], str]] = [
     ("cat > /dev/null; exit 229", PlatformError, "File too large"),
     ("cat > /dev/null; exit 243", PlatformError, "Permission denied"),
     ("cat > /dev/null; say 'x: No space left on device'; exit 1", PlatformError, "No space"),
+    ("cat > /dev/null; say 'x: Cannot allocate memory'; exit 1", PlatformError, "little memory"),
+    ("cat > /dev/null; say 'pthread_create() failed'; exit 234", PlatformError, "more threads"),
+    ("cat > /dev/null; exit 245", PlatformError, "temporarily unavailable"),
     ("cat > /dev/null; kill -9 $$", PlatformError, "signal 9"),
 ]
 

@@ -1,6 +1,8 @@
 """What the last page names stays for its readers, one build longer, and is no part of the site."""
 
+import errno
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from sitegen.build.output import put_tree
 from sitegen.build.placing import built as noted
 from sitegen.build.placing import kept
 from sitegen.config.loader import load_site
+from sitegen.core.errors import PlatformError
+from sitegen.core.files import read_file
 from sitegen.deploy.publish import Freshness, freshness
 from tests.support.builders import INDEX, Builder, traces, tree_hash, write_page
 from tests.support.publishing import contents
@@ -91,6 +95,26 @@ def test_a_kill_around_the_exchange(
     after = tree_hash(built.output)
     assert not built().changed
     assert tree_hash(built.output) == after
+
+
+def test_a_note_that_cannot_be_read_stops_a_build(
+    built: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the readers of the last page need is not lost to a passing error of the disk."""
+    write_page(built.config, "Other words.\n")
+    before, read = traces(built.output), read_file
+
+    def failing(path: Path) -> bytes:
+        if path.parent.name == "built":
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return read(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sitegen.build.placing.read_file", failing)
+        with pytest.raises(PlatformError, match=r"cannot read .*built"):
+            built()
+    assert traces(built.output) == before
+    assert built().changed
 
 
 def test_what_was_changed_by_hand_does_not_stay(built: Builder) -> None:
