@@ -1,13 +1,14 @@
 """The template pass over a page: `{{ … }}` and `{% … %}` in its Markdown, run in a sandbox.
 
-What an expression yields is data: every mark that Markdown knows is escaped in it. Text between
-`{% raw %}` and `{% endraw %}` is left alone, which is how a page shows a figure call itself.
+What an expression yields is data: every mark that Markdown knows is escaped in it, also where the
+author has it escaped; `|safe`, a macro and `{% set x %}` … `{% endset %}` yield Markdown. Text
+between `{% raw %}` and `{% endraw %}` is left alone, which is how a page shows a figure call.
 """
 
 import re
 import sys
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import cache, partial, wraps
 from traceback import walk_tb
 from types import TracebackType
 from typing import Any
@@ -19,6 +20,7 @@ from jinja2 import (
     UndefinedError,
     pass_eval_context,
 )
+from jinja2.filters import FILTERS as DEFAULT_FILTERS
 from jinja2.nodes import EvalContext
 from jinja2.runtime import Context
 from markupsafe import Markup
@@ -64,8 +66,47 @@ def _written(_context: EvalContext, value: object) -> Markup:
     return text
 
 
-class _TellsUnknown(PageSandbox):
+class _Text(str):
+    """A text that its author has escaped: as it is, and without a mark once it is in Markdown."""
+
+    def __html__(self) -> str:
+        """What stands for it in Markdown."""
+        return as_markdown(self)
+
+
+def _escaped(value: object) -> Markup | _Text:
+    return value if isinstance(value, Markup) else _forced(value)
+
+
+def _forced(value: object) -> _Text:
+    return _Text("" if value is None else value)
+
+
+def _told(function: Callable[..., object]) -> Callable[..., str]:
+    """A filter whose markup is none of Markdown: what it makes is text, as any other value."""
+
+    @wraps(function)
+    def call(*args: object, **kwargs: object) -> str:
+        return str(function(*args, **kwargs))
+
+    return call
+
+
+_FILTERS = {
+    "e": _escaped,
+    "escape": _escaped,
+    "forceescape": _forced,
+    **{name: _told(DEFAULT_FILTERS[name]) for name in ("tojson", "urlize", "xmlattr")},
+}
+"""The filters that make HTML of a text elsewhere; here it stays a text."""
+
+
+class _Pages(PageSandbox):
     """Tells a call of something undefined to who wants to know, and goes on with the answer."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.filters |= _FILTERS
 
     def call(__self: Any, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
         tell = __context.get(_UNKNOWN)
@@ -77,7 +118,7 @@ class _TellsUnknown(PageSandbox):
             return tell(error)
 
 
-_for_pages = cache(partial(page_sandbox, _TellsUnknown, finalize=_written))
+_for_pages = cache(partial(page_sandbox, _Pages, finalize=_written))
 
 
 def run_template(

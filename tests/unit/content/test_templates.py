@@ -40,6 +40,35 @@ def test_data_begins_no_block(first: str, rest: str) -> None:
     assert {token.type for token in tokens} == {"paragraph_open", "inline", "paragraph_close"}
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ('{{ "**x** <b>"|e }}', "**x** &lt;b&gt;"),
+        ('{{ "**x**"|escape|upper }}', "**X**"),
+        ('{{ "**x**"|e|e }}', "**x**"),
+        ('{{ "**x**"|forceescape }}', "**x**"),
+        ('{{ ["**x**", "`y`"]|map("e")|join(" ") }}', "**x** `y`"),
+        ('{{ ["**x**"]|tojson }}', "[&quot;**x**&quot;]"),
+        ('{{ "**x**"|urlize }}', "**x**"),
+        ('{{ {"a": "**x**"}|xmlattr }}', "a=&quot;**x**&quot;"),
+        ('{% set x = "**x**"|e %}{{ x }}', "**x**"),
+        ('{% set x %}**{{ "*x*"|e }}**{% endset %}{{ x }}', "<strong>*x*</strong>"),
+        ('{% macro m(a) %}**{{ a }}**{% endmacro %}{{ m("*x*"|e) }}', "<strong>*x*</strong>"),
+        ('{% set x %}**y**{% endset %}{{ x ~ " " ~ ("*x*"|e) }}', "<strong>y</strong> *x*"),
+        ('{% set x %}**y**{% endset %}{{ [x, "*x*"|e]|join(" ") }}', "<strong>y</strong> *x*"),
+        ('{% set x %}**y**{% endset %}{{ (" *x*"|forceescape) + x }}', "*x*<strong>y</strong>"),
+        ('{% set x %}**y**{% endset %}{{ x|forceescape }}', "**y**"),
+        ('{{ "**x**"|e == "**x**" }}', "True"),
+        ('{{ "**x**"|safe }}', "<strong>x</strong>"),
+        ('{% filter upper %}**x**{% endfilter %}', "<strong>X</strong>"),
+    ],
+)  # fmt: skip
+def test_what_is_escaped_is_text(text: str, shown: str) -> None:
+    """A filter that escapes leaves Markdown no mark; what the author means as Markdown is."""
+    html = MarkdownIt("commonmark").renderInline(run_template(text, {}).strip())
+    assert html == shown
+
+
 @pytest.mark.fault(26)
 @pytest.mark.parametrize(
     ("text", "line", "reason"),
