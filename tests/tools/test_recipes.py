@@ -39,6 +39,7 @@ from tests.support.lessons import (
 from tests.support.lessons import cascade as lesson_cascade
 from tests.support.lessons import model as with_coarse
 from tests.support.making import random_unet, small_card
+from tests.support.tinymodel import large_card, write_large
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -255,11 +256,9 @@ def call(monkeypatch: pytest.MonkeyPatch, recipe: Any, *words: object, **options
 
 
 def test_a_cascade_is_distilled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small networks of a shipped model make up one that loads, says how, and keeps the rest."""
-    source, data = (
-        model_source("fashion-mnist", Path("models/fashion-mnist")),
-        pictures(tmp_path / "data"),
-    )
+    """Small networks of a large one make up a model that loads, says how, and keeps the rest."""
+    source = model_source("large", write_large(tmp_path / "large"))
+    data = pictures(tmp_path / "data")
     shipped = load_model(source.weights, source.card)
     assert isinstance(shipped, Model)
     large = Band(54, 6, cosines=CONFIG.band.cosines)
@@ -302,7 +301,7 @@ def test_a_cascade_is_distilled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(SystemExit, match="is a cascade"):
         call(monkeypatch, distil_unet, tmp_path / "out", "fine", data=data, output=state["fine"])
     with pytest.raises(SystemExit, match="is the model itself"):
-        call(monkeypatch, cascade, folder, *runs, output="models/../models/fashion-mnist")
+        call(monkeypatch, cascade, folder, *runs, output=folder / "../large")
 
 
 def test_a_ddpm_is_distilled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,8 +317,8 @@ def test_a_ddpm_is_distilled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("name", PLANS)
 def test_shared_layers(name: str) -> None:
-    """Those of the large U-Net of the shipped models go where the small one has such layers."""
-    plan, card = PLANS[name], model_source("large", Path("models/fashion-mnist")).card
+    """Those of the large U-Net go where the small one has such layers."""
+    plan, card = PLANS[name], large_card()
     found = shared_layers(random_unet(card), plan)
     run = BandRun(plan.band, card, lambda *_: torch.zeros(1), TRAINING)
     before = {name: value.clone() for name, value in run.net.state_dict().items()}

@@ -39,6 +39,7 @@ from sitegen.models.training import (
     training_precision,
 )
 from tests.support.builders import environment, traces
+from tests.support.tinymodel import write_large
 
 MODEL = ("weights.safetensors", "prior.safetensors", "example.png", "model.toml")
 
@@ -308,7 +309,8 @@ def test_networks(pictures: Path) -> None:
 def test_beginning(pictures: Path) -> None:
     """--init takes the U-Net of a model with one network or `[coarse]`, or a whole cascade."""
     large = {"image_size": 28, "levels": 100, "images": 4, "precision": "float32"}
-    card, made = prepare("dots", short(pictures, **{**large, "init": "models/fashion-mnist"}))
+    single = str(write_large(pictures.parent / "large"))
+    card, made = prepare("dots", short(pictures, **{**large, "init": single}))
     assert made.beginning is not None
     assert not card.bands
     assert not any(name.startswith("coarse.") for name in made.beginning.weights)
