@@ -102,3 +102,19 @@ PLANS = "sitegen.build.plan as plan; assert plan.environment(plan.ComputeTarget(
 def test_nothing_heavy_is_imported(names: str, allowed: set[str]) -> None:
     """Reading, rendering and planning import no torch, encoder or Pillow; versions are read."""
     run(f"import sys, {names}\nassert not {HEAVY - allowed} & set(sys.modules)")
+
+
+LOADS = """
+import sys
+from pathlib import Path
+from sitegen.ihdm.checkpoints.loading import load_model
+from sitegen.models.registry import model_source
+source = model_source("faces", Path("models/faces"))
+load_model(source.weights, source.card)
+assert "torch" in sys.modules and "torch._dynamo" not in sys.modules
+"""
+
+
+def test_a_model_is_loaded_without_the_compiler() -> None:
+    """Loading a cascade imports no compiler of torch's, which takes seconds and leaves words."""
+    run(LOADS)

@@ -32,7 +32,8 @@ class CosineNet(nn.Module):
         super().__init__()
         self.config, self.side = config, side
         size, width = channels * side**2, config.width
-        frequencies = FEATURE_SCALE * torch.randn(size, config.features)
+        # Never on the "meta" device, where random numbers bring torch's compiler in: seconds.
+        frequencies = FEATURE_SCALE * torch.randn(size, config.features, device="cpu")
         self.register_buffer("frequencies", frequencies.half().float())  # as they are stored
         self.frequencies: Tensor
         self.enter = nn.Linear(size + 2 * config.features, width)
