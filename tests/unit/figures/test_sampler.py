@@ -19,6 +19,7 @@ from sitegen.media.manifest import Media, MediaFile, ModelRef, Record
 from sitegen.models.registry import model_source
 from tests.support.making import small_card
 from tests.support.paths import ROOT
+from tests.support.tinymodel import write_large
 
 PLACE = SourceLocation("pages/index.md", 3)
 
@@ -44,20 +45,22 @@ def heavy(size: int, flop: float) -> BrowserModel:
     return BrowserModel({"bands": bands, "visited": [1, 0]}, bytes(size))
 
 
-def test_heavy_cards_are_refused() -> None:
+def test_heavy_cards_are_refused(tmp_path: Path) -> None:
     """Before anything is read: a published model, by the least that it must take; not ours."""
     spec = make_figure("sampler", ("cifar",), {}, PLACE).spec
     (fault,) = spec.misfits([preset("cifar10")])
     assert re.match(r"the model cifar is too heavy for a page: at least \d\d\.\d MB to ", fault)
-    for name in ("mnist", "faces", "fashion-mnist"):
-        source = model_source(name, ROOT / "models" / name)
+    large = write_large(tmp_path / "large")
+    ours = [ROOT / "models" / name for name in ("mnist", "faces", "fashion-mnist")]
+    for folder in (*ours, large):
+        source = model_source(folder.name, folder)
         assert source.prior is not None
         exported = export_for_browser(source.card, source.weights, source.prior)
         size, gflop = at_least(source.card)
         assert 0.35 < size / exported.size < 1
         assert 0.75 < gflop / exported.gflop < 1
-        spec = make_figure("sampler", (name,), {}, PLACE).spec
-        assert bool(list(spec.misfits([source.card]))) == (name == "fashion-mnist")
+        spec = make_figure("sampler", (folder.name,), {}, PLACE).spec
+        assert bool(list(spec.misfits([source.card]))) == (folder == large)
 
 
 def test_files_that_are_refused(tmp_path: Path) -> None:
@@ -69,7 +72,7 @@ def test_files_that_are_refused(tmp_path: Path) -> None:
     for changed, words in (
         (replace(known, weights=tmp_path / "a.pth"), "needs safetensors"),
         (replace(known, prior=None), "has no prior"),
-        (model_source("cloth", ROOT / "models/fashion-mnist"), "cloth is too heavy .* 78.5 GFLOP"),
+        (model_source("x", write_large(tmp_path / "large")), "x is too heavy .* 78.5 GFLOP"),
     ):
         (fault,) = spec.file_faults([changed])
         assert re.search(words, fault)

@@ -49,7 +49,7 @@ from tests.support.adding import (
 )
 from tests.support.builders import CPU, tree_hash
 from tests.support.making import ARCHITECTURES, published, random_unet, save, small_card
-from tests.support.tinymodel import card_of, write_model
+from tests.support.tinymodel import card_of, write_large, write_model
 
 ENTRY = """
 [models.birds]
@@ -490,7 +490,11 @@ def test_shipped_models_are_added_by_name(untouched: Callable[[], None]) -> None
     assert '[models.fashion-mnist]\npath = "models/fashion-mnist"\n' in CONFIG.read_text()
     assert lines[1] == "added [models.fashion-mnist] to site.toml"
     assert any('{{ trajectories("fashion-mnist"' in line for line in lines)
-    assert not any("sampler(" in line for line in lines)  # it is too heavy
+    assert any('{{ sampler("fashion-mnist"' in line for line in lines)
+    large = added_lines(add("large", checkpoint=write_large(Path("runs/large"))))
+    assert any('{{ trajectories("large"' in line for line in large)
+    assert not any("sampler(" in line for line in large)  # it is too heavy
+    untouched()
 
 
 def test_answers_are_kept(site: Path) -> None:
