@@ -58,30 +58,17 @@ def test_ordinary_samples_pass(tmp_path: Path) -> None:
         ((5.0, -5.0, 0.0), r"sample 0 .* is 20\.\d on average in channel 1 of 3,"),
         ((0.0, 0.0, -50.0), r"sample 0 .* is -200 on average in channel 3 of 3,"),
         ((2.0, 0.0, 0.0), r"sample 0 .* is 8\.\d+ on average in channel 1 of 3,"),
+        ((0.4,), "sample 0 .* one value, 1;"),
+        ((0.4, -0.4, 0.4), "sample 0 .* one value in each channel, 1, 0, 1;"),
     ],
 )
-def test_states_far_from_images_stop_the_build(
+def test_what_is_no_picture_stops_the_build(
     tmp_path: Path, bias: tuple[float, ...], told: str
 ) -> None:
-    """Pictures that end far outside of [0, 1] are told with model, level and sample."""
+    """Far outside of [0, 1], or all white or black: told with model, level and sample."""
     folder = write_model(tmp_path / "tiny", channels=len(bias))
     change(folder, 0.0001, *bias)
     with pytest.raises(TargetError, match=rf"^tiny: .*level 0.*{told}"):
-        sample(folder)
-
-
-@pytest.mark.fault(17)
-@pytest.mark.parametrize(
-    ("bias", "told"),
-    [((0.4,), "one value, 1;"), ((0.4, -0.4, 0.4), "one value in each channel, 1, 0, 1;")],
-)
-def test_pictures_of_one_value_stop_the_build(
-    tmp_path: Path, bias: tuple[float, ...], told: str
-) -> None:
-    """Pictures that are all white or all black are told with model, level and sample."""
-    folder = write_model(tmp_path / "tiny", channels=len(bias))
-    change(folder, 0.0001, *bias)
-    with pytest.raises(TargetError, match=rf"^tiny: .*level 0.*sample 0 .*{told}"):
         sample(folder)
 
 

@@ -240,8 +240,8 @@ class SamplingConfig:
     the sharp image, which the weights tell, is added to the variance of the noise
     (`process/reverse.py`). With `forward` = "markov" the noise of a state stays in the next as far
     as heat leaves it, and less is drawn anew; as published, each state has noise of its own.
-    `guidance` takes what the network adds to the linear estimate that much farther (`model.py`);
-    a cascade may have one for each band, the finest first.
+    `guidance` takes what the network adds to the linear estimate that much farther, or below 0 less
+    far (`model.py`); a cascade may have one for each band, the finest first.
 
     Raises ConfigError that names every value that is wrong.
     """

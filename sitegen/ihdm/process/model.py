@@ -16,6 +16,7 @@ Two parameterizations of the network's answer:
   With a guidance w, sampling takes û_0 = x̂_0 + (1 + w) √R_k r: away from a worse model's answer, as
   in Karras et al. 2024 ("Guiding a Diffusion Model with a Bad Version of Itself"), where the worse
   model is the linear estimate. It costs nothing, and restores what a small network smooths away.
+  Below 0 it takes back what a network adds too much for images that it has not learned from.
 """
 
 from __future__ import annotations
