@@ -240,7 +240,7 @@ def grid_pixels(card: ModelCard, columns: int, rows: int) -> int:
     from sitegen.media.frames import scale_factor  # and NumPy, which laying out pages needs not
 
     width, height = columns * card.image_size, rows * card.image_size
-    return (card.levels + 1) * width * height * scale_factor(width, height) ** 2
+    return (card.steps + 1) * width * height * scale_factor(width, height) ** 2
 
 
 def counted(count: int, model: str, subject: str, label: str | None = None) -> str:

@@ -81,7 +81,7 @@ def ways_down(models: ModelProvider, spec: ComparedSpec, paths: Paths, ddim_step
     ways: Ways = {spec.drawn_label: (partial(heat_paths, sampler, paths, noise_std), card.steps)}
     if spec.ddpm is not None:
         baseline = models.ddpm_sampler(spec.ddpm)
-        ways["DDPM"] = (partial(ddpm_paths, baseline, paths), baseline.model.card.levels)
+        ways["DDPM"] = (partial(ddpm_paths, baseline, paths), baseline.model.card.steps)
         ways["DDIM"] = (partial(ddim_paths, baseline, paths, ddim_steps), ddim_steps)
     return ways
 

@@ -54,7 +54,7 @@ NOISE_RATIO = 1.25
 _NOTES = ("training", "quality", "known_faults", "example", "subject")
 _HEAT = (
     *("blur", "prior", "training_noise_std", "sampling_noise_std", "parameterization"),
-    *("coarse", "bands", "sampling"),
+    *("coarse", "bands"),
 )
 """What only a model that blurs has."""
 
@@ -241,7 +241,8 @@ class SamplingConfig:
     (`process/reverse.py`). With `forward` = "markov" the noise of a state stays in the next as far
     as heat leaves it, and less is drawn anew; as published, each state has noise of its own.
     `guidance` takes what the network adds to the linear estimate that much farther, or below 0 less
-    far (`model.py`); a cascade may have one for each band, the finest first.
+    far (`model.py`); a cascade may have one for each band, the finest first. Of a DDPM the card may
+    say `levels`, and none of the others.
 
     Raises ConfigError that names every value that is wrong.
     """
@@ -281,9 +282,9 @@ class ModelCard:
     `diffusion` and no blur, prior, noise levels or parameterization. A model has one `unet`, or it
     is a cascade: `bands` of levels, from level 1 up, each with its network; `coarse` is an older
     way to write a second band. `sampling` says which levels are visited: all, unless it does.
-    Cascades and jumps need the parameterization "preconditioned". `training` and `quality` are
-    free notes. `example` is a picture of the kind that the model makes; `subject` says what those
-    are, in the plural ("handwritten digits").
+    Cascades, and jumps of heat, need the parameterization "preconditioned". `training` and
+    `quality` are free notes. `example` is a picture of the kind that the model makes; `subject`
+    says what those are, in the plural ("handwritten digits").
 
     Raises ConfigError that names every value that is wrong.
     """
@@ -325,8 +326,14 @@ class ModelCard:
                     yield key, "a DDPM has none; leave it out"
             if values.get("diffusion", ...) is None:
                 yield "diffusion", "is missing: how noise was added"
+            for key in ("variance", "forward", "guidance"):
+                if _of(values.get("sampling"), key) is not None:
+                    yield ("sampling", key), "a DDPM has none; leave it out"
         elif "kind" in values:
             yield from _heat_misfits(values)
+        visited, levels = _of(values.get("sampling"), "levels"), values.get("levels")
+        if visited and levels and visited[0] != levels:
+            yield ("sampling", "levels"), f"must begin with K, {levels}"
         yield from _network_misfits(values)
 
     @property
@@ -460,9 +467,6 @@ def _heat_misfits(values: Mapping[str, Any]) -> Misfits:
     for key in ("coarse", "bands", "sampling"):
         if linear and values.get(key):
             yield key, 'only for the parameterization "preconditioned"; leave it out'
-    visited = _of(values.get("sampling"), "levels")
-    if visited and levels and visited[0] != levels:
-        yield ("sampling", "levels"), f"must begin with K, {levels}"
 
 
 def _network_misfits(values: Mapping[str, Any]) -> Misfits:
@@ -551,7 +555,7 @@ def plain(value: Any) -> Any:
         found = {key: plain(item) for key, item in pairs if item is not None}
         if not isinstance(value, ModelCard):
             return found
-        unused = _HEAT if value.kind == "ddpm" else ("bands",)
+        unused = (*_HEAT, "sampling") if value.kind == "ddpm" else ("bands",)
         return {
             k: v for k, v in found.items() if k not in unused or getattr(value, k) != _DEFAULTS[k]
         }

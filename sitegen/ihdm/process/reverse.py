@@ -264,10 +264,12 @@ def ddpm_process(
     clip: bool | None = None,
     part: Part = WHOLE,
 ) -> Iterator[Step]:
-    """Go down from `x_K` (N, C, H, W) at level K by ancestral sampling; yield K steps.
+    """Go down from `x_K` (N, C, H, W) at level K by ancestral sampling; yield a step for each level
+    that the card visits below it: K of them unless it says otherwise.
 
-    `noise` is called as in `reverse_process`, for levels K … 1, and may split states as there; it
-    is not used at the last step, whose state is its mean. `variance` ("fixed_small" or
+    A step from k to j is that of a chain with β = 1 − ᾱ_k/ᾱ_j there (Nichol and Dhariwal 2021,
+    section 4). `noise` is called as in `reverse_process`, for levels K … 1, and may split states as
+    there; it is not used at the last step, whose state is its mean. `variance` ("fixed_small" or
     "fixed_large") and `clip` are the card's unless given; `part` is as there. Raises as `descend`
     does, and ValueError for words that do not fit.
     """
@@ -277,8 +279,8 @@ def ddpm_process(
         raise ValueError(f'variance "{variance}": must be "fixed_small" or "fixed_large"')
     schedule, clip = DiffusionSchedule.of(model.card), config.clip_sample if clip is None else clip
     transitions = (
-        _ancestral(model, schedule, level, variance, clip)
-        for level in range(model.card.levels, 0, -1)[part.steps]
+        _ancestral(model, schedule, level, below, variance, clip)
+        for level, below in list(pairwise(model.card.visited_levels))[part.steps]
     )
     return descend(model, x_K, transitions, noise, pixels=_NOISE, sample=part.sample)
 
@@ -317,20 +319,20 @@ def ddim_levels(levels: int, steps: int) -> tuple[int, ...]:
 
 
 def _ancestral(
-    model: Denoiser, schedule: DiffusionSchedule, level: int, variance: str, clip: bool
+    model: Denoiser, schedule: DiffusionSchedule, level: int, below: int, variance: str, clip: bool
 ) -> Transition:
-    beta = float(schedule.betas[level - 1])
-    below, here = schedule.alphas_bar[level - 1 : level + 1].tolist()
-    of_x: float = math.sqrt(1 - beta) * (1 - below) / (1 - here)
-    of_image: float = math.sqrt(below) * beta / (1 - here)
-    small = max((1 - below) / (1 - here) * beta, SMALLEST_VARIANCE)
+    left, here = (float(schedule.alphas_bar[each]) for each in (below, level))
+    beta = 1 - here / left
+    of_x = math.sqrt(1 - beta) * (1 - left) / (1 - here)
+    of_image = math.sqrt(left) * beta / (1 - here)
+    small = max((1 - left) / (1 - here) * beta, SMALLEST_VARIANCE)
 
     def mean(x: Tensor) -> Tensor:
         image, _ = _predicted(model, x, level, here, clip)
         return of_x * x + of_image * image
 
-    std = math.sqrt(small if variance == "fixed_small" else beta) if level > 1 else 0.0
-    return Transition(level, level - 1, mean, std)
+    std = math.sqrt(small if variance == "fixed_small" else beta) if below else 0.0
+    return Transition(level, below, mean, std)
 
 
 def _implicit(

@@ -349,7 +349,12 @@ _WRONG = [
     (_but("[100, 60, 56, 20, 7]", "[]"), ":29: sampling.levels = []: should be a list of levels"),
     (_but("preconditioned", "difference"), ":14: bands: only for the parameterization"),
     (_but("preconditioned", "difference"), ":28: sampling: only for the parameterization"),
-    (_DDPM + "[sampling]\nlevels = [100]\n", ":15: sampling: a DDPM has none"),
+    (_DDPM + "[sampling]\nlevels = [99, 7]\n", ":16: sampling.levels = [99, 7]: must begin with K"),
+    (_DDPM + "[sampling]\nguidance = 0.1\n", ":16: sampling.guidance = 0.1: a DDPM has none"),
+    (
+        _DDPM + '[sampling]\nvariance = "estimated"\n',
+        ':16: sampling.variance = "estimated": a DDPM has none',
+    ),
     (_DDPM.replace("linear", "linea"), ':12: diffusion.beta_schedule = "linea"'),
     (_DDPM.replace("beta_end = 0.02", ""), ":11: diffusion.beta_end is missing"),
     (_DDPM.replace("0.02", "1.5"), ":14: diffusion.beta_end = 1.5"),

@@ -1,7 +1,7 @@
 """DDPM and DDIM are diffusers' schedulers step by step, and samples belong to their seed."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
@@ -13,7 +13,7 @@ from diffusers import DDIMScheduler, DDPMScheduler
 from torch import Tensor
 
 from sitegen.core.errors import ConfigError, TargetError
-from sitegen.ihdm.card.card import DiffusionConfig, ModelCard
+from sitegen.ihdm.card.card import DiffusionConfig, ModelCard, SamplingConfig
 from sitegen.ihdm.process.ddpm import DiffusionModel, DiffusionSchedule, initial_noise, to_pixels
 from sitegen.ihdm.process.noise import Branching, independent
 from sitegen.ihdm.process.reverse import Step, ddim_levels, ddim_process, ddpm_process
@@ -132,6 +132,33 @@ def test_ddpm_is_theirs(
     fed(monkeypatch, "diffusers.schedulers.scheduling_ddpm", lambda: noise(at))
     ours = ddpm_process(Predictor(card, guess), start(), noise)
     assert step_by_step(ours, start(), card, step) <= 1e-4
+
+
+@pytest.mark.parametrize("variance", ["fixed_small", "fixed_large"])
+@pytest.mark.parametrize("schedule", [LINEAR, COSINE], ids=["linear", "cosine"])
+def test_fewer_levels_are_theirs(
+    schedule: dict[str, Any], variance: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A card that visits every fifth level goes down as DDPMScheduler does in so many steps."""
+    card = diffusion_card(40, **schedule, variance=variance)
+    card = replace(card, sampling=SamplingConfig(levels=tuple(range(40, 0, -5))))
+    scheduler = theirs(DDPMScheduler, card, variance_type=variance, timestep_spacing="trailing")
+    scheduler.set_timesteps(8)
+    noise = independent(0, [0, 1], SHAPE)
+    at = 40
+
+    def step(predicted: Tensor, timestep: int, state: Tensor) -> Any:
+        nonlocal at
+        at = timestep + 1
+        found = scheduler.step(predicted, timestep, state)
+        # It goes on adding noise until timestep 0, which it does not come to in such steps.
+        return found.prev_sample if at > 5 else found.pred_original_sample
+
+    fed(monkeypatch, "diffusers.schedulers.scheduling_ddpm", lambda: noise(at))
+    model = Predictor(card, guess)
+    ours = ddpm_process(model, start(), noise)
+    assert step_by_step(ours, start(), card, step) <= 1e-4
+    assert model.levels == [timestep + 1 for timestep in scheduler.timesteps.tolist()]
 
 
 _EVEN = [(10, 0.0), (10, 1.0), (50, 0.0), (50, 0.5), (1000, 1.0)]
