@@ -12,7 +12,7 @@ import threading
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -43,6 +43,7 @@ from sitegen.sampling.shards import (
     Seen,
     here,
 )
+from sitegen.sampling.sharing import Sharing
 
 PIXELS_AT_ONCE = 40 * 28 * 28
 """How many pixels a model sees at a time; its engines may take fewer of them at a time."""
@@ -69,12 +70,14 @@ class HeatSampler:
     """A loaded model with its prior; `name` stands before what is wrong with its pictures.
 
     place: where its samples are computed; with this model if not given
+    sharing: what keeps trajectories that others ask for, too
     """
 
     model: Model
     prior: Prior
     name: str = "the model"
     place: Place | None = None
+    sharing: Sharing | None = None
 
     def initial_states(self, seed: int, samples: Sequence[int]) -> Tensor:
         """u_K (N, C, H, W) of some samples, on the model's device."""
@@ -99,6 +102,7 @@ class DdpmSampler:
     model: DiffusionModel
     name: str = "the model"
     place: Place | None = None
+    sharing: Sharing | None = None
 
     def initial_noise(self, seed: int, samples: Sequence[int]) -> Tensor:
         """x_K (N, C, H, W) of some samples, standard normal, on the model's device."""
@@ -125,9 +129,14 @@ def _trajectory(sampler: HeatSampler | DdpmSampler, descent: Descent) -> Traject
     card, place = model.card, sampler.place or here(in_chunks(model))
     shards = descent.shards(_chunk(card.shape))
     u_K = descent.way.pixels(descent.initial)
-    return Trajectory(
-        card.levels, u_K, lambda keep: _of_pictures(sampler.name, place(shards, keep))
-    )
+
+    def alone(keep: Keep) -> Iterator[Seen]:
+        return _of_pictures(sampler.name, place(shards, keep))
+
+    if sampler.sharing is None:
+        return Trajectory(card.levels, u_K, alone)
+    asked = sampler.sharing.asked((sampler.name, descent.key), descent.bytes(card), alone)
+    return Trajectory(card.levels, u_K, asked)
 
 
 @dataclass(frozen=True)
@@ -166,6 +175,7 @@ class ModelProvider:
         keep_freed_memory()
         self._sources, self.compute_target = sources, compute_target
         self._samplers: dict[tuple[object, str], object] = {}
+        self._sharing = Sharing()
         self._loading = threading.Lock()
 
     def heat_sampler(self, name: str) -> HeatSampler:
@@ -201,7 +211,8 @@ class ModelProvider:
     def _loaded(self, name: str, load: Callable[[ModelSource], AnySampler]) -> AnySampler:
         with self._loading:
             if (load, name) not in self._samplers:
-                self._samplers[load, name] = load(self._sources[name])
+                sampler: Any = load(self._sources[name])
+                self._samplers[load, name] = replace(sampler, sharing=self._sharing)
             return cast(AnySampler, self._samplers[load, name])
 
 

@@ -7,16 +7,17 @@ So no bit of a picture depends on where that was.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
 
+from sitegen.core.files import digest_bytes
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.ihdm.process.ddpm import to_pixels
-from sitegen.ihdm.process.noise import NoiseSource, on_device, rows_of
+from sitegen.ihdm.process.noise import Branching, NoiseSource, on_device, rows_of
 from sitegen.ihdm.process.reverse import (
     Part,
     Step,
@@ -74,8 +75,8 @@ class Ancestral:
     """The ancestral sampling of a DDPM."""
 
     def steps(self, card: ModelCard) -> int:
-        """One a level."""
-        return card.levels
+        """Those between the levels that the card visits."""
+        return card.steps
 
     def walk(
         self, model: Any, state: Tensor, noise: NoiseSource | None, part: Part
@@ -132,6 +133,16 @@ class Descent:
             return [self]
         return [self._rows(at, min(at + largest, count)) for at in range(0, count, largest)]
 
+    @property
+    def key(self) -> Hashable:
+        """Equal for equal descents: whence, with what noise, and how."""
+        return self.way, self.noise, digest_bytes(self.initial.cpu().numpy().tobytes())
+
+    def bytes(self, card: ModelCard) -> int:
+        """How much all states and means are, at most."""
+        leaves = self.noise.branches(1) if isinstance(self.noise, Branching) else 1
+        return 2 * self.way.steps(card) * leaves * self.initial.nbytes
+
     def _rows(self, first: int, last: int) -> Descent:
         noise = self.noise
         if noise is not None:
@@ -154,11 +165,18 @@ class Descent:
 
     def kept(self, step: Step, keep: Keep) -> tuple[Tensor, ...]:
         """What is wanted of a step, in pixel units."""
-        if keep == "last" and step.level:
-            return ()
-        if keep == "steps":
-            return self.way.pixels(step.state), self.way.pixels(step.mean)
-        return (self.way.pixels(step.state if keep == "state" and step.level else step.mean),)
+        wanted = picked(step.level, (step.state, step.mean), keep)
+        return tuple(self.way.pixels(each) for each in wanted)
+
+
+def picked(level: int, both: tuple[Tensor, ...], keep: Keep) -> tuple[Tensor, ...]:
+    """What is wanted of the state and the mean of a level."""
+    state, mean = both
+    if keep == "steps":
+        return both
+    if keep == "last" and level:
+        return ()
+    return (state if keep == "state" and level else mean,)
 
 
 Place = Callable[[Sequence[Descent], Keep], Iterator[Seen]]

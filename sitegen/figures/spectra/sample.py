@@ -36,11 +36,13 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     heat: Powers = {}
     noise: Powers = {}
     noise_std = noise_std_of(spec, card)
+    samples = range(spec.count)
+    ways = [(sampler.begin(spec.seed, samples, noise_std), heat)]
+    ways += [(baseline.begin(spec.seed, samples), noise)] if baseline else []
 
     def work() -> Iterator[None]:
-        yield from _watch(sampler.begin(spec.seed, range(spec.count), noise_std), spec.show, heat)
-        if baseline is not None:
-            yield from _watch(baseline.begin(spec.seed, range(spec.count)), spec.show, noise)
+        for trajectory, powers in ways:
+            yield from _watch(trajectory, spec.show, powers)
 
     def curves() -> Curves:
         data = data_spectrum(sampler)
@@ -88,7 +90,8 @@ def _sinking(baseline: DdpmSampler, powers: Powers, count: int) -> list[Spectrum
     They begin where the noise is some times what the finished images have in any ring, for above
     that there is nothing but noise to be seen; the last is the finished images themselves.
     """
-    alphas_bar = DiffusionSchedule.of(baseline.model.card).alphas_bar
+    seen = sorted(powers)
+    alphas_bar = DiffusionSchedule.of(baseline.model.card).alphas_bar[seen]
     floors = (1 - alphas_bar) / alphas_bar / 4  # in [0, 1] units, half as large as [-1, 1]
     most = max(powers[0][1:])
     loud = (floors >= 3 * most).nonzero()
@@ -97,5 +100,7 @@ def _sinking(baseline: DdpmSampler, powers: Powers, count: int) -> list[Spectrum
         0, 1, max(count - 1, 1), float(floors[first] / floors[1]), dtype=torch.float64
     )
     nearest = (floors[1 : first + 1, None].log() - (floors[1] * wanted).log()).abs().argmin(0) + 1
-    levels = [*sorted(set(nearest.tolist()), reverse=True), 0]
-    return [Spectrum(k, [power / float(alphas_bar[k]) for power in powers[k]]) for k in levels]
+    return [
+        Spectrum(seen[at], [power / float(alphas_bar[at]) for power in powers[seen[at]]])
+        for at in [*sorted(set(nearest.tolist()), reverse=True), 0]
+    ]

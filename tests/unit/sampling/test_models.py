@@ -1,7 +1,8 @@
 """A model of the site as a sampler: its samples, its files, and what an image costs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,30 @@ def test_provider(tmp_path: Path, sampler: HeatSampler, sources: dict[str, Model
     noise = provider.ddpm_sampler("noise")
     steps = list(noise.ddim(noise.initial_noise(0, [0]), 2).steps)
     assert [step.level for step in steps][-1] == 0
+
+
+@pytest.mark.parametrize("name", ["heat", "noise"])
+def test_equal_samples_are_computed_once(
+    sources: dict[str, ModelSource], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two figures that show the same samples have the network see them once, to the same bits."""
+    models = ModelProvider(sources, CPU)
+    sampler, images = models.sampler(name), 0
+    kind = type(sampler.model)
+    plain: Callable[..., torch.Tensor] = kind.forward
+
+    def counted(self: object, x: torch.Tensor, *rest: object) -> torch.Tensor:
+        nonlocal images
+        images += len(x)
+        return plain(self, x, *rest)
+
+    monkeypatch.setattr(kind, "forward", counted)
+    asked = [((0, 1), 5), ((0, 1), 5), ((0, 2), 5), ((0, 1), 6)]
+    ways = [sampler.begin(seed, samples, None) for samples, seed in asked]
+    last = [[images.clone() for _, images in way.seen("mean")][-1] for way in ways]
+    assert images == 3 * 2 * sampler.model.card.steps
+    assert torch.equal(last[0], last[1])
+    assert not any(torch.equal(one, other) for one, other in pairwise(last[1:]))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,77 @@
+"""Equal trajectories of several figures are computed once, and kept no longer than wanted."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from sitegen.sampling.shards import Keep, Seen
+from sitegen.sampling.sharing import Begin, Sharing
+
+LEVELS = (3, 2, 1, 0)
+SIZE = 100
+
+
+class Source:
+    """A trajectory of numbers, ten times the level for states; tells what it was begun for."""
+
+    def __init__(self) -> None:
+        self.begun: list[Keep] = []
+
+    def __call__(self, keep: Keep) -> Iterator[Seen]:
+        """Begin it."""
+        self.begun.append(keep)
+        for level in LEVELS:
+            state, mean = torch.tensor(10.0 * level), torch.tensor(float(level))
+            kept = {"steps": (state, mean), "mean": (mean,), "state": (state if level else mean,)}
+            yield level, kept.get(keep, () if level else (mean,))
+
+
+def taken(begin: Begin, keep: Keep) -> list[tuple[int, list[float]]]:
+    """All that a consumer sees."""
+    return [(level, [float(each) for each in kept]) for level, kept in begin(keep)]
+
+
+@pytest.fixture
+def source() -> Source:
+    """One that was not begun yet."""
+    return Source()
+
+
+def test_once_for_all(source: Source) -> None:
+    """Whatever each wants of the steps, it sees what it would have seen alone."""
+    sharing, keeps = Sharing(SIZE), ("mean", "state", "last", "steps")
+    begins = [sharing.asked("one", SIZE, source) for _ in keeps]
+    found = [taken(begin, keep) for begin, keep in zip(begins, keeps, strict=True)]
+    assert source.begun == ["steps"]
+    assert found == [taken(Source(), keep) for keep in keeps]
+
+
+def test_alone(source: Source) -> None:
+    """Nothing is kept for nobody: what is asked for once is computed as it is wanted."""
+    sharing = Sharing(SIZE)
+    for key in ("one", "another"):
+        assert len(taken(sharing.asked(key, SIZE, source), "last")) == len(LEVELS)
+    assert source.begun == ["last", "last"]
+
+
+@pytest.mark.parametrize(("most", "begun"), [(SIZE, 3), (2 * SIZE, 2), (SIZE - 1, 4)])
+def test_no_more_than_there_is_room_for(source: Source, most: int, begun: int) -> None:
+    """What does not fit is computed anew, and what was seen by all makes room for others."""
+    sharing = Sharing(most)
+    for keys in (("a", "b", "a", "b"), ("c", "c")):
+        before = len(source.begun)
+        begins = [sharing.asked(key, SIZE, source) for key in keys]
+        for begin in begins:
+            taken(begin, "mean")
+        made = len(source.begun) - before
+        assert made == (begun if len(keys) == 4 else 1 if most >= SIZE else 2)
+
+
+def test_one_that_stops(source: Source) -> None:
+    """What was not computed to its end is not kept for the others."""
+    sharing = Sharing(SIZE)
+    first, second = (sharing.asked("one", SIZE, source) for _ in range(2))
+    next(first("mean"))
+    assert len(taken(second, "mean")) == len(LEVELS)
+    assert len(source.begun) == 2
