@@ -3,10 +3,11 @@
     python bench/counting.py FILE WORD …
 
 WORD … is the command, as in `build --offline`. FILE gets its exit status, seconds on the clock, the
-processor's seconds of it and all that it started, the images that networks have seen, each at one
-level, and the operations of that, as torch counts them for one image of each kind. It knows the
-sitegen of today and the one of cf37808, which it may be run with, and imports nothing of either
-that a command does not import itself.
+processor's seconds of it and all that it started, the seconds on the clock in which a model was at
+work (of figures at a time, all of theirs), the images that networks have seen, each at one level,
+and the operations of that, as torch counts them for one image of each kind. It knows the sitegen of
+today and the one of cf37808, which it may be run with, and imports nothing of either that a command
+does not import itself.
 """
 
 from __future__ import annotations
@@ -30,9 +31,10 @@ MODULES = ("sitegen.ihdm.process.model", "sitegen.ihdm.model")
 
 
 class Counts:
-    """How many images each model has seen at each level."""
+    """How many images each model has seen at each level, and in how many seconds."""
 
     def __init__(self) -> None:
+        self.seconds = 0.0
         self.models: dict[int, Any] = {}
         self.images: dict[int, Counter[int]] = {}
 
@@ -46,7 +48,10 @@ class Counts:
             seen = self.images.setdefault(id(model), Counter())
             for each in [level] * len(states) if isinstance(level, int) else level.tolist():
                 seen[int(each)] += 1
-            return plain(model, states, level, *rest)
+            started = time.perf_counter()
+            answer = plain(model, states, level, *rest)
+            self.seconds += time.perf_counter() - started
+            return answer
 
         kind.__call__ = counted
 
@@ -137,6 +142,7 @@ def main(arguments: Sequence[str]) -> int:
         "status": status,
         "seconds": seconds,
         "cpu_seconds": times.user + times.system + times.children_user + times.children_system,
+        "model_seconds": counts.seconds,
         "evaluations": counts.evaluations(),
         "gflop": counts.gflop(),
     }

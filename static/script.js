@@ -642,7 +642,10 @@ function together(row) {
 }
 
 prepare(".row.together", together);
-prepare("dialog.viewer", (dialog) => viewer.setUp(dialog));
+prepare("dialog.viewer", (dialog) => {
+  viewer.setUp(dialog);
+  when(window, "hashchange", () => dialog.close()); // the address has gone elsewhere
+});
 prepare(".motion", motion);
 prepare(".bibtex", copying);
 prepare(".framing", framing);

@@ -72,6 +72,15 @@ def test_sample_and_branch_are_kept(calm: Page, look: Look) -> None:
         expect(page.locator("#viewer .slider")).to_have_attribute("aria-valuetext", spoken(LEVELS))
 
 
+def test_address_goes_elsewhere(look: Look) -> None:
+    """Where the fragment changes while a sample is seen large, the page is seen again."""
+    with look("?sample=2#trajectories") as page:
+        expect(page.locator("#viewer")).to_be_visible()
+        page.evaluate("location.hash = 'hierarchy'")
+        expect(page.locator("#viewer")).to_be_hidden()
+        assert page.evaluate("document.querySelector('#hierarchy').getBoundingClientRect().y") < 100
+
+
 @pytest.mark.parametrize(
     "uri",
     [

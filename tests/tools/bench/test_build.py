@@ -115,15 +115,16 @@ def test_counting(site: Path, tmp_path: Path) -> None:
     assert (cold["evaluations"], warm["evaluations"]) == (2 * LEVELS, 0)
     assert cold["gflop"] > 0 == warm["gflop"]
     assert 0 < warm["cpu_seconds"] < cold["cpu_seconds"]
+    assert warm["model_seconds"] == 0 < cold["model_seconds"] < cold["seconds"]
     assert run("build", "--config", "nowhere.toml")["status"] == 2
 
 
 def test_table() -> None:
     """Every case of every sitegen has its line; estimates stand beside the truth."""
-    runs = {case: Run(2.0, 3.0, 1000, 12.5, 4_000_000) for case in build.CASES}
-    slow = {case: Run(9.0, 9.0, 2000, 99.0, 5_000_000) for case in build.CASES}
+    runs = {case: Run(2.0, 3.0, 1.5, 1000, 12.5, 4_000_000) for case in build.CASES}
+    slow = {case: Run(9.0, 9.0, 8.1, 2000, 99.0, 5_000_000) for case in build.CASES}
     told = markdown([Builds("this", 2.2, runs), Builds("old", None, slow)]).splitlines()
-    assert told[2] == "| cold | this | 2.00 | 3.00 | 1,000 | 12 | 4.0 |"
+    assert told[2] == "| cold | this | 2.00 | 3.00 | 25% | 1,000 | 12 | 4.0 |"
     assert sum(line.startswith("| ") for line in told) == 2 + 2 * len(build.CASES)
     assert "this: --dry-run said 2 s, and it took 2 s (1.10)" in told
     assert told[-2:] == ["old: --dry-run estimates nothing", "cold, times as fast: 4.5"]
