@@ -123,7 +123,8 @@ def test_faces_are_drawn_once(
 ) -> None:
     """Npm and node work on a copy; whole files are not drawn again, others are refused."""
     folder, digest = npm / "data with spaces" / "faces", hashlib.sha256(b"faces").hexdigest()
-    monkeypatch.setattr(fetch, "FACES", {"train-images-idx4-ubyte": digest})
+    for name in ("FACES", "MORE_FACES"):
+        monkeypatch.setattr(fetch, name, {"train-images-idx4-ubyte": digest})
     before = sorted(fetch.DRAWING.iterdir())
     ours = {"npm": "test -f package-lock.json && mkdir node_modules", "node": NODE}
     for name, script in ours.items():
@@ -132,6 +133,9 @@ def test_faces_are_drawn_once(
     assert str(folder) in fetch.draw_faces(folder)
     assert (folder / "told").read_text().split() == ["draw.mjs", "60000", "10000"]
     assert sorted(fetch.DRAWING.iterdir()) == before
+    more = folder.with_name("more-faces")
+    assert str(more) in fetch.draw_more_faces(more)
+    assert (more / "told").read_text().split() == ["draw.mjs", "600000", "1"]
     (npm / "bin" / "node").write_text("#!/bin/sh\nexit 3\n")
     fetch.main(["--only", "faces", "--to", str(folder.parent)])  # and nothing else
     assert capsys.readouterr().out == f"Faces: {folder}\n"
