@@ -11,14 +11,14 @@ import posixpath
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from stat import S_ISREG
 from types import MappingProxyType
 
 from sitegen.build.cache import PARTS
 from sitegen.config.schema import SITES, Site
-from sitegen.core.errors import ConfigError, PlatformError, TargetError
+from sitegen.core.errors import ConfigError, PlatformError, PublishError, TargetError
 from sitegen.core.files import (
     below,
     digest,
@@ -112,7 +112,8 @@ def differences(output: Path, tree: Tree) -> tuple[tuple[str, ...], tuple[str, .
     """
     with platform_errors(output, "read"):
         changed = (uri for uri in sorted(tree) if not _same(output / uri, tree[uri]))
-        names = (name for name, entry in _listed(output) if not entry.is_dir())
+        listed = _listed(output)
+        names = (name for name, entry in listed if not entry.is_dir(follow_symlinks=False))
         return tuple(changed), tuple(name for name in names if name not in tree)
 
 
@@ -310,11 +311,13 @@ class ServedFolder:
 
     files: the size of each regular file in bytes
     others: symbolic links, pipes and the like, each with what it is
+    seal: the SHA-256 of each file, where nothing else may be read from now on
     """
 
     root: Path
     files: Mapping[str, int]
     others: Mapping[str, str] = field(default_factory=dict)
+    seal: Mapping[str, str] = field(default_factory=dict)
 
     def served(self, name: str) -> str | None:
         """The file that answers for a path as GitHub Pages does: itself, its index, its .html."""
@@ -323,9 +326,21 @@ class ServedFolder:
         return next((each for each in choices if each in self.files), None)
 
     def read(self, name: str) -> bytes:
-        """The content of a file. Raises PlatformError if it cannot be read."""
-        with platform_errors(self.root / name, "read"):
-            return (self.root / name).read_bytes()
+        """The content of a file.
+
+        Raises PlatformError if it cannot be read, PublishError if it is not as it was sealed.
+        """
+        path = self.root / name
+        with platform_errors(path, "read"):
+            data = path.read_bytes()
+        if self.seal.get(name) not in (None, digest_bytes(data)):
+            raise PublishError(f"{shown(path)}: has changed since it was looked at; try again")
+        return data
+
+    def sealed(self) -> "ServedFolder":
+        """The same, with what its files hold now. Raises PlatformError if one cannot be read."""
+        with platform_errors(self.root, "read"):
+            return replace(self, seal={name: _digest(self.root / name) for name in self.files})
 
 
 def read_folder(root: Path) -> ServedFolder:

@@ -31,23 +31,26 @@ _NO_NOTE = (ValueError, RecursionError, TypeError, LookupError, AttributeError)
 Digests = Mapping[str, str]
 """The SHA-256 of files, by their URI."""
 
+Files = frozenset[tuple[str, str]]
+"""URIs of files, each with the SHA-256 of what lies there; after a kill that may be one of two."""
+
 
 @dataclass(frozen=True)
 class _Note:
     """What sitegen has put into a folder, and what a kill may have left there instead.
 
-    names: all files
+    files: all of them, each with its SHA-256
     kept: those of them that are of the build before
     own: by the state of the folder, what is named by its content and of that build itself
     """
 
-    names: frozenset[str] = frozenset()
+    files: Files = frozenset()
     kept: Digests = field(default_factory=dict)
     own: Mapping[str, Digests] = field(default_factory=dict)
 
     def data(self) -> bytes:
         """The note as a file."""
-        value = {"names": sorted(self.names), "kept": self.kept, "own": self.own}
+        value = {"files": sorted(self.files), "kept": self.kept, "own": self.own}
         return f"{json.dumps(value, sort_keys=True)}\n".encode()
 
 
@@ -63,8 +66,8 @@ def place(tree: Tree, output: Path, site: Site) -> bool:
     kept = _last(before, output, tree)
     whole = {**tree, **{uri: _copied(output, uri, sha256) for uri, sha256 in kept.items()}}
     own = {_state(whole): {uri: _digest(whole[uri]) for uri in tree if _BY_CONTENT.fullmatch(uri)}}
-    note = _Note(frozenset(whole), kept, own)
-    both = _Note(note.names | before.names, {**before.kept, **kept}, {**before.own, **own})
+    note = _Note(frozenset((uri, _digest(whole[uri])) for uri in whole), kept, own)
+    both = _Note(note.files | before.files, {**before.kept, **kept}, {**before.own, **own})
     write_atomic(path, both.data())
     put_tree(whole, output)
     write_atomic(path, note.data())
@@ -88,9 +91,9 @@ def kept(site: Site, output: Path) -> Digests:
     return {uri: sha256 for uri, sha256 in known.items() if (output / uri).exists()}
 
 
-def built(site: Site, output: Path) -> frozenset[str]:
-    """The URIs that the last build put into `output`; none where that is not known."""
-    return _read(site, output).names
+def built(site: Site, output: Path) -> Files:
+    """What the last build put into `output`; nothing where that is not known."""
+    return _read(site, output).files
 
 
 def _last(note: _Note, output: Path, tree: Tree) -> Digests:
@@ -145,10 +148,9 @@ def _read(site: Site, output: Path) -> _Note:
     path = _path(site, output)
     with contextlib.suppress(OSError, *_NO_NOTE), errors_of_now(path):
         value = json.loads(read_file(path))
-        if isinstance(value, list):  # of an older sitegen
-            return _Note(frozenset(map(str, value)))
         own = {state: _digests(each) for state, each in value["own"].items()}
-        return _Note(frozenset(map(str, value["names"])), _digests(value["kept"]), own)
+        files = frozenset((str(uri), str(sha256)) for uri, sha256 in value.get("files", ()))
+        return _Note(files, _digests(value["kept"]), own)
     return _Note()
 
 

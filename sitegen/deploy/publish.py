@@ -8,7 +8,6 @@ what we have seen there.
 
 from __future__ import annotations
 
-import contextlib
 import re
 from dataclasses import dataclass
 from math import inf
@@ -29,14 +28,12 @@ from sitegen.config.loader import load_papers
 from sitegen.config.scaffold import placeholders
 from sitegen.config.schema import Site
 from sitegen.core.compute import ComputeTarget, resolve_device, resolve_precision
-from sitegen.core.errors import PublishError, RefusedError, SitegenError, TargetError
+from sitegen.core.errors import PublishError, SitegenError, TargetError
 from sitegen.core.files import lock, platform_errors
 from sitegen.core.progress import Reporter
 from sitegen.core.source import shown
-from sitegen.core.urls import MANIFEST
 from sitegen.deploy.check import check_site
 from sitegen.deploy.git import Remote, Repository, committed, masked, mend
-from sitegen.media.manifest import Manifest
 
 _NO_BRANCH = re.compile(r"@|([A-Z]+_)?HEAD|(refs|heads|tags|remotes)/.*|-.*|[0-9a-f]{40}")
 """Names that git allows and that would be taken for something else sooner or later."""
@@ -109,8 +106,8 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
         )
     repository = Repository(site.root)
     with alone(site), lock(repository.common / "sitegen.lock"):
-        folder = read_folder(output)  # what comes into it from now on is not looked at, and stays
-        fresh = _without_others(site, output)
+        folder = read_folder(output).sealed()  # what comes from now on is not looked at, and stays
+        fresh = _without_others(site, folder)
         _check(site, output, options, report)
         _tell_age(fresh, output, options, report)
         remote = _remote(repository, options)
@@ -177,13 +174,14 @@ def _check(site: Site, output: Path, options: PublishOptions, report: Reporter) 
     report.note(findings.summary())
 
 
-def _without_others(site: Site, output: Path) -> Freshness:
+def _without_others(site: Site, folder: ServedFolder) -> Freshness:
     """How old the folder is. Raises PublishError where it has files that sitegen did not make."""
-    fresh = freshness(site, output)
+    fresh = freshness(site, folder)
     if fresh.foreign:
         raise PublishError(
-            f"{shown(output)}: holds what sitegen did not put there, and all could read it: "
-            f"{first_few(fresh.foreign)}; `sitegen build` makes the folder anew without that"
+            f"{shown(folder.root)}: holds what sitegen did not put there, or not so, and all could "
+            f"read it: {first_few(fresh.foreign)}; "
+            "`sitegen build` makes the folder anew without that"
         )
     return fresh
 
@@ -290,19 +288,23 @@ class Freshness:
     """How a built folder differs from what a build would make.
 
     stale: why it is not what a build would make, in words, one a file; empty if it is
-    foreign: the files in it that no build has made
+    foreign: the files in it that no build has made, under a name of sitegen's or another one
     """
 
     stale: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
 
 
-def freshness(site: Site, output: Path) -> Freshness:
-    """Compare a folder that sitegen built with its sources and the store."""
+def freshness(site: Site, folder: ServedFolder) -> Freshness:
+    """Compare a sealed folder that sitegen built with its sources and the store.
+
+    A file is a build's by what it holds, as a note in the store tells: its name is no proof.
+    """
+    output = folder.root
     device = resolve_device("auto")
     compute_target = ComputeTarget(device, resolve_precision("auto", device))
     options = BuildOptions(compute_target, output, dry_run=True)  # which only looks at the store
-    ours = {*built(site, output), *_shown(output)}
+    ours = {*built(site, output), *(old := kept(site, output)).items()}
     tree: Tree | None = None
     try:
         works = prepare_all(site, options)
@@ -312,21 +314,13 @@ def freshness(site: Site, output: Path) -> Freshness:
     except SitegenError as error:
         words = [f"that stops, {str(error).partition(chr(10))[0]}"]
     changed, others = differences(output, tree or {})
-    old = kept(site, output)  # for the readers of the last page
-    others = tuple(name for name in others if name not in old)
+    there = [name for name in (*changed, *others) if name in folder.files or name in folder.others]
+    foreign = tuple(name for name in there if (name, folder.seal.get(name, "")) not in ours)
     if tree is not None:
-        words = [f"{name} {'differs' if (output / name).exists() else 'lacks'}" for name in changed]
-        words += [f"{name} would go" for name in others if name in ours]
-    return Freshness(tuple(words), tuple(name for name in others if name not in ours))
-
-
-def _shown(output: Path) -> set[str]:
-    """The clips that the folder's own manifest names."""
-    with contextlib.suppress(RefusedError, OSError, UnicodeDecodeError):
-        manifest = Manifest.from_json((output / MANIFEST).read_text("utf-8"))
-        paths = (file.path for each in manifest.figures for file in each.record.files.values())
-        return {MANIFEST, *(path for path in paths if path.startswith("media/"))}
-    return set()
+        words = [f"{name} {'differs' if name in there else 'lacks'}" for name in changed]
+        gone = (name for name in others if name not in old)  # which is for the last page's readers
+        words += [f"{name} would go" for name in gone if name not in foreign]
+    return Freshness(tuple(words), foreign)
 
 
 def first_few(words: tuple[str, ...]) -> str:

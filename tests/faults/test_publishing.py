@@ -1,6 +1,7 @@
 """Publishing gives away nothing that sitegen did not make, and needs no mending by hand."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -9,7 +10,12 @@ import time
 
 import pytest
 
+from sitegen.build.output import read_folder
+from sitegen.config.loader import load_site
+from sitegen.core.files import digest_bytes
+from sitegen.core.urls import MANIFEST
 from sitegen.deploy.git import Remote, Repository, public, secrets_of
+from sitegen.deploy.publish import freshness
 from tests.support.builders import environment, git
 from tests.support.previewing import wait_for
 from tests.support.publishing import Paper
@@ -171,6 +177,58 @@ def test_names_that_are_no_secret_are_told() -> None:
     for url in ("ssh://git@host/x", "https://host/@scope/x.git", "git@github.com:ann/x", "../x"):
         assert secrets_of(url) == ()
     assert secrets_of("https://git:s3cret@host/x") == ("git:s3cret", "s3cret")
+
+
+@pytest.mark.fault(28)
+def test_a_name_proves_nothing(paper: Paper) -> None:
+    """Other bytes are refused under a name of sitegen's, of the last page, or that a manifest has.
+
+    Whether the sources are as they were or not.
+    """
+    paper.rebuild('{{ trajectories("tiny", count=4) }}')
+    manifest, key = paper.site.output / MANIFEST, paper.site.output / "media/id_rsa"
+    before = manifest.read_text()
+    clip = json.loads(before)["figures"][0]["files"]["gif"]
+    key.write_bytes(b"s3cret")
+    forged = before.replace(clip["path"], "media/id_rsa").replace(
+        clip["sha256"], digest_bytes(b"s3cret")
+    )
+    manifest.write_text(forged)
+    paper.refused(f"did not put there, or not so.*: {MANIFEST}, media/id_rsa;")
+    key.unlink()
+    manifest.write_text(before)
+    paper.rebuild("Words.")  # the clip stays for the readers of the last page
+    whole = paper.built()
+    names = whole.keys() - {MANIFEST}
+    for name in names:
+        (paper.site.output / name).write_bytes(whole[name] + b"s3cret")
+    for text in SOURCES.values():
+        (paper.root / "pages/index.md").write_text(text)
+        folder = read_folder(paper.site.output).sealed()
+        assert {*freshness(load_site(paper.site.config), folder).foreign} == names
+    paper.refused("did not put there, or not so")
+    for name, data in whole.items():
+        (paper.site.output / name).write_bytes(data)
+    assert clip["path"] in paper.built()
+    assert paper.publish().changed
+
+
+@pytest.mark.fault(28)
+def test_files_that_change_while_it_publishes(
+    paper: Paper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What becomes another file after it was looked at, a link to a key say, is not published."""
+    asked, page, key = Repository.remote, paper.site.output / "index.html", paper.root / "key"
+    key.write_text("s3cret")
+
+    def remote(repository: Repository, name: str, branch: str) -> Remote:
+        page.unlink()
+        page.symlink_to(key)
+        return asked(repository, name, branch)
+
+    monkeypatch.setattr(Repository, "remote", remote)
+    paper.refused(r"index\.html: has changed since it was looked at")
+    assert paper.tip() == ""
 
 
 @pytest.mark.fault(28)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sitegen.build import placing
-from sitegen.build.output import put_tree
+from sitegen.build.output import put_tree, read_folder
 from sitegen.build.placing import built as noted
 from sitegen.build.placing import kept
 from sitegen.config.loader import load_site
@@ -57,7 +57,7 @@ def test_what_stays_is_no_part_of_the_site(built: Builder, tmp_path: Path) -> No
     site = load_site(built.config)
     old = kept(site, built.output)
     assert old
-    assert old.keys() <= noted(site, built.output)
+    assert old.items() <= noted(site, built.output)
     assert not any(name in (built.output / "media.json").read_text() for name in old)
     elsewhere = tmp_path / "clean"
     built(output=elsewhere)
@@ -66,7 +66,7 @@ def test_what_stays_is_no_part_of_the_site(built: Builder, tmp_path: Path) -> No
     before = traces(built.output)
     assert not built().changed
     assert traces(built.output) == before
-    assert freshness(site, built.output) == Freshness()
+    assert freshness(site, read_folder(built.output).sealed()) == Freshness()
 
 
 @pytest.mark.parametrize("at", ["before", "after"])
@@ -130,13 +130,13 @@ def test_what_was_changed_by_hand_does_not_stay(built: Builder) -> None:
     assert not (built.output / path).exists()
     (note,) = (built.root / ".sitegen/built").glob("*.json")
     lying: dict[str, Any] = {
-        "names": ["x"],
+        "files": [["x", "0"]],
         "kept": {"../site.toml": "0", "media/../../a-01234567.b": "0"},
     }
     owned: list[Any] = [{}, [], "", {"a": []}, {"a": 1}]
     odd = [{**lying, "own": own} for own in owned]
     others: list[Any] = [[], 1, ""]
-    odd += [{**lying, "own": {}, key: value} for key in ("kept", "names") for value in others]
+    odd += [{**lying, "own": {}, key: value} for key in ("kept", "files") for value in others]
     for text in (*map(json.dumps, odd), '["index.html"]', "{}", "[" * 9999, "null"):
         note.write_text(text)
         assert not kept(load_site(built.config), built.output)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from sitegen.build.output import clean
+from sitegen.build.output import clean, read_folder
 from sitegen.build.prune import clean_unused
 from sitegen.config.loader import load_papers, load_site
 from sitegen.core.errors import ConfigError, TargetError
 from sitegen.deploy.check import check_site
-from sitegen.deploy.publish import freshness
+from sitegen.deploy.publish import Freshness, freshness
 from tests.support.builders import INDEX, Builder, traces, write_page, write_site
 
 ROOF = """
@@ -68,7 +68,7 @@ def test_built(build: Builder) -> None:
     site = load_site(build.config)
     found = check_site(site, build.output)
     assert (found.errors, found.warnings) == ((), ())
-    assert (freshness(site, build.output).stale, freshness(site, build.output).foreign) == ((), ())
+    assert freshness(site, read_folder(build.output).sealed()) == Freshness()
     before = traces(build.output)
     assert not build().changed
     assert traces(build.output) == before
@@ -86,7 +86,8 @@ def test_one_paper_by_itself(build: Builder) -> None:
     build.refused(ConfigError, r"--config .*sites/digits/site\.toml", only=("tiny-trajectories",))
     write_page(alone.config, INDEX.replace("count=4", "count=3"))
     site = load_site(build.config)
-    assert freshness(site, build.output).stale == ("tiny-trajectories is not rendered",)
+    found = freshness(site, read_folder(build.output).sealed())
+    assert found.stale == ("tiny-trajectories is not rendered",)
     build.refused(TargetError, "sites/birds/pages/index.md:3: tiny-trajectories", offline=True)
     assert build(dry_run=True).missing == ("birds/tiny-trajectories",)
 

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from sitegen.build.cache import Store
+from sitegen.build.output import read_folder
 from sitegen.config.loader import load_site
 from sitegen.deploy.publish import first_few, freshness, pages_address
 from tests.support.builders import Builder, traces, write_page, write_site
@@ -19,13 +20,13 @@ def test_freshness(tmp_path: Path) -> None:
     for key in store.keys("drawn-"):
         (tmp_path / f".sitegen/records/{key}.json").unlink()
     before = traces(tmp_path)
-    found = freshness(load_site(site.config), site.output)
+    found = freshness(load_site(site.config), read_folder(site.output).sealed())
     assert (found.stale, found.foreign) == ((), ())
     assert traces(tmp_path) == before
     (key,) = store.keys("")
     (tmp_path / f".sitegen/records/{key}.json").write_text("damaged")
     before = traces(tmp_path)
-    assert freshness(load_site(site.config), site.output).stale == (
+    assert freshness(load_site(site.config), read_folder(site.output).sealed()).stale == (
         "tiny-trajectories is not rendered",
     )
     assert traces(tmp_path) == before
@@ -34,7 +35,7 @@ def test_freshness(tmp_path: Path) -> None:
     site()
     (tmp_path / "pages/more.md").unlink()
     write_page(site.config, "Words.\n")
-    found = freshness(load_site(site.config), site.output)
+    found = freshness(load_site(site.config), read_folder(site.output).sealed())
     assert {"index.html differs", "more/index.html would go"} <= set(found.stale)
     assert any(re.fullmatch(r"media/.*\.mp4 would go", words) for words in found.stale)
     assert found.foreign == ()
