@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from sitegen.core.files import digest, platform_errors
+from sitegen.media.exports import read_picture
 from sitegen.media.manifest import MediaFile
 
 CARD_SIZE = (1200, 630)
@@ -26,7 +27,7 @@ _FONT = ImageFont.FreeTypeFont
 
 def backdrop(poster: Path) -> Image.Image:
     """A small, soft picture of a poster, to be enlarged behind a title."""
-    picture = _open(poster)
+    picture = read_picture(poster)
     picture.thumbnail((_BACKDROP, _BACKDROP))
     return picture.filter(ImageFilter.GaussianBlur(1.2))
 
@@ -41,7 +42,7 @@ def card(poster: Path | None, title: str, authors: Iterable[str], venue: str | N
         pen.line((0, y, picture.width, y), fill=tuple(colour))
     room = CARD_SIZE[0] - 2 * _MARGIN
     if poster is not None:
-        samples = _fitted(_open(poster))
+        samples = _fitted(read_picture(poster))
         left = CARD_SIZE[0] - _MARGIN - samples.width
         picture.paste(samples, (left, (CARD_SIZE[1] - samples.height) // 2))
         room = left - 2 * _MARGIN
@@ -60,11 +61,6 @@ def save(picture: Image.Image, path: Path) -> MediaFile:
         picture.save(path, compress_level=9, quality=50, method=4)  # of PNG, and two of WebP
         size = path.stat().st_size
     return MediaFile(path.name, size, digest(path), picture.width, picture.height)
-
-
-def _open(path: Path) -> Image.Image:
-    with platform_errors(path, "read"), Image.open(path, formats=["WEBP", "PNG"]) as picture:
-        return picture.convert("RGB")
 
 
 def _fitted(poster: Image.Image) -> Image.Image:

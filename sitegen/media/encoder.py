@@ -289,13 +289,13 @@ def enlarge_gif(source: Path, target: Path, fps: float | None = None) -> MediaFi
     """
     from PIL import Image, ImageSequence
 
-    with Image.open(source) as image:
+    with platform_errors(source, "read"), Image.open(source, formats=["GIF"]) as image:
         count, size = int(getattr(image, "n_frames", 1)), image.size
         pause = max(1, round(int(image.info.get("duration", 100)) / 10))
     pause = pause if fps is None else max(2, round(100 / fps))  # browsers slow down what is faster
 
     def frames(factor: int) -> Iterator[Frame]:
-        with Image.open(source) as image:
+        with Image.open(source, formats=["GIF"]) as image:
             for each in ImageSequence.Iterator(image):
                 yield upscale(np.asarray(each.convert("RGB")), factor)
 

@@ -13,13 +13,17 @@ import subprocess
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sitegen.core.errors import PlatformError, TargetError
+from sitegen.core.errors import PlatformError, RefusedError, TargetError
 from sitegen.core.files import platform_errors
 from sitegen.media.frames import Frame, upscale
 from sitegen.media.labels import write_label
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 """The programs that draw, the first that is found."""
@@ -32,12 +36,23 @@ _PATIENCE = 120  # seconds
 _DARK = re.compile(r"@media \(prefers-color-scheme: dark\) \{.*?\n\}\n?(?=</style>)", re.DOTALL)
 
 
-def read_frame(path: Path) -> Frame:
-    """A picture in pixels as a frame (H, W, 3)."""
+def read_picture(path: Path) -> Image.Image:
+    """A picture of the store, in RGB; no program is started for it.
+
+    Raises PlatformError for what is no WebP or PNG, RefusedError for a damaged or huge one.
+    """
     from PIL import Image
 
-    with platform_errors(path, "read"), Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
+    try:
+        with platform_errors(path, "read"), Image.open(path, formats=["WEBP", "PNG"]) as picture:
+            return picture.convert("RGB")
+    except (ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        raise RefusedError(f"{path}: cannot be read as an image: {error}") from error
+
+
+def read_frame(path: Path) -> Frame:
+    """A picture of the store as a frame (H, W, 3). Raises as `read_picture` does."""
+    return np.asarray(read_picture(path))
 
 
 def write_frame(frame: Frame, path: Path) -> tuple[int, int]:
