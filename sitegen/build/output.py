@@ -137,7 +137,8 @@ def foreign(output: Path, root: Path, tree: Tree = MappingProxyType({})) -> tupl
     something in it cannot be read.
     """
     with platform_errors(output, "read"):
-        names = (name for name, entry in _listed(output) if entry.is_file())
+        # A link in a circle is no file, and no reason to stop.
+        names = (name for name, entry in _listed(output) if os.path.isfile(entry.path))
         others = {name: output / name for name in names if name not in tree}
         return tuple(name for name, path in others.items() if not _is_made(name, path, root))
 

@@ -295,6 +295,7 @@ def test_files_of_others_in_the_built_folder(built: Builder) -> None:
     for name, text in {**own, "media/old-01234567.mp4": "old", ".DS_Store": "junk"}.items():
         (built.output / name).parent.mkdir(exist_ok=True)
         (built.output / name).write_text(text)
+    (built.output / "circle").symlink_to("circle")
     before = traces(built.root)
     with pytest.raises(ConfigError, match=r"build/notes\.txt: sitegen did not make this"):
         clean(load_site(built.config))
