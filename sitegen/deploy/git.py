@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,6 +30,8 @@ _USER = re.compile(r".*(?<!/)@|[^/@]*:(?!\d*(/|$)).*@")
 _START = re.compile(
     r"([\w+.-]+::)?((?P<scheme>https?|ssh|git|ftps?)(:[/\\]*|[/\\]{2,}))?[/\\]*", re.IGNORECASE
 )
+_COMMAND = re.compile(r"ext::", re.IGNORECASE)
+"""What an address begins with that is a command; any word of it may be secret."""
 _NO_PORT = re.compile(r"^([^/:\[@]+:)(?!\d*(/|['\"`,;.:)>\]]*$))[^/'\"]+")
 _PARAMETERS = re.compile(r"[?#;&](?=[^/]*=).+", re.DOTALL)
 _WORD = re.compile(r"[^\s'\"]+")
@@ -224,6 +226,8 @@ def _odd_parts(url: str) -> tuple[str, str, str]:
 
 def masked(url: str) -> str:
     """An address, and nothing else, without what is secret in it, on one line."""
+    if command := _COMMAND.match(url):
+        return f"{command[0]}…"
     scheme, apart, rest = url.partition("://")
     if not apart:
         return " ".join(_PARAMETERS.sub(_cut, _without_user(url)).splitlines())
@@ -236,6 +240,8 @@ def masked(url: str) -> str:
 
 def secrets_of(url: str) -> tuple[str, ...]:
     """What may be secret in an address, piece by piece, the longest first: git tells some alone."""
+    if command := _COMMAND.match(url):
+        return _longest(re.split(r"[\s'\"=]+", url[command.end() :]))
     _, apart, rest = url.partition("://")
     front = rest.rpartition("@")[0] if apart else _odd_parts(url)[1]
     user, _, password = front.partition(":")
@@ -247,6 +253,11 @@ def secrets_of(url: str) -> tuple[str, ...]:
         pieces |= {*re.split(r"\s", port[0].removeprefix(port[1]))}
     if parameters := _PARAMETERS.search(url.rpartition("@")[2]):
         pieces |= {*re.findall(r"[^=&;#\s]+(?![^&;#]*=)", parameters[0])}
+    return _longest(pieces)
+
+
+def _longest(pieces: Iterable[str]) -> tuple[str, ...]:
+    """The pieces that are long enough to be secret, the longest first."""
     return tuple(sorted({each for each in pieces if len(each) > 2}, key=len, reverse=True))
 
 

@@ -144,6 +144,8 @@ ODD_SECRETS = (
     "https://host/x.git?access_token=s3@cret",
     "ssh://ann:s3/cret@host/x.git",
     "git://ann:s3/cret@host/x.git",
+    "ext::sh -c 's3 cret'",
+    'EXT::curl -H "Authorization: s3cret" host',
 )
 
 
