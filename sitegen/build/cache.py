@@ -239,7 +239,7 @@ class Store:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise RefusedError(str(error)) from None
+            raise RefusedError(error.strerror or str(error)) from None
 
     def _is_whole(self, file: MediaFile) -> bool:
         path = self.object(file)
@@ -255,7 +255,7 @@ class Store:
         except FileNotFoundError:
             self._warn(f"{path} is missing from the store; its clip is made again")
         except OSError as error:
-            self._quarantine(path, str(error))
+            self._quarantine(path, error.strerror or str(error))
         return False
 
     def _quarantine(self, path: Path, why: str) -> None:

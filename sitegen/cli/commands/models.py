@@ -318,6 +318,9 @@ def train(name: str, **options: Any) -> None:
       sitegen train mnist --data .data/mnist --preset mnist-small --output runs/published
       sitegen train mnist-ddpm --kind ddpm --data .data/mnist
     """
+    # Torch's optimizers bring in its compiler, which nothing here uses, and that brings in Triton,
+    # which ends with twenty lines of what it has leaked. Without it, all else is as it was.
+    sys.modules.setdefault("triton", None)  # type: ignore[arg-type]
     from sitegen.models.training import TrainOptions, train_model
 
     recipe = {key: options.pop(key) for key in _RECIPE}

@@ -95,8 +95,10 @@ def make_prior(
 ) -> Prior:
     """A bank of `count` of the `images` (N, C, H, W) uint8, dissipated to the card's level K.
 
-    Takes all images if there are fewer. Which ones depends on `seed` alone. Raises RefusedError
-    for images of another shape than the card's, or none.
+    Takes all images if there are fewer. Which ones depends on `seed` alone. Where the noise of a
+    state stays in the next, the flattest has some, too, in the cosines that are kept: a network
+    that knows only noisy states makes too little of what is rare out of others. Raises
+    RefusedError for images of another shape than the card's, or none.
     """
     if images.ndim != 4 or tuple(images.shape[1:]) != card.shape or not len(images):
         raise RefusedError(f"images of shape {images.shape} do not fit the card's {card.shape}")
@@ -111,6 +113,9 @@ def make_prior(
     whole = torch.cat(parts)
     low = _how_many(whole)
     few = whole[..., :low, :low].contiguous()
+    if card.keeps_noise:
+        noise = normal(seed, Purpose.PRIOR_NOISE, chosen, 0, tuple(few.shape[1:]))
+        few += card.training_noise_std * noise
     # To six digits, so that the bank is the same bytes on every machine.
     rounded = tuple(float(f"{value:.6g}") for value in (power / len(chosen)).tolist())
     return Prior(few, card.image_size, sigma, data, rounded)

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from sitegen.core.errors import RefusedError
 from sitegen.ihdm import dissipate
-from sitegen.ihdm.card.card import BlurRange, FileRef, ModelCard
+from sitegen.ihdm.card.card import BlurRange, FileRef, ModelCard, SamplingConfig
 from sitegen.ihdm.data.prior import Prior, make_prior, read_prior
 from sitegen.ihdm.process.heat import spectrum
 from tests.support.making import small_card
@@ -33,6 +33,19 @@ def test_states_are_the_blurred_images(channels: int, size: int, sigma: float) -
     prior = make_prior(images, card, 20)
     wanted = dissipate(torch.from_numpy(images).double() / 255, sigma)
     assert float((prior.states(range(20)) - wanted).abs().max()) < 2e-5
+
+
+def test_first_states_have_the_noise_that_stays() -> None:
+    """In a Markov chain the flattest state has its noise, σ in each cosine that is kept, too."""
+    sampling = SamplingConfig(variance="estimated", forward="markov")
+    plain = small_card(image_size=16, blur=BlurRange(0.5, 8), parameterization="preconditioned")
+    card, images = replace(plain, sampling=sampling), pictures(400, 16)
+    bare, noisy, again = (make_prior(images, each, 400) for each in (plain, card, card))
+    noise = noisy.coefficients - bare.coefficients
+    assert torch.equal(noisy.coefficients, again.coefficients)
+    assert float(noise.std()) == pytest.approx(card.training_noise_std, rel=0.05)
+    assert abs(float(noise.mean())) < 0.001
+    assert noisy.power == bare.power  # of the images
 
 
 def test_round_trip(card: ModelCard, tmp_path: Path, tiny: Path) -> None:
