@@ -8,8 +8,8 @@ figures of the page. Time is the processor's, of all cores and with the encoder,
 programs count little; memory is the most that sitegen and what it started held at a time, looked
 at every 10 ms. The work is counted in pixels that the network sees, so a straight line through the
 times means linear. A network for twice the side halves it once more, as published ones do, so that
-attention, which costs the square of the pixels that it sees, sees no more of them. `--picture` draws
-each, into that folder. Linux only.
+attention, which costs the square of the pixels that it sees, sees no more of them. `--picture`
+writes a drawing of each into that folder. Linux only.
 """
 
 from __future__ import annotations

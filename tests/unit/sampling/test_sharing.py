@@ -1,6 +1,7 @@
 """Equal trajectories of several figures are computed once, and kept no longer than wanted."""
 
 from collections.abc import Iterator
+from typing import get_args
 
 import pytest
 import torch
@@ -40,7 +41,7 @@ def source() -> Source:
 
 def test_once_for_all(source: Source) -> None:
     """Whatever each wants of the steps, it sees what it would have seen alone."""
-    sharing, keeps = Sharing(SIZE), ("mean", "state", "last", "steps")
+    sharing, keeps = Sharing(SIZE), get_args(Keep)
     begins = [sharing.asked("one", SIZE, source) for _ in keeps]
     found = [taken(begin, keep) for begin, keep in zip(begins, keeps, strict=True)]
     assert source.begun == ["steps"]
