@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from sitegen.core.errors import PlatformError, SitegenError
 from sitegen.core.installed import memory_full, not_installed, not_loaded
@@ -64,10 +64,10 @@ def _exit_code(error: BaseException) -> int | None:
     """Tell what went wrong; the exit code, or None where it is none of ours."""
     if (lacking := not_installed(error)) is not None:  # click, perhaps
         return _say(f"error: {lacking}", PlatformError.exit_code)
-    import click  # not before: this module is there to catch signals while others are imported
-
     if isinstance(error, SitegenError):
         return _say(f"error: {error}", error.exit_code)
+    # Where it was not imported there are none of its errors, and a bad disk may not let us.
+    click: Any = sys.modules.get("click.exceptions") or _NoClick
     if isinstance(error, click.ClickException):
         words = io.StringIO()
         error.show(words)
@@ -88,6 +88,14 @@ def _exit_code(error: BaseException) -> int | None:
         place = f"{error.filename}: " if error.filename else ""
         told = f"{place}{error.strerror or error}; check the file and the disk"
     return None if told is None else _say(f"error: {told}", PlatformError.exit_code)
+
+
+class _Never(BaseException):
+    """What is never raised."""
+
+
+class _NoClick:
+    ClickException = Abort = _Never
 
 
 def _say(line: str, code: int) -> int:

@@ -20,7 +20,7 @@ BRIDGES = {
     "sitegen.build.renderer", "sitegen.cluster.place", "sitegen.figures.clips",
     "sitegen.figures.paths",
     "sitegen.models.priors", "sitegen.models.training", "sitegen.sampling.export",
-    "sitegen.sampling.models", "sitegen.sampling.shards",
+    "sitegen.sampling.models", "sitegen.sampling.shards", "sitegen.sampling.sharing",
 }  # fmt: skip
 
 BLOCK = """

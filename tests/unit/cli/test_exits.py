@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 
 import click
@@ -44,6 +45,22 @@ def test_outcomes(
     assert said.out == ""
     assert said.err.startswith(words)
     assert len(said.err.splitlines()) == (1 if words else 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(PlatformError("no"), 4), (OSError(5, "no"), 4), (KeyboardInterrupt(), 130)]
+)
+def test_words_need_nothing_of_click(
+    error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where click cannot be read any more, on a disk that fails, what went wrong is still told."""
+    for name in ("click", "click.exceptions"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+    def fail() -> None:
+        raise error
+
+    assert exit_code(fail) == code
 
 
 @pytest.mark.parametrize(("result", "code"), [(None, 0), (0, 0), (3, 3), ("text", 0)])
