@@ -177,11 +177,15 @@ def checked_out(commit: str, folder: Path) -> Path:
 
 
 def copy_site(site: Path, models: Path, folder: Path) -> None:
-    """Copy what an author has written, and beside it the models that the site does not have."""
+    """Copy what an author has written, and beside it the models that the site does not have.
+
+    A site that is the page of a checkout has none of its own: those in it are that sitegen's.
+    """
     folder.mkdir()
     shutil.copy(site / "site.toml", folder)
+    checkout = (site / "sitegen").is_dir()
     for name in ("pages", "pictures", "models", "checkpoints"):
-        if (site / name).is_dir() and (name != "models" or site != models.parent):
+        if (site / name).is_dir() and not (name == "models" and checkout):
             shutil.copytree(site / name, folder / name)
     for model in models.iterdir():
         if model.is_dir() and not (folder / "models" / model.name).exists():

@@ -36,7 +36,7 @@ WORDS = {
 
 @validated(frozen=True, config=RULES)
 class SharedNoise(ChosenSpec):
-    """The same noises from different initial states: shapes stay, brightness or colour changes."""
+    """The same noises from different initial states, which differ in brightness or colour."""
 
     recipe: ClassVar[int] = 2
     example: ClassVar[str] = '"NAME", count=5, rows=3'

@@ -99,6 +99,20 @@ def test_operations_are_those_of_the_band(tmp_path: Path) -> None:
     assert costs[0] == counter.get_total_flops()
 
 
+@pytest.mark.parametrize(("checkout", "card"), [(True, "ours"), (False, "theirs")])
+def test_whose_models(checkout: bool, card: str, tmp_path: Path) -> None:
+    """The page of a checkout is built with each sitegen's own models; an author's site has its."""
+    folders = {"ours": tmp_path / "ours/models/one", "theirs": tmp_path / "site/models/one"}
+    for words, folder in folders.items():
+        folder.mkdir(parents=True)
+        (folder / "model.toml").write_text(words)
+    (tmp_path / "site/site.toml").write_text("")
+    if checkout:
+        (tmp_path / "site/sitegen").mkdir()
+    build.copy_site(tmp_path / "site", tmp_path / "ours/models", tmp_path / "copy")
+    assert (tmp_path / "copy/models/one/model.toml").read_text() == card
+
+
 def test_counting(site: Path, tmp_path: Path) -> None:
     """A build tells how many images its networks saw, a warm one none; a failure its status."""
     file = tmp_path / "counted.json"
