@@ -24,11 +24,14 @@ from sitegen.ihdm.training.residual import residual_shares
 from sitegen.models.registry import model_source
 
 
-def _make_prior(folder: Path, card: ModelCard, images: NDArray[np.uint8], count: int) -> None:
-    """Put a bank of `count` of the images in the place of the prior that is in the folder."""
+def _make_prior(
+    folder: Path, card: ModelCard, images: NDArray[np.uint8], count: int | None
+) -> None:
+    """Put a bank of `count` of the images, or of as many as now, in the place of the prior there."""
     assert card.prior is not None
     path = folder / card.prior.file
-    bank = make_prior(images, card, count, read_prior(path, card).data)
+    known = read_prior(path, card)
+    bank = make_prior(images, card, count or len(known), known.data)
     card = replace(card, prior=FileRef(path.name, bank.write(path)))
     (folder / CARD_NAME).write_text(card.to_toml(), encoding="utf-8")
 
@@ -70,7 +73,7 @@ def main() -> None:
     tensors = model.statistics.tensors() | {RESIDUAL: residual_shares(model, images)}
     small = scales_of(source.weights, read_header(source.weights).entries)  # it stays so
     card = write_model(arguments.output, source, card, tensors, list(model.networks), small)
-    if arguments.starts:
+    if arguments.starts or card.keeps_noise:  # whose states have noise, the first ones, too
         _make_prior(arguments.output, card, images, arguments.starts)
 
 

@@ -37,6 +37,8 @@ _PARAMETERS = re.compile(r"[?#;&](?=[^/]*=).+", re.DOTALL)
 _WORD = re.compile(r"[^\s'\"]+")
 _TOKEN = 20  # characters of a user's name that is none
 _MOST_LINES = 30
+_NO_WAITING = ("-c", "protocol.fd.allow=never")
+"""A remote of the kind `fd::3` is an open file, of which git waits for ever that somebody writes."""
 Feed = Callable[[subprocess.Popen[bytes]], None]
 _PATIENCE_SECONDS = 5.0
 
@@ -85,7 +87,7 @@ class Repository:
 
     def run(self, *arguments: str, feed: Feed | None = None) -> Done:
         """Run git, as `execute` does; it says nothing of what is secret in a remote's address."""
-        done = execute(["git", *arguments], self._root, feed)
+        done = execute(["git", *_NO_WAITING, *arguments], self._root, feed)
         words = done.words
         for secret in self._secrets:
             words = words.replace(secret, "…")

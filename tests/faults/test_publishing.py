@@ -164,6 +164,17 @@ def test_no_credential_is_printed(paper: Paper, url: str) -> None:
         assert "cret" not in told
 
 
+def test_a_remote_that_is_an_open_file_is_not_waited_for(paper: Paper) -> None:
+    """Git would wait for ever for somebody to write into it; it is refused instead."""
+    reads, writes = os.pipe()
+    try:
+        git(paper.root, "remote", "set-url", "origin", f"fd::{reads},{writes}/x")
+        assert "'fd' not allowed" in paper.refused("does not answer")
+    finally:
+        os.close(reads)
+        os.close(writes)
+
+
 @pytest.mark.fault(28)
 @pytest.mark.parametrize("url", ODD_SECRETS)
 def test_no_odd_credential_is_printed(paper: Paper, url: str) -> None:

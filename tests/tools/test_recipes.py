@@ -433,5 +433,11 @@ def test_bands_of_a_shipped_cascade(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     model = load_model(made.weights, made.card)
     assert isinstance(model, Model)
     assert isinstance(model.noise_std(100, 49, 0.01), torch.Tensor)
+    call(monkeypatch, variance, tmp_path / "out", "--markov", data=data, output=tmp_path / "noisy")
+    bank = read_prior(
+        tmp_path / "noisy/prior.safetensors", model_source("noisy", tmp_path / "noisy").card
+    )
+    added = bank.coefficients - prior.coefficients
+    assert 0.005 < float(added.std()) < 0.02  # made anew, of as many, with the noise of training
     with pytest.raises(SystemExit, match="is the model itself"):
         call(monkeypatch, variance, tmp_path / "out", data=data, output=tmp_path / "out")

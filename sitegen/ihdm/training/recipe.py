@@ -128,12 +128,13 @@ def as_ddpm(card: ModelCard, light: bool = False) -> ModelCard:
     """The card of a DDPM with the network and the levels of `card`.
 
     A `light` one has the network of the finest levels of a cascade, which would lose the colour of
-    an image in norms of 32 groups. The schedule is the cosine; of few levels, whose first step
-    would take a twentieth of an image that cannot be seen yet, which tints samples, β rises
-    linearly, to where less than a thousandth of its power is left, and the network predicts v.
+    an image in norms of 32 groups, and predicts v. The schedule is the cosine; of few levels, whose
+    first step would take a twentieth of an image that cannot be seen yet, which tints samples, β
+    rises linearly, to where less than a thousandth of its power is left, and v is predicted, too.
     """
     unet = replace(FINE_UNET, norm_groups=_LIGHT_GROUPS) if light else card.finest
-    levels, diffusion = card.levels, DiffusionConfig("cosine")
+    levels = card.levels
+    diffusion = DiffusionConfig("cosine", prediction_type="v_prediction" if light else None)
     if _LAST_BETA < levels < _FEWEST_LEVELS:
         ends = _FIRST_BETA / levels, _LAST_BETA / levels
         diffusion = DiffusionConfig("linear", *ends, prediction_type="v_prediction")

@@ -340,6 +340,9 @@ def test_ddpm(pictures: Path) -> None:
     fine = cascade.networks[0].unet
     assert fine is not None
     assert prepare("dots", TrainOptions(pictures, **light))[0].unet == replace(fine, norm_groups=8)
+    light["levels"] = 50
+    velocity = DiffusionConfig("cosine", prediction_type="v_prediction")
+    assert prepare("dots", TrainOptions(pictures, **light))[0].diffusion == velocity
     few, _ = prepare("dots", TrainOptions(pictures, kind="ddpm", levels=32))
     left = DiffusionSchedule.of(few).alphas_bar
     ends = 0.1 / 32, 13 / 32
