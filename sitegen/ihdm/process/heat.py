@@ -143,7 +143,7 @@ def channel_factor(covariance: Tensor) -> Tensor:
     """
     matrices = covariance.double().permute(2, 3, 0, 1)
     factor: Tensor = torch.linalg.cholesky(matrices)
-    return factor.permute(2, 3, 0, 1).to(covariance.dtype)
+    return factor.permute(2, 3, 0, 1).contiguous().to(covariance.dtype)
 
 
 def spectrum(images: Tensor) -> Tensor:
