@@ -88,6 +88,7 @@ class Calls:
             self.waits |= set() if there else {name}
             return there
 
+        ask.__name__ = ask.__qualname__ = "available"  # as messages call it
         return ask
 
     def _function(self, kind: str) -> Callable[..., Markup]:
@@ -107,6 +108,7 @@ class Calls:
                 self.faults += error.problems or [error]
             return self._slot(made)
 
+        call.__name__ = call.__qualname__ = kind  # as messages call it
         return call
 
     def _beside(self, *slots: object, **kwargs: object) -> Markup:

@@ -89,6 +89,8 @@ def _markup(element: Element) -> str:
 
 
 _TAG = re.compile(f"{HTML_TAG_RE.pattern}|<!--")
+_LONGEST_TAG = 2000  # characters in which it ends, or each of thousands would look on to the end
+_MOST_TAGS = 1000  # that an author is told of
 _SHOWN = "is shown to readers as it stands, since pages hold no raw HTML;"
 _INSTEAD = {
     "iframe": 'write {{ video("https://youtu.be/…") }} for a video, else a link',
@@ -187,10 +189,11 @@ def _inline_formula(state: StateInline, silent: bool) -> bool:
 
 def _tag(state: StateInline, silent: bool) -> bool:
     """Read a tag of HTML, which `_tags_as_text` makes text of."""
-    found = _TAG.match(state.src, state.pos)
-    if found is None:
+    found = _TAG.match(state.src, state.pos, state.pos + _LONGEST_TAG)
+    if found is None or state.env.setdefault("tags", 0) >= _MOST_TAGS:
         return False
     if not silent:
+        state.env["tags"] += 1
         state.push("html_inline", "", 0).content = found[0]
     state.pos = found.end()
     return True

@@ -8,6 +8,7 @@ and so do `{{ image("setup.png", alt="…") }}` and `{{ video("https://youtu.be/
 """
 
 import difflib
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
@@ -32,11 +33,20 @@ from sitegen.content.templates import TemplateFault, run_template
 from sitegen.core.diagnostics import Diagnostic, config_error, in_order, quoted
 from sitegen.core.errors import ConfigError
 from sitegen.core.site_files import OwnFile
-from sitegen.core.source import page_name, page_sources, read_text, require_inside, shown
+from sitegen.core.source import (
+    odd_character,
+    page_name,
+    page_sources,
+    read_text,
+    require_inside,
+    shown,
+)
 from sitegen.core.urls import INDEX, page_fault, relative
 from sitegen.figures.base import Figure
 
 _OURS = frozenset({"assets", "index", "media"})  # what the build folder has at its root
+_THING = re.compile(r" at 0x[0-9a-f]{6,}\\?>")
+"""How a Python object that is no text ends where it is written as one: with its address."""
 _MARKDOWN = frozenset({".md", ".markdown", ".mdown"})
 
 
@@ -181,6 +191,9 @@ def _read(path: Path, site: Site, files: PageFiles, available: Callable[[str], b
     except TemplateFault as fault:
         told = Diagnostic(calls.file, fault.line, fault.reason)
         return _Read(None, [*calls.faults, told], hides=bool(calls.waits))
+    if (fault := _no_text(text, source)) is not None:
+        line = _lines(text, source)[text.count("\n", 0, fault[0])]
+        return _Read(None, [*calls.faults, Diagnostic(calls.file, line, fault[1])])
     document = parse(text, calls.slot, uri, files)
     noted = document.faults or document.anchors or document.warnings
     line = _lines(text, source) if noted else ()
@@ -210,6 +223,16 @@ def _read(path: Path, site: Site, files: PageFiles, available: Callable[[str], b
 def _sorted(files: Iterable[OwnFile]) -> tuple[OwnFile, ...]:
     """The files, each once, by their paths in the built folder."""
     return tuple(sorted(set(files), key=lambda file: file.uri))
+
+
+def _no_text(text: str, source: str) -> tuple[int, str] | None:
+    """Find what a filled template holds that no page may, and where: it is no text of an author."""
+    if (odd := odd_character(text)) is not None:
+        return odd[0], f"what stands here holds the character {odd[1]}; leave it out"
+    if (thing := _THING.search(text)) is not None and thing[0] not in source:
+        words = "what stands here is a thing of the template's own, and no text; call a function as"
+        return thing.start(), f"{words} name(…), and put |list or |join behind a filter of lists"
+    return None
 
 
 def _lines(text: str, source: str) -> Sequence[int]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from jinja2 import (
     TemplateError,
+    TemplateRuntimeError,
     TemplateSyntaxError,
     Undefined,
     UndefinedError,
@@ -61,6 +62,9 @@ def as_markdown(value: object) -> Markup:
 
 @pass_eval_context  # so that constants are not taken for the text around them
 def _written(_context: EvalContext, value: object) -> Markup:
+    if callable(value) and not isinstance(value, Undefined):
+        name = getattr(value, "__name__", "it").removeprefix("safe_").strip("_")
+        raise TemplateRuntimeError(f"{name} stands here without its parentheses; write {name}(…)")
     text = as_markdown(value)
     spend(len(text) // 100)
     return text
@@ -221,6 +225,8 @@ def _line(trace: TracebackType | None) -> int:
 
 def reason_of(error: Exception) -> str:
     """What an error says, on one line of at most 300 characters."""
+    if isinstance(error, RecursionError):
+        return "too much is nested in each other here"
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 

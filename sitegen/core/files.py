@@ -220,11 +220,19 @@ def _aside(current: Path) -> Path:
 
 @cache
 def host_mark() -> str:
-    """Eight digits for this host, its boot and its space of process numbers."""
+    """Eight digits for this host, its boot and its space of process numbers.
+
+    Raises PlatformError where they cannot be read now: with others, what this process leaves behind
+    would be taken for another host's.
+    """
     parts = [socket.gethostname()]
-    with contextlib.suppress(OSError):
+    try:
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))
         parts.append(os.readlink("/proc/self/ns/pid"))
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass  # another system than Linux, or one that tells nobody
+    except OSError as error:
+        raise PlatformError(f"{error.filename}: cannot be read: {error.strerror}") from error
     return digest_bytes("\n".join(parts).encode())[:8]
 
 

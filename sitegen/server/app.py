@@ -358,6 +358,12 @@ class _Connection(H11Protocol):
         self.since = time.monotonic()
         super().on_response_complete()
 
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP; what was being answered to the beginning of it is not any more."""
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+        super().send_400_response(msg)
+
     def _look(self) -> None:
         """Drop a client that has not moved since the last look."""
         if self.transport.is_closing():

@@ -178,12 +178,14 @@ def test_inspect_says_what_is_wrong(tmp_path: Path) -> None:
     imaginary = torch.tensor([1, complex(0, float("nan"))])
     save_file({"a": imaginary}, tmp_path / "complex.safetensors")
     save_file({"a": torch.ones(3).to(torch.float8_e5m2)}, tmp_path / "small.safetensors")
+    save_file({"a": torch.zeros(0)}, tmp_path / "empty.safetensors")
     shared = torch.ones(1000, 1000)
     torch.save({f"w{n}": shared for n in range(200)}, tmp_path / "huge.pth")
     for name, told in {
         "nan.safetensors": "b holds numbers that are not finite",
         "inf.pth": "b holds numbers that are not finite",
         "none.safetensors": "holds no tensors",
+        "empty.safetensors": "its tensors hold no numbers",
         "eight.safetensors": "a holds numbers that are not finite",
         "complex.safetensors": "a holds numbers that are not finite",
         "small.safetensors": "a holds F8_E5M2, which no network can be loaded from",

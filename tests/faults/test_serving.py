@@ -99,6 +99,20 @@ def test_another_version_of_http_is_refused(server: Running) -> None:
 
 
 @pytest.mark.fault(27)
+def test_a_body_that_is_none_is_answered_once(
+    server: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A request whose body is not what its head says gets 400, and nothing else is tried."""
+    head = f"POST / HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nTransfer-Encoding: chunked\r\n"
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=5) as wire:
+            wire.sendall(f"{head}Content-Length: 3\r\n\r\nzz\r\n".encode())
+            assert wire.makefile("rb").read().startswith(b"HTTP/1.1 400 ")
+    assert server.ask("/").status == 200
+    assert "Exception" not in caplog.text
+
+
+@pytest.mark.fault(27)
 def test_slow_clients_are_dropped(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who asks for nothing, or takes nothing of the answer, is dropped; who listens stays."""
     monkeypatch.setattr(app, "PATIENCE_S", 0.3)

@@ -39,6 +39,12 @@ PAGES = {
     "format method": "{{ '{:1000000000}'.format(1) }}",
     "argument twice": '{{ trajectories("tiny", count=4, count=4) }}',
     "center": "{{ 'a'|center(1000000000) }}",
+    "brackets": "{{ " + "[" * 3000 + "]" * 3000 + " }}",
+    "no parentheses": "{{ trajectories }}",
+    "no parentheses, joined": "{{ 'a' ~ trajectories }}",
+    "no list": "{{ [1]|map('upper') }}",
+    "half of a surrogate pair": "{{ '\\ud800' }}",
+    "escape": "{{ '\\x1b[31m' }}",
 }
 
 
@@ -75,6 +81,14 @@ def test_absurd_templates_are_refused_soon(tmp_path: Path, text: str) -> None:
             read_pages(site)
 
     soon(read)
+
+
+@pytest.mark.parametrize("opened", ["<!--", "<?", "<![CDATA[", "<a b='", "</"])
+def test_tags_without_end_are_read_soon(tmp_path: Path, opened: str) -> None:
+    """Thousands of tags that nothing closes are text, of which an author is told a thousand times."""
+    site = load_site(write_site(tmp_path, "# Title\n\n" + opened * 40_000, SITE))
+    soon(lambda: read_pages(site))
+    assert sum(len(page.warnings) for page in read_pages(site)) <= 1000
 
 
 def test_equal_headings_are_read_soon(tmp_path: Path) -> None:

@@ -106,7 +106,8 @@ class DiffusersUNet(UNetConfig):
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> DiffusersUNet:
         """The network of a configuration. ConfigError if that has no widths and blocks."""
-        widths = tuple(config.get("block_out_channels") or ())
+        given = config.get("block_out_channels")
+        widths = tuple(given) if isinstance(given, list | tuple) else ()
         numbers = (config.get("layers_per_block", 2), *widths)
         if not 1 <= len(widths) <= 16 or any(
             type(number) is not int or not 1 <= number <= 65536 for number in numbers

@@ -6,6 +6,7 @@ order of attention's channels and the dropout leave no trace there.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -172,8 +173,9 @@ def _inspected(file: Path) -> CheckpointInfo:
 
 def _problems(found: Scan, tensors: Mapping[str, Stored]) -> Iterator[str]:
     """What is wrong with a checkpoint that can be read."""
-    if not tensors:
-        yield "it holds no tensors"
+    count = sum(prod(tensor.shape) for tensor in tensors.values())
+    if not count:
+        yield "it holds no tensors" if not tensors else "its tensors hold no numbers"
     broken = [name for name, tensor in tensors.items() if tensor in found.broken]
     if broken or found.broken:
         more = f", and so do {len(found.broken) - 1} more" if len(found.broken) > 1 else ""
@@ -182,8 +184,7 @@ def _problems(found: Scan, tensors: Mapping[str, Stored]) -> Iterator[str]:
     odd = {name: tensor.dtype for name, tensor in tensors.items() if tensor.dtype not in NAMES}
     for name, dtype in list(odd.items())[:1]:
         more = f", and {len(odd) - 1} more are of such types" if len(odd) > 1 else ""
-        yield f"{name[:100]} holds {dtype}, which no network can be loaded from{more}"
-    count = sum(prod(tensor.shape) for tensor in tensors.values())
+        yield f"{name[:100]} holds {dtype[:100]}, which no network can be loaded from{more}"
     if count > found.bytes:  # a number has a byte at least
         yield f"it claims {count:,} parameters, which its {found.bytes:,} bytes cannot hold"
 
@@ -232,7 +233,8 @@ def _with_recipe(info: CheckpointInfo, card: ModelCard) -> CheckpointInfo:
     """What the card of our own model tells about the run; its weights are the averages."""
     info = replace(info, card=card)
     step = card.training.get("steps")
-    decay = card.training.get("options", {}).get("ema_decay")
+    options = card.training.get("options")
+    decay = options.get("ema_decay") if isinstance(options, Mapping) else None
     if not isinstance(step, int) or not isinstance(decay, float):
         return info
     return replace(info, step=step, ema_tensors=info.tensors, ema_decay=decay, ema_updates=step)
@@ -329,9 +331,9 @@ def _resampling(shapes: Shapes, count: int) -> tuple[Resampling | None, int]:
         return "convolution", int(downs[0][1]) - 1
     if ups := _matches(r"output_blocks\.(\d+)\.[12]\.in_layers\.0\.weight$", shapes):
         return "residual", int(ups[0][1])
-    parts = (f"input_blocks.{index}.0.in_layers.0.weight" for index in range(1, count))
-    gaps = [index for index, name in enumerate(parts, 1) if name not in shapes]
-    return ("pooling", gaps[0] - 1) if gaps else (None, count - 1)
+    parts = (f"input_blocks.{index}.0.in_layers.0.weight" for index in itertools.count(1))
+    gap = next(index for index, name in enumerate(parts, 1) if name not in shapes)
+    return ("pooling", gap - 1) if gap < count else (None, count - 1)
 
 
 def _matches(pattern: str, shapes: Shapes) -> list[re.Match[str]]:

@@ -140,7 +140,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
             arrays[name] = np.frombuffer(read_numbers(path, entry), np.int8).reshape(entry.shape)
             continue
         if entry.dtype not in _NUMBERS:
-            raise RefusedError(f"{path}: {name} holds {entry.dtype}, not floats")
+            raise RefusedError(f"{path}: {name[:100]} holds {entry.dtype[:100]}, not floats")
         numbers = np.frombuffer(read_numbers(path, entry), _NUMBERS[entry.dtype])
         if entry.dtype == "BF16":  # the upper half of a float32
             numbers = (numbers.astype(np.uint32) << 16).view(np.float32)

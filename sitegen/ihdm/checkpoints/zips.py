@@ -329,7 +329,7 @@ def _spectral(
 
 def _step(value: Mapping[Any, Any]) -> int | None:
     step = value.get("step")
-    return step if isinstance(step, int) else None
+    return step if isinstance(step, int) and 0 <= step < 1 << 63 else None
 
 
 def _named(path: Path, weights: Mapping[Any, Any]) -> dict[str, StoredTensor]:

@@ -48,8 +48,9 @@ def build(unet: DiffusersUNet) -> nn.Module:
     given: dict[str, Any] = {k: v for k, v in unet.values().items() if k in known}
     try:
         network: nn.Module = kind(**given)
-    except (TypeError, ValueError, KeyError, IndexError, ZeroDivisionError) as error:
-        raise RefusedError(f"diffusers makes no network of this configuration: {error}") from None
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        why = " ".join(str(error).split())[:300]
+        raise RefusedError(f"diffusers makes no network of this configuration: {why}") from None
     return network
 
 

@@ -131,6 +131,24 @@ def test_what_is_written_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.fault(32)
+def test_a_host_is_not_taken_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where descriptors are short nothing is left under a mark that nobody would know again."""
+    told = files.host_mark.__wrapped__
+
+    def failing(code: int) -> None:
+        def fail(_path: Path, **_options: str) -> str:
+            raise OSError(code, os.strerror(code), "/proc/x")
+
+        monkeypatch.setattr(Path, "read_text", fail)
+
+    failing(errno.EMFILE)
+    with pytest.raises(PlatformError, match="/proc/x: cannot be read: Too many open files"):
+        told()
+    failing(errno.ENOENT)  # on another system
+    assert re.fullmatch("[0-9a-f]{8}", told())
+
+
+@pytest.mark.fault(32)
 def test_sweep_removes_only_what_dead_processes_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -294,6 +294,8 @@ def _as_pickle(folder: Path) -> None:
         (_edit("unet/config.json", out_channels=2), "in_channels and out_channels differ"),
         (_edit("unet/config.json", block_out_channels=[32, 32]), "do not fit the card's network"),
         (_edit("unet/config.json", down_block_types=["x", "y"]), "makes no network"),
+        (_edit("unet/config.json", act_fn=[[8]]), "makes no network"),
+        (_edit("unet/config.json", block_out_channels=True), "must be whole numbers"),
         (_edit("unet/config.json", sample_size=[8, 9]), r"config\.json: card: image_size = "),
         (_edit("scheduler/scheduler_config.json", beta_schedule="sigmoid"), "known are linear"),
         (
@@ -305,7 +307,7 @@ def _as_pickle(folder: Path) -> None:
         (lambda f: (f / "scheduler/scheduler_config.json").unlink(), "has no scheduler_config"),
         (lambda f: (f / "unet/config.json").write_text("{"), "not JSON"),
     ],
-    ids=range(16),
+    ids=range(18),
 )
 def test_diffusers_refusals(change: Callable[[Path], object], told: str, tmp_path: Path) -> None:
     """Code, pickles, and models that sample in another way are refused; nothing is run."""

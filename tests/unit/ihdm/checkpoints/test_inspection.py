@@ -46,6 +46,7 @@ def test_inspect_published(tiny: Path, tiny_card: ModelCard, reference: Path) ->
     shapes = network_shapes(small_card(channel_mult=(1, 1)))
     assert infer({**shapes, "time_embed.0.weight": (128,)}) is None
     assert infer({**shapes, "input_blocks.9.0.op.weight": (32, 32, 3, 3)}) is None
+    assert infer({**shapes, "input_blocks.1000000000.x": (1,)}) is None  # at once
     for options in ARCHITECTURES:
         card = small_card(**options)
         assert infer(network_shapes(card)) == Architecture.of(card.channels, card.finest)
@@ -69,6 +70,10 @@ def test_inspect_our_files(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> 
     found = inspect_checkpoint(tmp_path)
     assert (found.step, found.ema_decay, found.ema_tensors) == (7, 0.5, found.tensors)
     assert inspect_checkpoint(Path(found.file)) == found  # its card names the file
+    (tmp_path / "model.toml").write_text(
+        replace(card, training={"steps": 7, "options": 3}).to_toml()
+    )
+    assert inspect_checkpoint(tmp_path).ema_decay is None  # notes of the author's own
     assert "parameterization  difference\n" in inspect_checkpoint(tiny).to_text()
     ddpm = replace(tiny_card, kind="ddpm", blur=None, diffusion=DiffusionConfig("cosine"))
     convert(tiny, ddpm, tmp_path)
