@@ -101,7 +101,7 @@ def _own_folder(value: object, info: ValidationInfo) -> Path:
     path, root = _path(value), site_root(info)
     if path.is_absolute() or ".." in path.parts or not path.parts or "\\" in str(path):
         raise ValueError("should be a folder inside the site's own folder")
-    used = {str(name): root / name for name in ("pages", SITES, "theme", "site.toml")}
+    used = {str(name): root / name for name in ("pages", SITES, "theme", "site.toml", ".git")}
     used |= {f"the model {name}": entry.path for name, entry in info.data.get("models", {}).items()}
     if "output" in info.data:
         output: Path = info.data["output"]

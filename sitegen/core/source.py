@@ -135,6 +135,7 @@ _HINTS = {
 
 
 _MOST_KEYS = 10_000  # more were written by no author
+_DIGITS = re.compile(r"[\d_]{4300,}")  # more than Python reads
 _DEEP_KEY = re.compile(r"""^[ \t[]*(?:[\w"'-]+[ \t]*\.[ \t]*){40}""", re.MULTILINE)
 
 
@@ -150,6 +151,9 @@ def parse_toml(text: str, file: str) -> dict[str, Any]:
     except RecursionError as error:
         raise ConfigError(f"{file}: is nested too deeply") from error
     except ValueError as error:
+        if "int_max_str_digits" in str(error) and (digits := _DIGITS.search(text)) is not None:
+            at = text.count("\n", 0, digits.start()) + 1
+            raise ConfigError(f"{file}:{at}: a number has too many digits") from error
         what, _, place = str(error).partition(" (at ")
         line = re.search(r"line (\d+)", place)
         last = text.rstrip().count("\n") + 1
