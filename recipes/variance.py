@@ -27,7 +27,7 @@ from sitegen.models.registry import model_source
 def _make_prior(
     folder: Path, card: ModelCard, images: NDArray[np.uint8], count: int | None
 ) -> None:
-    """Put a bank of `count` of the images, or of as many as now, in the place of the prior there."""
+    """Put a bank of `count` of the images, or of as many as now, in the place of the prior."""
     assert card.prior is not None
     path = folder / card.prior.file
     known = read_prior(path, card)

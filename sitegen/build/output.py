@@ -24,7 +24,6 @@ from sitegen.core.files import (
     digest,
     digest_bytes,
     exchange,
-    lock,
     once_a_file,
     platform_errors,
     put_back,
@@ -32,6 +31,7 @@ from sitegen.core.files import (
     sweep,
     temporary_folder,
 )
+from sitegen.core.locks import lock
 from sitegen.core.site_files import OwnFile
 from sitegen.core.source import shown
 from sitegen.core.urls import INDEX, MANIFEST

@@ -42,7 +42,8 @@ from sitegen.config.loader import load_site
 from sitegen.config.schema import Site
 from sitegen.core.diagnostics import quoted
 from sitegen.core.errors import LockedError, PlatformError, TargetError
-from sitegen.core.files import is_aside, lock, put_back, require_writable, sweep
+from sitegen.core.files import is_aside, put_back, require_writable, sweep
+from sitegen.core.locks import lock
 from sitegen.core.progress import Reporter, duration
 from sitegen.core.urls import INDEX
 

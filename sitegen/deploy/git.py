@@ -38,7 +38,7 @@ _WORD = re.compile(r"[^\s'\"]+")
 _TOKEN = 20  # characters of a user's name that is none
 _MOST_LINES = 30
 _NO_WAITING = ("-c", "protocol.fd.allow=never")
-"""A remote of the kind `fd::3` is an open file, of which git waits for ever that somebody writes."""
+"""A remote of the kind `fd::3` is an open file, and git waits for ever until somebody writes."""
 Feed = Callable[[subprocess.Popen[bytes]], None]
 _PATIENCE_SECONDS = 5.0
 

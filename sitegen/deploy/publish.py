@@ -29,7 +29,8 @@ from sitegen.config.scaffold import placeholders
 from sitegen.config.schema import Site
 from sitegen.core.compute import ComputeTarget, resolve_device, resolve_precision
 from sitegen.core.errors import PublishError, SitegenError, TargetError
-from sitegen.core.files import lock, platform_errors
+from sitegen.core.files import platform_errors
+from sitegen.core.locks import lock
 from sitegen.core.progress import Reporter
 from sitegen.core.source import shown
 from sitegen.deploy.check import check_site

@@ -359,7 +359,7 @@ class _Connection(H11Protocol):
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP; what was being answered to the beginning of it is not any more."""
+        """Answer what is no HTTP; what was being answered to its beginning is not any more."""
         if self.cycle is not None:
             self.cycle.disconnected = True
         super().send_400_response(msg)

@@ -48,7 +48,14 @@ def build(unet: DiffusersUNet) -> nn.Module:
     given: dict[str, Any] = {k: v for k, v in unet.values().items() if k in known}
     try:
         network: nn.Module = kind(**given)
-    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         why = " ".join(str(error).split())[:300]
         raise RefusedError(f"diffusers makes no network of this configuration: {why}") from None
     return network

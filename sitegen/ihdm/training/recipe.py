@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
-from sitegen.core.files import digest_bytes, lock, platform_errors, sha256, sweep, write_atomic
+from sitegen.core.files import digest_bytes, platform_errors, sha256, sweep, write_atomic
+from sitegen.core.locks import lock
 from sitegen.ihdm.card.card import (
     CARD_NAME,
     TRAINING_NOISE_STD,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sitegen.core import files
+from sitegen.core import files, locks
 from sitegen.core.errors import LockedError
 from tests.support.builders import DEADLY, run_python
 
@@ -20,8 +20,8 @@ files.write_atomic(pathlib.Path(sys.argv[2]), b"new")
 HOLD = """
 import sys, time
 from pathlib import Path
-from sitegen.core import files
-with files.lock(Path(sys.argv[1])):
+from sitegen.core import locks
+with locks.lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -52,11 +52,11 @@ def test_lock_is_free_after_kill(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", HOLD, path], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(LockedError, match=rf"process {holder.pid}\b"), files.lock(path):
+        with pytest.raises(LockedError, match=rf"process {holder.pid}\b"), locks.lock(path):
             pass
         holder.kill()
     started = time.monotonic()
-    with files.lock(path):
+    with locks.lock(path):
         assert time.monotonic() - started < 1
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from sitegen.core.errors import LockedError, PlatformError, PublishError
-from sitegen.core.files import lock
+from sitegen.core.locks import lock
 from sitegen.deploy.git import public
 from tests.support.builders import Builder, environment, git, run_sitegen, write_site
 from tests.support.previewing import wait_for

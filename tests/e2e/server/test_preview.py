@@ -14,7 +14,8 @@ from jinja2 import Environment, FileSystemLoader
 from PIL import Image
 
 from sitegen.build.context import BuildOptions
-from sitegen.core.files import lock, temporary_path
+from sitegen.core.files import temporary_path
+from sitegen.core.locks import lock
 from sitegen.server.preview import Preview
 from sitegen.server.rendering import RenderedHere, words
 from tests.support.builders import (

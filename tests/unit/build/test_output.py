@@ -20,7 +20,8 @@ from sitegen.build.output import (
 )
 from sitegen.config.loader import load_site
 from sitegen.core.errors import ConfigError, LockedError, PlatformError, TargetError
-from sitegen.core.files import digest_bytes, host_mark, lock
+from sitegen.core.files import digest_bytes, host_mark
+from sitegen.core.locks import lock
 from sitegen.media.manifest import MediaFile
 from tests.support.builders import Builder, temporaries, traces, tree_hash, write_site
 

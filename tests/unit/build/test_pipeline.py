@@ -20,7 +20,8 @@ from sitegen.build.placing import kept
 from sitegen.build.plan import environment
 from sitegen.config.loader import load_site
 from sitegen.core.errors import ConfigError, LockedError, PlatformError, RefusedError, TargetError
-from sitegen.core.files import canonical_json, digest, digest_bytes, host_mark, lock, temporary_path
+from sitegen.core.files import canonical_json, digest, digest_bytes, host_mark, temporary_path
+from sitegen.core.locks import lock
 from tests.support.builders import (
     CARD,
     CPU,

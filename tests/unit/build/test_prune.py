@@ -8,7 +8,7 @@ import pytest
 from sitegen.build.cache import Store
 from sitegen.build.prune import clean_unused
 from sitegen.core.errors import ConfigError, LockedError
-from sitegen.core.files import lock
+from sitegen.core.locks import lock
 from tests.support.builders import INDEX, SITE, Builder, traces, write_page
 
 MORE = INDEX + '\n{{ trajectories("tiny", count=9, seed=4) }}\n'

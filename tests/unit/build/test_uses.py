@@ -12,7 +12,7 @@ from sitegen.build import uses
 from sitegen.build.cache import Store
 from sitegen.cli.main import cli
 from sitegen.core.errors import LockedError
-from sitegen.core.files import lock
+from sitegen.core.locks import lock
 from tests.support.builders import INDEX, SITE, Builder, traces, write_page
 
 

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sitegen.core import files
+from sitegen.core import files, locks
 from sitegen.core.errors import LockedError, PlatformError
 
 
@@ -203,16 +203,16 @@ def test_what_is_gone_needs_no_sweeping(tmp_path: Path) -> None:
     assert names(tmp_path) == set()
     path = tmp_path / "cache" / "lock"
     with (
-        files.lock(path),
+        locks.lock(path),
         pytest.raises(LockedError, match=rf"process {os.getpid()}\b"),
-        files.lock(path),
+        locks.lock(path),
     ):
         pass
-    with pytest.raises(FileNotFoundError), files.lock(path):
+    with pytest.raises(FileNotFoundError), locks.lock(path):
         (tmp_path / "missing").read_bytes()
-    with files.lock(path):
+    with locks.lock(path):
         assert path.is_file()
-    with pytest.raises(PlatformError, match="cannot lock"), files.lock(path / "inside"):
+    with pytest.raises(PlatformError, match="cannot lock"), locks.lock(path / "inside"):
         pass
 
 
@@ -264,15 +264,15 @@ def test_exchange_replaces_and_removes(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_lock_names_the_host(tmp_path: Path) -> None:
     """Who waits is told process and host; one of another host is not asked whether it lives."""
-    with files.lock(tmp_path / "lock"):
+    with locks.lock(tmp_path / "lock"):
         told = rf"process {os.getpid()} on {re.escape(socket.gethostname())}\)"
-        with pytest.raises(LockedError, match=told), files.lock(tmp_path / "lock"):
+        with pytest.raises(LockedError, match=told), locks.lock(tmp_path / "lock"):
             pass
         (tmp_path / "lock").write_text("99999999 node7 0a1b2c3d\n")
         started = time.monotonic()
         with (
             pytest.raises(LockedError, match=r"process 99999999 on node7\)"),
-            files.lock(tmp_path / "lock"),
+            locks.lock(tmp_path / "lock"),
         ):
             pass
         assert time.monotonic() - started < 1
@@ -303,15 +303,15 @@ def test_locks_of_shared_disks(
     mounts = tmp_path / "mounts"
     line = MOUNTED.format(place=str(place).replace(" ", "\\040"), kind=kind, option=option)
     mounts.write_text(f"/dev/sda1 / ext4 rw 0 0\n{line}")
-    monkeypatch.setattr(files, "MOUNTS", mounts)
+    monkeypatch.setattr(locks, "MOUNTS", mounts)
     with contextlib.ExitStack() as block:
         if refused:
             told = rf"cannot lock .* is mounted with {option}, so other hosts"
             block.enter_context(pytest.raises(PlatformError, match=told))
-        with files.lock(place / "site/lock"):
+        with locks.lock(place / "site/lock"):
             assert (place / "site/lock").exists()
     assert (place / "site").exists() is not refused
-    with files.lock(tmp_path / "beside"):
+    with locks.lock(tmp_path / "beside"):
         pass
 
 

@@ -19,7 +19,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from sitegen.core.errors import LockedError, PlatformError, RefusedError, TargetError
-from sitegen.core.files import digest, host_mark, lock
+from sitegen.core.files import digest, host_mark
+from sitegen.core.locks import lock
 from sitegen.ihdm.card.card import BlurRange, ModelCard, SamplingConfig, read_card
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.data.prior import read_prior
