@@ -14,7 +14,7 @@ commit's. It is copied together with the models that are shipped, and built
 by the sitegen of this folder and by that of COMMIT, from its own code and with its own models. The
 two take turns. Seconds on the clock say what a user waits on a machine that does nothing else;
 the processor's seconds, of all cores and with the encoder, say more on one that does. The rest is
-the share of the clock's in which no model was at work. Linux only.
+the share of the clock's in which no sample took a step. Linux only.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ class Run:
 
     seconds: float
     cpu_seconds: float
-    model_seconds: float
+    sampling_seconds: float
     evaluations: int
     gflop: float
     bytes: int = 0
 
     @property
     def rest(self) -> float:
-        """The share of the time in which no model was at work."""
-        return max(0.0, 1 - self.model_seconds / self.seconds)
+        """The share of the time in which no sample took a step."""
+        return max(0.0, 1 - self.sampling_seconds / self.seconds)
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
     python bench/counting.py FILE WORD …
 
 WORD … is the command, as in `build --offline`. FILE gets its exit status, seconds on the clock, the
-processor's seconds of it and all that it started, the seconds on the clock in which a model was at
-work (of figures at a time, all of theirs), the images that networks have seen, each at one level,
-and the operations of that, as torch counts them for one image of each kind. It knows the sitegen of
+processor's seconds of it and all that it started, the seconds on the clock in which samples took
+their steps (of figures at a time, all of theirs), the images that networks have seen, each at one
+level, and the operations of that, as torch counts them for one image of each kind. It knows the sitegen of
 today and the one of cf37808, which it may be run with, and imports nothing of either that a command
 does not import itself.
 """
@@ -21,17 +21,23 @@ import runpy
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 MODULES = ("sitegen.ihdm.process.model", "sitegen.ihdm.model")
 """Where `CardModel` is, of which every model is one; the second in old commits."""
+SAMPLERS = {
+    "sitegen.ihdm.process.reverse": "descend",
+    "sitegen.ihdm.reverse": "reverse_process",
+    "sitegen.ihdm.diffusion": "_descend",
+}
+"""The functions that yield the steps of samples, by module; the last two in old commits."""
 
 
 class Counts:
-    """How many images each model has seen at each level, and in how many seconds."""
+    """How many images each model has seen at each level, and how many seconds sampling took."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -48,12 +54,27 @@ class Counts:
             seen = self.images.setdefault(id(model), Counter())
             for each in [level] * len(states) if isinstance(level, int) else level.tolist():
                 seen[int(each)] += 1
-            started = time.perf_counter()
-            answer = plain(model, states, level, *rest)
-            self.seconds += time.perf_counter() - started
-            return answer
+            return plain(model, states, level, *rest)
 
         kind.__call__ = counted
+
+    def time(self, module: ModuleType) -> None:
+        """Count how long samples take for their steps from now on."""
+        name = SAMPLERS[module.__name__]
+        plain = getattr(module, name)
+
+        @functools.wraps(plain)
+        def timed(*arguments: Any, **options: Any) -> Iterator[Any]:
+            steps = plain(*arguments, **options)
+            while True:
+                started = time.perf_counter()
+                step = next(steps, None)
+                self.seconds += time.perf_counter() - started
+                if step is None:
+                    return
+                yield step
+
+        setattr(module, name, timed)
 
     def evaluations(self) -> int:
         """All of them."""
@@ -131,6 +152,7 @@ def main(arguments: Sequence[str]) -> int:
     file, *words = arguments
     counts, status = Counts(), 0
     sys.meta_path.insert(0, Watcher(MODULES, counts.watch))
+    sys.meta_path.insert(0, Watcher(tuple(SAMPLERS), counts.time))
     sys.argv = ["sitegen", *words]
     started = time.perf_counter()
     try:
@@ -142,7 +164,7 @@ def main(arguments: Sequence[str]) -> int:
         "status": status,
         "seconds": seconds,
         "cpu_seconds": times.user + times.system + times.children_user + times.children_system,
-        "model_seconds": counts.seconds,
+        "sampling_seconds": counts.seconds,
         "evaluations": counts.evaluations(),
         "gflop": counts.gflop(),
     }

@@ -129,7 +129,7 @@ def test_counting(site: Path, tmp_path: Path) -> None:
     assert (cold["evaluations"], warm["evaluations"]) == (2 * LEVELS, 0)
     assert cold["gflop"] > 0 == warm["gflop"]
     assert 0 < warm["cpu_seconds"] < cold["cpu_seconds"]
-    assert warm["model_seconds"] == 0 < cold["model_seconds"] < cold["seconds"]
+    assert warm["sampling_seconds"] == 0 < cold["sampling_seconds"] < cold["seconds"]
     assert run("build", "--config", "nowhere.toml")["status"] == 2
 
 
