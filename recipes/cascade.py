@@ -1,7 +1,4 @@
-"""Puts networks together into a model: python -m recipes.cascade --help.
-
-Those for bands of levels become a cascade, and one for all levels of a DDPM takes its place.
-"""
+"""Puts networks for bands of levels together into a cascade: python -m recipes.cascade --help."""
 
 from __future__ import annotations
 
@@ -104,14 +101,6 @@ def main() -> None:
     networks = [read_net(path) for path in arguments.runs]
     recipe = {path.stem: read_recipe(path) for path in arguments.runs}
     card = replace(source.card, training={**source.card.training, **recipe})
-    if card.kind == "ddpm" and len(networks) != 1:
-        raise SystemExit(f"{arguments.model}: a DDPM has one network; give one run")
-    if card.kind == "ddpm":
-        ((band, net),) = networks
-        card = replace(card, unet=band.unet)
-        small = matrices(card, [net]) if arguments.small else ()
-        write_model(arguments.output, source, card, {}, [net], small)
-        return
     model = read_model(arguments.model)
     assert model.statistics is not None
     made = any(band.cosines for band, _ in networks)

@@ -1,4 +1,4 @@
-"""Trains a small U-Net on a model's own answers: for a band of its levels, or for all of a DDPM's.
+"""Trains a small U-Net on a model's own answers, for a band of its levels.
 
 python -m recipes.distil_unet --help. An answer has none of a target's noise in it, so a small
 network learns from it with a tenth of the images. It begins with those layers of the model's U-Net
@@ -19,15 +19,12 @@ from recipes.runs import BandRun, Loss
 from recipes.states import BandStates
 from recipes.train_cosines import read_model
 from sitegen.ihdm.card.networks import Band, UNetConfig
-from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.data.images import read_images
 from sitegen.ihdm.nets.unet import UNet
-from sitegen.ihdm.process.ddpm import DiffusionModel
 from sitegen.ihdm.process.heat import dct2
 from sitegen.ihdm.process.model import Model
 from sitegen.ihdm.training.loss import draw_levels
 from sitegen.ihdm.training.options import TrainingOptions
-from sitegen.models.registry import model_source
 
 NOISIER = 1.3
 """How many times the noise of training a state has at most: a sampler adds more, and errs."""
@@ -89,7 +86,6 @@ PLANS = {
         },
     ),
     "fine": Plan(Band(1, unet=LIGHT), 40, 38_400),
-    "ddpm": Plan(Band(1, unet=LIGHT), 100, 64_000),
 }
 ANYWHERE = ("time_embed", "middle_block")
 """Parts that are in the same place in both."""
@@ -125,13 +121,10 @@ class Pool:
         return [part[chosen] for part in self._kept]
 
 
-def distillation_loss(
-    model: Model | DiffusionModel, images: Tensor, plan: Plan, training: TrainingOptions
-) -> Loss:
+def distillation_loss(model: Model, images: Tensor, plan: Plan, training: TrainingOptions) -> Loss:
     """How far a network's answers are from the model's (N,), for states of uint8 `images`.
 
-    For a model that blurs as a share of the linear estimate's error, by the lowest cosines of r;
-    for a DDPM the mean squared difference of the noise.
+    It is a share of the linear estimate's error, by the lowest cosines of r.
     """
     levels = torch.arange(1, model.card.levels + 1)
     density = ((levels >= plan.band.lowest_level) & (levels <= plan.highest_level)).double()
@@ -142,8 +135,6 @@ def distillation_loss(
         noise = torch.randn(sharp.shape, generator=generator)
         return sharp, draw_levels(count, density, generator), noise
 
-    if isinstance(model, DiffusionModel):
-        return _noise_loss(model, drawn, training)
     return _cosine_loss(model, drawn, plan.band.side or model.card.image_size, training)
 
 
@@ -170,23 +161,6 @@ def _cosine_loss(model: Model, drawn: _Drawn, side: int, training: TrainingOptio
     return loss
 
 
-def _noise_loss(model: DiffusionModel, drawn: _Drawn, training: TrainingOptions) -> Loss:
-    @torch.no_grad()
-    def teach(count: int, generator: torch.Generator) -> Lesson:
-        sharp, levels, noise = drawn(count, generator)
-        x = model.schedule.diffuse(2 * sharp - 1, levels, noise)
-        return [x, levels, model(x, levels)]
-
-    pool = Pool(teach, POOL)
-
-    def loss(net: UNet, step: int, generator: torch.Generator) -> Tensor:
-        x, levels, wanted = pool.draw(training.batch_size, step, generator)
-        found: Tensor = (net(x, levels - 1) - wanted).square().mean((1, 2, 3))
-        return found
-
-    return loss
-
-
 def shared_layers(large: UNet, plan: Plan) -> dict[str, Tensor]:
     """The layers of a large U-Net under the names of the small one that begins with them."""
     found = {}
@@ -202,18 +176,14 @@ def shared_layers(large: UNet, plan: Plan) -> dict[str, Tensor]:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", type=Path, help="folder of a preconditioned model, or of a DDPM")
-    parser.add_argument("band", choices=PLANS, help="which band of levels; ddpm is all of a DDPM's")
+    parser.add_argument("model", type=Path, help="folder of a preconditioned model")
+    parser.add_argument("band", choices=PLANS, help="which band of levels")
     parser.add_argument("--data", type=Path, required=True, help="the images it learned from")
     parser.add_argument("--output", type=Path, required=True, help="file for the state of the run")
     parser.add_argument("--states", type=int, help="how many to see, unless as many as planned")
     arguments = parser.parse_args()
     plan = PLANS[arguments.band]
-    if arguments.band == "ddpm":
-        source = model_source(arguments.model.name, arguments.model, None)
-        model = load_model(source.weights, source.card)
-    else:
-        model = read_model(arguments.model)
+    model = read_model(arguments.model)
     if model.card.bands:
         raise SystemExit(f"{arguments.model}: is a cascade; give the model with one U-Net for all")
     images = torch.as_tensor(read_images(arguments.data))

@@ -16,12 +16,10 @@ from recipes.distil_cosines import Lessons, distillation_loss
 from recipes.distil_unet import PLANS, Plan, Pool, shared_layers
 from recipes.runs import BandRun, read_net
 from recipes.train_cosines import cosine_loss, denoising_loss
-from sitegen.ihdm.card.card import DiffusionConfig
 from sitegen.ihdm.card.networks import Band, CosineConfig
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.data.prior import read_prior
 from sitegen.ihdm.nets.cosines import CosineNet, lowest
-from sitegen.ihdm.process.ddpm import DiffusionModel
 from sitegen.ihdm.process.heat import dct2
 from sitegen.ihdm.process.model import Model
 from sitegen.ihdm.training.loss import heat_loss
@@ -38,7 +36,7 @@ from tests.support.lessons import (
 )
 from tests.support.lessons import cascade as lesson_cascade
 from tests.support.lessons import model as with_coarse
-from tests.support.making import random_unet, small_card
+from tests.support.making import random_unet
 from tests.support.tinymodel import large_card, write_large
 
 
@@ -304,17 +302,6 @@ def test_a_cascade_is_distilled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         call(monkeypatch, cascade, folder, *runs, output=folder / "../large")
 
 
-def test_a_ddpm_is_distilled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A small U-Net learns a DDPM's answers, beginning with some of its layers, and replaces it."""
-    folder, data, run = Path("models/mnist-ddpm"), pictures(tmp_path / "data"), tmp_path / "net.pt"
-    call(monkeypatch, distil_unet, folder, "ddpm", data=data, output=run, states=64)
-    call(monkeypatch, cascade, folder, run, output=tmp_path / "out")
-    made = model_source("out", tmp_path / "out")
-    assert (made.card.kind, made.card.unet) == ("ddpm", distil_unet.LIGHT)
-    assert made.card.training["net"]["states_seen"] == 64
-    assert isinstance(load_model(made.weights, made.card), DiffusionModel)
-
-
 @pytest.mark.parametrize("name", PLANS)
 def test_shared_layers(name: str) -> None:
     """Those of the large U-Net go where the small one has such layers."""
@@ -340,14 +327,10 @@ def test_pool() -> None:
         assert sorted(Counter(pool._kept[0].tolist()).values(), reverse=True) == held
 
 
-@pytest.mark.parametrize(("kind", "side"), [("ihdm", None), ("ihdm", 4), ("ddpm", None)])
-def test_distillation_of_a_unet(kind: str, side: int | None) -> None:
+@pytest.mark.parametrize("side", [None, 4])
+def test_distillation_of_a_unet(side: int | None) -> None:
     """The answer of a network that is the large one costs nothing; another one comes nearer."""
-    if kind == "ddpm":
-        card = small_card(kind="ddpm", blur=None, diffusion=DiffusionConfig("cosine"))
-        large: Any = DiffusionModel(card, random_unet(card))
-    else:
-        large = with_coarse()
+    large = with_coarse()
     band = Band(1, side, large.card.finest)
     plan = Plan(band, 4, 64, {})
     training = replace(TRAINING, optimizer="muon", batch_size=16)
@@ -357,7 +340,7 @@ def test_distillation_of_a_unet(kind: str, side: int | None) -> None:
     run, asked = BandRun(band, large.card, loss, training), set[int]()
     run.net.register_forward_pre_hook(lambda _, seen: asked.update(seen[1].tolist()))
     losses = [run.advance() for _ in range(60)]
-    assert asked == ({0, 1, 2, 3} if kind == "ddpm" else {1, 2, 3, 4})  # of a DDPM, timesteps
+    assert asked == {1, 2, 3, 4}
     assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
 
 
