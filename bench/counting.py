@@ -5,9 +5,9 @@
 WORD … is the command, as in `build --offline`. FILE gets its exit status, seconds on the clock, the
 processor's seconds of it and all that it started, the seconds on the clock in which samples took
 their steps (of figures at a time, all of theirs), the images that networks have seen, each at one
-level, and the operations of that, as torch counts them for one image of each kind. It knows the sitegen of
-today and the one of cf37808, which it may be run with, and imports nothing of either that a command
-does not import itself.
+level, and the operations of that, as torch counts them for one image of each kind. It knows the
+sitegen of today and the one of cf37808, which it may be run with, and imports nothing of either
+that a command does not import itself.
 """
 
 from __future__ import annotations

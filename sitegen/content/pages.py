@@ -191,9 +191,10 @@ def _read(path: Path, site: Site, files: PageFiles, available: Callable[[str], b
     except TemplateFault as fault:
         told = Diagnostic(calls.file, fault.line, fault.reason)
         return _Read(None, [*calls.faults, told], hides=bool(calls.waits))
-    if (fault := _no_text(text, source)) is not None:
-        line = _lines(text, source)[text.count("\n", 0, fault[0])]
-        return _Read(None, [*calls.faults, Diagnostic(calls.file, line, fault[1])])
+    if (odd := _no_text(text, source)) is not None:
+        place, words = odd
+        at = _lines(text, source)[text.count("\n", 0, place)]
+        return _Read(None, [*calls.faults, Diagnostic(calls.file, at, words)])
     document = parse(text, calls.slot, uri, files)
     noted = document.faults or document.anchors or document.warnings
     line = _lines(text, source) if noted else ()
