@@ -9,6 +9,7 @@ from importlib import metadata
 from sitegen.core.errors import PlatformError
 
 GET_ENCODER = "`pip install --force-reinstall imageio-ffmpeg` brings an ffmpeg that works"
+NONE_STARTS = f"no ffmpeg starts here: %s; {GET_ENCODER}, unless memory or processes are short here"
 
 
 def encoder_version() -> str:
@@ -28,7 +29,7 @@ def executable() -> str:
 
         program = str(get_exe())  # type: ignore[no-untyped-call]
     except (ImportError, RuntimeError) as error:
-        raise PlatformError(f"there is no ffmpeg: {error}; {GET_ENCODER}") from error
+        raise PlatformError(NONE_STARTS % error) from error
     if shutil.which(program) is None:
         raise PlatformError(f"{program} cannot be run as ffmpeg; {GET_ENCODER}")
     return program
@@ -46,5 +47,5 @@ def version_of(override: str) -> str:
 
             own = f"ffmpeg {imageio_ffmpeg.get_ffmpeg_version()}"
     except (ImportError, OSError, subprocess.SubprocessError) as error:
-        raise PlatformError(f"there is no ffmpeg: {error}; {GET_ENCODER}") from error
+        raise PlatformError(NONE_STARTS % error) from error
     return f"{own}; pillow {metadata.version('pillow')}"

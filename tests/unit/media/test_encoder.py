@@ -44,7 +44,7 @@ def test_quality(monkeypatch: pytest.MonkeyPatch) -> None:
 
     version_of.cache_clear()
     monkeypatch.setattr(metadata, "files", missing)
-    with pytest.raises(PlatformError, match=r"no ffmpeg.*`pip install"):
+    with pytest.raises(PlatformError, match=r"no ffmpeg starts.*`pip install.*memory"):
         encoder_version()
 
 
