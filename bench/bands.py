@@ -21,12 +21,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench.attributes import as_floats, attributes_for, is_faces, read_faces
-from bench.classifier import classifier_for
-from bench.metrics import Floats, Images, frechet_distance, take
-from bench.mnist import as_floats as as_grey
-from bench.mnist import read_dataset
-from bench.report import table
+from bench.judging.attributes import as_floats, attributes_for, is_faces, read_faces
+from bench.judging.classifier import classifier_for
+from bench.judging.metrics import Floats, Images, frechet_distance, take
+from bench.judging.mnist import as_floats as as_grey
+from bench.judging.mnist import read_dataset
+from bench.judging.report import table
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.process.heat import dissipate

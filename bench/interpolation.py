@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.classifier import Classifier, classifier_for
-from bench.mnist import read_dataset
+from bench.judging.classifier import Classifier, classifier_for
+from bench.judging.mnist import read_dataset
 from sitegen.core.compute import ComputeTarget
 from sitegen.figures.paths import Paths, ddim_paths, ddpm_paths, heat_paths
 from sitegen.figures.smoothness.measure import Evenness, Floats, Interval, evenness, median_interval

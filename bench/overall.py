@@ -20,8 +20,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.attributes import ATTRIBUTES, AttributeClassifier, Images, attributes_for, read_faces
-from bench.report import table
+from bench.judging.attributes import (
+    ATTRIBUTES,
+    AttributeClassifier,
+    Images,
+    attributes_for,
+    read_faces,
+)
+from bench.judging.report import table
 from sitegen.core.compute import ComputeTarget
 from sitegen.figures.shared_noise.sample import spread
 from sitegen.ihdm.process.noise import NoiseSource, independent

@@ -17,12 +17,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from bench.attributes import attributes_for, is_faces, read_faces
-from bench.classifier import Classifier, classifier_for
-from bench.judge import Samples, judge_samples
-from bench.mnist import read_dataset
-from bench.report import markdown
-from bench.samples import Planes, coloured, grey, read_samples
+from bench.judging.attributes import attributes_for, is_faces, read_faces
+from bench.judging.classifier import Classifier, classifier_for
+from bench.judging.images import Samples, judge_samples
+from bench.judging.mnist import read_dataset
+from bench.judging.report import markdown
+from bench.judging.samples import Planes, coloured, grey, read_samples
 from sitegen.ihdm.card.card import read_card
 from sitegen.models.registry import model_source
 
@@ -50,14 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _faces(options: argparse.Namespace) -> None:
     """The same of faces, which are in colour and have attributes."""
-    from bench import faces_judge
+    from bench.judging import faces
 
     if options.ddpm:
         raise SystemExit("--ddpm: faces have no labels to follow along a path; leave it out")
     data = read_faces(options.data)
     classifier = attributes_for(data, options.cache)
-    quality = faces_judge.judge_faces(_samples(options, coloured), data, classifier)
-    print(faces_judge.markdown(quality))
+    quality = faces.judge_faces(_samples(options, coloured), data, classifier)
+    print(faces.markdown(quality))
     if options.json:
         text = json.dumps(asdict(quality), indent=2, sort_keys=True)
         options.json.write_text(text + "\n", encoding="utf-8")
@@ -84,7 +84,7 @@ def _samples(options: argparse.Namespace, planes: Planes = grey) -> Samples:
         return read_samples(options.samples, sigmas, planes)
     if options.model is None:
         raise SystemExit("give a model's folder, or --samples FILE.npz")
-    from bench.draw import draw_samples  # a file of samples is measured without the sampler
+    from bench.judging.draw import draw_samples  # a file of samples is measured without the sampler
 
     source = model_source(options.model.name, options.model, options.card)
     return draw_samples(

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-import bench.classifier
+import bench.judging.classifier
 from bench import fetch
-from bench.classifier import classifier_for
-from bench.mnist import as_floats, read_dataset, read_idx
+from bench.judging.classifier import classifier_for
+from bench.judging.mnist import as_floats, read_dataset, read_idx
 
 
 def test_learns_what_can_be_seen(
@@ -31,7 +31,7 @@ def test_learns_what_can_be_seen(
     assert features.shape == (7, 64)
     assert features.min() >= 0
     np.testing.assert_allclose(probabilities.sum(1), 1)
-    monkeypatch.setattr(bench.classifier, "_train", None)
+    monkeypatch.setattr(bench.judging.classifier, "_train", None)
     assert classifier_for(data, tmp_path).digest == classifier.digest
 
 

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bench import overall
-from bench.attributes import (
+from bench.judging.attributes import (
     ATTRIBUTES,
     UNKNOWN,
     as_floats,
@@ -22,11 +22,11 @@ from bench.attributes import (
     read_faces,
     top_corners,
 )
-from bench.faces_judge import FaceQuality, judge_faces
-from bench.judge import Samples
+from bench.judging.faces import FaceQuality, judge_faces
+from bench.judging.images import Samples
+from bench.judging.spectra import Images
 from bench.overall import Agreement, agreement, measure
 from bench.quality import main
-from bench.spectra import Images
 from sitegen.models.registry import model_source
 from sitegen.sampling.models import load_heat_sampler
 from tests.support.builders import CPU

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from bench import interpolation
-from bench.classifier import classifier_for
 from bench.interpolation import blend, measure
-from bench.judge import Quality, Samples, judge_samples
-from bench.mnist import as_floats, read_dataset
+from bench.judging.classifier import classifier_for
+from bench.judging.images import Quality, Samples, judge_samples
+from bench.judging.mnist import as_floats, read_dataset
+from bench.judging.samples import read_samples
+from bench.judging.spectra import Images, dissipated_power, power
 from bench.quality import main
-from bench.samples import read_samples
-from bench.spectra import Images, dissipated_power, power
 from sitegen.ihdm.card.card import BlurSchedule
 from sitegen.ihdm.process.heat import dissipate
 from tests.support.tinymodel import write_ddpm, write_model

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.attributes import (
+from bench.judging.attributes import (
     ATTRIBUTES,
     AttributeClassifier,
     Faces,
@@ -18,10 +18,10 @@ from bench.attributes import (
     hue_of,
     top_corners,
 )
-from bench.judge import Samples
-from bench.metrics import Manifolds, frechet_distance, manifolds, nearest, take
-from bench.report import levels_table, table
-from bench.spectra import LevelDeviation, deviations, power, sharp_deviation
+from bench.judging.images import Samples
+from bench.judging.metrics import Manifolds, frechet_distance, manifolds, nearest, take
+from bench.judging.report import levels_table, table
+from bench.judging.spectra import LevelDeviation, deviations, power, sharp_deviation
 
 SECTORS = 12
 """Parts of the colour circle, of 30 degrees each."""

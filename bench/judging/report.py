@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bench.judge import Quality
-from bench.spectra import BANDS, LevelDeviation
+from bench.judging.images import Quality
+from bench.judging.spectra import BANDS, LevelDeviation
 
 # name, field of Measures, what a shipped model must reach, what it aims at
 _ROWS = (

@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from bench.metrics import (
+from bench.judging.metrics import (
     entropy,
     frechet_distance,
     label_entropy,
@@ -15,7 +15,7 @@ from bench.metrics import (
     nearest,
     take,
 )
-from bench.spectra import (
+from bench.judging.spectra import (
     BANDS,
     Images,
     LevelDeviation,

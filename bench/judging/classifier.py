@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from bench.mnist import Dataset, as_floats
+from bench.judging.mnist import Dataset, as_floats
 
 log = logging.getLogger(__name__)
 

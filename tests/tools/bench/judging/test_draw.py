@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-import bench.draw
-from bench.draw import draw_samples
-from bench.judge import Samples
+import bench.judging.draw
+from bench.judging.draw import draw_samples
+from bench.judging.images import Samples
+from bench.judging.spectra import power
 from bench.priors import natural_prior
-from bench.spectra import power
 from sitegen.ihdm.card.card import BlurRange, DiffusionConfig, ModelCard, preset
 from sitegen.ihdm.card.networks import UNetConfig
 from sitegen.ihdm.data.prior import read_prior
@@ -43,8 +43,8 @@ def ramp(seed: int, samples: Sequence[int]) -> Tensor:
 
 @pytest.fixture(autouse=True)
 def _model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench.draw, "load_model", lambda *_: Still())
-    monkeypatch.setattr(bench.draw, "read_prior", lambda *_: Mock(initial_states=ramp))
+    monkeypatch.setattr(bench.judging.draw, "load_model", lambda *_: Still())
+    monkeypatch.setattr(bench.judging.draw, "read_prior", lambda *_: Mock(initial_states=ramp))
 
 
 def draw(count: int, trajectories: int) -> Samples:
@@ -62,7 +62,7 @@ def test_samples_and_the_states_of_the_first(monkeypatch: pytest.MonkeyPatch) ->
     assert samples.states[1][5:, 5:].mean() == pytest.approx(2 * 0.1**2, rel=0.05)
     assert draw(1, 0).states == {}
     whole = draw(8, 5)
-    monkeypatch.setattr(bench.draw, "BATCH", 3)  # the border of the watched ones is inside
+    monkeypatch.setattr(bench.judging.draw, "BATCH", 3)  # the border of the watched ones is inside
     parts = draw(8, 5)
     np.testing.assert_array_equal(whole.final, parts.final)
     for level, spectrum in whole.states.items():
@@ -73,8 +73,8 @@ def test_a_ddpm_starts_from_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     """It begins as noise and ends in [0, 1]; a model that blurs needs a prior, which is told."""
     cosine = DiffusionConfig("cosine")
     card = ModelCard(28, 1, 3, UNetConfig(32, (1,)), kind="ddpm", diffusion=cosine)
-    monkeypatch.setattr(bench.draw, "load_model", lambda *_: Still(card))
-    monkeypatch.setattr(bench.draw, "BATCH", 15)
+    monkeypatch.setattr(bench.judging.draw, "load_model", lambda *_: Still(card))
+    monkeypatch.setattr(bench.judging.draw, "BATCH", 15)
     samples = draw_samples(ModelSource("noise", card, Path("weights"), None), 40, 10, 0, "cpu")
     assert samples.final.shape == (40, 28, 28)
     assert 0 <= samples.final.min() <= samples.final.max() <= 1

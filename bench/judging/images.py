@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import dctn
 
-from bench.classifier import Classifier
-from bench.metrics import entropy, frechet_distance, label_entropy, manifolds, nearest, take
-from bench.mnist import Dataset, as_floats
-from bench.spectra import (
+from bench.judging.classifier import Classifier
+from bench.judging.metrics import entropy, frechet_distance, label_entropy, manifolds, nearest, take
+from bench.judging.mnist import Dataset, as_floats
+from bench.judging.spectra import (
     Floats,
     Images,
     LevelDeviation,

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.judge import Samples
-from bench.spectra import Floats, Images, power, watched_levels
+from bench.judging.images import Samples
+from bench.judging.spectra import Floats, Images, power, watched_levels
 
 Planes = Callable[[NDArray[Any]], Images]
 

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from bench.classifier import write_whole
-from bench.mnist import Bytes, read_idx
+from bench.judging.classifier import write_whole
+from bench.judging.mnist import Bytes, read_idx
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.judge import Samples
-from bench.samples import Planes, grey
-from bench.spectra import Floats, Images, power, watched_levels
+from bench.judging.images import Samples
+from bench.judging.samples import Planes, grey
+from bench.judging.spectra import Floats, Images, power, watched_levels
 from sitegen.core.compute import Precision
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.data.prior import Prior, read_prior

@@ -1,0 +1,1 @@
+"""How samples of a model are drawn and judged: parts of `bench.quality` and its neighbours."""
