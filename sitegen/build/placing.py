@@ -108,8 +108,9 @@ def _last(note: _Note, output: Path, tree: Tree) -> Digests:
 def _own(note: _Note, output: Path) -> Digests:
     """What is in `output` and of the build itself whose pages are there."""
     files = _files(output)
-    own = note.own.get(_state({uri: path.read_bytes for uri, path in files.items()}), {})
-    return {uri: sha256 for uri, sha256 in own.items() if uri in files}
+    placed = {uri for uri, _ in note.files}  # others are not ours, and do not make it another site
+    state = _state({uri: path.read_bytes for uri, path in files.items() if uri in placed})
+    return {uri: sha256 for uri, sha256 in note.own.get(state, {}).items() if uri in files}
 
 
 def _files(output: Path) -> Mapping[str, Path]:

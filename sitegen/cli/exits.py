@@ -17,6 +17,9 @@ from sitegen.core.installed import memory_full, not_installed, not_loaded
 from sitegen.core.signals import HUNG_UP, INTERRUPTED, SIGNALS, TERMINATED, catch_signals
 from sitegen.core.source import plain
 
+_RESERVE = 4 << 20
+"""Bytes that are kept free for telling that memory is full."""
+_FULL = b"error: out of memory; close other programs, or ask for fewer or smaller samples\n"
 _WORDS = {
     INTERRUPTED: "interrupted; what was finished is kept",
     TERMINATED: "terminated; what was finished is kept",
@@ -46,10 +49,16 @@ def run(command: Callable[[], object]) -> NoReturn:
 def outcome(command: Callable[[], object]) -> int:
     """The exit code of a command, having told what went wrong."""
     code: int | None = None
+    reserve = bytearray(_RESERVE)
 
     def tell(_kind: object, error: BaseException | None, _trace: object) -> bool:
         nonlocal code
-        code = code if error is None else _exit_code(error)
+        reserve.clear()
+        if error is not None:
+            try:
+                code = _exit_code(error)
+            except MemoryError:
+                code = _told_at_last()
         return code is not None  # a bug goes on its way
 
     with contextlib.ExitStack() as ending:
@@ -88,6 +97,13 @@ def _exit_code(error: BaseException) -> int | None:
         place = f"{error.filename}: " if error.filename else ""
         told = f"{place}{error.strerror or error}; check the file and the disk"
     return None if told is None else _say(f"error: {told}", PlatformError.exit_code)
+
+
+def _told_at_last() -> int:
+    """Say that memory is full, without asking for any."""
+    with contextlib.suppress(OSError):
+        os.write(2, _FULL)
+    return PlatformError.exit_code
 
 
 class _Never(BaseException):

@@ -321,9 +321,14 @@ def _swap(new: Path, current: Path) -> None:
     if _exchange_names(new, current):
         return
     aside = _aside(current)  # which nobody sweeps: for a moment it is the only copy
-    current.rename(aside)
+
+    def back() -> None:  # a signal may have come before the first rename, or after the second
+        if aside.is_dir() and not current.exists():
+            aside.rename(current)
+
     with contextlib.ExitStack() as undo:
-        undo.callback(aside.rename, current)
+        undo.callback(back)
+        current.rename(aside)
         new.rename(current)
         undo.pop_all()
     try:
@@ -344,7 +349,7 @@ def _exchange_names(first: Path, second: Path) -> bool:
     if renameat2(here, os.fsencode(first), here, os.fsencode(second), exchange_flag) == 0:
         return True
     code = ctypes.get_errno()
-    if code in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
+    if code in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM):  # a filter of calls, too
         return False
     raise OSError(code, os.strerror(code), str(second))
 

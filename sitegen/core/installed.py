@@ -45,7 +45,7 @@ def _is_there(module: str) -> bool:
 _FULL = re.compile(
     r"not enough memory|can(no|')t allocate memory|out of memory|bad_?\s?alloc"
     r"|failed to allocate memory|could not create a (primitive|memory)|failed to map segment"
-    r"|can't start new thread|ALLOC_FAILED",
+    r"|can't start new thread|ALLOC_FAILED|error return without exception set",
     re.IGNORECASE,
 )
 """What torch, its libraries, the loader and Python say where memory is full."""

@@ -36,7 +36,7 @@ from sitegen.build.works import Work
 from sitegen.config.loader import load_site
 from sitegen.content.pages import Page
 from sitegen.core.errors import LockedError, SitegenError
-from sitegen.core.files import digest
+from sitegen.core.files import digest, is_aside, put_back
 from sitegen.core.progress import Advance, Reporter
 from sitegen.core.site_files import OwnFile
 from sitegen.core.urls import MANIFEST
@@ -108,7 +108,11 @@ def last_built(config: Path) -> Tree | None:
     """
     output = config.absolute().parent / "build"
     with contextlib.suppress(SitegenError):
-        output = load_site(config).output
+        site = load_site(config)
+        output = site.output
+        if is_aside(output):
+            with locked(site):
+                put_back(output)
     with contextlib.suppress(OSError, SitegenError):
         output = Path(os.path.realpath(output))
         if is_built(output):
@@ -284,6 +288,7 @@ class Preview:
         with self._showing_errors("placing"):
             try:
                 with locked(context.site):
+                    put_back(context.output)
                     require_room(context.output)
                     tree = context.tree(self._records)
                     for line in rescue(context.output, context.site, tree):

@@ -1,9 +1,11 @@
 """A kill or an error while the built folder is replaced costs nobody the site."""
 
+import ctypes
 import errno
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -55,6 +57,52 @@ def test_a_site_that_a_kill_left_aside_is_put_back(built: Builder, tmp_path: Pat
         assert temporaries(tmp_path) == []
         assert {path.name for path in built.root.iterdir() if path.name[0] == "."} == {".sitegen"}
     assert seen == {True, False}
+
+
+@pytest.mark.fault(2)
+@pytest.mark.parametrize(("moment", "stays"), [(1, "site"), (2, "new")])
+def test_interrupted_between_two_renames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int, stays: str
+) -> None:
+    """Ctrl-C as a rename returns leaves the old folder or the new one, under its name."""
+    for name in ("new", "site"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a").write_text(name)
+    rename, calls = Path.rename, iter(range(1, 9))
+
+    def interrupted(path: Path, target: Path) -> Path:
+        done = rename(path, target)
+        if next(calls) == moment:
+            raise KeyboardInterrupt
+        return done
+
+    monkeypatch.setattr(files, "_exchange_names", lambda *_: False)
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        files.exchange(tmp_path / "new", tmp_path / "site")
+    assert (tmp_path / "site/a").read_text() == stays
+    files.put_back(tmp_path / "site")
+    assert (tmp_path / "site/a").read_text() == stays
+
+
+@pytest.mark.fault(1)
+def test_an_exchange_that_is_not_permitted_is_made_by_renames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a filter of calls answers EPERM to the exchange of two names, two renames do."""
+    for name in ("new", "site"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a").write_text(name)
+
+    def refused(*_: object) -> int:
+        ctypes.set_errno(errno.EPERM)
+        return -1
+
+    library = SimpleNamespace(renameat2=refused)
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: library)
+    files.exchange(tmp_path / "new", tmp_path / "site")
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]
+    assert (tmp_path / "site/a").read_text() == "new"
 
 
 @pytest.mark.fault(3)

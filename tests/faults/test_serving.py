@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from sitegen.server import app
+from sitegen.server.preview import last_built
 from tests.support.builders import Builder, children, environment, write_page, write_site
 from tests.support.previewing import Running, running, wait_for
 from tests.support.sweeping import LOG, counted, measured
@@ -69,6 +70,25 @@ def test_a_reader_of_the_old_page_gets_its_files(server: Running, built: Builder
     server.wait_until_settled()
     assert {server.ask(f"/{name}").status for name in gone} == {200}
     assert server.ask("/media/none.mp4").status == 404
+
+
+@pytest.mark.fault(1)
+def test_what_a_kill_left_aside_is_there_again(built: Builder) -> None:
+    """A site whose name a kill took away is the last one, which keeps its files, and is shown."""
+    aside = built.root / ".sitegen-aside-build"
+    before = {path.name for path in built.output.glob("media/*-*.*")}
+    built.output.rename(aside)
+    words = (built.root / "pages/index.md").read_text()
+    write_page(built.config, "{{ nothing }}\n")
+    tree = last_built(built.config)
+    assert tree is not None
+    assert "index.html" in tree
+    built.output.rename(aside)
+    write_page(built.config, words.replace("count=4", "count=4, seed=3"))
+    with running(built.config) as server:
+        server.wait_until_settled()
+    assert before < {path.name for path in built.output.glob("media/*-*.*")}
+    assert not aside.exists()
 
 
 @pytest.mark.fault(27)

@@ -8,11 +8,14 @@ how many images are computed at a time; torch's do on both.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from sitegen.core.installed import memory_full
 from sitegen.ihdm.nets.unet import UNet
 
 LARGEST = 400 << 20
@@ -55,24 +58,32 @@ class OnnxEngine:
         # share its work in small parts, so that one which another program holds up delays less.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         options.add_session_config_entry("session.dynamic_block_base", "4")
-        weights = self._graph.weights
-        values = [onnxruntime.OrtValue.ortvalue_from_numpy(each) for each in weights.values()]
-        options.add_external_initializers(list(weights), values)
-        return onnxruntime.InferenceSession(
-            self._graph.model, options, providers=["CPUExecutionProvider"]
-        )
+        weights, providers = self._graph.weights, ["CPUExecutionProvider"]
+        with _errors_of_memory():
+            values = [onnxruntime.OrtValue.ortvalue_from_numpy(each) for each in weights.values()]
+            options.add_external_initializers(list(weights), values)
+            return onnxruntime.InferenceSession(self._graph.model, options, providers=providers)
+
+
+@contextmanager
+def _errors_of_memory() -> Iterator[None]:
+    """Of its errors, which are no RuntimeError of Python's, make one of those of full memory."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    try:
+        yield
+    except (state.Fail, state.RuntimeException) as error:
+        if memory_full(told := RuntimeError(str(error))) is None:
+            raise
+        raise told from error
 
 
 def _answer(session: Any, x: Tensor, levels: Tensor) -> Tensor:
     # Images at one level share its embedding; `expand` has given them one number to look at.
     one = levels[:1] if len(levels) > 1 and levels.stride(0) == 0 else levels
     given = {"x": x.contiguous().numpy(), "level": one.float().numpy()}
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-    try:
+    with _errors_of_memory():
         (answer,) = session.run(None, given)
-    except (state.Fail, state.RuntimeException) as error:  # which are no RuntimeError of Python's
-        raise RuntimeError(str(error)) from error
     return torch.from_numpy(answer)
 
 

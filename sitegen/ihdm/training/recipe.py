@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
 from sitegen.core.files import digest_bytes, platform_errors, sha256, sweep, write_atomic
+from sitegen.core.installed import memory_full
 from sitegen.core.locks import lock
 from sitegen.ihdm.card.card import (
     CARD_NAME,
@@ -239,9 +240,11 @@ def go_on(
         residual = _measured(run, stop, measuring)
     except _Stopped:
         return None
-    except torch.OutOfMemoryError as error:
+    except (MemoryError, RuntimeError) as error:
+        if (full := memory_full(error)) is None:
+            raise
         raise PlatformError(
-            f"{run.training.device} has not enough memory to train this; use a smaller batch size"
+            f"{full}: {run.training.device} has not enough to train this; use a smaller batch size"
         ) from error
     return _write_model(run, residual, time.monotonic() - started)
 

@@ -51,6 +51,15 @@ def test_files_of_the_last_page_stay_for_one_build(built: Builder) -> None:
     assert not (first - second - third) & there
 
 
+def test_a_file_of_others_does_not_take_them_away(built: Builder) -> None:
+    """What Finder or a host lays into the built folder is none of the site's, nor another site."""
+    first = named(built)
+    (built.output / ".DS_Store").write_bytes(b"of the Finder")
+    change(built, 1, "red")
+    assert first - named(built)
+    assert first <= {*contents(built.output)}
+
+
 def test_what_stays_is_no_part_of_the_site(built: Builder, tmp_path: Path) -> None:
     """Without it the folder is that of a build in an empty one; the next build touches nothing."""
     change(built, 1, "red")

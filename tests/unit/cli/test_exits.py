@@ -8,6 +8,7 @@ from collections.abc import Callable
 import click
 import pytest
 
+from sitegen.cli import exits
 from sitegen.cli.exits import run
 from sitegen.core.errors import LockedError, PlatformError, RefusedError
 from sitegen.core.signals import SIGNALS
@@ -21,6 +22,7 @@ from sitegen.core.signals import SIGNALS
         (PlatformError("no disk"), 4, "error: no disk\n"),
         (OSError(28, "No space left on device", "/there"), 4, "error: /there: No space left"),
         (MemoryError(), 4, "error: out of memory"),
+        (SystemError("<import> error return without exception set"), 4, "error: out of memory"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (click.Abort(), 130, "interrupted"),
         (SystemExit(143), 143, "terminated"),
@@ -45,6 +47,23 @@ def test_outcomes(
     assert said.out == ""
     assert said.err.startswith(words)
     assert len(said.err.splitlines()) == (1 if words else 0)
+
+
+@pytest.mark.fault(15)
+def test_no_memory_is_left_for_words(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Where telling what went wrong needs more memory than there is, it is still told."""
+
+    def full(_error: BaseException) -> str:
+        raise MemoryError
+
+    def fail() -> None:
+        raise RuntimeError("bad_alloc")
+
+    monkeypatch.setattr(exits, "memory_full", full)
+    assert exit_code(fail) == 4
+    assert capfd.readouterr().err.startswith("error: out of memory")
 
 
 @pytest.mark.parametrize(

@@ -232,11 +232,17 @@ def test_odd_images(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault(15)
-def test_out_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A GPU that is too small is the machine's failure, with what to do."""
-    full = Mock(side_effect=torch.OutOfMemoryError("CUDA out of memory"))
-    monkeypatch.setattr(Run, "advance", full)
-    with pytest.raises(PlatformError, match="smaller batch size"):
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 512 MiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 512 MiB"),
+    ],
+)
+def test_out_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """A GPU or memory that is too small is the machine's failure, with what to do."""
+    monkeypatch.setattr(Run, "advance", Mock(side_effect=error))
+    with pytest.raises(PlatformError, match=r"512 MiB were wanted.*smaller batch size"):
         trained(preconditioned(), training(tmp_path))
 
 

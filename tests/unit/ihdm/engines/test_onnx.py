@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 from functools import partial
 from typing import Any
+from unittest.mock import Mock
 
+import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
 
+from sitegen.core.installed import memory_full
 from sitegen.ihdm.card.networks import UNetConfig
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.engines import onnx_runtime
@@ -80,6 +83,9 @@ def test_shipped_networks(name: str) -> None:
     assert found
 
 
+TWO = torch.zeros(2, 1, 8, 8), torch.tensor([3, 3])
+
+
 def small(config: UNetConfig | None = None) -> UNet:
     """A network of the smallest size."""
     return UNet(config or small_card().finest, 1).eval()
@@ -107,3 +113,17 @@ def test_what_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     monkeypatch.setattr(onnx_runtime, "LARGEST", 1000)
     assert make(small()) is None
+
+
+@pytest.mark.fault(15)
+@pytest.mark.parametrize("error", ["Fail", "RuntimeException"])
+def test_memory_is_full_for_a_session(error: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told as torch tells it, and no reason to compute with torch, which needs more of it."""
+    full = getattr(onnxruntime.capi.onnxruntime_pybind11_state, error)("std::bad_alloc")
+    engine = onnx_engine(small(), 1, 8, 2)
+    assert engine is not None
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Mock(side_effect=full))
+    for make in (lambda: onnx_engine(small(), 1, 8, 2), lambda: engine.together(*TWO)):
+        with pytest.raises(RuntimeError) as told:
+            make()
+        assert memory_full(told.value) == "out of memory"
