@@ -84,7 +84,7 @@ FAULTS = {
     14: Fault("A checkpoint that is not there", "Exit 2 or 3 with the nearest name."),
     15: Fault(
         "Memory that is full while sampling or training",
-        "Batches halve and pictures stay; at one image exit 4 with what was wanted.",
+        "Batches halve and pictures stay, to rounding; at one image exit 4 with what was wanted.",
         "The kernel's killer of processes: it kills whom it likes, also what else runs here.",
     ),
     16: Fault(

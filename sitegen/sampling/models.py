@@ -30,7 +30,7 @@ from sitegen.ihdm.engines.chunks import CORES, on_one_thread
 from sitegen.ihdm.engines.memory import memory_errors
 from sitegen.ihdm.process.ddpm import DiffusionModel, initial_noise
 from sitegen.ihdm.process.model import Model, require_device
-from sitegen.ihdm.process.noise import NoiseSource, independent
+from sitegen.ihdm.process.noise import NoiseSource, independent, sample_at
 from sitegen.ihdm.process.reverse import Step
 from sitegen.models.registry import ModelSource
 from sitegen.sampling.shards import (
@@ -52,7 +52,8 @@ FEWEST = 8
 FAR = 3.0
 """How far outside of [0, 1] a channel that is there on average has nothing to do with images.
 
-Trained models end within 0.1; the untrained ones of tests within 2.4.
+Trained models end within 0.1; untrained ones, of tests and of the recorded reference, within 2.4.
+Single pixels of those lie as far outside as -14, so nothing is asked of them.
 """
 KEPT = 512 << 20
 """Bytes of freed memory that may lie unused before they are handed back."""
@@ -131,7 +132,7 @@ def _trajectory(sampler: HeatSampler | DdpmSampler, descent: Descent) -> Traject
     u_K = descent.way.pixels(descent.initial)
 
     def alone(keep: Keep) -> Iterator[Seen]:
-        return _of_pictures(sampler.name, place(shards, keep))
+        return _of_pictures(sampler.name, descent.noise, place(shards, keep))
 
     if sampler.sharing is None:
         return Trajectory(card.levels, u_K, alone)
@@ -280,31 +281,34 @@ def _load(
     return cast(AnyModel, load_network(source, compute_target, engines=engines))
 
 
-def _of_pictures(name: str, levels: Iterator[Seen]) -> Iterator[Seen]:
-    """The same levels; TargetError, with the model, for what is no picture."""
+def _of_pictures(name: str, noise: NoiseSource | None, levels: Iterator[Seen]) -> Iterator[Seen]:
+    """The same levels; TargetError, with the model and the sample, for what is no picture."""
     try:
         for level, kept in levels:
             if level == 0:
-                _require_pictures(kept[-1])
+                _require_pictures(kept[-1], noise)
             yield level, kept
     except TargetError as error:
         raise TargetError(f"{name}: {error}") from error
 
 
-def _require_pictures(mean: Tensor) -> None:
-    """TargetError for means (N, C, H, W) with a channel far from images, or all of flat colours."""
+def _require_pictures(mean: Tensor, noise: NoiseSource | None) -> None:
+    """TargetError for means (N, C, H, W) with a channel far from images, or all of flat colours.
+
+    `noise` tells which samples these are.
+    """
     channels = mean.flatten(2)
     (low, high), middle = channels.aminmax(dim=2), channels.mean(2)
     far = ((middle < -FAR) | (middle > 1 + FAR)).nonzero()
     if len(far):
         sample, channel = far[0].tolist()
         where = f" in channel {channel + 1} of {mean.shape[1]}" if mean.shape[1] > 1 else ""
-        fault = f"sample {sample} of the batch is {middle[sample, channel]:.3g} on average{where}, "
-        fault += "and pixels belong in [0, 1]"
+        average = f"{middle[sample, channel]:.3g} on average{where}"
+        fault = f"{sample_at(noise, sample)} is {average}, and pixels belong in [0, 1]"
     elif bool(((low >= 1) | (high <= 0) | (low == high)).all()):
         flat = ", ".join(f"{value:.3g}" for value in low[0].clamp(0, 1).tolist())
         of = "one value" if mean.shape[1] == 1 else "one value in each channel"
-        fault = f"sample 0 of the batch and all others are of {of}, {flat}"
+        fault = f"{sample_at(noise, 0)} and all others are of {of}, {flat}"
     else:
         return
     raise TargetError(

@@ -52,7 +52,7 @@ def test_ordinary_samples_pass(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("bias", "told"),
     [
-        ((5.0,), r"sample 0 .* is 20\.\d on average,"),
+        ((5.0,), r"sample 0 of seed 0 is 20\.\d on average,"),
         ((-5.0,), r"sample 0 .* is -19\.\d on average,"),
         ((2.0,), r"sample 0 .* is 8\.\d+ on average,"),
         ((5.0, -5.0, 0.0), r"sample 0 .* is 20\.\d on average in channel 1 of 3,"),
@@ -76,9 +76,9 @@ def test_what_is_not_flat_throughout_passes() -> None:
     """A batch passes with one channel of one sample that is a picture, however flat the rest is."""
     flat = torch.tensor([1.0, 0.0, 0.5]).view(1, 3, 1, 1).expand(2, 3, 4, 4).clone()
     with pytest.raises(TargetError, match=r"one value in each channel, 1, 0, 0\.5;"):
-        models._require_pictures(flat)
+        models._require_pictures(flat, None)
     flat[1, 2, 0, 0] = 0.6
-    models._require_pictures(flat)
+    models._require_pictures(flat, None)
 
 
 @pytest.mark.fault(17)

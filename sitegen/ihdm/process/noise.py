@@ -124,6 +124,16 @@ def independent(
     return Independent(seed, tuple(samples), shape, device)
 
 
+def sample_at(noise: NoiseSource | None, place: int, first: int = 0) -> str:
+    """Which sample is at a place, in words: its number, where each has noise of its own.
+
+    `first` is the place, among all samples, of the first that the noise is for.
+    """
+    if isinstance(noise, Independent):
+        return f"sample {noise.samples[place]} of seed {noise.seed}"
+    return f"sample {first + place} of the batch"
+
+
 @dataclass(frozen=True)
 class Shared:
     """One noise, that of a single sample, for all `count` samples."""

@@ -47,7 +47,7 @@ from sitegen.core.errors import TargetError
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.ihdm.process.ddpm import DiffusionSchedule, diffusion_of
 from sitegen.ihdm.process.heat import attenuation, dct2, idct2, retained
-from sitegen.ihdm.process.noise import NoiseSource
+from sitegen.ihdm.process.noise import NoiseSource, sample_at
 
 DIVERGED = 1000.0
 """States beyond this have nothing to do with images, whose pixels are in [0, 1]."""
@@ -154,7 +154,7 @@ def descend(
             mean = state = each.mean(state)
             if noise is not None:
                 mean, state = add_noise(mean, noise, each.level, each.std)
-        check_finite(state, each.below, pixels, sample)
+        check_finite(state, each.below, pixels, noise, sample)
         yield Step(each.below, state, mean)
 
 
@@ -185,10 +185,12 @@ def _scaled(noise: Tensor, std: float | Tensor) -> Tensor:
     return idct2(mixed.sum(2))
 
 
-def check_finite(state: Tensor, level: int, pixels: str = _HEAT, first: int = 0) -> None:
+def check_finite(
+    state: Tensor, level: int, pixels: str, noise: NoiseSource | None, first: int
+) -> None:
     """Stop before nonsense is shown: TargetError for values beyond ±`DIVERGED`.
 
-    `first` is the place of the first state among all samples.
+    `noise` tells which samples these are, and `first` is the place of the first among all.
     """
     low, high = state.flatten(1).aminmax(dim=1)
     bad = ~((low >= -DIVERGED) & (high <= DIVERGED))  # true for NaN, too
@@ -200,9 +202,9 @@ def check_finite(state: Tensor, level: int, pixels: str = _HEAT, first: int = 0)
         )
         broken = state[sample].numel() - numbers.numel()
         raise TargetError(
-            f"sampling broke down on the way to level {level}: sample {first + sample} of the "
-            f"batch has {broken} values that are not finite, and the others are {span}; pixels "
-            f"belong in {pixels}"
+            f"sampling broke down on the way to level {level}: {sample_at(noise, sample, first)} "
+            f"has {broken} values that are not finite, and the others are {span}; pixels belong "
+            f"in {pixels}"
         )
 
 
