@@ -4,6 +4,7 @@
 
 const AT_ONCE = 4; // clips that play at the same time
 const REST = 1500; // milliseconds that the finished samples stay in sight
+const PATIENCE = 20000; // milliseconds that a clip has to begin
 const APART = 0.12; // seconds that clips side by side may be apart
 const KEY = "sitegen-motion";
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
@@ -167,6 +168,9 @@ class Clip {
     this.lost = false;
     this.update();
     if (this.video.networkState !== HTMLMediaElement.NETWORK_LOADING) this.video.load();
+    const late = () => this.video.readyState || this.lose({ target: this.video });
+    clearTimeout(this.waiting);
+    this.waiting = setTimeout(late, PATIENCE);
   }
 
   /* Night has come, or gone: a clip with two files takes the other one. */
@@ -184,6 +188,7 @@ class Clip {
     if (event.target.nextElementSibling?.localName === "source") return; // there is another file
     this.run(false);
     this.video.preload = "none";
+    if (this.video.networkState === HTMLMediaElement.NETWORK_LOADING) this.video.load(); // no more
     Object.assign(this, { lost: true, held: true, asked: false, aim: this.shown });
     this.update();
   }
@@ -656,3 +661,9 @@ when(matchMedia("(prefers-color-scheme: dark)"), "change", night);
 when(document, "scheme", night);
 arrival();
 observe();
+when(window, "load", () => {
+  for (const told of document.querySelectorAll(".sampler:not(.live) .sampler-why:not(.told)")) {
+    told.textContent = told.dataset.lost; // its script did not come
+    told.classList.add("told");
+  }
+});

@@ -40,12 +40,21 @@ onmessage = async ({ data }) => {
 async function load({ wasm, model, weights }) {
   kernels = await Kernels.load(await wasm.arrayBuffer());
   const [description, numbers] = [JSON.parse(await model.text()), await weights.arrayBuffer()];
+  const { sha256 = "" } = description;
+  const found = await digest(numbers);
+  if (sha256 && found && found !== sha256) throw new Error("the weights are not those of the model");
   sampler = new Sampler(kernels, description, numbers);
   prior = means(description, numbers);
   const { image_size: size, channels, visited, sigmas, parameterization } = description;
   const predicts = parameterization === "preconditioned";
   const known = { range: range(), hues: channels === 3 ? hues() : [] };
   postMessage({ ready: { size, channels, visited, sigmas, predicts, ...known } });
+}
+
+/* In hexadecimal digits; nothing where the page is not served securely, and the browser has none. */
+async function digest(bytes) {
+  const found = new Uint8Array((await crypto.subtle?.digest("SHA-256", bytes)) ?? []);
+  return [...found].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /* The mean of each channel of every initial state in the bank. */

@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import re
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -73,6 +75,7 @@ def test_a_model_that_does_not_come(browser: Browser, built: Path, tmp_path: Pat
 
 PARTS: dict[str, tuple[str, Callable[[bytes], bytes] | None]] = {
     "weights that are cut": ("media/*.bin", lambda data: data[: len(data) // 2]),
+    "weights with other bits": ("media/*.bin", lambda data: data[:5000] + bytes(99) + data[5099:]),
     "a description that is cut": ("media/*.json", lambda data: data[: len(data) // 2]),
     "no engine": ("assets/**/kernels.wasm", None),
     "an engine that is cut": ("assets/**/kernels.wasm", lambda data: data[: len(data) // 2]),
@@ -134,6 +137,46 @@ def test_weights_whose_sending_breaks_off(
         page.locator(".sampler-new").click()
         wait(page)
         expect(page.locator(".sampler-trouble")).to_be_hidden()
+
+
+@pytest.mark.fault(36)
+def test_weights_that_nobody_sends(
+    browser: Browser, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that takes the request and says nothing: Stop ends that, and the next press draws."""
+    send, silent, waiting = PagesHandler.copyfile, threading.Event(), threading.Event()
+
+    def wait_first(self: PagesHandler, source: Any, outputfile: Any) -> None:
+        if self.path.endswith(".bin") and not waiting.is_set():
+            waiting.set()
+            silent.wait(60)
+        with contextlib.suppress(OSError):  # nobody reads any more
+            send(self, source, outputfile)
+
+    monkeypatch.setattr(PagesHandler, "copyfile", wait_first)
+    with contextlib.closing(browser.new_page()) as page:
+        page.goto(address)
+        button = page.locator(".sampler-new")
+        button.click()
+        expect(button).to_have_text("Stop")
+        assert waiting.wait(30)
+        button.click()
+        expect(button).to_have_text("New sample")
+        expect(page.locator(".sampler-told")).to_have_text("Stopped.")
+        button.click()
+        wait(page)
+        expect(page.locator(".sampler-trouble")).to_be_hidden()
+        silent.set()
+
+
+@pytest.mark.fault(36)
+def test_script_that_does_not_come(browser: Browser, address: str) -> None:
+    """Where the script that draws does not come, a sentence stands for the button."""
+    with contextlib.closing(browser.new_page()) as page:
+        page.route("**/sampler-*.js", lambda route: route.abort())
+        page.goto(address)
+        expect(page.locator(".sampler-why")).to_have_text(re.compile("did not come"))
+        expect(page.locator(".sampler-new")).not_to_be_visible()
 
 
 def test_states_that_are_none(browser: Browser, built: Path, tmp_path: Path) -> None:

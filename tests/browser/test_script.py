@@ -347,6 +347,31 @@ def test_host_without_ranges(browser: Browser, sample_site: SampleSite) -> None:
     page.close()
 
 
+HASTE = (
+    "const real = setTimeout; setTimeout = (task, wait) => real(task, wait > 9999 ? 500 : wait);"
+)
+
+
+@pytest.mark.fault(36)
+def test_clip_that_nobody_sends(browser: Browser, sample_site: SampleSite) -> None:
+    """A host that never answers is told after a while, as one that refuses; a press tries again."""
+    page = browser.new_page(**CALM)
+    page.add_init_script(HASTE)
+    page.goto(sample_site.address)
+    page.route("**/*.mp4", lambda route: None)
+    figure = page.locator("#trajectories")
+    slide(page, "trajectories", 0)
+    trouble = figure.get_by_role("alert")
+    expect(trouble).to_have_text(re.compile("could not be loaded"))
+    expect(figure.locator(".slider")).to_have_value(str(LEVELS))
+    page.unroute("**/*.mp4")
+    figure.locator(".play").click()
+    until(page, f"{PLAYING} === 1")
+    page.wait_for_timeout(700)
+    expect(trouble).to_be_hidden()
+    page.close()
+
+
 @pytest.mark.fault(36)
 def test_clip_that_does_not_come(browser: Browser, sample_site: SampleSite) -> None:
     """Slider and words go back to what is seen, and it is said; the next press tries again."""

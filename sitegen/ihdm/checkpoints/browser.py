@@ -10,7 +10,7 @@ each with its `lowest_level`, the `side` of the images or cosines that it sees, 
 tensors' names, and the `flop` of one answer. A network is a `unet`, with the card's table and what
 its images are centred and scaled by (`pixel_mean`, `pixel_std`), or `cosines`, an MLP. `tensors`
 are named as in our weights, each with its type, its shape and where it begins; the statistics and
-the prior are always float32.
+the prior are always float32. `sha256` is that of the bytes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import regular_size, sha256, sniff
+from sitegen.core.files import digest_bytes, regular_size, sha256, sniff
 from sitegen.ihdm.card.card import FileRef, ModelCard
 from sitegen.ihdm.card.networks import DiffusersUNet, UNetConfig
 from sitegen.ihdm.checkpoints.arithmetic import convolutions, linear_flop, unet_flop
@@ -134,6 +134,7 @@ def export_for_browser(
         "sampling_noise_std": card.sampling_noise_std,
         "bands": [_described(card, band, found) for band in bands],
         "tensors": tensors,
+        "sha256": digest_bytes(data),
     }
     if card.keeps_noise:
         description["forward"] = "markov"
