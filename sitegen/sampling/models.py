@@ -22,10 +22,11 @@ from torch import Tensor
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import ConfigError, RefusedError, TargetError
 from sitegen.core.files import sha256
+from sitegen.ihdm.card.card import ModelCard
 from sitegen.ihdm.checkpoints.archive import checkpoint_digest
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.data.prior import Prior, read_prior
-from sitegen.ihdm.engines.choice import choose_engines
+from sitegen.ihdm.engines.choice import bytes_of, choose_engines
 from sitegen.ihdm.engines.chunks import CORES, on_one_thread
 from sitegen.ihdm.engines.memory import memory_errors
 from sitegen.ihdm.process.ddpm import DiffusionModel, initial_noise
@@ -352,7 +353,14 @@ def _seconds_at(model: Model | DiffusionModel, level: int) -> float:
 
 def in_chunks(model: AnyModel) -> AnyModel:
     """The same model, seeing a fixed number of pixels at a time."""
-    return cast(AnyModel, _InChunks(model, _chunk(model.card.shape)))
+    return cast(AnyModel, _InChunks(model, _chunk(model.card.shape), _needed(model.card)))
+
+
+def _needed(card: ModelCard) -> str:
+    """What memory one image needs, in words; nothing of networks of which that is not known."""
+    whole = card.image_size
+    found = [bytes_of(band.unet, band.side or whole) for band in card.networks if band.unet]
+    return f" (an image of {whole} pixels needs about {max(found) / 1e6:.3g} MB)" if found else ""
 
 
 def _chunk(shape: tuple[int, int, int]) -> int:
@@ -364,6 +372,7 @@ def _chunk(shape: tuple[int, int, int]) -> int:
 class _InChunks:
     model: Model | DiffusionModel
     size: int
+    needed: str
 
     @property
     def card(self) -> Any:
@@ -373,7 +382,7 @@ class _InChunks:
         return self.model.noise_std(level, below, delta) if isinstance(self.model, Model) else delta
 
     def __call__(self, u: Tensor, level: int, below: int | None = None) -> Tensor:
-        with memory_errors(f"computing level {level}"), on_one_thread():
+        with memory_errors(f"computing level {level}{self.needed}"), on_one_thread():
             jump = () if below is None else (below,)  # a DDPM knows none
             parts = [self.model(part, level, *jump) for part in u.split(self.size)]  # type: ignore[no-untyped-call]
             return torch.cat(parts)

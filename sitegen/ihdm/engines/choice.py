@@ -60,5 +60,9 @@ def cores_for(unet: UNetConfig | None, side: int, images: int) -> int:
         found = None
     if unet is None or found is None:
         return CORES
-    chunk = TENSORS * 4 * unet.model_channels * unet.channel_mult[0] * side**2 * images
-    return max(1, min(CORES, 1024 * int(found[1]) // 2 // chunk))
+    return max(1, min(CORES, 1024 * int(found[1]) // 2 // (bytes_of(unet, side) * images)))
+
+
+def bytes_of(unet: UNetConfig, side: int) -> int:
+    """About how much memory the evaluation of one image of `side` pixels takes at its peak."""
+    return TENSORS * 4 * unet.model_channels * unet.channel_mult[0] * side**2

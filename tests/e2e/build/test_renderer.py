@@ -102,7 +102,7 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [default_fps(levels) for levels in (1, 100, 200, 1000)] == [24, 24, 40, 60]
 
 
-FULL = "out of memory while computing level 4"
+FULL = r"out of memory while computing level 4 \(an image of 8 pixels needs about 0\.\d+ MB\)"
 
 
 @pytest.mark.fault(15)
