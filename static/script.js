@@ -4,7 +4,7 @@
 
 const AT_ONCE = 4; // clips that play at the same time
 const REST = 1500; // milliseconds that the finished samples stay in sight
-const PATIENCE = 20000; // milliseconds that a clip has to begin
+const PATIENCE = 30000; // milliseconds that a clip has to begin
 const APART = 0.12; // seconds that clips side by side may be apart
 const KEY = "sitegen-motion";
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
