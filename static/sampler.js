@@ -251,14 +251,13 @@
 
     /* Make the crew come; whether it did. */
     async come() {
+      if (!this.coming || !this.model) this.tell(this.words.fetching);
       this.coming ??= this.load();
       return this.coming;
     }
 
     async load() {
-      const asked = (this.loading = {});
       this.unfold(true);
-      this.tell(this.words.fetching);
       try {
         const part = (name) => import(new URL(name, WORKER));
         const [{ Crew }, { TreeView }] = await Promise.all([part("crew.js"), part("tree.js")]);
@@ -274,28 +273,23 @@
           said: (picture, level) => fill(this.words.seen, { name: this.name(picture), level }),
         });
         this.furnish();
-        this.loading = undefined;
         return true;
       } catch (fault) {
-        if (this.loading === asked) this.lose(this.crew, fault);
+        this.lose(this.crew, fault);
         return false;
       }
     }
 
     lose(crew, fault) {
       console.info(fault);
-      this.leave(crew);
+      crew?.close();
+      this.crew = this.coming = undefined;
+      this.unfold(Boolean(this.model));
       this.tell("");
       this.trouble.hidden = false;
       this.running.clear();
       this.asked = undefined;
       this.busy(false);
-    }
-
-    leave(crew = this.crew) {
-      crew?.close();
-      this.crew = this.coming = this.loading = undefined;
-      this.unfold(Boolean(this.model));
     }
 
     /* What the press brings has its room at once, so that nothing moves later. */
@@ -318,7 +312,7 @@
       else Object.assign(this.start, { min: range[0].toFixed(3), max: range[1].toFixed(3) });
     }
 
-    /* Buttons for colours around the circle, of the model's own starts. */
+    /* Buttons for colours around the circle, as the model's own starts have them. */
     offerHues() {
       const names = this.hues.dataset.names.split(" ");
       this.hues.replaceChildren();
@@ -336,7 +330,7 @@
       toolbar(this.hues);
     }
 
-    /* A level has come, or none will any more. */
+    /* A level has come, or there will be none any more. */
     hear({ id, level, state, sharp, ended, seconds }) {
       const picture = this.running.get(id);
       if (!picture) return;
@@ -380,11 +374,10 @@
       return this.running.size > 0 || Boolean(this.asked);
     }
 
-    /* What was begun ends with the level that it is at. */
+    /* A visitor's wish: what was begun ends with the level that it is at. */
     stop() {
       if (!this.drawing) return;
       this.asked = undefined;
-      if (this.loading) this.leave();
       for (const id of this.crew?.stop() ?? []) {
         const picture = this.running.get(id);
         this.running.delete(id);
@@ -395,7 +388,7 @@
       this.busy(false);
     }
 
-    /* Make room for something else, and hear no more of what is being drawn. */
+    /* Make room for something else: nothing more is heard of what is being drawn. */
     halt() {
       this.asked = this.strayed = undefined;
       const waiting = new Set(this.crew?.stop());

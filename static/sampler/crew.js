@@ -6,36 +6,43 @@
    known. */
 
 const [MOST, MOST_OF_PHONES] = [4, 2]; // some 45 MB each for the models that we ship
+const PATIENCE = 30000; // milliseconds in which something more of a file has to come
 
-/* What was fetched or is, by its address, so that figures and workers share it: what comes, how
-   many wait for it, and what ends that. */
+/* What was fetched, by its address, so that figures and workers share it. */
 const fetched = new Map();
 const damaged = new Set(); // what did not serve, so that no cache may keep it
 
 function bring(address) {
   if (!fetched.has(address)) {
     const cache = damaged.has(address) ? "reload" : "default";
-    const ending = new AbortController();
-    const coming = fetch(address, { cache, signal: ending.signal }).then((answer) => {
-      if (!answer.ok) throw new Error(`${address}: ${answer.status}`);
-      return answer.blob();
-    });
-    const entry = { coming, waiting: 0, ending };
-    fetched.set(address, entry);
-    const forget = () => fetched.get(address) === entry && fetched.delete(address);
-    coming.then(() => (entry.waiting = Infinity), forget); // the next press tries again
+    const coming = download(address, cache);
+    fetched.set(address, coming);
+    coming.catch(() => fetched.delete(address)); // the next press tries again
   }
-  const entry = fetched.get(address);
-  entry.waiting++;
-  return entry.coming;
+  return fetched.get(address);
 }
 
-/* One waits no more; what nobody waits for need not come. */
-function leave(address) {
-  const entry = fetched.get(address);
-  if (!entry || --entry.waiting) return;
-  fetched.delete(address);
-  entry.ending.abort();
+/* A file as a blob; rejects where the host has it not, or falls silent. */
+async function download(address, cache) {
+  const ending = new AbortController();
+  let timer;
+  const wait = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => ending.abort(new Error(`${address}: nothing comes`)), PATIENCE);
+  };
+  try {
+    wait();
+    const answer = await fetch(address, { cache, signal: ending.signal });
+    if (!answer.ok) throw new Error(`${address}: ${answer.status}`);
+    const parts = [];
+    for (const reader = answer.body.getReader(); ; wait()) {
+      const { value, done } = await reader.read();
+      if (done) return new Blob(parts);
+      parts.push(value);
+    }
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /* How many pictures can be drawn at once without harm to anything else. */
@@ -48,7 +55,6 @@ export class Crew {
   #queue = [];
   #hands = []; // each a worker, whether it is ready, and the id of what it draws
   #limit = room();
-  #wanted = []; // addresses of what it waits for
 
   /* hear: is told what workers tell of pictures; lost: that none can be had. */
   constructor(hear, lost) {
@@ -59,10 +65,7 @@ export class Crew {
   async open({ model, weights }) {
     const files = { wasm: new URL("kernels.wasm", import.meta.url).href, model, weights };
     const names = Object.keys(files);
-    this.#wanted = Object.values(files);
     const blobs = await Promise.all(names.map((name) => bring(files[name])));
-    if (this.closed) throw new Error("nobody waits any more");
-    this.#wanted = [];
     this.files = Object.fromEntries(names.map((name, place) => [name, blobs[place]]));
     return this.#hire().catch((fault) => {
       for (const address of Object.values(files)) {
@@ -95,8 +98,6 @@ export class Crew {
   }
 
   close() {
-    this.closed = true;
-    for (const address of this.#wanted.splice(0)) leave(address);
     for (const hand of [...this.#hands]) this.#dismiss(hand);
   }
 
