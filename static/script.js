@@ -512,7 +512,8 @@ const viewer = {
     const { seed = "", samples } = clip.video.dataset;
     this.seed.textContent = fill(seed, { number: samples ? samples.split(" ")[this.at] : this.at });
     clip.follow(box.line ?? [{ ...box, ...clip.whole[0] }]);
-    if (box.line && (clip.running || clip.shown < clip.end)) clip.scrub(clip.end);
+    const away = clip.running || Math.min(clip.shown, clip.aim) < clip.end;
+    if (box.line && away) clip.scrub(clip.end);
     title.textContent = box.button?.dataset.title ?? fill(title.dataset.sample, { n: this.at + 1, count });
     Object.assign(canvas, { width: box.width, height: box.height });
     clip.show(clip.shown);
