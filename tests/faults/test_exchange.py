@@ -31,6 +31,13 @@ Builder(pathlib.Path(sys.argv[2]))()
 """
 
 
+def two_folders(parent: Path) -> None:
+    """A new folder and the one in whose place it shall be, each with its name in a file."""
+    for name in ("new", "site"):
+        (parent / name).mkdir()
+        (parent / name / "a").write_text(name)
+
+
 @pytest.mark.fault(1)
 def test_a_site_that_a_kill_left_aside_is_put_back(built: Builder, tmp_path: Path) -> None:
     """Killed between two renames, the site comes back first, though the next build fails."""
@@ -65,9 +72,7 @@ def test_interrupted_between_two_renames(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int, stays: str
 ) -> None:
     """Ctrl-C as a rename returns leaves the old folder or the new one, under its name."""
-    for name in ("new", "site"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "a").write_text(name)
+    two_folders(tmp_path)
     rename, calls = Path.rename, iter(range(1, 9))
 
     def interrupted(path: Path, target: Path) -> Path:
@@ -90,9 +95,7 @@ def test_an_exchange_that_is_not_permitted_is_made_by_renames(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where a filter of calls answers EPERM to the exchange of two names, two renames do."""
-    for name in ("new", "site"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "a").write_text(name)
+    two_folders(tmp_path)
 
     def refused(*_: object) -> int:
         ctypes.set_errno(errno.EPERM)
@@ -110,9 +113,7 @@ def test_what_was_replaced_cannot_have_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the last of three renames fails the new folder is there, and the old one goes."""
-    for name in ("new", "site"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "a").write_text(name)
+    two_folders(tmp_path)
     rename = Path.rename
 
     def failing(path: Path, target: Path) -> Path:
@@ -130,9 +131,7 @@ def test_what_was_replaced_cannot_have_its_name(
 @pytest.mark.fault(3)
 def test_error_after_the_exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error of the disk after the folders were exchanged does not say that they were not."""
-    for name in ("new", "site"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "a").write_text(name)
+    two_folders(tmp_path)
 
     def failing(folder: Path) -> None:
         if folder == tmp_path:
