@@ -16,6 +16,7 @@ from torch import Tensor
 
 from sitegen.core.files import digest_bytes
 from sitegen.ihdm.card.card import ModelCard
+from sitegen.ihdm.engines.chunks import each_on_one_thread
 from sitegen.ihdm.process.ddpm import to_pixels
 from sitegen.ihdm.process.noise import Branching, NoiseSource, on_device, rows_of
 from sitegen.ihdm.process.reverse import (
@@ -187,7 +188,8 @@ def here(model: Any) -> Place:
     """Compute with a model of this process, all shards step by step."""
 
     def compute(shards: Sequence[Descent], keep: Keep) -> Iterator[Seen]:
-        for steps in zip(*(shard.walk(model) for shard in shards), strict=True):
+        walks = zip(*(shard.walk(model) for shard in shards), strict=True)
+        for steps in each_on_one_thread(walks):
             kept = [shard.kept(step, keep) for shard, step in zip(shards, steps, strict=True)]
             yield steps[0].level, joined(kept)
 

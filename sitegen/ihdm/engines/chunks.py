@@ -8,11 +8,12 @@ nor on what else it computes.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from torch import Tensor
 from sitegen.ihdm.engines.memory import Halving
 from sitegen.ihdm.process.model import Engine
 
+_T = TypeVar("_T")
 CORES = torch.get_num_threads()
 """How many threads torch was given when this module was imported; `OMP_NUM_THREADS` decides it."""
 EVEN = 4
@@ -116,3 +118,19 @@ def on_one_thread() -> Iterator[None]:
             before = _entered.pop()
             if not _entered:
                 torch.set_num_threads(before)
+
+
+def each_on_one_thread(steps: Iterable[_T]) -> Iterator[_T]:
+    """The same steps, each of them computed `on_one_thread`.
+
+    Networks have their own threads, and what is computed between two of them is so little that a
+    second thread would be waited for longer than it helps, while others draw and encode.
+    """
+    steps = iter(steps)
+    while True:
+        with on_one_thread():
+            try:
+                step = next(steps)
+            except StopIteration:
+                return
+        yield step

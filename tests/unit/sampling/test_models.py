@@ -55,6 +55,23 @@ def test_a_sample_is_the_same_picture_in_any_company(
     assert (np.abs(flat[:, None] - flat[None]).max(-1) + np.eye(12)).min() > 0.01
 
 
+def test_between_networks_one_thread_computes(sampler: HeatSampler) -> None:
+    """A second one would be waited for at every step, longer than it helps."""
+    threads = []
+
+    def noise(level: int) -> torch.Tensor:
+        threads.append(torch.get_num_threads())
+        return torch.zeros(2, *sampler.model.card.shape)
+
+    torch.set_num_threads(2)
+    try:
+        for _ in sampler.trajectory(sampler.initial_states(0, [0, 1]), noise, None).steps:
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    assert threads == [1] * sampler.model.card.steps
+
+
 def test_pace_of_two_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where coarse levels cost less, an image at a level costs the mean over all levels."""
     now = [0.0]

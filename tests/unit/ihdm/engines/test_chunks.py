@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 
 import pytest
 import torch
 from torch import Tensor
 
-from sitegen.ihdm.engines.chunks import Chunked, Verified, chunk_sizes, on_one_thread
+from sitegen.ihdm.engines.chunks import (
+    Chunked,
+    Verified,
+    chunk_sizes,
+    each_on_one_thread,
+    on_one_thread,
+)
 from sitegen.ihdm.engines.onnx_runtime import OnnxEngine
 from sitegen.ihdm.process.model import Engine
 from tests.support.making import random_unet, small_card
@@ -137,5 +145,24 @@ def test_torch_gets_its_threads_back() -> None:
             assert found.result() == 1
         with on_one_thread():
             assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("seen", [1, 9])
+def test_only_what_is_computed_is_on_one_thread(seen: int) -> None:
+    """Who takes the steps has its threads between them, and after the last or when it leaves."""
+
+    def walk() -> Iterator[int]:
+        for _ in range(3):
+            yield torch.get_num_threads()
+
+    torch.set_num_threads(3)
+    try:
+        steps = each_on_one_thread(walk())
+        found = [(inside, torch.get_num_threads()) for inside in islice(steps, seen)]
+        assert found == [(1, 3)] * min(seen, 3)
+        del steps
+        assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(1)
