@@ -239,7 +239,7 @@ def _mp4(frames: Iterator[Frame], native: _NativeFrames, spec: ClipSpec, path: P
     colours = "range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
     arguments = [
         *("-vf", f"{scale}+bitexact,format=yuv420p,setparams={colours}", "-profile:v", "high"),
-        *("-preset", "slow", "-threads", "1", "-crf", str(spec.crf), "-g", str(_KEYFRAME_EVERY)),
+        *("-preset", "medium", "-threads", "1", "-crf", str(spec.crf), "-g", str(_KEYFRAME_EVERY)),
         *("-movflags", "+faststart", "-f", "mp4"),
     ]
     shown = (_shown(each, spec) for each in frames)
@@ -536,7 +536,8 @@ def _squares(frame: Frame) -> NDArray[np.float32]:
     """
     height, width = (side // 2 for side in frame.shape[:2])
     whole = frame[: 2 * height, : 2 * width]
-    means: NDArray[np.float32] = whole.reshape(height, 2, width, 2, 3).mean((1, 3), np.float32)
+    rows = np.add(whole[::2], whole[1::2], dtype=np.uint16)  # a tenth of the time of a mean
+    means: NDArray[np.float32] = (rows[:, ::2] + rows[:, 1::2]) / np.float32(4)
     return means
 
 

@@ -17,6 +17,7 @@ from sitegen.figures.base import Figure
 from sitegen.figures.clips import even_levels, made_with, noise_std_of, seen_levels
 from sitegen.figures.spectra import Spectra
 from sitegen.figures.spectra.drawing import Curves, Spectrum, spectra_drawing, spectra_table
+from sitegen.ihdm.engines.chunks import on_one_thread
 from sitegen.ihdm.process.ddpm import DiffusionSchedule
 from sitegen.ihdm.process.heat import frequencies, spectrum, spectrum_of
 from sitegen.media.jobs import RenderJob
@@ -72,7 +73,8 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
 def _watch(trajectory: Trajectory, show: str, powers: Powers) -> Iterator[None]:
     """Run a process and measure every level; the last is always the mean."""
     for level, seen in seen_levels(trajectory, show):
-        powers[level] = spectrum(seen).tolist()
+        with on_one_thread():
+            powers[level] = spectrum(seen).tolist()
         yield
 
 
