@@ -265,12 +265,12 @@ def _nothing() -> None:
 def _handed(job: RenderJob, stop: threading.Event) -> tuple[RenderJob, list[Handed[Any]]]:
     """A job whose sampling is done elsewhere, and that sampling: of its work and its first clip.
 
-    What other clips show was sampled for the first.
+    What other clips show was sampled for the first. A clip that is only drawn is not waited for.
     """
     work = Handed(_counted(job.work, _nothing, stop))
     made: list[Handed[Any]] = [work]
     clips = dict(job.clips)
-    for name, clip in [*clips.items()][:1]:
+    for name, clip in [(name, clip) for name, clip in clips.items() if clip.sampled][:1]:
         frames = Handed(frame.copy() for frame in _counted(clip.frames, _nothing, stop))
         clips[name] = ClipSource(clip.spec, iter(frames))
         made.append(frames)

@@ -537,7 +537,7 @@ def _squares(frame: Frame) -> NDArray[np.float32]:
     height, width = (side // 2 for side in frame.shape[:2])
     whole = frame[: 2 * height, : 2 * width]
     rows = np.add(whole[::2], whole[1::2], dtype=np.uint16)  # a tenth of the time of a mean
-    means: NDArray[np.float32] = (rows[:, ::2] + rows[:, 1::2]) / np.float32(4)
+    means: NDArray[np.float32] = np.divide(rows[:, ::2] + rows[:, 1::2], 4, dtype=np.float32)
     return means
 
 

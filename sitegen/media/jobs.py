@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ClipSource:
-    """A clip to be rendered: how to encode it, and its frames, uint8 (H, W, 3), made when taken."""
+    """A clip to be rendered: how to encode it, and its frames, uint8 (H, W, 3), made when taken.
+
+    sampled: whether that takes sampling; if not, all of it was done by the work before
+    """
 
     spec: ClipSpec
     frames: Iterator[Frame]
+    sampled: bool = True
 
 
 @dataclass(frozen=True)

@@ -40,17 +40,20 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     frames_a_level, fps = pace(card.steps, spec.fps)
     begin, end = round(_AT_FIRST * fps), round(_IN_THE_END * fps)
     times = [(visited[0], begin), *((level, frames_a_level) for level in visited), (0, end)]
-    replay = Replay(_pictures(sampler, spec, splits, noise_std))
-    streams, clips = iter((replay.first(), replay.again())), {}
     dark = replace(layout, background=DARK[0], ink=DARK[1])
     wanted = {"both": {"": layout, "dark": dark}, "light": {"": layout}, "dark": {"": dark}}
-    for variant, drawn in wanted[spec.background].items():
-        frames = _hold(tree_frames(drawn, next(streams), frames_a_level, begin), end)
-        clips[variant] = ClipSource(clip_spec(layout.side, fps, 1, drawn.background), frames)
+    variants, clips = wanted[spec.background], {}
+    replay = Replay(_pictures(sampler, spec, splits, noise_std), len(variants))
+    for variant, drawn in variants.items():
+        frames = _hold(tree_frames(drawn, replay.again(), frames_a_level, begin), end)
+        shown = clip_spec(layout.side, fps, 1, drawn.background)
+        clips[variant] = ClipSource(shown, frames, sampled=False)
     told = {"splits": splits, "factor": layout.factor, "nodes": nodes(layout, visited)}
     return RenderJob(
         levels=tuple(chain.from_iterable(starmap(repeat, times))),
         parameters=made_with(figure, noise_std, fps=fps, **told),
+        steps=card.steps + 1,
+        work=replay.kept(),
         clips=clips,
     )
 
@@ -99,30 +102,32 @@ IN_MEMORY = 64_000_000
 
 
 class Replay:
-    """A stream of (level, uint8 pictures (N, H, W, 3)), kept while it is taken for the first time.
+    """A stream of (level, uint8 pictures (N, H, W, 3)), kept once and shown so many `times`.
 
-    What it keeps is gone after the second time, or with the object.
+    What it keeps is gone after the last time, or with the object.
     """
 
-    def __init__(self, source: Iterable[tuple[int, Frame]]) -> None:
-        self._source = source
+    def __init__(self, source: Iterable[tuple[int, Frame]], times: int) -> None:
+        self._source, self._left = source, times
         self._index: list[tuple[int, tuple[int, ...]]] = []
         self._file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
         self._close = weakref.finalize(self, self._file.close)
 
-    def first(self) -> Iterator[tuple[int, Frame]]:
-        """The stream as it comes. Raises PlatformError where there is no room to keep it."""
+    def kept(self) -> Iterator[None]:
+        """Take the stream, a level a turn. Raises PlatformError where there is no room for it."""
         for level, pictures in self._source:
             with platform_errors(Path(tempfile.gettempdir())):
                 self._file.write(np.ascontiguousarray(pictures).data)
             self._index.append((level, pictures.shape))
-            yield level, pictures
+            yield
 
     def again(self) -> Iterator[tuple[int, Frame]]:
-        """What was taken the first time; then it is forgotten."""
+        """All that was kept; after the last time it is forgotten."""
         self._file.seek(0)
         for level, shape in self._index:
             with platform_errors(Path(tempfile.gettempdir()), "read"):
                 data = self._file.read(math.prod(shape))
             yield level, np.frombuffer(data, np.uint8).reshape(shape)
-        self._close()
+        self._left -= 1
+        if self._left == 0:
+            self._close()

@@ -50,7 +50,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     return RenderJob(
         levels=(0,) * len(shown),
         parameters=made_with(figure, noise_std_of(spec, card), **told),
-        clips={"": ClipSource(clip_spec(card.image_size, fps), frames)},
+        clips={"": ClipSource(clip_spec(card.image_size, fps), frames, sampled=False)},
         steps=sum(steps for _, steps in ways.values()),
         work=walk(ways, ended),
         stills=strips(lambda *colours: _strip(found, spec, *colours)),

@@ -104,7 +104,7 @@ def test_chosen_samples_are_those_of_the_seed(sources: Sources, sampler: HeatSam
     assert rows.parameters["cells"]["rows"] == len(numbers)
     *_, final = states
     assert final.shape == (3 * SIDE, 2 * SIDE, 3)
-    *_, grown = tree.clips[""].frames
+    grown = frames(tree)[-1]
     leaf, factor = tree.parameters["nodes"][1], tree.parameters["factor"]
     top, left, size = leaf["y"], leaf["x"], leaf["size"]
     seen = grown[top : top + size : factor, left : left + size : factor].astype(int)
@@ -166,5 +166,5 @@ def test_tree_of_a_cascade(sources: Sources) -> None:
     nodes = made.parameters["nodes"]
     ends = [(8, 6), (5, 3), (1, 1), (0, 0)]
     assert [(n["from_level"], n["to_level"]) for n in nodes if n["index"] == 0] == ends
-    (clip,) = made.clips.values()
-    assert len(list(clip.frames)) == len(made.levels)
+    assert list(made.clips) == [""]
+    assert len(frames(made)) == len(made.levels)

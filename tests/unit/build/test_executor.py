@@ -171,6 +171,33 @@ def test_what_was_finished_is_kept(tmp_path: Path) -> None:
             raise kind("cause")
 
 
+def test_frames_that_are_only_drawn_keep_no_sampling_waiting(tmp_path: Path) -> None:
+    """A figure whose work has sampled all is drawn while the next one is sampled, to its end."""
+    sampled = threading.Event()
+
+    class Drawing(Counting):
+        """Seed 1 is drawn when seed 2 was sampled."""
+
+        def render_job(self, figure: Figure) -> RenderJob:
+            """A clip that only has to be drawn, and one like its parent's."""
+            job = super().render_job(figure)
+            if spec_json(figure)["seed"] == 1:
+                return replace(job, clips={"": ClipSource(spec, drawn(), sampled=False)})
+            return replace(job, work=done())
+
+    def drawn() -> Iterator[Frame]:
+        for _ in range(3):
+            assert sampled.wait(10)
+            yield np.zeros((8, 8, 3), np.uint8)
+
+    def done() -> Iterator[None]:
+        yield
+        sampled.set()
+
+    spec = ClipSpec(24.0, 18, 2, (0, 0, 0))
+    assert len(executor(Drawing(), tmp_path).render([planned(1), planned(2)], 1)) == 2
+
+
 def test_the_end_of_a_figure_and_the_beginning_of_the_next(tmp_path: Path) -> None:
     """The next figure is sampled while one is encoded, by the thread that asked for all of them."""
     told: list[tuple[str, str]] = []

@@ -37,7 +37,8 @@ def grown(sources: Sources, **spec: object) -> RenderJob:
 
 
 def clips_of(made: RenderJob) -> dict[str, list[Frame]]:
-    """All frames of every clip, in the order in which a build takes them."""
+    """All frames of every clip, in the order in which a build takes them, after the work."""
+    assert sum(1 for _ in made.work) == made.steps
     return {variant: list(clip.frames) for variant, clip in made.clips.items()}
 
 
@@ -60,7 +61,7 @@ def states(sampler: HeatSampler) -> dict[int, Tensor]:
 def test_each_distinct_state_is_computed_once(
     sources: Sources, background: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each branch is computed once, however often it is drawn, and no sooner than its frame."""
+    """Each branch is computed once, however often it is drawn, and no sooner than its turn."""
     seen: list[int] = []
     forward = Model.forward
 
@@ -69,7 +70,7 @@ def test_each_distinct_state_is_computed_once(
         return forward(self, u, level)
 
     monkeypatch.setattr(Model, "forward", counted)
-    next(grown(sources, background=background).clips[""].frames)
+    next(iter(grown(sources, background=background).work))
     assert seen == []
     clips_of(grown(sources, background=background))
     assert [seen.count(level) for level in range(8, 0, -1)] == [1, 2, 2, 2, 2, 4, 4, 8]

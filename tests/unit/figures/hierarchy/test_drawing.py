@@ -296,29 +296,31 @@ def sampled() -> Iterator[tuple[int, Frame]]:
 def test_replay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A replay streams, is the same twice, leaves nothing behind, and tells a full disk."""
     stream = sampled()
-    taken = Replay(stream).first()
-    assert next(taken)[0] == 5
+    taken = Replay(stream, 1).kept()
+    next(taken)
     assert next(stream)[0] == 4
     monkeypatch.setattr(replay, "IN_MEMORY", 10)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    whole, half = Replay(sampled()), Replay(sampled())
-    list(whole.first())
-    next(half.first())
+    whole, half = Replay(sampled(), 1), Replay(sampled(), 1)
+    list(whole.kept())
+    next(half.kept())
     assert list(tmp_path.iterdir()) == []
     list(whole.again())
     assert not whole._close.alive
     closing = half._close
     del half
     assert not closing.alive
-    kept = Replay(sampled())
+    kept = Replay(sampled(), 1)
     kept._file.close()
     kept._file = open("/dev/full", "wb", buffering=0)  # type: ignore[assignment]  # noqa: SIM115
     with pytest.raises(PlatformError, match=f"cannot write {tmp_path}: "), kept._file:
-        list(kept.first())
+        list(kept.kept())
     for room in [1_000_000, 100]:
         monkeypatch.setattr(replay, "IN_MEMORY", room)
-        kept = Replay(sampled())
-        first, again = list(kept.first()), list(kept.again())
+        kept = Replay(sampled(), 2)
+        list(kept.kept())
+        first, again = list(kept.again()), list(kept.again())
+        assert not kept._close.alive
         for made, one, other in zip(sampled(), first, again, strict=True):
             assert made[0] == one[0] == other[0]
             np.testing.assert_array_equal(made[1], one[1])
