@@ -22,7 +22,7 @@ from sitegen.core.progress import duration
 from sitegen.media.manifest import ModelRef
 
 FILE_NAME = "speeds.json"
-DRAWING_S = 0.045
+DRAWING_S = 0.03
 """Seconds to draw, encode and verify a million pixels of frames, as on two cores of 2.6 GHz."""
 _PACED = 1000
 _MOST = 10**15
