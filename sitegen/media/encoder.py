@@ -365,6 +365,9 @@ class _Ffmpeg:
                 if error.errno is None:  # imageio's own
                     raise TargetError(f"ffmpeg cannot read it: {str(error)[:500]}") from error
                 raise PlatformError(f"cannot run {program}: {error}; {GET_ENCODER}") from error
+            except (LookupError, ValueError, AttributeError) as error:  # a line that did not come
+                why = f"{type(error).__name__}: {str(error)[:200]}"
+                raise TargetError(f"ffmpeg does not tell what the clip is: {why}") from error
             finally:
                 os.environ.pop("FFREPORT", None)
         inside = inspect.getgeneratorlocals(self.frames).values()
@@ -472,19 +475,20 @@ def _read_mp4(path: Path, pixels: int) -> tuple[Frame, Frame, int]:
 
 def _decoded(path: Path, pixels: int) -> Iterator[Frame]:
     """Every frame (H, W, 3) of a clip of so many pixels."""
-    import imageio.v2 as imageio
-
-    readers: list[Any] = []
+    about: dict[str, Any] = {}
 
     def start() -> _Generator:
-        options = {"input_params": ["-xerror"], "output_params": ["-fps_mode", "passthrough"]}
-        readers.append(imageio.get_reader(path, "FFMPEG", "I", **options))
-        return cast(_Generator, readers[0]._read_gen)
+        import imageio_ffmpeg
 
-    with closing(_Ffmpeg(start, path.parent, pixels)) as ffmpeg, closing(readers[0]) as reader:
-        stream = reader.iter_data()
-        while (frame := ffmpeg.call(next, stream, None)) is not None:
-            yield np.asarray(frame)
+        options = {"input_params": ["-xerror"], "output_params": ["-fps_mode", "passthrough"]}
+        reader = imageio_ffmpeg.read_frames(path, **options)
+        about.update(next(reader))
+        return cast(_Generator, reader)
+
+    with closing(_Ffmpeg(start, path.parent, pixels)) as ffmpeg:
+        width, height = about["size"]
+        while (frame := ffmpeg.call(next, ffmpeg.frames, None)) is not None:
+            yield np.frombuffer(frame, np.uint8).reshape(height, width, 3)
         ffmpeg.finish()
 
 

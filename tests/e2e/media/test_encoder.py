@@ -283,6 +283,8 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stand:
 
 
 LACKING = 'exec "$real" "$@" -c:v libnothing x.mp4'
+UNTOLD = '{ "$real" "$@" 2>&1 >&3 | grep --line-buffered -v Duration >&2; } 3>&1'
+SILENT = f'case "$*" in *xerror*) {UNTOLD};; *) exec "$real" "$@";; esac'
 NO_GIF = 'case "$*" in *palette*) cat >/dev/null;; *) exec "$real" "$@";; esac'
 FAILING: list[tuple[str, type[SitegenError], str]] = [
     (LACKING, PlatformError, "lacks an .*[^$]*libnothing"),
@@ -293,6 +295,7 @@ FAILING: list[tuple[str, type[SitegenError], str]] = [
     ('"$real" "$@"; case "$*" in *faststart*) exit 228;; esac', PlatformError, "No space"),
     ("say 'width not divisible by 2'; exit 187", TargetError, "187[^$]*width not divisible"),
     ("exit 0", TargetError, "before it had every frame"),
+    (SILENT, TargetError, "does not tell what the clip is: IndexError"),
     ("cat > /dev/null; exit 3", TargetError, "status 3.*no reason"),
     ("cat > /dev/null; exit 229", PlatformError, "File too large"),
     ("cat > /dev/null; exit 243", PlatformError, "Permission denied"),
