@@ -45,7 +45,9 @@ function prepare(selector, setUp) {
   }
 }
 
-let moving = !calm.matches && wish() !== "stopped" && !navigator.connection?.saveData;
+/* Whether clips may play by themselves. */
+const may = () => !calm.matches && wish() !== "stopped" && !navigator.connection?.saveData;
+let moving = may();
 
 /* Play button, slider and readout of a clip; the viewer has a copy of them. */
 class Controls {
@@ -332,6 +334,7 @@ function observe() {
 /* One button for all motion, whose state is remembered; a wish for calm comes first. */
 let tell = () => {};
 function motion(button) {
+  let kept = wish();
   const words = button.querySelector("span") ?? {};
   const stops = () => moving || clips.some((clip) => clip.running);
   tell = () => {
@@ -346,8 +349,15 @@ function motion(button) {
   when(button, "click", () => {
     set(!stops());
     wish(moving ? "moving" : "stopped");
+    kept = wish();
   });
-  when(calm, "change", () => set(!calm.matches && wish() !== "stopped"));
+  when(calm, "change", () => set(may()));
+  /* Pressed in another window, or on another page, and the visitor came back. */
+  when(window, "storage pageshow", () => {
+    if (wish() === kept) return;
+    kept = wish();
+    set(may());
+  });
   tell();
 }
 

@@ -8,17 +8,20 @@ checkpoint must be there first.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import json
 import logging
+import math
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -33,6 +36,8 @@ from sitegen.models.registry import ModelSource
 if TYPE_CHECKING:
     from distributed import Client, Future
 
+T = TypeVar("T")
+
 CONNECT_S = 5.0
 """How long a scheduler may take to answer."""
 SETTLE_S = 20.0
@@ -41,6 +46,10 @@ PATIENCE_S = 60.0
 """How long a build goes on without a worker, while new ones may come."""
 LOOK_S = 0.5
 """How often it is looked who has come and who has gone."""
+SILENT_S = 30.0
+"""How long a scheduler that has answered before may be silent."""
+LEAVE_S = 3.0
+"""How long it may take to tell a scheduler that no more is wanted."""
 
 
 def connect(address: str) -> Client:
@@ -175,7 +184,7 @@ class Cluster:
         self._models: dict[str, _Model] = {}
         self._guard = threading.RLock()
         self._looked = -LOOK_S
-        self._closed = False
+        self._closed, self._leaving = False, threading.Event()
         self.ending, self._lines = contextlib.ExitStack(), contextlib.ExitStack()
         self._advances: dict[str, Advance] = {}
         self._target: ComputeTarget | None = None
@@ -194,12 +203,13 @@ class Cluster:
 
     def close(self) -> None:
         """Cancel what is asked for and not done, and leave nothing with the workers."""
+        self._leaving.set()  # so that nobody goes on asking, who may have the guard
         with self._guard:
             if self._closed:
                 return
             self._closed = True
             self._lines.close()
-        self.ending.callback(self.client.close, timeout=2)
+        self.ending.callback(_within, LEAVE_S, partial(self.client.close, timeout=2))
         with contextlib.suppress(OSError, RuntimeError):
             self.ending.close()
 
@@ -291,7 +301,7 @@ class Cluster:
         """Nothing of these is wanted any more."""
         if futures and not self._closed:
             with contextlib.suppress(OSError, RuntimeError, CancelledError):
-                self.client.cancel(list(futures), force=True)
+                _within(LEAVE_S, partial(self.client.cancel, list(futures), force=True))
 
     def _settle(self) -> ComputeTarget:
         """Wait for what the workers say that they are, and choose what is computed on."""
@@ -325,7 +335,7 @@ class Cluster:
                 return
             self._looked = time.monotonic()
             with self._telling_of_the_end():
-                present = set(self.client.nthreads())
+                present = set(self._asked(self.client.nthreads, SILENT_S))
             for address in self._workers.keys() - present:
                 self._gone(address)
             for address in present - self._workers.keys():
@@ -413,8 +423,9 @@ class Cluster:
             if model.sent is None or model.first not in fit or model.sent.status != "finished":
                 model.first = lacking[0]
                 key = f"{model.prefix}sent-{uuid.uuid4().hex[:6]}"
-                sent = self.client.scatter({key: model.checkpoint}, workers=[model.first])
-                model.sent = sent[key]
+                data = {key: model.checkpoint}
+                send = partial(self.client.scatter, data, workers=[model.first])
+                model.sent = self._asked(send, math.inf)[key]
             for address in lacking:
                 model.held[address] = self.client.submit(
                     receive,
@@ -463,8 +474,19 @@ class Cluster:
                 f"(`dask worker {self.address}`) and build again"
             )
 
+    def _asked(self, ask: Callable[[], T], seconds: float) -> T:
+        """What the scheduler answers, which dask would wait for as long as it is silent."""
+        try:
+            return _within(seconds, ask, self._leaving)
+        except TimeoutError:
+            self._require_open()
+            raise PlatformError(
+                f"the scheduler at {self.address} does not answer for {seconds:.0f} s; what was "
+                "finished is kept: see to it, and build again"
+            ) from None
+
     def _require_open(self) -> None:
-        if self._closed:
+        if self._closed or self._leaving.is_set():
             raise TargetError("stopped, because another figure failed or the build was interrupted")
         if self.client.status != "running":
             raise self._ended()
@@ -485,6 +507,27 @@ class Cluster:
                 raise
             self._require_open()
             raise self._ended() from error
+
+
+def _within(seconds: float, ask: Callable[[], T], leave: threading.Event | None = None) -> T:
+    """What is asked for of a scheduler, in a thread of its own.
+
+    Raises TimeoutError where that takes longer, or it is time to `leave`; otherwise as it does.
+    """
+    answer: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+    def work() -> None:
+        try:
+            answer.set_result(ask())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=work, daemon=True, name="asks the scheduler").start()
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0 and not (leave and leave.is_set()):
+        if concurrent.futures.wait([answer], min(left, 0.1)).done:
+            return answer.result()
+    raise TimeoutError
 
 
 _FAILURES = (

@@ -5,7 +5,9 @@ of `stop_on_signals`, a question that the work asks itself between two steps.
 """
 
 import contextlib
+import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,21 +23,46 @@ GRACE_SECONDS = 2.0
 """Impatience is not heard for so long after the first signal, while temporaries are removed."""
 
 
+AGAIN_SECONDS = 0.02
+"""After so long a signal is sent anew whose exception Python could not hand on."""
+
+
+class _Left(SystemExit):
+    """The end that a signal asks for."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.number = number
+
+
 def catch_signals() -> None:
     """Let SIGINT, SIGTERM and SIGHUP raise SystemExit with their exit code in the main thread.
 
-    A signal that this process was started to ignore, as by nohup, stays ignored.
+    A signal that this process was started to ignore, as by nohup, stays ignored. What is raised
+    while Python runs a callback of its own, as of a weak reference whenever a module is imported,
+    it only reports to `sys.unraisablehook`; then the signal is sent again.
     """
-    deaf_until = 0.0
+    deaf_until, told = 0.0, sys.unraisablehook
 
     def leave(number: int, _frame: FrameType | None) -> None:
         nonlocal deaf_until
         if (now := time.monotonic()) >= deaf_until:
             deaf_until = now + GRACE_SECONDS
-            raise SystemExit(128 + number)
+            raise _Left(number)
+
+    def lost(what: "sys.UnraisableHookArgs") -> None:
+        nonlocal deaf_until
+        if not isinstance(what.exc_value, _Left):
+            told(what)
+            return
+        deaf_until = 0.0
+        again = threading.Timer(AGAIN_SECONDS, os.kill, [os.getpid(), what.exc_value.number])
+        again.daemon = True
+        again.start()
 
     for number in _heard():
         signal.signal(number, leave)
+    sys.unraisablehook = lost
 
 
 def _heard() -> dict[int, Any]:

@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser.test_scheme_in_browser import NIGHT, PAPER, choice
-from tests.browser.test_script import CALM, slide
+from tests.browser.test_script import CALM, PLAYING, slide
 from tests.conftest import SampleSite
-from tests.support.browsing import until
+from tests.support.browsing import opened, until
 from tests.support.sample_site import LEVELS
 
 DENIED = "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no') }})"
@@ -19,6 +19,7 @@ const full = () => { throw new DOMException('full', 'QuotaExceededError') };
 const store = new Proxy({}, {set: full, deleteProperty: full});
 Object.defineProperty(window, 'localStorage', {get: () => store});
 """
+BACK = "dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))"
 AGREE = """
 () => {
   const figure = document.querySelector('#trajectories');
@@ -74,6 +75,32 @@ def test_back_and_forward(browser: Browser, sample_site: SampleSite) -> None:
     assert re.match(rf"level {LEVELS - int(value)},", told), (value, told)
     assert errors == []
     page.close()
+
+
+@pytest.mark.parametrize("where", ["another tab", "another page"])
+def test_motion_stopped_elsewhere(browser: Browser, sample_site: SampleSite, where: str) -> None:
+    """A page follows the wish for motion of another tab, or of a page that one comes back from."""
+    with opened(browser, sample_site.address + "second/") as page:
+        other = page.context.new_page()
+        other.goto(sample_site.address)
+        for wish, words in (("stopped", "Let clips play"), ("moving", "Stop all motion")) * 2:
+            if where == "another tab":
+                other.locator(".motion").click()
+            else:
+                page.evaluate(f"localStorage['sitegen-motion'] = '{wish}'; {BACK}")
+            expect(page.locator(".motion")).to_have_text(words)
+            until(page, f"{PLAYING} {'=== 0' if wish == 'stopped' else '> 0'}")
+
+
+def test_same_wish_changes_nothing(browser: Browser, sample_site: SampleSite) -> None:
+    """Back with the same wish, a page plays the one clip that was asked for, and no other."""
+    with opened(browser, sample_site.address + "second/") as page:
+        page.get_by_role("button", name="Stop all motion").click()
+        page.locator(".play").first.click()
+        until(page, f"{PLAYING} === 1")
+        page.evaluate(BACK)
+        page.wait_for_timeout(300)
+        assert page.evaluate(PLAYING) == 1
 
 
 @pytest.mark.fault(36)

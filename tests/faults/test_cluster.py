@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -276,6 +277,21 @@ def test_scheduler_goes_away(author: Author) -> None:
         assert cluster.scheduler is not None
         report = Watched(cluster.scheduler.kill, at=2)
         refused(author, PlatformError, "the scheduler at .* went away", cluster.address, report)
+
+
+@pytest.mark.fault(37)
+def test_scheduler_stands_still(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is there and answers no more is waited for so long, and no longer when leaving."""
+    monkeypatch.setattr(clients, "SILENT_S", 2.0)
+    monkeypatch.setattr(clients, "LEAVE_S", 1.0)
+    with clusters.cluster(2) as cluster:
+        process = cluster.scheduler
+        assert process is not None and process.pid is not None
+        report = Watched(partial(os.kill, process.pid, signal.SIGSTOP), at=2)
+        try:
+            refused(author, PlatformError, "does not answer for 2 s", cluster.address, report)
+        finally:
+            os.kill(process.pid, signal.SIGCONT)
 
 
 @pytest.mark.fault(37)
