@@ -19,9 +19,9 @@ LOCK = ROOT / "requirements-dev.lock"
 
 
 def locked() -> dict[str, str]:
-    """The version of each package in the lock file; the last where platforms differ."""
+    """The version of each package in the lock file; the first, of the oldest Python, of several."""
     pinned = re.findall(r"^([a-z0-9_.-]+)==([^\s;\\]+)", LOCK.read_text("utf-8"), re.MULTILINE)
-    return dict(pinned)
+    return dict(reversed(pinned))
 
 
 def needs() -> dict[str, set[str]]:
@@ -46,7 +46,7 @@ def sbom() -> Mapping[str, Any]:
         reached |= new
         waiting += new
     refs = {name: f"pkg:pypi/{name}@{versions[name]}" for name in sorted(reached)}
-    own = f"pkg:pypi/sitegen@{project['version']}"
+    own = f"sitegen@{project['version']}"  # no address: the sitegen of PyPI is another project
     about = {"type": "application", "name": "sitegen", "version": project["version"]}
     licence = [{"license": {"id": project["license"]}}]
     return {
@@ -54,7 +54,7 @@ def sbom() -> Mapping[str, Any]:
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
         "version": 1,
-        "metadata": {"component": {**about, "bom-ref": own, "purl": own, "licenses": licence}},
+        "metadata": {"component": {**about, "bom-ref": own, "licenses": licence}},
         "components": [
             {
                 "type": "library",

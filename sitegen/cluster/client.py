@@ -16,10 +16,12 @@ import math
 import threading
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -121,6 +123,7 @@ def require_dask() -> None:
         ) from None
     for name in ("distributed", *_LOGGERS):  # what they tell is told in our words
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    warnings.filterwarnings("ignore", module=r"distributed\.")
 
 
 _LOGGERS = tuple(
@@ -187,6 +190,7 @@ class Cluster:
         self._closed, self._leaving = False, threading.Event()
         self.ending, self._lines = contextlib.ExitStack(), contextlib.ExitStack()
         self._advances: dict[str, Advance] = {}
+        self._fled = 0
         self._target: ComputeTarget | None = None
         self._target = self._settle()
 
@@ -405,6 +409,7 @@ class Cluster:
 
     def _gone(self, address: str) -> None:
         worker = self._workers.pop(address)
+        self._fled += not (worker.identity or worker.refused)
         for model in self._models.values():
             model.held.pop(address, None)
         if worker.identity is not None:
@@ -469,9 +474,15 @@ class Cluster:
             raise RefusedError("\n".join([f"no worker at {self.address} fits:", *refused]))
         if seconds > self._patience:
             words = "does not answer" if waiting else "has no worker"
+            advice = f"start workers (`dask worker {self.address}`) and build again"
+            if self._fled:
+                advice = (
+                    f"{self._fled} went away when asked what they are, as one with another dask "
+                    f"does (here it is {metadata.version('distributed')}): see what they have "
+                    f"said, then {advice}"
+                )
             raise PlatformError(
-                f"the cluster at {self.address} {words} for {seconds:.0f} s; start workers "
-                f"(`dask worker {self.address}`) and build again"
+                f"the cluster at {self.address} {words} for {seconds:.0f} s; {advice}"
             )
 
     def _asked(self, ask: Callable[[], T], seconds: float) -> T:

@@ -264,6 +264,10 @@ def test_no_worker_fits_or_there_is_none(author: Author, monkeypatch: pytest.Mon
     monkeypatch.setattr(clients, "PATIENCE_S", 0.5)
     with clusters.cluster(0) as empty:
         refused(author, PlatformError, "has no worker for 1 s; start workers", empty.address)
+        monkeypatch.setattr(clients, "PATIENCE_S", 4.0)
+        empty.join(clusters.at_its_end)
+        words = r"has no worker for 4 s; 1 went away when asked .* another dask does \(here it is "
+        refused(author, PlatformError, words, empty.address)
         empty.join(clusters.other_source)
         refused(author, RefusedError, "no worker at .* fits:\ntcp://.* has sitegen", empty.address)
 
@@ -286,7 +290,8 @@ def test_scheduler_stands_still(author: Author, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(clients, "LEAVE_S", 1.0)
     with clusters.cluster(2) as cluster:
         process = cluster.scheduler
-        assert process is not None and process.pid is not None
+        assert process is not None
+        assert process.pid is not None
         report = Watched(partial(os.kill, process.pid, signal.SIGSTOP), at=2)
         try:
             refused(author, PlatformError, "does not answer for 2 s", cluster.address, report)

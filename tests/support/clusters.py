@@ -35,6 +35,13 @@ def other_source() -> None:
     module.source_digest = lambda: "0123456789abcdef"
 
 
+def at_its_end() -> None:
+    """Let this worker end when it is asked what it is, as one with another dask does."""
+    import sitegen.cluster.worker as module
+
+    module.identity = lambda *_: os._exit(1)
+
+
 def no_sitegen() -> None:
     """Let this worker have no sitegen."""
     for name in [each for each in sys.modules if each.partition(".")[0] == "sitegen"]:
