@@ -67,7 +67,7 @@ def test_few_descriptors(built: Builder) -> None:
     """However few files may be open: it goes well, or exit 4 in words, and the old site stays."""
     write_page(built.config, INDEX + SECOND)
     old, codes = built.site_hash(), list[int]()
-    limits = [number for number in some(range(4, 40), 5) if python_starts(number)]
+    limits = [number for number in some(range(5, 40), 6) if python_starts(number)]
     for number in limits:
         code, said = build(built, limit=limited(number))
         codes.append(code)
