@@ -527,11 +527,15 @@ def _within(seconds: float, ask: Callable[[], T], leave: threading.Event | None 
     """
     answer: concurrent.futures.Future[T] = concurrent.futures.Future()
 
-    def work() -> None:
-        try:
-            answer.set_result(ask())
-        except BaseException as error:
+    def failed(_kind: object, error: BaseException | None, _trace: object) -> bool:
+        if error is not None:
             answer.set_exception(error)
+        return True
+
+    def work() -> None:
+        with contextlib.ExitStack() as ending:
+            ending.push(failed)
+            answer.set_result(ask())
 
     threading.Thread(target=work, daemon=True, name="asks the scheduler").start()
     until = time.monotonic() + seconds

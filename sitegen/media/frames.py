@@ -63,7 +63,7 @@ def scale_factor(width: int, height: int) -> int:
 
 def upscale(frame: Frame, factor: int) -> Frame:
     """Enlarge (H, W, 3) to (H·factor, W·factor, 3), each pixel a square. Always a new array."""
-    return frame.repeat(factor, axis=1).repeat(factor, axis=0)  # whole rows last: half the time
+    return frame.repeat(factor, axis=1).repeat(factor, axis=0)  # rows last: a quarter of the time
 
 
 def pad_to_even(frame: Frame, background: Colour) -> Frame:
