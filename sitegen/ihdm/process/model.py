@@ -22,11 +22,12 @@ Two parameterizations of the network's answer:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
 
-from sitegen.core.compute import DEVICE, Precision, resolve_precision
+from sitegen.core.compute import DEVICE, VECTOR_UNITS, Precision, resolve_precision
 from sitegen.core.errors import ConfigError, PlatformError
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.ihdm.nets.cosines import CosineNet, lowest
@@ -49,7 +50,8 @@ Engine = Callable[[Tensor, Tensor], Tensor]
 class CardModel(nn.Module):
     """Networks with their card, one a band of levels: what every kind of model has.
 
-    `precision` says what U-Nets compute in; states and the arithmetic around networks stay float32.
+    `precision` says what U-Nets compute in, and in training MLPs as well; states and the arithmetic
+    around networks stay float32.
     `engines` evaluate U-Nets in torch's place, by band; there are none unless they are chosen.
     """
 
@@ -63,8 +65,9 @@ class CardModel(nn.Module):
         self.networks = nn.ModuleList(networks)
         self.precision = precision
         self.engines: dict[int, Engine] = {}
-        units = torch.cuda.is_available() or resolve_precision("auto", "cpu") == "bfloat16"
-        self._layout = torch.channels_last if units else torch.contiguous_format  # the faster
+        units = resolve_precision("auto", "cpu", units=VECTOR_UNITS) == "bfloat16"
+        fast = units or torch.cuda.is_available()
+        self._layout = torch.channels_last if fast else torch.contiguous_format  # the faster
         if precision == "bfloat16":
             self.networks.to(memory_format=self._layout)  # type: ignore[call-overload, unused-ignore]
 
@@ -206,7 +209,7 @@ class Model(CardModel):
         # One factor serves the whole batch when the level is the same for all.
         one = levels[:1] if isinstance(level, int) else levels
         left = self.attenuation(one - 1 if below is None else one.new_tensor([below]))
-        return idct2(left * self._sharp(u, levels, one, guided=not self.training))
+        return idct2(left * self._sharp(dct2(u), levels, one, guided=not self.training))
 
     def sharp(self, u: Tensor, level: int) -> Tensor:
         """The cosines (N, C, H, W) of û_0 without guidance; the arguments are those of `forward`.
@@ -214,15 +217,22 @@ class Model(CardModel):
         Only a preconditioned model knows them.
         """
         levels = self.levels_of(u, level).expand(len(u))
-        return self._sharp(u, levels, levels[:1], guided=False)
+        return self._sharp(dct2(u), levels, levels[:1], guided=False)
 
-    def _sharp(self, u: Tensor, levels: Tensor, one: Tensor, guided: bool) -> Tensor:
-        """The cosines of û_0 (N, C, H, W); `one` are the levels, or the first if all are equal."""
+    def sharp_of(self, cosines: Tensor, levels: Tensor) -> Tensor:
+        """The same (N, C, H, W) given the `cosines` of u_k, each at a level k of its own (N,)."""
+        return self._sharp(cosines, levels, levels, guided=False)
+
+    def _sharp(self, cosines: Tensor, levels: Tensor, one: Tensor, guided: bool) -> Tensor:
+        """The cosines of û_0 (N, C, H, W) given those of u_k.
+
+        `one` are the levels, or the first if all are equal.
+        """
         statistics = self.statistics
         assert statistics is not None
         here = self.attenuation(one)
         gain, unknown = linear_estimate(statistics, here, self.card.training_noise_std)
-        away = dct2(u) - here * statistics.mean
+        away = cosines - here * statistics.mean
         total = (here**2 * statistics.variance + self.card.training_noise_std**2).sqrt()
         z, estimate = away / total, statistics.mean + gain * away
         scale = unknown.sqrt()
@@ -252,9 +262,11 @@ class Model(CardModel):
         `estimate` x̂_0 and `z`, the standardised state, are cosines (N, C, H, W); levels (N,).
         """
         network, side = self.networks[band], self.sides[band]
-        if isinstance(network, CosineNet):  # in float32, as it is too small to be worth less
-            rows: Tensor = network(lowest(z, side), levels / self.card.levels)
-            return rows.view(len(rows), -1, side, side)
+        if isinstance(network, CosineNet):
+            half = self.training and self.precision == "bfloat16"  # sampling is too short for it
+            with torch.autocast(z.device.type, torch.bfloat16) if half else nullcontext():
+                rows: Tensor = network(lowest(z, side), levels / self.card.levels)
+            return rows.float().view(len(rows), -1, side, side)
         seen = shrunken(estimate, side, *self._scales[band])
         return dct2(self.network(seen, levels, band))
 

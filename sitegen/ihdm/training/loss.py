@@ -64,16 +64,19 @@ def heat_loss(model: Model, images: Tensor, levels: Tensor, noise: Tensor) -> Te
     """Squared error (N,) of the predicted mean of u_{k−1}, summed over pixels.
 
     The arguments are those of `loss_per_image`. As published for the "difference"
-    parameterization; for "preconditioned" divided by Σ A_{k−1}² R_k, the error of the
-    linear estimate, so that every level counts the same.
+    parameterization. For "preconditioned" divided by Σ A_{k−1}² R_k, the error of the linear
+    estimate, so that every level counts the same; and summed over cosines, where the blur is a
+    factor and which a squared error does not tell from pixels, as they are orthonormal.
     """
-    card = model.card
-    u = dissipate(images, model.sigmas[levels]) + card.training_noise_std * noise
-    target = dissipate(images, model.sigmas[levels - 1])
-    error: Tensor = (model(u, levels) - target).square().sum((1, 2, 3))
-    if model.statistics is None:
-        return error
-    statistics = model.statistics
-    _, unknown = linear_estimate(statistics, model.attenuation(levels), card.training_noise_std)
-    scale: Tensor = (model.attenuation(levels - 1) ** 2 * unknown).sum((1, 2, 3))
-    return error / scale
+    card, statistics = model.card, model.statistics
+    if statistics is None:
+        u = dissipate(images, model.sigmas[levels]) + card.training_noise_std * noise
+        target = dissipate(images, model.sigmas[levels - 1])
+        error: Tensor = model(u, levels) - target
+        return error.square().sum((1, 2, 3))
+    here, left = model.attenuation(levels), model.attenuation(levels - 1)
+    cosines = dct2(images)
+    state = here * cosines + card.training_noise_std * dct2(noise)
+    error = left * (model.sharp_of(state, levels) - cosines)
+    _, unknown = linear_estimate(statistics, here, card.training_noise_std)
+    return error.square().sum((1, 2, 3)) / (left**2 * unknown).sum((1, 2, 3))

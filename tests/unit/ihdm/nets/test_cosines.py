@@ -62,6 +62,22 @@ def test_silent_before_it_is_trained() -> None:
     assert float((found - fine(u, LEVELS))[2:].abs().amax((1, 2, 3)).min()) > 1e-4
 
 
+def test_half_precision_in_training_alone() -> None:
+    """In bfloat16 an MLP over cosines learns with products of 8 bits, and samples in float32."""
+    exact, half = model().eval(), model().eval()
+    half.precision = "bfloat16"
+    u = states(4)
+    assert torch.equal(half(u, 8), exact(u, 8))
+    exact.train()
+    half.train()
+    kinds: list[torch.dtype] = []
+    leave = half.networks[1].get_submodule("leave")
+    leave.register_forward_hook(lambda _net, _seen, out: kinds.append(out.dtype))
+    away = half(u, 8) - exact(u, 8)
+    assert kinds == [torch.bfloat16]
+    assert 0 < float(away.norm() / exact(u, 8).norm()) < 0.01
+
+
 @pytest.mark.parametrize("made", [model, cascade])
 def test_each_band_has_its_network(made: Any) -> None:
     """The network of its band answers at a level, and it alone; in a batch as by itself."""

@@ -13,7 +13,7 @@ from sitegen.ihdm.nets.unet import UNet
 from sitegen.ihdm.process.ddpm import DiffusionModel
 from sitegen.ihdm.process.model import Model
 from sitegen.ihdm.training.loss import draw_levels, image_statistics, level_density, loss_per_image
-from tests.support.lessons import blur, dct, images, kept, preconditioned, wiener
+from tests.support.lessons import blur, cascade, dct, images, kept, preconditioned, wiener
 from tests.support.making import closeness, random_unet, small_card
 
 
@@ -87,6 +87,24 @@ def test_statistics_in_chunks() -> None:
         here, below = kept(card, level), kept(card, level - 1)
         scale = (below**2 * variance * sigma**2 / (here**2 * variance + sigma**2)).sum()
         assert loss.numpy() == pytest.approx((error**2).sum((1, 2, 3)) / scale, rel=1e-3)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_loss_of_a_cascade(channels: int) -> None:
+    """Of networks that have an answer it is the error of the mean in pixels, in the same units."""
+    model = cascade(channels).train()
+    pictures, noise = batch(8, channels)
+    levels, card = torch.arange(1, 9), model.card
+    found = loss_per_image(model, pictures, levels, noise)
+    sharp, sigma = pictures.double().numpy(), card.training_noise_std
+    variance = dct(images(channels=channels).double().numpy() / 255).var(0)
+    for place, level in enumerate(range(1, 9)):
+        here, below = kept(card, level), kept(card, level - 1)
+        u = torch.from_numpy(blur(sharp, here) + sigma * noise.double().numpy()).float()
+        mean = model(u[place : place + 1], level)[0].double().numpy()
+        scale = (below**2 * variance * sigma**2 / (here**2 * variance + sigma**2)).sum()
+        wanted = ((mean - blur(sharp, below)[place]) ** 2).sum() / scale
+        assert float(found[place]) == pytest.approx(wanted, rel=1e-3)
 
 
 def test_levels() -> None:
