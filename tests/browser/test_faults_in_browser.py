@@ -8,10 +8,10 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser.test_scheme_in_browser import NIGHT, PAPER, choice
-from tests.browser.test_script import CALM, PLAYING, slide
+from tests.browser.test_script import CALM, LARGE, PLAYING, slide, spoken, words_of
 from tests.conftest import SampleSite
 from tests.support.browsing import opened, until
-from tests.support.sample_site import LEVELS
+from tests.support.sample_site import LEVELS, shade
 
 DENIED = "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no') }})"
 FULL = """
@@ -125,4 +125,68 @@ def test_films_that_are_no_films(browser: Browser, sample_site: SampleSite, how:
     expect(poster).not_to_have_js_property("naturalWidth", 0)
     expect(poster).to_be_visible()
     assert errors == []
+    page.close()
+
+
+@pytest.mark.fault(36)
+def test_host_without_ranges(browser: Browser, sample_site: SampleSite) -> None:
+    """Where a host sends clips only whole, slider, words and viewer tell of what is really seen."""
+    media = sample_site.folder / "media"
+    page = browser.new_page(**CALM)
+    page.route("**/*.mp4", lambda route: route.fulfill(path=media / Path(route.request.url).name))
+    page.goto(sample_site.address)
+    page.locator("#hierarchy .stage").scroll_into_view_if_needed()
+    page.locator("#hierarchy .node").last.click()
+    slider = page.locator("#viewer .slider")
+    slider.press("ArrowLeft")
+    expect(slider).to_have_value("0")
+    expect(slider).to_have_attribute("aria-valuetext", spoken(LEVELS))
+    assert words_of(page.locator("#viewer")).startswith(f"k = {LEVELS} ")
+    assert abs(page.evaluate(LARGE) - shade(0)) < 5
+    page.close()
+
+
+HASTE = (
+    "const real = setTimeout; setTimeout = (task, wait) => real(task, wait > 9999 ? 500 : wait);"
+)
+
+
+@pytest.mark.fault(36)
+def test_clip_that_nobody_sends(browser: Browser, sample_site: SampleSite) -> None:
+    """A host that never answers is told after a while, as one that refuses; a press tries again."""
+    page = browser.new_page(**CALM)
+    page.add_init_script(HASTE)
+    page.goto(sample_site.address)
+    page.route("**/*.mp4", lambda route: None)
+    figure = page.locator("#trajectories")
+    slide(page, "trajectories", 0)
+    trouble = figure.get_by_role("alert")
+    expect(trouble).to_have_text(re.compile("could not be loaded"))
+    expect(figure.locator(".slider")).to_have_value(str(LEVELS))
+    page.unroute("**/*.mp4")
+    figure.locator(".play").click()
+    until(page, f"{PLAYING} === 1")
+    page.wait_for_timeout(700)
+    expect(trouble).to_be_hidden()
+    page.close()
+
+
+@pytest.mark.fault(36)
+def test_clip_that_does_not_come(browser: Browser, sample_site: SampleSite) -> None:
+    """Slider and words go back to what is seen, and it is said; the next press tries again."""
+    page = browser.new_page(**CALM)
+    page.goto(sample_site.address)
+    page.route("**/*.mp4", lambda route: route.abort())
+    figure = page.locator("#trajectories")
+    slide(page, "trajectories", 0)
+    trouble = figure.get_by_role("alert")
+    expect(trouble).to_have_text(re.compile("could not be loaded"))
+    slider = figure.locator(".slider")
+    expect(slider).to_have_value(str(LEVELS))
+    expect(slider).to_have_attribute("aria-valuetext", spoken(0))
+    assert words_of(figure) == "k = 0 σB = 0 px"
+    page.unroute("**/*.mp4")
+    figure.locator(".play").click()
+    until(page, f"{PLAYING} === 1")
+    expect(trouble).to_be_hidden()
     page.close()
