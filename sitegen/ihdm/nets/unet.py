@@ -32,6 +32,10 @@ class GroupNorm(nn.GroupNorm):
         return normed
 
 
+AT_A_TIME = 2**18
+"""Numbers that a processor takes at a time: what it copies to float32 has to stay in its cache."""
+
+
 class _ChannelsLast(torch.autograd.Function):
     """Group norm of (N, C, H, W) in channels_last, whose gradients are had in few passes.
 
@@ -43,34 +47,47 @@ class _ChannelsLast(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float
     ) -> Tensor:
-        group = (len(x), groups, x.shape[1] // groups)
-        values = x.float()
-        mean = values.mean((2, 3)).view(group).mean(2, keepdim=True)
-        square = values.square().mean((2, 3)).view(group).mean(2, keepdim=True)
-        inverse = torch.rsqrt((square - mean.square()).clamp_min(0) + eps)
-        ctx.save_for_backward(x, weight, mean, inverse)
-        scale = inverse * weight.view(1, *group[1:])
-        shift = bias.view(1, *group[1:]) - mean * scale
-        folded = values * _each(scale, x) + _each(shift, x)
-        return folded.to(x.dtype)
+        weights, biases = weight.view(1, groups, -1), bias.view(1, groups, -1)
+        normed, means, inverses = torch.empty_like(x), list[Tensor](), list[Tensor]()
+        for part, out in _parts(x, normed):
+            group, values = (len(part), *weights.shape[1:]), part.to(torch.float32, copy=True)
+            mean = values.mean((2, 3)).view(group).mean(2, keepdim=True)
+            square = values.square().mean((2, 3)).view(group).mean(2, keepdim=True)
+            inverse = torch.rsqrt((square - mean.square()).clamp_min(0) + eps)
+            scale = inverse * weights
+            shift = _each(biases - mean * scale, part)
+            out.copy_(values.mul_(_each(scale, part)).add_(shift))
+            means.append(mean)
+            inverses.append(inverse)
+        ctx.save_for_backward(x, weight, torch.cat(means), torch.cat(inverses))
+        return normed
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        x, weight, mean, inverse = ctx.saved_tensors
-        groups = mean.shape[1]
-        group = (len(x), groups, x.shape[1] // groups)
-        numbers = x[0].numel() // groups
-        values, gradient = x.float(), gradient.float()
-        weights = weight.view(1, *group[1:])
-        plain = gradient.sum((2, 3)).view(group)
-        times = ((gradient * values).sum((2, 3)).view(group) - mean * plain) * inverse
-        mean_plain = (plain * weights).sum(2, keepdim=True) / numbers
-        mean_times = (times * weights).sum(2, keepdim=True) / numbers
-        of_x = -(inverse**2) * mean_times
-        rest = -inverse * mean_plain - of_x * mean
-        whole = torch.addcmul(_each(rest.expand(group), x), values, _each(of_x.expand(group), x))
-        whole = torch.addcmul(whole, gradient, _each(inverse * weights, x))
-        return whole.to(x.dtype), times.sum(0).view(-1), plain.sum(0).view(-1), None, None
+        x, weight, means, inverses = ctx.saved_tensors
+        weights, numbers = weight.view(1, means.shape[1], -1), x[0].numel() // means.shape[1]
+        whole, of_weight, of_bias = torch.empty_like(x), list[Tensor](), list[Tensor]()
+        for part, given, mean, inverse, out in _parts(x, gradient, means, inverses, whole):
+            group, values = (len(part), *weights.shape[1:]), part.to(torch.float32, copy=True)
+            slope = given.float()
+            plain = slope.sum((2, 3)).view(group)
+            times = ((slope * values).sum((2, 3)).view(group) - mean * plain) * inverse
+            mean_plain = (plain * weights).sum(2, keepdim=True) / numbers
+            mean_times = (times * weights).sum(2, keepdim=True) / numbers
+            of_x = -(inverse**2) * mean_times
+            rest = _each((-inverse * mean_plain - of_x * mean).expand(group), part)
+            values = values.mul_(_each(of_x.expand(group), part)).add_(rest)
+            out.copy_(values.addcmul_(slope, _each(inverse * weights, part)))
+            of_weight.append(times.sum(0))
+            of_bias.append(plain.sum(0))
+        summed = [torch.stack(each).sum(0).view(-1) for each in (of_weight, of_bias)]
+        return whole, summed[0], summed[1], None, None
+
+
+def _parts(x: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Some of `x` (N, …) at a time, with the same of the others; on a GPU all at once."""
+    some = max(1, AT_A_TIME // x[0].numel()) if x.device.type == "cpu" else len(x)
+    return zip(*(torch.split(each, some) for each in (x, *others)), strict=True)
 
 
 def _each(numbers: Tensor, x: Tensor) -> Tensor:

@@ -132,21 +132,30 @@ def test_attention_is_the_fused_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {*calls} == {(2, 4, 64, 8)}
 
 
+@pytest.mark.parametrize("at_a_time", [1, 2, 5])
 @pytest.mark.parametrize(
     ("channels", "groups"), [(GROUPS, GROUPS), (3 * GROUPS, GROUPS), (32, 8), (6, 1)]
 )
-def test_gradients_in_channels_last(channels: int, groups: int) -> None:
-    """Group norm has the answer and the gradients there that torch has in double precision."""
+def test_gradients_in_channels_last(
+    channels: int, groups: int, at_a_time: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Group norm has the answer and the gradients there that torch has in double precision.
+
+    However few images it takes at a time, and without a change to what it is given.
+    """
+    monkeypatch.setattr("sitegen.ihdm.nets.unet.AT_A_TIME", at_a_time * channels * 30)
     torch.manual_seed(0)
     norm = GroupNorm(groups, channels)
     nn.init.normal_(norm.weight)
     nn.init.normal_(norm.bias)
-    x = (torch.randn(3, channels, 6, 5) + 0.5).requires_grad_()
+    x = (torch.randn(5, channels, 6, 5) + 0.5).requires_grad_()
     leaves, above = (x, norm.weight, norm.bias), torch.randn(x.shape)
     exact = F.group_norm(x.double(), groups, norm.weight.double(), norm.bias.double(), norm.eps)
-    turned = norm(x.to(memory_format=torch.channels_last))
+    given = x.to(memory_format=torch.channels_last)
+    turned = norm(given)
     assert turned.is_contiguous(memory_format=torch.channels_last)
     assert closeness(turned.detach(), exact.detach()) < 1e-5
     wanted = torch.autograd.grad(exact, leaves, above.double())
     for found, gradient in zip(torch.autograd.grad(turned, leaves, above), wanted, strict=True):
         assert closeness(found, gradient) < 1e-5
+    assert torch.equal(given, x)
