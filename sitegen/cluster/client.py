@@ -71,7 +71,8 @@ def connect(address: str) -> Client:
             asyncio.run(_greet(at))
             return Client(at, timeout=CONNECT_S, set_as_default=False, name="sitegen")
     except (ValueError, TypeError) as error:  # another protocol, or TLS that is not set up
-        raise ConfigError(f"--distributed {address}: {error}") from None
+        fault = f"{error}; write it as in tcp://10.0.0.7:8786"
+        raise ConfigError(f"--distributed {address}: {fault}") from None
 
 
 async def _greet(address: str) -> None:
@@ -190,7 +191,7 @@ class Cluster:
         self._closed, self._leaving = False, threading.Event()
         self.ending, self._lines = contextlib.ExitStack(), contextlib.ExitStack()
         self._advances: dict[str, Advance] = {}
-        self._fled = 0
+        self._fled, self._served = 0, False
         self._target: ComputeTarget | None = None
         self._target = self._settle()
 
@@ -218,17 +219,22 @@ class Cluster:
             self.ending.close()
 
     def hold(self, source: ModelSource) -> str:
-        """Send the workers a model's checkpoint; the key, before an address, that it has there."""
+        """Send the workers a model's checkpoint; the key, before an address, that it has there.
+
+        Two names of one checkpoint, with one card, are sent once.
+        """
+        digest, card = source.weights_sha256, source.card
+        for held, known in self._models.items():
+            if (known.checkpoint.sha256, known.checkpoint.card) == (digest, card):
+                return held
         prefix = f"sitegen-{source.name}-{uuid.uuid4().hex[:12]}-"
         with platform_errors(source.weights, "read"):
             data = np.fromfile(source.weights, np.uint8)
-        checkpoint = Checkpoint(
-            source.name, source.card, source.weights.name, source.weights_sha256, data
-        )
+        checkpoint = Checkpoint(source.name, card, source.weights.name, digest, data)
         model = _Model(checkpoint, prefix)
         with self._guard:
-            self._models[source.name] = model
-        self.workers(source.name)
+            self._models[prefix] = model
+        self.workers(prefix)
         until = time.monotonic() + SETTLE_S
         while time.monotonic() < until and not self._settled(model):
             time.sleep(0.05)
@@ -241,23 +247,23 @@ class Cluster:
             fit = {a for a, worker in self._workers.items() if worker.identity is not None}
             return all(a in model.held and model.held[a].status == "finished" for a in fit)
 
-    def workers(self, name: str) -> frozenset[str]:
-        """The workers that have the checkpoint of a model; waits until there is one.
+    def workers(self, held: str) -> frozenset[str]:
+        """The workers that have a checkpoint under that key; waits until there is one.
 
         Raises as the class does, and TargetError where the build is stopped.
         """
         since = time.monotonic()
-        while not (able := self.able(name)):
+        while not (able := self.able(held)):
             self._require_hope(time.monotonic() - since)
             time.sleep(0.05)
         return able
 
-    def able(self, name: str) -> frozenset[str]:
-        """The workers that have the checkpoint of a model now."""
+    def able(self, held: str) -> frozenset[str]:
+        """The workers that have it now."""
         self._look()
         with self._guard:
-            held = self._models[name].held
-            done = (address for address, future in held.items() if future.status == "finished")
+            asked = self._models[held].held.items()
+            done = (address for address, future in asked if future.status == "finished")
             fit = {a for a, worker in self._workers.items() if worker.identity is not None}
             return frozenset(fit.intersection(done))
 
@@ -271,8 +277,8 @@ class Cluster:
                 pure=False,
             )
 
-    def result(self, name: str, future: Future, workers: frozenset[str]) -> ShardBlock:
-        """The block of a future that some workers may compute.
+    def result(self, held: str, future: Future, workers: frozenset[str]) -> ShardBlock:
+        """The block of a future that some workers may compute, with what they have under a key.
 
         Raises Lost when none of them is there any more; otherwise as its computation does.
         """
@@ -282,9 +288,10 @@ class Cluster:
             try:
                 block: ShardBlock = future.result(timeout=LOOK_S)
             except TimeoutError:
-                if not workers & self.able(name):
+                if not workers & self.able(held):
                     raise Lost from None
             except KilledWorker as error:
+                name = self._models[held].checkpoint.name
                 raise PlatformError(
                     f"a shard of {name} has ended {error.allowed_failures + 1} workers one after "
                     "the other; they may lack memory: see what they say, or ask for smaller figures"
@@ -380,7 +387,7 @@ class Cluster:
         if fault := self._fault(found):
             self._refuse(address, fault)
         else:
-            worker.identity = found
+            worker.identity, self._served = found, True
 
     def _fault(self, found: Mapping[str, str]) -> str:
         """What does not fit about a worker; empty where nothing."""
@@ -413,7 +420,8 @@ class Cluster:
         for model in self._models.values():
             model.held.pop(address, None)
         if worker.identity is not None:
-            self._report.note(f"worker {address} went away; what it was at is done by others")
+            now = "is done by others" if self.size else "waits for another"
+            self._report.note(f"worker {address} went away; what it was at {now}")
 
     def _send(self, model: _Model) -> None:
         """Send a checkpoint to the workers that lack it: to one from here, the others ask it."""
@@ -470,7 +478,7 @@ class Cluster:
         """Raise unless a worker may still come, or become ready."""
         waiting = [a for a, w in self._workers.items() if not w.refused]
         refused = [f"{a} {w.refused}" for a, w in self._workers.items() if w.refused]
-        if refused and not waiting:
+        if refused and not waiting and (not self._served or seconds > self._patience):
             raise RefusedError("\n".join([f"no worker at {self.address} fits:", *refused]))
         if seconds > self._patience:
             words = "does not answer" if waiting else "has no worker"

@@ -106,7 +106,7 @@ class _Work:
         wanted = [each for each in range(block, last + 1) if each not in self.asked]
         if not wanted:
             return
-        workers = self.cluster.workers(self.source.name)
+        workers = self.cluster.workers(self.held)
         for each in wanted:
             before = self.asked.get(each - 1)
             shard = replace(self.shard, initial=torch.empty(0)) if before else self.shard
@@ -129,7 +129,7 @@ class _Work:
         while True:
             future, workers = self.asked[block]
             try:
-                found = self.cluster.result(self.source.name, future, workers)
+                found = self.cluster.result(self.held, future, workers)
             except Lost:
                 self._ask_again(block)
                 continue

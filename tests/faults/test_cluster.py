@@ -206,18 +206,28 @@ def test_any_number_of_workers_gives_the_same_bytes(
 
 
 @pytest.mark.fault(37)
+@pytest.mark.parametrize("beside", [None, clusters.other_source])
 def test_only_worker_is_killed_and_another_comes(
-    author: Author, local: Mapping[str, bytes]
+    author: Author, local: Mapping[str, bytes], beside: clusters.Spoil | None
 ) -> None:
-    """With its only worker all that a build had in the cluster is lost; one that comes goes on."""
+    """With its only worker all that a build had in the cluster is lost; one that comes goes on.
+
+    It is waited for, also beside one that does not fit.
+    """
     with clusters.cluster(1) as alone:
+        only = next(iter(alone.workers))
+        if beside is not None:
+            alone.join(beside)
+        coming = threading.Timer(2.0, alone.join)
 
-        def replaced() -> None:
-            alone.kill(next(iter(alone.workers)))
-            alone.join()
+        def lose_it() -> None:
+            alone.kill(only)
+            coming.start()
 
-        author.build(alone.address, Watched(replaced, at=13))
+        author.build(alone.address, Watched(lose_it, at=13))
+        coming.join()
         assert author.made() == local
+        assert f"worker {only} went away; what it was at waits for another" in author.report.lines
 
 
 @pytest.mark.fault(37)
@@ -381,7 +391,7 @@ def _wait(for_it: Callable[[], bool], alive: Callable[[], bool]) -> None:
 
 @pytest.mark.fault(37)
 def test_weights_go_to_a_worker_once(author: Author, three: Processes) -> None:
-    """A worker is sent the weights once, however many shards it has; two figures share them."""
+    """A worker is sent weights once, for all shards, figures and names that have them."""
     from distributed import Client
 
     with Client(three.address, set_as_default=False) as client:
@@ -391,8 +401,10 @@ def test_weights_go_to_a_worker_once(author: Author, three: Processes) -> None:
             return [str(k) for log in dask_worker.transfer_incoming_log for k in log["keys"]]
 
         before = {each: len(keys) for each, keys in client.run(received).items()}
-        (author.root / "pages/index.md").write_text(
-            PAGE + PAGE.replace("5", "7").partition("\n")[2]
+        again = PAGE.replace("5", "7").replace("tiny", "again").partition("\n")[2]
+        (author.root / "pages/index.md").write_text(PAGE + again)
+        (author.root / "site.toml").write_text(
+            SITE + SITE.partition("\n")[2].replace(".tiny", ".again")
         )
         author.build(three.address)
         found = client.run(received)
