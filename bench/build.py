@@ -228,7 +228,7 @@ def _replace(folder: Path, pattern: str, by: str) -> None:
 
 def estimated(told: str) -> float | None:
     """The seconds that `--dry-run` says all takes; None where it says nothing of it."""
-    found = re.findall(r"(one after the other: )?about ((?:\d+ (?:s|min|h) ?)+\d*)", told)
+    found = re.findall(r"(all of it: )?about ((?:\d+ (?:s|min|h) ?)+\d*)", told)
     if not found:
         return None
     whole = [words for all_, words in found if all_] or [words for _, words in found]

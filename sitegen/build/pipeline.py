@@ -35,7 +35,7 @@ from sitegen.build.output import (
 from sitegen.build.placing import is_placed, place
 from sitegen.build.plan import PlannedFigure, environment, other_environment
 from sitegen.build.prune import note_use, tidy
-from sitegen.build.timings import Speeds, first_estimate
+from sitegen.build.timings import AROUND_S, Speeds, first_estimate
 from sitegen.build.uses import MEGABYTE
 from sitegen.build.works import Work, prepare_all, whole
 from sitegen.config.loader import load_site
@@ -265,13 +265,14 @@ def _rehearse(work: Work, renderer: RendererFactory, report: Reporter) -> Summar
     for planned in wanted:
         place, seconds = planned.figure.place, estimates[planned.request_digest]
         takes = "not measured yet" if seconds is None else f"about {duration(seconds)}"
-        where = f"{place.file}:{place.line}"
-        report.note(f"would render {planned.figure.id} ({where}), {planned.steps} steps, {takes}")
+        seen = sum(planned.evaluations) if planned.models else 0
+        takes = f"{seen:,} evaluations of a network, {takes}" if seen else takes
+        report.note(f"would render {planned.figure.id} ({place.file}:{place.line}), {takes}")
     known = [seconds for seconds in estimates.values() if seconds is not None]
-    if len(wanted) > 1 and known:
+    if known:
         rest = len(wanted) - len(known)
         more = f", and {rest} not measured yet" if rest else ""
-        report.note(f"one after the other: about {duration(sum(known))}{more}")
+        report.note(f"all of it: about {duration(AROUND_S + sum(known))}{more}")
     return replace(summarise(context, (), records), rehearsed=True)
 
 

@@ -28,7 +28,6 @@ class PlannedFigure:
     request_digest: the key, which is the digest of `request_json`, of all that decides the pixels
     description: what is to be seen, in the author's words or in those of the spec
     evaluations: how many images the network of each model sees
-    steps: how many the first model takes
     """
 
     figure: Figure
@@ -40,7 +39,6 @@ class PlannedFigure:
     sigmas: tuple[float, ...] = ()
     description: str = ""
     evaluations: tuple[int, ...] = ()
-    steps: int = 0
 
 
 def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -> PlannedFigure:
@@ -71,7 +69,6 @@ def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -
         _sigmas(first),
         figure.alt or figure.spec.describe(first),
         figure.spec.evaluations([model.card for model in models]),
-        first.steps,
     )
 
 

@@ -24,6 +24,8 @@ from sitegen.media.manifest import ModelRef
 FILE_NAME = "speeds.json"
 DRAWING_S = 0.03
 """Seconds to draw, encode and verify a million pixels of frames, as on two cores of 2.6 GHz."""
+AROUND_S = 3.0
+"""Seconds that a build takes there before its first sample and after its last."""
 _PACED = 1000
 _MOST = 10**15
 _KEPT = 8  # measurements of one kind and model on one device; the latest count
@@ -125,7 +127,7 @@ class Countdown:
         self._numbers = {each.request_digest: at for at, each in enumerate(figures, 1)}
         self._left = {key: seconds for key, seconds in estimates.items() if seconds is not None}
         self._workers = workers
-        self._took = self._expected = 0.0
+        self._took = self._expected = sum(self._left.values()) / 4  # one small figure says little
         self._guard = threading.Lock()
 
     def title(self, planned: PlannedFigure) -> str:

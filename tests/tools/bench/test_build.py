@@ -65,7 +65,7 @@ def test_change_of_a_model(site: Path) -> None:
 def test_estimates_are_read(seconds: float) -> None:
     """What `--dry-run` says of all figures is read as it writes it, or of the only one."""
     line = f"would render a (index.md:3), 42 steps, about {duration(1234)}\n"
-    told = f"{line}{line}one after the other: about {duration(seconds)}\nfigures: 0 rendered"
+    told = f"{line}{line}all of it: about {duration(seconds)}\nfigures: 0 rendered"
     assert estimated(told) == pytest.approx(seconds, abs=31)
     assert estimated(line) == pytest.approx(1234, abs=31)
     assert estimated("figures: 0 rendered") is None

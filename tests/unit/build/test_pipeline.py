@@ -212,7 +212,7 @@ def test_dry_run(site: Builder) -> None:
     before = traces(site.root / "pages")
     summary = site(dry_run=True)
     assert summary.missing == ("tiny-trajectories",)
-    assert "index.md:3), 4 steps" in site.report.lines[0]
+    assert "index.md:3), 16 evaluations of a network, about" in site.report.lines[0]
     assert traces(site.root / "pages") == before
     assert [path.name for path in (site.root / ".sitegen").iterdir()] == ["speeds.json"]
     assert not site.output.exists()

@@ -40,7 +40,8 @@ def test_estimates(tmp_path: Path, figures: tuple[PlannedFigure, ...]) -> None:
     assert (tmp_path / "more" / FILE_NAME).read_text().count("seconds") == 8
     site = Builder(write_site(tmp_path / "site", INDEX.replace("count=4", "count=100")))
     site(dry_run=True)
-    assert site.report.lines[0].endswith("4 steps, about 4 s")  # 100 · 4 · 0.01
+    assert site.report.lines[0].endswith("400 evaluations of a network, about 4 s")  # 100 · 4 · 0.01
+    assert site.report.lines[1] == "all of it: about 7 s"
     write_page(site.config, INDEX)
     site()
     path = site.root / ".sitegen" / FILE_NAME
@@ -54,12 +55,11 @@ def test_estimates(tmp_path: Path, figures: tuple[PlannedFigure, ...]) -> None:
     path.write_text(json.dumps({key: [{"evaluations": 16, "seconds": 45}]}))
     write_page(site.config, INDEX.replace("count=4", "count=8"))
     site(dry_run=True)
-    (line,) = site.report.lines
-    assert line.endswith("4 steps, about 90 s")
+    assert site.report.lines[0].endswith("32 evaluations of a network, about 90 s")
     write_page(site.config, PAGE.replace("count=4", "count=5"))
     site(dry_run=True)
     assert len(site.report.lines) == 5
-    assert site.report.lines[-1] == "one after the other: about 15 min"
+    assert site.report.lines[-1] == "all of it: about 15 min"
 
 
 def test_first_estimates(tmp_path: Path) -> None:
@@ -84,8 +84,12 @@ def test_countdown(figures: tuple[PlannedFigure, ...]) -> None:
     estimates = {each.request_digest: 60.0 for each in figures}
     left = Countdown(figures, estimates, 1)
     assert left.title(figures[1]) == "figure 2 of 4 (4 min left in all): tiny-trajectories-2"
-    left.done(figures[0], 120.0)
-    assert left.title(figures[1]) == "figure 2 of 4 (6 min left in all): tiny-trajectories-2"
+    left.done(figures[0], 140.0)
+    assert left.title(figures[1]) == "figure 2 of 4 (5 min left in all): tiny-trajectories-2"
+    small = {each.request_digest: 0.1 if each == figures[0] else 60.0 for each in figures}
+    left = Countdown(figures, small, 1)
+    left.done(figures[0], 5.0)  # what it begins with, not what others take
+    assert left.title(figures[1]) == "figure 2 of 4 (3 min left in all): tiny-trajectories-2"
     left = Countdown(figures, {}, 1)
     left.done(figures[0], 1.0)
     assert left.title(figures[1]) == "figure 2 of 4: tiny-trajectories-2"
