@@ -11,8 +11,9 @@ import re
 import threading
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import ConfigError, RefusedError, TargetError
-from sitegen.core.files import sha256
+from sitegen.core.files import digest_bytes, sha256
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.ihdm.checkpoints.archive import checkpoint_digest
 from sitegen.ihdm.checkpoints.loading import load_model
@@ -42,6 +43,8 @@ from sitegen.sampling.shards import (
     Keep,
     Place,
     Seen,
+    Way,
+    bytes_of_all,
     here,
 )
 from sitegen.sampling.sharing import Sharing
@@ -88,13 +91,14 @@ class HeatSampler:
     def begin(self, seed: int, samples: Sequence[int], noise_std: float | None) -> Trajectory:
         """The initial states of some samples, and their way down."""
         noise = independent(seed, samples, self.model.card.shape, self.model.device)
-        return self.trajectory(self.initial_states(seed, samples), noise, noise_std)
+        start = _Start(partial(self.initial_states, seed, samples), len(samples), noise)
+        return _trajectory(self, Heat(noise_std), start, (seed, *samples))
 
     def trajectory(
         self, u_K: Tensor, noise: NoiseSource, noise_std: float | None = None
     ) -> Trajectory:
         """The way down from `u_K` (N, C, H, W) with that noise; δ is the card's if not given."""
-        return _trajectory(self, Descent(Heat(noise_std), u_K, noise))
+        return _trajectory(self, Heat(noise_std), *_from(u_K, noise))
 
 
 @dataclass(frozen=True)
@@ -115,42 +119,70 @@ class DdpmSampler:
     ) -> Trajectory:
         """The noise of some samples, and their way down; a DDPM has no δ to choose."""
         noise = independent(seed, samples, self.model.card.shape, self.model.device)
-        return self.ddpm(self.initial_noise(seed, samples), noise)
+        start = _Start(partial(self.initial_noise, seed, samples), len(samples), noise)
+        return _trajectory(self, Ancestral(), start, (seed, *samples))
 
     def ddpm(self, x_K: Tensor, noise: NoiseSource) -> Trajectory:
         """The way down from `x_K` (N, C, H, W) by ancestral sampling, as the card says."""
-        return _trajectory(self, Descent(Ancestral(), x_K, noise))
+        return _trajectory(self, Ancestral(), *_from(x_K, noise))
 
     def ddim(self, x_K: Tensor, steps: int) -> Trajectory:
         """The deterministic way down from `x_K` (N, C, H, W) in that many steps."""
-        return _trajectory(self, Descent(Implicit(steps), x_K, None))
+        return _trajectory(self, Implicit(steps), *_from(x_K, None))
 
 
-def _trajectory(sampler: HeatSampler | DdpmSampler, descent: Descent) -> Trajectory:
+@dataclass(frozen=True)
+class _Start:
+    """Initial states that are made when they are wanted, how many there are, and their noise."""
+
+    states: Callable[[], Tensor]
+    count: int
+    noise: NoiseSource | None
+
+
+def _from(states: Tensor, noise: NoiseSource | None) -> tuple[_Start, Hashable]:
+    """States (N, C, H, W) that are there, and what is equal where they are."""
+    equal = digest_bytes(states.cpu().numpy().tobytes())
+    return _Start(lambda: states, len(states), noise), equal
+
+
+def _trajectory(
+    sampler: HeatSampler | DdpmSampler, way: Way, start: _Start, equal: Hashable
+) -> Trajectory:
+    """The way down from there; `equal` is equal for equal initial states."""
     model: Any = sampler.model
     card, place = model.card, sampler.place or here(in_chunks(model))
-    shards = descent.shards(_chunk(card.shape))
-    u_K = descent.way.pixels(descent.initial)
+
+    def u_K() -> Tensor:
+        return way.pixels(start.states())
 
     def alone(keep: Keep) -> Iterator[Seen]:
-        return _of_pictures(sampler.name, descent.noise, place(shards, keep))
+        shards = Descent(way, start.states(), start.noise).shards(_chunk(card.shape))
+        yield from _of_pictures(sampler.name, start.noise, place(shards, keep))
 
-    if sampler.sharing is None:
-        return Trajectory(card.levels, u_K, alone)
-    asked = sampler.sharing.asked((sampler.name, descent.key), descent.bytes(card), alone)
-    return Trajectory(card.levels, u_K, asked)
+    begin: Callable[[Keep], Iterator[Seen]] = alone
+    if sampler.sharing is not None:
+        size = bytes_of_all(way, card, start.count, start.noise)
+        begin = sampler.sharing.asked((sampler.name, way, start.noise, equal), size, alone)
+    return Trajectory(card.levels, u_K, begin)
 
 
 @dataclass(frozen=True)
 class Trajectory:
     """A reverse process about to run: the flattest level, its states, and what runs it.
 
+    start: makes the states (N, C, H, W), which are not kept until they are wanted
     begin: gives of each level below what is wanted, in [0, 1] pixel units
     """
 
     levels: int
-    u_K: Tensor
+    start: Callable[[], Tensor]
     begin: Callable[[Keep], Iterator[Seen]]
+
+    @property
+    def u_K(self) -> Tensor:
+        """The states of the flattest level, made now."""
+        return self.start()
 
     @property
     def steps(self) -> Iterator[Step]:

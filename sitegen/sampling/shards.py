@@ -7,14 +7,14 @@ So no bit of a picture depends on where that was.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
 
-from sitegen.core.files import digest_bytes
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.ihdm.engines.chunks import each_on_one_thread
 from sitegen.ihdm.process.ddpm import to_pixels
@@ -134,16 +134,6 @@ class Descent:
             return [self]
         return [self._rows(at, min(at + largest, count)) for at in range(0, count, largest)]
 
-    @property
-    def key(self) -> Hashable:
-        """Equal for equal descents: whence, with what noise, and how."""
-        return self.way, self.noise, digest_bytes(self.initial.cpu().numpy().tobytes())
-
-    def bytes(self, card: ModelCard) -> int:
-        """How much all states and means are, at most."""
-        leaves = self.noise.branches(1) if isinstance(self.noise, Branching) else 1
-        return 2 * self.way.steps(card) * leaves * self.initial.nbytes
-
     def _rows(self, first: int, last: int) -> Descent:
         noise = self.noise
         if noise is not None:
@@ -168,6 +158,12 @@ class Descent:
         """What is wanted of a step, in pixel units."""
         wanted = picked(step.level, (step.state, step.mean), keep)
         return tuple(self.way.pixels(each) for each in wanted)
+
+
+def bytes_of_all(way: Way, card: ModelCard, count: int, noise: NoiseSource | None) -> int:
+    """How much the states and means of all levels are, of so many initial states, at most."""
+    leaves = noise.branches(1) if isinstance(noise, Branching) else 1
+    return 2 * way.steps(card) * leaves * count * math.prod(card.shape) * 4
 
 
 def picked(level: int, both: tuple[Tensor, ...], keep: Keep) -> tuple[Tensor, ...]:

@@ -1,20 +1,27 @@
 """Trajectories that several figures of a build show: computed for the first, kept for the others.
 
 Only what is the same to the last bit is shared, all samples with their noise, so that no picture
-depends on which other figures a build makes. What does not fit into `MOST_BYTES` is computed anew.
+depends on which other figures a build makes. It lies in a spool, so that memory does not grow with
+the levels. What does not fit into `MOST_BYTES` is computed anew.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+import torch
+from torch import Tensor
+
+from sitegen.core.spool import Place, Spool
 from sitegen.sampling.shards import Keep, Seen, picked
 
 MOST_BYTES = 256 << 20
-"""How much of all trajectories may be kept at a time."""
+"""How much of all trajectories may be kept at a time, on the disk but for a part."""
 
 Begin = Callable[[Keep], Iterator[Seen]]
 
@@ -25,7 +32,7 @@ class Sharing:
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._left = most_bytes
         self._asking: Counter[Hashable] = Counter()
-        self._kept: dict[Hashable, list[Seen]] = {}
+        self._kept: dict[Hashable, _Kept] = {}
         self._guard = threading.Lock()
 
     def asked(self, key: Hashable, size: int, begin: Begin) -> Begin:
@@ -45,13 +52,13 @@ class Sharing:
             if keeping:
                 self._left -= size
         if known is not None:
-            yield from _picked(known, keep)
+            yield from _picked(known.levels(), keep)
             self._drop(key, size)
         elif not keeping:
             yield from begin(keep)
         else:
-            made: list[Seen] = []
-            yield from _picked(_noted(begin("steps"), made), keep)
+            made = _Kept()
+            yield from _picked(made.noted(begin("steps")), keep)
             self._kept[key] = made
             self._drop(key, size)
 
@@ -62,11 +69,44 @@ class Sharing:
                 self._left += size
 
 
-def _noted(levels: Iterator[Seen], made: list[Seen]) -> Iterator[Seen]:
-    for seen in levels:
-        made.append(seen)
-        yield seen
+@dataclass(frozen=True)
+class _Lying:
+    """A float32 tensor in a spool."""
+
+    place: Place
+    shape: torch.Size
+    device: torch.device
+
+    @classmethod
+    def put(cls, spool: Spool, tensor: Tensor) -> _Lying:
+        """Write it there."""
+        numbers = np.ascontiguousarray(tensor.cpu().numpy())
+        return cls(spool.add(numbers.data), tensor.shape, tensor.device)
+
+    def taken(self, spool: Spool) -> Tensor:
+        """Read it from there."""
+        numbers = torch.frombuffer(bytearray(spool.read(self.place)), dtype=torch.float32)
+        return numbers.view(self.shape).to(self.device)
 
 
-def _picked(levels: Iterable[Seen], keep: Keep) -> Iterator[Seen]:
+class _Kept:
+    """The states and means of all levels of a trajectory."""
+
+    def __init__(self) -> None:
+        self._spool = Spool()
+        self._levels: list[tuple[int, list[_Lying]]] = []
+
+    def noted(self, levels: Iterator[Seen]) -> Iterator[Seen]:
+        """The same levels, each kept as it passes."""
+        for level, both in levels:
+            self._levels.append((level, [_Lying.put(self._spool, each) for each in both]))
+            yield level, both
+
+    def levels(self) -> Iterator[Seen]:
+        """All that was kept, once more."""
+        for level, both in self._levels:
+            yield level, tuple(each.taken(self._spool) for each in both)
+
+
+def _picked(levels: Iterator[Seen], keep: Keep) -> Iterator[Seen]:
     return ((level, picked(level, both, keep)) for level, both in levels)

@@ -185,19 +185,29 @@ def _trajectories(models: ModelProvider) -> Iterator[Trajectory]:
 def test_any_number_of_workers_gives_the_same_bytes(
     author: Author, local: Mapping[str, bytes]
 ) -> None:
-    """Three workers, the last of which is killed at work, then two, then one: a local build's."""
+    """Three workers, one of which is killed at work, then two, then one: a local build's."""
+    from distributed import Client
+
     with clusters.cluster(0) as slow:
-        _, second, last = (slow.join(clusters.slowly) for _ in range(3))
-        author.build(slow.address, Watched(lambda: slow.kill(last)))
+        for _ in range(3):
+            slow.join(clusters.slowly)
+        killed: list[str] = []
+
+        def kill_one() -> None:
+            with Client(slow.address, set_as_default=False) as client:
+                killed.append(next(each for each, tasks in client.processing().items() if tasks))
+            slow.kill(killed[0])
+
+        author.build(slow.address, Watched(kill_one))
         assert author.made() == local
         told = "\n".join(author.report.lines)
         assert f"3 workers at {slow.address} (cpu, float32)" in told
-        assert f"worker {last} went away; what it was at is done by others" in told
-        assert len(re.findall(r"^worker tcp://.*: \d+ steps$", told, re.MULTILINE)) == 3
+        assert f"worker {killed[0]} went away; what it was at is done by others" in told
+        assert len(re.findall(r"^worker tcp://.*: \d+ steps$", told, re.MULTILINE)) >= 2
         author.forget()
         author.build(slow.address)
         assert author.made() == local
-        slow.kill(second)
+        slow.kill(next(iter(slow.workers)))
         author.forget()
         author.build(slow.address)
         assert author.made() == local

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import math
-import tempfile
-import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, repeat, starmap
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from sitegen.core.files import platform_errors
+from sitegen.core.spool import Place, Spool
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import DARK, LIGHT, clip_spec, displayed, made_with, noise_std_of
 from sitegen.figures.hierarchy import Hierarchy
@@ -97,10 +93,6 @@ def _hold(frames: Iterable[Frame], end: int) -> Iterator[Frame]:
     yield from repeat(last, end)
 
 
-IN_MEMORY = 64_000_000
-"""Bytes that are kept in memory; beyond them all goes to a file without a name."""
-
-
 class Replay:
     """A stream of (level, uint8 pictures (N, H, W, 3)), kept once and shown so many `times`.
 
@@ -109,25 +101,20 @@ class Replay:
 
     def __init__(self, source: Iterable[tuple[int, Frame]], times: int) -> None:
         self._source, self._left = source, times
-        self._index: list[tuple[int, tuple[int, ...]]] = []
-        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
-        self._close = weakref.finalize(self, self._file.close)
+        self._index: list[tuple[int, tuple[int, ...], Place]] = []
+        self.spool = Spool()
 
     def kept(self) -> Iterator[None]:
         """Take the stream, a level a turn. Raises PlatformError where there is no room for it."""
         for level, pictures in self._source:
-            with platform_errors(Path(tempfile.gettempdir())):
-                self._file.write(np.ascontiguousarray(pictures).data)
-            self._index.append((level, pictures.shape))
+            place = self.spool.add(np.ascontiguousarray(pictures).data)
+            self._index.append((level, pictures.shape, place))
             yield
 
     def again(self) -> Iterator[tuple[int, Frame]]:
         """All that was kept; after the last time it is forgotten."""
-        self._file.seek(0)
-        for level, shape in self._index:
-            with platform_errors(Path(tempfile.gettempdir()), "read"):
-                data = self._file.read(math.prod(shape))
-            yield level, np.frombuffer(data, np.uint8).reshape(shape)
+        for level, shape, place in self._index:
+            yield level, np.frombuffer(self.spool.read(place), np.uint8).reshape(shape)
         self._left -= 1
         if self._left == 0:
-            self._close()
+            self.spool.close()

@@ -160,6 +160,26 @@ def test_equal_samples_are_computed_once(
     assert not any(torch.equal(one, other) for one, other in pairwise(last[1:]))
 
 
+def test_states_are_made_when_they_are_wanted(
+    sampler: HeatSampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Samples that only wait for their turn take no memory: there is no initial state of theirs."""
+    wanted, made = sampler.initial_states(3, range(9)), list[int]()
+    plain = HeatSampler.initial_states
+
+    def counted(self: HeatSampler, seed: int, samples: Sequence[int]) -> torch.Tensor:
+        made.append(len(samples))
+        return plain(self, seed, samples)
+
+    monkeypatch.setattr(HeatSampler, "initial_states", counted)
+    way = sampler.begin(3, range(9), None)
+    begun = way.begin("last")
+    assert made == []
+    assert torch.equal(way.u_K, wanted)
+    next(begun)
+    assert made == [9, 9]
+
+
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelSource]:
     """A model and a DDPM."""

@@ -6,6 +6,7 @@ from typing import get_args
 import pytest
 import torch
 
+from sitegen.core import spool
 from sitegen.sampling.shards import Keep, Seen
 from sitegen.sampling.sharing import Begin, Sharing
 
@@ -39,8 +40,13 @@ def source() -> Source:
     return Source()
 
 
-def test_once_for_all(source: Source) -> None:
-    """Whatever each wants of the steps, it sees what it would have seen alone."""
+@pytest.mark.parametrize("room", [1, 1000])
+def test_once_for_all(source: Source, room: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever each wants of the steps, it sees what it would have seen alone.
+
+    Be that kept in memory or in a file.
+    """
+    monkeypatch.setattr(spool, "IN_MEMORY", room)
     sharing, keeps = Sharing(SIZE), get_args(Keep)
     begins = [sharing.asked("one", SIZE, source) for _ in keeps]
     found = [taken(begin, keep) for begin, keep in zip(begins, keeps, strict=True)]
