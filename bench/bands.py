@@ -27,6 +27,7 @@ from bench.judging.metrics import Floats, Images, frechet_distance, take
 from bench.judging.mnist import as_floats as as_grey
 from bench.judging.mnist import read_dataset
 from bench.judging.report import table
+from sitegen.cli import exits
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.process.heat import dissipate
@@ -120,4 +121,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main()
+    exits.run(main)

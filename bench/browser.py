@@ -24,6 +24,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from bench import quality
 from bench.page import FLAGS
 from bench.serving import serving
+from sitegen.cli import exits
 
 PIXELS = """canvas => {
   const pen = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d');
@@ -108,4 +109,4 @@ def _seen(page: Page, figure: str, *, last: bool) -> NDArray[np.float32]:
 
 
 if __name__ == "__main__":
-    main()
+    exits.run(main)

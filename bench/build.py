@@ -35,6 +35,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sitegen.cli import exits
+
 ROOT = Path(__file__).resolve().parent.parent
 WARM = 5
 """Warm builds, of which the median counts."""
@@ -270,4 +272,4 @@ def _trusted(builds: Builds) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    exits.run(main)

@@ -22,6 +22,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from sitegen.cli import exits
+
 ROOT = Path(__file__).resolve().parent.parent
 EVERY = 0.01
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -151,4 +153,4 @@ def resident(process: int) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    exits.run(main)

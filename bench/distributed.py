@@ -23,6 +23,7 @@ from typing import Any
 
 from sitegen.build.pipeline import FIGURES_AT_ONCE
 from sitegen.build.renderer import ClusterRenderer
+from sitegen.cli import exits
 from sitegen.cli.console import Console
 from sitegen.cluster.client import Cluster, connect
 from sitegen.cluster.local import start
@@ -217,4 +218,4 @@ def chart(gains: dict[str, list[float]]) -> Drawing:
 
 
 if __name__ == "__main__":
-    main()
+    exits.run(main)

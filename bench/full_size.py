@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 
+from sitegen.cli import exits
 from sitegen.ihdm.card.card import preset
 from sitegen.ihdm.checkpoints.loading import network_shapes
 
@@ -141,4 +142,4 @@ def markdown(costs: Sequence[Cost]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    exits.run(main)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from bench.judging.classifier import Classifier, classifier_for
 from bench.judging.mnist import read_dataset
+from sitegen.cli import exits
 from sitegen.core.compute import ComputeTarget
 from sitegen.figures.paths import Paths, ddim_paths, ddpm_paths, heat_paths
 from sitegen.figures.smoothness.measure import Evenness, Floats, Interval, evenness, median_interval
@@ -197,4 +198,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main()
+    exits.run(main)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.cost import sitegen
+from sitegen.cli import exits
 from tests.support.builders import Builder, write_page, write_site
 
 PROSE = "and quite a few more words of prose " * 20
@@ -70,4 +71,4 @@ def _edited(site: Builder, options: argparse.Namespace, number: int) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    exits.run(main)

@@ -28,6 +28,7 @@ from bench.judging.attributes import (
     read_faces,
 )
 from bench.judging.report import table
+from sitegen.cli import exits
 from sitegen.core.compute import ComputeTarget
 from sitegen.figures.shared_noise.sample import spread
 from sitegen.ihdm.process.noise import NoiseSource, independent
@@ -174,4 +175,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main()
+    exits.run(main)

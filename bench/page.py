@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.serving import serving
+from sitegen.cli import exits
 
 NPM = Path(__file__).resolve().parent / "npm"
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run")
@@ -206,4 +207,4 @@ def markdown(measures: Measures) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    exits.run(main)

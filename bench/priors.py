@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sitegen.cli import exits
 from sitegen.ihdm.card.card import ModelCard, preset
 from sitegen.ihdm.data.images import read_images
 from sitegen.ihdm.data.prior import Prior, make_prior
@@ -115,4 +116,4 @@ def _write(name: str, prior: Prior) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    exits.run(main)

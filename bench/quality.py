@@ -23,6 +23,7 @@ from bench.judging.images import Samples, judge_samples
 from bench.judging.mnist import read_dataset
 from bench.judging.report import markdown
 from bench.judging.samples import Planes, coloured, grey, read_samples
+from sitegen.cli import exits
 from sitegen.ihdm.card.card import read_card
 from sitegen.models.registry import model_source
 
@@ -124,4 +125,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main()
+    exits.run(main)

@@ -36,6 +36,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from sitegen.cli import exits
 from sitegen.core.compute import CPUINFO, Precision
 from sitegen.ihdm.card.card import preset, presets
 from sitegen.ihdm.card.networks import UNetConfig
@@ -272,4 +273,4 @@ def _row(each: Comparison, floor: float) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    exits.run(main)

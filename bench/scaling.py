@@ -27,6 +27,7 @@ from pathlib import Path
 from safetensors.torch import load_file, save
 
 from bench.cost import run
+from sitegen.cli import exits
 from sitegen.figures.svg import Axis, Drawing, Panel, element, even_ticks, group, path
 from tests.support.tinymodel import write_model
 
@@ -199,4 +200,4 @@ def _plot(
 
 
 if __name__ == "__main__":
-    main()
+    exits.run(main)

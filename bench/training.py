@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
+from sitegen.cli import exits
 from sitegen.ihdm.data.images import read_images
 from sitegen.ihdm.training.options import TrainingOptions
 from sitegen.ihdm.training.recipe import small_card
@@ -62,4 +63,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    exits.run(main)

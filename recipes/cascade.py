@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from recipes.runs import read_net, read_recipe
 from recipes.train_cosines import read_model
+from sitegen.cli import exits
 from sitegen.ihdm.card.card import CARD_NAME, FileRef, ModelCard, SamplingConfig
 from sitegen.ihdm.checkpoints.loading import WEIGHTS_NAME
 from sitegen.ihdm.checkpoints.weights import prefixes, save_weights
@@ -119,4 +120,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    exits.run(main)

@@ -16,6 +16,7 @@ from torch import Tensor
 from recipes.cosines import LowCosines, draw_states, low_cosines
 from recipes.runs import BandRun, Loss, read_net
 from recipes.train_cosines import read_model
+from sitegen.cli import exits
 from sitegen.ihdm.card.networks import Band, CosineConfig
 from sitegen.ihdm.data.images import read_images
 from sitegen.ihdm.nets.cosines import CosineNet
@@ -107,4 +108,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    exits.run(main)

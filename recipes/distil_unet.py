@@ -18,6 +18,7 @@ from torch import Tensor
 from recipes.runs import BandRun, Loss
 from recipes.states import BandStates
 from recipes.train_cosines import read_model
+from sitegen.cli import exits
 from sitegen.ihdm.card.networks import Band, UNetConfig
 from sitegen.ihdm.data.images import read_images
 from sitegen.ihdm.nets.unet import UNet
@@ -197,4 +198,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    exits.run(main)

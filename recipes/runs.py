@@ -12,6 +12,8 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
+from sitegen.core.errors import RefusedError
+from sitegen.core.signals import stop_on_signals
 from sitegen.ihdm.card.card import ModelCard, plain
 from sitegen.ihdm.card.networks import Band
 from sitegen.ihdm.nets.networks import new_network
@@ -56,11 +58,20 @@ class BandRun:
         self.step = 0
 
     def begin_from(self, weights: Mapping[str, Tensor]) -> None:
-        """Take those of `weights` that the network has, too; a run that goes on has its own."""
+        """Take those of `weights` that the network has, too; a run that goes on has its own.
+
+        Raises RefusedError where it has none of them.
+        """
         own = self.net.state_dict()
         if self.axes is not None:
             weights = _turned(weights, torch.linalg.inv(self.axes))
-        own |= {n: v for n, v in weights.items() if n in own and v.shape == own[n].shape}
+        known = {n: v for n, v in weights.items() if n in own and v.shape == own[n].shape}
+        if sum(map(Tensor.numel, known.values())) < sum(map(Tensor.numel, own.values())) / 2:
+            raise RefusedError(
+                "the weights to begin with are of another network: they have less than half of "
+                "this one's; begin with a model that has such a band"
+            )
+        own |= known
         self.net.load_state_dict(own)
         self.ema = {name: value.detach().clone() for name, value in self.parameters.items()}
 
@@ -135,21 +146,28 @@ class BandRun:
         self.step = state["step"]
 
     def to_the_end(self, path: Path) -> None:
-        """Take all steps that are left, from `path` if it is there; save, and print the losses."""
+        """Take all steps that are left, from `path` if it is there; save, and print the losses.
+
+        Ctrl-C saves and ends the process; the same command goes on.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             self.restore(path)
         saved, recent = time.monotonic(), []
-        while self.step < self.training.steps:
-            recent.append(self.advance())
-            if self.step % REPORT_EVERY == 0:
-                mean = sum(recent) / len(recent)
-                print(f"step {self.step} of {self.training.steps}: {mean:.5f}", flush=True)
-                recent.clear()
-            if time.monotonic() - saved > SAVE_EVERY_S:
-                self.save(path)
-                saved = time.monotonic()
-        self.save(path)
+        with stop_on_signals() as stop:
+            while self.step < self.training.steps and not stop.asked():
+                recent.append(self.advance())
+                if self.step % REPORT_EVERY == 0:
+                    mean = sum(recent) / len(recent)
+                    print(f"step {self.step} of {self.training.steps}: {mean:.5f}", flush=True)
+                    recent.clear()
+                if time.monotonic() - saved > SAVE_EVERY_S:
+                    self.save(path)
+                    saved = time.monotonic()
+            self.save(path)
+        if stop.asked():
+            print(f"stopped after step {self.step}; the same command goes on", flush=True)
+            raise SystemExit(128 + (stop.signal or 0))
 
 
 def read_net(path: Path) -> tuple[Band, Any]:

@@ -19,6 +19,7 @@ from recipes.cosines import LowCosines, low_cosines, principal_axes
 from recipes.runs import BandRun, Loss
 from recipes.states import BandStates
 from recipes.train_cosines import cosine_loss, read_model
+from sitegen.cli import exits
 from sitegen.ihdm.card.networks import Band
 from sitegen.ihdm.data.images import read_images
 from sitegen.ihdm.nets.unet import UNet
@@ -140,4 +141,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    exits.run(main)

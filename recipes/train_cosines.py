@@ -15,6 +15,7 @@ from torch import Tensor
 
 from recipes.cosines import LowCosines, draw_states, low_cosines
 from recipes.runs import BandRun, Loss
+from sitegen.cli import exits
 from sitegen.ihdm.card.networks import Band, CosineConfig
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.data.images import read_images
@@ -94,4 +95,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    exits.run(main)

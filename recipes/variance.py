@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from recipes.cascade import write_model
 from recipes.train_cosines import read_model
+from sitegen.cli import exits
 from sitegen.ihdm.card.card import CARD_NAME, FileRef, ModelCard, SamplingConfig
 from sitegen.ihdm.checkpoints.weights import RESIDUAL, read_header, scales_of
 from sitegen.ihdm.data.images import read_images
@@ -78,4 +79,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    exits.run(main)

@@ -18,6 +18,7 @@ import { faceToSvgString, generate } from "facesjs";
 const SIDE = 32;
 const FIRST_ROW = 3;
 const AT_ONCE = 500;
+const OF_ONE_WORKER = 4000; // resvg keeps some 40 kB of each picture until its worker ends
 const HELD_OUT_FROM = 1_000_000; // the number of the first picture that is held out
 
 // mulberry32: a small generator of 32 bits, whose seed is the number of the picture.
@@ -66,8 +67,20 @@ function drawSome({ first, count }) {
   return { images, lines: faces.map((face) => face.line).join("") };
 }
 
-// Parts in their order, each drawn by whichever worker is free, a few ahead of the writer.
-async function* drawAll(workers, first, count) {
+// Parts in their order, by some workers after the other.
+async function* drawAll(first, count) {
+  const threads = availableParallelism();
+  const inARound = OF_ONE_WORKER * threads;
+  for (let start = 0; start < count; start += inARound) {
+    const workers = Array.from({ length: threads }, () => new Worker(new URL(import.meta.url)));
+    for (const worker of workers) worker.setMaxListeners(0);
+    yield* drawRound(workers, first + start, Math.min(inARound, count - start));
+    await Promise.all(workers.map((worker) => worker.terminate()));
+  }
+}
+
+// Each part is drawn by whichever worker is free, a few ahead of the writer.
+async function* drawRound(workers, first, count) {
   const parts = [];
   for (let start = 0; start < count; start += AT_ONCE) {
     parts.push({ first: first + start, count: Math.min(AT_ONCE, count - start) });
@@ -108,9 +121,6 @@ function header(count) {
 
 async function main([folder, train, heldOut]) {
   await mkdir(folder, { recursive: true });
-  const threads = availableParallelism();
-  const workers = Array.from({ length: threads }, () => new Worker(new URL(import.meta.url)));
-  for (const worker of workers) worker.setMaxListeners(0);
   const sets = [
     ["train", 0, Number(train)],
     ["t10k", HELD_OUT_FROM, Number(heldOut)],
@@ -120,7 +130,7 @@ async function main([folder, train, heldOut]) {
     const files = names.map((each) => createWriteStream(join(folder, `.${each}`)));
     await write(files[0], header(count));
     let done = 0;
-    for await (const { images, lines } of drawAll(workers, first, count)) {
+    for await (const { images, lines } of drawAll(first, count)) {
       await write(files[0], images);
       await write(files[1], lines);
       done += images.length / (SIDE * SIDE * 3);
@@ -132,7 +142,6 @@ async function main([folder, train, heldOut]) {
       await rename(join(folder, `.${names[index]}`), join(folder, names[index]));
     }
   }
-  await Promise.all(workers.map((worker) => worker.terminate()));
 }
 
 if (isMainThread) await main(process.argv.slice(2));

@@ -83,6 +83,8 @@ def _exit_code(error: BaseException) -> int | None:
         return _say(words.getvalue().rstrip("\n"), error.exit_code)
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return _say(_WORDS[INTERRUPTED], INTERRUPTED)
+    if isinstance(error, SystemExit) and isinstance(error.code, str):
+        return _say(error.code, 1)
     if isinstance(error, SystemExit):
         code = error.code if isinstance(error.code, int) else 1
         return _say(_WORDS[code], code) if code in _WORDS else code

@@ -1,5 +1,6 @@
 """Networks for bands of levels learn from images or a larger one, and make up a model."""
 
+import signal
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from recipes import cascade, distil_cosines, distil_unet, train_band, train_cosines, variance
 from recipes.cosines import LowCosines, draw_states, low_cosines, principal_axes
@@ -16,6 +18,7 @@ from recipes.distil_cosines import Lessons, distillation_loss
 from recipes.distil_unet import PLANS, Plan, Pool, shared_layers
 from recipes.runs import BandRun, read_net
 from recipes.train_cosines import cosine_loss, denoising_loss
+from sitegen.core.errors import RefusedError
 from sitegen.ihdm.card.networks import Band, CosineConfig
 from sitegen.ihdm.checkpoints.loading import load_model
 from sitegen.ihdm.data.prior import read_prior
@@ -183,6 +186,34 @@ def test_goes_on(tmp_path: Path) -> None:
         assert torch.equal(value, kept[name]), name
     for name, value in whole.ema.items():
         assert torch.equal(value, kept[f"ema.{name}"]), name
+
+
+def test_stopped(tmp_path: Path) -> None:
+    """Ctrl-C saves after the step that is under way, and ends with its exit code."""
+    first, state = run(replace(TRAINING, images=6 * 64)), tmp_path / "run.pt"
+    plain = first.loss
+
+    def interrupted(net: Any, step: int, generator: torch.Generator) -> Tensor:
+        if first.step == 2:
+            signal.raise_signal(signal.SIGINT)
+        return plain(net, step, generator)
+
+    first.loss = interrupted
+    with pytest.raises(SystemExit, match="130"):
+        first.to_the_end(state)
+    second = run(replace(TRAINING, images=6 * 64))
+    second.restore(state)
+    assert second.step == 3
+
+
+def test_begins_with_weights_of_such_a_network() -> None:
+    """Weights to begin with are taken where they fit, and those of another network refused."""
+    begun, first = run(), run(replace(TRAINING, seed=5))
+    begun.begin_from(first.net.state_dict())
+    for name, value in first.net.state_dict().items():
+        assert torch.equal(begun.net.state_dict()[name], value)
+    with pytest.raises(RefusedError, match="are of another network"):
+        begun.begin_from(random_unet(preconditioned()).state_dict())
 
 
 def test_command_that_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

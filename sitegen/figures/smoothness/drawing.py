@@ -48,10 +48,10 @@ def smoothness_results(found: Mapping[str, Evenness]) -> dict[str, Any]:
 
 def summary(found: Mapping[str, Evenness]) -> str:
     """Both measures with their intervals, and what follows from the paired differences."""
-    pairs = len(found[_own(found)].peak)
+    pairs, steps = found[_own(found)].steps.shape
     sentences = [
-        f"In these {pairs} pairs the largest step over the mean step is "
-        f"{_medians_of(found, 'peak')} (medians with 95 % bootstrap intervals).",
+        f"In these {pairs} pairs, of {steps + 1} images each, the largest step over the mean step "
+        f"is {_medians_of(found, 'peak')} (medians with 95 % bootstrap intervals).",
         *_verdict(found, "peak", ("more even", "less even")),
         "The length of the way over the distance of its ends is "
         f"{_medians_of(found, 'tortuosity')}.",

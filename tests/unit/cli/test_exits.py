@@ -29,7 +29,7 @@ from sitegen.core.signals import SIGNALS
         (SystemExit(129), 129, "hung up"),
         (ModuleNotFoundError("no", name="torch"), 4, "error: torch is not installed"),
         (SystemExit(7), 7, ""),
-        (SystemExit("words"), 1, ""),
+        (SystemExit("words"), 1, "words"),
         (click.UsageError("no such option"), 2, "Error: no such option"),
         (BrokenPipeError(), 1, ""),
     ],
