@@ -60,7 +60,7 @@ class BandRun:
     def begin_from(self, weights: Mapping[str, Tensor]) -> None:
         """Take those of `weights` that the network has, too; a run that goes on has its own.
 
-        Raises RefusedError where it has none of them.
+        Raises RefusedError where these are less than half of the network.
         """
         own = self.net.state_dict()
         if self.axes is not None:

@@ -263,7 +263,7 @@ class Model(CardModel):
         """
         network, side = self.networks[band], self.sides[band]
         if isinstance(network, CosineNet):
-            half = self.training and self.precision == "bfloat16"  # sampling is too short for it
+            half = self.training and self.precision == "bfloat16"  # sampling has little of it
             with torch.autocast(z.device.type, torch.bfloat16) if half else nullcontext():
                 rows: Tensor = network(lowest(z, side), levels / self.card.levels)
             return rows.float().view(len(rows), -1, side, side)
