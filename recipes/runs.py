@@ -60,16 +60,16 @@ class BandRun:
     def begin_from(self, weights: Mapping[str, Tensor]) -> None:
         """Take those of `weights` that the network has, too; a run that goes on has its own.
 
-        Raises RefusedError where these are less than half of the network.
+        Raises RefusedError where it has none of them.
         """
         own = self.net.state_dict()
         if self.axes is not None:
             weights = _turned(weights, torch.linalg.inv(self.axes))
         known = {n: v for n, v in weights.items() if n in own and v.shape == own[n].shape}
-        if sum(map(Tensor.numel, known.values())) < sum(map(Tensor.numel, own.values())) / 2:
+        if not known:
             raise RefusedError(
-                "the weights to begin with are of another network: they have less than half of "
-                "this one's; begin with a model that has such a band"
+                "the weights to begin with are of another network, none of them fits; begin with a "
+                "model that has such a band"
             )
         own |= known
         self.net.load_state_dict(own)
