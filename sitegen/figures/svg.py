@@ -11,8 +11,9 @@ import base64
 import io
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -26,12 +27,11 @@ from sitegen.media.encoder import media_file, require
 from sitegen.media.frames import Frame
 from sitegen.media.manifest import MediaFile
 
-NAME = "image.svg"
 _SVG = "http://www.w3.org/2000/svg"
 _CLIP = "panel"
 _FAR = 20.0
 TITLE_SIZE, TICK_SIZE = 14.0, 13.0
-"""Sizes of texts, in a chart that is 480 units wide."""
+"""Sizes of texts, in a chart."""
 _OUTSIDE = re.compile(r"""(href|src)=["'](?!#|data:)|url\((?!#)|@import""")
 
 STYLE = """\
@@ -153,12 +153,12 @@ class Drawing:
         """How high the picture is at the width `shown`."""
         return round(self.shown * self.height / self.width)
 
-    def write(self, folder: Path) -> MediaFile:
-        """Write the file, and read it again: well-formed, of that size, complete in itself.
+    def write(self, folder: Path, name: str = "image") -> MediaFile:
+        """Write NAME.svg, and read it again: well-formed, of that size, complete in itself.
 
         Raises TargetError where it is not, PlatformError if it cannot be written.
         """
-        file = folder / NAME
+        file = folder / f"{name}.svg"
         with platform_errors(file):
             file.write_text(self.text(), encoding="utf-8", newline="\n")
             text = file.read_text(encoding="utf-8")
@@ -166,6 +166,35 @@ class Drawing:
         require(root.tag == f"{{{_SVG}}}svg", file, "is not SVG")
         require(not _OUTSIDE.search(text), file, "needs something outside itself")
         return media_file(file, self.shown, self.shown_height)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What a picture is drawn on.
+
+    width: in units of the drawing; one is about a CSS pixel where the picture fills its column
+    shown: how wide the picture is where nothing narrows it, in CSS pixels
+    narrow: whether it is for the column of a phone
+    """
+
+    width: float
+    shown: int
+    narrow: bool = False
+
+
+CHART, NARROW_CHART = Sheet(480.0, 640), Sheet(344.0, 440, narrow=True)
+
+
+def stills(
+    draw: Callable[[Sheet], Drawing], wide: Sheet = CHART, narrow: Sheet | None = NARROW_CHART
+) -> dict[str, Callable[[Path], MediaFile]]:
+    """The stills of a picture: as it is, and for narrow pages where there is a sheet for them."""
+
+    def write(name: str, sheet: Sheet, folder: Path) -> MediaFile:
+        return draw(sheet).write(folder, name)
+
+    sheets = {"image": wide, **({"narrow": narrow} if narrow else {})}
+    return {name: partial(write, name, sheet) for name, sheet in sheets.items()}
 
 
 @dataclass(frozen=True)

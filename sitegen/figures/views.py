@@ -59,6 +59,7 @@ class Origin:
 class Still:
     """A figure that does not move.
 
+    narrow: the same drawn for the column of a phone
     alone: a link to the page of it alone
     number: which figure of its page it is, from 1
     choice: that its samples were chosen, and from how many; empty where they were not
@@ -77,6 +78,7 @@ class Still:
     alone: str = ""
     number: int = 0
     choice: str = ""
+    narrow: Picture | None = None
 
 
 @dataclass(frozen=True)
@@ -289,6 +291,7 @@ def still_view(media: Media, page: str) -> Still:
         origin=_origin(media),
         alone=relative(alone_uri(media), page),
         choice=media.choice,
+        narrow=_picture(media.record.files, "narrow", page),
     )
 
 

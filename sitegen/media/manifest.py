@@ -76,7 +76,8 @@ class Record:
 
     parameters: JSON values with lists, not tuples, so that they come back equal
     levels: the level that each frame of the clip shows; empty for a figure that stands still
-    files: "mp4", "gif" and "poster" of a clip, with "-dark" for dark pages; "image" of a still; …
+    files: "mp4", "gif" and "poster" of a clip, with "-dark" for dark pages; "image" of a
+        still, and "narrow" for the column of a phone; …
     results: what was measured: "summary", a sentence, "tables" of "caption", "columns" and "rows"
     environment: what it was made with: device, precision, versions; decides nothing
     """

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from sitegen.figures.svg import Drawing, element, group, label, path, picture, written
+from sitegen.figures.svg import Drawing, Sheet, element, group, label, path, picture, written
 from sitegen.media.frames import Frame
 
-WIDTH = 640.0
+WIDE, NARROW = Sheet(640.0, 640), Sheet(506.0, 440, narrow=True)
 _LEFT, _RIGHT, _GAP = 18.0, 66.0, 3.0
 _BAND = 15.0
 _LARGEST_TILE = 190.0
-_TITLE, _SMALL = 22.0, 17.0
+_TITLE, _NARROW_TITLE, _SMALL = 22.0, 18.0, 17.0
+_MANY = 8  # columns: more have no room for words
 _UPPER_BAND, _ROWS = 62.0, 96.0
 _STYLE = """\
 .pixels { image-rendering: pixelated; }
@@ -29,19 +30,29 @@ _DARK = """\
 """
 
 
+def narrow_sheet(columns: int) -> Sheet | None:
+    """What so many columns are drawn on for narrow pages; none where they would be too small."""
+    return NARROW if columns <= _MANY else None
+
+
 def process_drawing(
-    forward: Sequence[Frame], inverse: Sequence[Frame], levels: Sequence[int], description: str
+    forward: Sequence[Frame],
+    inverse: Sequence[Frame],
+    levels: Sequence[int],
+    description: str,
+    sheet: Sheet = WIDE,
 ) -> Drawing:
     """Two rows of pictures (H, W, 3), of the same `levels` 0 … K from left to right."""
-    room = WIDTH - _LEFT - _RIGHT
+    width, title_size = sheet.width, _NARROW_TITLE if sheet.narrow else _TITLE
+    room = width - _LEFT - _RIGHT
     tile = min(_LARGEST_TILE, (room + _GAP) / len(levels) - _GAP)
     used = len(levels) * (tile + _GAP) - _GAP
     columns = [_LEFT + (room - used) / 2 + at * (tile + _GAP) for at in range(len(levels))]
     bottom = _ROWS + 2 * tile + _GAP
     rows = ((_ROWS, forward), (_ROWS + tile + _GAP, inverse))
     body = group(
-        _heading(),
-        _flow(bottom + 28),
+        _heading(width - (142 if sheet.narrow else 190), title_size),
+        _flow(width, bottom + 28),
         *(
             label(x + tile / 2, _ROWS - 9, _level(level, levels), size=_SMALL, class_="soft")
             for x, level in zip(columns, levels, strict=True)
@@ -51,37 +62,37 @@ def process_drawing(
             for top, frames in rows
             for x, frame in zip(columns, frames, strict=True)
         ),
-        _bold(WIDTH / 2 - 20, bottom + 64, "Inverse process: generation", "middle"),
+        _bold(width / 2 - 20, bottom + 64, "Inverse process: generation", "middle", title_size),
     )
     title = "Forward process: heat dissipation. Inverse process: generation"
-    return Drawing(WIDTH, bottom + 76, 640, title, description, body, _STYLE, _DARK)
+    return Drawing(width, bottom + 76, sheet.shown, title, description, body, _STYLE, _DARK)
 
 
-def _bold(x: float, y: float, words: str, anchor: str) -> Markup:
+def _bold(x: float, y: float, words: str, anchor: str, size: float) -> Markup:
     classes = "ink serif"
-    return label(x, y, words, size=_TITLE, anchor=anchor, class_=classes, font_weight="bold")
+    return label(x, y, words, size=size, anchor=anchor, class_=classes, font_weight="bold")
 
 
 def _symbol(x: float, y: float, *words: object, anchor: str = "middle") -> Markup:
     return label(x, y, *words, size=20.0, anchor=anchor, class_="ink serif")
 
 
-def _heading() -> Markup:
-    """The name of the forward process with the heat equation, ∂u/∂t = Δu."""
+def _heading(x: float, size: float) -> Markup:
+    """The name of the forward process, up to `x`, and the heat equation, ∂u/∂t = Δu."""
     bold = element("tspan", "u", font_weight="bold")
     return group(
-        _bold(450, 34, "Forward process: heat dissipation", "end"),
-        _symbol(484, 23, "∂", bold),
-        path("M469 29.5H499", class_="rule", stroke_width=1.3),
-        _symbol(484, 47, "∂", element("tspan", "t", font_style="italic")),
-        _symbol(508, 36, "= Δ", bold, anchor="start"),
+        _bold(x, 34, "Forward process: heat dissipation", "end", size),
+        _symbol(x + 34, 23, "∂", bold),
+        path(f"M{written(x + 19)} 29.5H{written(x + 49)}", class_="rule", stroke_width=1.3),
+        _symbol(x + 34, 47, "∂", element("tspan", "t", font_style="italic")),
+        _symbol(x + 58, 36, "= Δ", bold, anchor="start"),
     )
 
 
-def _flow(lower: float) -> Markup:
+def _flow(width: float, lower: float) -> Markup:
     """The band that leads along the upper row, around, and back along the lower one."""
     upper, turn = _UPPER_BAND, "a34 34 0 0 1"
-    line = f"M{written(_LEFT)} {written(upper)}H{written(WIDTH - 60)}{turn} 34 34"
+    line = f"M{written(_LEFT)} {written(upper)}H{written(width - 60)}{turn} 34 34"
     line += f"V{written(lower - 34)}{turn} -34 34H{written(_LEFT + 40)}"
     stops = (element("stop", offset=at, class_=name) for at, name in ((0, "above"), (1, "below")))
     along = {"x1": 0, "y1": upper, "x2": 0, "y2": lower, "gradientUnits": "userSpaceOnUse"}
@@ -94,5 +105,5 @@ def _flow(lower: float) -> Markup:
 
 def _level(level: int, levels: Sequence[int]) -> str:
     """The first column, and the last where there is room, say what the numbers are."""
-    told = levels[:1] if len(levels) > 8 else (levels[0], levels[-1])
+    told = levels[:1] if len(levels) > _MANY else (levels[0], levels[-1])
     return f"level {level}" if level in told else str(level)

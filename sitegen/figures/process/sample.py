@@ -15,14 +15,14 @@ from sitegen.core.files import sha256
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import even_levels, made_with, noise_std_of, seen_levels
 from sitegen.figures.process import Process
-from sitegen.figures.process.drawing import process_drawing
+from sitegen.figures.process.drawing import WIDE, narrow_sheet, process_drawing
+from sitegen.figures.svg import Drawing, Sheet, stills
 from sitegen.ihdm.card.card import ModelCard
 from sitegen.ihdm.data.images import read_picture
 from sitegen.ihdm.process.heat import dissipate
 from sitegen.ihdm.process.noise import independent
 from sitegen.media.frames import Frame, to_uint8
 from sitegen.media.jobs import RenderJob
-from sitegen.media.manifest import MediaFile
 from sitegen.models.registry import ModelSource
 from sitegen.sampling.models import ModelProvider
 
@@ -47,9 +47,9 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
                 seen[level] = to_uint8(images.cpu().numpy())[0]
             yield
 
-    def draw(folder: Path) -> MediaFile:
+    def draw(sheet: Sheet) -> Drawing:
         rows = list(to_uint8(forward.numpy())), [seen[level] for level in levels]
-        return process_drawing(*rows, levels, figure.alt or spec.describe(card)).write(folder)
+        return process_drawing(*rows, levels, figure.alt or spec.describe(card), sheet)
 
     rows = [[level, float(sigma)] for level, sigma in zip(levels, sigmas.tolist(), strict=True)]
     columns = ["Level", "Blur scale, pixels"]
@@ -59,7 +59,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
         parameters=made_with(figure, noise_std, shown=levels),
         steps=card.steps + 1,
         work=work(),
-        stills={"image": draw},
+        stills=stills(draw, WIDE, narrow_sheet(spec.columns)),
         results=lambda: {"tables": [table]},
     )
 

@@ -9,11 +9,21 @@ import numpy as np
 from markupsafe import Markup
 
 from sitegen.figures.smoothness.measure import Evenness, Floats, Interval, median_interval
-from sitegen.figures.svg import Axis, Drawing, element, even_ticks, group, label, path, written
+from sitegen.figures.svg import (
+    CHART,
+    Axis,
+    Drawing,
+    Sheet,
+    element,
+    even_ticks,
+    group,
+    label,
+    path,
+    written,
+)
 
-WIDTH = 480.0
 _LEFT, _RIGHT = 66.0, 16.0
-_ROW, _HEAD, _FOOT = 44.0, 34.0, 52.0
+_ROW, _HEAD, _FOOT, _LINE = 44.0, 34.0, 52.0, 17.0
 _STYLE = """\
 .model-0 { fill: #08519c; stroke: #08519c; }
 .model-1 { fill: #c2401c; stroke: #c2401c; }
@@ -31,14 +41,16 @@ PEAK, TORTUOSITY = "Largest step / mean step", "Length of the way / distance of 
 _BEST = {PEAK: "1 is perfectly even", TORTUOSITY: "1 is the straight way"}
 
 
-def smoothness_drawing(found: Mapping[str, Evenness], description: str) -> Drawing:
+def smoothness_drawing(
+    found: Mapping[str, Evenness], description: str, sheet: Sheet = CHART
+) -> Drawing:
     """Two panels, one above the other: the peaks, and the tortuosities."""
-    height = _HEAD + _ROW * len(found) + _FOOT
+    height = _HEAD + _ROW * len(found) + _FOOT + (_LINE if sheet.narrow else 0)
     peaks = {name: each.peak for name, each in found.items()}
     ways = {name: each.tortuosity for name, each in found.items()}
-    body = group(_panel(PEAK, peaks, 0 * height), _panel(TORTUOSITY, ways, height))
+    body = group(_panel(PEAK, peaks, sheet), _panel(TORTUOSITY, ways, sheet, height))
     title = "How even interpolations are"
-    return Drawing(WIDTH, 2 * height, 640, title, description, body, _STYLE, _DARK)
+    return Drawing(sheet.width, 2 * height, sheet.shown, title, description, body, _STYLE, _DARK)
 
 
 def smoothness_results(found: Mapping[str, Evenness]) -> dict[str, Any]:
@@ -123,42 +135,50 @@ def _shapes(found: Mapping[str, Evenness]) -> dict[str, Any]:
     }
 
 
-def _panel(title: str, values: Mapping[str, Floats], top: float) -> Markup:
+def _panel(title: str, values: Mapping[str, Floats], sheet: Sheet, top: float = 0.0) -> Markup:
     high = max(float(each.max()) for each in values.values())
     axis = Axis(title, 0.95, max(1.05 * high, 1.5), even_ticks(1.0, max(1.05 * high, 1.5)))
     first, last = top + _HEAD, top + _HEAD + _ROW * len(values)
     left = max(_LEFT, 16 + 8.2 * max(map(len, values)))  # room for the names
-    parts = [label(_LEFT, top + 22, title, size=15, anchor="start", font_weight="bold")]
+    ends = left, sheet.width - _RIGHT
+    start, size = (8.0, 13.5) if sheet.narrow else (_LEFT, 15.0)
+    parts = [label(start, top + 22, title, size=size, anchor="start", font_weight="bold")]
     for value, words in axis.ticks:
-        x = _across(axis, value, left)
+        x = _across(axis, value, ends)
         parts.append(path(f"M{written(x)} {written(first)}V{written(last)}", class_="grid"))
         parts.append(label(x, last + 18, words, size=13, class_="soft"))
     for number, (name, each) in enumerate(values.items()):
-        parts.append(_row(axis, name, each, (left, first + _ROW * (number + 0.5)), number))
-    words = f"{_BEST[title]}; {_KEY}"
-    return group(*parts, label(_LEFT, last + 36, words, size=13, anchor="start", class_="soft"))
+        parts.append(_row(axis, name, each, ends, first + _ROW * (number + 0.5), number))
+    lines = [_BEST[title], _KEY] if sheet.narrow else [f"{_BEST[title]}; {_KEY}"]
+    for line, words in enumerate(lines):
+        place = start, last + 36 + _LINE * line
+        parts.append(label(*place, words, size=13, anchor="start", class_="soft"))
+    return group(*parts)
 
 
-def _across(axis: Axis, value: float, left: float) -> float:
-    return left + (WIDTH - left - _RIGHT) * axis.share(value)
+def _across(axis: Axis, value: float, ends: tuple[float, float]) -> float:
+    left, right = ends
+    return left + (right - left) * axis.share(value)
 
 
-def _row(axis: Axis, name: str, values: Floats, place: tuple[float, float], number: int) -> Markup:
+def _row(
+    axis: Axis, name: str, values: Floats, ends: tuple[float, float], y: float, number: int
+) -> Markup:
     """A dot for each pair, and over them the interval as a bar with the median as a diamond."""
-    own, (left, y) = f"model-{number}", place
+    own = f"model-{number}"
     interval = median_interval(values)
     lanes = np.argsort(np.argsort(values, kind="stable"), kind="stable") % 5 - 2
     dots = []
     for value, lane in zip(values, lanes, strict=True):
-        centre = {"cx": _across(axis, float(value), left), "cy": y - 6 + 3.0 * float(lane)}
+        centre = {"cx": _across(axis, float(value), ends), "cy": y - 6 + 3.0 * float(lane)}
         dots.append(element("circle", **centre, r=2.6, class_=f"{own} dot"))
     low, middle, high = (
-        _across(axis, v, left) for v in (interval.low, interval.median, interval.high)
+        _across(axis, v, ends) for v in (interval.low, interval.median, interval.high)
     )
     bar = f"M{written(low)} {written(y + 6)}v10v-5H{written(high)}v-5v10"
     diamond = f"M{written(middle)} {written(y + 4)}l7 7l-7 7l-7 -7z"
     return group(
-        label(left - 10, y + 5, name, size=15, anchor="end"),
+        label(ends[0] - 10, y + 5, name, size=15, anchor="end"),
         *dots,
         path(bar, class_=f"{own} bar", stroke_width=2),
         path(diamond, class_=own),

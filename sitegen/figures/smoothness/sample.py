@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -14,8 +13,8 @@ from sitegen.figures.paths import Paths, walk, ways_down
 from sitegen.figures.smoothness import Smoothness
 from sitegen.figures.smoothness.drawing import smoothness_drawing, smoothness_results
 from sitegen.figures.smoothness.measure import Evenness, evenness
+from sitegen.figures.svg import Drawing, Sheet, stills
 from sitegen.media.jobs import RenderJob
-from sitegen.media.manifest import MediaFile
 from sitegen.sampling.models import ModelProvider
 
 
@@ -30,15 +29,15 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     def ended(name: str, images: NDArray[np.float32]) -> None:
         found[name] = evenness(images.reshape(spec.pairs, spec.points, -1))
 
-    def draw(folder: Path) -> MediaFile:
-        return smoothness_drawing(found, figure.alt or spec.describe(card)).write(folder)
+    def draw(sheet: Sheet) -> Drawing:
+        return smoothness_drawing(found, figure.alt or spec.describe(card), sheet)
 
     return RenderJob(
         levels=(),
         parameters=made_with(figure, noise_std_of(spec, card)),
         steps=sum(steps for _, steps in ways.values()),
         work=walk(ways, ended),
-        stills={"image": draw},
+        stills=stills(draw),
         results=lambda: smoothness_results(found),
     )
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from sitegen.figures.svg import Axis, Drawing, Panel, decades, group, label, path
+from sitegen.figures.svg import CHART, Axis, Drawing, Panel, Sheet, decades, group, label, path
 
-WIDTH, HEIGHT = 480.0, 452.0
+_PANEL = 324.0  # how high
+_LINE = 20.0  # of the legend
 _LOWEST = 1e-9
 _HEAT, _NOISE = ("#69abdb", "#08306b"), ("#ee8a6c", "#7f0000")
 _HEAT_DARK, _NOISE_DARK = ("#2d6794", "#b3dcff"), ("#93402c", "#ffc3b0")
@@ -45,16 +46,18 @@ class Curves:
     name: str = "IHDM"
 
 
-def spectra_drawing(curves: Curves, description: str) -> Drawing:
+def spectra_drawing(curves: Curves, description: str, sheet: Sheet = CHART) -> Drawing:
     """The chart, with the legend above it."""
-    panel = Panel(66, 74, WIDTH - 66 - 14, HEIGHT - 74 - 54, _across(curves), _up(curves))
-    body = group(panel.axes(), *_lines(panel, curves), _legend(curves))
+    legend, top = _legend(curves, sheet)
+    panel = Panel(66, top, sheet.width - 66 - 14, _PANEL, _across(curves), _up(curves))
+    body = group(panel.axes(), *_lines(panel, curves), legend)
     title = "Radially averaged power spectra along the generation"
     light = _shades(curves, _HEAT, _NOISE)
     light += ".data { stroke: #000; }\n.floor { stroke: #565c70; }\n"
     dark = _shades(curves, _HEAT_DARK, _NOISE_DARK)
     dark += ".data { stroke: #fff; }\n.floor { stroke: #a3aac0; }\n"
-    return Drawing(WIDTH, HEIGHT, 640, title, description, body, light, dark)
+    size = sheet.width, top + _PANEL + 54, sheet.shown
+    return Drawing(*size, title, description, body, light, dark)
 
 
 def spectra_table(curves: Curves, count: int) -> dict[str, Any]:
@@ -133,29 +136,32 @@ def _lines(panel: Panel, curves: Curves) -> Iterator[Markup]:
         yield panel.curve(ends, [curves.floor] * 2, class_="floor", stroke_dasharray=_DOTS)
 
 
-def _legend(curves: Curves) -> Markup:
-    """A sample of each kind of line with its name, and what the shades mean."""
+def _legend(curves: Curves, sheet: Sheet) -> tuple[Markup, float]:
+    """A sample of each kind of line with its name, and what the shades mean; where it ends."""
     entries = [("heat", f"{curves.name}, levels {_span(curves.heat)}")]
     entries += [("noise", f"DDPM (dashed), levels {_span(curves.noise)}")] if curves.noise else []
     entries += [("data", "data")] if curves.data else []
+    entries += [("floor", "sampling noise δ²")] if curves.floor else []
     parts = []
-    for number, (kind, words) in enumerate(entries):
-        y = 18.0 + 20 * number
+    for row, (kind, words) in enumerate(entries):
+        x, y = 8 if sheet.narrow else 66, 18.0 + _LINE * row
+        if kind == "floor" and curves.data and not sheet.narrow:
+            x, y = 250, y - _LINE  # beside the data
         count = len(curves.heat if kind == "heat" else curves.noise)
-        parts += [_sample(kind, count, y - 4.5), label(126, y, words, size=14, anchor="start")]
-    if curves.floor:
-        rows = len(entries)
-        x, y = (250, 20 * rows - 2) if curves.data else (66, 20 * rows + 18)
-        dots = path(f"M{x} {y - 4.5}h52", class_="floor", stroke_dasharray=_DOTS, stroke_width=2)
-        parts += [dots, label(x + 60, y, "sampling noise δ²", size=14, anchor="start")]
-    return group(*parts)
+        parts += [
+            _sample(kind, count, x, y - 4.5),
+            label(x + 60, y, words, size=14, anchor="start"),
+        ]
+    return group(*parts), 14.0 + _LINE * (len(entries) if sheet.narrow else 3)
 
 
-def _sample(kind: str, count: int, y: float) -> Markup:
+def _sample(kind: str, count: int, x: int, y: float) -> Markup:
     if kind == "data":
-        return path(f"M66 {y}h52", class_="data", stroke_width=3.2)
+        return path(f"M{x} {y}h52", class_="data", stroke_width=3.2)
+    if kind == "floor":
+        return path(f"M{x} {y}h52", class_="floor", stroke_dasharray=_DOTS, stroke_width=2)
     width, gap = 52 / count, 1.0 if kind == "noise" else 0.0
-    lines = [f"M{66 + n * width:.2f} {y}h{width - gap:.2f}" for n in range(count)]
+    lines = [f"M{x + n * width:.2f} {y}h{width - gap:.2f}" for n in range(count)]
     return group(*(path(d, class_=f"{kind}-{n}", stroke_width=4) for n, d in enumerate(lines)))
 
 

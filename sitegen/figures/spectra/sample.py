@@ -8,7 +8,6 @@ alike from a floor of (1 − ᾱ_k)/ᾱ_k. Both are in [0, 1] pixel units, uncli
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import cast
 
 import torch
@@ -17,11 +16,11 @@ from sitegen.figures.base import Figure
 from sitegen.figures.clips import even_levels, made_with, noise_std_of, seen_levels
 from sitegen.figures.spectra import Spectra
 from sitegen.figures.spectra.drawing import Curves, Spectrum, spectra_drawing, spectra_table
+from sitegen.figures.svg import Drawing, Sheet, stills
 from sitegen.ihdm.engines.chunks import on_one_thread
 from sitegen.ihdm.process.ddpm import DiffusionSchedule
 from sitegen.ihdm.process.heat import frequencies, spectrum, spectrum_of
 from sitegen.media.jobs import RenderJob
-from sitegen.media.manifest import MediaFile
 from sitegen.sampling.models import DdpmSampler, HeatSampler, ModelProvider, Trajectory
 
 Powers = dict[int, list[float]]
@@ -57,15 +56,15 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
             name=spec.drawn_label,
         )
 
-    def draw(folder: Path) -> MediaFile:
-        return spectra_drawing(curves(), figure.alt or spec.describe(card)).write(folder)
+    def draw(sheet: Sheet) -> Drawing:
+        return spectra_drawing(curves(), figure.alt or spec.describe(card), sheet)
 
     return RenderJob(
         levels=(),
         parameters=made_with(figure, noise_std),
         steps=card.steps + 1 + (baseline.model.card.steps + 1 if baseline else 0),
         work=work(),
-        stills={"image": draw},
+        stills=stills(draw),
         results=lambda: spectra_table(curves(), spec.count),
     )
 

@@ -17,11 +17,12 @@ from PIL import Image
 from scipy import stats
 
 from sitegen.core.errors import PlatformError, TargetError
-from sitegen.figures.process.drawing import process_drawing
+from sitegen.figures.process.drawing import NARROW, narrow_sheet, process_drawing
 from sitegen.figures.smoothness.drawing import smoothness_drawing, smoothness_results, summary
 from sitegen.figures.smoothness.measure import Evenness, Interval, evenness, median_interval
 from sitegen.figures.spectra.drawing import Curves, Spectrum, spectra_drawing, spectra_table
 from sitegen.figures.svg import (
+    NARROW_CHART,
     Axis,
     Drawing,
     Panel,
@@ -189,6 +190,31 @@ def test_rows_line_up(columns: int) -> None:
     assert any("Inverse process" in word for word in words)
     whole = {"".join(e.itertext()) for e in root.iter(f"{SVG}text")}
     assert {"∂u", "∂t", "= Δu"} <= whole  # the heat equation
+
+
+def said(drawing: Drawing) -> set[str]:
+    """All words in the drawing, whichever line they stand in."""
+    lines = ElementTree.fromstring(drawing.text()).iter(f"{SVG}text")
+    return {word.strip(";") for each in lines for word in "".join(each.itertext()).split()}
+
+
+def test_charts_for_phones() -> None:
+    """The narrow sheet has all words of the wide one, in letters a phone shows large enough."""
+    frames = [np.full((8, 8, 3), 10 * n, np.uint8) for n in range(6)]
+    levels = (0, 36, 56, 70, 85, 100)
+    found = {"IHDM": measured(1.2), "DDPM": measured(1.9, -0.2)}
+    rows = (frames, frames, levels, "Words")
+    for wide, narrow in [
+        (spectra_drawing(CURVES, "Words"), spectra_drawing(CURVES, "Words", NARROW_CHART)),
+        (smoothness_drawing(found, "Words"), smoothness_drawing(found, "Words", NARROW_CHART)),
+        (process_drawing(*rows), process_drawing(*rows, NARROW)),
+    ]:
+        assert said(narrow) == said(wide)
+        assert (narrow.shown, narrow.width < wide.width) == (440, True)
+        sizes = [float(size) for size in re.findall(r'font-size="([\d.]+)"', narrow.text())]
+        assert 350 / narrow.width * min(sizes) > 11.5  # CSS pixels on a screen of 390
+    assert narrow_sheet(6) == NARROW
+    assert narrow_sheet(12) is None  # they would be too small
 
 
 HOSTILE = "</title><script>alert(1)</script>&\"'\u2028"
