@@ -76,9 +76,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, draw, measure, print and write."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = _parser().parse_args(arguments)
-    classifier = attributes_for(read_faces(options.data), options.cache)
+    faces = read_faces(options.data)
+    source, shape = model_source(options.model.name, options.model), faces.test_images.shape[1:]
+    if source.card.shape != shape:
+        raise SystemExit(f"{options.model}: its images are {source.card.shape}, the faces {shape}")
+    classifier = attributes_for(faces, options.cache)
     target = ComputeTarget(options.device, options.precision)
-    sampler = load_heat_sampler(model_source(options.model.name, options.model), target)
+    sampler = load_heat_sampler(source, target)
     initial, final = draw(sampler, options.noises, options.states, options.seed)
     found = measure(initial, final, classifier)
     print(markdown(found))

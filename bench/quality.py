@@ -27,6 +27,9 @@ from sitegen.cli import exits
 from sitegen.ihdm.card.card import read_card
 from sitegen.models.registry import model_source
 
+LEAST = 50
+"""Samples; fewer say nothing, for the measures look at 5 neighbours of each and at covariances."""
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, measure, print and write."""
@@ -79,12 +82,19 @@ def _interpolation(options: argparse.Namespace, classifier: Classifier) -> dict[
 
 
 def _samples(options: argparse.Namespace, planes: Planes = grey) -> Samples:
+    """Those to be judged; SystemExit where nothing says which, or they are too few."""
     if options.samples:
         card = read_card(options.card) if options.card else None
         sigmas = card.schedule.sigmas if card and card.blur else None
-        return read_samples(options.samples, sigmas, planes)
+        samples = read_samples(options.samples, sigmas, planes)
+        if len(samples.final) < LEAST:
+            few = f"{len(samples.final)} samples are too few to judge"
+            raise SystemExit(f"{options.samples}: {few}; draw {LEAST} or more")
+        return samples
     if options.model is None:
         raise SystemExit("give a model's folder, or --samples FILE.npz")
+    if options.count < LEAST:
+        raise SystemExit(f"--count {options.count}: too few to judge; draw {LEAST} or more")
     from bench.judging.draw import draw_samples  # a file of samples is measured without the sampler
 
     source = model_source(options.model.name, options.model, options.card)

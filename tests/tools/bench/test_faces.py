@@ -189,3 +189,6 @@ def test_command_for_overall_colour(
     _, one = overall.draw(sampler, 1, 2, 0)
     np.testing.assert_allclose(whole[:1], one, atol=1e-5)
     assert not np.allclose(whole[0], whole[1], atol=1e-3)
+    grey = str(write_model(tmp_path / "grey", image_size=32))
+    with pytest.raises(SystemExit, match=r"grey: its images are \(1, 32, 32\), the faces \(3, 32"):
+        overall.main([grey, *asked])

@@ -171,6 +171,11 @@ def test_report_and_json(
         main(["--samples", "x.npz", *beside])
     with pytest.raises(SystemExit, match="give a model's folder, or --samples"):
         main(places)
+    with pytest.raises(SystemExit, match="--count 49: too few to judge; draw 50 or more"):
+        main([str(heat), "--count", "49", *places])
+    write_samples(tmp_path / "few.npz", train_images[:5])
+    with pytest.raises(SystemExit, match=r"few\.npz: 5 samples are too few to judge"):
+        main(["--samples", str(tmp_path / "few.npz"), *places])
 
 
 def test_blend_is_even_and_made_of_ghosts(data_folder: Path, cache: Path) -> None:
