@@ -1,4 +1,8 @@
-"""Puts networks for bands of levels together into a cascade: python -m recipes.cascade --help."""
+"""Puts networks for bands of levels together into a cascade: python -m recipes.cascade --help.
+
+A network of the model stays where no run is of its kind: a U-Net where none sees as many pixels,
+the MLPs over cosines where there is no other.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ from recipes.runs import read_net, read_recipe
 from recipes.train_cosines import read_model
 from sitegen.cli import exits
 from sitegen.ihdm.card.card import CARD_NAME, FileRef, ModelCard, SamplingConfig
+from sitegen.ihdm.card.networks import Band
 from sitegen.ihdm.checkpoints.loading import WEIGHTS_NAME
 from sitegen.ihdm.checkpoints.weights import prefixes, save_weights
 from sitegen.ihdm.training.optimizers import muon_names
@@ -79,11 +84,16 @@ def matrices(card: ModelCard, networks: Sequence[nn.Module]) -> list[str]:
     ]
 
 
+def _kind(band: Band, size: int) -> str:
+    """What the network of a band, of a model of images of this `size`, is one of."""
+    return "cosines" if band.cosines else f"{band.side or size} pixels"
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path, help="folder of the model that the networks are for")
-    parser.add_argument("runs", type=Path, nargs="+", help="what the runs of its bands saved")
+    parser.add_argument("runs", type=Path, nargs="+", help="what runs of its bands saved")
     parser.add_argument("--below", type=int, default=38, help="from this level on down,")
     parser.add_argument(
         "--steps", type=int, default=14, help="so many are visited, unless the model is a cascade"
@@ -104,10 +114,10 @@ def main() -> None:
     card = replace(source.card, training={**source.card.training, **recipe})
     model = read_model(arguments.model)
     assert model.statistics is not None
-    made = any(band.cosines for band, _ in networks)
-    for band, net in zip(model.card.networks, model.networks, strict=True):
-        if band.cosines and not made:  # it stays
-            networks.append((band, net))
+    size = card.image_size
+    made = {_kind(band, size) for band, _ in networks}
+    old = zip(model.card.networks, model.networks, strict=True)
+    networks += [(band, net) for band, net in old if _kind(band, size) not in made]
     bands, nets = zip(*sorted(networks, key=lambda pair: pair[0].lowest_level), strict=True)
     own = card.sampling if card.bands else None  # a cascade has its levels already
     sampling = own or SamplingConfig(visited_levels(card, arguments.below, arguments.steps))

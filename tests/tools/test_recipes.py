@@ -426,6 +426,15 @@ def test_bands_of_a_shipped_cascade(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     call(monkeypatch, cascade, folder, *runs, output=tmp_path / "joined")
     joined = model_source("joined", tmp_path / "joined")
     assert joined.card.visited_levels == source.card.visited_levels
+    call(monkeypatch, cascade, folder, runs[1], output=tmp_path / "one")
+    one = model_source("one", tmp_path / "one")
+    assert one.card.bands == source.card.bands
+    networks = load_model(one.weights, one.card).networks
+    for number, (net, was) in enumerate(zip(networks, shipped.networks, strict=True)):
+        same = [
+            bool((a == b).all()) for a, b in zip(net.parameters(), was.parameters(), strict=True)
+        ]
+        assert all(same) == (number != 1)  # the others stay
     chosen = ["--small", "--visits", 2, 3, 4]
     call(monkeypatch, cascade, folder, *runs, "--output", tmp_path / "joined", *chosen)
     half = source.weights.stat().st_size
