@@ -40,7 +40,7 @@ FACES: Mapping[str, str] = {
 }
 """The digests of what everyone draws."""
 MORE_FACES_COUNTS = (600_000, 1)
-"""The same faces and others beyond them, which the coarse networks of models/faces learn from."""
+"""The same faces and others beyond them, which the networks of models/faces learn from."""
 MORE_FACES: Mapping[str, str] = {
     "train-images-idx4-ubyte": "c6d14f78cb8d6b4944d7268854e5d028f6620aff50b20815e7324a0666cfcc71",
 }

@@ -40,9 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if is_faces(options.data):
         _faces(options)
         return
-    data = read_dataset(options.data)
+    data, samples = read_dataset(options.data), _samples(options)
     classifier = classifier_for(data, options.cache)
-    quality = judge_samples(_samples(options), data, classifier)
+    quality = judge_samples(samples, data, classifier)
     print(markdown(quality))
     found = asdict(quality)
     if options.ddpm:
@@ -58,9 +58,9 @@ def _faces(options: argparse.Namespace) -> None:
 
     if options.ddpm:
         raise SystemExit("--ddpm: faces have no labels to follow along a path; leave it out")
-    data = read_faces(options.data)
+    data, samples = read_faces(options.data), _samples(options, coloured)
     classifier = attributes_for(data, options.cache)
-    quality = faces.judge_faces(_samples(options, coloured), data, classifier)
+    quality = faces.judge_faces(samples, data, classifier)
     print(faces.markdown(quality))
     if options.json:
         text = json.dumps(asdict(quality), indent=2, sort_keys=True)
@@ -98,6 +98,10 @@ def _samples(options: argparse.Namespace, planes: Planes = grey) -> Samples:
     from bench.judging.draw import draw_samples  # a file of samples is measured without the sampler
 
     source = model_source(options.model.name, options.model, options.card)
+    wanted = 3 if planes is coloured else 1
+    if source.card.channels != wanted:
+        has = f"its images have {source.card.channels} channels, the data {wanted}"
+        raise SystemExit(f"{options.model}: {has}")
     return draw_samples(
         source,
         options.count,

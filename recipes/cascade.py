@@ -1,7 +1,8 @@
 """Puts networks for bands of levels together into a cascade: python -m recipes.cascade --help.
 
-A network of the model stays where no run is of its kind: a U-Net where none sees as many pixels,
-the MLPs over cosines where there is no other.
+A network of the model stays where no run takes its place: a U-Net where none sees as many pixels,
+an MLP over cosines where none begins at its level. MLPs that all begin at other levels, the lowest
+at or below those of the model, are a new division, and none of the old ones stays.
 """
 
 from __future__ import annotations
@@ -84,9 +85,26 @@ def matrices(card: ModelCard, networks: Sequence[nn.Module]) -> list[str]:
     ]
 
 
-def _kind(band: Band, size: int) -> str:
-    """What the network of a band, of a model of images of this `size`, is one of."""
-    return "cosines" if band.cosines else f"{band.side or size} pixels"
+def staying(card: ModelCard, runs: Sequence[Band]) -> list[Band]:
+    """The bands of a model whose networks no run replaces. SystemExit if levels were left out."""
+    sides = {band.side or card.image_size for band in runs if not band.cosines}
+    begin = {band.lowest_level for band in runs if band.cosines}
+    old = {band.lowest_level for band in card.networks if band.cosines}
+    anew = bool(begin and old) and not begin & old
+    if anew and min(begin) > min(old):
+        raise SystemExit(
+            f"no run is for the levels {min(old)} to {min(begin) - 1}, which an MLP of the model "
+            f"has; give one that begins at {min(old)}"
+        )
+    return [
+        band
+        for band in card.networks
+        if (
+            not anew and band.lowest_level not in begin
+            if band.cosines
+            else (band.side or card.image_size) not in sides
+        )
+    ]
 
 
 def main() -> None:
@@ -114,10 +132,9 @@ def main() -> None:
     card = replace(source.card, training={**source.card.training, **recipe})
     model = read_model(arguments.model)
     assert model.statistics is not None
-    size = card.image_size
-    made = {_kind(band, size) for band, _ in networks}
+    stay = staying(model.card, [band for band, _ in networks])
     old = zip(model.card.networks, model.networks, strict=True)
-    networks += [(band, net) for band, net in old if _kind(band, size) not in made]
+    networks += [(band, net) for band, net in old if band in stay]
     bands, nets = zip(*sorted(networks, key=lambda pair: pair[0].lowest_level), strict=True)
     own = card.sampling if card.bands else None  # a cascade has its levels already
     sampling = own or SamplingConfig(visited_levels(card, arguments.below, arguments.steps))

@@ -22,9 +22,9 @@ from tests.support.reporters import Silent
 from tests.support.tinymodel import add_example, write_ddpm, write_model
 
 PAGE = """
-{{ process("heat", columns=4) }}
+{{ process("heat", columns=5) }}
 
-{{ spectra("heat", ddpm="noise", count=2, levels=3) }}
+{{ spectra("heat", ddpm="noise", count=2, levels=3, label="A label of 24 characters") }}
 
 {{ smoothness("heat", ddpm="noise", pairs=2, points=3, ddim_steps=2) }}
 """

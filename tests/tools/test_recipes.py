@@ -403,6 +403,20 @@ def test_loss_of_a_band_is_that_of_the_whole_network() -> None:
     assert float(found.mean()) == pytest.approx(float(wanted.mean()), rel=0.06)
 
 
+def test_which_networks_stay() -> None:
+    """Each kind is replaced by its own; a gap that would be left is refused in words."""
+    card = model_source("faces", Path("models/faces")).card
+    fine, middle, coarse, coarsest = card.bands
+    assert cascade.staying(card, [middle]) == [fine, coarse, coarsest]
+    assert cascade.staying(card, [replace(fine, side=32)]) == [middle, coarse, coarsest]
+    assert cascade.staying(card, [coarse]) == [fine, middle, coarsest]
+    assert cascade.staying(card, [coarsest, fine]) == [middle, coarse]
+    assert cascade.staying(card, card.bands) == []
+    assert cascade.staying(card, [replace(coarse, lowest_level=50)]) == [fine, middle]
+    with pytest.raises(SystemExit, match="for the levels 58 to 69, which an MLP of the model has"):
+        cascade.staying(card, [replace(coarse, lowest_level=70)])
+
+
 def test_bands_of_a_shipped_cascade(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is trained by its number, begins with another's weights, and gets its variance.
 

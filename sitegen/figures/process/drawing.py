@@ -9,12 +9,13 @@ from markupsafe import Markup
 from sitegen.figures.svg import Drawing, Sheet, element, group, label, path, picture, written
 from sitegen.media.frames import Frame
 
-WIDE, NARROW = Sheet(640.0, 640), Sheet(506.0, 440, narrow=True)
+WIDE, NARROW = Sheet(640.0, 640), Sheet(440.0, 440, narrow=True)
 _LEFT, _RIGHT, _GAP = 18.0, 66.0, 3.0
 _BAND = 15.0
 _LARGEST_TILE = 190.0
-_TITLE, _NARROW_TITLE, _SMALL = 22.0, 18.0, 17.0
-_MANY = 8  # columns: more have no room for words
+_TITLE, _NARROW_TITLE, _SMALL = 22.0, 20.0, 17.0
+_MANY, _NARROW_MANY = 8, 6  # columns: more have no room for words, or for a narrow sheet
+_SECOND_LINE = 24.0  # of the heading of a narrow sheet
 _UPPER_BAND, _ROWS = 62.0, 96.0
 _STYLE = """\
 .pixels { image-rendering: pixelated; }
@@ -32,7 +33,7 @@ _DARK = """\
 
 def narrow_sheet(columns: int) -> Sheet | None:
     """What so many columns are drawn on for narrow pages; none where they would be too small."""
-    return NARROW if columns <= _MANY else None
+    return NARROW if columns <= _NARROW_MANY else None
 
 
 def process_drawing(
@@ -44,17 +45,19 @@ def process_drawing(
 ) -> Drawing:
     """Two rows of pictures (H, W, 3), of the same `levels` 0 … K from left to right."""
     width, title_size = sheet.width, _NARROW_TITLE if sheet.narrow else _TITLE
-    room = width - _LEFT - _RIGHT
+    down = _SECOND_LINE if sheet.narrow else 0.0
+    room, first = width - _LEFT - _RIGHT, _ROWS + down
     tile = min(_LARGEST_TILE, (room + _GAP) / len(levels) - _GAP)
     used = len(levels) * (tile + _GAP) - _GAP
     columns = [_LEFT + (room - used) / 2 + at * (tile + _GAP) for at in range(len(levels))]
-    bottom = _ROWS + 2 * tile + _GAP
-    rows = ((_ROWS, forward), (_ROWS + tile + _GAP, inverse))
+    bottom = first + 2 * tile + _GAP
+    rows = ((first, forward), (first + tile + _GAP, inverse))
+    told = levels[:1] if sheet.narrow or len(levels) > _MANY else (levels[0], levels[-1])
     body = group(
-        _heading(width - (142 if sheet.narrow else 190), title_size),
-        _flow(width, bottom + 28),
+        _narrow_heading(title_size) if sheet.narrow else _heading(title_size),
+        _flow(width, _UPPER_BAND + down, bottom + 28),
         *(
-            label(x + tile / 2, _ROWS - 9, _level(level, levels), size=_SMALL, class_="soft")
+            label(x + tile / 2, first - 9, _level(level, told), size=_SMALL, class_="soft")
             for x, level in zip(columns, levels, strict=True)
         ),
         *(
@@ -77,21 +80,34 @@ def _symbol(x: float, y: float, *words: object, anchor: str = "middle") -> Marku
     return label(x, y, *words, size=20.0, anchor=anchor, class_="ink serif")
 
 
-def _heading(x: float, size: float) -> Markup:
-    """The name of the forward process, up to `x`, and the heat equation, ∂u/∂t = Δu."""
+def _heading(size: float) -> Markup:
+    """The name of the forward process, and the heat equation."""
+    words = _bold(450, 34, "Forward process: heat dissipation", "end", size)
+    return group(words, _equation(484, 29.5))
+
+
+def _narrow_heading(size: float) -> Markup:
+    """The same in two lines."""
+    lines = enumerate(("Forward process:", "heat dissipation"))
+    words = (_bold(_LEFT, 28 + _SECOND_LINE * at, line, "start", size) for at, line in lines)
+    return group(*words, _equation(336, 37))
+
+
+def _equation(x: float, y: float) -> Markup:
+    """The heat equation, ∂u/∂t = Δu, the middle of its fraction there."""
     bold = element("tspan", "u", font_weight="bold")
+    rule = f"M{written(x - 15)} {written(y)}H{written(x + 15)}"
     return group(
-        _bold(x, 34, "Forward process: heat dissipation", "end", size),
-        _symbol(x + 34, 23, "∂", bold),
-        path(f"M{written(x + 19)} 29.5H{written(x + 49)}", class_="rule", stroke_width=1.3),
-        _symbol(x + 34, 47, "∂", element("tspan", "t", font_style="italic")),
-        _symbol(x + 58, 36, "= Δ", bold, anchor="start"),
+        _symbol(x, y - 6.5, "∂", bold),
+        path(rule, class_="rule", stroke_width=1.3),
+        _symbol(x, y + 17.5, "∂", element("tspan", "t", font_style="italic")),
+        _symbol(x + 24, y + 6.5, "= Δ", bold, anchor="start"),
     )
 
 
-def _flow(width: float, lower: float) -> Markup:
+def _flow(width: float, upper: float, lower: float) -> Markup:
     """The band that leads along the upper row, around, and back along the lower one."""
-    upper, turn = _UPPER_BAND, "a34 34 0 0 1"
+    turn = "a34 34 0 0 1"
     line = f"M{written(_LEFT)} {written(upper)}H{written(width - 60)}{turn} 34 34"
     line += f"V{written(lower - 34)}{turn} -34 34H{written(_LEFT + 40)}"
     stops = (element("stop", offset=at, class_=name) for at, name in ((0, "above"), (1, "below")))
@@ -103,7 +119,6 @@ def _flow(width: float, lower: float) -> Markup:
     )
 
 
-def _level(level: int, levels: Sequence[int]) -> str:
+def _level(level: int, told: Sequence[int]) -> str:
     """The first column, and the last where there is room, say what the numbers are."""
-    told = levels[:1] if len(levels) > _MANY else (levels[0], levels[-1])
     return f"level {level}" if level in told else str(level)

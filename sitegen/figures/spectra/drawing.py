@@ -13,6 +13,7 @@ from sitegen.figures.svg import CHART, Axis, Drawing, Panel, Sheet, decades, gro
 
 _PANEL = 324.0  # how high
 _LINE = 20.0  # of the legend
+_NARROW = 38  # letters that a line of it has room for on a phone
 _LOWEST = 1e-9
 _HEAT, _NOISE = ("#69abdb", "#08306b"), ("#ee8a6c", "#7f0000")
 _HEAT_DARK, _NOISE_DARK = ("#2d6794", "#b3dcff"), ("#93402c", "#ffc3b0")
@@ -142,17 +143,18 @@ def _legend(curves: Curves, sheet: Sheet) -> tuple[Markup, float]:
     entries += [("noise", f"DDPM (dashed), levels {_span(curves.noise)}")] if curves.noise else []
     entries += [("data", "data")] if curves.data else []
     entries += [("floor", "sampling noise δ²")] if curves.floor else []
-    parts = []
-    for row, (kind, words) in enumerate(entries):
-        x, y = 8 if sheet.narrow else 66, 18.0 + _LINE * row
+    parts, y = [], 18.0
+    for kind, words in entries:
+        x = 8 if sheet.narrow else 66
         if kind == "floor" and curves.data and not sheet.narrow:
             x, y = 250, y - _LINE  # beside the data
         count = len(curves.heat if kind == "heat" else curves.noise)
-        parts += [
-            _sample(kind, count, x, y - 4.5),
-            label(x + 60, y, words, size=14, anchor="start"),
-        ]
-    return group(*parts), 14.0 + _LINE * (len(entries) if sheet.narrow else 3)
+        parts.append(_sample(kind, count, x, y - 4.5))
+        long = sheet.narrow and len(words) > _NARROW
+        for line in words.replace(", ", ",\n").splitlines() if long else [words]:
+            parts.append(label(x + 60, y, line, size=14, anchor="start"))
+            y += _LINE
+    return group(*parts), y - 4 if sheet.narrow else 74.0
 
 
 def _sample(kind: str, count: int, x: int, y: float) -> Markup:

@@ -173,6 +173,9 @@ def test_report_and_json(
         main(places)
     with pytest.raises(SystemExit, match="--count 49: too few to judge; draw 50 or more"):
         main([str(heat), "--count", "49", *places])
+    coloured = write_model(tmp_path / "coloured", image_size=28, channels=3)
+    with pytest.raises(SystemExit, match="its images have 3 channels, the data 1"):
+        main([str(coloured), *places])
     write_samples(tmp_path / "few.npz", train_images[:5])
     with pytest.raises(SystemExit, match=r"few\.npz: 5 samples are too few to judge"):
         main(["--samples", str(tmp_path / "few.npz"), *places])

@@ -192,10 +192,15 @@ def test_rows_line_up(columns: int) -> None:
     assert {"∂u", "∂t", "= Δu"} <= whole  # the heat equation
 
 
+def lines(drawing: Drawing) -> list[str]:
+    """The lines of words in the drawing."""
+    texts = ElementTree.fromstring(drawing.text()).iter(f"{SVG}text")
+    return ["".join(each.itertext()) for each in texts]
+
+
 def said(drawing: Drawing) -> set[str]:
-    """All words in the drawing, whichever line they stand in."""
-    lines = ElementTree.fromstring(drawing.text()).iter(f"{SVG}text")
-    return {word.strip(";") for each in lines for word in "".join(each.itertext()).split()}
+    """All words in it, whichever line they stand in."""
+    return {word.strip(";") for line in lines(drawing) for word in line.split()}
 
 
 def test_charts_for_phones() -> None:
@@ -214,7 +219,15 @@ def test_charts_for_phones() -> None:
         sizes = [float(size) for size in re.findall(r'font-size="([\d.]+)"', narrow.text())]
         assert 350 / narrow.width * min(sizes) > 11.5  # CSS pixels on a screen of 390
     assert narrow_sheet(6) == NARROW
-    assert narrow_sheet(12) is None  # they would be too small
+    assert narrow_sheet(7) is None  # their numbers would run into each other
+    ends = [text for text in lines(process_drawing(*rows, NARROW)) if text.endswith("100")]
+    assert ends == ["100"]
+    long = replace(CURVES, name="A label of 24 characters")
+    broken = lines(spectra_drawing(long, "Words", NARROW_CHART))
+    assert broken[-5:-3] == ["A label of 24 characters,", "levels 4 (faint) to 0"]
+    assert "A label of 24 characters, levels 4 (faint) to 0" in lines(
+        spectra_drawing(long, "Words")
+    )
 
 
 HOSTILE = "</title><script>alert(1)</script>&\"'\u2028"
