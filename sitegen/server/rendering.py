@@ -87,6 +87,7 @@ class RenderedApart:
         self._about = {"config": str(config.absolute()), "offline": options.offline}
         self._about |= vars(options.compute_target)
         self._process: subprocess.Popen[str] | None = None
+        self._unwanted: subprocess.Popen[str] | None = None
 
     def __call__(self, context: BuildContext, planned: PlannedFigure, report: Reporter) -> Records:
         """Render a figure, and find it in the store."""
@@ -96,7 +97,7 @@ class RenderedApart:
             _ask(process, {"figure": planned.request_digest})
             done = _followed(process, report)
             if done is None:
-                raise _ended(process)
+                raise _stopped() if process is self._unwanted else _ended(process)
             unless_done.pop_all()
         record = context.store(report.warn).get(planned.request_digest) if done else None
         if record is None:  # not wanted any more, here or there
@@ -104,9 +105,16 @@ class RenderedApart:
         return {planned.request_digest: record}
 
     def stop(self) -> None:
-        """End the process, without waiting for it."""
+        """End the process, without waiting for it.
+
+        While it imports a module in C, that module's code may swallow what its signal raises.
+        """
         if (process := self._process) is not None:
+            self._unwanted = process
             process.terminate()
+            killed = threading.Timer(GRACE_S, process.kill)
+            killed.daemon = True
+            killed.start()
 
     def rest(self) -> None:
         """End the process, if there is one."""
@@ -188,6 +196,10 @@ def _told(
         steps[0]()
     else:
         getattr(report, what)(value)
+
+
+def _stopped() -> SitegenError:
+    return TargetError("the process that rendered was stopped")
 
 
 def _ended(process: "subprocess.Popen[str]") -> SitegenError:

@@ -1,10 +1,12 @@
 """`sitegen` with the fake renderer, for tests that need a process of its own.
 
 FAKE_PAUSE is the time before each frame in seconds, FAKE_FAIL the figure that breaks down, and
-FAKE_BLOCK names modules, with spaces between, that cannot be imported.
+FAKE_BLOCK names modules, with spaces between, that cannot be imported. With FAKE_DEAF, the process
+that renders for `serve` hears no SIGTERM.
 """
 
 import os
+import signal
 import sys
 
 RENDER = "--render-for-serve"
@@ -24,6 +26,8 @@ def main() -> None:
     shared.figure_renderer = renderer
     rendering.COMMAND[:] = ["-m", "tests.support.fakecli", RENDER]
     if sys.argv[1:2] == [RENDER]:
+        if os.environ.get("FAKE_DEAF"):
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         rendering.main(renderer)
     console.PATIENCE_S = 600.0  # a machine that is busy says nothing besides
     run()
