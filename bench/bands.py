@@ -28,12 +28,12 @@ from bench.judging.mnist import as_floats as as_grey
 from bench.judging.mnist import read_dataset
 from bench.judging.report import table
 from sitegen.cli import exits
-from sitegen.ihdm.card.card import ModelCard
-from sitegen.ihdm.checkpoints.loading import load_model
-from sitegen.ihdm.process.heat import dissipate
-from sitegen.ihdm.process.model import Model
-from sitegen.ihdm.process.noise import independent
-from sitegen.ihdm.process.reverse import reverse_process
+from sitegen.generative.card.card import ModelCard
+from sitegen.generative.checkpoints.loading import load_model
+from sitegen.generative.process.heat import dissipate
+from sitegen.generative.process.model import Model
+from sitegen.generative.process.noise import independent
+from sitegen.generative.process.reverse import reverse_process
 from sitegen.models.registry import model_source
 
 log = logging.getLogger(__name__)

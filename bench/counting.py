@@ -26,12 +26,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-MODULES = ("sitegen.ihdm.process.model", "sitegen.ihdm.model")
+MODULES = ("sitegen.generative.process.model", "sitegen.generative.model")
 """Where `CardModel` is, of which every model is one; the second in old commits."""
 SAMPLERS = {
-    "sitegen.ihdm.process.reverse": "descend",
-    "sitegen.ihdm.reverse": "reverse_process",
-    "sitegen.ihdm.diffusion": "_descend",
+    "sitegen.generative.process.reverse": "descend",
+    "sitegen.generative.reverse": "reverse_process",
+    "sitegen.generative.diffusion": "_descend",
 }
 """The functions that yield the steps of samples, by module; the last two in old commits."""
 

@@ -21,8 +21,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sitegen.build.pipeline import FIGURES_AT_ONCE
-from sitegen.build.renderer import ClusterRenderer
+from sitegen.builder.pipeline import FIGURES_AT_ONCE
+from sitegen.builder.renderer import ClusterRenderer
 from sitegen.cli import exits
 from sitegen.cli.console import Console
 from sitegen.cluster.client import Cluster, connect

@@ -19,8 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sitegen.cli import exits
-from sitegen.ihdm.card.card import read_card
-from sitegen.ihdm.checkpoints.browser import export_for_browser
+from sitegen.generative.card.card import read_card
+from sitegen.generative.checkpoints.browser import export_for_browser
 
 ROOT = Path(__file__).resolve().parent.parent
 ENGINE = ROOT / "static/sampler"

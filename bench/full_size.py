@@ -25,8 +25,8 @@ from typing import Any
 import torch
 
 from sitegen.cli import exits
-from sitegen.ihdm.card.card import preset
-from sitegen.ihdm.checkpoints.loading import network_shapes
+from sitegen.generative.card.card import preset
+from sitegen.generative.checkpoints.loading import network_shapes
 
 NAMES = ("ffhq-128", "lsun-church-128", "afhq-256", "ffhq-256")
 LIMIT = 2_200_000_000

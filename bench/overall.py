@@ -31,7 +31,7 @@ from bench.judging.report import table
 from sitegen.cli import exits
 from sitegen.core.compute import ComputeTarget
 from sitegen.figures.shared_noise.sample import spread
-from sitegen.ihdm.process.noise import NoiseSource, independent
+from sitegen.generative.process.noise import NoiseSource, independent
 from sitegen.models.registry import model_source
 from sitegen.sampling.models import HeatSampler, load_heat_sampler
 

@@ -1,4 +1,4 @@
-"""Draws the priors that travel with the published configurations, `sitegen/ihdm/card/presets`.
+"""Draws the priors that travel with the published configurations, `sitegen/generative/card/presets`.
 
     python -m bench.priors [--data .data/mnist]
 
@@ -26,10 +26,10 @@ import torch
 from numpy.typing import NDArray
 
 from sitegen.cli import exits
-from sitegen.ihdm.card.card import ModelCard, preset
-from sitegen.ihdm.data.images import read_images
-from sitegen.ihdm.data.prior import Prior, make_prior
-from sitegen.ihdm.process.heat import cosine_basis
+from sitegen.generative.card.card import ModelCard, preset
+from sitegen.generative.data.images import read_images
+from sitegen.generative.data.prior import Prior, make_prior
+from sitegen.generative.process.heat import cosine_basis
 from sitegen.models.registry import preset_prior
 
 COUNT = 256

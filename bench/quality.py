@@ -24,7 +24,7 @@ from bench.judging.mnist import read_dataset
 from bench.judging.report import markdown
 from bench.judging.samples import Planes, coloured, grey, read_samples
 from sitegen.cli import exits
-from sitegen.ihdm.card.card import read_card
+from sitegen.generative.card.card import read_card
 from sitegen.models.registry import model_source
 
 LEAST = 50

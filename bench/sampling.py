@@ -38,14 +38,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sitegen.cli import exits
 from sitegen.core.compute import CPUINFO, Precision
-from sitegen.ihdm.card.card import preset, presets
-from sitegen.ihdm.card.networks import UNetConfig
-from sitegen.ihdm.checkpoints.loading import load_model
-from sitegen.ihdm.engines.choice import choose_engines
-from sitegen.ihdm.engines.chunks import CORES
-from sitegen.ihdm.nets.networks import new_network
-from sitegen.ihdm.process.ddpm import DiffusionModel
-from sitegen.ihdm.process.model import Model
+from sitegen.generative.card.card import preset, presets
+from sitegen.generative.card.networks import UNetConfig
+from sitegen.generative.checkpoints.loading import load_model
+from sitegen.generative.engines.choice import choose_engines
+from sitegen.generative.engines.chunks import CORES
+from sitegen.generative.networks.construct import new_network
+from sitegen.generative.process.ddpm import DiffusionModel
+from sitegen.generative.process.model import Model
 from sitegen.sampling.models import in_chunks, keep_freed_memory
 
 ROOT = Path(__file__).resolve().parent.parent

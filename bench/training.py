@@ -18,10 +18,10 @@ from tempfile import TemporaryDirectory
 import torch
 
 from sitegen.cli import exits
-from sitegen.ihdm.data.images import read_images
-from sitegen.ihdm.training.options import TrainingOptions
-from sitegen.ihdm.training.recipe import small_card
-from sitegen.ihdm.training.train import Run, Training
+from sitegen.generative.data.images import read_images
+from sitegen.generative.training.options import TrainingOptions
+from sitegen.generative.training.recipe import small_card
+from sitegen.generative.training.train import Run, Training
 from sitegen.models.training import training_precision
 
 ROUNDS = 5

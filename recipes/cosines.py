@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sitegen.ihdm.nets.cosines import CosineNet, lowest
-from sitegen.ihdm.process.heat import dct2
-from sitegen.ihdm.process.model import Model, linear_estimate
+from sitegen.generative.networks.cosines import CosineNet, lowest
+from sitegen.generative.process.heat import dct2
+from sitegen.generative.process.model import Model, linear_estimate
 
 
 @dataclass(frozen=True)

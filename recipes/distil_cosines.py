@@ -17,11 +17,11 @@ from recipes.cosines import LowCosines, draw_states, low_cosines
 from recipes.runs import BandRun, Loss, read_net
 from recipes.train_cosines import read_model
 from sitegen.cli import exits
-from sitegen.ihdm.card.networks import Band, CosineConfig
-from sitegen.ihdm.data.images import read_images
-from sitegen.ihdm.nets.cosines import CosineNet
-from sitegen.ihdm.training.options import TrainingOptions
-from sitegen.ihdm.training.train import mixed_seed
+from sitegen.generative.card.networks import Band, CosineConfig
+from sitegen.generative.data.images import read_images
+from sitegen.generative.networks.cosines import CosineNet
+from sitegen.generative.training.options import TrainingOptions
+from sitegen.generative.training.train import mixed_seed
 
 BAND = Band(56, 10, cosines=CosineConfig(width=128, blocks=7, features=96))
 TRAINING = TrainingOptions(

@@ -19,13 +19,13 @@ from recipes.runs import BandRun, Loss
 from recipes.states import BandStates
 from recipes.train_cosines import read_model
 from sitegen.cli import exits
-from sitegen.ihdm.card.networks import Band, UNetConfig
-from sitegen.ihdm.data.images import read_images
-from sitegen.ihdm.nets.unet import UNet
-from sitegen.ihdm.process.heat import dct2
-from sitegen.ihdm.process.model import Model
-from sitegen.ihdm.training.loss import draw_levels
-from sitegen.ihdm.training.options import TrainingOptions
+from sitegen.generative.card.networks import Band, UNetConfig
+from sitegen.generative.data.images import read_images
+from sitegen.generative.networks.unet import UNet
+from sitegen.generative.process.heat import dct2
+from sitegen.generative.process.model import Model
+from sitegen.generative.training.loss import draw_levels
+from sitegen.generative.training.options import TrainingOptions
 
 NOISIER = 1.3
 """How many times the noise of training a state has at most: a sampler adds more, and errs."""

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from sitegen.core.errors import RefusedError
 from sitegen.core.signals import stop_on_signals
-from sitegen.ihdm.card.card import ModelCard, plain
-from sitegen.ihdm.card.networks import Band
-from sitegen.ihdm.nets.networks import new_network
-from sitegen.ihdm.training.optimizers import Optimizers
-from sitegen.ihdm.training.options import TrainingOptions
-from sitegen.ihdm.training.train import mixed_seed, write_state
+from sitegen.generative.card.card import ModelCard, plain
+from sitegen.generative.card.networks import Band
+from sitegen.generative.networks.construct import new_network
+from sitegen.generative.training.optimizers import Optimizers
+from sitegen.generative.training.options import TrainingOptions
+from sitegen.generative.training.train import mixed_seed, write_state
 
 SAVE_EVERY_S = 120.0
 BETAS = (0.9, 0.98)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sitegen.ihdm.process.heat import Statistics, dct2
-from sitegen.ihdm.process.model import Model, linear_estimate, shrunken
+from sitegen.generative.process.heat import Statistics, dct2
+from sitegen.generative.process.model import Model, linear_estimate, shrunken
 
 
 @dataclass(frozen=True)

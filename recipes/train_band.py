@@ -20,13 +20,13 @@ from recipes.runs import BandRun, Loss
 from recipes.states import BandStates
 from recipes.train_cosines import cosine_loss, read_model
 from sitegen.cli import exits
-from sitegen.ihdm.card.networks import Band
-from sitegen.ihdm.data.images import read_images
-from sitegen.ihdm.nets.unet import UNet
-from sitegen.ihdm.process.heat import dct2
-from sitegen.ihdm.process.model import Model
-from sitegen.ihdm.training.loss import draw_levels
-from sitegen.ihdm.training.options import TrainingOptions
+from sitegen.generative.card.networks import Band
+from sitegen.generative.data.images import read_images
+from sitegen.generative.networks.unet import UNet
+from sitegen.generative.process.heat import dct2
+from sitegen.generative.process.model import Model
+from sitegen.generative.training.loss import draw_levels
+from sitegen.generative.training.options import TrainingOptions
 
 BEYOND = 3
 """How many levels of the next band a network learns, too: its first states come from there."""
@@ -60,7 +60,7 @@ def highest_level(model: Model, band: Band) -> int:
 def image_loss(
     model: Model, images: Tensor, band: Band, options: TrainingOptions, half: bool
 ) -> Loss:
-    """The loss of `sitegen.ihdm.training.loss.heat_loss` on the cosines that a band answers.
+    """The loss of `sitegen.generative.training.loss.heat_loss` on the cosines that a band answers.
 
     `images` are uint8 (N, C, H, W); networks compute in bfloat16 if `half`.
     """

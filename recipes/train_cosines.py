@@ -16,12 +16,12 @@ from torch import Tensor
 from recipes.cosines import LowCosines, draw_states, low_cosines
 from recipes.runs import BandRun, Loss
 from sitegen.cli import exits
-from sitegen.ihdm.card.networks import Band, CosineConfig
-from sitegen.ihdm.checkpoints.loading import load_model
-from sitegen.ihdm.data.images import read_images
-from sitegen.ihdm.nets.cosines import CosineNet
-from sitegen.ihdm.process.model import Model
-from sitegen.ihdm.training.options import TrainingOptions
+from sitegen.generative.card.networks import Band, CosineConfig
+from sitegen.generative.checkpoints.loading import load_model
+from sitegen.generative.data.images import read_images
+from sitegen.generative.networks.cosines import CosineNet
+from sitegen.generative.process.model import Model
+from sitegen.generative.training.options import TrainingOptions
 from sitegen.models.registry import model_source
 
 SIDE = 10
@@ -42,7 +42,7 @@ def cosine_loss(
     levels: range,
     half: bool = False,
 ) -> Loss:
-    """The loss of `sitegen.ihdm.training.loss.heat_loss` on the lowest cosines alone.
+    """The loss of `sitegen.generative.training.loss.heat_loss` on the lowest cosines alone.
 
     `sharp` (N, C·side²) are those of the data. The network computes in bfloat16 if `half`.
     """

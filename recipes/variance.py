@@ -1,7 +1,7 @@
 """Estimates how much variance a model leaves, and writes it with that: python -m recipes.variance.
 
 `sitegen train` does so by itself. A model that was put together, distilled or trained before that
-was known has noise of one δ; here it gets the noise of `sitegen.ihdm.process.reverse`.
+was known has noise of one δ; here it gets the noise of `sitegen.generative.process.reverse`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from recipes.cascade import write_model
 from recipes.train_cosines import read_model
 from sitegen.cli import exits
-from sitegen.ihdm.card.card import CARD_NAME, FileRef, ModelCard, SamplingConfig
-from sitegen.ihdm.checkpoints.weights import RESIDUAL, read_header, scales_of
-from sitegen.ihdm.data.images import read_images
-from sitegen.ihdm.data.prior import make_prior, read_prior
-from sitegen.ihdm.training.residual import residual_shares
+from sitegen.generative.card.card import CARD_NAME, FileRef, ModelCard, SamplingConfig
+from sitegen.generative.checkpoints.weights import RESIDUAL, read_header, scales_of
+from sitegen.generative.data.images import read_images
+from sitegen.generative.data.prior import make_prior, read_prior
+from sitegen.generative.training.residual import residual_shares
 from sitegen.models.registry import model_source
 
 

@@ -13,11 +13,11 @@ from bench.judging.images import Samples
 from bench.judging.samples import Planes, grey
 from bench.judging.spectra import Floats, Images, power, watched_levels
 from sitegen.core.compute import Precision
-from sitegen.ihdm.checkpoints.loading import load_model
-from sitegen.ihdm.data.prior import Prior, read_prior
-from sitegen.ihdm.process.ddpm import initial_noise, to_pixels
-from sitegen.ihdm.process.noise import independent
-from sitegen.ihdm.process.reverse import Denoiser, ddpm_process, reverse_process
+from sitegen.generative.checkpoints.loading import load_model
+from sitegen.generative.data.prior import Prior, read_prior
+from sitegen.generative.process.ddpm import initial_noise, to_pixels
+from sitegen.generative.process.noise import independent
+from sitegen.generative.process.reverse import Denoiser, ddpm_process, reverse_process
 from sitegen.models.registry import ModelSource
 
 BATCH = 250

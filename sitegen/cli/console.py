@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Display
     from rich.progress import Task, TaskID
 
-    from sitegen.ihdm.training.train import Progress
+    from sitegen.generative.training.train import Progress
 
 T = TypeVar("T")
 U = TypeVar("U")

@@ -75,7 +75,7 @@ def _models() -> Iterable[str]:
 
 
 def _presets() -> Iterable[str]:
-    from sitegen.ihdm.card.card import presets
+    from sitegen.generative.card.card import presets
 
     return presets()
 
@@ -193,6 +193,6 @@ def cluster_address(distributed: str | None, jobs: int) -> str | None:
 
 def figure_renderer(sources: Any, compute_target: ComputeTarget) -> Any:
     """Import torch only when something is to be rendered."""
-    from sitegen.build.renderer import FigureRenderer
+    from sitegen.builder.renderer import FigureRenderer
 
     return FigureRenderer(sources, compute_target)

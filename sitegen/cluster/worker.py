@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from sitegen.core.compute import ComputeTarget, resolve_device, resolve_precision
 from sitegen.core.errors import RefusedError, SitegenError
 from sitegen.core.files import platform_errors
-from sitegen.ihdm.card.card import ModelCard
+from sitegen.generative.card.card import ModelCard
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sitegen.ihdm.process.ddpm import DiffusionModel
-    from sitegen.ihdm.process.model import Model
+    from sitegen.generative.process.ddpm import DiffusionModel
+    from sitegen.generative.process.model import Model
     from sitegen.sampling.shards import Descent, Keep
 
 Numbers = NDArray[np.float32]

@@ -37,8 +37,8 @@ from sitegen.core.validation import (
     described_as,
     reject_if,
 )
-from sitegen.ihdm.card.card import presets
-from sitegen.ihdm.checkpoints.foreign import has_foreign_config
+from sitegen.generative.card.card import presets
+from sitegen.generative.checkpoints.foreign import has_foreign_config
 
 SITES = "sites"
 """The folder, beside `site.toml`, of papers that stand under one roof."""

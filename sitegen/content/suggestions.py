@@ -12,7 +12,7 @@ from sitegen.core.errors import ConfigError
 from sitegen.core.source import shown
 from sitegen.figures.base import FigureSpec
 from sitegen.figures.registry import figure_kinds, make_figure
-from sitegen.ihdm.card.card import ModelCard
+from sitegen.generative.card.card import ModelCard
 from sitegen.models.add import Added
 from sitegen.models.registry import ModelSource, site_models
 

@@ -77,7 +77,7 @@ def not_loaded(error: BaseException) -> str | None:
 Resource = Literal["client", "models", "presets", "scaffold", "static", "templates"]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_INSIDE = {"client": "server/client", "presets": "ihdm/card/presets"}
+_INSIDE = {"client": "server/client", "presets": "generative/card/presets"}
 
 
 def resource(name: Resource, package: Path = _PACKAGE) -> Path:

@@ -17,7 +17,7 @@ from html import unescape
 from pathlib import Path
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
-from sitegen.build.output import ServedFolder, read_folder
+from sitegen.builder.output import ServedFolder, read_folder
 from sitegen.config.loader import load_papers
 from sitegen.config.scaffold import placeholders
 from sitegen.config.schema import Site

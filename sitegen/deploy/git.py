@@ -15,7 +15,7 @@ from pathlib import Path
 
 import ghp_import  # type: ignore[import-untyped]
 
-from sitegen.build.output import ServedFolder
+from sitegen.builder.output import ServedFolder
 from sitegen.config.schema import Site
 from sitegen.core.diagnostics import quoted
 from sitegen.core.errors import ConfigError, PlatformError, PublishError

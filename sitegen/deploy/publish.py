@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
-from sitegen.build.context import BuildOptions
-from sitegen.build.output import (
+from sitegen.builder.context import BuildOptions
+from sitegen.builder.output import (
     ServedFolder,
     Tree,
     alone,
@@ -22,8 +22,8 @@ from sitegen.build.output import (
     is_built,
     read_folder,
 )
-from sitegen.build.placing import built, kept
-from sitegen.build.works import prepare_all, whole
+from sitegen.builder.placing import built, kept
+from sitegen.builder.works import prepare_all, whole
 from sitegen.config.loader import load_papers
 from sitegen.config.scaffold import placeholders
 from sitegen.config.schema import Site

@@ -29,7 +29,7 @@ from sitegen.core.diagnostics import SourceLocation, close_match, known_words
 from sitegen.core.installed import shipped_models
 from sitegen.core.validation import Slug, reject_if
 from sitegen.figures.chosen import ChosenFrom, Samples, choice, require_choice
-from sitegen.ihdm.card.card import ModelCard
+from sitegen.generative.card.card import ModelCard
 
 if TYPE_CHECKING:
     from sitegen.figures.views import Clip, LiveModel, Still

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from sitegen.figures.base import ComparedSpec
 from sitegen.figures.clips import noise_std_of
-from sitegen.ihdm.process.noise import (
+from sitegen.generative.process.noise import (
     Device,
     Independent,
     Joined,

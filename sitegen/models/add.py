@@ -28,16 +28,16 @@ from sitegen.core.files import (
 from sitegen.core.installed import shipped_models
 from sitegen.core.source import read_text, shown, toml_lines
 from sitegen.core.urls import slug_fault
-from sitegen.ihdm.card.card import CARD_NAME, FileRef, ModelCard, card_beside, read_card
-from sitegen.ihdm.checkpoints.archive import checkpoint_digest
-from sitegen.ihdm.checkpoints.foreign import foreign_model
-from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint, weights_file
-from sitegen.ihdm.data.images import EXAMPLE_NAME
+from sitegen.generative.card.card import CARD_NAME, FileRef, ModelCard, card_beside, read_card
+from sitegen.generative.checkpoints.archive import checkpoint_digest
+from sitegen.generative.checkpoints.foreign import foreign_model
+from sitegen.generative.checkpoints.inspection import inspect_checkpoint, weights_file
+from sitegen.generative.data.images import EXAMPLE_NAME
 from sitegen.models.new_card import AddOptions, Ask, new_model, with_images
 from sitegen.models.registry import preset_prior, site_models
 
 if TYPE_CHECKING:
-    from sitegen.ihdm.data.prior import Prior
+    from sitegen.generative.data.prior import Prior
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def add_model(config: Path, name: str, options: AddOptions, ask: Ask | None) -> 
     site = parse_site(text, config)
     lacking = _without_prior(site, name, options)
     if lacking is not None and options.data is not None:
-        from sitegen.ihdm.data.prior import read_prior
+        from sitegen.generative.data.prior import read_prior
         from sitegen.models.priors import add_prior
 
         prior, states = add_prior(lacking, options.data)
@@ -181,8 +181,8 @@ def _carry_out(
     The card pins the weights, so that a machine without them knows which they are. Weights and
     prior must fit the card as sampling will have them; RefusedError if they do not.
     """
-    from sitegen.ihdm.checkpoints.loading import check_weights
-    from sitegen.ihdm.data.prior import PRIOR_NAME, read_prior
+    from sitegen.generative.checkpoints.loading import check_weights
+    from sitegen.generative.data.prior import PRIOR_NAME, read_prior
     from sitegen.models.priors import prior_and_example
 
     card, example = plan.card, b""

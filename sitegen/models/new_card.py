@@ -14,7 +14,7 @@ from typing import Any
 
 from sitegen.core.diagnostics import quoted
 from sitegen.core.errors import ConfigError, RefusedError
-from sitegen.ihdm.card.card import (
+from sitegen.generative.card.card import (
     NOISE_RATIO,
     BlurRange,
     DiffusionConfig,
@@ -22,8 +22,8 @@ from sitegen.ihdm.card.card import (
     preset,
     sampling_noise,
 )
-from sitegen.ihdm.checkpoints.inspection import CheckpointInfo
-from sitegen.ihdm.data.images import image_side
+from sitegen.generative.checkpoints.inspection import CheckpointInfo
+from sitegen.generative.data.images import image_side
 from sitegen.models.registry import is_approximate, measured
 
 HEADS = 1

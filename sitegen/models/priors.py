@@ -6,9 +6,9 @@ import tomlkit
 
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import digest_bytes, read_text, write_atomic
-from sitegen.ihdm.card.card import CARD_NAME, ModelCard, read_card
-from sitegen.ihdm.data.images import EXAMPLE_NAME, as_png, read_images
-from sitegen.ihdm.data.prior import PRIOR_NAME, Prior, draw_places, make_prior
+from sitegen.generative.card.card import CARD_NAME, ModelCard, read_card
+from sitegen.generative.data.images import EXAMPLE_NAME, as_png, read_images
+from sitegen.generative.data.prior import PRIOR_NAME, Prior, draw_places, make_prior
 
 COUNT = 1000
 """How many training images a bank keeps, which is as many starts as there are."""

@@ -16,13 +16,13 @@ from sitegen.core.progress import Reporter, duration
 from sitegen.core.signals import stop_on_signals
 from sitegen.core.source import shown
 from sitegen.core.urls import slug_fault
-from sitegen.ihdm.card.card import BlurRange, ModelCard, Parameterization, preset
-from sitegen.ihdm.card.limits import DEFAULT_LEVELS
-from sitegen.ihdm.data.images import read_images, require_enough
-from sitegen.ihdm.process.model import require_device
-from sitegen.ihdm.training import recipe
-from sitegen.ihdm.training.options import TrainingOptions
-from sitegen.ihdm.training.train import STATE_NAME, Progress, Run, Training
+from sitegen.generative.card.card import BlurRange, ModelCard, Parameterization, preset
+from sitegen.generative.card.limits import DEFAULT_LEVELS
+from sitegen.generative.data.images import read_images, require_enough
+from sitegen.generative.process.model import require_device
+from sitegen.generative.training import recipe
+from sitegen.generative.training.options import TrainingOptions
+from sitegen.generative.training.train import STATE_NAME, Progress, Run, Training
 from sitegen.models.new_card import SUBJECT, Ask
 from sitegen.models.registry import find_model
 
@@ -76,7 +76,7 @@ def train_model(
 
     `ask` is asked what the images show, where that is not said; None where nobody can be.
     Returns when the model is written. Raises SystemExit (130, 143 or 129) after a signal, once
-    the state is saved, and the errors of `opened` and `go_on` in `sitegen.ihdm.training.recipe`.
+    the state is saved, and the errors of `opened` and `go_on` in `sitegen.generative.training.recipe`.
     """
     if fault := slug_fault(name):
         raise ConfigError(f"the name {name[:80]} {fault}, as in site.toml")

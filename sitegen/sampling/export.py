@@ -31,7 +31,7 @@ from sitegen.core.files import (
     write_atomic,
 )
 from sitegen.core.progress import Reporter
-from sitegen.ihdm.card.card import ModelCard
+from sitegen.generative.card.card import ModelCard
 from sitegen.media.contact_sheet import MOST_PIXELS, SheetLayout, contact_sheet, png
 from sitegen.media.frames import Frame, to_uint8
 from sitegen.sampling.models import DdpmSampler, HeatSampler

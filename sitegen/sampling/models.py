@@ -23,17 +23,17 @@ from torch import Tensor
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import ConfigError, RefusedError, TargetError
 from sitegen.core.files import digest_bytes, sha256
-from sitegen.ihdm.card.card import ModelCard
-from sitegen.ihdm.checkpoints.archive import checkpoint_digest
-from sitegen.ihdm.checkpoints.loading import load_model
-from sitegen.ihdm.data.prior import Prior, read_prior
-from sitegen.ihdm.engines.choice import bytes_of, choose_engines
-from sitegen.ihdm.engines.chunks import CORES, on_one_thread
-from sitegen.ihdm.engines.memory import memory_errors
-from sitegen.ihdm.process.ddpm import DiffusionModel, initial_noise
-from sitegen.ihdm.process.model import Model, require_device
-from sitegen.ihdm.process.noise import NoiseSource, independent, sample_at
-from sitegen.ihdm.process.reverse import Step
+from sitegen.generative.card.card import ModelCard
+from sitegen.generative.checkpoints.archive import checkpoint_digest
+from sitegen.generative.checkpoints.loading import load_model
+from sitegen.generative.data.prior import Prior, read_prior
+from sitegen.generative.engines.choice import bytes_of, choose_engines
+from sitegen.generative.engines.chunks import CORES, on_one_thread
+from sitegen.generative.engines.memory import memory_errors
+from sitegen.generative.process.ddpm import DiffusionModel, initial_noise
+from sitegen.generative.process.model import Model, require_device
+from sitegen.generative.process.noise import NoiseSource, independent, sample_at
+from sitegen.generative.process.reverse import Step
 from sitegen.models.registry import ModelSource
 from sitegen.sampling.shards import (
     Ancestral,

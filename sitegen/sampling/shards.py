@@ -15,11 +15,11 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
-from sitegen.ihdm.card.card import ModelCard
-from sitegen.ihdm.engines.chunks import each_on_one_thread
-from sitegen.ihdm.process.ddpm import to_pixels
-from sitegen.ihdm.process.noise import Branching, NoiseSource, on_device, rows_of
-from sitegen.ihdm.process.reverse import (
+from sitegen.generative.card.card import ModelCard
+from sitegen.generative.engines.chunks import each_on_one_thread
+from sitegen.generative.process.ddpm import to_pixels
+from sitegen.generative.process.noise import Branching, NoiseSource, on_device, rows_of
+from sitegen.generative.process.reverse import (
     Part,
     Step,
     ddim_process,

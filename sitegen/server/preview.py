@@ -16,10 +16,10 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from sitegen.build.assembly import assemble, placed
-from sitegen.build.cache import Store
-from sitegen.build.context import BuildContext, BuildOptions, found, prepare
-from sitegen.build.output import (
+from sitegen.builder.assembly import assemble, placed
+from sitegen.builder.cache import Store
+from sitegen.builder.context import BuildContext, BuildOptions, found, prepare
+from sitegen.builder.output import (
     CopiedFile,
     Tree,
     is_built,
@@ -28,11 +28,11 @@ from sitegen.build.output import (
     require_room,
     rescue,
 )
-from sitegen.build.pipeline import locked, remove_leftovers
-from sitegen.build.placing import place
-from sitegen.build.plan import PlannedFigure
-from sitegen.build.prune import tidy
-from sitegen.build.works import Work
+from sitegen.builder.pipeline import locked, remove_leftovers
+from sitegen.builder.placing import place
+from sitegen.builder.plan import PlannedFigure
+from sitegen.builder.prune import tidy
+from sitegen.builder.works import Work
 from sitegen.config.loader import load_site
 from sitegen.content.pages import Page
 from sitegen.core.errors import LockedError, SitegenError

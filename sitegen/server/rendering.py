@@ -21,10 +21,10 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NoReturn, Protocol
 
-from sitegen.build.context import BuildContext, BuildOptions, Records, prepare
-from sitegen.build.executor import Renderer, RendererFactory
-from sitegen.build.pipeline import render_missing
-from sitegen.build.plan import PlannedFigure
+from sitegen.builder.context import BuildContext, BuildOptions, Records, prepare
+from sitegen.builder.executor import Renderer, RendererFactory
+from sitegen.builder.pipeline import render_missing
+from sitegen.builder.plan import PlannedFigure
 from sitegen.core import errors
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import PlatformError, SitegenError, TargetError
@@ -354,6 +354,6 @@ class Asked:
 
 
 if __name__ == "__main__":
-    from sitegen.build.renderer import FigureRenderer
+    from sitegen.builder.renderer import FigureRenderer
 
     main(FigureRenderer)

@@ -1,5 +1,5 @@
 /* The networks of a model, planned once and run at any level: a list of calls of kernels, whose
-   addresses are fixed. They mirror sitegen/ihdm/nets/unet.py and coarse.py. */
+   addresses are fixed. They mirror sitegen/generative/networks/unet.py and coarse.py. */
 
 import { panels } from "./kernels.js";
 

@@ -1,4 +1,4 @@
-/* The random numbers of sitegen/ihdm/process/noise.py: those of (seed, purpose, sample, level), by
+/* The random numbers of sitegen/generative/process/noise.py: those of (seed, purpose, sample, level), by
    Philox and the ziggurat method (Marsaglia and Tsang 2000) as numpy's generator uses them for
    float32. They are the same to the last bit, unless a browser's logarithm is another than ours in
    a draw from the tail, one in four thousand. */

@@ -1,4 +1,4 @@
-/* Draws samples of a model: sitegen/ihdm/process/model.py and reverse.py in a browser.
+/* Draws samples of a model: sitegen/generative/process/model.py and reverse.py in a browser.
 
      const kernels = await Kernels.load(bytesOfKernelsWasm);
      const sampler = new Sampler(kernels, description, weights);
@@ -6,7 +6,7 @@
      for (const step of sampler.descend(start, sampler.noise(seed, n))) show(step.state);
 
    `description` is the JSON that sitegen exports and `weights` the ArrayBuffer beside it
-   (sitegen/ihdm/checkpoints/browser.py). A state is a Float32Array of channels × rows × columns in
+   (sitegen/generative/checkpoints/browser.py). A state is a Float32Array of channels × rows × columns in
    [0, 1] pixel units, unclipped. Nothing here is asynchronous: a worker that wants to hear of
    anything, a wish to stop, say, awaits a task between two steps. */
 
@@ -119,7 +119,7 @@ export class Sampler {
   }
 
   /* The noise of δ, and of what the model leaves unknown of each cosine where that is known, in
-     colour with its covariance over channels: sitegen/ihdm/process/reverse.py. Less of both where
+     colour with its covariance over channels: sitegen/generative/process/reverse.py. Less of both where
      noise stays. */
   #scaled(fresh, level, below, delta) {
     const { variance, residual } = this.#statistics ?? {};

@@ -17,11 +17,11 @@ from PIL import Image
 from playwright.sync_api import Browser, CDPSession, Page, expect
 
 from bench.serving import serving
-from sitegen.build.context import BuildOptions
-from sitegen.build.pipeline import build
-from sitegen.build.renderer import FigureRenderer
+from sitegen.builder.context import BuildOptions
+from sitegen.builder.pipeline import build
+from sitegen.builder.renderer import FigureRenderer
 from sitegen.deploy.check import PublishTarget, check_folder
-from sitegen.ihdm.card.card import read_card
+from sitegen.generative.card.card import read_card
 from sitegen.media.frames import to_uint8
 from sitegen.models.registry import model_source
 from sitegen.sampling.export import Request, sample

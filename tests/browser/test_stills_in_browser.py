@@ -13,9 +13,9 @@ from PIL import Image
 from playwright.sync_api import Browser
 
 from bench.serving import serving
-from sitegen.build.context import BuildOptions
-from sitegen.build.pipeline import build
-from sitegen.build.renderer import FigureRenderer
+from sitegen.builder.context import BuildOptions
+from sitegen.builder.pipeline import build
+from sitegen.builder.renderer import FigureRenderer
 from tests.support.browsing import box_of, opened
 from tests.support.builders import CPU, write_site
 from tests.support.reporters import Silent

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "sitegen"
 
 # What needs torch as soon as it is imported, beside the model and the samplers of the kinds.
 BRIDGES = {
-    "sitegen.build.renderer", "sitegen.cluster.place", "sitegen.figures.clips",
+    "sitegen.builder.renderer", "sitegen.cluster.place", "sitegen.figures.clips",
     "sitegen.figures.paths",
     "sitegen.models.priors", "sitegen.models.training", "sitegen.sampling.export",
     "sitegen.sampling.models", "sitegen.sampling.shards", "sitegen.sampling.sharing",
@@ -85,7 +85,7 @@ def test_no_two_classes_of_one_name() -> None:
 
 def test_only_bridges_need_torch() -> None:
     """Outside the model, its bridges alone cannot be imported without torch and encoder."""
-    skipped = ("sitegen.ihdm.", "sitegen.__main__")
+    skipped = ("sitegen.generative.", "sitegen.__main__")
     names = [name for name in graph() if not name.startswith(skipped)]
     lacking = json.loads(run(BLOCK + IMPORT_EACH, json.dumps(names)))
     assert {name for name in lacking if not name.endswith(".sample")} == BRIDGES
@@ -95,7 +95,7 @@ def test_only_bridges_need_torch() -> None:
 
 HEAVY = {"torch", "numpy", "imageio", "imageio_ffmpeg", "PIL", "latex2mathml", "tomlkit"}
 RENDERS = "sitegen.figures.registry, sitegen.content.pages, sitegen.html.render"
-PLANS = "sitegen.build.plan as plan; assert plan.environment(plan.ComputeTarget('cpu', 'float32'))"
+PLANS = "sitegen.builder.plan as plan; assert plan.environment(plan.ComputeTarget('cpu', 'float32'))"
 
 
 @pytest.mark.parametrize(("names", "allowed"), [(RENDERS, set()), (PLANS, {"numpy", "tomlkit"})])
@@ -107,7 +107,7 @@ def test_nothing_heavy_is_imported(names: str, allowed: set[str]) -> None:
 LOADS = """
 import sys
 from pathlib import Path
-from sitegen.ihdm.checkpoints.loading import load_model
+from sitegen.generative.checkpoints.loading import load_model
 from sitegen.models.registry import model_source
 source = model_source("faces", Path("models/faces"))
 load_model(source.weights, source.card)

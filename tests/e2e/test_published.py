@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from sitegen.build.context import BuildOptions
-from sitegen.build.pipeline import build
-from sitegen.build.renderer import FigureRenderer
-from sitegen.ihdm.card.card import preset
-from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint
+from sitegen.builder.context import BuildOptions
+from sitegen.builder.pipeline import build
+from sitegen.builder.renderer import FigureRenderer
+from sitegen.generative.card.card import preset
+from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.models.add import add_model
 from sitegen.models.new_card import AddOptions
 from tests.support.builders import CPU, decode

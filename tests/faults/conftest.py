@@ -6,7 +6,7 @@ import pytest
 
 from tests.support import sweeping
 from tests.support.publishing import nobody_is_asked, paper
-from tests.unit.build.conftest import built, prebuilt, site
+from tests.unit.builder.conftest import built, prebuilt, site
 
 __all__ = ["built", "nobody_is_asked", "paper", "prebuilt", "site"]
 

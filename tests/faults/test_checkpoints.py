@@ -15,11 +15,11 @@ import torch
 from safetensors.torch import save_file
 
 from sitegen.core.errors import PlatformError, RefusedError
-from sitegen.ihdm.checkpoints import apart
-from sitegen.ihdm.checkpoints.archive import Numbers, read_contents, scan
-from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint
-from sitegen.ihdm.checkpoints.weights import Header
-from sitegen.ihdm.checkpoints.zips import Published
+from sitegen.generative.checkpoints import apart
+from sitegen.generative.checkpoints.archive import Numbers, read_contents, scan
+from sitegen.generative.checkpoints.inspection import inspect_checkpoint
+from sitegen.generative.checkpoints.weights import Header
+from sitegen.generative.checkpoints.zips import Published
 from tests.support.builders import run_python
 from tests.support.making import pickled, published, save, small_card, zipped
 
@@ -227,8 +227,8 @@ def test_memory_that_others_keep_away(tmp_path: Path) -> None:
 TIGHT = f"""
 import resource, numpy
 from pathlib import Path
-from sitegen.ihdm.checkpoints import apart
-from sitegen.ihdm.checkpoints.archive import scan
+from sitegen.generative.checkpoints import apart
+from sitegen.generative.checkpoints.archive import scan
 resource.setrlimit(resource.RLIMIT_AS, (apart._held() + {100 * MB},) * 2)
 """
 

@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 import torch
 
-from sitegen.build.context import BuildOptions
-from sitegen.build.pipeline import Summary, build
-from sitegen.build.renderer import FigureRenderer, cluster_renderer
+from sitegen.builder.context import BuildOptions
+from sitegen.builder.pipeline import Summary, build
+from sitegen.builder.renderer import FigureRenderer, cluster_renderer
 from sitegen.cluster import client as clients
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError, SitegenError
 from sitegen.core.progress import Advance
-from sitegen.ihdm.process.noise import Branching, Joined, independent, shared
+from sitegen.generative.process.noise import Branching, Joined, independent, shared
 from sitegen.models.registry import model_source
 from sitegen.sampling import models as samplers
 from sitegen.sampling.models import ModelProvider, Trajectory

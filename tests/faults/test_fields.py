@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from sitegen.build.placing import kept
+from sitegen.builder.placing import kept
 from sitegen.config.loader import load_site
 from sitegen.config.schema import Author, Building, Citation, Link, ModelEntry, Site
 from sitegen.core.errors import SitegenError
@@ -228,8 +228,8 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Builder:
         ImageOps.mirror(example).rotate(90).save(root / "picture.png")
     if not LOG:
         return Builder(config)
-    from sitegen.build.executor import Encoder
-    from sitegen.build.renderer import FigureRenderer
+    from sitegen.builder.executor import Encoder
+    from sitegen.builder.renderer import FigureRenderer
     from sitegen.media.encoder import encode_clip, preflight
 
     class Sampling(FakeRenderer):

@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from sitegen.config.loader import load_site
 from sitegen.content.pages import read_pages
 from sitegen.core.errors import SitegenError
-from sitegen.ihdm.card.card import read_card
-from sitegen.ihdm.checkpoints import apart
-from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint
+from sitegen.generative.card.card import read_card
+from sitegen.generative.checkpoints import apart
+from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.media.manifest import Manifest, record_from_json
 from sitegen.media.mp4 import clip_faults, mp4_size
 from tests.support.builders import CARD, SITE, box, fake_mp4, write_site

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sitegen.cli.exits import outcome
 from sitegen.core.errors import PlatformError
-from sitegen.ihdm.engines.memory import Halving, memory_errors
+from sitegen.generative.engines.memory import Halving, memory_errors
 from tests.support.builders import environment
 from tests.support.tinymodel import write_model
 

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from sitegen.build.output import read_folder
+from sitegen.builder.output import read_folder
 from sitegen.config.loader import load_site
 from sitegen.core.files import digest_bytes
 from sitegen.core.urls import MANIFEST

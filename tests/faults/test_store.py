@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from sitegen.build.cache import Store
-from sitegen.build.prune import clean_unused
+from sitegen.builder.cache import Store
+from sitegen.builder.prune import clean_unused
 from sitegen.core.errors import PlatformError
 from sitegen.core.files import host_mark, read_file
 from tests.support.builders import Builder, traces
@@ -70,7 +70,7 @@ def test_what_could_not_be_read_keeps_its_files(
         return read(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr("sitegen.build.cache.read_file", failing)
+        patch.setattr("sitegen.builder.cache.read_file", failing)
         for remove in (lambda: clean_unused(built.config), lambda: store.drop(["other"])):
             with pytest.raises(PlatformError, match=rf"cannot read .*{key}"):
                 remove()

@@ -13,7 +13,7 @@ import torch
 
 from sitegen.content.templates import TemplateFault, run_template
 from sitegen.core.errors import PublishError, RefusedError
-from sitegen.ihdm.data.prior import read_prior
+from sitegen.generative.data.prior import read_prior
 from sitegen.models.registry import ModelSource, model_source
 from tests.support.builders import run_python
 from tests.support.making import small_card

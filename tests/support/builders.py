@@ -17,10 +17,10 @@ import numpy as np
 from numpy.random import default_rng  # here: its C code may swallow what a signal raises
 from numpy.typing import NDArray
 
-from sitegen.build.context import BuildOptions
-from sitegen.build.executor import Encoder
-from sitegen.build.pipeline import Summary, build
-from sitegen.build.placing import kept
+from sitegen.builder.context import BuildOptions
+from sitegen.builder.executor import Encoder
+from sitegen.builder.pipeline import Summary, build
+from sitegen.builder.placing import kept
 from sitegen.config.loader import load_site
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import SitegenError, TargetError

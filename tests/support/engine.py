@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sitegen.ihdm.checkpoints.browser import BrowserModel
+from sitegen.generative.checkpoints.browser import BrowserModel
 from tests.support.paths import ROOT
 
 ENGINE = ROOT / "static/sampler"

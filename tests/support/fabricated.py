@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from sitegen.config.loader import load_site
 from sitegen.config.schema import Site
 from sitegen.content.pages import Page
-from sitegen.ihdm.card.card import preset
+from sitegen.generative.card.card import preset
 from sitegen.media.manifest import Manifest, Media, MediaFile, ModelRef, Record
 
 SITE = """

@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from scipy.fft import dctn, idctn
 from torch import Tensor
 
-from sitegen.ihdm.card.card import ModelCard, SamplingConfig
-from sitegen.ihdm.card.networks import Band, CoarseConfig
-from sitegen.ihdm.nets.cosines import CosineNet
-from sitegen.ihdm.nets.networks import new_network
-from sitegen.ihdm.nets.unet import UNet
-from sitegen.ihdm.process.model import Model
-from sitegen.ihdm.training.loss import image_statistics
+from sitegen.generative.card.card import ModelCard, SamplingConfig
+from sitegen.generative.card.networks import Band, CoarseConfig
+from sitegen.generative.networks.cosines import CosineNet
+from sitegen.generative.networks.construct import new_network
+from sitegen.generative.networks.unet import UNet
+from sitegen.generative.process.model import Model
+from sitegen.generative.training.loss import image_statistics
 from tests.support.making import random_unet, small_card
 
 Array = NDArray[np.float64]

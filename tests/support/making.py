@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from sitegen.core.errors import RefusedError
-from sitegen.ihdm.card.card import BlurRange, FileRef, ModelCard
-from sitegen.ihdm.card.networks import UNetConfig
-from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint
-from sitegen.ihdm.checkpoints.loading import WEIGHTS_NAME, load_model, read_weights
-from sitegen.ihdm.checkpoints.weights import save_weights
-from sitegen.ihdm.nets.unet import UNet
-from sitegen.ihdm.process.model import Model
+from sitegen.generative.card.card import BlurRange, FileRef, ModelCard
+from sitegen.generative.card.networks import UNetConfig
+from sitegen.generative.checkpoints.inspection import inspect_checkpoint
+from sitegen.generative.checkpoints.loading import WEIGHTS_NAME, load_model, read_weights
+from sitegen.generative.checkpoints.weights import save_weights
+from sitegen.generative.networks.unet import UNet
+from sitegen.generative.process.model import Model
 
 ARCHITECTURES: list[dict[str, Any]] = [
     {},

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from sitegen.ihdm.card.card import BlurRange, ModelCard
-from sitegen.ihdm.card.networks import UNetConfig
-from sitegen.ihdm.process.model import Model
+from sitegen.generative.card.card import BlurRange, ModelCard
+from sitegen.generative.card.networks import UNetConfig
+from sitegen.generative.process.model import Model
 from tests.support import making
 from tests.support.tinymodel import on_one_thread
 

@@ -18,9 +18,9 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image, ImageDraw
 
-from sitegen.build.assembly import assemble
-from sitegen.build.cache import Store
-from sitegen.build.output import put_tree
+from sitegen.builder.assembly import assemble
+from sitegen.builder.cache import Store
+from sitegen.builder.output import put_tree
 from sitegen.config.loader import load_site
 from sitegen.content.pages import Page, read_pages
 from sitegen.core.diagnostics import SourceLocation

@@ -12,10 +12,10 @@ from PIL import Image
 from safetensors.torch import save
 
 from sitegen.core.files import digest
-from sitegen.ihdm.card.card import DiffusionConfig, FileRef, ModelCard
-from sitegen.ihdm.checkpoints.weights import prefixes, save_weights
-from sitegen.ihdm.data.prior import PRIOR_NAME, make_prior
-from sitegen.ihdm.training.loss import image_statistics
+from sitegen.generative.card.card import DiffusionConfig, FileRef, ModelCard
+from sitegen.generative.checkpoints.weights import prefixes, save_weights
+from sitegen.generative.data.prior import PRIOR_NAME, make_prior
+from sitegen.generative.training.loss import image_statistics
 from tests.support.lessons import cascade
 from tests.support.making import random_unet, small_card
 

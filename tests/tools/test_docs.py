@@ -27,8 +27,8 @@ from sitegen.core import signals
 from sitegen.core.diagnostics import fields_of
 from sitegen.deploy.check import check_site
 from sitegen.figures.registry import figure_kinds
-from sitegen.ihdm.card.card import DiffusionConfig, FileRef, ModelCard
-from sitegen.ihdm.card.networks import CoarseConfig, UNetConfig
+from sitegen.generative.card.card import DiffusionConfig, FileRef, ModelCard
+from sitegen.generative.card.networks import CoarseConfig, UNetConfig
 from tests.support.builders import Builder, FakeRenderer, environment
 from tests.support.paths import ROOT
 from tests.support.tinymodel import pictures, write_model

@@ -17,16 +17,16 @@ from typing import Any
 
 import pytest
 
-from sitegen.build.cache import Store
-from sitegen.build.context import BuildOptions, prepare
-from sitegen.build.output import put_tree
+from sitegen.builder.cache import Store
+from sitegen.builder.context import BuildOptions, prepare
+from sitegen.builder.output import put_tree
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.files import canonical_json, digest, digest_bytes
 from sitegen.figures.base import spec_json
 from sitegen.figures.registry import figure_kinds, make_figure
 from sitegen.html import social_card as preview
-from sitegen.ihdm.card.card import preset, presets, read_card
+from sitegen.generative.card.card import preset, presets, read_card
 from sitegen.media.manifest import (
     Manifest,
     Media,

@@ -17,7 +17,7 @@ from tests.support.builders import run_python
 from tests.support.paths import ROOT
 
 BESIDE = ("models", "scaffold", "templates", "static")
-INSIDE = {"client": "server/client", "presets": "ihdm/card/presets"}
+INSIDE = {"client": "server/client", "presets": "generative/card/presets"}
 
 
 @pytest.fixture(scope="module")

@@ -19,14 +19,14 @@ from recipes.distil_unet import PLANS, Plan, Pool, shared_layers
 from recipes.runs import BandRun, read_net
 from recipes.train_cosines import cosine_loss, denoising_loss
 from sitegen.core.errors import RefusedError
-from sitegen.ihdm.card.networks import Band, CosineConfig
-from sitegen.ihdm.checkpoints.loading import load_model
-from sitegen.ihdm.data.prior import read_prior
-from sitegen.ihdm.nets.cosines import CosineNet, lowest
-from sitegen.ihdm.process.heat import dct2
-from sitegen.ihdm.process.model import Model
-from sitegen.ihdm.training.loss import heat_loss
-from sitegen.ihdm.training.options import TrainingOptions
+from sitegen.generative.card.networks import Band, CosineConfig
+from sitegen.generative.checkpoints.loading import load_model
+from sitegen.generative.data.prior import read_prior
+from sitegen.generative.networks.cosines import CosineNet, lowest
+from sitegen.generative.process.heat import dct2
+from sitegen.generative.process.model import Model
+from sitegen.generative.training.loss import heat_loss
+from sitegen.generative.training.options import TrainingOptions
 from sitegen.models.registry import model_source
 from tests.support.lessons import (
     CONFIG,

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import pytest
 
-from sitegen.ihdm.checkpoints import apart
+from sitegen.generative.checkpoints import apart
 
 
 @pytest.fixture(autouse=True)

@@ -27,7 +27,7 @@ from sitegen.cli.options import (
     talk_options,
 )
 from sitegen.core.source import plain
-from sitegen.ihdm.card.limits import DEFAULT_LEVELS, LARGEST_BLUR, LARGEST_COUNT, MOST_LEVELS
+from sitegen.generative.card.limits import DEFAULT_LEVELS, LARGEST_BLUR, LARGEST_COUNT, MOST_LEVELS
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -131,7 +131,7 @@ def inspect(checkpoint: Path, as_json: bool) -> None:
       sitegen inspect mnist --json
     """
     from sitegen.core.errors import RefusedError
-    from sitegen.ihdm.checkpoints.inspection import inspect_checkpoint
+    from sitegen.generative.checkpoints.inspection import inspect_checkpoint
     from sitegen.models.registry import named_folder
 
     with Console().patience(f"reading {checkpoint}"):
@@ -278,7 +278,7 @@ class _Train(click.Command):
         """All of them, those of the recipe before --device."""
         if len(self.params) <= len(_TRAIN) + 3:  # NAME, --verbose and --quiet
             from sitegen.core.diagnostics import fields_of
-            from sitegen.ihdm.training.options import TrainingOptions
+            from sitegen.generative.training.options import TrainingOptions
 
             known = fields_of(TrainingOptions)
             rows = [

@@ -194,7 +194,7 @@ def export(config: Path, **wished: Any) -> None:
       sitegen export mnist-trajectories --format strip-pdf --levels 100,60,30,0
       sitegen export --output media.zip
     """
-    from sitegen.build.export import ExportOptions, export
+    from sitegen.builder.export import ExportOptions, export
 
     report = console()
     with report.patience("writing the files"):
@@ -243,8 +243,8 @@ def clean(config: Path, store: bool, unused: bool, days: float | None) -> None:
       sitegen clean --older-than 30d
       sitegen clean --store
     """
-    from sitegen.build.output import clean
-    from sitegen.build.prune import clean_old, clean_unused
+    from sitegen.builder.output import clean
+    from sitegen.builder.prune import clean_old, clean_unused
     from sitegen.config.loader import load_papers, load_site
 
     if store + unused + (days is not None) > 1:
@@ -309,8 +309,8 @@ def build(
       sitegen build --jobs 4
       sitegen build --distributed tcp://10.0.0.7:8786
     """
-    from sitegen.build.context import BuildOptions
-    from sitegen.build.pipeline import build
+    from sitegen.builder.context import BuildOptions
+    from sitegen.builder.pipeline import build
 
     again = None if not refilm else () if EVERY in refilm else refilm
     asked = device, precision
@@ -353,7 +353,7 @@ def serve(
       sitegen serve
       sitegen serve --config paper/site.toml --port 0 --open
     """
-    from sitegen.build.context import BuildOptions
+    from sitegen.builder.context import BuildOptions
     from sitegen.config.loader import load_site
     from sitegen.config.schema import SITES, paper_names
     from sitegen.core.errors import ConfigError

@@ -29,7 +29,7 @@ from sitegen.figures.base import (
 )
 from sitegen.figures.values import sequence, whole
 from sitegen.figures.views import Clip, Node, chosen_samples, clip_view
-from sitegen.ihdm.card.card import ModelCard
+from sitegen.generative.card.card import ModelCard
 from sitegen.media.manifest import Media, Record
 
 LEAVES = (2, 4, 8, 16)

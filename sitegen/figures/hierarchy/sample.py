@@ -14,7 +14,7 @@ from sitegen.figures.base import Figure
 from sitegen.figures.clips import DARK, LIGHT, clip_spec, displayed, made_with, noise_std_of
 from sitegen.figures.hierarchy import Hierarchy
 from sitegen.figures.hierarchy.drawing import Layout, tree_frames
-from sitegen.ihdm.process.noise import Branching
+from sitegen.generative.process.noise import Branching
 from sitegen.media.frames import Frame, to_uint8
 from sitegen.media.jobs import ClipSource, RenderJob
 from sitegen.sampling.models import HeatSampler, ModelProvider

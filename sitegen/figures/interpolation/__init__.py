@@ -25,7 +25,7 @@ from sitegen.figures.base import (
 from sitegen.figures.chosen import ChosenFrom, choice, require_choice
 from sitegen.figures.values import sequence, whole
 from sitegen.figures.views import Clip, clip_view
-from sitegen.ihdm.card.card import ModelCard
+from sitegen.generative.card.card import ModelCard
 from sitegen.media.manifest import Media
 
 FIRST = (0, 1)

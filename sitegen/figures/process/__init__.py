@@ -24,7 +24,7 @@ from sitegen.figures.base import (
     sampler_in,
     steps,
 )
-from sitegen.ihdm.card.card import ModelCard
+from sitegen.generative.card.card import ModelCard
 
 
 def _in_site(name: str, info: ValidationInfo) -> str:

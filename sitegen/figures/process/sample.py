@@ -17,10 +17,10 @@ from sitegen.figures.clips import even_levels, made_with, noise_std_of, seen_lev
 from sitegen.figures.process import Process
 from sitegen.figures.process.drawing import WIDE, narrow_sheet, process_drawing
 from sitegen.figures.svg import Drawing, Sheet, stills
-from sitegen.ihdm.card.card import ModelCard
-from sitegen.ihdm.data.images import read_picture
-from sitegen.ihdm.process.heat import dissipate
-from sitegen.ihdm.process.noise import independent
+from sitegen.generative.card.card import ModelCard
+from sitegen.generative.data.images import read_picture
+from sitegen.generative.process.heat import dissipate
+from sitegen.generative.process.noise import independent
 from sitegen.media.frames import Frame, to_uint8
 from sitegen.media.jobs import RenderJob
 from sitegen.models.registry import ModelSource

@@ -20,7 +20,7 @@ from sitegen.figures.base import (
     sampler_in,
 )
 from sitegen.figures.views import live_view
-from sitegen.ihdm.card.card import ModelCard
+from sitegen.generative.card.card import ModelCard
 
 if TYPE_CHECKING:
     from sitegen.models.registry import ModelSource
@@ -85,7 +85,7 @@ class PageSampler(ChosenSpec):
 
     def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """Networks that a browser's sampler does not have, or that are too heavy for it."""
-        from sitegen.ihdm.checkpoints.browser import at_least, lacking
+        from sitegen.generative.checkpoints.browser import at_least, lacking
 
         for name, card in zip(self.models, cards, strict=True):
             if card.kind == "ihdm" and (fault := too_heavy(name, *at_least(card), "at least ")):
@@ -95,7 +95,7 @@ class PageSampler(ChosenSpec):
 
     def file_faults(self, sources: Sequence[ModelSource]) -> Iterator[str]:
         """Weights that a browser cannot read, or that are too heavy for it."""
-        from sitegen.ihdm.checkpoints.browser import export_for_browser
+        from sitegen.generative.checkpoints.browser import export_for_browser
 
         for source in sources:
             if source.prior is None:

@@ -18,8 +18,8 @@ from sitegen.core.files import digest_bytes, platform_errors
 from sitegen.figures.base import Figure, counted
 from sitegen.figures.clips import BACKGROUND, displayed, made_with
 from sitegen.figures.sampler import PageSampler, too_heavy
-from sitegen.ihdm.card.card import ModelCard
-from sitegen.ihdm.checkpoints.browser import BrowserModel, export_for_browser
+from sitegen.generative.card.card import ModelCard
+from sitegen.generative.checkpoints.browser import BrowserModel, export_for_browser
 from sitegen.media.encoder import write_still
 from sitegen.media.frames import grid, scale_factor, to_uint8, upscale
 from sitegen.media.jobs import RenderJob

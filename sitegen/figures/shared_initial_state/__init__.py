@@ -10,7 +10,7 @@ from typing import ClassVar
 from pydantic.dataclasses import dataclass as validated
 
 from sitegen.figures.base import RULES, FigureKind, Grid, counted, flat_squares, sampler_in, steps
-from sitegen.ihdm.card.card import ModelCard
+from sitegen.generative.card.card import ModelCard
 
 
 @validated(frozen=True, config=RULES)

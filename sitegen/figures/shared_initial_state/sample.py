@@ -7,7 +7,7 @@ from typing import cast
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import displayed, grid_job, noise_std_of
 from sitegen.figures.shared_initial_state import SharedInitialState
-from sitegen.ihdm.process.noise import independent
+from sitegen.generative.process.noise import independent
 from sitegen.media.jobs import RenderJob
 from sitegen.sampling.models import ModelProvider
 

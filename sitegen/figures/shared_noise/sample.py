@@ -13,8 +13,8 @@ from sitegen.core.errors import ConfigError
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import displayed, grid_job, noise_std_of, strips
 from sitegen.figures.shared_noise import SharedNoise
-from sitegen.ihdm.data.prior import Prior
-from sitegen.ihdm.process.noise import Joined, shared
+from sitegen.generative.data.prior import Prior
+from sitegen.generative.process.noise import Joined, shared
 from sitegen.media.frames import Colour, Frame, to_uint8
 from sitegen.media.jobs import RenderJob
 from sitegen.media.labels import strip

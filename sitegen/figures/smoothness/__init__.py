@@ -20,7 +20,7 @@ from sitegen.figures.base import (
     Seed,
     sampler_in,
 )
-from sitegen.ihdm.card.card import ModelCard
+from sitegen.generative.card.card import ModelCard
 
 
 @validated(frozen=True, config=RULES)

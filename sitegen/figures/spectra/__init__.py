@@ -11,7 +11,7 @@ from pydantic import Field, StrictInt
 from pydantic.dataclasses import dataclass as validated
 
 from sitegen.figures.base import RULES, ComparedSpec, FigureKind, NoiseStd, Seed, Show, sampler_in
-from sitegen.ihdm.card.card import ModelCard
+from sitegen.generative.card.card import ModelCard
 
 
 @validated(frozen=True, config=RULES)

@@ -17,9 +17,9 @@ from sitegen.figures.clips import even_levels, made_with, noise_std_of, seen_lev
 from sitegen.figures.spectra import Spectra
 from sitegen.figures.spectra.drawing import Curves, Spectrum, spectra_drawing, spectra_table
 from sitegen.figures.svg import Drawing, Sheet, stills
-from sitegen.ihdm.engines.chunks import on_one_thread
-from sitegen.ihdm.process.ddpm import DiffusionSchedule
-from sitegen.ihdm.process.heat import frequencies, spectrum, spectrum_of
+from sitegen.generative.engines.chunks import on_one_thread
+from sitegen.generative.process.ddpm import DiffusionSchedule
+from sitegen.generative.process.heat import frequencies, spectrum, spectrum_of
 from sitegen.media.jobs import RenderJob
 from sitegen.sampling.models import DdpmSampler, HeatSampler, ModelProvider, Trajectory
 

@@ -206,7 +206,7 @@ main()
 
 @pytest.mark.fault(2)
 @pytest.mark.parametrize(
-    "module", ["sitegen.cli.exits", "click", "sitegen.cli.main", "sitegen.build.pipeline"]
+    "module", ["sitegen.cli.exits", "click", "sitegen.cli.main", "sitegen.builder.pipeline"]
 )
 def test_interrupted_while_starting(built: Builder, module: str) -> None:
     """Ctrl-C while Python still reads the program: one line, 130, and no traceback."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sitegen.figures.clips import BACKGROUND
-from sitegen.ihdm.process.noise import independent
+from sitegen.generative.process.noise import independent
 from sitegen.media.frames import Frame, grid, to_uint8
 from sitegen.sampling.models import HeatSampler, load_ddpm_sampler, load_heat_sampler
 from tests.support.builders import CPU

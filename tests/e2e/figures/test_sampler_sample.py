@@ -10,7 +10,7 @@ from PIL import Image
 import sitegen.figures.sampler as module
 from sitegen.core.errors import RefusedError
 from sitegen.figures.clips import displayed
-from sitegen.ihdm.checkpoints.browser import export_for_browser
+from sitegen.generative.checkpoints.browser import export_for_browser
 from sitegen.media.frames import to_uint8
 from sitegen.sampling.models import HeatSampler
 from tests.support.tinyfigures import SIDE, Sources, job

@@ -21,10 +21,10 @@ from sitegen.figures.paths import Paths, ddim_paths, heat_paths
 from sitegen.figures.process.sample import read_image
 from sitegen.figures.smoothness.measure import evenness
 from sitegen.figures.spectra.sample import data_spectrum
-from sitegen.ihdm.process.ddpm import DiffusionSchedule
-from sitegen.ihdm.process.heat import Statistics, dct2, dissipate, rings, spectrum, spectrum_of
-from sitegen.ihdm.process.model import Model
-from sitegen.ihdm.process.noise import independent
+from sitegen.generative.process.ddpm import DiffusionSchedule
+from sitegen.generative.process.heat import Statistics, dct2, dissipate, rings, spectrum, spectrum_of
+from sitegen.generative.process.model import Model
+from sitegen.generative.process.noise import independent
 from sitegen.media.frames import to_uint8
 from sitegen.media.jobs import RenderJob
 from sitegen.models.registry import model_source

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from sitegen.ihdm.card.card import read_card
-from sitegen.ihdm.training.recipe import as_ddpm
+from sitegen.generative.card.card import read_card
+from sitegen.generative.training.recipe import as_ddpm
 from tests.support.adding import (
     CHECKPOINT,
     CONFIG,

@@ -23,12 +23,12 @@ from sitegen.cli.main import cli
 from sitegen.core import compute
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
 from sitegen.core.files import digest
-from sitegen.ihdm.card.card import BlurRange, DiffusionConfig, FileRef, read_card
-from sitegen.ihdm.checkpoints.loading import load_model
-from sitegen.ihdm.data.images import read_images
-from sitegen.ihdm.process.ddpm import DiffusionModel, DiffusionSchedule
-from sitegen.ihdm.training.options import TrainingOptions
-from sitegen.ihdm.training.train import Run
+from sitegen.generative.card.card import BlurRange, DiffusionConfig, FileRef, read_card
+from sitegen.generative.checkpoints.loading import load_model
+from sitegen.generative.data.images import read_images
+from sitegen.generative.process.ddpm import DiffusionModel, DiffusionSchedule
+from sitegen.generative.training.options import TrainingOptions
+from sitegen.generative.training.train import Run
 from sitegen.models import training
 from sitegen.models.new_card import Question
 from sitegen.models.training import (

@@ -10,18 +10,18 @@ import torch
 from torch import Tensor
 
 from recipes.cascade import matrices
-from sitegen.ihdm.card.card import BlurRange, FileRef, ModelCard, SamplingConfig, read_card
-from sitegen.ihdm.card.networks import Band, CosineConfig, UNetConfig
-from sitegen.ihdm.checkpoints.browser import BrowserModel, Precision, export_for_browser
-from sitegen.ihdm.checkpoints.loading import load_model
-from sitegen.ihdm.checkpoints.weights import RESIDUAL, prefixes, save_weights
-from sitegen.ihdm.data.prior import PRIOR_NAME, make_prior, read_prior
-from sitegen.ihdm.nets.networks import new_network
-from sitegen.ihdm.process.heat import retained, rings
-from sitegen.ihdm.process.model import Model
-from sitegen.ihdm.process.noise import independent
-from sitegen.ihdm.process.reverse import reverse_process
-from sitegen.ihdm.training.loss import image_statistics
+from sitegen.generative.card.card import BlurRange, FileRef, ModelCard, SamplingConfig, read_card
+from sitegen.generative.card.networks import Band, CosineConfig, UNetConfig
+from sitegen.generative.checkpoints.browser import BrowserModel, Precision, export_for_browser
+from sitegen.generative.checkpoints.loading import load_model
+from sitegen.generative.checkpoints.weights import RESIDUAL, prefixes, save_weights
+from sitegen.generative.data.prior import PRIOR_NAME, make_prior, read_prior
+from sitegen.generative.networks.construct import new_network
+from sitegen.generative.process.heat import retained, rings
+from sitegen.generative.process.model import Model
+from sitegen.generative.process.noise import independent
+from sitegen.generative.process.reverse import reverse_process
+from sitegen.generative.training.loss import image_statistics
 from tests.support import lessons
 from tests.support.engine import decibels, difference, run_sampler
 from tests.support.paths import ROOT

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from sitegen.build.pipeline import render_missing
+from sitegen.builder.pipeline import render_missing
 from sitegen.server import rendering
 from tests.support.builders import FAKE_ENCODER
 

@@ -13,7 +13,7 @@ import pytest
 from jinja2 import Environment, FileSystemLoader
 from PIL import Image
 
-from sitegen.build.context import BuildOptions
+from sitegen.builder.context import BuildOptions
 from sitegen.core.files import temporary_path
 from sitegen.core.locks import lock
 from sitegen.server.preview import Preview

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sitegen.build.context import BuildContext, BuildOptions, prepare
+from sitegen.builder.context import BuildContext, BuildOptions, prepare
 from sitegen.core.errors import PlatformError, TargetError
 from sitegen.core.progress import Advance
 from sitegen.server import rendering

@@ -15,7 +15,7 @@ from bench import build
 from bench.build import Builds, Run, change_caption, change_noise, change_seed, estimated, markdown
 from bench.counting import constant_between, operations
 from sitegen.core.progress import duration
-from sitegen.ihdm.checkpoints.loading import load_model
+from sitegen.generative.checkpoints.loading import load_model
 from tests.support.builders import environment
 from tests.support.paths import ROOT
 from tests.support.tinymodel import LEVELS, write_cascade, write_model

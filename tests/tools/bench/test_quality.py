@@ -17,8 +17,8 @@ from bench.judging.mnist import as_floats, read_dataset
 from bench.judging.samples import read_samples
 from bench.judging.spectra import Images, dissipated_power, power
 from bench.quality import main
-from sitegen.ihdm.card.card import BlurSchedule
-from sitegen.ihdm.process.heat import dissipate
+from sitegen.generative.card.card import BlurSchedule
+from sitegen.generative.process.heat import dissipate
 from tests.support.tinymodel import write_ddpm, write_model
 
 SIGMAS = BlurSchedule.log_spaced(4, 0.5, 20).sigmas

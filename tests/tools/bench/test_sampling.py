@@ -23,8 +23,8 @@ from bench.sampling import (
     processor,
     unet_levels,
 )
-from sitegen.ihdm.checkpoints.loading import load_model
-from sitegen.ihdm.process.model import Model
+from sitegen.generative.checkpoints.loading import load_model
+from sitegen.generative.process.model import Model
 from tests.support.tinymodel import on_one_thread, write_ddpm, write_model
 
 one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.scaling import SERIES, WORDS, Cost, Size, chart, curvature, markdown, measure, write
-from sitegen.build.context import BuildOptions, prepare
+from sitegen.builder.context import BuildOptions, prepare
 from tests.support.builders import CPU
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from sitegen.cli.console import Console, plain_steps, plain_training
 from sitegen.core.progress import duration
-from sitegen.ihdm.training.train import Progress
+from sitegen.generative.training.train import Progress
 
 
 class Terminal(io.StringIO):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sitegen.content.suggestions import comparisons, figure_calls
 from sitegen.figures.registry import figure_kinds
-from sitegen.ihdm.card.card import FileRef
+from sitegen.generative.card.card import FileRef
 from tests.support.making import small_card
 from tests.support.tinymodel import write_model
 

@@ -19,6 +19,6 @@ def test_installed(tmp_path: Path) -> None:
     with pytest.raises(PlatformError, match=r"folder models .* install it again"):
         resource("models", tmp_path / "sitegen")
     for name in get_args(Resource):
-        inside = {"client": "sitegen/server/client", "presets": "sitegen/ihdm/card/presets"}
+        inside = {"client": "sitegen/server/client", "presets": "sitegen/generative/card/presets"}
         assert resource(name) == ROOT / inside.get(name, name)
         assert any(resource(name).iterdir())

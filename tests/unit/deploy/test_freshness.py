@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from sitegen.build.cache import Store
-from sitegen.build.output import read_folder
+from sitegen.builder.cache import Store
+from sitegen.builder.output import read_folder
 from sitegen.config.loader import load_site
 from sitegen.deploy.publish import first_few, freshness, pages_address
 from tests.support.builders import Builder, traces, write_page, write_site

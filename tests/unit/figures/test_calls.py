@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from markupsafe import Markup
 
-from sitegen.build.plan import PlannedFigure, plan_figure
+from sitegen.builder.plan import PlannedFigure, plan_figure
 from sitegen.core.diagnostics import SourceLocation, fields_of
 from sitegen.core.errors import ConfigError
 from sitegen.figures.base import Figure, spec_json
@@ -19,7 +19,7 @@ from sitegen.figures.process import Process
 from sitegen.figures.registry import figure_kinds, make_figure
 from sitegen.figures.shared_noise import SharedNoise
 from sitegen.figures.trajectories import Trajectories
-from sitegen.ihdm.card.card import FileRef, ModelCard, SamplingConfig
+from sitegen.generative.card.card import FileRef, ModelCard, SamplingConfig
 from sitegen.models.registry import ModelSource
 from tests.support.builders import CARD
 from tests.support.lessons import cascade_card

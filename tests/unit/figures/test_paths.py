@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sitegen.figures.paths import Paths, ddpm_paths, heat_paths, noise_of, straight
-from sitegen.ihdm.process.noise import independent
+from sitegen.generative.process.noise import independent
 from sitegen.models.registry import model_source
 from sitegen.sampling.models import (
     DdpmSampler,

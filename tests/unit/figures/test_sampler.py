@@ -13,8 +13,8 @@ from sitegen.figures.registry import figure_view, make_figure
 from sitegen.figures.sampler import PageSampler
 from sitegen.figures.sampler.sample import refuse_heavy
 from sitegen.figures.views import LiveModel, front_picture
-from sitegen.ihdm.card.card import preset
-from sitegen.ihdm.checkpoints.browser import BrowserModel, at_least, export_for_browser
+from sitegen.generative.card.card import preset
+from sitegen.generative.checkpoints.browser import BrowserModel, at_least, export_for_browser
 from sitegen.media.manifest import Media, MediaFile, ModelRef, Record
 from sitegen.models.registry import model_source
 from tests.support.making import small_card

@@ -24,12 +24,12 @@ from sitegen.config.schema import Site
 from sitegen.content.suggestions import added_lines
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
 from sitegen.core.files import digest, write_atomic
-from sitegen.ihdm.card.card import ModelCard, preset, read_card
-from sitegen.ihdm.card.networks import UNetConfig
-from sitegen.ihdm.checkpoints import zips
-from sitegen.ihdm.checkpoints.loading import load_model
-from sitegen.ihdm.data.prior import read_prior
-from sitegen.ihdm.training.recipe import as_ddpm
+from sitegen.generative.card.card import ModelCard, preset, read_card
+from sitegen.generative.card.networks import UNetConfig
+from sitegen.generative.checkpoints import zips
+from sitegen.generative.checkpoints.loading import load_model
+from sitegen.generative.data.prior import read_prior
+from sitegen.generative.training.recipe import as_ddpm
 from sitegen.models import add as adding
 from sitegen.models.add import add_model, add_shipped
 from sitegen.models.new_card import AddOptions, Question

@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from sitegen.core.errors import RefusedError
-from sitegen.ihdm.card.card import preset, presets
-from sitegen.ihdm.data.images import read_images
-from sitegen.ihdm.data.prior import draw_places, make_prior, read_prior
+from sitegen.generative.card.card import preset, presets
+from sitegen.generative.data.images import read_images
+from sitegen.generative.data.prior import draw_places, make_prior, read_prior
 from sitegen.models import priors
 from sitegen.models.priors import add_prior, prior_and_example
 from sitegen.models.registry import (

@@ -10,8 +10,8 @@ from sitegen.core import installed
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import digest
 from sitegen.core.installed import resource
-from sitegen.ihdm.card.card import preset
-from sitegen.ihdm.data.prior import read_prior
+from sitegen.generative.card.card import preset
+from sitegen.generative.data.prior import read_prior
 from sitegen.models.registry import ModelSource, find_model, model_source, named_folder, site_models
 from tests.support.builders import CARD, write_site
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import PlatformError
-from sitegen.ihdm.engines import choice
-from sitegen.ihdm.engines.chunks import Chunked
+from sitegen.generative.engines import choice
+from sitegen.generative.engines.chunks import Chunked
 from sitegen.models.registry import ModelSource, model_source
 from sitegen.sampling.models import HeatSampler, in_chunks, load_heat_sampler
 from tests.support.builders import CPU

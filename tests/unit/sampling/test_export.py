@@ -19,9 +19,9 @@ from sitegen.cli.main import cli
 from sitegen.core.errors import ConfigError, PlatformError, TargetError
 from sitegen.core.files import host_mark, temporary_path
 from sitegen.core.progress import Advance
-from sitegen.ihdm.process.ddpm import initial_noise, to_pixels
-from sitegen.ihdm.process.noise import independent
-from sitegen.ihdm.process.reverse import ddpm_process, reverse_process
+from sitegen.generative.process.ddpm import initial_noise, to_pixels
+from sitegen.generative.process.noise import independent
+from sitegen.generative.process.reverse import ddpm_process, reverse_process
 from sitegen.media.contact_sheet import SheetLayout
 from sitegen.media.frames import to_uint8
 from sitegen.models.registry import model_source

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from sitegen.figures.clips import DARK, LIGHT
 from sitegen.figures.hierarchy.sample import pace
-from sitegen.ihdm.process.model import Model
-from sitegen.ihdm.process.noise import Branching
+from sitegen.generative.process.model import Model
+from sitegen.generative.process.noise import Branching
 from sitegen.media.frames import Frame, to_uint8, upscale
 from sitegen.media.jobs import RenderJob
 from sitegen.sampling.models import HeatSampler, load_heat_sampler

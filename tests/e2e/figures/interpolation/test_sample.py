@@ -9,7 +9,7 @@ import numpy as np
 
 from sitegen.figures.clips import BACKGROUND, INK
 from sitegen.figures.interpolation.sample import LABELS, turns
-from sitegen.ihdm.process.noise import independent
+from sitegen.generative.process.noise import independent
 from sitegen.media.frames import Frame, to_uint8, upscale
 from sitegen.media.jobs import RenderJob
 from sitegen.media.labels import Panels

@@ -15,10 +15,10 @@ from bench.judging.draw import draw_samples
 from bench.judging.images import Samples
 from bench.judging.spectra import power
 from bench.priors import natural_prior
-from sitegen.ihdm.card.card import BlurRange, DiffusionConfig, ModelCard, preset
-from sitegen.ihdm.card.networks import UNetConfig
-from sitegen.ihdm.data.prior import read_prior
-from sitegen.ihdm.process.ddpm import initial_noise
+from sitegen.generative.card.card import BlurRange, DiffusionConfig, ModelCard, preset
+from sitegen.generative.card.networks import UNetConfig
+from sitegen.generative.data.prior import read_prior
+from sitegen.generative.process.ddpm import initial_noise
 from sitegen.models.registry import ModelSource, preset_prior
 
 CARD = ModelCard(28, 1, 3, UNetConfig(32, (1,)), BlurRange(0.5, 20.0), sampling_noise_std=0.1)

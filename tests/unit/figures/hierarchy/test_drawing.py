@@ -25,7 +25,7 @@ from sitegen.figures.hierarchy.drawing import (
     tree_frames,
 )
 from sitegen.figures.hierarchy.sample import Replay
-from sitegen.ihdm.process.noise import Branching
+from sitegen.generative.process.noise import Branching
 from sitegen.media.frames import Colour, Frame, upscale
 
 calm = settings(deadline=None, derandomize=True)

@@ -1,0 +1,444 @@
+"""The build: plan, render what is missing, lay out the pages, and exchange the folders.
+
+Nothing is written into the site's folder until all of it is ready; then the two are exchanged in
+one step. A build that would change nothing touches nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from sitegen.builder.cache import Store
+from sitegen.builder.context import (
+    BuildContext,
+    BuildOptions,
+    Records,
+    found,
+    new_notes,
+)
+from sitegen.builder.executor import Encoder, RendererFactory, RenderExecutor, naming
+from sitegen.builder.output import (
+    LOCK_NAME,
+    Tree,
+    require_ours,
+    require_room,
+    rescue,
+    weight,
+)
+from sitegen.builder.placing import is_placed, place
+from sitegen.builder.plan import PlannedFigure, environment, other_environment
+from sitegen.builder.prune import note_use, tidy
+from sitegen.builder.timings import AROUND_S, Speeds, first_estimate
+from sitegen.builder.uses import MEGABYTE
+from sitegen.builder.works import Work, prepare_all, whole
+from sitegen.config.loader import load_site
+from sitegen.config.schema import Site
+from sitegen.core.diagnostics import quoted
+from sitegen.core.errors import LockedError, PlatformError, TargetError
+from sitegen.core.files import is_aside, put_back, require_writable, sweep
+from sitegen.core.locks import lock
+from sitegen.core.progress import Reporter, duration
+from sitegen.core.urls import INDEX
+
+X264 = Encoder()
+
+
+def build(
+    config: Path,
+    options: BuildOptions,
+    renderer: RendererFactory,
+    report: Reporter,
+    encoder: Encoder = X264,
+) -> Summary:
+    """Build the site of `config`, or with `dry_run` tell what would be rendered.
+
+    Raises ConfigError for mistakes of the author, RefusedError for models that cannot be used,
+    TargetError for figures that cannot be made, PlatformError for what the machine lacks,
+    LockedError while another build is at work here. Whatever is raised, the old site stays.
+    """
+    site = load_site(config)
+    _put_back(site, options)
+    works = prepare_all(site, options, report.warn)
+    for work in works:
+        _tell(work, report)
+    if options.dry_run:
+        return _joined([_rehearse(work, renderer, report) for work in works])
+    ready = _ready(works)
+    if ready is not None and (summary := _unchanged(works, ready)) is not None:
+        _refuse_warnings(report, options)
+        for work in works:
+            _keep_small(work, report)
+        return summary
+    output = works[0].context.output
+    require_ours(output)
+    with ExitStack() as locks:
+        for work in works:
+            locks.enter_context(locked(work.context.site))
+        require_room(output)
+        for work in works:
+            _bring_up(work, renderer, report, encoder)
+        _refuse_warnings(report, options)
+        if any(work.missing for work in works):
+            return _summary(works)
+        tree = whole(works) if ready is None else ready
+        for line in rescue(output, site, tree):
+            report.warn(line)
+        changed = place(tree, output, site)
+        for work in works:
+            if (told := tidy(work, changed=True)) is not None:
+                report.note(told)
+        return replace(_summary(works, weight(tree)), changed=changed)
+
+
+def _tell(work: Work, report: Reporter) -> None:
+    """Warn of what is probably wrong, and tell the figures."""
+    context = work.context
+    for warning in context.warnings:
+        report.warn(warning)
+    if context.options.strict and (absent := context.left_out()):
+        raise TargetError(f"--strict: models of site.toml are not there: {', '.join(absent)}")
+    _tell_figures(context, work.records, report)
+
+
+def _bring_up(work: Work, renderer: RendererFactory, report: Reporter, encoder: Encoder) -> None:
+    """Render what a site lacks; its lock is held."""
+    context, records = work.context, work.records
+    require_writable(context.site.cache_dir)
+    remove_leftovers(context)
+    # Another build may have rendered some of it before this one had the lock.
+    records |= found(work.missing, context.store(), context.environment)
+    made = render_missing(context, records, renderer, report, encoder)
+    records |= made
+    work.rendered.update(made)
+
+
+def _put_back(site: Site, options: BuildOptions) -> None:
+    """Give a site that a killed build has left aside its name back, whatever stops this one."""
+    output = options.output or site.output
+    if is_aside(output) and not options.dry_run:
+        with locked(site):
+            put_back(output)
+
+
+def _tell_figures(context: BuildContext, records: Records, report: Reporter) -> None:
+    count = f"{len(context.pages)} page(s), {len(context.figures)} figure(s)"
+    report.detail(f"{context.site.root}: {count}")
+    for planned in context.figures:
+        record, name = records.get(planned.request_digest), planned.figure.id
+        state = "to be rendered" if record is None else "in the store"
+        report.detail(f"{name}: {state}, key {planned.request_digest}")
+        if record is not None and (other := other_environment(record, context.environment)):
+            remedy = f"`sitegen build --refilm {name}` makes it again"
+            report.detail(f"{name}: made with {other}; {remedy}")
+
+
+def _ready(works: Sequence[Work]) -> Tree | None:
+    """The whole site, where it takes no more than what is there; None where something is to do."""
+    for work in works:
+        context = work.context
+        stale = work.missing or context.to_render(work.records)
+        if stale or new_notes(context.site, context.used_sources):
+            return None
+    return whole(works)
+
+
+def _unchanged(works: Sequence[Work], tree: Tree) -> Summary | None:
+    """The summary where the site is as it should be; what killed builds left goes."""
+    roof = works[0].context
+    if not is_placed(tree, roof.output, roof.site):
+        return None
+    for work in works:
+        remove_leftovers(work.context)
+    return _summary(works, weight(tree))
+
+
+def _keep_small(work: Work, report: Reporter) -> None:
+    """Keep the store of a site that is as it should be below its limit, where it has one."""
+    context = work.context
+    limit, told = context.site.cache_limit, None
+    if limit is None or context.store().size() <= limit * MEGABYTE:
+        note_use(context)
+        return
+    with locked(context.site):
+        told = tidy(work, changed=False)
+    if told is not None:
+        report.note(told)
+
+
+def remove_leftovers(context: BuildContext, *, leaving: bool = False) -> None:
+    """Remove what processes that were killed left of this site.
+
+    leaving: this process is about to end in the middle of its work, and its own goes as well
+    """
+    context.store().sweep(leaving=leaving)
+    for folder in (context.site.cache_dir, context.output.parent):
+        sweep(folder, leaving=leaving)
+
+
+def _refuse_warnings(report: Reporter, options: BuildOptions) -> None:
+    if options.strict and (count := report.warnings):
+        raise TargetError(f"--strict: {count} warning(s), see above; the site is as it was")
+
+
+def render_missing(
+    context: BuildContext,
+    records: Records,
+    renderer: RendererFactory,
+    report: Reporter,
+    encoder: Encoder = X264,
+) -> Records:
+    """Render what the command line asks for of what is missing or old; the lock is held.
+
+    What the weights were is kept in mind for machines that have none.
+
+    Raises as `build` does. What was finished before is kept.
+    """
+    for name, note in new_notes(context.site, context.used_sources).items():
+        Store(context.site.cache_dir).note_weights(name, note)
+    options = context.options
+    if not (chosen := context.to_render(records)):
+        return {}
+    refuse_unrenderable(context, records)
+    for planned in chosen:
+        with naming(planned.figure):
+            for name in planned.figure.models:
+                context.sources[name].require_usable()
+    encoder.preflight()
+    address = options.distributed or context.site.scheduler
+    if address is not None:
+        return _render_in_cluster(address, context, chosen, report, encoder)
+    made = renderer(context.sources, options.compute_target)
+    executor = RenderExecutor(
+        made,
+        context.store(),
+        report,
+        context.environment,
+        encoder.encode,
+        Speeds(context.site.cache_dir, options.compute_target).note,
+    )
+    estimates = partial(_estimates, context, chosen, lambda *_: made)
+    return executor.render(chosen, options.jobs, estimates)
+
+
+FIGURES_AT_ONCE = 16
+"""How many figures a cluster may have at most, unless --jobs asks for more: each is drawn here."""
+
+
+def _render_in_cluster(
+    address: str,
+    context: BuildContext,
+    chosen: Sequence[PlannedFigure],
+    report: Reporter,
+    encoder: Encoder,
+) -> Records:
+    """Render with the workers of a cluster; their times tell nothing of this machine's."""
+    from sitegen.builder.renderer import cluster_renderer
+
+    options = context.options
+    made = cluster_renderer(context.sources, address, report, options.asked, options.jobs)
+    executor = RenderExecutor(
+        made,
+        context.store(),
+        report,
+        environment(made.compute_target),
+        encoder.encode,
+        leave=made.close,
+    )
+    count, target = made.cluster.size, made.compute_target
+    on = f"{target.device}, {target.precision}"
+    report.note(f"{count} worker{'s' if count > 1 else ''} at {address} ({on})")
+    return executor.render(chosen, max(options.jobs, min(count + 1, FIGURES_AT_ONCE)))
+
+
+def _rehearse(work: Work, renderer: RendererFactory, report: Reporter) -> Summary:
+    """Tell what would be rendered, and how long that takes by what was measured here."""
+    context, records = work.context, work.records
+    wanted = context.to_render(records)
+    estimates = _estimates(context, wanted, renderer)
+    for planned in wanted:
+        place, seconds = planned.figure.place, estimates[planned.request_digest]
+        takes = "not measured yet" if seconds is None else f"about {duration(seconds)}"
+        seen = sum(planned.evaluations) if planned.models else 0
+        takes = f"{seen:,} evaluations of a network, {takes}" if seen else takes
+        report.note(f"would render {planned.figure.id} ({place.file}:{place.line}), {takes}")
+    known = [seconds for seconds in estimates.values() if seconds is not None]
+    if known:
+        rest = len(wanted) - len(known)
+        more = f", and {rest} not measured yet" if rest else ""
+        report.note(f"all of it: about {duration(AROUND_S + sum(known))}{more}")
+    return replace(summarise(context, (), records), rehearsed=True)
+
+
+def _estimates(
+    context: BuildContext, figures: Sequence[PlannedFigure], renderer: RendererFactory
+) -> dict[str, float | None]:
+    """The seconds that each figure takes, by request: as such figures did, or by a trial now."""
+    speeds = Speeds(context.site.cache_dir, context.options.compute_target)
+    estimates = {planned.request_digest: speeds.estimate(planned) for planned in figures}
+    new = [planned for planned in figures if estimates[planned.request_digest] is None]
+    if not new or not context.environment:
+        return estimates
+    made = cache(lambda: renderer(context.sources, context.options.compute_target))
+    for planned in new:
+        with naming(planned.figure):
+            pixels = planned.figure.spec.pixels(context.sources[planned.figure.models[0]].card)
+            estimates[planned.request_digest] = first_estimate(
+                planned, pixels, lambda model: speeds.pace(model, lambda name: made().pace(name))
+            )
+    return estimates
+
+
+@contextmanager
+def locked(site: Site) -> Iterator[None]:
+    """Hold the site for the block; LockedError, naming the site, while another sitegen does."""
+    try:
+        with lock(site.cache_dir / LOCK_NAME):
+            yield
+    except LockedError as error:
+        raise LockedError(f"{site.root}: {error}") from None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a build did; `changed` is False when the site was already as it should be."""
+
+    output: Path
+    rendered: tuple[str, ...]
+    reused: tuple[str, ...]
+    missing: tuple[str, ...]
+    changed: bool
+    bytes: int
+    rehearsed: bool = False
+    left_out: tuple[str, ...] = ()
+    uncalled: tuple[str, ...] = ()
+    approximate: tuple[str, ...] = ()
+
+    def lines(self) -> list[str]:
+        """The summary as the command line prints it."""
+        lack = f", {len(self.missing)} missing: {', '.join(self.missing)}" if self.missing else ""
+        counts = f"{len(self.rendered)} rendered, {len(self.reused)} reused{lack}"
+        about = {
+            "left out, because a file is not there": self.left_out,
+            "not there, and called by no page": self.uncalled,
+            "starting from approximate flat images": self.approximate,
+        }
+        models = [f"{words}: {', '.join(names)}" for words, names in about.items() if names]
+        told = [f"figures: {counts}", *models]
+        if self.missing or self.rehearsed:
+            return [*told, f"{self.output}: left as it was"]
+        state = "written" if self.changed else "already up to date"
+        page = (self.output / INDEX).as_uri()
+        return [*told, f"site: {self.bytes / 1e6:.1f} MB, {state}", f"look at it: {page}"]
+
+
+def summarise(
+    context: BuildContext, rendered: Collection[str], records: Records, size: int = 0
+) -> Summary:
+    """What to tell at the end; `rendered` are requests, `size` is that of the site in bytes."""
+    place = f"{context.site.place}/" if context.site.place else ""
+    kept = [(f"{place}{each.figure.id}", each.request_digest) for each in context.figures]
+    kept = [(name, request) for name, request in kept if request in records]
+    return Summary(
+        context.output,
+        rendered=tuple(name for name, request in kept if request in rendered),
+        reused=tuple(name for name, request in kept if request not in rendered),
+        missing=tuple(f"{place}{planned.figure.id}" for planned in context.missing(records)),
+        changed=False,
+        bytes=size,
+        left_out=context.left_out(),
+        uncalled=context.left_out(waited=False),
+        approximate=tuple(each.name for each in context.used_sources if each.approximate),
+    )
+
+
+def _summary(works: Sequence[Work], size: int = 0) -> Summary:
+    """What to tell at the end of all."""
+    found = [summarise(work.context, work.rendered, work.records) for work in works]
+    return replace(_joined(found), bytes=size)
+
+
+def _joined(summaries: Sequence[Summary]) -> Summary:
+    """One of all: the figures and models of papers under a roof come after its own."""
+    first, *others = summaries
+    names = ("rendered", "reused", "missing", "left_out", "uncalled", "approximate")
+    lists: dict[str, Any] = {
+        name: sum((getattr(each, name) for each in summaries), ()) for name in names
+    }
+    return replace(first, **lists) if others else first
+
+
+_PARTS = ("card", "weights", "prior")  # of a model, in the order of a request
+_MOST = 4  # changes beyond which it is another figure
+
+
+def refuse_unrenderable(context: BuildContext, records: Records) -> None:
+    """Raise where nothing may or can be rendered, naming each figure and what has changed.
+
+    Raises TargetError with `offline`, PlatformError where torch or an encoder is not installed.
+    """
+    if not context.options.offline and context.environment:
+        return
+    known = context.store().remembered()
+    lines = []
+    for planned in context.to_render(records):
+        place, told = planned.figure.place, "cannot be made again"
+        if planned.request_digest not in records:
+            told = f"is not in the store; {what_changed(planned, known)}"
+        lines.append(f"{place.file}:{place.line}: {planned.figure.id} {told}")
+    bring = "; render it where sitegen can, and bring the cache_dir from there"
+    if context.options.offline:
+        raise TargetError("\n".join([*lines, f"--offline renders nothing{bring}"]))
+    try:
+        environment(context.options.compute_target)
+    except PlatformError as error:
+        raise PlatformError("\n".join([*lines, f"{error}{bring}"])) from error
+
+
+def what_changed(planned: PlannedFigure, known: Sequence[Mapping[str, Any]]) -> str:
+    """Say how the figure differs from what was rendered; `known` are the requests in the store."""
+    kind, request = planned.figure.kind, json.loads(planned.request_json)
+    specs = [(each, each.get("spec")) for each in known]
+    alike = [each for each, spec in specs if isinstance(spec, dict) and spec.get("kind") == kind]
+    if not alike:
+        return f"no figure of the kind {kind} is" if known else "the store is empty"
+    names = [model.name for model in planned.models]
+    changes = min((list(_changes(each, request, names)) for each in alike), key=len)
+    if not changes:
+        return "it was rendered, but its files are damaged or did not come with the store"
+    if len(changes) > _MOST:
+        return "nothing like it was rendered"
+    return f"since it was rendered, {', '.join(changes)}"
+
+
+def _changes(
+    then: Mapping[str, Any], now: Mapping[str, Any], names: Sequence[str]
+) -> Iterator[str]:
+    """What differs between two requests of one kind, in words."""
+    old, new = then["spec"], now["spec"]
+    for name in sorted({*old, *new}):
+        yield from _went(name, old.get(name), new.get(name), quoted)
+    yield from _went("sitegen's recipe for it", then.get("recipe"), now["recipe"], str)
+    yield from _went(f"the example of {names[0]}", then.get("example"), now.get("example"), _short)
+    models = then.get("models", [])
+    if len(models) != len(names):
+        yield "it shows other models"
+        return
+    for name, before, after in zip(names, models, now["models"], strict=True):
+        for part, first, second in zip(_PARTS, before, after, strict=False):
+            yield from _went(f"the {part} of {name}", first, second, _short)
+
+
+def _went(name: str, old: object, new: object, words: Callable[[Any], str]) -> Iterator[str]:
+    if old != new:
+        told = ("none" if value is None else words(value) for value in (old, new))
+        yield f"{name} went from {' to '.join(told)}"
+
+
+_short = itemgetter(slice(8))  # of a digest

@@ -1,0 +1,564 @@
+"""The card of a model: everything that must be known to build and sample it, but its weights.
+
+A card is a frozen `ModelCard`, written as `model.toml` beside the weights. This module does not
+need torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import field, fields, is_dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Discriminator, Field, Strict, Tag
+from pydantic.dataclasses import dataclass
+
+from sitegen.core.diagnostics import known_words, placed
+from sitegen.core.errors import ConfigError
+from sitegen.core.files import canonical_json, is_folder, read_text
+from sitegen.core.installed import resource
+from sitegen.core.source import KeyPath, parse_toml, toml_lines
+from sitegen.generative.card.checked import (
+    PART,
+    Count,
+    Flag,
+    Level,
+    Misfits,
+    Number,
+    Word,
+    checked,
+    must,
+    read_tables,
+)
+from sitegen.generative.card.limits import LARGEST_BLUR
+from sitegen.generative.card.networks import (
+    Band,
+    CoarseConfig,
+    DiffusersUNet,
+    UNetConfig,
+    halving_misfits,
+)
+
+CARD_NAME = "model.toml"
+TRAINING_NOISE_STD = 0.01
+"""The noise that the published models were trained with, and ours are unless told otherwise."""
+NOISE_RATIO = 1.25
+"""Sampling noise over training noise, δ over σ, where nothing is said: as published."""
+
+_NOTES = ("training", "quality", "known_faults", "example", "subject")
+_HEAT = (
+    *("blur", "prior", "training_noise_std", "sampling_noise_std", "parameterization"),
+    *("coarse", "bands"),
+)
+"""What only a model that blurs has."""
+
+Parameterization = Literal["difference", "preconditioned"]
+_Pixels = Annotated[Number, Field(gt=0, le=LARGEST_BLUR)]
+_Noise = Annotated[Number, Field(gt=0)]
+_Beta = Annotated[Number | None, Field(gt=0, lt=1)]
+
+
+def sampling_noise(training_noise_std: float) -> float:
+    """The δ of a model that was trained with a noise σ and does not say its own."""
+    return round(NOISE_RATIO * training_noise_std, 9)
+
+
+@checked("blur")
+@dataclass(frozen=True, config=PART)
+class BlurRange:
+    """Blur scales, in pixels, of level 1 and level K; those between are evenly spaced in log."""
+
+    sigma_min: _Pixels
+    sigma_max: _Pixels
+
+    @staticmethod
+    def misfits(values: Mapping[str, Any]) -> Misfits:
+        """The range goes up."""
+        low, high = values.get("sigma_min"), values.get("sigma_max")
+        if low is not None and high is not None and low > high:
+            yield "sigma_max", f"must be at least sigma_min, {low}"
+
+
+@checked("blur schedule")
+@dataclass(frozen=True, config=PART)
+class BlurSchedule:
+    """Blur scales σ_B,k in pixels of levels k = 0 (sharp) … K (flattest).
+
+    `sigmas[0]` is 0 and the rest strictly increases; `sigmas[k]` is the standard deviation of the
+    Gaussian that the heat equation has applied at level k (Rissanen et al. 2023, §3). A card
+    calls them `schedule`.
+
+    Raises ConfigError for a schedule that is not finite, does not start at 0 or does not increase.
+    """
+
+    sigmas: tuple[Number, ...] = Field(validation_alias="schedule")
+
+    @staticmethod
+    def misfits(values: Mapping[str, Any]) -> Misfits:
+        """Level 0 is sharp, and each level is flatter than the one below."""
+        name = "schedule" if "schedule" in values else "sigmas"
+        sigmas: Sequence[float] | None = values.get(name)
+        if sigmas is None:
+            return
+        if len(sigmas) < 2:
+            yield name, "needs level 0 and at least one level more"
+        elif sigmas[0] != 0:
+            yield name, "level 0 is the sharp image, so 0"
+        for level, (below, here) in enumerate(pairwise(sigmas), 1):
+            if not here > below:
+                words = f"level {level} has {here}, not more than the {below} below it; blur scales"
+                yield name, f"{words} must increase from 0 to the flattest level"
+                return
+
+    @classmethod
+    def log_spaced(cls, levels: int, sigma_min: float, sigma_max: float) -> BlurSchedule:
+        """σ_B,0 = 0, then `levels` values in geometric steps from `sigma_min` to `sigma_max`."""
+        if levels < 1:
+            raise ConfigError(f"levels must be at least 1, not {levels}")
+        if not 0 < sigma_min < math.inf or not sigma_min <= sigma_max < math.inf:
+            raise ConfigError(
+                "blur scales must be finite with 0 < sigma_min <= sigma_max, "
+                f"not {sigma_min} and {sigma_max}"
+            )
+        span = math.log(sigma_max / sigma_min)
+        steps = [i / (levels - 1) if levels > 1 else 1.0 for i in range(levels)]
+        return cls((0.0, *(sigma_min * math.exp(span * step) for step in steps)))
+
+    @cached_property
+    def levels(self) -> int:
+        """K, the number of steps from the flattest state to the sharp one."""
+        return len(self.sigmas) - 1
+
+    def __getitem__(self, level: int) -> float:
+        return self.sigmas[level]
+
+
+def _is_inside(path: str) -> bool:
+    parts = PurePosixPath(path).parts
+    plain = bool(parts) and not {"..", "/"} & set(parts)
+    return plain and path.isprintable() and "\\" not in path and len(path) <= 255
+
+
+_Inside = Annotated[
+    Word, must("a path inside the card's own folder, such as weights.safetensors", _is_inside)
+]
+_HEX = re.compile("[0-9a-f]{64}")
+_Digest = Annotated[Word, must("64 hexadecimal digits in lower case", _HEX.fullmatch)]
+
+
+@checked("file of a card")
+@dataclass(frozen=True, config=PART)
+class FileRef:
+    """A file that belongs to a card: its path from the card's folder, and its digest if pinned."""
+
+    file: _Inside = Field(description="the path from the card's folder")
+    sha256: _Digest | None = None
+
+
+@checked("diffusion")
+@dataclass(frozen=True, config=PART)
+class DiffusionConfig:
+    """How a DDPM adds noise, and how it is sampled unless told otherwise.
+
+    `beta_schedule` is "linear", from `beta_start` to `beta_end`, or "cosine" (Nichol and Dhariwal
+    2021), which has neither. `variance` is "fixed_small" (the posterior's) or "fixed_large" (β);
+    `clip_sample` keeps predicted images in [-1, 1]. `rescale_timesteps` says that the network knows
+    timesteps as if there were 1000 of them, as improved-diffusion trains it unless told.
+    `prediction_type` is what it answers: "epsilon", the noise, unless it is "v_prediction".
+
+    Raises ConfigError that names every value that is wrong.
+    """
+
+    beta_schedule: Literal["linear", "cosine"] = Field(description='"linear" or "cosine"')
+    beta_start: _Beta = None
+    beta_end: _Beta = None
+    variance: Literal["fixed_small", "fixed_large"] = "fixed_small"
+    clip_sample: Flag = True
+    rescale_timesteps: Flag = False
+    prediction_type: Literal["epsilon", "v_prediction"] | None = None
+
+    @staticmethod
+    def misfits(values: Mapping[str, Any]) -> Misfits:
+        """Only the linear schedule has ends, and they rise."""
+        ends = {key: values[key] for key in ("beta_start", "beta_end") if key in values}
+        schedule = values.get("beta_schedule")
+        for key, value in ends.items():
+            if schedule == "linear" and value is None:
+                yield key, "is missing: the linear schedule needs it"
+            if schedule == "cosine" and value is not None:
+                yield key, "the cosine schedule has none"
+        low, high = ends.get("beta_start"), ends.get("beta_end")
+        if low is not None and high is not None and low > high:
+            yield "beta_end", f"must be at least beta_start, {low}"
+
+
+def _unet(value: object) -> object:
+    """The network of diffusers in a table that has its configuration."""
+    if isinstance(value, Mapping) and "diffusers" in value:
+        return DiffusersUNet.of_json(value)
+    return value
+
+
+def _form(blur: object) -> str:
+    explicit = isinstance(blur, BlurSchedule) or (isinstance(blur, Mapping) and "schedule" in blur)
+    return "<schedule>" if explicit else "<range>"
+
+
+def _blur(value: object) -> object:
+    """One form of the two."""
+    if isinstance(value, Mapping) and "schedule" in value and {"sigma_min", "sigma_max"} & {*value}:
+        raise ValueError("give sigma_min and sigma_max or a schedule, not both")
+    return value
+
+
+_Blur = Annotated[
+    Annotated[BlurRange, Tag("<range>")] | Annotated[BlurSchedule, Tag("<schedule>")],
+    Discriminator(_form),
+    BeforeValidator(_blur),
+]
+_Subject = Annotated[
+    Word,
+    must(
+        "a text of at most 100 characters on one line",
+        lambda v: len(v) <= 100 and (v == "" or v.isprintable()),
+    ),
+]
+
+
+@checked("sampling")
+@dataclass(frozen=True, config=PART)
+class SamplingConfig:
+    """How a model is sampled: the `levels` that are visited, from K down; 0 follows.
+
+    All are, unless there are any. With `variance` = "estimated" what the model leaves unknown of
+    the sharp image, which the weights tell, is added to the variance of the noise
+    (`process/reverse.py`). With `forward` = "markov" the noise of a state stays in the next as far
+    as heat leaves it, and less is drawn anew; as published, each state has noise of its own.
+    `guidance` takes what the network adds to the linear estimate that much farther, or below 0 less
+    far (`model.py`); a cascade may have one for each band, the finest first. Of a DDPM the card may
+    say `levels`, and none of the others.
+
+    Raises ConfigError that names every value that is wrong.
+    """
+
+    levels: Annotated[
+        tuple[Level, ...] | None,
+        must(
+            "a list of levels that fall, from the flattest one on, without 0",
+            lambda v: (
+                v is None or (len(v) > 0 and all(above > below for above, below in pairwise(v)))
+            ),
+        ),
+    ] = None
+    variance: Literal["estimated"] | None = None
+    forward: Literal["markov"] | None = None
+    guidance: Annotated[
+        Number | tuple[Number, ...] | None,
+        must(
+            "a number from -0.5 to 1, or one for each band, the finest first",
+            lambda v: all(-0.5 <= each <= 1 for each in (v if isinstance(v, tuple) else (v or 0,))),
+        ),
+    ] = None
+
+    @staticmethod
+    def misfits(values: Mapping[str, Any]) -> Misfits:
+        """What is not drawn anew can only be told where it is known how much is unknown."""
+        if values.get("forward") == "markov" and values.get("variance") != "estimated":
+            yield "forward", '"markov" needs variance = "estimated"'
+
+
+@checked("card")
+@dataclass(frozen=True, config=PART)
+class ModelCard:
+    """A model without its weights.
+
+    Sizes are in pixels, noise levels are standard deviations in [0, 1] pixel units. A DDPM has
+    `diffusion` and no blur, prior, noise levels or parameterization. A model has one `unet`, or it
+    is a cascade: `bands` of levels, from level 1 up, each with its network; `coarse` is an older
+    way to write a second band. `sampling` says which levels are visited: all, unless it does.
+    Cascades, and jumps of heat, need the parameterization "preconditioned". `training` and
+    `quality` are free notes. `example` is a picture of the kind that the model makes; `subject`
+    says what those are, in the plural ("handwritten digits").
+
+    Raises ConfigError that names every value that is wrong.
+    """
+
+    image_size: Count = Field(description="the side of its images, in pixels")
+    channels: Annotated[int, Strict(), must("1 (grey) or 3 (colour)", lambda v: v in (1, 3))] = (
+        Field(description="1 for grey images, 3 for colour")
+    )
+    levels: Level = Field(description="K, the steps from the flattest state to the sharp one")
+    unet: Annotated[UNetConfig | None, BeforeValidator(_unet)] = Field(
+        None, description="the network, a table"
+    )
+    blur: _Blur | None = None
+    kind: Literal["ihdm", "ddpm"] = "ihdm"
+    training_noise_std: _Noise = TRAINING_NOISE_STD
+    sampling_noise_std: _Noise = sampling_noise(TRAINING_NOISE_STD)
+    parameterization: Parameterization = "difference"
+    weights: FileRef | None = None
+    prior: FileRef | None = None
+    example: FileRef | None = None
+    training: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    quality: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    known_faults: tuple[Word, ...] = ()
+    subject: _Subject = ""
+    diffusion: DiffusionConfig | None = None
+    coarse: CoarseConfig | None = None
+    bands: tuple[Band, ...] = ()
+    sampling: SamplingConfig | None = None
+
+    origin: ClassVar[tuple[str, Mapping[KeyPath, int]]] = CARD_NAME, {}
+    """The file that the card was read from, and the lines of its keys, where it was read."""
+
+    @staticmethod
+    def misfits(values: Mapping[str, Any]) -> Misfits:
+        """What one kind of model has and another has not, and sizes that depend on each other."""
+        if values.get("kind") == "ddpm":
+            for key in _HEAT:
+                if values.get(key) != _DEFAULTS[key]:
+                    yield key, "a DDPM has none; leave it out"
+            if values.get("diffusion", ...) is None:
+                yield "diffusion", "is missing: how noise was added"
+            for key in ("variance", "forward", "guidance"):
+                if _of(values.get("sampling"), key) is not None:
+                    yield ("sampling", key), "a DDPM has none; leave it out"
+        elif "kind" in values:
+            yield from _heat_misfits(values)
+        visited, levels = _of(values.get("sampling"), "levels"), values.get("levels")
+        if visited and levels and visited[0] != levels:
+            yield ("sampling", "levels"), f"must begin with K, {levels}"
+        yield from _network_misfits(values)
+
+    @property
+    def schedule(self) -> BlurSchedule:
+        """σ_B of the levels 0 … K. Raises ConfigError for a model that does not blur."""
+        if isinstance(self.blur, BlurRange):
+            return BlurSchedule.log_spaced(self.levels, self.blur.sigma_min, self.blur.sigma_max)
+        if self.blur is None:
+            raise ConfigError(f'a card of kind "{self.kind}" has no blur schedule')
+        return self.blur
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one image."""
+        return (self.channels, self.image_size, self.image_size)
+
+    @cached_property
+    def networks(self) -> tuple[Band, ...]:
+        """The bands of levels with their networks, from level 1 up; one where there is one."""
+        if self.bands:
+            return self.bands
+        coarse = () if self.coarse is None else (self.coarse.band,)
+        return (Band(1, unet=self.unet), *coarse)
+
+    @property
+    def finest(self) -> UNetConfig:
+        """The U-Net of level 1."""
+        found = self.networks[0].unet
+        assert found is not None
+        return found
+
+    @cached_property
+    def visited_levels(self) -> tuple[int, ...]:
+        """The levels that a sample goes through, from K to 0."""
+        chosen = self.sampling.levels if self.sampling else None
+        return tuple(range(self.levels, -1, -1)) if chosen is None else (*chosen, 0)
+
+    @property
+    def estimates_variance(self) -> bool:
+        """Whether the weights say how much variance the model leaves."""
+        return self.sampling is not None and self.sampling.variance == "estimated"
+
+    @property
+    def keeps_noise(self) -> bool:
+        """Whether the forward process is a Markov chain, whose noise stays from level to level."""
+        return self.sampling is not None and self.sampling.forward == "markov"
+
+    @property
+    def guidance(self) -> tuple[float, ...]:
+        """How much farther than each network says sampling goes; 0 unless the card has it."""
+        given = self.sampling.guidance if self.sampling else None
+        return given if isinstance(given, tuple) else (given or 0.0,) * len(self.networks)
+
+    @property
+    def steps(self) -> int:
+        """How many steps a sample takes."""
+        return len(self.visited_levels) - 1
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of what decides samples: neither file names nor notes count, nor the example."""
+        values = {key: value for key, value in plain(self).items() if key not in _NOTES}
+        for key in ("weights", "prior"):
+            values[key] = values.get(key, {}).get("sha256")
+        return hashlib.sha256(canonical_json(values).encode()).hexdigest()
+
+    def place(self, *key: str | int) -> str:
+        """Where the card says something: `FILE:LINE: KEY`; the key alone where it was not read."""
+        return str(placed(*self.origin, key, ""))
+
+    @classmethod
+    def from_toml(cls, text: str, where: str = CARD_NAME) -> ModelCard:
+        """Read a card; ConfigError tells all that is wrong, with `where` and the line."""
+        tables = parse_toml(text, where)
+        blur, unet = tables.get("blur"), tables.get("unet")
+        inner: dict[KeyPath, Any] = {
+            ("unet",): DiffusersUNet if _of(unet, "diffusers") else UNetConfig,
+            ("blur",): BlurSchedule if _form(blur) == "<schedule>" else BlurRange,
+            ("diffusion",): DiffusionConfig,
+            ("coarse",): CoarseConfig,
+            ("sampling",): SamplingConfig,
+        }
+        bands = tables.get("bands")
+        for number in range(len(bands) if isinstance(bands, list) else 0):
+            inner |= {("bands", number): Band, ("bands", number, "unet"): UNetConfig}
+        words = f"is missing beside training_noise_std; {NOISE_RATIO} times that is a good value"
+        more = {"sampling_noise_std": words}
+        alone = "training_noise_std" in tables and "sampling_noise_std" not in tables
+        card = read_tables(cls, tables, inner, text, where, more if alone else {})
+        object.__setattr__(card, "origin", (where, toml_lines(text)))
+        return card
+
+    def to_toml(self) -> str:
+        """The card as TOML; `from_toml` gives an equal card back."""
+        import tomlkit
+
+        document = tomlkit.document()
+        pairs = [(key, value) for key, value in plain(self).items() if value not in ({}, [], "")]
+        for key, value in sorted(pairs, key=lambda pair: isinstance(pair[1], Mapping)):
+            item = tomlkit.item(value)
+            document.add(
+                key, item.multiline(True) if isinstance(item, tomlkit.items.Array) else item
+            )
+        return tomlkit.dumps(document)
+
+
+_DEFAULTS = {item.name: item.default for item in fields(ModelCard)}
+
+
+def _of(part: object, key: str) -> Any:
+    """A value of a part, or of the table that it is to be made of; None if it is not there."""
+    return part.get(key) if isinstance(part, Mapping) else getattr(part, key, None)
+
+
+def _heat_misfits(values: Mapping[str, Any]) -> Misfits:
+    blur, levels = values.get("blur", ...), values.get("levels")
+    if blur is None:
+        yield "blur", "is missing: the blur of the levels, sigma_min and sigma_max"
+    low, high = (_of(blur, key) for key in ("sigma_min", "sigma_max"))
+    if low is not None and low == high and levels not in (None, 1):
+        yield "blur", "sigma_max must be above sigma_min"
+    sigmas = _of(blur, "sigmas") or _of(blur, "schedule")
+    if sigmas and levels and len(sigmas) != levels + 1:
+        words = f"its schedule has {len(sigmas)} values; level 0 and {levels} levels make"
+        yield "blur", f"{words} {levels + 1}"
+    if values.get("diffusion") is not None:
+        yield "diffusion", 'only a card of kind "ddpm" has that; leave it out'
+    if isinstance(values.get("unet"), DiffusersUNet) or _of(values.get("unet"), "diffusers"):
+        yield "unet", 'diffusers: only for a card of kind "ddpm"'
+    linear = values.get("parameterization") == "difference"
+    for key in ("coarse", "bands", "sampling"):
+        if linear and values.get(key):
+            yield key, 'only for the parameterization "preconditioned"; leave it out'
+
+
+def _network_misfits(values: Mapping[str, Any]) -> Misfits:
+    """There is a `[unet]` or `[[bands]]`, and each network fits the images and the levels."""
+    unet, bands, coarse = (values.get(key) for key in ("unet", "bands", "coarse"))
+    size, levels = values.get("image_size"), values.get("levels")
+    if {"unet", "bands"} <= values.keys() and unet is None and not bands:
+        yield "unet", "is missing: the network, a table; or a cascade, as [[bands]]"
+    for key, value in (("unet", unet), ("coarse", coarse)):
+        if bands and value is not None:
+            yield key, "stands beside [[bands]], which list all networks; leave it out"
+    sharp = [unet, *(_of(band, "unet") for band in bands or () if _of(band, "side") is None)]
+    for network in sharp:
+        yield from halving_misfits("image_size", size, network)
+    tables: list[tuple[KeyPath, Any]] = [(("coarse",), coarse)]
+    tables += [(("bands", number), band) for number, band in enumerate(bands or ())]
+    for path, table in tables:
+        for key, limit, most in (("lowest_level", "levels", levels), ("side", "image_size", size)):
+            value = _of(table, key)
+            if value is not None and most is not None and value > most:
+                yield (*path, key), f"must be at most {limit}, {most}"
+    guidance = _of(values.get("sampling"), "guidance")
+    networks = len(bands) if bands else 1 + (coarse is not None)
+    if isinstance(guidance, list | tuple) and len(guidance) != networks:
+        words = f"has {len(guidance)} numbers; must be one, or one for each of the {networks} bands"
+        yield ("sampling", "guidance"), words
+    yield from _band_misfits(bands or (), size)
+
+
+def _band_misfits(bands: Sequence[Any], size: int | None) -> Misfits:
+    """The first begins at level 1 and has a U-Net for whole images; the others lie above it."""
+    before = 0
+    for number, band in enumerate(bands):
+        lowest = _of(band, "lowest_level")
+        if lowest is not None and number == 0 and lowest != 1:
+            yield ("bands", 0, "lowest_level"), "must be 1: the first band has the finest levels"
+        elif lowest is not None and lowest <= before:
+            words = f"must be above that of the band before, {before}"
+            yield ("bands", number, "lowest_level"), words
+        before = lowest or before
+    if bands and _of(bands[0], "cosines") is not None:
+        yield ("bands", 0, "cosines"), "the first band, of the finest levels, needs a U-Net"
+    if bands and size and _of(bands[0], "side") not in (None, size):
+        yield ("bands", 0, "side"), f"the first band must see all {size} pixels; leave it out"
+
+
+def read_card(path: Path | str) -> ModelCard:
+    """Read a card from a `model.toml`, or from a folder that holds one.
+
+    Raises RefusedError if the file cannot be read, ConfigError if it says what cannot be.
+    """
+    file = Path(path)
+    file = file / CARD_NAME if is_folder(file) else file
+    return ModelCard.from_toml(read_text(file, "model card"), str(file))
+
+
+def card_beside(weights: Path) -> ModelCard | None:
+    """The card in the folder of a file, if there is one and it names the file as its weights."""
+    if not (weights.parent / CARD_NAME).is_file():
+        return None
+    card = read_card(weights.parent)
+    return card if card.weights and weights.parent / card.weights.file == weights else None
+
+
+def presets() -> tuple[str, ...]:
+    """The names of the published configurations, sorted."""
+    return tuple(sorted(path.stem for path in resource("presets").glob("*.toml")))
+
+
+def preset(name: str) -> ModelCard:
+    """The card, without weights, of a published configuration. ConfigError if there is none."""
+    if name not in presets():
+        raise ConfigError(f"presets: {name}: unknown preset{known_words(name, presets())}")
+    file = resource("presets") / f"{name}.toml"
+    return ModelCard.from_toml(file.read_text(encoding="utf-8"), f"{name}.toml")
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses as tables without their None; tuples as lists."""
+    if isinstance(value, DiffusersUNet):
+        return {"diffusers": value.config}
+    if isinstance(value, BlurSchedule):
+        return {"schedule": list(value.sigmas)}
+    if is_dataclass(value):
+        pairs = ((item.name, getattr(value, item.name)) for item in fields(value))
+        found = {key: plain(item) for key, item in pairs if item is not None}
+        if not isinstance(value, ModelCard):
+            return found
+        unused = (*_HEAT, "sampling") if value.kind == "ddpm" else ("bands",)
+        return {
+            k: v for k, v in found.items() if k not in unused or getattr(value, k) != _DEFAULTS[k]
+        }
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, tuple | list) else value

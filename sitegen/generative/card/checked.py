@@ -1,0 +1,146 @@
+"""How the parts of a card are checked: each value by pydantic, and then how they fit together.
+
+A part is a frozen dataclass of pydantic's, marked `@checked`. Its `misfits` tell what is wrong
+with values that are right one by one. All that is wrong is told at once, as one ConfigError.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
+
+from sitegen.core.diagnostics import (
+    Diagnostic,
+    config_error,
+    dotted,
+    fields_of,
+    in_order,
+    placed,
+    quoted,
+    rule,
+    toml_diagnostics,
+)
+from sitegen.core.source import KeyPath, toml_lines
+from sitegen.core.validation import reject_if
+from sitegen.generative.card.limits import LARGEST_COUNT, MOST_LEVELS
+
+PART = ConfigDict(extra="forbid", populate_by_name=True)
+"""How pydantic makes a part."""
+
+Misfits = Iterator[tuple[str | KeyPath, str]]
+"""Keys of a table, or paths into it, and what is wrong with their values beside the others."""
+
+_T = TypeVar("_T")
+
+
+def must(words: str, holds: Callable[[Any], bool]) -> AfterValidator:
+    """Make the validator of a value for which `holds` is true; `words` say what it should be."""
+    return reject_if(lambda value: None if holds(value) else f"should be {words}")
+
+
+Flag = Annotated[bool, Strict()]
+Word = Annotated[str, Strict()]
+Count = Annotated[int, Strict(), Field(ge=1, le=LARGEST_COUNT)]
+Level = Annotated[int, Strict(), Field(ge=1, le=MOST_LEVELS)]
+Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+
+
+def checked(name: str) -> Callable[[type[_T]], type[_T]]:
+    """Let a part tell what is wrong as ConfigError, under a name, and check how its values fit."""
+
+    def wrap(part: type[_T]) -> type[_T]:
+        made: Callable[..., None] = part.__init__
+        names = [item.name for item in fields(part)]  # type: ignore[arg-type]
+
+        def __init__(self: Any, *values: Any, **named: Any) -> None:
+            try:
+                made(self, **dict(zip(names, values, strict=False)), **named)
+            except ValidationError as error:
+                known, items = fields_of(part), error.errors(include_url=False)
+                found = [f"{dotted(item['loc'])}{rule(item, known)}" for item in items]
+            else:
+                found = [f"{dotted(path)}{words}" for path, words in _misfits(part, vars(self))]
+            if found:
+                raise config_error(f"{name}: {problem}" for problem in found)
+
+        part.__init__ = __init__  # type: ignore[method-assign]
+        return part
+
+    return wrap
+
+
+def read_tables(
+    part: type[_T],
+    tables: Mapping[str, Any],
+    inner: Mapping[KeyPath, Any],
+    text: str,
+    where: str,
+    more: Mapping[str, str],
+) -> _T:
+    """Make a part of the tables of a TOML document, whose text messages call `where`.
+
+    `inner` maps the paths of inner tables to their parts, `more` keys to what is wrong with them
+    besides. Where a value is wrong the others are looked at all the same, as far as they tell
+    something.
+    """
+    lines, made, parts = toml_lines(text), None, {(): part, **inner}
+    found: list[Diagnostic] = []
+    wrong: set[KeyPath] = set()
+    try:
+        made = TypeAdapter(part).validate_python(tables)
+    except ValidationError as error:
+        found = toml_diagnostics(error, part, text, where)
+        for item in error.errors(include_url=False):
+            loc = tuple(each for each in item["loc"] if not str(each).startswith("<"))
+            wrong.add(loc[: 1 + max(len(path) for path in parts if loc[: len(path)] == path)])
+    found += [placed(where, lines, (key,), f" {words}") for key, words in more.items()]
+    right = _right(tables, (), parts, wrong)
+    for path, kind in parts.items():
+        values = _at(right, path)
+        for key, words in _misfits(kind, values) if isinstance(values, Mapping) else ():
+            found.append(placed(where, lines, (*path, *key), words))
+    if made is None or found:
+        raise config_error(in_order(found))
+    return made
+
+
+def _right(value: Any, path: KeyPath, parts: Mapping[KeyPath, Any], wrong: set[KeyPath]) -> Any:
+    """What a table holds, and the defaults of the rest, but for what is wrong."""
+    if isinstance(value, list):
+        return [_right(item, (*path, at), parts, wrong) for at, item in enumerate(value)]
+    if path not in parts or not isinstance(value, Mapping):
+        return value
+    known = fields_of(parts[path]).items()
+    values = {name: each.default for name, each in known if not each.is_required()} | dict(value)
+    pairs = (((*path, key), key, item) for key, item in values.items())
+    return {key: _right(item, at, parts, wrong) for at, key, item in pairs if at not in wrong}
+
+
+def _is_table(value: object) -> bool:
+    """Whether a value is a table, or the part that was made of one."""
+    return isinstance(value, Mapping) or is_dataclass(value)
+
+
+def _at(value: Any, path: KeyPath) -> Any:
+    """What is at a path into tables, lists and parts; None where there is nothing."""
+    for key in path:
+        if isinstance(value, Mapping):
+            value = value.get(key)
+        elif isinstance(key, int):
+            value = value[key] if isinstance(value, list | tuple) else None
+        else:
+            value = getattr(value, key, None)
+    return value
+
+
+def _misfits(part: Any, values: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    for key, words in part.misfits(values) if hasattr(part, "misfits") else ():
+        path = (key,) if isinstance(key, str) else key
+        value = _at(values, path)
+        plain = isinstance(value, str | int | float) or (
+            isinstance(value, list | tuple) and not any(map(_is_table, value))
+        )
+        missing = words.startswith("is missing")
+        shown = f" = {quoted(value)}" if plain and not missing else ""
+        yield path, f"{shown}{'' if missing else ':'} {words}"

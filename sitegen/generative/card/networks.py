@@ -1,0 +1,212 @@
+"""The networks of a model: their hyperparameters as frozen dataclasses; no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from math import gcd
+from typing import Annotated, Any
+
+from pydantic import Field, Strict
+from pydantic.dataclasses import dataclass
+
+from sitegen.core.errors import ConfigError
+from sitegen.generative.card.checked import PART, Count, Flag, Level, Misfits, Number, checked, must
+from sitegen.generative.card.limits import LARGEST_COUNT
+
+GROUPS = 32
+"""Of norms, as published."""
+_CLASS = ("_class_name",)
+_SMALL = Field(ge=1, le=64)
+_Multiplier = Annotated[int, Strict(), _SMALL]
+_Halvings = Annotated[int, Strict(), Field(ge=0, le=15)]
+_Multipliers = Annotated[
+    tuple[_Multiplier, ...], must("a list of 1 to 16 whole numbers", lambda v: 1 <= len(v) <= 16)
+]
+_Levels = Annotated[
+    tuple[_Halvings, ...], must("a list of at most 16 levels", lambda v: len(v) <= 16)
+]
+_HeadChannels = Annotated[
+    int,
+    Strict(),
+    must(
+        f"-1 (then num_heads counts) or a whole number from 1 to {LARGEST_COUNT}",
+        lambda v: v == -1 or 1 <= v <= LARGEST_COUNT,
+    ),
+]
+
+
+@checked("U-Net")
+@dataclass(frozen=True, config=PART)
+class UNetConfig:
+    """The U-Net's hyperparameters, under their published names.
+
+    `norm_groups` is ours: how many groups the norms divide channels into, 32 as published unless it
+    is given. A light network wants fewer. A group of one channel forgets its mean, and with 32
+    channels there would be no other.
+
+    Raises ConfigError that names every value that is wrong.
+    """
+
+    model_channels: Count = Field(description="the width that channel_mult multiplies")
+    channel_mult: _Multipliers = Field(description="a factor of the width for each size")
+    num_res_blocks: Annotated[int, Strict(), _SMALL] = 2
+    attention_levels: _Levels = ()
+    num_heads: Count = 1
+    num_head_channels: _HeadChannels = -1
+    dropout: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+    conv_resample: Flag = True
+    resblock_updown: Flag = False
+    use_scale_shift_norm: Flag = False
+    use_new_attention_order: Flag = True
+    norm_groups: Count | None = None
+
+    @staticmethod
+    def misfits(values: Mapping[str, Any]) -> Misfits:
+        """Groups of norms divide widths, attention stands at levels that there are, heads fit."""
+        if not {"model_channels", "channel_mult"} <= values.keys():
+            return
+        widths = [values["model_channels"] * factor for factor in values["channel_mult"]]
+        groups = values.get("norm_groups") or GROUPS
+        if any(width % groups for width in widths):
+            words = f"times channel_mult must give multiples of {groups}"
+            yield "model_channels", f"{words} (norms have {groups} groups), not {widths}"
+        levels = values.get("attention_levels", ())
+        if any(level >= len(widths) for level in levels) or len(set(levels)) < len(levels):
+            words = f"must be different levels of channel_mult, from 0 to {len(widths) - 1}"
+            yield "attention_levels", words
+        fixed = values.get("num_head_channels", -1) != -1
+        key = "num_head_channels" if fixed else "num_heads"
+        attended = {widths[-1], *(widths[level] for level in levels if level < len(widths))}
+        if any(width % values.get(key, 1) for width in attended):
+            yield key, f"must divide the channels of every attention block, {sorted(attended)}"
+
+    @property
+    def groups(self) -> int:
+        """How many groups its norms have."""
+        return self.norm_groups or GROUPS
+
+    def heads(self, channels: int) -> int:
+        """How many attention heads a block of `channels` has."""
+        fixed = self.num_head_channels
+        return self.num_heads if fixed == -1 else channels // fixed
+
+
+@dataclasses.dataclass(frozen=True)
+class DiffusersUNet(UNetConfig):
+    """The network of a model that diffusers saved: `config` is that of its UNet2DModel, as JSON.
+
+    What a `UNetConfig` says besides is told by it, `model_channels` being the widest that all
+    widths are a multiple of. What it must be is for diffusers to say.
+    """
+
+    config: str = ""
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> DiffusersUNet:
+        """The network of a configuration. ConfigError if that has no widths and blocks."""
+        given = config.get("block_out_channels")
+        widths = tuple(given) if isinstance(given, list | tuple) else ()
+        numbers = (config.get("layers_per_block", 2), *widths)
+        if not 1 <= len(widths) <= 16 or any(
+            type(number) is not int or not 1 <= number <= 65536 for number in numbers
+        ):
+            raise ConfigError("block_out_channels and layers_per_block must be whole numbers")
+        base = gcd(*widths)
+        kept = {key: value for key, value in config.items() if key[:1] != "_" or key in _CLASS}
+        text = json.dumps(kept, sort_keys=True)
+        return cls(base, tuple(width // base for width in widths), numbers[0], config=text)
+
+    @classmethod
+    def of_json(cls, table: Mapping[str, Any]) -> DiffusersUNet:
+        """The network of a card's table. ValueError unless it is a configuration and no more."""
+        beside = sorted(table.keys() - {"diffusers"})
+        if beside:
+            raise ValueError(f"leave {', '.join(beside)} out beside diffusers")
+        try:
+            values = json.loads(table["diffusers"])
+            return cls.of(values)
+        except (ValueError, TypeError, AttributeError, RecursionError, ConfigError):
+            raise ValueError(
+                "diffusers should be the configuration of a UNet2DModel as JSON, with "
+                "block_out_channels"
+            ) from None
+
+    def values(self) -> dict[str, Any]:
+        """The configuration by name."""
+        values: dict[str, Any] = json.loads(self.config)
+        return values
+
+
+@checked("MLP over cosines")
+@dataclass(frozen=True, config=PART)
+class CosineConfig:
+    """The network of a band of coarse levels, which sees cosines and no pixels (`cosines.py`).
+
+    `width` and `blocks` are the size of its MLP, `features` the number of its random frequencies,
+    `level_features` that of the frequencies which tell it the level.
+
+    Raises ConfigError that names every value that is wrong.
+    """
+
+    width: Count
+    blocks: Annotated[int, Strict(), _SMALL]
+    features: Count
+    level_features: Annotated[int, Strict(), Field(ge=1, le=256)] = 16
+
+
+@checked("band")
+@dataclass(frozen=True, config=PART)
+class Band:
+    """A band of a cascade's levels, from `lowest_level` up to the next band, and its network.
+
+    The network is a `unet`, or an MLP over `cosines`. It sees and answers the lowest `side` ×
+    `side` cosines of each channel, a U-Net as an image of `side` pixels; without `side` all.
+
+    Raises ConfigError that names every value that is wrong.
+    """
+
+    lowest_level: Level
+    side: Count | None = None
+    unet: UNetConfig | None = None
+    cosines: CosineConfig | None = None
+
+    @staticmethod
+    def misfits(values: Mapping[str, Any]) -> Misfits:
+        """There is one network, and images of `side` pixels can be halved as often as it does."""
+        networks = [values.get(key, ...) for key in ("unet", "cosines")]
+        if ... not in networks and networks.count(None) != 1:
+            yield "unet", "a band has one network: a table unet, or a table cosines"
+        yield from halving_misfits("side", values.get("side"), values.get("unet"))
+
+
+def halving_misfits(key: str, size: int | None, unet: object) -> Misfits:
+    """What is wrong with images of `size` pixels, told under `key`, for a U-Net or its table."""
+    table = unet if isinstance(unet, Mapping) else getattr(unet, "__dict__", {})
+    halvings = len(table.get("channel_mult") or (0,)) - 1
+    if size and size % 2**halvings:
+        times = f"with this channel_mult the U-Net halves it {halvings} times"
+        yield key, f"must be divisible by {2**halvings}: {times}"
+
+
+@checked("coarse")
+@dataclass(frozen=True, config=PART)
+class CoarseConfig:
+    """The band of coarse levels of a card with a `[unet]`: `lowest_level`, `side`, and the MLP.
+
+    Raises ConfigError that names every value that is wrong.
+    """
+
+    lowest_level: Level
+    side: Count
+    width: Count
+    blocks: Annotated[int, Strict(), _SMALL]
+    features: Count
+    level_features: Annotated[int, Strict(), Field(ge=1, le=256)] = 16
+
+    @property
+    def band(self) -> Band:
+        """The same as a band of a cascade."""
+        network = CosineConfig(self.width, self.blocks, self.features, self.level_features)
+        return Band(self.lowest_level, self.side, cosines=network)

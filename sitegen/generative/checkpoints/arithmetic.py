@@ -1,0 +1,72 @@
+"""How much arithmetic a network takes, told from the shapes of its weights; no torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from math import prod
+
+from sitegen.generative.card.networks import UNetConfig
+
+_PLACE = re.compile(r"(input_blocks|middle_block|output_blocks|out)\.(\d+)\.")
+
+
+def unet_flop(shapes: Mapping[str, tuple[int, ...]], unet: UNetConfig, side: int) -> int:
+    """Multiplications and additions for one image of `side` pixels, of products alone.
+
+    `shapes` are those of the U-Net's tensors under their published names.
+    """
+    return sum(_flop(name, shape, unet, side) for name, shape in shapes.items() if len(shape) > 1)
+
+
+def convolutions(unet: UNetConfig, side: int) -> Iterator[tuple[int, int]]:
+    """The weights of each residual block of a U-Net, and the pixels a side that it sees.
+
+    What else a U-Net has, attention for one, a card tells less simply, and it is far less.
+    """
+    width = unet.model_channels * unet.channel_mult[0]
+    skips, last = [width], len(unet.channel_mult) - 1
+    for depth, factor in enumerate(unet.channel_mult):
+        for _ in range(unet.num_res_blocks):
+            out = unet.model_channels * factor
+            yield _block(width, out), side >> depth
+            width = out
+            skips.append(width)
+        skips += [width] if depth < last else []
+    yield from [(_block(width, width), side >> last)] * 2
+    for depth, factor in reversed(list(enumerate(unet.channel_mult))):
+        for _ in range(unet.num_res_blocks + 1):
+            out = unet.model_channels * factor
+            yield _block(width + skips.pop(), out), side >> depth
+            width = out
+
+
+def _block(width: int, out: int) -> int:
+    """Two convolutions of 3 × 3, and one of 1 × 1 where the number of channels changes."""
+    return 9 * (width + out) * out + (width * out if width != out else 0)
+
+
+def linear_flop(shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """The same of a network that has nothing but linear layers."""
+    return sum(2 * prod(shape) for shape in shapes.values() if len(shape) > 1)
+
+
+def _flop(name: str, shape: tuple[int, ...], unet: UNetConfig, side: int) -> int:
+    if len(shape) == 2:  # of the level's embedding, once an image
+        return 2 * prod(shape)
+    pixels = (side >> _level(name, unet)) ** 2
+    attention = 4 * pixels**2 * shape[1] if name.endswith(".qkv.weight") else 0
+    return 2 * prod(shape) * pixels + attention
+
+
+def _level(name: str, unet: UNetConfig) -> int:
+    """How often images have been halved where a layer answers."""
+    place = _PLACE.match(name)
+    last, blocks = len(unet.channel_mult) - 1, unet.num_res_blocks + 1
+    if place is None or place[1] == "out":
+        return 0
+    if place[1] == "input_blocks":
+        return max(0, (int(place[2]) - 1) // blocks) + (".op." in name)
+    if place[1] == "middle_block":
+        return last
+    return last - int(place[2]) // blocks - (".conv." in name)

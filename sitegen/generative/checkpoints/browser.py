@@ -1,0 +1,307 @@
+"""A model as a browser samples it: a description, which becomes JSON, and the bytes beside it.
+
+What reads them is `static/sampler/sampler.js`, whose networks know less than ours: what they lack
+is refused here. No torch.
+
+The description holds what the card says of sampling. `visited` are the levels that a sample goes
+through, from K to 0; `forward` is "markov" where noise stays between them, `guidance` is there
+where the card has it, a number or one for each band. `bands` are its networks, from level 1 up,
+each with its `lowest_level`, the `side` of the images or cosines that it sees, the `prefix` of its
+tensors' names, and the `flop` of one answer. A network is a `unet`, with the card's table and what
+its images are centred and scaled by (`pixel_mean`, `pixel_std`), or `cosines`, an MLP. `tensors`
+are named as in our weights, each with its type, its shape and where it begins; the statistics and
+the prior are always float32. `sha256` is that of the bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from sitegen.core.errors import RefusedError
+from sitegen.core.files import digest_bytes, regular_size, sha256, sniff
+from sitegen.generative.card.card import FileRef, ModelCard
+from sitegen.generative.card.networks import DiffusersUNet, UNetConfig
+from sitegen.generative.checkpoints.arithmetic import convolutions, linear_flop, unet_flop
+from sitegen.generative.checkpoints.inspection import Architecture, infer
+from sitegen.generative.checkpoints.quantised import SCALE, quantised
+from sitegen.generative.checkpoints.weights import (
+    RESIDUAL,
+    STATISTICS,
+    is_of_unet,
+    prefixes,
+    read_arrays,
+    read_header,
+    scales_of,
+)
+
+VERSION = 1
+PRIOR = "prior.coefficients"
+_ALIGNMENT = 16
+_QKV = ".qkv."
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array: TypeAlias = NDArray[Any]
+Precision: TypeAlias = Literal["float16", "float32"]
+
+
+@dataclass(frozen=True)
+class BrowserModel:
+    """A model for the browser: its description, and the tensors that this names."""
+
+    description: Mapping[str, Any]
+    data: bytes
+
+    def to_json(self) -> str:
+        """The description, the same text for the same model."""
+        return json.dumps(self.description, sort_keys=True, separators=(",", ":"))
+
+    @property
+    def size(self) -> int:
+        """What a visitor fetches, in bytes."""
+        return len(self.data) + len(self.to_json())
+
+    @property
+    def gflop(self) -> float:
+        """What a sample takes, in 10⁹ multiplications and additions of its networks."""
+        bands, visited = self.description["bands"], self.description["visited"]
+        answering = ([b for b in bands if b["lowest_level"] <= k][-1] for k in visited[:-1])
+        return float(sum(band["flop"] for band in answering)) / 1e9
+
+
+@dataclass(frozen=True)
+class _Band:
+    """Levels from `lowest_level` up, and the network that answers there: a U-Net or an MLP.
+
+    It sees `side` pixels or cosines a side; the names of its tensors begin with `prefix`.
+    """
+
+    lowest_level: int
+    side: int
+    prefix: str
+    unet: UNetConfig | None = None
+    cosines: Mapping[str, int] | None = None
+
+    def owns(self, name: str) -> bool:
+        """Whether a tensor of this name is one of its network's."""
+        return name.startswith(self.prefix) if self.prefix else is_of_unet(name)
+
+    def shapes(self, tensors: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
+        """Those of its network's tensors, under their names in it."""
+        own = {name: tensor.shape for name, tensor in tensors.items() if self.owns(name)}
+        return {name.removeprefix(self.prefix): shape for name, shape in own.items()}
+
+
+def export_for_browser(
+    card: ModelCard, weights: Path, prior: Path, precision: Precision = "float16"
+) -> BrowserModel:
+    """A model with its prior, from its files of safetensors; `precision` is what weights are in
+    that are no bytes.
+
+    Raises RefusedError for a model whose networks a browser's sampler does not have, weights that
+    are not safetensors or too large for float16, and files that are missing or damaged.
+    """
+    import numpy as np  # here: whoever asks what a card lacks has no need of it
+
+    _refuse_unknown(card, weights)
+    bands = _bands(card)
+    found = _read(weights, card.weights)
+    if not card.estimates_variance:
+        found.pop(RESIDUAL, None)
+    _refuse_unfit(card, bands, found, weights)
+    small = scales_of(weights, read_header(weights).entries)
+    stored: dict[str, Array] = {}
+    for name, values in found.items():
+        stored |= _stored(name, values, bands, None if name in small else precision)
+    for name, values in stored.items():
+        if not np.isfinite(values).all():
+            raise RefusedError(f"{weights}: {name} holds numbers that {precision} cannot hold")
+    tensors, data = _packed(stored | {PRIOR: _bank(card, prior)})
+    description = {
+        "version": VERSION,
+        "image_size": card.image_size,
+        "channels": card.channels,
+        "levels": card.levels,
+        "sigmas": list(card.schedule.sigmas),
+        "visited": list(card.visited_levels),
+        "parameterization": card.parameterization,
+        "training_noise_std": card.training_noise_std,
+        "sampling_noise_std": card.sampling_noise_std,
+        "bands": [_described(card, band, found) for band in bands],
+        "tensors": tensors,
+        "sha256": digest_bytes(data),
+    }
+    if card.keeps_noise:
+        description["forward"] = "markov"
+    if any(card.guidance):
+        assert card.sampling is not None
+        description["guidance"] = card.sampling.guidance
+    return BrowserModel(description, data)
+
+
+def _bands(card: ModelCard) -> list[_Band]:
+    return [
+        _Band(
+            band.lowest_level,
+            band.side or card.image_size,
+            prefix,
+            band.unet,
+            asdict(band.cosines) if band.cosines else None,
+        )
+        for band, prefix in zip(card.networks, prefixes(card), strict=True)
+    ]
+
+
+def _described(card: ModelCard, band: _Band, tensors: Mapping[str, Array]) -> dict[str, Any]:
+    """A band as the description has it."""
+    keys = ("lowest_level", "side", "prefix")
+    description: dict[str, Any] = {key: getattr(band, key) for key in keys}
+    if band.unet is None:
+        flop = linear_flop(band.shapes(tensors))
+        return description | {"flop": flop, "cosines": band.cosines}
+    mean, std = _pixel_scale(card, tensors, band.side)
+    flop = unet_flop(band.shapes(tensors), band.unet, band.side)
+    images = {"pixel_mean": mean, "pixel_std": std}
+    return description | {"flop": flop, "unet": asdict(band.unet), **images}
+
+
+def _pixel_scale(card: ModelCard, tensors: Mapping[str, Array], side: int) -> tuple[float, float]:
+    """Mean and standard deviation of a pixel of images of `side` pixels, as `Statistics` has it."""
+    if card.parameterization != "preconditioned":
+        return 0.0, 1.0
+    whole = (tensors[name].astype("float64") for name in STATISTICS)
+    mean, variance = (each[:, :side, :side] for each in whole)
+    centre = float(mean[:, 0, 0].mean()) / card.image_size
+    square = float((variance + mean**2).mean()) * (side / card.image_size) ** 2
+    return centre, float(max(square - centre**2, 1e-12) ** 0.5)
+
+
+def _read(path: Path, pinned: FileRef | None) -> dict[str, Array]:
+    """The arrays of a file of safetensors, which is the one that the card means."""
+    regular_size(path, "model's file")
+    if sniff(path) != "safetensors":
+        raise RefusedError(f"{path}: the sampler in a page needs safetensors, as training writes")
+    if pinned is not None and pinned.sha256 not in (None, sha256(path)):
+        raise RefusedError(f"{path}: damaged, or not the file that its card means (SHA-256)")
+    return dict(read_arrays(path))
+
+
+def _bank(card: ModelCard, path: Path) -> Array:
+    """The coefficients (count, C, low, low) of a prior."""
+    bank = _read(path, card.prior).get("coefficients")
+    if bank is None or bank.ndim != 4 or bank.shape[1] != card.channels:
+        raise RefusedError(f"{path}: not the prior of images of {card.channels} channels")
+    return bank
+
+
+def lacking(card: ModelCard) -> list[str]:
+    """What a model has that the browser's networks have not, in words, as far as its card tells."""
+    unets = [band.unet for band in card.networks if band.unet]
+    known = {
+        f'kind = "{card.kind}"': card.kind != "ihdm",
+        "networks of diffusers": any(isinstance(unet, DiffusersUNet) for unet in unets),
+        "resblock_updown": any(unet.resblock_updown for unet in unets),
+        "use_scale_shift_norm": any(unet.use_scale_shift_norm for unet in unets),
+        "a U-Net whose widths are no multiples of 8": any(
+            unet.model_channels * factor % 8 for unet in unets for factor in unet.channel_mult
+        ),
+        "attention heads whose channels are no multiple of 4": any(map(_odd_heads, unets)),
+        "an MLP whose width is no multiple of 4": any(
+            band.cosines.width % 4 for band in card.networks if band.cosines
+        ),
+    }
+    return [words for words, lacks in known.items() if lacks]
+
+
+def at_least(card: ModelCard) -> tuple[int, float]:
+    """The least that a model takes in a browser, as its card tells: bytes, and GFLOP a sample.
+
+    Of its U-Nets that is the convolutions of their blocks, which are nearly all.
+    """
+    size, flop = 0, 0
+    for place, band in enumerate(card.networks):
+        if band.unet is None:
+            continue
+        higher = card.networks[place + 1 :]
+        top = higher[0].lowest_level if higher else card.levels + 1
+        steps = sum(band.lowest_level <= level < top for level in card.visited_levels[:-1])
+        for weights, side in convolutions(band.unet, band.side or card.image_size):
+            size += weights  # which may be bytes
+            flop += steps * 2 * weights * side**2
+    return size, flop / 1e9
+
+
+def _refuse_unknown(card: ModelCard, weights: Path) -> None:
+    """RefusedError for what the browser's networks lack."""
+    if found := lacking(card):
+        raise RefusedError(
+            f"{weights}: the sampler in a page does not have {', nor '.join(found)}; show this "
+            "model by its clips, or train one without"
+        )
+
+
+def _odd_heads(unet: UNetConfig) -> bool:
+    levels = {len(unet.channel_mult) - 1, *unet.attention_levels}
+    widths = (unet.model_channels * unet.channel_mult[level] for level in levels)
+    return any(width // unet.heads(width) % 4 for width in widths)
+
+
+def _refuse_unfit(
+    card: ModelCard, bands: Sequence[_Band], tensors: Mapping[str, Array], path: Path
+) -> None:
+    """RefusedError for weights that are not the card's."""
+    for band in bands:
+        if band.unet is None:
+            continue
+        looks, wanted = infer(band.shapes(tensors)), Architecture.of(card.channels, band.unet)
+        if looks != wanted:
+            told = looks.text() if looks else "no U-Net that sitegen knows"
+            raise RefusedError(f"{path}: holds {told}; the card has {wanted.text()}")
+    if card.parameterization == "preconditioned" and not {*STATISTICS} <= tensors.keys():
+        raise RefusedError(f"{path}: has no statistics, which a preconditioned model needs")
+    if card.estimates_variance and RESIDUAL not in tensors:
+        raise RefusedError(f"{path}: has no {RESIDUAL}, which its card speaks of")
+
+
+def _stored(
+    name: str, values: Array, bands: Sequence[_Band], precision: Precision | None
+) -> dict[str, Array]:
+    """A tensor in the type and order to store it in, by name, with scales if that is bytes (None).
+
+    It is infinite where a type cannot hold it.
+    """
+    if name in (*STATISTICS, RESIDUAL):
+        return {name: values}
+    unet = next((band.unet for band in bands if band.owns(name)), None)
+    if unet is not None and _QKV in name and not unet.use_new_attention_order:
+        values = _new_order(values, unet)
+    import numpy as np
+
+    if precision is None:
+        numbers, scale = quantised(values)
+        return {name: numbers, name + SCALE: scale}
+    with np.errstate(over="ignore"):
+        return {name: values.astype(precision)}
+
+
+def _new_order(values: Array, unet: UNetConfig) -> Array:
+    """The 3C rows of a qkv layer from (head, q|k|v, width) to (q|k|v, head, width)."""
+    heads = unet.heads(len(values) // 3)
+    parts = values.reshape(heads, 3, -1, *values.shape[1:])
+    return parts.swapaxes(0, 1).reshape(values.shape)
+
+
+def _packed(tensors: Mapping[str, Array]) -> tuple[dict[str, Any], bytes]:
+    """A table of tensors, and their numbers one after the other, little-endian."""
+    table, data = {}, bytearray()
+    for name, values in sorted(tensors.items()):
+        data += bytes(-len(data) % _ALIGNMENT)
+        letters = "FI"[values.dtype.kind == "i"] + str(values.dtype.itemsize * 8)
+        table[name] = {"dtype": letters, "shape": list(values.shape), "offset": len(data)}
+        data += values.astype(values.dtype.newbyteorder("<")).tobytes()
+    return table, bytes(data)

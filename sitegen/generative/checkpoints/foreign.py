@@ -1,0 +1,219 @@
+"""Models of other programs that tell all that a model card says; no torch.
+
+- IHDM-spectral: a `.pt` whose blur schedule lies inside, with a `config.json` beside it.
+- diffusers: a folder with its configuration, its scheduler and its weights.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sitegen.core.errors import ConfigError, RefusedError
+from sitegen.core.files import is_folder, read_json
+from sitegen.generative.card.card import (
+    CARD_NAME,
+    TRAINING_NOISE_STD,
+    BlurSchedule,
+    DiffusionConfig,
+    FileRef,
+    ModelCard,
+    card_beside,
+    sampling_noise,
+)
+from sitegen.generative.card.networks import DiffusersUNet, UNetConfig
+from sitegen.generative.checkpoints.archive import checkpoint_digest, read_contents
+from sitegen.generative.checkpoints.zips import Published
+
+CONFIG_NAME = "config.json"
+
+
+def foreign_model(path: Path) -> tuple[Path, ModelCard] | None:
+    """The weights file and the card of a model that another program saved.
+
+    None for other models, and where there is a card of ours: in the folder, or beside a file that
+    it names.
+
+    Raises RefusedError or ConfigError for one that is damaged, unsafe or not supported.
+    """
+    if is_folder(path):
+        return diffusers_model(path)
+    if card_beside(path) is not None:
+        return None
+    contents = read_contents(path)
+    if not isinstance(contents, Published) or contents.schedule is None:
+        return None
+    place = path.with_name(CONFIG_NAME)  # K and the blur are those of the file itself
+    if not place.exists():
+        raise ConfigError(
+            f"{path}: an IHDM-spectral checkpoint says its blur, but not its network; put its "
+            f"{CONFIG_NAME} beside it, or give its model card"
+        )
+    try:
+        return path, _spectral_card(_flat(read_json(place)), contents.schedule)
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error}") from None
+
+
+def has_foreign_config(path: Path) -> bool:
+    """Whether a model has a configuration of another program with it, so that no card is missed."""
+    places = (path, path / "unet") if is_folder(path) else (path.parent,)
+    return any((place / CONFIG_NAME).is_file() for place in places)
+
+
+def _spectral_card(values: Mapping[str, Any], schedule: BlurSchedule) -> ModelCard:
+    names = ("image_size", "num_channels", "model_channels", "channel_mult")
+    if missing := [name for name in names if name not in values]:
+        raise ConfigError(f"lacks {', '.join(missing)}; give a model card instead")
+    unet = {key: values[key] for key in UNetConfig.__dataclass_fields__ if key in values}
+    training = values.get("training_noise_std", values.get("sigma")) or TRAINING_NOISE_STD
+    sampling = values.get("sampling_noise_std", values.get("delta")) or sampling_noise(training)
+    return ModelCard(
+        image_size=values["image_size"],
+        channels=values["num_channels"],
+        levels=schedule.levels,
+        unet=UNetConfig(**unet),
+        blur=schedule,
+        training_noise_std=training,
+        sampling_noise_std=sampling,
+    )
+
+
+def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of nested tables by their last name; what stands outermost counts."""
+    inner = [_flat(value) for value in table.values() if isinstance(value, dict)]
+    own = {key: value for key, value in table.items() if not isinstance(value, dict)}
+    return {key: value for part in (*reversed(inner), own) for key, value in part.items()}
+
+
+SCHEDULER_NAME = "scheduler_config.json"
+_WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors")
+_SCHEDULERS = ("DDPMScheduler", "DDIMScheduler", "PNDMScheduler")
+_BETAS = {"linear": "linear", "squaredcos_cap_v2": "cosine"}
+_VARIANCES = {
+    f"fixed_{size}{end}": f"fixed_{size}" for size in ("small", "large") for end in ("", "_log")
+}
+_PREDICTIONS = {"epsilon": None, "v_prediction": "v_prediction"}
+_PLAIN = {
+    "thresholding": False,
+    "rescale_betas_zero_snr": False,
+    "trained_betas": None,
+    "clip_sample_range": 1.0,
+}
+"""Settings of a scheduler that we have in one form only."""
+
+
+def diffusers_model(folder: Path) -> tuple[Path, ModelCard] | None:
+    """The weights file and the card of a DDPM that diffusers saved; None if `folder` is none.
+
+    The card's file is named from `folder`. Raises RefusedError for a model of another kind, code
+    in place of a configuration, and weights that are no safetensors.
+    """
+    inner = folder / "unet"
+    place = inner if (inner / CONFIG_NAME).is_file() else folder
+    if (folder / CARD_NAME).exists() or not (place / CONFIG_NAME).is_file():
+        return None
+    config = read_json(place / CONFIG_NAME)
+    if place == folder and "_class_name" not in config:
+        return None
+    _refuse_code(folder, place)
+    weights = _weights(place)
+    unet = _unet(place / CONFIG_NAME, config)
+    schedulers = (folder / "scheduler" / SCHEDULER_NAME, folder / SCHEDULER_NAME)
+    scheduler = next((path for path in schedulers if path.is_file()), None)
+    if scheduler is None:
+        raise RefusedError(f"{folder}: has no {SCHEDULER_NAME}, which says how noise was added")
+    size, channels = (config[key] for key in ("sample_size", "in_channels"))
+    levels, diffusion = _diffusion(scheduler)
+    reference = FileRef(weights.relative_to(folder).as_posix(), checkpoint_digest(weights))
+    kind: dict[str, Any] = {"kind": "ddpm", "diffusion": diffusion, "weights": reference}
+    try:
+        return weights, ModelCard(size, channels, levels, unet, **kind)
+    except ConfigError as error:
+        raise RefusedError(f"{place / CONFIG_NAME}: {error}") from None
+
+
+def _refuse_code(folder: Path, place: Path) -> None:
+    """Refuse what diffusers would run: modules in the folder, or classes that are not its own."""
+    if code := sorted({*folder.glob("*.py"), *place.glob("*.py")}):
+        raise RefusedError(
+            f"{code[0]}: code in a model's folder is never run; if the model is a plain "
+            "UNet2DModel all the same, remove that file"
+        )
+    index = folder / "model_index.json"
+    if not index.is_file():
+        return
+    owner = read_json(index).get("unet", ["diffusers", "UNet2DModel"])
+    if owner != ["diffusers", "UNet2DModel"]:
+        raise RefusedError(
+            f"{index}: its unet is {json.dumps(owner)[:100]}; only diffusers' own UNet2DModel is "
+            "loaded, and no code of others is run"
+        )
+
+
+def _weights(place: Path) -> Path:
+    if found := [place / name for name in _WEIGHTS if (place / name).is_file()]:
+        return found[0]
+    if any(place.glob("*.bin")):
+        raise RefusedError(
+            f"{place}: has its weights as a pickle (.bin), which may run code; save them as "
+            "safetensors: pipeline.save_pretrained(folder, safe_serialization=True)"
+        )
+    raise RefusedError(f"{place}: has no {_WEIGHTS[0]}; larger models in parts are not supported")
+
+
+def _unet(path: Path, config: Mapping[str, Any]) -> DiffusersUNet:
+    """The network of a configuration; RefusedError unless it is an unconditional U-Net of ours."""
+    wanted = {"_class_name": "UNet2DModel", "num_class_embeds": None, "class_embed_type": None}
+    _require(path, config, wanted)
+    if "auto_map" in config:
+        raise RefusedError(f"{path}: auto_map asks for code of others, which is never run")
+    missing = [key for key in ("sample_size", "in_channels", "out_channels") if key not in config]
+    if missing:
+        raise RefusedError(f"{path}: lacks {', '.join(missing)}")
+    if config["in_channels"] != config["out_channels"]:
+        raise RefusedError(
+            f"{path}: in_channels and out_channels differ; a DDPM answers with noise"
+        )
+    try:
+        return DiffusersUNet.of(config)
+    except ConfigError as error:
+        raise RefusedError(f"{path}: {error}") from None
+
+
+def _diffusion(path: Path) -> tuple[int, DiffusionConfig]:
+    """K and the noise of a scheduler. RefusedError for one that is not DDPM's."""
+    config = read_json(path)
+    if config.get("_class_name", _SCHEDULERS[0]) not in _SCHEDULERS:
+        raise RefusedError(f"{path}: {config['_class_name']}: known are {', '.join(_SCHEDULERS)}")
+    _require(path, config, {key: value for key, value in _PLAIN.items() if key in config})
+    schedule = _one_of(path, config.get("beta_schedule", "linear"), _BETAS)
+    variance = _one_of(path, config.get("variance_type", "fixed_small"), _VARIANCES)
+    predicted = _one_of(path, config.get("prediction_type", "epsilon"), _PREDICTIONS)
+    ends = {"beta_start": 0.0001, "beta_end": 0.02} if schedule == "linear" else {}
+    betas = {key: config.get(key, usual) for key, usual in ends.items()}
+    clip = config.get("clip_sample", True)
+    try:
+        diffusion = DiffusionConfig(
+            schedule, variance=variance, clip_sample=clip, prediction_type=predicted, **betas
+        )
+    except ConfigError as error:
+        raise RefusedError(f"{path}: {error}") from None
+    return config.get("num_train_timesteps", 1000), diffusion
+
+
+def _require(path: Path, config: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    for key, value in wanted.items():
+        if config.get(key) != value:
+            raise RefusedError(
+                f"{path}: {key} = {json.dumps(config.get(key))[:100]}: only "
+                f"{json.dumps(value)} is supported"
+            )
+
+
+def _one_of(path: Path, value: object, known: Mapping[str, Any]) -> Any:
+    if not isinstance(value, str) or value not in known:
+        raise RefusedError(
+            f"{path}: {json.dumps(value)[:100]} is not supported; known are {', '.join(known)}"
+        )
+    return known[value]

@@ -1,0 +1,375 @@
+"""What can be told of a checkpoint without building its network; no torch.
+
+The dimensions of a U-Net show in the names and shapes of its weights. The number of heads, the
+order of attention's channels and the dropout leave no trace there.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from math import prod
+from pathlib import Path
+from typing import Literal
+
+from sitegen.core.errors import RefusedError
+from sitegen.core.files import Format, is_folder
+from sitegen.generative.card.card import CARD_NAME, ModelCard, card_beside, preset, presets, read_card
+from sitegen.generative.card.networks import UNetConfig
+from sitegen.generative.checkpoints.archive import Scan, Stored, has_learned_variance, scan
+from sitegen.generative.checkpoints.floats import NAMES
+from sitegen.generative.checkpoints.foreign import foreign_model
+from sitegen.generative.checkpoints.quantised import SCALE, weights_of
+from sitegen.generative.checkpoints.weights import BANDS, COARSE, RESIDUAL, STATISTICS, is_of_unet
+from sitegen.generative.checkpoints.zips import Published
+
+SUFFIXES = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})
+"""How the names of checkpoints end."""
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """What `inspect_checkpoint` tells of a file.
+
+    `parameters` counts the numbers of all networks; `ema_*` are None where there are no averages.
+    `architecture` is None when the names and shapes are not those of a U-Net that we know, and
+    `presets` are the published configurations that it fits. `layout` is an `ArchiveLayout`,
+    "weights" for safetensors, or "diffusers". `schedule_levels` is K where the blur schedule lies
+    in the file. `coarse` says that there is a network for coarse levels, too; `bands` how many
+    networks a cascade has. `card` is that of a model's folder, where it is known what a checkpoint
+    does not tell. `problems` say why no model can be made of it, whatever its card.
+    """
+
+    format: Format
+    bytes: int
+    sha256: str
+    tensors: int
+    parameters: int
+    dtypes: tuple[str, ...]
+    architecture: Architecture | None
+    presets: tuple[str, ...]
+    step: int | None = None
+    ema_tensors: int | None = None
+    ema_decay: float | None = None
+    ema_updates: int | None = None
+    preconditioned: bool = False
+    layout: str = "weights"
+    learned_variance: bool = False
+    schedule_levels: int | None = None
+    file: str = ""
+    card: ModelCard | None = None
+    coarse: bool = False
+    bands: int = 0
+    problems: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """Everything as JSON."""
+        return json.dumps(asdict(self), indent=2, default=str)
+
+    def to_text(self) -> str:
+        """Everything in a few lines for people."""
+        ema = "no averaged weights"
+        if self.layout == "state dict":
+            ema = "not told: one set of weights, averaged or not, as its name may say"
+        if self.ema_tensors is not None:
+            ema = f"{self.ema_tensors} tensors, decay {self.ema_decay}, {self.ema_updates} updates"
+        looks = self.architecture.text() if self.architecture else "not a U-Net that sitegen knows"
+        if self.bands:
+            looks = f"a cascade of {self.bands} networks, which its card describes"
+        pairs = {
+            "file": self.file,
+            "format": f"{self.format} ({self.layout}), {self.bytes:,} bytes",
+            "step": "not told" if self.step is None else f"{self.step:,}",
+            "parameters": f"{self.parameters:,} ({', '.join(self.dtypes)}), {self.tensors} tensors",
+            "ema": ema,
+            "parameterization": self._parameterization(),
+            "architecture": looks,
+            "fits presets": ", ".join(self.presets) or "none",
+            "card": _about(self.card) if self.card else "none; sitegen add writes one",
+        }
+        if self.learned_variance:
+            pairs["kind"] = "a DDPM with a learned variance, which is not used"
+        if self.schedule_levels is not None:
+            pairs["blur schedule"] = f"{self.schedule_levels} levels, inside of the file"
+        return "\n".join(f"{key:17} {value}" for key, value in pairs.items())
+
+    def _parameterization(self) -> str:
+        card = self.card
+        if self.learned_variance or self.layout == "diffusers" or (card and card.kind == "ddpm"):
+            return "noise, as of a DDPM"
+        if not self.preconditioned:
+            told = card is not None or self.layout in ("published", "spectral")
+            return "difference" if told else "not told: difference, or noise if it is a DDPM"
+        return f"preconditioned{', with a network for coarse levels' if self.coarse else ''}"
+
+
+def _about(card: ModelCard) -> str:
+    """What a card knows that a checkpoint does not tell, in one line."""
+    size = f"{card.image_size}×{card.image_size} pixels, {card.levels} levels"
+    if card.kind != "ihdm":
+        return f"{card.kind}, {size}"
+    sigmas = card.schedule.sigmas
+    blur = f"blur {sigmas[1]:g} to {sigmas[-1]:g} pixels"
+    noise = (
+        f"noise {card.training_noise_std:g} in training, {card.sampling_noise_std:g} in sampling"
+    )
+    return f"{size}, {blur}, {noise}, attention heads {card.finest.num_heads}"
+
+
+def inspect_checkpoint(path: Path | str) -> CheckpointInfo:
+    """What is in a checkpoint, or in the weights of a model's folder; no network is built.
+
+    Raises RefusedError for a file that is missing, damaged or unsafe.
+    """
+    file = weights_file(Path(path))
+    info = replace(_inspected(file), file=str(file))
+    if not is_folder(Path(path)):
+        card = card_beside(file)
+        return _with_recipe(info, card) if card else info
+    if (Path(path) / CARD_NAME).exists():
+        return _with_recipe(info, read_card(path))
+    foreign = foreign_model(Path(path))
+    return info if foreign is None else replace(info, layout="diffusers", card=foreign[1])
+
+
+def _inspected(file: Path) -> CheckpointInfo:
+    found = scan(file)
+    held = found.contents
+    tensors: Mapping[str, Stored]
+    tensors = held.weights if isinstance(held, Published) else held.entries
+    scales = {name + SCALE for name in weights_of(tensors)}
+    beside = {*STATISTICS, RESIDUAL, *scales}
+    tensors = {name: tensor for name, tensor in tensors.items() if name not in beside}
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    dtypes = {tensor.dtype for tensor in tensors.values()}
+    looks = infer({name: shape for name, shape in shapes.items() if is_of_unet(name)})
+    info = CheckpointInfo(
+        format="pth" if isinstance(held, Published) else "safetensors",
+        bytes=found.bytes,
+        sha256=found.sha256,
+        tensors=len(shapes),
+        parameters=sum(map(prod, shapes.values())),
+        dtypes=tuple(sorted(NAMES.get(dtype, dtype) for dtype in dtypes)),
+        preconditioned=not isinstance(held, Published) and {*STATISTICS} <= held.entries.keys(),
+        architecture=looks,
+        presets=matching_presets(looks),
+        learned_variance=has_learned_variance(shapes),
+        coarse=any(name.startswith(COARSE) for name in shapes),
+        bands=len({name.split(".")[1] for name in shapes if name.startswith(BANDS)}),
+        problems=tuple(_problems(found, tensors)),
+    )
+    if not isinstance(held, Published):
+        return info
+    levels = held.schedule.levels if held.schedule else None
+    info = replace(info, step=held.step, layout=held.layout, schedule_levels=levels)
+    if held.averages is not None:
+        count = len(held.averages)
+        return replace(info, ema_tensors=count, ema_decay=held.decay, ema_updates=held.updates)
+    return replace(info, ema_tensors=info.tensors) if held.layout == "spectral" else info
+
+
+def _problems(found: Scan, tensors: Mapping[str, Stored]) -> Iterator[str]:
+    """What is wrong with a checkpoint that can be read."""
+    count = sum(prod(tensor.shape) for tensor in tensors.values())
+    if not count:
+        yield "it holds no tensors" if not tensors else "its tensors hold no numbers"
+    broken = [name for name, tensor in tensors.items() if tensor in found.broken]
+    if broken or found.broken:
+        more = f", and so do {len(found.broken) - 1} more" if len(found.broken) > 1 else ""
+        first = broken[0][:100] if broken else "an averaged tensor"
+        yield f"{first} holds numbers that are not finite{more}"
+    odd = {name: tensor.dtype for name, tensor in tensors.items() if tensor.dtype not in NAMES}
+    for name, dtype in list(odd.items())[:1]:
+        more = f", and {len(odd) - 1} more are of such types" if len(odd) > 1 else ""
+        yield f"{name[:100]} holds {dtype[:100]}, which no network can be loaded from{more}"
+    if count > found.bytes:  # a number has a byte at least
+        yield f"it claims {count:,} parameters, which its {found.bytes:,} bytes cannot hold"
+
+
+def only_checkpoint(folder: Path) -> Path | None:
+    """The one checkpoint in a folder, by the endings that such files have; None if none is there.
+
+    Raises RefusedError, with their names, if there are several.
+    """
+    try:
+        files = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
+    except OSError as error:
+        raise RefusedError(f"{folder}: cannot look into it: {error.strerror}") from None
+    files = [path for path in files if not path.name.endswith("prior.safetensors")]
+    found = sorted(path for path in files if path.is_file() and path.name[0] != ".")
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found[:5])
+        raise RefusedError(
+            f"{folder}: holds {len(found)} checkpoints ({names}{', …' if found[5:] else ''}); "
+            "name one of them, or keep only one there"
+        )
+    return found[0] if found else None
+
+
+def weights_file(path: Path) -> Path:
+    """The weights that a model's folder means; a file means itself.
+
+    A folder without a card, or whose card names no weights, means the one checkpoint in it.
+    Raises RefusedError if there is none.
+    """
+    if not is_folder(path):
+        return path
+    if (foreign := foreign_model(path)) is not None:
+        return foreign[0]
+    card = read_card(path) if (path / CARD_NAME).exists() else None
+    if card is not None and card.weights is not None:
+        return path / card.weights.file
+    file = only_checkpoint(path)
+    if file is None:
+        lack = "holds no checkpoint" if card is None else f"its {CARD_NAME} names no weights"
+        raise RefusedError(f"{path}: {lack}; give the checkpoint's file")
+    return file
+
+
+def _with_recipe(info: CheckpointInfo, card: ModelCard) -> CheckpointInfo:
+    """What the card of our own model tells about the run; its weights are the averages."""
+    info = replace(info, card=card)
+    step = card.training.get("steps")
+    options = card.training.get("options")
+    decay = options.get("ema_decay") if isinstance(options, Mapping) else None
+    if not isinstance(step, int) or not isinstance(decay, float):
+        return info
+    return replace(info, step=step, ema_tensors=info.tensors, ema_decay=decay, ema_updates=step)
+
+
+Shapes = Mapping[str, tuple[int, ...]]
+Resampling = Literal["convolution", "pooling", "residual"]
+_SEEN = ("model_channels", "channel_mult", "num_res_blocks", "use_scale_shift_norm")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A U-Net's dimensions. `resampling` is None for a network of one level, which has none."""
+
+    channels: int
+    model_channels: int
+    channel_mult: tuple[int, ...]
+    num_res_blocks: int
+    attention_levels: tuple[int, ...]
+    resampling: Resampling | None
+    use_scale_shift_norm: bool
+
+    @classmethod
+    def of(cls, channels: int, unet: UNetConfig) -> Architecture:
+        """The dimensions that a configuration gives."""
+        learned: Resampling = "convolution" if unet.conv_resample else "pooling"
+        resampling: Resampling = "residual" if unet.resblock_updown else learned
+        return cls(
+            channels,
+            **{name: getattr(unet, name) for name in _SEEN},
+            attention_levels=tuple(sorted(unet.attention_levels)),
+            resampling=resampling if len(unet.channel_mult) > 1 else None,
+        )
+
+    def unet(self, heads: int = 1) -> UNetConfig:
+        """The configuration that has these dimensions, `heads` in each attention, no dropout.
+
+        Raises ConfigError for a number of heads that does not divide the channels.
+        """
+        return UNetConfig(
+            **{name: getattr(self, name) for name in _SEEN},
+            attention_levels=self.attention_levels,
+            num_heads=heads,
+            conv_resample=self.resampling != "pooling",
+            resblock_updown=self.resampling == "residual",
+        )
+
+    def text(self) -> str:
+        """The dimensions in one line."""
+        return (
+            f"channels {self.channels}, model_channels {self.model_channels}, "
+            f"channel_mult {list(self.channel_mult)}, num_res_blocks {self.num_res_blocks}, "
+            f"attention_levels {list(self.attention_levels)}, "
+            f"resampling {self.resampling or 'none'}, "
+            f"use_scale_shift_norm {str(self.use_scale_shift_norm).lower()}"
+        )
+
+
+def infer(shapes: Shapes) -> Architecture | None:
+    """The dimensions of the U-Net that has weights of these names and shapes, else None."""
+    try:
+        return _infer(shapes)
+    except (KeyError, ValueError, IndexError, ZeroDivisionError):
+        return None
+
+
+def _infer(shapes: Shapes) -> Architecture:
+    base = shapes["time_embed.0.weight"][1]
+    first, channels, *_ = shapes["input_blocks.0.0.weight"]
+    count = 1 + max(int(found[1]) for found in _matches(r"input_blocks\.(\d+)\.", shapes))
+    resampling, blocks = _resampling(shapes, count)
+    if count % (blocks + 1):
+        raise ValueError("levels of different length")
+    starts = range(1, count, blocks + 1)
+    outputs = [shapes[f"input_blocks.{start}.0.out_layers.3.weight"][0] for start in starts]
+    if first != outputs[0] or any(width % base for width in outputs):
+        raise ValueError("not a multiple of the base width")
+    modulation = shapes["input_blocks.1.0.emb_layers.1.weight"][0]
+    attended = [f"input_blocks.{start}.1.qkv.weight" in shapes for start in starts]
+    return Architecture(
+        channels=channels,
+        model_channels=base,
+        channel_mult=tuple(width // base for width in outputs),
+        num_res_blocks=blocks,
+        attention_levels=tuple(level for level, there in enumerate(attended) if there),
+        resampling=resampling,
+        use_scale_shift_norm=modulation == 2 * outputs[0],
+    )
+
+
+def _resampling(shapes: Shapes, count: int) -> tuple[Resampling | None, int]:
+    """How the network changes size, and the number of residual blocks in each level."""
+    if downs := _matches(r"input_blocks\.(\d+)\.0\.op\.weight$", shapes):
+        return "convolution", int(downs[0][1]) - 1
+    if ups := _matches(r"output_blocks\.(\d+)\.[12]\.in_layers\.0\.weight$", shapes):
+        return "residual", int(ups[0][1])
+    parts = (f"input_blocks.{index}.0.in_layers.0.weight" for index in itertools.count(1))
+    gap = next(index for index, name in enumerate(parts, 1) if name not in shapes)
+    return ("pooling", gap - 1) if gap < count else (None, count - 1)
+
+
+def _matches(pattern: str, shapes: Shapes) -> list[re.Match[str]]:
+    return [found for name in shapes if (found := re.match(pattern, name))]
+
+
+def matching_presets(found: Architecture | None) -> tuple[str, ...]:
+    """The published configurations that have these dimensions; several may."""
+    cards = ((name, preset(name)) for name in presets())
+    return tuple(
+        name for name, card in cards if found == Architecture.of(card.channels, card.finest)
+    )
+
+
+def differences(found: Shapes, wanted: Shapes) -> list[str]:
+    """What `found` lacks, has in another shape, or has too much, in the network's order."""
+    lines = []
+    for name, shape in wanted.items():
+        if name not in found:
+            lines.append(f"{name} {_shape(shape)} is missing")
+        elif found[name] != shape:
+            lines.append(f"{name} is {_shape(found[name])}, the network has {_shape(shape)}")
+    return lines + [f"{name[:100]} is not in the network" for name in found if name not in wanted]
+
+
+def mismatch(lines: Sequence[str], found: Shapes, card: ModelCard) -> str:
+    """The end of a message: the first five differences, and what the file looks like instead."""
+    more = f"\n  and {len(lines) - 5} more" if len(lines) > 5 else ""
+    told = "".join(f"\n  {line}" for line in lines[:5])
+    looks = infer(found)
+    hint = ""
+    if looks is not None and looks != Architecture.of(card.channels, card.finest):
+        fits = " or ".join(matching_presets(looks))
+        hint = f"\nIt looks like {looks.text()}" + (f"; preset {fits} fits." if fits else ".")
+    return f"these weights do not fit the card's network:{told}{more}{hint}"
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "×".join(map(str, shape)) or "a number"

@@ -1,0 +1,228 @@
+"""Our own weights files: safetensors, written the same byte for byte, checked before they are read.
+
+Reading a header needs no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sitegen.core.errors import RefusedError
+from sitegen.core.files import canonical_json, digest_bytes, without_twins, write_atomic
+from sitegen.generative.card.card import ModelCard, plain
+from sitegen.generative.checkpoints.floats import is_finite
+from sitegen.generative.checkpoints.limits import DIMENSIONS, HEADER_BYTES, PART_BYTES
+from sitegen.generative.checkpoints.quantised import INT8, SCALE, quantised, restored
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+STATISTICS = ("statistics.mean", "statistics.variance")
+"""Names of a preconditioned model's statistics, which are always stored as float32."""
+RESIDUAL = "statistics.residual"
+"""The name of what such a model leaves unknown, which is stored likewise where it was estimated."""
+COARSE = "coarse."
+"""How the names of the second network begin, where a card writes it as `[coarse]`."""
+BANDS = "bands."
+"""How the names of a cascade's networks begin; the number of the band follows, and a dot."""
+LOWEST_LEVEL = "coarse.lowest_level"
+"""The note of a file that says from which level on the second network is to be asked."""
+MEANING = (("unet", "norm_groups"), ("diffusion", "prediction_type"))
+"""Keys of a card that say what weights mean and that their shapes do not tell; notes of a file."""
+CASCADE = "bands"
+"""The note of a file that says which bands its networks are for, as canonical JSON."""
+
+_NUMBERS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+"""How numpy reads what safetensors calls so; it has no bfloat16."""
+
+_DAMAGE = (OSError, ValueError, RecursionError, KeyError, TypeError, OverflowError)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor of a file, not read yet. `dtype` is safetensors' name of it: F16, BF16, F32, …
+
+    Its numbers lie row by row, from byte `start` to `end` of the file.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    end: int
+    strides: None = None
+
+
+@dataclass(frozen=True)
+class Header:
+    """The tensors of a file by name, in the order of their numbers, and its free texts."""
+
+    entries: Mapping[str, Entry]
+    metadata: Mapping[str, str]
+
+
+def is_of_unet(name: str) -> bool:
+    """Whether a tensor of this name is one of a U-Net's that is alone or has a coarse network."""
+    return name not in (*STATISTICS, RESIDUAL) and not name.startswith((COARSE, BANDS))
+
+
+def read_header(path: Path) -> Header:
+    """What a safetensors file holds. Raises RefusedError if it is damaged or odd."""
+    from safetensors import safe_open
+
+    with _damage(path), path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > min(HEADER_BYTES, path.stat().st_size - 8):
+            raise ValueError(f"its header claims {length} bytes")
+        with safe_open(path, framework="numpy"):  # offsets, overlaps, holes, sizes
+            pass
+        tables = json.loads(file.read(length), object_pairs_hook=without_twins)
+        metadata = tables.pop("__metadata__", {})
+        entries = {}
+        for name, table in sorted(tables.items(), key=lambda pair: pair[1]["data_offsets"]):
+            start, end = (8 + length + at for at in table["data_offsets"])
+            if len(table["shape"]) > DIMENSIONS:
+                raise ValueError(f"{name[:100]} has more than {DIMENSIONS} axes")
+            entries[name] = Entry(name, table["dtype"], tuple(table["shape"]), start, end)
+    return Header(entries, metadata)
+
+
+def scan(path: Path, header: Header, numbers: dict[Any, bytearray]) -> tuple[str, frozenset[Entry]]:
+    """Read all of a file once: its SHA-256, and the tensors with numbers that are not finite.
+
+    Fills in the `numbers` that are wanted.
+    """
+    found, broken = hashlib.sha256(), set()
+    with _damage(path), path.open("rb") as file:
+        for entry in header.entries.values():
+            found.update(file.read(entry.start - file.tell()))
+            kept = bytearray() if entry in numbers else None
+            for at in range(entry.start, entry.end, PART_BYTES):
+                data = file.read(min(PART_BYTES, entry.end - at))
+                found.update(data)
+                if not is_finite(entry.dtype, data):
+                    broken.add(entry)
+                if kept is not None:
+                    kept += data
+            if kept is not None:
+                numbers[entry] = kept
+        found.update(file.read())
+    return found.hexdigest(), frozenset(broken)
+
+
+def read_numbers(path: Path, entry: Entry) -> bytearray:
+    """The bytes of a tensor's numbers, little-endian."""
+    with _damage(path), path.open("rb") as file:
+        file.seek(entry.start)
+        return bytearray(file.read(entry.end - entry.start))
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
+    """All tensors of a file by name, as float32, without torch; weights of a byte restored.
+
+    Raises RefusedError if the file is missing, damaged, or holds anything else.
+    """
+    import numpy as np
+
+    arrays: dict[str, Any] = {}
+    entries = read_header(path).entries
+    for name, entry in entries.items():
+        if entry.dtype == INT8 and name + SCALE in entries:
+            arrays[name] = np.frombuffer(read_numbers(path, entry), np.int8).reshape(entry.shape)
+            continue
+        if entry.dtype not in _NUMBERS:
+            raise RefusedError(f"{path}: {name[:100]} holds {entry.dtype[:100]}, not floats")
+        numbers = np.frombuffer(read_numbers(path, entry), _NUMBERS[entry.dtype])
+        if entry.dtype == "BF16":  # the upper half of a float32
+            numbers = (numbers.astype(np.uint32) << 16).view(np.float32)
+        arrays[name] = numbers.astype(np.float32).reshape(entry.shape)
+    for name, scale in scales_of(path, entries).items():
+        arrays[name] = restored(arrays[name], arrays.pop(scale))
+    return arrays
+
+
+def scales_of(path: Path, entries: Mapping[str, Entry]) -> dict[str, str]:
+    """The weights of a byte each in a file of safetensors, and the names of their scales.
+
+    Raises RefusedError where these do not fit.
+    """
+    found = {}
+    for name, entry in entries.items():
+        scale = entries.get(name + SCALE)
+        if entry.dtype != INT8 or scale is None:
+            continue
+        if scale.dtype != "F32" or not entry.shape or scale.shape != entry.shape[:1]:
+            raise RefusedError(f"{path}: {scale.name} is not a float32 for each row of {name}")
+        found[name] = scale.name
+    return found
+
+
+def save_weights(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    dtype: torch.dtype,
+    card: ModelCard | None = None,
+    small: Collection[str] = (),
+) -> str:
+    """Write `tensors` by name, the statistics as float32 and the rest as `dtype`, a float type.
+
+    Those that `small` names become a byte a number (`quantised.py`). Which levels the networks of
+    a card with several are for is written along. The same tensors give the same bytes. Returns the
+    SHA-256 of the file. Raises RefusedError for a number that is not finite, or too large for
+    `dtype`.
+    """
+    import torch
+    from safetensors.torch import save
+
+    stored = {}
+    for name, tensor in tensors.items():
+        kind = torch.float32 if name in (*STATISTICS, RESIDUAL) else dtype
+        stored[name] = tensor.detach().to("cpu", kind, copy=True).contiguous()
+        if not bool(torch.isfinite(stored[name]).all()):
+            raise RefusedError(f"{path}: {name} holds numbers that {dtype} cannot hold")
+    for name in small:
+        numbers, scale = quantised(tensors[name].detach().cpu().float().numpy())
+        stored |= {name: torch.from_numpy(numbers), name + SCALE: torch.from_numpy(scale)}
+    data = save(stored, notes(card) or None if card else None)
+    write_atomic(path, data)
+    return digest_bytes(data)
+
+
+def notes(card: ModelCard) -> dict[str, str]:
+    """What a file of weights says of a card: what decides the meaning of its numbers."""
+    if card.bands:
+        return {CASCADE: canonical_json(plain(card.bands))}
+    found = {".".join(key): value for key in MEANING if (value := meaning(card, key))}
+    return found | ({LOWEST_LEVEL: str(card.coarse.lowest_level)} if card.coarse else {})
+
+
+def meaning(card: ModelCard, key: tuple[str, str]) -> str | None:
+    """What a card says at a key of `MEANING`; None where it has no such table, or leaves it out."""
+    value = getattr(getattr(card, key[0]), key[1], None)
+    return None if value is None else str(value)
+
+
+def prefixes(card: ModelCard) -> tuple[str, ...]:
+    """How the names of the tensors of each of the card's networks begin."""
+    if card.bands:
+        return tuple(f"{BANDS}{number}." for number in range(len(card.bands)))
+    return ("", COARSE)[: len(card.networks)]
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (SafetensorError, *_DAMAGE) as error:
+        raise RefusedError(f"{path}: damaged or not a checkpoint: {error}") from None

@@ -1,0 +1,195 @@
+"""The prior p(u_K): blurred training images, kept in a small bank so that no data are needed.
+
+At the flattest level only the lowest cosines are left of an image, so the bank keeps a few
+coefficients of each. The file, `prior.safetensors`, holds them as float32 (count, C, low, low), and
+in its header what the images were, sharp: the mean power in each ring of their spectrum.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isclose, isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save
+from torch import Tensor
+
+from sitegen.core.errors import RefusedError
+from sitegen.core.files import regular_size, sha256, sniff, write_atomic
+from sitegen.generative.card.card import ModelCard
+from sitegen.generative.checkpoints.weights import Header, read_header, read_numbers
+from sitegen.generative.process.heat import attenuation, cosine_basis, dct2, ring_means, rings
+from sitegen.generative.process.noise import Purpose, generator, normal
+
+PRIOR_NAME = "prior.safetensors"
+TOLERANCE = 1e-5
+"""How far a state that is rebuilt from the bank may be from the blurred image, at most."""
+
+_COEFFICIENTS = "coefficients"
+_CHUNK = 256
+_LARGEST = 1e300  # an integer may be no float
+
+
+@dataclass(frozen=True, eq=False)
+class Prior:
+    """A bank of flat states u_K: their low cosine coefficients (count, C, low, low), float32.
+
+    `sigma` is the blur in pixels that they have seen, `data` the name of what they were made of;
+    `power` is the mean power of each ring of `heat.py` before the blur, empty where the bank
+    was made without it.
+    """
+
+    coefficients: Tensor
+    image_size: int
+    sigma: float
+    data: str = ""
+    power: tuple[float, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.coefficients)
+
+    @property
+    def is_grey(self) -> bool:
+        """Whether the states have three channels that are all the same."""
+        first = self.coefficients[:, :1]
+        return self.coefficients.shape[1] == 3 and bool((self.coefficients == first).all())
+
+    def states(self, indices: Sequence[int]) -> Tensor:
+        """The states (N, C, H, W) float32 at these places of the bank."""
+        low = self.coefficients.shape[-1]
+        basis = cosine_basis(self.image_size, torch.float32, torch.device("cpu"))[:low]
+        return basis.T @ self.coefficients[list(indices)] @ basis
+
+    def choose(self, seed: int, samples: Sequence[int]) -> list[int]:
+        """Where in the bank each sample starts from: it depends on seed and sample only."""
+        draws = (generator(seed, Purpose.INITIAL_STATE, sample) for sample in samples)
+        return [int(draw.integers(len(self))) for draw in draws]
+
+    def initial_states(self, seed: int, samples: Sequence[int], prior_noise: float = 0.0) -> Tensor:
+        """u_K (N, C, H, W) float32 of some samples, counted from 0.
+
+        `prior_noise` is the standard deviation of noise added to them, none unless asked for.
+        """
+        states = self.states(self.choose(seed, samples))
+        if prior_noise == 0:
+            return states
+        shape = tuple(states.shape[1:])
+        return states + prior_noise * normal(seed, Purpose.PRIOR_NOISE, samples, 0, shape)
+
+    def write(self, path: Path) -> str:
+        """Write the bank and return the file's SHA-256; the same bank gives the same bytes."""
+        about: dict[str, Any] = {"power": list(self.power)} if self.power else {}
+        about |= {name: getattr(self, name) for name in ("image_size", "sigma", "data")}
+        text = json.dumps({"count": len(self), **about}, sort_keys=True)
+        # One key only: safetensors writes several in an order that changes.
+        write_atomic(path, save({_COEFFICIENTS: self.coefficients.contiguous()}, {"prior": text}))
+        return sha256(path)
+
+
+def make_prior(
+    images: NDArray[np.uint8], card: ModelCard, count: int, data: str = "", seed: int = 0
+) -> Prior:
+    """A bank of `count` of the `images` (N, C, H, W) uint8, dissipated to the card's level K.
+
+    Takes all images if there are fewer. Which ones depends on `seed` alone. Where the noise of a
+    state stays in the next, the flattest has some, too, in the cosines that are kept: a network
+    that knows only noisy states makes too little of what is rare out of others. Raises
+    RefusedError for images of another shape than the card's, or none.
+    """
+    if images.ndim != 4 or tuple(images.shape[1:]) != card.shape or not len(images):
+        raise RefusedError(f"images of shape {images.shape} do not fit the card's {card.shape}")
+    chosen = draw_places(len(images), count, seed)
+    sigma = card.schedule[card.levels]
+    kept = attenuation(torch.tensor([sigma]), card.image_size, card.image_size)
+    parts, power = [], torch.zeros(rings(card.image_size), dtype=torch.float64)
+    for start in range(0, len(chosen), _CHUNK):
+        sharp = dct2(torch.from_numpy(images[chosen[start : start + _CHUNK]]).double() / 255)
+        power += len(sharp) * ring_means(sharp.square())
+        parts.append((kept * sharp).float())
+    whole = torch.cat(parts)
+    low = _how_many(whole)
+    few = whole[..., :low, :low].contiguous()
+    if card.keeps_noise:
+        noise = normal(seed, Purpose.PRIOR_NOISE, chosen, 0, tuple(few.shape[1:]))
+        few += card.training_noise_std * noise
+    # To six digits, so that the bank is the same bytes on every machine.
+    rounded = tuple(float(f"{value:.6g}") for value in (power / len(chosen)).tolist())
+    return Prior(few, card.image_size, sigma, data, rounded)
+
+
+def draw_places(images: int, count: int, seed: int = 0) -> list[int]:
+    """Which of so many images a bank of `count` is made of, rising: all where there are fewer."""
+    draw = generator(seed, Purpose.INITIAL_STATE)
+    return sorted(draw.permutation(images)[:count].tolist())
+
+
+def read_prior(path: Path, card: ModelCard) -> Prior:
+    """Read the bank of a card's model.
+
+    Raises RefusedError for a file that is missing, damaged or made for another model.
+    """
+    regular_size(path, "prior")
+    if sniff(path) != "safetensors":
+        raise RefusedError(f"{path}: not a prior: it must be safetensors")
+    header = read_header(path)
+    about = _about(path, header, card)
+    if card.prior is not None and card.prior.sha256 not in (None, sha256(path)):
+        raise RefusedError(f"{path}: damaged, or not the prior that its card means (SHA-256)")
+    entry = header.entries[_COEFFICIENTS]
+    coefficients = torch.frombuffer(read_numbers(path, entry), dtype=torch.float32)
+    coefficients = coefficients.view(entry.shape)
+    if not bool(coefficients.isfinite().all()):
+        raise RefusedError(f"{path}: damaged: it holds numbers that are not finite")
+    sigma, data = float(about["sigma"]), str(about.get("data", ""))
+    return Prior(coefficients, card.image_size, sigma, data, _power(path, about))
+
+
+def _power(path: Path, about: dict[str, Any]) -> tuple[float, ...]:
+    """The power that a bank's header tells; none in one that was made before there was any."""
+    power = about.get("power", [])
+    good = isinstance(power, list) and len(power) in (0, rings(int(about["image_size"])))
+    if not good or not all(type(v) in (int, float) and 0 <= v < _LARGEST for v in power):
+        raise RefusedError(f"{path}: not a prior: the power of its images is none")
+    return tuple(map(float, power))
+
+
+def _how_many(coefficients: Tensor) -> int:
+    """How many cosines a side are enough, so that no pixel is off by more than `TOLERANCE`.
+
+    A pixel is off by at most the sum of the sizes of the coefficients left out, times 2/side.
+    """
+    side = coefficients.shape[-1]
+    sizes = coefficients.double().abs()
+    total = sizes.sum((-2, -1))
+    inside = sizes.cumsum(-1).cumsum(-2).diagonal(dim1=-2, dim2=-1)  # (N, C, side)
+    worst = ((total[..., None] - inside) * 2 / side).amax((0, 1))
+    return int((worst > TOLERANCE).sum()) + 1 if worst[-1] <= TOLERANCE else side
+
+
+def _about(path: Path, header: Header, card: ModelCard) -> dict[str, Any]:
+    """What the bank's header says of it, checked against the card."""
+    entry = header.entries.get(_COEFFICIENTS)
+    try:
+        about = json.loads(header.metadata["prior"])
+        sigma, size = float(about["sigma"]), int(about["image_size"])
+    except (KeyError, ValueError, TypeError, RecursionError, OverflowError):
+        raise RefusedError(f"{path}: not a prior: it does not say what it was made for") from None
+    if entry is None or len(header.entries) != 1 or entry.dtype != "F32" or len(entry.shape) != 4:
+        raise RefusedError(f"{path}: not a prior: it must hold coefficients (count, C, n, n)")
+    count, channels, rows, columns = entry.shape
+    if count < 1 or not 1 <= rows == columns <= size:
+        raise RefusedError(f"{path}: not a prior: its coefficients have an odd shape {entry.shape}")
+    wanted = card.schedule[card.levels]
+    if (size, channels) != (card.image_size, card.channels) or not isfinite(sigma):
+        raise RefusedError(
+            f"{path}: made for {channels}×{size}×{size} images; the card has {card.shape}"
+        )
+    if not isclose(sigma, wanted, rel_tol=1e-6):
+        raise RefusedError(
+            f"{path}: blurred by {sigma:g} pixels; the card's level K has {wanted:g}"
+        )
+    return dict(about)

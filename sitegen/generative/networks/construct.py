@@ -1,0 +1,20 @@
+"""The network of a band of levels, whatever its kind."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from sitegen.generative.card.networks import Band, DiffusersUNet
+from sitegen.generative.networks.cosines import CosineNet
+from sitegen.generative.networks.diffusers_unet import build
+from sitegen.generative.networks.unet import UNet
+
+
+def new_network(band: Band, channels: int, image_size: int) -> nn.Module:
+    """The network of a band, with random weights, for images of `channels` × `image_size`²."""
+    if band.cosines is not None:
+        return CosineNet(band.cosines, band.side or image_size, channels)
+    assert band.unet is not None
+    if isinstance(band.unet, DiffusersUNet):
+        return build(band.unet)
+    return UNet(band.unet, channels)

@@ -1,0 +1,84 @@
+"""A network for the coarse levels of a heat dissipation model: it sees cosines, not pixels.
+
+From some level on the heat equation has left nothing of an image but its lowest cosines. There a
+network over those few numbers is hundreds of times cheaper than a U-Net over the pixels, and so
+can be trained on millions of images: the noise of the target asks for that many, since what can
+be learnt is a few hundredths of it.
+
+It is a residual MLP over the standardised coefficients z = (u − A_k m) / √(A_k² S + σ²), which
+random Fourier features resolve finely (Tancik et al. 2020), and answers the r of the
+"preconditioned" parameterization (`model.py`), for the lowest cosines alone.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from sitegen.generative.card.networks import CosineConfig
+from sitegen.generative.networks.unet import zeroed
+
+FEATURE_SCALE = 0.5
+"""Standard deviation of the random frequencies, in radians a unit of z."""
+
+
+class CosineNet(nn.Module):
+    """z (N, C·side²), and levels (N,) as a share of K, to r (N, C·side²); 0 before it is trained.
+
+    Rows are the `side` × `side` lowest cosines of each channel, as `lowest` lays them out.
+    """
+
+    def __init__(self, config: CosineConfig, side: int, channels: int) -> None:
+        super().__init__()
+        self.config, self.side = config, side
+        size, width = channels * side**2, config.width
+        # Never on the "meta" device, where random numbers bring torch's compiler in: seconds.
+        frequencies = FEATURE_SCALE * torch.randn(size, config.features, device="cpu")
+        self.register_buffer("frequencies", frequencies.half().float())  # as they are stored
+        self.frequencies: Tensor
+        self.enter = nn.Linear(size + 2 * config.features, width)
+        self.blocks = nn.ModuleList(_Block(config) for _ in range(config.blocks))
+        self.norm = nn.LayerNorm(width)
+        self.leave = zeroed(nn.Linear(width, size))
+
+    def forward(self, z: Tensor, place: Tensor) -> Tensor:
+        """Give r for z at the levels `place` · K."""
+        with torch.autocast(z.device.type, enabled=False):  # radians want more than 8 bits
+            phases = z @ self.frequencies
+        return self.answer(z, phases, place)
+
+    def answer(self, z: Tensor, phases: Tensor, place: Tensor) -> Tensor:
+        """Give r for z and the phases (N, features) of its random features, in radians."""
+        hidden = self.enter(torch.cat([z, phases.sin(), phases.cos()], 1))
+        level = level_features(place, self.config.level_features)
+        for block in self.blocks:
+            hidden = block(hidden, level)
+        answer: Tensor = self.leave(self.norm(hidden))
+        return answer
+
+
+class _Block(nn.Module):
+    def __init__(self, config: CosineConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.norm = nn.LayerNorm(width)
+        self.enter = nn.Linear(width, width)
+        self.level = nn.Linear(2 * config.level_features, width)
+        self.leave = zeroed(nn.Linear(width, width))
+
+    def forward(self, hidden: Tensor, level: Tensor) -> Tensor:
+        change = self.enter(self.norm(hidden)) + self.level(level)
+        answer: Tensor = hidden + self.leave(nn.functional.silu(change))
+        return answer
+
+
+def level_features(place: Tensor, count: int) -> Tensor:
+    """Sines and cosines (N, 2·count) of `place` (N,), a share of K, at 1 to 100 radians."""
+    frequencies = torch.logspace(0, 2, count, device=place.device)
+    phases = place[:, None] * frequencies
+    return torch.cat([phases.sin(), phases.cos()], 1)
+
+
+def lowest(coefficients: Tensor, side: int) -> Tensor:
+    """The lowest `side` × `side` of coefficients (N, C, H, W) as rows (N, C·side²)."""
+    return coefficients[..., :side, :side].flatten(1)

@@ -1,0 +1,304 @@
+"""A trained model as one callable, (u_k, level k) → the mean of u_{k−1}, and what it runs on.
+
+Two parameterizations of the network's answer:
+
+- "difference", as published: mean = u + f(u, k).
+- "preconditioned": what is linear is done in closed form, the network does the rest. In the
+  cosine basis let m and S be mean and variance of the data's coefficients, A_k what level k leaves
+  of them and σ the training noise. The linear estimate of the sharp image is
+  x̂_0 = m + G_k (u_k − A_k m) with G_k = A_k S / (A_k² S + σ²), and leaves the variance
+  R_k = S σ² / (A_k² S + σ²) unknown. The network sees x̂_0 standardised and answers r; then
+  û_0 = x̂_0 + √R_k r coefficient by coefficient and mean = A_{k−1} û_0, exact because the heat
+  equation is linear. It is the preconditioning of Karras et al. 2022 with one factor a frequency.
+  A model may be a cascade: bands of levels, each with a network that sees and answers the lowest
+  cosines alone, as an image of fewer pixels or as they are (`cosines.py`). And since û_0 is
+  known, it may jump: the mean of u_j is A_j û_0 for any level j < k.
+  With a guidance w, sampling takes û_0 = x̂_0 + (1 + w) √R_k r: away from a worse model's answer, as
+  in Karras et al. 2024 ("Guiding a Diffusion Model with a Bad Version of Itself"), where the worse
+  model is the linear estimate. It costs nothing, and restores what a small network smooths away.
+  Below 0 it takes back what a network adds too much for images that it has not learned from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from sitegen.core.compute import DEVICE, VECTOR_UNITS, Precision, resolve_precision
+from sitegen.core.errors import ConfigError, PlatformError
+from sitegen.generative.card.card import ModelCard
+from sitegen.generative.networks.cosines import CosineNet, lowest
+from sitegen.generative.process.heat import (
+    Statistics,
+    attenuation,
+    channel_factor,
+    dct2,
+    idct2,
+    retained,
+    ring_of,
+)
+
+SMALLEST_VARIANCE = 1e-12
+"""Of noise that is drawn: where all is kept, a covariance still has a root."""
+Engine = Callable[[Tensor, Tensor], Tensor]
+"""Evaluates a network: (N, C, side, side), levels (N,) → (N, C, side, side), all float32."""
+
+
+class CardModel(nn.Module):
+    """Networks with their card, one a band of levels: what every kind of model has.
+
+    `precision` says what U-Nets compute in, and in training MLPs as well; states and the arithmetic
+    around networks stay float32.
+    `engines` evaluate U-Nets in torch's place, by band; there are none unless they are chosen.
+    """
+
+    def __init__(
+        self, card: ModelCard, networks: Sequence[nn.Module], precision: Precision = "float32"
+    ) -> None:
+        super().__init__()
+        if len(networks) != len(card.networks):
+            raise ValueError(f"{len(networks)} networks for {len(card.networks)} bands of levels")
+        self.card = card
+        self.networks = nn.ModuleList(networks)
+        self.precision = precision
+        self.engines: dict[int, Engine] = {}
+        units = resolve_precision("auto", "cpu", units=VECTOR_UNITS) == "bfloat16"
+        fast = units or torch.cuda.is_available()
+        self._layout = torch.channels_last if fast else torch.contiguous_format  # the faster
+        if precision == "bfloat16":
+            self.networks.to(memory_format=self._layout)  # type: ignore[call-overload, unused-ignore]
+
+    @property
+    def unet(self) -> nn.Module:
+        """The network of the finest levels."""
+        return self.networks[0]
+
+    @property
+    def statistics(self) -> Statistics | None:
+        """Of a preconditioned model, where its weights lie."""
+        return None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return next(self.networks.parameters()).device
+
+    def levels_of(self, states: Tensor, level: int | Tensor) -> Tensor:
+        """`level` as a tensor (1,) or (N,), once it and `states` (N, C, H, W) are what they must.
+
+        Raises ValueError for states of another shape or type, and levels outside of 1 … K.
+        """
+        levels, shape = torch.as_tensor(level, device=states.device).reshape(-1), self.card.shape
+        found, highest = tuple(states.shape), self.card.levels
+        if states.dim() != 4 or found[1:] != shape or states.dtype != torch.float32:
+            raise ValueError(
+                f"the state is {found} {states.dtype}; must be float32 (N, C, H, W) with "
+                f"(C, H, W) = {shape}"
+            )
+        if levels.is_floating_point() or levels.dtype == torch.bool:
+            raise ValueError(f"level must be an integer, not {levels.dtype}")
+        if len(levels) not in (1, len(states)):
+            raise ValueError(
+                f"{len(levels)} levels for {len(states)} states; give one, or one each"
+            )
+        low, high = (int(end) for end in levels.aminmax())
+        if low < 1 or high > highest:
+            raise ValueError(f"level must be 1 … {highest}, not {low if low < 1 else high}")
+        return levels
+
+    def network(self, x: Tensor, levels: Tensor, band: int = 0) -> Tensor:
+        """The raw answer of a band's U-Net, float32, by its engine where it has one."""
+        engine = self.engines.get(band)
+        return engine(x, levels) if engine else self.computed(x, levels, band)
+
+    def computed(self, x: Tensor, levels: Tensor, band: int = 0) -> Tensor:
+        """The same by torch, computed in the model's precision."""
+        unet = self.networks[band]
+        if self.precision == "float32":
+            answer: Tensor = unet(x, levels)
+            return answer
+        x = x.to(memory_format=self._layout)
+        with torch.autocast(x.device.type, torch.bfloat16):
+            half: Tensor = unet(x, levels)
+        return half.float()
+
+
+class Model(CardModel):
+    """A model that undoes heat dissipation; the only thing that a sampler needs to know."""
+
+    def __init__(
+        self,
+        card: ModelCard,
+        networks: Sequence[nn.Module],
+        statistics: Statistics | None = None,
+        precision: Precision = "float32",
+    ) -> None:
+        super().__init__(card, networks, precision)
+        if (statistics is None) == (card.parameterization == "preconditioned"):
+            raise ValueError(f"a {card.parameterization} model and these statistics do not match")
+        for name, tensor in (statistics.tensors() if statistics else {}).items():
+            self.register_buffer(name.replace(".", "_"), tensor, persistent=False)
+        self.sides = [band.side or card.image_size for band in card.networks]
+        self._scales = [statistics.pixel_scale(side) for side in self.sides] if statistics else []
+        lowest_levels = [band.lowest_level for band in card.networks]
+        self.register_buffer("lowest_levels", torch.tensor(lowest_levels), False)
+        self.lowest_levels: Tensor
+        self.register_buffer(
+            "sigmas", torch.tensor(card.schedule.sigmas, dtype=torch.float64), False
+        )
+        self.sigmas: Tensor
+        self.statistics_mean: Tensor
+        self.statistics_variance: Tensor
+        self.statistics_residual: Tensor
+
+    @property
+    def statistics(self) -> Statistics | None:
+        """Of a preconditioned model, where its weights lie."""
+        if self.card.parameterization != "preconditioned":
+            return None
+        residual = getattr(self, "statistics_residual", None)
+        return Statistics(self.statistics_mean, self.statistics_variance, residual)
+
+    def noise_std(self, level: int, below: int, delta: float) -> float | Tensor:
+        """The standard deviation of the noise at level j = `below`, reached from level k.
+
+        δ, or of its cosines √(δ² (1 − ρ²) + (A_j − ρ A_k)² V_k) where V_k was estimated, the
+        variance of the sharp image that the model leaves unknown at level k, and ρ is 0 unless
+        noise is kept (`reverse.py`): (C, H, W), or (C, C, H, W) with the lower triangular roots of
+        covariances between channels.
+        """
+        statistics = self.statistics
+        if statistics is None or statistics.residual is None:
+            return delta
+        here, left = self.attenuation(torch.tensor([level, below], device=self.device))
+        _, unknown = linear_estimate(statistics, here, self.card.training_noise_std)
+        share = statistics.residual[level - 1][ring_of(self.card.image_size).to(self.device)]
+        fresh: float | Tensor = delta**2
+        if self.card.keeps_noise and below > 0:
+            blurs = self.card.schedule
+            stays = retained(blurs[level], blurs[below], self.card.image_size).to(here)
+            left = left - stays * here
+            fresh = (delta**2 * (1 - stays**2)).clamp_min(SMALLEST_VARIANCE)
+        if share.dim() == 2:
+            std: Tensor = (fresh + left**2 * share * unknown).sqrt()
+            return std
+        deviation = left * unknown.sqrt()
+        covariance = share.permute(2, 3, 0, 1) * deviation[:, None] * deviation
+        same = torch.eye(len(covariance), device=self.device)[:, :, None, None]
+        return channel_factor(fresh * same + covariance)
+
+    def forward(self, u: Tensor, level: int | Tensor, below: int | None = None) -> Tensor:
+        """Mean of u_j given u_k, where j is `below`, or k − 1 if that is not given.
+
+        `u` (N, C, H, W) float32 in [0, 1] pixel units, unclipped; `level` k from 1 to K, an int or
+        integers (N,). Returns (N, C, H, W) float32, with the card's guidance unless the model is in
+        training. Raises ValueError for states of another shape or type, for levels outside of
+        1 … K, and for a jump that is none of this model's.
+        """
+        levels = self.levels_of(u, level).expand(len(u))
+        statistics = self.statistics
+        if below is not None and not 0 <= below < int(levels.min()):
+            raise ValueError(f"there is no way from level {level} to {below}")
+        if statistics is None:
+            if below is not None and below != int(levels.min()) - 1:
+                raise ValueError("only a preconditioned model can jump over levels")
+            return u + self.network(u, levels)
+        # One factor serves the whole batch when the level is the same for all.
+        one = levels[:1] if isinstance(level, int) else levels
+        left = self.attenuation(one - 1 if below is None else one.new_tensor([below]))
+        return idct2(left * self._sharp(dct2(u), levels, one, guided=not self.training))
+
+    def sharp(self, u: Tensor, level: int) -> Tensor:
+        """The cosines (N, C, H, W) of û_0 without guidance; the arguments are those of `forward`.
+
+        Only a preconditioned model knows them.
+        """
+        levels = self.levels_of(u, level).expand(len(u))
+        return self._sharp(dct2(u), levels, levels[:1], guided=False)
+
+    def sharp_of(self, cosines: Tensor, levels: Tensor) -> Tensor:
+        """The same (N, C, H, W) given the `cosines` of u_k, each at a level k of its own (N,)."""
+        return self._sharp(cosines, levels, levels, guided=False)
+
+    def _sharp(self, cosines: Tensor, levels: Tensor, one: Tensor, guided: bool) -> Tensor:
+        """The cosines of û_0 (N, C, H, W) given those of u_k.
+
+        `one` are the levels, or the first if all are equal.
+        """
+        statistics = self.statistics
+        assert statistics is not None
+        here = self.attenuation(one)
+        gain, unknown = linear_estimate(statistics, here, self.card.training_noise_std)
+        away = cosines - here * statistics.mean
+        total = (here**2 * statistics.variance + self.card.training_noise_std**2).sqrt()
+        z, estimate = away / total, statistics.mean + gain * away
+        scale = unknown.sqrt()
+        farther = [1 + each if guided else 1.0 for each in self.card.guidance]
+        bands = torch.bucketize(one, self.lowest_levels, right=True) - 1
+        present = sorted({*bands.tolist()})
+        if len(present) == 1:
+            return self._refined(present[0], estimate, farther[present[0]] * scale, z, levels)
+        sharp = torch.empty_like(estimate)
+        for band in present:
+            parts = (part[bands == band] for part in (estimate, farther[band] * scale, z, levels))
+            sharp[bands == band] = self._refined(band, *parts)
+        return sharp
+
+    def _refined(
+        self, band: int, estimate: Tensor, scale: Tensor, z: Tensor, levels: Tensor
+    ) -> Tensor:
+        """x̂_0 + √R_k r: 0 is added to the cosines that the band's network does not see."""
+        side = self.sides[band]
+        change = scale[..., :side, :side] * self.answer(band, estimate, z, levels)
+        more = self.card.image_size - side
+        return estimate + nn.functional.pad(change, (0, more, 0, more))
+
+    def answer(self, band: int, estimate: Tensor, z: Tensor, levels: Tensor) -> Tensor:
+        """The r (N, C, side, side) of a band's network: its lowest cosines, of unit variance.
+
+        `estimate` x̂_0 and `z`, the standardised state, are cosines (N, C, H, W); levels (N,).
+        """
+        network, side = self.networks[band], self.sides[band]
+        if isinstance(network, CosineNet):
+            half = self.training and self.precision == "bfloat16"  # sampling has little of it
+            with torch.autocast(z.device.type, torch.bfloat16) if half else nullcontext():
+                rows: Tensor = network(lowest(z, side), levels / self.card.levels)
+            return rows.float().view(len(rows), -1, side, side)
+        seen = shrunken(estimate, side, *self._scales[band])
+        return dct2(self.network(seen, levels, band))
+
+    def attenuation(self, levels: Tensor) -> Tensor:
+        """A_k (N, 1, H, W) float32 of levels (N,)."""
+        size = self.card.image_size
+        return attenuation(self.sigmas[levels], size, size).float()[:, None]
+
+
+def shrunken(estimate: Tensor, side: int, mean: float, std: float) -> Tensor:
+    """What a U-Net of a band sees of the cosines x̂_0: an image of `side` pixels, standardised."""
+    image = idct2(estimate[..., :side, :side]) * (side / estimate.shape[-1])
+    return (image - mean) / std
+
+
+def linear_estimate(
+    statistics: Statistics, here: Tensor, noise_std: float
+) -> tuple[Tensor, Tensor]:
+    """Gain G_k and unknown variance R_k (N, C, H, W) where A_k = `here` (N, 1, H, W)."""
+    variance = statistics.variance
+    total = here**2 * variance + noise_std**2
+    return here * variance / total, variance * noise_std**2 / total
+
+
+def require_device(device: str) -> None:
+    """Raise ConfigError unless `device` is one, PlatformError unless torch can compute on it."""
+    if not DEVICE.fullmatch(device):
+        raise ConfigError(f"device {device}: there is auto, cpu, cuda and cuda:N")
+    kind, _, index = device.partition(":")
+    if kind == "cpu":
+        return
+    if not torch.cuda.is_available():
+        raise PlatformError(f"device {device}: torch finds no GPU here; use --device cpu")
+    if index and int(index) >= torch.cuda.device_count():
+        raise PlatformError(f"device {device}: there are only {torch.cuda.device_count()} GPUs")

@@ -1,0 +1,95 @@
+"""The options of a training run and the learning rate that they make; no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, Strict
+from pydantic.dataclasses import dataclass
+
+from sitegen.generative.card.checked import PART, Misfits, Number, checked
+
+Whole = Annotated[int, Strict()]
+Rate = Annotated[Number, Field(gt=0)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+_MAY_CHANGE = ("images", "save_every_s")
+
+
+@checked("training options")
+@dataclass(frozen=True, config=PART)
+class TrainingOptions:
+    """What a run does beside its model card; recorded in the card as the recipe.
+
+    `images` counts the images seen, repetitions included. The learning rate rises over
+    `warmup_steps`, stays, and falls linearly to 0 over the last `decay_share` of the steps.
+    `optimizer` is "adam", or "muon" for most matrices and Adam for the rest (`optimizers.py`);
+    `muon_learning_rate` is for the former.
+    `gradient_clip` is the largest norm of a gradient. `level_focus` adds that much probability
+    density, relative to the uniform one, around the level `focus_centre` · K, by default in the
+    middle, where shape is decided; 0 is uniform as published.
+
+    Raises ConfigError that names every value that is wrong.
+    """
+
+    images: Annotated[Whole, Field(ge=1, le=10**12)] = 1_000_000
+    batch_size: Annotated[Whole, Field(ge=1, le=1_000_000)] = 64
+    learning_rate: Rate = 1e-3
+    optimizer: Literal["adam", "muon"] = "adam"
+    muon_learning_rate: Rate = 1e-3
+    warmup_steps: Annotated[Whole, Field(ge=0, le=10**12)] = 300
+    decay_share: Share = 0.3
+    ema_decay: Annotated[Number, Field(ge=0, lt=1)] = 0.9995
+    gradient_clip: Rate = 1.0
+    level_focus: Annotated[Number, Field(ge=0)] = 1.5
+    focus_centre: Share = 0.48
+    seed: Annotated[Whole, Field(ge=0, le=2**63 - 1)] = 0
+    save_every_s: Annotated[Number, Field(ge=0)] = 120.0
+
+    @staticmethod
+    def misfits(values: Mapping[str, Any]) -> Misfits:
+        """There are images for one step at least."""
+        if values["images"] < values["batch_size"]:
+            yield "images", f"must be at least batch_size, {values['batch_size']}, to make one step"
+
+    @property
+    def steps(self) -> int:
+        """How many optimizer steps the run takes."""
+        return self.images // self.batch_size
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step, 0 … steps − 1."""
+        return self.learning_rate * self._share_of_rate(step)
+
+    def muon_rate(self, step: int) -> float:
+        """The same for what Muon trains."""
+        return self.muon_learning_rate * self._share_of_rate(step)
+
+    def _share_of_rate(self, step: int) -> float:
+        rise = min(1.0, (step + 1) / max(self.warmup_steps, 1))
+        decay_steps = self.decay_share * self.steps
+        fall = min(1.0, (self.steps - step) / decay_steps) if decay_steps else 1.0
+        return rise * fall
+
+    def ema_share(self, step: int) -> float:
+        """How much of the averages stays at the end of a step, 0 …: less while they are young."""
+        return min(self.ema_decay, (2 + step) / (11 + step))
+
+    def conflicts(self, saved: Mapping[str, Any], step: int) -> list[str]:
+        """What makes these other options than those that a run was `saved` with at `step`.
+
+        The images may grow, and once the run has seen all of them they may be any number.
+        """
+        before = {**asdict(TrainingOptions()), **saved}
+        found = [
+            f"{name} was {before[name]} and is {value} now"
+            for name, value in asdict(self).items()
+            if name not in _MAY_CHANGE and value != before[name]
+        ]
+        unfinished = step < before["images"] // before["batch_size"]
+        if unfinished and self.images < before["images"]:
+            found.append(
+                f"images was {before['images']} and is {self.images} now; it may only grow"
+            )
+        return found

@@ -1,0 +1,317 @@
+"""From images to a model folder: the card that a run starts from, and the files that it leaves."""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sitegen.core.errors import ConfigError, PlatformError, RefusedError
+from sitegen.core.files import digest_bytes, platform_errors, sha256, sweep, write_atomic
+from sitegen.core.installed import memory_full
+from sitegen.core.locks import lock
+from sitegen.generative.card.card import (
+    CARD_NAME,
+    TRAINING_NOISE_STD,
+    BlurRange,
+    DiffusionConfig,
+    FileRef,
+    ModelCard,
+    Parameterization,
+    SamplingConfig,
+    read_card,
+    sampling_noise,
+)
+from sitegen.generative.card.limits import DEFAULT_LEVELS
+from sitegen.generative.card.networks import Band, CosineConfig, UNetConfig
+from sitegen.generative.checkpoints.inspection import Architecture
+from sitegen.generative.checkpoints.loading import WEIGHTS_NAME, network_shapes, read_weights
+from sitegen.generative.checkpoints.weights import RESIDUAL, save_weights
+from sitegen.generative.data.images import EXAMPLE_NAME, as_png, require_enough
+from sitegen.generative.data.prior import PRIOR_NAME, make_prior
+from sitegen.generative.training.residual import residual_shares
+from sitegen.generative.training.train import STATE_NAME, InitialWeights, Progress, Run, Training
+
+Measuring = Callable[[int], AbstractContextManager[Callable[[], None]]]
+"""Shows a task of so many steps; the block calls what it is given after each."""
+
+LOCK_NAME = ".training.lock"
+ESTIMATED = SamplingConfig(variance="estimated")
+PRIOR_IMAGES = 4000
+"""Of 1,000, two thousand samples of shipped faces had an FID of 14.8, and of as many images 9.8."""
+LIGHT_GROUPS = 8
+"""Of the norms in light U-Nets: 32 leave one channel each, and take the colour of an image away."""
+FINE_UNET = UNetConfig(32, (1, 2, 2), num_res_blocks=1, norm_groups=LIGHT_GROUPS)
+"""The network of the finest levels of a cascade."""
+COARSE_MLP = CosineConfig(448, 4, 128)
+"""Of the coarsest levels, where it is decided what an image shows: it costs next to no time."""
+_HALF_FROM = 2.0  # pixels of blur from which on half the resolution suffices
+_SMALLEST_SIDE = 14  # pixels of the images that a U-Net of a band sees
+_FEWEST_LEVELS = 50  # that can be divided into bands, and left out here and there
+_COSINES = 10  # a side, of those that the MLP of the coarsest band sees
+_COSINES_FROM = 1.39  # pixels of blur, for images of as many pixels: exp(−(π · 1.39)² / 2) is 1e-4
+_FIRST_BETA, _LAST_BETA = 0.1, 13.0  # of K levels, times K
+_MIDDLE_SHARE, _FINE_SHARE = 0.67, 0.37  # of the levels of these bands that are visited
+
+
+def small_card(
+    image_size: int,
+    channels: int,
+    levels: int = DEFAULT_LEVELS,
+    sigma_max: float | None = None,
+    parameterization: Parameterization = "preconditioned",
+    cascade: bool = True,
+) -> ModelCard:
+    """The card of our small models: some 4 M parameters for 28 × 28 images.
+
+    The flattest level is blurred by 5/7 of the image's side unless told, as published for MNIST:
+    8 % of the lowest cosine is left. A preconditioned one is a `cascade` unless told or too small,
+    and its noise has the variance that is estimated when it has been trained.
+    """
+    learnt = parameterization == "preconditioned"
+    halvings = sum(image_size % size == 0 for size in (2, 4))
+    card = ModelCard(
+        image_size=image_size,
+        channels=channels,
+        levels=levels,
+        unet=UNetConfig(32, (1, 2, 4)[: halvings + 1], num_res_blocks=2),
+        blur=BlurRange(0.5, image_size * 5 / 7 if sigma_max is None else sigma_max),
+        sampling_noise_std=TRAINING_NOISE_STD if learnt else sampling_noise(TRAINING_NOISE_STD),
+        parameterization=parameterization,
+        sampling=ESTIMATED if learnt else None,
+    )
+    return as_cascade(card) if cascade and learnt else card
+
+
+def as_cascade(card: ModelCard) -> ModelCard:
+    """The same model as a cascade, where its images are large enough for one.
+
+    Cosine i of n is damped by exp(−(πi/n)²σ_B²/2). At a blur of 2 pixels what half the resolution
+    cannot show is below a hundredth, less than the noise; at 4 pixels a quarter does, and so on;
+    and at last the `_COSINES` lowest cosines a side are all that is left. Only edges are left to
+    decide below, where every second or third level is enough.
+    """
+    size, sigmas = card.image_size, card.schedule.sigmas
+    if size % 4 or size < 2 * _SMALLEST_SIDE or card.levels < _FEWEST_LEVELS:
+        return card
+    bands = [Band(1, unet=FINE_UNET)]
+    side, blur = size // 2, _HALF_FROM
+    while side >= _SMALLEST_SIDE and side % 2 == 0:
+        middle = UNetConfig(32, (2, 4), num_res_blocks=1, norm_groups=LIGHT_GROUPS)
+        bands.append(Band(bisect_left(sigmas, blur), side, unet=middle))
+        side, blur = side // 2, 2 * blur
+    few = bisect_left(sigmas, _COSINES_FROM * size / _COSINES)
+    bands = [band for band in bands if band.lowest_level < few]
+    bands.append(Band(few, _COSINES, cosines=COARSE_MLP))
+    lowest = [band.lowest_level for band in bands]
+    if len({*lowest}) < len(bands) or few > card.levels:
+        return card
+    visited = [
+        *range(card.levels, few, -1),
+        *_spread(few, bands[1].lowest_level, _MIDDLE_SHARE),
+        *_spread(bands[1].lowest_level, 0, _FINE_SHARE),
+    ]
+    return replace(
+        card, unet=None, bands=tuple(bands), sampling=replace(ESTIMATED, levels=tuple(visited))
+    )
+
+
+def _spread(first: int, end: int, share: float) -> list[int]:
+    """A share of the levels from `first` down to `end`, evenly spaced; that is not among them."""
+    count = max(1, round(share * (first - end)))
+    return [round(first - step * (first - end) / count) for step in range(count)]
+
+
+def as_ddpm(card: ModelCard, light: bool = False) -> ModelCard:
+    """The card of a DDPM with the network and the levels of `card`.
+
+    A `light` one has the network of the finest levels of a cascade, and predicts v. The schedule is
+    the cosine; of few levels, whose first step would take a twentieth of an image that cannot be
+    seen yet, which tints samples, β rises linearly, to where less than a thousandth of its power is
+    left, and v is predicted, too.
+    """
+    unet = FINE_UNET if light else card.finest
+    levels = card.levels
+    diffusion = DiffusionConfig("cosine", prediction_type="v_prediction" if light else None)
+    if _LAST_BETA < levels < _FEWEST_LEVELS:
+        ends = _FIRST_BETA / levels, _LAST_BETA / levels
+        diffusion = DiffusionConfig("linear", *ends, prediction_type="v_prediction")
+    size = (card.image_size, card.channels, levels)
+    return ModelCard(*size, unet, kind="ddpm", diffusion=diffusion)
+
+
+def beginning(name: str, weights: Path, own: ModelCard, card: ModelCard) -> InitialWeights:
+    """The `weights` file of the model `name` with the card `own`, to start a run of `card` from.
+
+    Raises RefusedError when the networks differ, or as `load_model` does.
+    """
+    alike = slice(1 if own.unet and card.unet else None)  # a coarse network is not trained on
+    if own.channels != card.channels or _undropped(own)[alike] != _undropped(card)[alike]:
+        raise RefusedError(
+            f"{weights}: the weights of {name} are of another network than the one to train; "
+            f"that has {Architecture.of(card.channels, card.finest).text()}"
+        )
+    known = network_shapes(card)
+    found = {key: value for key, value in read_weights(weights, own).items() if key in known}
+    return InitialWeights(name, sha256(weights), found)
+
+
+def _undropped(card: ModelCard) -> tuple[Band, ...]:
+    """The bands of a card with networks that drop nothing, as their weights do not tell."""
+    return tuple(
+        replace(band, unet=replace(band.unet, dropout=0.0)) if band.unet else band
+        for band in card.networks
+    )
+
+
+@contextmanager
+def opened(card: ModelCard, training: Training) -> Iterator[Run]:
+    """The run of a folder, nobody else's for the block: new, or as its last session left it.
+
+    Of a run that is finished nothing is touched, not even a lock. Raises RefusedError when the
+    folder holds another run, LockedError when another process is at it.
+    """
+    folder, shape = training.folder, training.images.shape[1:]
+    if shape != card.shape:
+        raise RefusedError(
+            f"{training.source}: images of {shape} do not fit the card's {card.shape}"
+        )
+    require_enough(training.images, training.source)
+    if (folder / CARD_NAME).exists() and not (folder / STATE_NAME).exists():
+        raise RefusedError(
+            f"{folder}: holds a model but no {STATE_NAME} to go on from; choose another folder, "
+            "or delete this one to train anew"
+        )
+    run = Run(card, training)
+    run.restore()
+    if finished_card(run) is not None:
+        yield run
+        return
+    with lock(folder / LOCK_NAME):
+        sweep(folder)
+        run.restore()  # again, because another process may have been at it until now
+        yield run
+
+
+def finished_card(run: Run) -> ModelCard | None:
+    """The card on disk if the run has taken all its steps and the model in its folder is of them.
+
+    Otherwise None, also where a file of that model is missing or damaged.
+    """
+    if run.step < run.options.steps:
+        return None
+    try:
+        folder = run.training.folder
+        card = read_card(folder)
+        whole = all(part and sha256(folder / part.file) == part.sha256 for part in _parts(card))
+    except (RefusedError, ConfigError):
+        return None
+    seen = run.step * run.options.batch_size
+    return card if whole and card.training.get("images_seen") == seen else None
+
+
+class _Stopped(Exception):
+    """Somebody asked to stop when all steps were taken."""
+
+
+def go_on(
+    run: Run,
+    report: Callable[[Progress], None],
+    stop: Callable[[], bool] = lambda: False,
+    measuring: Measuring = lambda steps: nullcontext(lambda: None),
+) -> ModelCard | None:
+    """Take the steps that are left and write the model; None if `stop()` came first.
+
+    The state is saved then. `measuring` shows how what the model leaves unknown is measured, level
+    by level, before it is written. Raises TargetError when training diverges, PlatformError when
+    the disk or the memory fails.
+    """
+    started = time.monotonic()
+    try:
+        if not run.advance_to_end(report, stop):
+            return None
+        residual = _measured(run, stop, measuring)
+    except _Stopped:
+        return None
+    except (MemoryError, RuntimeError) as error:
+        if (full := memory_full(error)) is None:
+            raise
+        raise PlatformError(
+            f"{full}: {run.training.device} has not enough to train this; use a smaller batch size"
+        ) from error
+    return _write_model(run, residual, time.monotonic() - started)
+
+
+def _measured(run: Run, stop: Callable[[], bool], measuring: Measuring) -> dict[str, Tensor]:
+    """What a model whose variance is estimated leaves unknown; raises _Stopped if asked to."""
+    card = run.model.card
+    if not card.estimates_variance:
+        return {}
+    with measuring(card.steps) as advance:
+
+        def after_level() -> None:
+            advance()
+            if stop():
+                raise _Stopped
+
+        shares = residual_shares(run.averaged(), run.training.images, advance=after_level)
+    return {RESIDUAL: shares}
+
+
+def _write_model(run: Run, residual: Mapping[str, Tensor], seconds: float) -> ModelCard:
+    """Write the averaged weights, the prior, an example, and last the card that names them.
+
+    `residual` is what is written with the weights, `seconds` how long the last session took.
+    Raises PlatformError when the disk fails.
+    """
+    training, card = run.training, run.model.card
+    folder, prior, example = training.folder, None, None
+    with platform_errors(folder):
+        weights = {**run.weights(), **residual}
+        weights_sha256 = save_weights(folder / WEIGHTS_NAME, weights, torch.float16, card)
+        if card.kind != "ddpm":  # that starts from noise
+            bank = make_prior(training.images, card, PRIOR_IMAGES, training.source)
+            prior = FileRef(PRIOR_NAME, bank.write(folder / PRIOR_NAME))
+            picture = as_png(training.images[0])
+            write_atomic(folder / EXAMPLE_NAME, picture)
+            example = FileRef(EXAMPLE_NAME, digest_bytes(picture))
+        file, recipe = FileRef(WEIGHTS_NAME, weights_sha256), _recipe(run, seconds)
+        card = replace(card, weights=file, prior=prior, example=example, training=recipe)
+        write_atomic(folder / CARD_NAME, card.to_toml().encode())
+    return card
+
+
+def model_sizes(folder: Path) -> dict[str, int]:
+    """Bytes of each file that a model consists of, by name."""
+    card = read_card(folder)
+    names = (part.file for part in (*_parts(card), card.example) if part)
+    return {name: (folder / name).stat().st_size for name in (*names, CARD_NAME)}
+
+
+def _parts(card: ModelCard) -> tuple[FileRef | None, ...]:
+    """The files that a model of this kind cannot do without."""
+    return (card.weights,) if card.kind == "ddpm" else (card.weights, card.prior)
+
+
+def _recipe(run: Run, seconds: float) -> dict[str, Any]:
+    training = run.training
+    first = training.beginning
+    begun = {"initial_weights": first.name, "initial_weights_sha256": first.sha256} if first else {}
+    return {
+        "data": training.source,
+        "images": len(training.images),
+        "images_seen": run.step * training.options.batch_size,
+        "steps": run.step,
+        "precision": training.precision,
+        "device": training.device,
+        "seconds_last_session": round(seconds),
+        **begun,
+        "options": asdict(training.options),
+    }

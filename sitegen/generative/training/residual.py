@@ -1,0 +1,60 @@
+"""How much a trained model leaves unknown of sharp images: what the noise of sampling needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from sitegen.generative.data.images import Images
+from sitegen.generative.process.heat import dct2, idct2, ring_means, rings
+from sitegen.generative.process.model import Model, linear_estimate
+
+IMAGES = 256
+"""So many states of a level say what is left there,"""
+MORE_IMAGES = 4096
+"""or so many where the network is an MLP over cosines, which takes no time."""
+_CHUNK = 32
+
+
+@torch.no_grad()
+def residual_shares(
+    model: Model, images: Images, seed: int = 0, advance: Callable[[], None] = lambda: None
+) -> Tensor:
+    """The share of R_k that a "preconditioned" model leaves of each level, as in `Statistics`.
+
+    From some of the uint8 `images` (N, C, H, W) with the noise of training: the covariances of the
+    errors of û_0 over the mean R_k of each ring, float32. Levels that are not visited have what the
+    next lower one has that is. `advance` is called after each of these; what it raises ends all.
+    """
+    statistics, card = model.statistics, model.card
+    assert statistics is not None
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.randperm(len(images), generator=generator)[:MORE_IMAGES]
+    all_cosines = dct2(torch.as_tensor(images[chosen.numpy()]).to(model.device).float() / 255)
+    size = (card.levels, rings(card.image_size), card.channels, card.channels)
+    shares, before = torch.zeros(size, dtype=torch.float64), 0
+    for level in sorted(card.visited_levels)[1:]:
+        band = [band for band in card.networks if band.lowest_level <= level][-1]
+        cosines = all_cosines if band.cosines else all_cosines[:IMAGES]
+        here = model.attenuation(torch.tensor([level], device=model.device))
+        noise = torch.randn(cosines.shape, generator=generator).to(model.device)
+        states = idct2(here * cosines) + card.training_noise_std * noise
+        parts = [model.sharp(part, level) for part in torch.split(states, _CHUNK)]
+        _, unknown = linear_estimate(statistics, here, card.training_noise_std)
+        shares[before:level] = _shares(torch.cat(parts) - cosines, unknown[0]).cpu()
+        before = level
+        advance()
+    found = shares.float()
+    return found[..., 0, 0] if card.channels == 1 else found
+
+
+def _shares(errors: Tensor, unknown: Tensor) -> Tensor:
+    """Covariances (rings, C, C) of errors (N, C, H, W) over the means of R_k (C, H, W)."""
+    scale = torch.stack([ring_means(each) for each in unknown]).sqrt()  # (C, rings)
+    rows = [
+        torch.stack([ring_means(one * other) for other in errors.unbind(1)])
+        for one in errors.unbind(1)
+    ]
+    return (torch.stack(rows) / (scale[:, None] * scale)).permute(2, 0, 1)

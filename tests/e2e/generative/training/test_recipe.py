@@ -1,0 +1,278 @@
+"""The folder of a finished run is a model, and a card of our own making fits its images."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from sitegen.core.errors import LockedError, PlatformError, RefusedError
+from sitegen.core.files import digest, host_mark
+from sitegen.core.locks import lock
+from sitegen.generative.card.card import ModelCard, SamplingConfig, read_card
+from sitegen.generative.checkpoints.loading import load_model
+from sitegen.generative.data.prior import read_prior
+from sitegen.generative.process.ddpm import DiffusionModel, initial_noise
+from sitegen.generative.process.noise import independent
+from sitegen.generative.process.reverse import ddpm_process, reverse_process
+from sitegen.generative.training import recipe
+from sitegen.generative.training.options import TrainingOptions
+from sitegen.generative.training.residual import residual_shares
+from sitegen.generative.training.train import Progress, Run, Training
+from tests.support.lessons import cascade_card, images
+from tests.support.making import load_heat, small_card
+
+SILENT: Callable[[Progress], None] = Mock()
+SHORT = TrainingOptions(images=24, batch_size=8, warmup_steps=2)
+NOTES = {
+    "data": "pictures", "images": 64, "images_seen": 24, "steps": 3, "precision": "float32",
+    "device": "cpu",
+}  # fmt: skip
+
+
+def training(folder: Path, channels: int = 1, **options: Any) -> Training:
+    """A short run on random pictures."""
+    pictures = images(channels=channels).numpy()
+    return Training(pictures, "pictures", folder, replace(SHORT, **options))
+
+
+def preconditioned(**changes: Any) -> ModelCard:
+    """A small preconditioned card."""
+    return small_card(**{"parameterization": "preconditioned", **changes})
+
+
+def trained(card: ModelCard, training: Training) -> ModelCard:
+    """Train to the end, or see that nothing is left to do; the card that was written."""
+    with recipe.opened(card, training) as run:
+        written = recipe.finished_card(run) or recipe.go_on(run, SILENT)
+    assert written is not None
+    return written
+
+
+def contents(folder: Path) -> dict[str, tuple[int, str]]:
+    """Time of change and digest of every file."""
+    return {file.name: (file.stat().st_mtime_ns, digest(file)) for file in folder.iterdir()}
+
+
+@pytest.mark.parametrize("parameterization", ["preconditioned", "difference"])
+def test_folder_is_a_model(tmp_path: Path, parameterization: str) -> None:
+    """Weights, prior, card and recipe fit each other, and sampling from them works."""
+    channels = 1 if parameterization == "preconditioned" else 3
+    asked = preconditioned(channels=channels, parameterization=parameterization)
+    written = trained(asked, training(tmp_path, channels, seed=5))
+    assert written == read_card(tmp_path)
+    assert written.prior is not None
+    for part in (written.weights, written.prior):
+        assert part is not None
+        assert part.sha256 == digest(tmp_path / part.file)
+    assert replace(written, weights=None, prior=None, example=None, training={}) == asked
+    noted = dict(written.training)
+    assert noted.pop("seconds_last_session") >= 0
+    assert TrainingOptions(**noted.pop("options")) == replace(SHORT, seed=5)
+    assert noted == NOTES
+    assert ModelCard.from_toml(written.to_toml()) == written
+    model, prior = load_model(tmp_path), read_prior(tmp_path / written.prior.file, written)
+    assert len(prior) == 64
+    noise = independent(0, range(2), written.shape)
+    *_, last = reverse_process(model, prior.initial_states(0, range(2)), noise)
+    assert last.mean.shape == (2, channels, 8, 8)
+    assert bool(last.mean.isfinite().all())
+
+
+def test_weights_are_the_averages_in_float16(tmp_path: Path) -> None:
+    """What is stored are the averaged weights, of half the size, and exact statistics."""
+    with recipe.opened(preconditioned(), training(tmp_path)) as run:
+        recipe.go_on(run, SILENT)
+    stored, averages = load_file(tmp_path / "weights.safetensors"), run.weights()
+    assert stored.keys() == run.ema.keys() | {"statistics.mean", "statistics.variance"}
+    assert all(averages[name] is value for name, value in run.ema.items())
+    for name, tensor in averages.items():
+        kind = torch.float32 if name.startswith("statistics.") else torch.float16
+        assert stored[name].dtype == kind
+        assert torch.equal(stored[name], tensor.to(kind))
+    assert all(value.dtype == torch.float32 for value in load_heat(tmp_path).unet.parameters())
+
+
+def test_tells_what_the_averages_leave(tmp_path: Path) -> None:
+    """A card that wants the estimated variance has it in its weights, of the averaged networks."""
+    asked = replace(preconditioned(dropout=0.2), sampling=SamplingConfig(variance="estimated"))
+    with recipe.opened(asked, training(tmp_path)) as run:
+        recipe.go_on(run, SILENT)
+    model = load_heat(tmp_path)
+    known = model.statistics
+    assert known is not None
+    assert known.residual is not None
+    assert torch.equal(known.residual, residual_shares(run.averaged(), images().numpy()))
+    assert known.residual.numpy() == pytest.approx(
+        residual_shares(model, images().numpy()).numpy(), rel=0.02, abs=1e-3
+    )  # float16
+    assert isinstance(model.noise_std(8, 7, 0.05), Tensor)
+
+
+def test_ddpm_folder_is_a_model(tmp_path: Path) -> None:
+    """A DDPM has weights and a card, no prior, and is finished without one; sampling works."""
+    asked = recipe.as_ddpm(small_card())
+    written = trained(asked, training(tmp_path))
+    assert written == read_card(tmp_path)
+    assert replace(written, weights=None, training={}) == asked
+    assert recipe.model_sizes(tmp_path).keys() == {"weights.safetensors", "model.toml"}
+    before = contents(tmp_path)
+    assert trained(asked, training(tmp_path)) == written
+    assert contents(tmp_path) == before
+    model = load_model(tmp_path)
+    assert isinstance(model, DiffusionModel)
+    x_K = initial_noise(0, [0], asked.shape)
+    *_, last = ddpm_process(model, x_K, lambda _: torch.ones(1, 1, 8, 8))
+    assert bool(last.mean.isfinite().all())
+
+
+def test_beginning_is_in_the_card(tmp_path: Path) -> None:
+    """A run may start from another kind of model with the same network; the card names it."""
+    parent = trained(preconditioned(), training(tmp_path / "parent"))
+    assert parent.weights is not None
+    asked = recipe.as_ddpm(preconditioned(dropout=0.1))
+    path = tmp_path / "parent" / parent.weights.file
+    begun = recipe.beginning("parent", path, parent, asked)
+    written = trained(asked, replace(training(tmp_path / "child"), beginning=begun))
+    assert written.training["initial_weights"] == "parent"
+    assert written.training["initial_weights_sha256"] == parent.weights.sha256
+    for other in (
+        preconditioned(model_channels=64),
+        preconditioned(channels=3),
+        preconditioned(num_heads=2),
+    ):
+        with pytest.raises(RefusedError, match="parent are of another network"):
+            recipe.beginning("parent", path, parent, other)
+
+
+def test_cascade_folder_is_a_model(tmp_path: Path) -> None:
+    """A cascade samples by the levels of its card, and another one begins from its weights."""
+    parent = trained(cascade_card(), training(tmp_path / "parent"))
+    assert parent.bands == cascade_card().bands
+    path = tmp_path / "parent/weights.safetensors"
+    model, prior = load_heat(path.parent), read_prior(path.parent / "prior.safetensors", parent)
+    u_K, noise = prior.initial_states(0, [0, 1]), independent(0, [0, 1], parent.shape)
+    steps = list(reverse_process(model, u_K, noise))
+    assert [step.level for step in steps] == [6, 5, 3, 1, 0]
+    assert bool(steps[-1].mean.isfinite().all())
+    begun = recipe.beginning("parent", path, parent, cascade_card())
+    run = Run(cascade_card(), replace(training(tmp_path / "child"), beginning=begun))
+    stored = load_file(path)
+    assert run.weights().keys() == stored.keys()
+    assert all(torch.equal(run.weights()[name], stored[name].float()) for name in run.ema)
+    for other in (preconditioned(), replace(parent, bands=parent.bands[:2])):
+        with pytest.raises(RefusedError, match="parent are of another network"):
+            recipe.beginning("parent", path, parent, other)
+
+
+def test_finished(tmp_path: Path) -> None:
+    """Asked for no more, nothing is written; more images go on, also after a kill at the end."""
+    first = trained(preconditioned(), training(tmp_path))
+    before = contents(tmp_path)
+    assert trained(preconditioned(), training(tmp_path)) == first
+    assert trained(preconditioned(), training(tmp_path, images=16)) == first
+    assert contents(tmp_path) == before
+    with recipe.opened(preconditioned(), training(tmp_path, images=40)) as run:
+        assert run.advance_to_end(SILENT)
+    assert contents(tmp_path)["model.toml"] == before["model.toml"]
+    more = trained(preconditioned(), training(tmp_path, images=40))
+    assert (more.weights != first.weights, more.prior) == (True, first.prior)
+    assert more.training["images_seen"] == 40
+    load_model(tmp_path)
+    (tmp_path / "training.pt").unlink()  # now it is a model of another origin
+    before = contents(tmp_path)
+    with pytest.raises(RefusedError, match=r"holds a model but no training\.pt"):
+        trained(preconditioned(), training(tmp_path, images=48))
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.fault(35)
+def test_killed_while_the_model_was_written(tmp_path: Path) -> None:
+    """All steps taken but the model not whole: it is written again, the same."""
+    written = trained(preconditioned(), training(tmp_path))
+    for lost in ("model.toml", "weights.safetensors", "prior.safetensors"):
+        (tmp_path / lost).unlink()
+        again = trained(preconditioned(), training(tmp_path))
+        assert (again.weights, again.prior) == (written.weights, written.prior)
+        load_model(tmp_path)
+
+
+def test_two_at_once(tmp_path: Path) -> None:
+    """A folder has one run at a time; what a kill left half written is removed by the next one."""
+    remains = tmp_path / f".sitegen-tmp-{host_mark()}-999999999-1-abcdef"
+    remains.write_bytes(b"half a state")
+    with lock(tmp_path / recipe.LOCK_NAME), pytest.raises(LockedError, match="process"):
+        trained(preconditioned(), training(tmp_path))
+    trained(preconditioned(), training(tmp_path))
+    assert not remains.exists()
+
+
+def test_odd_images(tmp_path: Path) -> None:
+    """What does not fit is refused by the data's name; data without variance train all the same."""
+    for count, shape, words in (
+        (9, (1, 16, 16), r"\(1, 16, 16\) do not fit"),
+        (9, (3, 8, 8), r"\(3, 8, 8\) do not fit"),
+        (1, (1, 8, 8), "one image"),
+    ):
+        unfit = replace(training(tmp_path / "run"), images=np.zeros((count, *shape), np.uint8))
+        with pytest.raises(RefusedError, match=f"pictures: .*{words}"):
+            trained(preconditioned(), unfit)
+        assert not (tmp_path / "run").exists()
+    flat = replace(training(tmp_path), images=np.full((4, 1, 8, 8), 200, np.uint8))
+    trained(preconditioned(), flat)
+    u = torch.full((1, 1, 8, 8), 200 / 255)
+    assert float((load_model(tmp_path)(u, 8) - u).abs().max()) < 0.05
+
+
+@pytest.mark.fault(15)
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 512 MiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 512 MiB"),
+    ],
+)
+def test_out_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """A GPU or memory that is too small is the machine's failure, with what to do."""
+    monkeypatch.setattr(Run, "advance", Mock(side_effect=error))
+    with pytest.raises(PlatformError, match=r"512 MiB were wanted.*smaller batch size"):
+        trained(preconditioned(), training(tmp_path))
+
+
+def test_small_card() -> None:
+    """As many halvings as the side allows, and a blur in proportion; a cascade where it can be."""
+    for size, multipliers in ((28, (1, 2, 4)), (32, (1, 2, 4)), (30, (1, 2)), (15, (1,))):
+        made = recipe.small_card(size, 1, cascade=False)
+        assert made.finest.channel_mult == multipliers
+        assert made.schedule[100] == pytest.approx(size * 5 / 7)
+        assert (made.parameterization, made.bands) == ("preconditioned", ())
+    assert recipe.small_card(size, 3, 20, 9.0, "difference").schedule[20] == pytest.approx(9)
+    for size, levels in ((30, 100), (24, 100), (28, 49)):
+        assert not recipe.small_card(size, 1, levels).bands
+    assert not recipe.small_card(28, 1, parameterization="difference").bands
+
+
+@pytest.mark.parametrize("size", [28, 32, 36, 48, 64, 128, 256])
+@pytest.mark.parametrize("levels", [50, 100, 1000])
+def test_as_cascade(size: int, levels: int) -> None:
+    """A band begins where what it does not see is below the noise; coarse levels are all seen."""
+    made = recipe.small_card(size, 3, levels)
+    sides = [band.side or size for band in made.bands]
+    assert sides[-1] == 10
+    assert sides == sorted(sides, reverse=True)
+    for band, side in zip(made.bands[1:], sides[1:], strict=True):
+        blur = made.schedule[band.lowest_level]
+        assert math.exp(-((math.pi * side / size * blur) ** 2) / 2) < 0.01
+    visited = made.visited_levels
+    few = made.bands[-1].lowest_level
+    assert visited[: levels - few + 1] == tuple(range(levels, few - 1, -1))
+    assert len(made.bands) == 3 or size > 48
+    assert made.steps < 0.8 * levels
+    assert visited[-2] <= 4 * levels // 100 + 2

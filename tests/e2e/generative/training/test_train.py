@@ -1,0 +1,363 @@
+"""A run learns and goes on bit by bit, also after kill -9."""
+
+import json
+import math
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+import torch
+from diffusers import DDPMScheduler
+from torch import Tensor
+
+from sitegen.core.errors import RefusedError, TargetError
+from sitegen.generative.card.card import BlurRange, ModelCard
+from sitegen.generative.training import train
+from sitegen.generative.training.loss import draw_levels, level_density, loss_per_image
+from sitegen.generative.training.options import TrainingOptions
+from sitegen.generative.training.recipe import as_ddpm
+from sitegen.generative.training.train import InitialWeights, Progress, Run, Timer, Training
+from tests.support.lessons import cascade_card, images
+from tests.support.making import random_unet, small_card
+from tests.support.paths import ROOT
+
+OPTIONS = TrainingOptions(images=48, batch_size=8, warmup_steps=2)
+
+
+def card(**changes: Any) -> ModelCard:
+    """A small preconditioned card with dropout, which is random, too."""
+    return small_card(**{"parameterization": "preconditioned", "dropout": 0.2, **changes})
+
+
+CARD = card()
+SILENT: Callable[[Progress], None] = Mock()
+
+
+def start(
+    folder: Path,
+    options: TrainingOptions = OPTIONS,
+    card: ModelCard = CARD,
+    data: Tensor | None = None,
+    **more: Any,
+) -> Run:
+    """A run in `folder` on `data` or the usual images; `more` go to the training."""
+    folder.mkdir(exist_ok=True)
+    pictures = images() if data is None else data
+    return Run(card, Training(pictures.numpy(), "", folder, options, **more))
+
+
+def saved(folder: Path) -> Run:
+    """A run that has taken one step and saved its state."""
+    run = start(folder)
+    run.advance()
+    run.save()
+    return run
+
+
+def drawn(step: int, focus: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The images of a batch of a run with seed 0, their levels, and their noise."""
+    generator = torch.Generator().manual_seed(train.mixed_seed(0, step))
+    chosen = torch.randint(64, (8,), generator=generator)
+    levels = draw_levels(8, level_density(8, focus, 0.48), generator)
+    return images()[chosen].float(), levels, torch.randn(8, 1, 8, 8, generator=generator)
+
+
+def after(steps: int) -> Callable[[], bool]:
+    """Ask to stop after so many steps."""
+    asked = iter([False] * steps)
+    return lambda: next(asked, True)
+
+
+def flat(value: Any, name: str = "") -> dict[str, Any]:
+    """The leaves of nested tables, by path; tensors as their bytes."""
+    if isinstance(value, dict | list):
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        return {k: v for key, item in pairs for k, v in flat(item, f"{name}/{key}").items()}
+    if isinstance(value, Tensor):
+        value = value.dtype, value.shape, value.flatten().view(torch.uint8).numpy().tobytes()
+    return {name: value}
+
+
+def same(first: Path, second: Path) -> bool:
+    """Whether two saved states are equal bit by bit, and more than a few tensors."""
+    one, other = (flat(torch.load(folder / "training.pt")) for folder in (first, second))
+    return one == other and len(one) > 50
+
+
+@pytest.mark.parametrize(
+    ("kind", "precision", "optimizer"),
+    [
+        ("ihdm", "float32", "adam"),
+        ("ihdm", "bfloat16", "muon"),
+        ("ddpm", "float32", "muon"),
+        ("ddpm", "bfloat16", "adam"),
+        ("cascade", "float32", "muon"),
+        ("cascade", "bfloat16", "adam"),
+    ],
+)
+def test_resumed_is_the_same(tmp_path: Path, kind: str, precision: Any, optimizer: Any) -> None:
+    """Stopped twice and gone on in new runs, it ends with the same bits and the same log."""
+    folders = [tmp_path / "whole", tmp_path / "parts"]
+    noise = as_ddpm(small_card(dropout=0.2))
+    asked = {"ihdm": card(), "ddpm": noise, "cascade": cascade_card()}[kind]
+    options = replace(OPTIONS, optimizer=optimizer)
+    whole = start(folders[0], options, asked, precision=precision)
+    assert not whole.restore()
+    assert whole.advance_to_end(SILENT)
+    for part, done in ((1, False), (3, False), (9, True)):
+        run = start(folders[1], options, asked, precision=precision)
+        assert run.restore() == (part > 1)
+        assert run.advance_to_end(SILENT, after(part)) == done
+    assert same(*folders)
+    for folder in folders:
+        assert json.loads((folder / "log.jsonl").read_text().splitlines()[-1])["step"] == 6
+
+
+VICTIM = """
+import sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from tests.e2e.generative.training.test_train import start
+run = start(Path(sys.argv[1]))
+while run.step < run.options.steps - 1:
+    run.advance()
+    run.save()
+while True:
+    run.save()
+"""
+
+
+@pytest.mark.fault(35)
+def test_killed(tmp_path: Path) -> None:
+    """Killed at some instant of a save, the state is there, and the end is the same."""
+    start(tmp_path / "whole").advance_to_end(SILENT)
+    folder = tmp_path / "killed"
+    with subprocess.Popen([sys.executable, "-c", VICTIM, str(folder)], cwd=ROOT) as victim:
+        while not (folder / "training.pt").exists() and victim.poll() is None:
+            time.sleep(0.01)
+        time.sleep(0.3)
+        victim.kill()
+    run = start(folder)
+    assert run.restore()
+    assert run.step > 0
+    assert run.advance_to_end(SILENT)
+    assert same(tmp_path / "whole", folder)
+
+
+def test_seed_decides_everything(tmp_path: Path) -> None:
+    """A seed decides weights and batches, which differ by step, and torch's own is left alone."""
+    runs: list[tuple[Tensor, ...]] = []
+    before = torch.get_rng_state()
+    for name, seed in enumerate((0, 0, 1, 2**40)):
+        run = start(tmp_path / str(name), TrainingOptions(images=48, batch_size=8, seed=seed))
+        first = next(value for value in run.parameters.values() if value.dim() == 4)
+        runs.append((first.detach().clone(), *run.advance()))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not torch.equal(runs[-1][1], run.advance()[0])
+    assert all(map(torch.equal, runs[0], runs[1]))
+    for other in runs[2:]:
+        assert not any(map(torch.equal, runs[0], other))
+    seeds = {train.mixed_seed(seed, step) for seed in range(40) for step in range(200)}
+    assert len(seeds) > 7990
+
+
+def test_steps_by_hand(tmp_path: Path) -> None:
+    """Rate, clipping, Adam and the averages of three steps, against a plain optimizer."""
+    options = TrainingOptions(
+        images=80, batch_size=8, learning_rate=0.01, warmup_steps=4, gradient_clip=0.5
+    )
+    run, other = (start(tmp_path, options, card(dropout=0)) for _ in range(2))
+    unet = other.model.unet
+    parameters = list(unet.parameters())
+    adam = torch.optim.Adam(parameters, 0.01, foreach=False)
+    averages = {name: value.detach().clone() for name, value in unet.named_parameters()}
+    for step in range(3):
+        unet.load_state_dict(run.model.unet.state_dict())  # rounding would grow from step to step
+        levels, losses = run.advance()
+        pictures, wanted, noise = drawn(step, options.level_focus)
+        found = loss_per_image(other.model, pictures / 255, wanted, noise)
+        assert torch.equal(levels, wanted)
+        assert torch.allclose(losses, found)
+        gradients = torch.autograd.grad(found.mean(), parameters)
+        norm = math.sqrt(sum(float(gradient.square().sum()) for gradient in gradients))
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient * min(1.0, 0.5 / norm)
+        adam.param_groups[0]["lr"] = 0.01 * (step + 1) / 4
+        adam.step()
+        share = (step + 2) / (step + 11)
+        for name, value in unet.named_parameters():
+            averages[name] = share * averages[name] + (1 - share) * value.detach()
+            assert torch.allclose(run.parameters[name], value, atol=1e-5)
+            assert torch.allclose(run.ema[name], averages[name], atol=1e-5)
+
+
+def test_ddpm_step_by_hand(tmp_path: Path) -> None:
+    """The loss of a DDPM is the error of the noise, at levels that are drawn alike."""
+    card = as_ddpm(small_card())
+    begun = InitialWeights("any", "a" * 64, random_unet(card).state_dict())  # a new one answers 0
+    levels, losses = start(
+        tmp_path, replace(OPTIONS, level_focus=0.0), card, beginning=begun
+    ).advance()
+    pictures, wanted, noise = drawn(0, 0.0)
+    assert torch.equal(levels, wanted)
+    assert sorted(levels.tolist()) == list(range(1, 9))
+    alphas = DDPMScheduler(8, beta_schedule="squaredcos_cap_v2").alphas_cumprod  # type: ignore
+    left = alphas[levels - 1].view(-1, 1, 1, 1)
+    x = left.sqrt() * (pictures / 127.5 - 1) + (1 - left).sqrt() * noise
+    found = random_unet(card)(x, levels - 1) - noise
+    assert torch.allclose(losses, found.square().mean((1, 2, 3)), rtol=1e-4)
+
+
+def test_begins_with_other_weights(tmp_path: Path) -> None:
+    """The given weights are the first ones, also of the averages; others are another run."""
+    weights = random_unet(card(), seed=9).state_dict()
+    begun = InitialWeights("parent", "a" * 64, weights)
+    first = start(tmp_path, beginning=begun)
+    for found in (first.parameters, first.ema):
+        assert all(torch.equal(value, weights[name]) for name, value in found.items())
+    first.advance_to_end(SILENT, after(2))
+    assert start(tmp_path, beginning=begun).restore()
+    for other in (None, InitialWeights("parent", "b" * 64, weights)):
+        with pytest.raises(RefusedError, match="it began from other weights"):
+            start(tmp_path, beginning=other).restore()
+
+
+def test_states_from_before(tmp_path: Path) -> None:
+    """A state of an earlier version, without the newer options, goes on; not with Muon."""
+    path = saved(tmp_path).state_path
+    state = torch.load(path)
+    for name in ("optimizer", "muon_learning_rate"):
+        del state["options"][name]
+    del state["beginning"]
+    torch.save(state, path)
+    assert start(tmp_path).restore()
+    with pytest.raises(RefusedError, match="optimizer was adam and is muon now"):
+        start(tmp_path, replace(OPTIONS, optimizer="muon")).restore()
+
+
+def blots() -> Tensor:
+    """White squares on black."""
+    found = torch.zeros(256, 1, 8, 8, dtype=torch.uint8)
+    corners = torch.randint(0, 5, (256, 2), generator=torch.Generator().manual_seed(3))
+    for blot, (top, left) in zip(found, corners.tolist(), strict=True):
+        blot[0, top : top + 4, left : left + 4] = 255
+    return found
+
+
+def test_learns_more_than_a_linear_filter(tmp_path: Path) -> None:
+    """On blots, whose edges no linear filter sees, the loss soon falls well below 1."""
+    options = TrainingOptions(
+        images=60 * 16, batch_size=16, learning_rate=3e-3, warmup_steps=10, level_focus=0.0
+    )
+    plain = card(dropout=0, training_noise_std=0.03, blur=BlurRange(0.5, 2))
+    run = start(tmp_path, options, plain, blots())
+    losses = [float(run.advance()[1].mean()) for _ in range(60)]
+    assert sum(losses[:3]) / 3 > 0.8
+    assert sum(losses[-20:]) / 20 < 0.6
+
+
+def test_cascade_learns(tmp_path: Path) -> None:
+    """So does a cascade, each band at its own levels: all of those, and no others."""
+    options = TrainingOptions(
+        images=60 * 16, batch_size=16, learning_rate=3e-3, warmup_steps=10, level_focus=0.5
+    )
+    known = replace(cascade_card(), training_noise_std=0.03, blur=BlurRange(0.5, 2))
+    run = start(tmp_path, options, known, blots())
+    shares, levels = list(run._shares), torch.arange(1, 9)
+    whole = torch.stack([share.density for share in shares]).sum(0)
+    assert torch.equal(whole, level_density(8, 0.5, options.focus_centre))
+    for share, own in zip(shares, ((1, 2), (3, 4), (5, 6, 7, 8)), strict=True):
+        assert levels[share.density > 0].tolist() == list(own)
+    assert (shares[0].images + shares[1].images, shares[2].images) == (16, 8 * 16)
+    before = [[part.clone() for part in net.parameters()] for net in run.model.networks]
+    batches = [run.advance() for _ in range(60)]
+    for net, first in zip(run.model.networks, before, strict=True):
+        assert not any(map(torch.equal, net.parameters(), first))
+    assert {*torch.cat([drawn for drawn, _ in batches]).tolist()} == {*range(1, 9)}
+    for low, high in ((1, 2), (3, 4), (5, 8)):
+        losses = [loss[(drawn >= low) & (drawn <= high)].mean() for drawn, loss in batches]
+        assert float(sum(losses[-20:])) < 0.98 * float(sum(losses[:20])), low
+
+
+def test_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Speed and time left follow from the clock, counted from where this session began."""
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    options = TrainingOptions(images=80, batch_size=8, save_every_s=1e9)
+    start(tmp_path, options).advance_to_end(SILENT, after(4))
+    run = start(tmp_path, options)
+    assert run.restore()
+    seen: list[Progress] = []
+    advance = run.advance
+
+    def slow() -> Any:
+        now[0] += 2.0
+        return advance()
+
+    monkeypatch.setattr(run, "advance", slow)
+    run.advance_to_end(seen.append)
+    assert [progress.step for progress in seen] == [5, 6, 7, 8, 9, 10]
+    assert [progress.images_per_second for progress in seen] == pytest.approx([4.0] * 6)
+    assert [progress.seconds_left for progress in seen] == pytest.approx([10, 8, 6, 4, 2, 0])
+
+
+def test_saves_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As often as the options say, and once at the end; the first time comes early."""
+    for every, wanted in ((0.0, 6), (1e9, 1)):
+        run = start(tmp_path / f"run{every}", replace(OPTIONS, save_every_s=every))
+        monkeypatch.setattr(run, "save", save := Mock())
+        run.advance_to_end(SILENT)
+        assert save.call_count == wanted
+    monkeypatch.setattr(time, "monotonic", Mock(side_effect=[0.0, 9.0, 10.0, 100.0, 129.0, 130.0]))
+    due = Timer(120, 10)
+    assert [due() for _ in range(5)] == [False, True, False, False, True]
+
+
+@pytest.mark.parametrize("lost", [math.nan, 1e30])
+def test_diverged(tmp_path: Path, lost: float) -> None:
+    """A gradient that is lost, or what float16 cannot hold, ends it; the last good state stays."""
+    run = saved(tmp_path)
+    before = run.state_path.read_bytes()
+    with torch.no_grad():
+        next(iter((run.parameters if math.isnan(lost) else run.ema).values())).fill_(lost)
+    with pytest.raises(TargetError, match=r"training diverged.*lower learning rate"):
+        run.advance_to_end(SILENT)
+    assert run.state_path.read_bytes() == before
+
+
+OTHER_RUNS: list[tuple[dict[str, Any], str]] = [
+    ({"card": card(levels=9)}, "another model"),
+    ({"card": card(channel_mult=(2,))}, "another model"),
+    ({"card": card(training_noise_std=0.02)}, "another model"),
+    ({"options": replace(OPTIONS, batch_size=4)}, "batch_size was 8"),
+    ({"options": replace(OPTIONS, seed=1)}, "seed was"),
+    ({"options": replace(OPTIONS, images=40)}, "only grow"),
+    ({"data": images().flip(0)}, "other images"),
+]
+
+
+def test_another_run(tmp_path: Path) -> None:
+    """A state of another card, recipe or data is refused and left as it is; so is a damaged one."""
+    path = saved(tmp_path).state_path
+    before = path.read_bytes()
+    for changes, words in OTHER_RUNS:
+        other = start(tmp_path, **changes)
+        with pytest.raises(RefusedError, match=rf"training\.pt: belongs to another run: .*{words}"):
+            other.restore()
+        assert other.step == 0
+        assert path.read_bytes() == before
+    state = torch.load(path)
+    for part in ("unet", "ema", "optimizer"):
+        torch.save({**state, part: {}}, path)
+        with pytest.raises(RefusedError, match="damaged"):
+            start(tmp_path).restore()
+    del state["data"]
+    torch.save(state, path)
+    assert other.restore()

@@ -1,0 +1,114 @@
+"""The built folder has the author's own files, as they are, and follows when they change."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from sitegen.builder.assembly import draw
+from sitegen.builder.cache import Store
+from sitegen.builder.placing import kept
+from sitegen.config.loader import load_site
+from sitegen.core.errors import ConfigError, TargetError
+from sitegen.core.files import digest
+from sitegen.figures.base import Figure
+from sitegen.html import social_card
+from sitegen.media.jobs import RenderJob
+from tests.support.builders import INDEX, Builder, traces, write_page, write_site
+from tests.support.fabricated import MP4, draw_poster, make_site
+
+BROUGHT = f"""{INDEX}
+{{{{ image("lab/setup.png", alt="The setup") }}}}
+
+![The setup again](lab/setup.png) and [slides](files/my%20slides.pdf)
+
+{{{{ video("talk.mp4") }}}}
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Builder:
+    """A site that brings a picture, slides and a video along."""
+    builder = Builder(write_site(tmp_path, BROUGHT))
+    for name in ("lab", "files"):
+        (tmp_path / name).mkdir()
+    Image.new("RGB", (30, 20), "navy").save(tmp_path / "lab" / "setup.png")
+    (tmp_path / "files" / "my slides.pdf").write_bytes(b"%PDF")
+    (tmp_path / "talk.mp4").write_bytes(MP4)
+    return builder
+
+
+def brought(site: Builder) -> dict[str, bytes]:
+    """What is in the built folder beside pages, clips and theme."""
+    found = [*site.output.glob("media/[st][ea][tl]*"), *site.output.glob("files/*")]
+    files = {path.relative_to(site.output).as_posix(): path.read_bytes() for path in sorted(found)}
+    last = kept(load_site(site.config), site.output)
+    return {name: data for name, data in files.items() if name not in last}
+
+
+def test_files_are_copied(site: Builder) -> None:
+    """Each is there once, byte for byte, changes its name, or goes; a missing one stops a build."""
+    site()
+    files = brought(site)
+    assert [name for name in files if name.startswith("files/")] == ["files/my slides.pdf"]
+    assert len(files) == 3
+    (picture,) = (data for name, data in files.items() if name.endswith(".png"))
+    assert picture == (site.root / "lab" / "setup.png").read_bytes()
+    assert MP4 in files.values()
+    text = (site.output / "index.html").read_text(encoding="utf-8")
+    assert all(name.replace(" ", "%20") in text for name in files)
+    assert [figure["kind"] for figure in site.figures] == ["trajectories"]
+    before = traces(site.output)
+    assert not site().changed
+    assert traces(site.output) == before
+    site()
+    first = brought(site)
+    Image.new("RGB", (30, 20), "teal").save(site.root / "lab" / "setup.png")
+    assert site().rendered == ()
+    after = brought(site)
+    assert len(after) == 3
+    assert len(after.keys() & first.keys()) == 2
+    write_page(site.config, INDEX)
+    site()
+    assert brought(site) == {}
+    whole = traces(site.output)
+    (site.root / "lab" / "setup.png").unlink()
+    write_page(site.config, BROUGHT.replace("count=4", "count=9"))
+    site.refused(ConfigError, r"index.md:5: image\(…\): file = .* no such file")
+    assert site.renderer.jobs == []
+    assert traces(site.output) == whole
+
+
+@pytest.mark.fault(30)
+def test_changed_while_it_was_built(site: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is not any more what was checked is not published."""
+    render_job = site.renderer.render_job
+
+    def changing(figure: Figure) -> RenderJob:
+        (site.root / "talk.mp4").write_bytes(b"other")
+        return render_job(figure)
+
+    monkeypatch.setattr(site.renderer, "render_job", changing)
+    site.refused(TargetError, r"talk.mp4 changed while it was copied; build again")
+    assert not site.output.exists()
+
+
+CARDED = 'title = "Generative Modelling"\nbase_url = "https://example.org/"\n'
+
+
+def test_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The card follows the title, the backdrop does not; what the store has is not drawn again."""
+    draw_poster(tmp_path / "poster.webp")
+    sha256 = digest(tmp_path / "poster.webp")
+    posters = {sha256: tmp_path / "poster.webp"}
+    site, store = make_site(tmp_path, CARDED), Store(tmp_path / "store")
+    first = draw(site, posters, sha256, store)
+    other = draw(make_site(tmp_path, CARDED.replace("Gen", "Deg")), posters, sha256, store)
+    assert (first.card != other.card, first.backdrops == other.backdrops) == (True, True)
+    monkeypatch.delattr(social_card, "backdrop")
+    monkeypatch.delattr(social_card, "card")
+    assert draw(site, posters, sha256, store) == first
+    assert len(first.files) == 2
+    for file in first.files:
+        assert file.path.rpartition(".")[0].endswith(digest(store.object(file))[:8])
+    assert draw(make_site(tmp_path, 'title = "T"'), {}, None, store).files == ()

@@ -1,0 +1,131 @@
+"""Keys: whatever changes a pixel changes them, and nothing else does."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock, call
+
+import pytest
+
+from sitegen.builder import plan
+from sitegen.builder.plan import environment, other_environment, plan_figure
+from sitegen.core.compute import ComputeTarget
+from sitegen.core.diagnostics import SourceLocation
+from sitegen.core.errors import PlatformError, RefusedError
+from sitegen.core.files import digest
+from sitegen.figures.base import Figure
+from sitegen.figures.trajectories import Trajectories
+from sitegen.generative.card.card import FileRef, ModelCard
+from sitegen.media.manifest import MediaFile, Record
+from sitegen.models.registry import ModelSource
+from tests.support.builders import CARD, CPU
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> ModelSource:
+    """A model of made-up bytes."""
+    for name in ("weights", "prior"):
+        (tmp_path / name).write_bytes(name.encode())
+    card = ModelCard.from_toml(CARD)
+    return ModelSource("tiny", card, tmp_path / "weights", tmp_path / "prior")
+
+
+def figure(**spec: Any) -> Figure:
+    """A figure of that model."""
+    words = {"id": "an-id", "caption": "words", "alt": None, "place": SourceLocation("a.md", 1)}
+    words |= {name: spec.pop(name) for name in list(spec) if name in words}
+    return Figure("trajectories", spec=Trajectories("tiny", **spec), **words)  # type: ignore[arg-type]
+
+
+def key(figure: Figure, source: ModelSource) -> str:
+    """The key of a figure of that model."""
+    return plan_figure(figure, "index.html", {"tiny": source}).request_digest
+
+
+SPECS: dict[str, Any] = {
+    "count": 4, "columns": 3, "seed": 1, "show": "mean", "fps": 12.0, "sampling_noise_std": 0.01,
+}  # fmt: skip
+CARDS: dict[str, Any] = {
+    "levels": 5, "sampling_noise_std": 0.02, "training_noise_std": 0.02, "channels": 3
+}  # fmt: skip
+
+
+def test_what_is_pixels(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fields, the card's numbers and the recipe count; a pinned digest stands for its file."""
+    known = key(figure(), source)
+    keys = {key(figure(**{name: value}), source) for name, value in SPECS.items()}
+    for name, value in CARDS.items():
+        changed = replace(source.card, **{name: value})
+        keys.add(key(figure(), replace(source, card=changed)))
+    monkeypatch.setattr(Trajectories, "recipe", 2)
+    keys.add(key(figure(), source))
+    assert len(keys - {known}) == len(SPECS) + len(CARDS) + 1
+    refs = {"weights": source.weights, "prior": source.prior}
+    pins = {name: FileRef(name, digest(path)) for name, path in refs.items() if path}
+    card = replace(source.card, **pins)  # type: ignore[arg-type]
+    known = key(figure(), replace(source, card=card))
+    for path in refs.values():
+        assert path is not None
+        path.unlink()
+    assert key(figure(), replace(source, card=card)) == known
+    with pytest.raises(RefusedError, match="no such checkpoint"):
+        key(figure(), replace(source))
+
+
+def test_what_is_planned(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights are hashed once; words, places and notes leave the key alone; levels have σ_B."""
+    counted = Mock(return_value="0" * 64)
+    monkeypatch.setattr("sitegen.models.registry.sha256", counted)
+    monkeypatch.setattr("sitegen.models.registry.checkpoint_digest", counted)
+    for seed in range(3):
+        key(figure(seed=seed), source)
+    assert counted.call_args_list == [call(source.weights), call(source.prior)]
+    known = key(figure(), source)
+    other = figure(caption="other", alt="x", id="y", place=SourceLocation("b.md", 9))
+    assert key(other, source) == known
+    noted = replace(source.card, training={"by": "me"}, known_faults=("none",))
+    assert key(figure(), replace(source, card=noted, card_path=Path("elsewhere"))) == known
+    planned = plan_figure(figure(), "other/index.html", {"tiny": source})
+    found = (planned.request_digest, planned.page, planned.levels)
+    assert found == (known, "other/index.html", 4)
+    assert planned.sigmas == (0.0, 0.5, 1.2599, 3.1748, 8.0)
+    unblurred: Any = SimpleNamespace(blur=None)
+    assert plan._sigmas(unblurred) == ()
+
+
+@pytest.mark.parametrize("name", ["torch", "numpy"])
+def test_environment_of_a_machine_that_renders_pages(
+    name: str, lack: Callable[[str], None]
+) -> None:
+    """Asking for it says what is missing."""
+    lack(name)
+    with pytest.raises(PlatformError, match=f"{name} is not installed here"):
+        environment(CPU)
+
+
+def test_environment_without_onnx_runtime(lack: Callable[[str], None]) -> None:
+    """Clips can be made all the same; where it is installed its version is told."""
+    assert "onnxruntime" in environment(CPU)
+    lack("onnxruntime")
+    assert "onnxruntime" not in environment(CPU)
+
+
+def test_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Device class, precision and versions; what differs is told, and what is unknown is not."""
+    file = MediaFile("clip.mp4", 1, "0" * 64, 2, 2)
+    made = {"torch": "1", "numpy": "2"}
+    record = Record("trajectories", (), 0, {}, (), {"mp4": file}, environment=made)
+    assert other_environment(record, {"torch": "1", "numpy": "3"}) == "numpy 2 (here 3)"
+    assert other_environment(record, {}) == ""
+    assert other_environment(replace(record, environment={}), made) == ""
+    cuda = environment(ComputeTarget("cuda:1", "bfloat16"))
+    assert cuda == {**environment(CPU), "device": "cuda", "precision": "bfloat16"}
+    monkeypatch.setattr(metadata, "version", lambda name: f"{name}-9")
+    known = environment(CPU)
+    assert (known["torch"], known["numpy"]) == ("torch-9", "numpy-9")
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/nowhere/ffmpeg")
+    with pytest.raises(PlatformError, match="/nowhere/ffmpeg"):
+        environment(CPU)

@@ -1,0 +1,105 @@
+"""What no page needs goes from the store, and nothing else does."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sitegen.builder.cache import Store
+from sitegen.builder.prune import clean_unused
+from sitegen.core.errors import ConfigError, LockedError
+from sitegen.core.locks import lock
+from tests.support.builders import INDEX, SITE, Builder, traces, write_page
+
+MORE = INDEX + '\n{{ trajectories("tiny", count=9, seed=4) }}\n'
+ADDRESS = 'base_url = "https://example.org/a/"\n'
+
+
+def files(built: Builder, part: str = "") -> set[str]:
+    """The files of a part of the store."""
+    root = built.root / ".sitegen"
+    return {str(path.relative_to(root)) for path in (root / part).rglob("*") if path.is_file()} - {
+        "lock",
+        "speeds.json",
+    }
+
+
+def test_what_was_tried_goes(built: Builder) -> None:
+    """A figure, a note, an old card and odd objects go; the rest stays, and builds at once."""
+    (built.root / "site.toml").write_text(ADDRESS + SITE)
+    built()
+    wanted, site = files(built), built.site_hash()
+    assert clean_unused(built.config).startswith("nothing in ")
+    assert files(built) == wanted
+    write_page(built.config, MORE)
+    (built.root / "site.toml").write_text(ADDRESS + SITE.replace("A title", "Another"))
+    built()
+    store = built.root / ".sitegen"
+    extra = {"objects/ab/abcd": b"1" * 1_000_000, "weights/gone.json": b"{}", "quarantine/x": b"2"}
+    for name, data in extra.items():
+        (store / name).parent.mkdir(parents=True, exist_ok=True)
+        (store / name).write_bytes(data)
+    assert len(files(built, "records")) > len([name for name in wanted if "records/" in name])
+    write_page(built.config, INDEX)
+    (built.root / "site.toml").write_text(ADDRESS + SITE)
+    output = traces(built.output)
+    said = clean_unused(built.config)
+    assert said.startswith("removed what no page needs: ")
+    assert said.endswith(" MB; 1 figures stay")
+    assert float(said.split(", ")[1].split()[0]) >= 1.0
+    assert files(built) == wanted
+    assert traces(built.output) == output
+    assert built().rendered == ()
+    assert built.site_hash() == site
+
+
+def test_pictures_that_are_missing(built: Builder) -> None:
+    """What a page needs stays also where a file of it is missing, and drawings until it is back."""
+    root = built.root / ".sitegen"
+    store = Store(root)
+    (key,) = (key for key in store.keys("") if not key.startswith("drawn-"))
+    record = store.get(key)
+    assert record is not None
+    assert store.keys("drawn-")
+    before = files(built)
+    write_page(built.config, MORE)
+    clean_unused(built.config)
+    assert files(built) == before
+    gone = store.object(record.files["mp4"])
+    gone.unlink()
+    clean_unused(built.config)
+    assert files(built) == before - {str(gone.relative_to(root))}
+
+
+def test_older_clips_stay(built: Builder) -> None:
+    """A clip of an older sitegen is needed where there is no other, and is not once there is."""
+    store = Store(built.root / ".sitegen")
+    (key,) = (key for key in store.keys("") if not key.startswith("drawn-"))
+    record = store.get(key)
+    assert record is not None
+    sources = {name: store.object(file) for name, file in record.files.items()}
+    older = f"{key}-{'a' * 16}"
+    store.put(older, record, sources)
+    (built.root / f".sitegen/records/{key}.json").unlink()
+    clean_unused(built.config)
+    assert older in store.keys("")
+    store.put(key, record, sources)
+    clean_unused(built.config)
+    assert set(store.keys("")) & {key, older} == {key}
+    assert store.get(key) == record
+
+
+def test_refused(built: Builder, tmp_path: Path) -> None:
+    """With a mistake in a page, or during a build, nothing is removed."""
+    write_page(built.config, "{{ trajectories('tinny') }}\n")
+    before = traces(built.root)
+    with pytest.raises(ConfigError, match="tinny"):
+        clean_unused(built.config)
+    write_page(built.config, "Words.\n")
+    with lock(built.root / ".sitegen/lock"), pytest.raises(LockedError):
+        clean_unused(built.config)
+    after = traces(built.root / ".sitegen/objects")
+    assert after.items() <= before.items()
+    shutil.rmtree(built.root / ".sitegen")
+    assert clean_unused(built.config).startswith("nothing in ")
+    assert not (built.root / ".sitegen").exists()

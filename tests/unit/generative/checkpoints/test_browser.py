@@ -1,0 +1,197 @@
+"""What a page's sampler is given of a model: the description, its tensors, and what is refused."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from sitegen.core.errors import RefusedError
+from sitegen.generative.card.card import FileRef, read_card
+from sitegen.generative.card.networks import CoarseConfig, UNetConfig
+from sitegen.generative.checkpoints.arithmetic import unet_flop
+from sitegen.generative.checkpoints.browser import BrowserModel, export_for_browser
+from sitegen.generative.checkpoints.weights import RESIDUAL, STATISTICS, read_arrays
+from sitegen.generative.data.prior import PRIOR_NAME
+from sitegen.generative.process.heat import Statistics
+from tests.support.making import random_unet, small_card
+from tests.support.paths import ROOT
+from tests.support.tinymodel import WEIGHTS_NAME, card_of, write_ddpm, write_model
+
+MNIST = ROOT / "models/mnist"
+
+
+def exported(folder: Path, **options: Any) -> BrowserModel:
+    """The model of a folder, for the browser."""
+    return export_for_browser(
+        card_of(folder), folder / WEIGHTS_NAME, folder / PRIOR_NAME, **options
+    )
+
+
+def tensor(model: BrowserModel, name: str) -> NDArray[Any]:
+    """A tensor of the bytes, where the description says that it lies."""
+    entry = model.description["tensors"][name]
+    kind = {"F16": "<f2", "F32": "<f4"}[entry["dtype"]]
+    count = int(np.prod(entry["shape"]))
+    return np.frombuffer(model.data, kind, count, entry["offset"]).reshape(entry["shape"])
+
+
+def test_description_of_a_shipped_model() -> None:
+    """Levels, noise and bands are the card's; images are centred and scaled as ours are."""
+    card = read_card(MNIST)
+    found = json.loads(exported(MNIST).to_json())
+    assert found["visited"] == list(card.visited_levels)
+    assert found["sigmas"] == list(card.schedule.sigmas)
+    assert (found["training_noise_std"], found["sampling_noise_std"]) == (0.01, 0.0095)
+    fine, middle, coarse = found["bands"]
+    assert (fine["lowest_level"], fine["side"], fine["unet"]["channel_mult"]) == (1, 28, [1, 2, 2])
+    assert (middle["lowest_level"], middle["side"], middle["prefix"]) == (38, 14, "bands.1.")
+    assert (coarse["lowest_level"], coarse["side"], coarse["prefix"]) == (56, 10, "bands.2.")
+    assert coarse["cosines"] == {"width": 128, "blocks": 7, "features": 96, "level_features": 16}
+    weights = load_file(MNIST / WEIGHTS_NAME)
+    scale = Statistics(*(weights[name] for name in STATISTICS)).pixel_scale(28)
+    assert (fine["pixel_mean"], fine["pixel_std"]) == pytest.approx(scale, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"channel_mult": (1, 2, 2), "num_res_blocks": 2, "channels": 3, "attention_levels": (0, 1)},
+        {"channel_mult": (1, 3), "conv_resample": False, "image_size": 12},
+    ],
+    ids=str,
+)
+def test_arithmetic_is_what_torch_counts(options: dict[str, Any]) -> None:
+    """The products of a U-Net, by torch's own counter."""
+    card = small_card(**options)
+    unet = random_unet(card)
+    counter = FlopCounterMode(display=False)
+    with counter, sdpa_kernel(SDPBackend.MATH):
+        unet(torch.zeros(1, *card.shape), torch.ones(1))
+    shapes = {name: tuple(tensor.shape) for name, tensor in unet.state_dict().items()}
+    assert unet_flop(shapes, card.finest, card.image_size) == counter.get_total_flops()
+
+
+def test_arithmetic_of_a_shipped_model() -> None:
+    """A sample takes 11.6 GFLOP, most of it in the bands that U-Nets answer."""
+    model = exported(MNIST)
+    fine, middle, coarse = model.description["bands"]
+    assert coarse["flop"] < 1e6
+    steps = 13 * fine["flop"] + 18 * middle["flop"]
+    assert model.gflop == pytest.approx(steps / 1e9, rel=1e-2)
+    assert 11 < model.gflop < 12
+
+
+def test_tensors_of_a_shipped_model() -> None:
+    """Each is there, in its type; weights keep their bits, which are float16 already."""
+    model = exported(MNIST)
+    for name, wanted in load_file(MNIST / WEIGHTS_NAME).items():
+        found = tensor(model, name)
+        assert found.dtype == (np.float32 if name in (*STATISTICS, RESIDUAL) else np.float16)
+        assert np.array_equal(found, wanted.numpy())
+    bank = load_file(MNIST / PRIOR_NAME)["coefficients"]
+    assert np.array_equal(tensor(model, "prior.coefficients"), bank.numpy())
+    offsets = [entry["offset"] for entry in model.description["tensors"].values()]
+    assert all(offset % 16 == 0 for offset in offsets)
+    assert len(model.data) < 8_000_000
+    assert model == exported(MNIST)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_arrays_of_every_type_of_float(dtype: torch.dtype, tmp_path: Path) -> None:
+    """All that our weights may be stored as is read without torch."""
+    path = tmp_path / "x.safetensors"
+    tensors = {"a": torch.randn(3, 5).to(dtype), "b": torch.randn(2, 2, 1).to(dtype)}
+    save_file(tensors, path)
+    found = read_arrays(path)
+    assert {name: array.shape for name, array in found.items()} == {"a": (3, 5), "b": (2, 2, 1)}
+    for name, wanted in tensors.items():
+        assert np.array_equal(found[name], wanted.float().numpy())
+
+
+def test_other_tensors_are_refused(tmp_path: Path) -> None:
+    """Whole numbers are no weights."""
+    path = tmp_path / "x.safetensors"
+    save_file({"a": torch.arange(3)}, path)
+    with pytest.raises(RefusedError, match=r"x\.safetensors: .*a holds I64"):
+        read_arrays(path)
+
+
+def test_old_order_of_attention_becomes_the_new(tmp_path: Path) -> None:
+    """The rows of qkv go from (head, q|k|v, width) to (q|k|v, head, width)."""
+    folder = write_model(tmp_path, num_heads=4, use_new_attention_order=False)
+    name = "middle_block.1.qkv.bias"
+    rows = tensor(exported(folder, precision="float32"), name).reshape(3, 4, 8)
+    wanted = load_file(folder / WEIGHTS_NAME)[name].reshape(4, 3, 8)
+    for head in range(4):
+        for part in range(3):
+            assert np.array_equal(rows[part, head], wanted[head, part].numpy())
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"resblock_updown": True, "channel_mult": (1, 1)}, "resblock_updown"),
+        ({"use_scale_shift_norm": True}, "use_scale_shift_norm"),
+        (
+            {"model_channels": 12, "norm_groups": 4},
+            "a U-Net whose widths are no multiples of 8",
+        ),
+        ({"num_heads": 16}, "attention heads whose channels are no multiple of 4"),
+        (
+            {"parameterization": "preconditioned", "coarse": CoarseConfig(2, 3, 30, 1, 4)},
+            "an MLP whose width is no multiple of 4",
+        ),
+    ],
+)
+def test_networks_that_the_page_lacks(options: dict[str, Any], told: str, tmp_path: Path) -> None:
+    """What would be drawn wrongly is refused, with what it is and what to do."""
+    folder = write_model(tmp_path, **options)
+    with pytest.raises(RefusedError) as caught:
+        exported(folder)
+    assert str(caught.value) == (
+        f"{folder / WEIGHTS_NAME}: the sampler in a page does not have {told}; show this model by "
+        "its clips, or train one without"
+    )
+
+
+def test_ddpm_is_refused(tmp_path: Path) -> None:
+    """The sampler undoes heat dissipation, nothing else."""
+    folder = write_ddpm(tmp_path)
+    with pytest.raises(RefusedError, match='does not have kind = "ddpm"'):
+        exported(folder)
+
+
+def test_weights_that_do_not_fit(tmp_path: Path) -> None:
+    """A file that the card does not mean, a network of another size, and numbers too large."""
+    folder = write_model(tmp_path / "a")
+    other = write_model(tmp_path / "b", num_res_blocks=2)
+    card = card_of(folder)
+    with pytest.raises(RefusedError, match="SHA-256"):
+        export_for_browser(card, other / WEIGHTS_NAME, folder / PRIOR_NAME)
+    with pytest.raises(RefusedError, match="SHA-256"):
+        export_for_browser(replace(card, prior=FileRef("x", "0" * 64)), *files(folder))
+    unpinned = replace(card, weights=None)
+    with pytest.raises(RefusedError, match=r"num_res_blocks 2.*the card has.*num_res_blocks 1"):
+        export_for_browser(unpinned, other / WEIGHTS_NAME, folder / PRIOR_NAME)
+    wide = replace(unpinned, unet=UNetConfig(32, (2,), 1))
+    with pytest.raises(RefusedError, match="channel_mult"):
+        export_for_browser(wide, *files(folder))
+    weights = load_file(folder / WEIGHTS_NAME)
+    weights["out.2.bias"] += 1e6
+    save_file(weights, folder / WEIGHTS_NAME)
+    with pytest.raises(RefusedError, match=r"out\.2\.bias holds numbers that float16 cannot hold"):
+        export_for_browser(unpinned, *files(folder))
+
+
+def files(folder: Path) -> tuple[Path, Path]:
+    """The weights and the prior of a model's folder."""
+    return folder / WEIGHTS_NAME, folder / PRIOR_NAME

@@ -1,0 +1,181 @@
+"""What a checkpoint is can be told from its names and shapes, without torch."""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import sitegen.generative.checkpoints.zips as zips
+from sitegen.core.errors import RefusedError
+from sitegen.generative.card.card import DiffusionConfig, ModelCard, preset, presets, read_card
+from sitegen.generative.checkpoints.archive import checkpoint_digest
+from sitegen.generative.checkpoints.foreign import foreign_model
+from sitegen.generative.checkpoints.inspection import Architecture, infer, inspect_checkpoint
+from sitegen.generative.checkpoints.loading import check_weights, network_shapes, read_weights
+from sitegen.models.registry import model_source
+from tests.support.making import ARCHITECTURES, convert, small_card
+from tests.unit.generative.checkpoints.test_foreign import saved
+
+
+def test_inspect_published(tiny: Path, tiny_card: ModelCard, reference: Path) -> None:
+    """All that the recorded file tells; names and shapes tell architectures, not of strangers."""
+    found = inspect_checkpoint(tiny)
+    assert (found.format, found.step, found.tensors, found.parameters) == ("pth", 4, 126, 284_513)
+    assert (found.ema_tensors, found.ema_decay, found.ema_updates) == (126, 0.999, 4)
+    assert (found.dtypes, found.presets, found.preconditioned) == (("float32",), (), False)
+    assert found.architecture == Architecture(1, 32, (1, 1), 1, (1,), "convolution", False)
+    assert json.loads(found.to_json()) == json.loads(json.dumps(asdict(found)))
+    assert "284,513" in found.to_text()
+    assert "channel_mult [1, 1]" in found.to_text()
+    assert found.architecture is not None
+    unet = replace(tiny_card.finest, dropout=0.0)
+    assert replace(found.architecture.unet(), num_heads=unet.num_heads) == unet
+    assert found.architecture.unet(2).num_heads == 2
+    assert found.card is None
+    assert "none; sitegen add writes one" in found.to_text()
+    assert infer({}) is None
+    assert infer({"conv.weight": (3, 3)}) is None
+    shapes = network_shapes(small_card(channel_mult=(1, 1)))
+    assert infer({**shapes, "time_embed.0.weight": (128,)}) is None
+    assert infer({**shapes, "input_blocks.9.0.op.weight": (32, 32, 3, 3)}) is None
+    assert infer({**shapes, "input_blocks.1000000000.x": (1,)}) is None  # at once
+    for options in ARCHITECTURES:
+        card = small_card(**options)
+        assert infer(network_shapes(card)) == Architecture.of(card.channels, card.finest)
+    for name in presets():
+        entry = json.loads((reference / "official_models.json").read_text())[name]
+        told = infer({key: tuple(shape) for key, shape in entry["state_dict"]})
+        card = preset(name)
+        assert told == Architecture.of(card.channels, card.finest)
+
+
+def test_inspect_our_files(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:
+    """A folder tells of its weights, its card of the training, and whether it is a DDPM."""
+    convert(tiny, tiny_card, tmp_path)
+    found = inspect_checkpoint(tmp_path)
+    assert (found.format, found.dtypes, found.step) == ("safetensors", ("float16",), None)
+    assert (found.tensors, found.ema_tensors) == (126, None)
+    assert found.architecture == inspect_checkpoint(tiny).architecture
+    card = read_card(tmp_path)
+    recipe = {"steps": 7, "options": {"ema_decay": 0.5}}
+    (tmp_path / "model.toml").write_text(replace(card, training=recipe).to_toml())
+    found = inspect_checkpoint(tmp_path)
+    assert (found.step, found.ema_decay, found.ema_tensors) == (7, 0.5, found.tensors)
+    assert inspect_checkpoint(Path(found.file)) == found  # its card names the file
+    (tmp_path / "model.toml").write_text(
+        replace(card, training={"steps": 7, "options": 3}).to_toml()
+    )
+    assert inspect_checkpoint(tmp_path).ema_decay is None  # notes of the author's own
+    assert "parameterization  difference\n" in inspect_checkpoint(tiny).to_text()
+    ddpm = replace(tiny_card, kind="ddpm", blur=None, diffusion=DiffusionConfig("cosine"))
+    convert(tiny, ddpm, tmp_path)
+    assert "parameterization  noise, as of a DDPM" in inspect_checkpoint(tmp_path).to_text()
+    (tmp_path / "model.toml").unlink()
+    assert "parameterization  not told" in inspect_checkpoint(tmp_path).to_text()
+
+
+def test_folder_with_one_checkpoint(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:
+    """It is the one that is meant, with or without a card beside it; two are refused."""
+    (tmp_path / "model.toml").write_text(tiny_card.to_toml())
+    with pytest.raises(RefusedError, match=r"its model\.toml names no weights"):
+        inspect_checkpoint(tmp_path)
+    shutil.copy(tiny, tmp_path / "best.pth")
+    found = inspect_checkpoint(tmp_path)
+    assert (found.file, found.card) == (str(tmp_path / "best.pth"), tiny_card)
+    size, blur = tiny_card.image_size, tiny_card.schedule.sigmas[-1]
+    assert (
+        f"{size}×{size} pixels, {tiny_card.levels} levels, blur 0.5 to {blur:g}" in found.to_text()
+    )
+    assert json.loads(found.to_json())["card"]["levels"] == tiny_card.levels
+    (tmp_path / "best.pth").unlink()
+    (tmp_path / "model.toml").unlink()
+    shutil.copy(tiny, tmp_path / "checkpoint_4.pth")
+    (tmp_path / "prior.safetensors").touch()
+    (tmp_path / ".new.pth").touch()
+    (tmp_path / "log.txt").touch()
+    found = inspect_checkpoint(tmp_path)
+    assert found == replace(inspect_checkpoint(tiny), file=str(tmp_path / "checkpoint_4.pth"))
+    shutil.copy(tiny, tmp_path / "checkpoint_8.pt")
+    with pytest.raises(RefusedError, match=r"holds 2 checkpoints \(checkpoint_4\.pth, c"):
+        inspect_checkpoint(tmp_path)
+
+
+class Reading:
+    """Counts how often one file is opened, and the bytes that are read of it."""
+
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.opens = self.bytes = 0
+        open_any = Path.open
+
+        def opened(file: Path, *rest: Any, **more: Any) -> Any:
+            return self.counted(io.FileIO)(file) if file == path else open_any(file, *rest, **more)
+
+        monkeypatch.setattr(zips, "_HashedFile", self.counted(zips._HashedFile))
+        monkeypatch.setattr(Path, "open", opened)
+
+    def counted(self, kind: type[io.FileIO]) -> type[io.FileIO]:
+        """That kind of file, but counting."""
+        reading = self
+
+        class Counted(kind):  # type: ignore[valid-type, misc]
+            def __init__(self, file: Path) -> None:
+                super().__init__(file)
+                reading.opens += 1
+
+            def read(self, size: int | None = -1, /) -> Any:
+                data = super().read(size)
+                reading.bytes += len(data)
+                return data
+
+        return Counted
+
+
+@pytest.mark.parametrize("kind", ["pth", "safetensors"])
+def test_a_checkpoint_is_read_once(
+    kind: str, tiny: Path, tiny_card: ModelCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who tells what it is, takes its digest and checks that it fits reads a file whole once."""
+    path = tmp_path / "c.pth"
+    shutil.copyfile(tiny, path)
+    if kind == "safetensors":
+        convert(tiny, tiny_card, tmp_path / "ours", torch.float32)
+        path = tmp_path / "ours/weights.safetensors"
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    time.sleep(0.05)  # what was written just now is not remembered
+    reading, size = Reading(path, monkeypatch), path.stat().st_size
+    for _ in range(2):
+        assert foreign_model(path) is None
+        info = inspect_checkpoint(path)
+        check_weights(path, tiny_card)
+        assert checkpoint_digest(path) == info.sha256 == digest
+    assert size <= reading.bytes < 1.2 * size
+    assert reading.opens <= 3
+    read_weights(path, tiny_card)  # the numbers alone, of which a .pth has more than these
+    assert reading.bytes < {"pth": 1.5, "safetensors": 2.2}[kind] * size
+    os.utime(path)
+    time.sleep(0.05)
+    reading.bytes = 0
+    read_weights(path, tiny_card)  # verified and loaded in one pass
+    assert size <= reading.bytes < 1.2 * size
+    os.truncate(path, size - 1)
+    with pytest.raises(RefusedError):
+        check_weights(path, tiny_card)
+    assert checkpoint_digest(path) not in ("", digest)  # also of what is no checkpoint
+
+
+def test_a_refresh_reads_no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a preview asks again at each change: the models of other programs are remembered."""
+    saved(tmp_path)
+    time.sleep(0.05)
+    weights = tmp_path / "unet/diffusion_pytorch_model.safetensors"
+    first, reading = model_source("theirs", tmp_path), Reading(weights, monkeypatch)
+    assert model_source("theirs", tmp_path) == first
+    assert (reading.opens, reading.bytes) == (0, 0)

@@ -1,0 +1,282 @@
+"""Checkpoints that are good load, exactly; the weights are the averaged ones."""
+
+import struct
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from sitegen.core.errors import ConfigError, PlatformError, RefusedError
+from sitegen.core.files import sha256
+from sitegen.ihdm import load_model
+from sitegen.generative.card.card import CARD_NAME, DiffusionConfig, FileRef, ModelCard, preset, read_card
+from sitegen.generative.checkpoints.inspection import inspect_checkpoint
+from sitegen.generative.checkpoints.loading import network_shapes, read_weights
+from sitegen.generative.checkpoints.pickles import PickleError, read_pickle
+from sitegen.generative.checkpoints.weights import save_weights
+from sitegen.generative.process.ddpm import DiffusionModel
+from sitegen.generative.process.heat import Statistics
+from sitegen.generative.process.model import Model
+from tests.support.making import (
+    ARCHITECTURES,
+    closeness,
+    convert,
+    load_heat,
+    published,
+    random_unet,
+    rezip,
+    save,
+    small_card,
+)
+
+
+def _output(model: Model, card: ModelCard) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        return model(torch.rand(2, *card.shape, generator=generator), 3)  # type: ignore[no-any-return]
+
+
+@pytest.mark.fault(10)
+def test_same_numbers_as_torch(tiny: Path, tiny_card: ModelCard) -> None:
+    """Our reader and torch's restricted one agree bit for bit, and nothing is drawn at random."""
+
+    class Inert:
+        """Stands for NumPy's types."""
+
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def __setstate__(self, _: object) -> None:
+            pass
+
+    names = ("numpy._core.multiarray.scalar", "numpy.dtype")
+    with torch.serialization.safe_globals([(Inert, name) for name in names]):
+        theirs = torch.load(tiny, map_location="cpu", weights_only=True)
+    ours = read_weights(tiny, tiny_card)
+    averages = theirs["ema"]["shadow_params"]
+    assert len(averages) == len(ours)
+    assert all(torch.equal(a, b) for a, b in zip(ours.values(), averages, strict=True))
+    raw = theirs["model"]["module.time_embed.0.weight"]
+    assert not torch.equal(ours["time_embed.0.weight"], raw)
+    before = torch.get_rng_state()
+    load_model(tiny, tiny_card)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("options", ARCHITECTURES, ids=str)
+def test_other_architectures(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint as published, of any architecture, gives the network that was averaged."""
+    card = small_card(**options)
+    path = save(published(card), tmp_path / "checkpoint_9.pth", monkeypatch)
+    model = load_heat(path, card)
+    assert not model.training
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    wanted = Model(card, [random_unet(card)])
+    assert torch.equal(_output(model, card), _output(wanted, card))
+
+
+@pytest.mark.fault(10)
+def test_numpy_1(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:
+    """NumPy 1 spelled its scalars otherwise, and a type tells its byte order: both are read."""
+
+    def older(name: str, data: bytes) -> bytes:
+        assert not name.endswith("data.pkl") or b"numpy._core.multiarray" in data
+        return data.replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
+
+    path = rezip(tiny, tmp_path / "old.pth", older)
+    found, wanted = read_weights(path, tiny_card), read_weights(tiny, tiny_card)
+    assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
+    scalar = (
+        b"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\n(X\x02\x00\x00\x00f8K\x00K\x01tR(K\x03"
+    )
+    order = b"X\x01\x00\x00\x00>NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    number = b"U\x08" + struct.pack(">d", 0.75)
+    with pytest.raises(PickleError):
+        read_pickle(b"\x80\x02" + scalar + order + number + b"\x86R.")
+    encoded = struct.pack(">d", 0.75).decode("latin1").encode()
+    text = b"X" + struct.pack("<I", len(encoded)) + encoded
+    data = b"c_codecs\nencode\n" + text + b"X\x06\x00\x00\x00latin1\x86R"
+    assert read_pickle(b"\x80\x02" + scalar + order + data + b"\x86R.") == 0.75
+
+
+@pytest.mark.fault(10)
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.float16, np.int64, np.uint8, np.bool_])
+def test_numpy_numbers(kind: Any, tmp_path: Path) -> None:
+    """NumPy's numbers of any kind become plain ones, as the number of steps here."""
+    card = small_card()
+    value = published(card)
+    value["optimizer"]["param_groups"][0]["lr"] = kind(1)
+    value["ema"]["decay"] = kind(1)
+    value["step"] = np.int64(12)
+    path = save(value, tmp_path / "c.pth")
+    found = inspect_checkpoint(path)
+    assert (found.step, found.ema_decay) == (12, 1.0)
+    assert load_model(path, card)
+
+
+@pytest.mark.fault(10)
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_saved_in_other_ways(protocol: int, tmp_path: Path) -> None:
+    """Channels-last tensors, transposed ones, newer pickles, arrays in the optimizer: the same."""
+    card = small_card()
+    value = published(card)
+    averages = value["ema"]["shadow_params"]
+    value["ema"]["shadow_params"] = [
+        tensor.movedim(0, -1).contiguous().movedim(-1, 0) for tensor in averages
+    ]
+    value["optimizer"]["history"] = {"losses": np.arange(5.0), "names": np.array(["a", "b"])}
+    path = tmp_path / "c.pth"
+    torch.save(value, path, pickle_protocol=protocol)
+    found = load_heat(path, card).unet.state_dict()
+    for name, tensor in random_unet(card).state_dict().items():
+        assert torch.equal(found[name], tensor)
+        assert found[name].is_contiguous()
+    assert inspect_checkpoint(path).ema_tensors == len(found)
+
+
+def test_convert_and_load_folder(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:
+    """A folder's card pins its weights, float32 is exact, and statistics travel with them."""
+    card = convert(tiny, tiny_card, tmp_path / "model", torch.float32)
+    folder = tmp_path / "model"
+    assert read_card(folder) == card
+    assert card.weights == FileRef("weights.safetensors", sha256(folder / "weights.safetensors"))
+    wanted = _output(load_heat(tiny, tiny_card), tiny_card)
+    ways = [
+        load_heat(folder),
+        load_heat(str(folder)),
+        load_heat(folder / "weights.safetensors"),
+        load_heat(folder / "weights.safetensors", card),
+        load_heat(folder / "weights.safetensors", folder / CARD_NAME),
+        load_heat(folder / "weights.safetensors", str(folder / CARD_NAME)),
+        load_heat(folder, tiny_card),
+    ]
+    assert all(torch.equal(_output(model, card), wanted) for model in ways)
+    card = small_card(parameterization="preconditioned")
+    statistics = Statistics(torch.rand(card.shape), torch.rand(card.shape) * 1e-7)
+    unet = random_unet(card)
+    weights = {**unet.state_dict(), **statistics.tensors()}
+    path = tmp_path / "weights.safetensors"
+    card = replace(card, weights=FileRef(path.name, save_weights(path, weights, torch.float32)))
+    found = load_heat(path, card)
+    assert found.statistics is not None
+    assert torch.equal(found.statistics.variance, statistics.variance)
+    assert torch.equal(_output(found, card), _output(Model(card, [unet], statistics), card))
+    assert inspect_checkpoint(path).preconditioned
+    save_weights(path, weights, torch.float16)
+    again = load_heat(path, replace(card, weights=None))
+    assert again.statistics is not None
+    assert torch.equal(again.statistics.variance, statistics.variance)
+
+
+def test_same_bytes(tmp_path: Path) -> None:
+    """The same weights give the same file, none that float16 cannot hold; other forms load."""
+    tensors = random_unet(small_card()).state_dict()
+    first = save_weights(tmp_path / "a", tensors, torch.float16)
+    second = save_weights(tmp_path / "b", dict(reversed(tensors.items())), torch.float16)
+    assert first == second == sha256(tmp_path / "a") == sha256(tmp_path / "b")
+    with pytest.raises(RefusedError, match="w holds numbers that"):
+        save_weights(tmp_path / "c", {"w": torch.tensor([1e5])}, torch.float16)
+    assert not (tmp_path / "c").exists()
+    tmp_path = tmp_path / "more"
+    tmp_path.mkdir()
+    card = small_card()
+    unet = random_unet(card)
+    for value in (unet.state_dict(), dict(unet.named_parameters())):
+        weights = read_weights(save(value, tmp_path / "c.pth"), card)
+        assert all(torch.equal(weights[name], t) for name, t in unet.state_dict().items())
+    whole = published(card)
+    whole["model"] = {name.removeprefix("module."): t for name, t in whole["model"].items()}
+    averages = [tensor.to(torch.bfloat16) for tensor in whole["ema"]["shadow_params"]]
+    whole["ema"]["shadow_params"] = averages
+    weights = read_weights(save(whole, tmp_path / "c.pth"), card)
+    assert all(torch.equal(a, b.float()) for a, b in zip(weights.values(), averages, strict=True))
+    whole = published(card)
+    many = whole["ema"]["shadow_params"]
+    block = torch.cat([tensor.flatten() for tensor in many])
+    parts = torch.split(block, [tensor.numel() for tensor in many])
+    whole["ema"]["shadow_params"] = [p.view(t.shape) for p, t in zip(parts, many, strict=True)]
+    weights = read_weights(save(whole, tmp_path / "c.pth"), card)
+    assert all(torch.equal(a, b) for a, b in zip(weights.values(), many, strict=True))
+
+
+@pytest.mark.fault(16)
+@pytest.mark.parametrize(
+    ("device", "precision", "kind"),
+    [
+        ("cuda:99", "float32", PlatformError),
+        ("tpu", "float32", ConfigError),
+        ("meta", "float32", ConfigError),
+        ("cpu", "float8", ConfigError),
+    ],
+)
+def test_devices(
+    tiny: Path, tiny_card: ModelCard, device: str, precision: Any, kind: type[Exception]
+) -> None:
+    """A device that is not there is the machine's fault; one that cannot be is the caller's."""
+    with pytest.raises(kind, match=device if precision == "float32" else precision):
+        load_model(tiny, tiny_card, device, precision)
+
+
+def test_card_is_needed(tiny: Path, tmp_path: Path, tiny_card: ModelCard) -> None:
+    """Without a card that names the file the message says how to give one, and what fits."""
+    with pytest.raises(ConfigError, match=r"give its card \(a model\.toml\) or a preset"):
+        load_model(tiny)
+    card = preset("mnist-small")
+    shapes = network_shapes(card)
+    value = {name: torch.zeros(shape) for name, shape in shapes.items()}
+    with pytest.raises(ConfigError, match="it fits the preset mnist-small"):
+        load_model(save(value, tmp_path / "c.pth"))
+    (tmp_path / "c.pth").write_bytes(tiny.read_bytes())
+    beside = tmp_path / CARD_NAME
+    beside.write_text(replace(tiny_card, weights=FileRef("other.pth")).to_toml())
+    with pytest.raises(ConfigError, match="give its card"):
+        load_model(tmp_path / "c.pth")
+    beside.write_text(replace(tiny_card, weights=FileRef("c.pth", sha256(tiny))).to_toml())
+    assert load_model(tmp_path / "c.pth")
+    assert load_model(tmp_path)
+    beside.write_text(tiny_card.to_toml())
+    assert load_model(tmp_path)  # the one checkpoint beside it
+    (tmp_path / "d.pth").write_bytes(tiny.read_bytes())
+    with pytest.raises(RefusedError, match=r"c\.pth.*d\.pth"):
+        load_model(tmp_path)
+
+
+def test_meaning_of_weights_is_in_their_file(tmp_path: Path) -> None:
+    """Groups of norms and what a DDPM answers are refused where a card says something else."""
+    diffusion = DiffusionConfig("cosine", prediction_type="v_prediction")
+    card = small_card(norm_groups=8, kind="ddpm", blur=None, diffusion=diffusion)
+    file, card_file = tmp_path / "weights.safetensors", tmp_path / "model.toml"
+    save_weights(file, random_unet(card).state_dict(), torch.float32, card)
+    assert isinstance(load_model(file, card), DiffusionModel)
+    changes: list[tuple[str, str, str]] = [
+        ("norm_groups = 8", "norm_groups = 4", "unet.norm_groups = 4: must be 8"),
+        ("norm_groups = 8", "", "unet.norm_groups is missing: must be 8"),
+        ("v_prediction", "epsilon", 'prediction_type = "epsilon": must be "v_prediction"'),
+    ]
+    for old, new, told in changes:
+        card_file.write_text(card.to_toml().replace(old, new))
+        with pytest.raises(RefusedError) as caught:
+            load_model(file, card_file)
+        assert told in str(caught.value)
+        assert str(caught.value).startswith(f"{card_file}:")
+        assert str(caught.value).endswith(f", as {file} says")
+
+
+def test_kind_of_the_card_decides(tiny: Path, tiny_card: ModelCard) -> None:
+    """The same weights blur or are a DDPM, as the card says, and may compute in bfloat16."""
+    cosine = DiffusionConfig("cosine")
+    model = load_model(tiny, replace(tiny_card, kind="ddpm", blur=None, diffusion=cosine))
+    assert isinstance(model, DiffusionModel)
+    assert not model.training
+    x = torch.rand(2, *tiny_card.shape, generator=torch.Generator().manual_seed(1))
+    answer = load_heat(tiny, tiny_card)(x, 3) - x
+    assert closeness(model(x, 4), answer) < 1e-5
+    found = _output(load_heat(tiny, tiny_card, precision="bfloat16"), tiny_card)
+    assert found.dtype == torch.float32
+    assert 0 < closeness(found, _output(load_heat(tiny, tiny_card), tiny_card)) < 0.05

@@ -1,0 +1,309 @@
+"""Checkpoints that are damaged, missing, or not what the card's network is made of are refused."""
+
+import os
+import random
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save as to_safetensors
+
+from sitegen.core.errors import RefusedError
+from sitegen.core.files import sha256
+from sitegen.generative.card.card import FileRef, ModelCard
+from sitegen.generative.checkpoints.loading import load_model, read_weights
+from sitegen.generative.checkpoints.weights import save_weights
+from tests.support.making import (
+    entries_of,
+    pickled,
+    published,
+    random_unet,
+    refused,
+    rezip,
+    save,
+    small_card,
+    zipped,
+)
+
+
+def unloadable(path: Path, card: ModelCard, words: str) -> None:
+    """Loading is refused; what the file is may still be told."""
+    with pytest.raises(RefusedError, match=words):
+        load_model(path, card)
+
+
+def averaged(make: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[dict[str, Any]], object]:
+    """Make another of the first averaged tensor."""
+
+    def change(value: dict[str, Any]) -> None:
+        averages = value["ema"]["shadow_params"]
+        averages[0] = make(averages[0].detach() + 1)
+
+    return change
+
+
+@pytest.mark.fault(12)
+def test_huge_tensors(card: ModelCard, tmp_path: Path, good: Path) -> None:
+    """Tensors larger than their storage, and entries that changed without their checksum."""
+    value = published(card)
+    value["ema"]["shadow_params"][0] = torch.zeros(1).expand(10**6, 10**6)
+    refused(save(value, tmp_path / "a.pth"), card, "is not contiguous")
+    tensor = b"ctorch._utils\n_rebuild_tensor_v2\n" + b"((X\x07\x00\x00\x00storagectorch\n"
+    tensor += b"FloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x01tQK\x00"
+    for count, told in (
+        (b"\x8a\x06" + (10**12).to_bytes(6, "little"), "larger than its storage"),
+        (b"\x8a\x20" + (2**250).to_bytes(32, "little"), "not a storage and numbers"),
+        (b"J\xff\xff\xff\xff", "not a storage and numbers"),
+    ):
+        data = pickled(b"}X\x05\x00\x00\x00model}X\x01\x00\x00\x00w", tensor)
+        data = data[:-1] + count + b"\x85K\x01\x85\x89NtR" + b"ss."
+        refused(zipped(tmp_path / "b.pth", {"a/data.pkl": data, "a/data/0": b"\0" * 4}), card, told)
+    entries = entries_of(good)
+    name = max((name for name in entries if "/data/" in name), key=lambda n: len(entries[n]))
+    marked = entries[name][:64]
+    data = good.read_bytes()
+    at = data.index(marked)
+    path = tmp_path / "changed.pth"
+    path.write_bytes(data[:at] + bytes([marked[0] ^ 1]) + data[at + 1 :])
+    refused(path, card, "the checksum of .* is wrong")
+    assert load_model(rezip(good, tmp_path / "again.pth", lambda _name, content: content), card)
+
+
+@pytest.mark.fault(13)
+def test_wrong_architecture(good: Path, tmp_path: Path) -> None:
+    """The first five differences are named; statistics belong to preconditioned models alone."""
+    with pytest.raises(RefusedError) as caught:
+        load_model(good, small_card(model_channels=64))
+    lines = str(caught.value).splitlines()
+    assert lines[1] == "  time_embed.0.weight is 128×32, the network has 256×64"
+    assert len(lines) == 8
+    assert lines[6].endswith(" more")
+    assert "looks like channels 1, model_channels 32, channel_mult [1]" in lines[7]
+    weights = random_unet(small_card()).state_dict()
+    weights["extra"] = weights.pop("out.2.bias")
+    path = save(weights, tmp_path / "b.pth")
+    with pytest.raises(RefusedError) as caught:
+        load_model(path, small_card())
+    assert str(caught.value).splitlines()[1:] == [
+        "  out.2.bias 1 is missing",
+        "  extra is not in the network",
+    ]
+    card = small_card(parameterization="preconditioned")
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(_with_tensor(card, "out.2.bias", torch.clone))
+    unloadable(path, small_card(), r"statistics\.mean is not in the network")
+    save_weights(path, random_unet(card).state_dict(), torch.float32)
+    unloadable(path, card, r"statistics\.mean 1×8×8 is missing")
+    unloadable(good, card, "no statistics")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (averaged(lambda t: torch.zeros(1).expand(t.shape)), "is not contiguous: strides"),
+        (
+            averaged(lambda t: t.flip(0).as_strided(t.shape, (1, *t.stride()[1:]))),
+            "is not contiguous",
+        ),
+        (averaged(lambda t: t.double()), "holds Double, not floats"),
+        (averaged(lambda t: t.int()), "holds Int, not floats"),
+        (averaged(lambda t: t * torch.nan), "numbers that are not finite"),
+        (averaged(lambda t: t / 0), "numbers that are not finite"),
+        (averaged(lambda t: t.to_sparse()), "refused as unsafe: it asks for .*sparse"),
+        (averaged(lambda t: torch.zeros(0)), "ema: these weights do not fit"),
+        (
+            averaged(lambda t: t.T.contiguous()),
+            "time_embed.0.weight is 32×128, the network has 128×32",
+        ),
+        (
+            lambda value: value["ema"]["shadow_params"].pop(),
+            r"its ema has \d+ tensors, the network has",
+        ),
+        (
+            lambda value: value["ema"]["shadow_params"].append(torch.zeros(1)),
+            r"its ema has \d+ tensors, the network has",
+        ),
+        (
+            lambda value: value["ema"]["shadow_params"].reverse(),
+            r"ema: these weights .*\n  time_embed.0.weight is 1, the network has 128×32",
+        ),
+        (
+            lambda value: value.update(model=dict(reversed(value["model"].items()))),
+            "stand in another order",
+        ),
+        (lambda value: value.pop("ema"), "has no averaged weights"),
+        (lambda value: value.update(ema=None), "has no averaged weights"),
+        (lambda value: value.update(ema=3), "no list shadow_params"),
+        (lambda value: value.update(ema={}), "no list shadow_params"),
+        (lambda value: value["ema"].update(shadow_params=[1]), "not a tensor"),
+        (lambda value: value.pop("model"), "it holds optimizer, step, ema"),
+        (lambda value: value.update(model={}), "a published checkpoint has model and ema"),
+        (lambda value: value["model"].update(x=1), "x in its model is not a tensor"),
+        (lambda value: value["model"].update({3: torch.zeros(1)}), "3 in its model is not"),
+    ],
+)
+def test_odd_contents(
+    change: Callable[[dict[str, Any]], object], told: str, card: ModelCard, tmp_path: Path
+) -> None:
+    """Averages of odd numbers, types, shapes or order; parts that are missing or odd."""
+    value = published(card)
+    change(value)
+    unloadable(save(value, tmp_path / "a.pth"), card, told)
+
+
+def _with_tensor(card: ModelCard, name: str, make: Callable[[torch.Tensor], torch.Tensor]) -> bytes:
+    weights = random_unet(card).state_dict()
+    if card.parameterization == "preconditioned":
+        weights["statistics.mean"] = torch.zeros(card.shape)
+        weights["statistics.variance"] = torch.ones(card.shape)
+    weights[name] = make(weights[name])
+    return to_safetensors(weights)
+
+
+@pytest.mark.fault(12)
+@pytest.mark.parametrize(
+    ("name", "make", "told"),
+    [
+        ("out.2.bias", lambda t: t * torch.nan, "out.2.bias holds numbers that are not finite"),
+        ("out.2.bias", lambda t: t.int(), "out.2.bias holds I32"),
+        ("out.2.bias", lambda t: t.double(), "out.2.bias holds F64"),
+        ("out.2.bias", lambda t: torch.zeros(2), "out.2.bias is 2, the network has 1"),
+        ("statistics.variance", lambda t: -t, "statistics.variance .* is negative"),
+        ("statistics.mean", lambda t: t.half(), "statistics.mean holds F16; should be F32"),
+        ("statistics.mean", lambda t: t[0], "statistics.mean is 8×8, the network has 1×8×8"),
+    ],
+)
+def test_odd_safetensors(
+    name: str, make: Callable[[torch.Tensor], torch.Tensor], told: str, tmp_path: Path
+) -> None:
+    """Tensors of another type, shape or with impossible numbers."""
+    card = small_card(parameterization="preconditioned")
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(_with_tensor(card, name, make))
+    unloadable(path, card, told)
+
+
+@pytest.mark.fault(13)
+def test_pinned_digest(good: Path, card: ModelCard, tmp_path: Path) -> None:
+    """Not the file that its card means: refused; its first bytes, not its name, tell the kind."""
+    ours = tmp_path / "weights.safetensors"
+    save_weights(ours, random_unet(card).state_dict(), torch.float16)
+    for path in (good, ours):
+        with pytest.raises(RefusedError, match="damaged, or not the file that its card means"):
+            load_model(path, replace(card, weights=FileRef(path.name, "0" * 64)))
+    ours, theirs = tmp_path / "ours.pth", tmp_path / "theirs.safetensors"
+    save_weights(ours, random_unet(card).state_dict(), torch.float32)
+    theirs.write_bytes(good.read_bytes())
+    for path in (ours, theirs):
+        assert load_model(path, card)
+
+
+@pytest.mark.fault(11)
+@pytest.mark.parametrize("kind", ["bare", "pinned", "ours, pinned"])
+def test_single_bits(kind: str, good: Path, card: ModelCard, tmp_path: Path) -> None:
+    """A bit that flips is noticed, or nothing is read from it; of a pinned file it always is."""
+    if kind.startswith("ours"):
+        good = tmp_path / "weights.safetensors"
+        save_weights(good, random_unet(card).state_dict(), torch.float16)
+    if kind != "bare":
+        card = replace(card, weights=FileRef(good.name, sha256(good)))
+    wanted, data = read_weights(good, card), good.read_bytes()
+    source, path, noticed = random.Random(1), tmp_path / "flipped", 0
+    for _ in range(30):
+        flipped = bytearray(data)
+        flipped[source.randrange(len(data))] ^= 1 << source.randrange(8)
+        path.write_bytes(flipped)
+        try:
+            found = read_weights(path, card)
+        except RefusedError:
+            noticed += 1
+        else:
+            assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
+    assert noticed >= (24 if kind == "bare" else 30)
+
+
+@pytest.mark.fault(11)
+@pytest.mark.parametrize("kind", ["pth", "safetensors"])
+def test_truncations(kind: str, good: Path, card: ModelCard, tmp_path: Path) -> None:
+    """No matter where a file ends, it is refused."""
+    path = tmp_path / "cut"
+    if kind == "safetensors":
+        good = tmp_path / "weights.safetensors"
+        save_weights(good, random_unet(card).state_dict(), torch.float16)
+    data = good.read_bytes()
+    for length in [0, 1, 3, 7, 8, 9, 30, *range(100, len(data), len(data) // 40), len(data) - 1]:
+        path.write_bytes(data[:length])
+        refused(path, card, "damaged|empty")
+
+
+def _header(text: bytes, numbers: bytes = b"\0" * 8, length: int | None = None) -> bytes:
+    return struct.pack("<Q", len(text) if length is None else length) + text + numbers
+
+
+_ONE = b'"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}'
+
+
+@pytest.mark.fault(12)
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (_header(b"{" + _ONE + b"}"), "do not fit the card's network"),
+        (_header(b"{" + _ONE + b"}", b"\0" * 9), "damaged"),
+        (_header(b"{" + _ONE + b"}", b"\0" * 7), "damaged"),
+        (_header(b"{" + _ONE + b"," + _ONE + b"}"), "a key appears twice"),
+        (_header(b"{" + _ONE + b"," + _ONE.replace(b"a", b"b") + b"}"), "damaged"),
+        (_header(b"{" + _ONE.replace(b"[2]", b"[1099511627776,1099511627776]") + b"}"), "damaged"),
+        (_header(b"{" + _ONE.replace(b"[2]", b"[-2]") + b"}"), "damaged"),
+        (_header(b"{" + _ONE.replace(b"F32", b"F33") + b"}"), "damaged"),
+        (_header(b"{" + _ONE.replace(b"[0,8]", b"[8,16]") + b"}", b"\0" * 16), "damaged"),
+        (_header(b"{" + b"[" * 5000), "damaged"),
+        (_header(b"{}", b"", 2**63), "damaged or not a checkpoint"),
+        (_header(b"{\xff}", b""), "damaged"),
+        (b"\0" * 64, "neither a .pth nor safetensors"),
+        (b"PK\x03\x04" + b"\0" * 64, "damaged"),
+        (b"PK\x05\x06" + b"\0" * 18, "neither a .pth nor safetensors"),
+        (b"<!doctype html>" * 9, "neither a .pth nor safetensors"),
+        (b"x", "neither a .pth nor safetensors"),
+    ],
+)
+def test_odd_bytes(data: bytes, told: str, card: ModelCard, tmp_path: Path) -> None:
+    """Headers with holes, overlaps, twins, nonsense; and what is no checkpoint at all."""
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(data)
+    unloadable(path, card, told)
+
+
+@pytest.mark.fault(14, 24)
+def test_what_is_no_file(card: ModelCard, tmp_path: Path, good: Path) -> None:
+    """No pipe, folder, device, terabyte or empty file; of what is missing, the nearest name."""
+    pipe, folder, link = tmp_path / "pipe", tmp_path / "folder", tmp_path / "zero.pth"
+    os.mkfifo(pipe)
+    folder.mkdir()
+    link.symlink_to("/dev/zero")
+    sparse, empty = tmp_path / "sparse.pth", tmp_path / "empty.pth"
+    sparse.touch()
+    os.truncate(sparse, 10**12)
+    empty.touch()
+    refused(pipe, card, "this is a pipe, not a checkpoint")
+    refused(link, card, "this is a device, not a checkpoint")
+    refused(sparse, card, "neither a .pth nor safetensors")
+    refused(empty, card, "is empty")
+    with pytest.raises(RefusedError, match="holds no checkpoint"):
+        load_model(folder)
+    sparse.write_bytes(_header(b"{" + _ONE + b"}"))
+    os.truncate(sparse, 10**12)
+    refused(sparse, card, "damaged")
+    sparse.write_bytes(b"PK\x03\x04")
+    os.truncate(sparse, 10**12)
+    refused(sparse, card, "damaged")
+    unloadable(tmp_path / "goof.pth", card, r"no such checkpoint; did you mean good\.pth")
+    unloadable(tmp_path / "models" / "good.pth", card, "is not there either")
+    unloadable(good / "below", card, "no such checkpoint")
+    unloadable(tmp_path / ("x" * 300), card, "cannot look at")
+    (tmp_path / "model.toml").write_text(replace(card, weights=FileRef("gone")).to_toml())
+    with pytest.raises(RefusedError, match="there is no such checkpoint"):
+        load_model(tmp_path)

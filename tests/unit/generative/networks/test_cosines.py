@@ -1,0 +1,230 @@
+"""Networks for bands of levels: what they see and answer, alone, in a model, and in a file."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from sitegen.core.errors import RefusedError
+from sitegen.generative.card.card import FileRef, ModelCard
+from sitegen.generative.card.networks import Band, UNetConfig
+from sitegen.generative.checkpoints.inspection import inspect_checkpoint
+from sitegen.generative.checkpoints.weights import prefixes, save_weights
+from sitegen.generative.networks.cosines import lowest
+from sitegen.generative.networks.construct import new_network
+from sitegen.generative.process.model import Model
+from sitegen.generative.training.loss import image_statistics
+from sitegen.generative.training.recipe import beginning
+from tests.support.lessons import (
+    CONFIG,
+    card,
+    cascade,
+    cascade_card,
+    dct,
+    idct,
+    images,
+    kept,
+    model,
+    outspoken,
+    preconditioned,
+    without_coarse,
+)
+from tests.support.making import load_heat, random_unet
+
+LEVELS = torch.tensor([1, 4, 5, 8])
+
+
+def states(count: int, channels: int = 1) -> Tensor:
+    """Some states."""
+    return torch.rand(count, channels, 8, 8, generator=torch.Generator().manual_seed(3))
+
+
+def test_silent_before_it_is_trained() -> None:
+    """Silent before it is trained; below the lowest level the U-Net answers, and it alone."""
+    z = torch.randn(4, 9, generator=torch.Generator().manual_seed(2))
+    assert torch.equal(new_network(CONFIG.band, 1, 8)(z, LEVELS / 8), torch.zeros(4, 9))
+    net = outspoken()
+    assert not torch.allclose(net(z, LEVELS / 8), net(z, LEVELS.flip(0) / 8))
+    assert not torch.allclose(net(z, LEVELS / 8), net(-z, LEVELS / 8))
+    rows = lowest(u := states(4, 3), 2)
+    assert torch.equal(
+        rows[1], torch.stack([u[1, c, n, m] for c in range(3) for n in (0, 1) for m in (0, 1)])
+    )
+    u, plain = states(4), preconditioned()
+    fine = Model(plain, [random_unet(plain)], image_statistics(images())).requires_grad_(False)
+    found = model()(u, LEVELS)
+    assert torch.allclose(found[:2], fine(u, LEVELS)[:2], atol=1e-6)
+    assert float((found - fine(u, LEVELS))[2:].abs().amax((1, 2, 3)).min()) > 1e-4
+
+
+def test_half_precision_in_training_alone() -> None:
+    """In bfloat16 an MLP over cosines learns with products of 8 bits, and samples in float32."""
+    exact, half = model().eval(), model().eval()
+    half.precision = "bfloat16"
+    u = states(4)
+    assert torch.equal(half(u, 8), exact(u, 8))
+    exact.train()
+    half.train()
+    kinds: list[torch.dtype] = []
+    leave = half.networks[1].get_submodule("leave")
+    leave.register_forward_hook(lambda _net, _seen, out: kinds.append(out.dtype))
+    away = half(u, 8) - exact(u, 8)
+    assert kinds == [torch.bfloat16]
+    assert 0 < float(away.norm() / exact(u, 8).norm()) < 0.01
+
+
+@pytest.mark.parametrize("made", [model, cascade])
+def test_each_band_has_its_network(made: Any) -> None:
+    """The network of its band answers at a level, and it alone; in a batch as by itself."""
+    both, u, levels = made(), states(8), torch.arange(8, 0, -1)
+    bands = both.card.networks
+    wanted = [sum(band.lowest_level <= level for band in bands) - 1 for level in levels.tolist()]
+    assert {*wanted} == {*range(len(bands))}
+    asked: list[tuple[int, int]] = []
+    for number, network in enumerate(both.networks):
+        network.register_forward_hook(
+            lambda net, seen, out, number=number: asked.append((number, len(seen[0])))
+        )
+    mixed = both(u, levels)
+    assert asked == [(number, wanted.count(number)) for number in range(len(bands))]
+    for place, (level, number) in enumerate(zip(levels.tolist(), wanted, strict=True)):
+        asked.clear()
+        assert torch.allclose(both(u[place : place + 1], level), mixed[place], atol=1e-6)
+        assert asked == [(number, 1)]
+    one = both(u, 5)
+    assert torch.allclose(one, both(u, torch.full((8,), 5)), atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("level", [3, 4, 5, 8])
+def test_low_bands_by_hand(level: int, channels: int) -> None:
+    """The mean is A_{k−1}(x̂_0 + √R_k r); r are lowest cosines, seen as such or as a small image."""
+    known, u = cascade_card(channels), states(4, channels)
+    pictures = images(channels=channels).double().numpy() / 255
+    data, sigma = dct(pictures), known.training_noise_std
+    mean, variance = data.mean(0), data.var(0)
+    here, below = kept(known, level), kept(known, level - 1)
+    total = here**2 * variance + sigma**2
+    away = dct(u.double().numpy()) - here * mean
+    wanted = mean + here * variance / total * away
+    made, side = cascade(channels), 3 if level >= 5 else 4
+    if level >= 5:
+        z = torch.from_numpy(away / np.sqrt(total)).float()[..., :3, :3].reshape(4, -1)
+        r = made.networks[2](z, torch.full((4,), level / 8)).view(4, channels, 3, 3)
+    else:
+        low = np.zeros_like(data)  # the images without the cosines that it does not see
+        low[..., :4, :4] = data[..., :4, :4]
+        seen = idct(wanted[..., :4, :4]) / 2  # an orthonormal basis of half the side
+        small = (idct(low) - idct(low).mean()).std()
+        standard = torch.from_numpy((seen - pictures.mean()) / small).float()
+        answer = made.networks[1](standard, torch.full((4,), level))
+        r = torch.from_numpy(dct(answer.double().numpy()))
+    unknown = np.sqrt(variance * sigma**2 / total)[..., :side, :side]
+    wanted[..., :side, :side] += unknown * r.double().numpy()
+    found = dct(made(u, level).double().numpy())
+    assert np.abs(found - below * wanted).max() < 1e-5
+
+
+def test_jumps() -> None:
+    """The mean at a level j below is that of k − 1 sharpened, A_j û_0; others cannot jump so."""
+    made, u = cascade(), states(4)
+    for level in (8, 4, 2):
+        sharp = dct(made(u, level, 0).double().numpy())
+        for below in range(level):
+            found = dct(made(u, level, below).double().numpy())
+            assert np.abs(found - kept(made.card, below) * sharp).max() < 1e-5
+        assert torch.equal(made(u, level), made(u, level, level - 1))
+    for level, below in ((3, 3), (3, 5), (3, -1)):
+        with pytest.raises(ValueError, match=f"no way from level {level} to {below}"):
+            made(u, level, below)
+    plain = replace(preconditioned(), parameterization="difference")
+    slow = Model(plain, [random_unet(plain)])
+    assert torch.equal(slow(u, 4, 3), slow(u, 4))
+    with pytest.raises(ValueError, match="only a preconditioned model can jump"):
+        slow(u, 4, 2)
+
+
+def stored(both: Model, folder: Path) -> tuple[Path, ModelCard]:
+    """The weights of a model in a file, and the card that pins them."""
+    path, known = folder / "weights.safetensors", both.card
+    assert both.statistics is not None
+    weights = both.statistics.tensors()
+    for prefix, network in zip(prefixes(known), both.networks, strict=True):
+        weights |= {prefix + name: value for name, value in network.state_dict().items()}
+    digest = save_weights(path, weights, torch.float32, known)
+    return path, replace(known, weights=FileRef(path.name, digest))
+
+
+@pytest.mark.parametrize("made", [model, cascade])
+def test_file(made: Any, tmp_path: Path) -> None:
+    """Saved and loaded it answers the same, and is inspected; card and networks must match."""
+    both = made()
+    path, known = stored(both, tmp_path)
+    again = ModelCard.from_toml(known.to_toml())
+    assert again == known
+    assert torch.equal(load_heat(path, again)(states(4), LEVELS), both(states(4), LEVELS))
+    info = inspect_checkpoint(path)
+    assert (info.coarse, info.bands) == ((True, 0) if made is model else (False, 3))
+    assert made is model or "a cascade of 3 networks" in info.to_text()
+    assert info.parameters == sum(value.numel() for value in both.networks.state_dict().values())
+    with pytest.raises(ValueError, match="networks for"):
+        Model(both.card, both.networks[:1], both.statistics)
+    with pytest.raises(ValueError, match="networks for"):
+        Model(preconditioned(), both.networks, both.statistics)
+    with pytest.raises(RefusedError, match=r"which its card does not describe|has 0 bands"):
+        load_heat(path, replace(preconditioned(), weights=known.weights))
+
+
+def test_coarse_file(tmp_path: Path) -> None:
+    """A model with `[coarse]` is told as such; --init leaves its second network out."""
+    path, known = stored(model(), tmp_path)
+    info = inspect_checkpoint(path)
+    assert "with a network for coarse levels" in info.to_text()
+    begun = beginning("some", path, known, preconditioned())
+    assert begun.weights.keys() == random_unet(known).state_dict().keys()
+    assert card().digest != preconditioned().digest
+    assert card().digest != replace(card(), coarse=replace(CONFIG, lowest_level=6)).digest
+    save_file(load_file(path), path)  # as older files, without the note
+    assert len(load_heat(path, replace(known, weights=None)).networks) == 2
+
+
+_MLP = Band(6, 2, cosines=CONFIG.band.cosines)
+WRONG = [
+    (card, "blocks = 2", "blocks = 3", "30: coarse: not the networks that .* holds:\n  coarse"),
+    (card, "lowest_level = 5", "lowest_level = 6", r"31: coarse\.lowest_level = 6: .* = 5$"),
+    (cascade_card, "lowest_level = 5", "lowest_level = 6", r"43: bands.2.\.lowest.* must be 5"),
+    (cascade_card, "side = 3", "side = 2", r"44: bands.2.\.side = 2: must be 3, as .*weights"),
+    (cascade_card, "side = 3\n", "", r"42: bands.2.\.side is missing: must be 3"),
+    (cascade_card, "width = 32", "width = 16", r"47: bands.2.\.cosines\.width = 16: must be 32"),
+    (cascade_card, "channels = 32", "channels = 64", r"13: bands.0.\.unet\.mod.* must be 32"),
+]
+
+
+@pytest.mark.parametrize(("known", "line", "changed", "said"), WRONG)
+def test_the_card_must_describe_the_networks(
+    known: Any, line: str, changed: str, said: str, tmp_path: Path
+) -> None:
+    """A card that says another thing than the file is refused with its line."""
+    path, known = stored(model() if known is card else cascade(), tmp_path)
+    text = known.to_toml()
+    assert line in text
+    wrong = ModelCard.from_toml(text.replace(line, changed, 1), "m.toml")
+    with pytest.raises(RefusedError, match="^m.toml:" + said):
+        load_heat(path, wrong)
+
+
+def test_number_of_bands(tmp_path: Path) -> None:
+    """A card with more bands or fewer than the file is refused, and one of another place."""
+    path, known = stored(cascade(), tmp_path)
+    for bands in (known.bands[:2], (*known.bands, replace(_MLP, lowest_level=7))):
+        with pytest.raises(RefusedError, match=rf"bands: has {len(bands)} bands; must be the 3"):
+            load_heat(path, replace(known, bands=bands))
+    path, known = stored(without_coarse(), tmp_path)
+    wide = (Band(1, unet=UNetConfig(32, (1,), 1)), _MLP)
+    with pytest.raises(RefusedError, match="bands"):
+        load_heat(path, replace(known, unet=None, bands=wide))

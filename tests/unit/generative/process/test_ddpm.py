@@ -1,0 +1,291 @@
+"""DDPM and DDIM are diffusers' schedulers step by step, and samples belong to their seed."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler
+from torch import Tensor
+
+from sitegen.core.errors import ConfigError, TargetError
+from sitegen.generative.card.card import DiffusionConfig, ModelCard, SamplingConfig
+from sitegen.generative.process.ddpm import DiffusionModel, DiffusionSchedule, initial_noise, to_pixels
+from sitegen.generative.process.noise import Branching, independent
+from sitegen.generative.process.reverse import Step, ddim_levels, ddim_process, ddpm_process
+from tests.support.making import closeness, random_unet, small_card
+
+SHAPE = (1, 8, 8)
+LINEAR: dict[str, Any] = {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}
+COSINE: dict[str, Any] = {"beta_schedule": "cosine"}
+THEIRS = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
+
+
+def diffusion_card(levels: int = 8, **config: Any) -> ModelCard:
+    """The smallest DDPM's card; `config` are its `[diffusion]`, cosine unless told."""
+    diffusion = DiffusionConfig(**{**COSINE, **config})
+    return small_card(levels=levels, kind="ddpm", blur=None, diffusion=diffusion)
+
+
+@dataclass
+class Predictor:
+    """Stands for a model: answers with a function of the state and √ᾱ, √(1 − ᾱ) of its level.
+
+    Remembers the levels that it was asked at.
+    """
+
+    card: ModelCard
+    answer: Callable[[Tensor, float, float], Tensor]
+    levels: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._left = DiffusionSchedule.of(self.card).alphas_bar.tolist()
+
+    def __call__(self, x: Tensor, level: int, _below: int | None = None) -> Tensor:
+        """What a model answers."""
+        self.levels.append(level)
+        left = self._left[level]
+        return self.answer(x, left**0.5, (1 - left) ** 0.5)
+
+
+def guess(x: Tensor, kept: float, noisy: float) -> Tensor:
+    """About as good as a model's answer: of the size of noise, with x̂_0 about that of images.
+
+    Here and there x̂_0 is beyond [-1, 1].
+    """
+    return noisy * x + 0.7 * kept * torch.tanh(x.roll(1, -1))
+
+
+def theirs(kind: Any, card: ModelCard, **more: Any) -> Any:
+    """Diffusers' scheduler of a card."""
+    config = card.diffusion
+    assert config is not None
+    options = {"beta_start": config.beta_start, "beta_end": config.beta_end}
+    return kind(
+        num_train_timesteps=card.levels,
+        beta_schedule=THEIRS[config.beta_schedule],
+        clip_sample=config.clip_sample,
+        **{key: value for key, value in options.items() if value is not None},
+        **more,
+    )
+
+
+def start(count: int = 2) -> Tensor:
+    """x_K of the first samples."""
+    return initial_noise(0, range(count), SHAPE)
+
+
+def step_by_step(
+    ours: Iterator[Step], x_K: Tensor, card: ModelCard, step: Callable[[Tensor, int, Tensor], Any]
+) -> float:
+    """The largest difference of a state, both going on from ours.
+
+    `step` is given ε, the timestep and the state, and gives diffusers' next state.
+    """
+    worst, state, level = 0.0, x_K, card.levels
+    model = Predictor(card, guess)
+    for found in ours:
+        wanted = step(model(state, level), level - 1, state)
+        worst = max(worst, closeness(found.state, wanted))
+        state, level = found.state, found.level
+    assert level == 0
+    return worst
+
+
+def fed(monkeypatch: pytest.MonkeyPatch, module: str, noise: Callable[[], Tensor]) -> None:
+    """Let a scheduler of diffusers draw our noise."""
+    monkeypatch.setattr(f"{module}.randn_tensor", lambda *_, **__: noise())
+
+
+@pytest.mark.parametrize("schedule", [LINEAR, COSINE], ids=["linear", "cosine"])
+@pytest.mark.parametrize(
+    ("levels", "variance", "clip"),
+    [
+        (1000, "fixed_small", True),
+        (40, "fixed_small", False),
+        (40, "fixed_large", True),
+        (100, "fixed_large", False),
+    ],
+)
+def test_ddpm_is_theirs(
+    schedule: dict[str, Any],
+    levels: int,
+    variance: str,
+    clip: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each state is the one that DDPMScheduler makes of the state before and the same noise."""
+    card = diffusion_card(levels, **schedule, variance=variance, clip_sample=clip)
+    scheduler = theirs(DDPMScheduler, card, variance_type=variance)
+    noise = independent(0, [0, 1], SHAPE)
+    at = levels
+
+    def step(predicted: Tensor, timestep: int, state: Tensor) -> Any:
+        nonlocal at
+        at = timestep + 1
+        return scheduler.step(predicted, timestep, state).prev_sample
+
+    fed(monkeypatch, "diffusers.schedulers.scheduling_ddpm", lambda: noise(at))
+    ours = ddpm_process(Predictor(card, guess), start(), noise)
+    assert step_by_step(ours, start(), card, step) <= 1e-4
+
+
+@pytest.mark.parametrize("variance", ["fixed_small", "fixed_large"])
+@pytest.mark.parametrize("schedule", [LINEAR, COSINE], ids=["linear", "cosine"])
+def test_fewer_levels_are_theirs(
+    schedule: dict[str, Any], variance: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A card that visits every fifth level goes down as DDPMScheduler does in so many steps."""
+    card = diffusion_card(40, **schedule, variance=variance)
+    card = replace(card, sampling=SamplingConfig(levels=tuple(range(40, 0, -5))))
+    scheduler = theirs(DDPMScheduler, card, variance_type=variance, timestep_spacing="trailing")
+    scheduler.set_timesteps(8)
+    noise = independent(0, [0, 1], SHAPE)
+    at = 40
+
+    def step(predicted: Tensor, timestep: int, state: Tensor) -> Any:
+        nonlocal at
+        at = timestep + 1
+        found = scheduler.step(predicted, timestep, state)
+        # It goes on adding noise until timestep 0, which it does not come to in such steps.
+        return found.prev_sample if at > 5 else found.pred_original_sample
+
+    fed(monkeypatch, "diffusers.schedulers.scheduling_ddpm", lambda: noise(at))
+    model = Predictor(card, guess)
+    ours = ddpm_process(model, start(), noise)
+    assert step_by_step(ours, start(), card, step) <= 1e-4
+    assert model.levels == [timestep + 1 for timestep in scheduler.timesteps.tolist()]
+
+
+_EVEN = [(10, 0.0), (10, 1.0), (50, 0.0), (50, 0.5), (1000, 1.0)]
+_UNEVEN = [(3, 0.0), (3, 1.0), (7, 0.0), (7, 1.0), (99, 0.0), (99, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "steps", "eta"),
+    [(LINEAR, *each) for each in (*_EVEN, *_UNEVEN)] + [(COSINE, *each) for each in _EVEN],
+)
+def test_ddim_is_theirs(schedule: dict[str, Any], steps: int, eta: float) -> None:
+    """Each state is the one that DDIMScheduler makes of the state before and the same noise."""
+    card = diffusion_card(1000, **schedule)
+    scheduler = theirs(DDIMScheduler, card, timestep_spacing="trailing")
+    # Rounded to float32 theirs alone would move the steps more.
+    scheduler.alphas_cumprod = DiffusionSchedule.of(card).alphas_bar[1:]
+    scheduler.set_timesteps(steps)
+    way = [*scheduler.timesteps.tolist(), -1]
+    below = dict(pairwise(way))
+    noise = independent(0, [0, 1], SHAPE)
+
+    def step(predicted: Tensor, timestep: int, state: Tensor) -> Any:
+        if 1000 % steps:
+            scheduler.num_inference_steps = Fraction(1000, timestep - below[timestep])
+        given = {"eta": eta, "variance_noise": noise(timestep + 1) if eta else None}
+        return scheduler.step(predicted.double(), timestep, state.double(), **given).prev_sample
+
+    model = Predictor(card, guess)
+    ours = ddim_process(model, start(), steps, eta=eta, noise=noise)
+    assert step_by_step(ours, start(), card, step) <= 1e-5
+    assert [level - 1 for level in model.levels] == way[:-1]
+
+
+@pytest.mark.parametrize("levels", [1, 2, 7, 100, 4000])
+def test_schedules_are_theirs(levels: int) -> None:
+    """β and ᾱ of any number of levels; ᾱ falls from 1 and never reaches 0."""
+    for config in (LINEAR, COSINE):
+        card = diffusion_card(levels, **config)
+        scheduler, ours = theirs(DDPMScheduler, card), DiffusionSchedule.of(card)
+        assert ours.betas.dtype == ours.alphas_bar.dtype == torch.float64
+        assert closeness(ours.betas, scheduler.betas.double()) < 1e-5
+        assert torch.allclose(ours.alphas_bar[1:], scheduler.alphas_cumprod.double(), atol=1e-5)
+        assert ours.alphas_bar[0] == 1
+        assert bool((ours.alphas_bar.diff() < 0).all())
+        assert ours.alphas_bar[-1] > 0
+
+
+def test_levels_of_ddim() -> None:
+    """DDIM's levels go from K to 0 evenly; diffusing is `add_noise` of theirs."""
+    assert to_pixels(torch.tensor([-1.0, 1.0])).tolist() == [0, 1]
+    assert ddim_levels(1000, 4) == (1000, 750, 500, 250, 0)
+    assert ddim_levels(100, 100) == tuple(range(100, -1, -1))
+    for steps in range(1, 101):
+        levels = ddim_levels(100, steps)
+        assert (levels[0], levels[-1], len(levels)) == (100, 0, steps + 1)
+        gaps = -np.diff(levels)
+        assert gaps.min() >= 1
+        assert gaps.max() - gaps.min() <= 2
+    for steps in (0, 101):
+        with pytest.raises(ValueError, match="from 1 to the model's 100 levels"):
+            ddim_levels(100, steps)
+    card = diffusion_card(100)
+    images, noise = torch.rand(4, *SHAPE) * 2 - 1, start(4)
+    at = torch.tensor([1, 2, 50, 100])
+    found = DiffusionSchedule.of(card).diffuse(images, at, noise)
+    wanted = theirs(DDPMScheduler, card).add_noise(images, noise, at - 1)
+    assert found.dtype == torch.float32
+    assert closeness(found, wanted) < 1e-6
+    assert torch.equal(DiffusionSchedule.of(card).diffuse(images, at * 0, noise), images)
+
+
+def test_trees_split() -> None:
+    """Branching noise splits states, first noise is the sample's; what cannot be is refused."""
+    tree = Branching(0, (6, 1), SHAPE)
+    steps = list(ddpm_process(Predictor(diffusion_card(), guess), start(1), tree))
+    assert [len(step.state) for step in steps] == [1, 1, 2, 2, 2, 2, 2, 4]
+    assert not torch.equal(steps[2].state[0], steps[2].state[1])
+    one = initial_noise(5, [3], SHAPE)
+    assert torch.equal(one, initial_noise(5, [1, 3, 7], SHAPE)[1:2])
+    assert not torch.equal(one, initial_noise(6, [3], SHAPE))
+    step = independent(5, [3], SHAPE)
+    assert not any(torch.equal(one, step(level)) for level in range(9))
+    many = initial_noise(0, range(500), SHAPE)
+    assert abs(float(many.mean())) < 0.02
+    assert float(many.std()) == pytest.approx(1, abs=0.02)
+    card = diffusion_card()
+    model = DiffusionModel(card, random_unet(card))
+    for level in (0, 9):
+        with pytest.raises(ValueError, match=r"level must be 1 … 8"):
+            model(start(), level)
+    noise = independent(0, [0, 1], SHAPE)
+    with pytest.raises(ValueError, match=r"the initial state is \(2, 3, 8, 8\)"):
+        next(ddpm_process(model, torch.zeros(2, 3, 8, 8), noise))
+    for eta, given in ((-0.1, noise), (1.1, noise), (0.5, None), (float("nan"), noise)):
+        with pytest.raises(ValueError, match="eta"):
+            ddim_process(model, start(), 4, eta=eta, noise=given)
+    with pytest.raises(ConfigError, match=r'kind "ihdm" has no \[diffusion\]'):
+        ddpm_process(Predictor(small_card(), guess), start(), noise)
+    wild = diffusion_card(clip_sample=False)
+    with pytest.raises(TargetError, match=r"level 7: sample 0 .*\[-1, 1\]"):
+        next(ddpm_process(Predictor(wild, lambda x, *_: x * 1e6), start(), noise))
+
+
+def test_model_is_given_timesteps() -> None:
+    """The network sees k − 1; variance and clipping are the card's unless given."""
+    card = diffusion_card()
+    unet = random_unet(card)
+    model = DiffusionModel(card, unet)
+    x = start(3)
+    levels = torch.tensor([1, 4, 8])
+    assert torch.equal(model(x, levels), unet(x, levels - 1))
+    assert torch.allclose(model(x, 4), model(x, torch.tensor([4, 4, 4])), atol=1e-6)
+    thousand = DiffusionModel(diffusion_card(rescale_timesteps=True), unet)
+    assert torch.equal(thousand(x, levels), unet(x, torch.tensor([0.0, 375.0, 875.0])))
+    assert model.device == torch.device("cpu")
+    assert model(x, 4).dtype == torch.float32
+    noise = independent(0, [0, 1], SHAPE)
+
+    def ends(card: ModelCard, **options: Any) -> Tensor:
+        *_, last = ddpm_process(Predictor(card, guess), start(), noise, **options)
+        return last.mean
+
+    small = diffusion_card()
+    other = diffusion_card(variance="fixed_large", clip_sample=False)
+    assert torch.equal(ends(small, variance="fixed_large", clip=False), ends(other))
+    assert torch.equal(ends(other, variance="fixed_small", clip=True), ends(small))
+    assert not torch.equal(ends(small, clip=False), ends(small))
+    assert not torch.equal(ends(small, variance="fixed_large"), ends(small))
+    with pytest.raises(ValueError, match='variance "learned"'):
+        ends(small, variance="learned")

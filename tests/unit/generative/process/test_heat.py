@@ -1,0 +1,112 @@
+"""`dissipate` solves the heat equation with insulated edges; spectra are those of SciPy's DCT."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.fft import dctn, idctn
+from torch import Tensor
+
+from sitegen.ihdm import BlurSchedule, dissipate
+from sitegen.generative.process.heat import (
+    Statistics,
+    dct2,
+    frequencies,
+    idct2,
+    laplacian_eigenvalues,
+    rings,
+    spectrum,
+    spectrum_of,
+)
+from tests.support.making import closeness
+
+_SIGMAS = st.floats(0.05, 60)
+_SIZES = st.tuples(st.integers(2, 12), st.integers(2, 12))
+
+
+def _images(seed: int, height: int, width: int, count: int = 2) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(count, 1, height, width, generator=generator, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("size", [28, 32, 64, 128, 256])
+def test_scipy_cosine_transform(size: int) -> None:
+    """Scipy's DCT in float64 at nine blurs; float32 stays within its own precision."""
+    images = _images(size, size, size)
+    spectrum = dctn(images.numpy(), axes=(-2, -1), norm="ortho")
+    frequency = (np.pi * np.arange(size) / size) ** 2
+    for sigma in BlurSchedule.log_spaced(8, 0.5, size / 2).sigmas:
+        decay = np.exp(-(frequency[:, None] + frequency[None]) * sigma**2 / 2)
+        wanted = torch.from_numpy(idctn(decay * spectrum, axes=(-2, -1), norm="ortho"))
+        assert float((dissipate(images, sigma) - wanted).abs().max()) < 1e-12
+        assert float((dissipate(images.float(), sigma) - wanted).abs().max()) < 1e-6
+
+
+def test_recorded_blur(expected: dict[str, Tensor]) -> None:
+    """As published at each level, by ∂u/∂t = Δu, for none and much; spectra go by cycles."""
+    sigmas = expected["blur_schedule"][expected["k"]]
+    assert closeness(dissipate(expected["image"], sigmas), expected["blurred"]) < 1e-6
+    images = _images(9, 12, 12)
+    assert torch.allclose(dissipate(images, 0), images, atol=1e-13)
+    flat = images.mean((-2, -1), keepdim=True).expand_as(images)
+    assert torch.allclose(dissipate(images, 1e4), flat, atol=1e-13)
+    for sigma in [-1.0, math.nan, math.inf]:
+        with pytest.raises(ValueError, match="sigma_b"):
+            dissipate(_images(10, 4, 4), sigma)
+    images = _images(2, 28, 28)
+    time, step = 4.5, 4.5e-4
+    later, sooner = (dissipate(images, math.sqrt(2 * t)) for t in (time + step, time - step))
+    laplacian = -idct2(laplacian_eigenvalues(28, 28) * dct2(dissipate(images, 3.0)))
+    assert closeness((later - sooner) / (2 * step), laplacian) < 1e-6
+    images = torch.rand(7, 3, 8, 8, dtype=torch.float64)
+    coefficients = dct2(images)
+    statistics = Statistics(coefficients.mean(0), coefficients.var(0, correction=0))
+    assert torch.allclose(spectrum_of(statistics), spectrum(images), rtol=1e-12)
+    for cycles in [1, 3, 6]:
+        place = torch.arange(16, dtype=torch.float64)
+        wave = torch.cos(2 * torch.pi * cycles * (place + 0.5) / 16).expand(1, 1, 16, 16)
+        found = spectrum(wave)
+        assert frequencies(16)[int(found.argmax())] == cycles
+        assert float(found.sort().values[-2]) < 1e-20
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(_SIZES, _SIGMAS, _SIGMAS)
+def test_semigroup_edges_and_mean(size: tuple[int, int], a: float, b: float) -> None:
+    """Blurs add up as √(a² + b²), nothing flows out at the edges, and the mean stays."""
+    images = _images(3, *size)
+    once = dissipate(images, a)
+    both = dissipate(images, math.hypot(a, b))
+    assert float((dissipate(once, b) - both).abs().max()) < 1e-12
+    doubled = torch.cat([images, images.flip(-1)], dim=-1)  # continued by its mirror image
+    assert torch.allclose(dissipate(doubled, a)[..., : size[1]], once, atol=1e-12)
+    assert float((once - images).mean((-2, -1)).abs().max()) < 1e-13
+    single = (dissipate(images.float(), a) - images.float()).mean((-2, -1))
+    assert float(single.abs().max()) < 1e-6
+
+
+@pytest.mark.parametrize(("size", "channels"), [(8, 1), (28, 1), (32, 3)])
+def test_against_scipy(size: int, channels: int) -> None:
+    """Squared coefficients, averaged over images, channels and rings of whole radii."""
+    images = np.random.default_rng(0).random((5, channels, size, size))
+    power = (dctn(images, axes=(2, 3), norm="ortho") ** 2).mean((0, 1))
+    rows, columns = np.indices((size, size))
+    radius = np.hypot(rows, columns)
+    found = spectrum(torch.from_numpy(images)).numpy()
+    for ring in range(len(found)):
+        inside = (radius >= ring - 0.5) & (radius < ring + 0.5)
+        assert found[ring] == pytest.approx(power[inside].mean(), rel=1e-12)
+    assert len(found) == rings(size) == len(frequencies(size)) == round(np.sqrt(2) * (size - 1)) + 1
+
+
+def test_a_basis_that_inference_made_serves_gradients() -> None:
+    """Sampling and then training in one process works."""
+    with torch.inference_mode():
+        dct2(torch.ones(1, 13, 13))
+    image = torch.ones(1, 13, 13, requires_grad=True)
+    dct2(image).square().sum().backward()  # type: ignore[no-untyped-call]
+    assert image.grad is not None
+    assert torch.allclose(image.grad, 2 * image)

@@ -1,0 +1,316 @@
+"""Noise that has the variance which a model leaves, and its estimate."""
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from sitegen.core.errors import ConfigError, RefusedError
+from sitegen.generative.card.card import ModelCard, SamplingConfig
+from sitegen.generative.checkpoints.loading import load_model
+from sitegen.generative.checkpoints.weights import RESIDUAL, save_weights
+from sitegen.generative.process.heat import Statistics, channel_factor, rings
+from sitegen.generative.process.model import Model
+from sitegen.generative.process.noise import independent
+from sitegen.generative.process.reverse import add_noise, reverse_process
+from sitegen.generative.training.residual import residual_shares
+from tests.support.lessons import Array, cascade, dct, idct, images, kept, without_coarse
+
+SAMPLES = 4000
+
+
+def linear(
+    visited: tuple[int, ...], residual: float | None, forward: Literal["markov"] | None = None
+) -> Model:
+    """A model that is the linear estimate, and leaves all that this leaves unknown."""
+    plain = without_coarse()
+    card = replace(plain.card, sampling=SamplingConfig(visited, "estimated", forward))
+    known = plain.statistics
+    assert known is not None
+    shares = None if residual is None else torch.full((card.levels, rings(8)), residual)
+    statistics = Statistics(known.mean, known.variance, shares)
+    return Model(card, list(plain.networks), statistics).requires_grad_(False)
+
+
+def spread(model: Model, level: int) -> Array:
+    """Standard deviation of the cosines of Gaussian states with the data's statistics."""
+    card, known = model.card, model.statistics
+    assert known is not None
+    variance = kept(card, level) ** 2 * known.variance[0].double().numpy()
+    return np.asarray(np.sqrt(variance + card.training_noise_std**2))
+
+
+def drawn(model: Model) -> list[tuple[int, Tensor]]:
+    """Levels and states of Gaussian samples on their way down, with δ = σ."""
+    known, card = model.statistics, model.card
+    assert known is not None
+    noise = np.random.default_rng(3).normal(size=(SAMPLES, 1, 8, 8))
+    mean = kept(card, card.levels) * known.mean.numpy()
+    u_K = torch.from_numpy(idct(mean + spread(model, card.levels) * noise)).float()
+    own = independent(0, range(SAMPLES), card.shape)
+    steps = reverse_process(model, u_K, own, card.training_noise_std)
+    return [(step.level, step.state) for step in steps]
+
+
+@pytest.mark.parametrize("forward", [None, "markov"])
+@pytest.mark.parametrize("visited", [tuple(range(8, 0, -1)), (8, 5, 1)], ids=["all", "few"])
+def test_gaussian_states_keep_the_variance_of_the_forward_process(
+    visited: tuple[int, ...], forward: Literal["markov"] | None
+) -> None:
+    """For Gaussian images the linear estimate is exact, so every state must be as forwards."""
+    model = linear(visited, residual=1.0, forward=forward)
+    for level, state in drawn(model):
+        found = dct(state.numpy()).std((0, 1))
+        assert found == pytest.approx(spread(model, level), rel=0.06)
+
+
+@pytest.mark.parametrize("forward", [None, "markov"])
+def test_states_of_two_levels_go_together_as_forwards(forward: Literal["markov"] | None) -> None:
+    """Their covariance is that of one blurred image with two noises, or of a chain of states.
+
+    A chain blurs what there is, its noise too, so that u_k is ρ u_j and noise of its own.
+    """
+    model = linear((8, 5, 1), residual=1.0, forward=forward)
+    (_, first), (_, second), *_ = drawn(model)
+    found = np.asarray([dct(state[:, 0].numpy()) for state in (first, second)])
+    away = found - found.mean(1, keepdims=True)
+    here, left = (kept(model.card, level) for level in (5, 1))
+    known = model.statistics
+    assert known is not None
+    chain = here / left * spread(model, 1) ** 2
+    apart = here * left * known.variance[0].double().numpy()
+    shown = (away[0] * away[1]).mean(0) / (spread(model, 5) * spread(model, 1))
+    wanted = (chain if forward else apart) / (spread(model, 5) * spread(model, 1))
+    assert shown == pytest.approx(wanted, abs=0.08)
+    # Fine cosines are of noise alone, so that this tells the two apart.
+    assert np.abs(chain - apart).max() > 0.3 * np.abs(spread(model, 5) * spread(model, 1)).min()
+
+
+def test_the_picture_has_no_noise_that_was_kept() -> None:
+    """The last mean is û_0 itself, whatever the forward process is."""
+    ends = []
+    choices: tuple[Literal["markov"] | None, ...] = (None, "markov")
+    for forward in choices:
+        model = linear((8, 5, 1), 1.0, forward)
+        u_1 = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+        (last,) = reverse_process(model, u_1, independent(0, range(2), model.card.shape), begin=1)
+        ends.append(last.mean)
+    assert torch.equal(*ends)
+
+
+def test_without_it_variance_is_lost() -> None:
+    """With noise of σ alone the coarsest cosines of the last state vary by less than images do."""
+    model = linear((8, 5, 1), residual=None)
+    level, state = drawn(model)[-1]
+    lost = dct(state.numpy()).std((0, 1)) / spread(model, level)
+    assert max(lost[0, 1], lost[1, 0], lost[1, 1]) < 0.6
+
+
+def test_noise_of_a_number_for_each_cosine() -> None:
+    """SciPy's transform of the noise, scaled, and back."""
+    std = torch.rand(2, 8, 8, generator=torch.Generator().manual_seed(1))
+    mean, noise = torch.ones(3, 2, 8, 8), independent(4, range(3), (2, 8, 8))
+    _, state = add_noise(mean, noise, 5, std)
+    expected = 1 + idct(std.numpy() * dct(noise(5).double().numpy()))
+    assert state.numpy() == pytest.approx(expected, abs=1e-5)
+
+
+def test_noise_that_mixes_channels() -> None:
+    """Its covariance over channels is the one asked for, cosine by cosine, by NumPy's Cholesky."""
+    rows = torch.rand(4, 4, 3, 5, generator=torch.Generator().manual_seed(1)).double().numpy()
+    wanted = rows @ rows.swapaxes(-1, -2)  # (H, W, C, C)
+    covariance = torch.from_numpy(wanted).permute(2, 3, 0, 1).float()
+    factor = channel_factor(covariance)
+    assert factor.permute(2, 3, 0, 1).numpy() == pytest.approx(np.linalg.cholesky(wanted), abs=1e-4)
+    mean, noise = torch.zeros(2, 3, 4, 4), independent(4, range(2), (3, 4, 4))
+    _, state = add_noise(mean, noise, 5, factor)
+    expected = np.einsum(
+        "hwij,njhw->nihw", np.linalg.cholesky(wanted), dct(noise(5).double().numpy())
+    )
+    assert dct(state.double().numpy()) == pytest.approx(expected, abs=1e-4)
+
+
+def test_covariance_of_channels() -> None:
+    """In colour the share is the covariance of errors, by SciPy, and noise is drawn with it."""
+    model, data = cascade(3), images(256, 3)
+    shares = residual_shares(model, data.numpy())
+    assert shares.shape == (8, rings(8), 3, 3)
+    assert torch.equal(shares, shares.mT)
+    known, card = model.statistics, model.card
+    assert known is not None
+    generator = torch.Generator().manual_seed(0)
+    sharp = data[torch.randperm(256, generator=generator)].double().numpy() / 255
+    noise = torch.randn(sharp.shape, generator=generator).numpy()
+    state = torch.from_numpy(idct(kept(card, 1) * dct(sharp)) + card.training_noise_std * noise)
+    error = (dct(model(state.float(), 1, 0).double().numpy()) - dct(sharp))[:, :, 0, 0]
+    variance = known.variance.double().numpy()
+    total = kept(card, 1) ** 2 * variance + card.training_noise_std**2
+    scale = np.sqrt(variance * card.training_noise_std**2 / total)[:, 0, 0]
+    expected = error.T @ error / len(error) / np.outer(scale, scale)
+    assert shares[0, 0].numpy() == pytest.approx(expected, rel=1e-3)
+    told = replace(known, residual=shares)
+    std = Model(card, list(model.networks), told).noise_std(1, 0, 0.05)
+    assert isinstance(std, Tensor)
+    found = std[:, :, 0, 0] @ std[:, :, 0, 0].T
+    assert found.numpy() == pytest.approx(
+        0.05**2 * np.eye(3) + expected * np.outer(scale, scale), rel=1e-3, abs=1e-6
+    )
+
+
+def test_what_a_linear_estimate_leaves_is_all() -> None:
+    """A network that answers nothing leaves all that is unknown, at each level and frequency."""
+    model = linear((8, 5, 1), residual=None)
+    shares = residual_shares(model, images(2000).numpy())
+    assert shares.shape == (8, rings(8))
+    assert shares.numpy() == pytest.approx(1, abs=0.25)
+    assert shares.mean().item() == pytest.approx(1, abs=0.06)  # the statistics are of other images
+    for below, above in pairwise((0, 1, 5, 8)):  # as the next level that is visited
+        assert torch.equal(shares[below], shares[above - 1])
+
+
+def test_a_network_that_knows_more_leaves_less() -> None:
+    """The share is the squared error, by SciPy, over that of the linear estimate."""
+    model, data = cascade(), images(256)
+    shares = residual_shares(model, data.numpy())
+    known = model.statistics
+    assert known is not None
+    generator = torch.Generator().manual_seed(0)
+    sharp = data[torch.randperm(256, generator=generator)].double().numpy() / 255
+    noise = torch.randn(sharp.shape, generator=generator).numpy()
+    std = model.card.training_noise_std
+    state = torch.from_numpy(idct(kept(model.card, 1) * dct(sharp)) + std * noise).float()
+    error = (dct(model(state, 1, 0).double().numpy()) - dct(sharp)) ** 2
+    variance = known.variance.double().numpy()
+    unknown = variance * std**2 / (kept(model.card, 1) ** 2 * variance + std**2)
+    assert shares[0, 0].item() == pytest.approx(
+        error[..., 0, 0].mean() / unknown[..., 0, 0], rel=1e-3
+    )
+
+
+def saved(folder: Path, card: ModelCard, residual: Tensor | None) -> ModelCard:
+    """A file of weights for the card, with its digest left out."""
+    model = without_coarse()
+    known = model.statistics
+    assert known is not None
+    tensors = Statistics(known.mean, known.variance, residual).tensors()
+    save_weights(folder / "weights.safetensors", tensors | model.unet.state_dict(), torch.float32)
+    return card
+
+
+def test_weights_hold_what_the_card_speaks_of(tmp_path: Path) -> None:
+    """It is read where the card wants it, left alone where not, and missed by its name."""
+    plain = without_coarse().card
+    card = replace(plain, sampling=SamplingConfig(variance="estimated"))
+    assert card.visited_levels == plain.visited_levels
+    path, shares = tmp_path / "weights.safetensors", torch.rand(8, rings(8))
+    saved(tmp_path, card, shares)
+    model = load_model(path, card)
+    assert isinstance(model, Model)
+    std = model.noise_std(5, 3, 0.05)
+    assert isinstance(std, Tensor)
+    assert std.shape == (1, 8, 8)
+    assert bool((std[0, :2, :2] > 0.05).all())  # finer ones are blurred away at level 3
+    without = load_model(path, plain)
+    assert isinstance(without, Model)
+    assert without.noise_std(5, 3, 0.05) == 0.05
+    saved(tmp_path, card, None)
+    with pytest.raises(RefusedError, match=RESIDUAL):
+        load_model(path, card)
+    saved(tmp_path, card, -shares)
+    with pytest.raises(RefusedError, match="negative"):
+        load_model(path, card)
+
+
+@pytest.mark.parametrize(
+    "wrong", [[[1, 2, 0], [2, 1, 0], [0, 0, 1]], [[1, 0.5, 0], [0, 1, 0], [0, 0, 1]]]
+)
+def test_what_is_no_covariance(tmp_path: Path, wrong: list[list[float]]) -> None:
+    """Shares in colour may be a number or a covariance for each ring; others are refused."""
+    model = without_coarse(3)
+    card, known = (
+        replace(model.card, sampling=SamplingConfig(variance="estimated")),
+        model.statistics,
+    )
+    assert known is not None
+    path, shares = tmp_path / "weights.safetensors", torch.eye(3).expand(8, rings(8), 3, 3)
+    for good in (shares, torch.ones(8, rings(8))):
+        tensors = replace(known, residual=good.clone()).tensors()
+        save_weights(path, tensors | model.unet.state_dict(), torch.float32)
+        assert isinstance(load_model(path, card), Model)
+    tensors = replace(
+        known, residual=torch.tensor(wrong).float().expand_as(shares).clone()
+    ).tensors()
+    save_weights(path, tensors | model.unet.state_dict(), torch.float32)
+    with pytest.raises(RefusedError, match="no covariance"):
+        load_model(path, card)
+
+
+def test_guidance_goes_away_from_the_linear_estimate() -> None:
+    """What the networks add to the linear estimate is taken farther, in sampling alone."""
+    model = cascade()
+    exact = without_coarse()  # its network answers 0: the linear estimate
+    card, known = model.card, model.statistics
+    assert known is not None
+    farther = replace(card, sampling=replace(card.sampling or SamplingConfig(), guidance=0.1))
+    guided = Model(farther, list(model.networks), known).eval()
+    u = torch.rand(4, *card.shape, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        for level in (1, 5, 8):
+            plain, worse = model(u, level), exact(u, level)
+            wanted = worse + 1.1 * (plain - worse)
+            assert float((plain - worse).abs().max()) > 1e-3
+            assert torch.allclose(guided(u, level), wanted, atol=1e-5)
+            assert torch.equal(guided.sharp(u, level), model.sharp(u, level))
+            assert torch.equal(guided.train()(u, level), plain)
+            guided.eval()
+    data = images().numpy()
+    shares = [residual_shares(each, data) for each in (model, guided)]
+    assert torch.equal(*shares)
+    wrong: list[Any] = [-0.6, 1.5, (0.1, 1.5), (), "0.1"]
+    for each in wrong:
+        with pytest.raises(ConfigError, match="guidance"):
+            replace(farther, sampling=SamplingConfig(guidance=each))
+
+
+def test_each_band_has_its_guidance() -> None:
+    """A list of a card is for its bands, the finest first, as one number for all is."""
+    model = cascade()
+    card, sampling = model.card, model.card.sampling or SamplingConfig()
+    two = replace(card, sampling=replace(sampling, guidance=(0.2, 0.2, 0)))
+    assert ModelCard.from_toml(two.to_toml(), "card").guidance == (0.2, 0.2, 0)
+    nearer = replace(card, sampling=replace(sampling, guidance=(0.2, 0.2, -0.1)))
+    assert ModelCard.from_toml(nearer.to_toml(), "card").guidance == (0.2, 0.2, -0.1)
+    one = replace(card, sampling=replace(sampling, guidance=0.2))
+    assert (one.guidance, card.guidance) == ((0.2,) * 3, (0,) * 3)
+    each, all_of_them = (
+        Model(c, list(model.networks), model.statistics).eval() for c in (two, one)
+    )
+    u = torch.rand(4, *card.shape, generator=torch.Generator().manual_seed(2))
+    coarse = card.networks[2].lowest_level
+    with torch.no_grad():
+        for level in range(1, card.levels + 1):
+            wanted = model if level >= coarse else all_of_them
+            assert torch.equal(each(u, level), wanted(u, level))
+            assert not torch.equal(model(u, level), all_of_them(u, level))
+        levels = torch.tensor([1, coarse - 1, coarse, card.levels])
+        mixed = each(u, levels)
+        for place, level in enumerate(levels.tolist()):
+            alone = each(u[place : place + 1], level)
+            assert torch.allclose(mixed[place : place + 1], alone, atol=1e-5)
+    with pytest.raises(ConfigError, match="one for each of the 3 bands"):
+        replace(card, sampling=replace(sampling, guidance=(0.1, 0.1)))
+
+
+def test_a_word_that_is_none() -> None:
+    """The card says which words there are."""
+    with pytest.raises(ConfigError, match="estimated"):
+        SamplingConfig(variance="some")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="markov"):
+        SamplingConfig(variance="estimated", forward="some")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match='needs variance = "estimated"'):
+        SamplingConfig(forward="markov")

@@ -1,0 +1,210 @@
+"""A run: its options and rates, its state, replaced whole or refused, and the log of it."""
+
+import json
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sitegen.core.errors import ConfigError, PlatformError, RefusedError
+from sitegen.generative.training.options import TrainingOptions
+from sitegen.generative.training.train import KEYS, TrainingLog, read_state, write_state
+
+CPU = torch.device("cpu")
+
+
+def state(step: int, size: int = 8) -> dict[str, Any]:
+    """A state of the right form."""
+    tensors = {"weight": torch.full((size,), float(step))}
+    return {**dict.fromkeys(KEYS, tensors), "step": step, "options": {"seed": 0}, "card": "x"}
+
+
+@contextmanager
+def small_files(limit: int) -> Iterator[None]:
+    """Let no file grow beyond `limit` bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    """Read back as written; full disks, damage, other files and hostile ones change nothing."""
+    path = tmp_path / "training.pt"
+    assert read_state(path, CPU) is None
+    write_state(path, state(3))
+    found = read_state(path, CPU)
+    assert found is not None
+    assert found["step"] == 3
+    assert torch.equal(found["ema"]["weight"], torch.full((8,), 3.0))
+    tmp_path = tmp_path / "more"
+    tmp_path.mkdir()
+    path = tmp_path / "training.pt"
+    write_state(path, state(1))
+    before = path.read_bytes()
+    for limit in (1, 100_000):
+        with (
+            small_files(limit),
+            pytest.raises(PlatformError, match=r"training\.pt: File too large"),
+        ):
+            write_state(path, state(2, 1 << 18))
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["training.pt"]
+    path = tmp_path / "training.pt"
+    write_state(path, state(1, 64))
+    whole = path.read_bytes()
+    inside = whole.index(torch.ones(64).numpy().tobytes())
+    changed = [bytearray(whole) for _ in range(2)]
+    changed[0][inside + 5] ^= 1
+    changed[1][whole.index(b"options")] ^= 1
+    for data in [*map(bytes, changed), whole[:-30], whole[: len(whole) // 2], b"", b"words"]:
+        path.write_bytes(data)
+        with pytest.raises(RefusedError, match=r"training\.pt: .*damaged .*delete it"):
+            read_state(path, CPU)
+    tmp_path = tmp_path / "rest"
+    tmp_path.mkdir()
+    torch.save({**state(1), "card": _Hostile(tmp_path / "trap")}, tmp_path / "training.pt")
+    with pytest.raises(RefusedError, match="damaged"):
+        read_state(tmp_path / "training.pt", CPU)
+    assert not (tmp_path / "trap").exists()
+    for value in [
+        [],
+        {},
+        {**state(1), "step": "1"},
+        {**state(1), "options": None},
+        {"step": 1, "options": {}},
+    ]:
+        torch.save(value, tmp_path / "training.pt")
+        with pytest.raises(RefusedError, match="damaged"):
+            read_state(tmp_path / "training.pt", CPU)
+
+
+class _Hostile:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (str(self.path),)
+
+
+def test_lines(tmp_path: Path) -> None:
+    """Means of the batches and bands; lines beyond a step are cut; what fails is told."""
+    log = TrainingLog(tmp_path / "log.jsonl", 20)
+    first = (torch.tensor([1, 2, 20]), torch.tensor([1.0, 3.0, 8.0]))
+    second = (torch.tensor([2, 3]), torch.tensor([5.0, 3.0]))
+    log.write(50, [first, second])
+    log.write(100, [second])
+    lines = [json.loads(line) for line in log.path.read_text().splitlines()]
+    assert lines == [
+        {"step": 50, "loss": 4.0, "by_level": {"1-2": 3.0, "3-4": 3.0, "19-20": 8.0}},
+        {"step": 100, "loss": 4.0, "by_level": {"1-2": 5.0, "3-4": 3.0}},
+    ]
+    log = TrainingLog(tmp_path / "cut.jsonl", 4)
+    log.cut(0)
+    assert not log.path.exists()
+    for step in (50, 100, 150):
+        log.write(step, [(torch.tensor([1]), torch.tensor([1.0]))])
+    kept = log.path.read_bytes().splitlines(keepends=True)[:2]
+    with log.path.open("ab") as file:
+        file.write(b'{"step": 20')
+    log.cut(100)
+    assert log.path.read_bytes() == b"".join(kept)
+    before = log.path.stat()
+    log.cut(100)
+    assert log.path.stat() == before
+    log.cut(0)
+    assert log.path.read_bytes() == b""
+    (tmp_path / "other.jsonl").mkdir()
+    with pytest.raises(PlatformError, match=r"other\.jsonl"):
+        TrainingLog(tmp_path / "other.jsonl", 4).write(1, [(torch.ones(1), torch.ones(1))])
+
+
+@pytest.mark.parametrize("levels", [1, 3, 8, 10, 101])
+def test_every_level_has_a_band(tmp_path: Path, levels: int) -> None:
+    """The bands cover 1 … K once."""
+    log = TrainingLog(tmp_path / "log.jsonl", levels)
+    log.write(1, [(torch.arange(1, levels + 1), torch.ones(levels))])
+    bands = json.loads(log.path.read_text())["by_level"]
+    ends = [tuple(map(int, band.split("-"))) for band in bands]
+    covered = [level for low, high in ends for level in range(low, high + 1)]
+    assert covered == list(range(1, levels + 1))
+    assert len(bands) <= 10
+
+
+SHORT = TrainingOptions(
+    images=1000, batch_size=10, learning_rate=2.0, warmup_steps=10, decay_share=0.4
+)
+
+
+def test_rates() -> None:
+    """Rates rise, stay and fall; averages follow; mistakes, conflicts and growth are told."""
+    rates = [SHORT.rate(step) for step in range(SHORT.steps)]
+    assert SHORT.steps == 100
+    assert rates[:10] == pytest.approx([0.2 * (step + 1) for step in range(10)])
+    assert rates[10:61] == pytest.approx([2.0] * 51)
+    assert rates[60:] == pytest.approx([2.0 - 0.05 * step for step in range(40)])
+    assert SHORT.rate(100) == 0
+    both = TrainingOptions(learning_rate=2.0, muon_learning_rate=0.5, optimizer="muon")
+    for step in (0, 100, both.steps // 2, both.steps - 5):
+        assert both.muon_rate(step) == pytest.approx(both.rate(step) / 4)
+    flat = TrainingOptions(images=100, batch_size=10, warmup_steps=0, decay_share=0)
+    assert {flat.rate(step) for step in range(10)} == {1e-3}
+    both = TrainingOptions(images=40, batch_size=10, warmup_steps=4, decay_share=1)
+    assert [both.rate(step) for step in range(4)] == pytest.approx(
+        [1e-3 * share for share in (1 / 4, 2 / 4 * 3 / 4, 3 / 4 * 2 / 4, 1 / 4)]
+    )
+    shares = [SHORT.ema_share(step) for step in range(30_000)]
+    assert shares[:3] == pytest.approx([2 / 11, 3 / 12, 4 / 13])
+    assert shares == sorted(shares)
+    assert shares[17_000] < 0.9995
+    assert shares[-1] == 0.9995
+    with pytest.raises(ConfigError) as caught:
+        TrainingOptions(batch_size=-1, seed=-2)
+    assert len(str(caught.value).splitlines()) == 2
+    for name, value in [(k, v) for k, each in _WRONG.items() for v in each]:
+        with pytest.raises(ConfigError, match=name):
+            TrainingOptions(**{name: value})
+    saved = asdict(SHORT)
+    more = TrainingOptions(**{**saved, "images": 2000, "save_every_s": 1.0})
+    fewer = TrainingOptions(**{**saved, "images": 500})
+    assert more.conflicts(saved, 5) == []
+    assert fewer.conflicts(saved, 99) == ["images was 1000 and is 500 now; it may only grow"]
+    assert fewer.conflicts(saved, 100) == []
+    saved = {key: value for key, value in asdict(SHORT).items() if key != "level_focus"}
+    assert SHORT.conflicts(saved, 5) == []
+    for name, value in _OTHER.items():
+        saved = asdict(SHORT)
+        changed = TrainingOptions(**{**saved, name: value})
+        assert changed.conflicts(saved, 5) == [f"{name} was {saved[name]} and is {value} now"]
+
+
+_WRONG: dict[str, tuple[Any, ...]] = {
+    "images": (0, 63, 1.5),
+    "batch_size": (0, True),
+    "optimizer": ("sgd",),
+    "ema_decay": (1,),
+    "learning_rate": (0, float("nan"), float("inf")),
+    "decay_share": (1.1,),
+    **dict.fromkeys(("muon_learning_rate", "gradient_clip"), (0,)),
+    **dict.fromkeys(("warmup_steps", "level_focus", "seed", "save_every_s"), (-1,)),
+}
+
+
+_OTHER: dict[str, Any] = {
+    "batch_size": 20,
+    "learning_rate": 1.0,
+    "warmup_steps": 11,
+    "decay_share": 0.3,
+    "ema_decay": 0.9,
+    "gradient_clip": 2.0,
+    "level_focus": 0.0,
+    "seed": 12_345_678,
+}
