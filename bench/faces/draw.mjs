@@ -1,10 +1,10 @@
-// Draws cartoon faces with facesjs, 32 × 32 in colour: node draw.mjs FOLDER TRAIN HELD_OUT
+// Draw cartoon faces with facesjs, 64 × 64 pixels in colour: node draw.mjs FOLDER TRAIN HELD_OUT
 //
-// Picture n has random numbers of its own, which its number seeds, so that everyone gets the same
-// bytes, on however many cores. Women and men take turns; everything else is facesjs' default. The
-// background has a colour of its own, hsl(h, 55 %, 65 %) with h in whole degrees. resvg draws a
-// face 32 pixels wide and 48 high; rows 3 to 34 are kept. Images go to files in the format of
-// MNIST, with four dimensions, and what was drawn to lines of JSON beside them.
+// Each picture has its own random numbers, seeded by its index, so the bytes are the same on every
+// machine, whatever its number of cores. Women and men alternate; everything else is facesjs'
+// default. The background is hsl(h, 55 %, 65 %), with h in whole degrees. VIEW_BOX crops the
+// drawing to the whole head. Images go to files in the format of MNIST, with four dimensions, and
+// their attributes to lines of JSON in a second file.
 
 import { once } from "node:events";
 import { createWriteStream } from "node:fs";
@@ -15,8 +15,8 @@ import { Worker, isMainThread, parentPort } from "node:worker_threads";
 import { Resvg } from "@resvg/resvg-js";
 import { faceToSvgString, generate } from "facesjs";
 
-const SIDE = 32;
-const FIRST_ROW = 3;
+const SIDE = 64;
+const VIEW_BOX = "-30 60 460 460";
 const AT_ONCE = 500;
 const OF_ONE_WORKER = 4000; // resvg keeps some 40 kB of each picture until its worker ends
 const HELD_OUT_FROM = 1_000_000; // the number of the first picture that is held out
@@ -38,14 +38,15 @@ function draw(number) {
   const hue = Math.floor(random() * 360);
   const gender = number % 2 ? "male" : "female";
   const face = generate(undefined, { gender });
-  const { pixels } = new Resvg(faceToSvgString(face), {
+  const svg = faceToSvgString(face).replace(/viewBox="[^"]*"/, `viewBox="${VIEW_BOX}"`);
+  const { pixels } = new Resvg(svg, {
     background: `hsl(${hue}, 55%, 65%)`,
     fitTo: { mode: "width", value: SIDE },
     font: { loadSystemFonts: false },
   }).render();
   const image = new Uint8Array(SIDE * SIDE * 3);
   for (let place = 0; place < SIDE * SIDE; place++) {
-    const from = (FIRST_ROW * SIDE + place) * 4;
+    const from = place * 4;
     image.set(pixels.subarray(from, from + 3), place * 3);
   }
   const attributes = {
@@ -53,6 +54,7 @@ function draw(number) {
     accessory: face.accessories.id,
     glasses: face.glasses.id,
     beard: face.facialHair.id,
+    mouth: face.mouth.id,
     hair: face.hair.id,
     hair_color: face.hair.color,
     skin_color: face.body.color,

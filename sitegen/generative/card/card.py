@@ -431,8 +431,9 @@ class ModelCard:
         import tomlkit
 
         document = tomlkit.document()
-        pairs = [(key, value) for key, value in plain(self).items() if value not in ({}, [], "")]
-        for key, value in sorted(pairs, key=lambda pair: isinstance(pair[1], Mapping)):
+        for key, value in _tables_last(plain(self)).items():
+            if value in ({}, [], ""):
+                continue
             item = tomlkit.item(value)
             document.add(
                 key, item.multiline(True) if isinstance(item, tomlkit.items.Array) else item
@@ -441,6 +442,21 @@ class ModelCard:
 
 
 _DEFAULTS = {item.name: item.default for item in fields(ModelCard)}
+
+
+def _tables_last(value: Any) -> Any:
+    """Return the value with tables and lists of tables after other keys, as TOML writes them."""
+    if isinstance(value, list):
+        return [_tables_last(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    pairs = sorted(value.items(), key=lambda pair: _is_table(pair[1]))
+    return {key: _tables_last(item) for key, item in pairs}
+
+
+def _is_table(value: Any) -> bool:
+    rows = isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+    return rows or isinstance(value, dict)
 
 
 def _of(part: object, key: str) -> Any:
